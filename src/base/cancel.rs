@@ -1,0 +1,73 @@
+//! The flag that tells work to stop: tripped once, seen by everyone who holds it.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::clock;
+
+/// Says that the result of some work is no longer wanted. Clones share one flag; it never resets.
+#[derive(Clone, Debug, Default)]
+pub struct CancelToken(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Guards nothing but itself; set by [`CancelToken::trip`].
+    tripped: Mutex<bool>,
+    /// Wakes [`CancelToken::wait`].
+    changed: Condvar,
+}
+
+impl CancelToken {
+    /// A token that nobody has tripped.
+    #[must_use]
+    pub fn new() -> CancelToken {
+        CancelToken::default()
+    }
+
+    /// Trips the token and wakes everyone who waits on it.
+    pub fn trip(&self) {
+        *self.0.tripped.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.changed.notify_all();
+    }
+
+    /// Whether the work is to stop.
+    #[must_use]
+    pub fn is_tripped(&self) -> bool {
+        *self.0.tripped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sleeps for `duration` or until the token is tripped; says whether it was.
+    #[must_use]
+    pub fn wait(&self, duration: Duration) -> bool {
+        let deadline = clock::instant() + duration;
+        let mut tripped = self.0.tripped.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*tripped {
+            let left = deadline.saturating_duration_since(clock::instant());
+            if left.is_zero() {
+                return false;
+            }
+            tripped = self.0.changed.wait_timeout(tripped, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tripping_wakes_whoever_waits() {
+        let token = CancelToken::new();
+        let other = token.clone();
+        let waiter = std::thread::spawn(move || other.wait(Duration::from_secs(60)));
+        token.trip();
+        assert!(waiter.join().unwrap());
+        assert!(token.is_tripped());
+    }
+
+    #[test]
+    fn waiting_ends_by_itself() {
+        assert!(!CancelToken::new().wait(Duration::from_millis(1)));
+    }
+}

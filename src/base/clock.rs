@@ -1,0 +1,167 @@
+//! Time. The only place that reads a clock; everything else is told the time.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+/// A moment of wall-clock time: whole seconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// This moment plus `duration`, in whole seconds; stays at the last representable second.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_add(duration.as_secs()))
+    }
+
+    /// How long `self` is after `earlier`; zero when it is not after it (the clock went back).
+    #[must_use]
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_secs(self.0.saturating_sub(earlier.0))
+    }
+
+    /// RFC 3339 in UTC, for logs and tool results: `2026-11-23T03:44:04Z`.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        let (year, month, day) = civil_from_days(self.0 / 86_400);
+        let second = self.0 % 86_400;
+        format!(
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+            second / 3600,
+            second % 3600 / 60,
+            second % 60
+        )
+    }
+}
+
+/// The proleptic Gregorian date of a day counted from 1970-01-01. Counts in 400-year eras that start on 1 March,
+/// so that the leap day is the last day of its year.
+fn civil_from_days(days: u64) -> (u64, u64, u64) {
+    let shifted = days.saturating_add(719_468);
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    (year, month, day)
+}
+
+/// Where the time comes from: the system in a running server, the test's hand in a test.
+pub trait Clock: Send + Sync {
+    /// The wall-clock time, for everything that outlives the process.
+    fn now(&self) -> Timestamp;
+    /// Time since some fixed moment, never going back, for deadlines inside the process.
+    fn monotonic(&self) -> Duration;
+}
+
+/// The system's clocks.
+#[derive(Debug)]
+pub struct SystemClock {
+    started: Instant,
+}
+
+impl SystemClock {
+    /// A clock whose monotonic time counts from now.
+    #[must_use]
+    pub fn new() -> SystemClock {
+        SystemClock { started: instant() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> SystemClock {
+        SystemClock::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// The wall-clock time. For the log; everything else takes a [`Clock`].
+#[allow(clippy::disallowed_methods)] // this is the clock's home
+#[must_use]
+pub fn now() -> Timestamp {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(since_epoch.as_secs())
+}
+
+/// A point of the monotonic clock, for the deadlines of sockets and threads.
+#[allow(clippy::disallowed_methods)] // this is the clock's home
+#[must_use]
+pub fn instant() -> Instant {
+    Instant::now()
+}
+
+/// A clock that a test moves by hand. Starts at 2026-01-01T00:00:00Z.
+#[cfg(test)]
+pub(crate) struct ManualClock {
+    wall: std::sync::atomic::AtomicU64,
+    monotonic: std::sync::atomic::AtomicU64,
+}
+
+#[cfg(test)]
+impl ManualClock {
+    pub(crate) const START: Timestamp = Timestamp(1_767_225_600);
+
+    pub(crate) fn new() -> ManualClock {
+        ManualClock {
+            wall: std::sync::atomic::AtomicU64::new(ManualClock::START.0),
+            monotonic: std::sync::atomic::AtomicU64::new(0),
+        }
+    }
+
+    /// Lets time pass on both clocks.
+    pub(crate) fn advance(&self, duration: Duration) {
+        self.wall.fetch_add(duration.as_secs(), std::sync::atomic::Ordering::SeqCst);
+        self.monotonic.fetch_add(duration.as_secs(), std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// Sets the wall clock only, as an operator or NTP would.
+    pub(crate) fn jump_to(&self, wall: Timestamp) {
+        self.wall.store(wall.0, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.wall.load(std::sync::atomic::Ordering::SeqCst))
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(self.monotonic.load(std::sync::atomic::Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_print_as_rfc_3339() {
+        let check = |seconds, expected: &str| assert_eq!(Timestamp(seconds).rfc3339(), expected);
+        check(0, "1970-01-01T00:00:00Z");
+        check(951_782_399, "2000-02-28T23:59:59Z");
+        check(951_782_400, "2000-02-29T00:00:00Z");
+        check(4_107_542_400, "2100-03-01T00:00:00Z");
+        check(1_795_405_444, "2026-11-23T03:44:04Z");
+    }
+
+    #[test]
+    fn a_clock_that_went_back_gives_no_negative_time() {
+        assert_eq!(Timestamp(5).since(Timestamp(9)), Duration::ZERO);
+        assert_eq!(Timestamp(u64::MAX).plus(Duration::from_secs(9)), Timestamp(u64::MAX));
+    }
+}

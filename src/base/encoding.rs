@@ -1,0 +1,38 @@
+//! base64url without padding, the one text form of bytes in this crate (RFC 4648 section 5), and SHA-256.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::Digest;
+
+/// The base64url text of `bytes`, without padding.
+#[must_use]
+pub fn base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The bytes of a base64url text; `None` unless it is exactly what [`base64url`] would print.
+#[must_use]
+pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
+    // The engine refuses padding and non-zero trailing bits, so one value has one spelling.
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// SHA-256 of `bytes`.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    sha2::Sha256::digest(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_value_has_one_spelling() {
+        assert_eq!(base64url(&[0xfb, 0xff]), "-_8");
+        assert_eq!(from_base64url("-_8").unwrap(), [0xfb, 0xff]);
+        for other in ["-_8=", "-_9", "+/8", "-_8\n", "-"] {
+            assert_eq!(from_base64url(other), None, "{other:?}");
+        }
+    }
+}

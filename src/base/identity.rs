@@ -1,0 +1,230 @@
+//! Who is calling: the nouns in which `oauth` and `mcp` meet.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::encoding::{base64url, from_base64url, sha256};
+use super::secret::Secret;
+
+/// GitHub's numeric user id, above zero. Logins change hands, ids do not: this is the identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UserId(pub u64);
+
+impl fmt::Display for UserId {
+    /// The subject under which this user is known: `github:583231`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "github:{}", self.0)
+    }
+}
+
+/// Names one grant: one user's consent to one client. Random, not secret.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct GrantId(pub [u8; 16]);
+
+impl fmt::Display for GrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&base64url(&self.0))
+    }
+}
+
+impl fmt::Debug for GrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<GrantId> for String {
+    fn from(id: GrantId) -> String {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for GrantId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<GrantId, &'static str> {
+        let bytes = from_base64url(&text).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(GrantId).ok_or("a grant id is 22 characters of base64url")
+    }
+}
+
+/// Names a client without carrying its whole registration: the first half of SHA-256 of its `client_id`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClientFingerprint(String);
+
+impl ClientFingerprint {
+    /// The fingerprint of a `client_id`.
+    #[must_use]
+    pub fn of(client_id: &str) -> ClientFingerprint {
+        let digest = sha256(client_id.as_bytes());
+        let (half, _) = digest.split_at(16);
+        ClientFingerprint(base64url(half))
+    }
+
+    /// The fingerprint as text: 22 characters of base64url.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ClientFingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A set of scope tokens (RFC 6749 section 3.3), sorted, without repetition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Scopes(BTreeSet<String>);
+
+impl Scopes {
+    /// The scopes of a space-separated list; `None` if one has a character that RFC 6749 does not allow.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Scopes> {
+        let allowed = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+        let tokens = text.split(' ').filter(|token| !token.is_empty());
+        tokens
+            .map(|token| token.bytes().all(allowed).then(|| token.to_owned()))
+            .collect::<Option<_>>()
+            .map(Scopes)
+    }
+
+    /// Whether nothing is in the set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether `scope` is in the set.
+    #[must_use]
+    pub fn contains(&self, scope: &str) -> bool {
+        self.0.contains(scope)
+    }
+
+    /// Whether every scope here is also in `other`.
+    #[must_use]
+    pub fn is_subset(&self, other: &Scopes) -> bool {
+        self.0.is_subset(&other.0)
+    }
+
+    /// The scopes that are in both sets.
+    #[must_use]
+    pub fn intersection(&self, other: &Scopes) -> Scopes {
+        Scopes(self.0.intersection(&other.0).cloned().collect())
+    }
+
+    /// The scopes that are in either set.
+    #[must_use]
+    pub fn union(&self, other: &Scopes) -> Scopes {
+        Scopes(self.0.union(&other.0).cloned().collect())
+    }
+
+    /// The scopes, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, scope) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(" ")?;
+            }
+            f.write_str(scope)?;
+        }
+        Ok(())
+    }
+}
+
+/// The caller's own token at the identity provider, opened only when a tool asks for it.
+pub trait UpstreamToken: Send + Sync {
+    /// The token, or `None` if none was kept for this grant.
+    fn token(&self) -> Option<Secret<String>>;
+}
+
+/// Who calls: what the bearer check has proven about one request.
+#[derive(Clone)]
+pub struct Principal {
+    /// The user at GitHub.
+    pub user: UserId,
+    /// The user's login when they last logged in. For display only.
+    pub login: Arc<str>,
+    /// The client that holds the token.
+    pub client: ClientFingerprint,
+    /// What the token allows.
+    pub scopes: Arc<Scopes>,
+    /// The grant behind the token. Sessions, streams and tasks belong to it.
+    pub grant: GrantId,
+    /// The user's own token at GitHub.
+    pub upstream: Arc<dyn UpstreamToken>,
+}
+
+impl fmt::Debug for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Principal")
+            .field("user", &self.user)
+            .field("login", &self.login)
+            .field("client", &self.client)
+            .field("scopes", &self.scopes)
+            .field("grant", &self.grant)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Principals for tests of layers that do not issue tokens.
+#[cfg(test)]
+pub(crate) mod fake {
+    use super::*;
+
+    struct NoToken;
+
+    impl UpstreamToken for NoToken {
+        fn token(&self) -> Option<Secret<String>> {
+            None
+        }
+    }
+
+    /// User `id` through one client, with scope `mcp` and a grant of their own.
+    pub(crate) fn principal(id: u64) -> Principal {
+        let mut grant = [0; 16];
+        grant[..8].copy_from_slice(&id.to_be_bytes());
+        Principal {
+            user: UserId(id),
+            login: format!("user{id}").into(),
+            client: ClientFingerprint::of("test-client"),
+            scopes: Arc::new(Scopes::parse("mcp").unwrap()),
+            grant: GrantId(grant),
+            upstream: Arc::new(NoToken),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_are_a_sorted_set() {
+        assert_eq!(Scopes::parse("b a  b ").unwrap().to_string(), "a b");
+        assert!(Scopes::parse("").unwrap().is_empty());
+        for bad in ["a\"b", "a\\b", "a\tb", "ä", "a\u{7f}"] {
+            assert_eq!(Scopes::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_grant_id_survives_its_text_form() {
+        let id = GrantId([7; 16]);
+        assert_eq!(GrantId::try_from(id.to_string()).unwrap(), id);
+        assert!(GrantId::try_from(String::from("short")).is_err());
+    }
+}

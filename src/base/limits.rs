@@ -1,0 +1,157 @@
+//! Every number that bounds something, the unit in its name, and why it is what it is.
+
+use std::time::Duration;
+
+// ---- the edge: one connection ----
+
+/// The longest request target (bytes); longer is 414. Holds a sealed `client_id`, a redirect URI and a long `state`.
+pub const TARGET_BYTES: usize = 8 * 1024;
+/// The longest head, request line and header fields together (bytes); longer is 431.
+pub const HEAD_BYTES: usize = 32 * 1024 + TARGET_BYTES;
+/// The longest header field value (bytes); longer is 431.
+pub const HEADER_VALUE_BYTES: usize = 8 * 1024;
+/// The most header fields; more is 431.
+pub const HEADERS: usize = 100;
+/// The longest chunk-size line: 16 hexadecimal digits and extensions nobody reads (bytes).
+pub const CHUNK_LINE_BYTES: usize = 16 + 256;
+/// The longest trailer section, which is read and dropped (bytes).
+pub const TRAILER_BYTES: usize = 4 * 1024;
+/// How long a head may take from its first byte to its last, however the bytes trickle.
+pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a body may take in all; the rate below may end it sooner.
+pub const BODY_DEADLINE: Duration = Duration::from_secs(30);
+/// The slowest body that is still read (bytes a second), after a first grace of [`BODY_GRACE`].
+pub const BODY_BYTES_PER_SECOND: u64 = 1024;
+/// How long a body may be slower than [`BODY_BYTES_PER_SECOND`] at its start.
+pub const BODY_GRACE: Duration = Duration::from_secs(5);
+/// How long one write may make no progress before the connection is given up.
+pub const WRITE_STALL: Duration = Duration::from_secs(30);
+/// How long an idle connection is kept for its next request.
+pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(15);
+/// What is read and thrown away of a body that was refused, so that the client reads the answer before the reset (bytes).
+pub const DRAIN_BYTES: usize = 64 * 1024;
+/// How long that takes at most.
+pub const DRAIN_TIME: Duration = Duration::from_secs(1);
+/// The stack of a connection's thread (bytes): it parses a head and moves bytes, nothing recurses.
+pub const CONNECTION_STACK_BYTES: usize = 128 * 1024;
+
+// ---- the edge: all connections ----
+
+/// Connections at once. One thread each: about 40 KiB.
+pub const CONNECTIONS: usize = 512;
+/// Connections at once from one IPv4 address or one IPv6 /64.
+pub const CONNECTIONS_PER_ADDRESS: usize = 64;
+/// Open streams at once. Fewer than [`CONNECTIONS`], so that a login always finds a connection.
+pub const STREAMS: usize = 256;
+/// Bodies being read or waiting for an answer, all together (bytes).
+pub const BODY_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
+
+// ---- bodies and JSON ----
+
+/// A form or a client registration (bytes).
+pub const FORM_BYTES: usize = 16 * 1024;
+/// A JSON-RPC message from a caller whose token was checked on the head (bytes).
+pub const MCP_BYTES: usize = 4 * 1024 * 1024;
+/// A body whose sender's token is not looked at before it is read (bytes).
+pub const UNCHECKED_BODY_BYTES: usize = 64 * 1024;
+/// The deepest JSON that is parsed.
+pub const JSON_DEPTH: usize = 64;
+
+// ---- the queue and its workers ----
+
+/// Requests that wait for a worker; more are answered 503 at once.
+pub const QUEUE: usize = 1024;
+/// Workers that always run.
+pub const WORKERS: usize = 4;
+/// Workers at most, when tools or GitHub are slow.
+pub const WORKERS_MAX: usize = 64;
+/// The stack of a worker (bytes): tools run on it.
+pub const WORKER_STACK_BYTES: usize = 1024 * 1024;
+/// How often a queue that does not move is looked at, while it is not empty.
+pub const QUEUE_TICK: Duration = Duration::from_millis(20);
+/// How long an extra worker waits for work before it ends.
+pub const WORKER_IDLE: Duration = Duration::from_secs(10);
+/// What is still running is given this long to finish when the server is told to stop.
+pub const DRAIN: Duration = Duration::from_secs(10);
+/// How often expired grants, sessions and streams are looked for.
+pub const SWEEP: Duration = Duration::from_secs(2);
+
+// ---- streams ----
+
+/// How often a silent stream says something, so that no proxy takes it for dead.
+pub const STREAM_KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How often a door looks whether the client of a running request is still there.
+pub const CLIENT_CHECK: Duration = Duration::from_secs(1);
+/// Events waiting for one slow reader; one more and the reader loses its stream.
+pub const STREAM_EVENTS: usize = 256;
+/// Bytes waiting for one slow reader.
+pub const STREAM_BYTES: usize = 8 * 1024 * 1024;
+/// When a call that has not been answered becomes a stream: some clients hold a lock until the headers arrive.
+pub const SLOW_CALL: Duration = Duration::from_millis(250);
+
+// ---- MCP ----
+
+/// Sessions at once.
+pub const SESSIONS: usize = 1000;
+/// Sessions of one user.
+pub const SESSIONS_PER_USER: usize = 32;
+/// How long a session lives without a request or an open stream.
+pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
+/// Streams of one user.
+pub const STREAMS_PER_USER: usize = 16;
+/// Streams of one session.
+pub const STREAMS_PER_SESSION: usize = 4;
+/// Calls of one user that run at once.
+pub const CALLS_PER_USER: usize = 16;
+/// Calls that run at once; fewer than [`WORKERS_MAX`], so that slow tools leave workers for logins.
+pub const CALLS: usize = 48;
+/// Events kept of a stream for `Last-Event-ID`.
+pub const REPLAY_EVENTS: usize = 256;
+/// Bytes kept of a stream for `Last-Event-ID`.
+pub const REPLAY_BYTES: usize = 1024 * 1024;
+/// How long a finished stream can still be replayed.
+pub const REPLAY_TIME: Duration = Duration::from_secs(5 * 60);
+
+// ---- OAuth ----
+
+/// From the consent page to GitHub's answer.
+pub const LOGIN_LIFETIME: Duration = Duration::from_secs(600);
+/// An authorization code.
+pub const CODE_LIFETIME: Duration = Duration::from_secs(60);
+/// An access token.
+pub const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+/// A refresh token that nobody uses.
+pub const REFRESH_IDLE: Duration = Duration::from_secs(30 * 86_400);
+/// A grant, however often it is refreshed.
+pub const GRANT_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
+/// How long after a refresh the token it replaced is still answered (lost answers, parallel refreshes).
+pub const REFRESH_GRACE: Duration = Duration::from_secs(60);
+/// How exact `last used` of a grant is: it is not written more often than this.
+pub const LAST_USED_STEP: Duration = Duration::from_secs(3600);
+/// Grants of one user; the least recently used one makes room.
+pub const GRANTS_PER_USER: usize = 100;
+/// The client's `state` (bytes).
+pub const STATE_BYTES: usize = 4 * 1024;
+/// The `scope` parameter (bytes).
+pub const SCOPE_BYTES: usize = 1024;
+/// The `resource` parameter and a redirect URI (bytes).
+pub const URI_BYTES: usize = 2048;
+/// Redirect URIs of one client.
+pub const REDIRECT_URIS: usize = 10;
+/// All redirect URIs of one client together (bytes): they travel in its `client_id`.
+pub const REDIRECT_URIS_BYTES: usize = 3072;
+/// A client's name (characters).
+pub const CLIENT_NAME_CHARS: usize = 100;
+/// Logins that one browser may have under way; the oldest makes room.
+pub const LOGINS_PER_BROWSER: usize = 8;
+
+// ---- GitHub ----
+
+/// Connecting to GitHub.
+pub const GITHUB_CONNECT: Duration = Duration::from_secs(5);
+/// One call to GitHub in all.
+pub const GITHUB_CALL: Duration = Duration::from_secs(10);
+/// An answer of GitHub (bytes).
+pub const GITHUB_BYTES: u64 = 256 * 1024;
+/// Calls to GitHub at once; more are answered 503, so that a slow GitHub holds few workers.
+pub const GITHUB_CALLS: usize = 8;

@@ -1,0 +1,12 @@
+//! What every layer stands on: time, randomness, secrets, who is calling, the numbers, the log.
+//!
+//! Imports nothing of ours. No file here knows HTTP, OAuth or MCP.
+
+pub mod cancel;
+pub mod clock;
+pub mod encoding;
+pub mod identity;
+pub mod limits;
+pub mod log;
+pub mod random;
+pub mod secret;

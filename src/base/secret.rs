@@ -1,0 +1,54 @@
+//! Values that must not be shown. They print as `***`, compare in constant time and are read at pinned call sites.
+//!
+//! Memory is not wiped: SECURITY.md says so.
+
+use std::fmt;
+
+use subtle::ConstantTimeEq;
+
+/// A value that must never reach a log, an error text or a page.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret<T>(T);
+
+impl<T> Secret<T> {
+    /// Takes a value into custody.
+    pub const fn new(value: T) -> Secret<T> {
+        Secret(value)
+    }
+
+    /// The value itself. Every call site of this function is listed in `tests/tidy.rs`.
+    pub const fn expose(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: AsRef<[u8]>> Secret<T> {
+    /// Whether `other` is the same bytes; takes the same time wherever they differ.
+    pub fn matches(&self, other: &[u8]) -> bool {
+        bool::from(self.0.as_ref().ct_eq(other))
+    }
+}
+
+impl<T> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_prints_as_stars() {
+        assert_eq!(format!("{:?}", Secret::new("gho_abc")), "***");
+    }
+
+    #[test]
+    fn secrets_match_byte_for_byte() {
+        let secret = Secret::new(String::from("abc"));
+        assert!(secret.matches(b"abc"));
+        assert!(!secret.matches(b"abd"));
+        assert!(!secret.matches(b"abcd"));
+    }
+}

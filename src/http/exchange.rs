@@ -1,0 +1,189 @@
+//! One request and its answer, between the door's thread that waits and the worker that will answer, now or later.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::request::{Head, Request};
+use super::response::Response;
+use crate::base::cancel::CancelToken;
+
+/// What a door serves.
+pub trait Handler: Send + Sync {
+    /// Looks at a head before its body is read: how many bytes of body are welcome, or the answer if none are.
+    /// Runs on the door's thread; must be quick and must not wait.
+    ///
+    /// # Errors
+    /// The answer to a request that is refused on its head alone. The door sends it and closes the connection.
+    fn admit(&self, head: &Head) -> Result<usize, Box<Response>>;
+
+    /// Answers a request through `responder`, before it returns or later from any thread.
+    fn handle(&self, request: Request, responder: Responder);
+}
+
+type Hook = Box<dyn FnOnce() + Send>;
+
+struct Exchange {
+    /// Guards the answer on its way from the worker to the door.
+    state: Mutex<State>,
+    /// Wakes the door's thread when the answer is there.
+    answered: Condvar,
+    /// Tripped by the door when the client has gone.
+    gone: CancelToken,
+}
+
+#[derive(Default)]
+struct State {
+    answer: Option<Response>,
+    when_slow: Option<Hook>,
+}
+
+/// The application's end: answers exactly once. Dropped without an answer, it answers 500.
+pub struct Responder(Option<Arc<Exchange>>);
+
+/// The door's end: waits for the answer.
+pub struct Waiter(Arc<Exchange>);
+
+impl Responder {
+    /// The two ends of one exchange.
+    #[must_use]
+    pub fn pair() -> (Responder, Waiter) {
+        let exchange = Arc::new(Exchange {
+            state: Mutex::default(),
+            answered: Condvar::new(),
+            gone: CancelToken::new(),
+        });
+        (Responder(Some(Arc::clone(&exchange))), Waiter(exchange))
+    }
+
+    /// Answers.
+    pub fn respond(mut self, response: Response) {
+        if let Some(exchange) = self.0.take() {
+            exchange.answer(response);
+        }
+    }
+
+    /// Tripped when the client has gone before the answer.
+    #[must_use]
+    pub fn client_gone(&self) -> CancelToken {
+        self.0.as_ref().map(|exchange| exchange.gone.clone()).unwrap_or_default()
+    }
+
+    /// Has the door's thread run `hook` once if there is no answer yet after [`crate::base::limits::SLOW_CALL`].
+    pub fn when_slow(&self, hook: impl FnOnce() + Send + 'static) {
+        if let Some(exchange) = &self.0 {
+            exchange.lock().when_slow = Some(Box::new(hook));
+        }
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.0.take() {
+            exchange.answer(Response::new(500));
+        }
+    }
+}
+
+impl Exchange {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, response: Response) {
+        let hook = {
+            let mut state = self.lock();
+            state.answer = Some(response);
+            state.when_slow.take()
+        };
+        self.answered.notify_one();
+        drop(hook); // outside the lock: it owns values of the application
+    }
+}
+
+impl Waiter {
+    /// The answer, or `None` if it is not there by `deadline`.
+    #[must_use]
+    pub fn wait(&self, deadline: Instant) -> Option<Response> {
+        let mut state = self.0.lock();
+        loop {
+            if let Some(response) = state.answer.take() {
+                return Some(response);
+            }
+            let left: Duration = deadline.saturating_duration_since(crate::base::clock::instant());
+            if left.is_zero() {
+                return None;
+            }
+            state = self.0.answered.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Runs what [`Responder::when_slow`] left, if anything.
+    pub fn run_slow_hook(&self) {
+        let hook = self.0.lock().when_slow.take();
+        if let Some(hook) = hook {
+            hook();
+        }
+    }
+
+    /// Tells the application that nobody waits for the answer any more.
+    pub fn client_has_gone(&self) {
+        self.0.gone.trip();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock;
+
+    fn soon() -> Instant {
+        clock::instant() + Duration::from_millis(1)
+    }
+
+    fn later() -> Instant {
+        clock::instant() + Duration::from_secs(60)
+    }
+
+    #[test]
+    fn the_answer_reaches_whoever_waits() {
+        let (responder, waiter) = Responder::pair();
+        let door = std::thread::spawn(move || waiter.wait(later()).unwrap().status());
+        responder.respond(Response::new(202));
+        assert_eq!(door.join().unwrap(), 202);
+    }
+
+    #[test]
+    fn a_dropped_responder_answers_500() {
+        let (responder, waiter) = Responder::pair();
+        drop(responder);
+        assert_eq!(waiter.wait(later()).unwrap().status(), 500);
+    }
+
+    #[test]
+    fn the_slow_hook_runs_once_and_only_without_an_answer() {
+        let (responder, waiter) = Responder::pair();
+        let ran = CancelToken::new();
+        let mark = ran.clone();
+        responder.when_slow(move || mark.trip());
+        assert!(waiter.wait(soon()).is_none());
+        waiter.run_slow_hook();
+        waiter.run_slow_hook();
+        assert!(ran.is_tripped());
+
+        let (responder, waiter) = Responder::pair();
+        let ran = CancelToken::new();
+        let mark = ran.clone();
+        responder.when_slow(move || mark.trip());
+        responder.respond(Response::new(200));
+        waiter.run_slow_hook();
+        assert!(!ran.is_tripped());
+    }
+
+    #[test]
+    fn the_application_learns_that_the_client_has_gone() {
+        let (responder, waiter) = Responder::pair();
+        let gone = responder.client_gone();
+        waiter.client_has_gone();
+        assert!(gone.is_tripped());
+    }
+}

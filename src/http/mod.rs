@@ -1,0 +1,19 @@
+//! The plain values between a door and the application: requests, responses, streams. No socket in here.
+
+mod exchange;
+mod form;
+mod html;
+mod request;
+mod response;
+mod sse;
+mod stream;
+mod url;
+
+pub use exchange::{Handler, Responder, Waiter};
+pub use form::{Form, FormError};
+pub use html::escape;
+pub use request::{Duplicate, Head, Headers, Method, Request, Scheme};
+pub use response::{Body, Response};
+pub use sse::Event;
+pub use stream::{Next, SendError, Stream, StreamSender};
+pub use url::{PublicUrl, append_query, percent_encode};

@@ -1,0 +1,204 @@
+//! A request as the application sees it: already framed, limited and checked by the door it came through.
+
+use std::net::IpAddr;
+
+/// A request method. Case-sensitive (RFC 9110 section 9.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `HEAD`
+    Head,
+    /// `POST`
+    Post,
+    /// `DELETE`
+    Delete,
+    /// `OPTIONS`
+    Options,
+    /// Any other token; nothing here serves it.
+    Other(Box<str>),
+}
+
+impl Method {
+    /// The method of a request line's first token.
+    #[must_use]
+    pub fn from_token(token: &str) -> Method {
+        match token {
+            "GET" => Method::Get,
+            "HEAD" => Method::Head,
+            "POST" => Method::Post,
+            "DELETE" => Method::Delete,
+            "OPTIONS" => Method::Options,
+            other => Method::Other(other.into()),
+        }
+    }
+
+    /// The method as it stands on the wire.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+            Method::Delete => "DELETE",
+            Method::Options => "OPTIONS",
+            Method::Other(token) => token,
+        }
+    }
+}
+
+/// How the bytes reached the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// In the clear.
+    Http,
+    /// Through TLS.
+    Https,
+}
+
+/// A header field that may stand once stood twice (security.md H11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Duplicate(
+    /// The field's name, lower case.
+    pub &'static str,
+);
+
+/// Header fields in the order they came, names in lower case.
+#[derive(Clone, Debug, Default)]
+pub struct Headers {
+    /// Every name and value, one after the other.
+    text: String,
+    /// Where in `text` a name starts, its value starts, and the value ends.
+    fields: Vec<(usize, usize, usize)>,
+}
+
+impl Headers {
+    /// Adds a field. A door calls this with a name that is a token and a value without CR, LF or NUL.
+    pub fn push(&mut self, name: &str, value: &str) {
+        let start = self.text.len();
+        self.text.push_str(name);
+        self.text.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
+        let middle = self.text.len();
+        self.text.push_str(value);
+        self.fields.push((start, middle, self.text.len()));
+    }
+
+    /// Every field, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().filter_map(|&(start, middle, end)| {
+            Some((self.text.get(start..middle)?, self.text.get(middle..end)?))
+        })
+    }
+
+    /// The values of every field called `name`, which is in lower case.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.iter().filter(move |(field, _)| *field == name).map(|(_, value)| value)
+    }
+
+    /// The value of the one field called `name`, if there is one.
+    ///
+    /// # Errors
+    /// [`Duplicate`] if there are two.
+    pub fn one(&self, name: &'static str) -> Result<Option<&str>, Duplicate> {
+        let mut values = self.iter().filter(|(field, _)| *field == name).map(|(_, value)| value);
+        let first = values.next();
+        if values.next().is_some() { Err(Duplicate(name)) } else { Ok(first) }
+    }
+}
+
+/// Everything of a request but its body.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// What to do.
+    pub method: Method,
+    /// The raw path, exactly as sent: never decoded, never normalised (security.md H8).
+    pub path: Box<str>,
+    /// The raw query, without its question mark; `None` if there was no question mark.
+    pub query: Option<Box<str>>,
+    /// The header fields.
+    pub headers: Headers,
+    /// The address of the other end, `None` on a Unix socket. Only for limits and logs.
+    pub peer: Option<IpAddr>,
+    /// How the bytes reached the door.
+    pub scheme: Scheme,
+}
+
+impl Head {
+    /// The media type of the body, in lower case and without parameters.
+    ///
+    /// # Errors
+    /// [`Duplicate`] if there are two Content-Type fields.
+    pub fn media_type(&self) -> Result<Option<String>, Duplicate> {
+        let value = self.headers.one("content-type")?;
+        Ok(value.and_then(|value| value.split(';').next()).map(|essence| essence.trim().to_ascii_lowercase()))
+    }
+}
+
+/// A whole request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Everything but the body.
+    pub head: Head,
+    /// The body, decoded from any chunks. Empty if there was none.
+    pub body: Vec<u8>,
+}
+
+/// Builds requests as a door would.
+#[cfg(test)]
+pub(crate) mod fake {
+    use super::*;
+
+    /// A request to `target` without fields or body, from 127.0.0.1.
+    pub(crate) fn request(method: &str, target: &str) -> Request {
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query.into())),
+            None => (target, None),
+        };
+        let head = Head {
+            method: Method::from_token(method),
+            path: path.into(),
+            query,
+            headers: Headers::default(),
+            peer: Some(IpAddr::from([127, 0, 0, 1])),
+            scheme: Scheme::Http,
+        };
+        Request { head, body: Vec::new() }
+    }
+
+    impl Request {
+        /// The same with one more header field.
+        pub(crate) fn with(mut self, name: &str, value: &str) -> Request {
+            self.head.headers.push(name, value);
+            self
+        }
+
+        /// The same with a body.
+        pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Request {
+            self.body = body.into();
+            self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_lower_case_and_values_stay() {
+        let mut headers = Headers::default();
+        headers.push("X-One", "A");
+        headers.push("COOKIE", "a=1");
+        headers.push("cookie", "b=2");
+        assert_eq!(headers.one("x-one"), Ok(Some("A")));
+        assert_eq!(headers.one("x-two"), Ok(None));
+        assert_eq!(headers.one("cookie"), Err(Duplicate("cookie")));
+        assert_eq!(headers.all("cookie").collect::<Vec<_>>(), ["a=1", "b=2"]);
+    }
+
+    #[test]
+    fn a_media_type_is_compared_without_case_and_parameters() {
+        let request = fake::request("POST", "/").with("Content-Type", "Application/JSON; charset=utf-8");
+        assert_eq!(request.head.media_type(), Ok(Some("application/json".to_owned())));
+    }
+}

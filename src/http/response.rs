@@ -1,0 +1,175 @@
+//! A response, and the one place that writes its head.
+
+use std::io::Write;
+
+use super::stream::Stream;
+
+/// What follows the head.
+#[derive(Debug)]
+pub enum Body {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// Whatever the stream's senders say until they are gone.
+    Stream(Stream),
+}
+
+/// An answer. Built with what the application has to say; the door adds the framing.
+#[derive(Debug)]
+pub struct Response {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Body,
+}
+
+impl Response {
+    /// An answer without fields or body.
+    #[must_use]
+    pub fn new(status: u16) -> Response {
+        Response { status, headers: Vec::new(), body: Body::Bytes(Vec::new()) }
+    }
+
+    /// The same with one more header field.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Response {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The same with this body.
+    #[must_use]
+    pub fn bytes(mut self, content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
+        self.body = Body::Bytes(body.into());
+        self.header("Content-Type", content_type)
+    }
+
+    /// A JSON answer. A value that cannot be JSON (a map with keys that are no strings) becomes a 500.
+    #[must_use]
+    pub fn json(status: u16, value: &impl serde::Serialize) -> Response {
+        match serde_json::to_vec(value) {
+            Ok(body) => Response::new(status).bytes("application/json", body),
+            Err(_) => Response::new(500),
+        }
+    }
+
+    /// The same with a stream of server-sent events as its body.
+    #[must_use]
+    pub fn stream(mut self, stream: Stream) -> Response {
+        self.body = Body::Stream(stream);
+        // X-Accel-Buffering is how nginx is told not to hold events back.
+        self.header("Content-Type", "text/event-stream")
+            .header("Cache-Control", "no-store")
+            .header("X-Accel-Buffering", "no")
+    }
+
+    /// The status code.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// The body alone, for the door that sends it.
+    #[must_use]
+    pub fn into_body(self) -> Body {
+        self.body
+    }
+
+    /// The fields, in order.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.headers.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
+    /// The value of the first field called `name`, in any case.
+    #[must_use]
+    pub fn header_value(&self, name: &str) -> Option<&str> {
+        self.headers().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// Writes the status line and this response's own fields, each ended by CR LF, to `out`. The door appends its
+    /// framing fields and the empty line.
+    ///
+    /// A value that could split the response is never written: the whole head becomes a 500 without fields
+    /// (security.md H5), and the answer is `false`: the body must not follow.
+    #[must_use]
+    pub fn write_head(&self, out: &mut Vec<u8>) -> bool {
+        let safe = |value: &str| value.bytes().all(|b| b == b'\t' || (b >= 0x20 && b != 0x7f));
+        let whole = self.headers.iter().all(|(_, value)| safe(value));
+        let status = if whole { self.status } else { 500 };
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, "HTTP/1.1 {status} {}\r\n", reason(status));
+        if whole {
+            for (name, value) in &self.headers {
+                for part in [name, ": ", value, "\r\n"] {
+                    out.extend_from_slice(part.as_bytes());
+                }
+            }
+        }
+        whole
+    }
+}
+
+/// The reason phrase of the codes that this server sends (RFC 9110 section 15).
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        303 => "See Other",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(response: &Response) -> (bool, String) {
+        let mut out = Vec::new();
+        let whole = response.write_head(&mut out);
+        (whole, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_head_is_status_line_and_fields() {
+        let response = Response::new(303).header("Location", "https://a.example/?code=1");
+        assert_eq!(
+            head(&response),
+            (true, "HTTP/1.1 303 See Other\r\nLocation: https://a.example/?code=1\r\n".to_owned())
+        );
+    }
+
+    /// H5: a value with CR or LF never reaches the wire.
+    #[test]
+    fn a_value_that_would_split_the_response_becomes_a_500() {
+        for value in ["a\r\nSet-Cookie: x=1", "a\nb", "a\0", "\u{7f}"] {
+            let response = Response::new(200).header("X-A", "fine").header("X-B", value);
+            assert_eq!(head(&response), (false, "HTTP/1.1 500 Internal Server Error\r\n".to_owned()));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A response body that is still being written: a bounded channel that the application fills and a door drains.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+
+use crate::base::cancel::CancelToken;
+use crate::base::limits;
+
+/// Why a chunk was not taken. Either way the stream is over for its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The reader does not keep up.
+    Full,
+    /// The reader has gone.
+    Gone,
+}
+
+/// The application's end. The stream ends when every clone is dropped.
+#[derive(Clone, Debug)]
+pub struct StreamSender {
+    chunks: Sender<Arc<[u8]>>,
+    /// Bytes in the channel.
+    waiting: Arc<AtomicUsize>,
+    /// Tripped by the door when the reader has gone.
+    gone: CancelToken,
+}
+
+/// The door's end.
+#[derive(Debug)]
+pub struct Stream {
+    chunks: Receiver<Arc<[u8]>>,
+    waiting: Arc<AtomicUsize>,
+    gone: CancelToken,
+}
+
+/// What a stream has for its door.
+#[derive(Debug)]
+pub enum Next {
+    /// Bytes to be written and flushed.
+    Chunk(Arc<[u8]>),
+    /// Nothing within the time.
+    Silence,
+    /// Nothing more, ever.
+    End,
+}
+
+impl Stream {
+    /// The two ends of one stream, which holds [`limits::STREAM_EVENTS`] chunks and [`limits::STREAM_BYTES`].
+    #[must_use]
+    pub fn pair() -> (StreamSender, Stream) {
+        let (sender, receiver) = bounded(limits::STREAM_EVENTS);
+        let (waiting, gone) = (Arc::new(AtomicUsize::new(0)), CancelToken::new());
+        let stream = Stream { chunks: receiver, waiting: Arc::clone(&waiting), gone: gone.clone() };
+        (StreamSender { chunks: sender, waiting, gone }, stream)
+    }
+
+    /// Waits for the next chunk.
+    #[must_use]
+    pub fn next(&self, timeout: Duration) -> Next {
+        match self.chunks.recv_timeout(timeout) {
+            Ok(chunk) => {
+                self.waiting.fetch_sub(chunk.len(), Ordering::Relaxed);
+                Next::Chunk(chunk)
+            }
+            Err(RecvTimeoutError::Timeout) => Next::Silence,
+            Err(RecvTimeoutError::Disconnected) => Next::End,
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.gone.trip();
+    }
+}
+
+impl StreamSender {
+    /// Hands a chunk to the door; never waits.
+    ///
+    /// # Errors
+    /// [`SendError`]; the chunk is lost and the caller should drop its end.
+    pub fn send(&self, chunk: impl Into<Arc<[u8]>>) -> Result<(), SendError> {
+        let chunk = chunk.into();
+        let length = chunk.len();
+        // Counted before it is sent, so that the door never subtracts what was not yet added. One chunk of any size
+        // may wait alone: a single large result is no slow reader.
+        let before = self.waiting.fetch_add(length, Ordering::Relaxed);
+        let fits = before == 0 || before.saturating_add(length) <= limits::STREAM_BYTES;
+        let result = if fits { self.chunks.try_send(chunk) } else { Err(TrySendError::Full(chunk)) };
+        result.map_err(|error| {
+            self.waiting.fetch_sub(length, Ordering::Relaxed);
+            match error {
+                TrySendError::Full(_) => SendError::Full,
+                TrySendError::Disconnected(_) => SendError::Gone,
+            }
+        })
+    }
+
+    /// Tripped when the door has let go of the stream, because its reader has gone or the stream has ended.
+    #[must_use]
+    pub fn reader_gone(&self) -> CancelToken {
+        self.gone.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_arrive_in_order_and_then_the_end() {
+        let (sender, stream) = Stream::pair();
+        sender.send(*b"a").unwrap();
+        sender.send(*b"b").unwrap();
+        drop(sender);
+        let mut text = Vec::new();
+        while let Next::Chunk(chunk) = stream.next(Duration::from_secs(60)) {
+            text.extend_from_slice(&chunk);
+        }
+        assert_eq!(text, b"ab");
+        assert!(matches!(stream.next(Duration::ZERO), Next::End));
+    }
+
+    #[test]
+    fn a_slow_reader_is_bounded_in_chunks_and_bytes() {
+        let (sender, stream) = Stream::pair();
+        for _ in 0..limits::STREAM_EVENTS {
+            sender.send(*b"x").unwrap();
+        }
+        assert_eq!(sender.send(*b"x"), Err(SendError::Full));
+
+        let (sender, other) = Stream::pair();
+        sender.send(vec![0; limits::STREAM_BYTES + 1]).unwrap();
+        assert_eq!(sender.send(*b"x"), Err(SendError::Full));
+        assert!(matches!(other.next(Duration::ZERO), Next::Chunk(_)));
+        sender.send(*b"x").unwrap();
+        drop(stream);
+    }
+
+    #[test]
+    fn a_sender_learns_that_its_reader_has_gone() {
+        let (sender, stream) = Stream::pair();
+        drop(stream);
+        assert_eq!(sender.send(*b"x"), Err(SendError::Gone));
+        assert!(sender.reader_gone().is_tripped());
+    }
+}

@@ -1,0 +1,219 @@
+//! The little that is needed of URLs: our own public URL, and appending to others without touching what is there.
+
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// RFC 3986 unreserved characters stand for themselves, everything else is escaped.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// `text` as a query parameter's name or value.
+#[must_use]
+pub fn percent_encode(text: &str) -> String {
+    utf8_percent_encode(text, COMPONENT).to_string()
+}
+
+/// `uri` with these parameters appended to its query, what was there left as it was (RFC 6749 section 3.1.2).
+/// `uri` has no fragment.
+#[must_use]
+pub fn append_query(uri: &str, parameters: &[(&str, &str)]) -> String {
+    let mut out = uri.to_owned();
+    let mut separator = match uri.split_once('?') {
+        None => "?",
+        Some((_, "")) => "",
+        Some(_) => "&",
+    };
+    for (name, value) in parameters {
+        for part in [separator, &percent_encode(name), "=", &percent_encode(value)] {
+            out.push_str(part);
+        }
+        separator = "&";
+    }
+    out
+}
+
+/// The URL under which this server is reached: scheme, host and perhaps a port, no path. It comes from the
+/// configuration only, never from a request (security.md O15).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl {
+    origin: String,
+    authority: String,
+    https: bool,
+}
+
+impl PublicUrl {
+    /// Reads `https://HOST[:PORT]` or, for a loopback host, `http://HOST[:PORT]`.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong and what to write instead.
+    pub fn parse(text: &str) -> Result<PublicUrl, &'static str> {
+        let (https, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+            (Some(rest), _) => (true, rest),
+            (None, Some(rest)) => (false, rest),
+            (None, None) => return Err("it must start with https:// (or http:// for a loopback host)"),
+        };
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = split_port(authority).ok_or("its port is not a number from 1 to 65535")?;
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.:[]".contains(&b);
+        if host.is_empty() || !host.bytes().all(allowed) {
+            return Err(
+                "it must be a scheme and a host in lower case, perhaps a port, and no path, query or user",
+            );
+        }
+        if !https && !is_loopback_host(host) {
+            return Err("http is for loopback hosts only: tokens would travel in the clear. Use https, \
+                        with a reverse proxy in front if this server has no certificate");
+        }
+        // The default port is not part of an origin (RFC 6454 section 6.2).
+        let authority = match (port, https) {
+            (None | Some(443), true) | (None | Some(80), false) => host.to_owned(),
+            (Some(port), _) => format!("{host}:{port}"),
+        };
+        let scheme = if https { "https" } else { "http" };
+        Ok(PublicUrl { origin: format!("{scheme}://{authority}"), authority, https })
+    }
+
+    /// `https://host[:port]`, without a slash at its end. Also the issuer identifier.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// `host[:port]` as a Host field has it.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Whether browsers reach this server through TLS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.https
+    }
+
+    /// The URL of `path`, which starts with a slash.
+    #[must_use]
+    pub fn join(&self, path: &str) -> String {
+        format!("{}{path}", self.origin)
+    }
+
+    /// Whether a request with this Host field is meant for this server: the public host, or for a loopback URL any
+    /// spelling of loopback with the same port (security.md M2).
+    #[must_use]
+    pub fn accepts_host(&self, host: &str) -> bool {
+        if host.eq_ignore_ascii_case(&self.authority) {
+            return true;
+        }
+        let (Some((ours, our_port)), Some((theirs, their_port))) =
+            (split_port(&self.authority), split_port(host))
+        else {
+            return false;
+        };
+        let default = if self.https { 443 } else { 80 };
+        let same_port = our_port.unwrap_or(default) == their_port.unwrap_or(default);
+        let same_host =
+            ours.eq_ignore_ascii_case(theirs) || (is_loopback_host(ours) && is_loopback_host(theirs));
+        same_port && same_host
+    }
+
+    /// Whether an Origin field names this server, by the same rule as [`PublicUrl::accepts_host`].
+    #[must_use]
+    pub fn accepts_origin(&self, origin: &str) -> bool {
+        let scheme = if self.https { "https://" } else { "http://" };
+        origin.strip_prefix(scheme).is_some_and(|host| self.accepts_host(host))
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.origin)
+    }
+}
+
+/// Splits `host[:port]`; `None` if what follows the colon is no port.
+fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
+    let after_literal = authority.rfind(']').map_or(0, |end| end.saturating_add(1));
+    match authority.get(after_literal..)?.rfind(':') {
+        None => Some((authority, None)),
+        Some(colon) => {
+            let (host, port) = authority.split_at(after_literal.saturating_add(colon));
+            let digits = port.strip_prefix(':')?;
+            let number = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse::<u16>().ok())??;
+            (number > 0).then_some((host, Some(number)))
+        }
+    }
+}
+
+/// Whether a host, as it stands in a URL, is this machine: `localhost`, 127.0.0.0/8 or `[::1]`.
+fn is_loopback_host(host: &str) -> bool {
+    let address = host.parse::<std::net::Ipv4Addr>();
+    host.eq_ignore_ascii_case("localhost")
+        || host == "[::1]"
+        || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_appended_to_what_is_there() {
+        let check =
+            |uri, expected: &str| assert_eq!(append_query(uri, &[("code", "a b"), ("iss", "x:y")]), expected);
+        check("https://a.example/cb", "https://a.example/cb?code=a%20b&iss=x%3Ay");
+        check("https://a.example/cb?k=%41", "https://a.example/cb?k=%41&code=a%20b&iss=x%3Ay");
+        check("https://a.example/cb?", "https://a.example/cb?code=a%20b&iss=x%3Ay");
+        check("com.example.app:/cb", "com.example.app:/cb?code=a%20b&iss=x%3Ay");
+    }
+
+    #[test]
+    fn a_public_url_is_an_origin() {
+        let check = |text, origin: &str| assert_eq!(PublicUrl::parse(text).unwrap().origin(), origin);
+        check("https://mcp.example.com", "https://mcp.example.com");
+        check("https://mcp.example.com/", "https://mcp.example.com");
+        check("https://mcp.example.com:443", "https://mcp.example.com");
+        check("https://mcp.example.com:8443", "https://mcp.example.com:8443");
+        check("http://127.0.0.1:3001", "http://127.0.0.1:3001");
+        check("http://[::1]:80", "http://[::1]");
+    }
+
+    /// A2: a public URL of http is refused unless it is loopback.
+    #[test]
+    fn anything_else_is_refused() {
+        for bad in [
+            "mcp.example.com",
+            "http://mcp.example.com",
+            "http://127.0.0.1.example.com",
+            "https://",
+            "https://a.example/path",
+            "https://a.example//",
+            "https://user@a.example",
+            "https://A.example",
+            "https://a.example:0",
+            "https://a.example:99999",
+            "https://a.example:+1",
+            "https://a.example?x",
+            "ftp://a.example",
+        ] {
+            assert!(PublicUrl::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// M2: only the configured host is served; loopback has several names.
+    #[test]
+    fn hosts_and_origins_are_compared_with_the_configuration() {
+        let public = PublicUrl::parse("https://mcp.example.com").unwrap();
+        assert!(public.accepts_host("MCP.example.com") && public.accepts_host("mcp.example.com:443"));
+        assert!(!public.accepts_host("evil.example.com") && !public.accepts_host("mcp.example.com:444"));
+        assert!(!public.accepts_host("127.0.0.1") && !public.accepts_host(""));
+        assert!(public.accepts_origin("https://mcp.example.com"));
+        assert!(!public.accepts_origin("http://mcp.example.com") && !public.accepts_origin("null"));
+
+        let local = PublicUrl::parse("http://127.0.0.1:3001").unwrap();
+        assert!(local.accepts_host("localhost:3001") && local.accepts_host("[::1]:3001"));
+        assert!(!local.accepts_host("localhost:3002") && !local.accepts_host("evil.example.com:3001"));
+        assert!(
+            local.accepts_origin("http://localhost:3001") && !local.accepts_origin("http://localhost:6274")
+        );
+    }
+}

@@ -1,0 +1,112 @@
+//! The identity provider, as the authorization server sees it. `github` implements it; tests have a fake.
+
+use std::fmt;
+
+use crate::base::identity::UserId;
+use crate::base::secret::Secret;
+
+/// Who logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The number that never changes hands.
+    pub user: UserId,
+    /// The name that may.
+    pub login: String,
+}
+
+/// What the provider is asked to do for one login.
+#[derive(Debug)]
+pub struct LoginRequest<'a> {
+    /// Comes back with the answer; sealed.
+    pub state: &'a str,
+    /// S256 challenge of the verifier that [`IdentityProvider::redeem`] will be given.
+    pub code_challenge: &'a str,
+    /// Our callback, absolute.
+    pub redirect_uri: &'a str,
+    /// The provider's own scopes, space-separated; empty asks for none.
+    pub scope: &'a str,
+}
+
+/// What the provider's code is redeemed with.
+#[derive(Debug)]
+pub struct Redemption<'a> {
+    /// The code of the callback.
+    pub code: &'a str,
+    /// The PKCE verifier of this login.
+    pub code_verifier: &'a Secret<String>,
+    /// Our callback, absolute.
+    pub redirect_uri: &'a str,
+}
+
+/// A group at the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// An organisation.
+    Org(String),
+    /// A team of an organisation, by its slug.
+    Team {
+        /// The organisation.
+        org: String,
+        /// The team's slug.
+        slug: String,
+    },
+}
+
+/// Why the provider's answer cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderError {
+    /// It does not know this code or token (any more): the person should start again.
+    Refused,
+    /// It does not accept our client id, secret or redirect URI: the operator has to act.
+    Misconfigured,
+    /// It did not answer, or not in time, or asked us to slow down.
+    Unreachable,
+    /// It answered something that it never should.
+    Nonsense,
+    /// Too many logins are waiting for it.
+    Busy,
+}
+
+impl fmt::Display for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ProviderError::Refused => "refused",
+            ProviderError::Misconfigured => "misconfigured",
+            ProviderError::Unreachable => "unreachable",
+            ProviderError::Nonsense => "nonsense",
+            ProviderError::Busy => "busy",
+        })
+    }
+}
+
+/// Whoever says who a person is. Calls may take as long as [`crate::base::limits::GITHUB_CALL`] each.
+pub trait IdentityProvider: Send + Sync {
+    /// The page to which the browser is sent.
+    fn authorize_url(&self, request: &LoginRequest<'_>) -> String;
+
+    /// The issuer identifier that a callback may carry in `iss` (RFC 9207).
+    fn issuer(&self) -> &str;
+
+    /// Redeems the code of a callback for the user's token.
+    ///
+    /// # Errors
+    /// [`ProviderError`].
+    fn redeem(&self, redemption: &Redemption<'_>) -> Result<Secret<String>, ProviderError>;
+
+    /// Whose token this is.
+    ///
+    /// # Errors
+    /// [`ProviderError`].
+    fn identify(&self, token: &Secret<String>) -> Result<Identity, ProviderError>;
+
+    /// Whether `identity`, whose token this is, is an active member of `group`. Anything but a clear yes is a no.
+    ///
+    /// # Errors
+    /// [`ProviderError`] if there was no answer at all.
+    fn is_member(
+        &self,
+        token: &Secret<String>,
+        identity: &Identity,
+        group: &Group,
+    ) -> Result<bool, ProviderError>;
+}

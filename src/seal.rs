@@ -1,0 +1,287 @@
+//! Sealed values: what must survive between requests travels with the client or the browser, encrypted and
+//! authenticated under the server's key, so that a request that nobody has authenticated stores nothing here.
+//!
+//! A sealed value is `PREFIX base64url(salt(16) ciphertext tag(16))`. HKDF-SHA256 derives a key for that one value from
+//! the server's key, the type's prefix and the salt, so there is no nonce to count (it is always zero) and a value of one
+//! type never opens as another. ChaCha20-Poly1305, because many small hosts have no AES instructions.
+
+use ring::{aead, hkdf};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::base::clock::Timestamp;
+use crate::base::encoding::{base64url, from_base64url};
+use crate::base::random::Random;
+use crate::base::secret::Secret;
+
+const SALT_BYTES: usize = 16;
+
+/// A type that travels sealed.
+pub trait Sealed: Serialize + DeserializeOwned {
+    /// What every sealed value of this type starts with. Part of what is authenticated.
+    const PREFIX: &'static str;
+
+    /// When the value is worth nothing any more; `None` for as long as the key.
+    fn expires(&self) -> Option<Timestamp>;
+}
+
+/// Why a sealed value did not open. Clients are never told which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealError {
+    /// It is of another type, or no text that this server ever wrote.
+    Malformed,
+    /// It was changed, or sealed under a key that this server does not have.
+    Forged,
+    /// Its time is over.
+    Expired,
+}
+
+/// The server's keys: the first seals, all open.
+pub struct Keyring {
+    /// Never empty: checked by [`Keyring::new`].
+    keys: Vec<hkdf::Prk>,
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Keyring({} keys)", self.keys.len())
+    }
+}
+
+struct KeyLength(usize);
+
+impl hkdf::KeyType for KeyLength {
+    fn len(&self) -> usize {
+        self.0
+    }
+}
+
+impl Keyring {
+    /// A keyring of 32-byte keys; `None` without any.
+    #[must_use]
+    pub fn new(keys: &[Secret<[u8; 32]>]) -> Option<Keyring> {
+        let extract = |key: &Secret<[u8; 32]>| {
+            hkdf::Salt::new(hkdf::HKDF_SHA256, b"mcp-oauth-server/v1").extract(key.expose())
+        };
+        (!keys.is_empty()).then(|| Keyring { keys: keys.iter().map(extract).collect() })
+    }
+
+    /// 32 bytes that only this key and `info` give, under each key, the sealing one first. For secrets that need not be
+    /// stored because they can be computed again.
+    pub fn derive(&self, info: &[&[u8]]) -> impl Iterator<Item = Secret<[u8; 32]>> {
+        self.keys.iter().map(move |key| Secret::new(expand(key, info)))
+    }
+
+    /// Encrypts `plaintext` so that only `context` and this key open it again.
+    #[must_use]
+    pub fn encrypt(&self, context: &[&[u8]], plaintext: &[u8], random: &dyn Random) -> Vec<u8> {
+        let mut out = random.bytes::<SALT_BYTES>().to_vec();
+        let mut text = plaintext.to_vec();
+        if let Some(key) = self.keys.first() {
+            let key = one_time_key(key, context, &out);
+            let tag = key
+                .seal_in_place_separate_tag(zero_nonce(), aead::Aad::empty(), &mut text)
+                .expect("a value is far shorter than the 256 GiB that one key may encrypt");
+            out.extend_from_slice(&text);
+            out.extend_from_slice(tag.as_ref());
+        }
+        out
+    }
+
+    /// Decrypts what [`Keyring::encrypt`] made with the same context and one of these keys.
+    #[must_use]
+    pub fn decrypt(&self, context: &[&[u8]], sealed: &[u8]) -> Option<Vec<u8>> {
+        let (salt, ciphertext) = sealed.split_at_checked(SALT_BYTES)?;
+        self.keys.iter().find_map(|key| {
+            let mut text = ciphertext.to_vec();
+            let key = one_time_key(key, context, salt);
+            let length = key.open_in_place(zero_nonce(), aead::Aad::empty(), &mut text).ok()?.len();
+            text.truncate(length);
+            Some(text)
+        })
+    }
+}
+
+/// The context is the HKDF info, each part preceded by its length so that no two lists of parts are the same bytes.
+fn expand(key: &hkdf::Prk, info: &[&[u8]]) -> [u8; 32] {
+    let lengths: Vec<[u8; 8]> = info.iter().map(|part| (part.len() as u64).to_be_bytes()).collect();
+    let parts: Vec<&[u8]> =
+        lengths.iter().zip(info).flat_map(|(length, part)| [length.as_slice(), part]).collect();
+    let mut out = [0; 32];
+    key.expand(&parts, KeyLength(out.len()))
+        .and_then(|okm| okm.fill(&mut out))
+        .expect("32 bytes are within HKDF-SHA256's 8160");
+    out
+}
+
+fn one_time_key(key: &hkdf::Prk, context: &[&[u8]], salt: &[u8]) -> aead::LessSafeKey {
+    let parts: Vec<&[u8]> = std::iter::once(salt).chain(context.iter().copied()).collect();
+    let key = expand(key, &parts);
+    aead::LessSafeKey::new(
+        aead::UnboundKey::new(&aead::CHACHA20_POLY1305, &key)
+            .expect("32 bytes are this algorithm's key length"),
+    )
+}
+
+/// Safe because each key encrypts one value.
+fn zero_nonce() -> aead::Nonce {
+    aead::Nonce::assume_unique_for_key([0; aead::NONCE_LEN])
+}
+
+/// Seals a value.
+#[must_use]
+pub fn seal<T: Sealed>(keys: &Keyring, value: &T, random: &dyn Random) -> String {
+    let json = serde_json::to_vec(value).expect("sealed types are plain structs with string keys");
+    let sealed = keys.encrypt(&[T::PREFIX.as_bytes()], &json, random);
+    format!("{}{}", T::PREFIX, base64url(&sealed))
+}
+
+/// Opens a sealed value.
+///
+/// # Errors
+/// [`SealError`]; none of them is to be told to whoever sent the value.
+pub fn open<T: Sealed>(keys: &Keyring, text: &str, now: Timestamp) -> Result<T, SealError> {
+    let body = text.strip_prefix(T::PREFIX).ok_or(SealError::Malformed)?;
+    let sealed = from_base64url(body).ok_or(SealError::Malformed)?;
+    let json = keys.decrypt(&[T::PREFIX.as_bytes()], &sealed).ok_or(SealError::Forged)?;
+    let value: T = serde_json::from_slice(&json).map_err(|_| SealError::Malformed)?;
+    match value.expires() {
+        Some(end) if now >= end => Err(SealError::Expired),
+        Some(_) | None => Ok(value),
+    }
+}
+
+/// `#[serde(with = "seal::secret_bytes")]`: how a secret of 32 bytes travels inside a sealed value, and nowhere else.
+pub mod secret_bytes {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::base::encoding::{base64url, from_base64url};
+    use crate::base::secret::Secret;
+
+    /// Writes the secret as base64url.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(secret: &Secret<[u8; 32]>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&base64url(secret.expose()))
+    }
+
+    /// Reads what [`serialize`] wrote.
+    ///
+    /// # Errors
+    /// The deserializer's, or that it is not 32 bytes.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<[u8; 32]>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = from_base64url(&text).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Secret::new).ok_or_else(|| serde::de::Error::custom("not 32 bytes"))
+    }
+}
+
+/// Keys for tests.
+#[cfg(test)]
+pub(crate) mod fake {
+    use super::*;
+
+    /// A keyring with one key made of `byte`.
+    pub(crate) fn keyring(byte: u8) -> Keyring {
+        Keyring::new(&[Secret::new([byte; 32])]).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::fake::keyring;
+    use super::*;
+    use crate::base::random::CountedRandom;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Ticket {
+        seat: u32,
+        until: Option<Timestamp>,
+    }
+
+    impl Sealed for Ticket {
+        const PREFIX: &'static str = "test_tk_";
+        fn expires(&self) -> Option<Timestamp> {
+            self.until
+        }
+    }
+
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Other {
+        seat: u32,
+        until: Option<Timestamp>,
+    }
+
+    impl Sealed for Other {
+        const PREFIX: &'static str = "test_ot_";
+        fn expires(&self) -> Option<Timestamp> {
+            self.until
+        }
+    }
+
+    fn ticket() -> Ticket {
+        Ticket { seat: 7, until: Some(Timestamp(100)) }
+    }
+
+    #[test]
+    fn a_value_opens_until_it_expires() {
+        let (keys, random) = (keyring(1), CountedRandom::default());
+        let sealed = seal(&keys, &ticket(), &random);
+        assert!(sealed.starts_with("test_tk_"));
+        assert_eq!(open::<Ticket>(&keys, &sealed, Timestamp(99)), Ok(ticket()));
+        assert_eq!(open::<Ticket>(&keys, &sealed, Timestamp(100)), Err(SealError::Expired));
+    }
+
+    #[test]
+    fn no_two_seals_are_alike() {
+        let (keys, random) = (keyring(1), CountedRandom::default());
+        assert_ne!(seal(&keys, &ticket(), &random), seal(&keys, &ticket(), &random));
+    }
+
+    /// T1: a value of one type never opens as another, whatever its prefix says.
+    #[test]
+    fn a_type_opens_only_as_itself() {
+        let (keys, random) = (keyring(1), CountedRandom::default());
+        let sealed = seal(&keys, &ticket(), &random);
+        assert_eq!(open::<Other>(&keys, &sealed, Timestamp(0)).unwrap_err(), SealError::Malformed);
+        let renamed = sealed.replace("test_tk_", "test_ot_");
+        assert_eq!(open::<Other>(&keys, &renamed, Timestamp(0)).unwrap_err(), SealError::Forged);
+    }
+
+    #[test]
+    fn every_changed_or_missing_character_is_noticed() {
+        let (keys, random) = (keyring(1), CountedRandom::default());
+        let sealed = seal(&keys, &ticket(), &random);
+        for index in 0..sealed.len() {
+            let mut changed = sealed.clone().into_bytes();
+            changed[index] = if changed[index] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert!(open::<Ticket>(&keys, &changed, Timestamp(0)).is_err(), "{index}");
+            assert!(open::<Ticket>(&keys, &sealed[..index], Timestamp(0)).is_err(), "{index}");
+        }
+    }
+
+    #[test]
+    fn an_older_key_opens_but_does_not_seal() {
+        let random = CountedRandom::default();
+        let (old, new) = (Secret::new([1; 32]), Secret::new([2; 32]));
+        let before = Keyring::new(std::slice::from_ref(&old)).unwrap();
+        let after = Keyring::new(&[new, old]).unwrap();
+        let sealed = seal(&before, &ticket(), &random);
+        assert!(open::<Ticket>(&after, &sealed, Timestamp(0)).is_ok());
+        let sealed = seal(&after, &ticket(), &random);
+        assert_eq!(open::<Ticket>(&before, &sealed, Timestamp(0)), Err(SealError::Forged));
+    }
+
+    #[test]
+    fn a_context_is_its_parts_not_their_concatenation() {
+        let (keys, random) = (keyring(1), CountedRandom::default());
+        let sealed = keys.encrypt(&[b"ab", b"c"], b"text", &random);
+        assert_eq!(keys.decrypt(&[b"ab", b"c"], &sealed).unwrap(), b"text");
+        assert_eq!(keys.decrypt(&[b"a", b"bc"], &sealed), None);
+        assert_eq!(keys.decrypt(&[b"abc"], &sealed), None);
+    }
+}

@@ -1,0 +1,4 @@
+//! The table in memory.
+/// The table in memory.
+#[derive(Debug, Default)]
+pub struct MemoryGrants;

@@ -1,0 +1,163 @@
+//! The one table: grants. Written only after a GitHub login that policy admits; holds no token, code or client secret,
+//! nor a hash of one (docs/storage.md shows a record and says what a thief of it learns).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::Timestamp;
+use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
+use crate::base::limits;
+
+pub mod key_file;
+mod memory;
+mod redb;
+
+pub use self::memory::MemoryGrants;
+pub use self::redb::RedbGrants;
+
+/// One user's consent to one client, and where its tokens stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// Names the grant.
+    pub id: GrantId,
+    /// Counts the writes; [`Grants::update`] compares it.
+    pub revision: u64,
+    /// Who logged in.
+    pub user: UserId,
+    /// Their login at that time. For display only.
+    pub login: String,
+    /// Whom they let in.
+    pub client: GrantClient,
+    /// What they consented to. Never grows.
+    pub scopes: Scopes,
+    /// The one resource that tokens of this grant are for (RFC 8707).
+    pub resource: String,
+    /// When they logged in.
+    pub created: Timestamp,
+    /// When a token was last issued or used, as exact as [`limits::LAST_USED_STEP`].
+    pub last_used: Timestamp,
+    /// The end that no refresh moves. Before the code is redeemed: the code's end.
+    pub expires: Timestamp,
+    /// Where its tokens stand.
+    pub stage: Stage,
+    /// GitHub's own token, encrypted under the server's key *and* the grant secret that only this grant's tokens carry;
+    /// base64url. Absent if no tool needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+}
+
+/// The client of a grant, as far as its owner wants to recognise it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantClient {
+    /// Which client.
+    pub fingerprint: ClientFingerprint,
+    /// What it calls itself.
+    pub name: String,
+    /// Where it had its code sent: scheme, host and port of the redirect URI.
+    pub redirect: String,
+}
+
+/// How far a grant has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Stage {
+    /// Its code waits to be redeemed.
+    CodeIssued,
+    /// Its code was redeemed; refresh tokens of this generation are live.
+    Live {
+        /// Counts the refreshes.
+        generation: u32,
+        /// When this generation was made.
+        turned: Timestamp,
+    },
+}
+
+impl Grant {
+    /// Whether nothing that belongs to this grant is valid any more.
+    #[must_use]
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        let idle_end = match self.stage {
+            Stage::CodeIssued => self.expires,
+            Stage::Live { turned, .. } => turned.plus(limits::REFRESH_IDLE),
+        };
+        now >= self.expires || now >= idle_end
+    }
+
+    /// Whether `last_used` is old enough to be written again.
+    #[must_use]
+    pub fn last_used_is_stale(&self, now: Timestamp) -> bool {
+        let age: Duration = now.since(self.last_used);
+        age >= limits::LAST_USED_STEP
+    }
+}
+
+/// Why the table did not do what was asked. Nothing was changed, nothing may be handed out.
+#[derive(Debug)]
+pub enum Error {
+    /// Another request changed the grant first: read it again and decide again.
+    Conflict,
+    /// The disk is full, gone, read-only or damaged.
+    Storage(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Conflict => f.write_str("the grant was changed by another request"),
+            Error::Storage(detail) => write!(f, "the grants table could not be read or written: {detail}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The table. Every change is durable before the call returns.
+pub trait Grants: Send + Sync {
+    /// Adds a grant whose id is new.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if there is one with this id, [`Error::Storage`].
+    fn insert(&self, grant: &Grant) -> Result<(), Error>;
+
+    /// The grant with this id.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    fn get(&self, id: GrantId) -> Result<Option<Arc<Grant>>, Error>;
+
+    /// Replaces the grant with `grant.id` if the stored one still has `grant.revision`; the stored one then has the next
+    /// revision. This compare-and-swap settles every race.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if it was changed or deleted since it was read, [`Error::Storage`].
+    fn update(&self, grant: &Grant) -> Result<(), Error>;
+
+    /// Deletes a grant: everything issued under it is dead. Says whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    fn delete(&self, id: GrantId) -> Result<bool, Error>;
+
+    /// Every grant, in the order of their ids.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    fn list(&self) -> Result<Vec<Arc<Grant>>, Error>;
+
+    /// The grants of one user.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    fn of_user(&self, user: UserId) -> Result<Vec<Arc<Grant>>, Error>;
+
+    /// Deletes the grants that are over and says which.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    fn sweep(&self, now: Timestamp) -> Result<Vec<GrantId>, Error>;
+}
