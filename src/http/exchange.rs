@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::request::{Head, Request};
-use super::response::Response;
+use super::response::{Field, Response};
 use crate::base::cancel::CancelToken;
 
 /// What a door serves.
@@ -38,7 +38,11 @@ struct State {
 }
 
 /// The application's end: answers exactly once. Dropped without an answer, it answers 500.
-pub struct Responder(Option<Arc<Exchange>>);
+pub struct Responder {
+    exchange: Option<Arc<Exchange>>,
+    /// What every answer to this request carries.
+    fields: Vec<Field>,
+}
 
 /// The door's end: waits for the answer.
 pub struct Waiter(Arc<Exchange>);
@@ -52,25 +56,36 @@ impl Responder {
             answered: Condvar::new(),
             gone: CancelToken::new(),
         });
-        (Responder(Some(Arc::clone(&exchange))), Waiter(exchange))
+        (Responder { exchange: Some(Arc::clone(&exchange)), fields: Vec::new() }, Waiter(exchange))
     }
 
     /// Answers.
     pub fn respond(mut self, response: Response) {
-        if let Some(exchange) = self.0.take() {
-            exchange.answer(response);
+        self.answer(response);
+    }
+
+    /// Adds header fields to whatever the answer will be, even if it is only the 500 of a dropped responder.
+    #[must_use]
+    pub fn with_fields(mut self, fields: Vec<Field>) -> Responder {
+        self.fields.extend(fields);
+        self
+    }
+
+    fn answer(&mut self, response: Response) {
+        if let Some(exchange) = self.exchange.take() {
+            exchange.answer(response.with_fields(std::mem::take(&mut self.fields)));
         }
     }
 
     /// Tripped when the client has gone before the answer.
     #[must_use]
     pub fn client_gone(&self) -> CancelToken {
-        self.0.as_ref().map(|exchange| exchange.gone.clone()).unwrap_or_default()
+        self.exchange.as_ref().map(|exchange| exchange.gone.clone()).unwrap_or_default()
     }
 
     /// Has the door's thread run `hook` once if there is no answer yet after [`crate::base::limits::SLOW_CALL`].
     pub fn when_slow(&self, hook: impl FnOnce() + Send + 'static) {
-        if let Some(exchange) = &self.0 {
+        if let Some(exchange) = &self.exchange {
             exchange.lock().when_slow = Some(Box::new(hook));
         }
     }
@@ -78,9 +93,7 @@ impl Responder {
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        if let Some(exchange) = self.0.take() {
-            exchange.answer(Response::new(500));
-        }
+        self.answer(Response::new(500));
     }
 }
 
@@ -157,6 +170,13 @@ mod tests {
         let (responder, waiter) = Responder::pair();
         drop(responder);
         assert_eq!(waiter.wait(later()).unwrap().status(), 500);
+    }
+
+    #[test]
+    fn common_fields_are_on_every_answer() {
+        let (responder, waiter) = Responder::pair();
+        drop(responder.with_fields(vec![("X-Content-Type-Options", "nosniff".into())]));
+        assert_eq!(waiter.wait(later()).unwrap().header_value("x-content-type-options"), Some("nosniff"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub use exchange::{Handler, Responder, Waiter};
 pub use form::{Form, FormError};
 pub use html::escape;
 pub use request::{Duplicate, Head, Headers, Method, Request, Scheme};
-pub use response::{Body, Response};
+pub use response::{Body, Field, Response};
 pub use sse::Event;
 pub use stream::{Next, SendError, Stream, StreamSender};
 pub use url::{PublicUrl, append_query, percent_encode};

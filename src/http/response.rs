@@ -1,8 +1,12 @@
 //! A response, and the one place that writes its head.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use super::stream::Stream;
+
+/// A header field of a response: mostly fixed text.
+pub type Field = (&'static str, Cow<'static, str>);
 
 /// What follows the head.
 #[derive(Debug)]
@@ -17,7 +21,7 @@ pub enum Body {
 #[derive(Debug)]
 pub struct Response {
     status: u16,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<Field>,
     body: Body,
 }
 
@@ -30,7 +34,7 @@ impl Response {
 
     /// The same with one more header field.
     #[must_use]
-    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Response {
+    pub fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Response {
         self.headers.push((name, value.into()));
         self
     }
@@ -61,6 +65,13 @@ impl Response {
             .header("X-Accel-Buffering", "no")
     }
 
+    /// The same with these fields after its own.
+    #[must_use]
+    pub fn with_fields(mut self, fields: impl IntoIterator<Item = Field>) -> Response {
+        self.headers.extend(fields);
+        self
+    }
+
     /// The status code.
     #[must_use]
     pub fn status(&self) -> u16 {
@@ -81,7 +92,7 @@ impl Response {
 
     /// The fields, in order.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.headers.iter().map(|(name, value)| (*name, value.as_str()))
+        self.headers.iter().map(|(name, value)| (*name, value.as_ref()))
     }
 
     /// The value of the first field called `name`, in any case.

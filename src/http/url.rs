@@ -97,11 +97,26 @@ impl PublicUrl {
         format!("{}{path}", self.origin)
     }
 
+    /// Whether `host[:port]` is this server's: without case, its default port written or not.
+    #[must_use]
+    pub fn is_authority(&self, text: &str) -> bool {
+        let (Some((ours, our_port)), Some((theirs, their_port))) =
+            (split_port(&self.authority), split_port(text))
+        else {
+            return false;
+        };
+        ours.eq_ignore_ascii_case(theirs) && self.port(our_port) == self.port(their_port)
+    }
+
+    fn port(&self, written: Option<u16>) -> u16 {
+        written.unwrap_or(if self.https { 443 } else { 80 })
+    }
+
     /// Whether a request with this Host field is meant for this server: the public host, or for a loopback URL any
     /// spelling of loopback with the same port (security.md M2).
     #[must_use]
     pub fn accepts_host(&self, host: &str) -> bool {
-        if host.eq_ignore_ascii_case(&self.authority) {
+        if host.eq_ignore_ascii_case(&self.authority) || self.is_authority(host) {
             return true;
         }
         let (Some((ours, our_port)), Some((theirs, their_port))) =
@@ -109,11 +124,7 @@ impl PublicUrl {
         else {
             return false;
         };
-        let default = if self.https { 443 } else { 80 };
-        let same_port = our_port.unwrap_or(default) == their_port.unwrap_or(default);
-        let same_host =
-            ours.eq_ignore_ascii_case(theirs) || (is_loopback_host(ours) && is_loopback_host(theirs));
-        same_port && same_host
+        is_loopback_host(ours) && is_loopback_host(theirs) && self.port(our_port) == self.port(their_port)
     }
 
     /// Whether an Origin field names this server, by the same rule as [`PublicUrl::accepts_host`].
