@@ -155,3 +155,31 @@ pub const GITHUB_CALL: Duration = Duration::from_secs(10);
 pub const GITHUB_BYTES: u64 = 256 * 1024;
 /// Calls to GitHub at once; more are answered 503, so that a slow GitHub holds few workers.
 pub const GITHUB_CALLS: usize = 8;
+/// Callers whom GitHub asked to slow down and who are remembered; the one that may go on soonest makes room.
+pub const GITHUB_PAUSES: usize = 256;
+/// How long nothing is asked of GitHub for a caller whom it refused without saying how long to wait. GitHub: "at least one minute".
+pub const GITHUB_PAUSE: Duration = Duration::from_secs(60);
+/// The longest pause that GitHub can ask for; after it, one call finds out.
+pub const GITHUB_PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
+/// GitHub's access token (bytes): about 40 today, 520 announced.
+pub const GITHUB_TOKEN_BYTES: usize = 1024;
+
+// ---- the store ----
+
+/// Keys in the key file: each costs an attempt on every value that none of them sealed.
+pub const KEYS: usize = 8;
+/// The key file (bytes).
+pub const KEY_FILE_BYTES: u64 = 16 * 1024;
+/// Grants kept in memory, about 1 KiB each: four times [`SESSIONS`], so that every caller who is active finds their grant here.
+pub const CACHED_GRANTS: usize = 4096;
+/// The database's own cache of pages (bytes): the upper levels of the trees of some 100,000 grants.
+pub const DATABASE_CACHE_BYTES: usize = 2 * 1024 * 1024;
+/// Grants that are over and deleted in one transaction; the next sweep goes on.
+pub const SWEEP_BATCH: usize = 256;
+/// How far the clock may be behind the newest record at a start: more, and what has expired would live again.
+pub const CLOCK_BEHIND: Duration = Duration::from_secs(86_400);
+
+// ---- the simulated GitHub ----
+
+/// Codes and tokens that the simulated GitHub remembers, of each; the oldest makes room.
+pub const SIMULATED_RECORDS: usize = 256;

@@ -1,1 +1,182 @@
-//! To be written.
+//! The key file: one key a line, base64url of 32 bytes, `#` starts a comment. The first key seals, all open.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::private::{self, OpenError, StateDirectory, io_error};
+use super::redb;
+use crate::base::encoding::{base64url, from_base64url};
+use crate::base::limits;
+use crate::base::random::Random;
+use crate::base::secret::Secret;
+use crate::seal::Keyring;
+
+/// Its name in the state directory.
+pub const NAME: &str = "server.key";
+
+const HEADER: &str = "# The keys of this server. The first one seals, all of them open. Keep them secret.\n";
+
+/// The keys of the state directory; makes the first one if there is neither a key nor anything made with one.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn load_or_create(directory: &StateDirectory, random: &dyn Random) -> Result<Keyring, OpenError> {
+    let path = directory.file(NAME);
+    match private::open_private(&path)? {
+        Some(file) => read(file, &path).and_then(|keys| keyring(&keys, &path)),
+        None if directory.file(redb::NAME).exists() => Err(OpenError::KeyMissing(path)),
+        None => {
+            let keys = [Secret::new(random.bytes())];
+            private::write_private(&path, print(&keys).as_bytes())?;
+            keyring(&keys, &path)
+        }
+    }
+}
+
+/// The keys of a file that the operator gave: a mounted secret, a systemd credential.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn load(path: &Path) -> Result<Keyring, OpenError> {
+    let file = File::open(path).map_err(io_error(path))?;
+    private::check_given(&file, path)?;
+    read(file, path).and_then(|keys| keyring(&keys, path))
+}
+
+/// Puts a new key before those in the file at `path`; the next start seals with it. Says how many keys there are now.
+/// Comments are not kept.
+///
+/// # Errors
+/// [`OpenError`]; the file is then as it was.
+pub fn prepend(path: &Path, random: &dyn Random) -> Result<usize, OpenError> {
+    let file = private::open_private(path)?.ok_or_else(|| OpenError::KeyMissing(path.to_owned()))?;
+    let mut keys = read(file, path)?;
+    keys.insert(0, Secret::new(random.bytes()));
+    if keys.len() > limits::KEYS {
+        return Err(OpenError::KeyCount(path.to_owned()));
+    }
+    private::write_private(path, print(&keys).as_bytes())?;
+    Ok(keys.len())
+}
+
+fn read(file: File, path: &Path) -> Result<Vec<Secret<[u8; 32]>>, OpenError> {
+    let mut text = String::new();
+    file.take(limits::KEY_FILE_BYTES).read_to_string(&mut text).map_err(io_error(path))?;
+    let keys = parse(&text).map_err(|line| OpenError::BadKey { path: path.to_owned(), line })?;
+    let count_is_right = (1..=limits::KEYS).contains(&keys.len());
+    count_is_right.then_some(keys).ok_or_else(|| OpenError::KeyCount(path.to_owned()))
+}
+
+fn keyring(keys: &[Secret<[u8; 32]>], path: &Path) -> Result<Keyring, OpenError> {
+    Keyring::new(keys).ok_or_else(|| OpenError::KeyCount(path.to_owned()))
+}
+
+/// The keys of a key file's text, or the number of the line that is none.
+fn parse(text: &str) -> Result<Vec<Secret<[u8; 32]>>, usize> {
+    let lines = text.lines().enumerate().map(|(index, line)| (index.saturating_add(1), line.trim()));
+    lines
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(number, line)| {
+            let bytes = from_base64url(line).and_then(|bytes| bytes.try_into().ok());
+            bytes.map(Secret::new).ok_or(number)
+        })
+        .collect()
+}
+
+fn print(keys: &[Secret<[u8; 32]>]) -> String {
+    let mut text = String::from(HEADER);
+    for key in keys {
+        let _ = writeln!(text, "{}", base64url(key.expose())); // writing to a String cannot fail
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::private::fake::TestDirectory;
+    use super::*;
+    use crate::base::random::CountedRandom;
+
+    fn opens(keys: &Keyring, other: &Keyring) -> bool {
+        let sealed = other.encrypt(&[b"test"], b"text", &CountedRandom::default());
+        keys.decrypt(&[b"test"], &sealed).is_some()
+    }
+
+    #[test]
+    fn the_first_start_makes_a_key_and_the_next_reads_it() {
+        let test = TestDirectory::new();
+        let directory = StateDirectory::open(test.path()).unwrap();
+        let random = CountedRandom::default();
+        let made = load_or_create(&directory, &random).unwrap();
+        let read = load_or_create(&directory, &random).unwrap();
+        assert!(opens(&read, &made));
+        let mode = std::fs::metadata(directory.file(NAME)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600);
+    }
+
+    /// S4: a lost key is not silently replaced while there is something that only it opens.
+    #[test]
+    fn a_missing_key_beside_grants_is_refused() {
+        let test = TestDirectory::new();
+        let directory = StateDirectory::open(test.path()).unwrap();
+        std::fs::write(directory.file(redb::NAME), "").unwrap();
+        let outcome = load_or_create(&directory, &CountedRandom::default());
+        assert!(matches!(outcome, Err(OpenError::KeyMissing(_))), "{outcome:?}");
+    }
+
+    /// S4: after a rotation the new key seals and the older ones still open.
+    #[test]
+    fn a_prepended_key_seals_and_the_older_ones_open() {
+        let test = TestDirectory::new();
+        let directory = StateDirectory::open(test.path()).unwrap();
+        let random = CountedRandom::default();
+        let before = load_or_create(&directory, &random).unwrap();
+        assert_eq!(prepend(&directory.file(NAME), &random).unwrap(), 2);
+        let after = load_or_create(&directory, &random).unwrap();
+        assert!(opens(&after, &before) && !opens(&before, &after));
+    }
+
+    #[test]
+    fn a_full_key_file_is_left_as_it_is() {
+        let test = TestDirectory::new();
+        let directory = StateDirectory::open(test.path()).unwrap();
+        let random = CountedRandom::default();
+        load_or_create(&directory, &random).unwrap();
+        for count in 2..=limits::KEYS {
+            assert_eq!(prepend(&directory.file(NAME), &random).unwrap(), count);
+        }
+        let text = std::fs::read(directory.file(NAME)).unwrap();
+        assert!(matches!(prepend(&directory.file(NAME), &random), Err(OpenError::KeyCount(_))));
+        assert_eq!(std::fs::read(directory.file(NAME)).unwrap(), text);
+    }
+
+    #[test]
+    fn a_line_that_is_no_key_is_named() {
+        let key = base64url(&[7; 32]);
+        let check = |text: String, expected: Result<usize, usize>| {
+            assert_eq!(parse(&text).map(|keys| keys.len()), expected, "{text}");
+        };
+        check(format!("# comment\n\n  {key}  \n{key}\r\n"), Ok(2));
+        check(String::new(), Ok(0));
+        check(format!("{key}\n{key}="), Err(2));
+        check(format!("# comment\n{}", base64url(&[7; 31])), Err(2));
+        check(format!("{key} {key}"), Err(1));
+    }
+
+    /// S1: a given key file may be root's, but not everybody's.
+    #[test]
+    fn a_given_file_that_everybody_can_read_is_refused() {
+        let test = TestDirectory::new();
+        let directory = StateDirectory::open(test.path()).unwrap();
+        let path = directory.file("given");
+        std::fs::write(&path, base64url(&[7; 32])).unwrap();
+        for (mode, welcome) in [(0o400, true), (0o600, true), (0o640, false), (0o644, false)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(load(&path).is_ok(), welcome, "{mode:o}");
+        }
+    }
+}

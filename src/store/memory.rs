@@ -1,4 +1,68 @@
-//! The table in memory.
+//! The table in memory: for tests, and for trying things out. It forgets everything when the process ends.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Error, Grant, Grants};
+use crate::base::clock::Timestamp;
+use crate::base::identity::{GrantId, UserId};
+
 /// The table in memory.
 #[derive(Debug, Default)]
-pub struct MemoryGrants;
+pub struct MemoryGrants {
+    /// Guards the table; held for one operation.
+    table: Mutex<BTreeMap<GrantId, Arc<Grant>>>,
+}
+
+impl MemoryGrants {
+    fn table(&self) -> MutexGuard<'_, BTreeMap<GrantId, Arc<Grant>>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Grants for MemoryGrants {
+    fn insert(&self, grant: &Grant) -> Result<(), Error> {
+        match self.table().entry(grant.id) {
+            Entry::Vacant(place) => {
+                place.insert(Arc::new(grant.clone()));
+                Ok(())
+            }
+            Entry::Occupied(_) => Err(Error::Conflict),
+        }
+    }
+
+    fn get(&self, id: GrantId) -> Result<Option<Arc<Grant>>, Error> {
+        Ok(self.table().get(&id).cloned())
+    }
+
+    fn update(&self, grant: &Grant) -> Result<(), Error> {
+        match self.table().get_mut(&grant.id) {
+            Some(stored) if stored.revision == grant.revision => {
+                *stored = Arc::new(grant.next_revision());
+                Ok(())
+            }
+            Some(_) | None => Err(Error::Conflict),
+        }
+    }
+
+    fn delete(&self, id: GrantId) -> Result<bool, Error> {
+        Ok(self.table().remove(&id).is_some())
+    }
+
+    fn list(&self) -> Result<Vec<Arc<Grant>>, Error> {
+        Ok(self.table().values().cloned().collect())
+    }
+
+    fn of_user(&self, user: UserId) -> Result<Vec<Arc<Grant>>, Error> {
+        Ok(self.table().values().filter(|grant| grant.user == user).cloned().collect())
+    }
+
+    fn sweep(&self, now: Timestamp) -> Result<Vec<GrantId>, Error> {
+        let mut table = self.table();
+        let over: Vec<GrantId> =
+            table.values().filter(|grant| grant.is_over(now)).map(|grant| grant.id).collect();
+        table.retain(|id, _| !over.contains(id));
+        Ok(over)
+    }
+}

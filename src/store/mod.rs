@@ -11,11 +11,17 @@ use crate::base::clock::Timestamp;
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
 use crate::base::limits;
 
+mod cache;
+#[cfg(test)]
+mod conformance;
 pub mod key_file;
 mod memory;
+mod private;
 mod redb;
+mod schema;
 
 pub use self::memory::MemoryGrants;
+pub use self::private::{OpenError, StateDirectory};
 pub use self::redb::RedbGrants;
 
 /// One user's consent to one client, and where its tokens stand.
@@ -78,14 +84,24 @@ pub enum Stage {
 }
 
 impl Grant {
+    /// When this grant is over unless it is refreshed.
+    #[must_use]
+    pub fn end(&self) -> Timestamp {
+        match self.stage {
+            Stage::CodeIssued => self.expires,
+            Stage::Live { turned, .. } => self.expires.min(turned.plus(limits::REFRESH_IDLE)),
+        }
+    }
+
     /// Whether nothing that belongs to this grant is valid any more.
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
-        let idle_end = match self.stage {
-            Stage::CodeIssued => self.expires,
-            Stage::Live { turned, .. } => turned.plus(limits::REFRESH_IDLE),
-        };
-        now >= self.expires || now >= idle_end
+        now >= self.end()
+    }
+
+    /// The same grant as it stands in the table after an update.
+    fn next_revision(&self) -> Grant {
+        Grant { revision: self.revision.wrapping_add(1), ..self.clone() }
     }
 
     /// Whether `last_used` is old enough to be written again.

@@ -1,4 +1,342 @@
-//! The table in one file.
+//! The table in one file, by redb: every change is one transaction, on the disk before the call returns.
+//!
+//! Four tables: `grants` (id to JSON), `by_user` and `by_end` (what is looked for, id), `meta`. Only the JSON is a
+//! format of ours; docs/storage.md shows it. When the disk fails, the operation fails and nothing of it is done; the
+//! database is then closed, and each sweep tries to open it again.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ::redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction,
+};
+
+use super::cache::Cache;
+use super::private::{self, OpenError, StateDirectory};
+use super::{Error, Grant, Grants, schema};
+use crate::base::clock::Timestamp;
+use crate::base::identity::{GrantId, UserId};
+use crate::base::{limits, log};
+use crate::seal::Keyring;
+
+/// Its name in the state directory.
+pub(super) const NAME: &str = "grants.redb";
+
+/// A grant's id as a number; in the order of its bytes.
+type Key = u128;
+
+const GRANTS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("grants");
+/// The user and the id of every grant.
+const BY_USER: TableDefinition<'_, (u64, Key), ()> = TableDefinition::new("by_user");
+/// The end and the id of every grant.
+const BY_END: TableDefinition<'_, (u64, Key), ()> = TableDefinition::new("by_end");
+/// What `schema` knows about the file.
+pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+
+type Opener = Box<dyn Fn() -> Result<Database, OpenError> + Send + Sync>;
+
 /// The table in one file.
-#[derive(Debug, Default)]
-pub struct RedbGrants;
+pub struct RedbGrants {
+    /// Guards what is in memory; held for a look-up, never during I/O.
+    state: Mutex<State>,
+    /// Opens the file again after the disk has failed.
+    opener: Opener,
+}
+
+struct State {
+    /// `None` from when the disk fails until the file has been opened again.
+    database: Option<Arc<Database>>,
+    cache: Cache,
+    /// Grants whose deletion could not be written. They are dead all the same; every sweep tries again (S3).
+    unwritten_deletions: BTreeSet<GrantId>,
+}
+
+impl fmt::Debug for RedbGrants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbGrants").finish_non_exhaustive()
+    }
+}
+
+impl RedbGrants {
+    /// Opens the grants of a state directory, or makes an empty table if there is none. `now` is compared with the
+    /// newest record.
+    ///
+    /// # Errors
+    /// [`OpenError`] for anything that is not a table made with one of these keys. Nothing was changed then.
+    pub fn open(directory: &StateDirectory, keys: &Keyring, now: Timestamp) -> Result<RedbGrants, OpenError> {
+        let path = directory.file(NAME);
+        if private::open_private(&path)?.is_none() {
+            schema::create(&path, keys)?;
+            log::info("store.created", &[log::Field::Path(&path.display().to_string())]);
+        }
+        let file = path.clone();
+        let opener: Opener = Box::new(move || schema::open(&file));
+        let database = opener()?;
+        schema::check(&database, &path, keys, now)?;
+        Ok(RedbGrants::new(database, opener))
+    }
+
+    fn new(database: Database, opener: Opener) -> RedbGrants {
+        let state = State {
+            database: Some(Arc::new(database)),
+            cache: Cache::new(limits::CACHED_GRANTS),
+            unwritten_deletions: BTreeSet::new(),
+        };
+        RedbGrants { state: Mutex::new(state), opener }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `work` on the database. If the disk fails, the database is closed: redb does nothing more after a failed
+    /// write until it is opened again.
+    fn with_database<T>(&self, work: impl FnOnce(&Database) -> Result<T, Failure>) -> Result<T, Error> {
+        let database = self.state().database.clone();
+        let database = database.ok_or_else(|| Error::Storage("waiting for the disk".to_owned()))?;
+        work(&database).map_err(|failure| {
+            if let Failure::Disk(error) = &failure {
+                log::error("store.failed", &[log::Field::Error(&error.to_string())]);
+                let closed = self.state().database.take_if(|current| Arc::ptr_eq(current, &database));
+                drop(closed); // outside the lock: closing writes
+            }
+            Error::from(failure)
+        })
+    }
+
+    /// One transaction that changes these grants, or nothing.
+    fn write<T>(
+        &self,
+        ids: &[GrantId],
+        change: impl FnOnce(&mut Tables<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Error> {
+        let outcome = self.with_database(|database| {
+            let transaction = database.begin_write()?;
+            let result = change(&mut Tables::open(&transaction)?)?; // dropped uncommitted, it has changed nothing
+            transaction.commit()?; // redb's default durability: on the disk when this returns
+            Ok(result)
+        });
+        let mut state = self.state();
+        ids.iter().for_each(|&id| state.cache.forget(id));
+        outcome
+    }
+
+    /// The grants under these keys, apart from those whose deletion is still to be written.
+    fn read_all(
+        &self,
+        keys: impl FnOnce(&ReadTransaction) -> Result<Vec<Key>, Failure>,
+    ) -> Result<Vec<Arc<Grant>>, Error> {
+        let mut grants = self.with_database(|database| {
+            let transaction = database.begin_read()?;
+            let table = transaction.open_table(GRANTS)?;
+            let grants = keys(&transaction)?.into_iter().map(|key| load(&table, key).transpose());
+            grants.flatten().map(|grant| grant.map(Arc::new)).collect::<Result<Vec<_>, Failure>>()
+        })?;
+        let state = self.state();
+        grants.retain(|grant| !state.unwritten_deletions.contains(&grant.id));
+        Ok(grants)
+    }
+
+    /// Opens the file again if the disk had failed.
+    fn recover(&self) -> Result<(), Error> {
+        if self.state().database.is_some() {
+            return Ok(());
+        }
+        let database = (self.opener)().map_err(|error| Error::Storage(error.to_string()))?;
+        self.state().database = Some(Arc::new(database));
+        log::info("store.recovered", &[]);
+        Ok(())
+    }
+
+    /// Writes the deletions that could not be written before, and says which.
+    fn write_deletions(&self) -> Result<Vec<GrantId>, Error> {
+        let ids: Vec<GrantId> = self.state().unwritten_deletions.iter().copied().collect();
+        if !ids.is_empty() {
+            self.write(&ids, |tables| ids.iter().try_for_each(|&id| tables.delete(id).map(drop)))?;
+            self.state().unwritten_deletions.retain(|id| !ids.contains(id));
+        }
+        Ok(ids)
+    }
+}
+
+impl Grants for RedbGrants {
+    fn insert(&self, grant: &Grant) -> Result<(), Error> {
+        self.write(&[grant.id], |tables| match load(&tables.grants, key(grant.id))? {
+            Some(_) => Err(Failure::Conflict),
+            None => tables.put(grant),
+        })
+    }
+
+    fn get(&self, id: GrantId) -> Result<Option<Arc<Grant>>, Error> {
+        let start = {
+            let mut state = self.state();
+            if state.unwritten_deletions.contains(&id) {
+                return Ok(None);
+            }
+            if let Some(grant) = state.cache.look_up(id) {
+                return Ok(Some(grant));
+            }
+            state.cache.start_read()
+        };
+        let grant = self.with_database(|database| {
+            let transaction = database.begin_read()?;
+            load(&transaction.open_table(GRANTS)?, key(id))
+        })?;
+        let Some(grant) = grant.map(Arc::new) else { return Ok(None) };
+        self.state().cache.fill(&grant, start);
+        Ok(Some(grant))
+    }
+
+    fn update(&self, grant: &Grant) -> Result<(), Error> {
+        if self.state().unwritten_deletions.contains(&grant.id) {
+            return Err(Error::Conflict);
+        }
+        self.write(&[grant.id], |tables| match load(&tables.grants, key(grant.id))? {
+            Some(stored) if stored.revision == grant.revision => {
+                tables.remove(&stored)?;
+                tables.put(&grant.next_revision())
+            }
+            Some(_) | None => Err(Failure::Conflict),
+        })
+    }
+
+    fn delete(&self, id: GrantId) -> Result<bool, Error> {
+        let outcome = self.write(&[id], |tables| tables.delete(id));
+        if let Err(Error::Storage(_)) = outcome {
+            self.state().unwritten_deletions.insert(id);
+        }
+        outcome
+    }
+
+    fn list(&self) -> Result<Vec<Arc<Grant>>, Error> {
+        self.read_all(|transaction| {
+            let table = transaction.open_table(GRANTS)?;
+            table.iter()?.map(|entry| Ok(entry?.0.value())).collect()
+        })
+    }
+
+    fn of_user(&self, user: UserId) -> Result<Vec<Arc<Grant>>, Error> {
+        self.read_all(|transaction| {
+            let table = transaction.open_table(BY_USER)?;
+            let entries = table.range((user.0, Key::MIN)..=(user.0, Key::MAX))?;
+            entries.map(|entry| Ok(entry?.0.value().1)).collect()
+        })
+    }
+
+    fn sweep(&self, now: Timestamp) -> Result<Vec<GrantId>, Error> {
+        self.recover()?;
+        let mut deleted = self.write_deletions()?;
+        let over = self.with_database(|database| {
+            let table = database.begin_read()?.open_table(BY_END)?;
+            let entries = table.range(..=(now.0, Key::MAX))?.take(limits::SWEEP_BATCH);
+            entries.map(|entry| Ok(grant_id(entry?.0.value().1))).collect::<Result<Vec<_>, Failure>>()
+        })?;
+        if !over.is_empty() {
+            deleted.extend(self.write(&over, |tables| tables.delete_over(now))?);
+        }
+        Ok(deleted)
+    }
+}
+
+/// Why a transaction did nothing.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Conflict,
+    /// A record that this program never wrote. The others can still be used.
+    Record(String),
+    Disk(::redb::Error),
+}
+
+impl<E: Into<::redb::Error>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure::Disk(error.into())
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        match failure {
+            Failure::Conflict => Error::Conflict,
+            Failure::Record(detail) => Error::Storage(detail),
+            Failure::Disk(error) => Error::Storage(error.to_string()),
+        }
+    }
+}
+
+/// The tables of one write transaction.
+pub(super) struct Tables<'t> {
+    grants: Table<'t, Key, &'static [u8]>,
+    by_user: Table<'t, (u64, Key), ()>,
+    by_end: Table<'t, (u64, Key), ()>,
+    pub(super) meta: Table<'t, &'static str, &'static [u8]>,
+}
+
+impl<'t> Tables<'t> {
+    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Tables<'t>, Failure> {
+        Ok(Tables {
+            grants: transaction.open_table(GRANTS)?,
+            by_user: transaction.open_table(BY_USER)?,
+            by_end: transaction.open_table(BY_END)?,
+            meta: transaction.open_table(META)?,
+        })
+    }
+
+    /// Adds a grant, in all tables.
+    fn put(&mut self, grant: &Grant) -> Result<(), Failure> {
+        let key = key(grant.id);
+        let json = serde_json::to_vec(grant).map_err(|error| Failure::Record(error.to_string()))?;
+        self.grants.insert(key, json.as_slice())?;
+        self.by_user.insert((grant.user.0, key), ())?;
+        self.by_end.insert((grant.end().0, key), ())?;
+        schema::note_time(&mut self.meta, grant.last_used)
+    }
+
+    /// Removes a grant that was read in this transaction, from all tables.
+    fn remove(&mut self, grant: &Grant) -> Result<(), Failure> {
+        let key = key(grant.id);
+        self.grants.remove(key)?;
+        self.by_user.remove((grant.user.0, key))?;
+        self.by_end.remove((grant.end().0, key))?;
+        Ok(())
+    }
+
+    /// Deletes a grant, if there is one. A record that cannot be read goes too: what an index says of it leads nowhere.
+    fn delete(&mut self, id: GrantId) -> Result<bool, Failure> {
+        match load(&self.grants, key(id)) {
+            Ok(Some(grant)) => self.remove(&grant).map(|()| true),
+            Ok(None) => Ok(false),
+            Err(Failure::Record(_)) => Ok(self.grants.remove(key(id))?.is_some()),
+            Err(failure @ (Failure::Conflict | Failure::Disk(_))) => Err(failure),
+        }
+    }
+
+    /// Deletes a batch of the grants that are over, and says which.
+    fn delete_over(&mut self, now: Timestamp) -> Result<Vec<GrantId>, Failure> {
+        let entries = self.by_end.range(..=(now.0, Key::MAX))?.take(limits::SWEEP_BATCH);
+        let over = entries.map(|entry| Ok(entry?.0.value())).collect::<Result<Vec<_>, Failure>>()?;
+        let mut deleted = Vec::new();
+        for (end, key) in over {
+            let id = grant_id(key);
+            if self.delete(id)? {
+                deleted.push(id);
+            }
+            self.by_end.remove((end, key))?;
+        }
+        Ok(deleted)
+    }
+}
+
+fn key(id: GrantId) -> Key {
+    Key::from_be_bytes(id.0)
+}
+
+fn grant_id(key: Key) -> GrantId {
+    GrantId(key.to_be_bytes())
+}
+
+fn load(table: &impl ReadableTable<Key, &'static [u8]>, key: Key) -> Result<Option<Grant>, Failure> {
+    let Some(json) = table.get(key)? else { return Ok(None) };
+    let damaged = |error| Failure::Record(format!("the record of grant {}: {error}", grant_id(key)));
+    serde_json::from_slice(json.value()).map(Some).map_err(damaged)
+}

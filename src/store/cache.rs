@@ -1,0 +1,113 @@
+//! The grants that were read lately, parsed, so that a request costs no disk.
+//!
+//! Two rules keep it true: it is filled by reads only, with a grant that was read after the last write began to count;
+//! and every write, whether it succeeded or not, makes it forget the grant. A write never puts its own value here, so
+//! two writers cannot put theirs in the wrong order, and a deleted grant cannot come back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Grant;
+use crate::base::identity::GrantId;
+
+/// At most `capacity` grants. Two halves: when the young one is full, it becomes the old one, and the old one is dropped
+/// with whatever was not looked up since. So both a hit and an eviction cost O(1), without an order to maintain.
+#[derive(Debug)]
+pub(super) struct Cache {
+    half: usize,
+    young: HashMap<GrantId, Arc<Grant>>,
+    old: HashMap<GrantId, Arc<Grant>>,
+    /// Counts the writes, so that a read that began before one is not kept after it.
+    writes: u64,
+}
+
+/// Proof of when a read began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ReadStart(u64);
+
+impl Cache {
+    pub(super) fn new(capacity: usize) -> Cache {
+        Cache { half: (capacity / 2).max(1), young: HashMap::new(), old: HashMap::new(), writes: 0 }
+    }
+
+    /// The grant, if it was read lately.
+    pub(super) fn look_up(&mut self, id: GrantId) -> Option<Arc<Grant>> {
+        if let Some(grant) = self.young.get(&id) {
+            return Some(Arc::clone(grant));
+        }
+        let grant = self.old.remove(&id)?;
+        self.keep(&grant);
+        Some(grant)
+    }
+
+    /// To be taken before the table is read, and given to [`Cache::fill`].
+    pub(super) fn start_read(&self) -> ReadStart {
+        ReadStart(self.writes)
+    }
+
+    /// Keeps what was read, unless something was written meanwhile: then it may be old.
+    pub(super) fn fill(&mut self, grant: &Arc<Grant>, start: ReadStart) {
+        if start == self.start_read() {
+            self.keep(grant);
+        }
+    }
+
+    /// To be called after every write, successful or not.
+    pub(super) fn forget(&mut self, id: GrantId) {
+        self.writes = self.writes.wrapping_add(1);
+        self.young.remove(&id);
+        self.old.remove(&id);
+    }
+
+    fn keep(&mut self, grant: &Arc<Grant>) {
+        if self.young.len() >= self.half {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(grant.id, Arc::clone(grant));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conformance::grant;
+    use super::*;
+
+    fn read(cache: &mut Cache, grant: &Arc<Grant>) {
+        let start = cache.start_read();
+        cache.fill(grant, start);
+    }
+
+    #[test]
+    fn the_cache_is_bounded_and_keeps_what_is_used() {
+        let mut cache = Cache::new(8);
+        let used = Arc::new(grant(0));
+        read(&mut cache, &used);
+        for number in 1..100 {
+            read(&mut cache, &Arc::new(grant(number)));
+            assert!(cache.young.len() + cache.old.len() <= 8);
+            assert!(cache.look_up(used.id).is_some(), "{number}");
+        }
+        assert!(cache.look_up(grant(1).id).is_none());
+    }
+
+    #[test]
+    fn a_read_that_a_write_overtook_is_not_kept() {
+        let mut cache = Cache::new(8);
+        let before = Arc::new(grant(1));
+        let start = cache.start_read();
+        cache.forget(before.id);
+        cache.fill(&before, start);
+        assert!(cache.look_up(before.id).is_none());
+    }
+
+    #[test]
+    fn a_written_grant_is_forgotten_in_both_halves() {
+        let mut cache = Cache::new(2);
+        let (first, second) = (Arc::new(grant(1)), Arc::new(grant(2)));
+        read(&mut cache, &first);
+        read(&mut cache, &second);
+        cache.forget(first.id);
+        cache.forget(second.id);
+        assert!(cache.look_up(first.id).is_none() && cache.look_up(second.id).is_none());
+    }
+}

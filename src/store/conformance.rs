@@ -1,0 +1,169 @@
+//! What every table must do, whatever it is made of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::private::fake::TestDirectory;
+use super::{Error, Grant, GrantClient, Grants, MemoryGrants, RedbGrants, Stage, StateDirectory};
+use crate::base::clock::Timestamp;
+use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
+use crate::base::limits;
+use crate::seal;
+
+const NOW: Timestamp = Timestamp(1_767_225_600);
+
+/// A live grant of user 1, made now.
+pub(super) fn grant(number: u64) -> Grant {
+    let mut id = [0; 16];
+    id[8..].copy_from_slice(&number.to_be_bytes());
+    Grant {
+        id: GrantId(id),
+        revision: 0,
+        user: UserId(1),
+        login: "octocat".to_owned(),
+        client: GrantClient {
+            fingerprint: ClientFingerprint::of("client"),
+            name: "Example".to_owned(),
+            redirect: "http://127.0.0.1".to_owned(),
+        },
+        scopes: Scopes::parse("mcp offline_access").unwrap(),
+        resource: "https://mcp.example.com/mcp".to_owned(),
+        created: NOW,
+        last_used: NOW,
+        expires: NOW.plus(limits::GRANT_LIFETIME),
+        stage: Stage::Live { generation: 0, turned: NOW },
+        upstream: None,
+    }
+}
+
+fn of(user: u64, number: u64) -> Grant {
+    Grant { user: UserId(user), ..grant(number) }
+}
+
+fn ids(grants: &[Arc<Grant>]) -> Vec<GrantId> {
+    grants.iter().map(|grant| grant.id).collect()
+}
+
+/// Runs `test` on an empty table of each kind.
+fn check(test: impl Fn(&dyn Grants)) {
+    test(&MemoryGrants::default());
+    let directory = TestDirectory::new();
+    let state = StateDirectory::open(directory.path()).unwrap();
+    test(&RedbGrants::open(&state, &seal::fake::keyring(1), NOW).unwrap());
+}
+
+#[test]
+fn what_is_inserted_is_found() {
+    check(|table| {
+        assert!(table.get(grant(1).id).unwrap().is_none());
+        table.insert(&grant(1)).unwrap();
+        for _ in 0..2 {
+            assert_eq!(*table.get(grant(1).id).unwrap().unwrap(), grant(1));
+        }
+    });
+}
+
+#[test]
+fn an_id_is_inserted_once() {
+    check(|table| {
+        table.insert(&grant(1)).unwrap();
+        assert!(matches!(table.insert(&of(2, 1)), Err(Error::Conflict)));
+        assert_eq!(*table.get(grant(1).id).unwrap().unwrap(), grant(1));
+        assert!(table.of_user(UserId(2)).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn of_two_updates_of_one_revision_the_second_is_refused() {
+    check(|table| {
+        table.insert(&grant(1)).unwrap();
+        let read = table.get(grant(1).id).unwrap().unwrap();
+        let change = |login: &str| Grant { login: login.to_owned(), ..(*read).clone() };
+        table.update(&change("first")).unwrap();
+        assert!(matches!(table.update(&change("second")), Err(Error::Conflict)));
+        let stored = table.get(grant(1).id).unwrap().unwrap();
+        assert_eq!((stored.login.as_str(), stored.revision), ("first", 1));
+    });
+}
+
+/// S5: a revocation is not undone by whoever read the grant before.
+#[test]
+fn a_deleted_grant_stays_deleted() {
+    check(|table| {
+        table.insert(&grant(1)).unwrap();
+        let read = table.get(grant(1).id).unwrap().unwrap();
+        assert!(table.delete(read.id).unwrap());
+        assert!(!table.delete(read.id).unwrap());
+        assert!(matches!(table.update(&read), Err(Error::Conflict)));
+        assert!(table.get(read.id).unwrap().is_none());
+        assert!(table.of_user(read.user).unwrap().is_empty() && table.list().unwrap().is_empty());
+    });
+}
+
+#[test]
+fn grants_are_listed_in_the_order_of_their_ids_and_by_user() {
+    check(|table| {
+        for (user, number) in [(2, 256), (1, 3), (2, 1), (3, 2)] {
+            table.insert(&of(user, number)).unwrap();
+        }
+        assert_eq!(ids(&table.list().unwrap()), [1, 2, 3, 256].map(|number| grant(number).id));
+        let check = |user, expected: &[u64]| {
+            let mut found = ids(&table.of_user(UserId(user)).unwrap());
+            found.sort();
+            assert_eq!(found, expected.iter().map(|&number| grant(number).id).collect::<Vec<_>>(), "{user}");
+        };
+        check(1, &[3]);
+        check(2, &[1, 256]);
+        check(4, &[]);
+        check(u64::MAX, &[]);
+    });
+}
+
+#[test]
+fn a_sweep_deletes_what_is_over_and_nothing_else() {
+    check(|table| {
+        let idle = grant(1);
+        let code = Grant { stage: Stage::CodeIssued, expires: NOW.plus(limits::CODE_LIFETIME), ..grant(2) };
+        table.insert(&idle).unwrap();
+        table.insert(&code).unwrap();
+        table.insert(&grant(3)).unwrap();
+        let check = |now: Timestamp, expected: &[GrantId]| {
+            assert_eq!(table.sweep(now).unwrap(), expected, "{now:?}");
+        };
+        check(Timestamp(code.expires.0 - 1), &[]);
+        check(code.expires, &[code.id]);
+        check(code.expires, &[]);
+
+        // Refreshed: its end has moved, and the sweep has noticed.
+        let later = NOW.plus(Duration::from_secs(86_400));
+        let refreshed = Grant { stage: Stage::Live { generation: 1, turned: later }, ..grant(3) };
+        table.update(&refreshed).unwrap();
+        check(idle.end(), &[idle.id]);
+        assert_eq!(ids(&table.list().unwrap()), [refreshed.id]);
+        check(refreshed.end(), &[refreshed.id]);
+        assert!(table.list().unwrap().is_empty() && table.of_user(UserId(1)).unwrap().is_empty());
+    });
+}
+
+/// T11: whatever the interleaving, each revision is followed by one other.
+#[test]
+fn of_parallel_updates_of_one_revision_one_wins() {
+    check(|table| {
+        table.insert(&grant(1)).unwrap();
+        for revision in 0..8 {
+            let wins: usize = std::thread::scope(|scope| {
+                let racers: Vec<_> = (0..4)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            let read = table.get(grant(1).id).unwrap().unwrap();
+                            usize::from(table.update(&Grant { revision, ..(*read).clone() }).is_ok())
+                        })
+                    })
+                    .collect();
+                racers.into_iter().map(|racer| racer.join().unwrap()).sum()
+            });
+            assert_eq!(wins, 1);
+            assert_eq!(table.get(grant(1).id).unwrap().unwrap().revision, revision + 1);
+        }
+    });
+}

@@ -1,0 +1,388 @@
+//! The state directory and its files, which only this user may touch (security.md S1): how they are made, opened and
+//! locked, and every reason not to start with them.
+
+use std::fmt;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Why the server does not start with what it finds. The text says what the operator can do.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The operating system refused.
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Other users may read or write it.
+    LoosePermissions {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// What they should be.
+        wanted: u32,
+    },
+    /// It belongs to somebody else.
+    ForeignOwner {
+        /// The file or directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who we are.
+        us: u32,
+    },
+    /// It is not a regular file, or not a directory.
+    WrongKind(PathBuf),
+    /// Another process uses the state directory.
+    AlreadyRunning(PathBuf),
+    /// The key file has a line that is no key.
+    BadKey {
+        /// The key file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+    },
+    /// The key file has no key, or more than [`crate::base::limits::KEYS`].
+    KeyCount(PathBuf),
+    /// There are grants, but the key file is gone.
+    KeyMissing(PathBuf),
+    /// The grants were written under a key that is not in the key file.
+    WrongKey(PathBuf),
+    /// It is no grants table, or no longer one.
+    Damaged {
+        /// The grants file.
+        path: PathBuf,
+        /// What was seen.
+        detail: String,
+    },
+    /// A later version of this program wrote it.
+    NewerSchema {
+        /// The grants file.
+        path: PathBuf,
+        /// The schema version found.
+        found: u64,
+    },
+    /// The clock is more than a day behind the newest record: expired grants would live again (T18).
+    ClockBehind(PathBuf),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::Io { path, source } => write!(f, "{}: {source}", path.display()),
+            OpenError::LoosePermissions { path, mode, wanted } => {
+                let path = path.display();
+                write!(f, "{path} is open to other users (mode {mode:04o}). Run: chmod {wanted:o} {path}")
+            }
+            OpenError::ForeignOwner { path, owner, us } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "{path} belongs to user {owner}, but the server runs as user {us}. \
+                     Run: chown -R {us} {path}, or start the server as user {owner}"
+                )
+            }
+            OpenError::WrongKind(path) => {
+                write!(f, "{} is not what it should be: a plain file, or a directory", path.display())
+            }
+            OpenError::AlreadyRunning(path) => {
+                write!(f, "another server is already running with {}", path.display())
+            }
+            OpenError::BadKey { path, line } => {
+                write!(f, "{}, line {line}: a key is 43 characters of base64url (32 bytes)", path.display())
+            }
+            OpenError::KeyCount(path) => {
+                let path = path.display();
+                write!(f, "{path} must hold from 1 to {} keys, one a line", crate::base::limits::KEYS)
+            }
+            OpenError::KeyMissing(path) => write!(
+                f,
+                "{} is missing, but there are grants made with it. Restore it, or delete the grants too: \
+                 everyone then has to log in again",
+                path.display()
+            ),
+            OpenError::WrongKey(path) => write!(
+                f,
+                "{} was written under a key that is not in the key file. Restore the key, or move the \
+                 file away: everyone then has to log in again",
+                path.display()
+            ),
+            OpenError::Damaged { path, detail } => write!(
+                f,
+                "{} is damaged or not a grants table ({detail}). Restore a backup, or move the file away: \
+                 everyone then has to log in again",
+                path.display()
+            ),
+            OpenError::NewerSchema { path, found } => write!(
+                f,
+                "{} was written by a later version of this program (schema {found}). Use that version",
+                path.display()
+            ),
+            OpenError::ClockBehind(path) => write!(
+                f,
+                "the clock is more than a day behind the newest record in {}. Set the clock",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            OpenError::Io { source, .. } => Some(source),
+            OpenError::LoosePermissions { .. }
+            | OpenError::ForeignOwner { .. }
+            | OpenError::WrongKind(_)
+            | OpenError::AlreadyRunning(_)
+            | OpenError::BadKey { .. }
+            | OpenError::KeyCount(_)
+            | OpenError::KeyMissing(_)
+            | OpenError::WrongKey(_)
+            | OpenError::Damaged { .. }
+            | OpenError::NewerSchema { .. }
+            | OpenError::ClockBehind(_) => None,
+        }
+    }
+}
+
+/// `map_err` for file operations.
+pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Io { path, source }
+}
+
+/// The directory that holds the key file and the grants. Ours alone as long as this value lives.
+#[derive(Debug)]
+pub struct StateDirectory {
+    path: PathBuf,
+    /// The directory itself, locked until this is dropped or the process ends, however it ends.
+    _lock: File,
+}
+
+impl StateDirectory {
+    /// Opens the state directory, after making it (0700) if there is none, and keeps other processes out.
+    ///
+    /// # Errors
+    /// [`OpenError`] if others may look into it, if it is not ours, or if another process has it.
+    pub fn open(path: &Path) -> Result<StateDirectory, OpenError> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error(path))?;
+        // A symlink is followed here: systemd's StateDirectory= is one. What it leads to is what is checked.
+        let lock = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_DIRECTORY)
+            .open(path)
+            .map_err(io_error(path))?;
+        check_private(&lock, path, 0o700)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(StateDirectory { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::AlreadyRunning(path.to_owned())),
+            Err(TryLockError::Error(source)) => Err(OpenError::Io { path: path.to_owned(), source }),
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of a file in it.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+/// Opens a file of ours for reading and writing; `None` if there is none. Never follows a symlink.
+pub(super) fn open_private(path: &Path) -> Result<Option<File>, OpenError> {
+    let flags = libc::O_NOFOLLOW;
+    match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
+        Ok(file) => check_private(&file, path, 0o600).map(|()| Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => Err(OpenError::WrongKind(path.to_owned())),
+        Err(source) => Err(OpenError::Io { path: path.to_owned(), source }),
+    }
+}
+
+/// Creates a file of ours (0600) where no file and no symlink may be. What an interrupted start left there goes first.
+pub(super) fn create_private(path: &Path) -> Result<File, OpenError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(path)(error)),
+        Ok(()) | Err(_) => {}
+    }
+    // O_CREAT with O_EXCL follows no symlink.
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path).map_err(io_error(path))
+}
+
+/// Writes a whole file: all of it or nothing, however the process ends.
+pub(super) fn write_private(path: &Path, contents: &[u8]) -> Result<(), OpenError> {
+    let draft = path.with_extension("new");
+    let mut file = create_private(&draft)?;
+    file.write_all(contents).and_then(|()| file.sync_all()).map_err(io_error(&draft))?;
+    publish(&draft, path)
+}
+
+/// Gives a finished draft its name, durably.
+pub(super) fn publish(draft: &Path, path: &Path) -> Result<(), OpenError> {
+    std::fs::rename(draft, path).map_err(io_error(path))?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(io_error(directory))
+}
+
+/// Checks that `file` is ours and closed to everyone else. `wanted` is 0o700 for a directory, 0o600 for a file.
+fn check_private(file: &File, path: &Path, wanted: u32) -> Result<(), OpenError> {
+    let metadata = file.metadata().map_err(io_error(path))?;
+    let right_kind = if wanted == 0o700 { metadata.is_dir() } else { metadata.is_file() };
+    if !right_kind {
+        return Err(OpenError::WrongKind(path.to_owned()));
+    }
+    let (owner, us) = (metadata.uid(), effective_user().map_err(io_error(path))?);
+    if owner != us {
+        return Err(OpenError::ForeignOwner { path: path.to_owned(), owner, us });
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(OpenError::LoosePermissions { path: path.to_owned(), mode, wanted });
+    }
+    Ok(())
+}
+
+/// Checks a file that the operator gave, perhaps through systemd: ours or root's, nothing for everybody. A systemd
+/// credential is root's, and the access control entry that lets us read it shows as the group's right to read.
+pub(super) fn check_given(file: &File, path: &Path) -> Result<(), OpenError> {
+    let metadata = file.metadata().map_err(io_error(path))?;
+    let (owner, us) = (metadata.uid(), effective_user().map_err(io_error(path))?);
+    if owner != us && owner != 0 {
+        return Err(OpenError::ForeignOwner { path: path.to_owned(), owner, us });
+    }
+    let mode = metadata.mode() & 0o7777;
+    let allowed = if owner == us { 0o700 } else { 0o740 };
+    if mode & 0o777 & !allowed != 0 {
+        return Err(OpenError::LoosePermissions { path: path.to_owned(), mode, wanted: 0o600 });
+    }
+    Ok(())
+}
+
+/// The user that this process acts as: the owner of whatever it makes, here a pipe. std has no geteuid.
+fn effective_user() -> io::Result<u32> {
+    let (reader, _) = io::pipe()?;
+    Ok(File::from(OwnedFd::from(reader)).metadata()?.uid())
+}
+
+/// State directories for tests.
+#[cfg(test)]
+pub(crate) mod fake {
+    use std::path::{Path, PathBuf};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// A directory of one test, deleted when dropped.
+    pub(crate) struct TestDirectory(PathBuf);
+
+    impl TestDirectory {
+        /// The path of a directory that is not there yet.
+        pub(crate) fn new() -> TestDirectory {
+            static COUNT: AtomicUsize = AtomicUsize::new(0);
+            let name =
+                format!("mcp-oauth-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
+            TestDirectory(std::env::temp_dir().join(name))
+        }
+
+        pub(crate) fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for TestDirectory {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::fake::TestDirectory;
+    use super::*;
+
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    /// S1: what is made is closed to everyone else.
+    #[test]
+    fn a_new_directory_and_its_files_are_private() {
+        let test = TestDirectory::new();
+        let directory = StateDirectory::open(test.path()).unwrap();
+        write_private(&directory.file("a"), b"text").unwrap();
+        assert_eq!((mode(directory.path()), mode(&directory.file("a"))), (0o700, 0o600));
+        assert_eq!(std::fs::read(directory.file("a")).unwrap(), b"text");
+    }
+
+    /// S1: what others may read is refused, and the message is the command that helps.
+    #[test]
+    fn a_directory_or_file_open_to_others_is_refused() {
+        let test = TestDirectory::new();
+        drop(StateDirectory::open(test.path()).unwrap());
+        for bad in [0o750, 0o701, 0o770] {
+            set_mode(test.path(), bad);
+            let error = StateDirectory::open(test.path()).unwrap_err().to_string();
+            assert!(error.contains(&format!("chmod 700 {}", test.path().display())), "{error}");
+        }
+        set_mode(test.path(), 0o700);
+        let file = StateDirectory::open(test.path()).unwrap().file("a");
+        write_private(&file, b"").unwrap();
+        for bad in [0o640, 0o604, 0o620] {
+            set_mode(&file, bad);
+            let error = open_private(&file).unwrap_err().to_string();
+            assert!(error.contains(&format!("chmod 600 {}", file.display())), "{error}");
+        }
+    }
+
+    /// S1: a file of ours is a plain file, not a way to another one.
+    #[test]
+    fn a_symlink_is_refused() {
+        let test = TestDirectory::new();
+        let directory = StateDirectory::open(test.path()).unwrap();
+        write_private(&directory.file("a"), b"").unwrap();
+        symlink(directory.file("a"), directory.file("b")).unwrap();
+        assert!(matches!(open_private(&directory.file("b")), Err(OpenError::WrongKind(_))));
+        assert!(matches!(
+            open_private(directory.path()),
+            Err(OpenError::Io { .. } | OpenError::WrongKind(_))
+        ));
+    }
+
+    /// S1: a second process is told so.
+    #[test]
+    fn a_second_opening_is_refused_until_the_first_ends() {
+        let test = TestDirectory::new();
+        let first = StateDirectory::open(test.path()).unwrap();
+        let error = StateDirectory::open(test.path()).unwrap_err();
+        assert!(error.to_string().contains("already running"), "{error}");
+        drop(first);
+        StateDirectory::open(test.path()).unwrap();
+    }
+
+    #[test]
+    fn the_draft_of_an_interrupted_start_is_replaced() {
+        let test = TestDirectory::new();
+        let directory = StateDirectory::open(test.path()).unwrap();
+        std::fs::write(directory.file("a.new"), "half of").unwrap();
+        write_private(&directory.file("a"), b"whole").unwrap();
+        assert_eq!(std::fs::read(directory.file("a")).unwrap(), b"whole");
+        assert!(!directory.file("a.new").exists());
+    }
+}

@@ -1,0 +1,161 @@
+//! The grants file as a whole: how it is made and opened, and what must be true of it before anything in it is trusted.
+
+use std::path::Path;
+
+use ::redb::backends::FileBackend;
+use ::redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, Table};
+
+use super::private::{self, OpenError, io_error};
+use super::redb::{Failure, META, Tables};
+use crate::base::clock::Timestamp;
+use crate::base::limits;
+use crate::base::secret::Secret;
+use crate::seal::Keyring;
+
+/// The schema that this program reads and writes. The first one: there is nothing to migrate from.
+const VERSION: u64 = 1;
+
+/// In `meta`: the schema's version.
+const VERSION_ENTRY: &str = "schema";
+/// In `meta`: 32 bytes that only the server's key gives, so that a wrong key is noticed at the start (S4).
+const KEY_CHECK_ENTRY: &str = "key_check";
+/// In `meta`: the newest time that was ever written (T18).
+const NEWEST_ENTRY: &str = "newest";
+
+/// Makes an empty table. It gets its name when it is complete, so a file with that name is never half a table.
+pub(super) fn create(path: &Path, keys: &Keyring) -> Result<(), OpenError> {
+    let draft = path.with_extension("new");
+    let file = private::create_private(&draft)?;
+    let database = FileBackend::new(file)
+        .and_then(|backend| builder().create_with_backend(backend))
+        .map_err(|error| open_error(error, &draft))?;
+    initialize(&database, keys).map_err(|failure| unreadable(failure, &draft))?;
+    drop(database); // closes it
+    private::publish(&draft, path)
+}
+
+/// Opens the file and checks every page of it.
+pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
+    let missing = || OpenError::Damaged { path: path.to_owned(), detail: "it is gone".to_owned() };
+    let file = private::open_private(path)?.ok_or_else(missing)?;
+    if file.metadata().map_err(io_error(path))?.len() == 0 {
+        // redb would take an empty file for a new table; ours never is one.
+        return Err(OpenError::Damaged { path: path.to_owned(), detail: "it is empty".to_owned() });
+    }
+    FileBackend::new(file)
+        .and_then(|backend| builder().create_with_backend(backend))
+        .map_err(|error| open_error(error, path))
+}
+
+/// Checks that the table is of this schema, made with one of these keys, and not from the future.
+pub(super) fn check(
+    database: &Database,
+    path: &Path,
+    keys: &Keyring,
+    now: Timestamp,
+) -> Result<(), OpenError> {
+    let meta = Meta::read(database).map_err(|failure| unreadable(failure, path))?;
+    match meta.version {
+        Some(VERSION) => {}
+        Some(found) if found > VERSION => {
+            return Err(OpenError::NewerSchema { path: path.to_owned(), found });
+        }
+        Some(_) | None => {
+            let detail = "it has no schema version".to_owned();
+            return Err(OpenError::Damaged { path: path.to_owned(), detail });
+        }
+    }
+    let stored = meta.key_check.as_slice();
+    match key_checks(keys).position(|check| check.matches(stored)) {
+        Some(0) => {}
+        // An older key made it: from now on the first one answers for it, so that the older one can be dropped one day.
+        Some(_) => initialize(database, keys).map_err(|failure| unreadable(failure, path))?,
+        None => return Err(OpenError::WrongKey(path.to_owned())),
+    }
+    if meta.newest.since(now) > limits::CLOCK_BEHIND {
+        return Err(OpenError::ClockBehind(path.to_owned()));
+    }
+    Ok(())
+}
+
+/// Remembers the newest time that was written.
+pub(super) fn note_time(
+    meta: &mut Table<'_, &'static str, &'static [u8]>,
+    time: Timestamp,
+) -> Result<(), Failure> {
+    let newest = meta.get(NEWEST_ENTRY)?.and_then(|value| number(value.value()));
+    if newest.is_none_or(|newest| newest < time.0) {
+        meta.insert(NEWEST_ENTRY, time.0.to_be_bytes().as_slice())?;
+    }
+    Ok(())
+}
+
+/// What the `meta` table says.
+struct Meta {
+    version: Option<u64>,
+    key_check: Vec<u8>,
+    newest: Timestamp,
+}
+
+impl Meta {
+    fn read(database: &Database) -> Result<Meta, Failure> {
+        let table = database.begin_read()?.open_table(META)?;
+        let entry = |name| -> Result<Vec<u8>, Failure> {
+            Ok(table.get(name)?.map(|value| value.value().to_vec()).unwrap_or_default())
+        };
+        Ok(Meta {
+            version: number(&entry(VERSION_ENTRY)?),
+            key_check: entry(KEY_CHECK_ENTRY)?,
+            newest: Timestamp(number(&entry(NEWEST_ENTRY)?).unwrap_or(0)),
+        })
+    }
+}
+
+/// Makes the tables that are not there and says under which key.
+fn initialize(database: &Database, keys: &Keyring) -> Result<(), Failure> {
+    let transaction = database.begin_write()?;
+    {
+        let mut tables = Tables::open(&transaction)?;
+        tables.meta.insert(VERSION_ENTRY, VERSION.to_be_bytes().as_slice())?;
+        if let Some(check) = key_checks(keys).next() {
+            tables.meta.insert(KEY_CHECK_ENTRY, check.expose().as_slice())?;
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// What proves a key without giving it away: HKDF does not go backwards. The sealing key's first.
+fn key_checks(keys: &Keyring) -> impl Iterator<Item = Secret<[u8; 32]>> {
+    keys.derive(&[b"grants file"])
+}
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_be_bytes)
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(limits::DATABASE_CACHE_BYTES).set_check_integrity_on_open(true);
+    builder
+}
+
+fn open_error(error: DatabaseError, path: &Path) -> OpenError {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+    let path = path.to_owned();
+    if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
+        return OpenError::AlreadyRunning(path);
+    }
+    if let DatabaseError::Storage(StorageError::Io(source)) = error {
+        // These two kinds are redb's own words for a file that is not one of its files.
+        return match source.kind() {
+            InvalidData | UnexpectedEof => OpenError::Damaged { path, detail: source.to_string() },
+            _ => OpenError::Io { path, source },
+        };
+    }
+    OpenError::Damaged { path, detail: error.to_string() }
+}
+
+fn unreadable(failure: Failure, path: &Path) -> OpenError {
+    OpenError::Damaged { path: path.to_owned(), detail: super::Error::from(failure).to_string() }
+}
