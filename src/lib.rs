@@ -3,6 +3,7 @@
 //! ARCHITECTURE.md has the picture; each module says what it owns.
 
 pub mod base;
+pub mod config;
 pub mod edge;
 pub mod github;
 pub mod http;

@@ -183,3 +183,10 @@ pub const CLOCK_BEHIND: Duration = Duration::from_secs(86_400);
 
 /// Codes and tokens that the simulated GitHub remembers, of each; the oldest makes room.
 pub const SIMULATED_RECORDS: usize = 256;
+
+// ---- configuration ----
+
+/// What is read of the file with GitHub's client secret (bytes).
+pub const CLIENT_SECRET_FILE_BYTES: u64 = 4 * 1024;
+/// The longest login of a GitHub account or organisation (bytes).
+pub const LOGIN_BYTES: usize = 39;

@@ -1,0 +1,266 @@
+//! The configuration: from the command line and the environment to values that are known to be good.
+//!
+//! [`OPTIONS`](options) is the one table from which parsing, `--help` and the README are made. [`from_process`] is the
+//! only reader of the process's arguments and environment; everything else here is pure but [`ClientSecret::read`].
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use crate::base::secret::Secret;
+use crate::http::PublicUrl;
+
+pub mod options;
+mod values;
+
+pub use self::values::{AllowRule, ClientSecret, Door};
+use options::{Draft, OPTIONS};
+
+/// What the program was asked to do.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Serve, with the real GitHub.
+    Serve(Config),
+    /// Serve on loopback, with a simulated GitHub beside it.
+    Demo(Config),
+    /// Print [`options::help`].
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// Everything the operator decides.
+#[derive(Debug)]
+pub struct Config {
+    /// Where requests come in.
+    pub door: Door,
+    /// The URL under which clients reach this server, where the operator gave one; see [`Config::public_url`].
+    given_url: Option<PublicUrl>,
+    /// Where the grants table, the key and the operator's socket live.
+    pub state_dir: PathBuf,
+    /// The key file.
+    pub key_file: PathBuf,
+    /// The OAuth app at GitHub. For [`Invocation::Demo`] made up, its URLs without meaning.
+    pub github: GitHubApp,
+    /// Who is let in: whoever matches one of these. Never empty.
+    pub allow: Vec<AllowRule>,
+}
+
+/// The operator's OAuth app at GitHub.
+#[derive(Debug)]
+pub struct GitHubApp {
+    /// The app's client id.
+    pub client_id: String,
+    /// The app's client secret.
+    pub client_secret: ClientSecret,
+    /// GitHub itself, without a slash at its end.
+    pub url: String,
+    /// GitHub's API, without a slash at its end.
+    pub api_url: String,
+}
+
+/// Why the program does not start. The text says what to write instead.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The first word is no command.
+    UnknownCommand(String),
+    /// An argument that is no option.
+    UnknownOption(String),
+    /// A flag without its value.
+    MissingValue(&'static str),
+    /// A flag that was given twice.
+    GivenTwice(&'static str),
+    /// A value that cannot be used: the option as it was given, and what is wrong with it.
+    BadValue(&'static str, &'static str),
+    /// Something that must be chosen was not: the option's variable, and what to write.
+    Missing(&'static str, &'static str),
+    /// The file with the client secret cannot be used.
+    SecretFile(PathBuf, String),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::UnknownCommand(word) => {
+                write!(f, "there is no command {word:?}; leave it out to serve, or write demo, or help")
+            }
+            ConfigError::UnknownOption(word) => write!(f, "there is no option {word:?}; --help lists them"),
+            ConfigError::MissingValue(flag) => write!(f, "{flag} needs a value"),
+            ConfigError::GivenTwice(flag) => write!(f, "{flag} is given twice"),
+            ConfigError::BadValue(option, why) => write!(f, "{option}: {why}"),
+            ConfigError::Missing(option, what) => write!(f, "{option} is not set: {what}"),
+            ConfigError::SecretFile(path, why) => {
+                write!(f, "the client secret cannot be read from {}: {why}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The configuration of this process.
+///
+/// # Errors
+/// [`ConfigError`].
+#[allow(clippy::disallowed_methods)] // this is the environment's home
+pub fn from_process() -> Result<Invocation, ConfigError> {
+    let args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    Config::from(args, &|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+}
+
+impl Config {
+    /// Reads arguments (without the program's name) and environment. A flag wins over its variable; an empty variable is
+    /// an unset one.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn from(
+        args: impl Iterator<Item = String>,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Invocation, ConfigError> {
+        let mut args = args.peekable();
+        let demo = match args.next_if(|arg| !arg.starts_with('-')).as_deref() {
+            None => false,
+            Some("demo") => true,
+            Some("help") => return Ok(Invocation::Help),
+            Some(other) => return Err(ConfigError::UnknownCommand(other.to_owned())),
+        };
+        let set = |name: &str| env(name).filter(|value| !value.is_empty());
+        let mut draft = Draft::default();
+        let mut flags = Vec::new();
+        while let Some(arg) = args.next() {
+            let (flag, attached) = match arg.split_once('=') {
+                Some((flag, value)) => (flag, Some(value.to_owned())),
+                None => (arg.as_str(), None),
+            };
+            match flag {
+                "--help" | "-h" => return Ok(Invocation::Help),
+                "--version" | "-V" => return Ok(Invocation::Version),
+                _ => {}
+            }
+            let Some((index, name)) = options::of_flag(flag) else {
+                return Err(ConfigError::UnknownOption(flag.to_owned()));
+            };
+            if flags.iter().any(|(other, _)| *other == index) {
+                return Err(ConfigError::GivenTwice(name));
+            }
+            let value = attached.or_else(|| args.next()).filter(|value| !value.is_empty());
+            flags.push((index, value.ok_or(ConfigError::MissingValue(name))?));
+        }
+        for (index, option) in OPTIONS.iter().enumerate() {
+            let flag = flags.iter().find(|(other, _)| *other == index);
+            let (name, value) = match flag {
+                Some((_, value)) => (option.flag.unwrap_or(option.env), value.clone()),
+                None => match set(option.env) {
+                    Some(value) => (option.env, value),
+                    None => continue,
+                },
+            };
+            (option.apply)(&mut draft, value).map_err(|why| ConfigError::BadValue(name, why))?;
+        }
+        if demo { draft.demo(&set).map(Invocation::Demo) } else { draft.serve(&set).map(Invocation::Serve) }
+    }
+
+    /// The URL under which clients reach this server: as given, or else `http://` and the loopback address that `bound`
+    /// turned out to be.
+    ///
+    /// # Errors
+    /// [`ConfigError::Missing`] if none was given and `bound` is no loopback address. [`Config::from`] has ruled that out.
+    pub fn public_url(&self, bound: SocketAddr) -> Result<PublicUrl, ConfigError> {
+        match &self.given_url {
+            Some(url) => Ok(url.clone()),
+            None => PublicUrl::parse(&format!("http://{bound}")).map_err(|_| PUBLIC_URL),
+        }
+    }
+}
+
+const PUBLIC_URL: ConfigError =
+    ConfigError::Missing("MCP_PUBLIC_URL", "write the URL clients use, like https://mcp.example.com");
+const CLIENT_ID: ConfigError = ConfigError::Missing(
+    "GITHUB_CLIENT_ID",
+    "register an OAuth app at https://github.com/settings/developers and copy its client id \
+     (to look around without one, run `mcp-oauth-server demo`)",
+);
+const CLIENT_SECRET: ConfigError = ConfigError::Missing(
+    "GITHUB_CLIENT_SECRET",
+    "copy the OAuth app's client secret there, or into a file that GITHUB_CLIENT_SECRET_FILE names",
+);
+const ALLOW: ConfigError = ConfigError::Missing(
+    "MCP_ALLOW",
+    "nobody would be let in. Write who may use this server, like user:octocat,org:github,team:github/docs, \
+     or any for every GitHub account",
+);
+const STATE_DIR: ConfigError =
+    ConfigError::Missing("MCP_STATE_DIR", "write a directory that survives restarts; HOME is not set either");
+const DEMO_LOOPBACK: ConfigError = ConfigError::BadValue(
+    "demo",
+    "anyone can log in as anyone there, so it listens on a loopback address like 127.0.0.1:3001 and has no public URL",
+);
+
+impl Draft {
+    fn serve(self, set: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+        let github = GitHubApp {
+            client_id: self.client_id.ok_or(CLIENT_ID)?,
+            client_secret: self.client_secret.ok_or(CLIENT_SECRET)?,
+            // GitHub Enterprise Server has its API beside its pages; a token of one GitHub must never go to another.
+            api_url: match (self.github_api_url, &self.github_url) {
+                (Some(api_url), _) => api_url,
+                (None, Some(url)) if url != options::GITHUB_URL => format!("{url}/api/v3"),
+                (None, Some(_) | None) => options::GITHUB_API_URL.to_owned(),
+            },
+            url: self.github_url.unwrap_or_else(|| options::GITHUB_URL.to_owned()),
+        };
+        let allow = self.allow.ok_or(ALLOW)?;
+        let door = door(self.listen, self.behind_proxy)?;
+        if self.public_url.is_none() && !matches!(door, Door::Edge(address) if address.ip().is_loopback()) {
+            return Err(PUBLIC_URL);
+        }
+        let state_dir = self.state_dir.or_else(|| default_state_dir(set)).ok_or(STATE_DIR)?;
+        let key_file = self.key_file.unwrap_or_else(|| state_dir.join("key"));
+        Ok(Config { door, given_url: self.public_url, state_dir, key_file, github, allow })
+    }
+
+    /// A demo shares neither GitHub app nor state with the real thing: its made-up users must not become grants there.
+    fn demo(self, set: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+        let door = door(self.listen, self.behind_proxy)?;
+        let on_loopback = matches!(door, Door::Edge(address) if address.ip().is_loopback());
+        if !on_loopback || self.public_url.as_ref().is_some_and(PublicUrl::is_https) {
+            return Err(DEMO_LOOPBACK);
+        }
+        let state_dir = self.state_dir.or_else(|| default_state_dir(set)).ok_or(STATE_DIR)?.join("demo");
+        let github = GitHubApp {
+            client_id: "demo".to_owned(),
+            client_secret: ClientSecret::Given(Secret::new("demo".to_owned())),
+            url: options::GITHUB_URL.to_owned(),
+            api_url: options::GITHUB_API_URL.to_owned(),
+        };
+        let key_file = state_dir.join("key");
+        let allow = self.allow.unwrap_or_else(|| vec![AllowRule::Any]);
+        Ok(Config { door, given_url: self.public_url, state_dir, key_file, github, allow })
+    }
+}
+
+fn door(listen: Option<SocketAddr>, behind_proxy: Option<Door>) -> Result<Door, ConfigError> {
+    match (listen, behind_proxy) {
+        (Some(_), Some(_)) => Err(ConfigError::BadValue(
+            "MCP_LISTEN",
+            "leave it out together with --behind-proxy: one door serves",
+        )),
+        (None, Some(door)) => Ok(door),
+        (Some(address), None) => Ok(Door::Edge(address)),
+        (None, None) => Ok(Door::Edge(SocketAddr::from((Ipv4Addr::LOCALHOST, options::PORT)))),
+    }
+}
+
+/// systemd's directory, else the XDG base directory specification's. A relative path in either is ignored.
+fn default_state_dir(set: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let absolute = |path: PathBuf| path.is_absolute().then_some(path);
+    let systemd = || set("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
+    let xdg = || set("XDG_STATE_HOME").map(PathBuf::from).and_then(absolute);
+    let home = || set("HOME").map(|home| PathBuf::from(home).join(".local/state")).and_then(absolute);
+    let ours = |base: PathBuf| base.join("mcp-oauth-server");
+    systemd().and_then(absolute).or_else(|| xdg().or_else(home).map(ours))
+}
+
+#[cfg(test)]
+mod tests;

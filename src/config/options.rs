@@ -1,0 +1,176 @@
+//! The table of options: each has its flag, its variable, its default and its help in one place.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::values::{self, AllowRule, ClientSecret, Door};
+use crate::base::secret::Secret;
+use crate::http::PublicUrl;
+
+pub(super) const GITHUB_URL: &str = "https://github.com";
+pub(super) const GITHUB_API_URL: &str = "https://api.github.com";
+pub(super) const PORT: u16 = 3001;
+
+/// What the options said; whether that is enough is decided when all are read.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) client_id: Option<String>,
+    pub(super) client_secret: Option<ClientSecret>,
+    pub(super) allow: Option<Vec<AllowRule>>,
+    pub(super) public_url: Option<PublicUrl>,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) behind_proxy: Option<Door>,
+    pub(super) state_dir: Option<PathBuf>,
+    pub(super) key_file: Option<PathBuf>,
+    pub(super) github_url: Option<String>,
+    pub(super) github_api_url: Option<String>,
+}
+
+/// One option.
+pub(super) struct ConfigOption {
+    /// Its flag; none for a secret, which every user of the host could read off the command line.
+    pub(super) flag: Option<&'static str>,
+    /// Its environment variable.
+    pub(super) env: &'static str,
+    metavar: &'static str,
+    /// What holds when it is not given, in words.
+    default: &'static str,
+    help: &'static str,
+    /// Takes its value over, or says what is wrong with it.
+    pub(super) apply: fn(&mut Draft, String) -> Result<(), &'static str>,
+}
+
+/// Every option, in the order in which `--help` and the README show them.
+pub(super) const OPTIONS: &[ConfigOption] = &[
+    ConfigOption {
+        flag: Some("--github-client-id"),
+        env: "GITHUB_CLIENT_ID",
+        metavar: "ID",
+        default: "required",
+        help: "the client id of your OAuth app at GitHub",
+        apply: |draft, value| put(&mut draft.client_id, values::client_id(value)),
+    },
+    ConfigOption {
+        flag: None,
+        env: "GITHUB_CLIENT_SECRET",
+        metavar: "SECRET",
+        default: "required",
+        help: "its client secret",
+        apply: |draft, value| put(&mut draft.client_secret, Ok(ClientSecret::Given(Secret::new(value)))),
+    },
+    ConfigOption {
+        flag: Some("--github-client-secret-file"),
+        env: "GITHUB_CLIENT_SECRET_FILE",
+        metavar: "FILE",
+        default: "none",
+        help: "a file that holds the client secret; wins over GITHUB_CLIENT_SECRET",
+        apply: |draft, value| put(&mut draft.client_secret, Ok(ClientSecret::File(value.into()))),
+    },
+    ConfigOption {
+        flag: Some("--allow"),
+        env: "MCP_ALLOW",
+        metavar: "RULES",
+        default: "required",
+        help: "who is let in: a comma list of user:LOGIN, id:NUMBER, org:ORG, team:ORG/SLUG; or any",
+        apply: |draft, value| put(&mut draft.allow, values::allow_rules(&value)),
+    },
+    ConfigOption {
+        flag: Some("--public-url"),
+        env: "MCP_PUBLIC_URL",
+        metavar: "URL",
+        default: "http:// and the listen address, if that is loopback",
+        help: "the https URL under which clients reach this server",
+        apply: |draft, value| put(&mut draft.public_url, PublicUrl::parse(&value)),
+    },
+    ConfigOption {
+        flag: Some("--listen"),
+        env: "MCP_LISTEN",
+        metavar: "HOST:PORT",
+        default: "127.0.0.1:3001",
+        help: "the IP address and port to listen on",
+        apply: |draft, value| put(&mut draft.listen, values::listen(&value)),
+    },
+    ConfigOption {
+        flag: Some("--behind-proxy"),
+        env: "MCP_BEHIND_PROXY",
+        metavar: "ADDR",
+        default: "none",
+        help: "instead of listening, take requests from a reverse proxy on a loopback HOST:PORT or unix:/PATH",
+        apply: |draft, value| put(&mut draft.behind_proxy, values::behind_proxy(&value)),
+    },
+    ConfigOption {
+        flag: Some("--state-dir"),
+        env: "MCP_STATE_DIR",
+        metavar: "DIR",
+        default: "systemd's STATE_DIRECTORY, else mcp-oauth-server in XDG_STATE_HOME or ~/.local/state",
+        help: "where the grants, the key and the operator's socket are kept",
+        apply: |draft, value| put(&mut draft.state_dir, Ok(value.into())),
+    },
+    ConfigOption {
+        flag: Some("--key-file"),
+        env: "MCP_OAUTH_KEY_FILE",
+        metavar: "FILE",
+        default: "key in the state directory",
+        help: "the server's key; made at the first start",
+        apply: |draft, value| put(&mut draft.key_file, Ok(value.into())),
+    },
+    ConfigOption {
+        flag: Some("--github-url"),
+        env: "GITHUB_URL",
+        metavar: "URL",
+        default: GITHUB_URL,
+        help: "your GitHub Enterprise Server, if you have one",
+        apply: |draft, value| put(&mut draft.github_url, values::base_url(&value)),
+    },
+    ConfigOption {
+        flag: Some("--github-api-url"),
+        env: "GITHUB_API_URL",
+        metavar: "URL",
+        default: "https://api.github.com, or GITHUB_URL/api/v3",
+        help: "its API",
+        apply: |draft, value| put(&mut draft.github_api_url, values::base_url(&value)),
+    },
+];
+
+fn put<T>(place: &mut Option<T>, value: Result<T, &'static str>) -> Result<(), &'static str> {
+    *place = Some(value?);
+    Ok(())
+}
+
+/// Which option has this flag: its place in the table, and the flag.
+pub(super) fn of_flag(flag: &str) -> Option<(usize, &'static str)> {
+    let mut flags = OPTIONS.iter().enumerate().filter_map(|(index, option)| Some((index, option.flag?)));
+    flags.find(|(_, name)| *name == flag)
+}
+
+/// The text of `--help`.
+#[must_use]
+pub fn help() -> String {
+    let mut out = String::from(
+        "mcp-oauth-server: MCP over Streamable HTTP behind \"Sign in with GitHub\"\n\n\
+         Usage: mcp-oauth-server [OPTIONS]         serve\n       \
+                mcp-oauth-server demo [OPTIONS]    serve on loopback with a simulated GitHub, no account needed\n       \
+                mcp-oauth-server --help | --version\n\n\
+         Options, each also an environment variable (the flag wins):\n",
+    );
+    for option in OPTIONS {
+        let name = option.flag.unwrap_or("(environment only)");
+        // Writing to a String cannot fail.
+        let _ = write!(out, "  {name} {}\n      {}\n      ", option.metavar, option.help);
+        let _ = writeln!(out, "{} [default: {}]", option.env, option.default);
+    }
+    out
+}
+
+/// The option table of the README, in Markdown. A test compares the two.
+#[must_use]
+pub fn markdown() -> String {
+    let mut out = String::from("| variable | flag | default | what it is |\n| --- | --- | --- | --- |\n");
+    for option in OPTIONS {
+        let flag = option.flag.map_or_else(|| "—".to_owned(), |flag| format!("`{flag}`"));
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "| `{}` | {flag} | {} | {} |", option.env, option.default, option.help);
+    }
+    out
+}

@@ -1,0 +1,245 @@
+use super::*;
+use crate::base::identity::UserId;
+
+const READY: &[(&str, &str)] = &[
+    ("GITHUB_CLIENT_ID", "Ov23li"),
+    ("GITHUB_CLIENT_SECRET", "hush-hush"),
+    ("MCP_ALLOW", "user:octocat"),
+    ("HOME", "/home/me"),
+];
+
+fn parse(args: &[&str], env: &[(&str, &str)]) -> Result<Invocation, ConfigError> {
+    let env =
+        |name: &str| env.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+    Config::from(args.iter().map(|arg| (*arg).to_owned()), &env)
+}
+
+/// What `args` give on top of an environment that is enough to serve.
+fn config(args: &[&str], more: &[(&str, &str)]) -> Config {
+    match parse(args, &[READY, more].concat()) {
+        Ok(Invocation::Serve(config) | Invocation::Demo(config)) => config,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// `args` and `more` are refused with a text that says `expected`.
+fn refused(args: &[&str], more: &[(&str, &str)], expected: &str) {
+    let text = parse(args, &[READY, more].concat()).unwrap_err().to_string();
+    assert!(text.contains(expected), "{args:?} {more:?}: {text}");
+    assert!(!text.contains("hush-hush"), "{text}");
+}
+
+#[test]
+fn three_variables_are_enough_to_serve() {
+    let config = config(&[], &[]);
+    assert_eq!(config.door, Door::Edge("127.0.0.1:3001".parse().unwrap()));
+    assert_eq!(config.state_dir, PathBuf::from("/home/me/.local/state/mcp-oauth-server"));
+    assert_eq!(config.key_file, PathBuf::from("/home/me/.local/state/mcp-oauth-server/key"));
+    assert_eq!(config.github.url, "https://github.com");
+    assert_eq!(config.github.api_url, "https://api.github.com");
+    assert!(config.github.client_secret.read().unwrap().matches(b"hush-hush"));
+    let bound = "127.0.0.1:4711".parse().unwrap();
+    assert_eq!(config.public_url(bound).unwrap().origin(), "http://127.0.0.1:4711");
+}
+
+#[test]
+fn commands_are_the_first_word() {
+    assert!(matches!(parse(&[], READY), Ok(Invocation::Serve(_))));
+    assert!(matches!(parse(&["demo"], READY), Ok(Invocation::Demo(_))));
+    for help in [&["help"][..], &["--help"], &["-h"], &["demo", "--help"]] {
+        assert!(matches!(parse(help, &[]), Ok(Invocation::Help)), "{help:?}");
+    }
+    assert!(matches!(parse(&["--version"], &[]), Ok(Invocation::Version)));
+    refused(&["server"], &[], "no command \"server\"");
+}
+
+#[test]
+fn a_flag_wins_over_its_variable() {
+    let env = [("MCP_LISTEN", "127.0.0.1:1")];
+    for args in [&["--listen", "127.0.0.1:2"][..], &["--listen=127.0.0.1:2"]] {
+        assert_eq!(config(args, &env).door, Door::Edge("127.0.0.1:2".parse().unwrap()));
+    }
+    assert_eq!(config(&[], &env).door, Door::Edge("127.0.0.1:1".parse().unwrap()));
+    // A variable that a flag overrides is not even looked at.
+    config(&["--listen", "127.0.0.1:2"], &[("MCP_LISTEN", "nonsense")]);
+}
+
+#[test]
+fn arguments_that_mean_nothing_are_refused() {
+    refused(&["--lissten", "127.0.0.1:2"], &[], "no option \"--lissten\"");
+    refused(&["--listen"], &[], "--listen needs a value");
+    refused(&["--listen="], &[], "--listen needs a value");
+    refused(&["--listen", "[::1]:2", "--listen", "[::1]:3"], &[], "--listen is given twice");
+    refused(&["demo", "again"], &[], "no option \"again\"");
+}
+
+/// G9: a secret on the command line would be visible to every user of the host.
+#[test]
+fn no_flag_takes_the_secret() {
+    refused(&["--github-client-secret", "x"], &[], "no option");
+    assert!(OPTIONS.iter().any(|option| option.env == "GITHUB_CLIENT_SECRET" && option.flag.is_none()));
+}
+
+#[test]
+fn what_must_be_chosen_is_asked_for() {
+    refused(&[], &[("GITHUB_CLIENT_ID", "")], "GITHUB_CLIENT_ID is not set: register an OAuth app");
+    refused(&[], &[("GITHUB_CLIENT_SECRET", "")], "GITHUB_CLIENT_SECRET is not set");
+    refused(&[], &[("HOME", "")], "MCP_STATE_DIR is not set");
+    refused(&[], &[("HOME", "relative")], "MCP_STATE_DIR is not set");
+}
+
+/// G5: with no rule nobody is let in, so the program does not start.
+#[test]
+fn nobody_is_let_in_by_default() {
+    refused(&[], &[("MCP_ALLOW", "")], "MCP_ALLOW is not set: nobody would be let in");
+}
+
+#[test]
+fn allow_rules_name_people_organisations_and_teams() {
+    let check =
+        |text: &str, expected: &[AllowRule]| assert_eq!(config(&["--allow", text], &[]).allow, expected);
+    let user = |login: &str| AllowRule::User(login.to_owned());
+    let team = AllowRule::Team { org: "github".to_owned(), slug: "docs-team".to_owned() };
+    check("any", &[AllowRule::Any]);
+    check("user:octocat, user:mona_corp", &[user("octocat"), user("mona_corp")]);
+    check("id:583231", &[AllowRule::Id(UserId(583_231))]);
+    check("org:github,team:github/docs-team", &[AllowRule::Org("github".to_owned()), team]);
+}
+
+#[test]
+fn allow_rules_that_could_mean_something_else_are_refused() {
+    let too_long = format!("user:{}", "a".repeat(40));
+    for bad in [
+        "octocat",
+        "user:",
+        "user:a b",
+        "user:../x",
+        "user:a%2f",
+        "users:a",
+        "any,user:a",
+        "user:a,",
+        "id:0",
+        "id:-1",
+        "id:+1",
+        "id:99999999999999999999",
+        "org:a/b",
+        "team:a",
+        "team:a/",
+        "team:/b",
+        "team:a/b/c",
+        "*",
+        &too_long,
+    ] {
+        refused(&["--allow", bad], &[], "--allow: ");
+    }
+}
+
+/// A2: what is not loopback needs a public URL, and an http one is refused.
+#[test]
+fn strangers_are_served_under_a_public_url_only() {
+    refused(&["--listen", "0.0.0.0:80"], &[], "MCP_PUBLIC_URL is not set");
+    refused(&["--behind-proxy", "127.0.0.1:80"], &[], "MCP_PUBLIC_URL is not set");
+    refused(&[], &[("MCP_PUBLIC_URL", "http://mcp.example.com")], "MCP_PUBLIC_URL: http is for loopback");
+    let config = config(&["--listen", "0.0.0.0:443", "--public-url", "https://mcp.example.com"], &[]);
+    assert_eq!(
+        config.public_url("0.0.0.0:443".parse().unwrap()).unwrap().origin(),
+        "https://mcp.example.com"
+    );
+}
+
+/// H1: tiny_http is not reachable by strangers.
+#[test]
+fn the_trusted_door_is_on_loopback_or_a_unix_socket() {
+    let check = |text: &str, expected: Door| {
+        assert_eq!(
+            config(&["--behind-proxy", text], &[("MCP_PUBLIC_URL", "https://a.example")]).door,
+            expected
+        );
+    };
+    check("127.0.0.1:3001", Door::ProxyTcp("127.0.0.1:3001".parse().unwrap()));
+    check("unix:/run/mcp.sock", Door::ProxyUnix("/run/mcp.sock".into()));
+    for bad in ["0.0.0.0:3001", "10.0.0.1:80", "unix:run/mcp.sock", "localhost:80", "127.0.0.1"] {
+        refused(&["--behind-proxy", bad], &[], "--behind-proxy: write a loopback address");
+    }
+    refused(&["--behind-proxy", "127.0.0.1:1", "--listen", "127.0.0.1:2"], &[], "one door serves");
+}
+
+/// G7: base URLs are https, or http on loopback.
+#[test]
+fn another_github_brings_its_own_api() {
+    let check = |args: &[&str], url: &str, api_url: &str| {
+        let github = config(args, &[]).github;
+        assert_eq!((github.url.as_str(), github.api_url.as_str()), (url, api_url));
+    };
+    check(&["--github-url", "https://ghe.example/"], "https://ghe.example", "https://ghe.example/api/v3");
+    check(&["--github-url", "https://github.com/"], "https://github.com", "https://api.github.com");
+    let both = ["--github-url", "http://127.0.0.1:9/a", "--github-api-url", "http://127.0.0.1:9/b"];
+    check(&both, "http://127.0.0.1:9/a", "http://127.0.0.1:9/b");
+    for bad in
+        ["http://ghe.example", "ghe.example", "https://", "https://u@ghe.example", "https://ghe.example/?q"]
+    {
+        refused(&["--github-url", bad], &[], "--github-url: ");
+    }
+}
+
+#[test]
+fn the_state_directory_follows_systemd_then_xdg() {
+    let check = |env: &[(&str, &str)], expected: &str| {
+        assert_eq!(config(&[], env).state_dir, PathBuf::from(expected));
+    };
+    check(&[("XDG_STATE_HOME", "/xdg")], "/xdg/mcp-oauth-server");
+    check(&[("XDG_STATE_HOME", "xdg")], "/home/me/.local/state/mcp-oauth-server");
+    check(&[("XDG_STATE_HOME", "/xdg"), ("STATE_DIRECTORY", "/var/lib/mcp:/x")], "/var/lib/mcp");
+    check(&[("STATE_DIRECTORY", "/var/lib/mcp"), ("MCP_STATE_DIR", "/mine")], "/mine");
+    assert_eq!(config(&["--key-file", "/cred/key"], &[]).key_file, PathBuf::from("/cred/key"));
+}
+
+#[test]
+fn a_demo_needs_nothing_and_shares_nothing() {
+    let Ok(Invocation::Demo(demo)) = parse(&["demo"], &[("HOME", "/home/me")]) else { panic!("not a demo") };
+    assert_eq!(demo.allow, [AllowRule::Any]);
+    assert!(demo.state_dir.ends_with("mcp-oauth-server/demo") && demo.key_file.starts_with(&demo.state_dir));
+    let beside = config(&["demo", "--key-file", "/cred/key"], &[("MCP_STATE_DIR", "/var/lib/mcp")]);
+    assert_eq!(beside.key_file, PathBuf::from("/var/lib/mcp/demo/key"));
+    assert!(!beside.github.client_secret.read().unwrap().matches(b"hush-hush"));
+}
+
+#[test]
+fn a_demo_stays_on_loopback() {
+    refused(&["demo", "--listen", "0.0.0.0:3001"], &[], "anyone can log in as anyone");
+    refused(&["demo", "--public-url", "https://a.example"], &[], "anyone can log in as anyone");
+    refused(&["demo", "--behind-proxy", "127.0.0.1:1"], &[], "anyone can log in as anyone");
+}
+
+#[test]
+fn a_secret_file_wins_and_says_when_it_cannot_be_read() {
+    let file = std::env::temp_dir().join(format!("mcp-oauth-server-secret-{}", std::process::id()));
+    std::fs::write(&file, "  from-the-file\n").unwrap();
+    let secret = config(&["--github-client-secret-file", file.to_str().unwrap()], &[]).github.client_secret;
+    let read = secret.read();
+    std::fs::remove_file(&file).unwrap();
+    assert!(read.unwrap().matches(b"from-the-file"));
+
+    let missing = "/nonexistent/secret";
+    let secret = config(&["--github-client-secret-file", missing], &[]).github.client_secret;
+    let text = secret.read().unwrap_err().to_string();
+    assert!(text.contains(missing), "{text}");
+}
+
+#[test]
+fn help_names_every_option_and_its_variable() {
+    let help = options::help();
+    for option in OPTIONS {
+        assert!(
+            help.contains(option.env) && option.flag.is_none_or(|flag| help.contains(flag)),
+            "{}",
+            option.env
+        );
+    }
+}
+
+#[test]
+fn readme_has_this_option_table() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    assert!(readme.contains(&options::markdown()), "put this table into README.md:\n{}", options::markdown());
+}

@@ -1,0 +1,159 @@
+//! The values that options take, each read by one function that says what is wrong with it.
+
+use std::fs::File;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::ConfigError;
+use crate::base::identity::UserId;
+use crate::base::limits;
+use crate::base::secret::Secret;
+use crate::http::PublicUrl;
+
+/// Where requests come in.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Door {
+    /// The edge, for anyone who reaches this address.
+    Edge(SocketAddr),
+    /// The trusted door, for a reverse proxy on this loopback address.
+    ProxyTcp(SocketAddr),
+    /// The trusted door, for a reverse proxy on this Unix socket.
+    ProxyUnix(PathBuf),
+}
+
+/// One way to be let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowRule {
+    /// Every GitHub account.
+    Any,
+    /// The account that has this login now, in any case. Logins change hands: [`AllowRule::Id`] does not.
+    User(String),
+    /// The account with this number.
+    Id(UserId),
+    /// Active members of this organisation.
+    Org(String),
+    /// Active members of this team.
+    Team {
+        /// The organisation's login.
+        org: String,
+        /// The team's slug.
+        slug: String,
+    },
+}
+
+/// Where the client secret is.
+#[derive(Debug)]
+pub enum ClientSecret {
+    /// In the environment.
+    Given(Secret<String>),
+    /// Alone in this file.
+    File(PathBuf),
+}
+
+impl ClientSecret {
+    /// The secret itself; a file's surrounding white space is dropped.
+    ///
+    /// # Errors
+    /// [`ConfigError::SecretFile`].
+    pub fn read(&self) -> Result<Secret<String>, ConfigError> {
+        let path = match self {
+            ClientSecret::Given(secret) => return Ok(secret.clone()),
+            ClientSecret::File(path) => path,
+        };
+        let failed = |why: String| ConfigError::SecretFile(path.clone(), why);
+        let mut text = String::new();
+        File::open(path)
+            .and_then(|file| file.take(limits::CLIENT_SECRET_FILE_BYTES).read_to_string(&mut text))
+            .map_err(|error| failed(error.to_string()))?;
+        let secret = text.trim();
+        if secret.is_empty() {
+            return Err(failed("it is empty".to_owned()));
+        }
+        Ok(Secret::new(secret.to_owned()))
+    }
+}
+
+pub(super) fn client_id(text: String) -> Result<String, &'static str> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    if text.bytes().all(allowed) {
+        Ok(text)
+    } else {
+        Err("a client id has letters, digits, dots, hyphens and underscores only, like Ov23liAbCdEf")
+    }
+}
+
+/// A comma list of rules; `any` stands alone.
+pub(super) fn allow_rules(text: &str) -> Result<Vec<AllowRule>, &'static str> {
+    if text.trim() == "any" {
+        return Ok(vec![AllowRule::Any]);
+    }
+    text.split(',').map(|rule| allow_rule(rule.trim())).collect()
+}
+
+fn allow_rule(text: &str) -> Result<AllowRule, &'static str> {
+    const FORMS: &str = "a rule is user:LOGIN, id:NUMBER, org:ORG or team:ORG/SLUG, and any stands alone";
+    let (kind, name) = text.split_once(':').ok_or(FORMS)?;
+    match kind {
+        "user" => Ok(AllowRule::User(login(name)?)),
+        "id" => {
+            let digits = name.bytes().all(|b| b.is_ascii_digit());
+            let number = if digits { name.parse().ok().filter(|id| *id > 0) } else { None };
+            number
+                .map(|id| AllowRule::Id(UserId(id)))
+                .ok_or("id: is followed by the account's number, above zero")
+        }
+        "org" => Ok(AllowRule::Org(login(name)?)),
+        "team" => {
+            let (org, slug) = name.split_once('/').ok_or("a team is written team:ORG/SLUG")?;
+            let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+            if slug.is_empty() || !slug.bytes().all(allowed) {
+                return Err("a team's slug has letters, digits, hyphens and underscores, as in its URL");
+            }
+            Ok(AllowRule::Team { org: login(org)?, slug: slug.to_owned() })
+        }
+        _ => Err(FORMS),
+    }
+}
+
+/// Letters, digits, hyphens, and the underscore of managed enterprise accounts: nothing that could leave a URL's path
+/// segment.
+fn login(text: &str) -> Result<String, &'static str> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+    if text.is_empty() || text.len() > limits::LOGIN_BYTES || !text.bytes().all(allowed) {
+        return Err("a login or organisation has 1 to 39 letters, digits, hyphens and underscores");
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn listen(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "write an IP address and a port, like 127.0.0.1:3001 or [::]:443")
+}
+
+/// The trusted door must not be reachable by strangers: a loopback address, or a socket file.
+pub(super) fn behind_proxy(text: &str) -> Result<Door, &'static str> {
+    const FORMS: &str =
+        "write a loopback address and port like 127.0.0.1:3001, or unix: and an absolute path";
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = PathBuf::from(path);
+        return if path.is_absolute() { Ok(Door::ProxyUnix(path)) } else { Err(FORMS) };
+    }
+    let address: SocketAddr = text.parse().map_err(|_| FORMS)?;
+    if address.ip().is_loopback() { Ok(Door::ProxyTcp(address)) } else { Err(FORMS) }
+}
+
+/// A base URL of GitHub: an origin as in [`PublicUrl::parse`], perhaps with a path. No slash at its end.
+pub(super) fn base_url(text: &str) -> Result<String, &'static str> {
+    let text = text.trim_end_matches('/');
+    let authority = text.find("://").map_or(0, |scheme| scheme.saturating_add(3));
+    let path =
+        text.get(authority..).and_then(|rest| rest.find('/')).map(|slash| slash.saturating_add(authority));
+    let (origin, path) = text.split_at(path.unwrap_or(text.len()));
+    PublicUrl::parse(origin)?;
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
+    if path.bytes().all(allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err("its path has letters, digits and -._~/ only")
+    }
+}
