@@ -1,0 +1,319 @@
+//! The guard of the architecture: what may import what, and what may touch the outside world. A change of trust (a
+//! dependency, a thread, a place that reads a secret) edits a list in this file.
+
+mod source;
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use source::{Source, tree, whole_words};
+
+/// Which modules of the crate each module may name besides itself. Downward only; `oauth` and `mcp` never meet, and the
+/// doors know of neither.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("base", &[]),
+    ("sys", &[]),
+    ("http", &["base"]),
+    ("seal", &["base"]),
+    ("store", &["base", "seal"]),
+    ("oauth", &["base", "http", "seal", "store"]),
+    ("mcp", &["base", "http", "seal"]),
+    ("github", &["base", "http", "oauth"]),
+    ("simulated", &["base", "http"]),
+    ("bridge", &["base", "http", "mcp"]),
+    ("demo", &["base", "mcp"]),
+    (
+        "router",
+        &["base", "http", "seal", "store", "oauth", "mcp", "github", "bridge", "simulated", "demo", "app"],
+    ),
+    (
+        "app",
+        &["base", "http", "seal", "store", "oauth", "mcp", "github", "bridge", "simulated", "demo", "router"],
+    ),
+    ("server", &["base", "http"]),
+    ("edge", &["base", "http", "server", "sys"]),
+    ("tiny", &["base", "http", "server", "sys"]),
+    ("config", &["base", "http", "oauth", "github"]),
+];
+
+/// What only some files may name: the word, where (path prefixes), and what the others do instead.
+const HOMES: &[(&str, &[&str], &str)] = &[
+    ("unsafe", &["src/sys.rs"], "unsafe code is in sys.rs alone"),
+    ("unsafe_code", &["src/sys.rs"], "unsafe code is in sys.rs alone"),
+    ("libc", &["src/sys.rs"], "system calls that std lacks are in sys.rs"),
+    ("tiny_http", &["src/tiny.rs"], "tiny_http serves the trusted door only"),
+    ("httparse", &["src/edge/"], "heads are parsed in the edge"),
+    ("ureq", &["src/github/"], "calls to the outside are made in github"),
+    ("redb", &["src/store/"], "the table is behind store::Grants"),
+    ("ring", &["src/seal.rs"], "cryptography is behind seal"),
+    ("subtle", &["src/base/secret.rs"], "compare secrets with Secret::matches"),
+    ("sha2", &["src/base/encoding.rs"], "use base::encoding::sha256"),
+    ("getrandom", &["src/base/random.rs"], "take a &dyn Random"),
+    ("SystemTime", &["src/base/clock.rs"], "take a &dyn Clock"),
+    ("Instant::now", &["src/base/clock.rs"], "use base::clock::instant"),
+    ("TcpListener", &["src/edge/", "src/tiny.rs", "src/main.rs"], "sockets are the doors'"),
+    ("TcpStream", &["src/edge/", "src/tiny.rs"], "sockets are the doors'"),
+    ("UnixListener", &["src/tiny.rs"], "sockets are the doors'"),
+    ("UnixStream", &["src/tiny.rs"], "sockets are the doors'"),
+    ("UdpSocket", &[], "nothing here speaks UDP"),
+    (
+        "fs",
+        &["src/store/", "src/config/values.rs", "src/tiny.rs"],
+        "files are store's, and the secret's in config",
+    ),
+    (
+        "thread::",
+        &["src/edge/", "src/server/", "src/tiny.rs", "src/bridge/", "src/main.rs"],
+        "threads belong to doors, server, bridge",
+    ),
+    ("catch_unwind", &["src/server/"], "the worker catches panics, once a request"),
+    ("env::", &["src/config/mod.rs"], "the environment is read in config"),
+    ("process::", &["src/main.rs", "src/bridge/"], "only main ends the process, only bridge starts one"),
+    ("stderr", &["src/base/log.rs", "src/main.rs", "src/bridge/"], "log through base::log"),
+    ("stdout", &["src/main.rs", "src/bridge/"], "only main prints"),
+    ("eprintln", &["src/main.rs"], "log through base::log"),
+    ("println", &["src/main.rs"], "only main prints"),
+];
+
+/// Where a secret's bytes are read, and how often.
+const EXPOSURES: &[(&str, usize)] = &[("src/base/secret.rs", 1), ("src/seal.rs", 2)];
+
+/// Where threads are started, and how many such places there are.
+const SPAWNS: &[(&str, usize)] = &[];
+
+/// The crates that Cargo.toml names. ARCHITECTURE.md says what each is for; deps.txt has the whole tree.
+const DEPENDENCIES: &[&str] = &[
+    "base64",
+    "crossbeam-channel",
+    "getrandom",
+    "httparse",
+    "libc",
+    "percent-encoding",
+    "redb",
+    "ring",
+    "serde",
+    "serde_json",
+    "sha2",
+    "subtle",
+    "tiny_http",
+    "ureq",
+];
+
+const MOST_LINES: usize = 450;
+const MOST_LINES_OF_UNSAFE: usize = 80;
+
+/// Fails with every fault, one a line.
+fn none(faults: &[String]) {
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+#[test]
+fn imports_go_downward_only() {
+    let mut faults = Vec::new();
+    for file in tree("src") {
+        let module = file.root_module();
+        if module == "main" || module == "lib" {
+            continue;
+        }
+        let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == module) else {
+            faults.push(format!(
+                "{}:1: module `{module}` has no place in LAYERS (tests/tidy/main.rs)",
+                file.path
+            ));
+            continue;
+        };
+        for (line, import) in imports(&file) {
+            if import != module
+                && !allowed.contains(&import.as_str())
+                && LAYERS.iter().any(|(name, _)| *name == import)
+            {
+                faults.push(format!(
+                    "{}:{line}: `{module}` may not use `{import}`: imports go downward",
+                    file.path
+                ));
+            }
+        }
+    }
+    none(&faults);
+}
+
+/// The modules of the crate's root that `file` names, with the lines.
+fn imports(file: &Source) -> Vec<(usize, String)> {
+    let depth = file.path.matches('/').count() - usize::from(file.path.ends_with("/mod.rs"));
+    let up = "super::".repeat(depth);
+    let mut found = Vec::new();
+    for root in ["crate::", "mcp_oauth_server::", up.as_str()] {
+        for end in whole_words(&file.code, root) {
+            let line = file.code[..end].matches('\n').count() + 1;
+            let names = match file.code[end..].strip_prefix('{') {
+                Some(group) => first_names(group),
+                None => vec![word(&file.code[end..])],
+            };
+            found.extend(names.into_iter().filter(|name| !name.is_empty()).map(|name| (line, name)));
+        }
+    }
+    found
+}
+
+/// The first names of the paths in `a::b, c::{d, e}, f}`.
+fn first_names(group: &str) -> Vec<String> {
+    let mut names = vec![word(group)];
+    let mut depth = 0_usize;
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => names.push(word(&group[at + 1..])),
+            _ => {}
+        }
+    }
+    names
+}
+
+fn word(text: &str) -> String {
+    text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+#[test]
+fn groups_of_imports_are_read_too() {
+    let check = |code: &str, expected: &[&str]| {
+        let file = Source { path: "src/a/b.rs".to_owned(), text: String::new(), code: code.to_owned() };
+        let mut names: Vec<String> = imports(&file).into_iter().map(|(_, name)| name).collect();
+        names.sort();
+        assert_eq!(names, expected, "{code}");
+    };
+    check("use crate::http::{Request, Response};", &["http"]);
+    check("use crate::{\n    base::{a, b},\n    http,\n};", &["base", "http"]);
+    check("let x = crate::seal::open(y); my_crate::z();", &["seal"]);
+    check("use super::c; use super::super::oauth::x;", &["oauth"]);
+}
+
+#[test]
+fn the_outside_world_is_touched_only_in_its_homes() {
+    let mut faults = Vec::new();
+    for file in tree("src") {
+        for (what, homes, instead) in HOMES {
+            if homes.iter().any(|home| file.path.starts_with(home)) {
+                continue;
+            }
+            let lines = file.lines_with(what).into_iter();
+            faults.extend(lines.map(|line| format!("{}:{line}: `{what}`: {instead}", file.path)));
+        }
+    }
+    none(&faults);
+}
+
+/// Compares how often `word` stands in each file with a list of this file.
+fn pinned(list: &str, word: &str, expected: &[(&str, usize)]) {
+    let files = tree("src");
+    let found: BTreeMap<&str, usize> = files
+        .iter()
+        .map(|file| (file.path.as_str(), file.lines_with(word).len()))
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    let mut faults = Vec::new();
+    for (path, count) in &found {
+        if !expected.contains(&(path, *count)) {
+            faults.push(format!("{path}: `{word}` stands here {count} times; if that is right, {list} must say (\"{path}\", {count})"));
+        }
+    }
+    for (path, count) in expected.iter().filter(|(path, _)| !found.contains_key(path)) {
+        faults.push(format!("{path}: no `{word}` here any more; take ({path:?}, {count}) off {list}"));
+    }
+    none(&faults);
+}
+
+/// G9, L1: every place that reads a secret is known.
+#[test]
+fn secrets_are_read_at_pinned_places() {
+    pinned("EXPOSURES", "expose", EXPOSURES);
+}
+
+#[test]
+fn threads_are_started_at_pinned_places() {
+    pinned("SPAWNS", "spawn", SPAWNS);
+}
+
+#[test]
+fn dependencies_are_pinned() {
+    let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
+    let section = manifest.split("\n[dependencies]\n").nth(1).unwrap().split("\n[").next().unwrap();
+    let lines = section.lines().filter(|line| !line.starts_with('#'));
+    let mut names: Vec<&str> =
+        lines.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name).collect();
+    names.sort_unstable();
+    assert_eq!(names, DEPENDENCIES, "a dependency is a decision: Cargo.toml and DEPENDENCIES must agree");
+    for kind in ["build-dependencies", "dependencies.", "target."] {
+        assert!(!manifest.contains(&format!("\n[{kind}")), "Cargo.toml: [{kind}…] is not used here");
+    }
+}
+
+#[test]
+fn files_are_short_and_say_what_they_own() {
+    let mut faults = Vec::new();
+    for file in tree("src").iter().chain(&tree("tests")) {
+        let lines = file.text.lines().count();
+        let most = if file.path == "src/sys.rs" { MOST_LINES_OF_UNSAFE } else { MOST_LINES };
+        if lines > most {
+            faults
+                .push(format!("{}:{most}: {lines} lines; above {most} there are two nouns in it", file.path));
+        }
+        if !file.text.starts_with("//! ") && !file.path.ends_with("/tests.rs") {
+            faults.push(format!("{}:1: begins without `//!` and what the file owns", file.path));
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let words = [
+        (concat!("TO", "DO"), "finish it or open an issue"),
+        (concat!("FIX", "ME"), "finish it or open an issue"),
+        (concat!("#[ig", "nore"), "a test that does not run is no test"),
+        (concat!("thread::sl", "eep"), "wait on a channel, a condition or a CancelToken"),
+    ];
+    let mut faults = Vec::new();
+    for file in tree("src").iter().chain(&tree("tests")) {
+        for (index, line) in file.text.lines().enumerate() {
+            let found = words.iter().filter(|(word, _)| whole_words(line, word).next().is_some());
+            faults.extend(found.map(|(word, why)| format!("{}:{}: `{word}`: {why}", file.path, index + 1)));
+        }
+    }
+    none(&faults);
+}
+
+/// Modules at the root that are declared for work that is not merged yet.
+const AWAITED: &[&str] = &[
+    "edge",
+    "github",
+    "mcp",
+    "server",
+    "simulated",
+    "sys",
+    "tiny",
+    "config",
+    "store",
+    "seal",
+    "oauth",
+    "http",
+];
+
+#[test]
+fn every_module_is_used_by_another() {
+    let files = tree("src");
+    let library = files.iter().find(|file| file.path == "src/lib.rs").unwrap();
+    let mut faults = Vec::new();
+    for (index, line) in library.code.lines().enumerate() {
+        let Some(module) = line.trim_start_matches("pub ").strip_prefix("mod ").map(word) else { continue };
+        let mut others =
+            files.iter().filter(|file| file.root_module() != module && file.path != library.path);
+        if !others.any(|file| imports(file).iter().any(|(_, name)| *name == module))
+            && !AWAITED.contains(&module.as_str())
+        {
+            faults.push(format!("src/lib.rs:{}: nothing uses module `{module}`", index + 1));
+        }
+    }
+    none(&faults);
+}
