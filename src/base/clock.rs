@@ -128,10 +128,6 @@ impl ManualClock {
         self.monotonic.fetch_add(duration.as_secs(), std::sync::atomic::Ordering::SeqCst);
     }
 
-    /// Sets the wall clock only, as an operator or NTP would.
-    pub(crate) fn jump_to(&self, wall: Timestamp) {
-        self.wall.store(wall.0, std::sync::atomic::Ordering::SeqCst);
-    }
 }
 
 #[cfg(test)]

@@ -120,6 +120,13 @@ pub fn write(level: Level, event: &'static str, fields: &[Field<'_>]) {
         return;
     }
     let line = line(clock::now(), level, event, fields);
+    if cfg!(test) {
+        #[allow(clippy::print_stderr)] // the test harness shows it with the test that failed
+        {
+            eprint!("{line}");
+        }
+        return;
+    }
     // A log that cannot be written must not stop the server.
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }

@@ -48,6 +48,12 @@ impl Form {
         self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
+    /// Whether `name` is there at all, with or without a value.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.iter().any(|(key, _)| key == name)
+    }
+
     /// Every value of `name` that is not empty.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0
@@ -68,7 +74,7 @@ impl Form {
 }
 
 /// Decodes one name or value: `+` is a space, `%XX` a byte, the result UTF-8.
-fn decode(bytes: &[u8]) -> Result<String, FormError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<String, FormError> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes.iter();
     while let Some(&byte) = rest.next() {

@@ -10,10 +10,14 @@ mod stream;
 mod url;
 
 pub use exchange::{Handler, Responder, Waiter};
+pub(crate) use form::decode as form_decode;
 pub use form::{Form, FormError};
 pub use html::escape;
+#[cfg(test)]
+pub(crate) use request::fake;
 pub use request::{Duplicate, Head, Headers, Method, Request, Scheme};
 pub use response::{Body, Field, Response};
 pub use sse::Event;
 pub use stream::{Next, SendError, Stream, StreamSender};
 pub use url::{PublicUrl, append_query, percent_encode};
+pub(crate) use url::{is_loopback_host, split_port};

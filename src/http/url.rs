@@ -142,7 +142,7 @@ impl fmt::Display for PublicUrl {
 }
 
 /// Splits `host[:port]`; `None` if what follows the colon is no port.
-fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
+pub(crate) fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     let after_literal = authority.rfind(']').map_or(0, |end| end.saturating_add(1));
     match authority.get(after_literal..)?.rfind(':') {
         None => Some((authority, None)),
@@ -156,7 +156,7 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
 }
 
 /// Whether a host, as it stands in a URL, is this machine: `localhost`, 127.0.0.0/8 or `[::1]`.
-fn is_loopback_host(host: &str) -> bool {
+pub(crate) fn is_loopback_host(host: &str) -> bool {
     let address = host.parse::<std::net::Ipv4Addr>();
     host.eq_ignore_ascii_case("localhost")
         || host == "[::1]"

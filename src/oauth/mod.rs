@@ -1,3 +1,146 @@
-//! The authorization server.
+//! The OAuth 2.1 authorization server: a state machine whose stages travel as sealed values, over one table of grants.
+//!
+//! ```text
+//! GET /authorize   AuthorizationRequest       client, redirect URI, PKCE, scope, resource: all checked
+//!                  PendingAuthorization       sealed into the consent form, bound to a cookie
+//! POST /consent    GitHubLogin                sealed into GitHub's state, same cookie
+//! GET /auth/callback  Grant + AuthorizationCode  GitHub said who, policy said yes: the first thing that is stored
+//! POST /token      AccessToken + RefreshToken the grant turns: generation 0, 1, 2, …
+//! POST /revoke     the grant is deleted, and everything issued under it is dead
+//! ```
+//!
+//! One file an endpoint; each decides on values and commits at its end. Nothing here knows MCP.
 
+use std::sync::Arc;
+
+use crate::base::clock::Clock;
+use crate::base::identity::{GrantId, Scopes};
+use crate::base::log;
+use crate::base::random::Random;
+use crate::http::PublicUrl;
+use crate::http::Response;
+use crate::seal::Keyring;
+use crate::store::{self, Grants};
+
+mod answer;
+mod authorize;
+mod bearer;
+mod callback;
+mod client;
+mod consent;
+mod metadata;
+mod page;
+mod policy;
 pub mod provider;
+mod redirect;
+mod register;
+mod revoke;
+mod token;
+mod upstream;
+
+#[cfg(test)]
+pub(crate) mod fake;
+
+pub use bearer::BearerError;
+pub use policy::{AllowRule, Policy};
+
+/// Told of every grant that ends, so that its sessions and streams end with it.
+pub type GrantEnded = Box<dyn Fn(GrantId) + Send + Sync>;
+
+/// What the authorization server is told about itself.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    public_url: PublicUrl,
+    resource: String,
+    callback: String,
+    scopes: Scopes,
+    required_scope: Scopes,
+}
+
+impl Settings {
+    /// The settings of a server reached at `public_url`, with its MCP endpoint at `/mcp` and the one scope `mcp`.
+    #[must_use]
+    pub fn new(public_url: PublicUrl) -> Settings {
+        let scopes = Scopes::parse("mcp").unwrap_or_default();
+        Settings {
+            resource: public_url.join("/mcp"),
+            callback: public_url.join("/auth/callback"),
+            required_scope: scopes.clone(),
+            scopes,
+            public_url,
+        }
+    }
+
+    /// O13: the canonical MCP URI, or the origin that some clients name instead; scheme and host in any case, the default
+    /// port written or not, one slash at the end or none.
+    fn is_our_resource(&self, text: &str) -> bool {
+        let scheme = if self.public_url.is_https() { "https" } else { "http" };
+        let Some((their_scheme, rest)) = text.split_once("://") else { return false };
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        their_scheme.eq_ignore_ascii_case(scheme)
+            && self.public_url.is_authority(authority)
+            && matches!(path, "" | "/" | "/mcp" | "/mcp/")
+    }
+}
+
+/// What the authorization server stands on.
+pub struct Parts {
+    /// Seals everything that is handed out.
+    pub keys: Arc<Keyring>,
+    /// The one table.
+    pub grants: Arc<dyn Grants>,
+    /// Says who a person is.
+    pub provider: Arc<dyn provider::IdentityProvider>,
+    /// Says who may come in.
+    pub policy: Policy,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// Told of every grant that ends.
+    pub grant_ended: GrantEnded,
+}
+
+/// The authorization server. Each endpoint is a method from a request to a response.
+pub struct AuthorizationServer {
+    settings: Settings,
+    keys: Arc<Keyring>,
+    grants: Arc<dyn Grants>,
+    provider: Arc<dyn provider::IdentityProvider>,
+    policy: Policy,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    grant_ended: GrantEnded,
+}
+
+impl AuthorizationServer {
+    /// Puts one together.
+    #[must_use]
+    pub fn new(settings: Settings, parts: Parts) -> AuthorizationServer {
+        let Parts { keys, grants, provider, policy, clock, random, grant_ended } = parts;
+        AuthorizationServer { settings, keys, grants, provider, policy, clock, random, grant_ended }
+    }
+
+    /// `GET /`: what a person finds who opens the server in a browser.
+    #[must_use]
+    pub fn home(&self) -> Response {
+        page::home(&self.settings.resource)
+    }
+
+    /// Deletes what has expired. Called now and then.
+    pub fn sweep(&self) {
+        match self.grants.sweep(self.clock.now()) {
+            Ok(ended) => ended.into_iter().for_each(&self.grant_ended),
+            Err(error) => log::error("store.failed", &[log::Field::Error(&error.to_string())]),
+        }
+    }
+
+    /// Ends a grant and everything that belongs to it. `reason` is a fixed word for the log.
+    fn end_grant(&self, id: GrantId, reason: &'static str) -> Result<(), store::Error> {
+        if self.grants.delete(id)? {
+            log::info("grant.ended", &[log::Field::Grant(&id.to_string()), log::Field::Reason(reason)]);
+        }
+        (self.grant_ended)(id);
+        Ok(())
+    }
+}

@@ -1,0 +1,27 @@
+//! How the endpoints that programs call answer (RFC 6749 sections 5.1 and 5.2).
+
+use serde::Serialize;
+
+use crate::http::Response;
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    error: &'a str,
+    error_description: &'a str,
+}
+
+/// A JSON answer that nobody keeps (security.md T16).
+pub(super) fn json(status: u16, value: &impl Serialize) -> Response {
+    no_store(Response::json(status, value))
+}
+
+/// An OAuth error. `description` is a fixed text of ours: visible ASCII without quotes or backslashes, and nothing of what
+/// was sent.
+pub(super) fn error(status: u16, code: &'static str, description: &str) -> Response {
+    json(status, &ErrorBody { error: code, error_description: description })
+}
+
+/// An answer that nobody keeps.
+pub(super) fn no_store(response: Response) -> Response {
+    response.header("Cache-Control", "no-store").header("Pragma", "no-cache")
+}

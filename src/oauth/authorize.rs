@@ -1,0 +1,456 @@
+//! The authorization endpoint: from a query to a checked request and the consent page.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::AuthorizationServer;
+use super::client::{self, KnownClient};
+use super::page::{self, Problem};
+use super::redirect::{RedirectUri, Target};
+use crate::base::encoding::from_base64url;
+use crate::base::identity::{ClientFingerprint, Scopes};
+use crate::base::limits;
+use crate::http::{self, Form, Response, append_query};
+
+/// An authorization request whose client, redirect URI and parameters were all checked. Made by
+/// [`AuthorizationServer::authorize`] alone; carried, sealed, through consent and login.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct AuthorizationRequest {
+    /// Which client asks.
+    #[serde(rename = "c")]
+    pub client: ClientFingerprint,
+    /// What the client calls itself.
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    pub client_name: Option<String>,
+    /// Where the answer goes: registered, with the port that was asked for.
+    #[serde(rename = "r")]
+    pub redirect_uri: RedirectUri,
+    /// The client's own state, returned byte for byte and never interpreted.
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// The client's PKCE challenge, S256.
+    #[serde(rename = "h")]
+    pub code_challenge: CodeChallenge,
+    /// What is granted if the person agrees.
+    #[serde(rename = "o")]
+    pub scopes: Scopes,
+    /// What the tokens will be for.
+    #[serde(rename = "u")]
+    pub resource: String,
+}
+
+/// An S256 code challenge: the base64url of 32 bytes (RFC 7636 section 4.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct CodeChallenge(String);
+
+impl CodeChallenge {
+    /// Reads a challenge; `None` unless it is one that S256 can give.
+    #[must_use]
+    pub(super) fn parse(text: &str) -> Option<CodeChallenge> {
+        (text.len() == 43 && from_base64url(text)?.len() == 32).then(|| CodeChallenge(text.to_owned()))
+    }
+
+    /// The challenge as text.
+    #[must_use]
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why an authorization request is refused (RFC 6749 section 4.1.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AuthorizeError {
+    ResponseType,
+    NoChallenge,
+    BadChallenge,
+    ChallengeMethod,
+    StateTooLong,
+    Scope,
+    Resource,
+    RequestObject,
+    RequestUri,
+    ResponseMode,
+    NoInteraction,
+    Denied,
+}
+
+impl AuthorizeError {
+    fn code(self) -> &'static str {
+        match self {
+            AuthorizeError::ResponseType => "unsupported_response_type",
+            AuthorizeError::Scope => "invalid_scope",
+            AuthorizeError::Resource => "invalid_target",
+            AuthorizeError::RequestObject => "request_not_supported",
+            AuthorizeError::RequestUri => "request_uri_not_supported",
+            AuthorizeError::NoInteraction => "interaction_required",
+            AuthorizeError::Denied => "access_denied",
+            AuthorizeError::NoChallenge
+            | AuthorizeError::BadChallenge
+            | AuthorizeError::ChallengeMethod
+            | AuthorizeError::StateTooLong
+            | AuthorizeError::ResponseMode => "invalid_request",
+        }
+    }
+}
+
+impl fmt::Display for AuthorizeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AuthorizeError::ResponseType => "response_type must be code",
+            AuthorizeError::NoChallenge => "code_challenge is required (PKCE)",
+            AuthorizeError::BadChallenge => "code_challenge must be the 43 characters of an S256 challenge",
+            AuthorizeError::ChallengeMethod => "code_challenge_method must be S256",
+            AuthorizeError::StateTooLong => "state may have at most 4096 bytes",
+            AuthorizeError::Scope => "scope names nothing that this client may ask for",
+            AuthorizeError::Resource => "resource must be the URL of this MCP server",
+            AuthorizeError::RequestObject => "request objects are not supported",
+            AuthorizeError::RequestUri => "request_uri is not supported",
+            AuthorizeError::ResponseMode => "response_mode must be query",
+            AuthorizeError::NoInteraction => "prompt=none is not possible: every login asks the person",
+            AuthorizeError::Denied => "the person did not allow it",
+        })
+    }
+}
+
+/// Where to answer, once that is known to be safe.
+pub(super) struct ReturnTo<'a> {
+    pub(super) redirect_uri: &'a RedirectUri,
+    pub(super) state: Option<&'a str>,
+}
+
+impl AuthorizationServer {
+    /// `GET /authorize`: checks the request and shows the consent page. Stores nothing; may be repeated (some clients
+    /// ask once before they open the browser).
+    pub fn authorize(&self, head: &http::Head) -> Response {
+        let Ok(query) = Form::parse(head.query.as_deref().unwrap_or_default().as_bytes()) else {
+            return page::problem(Problem::Unreadable);
+        };
+        // O8: a repeated parameter means somebody wants two readers to see two requests.
+        if query.repeated(&["resource"]).is_some() {
+            return page::problem(Problem::Unreadable);
+        }
+        // O6: as long as client and redirect URI are not both proven, nobody is sent anywhere.
+        let Some(known) =
+            query.value("client_id").and_then(|id| client::identify(&self.keys, id, self.clock.now()))
+        else {
+            return page::problem(Problem::UnknownClient);
+        };
+        let Some(redirect_uri) = redirect_uri(&known, query.value("redirect_uri")) else {
+            return page::problem(Problem::UnregisteredRedirect);
+        };
+        let return_to = ReturnTo { redirect_uri: &redirect_uri, state: query.value("state") };
+        match self.check(&known, &query, &redirect_uri) {
+            Ok(request) => self.ask_for_consent(request, head),
+            Err(error) => self.refuse(&return_to, error),
+        }
+    }
+
+    /// Everything but client and redirect URI.
+    fn check(
+        &self,
+        known: &KnownClient,
+        query: &Form,
+        redirect_uri: &RedirectUri,
+    ) -> Result<AuthorizationRequest, AuthorizeError> {
+        let state = query.value("state");
+        if state.is_some_and(|state| state.len() > limits::STATE_BYTES) {
+            return Err(AuthorizeError::StateTooLong);
+        }
+        if query.contains("request") {
+            return Err(AuthorizeError::RequestObject);
+        }
+        if query.contains("request_uri") {
+            return Err(AuthorizeError::RequestUri);
+        }
+        if query.value("response_type") != Some("code") {
+            return Err(AuthorizeError::ResponseType);
+        }
+        if query.value("response_mode").is_some_and(|mode| mode != "query") {
+            return Err(AuthorizeError::ResponseMode);
+        }
+        if query.value("prompt").is_some_and(|prompt| prompt.split(' ').any(|word| word == "none")) {
+            return Err(AuthorizeError::NoInteraction);
+        }
+        // O2: from every client, and S256 said out loud: RFC 7636 would take an absent method for `plain`.
+        let challenge = query.value("code_challenge").ok_or(AuthorizeError::NoChallenge)?;
+        if query.value("code_challenge_method") != Some("S256") {
+            return Err(AuthorizeError::ChallengeMethod);
+        }
+        Ok(AuthorizationRequest {
+            client: known.fingerprint.clone(),
+            client_name: known.client.name.clone(),
+            redirect_uri: redirect_uri.clone(),
+            state: state.map(str::to_owned),
+            code_challenge: CodeChallenge::parse(challenge).ok_or(AuthorizeError::BadChallenge)?,
+            scopes: granted_scopes(&known.client.scopes, query.value("scope"))?,
+            resource: self.resource_of(query).ok_or(AuthorizeError::Resource)?,
+        })
+    }
+
+    /// The resource that a request names, which can only be ours; ours too if it names none (RFC 8707 section 2).
+    pub(super) fn resource_of(&self, form: &Form) -> Option<String> {
+        let ours = form.values("resource").all(|resource| self.settings.is_our_resource(resource));
+        ours.then(|| self.settings.resource.clone())
+    }
+
+    /// Tells the client that its request came to nothing, with a redirect where that is safe and else through a page that
+    /// leaves the way back to the person (O7: whoever registered an open web client chose its redirect URI freely).
+    pub(super) fn refuse(&self, to: &ReturnTo<'_>, error: AuthorizeError) -> Response {
+        let description = error.to_string();
+        let state = to.state.filter(|_| error != AuthorizeError::StateTooLong);
+        let parameters =
+            [("error", Some(error.code())), ("error_description", Some(&description)), ("state", state)];
+        let location = self.answer_location(to.redirect_uri, &parameters);
+        match to.redirect_uri.target() {
+            Target::Loopback | Target::PrivateScheme => see_other(location),
+            Target::Web => page::interstitial(to.redirect_uri, &location, &sentence(&description)),
+        }
+    }
+
+    /// Where an answer goes: the redirect URI with these parameters and our `iss`, once (RFC 9207, O10).
+    pub(super) fn answer_location(
+        &self,
+        redirect_uri: &RedirectUri,
+        parameters: &[(&str, Option<&str>)],
+    ) -> String {
+        let issuer = self.settings.public_url.origin();
+        let present = parameters.iter().filter_map(|&(name, value)| Some((name, value?)));
+        let all: Vec<_> = present.chain(std::iter::once(("iss", issuer))).collect();
+        append_query(redirect_uri.as_str(), &all)
+    }
+}
+
+/// O3, O4: the registered URI that admits the requested one, with the requested port; or the only one there is, if it has
+/// no port to be chosen.
+fn redirect_uri(known: &KnownClient, requested: Option<&str>) -> Option<RedirectUri> {
+    let registered = &known.client.redirect_uris;
+    match requested {
+        Some(text) => {
+            let requested = RedirectUri::parse(text).ok()?;
+            registered.iter().any(|uri| uri.admits(&requested)).then_some(requested)
+        }
+        None => match registered.as_slice() {
+            [only] if only.target() != Target::Loopback => Some(only.clone()),
+            _ => None,
+        },
+    }
+}
+
+/// O12: what was asked for and may be had; unknown scopes are dropped (clients ask for `openid` and the like), but if
+/// nothing is left the request asked for nothing that exists.
+fn granted_scopes(allowed: &Scopes, asked: Option<&str>) -> Result<Scopes, AuthorizeError> {
+    let text = asked.unwrap_or_default();
+    if text.len() > limits::SCOPE_BYTES {
+        return Err(AuthorizeError::Scope);
+    }
+    let asked = Scopes::parse(text).ok_or(AuthorizeError::Scope)?;
+    let granted = asked.intersection(allowed);
+    // Every grant can be refreshed, so offline_access is understood but not a scope of its own.
+    if asked.iter().all(|scope| scope == "offline_access") {
+        return Ok(allowed.clone());
+    }
+    if granted.is_empty() { Err(AuthorizeError::Scope) } else { Ok(granted) }
+}
+
+/// O11, B3: always 303, no body, never cached, never named as a referrer.
+pub(super) fn see_other(location: String) -> Response {
+    Response::new(303)
+        .header("Location", location)
+        .header("Cache-Control", "no-store")
+        .header("Referrer-Policy", "no-referrer")
+}
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| format!("{}{}.", first.to_ascii_uppercase(), letters.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::fake::request;
+    use crate::oauth::client::AuthMethod;
+    use crate::oauth::fake::{self, CHALLENGE, Fixture, text};
+
+    const WEB: &str = "https://a.example/cb";
+    const LOCAL: &str = "http://127.0.0.1/cb";
+
+    fn authorize(fixture: &Fixture, query: &str) -> Response {
+        fixture.server.authorize(&request("GET", &format!("/authorize?{query}")).head)
+    }
+
+    /// The query of a good request; the parameters of `changes` replace its own, empty ones remove them.
+    fn query(client_id: &str, changes: &[(&str, &str)]) -> String {
+        let mut parameters = vec![
+            ("client_id", client_id),
+            ("response_type", "code"),
+            ("redirect_uri", "http://127.0.0.1:5000/cb"),
+            ("code_challenge", CHALLENGE),
+            ("code_challenge_method", "S256"),
+            ("state", "xyz"),
+        ];
+        for &(name, value) in changes {
+            parameters.retain(|(other, _)| *other != name);
+            if !value.is_empty() {
+                parameters.push((name, value));
+            }
+        }
+        append_query("", &parameters)[1..].to_owned()
+    }
+
+    #[test]
+    fn a_good_request_gets_the_consent_page_and_a_cookie() {
+        let fixture = fake::fixture();
+        let id = fixture.client_id(AuthMethod::None, &[LOCAL]);
+        let response = authorize(&fixture, &query(&id, &[]));
+        assert_eq!(response.status(), 200);
+        assert!(response.header_value("set-cookie").unwrap().contains("HttpOnly; SameSite=Lax"));
+        assert!(text(&response).contains("http://127.0.0.1:5000"));
+    }
+
+    /// O6: an unknown client or redirect URI never causes a redirect; neither is echoed.
+    #[test]
+    fn nobody_is_sent_to_an_unproven_place() {
+        let fixture = fake::fixture();
+        let id = fixture.client_id(AuthMethod::None, &[LOCAL, WEB]);
+        let check = |changes: &[(&str, &str)]| {
+            let response = authorize(&fixture, &query(&id, changes));
+            assert_eq!((response.status(), response.header_value("location")), (400, None), "{changes:?}");
+            assert!(!text(&response).contains("evil"));
+        };
+        check(&[("client_id", "evil")]);
+        check(&[("client_id", "")]);
+        check(&[("redirect_uri", "https://evil.example/cb")]);
+        check(&[("redirect_uri", "https://a.example/cb/evil")]);
+        check(&[("redirect_uri", "")]);
+    }
+
+    /// O4: an absent redirect URI means the only one registered, if that has no port to choose.
+    #[test]
+    fn an_absent_redirect_uri_must_be_unambiguous() {
+        let fixture = fake::fixture();
+        let check = |uris: &[&str], status| {
+            let id = fixture.client_id(AuthMethod::None, uris);
+            assert_eq!(
+                authorize(&fixture, &query(&id, &[("redirect_uri", "")])).status(),
+                status,
+                "{uris:?}"
+            );
+        };
+        check(&[WEB], 200);
+        check(&[WEB, "https://a.example/other"], 400);
+        check(&[LOCAL], 400);
+    }
+
+    /// O1, O2, O8, O12, O13, O14: every other error goes back to a local client with its code, `state` and `iss`.
+    #[test]
+    fn errors_are_redirected_to_local_clients() {
+        let fixture = fake::fixture();
+        let id = fixture.client_id(AuthMethod::None, &[LOCAL]);
+        let check = |name: &str, value: &str, code: &str| {
+            let response = authorize(&fixture, &query(&id, &[(name, value)]));
+            assert_eq!(response.status(), 303, "{name}={value}");
+            let location = response.header_value("location").unwrap();
+            assert!(location.starts_with(&format!("http://127.0.0.1:5000/cb?error={code}&")), "{location}");
+            assert!(location.ends_with("&state=xyz&iss=https%3A%2F%2Fmcp.example.com"), "{location}");
+        };
+        check("response_type", "token", "unsupported_response_type");
+        check("response_type", "", "unsupported_response_type");
+        check("code_challenge", "", "invalid_request");
+        check("code_challenge", "short", "invalid_request");
+        check("code_challenge", &"=".repeat(43), "invalid_request");
+        check("code_challenge", &"A".repeat(44), "invalid_request");
+        check("code_challenge_method", "", "invalid_request");
+        check("code_challenge_method", "plain", "invalid_request");
+        check("scope", "openid email", "invalid_scope");
+        check("scope", "a\"b", "invalid_scope");
+        check("resource", "https://other.example/mcp", "invalid_target");
+        check("resource", "https://mcp.example.com/mcp#f", "invalid_target");
+        check("request", "x", "request_not_supported");
+        check("request_uri", "x", "request_uri_not_supported");
+        check("response_mode", "fragment", "invalid_request");
+        check("prompt", "none", "interaction_required");
+    }
+
+    /// O7: an open web client gets no automatic redirect with an error.
+    #[test]
+    fn errors_of_web_clients_are_shown_first() {
+        let fixture = fake::fixture();
+        let id = fixture.client_id(AuthMethod::None, &[WEB]);
+        let response = authorize(&fixture, &query(&id, &[("redirect_uri", WEB), ("response_type", "token")]));
+        assert_eq!((response.status(), response.header_value("location")), (400, None));
+        let page = text(&response);
+        assert!(page.contains("https://a.example/cb?error=unsupported_response_type&amp;"), "{page}");
+    }
+
+    /// O8: a repeated parameter is refused before anything is believed; `resource` may be repeated.
+    #[test]
+    fn repeated_parameters_are_refused() {
+        let fixture = fake::fixture();
+        let id = fixture.client_id(AuthMethod::None, &[LOCAL]);
+        let good = query(&id, &[]);
+        for extra in
+            ["&state=abc", "&redirect_uri=http%3A%2F%2F127.0.0.1%2Fcb", "&client_id=", "&x=%zz", "&x=%ff"]
+        {
+            assert_eq!(authorize(&fixture, &format!("{good}{extra}")).status(), 400, "{extra}");
+        }
+        let resource = "&resource=https%3A%2F%2Fmcp.example.com%2Fmcp";
+        assert_eq!(authorize(&fixture, &format!("{good}{resource}{resource}")).status(), 200);
+        assert_eq!(authorize(&fixture, &format!("{good}&unknown=1&prompt=consent")).status(), 200);
+    }
+
+    /// O13: what counts as this server's resource.
+    #[test]
+    fn our_resource_has_few_spellings() {
+        let fixture = fake::fixture();
+        let check = |resource: &str, ours| {
+            assert_eq!(fixture.server.settings.is_our_resource(resource), ours, "{resource}")
+        };
+        for ours in [
+            "https://mcp.example.com/mcp",
+            "https://mcp.example.com/mcp/",
+            "HTTPS://MCP.example.com:443/mcp",
+            "https://mcp.example.com",
+            "https://mcp.example.com/",
+        ] {
+            check(ours, true);
+        }
+        for other in [
+            "http://mcp.example.com/mcp",
+            "https://mcp.example.com/MCP",
+            "https://mcp.example.com/mcp?x=1",
+            "https://mcp.example.com/mcp#",
+            "https://mcp.example.com/mcp//",
+            "https://mcp.example.com.evil.example/mcp",
+            "https://mcp.example.com:444/mcp",
+            "https://user@mcp.example.com/mcp",
+            "mcp.example.com/mcp",
+            "",
+        ] {
+            check(other, false);
+        }
+    }
+
+    /// O12: scopes are dropped down to what exists, never widened.
+    #[test]
+    fn granted_scopes_are_asked_and_allowed() {
+        let allowed = Scopes::parse("mcp admin").unwrap();
+        let check = |asked, granted: Option<&str>| {
+            assert_eq!(
+                granted_scopes(&allowed, asked).ok().map(|s| s.to_string()).as_deref(),
+                granted,
+                "{asked:?}"
+            );
+        };
+        check(None, Some("admin mcp"));
+        check(Some(""), Some("admin mcp"));
+        check(Some("mcp openid offline_access"), Some("mcp"));
+        check(Some("offline_access"), Some("admin mcp"));
+        check(Some("openid"), None);
+        check(Some(&"a".repeat(limits::SCOPE_BYTES + 1)), None);
+    }
+}

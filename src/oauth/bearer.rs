@@ -1,0 +1,190 @@
+//! The bearer check: from the Authorization header of a request to the [`Principal`] who calls (RFC 6750).
+
+use std::sync::Arc;
+
+use super::AuthorizationServer;
+use super::token::AccessToken;
+use super::upstream::SealedUpstream;
+use crate::base::identity::Principal;
+use crate::base::log;
+use crate::http::{self, Response};
+use crate::seal;
+use crate::store::{self, Grant, Stage};
+
+/// Why nobody is let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BearerError {
+    /// There is no token.
+    Missing,
+    /// Two Authorization headers, or one that is no bearer token (RFC 6750 section 3.1, `invalid_request`).
+    Malformed,
+    /// The token is forged, of another type, expired, revoked or for another resource.
+    Invalid,
+    /// The token lacks this server's scope.
+    InsufficientScope,
+    /// The table cannot be read.
+    Unavailable,
+}
+
+impl AuthorizationServer {
+    /// Who calls. Only the Authorization header counts, never a query, body or cookie (security.md T19).
+    ///
+    /// # Errors
+    /// [`BearerError`]; [`AuthorizationServer::challenge`] is the answer to it.
+    pub fn bearer(&self, head: &http::Head) -> Result<Principal, BearerError> {
+        let header = head.headers.one("authorization").map_err(|_| BearerError::Malformed)?;
+        let (scheme, token) =
+            header.ok_or(BearerError::Missing)?.split_once(' ').ok_or(BearerError::Malformed)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(BearerError::Malformed);
+        }
+        let now = self.clock.now();
+        let token: AccessToken =
+            seal::open(&self.keys, token.trim(), now).map_err(|_| BearerError::Invalid)?;
+        // M4: for this resource, and its grant still there.
+        if token.resource != self.settings.resource {
+            return Err(BearerError::Invalid);
+        }
+        let grant = self.grants.get(token.grant).map_err(unavailable)?.ok_or(BearerError::Invalid)?;
+        if grant.is_over(now) || grant.stage == Stage::CodeIssued {
+            return Err(BearerError::Invalid);
+        }
+        let scopes = token.scopes.intersection(&grant.scopes);
+        if !self.settings.required_scope.is_subset(&scopes) {
+            return Err(BearerError::InsufficientScope);
+        }
+        self.note_use(&grant);
+        Ok(Principal {
+            user: grant.user,
+            login: grant.login.as_str().into(),
+            client: grant.client.fingerprint.clone(),
+            scopes: Arc::new(scopes),
+            grant: grant.id,
+            upstream: Arc::new(SealedUpstream { keys: Arc::clone(&self.keys), grant, secret: token.secret }),
+        })
+    }
+
+    /// The answer to a request that is not let through (RFC 6750 section 3, RFC 9728 section 5.1).
+    #[must_use]
+    pub fn challenge(&self, error: BearerError) -> Response {
+        // Clients search for `name=` in the whole header: no value repeats a parameter's name or has quotes of its own.
+        let (status, error) = match error {
+            BearerError::Missing => (401, None),
+            BearerError::Invalid => (401, Some("invalid_token")),
+            BearerError::Malformed => (400, Some("invalid_request")),
+            BearerError::InsufficientScope => (403, Some("insufficient_scope")),
+            BearerError::Unavailable => return Response::new(503).header("Retry-After", "5"),
+        };
+        let metadata = self.settings.public_url.join("/.well-known/oauth-protected-resource/mcp");
+        let error = error.map(|error| format!(", error=\"{error}\"")).unwrap_or_default();
+        let scope = &self.settings.required_scope;
+        Response::new(status)
+            .header(
+                "WWW-Authenticate",
+                format!("Bearer resource_metadata=\"{metadata}\", scope=\"{scope}\"{error}"),
+            )
+            .header("Cache-Control", "no-store")
+    }
+
+    /// Keeps `last_used` roughly right; a grant that somebody else has just written is fresh already.
+    fn note_use(&self, grant: &Grant) {
+        let now = self.clock.now();
+        if grant.last_used_is_stale(now)
+            && let Err(store::Error::Storage(detail)) =
+                self.grants.update(&Grant { last_used: now, ..grant.clone() })
+        {
+            log::warn("store.failed", &[log::Field::Error(&detail)]);
+        }
+    }
+}
+
+fn unavailable(error: store::Error) -> BearerError {
+    log::error("store.failed", &[log::Field::Error(&error.to_string())]);
+    BearerError::Unavailable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::limits;
+    use crate::http::fake::request;
+    use crate::oauth::fake::{self, Browser};
+
+    #[test]
+    fn a_token_says_who_calls() {
+        let fixture = fake::fixture();
+        let tokens = Browser::new(&fixture).tokens();
+        let principal = fixture.bearer(&tokens.access).unwrap();
+        assert_eq!((principal.user.0, &*principal.login), (583_231, "octocat"));
+        assert_eq!(principal.scopes.to_string(), "mcp");
+        assert_eq!(principal.upstream.token().unwrap().expose(), "gho_fake");
+    }
+
+    /// T1, M4: only a live access token of this server is a bearer token.
+    #[test]
+    fn nothing_else_is_a_token() {
+        let fixture = fake::fixture();
+        let browser = &mut Browser::new(&fixture);
+        let code = browser.code();
+        let tokens = browser.tokens();
+        for other in
+            [&code, &tokens.refresh, &browser.client_id, &format!("{}x", tokens.access), &String::new()]
+        {
+            assert_eq!(fixture.bearer(other).unwrap_err(), BearerError::Invalid);
+        }
+        fixture.clock.advance(limits::ACCESS_TOKEN_LIFETIME);
+        assert_eq!(fixture.bearer(&tokens.access).unwrap_err(), BearerError::Invalid);
+    }
+
+    /// T19: one Authorization header, with a bearer token in it.
+    #[test]
+    fn only_the_header_counts() {
+        let fixture = fake::fixture();
+        let tokens = Browser::new(&fixture).tokens();
+        let check = |request: http::Request, error| {
+            assert_eq!(fixture.server.bearer(&request.head).unwrap_err(), error)
+        };
+        check(request("POST", &format!("/mcp?access_token={}", tokens.access)), BearerError::Missing);
+        let value = format!("Bearer {}", tokens.access);
+        check(
+            request("POST", "/mcp").with("Authorization", &value).with("Authorization", &value),
+            BearerError::Malformed,
+        );
+        check(request("POST", "/mcp").with("Authorization", "Basic eDp5"), BearerError::Malformed);
+        check(request("POST", "/mcp").with("Authorization", "Bearer"), BearerError::Malformed);
+        let lower = request("POST", "/mcp").with("Authorization", &format!("bearer {}", tokens.access));
+        assert!(fixture.server.bearer(&lower.head).is_ok());
+    }
+
+    /// M3: the challenge tells a client where to log in, and no more.
+    #[test]
+    fn a_challenge_names_the_metadata() {
+        let fixture = fake::fixture();
+        let check = |error, status, expected: &str| {
+            let response = fixture.server.challenge(error);
+            assert_eq!(response.status(), status);
+            assert_eq!(response.header_value("www-authenticate"), Some(expected));
+        };
+        let start = "Bearer resource_metadata=\"https://mcp.example.com/.well-known/oauth-protected-resource/mcp\", scope=\"mcp\"";
+        check(BearerError::Missing, 401, start);
+        check(BearerError::Invalid, 401, &format!("{start}, error=\"invalid_token\""));
+        check(BearerError::InsufficientScope, 403, &format!("{start}, error=\"insufficient_scope\""));
+    }
+
+    #[test]
+    fn last_used_is_written_once_an_hour() {
+        let fixture = fake::fixture();
+        let tokens = Browser::new(&fixture).tokens();
+        let last_used = || fixture.grants.list().unwrap()[0].last_used;
+        let start = last_used();
+        fixture.clock.advance(std::time::Duration::from_secs(1800));
+        fixture.bearer(&tokens.access).unwrap();
+        assert_eq!(last_used(), start);
+        fixture.clock.advance(std::time::Duration::from_secs(1799));
+        fixture.bearer(&tokens.access).unwrap();
+        assert_eq!(last_used(), start);
+        let tokens = Browser::new(&fixture).tokens();
+        fixture.clock.advance(limits::LAST_USED_STEP - std::time::Duration::from_secs(1));
+        fixture.bearer(&tokens.access).unwrap();
+    }
+}

@@ -1,0 +1,343 @@
+//! The way back from GitHub: who is it, may they come in, and if so a grant and its code.
+
+use serde::{Deserialize, Serialize};
+
+use super::AuthorizationServer;
+use super::authorize::{AuthorizationRequest, see_other};
+use super::consent::{BrowserBinding, PendingAuthorization};
+use super::page::{self, Problem};
+use super::provider::{Identity, ProviderError, Redemption};
+use super::token::AuthorizationCode;
+use crate::base::clock::Timestamp;
+use crate::base::encoding::base64url;
+use crate::base::identity::{GrantId, UserId};
+use crate::base::random::Random;
+use crate::base::secret::Secret;
+use crate::base::{limits, log};
+use crate::http::{self, Form, Response};
+use crate::seal::{self, Sealed};
+use crate::store::{self, Grant, GrantClient, Stage};
+
+/// An approved request that waits for GitHub's answer, sealed into the `state` that GitHub returns.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct GitHubLogin {
+    #[serde(rename = "q")]
+    request: AuthorizationRequest,
+    #[serde(rename = "b")]
+    browser: BrowserBinding,
+    /// The PKCE verifier towards GitHub (G1) is the base64url of these bytes.
+    #[serde(rename = "v", with = "seal::secret_bytes")]
+    verifier: Secret<[u8; 32]>,
+    #[serde(rename = "e")]
+    expires: Timestamp,
+}
+
+impl Sealed for GitHubLogin {
+    const PREFIX: &'static str = "mcp_gl_";
+    fn expires(&self) -> Option<Timestamp> {
+        Some(self.expires)
+    }
+}
+
+impl GitHubLogin {
+    /// The only way to get one: the person has agreed.
+    pub(super) fn after_consent(
+        pending: PendingAuthorization,
+        random: &dyn Random,
+        now: Timestamp,
+    ) -> GitHubLogin {
+        let (request, browser) = pending.approved();
+        let verifier = Secret::new(random.bytes());
+        GitHubLogin { request, browser, verifier, expires: now.plus(limits::LOGIN_LIFETIME) }
+    }
+
+    pub(super) fn request(&self) -> &AuthorizationRequest {
+        &self.request
+    }
+
+    pub(super) fn verifier(&self) -> Secret<String> {
+        Secret::new(base64url(self.verifier.expose()))
+    }
+}
+
+/// What became of a login that GitHub was asked about.
+enum LoginError {
+    Provider(ProviderError),
+    NotAllowed(Identity),
+    Store(store::Error),
+}
+
+impl AuthorizationServer {
+    /// `GET /auth/callback`
+    pub fn callback(&self, head: &http::Head) -> Response {
+        let Ok(query) = Form::parse(head.query.as_deref().unwrap_or_default().as_bytes()) else {
+            return page::problem(Problem::Unreadable);
+        };
+        if query.repeated(&[]).is_some() {
+            return page::problem(Problem::Unreadable);
+        }
+        // G2: GitHub names itself since 2026; older GitHub Enterprise Servers do not.
+        if query.value("iss").is_some_and(|issuer| issuer != self.provider.issuer()) {
+            return page::problem(Problem::WrongIssuer);
+        }
+        // C4: the state and the cookie of the same login, or GitHub is not asked anything.
+        let state = query.value("state").unwrap_or_default();
+        let Ok(login) = seal::open::<GitHubLogin>(&self.keys, state, self.clock.now()) else {
+            return page::problem(Problem::LoginExpired);
+        };
+        if !self.is_same_browser(head, &login.browser) {
+            return page::problem(Problem::OtherBrowser);
+        }
+        let response = match (query.value("error"), query.value("code")) {
+            (Some("access_denied"), _) => return self.deny(&login.request, &login.browser),
+            (None, Some(code)) => self.finish(&login, code),
+            (Some("application_suspended" | "redirect_uri_mismatch"), _) => {
+                login_failed(ProviderError::Misconfigured);
+                page::problem(Problem::Misconfigured)
+            }
+            (Some(_), _) | (None, None) => page::problem(Problem::LoginRefused),
+        };
+        self.end_login(response, &login.browser)
+    }
+
+    fn finish(&self, login: &GitHubLogin, code: &str) -> Response {
+        match self.log_in(login, code) {
+            Ok(code) => {
+                let request = &login.request;
+                let parameters = [("code", Some(code.as_str())), ("state", request.state.as_deref())];
+                see_other(self.answer_location(&request.redirect_uri, &parameters))
+            }
+            Err(LoginError::NotAllowed(identity)) => {
+                let fields =
+                    [log::Field::User(&identity.user.to_string()), log::Field::Login(&identity.login)];
+                log::warn("login.not_allowed", &fields);
+                page::not_allowed(&identity.login)
+            }
+            Err(LoginError::Provider(error)) => {
+                login_failed(error);
+                page::problem(match error {
+                    ProviderError::Refused => Problem::LoginRefused,
+                    ProviderError::Misconfigured => Problem::Misconfigured,
+                    ProviderError::Unreachable | ProviderError::Nonsense => Problem::GitHubUnreachable,
+                    ProviderError::Busy => Problem::Busy,
+                })
+            }
+            Err(LoginError::Store(error)) => {
+                log::error("login.not_stored", &[log::Field::Error(&error.to_string())]);
+                page::problem(Problem::Storage)
+            }
+        }
+    }
+
+    /// From GitHub's code to ours. The grant is durable before its code leaves this function.
+    fn log_in(&self, login: &GitHubLogin, code: &str) -> Result<String, LoginError> {
+        let redemption =
+            Redemption { code, code_verifier: &login.verifier(), redirect_uri: &self.settings.callback };
+        let token = self.provider.redeem(&redemption).map_err(LoginError::Provider)?;
+        // G4: who this is, is what GitHub says of this very token.
+        let identity = self.provider.identify(&token).map_err(LoginError::Provider)?;
+        let admitted =
+            self.policy.admits(&identity, &token, &*self.provider).map_err(LoginError::Provider)?;
+        if !admitted {
+            return Err(LoginError::NotAllowed(identity));
+        }
+        let secret = Secret::new(self.random.bytes());
+        let grant = self.new_grant(login, &identity, &secret, &token);
+        self.make_room(identity.user).map_err(LoginError::Store)?;
+        self.grants.insert(&grant).map_err(LoginError::Store)?;
+        let fields = [
+            log::Field::User(&identity.user.to_string()),
+            log::Field::Login(&identity.login),
+            log::Field::Client(login.request.client.as_str()),
+            log::Field::Grant(&grant.id.to_string()),
+        ];
+        log::info("login.admitted", &fields);
+        let code = AuthorizationCode::new(&grant, &login.request, secret);
+        Ok(seal::seal(&self.keys, &code, &*self.random))
+    }
+
+    fn new_grant(
+        &self,
+        login: &GitHubLogin,
+        identity: &Identity,
+        secret: &Secret<[u8; 32]>,
+        token: &Secret<String>,
+    ) -> Grant {
+        let (request, now) = (&login.request, self.clock.now());
+        let id = GrantId(self.random.bytes());
+        Grant {
+            id,
+            revision: 0,
+            user: identity.user,
+            login: identity.login.clone(),
+            client: GrantClient {
+                fingerprint: request.client.clone(),
+                name: request.client_name.clone().unwrap_or_default(),
+                redirect: request.redirect_uri.place(),
+            },
+            scopes: request.scopes.clone(),
+            resource: request.resource.clone(),
+            created: now,
+            last_used: now,
+            expires: now.plus(limits::CODE_LIFETIME),
+            stage: Stage::CodeIssued,
+            upstream: Some(self.seal_upstream(id, secret, token)),
+        }
+    }
+
+    /// S5: a person has a bounded number of grants; the least recently used one makes room.
+    fn make_room(&self, user: UserId) -> Result<(), store::Error> {
+        let mut theirs = self.grants.of_user(user)?;
+        theirs.sort_by_key(|grant| grant.last_used);
+        let surplus = theirs.len().saturating_add(1).saturating_sub(limits::GRANTS_PER_USER);
+        for grant in theirs.iter().take(surplus) {
+            self.end_grant(grant.id, "too_many")?;
+        }
+        Ok(())
+    }
+}
+
+fn login_failed(error: ProviderError) {
+    log::warn("login.failed", &[log::Field::Reason(&error.to_string())]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::fake::{self, Browser, text};
+
+    #[test]
+    fn a_login_ends_at_the_client_with_code_state_and_issuer() {
+        let fixture = fake::fixture();
+        let mut browser = Browser::new(&fixture);
+        let response = browser.log_in();
+        assert_eq!(response.status(), 303);
+        let location = response.header_value("location").unwrap();
+        assert!(location.starts_with("http://127.0.0.1:5000/cb?code=mcp_ac_"), "{location}");
+        assert!(location.ends_with("&state=xyz&iss=https%3A%2F%2Fmcp.example.com"), "{location}");
+        assert!(response.header_value("set-cookie").unwrap().contains("Max-Age=0"));
+        let grants = fixture.grants.list().unwrap();
+        assert_eq!(
+            (grants.len(), grants[0].user, &grants[0].stage),
+            (1, UserId(583_231), &Stage::CodeIssued)
+        );
+    }
+
+    /// O9: whatever the client's state is, it comes back byte for byte.
+    #[test]
+    fn state_is_returned_byte_for_byte() {
+        let fixture = fake::fixture();
+        let state = "vscode://x?a=1&b=%20 ü+/=";
+        let mut browser = Browser::with_state(&fixture, state);
+        let location = browser.log_in().header_value("location").unwrap().to_owned();
+        let query = Form::parse(location.split_once('?').unwrap().1.as_bytes()).unwrap();
+        assert_eq!(query.value("state"), Some(state));
+        let mut browser = Browser::with_state(&fixture, "");
+        assert!(!browser.log_in().header_value("location").unwrap().contains("state="));
+    }
+
+    /// C4: without the cookie of this login GitHub is not even asked.
+    #[test]
+    fn a_callback_in_another_browser_is_refused() {
+        let fixture = fake::fixture();
+        let mut attacker = Browser::new(&fixture);
+        attacker.approve();
+        let mut victim = Browser::new(&fixture);
+        victim.github_state = attacker.github_state.clone();
+        assert_eq!(victim.callback("code=good").status(), 400);
+        victim.cookies.clear();
+        assert_eq!(victim.callback("code=good").status(), 400);
+        assert_eq!((fixture.provider.redemptions(), fixture.grants.list().unwrap().len()), (0, 0));
+    }
+
+    /// G1: each login has a verifier of its own, which GitHub gets with the code.
+    #[test]
+    fn github_gets_the_verifier_of_its_challenge() {
+        let fixture = fake::fixture();
+        let mut browser = Browser::new(&fixture);
+        let location = browser.approve().header_value("location").unwrap().to_owned();
+        let challenge = Form::parse(location.split_once('?').unwrap().1.as_bytes()).unwrap();
+        browser.callback("code=good");
+        let verifier = fixture.provider.last_verifier();
+        let expected = base64url(&crate::base::encoding::sha256(verifier.as_bytes()));
+        assert_eq!(challenge.value("code_challenge"), Some(expected.as_str()));
+    }
+
+    /// G2: an issuer that is not GitHub's is a mix-up.
+    #[test]
+    fn a_foreign_issuer_is_refused() {
+        let fixture = fake::fixture();
+        let check = |extra: &str, status| {
+            let mut browser = Browser::new(&fixture);
+            browser.approve();
+            assert_eq!(browser.callback(&format!("code=good{extra}")).status(), status, "{extra}");
+        };
+        check("&iss=https%3A%2F%2Fgithub.test%2Flogin%2Foauth", 303);
+        check("&iss=https%3A%2F%2Fevil.test", 400);
+        check("&iss=a&iss=b", 400);
+    }
+
+    /// G5, G3: who is not let in, and what GitHub cannot answer, leaves nothing behind.
+    #[test]
+    fn a_failed_login_stores_nothing_and_says_why() {
+        let check = |prepare: &dyn Fn(&fake::Fixture), query: &str, status, words: &str| {
+            let fixture = fake::fixture();
+            prepare(&fixture);
+            let mut browser = Browser::new(&fixture);
+            browser.approve();
+            let response = browser.callback(query);
+            assert_eq!(response.status(), status, "{words}");
+            assert!(text(&response).contains(words), "{}", text(&response));
+            assert_eq!(fixture.grants.list().unwrap().len(), 0);
+        };
+        check(&|f| f.provider.identity(7, "stranger"), "code=good", 403, "stranger");
+        check(
+            &|f| f.provider.fail_with(ProviderError::Unreachable),
+            "code=good",
+            502,
+            "GitHub does not answer",
+        );
+        check(
+            &|f| f.provider.fail_with(ProviderError::Misconfigured),
+            "code=good",
+            502,
+            "does not accept this server",
+        );
+        check(&|f| f.provider.fail_with(ProviderError::Busy), "code=good", 503, "Too many people");
+        check(&|_| (), "code=bad", 400, "did not confirm");
+        check(&|_| (), "error=server_error", 400, "did not confirm");
+        check(&|_| (), "", 400, "did not confirm");
+    }
+
+    /// C10: GitHub's own cancel button.
+    #[test]
+    fn cancelling_at_github_tells_the_client() {
+        let fixture = fake::fixture();
+        let mut browser = Browser::new(&fixture);
+        browser.approve();
+        let response = browser.callback("error=access_denied");
+        assert!(response.header_value("location").unwrap().contains("error=access_denied"));
+    }
+
+    /// S4: the stored token opens with the grant's secret only.
+    #[test]
+    fn the_stored_github_token_is_encrypted() {
+        let fixture = fake::fixture();
+        Browser::new(&fixture).log_in();
+        let grant = &fixture.grants.list().unwrap()[0];
+        let record = serde_json::to_string(&**grant).unwrap();
+        assert!(!record.contains("gho_"), "{record}");
+        assert!(fixture.server.open_upstream(grant, &Secret::new([0; 32])).is_none());
+    }
+
+    /// S5: one person cannot fill the table.
+    #[test]
+    fn the_least_recently_used_grant_makes_room() {
+        let fixture = fake::fixture();
+        for _ in 0..limits::GRANTS_PER_USER + 3 {
+            fixture.clock.advance(std::time::Duration::from_secs(1));
+            Browser::new(&fixture).log_in();
+        }
+        assert_eq!(fixture.grants.list().unwrap().len(), limits::GRANTS_PER_USER);
+    }
+}

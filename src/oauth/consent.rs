@@ -1,0 +1,288 @@
+//! Consent: the person says yes on our own page before GitHub is involved (GitHub skips its page for people who have
+//! authorised the app before, so this is the only consent there is).
+//!
+//! Between the page and the answer nothing is stored: the request travels sealed inside the form, bound to a cookie that
+//! only this browser has.
+
+use serde::{Deserialize, Serialize};
+
+use super::AuthorizationServer;
+use super::authorize::{AuthorizationRequest, AuthorizeError, ReturnTo, see_other};
+use super::callback::GitHubLogin;
+use super::page::{self, Problem};
+use super::provider::LoginRequest;
+use crate::base::clock::Timestamp;
+use crate::base::encoding::{base64url, sha256};
+use crate::base::secret::Secret;
+use crate::base::{limits, log};
+use crate::http::{self, Response};
+use crate::seal::{self, Sealed};
+
+/// A checked request that waits for the person's answer, sealed into the consent form. Fresh for every page and bound to
+/// the browser that got it, it is the form's CSRF token as well (security.md C3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PendingAuthorization {
+    #[serde(rename = "q")]
+    request: AuthorizationRequest,
+    #[serde(rename = "b")]
+    browser: BrowserBinding,
+    #[serde(rename = "e")]
+    expires: Timestamp,
+}
+
+impl Sealed for PendingAuthorization {
+    const PREFIX: &'static str = "mcp_pa_";
+    fn expires(&self) -> Option<Timestamp> {
+        Some(self.expires)
+    }
+}
+
+/// Ties a sealed value to one browser: a cookie's name, and the hash of its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct BrowserBinding {
+    #[serde(rename = "n")]
+    cookie: String,
+    #[serde(rename = "v")]
+    value_hash: String,
+}
+
+/// A cookie of ours on its way to the browser.
+struct NewCookie {
+    binding: BrowserBinding,
+    value: Secret<String>,
+}
+
+impl AuthorizationServer {
+    /// Shows the consent page for a checked request.
+    pub(super) fn ask_for_consent(&self, request: AuthorizationRequest, head: &http::Head) -> Response {
+        let cookie = self.new_cookie();
+        let server = self.settings.public_url.authority();
+        let expires = self.clock.now().plus(limits::LOGIN_LIFETIME);
+        let pending = PendingAuthorization { request, browser: cookie.binding.clone(), expires };
+        let sealed = seal::seal(&self.keys, &pending, &*self.random);
+        let page = page::consent(&pending.request, &sealed, server);
+        let page = page.header("Set-Cookie", self.set_cookie(&cookie));
+        // C5: one cookie a login, so that several tabs work; browsers send the oldest first.
+        let ours: Vec<String> = self.login_cookies(head).map(|(name, _)| name.to_owned()).collect();
+        let surplus = ours.len().saturating_add(1).saturating_sub(limits::LOGINS_PER_BROWSER);
+        ours.iter().take(surplus).fold(page, |page, name| page.header("Set-Cookie", self.clear_cookie(name)))
+    }
+
+    /// `POST /consent`: the person's answer.
+    pub fn consent(&self, request: &http::Request) -> Response {
+        if !self.is_own_form(&request.head) {
+            return page::problem(Problem::ForeignForm);
+        }
+        let Ok(form) = http::Form::parse(&request.body) else { return page::problem(Problem::Unreadable) };
+        if form.repeated(&[]).is_some() {
+            return page::problem(Problem::Unreadable);
+        }
+        let sealed = form.value("pending").unwrap_or_default();
+        let Ok(pending) = seal::open::<PendingAuthorization>(&self.keys, sealed, self.clock.now()) else {
+            return page::problem(Problem::LoginExpired);
+        };
+        if !self.is_same_browser(&request.head, &pending.browser) {
+            return page::problem(Problem::OtherBrowser);
+        }
+        match form.value("decision") {
+            Some("approve") => self.send_to_github(pending),
+            Some("deny") => {
+                log::info("consent.denied", &[log::Field::Client(pending.request.client.as_str())]);
+                self.deny(&pending.request, &pending.browser)
+            }
+            Some(_) | None => page::problem(Problem::Unreadable),
+        }
+    }
+
+    /// C10: a no is told to the client, and the login is over.
+    pub(super) fn deny(&self, request: &AuthorizationRequest, browser: &BrowserBinding) -> Response {
+        let to = ReturnTo { redirect_uri: &request.redirect_uri, state: request.state.as_deref() };
+        self.refuse(&to, AuthorizeError::Denied).header("Set-Cookie", self.clear_cookie(&browser.cookie))
+    }
+
+    /// C4: the state for GitHub is made after the person's yes, never before.
+    fn send_to_github(&self, pending: PendingAuthorization) -> Response {
+        let login = GitHubLogin::after_consent(pending, &*self.random, self.clock.now());
+        let state = seal::seal(&self.keys, &login, &*self.random);
+        log::info("consent.given", &[log::Field::Client(login.request().client.as_str())]);
+        see_other(self.provider.authorize_url(&LoginRequest {
+            state: &state,
+            code_challenge: &base64url(&sha256(login.verifier().expose().as_bytes())),
+            redirect_uri: &self.settings.callback,
+            scope: self.policy.provider_scope(),
+        }))
+    }
+
+    /// C3: the form was sent by our own page: the right type, and where the browser says from where, from here.
+    fn is_own_form(&self, head: &http::Head) -> bool {
+        let form = head.media_type() == Ok(Some("application/x-www-form-urlencoded".to_owned()));
+        let origin = head
+            .headers
+            .one("origin")
+            .is_ok_and(|origin| origin.is_none_or(|o| o == self.settings.public_url.origin()));
+        let site =
+            head.headers.one("sec-fetch-site").is_ok_and(|site| site.is_none_or(|s| s == "same-origin"));
+        form && origin && site
+    }
+
+    /// Whether the request carries the cookie to which a sealed value is bound.
+    pub(super) fn is_same_browser(&self, head: &http::Head, binding: &BrowserBinding) -> bool {
+        self.login_cookies(head).any(|(name, value)| {
+            name == binding.cookie && Secret::new(hash(value)).matches(binding.value_hash.as_bytes())
+        })
+    }
+
+    fn new_cookie(&self) -> NewCookie {
+        let value = base64url(&self.random.bytes::<32>());
+        let cookie = format!("{}{}", self.cookie_prefix(), base64url(&self.random.bytes::<6>()));
+        NewCookie { binding: BrowserBinding { cookie, value_hash: hash(&value) }, value: Secret::new(value) }
+    }
+
+    /// C5: `__Host-` keeps other hosts of the domain from setting it. Plain http (loopback only) has no Secure cookies
+    /// that every browser keeps.
+    fn cookie_prefix(&self) -> &'static str {
+        if self.settings.public_url.is_https() { "__Host-mcp_login_" } else { "mcp_login_" }
+    }
+
+    fn cookie_attributes(&self) -> &'static str {
+        if self.settings.public_url.is_https() {
+            "Path=/; Secure; HttpOnly; SameSite=Lax"
+        } else {
+            "Path=/; HttpOnly; SameSite=Lax"
+        }
+    }
+
+    fn set_cookie(&self, cookie: &NewCookie) -> String {
+        let age = limits::LOGIN_LIFETIME.as_secs();
+        format!(
+            "{}={}; Max-Age={age}; {}",
+            cookie.binding.cookie,
+            cookie.value.expose(),
+            self.cookie_attributes()
+        )
+    }
+
+    fn clear_cookie(&self, name: &str) -> String {
+        format!("{name}=; Max-Age=0; {}", self.cookie_attributes())
+    }
+
+    /// Clears the cookie of a finished login.
+    pub(super) fn end_login(&self, response: Response, browser: &BrowserBinding) -> Response {
+        response.header("Set-Cookie", self.clear_cookie(&browser.cookie))
+    }
+
+    /// The cookies of ours in a request, name and value, in the order the browser sent them.
+    fn login_cookies<'a>(&'a self, head: &'a http::Head) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let pairs = head.headers.all("cookie").flat_map(|value| value.split(';'));
+        let named = pairs.filter_map(|pair| pair.trim().split_once('='));
+        named.filter(|(name, _)| {
+            let suffix = name.strip_prefix(self.cookie_prefix()).unwrap_or_default();
+            suffix.len() == 8 && suffix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        })
+    }
+}
+
+impl PendingAuthorization {
+    /// What is left for the login once the person has agreed.
+    pub(super) fn approved(self) -> (AuthorizationRequest, BrowserBinding) {
+        (self.request, self.browser)
+    }
+}
+
+fn hash(value: &str) -> String {
+    base64url(&sha256(value.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::fake::{self, Browser};
+
+    #[test]
+    fn approving_sends_the_browser_to_github_with_pkce() {
+        let fixture = fake::fixture();
+        let mut browser = Browser::new(&fixture);
+        let response = browser.approve();
+        assert_eq!(response.status(), 303);
+        let location = response.header_value("location").unwrap();
+        assert!(location.starts_with("https://github.test/authorize?state=mcp_gl_"), "{location}");
+        assert!(location.contains("&code_challenge="), "{location}");
+        assert_eq!(fixture.grants.list().unwrap().len(), 0);
+    }
+
+    /// C10: a no goes back to the client.
+    #[test]
+    fn denying_tells_the_client() {
+        let fixture = fake::fixture();
+        let mut browser = Browser::new(&fixture);
+        let response = browser.post_consent("deny", &[]);
+        let location = response.header_value("location").unwrap();
+        assert!(location.starts_with("http://127.0.0.1:5000/cb?error=access_denied&"), "{location}");
+        assert!(response.header_value("set-cookie").unwrap().contains("Max-Age=0"));
+    }
+
+    /// C3: a form that another site sent is refused.
+    #[test]
+    fn a_foreign_form_is_refused() {
+        let fixture = fake::fixture();
+        let check = |name: &str, value: &str, status| {
+            let response = Browser::new(&fixture).post_consent("approve", &[(name, value)]);
+            assert_eq!(response.status(), status, "{name}: {value}");
+        };
+        check("Origin", "https://mcp.example.com", 303);
+        check("Origin", "https://evil.example", 403);
+        check("Origin", "null", 403);
+        check("Sec-Fetch-Site", "same-origin", 303);
+        check("Sec-Fetch-Site", "cross-site", 403);
+        check("Sec-Fetch-Site", "same-site", 403);
+        check("Sec-Fetch-Site", "none", 403);
+    }
+
+    /// C3: another browser, with the form but not the cookie, gets nowhere: the confused deputy's victim never approved.
+    #[test]
+    fn a_form_from_another_browser_is_refused() {
+        let fixture = fake::fixture();
+        let attacker = Browser::new(&fixture);
+        let mut victim = Browser::new(&fixture);
+        victim.form = attacker.form.clone();
+        assert_eq!(victim.post_consent("approve", &[]).status(), 400);
+        victim.cookies.clear();
+        assert_eq!(victim.post_consent("approve", &[]).status(), 400);
+    }
+
+    #[test]
+    fn a_form_is_good_for_ten_minutes() {
+        let fixture = fake::fixture();
+        let mut browser = Browser::new(&fixture);
+        fixture.clock.advance(limits::LOGIN_LIFETIME);
+        assert_eq!(browser.approve().status(), 400);
+    }
+
+    /// C5: eight logins at once, the ninth clears the oldest.
+    #[test]
+    fn the_oldest_login_makes_room() {
+        let fixture = fake::fixture();
+        let mut browser = Browser::new(&fixture);
+        for _ in 1..limits::LOGINS_PER_BROWSER {
+            assert_eq!(
+                browser.open_consent_page().headers().filter(|(name, _)| *name == "Set-Cookie").count(),
+                1
+            );
+        }
+        let oldest = browser.cookies[0].split_once('=').unwrap().0.to_owned();
+        let response = browser.open_consent_page();
+        let cleared =
+            response.headers().filter(|(name, value)| *name == "Set-Cookie" && value.contains("Max-Age=0"));
+        assert_eq!(cleared.map(|(_, value)| value.split_once('=').unwrap().0).collect::<Vec<_>>(), [oldest]);
+    }
+
+    /// C5: the cookie's attributes.
+    #[test]
+    fn the_cookie_is_bound_to_this_host() {
+        let fixture = fake::fixture();
+        let response = Browser::new(&fixture).open_consent_page();
+        let cookie = response.header_value("set-cookie").unwrap();
+        assert!(cookie.starts_with("__Host-mcp_login_"), "{cookie}");
+        assert!(cookie.ends_with("; Max-Age=600; Path=/; Secure; HttpOnly; SameSite=Lax"), "{cookie}");
+    }
+}

@@ -1,0 +1,312 @@
+//! A server without network, clock or disk, and a browser that walks through it, for the tests of this layer and above.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use super::client::{AuthMethod, Client};
+use super::provider::{Group, Identity, IdentityProvider, LoginRequest, ProviderError, Redemption};
+use super::redirect::RedirectUri;
+use super::*;
+use crate::base::clock::ManualClock;
+use crate::base::identity::{Principal, UserId};
+use crate::base::random::CountedRandom;
+use crate::base::secret::Secret;
+use crate::http::fake::request;
+use crate::http::{Body, Form, append_query};
+use crate::seal;
+use crate::store::MemoryGrants;
+
+/// RFC 7636 appendix B.
+pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+/// A provider that a test tells what to say. Its one good code is `good`.
+pub(crate) struct FakeProvider {
+    state: Mutex<FakeState>,
+}
+
+struct FakeState {
+    identity: Identity,
+    groups: HashSet<String>,
+    error: Option<ProviderError>,
+    verifiers: Vec<String>,
+}
+
+impl Default for FakeProvider {
+    fn default() -> FakeProvider {
+        let identity = Identity { user: UserId(583_231), login: "octocat".to_owned() };
+        let state = FakeState { identity, groups: HashSet::new(), error: None, verifiers: Vec::new() };
+        FakeProvider { state: Mutex::new(state) }
+    }
+}
+
+impl FakeProvider {
+    pub(crate) fn identity(&self, id: u64, login: &str) {
+        self.state.lock().unwrap().identity = Identity { user: UserId(id), login: login.to_owned() };
+    }
+
+    pub(crate) fn member_of(&self, groups: &[&str]) {
+        self.state.lock().unwrap().groups = groups.iter().map(|&group| group.to_owned()).collect();
+    }
+
+    pub(crate) fn fail_with(&self, error: ProviderError) {
+        self.state.lock().unwrap().error = Some(error);
+    }
+
+    pub(crate) fn redemptions(&self) -> usize {
+        self.state.lock().unwrap().verifiers.len()
+    }
+
+    pub(crate) fn last_verifier(&self) -> String {
+        self.state.lock().unwrap().verifiers.last().unwrap().clone()
+    }
+}
+
+impl IdentityProvider for FakeProvider {
+    fn authorize_url(&self, request: &LoginRequest<'_>) -> String {
+        append_query(
+            "https://github.test/authorize",
+            &[("state", request.state), ("code_challenge", request.code_challenge), ("scope", request.scope)],
+        )
+    }
+
+    fn issuer(&self) -> &str {
+        "https://github.test/login/oauth"
+    }
+
+    fn redeem(&self, redemption: &Redemption<'_>) -> Result<Secret<String>, ProviderError> {
+        let mut state = self.state.lock().unwrap();
+        state.verifiers.push(redemption.code_verifier.expose().clone());
+        assert_eq!(redemption.redirect_uri, "https://mcp.example.com/auth/callback");
+        match (state.error, redemption.code) {
+            (Some(error), _) => Err(error),
+            (None, "good") => Ok(Secret::new("gho_fake".to_owned())),
+            (None, _) => Err(ProviderError::Refused),
+        }
+    }
+
+    fn identify(&self, token: &Secret<String>) -> Result<Identity, ProviderError> {
+        assert_eq!(token.expose(), "gho_fake");
+        Ok(self.state.lock().unwrap().identity.clone())
+    }
+
+    fn is_member(&self, _: &Secret<String>, _: &Identity, group: &Group) -> Result<bool, ProviderError> {
+        let state = self.state.lock().unwrap();
+        let name = match group {
+            Group::Org(org) => org.clone(),
+            Group::Team { org, slug } => format!("{org}/{slug}"),
+        };
+        state.error.map_or_else(|| Ok(state.groups.contains(&name)), Err)
+    }
+}
+
+/// A server at `https://mcp.example.com` that lets `octocat` in, and everything it stands on.
+pub(crate) struct Fixture {
+    pub(crate) server: AuthorizationServer,
+    pub(crate) provider: Arc<FakeProvider>,
+    pub(crate) grants: Arc<dyn Grants>,
+    pub(crate) clock: Arc<ManualClock>,
+    ended: Arc<Mutex<Vec<GrantId>>>,
+}
+
+pub(crate) fn fixture() -> Fixture {
+    let provider = Arc::new(FakeProvider::default());
+    let grants: Arc<dyn Grants> = Arc::new(MemoryGrants::default());
+    let (clock, ended) = (Arc::new(ManualClock::new()), Arc::new(Mutex::new(Vec::new())));
+    let log = Arc::clone(&ended);
+    let parts = Parts {
+        keys: Arc::new(seal::fake::keyring(1)),
+        grants: grants.clone(),
+        provider: provider.clone(),
+        policy: Policy::new(vec![AllowRule::User("octocat".to_owned())]),
+        clock: clock.clone(),
+        random: Arc::new(CountedRandom::default()),
+        grant_ended: Box::new(move |id| log.lock().unwrap().push(id)),
+    };
+    let settings = Settings::new(PublicUrl::parse("https://mcp.example.com").unwrap());
+    Fixture { server: AuthorizationServer::new(settings, parts), provider, grants, clock, ended }
+}
+
+impl Fixture {
+    /// The `client_id` of a client with these redirect URIs.
+    pub(super) fn client_id(&self, auth: AuthMethod, redirect_uris: &[&str]) -> String {
+        let client = Client {
+            redirect_uris: redirect_uris.iter().map(|uri| RedirectUri::parse(uri).unwrap()).collect(),
+            name: Some("Test <client>".to_owned()),
+            auth,
+            scopes: self.server.settings.scopes.clone(),
+            issued: self.server.clock.now(),
+        };
+        seal::seal(&self.server.keys, &client, &*self.server.random)
+    }
+
+    /// Posts a form to `/token` or `/revoke`.
+    pub(crate) fn post(&self, path: &str, body: &str) -> Response {
+        let request =
+            request("POST", path).with("Content-Type", "application/x-www-form-urlencoded").body(body);
+        if path == "/token" { self.server.token(&request) } else { self.server.revoke(&request) }
+    }
+
+    /// Uses a token.
+    pub(crate) fn bearer(&self, token: &str) -> Result<Principal, BearerError> {
+        self.server.bearer(&request("POST", "/mcp").with("Authorization", &format!("Bearer {token}")).head)
+    }
+
+    /// The grants of whose end somebody was told.
+    pub(crate) fn ended(&self) -> Vec<GrantId> {
+        self.ended.lock().unwrap().clone()
+    }
+}
+
+/// A pair of tokens.
+#[derive(Clone)]
+pub(crate) struct Tokens {
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+}
+
+/// A browser with a public client on the same machine, whose consent page is open.
+pub(crate) struct Browser<'a> {
+    fixture: &'a Fixture,
+    pub(crate) client_id: String,
+    state: String,
+    /// `name=value`, oldest first.
+    pub(crate) cookies: Vec<String>,
+    /// The sealed value in the form.
+    pub(crate) form: String,
+    /// The state that GitHub was given.
+    pub(crate) github_state: String,
+}
+
+impl<'a> Browser<'a> {
+    pub(crate) fn new(fixture: &'a Fixture) -> Browser<'a> {
+        Browser::with_state(fixture, "xyz")
+    }
+
+    pub(crate) fn with_state(fixture: &'a Fixture, state: &str) -> Browser<'a> {
+        let client_id = fixture.client_id(AuthMethod::None, &["http://127.0.0.1/cb"]);
+        let (cookies, form, github_state) = (Vec::new(), String::new(), String::new());
+        let mut browser =
+            Browser { fixture, client_id, state: state.to_owned(), cookies, form, github_state };
+        browser.open_consent_page();
+        browser
+    }
+
+    pub(crate) fn open_consent_page(&mut self) -> Response {
+        let parameters = [
+            ("client_id", self.client_id.as_str()),
+            ("response_type", "code"),
+            ("redirect_uri", "http://127.0.0.1:5000/cb"),
+            ("code_challenge", CHALLENGE),
+            ("code_challenge_method", "S256"),
+            ("state", &self.state),
+        ];
+        let request = request("GET", &append_query("/authorize", &parameters));
+        let response = self.fixture.server.authorize(&request.with("Cookie", &self.cookies.join("; ")).head);
+        let page = text(&response);
+        let start = page.find("name=pending value=\"").unwrap() + "name=pending value=\"".len();
+        self.form = page[start..].split('"').next().unwrap().to_owned();
+        for (name, value) in response.headers().filter(|(name, _)| *name == "Set-Cookie") {
+            assert_eq!(name, "Set-Cookie");
+            let cookie = value.split(';').next().unwrap();
+            let cookie_name = cookie.split_once('=').unwrap().0;
+            self.cookies.retain(|other| other.split_once('=').unwrap().0 != cookie_name);
+            if !value.contains("Max-Age=0") {
+                self.cookies.push(cookie.to_owned());
+            }
+        }
+        response
+    }
+
+    pub(crate) fn post_consent(&mut self, decision: &str, headers: &[(&str, &str)]) -> Response {
+        let mut request = request("POST", "/consent")
+            .with("Content-Type", "application/x-www-form-urlencoded")
+            .with("Cookie", &self.cookies.join("; "))
+            .body(format!("pending={}&decision={decision}", self.form));
+        for (name, value) in headers {
+            request = request.with(name, value);
+        }
+        self.fixture.server.consent(&request)
+    }
+
+    pub(crate) fn approve(&mut self) -> Response {
+        let response = self.post_consent("approve", &[]);
+        if let Some((_, query)) =
+            response.header_value("location").and_then(|location| location.split_once('?'))
+        {
+            let query = Form::parse(query.as_bytes()).unwrap();
+            self.github_state = query.value("state").unwrap_or_default().to_owned();
+        }
+        response
+    }
+
+    pub(crate) fn callback(&mut self, query: &str) -> Response {
+        let request = request("GET", &format!("/auth/callback?state={}&{query}", self.github_state));
+        self.fixture.server.callback(&request.with("Cookie", &self.cookies.join("; ")).head)
+    }
+
+    pub(crate) fn log_in(&mut self) -> Response {
+        self.approve();
+        self.callback("code=good")
+    }
+
+    /// A fresh code.
+    pub(crate) fn code(&mut self) -> String {
+        let location = self.log_in().header_value("location").unwrap().to_owned();
+        let query = Form::parse(location.split_once('?').unwrap().1.as_bytes()).unwrap();
+        query.value("code").unwrap().to_owned()
+    }
+
+    /// Redeems a code with everything right, but for what `changes` replaces.
+    pub(crate) fn redeem(&self, code: &str, changes: &[(&str, &str)]) -> Response {
+        let mut parameters = vec![
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("client_id", &self.client_id),
+            ("redirect_uri", "http://127.0.0.1:5000/cb"),
+            ("code_verifier", VERIFIER),
+        ];
+        for &(name, value) in changes {
+            parameters.retain(|(other, _)| *other != name);
+            parameters.push((name, value));
+        }
+        self.fixture.post("/token", &append_query("", &parameters)[1..])
+    }
+
+    pub(crate) fn refresh(&self, token: &str) -> Response {
+        self.refresh_with(token, "")
+    }
+
+    pub(crate) fn refresh_with(&self, token: &str, extra: &str) -> Response {
+        let client = &self.client_id;
+        self.fixture.post(
+            "/token",
+            &format!("grant_type=refresh_token&refresh_token={token}&client_id={client}{extra}"),
+        )
+    }
+
+    /// A first pair of tokens.
+    pub(crate) fn tokens(&mut self) -> Tokens {
+        let code = self.code();
+        tokens(&self.redeem(&code, &[]))
+    }
+}
+
+/// The pair of tokens in a 200 answer of `/token`.
+pub(crate) fn tokens(response: &Response) -> Tokens {
+    let answer = body(response);
+    assert_eq!(response.status(), 200, "{answer}");
+    let member = |name: &str| answer[name].as_str().unwrap().to_owned();
+    Tokens { access: member("access_token"), refresh: member("refresh_token") }
+}
+
+/// The text of a response's body.
+pub(crate) fn text(response: &Response) -> String {
+    let Body::Bytes(bytes) = response.body() else { panic!("a stream") };
+    String::from_utf8(bytes.clone()).unwrap()
+}
+
+/// The JSON of a response's body.
+pub(crate) fn body(response: &Response) -> serde_json::Value {
+    serde_json::from_str(&text(response)).unwrap()
+}

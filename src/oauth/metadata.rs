@@ -1,0 +1,101 @@
+//! The documents by which a client finds everything else (RFC 8414, RFC 9728). They list what works and nothing else.
+
+use serde::Serialize;
+
+use super::AuthorizationServer;
+use crate::http::Response;
+
+/// RFC 8414 section 2.
+#[derive(Serialize)]
+struct ServerMetadata<'a> {
+    issuer: &'a str,
+    authorization_endpoint: String,
+    token_endpoint: String,
+    registration_endpoint: String,
+    revocation_endpoint: String,
+    scopes_supported: Vec<&'a str>,
+    response_types_supported: [&'static str; 1],
+    response_modes_supported: [&'static str; 1],
+    grant_types_supported: [&'static str; 2],
+    token_endpoint_auth_methods_supported: [&'static str; 3],
+    revocation_endpoint_auth_methods_supported: [&'static str; 3],
+    code_challenge_methods_supported: [&'static str; 1],
+    authorization_response_iss_parameter_supported: bool,
+}
+
+/// RFC 9728 section 2.
+#[derive(Serialize)]
+struct ResourceMetadata<'a> {
+    resource: &'a str,
+    authorization_servers: [&'a str; 1],
+    scopes_supported: Vec<&'a str>,
+    bearer_methods_supported: [&'static str; 1],
+}
+
+const AUTH_METHODS: [&str; 3] = ["none", "client_secret_basic", "client_secret_post"];
+
+impl AuthorizationServer {
+    /// `GET /.well-known/oauth-authorization-server`, and its OpenID Connect alias, which some clients try first.
+    #[must_use]
+    pub fn server_metadata(&self) -> Response {
+        let url = &self.settings.public_url;
+        document(&ServerMetadata {
+            issuer: url.origin(),
+            authorization_endpoint: url.join("/authorize"),
+            token_endpoint: url.join("/token"),
+            registration_endpoint: url.join("/register"),
+            revocation_endpoint: url.join("/revoke"),
+            scopes_supported: self.settings.scopes.iter().collect(),
+            response_types_supported: ["code"],
+            response_modes_supported: ["query"],
+            grant_types_supported: ["authorization_code", "refresh_token"],
+            token_endpoint_auth_methods_supported: AUTH_METHODS,
+            revocation_endpoint_auth_methods_supported: AUTH_METHODS,
+            code_challenge_methods_supported: ["S256"],
+            authorization_response_iss_parameter_supported: true,
+        })
+    }
+
+    /// `GET /.well-known/oauth-protected-resource`, with and without the resource's path.
+    #[must_use]
+    pub fn resource_metadata(&self) -> Response {
+        document(&ResourceMetadata {
+            resource: &self.settings.resource,
+            authorization_servers: [self.settings.public_url.origin()],
+            scopes_supported: self.settings.scopes.iter().collect(),
+            bearer_methods_supported: ["header"],
+        })
+    }
+}
+
+fn document(value: &impl Serialize) -> Response {
+    Response::json(200, value).header("Cache-Control", "max-age=300")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::oauth::fake::{self, body};
+
+    /// T20: the issuer is the configured origin, to the letter; only S256; `none` among the methods.
+    #[test]
+    fn metadata_is_true() {
+        let fixture = fake::fixture();
+        let server = body(&fixture.server.server_metadata());
+        assert_eq!(server["issuer"], "https://mcp.example.com");
+        assert_eq!(server["registration_endpoint"], "https://mcp.example.com/register");
+        assert_eq!(server["code_challenge_methods_supported"], json!(["S256"]));
+        assert_eq!(server["token_endpoint_auth_methods_supported"][0], "none");
+        assert_eq!(server["authorization_response_iss_parameter_supported"], true);
+        assert_eq!(
+            body(&fixture.server.resource_metadata()),
+            json!({
+                "resource": "https://mcp.example.com/mcp",
+                "authorization_servers": ["https://mcp.example.com"],
+                "scopes_supported": ["mcp"],
+                "bearer_methods_supported": ["header"],
+            })
+        );
+    }
+}

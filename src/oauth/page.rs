@@ -1,0 +1,264 @@
+//! What a person sees: plain HTML and one style sheet, no script. Every value in them is escaped here.
+
+use std::sync::LazyLock;
+
+use super::authorize::AuthorizationRequest;
+use super::redirect::{RedirectUri, Target};
+use crate::base::encoding::sha256;
+use crate::http::{Response, escape};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+const STYLE: &str = include_str!("style.css");
+
+/// security.md B1. Without `form-action`, which Chromium applies to every redirect after the consent form was posted
+/// (C8); the form is protected by its sealed value, the cookie and the Origin check instead.
+static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
+    let hash = STANDARD.encode(sha256(STYLE.as_bytes()));
+    format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
+    )
+});
+
+/// A problem that is shown to the person, because there is nowhere safe to send them. The texts say what happened and
+/// what to do next; none of them repeats what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// The request's parameters could not be read.
+    Unreadable,
+    /// The `client_id` is not one of ours.
+    UnknownClient,
+    /// The redirect URI is missing, malformed or not registered.
+    UnregisteredRedirect,
+    /// The consent form came from elsewhere.
+    ForeignForm,
+    /// The sealed state is missing, changed or too old.
+    LoginExpired,
+    /// The cookie of this login is not in this browser.
+    OtherBrowser,
+    /// GitHub's answer did not come from the GitHub we sent the person to.
+    WrongIssuer,
+    /// GitHub did not recognise its own code.
+    LoginRefused,
+    /// GitHub could not be asked.
+    GitHubUnreachable,
+    /// GitHub does not accept this server's own configuration.
+    Misconfigured,
+    /// Too many logins at once.
+    Busy,
+    /// The table could not be written.
+    Storage,
+}
+
+impl Problem {
+    fn status(self) -> u16 {
+        match self {
+            Problem::ForeignForm => 403,
+            Problem::GitHubUnreachable | Problem::Misconfigured => 502,
+            Problem::Busy | Problem::Storage => 503,
+            Problem::Unreadable
+            | Problem::UnknownClient
+            | Problem::UnregisteredRedirect
+            | Problem::LoginExpired
+            | Problem::OtherBrowser
+            | Problem::WrongIssuer
+            | Problem::LoginRefused => 400,
+        }
+    }
+
+    fn texts(self) -> (&'static str, &'static str) {
+        match self {
+            Problem::Unreadable => (
+                "This login link is damaged",
+                "Some of its parameters cannot be read. Start the login again from your MCP client; if it happens \
+                 again, report it to the people who make the client.",
+            ),
+            Problem::UnknownClient => (
+                "This server does not know the program that sent you here",
+                "Its registration is from another server or from before this server's key was changed. Remove this \
+                 server from your MCP client and add it again, so that it registers anew. In Claude Code: \
+                 /mcp, then “Clear authentication”.",
+            ),
+            Problem::UnregisteredRedirect => (
+                "The program that sent you here asked for an answer at an unknown place",
+                "The address is not one that it registered, so this server will not send anything there. Remove this \
+                 server from your MCP client and add it again; if it happens again, somebody may be trying to trick you.",
+            ),
+            Problem::ForeignForm => (
+                "This answer did not come from this server's own page",
+                "Nothing was allowed. Start the login again from your MCP client and answer on the page that opens.",
+            ),
+            Problem::LoginExpired => (
+                "This login took too long",
+                "A login has to be finished within ten minutes. Start it again from your MCP client.",
+            ),
+            Problem::OtherBrowser => (
+                "This login was not started in this browser",
+                "Nothing was allowed. Start the login again from your MCP client, answer in the browser that opens, \
+                 and allow it to keep cookies for this site.",
+            ),
+            Problem::WrongIssuer => (
+                "The answer did not come from GitHub",
+                "Nothing was allowed. Start the login again from your MCP client.",
+            ),
+            Problem::LoginRefused => (
+                "GitHub did not confirm this login",
+                "Its confirmation works once and for a few minutes only. Start the login again from your MCP client.",
+            ),
+            Problem::GitHubUnreachable => (
+                "GitHub does not answer",
+                "Wait a minute, then start the login again from your MCP client. githubstatus.com says whether GitHub \
+                 has a problem.",
+            ),
+            Problem::Misconfigured => (
+                "GitHub does not accept this server",
+                "Its client id, client secret or callback address is wrong. The person who runs this server finds in \
+                 its log what to change.",
+            ),
+            Problem::Busy => (
+                "Too many people are logging in right now",
+                "Wait a minute, then start the login again from your MCP client.",
+            ),
+            Problem::Storage => (
+                "This server cannot save your login",
+                "Nothing was allowed. The person who runs this server finds in its log why its disk refuses.",
+            ),
+        }
+    }
+}
+
+/// The page of a problem.
+pub(super) fn problem(problem: Problem) -> Response {
+    let (title, text) = problem.texts();
+    page(problem.status(), title, &format!("<p>{}</p>", escape(text)))
+}
+
+/// The page for a person whom the policy does not let in.
+pub(super) fn not_allowed(login: &str) -> Response {
+    let body = format!(
+        "<p>You are signed in to GitHub as <strong>{}</strong>, and this server does not let that account in.</p>\
+         <p>If you have another GitHub account, sign in to it on github.com first, then start the login again from your \
+         MCP client. Otherwise ask the person who runs this server to let you in. If you should be in through an \
+         organisation, it may have to approve this app first (on GitHub: Settings, Applications).</p>",
+        escape(login)
+    );
+    page(403, "This account is not let in", &body)
+}
+
+/// An answer that is not sent to an open web client by itself, so that this server cannot be used to send people anywhere
+/// (security.md O7): a link that the person may follow.
+pub(super) fn interstitial(redirect_uri: &RedirectUri, location: &str, text: &str) -> Response {
+    let body = format!(
+        "<p>{}</p><p>You may go back to <strong>{}</strong>, which asked for this login, or just close this page.</p>\
+         <div class=buttons><a class=button rel=\"noopener noreferrer\" href=\"{}\">Go back</a></div>",
+        escape(text),
+        escape(&redirect_uri.place()),
+        escape(location),
+    );
+    page(400, "Nothing was allowed", &body)
+}
+
+/// The consent page.
+pub(super) fn consent(request: &AuthorizationRequest, sealed: &str, server: &str) -> Response {
+    let name = request.client_name.as_deref().unwrap_or("A program that gives no name");
+    let (kind, warning) = match request.redirect_uri.target() {
+        Target::Web => ("a web site", None),
+        Target::Loopback => (
+            "a program on this computer",
+            Some("Allow this only if you have just started this login in a program on this computer."),
+        ),
+        Target::PrivateScheme => (
+            "an app on this device",
+            Some("Allow this only if you have just started this login in an app on this device."),
+        ),
+    };
+    let scopes: String =
+        request.scopes.iter().map(|scope| format!("<li>{}</li>", scope_in_words(scope))).collect();
+    let warning = warning.map(|text| format!("<p class=warn>{text}</p>")).unwrap_or_default();
+    let body = format!(
+        "<dl>\
+         <div><dt>Who asks</dt><dd>{name}<small>This name is unverified: the program registered it by itself.</small></dd></div>\
+         <div><dt>Where the answer goes</dt><dd>{place}<small>{kind}</small></dd></div>\
+         <div><dt>What it could do</dt><dd><ul>{scopes}</ul></dd></div>\
+         <div><dt>On which server</dt><dd>{resource}</dd></div>\
+         </dl>{warning}\
+         <p class=soft>Next, GitHub tells this server who you are. The program never sees your GitHub password or token.</p>\
+         <form method=post action=\"/consent\">\
+         <input type=hidden name=pending value=\"{sealed}\">\
+         <div class=buttons>\
+         <button class=go name=decision value=approve>Continue with GitHub</button>\
+         <button name=decision value=deny>Cancel</button>\
+         </div></form>",
+        name = escape(name),
+        place = escape(&request.redirect_uri.place()),
+        resource = escape(&request.resource),
+        sealed = escape(sealed),
+    );
+    // C9: with no-referrer browsers would send `Origin: null` with the form.
+    page_with_referrer(200, &format!("Let {name} use {server}?"), &body, "same-origin")
+}
+
+fn scope_in_words(scope: &str) -> String {
+    match scope {
+        "mcp" => "Use the tools, prompts and resources of this server in your name".to_owned(),
+        other => format!("<code>{}</code>", escape(other)),
+    }
+}
+
+/// What a browser finds at the root of the server.
+pub(super) fn home(endpoint: &str) -> Response {
+    let body = format!(
+        "<p>This is an MCP server. Programs that speak the Model Context Protocol use it; there is nothing to see for a \
+         browser.</p><dl><div><dt>Its address, for your MCP client</dt><dd><code>{}</code></dd></div></dl>\
+         <p class=soft>Your client will open a browser to sign in with GitHub.</p>",
+        escape(endpoint)
+    );
+    page(200, "MCP server", &body)
+}
+
+fn page(status: u16, title: &str, body: &str) -> Response {
+    page_with_referrer(status, title, body, "no-referrer")
+}
+
+fn page_with_referrer(status: u16, title: &str, body: &str, referrer: &'static str) -> Response {
+    let html = format!(
+        "<!doctype html><html lang=en><head><meta charset=utf-8>\
+         <meta name=viewport content=\"width=device-width, initial-scale=1\"><title>{title}</title>\
+         <style>{STYLE}</style></head><body><main><h1>{title}</h1>{body}</main></body></html>",
+        title = escape(title),
+    );
+    Response::new(status)
+        .bytes("text/html; charset=utf-8", html)
+        .header("Content-Security-Policy", CONTENT_SECURITY_POLICY.as_str())
+        .header("X-Frame-Options", "DENY")
+        .header("Cache-Control", "no-store")
+        .header("Cross-Origin-Opener-Policy", "same-origin")
+        .header("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+        .header("Referrer-Policy", referrer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::fake::text;
+
+    /// B1: every page carries every header.
+    #[test]
+    fn pages_cannot_be_framed_scripted_or_cached() {
+        let response = problem(Problem::UnknownClient);
+        assert_eq!(response.status(), 400);
+        let csp = response.header_value("content-security-policy").unwrap();
+        assert!(csp.starts_with("default-src 'none'; style-src 'sha256-") && !csp.contains("form-action"));
+        assert_eq!(response.header_value("x-frame-options"), Some("DENY"));
+        assert_eq!(response.header_value("cache-control"), Some("no-store"));
+        assert_eq!(response.header_value("content-type"), Some("text/html; charset=utf-8"));
+        assert_eq!(response.header_value("referrer-policy"), Some("no-referrer"));
+        assert!(!text(&response).contains("<script"));
+    }
+
+    /// Every problem says what to do next.
+    #[test]
+    fn a_login_is_escaped() {
+        assert!(text(&not_allowed("<b>")).contains("<strong>&lt;b&gt;</strong>"));
+    }
+}

@@ -1,0 +1,420 @@
+//! The token endpoint: redeeming a code, rotating a refresh token.
+//!
+//! Every transition is decided on values first; the one write is a compare-and-swap on the grant, so that of two requests
+//! that race one wins and the other decides again on what it left.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::AuthorizationServer;
+use super::answer;
+use super::authorize::{AuthorizationRequest, CodeChallenge};
+use super::client::{ClientError, KnownClient};
+use crate::base::clock::Timestamp;
+use crate::base::encoding::{base64url, sha256};
+use crate::base::identity::{ClientFingerprint, GrantId, Scopes};
+use crate::base::secret::Secret;
+use crate::base::{limits, log};
+use crate::http::{self, Form, Response};
+use crate::seal::{self, Sealed};
+use crate::store::{self, Grant, Stage};
+
+/// How often a request that lost a race looks again before it gives up.
+const ATTEMPTS: usize = 16;
+
+/// An authorization code (RFC 6749 section 4.1.2), bound to its grant, client, redirect URI and challenge.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct AuthorizationCode {
+    #[serde(rename = "g")]
+    grant: GrantId,
+    #[serde(rename = "c")]
+    client: ClientFingerprint,
+    #[serde(rename = "r")]
+    redirect_uri: String,
+    #[serde(rename = "h")]
+    code_challenge: CodeChallenge,
+    #[serde(rename = "k", with = "seal::secret_bytes")]
+    secret: Secret<[u8; 32]>,
+    #[serde(rename = "e")]
+    expires: Timestamp,
+}
+
+impl Sealed for AuthorizationCode {
+    const PREFIX: &'static str = "mcp_ac_";
+    fn expires(&self) -> Option<Timestamp> {
+        Some(self.expires)
+    }
+}
+
+impl AuthorizationCode {
+    /// The code of a grant that was just made.
+    pub(super) fn new(
+        grant: &Grant,
+        request: &AuthorizationRequest,
+        secret: Secret<[u8; 32]>,
+    ) -> AuthorizationCode {
+        AuthorizationCode {
+            grant: grant.id,
+            client: request.client.clone(),
+            redirect_uri: request.redirect_uri.as_str().to_owned(),
+            code_challenge: request.code_challenge.clone(),
+            secret,
+            expires: grant.expires,
+        }
+    }
+}
+
+/// An access token (RFC 6749 section 1.4): what the bearer check needs, and the grant's secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct AccessToken {
+    #[serde(rename = "g")]
+    pub(super) grant: GrantId,
+    #[serde(rename = "s")]
+    pub(super) scopes: Scopes,
+    #[serde(rename = "u")]
+    pub(super) resource: String,
+    #[serde(rename = "k", with = "seal::secret_bytes")]
+    pub(super) secret: Secret<[u8; 32]>,
+    #[serde(rename = "e")]
+    pub(super) expires: Timestamp,
+}
+
+impl Sealed for AccessToken {
+    const PREFIX: &'static str = "mcp_at_";
+    fn expires(&self) -> Option<Timestamp> {
+        Some(self.expires)
+    }
+}
+
+/// A refresh token of one generation of its grant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct RefreshToken {
+    #[serde(rename = "g")]
+    pub(super) grant: GrantId,
+    #[serde(rename = "c")]
+    client: ClientFingerprint,
+    #[serde(rename = "n")]
+    generation: u32,
+    #[serde(rename = "k", with = "seal::secret_bytes")]
+    secret: Secret<[u8; 32]>,
+    #[serde(rename = "e")]
+    expires: Timestamp,
+}
+
+impl Sealed for RefreshToken {
+    const PREFIX: &'static str = "mcp_rt_";
+    fn expires(&self) -> Option<Timestamp> {
+        Some(self.expires)
+    }
+}
+
+/// Why no token is issued (RFC 6749 section 5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenError {
+    NotAForm,
+    CredentialsInQuery,
+    Repeated,
+    Client(ClientError),
+    Missing(&'static str),
+    GrantType,
+    /// Wrong, used, expired, revoked or another client's: the difference is nobody's business.
+    InvalidGrant,
+    Scope,
+    Resource,
+    /// The table could not be read or written.
+    Unavailable,
+}
+
+impl TokenError {
+    /// The one place where the surface's errors meet the wire.
+    pub(super) fn answer(self) -> Response {
+        let invalid_request = |description| answer::error(400, "invalid_request", description);
+        match self {
+            TokenError::NotAForm => {
+                invalid_request("send the parameters as application/x-www-form-urlencoded, in UTF-8")
+            }
+            TokenError::CredentialsInQuery => {
+                invalid_request("parameters belong in the body, not in the URL")
+            }
+            TokenError::Repeated => invalid_request("a parameter is repeated"),
+            TokenError::Missing(what) => invalid_request(what),
+            TokenError::Client(ClientError::Malformed) => {
+                invalid_request("use one way of client authentication")
+            }
+            TokenError::Client(ClientError::Invalid { basic }) => {
+                let response =
+                    answer::error(401, "invalid_client", "unknown client or wrong client authentication");
+                if basic {
+                    response.header("WWW-Authenticate", "Basic realm=\"mcp-oauth-server\"")
+                } else {
+                    response
+                }
+            }
+            TokenError::GrantType => answer::error(
+                400,
+                "unsupported_grant_type",
+                "grant_type must be authorization_code or refresh_token",
+            ),
+            TokenError::InvalidGrant => answer::error(
+                400,
+                "invalid_grant",
+                "the code or token is invalid, expired, used or revoked: log in again",
+            ),
+            TokenError::Scope => {
+                answer::error(400, "invalid_scope", "scope may not be wider than what was granted")
+            }
+            TokenError::Resource => {
+                answer::error(400, "invalid_target", "resource must be the URL of this MCP server")
+            }
+            TokenError::Unavailable => answer::error(503, "temporarily_unavailable", "try again in a moment")
+                .header("Retry-After", "5"),
+        }
+    }
+}
+
+impl From<store::Error> for TokenError {
+    fn from(error: store::Error) -> TokenError {
+        log::error("store.failed", &[log::Field::Error(&error.to_string())]);
+        TokenError::Unavailable
+    }
+}
+
+/// RFC 6749 section 5.1. `token_type` is spelled as some clients compare it.
+#[derive(Serialize)]
+struct TokenAnswer {
+    access_token: String,
+    token_type: &'static str,
+    expires_in: u64,
+    refresh_token: String,
+    scope: String,
+}
+
+/// What is to be written as a pair of tokens.
+struct Pair {
+    grant: Arc<Grant>,
+    generation: u32,
+    turned: Timestamp,
+    scopes: Scopes,
+    secret: Secret<[u8; 32]>,
+}
+
+impl AuthorizationServer {
+    /// `POST /token`
+    pub fn token(&self, request: &http::Request) -> Response {
+        match self.try_token(request) {
+            Ok(answer) => answer::json(200, &answer),
+            Err(error) => error.answer(),
+        }
+    }
+
+    fn try_token(&self, request: &http::Request) -> Result<TokenAnswer, TokenError> {
+        let form = read_form(request)?;
+        let client = self.authenticate(&request.head, &form).map_err(TokenError::Client)?;
+        self.resource_of(&form).ok_or(TokenError::Resource)?;
+        let pair = match form.value("grant_type") {
+            Some("authorization_code") => self.redeem(&client, &form)?,
+            Some("refresh_token") => self.refresh(&client, &form)?,
+            Some(_) => return Err(TokenError::GrantType),
+            None => return Err(TokenError::Missing("grant_type is required")),
+        };
+        Ok(self.issue(pair))
+    }
+
+    /// A code for the first pair of tokens (RFC 6749 section 4.1.3).
+    fn redeem(&self, client: &KnownClient, form: &Form) -> Result<Pair, TokenError> {
+        let text = form.value("code").ok_or(TokenError::Missing("code is required"))?;
+        let verifier = form.value("code_verifier").ok_or(TokenError::Missing("code_verifier is required"))?;
+        let now = self.clock.now();
+        let code: AuthorizationCode =
+            seal::open(&self.keys, text, now).map_err(|_| TokenError::InvalidGrant)?;
+        // T3: everything is checked before anything is consumed, so that a wrong guess costs the right client nothing.
+        code.check(client, verifier, form.value("redirect_uri"))?;
+        for _ in 0..ATTEMPTS {
+            let Some(grant) = self.grants.get(code.grant)? else { return Err(TokenError::InvalidGrant) };
+            match grant.stage {
+                Stage::CodeIssued => {}
+                // T4: the right client with the right verifier sends a code again: either it or a thief had the code first.
+                Stage::Live { .. } => {
+                    self.end_grant(grant.id, "code_replayed")?;
+                    return Err(TokenError::InvalidGrant);
+                }
+            }
+            let redeemed = Grant {
+                stage: Stage::Live { generation: 0, turned: now },
+                expires: grant.created.plus(limits::GRANT_LIFETIME),
+                last_used: now,
+                ..(*grant).clone()
+            };
+            match self.grants.update(&redeemed) {
+                Ok(()) => {
+                    let scopes = redeemed.scopes.clone();
+                    return Ok(Pair {
+                        grant: Arc::new(redeemed),
+                        generation: 0,
+                        turned: now,
+                        scopes,
+                        secret: code.secret,
+                    });
+                }
+                Err(store::Error::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(TokenError::Unavailable)
+    }
+
+    /// A refresh token for the next pair (RFC 6749 section 6, OAuth 2.1 section 4.3).
+    fn refresh(&self, client: &KnownClient, form: &Form) -> Result<Pair, TokenError> {
+        let text = form.value("refresh_token").ok_or(TokenError::Missing("refresh_token is required"))?;
+        let now = self.clock.now();
+        let token: RefreshToken = seal::open(&self.keys, text, now).map_err(|_| TokenError::InvalidGrant)?;
+        if token.client != client.fingerprint {
+            return Err(TokenError::InvalidGrant);
+        }
+        for _ in 0..ATTEMPTS {
+            let Some(grant) = self.grants.get(token.grant)? else { return Err(TokenError::InvalidGrant) };
+            if grant.is_over(now) {
+                return Err(TokenError::InvalidGrant);
+            }
+            let scopes = narrowed(&grant.scopes, form.value("scope"))?;
+            let (next, turned) = match turn(&grant.stage, token.generation, now) {
+                Turn::Next(generation) => (generation, now),
+                // T10, T11: a lost answer or a parallel refresh gets the current generation again; nothing is written.
+                Turn::Again { generation, turned } => {
+                    return Ok(Pair { grant, generation, turned, scopes, secret: token.secret });
+                }
+                Turn::Reuse => {
+                    self.end_grant(grant.id, "refresh_reused")?;
+                    return Err(TokenError::InvalidGrant);
+                }
+                Turn::Unknown => return Err(TokenError::InvalidGrant),
+            };
+            let stage = Stage::Live { generation: next, turned };
+            let rotated = Grant { stage, last_used: now, ..(*grant).clone() };
+            match self.grants.update(&rotated) {
+                Ok(()) => {
+                    return Ok(Pair {
+                        grant: Arc::new(rotated),
+                        generation: next,
+                        turned,
+                        scopes,
+                        secret: token.secret,
+                    });
+                }
+                Err(store::Error::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(TokenError::Unavailable)
+    }
+
+    fn issue(&self, pair: Pair) -> TokenAnswer {
+        let Pair { grant, generation, turned, scopes, secret } = pair;
+        let now = self.clock.now();
+        let access_end = now.plus(limits::ACCESS_TOKEN_LIFETIME).min(grant.expires);
+        let access = AccessToken {
+            grant: grant.id,
+            scopes: scopes.clone(),
+            resource: grant.resource.clone(),
+            secret: secret.clone(),
+            expires: access_end,
+        };
+        let refresh = RefreshToken {
+            grant: grant.id,
+            client: grant.client.fingerprint.clone(),
+            generation,
+            secret,
+            // T12: no refresh moves the absolute end.
+            expires: turned.plus(limits::REFRESH_IDLE).min(grant.expires),
+        };
+        let fields = [
+            log::Field::User(&grant.user.to_string()),
+            log::Field::Client(grant.client.fingerprint.as_str()),
+            log::Field::Grant(&grant.id.to_string()),
+            log::Field::Count(generation.into()),
+        ];
+        log::info("token.issued", &fields);
+        TokenAnswer {
+            access_token: seal::seal(&self.keys, &access, &*self.random),
+            token_type: "Bearer",
+            expires_in: access_end.since(now).as_secs(),
+            refresh_token: seal::seal(&self.keys, &refresh, &*self.random),
+            scope: scopes.to_string(),
+        }
+    }
+}
+
+impl AuthorizationCode {
+    fn check(
+        &self,
+        client: &KnownClient,
+        verifier: &str,
+        redirect_uri: Option<&str>,
+    ) -> Result<(), TokenError> {
+        // RFC 7636 section 4.1: 43 to 128 unreserved characters.
+        let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+        let well_formed = (43..=128).contains(&verifier.len()) && verifier.bytes().all(unreserved);
+        let challenge = Secret::new(base64url(&sha256(verifier.as_bytes())));
+        let verified = well_formed && challenge.matches(self.code_challenge.as_str().as_bytes());
+        // T6: OAuth 2.1 no longer needs the redirect URI here, but a different one is another request's.
+        let same_redirect = redirect_uri.is_none_or(|uri| uri == self.redirect_uri);
+        if verified && same_redirect && self.client == client.fingerprint {
+            Ok(())
+        } else {
+            Err(TokenError::InvalidGrant)
+        }
+    }
+}
+
+/// What a refresh token of some generation is worth.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    /// It is the current one: make this generation.
+    Next(u32),
+    /// It was replaced a moment ago and its successor was not refreshed yet: the current generation once more.
+    Again { generation: u32, turned: Timestamp },
+    /// It was replaced long ago: somebody has a copy.
+    Reuse,
+    /// It is from the future (the table was restored from a backup) or its code was never redeemed.
+    Unknown,
+}
+
+fn turn(stage: &Stage, presented: u32, now: Timestamp) -> Turn {
+    let Stage::Live { generation, turned } = *stage else { return Turn::Unknown };
+    match generation.checked_sub(presented) {
+        None => Turn::Unknown,
+        Some(0) => generation.checked_add(1).map_or(Turn::Unknown, Turn::Next),
+        Some(1) if now.since(turned) <= limits::REFRESH_GRACE => Turn::Again { generation, turned },
+        Some(_) => Turn::Reuse,
+    }
+}
+
+/// T9: a refresh may ask for less than was granted, never for more.
+fn narrowed(granted: &Scopes, asked: Option<&str>) -> Result<Scopes, TokenError> {
+    let Some(text) = asked else { return Ok(granted.clone()) };
+    let asked = Scopes::parse(text).ok_or(TokenError::Scope)?;
+    let known: Vec<&str> = asked.iter().filter(|scope| *scope != "offline_access").collect();
+    let wanted = Scopes::parse(&known.join(" ")).ok_or(TokenError::Scope)?;
+    match (wanted.is_empty(), wanted.is_subset(granted)) {
+        (true, _) => Ok(granted.clone()),
+        (false, true) => Ok(wanted),
+        (false, false) => Err(TokenError::Scope),
+    }
+}
+
+/// T7: the parameters of a token or revocation request.
+pub(super) fn read_form(request: &http::Request) -> Result<Form, TokenError> {
+    if request.head.media_type() != Ok(Some("application/x-www-form-urlencoded".to_owned())) {
+        return Err(TokenError::NotAForm);
+    }
+    if request.head.query.as_deref().is_some_and(|query| !query.is_empty()) {
+        return Err(TokenError::CredentialsInQuery);
+    }
+    let form = Form::parse(&request.body).map_err(|_| TokenError::NotAForm)?;
+    if form.repeated(&["resource"]).is_some() { Err(TokenError::Repeated) } else { Ok(form) }
+}
+
+#[cfg(test)]
+#[path = "token_tests.rs"]
+mod tests;

@@ -1,0 +1,290 @@
+use std::time::Duration;
+
+use super::*;
+use crate::base::clock::Clock;
+use crate::oauth::client::AuthMethod;
+use crate::oauth::fake::{self, Browser, VERIFIER, body, tokens};
+
+fn error(response: &Response) -> (u16, String) {
+    let answer = body(response);
+    assert_eq!(response.header_value("cache-control"), Some("no-store"));
+    (response.status(), answer["error"].as_str().unwrap_or_default().to_owned())
+}
+
+fn invalid_grant() -> (u16, String) {
+    (400, "invalid_grant".to_owned())
+}
+
+#[test]
+fn a_code_becomes_a_pair_of_tokens() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let code = browser.code();
+    let response = browser.redeem(&code, &[]);
+    assert_eq!(response.header_value("pragma"), Some("no-cache"));
+    let answer = body(&response);
+    assert_eq!(
+        (&answer["token_type"], &answer["expires_in"], &answer["scope"]),
+        (&"Bearer".into(), &3600.into(), &"mcp".into())
+    );
+    assert!(fixture.bearer(&tokens(&response).access).is_ok());
+}
+
+/// T3, T5, T6: a code is good with its own client, redirect URI and verifier, and only for a minute. A wrong try consumes
+/// nothing.
+#[test]
+fn a_wrong_redemption_costs_the_right_client_nothing() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let code = browser.code();
+    let other = fixture.client_id(AuthMethod::None, &["http://127.0.0.1/cb"]);
+    let long = "a".repeat(129);
+    for change in [
+        ("client_id", other.as_str()),
+        ("redirect_uri", "http://127.0.0.1:5001/cb"),
+        ("code_verifier", "wrong-verifier-wrong-verifier-wrong-verifier"),
+        ("code_verifier", "short"),
+        ("code_verifier", &long),
+        ("code_verifier", "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjX+"),
+    ] {
+        assert_eq!(error(&browser.redeem(&code, &[change])), invalid_grant(), "{change:?}");
+    }
+    for (change, expected) in [
+        (("code_verifier", ""), "invalid_request"),
+        (("code", ""), "invalid_request"),
+        (("grant_type", ""), "invalid_request"),
+        (("grant_type", "password"), "unsupported_grant_type"),
+        (("resource", "https://other.example/mcp"), "invalid_target"),
+    ] {
+        assert_eq!(error(&browser.redeem(&code, &[change])), (400, expected.to_owned()), "{change:?}");
+    }
+    assert_eq!(error(&browser.redeem(&code, &[("client_id", "x")])), (401, "invalid_client".to_owned()));
+    assert_eq!(browser.redeem(&code, &[]).status(), 200);
+
+    let late = browser.code();
+    fixture.clock.advance(limits::CODE_LIFETIME);
+    assert_eq!(error(&browser.redeem(&late, &[])), invalid_grant());
+}
+
+/// T4: a code used twice with everything right is a stolen code, whoever came first.
+#[test]
+fn a_replayed_code_revokes_the_grant() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let code = browser.code();
+    let pair = tokens(&browser.redeem(&code, &[]));
+    assert_eq!(error(&browser.redeem(&code, &[])), invalid_grant());
+    assert!(fixture.bearer(&pair.access).is_err());
+    assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
+    assert_eq!(fixture.ended().len(), 1);
+}
+
+/// T4: but whoever holds only the code cannot log its owner out.
+#[test]
+fn a_replay_with_a_wrong_verifier_revokes_nothing() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let code = browser.code();
+    let pair = tokens(&browser.redeem(&code, &[]));
+    let wrong = VERIFIER.replace('d', "e");
+    assert_eq!(error(&browser.redeem(&code, &[("code_verifier", &wrong)])), invalid_grant());
+    assert!(fixture.bearer(&pair.access).is_ok());
+}
+
+/// T9: each refresh gives a new pair, for the same client only.
+#[test]
+fn refreshing_rotates() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let mut pair = browser.tokens();
+    for _ in 0..5 {
+        let next = tokens(&browser.refresh(&pair.refresh));
+        assert_ne!(next.refresh, pair.refresh);
+        assert!(fixture.bearer(&next.access).is_ok());
+        pair = next;
+    }
+    let other = fixture.client_id(AuthMethod::None, &["http://127.0.0.1/cb"]);
+    let form = format!("grant_type=refresh_token&refresh_token={}&client_id={other}", pair.refresh);
+    assert_eq!(error(&fixture.post("/token", &form)), invalid_grant());
+    assert_eq!(browser.refresh(&pair.refresh).status(), 200);
+}
+
+/// T10, T11: a lost answer or a parallel refresh logs nobody out, and never makes a second live generation.
+#[test]
+fn the_previous_refresh_token_works_for_a_minute() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let first = browser.tokens();
+    let second = tokens(&browser.refresh(&first.refresh));
+    let again = tokens(&browser.refresh(&first.refresh));
+    assert!(matches!(fixture.grants.list().unwrap()[0].stage, Stage::Live { generation: 1, .. }));
+    fixture.clock.advance(limits::REFRESH_GRACE);
+    assert_eq!(browser.refresh(&first.refresh).status(), 200);
+    for pair in [&second, &again] {
+        assert_eq!(browser.refresh(&pair.refresh).status(), 200);
+    }
+}
+
+/// T10: after the grace, an old refresh token means that somebody has a copy.
+#[test]
+fn reuse_after_the_grace_revokes_the_grant() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let first = browser.tokens();
+    let second = tokens(&browser.refresh(&first.refresh));
+    fixture.clock.advance(limits::REFRESH_GRACE + Duration::from_secs(1));
+    assert_eq!(error(&browser.refresh(&first.refresh)), invalid_grant());
+    assert_eq!(error(&browser.refresh(&second.refresh)), invalid_grant());
+    assert!(fixture.bearer(&second.access).is_err());
+}
+
+/// T10: the grace ends when the successor is refreshed.
+#[test]
+fn reuse_of_a_grandparent_revokes_the_grant_at_once() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let first = browser.tokens();
+    let second = tokens(&browser.refresh(&first.refresh));
+    let third = tokens(&browser.refresh(&second.refresh));
+    assert_eq!(error(&browser.refresh(&first.refresh)), invalid_grant());
+    assert!(fixture.bearer(&third.access).is_err());
+}
+
+/// T11: many at once, all get a live pair of one and the same generation.
+#[test]
+fn parallel_refreshes_all_succeed() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let first = browser.tokens();
+    let browser = &browser;
+    let pairs: Vec<_> = std::thread::scope(|scope| {
+        let racers: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| tokens(&browser.refresh(&first.refresh)))).collect();
+        racers.into_iter().map(|racer| racer.join().unwrap()).collect()
+    });
+    assert!(matches!(fixture.grants.list().unwrap()[0].stage, Stage::Live { generation: 1, .. }));
+    assert!(pairs.iter().all(|pair| fixture.bearer(&pair.access).is_ok()));
+    assert_eq!(browser.refresh(&pairs[7].refresh).status(), 200);
+}
+
+/// T3: of two redemptions of one code that race, at most one gets tokens, and then the grant is gone.
+#[test]
+fn racing_redemptions_issue_at_most_once() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let code = browser.code();
+    let browser = &browser;
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let racers: Vec<_> = (0..4).map(|_| scope.spawn(|| browser.redeem(&code, &[]).status())).collect();
+        racers.into_iter().map(|racer| racer.join().unwrap()).collect()
+    });
+    assert_eq!(statuses.iter().filter(|&&status| status == 200).count(), 1, "{statuses:?}");
+    assert!(fixture.grants.list().unwrap().is_empty());
+}
+
+/// T12: idle for 30 days or 90 days old: over, however often it was refreshed.
+#[test]
+fn grants_end_when_idle_and_in_any_case() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let idle = browser.tokens();
+    fixture.clock.advance(limits::REFRESH_IDLE);
+    assert_eq!(error(&browser.refresh(&idle.refresh)), invalid_grant());
+
+    let mut browser = Browser::new(&fixture);
+    let mut pair = browser.tokens();
+    let started = fixture.clock.now();
+    while fixture.clock.now().since(started) + Duration::from_secs(10 * 86_400) < limits::GRANT_LIFETIME {
+        fixture.clock.advance(Duration::from_secs(10 * 86_400));
+        pair = tokens(&browser.refresh(&pair.refresh));
+    }
+    fixture.clock.advance(Duration::from_secs(10 * 86_400));
+    assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
+    fixture.server.sweep();
+    assert!(fixture.grants.list().unwrap().is_empty());
+}
+
+/// T12: an access token does not outlive its grant.
+#[test]
+fn the_last_access_token_ends_with_the_grant() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let mut pair = browser.tokens();
+    let steps = [29, 29, 29].map(|days| Duration::from_secs(days * 86_400));
+    for step in steps.into_iter().chain([Duration::from_secs(3 * 86_400 - 600)]) {
+        fixture.clock.advance(step);
+        let response = browser.refresh(&pair.refresh);
+        pair = tokens(&response);
+        if step < Duration::from_secs(29 * 86_400) {
+            assert_eq!(body(&response)["expires_in"], 600);
+        }
+    }
+}
+
+/// T9: a refresh may narrow the scope of the access token, never widen it, and the next refresh has all of it again.
+#[test]
+fn scope_never_grows() {
+    let granted = Scopes::parse("admin mcp").unwrap();
+    let check = |asked, expected: Option<&str>| {
+        assert_eq!(narrowed(&granted, asked).ok().map(|s| s.to_string()).as_deref(), expected, "{asked:?}");
+    };
+    check(None, Some("admin mcp"));
+    check(Some("mcp"), Some("mcp"));
+    check(Some("mcp offline_access"), Some("mcp"));
+    check(Some("offline_access"), Some("admin mcp"));
+    check(Some("mcp other"), None);
+    check(Some("\""), None);
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let pair = browser.tokens();
+    assert_eq!(
+        error(&browser.refresh_with(&pair.refresh, "&scope=admin")),
+        (400, "invalid_scope".to_owned())
+    );
+    assert_eq!(browser.refresh_with(&pair.refresh, "&scope=mcp").status(), 200);
+}
+
+/// T1: no token does another's work.
+#[test]
+fn tokens_are_typed() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let code = browser.code();
+    assert_eq!(error(&browser.refresh(&code)), invalid_grant());
+    let pair = tokens(&browser.redeem(&code, &[]));
+    assert_eq!(error(&browser.refresh(&pair.access)), invalid_grant());
+    assert_eq!(error(&browser.redeem(&pair.refresh, &[])), invalid_grant());
+}
+
+/// T7: a form in the body, and nothing in the URL.
+#[test]
+fn parameters_come_as_a_form() {
+    use crate::http::fake::request;
+    let fixture = fake::fixture();
+    let check = |request: http::Request| {
+        assert_eq!(error(&fixture.server.token(&request)), (400, "invalid_request".to_owned()));
+    };
+    let form = "application/x-www-form-urlencoded";
+    check(request("POST", "/token").with("Content-Type", "application/json").body("{}"));
+    check(request("POST", "/token").body("grant_type=x"));
+    check(request("POST", "/token?client_secret=x").with("Content-Type", form).body("grant_type=x"));
+    check(request("POST", "/token").with("Content-Type", form).body("grant_type=a&grant_type=b"));
+    check(request("POST", "/token").with("Content-Type", form).body("grant_type=%zz"));
+}
+
+/// T10: what a generation is worth, case by case.
+#[test]
+fn a_generation_turns_once() {
+    let now = Timestamp(1000);
+    let check = |generation, turned, presented, expected| {
+        let stage = Stage::Live { generation, turned: Timestamp(turned) };
+        assert_eq!(turn(&stage, presented, now), expected);
+    };
+    check(3, 990, 3, Turn::Next(4));
+    check(3, 990, 2, Turn::Again { generation: 3, turned: Timestamp(990) });
+    check(3, 940, 2, Turn::Again { generation: 3, turned: Timestamp(940) });
+    check(3, 939, 2, Turn::Reuse);
+    check(3, 990, 1, Turn::Reuse);
+    check(3, 990, 4, Turn::Unknown);
+    assert_eq!(turn(&Stage::CodeIssued, 0, now), Turn::Unknown);
+}
