@@ -1,1 +1,201 @@
-//! To be written.
+//! GitHub as the identity provider: sends browsers to its login page, redeems its codes, asks who a token belongs to and
+//! which groups they are in. Whatever is not clearly right is wrong.
+//!
+//! `settings` says which GitHub, `client` calls it, `breaker` remembers who has to wait, `answer` understands it.
+
+mod answer;
+mod breaker;
+mod client;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use self::answer::Profile;
+use self::client::{Answer, Client};
+pub use self::settings::{API_URL, BaseUrl, GitHubSettings, Proxy, URL};
+use crate::base::limits;
+use crate::base::log::{self, Field};
+use crate::base::secret::Secret;
+use crate::http::{append_query, percent_encode};
+use crate::oauth::provider::{Group, Identity, IdentityProvider, LoginRequest, ProviderError, Redemption};
+
+/// GitHub, as one of its apps.
+pub struct GitHub {
+    settings: GitHubSettings,
+    issuer: String,
+    client: Client,
+}
+
+impl std::fmt::Debug for GitHub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GitHub").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+struct TokenToDelete<'a> {
+    access_token: &'a str,
+}
+
+impl GitHub {
+    /// GitHub with these settings. Nothing is asked of it yet.
+    #[must_use]
+    pub fn new(settings: GitHubSettings) -> GitHub {
+        GitHub::with_timeout(settings, limits::GITHUB_CALL)
+    }
+
+    fn with_timeout(settings: GitHubSettings, timeout: Duration) -> GitHub {
+        GitHub {
+            issuer: settings.url.join("/login/oauth"),
+            client: Client::new(&settings, timeout),
+            settings,
+        }
+    }
+
+    /// Whose token this is, in full.
+    ///
+    /// # Errors
+    /// [`ProviderError`].
+    pub fn profile(&self, token: &Secret<String>) -> Result<Profile, ProviderError> {
+        let url = self.settings.api_url.join("/user");
+        let answer = self.client.get("user", &url, token)?;
+        match answer.status {
+            200 => {
+                answer::profile(&answer.body, &answer.scopes).ok_or_else(|| nonsense("user", answer.status))
+            }
+            // Revoked or expired; or the account is suspended.
+            401 | 403 => Err(ProviderError::Refused),
+            404 => {
+                Err(misconfigured("user", "there is no GitHub API at this url: check GITHUB_API_URL", &url))
+            }
+            status => Err(nonsense("user", status)),
+        }
+    }
+
+    /// Tells GitHub that a token is not needed any more (security.md G6). The person's authorization of the app stays,
+    /// and with it their logins through other clients (G8).
+    ///
+    /// # Errors
+    /// [`ProviderError`]; the token may then still be good.
+    pub fn discard(&self, token: &Secret<String>) -> Result<(), ProviderError> {
+        let client_id = percent_encode(&self.settings.client_id);
+        let url = self.settings.api_url.join(&format!("/applications/{client_id}/token"));
+        let json = serde_json::to_vec(&TokenToDelete { access_token: token.expose() })
+            .map_err(|_| ProviderError::Nonsense)?;
+        match self.client.delete("discard", &url, &json)?.status {
+            // 404 and 422: GitHub knows no such token, which is what was wanted.
+            204 | 404 | 422 => Ok(()),
+            401 => {
+                let hint = answer::Refusal::IncorrectClientCredentials.hint();
+                Err(misconfigured("discard", hint, &url))
+            }
+            status => Err(nonsense("discard", status)),
+        }
+    }
+}
+
+impl IdentityProvider for GitHub {
+    fn authorize_url(&self, request: &LoginRequest<'_>) -> String {
+        let mut parameters = vec![
+            ("client_id", self.settings.client_id.as_str()),
+            ("redirect_uri", request.redirect_uri),
+            ("state", request.state),
+            ("code_challenge", request.code_challenge),
+            ("code_challenge_method", "S256"),
+        ];
+        if !request.scope.is_empty() {
+            parameters.push(("scope", request.scope));
+        }
+        append_query(&self.settings.url.join("/login/oauth/authorize"), &parameters)
+    }
+
+    fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    fn redeem(&self, redemption: &Redemption<'_>) -> Result<Secret<String>, ProviderError> {
+        let url = self.settings.url.join("/login/oauth/access_token");
+        let Answer { status, body, .. } = self.client.post(
+            &url,
+            &[
+                ("client_id", &self.settings.client_id),
+                ("client_secret", self.settings.client_secret.expose()),
+                ("code", redemption.code),
+                ("redirect_uri", redemption.redirect_uri),
+                ("code_verifier", redemption.code_verifier.expose()),
+            ],
+        )?;
+        if (300..400).contains(&status) {
+            return Err(misconfigured("token", "GitHub answers with a redirect: check GITHUB_URL", &url));
+        }
+        answer::token(&body)
+            .and_then(|token| {
+                // A token is a token only with status 200; an error is one with any.
+                if status == 200 { Ok(token) } else { Err(answer::Refusal::Malformed) }
+            })
+            .map_err(|refusal| {
+                log::warn(
+                    "github.refused",
+                    &[
+                        Field::Route("token"),
+                        Field::Status(status),
+                        Field::Reason(refusal.reason()),
+                        Field::Url(redemption.redirect_uri),
+                        Field::Hint(refusal.hint()),
+                    ],
+                );
+                refusal.error()
+            })
+    }
+
+    fn identify(&self, token: &Secret<String>) -> Result<Identity, ProviderError> {
+        self.profile(token).map(Identity::from)
+    }
+
+    fn is_member(
+        &self,
+        token: &Secret<String>,
+        identity: &Identity,
+        group: &Group,
+    ) -> Result<bool, ProviderError> {
+        let login = &identity.login;
+        let (names, path) = match group {
+            Group::Org(org) => ([org, org, org], format!("/user/memberships/orgs/{org}")),
+            Group::Team { org, slug } => {
+                ([org, slug, login], format!("/orgs/{org}/teams/{slug}/memberships/{login}"))
+            }
+        };
+        // A name that is none of GitHub's could ask for something else.
+        if !names.into_iter().all(|name| answer::is_name(name)) {
+            return Ok(false);
+        }
+        let answer = self.client.get("membership", &self.settings.api_url.join(&path), token)?;
+        match answer.status {
+            200 => answer::is_active(&answer.body).ok_or_else(|| nonsense("membership", 200)),
+            401 => Err(ProviderError::Refused),
+            403 => {
+                let hint = "if this person is a member: the organisation has to approve the app, or SAML has to be \
+                            passed first, or the app did not ask for read:org";
+                let fields = [Field::Route("membership"), Field::Login(login), Field::Hint(hint)];
+                log::warn("github.membership_hidden", &fields);
+                Ok(false)
+            }
+            // 404: no member. 301 and 302: renamed, or not for us to see.
+            _ => Ok(false),
+        }
+    }
+}
+
+fn nonsense(route: &'static str, status: u16) -> ProviderError {
+    log::warn("github.nonsense", &[Field::Route(route), Field::Status(status)]);
+    ProviderError::Nonsense
+}
+
+fn misconfigured(route: &'static str, hint: &'static str, url: &str) -> ProviderError {
+    log::error("github.refused", &[Field::Route(route), Field::Url(url), Field::Hint(hint)]);
+    ProviderError::Misconfigured
+}

@@ -143,17 +143,17 @@ fn builder() -> Builder {
 fn open_error(error: DatabaseError, path: &Path) -> OpenError {
     use std::io::ErrorKind::{InvalidData, UnexpectedEof};
     let path = path.to_owned();
+    let detail = error.to_string();
     if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
         return OpenError::AlreadyRunning(path);
     }
-    if let DatabaseError::Storage(StorageError::Io(source)) = error {
-        // These two kinds are redb's own words for a file that is not one of its files.
-        return match source.kind() {
-            InvalidData | UnexpectedEof => OpenError::Damaged { path, detail: source.to_string() },
-            _ => OpenError::Io { path, source },
-        };
+    // Those two kinds are redb's own words for a file that is not one of its files.
+    if let DatabaseError::Storage(StorageError::Io(source)) = error
+        && !matches!(source.kind(), InvalidData | UnexpectedEof)
+    {
+        return OpenError::Io { path, source };
     }
-    OpenError::Damaged { path, detail: error.to_string() }
+    OpenError::Damaged { path, detail }
 }
 
 fn unreadable(failure: Failure, path: &Path) -> OpenError {

@@ -1,0 +1,262 @@
+//! What GitHub says, understood. Pure functions from bytes to values; nothing of an answer is believed before it is
+//! checked here (security.md G3, G4, G5).
+
+use serde::Deserialize;
+
+use crate::base::identity::UserId;
+use crate::base::limits;
+use crate::base::secret::Secret;
+use crate::oauth::provider::{Identity, ProviderError};
+
+/// Why the token endpoint gave no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The code is unknown, expired, used, or not for this verifier.
+    BadVerificationCode,
+    /// The person has to verify an email address at GitHub first.
+    UnverifiedUserEmail,
+    /// GitHub does not know this client id and secret.
+    IncorrectClientCredentials,
+    /// Our callback is not the app's.
+    RedirectUriMismatch,
+    /// GitHub has suspended the app.
+    ApplicationSuspended,
+    /// An error that GitHub does not document.
+    Unknown,
+    /// It is not an answer of a token endpoint.
+    Malformed,
+}
+
+impl Refusal {
+    pub(super) fn error(self) -> ProviderError {
+        match self {
+            Refusal::BadVerificationCode | Refusal::UnverifiedUserEmail => ProviderError::Refused,
+            Refusal::IncorrectClientCredentials
+            | Refusal::RedirectUriMismatch
+            | Refusal::ApplicationSuspended => ProviderError::Misconfigured,
+            Refusal::Unknown | Refusal::Malformed => ProviderError::Nonsense,
+        }
+    }
+
+    /// The word for the log.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Refusal::BadVerificationCode => "bad_verification_code",
+            Refusal::UnverifiedUserEmail => "unverified_user_email",
+            Refusal::IncorrectClientCredentials => "incorrect_client_credentials",
+            Refusal::RedirectUriMismatch => "redirect_uri_mismatch",
+            Refusal::ApplicationSuspended => "application_suspended",
+            Refusal::Unknown => "unknown_error",
+            Refusal::Malformed => "malformed",
+        }
+    }
+
+    /// What the operator can do.
+    pub(super) fn hint(self) -> &'static str {
+        match self {
+            Refusal::BadVerificationCode => "none if it is rare: the person took too long or went back",
+            Refusal::UnverifiedUserEmail => "the person has to verify an email address at GitHub",
+            Refusal::IncorrectClientCredentials => {
+                "compare GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET with the app's page at GitHub"
+            }
+            Refusal::RedirectUriMismatch => {
+                "set the callback URL on the app's page at GitHub to the url here"
+            }
+            Refusal::ApplicationSuspended => "GitHub has suspended the app: see its page at GitHub",
+            Refusal::Unknown | Refusal::Malformed => {
+                "check that GITHUB_URL is a GitHub; see githubstatus.com"
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: Option<String>,
+    token_type: Option<String>,
+    error: Option<String>,
+}
+
+/// The token in an answer of the token endpoint, whose errors come with status 200.
+pub(super) fn token(body: &[u8]) -> Result<Secret<String>, Refusal> {
+    let answer: TokenAnswer = serde_json::from_slice(body).map_err(|_| Refusal::Malformed)?;
+    if let Some(error) = answer.error {
+        return Err(match error.as_str() {
+            "bad_verification_code" => Refusal::BadVerificationCode,
+            "unverified_user_email" => Refusal::UnverifiedUserEmail,
+            // An unknown client id is answered 404 with this text.
+            "incorrect_client_credentials" | "Not Found" => Refusal::IncorrectClientCredentials,
+            "redirect_uri_mismatch" => Refusal::RedirectUriMismatch,
+            "application_suspended" => Refusal::ApplicationSuspended,
+            _ => Refusal::Unknown,
+        });
+    }
+    let is_bearer = answer.token_type.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"));
+    let token = answer.access_token.filter(|token| is_bearer && is_token(token));
+    token.map(Secret::new).ok_or(Refusal::Malformed)
+}
+
+/// Safe to put into a header field, whatever GitHub makes its tokens of.
+fn is_token(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    (1..=limits::GITHUB_TOKEN_BYTES).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+/// Who a token belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// The number that never changes hands.
+    pub id: UserId,
+    /// The name that may.
+    pub login: String,
+    /// What the person calls themselves, if anything.
+    pub name: Option<String>,
+    /// What the token may do at GitHub.
+    pub scopes: Vec<String>,
+}
+
+impl From<Profile> for Identity {
+    fn from(profile: Profile) -> Identity {
+        Identity { user: profile.id, login: profile.login }
+    }
+}
+
+#[derive(Deserialize)]
+struct UserAnswer {
+    id: u64,
+    login: String,
+    name: Option<String>,
+}
+
+/// The answer of `GET /user` with its `X-OAuth-Scopes` field; `None` if it is not one.
+pub(super) fn profile(body: &[u8], scopes: &str) -> Option<Profile> {
+    let answer: UserAnswer = serde_json::from_slice(body).ok()?;
+    let scopes = scopes.split(',').map(str::trim).filter(|scope| !scope.is_empty());
+    (answer.id > 0 && is_name(&answer.login)).then(|| Profile {
+        id: UserId(answer.id),
+        login: answer.login,
+        name: answer.name.filter(|name| !name.is_empty()),
+        scopes: scopes.map(str::to_owned).collect(),
+    })
+}
+
+/// Whether `text` can be a login, an organisation or a team's slug, and so stand in a URL as it is.
+pub(super) fn is_name(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    (1..=100).contains(&text.len()) && text.bytes().all(allowed) && !text.bytes().all(|b| b == b'.')
+}
+
+#[derive(Deserialize)]
+struct MembershipAnswer {
+    state: String,
+}
+
+/// Whether a membership is more than an invitation; `None` if it is not an answer about a membership.
+pub(super) fn is_active(body: &[u8]) -> Option<bool> {
+    serde_json::from_slice(body).ok().map(|answer: MembershipAnswer| answer.state == "active")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::fixture;
+    use super::*;
+
+    fn check_token(body: &[u8], expected: Result<&str, Refusal>) {
+        let token = token(body);
+        let text = token.as_ref().map(|token| token.expose().as_str()).map_err(|refusal| *refusal);
+        assert_eq!(text, expected, "{}", String::from_utf8_lossy(body));
+    }
+
+    #[test]
+    fn a_token_answer_gives_the_token() {
+        check_token(&fixture("token"), Ok("gho_16C7e42F292c6912E7710c838347Ae178B4a"));
+        check_token(&fixture("token_expiring"), Ok("ghu_7Jx0bQ2mEXAMPLEnotARealTokenAtAll00000"));
+        let longest = "a".repeat(limits::GITHUB_TOKEN_BYTES);
+        let body = format!(r#"{{"access_token":"{longest}","token_type":"Bearer"}}"#);
+        check_token(body.as_bytes(), Ok(&longest));
+    }
+
+    /// G3: GitHub reports errors with status 200.
+    #[test]
+    fn a_token_error_is_told_from_a_token() {
+        check_token(&fixture("error_bad_verification_code"), Err(Refusal::BadVerificationCode));
+        check_token(&fixture("error_unverified_user_email"), Err(Refusal::UnverifiedUserEmail));
+        check_token(&fixture("error_incorrect_client_credentials"), Err(Refusal::IncorrectClientCredentials));
+        check_token(&fixture("error_redirect_uri_mismatch"), Err(Refusal::RedirectUriMismatch));
+        check_token(&fixture("error_application_suspended"), Err(Refusal::ApplicationSuspended));
+        check_token(&fixture("error_unknown_client"), Err(Refusal::IncorrectClientCredentials));
+        check_token(br#"{"error":"slow_down"}"#, Err(Refusal::Unknown));
+        let both = br#"{"error":"slow_down","access_token":"gho_a","token_type":"bearer"}"#;
+        check_token(both, Err(Refusal::Unknown));
+    }
+
+    /// G3: type, length and characters of a token are checked.
+    #[test]
+    fn anything_else_is_no_token() {
+        let too_long = "a".repeat(limits::GITHUB_TOKEN_BYTES + 1);
+        for body in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            "access_token=gho_a&token_type=bearer",
+            r#"{"access_token":"gho_a"}"#,
+            r#"{"access_token":"gho_a","token_type":"mac"}"#,
+            r#"{"access_token":"","token_type":"bearer"}"#,
+            r#"{"access_token":"gho_a\r\nX: y","token_type":"bearer"}"#,
+            r#"{"access_token":"gho a","token_type":"bearer"}"#,
+            r#"{"access_token":"gho_é","token_type":"bearer"}"#,
+            r#"{"access_token":7,"token_type":"bearer"}"#,
+            r#"{"access_token":"gho_a","access_token":"gho_b","token_type":"bearer"}"#,
+            &format!(r#"{{"access_token":"{too_long}","token_type":"bearer"}}"#),
+        ] {
+            check_token(body.as_bytes(), Err(Refusal::Malformed));
+        }
+    }
+
+    #[test]
+    fn a_user_is_a_number_and_a_login() {
+        let octocat = profile(&fixture("user"), "read:org, user:email").unwrap();
+        assert_eq!((octocat.id, octocat.login.as_str()), (UserId(583_231), "octocat"));
+        assert_eq!(octocat.name.as_deref(), Some("The Octocat"));
+        assert_eq!(octocat.scopes, ["read:org", "user:email"]);
+        let unnamed = profile(&fixture("user_minimal"), "").unwrap();
+        assert_eq!((unnamed.name, unnamed.scopes), (None, vec![]));
+    }
+
+    /// G4: no number, no identity.
+    #[test]
+    fn an_answer_without_a_numeric_id_is_no_user() {
+        for body in [
+            r#"{"login":"octocat"}"#,
+            r#"{"id":0,"login":"octocat"}"#,
+            r#"{"id":-1,"login":"octocat"}"#,
+            r#"{"id":1.5,"login":"octocat"}"#,
+            r#"{"id":"583231","login":"octocat"}"#,
+            r#"{"id":null,"login":"octocat"}"#,
+            r#"{"id":18446744073709551616,"login":"octocat"}"#,
+            r#"{"id":1,"id":2,"login":"octocat"}"#,
+            r#"{"id":1}"#,
+            r#"{"id":1,"login":""}"#,
+            r#"{"id":1,"login":".."}"#,
+            r#"{"id":1,"login":"a/b"}"#,
+            r#"[{"id":1,"login":"octocat"}]"#,
+        ] {
+            assert_eq!(profile(body.as_bytes(), ""), None, "{body}");
+        }
+        assert_eq!(profile(&fixture("bad_credentials"), ""), None);
+        assert_eq!(profile(&fixture("rate_limit"), ""), None);
+    }
+
+    /// G5: an invitation is no membership.
+    #[test]
+    fn only_the_state_active_is_a_membership() {
+        let check = |body: &[u8], expected| assert_eq!(is_active(body), expected);
+        check(&fixture("membership_active"), Some(true));
+        check(&fixture("membership_pending"), Some(false));
+        check(&fixture("team_membership_active"), Some(true));
+        check(&fixture("not_found"), None);
+        check(br#"{"state":"Active"}"#, Some(false));
+        check(br#"{"state":true}"#, None);
+    }
+}

@@ -1,0 +1,229 @@
+//! How GitHub is called: the only use of ureq. No call follows a redirect, takes longer than its time, reads more than
+//! its bytes, or is made while GitHub has asked this caller to wait; and only so many are made at once.
+
+use std::io::Read;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ureq::http::{HeaderMap, Response};
+use ureq::{Agent, Body};
+
+use super::breaker::{Breaker, Caller};
+use super::settings::GitHubSettings;
+use crate::base::log::{self, Field};
+use crate::base::secret::Secret;
+use crate::base::{clock, limits};
+use crate::oauth::provider::ProviderError;
+
+/// GitHub refuses requests without one.
+const USER_AGENT: &str = concat!("mcp-oauth-server/", env!("CARGO_PKG_VERSION"));
+const API_MEDIA_TYPE: &str = "application/vnd.github+json";
+/// The version of GitHub's REST API that `answer` was written for.
+const API_VERSION: (&str, &str) = ("X-GitHub-Api-Version", "2022-11-28");
+
+/// An answer that arrived whole: any status below 500 that is not a request to slow down.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// The value of `X-OAuth-Scopes`; empty if there is none.
+    pub(super) scopes: String,
+    pub(super) body: Vec<u8>,
+}
+
+pub(super) struct Client {
+    agent: Agent,
+    /// What the app itself authenticates with at the API.
+    basic: Secret<String>,
+    breaker: Breaker,
+    /// Calls under way, at most [`limits::GITHUB_CALLS`].
+    calls: AtomicUsize,
+}
+
+impl Client {
+    pub(super) fn new(settings: &GitHubSettings, timeout: Duration) -> Client {
+        // Every default of ureq that matters is set: it would follow redirects, wait for ever, take a proxy from the
+        // environment and turn a status into an error. Its gzip is not compiled in, so a body is what was sent. The
+        // certificates are checked against Mozilla's roots, which are compiled in.
+        let config = Agent::config_builder()
+            .https_only(settings.url.is_https() && settings.api_url.is_https())
+            .proxy(settings.proxy.as_ref().map(|proxy| proxy.0.clone()))
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .http_status_as_error(false)
+            .timeout_global(Some(timeout))
+            .timeout_resolve(Some(timeout.min(limits::GITHUB_CONNECT)))
+            .timeout_connect(Some(timeout.min(limits::GITHUB_CONNECT)))
+            .user_agent(USER_AGENT)
+            .accept_encoding("identity")
+            .max_idle_connections(limits::GITHUB_CALLS)
+            .build();
+        let credentials = format!("{}:{}", settings.client_id, settings.client_secret.expose());
+        Client {
+            agent: config.new_agent(),
+            basic: Secret::new(format!("Basic {}", STANDARD.encode(credentials))),
+            breaker: Breaker::default(),
+            calls: AtomicUsize::new(0),
+        }
+    }
+
+    /// Posts a form to the login pages.
+    pub(super) fn post(&self, url: &str, form: &[(&str, &str)]) -> Result<Answer, ProviderError> {
+        self.call("token", Caller::App, || {
+            // Without this field GitHub answers with a form.
+            self.agent.post(url).header("Accept", "application/json").send_form(form.iter().copied())
+        })
+    }
+
+    /// Gets from the API as the user with this token. `route` is for the log.
+    pub(super) fn get(
+        &self,
+        route: &'static str,
+        url: &str,
+        token: &Secret<String>,
+    ) -> Result<Answer, ProviderError> {
+        self.call(route, Caller::user(token), || {
+            self.agent
+                .get(url)
+                .header("Accept", API_MEDIA_TYPE)
+                .header(API_VERSION.0, API_VERSION.1)
+                .header("Authorization", format!("Bearer {}", token.expose()))
+                .call()
+        })
+    }
+
+    /// Deletes at the API as the app. `route` is for the log.
+    pub(super) fn delete(
+        &self,
+        route: &'static str,
+        url: &str,
+        json: &[u8],
+    ) -> Result<Answer, ProviderError> {
+        self.call(route, Caller::App, || {
+            self.agent
+                .delete(url)
+                .header("Accept", API_MEDIA_TYPE)
+                .header(API_VERSION.0, API_VERSION.1)
+                .header("Authorization", self.basic.expose())
+                .header("Content-Type", "application/json")
+                .force_send_body()
+                .send(json)
+        })
+    }
+
+    fn call(
+        &self,
+        route: &'static str,
+        caller: Caller,
+        send: impl FnOnce() -> Result<Response<Body>, ureq::Error>,
+    ) -> Result<Answer, ProviderError> {
+        let started = clock::instant();
+        if self.breaker.is_open(caller, started) {
+            return Err(ProviderError::Unreachable);
+        }
+        let _permit = Permit::take(&self.calls).ok_or(ProviderError::Busy)?;
+        let unreachable = |error: ureq::Error| {
+            let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let error = error.to_string(); // of ours or of the system: holds no part of a header or a body
+            log::warn(
+                "github.unreachable",
+                &[Field::Route(route), Field::Millis(millis), Field::Error(&error)],
+            );
+            ProviderError::Unreachable
+        };
+        let response = send().map_err(unreachable)?;
+        let status = response.status().as_u16();
+        if let Some(pause) = pause(status, response.headers()) {
+            self.breaker.open(caller, clock::instant(), pause);
+            let fields = [Field::Route(route), Field::Status(status), Field::Count(pause.as_secs())];
+            log::warn("github.paused", &fields);
+            return Err(ProviderError::Unreachable);
+        }
+        if status >= 500 {
+            log::warn("github.unreachable", &[Field::Route(route), Field::Status(status)]);
+            return Err(ProviderError::Unreachable);
+        }
+        let scopes = header(response.headers(), "x-oauth-scopes").unwrap_or_default().to_owned();
+        let body = read(response).map_err(|error| unreachable(error.into()))?;
+        match body {
+            Some(body) => Ok(Answer { status, scopes, body }),
+            None => {
+                log::warn("github.nonsense", &[Field::Route(route), Field::Reason("too long")]);
+                Err(ProviderError::Nonsense)
+            }
+        }
+    }
+}
+
+/// The whole body, or `None` if it is longer than any that is expected.
+fn read(response: Response<Body>) -> std::io::Result<Option<Vec<u8>>> {
+    let mut body = Vec::new();
+    // One byte more than is welcome, to tell a full body from one that goes on.
+    let bytes = response.into_body().into_reader().take(limits::GITHUB_BYTES.saturating_add(1));
+    let length = { bytes }.read_to_end(&mut body)?;
+    Ok(u64::try_from(length).is_ok_and(|length| length <= limits::GITHUB_BYTES).then_some(body))
+}
+
+/// How long GitHub wants not to be called, if that is what this answer means. Limits are answered 429, or 403 with
+/// `Retry-After` or with no request left; any other 403 is a plain no.
+fn pause(status: u16, headers: &HeaderMap) -> Option<Duration> {
+    let retry_after = header(headers, "retry-after").and_then(|seconds| seconds.parse().ok());
+    let used_up = header(headers, "x-ratelimit-remaining") == Some("0");
+    let limited = status == 429 || (status == 403 && (retry_after.is_some() || used_up));
+    limited.then(|| retry_after.map_or(limits::GITHUB_PAUSE, Duration::from_secs))
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// One of the calls that may be under way; given back when dropped.
+struct Permit<'a>(&'a AtomicUsize);
+
+impl Permit<'_> {
+    fn take(calls: &AtomicUsize) -> Option<Permit<'_>> {
+        let one_more = |calls: usize| (calls < limits::GITHUB_CALLS).then_some(calls.saturating_add(1));
+        calls.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok().map(|_| Permit(calls))
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// G7: what counts as a request to slow down.
+    #[test]
+    fn a_rate_limit_is_told_from_a_plain_no() {
+        let check = |status, fields: &[(&'static str, &str)], expected: Option<u64>| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.insert(*name, value.parse().unwrap());
+            }
+            assert_eq!(pause(status, &headers), expected.map(Duration::from_secs), "{status} {fields:?}");
+        };
+        check(200, &[("x-ratelimit-remaining", "0")], None);
+        check(403, &[], None);
+        check(403, &[("x-ratelimit-remaining", "4999")], None);
+        check(403, &[("x-ratelimit-remaining", "0")], Some(60));
+        check(403, &[("retry-after", "7")], Some(7));
+        check(429, &[], Some(60));
+        check(429, &[("retry-after", "120")], Some(120));
+        check(429, &[("retry-after", "Fri, 31 Dec 2027 23:59:59 GMT")], Some(60));
+        check(404, &[("retry-after", "7")], None);
+    }
+
+    #[test]
+    fn permits_run_out_and_come_back() {
+        let calls = AtomicUsize::new(0);
+        let mut taken: Vec<_> = (0..limits::GITHUB_CALLS).map(|_| Permit::take(&calls).unwrap()).collect();
+        assert!(Permit::take(&calls).is_none());
+        taken.pop();
+        assert!(Permit::take(&calls).is_some());
+    }
+}

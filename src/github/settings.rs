@@ -1,0 +1,137 @@
+//! Which GitHub, and as which of its apps. Checked once, when the server starts.
+
+use std::fmt;
+
+use crate::base::secret::Secret;
+use crate::http::PublicUrl;
+
+/// Where GitHub's login pages are.
+pub const URL: &str = "https://github.com";
+/// Where GitHub's API is. Of a GitHub Enterprise Server it is `https://HOST/api/v3`.
+pub const API_URL: &str = "https://api.github.com";
+
+/// What it takes to talk to GitHub.
+#[derive(Clone, Debug)]
+pub struct GitHubSettings {
+    /// The app's client id.
+    pub client_id: String,
+    /// The app's client secret.
+    pub client_secret: Secret<String>,
+    /// GitHub's pages, see [`URL`].
+    pub url: BaseUrl,
+    /// GitHub's API, see [`API_URL`].
+    pub api_url: BaseUrl,
+    /// The only way a proxy is used: the environment is not asked.
+    pub proxy: Option<Proxy>,
+}
+
+/// `https://HOST[:PORT][/PATH]`, or with http a loopback host. Has no slash at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    origin: PublicUrl,
+    path: String,
+}
+
+impl BaseUrl {
+    /// Reads a base URL.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    pub fn parse(text: &str) -> Result<BaseUrl, &'static str> {
+        let authority = text.find("://").map_or(0, |colon| colon.saturating_add("://".len()));
+        let slash = text.get(authority..).and_then(|rest| rest.find('/'));
+        let (origin, path) = text.split_at(slash.map_or(text.len(), |slash| authority.saturating_add(slash)));
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
+        let is_segment = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(plain);
+        if !path.split('/').skip(1).all(is_segment) {
+            return Err("its path must be plain segments, without a query, a fragment or dots");
+        }
+        Ok(BaseUrl { origin: PublicUrl::parse(origin)?, path: path.to_owned() })
+    }
+
+    /// The URL of `path` below this one. `path` starts with a slash.
+    #[must_use]
+    pub fn join(&self, path: &str) -> String {
+        format!("{self}{path}")
+    }
+
+    /// Whether what is sent there is encrypted; if not, it does not leave this machine.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.origin.is_https()
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.origin, self.path)
+    }
+}
+
+/// An HTTP proxy that is asked to connect to GitHub. It sees GitHub's name and ciphertext.
+#[derive(Clone)]
+pub struct Proxy(pub(super) ureq::Proxy);
+
+impl Proxy {
+    /// Reads `http://[USER:PASSWORD@]HOST:PORT`.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    pub fn parse(text: &str) -> Result<Proxy, &'static str> {
+        if !text.starts_with("http://") && !text.starts_with("https://") {
+            return Err("a proxy's URL starts with http:// or https://");
+        }
+        ureq::Proxy::new(text).map(Proxy).map_err(|_| "it is no URL of a proxy")
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Proxy") // it may hold a password
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// G7: fixed https base URLs; http reaches this machine only.
+    #[test]
+    fn a_base_url_is_https_or_loopback_and_keeps_its_path() {
+        let check = |text: &str, expected: Option<&str>| {
+            let parsed = BaseUrl::parse(text).ok().map(|url| url.join("/user"));
+            assert_eq!(parsed.as_deref(), expected, "{text}");
+        };
+        check("https://api.github.com", Some("https://api.github.com/user"));
+        check("https://api.github.com/", Some("https://api.github.com/user"));
+        check("https://ghes.example/api/v3", Some("https://ghes.example/api/v3/user"));
+        check("https://ghes.example:8443/api/v3/", Some("https://ghes.example:8443/api/v3/user"));
+        check("http://127.0.0.1:3002/api/v3", Some("http://127.0.0.1:3002/api/v3/user"));
+        check("http://[::1]:3002", Some("http://[::1]:3002/user"));
+        check("http://ghes.example", None);
+        check("http://127.0.0.1.evil.example", None);
+        check("https://user@ghes.example", None);
+        check("https://ghes.example//api", None);
+        check("https://ghes.example/../api", None);
+        check("https://ghes.example/api?x=1", None);
+        check("https://ghes.example/%61pi", None);
+        check("https://ghes.example#x", None);
+        check("ghes.example/api", None);
+        check("", None);
+    }
+
+    /// G9: neither the client secret nor a proxy's password is ever printed.
+    #[test]
+    fn settings_print_no_secret() {
+        let settings = GitHubSettings {
+            client_id: "Iv1".to_owned(),
+            client_secret: Secret::new("hidden-secret".to_owned()),
+            url: BaseUrl::parse(URL).unwrap(),
+            api_url: BaseUrl::parse(API_URL).unwrap(),
+            proxy: Some(Proxy::parse("http://user:hidden-password@proxy.example:3128").unwrap()),
+        };
+        assert!(!format!("{settings:?}").contains("hidden"));
+        assert!(Proxy::parse("proxy.example:3128").is_err());
+    }
+}

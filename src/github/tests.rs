@@ -1,0 +1,333 @@
+//! GitHub over a socket: a loopback server that says what a fixture, or an attacker, would say.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+
+use super::*;
+use crate::base::clock;
+
+/// A fixture of `fixtures/github`.
+pub(super) fn fixture(name: &str) -> Vec<u8> {
+    let path = format!("{}/fixtures/github/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(path).unwrap()
+}
+
+fn answer(head: &str, body: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+fn ok(name: &str) -> Vec<u8> {
+    answer("200 OK", &fixture(name))
+}
+
+/// A GitHub that answers each connection's one request with these bytes, then waits for the client to hang up.
+struct Fake {
+    github: GitHub,
+    requests: mpsc::Receiver<String>,
+}
+
+impl Fake {
+    fn new(answers: Vec<Vec<u8>>) -> Fake {
+        Fake::with_timeout(answers, Duration::from_secs(10))
+    }
+
+    fn with_timeout(answers: Vec<Vec<u8>>, timeout: Duration) -> Fake {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, requests) = mpsc::channel();
+        // Ends after the last answer.
+        std::thread::spawn(move || {
+            for bytes in answers {
+                let (mut socket, _) = listener.accept().unwrap();
+                sender.send(read_request(&socket)).unwrap();
+                let _ = socket.write_all(&bytes);
+                let _ = socket.shutdown(std::net::Shutdown::Write).and_then(|()| socket.read(&mut [0; 64]));
+            }
+        });
+        Fake { github: GitHub::with_timeout(settings(&url), timeout), requests }
+    }
+
+    fn request(&self) -> String {
+        self.requests.recv().unwrap()
+    }
+}
+
+fn settings(url: &str) -> GitHubSettings {
+    GitHubSettings {
+        client_id: "Iv1.client".to_owned(),
+        client_secret: Secret::new("the secret".to_owned()),
+        url: BaseUrl::parse(url).unwrap(),
+        api_url: BaseUrl::parse(&format!("{url}/api/v3")).unwrap(),
+        proxy: None,
+    }
+}
+
+fn read_request(socket: &TcpStream) -> String {
+    let mut reader = BufReader::new(socket);
+    let mut text = String::new();
+    while !text.ends_with("\r\n\r\n") && reader.read_line(&mut text).unwrap() > 0 {}
+    text = text.to_ascii_lowercase();
+    let length = text.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    reader.read_exact(&mut body).unwrap();
+    text + &String::from_utf8(body).unwrap()
+}
+
+fn token() -> Secret<String> {
+    Secret::new("gho_Token".to_owned())
+}
+
+fn redeem(github: &GitHub) -> Result<Secret<String>, ProviderError> {
+    github.redeem(&Redemption {
+        code: "the&code",
+        code_verifier: &Secret::new("verifier".to_owned()),
+        redirect_uri: "https://mcp.example.com/callback",
+    })
+}
+
+fn octocat() -> Identity {
+    Identity { user: crate::base::identity::UserId(583_231), login: "octocat".to_owned() }
+}
+
+/// G1: PKCE, state and a fixed callback go with every login; no scope is asked for without need.
+#[test]
+fn the_browser_is_sent_to_the_login_page() {
+    let github = GitHub::new(settings("http://127.0.0.1:9"));
+    let url = |scope| {
+        github.authorize_url(&LoginRequest {
+            state: "s t",
+            code_challenge: "challenge",
+            redirect_uri: "https://mcp.example.com/callback",
+            scope,
+        })
+    };
+    let plain = "http://127.0.0.1:9/login/oauth/authorize?client_id=Iv1.client\
+                 &redirect_uri=https%3A%2F%2Fmcp.example.com%2Fcallback&state=s%20t\
+                 &code_challenge=challenge&code_challenge_method=S256";
+    assert_eq!(url(""), plain);
+    assert_eq!(url("read:org"), format!("{plain}&scope=read%3Aorg"));
+    assert_eq!(github.issuer(), "http://127.0.0.1:9/login/oauth");
+}
+
+#[test]
+fn a_code_is_redeemed_with_secret_and_verifier() {
+    let fake = Fake::new(vec![ok("token")]);
+    assert_eq!(redeem(&fake.github).unwrap().expose(), "gho_16C7e42F292c6912E7710c838347Ae178B4a");
+    let request = fake.request();
+    assert!(request.starts_with("post /login/oauth/access_token http/1.1\r\n"), "{request}");
+    for part in [
+        "accept: application/json\r\n",
+        "accept-encoding: identity\r\n",
+        "user-agent: mcp-oauth-server/",
+        "content-type: application/x-www-form-urlencoded\r\n",
+        "client_id=Iv1.client&client_secret=the",
+        "&code=the%26code&",
+        "&code_verifier=verifier",
+    ] {
+        assert!(request.contains(part), "{part} in {request}");
+    }
+}
+
+/// G3: an error is an error whatever its status, and a token is one with 200 only.
+#[test]
+fn errors_of_the_token_endpoint_are_told_apart() {
+    let check = |bytes, expected| {
+        assert_eq!(redeem(&Fake::new(vec![bytes]).github).unwrap_err(), expected);
+    };
+    check(ok("error_bad_verification_code"), ProviderError::Refused);
+    check(ok("error_incorrect_client_credentials"), ProviderError::Misconfigured);
+    check(ok("error_redirect_uri_mismatch"), ProviderError::Misconfigured);
+    check(answer("404 Not Found", &fixture("error_unknown_client")), ProviderError::Misconfigured);
+    check(answer("201 Created", &fixture("token")), ProviderError::Nonsense);
+    check(answer("200 OK", b"<html>"), ProviderError::Nonsense);
+    check(answer("502 Bad Gateway", b"{}"), ProviderError::Unreachable);
+    check(b"SSH-2.0-OpenSSH\r\n".to_vec(), ProviderError::Unreachable);
+    check(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}".to_vec(), ProviderError::Unreachable);
+}
+
+/// G7: a redirect is not followed; the client secret goes nowhere else.
+#[test]
+fn a_redirect_is_not_followed() {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let location = format!("Location: http://{}/login/oauth/access_token", elsewhere.local_addr().unwrap());
+    for status in ["302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
+        let head = format!("{status}\r\n{location}");
+        let fake = Fake::new(vec![answer(&head, b""), answer(&head, b""), answer(&head, b"")]);
+        assert_eq!(redeem(&fake.github).unwrap_err(), ProviderError::Misconfigured);
+        assert_eq!(fake.github.identify(&token()), Err(ProviderError::Nonsense));
+        assert_eq!(fake.github.is_member(&token(), &octocat(), &Group::Org("o".into())), Ok(false));
+    }
+    assert!(elsewhere.accept().is_err());
+}
+
+/// G3: a body of the limit is read, one byte more is not.
+#[test]
+fn a_body_is_read_up_to_its_limit() {
+    let of_length = |length: u64| {
+        let mut body = fixture("user_minimal");
+        body.resize(usize::try_from(length).unwrap(), b' ');
+        let mut bytes = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_vec();
+        bytes.extend_from_slice(&body);
+        Fake::new(vec![bytes]).github.identify(&token())
+    };
+    assert_eq!(of_length(limits::GITHUB_BYTES).unwrap().login, "mona_example");
+    assert_eq!(of_length(limits::GITHUB_BYTES + 1), Err(ProviderError::Nonsense));
+}
+
+/// G7: whatever trickles in, a call ends in time.
+#[test]
+fn a_slow_answer_is_given_up() {
+    for bytes in [&b""[..], b"HTTP/1.1 200 OK\r\nContent-", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"]
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let github = GitHub::with_timeout(settings(&url), Duration::from_millis(200));
+        let started = clock::instant();
+        let held = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            read_request(&socket);
+            socket.write_all(bytes).unwrap();
+            let _ = socket.read(&mut [0]); // until the client hangs up
+        });
+        assert_eq!(github.identify(&token()), Err(ProviderError::Unreachable));
+        assert!(started.elapsed() < Duration::from_secs(5));
+        held.join().unwrap();
+    }
+}
+
+/// G7: nothing is inflated: a small compressed body is no large one.
+#[test]
+fn a_compressed_body_is_not_inflated() {
+    let gzip = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0xae, 5, 0, 0x43, 0xbf, 0xa6, 0xa3, 2, 0, 0, 0];
+    let fake = Fake::new(vec![answer("200 OK\r\nContent-Encoding: gzip", &gzip)]);
+    assert_eq!(fake.github.identify(&token()), Err(ProviderError::Nonsense));
+    let fake = Fake::new(vec![answer("200 OK\r\nContent-Encoding: gzip", &fixture("user"))]);
+    assert_eq!(fake.github.identify(&token()), Ok(octocat()));
+}
+
+/// G4: the identity is asked for with that very token.
+#[test]
+fn a_user_is_asked_for_with_their_token() {
+    let head = "200 OK\r\nX-OAuth-Scopes: read:org, gist";
+    let fake = Fake::new(vec![answer(head, &fixture("user"))]);
+    let profile = fake.github.profile(&token()).unwrap();
+    assert_eq!(profile.scopes, ["read:org", "gist"]);
+    assert_eq!(Identity::from(profile), octocat());
+    let request = fake.request();
+    assert!(request.starts_with("get /api/v3/user http/1.1\r\n"), "{request}");
+    for part in [
+        "authorization: bearer gho_token\r\n",
+        "x-github-api-version: 2022-11-28\r\n",
+        "accept: application/vnd.github+json\r\n",
+    ] {
+        assert!(request.contains(part), "{part} in {request}");
+    }
+}
+
+#[test]
+fn a_user_who_cannot_be_identified_is_refused() {
+    let check = |bytes, expected| {
+        assert_eq!(Fake::new(vec![bytes]).github.identify(&token()), Err(expected));
+    };
+    check(answer("401 Unauthorized", &fixture("bad_credentials")), ProviderError::Refused);
+    check(answer("403 Forbidden", b"{}"), ProviderError::Refused);
+    check(answer("404 Not Found", &fixture("not_found")), ProviderError::Misconfigured);
+    check(answer("200 OK", b"{}"), ProviderError::Nonsense);
+    check(answer("204 No Content", b""), ProviderError::Nonsense);
+}
+
+/// G5: only `active` is a member; pending, hidden, unknown and renamed are not, no answer is an error.
+#[test]
+fn anything_but_a_clear_yes_is_no_membership() {
+    let team = Group::Team { org: "octo-org".into(), slug: "core".into() };
+    let check = |group: &Group, bytes, expected| {
+        let fake = Fake::new(vec![bytes]);
+        assert_eq!(fake.github.is_member(&token(), &octocat(), group), expected);
+        fake.request()
+    };
+    let org = &Group::Org("octo-org".into());
+    let request = check(org, ok("membership_active"), Ok(true));
+    assert!(request.starts_with("get /api/v3/user/memberships/orgs/octo-org http"), "{request}");
+    let request = check(&team, ok("team_membership_active"), Ok(true));
+    assert!(
+        request.starts_with("get /api/v3/orgs/octo-org/teams/core/memberships/octocat http"),
+        "{request}"
+    );
+    check(org, ok("membership_pending"), Ok(false));
+    check(&team, answer("404 Not Found", &fixture("not_found")), Ok(false));
+    check(org, answer("403 Forbidden", &fixture("saml_enforced")), Ok(false));
+    check(org, answer("301 Moved", b""), Ok(false));
+    check(org, answer("204 No Content", b""), Ok(false));
+    check(org, answer("200 OK", b"{}"), Err(ProviderError::Nonsense));
+    check(org, answer("401 Unauthorized", b"{}"), Err(ProviderError::Refused));
+    check(org, answer("500 Oops", b"{}"), Err(ProviderError::Unreachable));
+}
+
+#[test]
+fn a_name_that_is_a_path_is_never_asked_for() {
+    let github = GitHub::new(settings("http://127.0.0.1:9")); // nothing listens: a call would be an error
+    for name in ["", ".", "..", "a/b", "a?b", "a#b", "a b", "é", "%2e"] {
+        assert_eq!(github.is_member(&token(), &octocat(), &Group::Org(name.into())), Ok(false), "{name}");
+        let team = Group::Team { org: "o".into(), slug: name.into() };
+        assert_eq!(github.is_member(&token(), &octocat(), &team), Ok(false), "{name}");
+    }
+}
+
+/// G6: a token that nobody needs is deleted; the person's authorization (G8) is not.
+#[test]
+fn a_token_is_discarded_alone() {
+    let fake = Fake::new(vec![answer("204 No Content", b"")]);
+    fake.github.discard(&token()).unwrap();
+    let request = fake.request();
+    assert!(request.starts_with("delete /api/v3/applications/iv1.client/token http/1.1\r\n"), "{request}");
+    let basic = "authorization: basic SXYxLmNsaWVudDp0aGUgc2VjcmV0\r\n".to_ascii_lowercase();
+    assert!(request.contains(&basic), "{request}");
+    assert!(request.ends_with(r#"{"access_token":"gho_Token"}"#), "{request}");
+    let check = |status, expected| {
+        assert_eq!(Fake::new(vec![answer(status, b"{}")]).github.discard(&token()), expected, "{status}");
+    };
+    check("404 Not Found", Ok(()));
+    check("401 Unauthorized", Err(ProviderError::Misconfigured));
+    check("302 Found", Err(ProviderError::Nonsense));
+}
+
+/// G7: after a rate limit this caller waits without asking; others do not.
+#[test]
+fn a_rate_limit_pauses_one_caller() {
+    let limited = "403 Forbidden\r\nX-RateLimit-Remaining: 0";
+    let fake = Fake::new(vec![answer(limited, &fixture("rate_limit")), ok("user")]);
+    for _ in 0..3 {
+        assert_eq!(fake.github.identify(&token()), Err(ProviderError::Unreachable));
+    }
+    assert_eq!(fake.github.identify(&Secret::new("gho_other".to_owned())), Ok(octocat()));
+    assert_eq!(fake.requests.iter().count(), 2);
+
+    let fake = Fake::new(vec![answer("429 Slow Down\r\nRetry-After: 60", b""), ok("user")]);
+    for _ in 0..3 {
+        assert_eq!(redeem(&fake.github).unwrap_err(), ProviderError::Unreachable);
+    }
+    assert_eq!(fake.github.identify(&token()), Ok(octocat()));
+}
+
+#[test]
+fn too_many_calls_at_once_are_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let github = GitHub::new(settings(&format!("http://{}", listener.local_addr().unwrap())));
+    std::thread::scope(|scope| {
+        let callers: Vec<_> =
+            (0..limits::GITHUB_CALLS).map(|_| scope.spawn(|| github.identify(&token()))).collect();
+        let sockets: Vec<_> = callers.iter().map(|_| listener.accept().unwrap()).collect();
+        assert_eq!(github.identify(&token()), Err(ProviderError::Busy));
+        for (mut socket, _) in sockets {
+            read_request(&socket);
+            socket.write_all(&ok("user")).unwrap();
+        }
+        for caller in callers {
+            assert_eq!(caller.join().unwrap(), Ok(octocat()));
+        }
+    });
+}
