@@ -12,6 +12,10 @@ pub const HEAD_BYTES: usize = 32 * 1024 + TARGET_BYTES;
 pub const HEADER_VALUE_BYTES: usize = 8 * 1024;
 /// The most header fields; more is 431.
 pub const HEADERS: usize = 100;
+/// All cookies of a request together (bytes); more is 431.
+pub const COOKIE_BYTES: usize = 8 * 1024;
+/// The most cookies; more is 431.
+pub const COOKIES: usize = 50;
 /// The longest chunk-size line: 16 hexadecimal digits and extensions nobody reads (bytes).
 pub const CHUNK_LINE_BYTES: usize = 16 + 256;
 /// The longest trailer section, which is read and dropped (bytes).
@@ -26,6 +30,12 @@ pub const BODY_BYTES_PER_SECOND: u64 = 1024;
 pub const BODY_GRACE: Duration = Duration::from_secs(5);
 /// How long one write may make no progress before the connection is given up.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
+/// The slowest reader of an answer that is still written to, once [`WRITE_STALL`] has passed (bytes a second).
+pub const WRITE_BYTES_PER_SECOND: u64 = 4 * 1024;
+/// What is asked of the kernel in one read (bytes): most requests are one read.
+pub const READ_BYTES: usize = 8 * 1024;
+/// When a silent connection is probed by the kernel (seconds).
+pub const TCP_KEEP_ALIVE_SECONDS: i32 = 60;
 /// How long an idle connection is kept for its next request.
 pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(15);
 /// What is read and thrown away of a body that was refused, so that the client reads the answer before the reset (bytes).
@@ -41,6 +51,10 @@ pub const CONNECTION_STACK_BYTES: usize = 128 * 1024;
 pub const CONNECTIONS: usize = 512;
 /// Connections at once from one IPv4 address or one IPv6 /64.
 pub const CONNECTIONS_PER_ADDRESS: usize = 64;
+/// Refused connections that are kept until their clients have read the answer.
+pub const REFUSED_CONNECTIONS: usize = 64;
+/// How long the accept loop rests after an error: long enough not to spin, short enough not to be missed.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Open streams at once. Fewer than [`CONNECTIONS`], so that a login always finds a connection.
 pub const STREAMS: usize = 256;
 /// Bodies being read or waiting for an answer, all together (bytes).
@@ -86,6 +100,10 @@ pub const CLIENT_CHECK: Duration = Duration::from_secs(1);
 pub const STREAM_EVENTS: usize = 256;
 /// Bytes waiting for one slow reader.
 pub const STREAM_BYTES: usize = 8 * 1024 * 1024;
+/// What waits is written together up to this size (bytes).
+pub const STREAM_WRITE_BYTES: usize = 64 * 1024;
+/// What the kernel may hold of a stream that its client does not read (bytes); it doubles the figure.
+pub const STREAM_SEND_BUFFER_BYTES: i32 = 64 * 1024;
 /// When a call that has not been answered becomes a stream: some clients hold a lock until the headers arrive.
 pub const SLOW_CALL: Duration = Duration::from_millis(250);
 

@@ -1,1 +1,252 @@
-//! To be written.
+//! The door for the internet: an accept loop and one thread per connection, on std's sockets.
+//!
+//! It knows nothing of OAuth or MCP. Bytes become a checked [`http::Request`](crate::http::Request) or a refusal before
+//! any other code sees them; everything that costs memory or a thread is capped first (security.md H1-H13).
+
+mod accept;
+mod caps;
+pub mod chunked;
+mod connection;
+pub mod head;
+mod refusal;
+mod socket;
+pub(crate) mod wire;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+pub use refusal::Refusal;
+
+use crate::base::cancel::CancelToken;
+use crate::base::{clock, limits};
+use crate::http::Handler;
+use crate::server::Pool;
+use crate::sys;
+use caps::{Cap, Connections};
+
+/// The edge's numbers. The defaults are those of [`limits`]; tests use shorter times.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Connections at once.
+    pub connections: usize,
+    /// Connections at once from one IPv4 address or one IPv6 /64.
+    pub connections_per_address: usize,
+    /// Open streams at once.
+    pub streams: usize,
+    /// Bytes of bodies in memory, all together.
+    pub body_bytes_in_flight: usize,
+    /// From the first byte of a head to its last.
+    pub head_deadline: Duration,
+    /// A whole body.
+    pub body_deadline: Duration,
+    /// How long a body may start slowly.
+    pub body_grace: Duration,
+    /// How long a connection waits for its next request.
+    pub keep_alive_idle: Duration,
+    /// How long a write may make no progress.
+    pub write_stall: Duration,
+    /// How long a connection that was refused is read from after the answer.
+    pub drain_time: Duration,
+    /// When the application is told that an answer takes long.
+    pub slow_call: Duration,
+    /// How often it is looked whether a waiting client is still there.
+    pub client_check: Duration,
+    /// How long a stream may be silent.
+    pub stream_keep_alive: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            connections: limits::CONNECTIONS,
+            connections_per_address: limits::CONNECTIONS_PER_ADDRESS,
+            streams: limits::STREAMS,
+            body_bytes_in_flight: limits::BODY_BYTES_IN_FLIGHT,
+            head_deadline: limits::HEAD_DEADLINE,
+            body_deadline: limits::BODY_DEADLINE,
+            body_grace: limits::BODY_GRACE,
+            keep_alive_idle: limits::KEEP_ALIVE_IDLE,
+            write_stall: limits::WRITE_STALL,
+            drain_time: limits::DRAIN_TIME,
+            slow_call: limits::SLOW_CALL,
+            client_check: limits::CLIENT_CHECK,
+            stream_keep_alive: limits::STREAM_KEEP_ALIVE,
+        }
+    }
+}
+
+/// The running door.
+pub struct Edge {
+    local_addr: SocketAddr,
+    listener: Arc<TcpListener>,
+    shared: Arc<Shared>,
+    /// Taken when the door is closed.
+    acceptor: Option<JoinHandle<()>>,
+}
+
+/// What all connections of one edge share.
+struct Shared {
+    handler: Arc<dyn Handler>,
+    pool: Arc<Pool>,
+    settings: Settings,
+    connections: Arc<Connections>,
+    streams: Arc<Cap>,
+    bodies: Arc<Cap>,
+    /// A [`Phase`].
+    phase: AtomicU8,
+    /// Tripped when the door closes; the accept loop pauses on it.
+    closing: CancelToken,
+    /// Guards the open connections, by number.
+    links: Mutex<HashMap<u64, Arc<Link>>>,
+    /// Wakes [`Edge::stop`] when a connection has ended.
+    link_ended: Condvar,
+}
+
+/// What the door holds of a connection, to close it.
+struct Link {
+    stream: Arc<TcpStream>,
+    /// Whether it waits for a request, and may be closed at once.
+    idle: AtomicBool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Phase {
+    Serving = 0,
+    /// What runs is finished, streams end, nothing new starts.
+    Draining = 1,
+    /// Whoever still waits gives up.
+    Ended = 2,
+}
+
+impl Edge {
+    /// Starts serving `listener`.
+    ///
+    /// # Errors
+    /// The operating system gives no thread, or the listener is none.
+    pub fn start(
+        listener: TcpListener,
+        handler: Arc<dyn Handler>,
+        pool: Arc<Pool>,
+        settings: Settings,
+    ) -> io::Result<Edge> {
+        let local_addr = listener.local_addr()?;
+        tune(&listener, settings.write_stall)?;
+        let listener = Arc::new(listener);
+        let shared = Arc::new(Shared {
+            handler,
+            pool,
+            connections: Connections::new(settings.connections, settings.connections_per_address),
+            streams: Cap::new(settings.streams),
+            bodies: Cap::new(settings.body_bytes_in_flight),
+            settings,
+            phase: AtomicU8::new(0),
+            closing: CancelToken::new(),
+            links: Mutex::default(),
+            link_ended: Condvar::new(),
+        });
+        let acceptor = accept::Acceptor::new(Arc::clone(&listener), Arc::clone(&shared))?;
+        // Ends when the listener is shut by `Edge::close`.
+        let acceptor = thread::Builder::new().name("edge-accept".to_owned()).spawn(move || acceptor.run())?;
+        Ok(Edge { local_addr, listener, shared, acceptor: Some(acceptor) })
+    }
+
+    /// The address that it listens on.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Connections that are open now.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.lock_links().len()
+    }
+
+    /// Closes the door (H13): no new connections, idle ones closed at once, running requests finished with
+    /// `Connection: close`, streams ended cleanly. What is not done after `patience` is cut off.
+    pub fn stop(mut self, patience: Duration) {
+        self.close(patience);
+    }
+
+    fn close(&mut self, patience: Duration) {
+        let Some(acceptor) = self.acceptor.take() else { return };
+        self.shared.phase.store(Phase::Draining as u8, Ordering::SeqCst);
+        self.shared.closing.trip();
+        sys::shut_listener(&*self.listener);
+        let _ = acceptor.join(); // after this no connection is added
+        for link in self.shared.lock_links().values() {
+            link.close_if_idle();
+        }
+        if self.shared.wait_for_links(patience) {
+            return;
+        }
+        self.shared.phase.store(Phase::Ended as u8, Ordering::SeqCst);
+        for link in self.shared.lock_links().values() {
+            let _ = link.stream.shutdown(Shutdown::Both);
+        }
+        // A thread that waits for a worker looks at the phase this often.
+        self.shared.wait_for_links(self.shared.settings.client_check.saturating_mul(2));
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.close(Duration::ZERO);
+    }
+}
+
+impl Shared {
+    fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::SeqCst) {
+            0 => Phase::Serving,
+            1 => Phase::Draining,
+            _ => Phase::Ended,
+        }
+    }
+
+    fn lock_links(&self) -> MutexGuard<'_, HashMap<u64, Arc<Link>>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no connection is open; says whether that came to be in time.
+    fn wait_for_links(&self, patience: Duration) -> bool {
+        let deadline = clock::instant() + patience;
+        let mut links = self.lock_links();
+        while !links.is_empty() {
+            let left = deadline.saturating_duration_since(clock::instant());
+            if left.is_zero() {
+                return false;
+            }
+            links = self.link_ended.wait_timeout(links, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}
+
+impl Link {
+    fn set_idle(&self, idle: bool) {
+        self.idle.store(idle, Ordering::SeqCst);
+    }
+
+    /// The connection's thread, blocked in a read, sees the end of the connection.
+    fn close_if_idle(&self) {
+        if self.idle.load(Ordering::SeqCst) {
+            let _ = self.stream.shutdown(Shutdown::Read);
+        }
+    }
+}
+
+/// Options that Linux copies to each accepted socket: probes and acknowledgements find out that a client has vanished
+/// without a word.
+fn tune(listener: &TcpListener, stall: Duration) -> io::Result<()> {
+    let millis = libc::c_int::try_from(stall.as_millis()).unwrap_or(libc::c_int::MAX);
+    sys::set_option(listener, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
+    sys::set_option(listener, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, limits::TCP_KEEP_ALIVE_SECONDS)?;
+    sys::set_option(listener, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, millis)
+}

@@ -1,0 +1,163 @@
+//! The accept loop. It outlives every error of `accept` (H6): a server that is full answers, and goes on when it is not.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::caps::Admitted;
+use super::connection::Connection;
+use super::head::{Origin, Version};
+use super::refusal::Refusal;
+use super::socket::Socket;
+use super::wire::{self, After, Asked, Sink};
+use super::{Link, Phase, Shared};
+use crate::base::limits;
+use crate::base::log::{self, Field};
+use crate::http::Scheme;
+
+/// Accepts connections and gives each a thread, or an answer that says why not.
+pub(crate) struct Acceptor {
+    listener: Arc<TcpListener>,
+    shared: Arc<Shared>,
+    /// Numbers the connections.
+    next_number: u64,
+    /// Refused connections, to be read from for a moment before they are closed.
+    refused: Sender<Socket>,
+    /// A descriptor kept for the moment when there are none left.
+    spare: Option<TcpListener>,
+    /// Whether the last `accept` failed: a failure that lasts is logged once.
+    failing: bool,
+}
+
+impl Acceptor {
+    pub(crate) fn new(listener: Arc<TcpListener>, shared: Arc<Shared>) -> io::Result<Acceptor> {
+        let spare = Some(listener.try_clone()?);
+        let (refused, queue) = bounded(limits::REFUSED_CONNECTIONS);
+        let time = shared.settings.drain_time;
+        // Ends when the acceptor, which holds the only sender, has ended.
+        thread::Builder::new()
+            .name("edge-refused".to_owned())
+            .stack_size(limits::CONNECTION_STACK_BYTES)
+            .spawn(move || linger_over(&queue, time))?;
+        Ok(Acceptor { listener, shared, next_number: 0, refused, spare, failing: false })
+    }
+
+    /// Accepts until the door closes.
+    pub(crate) fn run(mut self) {
+        while self.shared.phase() == Phase::Serving {
+            match self.listener.accept() {
+                Ok((stream, peer)) => {
+                    self.failing = false;
+                    self.take(stream, peer);
+                }
+                Err(error) => self.survive(&error),
+            }
+        }
+    }
+
+    fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let stream = Arc::new(stream);
+        let Ok(socket) = Socket::new(Arc::clone(&stream), self.shared.settings.write_stall) else {
+            return; // the client has already gone
+        };
+        let admitted = match self.shared.connections.admit(peer.ip()) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return self.refuse(socket, refusal),
+        };
+        self.next_number = self.next_number.wrapping_add(1);
+        let open = Open::register(Arc::clone(&stream), &self.shared, (self.next_number, admitted));
+        let origin = Origin { peer: Some(peer.ip().to_canonical()), scheme: Scheme::Http };
+        // Ends when the client leaves, a deadline passes, or `Edge::close` closes its socket.
+        let spawned = thread::Builder::new()
+            .name("edge-connection".to_owned())
+            .stack_size(limits::CONNECTION_STACK_BYTES)
+            .spawn(move || {
+                Connection::new(socket, origin, (Arc::clone(&open.link), Arc::clone(&open.shared))).serve();
+                drop(open); // owned by the thread: it is counted as long as this runs, also if it panics
+            });
+        if spawned.is_err()
+            && let Ok(socket) = Socket::new(stream, self.shared.settings.write_stall)
+        {
+            self.refuse(socket, Refusal::Busy);
+        }
+    }
+
+    /// Answers without a thread, and leaves the socket to be read from for a moment.
+    fn refuse(&self, socket: Socket, refusal: Refusal) {
+        if let Some(socket) = answered(socket, refusal) {
+            let _ = self.refused.try_send(socket); // when that is full, too, the socket is just closed
+        }
+    }
+
+    fn survive(&mut self, error: &io::Error) {
+        let code = error.raw_os_error().unwrap_or_default();
+        // The client left between the handshake and now, or a signal came: nothing is wrong here.
+        if [libc::ECONNABORTED, libc::EINTR, libc::EPROTO, libc::EPERM].contains(&code)
+            || self.shared.phase() != Phase::Serving
+        {
+            return;
+        }
+        if !self.failing {
+            self.failing = true;
+            let hint = "raise the limit of open files if this lasts";
+            log::error("edge.accept_failed", &[Field::Error(&error.to_string()), Field::Hint(hint)]);
+        }
+        if [libc::EMFILE, libc::ENFILE].contains(&code) {
+            // Gives one waiting client an answer instead of a connection that never moves.
+            self.spare = None;
+            if let Ok((stream, _)) = self.listener.accept()
+                && let Ok(socket) = Socket::new(Arc::new(stream), self.shared.settings.write_stall)
+            {
+                drop(answered(socket, Refusal::Busy));
+            }
+            self.spare = self.listener.try_clone().ok();
+        }
+        let _ = self.shared.closing.wait(limits::ACCEPT_PAUSE);
+    }
+}
+
+/// The socket after this answer, unless the client has gone. Takes no time: the send buffer of a fresh socket has room
+/// for a few hundred bytes.
+fn answered(mut socket: Socket, refusal: Refusal) -> Option<Socket> {
+    let asked = Asked { version: Version::Http11, head_only: false };
+    // A refusal has no body.
+    let head = wire::frame(refusal.response(), asked, After::Close).head;
+    socket.write(&mut [io::IoSlice::new(&head)]).ok()?;
+    socket.finish();
+    Some(socket)
+}
+
+/// Keeps refused connections open until their clients have read the answer, one after the other.
+fn linger_over(refused: &Receiver<Socket>, time: Duration) {
+    for mut socket in refused {
+        socket.linger(time);
+    }
+}
+
+/// An open connection that the door knows of, until dropped.
+struct Open {
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    number: u64,
+    _admitted: Admitted,
+}
+
+impl Open {
+    fn register(stream: Arc<TcpStream>, shared: &Arc<Shared>, (number, admitted): (u64, Admitted)) -> Open {
+        let link = Arc::new(Link { stream, idle: AtomicBool::new(false) });
+        shared.lock_links().insert(number, Arc::clone(&link));
+        Open { shared: Arc::clone(shared), link, number, _admitted: admitted }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.shared.lock_links().remove(&self.number);
+        self.shared.link_ended.notify_all();
+    }
+}

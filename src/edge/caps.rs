@@ -1,0 +1,159 @@
+//! What all connections share and may not exceed: connections, open streams, bytes of bodies. Counted before anything
+//! is allocated; what was counted is given back when its guard is dropped.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::refusal::Refusal;
+
+/// A number that may not exceed another.
+#[derive(Debug)]
+pub(crate) struct Cap {
+    used: AtomicUsize,
+    most: usize,
+}
+
+/// A part of a [`Cap`], given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    cap: Arc<Cap>,
+    amount: usize,
+}
+
+impl Cap {
+    /// A cap of `most`, of which nothing is used.
+    pub(crate) fn new(most: usize) -> Arc<Cap> {
+        Arc::new(Cap { used: AtomicUsize::new(0), most })
+    }
+
+    /// A share of nothing yet.
+    pub(crate) fn share(self: &Arc<Cap>) -> Share {
+        Share { cap: Arc::clone(self), amount: 0 }
+    }
+}
+
+impl Share {
+    /// Takes `more`; says whether there was room. If not, nothing was taken.
+    #[must_use]
+    pub(crate) fn grow(&mut self, more: usize) -> bool {
+        let take = |used: usize| used.checked_add(more).filter(|&sum| sum <= self.cap.most);
+        let taken = self.cap.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
+        if taken {
+            self.amount = self.amount.saturating_add(more);
+        }
+        taken
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.cap.used.fetch_sub(self.amount, Ordering::Relaxed);
+    }
+}
+
+/// Who counts as one: an IPv4 address, or an IPv6 /64, which is what one customer gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Neighbour {
+    V4([u8; 4]),
+    V6([u16; 4]),
+}
+
+impl Neighbour {
+    fn of(address: IpAddr) -> Neighbour {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Neighbour::V4(address.octets()),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Neighbour::V6([a, b, c, d])
+            }
+        }
+    }
+}
+
+/// The connections that are open.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    /// Guards how many connections each neighbour has; nobody has none.
+    by_neighbour: Mutex<HashMap<Neighbour, usize>>,
+    total: Arc<Cap>,
+    most_each: usize,
+}
+
+/// One connection that is counted, until dropped.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    connections: Arc<Connections>,
+    neighbour: Neighbour,
+    _share: Share,
+}
+
+impl Connections {
+    /// At most `most` connections, at most `most_each` of one neighbour.
+    pub(crate) fn new(most: usize, most_each: usize) -> Arc<Connections> {
+        Arc::new(Connections { by_neighbour: Mutex::default(), total: Cap::new(most), most_each })
+    }
+
+    /// Counts one more from `address`.
+    pub(crate) fn admit(self: &Arc<Connections>, address: IpAddr) -> Result<Admitted, Refusal> {
+        let mut share = self.total.share();
+        if !share.grow(1) {
+            return Err(Refusal::Busy);
+        }
+        let neighbour = Neighbour::of(address);
+        let mut counts = self.by_neighbour.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(neighbour).or_default();
+        if *count >= self.most_each {
+            return Err(Refusal::AddressBusy);
+        }
+        *count = count.saturating_add(1);
+        drop(counts);
+        Ok(Admitted { connections: Arc::clone(self), neighbour, _share: share })
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut counts = self.connections.by_neighbour.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.neighbour) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.remove(&self.neighbour);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_given_back() {
+        let cap = Cap::new(10);
+        let (mut one, mut two) = (cap.share(), cap.share());
+        assert!(one.grow(4) && one.grow(6));
+        assert!(!two.grow(1) && two.grow(0) && !two.grow(usize::MAX));
+        drop(one);
+        assert!(two.grow(10));
+    }
+
+    #[test]
+    fn each_neighbour_and_all_together_are_capped() {
+        let connections = Connections::new(3, 2);
+        let admit = |text: &str| connections.admit(text.parse().unwrap());
+        let first = admit("192.0.2.1").unwrap();
+        let mapped = admit("::ffff:192.0.2.1").unwrap();
+        assert_eq!(admit("192.0.2.1").unwrap_err(), Refusal::AddressBusy);
+        let other = admit("192.0.2.2").unwrap();
+        assert_eq!(admit("192.0.2.3").unwrap_err(), Refusal::Busy);
+        drop((first, mapped, other));
+        assert!(connections.by_neighbour.lock().unwrap().is_empty());
+
+        let _one = admit("2001:db8::1").unwrap();
+        let _two = admit("2001:db8::ffff:1").unwrap();
+        assert_eq!(admit("2001:db8:0:0:9::").unwrap_err(), Refusal::AddressBusy);
+        assert!(admit("2001:db8:0:1::1").is_ok());
+    }
+}

@@ -1,0 +1,307 @@
+//! One connection: a request at a time, read whole, handed to the workers, answered. Bytes of a further request wait
+//! unread (H7).
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::chunked::Decoder;
+use super::head::{self, Checked, Framing, Origin};
+use super::refusal::Refusal;
+use super::socket::{Filled, Socket};
+use super::wire::{self, After, Asked, Outbody, Pace, Sink};
+use super::{Link, Phase, Shared};
+use crate::base::{clock, limits};
+use crate::http::{Request, Responder, Response, Waiter};
+use crate::server::Job;
+
+/// A connection and the thread that serves it.
+pub(crate) struct Connection {
+    socket: Socket,
+    origin: Origin,
+    link: Arc<Link>,
+    shared: Arc<Shared>,
+}
+
+/// Why a connection ends without an answer: the client has gone, or nothing can be said any more.
+struct Ended;
+
+/// Why a body was not read.
+enum BodyError {
+    Refused(Refusal),
+    Ended,
+}
+
+impl From<Refusal> for BodyError {
+    fn from(refusal: Refusal) -> BodyError {
+        BodyError::Refused(refusal)
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(
+        socket: Socket,
+        origin: Origin,
+        (link, shared): (Arc<Link>, Arc<Shared>),
+    ) -> Connection {
+        Connection { socket, origin, link, shared }
+    }
+
+    /// Serves requests until one side has had enough.
+    pub(crate) fn serve(mut self) {
+        loop {
+            let served = match self.next_head() {
+                Ok(checked) => self.exchange(checked),
+                Err(BodyError::Refused(refusal)) => self.refuse(refusal),
+                Err(BodyError::Ended) => Err(Ended),
+            };
+            match served {
+                Ok(After::Keep) => {}
+                Ok(After::Close) => return self.socket.linger(self.shared.settings.drain_time),
+                Err(Ended) => return,
+            }
+        }
+    }
+
+    /// Waits for the next head.
+    fn next_head(&mut self) -> Result<Checked, BodyError> {
+        if self.socket.unread().is_empty() {
+            self.wait_for_first_byte()?;
+        }
+        // H3: from the first byte to the last, however they trickle.
+        let deadline = clock::instant() + self.shared.settings.head_deadline;
+        loop {
+            if let Some((checked, length)) = head::parse(self.socket.unread(), self.origin)? {
+                self.socket.consume(length);
+                return Ok(checked);
+            }
+            self.wait_for_line(deadline)?;
+        }
+    }
+
+    fn wait_for_first_byte(&mut self) -> Result<(), BodyError> {
+        self.link.set_idle(true);
+        // After the flag went up, so that a stopping server sees the flag or we see it stop.
+        if self.shared.phase() != Phase::Serving {
+            return Err(BodyError::Ended);
+        }
+        let deadline = clock::instant() + self.shared.settings.keep_alive_idle;
+        let filled = self.socket.fill(deadline);
+        self.link.set_idle(false);
+        match filled {
+            Filled::Bytes(_) => Ok(()),
+            Filled::Closed | Filled::TimedOut => Err(BodyError::Ended),
+        }
+    }
+
+    /// Waits until another line is there, or too much without one: a head that trickles in is not parsed again for
+    /// each byte.
+    fn wait_for_line(&mut self, deadline: Instant) -> Result<(), BodyError> {
+        loop {
+            match self.socket.fill(deadline) {
+                Filled::Bytes(count) => {
+                    let new = self.socket.unread().iter().rev().take(count);
+                    if new.into_iter().any(|&b| b == b'\n') || self.socket.unread().len() > limits::HEAD_BYTES
+                    {
+                        return Ok(());
+                    }
+                }
+                Filled::Closed => return Err(BodyError::Ended),
+                Filled::TimedOut => return Err(Refusal::TooSlow.into()),
+            }
+        }
+    }
+
+    /// One request and its answer.
+    fn exchange(&mut self, checked: Checked) -> Result<After, Ended> {
+        let asked = Asked::by(checked.version, &checked.head.method);
+        let after = if checked.persistent { After::Keep } else { After::Close };
+        let limit = match self.shared.handler.admit(&checked.head) {
+            Ok(limit) => limit,
+            Err(response) => return self.answer_unread(*response, &checked),
+        };
+        let mut share = self.shared.bodies.share();
+        let body = match self.body(&checked, limit, |more| share.grow(more)) {
+            Ok(body) => body,
+            Err(BodyError::Refused(refusal)) => return self.refuse(refusal),
+            Err(BodyError::Ended) => return Err(Ended),
+        };
+        let (responder, waiter) = Responder::pair();
+        let request = Request { head: checked.head, body };
+        let job = Job { handler: Arc::clone(&self.shared.handler), request, responder };
+        let response = match self.shared.pool.submit(job) {
+            Ok(()) => self.wait(&waiter)?,
+            Err(_full) => Refusal::Busy.response(),
+        };
+        drop(share);
+        self.answer(response, asked, after)
+    }
+
+    /// Answers a request whose body was not asked for. A small one is read and dropped, so that the connection can
+    /// stay; a client that waits for `100 Continue` may send it or not, so that one cannot (RFC 9110 section 10.1.1).
+    fn answer_unread(&mut self, response: Response, checked: &Checked) -> Result<After, Ended> {
+        let asked = Asked::by(checked.version, &checked.head.method);
+        let small = match checked.framing {
+            Framing::Length(0) => Some(0),
+            Framing::Length(length) if !checked.expects_continue => usize::try_from(length).ok(),
+            Framing::Length(_) | Framing::Chunked => None,
+        };
+        let small = small.filter(|&length| length <= limits::DRAIN_BYTES && checked.persistent);
+        let Some(length) = small else { return self.answer(response, asked, After::Close) };
+        match self.answer(response, asked, After::Keep)? {
+            After::Keep => self.discard(length),
+            After::Close => Ok(After::Close),
+        }
+    }
+
+    /// Reads past a body that nobody wants.
+    fn discard(&mut self, mut left: usize) -> Result<After, Ended> {
+        let deadline = clock::instant() + self.shared.settings.drain_time;
+        loop {
+            let here = self.socket.unread().len().min(left);
+            self.socket.consume(here);
+            left = left.saturating_sub(here);
+            if left == 0 {
+                return Ok(After::Keep);
+            }
+            match self.socket.fill(deadline) {
+                Filled::Bytes(_) => {}
+                Filled::Closed | Filled::TimedOut => return Err(Ended),
+            }
+        }
+    }
+
+    /// The whole body, at most `limit` bytes. Memory grows with what has arrived, never with what was announced (H2),
+    /// and `grow` is asked for all of it.
+    fn body(
+        &mut self,
+        checked: &Checked,
+        limit: usize,
+        mut grow: impl FnMut(usize) -> bool,
+    ) -> Result<Vec<u8>, BodyError> {
+        let mut body = Vec::new();
+        let mut reader = match checked.framing {
+            Framing::Length(0) => return Ok(body),
+            Framing::Length(length) => {
+                let length = usize::try_from(length).ok().filter(|&length| length <= limit);
+                Reader::Length(length.ok_or(Refusal::BodyTooLarge)?)
+            }
+            Framing::Chunked => Reader::Chunked(Decoder::new(limit)),
+        };
+        // H9: only now, when head and size were found welcome.
+        if checked.expects_continue && self.socket.unread().is_empty() {
+            let go_on = self.socket.write(&mut [IoSlice::new(b"HTTP/1.1 100 Continue\r\n\r\n")]);
+            go_on.map_err(|_| BodyError::Ended)?;
+        }
+        let clock = BodyClock { start: clock::instant(), settings: &self.shared.settings };
+        let mut received: usize = 0;
+        loop {
+            let before = body.len();
+            let used = reader.take(self.socket.unread(), &mut body)?;
+            self.socket.consume(used);
+            received = received.saturating_add(used);
+            if !grow(body.len().saturating_sub(before)) {
+                return Err(Refusal::Busy.into());
+            }
+            if reader.is_done(body.len()) {
+                return Ok(body);
+            }
+            match self.socket.fill(clock.deadline(received)) {
+                Filled::Bytes(_) => {}
+                Filled::Closed => return Err(BodyError::Ended),
+                Filled::TimedOut => return Err(Refusal::TooSlow.into()),
+            }
+        }
+    }
+
+    /// Waits for the answer, telling the application when it takes long and when the client has gone.
+    fn wait(&mut self, waiter: &Waiter) -> Result<Response, Ended> {
+        let settings = &self.shared.settings;
+        if let Some(response) = waiter.wait(clock::instant() + settings.slow_call) {
+            return Ok(response);
+        }
+        waiter.run_slow_hook();
+        loop {
+            if let Some(response) = waiter.wait(clock::instant() + settings.client_check) {
+                return Ok(response);
+            }
+            if self.socket.client_has_gone() || self.shared.phase() == Phase::Ended {
+                waiter.client_has_gone();
+                return Err(Ended);
+            }
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> Result<After, Ended> {
+        let asked = Asked { version: head::Version::Http11, head_only: false };
+        self.answer(refusal.response(), asked, After::Close)
+    }
+
+    fn answer(&mut self, response: Response, asked: Asked, after: After) -> Result<After, Ended> {
+        // H12: after a panic, or anything else that should not happen, nothing is taken for granted.
+        let closing = response.status() == 500 || self.shared.phase() != Phase::Serving;
+        let after = if closing { After::Close } else { after };
+        let outgoing = wire::frame(response, asked, after);
+        let written = match outgoing.body {
+            Outbody::Bytes(body) => {
+                self.socket.write(&mut [IoSlice::new(&outgoing.head), IoSlice::new(&body)])
+            }
+            Outbody::Stream(stream, coding) => {
+                let mut share = self.shared.streams.share();
+                if !share.grow(1) {
+                    drop(stream);
+                    return self.answer(Refusal::Busy.response(), asked, after);
+                }
+                self.socket.release_buffer();
+                self.socket.bound_send_buffer();
+                let settings = &self.shared.settings;
+                let pace = Pace { check: settings.client_check, keep_alive: settings.stream_keep_alive };
+                let is_ending = || self.shared.phase() != Phase::Serving;
+                wire::drain((stream, coding), outgoing.head, &mut self.socket, (pace, &is_ending))
+            }
+        };
+        written.map(|()| outgoing.after).map_err(|_| Ended)
+    }
+}
+
+/// What takes a body out of the connection's bytes.
+enum Reader {
+    Length(usize),
+    Chunked(Decoder),
+}
+
+impl Reader {
+    fn take(&mut self, input: &[u8], body: &mut Vec<u8>) -> Result<usize, Refusal> {
+        match self {
+            Reader::Length(length) => {
+                let wanted = length.saturating_sub(body.len());
+                let here = input.get(..wanted).unwrap_or(input);
+                body.extend_from_slice(here);
+                Ok(here.len())
+            }
+            Reader::Chunked(decoder) => decoder.decode(input, body),
+        }
+    }
+
+    fn is_done(&self, so_far: usize) -> bool {
+        match self {
+            Reader::Length(length) => so_far >= *length,
+            Reader::Chunked(decoder) => decoder.is_done(),
+        }
+    }
+}
+
+/// H3: a body has a deadline, and a rate below which it is not waited for even that long.
+struct BodyClock<'a> {
+    start: Instant,
+    settings: &'a super::Settings,
+}
+
+impl BodyClock<'_> {
+    fn deadline(&self, received: usize) -> Instant {
+        let received = u64::try_from(received).unwrap_or(u64::MAX);
+        let earned = Duration::from_millis(received.saturating_mul(1000) / limits::BODY_BYTES_PER_SECOND);
+        let patience = self.settings.body_grace.saturating_add(earned).min(self.settings.body_deadline);
+        self.start + patience
+    }
+}

@@ -1,0 +1,166 @@
+//! One accepted socket: buffered reads up to a deadline, whole writes up to another, and whether the client is there.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::wire::Sink;
+use crate::base::{clock, limits};
+use crate::sys;
+
+/// A socket and what was read from it but not yet used.
+pub(crate) struct Socket {
+    stream: Arc<TcpStream>,
+    buffer: Vec<u8>,
+    /// Where in `buffer` the unused bytes start.
+    start: usize,
+    /// What SO_RCVTIMEO is set to: changing it costs a system call, which the usual request is spared.
+    read_timeout: Duration,
+    write_stall: Duration,
+}
+
+/// How waiting for bytes ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filled {
+    /// So many more bytes are there.
+    Bytes(usize),
+    /// The client sends no more, or the connection broke.
+    Closed,
+    /// The deadline passed.
+    TimedOut,
+}
+
+impl Socket {
+    /// Takes over an accepted socket.
+    pub(crate) fn new(stream: Arc<TcpStream>, write_stall: Duration) -> io::Result<Socket> {
+        // Without this a short answer waits for the client's delayed acknowledgement, 40 ms.
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(write_stall))?;
+        Ok(Socket { stream, buffer: Vec::new(), start: 0, read_timeout: Duration::ZERO, write_stall })
+    }
+
+    /// What has arrived and was not consumed.
+    pub(crate) fn unread(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
+    }
+
+    /// Drops the first `count` bytes of [`Socket::unread`].
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.start = self.start.saturating_add(count).min(self.buffer.len());
+    }
+
+    /// Gives the buffer's memory back if nothing is in it: an open stream does not need it.
+    pub(crate) fn release_buffer(&mut self) {
+        if self.unread().is_empty() {
+            (self.buffer, self.start) = (Vec::new(), 0);
+        }
+    }
+
+    /// Waits until more bytes are there, but not past `deadline`.
+    pub(crate) fn fill(&mut self, deadline: Instant) -> Filled {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        if self.buffer.is_empty() && self.buffer.capacity() > limits::READ_BYTES {
+            self.buffer = Vec::new(); // a long head does not cost memory for ever
+        }
+        loop {
+            let left = deadline.saturating_duration_since(clock::instant());
+            if left.is_zero() {
+                return Filled::TimedOut;
+            }
+            if self.limit_read(left).is_err() {
+                return Filled::Closed;
+            }
+            let unread = self.buffer.len();
+            self.buffer.resize(unread.saturating_add(limits::READ_BYTES), 0);
+            let read = (&*self.stream).read(self.buffer.get_mut(unread..).unwrap_or_default());
+            self.buffer.truncate(unread.saturating_add(*read.as_ref().unwrap_or(&0)));
+            match read {
+                Ok(0) => return Filled::Closed,
+                Ok(count) => return Filled::Bytes(count),
+                Err(error) if is_retried(&error) => {}
+                Err(_) => return Filled::Closed,
+            }
+        }
+    }
+
+    /// Sees to it that a read ends about when `left` has passed.
+    fn limit_read(&mut self, left: Duration) -> io::Result<()> {
+        let close_enough = left..=left.saturating_add(READ_TIMEOUT_STEP);
+        if close_enough.contains(&self.read_timeout) {
+            return Ok(());
+        }
+        let timeout = left.saturating_add(READ_TIMEOUT_STEP / 2);
+        self.stream.set_read_timeout(Some(timeout))?;
+        self.read_timeout = timeout;
+        Ok(())
+    }
+
+    /// Says that no more will be written. Fails if the client has gone, which is as good.
+    pub(crate) fn finish(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Says that no more will be written and reads on for a moment: a socket closed over unread bytes is reset, and a
+    /// reset can overtake the answer (H2).
+    pub(crate) fn linger(&mut self, time: Duration) {
+        self.finish();
+        let deadline = clock::instant() + time;
+        let mut left = limits::DRAIN_BYTES;
+        loop {
+            self.start = self.buffer.len();
+            match self.fill(deadline) {
+                Filled::Bytes(count) if count < left => left = left.saturating_sub(count),
+                Filled::Bytes(_) | Filled::Closed | Filled::TimedOut => return,
+            }
+        }
+    }
+
+    /// Keeps what a stream's client does not read from piling up in the kernel.
+    pub(crate) fn bound_send_buffer(&self) {
+        // Without it the kernel bounds the pile at some megabytes.
+        let _ = sys::set_option(
+            &*self.stream,
+            libc::SOL_SOCKET,
+            libc::SO_SNDBUF,
+            limits::STREAM_SEND_BUFFER_BYTES,
+        );
+    }
+}
+
+impl Sink for Socket {
+    /// Writes everything, at once if the kernel takes it. A client that takes nothing for the write stall, or less
+    /// than [`limits::WRITE_BYTES_PER_SECOND`] after it, is given up.
+    fn write(&mut self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+        IoSlice::advance_slices(&mut parts, 0); // drops empty parts
+        let total = parts.iter().map(|part| part.len()).fold(0, usize::saturating_add);
+        let seconds = u64::try_from(total).unwrap_or(u64::MAX) / limits::WRITE_BYTES_PER_SECOND;
+        let deadline = clock::instant() + self.write_stall + Duration::from_secs(seconds);
+        while !parts.is_empty() {
+            match (&*self.stream).write_vectored(parts) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => IoSlice::advance_slices(&mut parts, count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error), // WouldBlock, too: SO_SNDTIMEO passed without progress
+            }
+            // SO_SNDTIMEO starts again with each part that is taken; this does not.
+            if !parts.is_empty() && clock::instant() >= deadline {
+                return Err(ErrorKind::TimedOut.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// POLLRDHUP sees a FIN or RST even behind bytes that nobody has read yet, which a peek does not.
+    fn client_has_gone(&self) -> bool {
+        sys::poll(&*self.stream, libc::POLLRDHUP, Some(Duration::ZERO))
+    }
+}
+
+/// How far SO_RCVTIMEO may be from a deadline.
+const READ_TIMEOUT_STEP: Duration = Duration::from_millis(20);
+
+fn is_retried(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
