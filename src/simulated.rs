@@ -1,1 +1,428 @@
-//! To be written.
+//! A GitHub of made-up people, for trying the server out and for its tests: no account, no network, nothing proven.
+//!
+//! It speaks what `github` asks for, at the paths of a GitHub Enterprise Server (`/login/oauth`, `/api/v3`), and answers
+//! as GitHub does, errors with status 200 included. Whoever reaches it can be anyone, so it answers only to loopback
+//! names, sends codes to loopback callbacks only, and says on every page and log line what it is.
+
+mod page;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::encoding::{base64url, sha256};
+use crate::base::limits;
+use crate::base::log::{self, Field};
+use crate::base::random::Random;
+use crate::base::secret::Secret;
+use crate::http::{Form, Handler, Head, Method, PublicUrl, Request, Responder, Response, append_query};
+
+/// The one organisation. `octocat` is a member, `mona` is invited, `hubot` is neither.
+pub const ORG: &str = "octo-org";
+/// Its one team, with the same people.
+pub const TEAM: &str = "engineering";
+
+/// Someone who can log in.
+#[derive(Debug)]
+struct Person {
+    id: u64,
+    login: &'static str,
+    name: &'static str,
+    /// The state of their membership in [`ORG`] and [`TEAM`].
+    membership: Option<&'static str>,
+}
+
+static PEOPLE: [Person; 3] = [
+    Person { id: 583_231, login: "octocat", name: "The Octocat", membership: Some("active") },
+    Person { id: 9_000_001, login: "mona", name: "Mona Lisa", membership: Some("pending") },
+    Person { id: 9_000_002, login: "hubot", name: "Hubot", membership: None },
+];
+
+/// The simulated GitHub, with one app.
+pub struct Simulated {
+    client_id: String,
+    client_secret: Secret<String>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    /// Guards the codes and tokens that were issued.
+    records: Mutex<Records>,
+}
+
+/// The oldest first; at most [`limits::SIMULATED_RECORDS`] of each.
+#[derive(Default)]
+struct Records {
+    codes: VecDeque<Code>,
+    tokens: VecDeque<Token>,
+}
+
+struct Code {
+    code: Secret<String>,
+    person: &'static Person,
+    scope: String,
+    redirect_uri: String,
+    code_challenge: Option<String>,
+    expires: Timestamp,
+}
+
+#[derive(Clone)]
+struct Token {
+    token: Secret<String>,
+    person: &'static Person,
+    scopes: String,
+}
+
+/// What is asked for.
+enum Route<'a> {
+    Authorize,
+    AccessToken,
+    User,
+    OrgMembership(&'a str),
+    TeamMembership { org: &'a str, slug: &'a str, login: &'a str },
+    Application(&'a str),
+}
+
+impl<'a> Route<'a> {
+    fn of(path: &'a str) -> Option<Route<'a>> {
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        match segments.as_slice() {
+            ["login", "oauth", "authorize"] => Some(Route::Authorize),
+            ["login", "oauth", "access_token"] => Some(Route::AccessToken),
+            ["api", "v3", "user"] => Some(Route::User),
+            ["api", "v3", "user", "memberships", "orgs", org] => Some(Route::OrgMembership(org)),
+            ["api", "v3", "orgs", org, "teams", slug, "memberships", login] => {
+                Some(Route::TeamMembership { org, slug, login })
+            }
+            ["api", "v3", "applications", client_id, "token"] => Some(Route::Application(client_id)),
+            _ => None,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Route::Authorize => "authorize",
+            Route::AccessToken => "access_token",
+            Route::User => "user",
+            Route::OrgMembership(_) => "org_membership",
+            Route::TeamMembership { .. } => "team_membership",
+            Route::Application(_) => "application",
+        }
+    }
+}
+
+impl std::fmt::Debug for Simulated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Simulated").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+impl Handler for Simulated {
+    fn admit(&self, _: &Head) -> Result<usize, Box<Response>> {
+        Ok(limits::FORM_BYTES)
+    }
+
+    fn handle(&self, request: Request, responder: Responder) {
+        let route = Route::of(&request.head.path);
+        let name = route.as_ref().map_or("unknown", Route::name);
+        let response = self.answer(route, &request);
+        let method = Field::Method(request.head.method.as_str());
+        log::info("simulated.github", &[method, Field::Route(name), Field::Status(response.status())]);
+        responder.respond(response);
+    }
+}
+
+impl Simulated {
+    /// A GitHub that knows this client id and secret.
+    #[must_use]
+    pub fn new(
+        client_id: &str,
+        client_secret: &Secret<String>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Simulated {
+        Simulated {
+            client_id: client_id.to_owned(),
+            client_secret: client_secret.clone(),
+            clock,
+            random,
+            records: Mutex::default(),
+        }
+    }
+
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, route: Option<Route<'_>>, request: &Request) -> Response {
+        let head = &request.head;
+        let Some(url) = own_url(head) else {
+            return page::problem(421, "This simulated GitHub answers to loopback names only.");
+        };
+        match (route, &head.method) {
+            (Some(Route::Authorize), Method::Get) => {
+                self.ask(Form::parse(head.query.as_deref().unwrap_or_default().as_bytes()))
+            }
+            (Some(Route::Authorize), Method::Post) => self.decide(request, &url),
+            (Some(Route::AccessToken), Method::Post) => self.redeem(&request.body),
+            (Some(Route::User), Method::Get) => self.user(head),
+            (Some(Route::OrgMembership(org)), Method::Get) => self.org_membership(head, org),
+            (Some(Route::TeamMembership { org, slug, login }), Method::Get) => {
+                self.team_membership(head, &[org, slug, login])
+            }
+            (Some(Route::Application(client_id)), Method::Delete) => self.delete_token(request, client_id),
+            (Some(_), _) => message(405, "Method Not Allowed"),
+            (None, _) => message(404, "Not Found"),
+        }
+    }
+
+    // ---- the login pages ----
+
+    /// The page on which the person chooses who to be.
+    fn ask(&self, form: Result<Form, crate::http::FormError>) -> Response {
+        let Ok(form) = form else { return page::problem(400, "The request cannot be read.") };
+        match self.check_authorization(&form) {
+            Ok(_) => page::choose(&form, &PEOPLE),
+            Err(problem) => page::problem(400, problem),
+        }
+    }
+
+    /// The callback's URI of a request that GitHub would show a page for.
+    fn check_authorization<'f>(&self, form: &'f Form) -> Result<&'f str, &'static str> {
+        if form.value("client_id") != Some(&self.client_id) {
+            return Err("No app here has this client_id.");
+        }
+        if form.value("code_challenge").is_some() && form.value("code_challenge_method") != Some("S256") {
+            return Err("The code_challenge_method must be S256.");
+        }
+        form.value("redirect_uri").filter(|uri| is_loopback(uri)).ok_or(
+            "The redirect_uri must be http on a loopback host: a simulated GitHub sends codes nowhere else.",
+        )
+    }
+
+    /// Sends the browser back, with a code or without.
+    fn decide(&self, request: &Request, url: &PublicUrl) -> Response {
+        // A page elsewhere must not press the button.
+        if !matches!(request.head.headers.one("sec-fetch-site"), Ok(None | Some("same-origin"))) {
+            return page::problem(403, "The form was sent from another site.");
+        }
+        let Ok(form) = Form::parse(&request.body) else {
+            return page::problem(400, "The form cannot be read.");
+        };
+        let redirect_uri = match self.check_authorization(&form) {
+            Ok(redirect_uri) => redirect_uri,
+            Err(problem) => return page::problem(400, problem),
+        };
+        let issuer = url.join("/login/oauth");
+        let state = form.value("state").map(|state| ("state", state));
+        if form.value("decision") != Some("authorize") {
+            let description = "The user has denied your application access.";
+            let mut parameters = vec![("error", "access_denied"), ("error_description", description)];
+            parameters.extend(state);
+            return redirect(append_query(redirect_uri, &parameters));
+        }
+        let Some(person) = PEOPLE.iter().find(|person| form.value("login") == Some(person.login)) else {
+            return page::problem(400, "Nobody here has this login.");
+        };
+        let code = base64url(&self.random.bytes::<15>());
+        let record = Code {
+            code: Secret::new(code.clone()),
+            person,
+            scope: form.value("scope").unwrap_or_default().to_owned(),
+            redirect_uri: redirect_uri.to_owned(),
+            code_challenge: form.value("code_challenge").map(str::to_owned),
+            expires: self.clock.now().plus(limits::LOGIN_LIFETIME),
+        };
+        push(&mut self.records().codes, record);
+        let mut parameters = vec![("code", code.as_str())];
+        parameters.extend(state);
+        parameters.push(("iss", &issuer));
+        redirect(append_query(redirect_uri, &parameters))
+    }
+
+    /// The token endpoint: errors have status 200.
+    fn redeem(&self, body: &[u8]) -> Response {
+        let form = Form::parse(body).unwrap_or_default();
+        let value = |name| form.value(name).unwrap_or_default();
+        if value("client_id") != self.client_id {
+            return json(404, &TokenError { error: "Not Found", error_description: "" });
+        }
+        if !self.client_secret.matches(value("client_secret").as_bytes()) {
+            let description = "The client_id and/or client_secret passed are incorrect.";
+            return json(
+                200,
+                &TokenError { error: "incorrect_client_credentials", error_description: description },
+            );
+        }
+        let bad_code = TokenError {
+            error: "bad_verification_code",
+            error_description: "The code passed is incorrect or expired.",
+        };
+        let Some(record) = self.take_code(value("code")) else { return json(200, &bad_code) };
+        if form.value("redirect_uri").is_some_and(|uri| uri != record.redirect_uri) {
+            let description = "The redirect_uri MUST match the registered callback URL for this application.";
+            return json(200, &TokenError { error: "redirect_uri_mismatch", error_description: description });
+        }
+        let challenge = base64url(&sha256(value("code_verifier").as_bytes()));
+        if record.code_challenge.is_some_and(|expected| expected != challenge) {
+            return json(200, &bad_code);
+        }
+        let token = format!("gho_{}", base64url(&self.random.bytes::<27>()));
+        let scopes: Vec<&str> = record.scope.split([' ', ',']).filter(|scope| !scope.is_empty()).collect();
+        let record =
+            Token { token: Secret::new(token.clone()), person: record.person, scopes: scopes.join(", ") };
+        let scope = scopes.join(",");
+        push(&mut self.records().tokens, record);
+        json(200, &TokenAnswer { access_token: &token, scope: &scope, token_type: "bearer" })
+    }
+
+    /// A code is good once, right or wrong as the rest of the request may be.
+    fn take_code(&self, code: &str) -> Option<Code> {
+        let now = self.clock.now();
+        let mut records = self.records();
+        let index = records.codes.iter().position(|record| record.code.matches(code.as_bytes()))?;
+        records.codes.remove(index).filter(|record| now < record.expires)
+    }
+
+    // ---- the API ----
+
+    fn user(&self, head: &Head) -> Response {
+        let Some(Token { person, scopes, .. }) = self.bearer(head) else {
+            return message(401, "Bad credentials");
+        };
+        let Person { id, login, name, .. } = *person;
+        json(200, &User { login, id, name, email: None, kind: "User" }).header("X-OAuth-Scopes", scopes)
+    }
+
+    fn org_membership(&self, head: &Head, org: &str) -> Response {
+        let Some(token) = self.bearer(head) else { return message(401, "Bad credentials") };
+        membership(&token, if org == ORG { token.person.membership } else { None })
+    }
+
+    fn team_membership(&self, head: &Head, [org, slug, login]: &[&str; 3]) -> Response {
+        let Some(token) = self.bearer(head) else { return message(401, "Bad credentials") };
+        let person = PEOPLE.iter().find(|person| person.login.eq_ignore_ascii_case(login));
+        let state = person.and_then(|person| person.membership);
+        membership(&token, if (*org, *slug) == (ORG, TEAM) { state } else { None })
+    }
+
+    fn delete_token(&self, request: &Request, client_id: &str) -> Response {
+        let credentials = format!("{}:{}", self.client_id, self.client_secret.expose());
+        let expected = Secret::new(format!("Basic {}", STANDARD.encode(credentials)));
+        let sent = request.head.headers.one("authorization").ok().flatten();
+        if client_id != self.client_id || !sent.is_some_and(|sent| expected.matches(sent.as_bytes())) {
+            return message(404, "Not Found");
+        }
+        let Ok(TokenToDelete { access_token }) = serde_json::from_slice(&request.body) else {
+            return message(422, "Validation Failed");
+        };
+        let mut records = self.records();
+        let before = records.tokens.len();
+        records.tokens.retain(|record| !record.token.matches(access_token.as_bytes()));
+        if records.tokens.len() == before { message(404, "Not Found") } else { safe(Response::new(204)) }
+    }
+
+    /// The token that a request to the API carries.
+    fn bearer(&self, head: &Head) -> Option<Token> {
+        let token = head.headers.one("authorization").ok()??.strip_prefix("Bearer ")?;
+        self.records().tokens.iter().find(|record| record.token.matches(token.as_bytes())).cloned()
+    }
+}
+
+/// The URL under which the browser sees this server, if it is a loopback one. The Host field may say so here, and only
+/// here: whoever can make it say something else can already be anyone.
+fn own_url(head: &Head) -> Option<PublicUrl> {
+    let host = head.headers.one("host").ok()??;
+    PublicUrl::parse(&format!("http://{host}")).ok()
+}
+
+/// Whether a URI is http on a loopback host, and fit for a Location field.
+fn is_loopback(uri: &str) -> bool {
+    let host = uri.strip_prefix("http://").and_then(|rest| rest.split(['/', '?']).next());
+    let is_plain = uri.bytes().all(|b| b.is_ascii_graphic() && b != b'#' && b != b'\\');
+    is_plain && host.is_some_and(|host| PublicUrl::parse(&format!("http://{host}")).is_ok())
+}
+
+/// Adds a record; the oldest makes room.
+fn push<T>(records: &mut VecDeque<T>, record: T) {
+    if records.len() >= limits::SIMULATED_RECORDS {
+        records.pop_front();
+    }
+    records.push_back(record);
+}
+
+/// A membership as GitHub shows it to a token with this scope.
+fn membership(token: &Token, state: Option<&str>) -> Response {
+    if !token.scopes.split(", ").any(|scope| scope == "read:org") {
+        return message(403, "You need at least read:org scope to see this membership.");
+    }
+    match state {
+        Some(state) => json(200, &Membership { state, role: "member" }),
+        None => message(404, "Not Found"),
+    }
+}
+
+#[derive(Serialize)]
+struct TokenAnswer<'a> {
+    access_token: &'a str,
+    scope: &'a str,
+    token_type: &'a str,
+}
+
+#[derive(Serialize)]
+struct TokenError<'a> {
+    error: &'a str,
+    error_description: &'a str,
+}
+
+#[derive(Serialize)]
+struct User<'a> {
+    login: &'a str,
+    id: u64,
+    name: &'a str,
+    email: Option<&'a str>,
+    #[serde(rename = "type")]
+    kind: &'a str,
+}
+
+#[derive(Serialize)]
+struct Membership<'a> {
+    state: &'a str,
+    role: &'a str,
+}
+
+#[derive(Deserialize)]
+struct TokenToDelete {
+    access_token: String,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    message: &'a str,
+}
+
+fn message(status: u16, text: &str) -> Response {
+    json(status, &Message { message: text })
+}
+
+fn json(status: u16, value: &impl Serialize) -> Response {
+    safe(Response::json(status, value))
+}
+
+fn redirect(location: String) -> Response {
+    safe(Response::new(303).header("Location", location))
+}
+
+/// What every answer says to a browser (security.md B2, B3).
+fn safe(response: Response) -> Response {
+    response
+        .header("Cache-Control", "no-store")
+        .header("X-Content-Type-Options", "nosniff")
+        .header("Referrer-Policy", "no-referrer")
+        .header("Cross-Origin-Resource-Policy", "same-origin")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! The pages of the simulated GitHub: HTML and one style sheet, no script, nothing from elsewhere.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{Person, safe};
+use crate::base::encoding::sha256;
+use crate::http::{Form, Response, escape};
+
+const STYLE: &str = "\
+:root{color-scheme:light dark}\
+body{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:0 auto;padding:1rem}\
+.banner{background:#b00020;color:#fff;text-align:center;font-weight:bold;padding:1rem;border-radius:.5rem}\
+.banner strong{display:block;font-size:2.5rem;letter-spacing:.1em}\
+fieldset{border:1px solid #8888;border-radius:.5rem;margin:1rem 0}\
+label{display:block;padding:.4rem 0}\
+button{font:inherit;padding:.6rem 1.2rem;margin:0 .5rem .5rem 0;border:1px solid #8888;border-radius:.5rem}\
+code{overflow-wrap:anywhere}";
+
+/// What of the request comes back with the form.
+const CARRIED: [&str; 6] =
+    ["client_id", "redirect_uri", "state", "scope", "code_challenge", "code_challenge_method"];
+
+/// Who to be, and whether to go on.
+pub(super) fn choose(form: &Form, people: &[Person]) -> Response {
+    let mut hidden = String::new();
+    for name in CARRIED {
+        if let Some(value) = form.value(name) {
+            let value = escape(value);
+            hidden.push_str(&format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\">"));
+        }
+    }
+    let mut choices = String::new();
+    for (index, Person { login, name, membership, .. }) in people.iter().enumerate() {
+        let checked = if index == 0 { " checked" } else { "" };
+        let membership = match membership {
+            Some(state) => format!("{state} in {}", super::ORG),
+            None => format!("not in {}", super::ORG),
+        };
+        choices.push_str(&format!(
+            "<label><input type=\"radio\" name=\"login\" value=\"{login}\"{checked}> \
+             <b>{login}</b> ({name}, {membership})</label>"
+        ));
+    }
+    let redirect_uri = escape(form.value("redirect_uri").unwrap_or_default());
+    let scope = escape(form.value("scope").unwrap_or("nothing but who you are"));
+    page(
+        200,
+        &format!(
+            "<h1>Sign in</h1><p>An app wants to know who you are at GitHub. It asks for: <code>{scope}</code>. \
+             The answer goes to <code>{redirect_uri}</code>.</p>\
+             <form method=\"post\" action=\"/login/oauth/authorize\">{hidden}\
+             <fieldset><legend>Be one of these made-up people</legend>{choices}</fieldset>\
+             <button name=\"decision\" value=\"authorize\">Authorize</button>\
+             <button name=\"decision\" value=\"cancel\">Cancel</button></form>"
+        ),
+    )
+}
+
+/// Why there is nothing to choose.
+pub(super) fn problem(status: u16, text: &'static str) -> Response {
+    page(status, &format!("<h1>This does not work</h1><p>{text}</p>"))
+}
+
+/// A whole page around `main`, with the headers of security.md B1. No `form-action`: browsers apply it to the redirect
+/// that follows the form (C8).
+fn page(status: u16, main: &str) -> Response {
+    let html = format!(
+        "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>Simulated GitHub</title>\
+         <style>{STYLE}</style></head><body>\
+         <p class=\"banner\"><strong>SIMULATED</strong> This is not GitHub. Nobody's identity is checked here.</p>\
+         {main}</body></html>"
+    );
+    let style_hash = STANDARD.encode(sha256(STYLE.as_bytes()));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{style_hash}'; img-src 'self' data:; frame-ancestors 'none'; \
+         base-uri 'none'"
+    );
+    safe(Response::new(status).bytes("text/html; charset=utf-8", html))
+        .header("Content-Security-Policy", policy)
+        .header("X-Frame-Options", "DENY")
+        .header("Cross-Origin-Opener-Policy", "same-origin")
+        .header("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+}
