@@ -10,7 +10,7 @@ use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
 use crate::base::limits;
 use crate::seal;
 
-const NOW: Timestamp = Timestamp(1_767_225_600);
+pub(super) const NOW: Timestamp = Timestamp(1_767_225_600);
 
 /// A live grant of user 1, made now.
 pub(super) fn grant(number: u64) -> Grant {

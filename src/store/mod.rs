@@ -14,6 +14,8 @@ use crate::base::limits;
 mod cache;
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod durability;
 pub mod key_file;
 mod memory;
 mod private;

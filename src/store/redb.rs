@@ -77,7 +77,7 @@ impl RedbGrants {
         Ok(RedbGrants::new(database, opener))
     }
 
-    fn new(database: Database, opener: Opener) -> RedbGrants {
+    pub(super) fn new(database: Database, opener: Opener) -> RedbGrants {
         let state = State {
             database: Some(Arc::new(database)),
             cache: Cache::new(limits::CACHED_GRANTS),

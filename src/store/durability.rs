@@ -1,0 +1,286 @@
+//! What the file survives, and what it is not opened with: kills, full disks, wrong keys, damage.
+
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ::redb::backends::FileBackend;
+use ::redb::{Builder, ReadableDatabase, StorageBackend};
+
+use super::conformance::{NOW, grant};
+use super::private::{self, fake::TestDirectory};
+use super::redb::{META, NAME, RedbGrants};
+use super::{Error, Grant, Grants, OpenError, StateDirectory, schema};
+use crate::base::clock::Timestamp;
+use crate::base::identity::{GrantId, UserId};
+use crate::base::secret::Secret;
+use crate::seal::{self, Keyring};
+
+fn open(path: &Path) -> Result<RedbGrants, OpenError> {
+    RedbGrants::open(&StateDirectory::open(path)?, &seal::fake::keyring(1), NOW)
+}
+
+/// A directory with a table that holds grants 1 and 2.
+fn written() -> TestDirectory {
+    let directory = TestDirectory::new();
+    let table = open(directory.path()).unwrap();
+    table.insert(&grant(1)).unwrap();
+    table.insert(&grant(2)).unwrap();
+    directory
+}
+
+/// Opens a table that is not to be opened, and gives the message. The file must stay as it is.
+fn refused(directory: &TestDirectory) -> String {
+    let file = directory.path().join(NAME);
+    let before = std::fs::read(&file).unwrap();
+    let error = open(directory.path()).unwrap_err().to_string();
+    assert!(error.contains(&file.display().to_string()), "{error}");
+    assert!(before == std::fs::read(&file).unwrap(), "{error}");
+    error
+}
+
+#[test]
+fn grants_outlive_the_process() {
+    let directory = written();
+    let table = open(directory.path()).unwrap();
+    assert_eq!(*table.get(grant(1).id).unwrap().unwrap(), grant(1));
+    assert_eq!(table.of_user(UserId(1)).unwrap().len(), 2);
+    let mode = std::fs::metadata(directory.path().join(NAME)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o600);
+}
+
+/// S1: two handles on one file are refused, in one process as in two.
+#[test]
+fn a_table_is_open_once() {
+    let directory = written();
+    let _table = open(directory.path()).unwrap();
+    assert!(matches!(schema::open(&directory.path().join(NAME)), Err(OpenError::AlreadyRunning(_))));
+}
+
+/// S2: what is not a grants table is never taken for an empty one.
+#[test]
+fn a_damaged_or_foreign_file_is_refused() {
+    let check = |damage: &dyn Fn(&mut Vec<u8>)| {
+        let directory = written();
+        let file = directory.path().join(NAME);
+        let mut bytes = std::fs::read(&file).unwrap();
+        damage(&mut bytes);
+        std::fs::write(&file, &bytes).unwrap();
+        let error = refused(&directory);
+        assert!(error.contains("damaged or not a grants table"), "{error}");
+    };
+    check(&|bytes| bytes.clear());
+    check(&|bytes| bytes.truncate(100));
+    check(&|bytes| *bytes = b"SQLite format 3\0".repeat(1000));
+    check(&|bytes| bytes[..512].fill(0));
+    check(&|bytes| bytes[4096..].fill(0xa5));
+    // One flipped bit in a record's text.
+    check(&|bytes| {
+        let at = bytes.windows(7).position(|window| window == b"octocat").unwrap();
+        bytes[at] ^= 1;
+    });
+}
+
+/// S2: redb's own file, but nobody's grants.
+#[test]
+fn a_table_of_another_program_is_refused() {
+    let directory = written();
+    let file = directory.path().join(NAME);
+    let draft = private::create_private(&directory.path().join("other")).unwrap();
+    drop(Builder::new().create_with_backend(FileBackend::new(draft).unwrap()).unwrap());
+    std::fs::rename(directory.path().join("other"), file).unwrap();
+    let error = open(directory.path()).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+}
+
+/// S2: a newer schema is not guessed at.
+#[test]
+fn a_newer_schema_is_refused() {
+    let directory = written();
+    let database = schema::open(&directory.path().join(NAME)).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().insert("schema", 2_u64.to_be_bytes().as_slice()).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let error = open(directory.path()).unwrap_err();
+    assert!(matches!(error, OpenError::NewerSchema { found: 2, .. }), "{error}");
+}
+
+/// S4: with none of the keys that made it, the table is not used.
+#[test]
+fn a_wrong_key_is_refused_and_a_rotated_one_is_not() {
+    let directory = written();
+    let open = |keys: &[u8]| {
+        let keys: Vec<_> = keys.iter().map(|&byte| Secret::new([byte; 32])).collect();
+        let state = StateDirectory::open(directory.path()).unwrap();
+        RedbGrants::open(&state, &Keyring::new(&keys).unwrap(), NOW)
+    };
+    assert!(matches!(open(&[2]), Err(OpenError::WrongKey(_))));
+    // The new key before the old one; then the old one may go.
+    assert!(open(&[2, 1]).unwrap().get(grant(1).id).unwrap().is_some());
+    assert!(open(&[2]).unwrap().get(grant(1).id).unwrap().is_some());
+    assert!(matches!(open(&[1]), Err(OpenError::WrongKey(_))));
+}
+
+/// T18: a clock that has lost days would let expired grants live again.
+#[test]
+fn a_clock_far_behind_the_newest_record_is_refused() {
+    let directory = written();
+    let open = |now| {
+        let state = StateDirectory::open(directory.path()).unwrap();
+        RedbGrants::open(&state, &seal::fake::keyring(1), Timestamp(now))
+    };
+    assert!(open(NOW.0 - 86_400).is_ok());
+    assert!(matches!(open(NOW.0 - 86_401), Err(OpenError::ClockBehind(_))));
+}
+
+const VICTIM: &str = "MCP_OAUTH_TEST_VICTIM";
+
+/// Not a test by itself: what [`a_killed_process_loses_nothing_it_acknowledged`] starts and kills.
+#[test]
+#[allow(clippy::disallowed_methods)] // the environment is how the test tells its child what to be
+fn victim() {
+    let Some(path) = std::env::var_os(VICTIM) else { return };
+    let table = open(Path::new(&path)).unwrap();
+    for number in 0.. {
+        table.insert(&grant(number)).unwrap();
+        if number % 3 == 2 {
+            table.delete(grant(number - 1).id).unwrap();
+        }
+        println!("acknowledged {number}");
+    }
+}
+
+/// S2: what was acknowledged is there after kill -9, what was deleted is not.
+#[test]
+fn a_killed_process_loses_nothing_it_acknowledged() {
+    let directory = TestDirectory::new();
+    let victim = concat!(module_path!(), "::victim");
+    for kill_after in [1, 7, 40] {
+        let _ = std::fs::remove_dir_all(directory.path());
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([victim.split_once("::").unwrap().1, "--exact", "--nocapture"])
+            .env(VICTIM, directory.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let acknowledged = lines
+            .map(Result::unwrap)
+            .filter_map(|line| line.split("acknowledged ").nth(1)?.parse::<u64>().ok())
+            .take(kill_after)
+            .last()
+            .unwrap();
+        child.kill().unwrap(); // SIGKILL, while it goes on writing
+        child.wait().unwrap();
+        let table = open(directory.path()).unwrap();
+        for number in 0..=acknowledged {
+            // The victim deletes the one before every third; the next one may be under way.
+            let deleted = number % 3 == 1 && number < acknowledged;
+            let found = table.get(grant(number).id).unwrap().is_some();
+            let may_be_gone = number % 3 == 1 && number == acknowledged;
+            assert!(found != deleted || may_be_gone, "{number} of {acknowledged}");
+        }
+        assert_eq!(table.list().unwrap().len(), table.of_user(UserId(1)).unwrap().len());
+    }
+}
+
+/// A file on a disk that is full as long as `full` says so.
+#[derive(Debug)]
+struct Disk {
+    file: FileBackend,
+    full: Arc<AtomicBool>,
+}
+
+impl Disk {
+    fn check(&self) -> io::Result<()> {
+        if self.full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.check()?;
+        self.file.set_len(len)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.check()?;
+        self.file.sync_data()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.check()?;
+        self.file.write(offset, data)
+    }
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+}
+
+/// S3: on a full disk nothing is issued and nothing half-done; a revocation holds, and is written when there is room.
+#[test]
+fn a_full_disk_refuses_grants_and_keeps_revocations() {
+    let directory = written();
+    let full = Arc::new(AtomicBool::new(false));
+    let disk = {
+        let (path, full) = (directory.path().join(NAME), Arc::clone(&full));
+        move || {
+            let file = FileBackend::new(private::open_private(&path)?.unwrap()).unwrap();
+            let disk = Disk { file, full: Arc::clone(&full) };
+            Builder::new()
+                .create_with_backend(disk)
+                .map_err(|error| OpenError::Damaged { path: path.clone(), detail: error.to_string() })
+        }
+    };
+    let table = RedbGrants::new(disk().unwrap(), Box::new(disk));
+    let cached = table.get(grant(1).id).unwrap().unwrap();
+
+    full.store(true, Ordering::SeqCst);
+    let failed = |outcome: Result<(), Error>| {
+        assert!(matches!(outcome, Err(Error::Storage(_))), "{outcome:?}");
+    };
+    failed(table.insert(&grant(3)));
+    failed(table.update(&Grant { login: "changed".to_owned(), ..(*cached).clone() }));
+    failed(table.delete(grant(2).id).map(drop));
+    failed(table.sweep(NOW).map(drop));
+    assert!(table.get(grant(2).id).unwrap().is_none());
+    assert!(matches!(table.update(&grant(2)), Err(Error::Conflict)));
+
+    full.store(false, Ordering::SeqCst);
+    assert_eq!(table.sweep(NOW).unwrap(), [grant(2).id]);
+    let ids: Vec<GrantId> = table.list().unwrap().iter().map(|grant| grant.id).collect();
+    assert_eq!(ids, [grant(1).id]);
+    assert_eq!(*table.get(grant(1).id).unwrap().unwrap(), grant(1));
+    table.insert(&grant(3)).unwrap();
+    drop(table);
+    assert!(open(directory.path()).unwrap().get(grant(2).id).unwrap().is_none());
+}
+
+/// S5: what is left behind by many short grants is not a growing file.
+#[test]
+fn a_swept_table_does_not_grow() {
+    let directory = TestDirectory::new();
+    let table = open(directory.path()).unwrap();
+    let size = || std::fs::metadata(directory.path().join(NAME)).unwrap().len();
+    let round = || {
+        (0..40).for_each(|number| table.insert(&grant(number)).unwrap());
+        let end = grant(0).end().plus(Duration::from_secs(1));
+        assert_eq!(table.sweep(end).unwrap().len(), 40);
+    };
+    round();
+    round();
+    let after_two = size();
+    round();
+    round();
+    assert_eq!(size(), after_two);
+}
