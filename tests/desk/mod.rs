@@ -1,0 +1,212 @@
+//! What the tests of both doors share: a small application behind the door, and a client that writes raw bytes.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mcp_oauth_server::base::cancel::CancelToken;
+use mcp_oauth_server::http::{Handler, Head, Request, Responder, Response, Stream, StreamSender};
+
+/// Bodies larger than this are refused by the desk.
+pub(crate) const LIMIT: usize = 100_000;
+/// No test waits longer for anything that is to happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An application whose paths say what it does.
+pub(crate) struct Desk {
+    /// What `/wait` waits for.
+    pub(crate) release: CancelToken,
+    out: Mutex<Sender<Event>>,
+}
+
+/// What the desk did.
+pub(crate) enum Event {
+    /// `/later`: a request that the test answers.
+    Later(Responder),
+    /// `/stream`: the end that the test writes to.
+    Stream(StreamSender),
+    /// The hook of `/later` ran.
+    Slow,
+}
+
+impl Desk {
+    pub(crate) fn new() -> (Arc<Desk>, Receiver<Event>) {
+        let (out, events) = channel();
+        (Arc::new(Desk { release: CancelToken::new(), out: Mutex::new(out) }), events)
+    }
+
+    fn tell(&self, event: Event) {
+        let _ = self.out.lock().unwrap().send(event);
+    }
+}
+
+impl Handler for Desk {
+    fn admit(&self, head: &Head) -> Result<usize, Box<Response>> {
+        if head.path.starts_with("/refused") {
+            return Err(Box::new(Response::new(401).bytes("text/plain", "no")));
+        }
+        Ok(LIMIT)
+    }
+
+    fn handle(&self, request: Request, responder: Responder) {
+        let Request { head, body } = request;
+        match &*head.path {
+            "/panic" => panic!("on purpose"),
+            "/wait" => assert!(self.release.wait(PATIENCE)),
+            "/split" => return responder.respond(Response::new(200).header("X-A", "b\r\nSet-Cookie: c=d")),
+            "/nothing" => return responder.respond(Response::new(204)),
+            "/later" => {
+                let out = self.out.lock().unwrap().clone();
+                responder.when_slow(move || out.send(Event::Slow).unwrap());
+                return self.tell(Event::Later(responder));
+            }
+            "/stream" => {
+                let (sender, stream) = Stream::pair();
+                responder.respond(Response::new(200).stream(stream));
+                return self.tell(Event::Stream(sender));
+            }
+            _ => {}
+        }
+        let mut said = format!("{} {} ", head.method.as_str(), head.path).into_bytes();
+        said.extend(body);
+        responder.respond(Response::new(200).bytes("text/plain", said));
+    }
+}
+
+/// What can be read and written and does not wait for ever.
+pub(crate) trait Line: Read + Write {
+    fn set_patience(&self, patience: Duration);
+}
+
+impl Line for TcpStream {
+    fn set_patience(&self, patience: Duration) {
+        self.set_read_timeout(Some(patience)).unwrap();
+    }
+}
+
+impl Line for UnixStream {
+    fn set_patience(&self, patience: Duration) {
+        self.set_read_timeout(Some(patience)).unwrap();
+    }
+}
+
+/// A client that sends what it is told.
+pub(crate) struct Client<L: Line> {
+    pub(crate) line: L,
+    read: Vec<u8>,
+}
+
+/// An answer: status, head and decoded body.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn closes(&self) -> bool {
+        self.head.contains("Connection: close\r\n")
+    }
+}
+
+impl<L: Line> Client<L> {
+    pub(crate) fn new(line: L) -> Client<L> {
+        line.set_patience(PATIENCE);
+        Client { line, read: Vec::new() }
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Client<L> {
+        self.line.write_all(bytes.as_ref()).unwrap();
+        self
+    }
+
+    /// Sends a POST with this body and reads its answer.
+    pub(crate) fn post(&mut self, path: &str, body: &str) -> Answer {
+        let length = body.len();
+        self.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}"))
+            .answer()
+    }
+
+    /// Sends a GET and reads its answer.
+    pub(crate) fn get(&mut self, path: &str) -> Answer {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).answer()
+    }
+
+    /// The next head, up to its empty line.
+    pub(crate) fn head(&mut self) -> String {
+        let end = loop {
+            match self.read.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                Some(position) => break position + 4,
+                None => {
+                    assert!(self.more(), "closed before a head: {:?}", String::from_utf8_lossy(&self.read))
+                }
+            }
+        };
+        self.take(end)
+    }
+
+    /// The next answer.
+    pub(crate) fn answer(&mut self) -> Answer {
+        let head = self.head();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
+        let body = if let Some(length) = field("Content-Length: ") {
+            self.exactly(length.parse().unwrap())
+        } else if field("Transfer-Encoding: chunked").is_some() {
+            std::iter::from_fn(|| Some(self.chunk()).filter(|chunk| !chunk.is_empty())).collect()
+        } else {
+            String::new()
+        };
+        Answer { status, head, body }
+    }
+
+    /// The next chunk's content, empty if it was the last.
+    pub(crate) fn chunk(&mut self) -> String {
+        let end = loop {
+            match self.read.windows(2).position(|bytes| bytes == b"\r\n") {
+                Some(position) => break position + 2,
+                None => assert!(self.more(), "closed before a chunk"),
+            }
+        };
+        let size = usize::from_str_radix(self.take(end).trim_end(), 16).unwrap();
+        let content = self.exactly(size);
+        assert_eq!(self.exactly(2), "\r\n");
+        content
+    }
+
+    /// The next `length` bytes.
+    pub(crate) fn exactly(&mut self, length: usize) -> String {
+        while self.read.len() < length {
+            assert!(self.more(), "closed after {} of {length} bytes", self.read.len());
+        }
+        self.take(length)
+    }
+
+    /// Everything up to the end of the connection.
+    pub(crate) fn rest(&mut self) -> String {
+        while self.more() {}
+        self.take(self.read.len())
+    }
+
+    fn take(&mut self, length: usize) -> String {
+        String::from_utf8(self.read.drain(..length).collect()).unwrap()
+    }
+
+    /// Reads on; `false` at the end of the connection, a reset included.
+    fn more(&mut self) -> bool {
+        let mut bytes = [0; 16 * 1024];
+        match self.line.read(&mut bytes) {
+            Ok(0) => false,
+            Ok(count) => {
+                self.read.extend_from_slice(&bytes[..count]);
+                true
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => false,
+            Err(error) => panic!("{error}, after {:?}", String::from_utf8_lossy(&self.read)),
+        }
+    }
+}

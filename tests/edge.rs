@@ -1,0 +1,492 @@
+//! The edge over real sockets: what it refuses, what it survives, how it ends.
+
+mod desk;
+
+use std::io::Write;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use desk::{Client, Desk, Event, LIMIT, PATIENCE};
+use mcp_oauth_server::base::limits;
+use mcp_oauth_server::edge::{Edge, Settings};
+use mcp_oauth_server::http::Response;
+use mcp_oauth_server::server::Pool;
+
+struct Door {
+    edge: Edge,
+    desk: Arc<Desk>,
+    events: Receiver<Event>,
+}
+
+fn quick() -> Settings {
+    let soon = Duration::from_millis(200);
+    Settings { client_check: Duration::from_millis(20), slow_call: soon / 10, ..Settings::default() }
+}
+
+fn door(settings: Settings) -> Door {
+    let (desk, events) = Desk::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let edge = Edge::start(listener, desk.clone(), Arc::new(Pool::start().unwrap()), settings).unwrap();
+    Door { edge, desk, events }
+}
+
+impl Door {
+    fn client(&self) -> Client<TcpStream> {
+        Client::new(TcpStream::connect(self.edge.local_addr()).unwrap())
+    }
+
+    fn event(&self) -> Event {
+        self.events.recv_timeout(PATIENCE).unwrap()
+    }
+
+    fn stream(&self) -> mcp_oauth_server::http::StreamSender {
+        match self.event() {
+            Event::Stream(sender) => sender,
+            Event::Later(_) | Event::Slow => panic!("no stream"),
+        }
+    }
+
+    fn later(&self) -> mcp_oauth_server::http::Responder {
+        match self.event() {
+            Event::Later(responder) => responder,
+            Event::Stream(_) | Event::Slow => panic!("no request"),
+        }
+    }
+}
+
+/// Waits until `condition` holds.
+fn until(condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+}
+
+/// Sends `bytes` on a connection of their own. The answer must have that status, and the connection must end with it
+/// if it is an error.
+fn check(bytes: impl AsRef<[u8]>, status: u16) {
+    let door = door(quick());
+    let mut client = door.client();
+    let answer = client.send(bytes).answer();
+    assert_eq!(answer.status, status, "{answer:?}");
+    if status >= 400 {
+        assert!(answer.closes());
+        assert_eq!(client.rest(), "");
+    }
+}
+
+#[test]
+fn requests_follow_each_other_on_one_connection() {
+    let door = door(quick());
+    let mut client = door.client();
+    for round in 0..3 {
+        let answer = client.post("/echo", &format!("round {round}"));
+        assert_eq!((answer.status, answer.body), (200, format!("POST /echo round {round}")));
+    }
+    assert_eq!(client.get("/nothing").status, 204);
+    let head = client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").head();
+    assert!(head.contains("Content-Length: 7\r\n"), "{head}");
+    assert_eq!(client.get("/after").body, "GET /after ");
+    assert_eq!(door.edge.connections(), 1);
+}
+
+/// H7: pipelined requests are answered in order, one at a time.
+#[test]
+fn pipelined_requests_wait_for_their_turn() {
+    let door = door(quick());
+    let mut client = door.client();
+    let post = "POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+    client.send(format!("GET /later HTTP/1.1\r\nHost: a\r\n\r\n{post}GET /c HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let first = door.later();
+    first.respond(Response::new(202));
+    assert_eq!(client.answer().status, 202);
+    assert_eq!(client.answer().body, "POST /b x");
+    assert_eq!(client.answer().body, "GET /c ");
+}
+
+/// H1, H4, H9: what cannot be framed or understood ends the connection, so that nothing after it is taken for a request.
+#[test]
+fn bad_heads_are_answered_and_the_connection_ends() {
+    for (head, status) in [
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\nHost: a\n\n", 400),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+        ("\u{16}\u{3}\u{1}\u{2}", 501),
+        ("GET /\r\n", 400),
+        ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 405),
+        ("GET / HTTP/1.1\r\nHost: a\r\nExpect: what\r\n\r\n", 417),
+    ] {
+        check(format!("{head}GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"), status);
+    }
+    check(format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(limits::TARGET_BYTES)), 414);
+    check(format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(limits::HEADERS)), 431);
+    check(format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(limits::HEAD_BYTES)), 431);
+}
+
+/// H3: a body at its limit is read, one byte more is refused, before it is read if its size is known.
+#[test]
+fn bodies_are_limited_to_the_byte() {
+    let post = |framing: &str| format!("POST /e HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
+    let body = "b".repeat(LIMIT);
+    check(post(&format!("Content-Length: {LIMIT}")) + &body, 200);
+    check(post(&format!("Content-Length: {}", LIMIT + 1)), 413);
+    let chunked = post("Transfer-Encoding: chunked");
+    check(format!("{chunked}{LIMIT:x}\r\n{body}\r\n0\r\n\r\n"), 200);
+    check(format!("{chunked}{LIMIT:x}\r\n{body}\r\n1\r\n"), 413);
+    check(format!("{chunked}1\r\nab"), 400);
+}
+
+/// H2: what a client says it will send costs nothing.
+#[test]
+fn giant_declared_lengths_are_refused_at_once() {
+    for length in ["4611686018427387904", "18446744073709551615", "99999999999999999999999"] {
+        check(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"), 413);
+    }
+    check("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n", 413);
+}
+
+/// H2: the answer to a refused body arrives although the client is still sending.
+#[test]
+fn a_refused_body_is_answered_while_it_is_being_sent() {
+    let door = door(quick());
+    let mut client = door.client();
+    let size = limits::DRAIN_BYTES / 2;
+    client.send(format!("POST /refused HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", 100 * size));
+    client.send("x".repeat(size));
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.body.as_str(), answer.closes()), (401, "no", true));
+}
+
+/// H2: a small refused body is skipped and the connection stays.
+#[test]
+fn a_small_refused_body_costs_no_connection() {
+    let door = door(quick());
+    let mut client = door.client();
+    for length in [0, 5, limits::DRAIN_BYTES] {
+        let answer = client.post("/refused", &"G".repeat(length));
+        assert_eq!((answer.status, answer.closes()), (401, false));
+    }
+    assert_eq!(client.get("/after").body, "GET /after ");
+    assert!(client.post("/refused", &"G".repeat(limits::DRAIN_BYTES + 1)).closes());
+}
+
+/// H9: `100 Continue` is sent when the head was found welcome, and only then.
+#[test]
+fn continue_is_said_only_to_welcome_bodies() {
+    let door = door(quick());
+    let post = |path: &str, length: usize| {
+        format!("POST {path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n")
+    };
+    let mut client = door.client();
+    assert_eq!(client.send(post("/e", 3)).head(), "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(client.send("abc").answer().body, "POST /e abc");
+    assert_eq!(client.send(post("/e", 3) + "abc").answer().body, "POST /e abc");
+    assert_eq!(client.send(post("/e", LIMIT + 1)).answer().status, 413);
+    let refused = door.client().send(post("/refused", 3)).answer();
+    assert_eq!((refused.status, refused.closes()), (401, true));
+}
+
+/// H9: a client that would rather speak HTTP/2 is answered in HTTP/1.1.
+#[test]
+fn an_upgrade_is_ignored() {
+    let upgrade = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n";
+    check(format!("POST /e HTTP/1.1\r\nHost: a\r\n{upgrade}Content-Length: 1\r\n\r\nx"), 200);
+}
+
+#[test]
+fn http_1_0_is_answered_and_closed() {
+    let door = door(quick());
+    let mut client = door.client();
+    let answer = client.send("GET /old HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").answer();
+    assert_eq!((answer.body.as_str(), answer.closes()), ("GET /old ", true));
+    assert_eq!(client.rest(), "");
+
+    let mut client = door.client();
+    client.send("GET /stream HTTP/1.0\r\n\r\n");
+    door.stream().send(*b"data: 1\n\n").unwrap();
+    assert!(!client.head().contains("Transfer-Encoding"));
+    assert_eq!(client.rest(), "data: 1\n\n");
+}
+
+/// H3: deadlines are absolute; a byte now and then does not move them.
+#[test]
+fn slow_heads_and_bodies_are_cut_off() {
+    let soon = Duration::from_millis(100);
+    for (start, settings) in [
+        ("GET / HTTP/1.1\r\n", Settings { head_deadline: soon, ..quick() }),
+        ("GET / HT", Settings { head_deadline: soon, ..quick() }),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n",
+            Settings { body_deadline: soon, ..quick() },
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n",
+            Settings { body_grace: soon, ..quick() },
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+            Settings { body_deadline: soon, ..quick() },
+        ),
+    ] {
+        let door = door(settings);
+        let mut client = door.client();
+        client.send(start);
+        let mut trickle = client.line.try_clone().unwrap();
+        let feeder = std::thread::spawn(move || while trickle.write_all(b"a").is_ok() && !paused() {});
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.closes()), (408, true), "{start}");
+        drop(client);
+        drop(door);
+        feeder.join().unwrap();
+    }
+}
+
+/// Waits a few milliseconds without sleeping: on a socket that nobody connects to.
+fn paused() -> bool {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    socket.recv(&mut [0]).is_ok()
+}
+
+#[test]
+fn an_idle_connection_is_closed_without_a_word() {
+    let door = door(Settings { keep_alive_idle: Duration::from_millis(50), ..quick() });
+    let mut client = door.client();
+    assert_eq!(client.get("/").status, 200);
+    assert_eq!(client.rest(), "");
+    assert_eq!(door.client().rest(), "");
+}
+
+/// H6: one connection too many is answered at once, and there is room again when another ends.
+#[test]
+fn connections_are_capped_in_all_and_per_address() {
+    for (settings, status) in [
+        (Settings { connections: 2, ..quick() }, 503),
+        (Settings { connections_per_address: 2, ..quick() }, 429),
+    ] {
+        let door = door(settings);
+        let (mut one, mut two) = (door.client(), door.client());
+        assert_eq!((one.get("/").status, two.get("/").status), (200, 200));
+        let mut three = door.client();
+        let answer = three.answer();
+        assert_eq!((answer.status, answer.closes()), (status, true));
+        assert!(answer.head.contains("Retry-After: 1\r\n"));
+        drop(one);
+        until(|| door.edge.connections() < 2);
+        assert_eq!(door.client().get("/").status, 200);
+    }
+}
+
+/// H7: streams have a cap of their own, below which everything else still works.
+#[test]
+fn streams_are_capped_and_leave_room_for_the_rest() {
+    let door = door(Settings { streams: 1, ..quick() });
+    let mut one = door.client();
+    one.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").head();
+    let held = door.stream();
+    let mut two = door.client();
+    let answer = two.get("/stream");
+    assert_eq!((answer.status, answer.closes()), (503, false));
+    assert!(answer.head.contains("Retry-After: 1\r\n"));
+    until(|| door.stream().reader_gone().is_tripped());
+    assert_eq!(two.get("/login").body, "GET /login ");
+    drop(held);
+    assert_eq!(one.chunk(), "");
+    assert_eq!(one.get("/again").status, 200);
+}
+
+#[test]
+fn bodies_in_flight_are_capped_over_all_connections() {
+    let door = door(Settings { body_bytes_in_flight: 10, ..quick() });
+    let mut one = door.client();
+    one.send("POST /later HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n12345678");
+    let first = door.later();
+    let mut two = door.client();
+    assert_eq!(two.post("/e", "12").status, 200);
+    let answer = two.post("/e", "123");
+    assert_eq!((answer.status, answer.closes()), (503, true));
+    first.respond(Response::new(200));
+    assert_eq!(one.answer().status, 200);
+    assert_eq!(door.client().post("/e", "1234567890").status, 200);
+}
+
+/// A full queue is a prompt 503, and the connection lives on.
+#[test]
+fn a_full_queue_is_answered_at_once() {
+    let most = limits::QUEUE + limits::WORKERS_MAX;
+    let settings = Settings { connections: most + 10, connections_per_address: most + 10, ..quick() };
+    let door = door(settings);
+    let mut held: Vec<_> = (0..most).map(|_| door.client()).collect();
+    for client in &mut held {
+        client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    let mut client = door.client();
+    let mut statuses =
+        std::iter::from_fn(|| Some(client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").head()));
+    assert!(statuses.next().unwrap().starts_with("HTTP/1.1 503 "));
+    door.desk.release.trip();
+    for client in &mut held {
+        let answer = client.answer();
+        assert!([200, 503].contains(&answer.status) && !answer.closes());
+        assert_eq!(client.get("/after").status, 200);
+    }
+}
+
+/// H12: a panic is a 500, the connection ends, the server goes on.
+#[test]
+fn a_panic_is_a_500_and_a_close() {
+    let door = door(quick());
+    let mut client = door.client();
+    let answer = client.get("/panic");
+    assert_eq!((answer.status, answer.closes()), (500, true));
+    assert_eq!(client.rest(), "");
+    assert_eq!(door.client().get("/").status, 200);
+}
+
+/// H5: a value that would split the answer never leaves.
+#[test]
+fn a_splitting_value_is_a_500() {
+    let door = door(quick());
+    let answer = door.client().get("/split");
+    assert_eq!((answer.status, answer.head.contains("Set-Cookie")), (500, false));
+}
+
+#[test]
+fn a_slow_answer_runs_the_hook_once_and_still_arrives() {
+    let door = door(quick());
+    let mut client = door.client();
+    client.send("GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+    let responder = door.later();
+    assert!(matches!(door.event(), Event::Slow));
+    responder.respond(Response::new(202));
+    assert_eq!(client.answer().status, 202);
+    assert!(door.events.try_recv().is_err());
+}
+
+/// M14: a client that leaves while its request runs is noticed, also behind pipelined bytes; one that only pipelines is
+/// still there.
+#[test]
+fn the_application_learns_that_the_client_has_gone() {
+    let door = door(quick());
+    let request = "GET /later HTTP/1.1\r\nHost: a\r\n\r\n";
+    for more in ["", "GET /more HTTP/1.1\r\n"] {
+        let mut client = door.client();
+        client.send(format!("{request}{more}"));
+        let responder = door.later();
+        client.line.shutdown(Shutdown::Write).unwrap();
+        assert!(responder.client_gone().wait(PATIENCE));
+        assert!(matches!(door.event(), Event::Slow));
+        assert_eq!(client.rest(), "");
+    }
+    let mut client = door.client();
+    client.send(request).send(request);
+    let responder = door.later();
+    assert!(!responder.client_gone().wait(Duration::from_millis(200)));
+    responder.respond(Response::new(200));
+    assert_eq!(client.answer().status, 200);
+}
+
+/// A stream's chunks arrive as they are sent, silence is filled, and its end is a proper one.
+#[test]
+fn a_stream_is_sent_as_it_comes() {
+    let door = door(Settings { stream_keep_alive: Duration::from_millis(100), ..quick() });
+    let mut client = door.client();
+    let head = client.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").head();
+    assert!(head.contains("Transfer-Encoding: chunked\r\n") && head.contains("text/event-stream"), "{head}");
+    let sender = door.stream();
+    sender.send(*b"data: 1\n\n").unwrap();
+    assert_eq!(client.chunk(), "data: 1\n\n");
+    assert_eq!(client.chunk(), ": keep-alive\n\n");
+    let large = vec![b'x'; limits::STREAM_BYTES / 2];
+    sender.send(large.clone()).unwrap();
+    assert_eq!(client.chunk().as_bytes(), large);
+    drop(sender);
+    assert_eq!(client.chunk(), "");
+    assert_eq!(client.get("/next").status, 200);
+}
+
+#[test]
+fn a_stream_learns_that_its_reader_has_gone() {
+    let door = door(quick());
+    for pipelined in ["", "GET /x"] {
+        let mut client = door.client();
+        client.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").send(pipelined).head();
+        let sender = door.stream();
+        assert!(!sender.reader_gone().is_tripped());
+        drop(client);
+        assert!(sender.reader_gone().wait(PATIENCE));
+    }
+}
+
+/// A reader that takes nothing loses its stream when the write stall has passed.
+#[test]
+fn a_stream_that_nobody_reads_is_given_up() {
+    let door = door(Settings { write_stall: Duration::from_millis(200), ..quick() });
+    let mut client = door.client();
+    client.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").head();
+    let sender = door.stream();
+    let block = vec![b'x'; 256 * 1024];
+    until(|| sender.send(block.clone()).is_err());
+    assert!(sender.reader_gone().wait(PATIENCE));
+}
+
+/// H12: clients that reset, at any moment, cost nothing.
+#[test]
+fn resets_are_survived() {
+    let door = door(quick());
+    let request = "POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+    for length in 0..=request.len() {
+        // Closing with an unread answer behind it resets; without one it is a plain, early end.
+        door.client().send(request).send(&request[..length]);
+        door.client().send(&request[..length]);
+    }
+    assert_eq!(door.client().get("/").status, 200);
+    until(|| door.edge.connections() == 0);
+}
+
+/// H13: stopping closes idle connections at once, finishes what runs, ends streams cleanly and closes the port.
+#[test]
+fn stopping_finishes_what_runs() {
+    let door = door(quick());
+    let address = door.edge.local_addr();
+    let mut idle = door.client();
+    assert_eq!(idle.get("/").status, 200);
+    let mut reader = door.client();
+    reader.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").head();
+    let sender = door.stream();
+    let mut running = door.client();
+    running.send("GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+    let responder = door.later();
+
+    let Door { edge, .. } = door;
+    let stopping = std::thread::spawn(move || edge.stop(PATIENCE));
+    assert_eq!(idle.rest(), "");
+    assert_eq!(reader.chunk(), "");
+    assert!(sender.reader_gone().wait(PATIENCE));
+    responder.respond(Response::new(200));
+    let answer = running.answer();
+    assert_eq!((answer.status, answer.closes()), (200, true));
+    drop((reader, running));
+    stopping.join().unwrap();
+    assert!(TcpStream::connect(address).is_err());
+}
+
+/// H13: what does not finish is cut off.
+#[test]
+fn stopping_does_not_wait_for_ever() {
+    let door = door(quick());
+    let mut running = door.client();
+    running.send("GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+    let responder = door.later();
+    let mut reading = door.client();
+    reading.send("POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n1");
+    door.edge.stop(Duration::from_millis(50));
+    assert!(responder.client_gone().is_tripped());
+    assert_eq!((running.rest(), reading.rest()), (String::new(), String::new()));
+}
