@@ -1,0 +1,96 @@
+# The words of this project; `make` alone lists them. CI (.ci/run) uses the same.
+BIN      := mcp-oauth-server
+TARGET   := $(or $(CARGO_TARGET_DIR),target)
+DEBUG    := $(TARGET)/debug/$(BIN)
+PYTHON   ?= python3
+CHROMIUM ?= $(firstword $(wildcard /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome))
+
+# `make static` uses musl where the toolchain has it, else glibc linked statically.
+ARCH     := $(shell uname -m)
+MUSL     := $(ARCH)-unknown-linux-musl
+GNU      := $(ARCH)-unknown-linux-gnu
+HAVE_MUSL = $(wildcard $(shell rustc --print target-libdir --target $(MUSL) 2>/dev/null)/libstd-*.rlib)
+STATIC   ?= $(if $(HAVE_MUSL),$(MUSL),$(GNU))
+
+# $(call need,PROGRAM,WHAT TO DO): stops with a plain sentence where a program is missing.
+need = command -v $(1) >/dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }
+need_rust = $(call need,cargo,install Rust from https://rustup.rs) && \
+	$(call need,cc,install a C compiler$(comma) which Rust links with (Debian: apt-get install gcc libc6-dev))
+comma := ,
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt clippy doc build clients browser static audit deps clean
+
+help: ## list these words
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+run: ## serve on 127.0.0.1:3001 with a simulated GitHub; needs no account
+	@$(need_rust)
+	MCP_STATE_DIR=run cargo run --locked -- demo
+
+test: ## all tests that need the Rust toolchain alone
+	@$(need_rust)
+	cargo test --locked
+
+check: fmt clippy test doc ## what must pass before a commit
+
+fmt:
+	cargo fmt --check
+
+clippy:
+	cargo clippy --locked --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+build:
+	@$(need_rust)
+	cargo build --locked
+
+clients: build tests/clients/ts/node_modules/.package-lock.json tests/clients/python/.venv/ready ## the official TypeScript and Python SDKs log in and call tools
+	node tests/clients/ts/walk.mjs $(DEBUG)
+	tests/clients/python/.venv/bin/python tests/clients/python/walk.py $(DEBUG)
+
+browser: build tests/browser/node_modules/.package-lock.json ## Chromium walks through a login; screenshots in target/browser
+	@test -n "$(CHROMIUM)" || { echo "Chromium is missing: apt-get install chromium, or make browser CHROMIUM=/path" >&2; exit 1; }
+	node tests/browser/walk.mjs $(DEBUG) $(CHROMIUM) $(TARGET)/browser
+
+%/node_modules/.package-lock.json: %/package-lock.json
+	@$(call need,node,install Node.js 18 or newer)
+	@node -e 'process.exit(parseInt(process.versions.node) < 18)' || { echo "Node.js 18 or newer is needed; this is $$(node --version)" >&2; exit 1; }
+	@$(call need,npm,install npm$(comma) which comes with Node.js)
+	npm ci --prefix $* --no-audit --no-fund
+	@touch $@
+
+tests/clients/python/.venv/ready: tests/clients/python/requirements.txt
+	@$(call need,$(PYTHON),install Python 3.10 or newer)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed; this is $$($(PYTHON) --version)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv tests/clients/python/.venv
+	tests/clients/python/.venv/bin/pip install --quiet --no-deps --requirement $<
+	@touch $@
+
+static: ## one static binary in dist/, checked to run in an empty root directory
+	@$(need_rust)
+	@echo "static target: $(STATIC)"
+	env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS \
+	  CARGO_TARGET_$(shell echo $(STATIC) | tr a-z- A-Z_)_RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,relro,-z,now" \
+	  cargo build --locked --release --target $(STATIC)
+	install -D $(TARGET)/$(STATIC)/release/$(BIN) dist/$(BIN)
+	sh tests/verify-static.sh dist/$(BIN)
+
+# Every crate that is linked in, for Linux; our own left out.
+TREE = cargo tree --locked --edges normal --target $(GNU) --prefix none | \
+	sed 's/ (\*)$$//; s/ (proc-macro)$$//' | grep -v '^$(BIN) ' | sort -u
+
+audit: ## compare the crates with deps.txt; count them and our own lines
+	@$(TREE) | diff deps.txt - || { echo "deps.txt is not what would be linked in; if that is meant: make deps" >&2; exit 1; }
+	@echo "crates: $$(wc -l < deps.txt)"
+	@echo "own lines: $$(find src -name '*.rs' | xargs cat | wc -l) in src, $$(find tests -name '*.rs' | xargs cat | wc -l) in tests"
+
+deps: ## write deps.txt anew
+	$(TREE) > deps.txt
+
+clean: ## remove everything that was built
+	cargo clean
+	rm -rf dist run tests/browser/node_modules tests/clients/ts/node_modules tests/clients/python/.venv

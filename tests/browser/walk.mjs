@@ -1,0 +1,125 @@
+// A real Chromium through consent, the simulated GitHub and back to the client: what CSP, cookies and frames do in a
+// browser is only known there. Screenshots go to the directory given.
+// usage: node walk.mjs BINARY CHROMIUM DIRECTORY
+import { strict as assert } from "node:assert";
+import { once } from "node:events";
+import { mkdir } from "node:fs/promises";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+import { startDemo } from "../clients/ts/demo.mjs";
+
+const [binary, executablePath, directory] = process.argv.slice(2);
+const CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"; // RFC 7636, appendix B
+const LOOKS = [
+  { name: "desktop-light", viewport: { width: 1280, height: 800 }, colorScheme: "light" },
+  { name: "desktop-dark", viewport: { width: 1280, height: 800 }, colorScheme: "dark" },
+  { name: "phone-light", viewport: { width: 390, height: 844 }, colorScheme: "light" },
+  { name: "phone-dark", viewport: { width: 390, height: 844 }, colorScheme: "dark" },
+];
+
+await mkdir(directory, { recursive: true });
+const demo = await startDemo(binary);
+const client = createServer((_, answer) => answer.setHeader("content-type", "text/html").end("<title>client</title>Back at the client")).listen(0, "127.0.0.1");
+await once(client, "listening");
+const redirectUri = `http://127.0.0.1:${client.address().port}/callback`;
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+
+const registration = await fetch(`${demo.origin}/register`, {
+  method: "POST",
+  headers: { "content-type": "application/json" },
+  body: JSON.stringify({ client_name: "Browser walk", redirect_uris: [redirectUri], token_endpoint_auth_method: "none" }),
+});
+const { client_id } = await registration.json();
+const link = `${demo.origin}/authorize?${new URLSearchParams({ response_type: "code", client_id, redirect_uri: redirectUri, code_challenge: CHALLENGE, code_challenge_method: "S256", state: "s" })}`;
+const yes = (page) => page.getByRole("button", { name: /^(approve|allow|authorize|continue|sign in)/i }).first();
+const no = (page) => page.getByRole("button", { name: /^(cancel|deny)/i }).first();
+
+/** Runs `walk` in a fresh browser profile; anything that Chromium complains about fails it. */
+async function visit(look, walk) {
+  const context = await browser.newContext(look);
+  const page = await context.newPage();
+  const complaints = [];
+  page.on("console", (message) => message.type() === "error" && !message.text().includes("favicon") && complaints.push(message.text()));
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  await walk(page);
+  assert.deepEqual(complaints, []);
+  await context.close();
+}
+
+async function shoot(page, name) {
+  const { scrollWidth, clientWidth } = await page.evaluate(() => document.documentElement);
+  assert.ok(scrollWidth <= clientWidth, `${name} scrolls sideways: ${scrollWidth} > ${clientWidth}`);
+  await page.screenshot({ path: join(directory, `${name}.png`), fullPage: true });
+}
+
+const walks = {};
+for (const look of LOOKS) {
+  walks[`${look.name}: consent, GitHub, back at the client`] = () =>
+    visit(look, async (page) => {
+      await page.goto(link);
+      await shoot(page, `consent-${look.name}`);
+      await yes(page).click();
+      await page.waitForURL((url) => url.pathname === "/login/oauth/authorize");
+      await shoot(page, `github-${look.name}`);
+      await yes(page).click();
+      await page.waitForURL((url) => url.href.startsWith(redirectUri));
+      const { searchParams } = new URL(page.url());
+      assert.ok(searchParams.get("code"));
+      assert.deepEqual([searchParams.get("state"), searchParams.get("iss")], ["s", demo.origin]);
+    });
+}
+walks["cancel goes back with access_denied"] = () =>
+  visit(LOOKS[0], async (page) => {
+    await page.goto(link);
+    await no(page).click();
+    await page.waitForURL((url) => url.href.startsWith(redirectUri));
+    assert.equal(new URL(page.url()).searchParams.get("error"), "access_denied");
+  });
+walks["two tabs log in side by side"] = () =>
+  visit(LOOKS[0], async (first) => {
+    const second = await first.context().newPage();
+    await first.goto(link);
+    await second.goto(link);
+    for (const page of [first, second]) {
+      await yes(page).click();
+      await page.waitForURL((url) => url.pathname === "/login/oauth/authorize");
+      await yes(page).click();
+      await page.waitForURL((url) => url.href.startsWith(redirectUri));
+      assert.ok(new URL(page.url()).searchParams.get("code"));
+    }
+  });
+walks["an error page explains itself"] = () =>
+  visit(LOOKS[2], async (page) => {
+    // Chromium logs a failed load as a console error: this page is one on purpose, so it is looked at without `goto`'s log.
+    const answer = await page.context().request.get(`${demo.origin}/authorize?client_id=unknown`);
+    assert.equal(answer.status(), 400);
+    await page.setContent(await answer.text());
+    await shoot(page, "error-phone-light");
+  });
+walks["another site cannot frame the consent page"] = async () => {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(redirectUri);
+  await page.setContent(`<iframe src="${link.replaceAll("&", "&amp;")}"></iframe>`);
+  const frame = await (await page.waitForSelector("iframe")).contentFrame();
+  await frame.waitForURL((url) => url.protocol === "chrome-error:");
+  await context.close();
+};
+
+let [passed, failed] = [0, 0];
+for (const [name, walk] of Object.entries(walks)) {
+  try {
+    await walk();
+    passed++;
+  } catch (error) {
+    failed++;
+    console.error(`FAILED: ${name}\n`, error);
+  }
+}
+await browser.close();
+client.close();
+const log = await demo.stop();
+if (failed) console.error(log);
+console.log(`Chromium: ${passed} passed, ${failed} failed; screenshots in ${directory}`);
+process.exit(failed ? 1 : 0);
