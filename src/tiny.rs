@@ -1,1 +1,498 @@
-//! To be written.
+//! The trusted door: the accept loop of tiny_http, for the operator's Unix socket and for a reverse proxy on the same
+//! machine. Same queue, same workers, same checks of a head as the edge.
+//!
+//! What tiny_http 0.12 cannot be defended against from outside, and why nothing else may be let in here:
+//! - it has no timeouts and no limit on the size of a head: whoever connects can hold memory and threads;
+//! - an unread body is drained into an allocation of its declared size. We read small ones ourselves and never drop a
+//!   request with a large one: it is leaked, with its connection, and nobody is answered;
+//! - it joins a folded header line into the field before it, and of a chunked body neither a cut-off end nor an
+//!   oversized size line can be seen: chunked bodies are refused;
+//! - a malformed or second Content-Length is refused, but the connection cannot be closed: what follows is taken for
+//!   the next request;
+//! - it does not tell when a client has gone: running requests and silent streams find out when they write;
+//! - a connection can wait for ever for one of its threads, and its accept loop ends at the first error. The latter is
+//!   watched: it is built anew on the same socket.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::base::cancel::CancelToken;
+use crate::base::log::{self, Field};
+use crate::base::{clock, limits};
+use crate::edge::Refusal;
+use crate::edge::caps::{Cap, Share};
+use crate::edge::head::{self, Checked, Framing, Origin, RequestLine, Version};
+use crate::edge::wire::{self, After, Asked, Outbody, Pace, Sink};
+use crate::http::{Handler, Request, Responder, Response, Scheme, Waiter};
+use crate::server::{Job, Pool};
+use crate::sys;
+
+/// Who may connect to a Unix socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The user that the server runs as: mode 0600.
+    Owner,
+    /// That user and its group, for a proxy that runs as another user: mode 0660.
+    Group,
+}
+
+/// The running door.
+pub struct Tiny {
+    shared: Arc<Shared>,
+    /// Removed at the end.
+    path: Option<PathBuf>,
+    /// Taken when the door is closed.
+    watcher: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    handler: Arc<dyn Handler>,
+    pool: Arc<Pool>,
+    listener: Listening,
+    /// Tripped when the door closes.
+    closing: CancelToken,
+    /// Threads of this door, over all generations of tiny_http's server.
+    threads: Arc<Cap>,
+    streams: Arc<Cap>,
+    /// Guards the number of requests that are being answered.
+    busy: Mutex<usize>,
+    /// Wakes [`Tiny::stop`] when one has been answered.
+    answered: Condvar,
+}
+
+/// One server of tiny_http. A new one takes its place when its accept loop has ended.
+struct Generation {
+    server: tiny_http::Server,
+    /// Threads that wait for a request in `server`.
+    idle: AtomicUsize,
+    replaced: AtomicBool,
+}
+
+enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Tiny {
+    /// Listens on a Unix socket at `path`. One that a server left behind is replaced; one in use is not.
+    ///
+    /// # Errors
+    /// Another server listens there, something else is in the way, or what the operating system says.
+    pub fn start_unix(
+        path: &Path,
+        access: Access,
+        handler: Arc<dyn Handler>,
+        pool: Arc<Pool>,
+    ) -> io::Result<Tiny> {
+        let listener = bind_unix(path, access)?;
+        let mut tiny = Tiny::start(Listening::Unix(listener), handler, pool)?;
+        tiny.path = Some(path.to_owned());
+        Ok(tiny)
+    }
+
+    /// Serves a TCP listener, for a reverse proxy on this machine.
+    ///
+    /// # Errors
+    /// The listener's address is not loopback, or what the operating system says.
+    pub fn start_tcp(listener: TcpListener, handler: Arc<dyn Handler>, pool: Arc<Pool>) -> io::Result<Tiny> {
+        if !listener.local_addr()?.ip().is_loopback() {
+            let words = "the door for a reverse proxy must be on loopback or a Unix socket";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
+        }
+        // Linux copies this to accepted sockets; tiny_http does not set it.
+        sys::set_option(&listener, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+        Tiny::start(Listening::Tcp(listener), handler, pool)
+    }
+
+    fn start(listener: Listening, handler: Arc<dyn Handler>, pool: Arc<Pool>) -> io::Result<Tiny> {
+        let shared = Arc::new(Shared {
+            handler,
+            pool,
+            listener,
+            closing: CancelToken::new(),
+            threads: Cap::new(limits::TINY_THREADS),
+            streams: Cap::new(limits::STREAMS),
+            busy: Mutex::new(0),
+            answered: Condvar::new(),
+        });
+        let first = shared.generation()?;
+        let watched = Arc::clone(&shared);
+        // Ends when `Tiny::close` trips `closing` and shuts the listener.
+        let watcher =
+            thread::Builder::new().name("tiny-watch".to_owned()).spawn(move || watched.watch(first))?;
+        Ok(Tiny { shared, path: None, watcher: Some(watcher) })
+    }
+
+    /// The address, if it is a TCP address.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.shared.listener {
+            Listening::Tcp(listener) => listener.local_addr().ok(),
+            Listening::Unix(_) => None,
+        }
+    }
+
+    /// Closes the door (H13): no new connections, running requests finished and streams ended cleanly within
+    /// `patience`. Connections that are open and idle stay so until the process ends: tiny_http keeps them.
+    pub fn stop(mut self, patience: Duration) {
+        self.close(patience);
+    }
+
+    fn close(&mut self, patience: Duration) {
+        let Some(watcher) = self.watcher.take() else { return };
+        self.shared.closing.trip();
+        sys::shut_listener(&self.shared.listener);
+        let _ = watcher.join();
+        if let Some(path) = &self.path {
+            let _ = std::fs::remove_file(path); // a stale one is replaced at the next start anyway
+        }
+        let deadline = clock::instant() + patience;
+        let mut busy = self.shared.lock_busy();
+        while *busy > 0 {
+            let left = deadline.saturating_duration_since(clock::instant());
+            if left.is_zero() {
+                return;
+            }
+            busy = self.shared.answered.wait_timeout(busy, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Drop for Tiny {
+    fn drop(&mut self) {
+        self.close(Duration::ZERO);
+    }
+}
+
+/// Binds beside `path` and renames: the socket never exists at `path` with other permissions than these.
+fn bind_unix(path: &Path, access: Access) -> io::Result<UnixListener> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+        Ok(found) if !found.file_type().is_socket() => return Err(io::ErrorKind::AlreadyExists.into()),
+        Ok(_) if UnixStream::connect(path).is_ok() => return Err(io::ErrorKind::AddrInUse.into()),
+        Ok(_) => {} // its server has gone
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let _ = std::fs::remove_file(&beside); // left by a server that was killed right here
+    let listener = UnixListener::bind(&beside)?;
+    let mode = match access {
+        Access::Owner => 0o600,
+        Access::Group => 0o660,
+    };
+    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(mode))?;
+    std::fs::rename(&beside, path)?;
+    Ok(listener)
+}
+
+impl Listening {
+    fn try_clone(&self) -> io::Result<tiny_http::Listener> {
+        match self {
+            Listening::Tcp(listener) => listener.try_clone().map(Into::into),
+            Listening::Unix(listener) => listener.try_clone().map(Into::into),
+        }
+    }
+}
+
+impl AsFd for Listening {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Listening::Tcp(listener) => listener.as_fd(),
+            Listening::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+impl Shared {
+    fn lock_busy(&self) -> std::sync::MutexGuard<'_, usize> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new server on the same socket, and the first thread that waits for its requests.
+    fn generation(self: &Arc<Shared>) -> io::Result<Arc<Generation>> {
+        let server =
+            tiny_http::Server::from_listener(self.listener.try_clone()?, None).map_err(io::Error::other)?;
+        let generation =
+            Arc::new(Generation { server, idle: AtomicUsize::new(0), replaced: AtomicBool::new(false) });
+        self.add_thread(&generation)?;
+        Ok(generation)
+    }
+
+    /// Sees when tiny_http has stopped accepting: connections then stay waiting in the kernel. Asleep while nobody
+    /// connects.
+    fn watch(self: Arc<Shared>, mut current: Arc<Generation>) {
+        let mut pause = limits::TINY_REBUILD_PAUSE;
+        while !self.closing.is_tripped() {
+            sys::poll(&self.listener, libc::POLLIN, None);
+            let still_waiting = |_| {
+                !self.closing.wait(limits::TINY_WATCH_STEP)
+                    && sys::poll(&self.listener, libc::POLLIN, Some(Duration::ZERO))
+            };
+            if !(0..limits::TINY_WATCH_STEPS).all(still_waiting) {
+                pause = limits::TINY_REBUILD_PAUSE;
+                continue;
+            }
+            log::error("tiny.accept_ended", &[Field::Hint("it is started again")]);
+            if let Ok(next) = self.generation() {
+                current.replaced.store(true, Ordering::Relaxed);
+                current = next;
+            }
+            let _ = self.closing.wait(pause);
+            pause = pause.saturating_mul(2).min(limits::TINY_REBUILD_PAUSE_MAX);
+        }
+    }
+
+    fn add_thread(self: &Arc<Shared>, generation: &Arc<Generation>) -> io::Result<()> {
+        let mut share = self.threads.share();
+        if !share.grow(1) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let (shared, generation) = (Arc::clone(self), Arc::clone(generation));
+        generation.idle.fetch_add(1, Ordering::SeqCst);
+        let counted = Arc::clone(&generation);
+        // Ends when it has waited for `limits::TINY_IDLE` and another thread waits, too, or the door is closed.
+        let spawned = thread::Builder::new()
+            .name("tiny-request".to_owned())
+            .stack_size(limits::CONNECTION_STACK_BYTES)
+            .spawn(move || shared.attend(&generation, share));
+        spawned.map(drop).inspect_err(|_| {
+            counted.idle.fetch_sub(1, Ordering::SeqCst);
+        })
+    }
+
+    /// Takes requests, one at a time. There is always a thread that waits for the next: whoever would leave none adds
+    /// one, or, at the cap, refuses.
+    fn attend(self: Arc<Shared>, generation: &Arc<Generation>, _share: Share) {
+        loop {
+            let received = generation.server.recv_timeout(limits::TINY_IDLE);
+            let over = self.closing.is_tripped() || generation.replaced.load(Ordering::Relaxed);
+            let Ok(Some(request)) = received else {
+                // An error is the end of the accept loop, which `watch` notices; what was accepted is still served.
+                let another = |idle: usize| idle.checked_sub(1).filter(|&left| left > 0 || over);
+                if generation.idle.fetch_update(Ordering::SeqCst, Ordering::SeqCst, another).is_ok() {
+                    return;
+                }
+                continue;
+            };
+            let last = generation.idle.fetch_sub(1, Ordering::SeqCst) == 1;
+            if last && self.add_thread(generation).is_err() {
+                respond(request, Refusal::Busy.response());
+            } else {
+                let busy = Busy::count(&self);
+                busy.0.serve(request);
+            }
+            generation.idle.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// One request and its answer.
+    fn serve(&self, mut request: tiny_http::Request) {
+        let checked = match check(&request) {
+            Ok(checked) => checked,
+            Err(refusal) => return refuse(request, refusal.response()),
+        };
+        let limit = match self.handler.admit(&checked.head) {
+            Ok(limit) => limit,
+            Err(response) => return refuse(request, *response),
+        };
+        let length = match checked.framing {
+            Framing::Length(length) => usize::try_from(length).ok().filter(|&length| length <= limit),
+            Framing::Chunked => return refuse(request, Response::new(411)),
+        };
+        let Some(length) = length else { return refuse(request, Refusal::BodyTooLarge.response()) };
+        let Ok(body) = body(&mut request, length) else {
+            return refuse(request, Refusal::Malformed("body").response());
+        };
+        let asked = Asked::by(checked.version, &checked.head.method);
+        let after = if checked.persistent { After::Keep } else { After::Close };
+        let (responder, waiter) = Responder::pair();
+        let job = Job {
+            handler: Arc::clone(&self.handler),
+            request: Request { head: checked.head, body },
+            responder,
+        };
+        let response = match self.pool.submit(job) {
+            Ok(()) => wait(&waiter),
+            Err(_full) => Refusal::Busy.response(),
+        };
+        self.write(response, (asked, after), request);
+    }
+
+    fn write(&self, response: Response, (asked, after): (Asked, After), request: tiny_http::Request) {
+        let outgoing = wire::frame(response, asked, after);
+        let mut sink = Writer(request.into_writer());
+        let written = match outgoing.body {
+            Outbody::Bytes(body) => sink.write(&mut [IoSlice::new(&outgoing.head), IoSlice::new(&body)]),
+            Outbody::Stream(stream, coding) => {
+                let mut share = self.streams.share();
+                if share.grow(1) {
+                    let pace = Pace { check: limits::CLIENT_CHECK, keep_alive: limits::STREAM_KEEP_ALIVE };
+                    let is_ending = || self.closing.is_tripped();
+                    wire::drain((stream, coding), outgoing.head, &mut sink, (pace, &is_ending))
+                } else {
+                    let busy = wire::frame(Refusal::Busy.response(), asked, after);
+                    sink.write(&mut [IoSlice::new(&busy.head)])
+                }
+            }
+        };
+        drop(written); // a client that has gone misses its answer; tiny_http ends its connection
+    }
+}
+
+/// What tiny_http says of a request, checked as the edge checks it.
+fn check(request: &tiny_http::Request) -> Result<Checked, Refusal> {
+    let version = match request.http_version() {
+        tiny_http::HTTPVersion(1, 1) => Version::Http11,
+        tiny_http::HTTPVersion(1, 0) => Version::Http10,
+        _ => return Err(Refusal::Version),
+    };
+    let line = RequestLine { method: request.method().as_str(), target: request.url(), version };
+    let fields =
+        request.headers().iter().map(|field| (field.field.as_str().as_str(), field.value.as_bytes()));
+    let peer = request.remote_addr().map(|address| address.ip().to_canonical());
+    head::check(line, fields, Origin { peer, scheme: Scheme::Http })
+}
+
+/// Exactly `length` bytes. A body that was cut off is an error: tiny_http shows it as one that ended.
+fn body(request: &mut tiny_http::Request, length: usize) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    if length > 0 {
+        let most = u64::try_from(length).unwrap_or(u64::MAX);
+        request.as_reader().take(most).read_to_end(&mut body)?;
+    }
+    if body.len() == length { Ok(body) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+fn wait(waiter: &Waiter) -> Response {
+    let mut response = waiter.wait(clock::instant() + limits::SLOW_CALL);
+    if response.is_none() {
+        waiter.run_slow_hook();
+    }
+    loop {
+        match response {
+            Some(response) => return response,
+            None => response = waiter.wait(clock::instant() + limits::CLIENT_CHECK),
+        }
+    }
+}
+
+/// Answers a request whose body was not read, if its body can be skipped.
+fn refuse(mut request: tiny_http::Request, response: Response) {
+    if skip_body(&mut request) {
+        return respond(request, response);
+    }
+    log::warn("tiny.request_leaked", &[Field::Reason("its body is too large to be skipped")]);
+    std::mem::forget(request);
+}
+
+/// Reads past a body; `false` if that cannot be done. Never beyond a declared length: after `Connection: Upgrade`,
+/// tiny_http gives the rest of the connection for a body.
+fn skip_body(request: &mut tiny_http::Request) -> bool {
+    let chunked = request.headers().iter().any(|field| field.field.equiv("Transfer-Encoding"));
+    let most = match request.body_length().map(u64::try_from) {
+        None if !chunked => return true,
+        None => limits::TINY_SKIP_BYTES,
+        Some(Ok(length)) if length <= limits::TINY_SKIP_BYTES => length,
+        Some(_) => return false,
+    };
+    let skipped = io::copy(&mut request.as_reader().take(most), &mut io::sink());
+    skipped.is_ok_and(|count| !chunked || count < most)
+}
+
+/// Writes an answer of bytes.
+fn respond(request: tiny_http::Request, response: Response) {
+    let asked = Asked { version: Version::Http11, head_only: *request.method() == tiny_http::Method::Head };
+    let outgoing = wire::frame(response, asked, After::Keep);
+    if let Outbody::Bytes(body) = outgoing.body {
+        let written =
+            Writer(request.into_writer()).write(&mut [IoSlice::new(&outgoing.head), IoSlice::new(&body)]);
+        drop(written); // a client that has gone misses its answer
+    }
+}
+
+/// tiny_http's way out of one request.
+struct Writer(Box<dyn Write + Send>);
+
+impl Sink for Writer {
+    /// In one piece: tiny_http's buffer of 1 KiB would make several writes of it.
+    fn write(&mut self, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+        let parts: Vec<&[u8]> = parts.iter().map(|part| &**part).collect();
+        self.0.write_all(&parts.concat())?;
+        self.0.flush()
+    }
+
+    /// tiny_http does not say.
+    fn client_has_gone(&self) -> bool {
+        false
+    }
+}
+
+/// A request that is being answered, as long as this lives.
+struct Busy<'a>(&'a Shared);
+
+impl Busy<'_> {
+    fn count(shared: &Shared) -> Busy<'_> {
+        let mut busy = shared.lock_busy();
+        *busy = busy.saturating_add(1);
+        drop(busy);
+        Busy(shared)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        let mut busy = self.0.lock_busy();
+        *busy = busy.saturating_sub(1);
+        self.0.answered.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Head;
+
+    struct Hello;
+
+    impl Handler for Hello {
+        fn admit(&self, _head: &Head) -> Result<usize, Box<Response>> {
+            Ok(0)
+        }
+
+        fn handle(&self, _request: Request, responder: Responder) {
+            responder.respond(Response::new(204));
+        }
+    }
+
+    /// A connection that the accept loop took while the listener does not block is its last: the next `accept` fails.
+    #[test]
+    fn a_dead_accept_loop_is_replaced() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let hold = listener.try_clone().unwrap();
+        let tiny = Tiny::start_tcp(listener, Arc::new(Hello), Arc::new(Pool::start().unwrap())).unwrap();
+        for round in 0..2 {
+            let ask = || {
+                let mut line = std::net::TcpStream::connect(address).unwrap();
+                line.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+                let mut answer = String::new();
+                line.read_to_string(&mut answer).unwrap();
+                assert!(answer.starts_with("HTTP/1.1 204 "), "round {round}: {answer}");
+            };
+            hold.set_nonblocking(true).unwrap();
+            ask();
+            hold.set_nonblocking(false).unwrap();
+            ask();
+        }
+        tiny.stop(Duration::from_secs(20));
+    }
+}

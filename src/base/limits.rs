@@ -60,6 +60,24 @@ pub const STREAMS: usize = 256;
 /// Bodies being read or waiting for an answer, all together (bytes).
 pub const BODY_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
 
+// ---- the trusted door ----
+
+/// Requests that are answered at once; one more is answered 503. Each holds a thread, a stream as long as it is open.
+pub const TINY_THREADS: usize = STREAMS + 64;
+/// How long a thread of the trusted door waits for a request before it ends.
+pub const TINY_IDLE: Duration = Duration::from_secs(10);
+/// What is skipped of a body that was refused (bytes). The request is leaked if there is more: dropped, it would
+/// allocate the rest.
+pub const TINY_SKIP_BYTES: u64 = 8 * 1024 * 1024;
+/// How long connections must wait unaccepted before tiny_http counts as dead: so many looks, this far apart.
+pub const TINY_WATCH_STEPS: u32 = 5;
+/// See [`TINY_WATCH_STEPS`].
+pub const TINY_WATCH_STEP: Duration = Duration::from_millis(100);
+/// The pause after tiny_http was started again; doubled each time that does not help.
+pub const TINY_REBUILD_PAUSE: Duration = Duration::from_millis(500);
+/// The longest such pause.
+pub const TINY_REBUILD_PAUSE_MAX: Duration = Duration::from_secs(30);
+
 // ---- bodies and JSON ----
 
 /// A form or a client registration (bytes).

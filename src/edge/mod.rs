@@ -4,7 +4,7 @@
 //! any other code sees them; everything that costs memory or a thread is capped first (security.md H1-H13).
 
 mod accept;
-mod caps;
+pub(crate) mod caps;
 pub mod chunked;
 mod connection;
 pub mod head;
