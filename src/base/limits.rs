@@ -88,6 +88,10 @@ pub const MCP_BYTES: usize = 4 * 1024 * 1024;
 pub const UNCHECKED_BODY_BYTES: usize = 64 * 1024;
 /// The deepest JSON that is parsed.
 pub const JSON_DEPTH: usize = 64;
+/// The most members and elements of one JSON text.
+pub const JSON_VALUES: usize = 100_000;
+/// The longest JSON-RPC id (bytes): ids are kept while their call runs.
+pub const REQUEST_ID_BYTES: usize = 256;
 
 // ---- the queue and its workers ----
 
@@ -147,6 +151,24 @@ pub const REPLAY_EVENTS: usize = 256;
 pub const REPLAY_BYTES: usize = 1024 * 1024;
 /// How long a finished stream can still be replayed.
 pub const REPLAY_TIME: Duration = Duration::from_secs(5 * 60);
+/// Streams of one session that are kept for `Last-Event-ID`, running ones included.
+pub const REPLAY_STREAMS: usize = 32;
+/// Bytes kept of all streams together; beyond that a stream keeps nothing.
+pub const REPLAY_TOTAL_BYTES: usize = 64 * 1024 * 1024;
+/// How long a client is to wait before it takes up a broken stream again.
+pub const STREAM_RETRY: Duration = Duration::from_secs(1);
+/// How long a tool waits for what it asked of the client: a person may have to answer.
+pub const ASK: Duration = Duration::from_secs(5 * 60);
+/// How long a `requestState` is good for, for the same reason.
+pub const REQUEST_STATE_LIFETIME: Duration = Duration::from_secs(10 * 60);
+/// The longest `requestState` (bytes): earlier answers travel in it.
+pub const REQUEST_STATE_BYTES: usize = 256 * 1024;
+/// Resources that one session or one listener is told about.
+pub const SUBSCRIPTIONS: usize = 128;
+/// How long a client may rely on a list that it has read; changes are announced before.
+pub const LIST_TTL: Duration = Duration::from_secs(60);
+/// The most completion values of one answer (MCP, completion).
+pub const COMPLETION_VALUES: usize = 100;
 
 // ---- OAuth ----
 
@@ -226,3 +248,10 @@ pub const SIMULATED_RECORDS: usize = 256;
 pub const CLIENT_SECRET_FILE_BYTES: u64 = 4 * 1024;
 /// The longest login of a GitHub account or organisation (bytes).
 pub const LOGIN_BYTES: usize = 39;
+
+// ---- the demo's tools ----
+
+/// The longest pause that `start-notification-stream` makes (milliseconds).
+pub const DEMO_INTERVAL_MILLIS: u64 = 10_000;
+/// The most notifications that it sends: a call holds a worker.
+pub const DEMO_NOTIFICATIONS: u32 = 1000;

@@ -51,8 +51,14 @@ impl Stream {
     /// The two ends of one stream, which holds [`limits::STREAM_EVENTS`] chunks and [`limits::STREAM_BYTES`].
     #[must_use]
     pub fn pair() -> (StreamSender, Stream) {
+        Stream::pair_tripping(CancelToken::new())
+    }
+
+    /// The same; `gone` is tripped when the door lets go of the stream, so that work can stop with its reader.
+    #[must_use]
+    pub fn pair_tripping(gone: CancelToken) -> (StreamSender, Stream) {
         let (sender, receiver) = bounded(limits::STREAM_EVENTS);
-        let (waiting, gone) = (Arc::new(AtomicUsize::new(0)), CancelToken::new());
+        let waiting = Arc::new(AtomicUsize::new(0));
         let stream = Stream { chunks: receiver, waiting: Arc::clone(&waiting), gone: gone.clone() };
         (StreamSender { chunks: sender, waiting, gone }, stream)
     }
