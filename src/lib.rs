@@ -2,6 +2,10 @@
 //!
 //! ARCHITECTURE.md has the picture; each module says what it owns.
 
+// The conformance tools are an example of the public API, and the tests of `mcp` use them as such.
+#[cfg(test)]
+extern crate self as mcp_oauth_server;
+
 pub mod base;
 pub mod config;
 pub mod edge;

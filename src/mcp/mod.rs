@@ -1,1 +1,250 @@
-//! To be written.
+//! MCP over Streamable HTTP: one core, two eras, any backend.
+//!
+//! A request comes in already authenticated, its Host and Origin checked. What is left is done in this order (M1): method,
+//! `Accept` and content type, one strict parse, the era, and then the era's own checks. The era decodes to a [`Call`] and
+//! encodes an [`Outcome`]; the [`Backend`] in between does not know which it was.
+
+mod backend;
+mod call;
+mod completion;
+mod content;
+mod era;
+mod events;
+mod exchange;
+mod header;
+mod intake;
+mod jsonrpc;
+mod legacy;
+mod listeners;
+mod modern;
+mod prompt;
+mod publisher;
+mod quota;
+mod resource;
+mod rounds;
+mod session;
+mod session_table;
+mod tool;
+mod tool_server;
+mod uri_template;
+
+use std::sync::Arc;
+
+use self::call::ClientCapabilities as Client;
+use self::era::Era;
+use self::events::ReplayBudget;
+use self::exchange::{Dialect, Encoded, Exchange};
+use self::publisher::Audience;
+use self::quota::Calls;
+use crate::base::cancel::CancelToken;
+use crate::base::clock::Clock;
+use crate::base::identity::{GrantId, Principal, UserId};
+use crate::base::random::Random;
+use crate::http::{Head, Method, Request, Responder, Response};
+use crate::seal::Keyring;
+
+pub use self::backend::{Backend, Context, Description, Implementation, Mirrored, Progress};
+pub use self::call::{
+    Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Outcome, Reply,
+};
+pub use self::completion::Partial;
+pub use self::content::{Content, PromptMessage, PromptResult, ResourceContents, Role, ToolResult};
+pub use self::jsonrpc::{Error, RequestId};
+pub use self::prompt::{Argument, Prompt};
+pub use self::publisher::Publisher;
+pub use self::resource::{Match, Resource, ResourceTemplate};
+pub use self::tool::{NoArguments, Tool};
+pub use self::tool_server::{BuildError, Builder, ToolServer};
+
+/// What an MCP endpoint is made of.
+pub struct Settings {
+    /// Serves the calls.
+    pub backend: Arc<dyn Backend>,
+    /// Seals what travels with 2026-07-28 clients.
+    pub keys: Arc<Keyring>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Session ids.
+    pub random: Arc<dyn Random>,
+}
+
+/// The MCP endpoint. Clones are the same endpoint.
+#[derive(Clone)]
+pub struct Mcp(Arc<Core>);
+
+/// How much there is of what costs something, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Legacy sessions.
+    pub sessions: usize,
+    /// Open `subscriptions/listen` streams.
+    pub listeners: usize,
+    /// Calls that run.
+    pub calls: usize,
+}
+
+/// What the files of this module share.
+struct Core {
+    backend: Arc<dyn Backend>,
+    keys: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    audience: Arc<Audience>,
+    calls: Arc<Calls>,
+    budget: Arc<ReplayBudget>,
+}
+
+/// A request whose body has been taken, and its answer.
+struct Visit {
+    head: Head,
+    principal: Principal,
+    responder: Responder,
+}
+
+/// A call that its era has decoded.
+struct Arrival {
+    principal: Principal,
+    responder: Responder,
+    client: Arc<Client>,
+    cancel: CancelToken,
+    progress_token: Option<RequestId>,
+    dialect: Box<dyn Dialect>,
+}
+
+impl Mcp {
+    /// An endpoint without sessions.
+    #[must_use]
+    pub fn new(settings: Settings) -> Mcp {
+        let Settings { backend, keys, clock, random } = settings;
+        Mcp(Arc::new(Core {
+            backend,
+            keys,
+            clock,
+            random,
+            audience: Arc::default(),
+            calls: Arc::default(),
+            budget: Arc::default(),
+        }))
+    }
+
+    /// Serves a request whose sender is known and whose Host and Origin are ours. Answers through `responder`, now or later.
+    pub fn handle(&self, request: Request, principal: Principal, responder: Responder) {
+        let Request { head, body } = request;
+        match head.method {
+            Method::Post => self.post(&body, Visit { head, principal, responder }),
+            Method::Get if !accepts(&head, "text", "event-stream") => responder.respond(Response::new(406)),
+            Method::Get => legacy::get(&self.0, Visit { head, principal, responder }),
+            Method::Delete => legacy::delete(&self.0, Visit { head, principal, responder }),
+            Method::Head | Method::Options | Method::Other(_) => {
+                responder.respond(Response::new(405).header("Allow", "GET, POST, DELETE"));
+            }
+        }
+    }
+
+    /// Tells clients of changes from outside of a call.
+    #[must_use]
+    pub fn publisher(&self) -> Publisher {
+        self.0.publisher()
+    }
+
+    /// Ends at once what belongs to a grant: its sessions, its streams, its calls.
+    pub fn end_grant(&self, grant: GrantId) {
+        self.0.calls.cancel_grant(grant);
+        self.0.audience.sessions.end_grant(grant);
+        self.0.audience.listeners.end_grant(grant);
+    }
+
+    /// Ends what nobody uses any more. To be called every [`crate::base::limits::SWEEP`].
+    pub fn sweep(&self) {
+        self.0.audience.sessions.sweep(self.0.clock.monotonic());
+        self.0.audience.listeners.sweep();
+    }
+
+    /// Ends every session and stream; calls that run are cancelled.
+    pub fn close(&self) {
+        self.0.calls.cancel_all();
+        self.0.audience.sessions.close();
+        self.0.audience.listeners.close();
+    }
+
+    /// How much there is.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            sessions: self.0.audience.sessions.count(),
+            listeners: self.0.audience.listeners.count(),
+            calls: self.0.calls.count(),
+        }
+    }
+
+    fn post(&self, body: &[u8], visit: Visit) {
+        if !accepts(&visit.head, "application", "json") || !accepts(&visit.head, "text", "event-stream") {
+            return visit.responder.respond(Response::new(406));
+        }
+        // M11: a browser sends any other type across sites without asking first.
+        if visit.head.media_type().ok().flatten().as_deref() != Some("application/json") {
+            return visit.responder.respond(Response::new(415));
+        }
+        let message = match intake::parse(body) {
+            Ok(message) => message,
+            Err(error) => {
+                let refusal = Encoded { status: 400, text: jsonrpc::error(None, &error) };
+                return visit.responder.respond(refusal.into_response());
+            }
+        };
+        match era::classify(&message, &visit.head.headers) {
+            Era::Legacy => legacy::post(&self.0, visit, message),
+            Era::Modern => modern::post(&self.0, visit, message),
+        }
+    }
+}
+
+impl Core {
+    /// Hands a call to the backend, if there is room for it (M17).
+    fn start(&self, call: Call, arrival: Arrival) {
+        let Arrival { principal, responder, client, cancel, progress_token, dialect } = arrival;
+        let permit = self.calls.begin(&principal, &cancel);
+        let exchange = Exchange::new(dialect, cancel.clone(), responder);
+        let Some(permit) = permit else {
+            return exchange.complete(Outcome::Failed(Error::new(Error::BUSY, "Too many calls at once")));
+        };
+        let publisher = self.publisher();
+        let context =
+            Context { principal, client, cancel, progress_token, publisher, exchange, _permit: permit };
+        self.backend.call(call, context);
+    }
+
+    fn publisher(&self) -> Publisher {
+        Publisher(Arc::clone(&self.audience))
+    }
+
+    /// How many streams a user has open.
+    fn streams_of(&self, user: UserId) -> usize {
+        let listening = self.audience.listeners.of_user(user);
+        listening.saturating_add(self.audience.sessions.readers_of(user))
+    }
+}
+
+/// Whether `Accept` admits a media type (RFC 9110 section 12.5.1); a request without it takes anything.
+fn accepts(head: &Head, kind: &str, subtype: &str) -> bool {
+    let mut ranges = head.headers.all("accept").flat_map(|value| value.split(',')).peekable();
+    ranges.peek().is_none()
+        || ranges.any(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let (range_kind, range_subtype) =
+                parts.next().and_then(|essence| essence.split_once('/')).unwrap_or_default();
+            let refused = parts.any(|parameter| {
+                let weight = parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q="));
+                weight.is_some_and(|weight| weight.trim_matches(['0', '.']).is_empty())
+            });
+            let covers = |range: &str, name| range == "*" || range.eq_ignore_ascii_case(name);
+            !refused && covers(range_kind, kind) && covers(range_subtype, subtype)
+        })
+}
+
+#[cfg(test)]
+#[allow(unreachable_pub)] // it is a file of an example as well
+#[path = "../../examples/conformance/tools.rs"]
+mod conformance_tools;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! What serves the calls: tools in this process, a child process, another server. And what it is told of a call.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Outcome};
+use super::exchange::Exchange;
+use super::jsonrpc::{self, Error, RequestId};
+use super::publisher::Publisher;
+use super::quota::Permit;
+use crate::base::cancel::CancelToken;
+use crate::base::identity::Principal;
+
+/// Serves calls. `tools` has the one for tools in this process.
+pub trait Backend: Send + Sync {
+    /// What this server is and offers. Asked for each discovery, so it must be cheap.
+    fn description(&self) -> &Description;
+
+    /// Serves one call: ends it with [`Context::complete`], now or later, from any thread.
+    fn call(&self, call: Call, context: Context);
+
+    /// The arguments of a tool that a 2026-07-28 client repeats in headers (`x-mcp-header`).
+    fn mirrored(&self, tool: &str) -> Option<Arc<[Mirrored]>>;
+}
+
+/// An argument that is repeated in a header `Mcp-Param-…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirrored {
+    /// The header's name in lower case.
+    pub header: String,
+    /// The names from the arguments' object down to the value.
+    pub path: Vec<String>,
+}
+
+/// What a server is and offers.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// Name and version.
+    pub info: Implementation,
+    /// What a model should know about the server as a whole.
+    pub instructions: Option<String>,
+    /// What can be asked; everything else is "method not found".
+    pub operations: Vec<Operation>,
+}
+
+impl Description {
+    /// Whether `operation` is offered.
+    #[must_use]
+    pub fn offers(&self, operation: Operation) -> bool {
+        self.operations.contains(&operation)
+    }
+
+    /// The same as the `capabilities` of `initialize` and `server/discover`.
+    pub(super) fn capabilities(&self) -> ServerCapabilities {
+        let list = |operation| self.offers(operation).then_some(ListCapability { list_changed: true });
+        ServerCapabilities {
+            tools: list(Operation::ListTools),
+            prompts: list(Operation::ListPrompts),
+            resources: self
+                .offers(Operation::ListResources)
+                .then_some(ResourceCapability { subscribe: true, list_changed: true }),
+            logging: Empty {},
+            completions: self.offers(Operation::Complete).then_some(Empty {}),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ServerCapabilities {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tools: Option<ListCapability>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompts: Option<ListCapability>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resources: Option<ResourceCapability>,
+    logging: Empty,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completions: Option<Empty>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListCapability {
+    list_changed: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceCapability {
+    subscribe: bool,
+    list_changed: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Empty {}
+
+/// A program's name and version.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Implementation {
+    /// For programs.
+    pub name: String,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The version.
+    pub version: String,
+}
+
+/// How far a call has come.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Progress {
+    /// Grows with every report.
+    pub progress: f64,
+    /// What it grows to, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<f64>,
+    /// What is happening.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What a backend is told of a call, and its way to say something. Dropped without an outcome, the call fails with an
+/// internal error.
+pub struct Context {
+    pub(super) principal: Principal,
+    pub(super) client: Arc<ClientCapabilities>,
+    pub(super) cancel: CancelToken,
+    pub(super) progress_token: Option<RequestId>,
+    pub(super) publisher: Publisher,
+    pub(super) exchange: Arc<Exchange>,
+    /// Gives the call's place back when it is over.
+    pub(super) _permit: Permit,
+}
+
+impl Context {
+    /// Who calls.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// What the client can do.
+    #[must_use]
+    pub fn client(&self) -> &ClientCapabilities {
+        &self.client
+    }
+
+    /// Tripped when nobody wants the result any more. Wait on it instead of sleeping.
+    #[must_use]
+    pub fn cancel(&self) -> &CancelToken {
+        &self.cancel
+    }
+
+    /// Tells clients that something has changed.
+    #[must_use]
+    pub fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    /// Sends a log message, if the client wants messages of this level.
+    pub fn log(&self, level: Level, data: &impl Serialize) {
+        #[derive(Serialize)]
+        struct Params<'a, T> {
+            level: Level,
+            data: &'a T,
+        }
+        if self.exchange.dialect().wants_log(level) {
+            let params = Params { level, data };
+            self.exchange.say(&jsonrpc::notification("notifications/message", Some(&params)));
+        }
+    }
+
+    /// Reports progress, if the client gave a token for it.
+    pub fn progress(&self, progress: &Progress) {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Params<'a> {
+            progress_token: &'a RequestId,
+            #[serde(flatten)]
+            progress: &'a Progress,
+        }
+        if let Some(progress_token) = &self.progress_token {
+            let params = Params { progress_token, progress };
+            self.exchange.say(&jsonrpc::notification("notifications/progress", Some(&params)));
+        }
+    }
+
+    /// Checks that the client can do what is needed.
+    ///
+    /// # Errors
+    /// [`CallError::MissingCapability`].
+    pub fn require(&self, capability: Capability) -> Result<(), CallError> {
+        if self.client.supports(capability) { Ok(()) } else { Err(CallError::MissingCapability(capability)) }
+    }
+
+    /// Asks the client one thing. Up to 2025-11-25 this waits for the answer. In 2026-07-28 it ends the call with `?`, and
+    /// the handler runs again, from its start, when the client calls again with the answer; so a handler should ask before
+    /// it acts.
+    ///
+    /// # Errors
+    /// [`CallError`]; hand it on with `?`.
+    pub fn ask<T: DeserializeOwned>(&self, request: InputRequest) -> Result<T, CallError> {
+        self.ask_all(vec![request])?
+            .into_iter()
+            .next()
+            .map_or(Err(CallError::Cancelled), |answer| parse(&answer))
+    }
+
+    /// Asks several things at once; the answers stand in the order of the questions.
+    ///
+    /// # Errors
+    /// As [`Context::ask`].
+    pub fn ask_all(&self, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
+        for request in &requests {
+            self.require(request.capability)?;
+        }
+        self.exchange.dialect().ask(&self.exchange, requests)
+    }
+
+    /// What [`Context::remember`] was given in an earlier round of this call; `None` in the first.
+    #[must_use]
+    pub fn remembered<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_str(self.exchange.dialect().remembered()?.get()).ok()
+    }
+
+    /// Keeps `value` for the next round, should this one end with a question. It travels with the client, sealed.
+    ///
+    /// # Errors
+    /// [`Error::INTERNAL`] if `value` cannot be JSON.
+    pub fn remember(&self, value: &impl Serialize) -> Result<(), CallError> {
+        let value = to_raw_value(value).map_err(|_| Error::internal())?;
+        self.exchange.dialect().remember(value);
+        Ok(())
+    }
+
+    /// Ends the connection but not the call, where clients can take a stream up again: frees it during a long wait.
+    pub fn disconnect(&self) {
+        self.exchange.disconnect();
+    }
+
+    /// Ends the call.
+    pub fn complete(self, outcome: Outcome) {
+        self.exchange.complete(outcome);
+    }
+}
+
+fn parse<T: DeserializeOwned>(answer: &RawValue) -> Result<T, CallError> {
+    serde_json::from_str(answer.get())
+        .map_err(|_| Error::invalid_params("The client's answer has the wrong shape").into())
+}

@@ -1,0 +1,326 @@
+//! The era-free nouns: what a client asks of a backend, and what a backend answers.
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::jsonrpc::Error;
+
+/// What a client can ask of a backend, in both eras.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `tools/list`
+    ListTools,
+    /// `tools/call`
+    CallTool,
+    /// `prompts/list`
+    ListPrompts,
+    /// `prompts/get`
+    GetPrompt,
+    /// `resources/list`
+    ListResources,
+    /// `resources/templates/list`
+    ListResourceTemplates,
+    /// `resources/read`
+    ReadResource,
+    /// `completion/complete`
+    Complete,
+}
+
+impl Operation {
+    /// The operation of a method's name.
+    #[must_use]
+    pub fn from_method(method: &str) -> Option<Operation> {
+        Some(match method {
+            "tools/list" => Operation::ListTools,
+            "tools/call" => Operation::CallTool,
+            "prompts/list" => Operation::ListPrompts,
+            "prompts/get" => Operation::GetPrompt,
+            "resources/list" => Operation::ListResources,
+            "resources/templates/list" => Operation::ListResourceTemplates,
+            "resources/read" => Operation::ReadResource,
+            "completion/complete" => Operation::Complete,
+            _ => return None,
+        })
+    }
+
+    /// The method's name.
+    #[must_use]
+    pub fn method(self) -> &'static str {
+        match self {
+            Operation::ListTools => "tools/list",
+            Operation::CallTool => "tools/call",
+            Operation::ListPrompts => "prompts/list",
+            Operation::GetPrompt => "prompts/get",
+            Operation::ListResources => "resources/list",
+            Operation::ListResourceTemplates => "resources/templates/list",
+            Operation::ReadResource => "resources/read",
+            Operation::Complete => "completion/complete",
+        }
+    }
+}
+
+/// One request for the backend.
+#[derive(Debug)]
+pub struct Call {
+    /// What is asked.
+    pub operation: Operation,
+    /// The params as the client wrote them: an object that was scanned (security.md M10) and not built.
+    pub params: Box<RawValue>,
+}
+
+impl Call {
+    /// A call with the client's params; without any they are an empty object.
+    pub(super) fn new(operation: Operation, params: Option<&RawValue>) -> Call {
+        Call { operation, params: params.map_or_else(empty, RawValue::to_owned) }
+    }
+
+    /// The params as a type.
+    ///
+    /// # Errors
+    /// [`Error::INVALID_PARAMS`] with the reason in words.
+    pub fn params<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
+        serde_json::from_str(self.params.get())
+            .map_err(|error| Error::invalid_params(format!("Invalid params: {}", reason(&error))))
+    }
+}
+
+fn empty() -> Box<RawValue> {
+    RawValue::from_string("{}".to_owned()).expect("an empty object is JSON")
+}
+
+/// What serde says, without the position in a text that the client did not write in this form.
+pub(super) fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.clone(), |(reason, _)| reason.to_owned())
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// With a result.
+    Complete(Reply),
+    /// It needs the client's answers first and is to be called again with them.
+    InputRequired(Vec<InputRequest>),
+    /// It needs a capability that the client has not declared.
+    MissingCapability(Capability),
+    /// With a JSON-RPC error.
+    Failed(Error),
+}
+
+/// A result: the members of its object. What the era adds (`resultType`, cache hints, `serverInfo`) is not among them.
+#[derive(Debug, Default)]
+pub struct Reply {
+    pub(super) members: Vec<(Cow<'static, str>, Box<RawValue>)>,
+}
+
+impl Reply {
+    /// A result with one more member.
+    ///
+    /// # Errors
+    /// [`Error::INTERNAL`] if `value` cannot be JSON (a map with keys that are no strings).
+    pub fn with(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: &impl Serialize,
+    ) -> Result<Reply, Error> {
+        let value = to_raw_value(value).map_err(|_| Error::internal())?;
+        self.members.push((name.into(), value));
+        Ok(self)
+    }
+}
+
+/// How much a log message matters (RFC 5424), least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// For developers.
+    Debug,
+    /// As it should be.
+    Info,
+    /// Normal, but worth a look.
+    Notice,
+    /// It may become an error.
+    Warning,
+    /// An operation failed.
+    Error,
+    /// A component failed.
+    Critical,
+    /// Act now.
+    Alert,
+    /// Nothing works.
+    Emergency,
+}
+
+/// Something that a tool may want of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// `sampling/createMessage`
+    Sampling,
+    /// `elicitation/create` with a form.
+    Elicitation,
+    /// `roots/list`
+    Roots,
+}
+
+impl Capability {
+    /// The capability's key in `ClientCapabilities`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Capability::Sampling => "sampling",
+            Capability::Elicitation => "elicitation",
+            Capability::Roots => "roots",
+        }
+    }
+}
+
+/// What the client says that it can do.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct ClientCapabilities {
+    sampling: Option<IgnoredAny>,
+    elicitation: Option<Elicitation>,
+    roots: Option<IgnoredAny>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Elicitation {
+    form: Option<IgnoredAny>,
+    url: Option<IgnoredAny>,
+}
+
+impl ClientCapabilities {
+    /// Whether the client has declared `capability`.
+    #[must_use]
+    pub fn supports(&self, capability: Capability) -> bool {
+        match capability {
+            Capability::Sampling => self.sampling.is_some(),
+            // An empty object means forms, as it did before there were URLs.
+            Capability::Elicitation => {
+                self.elicitation.as_ref().is_some_and(|modes| modes.form.is_some() || modes.url.is_none())
+            }
+            Capability::Roots => self.roots.is_some(),
+        }
+    }
+}
+
+/// A question to the client.
+#[derive(Clone, Debug)]
+pub struct InputRequest {
+    /// Names the question within its call: the same in every round.
+    pub key: String,
+    /// What the client must be able to do; decides the method.
+    pub capability: Capability,
+    /// The params of the method.
+    pub params: Box<RawValue>,
+}
+
+impl InputRequest {
+    /// The method of the question.
+    #[must_use]
+    pub fn method(&self) -> &'static str {
+        match self.capability {
+            Capability::Sampling => "sampling/createMessage",
+            Capability::Elicitation => "elicitation/create",
+            Capability::Roots => "roots/list",
+        }
+    }
+
+    /// `sampling/createMessage`: has the client's model continue a conversation.
+    ///
+    /// # Errors
+    /// [`Error::INTERNAL`] if `params` cannot be JSON.
+    pub fn sampling(key: impl Into<String>, params: &impl Serialize) -> Result<InputRequest, Error> {
+        InputRequest::new(key, Capability::Sampling, params)
+    }
+
+    /// `elicitation/create`: has the person fill in a form. `schema` is a flat JSON object schema.
+    ///
+    /// # Errors
+    /// [`Error::INTERNAL`] if `schema` cannot be JSON.
+    pub fn elicitation(
+        key: impl Into<String>,
+        message: &str,
+        schema: &impl Serialize,
+    ) -> Result<InputRequest, Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Params<'a, S> {
+            message: &'a str,
+            requested_schema: &'a S,
+        }
+        InputRequest::new(key, Capability::Elicitation, &Params { message, requested_schema: schema })
+    }
+
+    /// `roots/list`: the directories that the client works in.
+    ///
+    /// # Errors
+    /// None that can happen; the signature is that of its siblings.
+    pub fn roots(key: impl Into<String>) -> Result<InputRequest, Error> {
+        InputRequest::new(key, Capability::Roots, &serde_json::Map::new())
+    }
+
+    fn new(
+        key: impl Into<String>,
+        capability: Capability,
+        params: &impl Serialize,
+    ) -> Result<InputRequest, Error> {
+        let params = to_raw_value(params).map_err(|_| Error::internal())?;
+        Ok(InputRequest { key: key.into(), capability, params })
+    }
+}
+
+/// Why a handler ends without a result. Made for `?`.
+#[derive(Debug)]
+pub enum CallError {
+    /// The tool failed; the model is told so in these words and can act on them.
+    Tool(String),
+    /// The request itself is wrong.
+    Protocol(Error),
+    /// The client has to answer these first. Made by [`super::Context::ask`] only.
+    InputRequired(Vec<InputRequest>),
+    /// The client cannot do what is needed.
+    MissingCapability(Capability),
+    /// Nobody waits for the result any more.
+    Cancelled,
+}
+
+impl From<String> for CallError {
+    fn from(text: String) -> CallError {
+        CallError::Tool(text)
+    }
+}
+
+impl From<&str> for CallError {
+    fn from(text: &str) -> CallError {
+        CallError::Tool(text.to_owned())
+    }
+}
+
+impl From<Error> for CallError {
+    fn from(error: Error) -> CallError {
+        CallError::Protocol(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(capabilities: &str, expected: [bool; 3]) {
+        let client: ClientCapabilities = serde_json::from_str(capabilities).unwrap();
+        let all = [Capability::Sampling, Capability::Elicitation, Capability::Roots];
+        assert_eq!(all.map(|capability| client.supports(capability)), expected, "{capabilities}");
+    }
+
+    #[test]
+    fn a_capability_is_there_when_its_object_is() {
+        check("{}", [false, false, false]);
+        check(r#"{"sampling":{"tools":{}},"roots":{"listChanged":true},"x":1}"#, [true, false, true]);
+        check(r#"{"elicitation":{}}"#, [false, true, false]);
+        check(r#"{"elicitation":{"url":{}}}"#, [false, false, false]);
+        check(r#"{"elicitation":{"url":{},"form":{}}}"#, [false, true, false]);
+    }
+}

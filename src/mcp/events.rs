@@ -1,0 +1,366 @@
+//! One stream of server-sent events: its numbering, what is kept of it for `Last-Event-ID`, and its reader.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::base::cancel::CancelToken;
+use crate::base::limits;
+use crate::http::{Event, Stream, StreamSender};
+
+/// Bytes kept for replay by all streams of this server.
+#[derive(Debug, Default)]
+pub(super) struct ReplayBudget(AtomicUsize);
+
+impl ReplayBudget {
+    fn take(&self, bytes: usize) -> bool {
+        let before = self.0.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before.saturating_add(bytes) <= limits::REPLAY_TOTAL_BYTES;
+        if !fits {
+            self.give_back(bytes);
+        }
+        fits
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Whether the first event of a connection is an empty one that carries an id and a retry time (2025-11-25, "Sending
+/// Messages to the Server"). Older clients take an empty event for a broken message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Priming {
+    Sent,
+    Left,
+}
+
+/// What makes a stream resumable: its number in its session, and where its kept bytes are counted.
+#[derive(Debug)]
+pub(super) struct Replay {
+    pub(super) stream: u64,
+    pub(super) priming: Priming,
+    pub(super) budget: Arc<ReplayBudget>,
+}
+
+/// Where a new reader starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// At the beginning, as the first reader of an answer.
+    Start,
+    /// At the first event that no reader was sent.
+    Undelivered,
+    /// After the event with this number.
+    After(u64),
+}
+
+/// A stream. Publishing never waits: a reader that does not keep up loses its connection.
+#[derive(Debug)]
+pub(super) struct EventStream {
+    /// `None`: events have no ids and are gone once sent.
+    replay: Option<Replay>,
+    /// Guards the numbering, the ring and who reads, so that a new reader misses nothing and sees nothing twice.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The number of the last event; 0 before the first.
+    last: u64,
+    /// The number of the last event that some reader was sent.
+    delivered: u64,
+    /// The latest events, oldest first.
+    ring: VecDeque<(u64, Arc<[u8]>)>,
+    /// Bytes in `ring`.
+    kept: usize,
+    reader: Option<StreamSender>,
+    /// The reader came with a GET of its own.
+    taken_up: bool,
+    /// No event will follow.
+    finished: bool,
+    /// When [`EventStream::is_over`] first saw it finished.
+    finished_at: Option<Duration>,
+}
+
+impl EventStream {
+    /// A stream whose one reader is there from the start; `gone` is tripped when the reader goes.
+    pub(super) fn ephemeral(gone: CancelToken) -> (EventStream, Stream) {
+        let (sender, body) = Stream::pair_tripping(gone);
+        let state = State { reader: Some(sender), ..State::default() };
+        (EventStream { replay: None, state: Mutex::new(state) }, body)
+    }
+
+    /// A stream whose readers may come and go.
+    pub(super) fn resumable(replay: Replay) -> EventStream {
+        EventStream { replay: Some(replay), state: Mutex::default() }
+    }
+
+    /// The stream's number in its session.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.replay.as_ref().map(|replay| replay.stream)
+    }
+
+    /// Adds an event.
+    pub(super) fn publish(&self, data: &str) {
+        let mut state = self.lock();
+        if state.finished {
+            return;
+        }
+        state.last = state.last.saturating_add(1);
+        let number = state.last;
+        let id = self.replay.as_ref().map(|replay| event_id(replay.stream, number));
+        let event: Arc<[u8]> = Event { id: id.as_deref(), retry: None, data: Some(data) }.encode().into();
+        if let Some(replay) = &self.replay {
+            state.keep(number, Arc::clone(&event), &replay.budget);
+        }
+        state.send(number, event);
+    }
+
+    /// Makes a new connection the stream's reader: it gets what is kept from `place` on and then what comes. An earlier
+    /// reader's connection ends.
+    pub(super) fn attach(&self, place: Place) -> Stream {
+        let (sender, body) = Stream::pair();
+        let mut state = self.lock();
+        state.taken_up = place != Place::Start;
+        let after = match place {
+            Place::Start => 0,
+            Place::Undelivered => state.delivered,
+            Place::After(number) => number,
+        };
+        if let Some(replay) = self.replay.as_ref().filter(|replay| replay.priming == Priming::Sent) {
+            let _ = sender.send(prime(replay.stream, after.min(state.last))); // a new channel has room
+        }
+        state.reader = Some(sender);
+        let missed: Vec<_> = state.ring.iter().filter(|(number, _)| *number > after).cloned().collect();
+        for (number, event) in missed {
+            state.send(number, event);
+        }
+        if state.finished {
+            state.reader = None;
+        }
+        body
+    }
+
+    /// Ends the reader's connection, not the stream.
+    pub(super) fn detach(&self) {
+        self.lock().reader = None;
+    }
+
+    /// Ends the stream: its reader gets what was sent and then the end.
+    pub(super) fn finish(&self) {
+        let mut state = self.lock();
+        state.finished = true;
+        state.reader = None;
+    }
+
+    /// Whether somebody is reading.
+    pub(super) fn has_reader(&self) -> bool {
+        self.lock().reader.as_ref().is_some_and(|reader| !reader.reader_gone().is_tripped())
+    }
+
+    /// Whether somebody is reading who came with a GET.
+    pub(super) fn is_taken_up(&self) -> bool {
+        self.has_reader() && self.lock().taken_up
+    }
+
+    /// Whether the stream has ended and can be forgotten.
+    pub(super) fn is_over(&self, now: Duration) -> bool {
+        let mut state = self.lock();
+        if !state.finished {
+            return false;
+        }
+        let since = *state.finished_at.get_or_insert(now);
+        now.saturating_sub(since) >= limits::REPLAY_TIME
+    }
+
+    /// Whether no event will follow.
+    pub(super) fn is_finished(&self) -> bool {
+        self.lock().finished
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        if let Some(replay) = &self.replay {
+            replay.budget.give_back(self.lock().kept);
+        }
+    }
+}
+
+impl State {
+    /// Puts an event into the ring; the oldest make room. If the server as a whole keeps too much, this stream keeps
+    /// nothing: a client that asks for what is gone gets what follows.
+    fn keep(&mut self, number: u64, event: Arc<[u8]>, budget: &ReplayBudget) {
+        let length = event.len();
+        while self.ring.len() >= limits::REPLAY_EVENTS
+            || (!self.ring.is_empty() && self.kept.saturating_add(length) > limits::REPLAY_BYTES)
+        {
+            self.forget_oldest(budget);
+        }
+        if length > limits::REPLAY_BYTES || !budget.take(length) {
+            while !self.ring.is_empty() {
+                self.forget_oldest(budget);
+            }
+            return;
+        }
+        self.kept = self.kept.saturating_add(length);
+        self.ring.push_back((number, event));
+    }
+
+    fn forget_oldest(&mut self, budget: &ReplayBudget) {
+        if let Some((_, event)) = self.ring.pop_front() {
+            self.kept = self.kept.saturating_sub(event.len());
+            budget.give_back(event.len());
+        }
+    }
+
+    fn send(&mut self, number: u64, event: Arc<[u8]>) {
+        let Some(reader) = &self.reader else { return };
+        match reader.send(event) {
+            Ok(()) => self.delivered = self.delivered.max(number),
+            Err(_) => self.reader = None,
+        }
+    }
+}
+
+fn event_id(stream: u64, number: u64) -> String {
+    format!("{stream}-{number}")
+}
+
+/// The stream and the event of a `Last-Event-ID`; `None` unless it is exactly what we write.
+pub(super) fn parse_event_id(id: &str) -> Option<(u64, u64)> {
+    let (stream, number) = id.split_once('-')?;
+    let (stream, number) = (stream.parse().ok()?, number.parse().ok()?);
+    (event_id(stream, number) == id).then_some((stream, number))
+}
+
+fn prime(stream: u64, number: u64) -> Vec<u8> {
+    let id = event_id(stream, number);
+    let retry = u64::try_from(limits::STREAM_RETRY.as_millis()).ok();
+    Event { id: Some(&id), retry, data: Some("") }.encode()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Next;
+
+    fn resumable(priming: Priming) -> EventStream {
+        EventStream::resumable(Replay { stream: 3, priming, budget: Arc::default() })
+    }
+
+    fn read(body: &Stream) -> String {
+        let mut text = String::new();
+        while let Next::Chunk(chunk) = body.next(Duration::ZERO) {
+            text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+        text
+    }
+
+    fn check(place: Place, expected: &str) {
+        let events = resumable(Priming::Left);
+        for data in ["a", "b", "c"] {
+            events.publish(data);
+        }
+        assert_eq!(read(&events.attach(place)), expected);
+    }
+
+    #[test]
+    fn a_reader_gets_what_it_missed() {
+        check(Place::After(1), "id: 3-2\ndata: b\n\nid: 3-3\ndata: c\n\n");
+        check(Place::After(3), "");
+        check(Place::After(9), "");
+        check(Place::Undelivered, "id: 3-1\ndata: a\n\nid: 3-2\ndata: b\n\nid: 3-3\ndata: c\n\n");
+    }
+
+    #[test]
+    fn a_new_reader_takes_over_and_sees_nothing_twice() {
+        let events = resumable(Priming::Left);
+        let first = events.attach(Place::Undelivered);
+        events.publish("a");
+        let second = events.attach(Place::Undelivered);
+        events.publish("b");
+        assert_eq!(read(&first), "id: 3-1\ndata: a\n\n");
+        assert!(matches!(first.next(Duration::ZERO), Next::End));
+        assert_eq!(read(&second), "id: 3-2\ndata: b\n\n");
+    }
+
+    #[test]
+    fn a_priming_event_names_the_place_to_resume_from() {
+        let events = resumable(Priming::Sent);
+        events.publish("a");
+        assert_eq!(read(&events.attach(Place::After(1))), "id: 3-1\nretry: 1000\ndata: \n\n");
+    }
+
+    /// M8: the replay ring is bounded by events and bytes.
+    #[test]
+    fn the_ring_is_bounded() {
+        let events = resumable(Priming::Left);
+        for _ in 0..limits::REPLAY_EVENTS * 2 {
+            events.publish("x");
+        }
+        assert_eq!(events.lock().ring.len(), limits::REPLAY_EVENTS);
+        let large = "x".repeat(limits::REPLAY_BYTES / 2);
+        for _ in 0..5 {
+            events.publish(&large);
+        }
+        assert!(events.lock().kept <= limits::REPLAY_BYTES);
+        events.publish(&"x".repeat(limits::REPLAY_BYTES + 1));
+        assert_eq!(events.lock().kept, 0);
+    }
+
+    #[test]
+    fn the_server_as_a_whole_keeps_no_more_than_its_budget() {
+        let budget: Arc<ReplayBudget> = Arc::default();
+        let stream = |stream| {
+            EventStream::resumable(Replay { stream, priming: Priming::Left, budget: Arc::clone(&budget) })
+        };
+        assert!(budget.take(limits::REPLAY_TOTAL_BYTES - 20));
+        let (first, second) = (stream(1), stream(2));
+        first.publish("a");
+        second.publish("b");
+        assert_eq!(first.lock().ring.len(), 1);
+        assert_eq!(second.lock().ring.len(), 0);
+        drop(first);
+        second.publish("c");
+        assert_eq!(second.lock().ring.len(), 1);
+    }
+
+    /// M17: a slow reader loses its stream and never blocks a publisher.
+    #[test]
+    fn a_slow_reader_loses_its_connection() {
+        let events = resumable(Priming::Left);
+        let body = events.attach(Place::Undelivered);
+        for _ in 0..=limits::STREAM_EVENTS {
+            events.publish("x");
+        }
+        assert!(!events.has_reader());
+        assert_eq!(read(&body).matches("data").count(), limits::STREAM_EVENTS);
+    }
+
+    #[test]
+    fn a_finished_stream_is_forgotten_after_a_while() {
+        let events = resumable(Priming::Left);
+        events.publish("a");
+        assert!(!events.is_over(Duration::ZERO));
+        events.finish();
+        events.publish("b");
+        assert!(!events.is_over(Duration::from_secs(1)));
+        let body = events.attach(Place::After(0));
+        assert_eq!(read(&body), "id: 3-1\ndata: a\n\n");
+        assert!(events.is_over(Duration::from_secs(1) + limits::REPLAY_TIME));
+    }
+
+    #[test]
+    fn an_event_id_has_one_spelling() {
+        assert_eq!(parse_event_id("3-17"), Some((3, 17)));
+        for bad in ["", "3", "3-", "-1", "03-1", "+3-1", "3-1 ", "3-1-1", "99999999999999999999-1"] {
+            assert_eq!(parse_event_id(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! JSON-RPC 2.0: ids, errors, and the frames that we write. Reading is [`super::intake`]'s.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{self, Deserializer, Visitor};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::base::limits;
+
+/// A request's id, also a progress token: a string or an integer, never null (MCP, basic, "Requests").
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RequestId {
+    /// An integer.
+    Integer(i64),
+    /// A string of at most [`limits::REQUEST_ID_BYTES`].
+    String(Box<str>),
+}
+
+impl Serialize for RequestId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            RequestId::Integer(number) => serializer.serialize_i64(*number),
+            RequestId::String(text) => serializer.serialize_str(text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RequestId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RequestId, D::Error> {
+        struct Id;
+        impl Visitor<'_> for Id {
+            type Value = RequestId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a short string or an integer")
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<RequestId, E> {
+                Ok(RequestId::Integer(number))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<RequestId, E> {
+                i64::try_from(number).map(RequestId::Integer).map_err(|_| E::custom("integer out of range"))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<RequestId, E> {
+                if text.len() > limits::REQUEST_ID_BYTES {
+                    return Err(E::custom("string too long"));
+                }
+                Ok(RequestId::String(text.into()))
+            }
+        }
+        deserializer.deserialize_any(Id)
+    }
+}
+
+/// A JSON-RPC error object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Error {
+    /// What kind of failure; the codes are the constants of this type.
+    pub code: i64,
+    /// One sentence.
+    pub message: Cow<'static, str>,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
+}
+
+impl Error {
+    /// The body is not JSON.
+    pub const PARSE: i64 = -32700;
+    /// The JSON is not a request that may stand here.
+    pub const INVALID_REQUEST: i64 = -32600;
+    /// No such method.
+    pub const METHOD_NOT_FOUND: i64 = -32601;
+    /// The params are wrong.
+    pub const INVALID_PARAMS: i64 = -32602;
+    /// Our fault.
+    pub const INTERNAL: i64 = -32603;
+    /// Too many calls at once.
+    pub const BUSY: i64 = -32000;
+    /// No such session (sessions exist up to 2025-11-25 only).
+    pub const SESSION_NOT_FOUND: i64 = -32001;
+    /// No such resource, up to 2025-11-25; a 2026-07-28 client is told [`Error::INVALID_PARAMS`] instead.
+    pub const RESOURCE_NOT_FOUND: i64 = -32002;
+    /// A mirrored header differs from the body (2026-07-28).
+    pub const HEADER_MISMATCH: i64 = -32020;
+    /// The client lacks a capability that the call needs (2026-07-28).
+    pub const MISSING_CAPABILITY: i64 = -32021;
+    /// Not a protocol version of ours (2026-07-28).
+    pub const UNSUPPORTED_VERSION: i64 = -32022;
+
+    /// An error without data.
+    #[must_use]
+    pub fn new(code: i64, message: impl Into<Cow<'static, str>>) -> Error {
+        Error { code, message: message.into(), data: None }
+    }
+
+    /// The same with data.
+    #[must_use]
+    pub fn with_data(mut self, data: Value) -> Error {
+        self.data = Some(data);
+        self
+    }
+
+    /// [`Error::INVALID_PARAMS`], with what is wrong with them.
+    #[must_use]
+    pub fn invalid_params(message: impl Into<Cow<'static, str>>) -> Error {
+        Error::new(Error::INVALID_PARAMS, message)
+    }
+
+    /// [`Error::METHOD_NOT_FOUND`].
+    #[must_use]
+    pub fn method_not_found() -> Error {
+        Error::new(Error::METHOD_NOT_FOUND, "Method not found")
+    }
+
+    /// [`Error::INTERNAL`]. Says nothing about what happened.
+    #[must_use]
+    pub fn internal() -> Error {
+        Error::new(Error::INTERNAL, "Internal error")
+    }
+}
+
+/// The one value of the member `jsonrpc`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Version;
+
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("2.0")
+    }
+}
+
+#[derive(Serialize)]
+struct ResultFrame<'a, T> {
+    jsonrpc: Version,
+    id: &'a RequestId,
+    result: &'a T,
+}
+
+#[derive(Serialize)]
+struct ErrorFrame<'a> {
+    jsonrpc: Version,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a RequestId>,
+    error: &'a Error,
+}
+
+#[derive(Serialize)]
+struct RequestFrame<'a, P> {
+    jsonrpc: Version,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a RequestId>,
+    method: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<P>,
+}
+
+/// A response with a result. A result that cannot be JSON becomes an internal error.
+pub(super) fn result(id: &RequestId, result: &impl Serialize) -> String {
+    let frame = ResultFrame { jsonrpc: Version, id, result };
+    serde_json::to_string(&frame).unwrap_or_else(|_| error(Some(id), &Error::internal()))
+}
+
+/// A response with an error; without an id if none could be read.
+pub(super) fn error(id: Option<&RequestId>, error: &Error) -> String {
+    to_text(&ErrorFrame { jsonrpc: Version, id, error })
+}
+
+/// A notification.
+pub(super) fn notification(method: &str, params: Option<&impl Serialize>) -> String {
+    to_text(&RequestFrame { jsonrpc: Version, id: None, method, params })
+}
+
+/// A request of ours.
+pub(super) fn request(id: &RequestId, method: &str, params: &RawValue) -> String {
+    to_text(&RequestFrame { jsonrpc: Version, id: Some(id), method, params: Some(params) })
+}
+
+/// Our frames are structs, strings, numbers and values that were JSON before: they cannot fail to be JSON again.
+fn to_text(frame: &impl Serialize) -> String {
+    serde_json::to_string(frame).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(json: &str, expected: Option<RequestId>) {
+        assert_eq!(serde_json::from_str(json).ok(), expected, "{json}");
+    }
+
+    /// M10: an id is a string or an integer.
+    #[test]
+    fn an_id_is_a_short_string_or_an_integer() {
+        check("7", Some(RequestId::Integer(7)));
+        check("-7", Some(RequestId::Integer(-7)));
+        check("\"a\"", Some(RequestId::String("a".into())));
+        check("null", None);
+        check("1.5", None);
+        check("[1]", None);
+        check("18446744073709551615", None);
+        check(&format!("\"{}\"", "x".repeat(limits::REQUEST_ID_BYTES + 1)), None);
+    }
+
+    #[test]
+    fn frames_have_no_member_for_what_is_absent() {
+        let id = RequestId::String("a".into());
+        assert_eq!(result(&id, &serde_json::json!({})), r#"{"jsonrpc":"2.0","id":"a","result":{}}"#);
+        assert_eq!(
+            error(None, &Error::internal()),
+            r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"Internal error"}}"#
+        );
+        assert_eq!(notification("m", None::<&()>), r#"{"jsonrpc":"2.0","method":"m"}"#);
+    }
+}

@@ -1,0 +1,398 @@
+//! The legacy era: 2025-03-26, 2025-06-18 and 2025-11-25. `initialize`, sessions, a stream by GET, requests of ours on the
+//! stream of a call. A JSON-RPC error is an HTTP 200: clients of this era die of anything else.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::backend::{Implementation, ServerCapabilities};
+use super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Outcome, Reply};
+use super::events::{EventStream, Priming};
+use super::exchange::{Dialect, Encoded, Exchange};
+use super::intake::{Message, Payload};
+use super::jsonrpc::{self, Error, RequestId};
+use super::session::{NewSession, Refused, Session};
+use super::{Arrival, Core, Visit};
+use crate::base::cancel::CancelToken;
+use crate::base::encoding::base64url;
+use crate::base::limits;
+use crate::http::{Head, Response, Stream};
+
+/// The versions of this era, latest first.
+const VERSIONS: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
+const LATEST: &str = "2025-11-25";
+
+/// Serves a POST.
+pub(super) fn post(core: &Arc<Core>, visit: Visit, message: Message<'_>) {
+    let Visit { head, principal, responder } = visit;
+    if let Message::Request { id, method, params } = &message
+        && method == "initialize"
+    {
+        return responder.respond(initialize(core, &principal, id, *params));
+    }
+    let id = match &message {
+        Message::Request { id, .. } => Some(id.clone()),
+        Message::Notification { .. } | Message::Response { .. } => None,
+    };
+    let session = match find_session(core, &head, &principal) {
+        Ok(session) => session,
+        Err(refusal) => return responder.respond(refusal.response(id.as_ref())),
+    };
+    match message {
+        Message::Request { id, method, params } => {
+            let request = Request { id, method: &method, params };
+            serve(core, Visit { head, principal, responder }, &session, request);
+        }
+        Message::Notification { method, params } => {
+            notice(&session, &method, params);
+            responder.respond(Response::new(202));
+        }
+        Message::Response { id, payload } => {
+            session.answer(
+                &id,
+                match payload {
+                    Payload::Result(result) => Ok(result.to_owned()),
+                    Payload::Error(error) => Err(error),
+                },
+            );
+            responder.respond(Response::new(202));
+        }
+    }
+}
+
+/// Serves a GET: the session's stream, or the one of `Last-Event-ID`.
+pub(super) fn get(core: &Core, visit: Visit) {
+    let Visit { head, principal, responder } = visit;
+    let session = match find_session(core, &head, &principal) {
+        Ok(session) => session,
+        Err(refusal) => return responder.respond(refusal.response(None)),
+    };
+    let of_user = core.streams_of(principal.user);
+    if session.get_readers() >= limits::STREAMS_PER_SESSION || of_user >= limits::STREAMS_PER_USER {
+        return responder.respond(Refusal::TooManyStreams.response(None));
+    }
+    match head.headers.one("last-event-id") {
+        Ok(last_event_id) => responder.respond(Response::new(200).stream(session.read(last_event_id))),
+        Err(_) => responder.respond(Refusal::DuplicateHeader.response(None)),
+    }
+}
+
+/// Serves a DELETE: the session ends.
+pub(super) fn delete(core: &Core, visit: Visit) {
+    let Visit { head, principal, responder } = visit;
+    match find_session(core, &head, &principal) {
+        Ok(session) => {
+            let _ = core.audience.sessions.end(session.id(), &principal); // another DELETE may have been quicker
+            responder.respond(Response::new(204));
+        }
+        Err(refusal) => responder.respond(refusal.response(None)),
+    }
+}
+
+/// Why a message does not reach its session (M13).
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    DuplicateHeader,
+    UnknownVersion,
+    NoSession,
+    UnknownSession,
+    TooManyStreams,
+    TooManySessions,
+}
+
+impl Refusal {
+    fn response(self, id: Option<&RequestId>) -> Response {
+        let (status, code, message) = match self {
+            Refusal::DuplicateHeader => (400, Error::INVALID_REQUEST, "A header stands twice"),
+            Refusal::UnknownVersion => (400, Error::INVALID_REQUEST, "Unsupported MCP-Protocol-Version"),
+            Refusal::NoSession => {
+                (400, Error::INVALID_REQUEST, "Mcp-Session-Id is missing: initialize first")
+            }
+            Refusal::UnknownSession => (404, Error::SESSION_NOT_FOUND, "Session not found"),
+            Refusal::TooManyStreams => (429, Error::BUSY, "Too many open streams"),
+            Refusal::TooManySessions => (503, Error::BUSY, "Too many sessions"),
+        };
+        Encoded { status, text: jsonrpc::error(id, &Error::new(code, message)) }.into_response()
+    }
+}
+
+/// The caller's session. A missing version header means 2025-03-26, whose rules are no different here.
+fn find_session(
+    core: &Core,
+    head: &Head,
+    principal: &crate::base::identity::Principal,
+) -> Result<Arc<Session>, Refusal> {
+    let version = head.headers.one("mcp-protocol-version").map_err(|_| Refusal::DuplicateHeader)?;
+    if version.is_some_and(|version| !VERSIONS.contains(&version.trim())) {
+        return Err(Refusal::UnknownVersion);
+    }
+    let id = head.headers.one("mcp-session-id").map_err(|_| Refusal::DuplicateHeader)?;
+    let id = id.ok_or(Refusal::NoSession)?;
+    let session = core.audience.sessions.find(id, principal).ok_or(Refusal::UnknownSession)?;
+    session.touch(core.clock.monotonic());
+    Ok(session)
+}
+
+fn initialize(
+    core: &Core,
+    principal: &crate::base::identity::Principal,
+    id: &RequestId,
+    params: Option<&RawValue>,
+) -> Response {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Params {
+        protocol_version: String,
+        #[serde(default)]
+        capabilities: ClientCapabilities,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Initialized<'a> {
+        protocol_version: &'static str,
+        capabilities: ServerCapabilities,
+        server_info: &'a Implementation,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        instructions: Option<&'a str>,
+    }
+    let params: Params = match parse(params) {
+        Ok(params) => params,
+        Err(error) => return failed(id, &error).into_response(),
+    };
+    // The client's version if we speak it, else our latest; the client then decides whether to go on.
+    let version =
+        VERSIONS.iter().find(|version| **version == params.protocol_version).copied().unwrap_or(LATEST);
+    let session = NewSession {
+        id: base64url(&core.random.bytes::<32>()).into(), // M6: 256 bits, visible ASCII
+        client: params.capabilities,
+        priming: if version >= "2025-11-25" { Priming::Sent } else { Priming::Left },
+        budget: Arc::clone(&core.budget),
+        now: core.clock.monotonic(),
+    };
+    let session = Arc::new(Session::new(principal, session));
+    let session_id = session.id().to_owned();
+    if core.audience.sessions.insert(session).is_err() {
+        return Refusal::TooManySessions.response(Some(id));
+    }
+    let description = core.backend.description();
+    let result = Initialized {
+        protocol_version: version,
+        capabilities: description.capabilities(),
+        server_info: &description.info,
+        instructions: description.instructions.as_deref(),
+    };
+    let encoded = Encoded { status: 200, text: jsonrpc::result(id, &result) };
+    encoded.into_response().header("Mcp-Session-Id", session_id)
+}
+
+struct Request<'a> {
+    id: RequestId,
+    method: &'a str,
+    params: Option<&'a RawValue>,
+}
+
+fn serve(core: &Arc<Core>, visit: Visit, session: &Arc<Session>, request: Request<'_>) {
+    let Request { id, method, params } = request;
+    let answer = match method {
+        "ping" => Ok(()),
+        "logging/setLevel" => set_level(session, params),
+        "resources/subscribe" => subscribe(core, session, params),
+        "resources/unsubscribe" => unsubscribe(core, session, params),
+        _ => match Operation::from_method(method) {
+            Some(operation) if core.backend.description().offers(operation) => {
+                return call(core, visit, session, (id, operation, params));
+            }
+            Some(_) | None => Err(Error::method_not_found()),
+        },
+    };
+    let encoded = match answer {
+        Ok(()) => complete(&id, &Reply::default()),
+        Err(error) => failed(&id, &error),
+    };
+    visit.responder.respond(encoded.into_response());
+}
+
+fn call(
+    core: &Arc<Core>,
+    visit: Visit,
+    session: &Arc<Session>,
+    (id, operation, params): (RequestId, Operation, Option<&RawValue>),
+) {
+    #[derive(Default, Deserialize)]
+    struct Params {
+        #[serde(default, rename = "_meta")]
+        meta: Meta,
+    }
+    #[derive(Default, Deserialize)]
+    struct Meta {
+        #[serde(rename = "progressToken")]
+        progress_token: Option<RequestId>,
+    }
+    let cancel = CancelToken::new();
+    let head: Result<Params, Error> =
+        params.map_or_else(|| Ok(Params::default()), |params| parse(Some(params)));
+    let begun = head.and_then(|params| match session.begin(&id, &cancel) {
+        Ok(()) => Ok(params.meta),
+        Err(Refused::DuplicateId) => {
+            Err(Error::new(Error::INVALID_REQUEST, "A request with this id is in flight"))
+        }
+        Err(Refused::Ended) => Err(Error::new(Error::SESSION_NOT_FOUND, "Session not found")),
+    });
+    let meta = match begun {
+        Ok(meta) => meta,
+        Err(error) => return visit.responder.respond(failed(&id, &error).into_response()),
+    };
+    let arrival = Arrival {
+        principal: visit.principal,
+        responder: visit.responder,
+        client: Arc::clone(session.client()),
+        cancel,
+        progress_token: meta.progress_token,
+        dialect: Box::new(LegacyCall { session: Arc::clone(session), id }),
+    };
+    core.start(Call::new(operation, params), arrival);
+}
+
+fn set_level(session: &Session, params: Option<&RawValue>) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct Params {
+        level: Level,
+    }
+    let Params { level } = parse(params)?;
+    session.set_log_level(level);
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct ResourceParams {
+    uri: String,
+}
+
+fn subscribe(core: &Core, session: &Session, params: Option<&RawValue>) -> Result<(), Error> {
+    let uri = resource(core, params)?;
+    if session.subscribe(&uri) { Ok(()) } else { Err(Error::invalid_params("Too many subscriptions")) }
+}
+
+fn unsubscribe(core: &Core, session: &Session, params: Option<&RawValue>) -> Result<(), Error> {
+    session.unsubscribe(&resource(core, params)?);
+    Ok(())
+}
+
+fn resource(core: &Core, params: Option<&RawValue>) -> Result<String, Error> {
+    if !core.backend.description().offers(Operation::ReadResource) {
+        return Err(Error::method_not_found());
+    }
+    let ResourceParams { uri } = parse(params)?;
+    if uri.len() > limits::URI_BYTES { Err(Error::invalid_params("The URI is too long")) } else { Ok(uri) }
+}
+
+/// Takes a notification. Unknown ones, and ones that make no sense, are ignored: nobody waits for an answer.
+fn notice(session: &Session, method: &str, params: Option<&RawValue>) {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Cancelled {
+        request_id: RequestId,
+    }
+    if method == "notifications/cancelled"
+        && let Ok(Cancelled { request_id }) = parse(params)
+    {
+        session.cancel(&request_id);
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(params: Option<&'a RawValue>) -> Result<T, Error> {
+    serde_json::from_str(params.map_or("{}", RawValue::get))
+        .map_err(|error| Error::invalid_params(format!("Invalid params: {}", super::call::reason(&error))))
+}
+
+fn complete(id: &RequestId, reply: &Reply) -> Encoded {
+    Encoded { status: 200, text: jsonrpc::result(id, &Members(reply)) }
+}
+
+fn failed(id: &RequestId, error: &Error) -> Encoded {
+    Encoded { status: 200, text: jsonrpc::error(Some(id), error) }
+}
+
+/// A result of this era is its members and nothing else.
+struct Members<'a>(&'a Reply);
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.members.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// A call in a session.
+struct LegacyCall {
+    session: Arc<Session>,
+    id: RequestId,
+}
+
+impl Dialect for LegacyCall {
+    fn wants_log(&self, level: Level) -> bool {
+        self.session.wants_log(level)
+    }
+
+    fn stream(&self) -> (EventStream, Stream) {
+        self.session.new_stream()
+    }
+
+    fn streaming(&self, events: &Arc<EventStream>) {
+        self.session.keep(events);
+    }
+
+    /// Asks on the call's own stream and waits, at most [`limits::ASK`] for each answer. Nothing else of the session waits.
+    fn ask(&self, exchange: &Exchange, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
+        let mut waiting = Vec::with_capacity(requests.len());
+        for request in &requests {
+            let (id, answer) = self.session.expect_answer(&self.id);
+            exchange.say(&jsonrpc::request(&id, request.method(), &request.params));
+            waiting.push((id, answer));
+        }
+        let mut answers = Vec::with_capacity(waiting.len());
+        for (id, answer) in waiting {
+            match answer.recv_timeout(limits::ASK) {
+                Ok(Ok(result)) => answers.push(result),
+                Ok(Err(error)) => {
+                    return Err(CallError::Tool(format!(
+                        "The client answered with an error: {}",
+                        error.message
+                    )));
+                }
+                Err(crossbeam_channel::RecvTimeoutError::Timeout) => {
+                    self.session.forget_question(&id);
+                    return Err("The client did not answer in time".into());
+                }
+                Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return Err(CallError::Cancelled),
+            }
+        }
+        Ok(answers)
+    }
+
+    fn remembered(&self) -> Option<&RawValue> {
+        None // there is one round only
+    }
+
+    fn remember(&self, _: Box<RawValue>) {}
+
+    fn encode(&self, outcome: Outcome) -> Encoded {
+        match outcome {
+            Outcome::Complete(reply) => complete(&self.id, &reply),
+            Outcome::Failed(error) => failed(&self.id, &error),
+            Outcome::MissingCapability(capability) => failed(
+                &self.id,
+                &Error::new(
+                    Error::INVALID_REQUEST,
+                    format!("The client does not support {}", capability.name()),
+                ),
+            ),
+            // Questions are asked on the stream in this era; a backend that answers with them is wrong.
+            Outcome::InputRequired(_) => failed(&self.id, &Error::internal()),
+        }
+    }
+
+    fn ended(&self) {
+        self.session.finish(&self.id);
+    }
+}

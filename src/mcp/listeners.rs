@@ -1,0 +1,172 @@
+//! The open streams of `subscriptions/listen` (2026-07-28, patterns, "Subscriptions").
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::events::EventStream;
+use super::jsonrpc::{self, RequestId};
+use super::publisher::Change;
+use crate::base::identity::{GrantId, Principal, UserId};
+
+/// What a client wants to be told, and what it is granted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Filter {
+    #[serde(skip_serializing_if = "is_false")]
+    pub(super) tools_list_changed: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(super) prompts_list_changed: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(super) resources_list_changed: bool,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) resource_subscriptions: BTreeSet<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+impl Filter {
+    fn wants(&self, change: Change<'_>) -> bool {
+        match change {
+            Change::Tools => self.tools_list_changed,
+            Change::Prompts => self.prompts_list_changed,
+            Change::Resources => self.resources_list_changed,
+            Change::Resource(uri) => self.resource_subscriptions.contains(uri),
+        }
+    }
+}
+
+/// One listener.
+#[derive(Debug)]
+pub(super) struct Listener {
+    user: UserId,
+    grant: GrantId,
+    id: RequestId,
+    filter: Filter,
+    events: EventStream,
+}
+
+#[derive(Serialize)]
+struct Meta<'a> {
+    #[serde(rename = "io.modelcontextprotocol/subscriptionId")]
+    subscription_id: &'a RequestId,
+}
+
+impl Listener {
+    /// A listener whose stream is open, and is told first what it will be told.
+    pub(super) fn new(principal: &Principal, id: RequestId, filter: Filter, events: EventStream) -> Listener {
+        #[derive(Serialize)]
+        struct Acknowledged<'a> {
+            #[serde(rename = "_meta")]
+            meta: Meta<'a>,
+            notifications: &'a Filter,
+        }
+        let params = Acknowledged { meta: Meta { subscription_id: &id }, notifications: &filter };
+        events.publish(&jsonrpc::notification("notifications/subscriptions/acknowledged", Some(&params)));
+        Listener { user: principal.user, grant: principal.grant, id, filter, events }
+    }
+
+    fn tell(&self, change: Change<'_>) {
+        #[derive(Serialize)]
+        struct Changed<'a> {
+            #[serde(rename = "_meta")]
+            meta: Meta<'a>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            uri: Option<&'a str>,
+        }
+        if self.filter.wants(change) {
+            let params = Changed { meta: Meta { subscription_id: &self.id }, uri: change.uri() };
+            self.events.publish(&jsonrpc::notification(change.method(), Some(&params)));
+        }
+    }
+
+    /// Ends the subscription on our side, with the response to the request that opened it.
+    fn close(&self) {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Ended<'a> {
+            result_type: &'static str,
+            #[serde(rename = "_meta")]
+            meta: Meta<'a>,
+        }
+        let result = Ended { result_type: "complete", meta: Meta { subscription_id: &self.id } };
+        self.events.publish(&jsonrpc::result(&self.id, &result));
+        self.events.finish();
+    }
+}
+
+/// Every listener.
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    /// Guards the listeners, by a number that says which came first.
+    open: Mutex<BTreeMap<u64, Arc<Listener>>>,
+}
+
+impl Listeners {
+    pub(super) fn insert(&self, listener: Listener) {
+        let mut open = self.lock();
+        let number = open.last_key_value().map_or(0, |(last, _)| last.saturating_add(1));
+        open.insert(number, Arc::new(listener));
+    }
+
+    pub(super) fn publish(&self, change: Change<'_>) {
+        for (_, listener) in self.all() {
+            listener.tell(change);
+        }
+    }
+
+    /// How many streams a user has open here.
+    pub(super) fn of_user(&self, user: UserId) -> usize {
+        self.all().iter().filter(|(_, each)| each.user == user && each.events.has_reader()).count()
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Forgets those whose reader has gone.
+    pub(super) fn sweep(&self) {
+        self.remove(|listener| !listener.events.has_reader());
+    }
+
+    /// Ends those of a grant.
+    pub(super) fn end_grant(&self, grant: GrantId) {
+        for listener in self.remove(|listener| listener.grant == grant) {
+            listener.events.finish();
+        }
+    }
+
+    /// Ends all, so that their clients know that nothing broke.
+    pub(super) fn close(&self) {
+        for listener in self.remove(|_| true) {
+            listener.close();
+        }
+    }
+
+    fn remove(&self, unwanted: impl Fn(&Listener) -> bool) -> Vec<Arc<Listener>> {
+        let (gone, numbers): (Vec<_>, Vec<_>) = self
+            .all()
+            .into_iter()
+            .filter(|(_, listener)| unwanted(listener))
+            .map(|(number, listener)| (listener, number))
+            .unzip();
+        let mut open = self.lock();
+        for number in numbers {
+            open.remove(&number);
+        }
+        gone
+    }
+
+    fn all(&self) -> Vec<(u64, Arc<Listener>)> {
+        self.lock().iter().map(|(number, listener)| (*number, Arc::clone(listener))).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Listener>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,116 @@
+//! A prompt: its definition and the closure that fills it in.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::value::RawValue;
+
+use super::backend::Context;
+use super::call::{CallError, reason};
+use super::completion::{Completers, Partial};
+use super::content::PromptResult;
+use super::jsonrpc::Error;
+
+type Handler = Box<dyn Fn(&Context, &RawValue) -> Result<PromptResult, CallError> + Send + Sync>;
+
+/// A prompt.
+pub struct Prompt {
+    pub(super) definition: PromptDefinition,
+    pub(super) completers: Completers,
+    pub(super) handler: Option<Handler>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PromptDefinition {
+    pub(super) name: Cow<'static, str>,
+    description: Cow<'static, str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    arguments: Vec<Argument>,
+}
+
+/// An argument of a prompt. Its value is a string.
+#[derive(Clone, Debug, Serialize)]
+pub struct Argument {
+    name: Cow<'static, str>,
+    description: Cow<'static, str>,
+    required: bool,
+}
+
+impl Argument {
+    /// An argument that must be given.
+    #[must_use]
+    pub fn required(
+        name: impl Into<Cow<'static, str>>,
+        description: impl Into<Cow<'static, str>>,
+    ) -> Argument {
+        Argument { name: name.into(), description: description.into(), required: true }
+    }
+
+    /// An argument that may be left out.
+    #[must_use]
+    pub fn optional(
+        name: impl Into<Cow<'static, str>>,
+        description: impl Into<Cow<'static, str>>,
+    ) -> Argument {
+        Argument { required: false, ..Argument::required(name, description) }
+    }
+}
+
+impl Prompt {
+    /// A prompt without arguments or handler.
+    #[must_use]
+    pub fn new(name: impl Into<Cow<'static, str>>, description: impl Into<Cow<'static, str>>) -> Prompt {
+        let definition =
+            PromptDefinition { name: name.into(), description: description.into(), arguments: Vec::new() };
+        Prompt { definition, completers: Completers::default(), handler: None }
+    }
+
+    /// The same with one more argument.
+    #[must_use]
+    pub fn argument(mut self, argument: Argument) -> Prompt {
+        self.definition.arguments.push(argument);
+        self
+    }
+
+    /// The same with completion of an argument's value.
+    #[must_use]
+    pub fn complete(
+        mut self,
+        argument: impl Into<String>,
+        completer: impl Fn(&Context, &Partial) -> Vec<String> + Send + Sync + 'static,
+    ) -> Prompt {
+        self.completers.insert(argument.into(), completer);
+        self
+    }
+
+    /// The same, filled in by `handler`. A request without a required argument, or with arguments that do not fit `A`,
+    /// never reaches it.
+    #[must_use]
+    pub fn handler<A, R, F>(mut self, handler: F) -> Prompt
+    where
+        A: DeserializeOwned,
+        R: Into<PromptResult>,
+        F: Fn(&Context, A) -> Result<R, CallError> + Send + Sync + 'static,
+    {
+        self.handler = Some(Box::new(move |context, arguments| {
+            let arguments = serde_json::from_str(arguments.get())
+                .map_err(|error| Error::invalid_params(format!("Invalid arguments: {}", reason(&error))))?;
+            handler(context, arguments).map(Into::into)
+        }));
+        self
+    }
+}
+
+impl PromptDefinition {
+    /// Checks that what must be given is given.
+    pub(super) fn check(&self, arguments: &RawValue) -> Result<(), Error> {
+        let given: BTreeMap<Cow<'_, str>, IgnoredAny> = serde_json::from_str(arguments.get())
+            .map_err(|error| Error::invalid_params(format!("Invalid arguments: {}", reason(&error))))?;
+        match self.arguments.iter().find(|each| each.required && !given.contains_key(&each.name)) {
+            Some(missing) => Err(Error::invalid_params(format!("Missing argument: {}", missing.name))),
+            None => Ok(()),
+        }
+    }
+}

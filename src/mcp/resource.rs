@@ -1,0 +1,156 @@
+//! Resources and resource templates: their definitions and the closures that read them.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::backend::Context;
+use super::call::CallError;
+use super::completion::{Completers, Partial};
+use super::content::ResourceContents;
+use super::uri_template::UriTemplate;
+
+type Reader = Box<dyn Fn(&Context) -> Result<ResourceContents, CallError> + Send + Sync>;
+type TemplateReader = Box<dyn Fn(&Context, &Match) -> Result<ResourceContents, CallError> + Send + Sync>;
+
+/// A resource at one URI.
+pub struct Resource {
+    pub(super) definition: ResourceDefinition,
+    pub(super) reader: Option<Reader>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ResourceDefinition {
+    pub(super) uri: Cow<'static, str>,
+    pub(super) name: Cow<'static, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mime_type: Option<Cow<'static, str>>,
+}
+
+impl Resource {
+    /// A resource without contents.
+    #[must_use]
+    pub fn new(uri: impl Into<Cow<'static, str>>, name: impl Into<Cow<'static, str>>) -> Resource {
+        let definition =
+            ResourceDefinition { uri: uri.into(), name: name.into(), description: None, mime_type: None };
+        Resource { definition, reader: None }
+    }
+
+    /// The same with a description.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<Cow<'static, str>>) -> Resource {
+        self.definition.description = Some(description.into());
+        self
+    }
+
+    /// The same with a media type.
+    #[must_use]
+    pub fn mime_type(mut self, mime_type: impl Into<Cow<'static, str>>) -> Resource {
+        self.definition.mime_type = Some(mime_type.into());
+        self
+    }
+
+    /// The same with a text that never changes; of the media type that was given before, if one was.
+    #[must_use]
+    pub fn text(self, text: impl Into<Cow<'static, str>>) -> Resource {
+        let contents = ResourceContents::text(self.definition.uri.clone(), text);
+        let contents = match self.definition.mime_type.clone() {
+            Some(mime_type) => contents.mime_type(mime_type),
+            None => contents,
+        };
+        self.reader(move |_| Ok(contents.clone()))
+    }
+
+    /// The same, read by `reader`.
+    #[must_use]
+    pub fn reader(
+        mut self,
+        reader: impl Fn(&Context) -> Result<ResourceContents, CallError> + Send + Sync + 'static,
+    ) -> Resource {
+        self.reader = Some(Box::new(reader));
+        self
+    }
+}
+
+/// A URI that a template fits, and what its variables stand for.
+#[derive(Clone, Debug)]
+pub struct Match {
+    /// The URI as requested.
+    pub uri: String,
+    /// The variables' values, decoded.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// Resources at every URI that a template fits.
+pub struct ResourceTemplate {
+    pub(super) definition: TemplateDefinition,
+    pub(super) completers: Completers,
+    /// `None` if the template is not one that we can match.
+    pub(super) template: Option<UriTemplate>,
+    pub(super) reader: Option<TemplateReader>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TemplateDefinition {
+    pub(super) uri_template: Cow<'static, str>,
+    pub(super) name: Cow<'static, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mime_type: Option<Cow<'static, str>>,
+}
+
+impl ResourceTemplate {
+    /// A template without a reader. `uri_template` is of RFC 6570 level 1: `{name}` stands for what has no `/`.
+    #[must_use]
+    pub fn new(
+        uri_template: impl Into<Cow<'static, str>>,
+        name: impl Into<Cow<'static, str>>,
+    ) -> ResourceTemplate {
+        let uri_template = uri_template.into();
+        let template = UriTemplate::parse(&uri_template);
+        let definition =
+            TemplateDefinition { uri_template, name: name.into(), description: None, mime_type: None };
+        ResourceTemplate { definition, completers: Completers::default(), template, reader: None }
+    }
+
+    /// The same with a description.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<Cow<'static, str>>) -> ResourceTemplate {
+        self.definition.description = Some(description.into());
+        self
+    }
+
+    /// The same with a media type.
+    #[must_use]
+    pub fn mime_type(mut self, mime_type: impl Into<Cow<'static, str>>) -> ResourceTemplate {
+        self.definition.mime_type = Some(mime_type.into());
+        self
+    }
+
+    /// The same with completion of a variable's value.
+    #[must_use]
+    pub fn complete(
+        mut self,
+        variable: impl Into<String>,
+        completer: impl Fn(&Context, &Partial) -> Vec<String> + Send + Sync + 'static,
+    ) -> ResourceTemplate {
+        self.completers.insert(variable.into(), completer);
+        self
+    }
+
+    /// The same, read by `reader`.
+    #[must_use]
+    pub fn reader(
+        mut self,
+        reader: impl Fn(&Context, &Match) -> Result<ResourceContents, CallError> + Send + Sync + 'static,
+    ) -> ResourceTemplate {
+        self.reader = Some(Box::new(reader));
+        self
+    }
+}

@@ -1,0 +1,336 @@
+//! One legacy session: who owns it, what is in flight in it, its streams, and what we have asked of its client.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use serde_json::value::RawValue;
+
+use super::call::{ClientCapabilities, Level};
+use super::events::{EventStream, Place, Priming, Replay, ReplayBudget, parse_event_id};
+use super::jsonrpc::{Error, RequestId};
+use super::publisher::Change;
+use crate::base::cancel::CancelToken;
+use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
+use crate::base::limits;
+use crate::http::Stream;
+
+pub(super) use super::session_table::SessionTable;
+
+/// The stream that belongs to no request; the client reads it with GET.
+const STANDALONE: u64 = 0;
+
+/// What the client answered to a request of ours.
+pub(super) type ClientAnswer = Result<Box<RawValue>, Error>;
+
+/// What a session starts with.
+#[derive(Debug)]
+pub(super) struct NewSession {
+    pub(super) id: Box<str>,
+    pub(super) client: ClientCapabilities,
+    pub(super) priming: Priming,
+    pub(super) budget: Arc<ReplayBudget>,
+    pub(super) now: Duration,
+}
+
+/// A session. Ends once, for good.
+#[derive(Debug)]
+pub(super) struct Session {
+    id: Box<str>,
+    user: UserId,
+    grant: GrantId,
+    fingerprint: ClientFingerprint,
+    client: Arc<ClientCapabilities>,
+    priming: Priming,
+    budget: Arc<ReplayBudget>,
+    standalone: Arc<EventStream>,
+    next_stream: AtomicU64,
+    next_ask: AtomicI64,
+    /// Milliseconds of the monotonic clock at the last request.
+    used: AtomicU64,
+    /// Guards what is under way.
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    ended: bool,
+    log_level: Level,
+    in_flight: HashMap<RequestId, CancelToken>,
+    asked: HashMap<RequestId, Asked>,
+    /// Streams of requests, running and finished, by number.
+    streams: BTreeMap<u64, Arc<EventStream>>,
+    subscriptions: BTreeSet<Box<str>>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    /// The request whose handler waits.
+    during: RequestId,
+    /// Dropped when nobody is to wait any more.
+    answer: Sender<ClientAnswer>,
+}
+
+/// Why a request cannot run in its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// Its id is that of a request that still runs.
+    DuplicateId,
+    /// The session has ended meanwhile.
+    Ended,
+}
+
+impl Session {
+    pub(super) fn new(principal: &Principal, new: NewSession) -> Session {
+        let replay = |stream| Replay { stream, priming: new.priming, budget: Arc::clone(&new.budget) };
+        let state = State {
+            ended: false,
+            log_level: Level::Debug, // the specification lets us choose until logging/setLevel
+            in_flight: HashMap::new(),
+            asked: HashMap::new(),
+            streams: BTreeMap::new(),
+            subscriptions: BTreeSet::new(),
+        };
+        Session {
+            standalone: Arc::new(EventStream::resumable(replay(STANDALONE))),
+            id: new.id,
+            user: principal.user,
+            grant: principal.grant,
+            fingerprint: principal.client.clone(),
+            client: Arc::new(new.client),
+            priming: new.priming,
+            budget: new.budget,
+            next_stream: AtomicU64::new(STANDALONE.saturating_add(1)),
+            next_ask: AtomicI64::new(1),
+            used: AtomicU64::new(millis(new.now)),
+            state: Mutex::new(state),
+        }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn user(&self) -> UserId {
+        self.user
+    }
+
+    pub(super) fn grant(&self) -> GrantId {
+        self.grant
+    }
+
+    pub(super) fn client(&self) -> &Arc<ClientCapabilities> {
+        &self.client
+    }
+
+    /// Whether this is the session's owner (M6): the same user through the same client under the same grant.
+    pub(super) fn belongs_to(&self, principal: &Principal) -> bool {
+        self.grant == principal.grant && self.user == principal.user && self.fingerprint == principal.client
+    }
+
+    /// Notes that the session is in use.
+    pub(super) fn touch(&self, now: Duration) {
+        self.used.store(millis(now), Ordering::Relaxed);
+    }
+
+    /// When it was last used, in milliseconds of the monotonic clock.
+    pub(super) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    // ---- requests in flight ----
+
+    /// Takes a request in.
+    pub(super) fn begin(&self, id: &RequestId, cancel: &CancelToken) -> Result<(), Refused> {
+        let mut state = self.lock();
+        if state.ended {
+            return Err(Refused::Ended);
+        }
+        // M7: two requests with one id could not be told apart by their responses.
+        if state.in_flight.contains_key(id) {
+            return Err(Refused::DuplicateId);
+        }
+        state.in_flight.insert(id.clone(), cancel.clone());
+        Ok(())
+    }
+
+    /// Lets a request go.
+    pub(super) fn finish(&self, id: &RequestId) {
+        self.lock().in_flight.remove(id);
+    }
+
+    /// Cancels a request of this session; unknown ids are ignored (M14).
+    pub(super) fn cancel(&self, id: &RequestId) {
+        let (token, asked) = {
+            let mut state = self.lock();
+            let of_request = |_: &RequestId, asked: &mut Asked| asked.during == *id;
+            let asked: Vec<_> = state.asked.extract_if(of_request).collect();
+            (state.in_flight.get(id).cloned(), asked)
+        };
+        // Tripped before those who wait for an answer are woken, so that they see why.
+        if let Some(token) = token {
+            token.trip();
+        }
+        drop(asked);
+    }
+
+    // ---- requests of ours ----
+
+    /// A place for the client's answer to a question that a handler asks while it serves `during`.
+    pub(super) fn expect_answer(&self, during: &RequestId) -> (RequestId, Receiver<ClientAnswer>) {
+        let id = RequestId::Integer(self.next_ask.fetch_add(1, Ordering::Relaxed));
+        let (sender, receiver) = bounded(1);
+        let mut state = self.lock();
+        let waits = !state.ended && state.in_flight.get(during).is_some_and(|token| !token.is_tripped());
+        if waits {
+            state.asked.insert(id.clone(), Asked { during: during.clone(), answer: sender });
+        }
+        (id, receiver)
+    }
+
+    /// Takes the client's answer; answers to nothing are ignored.
+    pub(super) fn answer(&self, id: &RequestId, answer: ClientAnswer) {
+        let asked = self.lock().asked.remove(id);
+        if let Some(asked) = asked {
+            let _ = asked.answer.try_send(answer); // whoever waited may have given up
+        }
+    }
+
+    /// Gives up on an answer.
+    pub(super) fn forget_question(&self, id: &RequestId) {
+        self.lock().asked.remove(id);
+    }
+
+    // ---- streams ----
+
+    /// The stream that belongs to no request.
+    pub(super) fn standalone(&self) -> &EventStream {
+        &self.standalone
+    }
+
+    /// A fresh stream of a request, with its first reader. Not kept before [`Session::keep`].
+    pub(super) fn new_stream(&self) -> (EventStream, Stream) {
+        let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
+        let replay = Replay { stream, priming: self.priming, budget: Arc::clone(&self.budget) };
+        let events = EventStream::resumable(replay);
+        let body = events.attach(Place::Start);
+        (events, body)
+    }
+
+    /// Keeps a stream for `Last-Event-ID`; the oldest makes room, finished ones first.
+    pub(super) fn keep(&self, events: &Arc<EventStream>) {
+        let Some(number) = events.number() else { return };
+        let mut state = self.lock();
+        if state.ended {
+            return;
+        }
+        if state.streams.len() >= limits::REPLAY_STREAMS {
+            let finished =
+                state.streams.iter().find(|(_, each)| each.is_finished()).map(|(number, _)| *number);
+            let oldest = finished.or_else(|| state.streams.keys().next().copied());
+            oldest.and_then(|oldest| state.streams.remove(&oldest));
+        }
+        state.streams.insert(number, Arc::clone(events));
+    }
+
+    /// The body of a GET: the stream of `Last-Event-ID` after that event, or the standalone one. An id that is not of
+    /// this session's gets the standalone stream and nothing that was meant for somebody else (M8).
+    pub(super) fn read(&self, last_event_id: Option<&str>) -> Stream {
+        match last_event_id.and_then(parse_event_id) {
+            Some((STANDALONE, after)) => self.standalone.attach(Place::After(after)),
+            Some((stream, after)) => {
+                let events = self.lock().streams.get(&stream).cloned();
+                match events {
+                    Some(events) => events.attach(Place::After(after)),
+                    None => self.standalone.attach(Place::Undelivered),
+                }
+            }
+            None => self.standalone.attach(Place::Undelivered),
+        }
+    }
+
+    /// How many readers the session has.
+    pub(super) fn readers(&self) -> usize {
+        self.streams().iter().filter(|events| events.has_reader()).count()
+    }
+
+    /// How many of them came with a GET.
+    pub(super) fn get_readers(&self) -> usize {
+        self.streams().iter().filter(|events| events.is_taken_up()).count()
+    }
+
+    fn streams(&self) -> Vec<Arc<EventStream>> {
+        let kept: Vec<_> = self.lock().streams.values().cloned().collect();
+        kept.into_iter().chain([Arc::clone(&self.standalone)]).collect()
+    }
+
+    // ---- settings ----
+
+    pub(super) fn set_log_level(&self, level: Level) {
+        self.lock().log_level = level;
+    }
+
+    pub(super) fn wants_log(&self, level: Level) -> bool {
+        level >= self.lock().log_level
+    }
+
+    /// Subscribes to a resource; says whether there was room.
+    #[must_use]
+    pub(super) fn subscribe(&self, uri: &str) -> bool {
+        let mut state = self.lock();
+        let room = state.subscriptions.len() < limits::SUBSCRIPTIONS || state.subscriptions.contains(uri);
+        if room {
+            state.subscriptions.insert(uri.into());
+        }
+        room
+    }
+
+    pub(super) fn unsubscribe(&self, uri: &str) {
+        self.lock().subscriptions.remove(uri);
+    }
+
+    /// Whether the client is to be told of a change.
+    pub(super) fn wants(&self, change: Change<'_>) -> bool {
+        change.uri().is_none_or(|uri| self.lock().subscriptions.contains(uri))
+    }
+
+    // ---- the end ----
+
+    /// Forgets streams that nobody can want any more; says whether the session itself is idle.
+    pub(super) fn sweep(&self, now: Duration) -> bool {
+        let busy = {
+            let mut state = self.lock();
+            state.streams.retain(|_, events| !events.is_over(now));
+            !state.in_flight.is_empty()
+        };
+        let idle_millis = millis(now).saturating_sub(self.used());
+        !busy && idle_millis >= millis(limits::SESSION_IDLE) && self.readers() == 0
+    }
+
+    /// Ends the session: its requests are cancelled, its streams end, nothing of it is kept.
+    pub(super) fn end(&self) {
+        let (tokens, streams, asked) = {
+            let mut state = self.lock();
+            state.ended = true;
+            let tokens: Vec<_> = state.in_flight.values().cloned().collect();
+            (tokens, std::mem::take(&mut state.streams), std::mem::take(&mut state.asked))
+        };
+        for token in tokens {
+            token.trip();
+        }
+        drop(asked);
+        for events in streams.values().chain([&self.standalone]) {
+            events.finish();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,94 @@
+//! What a grant's end, and the server's, ends.
+
+use super::*;
+use crate::base::limits;
+
+fn in_session(request: Request, session: &str) -> Request {
+    request.with("Mcp-Session-Id", session)
+}
+
+#[test]
+fn a_grants_end_ends_its_sessions_streams_and_calls() {
+    let endpoint = conformance();
+    let (mine, other) = (endpoint.session_as(1, "2025-06-18"), endpoint.session_as(2, "2025-06-18"));
+    let stream = endpoint.send(in_session(get(), &mine)).events();
+    let others = endpoint.send_as(2, in_session(get(), &other)).events();
+    let waiting =
+        endpoint.start(1, in_session(post(&call(1, "test_elicitation", json!({ "message": "?" }))), &mine));
+    let asking = waiting.head().events();
+    asking.json();
+    let listening = endpoint.send(modern::listen(1, json!({ "toolsListChanged": true }))).events();
+    listening.json();
+
+    endpoint.mcp.end_grant(principal(1).grant);
+    assert_eq!((stream.next(), asking.next(), listening.next()), (None, None, None));
+    waiting.worker.join().unwrap();
+    assert!(others.is_silent());
+    assert_eq!(endpoint.mcp.counts(), Counts { sessions: 1, listeners: 0, calls: 0 });
+    assert_eq!(endpoint.send(in_session(post(&request(1, "ping", json!({}))), &mine)).status, 404);
+}
+
+#[test]
+fn closing_ends_every_stream() {
+    let endpoint = conformance();
+    let session = endpoint.session();
+    let stream = endpoint.send(in_session(get(), &session)).events();
+    let listening = endpoint.send(modern::listen("l", json!({ "toolsListChanged": true }))).events();
+    listening.json();
+    endpoint.mcp.close();
+    assert_eq!(stream.next(), None);
+    let goodbye = listening.json();
+    assert_eq!(
+        goodbye,
+        json!({ "jsonrpc": "2.0", "id": "l", "result": {
+            "resultType": "complete", "_meta": { "io.modelcontextprotocol/subscriptionId": "l" } } })
+    );
+    assert_eq!(listening.next(), None);
+    assert_eq!(endpoint.mcp.counts(), Counts { sessions: 0, listeners: 0, calls: 0 });
+}
+
+/// M17: a user's calls are bounded; one more is told so, and the user's next call runs again.
+#[test]
+fn a_user_with_too_many_calls_is_told_so() {
+    let endpoint = conformance();
+    let session = endpoint.session();
+    let ask = |id: usize| {
+        let body = call(id, "test_elicitation", json!({ "message": "?" }));
+        endpoint.send(in_session(post(&body), &session)).events()
+    };
+    let asking: Vec<_> = (0..limits::CALLS_PER_USER).map(ask).collect();
+    asking.iter().for_each(|events| drop(events.json()));
+    let simple = || endpoint.send(in_session(post(&call("s", "test_simple_text", json!({}))), &session));
+    let busy = simple();
+    assert_eq!((busy.status, busy.error_code()), (200, -32000));
+    let modern = endpoint.send(modern::call("m", "test_simple_text", json!({})));
+    assert_eq!((modern.status, modern.error_code()), (429, -32000));
+    endpoint.mcp.close();
+    asking.iter().for_each(|events| assert_eq!(events.next(), None));
+}
+
+/// A backend that loses its call still answers.
+#[test]
+fn a_lost_call_is_an_internal_error() {
+    struct Loses(Description);
+    impl Backend for Loses {
+        fn description(&self) -> &Description {
+            &self.0
+        }
+
+        fn call(&self, _: Call, _: Context) {}
+
+        fn mirrored(&self, _: &str) -> Option<Arc<[Mirrored]>> {
+            None
+        }
+    }
+    let info = Implementation { name: "n".into(), title: None, version: "1".into() };
+    let endpoint =
+        endpoint(Loses(Description { info, instructions: None, operations: vec![Operation::CallTool] }));
+    let session = endpoint.session();
+    let answer = endpoint.send(in_session(post(&call(1, "any", json!({}))), &session));
+    assert_eq!((answer.status, answer.error_code()), (200, -32603));
+    // It may also complete from another thread, later.
+    let modern = endpoint.send(modern::call(1, "any", json!({})));
+    assert_eq!((modern.status, modern.error_code()), (200, -32603));
+}

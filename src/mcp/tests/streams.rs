@@ -1,0 +1,148 @@
+//! Streams that break and are taken up again, and streams that are too many.
+
+use super::*;
+use crate::base::limits;
+
+fn in_session(request: Request, session: &str) -> Request {
+    request.with("Mcp-Session-Id", session)
+}
+
+fn resume(endpoint: &Endpoint, session: &str, last_event_id: &str) -> Events {
+    endpoint.send(in_session(get(), session).with("Last-Event-ID", last_event_id)).events()
+}
+
+/// A broken POST stream goes on where it broke, and the call with it (M14: in this era a disconnect cancels nothing).
+#[test]
+fn a_broken_stream_is_resumed() {
+    let endpoint = conformance();
+    let session = endpoint.session();
+    let events =
+        endpoint.send(in_session(post(&call(1, "test_tool_with_logging", json!({}))), &session)).events();
+    let first = events.next().unwrap();
+    drop(events);
+    let rest = resume(&endpoint, &session, first.id.as_deref().unwrap()).rest();
+    let data: Vec<_> = rest.iter().map(|event| event.json()["params"]["data"].clone()).collect();
+    assert_eq!(data[..2], [json!("Tool processing data"), json!("Tool execution completed")]);
+    assert_eq!(rest[2].json()["result"]["content"][0]["text"], "logged");
+    // A finished stream can be replayed as often as anybody likes, and is then at its end again.
+    let replayed = resume(&endpoint, &session, first.id.as_deref().unwrap()).rest();
+    assert_eq!(replayed, rest);
+}
+
+/// M8: an event id is worth nothing in another session, and an unknown one gets no foreign event.
+#[test]
+fn a_foreign_or_unknown_event_id_replays_nothing() {
+    let endpoint = conformance();
+    let (mine, other) = (endpoint.session_as(1, "2025-06-18"), endpoint.session_as(2, "2025-06-18"));
+    let logging = post(&call(1, "test_tool_with_logging", json!({})));
+    let events = endpoint.send(in_session(logging, &mine)).events().rest();
+    let id = events[0].id.as_deref().unwrap();
+    let theirs = endpoint.send_as(2, in_session(get(), &other).with("Last-Event-ID", id)).events();
+    assert!(theirs.is_silent());
+    for unknown in ["99-1", "nonsense", ""] {
+        assert!(resume(&endpoint, &mine, unknown).is_silent());
+    }
+}
+
+/// SEP-1699: from 2025-11-25 on a stream starts with an empty event from which it can be resumed.
+#[test]
+fn streams_of_2025_11_25_are_primed() {
+    let endpoint = conformance();
+    let session = endpoint.session_as(1, "2025-11-25");
+    let events = endpoint.send(in_session(post(&call(1, "test_reconnection", json!({}))), &session)).events();
+    let prime = events.next().unwrap();
+    assert_eq!((prime.data.as_str(), prime.retry), ("", Some(1000)));
+    assert_eq!(events.next(), None, "the server ends the connection, not the call");
+    let resumed = resume(&endpoint, &session, prime.id.as_deref().unwrap());
+    assert_eq!(resumed.next().unwrap().data, "");
+    assert_eq!(resumed.json()["result"]["content"][0]["text"], "Reconnected");
+    assert_eq!(resumed.next(), None);
+
+    let older = endpoint.session_as(1, "2025-06-18");
+    assert!(endpoint.send(in_session(get(), &older)).events().is_silent());
+}
+
+#[test]
+fn what_was_told_while_nobody_listened_is_told_later() {
+    let endpoint = conformance();
+    let session = endpoint.session();
+    endpoint.mcp.publisher().tools_changed();
+    let first = endpoint.send(in_session(get(), &session)).events();
+    assert_eq!(first.json()["method"], "notifications/tools/list_changed");
+    let second = endpoint.send(in_session(get(), &session)).events();
+    assert!(first.has_ended(), "the newest connection is the one that is told");
+    assert!(second.is_silent());
+}
+
+/// A call that says nothing becomes a stream when it is slow, so that its client gets a head.
+#[test]
+fn a_slow_call_becomes_a_stream() {
+    let endpoint = conformance();
+    for version in ["2025-06-18", "2025-11-25"] {
+        let session = endpoint.session_as(1, version);
+        endpoint
+            .send(in_session(post(&request(1, "logging/setLevel", json!({ "level": "error" }))), &session));
+        let waiting =
+            endpoint.start(1, in_session(post(&call(2, "test_tool_with_logging", json!({}))), &session));
+        while endpoint.mcp.counts().calls == 0 {
+            std::thread::yield_now();
+        }
+        waiting.waiter.run_slow_hook();
+        let events = waiting.head().events().rest();
+        assert_eq!(events.last().unwrap().json()["result"]["content"][0]["text"], "logged");
+    }
+}
+
+/// M17: streams are bounded per session and per user.
+#[test]
+fn too_many_streams_are_refused() {
+    let endpoint = conformance();
+    let sessions: Vec<_> = (0..=limits::STREAMS_PER_USER).map(|_| endpoint.session()).collect();
+    let open = |session: &String| endpoint.send(in_session(get(), session));
+    let (last, others) = sessions.split_last().unwrap();
+    let streams: Vec<_> = others.iter().map(|session| open(session).events()).collect();
+    let refused = open(last);
+    assert_eq!((refused.status, refused.error_code()), (429, -32000));
+    drop(streams);
+    assert_eq!(open(last).status, 200);
+}
+
+/// M17: sessions are bounded per user; the least recently used one makes room.
+#[test]
+fn the_oldest_session_of_a_user_makes_room() {
+    let endpoint = conformance();
+    let other = endpoint.session_as(2, "2025-06-18");
+    let sessions: Vec<_> = (0..limits::SESSIONS_PER_USER)
+        .map(|_| {
+            endpoint.clock.advance(Duration::from_secs(1));
+            endpoint.session()
+        })
+        .collect();
+    let ping = |user, session: &str| {
+        endpoint.send_as(user, in_session(post(&request(1, "ping", json!({}))), session)).status
+    };
+    endpoint.clock.advance(Duration::from_secs(1));
+    assert_eq!(ping(1, &sessions[0]), 200);
+    let newest = endpoint.session();
+    assert_eq!(ping(1, &sessions[1]), 404, "the least recently used");
+    assert_eq!(ping(1, &sessions[0]), 200);
+    assert_eq!(ping(1, &newest), 200);
+    assert_eq!(ping(2, &other), 200);
+}
+
+#[test]
+fn idle_sessions_end_and_used_ones_stay() {
+    let endpoint = conformance();
+    let (idle, used, read) = (endpoint.session(), endpoint.session(), endpoint.session());
+    let stream = endpoint.send(in_session(get(), &read)).events();
+    let ping =
+        |session: &str| endpoint.send(in_session(post(&request(1, "ping", json!({}))), session)).status;
+    endpoint.clock.advance(limits::SESSION_IDLE - Duration::from_secs(1));
+    assert_eq!(ping(&used), 200);
+    endpoint.mcp.sweep();
+    assert_eq!(endpoint.mcp.counts().sessions, 3);
+    endpoint.clock.advance(Duration::from_secs(1));
+    endpoint.mcp.sweep();
+    assert_eq!((ping(&idle), ping(&used), ping(&read)), (404, 200, 200));
+    assert!(stream.is_silent());
+}

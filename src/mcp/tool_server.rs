@@ -1,0 +1,380 @@
+//! The backend for tools, prompts and resources in this process. What a program offers is fixed when it is built; handlers
+//! run on the worker that brought their call.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::backend::{Backend, Context, Description, Implementation, Mirrored};
+use super::call::{Call, CallError, Operation, Outcome, Reply};
+use super::completion::{CompleteParams, Reference};
+use super::content::ToolResult;
+use super::jsonrpc::Error;
+use super::prompt::Prompt;
+use super::resource::{Match, Resource, ResourceTemplate};
+use super::tool::Tool;
+
+/// What cannot be offered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BuildError {
+    /// A tool's name is not 1 to 64 of `A-Z a-z 0-9 _ - .`.
+    ToolName(String),
+    /// A tool's input schema is not `type: object`.
+    ToolSchema(String),
+    /// A tool's `x-mcp-header` annotations break the rules.
+    ToolHeaders(String),
+    /// A template is not of RFC 6570 level 1, or completes a variable that it does not have.
+    Template(String),
+    /// Two have this name or URI.
+    Duplicate(String),
+    /// This one has nothing that runs it.
+    NoHandler(String),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::ToolName(name) => {
+                write!(f, "tool name {name:?} is not 1 to 64 letters, digits, `_`, `-`, `.`")
+            }
+            BuildError::ToolSchema(name) => write!(f, "the input schema of tool {name:?} is not an object's"),
+            BuildError::ToolHeaders(name) => {
+                write!(f, "tool {name:?} has an x-mcp-header that clients must refuse")
+            }
+            BuildError::Template(template) => {
+                write!(f, "resource template {template:?} is not of RFC 6570 level 1")
+            }
+            BuildError::Duplicate(name) => write!(f, "two tools, prompts or resources are called {name:?}"),
+            BuildError::NoHandler(name) => write!(f, "{name:?} has no handler"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// Tools, prompts and resources in this process.
+pub struct ToolServer {
+    description: Description,
+    tools: Offer<Tool>,
+    prompts: Offer<Prompt>,
+    resources: Offer<Resource>,
+    templates: Offer<ResourceTemplate>,
+    mirrored: HashMap<String, Arc<[Mirrored]>>,
+}
+
+/// Things in the order given, by name, and as the list that clients see.
+struct Offer<T> {
+    all: Vec<T>,
+    by_name: HashMap<Cow<'static, str>, usize>,
+    list: Box<RawValue>,
+}
+
+impl<T> Offer<T> {
+    fn new<D: Serialize>(
+        all: Vec<T>,
+        view: impl Fn(&T) -> (&Cow<'static, str>, &D),
+    ) -> Result<Offer<T>, BuildError> {
+        let definitions: Vec<&D> = all.iter().map(|each| view(each).1).collect();
+        let list = to_raw_value(&definitions).expect("definitions are structs of strings and JSON values");
+        let mut by_name = HashMap::with_capacity(all.len());
+        for (index, each) in all.iter().enumerate() {
+            let (name, _) = view(each);
+            if by_name.insert(name.clone(), index).is_some() {
+                return Err(BuildError::Duplicate(name.clone().into_owned()));
+            }
+        }
+        Ok(Offer { all, by_name, list })
+    }
+
+    fn named(&self, name: &str) -> Option<&T> {
+        self.by_name.get(name).and_then(|index| self.all.get(*index))
+    }
+}
+
+/// Collects what a [`ToolServer`] offers; lists keep this order.
+pub struct Builder {
+    info: Implementation,
+    instructions: Option<String>,
+    tools: Vec<Tool>,
+    prompts: Vec<Prompt>,
+    resources: Vec<Resource>,
+    templates: Vec<ResourceTemplate>,
+}
+
+impl ToolServer {
+    /// A server that offers nothing yet.
+    #[must_use]
+    pub fn builder(name: impl Into<String>, version: impl Into<String>) -> Builder {
+        Builder {
+            info: Implementation { name: name.into(), title: None, version: version.into() },
+            instructions: None,
+            tools: Vec::new(),
+            prompts: Vec::new(),
+            resources: Vec::new(),
+            templates: Vec::new(),
+        }
+    }
+
+    fn outcome(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
+        match call.operation {
+            Operation::ListTools => list(call, "tools", &self.tools.list),
+            Operation::ListPrompts => list(call, "prompts", &self.prompts.list),
+            Operation::ListResources => list(call, "resources", &self.resources.list),
+            Operation::ListResourceTemplates => list(call, "resourceTemplates", &self.templates.list),
+            Operation::CallTool => self.call_tool(call, context),
+            Operation::GetPrompt => self.get_prompt(call, context),
+            Operation::ReadResource => self.read_resource(call, context),
+            Operation::Complete => self.complete(call, context),
+        }
+    }
+
+    fn call_tool(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
+        let params: Named<'_> = call.params()?;
+        let tool = self.tools.named(&params.name);
+        let handler = tool.and_then(|tool| tool.handler.as_ref());
+        let handler = handler.ok_or_else(|| unknown("tool", &params.name))?;
+        let result = match with_arguments(params.arguments, |arguments| handler(context, arguments)) {
+            // A failure of the tool is a result: the model sees it and can do better (tools, "Error Handling").
+            Err(CallError::Tool(text)) => ToolResult::error(text),
+            other => other?,
+        };
+        Ok(result.reply()?)
+    }
+
+    fn get_prompt(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
+        let params: Named<'_> = call.params()?;
+        let prompt = self.prompts.named(&params.name).ok_or_else(|| unknown("prompt", &params.name))?;
+        let handler = prompt.handler.as_ref().ok_or_else(Error::internal)?;
+        let result = with_arguments(params.arguments, |arguments| {
+            prompt.definition.check(arguments)?;
+            handler(context, arguments)
+        })?;
+        Ok(result.reply()?)
+    }
+
+    fn read_resource(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
+        #[derive(Deserialize)]
+        struct Params {
+            uri: String,
+        }
+        let Params { uri } = call.params()?;
+        if let Some(reader) = self.resources.named(&uri).and_then(|resource| resource.reader.as_ref()) {
+            return Ok(Reply::default().with("contents", &[reader(context)?])?);
+        }
+        let fitting = self.templates.all.iter().find_map(|each| {
+            let variables = each.template.as_ref()?.matches(&uri)?;
+            Some((each.reader.as_ref()?, variables))
+        });
+        match fitting {
+            Some((reader, variables)) => {
+                let found = Match { uri, variables };
+                Ok(Reply::default().with("contents", &[reader(context, &found)?])?)
+            }
+            None => {
+                let error = Error::new(Error::RESOURCE_NOT_FOUND, "Resource not found");
+                Err(error.with_data(json!({ "uri": uri })).into())
+            }
+        }
+    }
+
+    fn complete(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
+        let params: CompleteParams = call.params()?;
+        let completers = match &params.reference {
+            Reference::Prompt { name } => self.prompts.named(name).map(|each| &each.completers),
+            Reference::Resource { uri } => self.templates.named(uri).map(|each| &each.completers),
+        };
+        let completers =
+            completers.ok_or_else(|| Error::invalid_params("Unknown prompt or resource template"))?;
+        Ok(completers.complete(context, params)?)
+    }
+}
+
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+}
+
+/// Runs `handler` with the arguments; without any they are an empty object.
+fn with_arguments<R>(
+    arguments: Option<&RawValue>,
+    handler: impl FnOnce(&RawValue) -> Result<R, CallError>,
+) -> Result<R, CallError> {
+    match arguments {
+        Some(arguments) => handler(arguments),
+        None => handler(&RawValue::from_string("{}".to_owned()).map_err(|_| Error::internal())?),
+    }
+}
+
+fn unknown(what: &str, name: &str) -> Error {
+    Error::invalid_params(format!("Unknown {what}: {name}"))
+}
+
+/// Lists are whole: there is no next page, so no cursor can be one of ours.
+fn list(call: &Call, name: &'static str, list: &RawValue) -> Result<Reply, CallError> {
+    #[derive(Deserialize)]
+    struct Page {
+        cursor: Option<String>,
+    }
+    match call.params()? {
+        Page { cursor: None } => Ok(Reply::default().with(name, &list)?),
+        Page { cursor: Some(_) } => Err(Error::invalid_params("Unknown cursor").into()),
+    }
+}
+
+impl Backend for ToolServer {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn call(&self, call: Call, context: Context) {
+        let outcome = match self.outcome(&call, &context) {
+            Ok(reply) => Outcome::Complete(reply),
+            Err(CallError::Tool(text)) => Outcome::Failed(Error::new(Error::INTERNAL, text)),
+            Err(CallError::Protocol(error)) => Outcome::Failed(error),
+            Err(CallError::InputRequired(requests)) => Outcome::InputRequired(requests),
+            Err(CallError::MissingCapability(capability)) => Outcome::MissingCapability(capability),
+            Err(CallError::Cancelled) => Outcome::Failed(Error::new(Error::INTERNAL, "Cancelled")),
+        };
+        context.complete(outcome);
+    }
+
+    fn mirrored(&self, tool: &str) -> Option<Arc<[Mirrored]>> {
+        self.mirrored.get(tool).cloned()
+    }
+}
+
+impl Builder {
+    /// The same with a name for people.
+    #[must_use]
+    pub fn title(mut self, title: impl Into<String>) -> Builder {
+        self.info.title = Some(title.into());
+        self
+    }
+
+    /// The same with what a model should know about the server as a whole.
+    #[must_use]
+    pub fn instructions(mut self, instructions: impl Into<String>) -> Builder {
+        self.instructions = Some(instructions.into());
+        self
+    }
+
+    /// The same with one more tool.
+    #[must_use]
+    pub fn tool(mut self, tool: Tool) -> Builder {
+        self.tools.push(tool);
+        self
+    }
+
+    /// The same with one more prompt.
+    #[must_use]
+    pub fn prompt(mut self, prompt: Prompt) -> Builder {
+        self.prompts.push(prompt);
+        self
+    }
+
+    /// The same with one more resource.
+    #[must_use]
+    pub fn resource(mut self, resource: Resource) -> Builder {
+        self.resources.push(resource);
+        self
+    }
+
+    /// The same with one more resource template.
+    #[must_use]
+    pub fn template(mut self, template: ResourceTemplate) -> Builder {
+        self.templates.push(template);
+        self
+    }
+
+    /// The server.
+    ///
+    /// # Errors
+    /// [`BuildError`] for the first thing that cannot be offered.
+    pub fn build(self) -> Result<ToolServer, BuildError> {
+        let mirrored = check_tools(&self.tools)?;
+        check_rest(&self)?;
+        let operations = self.operations();
+        let Builder { info, instructions, tools, prompts, resources, templates } = self;
+        Ok(ToolServer {
+            description: Description { info, instructions, operations },
+            tools: Offer::new(tools, |each| (&each.definition.name, &each.definition))?,
+            prompts: Offer::new(prompts, |each| (&each.definition.name, &each.definition))?,
+            resources: Offer::new(resources, |each| (&each.definition.uri, &each.definition))?,
+            templates: Offer::new(templates, |each| (&each.definition.uri_template, &each.definition))?,
+            mirrored,
+        })
+    }
+
+    fn operations(&self) -> Vec<Operation> {
+        let mut operations = Vec::new();
+        if !self.tools.is_empty() {
+            operations.extend([Operation::ListTools, Operation::CallTool]);
+        }
+        if !self.prompts.is_empty() {
+            operations.extend([Operation::ListPrompts, Operation::GetPrompt]);
+        }
+        if !self.resources.is_empty() || !self.templates.is_empty() {
+            operations.extend([
+                Operation::ListResources,
+                Operation::ListResourceTemplates,
+                Operation::ReadResource,
+            ]);
+        }
+        if !self.prompts.is_empty() || !self.templates.is_empty() {
+            operations.push(Operation::Complete);
+        }
+        operations
+    }
+}
+
+fn check_tools(tools: &[Tool]) -> Result<HashMap<String, Arc<[Mirrored]>>, BuildError> {
+    let mut mirrored = HashMap::new();
+    for tool in tools {
+        let definition = &tool.definition;
+        let name = || definition.name.clone().into_owned();
+        if !definition.has_valid_name() {
+            return Err(BuildError::ToolName(name()));
+        }
+        if !definition.has_object_schema() {
+            return Err(BuildError::ToolSchema(name()));
+        }
+        if tool.handler.is_none() {
+            return Err(BuildError::NoHandler(name()));
+        }
+        let headers = definition.mirrored().ok_or_else(|| BuildError::ToolHeaders(name()))?;
+        if !headers.is_empty() {
+            mirrored.insert(name(), headers.into());
+        }
+    }
+    Ok(mirrored)
+}
+
+fn check_rest(builder: &Builder) -> Result<(), BuildError> {
+    if let Some(prompt) = builder.prompts.iter().find(|each| each.handler.is_none()) {
+        return Err(BuildError::NoHandler(prompt.definition.name.clone().into_owned()));
+    }
+    if let Some(resource) = builder.resources.iter().find(|each| each.reader.is_none()) {
+        return Err(BuildError::NoHandler(resource.definition.uri.clone().into_owned()));
+    }
+    for each in &builder.templates {
+        let name = || each.definition.uri_template.clone().into_owned();
+        let fits = |template: &super::uri_template::UriTemplate| {
+            each.completers.arguments().all(|variable| template.has(variable))
+        };
+        if !each.template.as_ref().is_some_and(fits) {
+            return Err(BuildError::Template(name()));
+        }
+        if each.reader.is_none() {
+            return Err(BuildError::NoHandler(name()));
+        }
+    }
+    Ok(())
+}
