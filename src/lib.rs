@@ -8,6 +8,7 @@ extern crate self as mcp_oauth_server;
 
 pub mod base;
 pub mod config;
+pub mod demo;
 pub mod edge;
 pub mod github;
 pub mod http;

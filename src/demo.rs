@@ -1,0 +1,215 @@
+//! What the server offers before anybody adds tools of their own: the seed's greetings, and who is calling.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::base::limits;
+use crate::base::secret::Secret;
+use crate::mcp::{
+    Argument, BuildError, CallError, Context, Level, NoArguments, Progress, Prompt, Resource, Tool,
+    ToolResult, ToolServer,
+};
+
+/// A user's profile at GitHub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// The number that never changes hands.
+    pub id: u64,
+    /// The name that may.
+    pub login: String,
+    /// The person's own name, if they gave one.
+    pub name: Option<String>,
+}
+
+/// Whoever can look up the profile behind a GitHub token.
+pub trait Profiles: Send + Sync {
+    /// The profile of the user whose token this is.
+    ///
+    /// # Errors
+    /// [`ProfileError`].
+    fn profile(&self, token: &Secret<String>) -> Result<Profile, ProfileError>;
+}
+
+/// Why there is no profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProfileError {
+    /// GitHub does not take the token any more.
+    Refused,
+    /// GitHub did not answer.
+    Unreachable,
+}
+
+impl fmt::Display for ProfileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ProfileError::Refused => "GitHub does not accept your token any more: log in again",
+            ProfileError::Unreachable => "GitHub did not answer: try again later",
+        })
+    }
+}
+
+/// How long `multi-greet` pauses between its greetings.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The demo's tools, prompt and resource.
+///
+/// # Errors
+/// None that can happen: what is offered here is fixed. A test builds it.
+pub fn server(profiles: impl Profiles + 'static) -> Result<ToolServer, BuildError> {
+    ToolServer::builder("mcp-oauth-server", env!("CARGO_PKG_VERSION"))
+        .title("MCP OAuth Server")
+        .tool(greet())
+        .tool(multi_greet())
+        .tool(start_notification_stream())
+        .tool(whoami(profiles))
+        .prompt(greeting_template())
+        .resource(default_greeting())
+        .build()
+}
+
+#[derive(Deserialize)]
+struct Name {
+    name: String,
+}
+
+fn name_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": { "name": { "type": "string", "description": "Name to greet" } },
+        "required": ["name"],
+    })
+}
+
+fn greet() -> Tool {
+    Tool::new("greet", "A simple greeting tool", name_schema())
+        .title("Greeting Tool")
+        .annotations(json!({ "readOnlyHint": true, "openWorldHint": false }))
+        .handler(|_, Name { name }| Ok(format!("Hello, {name}!")))
+}
+
+fn multi_greet() -> Tool {
+    Tool::new("multi-greet", "Sends several greetings with pauses between them", name_schema())
+        .title("Multiple Greeting Tool")
+        .annotations(json!({ "readOnlyHint": true, "openWorldHint": false }))
+        .handler(|context, Name { name }| {
+            context.log(Level::Debug, &format!("Starting multi-greet for {name}"));
+            for (step, greeting) in [(1.0, "first"), (2.0, "second")] {
+                pause(context, PAUSE)?;
+                context.log(Level::Info, &format!("Sending {greeting} greeting to {name}"));
+                context.progress(&Progress { progress: step, total: Some(2.0), message: None });
+            }
+            pause(context, PAUSE)?;
+            Ok(format!("Good morning, {name}!"))
+        })
+}
+
+#[derive(Deserialize)]
+struct Notifications {
+    #[serde(default = "Notifications::default_interval")]
+    interval: u64,
+    #[serde(default = "Notifications::default_count")]
+    count: u32,
+}
+
+impl Notifications {
+    fn default_interval() -> u64 {
+        100
+    }
+
+    fn default_count() -> u32 {
+        50
+    }
+}
+
+fn start_notification_stream() -> Tool {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "interval": {
+                "type": "integer", "minimum": 0, "maximum": limits::DEMO_INTERVAL_MILLIS, "default": 100,
+                "description": "Interval in milliseconds between notifications",
+            },
+            "count": {
+                "type": "integer", "minimum": 1, "maximum": limits::DEMO_NOTIFICATIONS, "default": 50,
+                "description": "Number of notifications to send",
+            },
+        },
+    });
+    Tool::new(
+        "start-notification-stream",
+        "Sends notifications at intervals, to try out how a client resumes a broken stream",
+        schema,
+    )
+    .handler(|context, Notifications { interval, count }| {
+        if interval > limits::DEMO_INTERVAL_MILLIS || !(1..=limits::DEMO_NOTIFICATIONS).contains(&count) {
+            return Err("interval or count is out of range: see the tool's schema".into());
+        }
+        for number in 1..=count {
+            context.log(Level::Info, &format!("Periodic notification #{number} of {count}"));
+            pause(context, Duration::from_millis(interval))?;
+        }
+        Ok(format!("Sent {count} notifications, one every {interval} ms"))
+    })
+}
+
+fn whoami(profiles: impl Profiles + 'static) -> Tool {
+    #[derive(Serialize)]
+    struct Caller<'a> {
+        login: &'a str,
+        id: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+        scopes: Vec<&'a str>,
+    }
+    let properties = json!({
+        "login": { "type": "string" },
+        "id": { "type": "integer" },
+        "name": { "type": "string" },
+        "scopes": { "type": "array", "items": { "type": "string" } },
+    });
+    Tool::new(
+        "whoami",
+        "Tells who is logged in, as GitHub sees it",
+        json!({ "type": "object", "properties": {} }),
+    )
+    .title("Who Am I")
+    .annotations(json!({ "readOnlyHint": true, "openWorldHint": true }))
+    .output_schema(json!({
+        "type": "object", "properties": properties, "required": ["login", "id", "scopes"],
+    }))
+    .handler(move |context, NoArguments {}| {
+        let principal = context.principal();
+        let Some(token) = principal.upstream.token() else {
+            return Err("No GitHub token was kept for this login, so GitHub cannot be asked".into());
+        };
+        let profile = profiles.profile(&token).map_err(|error| error.to_string())?;
+        let caller = Caller {
+            login: &profile.login,
+            id: profile.id,
+            name: profile.name.as_deref(),
+            scopes: principal.scopes.iter().collect(),
+        };
+        Ok(ToolResult::structured(json!(caller)))
+    })
+}
+
+fn greeting_template() -> Prompt {
+    Prompt::new("greeting-template", "A simple greeting prompt template")
+        .argument(Argument::required("name", "Name to include in greeting"))
+        .handler(|_, Name { name }| Ok(format!("Please greet {name} in a friendly manner.")))
+}
+
+fn default_greeting() -> Resource {
+    Resource::new("https://example.com/greetings/default", "greeting-resource")
+        .description("A simple greeting")
+        .mime_type("text/plain")
+        .text("Hello, world!")
+}
+
+/// Waits, unless the caller goes away.
+fn pause(context: &Context, duration: Duration) -> Result<(), CallError> {
+    if context.cancel().wait(duration) { Err(CallError::Cancelled) } else { Ok(()) }
+}
