@@ -44,7 +44,8 @@ impl Client {
     pub(super) fn new(settings: &GitHubSettings, timeout: Duration) -> Client {
         // Every default of ureq that matters is set: it would follow redirects, wait for ever, take a proxy from the
         // environment and turn a status into an error. Its gzip is not compiled in, so a body is what was sent. The
-        // certificates are checked against Mozilla's roots, which are compiled in.
+        // certificates are checked against Mozilla's roots, which are compiled in. A name that takes too long to resolve
+        // leaves a thread of ureq behind until the system gives up on it; the cap on calls bounds those too.
         let config = Agent::config_builder()
             .https_only(settings.url.is_https() && settings.api_url.is_https())
             .proxy(settings.proxy.as_ref().map(|proxy| proxy.0.clone()))

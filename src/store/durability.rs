@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::redb::backends::FileBackend;
-use ::redb::{Builder, ReadableDatabase, StorageBackend};
+use ::redb::{Builder, StorageBackend};
 
 use super::conformance::{NOW, grant};
 use super::private::{self, fake::TestDirectory};
@@ -143,7 +143,7 @@ const VICTIM: &str = "MCP_OAUTH_TEST_VICTIM";
 /// Not a test by itself: what [`a_killed_process_loses_nothing_it_acknowledged`] starts and kills.
 #[test]
 #[allow(clippy::disallowed_methods)] // the environment is how the test tells its child what to be
-fn victim() {
+fn a_victim_writes_until_it_is_killed() {
     let Some(path) = std::env::var_os(VICTIM) else { return };
     let table = open(Path::new(&path)).unwrap();
     for number in 0.. {
@@ -159,7 +159,7 @@ fn victim() {
 #[test]
 fn a_killed_process_loses_nothing_it_acknowledged() {
     let directory = TestDirectory::new();
-    let victim = concat!(module_path!(), "::victim");
+    let victim = concat!(module_path!(), "::a_victim_writes_until_it_is_killed");
     for kill_after in [1, 7, 40] {
         let _ = std::fs::remove_dir_all(directory.path());
         let mut child = Command::new(std::env::current_exe().unwrap())

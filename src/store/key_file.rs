@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::private::{self, OpenError, StateDirectory, io_error};
+use super::open_error::{OpenError, io_error};
+use super::private::{self, StateDirectory};
 use super::redb;
 use crate::base::encoding::{base64url, from_base64url};
 use crate::base::limits;

@@ -13,7 +13,8 @@ use ::redb::{
 };
 
 use super::cache::Cache;
-use super::private::{self, OpenError, StateDirectory};
+use super::open_error::OpenError;
+use super::private::{self, StateDirectory};
 use super::{Error, Grant, Grants, schema};
 use crate::base::clock::Timestamp;
 use crate::base::identity::{GrantId, UserId};
@@ -90,8 +91,8 @@ impl RedbGrants {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `work` on the database. If the disk fails, the database is closed: redb does nothing more after a failed
-    /// write until it is opened again.
+    /// Runs `work` on the database. If the disk fails, the database is closed and opened again, because redb does nothing
+    /// more after a failed write; if that does not work yet, each sweep tries again.
     fn with_database<T>(&self, work: impl FnOnce(&Database) -> Result<T, Failure>) -> Result<T, Error> {
         let database = self.state().database.clone();
         let database = database.ok_or_else(|| Error::Storage("waiting for the disk".to_owned()))?;
@@ -99,7 +100,8 @@ impl RedbGrants {
             if let Failure::Disk(error) = &failure {
                 log::error("store.failed", &[log::Field::Error(&error.to_string())]);
                 let closed = self.state().database.take_if(|current| Arc::ptr_eq(current, &database));
-                drop(closed); // outside the lock: closing writes
+                drop((closed, database)); // outside the lock: the last owner closes the file
+                let _ = self.recover();
             }
             Error::from(failure)
         })

@@ -5,7 +5,8 @@ use std::path::Path;
 use ::redb::backends::FileBackend;
 use ::redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, Table};
 
-use super::private::{self, OpenError, io_error};
+use super::open_error::{OpenError, io_error};
+use super::private;
 use super::redb::{Failure, META, Tables};
 use crate::base::clock::Timestamp;
 use crate::base::limits;
