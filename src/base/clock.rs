@@ -127,7 +127,6 @@ impl ManualClock {
         self.wall.fetch_add(duration.as_secs(), std::sync::atomic::Ordering::SeqCst);
         self.monotonic.fetch_add(duration.as_secs(), std::sync::atomic::Ordering::SeqCst);
     }
-
 }
 
 #[cfg(test)]

@@ -194,6 +194,14 @@ pub const STATE_BYTES: usize = 4 * 1024;
 pub const SCOPE_BYTES: usize = 1024;
 /// The `resource` parameter and a redirect URI (bytes).
 pub const URI_BYTES: usize = 2048;
+/// Registrations in an hour: from one sender, and from all.
+pub const REGISTRATIONS: (u32, u32) = (20, 300);
+/// Browsers sent to GitHub in ten minutes from one sender; from all in an hour. GitHub allows an app 2000 logins an hour.
+pub const LOGINS: (u32, u32) = (30, 1500);
+/// Failed client authentications and token requests in ten minutes from one sender, and from all.
+pub const TOKEN_FAILURES: (u32, u32) = (60, 6000);
+/// Senders of whom a rate is kept, for each rate.
+pub const RATE_SENDERS: usize = 4096;
 /// Redirect URIs of one client.
 pub const REDIRECT_URIS: usize = 10;
 /// All redirect URIs of one client together (bytes): they travel in its `client_id`.

@@ -8,5 +8,7 @@ pub mod encoding;
 pub mod identity;
 pub mod limits;
 pub mod log;
+pub mod neighbour;
 pub mod random;
+pub mod rate;
 pub mod secret;

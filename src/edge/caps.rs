@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::refusal::Refusal;
+use crate::base::neighbour::Neighbour;
 
 /// A number that may not exceed another.
 #[derive(Debug)]
@@ -50,25 +51,6 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         self.cap.used.fetch_sub(self.amount, Ordering::Relaxed);
-    }
-}
-
-/// Who counts as one: an IPv4 address, or an IPv6 /64, which is what one customer gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Neighbour {
-    V4([u8; 4]),
-    V6([u16; 4]),
-}
-
-impl Neighbour {
-    fn of(address: IpAddr) -> Neighbour {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Neighbour::V4(address.octets()),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                Neighbour::V6([a, b, c, d])
-            }
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::base::rate::TooMany;
 use crate::http::Response;
 
 #[derive(Serialize)]
@@ -19,6 +20,12 @@ pub(super) fn json(status: u16, value: &impl Serialize) -> Response {
 /// was sent.
 pub(super) fn error(status: u16, code: &'static str, description: &str) -> Response {
     json(status, &ErrorBody { error: code, error_description: description })
+}
+
+/// The answer to someone who asks too often.
+pub(super) fn too_many(too_many: TooMany) -> Response {
+    error(429, "temporarily_unavailable", "too many requests from this address: try again later")
+        .header("Retry-After", too_many.retry_after.to_string())
 }
 
 /// An answer that nobody keeps.

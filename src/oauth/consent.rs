@@ -85,7 +85,13 @@ impl AuthorizationServer {
             return page::problem(Problem::OtherBrowser);
         }
         match form.value("decision") {
-            Some("approve") => self.send_to_github(pending),
+            // GitHub allows an app so many logins an hour; one sender must not use them up.
+            Some("approve") => match self.rates.logins.spend(request.head.peer, self.clock.monotonic()) {
+                Ok(()) => self.send_to_github(pending),
+                Err(too_many) => {
+                    page::problem(Problem::TooMany).header("Retry-After", too_many.retry_after.to_string())
+                }
+            },
             Some("deny") => {
                 log::info("consent.denied", &[log::Field::Client(pending.request.client.as_str())]);
                 self.deny(&pending.request, &pending.browser)
@@ -219,6 +225,19 @@ mod tests {
         let location = response.header_value("location").unwrap();
         assert!(location.starts_with("http://127.0.0.1:5000/cb?error=access_denied&"), "{location}");
         assert!(response.header_value("set-cookie").unwrap().contains("Max-Age=0"));
+    }
+
+    /// One sender cannot use up the logins that GitHub allows the app.
+    #[test]
+    fn a_sender_is_sent_to_github_so_often_and_no_more() {
+        let fixture = fake::fixture();
+        let mut browser = Browser::new(&fixture);
+        browser.peer = std::net::IpAddr::from([192, 0, 2, 1]);
+        for _ in 0..limits::LOGINS.0 {
+            assert_eq!(browser.approve().status(), 303);
+        }
+        let response = browser.approve();
+        assert_eq!((response.status(), response.header_value("location")), (429, None));
     }
 
     /// C3: a form that another site sent is refused.

@@ -1,6 +1,7 @@
 //! A server without network, clock or disk, and a browser that walks through it, for the tests of this layer and above.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use super::client::{AuthMethod, Client};
@@ -170,6 +171,8 @@ pub(crate) struct Browser<'a> {
     fixture: &'a Fixture,
     pub(crate) client_id: String,
     state: String,
+    /// Where it is.
+    pub(crate) peer: IpAddr,
     /// `name=value`, oldest first.
     pub(crate) cookies: Vec<String>,
     /// The sealed value in the form.
@@ -186,8 +189,9 @@ impl<'a> Browser<'a> {
     pub(crate) fn with_state(fixture: &'a Fixture, state: &str) -> Browser<'a> {
         let client_id = fixture.client_id(AuthMethod::None, &["http://127.0.0.1/cb"]);
         let (cookies, form, github_state) = (Vec::new(), String::new(), String::new());
+        let peer = IpAddr::from([127, 0, 0, 1]);
         let mut browser =
-            Browser { fixture, client_id, state: state.to_owned(), cookies, form, github_state };
+            Browser { fixture, client_id, state: state.to_owned(), peer, cookies, form, github_state };
         browser.open_consent_page();
         browser
     }
@@ -223,6 +227,7 @@ impl<'a> Browser<'a> {
             .with("Content-Type", "application/x-www-form-urlencoded")
             .with("Cookie", &self.cookies.join("; "))
             .body(format!("pending={}&decision={decision}", self.form));
+        request.head.peer = Some(self.peer);
         for (name, value) in headers {
             request = request.with(name, value);
         }

@@ -12,11 +12,13 @@
 //! One file an endpoint; each decides on values and commits at its end. Nothing here knows MCP.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::clock::Clock;
 use crate::base::identity::{GrantId, Scopes};
-use crate::base::log;
 use crate::base::random::Random;
+use crate::base::rate::{Quota, RateLimit};
+use crate::base::{limits, log};
 use crate::http::PublicUrl;
 use crate::http::Response;
 use crate::seal::Keyring;
@@ -111,6 +113,28 @@ pub struct AuthorizationServer {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     grant_ended: GrantEnded,
+    rates: Rates,
+}
+
+/// What strangers may do how often (security.md section 0).
+struct Rates {
+    registrations: RateLimit,
+    logins: RateLimit,
+    token_failures: RateLimit,
+}
+
+impl Rates {
+    fn new() -> Rates {
+        let (minutes, hour) = (Duration::from_secs(600), Duration::from_secs(3600));
+        let limit = |(each, all), per_each, per_all| {
+            RateLimit::new(Quota { count: each, per: per_each }, Quota { count: all, per: per_all })
+        };
+        Rates {
+            registrations: limit(limits::REGISTRATIONS, hour, hour),
+            logins: limit(limits::LOGINS, minutes, hour),
+            token_failures: limit(limits::TOKEN_FAILURES, minutes, minutes),
+        }
+    }
 }
 
 impl AuthorizationServer {
@@ -118,7 +142,8 @@ impl AuthorizationServer {
     #[must_use]
     pub fn new(settings: Settings, parts: Parts) -> AuthorizationServer {
         let Parts { keys, grants, provider, policy, clock, random, grant_ended } = parts;
-        AuthorizationServer { settings, keys, grants, provider, policy, clock, random, grant_ended }
+        let rates = Rates::new();
+        AuthorizationServer { settings, keys, grants, provider, policy, clock, random, grant_ended, rates }
     }
 
     /// `GET /`: what a person finds who opens the server in a browser.

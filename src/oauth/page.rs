@@ -46,6 +46,8 @@ pub(super) enum Problem {
     Misconfigured,
     /// Too many logins at once.
     Busy,
+    /// Too many logins from this address.
+    TooMany,
     /// The table could not be written.
     Storage,
 }
@@ -56,6 +58,7 @@ impl Problem {
             Problem::ForeignForm => 403,
             Problem::GitHubUnreachable | Problem::Misconfigured => 502,
             Problem::Busy | Problem::Storage => 503,
+            Problem::TooMany => 429,
             Problem::Unreadable
             | Problem::UnknownClient
             | Problem::UnregisteredRedirect
@@ -118,6 +121,10 @@ impl Problem {
             Problem::Busy => (
                 "Too many people are logging in right now",
                 "Wait a minute, then start the login again from your MCP client.",
+            ),
+            Problem::TooMany => (
+                "Too many logins from your network",
+                "Wait ten minutes, then start the login again from your MCP client.",
             ),
             Problem::Storage => (
                 "This server cannot save your login",

@@ -1,6 +1,7 @@
 //! Who may log in.
 
 use super::provider::{Group, Identity, IdentityProvider, ProviderError};
+use crate::base::identity::UserId;
 use crate::base::secret::Secret;
 
 /// One rule of `MCP_ALLOW`; whoever satisfies one of them is let in.
@@ -8,8 +9,10 @@ use crate::base::secret::Secret;
 pub enum AllowRule {
     /// Everybody with an account at the provider.
     Any,
-    /// The user with this login, in any case.
+    /// The user with this login, in any case. Logins change hands; [`AllowRule::Id`] does not.
     User(String),
+    /// The user with this number.
+    Id(UserId),
     /// Active members of this group.
     Group(Group),
 }
@@ -46,6 +49,7 @@ impl Policy {
         let by_name = self.rules.iter().any(|rule| match rule {
             AllowRule::Any => true,
             AllowRule::User(login) => login.eq_ignore_ascii_case(&identity.login),
+            AllowRule::Id(id) => *id == identity.user,
             AllowRule::Group(_) => false,
         });
         if by_name {
@@ -67,7 +71,6 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::identity::UserId;
     use crate::oauth::fake::FakeProvider;
 
     fn admits(rules: &[AllowRule], provider: &FakeProvider) -> Result<bool, ProviderError> {
@@ -91,6 +94,8 @@ mod tests {
         let provider = FakeProvider::default();
         assert_eq!(admits(&[AllowRule::User("octocat".to_owned())], &provider), Ok(true));
         assert_eq!(admits(&[AllowRule::User("octocat2".to_owned())], &provider), Ok(false));
+        assert_eq!(admits(&[AllowRule::Id(UserId(1))], &provider), Ok(true));
+        assert_eq!(admits(&[AllowRule::Id(UserId(2))], &provider), Ok(false));
         assert_eq!(admits(&[AllowRule::Any], &provider), Ok(true));
     }
 

@@ -104,6 +104,10 @@ impl RegistrationError {
 impl AuthorizationServer {
     /// `POST /register`
     pub fn register(&self, request: &http::Request) -> Response {
+        // D4: nothing is stored, but sealing and logging cost something.
+        if let Err(too_many) = self.rates.registrations.spend(request.head.peer, self.clock.monotonic()) {
+            return answer::too_many(too_many);
+        }
         match self.try_register(request) {
             Ok(client) => self.registered(&client),
             Err(error) => answer::error(400, error.code(), &error.to_string()),
@@ -310,12 +314,30 @@ mod tests {
     fn registering_stores_nothing() {
         let fixture = fake::fixture();
         let metadata = json!({"redirect_uris": ["https://a.example/cb"]}).to_string();
-        for _ in 0..1000 {
+        for _ in 0..limits::REGISTRATIONS.1 {
             let request =
                 request("POST", "/register").with("Content-Type", "application/json").body(metadata.clone());
             assert_eq!(fixture.server.register(&request).status(), 201);
         }
         assert_eq!(fixture.grants.list().unwrap().len(), 0);
+    }
+
+    /// D4: limit, and limit plus one, for one sender.
+    #[test]
+    fn a_sender_registers_so_often_and_no_more() {
+        let fixture = fake::fixture();
+        let metadata = json!({"redirect_uris": ["https://a.example/cb"]}).to_string();
+        let register = || {
+            let mut request =
+                request("POST", "/register").with("Content-Type", "application/json").body(metadata.clone());
+            request.head.peer = Some(std::net::IpAddr::from([192, 0, 2, 1]));
+            fixture.server.register(&request)
+        };
+        for _ in 0..limits::REGISTRATIONS.0 {
+            assert_eq!(register().status(), 201);
+        }
+        let response = register();
+        assert_eq!((response.status(), response.header_value("retry-after")), (429, Some("181")));
     }
 
     #[test]

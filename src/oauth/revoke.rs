@@ -11,10 +11,9 @@ use crate::seal;
 impl AuthorizationServer {
     /// `POST /revoke`
     pub fn revoke(&self, request: &http::Request) -> Response {
-        match self.try_revoke(request) {
-            Ok(()) => answer::no_store(Response::new(200)),
-            Err(error) => error.answer(),
-        }
+        self.limited(request, |request| {
+            self.try_revoke(request).map(|()| answer::no_store(Response::new(200)))
+        })
     }
 
     fn try_revoke(&self, request: &http::Request) -> Result<(), TokenError> {

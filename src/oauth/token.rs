@@ -202,10 +202,24 @@ struct Pair {
 impl AuthorizationServer {
     /// `POST /token`
     pub fn token(&self, request: &http::Request) -> Response {
-        match self.try_token(request) {
-            Ok(answer) => answer::json(200, &answer),
-            Err(error) => error.answer(),
+        self.limited(request, |request| self.try_token(request).map(|answer| answer::json(200, &answer)))
+    }
+
+    /// Answers a request unless its sender has failed too often. Only failures count: many people may share an address.
+    pub(super) fn limited(
+        &self,
+        request: &http::Request,
+        answer: impl FnOnce(&http::Request) -> Result<Response, TokenError>,
+    ) -> Response {
+        let (peer, now) = (request.head.peer, self.clock.monotonic());
+        if let Err(too_many) = self.rates.token_failures.check(peer, now) {
+            return answer::too_many(too_many);
         }
+        answer(request).unwrap_or_else(|error| {
+            // If others have used up the rest meanwhile, the next one is refused.
+            let _ = self.rates.token_failures.spend(peer, now);
+            error.answer()
+        })
     }
 
     fn try_token(&self, request: &http::Request) -> Result<TokenAnswer, TokenError> {
@@ -416,5 +430,4 @@ pub(super) fn read_form(request: &http::Request) -> Result<Form, TokenError> {
 }
 
 #[cfg(test)]
-#[path = "token_tests.rs"]
 mod tests;

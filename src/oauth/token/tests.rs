@@ -1,3 +1,5 @@
+//! Codes, rotation, replay, races: the token endpoint's tests.
+
 use std::time::Duration;
 
 use super::*;
@@ -270,6 +272,23 @@ fn parameters_come_as_a_form() {
     check(request("POST", "/token?client_secret=x").with("Content-Type", form).body("grant_type=x"));
     check(request("POST", "/token").with("Content-Type", form).body("grant_type=a&grant_type=b"));
     check(request("POST", "/token").with("Content-Type", form).body("grant_type=%zz"));
+}
+
+/// T8: failures are limited, successes are not.
+#[test]
+fn a_sender_that_fails_too_often_waits() {
+    use crate::http::fake::request;
+    let fixture = fake::fixture();
+    let mut request =
+        request("POST", "/token").with("Content-Type", "application/x-www-form-urlencoded").body("a=b");
+    request.head.peer = Some(std::net::IpAddr::from([192, 0, 2, 1]));
+    for _ in 0..limits::TOKEN_FAILURES.0 {
+        assert_eq!(fixture.server.token(&request).status(), 401);
+    }
+    assert_eq!(error(&fixture.server.token(&request)), (429, "temporarily_unavailable".to_owned()));
+    assert_eq!(fixture.server.revoke(&request).status(), 429);
+    fixture.clock.advance(Duration::from_secs(600));
+    assert_eq!(fixture.server.token(&request).status(), 401);
 }
 
 /// T10: what a generation is worth, case by case.

@@ -1,0 +1,182 @@
+//! Rates that strangers may not exceed, each for itself and all together.
+//!
+//! What is kept of a sender is one moment: when its allowance will be whole again (the generic cell rate algorithm). The
+//! number of senders that are kept is bounded, whoever sends.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::limits;
+use super::neighbour::Neighbour;
+
+/// So many at once, and as many again in every such time.
+#[derive(Clone, Copy, Debug)]
+pub struct Quota {
+    /// How many; above zero.
+    pub count: u32,
+    /// In what time.
+    pub per: Duration,
+}
+
+impl Quota {
+    /// How long one costs.
+    fn step(self) -> Duration {
+        self.per.checked_div(self.count).unwrap_or(self.per)
+    }
+
+    /// When the allowance is whole again after one more at `now`, or how long to wait if there is none left.
+    fn spend(self, whole_again: Duration, now: Duration) -> Result<Duration, TooMany> {
+        let next = whole_again.max(now).saturating_add(self.step());
+        match next.checked_sub(now.saturating_add(self.per)) {
+            Some(wait) if !wait.is_zero() => Err(TooMany { retry_after: wait.as_secs().saturating_add(1) }),
+            Some(_) | None => Ok(next),
+        }
+    }
+}
+
+/// The allowance is spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany {
+    /// When to try again, in seconds from now; at least one. For a Retry-After field.
+    pub retry_after: u64,
+}
+
+/// A quota for each sender, and one for all of them.
+#[derive(Debug)]
+pub struct RateLimit {
+    each: Quota,
+    all: Quota,
+    /// Guards who has spent what.
+    spent: Mutex<Spent>,
+}
+
+#[derive(Debug, Default)]
+struct Spent {
+    by_each: HashMap<Neighbour, Duration>,
+    by_all: Duration,
+}
+
+impl RateLimit {
+    /// A limit that nobody has touched.
+    #[must_use]
+    pub fn new(each: Quota, all: Quota) -> RateLimit {
+        RateLimit { each, all, spent: Mutex::default() }
+    }
+
+    /// Spends one of the sender's allowance at `now`, a time of [`super::clock::Clock::monotonic`]. Senders on this machine
+    /// (or without an address, on a Unix socket) count for the limit of all only: they are the operator, or a proxy.
+    ///
+    /// # Errors
+    /// [`TooMany`]; nothing was spent.
+    pub fn spend(&self, peer: Option<IpAddr>, now: Duration) -> Result<(), TooMany> {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let (by_all, by_each) = self.after_one_more(&spent, peer, now)?;
+        spent.by_all = by_all;
+        if let Some((neighbour, whole_again)) = by_each {
+            spent.make_room(now);
+            spent.by_each.insert(neighbour, whole_again);
+        }
+        Ok(())
+    }
+
+    /// Whether [`RateLimit::spend`] would go through now.
+    ///
+    /// # Errors
+    /// [`TooMany`].
+    pub fn check(&self, peer: Option<IpAddr>, now: Duration) -> Result<(), TooMany> {
+        let spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        self.after_one_more(&spent, peer, now).map(|_| ())
+    }
+
+    fn after_one_more(&self, spent: &Spent, peer: Option<IpAddr>, now: Duration) -> Result<After, TooMany> {
+        let by_all = self.all.spend(spent.by_all, now)?;
+        let neighbour = peer.filter(|peer| !peer.to_canonical().is_loopback()).map(Neighbour::of);
+        let Some(neighbour) = neighbour else { return Ok((by_all, None)) };
+        let whole_again = spent.by_each.get(&neighbour).copied().unwrap_or_default();
+        Ok((by_all, Some((neighbour, self.each.spend(whole_again, now)?))))
+    }
+}
+
+/// When the allowance of all, and of the sender if it has one, are whole again.
+type After = (Duration, Option<(Neighbour, Duration)>);
+
+impl Spent {
+    /// Forgets those whose allowance is whole, and if that is not enough the one who is nearest to it.
+    fn make_room(&mut self, now: Duration) {
+        if self.by_each.len() < limits::RATE_SENDERS {
+            return;
+        }
+        self.by_each.retain(|_, whole_again| *whole_again > now);
+        if self.by_each.len() >= limits::RATE_SENDERS
+            && let Some(nearest) =
+                self.by_each.iter().min_by_key(|(_, time)| **time).map(|(sender, _)| *sender)
+        {
+            self.by_each.remove(&nearest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn limit(each: u32, all: u32) -> RateLimit {
+        RateLimit::new(Quota { count: each, per: HOUR }, Quota { count: all, per: HOUR })
+    }
+
+    fn peer(last: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([192, 0, 2, last]))
+    }
+
+    /// Limit and limit plus one, for one sender.
+    #[test]
+    fn a_sender_has_its_quota_and_no_more() {
+        let limit = limit(20, 300);
+        for _ in 0..20 {
+            assert_eq!(limit.spend(peer(1), HOUR), Ok(()));
+        }
+        assert_eq!(limit.spend(peer(1), HOUR), Err(TooMany { retry_after: 181 }));
+        assert_eq!(limit.spend(peer(2), HOUR), Ok(()));
+        assert_eq!(limit.spend(peer(1), HOUR + Duration::from_secs(180)), Ok(()));
+        assert!(limit.check(peer(1), HOUR + Duration::from_secs(180)).is_err());
+        assert_eq!(limit.check(peer(1), HOUR + Duration::from_secs(360)), Ok(()));
+    }
+
+    #[test]
+    fn all_together_have_a_quota_too() {
+        let limit = limit(20, 40);
+        for sender in 0..4 {
+            for _ in 0..10 {
+                assert_eq!(limit.spend(peer(sender), HOUR), Ok(()));
+            }
+        }
+        assert!(limit.spend(peer(9), HOUR).is_err());
+        assert!(limit.spend(None, HOUR).is_err());
+    }
+
+    #[test]
+    fn this_machine_counts_for_the_whole_only() {
+        let limit = limit(1, 40);
+        for _ in 0..20 {
+            assert_eq!(limit.spend(Some(IpAddr::from([127, 0, 0, 1])), HOUR), Ok(()));
+            assert_eq!(limit.spend(None, HOUR), Ok(()));
+        }
+    }
+
+    /// S5: however many senders there are, what is kept of them is bounded.
+    #[test]
+    fn senders_are_forgotten() {
+        let limit = limit(20, u32::MAX);
+        for number in 0..u32::try_from(limits::RATE_SENDERS).unwrap() + 1000 {
+            let [_, b, c, d] = number.to_be_bytes();
+            limit.spend(Some(IpAddr::from([10, b, c, d])), HOUR).unwrap();
+        }
+        assert_eq!(limit.spent.lock().unwrap().by_each.len(), limits::RATE_SENDERS);
+        limit.spend(peer(1), 3 * HOUR).unwrap();
+        assert_eq!(limit.spent.lock().unwrap().by_each.len(), 1);
+    }
+}

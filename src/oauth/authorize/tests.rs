@@ -1,0 +1,180 @@
+//! Which authorization requests are believed, and where the others are told so.
+
+use super::*;
+use crate::http::fake::request;
+use crate::oauth::client::AuthMethod;
+use crate::oauth::fake::{self, CHALLENGE, Fixture, text};
+
+const WEB: &str = "https://a.example/cb";
+const LOCAL: &str = "http://127.0.0.1/cb";
+
+fn authorize(fixture: &Fixture, query: &str) -> Response {
+    fixture.server.authorize(&request("GET", &format!("/authorize?{query}")).head)
+}
+
+/// The query of a good request; the parameters of `changes` replace its own, empty ones remove them.
+fn query(client_id: &str, changes: &[(&str, &str)]) -> String {
+    let mut parameters = vec![
+        ("client_id", client_id),
+        ("response_type", "code"),
+        ("redirect_uri", "http://127.0.0.1:5000/cb"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+        ("state", "xyz"),
+    ];
+    for &(name, value) in changes {
+        parameters.retain(|(other, _)| *other != name);
+        if !value.is_empty() {
+            parameters.push((name, value));
+        }
+    }
+    append_query("", &parameters)[1..].to_owned()
+}
+
+#[test]
+fn a_good_request_gets_the_consent_page_and_a_cookie() {
+    let fixture = fake::fixture();
+    let id = fixture.client_id(AuthMethod::None, &[LOCAL]);
+    let response = authorize(&fixture, &query(&id, &[]));
+    assert_eq!(response.status(), 200);
+    assert!(response.header_value("set-cookie").unwrap().contains("HttpOnly; SameSite=Lax"));
+    assert!(text(&response).contains("http://127.0.0.1:5000"));
+}
+
+/// O6: an unknown client or redirect URI never causes a redirect; neither is echoed.
+#[test]
+fn nobody_is_sent_to_an_unproven_place() {
+    let fixture = fake::fixture();
+    let id = fixture.client_id(AuthMethod::None, &[LOCAL, WEB]);
+    let check = |changes: &[(&str, &str)]| {
+        let response = authorize(&fixture, &query(&id, changes));
+        assert_eq!((response.status(), response.header_value("location")), (400, None), "{changes:?}");
+        assert!(!text(&response).contains("evil"));
+    };
+    check(&[("client_id", "evil")]);
+    check(&[("client_id", "")]);
+    check(&[("redirect_uri", "https://evil.example/cb")]);
+    check(&[("redirect_uri", "https://a.example/cb/evil")]);
+    check(&[("redirect_uri", "")]);
+}
+
+/// O4: an absent redirect URI means the only one registered, if that has no port to choose.
+#[test]
+fn an_absent_redirect_uri_must_be_unambiguous() {
+    let fixture = fake::fixture();
+    let check = |uris: &[&str], status| {
+        let id = fixture.client_id(AuthMethod::None, uris);
+        assert_eq!(authorize(&fixture, &query(&id, &[("redirect_uri", "")])).status(), status, "{uris:?}");
+    };
+    check(&[WEB], 200);
+    check(&[WEB, "https://a.example/other"], 400);
+    check(&[LOCAL], 400);
+}
+
+/// O1, O2, O8, O12, O13, O14: every other error goes back to a local client with its code, `state` and `iss`.
+#[test]
+fn errors_are_redirected_to_local_clients() {
+    let fixture = fake::fixture();
+    let id = fixture.client_id(AuthMethod::None, &[LOCAL]);
+    let check = |name: &str, value: &str, code: &str| {
+        let response = authorize(&fixture, &query(&id, &[(name, value)]));
+        assert_eq!(response.status(), 303, "{name}={value}");
+        let location = response.header_value("location").unwrap();
+        assert!(location.starts_with(&format!("http://127.0.0.1:5000/cb?error={code}&")), "{location}");
+        assert!(location.ends_with("&state=xyz&iss=https%3A%2F%2Fmcp.example.com"), "{location}");
+    };
+    check("response_type", "token", "unsupported_response_type");
+    check("response_type", "", "unsupported_response_type");
+    check("code_challenge", "", "invalid_request");
+    check("code_challenge", "short", "invalid_request");
+    check("code_challenge", &"=".repeat(43), "invalid_request");
+    check("code_challenge", &"A".repeat(44), "invalid_request");
+    check("code_challenge_method", "", "invalid_request");
+    check("code_challenge_method", "plain", "invalid_request");
+    check("scope", "openid email", "invalid_scope");
+    check("scope", "a\"b", "invalid_scope");
+    check("resource", "https://other.example/mcp", "invalid_target");
+    check("resource", "https://mcp.example.com/mcp#f", "invalid_target");
+    check("request", "x", "request_not_supported");
+    check("request_uri", "x", "request_uri_not_supported");
+    check("response_mode", "fragment", "invalid_request");
+    check("prompt", "none", "interaction_required");
+}
+
+/// O7: an open web client gets no automatic redirect with an error.
+#[test]
+fn errors_of_web_clients_are_shown_first() {
+    let fixture = fake::fixture();
+    let id = fixture.client_id(AuthMethod::None, &[WEB]);
+    let response = authorize(&fixture, &query(&id, &[("redirect_uri", WEB), ("response_type", "token")]));
+    assert_eq!((response.status(), response.header_value("location")), (400, None));
+    let page = text(&response);
+    assert!(page.contains("https://a.example/cb?error=unsupported_response_type&amp;"), "{page}");
+}
+
+/// O8: a repeated parameter is refused before anything is believed; `resource` may be repeated.
+#[test]
+fn repeated_parameters_are_refused() {
+    let fixture = fake::fixture();
+    let id = fixture.client_id(AuthMethod::None, &[LOCAL]);
+    let good = query(&id, &[]);
+    for extra in
+        ["&state=abc", "&redirect_uri=http%3A%2F%2F127.0.0.1%2Fcb", "&client_id=", "&x=%zz", "&x=%ff"]
+    {
+        assert_eq!(authorize(&fixture, &format!("{good}{extra}")).status(), 400, "{extra}");
+    }
+    let resource = "&resource=https%3A%2F%2Fmcp.example.com%2Fmcp";
+    assert_eq!(authorize(&fixture, &format!("{good}{resource}{resource}")).status(), 200);
+    assert_eq!(authorize(&fixture, &format!("{good}&unknown=1&prompt=consent")).status(), 200);
+}
+
+/// O13: what counts as this server's resource.
+#[test]
+fn our_resource_has_few_spellings() {
+    let fixture = fake::fixture();
+    let check = |resource: &str, ours| {
+        assert_eq!(fixture.server.settings.is_our_resource(resource), ours, "{resource}")
+    };
+    for ours in [
+        "https://mcp.example.com/mcp",
+        "https://mcp.example.com/mcp/",
+        "HTTPS://MCP.example.com:443/mcp",
+        "https://mcp.example.com",
+        "https://mcp.example.com/",
+    ] {
+        check(ours, true);
+    }
+    for other in [
+        "http://mcp.example.com/mcp",
+        "https://mcp.example.com/MCP",
+        "https://mcp.example.com/mcp?x=1",
+        "https://mcp.example.com/mcp#",
+        "https://mcp.example.com/mcp//",
+        "https://mcp.example.com.evil.example/mcp",
+        "https://mcp.example.com:444/mcp",
+        "https://user@mcp.example.com/mcp",
+        "mcp.example.com/mcp",
+        "",
+    ] {
+        check(other, false);
+    }
+}
+
+/// O12: scopes are dropped down to what exists, never widened.
+#[test]
+fn granted_scopes_are_asked_and_allowed() {
+    let allowed = Scopes::parse("mcp admin").unwrap();
+    let check = |asked, granted: Option<&str>| {
+        assert_eq!(
+            granted_scopes(&allowed, asked).ok().map(|s| s.to_string()).as_deref(),
+            granted,
+            "{asked:?}"
+        );
+    };
+    check(None, Some("admin mcp"));
+    check(Some(""), Some("admin mcp"));
+    check(Some("mcp openid offline_access"), Some("mcp"));
+    check(Some("offline_access"), Some("admin mcp"));
+    check(Some("openid"), None);
+    check(Some(&"a".repeat(limits::SCOPE_BYTES + 1)), None);
+}
