@@ -57,7 +57,7 @@ browser: build tests/browser/node_modules/.package-lock.json ## Chromium walks t
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	@$(call need,node,install Node.js 18 or newer)
-	@node -e 'process.exit(parseInt(process.versions.node) < 18)' || { echo "Node.js 18 or newer is needed; this is $$(node --version)" >&2; exit 1; }
+	@node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' || { echo "Node.js 18 or newer is needed; this is $$(node --version)" >&2; exit 1; }
 	@$(call need,npm,install npm$(comma) which comes with Node.js)
 	npm ci --prefix $* --no-audit --no-fund
 	@touch $@

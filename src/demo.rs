@@ -1,6 +1,6 @@
 //! What the server offers before anybody adds tools of their own: the seed's greetings, and who is calling.
 
-use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -8,46 +8,21 @@ use serde_json::{Value, json};
 
 use crate::base::limits;
 use crate::base::secret::Secret;
+use crate::github::{GitHub, Profile};
 use crate::mcp::{
     Argument, BuildError, CallError, Context, Level, NoArguments, Progress, Prompt, Resource, Tool,
     ToolResult, ToolServer,
 };
+use crate::oauth::provider::ProviderError;
 
-/// A user's profile at GitHub.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Profile {
-    /// The number that never changes hands.
-    pub id: u64,
-    /// The name that may.
-    pub login: String,
-    /// The person's own name, if they gave one.
-    pub name: Option<String>,
+/// Whoever can look up the profile behind a GitHub token: GitHub, or a test.
+trait Profiles: Send + Sync {
+    fn profile(&self, token: &Secret<String>) -> Result<Profile, ProviderError>;
 }
 
-/// Whoever can look up the profile behind a GitHub token.
-pub trait Profiles: Send + Sync {
-    /// The profile of the user whose token this is.
-    ///
-    /// # Errors
-    /// [`ProfileError`].
-    fn profile(&self, token: &Secret<String>) -> Result<Profile, ProfileError>;
-}
-
-/// Why there is no profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProfileError {
-    /// GitHub does not take the token any more.
-    Refused,
-    /// GitHub did not answer.
-    Unreachable,
-}
-
-impl fmt::Display for ProfileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ProfileError::Refused => "GitHub does not accept your token any more: log in again",
-            ProfileError::Unreachable => "GitHub did not answer: try again later",
-        })
+impl Profiles for Arc<GitHub> {
+    fn profile(&self, token: &Secret<String>) -> Result<Profile, ProviderError> {
+        GitHub::profile(self, token)
     }
 }
 
@@ -58,7 +33,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// None that can happen: what is offered here is fixed. A test builds it.
-pub fn server(profiles: impl Profiles + 'static) -> Result<ToolServer, BuildError> {
+pub fn tools(github: &Arc<GitHub>) -> Result<ToolServer, BuildError> {
+    server(Arc::clone(github))
+}
+
+fn server(profiles: impl Profiles + 'static) -> Result<ToolServer, BuildError> {
     ToolServer::builder("mcp-oauth-server", env!("CARGO_PKG_VERSION"))
         .title("MCP OAuth Server")
         .tool(greet())
@@ -162,7 +141,7 @@ fn whoami(profiles: impl Profiles + 'static) -> Tool {
         id: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         name: Option<&'a str>,
-        scopes: Vec<&'a str>,
+        scopes: &'a [String],
     }
     let properties = json!({
         "login": { "type": "string" },
@@ -172,7 +151,7 @@ fn whoami(profiles: impl Profiles + 'static) -> Tool {
     });
     Tool::new(
         "whoami",
-        "Tells who is logged in, as GitHub sees it",
+        "Tells who is logged in: GitHub login, id, name, and what the server's GitHub token may do",
         json!({ "type": "object", "properties": {} }),
     )
     .title("Who Am I")
@@ -181,16 +160,21 @@ fn whoami(profiles: impl Profiles + 'static) -> Tool {
         "type": "object", "properties": properties, "required": ["login", "id", "scopes"],
     }))
     .handler(move |context, NoArguments {}| {
-        let principal = context.principal();
-        let Some(token) = principal.upstream.token() else {
+        let Some(token) = context.principal().upstream.token() else {
             return Err("No GitHub token was kept for this login, so GitHub cannot be asked".into());
         };
-        let profile = profiles.profile(&token).map_err(|error| error.to_string())?;
+        let profile = profiles.profile(&token).map_err(|error| match error {
+            ProviderError::Refused => "GitHub does not accept your token any more: log in again",
+            ProviderError::Busy => "Too many calls to GitHub are running: try again in a moment",
+            ProviderError::Unreachable | ProviderError::Nonsense | ProviderError::Misconfigured => {
+                "GitHub did not answer: try again later"
+            }
+        })?;
         let caller = Caller {
             login: &profile.login,
-            id: profile.id,
+            id: profile.id.0,
             name: profile.name.as_deref(),
-            scopes: principal.scopes.iter().collect(),
+            scopes: &profile.scopes,
         };
         Ok(ToolResult::structured(json!(caller)))
     })

@@ -1,2 +1,7 @@
-//! The binary.
-fn main() {}
+//! The program: the seed's tools behind the server of this crate. Put your own tools in their place and it is your server.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mcp_oauth_server::run(mcp_oauth_server::demo::tools)
+}

@@ -1,5 +1,7 @@
 //! The edge over real sockets: what it refuses, what it survives, how it ends.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a failing test panics
+
 mod desk;
 
 use std::io::Write;

@@ -8,12 +8,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::base::secret::Secret;
+use crate::github::{self, BaseUrl};
 use crate::http::PublicUrl;
+use crate::oauth::AllowRule;
 
 pub mod options;
 mod values;
 
-pub use self::values::{AllowRule, ClientSecret, Door};
+pub use self::values::{ClientSecret, Door};
 use options::{Draft, OPTIONS};
 
 /// What the program was asked to do.
@@ -44,6 +46,8 @@ pub struct Config {
     pub github: GitHubApp,
     /// Who is let in: whoever matches one of these. Never empty.
     pub allow: Vec<AllowRule>,
+    /// Origins of web pages that may call the API.
+    pub allowed_origins: Vec<String>,
 }
 
 /// The operator's OAuth app at GitHub.
@@ -53,10 +57,10 @@ pub struct GitHubApp {
     pub client_id: String,
     /// The app's client secret.
     pub client_secret: ClientSecret,
-    /// GitHub itself, without a slash at its end.
-    pub url: String,
-    /// GitHub's API, without a slash at its end.
-    pub api_url: String,
+    /// GitHub's pages.
+    pub url: BaseUrl,
+    /// GitHub's API.
+    pub api_url: BaseUrl,
 }
 
 /// Why the program does not start. The text says what to write instead.
@@ -199,16 +203,12 @@ const DEMO_LOOPBACK: ConfigError = ConfigError::BadValue(
 
 impl Draft {
     fn serve(self, set: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+        let url = self.github_url.map_or_else(|| base_url(github::URL), Ok)?;
         let github = GitHubApp {
             client_id: self.client_id.ok_or(CLIENT_ID)?,
             client_secret: self.client_secret.ok_or(CLIENT_SECRET)?,
-            // GitHub Enterprise Server has its API beside its pages; a token of one GitHub must never go to another.
-            api_url: match (self.github_api_url, &self.github_url) {
-                (Some(api_url), _) => api_url,
-                (None, Some(url)) if url != options::GITHUB_URL => format!("{url}/api/v3"),
-                (None, Some(_) | None) => options::GITHUB_API_URL.to_owned(),
-            },
-            url: self.github_url.unwrap_or_else(|| options::GITHUB_URL.to_owned()),
+            api_url: self.github_api_url.map_or_else(|| default_api_url(&url), Ok)?,
+            url,
         };
         let allow = self.allow.ok_or(ALLOW)?;
         let door = door(self.listen, self.behind_proxy)?;
@@ -217,7 +217,8 @@ impl Draft {
         }
         let state_dir = self.state_dir.or_else(|| default_state_dir(set)).ok_or(STATE_DIR)?;
         let key_file = self.key_file.unwrap_or_else(|| state_dir.join("key"));
-        Ok(Config { door, given_url: self.public_url, state_dir, key_file, github, allow })
+        let allowed_origins = self.allowed_origins.unwrap_or_default();
+        Ok(Config { door, given_url: self.public_url, state_dir, key_file, github, allow, allowed_origins })
     }
 
     /// A demo shares neither GitHub app nor state with the real thing: its made-up users must not become grants there.
@@ -231,13 +232,25 @@ impl Draft {
         let github = GitHubApp {
             client_id: "demo".to_owned(),
             client_secret: ClientSecret::Given(Secret::new("demo".to_owned())),
-            url: options::GITHUB_URL.to_owned(),
-            api_url: options::GITHUB_API_URL.to_owned(),
+            url: base_url(github::URL)?,
+            api_url: base_url(github::API_URL)?,
         };
         let key_file = state_dir.join("key");
         let allow = self.allow.unwrap_or_else(|| vec![AllowRule::Any]);
-        Ok(Config { door, given_url: self.public_url, state_dir, key_file, github, allow })
+        // Where the MCP Inspector's page is.
+        let inspector = || ["http://localhost:6274", "http://127.0.0.1:6274"].map(str::to_owned).to_vec();
+        let allowed_origins = self.allowed_origins.unwrap_or_else(inspector);
+        Ok(Config { door, given_url: self.public_url, state_dir, key_file, github, allow, allowed_origins })
     }
+}
+
+fn base_url(text: &str) -> Result<BaseUrl, ConfigError> {
+    BaseUrl::parse(text).map_err(|why| ConfigError::BadValue("GITHUB_URL", why))
+}
+
+/// GitHub Enterprise Server has its API beside its pages; a token of one GitHub must never go to another.
+fn default_api_url(url: &BaseUrl) -> Result<BaseUrl, ConfigError> {
+    if *url == base_url(github::URL)? { base_url(github::API_URL) } else { base_url(&url.join("/api/v3")) }
 }
 
 fn door(listen: Option<SocketAddr>, behind_proxy: Option<Door>) -> Result<Door, ConfigError> {

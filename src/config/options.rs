@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::values::{self, AllowRule, ClientSecret, Door};
+use super::values::{self, ClientSecret, Door};
 use crate::base::secret::Secret;
+use crate::github::{self, BaseUrl};
 use crate::http::PublicUrl;
+use crate::oauth::AllowRule;
 
-pub(super) const GITHUB_URL: &str = "https://github.com";
-pub(super) const GITHUB_API_URL: &str = "https://api.github.com";
 pub(super) const PORT: u16 = 3001;
 
 /// What the options said; whether that is enough is decided when all are read.
@@ -18,13 +18,14 @@ pub(super) struct Draft {
     pub(super) client_id: Option<String>,
     pub(super) client_secret: Option<ClientSecret>,
     pub(super) allow: Option<Vec<AllowRule>>,
+    pub(super) allowed_origins: Option<Vec<String>>,
     pub(super) public_url: Option<PublicUrl>,
     pub(super) listen: Option<SocketAddr>,
     pub(super) behind_proxy: Option<Door>,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) key_file: Option<PathBuf>,
-    pub(super) github_url: Option<String>,
-    pub(super) github_api_url: Option<String>,
+    pub(super) github_url: Option<BaseUrl>,
+    pub(super) github_api_url: Option<BaseUrl>,
 }
 
 /// One option.
@@ -100,6 +101,14 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         apply: |draft, value| put(&mut draft.behind_proxy, values::behind_proxy(&value)),
     },
     ConfigOption {
+        flag: Some("--allow-origin"),
+        env: "MCP_ALLOW_ORIGIN",
+        metavar: "ORIGINS",
+        default: "none",
+        help: "a comma list of the origins of web pages that may call the API, like https://inspector.example",
+        apply: |draft, value| put(&mut draft.allowed_origins, values::origins(&value)),
+    },
+    ConfigOption {
         flag: Some("--state-dir"),
         env: "MCP_STATE_DIR",
         metavar: "DIR",
@@ -119,9 +128,9 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         flag: Some("--github-url"),
         env: "GITHUB_URL",
         metavar: "URL",
-        default: GITHUB_URL,
+        default: github::URL,
         help: "your GitHub Enterprise Server, if you have one",
-        apply: |draft, value| put(&mut draft.github_url, values::base_url(&value)),
+        apply: |draft, value| put(&mut draft.github_url, BaseUrl::parse(&value)),
     },
     ConfigOption {
         flag: Some("--github-api-url"),
@@ -129,7 +138,7 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         metavar: "URL",
         default: "https://api.github.com, or GITHUB_URL/api/v3",
         help: "its API",
-        apply: |draft, value| put(&mut draft.github_api_url, values::base_url(&value)),
+        apply: |draft, value| put(&mut draft.github_api_url, BaseUrl::parse(&value)),
     },
 ];
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::base::identity::UserId;
+use crate::oauth::provider::Group;
 
 const READY: &[(&str, &str)] = &[
     ("GITHUB_CLIENT_ID", "Ov23li"),
@@ -35,8 +36,8 @@ fn three_variables_are_enough_to_serve() {
     assert_eq!(config.door, Door::Edge("127.0.0.1:3001".parse().unwrap()));
     assert_eq!(config.state_dir, PathBuf::from("/home/me/.local/state/mcp-oauth-server"));
     assert_eq!(config.key_file, PathBuf::from("/home/me/.local/state/mcp-oauth-server/key"));
-    assert_eq!(config.github.url, "https://github.com");
-    assert_eq!(config.github.api_url, "https://api.github.com");
+    assert_eq!(config.github.url.to_string(), "https://github.com");
+    assert_eq!(config.github.api_url.to_string(), "https://api.github.com");
     assert!(config.github.client_secret.read().unwrap().matches(b"hush-hush"));
     let bound = "127.0.0.1:4711".parse().unwrap();
     assert_eq!(config.public_url(bound).unwrap().origin(), "http://127.0.0.1:4711");
@@ -99,11 +100,11 @@ fn allow_rules_name_people_organisations_and_teams() {
     let check =
         |text: &str, expected: &[AllowRule]| assert_eq!(config(&["--allow", text], &[]).allow, expected);
     let user = |login: &str| AllowRule::User(login.to_owned());
-    let team = AllowRule::Team { org: "github".to_owned(), slug: "docs-team".to_owned() };
+    let team = AllowRule::Group(Group::Team { org: "github".to_owned(), slug: "docs-team".to_owned() });
     check("any", &[AllowRule::Any]);
     check("user:octocat, user:mona_corp", &[user("octocat"), user("mona_corp")]);
     check("id:583231", &[AllowRule::Id(UserId(583_231))]);
-    check("org:github,team:github/docs-team", &[AllowRule::Org("github".to_owned()), team]);
+    check("org:github,team:github/docs-team", &[AllowRule::Group(Group::Org("github".to_owned())), team]);
 }
 
 #[test]
@@ -169,7 +170,10 @@ fn the_trusted_door_is_on_loopback_or_a_unix_socket() {
 fn another_github_brings_its_own_api() {
     let check = |args: &[&str], url: &str, api_url: &str| {
         let github = config(args, &[]).github;
-        assert_eq!((github.url.as_str(), github.api_url.as_str()), (url, api_url));
+        assert_eq!(
+            (github.url.to_string(), github.api_url.to_string()),
+            (url.to_owned(), api_url.to_owned())
+        );
     };
     check(&["--github-url", "https://ghe.example/"], "https://ghe.example", "https://ghe.example/api/v3");
     check(&["--github-url", "https://github.com/"], "https://github.com", "https://api.github.com");

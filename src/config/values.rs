@@ -10,9 +10,11 @@ use crate::base::identity::UserId;
 use crate::base::limits;
 use crate::base::secret::Secret;
 use crate::http::PublicUrl;
+use crate::oauth::AllowRule;
+use crate::oauth::provider::Group;
 
 /// Where requests come in.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Door {
     /// The edge, for anyone who reaches this address.
     Edge(SocketAddr),
@@ -20,26 +22,6 @@ pub enum Door {
     ProxyTcp(SocketAddr),
     /// The trusted door, for a reverse proxy on this Unix socket.
     ProxyUnix(PathBuf),
-}
-
-/// One way to be let in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AllowRule {
-    /// Every GitHub account.
-    Any,
-    /// The account that has this login now, in any case. Logins change hands: [`AllowRule::Id`] does not.
-    User(String),
-    /// The account with this number.
-    Id(UserId),
-    /// Active members of this organisation.
-    Org(String),
-    /// Active members of this team.
-    Team {
-        /// The organisation's login.
-        org: String,
-        /// The team's slug.
-        slug: String,
-    },
 }
 
 /// Where the client secret is.
@@ -103,14 +85,14 @@ fn allow_rule(text: &str) -> Result<AllowRule, &'static str> {
                 .map(|id| AllowRule::Id(UserId(id)))
                 .ok_or("id: is followed by the account's number, above zero")
         }
-        "org" => Ok(AllowRule::Org(login(name)?)),
+        "org" => Ok(AllowRule::Group(Group::Org(login(name)?))),
         "team" => {
             let (org, slug) = name.split_once('/').ok_or("a team is written team:ORG/SLUG")?;
             let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
             if slug.is_empty() || !slug.bytes().all(allowed) {
                 return Err("a team's slug has letters, digits, hyphens and underscores, as in its URL");
             }
-            Ok(AllowRule::Team { org: login(org)?, slug: slug.to_owned() })
+            Ok(AllowRule::Group(Group::Team { org: login(org)?, slug: slug.to_owned() }))
         }
         _ => Err(FORMS),
     }
@@ -124,6 +106,12 @@ fn login(text: &str) -> Result<String, &'static str> {
         return Err("a login or organisation has 1 to 39 letters, digits, hyphens and underscores");
     }
     Ok(text.to_owned())
+}
+
+/// A comma list of origins, as browsers write them: scheme, host and perhaps a port.
+pub(super) fn origins(text: &str) -> Result<Vec<String>, &'static str> {
+    let origin = |text: &str| PublicUrl::parse(text.trim()).map(|url| url.origin().to_owned());
+    text.split(',').map(origin).collect()
 }
 
 pub(super) fn listen(text: &str) -> Result<SocketAddr, &'static str> {
@@ -140,20 +128,4 @@ pub(super) fn behind_proxy(text: &str) -> Result<Door, &'static str> {
     }
     let address: SocketAddr = text.parse().map_err(|_| FORMS)?;
     if address.ip().is_loopback() { Ok(Door::ProxyTcp(address)) } else { Err(FORMS) }
-}
-
-/// A base URL of GitHub: an origin as in [`PublicUrl::parse`], perhaps with a path. No slash at its end.
-pub(super) fn base_url(text: &str) -> Result<String, &'static str> {
-    let text = text.trim_end_matches('/');
-    let authority = text.find("://").map_or(0, |scheme| scheme.saturating_add(3));
-    let path =
-        text.get(authority..).and_then(|rest| rest.find('/')).map(|slash| slash.saturating_add(authority));
-    let (origin, path) = text.split_at(path.unwrap_or(text.len()));
-    PublicUrl::parse(origin)?;
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
-    if path.bytes().all(allowed) {
-        Ok(text.to_owned())
-    } else {
-        Err("its path has letters, digits and -._~/ only")
-    }
 }

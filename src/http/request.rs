@@ -124,6 +124,17 @@ pub struct Head {
 }
 
 impl Head {
+    /// Whether a body longer than `bytes` may follow: it is announced, or its length is not.
+    #[must_use]
+    pub fn may_exceed(&self, bytes: usize) -> bool {
+        let announced = self.headers.one("content-length").ok().flatten().map(str::parse::<usize>);
+        match announced {
+            Some(Ok(length)) => length > bytes,
+            Some(Err(_)) => true,
+            None => self.headers.all("transfer-encoding").next().is_some(),
+        }
+    }
+
     /// The media type of the body, in lower case and without parameters.
     ///
     /// # Errors

@@ -65,10 +65,14 @@ impl Response {
             .header("X-Accel-Buffering", "no")
     }
 
-    /// The same with these fields after its own.
+    /// The same with those of these fields that it does not have itself.
     #[must_use]
-    pub fn with_fields(mut self, fields: impl IntoIterator<Item = Field>) -> Response {
-        self.headers.extend(fields);
+    pub fn with_fields(mut self, fields: Vec<Field>) -> Response {
+        for field in fields {
+            if self.header_value(field.0).is_none() {
+                self.headers.push(field);
+            }
+        }
         self
     }
 
@@ -173,6 +177,15 @@ mod tests {
             head(&response),
             (true, "HTTP/1.1 303 See Other\r\nLocation: https://a.example/?code=1\r\n".to_owned())
         );
+    }
+
+    #[test]
+    fn common_fields_do_not_replace_its_own() {
+        let response = Response::new(200).header("Referrer-Policy", "same-origin");
+        let response =
+            response.with_fields(vec![("Referrer-Policy", "no-referrer".into()), ("Vary", "Origin".into())]);
+        let fields: Vec<_> = response.headers().collect();
+        assert_eq!(fields, [("Referrer-Policy", "same-origin"), ("Vary", "Origin")]);
     }
 
     /// H5: a value with CR or LF never reaches the wire.

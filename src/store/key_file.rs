@@ -15,7 +15,7 @@ use crate::base::secret::Secret;
 use crate::seal::Keyring;
 
 /// Its name in the state directory.
-pub const NAME: &str = "server.key";
+pub const NAME: &str = "key";
 
 const HEADER: &str = "# The keys of this server. The first one seals, all of them open. Keep them secret.\n";
 

@@ -1,6 +1,8 @@
 //! The guard of the architecture: what may import what, and what may touch the outside world. A change of trust (a
 //! dependency, a thread, a place that reads a secret) edits a list in this file.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a failing test panics
+
 mod source;
 
 use std::collections::BTreeMap;
@@ -20,66 +22,91 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("mcp", &["base", "http", "seal"]),
     ("github", &["base", "http", "oauth"]),
     ("simulated", &["base", "http"]),
-    ("bridge", &["base", "http", "mcp"]),
-    ("demo", &["base", "mcp"]),
-    (
-        "router",
-        &["base", "http", "seal", "store", "oauth", "mcp", "github", "bridge", "simulated", "demo", "app"],
-    ),
-    (
-        "app",
-        &["base", "http", "seal", "store", "oauth", "mcp", "github", "bridge", "simulated", "demo", "router"],
-    ),
+    ("demo", &["base", "mcp", "github", "oauth"]),
+    ("router", &["base", "http"]),
+    ("app", &["base", "http", "store", "oauth", "mcp", "router"]),
     ("server", &["base", "http"]),
     ("edge", &["base", "http", "server", "sys"]),
-    ("tiny", &["base", "http", "server", "sys"]),
+    ("tiny", &["base", "http", "server", "sys", "edge"]),
     ("config", &["base", "http", "oauth", "github"]),
+    (
+        "serve",
+        &[
+            "base", "http", "seal", "store", "oauth", "mcp", "github", "app", "server", "edge", "tiny",
+            "config",
+        ],
+    ),
+    ("run", &["base", "mcp", "github", "simulated", "server", "edge", "config", "serve", "sys"]),
 ];
 
 /// What only some files may name: the word, where (path prefixes), and what the others do instead.
 const HOMES: &[(&str, &[&str], &str)] = &[
     ("unsafe", &["src/sys.rs"], "unsafe code is in sys.rs alone"),
     ("unsafe_code", &["src/sys.rs"], "unsafe code is in sys.rs alone"),
-    ("libc", &["src/sys.rs"], "system calls that std lacks are in sys.rs"),
-    ("tiny_http", &["src/tiny.rs"], "tiny_http serves the trusted door only"),
+    (
+        "libc",
+        &["src/sys.rs", "src/edge/", "src/tiny", "src/store/private.rs", "src/run.rs"],
+        "its numbers are for those who talk to the system; its functions are called in sys.rs",
+    ),
+    ("tiny_http", &["src/tiny"], "tiny_http serves the trusted door only"),
     ("httparse", &["src/edge/"], "heads are parsed in the edge"),
     ("ureq", &["src/github/"], "calls to the outside are made in github"),
     ("redb", &["src/store/"], "the table is behind store::Grants"),
-    ("ring", &["src/seal.rs"], "cryptography is behind seal"),
+    ("ring::", &["src/seal.rs"], "cryptography is behind seal"),
     ("subtle", &["src/base/secret.rs"], "compare secrets with Secret::matches"),
     ("sha2", &["src/base/encoding.rs"], "use base::encoding::sha256"),
     ("getrandom", &["src/base/random.rs"], "take a &dyn Random"),
     ("SystemTime", &["src/base/clock.rs"], "take a &dyn Clock"),
     ("Instant::now", &["src/base/clock.rs"], "use base::clock::instant"),
-    ("TcpListener", &["src/edge/", "src/tiny.rs", "src/main.rs"], "sockets are the doors'"),
-    ("TcpStream", &["src/edge/", "src/tiny.rs"], "sockets are the doors'"),
-    ("UnixListener", &["src/tiny.rs"], "sockets are the doors'"),
-    ("UnixStream", &["src/tiny.rs"], "sockets are the doors'"),
+    ("TcpListener", &["src/edge/", "src/tiny", "src/serve.rs", "src/run.rs"], "sockets are the doors'"),
+    ("TcpStream", &["src/edge/", "src/tiny"], "sockets are the doors'"),
+    ("UnixListener", &["src/tiny"], "sockets are the doors'"),
+    ("UnixStream", &["src/tiny"], "sockets are the doors'"),
     ("UdpSocket", &[], "nothing here speaks UDP"),
     (
         "fs",
-        &["src/store/", "src/config/values.rs", "src/tiny.rs"],
+        &["src/store/", "src/config/values.rs", "src/tiny"],
         "files are store's, and the secret's in config",
     ),
     (
         "thread::",
-        &["src/edge/", "src/server/", "src/tiny.rs", "src/bridge/", "src/main.rs"],
-        "threads belong to doors, server, bridge",
+        &["src/edge/", "src/server/", "src/tiny", "src/serve.rs"],
+        "threads belong to doors, server, serve",
     ),
     ("catch_unwind", &["src/server/"], "the worker catches panics, once a request"),
     ("env::", &["src/config/mod.rs"], "the environment is read in config"),
-    ("process::", &["src/main.rs", "src/bridge/"], "only main ends the process, only bridge starts one"),
-    ("stderr", &["src/base/log.rs", "src/main.rs", "src/bridge/"], "log through base::log"),
-    ("stdout", &["src/main.rs", "src/bridge/"], "only main prints"),
-    ("eprintln", &["src/main.rs"], "log through base::log"),
-    ("println", &["src/main.rs"], "only main prints"),
+    ("process::", &["src/main.rs", "src/run.rs"], "only main ends the process, nothing starts one"),
+    ("stderr", &["src/base/log.rs", "src/run.rs"], "log through base::log"),
+    ("stdout", &["src/run.rs"], "only run prints"),
+    ("eprintln", &[], "log through base::log"),
+    ("println", &[], "only run prints"),
 ];
 
 /// Where a secret's bytes are read, and how often.
-const EXPOSURES: &[(&str, usize)] = &[("src/base/secret.rs", 1), ("src/seal.rs", 2)];
+const EXPOSURES: &[(&str, usize)] = &[
+    ("src/base/secret.rs", 1),
+    ("src/github/breaker.rs", 1),
+    ("src/github/client.rs", 3),
+    ("src/github/mod.rs", 3),
+    ("src/oauth/callback.rs", 1),
+    ("src/oauth/client.rs", 2),
+    ("src/oauth/consent.rs", 2),
+    ("src/oauth/register.rs", 1),
+    ("src/oauth/upstream.rs", 3),
+    ("src/seal.rs", 2),
+    ("src/simulated.rs", 1),
+    ("src/store/key_file.rs", 1),
+    ("src/store/schema.rs", 1),
+];
 
 /// Where threads are started, and how many such places there are.
-const SPAWNS: &[(&str, usize)] = &[];
+const SPAWNS: &[(&str, usize)] = &[
+    ("src/edge/accept.rs", 2),
+    ("src/edge/mod.rs", 1),
+    ("src/serve.rs", 1),
+    ("src/server/mod.rs", 2),
+    ("src/tiny.rs", 2),
+];
 
 /// The crates that Cargo.toml names. ARCHITECTURE.md says what each is for; deps.txt has the whole tree.
 const DEPENDENCIES: &[&str] = &[
@@ -284,22 +311,6 @@ fn nothing_is_left_for_later() {
     none(&faults);
 }
 
-/// Modules at the root that are declared for work that is not merged yet.
-const AWAITED: &[&str] = &[
-    "edge",
-    "github",
-    "mcp",
-    "server",
-    "simulated",
-    "sys",
-    "tiny",
-    "config",
-    "store",
-    "seal",
-    "oauth",
-    "http",
-];
-
 #[test]
 fn every_module_is_used_by_another() {
     let files = tree("src");
@@ -309,9 +320,7 @@ fn every_module_is_used_by_another() {
         let Some(module) = line.trim_start_matches("pub ").strip_prefix("mod ").map(word) else { continue };
         let mut others =
             files.iter().filter(|file| file.root_module() != module && file.path != library.path);
-        if !others.any(|file| imports(file).iter().any(|(_, name)| *name == module))
-            && !AWAITED.contains(&module.as_str())
-        {
+        if module != "run" && !others.any(|file| imports(file).iter().any(|(_, name)| *name == module)) {
             faults.push(format!("src/lib.rs:{}: nothing uses module `{module}`", index + 1));
         }
     }

@@ -55,14 +55,37 @@ pub(crate) fn tree(folder: &str) -> Vec<Source> {
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 let path = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
-                let test_only = path.starts_with("tests/") || path.ends_with("/tests.rs");
-                let code = if test_only { String::new() } else { without_tests(&without_literals(&text)) };
+                let code = without_literals(&text);
                 found.push(Source { path, text, code });
             }
         }
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
+    let test_only: Vec<String> = found.iter().flat_map(test_modules).collect();
+    for file in &mut found {
+        let is_test =
+            file.path.starts_with("tests/") || test_only.iter().any(|module| is_in(&file.path, module));
+        file.code = if is_test { String::new() } else { without_tests(&file.code) };
+    }
     found
+}
+
+/// The modules that `file` declares in files of their own and for tests only, as paths without `.rs`.
+fn test_modules(file: &Source) -> Vec<String> {
+    let stem = file.path.trim_end_matches(".rs");
+    let folder = ["/mod", "/lib", "/main"].iter().find_map(|root| stem.strip_suffix(root)).unwrap_or(stem);
+    let behind_mark = file.code.split("#[cfg(test)]").skip(1);
+    let declared = behind_mark.filter_map(|code| {
+        let (item, _) = code.split_once([';', '{'])?;
+        let (_, name) = item.trim().rsplit_once("mod ")?;
+        code.trim_start().starts_with(&format!("{};", item.trim())).then(|| format!("{folder}/{name}"))
+    });
+    declared.collect()
+}
+
+/// Whether a path is the module's own file or below it.
+fn is_in(path: &str, module: &str) -> bool {
+    path.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
 }
 
 /// `text` with comments and the contents of literals as blanks.

@@ -1,0 +1,222 @@
+//! The application: every request that came through a door, from its head to its answer. No socket, clock or disk in here.
+//!
+//! The checks come in this order (security.md M1): Host, Origin, path and method, then what the route itself asks for.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::base::identity::GrantId;
+use crate::base::{limits, log};
+use crate::http::{Field, Handler, Head, Method, PublicUrl, Request, Responder, Response};
+use crate::mcp::Mcp;
+use crate::oauth::AuthorizationServer;
+use crate::router::{NoRoute, Route};
+use crate::store::Grants;
+
+/// What a browser may send to the API from a page of another origin, and read of the answer.
+const CORS_METHODS: &str = "GET, POST, DELETE";
+const CORS_REQUEST_HEADERS: &str = "Authorization, Content-Type, Accept, Last-Event-ID, Mcp-Session-Id, \
+                                    Mcp-Protocol-Version, Mcp-Method, Mcp-Name";
+const CORS_RESPONSE_HEADERS: &str = "Mcp-Session-Id, WWW-Authenticate";
+
+/// Everything behind the doors.
+pub struct App {
+    oauth: AuthorizationServer,
+    mcp: Mcp,
+    public_url: PublicUrl,
+    /// Origins of web pages that may call the API, as browsers write them.
+    allowed_origins: Vec<String>,
+}
+
+impl App {
+    /// Puts the two halves together. `allowed_origins` are those of web pages that may call the API, besides our own.
+    #[must_use]
+    pub fn new(
+        oauth: AuthorizationServer,
+        mcp: Mcp,
+        public_url: PublicUrl,
+        allowed_origins: Vec<String>,
+    ) -> App {
+        App { oauth, mcp, public_url, allowed_origins }
+    }
+
+    /// Ends what has expired. Called every [`limits::SWEEP`].
+    pub fn sweep(&self) {
+        self.oauth.sweep();
+        self.mcp.sweep();
+    }
+
+    /// Ends every stream, for a server that stops.
+    pub fn close(&self) {
+        self.mcp.close();
+    }
+
+    /// The checks that come before any body is read.
+    fn route(&self, head: &Head) -> Result<Route, Box<Response>> {
+        // M2: a page whose host name was pointed at us (DNS rebinding) says so in its Host field.
+        let host = head.headers.one("host").ok().flatten().unwrap_or_default();
+        if !self.public_url.accepts_host(host) {
+            let hint = "if this is your host, set MCP_PUBLIC_URL to it";
+            log::info(
+                "request.refused",
+                &[log::Field::Reason("host"), log::Field::Addr(host), log::Field::Hint(hint)],
+            );
+            return Err(plain(421, format!("This server is reached at {} only.\n", self.public_url)));
+        }
+        let route = Route::of(head).map_err(|error| match error {
+            NoRoute::NotFound => plain(404, "Nothing is here. The MCP endpoint is /mcp.\n"),
+            NoRoute::MethodNotAllowed(allow) => {
+                let response = plain(405, "This path does not take this method.\n");
+                Box::new(response.header("Allow", allow))
+            }
+        });
+        // M2: the API is not for pages of other origins. The consent form checks its Origin itself, and shows a page.
+        let api = route.as_ref().is_ok_and(|route| route.is_api());
+        match head.headers.one("origin") {
+            Ok(Some(origin)) if api && !self.admits_origin(origin) => {
+                let hint = "if this is your web client, name its origin in MCP_ALLOW_ORIGIN";
+                let fields = [log::Field::Reason("origin"), log::Field::Addr(origin), log::Field::Hint(hint)];
+                log::info("request.refused", &fields);
+                Err(plain(403, "Pages of this origin may not use this server.\n"))
+            }
+            Ok(_) => route,
+            Err(_) => Err(plain(400, "Two Origin fields.\n")),
+        }
+    }
+
+    fn admits_origin(&self, origin: &str) -> bool {
+        self.public_url.accepts_origin(origin) || self.allowed_origins.iter().any(|allowed| allowed == origin)
+    }
+
+    /// What every answer to a request carries (security.md B2, M19).
+    fn common_fields(&self, head: &Head) -> Vec<Field> {
+        let fixed = |text: &'static str| Cow::Borrowed(text);
+        let mut fields: Vec<Field> = Vec::with_capacity(8);
+        fields.push(("X-Content-Type-Options", fixed("nosniff")));
+        fields.push(("Referrer-Policy", fixed("no-referrer")));
+        if self.public_url.is_https() {
+            fields.push(("Strict-Transport-Security", fixed("max-age=31536000")));
+        }
+        let route = Route::of(head).ok();
+        if !route.is_some_and(Route::is_api) {
+            fields.push(("Cross-Origin-Resource-Policy", fixed("same-origin")));
+            return fields;
+        }
+        if route == Some(Route::Mcp) {
+            // M16: what a tool says is for its caller.
+            fields.push(("Cache-Control", fixed("no-store")));
+        }
+        fields.push(("Vary", fixed("Origin")));
+        let origin = head.headers.one("origin").ok().flatten();
+        if let Some(origin) = origin.filter(|origin| self.admits_origin(origin)) {
+            fields.push(("Access-Control-Allow-Origin", Cow::Owned(origin.to_owned())));
+            fields.push(("Access-Control-Expose-Headers", fixed(CORS_RESPONSE_HEADERS)));
+        }
+        fields
+    }
+
+    fn call_mcp(&self, request: Request, responder: Responder) {
+        match self.oauth.bearer(&request.head) {
+            Ok(principal) => self.mcp.handle(request, principal, responder),
+            Err(error) => responder.respond(self.oauth.challenge(error)),
+        }
+    }
+}
+
+impl Handler for App {
+    /// Decides on the head alone how much body is welcome. A large JSON-RPC message is only read for a caller whose token
+    /// is good, so that strangers cannot have megabytes kept for them.
+    fn admit(&self, head: &Head) -> Result<usize, Box<Response>> {
+        let admitted = self.route(head).and_then(|route| match route {
+            Route::Mcp if head.may_exceed(limits::UNCHECKED_BODY_BYTES) => match self.oauth.bearer(head) {
+                Ok(_) => Ok(limits::MCP_BYTES),
+                Err(error) => Err(Box::new(self.oauth.challenge(error))),
+            },
+            Route::Mcp => Ok(limits::UNCHECKED_BODY_BYTES),
+            Route::Register | Route::Consent | Route::Token | Route::Revoke => Ok(limits::FORM_BYTES),
+            Route::Home
+            | Route::Health
+            | Route::ResourceMetadata
+            | Route::ServerMetadata
+            | Route::Authorize
+            | Route::Callback => Ok(0),
+        });
+        admitted.map_err(|response| Box::new(response.with_fields(self.common_fields(head))))
+    }
+
+    fn handle(&self, request: Request, responder: Responder) {
+        let responder = responder.with_fields(self.common_fields(&request.head));
+        let head = &request.head;
+        let response = match self.route(head) {
+            Err(response) => *response,
+            Ok(_) if head.method == Method::Options => preflight(head),
+            Ok(Route::Mcp) => return self.call_mcp(request, responder),
+            Ok(Route::Home) => self.oauth.home(),
+            Ok(Route::Health) => *plain(200, "ok\n"),
+            Ok(Route::ResourceMetadata) => self.oauth.resource_metadata(),
+            Ok(Route::ServerMetadata) => self.oauth.server_metadata(),
+            Ok(Route::Register) => self.oauth.register(&request),
+            Ok(Route::Authorize) => self.oauth.authorize(head),
+            Ok(Route::Consent) => self.oauth.consent(&request),
+            Ok(Route::Callback) => self.oauth.callback(head),
+            Ok(Route::Token) => self.oauth.token(&request),
+            Ok(Route::Revoke) => self.oauth.revoke(&request),
+        };
+        responder.respond(response);
+    }
+}
+
+/// The operator's own endpoints, on a socket that only the operator can open.
+pub struct Operator {
+    grants: Arc<dyn Grants>,
+}
+
+impl Operator {
+    /// Endpoints that report on this table.
+    #[must_use]
+    pub fn new(grants: Arc<dyn Grants>) -> Operator {
+        Operator { grants }
+    }
+}
+
+impl Handler for Operator {
+    fn admit(&self, _: &Head) -> Result<usize, Box<Response>> {
+        Ok(0)
+    }
+
+    fn handle(&self, request: Request, responder: Responder) {
+        let head = &request.head;
+        let response = match (&head.method, &*head.path) {
+            (Method::Get | Method::Head, "/healthz") => plain(200, "ok\n"),
+            // Ready means that a login could be stored and a token checked.
+            (Method::Get | Method::Head, "/readyz") => match self.grants.get(GrantId([0; 16])) {
+                Ok(_) => plain(200, "ready\n"),
+                Err(error) => plain(503, format!("not ready: {error}\n")),
+            },
+            (_, "/healthz" | "/readyz") => {
+                let response = plain(405, "GET or HEAD.\n");
+                Box::new(response.header("Allow", "GET, HEAD"))
+            }
+            _ => plain(404, "The operator's paths are /healthz and /readyz.\n"),
+        };
+        responder.respond(*response);
+    }
+}
+
+/// The answer to OPTIONS: browsers ask before they let a page call the API. Tools may take arguments from headers of their
+/// own, so any `Mcp-Param-…` that is asked for is allowed.
+fn preflight(head: &Head) -> Response {
+    let asked = head.headers.one("access-control-request-headers").ok().flatten().unwrap_or_default();
+    let token = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let parameters = asked.split(',').map(|name| name.trim().to_ascii_lowercase());
+    let parameters = parameters.filter(|name| name.starts_with("mcp-param-") && token(name));
+    let allowed = parameters.fold(CORS_REQUEST_HEADERS.to_owned(), |list, name| list + ", " + &name);
+    Response::new(204)
+        .header("Access-Control-Allow-Methods", CORS_METHODS)
+        .header("Access-Control-Allow-Headers", allowed)
+        .header("Access-Control-Max-Age", "600")
+}
+
+fn plain(status: u16, text: impl Into<String>) -> Box<Response> {
+    Box::new(Response::new(status).bytes("text/plain; charset=utf-8", text.into()))
+}

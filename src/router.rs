@@ -1,0 +1,156 @@
+//! From a method and a raw path to a route. Exact matches only: nothing is decoded, normalised or redirected (security.md H8).
+
+use crate::http::Head;
+
+/// Everything this server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// What a person sees who opens the server in a browser.
+    Home,
+    /// Whether the process answers.
+    Health,
+    /// RFC 9728 metadata.
+    ResourceMetadata,
+    /// RFC 8414 metadata.
+    ServerMetadata,
+    /// Dynamic client registration.
+    Register,
+    /// The authorization endpoint.
+    Authorize,
+    /// The consent form's target.
+    Consent,
+    /// Where GitHub sends the browser back to.
+    Callback,
+    /// The token endpoint.
+    Token,
+    /// The revocation endpoint.
+    Revoke,
+    /// The MCP endpoint.
+    Mcp,
+}
+
+/// Why there is no route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRoute {
+    /// Nothing has this path.
+    NotFound,
+    /// The path takes other methods: these, as an Allow field lists them.
+    MethodNotAllowed(&'static str),
+}
+
+/// Every path, and what `Allow` says of it.
+const TABLE: [(&str, Route, &str); 13] = [
+    ("/mcp", Route::Mcp, "GET, POST, DELETE, OPTIONS"),
+    ("/token", Route::Token, "POST, OPTIONS"),
+    ("/register", Route::Register, "POST, OPTIONS"),
+    ("/revoke", Route::Revoke, "POST, OPTIONS"),
+    ("/authorize", Route::Authorize, "GET"),
+    ("/consent", Route::Consent, "POST"),
+    ("/auth/callback", Route::Callback, "GET"),
+    ("/.well-known/oauth-protected-resource/mcp", Route::ResourceMetadata, "GET, HEAD, OPTIONS"),
+    ("/.well-known/oauth-protected-resource", Route::ResourceMetadata, "GET, HEAD, OPTIONS"),
+    ("/.well-known/oauth-authorization-server", Route::ServerMetadata, "GET, HEAD, OPTIONS"),
+    ("/.well-known/openid-configuration", Route::ServerMetadata, "GET, HEAD, OPTIONS"),
+    ("/healthz", Route::Health, "GET, HEAD"),
+    ("/", Route::Home, "GET, HEAD"),
+];
+
+impl Route {
+    /// The route of a request.
+    ///
+    /// # Errors
+    /// [`NoRoute`].
+    pub fn of(head: &Head) -> Result<Route, NoRoute> {
+        let row = TABLE.iter().find(|(path, ..)| *path == &*head.path);
+        let &(_, route, allow) = row.ok_or(NoRoute::NotFound)?;
+        let method = head.method.as_str();
+        if allow.split(", ").any(|allowed| allowed == method) {
+            Ok(route)
+        } else {
+            Err(NoRoute::MethodNotAllowed(allow))
+        }
+    }
+
+    /// Whether programs call it, perhaps from a page of another origin. The others are pages for people.
+    #[must_use]
+    pub fn is_api(self) -> bool {
+        match self {
+            Route::Mcp
+            | Route::Token
+            | Route::Register
+            | Route::Revoke
+            | Route::ResourceMetadata
+            | Route::ServerMetadata => true,
+            Route::Home | Route::Health | Route::Authorize | Route::Consent | Route::Callback => false,
+        }
+    }
+
+    /// What the log calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Route::Home => "home",
+            Route::Health => "health",
+            Route::ResourceMetadata => "resource_metadata",
+            Route::ServerMetadata => "server_metadata",
+            Route::Register => "register",
+            Route::Authorize => "authorize",
+            Route::Consent => "consent",
+            Route::Callback => "callback",
+            Route::Token => "token",
+            Route::Revoke => "revoke",
+            Route::Mcp => "mcp",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::fake::request;
+
+    fn route(method: &str, path: &str) -> Result<Route, NoRoute> {
+        Route::of(&request(method, path).head)
+    }
+
+    #[test]
+    fn every_path_has_its_methods() {
+        for (path, expected, allow) in TABLE {
+            for method in allow.split(", ") {
+                assert_eq!(route(method, path), Ok(expected), "{method} {path}");
+            }
+            for method in ["PUT", "TRACE", "CONNECT", "PATCH", "get"] {
+                assert_eq!(route(method, path), Err(NoRoute::MethodNotAllowed(allow)), "{method} {path}");
+            }
+        }
+    }
+
+    /// H8: a path is what it is, byte for byte.
+    #[test]
+    fn similar_paths_are_not_found() {
+        for path in [
+            "/mcp/",
+            "//mcp",
+            "/MCP",
+            "/./mcp",
+            "/%6dcp",
+            "/mcp%2F",
+            "/mcp;a=b",
+            "/x/../mcp",
+            "/token/",
+            "",
+            "*",
+            "/consent/",
+        ] {
+            assert_eq!(route("POST", path), Err(NoRoute::NotFound), "{path}");
+        }
+    }
+
+    /// O14: the authorization endpoint is GET and nothing else.
+    #[test]
+    fn authorize_takes_get_only() {
+        for method in ["HEAD", "POST", "OPTIONS"] {
+            assert_eq!(route(method, "/authorize"), Err(NoRoute::MethodNotAllowed("GET")), "{method}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! From a configuration to a running server, and to its end. Everything above has been told what it stands on here.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crate::app::{App, Operator};
+use crate::base::cancel::CancelToken;
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::random::{OsRandom, Random};
+use crate::base::{limits, log};
+use crate::config::{Config, ConfigError, Door};
+use crate::edge::{self, Edge};
+use crate::github::{GitHub, GitHubSettings};
+use crate::http::{Handler, PublicUrl};
+use crate::mcp::{self, Backend, Mcp};
+use crate::oauth::{self, AuthorizationServer, Policy};
+use crate::seal::Keyring;
+use crate::server::Pool;
+use crate::store::{Grants, OpenError, RedbGrants, StateDirectory, key_file};
+use crate::tiny::{Access, Tiny};
+
+/// The operator's socket in the state directory.
+pub const OPERATOR_SOCKET: &str = "operator.sock";
+
+/// Why the server does not start. The text says what to do.
+#[derive(Debug)]
+pub enum StartError {
+    /// The tools cannot be served as they are.
+    Backend(String),
+    /// The configuration is not usable after all.
+    Config(ConfigError),
+    /// The state directory, the key or the grants table.
+    State(OpenError),
+    /// The address cannot be listened on.
+    Listen(String, io::Error),
+    /// The operating system gives no thread.
+    Threads(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Backend(error) => write!(f, "the tools cannot be served: {error}"),
+            StartError::Config(error) => error.fmt(f),
+            StartError::State(error) => error.fmt(f),
+            StartError::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => {
+                write!(f, "{address} is in use by another program; choose another with MCP_LISTEN")
+            }
+            StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            StartError::Threads(error) => write!(f, "the system gives no more threads: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<ConfigError> for StartError {
+    fn from(error: ConfigError) -> StartError {
+        StartError::Config(error)
+    }
+}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> StartError {
+        StartError::State(error)
+    }
+}
+
+/// The doors through which clients come.
+enum Public {
+    Edge(Edge),
+    Proxy(Tiny),
+}
+
+/// A running server. [`Server::stop`] ends it.
+pub struct Server {
+    app: Arc<App>,
+    public: Public,
+    operator: Tiny,
+    pool: Arc<Pool>,
+    sweeper: Sweeper,
+    public_url: PublicUrl,
+}
+
+/// Where requests will come in; taken before anything else, so that nothing is touched if the address is not to be had.
+enum Listening {
+    Edge(TcpListener, SocketAddr),
+    Proxy(Door),
+}
+
+impl Server {
+    /// Starts a server whose tools are what `backend` makes of the GitHub client.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start<B, E>(
+        config: &Config,
+        backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>,
+    ) -> Result<Server, StartError>
+    where
+        B: Backend + 'static,
+        E: fmt::Display,
+    {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let random: Arc<dyn Random> = Arc::new(OsRandom);
+        let github = Arc::new(GitHub::new(GitHubSettings {
+            client_id: config.github.client_id.clone(),
+            client_secret: config.github.client_secret.read()?,
+            url: config.github.url.clone(),
+            api_url: config.github.api_url.clone(),
+            proxy: None,
+        }));
+        let listening = Listening::bind(&config.door)?;
+        let public_url = config.public_url(listening.address())?;
+
+        let directory = StateDirectory::open(&config.state_dir)?;
+        let keys = Arc::new(load_keys(config, &directory, &*random)?);
+        let grants: Arc<dyn Grants> = Arc::new(RedbGrants::open(&directory, &keys, clock.now())?);
+
+        let mcp = Mcp::new(mcp::Settings {
+            backend: Arc::new(backend(&github).map_err(|error| StartError::Backend(error.to_string()))?),
+            keys: Arc::clone(&keys),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        });
+        let sessions = mcp.clone();
+        let oauth = AuthorizationServer::new(
+            oauth::Settings::new(public_url.clone()),
+            oauth::Parts {
+                keys,
+                grants: Arc::clone(&grants),
+                provider: github,
+                policy: Policy::new(config.allow.clone()),
+                clock,
+                random,
+                grant_ended: Box::new(move |grant| sessions.end_grant(grant)),
+            },
+        );
+        let app = Arc::new(App::new(oauth, mcp, public_url.clone(), config.allowed_origins.clone()));
+
+        let pool = Arc::new(Pool::start().map_err(StartError::Threads)?);
+        let operator_path = directory.file(OPERATOR_SOCKET);
+        let operator = Tiny::start_unix(
+            &operator_path,
+            Access::Owner,
+            Arc::new(Operator::new(grants)),
+            Arc::clone(&pool),
+        )
+        .map_err(|error| StartError::Listen(operator_path.display().to_string(), error))?;
+        let public = listening.open(Arc::clone(&app) as Arc<dyn Handler>, &pool)?;
+        let sweeper = Sweeper::start(Arc::clone(&app)).map_err(StartError::Threads)?;
+        let fields = [
+            log::Field::Url(public_url.origin()),
+            log::Field::Version(env!("CARGO_PKG_VERSION")),
+            log::Field::Path(&operator_path.display().to_string()),
+        ];
+        log::info("serving", &fields);
+        Ok(Server { app, public, operator, pool, sweeper, public_url })
+    }
+
+    /// The URL under which clients reach this server.
+    #[must_use]
+    pub fn public_url(&self) -> &PublicUrl {
+        &self.public_url
+    }
+
+    /// Stops accepting, ends the streams, finishes what runs within [`limits::DRAIN`], and lets go of the table.
+    pub fn stop(self) {
+        log::info("stopping", &[]);
+        self.app.close();
+        match self.public {
+            Public::Edge(edge) => edge.stop(limits::DRAIN),
+            Public::Proxy(tiny) => tiny.stop(limits::DRAIN),
+        }
+        self.operator.stop(limits::DRAIN);
+        self.sweeper.stop();
+        self.pool.stop(limits::DRAIN);
+        log::info("stopped", &[]);
+    }
+}
+
+impl Listening {
+    fn bind(door: &Door) -> Result<Listening, StartError> {
+        let Door::Edge(address) = door else { return Ok(Listening::Proxy(door.clone())) };
+        let failed = |error| StartError::Listen(address.to_string(), error);
+        let listener = TcpListener::bind(address).map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        Ok(Listening::Edge(listener, bound))
+    }
+
+    /// What the public URL is made of if none was given.
+    fn address(&self) -> SocketAddr {
+        match self {
+            Listening::Edge(_, bound) => *bound,
+            // A proxy's public URL is always given.
+            Listening::Proxy(_) => SocketAddr::from(([0, 0, 0, 0], 0)),
+        }
+    }
+
+    fn open(self, handler: Arc<dyn Handler>, pool: &Arc<Pool>) -> Result<Public, StartError> {
+        let (name, public) = match self {
+            Listening::Edge(listener, bound) => {
+                let edge = Edge::start(listener, handler, Arc::clone(pool), edge::Settings::default());
+                (bound.to_string(), edge.map(Public::Edge))
+            }
+            Listening::Proxy(Door::ProxyUnix(path)) => {
+                let tiny = Tiny::start_unix(&path, Access::Group, handler, Arc::clone(pool));
+                (path.display().to_string(), tiny.map(Public::Proxy))
+            }
+            Listening::Proxy(Door::ProxyTcp(address) | Door::Edge(address)) => {
+                let tiny = TcpListener::bind(address)
+                    .and_then(|listener| Tiny::start_tcp(listener, handler, Arc::clone(pool)));
+                (address.to_string(), tiny.map(Public::Proxy))
+            }
+        };
+        let public = public.map_err(|error| StartError::Listen(name.clone(), error))?;
+        log::info("listening", &[log::Field::Addr(&name)]);
+        Ok(public)
+    }
+}
+
+/// The key in the state directory is made at the first start; one that the operator put elsewhere must be there.
+fn load_keys(config: &Config, directory: &StateDirectory, random: &dyn Random) -> Result<Keyring, OpenError> {
+    if config.key_file == directory.file(key_file::NAME) {
+        key_file::load_or_create(directory, random)
+    } else {
+        key_file::load(&config.key_file)
+    }
+}
+
+/// The thread that looks for what has expired.
+struct Sweeper {
+    stop: CancelToken,
+    thread: JoinHandle<()>,
+}
+
+impl Sweeper {
+    fn start(app: Arc<App>) -> io::Result<Sweeper> {
+        let stop = CancelToken::new();
+        let stopped = stop.clone();
+        // Ends when `stop` is tripped.
+        let thread = thread::Builder::new().name("sweeper".to_owned()).spawn(move || {
+            while !stopped.wait(limits::SWEEP) {
+                app.sweep();
+            }
+        })?;
+        Ok(Sweeper { stop, thread })
+    }
+
+    fn stop(self) {
+        self.stop.trip();
+        // A sweeper that panicked has said so in the log.
+        let _ = self.thread.join();
+    }
+}
