@@ -3,7 +3,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::time::Duration;
 
 /// Keeps a statically linked glibc to the resolvers inside it. Otherwise the `hosts:` line of the host's
 /// nsswitch.conf makes it load modules of another glibc, which crashes. Called first in `main`, before any thread.
@@ -27,9 +26,8 @@ pub fn block_signals() -> io::Result<impl Fn() -> i32 + Send> {
     let (set, result) = unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-            libc::sigaddset(&raw mut set, signal);
-        }
+        let _ =
+            [libc::SIGINT, libc::SIGTERM, libc::SIGHUP].map(|signal| libc::sigaddset(&raw mut set, signal));
         (set, libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()))
     };
     let wait = move || {
@@ -56,31 +54,21 @@ pub fn raise_descriptor_limit() -> u64 {
     }
 }
 
-/// Waits up to `timeout` (`None`: for ever) for one of `events` (`libc::POLL…`); says whether one came. Errors and
-/// hang-ups always count.
-pub fn poll(socket: &impl AsFd, events: libc::c_short, timeout: Option<Duration>) -> bool {
+/// Whether one of `events` (`libc::POLL…`), an error or a hang-up is there now. Does not wait.
+pub fn is_ready(socket: &impl AsFd, events: i16) -> bool {
     let mut entry = libc::pollfd { fd: socket.as_fd().as_raw_fd(), events, revents: 0 };
-    let millis =
-        timeout.map_or(-1, |time| libc::c_int::try_from(time.as_millis()).unwrap_or(libc::c_int::MAX));
     // SAFETY: one live pollfd, and the count says one.
-    unsafe { libc::poll(&raw mut entry, 1, millis) > 0 }
+    unsafe { libc::poll(&raw mut entry, 1, 0) > 0 }
 }
 
 /// Sets one integer option of a socket. Linux copies a listener's options to each socket it accepts.
 ///
 /// # Errors
 /// What `setsockopt` says.
-pub fn set_option(
-    socket: &impl AsFd,
-    level: libc::c_int,
-    name: libc::c_int,
-    value: libc::c_int,
-) -> io::Result<()> {
-    let length = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or_default();
-    // SAFETY: the value lives through the call and the length is its own.
-    let result = unsafe {
-        libc::setsockopt(socket.as_fd().as_raw_fd(), level, name, (&raw const value).cast(), length)
-    };
+pub fn set_option(socket: &impl AsFd, (level, name): (i32, i32), value: i32) -> io::Result<()> {
+    let (fd, value) = (socket.as_fd().as_raw_fd(), &raw const value);
+    // SAFETY: the value is a live integer of four bytes.
+    let result = unsafe { libc::setsockopt(fd, level, name, value.cast(), 4) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

@@ -10,11 +10,11 @@
 //! - a malformed or second Content-Length is refused, but the connection cannot be closed: what follows is taken for
 //!   the next request;
 //! - it does not tell when a client has gone: running requests and silent streams find out when they write;
-//! - a connection can wait for ever for one of its threads, and its accept loop ends at the first error. The latter is
-//!   watched: it is built anew on the same socket.
+//! - some connections of a burst wait for ever for one of its threads, and its accept loop ends at the first error. Both
+//!   are watched: the former are moved on within a fraction of a second, the latter is built anew on the same socket.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -47,8 +47,6 @@ pub enum Access {
 /// The running door.
 pub struct Tiny {
     shared: Arc<Shared>,
-    /// Removed at the end.
-    path: Option<PathBuf>,
     /// Taken when the door is closed.
     watcher: Option<JoinHandle<()>>,
 }
@@ -62,6 +60,8 @@ struct Shared {
     /// Threads of this door, over all generations of tiny_http's server.
     threads: Arc<Cap>,
     streams: Arc<Cap>,
+    /// Whether a request has come since the watcher last looked.
+    requested: AtomicBool,
     /// Guards the number of requests that are being answered.
     busy: Mutex<usize>,
     /// Wakes [`Tiny::stop`] when one has been answered.
@@ -78,7 +78,7 @@ struct Generation {
 
 enum Listening {
     Tcp(TcpListener),
-    Unix(UnixListener),
+    Unix(UnixListener, PathBuf),
 }
 
 impl Tiny {
@@ -93,9 +93,7 @@ impl Tiny {
         pool: Arc<Pool>,
     ) -> io::Result<Tiny> {
         let listener = bind_unix(path, access)?;
-        let mut tiny = Tiny::start(Listening::Unix(listener), handler, pool)?;
-        tiny.path = Some(path.to_owned());
-        Ok(tiny)
+        Tiny::start(Listening::Unix(listener, path.to_owned()), handler, pool)
     }
 
     /// Serves a TCP listener, for a reverse proxy on this machine.
@@ -108,7 +106,7 @@ impl Tiny {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
         }
         // Linux copies this to accepted sockets; tiny_http does not set it.
-        sys::set_option(&listener, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+        sys::set_option(&listener, (libc::IPPROTO_TCP, libc::TCP_NODELAY), 1)?;
         Tiny::start(Listening::Tcp(listener), handler, pool)
     }
 
@@ -120,6 +118,7 @@ impl Tiny {
             closing: CancelToken::new(),
             threads: Cap::new(limits::TINY_THREADS),
             streams: Cap::new(limits::STREAMS),
+            requested: AtomicBool::new(false),
             busy: Mutex::new(0),
             answered: Condvar::new(),
         });
@@ -128,7 +127,7 @@ impl Tiny {
         // Ends when `Tiny::close` trips `closing` and shuts the listener.
         let watcher =
             thread::Builder::new().name("tiny-watch".to_owned()).spawn(move || watched.watch(first))?;
-        Ok(Tiny { shared, path: None, watcher: Some(watcher) })
+        Ok(Tiny { shared, watcher: Some(watcher) })
     }
 
     /// The address, if it is a TCP address.
@@ -136,7 +135,7 @@ impl Tiny {
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match &self.shared.listener {
             Listening::Tcp(listener) => listener.local_addr().ok(),
-            Listening::Unix(_) => None,
+            Listening::Unix(..) => None,
         }
     }
 
@@ -151,7 +150,7 @@ impl Tiny {
         self.shared.closing.trip();
         sys::shut_listener(&self.shared.listener);
         let _ = watcher.join();
-        if let Some(path) = &self.path {
+        if let Listening::Unix(_, path) = &self.shared.listener {
             let _ = std::fs::remove_file(path); // a stale one is replaced at the next start anyway
         }
         let deadline = clock::instant() + patience;
@@ -198,7 +197,15 @@ impl Listening {
     fn try_clone(&self) -> io::Result<tiny_http::Listener> {
         match self {
             Listening::Tcp(listener) => listener.try_clone().map(Into::into),
-            Listening::Unix(listener) => listener.try_clone().map(Into::into),
+            Listening::Unix(listener, _) => listener.try_clone().map(Into::into),
+        }
+    }
+
+    /// Connects and leaves. Only while nobody waits to be accepted, so that this does not wait either.
+    fn nudge(&self) {
+        match self {
+            Listening::Tcp(listener) => drop(listener.local_addr().and_then(TcpStream::connect)),
+            Listening::Unix(_, path) => drop(UnixStream::connect(path)),
         }
     }
 }
@@ -207,7 +214,7 @@ impl AsFd for Listening {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Listening::Tcp(listener) => listener.as_fd(),
-            Listening::Unix(listener) => listener.as_fd(),
+            Listening::Unix(listener, _) => listener.as_fd(),
         }
     }
 }
@@ -227,18 +234,23 @@ impl Shared {
         Ok(generation)
     }
 
-    /// Sees when tiny_http has stopped accepting: connections then stay waiting in the kernel. Asleep while nobody
-    /// connects.
+    /// Looks after tiny_http until the door closes.
     fn watch(self: Arc<Shared>, mut current: Arc<Generation>) {
+        let (mut unaccepted, mut active): (u32, u32) = (0, 0);
         let mut pause = limits::TINY_REBUILD_PAUSE;
-        while !self.closing.is_tripped() {
-            sys::poll(&self.listener, libc::POLLIN, None);
-            let still_waiting = |_| {
-                !self.closing.wait(limits::TINY_WATCH_STEP)
-                    && sys::poll(&self.listener, libc::POLLIN, Some(Duration::ZERO))
+        while !self.closing.wait(limits::TINY_WATCH_STEP) {
+            active = if self.requested.swap(false, Ordering::Relaxed) {
+                limits::TINY_ACTIVE_STEPS
+            } else {
+                active
             };
-            if !(0..limits::TINY_WATCH_STEPS).all(still_waiting) {
-                pause = limits::TINY_REBUILD_PAUSE;
+            if !sys::is_ready(&self.listener, libc::POLLIN) {
+                (unaccepted, pause) = (0, limits::TINY_REBUILD_PAUSE);
+                active = self.nudge(active);
+                continue;
+            }
+            unaccepted = unaccepted.saturating_add(1);
+            if unaccepted < limits::TINY_DEAD_STEPS {
                 continue;
             }
             log::error("tiny.accept_ended", &[Field::Hint("it is started again")]);
@@ -249,6 +261,16 @@ impl Shared {
             let _ = self.closing.wait(pause);
             pause = pause.saturating_mul(2).min(limits::TINY_REBUILD_PAUSE_MAX);
         }
+    }
+
+    /// Of connections that come in one burst, tiny_http queues some behind threads that are taken already, where they
+    /// stay until another connection ends. Connecting and leaving makes it start a thread, which then takes one of
+    /// them. Done while requests come and `active` times after; gives how many times are left.
+    fn nudge(&self, active: u32) -> u32 {
+        if active > 0 {
+            (0..limits::TINY_NUDGES).for_each(|_| self.listener.nudge());
+        }
+        active.saturating_sub(1)
     }
 
     fn add_thread(self: &Arc<Shared>, generation: &Arc<Generation>) -> io::Result<()> {
@@ -283,6 +305,7 @@ impl Shared {
                 }
                 continue;
             };
+            self.requested.store(true, Ordering::Relaxed);
             let last = generation.idle.fetch_sub(1, Ordering::SeqCst) == 1;
             if last && self.add_thread(generation).is_err() {
                 respond(request, Refusal::Busy.response());

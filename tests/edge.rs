@@ -1,17 +1,19 @@
 //! The edge over real sockets: what it refuses, what it survives, how it ends.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // as in any test
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a failing test panics
 
 mod desk;
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use desk::{Client, Desk, Event, LIMIT, PATIENCE};
-use mcp_oauth_server::base::limits;
+use mcp_oauth_server::base::{clock, limits};
 use mcp_oauth_server::edge::{Edge, Settings};
 use mcp_oauth_server::http::Response;
 use mcp_oauth_server::server::Pool;
@@ -60,7 +62,7 @@ impl Door {
 
 /// Waits until `condition` holds.
 fn until(condition: impl Fn() -> bool) {
-    let start = Instant::now();
+    let start = clock::instant();
     while !condition() {
         assert!(start.elapsed() < PATIENCE);
         std::thread::yield_now();
@@ -285,6 +287,40 @@ fn connections_are_capped_in_all_and_per_address() {
     }
 }
 
+/// H6: a door without descriptors answers or waits, and serves again when there are some.
+#[test]
+fn running_out_of_descriptors_is_survived() {
+    // The server is this very test in a process of its own, with few descriptors.
+    const SERVER: &str = "MCP_TEST_EDGE_SERVER";
+    if std::env::vars_os().any(|(name, _)| name == SERVER) {
+        let door = door(quick());
+        writeln!(std::io::stdout(), "\nlistening {}", door.edge.local_addr()).unwrap();
+        let _ = std::io::stdin().read(&mut [0]); // until the parent has seen enough
+        return;
+    }
+    let mut server = Command::new("sh")
+        .args(["-c", r#"ulimit -n 40; exec "$0" --exact running_out_of_descriptors_is_survived --nocapture"#])
+        .arg(std::env::current_exe().unwrap())
+        .env(SERVER, "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let address = lines.find_map(|line| line.strip_prefix("listening ").map(str::to_owned)).unwrap();
+    for _ in 0..3 {
+        let mut clients: Vec<_> =
+            (0..60).map(|_| Client::new(TcpStream::connect(&address).unwrap())).collect();
+        assert_eq!(clients[0].get("/").status, 200);
+        // Turned away, not left waiting: as many as the accept loop gets to before the others leave.
+        assert!(clients.iter_mut().skip(40).any(|client| client.rest().starts_with("HTTP/1.1 503 ")));
+        drop(clients);
+        assert_eq!(Client::new(TcpStream::connect(&address).unwrap()).get("/").status, 200);
+    }
+    drop(server.stdin.take());
+    assert!(server.wait().unwrap().success());
+}
+
 /// H7: streams have a cap of their own, below which everything else still works.
 #[test]
 fn streams_are_capped_and_leave_room_for_the_rest() {
@@ -321,6 +357,7 @@ fn bodies_in_flight_are_capped_over_all_connections() {
 /// A full queue is a prompt 503, and the connection lives on.
 #[test]
 fn a_full_queue_is_answered_at_once() {
+    mcp_oauth_server::sys::raise_descriptor_limit();
     let most = limits::QUEUE + limits::WORKERS_MAX;
     let settings = Settings { connections: most + 10, connections_per_address: most + 10, ..quick() };
     let door = door(settings);

@@ -1,8 +1,8 @@
 //! The trusted door over real sockets.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // as in any test
 
 mod desk;
 
-use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use desk::{Client, Desk, Event, LIMIT, Line, PATIENCE};
+use desk::{Client, Desk, Event, LIMIT, PATIENCE};
 use mcp_oauth_server::http::Response;
 use mcp_oauth_server::server::Pool;
 use mcp_oauth_server::tiny::{Access, Tiny};
@@ -102,14 +102,7 @@ fn a_giant_declared_length_ends_nothing_but_its_connection() {
                 .send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"));
         }
     }
-    // Connections that came in one burst can be left behind by tiny_http; a further one moves them on.
-    let mut others: Vec<_> = (0..8).map(|_| door.client()).collect();
-    let answered = |client: &mut Client<UnixStream>| {
-        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        client.line.set_patience(Duration::from_millis(500));
-        client.line.read(&mut [0; 12]).is_ok_and(|count| count == 12)
-    };
-    assert!(others.iter_mut().any(answered));
+    assert_eq!(door.client().get("/").status, 200);
 }
 
 /// A body that was cut off is not taken for a whole one.
@@ -132,6 +125,14 @@ fn an_upgrade_is_ignored() {
         let mut client = door.client();
         assert_eq!(client.send(format!("{head}Content-Length: 1\r\n\r\nx")).answer().status, status);
     }
+}
+
+/// Stock tiny_http leaves most of such a burst unanswered for ever.
+#[test]
+fn every_connection_of_a_burst_is_answered() {
+    let door = door("burst");
+    let mut clients: Vec<_> = (0..50).map(|_| door.client()).collect();
+    assert!(clients.iter_mut().all(|client| client.get("/").status == 200));
 }
 
 #[test]

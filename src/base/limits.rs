@@ -69,10 +69,14 @@ pub const TINY_IDLE: Duration = Duration::from_secs(10);
 /// What is skipped of a body that was refused (bytes). The request is leaked if there is more: dropped, it would
 /// allocate the rest.
 pub const TINY_SKIP_BYTES: u64 = 8 * 1024 * 1024;
-/// How long connections must wait unaccepted before tiny_http counts as dead: so many looks, this far apart.
-pub const TINY_WATCH_STEPS: u32 = 5;
-/// See [`TINY_WATCH_STEPS`].
-pub const TINY_WATCH_STEP: Duration = Duration::from_millis(100);
+/// How often tiny_http is looked after.
+pub const TINY_WATCH_STEP: Duration = Duration::from_millis(200);
+/// After so many looks with connections that wait unaccepted, its accept loop counts as dead.
+pub const TINY_DEAD_STEPS: u32 = 3;
+/// Connections that it left behind and that are moved on at one such look.
+pub const TINY_NUDGES: u32 = 8;
+/// How many looks after the last request that is done.
+pub const TINY_ACTIVE_STEPS: u32 = 10;
 /// The pause after tiny_http was started again; doubled each time that does not help.
 pub const TINY_REBUILD_PAUSE: Duration = Duration::from_millis(500);
 /// The longest such pause.

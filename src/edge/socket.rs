@@ -120,12 +120,8 @@ impl Socket {
     /// Keeps what a stream's client does not read from piling up in the kernel.
     pub(crate) fn bound_send_buffer(&self) {
         // Without it the kernel bounds the pile at some megabytes.
-        let _ = sys::set_option(
-            &*self.stream,
-            libc::SOL_SOCKET,
-            libc::SO_SNDBUF,
-            limits::STREAM_SEND_BUFFER_BYTES,
-        );
+        let option = (libc::SOL_SOCKET, libc::SO_SNDBUF);
+        let _ = sys::set_option(&*self.stream, option, limits::STREAM_SEND_BUFFER_BYTES);
     }
 }
 
@@ -154,7 +150,7 @@ impl Sink for Socket {
 
     /// POLLRDHUP sees a FIN or RST even behind bytes that nobody has read yet, which a peek does not.
     fn client_has_gone(&self) -> bool {
-        sys::poll(&*self.stream, libc::POLLRDHUP, Some(Duration::ZERO))
+        sys::is_ready(&*self.stream, libc::POLLRDHUP)
     }
 }
 
