@@ -18,9 +18,6 @@ pub fn pin_resolver() {
 }
 
 /// Blocks SIGINT, SIGTERM and SIGHUP in this thread and all it starts, and gives a function that waits for the next.
-///
-/// # Errors
-/// What `pthread_sigmask` says.
 pub fn block_signals() -> io::Result<impl Fn() -> i32 + Send> {
     // SAFETY: a sigset_t is plain data that sigemptyset initialises; every pointer is to a live local, or null.
     let (set, result) = unsafe {
@@ -62,14 +59,17 @@ pub fn is_ready(socket: &impl AsFd, events: i16) -> bool {
 }
 
 /// Sets one integer option of a socket. Linux copies a listener's options to each socket it accepts.
-///
-/// # Errors
-/// What `setsockopt` says.
 pub fn set_option(socket: &impl AsFd, (level, name): (i32, i32), value: i32) -> io::Result<()> {
     let (fd, value) = (socket.as_fd().as_raw_fd(), &raw const value);
     // SAFETY: the value is a live integer of four bytes.
     let result = unsafe { libc::setsockopt(fd, level, name, value.cast(), 4) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Lets so many connections wait to be accepted; std's 128 are a short burst, and what it drops comes a second later.
+pub fn set_backlog(listener: &impl AsFd, length: i32) {
+    // SAFETY: a descriptor that is open for the whole call; a failure leaves the old length.
+    let _ = unsafe { libc::listen(listener.as_fd().as_raw_fd(), length) };
 }
 
 /// Makes every `accept` on this listener return with an error, now and later.

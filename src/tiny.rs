@@ -111,6 +111,7 @@ impl Tiny {
     }
 
     fn start(listener: Listening, handler: Arc<dyn Handler>, pool: Arc<Pool>) -> io::Result<Tiny> {
+        sys::set_backlog(&listener, limits::BACKLOG);
         let shared = Arc::new(Shared {
             handler,
             pool,

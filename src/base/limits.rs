@@ -51,6 +51,8 @@ pub const CONNECTION_STACK_BYTES: usize = 128 * 1024;
 pub const CONNECTIONS: usize = 512;
 /// Connections at once from one IPv4 address or one IPv6 /64.
 pub const CONNECTIONS_PER_ADDRESS: usize = 64;
+/// Connections that wait to be accepted or refused; the kernel may lower it.
+pub const BACKLOG: i32 = 1024;
 /// Refused connections that are kept until their clients have read the answer.
 pub const REFUSED_CONNECTIONS: usize = 64;
 /// How long the accept loop rests after an error: long enough not to spin, short enough not to be missed.

@@ -245,6 +245,7 @@ impl Link {
 /// Options that Linux copies to each accepted socket: probes and acknowledgements find out that a client has vanished
 /// without a word.
 fn tune(listener: &TcpListener, stall: Duration) -> io::Result<()> {
+    sys::set_backlog(listener, limits::BACKLOG);
     let millis = i32::try_from(stall.as_millis()).unwrap_or(i32::MAX);
     sys::set_option(listener, (libc::SOL_SOCKET, libc::SO_KEEPALIVE), 1)?;
     sys::set_option(listener, (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE), limits::TCP_KEEP_ALIVE_SECONDS)?;
