@@ -295,21 +295,25 @@ impl Shared {
     /// Takes requests, one at a time. There is always a thread that waits for the next: whoever would leave none adds
     /// one, or, at the cap, refuses.
     fn attend(self: Arc<Shared>, generation: &Arc<Generation>, _share: Share) {
+        let mut silences: u32 = 0;
         loop {
-            let received = generation.server.recv_timeout(limits::TINY_IDLE);
-            let over = self.closing.is_tripped() || generation.replaced.load(Ordering::Relaxed);
-            let Ok(Some(request)) = received else {
-                // An error is the end of the accept loop, which `watch` notices; what was accepted is still served.
+            let Ok(Some(request)) = generation.server.recv_timeout(limits::TINY_IDLE) else {
+                // An error is the end of the accept loop, which `watch` notices. What was accepted before is still
+                // served, by one thread at least, for as long as a proxy keeps a connection that it does not use.
+                silences = silences.saturating_add(1);
+                let replaced = generation.replaced.load(Ordering::Relaxed);
+                let over = self.closing.is_tripped() || (replaced && silences >= limits::TINY_SILENCES);
                 let another = |idle: usize| idle.checked_sub(1).filter(|&left| left > 0 || over);
                 if generation.idle.fetch_update(Ordering::SeqCst, Ordering::SeqCst, another).is_ok() {
                     return;
                 }
                 continue;
             };
+            silences = 0;
             self.requested.store(true, Ordering::Relaxed);
             let last = generation.idle.fetch_sub(1, Ordering::SeqCst) == 1;
             if last && self.add_thread(generation).is_err() {
-                respond(request, Refusal::Busy.response());
+                refuse(request, Refusal::Busy.response());
             } else {
                 let busy = Busy::count(&self);
                 busy.0.serve(request);

@@ -68,6 +68,8 @@ pub const BODY_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
 pub const TINY_THREADS: usize = STREAMS + 64;
 /// How long a thread of the trusted door waits for a request before it ends.
 pub const TINY_IDLE: Duration = Duration::from_secs(10);
+/// After so many such waits without a request, what a replaced tiny_http had accepted counts as closed.
+pub const TINY_SILENCES: u32 = 90;
 /// What is skipped of a body that was refused (bytes). The request is leaked if there is more: dropped, it would
 /// allocate the rest.
 pub const TINY_SKIP_BYTES: u64 = 8 * 1024 * 1024;
