@@ -40,7 +40,8 @@ async function visit(look, walk) {
   const context = await browser.newContext(look);
   const page = await context.newPage();
   const complaints = [];
-  page.on("console", (message) => message.type() === "error" && !message.text().includes("favicon") && complaints.push(message.text()));
+  const wanted = (message) => message.type() === "error" && !message.location().url.endsWith("/favicon.ico");
+  page.on("console", (message) => wanted(message) && complaints.push(message.text()));
   page.on("pageerror", (error) => complaints.push(String(error)));
   await walk(page);
   assert.deepEqual(complaints, []);
@@ -48,8 +49,9 @@ async function visit(look, walk) {
 }
 
 async function shoot(page, name) {
-  const { scrollWidth, clientWidth } = await page.evaluate(() => document.documentElement);
+  const [scrollWidth, clientWidth] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
   assert.ok(scrollWidth <= clientWidth, `${name} scrolls sideways: ${scrollWidth} > ${clientWidth}`);
+  await page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished)));
   await page.screenshot({ path: join(directory, `${name}.png`), fullPage: true });
 }
 
@@ -75,6 +77,24 @@ walks["cancel goes back with access_denied"] = () =>
     await no(page).click();
     await page.waitForURL((url) => url.href.startsWith(redirectUri));
     assert.equal(new URL(page.url()).searchParams.get("error"), "access_denied");
+  });
+walks["the button is dead at first, for people who were about to click elsewhere (C6)"] = () =>
+  visit(LOOKS[0], async (page) => {
+    await page.goto(link);
+    const clickable = (restart) =>
+      yes(page).evaluate((button, restart) => {
+        if (restart) {
+          button.style.animation = "none";
+          void button.offsetWidth; // lays the page out, so that the animation begins anew
+          button.style.animation = "";
+          button.style.animationPlayState = "paused";
+        }
+        return getComputedStyle(button).pointerEvents !== "none" && document.activeElement !== button;
+      }, restart);
+    assert.equal(await clickable(true), false);
+    await page.reload();
+    await page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished)));
+    assert.equal(await clickable(false), true);
   });
 walks["two tabs log in side by side"] = () =>
   visit(LOOKS[0], async (first) => {
