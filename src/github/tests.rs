@@ -14,7 +14,8 @@ pub(super) fn fixture(name: &str) -> Vec<u8> {
 }
 
 fn answer(head: &str, body: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+    let framing = format!("Content-Length: {}\r\nConnection: close", body.len());
+    let mut bytes = format!("HTTP/1.1 {head}\r\n{framing}\r\n\r\n").into_bytes();
     bytes.extend_from_slice(body);
     bytes
 }

@@ -14,7 +14,14 @@ use super::open_error::{OpenError, io_error};
 pub struct StateDirectory {
     path: PathBuf,
     /// The directory itself, locked until this is dropped or the process ends, however it ends.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for StateDirectory {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process that is just being started holds a copy of the file until it runs.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl StateDirectory {
@@ -32,7 +39,7 @@ impl StateDirectory {
             .map_err(io_error(path))?;
         check_private(&lock, path, 0o700)?;
         match lock.try_lock() {
-            Ok(()) => Ok(StateDirectory { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(StateDirectory { path: path.to_owned(), lock }),
             Err(TryLockError::WouldBlock) => Err(OpenError::AlreadyRunning(path.to_owned())),
             Err(TryLockError::Error(source)) => Err(OpenError::Io { path: path.to_owned(), source }),
         }

@@ -2,7 +2,7 @@
 //!
 //! Four tables: `grants` (id to JSON), `by_user` and `by_end` (what is looked for, id), `meta`. Only the JSON is a
 //! format of ours; docs/storage.md shows it. When the disk fails, the operation fails and nothing of it is done; the
-//! database is then closed, and each sweep tries to open it again.
+//! database is then opened again, at once or by a later sweep.
 
 use std::collections::BTreeSet;
 use std::fmt;
