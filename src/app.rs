@@ -220,3 +220,6 @@ fn preflight(head: &Head) -> Response {
 fn plain(status: u16, text: impl Into<String>) -> Box<Response> {
     Box::new(Response::new(status).bytes("text/plain; charset=utf-8", text.into()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -204,7 +204,7 @@ mod tests {
 
     use super::*;
     use crate::base::clock::{self, SystemClock};
-    use crate::base::identity::{Principal, UpstreamToken, fake};
+    use crate::base::identity::{Principal, UpstreamToken, UserId, fake};
     use crate::base::random::CountedRandom;
     use crate::http::{Body, Next, Responder};
     use crate::mcp::{Mcp, Settings};
@@ -214,11 +214,12 @@ mod tests {
     struct OneProfile;
 
     impl Profiles for OneProfile {
-        fn profile(&self, token: &Secret<String>) -> Result<Profile, ProfileError> {
+        fn profile(&self, token: &Secret<String>) -> Result<Profile, ProviderError> {
             if !token.matches(b"gho_good") {
-                return Err(ProfileError::Refused);
+                return Err(ProviderError::Refused);
             }
-            Ok(Profile { id: 583_231, login: "octocat".into(), name: None })
+            let scopes = vec!["read:org".to_owned()];
+            Ok(Profile { id: UserId(583_231), login: "octocat".into(), name: None, scopes })
         }
     }
 
@@ -310,10 +311,15 @@ mod tests {
 
     #[test]
     fn whoami_asks_github_as_the_caller() {
-        let expected = json!({ "login": "octocat", "id": 583_231, "scopes": ["mcp"] });
+        let expected = json!({ "login": "octocat", "id": 583_231, "scopes": ["read:org"] });
         let messages = ask(caller("gho_good"), "tools/call", ("name", "whoami"), json!({}));
         assert_eq!(messages[0]["result"]["structuredContent"], expected);
-        check(caller("gho_old"), "whoami", json!({}), &ProfileError::Refused.to_string());
+        check(
+            caller("gho_old"),
+            "whoami",
+            json!({}),
+            "GitHub does not accept your token any more: log in again",
+        );
         let none = "No GitHub token was kept for this login, so GitHub cannot be asked";
         check(fake::principal(1), "whoami", json!({}), none);
     }

@@ -83,6 +83,8 @@ pub struct Server {
     pool: Arc<Pool>,
     sweeper: Sweeper,
     public_url: PublicUrl,
+    /// Locked against a second server as long as it lives; declared last, so dropped last.
+    _directory: StateDirectory,
 }
 
 /// Where requests will come in; taken before anything else, so that nothing is touched if the address is not to be had.
@@ -158,7 +160,7 @@ impl Server {
             log::Field::Path(&operator_path.display().to_string()),
         ];
         log::info("serving", &fields);
-        Ok(Server { app, public, operator, pool, sweeper, public_url })
+        Ok(Server { app, public, operator, pool, sweeper, public_url, _directory: directory })
     }
 
     /// The URL under which clients reach this server.

@@ -1,6 +1,5 @@
 //! The edge over real sockets: what it refuses, what it survives, how it ends.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // as in any test
-
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a failing test panics
 
 mod desk;

@@ -115,17 +115,29 @@ pub(crate) fn fixture() -> Fixture {
     let grants: Arc<dyn Grants> = Arc::new(MemoryGrants::default());
     let (clock, ended) = (Arc::new(ManualClock::new()), Arc::new(Mutex::new(Vec::new())));
     let log = Arc::clone(&ended);
+    let grant_ended: GrantEnded = Box::new(move |id| log.lock().unwrap().push(id));
+    let server = server((&provider, &grants, &clock), grant_ended);
+    Fixture { server, provider, grants, clock, ended }
+}
+
+/// Another server over the same table, provider, clock and key, as after a restart.
+pub(crate) fn server_over(fixture: &Fixture) -> AuthorizationServer {
+    server((&fixture.provider, &fixture.grants, &fixture.clock), Box::new(|_| ()))
+}
+
+type Shared<'a> = (&'a Arc<FakeProvider>, &'a Arc<dyn Grants>, &'a Arc<ManualClock>);
+
+fn server((provider, grants, clock): Shared<'_>, grant_ended: GrantEnded) -> AuthorizationServer {
     let parts = Parts {
         keys: Arc::new(seal::fake::keyring(1)),
-        grants: grants.clone(),
-        provider: provider.clone(),
+        grants: Arc::clone(grants),
+        provider: Arc::clone(provider) as Arc<dyn IdentityProvider>,
         policy: Policy::new(vec![AllowRule::User("octocat".to_owned())]),
-        clock: clock.clone(),
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
         random: Arc::new(CountedRandom::default()),
-        grant_ended: Box::new(move |id| log.lock().unwrap().push(id)),
+        grant_ended,
     };
-    let settings = Settings::new(PublicUrl::parse("https://mcp.example.com").unwrap());
-    Fixture { server: AuthorizationServer::new(settings, parts), provider, grants, clock, ended }
+    AuthorizationServer::new(Settings::new(PublicUrl::parse("https://mcp.example.com").unwrap()), parts)
 }
 
 impl Fixture {

@@ -1,0 +1,176 @@
+//! The application from a head to an answer: the order of its checks, its header fields, and the two halves together.
+
+use super::*;
+use crate::base::clock::{self, ManualClock};
+use crate::base::random::CountedRandom;
+use crate::http::fake::request;
+use crate::mcp::{self, ToolServer};
+use crate::oauth::fake::{self, Browser, Fixture};
+use crate::seal::fake::keyring;
+
+const ORIGIN: &str = "https://inspector.example";
+
+/// An app over the fixture's table and keys, at `https://mcp.example.com`.
+fn app(fixture: &Fixture) -> App {
+    let backend = ToolServer::builder("test", "1").build().unwrap();
+    let mcp = Mcp::new(mcp::Settings {
+        backend: Arc::new(backend),
+        keys: Arc::new(keyring(1)),
+        clock: Arc::new(ManualClock::new()),
+        random: Arc::new(CountedRandom::default()),
+    });
+    let url = PublicUrl::parse("https://mcp.example.com").unwrap();
+    App::new(fake::server_over(fixture), mcp, url, vec![ORIGIN.to_owned()])
+}
+
+fn to(method: &str, target: &str) -> Request {
+    request(method, target).with("Host", "mcp.example.com")
+}
+
+fn answer(app: &impl Handler, request: Request) -> Response {
+    let (responder, waiter) = Responder::pair();
+    app.handle(request, responder);
+    waiter.wait(clock::instant() + std::time::Duration::from_secs(20)).unwrap()
+}
+
+fn initialize(token: &str) -> Request {
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25",
+                   "capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
+    to("POST", "/mcp")
+        .with("Authorization", &format!("Bearer {token}"))
+        .with("Content-Type", "application/json")
+        .with("Accept", "application/json, text/event-stream")
+        .body(body)
+}
+
+/// M1: Host, then Origin, then path and method, then the token: each hides what comes after it.
+#[test]
+fn checks_come_in_order() {
+    let fixture = fake::fixture();
+    let app = app(&fixture);
+    let check = |request: Request, status: u16| {
+        let admitted = app.admit(&request.head).map_or_else(|response| response.status(), |_| 200);
+        let answered = answer(&app, request).status();
+        assert_eq!(answered, status);
+        assert!(admitted == status || admitted == 200, "{admitted} {status}");
+    };
+    check(request("POST", "/mcp").with("Host", "evil.example").with("Origin", "https://evil.example"), 421);
+    check(request("POST", "/mcp"), 421);
+    check(to("PUT", "/mcp").with("Origin", "https://evil.example"), 405);
+    check(to("POST", "/mcp").with("Origin", "https://evil.example"), 403);
+    check(to("POST", "/mcp").with("Origin", "null"), 403);
+    check(to("POST", "/mcp").with("Origin", ORIGIN).with("Origin", ORIGIN), 400);
+    check(to("POST", "/token").with("Origin", "https://evil.example"), 403);
+    check(to("GET", "/nothing"), 404);
+    check(to("GET", "/mcp"), 401);
+    check(to("DELETE", "/mcp"), 401);
+    check(to("POST", "/mcp").with("Content-Type", "text/plain"), 401);
+}
+
+/// M4: the two halves together: a token of one opens the other, until its grant is revoked.
+#[test]
+fn a_token_opens_the_mcp_endpoint_until_it_is_revoked() {
+    let fixture = fake::fixture();
+    let app = app(&fixture);
+    let browser = &mut Browser::new(&fixture);
+    let tokens = browser.tokens();
+    let response = answer(&app, initialize(&tokens.access));
+    assert_eq!(response.status(), 200);
+    assert!(response.header_value("mcp-session-id").is_some());
+    assert_eq!(response.header_value("cache-control"), Some("no-store"));
+    let form = format!("token={}&client_id={}", tokens.refresh, browser.client_id);
+    let revoke = to("POST", "/revoke").with("Content-Type", "application/x-www-form-urlencoded").body(form);
+    assert_eq!(answer(&app, revoke).status(), 200);
+    let refused = answer(&app, initialize(&tokens.access));
+    assert_eq!(refused.status(), 401);
+    assert!(refused.header_value("www-authenticate").unwrap().contains("error=\"invalid_token\""));
+}
+
+/// H2, H3: a stranger's megabytes are refused on their head alone; a caller's are read.
+#[test]
+fn only_callers_may_send_much() {
+    let fixture = fake::fixture();
+    let app = app(&fixture);
+    let limit = |request: Request| app.admit(&request.head).map_err(|response| response.status());
+    let unchecked = limits::UNCHECKED_BODY_BYTES;
+    assert_eq!(limit(to("POST", "/mcp").with("Content-Length", &unchecked.to_string())), Ok(unchecked));
+    assert_eq!(limit(to("POST", "/mcp").with("Content-Length", &(unchecked + 1).to_string())), Err(401));
+    assert_eq!(limit(to("POST", "/mcp").with("Transfer-Encoding", "chunked")), Err(401));
+    let tokens = Browser::new(&fixture).tokens();
+    let large = initialize(&tokens.access).with("Content-Length", "1000000");
+    assert_eq!(limit(large), Ok(limits::MCP_BYTES));
+    assert_eq!(limit(to("POST", "/register")), Ok(limits::FORM_BYTES));
+    assert_eq!(limit(to("GET", "/authorize")), Ok(0));
+}
+
+/// B2: what every answer carries, whatever it is.
+#[test]
+fn every_answer_carries_the_common_fields() {
+    let fixture = fake::fixture();
+    let app = app(&fixture);
+    for target in ["/", "/mcp", "/authorize", "/.well-known/oauth-authorization-server", "/nothing"] {
+        let response = answer(&app, to("GET", target));
+        assert_eq!(response.header_value("x-content-type-options"), Some("nosniff"), "{target}");
+        assert_eq!(response.header_value("strict-transport-security"), Some("max-age=31536000"), "{target}");
+        assert_eq!(response.headers().filter(|(name, _)| *name == "Referrer-Policy").count(), 1, "{target}");
+        assert!(response.header_value("server").is_none(), "{target}");
+    }
+    let consent = fake::Browser::new(&fixture).open_consent_page();
+    assert_eq!(consent.header_value("referrer-policy"), Some("same-origin"));
+}
+
+/// M19: pages of configured origins may call the API, no others, and never with cookies.
+#[test]
+fn cors_is_for_configured_origins() {
+    let fixture = fake::fixture();
+    let app = app(&fixture);
+    let preflight = |target| {
+        let asked = "authorization, mcp-param-region, x-evil, mcp-param-a\u{7f}";
+        let request = to("OPTIONS", target).with("Origin", ORIGIN);
+        answer(&app, request.with("Access-Control-Request-Headers", asked))
+    };
+    for target in ["/mcp", "/token", "/register", "/revoke", "/.well-known/oauth-protected-resource/mcp"] {
+        let response = preflight(target);
+        assert_eq!(response.status(), 204, "{target}");
+        assert_eq!(response.header_value("access-control-allow-origin"), Some(ORIGIN), "{target}");
+        assert!(response.header_value("access-control-allow-credentials").is_none(), "{target}");
+        let headers = response.header_value("access-control-allow-headers").unwrap();
+        assert!(headers.contains("Mcp-Session-Id") && headers.ends_with(", mcp-param-region"), "{headers}");
+    }
+    let refused = answer(&app, to("POST", "/mcp").with("Origin", ORIGIN));
+    assert_eq!(refused.status(), 401);
+    assert!(refused.header_value("access-control-expose-headers").unwrap().contains("WWW-Authenticate"));
+    for page in ["/authorize", "/consent", "/auth/callback"] {
+        assert_eq!(preflight(page).status(), 405, "{page}");
+        assert!(preflight(page).header_value("access-control-allow-origin").is_none(), "{page}");
+    }
+    let same_site = answer(&app, to("GET", "/.well-known/oauth-authorization-server"));
+    assert!(same_site.header_value("access-control-allow-origin").is_none());
+}
+
+/// T17: when a grant ends, by whatever way, its sessions are gone.
+#[test]
+fn an_expired_grant_takes_its_sessions_along() {
+    let fixture = fake::fixture();
+    let app = app(&fixture);
+    let tokens = Browser::new(&fixture).tokens();
+    let session = answer(&app, initialize(&tokens.access)).header_value("mcp-session-id").unwrap().to_owned();
+    fixture.clock.advance(limits::GRANT_LIFETIME);
+    app.sweep();
+    assert_eq!(fixture.grants.list().unwrap().len(), 0);
+    let ping = to("POST", "/mcp").with("Authorization", &format!("Bearer {}", tokens.access));
+    assert_eq!(answer(&app, ping.with("Mcp-Session-Id", &session)).status(), 401);
+}
+
+#[test]
+fn the_operator_sees_whether_the_table_answers() {
+    let fixture = fake::fixture();
+    let operator = Operator::new(fixture.grants.clone());
+    let check = |method, path, status| {
+        assert_eq!(answer(&operator, request(method, path)).status(), status, "{path}")
+    };
+    check("GET", "/healthz", 200);
+    check("HEAD", "/readyz", 200);
+    check("POST", "/readyz", 405);
+    check("GET", "/mcp", 404);
+}
