@@ -177,6 +177,60 @@ pub mod secret_bytes {
     }
 }
 
+/// `#[serde(with = "seal::secret_text")]`: how a secret text is written into what is then encrypted, and nowhere else.
+pub mod secret_text {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::base::secret::Secret;
+
+    /// Writes the text.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(secret: &Secret<String>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(secret.expose())
+    }
+
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// The deserializer's.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<String>, D::Error> {
+        String::deserialize(deserializer).map(Secret::new)
+    }
+
+    /// The same for one that may be absent.
+    pub mod option {
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        use crate::base::secret::Secret;
+
+        /// Writes the text, or null.
+        ///
+        /// # Errors
+        /// The serializer's.
+        pub fn serialize<S: Serializer>(
+            secret: &Option<Secret<String>>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match secret {
+                Some(secret) => super::serialize(secret, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        /// Reads a text or null.
+        ///
+        /// # Errors
+        /// The deserializer's.
+        pub fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Secret<String>>, D::Error> {
+            Option::<String>::deserialize(deserializer).map(|text| text.map(Secret::new))
+        }
+    }
+}
+
 /// Keys for tests.
 #[cfg(test)]
 pub(crate) mod fake {

@@ -138,6 +138,7 @@ impl Server {
                 policy: Policy::new(config.allow.clone()),
                 clock,
                 random,
+                upstream: oauth::Upstream::Keep,
                 grant_ended: Box::new(move |grant| sessions.end_grant(grant)),
             },
         );

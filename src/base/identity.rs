@@ -21,6 +21,15 @@ impl fmt::Display for UserId {
     }
 }
 
+/// Who a person is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The number that never changes hands.
+    pub user: UserId,
+    /// The login, which may.
+    pub login: String,
+}
+
 /// Names one grant: one user's consent to one client. Random, not secret.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

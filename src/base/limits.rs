@@ -194,6 +194,12 @@ pub const GRANT_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
 pub const REFRESH_GRACE: Duration = Duration::from_secs(60);
 /// How exact `last used` of a grant is: it is not written more often than this.
 pub const LAST_USED_STEP: Duration = Duration::from_secs(3600);
+/// How often a write that lost a race is tried again.
+pub const STORE_ATTEMPTS: usize = 16;
+/// How long before GitHub's token expires it is exchanged.
+pub const UPSTREAM_MARGIN: Duration = Duration::from_secs(60);
+/// How long a grant is refreshed on the policy's last yes while GitHub does not answer.
+pub const POLICY_GRACE: Duration = Duration::from_secs(24 * 3600);
 /// Grants of one user; the least recently used one makes room.
 pub const GRANTS_PER_USER: usize = 100;
 /// The client's `state` (bytes).

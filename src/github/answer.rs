@@ -1,18 +1,22 @@
 //! What GitHub says, understood. Pure functions from bytes to values; nothing of an answer is believed before it is
 //! checked here (security.md G3, G4, G5).
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use crate::base::identity::UserId;
 use crate::base::limits;
 use crate::base::secret::Secret;
-use crate::oauth::provider::{Identity, ProviderError};
+use crate::oauth::provider::{Identity, ProviderError, ProviderToken};
 
 /// Why the token endpoint gave no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// The code is unknown, expired, used, or not for this verifier.
     BadVerificationCode,
+    /// The refresh token is unknown, expired or used.
+    BadRefreshToken,
     /// The person has to verify an email address at GitHub first.
     UnverifiedUserEmail,
     /// GitHub does not know this client id and secret.
@@ -30,7 +34,9 @@ pub(super) enum Refusal {
 impl Refusal {
     pub(super) fn error(self) -> ProviderError {
         match self {
-            Refusal::BadVerificationCode | Refusal::UnverifiedUserEmail => ProviderError::Refused,
+            Refusal::BadVerificationCode | Refusal::BadRefreshToken | Refusal::UnverifiedUserEmail => {
+                ProviderError::Refused
+            }
             Refusal::IncorrectClientCredentials
             | Refusal::RedirectUriMismatch
             | Refusal::ApplicationSuspended => ProviderError::Misconfigured,
@@ -42,6 +48,7 @@ impl Refusal {
     pub(super) fn reason(self) -> &'static str {
         match self {
             Refusal::BadVerificationCode => "bad_verification_code",
+            Refusal::BadRefreshToken => "bad_refresh_token",
             Refusal::UnverifiedUserEmail => "unverified_user_email",
             Refusal::IncorrectClientCredentials => "incorrect_client_credentials",
             Refusal::RedirectUriMismatch => "redirect_uri_mismatch",
@@ -55,6 +62,7 @@ impl Refusal {
     pub(super) fn hint(self) -> &'static str {
         match self {
             Refusal::BadVerificationCode => "none if it is rare: the person took too long or went back",
+            Refusal::BadRefreshToken => "none: the person has to log in again",
             Refusal::UnverifiedUserEmail => "the person has to verify an email address at GitHub",
             Refusal::IncorrectClientCredentials => {
                 "compare GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET with the app's page at GitHub"
@@ -74,15 +82,19 @@ impl Refusal {
 struct TokenAnswer {
     access_token: Option<String>,
     token_type: Option<String>,
+    /// Seconds; of GitHub Apps, and of OAuth Apps that chose it.
+    expires_in: Option<u64>,
+    refresh_token: Option<String>,
     error: Option<String>,
 }
 
 /// The token in an answer of the token endpoint, whose errors come with status 200.
-pub(super) fn token(body: &[u8]) -> Result<Secret<String>, Refusal> {
+pub(super) fn token(body: &[u8]) -> Result<ProviderToken, Refusal> {
     let answer: TokenAnswer = serde_json::from_slice(body).map_err(|_| Refusal::Malformed)?;
     if let Some(error) = answer.error {
         return Err(match error.as_str() {
             "bad_verification_code" => Refusal::BadVerificationCode,
+            "bad_refresh_token" => Refusal::BadRefreshToken,
             "unverified_user_email" => Refusal::UnverifiedUserEmail,
             // An unknown client id is answered 404 with this text.
             "incorrect_client_credentials" | "Not Found" => Refusal::IncorrectClientCredentials,
@@ -92,8 +104,10 @@ pub(super) fn token(body: &[u8]) -> Result<Secret<String>, Refusal> {
         });
     }
     let is_bearer = answer.token_type.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"));
-    let token = answer.access_token.filter(|token| is_bearer && is_token(token));
-    token.map(Secret::new).ok_or(Refusal::Malformed)
+    let secret = |text: Option<String>| text.filter(|text| is_bearer && is_token(text)).map(Secret::new);
+    let access = secret(answer.access_token).ok_or(Refusal::Malformed)?;
+    let expires_in = answer.expires_in.map(Duration::from_secs);
+    Ok(ProviderToken { access, expires_in, refresh: secret(answer.refresh_token) })
 }
 
 /// Safe to put into a header field, whatever GitHub makes its tokens of.
@@ -163,7 +177,7 @@ mod tests {
 
     fn check_token(body: &[u8], expected: Result<&str, Refusal>) {
         let token = token(body);
-        let text = token.as_ref().map(|token| token.expose().as_str()).map_err(|refusal| *refusal);
+        let text = token.as_ref().map(|token| token.access.expose().as_str()).map_err(|refusal| *refusal);
         assert_eq!(text, expected, "{}", String::from_utf8_lossy(body));
     }
 

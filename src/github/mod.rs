@@ -21,7 +21,9 @@ use crate::base::limits;
 use crate::base::log::{self, Field};
 use crate::base::secret::Secret;
 use crate::http::{append_query, percent_encode};
-use crate::oauth::provider::{Group, Identity, IdentityProvider, LoginRequest, ProviderError, Redemption};
+use crate::oauth::provider::{
+    Group, Identity, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,
+};
 
 /// GitHub, as one of its apps.
 pub struct GitHub {
@@ -96,6 +98,33 @@ impl GitHub {
             status => Err(nonsense("discard", status)),
         }
     }
+
+    fn ask_for_token(&self, form: &[(&str, &str)]) -> Result<ProviderToken, ProviderError> {
+        let url = self.settings.url.join("/login/oauth/access_token");
+        let Answer { status, body, .. } = self.client.post(&url, form)?;
+        if (300..400).contains(&status) {
+            return Err(misconfigured("token", "GitHub answers with a redirect: check GITHUB_URL", &url));
+        }
+        answer::token(&body)
+            .and_then(|token| {
+                // A token is a token only with status 200; an error is one with any.
+                if status == 200 { Ok(token) } else { Err(answer::Refusal::Malformed) }
+            })
+            .map_err(|refusal| {
+                let redirect_uri = form.iter().find(|(name, _)| *name == "redirect_uri").map(|(_, uri)| *uri);
+                log::warn(
+                    "github.refused",
+                    &[
+                        Field::Route("token"),
+                        Field::Status(status),
+                        Field::Reason(refusal.reason()),
+                        Field::Url(redirect_uri.unwrap_or(&url)),
+                        Field::Hint(refusal.hint()),
+                    ],
+                );
+                refusal.error()
+            })
+    }
 }
 
 impl IdentityProvider for GitHub {
@@ -117,39 +146,29 @@ impl IdentityProvider for GitHub {
         &self.issuer
     }
 
-    fn redeem(&self, redemption: &Redemption<'_>) -> Result<Secret<String>, ProviderError> {
-        let url = self.settings.url.join("/login/oauth/access_token");
-        let Answer { status, body, .. } = self.client.post(
-            &url,
-            &[
-                ("client_id", &self.settings.client_id),
-                ("client_secret", self.settings.client_secret.expose()),
-                ("code", redemption.code),
-                ("redirect_uri", redemption.redirect_uri),
-                ("code_verifier", redemption.code_verifier.expose()),
-            ],
-        )?;
-        if (300..400).contains(&status) {
-            return Err(misconfigured("token", "GitHub answers with a redirect: check GITHUB_URL", &url));
+    fn redeem(&self, redemption: &Redemption<'_>) -> Result<ProviderToken, ProviderError> {
+        self.ask_for_token(&[
+            ("client_id", &self.settings.client_id),
+            ("client_secret", self.settings.client_secret.expose()),
+            ("code", redemption.code),
+            ("redirect_uri", redemption.redirect_uri),
+            ("code_verifier", redemption.code_verifier.expose()),
+        ])
+    }
+
+    fn refresh(&self, refresh: &Secret<String>) -> Result<ProviderToken, ProviderError> {
+        self.ask_for_token(&[
+            ("client_id", &self.settings.client_id),
+            ("client_secret", self.settings.client_secret.expose()),
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh.expose()),
+        ])
+    }
+
+    fn discard(&self, token: &Secret<String>) {
+        if let Err(error) = GitHub::discard(self, token) {
+            log::warn("github.token_kept", &[Field::Reason(&error.to_string())]);
         }
-        answer::token(&body)
-            .and_then(|token| {
-                // A token is a token only with status 200; an error is one with any.
-                if status == 200 { Ok(token) } else { Err(answer::Refusal::Malformed) }
-            })
-            .map_err(|refusal| {
-                log::warn(
-                    "github.refused",
-                    &[
-                        Field::Route("token"),
-                        Field::Status(status),
-                        Field::Reason(refusal.reason()),
-                        Field::Url(redemption.redirect_uri),
-                        Field::Hint(refusal.hint()),
-                    ],
-                );
-                refusal.error()
-            })
     }
 
     fn identify(&self, token: &Secret<String>) -> Result<Identity, ProviderError> {

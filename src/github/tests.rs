@@ -82,11 +82,13 @@ fn token() -> Secret<String> {
 }
 
 fn redeem(github: &GitHub) -> Result<Secret<String>, ProviderError> {
-    github.redeem(&Redemption {
-        code: "the&code",
-        code_verifier: &Secret::new("verifier".to_owned()),
-        redirect_uri: "https://mcp.example.com/callback",
-    })
+    github
+        .redeem(&Redemption {
+            code: "the&code",
+            code_verifier: &Secret::new("verifier".to_owned()),
+            redirect_uri: "https://mcp.example.com/callback",
+        })
+        .map(|token| token.access)
 }
 
 fn octocat() -> Identity {

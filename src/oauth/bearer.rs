@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::AuthorizationServer;
 use super::token::AccessToken;
-use super::upstream::SealedUpstream;
+use super::upstream::CallersUpstream;
 use crate::base::identity::Principal;
 use crate::base::log;
 use crate::http::{self, Response};
@@ -49,6 +49,10 @@ impl AuthorizationServer {
         if grant.is_over(now) || grant.stage == Stage::CodeIssued {
             return Err(BearerError::Invalid);
         }
+        // T13: a policy without groups can be asked at each request.
+        if !self.policy.may_still_admit(&grant.identity()) {
+            return Err(BearerError::Invalid);
+        }
         let scopes = token.scopes.intersection(&grant.scopes);
         if !self.settings.required_scope.is_subset(&scopes) {
             return Err(BearerError::InsufficientScope);
@@ -60,7 +64,11 @@ impl AuthorizationServer {
             client: grant.client.fingerprint.clone(),
             scopes: Arc::new(scopes),
             grant: grant.id,
-            upstream: Arc::new(SealedUpstream { keys: Arc::clone(&self.keys), grant, secret: token.secret }),
+            upstream: Arc::new(CallersUpstream {
+                upstreams: Arc::clone(&self.upstreams),
+                grant,
+                secret: token.secret,
+            }),
         })
     }
 

@@ -3,9 +3,12 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::client::{AuthMethod, Client};
-use super::provider::{Group, Identity, IdentityProvider, LoginRequest, ProviderError, Redemption};
+use super::provider::{
+    Group, Identity, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,
+};
 use super::redirect::RedirectUri;
 use super::*;
 use crate::base::clock::ManualClock;
@@ -31,12 +34,23 @@ struct FakeState {
     groups: HashSet<String>,
     error: Option<ProviderError>,
     verifiers: Vec<String>,
+    lifetime: Option<Duration>,
+    exchanges: usize,
+    discarded: usize,
 }
 
 impl Default for FakeProvider {
     fn default() -> FakeProvider {
         let identity = Identity { user: UserId(583_231), login: "octocat".to_owned() };
-        let state = FakeState { identity, groups: HashSet::new(), error: None, verifiers: Vec::new() };
+        let state = FakeState {
+            identity,
+            groups: HashSet::new(),
+            error: None,
+            verifiers: Vec::new(),
+            lifetime: None,
+            exchanges: 0,
+            discarded: 0,
+        };
         FakeProvider { state: Mutex::new(state) }
     }
 }
@@ -54,12 +68,39 @@ impl FakeProvider {
         self.state.lock().unwrap().error = Some(error);
     }
 
+    /// Has every token from now on expire after this time.
+    pub(crate) fn expiring(&self, lifetime: Duration) {
+        self.state.lock().unwrap().lifetime = Some(lifetime);
+    }
+
+    /// Lets it answer again.
+    pub(crate) fn recover(&self) {
+        self.state.lock().unwrap().error = None;
+    }
+
+    /// How often a token was exchanged.
+    pub(crate) fn exchanges(&self) -> usize {
+        self.state.lock().unwrap().exchanges
+    }
+
+    /// How many tokens were given back.
+    pub(crate) fn discarded(&self) -> usize {
+        self.state.lock().unwrap().discarded
+    }
+
     pub(crate) fn redemptions(&self) -> usize {
         self.state.lock().unwrap().verifiers.len()
     }
 
     pub(crate) fn last_verifier(&self) -> String {
         self.state.lock().unwrap().verifiers.last().unwrap().clone()
+    }
+}
+
+impl FakeState {
+    fn token(&self, access: String) -> ProviderToken {
+        let refresh = self.lifetime.map(|_| Secret::new(format!("ghr_{}", self.exchanges)));
+        ProviderToken { access: Secret::new(access), expires_in: self.lifetime, refresh }
     }
 }
 
@@ -75,20 +116,33 @@ impl IdentityProvider for FakeProvider {
         "https://github.test/login/oauth"
     }
 
-    fn redeem(&self, redemption: &Redemption<'_>) -> Result<Secret<String>, ProviderError> {
+    fn redeem(&self, redemption: &Redemption<'_>) -> Result<ProviderToken, ProviderError> {
         let mut state = self.state.lock().unwrap();
         state.verifiers.push(redemption.code_verifier.expose().clone());
         assert_eq!(redemption.redirect_uri, "https://mcp.example.com/auth/callback");
         match (state.error, redemption.code) {
             (Some(error), _) => Err(error),
-            (None, "good") => Ok(Secret::new("gho_fake".to_owned())),
+            (None, "good") => Ok(state.token("gho_fake".to_owned())),
             (None, _) => Err(ProviderError::Refused),
         }
     }
 
+    fn refresh(&self, refresh: &Secret<String>) -> Result<ProviderToken, ProviderError> {
+        let mut state = self.state.lock().unwrap();
+        assert_eq!(refresh.expose(), &format!("ghr_{}", state.exchanges));
+        state.exchanges += 1;
+        let name = format!("ghu_{}", state.exchanges);
+        state.error.map_or_else(|| Ok(state.token(name)), Err)
+    }
+
+    fn discard(&self, _: &Secret<String>) {
+        self.state.lock().unwrap().discarded += 1;
+    }
+
     fn identify(&self, token: &Secret<String>) -> Result<Identity, ProviderError> {
-        assert_eq!(token.expose(), "gho_fake");
-        Ok(self.state.lock().unwrap().identity.clone())
+        assert!(["gho_fake", "ghu_1"].contains(&token.expose().as_str()));
+        let state = self.state.lock().unwrap();
+        state.error.map_or_else(|| Ok(state.identity.clone()), Err)
     }
 
     fn is_member(&self, _: &Secret<String>, _: &Identity, group: &Group) -> Result<bool, ProviderError> {
@@ -116,25 +170,36 @@ pub(crate) fn fixture() -> Fixture {
     let (clock, ended) = (Arc::new(ManualClock::new()), Arc::new(Mutex::new(Vec::new())));
     let log = Arc::clone(&ended);
     let grant_ended: GrantEnded = Box::new(move |id| log.lock().unwrap().push(id));
-    let server = server((&provider, &grants, &clock), grant_ended);
+    let rules = vec![AllowRule::User("octocat".to_owned())];
+    let server = server((&provider, &grants, &clock), rules, grant_ended);
     Fixture { server, provider, grants, clock, ended }
 }
 
 /// Another server over the same table, provider, clock and key, as after a restart.
 pub(crate) fn server_over(fixture: &Fixture) -> AuthorizationServer {
-    server((&fixture.provider, &fixture.grants, &fixture.clock), Box::new(|_| ()))
+    server_with(fixture, vec![AllowRule::User("octocat".to_owned())])
+}
+
+/// The same with other rules.
+pub(crate) fn server_with(fixture: &Fixture, rules: Vec<AllowRule>) -> AuthorizationServer {
+    server((&fixture.provider, &fixture.grants, &fixture.clock), rules, Box::new(|_| ()))
 }
 
 type Shared<'a> = (&'a Arc<FakeProvider>, &'a Arc<dyn Grants>, &'a Arc<ManualClock>);
 
-fn server((provider, grants, clock): Shared<'_>, grant_ended: GrantEnded) -> AuthorizationServer {
+fn server(
+    (provider, grants, clock): Shared<'_>,
+    rules: Vec<AllowRule>,
+    grant_ended: GrantEnded,
+) -> AuthorizationServer {
     let parts = Parts {
         keys: Arc::new(seal::fake::keyring(1)),
         grants: Arc::clone(grants),
         provider: Arc::clone(provider) as Arc<dyn IdentityProvider>,
-        policy: Policy::new(vec![AllowRule::User("octocat".to_owned())]),
+        policy: Policy::new(rules),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         random: Arc::new(CountedRandom::default()),
+        upstream: Upstream::Keep,
         grant_ended,
     };
     AuthorizationServer::new(Settings::new(PublicUrl::parse("https://mcp.example.com").unwrap()), parts)

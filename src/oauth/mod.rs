@@ -45,6 +45,7 @@ pub(crate) mod fake;
 
 pub use bearer::BearerError;
 pub use policy::{AllowRule, Policy};
+use upstream::{Exchanges, Upstreams};
 
 /// Told of every grant that ends, so that its sessions and streams end with it.
 pub type GrantEnded = Box<dyn Fn(GrantId) + Send + Sync>;
@@ -99,6 +100,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// Whether tools need GitHub's tokens.
+    pub upstream: Upstream,
     /// Told of every grant that ends.
     pub grant_ended: GrantEnded,
 }
@@ -113,7 +116,18 @@ pub struct AuthorizationServer {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     grant_ended: GrantEnded,
+    upstreams: Arc<Upstreams>,
+    upstream: Upstream,
     rates: Rates,
+}
+
+/// Whether GitHub's own tokens are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    /// Encrypted, for tools that call GitHub as the caller.
+    Keep,
+    /// Only if the policy has to ask GitHub again.
+    Discard,
 }
 
 /// What strangers may do how often (security.md section 0).
@@ -141,9 +155,33 @@ impl AuthorizationServer {
     /// Puts one together.
     #[must_use]
     pub fn new(settings: Settings, parts: Parts) -> AuthorizationServer {
-        let Parts { keys, grants, provider, policy, clock, random, grant_ended } = parts;
-        let rates = Rates::new();
-        AuthorizationServer { settings, keys, grants, provider, policy, clock, random, grant_ended, rates }
+        let Parts { keys, grants, provider, policy, clock, random, upstream, grant_ended } = parts;
+        let upstreams = Arc::new(Upstreams {
+            keys: Arc::clone(&keys),
+            grants: Arc::clone(&grants),
+            provider: Arc::clone(&provider),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            exchanges: Exchanges::default(),
+        });
+        AuthorizationServer {
+            settings,
+            keys,
+            grants,
+            provider,
+            policy,
+            clock,
+            random,
+            grant_ended,
+            upstreams,
+            upstream,
+            rates: Rates::new(),
+        }
+    }
+
+    /// G6: GitHub's token is kept only if somebody will ask for it.
+    fn needs_upstream(&self) -> bool {
+        self.upstream == Upstream::Keep || self.policy.has_groups()
     }
 
     /// `GET /`: what a person finds who opens the server in a browser.

@@ -30,10 +30,33 @@ impl Policy {
         Policy { rules }
     }
 
+    /// Whether GitHub has to be asked about groups.
+    #[must_use]
+    pub fn has_groups(&self) -> bool {
+        self.rules.iter().any(|rule| matches!(rule, AllowRule::Group(_)))
+    }
+
     /// What must be asked of GitHub to decide: `read:org` for groups, else nothing (security.md G6).
     #[must_use]
     pub fn provider_scope(&self) -> &'static str {
-        if self.rules.iter().any(|rule| matches!(rule, AllowRule::Group(_))) { "read:org" } else { "" }
+        if self.has_groups() { "read:org" } else { "" }
+    }
+
+    /// Whether a user who was let in once may be let in still, as far as can be said without asking GitHub.
+    #[must_use]
+    pub fn may_still_admit(&self, identity: &Identity) -> bool {
+        self.has_groups() || self.names(identity)
+    }
+
+    /// Whether this user is let in by name, whatever their groups are.
+    #[must_use]
+    pub fn names(&self, identity: &Identity) -> bool {
+        self.rules.iter().any(|rule| match rule {
+            AllowRule::Any => true,
+            AllowRule::User(login) => login.eq_ignore_ascii_case(&identity.login),
+            AllowRule::Id(id) => *id == identity.user,
+            AllowRule::Group(_) => false,
+        })
     }
 
     /// Whether this user, whose token this is, may come in. The provider is only asked if no cheaper rule says yes.
@@ -46,13 +69,7 @@ impl Policy {
         token: &Secret<String>,
         provider: &dyn IdentityProvider,
     ) -> Result<bool, ProviderError> {
-        let by_name = self.rules.iter().any(|rule| match rule {
-            AllowRule::Any => true,
-            AllowRule::User(login) => login.eq_ignore_ascii_case(&identity.login),
-            AllowRule::Id(id) => *id == identity.user,
-            AllowRule::Group(_) => false,
-        });
-        if by_name {
+        if self.names(identity) {
             return Ok(true);
         }
         let mut unanswered = None;

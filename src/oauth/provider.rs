@@ -1,18 +1,10 @@
 //! The identity provider, as the authorization server sees it. `github` implements it; tests have a fake.
 
 use std::fmt;
+use std::time::Duration;
 
-use crate::base::identity::UserId;
+pub use crate::base::identity::Identity;
 use crate::base::secret::Secret;
-
-/// Who logged in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The number that never changes hands.
-    pub user: UserId,
-    /// The name that may.
-    pub login: String,
-}
 
 /// What the provider is asked to do for one login.
 #[derive(Debug)]
@@ -25,6 +17,17 @@ pub struct LoginRequest<'a> {
     pub redirect_uri: &'a str,
     /// The provider's own scopes, space-separated; empty asks for none.
     pub scope: &'a str,
+}
+
+/// The user's token at the provider.
+#[derive(Clone, Debug)]
+pub struct ProviderToken {
+    /// What its API takes.
+    pub access: Secret<String>,
+    /// How long the API takes it, from now; `None` for as long as nobody revokes it.
+    pub expires_in: Option<Duration>,
+    /// What it is exchanged with for the next one, if it expires. Works once.
+    pub refresh: Option<Secret<String>>,
 }
 
 /// What the provider's code is redeemed with.
@@ -91,7 +94,16 @@ pub trait IdentityProvider: Send + Sync {
     ///
     /// # Errors
     /// [`ProviderError`].
-    fn redeem(&self, redemption: &Redemption<'_>) -> Result<Secret<String>, ProviderError>;
+    fn redeem(&self, redemption: &Redemption<'_>) -> Result<ProviderToken, ProviderError>;
+
+    /// Exchanges a refresh token for the next token. Both of the old ones are dead then.
+    ///
+    /// # Errors
+    /// [`ProviderError`].
+    fn refresh(&self, refresh: &Secret<String>) -> Result<ProviderToken, ProviderError>;
+
+    /// Tells the provider that a token is not needed any more. If that fails, the token lives on unused.
+    fn discard(&self, token: &Secret<String>);
 
     /// Whose token this is.
     ///

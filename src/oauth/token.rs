@@ -11,6 +11,7 @@ use super::AuthorizationServer;
 use super::answer;
 use super::authorize::{AuthorizationRequest, CodeChallenge};
 use super::client::{ClientError, KnownClient};
+use super::provider::ProviderError;
 use crate::base::clock::Timestamp;
 use crate::base::encoding::{base64url, sha256};
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes};
@@ -19,9 +20,6 @@ use crate::base::{limits, log};
 use crate::http::{self, Form, Response};
 use crate::seal::{self, Sealed};
 use crate::store::{self, Grant, Stage};
-
-/// How often a request that lost a race looks again before it gives up.
-const ATTEMPTS: usize = 16;
 
 /// An authorization code (RFC 6749 section 4.1.2), bound to its grant, client, redirect URI and challenge.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -244,7 +242,7 @@ impl AuthorizationServer {
             seal::open(&self.keys, text, now).map_err(|_| TokenError::InvalidGrant)?;
         // T3: everything is checked before anything is consumed, so that a wrong guess costs the right client nothing.
         code.check(client, verifier, form.value("redirect_uri"))?;
-        for _ in 0..ATTEMPTS {
+        for _ in 0..limits::STORE_ATTEMPTS {
             let Some(grant) = self.grants.get(code.grant)? else { return Err(TokenError::InvalidGrant) };
             match grant.stage {
                 Stage::CodeIssued => {}
@@ -286,7 +284,7 @@ impl AuthorizationServer {
         if token.client != client.fingerprint {
             return Err(TokenError::InvalidGrant);
         }
-        for _ in 0..ATTEMPTS {
+        for _ in 0..limits::STORE_ATTEMPTS {
             let Some(grant) = self.grants.get(token.grant)? else { return Err(TokenError::InvalidGrant) };
             if grant.is_over(now) {
                 return Err(TokenError::InvalidGrant);
@@ -304,8 +302,25 @@ impl AuthorizationServer {
                 }
                 Turn::Unknown => return Err(TokenError::InvalidGrant),
             };
+            // T13: as long as a grant is used, the policy is asked again about its user.
+            let (login, admitted) = match self.still_admitted(&grant, &token.secret) {
+                Verdict::Yes(login) => (login, now),
+                Verdict::Unknown if now.since(grant.admitted) <= limits::POLICY_GRACE => {
+                    (grant.login.clone(), grant.admitted)
+                }
+                Verdict::Unknown => return Err(TokenError::Unavailable),
+                Verdict::No => {
+                    self.end_grant(grant.id, "not_admitted")?;
+                    return Err(TokenError::InvalidGrant);
+                }
+            };
+            // Asking may have exchanged GitHub's token, which is a write of its own.
+            let Some(current) = self.grants.get(token.grant)? else { return Err(TokenError::InvalidGrant) };
+            if current.stage != grant.stage {
+                continue;
+            }
             let stage = Stage::Live { generation: next, turned };
-            let rotated = Grant { stage, last_used: now, ..(*grant).clone() };
+            let rotated = Grant { stage, login, admitted, last_used: now, ..(*current).clone() };
             match self.grants.update(&rotated) {
                 Ok(()) => {
                     return Ok(Pair {
@@ -321,6 +336,32 @@ impl AuthorizationServer {
             }
         }
         Err(TokenError::Unavailable)
+    }
+
+    /// Asks the policy again, as GitHub sees the user now.
+    fn still_admitted(&self, grant: &Grant, secret: &Secret<[u8; 32]>) -> Verdict {
+        if !self.policy.has_groups() {
+            let named = self.policy.names(&grant.identity());
+            return if named { Verdict::Yes(grant.login.clone()) } else { Verdict::No };
+        }
+        let asked = self.upstreams.token(grant, secret).and_then(|token| {
+            let token = token.ok_or(ProviderError::Refused)?;
+            // The login may have changed hands since; the number says whose token this is.
+            let identity = self.provider.identify(&token)?;
+            let same = identity.user == grant.user;
+            Ok((same && self.policy.admits(&identity, &token, &*self.provider)?, identity.login))
+        });
+        match asked {
+            Ok((true, login)) => Verdict::Yes(login),
+            // The person has withdrawn the app's authorization at GitHub, or has to log in again.
+            Ok((false, _)) | Err(ProviderError::Refused) => Verdict::No,
+            Err(
+                ProviderError::Unreachable
+                | ProviderError::Busy
+                | ProviderError::Nonsense
+                | ProviderError::Misconfigured,
+            ) => Verdict::Unknown,
+        }
     }
 
     fn issue(&self, pair: Pair) -> TokenAnswer {
@@ -379,6 +420,15 @@ impl AuthorizationCode {
             Err(TokenError::InvalidGrant)
         }
     }
+}
+
+/// What the policy says of a user who was let in before.
+enum Verdict {
+    /// Still welcome, under this login.
+    Yes(String),
+    No,
+    /// GitHub could not be asked.
+    Unknown,
 }
 
 /// What a refresh token of some generation is worth.

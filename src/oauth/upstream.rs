@@ -1,52 +1,231 @@
-//! GitHub's own token: encrypted under the server's key and the grant's secret, which only the client's tokens carry. A
-//! stolen disk, key included, opens none of them.
+//! GitHub's own token of a grant: encrypted under the server's key and the grant's secret, which only the client's tokens
+//! carry. A stolen disk, key included, opens none of them.
+//!
+//! A token that expires is exchanged when somebody asks for it: by one request at a time, and what comes back is on the
+//! disk before it is used, because GitHub has forgotten the old one by then.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
-use super::AuthorizationServer;
+use serde::{Deserialize, Serialize};
+
+use super::provider::{IdentityProvider, ProviderError, ProviderToken};
+use crate::base::clock::{self, Clock, Timestamp};
 use crate::base::encoding::{base64url, from_base64url};
 use crate::base::identity::{GrantId, UpstreamToken};
+use crate::base::random::Random;
 use crate::base::secret::Secret;
-use crate::seal::Keyring;
-use crate::store::Grant;
+use crate::base::{limits, log};
+use crate::seal::{Keyring, secret_text};
+use crate::store::{self, Grant, Grants};
 
 const CONTEXT: &[u8] = b"upstream";
 
-/// Opened when a tool asks for it, not at each request.
-pub(super) struct SealedUpstream {
+/// What is encrypted.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    #[serde(rename = "a", with = "secret_text")]
+    access: Secret<String>,
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    expires: Option<Timestamp>,
+    #[serde(rename = "r", with = "secret_text::option", default, skip_serializing_if = "Option::is_none")]
+    refresh: Option<Secret<String>>,
+}
+
+impl Record {
+    fn is_stale(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|end| now.plus(limits::UPSTREAM_MARGIN) >= end)
+    }
+}
+
+/// Opens, seals and exchanges the tokens of all grants.
+pub(super) struct Upstreams {
     pub(super) keys: Arc<Keyring>,
+    pub(super) grants: Arc<dyn Grants>,
+    pub(super) provider: Arc<dyn IdentityProvider>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) exchanges: Exchanges,
+}
+
+/// The grants whose token is being exchanged.
+#[derive(Default)]
+pub(super) struct Exchanges {
+    /// Guards the set.
+    running: Mutex<HashSet<GrantId>>,
+    /// Wakes those who wait for an exchange that another request has begun.
+    ended: Condvar,
+}
+
+/// The right to exchange the token of one grant, until dropped.
+struct Turn<'a> {
+    exchanges: &'a Exchanges,
+    grant: GrantId,
+}
+
+impl Exchanges {
+    /// Takes the turn, waiting for whoever has it; `None` if that takes too long.
+    fn take(&self, grant: GrantId) -> Option<Turn<'_>> {
+        let deadline = clock::instant() + limits::GITHUB_CALL.saturating_add(Duration::from_secs(1));
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        while !running.insert(grant) {
+            let left = deadline.saturating_duration_since(clock::instant());
+            if left.is_zero() {
+                return None;
+            }
+            running = self.ended.wait_timeout(running, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Some(Turn { exchanges: self, grant })
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.exchanges.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.grant);
+        self.exchanges.ended.notify_all();
+    }
+}
+
+impl Upstreams {
+    /// GitHub's token as a grant stores it.
+    pub(super) fn seal(&self, id: GrantId, secret: &Secret<[u8; 32]>, token: ProviderToken) -> String {
+        let expires = token.expires_in.map(|lifetime| self.clock.now().plus(lifetime));
+        let record = Record { access: token.access, expires, refresh: token.refresh };
+        let json = serde_json::to_vec(&record).expect("a record is strings and a number");
+        // The context names the one grant in which the ciphertext is valid: it cannot be moved to another.
+        let context: [&[u8]; 3] = [CONTEXT, &id.0, secret.expose()];
+        base64url(&self.keys.encrypt(&context, &json, &*self.random))
+    }
+
+    /// GitHub's token of a grant, exchanged first if it is about to expire; `None` if none was kept or it cannot be opened.
+    ///
+    /// # Errors
+    /// [`ProviderError`] of the exchange; `Refused` means that the person has to log in again.
+    pub(super) fn token(
+        &self,
+        grant: &Grant,
+        secret: &Secret<[u8; 32]>,
+    ) -> Result<Option<Secret<String>>, ProviderError> {
+        match self.open(grant, secret) {
+            Some(record) if record.is_stale(self.clock.now()) => self.exchange(grant.id, secret),
+            record => Ok(record.map(|record| record.access)),
+        }
+    }
+
+    fn open(&self, grant: &Grant, secret: &Secret<[u8; 32]>) -> Option<Record> {
+        let sealed = from_base64url(grant.upstream.as_deref()?)?;
+        let json = self.keys.decrypt(&[CONTEXT, &grant.id.0, secret.expose()], &sealed)?;
+        serde_json::from_slice(&json).ok()
+    }
+
+    fn exchange(
+        &self,
+        id: GrantId,
+        secret: &Secret<[u8; 32]>,
+    ) -> Result<Option<Secret<String>>, ProviderError> {
+        let _turn = self.exchanges.take(id).ok_or(ProviderError::Busy)?;
+        // Whoever had the turn before has perhaps done it.
+        let grant = self.grants.get(id).map_err(|error| not_stored(&error))?;
+        let Some(record) = grant.and_then(|grant| self.open(&grant, secret)) else { return Ok(None) };
+        if !record.is_stale(self.clock.now()) {
+            return Ok(Some(record.access));
+        }
+        let next = self.provider.refresh(&record.refresh.ok_or(ProviderError::Refused)?)?;
+        let access = next.access.clone();
+        let sealed = self.seal(id, secret, next);
+        self.keep(id, &sealed)?;
+        Ok(Some(access))
+    }
+
+    /// Writes the new token into whatever the grant has become meanwhile.
+    fn keep(&self, id: GrantId, sealed: &str) -> Result<(), ProviderError> {
+        for _ in 0..limits::STORE_ATTEMPTS {
+            let grant =
+                self.grants.get(id).map_err(|error| not_stored(&error))?.ok_or(ProviderError::Refused)?;
+            match self.grants.update(&Grant { upstream: Some(sealed.to_owned()), ..(*grant).clone() }) {
+                Ok(()) => return Ok(()),
+                Err(store::Error::Conflict) => {}
+                Err(error) => return Err(not_stored(&error)),
+            }
+        }
+        Err(ProviderError::Busy)
+    }
+}
+
+/// GitHub's old token is dead and the new one could not be kept: the person will have to log in again.
+fn not_stored(error: &store::Error) -> ProviderError {
+    log::error("store.failed", &[log::Field::Error(&error.to_string())]);
+    ProviderError::Unreachable
+}
+
+/// The token of one caller's grant, opened when a tool asks for it, not at each request.
+pub(super) struct CallersUpstream {
+    pub(super) upstreams: Arc<Upstreams>,
     pub(super) grant: Arc<Grant>,
     pub(super) secret: Secret<[u8; 32]>,
 }
 
-impl UpstreamToken for SealedUpstream {
+impl UpstreamToken for CallersUpstream {
     fn token(&self) -> Option<Secret<String>> {
-        open(&self.keys, &self.grant, &self.secret)
+        self.upstreams.token(&self.grant, &self.secret).unwrap_or_else(|error| {
+            log::warn("github.token_lost", &[log::Field::Reason(&error.to_string())]);
+            None
+        })
     }
 }
 
-impl AuthorizationServer {
-    /// GitHub's token as a grant stores it.
-    pub(super) fn seal_upstream(
-        &self,
-        id: GrantId,
-        secret: &Secret<[u8; 32]>,
-        token: &Secret<String>,
-    ) -> String {
-        // The context names the one record in which the ciphertext is valid: it cannot be moved to another grant.
-        let context: [&[u8]; 3] = [CONTEXT, &id.0, secret.expose()];
-        base64url(&self.keys.encrypt(&context, token.expose().as_bytes(), &*self.random))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::fake::{self, Browser};
+
+    /// S4: the stored token opens with the grant's secret only, and in its own record only.
+    #[test]
+    fn the_stored_token_opens_with_the_grants_secret_only() {
+        let fixture = fake::fixture();
+        let tokens = Browser::new(&fixture).tokens();
+        let grant = fixture.grants.list().unwrap()[0].clone();
+        let record = serde_json::to_string(&*grant).unwrap();
+        assert!(!record.contains("gho_"), "{record}");
+        let upstreams = &fixture.server.upstreams;
+        assert!(upstreams.open(&grant, &Secret::new([0; 32])).is_none());
+        let caller = fixture.bearer(&tokens.access).unwrap();
+        assert_eq!(caller.upstream.token().unwrap().expose(), "gho_fake");
     }
 
-    /// GitHub's token of a grant, given the grant's secret.
-    #[cfg(test)]
-    pub(super) fn open_upstream(&self, grant: &Grant, secret: &Secret<[u8; 32]>) -> Option<Secret<String>> {
-        open(&self.keys, grant, secret)
+    /// A token that expires is exchanged once, however many ask, and the new one is on the disk.
+    #[test]
+    fn an_expiring_token_is_exchanged_once() {
+        let fixture = fake::fixture();
+        fixture.provider.expiring(Duration::from_secs(8 * 3600));
+        let mut browser = Browser::new(&fixture);
+        let mut tokens = browser.tokens();
+        assert_eq!(fixture.bearer(&tokens.access).unwrap().upstream.token().unwrap().expose(), "gho_fake");
+        for _ in 0..8 {
+            fixture.clock.advance(Duration::from_secs(3600));
+            tokens = fake::tokens(&browser.refresh(&tokens.refresh));
+        }
+        assert_eq!(fixture.provider.exchanges(), 0);
+        let caller = fixture.bearer(&tokens.access).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| assert_eq!(caller.upstream.token().unwrap().expose(), "ghu_1"));
+            }
+        });
+        assert_eq!(fixture.provider.exchanges(), 1);
+        let again = fixture.bearer(&tokens.access).unwrap();
+        assert_eq!(again.upstream.token().unwrap().expose(), "ghu_1");
+        assert_eq!(fixture.provider.exchanges(), 1);
     }
-}
 
-fn open(keys: &Keyring, grant: &Grant, secret: &Secret<[u8; 32]>) -> Option<Secret<String>> {
-    let sealed = from_base64url(grant.upstream.as_deref()?)?;
-    let token = keys.decrypt(&[CONTEXT, &grant.id.0, secret.expose()], &sealed)?;
-    String::from_utf8(token).ok().map(Secret::new)
+    /// A refusal is not retried with the same token, and says nothing to the tool but that there is none.
+    #[test]
+    fn a_token_that_cannot_be_exchanged_is_none() {
+        let fixture = fake::fixture();
+        fixture.provider.expiring(Duration::from_secs(30));
+        let tokens = Browser::new(&fixture).tokens();
+        fixture.provider.fail_with(ProviderError::Refused);
+        assert!(fixture.bearer(&tokens.access).unwrap().upstream.token().is_none());
+    }
 }

@@ -266,7 +266,7 @@ fn the_client_logs_people_in_here_as_at_github() {
         });
         let code = log_in(&page, login);
         let redemption = Redemption { code: &code, code_verifier: &verifier, redirect_uri: CALLBACK };
-        let token = github.redeem(&redemption).unwrap();
+        let token = github.redeem(&redemption).unwrap().access;
         assert_eq!(github.redeem(&redemption).unwrap_err(), ProviderError::Refused);
         let identity = github.identify(&token).unwrap();
         assert_eq!((identity.user.0, identity.login.as_str()), (id, login));

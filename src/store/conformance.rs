@@ -30,6 +30,7 @@ pub(super) fn grant(number: u64) -> Grant {
         resource: "https://mcp.example.com/mcp".to_owned(),
         created: NOW,
         last_used: NOW,
+        admitted: NOW,
         expires: NOW.plus(limits::GRANT_LIFETIME),
         stage: Stage::Live { generation: 0, turned: NOW },
         upstream: None,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
-use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
+use crate::base::identity::{ClientFingerprint, GrantId, Identity, Scopes, UserId};
 use crate::base::limits;
 
 mod cache;
@@ -50,6 +50,8 @@ pub struct Grant {
     pub created: Timestamp,
     /// When a token was last issued or used, as exact as [`limits::LAST_USED_STEP`].
     pub last_used: Timestamp,
+    /// When the policy last said that this user may come in.
+    pub admitted: Timestamp,
     /// The end that no refresh moves. Before the code is redeemed: the code's end.
     pub expires: Timestamp,
     /// Where its tokens stand.
@@ -88,6 +90,12 @@ pub enum Stage {
 }
 
 impl Grant {
+    /// Whom it belongs to, as the policy sees it.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity { user: self.user, login: self.login.clone() }
+    }
+
     /// When this grant is over unless it is refreshed.
     #[must_use]
     pub fn end(&self) -> Timestamp {

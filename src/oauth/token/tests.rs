@@ -291,6 +291,83 @@ fn a_sender_that_fails_too_often_waits() {
     assert_eq!(fixture.server.token(&request).status(), 401);
 }
 
+/// A server that lets members of `acme` in, over the same table.
+fn for_members(fixture: &fake::Fixture) -> crate::oauth::AuthorizationServer {
+    let group = crate::oauth::provider::Group::Org("acme".to_owned());
+    fake::server_with(fixture, vec![crate::oauth::AllowRule::Group(group)])
+}
+
+/// T13: a person who has left is logged out at the next refresh, a person who has not is not.
+#[test]
+fn the_policy_is_asked_again_at_each_refresh() {
+    let mut fixture = fake::fixture();
+    fixture.server = for_members(&fixture);
+    fixture.provider.member_of(&["acme"]);
+    let mut browser = Browser::new(&fixture);
+    let pair = tokens(&{
+        let code = browser.code();
+        browser.redeem(&code, &[])
+    });
+    fixture.provider.identity(583_231, "renamed");
+    let pair = tokens(&browser.refresh(&pair.refresh));
+    assert_eq!(fixture.grants.list().unwrap()[0].login, "renamed");
+    fixture.provider.member_of(&[]);
+    assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
+    assert!(fixture.grants.list().unwrap().is_empty());
+}
+
+/// T13: a login that changed hands does not let its new owner stay.
+#[test]
+fn a_token_of_somebody_else_is_a_no() {
+    let mut fixture = fake::fixture();
+    fixture.server = for_members(&fixture);
+    fixture.provider.member_of(&["acme"]);
+    let mut browser = Browser::new(&fixture);
+    let pair = browser.tokens();
+    fixture.provider.identity(7, "octocat");
+    assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
+}
+
+/// T13: while GitHub does not answer, the last yes counts for a day; then nobody is logged out, but nobody is let on.
+#[test]
+fn an_outage_of_github_is_bridged_for_a_day() {
+    let mut fixture = fake::fixture();
+    fixture.server = for_members(&fixture);
+    fixture.provider.member_of(&["acme"]);
+    let mut browser = Browser::new(&fixture);
+    let pair = browser.tokens();
+    fixture.provider.fail_with(ProviderError::Unreachable);
+    fixture.clock.advance(limits::POLICY_GRACE);
+    let pair = tokens(&browser.refresh(&pair.refresh));
+    fixture.clock.advance(Duration::from_secs(1));
+    assert_eq!(error(&browser.refresh(&pair.refresh)), (503, "temporarily_unavailable".to_owned()));
+    fixture.provider.recover();
+    assert_eq!(browser.refresh(&pair.refresh).status(), 200);
+}
+
+/// T13: withdrawing the app's authorization at GitHub ends the grant.
+#[test]
+fn a_token_that_github_refuses_is_a_no() {
+    let mut fixture = fake::fixture();
+    fixture.server = for_members(&fixture);
+    fixture.provider.member_of(&["acme"]);
+    let mut browser = Browser::new(&fixture);
+    let pair = browser.tokens();
+    fixture.provider.fail_with(ProviderError::Refused);
+    assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
+}
+
+/// T13, M4: a rule that names nobody any more ends what it had let in, at the next request.
+#[test]
+fn a_user_who_is_not_named_any_more_is_out_at_once() {
+    let mut fixture = fake::fixture();
+    let pair = Browser::new(&fixture).tokens();
+    fixture.server = fake::server_with(&fixture, vec![crate::oauth::AllowRule::User("mona".to_owned())]);
+    assert!(fixture.bearer(&pair.access).is_err());
+    let browser = Browser::new(&fixture);
+    assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
+}
+
 /// T10: what a generation is worth, case by case.
 #[test]
 fn a_generation_turns_once() {
