@@ -4,17 +4,17 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-/// Keeps a statically linked glibc to the resolvers inside it. Otherwise the `hosts:` line of the host's
-/// nsswitch.conf makes it load modules of another glibc, which crashes. Called first in `main`, before any thread.
+/// Keeps a statically linked glibc to its own resolvers: those that nsswitch.conf names may be of another glibc, and
+/// crash. Called first in `main`, before any thread.
 pub fn pin_resolver() {
     #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
-    {
-        unsafe extern "C" {
-            fn __nss_configure_lookup(db: *const libc::c_char, spec: *const libc::c_char) -> libc::c_int;
-        }
-        // SAFETY: two NUL-terminated strings that live for ever; no other thread runs yet.
-        let _ = unsafe { __nss_configure_lookup(c"hosts".as_ptr(), c"files dns".as_ptr()) };
-    }
+    // SAFETY: two NUL-terminated strings that live for ever; no other thread runs yet.
+    let _ = unsafe { __nss_configure_lookup(c"hosts".as_ptr(), c"files dns".as_ptr()) };
+}
+
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
+unsafe extern "C" {
+    fn __nss_configure_lookup(db: *const libc::c_char, spec: *const libc::c_char) -> libc::c_int;
 }
 
 /// Blocks SIGINT, SIGTERM and SIGHUP in this thread and all it starts, and gives a function that waits for the next.
@@ -27,43 +27,46 @@ pub fn block_signals() -> io::Result<impl Fn() -> i32 + Send> {
             [libc::SIGINT, libc::SIGTERM, libc::SIGHUP].map(|signal| libc::sigaddset(&raw mut set, signal));
         (set, libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()))
     };
-    let wait = move || {
+    if result != 0 {
+        return Err(io::Error::from_raw_os_error(result));
+    }
+    Ok(move || {
         let mut signal = 0;
         // SAFETY: a set made above and a live integer.
         while unsafe { libc::sigwait(&raw const set, &raw mut signal) } != 0 {}
         signal
-    };
-    if result == 0 { Ok(wait) } else { Err(io::Error::from_raw_os_error(result)) }
+    })
 }
 
 /// Raises the soft limit of open descriptors to the hard one and returns it; the caps on connections stay below it.
 pub fn raise_descriptor_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls read or write one live rlimit.
+    // SAFETY: each call reads or writes one live rlimit.
     unsafe {
-        let _ = libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-        let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
-        if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 {
-            raised.rlim_cur
-        } else {
-            limit.rlim_cur
-        }
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        limit.rlim_cur = limit.rlim_max;
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
     }
+    limit.rlim_cur
 }
 
-/// Whether one of `events` (`libc::POLL…`), an error or a hang-up is there now. Does not wait.
-pub fn is_ready(socket: &impl AsFd, events: i16) -> bool {
-    let mut entry = libc::pollfd { fd: socket.as_fd().as_raw_fd(), events, revents: 0 };
-    // SAFETY: one live pollfd, and the count says one.
-    unsafe { libc::poll(&raw mut entry, 1, 0) > 0 }
+/// For each socket, whether one of `events` (`libc::POLL…`), an error or a hang-up is there now. Does not wait.
+pub fn are_ready(sockets: &[impl AsFd], events: i16) -> Vec<bool> {
+    let fds = sockets.iter().map(|socket| socket.as_fd().as_raw_fd());
+    let mut entries: Vec<_> = fds.map(|fd| libc::pollfd { fd, events, revents: 0 }).collect();
+    let count = libc::nfds_t::try_from(entries.len()).unwrap_or_default();
+    // SAFETY: a live array of so many pollfds.
+    let _ = unsafe { libc::poll(entries.as_mut_ptr(), count, 0) };
+    entries.iter().map(|entry| entry.revents != 0).collect()
 }
 
 /// Sets one integer option of a socket. Linux copies a listener's options to each socket it accepts.
 pub fn set_option(socket: &impl AsFd, (level, name): (i32, i32), value: i32) -> io::Result<()> {
     let (fd, value) = (socket.as_fd().as_raw_fd(), &raw const value);
     // SAFETY: the value is a live integer of four bytes.
-    let result = unsafe { libc::setsockopt(fd, level, name, value.cast(), 4) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let done = unsafe { libc::setsockopt(fd, level, name, value.cast(), 4) } == 0;
+    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Lets so many connections wait to be accepted; std's 128 are a short burst, and what it drops comes a second later.

@@ -245,7 +245,7 @@ impl Shared {
             } else {
                 active
             };
-            if !sys::is_ready(&self.listener, libc::POLLIN) {
+            if !sys::are_ready(&[&self.listener], libc::POLLIN).contains(&true) {
                 (unaccepted, pause) = (0, limits::TINY_REBUILD_PAUSE);
                 active = self.nudge(active);
                 continue;

@@ -477,7 +477,7 @@ fn a_stream_that_nobody_reads_is_given_up() {
 /// H12: clients that reset, at any moment, cost nothing.
 #[test]
 fn resets_are_survived() {
-    let door = door(quick());
+    let door = door(Settings { connections_per_address: limits::CONNECTIONS, ..quick() });
     let request = "POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
     for length in 0..=request.len() {
         // Closing with an unread answer behind it resets; without one it is a plain, early end.

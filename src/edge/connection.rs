@@ -254,8 +254,9 @@ impl Connection {
                 }
                 self.socket.release_buffer();
                 self.socket.bound_send_buffer();
-                let settings = &self.shared.settings;
-                let pace = Pace { check: settings.client_check, keep_alive: settings.stream_keep_alive };
+                let _watched = self.shared.watch.add(self.socket.stream(), stream.waker());
+                let keep_alive = self.shared.settings.stream_keep_alive;
+                let pace = Pace { check: keep_alive, keep_alive };
                 let is_ending = || self.shared.phase() != Phase::Serving;
                 wire::drain((stream, coding), outgoing.head, &mut self.socket, (pace, &is_ending))
             }

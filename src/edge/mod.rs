@@ -10,6 +10,7 @@ mod connection;
 pub mod head;
 mod refusal;
 mod socket;
+mod watch;
 pub(crate) mod wire;
 
 use std::collections::HashMap;
@@ -28,6 +29,7 @@ use crate::http::Handler;
 use crate::server::Pool;
 use crate::sys;
 use caps::{Cap, Connections};
+use watch::Watch;
 
 /// The edge's numbers. The defaults are those of [`limits`]; tests use shorter times.
 #[derive(Clone, Debug)]
@@ -96,6 +98,7 @@ struct Shared {
     settings: Settings,
     connections: Arc<Connections>,
     streams: Arc<Cap>,
+    watch: Watch,
     bodies: Arc<Cap>,
     /// A [`Phase`].
     phase: AtomicU8,
@@ -143,6 +146,7 @@ impl Edge {
             pool,
             connections: Connections::new(settings.connections, settings.connections_per_address),
             streams: Cap::new(settings.streams),
+            watch: Watch::default(),
             bodies: Cap::new(settings.body_bytes_in_flight),
             settings,
             phase: AtomicU8::new(0),
@@ -150,6 +154,12 @@ impl Edge {
             links: Mutex::default(),
             link_ended: Condvar::new(),
         });
+        let watching = Arc::clone(&shared);
+        // Ends when `Edge::close` closes the watch.
+        thread::Builder::new()
+            .name("edge-watch".to_owned())
+            .stack_size(limits::CONNECTION_STACK_BYTES)
+            .spawn(move || watching.watch.run(watching.settings.client_check))?;
         let acceptor = accept::Acceptor::new(Arc::clone(&listener), Arc::clone(&shared))?;
         // Ends when the listener is shut by `Edge::close`.
         let acceptor = thread::Builder::new().name("edge-accept".to_owned()).spawn(move || acceptor.run())?;
@@ -178,6 +188,7 @@ impl Edge {
         let Some(acceptor) = self.acceptor.take() else { return };
         self.shared.phase.store(Phase::Draining as u8, Ordering::SeqCst);
         self.shared.closing.trip();
+        self.shared.watch.close();
         sys::shut_listener(&*self.listener);
         let _ = acceptor.join(); // after this no connection is added
         for link in self.shared.lock_links().values() {

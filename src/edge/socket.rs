@@ -50,6 +50,11 @@ impl Socket {
         self.start = self.start.saturating_add(count).min(self.buffer.len());
     }
 
+    /// The socket itself, for whoever watches it.
+    pub(crate) fn stream(&self) -> Arc<TcpStream> {
+        Arc::clone(&self.stream)
+    }
+
     /// Gives the buffer's memory back if nothing is in it: an open stream does not need it.
     pub(crate) fn release_buffer(&mut self) {
         if self.unread().is_empty() {
@@ -150,7 +155,7 @@ impl Sink for Socket {
 
     /// POLLRDHUP sees a FIN or RST even behind bytes that nobody has read yet, which a peek does not.
     fn client_has_gone(&self) -> bool {
-        sys::is_ready(&*self.stream, libc::POLLRDHUP)
+        sys::are_ready(&[&*self.stream], libc::POLLRDHUP).contains(&true)
     }
 }
 

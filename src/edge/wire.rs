@@ -103,7 +103,7 @@ fn sized(head: &mut Vec<u8>, body: Vec<u8>) -> Outbody {
 /// When a stream that has nothing to say is looked after.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// How often it is looked whether the client is there and the server stops.
+    /// How often it is looked whether the client is there and the server stops, if nobody wakes the stream for that.
     pub(crate) check: Duration,
     /// How long it may be silent before it says something.
     pub(crate) keep_alive: Duration,
@@ -111,9 +111,6 @@ pub(crate) struct Pace {
 
 /// Sends a head and then everything that `stream` gives, until it ends, or `is_ending` says so, which is a clean end
 /// too. What already waits goes out in one write. The stream is dropped at the end: the application sees it.
-///
-/// An idle stream costs one wake-up and one `poll` each `pace.check`, about 10 microseconds: a thousand of them one
-/// percent of a core. Waking only for a client that leaves would need a further thread and an epoll set.
 pub(crate) fn drain(
     (stream, coding): (Stream, Coding),
     mut buffer: Vec<u8>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
 
 use crate::base::cancel::CancelToken;
 use crate::base::limits;
@@ -34,14 +34,21 @@ pub struct Stream {
     chunks: Receiver<Arc<[u8]>>,
     waiting: Arc<AtomicUsize>,
     gone: CancelToken,
+    /// Filled by a [`Waker`], emptied by [`Stream::next`].
+    woken: Receiver<()>,
+    waker: Waker,
 }
+
+/// Ends a [`Stream::next`] that waits.
+#[derive(Clone, Debug)]
+pub struct Waker(Sender<()>);
 
 /// What a stream has for its door.
 #[derive(Debug)]
 pub enum Next {
     /// Bytes to be written and flushed.
     Chunk(Arc<[u8]>),
-    /// Nothing within the time.
+    /// Nothing within the time, or the waiting was ended by a [`Waker`].
     Silence,
     /// Nothing more, ever.
     End,
@@ -59,21 +66,36 @@ impl Stream {
     pub fn pair_tripping(gone: CancelToken) -> (StreamSender, Stream) {
         let (sender, receiver) = bounded(limits::STREAM_EVENTS);
         let waiting = Arc::new(AtomicUsize::new(0));
-        let stream = Stream { chunks: receiver, waiting: Arc::clone(&waiting), gone: gone.clone() };
+        let (waker, woken) = bounded(1);
+        let (shared, waker) = (Arc::clone(&waiting), Waker(waker));
+        let stream = Stream { chunks: receiver, waiting: shared, gone: gone.clone(), woken, waker };
         (StreamSender { chunks: sender, waiting, gone }, stream)
     }
 
     /// Waits for the next chunk.
     #[must_use]
     pub fn next(&self, timeout: Duration) -> Next {
-        match self.chunks.recv_timeout(timeout) {
-            Ok(chunk) => {
-                self.waiting.fetch_sub(chunk.len(), Ordering::Relaxed);
-                Next::Chunk(chunk)
-            }
-            Err(RecvTimeoutError::Timeout) => Next::Silence,
-            Err(RecvTimeoutError::Disconnected) => Next::End,
-        }
+        let chunk = select! {
+            recv(self.chunks) -> chunk => chunk,
+            recv(self.woken) -> _ => return Next::Silence,
+            default(timeout) => return Next::Silence,
+        };
+        let Ok(chunk) = chunk else { return Next::End };
+        self.waiting.fetch_sub(chunk.len(), Ordering::Relaxed);
+        Next::Chunk(chunk)
+    }
+
+    /// Lets another thread end the waiting of [`Stream::next`].
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+}
+
+impl Waker {
+    /// The stream's door looks up, now or when it next waits.
+    pub fn wake(&self) {
+        let _ = self.0.try_send(()); // full: it has been woken already
     }
 }
 
@@ -144,6 +166,16 @@ mod tests {
         assert!(matches!(other.next(Duration::ZERO), Next::Chunk(_)));
         sender.send(*b"x").unwrap();
         drop(stream);
+    }
+
+    #[test]
+    fn waiting_can_be_ended_from_outside() {
+        let (_sender, stream) = Stream::pair();
+        let waker = stream.waker();
+        let door = std::thread::spawn(move || matches!(stream.next(Duration::from_secs(60)), Next::Silence));
+        waker.wake();
+        waker.wake();
+        assert!(door.join().unwrap());
     }
 
     #[test]

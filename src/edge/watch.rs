@@ -1,0 +1,88 @@
+//! Who of the readers of open streams has gone: one thread and one `poll` for all of them, so that an idle stream's own
+//! thread sleeps until it has something to say.
+
+use std::collections::HashMap;
+use std::net::TcpStream;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::http::Waker;
+use crate::sys;
+
+/// The streams that are watched.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    /// Guards the watched streams.
+    state: Mutex<State>,
+    /// Wakes the watching thread: there is something to watch, or nothing any more.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    streams: HashMap<u64, (Arc<TcpStream>, Waker)>,
+    next_number: u64,
+    closed: bool,
+}
+
+/// A stream that is watched, until dropped.
+#[derive(Debug)]
+pub(crate) struct Watched<'a> {
+    watch: &'a Watch,
+    number: u64,
+}
+
+impl Watch {
+    /// Has `waker` called when the client at the other end of `socket` has gone, or the door closes.
+    pub(crate) fn add(&self, socket: Arc<TcpStream>, waker: Waker) -> Watched<'_> {
+        let mut state = self.lock();
+        if state.closed {
+            waker.wake();
+        }
+        let number = state.next_number;
+        state.next_number = number.wrapping_add(1);
+        state.streams.insert(number, (socket, waker));
+        drop(state);
+        self.changed.notify_one();
+        Watched { watch: self, number }
+    }
+
+    /// Wakes every stream, now and from now on, and ends [`Watch::run`].
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.streams.values().for_each(|(_, waker)| waker.wake());
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Looks every `pause`, as long as there is anything to watch, until closed.
+    pub(crate) fn run(&self, pause: Duration) {
+        let mut state = self.lock();
+        while !state.closed {
+            if state.streams.is_empty() {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let (sockets, wakers): (Vec<_>, Vec<_>) = state.streams.values().cloned().unzip();
+            drop(state);
+            // POLLRDHUP sees a FIN or RST even behind bytes that nobody has read yet, which a peek does not.
+            let gone = sys::are_ready(&sockets, libc::POLLRDHUP);
+            wakers.iter().zip(gone).filter(|(_, gone)| *gone).for_each(|(waker, _)| waker.wake());
+            drop((sockets, wakers));
+            let unclosed = |state: &mut State| !state.closed;
+            let waited = self.changed.wait_timeout_while(self.lock(), pause, unclosed);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.watch.lock().streams.remove(&self.number);
+    }
+}
