@@ -45,8 +45,7 @@ pub fn raise_descriptor_limit() -> u64 {
     unsafe {
         libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
         limit.rlim_cur = limit.rlim_max;
-        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit); // never refused: anybody may
     }
     limit.rlim_cur
 }
@@ -55,9 +54,8 @@ pub fn raise_descriptor_limit() -> u64 {
 pub fn are_ready(sockets: &[impl AsFd], events: i16) -> Vec<bool> {
     let fds = sockets.iter().map(|socket| socket.as_fd().as_raw_fd());
     let mut entries: Vec<_> = fds.map(|fd| libc::pollfd { fd, events, revents: 0 }).collect();
-    let count = libc::nfds_t::try_from(entries.len()).unwrap_or_default();
-    // SAFETY: a live array of so many pollfds.
-    let _ = unsafe { libc::poll(entries.as_mut_ptr(), count, 0) };
+    // SAFETY: a live array and its length.
+    unsafe { libc::poll(entries.as_mut_ptr(), entries.len().try_into().unwrap_or_default(), 0) };
     entries.iter().map(|entry| entry.revents != 0).collect()
 }
 
