@@ -401,15 +401,13 @@ fn body(request: &mut tiny_http::Request, length: usize) -> io::Result<Vec<u8>> 
 }
 
 fn wait(waiter: &Waiter) -> Response {
-    let mut response = waiter.wait(clock::instant() + limits::SLOW_CALL);
-    if response.is_none() {
-        waiter.run_slow_hook();
-    }
+    let mut patience = limits::SLOW_CALL;
     loop {
-        match response {
-            Some(response) => return response,
-            None => response = waiter.wait(clock::instant() + limits::CLIENT_CHECK),
+        if let Some(response) = waiter.wait(clock::instant() + patience) {
+            return response;
         }
+        waiter.run_slow_hook(); // again, because a worker may have come to this request late
+        patience = limits::CLIENT_CHECK;
     }
 }
 

@@ -503,7 +503,7 @@ fn stopping_finishes_what_runs() {
     let responder = door.later();
 
     let Door { edge, .. } = door;
-    let stopping = std::thread::spawn(move || edge.stop(PATIENCE));
+    let stopping = std::thread::spawn(move || edge.stop(6 * PATIENCE));
     assert_eq!(idle.rest(), "");
     assert_eq!(reader.chunk(), "");
     assert!(sender.reader_gone().wait(PATIENCE));

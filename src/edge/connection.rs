@@ -220,8 +220,8 @@ impl Connection {
         if let Some(response) = waiter.wait(clock::instant() + settings.slow_call) {
             return Ok(response);
         }
-        waiter.run_slow_hook();
         loop {
+            waiter.run_slow_hook(); // again, because a worker may have come to this request late
             if let Some(response) = waiter.wait(clock::instant() + settings.client_check) {
                 return Ok(response);
             }

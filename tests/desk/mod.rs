@@ -13,8 +13,8 @@ use mcp_oauth_server::http::{Handler, Head, Request, Responder, Response, Stream
 
 /// Bodies larger than this are refused by the desk.
 pub(crate) const LIMIT: usize = 100_000;
-/// No test waits longer for anything that is to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10); // less than a stream's keep-alive, which must not be what helps
+/// No test waits longer for anything that is to happen. Less than a stream's keep-alive, which must not be what helps.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An application whose paths say what it does.
 pub(crate) struct Desk {
