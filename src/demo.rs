@@ -108,7 +108,7 @@ fn start_notification_stream() -> Tool {
         "type": "object",
         "properties": {
             "interval": {
-                "type": "integer", "minimum": 0, "maximum": limits::DEMO_INTERVAL_MILLIS, "default": 100,
+                "type": "integer", "minimum": 1, "maximum": limits::DEMO_INTERVAL_MILLIS, "default": 100,
                 "description": "Interval in milliseconds between notifications",
             },
             "count": {
@@ -123,7 +123,9 @@ fn start_notification_stream() -> Tool {
         schema,
     )
     .handler(|context, Notifications { interval, count }| {
-        if interval > limits::DEMO_INTERVAL_MILLIS || !(1..=limits::DEMO_NOTIFICATIONS).contains(&count) {
+        if !(1..=limits::DEMO_INTERVAL_MILLIS).contains(&interval)
+            || !(1..=limits::DEMO_NOTIFICATIONS).contains(&count)
+        {
             return Err("interval or count is out of range: see the tool's schema".into());
         }
         for number in 1..=count {
@@ -305,7 +307,8 @@ mod tests {
             ask(caller("x"), "tools/call", ("name", "start-notification-stream"), arguments).len() - 1
         };
         assert_eq!(count(json!({ "interval": 1, "count": 3 })), 3);
-        assert_eq!(count(json!({ "interval": 0, "count": limits::DEMO_NOTIFICATIONS + 1 })), 0);
+        assert_eq!(count(json!({ "interval": 1, "count": limits::DEMO_NOTIFICATIONS + 1 })), 0);
+        assert_eq!(count(json!({ "interval": 0, "count": 1 })), 0);
         assert_eq!(count(json!({ "interval": limits::DEMO_INTERVAL_MILLIS + 1, "count": 1 })), 0);
     }
 

@@ -142,9 +142,11 @@ impl EventStream {
         body
     }
 
-    /// Ends the reader's connection, not the stream.
+    /// Ends the reader's connection, not the stream; only where the reader knows to come back (SEP-1699).
     pub(super) fn detach(&self) {
-        self.lock().reader = None;
+        if self.replay.as_ref().is_some_and(|replay| replay.priming == Priming::Sent) {
+            self.lock().reader = None;
+        }
     }
 
     /// Ends the stream: its reader gets what was sent and then the end.
@@ -187,7 +189,7 @@ impl EventStream {
 impl Drop for EventStream {
     fn drop(&mut self) {
         if let Some(replay) = &self.replay {
-            replay.budget.give_back(self.lock().kept);
+            replay.budget.give_back(self.state.get_mut().unwrap_or_else(PoisonError::into_inner).kept);
         }
     }
 }

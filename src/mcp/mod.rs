@@ -182,8 +182,10 @@ impl Mcp {
             return visit.responder.respond(Response::new(406));
         }
         // M11: a browser sends any other type across sites without asking first.
-        if visit.head.media_type().ok().flatten().as_deref() != Some("application/json") {
-            return visit.responder.respond(Response::new(415));
+        match visit.head.media_type() {
+            Ok(Some(kind)) if kind == "application/json" => {}
+            Ok(_) => return visit.responder.respond(Response::new(415)),
+            Err(_) => return visit.responder.respond(Response::new(400)),
         }
         let message = match intake::parse(body) {
             Ok(message) => message,

@@ -222,17 +222,18 @@ impl Session {
     /// Keeps a stream for `Last-Event-ID`; the oldest makes room, finished ones first.
     pub(super) fn keep(&self, events: &Arc<EventStream>) {
         let Some(number) = events.number() else { return };
+        let kept: Vec<_> = self.lock().streams.values().cloned().collect();
+        let displaced = (kept.len() >= limits::REPLAY_STREAMS)
+            .then(|| kept.iter().find(|each| each.is_finished()).or_else(|| kept.first()))
+            .flatten()
+            .and_then(|displaced| displaced.number());
         let mut state = self.lock();
-        if state.ended {
-            return;
+        if let Some(displaced) = displaced {
+            state.streams.remove(&displaced);
         }
-        if state.streams.len() >= limits::REPLAY_STREAMS {
-            let finished =
-                state.streams.iter().find(|(_, each)| each.is_finished()).map(|(number, _)| *number);
-            let oldest = finished.or_else(|| state.streams.keys().next().copied());
-            oldest.and_then(|oldest| state.streams.remove(&oldest));
+        if !state.ended {
+            state.streams.insert(number, Arc::clone(events));
         }
-        state.streams.insert(number, Arc::clone(events));
     }
 
     /// The body of a GET: the stream of `Last-Event-ID` after that event, or the standalone one. An id that is not of
@@ -300,9 +301,11 @@ impl Session {
 
     /// Forgets streams that nobody can want any more; says whether the session itself is idle.
     pub(super) fn sweep(&self, now: Duration) -> bool {
+        let over = self.streams().into_iter().filter(|events| events.is_over(now));
+        let over: BTreeSet<u64> = over.filter_map(|events| events.number()).collect();
         let busy = {
             let mut state = self.lock();
-            state.streams.retain(|_, events| !events.is_over(now));
+            state.streams.retain(|number, _| !over.contains(number));
             !state.in_flight.is_empty()
         };
         let idle_millis = millis(now).saturating_sub(self.used());

@@ -58,6 +58,22 @@ impl fmt::Display for BuildError {
 impl std::error::Error for BuildError {}
 
 /// Tools, prompts and resources in this process.
+///
+/// ```
+/// use mcp_oauth_server::mcp::{Tool, ToolServer};
+/// use serde_json::json;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Sum { a: i64, b: i64 }
+///
+/// let number = json!({ "type": "integer" });
+/// let schema = json!({ "type": "object", "properties": { "a": number, "b": number }, "required": ["a", "b"] });
+/// let sum = Tool::new("sum", "Adds two numbers", schema).handler(|_, Sum { a, b }| {
+///     a.checked_add(b).map(|sum| sum.to_string()).ok_or_else(|| "the sum is too large".into())
+/// });
+/// let server = ToolServer::builder("calculator", "1.0.0").tool(sum).build()?;
+/// # Ok::<(), mcp_oauth_server::mcp::BuildError>(())
+/// ```
 pub struct ToolServer {
     description: Description,
     tools: Offer<Tool>,

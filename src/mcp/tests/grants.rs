@@ -67,6 +67,21 @@ fn a_user_with_too_many_calls_is_told_so() {
     asking.iter().for_each(|events| assert_eq!(events.next(), None));
 }
 
+/// H12: a handler that panics costs its own call and nothing else.
+#[test]
+fn a_panicking_handler_still_answers() {
+    let bad = Tool::new("bad", "", json!({ "type": "object" }))
+        .handler(|_, _: NoArguments| -> Result<String, CallError> { panic!("on purpose") });
+    let good = Tool::new("good", "", json!({ "type": "object" })).handler(|_, _: NoArguments| Ok("fine"));
+    let endpoint = endpoint(ToolServer::builder("n", "1").tool(bad).tool(good).build().unwrap());
+    let session = endpoint.session();
+    let waiting = endpoint.start(1, in_session(post(&call(1, "bad", json!({}))), &session));
+    assert_eq!(waiting.head().error_code(), -32603);
+    assert!(waiting.worker.join().is_err());
+    assert_eq!(endpoint.send(in_session(post(&call(1, "good", json!({}))), &session)).text(), "fine");
+    assert_eq!(endpoint.mcp.counts().calls, 0);
+}
+
 /// A backend that loses its call still answers.
 #[test]
 fn a_lost_call_is_an_internal_error() {
@@ -88,7 +103,6 @@ fn a_lost_call_is_an_internal_error() {
     let session = endpoint.session();
     let answer = endpoint.send(in_session(post(&call(1, "any", json!({}))), &session));
     assert_eq!((answer.status, answer.error_code()), (200, -32603));
-    // It may also complete from another thread, later.
     let modern = endpoint.send(modern::call(1, "any", json!({})));
     assert_eq!((modern.status, modern.error_code()), (200, -32603));
 }

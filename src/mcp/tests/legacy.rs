@@ -54,7 +54,7 @@ fn session_ids_are_long_and_differ() {
     assert_ne!(one, two);
 }
 
-/// M1, M9 of HTTP: what is no MCP request never gets as far as a session.
+/// M1, M11: what is no MCP request never gets as far as a session.
 #[test]
 fn method_accept_and_content_type_are_checked_first() {
     let endpoint = conformance();
@@ -63,7 +63,7 @@ fn method_accept_and_content_type_are_checked_first() {
     check(plain().with("Content-Type", "text/plain"), 415);
     check(plain(), 415);
     let json = || plain().with("Content-Type", "application/json; charset=utf-8");
-    check(json().with("Content-Type", "application/json"), 415);
+    check(json().with("Content-Type", "application/json"), 400);
     check(json().with("Accept", "application/json"), 406);
     check(json().with("Accept", "text/event-stream"), 406);
     check(json().with("Accept", "application/json, text/event-stream;q=0"), 406);

@@ -91,10 +91,6 @@ fn an_incomplete_meta_is_refused() {
             assert_eq!(answer.json()["id"], 1);
         }
     };
-    let remove: fn(&mut Value, &str) = |params, key| {
-        params["_meta"].as_object_mut().unwrap().remove(&format!("io.modelcontextprotocol/{key}")).unwrap();
-    };
-    let _ = remove;
     check(|params| drop(params.as_object_mut().unwrap().remove("_meta")), 400);
     check(|params| params["_meta"] = json!(null), 400);
     check(|params| params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(null), 400);

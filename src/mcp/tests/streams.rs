@@ -29,6 +29,32 @@ fn a_broken_stream_is_resumed() {
     assert_eq!(replayed, rest);
 }
 
+/// M9: whatever a tool says, its event is one line of data.
+#[test]
+fn text_cannot_break_out_of_its_event() {
+    let text = "a\r\n\r\nid: 9\ndata: x\u{2028}\0";
+    let tool = Tool::new("t", "", json!({ "type": "object" })).handler(move |context, _: NoArguments| {
+        context.log(Level::Info, &text);
+        Ok(text)
+    });
+    let endpoint = endpoint(ToolServer::builder("n", "1").tool(tool).build().unwrap());
+    let session = endpoint.session();
+    let events = endpoint.send(in_session(post(&call(1, "t", json!({}))), &session)).events().rest();
+    assert_eq!(events.len(), 2);
+    assert_eq!(events[0].json()["params"]["data"], text);
+    assert_eq!(events[1].json()["result"]["content"][0]["text"], text);
+}
+
+/// Where a client would not come back, a tool cannot send it away.
+#[test]
+fn a_connection_is_kept_where_streams_cannot_be_resumed() {
+    let endpoint = conformance();
+    let session = endpoint.session_as(1, "2025-06-18");
+    let answer = endpoint.send(in_session(post(&call(1, "test_reconnection", json!({}))), &session));
+    assert_eq!(answer.text(), "Reconnected");
+    assert_eq!(endpoint.send(modern::call(1, "test_reconnection", json!({}))).text(), "Reconnected");
+}
+
 /// M8: an event id is worth nothing in another session, and an unknown one gets no foreign event.
 #[test]
 fn a_foreign_or_unknown_event_id_replays_nothing() {
