@@ -82,9 +82,14 @@ impl Call {
     /// # Errors
     /// [`Error::INVALID_PARAMS`] with the reason in words.
     pub fn params<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
-        serde_json::from_str(self.params.get())
-            .map_err(|error| Error::invalid_params(format!("Invalid params: {}", reason(&error))))
+        parse(Some(&self.params))
     }
+}
+
+/// Params as a type; absent ones are an empty object.
+pub(super) fn parse<'a, T: Deserialize<'a>>(params: Option<&'a RawValue>) -> Result<T, Error> {
+    serde_json::from_str(params.map_or("{}", RawValue::get))
+        .map_err(|error| Error::invalid_params(format!("Invalid params: {}", reason(&error))))
 }
 
 fn empty() -> Box<RawValue> {

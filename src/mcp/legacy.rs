@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::backend::{Implementation, ServerCapabilities};
-use super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Outcome, Reply};
+use super::call::{
+    Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Outcome, Reply, parse,
+};
 use super::events::{EventStream, Priming};
 use super::exchange::{Dialect, Encoded, Exchange};
 use super::intake::{Message, Payload};
@@ -16,6 +18,7 @@ use super::session::{NewSession, Refused, Session};
 use super::{Arrival, Core, Visit};
 use crate::base::cancel::CancelToken;
 use crate::base::encoding::base64url;
+use crate::base::identity::Principal;
 use crate::base::limits;
 use crate::http::{Head, Response, Stream};
 
@@ -118,11 +121,7 @@ impl Refusal {
 }
 
 /// The caller's session. A missing version header means 2025-03-26, whose rules are no different here.
-fn find_session(
-    core: &Core,
-    head: &Head,
-    principal: &crate::base::identity::Principal,
-) -> Result<Arc<Session>, Refusal> {
+fn find_session(core: &Core, head: &Head, principal: &Principal) -> Result<Arc<Session>, Refusal> {
     let version = head.headers.one("mcp-protocol-version").map_err(|_| Refusal::DuplicateHeader)?;
     if version.is_some_and(|version| !VERSIONS.contains(&version.trim())) {
         return Err(Refusal::UnknownVersion);
@@ -134,12 +133,7 @@ fn find_session(
     Ok(session)
 }
 
-fn initialize(
-    core: &Core,
-    principal: &crate::base::identity::Principal,
-    id: &RequestId,
-    params: Option<&RawValue>,
-) -> Response {
+fn initialize(core: &Core, principal: &Principal, id: &RequestId, params: Option<&RawValue>) -> Response {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Params {
@@ -299,11 +293,6 @@ fn notice(session: &Session, method: &str, params: Option<&RawValue>) {
     {
         session.cancel(&request_id);
     }
-}
-
-fn parse<'a, T: Deserialize<'a>>(params: Option<&'a RawValue>) -> Result<T, Error> {
-    serde_json::from_str(params.map_or("{}", RawValue::get))
-        .map_err(|error| Error::invalid_params(format!("Invalid params: {}", super::call::reason(&error))))
 }
 
 fn complete(id: &RequestId, reply: &Reply) -> Encoded {

@@ -10,7 +10,9 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::backend::Implementation;
-use super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Outcome, Reply};
+use super::call::{
+    Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Outcome, Reply, parse,
+};
 use super::events::EventStream;
 use super::exchange::{Dialect, Encoded, Exchange};
 use super::header::{self, Mismatch};
@@ -139,11 +141,6 @@ fn takes_a_name(operation: Operation) -> bool {
 fn named<'a>(operation: Operation, params: &'a Params<'_>) -> Result<&'a str, Error> {
     let name = if operation == Operation::ReadResource { &params.uri } else { &params.name };
     name.as_deref().ok_or_else(|| Error::invalid_params("Invalid params: the name or URI is missing"))
-}
-
-fn parse<'a, T: Deserialize<'a>>(params: Option<&'a RawValue>) -> Result<T, Error> {
-    serde_json::from_str(params.map_or("{}", RawValue::get))
-        .map_err(|error| Error::invalid_params(format!("Invalid params: {}", super::call::reason(&error))))
 }
 
 fn discover(core: &Core, id: &RequestId) -> Encoded {

@@ -172,3 +172,25 @@ fn idle_sessions_end_and_used_ones_stay() {
     assert_eq!((ping(&idle), ping(&used), ping(&read)), (404, 200, 200));
     assert!(stream.is_silent());
 }
+
+/// No body, however it is broken, gets anything but an answer.
+#[test]
+fn every_broken_body_is_answered() {
+    let endpoint = conformance();
+    let session = endpoint.session();
+    let legacy = call(1, "test_simple_text", json!({ "a": ["\u{e9}", 1.5e3, null] })).to_string();
+    let modern = modern::call("x", "test_simple_text", json!({})).body;
+    for body in [legacy.into_bytes(), modern] {
+        for place in 0..body.len() {
+            for byte in [b'"', b'{', b'}', b'\\', b'0', b' ', 0x00, 0xff] {
+                let mut broken = body.clone();
+                broken[place] = byte;
+                let request = post_text("").body(broken).with("Mcp-Session-Id", &session);
+                let (responder, waiter) = Responder::pair();
+                endpoint.mcp.handle(request, principal(1), responder);
+                let status = waiter.wait(clock::instant()).unwrap().status();
+                assert!(matches!(status, 200 | 202 | 400 | 404), "{status} for {byte:#x} at {place}");
+            }
+        }
+    }
+}
