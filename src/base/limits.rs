@@ -134,6 +134,8 @@ pub const STREAM_BYTES: usize = 8 * 1024 * 1024;
 pub const STREAM_WRITE_BYTES: usize = 64 * 1024;
 /// What the kernel may hold of a stream that its client does not read (bytes); it doubles the figure.
 pub const STREAM_SEND_BUFFER_BYTES: i32 = 64 * 1024;
+/// How often a handler that says more than its client reads looks whether there is room again.
+pub const STREAM_PACE: Duration = Duration::from_millis(5);
 /// When a call that has not been answered becomes a stream: some clients hold a lock until the headers arrive.
 pub const SLOW_CALL: Duration = Duration::from_millis(250);
 
@@ -153,8 +155,8 @@ pub const STREAMS_PER_SESSION: usize = 4;
 pub const CALLS_PER_USER: usize = 16;
 /// Calls that run at once; fewer than [`WORKERS_MAX`], so that slow tools leave workers for logins.
 pub const CALLS: usize = 48;
-/// Events kept of a stream for `Last-Event-ID`.
-pub const REPLAY_EVENTS: usize = 256;
+/// Events kept of a stream for `Last-Event-ID`; fewer than [`STREAM_EVENTS`], so that a new reader has room for all.
+pub const REPLAY_EVENTS: usize = 128;
 /// Bytes kept of a stream for `Last-Event-ID`.
 pub const REPLAY_BYTES: usize = 1024 * 1024;
 /// How long a finished stream can still be replayed.

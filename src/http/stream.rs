@@ -127,6 +127,13 @@ impl StreamSender {
         })
     }
 
+    /// Whether the reader is so far behind that more than half of the room is taken. Whoever can wait should.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        let bytes = self.waiting.load(Ordering::Relaxed);
+        self.chunks.len() > limits::STREAM_EVENTS / 2 || bytes > limits::STREAM_BYTES / 2
+    }
+
     /// Tripped when the door has let go of the stream, because its reader has gone or the stream has ended.
     #[must_use]
     pub fn reader_gone(&self) -> CancelToken {
@@ -158,6 +165,7 @@ mod tests {
         for _ in 0..limits::STREAM_EVENTS {
             sender.send(*b"x").unwrap();
         }
+        assert!(sender.is_crowded());
         assert_eq!(sender.send(*b"x"), Err(SendError::Full));
 
         let (sender, other) = Stream::pair();

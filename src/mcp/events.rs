@@ -161,6 +161,12 @@ impl EventStream {
         self.lock().reader.as_ref().is_some_and(|reader| !reader.reader_gone().is_tripped())
     }
 
+    /// Whether somebody is reading who is far behind.
+    pub(super) fn is_crowded(&self) -> bool {
+        let reader = self.lock().reader.clone();
+        reader.is_some_and(|reader| reader.is_crowded() && !reader.reader_gone().is_tripped())
+    }
+
     /// Whether somebody is reading who came with a GET.
     pub(super) fn is_taken_up(&self) -> bool {
         self.has_reader() && self.lock().taken_up
@@ -302,11 +308,14 @@ mod tests {
     /// M8: the replay ring is bounded by events and bytes.
     #[test]
     fn the_ring_is_bounded() {
-        let events = resumable(Priming::Left);
+        let events = resumable(Priming::Sent);
         for _ in 0..limits::REPLAY_EVENTS * 2 {
             events.publish("x");
         }
         assert_eq!(events.lock().ring.len(), limits::REPLAY_EVENTS);
+        let whole = events.attach(Place::After(0));
+        assert!(events.has_reader(), "a new reader has room for all that is kept");
+        assert_eq!(read(&whole).matches("data: x").count(), limits::REPLAY_EVENTS);
         let large = "x".repeat(limits::REPLAY_BYTES / 2);
         for _ in 0..5 {
             events.publish(&large);

@@ -8,6 +8,7 @@ use super::call::{CallError, InputRequest, Level, Outcome};
 use super::events::EventStream;
 use super::jsonrpc::Error;
 use crate::base::cancel::CancelToken;
+use crate::base::limits;
 use crate::http::{Responder, Response, Stream};
 
 /// What an era does in its own way about one call.
@@ -84,11 +85,12 @@ impl Exchange {
         &*self.dialect
     }
 
-    /// Says something to the client before the response; the answer becomes a stream. Lost if the call is over.
+    /// Says something to the client before the response; the answer becomes a stream. Lost if the call is over. A handler
+    /// that says more than its client reads is slowed down, until the door gives the client up.
     pub(super) fn say(&self, message: &str) {
-        if let Some(events) = self.events() {
-            events.publish(message);
-        }
+        let Some(events) = self.events() else { return };
+        while events.is_crowded() && !self.cancel.wait(limits::STREAM_PACE) {}
+        events.publish(message);
     }
 
     /// Ends the connection but not the call; the client takes the stream up again with `Last-Event-ID`.
