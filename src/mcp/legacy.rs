@@ -20,7 +20,7 @@ use crate::base::cancel::CancelToken;
 use crate::base::encoding::base64url;
 use crate::base::identity::Principal;
 use crate::base::limits;
-use crate::http::{Head, Response, Stream};
+use crate::http::{Response, Stream};
 
 /// The versions of this era, latest first.
 const VERSIONS: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
@@ -28,68 +28,64 @@ const LATEST: &str = "2025-11-25";
 
 /// Serves a POST.
 pub(super) fn post(core: &Arc<Core>, visit: Visit, message: Message<'_>) {
-    let Visit { head, principal, responder } = visit;
     if let Message::Request { id, method, params } = &message
         && method == "initialize"
     {
-        return responder.respond(initialize(core, &principal, id, *params));
+        let response = initialize(core, &visit.principal, id, *params);
+        return visit.responder.respond(response);
     }
-    let id = match &message {
-        Message::Request { id, .. } => Some(id.clone()),
-        Message::Notification { .. } | Message::Response { .. } => None,
-    };
-    let session = match find_session(core, &head, &principal) {
+    let session = match find_session(core, &visit) {
         Ok(session) => session,
-        Err(refusal) => return responder.respond(refusal.response(id.as_ref())),
+        Err(refusal) => return visit.responder.respond(refusal.response(id_of(&message))),
     };
     match message {
         Message::Request { id, method, params } => {
             let request = Request { id, method: &method, params };
-            serve(core, Visit { head, principal, responder }, &session, request);
+            return serve(core, visit, &session, request);
         }
-        Message::Notification { method, params } => {
-            notice(&session, &method, params);
-            responder.respond(Response::new(202));
+        Message::Notification { method, params } => notice(&session, &method, params),
+        Message::Response { id, payload: Payload::Result(result) } => {
+            session.answer(&id, Ok(result.to_owned()));
         }
-        Message::Response { id, payload } => {
-            session.answer(
-                &id,
-                match payload {
-                    Payload::Result(result) => Ok(result.to_owned()),
-                    Payload::Error(error) => Err(error),
-                },
-            );
-            responder.respond(Response::new(202));
-        }
+        Message::Response { id, payload: Payload::Error(error) } => session.answer(&id, Err(error)),
     }
+    visit.responder.respond(Response::new(202));
 }
 
-/// Serves a GET: the session's stream, or the one of `Last-Event-ID`.
+/// Serves a GET.
 pub(super) fn get(core: &Core, visit: Visit) {
-    let Visit { head, principal, responder } = visit;
-    let session = match find_session(core, &head, &principal) {
-        Ok(session) => session,
-        Err(refusal) => return responder.respond(refusal.response(None)),
-    };
-    let of_user = core.streams_of(principal.user);
-    if session.get_readers() >= limits::STREAMS_PER_SESSION || of_user >= limits::STREAMS_PER_USER {
-        return responder.respond(Refusal::TooManyStreams.response(None));
-    }
-    match head.headers.one("last-event-id") {
-        Ok(last_event_id) => responder.respond(Response::new(200).stream(session.read(last_event_id))),
-        Err(_) => responder.respond(Refusal::DuplicateHeader.response(None)),
-    }
+    let response = read(core, &visit).unwrap_or_else(|refusal| refusal.response(None));
+    visit.responder.respond(response);
 }
 
 /// Serves a DELETE: the session ends.
 pub(super) fn delete(core: &Core, visit: Visit) {
-    let Visit { head, principal, responder } = visit;
-    match find_session(core, &head, &principal) {
+    let response = match find_session(core, &visit) {
         Ok(session) => {
-            let _ = core.audience.sessions.end(session.id(), &principal); // another DELETE may have been quicker
-            responder.respond(Response::new(204));
+            // Another DELETE may have been quicker; the session is gone either way.
+            let _ = core.audience.sessions.end(session.id(), &visit.principal);
+            Response::new(204)
         }
-        Err(refusal) => responder.respond(refusal.response(None)),
+        Err(refusal) => refusal.response(None),
+    };
+    visit.responder.respond(response);
+}
+
+/// The session's stream, or the one of `Last-Event-ID`.
+fn read(core: &Core, visit: &Visit) -> Result<Response, Refusal> {
+    let session = find_session(core, visit)?;
+    let of_user = core.streams_of(visit.principal.user);
+    if session.get_readers() >= limits::STREAMS_PER_SESSION || of_user >= limits::STREAMS_PER_USER {
+        return Err(Refusal::TooManyStreams);
+    }
+    let last_event_id = visit.head.headers.one("last-event-id").map_err(|_| Refusal::DuplicateHeader)?;
+    Ok(Response::new(200).stream(session.read(last_event_id)))
+}
+
+fn id_of<'a>(message: &'a Message<'_>) -> Option<&'a RequestId> {
+    match message {
+        Message::Request { id, .. } => Some(id),
+        Message::Notification { .. } | Message::Response { .. } => None,
     }
 }
 
@@ -121,7 +117,8 @@ impl Refusal {
 }
 
 /// The caller's session. A missing version header means 2025-03-26, whose rules are no different here.
-fn find_session(core: &Core, head: &Head, principal: &Principal) -> Result<Arc<Session>, Refusal> {
+fn find_session(core: &Core, visit: &Visit) -> Result<Arc<Session>, Refusal> {
+    let Visit { head, principal, .. } = visit;
     let version = head.headers.one("mcp-protocol-version").map_err(|_| Refusal::DuplicateHeader)?;
     if version.is_some_and(|version| !VERSIONS.contains(&version.trim())) {
         return Err(Refusal::UnknownVersion);

@@ -151,6 +151,39 @@ fn too_many_streams_are_refused() {
     assert_eq!(open(last).status, 200);
 }
 
+/// M17: of one session's streams only so many can be read by GET at once.
+#[test]
+fn too_many_streams_of_one_session_are_refused() {
+    let endpoint = conformance();
+    let session = endpoint.session();
+    let take_up = |id: usize| {
+        let body = call(id, "test_elicitation", json!({ "message": "?" }));
+        let first = endpoint.send(in_session(post(&body), &session)).events().next().unwrap();
+        endpoint.send(in_session(get(), &session).with("Last-Event-ID", first.id.as_deref().unwrap()))
+    };
+    let open: Vec<_> = (0..limits::STREAMS_PER_SESSION).map(|id| take_up(id).events()).collect();
+    assert_eq!(take_up(limits::STREAMS_PER_SESSION).status, 429);
+    endpoint.mcp.close();
+    open.iter().for_each(|events| assert_eq!(events.next(), None));
+}
+
+/// M17: sessions are bounded in all; those that are there go on.
+#[test]
+fn a_full_server_takes_no_new_session() {
+    let endpoint = conformance();
+    let client = json!({ "name": "c", "version": "1" });
+    let params = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client });
+    let initialize = |user: usize| {
+        let (responder, waiter) = Responder::pair();
+        let principal = principal(u64::try_from(user).unwrap());
+        endpoint.mcp.handle(post(&request(0, "initialize", params.clone())), principal, responder);
+        waiter.wait(clock::instant()).unwrap().status()
+    };
+    assert!((1..=limits::SESSIONS).all(|user| initialize(user) == 200));
+    assert_eq!(initialize(limits::SESSIONS + 1), 503);
+    assert_eq!(endpoint.mcp.counts().sessions, limits::SESSIONS);
+}
+
 /// M17: sessions are bounded per user; the least recently used one makes room.
 #[test]
 fn the_oldest_session_of_a_user_makes_room() {
