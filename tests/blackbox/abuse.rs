@@ -1,0 +1,103 @@
+//! What strangers can do: cost us next to nothing, and leave nothing behind.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use serde_json::json;
+
+use crate::support::browser::Browser;
+use crate::support::github::FakeGitHub;
+use crate::support::http::{PATIENCE, Request};
+use crate::support::server::Server;
+use crate::support::walk::{REDIRECT_URI, STATE, in_session};
+
+/// D4, S5: what nobody has authenticated makes the server store nothing, in memory or on disk.
+#[test]
+fn a_flood_of_strangers_leaves_nothing_behind() {
+    let server = Server::start(&FakeGitHub::start());
+    let client = server.register(&[REDIRECT_URI]);
+    let metadata = json!({"redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "none", "client_name": "flood"});
+    let authorize = server.authorize_url(&client);
+    let round = || {
+        let register = Request::post_json("/register", &metadata).send(server.authority()).unwrap();
+        let page = Browser::default().visit(&authorize);
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("client_id", &client.id),
+            ("code", "mcp_ac_x"),
+            ("code_verifier", STATE),
+        ];
+        let token = Request::post_form("/token", &form).send(server.authority()).unwrap();
+        let call =
+            Request::post_json("/mcp", &json!({})).bearer("mcp_at_x").send(server.authority()).unwrap();
+        for (answer, fine) in [(register, 201), (page, 200), (token, 400), (call, 401)] {
+            assert!(answer.status == fine || answer.status == 429, "{answer:?}");
+        }
+    };
+    (0..100).for_each(|_| round());
+    let (stored, resident) = (server.stored(), server.resident_kib());
+    (0..500).for_each(|_| round());
+    assert_eq!(server.stored(), stored);
+    let grown = server.resident_kib().saturating_sub(resident);
+    assert!(grown < 1024, "2,000 requests of strangers left {grown} KiB behind");
+}
+
+/// H2, CVE-2026-66752: a length is a claim; nothing is allocated for it, and two claims are refused.
+#[test]
+fn a_claimed_length_costs_nothing() {
+    let server = Server::start(&FakeGitHub::start());
+    let raw = |fields: &str| {
+        let mut stream = TcpStream::connect(server.authority()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!("POST /token HTTP/1.1\r\nHost: {}\r\n{fields}\r\n", server.authority());
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    let before = server.resident_kib();
+    assert_eq!(raw("Content-Length: 4611686018427387904\r\n"), "413");
+    assert_eq!(raw("Content-Length: 1000000000\r\n"), "413");
+    assert_eq!(raw("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), "400");
+    assert_eq!(raw("Transfer-Encoding: identity\r\n"), "400");
+    assert!(server.resident_kib() < before + 2048);
+    Request::get("/.well-known/oauth-authorization-server").send(server.authority()).unwrap().expect(200);
+}
+
+/// M2: another site in the person's browser, or a name that was rebound to this address, gets nothing.
+#[test]
+fn other_hosts_and_origins_are_refused() {
+    let server = Server::start(&FakeGitHub::start());
+    let (_, tokens) = server.login();
+    let session = server.session(&tokens.access);
+    let list = in_session(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}), &session)
+        .bearer(&tokens.access);
+    for origin in ["https://evil.example.com", "null"] {
+        list.clone().with("Origin", origin).send(server.authority()).unwrap().expect(403);
+    }
+    list.clone().with("Origin", &server.url("")).send(server.authority()).unwrap().expect(200);
+    let rebound = TcpStream::connect(server.authority()).unwrap();
+    assert_eq!(list.over(rebound, "evil.example.com").unwrap().head().status, 421);
+}
+
+/// O15: where this server is follows from its configuration alone.
+#[test]
+fn forwarded_fields_change_nothing() {
+    let server = Server::start(&FakeGitHub::start());
+    let request = Request::get("/.well-known/oauth-authorization-server")
+        .with("X-Forwarded-Host", "evil.example.com")
+        .with("X-Forwarded-Proto", "https")
+        .with("Forwarded", "host=evil.example.com");
+    let answer = request.send(server.authority()).unwrap().expect(200);
+    assert_eq!(answer.json()["issuer"], server.url(""));
+}
+
+/// H8: one spelling a path.
+#[test]
+fn paths_have_one_spelling() {
+    let server = Server::start(&FakeGitHub::start());
+    for path in ["/mcp/", "//mcp", "/MCP", "/%6dcp", "/./mcp", "/mcp;x", "/mcp%2F"] {
+        Request::get(path).send(server.authority()).unwrap().expect(404);
+    }
+}

@@ -1,0 +1,129 @@
+//! Restarts, crashes and orderly ends, and what the operator sees.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+
+use serde_json::json;
+
+use crate::support::github::FakeGitHub;
+use crate::support::http::{Answer, Request};
+use crate::support::server::Server;
+use crate::support::walk::{Tokens, in_session};
+
+/// The seed lost every token and client at a restart.
+#[test]
+fn a_restart_forgets_nobody() {
+    let mut server = Server::start(&FakeGitHub::start());
+    let (client, tokens) = server.login();
+    assert!(server.stop().success(), "{}", server.log());
+    server.start_again();
+    server.initialize(&tokens.access).expect(200);
+    let turned = Tokens::of(&server.refresh(&client, &tokens.refresh).expect(200).json());
+    server.code(&client, &mut crate::support::browser::Browser::default());
+    server.initialize(&turned.access).expect(200);
+}
+
+/// S2: a token is durable before the answer that carries it, and so is a revocation.
+#[test]
+fn a_crash_after_the_answer_loses_nothing() {
+    let mut server = Server::start(&FakeGitHub::start());
+    let (client, tokens) = server.login();
+    server.kill();
+    server.start_again();
+    server.initialize(&tokens.access).expect(200);
+    let turned = Tokens::of(&server.refresh(&client, &tokens.refresh).expect(200).json());
+    server.kill();
+    server.start_again();
+    let again = Tokens::of(&server.refresh(&client, &turned.refresh).expect(200).json());
+    server.revoke(&client, &again.refresh).expect(200);
+    server.kill();
+    server.start_again();
+    server.initialize(&again.access).expect(401);
+    server.refresh(&client, &again.refresh).expect(400);
+}
+
+/// H13: told to stop, it ends open streams and itself, and says goodbye with 0.
+#[test]
+fn an_open_stream_does_not_keep_it_from_stopping() {
+    let mut server = Server::start(&FakeGitHub::start());
+    let (_, tokens) = server.login();
+    let session = server.session(&tokens.access);
+    let stream = Request::get("/mcp").with("Accept", "text/event-stream").with("Mcp-Session-Id", &session);
+    let stream = stream.bearer(&tokens.access).open(server.authority()).unwrap();
+    assert_eq!(stream.head().status, 200);
+    assert!(server.stop().success(), "{}", server.log());
+    assert_eq!(stream.messages().count(), 0, "the stream ended with its last chunk");
+}
+
+/// T17: what is revoked ends what it had open.
+#[test]
+fn revoking_ends_open_streams() {
+    let server = Server::start(&FakeGitHub::start());
+    let (client, tokens) = server.login();
+    let session = server.session(&tokens.access);
+    let stream = Request::get("/mcp").with("Accept", "text/event-stream").with("Mcp-Session-Id", &session);
+    let stream = stream.bearer(&tokens.access).open(server.authority()).unwrap();
+    assert_eq!(stream.head().status, 200);
+    let started = std::time::Instant::now();
+    server.revoke(&client, &tokens.refresh).expect(200);
+    assert_eq!(stream.messages().count(), 0);
+    assert!(started.elapsed().as_secs() < 5);
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    in_session(&list, &session).bearer(&tokens.access).send(server.authority()).unwrap().expect(401);
+}
+
+fn operator(server: &Server, path: &str) -> Answer {
+    let socket = UnixStream::connect(server.state_dir().join("operator.sock")).unwrap();
+    Request::get(path).over(socket, "localhost").unwrap().finish().unwrap()
+}
+
+/// A1: the operator's socket is the operator's alone; strangers have no such door.
+#[test]
+fn the_operator_has_a_door_of_their_own() {
+    let server = Server::start(&FakeGitHub::start());
+    operator(&server, "/healthz").expect(200);
+    operator(&server, "/readyz").expect(200);
+    let mode =
+        |name: &str| std::fs::metadata(server.state_dir().join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("."), mode("operator.sock"), mode("key")), (0o700, 0o600, 0o600));
+    for path in ["/readyz", "/metrics"] {
+        Request::get(path).send(server.authority()).unwrap().expect(404);
+    }
+    // The operator's door is for health and administration, not a way past the edge.
+    for path in ["/mcp", "/authorize", "/.well-known/oauth-authorization-server"] {
+        operator(&server, path).expect(404);
+    }
+}
+
+/// S1: two servers on one table would not see each other's writes.
+#[test]
+fn a_second_server_on_the_same_state_does_not_start() {
+    let server = Server::start(&FakeGitHub::start());
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"))
+        .env_clear()
+        .args(["--github-client-id", "x", "--listen", "127.0.0.1:0", "--allow", "any", "--state-dir"])
+        .arg(server.state_dir())
+        .env("GITHUB_CLIENT_SECRET", "x")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && text.contains("already running"), "{text}");
+    operator(&server, "/healthz").expect(200);
+}
+
+/// G5: nobody is let in by default.
+#[test]
+fn without_a_rule_the_server_does_not_start() {
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"));
+        command.env_clear().env("HOME", "/nonexistent").args(args).output().unwrap()
+    };
+    let output = run(&["--github-client-id", "x", "--github-client-secret-file", "/nonexistent"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && text.contains("MCP_ALLOW is not set"), "{text}");
+
+    let help = run(&["--help"]);
+    assert!(help.status.success() && String::from_utf8(help.stdout).unwrap().contains("MCP_ALLOW"));
+    let version = run(&["--version"]);
+    assert!(String::from_utf8(version.stdout).unwrap().contains(env!("CARGO_PKG_VERSION")));
+}

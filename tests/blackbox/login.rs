@@ -1,0 +1,211 @@
+//! Finding the authorization server, and the login as a client and a browser see it.
+
+use serde_json::{Value, json};
+
+use crate::support::browser::Browser;
+use crate::support::github::FakeGitHub;
+use crate::support::http::{Request, parameter};
+use crate::support::server::Server;
+use crate::support::walk::{REDIRECT_URI, Tokens, VERIFIER, in_session, modern, reply};
+
+fn metadata(server: &Server, path: &str) -> Value {
+    let answer = Request::get(path).send(server.authority()).unwrap().expect(200);
+    assert_eq!(answer.field("content-type"), Some("application/json"), "{path}");
+    assert!(!answer.text().contains("null"), "clients with schemas refuse nulls: {}", answer.text());
+    answer.json()
+}
+
+/// M3: the challenge names the metadata, and an error only if a token was sent.
+#[test]
+fn a_request_without_a_token_is_told_where_to_get_one() {
+    let server = Server::start(&FakeGitHub::start());
+    let resource_metadata = server.url("/.well-known/oauth-protected-resource/mcp");
+    for request in [Request::get("/mcp"), Request::delete("/mcp"), Request::post_json("/mcp", &json!({}))] {
+        let bare = request.send(server.authority()).unwrap().expect(401);
+        let challenge = bare.field("www-authenticate").unwrap();
+        assert!(challenge.starts_with("Bearer "), "{challenge}");
+        assert!(challenge.contains(&format!("resource_metadata=\"{resource_metadata}\"")), "{challenge}");
+        assert!(!challenge.contains("error="), "{challenge}");
+
+        let forged = request.bearer("mcp_at_forged").send(server.authority()).unwrap().expect(401);
+        assert!(forged.field("www-authenticate").unwrap().contains("error=\"invalid_token\""));
+    }
+}
+
+/// T20: both documents, at each place where clients look, say the same and only what is true.
+#[test]
+fn metadata_leads_from_the_resource_to_the_endpoints() {
+    let server = Server::start(&FakeGitHub::start());
+    let resource = metadata(&server, "/.well-known/oauth-protected-resource/mcp");
+    assert_eq!(resource, metadata(&server, "/.well-known/oauth-protected-resource"));
+    assert_eq!(resource["resource"], server.url("/mcp"));
+    assert_eq!(resource["authorization_servers"], json!([server.url("")]));
+    assert_eq!(resource["bearer_methods_supported"], json!(["header"]));
+
+    let issuer = metadata(&server, "/.well-known/oauth-authorization-server");
+    assert_eq!(issuer, metadata(&server, "/.well-known/openid-configuration"));
+    assert_eq!(issuer["issuer"], server.url(""));
+    assert_eq!(issuer["response_types_supported"], json!(["code"]));
+    assert_eq!(issuer["code_challenge_methods_supported"], json!(["S256"]));
+    assert_eq!(issuer["authorization_response_iss_parameter_supported"], true);
+    for (name, path) in [
+        ("authorization_endpoint", "/authorize"),
+        ("token_endpoint", "/token"),
+        ("registration_endpoint", "/register"),
+        ("revocation_endpoint", "/revoke"),
+    ] {
+        assert_eq!(issuer[name], server.url(path));
+    }
+}
+
+#[test]
+fn a_login_ends_in_tokens_that_work() {
+    let github = FakeGitHub::start();
+    let server = Server::start(&github);
+    let (_, tokens) = server.login();
+    server.initialize(&tokens.access).expect(200);
+    assert_eq!(github.asked("/login/oauth/access_token"), 1);
+}
+
+/// Both doors lead to the same rooms.
+#[test]
+fn the_door_for_a_proxy_serves_logins_and_tools_too() {
+    let server = Server::behind_proxy(&FakeGitHub::start());
+    let (client, tokens) = server.login();
+    let session = server.session(&tokens.access);
+    let call = json!({
+        "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "multi-greet", "arguments": {"name": "Ada"}},
+    });
+    let reading = in_session(&call, &session).bearer(&tokens.access).open(server.authority()).unwrap();
+    let last = reading.messages().last().unwrap();
+    assert_eq!(last["result"]["content"][0]["text"], "Good morning, Ada!");
+    server.revoke(&client, &tokens.refresh).expect(200);
+    server.initialize(&tokens.access).expect(401);
+}
+
+/// What `make run` starts: made-up people, no account, no other configuration.
+#[test]
+fn the_demo_lets_a_made_up_person_in() {
+    let server = Server::demo();
+    let client = server.register(&[REDIRECT_URI]);
+    let mut browser = Browser::default();
+    let at_github = server.approve(&client, &mut browser);
+    let mut at_github_browser = Browser::default();
+    let page = at_github_browser.visit(&at_github).expect(200);
+    assert!(page.text().contains("SIMULATED"), "{}", page.text());
+    let answer = at_github_browser.press(&at_github, &page, ("decision", "authorize")).expect(303);
+    let answer = browser.visit(answer.field("location").unwrap()).expect(303);
+    let code = parameter(answer.field("location").unwrap(), "code").unwrap();
+    let tokens = Tokens::of(&server.redeem(&client, &code).expect(200).json());
+    let greet = modern("tools/call", json!({"name": "greet", "arguments": {"name": "Ada"}}));
+    let greeting = reply(&greet.bearer(&tokens.access).send(server.authority()).unwrap().expect(200));
+    assert_eq!(greeting["result"]["content"][0]["text"], "Hello, Ada!");
+}
+
+/// C4: GitHub's code is asked about once; the same callback again gives no second code.
+#[test]
+fn a_callback_works_once() {
+    let server = Server::start(&FakeGitHub::start());
+    let client = server.register(&[REDIRECT_URI]);
+    let mut browser = Browser::default();
+    let callback = server.through_github(&client, &mut browser);
+    browser.visit(&callback).expect(303);
+    let again = browser.visit(&callback);
+    assert!(again.status >= 400 && again.field("location").is_none(), "{again:?}");
+}
+
+/// C10: a no on our page goes back to the client at once, and GitHub is not involved.
+#[test]
+fn a_person_can_say_no() {
+    let github = FakeGitHub::start();
+    let server = Server::start(&github);
+    let client = server.register(&[REDIRECT_URI]);
+    let mut browser = Browser::default();
+    let url = server.authorize_url(&client);
+    let page = browser.visit(&url).expect(200);
+    let answer = browser.press(&url, &page, ("decision", "deny")).expect(303);
+    let location = answer.field("location").unwrap();
+    assert!(location.starts_with(REDIRECT_URI) && location.contains("error=access_denied"), "{location}");
+    assert_eq!(github.asked("/login/oauth/authorize"), 0);
+}
+
+/// G3: what goes wrong at GitHub is a page of ours for the person, never a code for the client.
+#[test]
+fn a_code_that_github_refuses_lets_nobody_in() {
+    let github = FakeGitHub::start();
+    let server = Server::start(&github);
+    github.refuse_codes();
+    let client = server.register(&[REDIRECT_URI]);
+    let mut browser = Browser::default();
+    let callback = server.through_github(&client, &mut browser);
+    let page = browser.visit(&callback);
+    assert!(page.status >= 400 && page.field("location").is_none(), "{page:?}");
+    assert!(!page.text().contains("bad_verification_code"));
+}
+
+/// B1: no page of ours can be framed, cached or made to run a script.
+#[test]
+fn pages_carry_the_header_fields_of_a_login_page() {
+    let server = Server::start(&FakeGitHub::start());
+    let client = server.register(&[REDIRECT_URI]);
+    let page = Browser::default().visit(&server.authorize_url(&client)).expect(200);
+    let policy = page.field("content-security-policy").unwrap();
+    for part in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"] {
+        assert!(policy.contains(part), "{policy}");
+    }
+    assert!(!policy.contains("form-action") && !policy.contains("unsafe-inline"), "{policy}");
+    assert_eq!(page.field("x-frame-options"), Some("DENY"));
+    assert_eq!(page.field("x-content-type-options"), Some("nosniff"));
+    assert_eq!(page.field("cache-control"), Some("no-store"));
+    assert_eq!(page.field("referrer-policy"), Some("same-origin"));
+    assert_eq!(page.field("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(page.field("access-control-allow-origin"), None);
+    let cookie = page.field("set-cookie").unwrap();
+    for attribute in ["HttpOnly", "SameSite=Lax", "Path=/", "Max-Age="] {
+        assert!(cookie.contains(attribute), "{cookie}");
+    }
+    assert!(!page.text().contains("<script"));
+}
+
+/// T4: a code that comes twice was stolen by one of the two; nobody keeps what it gave.
+#[test]
+fn a_replayed_code_revokes_the_grant() {
+    let server = Server::start(&FakeGitHub::start());
+    let client = server.register(&[REDIRECT_URI]);
+    let code = server.code(&client, &mut Browser::default());
+    let tokens = Tokens::of(&server.redeem(&client, &code).expect(200).json());
+    assert_eq!(server.redeem(&client, &code).expect(400).json()["error"], "invalid_grant");
+    server.initialize(&tokens.access).expect(401);
+    server.refresh(&client, &tokens.refresh).expect(400);
+}
+
+/// T5: the code alone is worth nothing; and who has it alone cannot take it from the client (T3, T4).
+#[test]
+fn a_code_without_its_verifier_is_worth_nothing() {
+    let server = Server::start(&FakeGitHub::start());
+    let client = server.register(&[REDIRECT_URI]);
+    let code = server.code(&client, &mut Browser::default());
+    let wrong = VERIFIER.replace("canary", "others");
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("client_id", &client.id),
+        ("code", &code),
+        ("code_verifier", &wrong),
+        ("redirect_uri", REDIRECT_URI),
+    ];
+    let stolen = Request::post_form("/token", &form).send(server.authority()).unwrap().expect(400);
+    assert_eq!(stolen.json()["error"], "invalid_grant");
+    assert_eq!(stolen.field("cache-control"), Some("no-store"));
+    server.redeem(&client, &code).expect(200);
+}
+
+/// T1: a token of one type is never taken for another.
+#[test]
+fn tokens_do_not_stand_in_for_each_other() {
+    let server = Server::start(&FakeGitHub::start());
+    let (client, tokens) = server.login();
+    server.initialize(&tokens.refresh).expect(401);
+    server.initialize(&client.id).expect(401);
+    assert_eq!(server.refresh(&client, &tokens.access).expect(400).json()["error"], "invalid_grant");
+}

@@ -1,0 +1,192 @@
+//! The real binary as a child process, with a state directory of its own. It dies with its test.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use sha2::Digest;
+
+use super::github::{CLIENT_ID, CLIENT_SECRET, FakeGitHub};
+use super::http::{PATIENCE, Request};
+
+/// A running server.
+pub(crate) struct Server {
+    authority: String,
+    command: Command,
+    state_dir: PathBuf,
+    child: Child,
+    /// A message for each line of the log; its end is the end of the child's standard error.
+    lines: Receiver<()>,
+    /// Everything the server has printed, over restarts.
+    log: Arc<Mutex<String>>,
+}
+
+impl Server {
+    /// Starts a server that lets octocat in.
+    pub(crate) fn start(github: &FakeGitHub) -> Server {
+        let authority = free_address();
+        Server::launch(&[], &authority, &for_github(&github.url(), &[("MCP_LISTEN", &authority)]))
+    }
+
+    /// The same behind the trusted door, as if a reverse proxy were in front of it.
+    pub(crate) fn behind_proxy(github: &FakeGitHub) -> Server {
+        let authority = free_address();
+        let door =
+            [("MCP_BEHIND_PROXY", authority.as_str()), ("MCP_PUBLIC_URL", &format!("http://{authority}"))];
+        Server::launch(&[], &authority, &for_github(&github.url(), &door))
+    }
+
+    /// Starts the demo, with its own GitHub.
+    pub(crate) fn demo() -> Server {
+        let authority = free_address();
+        Server::launch(&["demo"], &authority, &[("MCP_LISTEN".to_owned(), authority.clone())])
+    }
+
+    fn launch(
+        arguments: &'static [&'static str],
+        authority: &str,
+        environment: &[(String, String)],
+    ) -> Server {
+        let state_dir = temporary_directory();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"));
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(environment.iter().cloned())
+            .env("MCP_STATE_DIR", &state_dir);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let log = Arc::default();
+        let (child, lines) = spawn(&mut command, &log);
+        let mut server = Server { authority: authority.to_owned(), command, state_dir, child, lines, log };
+        server.wait_until_ready();
+        server
+    }
+
+    /// Where it listens: `127.0.0.1:PORT`.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Its own URL for `path`.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.authority)
+    }
+
+    /// Everything it has printed so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    /// Asks it to stop, as systemd would, and waits for its end.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        let stopped = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(stopped.success());
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap(),
+                Err(RecvTimeoutError::Timeout) => panic!("it does not stop:\n{}", self.log()),
+            }
+        }
+    }
+
+    /// Ends it as a power failure would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again on the same state directory and address.
+    pub(crate) fn start_again(&mut self) {
+        (self.child, self.lines) = spawn(&mut self.command, &self.log);
+        self.wait_until_ready();
+    }
+
+    /// A digest of everything in its state directory.
+    pub(crate) fn stored(&self) -> String {
+        let mut digest = sha2::Sha256::new();
+        let mut names: Vec<_> =
+            fs::read_dir(&self.state_dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+        names.sort();
+        for name in names.iter().filter(|name| name.is_file()) {
+            digest.update(name.to_str().unwrap());
+            digest.update(fs::read(name).unwrap());
+        }
+        format!("{:x?}", digest.finalize())
+    }
+
+    /// The memory it holds (KiB).
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    fn wait_until_ready(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while Request::get("/.well-known/oauth-authorization-server").send(&self.authority).is_err() {
+            // A new line of the log is a reason to look again; so is a moment without one.
+            let paused = self.lines.recv_timeout(Duration::from_millis(10));
+            if paused == Err(RecvTimeoutError::Disconnected) || Instant::now() > deadline {
+                panic!("the server is not ready; it says:\n{}", self.log());
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already; nothing is left to do then.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.state_dir);
+    }
+}
+
+fn for_github(url: &str, door: &[(&str, &str)]) -> Vec<(String, String)> {
+    let ours = [
+        ("GITHUB_CLIENT_ID", CLIENT_ID),
+        ("GITHUB_CLIENT_SECRET", CLIENT_SECRET),
+        ("GITHUB_URL", url),
+        ("MCP_ALLOW", "user:octocat"),
+    ];
+    ours.iter().chain(door).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn spawn(command: &mut Command, log: &Arc<Mutex<String>>) -> (Child, Receiver<()>) {
+    let mut child = command.spawn().unwrap();
+    let stderr = child.stderr.take().unwrap();
+    let log = Arc::clone(log);
+    let (sender, lines) = channel();
+    // Ends when the child closes its standard error.
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            log.lock().unwrap().push_str(&(line + "\n"));
+            let _ = sender.send(()); // a test that has ended reads no more
+        }
+    });
+    (child, lines)
+}
+
+/// An address of loopback that nobody listens on. It must be known beforehand: it is part of the public URL, and stays
+/// the same over a restart.
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+fn temporary_directory() -> PathBuf {
+    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    let path = std::env::temp_dir().join(format!("mcp-oauth-server-test-{}-{number}", std::process::id()));
+    let _ = fs::remove_dir_all(&path); // of a run whose process had the same id
+    path
+}

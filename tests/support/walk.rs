@@ -1,0 +1,186 @@
+//! The way of a client and a browser through a login, step by step, so that a test can leave it anywhere.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use sha2::Digest;
+
+use super::browser::Browser;
+use super::http::{Answer, Request, encode, parameter};
+use super::server::Server;
+
+/// Where clients of these tests have their codes sent. Nobody listens there.
+pub(crate) const REDIRECT_URI: &str = "http://127.0.0.1:9/callback";
+pub(crate) const VERIFIER: &str = "canary-code-verifier-0123456789-0123456789-0123456789";
+pub(crate) const STATE: &str = "canary client state &?=/%41";
+
+/// The S256 challenge of [`VERIFIER`].
+pub(crate) fn challenge() -> String {
+    URL_SAFE_NO_PAD.encode(sha2::Sha256::digest(VERIFIER))
+}
+
+/// A registered client.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) id: String,
+    pub(crate) redirect_uri: String,
+}
+
+/// What the token endpoint gave.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+}
+
+impl Tokens {
+    pub(crate) fn of(answer: &Value) -> Tokens {
+        let text =
+            |name: &str| answer[name].as_str().unwrap_or_else(|| panic!("no {name}: {answer}")).to_owned();
+        assert_eq!(answer["token_type"], "Bearer");
+        assert!(answer["expires_in"].is_u64());
+        Tokens { access: text("access_token"), refresh: text("refresh_token") }
+    }
+}
+
+impl Server {
+    /// Registers a public client with these redirect URIs; it will use the last.
+    pub(crate) fn register(&self, redirect_uris: &[&str]) -> Client {
+        let metadata = json!({
+            "client_name": "Black box", "redirect_uris": redirect_uris, "token_endpoint_auth_method": "none",
+        });
+        let answer =
+            Request::post_json("/register", &metadata).send(self.authority()).unwrap().expect(201).json();
+        let id = answer["client_id"].as_str().unwrap().to_owned();
+        Client { id, redirect_uri: redirect_uris.last().unwrap().to_string() }
+    }
+
+    /// The URL that a client opens in the browser.
+    pub(crate) fn authorize_url(&self, client: &Client) -> String {
+        let query = encode(&[
+            ("response_type", "code"),
+            ("client_id", &client.id),
+            ("redirect_uri", &client.redirect_uri),
+            ("code_challenge", &challenge()),
+            ("code_challenge_method", "S256"),
+            ("state", STATE),
+            ("resource", &self.url("/mcp")),
+        ]);
+        self.url(&format!("/authorize?{query}"))
+    }
+
+    /// From the client's link to the person's yes: where the browser is sent at GitHub.
+    pub(crate) fn approve(&self, client: &Client, browser: &mut Browser) -> String {
+        let url = self.authorize_url(client);
+        let page = browser.visit(&url).expect(200);
+        let answer = browser.press(&url, &page, ("decision", "approve")).expect(303);
+        answer.field("location").unwrap().to_owned()
+    }
+
+    /// Through GitHub: the URL of our callback.
+    pub(crate) fn through_github(&self, client: &Client, browser: &mut Browser) -> String {
+        let at_github = self.approve(client, browser);
+        let answer = Browser::default().visit(&at_github).expect(302);
+        answer.field("location").unwrap().to_owned()
+    }
+
+    /// All of it: the code.
+    pub(crate) fn code(&self, client: &Client, browser: &mut Browser) -> String {
+        let callback = self.through_github(client, browser);
+        let answer = browser.visit(&callback).expect(303);
+        let location = answer.field("location").unwrap();
+        assert!(location.starts_with(&format!("{}?", client.redirect_uri)), "{location}");
+        assert_eq!(parameter(location, "state").as_deref(), Some(STATE));
+        assert_eq!(parameter(location, "iss"), Some(self.url("")));
+        parameter(location, "code").unwrap()
+    }
+
+    pub(crate) fn redeem(&self, client: &Client, code: &str) -> Answer {
+        self.token(&[
+            ("grant_type", "authorization_code"),
+            ("client_id", &client.id),
+            ("code", code),
+            ("code_verifier", VERIFIER),
+            ("redirect_uri", &client.redirect_uri),
+        ])
+    }
+
+    pub(crate) fn refresh(&self, client: &Client, token: &str) -> Answer {
+        self.token(&[("grant_type", "refresh_token"), ("client_id", &client.id), ("refresh_token", token)])
+    }
+
+    pub(crate) fn revoke(&self, client: &Client, token: &str) -> Answer {
+        let form = [("client_id", client.id.as_str()), ("token", token)];
+        Request::post_form("/revoke", &form).send(self.authority()).unwrap()
+    }
+
+    fn token(&self, form: &[(&str, &str)]) -> Answer {
+        Request::post_form("/token", form).send(self.authority()).unwrap()
+    }
+
+    /// A whole login with a browser of its own.
+    pub(crate) fn login(&self) -> (Client, Tokens) {
+        let client = self.register(&[REDIRECT_URI]);
+        let code = self.code(&client, &mut Browser::default());
+        let tokens = Tokens::of(&self.redeem(&client, &code).expect(200).json());
+        (client, tokens)
+    }
+
+    /// A legacy `initialize` with this token.
+    pub(crate) fn initialize(&self, token: &str) -> Answer {
+        let body = json!({
+            "jsonrpc": "2.0", "id": 0, "method": "initialize",
+            "params": {
+                "protocolVersion": "2025-11-25", "capabilities": {},
+                "clientInfo": {"name": "blackbox", "version": "1"},
+            },
+        });
+        mcp(&body).bearer(token).send(self.authority()).unwrap()
+    }
+
+    /// A new legacy session, ready for use: its id.
+    pub(crate) fn session(&self, token: &str) -> String {
+        let session = self.initialize(token).expect(200).field("mcp-session-id").unwrap().to_owned();
+        let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+        in_session(&ready, &session).bearer(token).send(self.authority()).unwrap().expect(202);
+        session
+    }
+}
+
+/// A POST of one message to the MCP endpoint.
+pub(crate) fn mcp(message: &Value) -> Request {
+    Request::post_json("/mcp", message).with("Accept", "application/json, text/event-stream")
+}
+
+/// A POST of one message of a legacy session.
+pub(crate) fn in_session(message: &Value, session: &str) -> Request {
+    mcp(message).with("Mcp-Session-Id", session).with("MCP-Protocol-Version", "2025-11-25")
+}
+
+/// A POST of one request of the modern era.
+pub(crate) fn modern(method: &str, mut params: Value) -> Request {
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "blackbox", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let name = params["name"].as_str().map(str::to_owned);
+    let request = mcp(&json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}))
+        .with("MCP-Protocol-Version", "2026-07-28")
+        .with("Mcp-Method", method);
+    match name {
+        Some(name) => request.with("Mcp-Name", &name),
+        None => request,
+    }
+}
+
+/// The reply in an answer, which may be plain JSON or the last message of a stream.
+pub(crate) fn reply(answer: &Answer) -> Value {
+    match answer.field("content-type") {
+        Some("text/event-stream") => {
+            let last = answer.text().lines().filter_map(|line| line.strip_prefix("data:")).next_back();
+            serde_json::from_str(last.expect("a stream with a message")).expect("messages are JSON")
+        }
+        _ => answer.json(),
+    }
+}
