@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
+use mcp_oauth_server::base::clock::instant;
 use serde_json::json;
 
 use crate::support::github::FakeGitHub;
@@ -64,7 +65,7 @@ fn revoking_ends_open_streams() {
     let stream = Request::get("/mcp").with("Accept", "text/event-stream").with("Mcp-Session-Id", &session);
     let stream = stream.bearer(&tokens.access).open(server.authority()).unwrap();
     assert_eq!(stream.head().status, 200);
-    let started = std::time::Instant::now();
+    let started = instant();
     server.revoke(&client, &tokens.refresh).expect(200);
     assert_eq!(stream.messages().count(), 0);
     assert!(started.elapsed().as_secs() < 5);

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::browser::Browser;
 use crate::support::github::{FakeGitHub, TOKEN_MARK};
-use crate::support::http::{Request, encode, parameter};
+use crate::support::http::{Request, decode, encode, parameter};
 use crate::support::server::Server;
 use crate::support::walk::{Client, REDIRECT_URI, Tokens, in_session, reply};
 
@@ -54,8 +54,10 @@ fn a_request_without_an_s256_challenge_gets_no_page() {
     let client = server.register(&[REDIRECT_URI]);
     let good = server.authorize_url(&client);
     let (path, query) = good.split_once('?').unwrap();
-    let check = |change: &dyn Fn(&(String, String)) -> Option<(String, String)>| {
-        let pairs: Vec<_> = crate::support::http::decode(query).iter().filter_map(change).collect();
+    let check = |name: &str, instead: Option<&str>| {
+        let mut pairs = decode(query);
+        pairs.retain(|(parameter, _)| parameter != name);
+        pairs.extend(instead.map(|value| (name.to_owned(), value.to_owned())));
         let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let answer = Browser::default().visit(&format!("{path}?{}", encode(&pairs))).expect(303);
         let location = answer.field("location").unwrap();
@@ -63,12 +65,10 @@ fn a_request_without_an_s256_challenge_gets_no_page() {
         assert_eq!(parameter(location, "error").as_deref(), Some("invalid_request"));
         assert_eq!(parameter(location, "code"), None);
     };
-    check(&|pair| (pair.0 != "code_challenge").then(|| pair.clone()));
-    check(&|pair| (pair.0 != "code_challenge_method").then(|| pair.clone()));
-    check(&|pair| {
-        let plain = pair.0 == "code_challenge_method";
-        Some(if plain { (pair.0.clone(), "plain".to_owned()) } else { pair.clone() })
-    });
+    check("code_challenge", None);
+    check("code_challenge", Some("too-short"));
+    check("code_challenge_method", None);
+    check("code_challenge_method", Some("plain"));
 }
 
 /// The seed gave tokens to any client that had a code. (T3)

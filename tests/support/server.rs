@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use mcp_oauth_server::base::clock::instant;
 use sha2::Digest;
 
 use super::github::{CLIENT_ID, CLIENT_SECRET, FakeGitHub};
@@ -132,11 +133,11 @@ impl Server {
     }
 
     fn wait_until_ready(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = instant() + PATIENCE;
         while Request::get("/.well-known/oauth-authorization-server").send(&self.authority).is_err() {
             // A new line of the log is a reason to look again; so is a moment without one.
             let paused = self.lines.recv_timeout(Duration::from_millis(10));
-            if paused == Err(RecvTimeoutError::Disconnected) || Instant::now() > deadline {
+            if paused == Err(RecvTimeoutError::Disconnected) || instant() > deadline {
                 panic!("the server is not ready; it says:\n{}", self.log());
             }
         }
