@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::AuthorizationServer;
-use super::token::AccessToken;
+use super::issued::AccessToken;
 use super::upstream::CallersUpstream;
 use crate::base::identity::Principal;
 use crate::base::log;

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::AuthorizationServer;
 use super::authorize::{AuthorizationRequest, see_other};
 use super::consent::{BrowserBinding, PendingAuthorization};
+use super::issued::AuthorizationCode;
 use super::page::{self, Problem};
 use super::provider::{Identity, ProviderError, ProviderToken, Redemption};
-use super::token::AuthorizationCode;
 use crate::base::clock::Timestamp;
 use crate::base::encoding::base64url;
 use crate::base::identity::{GrantId, UserId};
@@ -141,6 +141,10 @@ impl AuthorizationServer {
         if !admitted {
             self.provider.discard(&token.access);
             return Err(LoginError::NotAllowed(identity));
+        }
+        // G6: a token that nobody will ask for is given back.
+        if !self.needs_upstream() {
+            self.provider.discard(&token.access);
         }
         let secret = Secret::new(self.random.bytes());
         let grant = self.new_grant(login, &identity, &secret, token);
@@ -319,6 +323,28 @@ mod tests {
         browser.approve();
         let response = browser.callback("error=access_denied");
         assert!(response.header_value("location").unwrap().contains("error=access_denied"));
+    }
+
+    /// G6: GitHub's token is given back when nobody needs it: no tool, no rule about groups.
+    #[test]
+    fn a_token_that_nobody_needs_is_given_back() {
+        let mut fixture = fake::fixture();
+        Browser::new(&fixture).log_in();
+        assert_eq!(
+            (fixture.provider.discarded(), fixture.grants.list().unwrap()[0].upstream.is_some()),
+            (0, true)
+        );
+        fixture.server.upstream = crate::oauth::Upstream::Discard;
+        fixture.clock.advance(limits::CODE_LIFETIME);
+        fixture.server.sweep();
+        Browser::new(&fixture).log_in();
+        assert_eq!(
+            (fixture.provider.discarded(), fixture.grants.list().unwrap()[0].upstream.is_some()),
+            (1, false)
+        );
+        fixture.provider.identity(7, "stranger");
+        Browser::new(&fixture).log_in();
+        assert_eq!(fixture.provider.discarded(), 2);
     }
 
     /// S5: one person cannot fill the table.

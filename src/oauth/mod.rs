@@ -30,6 +30,7 @@ mod bearer;
 mod callback;
 mod client;
 mod consent;
+mod issued;
 mod metadata;
 mod page;
 mod policy;

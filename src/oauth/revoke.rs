@@ -3,7 +3,8 @@
 
 use super::AuthorizationServer;
 use super::answer;
-use super::token::{AccessToken, RefreshToken, TokenError, read_form};
+use super::issued::{AccessToken, RefreshToken};
+use super::token::{TokenError, read_form};
 use crate::base::identity::GrantId;
 use crate::http::{self, Response};
 use crate::seal;

@@ -5,107 +5,20 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::AuthorizationServer;
 use super::answer;
-use super::authorize::{AuthorizationRequest, CodeChallenge};
 use super::client::{ClientError, KnownClient};
+use super::issued::{AccessToken, AuthorizationCode, RefreshToken};
 use super::provider::ProviderError;
 use crate::base::clock::Timestamp;
-use crate::base::encoding::{base64url, sha256};
-use crate::base::identity::{ClientFingerprint, GrantId, Scopes};
+use crate::base::identity::Scopes;
 use crate::base::secret::Secret;
 use crate::base::{limits, log};
 use crate::http::{self, Form, Response};
-use crate::seal::{self, Sealed};
+use crate::seal;
 use crate::store::{self, Grant, Stage};
-
-/// An authorization code (RFC 6749 section 4.1.2), bound to its grant, client, redirect URI and challenge.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct AuthorizationCode {
-    #[serde(rename = "g")]
-    grant: GrantId,
-    #[serde(rename = "c")]
-    client: ClientFingerprint,
-    #[serde(rename = "r")]
-    redirect_uri: String,
-    #[serde(rename = "h")]
-    code_challenge: CodeChallenge,
-    #[serde(rename = "k", with = "seal::secret_bytes")]
-    secret: Secret<[u8; 32]>,
-    #[serde(rename = "e")]
-    expires: Timestamp,
-}
-
-impl Sealed for AuthorizationCode {
-    const PREFIX: &'static str = "mcp_ac_";
-    fn expires(&self) -> Option<Timestamp> {
-        Some(self.expires)
-    }
-}
-
-impl AuthorizationCode {
-    /// The code of a grant that was just made.
-    pub(super) fn new(
-        grant: &Grant,
-        request: &AuthorizationRequest,
-        secret: Secret<[u8; 32]>,
-    ) -> AuthorizationCode {
-        AuthorizationCode {
-            grant: grant.id,
-            client: request.client.clone(),
-            redirect_uri: request.redirect_uri.as_str().to_owned(),
-            code_challenge: request.code_challenge.clone(),
-            secret,
-            expires: grant.expires,
-        }
-    }
-}
-
-/// An access token (RFC 6749 section 1.4): what the bearer check needs, and the grant's secret.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct AccessToken {
-    #[serde(rename = "g")]
-    pub(super) grant: GrantId,
-    #[serde(rename = "s")]
-    pub(super) scopes: Scopes,
-    #[serde(rename = "u")]
-    pub(super) resource: String,
-    #[serde(rename = "k", with = "seal::secret_bytes")]
-    pub(super) secret: Secret<[u8; 32]>,
-    #[serde(rename = "e")]
-    pub(super) expires: Timestamp,
-}
-
-impl Sealed for AccessToken {
-    const PREFIX: &'static str = "mcp_at_";
-    fn expires(&self) -> Option<Timestamp> {
-        Some(self.expires)
-    }
-}
-
-/// A refresh token of one generation of its grant.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct RefreshToken {
-    #[serde(rename = "g")]
-    pub(super) grant: GrantId,
-    #[serde(rename = "c")]
-    client: ClientFingerprint,
-    #[serde(rename = "n")]
-    generation: u32,
-    #[serde(rename = "k", with = "seal::secret_bytes")]
-    secret: Secret<[u8; 32]>,
-    #[serde(rename = "e")]
-    expires: Timestamp,
-}
-
-impl Sealed for RefreshToken {
-    const PREFIX: &'static str = "mcp_rt_";
-    fn expires(&self) -> Option<Timestamp> {
-        Some(self.expires)
-    }
-}
 
 /// Why no token is issued (RFC 6749 section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,7 +154,9 @@ impl AuthorizationServer {
         let code: AuthorizationCode =
             seal::open(&self.keys, text, now).map_err(|_| TokenError::InvalidGrant)?;
         // T3: everything is checked before anything is consumed, so that a wrong guess costs the right client nothing.
-        code.check(client, verifier, form.value("redirect_uri"))?;
+        if !code.is_for(client, verifier, form.value("redirect_uri")) {
+            return Err(TokenError::InvalidGrant);
+        }
         for _ in 0..limits::STORE_ATTEMPTS {
             let Some(grant) = self.grants.get(code.grant)? else { return Err(TokenError::InvalidGrant) };
             match grant.stage {
@@ -396,28 +311,6 @@ impl AuthorizationServer {
             expires_in: access_end.since(now).as_secs(),
             refresh_token: seal::seal(&self.keys, &refresh, &*self.random),
             scope: scopes.to_string(),
-        }
-    }
-}
-
-impl AuthorizationCode {
-    fn check(
-        &self,
-        client: &KnownClient,
-        verifier: &str,
-        redirect_uri: Option<&str>,
-    ) -> Result<(), TokenError> {
-        // RFC 7636 section 4.1: 43 to 128 unreserved characters.
-        let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-        let well_formed = (43..=128).contains(&verifier.len()) && verifier.bytes().all(unreserved);
-        let challenge = Secret::new(base64url(&sha256(verifier.as_bytes())));
-        let verified = well_formed && challenge.matches(self.code_challenge.as_str().as_bytes());
-        // T6: OAuth 2.1 no longer needs the redirect URI here, but a different one is another request's.
-        let same_redirect = redirect_uri.is_none_or(|uri| uri == self.redirect_uri);
-        if verified && same_redirect && self.client == client.fingerprint {
-            Ok(())
-        } else {
-            Err(TokenError::InvalidGrant)
         }
     }
 }

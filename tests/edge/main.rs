@@ -1,8 +1,10 @@
 //! The edge over real sockets: what it refuses, what it survives, how it ends.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // as in any test
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a failing test panics
 
+#[path = "../desk/mod.rs"]
 mod desk;
+mod stopping;
+mod streams;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -320,24 +322,6 @@ fn running_out_of_descriptors_is_survived() {
     assert!(server.wait().unwrap().success());
 }
 
-/// H7: streams have a cap of their own, below which everything else still works.
-#[test]
-fn streams_are_capped_and_leave_room_for_the_rest() {
-    let door = door(Settings { streams: 1, ..quick() });
-    let mut one = door.client();
-    one.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").head();
-    let held = door.stream();
-    let mut two = door.client();
-    let answer = two.get("/stream");
-    assert_eq!((answer.status, answer.closes()), (503, false));
-    assert!(answer.head.contains("Retry-After: 1\r\n"));
-    until(|| door.stream().reader_gone().is_tripped());
-    assert_eq!(two.get("/login").body, "GET /login ");
-    drop(held);
-    assert_eq!(one.chunk(), "");
-    assert_eq!(one.get("/again").status, 200);
-}
-
 #[test]
 fn bodies_in_flight_are_capped_over_all_connections() {
     let door = door(Settings { body_bytes_in_flight: 10, ..quick() });
@@ -430,50 +414,6 @@ fn the_application_learns_that_the_client_has_gone() {
     assert_eq!(client.answer().status, 200);
 }
 
-/// A stream's chunks arrive as they are sent, silence is filled, and its end is a proper one.
-#[test]
-fn a_stream_is_sent_as_it_comes() {
-    let door = door(Settings { stream_keep_alive: Duration::from_millis(100), ..quick() });
-    let mut client = door.client();
-    let head = client.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").head();
-    assert!(head.contains("Transfer-Encoding: chunked\r\n") && head.contains("text/event-stream"), "{head}");
-    let sender = door.stream();
-    sender.send(*b"data: 1\n\n").unwrap();
-    assert_eq!(client.chunk(), "data: 1\n\n");
-    assert_eq!(client.chunk(), ": keep-alive\n\n");
-    let large = vec![b'x'; limits::STREAM_BYTES / 2];
-    sender.send(large.clone()).unwrap();
-    assert_eq!(client.chunk().as_bytes(), large);
-    drop(sender);
-    assert_eq!(client.chunk(), "");
-    assert_eq!(client.get("/next").status, 200);
-}
-
-#[test]
-fn a_stream_learns_that_its_reader_has_gone() {
-    let door = door(quick());
-    for pipelined in ["", "GET /x"] {
-        let mut client = door.client();
-        client.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").send(pipelined).head();
-        let sender = door.stream();
-        assert!(!sender.reader_gone().is_tripped());
-        drop(client);
-        assert!(sender.reader_gone().wait(PATIENCE));
-    }
-}
-
-/// A reader that takes nothing loses its stream when the write stall has passed.
-#[test]
-fn a_stream_that_nobody_reads_is_given_up() {
-    let door = door(Settings { write_stall: Duration::from_millis(200), ..quick() });
-    let mut client = door.client();
-    client.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").head();
-    let sender = door.stream();
-    let block = vec![b'x'; 256 * 1024];
-    until(|| sender.send(block.clone()).is_err());
-    assert!(sender.reader_gone().wait(PATIENCE));
-}
-
 /// H12: clients that reset, at any moment, cost nothing.
 #[test]
 fn resets_are_survived() {
@@ -486,45 +426,4 @@ fn resets_are_survived() {
     }
     assert_eq!(door.client().get("/").status, 200);
     until(|| door.edge.connections() == 0);
-}
-
-/// H13: stopping closes idle connections at once, finishes what runs, ends streams cleanly and closes the port.
-#[test]
-fn stopping_finishes_what_runs() {
-    let door = door(quick());
-    let address = door.edge.local_addr();
-    let mut idle = door.client();
-    assert_eq!(idle.get("/").status, 200);
-    let mut reader = door.client();
-    reader.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").head();
-    let sender = door.stream();
-    let mut running = door.client();
-    running.send("GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
-    let responder = door.later();
-
-    let Door { edge, .. } = door;
-    let stopping = std::thread::spawn(move || edge.stop(6 * PATIENCE));
-    assert_eq!(idle.rest(), "");
-    assert_eq!(reader.chunk(), "");
-    assert!(sender.reader_gone().wait(PATIENCE));
-    responder.respond(Response::new(200));
-    let answer = running.answer();
-    assert_eq!((answer.status, answer.closes()), (200, true));
-    drop((reader, running));
-    stopping.join().unwrap();
-    assert!(TcpStream::connect(address).is_err());
-}
-
-/// H13: what does not finish is cut off.
-#[test]
-fn stopping_does_not_wait_for_ever() {
-    let door = door(quick());
-    let mut running = door.client();
-    running.send("GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
-    let responder = door.later();
-    let mut reading = door.client();
-    reading.send("POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n1");
-    door.edge.stop(Duration::from_millis(50));
-    assert!(responder.client_gone().is_tripped());
-    assert_eq!((running.rest(), reading.rest()), (String::new(), String::new()));
 }

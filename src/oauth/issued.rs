@@ -1,0 +1,113 @@
+//! What clients are handed, each a sealed value of its own type: a code is never accepted as a token, nor one token as the
+//! other (security.md T1).
+
+use serde::{Deserialize, Serialize};
+
+use super::authorize::{AuthorizationRequest, CodeChallenge};
+use super::client::KnownClient;
+use crate::base::clock::Timestamp;
+use crate::base::encoding::{base64url, sha256};
+use crate::base::identity::{ClientFingerprint, GrantId, Scopes};
+use crate::base::secret::Secret;
+use crate::seal::{self, Sealed};
+use crate::store::Grant;
+
+/// An authorization code (RFC 6749 section 4.1.2), bound to its grant, client, redirect URI and challenge.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct AuthorizationCode {
+    #[serde(rename = "g")]
+    pub(super) grant: GrantId,
+    #[serde(rename = "c")]
+    pub(super) client: ClientFingerprint,
+    #[serde(rename = "r")]
+    pub(super) redirect_uri: String,
+    #[serde(rename = "h")]
+    pub(super) code_challenge: CodeChallenge,
+    #[serde(rename = "k", with = "seal::secret_bytes")]
+    pub(super) secret: Secret<[u8; 32]>,
+    #[serde(rename = "e")]
+    pub(super) expires: Timestamp,
+}
+
+impl Sealed for AuthorizationCode {
+    const PREFIX: &'static str = "mcp_ac_";
+    fn expires(&self) -> Option<Timestamp> {
+        Some(self.expires)
+    }
+}
+
+impl AuthorizationCode {
+    /// The code of a grant that was just made.
+    pub(super) fn new(
+        grant: &Grant,
+        request: &AuthorizationRequest,
+        secret: Secret<[u8; 32]>,
+    ) -> AuthorizationCode {
+        AuthorizationCode {
+            grant: grant.id,
+            client: request.client.clone(),
+            redirect_uri: request.redirect_uri.as_str().to_owned(),
+            code_challenge: request.code_challenge.clone(),
+            secret,
+            expires: grant.expires,
+        }
+    }
+}
+
+/// An access token (RFC 6749 section 1.4): what the bearer check needs, and the grant's secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct AccessToken {
+    #[serde(rename = "g")]
+    pub(super) grant: GrantId,
+    #[serde(rename = "s")]
+    pub(super) scopes: Scopes,
+    #[serde(rename = "u")]
+    pub(super) resource: String,
+    #[serde(rename = "k", with = "seal::secret_bytes")]
+    pub(super) secret: Secret<[u8; 32]>,
+    #[serde(rename = "e")]
+    pub(super) expires: Timestamp,
+}
+
+impl Sealed for AccessToken {
+    const PREFIX: &'static str = "mcp_at_";
+    fn expires(&self) -> Option<Timestamp> {
+        Some(self.expires)
+    }
+}
+
+/// A refresh token of one generation of its grant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct RefreshToken {
+    #[serde(rename = "g")]
+    pub(super) grant: GrantId,
+    #[serde(rename = "c")]
+    pub(super) client: ClientFingerprint,
+    #[serde(rename = "n")]
+    pub(super) generation: u32,
+    #[serde(rename = "k", with = "seal::secret_bytes")]
+    pub(super) secret: Secret<[u8; 32]>,
+    #[serde(rename = "e")]
+    pub(super) expires: Timestamp,
+}
+
+impl Sealed for RefreshToken {
+    const PREFIX: &'static str = "mcp_rt_";
+    fn expires(&self) -> Option<Timestamp> {
+        Some(self.expires)
+    }
+}
+
+impl AuthorizationCode {
+    /// Whether this client may redeem it with this verifier, and the redirect URI if it repeats one.
+    pub(super) fn is_for(&self, client: &KnownClient, verifier: &str, redirect_uri: Option<&str>) -> bool {
+        // RFC 7636 section 4.1: 43 to 128 unreserved characters.
+        let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+        let well_formed = (43..=128).contains(&verifier.len()) && verifier.bytes().all(unreserved);
+        let challenge = Secret::new(base64url(&sha256(verifier.as_bytes())));
+        let verified = well_formed && challenge.matches(self.code_challenge.as_str().as_bytes());
+        // T6: OAuth 2.1 no longer needs the redirect URI here, but a different one is another request's.
+        let same_redirect = redirect_uri.is_none_or(|uri| uri == self.redirect_uri);
+        verified && same_redirect && self.client == client.fingerprint
+    }
+}

@@ -1,0 +1,44 @@
+//! The edge closes: what runs is finished, what waits is not waited for.
+
+use super::*;
+
+/// H13: stopping closes idle connections at once, finishes what runs, ends streams cleanly and closes the port.
+#[test]
+fn stopping_finishes_what_runs() {
+    let door = door(quick());
+    let address = door.edge.local_addr();
+    let mut idle = door.client();
+    assert_eq!(idle.get("/").status, 200);
+    let mut reader = door.client();
+    reader.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").head();
+    let sender = door.stream();
+    let mut running = door.client();
+    running.send("GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+    let responder = door.later();
+
+    let Door { edge, .. } = door;
+    let stopping = std::thread::spawn(move || edge.stop(6 * PATIENCE));
+    assert_eq!(idle.rest(), "");
+    assert_eq!(reader.chunk(), "");
+    assert!(sender.reader_gone().wait(PATIENCE));
+    responder.respond(Response::new(200));
+    let answer = running.answer();
+    assert_eq!((answer.status, answer.closes()), (200, true));
+    drop((reader, running));
+    stopping.join().unwrap();
+    assert!(TcpStream::connect(address).is_err());
+}
+
+/// H13: what does not finish is cut off.
+#[test]
+fn stopping_does_not_wait_for_ever() {
+    let door = door(quick());
+    let mut running = door.client();
+    running.send("GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+    let responder = door.later();
+    let mut reading = door.client();
+    reading.send("POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n1");
+    door.edge.stop(Duration::from_millis(50));
+    assert!(responder.client_gone().is_tripped());
+    assert_eq!((running.rest(), reading.rest()), (String::new(), String::new()));
+}
