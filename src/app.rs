@@ -44,6 +44,12 @@ impl App {
     pub fn sweep(&self) {
         self.oauth.sweep();
         self.mcp.sweep();
+        // T17: a session or stream that was opened while its grant was being ended goes with it after all.
+        for grant in self.mcp.grants() {
+            if !self.oauth.is_live(grant) {
+                self.mcp.end_grant(grant);
+            }
+        }
     }
 
     /// Ends every stream, for a server that stops.

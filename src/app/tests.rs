@@ -160,6 +160,7 @@ fn an_expired_grant_takes_its_sessions_along() {
     assert_eq!(fixture.grants.list().unwrap().len(), 0);
     let ping = to("POST", "/mcp").with("Authorization", &format!("Bearer {}", tokens.access));
     assert_eq!(answer(&app, ping.with("Mcp-Session-Id", &session)).status(), 401);
+    assert_eq!(app.mcp.counts().sessions, 0);
 }
 
 #[test]

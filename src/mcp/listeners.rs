@@ -124,6 +124,11 @@ impl Listeners {
         self.all().iter().filter(|(_, each)| each.user == user && each.events.has_reader()).count()
     }
 
+    /// Whose they are.
+    pub(super) fn grants(&self) -> Vec<GrantId> {
+        self.lock().values().map(|listener| listener.grant).collect()
+    }
+
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.lock().len()

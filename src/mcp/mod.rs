@@ -28,6 +28,7 @@ mod tool;
 mod tool_server;
 mod uri_template;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use self::call::ClientCapabilities as Client;
@@ -152,6 +153,16 @@ impl Mcp {
         self.0.calls.cancel_grant(grant);
         self.0.audience.sessions.end_grant(grant);
         self.0.audience.listeners.end_grant(grant);
+    }
+
+    /// The grants that have something here: a session, a stream, a call.
+    #[must_use]
+    pub fn grants(&self) -> BTreeSet<GrantId> {
+        let sessions = self.0.audience.sessions.all();
+        let mut grants: BTreeSet<GrantId> = sessions.iter().map(|session| session.grant()).collect();
+        grants.extend(self.0.audience.listeners.grants());
+        grants.extend(self.0.calls.grants());
+        grants
     }
 
     /// Ends what nobody uses any more. To be called every [`crate::base::limits::SWEEP`].

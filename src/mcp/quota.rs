@@ -59,6 +59,11 @@ impl Calls {
         self.cancel(|_| true);
     }
 
+    /// Whose they are.
+    pub(super) fn grants(&self) -> Vec<GrantId> {
+        self.lock().calls.values().map(|entry| entry.grant).collect()
+    }
+
     /// How many run.
     pub(super) fn count(&self) -> usize {
         self.lock().calls.len()

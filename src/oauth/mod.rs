@@ -199,6 +199,17 @@ impl AuthorizationServer {
         }
     }
 
+    /// Whether tokens of this grant are still good. While the table cannot be read nothing is taken for ended.
+    #[must_use]
+    pub fn is_live(&self, grant: GrantId) -> bool {
+        let now = self.clock.now();
+        match self.grants.get(grant) {
+            Ok(grant) => grant
+                .is_some_and(|grant| !grant.is_over(now) && self.policy.may_still_admit(&grant.identity())),
+            Err(_) => true,
+        }
+    }
+
     /// Ends a grant and everything that belongs to it. `reason` is a fixed word for the log.
     fn end_grant(&self, id: GrantId, reason: &'static str) -> Result<(), store::Error> {
         if self.grants.delete(id)? {
