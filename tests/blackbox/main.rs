@@ -10,3 +10,4 @@ mod endings;
 mod login;
 mod mcp;
 mod seed;
+mod storm;

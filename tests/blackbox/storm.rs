@@ -1,0 +1,72 @@
+//! kill -9 at any point of a storm of refreshes.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use mcp_oauth_server::base::clock;
+use mcp_oauth_server::base::random::OsRandom;
+use mcp_oauth_server::store::{Grants, RedbGrants, Stage, StateDirectory, key_file};
+
+use crate::support::github::FakeGitHub;
+use crate::support::http::Request;
+use crate::support::server::Server;
+use crate::support::walk::{Client, Tokens};
+
+const CLIENTS: usize = 10;
+const REFRESHES: usize = 100;
+const KILLS: usize = 50;
+
+/// S2, T10, T11: a thousand refreshes and fifty kills. Each client gets an answer to each of its refreshes in the end, and
+/// the table has turned exactly once for each: no grant lost, none doubled.
+#[test]
+fn a_storm_of_refreshes_survives_fifty_kills() {
+    let mut server = Server::start(&FakeGitHub::start());
+    let clients: Vec<(Client, Tokens)> = (0..CLIENTS).map(|_| server.login()).collect();
+    let authority = server.authority().to_owned();
+    let done = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for (client, tokens) in &clients {
+            scope.spawn(|| storm(&authority, client, &tokens.refresh, &done));
+        }
+        for kill in 1..=KILLS {
+            while done.load(Ordering::Relaxed) * KILLS < kill * CLIENTS * (REFRESHES - 2) {
+                pause();
+            }
+            server.kill();
+            server.start_again();
+        }
+    });
+    assert!(server.stop().success(), "{}", server.log());
+
+    let directory = StateDirectory::open(server.state_dir()).unwrap();
+    let keys = key_file::load_or_create(&directory, &OsRandom).unwrap();
+    let grants = RedbGrants::open(&directory, &keys, clock::now()).unwrap().list().unwrap();
+    assert_eq!(grants.len(), CLIENTS);
+    for grant in grants {
+        let Stage::Live { generation, .. } = grant.stage else { panic!("{grant:?}") };
+        assert_eq!(usize::try_from(generation).unwrap(), REFRESHES, "{grant:?}");
+    }
+}
+
+/// Refreshes again and again, each time until there is an answer.
+fn storm(authority: &str, client: &Client, first: &str, done: &AtomicUsize) {
+    let mut refresh = first.to_owned();
+    for _ in 0..REFRESHES {
+        let form = [("grant_type", "refresh_token"), ("client_id", &*client.id), ("refresh_token", &*refresh)];
+        let request = Request::post_form("/token", &form);
+        let answer = loop {
+            match request.send(authority) {
+                Ok(answer) => break answer,
+                Err(_) => pause(), // it was killed, or is not back yet
+            }
+        };
+        refresh = Tokens::of(&answer.expect(200).json()).refresh;
+        done.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn pause() {
+    let (_open, silence) = channel::<()>();
+    let _ = silence.recv_timeout(Duration::from_millis(2));
+}
