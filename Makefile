@@ -53,6 +53,7 @@ clients: build tests/clients/ts/node_modules/.package-lock.json tests/clients/py
 
 browser: build tests/browser/node_modules/.package-lock.json ## Chromium walks through a login; screenshots in target/browser
 	@test -n "$(CHROMIUM)" || { echo "Chromium is missing: apt-get install chromium, or make browser CHROMIUM=/path" >&2; exit 1; }
+	@$(call need,openssl,apt-get install openssl)
 	node tests/browser/walk.mjs $(DEBUG) $(CHROMIUM) $(TARGET)/browser
 
 %/node_modules/.package-lock.json: %/package-lock.json

@@ -2,9 +2,12 @@
 // browser is only known there. Screenshots go to the directory given.
 // usage: node walk.mjs BINARY CHROMIUM DIRECTORY
 import { strict as assert } from "node:assert";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { createServer } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { startDemo } from "../clients/ts/demo.mjs";
@@ -23,15 +26,24 @@ const demo = await startDemo(binary);
 const client = createServer((_, answer) => answer.setHeader("content-type", "text/html").end("<title>client</title>Back at the client")).listen(0, "127.0.0.1");
 await once(client, "listening");
 const redirectUri = `http://127.0.0.1:${client.address().port}/callback`;
-const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+// A web client at https://client.example, which this browser finds on loopback.
+const tls = join(directory, "tls");
+execFileSync("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=client.example", "-keyout", `${tls}.key`, "-out", `${tls}.crt`], { stdio: "ignore" });
+const web = createTlsServer({ key: readFileSync(`${tls}.key`), cert: readFileSync(`${tls}.crt`) }, (_, answer) => answer.end("Back at the web client")).listen(0, "127.0.0.1");
+await once(web, "listening");
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", `--host-resolver-rules=MAP client.example:443 127.0.0.1:${web.address().port}`] });
 
-const registration = await fetch(`${demo.origin}/register`, {
-  method: "POST",
-  headers: { "content-type": "application/json" },
-  body: JSON.stringify({ client_name: "Browser walk", redirect_uris: [redirectUri], token_endpoint_auth_method: "none" }),
-});
-const { client_id } = await registration.json();
-const link = `${demo.origin}/authorize?${new URLSearchParams({ response_type: "code", client_id, redirect_uri: redirectUri, code_challenge: CHALLENGE, code_challenge_method: "S256", state: "s" })}`;
+/** A link that begins a login for a fresh client with this redirect URI. */
+async function linkFor(redirect_uri) {
+  const registration = await fetch(`${demo.origin}/register`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ client_name: "Browser walk", redirect_uris: [redirect_uri], token_endpoint_auth_method: "none" }),
+  });
+  const { client_id } = await registration.json();
+  return `${demo.origin}/authorize?${new URLSearchParams({ response_type: "code", client_id, redirect_uri, code_challenge: CHALLENGE, code_challenge_method: "S256", state: "s" })}`;
+}
+const link = await linkFor(redirectUri);
 const yes = (page) => page.getByRole("button", { name: /^(approve|allow|authorize|continue|sign in)/i }).first();
 const no = (page) => page.getByRole("button", { name: /^(cancel|deny)/i }).first();
 
@@ -71,6 +83,34 @@ for (const look of LOOKS) {
       assert.deepEqual([searchParams.get("state"), searchParams.get("iss")], ["s", demo.origin]);
     });
 }
+// C8: Chromium applies a form-action policy to the whole chain of redirects behind a form; there is none, so that all of
+// these get through.
+walks["a web client gets its answer over https (C8)"] = () =>
+  visit({ ...LOOKS[0], ignoreHTTPSErrors: true }, async (page) => {
+    await page.goto(await linkFor("https://client.example/callback"));
+    await yes(page).click();
+    await page.waitForURL((url) => url.pathname === "/login/oauth/authorize");
+    await yes(page).click();
+    await page.waitForURL((url) => url.origin === "https://client.example");
+    assert.ok(new URL(page.url()).searchParams.get("code"));
+  });
+walks["an app gets its answer through its own scheme (C8)"] = () =>
+  visit(LOOKS[0], async (page) => {
+    await page.goto(await linkFor("com.example.app:/callback"));
+    await yes(page).click();
+    await page.waitForURL((url) => url.pathname === "/login/oauth/authorize");
+    const launched = page.waitForEvent("request", (request) => request.url().startsWith("com.example.app:/callback?code="));
+    await yes(page).click({ noWaitAfter: true });
+    await launched;
+  });
+walks["the cookie of a login is bound to this host and hidden from scripts (C5)"] = () =>
+  visit(LOOKS[0], async (page) => {
+    await page.goto(link);
+    const [cookie, ...others] = await page.context().cookies();
+    assert.deepEqual(others, []);
+    assert.deepEqual([cookie.httpOnly, cookie.sameSite, cookie.path, cookie.domain], [true, "Lax", "/", "127.0.0.1"]);
+    assert.equal(await page.evaluate(() => document.cookie), "");
+  });
 walks["cancel goes back with access_denied"] = () =>
   visit(LOOKS[0], async (page) => {
     await page.goto(link);
@@ -139,6 +179,7 @@ for (const [name, walk] of Object.entries(walks)) {
 }
 await browser.close();
 client.close();
+web.close();
 const log = await demo.stop();
 if (failed) console.error(log);
 console.log(`Chromium: ${passed} passed, ${failed} failed; screenshots in ${directory}`);
