@@ -6,6 +6,7 @@ pub mod cancel;
 pub mod clock;
 pub mod encoding;
 pub mod identity;
+pub mod json;
 pub mod limits;
 pub mod log;
 pub mod neighbour;

@@ -4,6 +4,7 @@
 //! number of senders that are kept is bounded, whoever sends.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -43,42 +44,29 @@ pub struct TooMany {
     pub retry_after: u64,
 }
 
-/// A quota for each sender, and one for all of them.
+/// A quota for each sender (or whatever else `K` tells apart), and one for all of them.
 #[derive(Debug)]
-pub struct RateLimit {
+pub struct RateLimit<K = Neighbour> {
     each: Quota,
     all: Quota,
     /// Guards who has spent what.
-    spent: Mutex<Spent>,
+    spent: Mutex<Spent<K>>,
 }
 
-#[derive(Debug, Default)]
-struct Spent {
-    by_each: HashMap<Neighbour, Duration>,
+#[derive(Debug)]
+struct Spent<K> {
+    by_each: HashMap<K, Duration>,
     by_all: Duration,
 }
 
 impl RateLimit {
-    /// A limit that nobody has touched.
-    #[must_use]
-    pub fn new(each: Quota, all: Quota) -> RateLimit {
-        RateLimit { each, all, spent: Mutex::default() }
-    }
-
     /// Spends one of the sender's allowance at `now`, a time of [`super::clock::Clock::monotonic`]. Senders on this machine
     /// (or without an address, on a Unix socket) count for the limit of all only: they are the operator, or a proxy.
     ///
     /// # Errors
     /// [`TooMany`]; nothing was spent.
     pub fn spend(&self, peer: Option<IpAddr>, now: Duration) -> Result<(), TooMany> {
-        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        let (by_all, by_each) = self.after_one_more(&spent, peer, now)?;
-        spent.by_all = by_all;
-        if let Some((neighbour, whole_again)) = by_each {
-            spent.make_room(now);
-            spent.by_each.insert(neighbour, whole_again);
-        }
-        Ok(())
+        self.spend_as(sender(peer), now)
     }
 
     /// Whether [`RateLimit::spend`] would go through now.
@@ -87,22 +75,53 @@ impl RateLimit {
     /// [`TooMany`].
     pub fn check(&self, peer: Option<IpAddr>, now: Duration) -> Result<(), TooMany> {
         let spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        self.after_one_more(&spent, peer, now).map(|_| ())
-    }
-
-    fn after_one_more(&self, spent: &Spent, peer: Option<IpAddr>, now: Duration) -> Result<After, TooMany> {
-        let by_all = self.all.spend(spent.by_all, now)?;
-        let neighbour = peer.filter(|peer| !peer.to_canonical().is_loopback()).map(Neighbour::of);
-        let Some(neighbour) = neighbour else { return Ok((by_all, None)) };
-        let whole_again = spent.by_each.get(&neighbour).copied().unwrap_or_default();
-        Ok((by_all, Some((neighbour, self.each.spend(whole_again, now)?))))
+        self.after_one_more(&spent, sender(peer), now).map(|_| ())
     }
 }
 
-/// When the allowance of all, and of the sender if it has one, are whole again.
-type After = (Duration, Option<(Neighbour, Duration)>);
+fn sender(peer: Option<IpAddr>) -> Option<Neighbour> {
+    peer.filter(|peer| !peer.to_canonical().is_loopback()).map(Neighbour::of)
+}
 
-impl Spent {
+impl<K: Clone + Eq + Hash> RateLimit<K> {
+    /// A limit that nobody has touched.
+    #[must_use]
+    pub fn new(each: Quota, all: Quota) -> RateLimit<K> {
+        let spent = Spent { by_each: HashMap::new(), by_all: Duration::ZERO };
+        RateLimit { each, all, spent: Mutex::new(spent) }
+    }
+
+    /// Spends one of the allowance of `key`, or of all only.
+    ///
+    /// # Errors
+    /// [`TooMany`]; nothing was spent.
+    pub fn spend_as(&self, key: Option<K>, now: Duration) -> Result<(), TooMany> {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let (by_all, by_each) = self.after_one_more(&spent, key, now)?;
+        spent.by_all = by_all;
+        if let Some((key, whole_again)) = by_each {
+            spent.make_room(now);
+            spent.by_each.insert(key, whole_again);
+        }
+        Ok(())
+    }
+
+    /// When the allowance of all, and of `key` if there is one, are whole again.
+    fn after_one_more(
+        &self,
+        spent: &Spent<K>,
+        key: Option<K>,
+        now: Duration,
+    ) -> Result<(Duration, Option<(K, Duration)>), TooMany> {
+        let by_all = self.all.spend(spent.by_all, now)?;
+        let Some(key) = key else { return Ok((by_all, None)) };
+        let whole_again = spent.by_each.get(&key).copied().unwrap_or_default();
+        let whole_again = self.each.spend(whole_again, now)?;
+        Ok((by_all, Some((key, whole_again))))
+    }
+}
+
+impl<K: Clone + Eq + Hash> Spent<K> {
     /// Forgets those whose allowance is whole, and if that is not enough the one who is nearest to it.
     fn make_room(&mut self, now: Duration) {
         if self.by_each.len() < limits::RATE_SENDERS {
@@ -111,7 +130,7 @@ impl Spent {
         self.by_each.retain(|_, whole_again| *whole_again > now);
         if self.by_each.len() >= limits::RATE_SENDERS
             && let Some(nearest) =
-                self.by_each.iter().min_by_key(|(_, time)| **time).map(|(sender, _)| *sender)
+                self.by_each.iter().min_by_key(|(_, time)| **time).map(|(key, _)| key.clone())
         {
             self.by_each.remove(&nearest);
         }

@@ -2,17 +2,16 @@
 //! differently is refused before anything looks at it.
 
 use std::borrow::Cow;
-use std::cell::Cell;
-use std::collections::HashSet;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::jsonrpc::{Error, RequestId};
-use crate::base::limits;
+use crate::base::{json, limits};
+
+const RULES: json::Rules =
+    json::Rules { depth: limits::JSON_DEPTH, values: limits::JSON_VALUES, is_forbidden: is_variant };
 
 /// One message of a client. Params and results stay text until someone knows their type.
 #[derive(Debug)]
@@ -39,7 +38,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Message<'_>, Error> {
     if text.trim_start().starts_with('[') {
         return Err(Error::new(Error::INVALID_REQUEST, "Batches are not supported"));
     }
-    check(text).map_err(|error| refusal(&error))?;
+    json::check(text, RULES).map_err(|error| refusal(&error))?;
     let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| refusal(&error))?;
     envelope.message().ok_or_else(|| Error::new(Error::INVALID_REQUEST, "Not a JSON-RPC 2.0 message"))
 }
@@ -49,14 +48,6 @@ fn refusal(error: &serde_json::Error) -> Error {
         Category::Data => Error::new(Error::INVALID_REQUEST, "Not a JSON-RPC 2.0 message"),
         Category::Io | Category::Syntax | Category::Eof => Error::new(Error::PARSE, "The body is not JSON"),
     }
-}
-
-/// Scans a whole text without building anything of it.
-fn check(text: &str) -> Result<(), serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let values = Cell::new(0);
-    Strict { depth: 0, values: &values }.deserialize(&mut deserializer)?;
-    deserializer.end()
 }
 
 #[derive(Deserialize)]
@@ -114,112 +105,10 @@ fn is_object(value: &RawValue) -> bool {
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Visits every value below one. Strings are decoded, so a lone surrogate is an error; numbers must be finite.
-#[derive(Clone, Copy)]
-struct Strict<'a> {
-    /// How many arrays and objects are around this value.
-    depth: usize,
-    /// How many values there were so far.
-    values: &'a Cell<usize>,
-}
-
-impl Strict<'_> {
-    fn inside<E: de::Error>(self) -> Result<Self, E> {
-        let values = self.values.get().saturating_add(1);
-        self.values.set(values);
-        if self.depth >= limits::JSON_DEPTH || values > limits::JSON_VALUES {
-            return Err(E::custom("too deep or too many values"));
-        }
-        Ok(Strict { depth: self.depth.saturating_add(1), ..self })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Strict<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
-        while array.next_element_seed(self.inside()?)?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
-        let mut keys = Keys::default();
-        while let Some(Name(key)) = object.next_key()? {
-            if self.depth == 0 && is_variant(&key) {
-                return Err(de::Error::custom("a member's name is in the wrong case"));
-            }
-            if !keys.insert(key) {
-                return Err(de::Error::custom("two members have one name"));
-            }
-            object.next_value_seed(self.inside()?)?;
-        }
-        Ok(())
-    }
-}
-
 /// Whether a parser that ignores case would take `key` for a member of the envelope.
 fn is_variant(key: &str) -> bool {
     const MEMBERS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
     MEMBERS.iter().any(|member| key != *member && key.eq_ignore_ascii_case(member))
-}
-
-/// The names of one object: compared one by one while they are few, hashed when they are many.
-#[derive(Default)]
-struct Keys<'de> {
-    few: Vec<Cow<'de, str>>,
-    many: HashSet<Cow<'de, str>>,
-}
-
-impl<'de> Keys<'de> {
-    const FEW: usize = 16;
-
-    /// Whether `key` is new.
-    fn insert(&mut self, key: Cow<'de, str>) -> bool {
-        if self.few.contains(&key) {
-            return false;
-        }
-        if self.few.len() < Keys::FEW {
-            self.few.push(key);
-            return true;
-        }
-        self.many.insert(key)
-    }
 }
 
 #[cfg(test)]
