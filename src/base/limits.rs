@@ -222,6 +222,10 @@ pub const RATE_SENDERS: usize = 4096;
 pub const REDIRECT_URIS: usize = 10;
 /// All redirect URIs of one client together (bytes): they travel in its `client_id`.
 pub const REDIRECT_URIS_BYTES: usize = 3072;
+/// The deepest JSON of a client's metadata: `jwks` holds keys that hold certificates, and nothing is deeper.
+pub const METADATA_DEPTH: usize = 8;
+/// The most members and elements of a client's metadata; the bytes bound it as well.
+pub const METADATA_VALUES: usize = 1000;
 /// A client's name (characters).
 pub const CLIENT_NAME_CHARS: usize = 100;
 /// Logins that one browser may have under way; the oldest makes room.

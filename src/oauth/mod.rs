@@ -29,6 +29,7 @@ mod authorize;
 mod bearer;
 mod callback;
 mod client;
+mod client_metadata;
 mod consent;
 mod issued;
 mod metadata;

@@ -1,32 +1,18 @@
 //! Dynamic client registration (RFC 7591). Stores nothing: the client id that is handed out is the registration itself,
 //! sealed.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::AuthorizationServer;
 use super::answer;
 use super::client::{self, AuthMethod, Client};
-use super::redirect::{RedirectError, RedirectUri};
+use super::client_metadata::{ClientMetadata, MetadataError, json_rules};
+use super::redirect::RedirectUri;
 use crate::base::clock::Timestamp;
-use crate::base::identity::{ClientFingerprint, Scopes};
-use crate::base::{limits, log};
+use crate::base::identity::ClientFingerprint;
+use crate::base::{json, log};
 use crate::http::{self, Response};
 use crate::seal;
-
-/// What a client may say of itself. Members that are not here are ignored and not kept (RFC 7591 section 2); nothing that
-/// it names is ever fetched.
-#[derive(Debug, Deserialize)]
-struct Metadata {
-    #[serde(default)]
-    redirect_uris: Vec<String>,
-    client_name: Option<String>,
-    grant_types: Option<Vec<String>>,
-    response_types: Option<Vec<String>>,
-    token_endpoint_auth_method: Option<String>,
-    scope: Option<String>,
-}
 
 /// The answer (RFC 7591 section 3.2.1): only what was kept. Absent members are left out: some clients refuse nulls.
 #[derive(Serialize)]
@@ -47,60 +33,6 @@ struct Registration<'a> {
     scope: String,
 }
 
-/// Why a registration is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RegistrationError {
-    NotJson,
-    NoRedirectUri,
-    TooManyRedirectUris,
-    RedirectUrisTooLong,
-    Redirect(RedirectError),
-    BadName,
-    NoCodeGrant,
-    NoCodeResponse,
-    UnknownAuthMethod,
-    BadScope,
-}
-
-impl fmt::Display for RegistrationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            RegistrationError::NotJson => {
-                "the body must be a JSON object of client metadata, sent as application/json"
-            }
-            RegistrationError::NoRedirectUri => "redirect_uris must have at least one URI",
-            RegistrationError::TooManyRedirectUris => "redirect_uris may have at most 10 URIs",
-            RegistrationError::RedirectUrisTooLong => "redirect_uris may have at most 3072 bytes together",
-            RegistrationError::Redirect(error) => return error.fmt(f),
-            RegistrationError::BadName => "client_name may have at most 100 characters, all of them visible",
-            RegistrationError::NoCodeGrant => "grant_types must include authorization_code",
-            RegistrationError::NoCodeResponse => "response_types must include code",
-            RegistrationError::UnknownAuthMethod => {
-                "token_endpoint_auth_method must be none, client_secret_basic or client_secret_post"
-            }
-            RegistrationError::BadScope => "scope must be a space-separated list of scope tokens",
-        })
-    }
-}
-
-impl RegistrationError {
-    /// RFC 7591 section 3.2.2.
-    fn code(self) -> &'static str {
-        match self {
-            RegistrationError::NoRedirectUri
-            | RegistrationError::TooManyRedirectUris
-            | RegistrationError::RedirectUrisTooLong
-            | RegistrationError::Redirect(_) => "invalid_redirect_uri",
-            RegistrationError::NotJson
-            | RegistrationError::BadName
-            | RegistrationError::NoCodeGrant
-            | RegistrationError::NoCodeResponse
-            | RegistrationError::UnknownAuthMethod
-            | RegistrationError::BadScope => "invalid_client_metadata",
-        }
-    }
-}
-
 impl AuthorizationServer {
     /// `POST /register`
     pub fn register(&self, request: &http::Request) -> Response {
@@ -110,17 +42,27 @@ impl AuthorizationServer {
         }
         match self.try_register(request) {
             Ok(client) => self.registered(&client),
-            Err(error) => answer::error(400, error.code(), &error.to_string()),
+            Err(error) => answer::error(400, error_code(error), &error.to_string()),
         }
     }
 
-    fn try_register(&self, request: &http::Request) -> Result<Client, RegistrationError> {
+    fn try_register(&self, request: &http::Request) -> Result<Client, MetadataError> {
         if request.head.media_type() != Ok(Some("application/json".to_owned())) {
-            return Err(RegistrationError::NotJson);
+            return Err(MetadataError::NotJson);
         }
-        let metadata: Metadata =
-            serde_json::from_slice(&request.body).map_err(|_| RegistrationError::NotJson)?;
-        metadata.into_client(&self.settings.scopes, self.clock.now())
+        let text = std::str::from_utf8(&request.body).map_err(|_| MetadataError::NotJson)?;
+        // D1: what two parsers could read differently is not read at all.
+        json::check(text, json_rules(|_| false)).map_err(|_| MetadataError::NotJson)?;
+        let metadata: ClientMetadata = serde_json::from_str(text).map_err(|_| MetadataError::NotJson)?;
+        let auth = auth_method(metadata.token_endpoint_auth_method.as_deref())?;
+        let description = metadata.describe()?;
+        Ok(Client {
+            auth,
+            scopes: description.scopes(&self.settings.scopes),
+            redirect_uris: description.redirect_uris,
+            name: description.name,
+            issued: self.clock.now(),
+        })
     }
 
     fn registered(&self, client: &Client) -> Response {
@@ -148,71 +90,38 @@ impl AuthorizationServer {
     }
 }
 
-impl Metadata {
-    fn into_client(self, supported: &Scopes, now: Timestamp) -> Result<Client, RegistrationError> {
-        // RFC 7591 section 2: the server may substitute; clients also list grants that we do not have.
-        let lists = |list: &Option<Vec<String>>, needed: &str| {
-            list.as_ref().is_none_or(|list| list.iter().any(|x| x == needed))
-        };
-        if !lists(&self.grant_types, "authorization_code") {
-            return Err(RegistrationError::NoCodeGrant);
-        }
-        if !lists(&self.response_types, "code") {
-            return Err(RegistrationError::NoCodeResponse);
-        }
-        let auth = match self.token_endpoint_auth_method.as_deref() {
-            Some("none") => AuthMethod::None,
-            // RFC 7591 section 2: the default if omitted.
-            None | Some("client_secret_basic") => AuthMethod::ClientSecretBasic,
-            Some("client_secret_post") => AuthMethod::ClientSecretPost,
-            Some(_) => return Err(RegistrationError::UnknownAuthMethod),
-        };
-        let name = self.client_name.filter(|name| !name.trim().is_empty());
-        if name.as_deref().is_some_and(|name| !is_presentable(name)) {
-            return Err(RegistrationError::BadName);
-        }
-        let asked =
-            Scopes::parse(self.scope.as_deref().unwrap_or_default()).ok_or(RegistrationError::BadScope)?;
-        let known = asked.intersection(supported);
-        let scopes = if known.is_empty() { supported.clone() } else { known };
-        Ok(Client { redirect_uris: redirect_uris(&self.redirect_uris)?, name, auth, scopes, issued: now })
+/// What a registration may ask for.
+fn auth_method(name: Option<&str>) -> Result<AuthMethod, MetadataError> {
+    match name {
+        Some("none") => Ok(AuthMethod::None),
+        // RFC 7591 section 2: the default if omitted.
+        None | Some("client_secret_basic") => Ok(AuthMethod::ClientSecretBasic),
+        Some("client_secret_post") => Ok(AuthMethod::ClientSecretPost),
+        Some(_) => Err(MetadataError::UnknownAuthMethod),
     }
 }
 
-/// D2: one to ten, together short enough to travel in the client id.
-fn redirect_uris(texts: &[String]) -> Result<Vec<RedirectUri>, RegistrationError> {
-    if texts.is_empty() {
-        return Err(RegistrationError::NoRedirectUri);
+/// RFC 7591 section 3.2.2.
+fn error_code(error: MetadataError) -> &'static str {
+    match error {
+        MetadataError::NoRedirectUri
+        | MetadataError::TooManyRedirectUris
+        | MetadataError::RedirectUrisTooLong
+        | MetadataError::Redirect(_) => "invalid_redirect_uri",
+        MetadataError::NotJson
+        | MetadataError::BadName
+        | MetadataError::NoCodeGrant
+        | MetadataError::NoCodeResponse
+        | MetadataError::UnknownAuthMethod
+        | MetadataError::BadScope => "invalid_client_metadata",
     }
-    if texts.len() > limits::REDIRECT_URIS {
-        return Err(RegistrationError::TooManyRedirectUris);
-    }
-    if texts.iter().map(String::len).fold(0, usize::saturating_add) > limits::REDIRECT_URIS_BYTES {
-        return Err(RegistrationError::RedirectUrisTooLong);
-    }
-    texts.iter().map(|text| RedirectUri::parse(text).map_err(RegistrationError::Redirect)).collect()
-}
-
-/// C7: a name that shows what it is: no control, format, private-use or unassigned-for-ever characters, which could
-/// reorder or hide the text around it on the consent page.
-fn is_presentable(name: &str) -> bool {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(u32::from(c),
-                0xad | 0x600..=0x605 | 0x61c | 0x6dd | 0x70f | 0x890..=0x891 | 0x8e2 | 0x115f..=0x1160 | 0x180b..=0x180f
-                | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0x3164 | 0xe000..=0xf8ff | 0xfdd0..=0xfdef
-                | 0xfe00..=0xfe0f | 0xfeff | 0xffa0 | 0xfff0..=0xfffb | 0x110bd | 0x110cd | 0x13430..=0x1345f
-                | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a | 0xe0000..)
-            || u32::from(c) & 0xfffe == 0xfffe
-    };
-    name.chars().count() <= limits::CLIENT_NAME_CHARS && !name.chars().any(hidden)
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::*;
+    use crate::base::limits;
     use crate::http::fake::request;
     use crate::oauth::fake::{self, body};
 
@@ -288,27 +197,6 @@ mod tests {
         check(json!({"redirect_uris": uris, "client_name": "a".repeat(101)}), "invalid_client_metadata");
     }
 
-    /// C7: names that could disguise the consent page are refused.
-    #[test]
-    fn a_name_must_show_what_it_is() {
-        for fine in ["Claude", "Курсор", "日本語 クライアント", "a'<b>&amp;", "Ünïcödé ✓"]
-        {
-            assert!(is_presentable(fine), "{fine:?}");
-        }
-        for hidden in [
-            "a\u{202e}b",
-            "a\u{200b}b",
-            "a\nb",
-            "\u{feff}a",
-            "a\u{e000}",
-            "a\u{2066}b",
-            "\u{e0041}",
-            "a\u{fffe}",
-        ] {
-            assert!(!is_presentable(hidden), "{hidden:?}");
-        }
-    }
-
     /// The rule above all others: a registration leaves nothing behind.
     #[test]
     fn registering_stores_nothing() {
@@ -340,12 +228,46 @@ mod tests {
         assert_eq!((response.status(), response.header_value("retry-after")), (429, Some("181")));
     }
 
+    /// D1: one JSON object without repeated names, at most eight levels deep.
     #[test]
-    fn a_form_is_not_a_registration() {
+    fn a_registration_is_one_plain_json_object() {
         let fixture = fake::fixture();
-        let request = request("POST", "/register")
-            .with("Content-Type", "application/x-www-form-urlencoded")
-            .body("a=b");
-        assert_eq!(fixture.server.register(&request).status(), 400);
+        let check = |content_type: &str, body: &str, status| {
+            let request = request("POST", "/register").with("Content-Type", content_type).body(body);
+            assert_eq!(fixture.server.register(&request).status(), status, "{body}");
+        };
+        let body = |more: &str| format!(r#"{{"redirect_uris":["https://a.example/cb"]{more}}}"#);
+        let nested = |levels: usize| body(&format!(r#","x":{}{}"#, "[".repeat(levels), "]".repeat(levels)));
+        check("application/json", &body(""), 201);
+        check("application/json; charset=utf-8", &body(r#","unknown":{"a":null}"#), 201);
+        check("application/json", &nested(limits::METADATA_DEPTH - 1), 201);
+        check("application/json", &nested(limits::METADATA_DEPTH), 400);
+        check("application/json", &body(r#","redirect_uris":["https://b.example/cb"]"#), 400);
+        check("application/json", &body(r#","client_name":"a","client\u005fname":"b""#), 400);
+        check("application/json", &body(r#","x":{"a":1,"a":2}"#), 400);
+        check("application/json", &(body("") + "{}"), 400);
+        check("application/json", "[]", 400);
+        check("text/json", &body(""), 400);
+        check("application/x-www-form-urlencoded", "a=b", 400);
+    }
+
+    /// D3: other URLs are neither kept nor echoed.
+    #[test]
+    fn a_registration_keeps_no_other_urls() {
+        let (status, answer) = register(&json!({
+            "redirect_uris": ["https://a.example/cb"], "client_uri": "https://a.example", "logo_uri": "http://a.example/",
+            "tos_uri": "javascript:alert(1)", "policy_uri": "https://a.example", "jwks_uri": "https://a.example/keys",
+        }));
+        assert_eq!(status, 201);
+        let names: Vec<_> =
+            answer.as_object().unwrap().keys().filter(|name| name.ends_with("_uri")).collect();
+        assert!(names.is_empty(), "{names:?}");
+    }
+
+    /// O16: the id of a registered client is neither the URL of a document nor the subject of a user.
+    #[test]
+    fn a_registered_client_has_an_id_of_our_form() {
+        let (_, answer) = register(&json!({"redirect_uris": ["https://a.example/cb"]}));
+        assert!(answer["client_id"].as_str().unwrap().starts_with("mcp_ci_"));
     }
 }
