@@ -136,6 +136,7 @@ impl Server {
                 grants: Arc::clone(&grants),
                 provider: github,
                 policy: Policy::new(config.allow.clone()),
+                clients: oauth::Clients::default(),
                 clock,
                 random,
                 upstream: oauth::Upstream::Keep,

@@ -76,6 +76,13 @@ impl ClientFingerprint {
         ClientFingerprint(base64url(half))
     }
 
+    /// Reads a fingerprint as the log shows it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<ClientFingerprint> {
+        let is_half_a_digest = from_base64url(text).is_some_and(|bytes| bytes.len() == 16);
+        is_half_a_digest.then(|| ClientFingerprint(text.to_owned()))
+    }
+
     /// The fingerprint as text: 22 characters of base64url.
     #[must_use]
     pub fn as_str(&self) -> &str {

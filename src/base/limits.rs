@@ -228,8 +228,36 @@ pub const METADATA_DEPTH: usize = 8;
 pub const METADATA_VALUES: usize = 1000;
 /// A client's name (characters).
 pub const CLIENT_NAME_CHARS: usize = 100;
+/// The id of a client that the operator configures (bytes).
+pub const CONFIGURED_ID_BYTES: usize = 100;
+/// The shortest secret of such a client (bytes).
+pub const CONFIGURED_SECRET_BYTES: usize = 32;
 /// Logins that one browser may have under way; the oldest makes room.
 pub const LOGINS_PER_BROWSER: usize = 8;
+
+// ---- client metadata documents ----
+
+/// The longest name of the DNS (bytes).
+pub const DNS_NAME_BYTES: usize = 253;
+/// A client's metadata document (bytes), as the draft advises.
+pub const DOCUMENT_BYTES: usize = 5 * 1024;
+/// The head of the answer that brings it (bytes).
+pub const DOCUMENT_HEAD_BYTES: usize = 16 * 1024;
+/// Looking for a document, from the name to the last byte.
+pub const DOCUMENT_FETCH: Duration = Duration::from_secs(5);
+/// Of that, for the name: ours is looked up as well.
+pub const DOCUMENT_RESOLVE: Duration = Duration::from_secs(3);
+/// Logins that look for a document at once, those that wait for another's included. With [`CALLS`] and [`GITHUB_CALLS`]
+/// this leaves workers for everybody else.
+pub const DOCUMENT_FETCHES: usize = 4;
+/// Documents that are remembered; the one that expires soonest makes room.
+pub const DOCUMENTS: usize = 1000;
+/// How long a document is remembered at least, and at most, whatever it says itself.
+pub const DOCUMENT_LIFETIME: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(86_400));
+/// Documents in ten minutes that one sender may have us look for; all together in an hour.
+pub const DOCUMENT_LOOKUPS: (u32, u32) = (30, 1500);
+/// Documents in ten minutes that one host may be asked for; all hosts together in an hour.
+pub const DOCUMENT_LOOKUPS_PER_HOST: (u32, u32) = (120, 1500);
 
 // ---- GitHub ----
 

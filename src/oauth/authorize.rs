@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::AuthorizationServer;
-use super::client::{self, KnownClient};
+use super::clients::{AskingClient, Origin};
 use super::page::{self, Problem};
 use super::redirect::{RedirectUri, Target};
 use crate::base::encoding::from_base64url;
@@ -23,6 +23,9 @@ pub(super) struct AuthorizationRequest {
     /// What the client calls itself.
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     pub client_name: Option<String>,
+    /// What that name is worth.
+    #[serde(rename = "f")]
+    pub origin: Origin,
     /// Where the answer goes: registered, with the port that was asked for.
     #[serde(rename = "r")]
     pub redirect_uri: RedirectUri,
@@ -116,6 +119,7 @@ impl fmt::Display for AuthorizeError {
 
 /// Where to answer, once that is known to be safe.
 pub(super) struct ReturnTo<'a> {
+    pub(super) origin: &'a Origin,
     pub(super) redirect_uri: &'a RedirectUri,
     pub(super) state: Option<&'a str>,
 }
@@ -132,16 +136,17 @@ impl AuthorizationServer {
             return page::problem(Problem::Unreadable);
         }
         // O6: as long as client and redirect URI are not both proven, nobody is sent anywhere.
-        let Some(known) =
-            query.value("client_id").and_then(|id| client::identify(&self.keys, id, self.clock.now()))
-        else {
-            return page::problem(Problem::UnknownClient);
+        let client = match query.value("client_id").map(|id| self.asking_client(id, head.peer)) {
+            Some(Ok(client)) => client,
+            Some(Err(problem)) => return page::problem(problem),
+            None => return page::problem(Problem::UnknownClient),
         };
-        let Some(redirect_uri) = redirect_uri(&known, query.value("redirect_uri")) else {
+        let Some(redirect_uri) = redirect_uri(&client, query.value("redirect_uri")) else {
             return page::problem(Problem::UnregisteredRedirect);
         };
-        let return_to = ReturnTo { redirect_uri: &redirect_uri, state: query.value("state") };
-        match self.check(&known, &query, &redirect_uri) {
+        let state = query.value("state");
+        let return_to = ReturnTo { origin: &client.origin, redirect_uri: &redirect_uri, state };
+        match self.check(&client, &query, &redirect_uri) {
             Ok(request) => self.ask_for_consent(request, head),
             Err(error) => self.refuse(&return_to, error),
         }
@@ -150,7 +155,7 @@ impl AuthorizationServer {
     /// Everything but client and redirect URI.
     fn check(
         &self,
-        known: &KnownClient,
+        client: &AskingClient,
         query: &Form,
         redirect_uri: &RedirectUri,
     ) -> Result<AuthorizationRequest, AuthorizeError> {
@@ -179,12 +184,13 @@ impl AuthorizationServer {
             return Err(AuthorizeError::ChallengeMethod);
         }
         Ok(AuthorizationRequest {
-            client: known.fingerprint.clone(),
-            client_name: known.client.name.clone(),
+            client: client.fingerprint.clone(),
+            client_name: client.name.clone(),
+            origin: client.origin.clone(),
             redirect_uri: redirect_uri.clone(),
             state: state.map(str::to_owned),
             code_challenge: CodeChallenge::parse(challenge).ok_or(AuthorizeError::BadChallenge)?,
-            scopes: granted_scopes(&known.client.scopes, query.value("scope"))?,
+            scopes: granted_scopes(&client.scopes, query.value("scope"))?,
             resource: self.resource_of(query).ok_or(AuthorizeError::Resource)?,
         })
     }
@@ -196,16 +202,20 @@ impl AuthorizationServer {
     }
 
     /// Tells the client that its request came to nothing, with a redirect where that is safe and else through a page that
-    /// leaves the way back to the person (O7: whoever registered an open web client chose its redirect URI freely).
+    /// leaves the way back to the person (O7: whoever made an open web client chose its redirect URI freely).
     pub(super) fn refuse(&self, to: &ReturnTo<'_>, error: AuthorizeError) -> Response {
         let description = error.to_string();
         let state = to.state.filter(|_| error != AuthorizeError::StateTooLong);
         let parameters =
             [("error", Some(error.code())), ("error_description", Some(&description)), ("state", state)];
         let location = self.answer_location(to.redirect_uri, &parameters);
-        match to.redirect_uri.target() {
-            Target::Loopback | Target::PrivateScheme => see_other(location),
-            Target::Web => page::interstitial(to.redirect_uri, &location, &sentence(&description)),
+        match (to.redirect_uri.target(), to.origin) {
+            (Target::Loopback | Target::PrivateScheme, _) | (Target::Web, Origin::Configured) => {
+                see_other(location)
+            }
+            (Target::Web, Origin::Registered | Origin::Document(_)) => {
+                page::interstitial(to.redirect_uri, &location, &sentence(&description))
+            }
         }
     }
 
@@ -224,8 +234,8 @@ impl AuthorizationServer {
 
 /// O3, O4: the registered URI that admits the requested one, with the requested port; or the only one there is, if it has
 /// no port to be chosen.
-fn redirect_uri(known: &KnownClient, requested: Option<&str>) -> Option<RedirectUri> {
-    let registered = &known.client.redirect_uris;
+fn redirect_uri(client: &AskingClient, requested: Option<&str>) -> Option<RedirectUri> {
+    let registered = &client.redirect_uris;
     match requested {
         Some(text) => {
             let requested = RedirectUri::parse(text).ok()?;

@@ -53,6 +53,10 @@ impl AuthorizationServer {
         if !self.policy.may_still_admit(&grant.identity()) {
             return Err(BearerError::Invalid);
         }
+        // D6: its grants are ended at the start; this holds even if the table could not be written then.
+        if self.clients.denied.names_client_of(&grant.client) {
+            return Err(BearerError::Invalid);
+        }
         let scopes = token.scopes.intersection(&grant.scopes);
         if !self.settings.required_scope.is_subset(&scopes) {
             return Err(BearerError::InsufficientScope);

@@ -178,6 +178,7 @@ impl AuthorizationServer {
             client: GrantClient {
                 fingerprint: request.client.clone(),
                 name: request.client_name.clone().unwrap_or_default(),
+                host: request.origin.host().map(str::to_owned),
                 redirect: request.redirect_uri.place(),
             },
             scopes: request.scopes.clone(),

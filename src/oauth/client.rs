@@ -1,4 +1,4 @@
-//! Clients: what is known of one (sealed into its own `client_id`, so nothing is stored), and how it proves who it is.
+//! Registered clients (each is sealed into its own `client_id`, so nothing is stored), and how any client proves who it is.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -57,22 +57,19 @@ impl Sealed for Client {
     }
 }
 
-/// A client that presented a `client_id` of ours.
+/// A client that has proven who it is, as far as its kind can.
 #[derive(Clone, Debug)]
 pub(super) struct KnownClient {
     /// Names it in codes, tokens, grants and the log.
     pub fingerprint: ClientFingerprint,
-    /// What it registered.
-    pub client: Client,
 }
 
-/// Opens a `client_id`.
-pub(super) fn identify(keys: &Keyring, client_id: &str, now: Timestamp) -> Option<KnownClient> {
-    let client = seal::open::<Client>(keys, client_id, now).ok()?;
-    Some(KnownClient { fingerprint: ClientFingerprint::of(client_id), client })
+/// Opens the `client_id` of a registered client.
+pub(super) fn open(keys: &Keyring, client_id: &str, now: Timestamp) -> Option<Client> {
+    seal::open(keys, client_id, now).ok()
 }
 
-/// The secret of a client, under each of our keys, the newest first: computed from the `client_id`, never stored.
+/// The secret of a registered client, under each of our keys, the newest first: computed from the `client_id`, never stored.
 pub(super) fn secrets(keys: &Keyring, client_id: &str) -> impl Iterator<Item = Secret<String>> {
     let derived: Vec<_> = keys.derive(&[b"client_secret", client_id.as_bytes()]).collect();
     derived.into_iter().map(|bytes| Secret::new(format!("{SECRET_PREFIX}{}", base64url(bytes.expose()))))
@@ -109,12 +106,19 @@ impl AuthorizationServer {
         let invalid = ClientError::Invalid { basic: presented.method == AuthMethod::ClientSecretBasic };
         // The secret is computed and compared whatever the id is, so that an unknown client costs what a wrong secret does.
         let given = presented.secret.as_ref().map_or("", |secret| secret.expose().as_str());
-        let right = secrets(&self.keys, &presented.id)
+        let derived = secrets(&self.keys, &presented.id)
             .fold(false, |found, secret| found | secret.matches(given.as_bytes()));
-        let known = identify(&self.keys, &presented.id, self.clock.now()).ok_or(invalid)?;
-        let proven =
-            presented.method == known.client.auth && (right || known.client.auth == AuthMethod::None);
-        if proven { Ok(known) } else { Err(invalid) }
+        let right = match self.clients.configured(&presented.id) {
+            Some(configured) => configured.has_secret(given.as_bytes()),
+            None => derived,
+        };
+        let registered = self.auth_method(&presented.id).ok_or(invalid)?;
+        let proven = presented.method == registered && (right || registered == AuthMethod::None);
+        // D6: a denied client is as good as unknown.
+        if !proven || self.clients.denied.names(&presented.id) {
+            return Err(invalid);
+        }
+        Ok(KnownClient { fingerprint: ClientFingerprint::of(&presented.id) })
     }
 }
 

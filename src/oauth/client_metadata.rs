@@ -76,6 +76,18 @@ pub(super) fn json_rules(is_forbidden: fn(&str) -> bool) -> json::Rules {
 }
 
 impl ClientMetadata {
+    /// The metadata of a client that says no more than this.
+    pub(super) fn named(client_name: Option<String>, redirect_uris: Vec<String>) -> ClientMetadata {
+        ClientMetadata {
+            redirect_uris,
+            client_name,
+            grant_types: None,
+            response_types: None,
+            token_endpoint_auth_method: None,
+            scope: None,
+        }
+    }
+
     /// Checks everything but the authentication method.
     ///
     /// # Errors

@@ -102,7 +102,8 @@ impl AuthorizationServer {
 
     /// C10: a no is told to the client, and the login is over.
     pub(super) fn deny(&self, request: &AuthorizationRequest, browser: &BrowserBinding) -> Response {
-        let to = ReturnTo { redirect_uri: &request.redirect_uri, state: request.state.as_deref() };
+        let (redirect_uri, state) = (&request.redirect_uri, request.state.as_deref());
+        let to = ReturnTo { origin: &request.origin, redirect_uri, state };
         self.refuse(&to, AuthorizeError::Denied).header("Set-Cookie", self.clear_cookie(&browser.cookie))
     }
 

@@ -1,6 +1,6 @@
 //! A server without network, clock or disk, and a browser that walks through it, for the tests of this layer and above.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -165,13 +165,18 @@ pub(crate) struct Fixture {
 }
 
 pub(crate) fn fixture() -> Fixture {
+    fixture_with(Clients::default())
+}
+
+/// A server with these clients.
+pub(crate) fn fixture_with(clients: Clients) -> Fixture {
     let provider = Arc::new(FakeProvider::default());
     let grants: Arc<dyn Grants> = Arc::new(MemoryGrants::default());
     let (clock, ended) = (Arc::new(ManualClock::new()), Arc::new(Mutex::new(Vec::new())));
     let log = Arc::clone(&ended);
     let grant_ended: GrantEnded = Box::new(move |id| log.lock().unwrap().push(id));
     let rules = vec![AllowRule::User("octocat".to_owned())];
-    let server = server((&provider, &grants, &clock), rules, grant_ended);
+    let server = server((&provider, &grants, &clock), (rules, clients), grant_ended);
     Fixture { server, provider, grants, clock, ended }
 }
 
@@ -182,14 +187,59 @@ pub(crate) fn server_over(fixture: &Fixture) -> AuthorizationServer {
 
 /// The same with other rules.
 pub(crate) fn server_with(fixture: &Fixture, rules: Vec<AllowRule>) -> AuthorizationServer {
-    server((&fixture.provider, &fixture.grants, &fixture.clock), rules, Box::new(|_| ()))
+    server(
+        (&fixture.provider, &fixture.grants, &fixture.clock),
+        (rules, Clients::default()),
+        Box::new(|_| ()),
+    )
+}
+
+impl Fixture {
+    /// The same after a restart with other clients.
+    pub(crate) fn restarted_with(self, clients: Clients) -> Fixture {
+        let log = Arc::clone(&self.ended);
+        let grant_ended: GrantEnded = Box::new(move |id| log.lock().unwrap().push(id));
+        let server = server(
+            (&self.provider, &self.grants, &self.clock),
+            (vec![AllowRule::User("octocat".to_owned())], clients),
+            grant_ended,
+        );
+        Fixture { server, ..self }
+    }
+}
+
+/// Documents that are there without a network.
+#[derive(Default)]
+pub(crate) struct FakeDocuments {
+    documents: Mutex<HashMap<String, String>>,
+    finds: Mutex<usize>,
+}
+
+impl FakeDocuments {
+    /// Puts a document at `url`.
+    pub(crate) fn publish(&self, url: &str, document: &serde_json::Value) {
+        self.documents.lock().unwrap().insert(url.to_owned(), document.to_string());
+    }
+
+    /// How often somebody looked for one.
+    pub(crate) fn finds(&self) -> usize {
+        *self.finds.lock().unwrap()
+    }
+}
+
+impl ClientDocuments for FakeDocuments {
+    fn find(&self, url: &ClientUrl, _: Option<IpAddr>) -> Option<Arc<ClientDocument>> {
+        *self.finds.lock().unwrap() += 1;
+        let documents = self.documents.lock().unwrap();
+        ClientDocument::parse(url, documents.get(url.as_str())?.as_bytes()).map(Arc::new)
+    }
 }
 
 type Shared<'a> = (&'a Arc<FakeProvider>, &'a Arc<dyn Grants>, &'a Arc<ManualClock>);
 
 fn server(
     (provider, grants, clock): Shared<'_>,
-    rules: Vec<AllowRule>,
+    (rules, clients): (Vec<AllowRule>, Clients),
     grant_ended: GrantEnded,
 ) -> AuthorizationServer {
     let parts = Parts {
@@ -197,6 +247,7 @@ fn server(
         grants: Arc::clone(grants),
         provider: Arc::clone(provider) as Arc<dyn IdentityProvider>,
         policy: Policy::new(rules),
+        clients,
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         random: Arc::new(CountedRandom::default()),
         upstream: Upstream::Keep,
@@ -265,6 +316,11 @@ impl<'a> Browser<'a> {
 
     pub(crate) fn with_state(fixture: &'a Fixture, state: &str) -> Browser<'a> {
         let client_id = fixture.client_id(AuthMethod::None, &["http://127.0.0.1/cb"]);
+        Browser::of(fixture, client_id, state)
+    }
+
+    /// A browser with the client that has this id.
+    pub(crate) fn of(fixture: &'a Fixture, client_id: String, state: &str) -> Browser<'a> {
         let (cookies, form, github_state) = (Vec::new(), String::new(), String::new());
         let peer = IpAddr::from([127, 0, 0, 1]);
         let mut browser =

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::AuthorizationServer;
+use super::clients::Registration;
 use crate::http::Response;
 
 /// RFC 8414 section 2.
@@ -11,7 +12,8 @@ struct ServerMetadata<'a> {
     issuer: &'a str,
     authorization_endpoint: String,
     token_endpoint: String,
-    registration_endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_endpoint: Option<String>,
     revocation_endpoint: String,
     scopes_supported: Vec<&'a str>,
     response_types_supported: [&'static str; 1],
@@ -21,6 +23,9 @@ struct ServerMetadata<'a> {
     revocation_endpoint_auth_methods_supported: [&'static str; 3],
     code_challenge_methods_supported: [&'static str; 1],
     authorization_response_iss_parameter_supported: bool,
+    /// draft-ietf-oauth-client-id-metadata-document, section 5; there only if it is true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id_metadata_document_supported: Option<bool>,
 }
 
 /// RFC 9728 section 2.
@@ -39,11 +44,12 @@ impl AuthorizationServer {
     #[must_use]
     pub fn server_metadata(&self) -> Response {
         let url = &self.settings.public_url;
+        let registration = self.clients.registration == Registration::Open;
         document(&ServerMetadata {
             issuer: url.origin(),
             authorization_endpoint: url.join("/authorize"),
             token_endpoint: url.join("/token"),
-            registration_endpoint: url.join("/register"),
+            registration_endpoint: registration.then(|| url.join("/register")),
             revocation_endpoint: url.join("/revoke"),
             scopes_supported: self.settings.scopes.iter().collect(),
             response_types_supported: ["code"],
@@ -53,6 +59,7 @@ impl AuthorizationServer {
             revocation_endpoint_auth_methods_supported: AUTH_METHODS,
             code_challenge_methods_supported: ["S256"],
             authorization_response_iss_parameter_supported: true,
+            client_id_metadata_document_supported: self.clients.documents.is_some().then_some(true),
         })
     }
 

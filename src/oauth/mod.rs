@@ -30,7 +30,12 @@ mod bearer;
 mod callback;
 mod client;
 mod client_metadata;
+mod client_url;
+mod clients;
+mod configured;
 mod consent;
+mod deny;
+mod document;
 mod issued;
 mod metadata;
 mod page;
@@ -46,6 +51,11 @@ mod upstream;
 pub(crate) mod fake;
 
 pub use bearer::BearerError;
+pub use client_url::ClientUrl;
+pub use clients::{Clients, Registration};
+pub use configured::{ConfiguredClient, ConfiguredMembers};
+pub use deny::DenyList;
+pub use document::{ClientDocument, ClientDocuments};
 pub use policy::{AllowRule, Policy};
 use upstream::{Exchanges, Upstreams};
 
@@ -98,6 +108,8 @@ pub struct Parts {
     pub provider: Arc<dyn provider::IdentityProvider>,
     /// Says who may come in.
     pub policy: Policy,
+    /// Says through which clients.
+    pub clients: Clients,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -115,6 +127,7 @@ pub struct AuthorizationServer {
     grants: Arc<dyn Grants>,
     provider: Arc<dyn provider::IdentityProvider>,
     policy: Policy,
+    clients: Clients,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     grant_ended: GrantEnded,
@@ -157,7 +170,7 @@ impl AuthorizationServer {
     /// Puts one together.
     #[must_use]
     pub fn new(settings: Settings, parts: Parts) -> AuthorizationServer {
-        let Parts { keys, grants, provider, policy, clock, random, upstream, grant_ended } = parts;
+        let Parts { keys, grants, provider, policy, clients, clock, random, upstream, grant_ended } = parts;
         let upstreams = Arc::new(Upstreams {
             keys: Arc::clone(&keys),
             grants: Arc::clone(&grants),
@@ -172,6 +185,7 @@ impl AuthorizationServer {
             grants,
             provider,
             policy,
+            clients,
             clock,
             random,
             grant_ended,

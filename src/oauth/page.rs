@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use super::authorize::AuthorizationRequest;
+use super::clients::Origin;
 use super::redirect::{RedirectUri, Target};
 use crate::base::encoding::sha256;
 use crate::http::{Response, escape};
@@ -28,6 +29,10 @@ pub(super) enum Problem {
     Unreadable,
     /// The `client_id` is not one of ours.
     UnknownClient,
+    /// The operator does not want this client here.
+    DeniedClient,
+    /// The `client_id` is a URL, and there was no usable document to be had.
+    NoClientDocument,
     /// The redirect URI is missing, malformed or not registered.
     UnregisteredRedirect,
     /// The consent form came from elsewhere.
@@ -55,12 +60,13 @@ pub(super) enum Problem {
 impl Problem {
     fn status(self) -> u16 {
         match self {
-            Problem::ForeignForm => 403,
+            Problem::ForeignForm | Problem::DeniedClient => 403,
             Problem::GitHubUnreachable | Problem::Misconfigured => 502,
             Problem::Busy | Problem::Storage => 503,
             Problem::TooMany => 429,
             Problem::Unreadable
             | Problem::UnknownClient
+            | Problem::NoClientDocument
             | Problem::UnregisteredRedirect
             | Problem::LoginExpired
             | Problem::OtherBrowser
@@ -81,6 +87,17 @@ impl Problem {
                 "Its registration is from another server or from before this server's key was changed. Remove this \
                  server from your MCP client and add it again, so that it registers anew. In Claude Code: \
                  /mcp, then “Clear authentication”.",
+            ),
+            Problem::DeniedClient => (
+                "The program that sent you here may not use this server",
+                "The person who runs this server does not let this program in, whoever uses it. Ask them if you think \
+                 that they should.",
+            ),
+            Problem::NoClientDocument => (
+                "This server could not find out which program sent you here",
+                "The program says that it is described at a web address, but no usable description was found there just \
+                 now. Wait a minute, then start the login again from your MCP client; if it happens again, report it to \
+                 the people who make the client.",
             ),
             Problem::UnregisteredRedirect => (
                 "The program that sent you here asked for an answer at an unknown place",
@@ -168,6 +185,7 @@ pub(super) fn interstitial(redirect_uri: &RedirectUri, location: &str, text: &st
 /// The consent page.
 pub(super) fn consent(request: &AuthorizationRequest, sealed: &str, server: &str) -> Response {
     let name = request.client_name.as_deref().unwrap_or("A program that gives no name");
+    let vouched = vouched(&request.origin, request.redirect_uri.target());
     let (kind, warning) = match request.redirect_uri.target() {
         Target::Web => ("a web site", None),
         Target::Loopback => (
@@ -184,7 +202,7 @@ pub(super) fn consent(request: &AuthorizationRequest, sealed: &str, server: &str
     let warning = warning.map(|text| format!("<p class=warn>{text}</p>")).unwrap_or_default();
     let body = format!(
         "<dl>\
-         <div><dt>Who asks</dt><dd>{name}<small>This name is unverified: the program registered it by itself.</small></dd></div>\
+         <div><dt>Who asks</dt><dd>{name}<small>{vouched}</small></dd></div>\
          <div><dt>Where the answer goes</dt><dd>{place}<small>{kind}</small></dd></div>\
          <div><dt>What it could do</dt><dd><ul>{scopes}</ul></dd></div>\
          <div><dt>On which server</dt><dd>{resource}</dd></div>\
@@ -203,6 +221,22 @@ pub(super) fn consent(request: &AuthorizationRequest, sealed: &str, server: &str
     );
     // C9: with no-referrer browsers would send `Origin: null` with the form.
     page_with_referrer(200, &format!("Let {name} use {server}?"), &body, "same-origin")
+}
+
+/// C1: what the client's name is worth. A document says that its host stands behind the client, but a program on this
+/// computer can present anybody's document: its redirect URI is open to every other program here.
+fn vouched(origin: &Origin, target: Target) -> String {
+    match (origin, target) {
+        (Origin::Registered, _) => "This name is unverified: the program registered it by itself.".to_owned(),
+        (Origin::Document(host), Target::Web) => format!("Verified: it belongs to <b>{}</b>.", escape(host)),
+        (Origin::Document(host), Target::Loopback | Target::PrivateScheme) => {
+            format!(
+                "It says that it belongs to <b>{}</b>; any program on this device can say so.",
+                escape(host)
+            )
+        }
+        (Origin::Configured, _) => "The person who runs this server registered it.".to_owned(),
+    }
 }
 
 fn scope_in_words(scope: &str) -> String {

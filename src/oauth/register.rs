@@ -7,6 +7,7 @@ use super::AuthorizationServer;
 use super::answer;
 use super::client::{self, AuthMethod, Client};
 use super::client_metadata::{ClientMetadata, MetadataError, json_rules};
+use super::clients::Registration;
 use super::redirect::RedirectUri;
 use crate::base::clock::Timestamp;
 use crate::base::identity::ClientFingerprint;
@@ -16,7 +17,7 @@ use crate::seal;
 
 /// The answer (RFC 7591 section 3.2.1): only what was kept. Absent members are left out: some clients refuse nulls.
 #[derive(Serialize)]
-struct Registration<'a> {
+struct RegistrationAnswer<'a> {
     client_id: &'a str,
     client_id_issued_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,6 +37,14 @@ struct Registration<'a> {
 impl AuthorizationServer {
     /// `POST /register`
     pub fn register(&self, request: &http::Request) -> Response {
+        // D5: the metadata does not name this endpoint then, but clients guess it.
+        if self.clients.registration == Registration::Closed {
+            return answer::error(
+                403,
+                "access_denied",
+                "clients are registered by the person who runs this server",
+            );
+        }
         // D4: nothing is stored, but sealing and logging cost something.
         if let Err(too_many) = self.rates.registrations.spend(request.head.peer, self.clock.monotonic()) {
             return answer::too_many(too_many);
@@ -74,7 +83,7 @@ impl AuthorizationServer {
             }
         };
         log::info("client.registered", &[log::Field::Client(ClientFingerprint::of(&client_id).as_str())]);
-        let registration = Registration {
+        let registration = RegistrationAnswer {
             client_id: &client_id,
             client_id_issued_at: client.issued,
             client_secret: secret.as_ref().map(|secret| secret.expose().as_str()),

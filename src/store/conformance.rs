@@ -24,6 +24,7 @@ pub(super) fn grant(number: u64) -> Grant {
         client: GrantClient {
             fingerprint: ClientFingerprint::of("client"),
             name: "Example".to_owned(),
+            host: None,
             redirect: "http://127.0.0.1".to_owned(),
         },
         scopes: Scopes::parse("mcp offline_access").unwrap(),

@@ -70,6 +70,9 @@ pub struct GrantClient {
     pub fingerprint: ClientFingerprint,
     /// What it calls itself.
     pub name: String,
+    /// The host that describes it, if its id is the URL of a metadata document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// Where it had its code sent: scheme, host and port of the redirect URI.
     pub redirect: String,
 }

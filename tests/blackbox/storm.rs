@@ -53,7 +53,8 @@ fn a_storm_of_refreshes_survives_fifty_kills() {
 fn storm(authority: &str, client: &Client, first: &str, done: &AtomicUsize) {
     let mut refresh = first.to_owned();
     for _ in 0..REFRESHES {
-        let form = [("grant_type", "refresh_token"), ("client_id", &*client.id), ("refresh_token", &*refresh)];
+        let form =
+            [("grant_type", "refresh_token"), ("client_id", &*client.id), ("refresh_token", &*refresh)];
         let request = Request::post_form("/token", &form);
         let answer = loop {
             match request.send(authority) {

@@ -90,6 +90,7 @@ const EXPOSURES: &[(&str, usize)] = &[
     ("src/github/mod.rs", 5),
     ("src/oauth/callback.rs", 1),
     ("src/oauth/client.rs", 2),
+    ("src/oauth/configured.rs", 1),
     ("src/oauth/consent.rs", 2),
     ("src/oauth/register.rs", 1),
     ("src/oauth/upstream.rs", 2),

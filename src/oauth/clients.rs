@@ -1,0 +1,163 @@
+//! Which clients there are: registered by themselves, described by a document, configured by the operator; and which
+//! of them are denied.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::AuthorizationServer;
+use super::client::{self, AuthMethod};
+use super::client_url::ClientUrl;
+use super::configured::ConfiguredClient;
+use super::deny::DenyList;
+use super::document::ClientDocuments;
+use super::page::Problem;
+use super::redirect::RedirectUri;
+use crate::base::identity::{ClientFingerprint, Scopes};
+use crate::base::log;
+
+/// Who may be a client here.
+#[derive(Default)]
+pub struct Clients {
+    /// The operator's own.
+    pub configured: Vec<ConfiguredClient>,
+    /// Whoever is refused, however they come.
+    pub denied: DenyList,
+    /// Whether strangers may register.
+    pub registration: Registration,
+    /// Finds the documents of clients whose id is a URL; `None` if such clients are not served.
+    pub documents: Option<Arc<dyn ClientDocuments>>,
+}
+
+/// Whether clients may register by themselves (RFC 7591).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Registration {
+    /// Anybody may.
+    #[default]
+    Open,
+    /// Nobody may. Clients that registered before stay.
+    Closed,
+}
+
+/// How a client came to be known, and so what its name is worth.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Origin {
+    /// It registered by itself, under a name and redirect URIs of its choice.
+    Registered,
+    /// It is described by a document at this host.
+    Document(String),
+    /// The operator configured it.
+    Configured,
+}
+
+/// A client whose `client_id` came with an authorization request. Nothing is proven yet but that it exists.
+#[derive(Clone, Debug)]
+pub(super) struct AskingClient {
+    /// Names it in codes, tokens, grants and the log.
+    pub(super) fingerprint: ClientFingerprint,
+    /// What its name is worth.
+    pub(super) origin: Origin,
+    /// What it calls itself, if it does.
+    pub(super) name: Option<String>,
+    /// Where its codes may be sent; one at least.
+    pub(super) redirect_uris: Vec<RedirectUri>,
+    /// What it may ask for.
+    pub(super) scopes: Scopes,
+}
+
+impl Origin {
+    /// The host that vouches for the client, if one does.
+    pub(super) fn host(&self) -> Option<&str> {
+        match self {
+            Origin::Document(host) => Some(host),
+            Origin::Registered | Origin::Configured => None,
+        }
+    }
+}
+
+impl Clients {
+    pub(super) fn configured(&self, client_id: &str) -> Option<&ConfiguredClient> {
+        self.configured.iter().find(|client| client.id == client_id)
+    }
+}
+
+impl AuthorizationServer {
+    /// The client that asks for authorization. The document of one whose id is a URL may have to be fetched first.
+    pub(super) fn asking_client(
+        &self,
+        client_id: &str,
+        peer: Option<IpAddr>,
+    ) -> Result<AskingClient, Problem> {
+        let fingerprint = ClientFingerprint::of(client_id);
+        if self.clients.denied.names(client_id) {
+            log::info("client.denied", &[log::Field::Client(fingerprint.as_str())]);
+            return Err(Problem::DeniedClient);
+        }
+        let supported = &self.settings.scopes;
+        if let Some(configured) = self.clients.configured(client_id) {
+            let description = configured.description.clone();
+            return Ok(AskingClient {
+                fingerprint,
+                origin: Origin::Configured,
+                scopes: description.scopes(supported),
+                name: description.name,
+                redirect_uris: description.redirect_uris,
+            });
+        }
+        // O16: the ids of registered clients never look like this.
+        if client_id.starts_with(ClientUrl::PREFIX) {
+            let documents = self.clients.documents.as_ref().ok_or(Problem::UnknownClient)?;
+            // I5: one answer, whatever is wrong with the URL, what is behind it, or how often it was asked for.
+            let url = ClientUrl::parse(client_id).ok_or(Problem::NoClientDocument)?;
+            let document = documents.find(&url, peer).ok_or(Problem::NoClientDocument)?;
+            return Ok(AskingClient {
+                fingerprint,
+                origin: Origin::Document(url.host().to_owned()),
+                scopes: document.description.scopes(supported),
+                name: document.description.name.clone(),
+                redirect_uris: document.description.redirect_uris.clone(),
+            });
+        }
+        let client = client::open(&self.keys, client_id, self.clock.now()).ok_or(Problem::UnknownClient)?;
+        Ok(AskingClient {
+            fingerprint,
+            origin: Origin::Registered,
+            name: client.name,
+            redirect_uris: client.redirect_uris,
+            scopes: client.scopes,
+        })
+    }
+
+    /// How the client with this id authenticates at the token endpoint, if there is such a client. No document is needed
+    /// for that: whoever is described by one is public, and what was granted under its URL is bound to the URL.
+    pub(super) fn auth_method(&self, client_id: &str) -> Option<AuthMethod> {
+        if let Some(configured) = self.clients.configured(client_id) {
+            return Some(configured.auth);
+        }
+        if self.clients.documents.is_some() && ClientUrl::parse(client_id).is_some() {
+            return Some(AuthMethod::None);
+        }
+        Some(client::open(&self.keys, client_id, self.clock.now())?.auth)
+    }
+
+    /// D6: ends the grants of clients that have come onto the deny list. Called once, before anything is served: the
+    /// list does not change while the server runs.
+    pub fn end_denied_grants(&self) {
+        if self.clients.denied.is_empty() {
+            return;
+        }
+        let ended = self.grants.list().and_then(|grants| {
+            let mut denied = grants.iter().filter(|grant| self.clients.denied.names_client_of(&grant.client));
+            denied.try_for_each(|grant| self.end_grant(grant.id, "client_denied"))
+        });
+        // Their tokens are refused all the same.
+        if let Err(error) = ended {
+            log::error("store.failed", &[log::Field::Error(&error.to_string())]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! The operator's deny list: clients that nobody may use here (security.md D6).
+
+use std::collections::HashSet;
+
+use super::client_url::ClientUrl;
+use crate::base::identity::ClientFingerprint;
+use crate::store::GrantClient;
+
+/// Clients by fingerprint, as the log names them, and hosts that vouch for clients.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DenyList {
+    fingerprints: HashSet<ClientFingerprint>,
+    hosts: HashSet<String>,
+}
+
+impl DenyList {
+    /// Reads a comma list: a client's fingerprint, the URL that is its id, or a host with everything below it.
+    ///
+    /// # Errors
+    /// A sentence that says what an entry can be.
+    pub fn parse(text: &str) -> Result<DenyList, &'static str> {
+        let mut list = DenyList::default();
+        for entry in text.split(',').map(str::trim) {
+            if let Some(url) = ClientUrl::parse(entry) {
+                list.fingerprints.insert(ClientFingerprint::of(url.as_str()));
+            } else if let Some(fingerprint) = ClientFingerprint::parse(entry) {
+                list.fingerprints.insert(fingerprint);
+            } else if ClientUrl::parse(&format!("https://{entry}/x")).is_some_and(|url| url.host() == entry) {
+                list.hosts.insert(entry.to_owned());
+            } else {
+                return Err(
+                    "an entry is a client's fingerprint from the log, its https URL, or a host in lower case",
+                );
+            }
+        }
+        Ok(list)
+    }
+
+    /// Whether nobody is on it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.fingerprints.is_empty() && self.hosts.is_empty()
+    }
+
+    /// Whether the client with this id is on it.
+    pub(super) fn names(&self, client_id: &str) -> bool {
+        self.fingerprints.contains(&ClientFingerprint::of(client_id))
+            || ClientUrl::parse(client_id).is_some_and(|url| self.names_host(url.host()))
+    }
+
+    /// Whether the client of a grant is on it.
+    pub(super) fn names_client_of(&self, client: &GrantClient) -> bool {
+        self.fingerprints.contains(&client.fingerprint)
+            || client.host.as_deref().is_some_and(|host| self.names_host(host))
+    }
+
+    /// A host is on the list if it or a domain that it is in is.
+    fn names_host(&self, host: &str) -> bool {
+        let parents = host.match_indices('.').filter_map(|(dot, _)| host.get(dot.saturating_add(1)..));
+        std::iter::once(host).chain(parents).any(|name| self.hosts.contains(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "mcp_ci_abc";
+
+    fn check(list: &str, client_id: &str, expected: bool) {
+        assert_eq!(DenyList::parse(list).unwrap().names(client_id), expected, "{list}: {client_id}");
+    }
+
+    /// D6: by fingerprint, by URL, by host.
+    #[test]
+    fn clients_are_named_by_fingerprint_url_or_host() {
+        let fingerprint = ClientFingerprint::of(ID);
+        check(fingerprint.as_str(), ID, true);
+        check(fingerprint.as_str(), "mcp_ci_abd", false);
+        check("https://a.example/c", "https://a.example/c", true);
+        check("https://a.example/c", "https://a.example/d", false);
+        check("b.example, a.example", "https://a.example/d", true);
+        check("a.example", "https://sub.a.example/d", true);
+        check("a.example", "https://aa.example/d", false);
+        check("sub.a.example", "https://a.example/d", false);
+        check("a.example", ID, false);
+    }
+
+    #[test]
+    fn an_entry_that_means_nothing_is_refused() {
+        for bad in
+            ["", "a.example,", "name", "https://a.example/", "http://a.example/c", "A.example", "127.0.0.1"]
+        {
+            assert!(DenyList::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
