@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::AuthorizationServer;
 use super::authorize::{AuthorizationRequest, see_other};
-use super::consent::{BrowserBinding, PendingAuthorization};
+use super::browser::BrowserBinding;
+use super::consent::PendingAuthorization;
 use super::issued::AuthorizationCode;
 use super::page::{self, Problem};
 use super::provider::{Identity, ProviderError, ProviderToken, Redemption};

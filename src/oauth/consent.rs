@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::AuthorizationServer;
 use super::authorize::{AuthorizationRequest, AuthorizeError, ReturnTo, see_other};
+use super::browser::BrowserBinding;
 use super::callback::GitHubLogin;
 use super::page::{self, Problem};
 use super::provider::LoginRequest;
@@ -37,35 +38,15 @@ impl Sealed for PendingAuthorization {
     }
 }
 
-/// Ties a sealed value to one browser: a cookie's name, and the hash of its value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct BrowserBinding {
-    #[serde(rename = "n")]
-    cookie: String,
-    #[serde(rename = "v")]
-    value_hash: String,
-}
-
-/// A cookie of ours on its way to the browser.
-struct NewCookie {
-    binding: BrowserBinding,
-    value: Secret<String>,
-}
-
 impl AuthorizationServer {
     /// Shows the consent page for a checked request.
     pub(super) fn ask_for_consent(&self, request: AuthorizationRequest, head: &http::Head) -> Response {
-        let cookie = self.new_cookie();
+        let cookie = self.new_login_cookie();
         let server = self.settings.public_url.authority();
         let expires = self.clock.now().plus(limits::LOGIN_LIFETIME);
         let pending = PendingAuthorization { request, browser: cookie.binding.clone(), expires };
         let sealed = seal::seal(&self.keys, &pending, &*self.random);
-        let page = page::consent(&pending.request, &sealed, server);
-        let page = page.header("Set-Cookie", self.set_cookie(&cookie));
-        // C5: one cookie a login, so that several tabs work; browsers send the oldest first.
-        let ours: Vec<String> = self.login_cookies(head).map(|(name, _)| name.to_owned()).collect();
-        let surplus = ours.len().saturating_add(1).saturating_sub(limits::LOGINS_PER_BROWSER);
-        ours.iter().take(surplus).fold(page, |page, name| page.header("Set-Cookie", self.clear_cookie(name)))
+        self.start_login(page::consent(&pending.request, &sealed, server), &cookie, head)
     }
 
     /// `POST /consent`: the person's answer.
@@ -104,7 +85,7 @@ impl AuthorizationServer {
     pub(super) fn deny(&self, request: &AuthorizationRequest, browser: &BrowserBinding) -> Response {
         let (redirect_uri, state) = (&request.redirect_uri, request.state.as_deref());
         let to = ReturnTo { origin: &request.origin, redirect_uri, state };
-        self.refuse(&to, AuthorizeError::Denied).header("Set-Cookie", self.clear_cookie(&browser.cookie))
+        self.end_login(self.refuse(&to, AuthorizeError::Denied), browser)
     }
 
     /// C4: the state for GitHub is made after the person's yes, never before.
@@ -112,80 +93,17 @@ impl AuthorizationServer {
         let login = GitHubLogin::after_consent(pending, &*self.random, self.clock.now());
         let state = seal::seal(&self.keys, &login, &*self.random);
         log::info("consent.given", &[log::Field::Client(login.request().client.as_str())]);
+        self.see_github(&state, &login.verifier(), self.policy.provider_scope())
+    }
+
+    /// Sends the browser to GitHub, with PKCE (G1).
+    pub(super) fn see_github(&self, state: &str, verifier: &Secret<String>, scope: &str) -> Response {
         see_other(self.provider.authorize_url(&LoginRequest {
-            state: &state,
-            code_challenge: &base64url(&sha256(login.verifier().expose().as_bytes())),
+            state,
+            code_challenge: &base64url(&sha256(verifier.expose().as_bytes())),
             redirect_uri: &self.settings.callback,
-            scope: self.policy.provider_scope(),
+            scope,
         }))
-    }
-
-    /// C3: the form was sent by our own page: the right type, and where the browser says from where, from here.
-    fn is_own_form(&self, head: &http::Head) -> bool {
-        let form = head.media_type() == Ok(Some("application/x-www-form-urlencoded".to_owned()));
-        let origin = head
-            .headers
-            .one("origin")
-            .is_ok_and(|origin| origin.is_none_or(|o| o == self.settings.public_url.origin()));
-        let site =
-            head.headers.one("sec-fetch-site").is_ok_and(|site| site.is_none_or(|s| s == "same-origin"));
-        form && origin && site
-    }
-
-    /// Whether the request carries the cookie to which a sealed value is bound.
-    pub(super) fn is_same_browser(&self, head: &http::Head, binding: &BrowserBinding) -> bool {
-        self.login_cookies(head).any(|(name, value)| {
-            name == binding.cookie && Secret::new(hash(value)).matches(binding.value_hash.as_bytes())
-        })
-    }
-
-    fn new_cookie(&self) -> NewCookie {
-        let value = base64url(&self.random.bytes::<32>());
-        let cookie = format!("{}{}", self.cookie_prefix(), base64url(&self.random.bytes::<6>()));
-        NewCookie { binding: BrowserBinding { cookie, value_hash: hash(&value) }, value: Secret::new(value) }
-    }
-
-    /// C5: `__Host-` keeps other hosts of the domain from setting it. Plain http (loopback only) has no Secure cookies
-    /// that every browser keeps.
-    fn cookie_prefix(&self) -> &'static str {
-        if self.settings.public_url.is_https() { "__Host-mcp_login_" } else { "mcp_login_" }
-    }
-
-    fn cookie_attributes(&self) -> &'static str {
-        if self.settings.public_url.is_https() {
-            "Path=/; Secure; HttpOnly; SameSite=Lax"
-        } else {
-            "Path=/; HttpOnly; SameSite=Lax"
-        }
-    }
-
-    fn set_cookie(&self, cookie: &NewCookie) -> String {
-        let age = limits::LOGIN_LIFETIME.as_secs();
-        format!(
-            "{}={}; Max-Age={age}; {}",
-            cookie.binding.cookie,
-            cookie.value.expose(),
-            self.cookie_attributes()
-        )
-    }
-
-    fn clear_cookie(&self, name: &str) -> String {
-        format!("{name}=; Max-Age=0; {}", self.cookie_attributes())
-    }
-
-    /// Clears the cookie of a finished login.
-    pub(super) fn end_login(&self, response: Response, browser: &BrowserBinding) -> Response {
-        response.header("Set-Cookie", self.clear_cookie(&browser.cookie))
-    }
-
-    /// The cookies of ours in a request, name and value, in the order the browser sent them.
-    fn login_cookies<'a>(&'a self, head: &'a http::Head) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let pairs = head.headers.all("cookie").flat_map(|value| value.split(';'));
-        let named = pairs.filter_map(|pair| pair.trim().split_once('='));
-        named.filter(|(name, _)| {
-            let suffix = name.strip_prefix(self.cookie_prefix()).unwrap_or_default();
-            suffix.len() == 8 && suffix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-        })
     }
 }
 
@@ -194,10 +112,6 @@ impl PendingAuthorization {
     pub(super) fn approved(self) -> (AuthorizationRequest, BrowserBinding) {
         (self.request, self.browser)
     }
-}
-
-fn hash(value: &str) -> String {
-    base64url(&sha256(value.as_bytes()))
 }
 
 #[cfg(test)]

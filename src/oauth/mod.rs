@@ -27,6 +27,7 @@ use crate::store::{self, Grants};
 mod answer;
 mod authorize;
 mod bearer;
+mod browser;
 mod callback;
 mod client;
 mod client_metadata;
