@@ -139,7 +139,9 @@ impl Handler for App {
                 Err(error) => Err(Box::new(self.oauth.challenge(error))),
             },
             Route::Mcp => Ok(limits::UNCHECKED_BODY_BYTES),
-            Route::Register | Route::Consent | Route::Token | Route::Revoke => Ok(limits::FORM_BYTES),
+            Route::Register | Route::Consent | Route::Token | Route::Revoke | Route::Account => {
+                Ok(limits::FORM_BYTES)
+            }
             Route::Home
             | Route::Health
             | Route::ResourceMetadata
@@ -165,6 +167,7 @@ impl Handler for App {
             Ok(Route::Authorize) => self.oauth.authorize(head),
             Ok(Route::Consent) => self.oauth.consent(&request),
             Ok(Route::Callback) => self.oauth.callback(head),
+            Ok(Route::Account) => self.oauth.account(&request),
             Ok(Route::Token) => self.oauth.token(&request),
             Ok(Route::Revoke) => self.oauth.revoke(&request),
         };

@@ -25,6 +25,8 @@ pub enum Route {
     Token,
     /// The revocation endpoint.
     Revoke,
+    /// A person's own grants.
+    Account,
     /// The MCP endpoint.
     Mcp,
 }
@@ -39,7 +41,7 @@ pub enum NoRoute {
 }
 
 /// Every path, and what `Allow` says of it.
-const TABLE: [(&str, Route, &str); 13] = [
+const TABLE: [(&str, Route, &str); 14] = [
     ("/mcp", Route::Mcp, "GET, POST, DELETE, OPTIONS"),
     ("/token", Route::Token, "POST, OPTIONS"),
     ("/register", Route::Register, "POST, OPTIONS"),
@@ -47,6 +49,7 @@ const TABLE: [(&str, Route, &str); 13] = [
     ("/authorize", Route::Authorize, "GET"),
     ("/consent", Route::Consent, "POST"),
     ("/auth/callback", Route::Callback, "GET"),
+    ("/account", Route::Account, "GET, POST"),
     ("/.well-known/oauth-protected-resource/mcp", Route::ResourceMetadata, "GET, HEAD, OPTIONS"),
     ("/.well-known/oauth-protected-resource", Route::ResourceMetadata, "GET, HEAD, OPTIONS"),
     ("/.well-known/oauth-authorization-server", Route::ServerMetadata, "GET, HEAD, OPTIONS"),
@@ -81,7 +84,12 @@ impl Route {
             | Route::Revoke
             | Route::ResourceMetadata
             | Route::ServerMetadata => true,
-            Route::Home | Route::Health | Route::Authorize | Route::Consent | Route::Callback => false,
+            Route::Home
+            | Route::Health
+            | Route::Authorize
+            | Route::Consent
+            | Route::Callback
+            | Route::Account => false,
         }
     }
 
@@ -99,6 +107,7 @@ impl Route {
             Route::Callback => "callback",
             Route::Token => "token",
             Route::Revoke => "revoke",
+            Route::Account => "account",
             Route::Mcp => "mcp",
         }
     }

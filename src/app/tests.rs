@@ -140,7 +140,7 @@ fn cors_is_for_configured_origins() {
     let refused = answer(&app, to("POST", "/mcp").with("Origin", ORIGIN));
     assert_eq!(refused.status(), 401);
     assert!(refused.header_value("access-control-expose-headers").unwrap().contains("WWW-Authenticate"));
-    for page in ["/authorize", "/consent", "/auth/callback"] {
+    for page in ["/authorize", "/consent", "/auth/callback", "/account"] {
         assert_eq!(preflight(page).status(), 405, "{page}");
         assert!(preflight(page).header_value("access-control-allow-origin").is_none(), "{page}");
     }

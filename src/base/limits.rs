@@ -184,6 +184,8 @@ pub const COMPLETION_VALUES: usize = 100;
 
 /// From the consent page to GitHub's answer.
 pub const LOGIN_LIFETIME: Duration = Duration::from_secs(600);
+/// How long a person stays signed in to their account page: long enough to read a list and end something.
+pub const ACCOUNT_LIFETIME: Duration = Duration::from_secs(600);
 /// An authorization code.
 pub const CODE_LIFETIME: Duration = Duration::from_secs(60);
 /// An access token.

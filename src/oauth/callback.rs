@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::AuthorizationServer;
+use super::account::AccountLogin;
 use super::authorize::{AuthorizationRequest, see_other};
 use super::browser::BrowserBinding;
 use super::consent::PendingAuthorization;
@@ -61,6 +62,30 @@ impl GitHubLogin {
     }
 }
 
+/// What GitHub says in the callback's query (RFC 6749 sections 4.1.2 and 4.1.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GitHubAnswer<'a> {
+    /// The person logged in; this code says who it was.
+    Code(&'a str),
+    /// The person does not want to.
+    Cancelled,
+    /// There is no login.
+    Failed(ProviderError),
+}
+
+impl GitHubAnswer<'_> {
+    pub(super) fn read(query: &Form) -> GitHubAnswer<'_> {
+        match (query.value("error"), query.value("code")) {
+            (None, Some(code)) => GitHubAnswer::Code(code),
+            (Some("access_denied"), _) => GitHubAnswer::Cancelled,
+            (Some("application_suspended" | "redirect_uri_mismatch"), _) => {
+                GitHubAnswer::Failed(ProviderError::Misconfigured)
+            }
+            (Some(_), _) | (None, None) => GitHubAnswer::Failed(ProviderError::Refused),
+        }
+    }
+}
+
 /// What became of a login that GitHub was asked about.
 enum LoginError {
     Provider(ProviderError),
@@ -81,22 +106,25 @@ impl AuthorizationServer {
         if query.value("iss").is_some_and(|issuer| issuer != self.provider.issuer()) {
             return page::problem(Problem::WrongIssuer);
         }
-        // C4: the state and the cookie of the same login, or GitHub is not asked anything.
+        // Two kinds of login end here; the sealed state is of one type or the other.
         let state = query.value("state").unwrap_or_default();
+        if state.starts_with(AccountLogin::PREFIX) {
+            return self.finish_sign_in(head, &query);
+        }
+        // C4: the state and the cookie of the same login, or GitHub is not asked anything.
         let Ok(login) = seal::open::<GitHubLogin>(&self.keys, state, self.clock.now()) else {
             return page::problem(Problem::LoginExpired);
         };
         if !self.is_same_browser(head, &login.browser) {
             return page::problem(Problem::OtherBrowser);
         }
-        let response = match (query.value("error"), query.value("code")) {
-            (Some("access_denied"), _) => return self.deny(&login.request, &login.browser),
-            (None, Some(code)) => self.finish(&login, code),
-            (Some("application_suspended" | "redirect_uri_mismatch"), _) => {
-                login_failed(ProviderError::Misconfigured);
-                page::problem(Problem::Misconfigured)
+        let response = match GitHubAnswer::read(&query) {
+            GitHubAnswer::Cancelled => return self.deny(&login.request, &login.browser),
+            GitHubAnswer::Code(code) => self.finish(&login, code),
+            GitHubAnswer::Failed(error) => {
+                login_failed(error);
+                page::problem(error.into())
             }
-            (Some(_), _) | (None, None) => page::problem(Problem::LoginRefused),
         };
         self.end_login(response, &login.browser)
     }
@@ -116,12 +144,7 @@ impl AuthorizationServer {
             }
             Err(LoginError::Provider(error)) => {
                 login_failed(error);
-                page::problem(match error {
-                    ProviderError::Refused => Problem::LoginRefused,
-                    ProviderError::Misconfigured => Problem::Misconfigured,
-                    ProviderError::Unreachable | ProviderError::Nonsense => Problem::GitHubUnreachable,
-                    ProviderError::Busy => Problem::Busy,
-                })
+                page::problem(error.into())
             }
             Err(LoginError::Store(error)) => {
                 log::error("login.not_stored", &[log::Field::Error(&error.to_string())]);
@@ -205,7 +228,7 @@ impl AuthorizationServer {
     }
 }
 
-fn login_failed(error: ProviderError) {
+pub(super) fn login_failed(error: ProviderError) {
     log::warn("login.failed", &[log::Field::Reason(&error.to_string())]);
 }
 

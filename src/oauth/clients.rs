@@ -150,7 +150,7 @@ impl AuthorizationServer {
         }
         let ended = self.grants.list().and_then(|grants| {
             let mut denied = grants.iter().filter(|grant| self.clients.denied.names_client_of(&grant.client));
-            denied.try_for_each(|grant| self.end_grant(grant.id, "client_denied"))
+            denied.try_for_each(|grant| self.end_grant(grant.id, "client_denied").map(|_| ()))
         });
         // Their tokens are refused all the same.
         if let Err(error) = ended {

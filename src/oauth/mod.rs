@@ -7,6 +7,7 @@
 //! GET /auth/callback  Grant + AuthorizationCode  GitHub said who, policy said yes: the first thing that is stored
 //! POST /token      AccessToken + RefreshToken the grant turns: generation 0, 1, 2, …
 //! POST /revoke     the grant is deleted, and everything issued under it is dead
+//! GET, POST /account  a person sees their grants, and ends them
 //! ```
 //!
 //! One file an endpoint; each decides on values and commits at its end. Nothing here knows MCP.
@@ -24,6 +25,8 @@ use crate::http::Response;
 use crate::seal::Keyring;
 use crate::store::{self, Grants};
 
+mod account;
+mod account_page;
 mod answer;
 mod authorize;
 mod bearer;
@@ -226,12 +229,16 @@ impl AuthorizationServer {
         }
     }
 
-    /// Ends a grant and everything that belongs to it. `reason` is a fixed word for the log.
-    fn end_grant(&self, id: GrantId, reason: &'static str) -> Result<(), store::Error> {
-        if self.grants.delete(id)? {
+    /// Ends a grant and everything that belongs to it; says whether there was one. `reason` is a fixed word for the log.
+    ///
+    /// # Errors
+    /// [`store::Error`] if that is not durable yet. S3: its sessions and streams have ended all the same.
+    pub fn end_grant(&self, id: GrantId, reason: &'static str) -> Result<bool, store::Error> {
+        let deleted = self.grants.delete(id);
+        (self.grant_ended)(id);
+        if matches!(deleted, Ok(true)) {
             log::info("grant.ended", &[log::Field::Grant(&id.to_string()), log::Field::Reason(reason)]);
         }
-        (self.grant_ended)(id);
-        Ok(())
+        deleted
     }
 }

@@ -4,11 +4,15 @@ use std::sync::LazyLock;
 
 use super::authorize::AuthorizationRequest;
 use super::clients::Origin;
+use super::provider::ProviderError;
 use super::redirect::{RedirectUri, Target};
 use crate::base::encoding::sha256;
 use crate::http::{Response, escape};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+
+/// What a program is called that does not say.
+pub(super) const NAMELESS: &str = "A program that gives no name";
 
 const STYLE: &str = include_str!("style.css");
 
@@ -55,14 +59,27 @@ pub(super) enum Problem {
     TooMany,
     /// The table could not be written.
     Storage,
+    /// The table could not be read or written for the account page.
+    Table,
+}
+
+impl From<ProviderError> for Problem {
+    fn from(error: ProviderError) -> Problem {
+        match error {
+            ProviderError::Refused => Problem::LoginRefused,
+            ProviderError::Misconfigured => Problem::Misconfigured,
+            ProviderError::Unreachable | ProviderError::Nonsense => Problem::GitHubUnreachable,
+            ProviderError::Busy => Problem::Busy,
+        }
+    }
 }
 
 impl Problem {
-    fn status(self) -> u16 {
+    pub(super) fn status(self) -> u16 {
         match self {
             Problem::ForeignForm | Problem::DeniedClient => 403,
             Problem::GitHubUnreachable | Problem::Misconfigured => 502,
-            Problem::Busy | Problem::Storage => 503,
+            Problem::Busy | Problem::Storage | Problem::Table => 503,
             Problem::TooMany => 429,
             Problem::Unreadable
             | Problem::UnknownClient
@@ -75,7 +92,8 @@ impl Problem {
         }
     }
 
-    fn texts(self) -> (&'static str, &'static str) {
+    /// What happened, and what to do next.
+    pub(super) fn texts(self) -> (&'static str, &'static str) {
         match self {
             Problem::Unreadable => (
                 "This login link is damaged",
@@ -147,6 +165,11 @@ impl Problem {
                 "This server cannot save your login",
                 "Nothing was allowed. The person who runs this server finds in its log why its disk refuses.",
             ),
+            Problem::Table => (
+                "This server's disk refuses",
+                "Access that you have just ended stays ended while this server runs, and it goes on trying to save that. \
+                 The person who runs this server finds in its log what is wrong.",
+            ),
         }
     }
 }
@@ -184,7 +207,7 @@ pub(super) fn interstitial(redirect_uri: &RedirectUri, location: &str, text: &st
 
 /// The consent page.
 pub(super) fn consent(request: &AuthorizationRequest, sealed: &str, server: &str) -> Response {
-    let name = request.client_name.as_deref().unwrap_or("A program that gives no name");
+    let name = request.client_name.as_deref().unwrap_or(NAMELESS);
     let vouched = vouched(&request.origin, request.redirect_uri.target());
     let (kind, warning) = match request.redirect_uri.target() {
         Target::Web => ("a web site", None),
@@ -239,7 +262,7 @@ fn vouched(origin: &Origin, target: Target) -> String {
     }
 }
 
-fn scope_in_words(scope: &str) -> String {
+pub(super) fn scope_in_words(scope: &str) -> String {
     match scope {
         "mcp" => "Use the tools, prompts and resources of this server in your name".to_owned(),
         other => format!("<code>{}</code>", escape(other)),
@@ -251,7 +274,8 @@ pub(super) fn home(endpoint: &str) -> Response {
     let body = format!(
         "<p>This is an MCP server. Programs that speak the Model Context Protocol use it; there is nothing to see for a \
          browser.</p><dl><div><dt>Its address, for your MCP client</dt><dd><code>{}</code></dd></div></dl>\
-         <p class=soft>Your client will open a browser to sign in with GitHub.</p>",
+         <p class=soft>Your client will open a browser to sign in with GitHub. Later, you can see \
+         <a href=\"/account\">which programs act in your name</a>.</p>",
         escape(endpoint)
     );
     page(200, "MCP server", &body)
@@ -261,7 +285,7 @@ fn page(status: u16, title: &str, body: &str) -> Response {
     page_with_referrer(status, title, body, "no-referrer")
 }
 
-fn page_with_referrer(status: u16, title: &str, body: &str, referrer: &'static str) -> Response {
+pub(super) fn page_with_referrer(status: u16, title: &str, body: &str, referrer: &'static str) -> Response {
     let html = format!(
         "<!doctype html><html lang=en><head><meta charset=utf-8>\
          <meta name=viewport content=\"width=device-width, initial-scale=1\"><title>{title}</title>\

@@ -88,6 +88,7 @@ const EXPOSURES: &[(&str, usize)] = &[
     ("src/github/breaker.rs", 1),
     ("src/github/client.rs", 3),
     ("src/github/mod.rs", 5),
+    ("src/oauth/account.rs", 1),
     ("src/oauth/browser.rs", 1),
     ("src/oauth/callback.rs", 1),
     ("src/oauth/client.rs", 2),

@@ -1,0 +1,282 @@
+//! The account page: a person signs in through the same GitHub login, sees which programs may act in their name, and ends
+//! that (security.md C11).
+//!
+//! ```text
+//! GET  /account, no cookie      a button
+//! POST /account, sign_in        AccountLogin    sealed into GitHub's state, bound to a cookie of this browser
+//! GET  /auth/callback           AccountSession  sealed into a cookie that is good for this page alone
+//! GET  /account                 AccountForm     sealed into the list's form: its CSRF token
+//! POST /account, revoke         the grant is deleted, and everything issued under it is dead
+//! ```
+//!
+//! Nothing is stored. The policy is not asked: whoever is not let in any more can still end what they once allowed. No
+//! other endpoint looks at the cookie, so it never spares anybody consent or GitHub (O17).
+
+use std::cmp::Reverse;
+
+use serde::{Deserialize, Serialize};
+
+use super::AuthorizationServer;
+use super::account_page::{self, Notice, SignIn};
+use super::authorize::see_other;
+use super::browser::{self, BrowserBinding};
+use super::callback::{GitHubAnswer, login_failed};
+use super::page::{self, Problem};
+use super::provider::{Identity, ProviderError, Redemption};
+use crate::base::clock::Timestamp;
+use crate::base::encoding::base64url;
+use crate::base::identity::{GrantId, UserId};
+use crate::base::secret::Secret;
+use crate::base::{limits, log};
+use crate::http::{self, Form, Method, Response};
+use crate::seal::{self, Sealed};
+use crate::store;
+
+/// The cookie's name, before [`AuthorizationServer::cookie_name`].
+const COOKIE: &str = "mcp_account";
+
+/// A sign-in that waits for GitHub's answer, sealed into the `state` that GitHub returns. The prefix tells it from the
+/// login of a client.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct AccountLogin {
+    #[serde(rename = "b")]
+    browser: BrowserBinding,
+    /// The PKCE verifier towards GitHub (G1) is the base64url of these bytes.
+    #[serde(rename = "v", with = "seal::secret_bytes")]
+    verifier: Secret<[u8; 32]>,
+    #[serde(rename = "e")]
+    expires: Timestamp,
+}
+
+impl Sealed for AccountLogin {
+    const PREFIX: &'static str = "mcp_al_";
+    fn expires(&self) -> Option<Timestamp> {
+        Some(self.expires)
+    }
+}
+
+impl AccountLogin {
+    fn verifier(&self) -> Secret<String> {
+        Secret::new(base64url(self.verifier.expose()))
+    }
+}
+
+/// Who signed in, sealed into the account cookie.
+#[derive(Debug, Serialize, Deserialize)]
+struct AccountSession {
+    #[serde(rename = "u")]
+    user: UserId,
+    #[serde(rename = "l")]
+    login: String,
+    #[serde(rename = "e")]
+    expires: Timestamp,
+}
+
+impl Sealed for AccountSession {
+    const PREFIX: &'static str = "mcp_as_";
+    fn expires(&self) -> Option<Timestamp> {
+        Some(self.expires)
+    }
+}
+
+/// The CSRF token of one rendering of the list: only who has seen the page of this very session has one.
+#[derive(Debug, Serialize, Deserialize)]
+struct AccountForm {
+    /// The hash of the session's cookie.
+    #[serde(rename = "s")]
+    session: String,
+    #[serde(rename = "e")]
+    expires: Timestamp,
+}
+
+impl Sealed for AccountForm {
+    const PREFIX: &'static str = "mcp_af_";
+    fn expires(&self) -> Option<Timestamp> {
+        Some(self.expires)
+    }
+}
+
+/// A session whose cookie a request carries.
+struct SignedIn {
+    session: AccountSession,
+    cookie_hash: String,
+}
+
+/// What the page's form asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    Revoke(GrantId),
+    RevokeAll,
+    SignOut,
+}
+
+impl Action {
+    fn read(form: &Form) -> Option<Action> {
+        match (form.value("revoke"), form.value("sign_out")) {
+            (Some("all"), None) => Some(Action::RevokeAll),
+            (Some(id), None) => GrantId::try_from(id.to_owned()).ok().map(Action::Revoke),
+            (None, Some(_)) => Some(Action::SignOut),
+            (Some(_), Some(_)) | (None, None) => None,
+        }
+    }
+}
+
+impl AuthorizationServer {
+    /// `GET /account` and `POST /account`
+    pub fn account(&self, request: &http::Request) -> Response {
+        if request.head.method == Method::Post {
+            return self.change_account(request).unwrap_or_else(account_page::sign_in);
+        }
+        match self.signed_in(&request.head) {
+            Some(signed_in) => self.list_grants(&signed_in, None),
+            None => account_page::sign_in(SignIn::First),
+        }
+    }
+
+    /// `GET /auth/callback` with the `state` of a sign-in to the account page.
+    pub(super) fn finish_sign_in(&self, head: &http::Head, query: &Form) -> Response {
+        let state = query.value("state").unwrap_or_default();
+        let Ok(login) = seal::open::<AccountLogin>(&self.keys, state, self.clock.now()) else {
+            return account_page::sign_in(SignIn::Again(Problem::LoginExpired));
+        };
+        // C4: the state and the cookie of the same login, or GitHub is not asked anything.
+        if !self.is_same_browser(head, &login.browser) {
+            return account_page::sign_in(SignIn::Again(Problem::OtherBrowser));
+        }
+        let identity = match GitHubAnswer::read(query) {
+            GitHubAnswer::Code(code) => self.identify(code, &login.verifier()),
+            GitHubAnswer::Cancelled => return self.end_login(see_other(self.account_url()), &login.browser),
+            GitHubAnswer::Failed(error) => Err(error),
+        };
+        let response = match identity {
+            Ok(identity) => self.sign_in(identity),
+            Err(error) => {
+                login_failed(error);
+                account_page::sign_in(SignIn::Again(error.into()))
+            }
+        };
+        self.end_login(response, &login.browser)
+    }
+
+    /// G4: who this is, is what GitHub says of the token that this very code gave.
+    fn identify(&self, code: &str, code_verifier: &Secret<String>) -> Result<Identity, ProviderError> {
+        let redemption = Redemption { code, code_verifier, redirect_uri: &self.settings.callback };
+        let token = self.provider.redeem(&redemption)?.access;
+        let identity = self.provider.identify(&token);
+        // G6: it has said who this is, which is all it was for.
+        self.provider.discard(&token);
+        identity
+    }
+
+    /// The cookie is Lax: a browser does not send a Strict one along when GitHub's redirects end here, so the person would
+    /// look signed out. Lax keeps it from every request of another site but a link to the page, which shows that site
+    /// nothing and changes nothing.
+    fn sign_in(&self, identity: Identity) -> Response {
+        let Identity { user, login } = identity;
+        log::info("account.signed_in", &[log::Field::User(&user.to_string()), log::Field::Login(&login)]);
+        let expires = self.clock.now().plus(limits::ACCOUNT_LIFETIME);
+        let session = AccountSession { user, login, expires };
+        let sealed = seal::seal(&self.keys, &session, &*self.random);
+        let cookie = self.cookie_name(COOKIE);
+        self.set_cookie(see_other(self.account_url()), (&cookie, &sealed), limits::ACCOUNT_LIFETIME)
+    }
+
+    /// Whose session it is. Of several cookies of that name the first that opens counts: only a page of this host, or on
+    /// plain http a program of this computer, can have set another (H11).
+    fn signed_in(&self, head: &http::Head) -> Option<SignedIn> {
+        let (name, now) = (self.cookie_name(COOKIE), self.clock.now());
+        browser::cookies(head).filter(|(other, _)| *other == name).find_map(|(_, value)| {
+            let session = seal::open::<AccountSession>(&self.keys, value, now).ok()?;
+            Some(SignedIn { session, cookie_hash: browser::hash(value) })
+        })
+    }
+
+    /// The person's grants, the latest used first.
+    fn list_grants(&self, signed_in: &SignedIn, notice: Option<Notice>) -> Response {
+        let SignedIn { session, cookie_hash } = signed_in;
+        let mut grants = match self.grants.of_user(session.user) {
+            Ok(grants) => grants,
+            Err(error) => return unavailable(&error),
+        };
+        let now = self.clock.now();
+        grants.retain(|grant| !grant.is_over(now));
+        grants.sort_by_key(|grant| Reverse((grant.last_used, grant.created, grant.id)));
+        let form = AccountForm { session: cookie_hash.clone(), expires: session.expires };
+        let sealed = seal::seal(&self.keys, &form, &*self.random);
+        account_page::list(&session.login, &grants, &sealed, notice)
+    }
+
+    /// What a button of the page asks for; `Err` with what the sign-in page has to say.
+    fn change_account(&self, request: &http::Request) -> Result<Response, SignIn> {
+        let head = &request.head;
+        if !self.is_own_form(head) {
+            return Err(SignIn::Again(Problem::ForeignForm));
+        }
+        let form = Form::parse(&request.body).map_err(|_| SignIn::Again(Problem::Unreadable))?;
+        if form.repeated(&[]).is_some() {
+            return Err(SignIn::Again(Problem::Unreadable));
+        }
+        if form.contains("sign_in") {
+            return self.start_sign_in(head);
+        }
+        let signed_in = self.signed_in(head).ok_or(SignIn::Expired)?;
+        let sealed = form.value("form").unwrap_or_default();
+        let csrf = seal::open::<AccountForm>(&self.keys, sealed, self.clock.now());
+        if !csrf.is_ok_and(|csrf| Secret::new(csrf.session).matches(signed_in.cookie_hash.as_bytes())) {
+            return Err(SignIn::Again(Problem::ForeignForm));
+        }
+        let action = Action::read(&form).ok_or(SignIn::Again(Problem::Unreadable))?;
+        let done = match action {
+            Action::Revoke(id) => self.revoke_one(signed_in.session.user, id).map(|()| Notice::Ended),
+            Action::RevokeAll => self.revoke_all(signed_in.session.user).map(|()| Notice::AllEnded),
+            Action::SignOut => {
+                let page = account_page::sign_in(SignIn::SignedOut);
+                return Ok(self.clear_cookie(page, &self.cookie_name(COOKIE)));
+            }
+        };
+        Ok(done.map_or_else(|error| unavailable(&error), |notice| self.list_grants(&signed_in, Some(notice))))
+    }
+
+    /// GitHub is asked for nothing but who this is.
+    fn start_sign_in(&self, head: &http::Head) -> Result<Response, SignIn> {
+        // GitHub allows an app so many logins an hour; one sender must not use them up.
+        self.rates.logins.spend(head.peer, self.clock.monotonic()).map_err(SignIn::TooMany)?;
+        let cookie = self.new_login_cookie();
+        let verifier = Secret::new(self.random.bytes());
+        let expires = self.clock.now().plus(limits::LOGIN_LIFETIME);
+        let login = AccountLogin { browser: cookie.binding.clone(), verifier, expires };
+        let state = seal::seal(&self.keys, &login, &*self.random);
+        Ok(self.start_login(self.see_github(&state, &login.verifier(), ""), &cookie, head))
+    }
+
+    /// Another person's grant is like one that is not there.
+    fn revoke_one(&self, user: UserId, id: GrantId) -> Result<(), store::Error> {
+        match self.grants.get(id)? {
+            Some(grant) if grant.user == user => self.end_grant(id, "owner").map(drop),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn revoke_all(&self, user: UserId) -> Result<(), store::Error> {
+        let mut outcome = Ok(());
+        for grant in self.grants.of_user(user)? {
+            // Each is tried, whatever became of the one before it.
+            if let Err(error) = self.end_grant(grant.id, "owner") {
+                outcome = Err(error);
+            }
+        }
+        outcome
+    }
+
+    fn account_url(&self) -> String {
+        self.settings.public_url.join("/account")
+    }
+}
+
+fn unavailable(error: &store::Error) -> Response {
+    log::error("store.failed", &[log::Field::Error(&error.to_string())]);
+    page::problem(Problem::Table)
+}
+
+#[cfg(test)]
+mod tests;

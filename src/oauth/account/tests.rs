@@ -1,0 +1,422 @@
+//! A person and their account page, from the button to the last grant, and everybody else who would like to press it.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::http::fake::request;
+use crate::oauth::fake::{self, Browser, Fixture, text};
+use crate::store::{Error, Grant, Grants};
+
+const ORIGIN: &str = "https://mcp.example.com";
+
+/// A browser that walks through the account page.
+struct Visitor<'a> {
+    fixture: &'a Fixture,
+    /// `name=value`
+    cookies: Vec<String>,
+    /// The sealed value in the list's form.
+    form: String,
+    /// The state that GitHub was given.
+    github_state: String,
+}
+
+impl<'a> Visitor<'a> {
+    fn new(fixture: &'a Fixture) -> Visitor<'a> {
+        Visitor { fixture, cookies: Vec::new(), form: String::new(), github_state: String::new() }
+    }
+
+    fn signed_in(fixture: &'a Fixture) -> Visitor<'a> {
+        let mut visitor = Visitor::new(fixture);
+        visitor.press("sign_in=github");
+        visitor.callback("code=good");
+        visitor.open();
+        visitor
+    }
+
+    fn send(&mut self, request: http::Request) -> Response {
+        let request = request.with("Cookie", &self.cookies.join("; "));
+        let server = &self.fixture.server;
+        let response = match &*request.head.path {
+            "/account" => server.account(&request),
+            "/auth/callback" => server.callback(&request.head),
+            other => panic!("{other}"),
+        };
+        for (_, value) in response.headers().filter(|(name, _)| *name == "Set-Cookie") {
+            let cookie = value.split(';').next().unwrap();
+            let name = cookie.split_once('=').unwrap().0;
+            self.cookies.retain(|other| other.split_once('=').unwrap().0 != name);
+            if !value.contains("Max-Age=0") {
+                self.cookies.push(cookie.to_owned());
+            }
+        }
+        if let Some((_, rest)) = text(&response).split_once("name=form value=\"") {
+            self.form = rest.split('"').next().unwrap().to_owned();
+        }
+        response
+    }
+
+    fn open(&mut self) -> Response {
+        self.send(request("GET", "/account"))
+    }
+
+    /// Presses a button of the page, as a browser does.
+    fn press(&mut self, button: &str) -> Response {
+        self.press_with(button, &[("Origin", ORIGIN), ("Sec-Fetch-Site", "same-origin")])
+    }
+
+    fn press_with(&mut self, button: &str, headers: &[(&str, &str)]) -> Response {
+        let body = format!("form={}&{button}", self.form);
+        let mut request =
+            request("POST", "/account").with("Content-Type", "application/x-www-form-urlencoded").body(body);
+        request.head.peer = Some(std::net::IpAddr::from([192, 0, 2, 1]));
+        for (name, value) in headers {
+            request = request.with(name, value);
+        }
+        let response = self.send(request);
+        if let Some((_, query)) = response.header_value("location").and_then(|to| to.split_once('?')) {
+            let query = Form::parse(query.as_bytes()).unwrap();
+            self.github_state = query.value("state").unwrap_or_default().to_owned();
+        }
+        response
+    }
+
+    fn callback(&mut self, query: &str) -> Response {
+        self.send(request("GET", &format!("/auth/callback?state={}&{query}", self.github_state)))
+    }
+
+    fn session(&self) -> &str {
+        self.cookies.iter().find_map(|cookie| cookie.strip_prefix("__Host-mcp_account=")).unwrap()
+    }
+}
+
+fn grants(fixture: &Fixture) -> Vec<GrantId> {
+    fixture.grants.list().unwrap().iter().map(|grant| grant.id).collect()
+}
+
+/// C11: from the button through GitHub to the list, with the client, where its login was sent, scopes and times.
+#[test]
+fn a_person_signs_in_and_sees_their_grants() {
+    let fixture = fake::fixture();
+    Browser::new(&fixture).tokens();
+    let mut visitor = Visitor::new(&fixture);
+    let page = text(&visitor.open());
+    assert!(page.contains("Sign in with GitHub") && !page.contains("octocat"), "{page}");
+    let response = visitor.press("sign_in=github");
+    let location = response.header_value("location").unwrap();
+    assert_eq!(response.status(), 303);
+    assert!(location.starts_with("https://github.test/authorize?state=mcp_al_"), "{location}");
+    assert!(location.contains("&code_challenge=") && location.ends_with("&scope="), "{location}");
+    let response = visitor.callback("code=good");
+    assert_eq!(response.status(), 303);
+    assert_eq!(response.header_value("location"), Some("https://mcp.example.com/account"));
+    let page = text(&visitor.open());
+    for expected in [
+        "<strong>octocat</strong>",
+        "<h2>Test &lt;client&gt;<small>",
+        "<dd>http://127.0.0.1:5000</dd>",
+        "Use the tools",
+        ">2026-01-01 00:00 UTC</time>",
+        &format!("value=\"{}\"", grants(&fixture)[0]),
+    ] {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+    assert!(!page.contains("<script") && !page.contains("Test <client>"), "{page}");
+}
+
+/// C11: one is ended, with all that was issued under it, and the others stay.
+#[test]
+fn ending_one_grant_leaves_the_others() {
+    let fixture = fake::fixture();
+    let ended = Browser::new(&fixture).tokens();
+    let id = grants(&fixture)[0];
+    let kept = Browser::new(&fixture).tokens();
+    let mut visitor = Visitor::signed_in(&fixture);
+    let page = text(&visitor.press(&format!("revoke={id}")));
+    assert!(page.contains("role=status>That access has ended.") && !page.contains(&id.to_string()), "{page}");
+    assert!(fixture.bearer(&ended.access).is_err() && fixture.bearer(&kept.access).is_ok());
+    assert_eq!(fixture.ended(), [id]);
+    // Pressed again, after going back: nothing is there, and nothing else happens.
+    assert_eq!(visitor.press(&format!("revoke={id}")).status(), 200);
+    assert_eq!(grants(&fixture).len(), 1);
+}
+
+#[test]
+fn ending_all_grants_ends_all_of_this_person() {
+    let fixture = fake::fixture();
+    for _ in 0..3 {
+        Browser::new(&fixture).tokens();
+    }
+    let page = text(&Visitor::signed_in(&fixture).press("revoke=all"));
+    assert!(page.contains("All access has ended.") && page.contains("No program may use"), "{page}");
+    assert_eq!((grants(&fixture).len(), fixture.ended().len()), (0, 3));
+}
+
+/// A table on a disk that takes no writes.
+struct ReadOnly(Arc<dyn Grants>);
+
+impl Grants for ReadOnly {
+    fn insert(&self, _: &Grant) -> Result<(), Error> {
+        Err(Error::Storage("read-only".to_owned()))
+    }
+
+    fn get(&self, id: GrantId) -> Result<Option<Arc<Grant>>, Error> {
+        self.0.get(id)
+    }
+
+    fn update(&self, grant: &Grant) -> Result<(), Error> {
+        self.insert(grant)
+    }
+
+    fn delete(&self, _: GrantId) -> Result<bool, Error> {
+        Err(Error::Storage("read-only".to_owned()))
+    }
+
+    fn list(&self) -> Result<Vec<Arc<Grant>>, Error> {
+        self.0.list()
+    }
+
+    fn of_user(&self, user: UserId) -> Result<Vec<Arc<Grant>>, Error> {
+        self.0.of_user(user)
+    }
+
+    fn sweep(&self, _: Timestamp) -> Result<Vec<GrantId>, Error> {
+        Err(Error::Storage("read-only".to_owned()))
+    }
+}
+
+/// S3: if the disk refuses, the person is told, and sessions and streams end all the same.
+#[test]
+fn a_disk_that_refuses_does_not_keep_streams_open() {
+    let mut fixture = fake::fixture();
+    for _ in 0..2 {
+        Browser::new(&fixture).tokens();
+    }
+    fixture.server.grants = Arc::new(ReadOnly(Arc::clone(&fixture.grants)));
+    let response = Visitor::signed_in(&fixture).press("revoke=all");
+    assert_eq!(response.status(), 503);
+    assert!(text(&response).contains("This server&#39;s disk refuses"));
+    assert_eq!(fixture.ended().len(), 2);
+}
+
+/// Another person sees none of them, and can end none of them, whatever their form says.
+#[test]
+fn nobody_reaches_the_grants_of_others() {
+    let fixture = fake::fixture();
+    let tokens = Browser::new(&fixture).tokens();
+    fixture.provider.identity(7, "stranger");
+    let mut stranger = Visitor::signed_in(&fixture);
+    assert!(text(&stranger.open()).contains("No program may use"));
+    for button in [format!("revoke={}", grants(&fixture)[0]), "revoke=all".to_owned()] {
+        assert_eq!(stranger.press(&button).status(), 200);
+    }
+    assert!(fixture.bearer(&tokens.access).is_ok() && fixture.ended().is_empty());
+}
+
+/// The policy lets octocat in, by that login; the account is the number.
+#[test]
+fn a_person_who_is_not_let_in_any_more_can_still_end_their_grants() {
+    let fixture = fake::fixture();
+    Browser::new(&fixture).tokens();
+    fixture.provider.identity(583_231, "renamed");
+    let mut visitor = Visitor::signed_in(&fixture);
+    assert!(text(&visitor.open()).contains("<strong>renamed</strong>"));
+    visitor.press("revoke=all");
+    assert_eq!(grants(&fixture).len(), 0);
+}
+
+/// C3: what a page of another site sends, or a form that was not rendered for this session, ends nothing.
+#[test]
+fn foreign_forms_are_refused() {
+    let fixture = fake::fixture();
+    Browser::new(&fixture).tokens();
+    let check = |status, prepare: &dyn Fn(&mut Visitor<'_>), headers: &[(&str, &str)]| {
+        let mut visitor = Visitor::signed_in(&fixture);
+        prepare(&mut visitor);
+        assert_eq!(visitor.press_with("revoke=all", headers).status(), status, "{headers:?}");
+        assert_eq!(grants(&fixture).len(), 1, "{headers:?}");
+    };
+    let nothing = |_: &mut Visitor<'_>| ();
+    check(403, &nothing, &[("Origin", "https://evil.example")]);
+    check(403, &nothing, &[("Origin", "null")]);
+    check(403, &nothing, &[("Sec-Fetch-Site", "cross-site")]);
+    check(403, &nothing, &[("Sec-Fetch-Site", "same-site")]);
+    check(403, &nothing, &[("Sec-Fetch-Site", "none")]);
+    check(403, &nothing, &[("Content-Type", "text/plain")]);
+    check(403, &|visitor| visitor.form.clear(), &[]);
+    check(403, &|visitor| visitor.form = Visitor::signed_in(&fixture).form, &[]);
+    check(403, &|visitor| visitor.form = visitor.session().to_owned(), &[]);
+    check(400, &|visitor| visitor.cookies.clear(), &[]);
+    for button in ["", "revoke=", "revoke=x", "revoke=all&sign_out=here", "revoke=all&revoke=all", "revoke=%"]
+    {
+        assert_eq!(Visitor::signed_in(&fixture).press(button).status(), 400, "{button}");
+        assert_eq!(grants(&fixture).len(), 1, "{button}");
+    }
+    let mut site = Visitor::new(&fixture);
+    assert_eq!(site.press_with("sign_in=github", &[("Origin", "https://evil.example")]).status(), 403);
+}
+
+/// C4: without the cookie of this sign-in GitHub is not even asked, and nobody becomes anybody.
+#[test]
+fn a_sign_in_belongs_to_its_browser() {
+    let fixture = fake::fixture();
+    let mut attacker = Visitor::new(&fixture);
+    attacker.press("sign_in=github");
+    let mut victim = Visitor::new(&fixture);
+    victim.press("sign_in=github");
+    victim.github_state.clone_from(&attacker.github_state);
+    let response = victim.callback("code=good");
+    assert_eq!((response.status(), fixture.provider.redemptions()), (400, 0));
+    assert!(!victim.cookies.iter().any(|cookie| cookie.contains("mcp_account")));
+}
+
+/// G1: the verifier that GitHub gets is the one of the challenge.
+#[test]
+fn a_sign_in_has_a_verifier_of_its_own() {
+    let fixture = fake::fixture();
+    let mut visitor = Visitor::new(&fixture);
+    let location = visitor.press("sign_in=github").header_value("location").unwrap().to_owned();
+    visitor.callback("code=good");
+    let expected = browser::hash(&fixture.provider.last_verifier());
+    assert!(location.contains(&format!("code_challenge={expected}")), "{location}");
+}
+
+/// What went wrong at GitHub is said on the page where the person can try again.
+#[test]
+fn a_failed_sign_in_can_be_repeated() {
+    let check = |prepare: &dyn Fn(&Fixture), query: &str, status, words: &str| {
+        let fixture = fake::fixture();
+        let mut visitor = Visitor::new(&fixture);
+        visitor.press("sign_in=github");
+        prepare(&fixture);
+        let response = visitor.callback(query);
+        assert_eq!(response.status(), status, "{words}");
+        let page = text(&response);
+        assert!(page.contains(words) && page.contains("name=sign_in"), "{page}");
+        assert!(visitor.cookies.iter().all(|cookie| cookie.contains("mcp_login")), "{words}");
+    };
+    let late = |fixture: &Fixture| fixture.clock.advance(limits::LOGIN_LIFETIME);
+    check(&|f| f.provider.fail_with(ProviderError::Unreachable), "code=good", 502, "GitHub does not answer");
+    check(&|f| f.provider.fail_with(ProviderError::Busy), "code=good", 503, "Too many people");
+    check(&|_| (), "code=bad", 400, "did not confirm");
+    check(&|_| (), "", 400, "did not confirm");
+    check(&|_| (), "error=application_suspended", 502, "does not accept this server");
+    check(&late, "code=good", 400, "took too long");
+    let fixture = fake::fixture();
+    let mut visitor = Visitor::new(&fixture);
+    visitor.press("sign_in=github");
+    let response = visitor.callback("error=access_denied");
+    assert_eq!(response.header_value("location"), Some("https://mcp.example.com/account"));
+    assert!(visitor.cookies.is_empty());
+}
+
+/// O17: whoever is signed in here still passes consent and GitHub for each authorization, and the cookie, its form and the
+/// state of its sign-in are worth nothing anywhere else.
+#[test]
+fn being_signed_in_opens_nothing_else() {
+    let fixture = fake::fixture();
+    let visitor = Visitor::signed_in(&fixture);
+    let mut browser = Browser::new(&fixture);
+    browser.cookies.extend(visitor.cookies.clone());
+    assert_eq!(browser.open_consent_page().status(), 200);
+    for (form, cookies) in [
+        (browser.form.clone(), visitor.cookies.clone()),
+        (visitor.form.clone(), browser.cookies.clone()),
+        (visitor.session().to_owned(), browser.cookies.clone()),
+        (visitor.github_state.clone(), browser.cookies.clone()),
+    ] {
+        (browser.form, browser.cookies) = (form, cookies);
+        let response = browser.post_consent("approve", &[]);
+        assert_eq!((response.status(), response.header_value("location")), (400, None));
+    }
+    for sealed in [visitor.session(), &visitor.form, &visitor.github_state] {
+        assert!(fixture.bearer(sealed).is_err());
+    }
+    // Signing in gives a session and no code.
+    assert_eq!(grants(&fixture).len(), 0);
+}
+
+/// The other way round: the login of a client signs nobody in here.
+#[test]
+fn the_login_of_a_client_gives_no_session() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let response = browser.log_in();
+    assert!(response.headers().all(|(_, value)| !value.contains("mcp_account")));
+    let mut visitor = Visitor::new(&fixture);
+    for value in [&browser.form, &browser.github_state, &browser.client_id] {
+        visitor.cookies = vec![format!("__Host-mcp_account={value}")];
+        assert!(text(&visitor.open()).contains("name=sign_in"));
+    }
+}
+
+/// C5: ten minutes, this host only, not for scripts.
+#[test]
+fn a_session_is_short_and_bound_to_this_host() {
+    let fixture = fake::fixture();
+    let mut visitor = Visitor::new(&fixture);
+    visitor.press("sign_in=github");
+    let response = visitor.callback("code=good");
+    let cookies = response.headers().filter(|(name, _)| *name == "Set-Cookie");
+    let cookie = cookies.map(|(_, value)| value).find(|value| value.contains("account")).unwrap();
+    assert!(cookie.starts_with("__Host-mcp_account=mcp_as_"), "{cookie}");
+    assert!(cookie.ends_with("; Max-Age=600; Path=/; Secure; HttpOnly; SameSite=Lax"), "{cookie}");
+    visitor.open();
+    fixture.clock.advance(limits::ACCOUNT_LIFETIME);
+    assert!(text(&visitor.open()).contains("name=sign_in"));
+    let late = visitor.press("revoke=all");
+    assert_eq!(late.status(), 400);
+    assert!(text(&late).contains("You are not signed in any more"));
+}
+
+/// H11: a cookie that somebody else put in front does not hide the right one.
+#[test]
+fn the_first_cookie_that_opens_counts() {
+    let fixture = fake::fixture();
+    let mut visitor = Visitor::signed_in(&fixture);
+    visitor.cookies.insert(0, "__Host-mcp_account=mcp_as_planted".to_owned());
+    assert!(text(&visitor.open()).contains("<strong>octocat</strong>"));
+}
+
+#[test]
+fn signing_out_clears_the_cookie() {
+    let fixture = fake::fixture();
+    let mut visitor = Visitor::signed_in(&fixture);
+    let page = text(&visitor.press("sign_out=here"));
+    assert!(page.contains("You are signed out here"), "{page}");
+    assert!(visitor.cookies.is_empty());
+}
+
+/// One sender cannot use up the logins that GitHub allows the app.
+#[test]
+fn sign_ins_are_limited_like_logins() {
+    let fixture = fake::fixture();
+    let mut visitor = Visitor::new(&fixture);
+    for _ in 0..limits::LOGINS.0 {
+        assert_eq!(visitor.press("sign_in=github").status(), 303);
+    }
+    let response = visitor.press("sign_in=github");
+    assert_eq!((response.status(), response.header_value("location")), (429, None));
+    assert!(response.header_value("retry-after").is_some());
+}
+
+/// B1, C9: the headers of every page, and a referrer policy that lets browsers send a true Origin with the form.
+#[test]
+fn the_page_is_as_guarded_as_the_consent_page() {
+    let fixture = fake::fixture();
+    let mut visitor = Visitor::signed_in(&fixture);
+    let response = visitor.open();
+    let check = |name, expected| assert_eq!(response.header_value(name), Some(expected), "{name}");
+    check("x-frame-options", "DENY");
+    check("cache-control", "no-store");
+    check("referrer-policy", "same-origin");
+    assert!(response.header_value("content-security-policy").unwrap().contains("frame-ancestors 'none'"));
+}
+
+/// What is over is not shown, even before the sweep has deleted it.
+#[test]
+fn grants_that_are_over_are_not_listed() {
+    let fixture = fake::fixture();
+    Browser::new(&fixture).tokens();
+    fixture.clock.advance(limits::GRANT_LIFETIME);
+    assert!(text(&Visitor::signed_in(&fixture).open()).contains("No program may use"));
+}
