@@ -53,6 +53,8 @@ mod upstream;
 
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+mod model_tests;
 
 pub use bearer::BearerError;
 pub use client_url::ClientUrl;
