@@ -55,7 +55,7 @@ where
     // Before any thread is started, so that every one of them leaves the signals to this one.
     let next_signal = sys::block_signals().map_err(StartError::Threads)?;
     let server = Server::start(config, backend)?;
-    wait_for_stop(next_signal);
+    wait_for_stop(next_signal, &server);
     server.stop();
     Ok(())
 }
@@ -73,15 +73,17 @@ where
     let server = Server::start(&config, backend)?;
     // Whoever closed standard output does not want to read it.
     let _ = say(&next_steps(server.public_url().origin()));
-    wait_for_stop(next_signal);
+    wait_for_stop(next_signal, &server);
     server.stop();
     github.stop();
     Ok(())
 }
 
-fn wait_for_stop(next_signal: impl Fn() -> i32) {
+fn wait_for_stop(next_signal: impl Fn() -> i32, server: &Server) {
     // SIGHUP, which a closing terminal sends as well, is not taken for a stop.
-    while next_signal() == libc::SIGHUP {}
+    while next_signal() == libc::SIGHUP {
+        server.reload();
+    }
 }
 
 /// The made-up GitHub of the demo, behind an edge of its own on a loopback port.

@@ -12,7 +12,7 @@ use crate::base::clock::{Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
 use crate::base::{limits, log};
 use crate::config::{Config, ConfigError, Door};
-use crate::edge::{self, Edge};
+use crate::edge::{self, Edge, Tls, TlsError};
 use crate::github::{GitHub, GitHubSettings};
 use crate::http::{Handler, PublicUrl};
 use crate::mcp::{self, Backend, Mcp};
@@ -38,6 +38,8 @@ pub enum StartError {
     Listen(String, io::Error),
     /// The operating system gives no thread.
     Threads(io::Error),
+    /// The certificate or its key.
+    Tls(TlsError),
 }
 
 impl fmt::Display for StartError {
@@ -51,6 +53,7 @@ impl fmt::Display for StartError {
             }
             StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             StartError::Threads(error) => write!(f, "the system gives no more threads: {error}"),
+            StartError::Tls(error) => error.fmt(f),
         }
     }
 }
@@ -60,6 +63,12 @@ impl std::error::Error for StartError {}
 impl From<ConfigError> for StartError {
     fn from(error: ConfigError) -> StartError {
         StartError::Config(error)
+    }
+}
+
+impl From<TlsError> for StartError {
+    fn from(error: TlsError) -> StartError {
+        StartError::Tls(error)
     }
 }
 
@@ -79,6 +88,7 @@ enum Public {
 pub struct Server {
     app: Arc<App>,
     public: Public,
+    tls: Option<Arc<Tls>>,
     operator: Tiny,
     pool: Arc<Pool>,
     sweeper: Sweeper,
@@ -115,6 +125,8 @@ impl Server {
             api_url: config.github.api_url.clone(),
             proxy: None,
         }));
+        let tls =
+            config.tls.as_ref().map(|files| Tls::load(&files.cert, &files.key)).transpose()?.map(Arc::new);
         let listening = Listening::bind(&config.door)?;
         let public_url = config.public_url(listening.address())?;
 
@@ -154,21 +166,29 @@ impl Server {
             Arc::clone(&pool),
         )
         .map_err(|error| StartError::Listen(operator_path.display().to_string(), error))?;
-        let public = listening.open(Arc::clone(&app) as Arc<dyn Handler>, &pool)?;
-        let sweeper = Sweeper::start(Arc::clone(&app)).map_err(StartError::Threads)?;
+        let settings = edge::Settings { tls: tls.clone(), ..edge::Settings::default() };
+        let public = listening.open((Arc::clone(&app) as Arc<dyn Handler>, &pool), settings)?;
+        let sweeper = Sweeper::start(Arc::clone(&app), tls.clone()).map_err(StartError::Threads)?;
         let fields = [
             log::Field::Url(public_url.origin()),
             log::Field::Version(env!("CARGO_PKG_VERSION")),
             log::Field::Path(&operator_path.display().to_string()),
         ];
         log::info("serving", &fields);
-        Ok(Server { app, public, operator, pool, sweeper, public_url, _directory: directory })
+        Ok(Server { app, public, tls, operator, pool, sweeper, public_url, _directory: directory })
     }
 
     /// The URL under which clients reach this server.
     #[must_use]
     pub fn public_url(&self) -> &PublicUrl {
         &self.public_url
+    }
+
+    /// Reads the certificate again, if there is one.
+    pub fn reload(&self) {
+        if let Some(tls) = &self.tls {
+            tls.reload();
+        }
     }
 
     /// Stops accepting, ends the streams, finishes what runs within [`limits::DRAIN`], and lets go of the table.
@@ -204,10 +224,14 @@ impl Listening {
         }
     }
 
-    fn open(self, handler: Arc<dyn Handler>, pool: &Arc<Pool>) -> Result<Public, StartError> {
+    fn open(
+        self,
+        (handler, pool): (Arc<dyn Handler>, &Arc<Pool>),
+        settings: edge::Settings,
+    ) -> Result<Public, StartError> {
         let (name, public) = match self {
             Listening::Edge(listener, bound) => {
-                let edge = Edge::start(listener, handler, Arc::clone(pool), edge::Settings::default());
+                let edge = Edge::start(listener, handler, Arc::clone(pool), settings);
                 (bound.to_string(), edge.map(Public::Edge))
             }
             Listening::Proxy(Door::ProxyUnix(path)) => {
@@ -235,20 +259,23 @@ fn load_keys(config: &Config, directory: &StateDirectory, random: &dyn Random) -
     }
 }
 
-/// The thread that looks for what has expired.
+/// The thread that looks for what has expired, the certificate included.
 struct Sweeper {
     stop: CancelToken,
     thread: JoinHandle<()>,
 }
 
 impl Sweeper {
-    fn start(app: Arc<App>) -> io::Result<Sweeper> {
+    fn start(app: Arc<App>, tls: Option<Arc<Tls>>) -> io::Result<Sweeper> {
         let stop = CancelToken::new();
         let stopped = stop.clone();
         // Ends when `stop` is tripped.
         let thread = thread::Builder::new().name("sweeper".to_owned()).spawn(move || {
             while !stopped.wait(limits::SWEEP) {
                 app.sweep();
+                if let Some(tls) = &tls {
+                    tls.reload_if_changed();
+                }
             }
         })?;
         Ok(Sweeper { stop, thread })

@@ -20,6 +20,8 @@ pub const COOKIES: usize = 50;
 pub const CHUNK_LINE_BYTES: usize = 16 + 256;
 /// The longest trailer section, which is read and dropped (bytes).
 pub const TRAILER_BYTES: usize = 4 * 1024;
+/// How long a TLS handshake may take from the start of the connection to where requests can flow.
+pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a head may take from its first byte to its last, however the bytes trickle.
 pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a body may take in all; the rate below may end it sooner.
@@ -42,7 +44,8 @@ pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(15);
 pub const DRAIN_BYTES: usize = 64 * 1024;
 /// How long that takes at most.
 pub const DRAIN_TIME: Duration = Duration::from_secs(1);
-/// The stack of a connection's thread (bytes): it parses a head and moves bytes, nothing recurses.
+/// The stack of a connection's thread (bytes): it parses a head and moves bytes, nothing recurses. A TLS handshake takes
+/// less than half of it, not optimised.
 pub const CONNECTION_STACK_BYTES: usize = 128 * 1024;
 
 // ---- the edge: all connections ----
@@ -302,6 +305,8 @@ pub const SIMULATED_RECORDS: usize = 256;
 
 // ---- configuration ----
 
+/// A certificate with its chain, or its key (bytes).
+pub const TLS_FILE_BYTES: u64 = 256 * 1024;
 /// What is read of the file with GitHub's client secret (bytes).
 pub const CLIENT_SECRET_FILE_BYTES: u64 = 4 * 1024;
 /// The longest login of a GitHub account or organisation (bytes).

@@ -15,7 +15,7 @@ use crate::oauth::AllowRule;
 pub mod options;
 mod values;
 
-pub use self::values::{ClientSecret, Door};
+pub use self::values::{ClientSecret, Door, TlsFiles};
 use options::{Draft, OPTIONS};
 
 /// What the program was asked to do.
@@ -36,6 +36,8 @@ pub enum Invocation {
 pub struct Config {
     /// Where requests come in.
     pub door: Door,
+    /// What encrypts it; `None` serves in the clear.
+    pub tls: Option<TlsFiles>,
     /// The URL under which clients reach this server, where the operator gave one; see [`Config::public_url`].
     given_url: Option<PublicUrl>,
     /// Where the grants table, the key and the operator's socket live.
@@ -198,7 +200,18 @@ const STATE_DIR: ConfigError =
     ConfigError::Missing("MCP_STATE_DIR", "write a directory that survives restarts; HOME is not set either");
 const DEMO_LOOPBACK: ConfigError = ConfigError::BadValue(
     "demo",
-    "anyone can log in as anyone there, so it listens on a loopback address like 127.0.0.1:3001 and has no public URL",
+    "anyone can log in as anyone there, so it listens on a loopback address like 127.0.0.1:3001, has no public URL \
+     and no certificate",
+);
+const TLS_KEY: ConfigError =
+    ConfigError::Missing("MCP_TLS_KEY", "write the file with the certificate's private key");
+const TLS_CERT: ConfigError =
+    ConfigError::Missing("MCP_TLS_CERT", "write the file with the certificate of the key");
+const TLS_DOOR: ConfigError =
+    ConfigError::BadValue("MCP_TLS_CERT", "leave it out together with --behind-proxy: the proxy encrypts");
+const TLS_URL: ConfigError = ConfigError::BadValue(
+    "MCP_PUBLIC_URL",
+    "with a certificate it begins with https://, like https://mcp.example.com",
 );
 
 impl Draft {
@@ -215,17 +228,26 @@ impl Draft {
         if self.public_url.is_none() && !matches!(door, Door::Edge(address) if address.ip().is_loopback()) {
             return Err(PUBLIC_URL);
         }
+        let tls = tls(self.tls_cert, self.tls_key)?;
+        if tls.is_some() && !matches!(door, Door::Edge(_)) {
+            return Err(TLS_DOOR);
+        }
+        if tls.is_some() && !self.public_url.as_ref().is_some_and(PublicUrl::is_https) {
+            return Err(TLS_URL);
+        }
         let state_dir = self.state_dir.or_else(|| default_state_dir(set)).ok_or(STATE_DIR)?;
         let key_file = self.key_file.unwrap_or_else(|| state_dir.join("key"));
         let allowed_origins = self.allowed_origins.unwrap_or_default();
-        Ok(Config { door, given_url: self.public_url, state_dir, key_file, github, allow, allowed_origins })
+        let given_url = self.public_url;
+        Ok(Config { door, tls, given_url, state_dir, key_file, github, allow, allowed_origins })
     }
 
     /// A demo shares neither GitHub app nor state with the real thing: its made-up users must not become grants there.
     fn demo(self, set: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
         let door = door(self.listen, self.behind_proxy)?;
         let on_loopback = matches!(door, Door::Edge(address) if address.ip().is_loopback());
-        if !on_loopback || self.public_url.as_ref().is_some_and(PublicUrl::is_https) {
+        let encrypted = self.tls_cert.is_some() || self.tls_key.is_some();
+        if !on_loopback || encrypted || self.public_url.as_ref().is_some_and(PublicUrl::is_https) {
             return Err(DEMO_LOOPBACK);
         }
         let state_dir = self.state_dir.or_else(|| default_state_dir(set)).ok_or(STATE_DIR)?.join("demo");
@@ -240,7 +262,8 @@ impl Draft {
         // Where the MCP Inspector's page is.
         let inspector = || ["http://localhost:6274", "http://127.0.0.1:6274"].map(str::to_owned).to_vec();
         let allowed_origins = self.allowed_origins.unwrap_or_else(inspector);
-        Ok(Config { door, given_url: self.public_url, state_dir, key_file, github, allow, allowed_origins })
+        let given_url = self.public_url;
+        Ok(Config { door, tls: None, given_url, state_dir, key_file, github, allow, allowed_origins })
     }
 }
 
@@ -262,6 +285,15 @@ fn door(listen: Option<SocketAddr>, behind_proxy: Option<Door>) -> Result<Door, 
         (None, Some(door)) => Ok(door),
         (Some(address), None) => Ok(Door::Edge(address)),
         (None, None) => Ok(Door::Edge(SocketAddr::from((Ipv4Addr::LOCALHOST, options::PORT)))),
+    }
+}
+
+fn tls(cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<TlsFiles>, ConfigError> {
+    match (cert, key) {
+        (None, None) => Ok(None),
+        (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+        (Some(_), None) => Err(TLS_KEY),
+        (None, Some(_)) => Err(TLS_CERT),
     }
 }
 

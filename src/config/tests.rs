@@ -165,6 +165,21 @@ fn the_trusted_door_is_on_loopback_or_a_unix_socket() {
     refused(&["--behind-proxy", "127.0.0.1:1", "--listen", "127.0.0.1:2"], &[], "one door serves");
 }
 
+#[test]
+fn tls_has_a_certificate_a_key_and_an_https_url() {
+    let cert = ["--tls-cert", "/tls/cert.pem"];
+    let both = ["--tls-cert", "/tls/cert.pem", "--tls-key", "/tls/key.pem"];
+    let url = ("MCP_PUBLIC_URL", "https://mcp.example.com");
+    let config = config(&both, &[url, ("MCP_LISTEN", "[::]:443")]);
+    assert_eq!(config.tls, Some(TlsFiles { cert: "/tls/cert.pem".into(), key: "/tls/key.pem".into() }));
+    refused(&cert, &[url], "MCP_TLS_KEY is not set");
+    refused(&["--tls-key", "/tls/key.pem"], &[url], "MCP_TLS_CERT is not set");
+    refused(&both, &[], "begins with https://");
+    refused(&both, &[("MCP_PUBLIC_URL", "http://127.0.0.1:3001")], "begins with https://");
+    refused(&both, &[url, ("MCP_BEHIND_PROXY", "127.0.0.1:1")], "the proxy encrypts");
+    refused(&[&["demo"], &both[..]].concat(), &[], "anyone can log in as anyone");
+}
+
 /// G7: base URLs are https, or http on loopback.
 #[test]
 fn another_github_brings_its_own_api() {

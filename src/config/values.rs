@@ -24,6 +24,15 @@ pub enum Door {
     ProxyUnix(PathBuf),
 }
 
+/// Where the certificate is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and its chain.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
 /// Where the client secret is.
 #[derive(Debug)]
 pub enum ClientSecret {

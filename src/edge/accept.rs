@@ -65,13 +65,20 @@ impl Acceptor {
         let Ok(socket) = Socket::new(Arc::clone(&stream), self.shared.settings.write_stall) else {
             return; // the client has already gone
         };
+        let tls = self.shared.settings.tls.as_ref();
         let admitted = match self.shared.connections.admit(peer.ip()) {
             Ok(admitted) => admitted,
             Err(refusal) => return self.refuse(socket, refusal),
         };
         self.next_number = self.next_number.wrapping_add(1);
         let open = Open::register(Arc::clone(&stream), &self.shared, (self.next_number, admitted));
-        let origin = Origin { peer: Some(peer.ip().to_canonical()), scheme: Scheme::Http };
+        let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
+        let origin = Origin { peer: Some(peer.ip().to_canonical()), scheme };
+        let socket = match tls.map(|tls| tls.session()) {
+            None => socket,
+            Some(Ok(session)) => socket.within(session),
+            Some(Err(_)) => return, // no memory, no randomness
+        };
         // Ends when the client leaves, a deadline passes, or `Edge::close` closes its socket.
         let spawned = thread::Builder::new()
             .name("edge-connection".to_owned())
@@ -87,8 +94,12 @@ impl Acceptor {
         }
     }
 
-    /// Answers without a thread, and leaves the socket to be read from for a moment.
+    /// Answers without a thread, and leaves the socket to be read from for a moment. Nothing can be said to a client that
+    /// expects TLS: its connection is closed.
     fn refuse(&self, socket: Socket, refusal: Refusal) {
+        if self.shared.settings.tls.is_some() {
+            return;
+        }
         if let Some(socket) = answered(socket, refusal) {
             let _ = self.refused.try_send(socket); // when that is full, too, the socket is just closed
         }
@@ -111,6 +122,7 @@ impl Acceptor {
             // Gives one waiting client an answer instead of a connection that never moves.
             self.spare = None;
             if let Ok((stream, _)) = self.listener.accept()
+                && self.shared.settings.tls.is_none()
                 && let Ok(socket) = Socket::new(Arc::new(stream), self.shared.settings.write_stall)
             {
                 drop(answered(socket, Refusal::Busy));

@@ -49,6 +49,9 @@ impl Connection {
 
     /// Serves requests until one side has had enough.
     pub(crate) fn serve(mut self) {
+        if self.handshake().is_err() {
+            return;
+        }
         loop {
             let served = match self.next_head() {
                 Ok(checked) => self.exchange(checked),
@@ -58,9 +61,19 @@ impl Connection {
             match served {
                 Ok(After::Keep) => {}
                 Ok(After::Close) => return self.socket.linger(self.shared.settings.drain_time),
-                Err(Ended) => return,
+                Err(Ended) => return self.socket.finish(),
             }
         }
+    }
+
+    /// Whatever a client does here, it does to its own thread and not for long.
+    fn handshake(&mut self) -> Result<(), Ended> {
+        self.link.set_idle(true);
+        if self.shared.phase() != Phase::Serving {
+            return Err(Ended);
+        }
+        let deadline = clock::instant() + self.shared.settings.handshake_deadline;
+        self.socket.handshake(deadline).map_err(|_| Ended)
     }
 
     /// Waits for the next head.

@@ -10,6 +10,7 @@ mod connection;
 pub mod head;
 mod refusal;
 mod socket;
+mod tls;
 mod watch;
 pub(crate) mod wire;
 
@@ -22,6 +23,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 pub use refusal::Refusal;
+pub use tls::{Tls, TlsError};
 
 use crate::base::cancel::CancelToken;
 use crate::base::{clock, limits};
@@ -42,6 +44,10 @@ pub struct Settings {
     pub streams: usize,
     /// Bytes of bodies in memory, all together.
     pub body_bytes_in_flight: usize,
+    /// What encrypts; without it everything is in the clear.
+    pub tls: Option<Arc<Tls>>,
+    /// From the first byte of a connection to where requests can flow.
+    pub handshake_deadline: Duration,
     /// From the first byte of a head to its last.
     pub head_deadline: Duration,
     /// A whole body.
@@ -69,6 +75,8 @@ impl Default for Settings {
             connections_per_address: limits::CONNECTIONS_PER_ADDRESS,
             streams: limits::STREAMS,
             body_bytes_in_flight: limits::BODY_BYTES_IN_FLIGHT,
+            tls: None,
+            handshake_deadline: limits::HANDSHAKE_DEADLINE,
             head_deadline: limits::HEAD_DEADLINE,
             body_deadline: limits::BODY_DEADLINE,
             body_grace: limits::BODY_GRACE,

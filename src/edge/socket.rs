@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::tls::Session;
 use super::wire::Sink;
 use crate::base::{clock, limits};
 use crate::sys;
@@ -12,6 +13,8 @@ use crate::sys;
 /// A socket and what was read from it but not yet used.
 pub(crate) struct Socket {
     stream: Arc<TcpStream>,
+    /// `None` on a connection in the clear.
+    tls: Option<Session>,
     buffer: Vec<u8>,
     /// Where in `buffer` the unused bytes start.
     start: usize,
@@ -32,12 +35,38 @@ pub(crate) enum Filled {
 }
 
 impl Socket {
-    /// Takes over an accepted socket.
+    /// Takes over an accepted socket in the clear.
     pub(crate) fn new(stream: Arc<TcpStream>, write_stall: Duration) -> io::Result<Socket> {
         // Without this a short answer waits for the client's delayed acknowledgement, 40 ms.
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(write_stall))?;
-        Ok(Socket { stream, buffer: Vec::new(), start: 0, read_timeout: Duration::ZERO, write_stall })
+        Ok(Socket {
+            stream,
+            tls: None,
+            buffer: Vec::new(),
+            start: 0,
+            read_timeout: Duration::ZERO,
+            write_stall,
+        })
+    }
+
+    /// The same, with everything from here on inside of TLS.
+    pub(crate) fn within(self, session: Session) -> Socket {
+        Socket { tls: Some(session), ..self }
+    }
+
+    /// Agrees with the client on how to encrypt, if that is to be done, but not past `deadline`.
+    pub(crate) fn handshake(&mut self, deadline: Instant) -> Result<(), Filled> {
+        while self.tls.as_ref().is_some_and(Session::is_handshaking) {
+            self.limit_read_until(deadline)?;
+            let advanced = self.tls.as_mut().map(|session| session.advance(&self.stream));
+            match advanced {
+                Some(Ok(true)) | None => {}
+                Some(Err(error)) if is_retried(&error) => {}
+                Some(Ok(false) | Err(_)) => return Err(Filled::Closed),
+            }
+        }
+        Ok(())
     }
 
     /// What has arrived and was not consumed.
@@ -70,16 +99,16 @@ impl Socket {
             self.buffer = Vec::new(); // a long head does not cost memory for ever
         }
         loop {
-            let left = deadline.saturating_duration_since(clock::instant());
-            if left.is_zero() {
-                return Filled::TimedOut;
-            }
-            if self.limit_read(left).is_err() {
-                return Filled::Closed;
+            if let Err(ended) = self.limit_read_until(deadline) {
+                return ended;
             }
             let unread = self.buffer.len();
             self.buffer.resize(unread.saturating_add(limits::READ_BYTES), 0);
-            let read = (&*self.stream).read(self.buffer.get_mut(unread..).unwrap_or_default());
+            let room = self.buffer.get_mut(unread..).unwrap_or_default();
+            let read = match &mut self.tls {
+                None => (&*self.stream).read(room),
+                Some(session) => session.read(&self.stream, room),
+            };
             self.buffer.truncate(unread.saturating_add(*read.as_ref().unwrap_or(&0)));
             match read {
                 Ok(0) => return Filled::Closed,
@@ -90,20 +119,28 @@ impl Socket {
         }
     }
 
-    /// Sees to it that a read ends about when `left` has passed.
-    fn limit_read(&mut self, left: Duration) -> io::Result<()> {
+    /// Sees to it that a read ends about at `deadline`, or says how waiting has ended already.
+    fn limit_read_until(&mut self, deadline: Instant) -> Result<(), Filled> {
+        let left = deadline.saturating_duration_since(clock::instant());
+        if left.is_zero() {
+            return Err(Filled::TimedOut);
+        }
         let close_enough = left..=left.saturating_add(READ_TIMEOUT_STEP);
         if close_enough.contains(&self.read_timeout) {
             return Ok(());
         }
         let timeout = left.saturating_add(READ_TIMEOUT_STEP / 2);
-        self.stream.set_read_timeout(Some(timeout))?;
+        self.stream.set_read_timeout(Some(timeout)).map_err(|_| Filled::Closed)?;
         self.read_timeout = timeout;
         Ok(())
     }
 
     /// Says that no more will be written. Fails if the client has gone, which is as good.
-    pub(crate) fn finish(&self) {
+    pub(crate) fn finish(&mut self) {
+        // What still comes is thrown away undeciphered.
+        if let Some(mut session) = self.tls.take() {
+            session.close(&self.stream);
+        }
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
@@ -138,15 +175,20 @@ impl Sink for Socket {
         let total = parts.iter().map(|part| part.len()).fold(0, usize::saturating_add);
         let seconds = u64::try_from(total).unwrap_or(u64::MAX) / limits::WRITE_BYTES_PER_SECOND;
         let deadline = clock::instant() + self.write_stall + Duration::from_secs(seconds);
-        while !parts.is_empty() {
-            match (&*self.stream).write_vectored(parts) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+        while !parts.is_empty() || self.holds_output() {
+            let written = match &mut self.tls {
+                None => (&*self.stream).write_vectored(parts),
+                Some(session) if session.holds_output() => session.send(&self.stream).map(|()| 0),
+                Some(session) => session.encrypt(parts),
+            };
+            match written {
+                Ok(0) if self.tls.is_none() => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => IoSlice::advance_slices(&mut parts, count),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error), // WouldBlock, too: SO_SNDTIMEO passed without progress
             }
             // SO_SNDTIMEO starts again with each part that is taken; this does not.
-            if !parts.is_empty() && clock::instant() >= deadline {
+            if (!parts.is_empty() || self.holds_output()) && clock::instant() >= deadline {
                 return Err(ErrorKind::TimedOut.into());
             }
         }
@@ -156,6 +198,12 @@ impl Sink for Socket {
     /// POLLRDHUP sees a FIN or RST even behind bytes that nobody has read yet, which a peek does not.
     fn client_has_gone(&self) -> bool {
         sys::are_ready(&[&*self.stream], libc::POLLRDHUP).contains(&true)
+    }
+}
+
+impl Socket {
+    fn holds_output(&self) -> bool {
+        self.tls.as_ref().is_some_and(Session::holds_output)
     }
 }
 

@@ -5,6 +5,7 @@
 mod desk;
 mod stopping;
 mod streams;
+mod tls;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -52,7 +52,8 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("httparse", &["src/edge/"], "heads are parsed in the edge"),
     ("ureq", &["src/github/"], "calls to the outside are made in github"),
     ("redb", &["src/store/"], "the table is behind store::Grants"),
-    ("ring::", &["src/seal.rs"], "cryptography is behind seal"),
+    ("ring::", &["src/seal.rs", "src/edge/tls.rs"], "cryptography is behind seal, and TLS"),
+    ("rustls", &["src/edge/tls.rs"], "TLS is behind edge::Tls"),
     ("subtle", &["src/base/secret.rs"], "compare secrets with Secret::matches"),
     ("sha2", &["src/base/encoding.rs"], "use base::encoding::sha256"),
     ("getrandom", &["src/base/random.rs"], "take a &dyn Random"),
@@ -65,8 +66,8 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("UdpSocket", &[], "nothing here speaks UDP"),
     (
         "fs",
-        &["src/store/", "src/config/values.rs", "src/tiny"],
-        "files are store's, and the secret's in config",
+        &["src/store/", "src/config/values.rs", "src/edge/tls.rs", "src/tiny"],
+        "files are store's, the secret's in config, and the certificate's in edge::Tls",
     ),
     (
         "thread::",
@@ -121,6 +122,7 @@ const DEPENDENCIES: &[&str] = &[
     "percent-encoding",
     "redb",
     "ring",
+    "rustls",
     "serde",
     "serde_json",
     "sha2",
