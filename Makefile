@@ -19,7 +19,7 @@ need_rust = $(call need,cargo,install Rust from https://rustup.rs) && \
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt clippy doc build clients browser static audit deps clean
+.PHONY: help run test check fmt clippy doc build clients browser conformance static audit deps clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -55,6 +55,11 @@ browser: build tests/browser/node_modules/.package-lock.json ## Chromium walks t
 	@test -n "$(CHROMIUM)" || { echo "Chromium is missing: apt-get install chromium, or make browser CHROMIUM=/path" >&2; exit 1; }
 	@$(call need,openssl,apt-get install openssl)
 	node tests/browser/walk.mjs $(DEBUG) $(CHROMIUM) $(TARGET)/browser
+
+conformance: tests/conformance/node_modules/.package-lock.json ## the official conformance suites, behind a real login; results in target/conformance
+	@$(need_rust)
+	cargo build --locked --example conformance
+	node tests/conformance/run.mjs $(TARGET)/debug/examples/conformance $(TARGET)/conformance
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	@$(call need,node,install Node.js 18 or newer)
@@ -94,4 +99,4 @@ deps: ## write deps.txt anew
 
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf dist run tests/browser/node_modules tests/clients/ts/node_modules tests/clients/python/.venv
+	rm -rf dist run tests/browser/node_modules tests/clients/ts/node_modules tests/conformance/node_modules tests/clients/python/.venv

@@ -1,0 +1,10 @@
+//! The official conformance suite's server, behind the same login as any other: `make conformance` runs the suite against it.
+//! Options and environment are those of `mcp-oauth-server`; `demo` simulates GitHub.
+
+use std::process::ExitCode;
+
+mod tools;
+
+fn main() -> ExitCode {
+    mcp_oauth_server::run(|_| tools::server())
+}
