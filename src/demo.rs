@@ -40,6 +40,7 @@ pub fn tools(github: &Arc<GitHub>) -> Result<ToolServer, BuildError> {
 fn server(profiles: impl Profiles + 'static) -> Result<ToolServer, BuildError> {
     ToolServer::builder("mcp-oauth-server", env!("CARGO_PKG_VERSION"))
         .title("MCP OAuth Server")
+        .keep_github_tokens() // whoami asks GitHub as the caller
         .tool(greet())
         .tool(multi_greet())
         .tool(start_notification_stream())
@@ -244,6 +245,7 @@ mod tests {
             keys: Arc::new(seal::fake::keyring(1)),
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(CountedRandom::default()),
+            insufficient_scope: Box::new(|_| crate::http::Response::new(403)),
         });
         let (member, name) = name;
         let meta = json!({

@@ -134,15 +134,22 @@ impl Server {
         let keys = Arc::new(load_keys(config, &directory, &*random)?);
         let grants: Arc<dyn Grants> = Arc::new(RedbGrants::open(&directory, &keys, clock.now())?);
 
+        let backend = backend(&github).map_err(|error| StartError::Backend(error.to_string()))?;
+        let description = backend.description();
+        let settings = oauth::Settings::new(public_url.clone()).tool_scopes(&description.scopes);
+        let challenges = settings.clone();
+        let upstream =
+            if description.keeps_github_tokens { oauth::Upstream::Keep } else { oauth::Upstream::Discard };
         let mcp = Mcp::new(mcp::Settings {
-            backend: Arc::new(backend(&github).map_err(|error| StartError::Backend(error.to_string()))?),
+            backend: Arc::new(backend),
             keys: Arc::clone(&keys),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
+            insufficient_scope: Box::new(move |needed| challenges.insufficient_scope(needed)),
         });
         let sessions = mcp.clone();
         let oauth = AuthorizationServer::new(
-            oauth::Settings::new(public_url.clone()),
+            settings,
             oauth::Parts {
                 keys,
                 grants: Arc::clone(&grants),
@@ -151,7 +158,7 @@ impl Server {
                 clients: oauth::Clients::default(),
                 clock,
                 random,
-                upstream: oauth::Upstream::Keep,
+                upstream,
                 grant_ended: Box::new(move |grant| sessions.end_grant(grant)),
             },
         );

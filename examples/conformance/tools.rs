@@ -22,7 +22,7 @@ const STEP: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// None that can happen: what is offered is fixed.
-pub fn server() -> Result<ToolServer, BuildError> {
+pub(crate) fn server() -> Result<ToolServer, BuildError> {
     let mut builder = ToolServer::builder("conformance", "1.0.0");
     let tools = [contents(), both_eras(), questions(), rounds(), changes()];
     for tool in tools.into_iter().flatten() {
@@ -167,7 +167,10 @@ fn questions() -> Vec<Tool> {
         Tool::new("test_sampling", "Asks the client's model", required("prompt")).handler(
             |context, Prompt { prompt }| {
                 let answer: Sampled = context.ask(sample("sampling", &prompt, 100)?)?;
-                Ok(format!("LLM response: {}", answer.content["text"].as_str().unwrap_or_default()))
+                Ok(format!(
+                    "LLM response: {}",
+                    answer.content.get("text").and_then(Value::as_str).unwrap_or_default()
+                ))
             },
         ),
         Tool::new("test_elicitation", "Asks the person", required("message")).handler(
@@ -237,7 +240,7 @@ fn rounds() -> Vec<Tool> {
         tool("test_input_required_result_list_roots", "Asks for the roots").handler(
             |context, _: NoArguments| {
                 let answer: Value = context.ask(InputRequest::roots("client_roots")?)?;
-                Ok(format!("Roots: {}", answer["roots"]))
+                Ok(format!("Roots: {}", json!(answer.get("roots"))))
             },
         ),
         confirm("test_input_required_result_request_state", "Asks and remembers"),

@@ -18,6 +18,7 @@ fn app(fixture: &Fixture) -> App {
         keys: Arc::new(keyring(1)),
         clock: Arc::new(ManualClock::new()),
         random: Arc::new(CountedRandom::default()),
+        insufficient_scope: Box::new(|_| Response::new(403)),
     });
     let url = PublicUrl::parse("https://mcp.example.com").unwrap();
     App::new(fake::server_over(fixture), mcp, url, vec![ORIGIN.to_owned()])

@@ -150,8 +150,8 @@ pub const SESSIONS: usize = 1000;
 pub const SESSIONS_PER_USER: usize = 32;
 /// How long a session lives without a request or an open stream.
 pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
-/// Streams of one user.
-pub const STREAMS_PER_USER: usize = 16;
+/// Streams of one user, those included that a client left less than [`CLIENT_CHECK`] ago.
+pub const STREAMS_PER_USER: usize = 24;
 /// Streams of one session.
 pub const STREAMS_PER_SESSION: usize = 4;
 /// Calls of one user that run at once.

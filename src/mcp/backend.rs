@@ -12,7 +12,7 @@ use super::jsonrpc::{self, Error, RequestId};
 use super::publisher::Publisher;
 use super::quota::Permit;
 use crate::base::cancel::CancelToken;
-use crate::base::identity::Principal;
+use crate::base::identity::{Principal, Scopes};
 
 /// Serves calls. `tools` has the one for tools in this process.
 pub trait Backend: Send + Sync {
@@ -24,6 +24,9 @@ pub trait Backend: Send + Sync {
 
     /// The arguments of a tool that a 2026-07-28 client repeats in headers (`x-mcp-header`).
     fn mirrored(&self, tool: &str) -> Option<Arc<[Mirrored]>>;
+
+    /// The scopes that a tool needs beyond the one that every caller has; `None` if it needs none.
+    fn scopes(&self, tool: &str) -> Option<Arc<Scopes>>;
 }
 
 /// An argument that is repeated in a header `Mcp-Param-…`.
@@ -44,6 +47,10 @@ pub struct Description {
     pub instructions: Option<String>,
     /// What can be asked; everything else is "method not found".
     pub operations: Vec<Operation>,
+    /// The scopes that any of the tools needs beyond the one that every caller has.
+    pub scopes: Scopes,
+    /// Whether tools use the caller's own token at GitHub ([`Principal::upstream`]). If not, it is not kept.
+    pub keeps_github_tokens: bool,
 }
 
 impl Description {

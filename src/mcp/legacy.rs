@@ -210,30 +210,34 @@ fn call(
     session: &Arc<Session>,
     (id, operation, params): (RequestId, Operation, Option<&RawValue>),
 ) {
-    #[derive(Default, Deserialize)]
+    #[derive(Deserialize)]
     struct Params {
         #[serde(default, rename = "_meta")]
         meta: Meta,
+        name: Option<String>,
     }
     #[derive(Default, Deserialize)]
     struct Meta {
         #[serde(rename = "progressToken")]
         progress_token: Option<RequestId>,
     }
-    let cancel = CancelToken::new();
-    let head: Result<Params, Error> =
-        params.map_or_else(|| Ok(Params::default()), |params| parse(Some(params)));
-    let begun = head.and_then(|params| match session.begin(&id, &cancel) {
-        Ok(()) => Ok(params.meta),
-        Err(Refused::DuplicateId) => {
-            Err(Error::new(Error::INVALID_REQUEST, "A request with this id is in flight"))
-        }
-        Err(Refused::Ended) => Err(Error::new(Error::SESSION_NOT_FOUND, "Session not found")),
-    });
-    let meta = match begun {
-        Ok(meta) => meta,
+    let Params { meta, name } = match parse(params) {
+        Ok(params) => params,
         Err(error) => return visit.responder.respond(failed(&id, &error).into_response()),
     };
+    if operation == Operation::CallTool
+        && let Some(refusal) = core.scope_refusal(&visit.principal, &name.unwrap_or_default())
+    {
+        return visit.responder.respond(refusal);
+    }
+    let cancel = CancelToken::new();
+    if let Err(refused) = session.begin(&id, &cancel) {
+        let error = match refused {
+            Refused::DuplicateId => Error::new(Error::INVALID_REQUEST, "A request with this id is in flight"),
+            Refused::Ended => Error::new(Error::SESSION_NOT_FOUND, "Session not found"),
+        };
+        return visit.responder.respond(failed(&id, &error).into_response());
+    }
     let arrival = Arrival {
         principal: visit.principal,
         responder: visit.responder,

@@ -39,7 +39,7 @@ use self::publisher::Audience;
 use self::quota::Calls;
 use crate::base::cancel::CancelToken;
 use crate::base::clock::Clock;
-use crate::base::identity::{GrantId, Principal, UserId};
+use crate::base::identity::{GrantId, Principal, Scopes, UserId};
 use crate::base::random::Random;
 use crate::http::{Head, Method, Request, Responder, Response};
 use crate::seal::Keyring;
@@ -67,7 +67,12 @@ pub struct Settings {
     pub clock: Arc<dyn Clock>,
     /// Session ids.
     pub random: Arc<dyn Random>,
+    /// The answer to a caller whose token lacks these scopes. Made by whoever checks tokens.
+    pub insufficient_scope: InsufficientScope,
 }
+
+/// Makes the answer that names the scopes a caller needs.
+pub type InsufficientScope = Box<dyn Fn(&Scopes) -> Response + Send + Sync>;
 
 /// The MCP endpoint. Clones are the same endpoint.
 #[derive(Clone)]
@@ -93,6 +98,7 @@ struct Core {
     audience: Arc<Audience>,
     calls: Arc<Calls>,
     budget: Arc<ReplayBudget>,
+    insufficient_scope: InsufficientScope,
 }
 
 /// A request whose body has been taken, and its answer.
@@ -116,7 +122,7 @@ impl Mcp {
     /// An endpoint without sessions.
     #[must_use]
     pub fn new(settings: Settings) -> Mcp {
-        let Settings { backend, keys, clock, random } = settings;
+        let Settings { backend, keys, clock, random, insufficient_scope } = settings;
         Mcp(Arc::new(Core {
             backend,
             keys,
@@ -125,6 +131,7 @@ impl Mcp {
             audience: Arc::default(),
             calls: Arc::default(),
             budget: Arc::default(),
+            insufficient_scope,
         }))
     }
 
@@ -227,6 +234,12 @@ impl Core {
         self.backend.call(call, context);
     }
 
+    /// The answer to a caller whose token lacks what `tool` needs: the scopes that it has, and those.
+    fn scope_refusal(&self, principal: &Principal, tool: &str) -> Option<Response> {
+        let needed = self.backend.scopes(tool).filter(|needed| !needed.is_subset(&principal.scopes))?;
+        Some((self.insufficient_scope)(&principal.scopes.union(&needed)))
+    }
+
     fn publisher(&self) -> Publisher {
         Publisher(Arc::clone(&self.audience))
     }
@@ -256,7 +269,6 @@ fn accepts(head: &Head, kind: &str, subtype: &str) -> bool {
 }
 
 #[cfg(test)]
-#[allow(unreachable_pub)] // it is a file of an example as well
 #[path = "../../examples/conformance/tools.rs"]
 mod conformance_tools;
 #[cfg(test)]

@@ -199,6 +199,11 @@ fn call(
     (operation, params, raw): (Operation, Params<'_>, Option<&RawValue>),
 ) {
     let name = named(operation, &params).map(str::to_owned).unwrap_or_default();
+    if operation == Operation::CallTool
+        && let Some(refusal) = core.scope_refusal(&visit.principal, &name)
+    {
+        return visit.responder.respond(refusal);
+    }
     let subject = Subject { operation, name, arguments: params.arguments.map(RawValue::to_owned) };
     let brought = (params.input_responses.unwrap_or_default(), params.request_state.as_deref());
     let round = match Round::begin(&visit.principal, subject, brought, &core.sealing()) {

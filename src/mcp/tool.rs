@@ -11,12 +11,15 @@ use serde_json::value::RawValue;
 use super::backend::{Context, Mirrored};
 use super::call::{CallError, reason};
 use super::content::ToolResult;
+use crate::base::identity::Scopes;
 
 type Handler = Box<dyn Fn(&Context, &RawValue) -> Result<ToolResult, CallError> + Send + Sync>;
 
 /// A tool.
 pub struct Tool {
     pub(super) definition: ToolDefinition,
+    /// `None`: a list that is no list of scopes.
+    pub(super) scopes: Option<Scopes>,
     pub(super) handler: Option<Handler>,
 }
 
@@ -54,7 +57,7 @@ impl Tool {
             output_schema: None,
             annotations: None,
         };
-        Tool { definition, handler: None }
+        Tool { definition, scopes: Some(Scopes::default()), handler: None }
     }
 
     /// The same with a name for people.
@@ -75,6 +78,14 @@ impl Tool {
     #[must_use]
     pub fn annotations(mut self, annotations: Value) -> Tool {
         self.definition.annotations = Some(annotations);
+        self
+    }
+
+    /// The same for callers whose token has these scopes, a space-separated list, beyond the scope `mcp` that all have.
+    /// Others are answered 403 with what to ask for, and their client asks the person again.
+    #[must_use]
+    pub fn scopes(mut self, scopes: &str) -> Tool {
+        self.scopes = Scopes::parse(scopes);
         self
     }
 

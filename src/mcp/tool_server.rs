@@ -18,6 +18,7 @@ use super::jsonrpc::Error;
 use super::prompt::Prompt;
 use super::resource::{Match, Resource, ResourceTemplate};
 use super::tool::Tool;
+use crate::base::identity::Scopes;
 
 /// What cannot be offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum BuildError {
     ToolSchema(String),
     /// A tool's `x-mcp-header` annotations break the rules.
     ToolHeaders(String),
+    /// A tool's scopes are no list of scope tokens (RFC 6749 section 3.3).
+    ToolScopes(String),
     /// A template is not of RFC 6570 level 1, or completes a variable that it does not have.
     Template(String),
     /// Two have this name or URI.
@@ -45,6 +48,9 @@ impl fmt::Display for BuildError {
             BuildError::ToolSchema(name) => write!(f, "the input schema of tool {name:?} is not an object's"),
             BuildError::ToolHeaders(name) => {
                 write!(f, "tool {name:?} has an x-mcp-header that clients must refuse")
+            }
+            BuildError::ToolScopes(name) => {
+                write!(f, "the scopes of tool {name:?} are not separated by spaces, or have odd characters")
             }
             BuildError::Template(template) => {
                 write!(f, "resource template {template:?} is not of RFC 6570 level 1")
@@ -81,6 +87,7 @@ pub struct ToolServer {
     resources: Offer<Resource>,
     templates: Offer<ResourceTemplate>,
     mirrored: HashMap<String, Arc<[Mirrored]>>,
+    scopes: HashMap<String, Arc<Scopes>>,
 }
 
 /// Things in the order given, by name, and as the list that clients see.
@@ -116,6 +123,7 @@ impl<T> Offer<T> {
 pub struct Builder {
     info: Implementation,
     instructions: Option<String>,
+    keeps_github_tokens: bool,
     tools: Vec<Tool>,
     prompts: Vec<Prompt>,
     resources: Vec<Resource>,
@@ -129,6 +137,7 @@ impl ToolServer {
         Builder {
             info: Implementation { name: name.into(), title: None, version: version.into() },
             instructions: None,
+            keeps_github_tokens: false,
             tools: Vec::new(),
             prompts: Vec::new(),
             resources: Vec::new(),
@@ -265,6 +274,10 @@ impl Backend for ToolServer {
     fn mirrored(&self, tool: &str) -> Option<Arc<[Mirrored]>> {
         self.mirrored.get(tool).cloned()
     }
+
+    fn scopes(&self, tool: &str) -> Option<Arc<Scopes>> {
+        self.scopes.get(tool).cloned()
+    }
 }
 
 impl Builder {
@@ -279,6 +292,14 @@ impl Builder {
     #[must_use]
     pub fn instructions(mut self, instructions: impl Into<String>) -> Builder {
         self.instructions = Some(instructions.into());
+        self
+    }
+
+    /// The same, with the caller's own GitHub token for tools that call GitHub as the caller: [`Context::principal`], its
+    /// `upstream`. It is kept encrypted; without this it is dropped after the login.
+    #[must_use]
+    pub fn keep_github_tokens(mut self) -> Builder {
+        self.keeps_github_tokens = true;
         self
     }
 
@@ -317,15 +338,24 @@ impl Builder {
     pub fn build(self) -> Result<ToolServer, BuildError> {
         let mirrored = check_tools(&self.tools)?;
         check_rest(&self)?;
+        let scopes = tool_scopes(&self.tools)?;
         let operations = self.operations();
-        let Builder { info, instructions, tools, prompts, resources, templates } = self;
+        let Builder { info, instructions, keeps_github_tokens, tools, prompts, resources, templates } = self;
+        let all_scopes = scopes.values().fold(Scopes::default(), |all, each| all.union(each));
         Ok(ToolServer {
-            description: Description { info, instructions, operations },
+            description: Description {
+                info,
+                instructions,
+                operations,
+                scopes: all_scopes,
+                keeps_github_tokens,
+            },
             tools: Offer::new(tools, |each| (&each.definition.name, &each.definition))?,
             prompts: Offer::new(prompts, |each| (&each.definition.name, &each.definition))?,
             resources: Offer::new(resources, |each| (&each.definition.uri, &each.definition))?,
             templates: Offer::new(templates, |each| (&each.definition.uri_template, &each.definition))?,
             mirrored,
+            scopes,
         })
     }
 
@@ -371,6 +401,19 @@ fn check_tools(tools: &[Tool]) -> Result<HashMap<String, Arc<[Mirrored]>>, Build
         }
     }
     Ok(mirrored)
+}
+
+/// The scopes of the tools that need some.
+fn tool_scopes(tools: &[Tool]) -> Result<HashMap<String, Arc<Scopes>>, BuildError> {
+    let mut all = HashMap::new();
+    for tool in tools {
+        let name = tool.definition.name.clone().into_owned();
+        let Some(scopes) = &tool.scopes else { return Err(BuildError::ToolScopes(name)) };
+        if !scopes.is_empty() {
+            all.insert(name, Arc::new(scopes.clone()));
+        }
+    }
+    Ok(all)
 }
 
 fn check_rest(builder: &Builder) -> Result<(), BuildError> {

@@ -190,7 +190,7 @@ impl AuthorizationServer {
             redirect_uri: redirect_uri.clone(),
             state: state.map(str::to_owned),
             code_challenge: CodeChallenge::parse(challenge).ok_or(AuthorizeError::BadChallenge)?,
-            scopes: granted_scopes(&client.scopes, query.value("scope"))?,
+            scopes: granted_scopes((&self.settings.required_scope, &client.scopes), query.value("scope"))?,
             resource: self.resource_of(query).ok_or(AuthorizeError::Resource)?,
         })
     }
@@ -250,16 +250,20 @@ fn redirect_uri(client: &AskingClient, requested: Option<&str>) -> Option<Redire
 
 /// O12: what was asked for and may be had; unknown scopes are dropped (clients ask for `openid` and the like), but if
 /// nothing is left the request asked for nothing that exists.
-fn granted_scopes(allowed: &Scopes, asked: Option<&str>) -> Result<Scopes, AuthorizeError> {
+fn granted_scopes(
+    (default, allowed): (&Scopes, &Scopes),
+    asked: Option<&str>,
+) -> Result<Scopes, AuthorizeError> {
     let text = asked.unwrap_or_default();
     if text.len() > limits::SCOPE_BYTES {
         return Err(AuthorizeError::Scope);
     }
     let asked = Scopes::parse(text).ok_or(AuthorizeError::Scope)?;
     let granted = asked.intersection(allowed);
-    // Every grant can be refreshed, so offline_access is understood but not a scope of its own.
+    // Every grant can be refreshed, so offline_access is understood but not a scope of its own. Who names nothing gets
+    // what every caller needs, not what single tools need beyond it.
     if asked.iter().all(|scope| scope == "offline_access") {
-        return Ok(allowed.clone());
+        return Ok(default.intersection(allowed));
     }
     if granted.is_empty() { Err(AuthorizeError::Scope) } else { Ok(granted) }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::AuthorizationServer;
 use super::issued::AccessToken;
 use super::upstream::CallersUpstream;
-use crate::base::identity::Principal;
+use super::{AuthorizationServer, Settings};
+use crate::base::identity::{Principal, Scopes};
 use crate::base::log;
 use crate::http::{self, Response};
 use crate::seal;
@@ -79,23 +79,7 @@ impl AuthorizationServer {
     /// The answer to a request that is not let through (RFC 6750 section 3, RFC 9728 section 5.1).
     #[must_use]
     pub fn challenge(&self, error: BearerError) -> Response {
-        // Clients search for `name=` in the whole header: no value repeats a parameter's name or has quotes of its own.
-        let (status, error) = match error {
-            BearerError::Missing => (401, None),
-            BearerError::Invalid => (401, Some("invalid_token")),
-            BearerError::Malformed => (400, Some("invalid_request")),
-            BearerError::InsufficientScope => (403, Some("insufficient_scope")),
-            BearerError::Unavailable => return Response::new(503).header("Retry-After", "5"),
-        };
-        let metadata = self.settings.public_url.join("/.well-known/oauth-protected-resource/mcp");
-        let error = error.map(|error| format!(", error=\"{error}\"")).unwrap_or_default();
-        let scope = &self.settings.required_scope;
-        Response::new(status)
-            .header(
-                "WWW-Authenticate",
-                format!("Bearer resource_metadata=\"{metadata}\", scope=\"{scope}\"{error}"),
-            )
-            .header("Cache-Control", "no-store")
+        self.settings.challenge(error, &self.settings.required_scope)
     }
 
     /// Keeps `last_used` roughly right; a grant that somebody else has just written is fresh already.
@@ -107,6 +91,34 @@ impl AuthorizationServer {
         {
             log::warn("store.failed", &[log::Field::Error(&detail)]);
         }
+    }
+}
+
+impl Settings {
+    /// The answer to a caller whose token is good, but lacks scopes that a tool needs: all `needed` scopes, so that the
+    /// client asks for them together (MCP, authorization, "Scope Challenge Handling").
+    #[must_use]
+    pub fn insufficient_scope(&self, needed: &Scopes) -> Response {
+        self.challenge(BearerError::InsufficientScope, &self.required_scope.union(needed))
+    }
+
+    fn challenge(&self, error: BearerError, scope: &Scopes) -> Response {
+        // Clients search for `name=` in the whole header: no value repeats a parameter's name or has quotes of its own.
+        let (status, error) = match error {
+            BearerError::Missing => (401, None),
+            BearerError::Invalid => (401, Some("invalid_token")),
+            BearerError::Malformed => (400, Some("invalid_request")),
+            BearerError::InsufficientScope => (403, Some("insufficient_scope")),
+            BearerError::Unavailable => return Response::new(503).header("Retry-After", "5"),
+        };
+        let metadata = self.public_url.join("/.well-known/oauth-protected-resource/mcp");
+        let error = error.map(|error| format!(", error=\"{error}\"")).unwrap_or_default();
+        Response::new(status)
+            .header(
+                "WWW-Authenticate",
+                format!("Bearer resource_metadata=\"{metadata}\", scope=\"{scope}\"{error}"),
+            )
+            .header("Cache-Control", "no-store")
     }
 }
 
@@ -181,6 +193,16 @@ mod tests {
         check(BearerError::Missing, 401, start);
         check(BearerError::Invalid, 401, &format!("{start}, error=\"invalid_token\""));
         check(BearerError::InsufficientScope, 403, &format!("{start}, error=\"insufficient_scope\""));
+    }
+
+    /// A client that follows the challenge of a tool asks for all that it needs.
+    #[test]
+    fn a_tools_challenge_names_every_scope() {
+        let settings = Settings::new(http::PublicUrl::parse("https://mcp.example.com").unwrap());
+        let response = settings.insufficient_scope(&Scopes::parse("repo").unwrap());
+        assert_eq!(response.status(), 403);
+        let challenge = response.header_value("www-authenticate").unwrap();
+        assert!(challenge.ends_with(", scope=\"mcp repo\", error=\"insufficient_scope\""), "{challenge}");
     }
 
     #[test]

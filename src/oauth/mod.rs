@@ -92,6 +92,13 @@ impl Settings {
         }
     }
 
+    /// The same, with scopes that tools need beyond `mcp`. Clients learn of them, people are shown them.
+    #[must_use]
+    pub fn tool_scopes(mut self, scopes: &Scopes) -> Settings {
+        self.scopes = self.scopes.union(scopes);
+        self
+    }
+
     /// O13: the canonical MCP URI, or the origin that some clients name instead; scheme and host in any case, the default
     /// port written or not, one slash at the end or none.
     fn is_our_resource(&self, text: &str) -> bool {

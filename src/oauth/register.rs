@@ -67,7 +67,9 @@ impl AuthorizationServer {
         let description = metadata.describe()?;
         Ok(Client {
             auth,
-            scopes: description.scopes(&self.settings.scopes),
+            // RFC 7591 section 2: we may register other scopes than were asked for. A client asks for those of its first
+            // challenge and learns later that a tool needs more, so it may ask for any; the person is shown which.
+            scopes: self.settings.scopes.clone(),
             redirect_uris: description.redirect_uris,
             name: description.name,
             issued: self.clock.now(),

@@ -96,13 +96,58 @@ fn a_lost_call_is_an_internal_error() {
         fn mirrored(&self, _: &str) -> Option<Arc<[Mirrored]>> {
             None
         }
+
+        fn scopes(&self, _: &str) -> Option<Arc<Scopes>> {
+            None
+        }
     }
     let info = Implementation { name: "n".into(), title: None, version: "1".into() };
-    let endpoint =
-        endpoint(Loses(Description { info, instructions: None, operations: vec![Operation::CallTool] }));
+    let description = Description {
+        info,
+        instructions: None,
+        operations: vec![Operation::CallTool],
+        scopes: Scopes::default(),
+        keeps_github_tokens: false,
+    };
+    let endpoint = endpoint(Loses(description));
     let session = endpoint.session();
     let answer = endpoint.send(in_session(post(&call(1, "any", json!({}))), &session));
     assert_eq!((answer.status, answer.error_code()), (200, -32603));
     let modern = endpoint.send(modern::call(1, "any", json!({})));
     assert_eq!((modern.status, modern.error_code()), (200, -32603));
+}
+
+/// A tool may need more than the scope that everybody has: its caller is told to ask for all of them together.
+#[test]
+fn a_call_without_the_tools_scopes_is_answered_with_a_challenge() {
+    let tool =
+        |name| Tool::new(name, "t", json!({ "type": "object" })).handler(|_, _: NoArguments| Ok("ran"));
+    let server = ToolServer::builder("n", "1").tool(tool("free")).tool(tool("costly").scopes("a b"));
+    let endpoint = endpoint(server.build().unwrap());
+    let session = endpoint.session();
+    let check = |tool: &str, status: u16, needed: Option<&str>| {
+        for request in
+            [in_session(post(&call(1, tool, json!({}))), &session), modern::call(1, tool, json!({}))]
+        {
+            let answer = endpoint.send(request);
+            assert_eq!((answer.status, answer.needed.as_deref()), (status, needed), "{tool}");
+        }
+    };
+    check("free", 200, None);
+    check("costly", 403, Some("a b mcp"));
+}
+
+#[test]
+fn what_tools_need_is_said_before_anybody_calls() {
+    let tool = |scopes| {
+        Tool::new(scopes, "t", json!({ "type": "object" })).scopes(scopes).handler(|_, _: NoArguments| Ok(""))
+    };
+    let server =
+        ToolServer::builder("n", "1").tool(tool("a")).tool(tool("b")).keep_github_tokens().build().unwrap();
+    assert_eq!(server.description().scopes.to_string(), "a b");
+    assert!(server.description().keeps_github_tokens);
+    let bad =
+        Tool::new("bad", "t", json!({ "type": "object" })).scopes("a\"b").handler(|_, _: NoArguments| Ok(""));
+    let refused = ToolServer::builder("n", "1").tool(bad).build();
+    assert_eq!(refused.err(), Some(BuildError::ToolScopes("bad".to_owned())));
 }

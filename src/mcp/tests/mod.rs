@@ -32,6 +32,7 @@ struct Answer {
     status: u16,
     session: Option<String>,
     allow: Option<String>,
+    needed: Option<String>,
     body: Said,
 }
 
@@ -61,6 +62,7 @@ fn endpoint(backend: impl Backend + 'static) -> Endpoint {
         keys: Arc::new(keyring(1)),
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         random: Arc::new(CountedRandom::default()),
+        insufficient_scope: Box::new(|needed| Response::new(403).header("Needed", needed.to_string())),
     });
     Endpoint { mcp, clock }
 }
@@ -139,6 +141,7 @@ impl Waiting {
         let response = self.waiter.wait(clock::instant() + SOON).expect("an answer within the time");
         let text = |name: &str| response.header_value(name).map(str::to_owned);
         let (status, session, allow) = (response.status(), text("Mcp-Session-Id"), text("Allow"));
+        let needed = text("Needed");
         let kind = text("Content-Type");
         if kind.is_some() {
             assert_eq!(text("Cache-Control").as_deref(), Some("no-store"), "M16");
@@ -151,7 +154,7 @@ impl Waiting {
             }
             Body::Stream(stream) => Said::Events(Events(stream)),
         };
-        Answer { status, session, allow, body }
+        Answer { status, session, allow, needed, body }
     }
 
     fn answer(self) -> Answer {

@@ -163,18 +163,19 @@ fn our_resource_has_few_spellings() {
 /// O12: scopes are dropped down to what exists, never widened.
 #[test]
 fn granted_scopes_are_asked_and_allowed() {
-    let allowed = Scopes::parse("mcp admin").unwrap();
+    let (default, allowed) = (Scopes::parse("mcp").unwrap(), Scopes::parse("mcp admin").unwrap());
     let check = |asked, granted: Option<&str>| {
         assert_eq!(
-            granted_scopes(&allowed, asked).ok().map(|s| s.to_string()).as_deref(),
+            granted_scopes((&default, &allowed), asked).ok().map(|s| s.to_string()).as_deref(),
             granted,
             "{asked:?}"
         );
     };
-    check(None, Some("admin mcp"));
-    check(Some(""), Some("admin mcp"));
+    check(None, Some("mcp"));
+    check(Some(""), Some("mcp"));
     check(Some("mcp openid offline_access"), Some("mcp"));
-    check(Some("offline_access"), Some("admin mcp"));
+    check(Some("offline_access"), Some("mcp"));
+    check(Some("admin"), Some("admin"));
     check(Some("openid"), None);
     check(Some(&"a".repeat(limits::SCOPE_BYTES + 1)), None);
 }

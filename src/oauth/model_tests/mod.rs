@@ -67,7 +67,7 @@ impl Run {
         let mut world = World::new();
         world.register("none", 0, "");
         world.register("client_secret_post", 1, "");
-        let model = Model { now: world.clock.now().0, ..Model::default() };
+        let model = Model { now: world.clock.now().0, people: PEOPLE.to_vec(), ..Model::default() };
         Run {
             world,
             model,
@@ -145,6 +145,7 @@ impl Run {
             Step::Policy(admitted) => {
                 self.people =
                     PEOPLE.into_iter().zip(admitted).filter_map(|(id, is)| is.then_some(id)).collect();
+                self.model.people = self.people.clone();
                 self.world.restart(&self.people);
             }
         }
@@ -153,10 +154,10 @@ impl Run {
 
     /// Opens a consent page, or not.
     fn authorize(&mut self, client: usize, scope: Option<&'static str>, fault: AuthorizeFault) -> bool {
-        let (registered, asked) =
-            (words(self.world.clients[client].scopes), words(scope.unwrap_or_default()));
+        let (registered, asked) = (words("mcp read write"), words(scope.unwrap_or_default()));
         let known: model::Words = asked.intersection(&registered).cloned().collect();
-        let scopes = if asked.is_empty() { registered } else { known };
+        // Whatever a client registers for, it may ask for more later; who asks for nothing gets what every caller needs.
+        let scopes = if asked.is_empty() { words("mcp") } else { known };
         let other_redirect = REDIRECTS[(self.world.clients[client].redirect + 1) % REDIRECTS.len()].1;
         let mut changes: Vec<_> = scope.map(|scope| ("scope", scope)).into_iter().collect();
         changes.extend(match fault {

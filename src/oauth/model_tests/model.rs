@@ -149,6 +149,8 @@ pub(super) struct Refresh {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
     pub(super) now: u64,
+    /// Whom the policy names.
+    pub(super) people: Vec<u64>,
     pub(super) grants: Vec<Grant>,
     pub(super) codes: Vec<Code>,
     pub(super) access: Vec<Access>,
@@ -230,6 +232,10 @@ impl Model {
             return (refused(400, "invalid_scope"), None);
         }
         let (generation, turned) = stored.live.expect("a refresh token comes after its code");
+        if presented == generation && !self.people.contains(&stored.user) {
+            stored.stored = false;
+            return no;
+        }
         if presented == generation {
             stored.live = Some((generation + 1, self.now));
         } else if presented + 1 != generation || self.now > turned + MINUTE {
@@ -269,7 +275,8 @@ impl Model {
     fn use_access(&self, token: usize) -> Answer {
         let Access { grant, scopes, end } = &self.access[token];
         let stored = &self.grants[*grant];
-        if self.now >= *end || !stored.stored || self.now >= stored.end() {
+        let admitted = self.people.contains(&stored.user);
+        if self.now >= *end || !stored.stored || self.now >= stored.end() || !admitted {
             Answer::NoCaller(BearerError::Invalid)
         } else if !scopes.contains("mcp") {
             Answer::NoCaller(BearerError::InsufficientScope)

@@ -7,7 +7,9 @@ use crate::base::clock::Timestamp;
 use crate::base::identity::{GrantId, UserId};
 use crate::base::secret::Secret;
 use crate::http::append_query;
-use crate::oauth::provider::{Group, Identity, IdentityProvider, LoginRequest, ProviderError, Redemption};
+use crate::oauth::provider::{
+    Group, Identity, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,
+};
 use crate::store::{Error, Grant, Grants, MemoryGrants};
 
 /// The people who have an account.
@@ -28,11 +30,19 @@ impl IdentityProvider for People {
         "https://github.test/login/oauth"
     }
 
-    fn redeem(&self, redemption: &Redemption<'_>) -> Result<Secret<String>, ProviderError> {
+    fn redeem(&self, redemption: &Redemption<'_>) -> Result<ProviderToken, ProviderError> {
         let (user, _) = redemption.code.split_once('.').ok_or(ProviderError::Refused)?;
         let is_new = self.used.lock().unwrap().insert(redemption.code.to_owned());
-        if is_new { Ok(Secret::new(format!("gho_{user}"))) } else { Err(ProviderError::Refused) }
+        let access = Secret::new(format!("gho_{user}"));
+        let token = ProviderToken { access, expires_in: None, refresh: None };
+        if is_new { Ok(token) } else { Err(ProviderError::Refused) }
     }
+
+    fn refresh(&self, _: &Secret<String>) -> Result<ProviderToken, ProviderError> {
+        Err(ProviderError::Refused)
+    }
+
+    fn discard(&self, _: &Secret<String>) {}
 
     fn identify(&self, token: &Secret<String>) -> Result<Identity, ProviderError> {
         let user = token.expose().strip_prefix("gho_").unwrap().parse().unwrap();

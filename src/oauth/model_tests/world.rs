@@ -32,7 +32,6 @@ pub(super) struct Client {
     pub(super) id: String,
     secret: Option<String>,
     pub(super) redirect: usize,
-    pub(super) scopes: &'static str,
 }
 
 /// A consent page in some browser.
@@ -112,8 +111,7 @@ impl World {
         assert_eq!(response.status(), 201, "{answer}");
         let member = |name: &str| answer[name].as_str().map(str::to_owned);
         let (id, secret) = (member("client_id").unwrap(), member("client_secret"));
-        let scopes = if scopes.is_empty() { "mcp read write" } else { scopes };
-        self.clients.push(Client { id, secret, redirect, scopes });
+        self.clients.push(Client { id, secret, redirect });
     }
 
     /// Opens the consent page; the parameters of `changes` replace the right ones. Says whether there was one.
@@ -292,8 +290,10 @@ fn server((table, clock, provider, random): Shared<'_>, people: &[u64]) -> Autho
         grants: Arc::clone(table) as Arc<dyn Grants>,
         provider: Arc::clone(provider) as Arc<dyn IdentityProvider>,
         policy: Policy::new(people.iter().map(|&id| AllowRule::Id(UserId(id))).collect()),
+        clients: crate::oauth::Clients::default(),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         random: Arc::clone(random) as Arc<dyn Random>,
+        upstream: crate::oauth::Upstream::Keep,
         grant_ended: Box::new(|_| ()),
     };
     AuthorizationServer::new(settings, parts)
