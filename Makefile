@@ -19,7 +19,7 @@ need_rust = $(call need,cargo,install Rust from https://rustup.rs) && \
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt clippy doc build clients browser conformance static audit deps clean
+.PHONY: help run test check fmt clippy doc build clients browser conformance fuzz static audit deps clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -75,6 +75,24 @@ tests/clients/python/.venv/ready: tests/clients/python/requirements.txt
 	$(PYTHON) -m venv tests/clients/python/.venv
 	tests/clients/python/.venv/bin/pip install --quiet --no-deps --requirement $<
 	@touch $@
+
+FUZZ_SECONDS ?= 30
+FUZZ_TARGETS = $(sort $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs))))
+CARGO_FUZZ   = $(TARGET)/tools/bin/cargo-fuzz
+
+# cargo-fuzz wants nightly for the address sanitizer alone; RUSTC_BOOTSTRAP lets the stable compiler take that flag.
+fuzz: $(CARGO_FUZZ) ## each parser of strangers' bytes against libFuzzer and a slow reader, FUZZ_SECONDS=30 each
+	@$(call need,c++,install a C++ compiler$(comma) with which libFuzzer is built (Debian: apt-get install g++))
+	@set -e; for target in $(FUZZ_TARGETS); do \
+	  mkdir -p $(TARGET)/fuzz/corpus/$$target $(TARGET)/fuzz/findings/$$target; \
+	  RUSTC_BOOTSTRAP=1 $(CARGO_FUZZ) run --fuzz-dir tests/fuzz --target-dir $(TARGET)/fuzz $$target \
+	    $(TARGET)/fuzz/corpus/$$target tests/fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) \
+	    -artifact_prefix=$(TARGET)/fuzz/findings/$$target/ -print_final_stats=1; \
+	done
+
+$(CARGO_FUZZ):
+	@$(need_rust)
+	cargo install --locked --quiet --root $(TARGET)/tools cargo-fuzz@0.13.2
 
 static: ## one static binary in dist/, checked to run in an empty root directory
 	@$(need_rust)

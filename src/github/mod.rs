@@ -14,6 +14,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+/// The private parsers, for tests/fuzz alone.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    /// The token in an answer of the token endpoint.
+    pub fn token(body: &[u8]) -> Option<crate::base::secret::Secret<String>> {
+        super::answer::token(body).ok()
+    }
+}
+
 pub use self::answer::Profile;
 use self::client::{Answer, Client};
 pub use self::settings::{API_URL, BaseUrl, GitHubSettings, Proxy, URL};

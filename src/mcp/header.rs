@@ -64,7 +64,7 @@ fn same(a: f64, b: f64) -> bool {
 }
 
 /// The value of a header that may be `=?base64?…?=`.
-fn decode(field: &str) -> Result<String, Mismatch> {
+pub(super) fn decode(field: &str) -> Result<String, Mismatch> {
     let field = field.trim_matches([' ', '\t']);
     if !field.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t')) {
         return Err(Mismatch);

@@ -1,0 +1,143 @@
+//! What the targets share: a server to fuzz through its endpoints, and slow, independent readers to compare with.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mcp_oauth_server::base::clock::{Clock, Timestamp};
+use mcp_oauth_server::base::random::OsRandom;
+use mcp_oauth_server::base::secret::Secret;
+use mcp_oauth_server::http::{Body, Head, Headers, Method, PublicUrl, Request, Response, Scheme};
+use mcp_oauth_server::oauth::provider::{
+    Group, Identity, IdentityProvider, LoginRequest, ProviderError, Redemption,
+};
+use mcp_oauth_server::oauth::{AuthorizationServer, Parts, Policy, Settings};
+use mcp_oauth_server::seal::Keyring;
+use mcp_oauth_server::store::{Grants, MemoryGrants};
+
+/// Runs ahead, so that no rate limit is ever reached.
+#[derive(Default)]
+struct FastClock(AtomicU64);
+
+impl Clock for FastClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_767_225_600)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(self.0.fetch_add(3600, Ordering::Relaxed))
+    }
+}
+
+struct NoProvider;
+
+impl IdentityProvider for NoProvider {
+    fn authorize_url(&self, _: &LoginRequest<'_>) -> String {
+        String::new()
+    }
+
+    fn issuer(&self) -> &str {
+        ""
+    }
+
+    fn redeem(&self, _: &Redemption<'_>) -> Result<Secret<String>, ProviderError> {
+        Err(ProviderError::Unreachable)
+    }
+
+    fn identify(&self, _: &Secret<String>) -> Result<Identity, ProviderError> {
+        Err(ProviderError::Unreachable)
+    }
+
+    fn is_member(&self, _: &Secret<String>, _: &Identity, _: &Group) -> Result<bool, ProviderError> {
+        Err(ProviderError::Unreachable)
+    }
+}
+
+/// Keys that only the fuzzer has.
+pub fn keys() -> Keyring {
+    Keyring::new(&[Secret::new([7; 32])]).expect("one key")
+}
+
+/// An authorization server at https://mcp.example.com, and its table.
+pub fn server() -> (AuthorizationServer, Arc<MemoryGrants>) {
+    let grants = Arc::new(MemoryGrants::default());
+    let parts = Parts {
+        keys: Arc::new(keys()),
+        grants: Arc::clone(&grants) as Arc<dyn Grants>,
+        provider: Arc::new(NoProvider),
+        policy: Policy::default(),
+        clock: Arc::new(FastClock::default()),
+        random: Arc::new(OsRandom),
+        grant_ended: Box::new(|_| ()),
+    };
+    let url = PublicUrl::parse("https://mcp.example.com").expect("an https URL");
+    (AuthorizationServer::new(Settings::new(url), parts), grants)
+}
+
+/// A request as a door would hand it on.
+pub fn request(method: &str, query: Option<&str>, fields: &[(&str, &str)], body: &[u8]) -> Request {
+    let mut headers = Headers::default();
+    fields.iter().for_each(|(name, value)| headers.push(name, value));
+    let head = Head {
+        method: Method::from_token(method),
+        path: "/".into(),
+        query: query.map(Into::into),
+        headers,
+        peer: Some(IpAddr::from([127, 0, 0, 1])),
+        scheme: Scheme::Http,
+    };
+    Request { head, body: body.to_vec() }
+}
+
+/// The bytes of a body that is no stream.
+pub fn bytes(response: &Response) -> &[u8] {
+    match response.body() {
+        Body::Bytes(bytes) => bytes,
+        _ => panic!("a stream"),
+    }
+}
+
+/// Registers a client and returns the answer, if it was accepted.
+pub fn register(server: &AuthorizationServer, metadata: &[u8]) -> Option<serde_json::Value> {
+    let response = server.register(&request("POST", None, &[("Content-Type", "application/json")], metadata));
+    let answer = serde_json::from_slice(bytes(&response)).expect("the answer is JSON");
+    match response.status() {
+        201 => Some(answer),
+        400 => None,
+        status => panic!("{status}: {answer}"),
+    }
+}
+
+/// The query of an authorization request in which everything is right but, perhaps, these two.
+pub fn authorize_query(client_id: &str, redirect_uri: &str) -> String {
+    let encode = mcp_oauth_server::http::percent_encode;
+    format!(
+        "client_id={}&redirect_uri={}&response_type=code&code_challenge_method=S256\
+         &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+        encode(client_id),
+        encode(redirect_uri)
+    )
+}
+
+/// Form decoding, one character at a time; none for what no browser writes.
+pub fn slow_form_decode(bytes: &[u8]) -> Option<String> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let (byte, length) = match bytes[at] {
+            b'+' => (b' ', 1),
+            b'%' => {
+                let hex = bytes.get(at + 1..at + 3)?;
+                if !hex.iter().all(u8::is_ascii_hexdigit) {
+                    return None;
+                }
+                (u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?, 3)
+            }
+            other => (other, 1),
+        };
+        out.push(byte);
+        at += length;
+    }
+    String::from_utf8(out).ok()
+}

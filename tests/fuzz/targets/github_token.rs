@@ -1,0 +1,17 @@
+//! GitHub's answer gives a token only if there is one that may stand in a header, and no error.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mcp_oauth_server::github::fuzzing::token;
+use serde_json::Value;
+
+fuzz_target!(|data: &[u8]| {
+    let Some(token) = token(data) else { return };
+    let token = token.expose();
+    let answer: Value = serde_json::from_slice(data).expect("only JSON gives a token");
+    assert_eq!(answer["access_token"].as_str(), Some(token.as_str()));
+    assert!(answer["token_type"].as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")));
+    assert!(answer.get("error").is_none_or(Value::is_null));
+    assert!((1..=1024).contains(&token.len()));
+    assert!(token.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c)));
+});

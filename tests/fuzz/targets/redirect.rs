@@ -1,0 +1,87 @@
+//! One line is registered, the next is asked for: only what is equal, but for a loopback port, gets a consent page.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use mcp_oauth_server::oauth::AuthorizationServer;
+use oracle::{authorize_query, register, request, server};
+
+static SERVER: LazyLock<AuthorizationServer> = LazyLock::new(|| server().0);
+
+/// A loopback URI without its port, read one character at a time; none if it is something else.
+fn portless(uri: &str) -> Option<String> {
+    let rest = uri.strip_prefix("http://")?;
+    let host_end = if rest.starts_with('[') {
+        rest.find(']')? + 1
+    } else {
+        rest.find([':', '/', '?']).unwrap_or(rest.len())
+    };
+    let (host, rest) = rest.split_at(host_end);
+    let digits = match rest.strip_prefix(':') {
+        Some(port) => port.find(['/', '?']).unwrap_or(port.len()),
+        None => return Some(format!("{host}|{rest}")),
+    };
+    let (port, rest) = rest[1..].split_at(digits);
+    let number: u32 =
+        if port.bytes().all(|b| b.is_ascii_digit()) { port.parse().ok()? } else { return None };
+    (1..=65535).contains(&number).then(|| format!("{host}|{rest}"))
+}
+
+fuzz_target!(|data: &str| {
+    let Some((registered, asked)) = data.split_once('\n') else { return };
+    let metadata = serde_json::json!({"redirect_uris": [registered], "token_endpoint_auth_method": "none"});
+    let Some(client) = register(&SERVER, metadata.to_string().as_bytes()) else { return };
+    judge(registered);
+    let id = client["client_id"].as_str().unwrap();
+    let admitted = |uri: &str| {
+        let response = SERVER.authorize(&request("GET", Some(&authorize_query(id, uri)), &[], b"").head);
+        assert!(response.header_value("location").is_none());
+        response.status() == 200
+    };
+    assert!(admitted(registered), "a registered URI is not admitted");
+    let expected = asked == registered
+        || (asked.len() <= 2048 && portless(registered).is_some() && portless(registered) == portless(asked));
+    if !asked.is_empty() {
+        assert_eq!(admitted(asked), expected, "{registered} {asked}");
+    }
+});
+
+/// What no registered URI may have.
+fn judge(uri: &str) {
+    assert!(uri.len() <= 2048 && uri.bytes().all(|b| (0x21..0x7f).contains(&b)));
+    assert!(!uri.contains(['#', '\\', '*', '<', '>', '"']), "{uri}");
+    let (scheme, rest) = uri.split_once(':').unwrap();
+    let (before_query, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if let Some(authority) = before_query.strip_prefix("//") {
+        let authority = authority.split('/').next().unwrap();
+        assert!(!authority.contains('@'), "{uri}");
+        let local = ["localhost", "127.", "[::1]"]
+            .iter()
+            .any(|host| authority.to_ascii_lowercase().starts_with(host));
+        assert!(scheme != "http" || local, "{uri}");
+    } else {
+        assert!(scheme != "http" && scheme != "https", "{uri}");
+    }
+    assert!(
+        before_query.split('/').all(|part| !matches!(part, "." | ".." | "%2e" | "%2E" | "%2e%2e" | ".%2e"))
+    );
+    for pair in query.split('&') {
+        let name = pair.split('=').next().unwrap();
+        assert!(!["code", "state", "iss", "error"].contains(&name), "{uri}");
+    }
+    let never = [
+        "javascript",
+        "data",
+        "file",
+        "vbscript",
+        "blob",
+        "about",
+        "ws",
+        "wss",
+        "ftp",
+        "view-source",
+        "intent",
+    ];
+    assert!(!never.contains(&scheme.to_ascii_lowercase().as_str()), "{uri}");
+}
