@@ -342,7 +342,10 @@ fn turn(stage: &Stage, presented: u32, now: Timestamp) -> Turn {
     match generation.checked_sub(presented) {
         None => Turn::Unknown,
         Some(0) => generation.checked_add(1).map_or(Turn::Unknown, Turn::Next),
-        Some(1) if now.since(turned) <= limits::REFRESH_GRACE => Turn::Again { generation, turned },
+        // T18: neither is the grace made longer by a clock that went back.
+        Some(1) if now.since(turned).max(turned.since(now)) <= limits::REFRESH_GRACE => {
+            Turn::Again { generation, turned }
+        }
         Some(_) => Turn::Reuse,
     }
 }

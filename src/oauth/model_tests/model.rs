@@ -238,7 +238,7 @@ impl Model {
         }
         if presented == generation {
             stored.live = Some((generation + 1, self.now));
-        } else if presented + 1 != generation || self.now > turned + MINUTE {
+        } else if presented + 1 != generation || self.now.abs_diff(turned) > MINUTE {
             stored.stored = false;
             return no;
         }

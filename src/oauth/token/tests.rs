@@ -258,6 +258,51 @@ fn tokens_are_typed() {
     assert_eq!(error(&browser.redeem(&pair.refresh, &[])), invalid_grant());
 }
 
+/// T16: what a program is told is kept by nobody, is JSON, and has no character that RFC 6749 section 5.2 forbids.
+#[test]
+fn errors_are_plain_json_that_nobody_keeps() {
+    let check = |error: TokenError| {
+        let response = error.answer();
+        assert_eq!(response.header_value("content-type"), Some("application/json"), "{error:?}");
+        assert_eq!(response.header_value("cache-control"), Some("no-store"), "{error:?}");
+        assert_eq!(response.header_value("pragma"), Some("no-cache"), "{error:?}");
+        let text = body(&response)["error_description"].as_str().unwrap().to_owned();
+        let allowed = |b: u8| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+        assert!(!text.is_empty() && text.bytes().all(allowed), "{text}");
+    };
+    for error in [
+        TokenError::NotAForm,
+        TokenError::CredentialsInQuery,
+        TokenError::Repeated,
+        TokenError::Client(ClientError::Malformed),
+        TokenError::Client(ClientError::Invalid { basic: true }),
+        TokenError::Client(ClientError::Invalid { basic: false }),
+        TokenError::Missing("code is required"),
+        TokenError::GrantType,
+        TokenError::InvalidGrant,
+        TokenError::Scope,
+        TokenError::Resource,
+        TokenError::Unavailable,
+    ] {
+        check(error);
+    }
+    let fixture = fake::fixture();
+    let success = Browser::new(&fixture);
+    let revoked = fixture.post("/revoke", &format!("token=x&client_id={}", success.client_id));
+    assert_eq!((revoked.status(), revoked.header_value("cache-control")), (200, Some("no-store")));
+}
+
+/// T8: a client that tried Basic is told to; the others are not.
+#[test]
+fn a_basic_client_is_challenged() {
+    let check = |basic, expected| {
+        let response = TokenError::Client(ClientError::Invalid { basic }).answer();
+        assert_eq!((response.status(), response.header_value("www-authenticate")), (401, expected));
+    };
+    check(true, Some("Basic realm=\"mcp-oauth-server\""));
+    check(false, None);
+}
+
 /// T7: a form in the body, and nothing in the URL.
 #[test]
 fn parameters_come_as_a_form() {
@@ -368,7 +413,7 @@ fn a_user_who_is_not_named_any_more_is_out_at_once() {
     assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
 }
 
-/// T10: what a generation is worth, case by case.
+/// T10, T18: what a generation is worth, case by case, also when the clock went back since.
 #[test]
 fn a_generation_turns_once() {
     let now = Timestamp(1000);
@@ -380,6 +425,8 @@ fn a_generation_turns_once() {
     check(3, 990, 2, Turn::Again { generation: 3, turned: Timestamp(990) });
     check(3, 940, 2, Turn::Again { generation: 3, turned: Timestamp(940) });
     check(3, 939, 2, Turn::Reuse);
+    check(3, 1060, 2, Turn::Again { generation: 3, turned: Timestamp(1060) });
+    check(3, 1061, 2, Turn::Reuse);
     check(3, 990, 1, Turn::Reuse);
     check(3, 990, 4, Turn::Unknown);
     assert_eq!(turn(&Stage::CodeIssued, 0, now), Turn::Unknown);
