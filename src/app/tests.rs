@@ -120,6 +120,37 @@ fn every_answer_carries_the_common_fields() {
     assert_eq!(consent.header_value("referrer-policy"), Some("same-origin"));
 }
 
+/// O15: what this server calls itself comes from its configuration, whatever a request says.
+#[test]
+fn no_header_changes_what_the_server_calls_itself() {
+    let fixture = fake::fixture();
+    let app = app(&fixture);
+    let browser = Browser::new(&fixture);
+    let authorize =
+        format!("/authorize?client_id={}&redirect_uri=http%3A%2F%2F127.0.0.1%2Fcb", browser.client_id);
+    for target in [
+        "/",
+        "/mcp",
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/oauth-protected-resource",
+        &authorize,
+    ] {
+        let request = to("GET", target)
+            .with("X-Forwarded-Host", "evil.example")
+            .with("X-Forwarded-Proto", "http")
+            .with("X-Forwarded-Prefix", "/evil")
+            .with("Forwarded", "host=evil.example;proto=http");
+        let (plain, forwarded) = (answer(&app, to("GET", target)), answer(&app, request));
+        let shown = |response: &Response| {
+            let fields: Vec<_> = response.headers().map(|(name, value)| format!("{name}: {value}")).collect();
+            (response.status(), fields, fake::text(response))
+        };
+        assert_eq!(shown(&plain), shown(&forwarded), "{target}");
+    }
+    let evil = request("GET", "/.well-known/oauth-authorization-server").with("Host", "evil.example");
+    assert_eq!(answer(&app, evil).status(), 421);
+}
+
 /// M19: pages of configured origins may call the API, no others, and never with cookies.
 #[test]
 fn cors_is_for_configured_origins() {

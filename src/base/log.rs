@@ -203,6 +203,7 @@ mod tests {
         );
     }
 
+    /// L2: whatever a stranger chose, a line is a line.
     #[test]
     fn a_strangers_value_cannot_forge_a_line() {
         let mut text = String::new();
@@ -210,6 +211,7 @@ mod tests {
         assert_eq!(text, r#""a\r\n2026 info \u{1b}[31m\u{202e}\"""#);
     }
 
+    /// L2: and it is short.
     #[test]
     fn a_strangers_value_is_cut() {
         let mut text = String::new();

@@ -167,6 +167,7 @@ pub(crate) fn is_loopback_host(host: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// O11: what a redirect URI brings stays, and nothing that is appended can end the line.
     #[test]
     fn parameters_are_appended_to_what_is_there() {
         let check =

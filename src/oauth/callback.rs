@@ -237,6 +237,7 @@ mod tests {
     use super::*;
     use crate::oauth::fake::{self, Browser, text};
 
+    /// O10, O11, B3: code, state and our `iss`, once, with a redirect that nobody keeps and that has no body.
     #[test]
     fn a_login_ends_at_the_client_with_code_state_and_issuer() {
         let fixture = fake::fixture();
@@ -246,6 +247,10 @@ mod tests {
         let location = response.header_value("location").unwrap();
         assert!(location.starts_with("http://127.0.0.1:5000/cb?code=mcp_ac_"), "{location}");
         assert!(location.ends_with("&state=xyz&iss=https%3A%2F%2Fmcp.example.com"), "{location}");
+        assert_eq!(location.matches("iss=").count(), 1);
+        assert_eq!(response.header_value("cache-control"), Some("no-store"));
+        assert_eq!(response.header_value("referrer-policy"), Some("no-referrer"));
+        assert_eq!(text(&response), "");
         assert!(response.header_value("set-cookie").unwrap().contains("Max-Age=0"));
         let grants = fixture.grants.list().unwrap();
         assert_eq!(
@@ -265,6 +270,18 @@ mod tests {
         assert_eq!(query.value("state"), Some(state));
         let mut browser = Browser::with_state(&fixture, "");
         assert!(!browser.log_in().header_value("location").unwrap().contains("state="));
+    }
+
+    /// C4: the browser's back button: GitHub's code is good once, so the same callback gives no second code.
+    #[test]
+    fn a_repeated_callback_gives_nothing() {
+        let fixture = fake::fixture();
+        let mut browser = Browser::new(&fixture);
+        browser.log_in();
+        fixture.provider.fail_with(ProviderError::Refused);
+        let response = browser.callback("code=good");
+        assert_eq!((response.status(), response.header_value("location")), (400, None));
+        assert_eq!(fixture.grants.list().unwrap().len(), 1);
     }
 
     /// C4: without the cookie of this login GitHub is not even asked.

@@ -210,6 +210,37 @@ mod tests {
         assert_eq!(cleared.map(|(_, value)| value.split_once('=').unwrap().0).collect::<Vec<_>>(), [oldest]);
     }
 
+    /// O17, C2: whoever has just logged in is asked again, whatever cookies they kept.
+    #[test]
+    fn every_login_asks_again() {
+        let fixture = fake::fixture();
+        let mut browser = Browser::new(&fixture);
+        assert_eq!(browser.log_in().status(), 303);
+        let response = browser.open_consent_page();
+        assert_eq!((response.status(), response.header_value("location")), (200, None));
+    }
+
+    /// C3: form type, damaged and repeated parameters, an answer that is none.
+    #[test]
+    fn only_a_whole_form_is_an_answer() {
+        use crate::http::fake::request;
+        let fixture = fake::fixture();
+        let browser = Browser::new(&fixture);
+        let check = |kind: &str, body: String, status| {
+            let cookies = browser.cookies.join("; ");
+            let request = request("POST", "/consent").with("Content-Type", kind).with("Cookie", &cookies);
+            assert_eq!(fixture.server.consent(&request.body(body.clone())).status(), status, "{kind} {body}");
+        };
+        let (form, sealed) = ("application/x-www-form-urlencoded", &browser.form);
+        check("text/plain", format!("pending={sealed}&decision=approve"), 403);
+        check("application/json", format!("pending={sealed}&decision=approve"), 403);
+        check(form, format!("pending={sealed}&decision=approve&decision=deny"), 400);
+        check(form, format!("pending={sealed}&decision=%zz"), 400);
+        check(form, format!("pending={sealed}"), 400);
+        check(form, "decision=approve".to_owned(), 400);
+        check(form, format!("pending={sealed}&decision=approve"), 303);
+    }
+
     /// C5: the cookie's attributes.
     #[test]
     fn the_cookie_is_bound_to_this_host() {

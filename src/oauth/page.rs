@@ -305,7 +305,10 @@ pub(super) fn page_with_referrer(status: u16, title: &str, body: &str, referrer:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oauth::fake::text;
+    use crate::http::append_query;
+    use crate::http::fake::request;
+    use crate::oauth::client::AuthMethod;
+    use crate::oauth::fake::{self, Fixture, text};
 
     /// B1: every page carries every header.
     #[test]
@@ -321,7 +324,54 @@ mod tests {
         assert!(!text(&response).contains("<script"));
     }
 
-    /// Every problem says what to do next.
+    fn consent_page(fixture: &Fixture, redirect_uri: &str) -> (Response, String) {
+        let id = fixture.client_id(AuthMethod::None, &[redirect_uri]);
+        let challenge = fake::CHALLENGE;
+        let parameters = [
+            ("client_id", id.as_str()),
+            ("redirect_uri", redirect_uri),
+            ("response_type", "code"),
+            ("code_challenge", challenge),
+            ("code_challenge_method", "S256"),
+        ];
+        let target = append_query("/authorize", &parameters);
+        let response = fixture.server.authorize(&request("GET", &target).head);
+        let page = text(&response);
+        (response, page)
+    }
+
+    /// C1, C7: who asks, that the name proves nothing, where the answer goes, what for, and a warning for programs.
+    #[test]
+    fn the_consent_page_says_who_gets_what() {
+        let fixture = fake::fixture();
+        let check = |redirect_uri: &str, place: &str, warns: bool| {
+            let (_, page) = consent_page(&fixture, redirect_uri);
+            let shown = ["Test &lt;client&gt;", "unverified", place, "https://mcp.example.com/mcp", "GitHub"];
+            for words in shown.into_iter().chain(["Use the tools, prompts and resources"]) {
+                assert!(page.contains(words), "{words} {redirect_uri}");
+            }
+            assert_eq!(page.contains("class=warn"), warns, "{redirect_uri}");
+            assert!(!page.contains("<client>") && !page.contains("<img") && !page.contains("<a "));
+        };
+        check("https://a.example:8443/cb", "https://a.example:8443<", false);
+        check("http://127.0.0.1:5000/cb", "http://127.0.0.1:5000<", true);
+        check("com.example.app:/cb", "com.example.app:<", true);
+    }
+
+    /// C6, C9: no frame, no script; the yes cannot be hit by a second click meant for something else; and the form's own
+    /// origin is sent.
+    #[test]
+    fn the_yes_is_meant() {
+        let (response, page) = consent_page(&fake::fixture(), "https://a.example/cb");
+        let csp = response.header_value("content-security-policy").unwrap();
+        assert!(csp.contains("frame-ancestors 'none'"), "{csp}");
+        assert_eq!(response.header_value("x-frame-options"), Some("DENY"));
+        assert_eq!(response.header_value("referrer-policy"), Some("same-origin"));
+        assert!(!page.contains("autofocus") && !page.contains("<script"));
+        assert!(STYLE.contains("button.go{") && STYLE.contains("animation:wake .5s step-end"));
+        assert!(STYLE.contains("@keyframes wake{from{pointer-events:none"));
+    }
+
     #[test]
     fn a_login_is_escaped() {
         assert!(text(&not_allowed("<b>")).contains("<strong>&lt;b&gt;</strong>"));

@@ -197,7 +197,7 @@ pub trait Grants: Send + Sync {
 mod tests {
     use super::*;
 
-    /// The records that docs/storage.md shows are what is stored: every field of them, and no other.
+    /// T2, L3: the records that docs/storage.md shows are what is stored: every field of them, and no other.
     #[test]
     fn the_documented_records_are_the_stored_ones() {
         let text = include_str!("../../docs/storage.md");
