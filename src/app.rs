@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::base::identity::GrantId;
-use crate::base::{limits, log};
+use crate::base::{limits, log, trace};
 use crate::http::{Field, Handler, Head, Method, PublicUrl, Request, Responder, Response};
 use crate::mcp::Mcp;
 use crate::oauth::AuthorizationServer;
@@ -62,6 +62,7 @@ impl App {
         // M2: a page whose host name was pointed at us (DNS rebinding) says so in its Host field.
         let host = head.headers.one("host").ok().flatten().unwrap_or_default();
         if !self.public_url.accepts_host(host) {
+            trace::refused("host");
             let hint = "if this is your host, set MCP_PUBLIC_URL to it";
             log::info(
                 "request.refused",
@@ -80,6 +81,7 @@ impl App {
         let api = route.as_ref().is_ok_and(|route| route.is_api());
         match head.headers.one("origin") {
             Ok(Some(origin)) if api && !self.admits_origin(origin) => {
+                trace::refused("origin");
                 let hint = "if this is your web client, name its origin in MCP_ALLOW_ORIGIN";
                 let fields = [log::Field::Reason("origin"), log::Field::Addr(origin), log::Field::Hint(hint)];
                 log::info("request.refused", &fields);
@@ -121,9 +123,12 @@ impl App {
         fields
     }
 
-    fn call_mcp(&self, request: Request, responder: Responder) {
+    fn call_mcp(&self, request: Request, mut responder: Responder) {
         match self.oauth.bearer(&request.head) {
-            Ok(principal) => self.mcp.handle(request, principal, responder),
+            Ok(principal) => {
+                responder.identify(&principal);
+                self.mcp.handle(request, principal, responder);
+            }
             Err(error) => responder.respond(self.oauth.challenge(error)),
         }
     }

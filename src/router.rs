@@ -93,6 +93,25 @@ impl Route {
         }
     }
 
+    /// Places for whatever is kept by route; the last is for requests without one.
+    pub const SLOTS: usize = TABLE.len() + 1;
+
+    /// This route's place.
+    #[must_use]
+    pub fn slot(route: Option<Route>) -> usize {
+        let row = TABLE.iter().position(|(_, each, _)| Some(*each) == route);
+        row.unwrap_or(TABLE.len())
+    }
+
+    /// What the log calls whoever has this place, if somebody has.
+    #[must_use]
+    pub fn slot_name(slot: usize) -> Option<&'static str> {
+        match TABLE.get(slot) {
+            Some((_, route, _)) => Some(route.name()),
+            None => (slot == TABLE.len()).then_some("none"),
+        }
+    }
+
     /// What the log calls it.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -54,6 +54,7 @@ where
 {
     // Before any thread is started, so that every one of them leaves the signals to this one.
     let next_signal = sys::block_signals().map_err(StartError::Threads)?;
+    log::set_format(config.watch.log_format);
     let server = Server::start(config, backend)?;
     wait_for_stop(next_signal, &server);
     server.stop();
@@ -69,6 +70,7 @@ where
     E: Display,
 {
     let next_signal = sys::block_signals().map_err(StartError::Threads)?;
+    log::set_format(config.watch.log_format);
     let github = SimulatedGitHub::start(&mut config.github)?;
     let server = Server::start(&config, backend)?;
     // Whoever closed standard output does not want to read it.

@@ -13,9 +13,11 @@ use crate::base::random::{OsRandom, Random};
 use crate::base::{limits, log};
 use crate::config::{Config, ConfigError, Door};
 use crate::edge::{self, Edge, Tls, TlsError};
+use crate::front::Front;
 use crate::github::{GitHub, GitHubSettings};
 use crate::http::{Handler, PublicUrl};
 use crate::mcp::{self, Backend, Mcp};
+use crate::metrics::{self, Metrics, Snapshot};
 use crate::oauth::{self, AuthorizationServer, Policy};
 use crate::seal::Keyring;
 use crate::server::Pool;
@@ -89,7 +91,8 @@ pub struct Server {
     app: Arc<App>,
     public: Public,
     tls: Option<Arc<Tls>>,
-    operator: Tiny,
+    /// For the operator: their socket, and the port for metrics, if they want one.
+    desks: Vec<Tiny>,
     pool: Arc<Pool>,
     sweeper: Sweeper,
     public_url: PublicUrl,
@@ -147,17 +150,17 @@ impl Server {
             random: Arc::clone(&random),
             insufficient_scope: Box::new(move |needed| challenges.insufficient_scope(needed)),
         });
-        let sessions = mcp.clone();
+        let (sessions, counted) = (mcp.clone(), mcp.clone());
         let oauth = AuthorizationServer::new(
             settings,
             oauth::Parts {
                 keys,
                 grants: Arc::clone(&grants),
-                provider: github,
+                provider: Arc::clone(&github) as Arc<dyn oauth::provider::IdentityProvider>,
                 policy: Policy::new(config.allow.clone()),
                 clients: oauth::Clients::default(),
                 clock,
-                random,
+                random: Arc::clone(&random),
                 upstream,
                 grant_ended: Box::new(move |grant| sessions.end_grant(grant)),
             },
@@ -165,16 +168,35 @@ impl Server {
         let app = Arc::new(App::new(oauth, mcp, public_url.clone(), config.allowed_origins.clone()));
 
         let pool = Arc::new(Pool::start().map_err(StartError::Threads)?);
+        let metrics = Arc::new(Metrics::default());
+        let proxies = &config.watch.trusted_proxies;
+        let front = Front::new(Arc::clone(&app) as _, proxies.clone(), random, Arc::clone(&metrics));
+        let settings = edge::Settings {
+            tls: tls.clone(),
+            trusted_proxies: proxies.clone(),
+            ..edge::Settings::default()
+        };
+        let public = listening.open((Arc::new(front), &pool), settings)?;
+
+        let counted = Counted {
+            door: public.counter(),
+            pool: Arc::clone(&pool),
+            mcp: counted,
+            grants: Arc::clone(&grants),
+            github,
+        };
+        let numbers = Arc::new(metrics::Endpoint::new(metrics, Box::new(move || counted.snapshot())));
         let operator_path = directory.file(OPERATOR_SOCKET);
-        let operator = Tiny::start_unix(
-            &operator_path,
-            Access::Owner,
-            Arc::new(Operator::new(grants)),
-            Arc::clone(&pool),
-        )
-        .map_err(|error| StartError::Listen(operator_path.display().to_string(), error))?;
-        let settings = edge::Settings { tls: tls.clone(), ..edge::Settings::default() };
-        let public = listening.open((Arc::clone(&app) as Arc<dyn Handler>, &pool), settings)?;
+        let operator: Arc<dyn Handler> =
+            Arc::new(metrics::Beside(Arc::clone(&numbers), Arc::new(Operator::new(grants))));
+        let operator = Tiny::start_unix(&operator_path, Access::Owner, operator, Arc::clone(&pool))
+            .map_err(|error| StartError::Listen(operator_path.display().to_string(), error))?;
+        let mut desks = vec![operator];
+        if let Some(address) = config.watch.metrics_listen {
+            let desk = TcpListener::bind(address)
+                .and_then(|listener| Tiny::start_tcp(listener, numbers, Arc::clone(&pool)));
+            desks.push(desk.map_err(|error| StartError::Listen(address.to_string(), error))?);
+        }
         let sweeper = Sweeper::start(Arc::clone(&app), tls.clone()).map_err(StartError::Threads)?;
         let fields = [
             log::Field::Url(public_url.origin()),
@@ -182,7 +204,7 @@ impl Server {
             log::Field::Path(&operator_path.display().to_string()),
         ];
         log::info("serving", &fields);
-        Ok(Server { app, public, tls, operator, pool, sweeper, public_url, _directory: directory })
+        Ok(Server { app, public, tls, desks, pool, sweeper, public_url, _directory: directory })
     }
 
     /// The URL under which clients reach this server.
@@ -206,10 +228,52 @@ impl Server {
             Public::Edge(edge) => edge.stop(limits::DRAIN),
             Public::Proxy(tiny) => tiny.stop(limits::DRAIN),
         }
-        self.operator.stop(limits::DRAIN);
+        self.desks.into_iter().for_each(|desk| desk.stop(limits::DRAIN));
         self.sweeper.stop();
         self.pool.stop(limits::DRAIN);
         log::info("stopped", &[]);
+    }
+}
+
+impl Public {
+    fn counter(&self) -> Box<dyn Fn() -> edge::Counts + Send + Sync> {
+        match self {
+            Public::Edge(edge) => edge.counter(),
+            Public::Proxy(tiny) => tiny.counter(),
+        }
+    }
+}
+
+/// Everything that is looked at for metrics.
+struct Counted {
+    door: Box<dyn Fn() -> edge::Counts + Send + Sync>,
+    pool: Arc<Pool>,
+    mcp: Mcp,
+    grants: Arc<dyn Grants>,
+    github: Arc<GitHub>,
+}
+
+impl Counted {
+    fn snapshot(&self) -> Snapshot {
+        let (door, mcp) = ((self.door)(), self.mcp.counts());
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let mut gauges = vec![
+            ("mcp_connections", "Open connections.", number(door.connections)),
+            ("mcp_streams", "Open streams.", number(door.streams)),
+            ("mcp_sessions", "Sessions of the older protocol era.", number(mcp.sessions)),
+            ("mcp_listeners", "Open subscriptions of the newer.", number(mcp.listeners)),
+            ("mcp_calls", "Calls that run.", number(mcp.calls)),
+            ("mcp_queue", "Requests that wait for a worker.", number(self.pool.waiting())),
+            ("mcp_workers", "Workers that run.", number(self.pool.workers())),
+        ];
+        // What cannot be read is left out, which a monitor can tell from zero.
+        if let Ok(grants) = self.grants.list() {
+            gauges.push(("mcp_grants", "Grants in the table.", number(grants.len())));
+        }
+        if let Some(bytes) = metrics::resident_bytes() {
+            gauges.push(("process_resident_memory_bytes", "Memory in RAM.", bytes));
+        }
+        Snapshot { gauges, github_calls: self.github.outcomes(), door_refusals: door.refusals }
     }
 }
 

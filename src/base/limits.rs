@@ -123,6 +123,18 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 /// How often expired grants, sessions and streams are looked for.
 pub const SWEEP: Duration = Duration::from_secs(2);
 
+/// The steps in which metrics show how long answers took: from a page out of memory to a slow GitHub.
+pub const LATENCY_BUCKETS: [Duration; 8] = [
+    Duration::from_micros(250),
+    Duration::from_millis(1),
+    Duration::from_millis(5),
+    Duration::from_millis(25),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_millis(2500),
+    Duration::from_secs(10),
+];
+
 // ---- streams ----
 
 /// How often a silent stream says something, so that no proxy takes it for dead.

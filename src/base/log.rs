@@ -1,4 +1,5 @@
-//! The log: one line an event on standard error, from a closed set of events and fields.
+//! The log: one line an event on standard error, for people or as JSON, from a closed set of events and fields. What is
+//! logged while a request is worked on names that request and whom it counts for.
 //!
 //! There is no way to log a free text of ours, a request target, a header or a body: a field exists here or it is not
 //! logged. Values that a stranger chose are escaped and cut to [`VALUE_BYTES`].
@@ -8,6 +9,7 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::clock;
+use super::trace::{self, Trace};
 
 /// The longest value of a field (bytes).
 pub const VALUE_BYTES: usize = 200;
@@ -21,6 +23,16 @@ pub enum Level {
     Warn,
     /// Something does not work; the text says what to do.
     Error,
+}
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Words and `name=value`.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
 }
 
 /// What a line can say besides the name of its event.
@@ -46,6 +58,8 @@ pub enum Field<'a> {
     Millis(u64),
     /// A file.
     Path(&'a str),
+    /// Whom a request counts for: an address.
+    Peer(&'a str),
     /// Why something was refused, one of a few fixed words.
     Reason(&'a str),
     /// A request's correlation id, also shown on the error page.
@@ -75,6 +89,7 @@ impl Field<'_> {
             Field::Method(_) => "method",
             Field::Millis(_) => "ms",
             Field::Path(_) => "path",
+            Field::Peer(_) => "peer",
             Field::Reason(_) => "reason",
             Field::Request(_) => "request",
             Field::Route(_) => "route",
@@ -85,10 +100,10 @@ impl Field<'_> {
         }
     }
 
-    fn write_value(&self, line: &mut String) {
+    fn value(&self) -> Value<'_> {
         match *self {
-            Field::Count(number) | Field::Millis(number) => push_display(line, number),
-            Field::Status(status) => push_display(line, status),
+            Field::Count(number) | Field::Millis(number) => Value::Number(number),
+            Field::Status(status) => Value::Number(status.into()),
             Field::Addr(text)
             | Field::Client(text)
             | Field::Error(text)
@@ -97,21 +112,33 @@ impl Field<'_> {
             | Field::Login(text)
             | Field::Method(text)
             | Field::Path(text)
+            | Field::Peer(text)
             | Field::Reason(text)
             | Field::Request(text)
             | Field::Route(text)
             | Field::Url(text)
             | Field::User(text)
-            | Field::Version(text) => push_quoted(line, text),
+            | Field::Version(text) => Value::Text(text),
         }
     }
 }
 
+enum Value<'a> {
+    Number(u64),
+    Text(&'a str),
+}
+
 static QUIET: AtomicBool = AtomicBool::new(false);
+static JSON: AtomicBool = AtomicBool::new(false);
 
 /// Silences everything below [`Level::Warn`].
 pub fn set_quiet(quiet: bool) {
     QUIET.store(quiet, Ordering::Relaxed);
+}
+
+/// Chooses how lines are written, from the next one on.
+pub fn set_format(format: Format) {
+    JSON.store(format == Format::Json, Ordering::Relaxed);
 }
 
 /// Writes one line. `event` is a fixed name like `token.issued`.
@@ -119,7 +146,10 @@ pub fn write(level: Level, event: &'static str, fields: &[Field<'_>]) {
     if level == Level::Info && QUIET.load(Ordering::Relaxed) {
         return;
     }
-    let line = line(clock::now(), level, event, fields);
+    let line = match JSON.load(Ordering::Relaxed) {
+        false => human(clock::now(), (level, event), fields, trace::current()),
+        true => json(clock::now(), (level, event), fields, trace::current()),
+    };
     if cfg!(test) {
         #[allow(clippy::print_stderr)] // the test harness shows it with the test that failed
         {
@@ -146,21 +176,64 @@ pub fn error(event: &'static str, fields: &[Field<'_>]) {
     write(Level::Error, event, fields);
 }
 
-fn line(now: clock::Timestamp, level: Level, event: &str, fields: &[Field<'_>]) -> String {
+fn human(
+    now: clock::Timestamp,
+    (level, event): (Level, &str),
+    fields: &[Field<'_>],
+    trace: Option<Trace>,
+) -> String {
     let level = match level {
         Level::Info => "info ",
         Level::Warn => "warn ",
         Level::Error => "error",
     };
     let mut line = format!("{} {level} {event}", now.rfc3339());
-    for field in fields {
+    with_trace(fields, trace, |field| {
         line.push(' ');
         line.push_str(field.name());
         line.push('=');
-        field.write_value(&mut line);
-    }
+        match field.value() {
+            Value::Number(number) => push_display(&mut line, number),
+            Value::Text(text) => push_quoted(&mut line, text),
+        }
+    });
     line.push('\n');
     line
+}
+
+fn json(
+    now: clock::Timestamp,
+    (level, event): (Level, &str),
+    fields: &[Field<'_>],
+    trace: Option<Trace>,
+) -> String {
+    let level = match level {
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
+    };
+    let mut line = format!(r#"{{"time":"{}","level":"{level}","event":"{event}""#, now.rfc3339());
+    with_trace(fields, trace, |field| {
+        line.push_str(",\"");
+        line.push_str(field.name());
+        line.push_str("\":");
+        match field.value() {
+            Value::Number(number) => push_display(&mut line, number),
+            Value::Text(text) => push_json(&mut line, text),
+        }
+    });
+    line.push_str("}\n");
+    line
+}
+
+/// Gives each field to `push`, and then those of the request that is being worked on.
+fn with_trace(fields: &[Field<'_>], trace: Option<Trace>, mut push: impl FnMut(&Field<'_>)) {
+    fields.iter().for_each(&mut push);
+    let Some(trace) = trace else { return };
+    push(&Field::Request(&trace.request.to_string()));
+    if let Some(peer) = trace.peer {
+        push(&Field::Peer(&peer.to_string()));
+    }
 }
 
 fn push_display(line: &mut String, value: impl std::fmt::Display) {
@@ -190,25 +263,72 @@ fn push_quoted(line: &mut String, text: &str) {
     line.push('"');
 }
 
+/// A JSON string of at most [`VALUE_BYTES`], with control and non-ASCII characters escaped: it is safe on a terminal, too.
+fn push_json(line: &mut String, text: &str) {
+    line.push('"');
+    let end = line.len().saturating_add(VALUE_BYTES);
+    for character in text.chars() {
+        if line.len() >= end {
+            line.push_str("\\u2026");
+            break;
+        }
+        if matches!(character, ' '..='~') && character != '"' && character != '\\' {
+            line.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(line, "\\u{unit:04x}"); // writing to a String cannot fail
+            }
+        }
+    }
+    line.push('"');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const FIELDS: [Field<'static>; 3] =
+        [Field::User("github:1"), Field::Login("octo \"cat\" ü"), Field::Status(200)];
+
     #[test]
     fn a_line_has_time_level_event_and_fields() {
-        let fields = [Field::User("github:1"), Field::Login("octo cat"), Field::Status(200)];
         assert_eq!(
-            line(clock::Timestamp(0), Level::Info, "login.admitted", &fields),
-            "1970-01-01T00:00:00Z info  login.admitted user=github:1 login=\"octo cat\" status=200\n"
+            human(clock::Timestamp(0), (Level::Info, "login.admitted"), &FIELDS, None),
+            "1970-01-01T00:00:00Z info  login.admitted user=github:1 login=\"octo \\\"cat\\\" \\u{fc}\" status=200\n"
         );
     }
 
     /// L2: whatever a stranger chose, a line is a line.
     #[test]
+    fn a_line_of_json_has_the_same() {
+        let line = json(clock::Timestamp(0), (Level::Info, "login.admitted"), &FIELDS, None);
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let expected = serde_json::json!({
+            "time": "1970-01-01T00:00:00Z", "level": "info", "event": "login.admitted",
+            "user": "github:1", "login": "octo \"cat\" ü", "status": 200,
+        });
+        assert!(read == expected && line.is_ascii() && line.ends_with("}\n"), "{line}");
+    }
+
+    /// L2: what a request does can be found by its id.
+    #[test]
+    fn a_line_names_the_request_it_was_written_for() {
+        let trace = Trace { request: trace::RequestId([0xab; 6]), peer: Some([192, 0, 2, 1].into()) };
+        let about = (Level::Warn, "login.failed");
+        let line = human(clock::Timestamp(0), about, &[], Some(trace));
+        assert_eq!(line, "1970-01-01T00:00:00Z warn  login.failed request=abababababab peer=192.0.2.1\n");
+        let line = json(clock::Timestamp(0), about, &[], Some(Trace { peer: None, ..trace }));
+        assert!(line.ends_with("\"event\":\"login.failed\",\"request\":\"abababababab\"}\n"), "{line}");
+    }
+
+    #[test]
     fn a_strangers_value_cannot_forge_a_line() {
         let mut text = String::new();
         push_quoted(&mut text, "a\r\n2026 info \u{1b}[31m\u{202e}\"");
         assert_eq!(text, r#""a\r\n2026 info \u{1b}[31m\u{202e}\"""#);
+        let mut text = String::new();
+        push_json(&mut text, "a\r\n\u{1b}\u{202e}\"\u{1f600}");
+        assert_eq!(text, r#""a\u000d\u000a\u001b\u202e\u0022\ud83d\ude00""#);
     }
 
     /// L2: and it is short.
@@ -217,5 +337,8 @@ mod tests {
         let mut text = String::new();
         push_quoted(&mut text, &"x".repeat(10_000));
         assert!(text.len() <= VALUE_BYTES + 8, "{}", text.len());
+        let mut text = String::new();
+        push_json(&mut text, &"\u{1f600}".repeat(10_000));
+        assert!(text.len() <= VALUE_BYTES + 20, "{}", text.len());
     }
 }

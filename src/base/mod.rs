@@ -13,3 +13,5 @@ pub mod neighbour;
 pub mod random;
 pub mod rate;
 pub mod secret;
+pub mod tally;
+pub mod trace;

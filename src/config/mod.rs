@@ -7,9 +7,10 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::base::log;
 use crate::base::secret::Secret;
 use crate::github::{self, BaseUrl};
-use crate::http::PublicUrl;
+use crate::http::{PublicUrl, TrustedProxies};
 use crate::oauth::AllowRule;
 
 pub mod options;
@@ -50,6 +51,19 @@ pub struct Config {
     pub allow: Vec<AllowRule>,
     /// Origins of web pages that may call the API.
     pub allowed_origins: Vec<String>,
+    /// What the operator wants to see, and whom to believe about it.
+    pub watch: Watch,
+}
+
+/// What has to do with watching the server, not with whom it serves.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// The proxies whose word on their clients' addresses is taken.
+    pub trusted_proxies: TrustedProxies,
+    /// Where `/metrics` is besides the operator's socket.
+    pub metrics_listen: Option<SocketAddr>,
+    /// How the log is written.
+    pub log_format: log::Format,
 }
 
 /// The operator's OAuth app at GitHub.
@@ -238,8 +252,13 @@ impl Draft {
         let state_dir = self.state_dir.or_else(|| default_state_dir(set)).ok_or(STATE_DIR)?;
         let key_file = self.key_file.unwrap_or_else(|| state_dir.join("key"));
         let allowed_origins = self.allowed_origins.unwrap_or_default();
+        let watch = Watch {
+            trusted_proxies: self.trusted_proxies.unwrap_or_default(),
+            metrics_listen: self.metrics_listen,
+            log_format: self.log_format.unwrap_or_default(),
+        };
         let given_url = self.public_url;
-        Ok(Config { door, tls, given_url, state_dir, key_file, github, allow, allowed_origins })
+        Ok(Config { door, tls, given_url, state_dir, key_file, github, allow, allowed_origins, watch })
     }
 
     /// A demo shares neither GitHub app nor state with the real thing: its made-up users must not become grants there.
@@ -262,8 +281,13 @@ impl Draft {
         // Where the MCP Inspector's page is.
         let inspector = || ["http://localhost:6274", "http://127.0.0.1:6274"].map(str::to_owned).to_vec();
         let allowed_origins = self.allowed_origins.unwrap_or_else(inspector);
+        let watch = Watch {
+            log_format: self.log_format.unwrap_or_default(),
+            metrics_listen: self.metrics_listen,
+            ..Watch::default()
+        };
         let given_url = self.public_url;
-        Ok(Config { door, tls: None, given_url, state_dir, key_file, github, allow, allowed_origins })
+        Ok(Config { door, tls: None, given_url, state_dir, key_file, github, allow, allowed_origins, watch })
     }
 }
 

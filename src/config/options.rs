@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::values::{self, ClientSecret, Door};
+use crate::base::log;
 use crate::base::secret::Secret;
 use crate::github::{self, BaseUrl};
-use crate::http::PublicUrl;
+use crate::http::{PublicUrl, TrustedProxies};
 use crate::oauth::AllowRule;
 
 pub(super) const PORT: u16 = 3001;
@@ -24,6 +25,9 @@ pub(super) struct Draft {
     pub(super) behind_proxy: Option<Door>,
     pub(super) tls_cert: Option<PathBuf>,
     pub(super) tls_key: Option<PathBuf>,
+    pub(super) trusted_proxies: Option<TrustedProxies>,
+    pub(super) metrics_listen: Option<SocketAddr>,
+    pub(super) log_format: Option<log::Format>,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) key_file: Option<PathBuf>,
     pub(super) github_url: Option<BaseUrl>,
@@ -119,12 +123,36 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         apply: |draft, value| put(&mut draft.behind_proxy, values::behind_proxy(&value)),
     },
     ConfigOption {
+        flag: Some("--trusted-proxy"),
+        env: "MCP_TRUSTED_PROXY",
+        metavar: "NETWORKS",
+        default: "none",
+        help: "whose X-Forwarded-For is believed, for limits and the log: addresses, CIDRs, unix for the Unix socket",
+        apply: |draft, value| put(&mut draft.trusted_proxies, TrustedProxies::parse(&value)),
+    },
+    ConfigOption {
         flag: Some("--allow-origin"),
         env: "MCP_ALLOW_ORIGIN",
         metavar: "ORIGINS",
         default: "none",
         help: "a comma list of the origins of web pages that may call the API, like https://inspector.example",
         apply: |draft, value| put(&mut draft.allowed_origins, values::origins(&value)),
+    },
+    ConfigOption {
+        flag: Some("--metrics-listen"),
+        env: "MCP_METRICS_LISTEN",
+        metavar: "HOST:PORT",
+        default: "none; always on the operator's socket",
+        help: "a loopback address and port for /metrics",
+        apply: |draft, value| put(&mut draft.metrics_listen, values::metrics_listen(&value)),
+    },
+    ConfigOption {
+        flag: Some("--log-format"),
+        env: "MCP_LOG_FORMAT",
+        metavar: "FORMAT",
+        default: "human",
+        help: "how a line of the log is written: human or json",
+        apply: |draft, value| put(&mut draft.log_format, values::log_format(&value)),
     },
     ConfigOption {
         flag: Some("--state-dir"),

@@ -180,6 +180,22 @@ fn tls_has_a_certificate_a_key_and_an_https_url() {
     refused(&[&["demo"], &both[..]].concat(), &[], "anyone can log in as anyone");
 }
 
+#[test]
+fn watching_has_its_options() {
+    let args =
+        ["--trusted-proxy", "unix,10.0.0.0/8", "--metrics-listen", "[::1]:9090", "--log-format", "json"];
+    let watch = config(&args, &[]).watch;
+    assert!(watch.trusted_proxies.contain(None) && watch.trusted_proxies.contain("10.1.1.1".parse().ok()));
+    assert_eq!(watch.metrics_listen, "[::1]:9090".parse().ok());
+    assert_eq!(
+        (watch.log_format, config(&[], &[]).watch.log_format),
+        (log::Format::Json, log::Format::Human)
+    );
+    refused(&["--trusted-proxy", "proxy.example"], &[], "--trusted-proxy: write a comma list");
+    refused(&["--metrics-listen", "0.0.0.0:9090"], &[], "--metrics-listen: write a loopback address");
+    refused(&["--log-format", "yaml"], &[], "--log-format: write human or json");
+}
+
 /// G7: base URLs are https, or http on loopback.
 #[test]
 fn another_github_brings_its_own_api() {

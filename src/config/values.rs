@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::ConfigError;
 use crate::base::identity::UserId;
 use crate::base::limits;
+use crate::base::log;
 use crate::base::secret::Secret;
 use crate::http::PublicUrl;
 use crate::oauth::AllowRule;
@@ -125,6 +126,22 @@ pub(super) fn origins(text: &str) -> Result<Vec<String>, &'static str> {
 
 pub(super) fn listen(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "write an IP address and a port, like 127.0.0.1:3001 or [::]:443")
+}
+
+/// Numbers are for this machine, too.
+pub(super) fn metrics_listen(text: &str) -> Result<SocketAddr, &'static str> {
+    let address: Option<SocketAddr> = text.parse().ok();
+    address
+        .filter(|address| address.ip().is_loopback())
+        .ok_or("write a loopback address and port, like 127.0.0.1:9090")
+}
+
+pub(super) fn log_format(text: &str) -> Result<log::Format, &'static str> {
+    match text {
+        "human" => Ok(log::Format::Human),
+        "json" => Ok(log::Format::Json),
+        _ => Err("write human or json"),
+    }
 }
 
 /// The trusted door must not be reachable by strangers: a loopback address, or a socket file.

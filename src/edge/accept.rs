@@ -66,7 +66,8 @@ impl Acceptor {
             return; // the client has already gone
         };
         let tls = self.shared.settings.tls.as_ref();
-        let admitted = match self.shared.connections.admit(peer.ip()) {
+        let trusted = self.shared.settings.trusted_proxies.contain(Some(peer.ip()));
+        let admitted = match self.shared.connections.admit((!trusted).then_some(peer.ip())) {
             Ok(admitted) => admitted,
             Err(refusal) => return self.refuse(socket, refusal),
         };
@@ -97,6 +98,7 @@ impl Acceptor {
     /// Answers without a thread, and leaves the socket to be read from for a moment. Nothing can be said to a client that
     /// expects TLS: its connection is closed.
     fn refuse(&self, socket: Socket, refusal: Refusal) {
+        self.shared.refusals.count(refusal.word());
         if self.shared.settings.tls.is_some() {
             return;
         }

@@ -29,6 +29,11 @@ impl Cap {
         Arc::new(Cap { used: AtomicUsize::new(0), most })
     }
 
+    /// How much of it is used.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// A share of nothing yet.
     pub(crate) fn share(self: &Arc<Cap>) -> Share {
         Share { cap: Arc::clone(self), amount: 0 }
@@ -67,7 +72,7 @@ pub(crate) struct Connections {
 #[derive(Debug)]
 pub(crate) struct Admitted {
     connections: Arc<Connections>,
-    neighbour: Neighbour,
+    neighbour: Option<Neighbour>,
     _share: Share,
 }
 
@@ -77,15 +82,18 @@ impl Connections {
         Arc::new(Connections { by_neighbour: Mutex::default(), total: Cap::new(most), most_each })
     }
 
-    /// Counts one more from `address`.
-    pub(crate) fn admit(self: &Arc<Connections>, address: IpAddr) -> Result<Admitted, Refusal> {
+    /// Counts one more from `address`; `None` is a trusted proxy, whose connections are of many people.
+    pub(crate) fn admit(self: &Arc<Connections>, address: Option<IpAddr>) -> Result<Admitted, Refusal> {
         let mut share = self.total.share();
         if !share.grow(1) {
             return Err(Refusal::Busy);
         }
-        let neighbour = Neighbour::of(address);
+        let neighbour = address.map(Neighbour::of);
+        let Some(counted) = neighbour else {
+            return Ok(Admitted { connections: Arc::clone(self), neighbour, _share: share });
+        };
         let mut counts = self.by_neighbour.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(neighbour).or_default();
+        let count = counts.entry(counted).or_default();
         if *count >= self.most_each {
             return Err(Refusal::AddressBusy);
         }
@@ -97,11 +105,12 @@ impl Connections {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
+        let Some(neighbour) = self.neighbour else { return };
         let mut counts = self.connections.by_neighbour.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.neighbour) {
+        if let Some(count) = counts.get_mut(&neighbour) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                counts.remove(&self.neighbour);
+                counts.remove(&neighbour);
             }
         }
     }
@@ -124,13 +133,16 @@ mod tests {
     #[test]
     fn each_neighbour_and_all_together_are_capped() {
         let connections = Connections::new(3, 2);
-        let admit = |text: &str| connections.admit(text.parse().unwrap());
+        let admit = |text: &str| connections.admit(text.parse().ok());
         let first = admit("192.0.2.1").unwrap();
         let mapped = admit("::ffff:192.0.2.1").unwrap();
         assert_eq!(admit("192.0.2.1").unwrap_err(), Refusal::AddressBusy);
         let other = admit("192.0.2.2").unwrap();
         assert_eq!(admit("192.0.2.3").unwrap_err(), Refusal::Busy);
         drop((first, mapped, other));
+        let proxied = [(); 3].map(|()| admit("a trusted proxy").unwrap());
+        assert_eq!(admit("a trusted proxy").unwrap_err(), Refusal::Busy);
+        drop(proxied);
         assert!(connections.by_neighbour.lock().unwrap().is_empty());
 
         let _one = admit("2001:db8::1").unwrap();

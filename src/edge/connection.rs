@@ -73,7 +73,10 @@ impl Connection {
             return Err(Ended);
         }
         let deadline = clock::instant() + self.shared.settings.handshake_deadline;
-        self.socket.handshake(deadline).map_err(|_| Ended)
+        self.socket.handshake(deadline).map_err(|_| {
+            self.shared.refusals.count("handshake");
+            Ended
+        })
     }
 
     /// Waits for the next head.
@@ -144,7 +147,7 @@ impl Connection {
         let job = Job { handler: Arc::clone(&self.shared.handler), request, responder };
         let response = match self.shared.pool.submit(job) {
             Ok(()) => self.wait(&waiter)?,
-            Err(_full) => Refusal::Busy.response(),
+            Err(_full) => self.refusal(Refusal::Busy),
         };
         drop(share);
         self.answer(response, asked, after)
@@ -245,9 +248,15 @@ impl Connection {
         }
     }
 
+    fn refusal(&self, refusal: Refusal) -> Response {
+        self.shared.refusals.count(refusal.word());
+        refusal.response()
+    }
+
     fn refuse(&mut self, refusal: Refusal) -> Result<After, Ended> {
         let asked = Asked { version: head::Version::Http11, head_only: false };
-        self.answer(refusal.response(), asked, After::Close)
+        let response = self.refusal(refusal);
+        self.answer(response, asked, After::Close)
     }
 
     fn answer(&mut self, response: Response, asked: Asked, after: After) -> Result<After, Ended> {
@@ -263,7 +272,8 @@ impl Connection {
                 let mut share = self.shared.streams.share();
                 if !share.grow(1) {
                     drop(stream);
-                    return self.answer(Refusal::Busy.response(), asked, after);
+                    let response = self.refusal(Refusal::Busy);
+                    return self.answer(response, asked, after);
                 }
                 self.socket.release_buffer();
                 self.socket.bound_send_buffer();

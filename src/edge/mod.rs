@@ -26,8 +26,9 @@ pub use refusal::Refusal;
 pub use tls::{Tls, TlsError};
 
 use crate::base::cancel::CancelToken;
+use crate::base::tally::Tally;
 use crate::base::{clock, limits};
-use crate::http::Handler;
+use crate::http::{Handler, TrustedProxies};
 use crate::server::Pool;
 use crate::sys;
 use caps::{Cap, Connections};
@@ -44,6 +45,8 @@ pub struct Settings {
     pub streams: usize,
     /// Bytes of bodies in memory, all together.
     pub body_bytes_in_flight: usize,
+    /// Whose connections are of many people, and not counted by address.
+    pub trusted_proxies: TrustedProxies,
     /// What encrypts; without it everything is in the clear.
     pub tls: Option<Arc<Tls>>,
     /// From the first byte of a connection to where requests can flow.
@@ -75,6 +78,7 @@ impl Default for Settings {
             connections_per_address: limits::CONNECTIONS_PER_ADDRESS,
             streams: limits::STREAMS,
             body_bytes_in_flight: limits::BODY_BYTES_IN_FLIGHT,
+            trusted_proxies: TrustedProxies::default(),
             tls: None,
             handshake_deadline: limits::HANDSHAKE_DEADLINE,
             head_deadline: limits::HEAD_DEADLINE,
@@ -88,6 +92,17 @@ impl Default for Settings {
             stream_keep_alive: limits::STREAM_KEEP_ALIVE,
         }
     }
+}
+
+/// What a door has been doing, for metrics.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// Connections that are open; of the trusted door, requests that are being answered.
+    pub connections: usize,
+    /// Streams that are open.
+    pub streams: usize,
+    /// What was refused before there was a request, by reason, since the start.
+    pub refusals: Vec<(&'static str, u64)>,
 }
 
 /// The running door.
@@ -108,6 +123,7 @@ struct Shared {
     streams: Arc<Cap>,
     watch: Watch,
     bodies: Arc<Cap>,
+    refusals: Tally,
     /// A [`Phase`].
     phase: AtomicU8,
     /// Tripped when the door closes; the accept loop pauses on it.
@@ -156,6 +172,7 @@ impl Edge {
             streams: Cap::new(settings.streams),
             watch: Watch::default(),
             bodies: Cap::new(settings.body_bytes_in_flight),
+            refusals: Tally::default(),
             settings,
             phase: AtomicU8::new(0),
             closing: CancelToken::new(),
@@ -184,6 +201,17 @@ impl Edge {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.lock_links().len()
+    }
+
+    /// What gives its counts, also to whoever does not own the door.
+    #[must_use]
+    pub fn counter(&self) -> Box<dyn Fn() -> Counts + Send + Sync> {
+        let shared = Arc::clone(&self.shared);
+        Box::new(move || Counts {
+            connections: shared.lock_links().len(),
+            streams: shared.streams.used(),
+            refusals: shared.refusals.counts(),
+        })
     }
 
     /// Closes the door (H13): no new connections, idle ones closed at once, running requests finished with

@@ -49,6 +49,24 @@ impl Refusal {
         }
     }
 
+    /// What the metrics call it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Refusal::Malformed(_) => "malformed",
+            Refusal::MethodNotToken => "method_not_token",
+            Refusal::Connect => "connect",
+            Refusal::Version => "version",
+            Refusal::TargetTooLong => "target_too_long",
+            Refusal::HeadTooLarge => "head_too_large",
+            Refusal::Expectation => "expectation",
+            Refusal::BodyTooLarge => "body_too_large",
+            Refusal::TooSlow => "too_slow",
+            Refusal::AddressBusy => "address_busy",
+            Refusal::Busy => "busy",
+        }
+    }
+
     /// The answer, without a body: whatever the client sent, none of it comes back.
     #[must_use]
     pub fn response(self) -> Response {

@@ -14,6 +14,7 @@ use super::breaker::{Breaker, Caller};
 use super::settings::GitHubSettings;
 use crate::base::log::{self, Field};
 use crate::base::secret::Secret;
+use crate::base::tally::Tally;
 use crate::base::{clock, limits};
 use crate::oauth::provider::ProviderError;
 
@@ -38,6 +39,7 @@ pub(super) struct Client {
     breaker: Breaker,
     /// Calls under way, at most [`limits::GITHUB_CALLS`].
     calls: AtomicUsize,
+    outcomes: Tally,
 }
 
 impl Client {
@@ -65,6 +67,7 @@ impl Client {
             basic: Secret::new(format!("Basic {}", STANDARD.encode(credentials))),
             breaker: Breaker::default(),
             calls: AtomicUsize::new(0),
+            outcomes: Tally::default(),
         }
     }
 
@@ -112,7 +115,29 @@ impl Client {
         })
     }
 
+    /// Calls so far, by how they ended.
+    pub(super) fn outcomes(&self) -> Vec<(&'static str, u64)> {
+        self.outcomes.counts()
+    }
+
     fn call(
+        &self,
+        route: &'static str,
+        caller: Caller,
+        send: impl FnOnce() -> Result<Response<Body>, ureq::Error>,
+    ) -> Result<Answer, ProviderError> {
+        let result = self.exchange(route, caller, send);
+        self.outcomes.count(match &result {
+            Ok(answer) if answer.status < 400 => "ok",
+            Ok(_) | Err(ProviderError::Refused) => "refused",
+            Err(ProviderError::Unreachable) => "unreachable",
+            Err(ProviderError::Busy) => "busy",
+            Err(ProviderError::Misconfigured | ProviderError::Nonsense) => "nonsense",
+        });
+        result
+    }
+
+    fn exchange(
         &self,
         route: &'static str,
         caller: Caller,

@@ -68,6 +68,12 @@ impl GitHub {
         }
     }
 
+    /// Calls so far, by how they ended, for metrics.
+    #[must_use]
+    pub fn outcomes(&self) -> Vec<(&'static str, u64)> {
+        self.client.outcomes()
+    }
+
     /// Whose token this is, in full.
     ///
     /// # Errors

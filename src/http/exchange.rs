@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::request::{Head, Request};
 use super::response::{Field, Response};
 use crate::base::cancel::CancelToken;
+use crate::base::identity::Principal;
 
 /// What a door serves.
 pub trait Handler: Send + Sync {
@@ -18,6 +19,15 @@ pub trait Handler: Send + Sync {
 
     /// Answers a request through `responder`, before it returns or later from any thread.
     fn handle(&self, request: Request, responder: Responder);
+}
+
+/// Sees what becomes of one request, for the log and the numbers.
+pub trait Witness: Send {
+    /// It is proven who asks.
+    fn identify(&mut self, caller: &Principal);
+
+    /// The answer was given to the door.
+    fn answered(self: Box<Self>, status: u16);
 }
 
 type Hook = Box<dyn FnOnce() + Send>;
@@ -42,6 +52,7 @@ pub struct Responder {
     exchange: Option<Arc<Exchange>>,
     /// What every answer to this request carries.
     fields: Vec<Field>,
+    witness: Option<Box<dyn Witness>>,
 }
 
 /// The door's end: waits for the answer.
@@ -56,7 +67,9 @@ impl Responder {
             answered: Condvar::new(),
             gone: CancelToken::new(),
         });
-        (Responder { exchange: Some(Arc::clone(&exchange)), fields: Vec::new() }, Waiter(exchange))
+        let responder =
+            Responder { exchange: Some(Arc::clone(&exchange)), fields: Vec::new(), witness: None };
+        (responder, Waiter(exchange))
     }
 
     /// Answers.
@@ -71,9 +84,26 @@ impl Responder {
         self
     }
 
+    /// Has `witness` told of the caller and the answer.
+    #[must_use]
+    pub fn with_witness(mut self, witness: Box<dyn Witness>) -> Responder {
+        self.witness = Some(witness);
+        self
+    }
+
+    /// Tells the witness who asks.
+    pub fn identify(&mut self, caller: &Principal) {
+        if let Some(witness) = &mut self.witness {
+            witness.identify(caller);
+        }
+    }
+
     fn answer(&mut self, response: Response) {
-        if let Some(exchange) = self.exchange.take() {
-            exchange.answer(response.with_fields(std::mem::take(&mut self.fields)));
+        let Some(exchange) = self.exchange.take() else { return };
+        let status = response.status();
+        exchange.answer(response.with_fields(std::mem::take(&mut self.fields)));
+        if let Some(witness) = self.witness.take() {
+            witness.answered(status); // after the answer: nobody waits for the log
         }
     }
 
@@ -177,6 +207,28 @@ mod tests {
         let (responder, waiter) = Responder::pair();
         drop(responder.with_fields(vec![("X-Content-Type-Options", "nosniff".into())]));
         assert_eq!(waiter.wait(later()).unwrap().header_value("x-content-type-options"), Some("nosniff"));
+    }
+
+    struct Note(std::sync::mpsc::Sender<String>);
+
+    impl Witness for Note {
+        fn identify(&mut self, caller: &Principal) {
+            self.0.send(caller.user.to_string()).unwrap();
+        }
+
+        fn answered(self: Box<Self>, status: u16) {
+            self.0.send(status.to_string()).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_witness_sees_caller_and_answer_once_even_if_nobody_answers() {
+        let (sender, notes) = std::sync::mpsc::channel();
+        let (responder, _waiter) = Responder::pair();
+        let mut responder = responder.with_witness(Box::new(Note(sender)));
+        responder.identify(&crate::base::identity::fake::principal(7));
+        drop(responder);
+        assert_eq!(notes.iter().collect::<Vec<_>>(), ["github:7", "500"]);
     }
 
     #[test]

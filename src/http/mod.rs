@@ -2,6 +2,7 @@
 
 mod exchange;
 mod form;
+mod forwarded;
 mod html;
 mod request;
 mod response;
@@ -9,9 +10,10 @@ mod sse;
 mod stream;
 mod url;
 
-pub use exchange::{Handler, Responder, Waiter};
+pub use exchange::{Handler, Responder, Waiter, Witness};
 pub(crate) use form::decode as form_decode;
 pub use form::{Form, FormError};
+pub use forwarded::TrustedProxies;
 pub use html::escape;
 #[cfg(test)]
 pub(crate) use request::fake;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::base::rate::TooMany;
+use crate::base::trace;
 use crate::http::Response;
 
 #[derive(Serialize)]
@@ -19,6 +20,7 @@ pub(super) fn json(status: u16, value: &impl Serialize) -> Response {
 /// An OAuth error. `description` is a fixed text of ours: visible ASCII without quotes or backslashes, and nothing of what
 /// was sent.
 pub(super) fn error(status: u16, code: &'static str, description: &str) -> Response {
+    trace::refused(code);
     json(status, &ErrorBody { error: code, error_description: description })
 }
 

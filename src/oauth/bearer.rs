@@ -6,7 +6,7 @@ use super::issued::AccessToken;
 use super::upstream::CallersUpstream;
 use super::{AuthorizationServer, Settings};
 use crate::base::identity::{Principal, Scopes};
-use crate::base::log;
+use crate::base::{log, trace};
 use crate::http::{self, Response};
 use crate::seal;
 use crate::store::{self, Grant, Stage};
@@ -24,6 +24,19 @@ pub enum BearerError {
     InsufficientScope,
     /// The table cannot be read.
     Unavailable,
+}
+
+impl BearerError {
+    /// What the log calls it.
+    fn word(self) -> &'static str {
+        match self {
+            BearerError::Missing => "no_token",
+            BearerError::Malformed => "malformed_token",
+            BearerError::Invalid => "invalid_token",
+            BearerError::InsufficientScope => "insufficient_scope",
+            BearerError::Unavailable => "storage",
+        }
+    }
 }
 
 impl AuthorizationServer {
@@ -79,6 +92,7 @@ impl AuthorizationServer {
     /// The answer to a request that is not let through (RFC 6750 section 3, RFC 9728 section 5.1).
     #[must_use]
     pub fn challenge(&self, error: BearerError) -> Response {
+        trace::refused(error.word());
         self.settings.challenge(error, &self.settings.required_scope)
     }
 

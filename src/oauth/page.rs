@@ -7,6 +7,7 @@ use super::clients::Origin;
 use super::provider::ProviderError;
 use super::redirect::{RedirectUri, Target};
 use crate::base::encoding::sha256;
+use crate::base::trace;
 use crate::http::{Response, escape};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -89,6 +90,28 @@ impl Problem {
             | Problem::OtherBrowser
             | Problem::WrongIssuer
             | Problem::LoginRefused => 400,
+        }
+    }
+
+    /// What the log calls it.
+    fn word(self) -> &'static str {
+        match self {
+            Problem::Unreadable => "unreadable",
+            Problem::UnknownClient => "unknown_client",
+            Problem::UnregisteredRedirect => "unregistered_redirect",
+            Problem::ForeignForm => "foreign_form",
+            Problem::LoginExpired => "login_expired",
+            Problem::OtherBrowser => "other_browser",
+            Problem::WrongIssuer => "wrong_issuer",
+            Problem::LoginRefused => "login_refused",
+            Problem::GitHubUnreachable => "github_unreachable",
+            Problem::Misconfigured => "misconfigured",
+            Problem::Busy => "busy",
+            Problem::TooMany => "too_many",
+            Problem::Storage => "storage",
+            Problem::DeniedClient => "denied_client",
+            Problem::NoClientDocument => "no_client_document",
+            Problem::Table => "table",
         }
     }
 
@@ -176,18 +199,26 @@ impl Problem {
 
 /// The page of a problem.
 pub(super) fn problem(problem: Problem) -> Response {
+    trace::refused(problem.word());
     let (title, text) = problem.texts();
-    page(problem.status(), title, &format!("<p>{}</p>", escape(text)))
+    page(problem.status(), title, &format!("<p>{}</p>{}", escape(text), reference()))
+}
+
+/// G3: the name under which the person who runs this server finds this very request in the log.
+fn reference() -> String {
+    trace::current().map_or_else(String::new, |trace| format!("<p>Reference: {}</p>", trace.request))
 }
 
 /// The page for a person whom the policy does not let in.
 pub(super) fn not_allowed(login: &str) -> Response {
+    trace::refused("not_allowed");
     let body = format!(
         "<p>You are signed in to GitHub as <strong>{}</strong>, and this server does not let that account in.</p>\
          <p>If you have another GitHub account, sign in to it on github.com first, then start the login again from your \
          MCP client. Otherwise ask the person who runs this server to let you in. If you should be in through an \
-         organisation, it may have to approve this app first (on GitHub: Settings, Applications).</p>",
-        escape(login)
+         organisation, it may have to approve this app first (on GitHub: Settings, Applications).</p>{}",
+        escape(login),
+        reference()
     );
     page(403, "This account is not let in", &body)
 }
@@ -370,6 +401,18 @@ mod tests {
         assert!(!page.contains("autofocus") && !page.contains("<script"));
         assert!(STYLE.contains("button.go{") && STYLE.contains("animation:wake .5s step-end"));
         assert!(STYLE.contains("@keyframes wake{from{pointer-events:none"));
+    }
+
+    /// G3: a person who asks for help has something to quote.
+    #[test]
+    fn a_problem_has_a_reference_and_leaves_its_reason() {
+        let trace = trace::Trace { request: trace::RequestId([7; 6]), peer: None };
+        trace::within(trace, || {
+            for response in [problem(Problem::LoginExpired), not_allowed("octocat")] {
+                assert!(text(&response).contains("<p>Reference: 070707070707</p>"));
+            }
+            assert_eq!(trace::reason(), Some("login_expired"));
+        });
     }
 
     #[test]

@@ -18,7 +18,7 @@ impl Shared {
     pub(super) fn serve(&self, mut request: tiny_http::Request) {
         let checked = match check(&request) {
             Ok(checked) => checked,
-            Err(refusal) => return refuse(request, refusal.response()),
+            Err(refusal) => return refuse(request, self.refusal(refusal)),
         };
         let limit = match self.handler.admit(&checked.head) {
             Ok(limit) => limit,
@@ -28,9 +28,9 @@ impl Shared {
             Framing::Length(length) => usize::try_from(length).ok().filter(|&length| length <= limit),
             Framing::Chunked => return refuse(request, Response::new(411)),
         };
-        let Some(length) = length else { return refuse(request, Refusal::BodyTooLarge.response()) };
+        let Some(length) = length else { return refuse(request, self.refusal(Refusal::BodyTooLarge)) };
         let Ok(body) = body(&mut request, length) else {
-            return refuse(request, Refusal::Malformed("body").response());
+            return refuse(request, self.refusal(Refusal::Malformed("body")));
         };
         let asked = Asked::by(checked.version, &checked.head.method);
         let after = if checked.persistent { After::Keep } else { After::Close };
@@ -42,7 +42,7 @@ impl Shared {
         };
         let response = match self.pool.submit(job) {
             Ok(()) => wait(&waiter),
-            Err(_full) => Refusal::Busy.response(),
+            Err(_full) => self.refusal(Refusal::Busy),
         };
         self.write(response, (asked, after), request);
     }
@@ -59,7 +59,7 @@ impl Shared {
                     let is_ending = || self.closing.is_tripped();
                     wire::drain((stream, coding), outgoing.head, &mut sink, (pace, &is_ending))
                 } else {
-                    let busy = wire::frame(Refusal::Busy.response(), asked, after);
+                    let busy = wire::frame(self.refusal(Refusal::Busy), asked, after);
                     sink.write(&mut [IoSlice::new(&busy.head)])
                 }
             }

@@ -28,10 +28,11 @@ use std::time::Duration;
 
 use crate::base::cancel::CancelToken;
 use crate::base::log::{self, Field};
+use crate::base::tally::Tally;
 use crate::base::{clock, limits};
-use crate::edge::Refusal;
 use crate::edge::caps::{Cap, Share};
-use crate::http::Handler;
+use crate::edge::{Counts, Refusal};
+use crate::http::{Handler, Response};
 use crate::server::Pool;
 use crate::sys;
 
@@ -60,6 +61,7 @@ struct Shared {
     /// Threads of this door, over all generations of tiny_http's server.
     threads: Arc<Cap>,
     streams: Arc<Cap>,
+    refusals: Tally,
     /// Whether a request has come since the watcher last looked.
     requested: AtomicBool,
     /// Guards the number of requests that are being answered.
@@ -119,6 +121,7 @@ impl Tiny {
             closing: CancelToken::new(),
             threads: Cap::new(limits::TINY_THREADS),
             streams: Cap::new(limits::STREAMS),
+            refusals: Tally::default(),
             requested: AtomicBool::new(false),
             busy: Mutex::new(0),
             answered: Condvar::new(),
@@ -138,6 +141,17 @@ impl Tiny {
             Listening::Tcp(listener) => listener.local_addr().ok(),
             Listening::Unix(..) => None,
         }
+    }
+
+    /// What gives its counts, also to whoever does not own the door.
+    #[must_use]
+    pub fn counter(&self) -> Box<dyn Fn() -> Counts + Send + Sync> {
+        let shared = Arc::clone(&self.shared);
+        Box::new(move || Counts {
+            connections: *shared.lock_busy(),
+            streams: shared.streams.used(),
+            refusals: shared.refusals.counts(),
+        })
     }
 
     /// Closes the door (H13): no new connections, running requests finished and streams ended cleanly within
@@ -221,6 +235,11 @@ impl AsFd for Listening {
 }
 
 impl Shared {
+    fn refusal(&self, refusal: Refusal) -> Response {
+        self.refusals.count(refusal.word());
+        refusal.response()
+    }
+
     fn lock_busy(&self) -> std::sync::MutexGuard<'_, usize> {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -313,7 +332,7 @@ impl Shared {
             self.requested.store(true, Ordering::Relaxed);
             let last = generation.idle.fetch_sub(1, Ordering::SeqCst) == 1;
             if last && self.add_thread(generation).is_err() {
-                exchange::refuse(request, Refusal::Busy.response());
+                exchange::refuse(request, self.refusal(Refusal::Busy));
             } else {
                 let busy = Busy::count(&self);
                 busy.0.serve(request);
@@ -348,7 +367,7 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
 
-    use crate::http::{Head, Request, Responder, Response};
+    use crate::http::{Head, Request, Responder};
 
     struct Hello;
 

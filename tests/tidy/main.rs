@@ -24,6 +24,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("simulated", &["base", "http"]),
     ("demo", &["base", "mcp", "github", "oauth"]),
     ("router", &["base", "http"]),
+    ("metrics", &["base", "http", "router"]),
+    ("front", &["base", "http", "router", "metrics"]),
     ("app", &["base", "http", "store", "oauth", "mcp", "router"]),
     ("server", &["base", "http"]),
     ("edge", &["base", "http", "server", "sys"]),
@@ -32,8 +34,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "serve",
         &[
-            "base", "http", "seal", "store", "oauth", "mcp", "github", "app", "server", "edge", "tiny",
-            "config",
+            "base", "http", "seal", "store", "oauth", "mcp", "github", "metrics", "front", "app", "server",
+            "edge", "tiny", "config",
         ],
     ),
     ("run", &["base", "mcp", "github", "simulated", "server", "edge", "config", "serve", "sys"]),
@@ -66,8 +68,8 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("UdpSocket", &[], "nothing here speaks UDP"),
     (
         "fs",
-        &["src/store/", "src/config/values.rs", "src/edge/tls.rs", "src/tiny"],
-        "files are store's, the secret's in config, and the certificate's in edge::Tls",
+        &["src/store/", "src/config/values.rs", "src/edge/tls.rs", "src/metrics.rs", "src/tiny"],
+        "files are store's, the secret's in config, the certificate's in edge::Tls",
     ),
     (
         "thread::",

@@ -1,0 +1,95 @@
+//! Which request this thread is working on, for the log and for the person who will ask about it. Not for decisions.
+//!
+//! The worker enters a trace before it calls the application and leaves it after: what is logged in between names the
+//! request, without every function between having to pass its id along.
+
+use std::cell::Cell;
+use std::fmt;
+use std::net::IpAddr;
+
+/// Names one request in the log and on an error page: twelve hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId(pub [u8; 6]);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// One request, as far as the log is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// Its id.
+    pub request: RequestId,
+    /// Whom it counts for; `None` if that is not known.
+    pub peer: Option<IpAddr>,
+}
+
+thread_local! {
+    /// Alive while [`within`] runs.
+    static CURRENT: Cell<Option<Trace>> = const { Cell::new(None) };
+    /// Why the current request is refused, if it is.
+    static REASON: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// Runs `work` as a part of this request.
+pub fn within<R>(trace: Trace, work: impl FnOnce() -> R) -> R {
+    let _leave = Leave(CURRENT.replace(Some(trace)), REASON.replace(None));
+    work()
+}
+
+/// Puts back what was there before, after a panic as well.
+struct Leave(Option<Trace>, Option<&'static str>);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        CURRENT.set(self.0);
+        REASON.set(self.1);
+    }
+}
+
+/// The request that this thread is working on.
+#[must_use]
+pub fn current() -> Option<Trace> {
+    CURRENT.get()
+}
+
+/// Notes why the current request is refused: a fixed word for its line in the log. The first one counts.
+pub fn refused(reason: &'static str) {
+    REASON.set(REASON.get().or(Some(reason)));
+}
+
+/// What [`refused`] has noted of the current request.
+#[must_use]
+pub fn reason() -> Option<&'static str> {
+    REASON.get()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace(byte: u8) -> Trace {
+        Trace { request: RequestId([byte; 6]), peer: None }
+    }
+
+    #[test]
+    fn a_trace_lasts_as_long_as_its_work_even_if_that_panics() {
+        within(trace(0x1f), || {
+            refused("outer");
+            refused("later");
+            let inner = std::panic::catch_unwind(|| {
+                within(trace(2), || {
+                    assert_eq!((current(), reason()), (Some(trace(2)), None));
+                    refused("inner");
+                    panic!("on purpose");
+                })
+            });
+            assert!(inner.is_err());
+            assert_eq!((current(), reason()), (Some(trace(0x1f)), Some("outer")));
+        });
+        assert_eq!((current(), reason()), (None, None));
+        assert_eq!(RequestId([0, 1, 0x1f, 0xff, 7, 8]).to_string(), "00011fff0708");
+    }
+}

@@ -1,0 +1,192 @@
+//! Whose word is taken for where a request came from (security.md H10): that of proxies which the operator has named, and
+//! no further than to the first address that is not one of them. For limits and the log, never for a decision about
+//! rights.
+
+use std::net::IpAddr;
+
+use super::request::Headers;
+
+/// The proxies that tell the truth about their clients.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies {
+    networks: Vec<Network>,
+    unix_socket: bool,
+}
+
+/// Every address that begins like this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Network {
+    address: IpAddr,
+    prefix: u32,
+}
+
+impl TrustedProxies {
+    /// Reads a comma list of addresses, of networks like `10.0.0.0/8` or `2001:db8::/32`, and `unix` for whoever comes
+    /// through the Unix socket.
+    ///
+    /// # Errors
+    /// What to write instead.
+    pub fn parse(text: &str) -> Result<TrustedProxies, &'static str> {
+        let mut proxies = TrustedProxies::default();
+        for entry in text.split(',').map(str::trim) {
+            if entry == "unix" {
+                proxies.unix_socket = true;
+            } else {
+                proxies.networks.push(Network::parse(entry)?);
+            }
+        }
+        Ok(proxies)
+    }
+
+    /// Whether the other end of a connection is one of them. No address is the Unix socket.
+    #[must_use]
+    pub fn contain(&self, peer: Option<IpAddr>) -> bool {
+        peer.map_or(self.unix_socket, |peer| self.networks.iter().any(|network| network.contains(peer)))
+    }
+
+    /// Where a request came from. Each proxy adds to the end of X-Forwarded-For whom it was called by, so it is read from
+    /// there: up to the first who is no trusted proxy, or the last who is one if a hop cannot be read.
+    #[must_use]
+    pub fn client(&self, peer: Option<IpAddr>, headers: &Headers) -> Option<IpAddr> {
+        if !self.contain(peer) {
+            return peer;
+        }
+        let fields: Vec<&str> = headers.all("x-forwarded-for").collect();
+        let hops = fields.iter().rev().flat_map(|field| field.rsplit(','));
+        let mut client = peer;
+        for hop in hops {
+            let Some(address) = hop_address(hop.trim_matches([' ', '\t'])) else { return client };
+            client = Some(address);
+            if !self.contain(client) {
+                return client;
+            }
+        }
+        client
+    }
+}
+
+impl Network {
+    fn parse(text: &str) -> Result<Network, &'static str> {
+        const FORMS: &str = "write a comma list of addresses and networks like 10.0.0.7,192.168.0.0/16,2001:db8::/32, or unix";
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| FORMS)?;
+        let whole = if address.is_ipv4() { 32 } else { 128 };
+        let digits =
+            |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+        let prefix = prefix.map_or(Some(whole), digits).filter(|&prefix| prefix <= whole).ok_or(FORMS)?;
+        let network = Network { address, prefix };
+        if bits(address).0 & !network.mask() & low_bits(whole) != 0 {
+            return Err("the address of a network ends in zeros, like 10.0.0.0/8");
+        }
+        Ok(network)
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        let (ours, family) = bits(self.address);
+        let (theirs, their_family) = bits(address.to_canonical());
+        family == their_family && (ours ^ theirs) & self.mask() == 0
+    }
+
+    /// Ones where an address must be the same.
+    fn mask(&self) -> u128 {
+        let whole = bits(self.address).1;
+        low_bits(whole) & !low_bits(whole.saturating_sub(self.prefix))
+    }
+}
+
+/// An address as a number, and how many bits it has.
+fn bits(address: IpAddr) -> (u128, u32) {
+    match address {
+        IpAddr::V4(address) => (u128::from(address.to_bits()), 32),
+        IpAddr::V6(address) => (address.to_bits(), 128),
+    }
+}
+
+/// That many ones.
+fn low_bits(count: u32) -> u128 {
+    u128::MAX.checked_shr(128_u32.saturating_sub(count)).unwrap_or(0)
+}
+
+/// One hop: an address, in brackets or not, and perhaps a port, as some proxies add it.
+fn hop_address(text: &str) -> Option<IpAddr> {
+    let address = match (text.strip_prefix('['), text.rsplit_once(':')) {
+        (Some(rest), _) => rest.split_once(']')?.0,
+        (None, Some((host, _))) if !host.contains(':') => host,
+        (None, _) => text,
+    };
+    address.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The client of a request from `peer` (empty: the Unix socket) with these X-Forwarded-For fields.
+    fn check(trusted: &str, (peer, fields): (&str, &[&str]), expected: &str) {
+        let mut headers = Headers::default();
+        fields.iter().for_each(|field| headers.push("X-Forwarded-For", field));
+        let proxies = match trusted {
+            "" => TrustedProxies::default(),
+            list => TrustedProxies::parse(list).unwrap(),
+        };
+        let client = proxies.client(peer.parse().ok(), &headers);
+        let client = client.map_or("unix".to_owned(), |client| client.to_string());
+        assert_eq!(client, expected, "{trusted} {peer} {fields:?}");
+    }
+
+    /// H10: nobody can choose the address they are counted under.
+    #[test]
+    fn the_client_is_the_rightmost_hop_that_is_no_trusted_proxy() {
+        let lan = "10.0.0.0/8,127.0.0.1";
+        check("", ("192.0.2.9", &["198.51.100.1"]), "192.0.2.9");
+        check("", ("", &["198.51.100.1"]), "unix");
+        check(lan, ("192.0.2.9", &["198.51.100.1"]), "192.0.2.9");
+        check(lan, ("", &["198.51.100.1"]), "unix");
+        check(lan, ("127.0.0.1", &["198.51.100.1"]), "198.51.100.1");
+        check(lan, ("127.0.0.1", &["6.6.6.6, 198.51.100.1"]), "198.51.100.1");
+        check(lan, ("127.0.0.1", &["6.6.6.6, 198.51.100.1, 10.1.2.3"]), "198.51.100.1");
+        check(lan, ("127.0.0.1", &["6.6.6.6", "198.51.100.1,10.1.2.3"]), "198.51.100.1");
+        check(lan, ("127.0.0.1", &["10.9.9.9, 10.1.2.3"]), "10.9.9.9");
+        check(lan, ("127.0.0.1", &[]), "127.0.0.1");
+        check("unix", ("", &["6.6.6.6,\t198.51.100.1"]), "198.51.100.1");
+        check("unix", ("127.0.0.1", &["198.51.100.1"]), "127.0.0.1");
+        check("unix, 10.0.0.0/8", ("", &["198.51.100.1, 10.0.0.1"]), "198.51.100.1");
+    }
+
+    #[test]
+    fn a_hop_that_cannot_be_read_ends_the_search() {
+        check("127.0.0.1", ("127.0.0.1", &["198.51.100.1, unknown"]), "127.0.0.1");
+        check("127.0.0.1", ("127.0.0.1", &[""]), "127.0.0.1");
+        check("127.0.0.1", ("127.0.0.1", &["198.51.100.1, _hidden, 127.0.0.1"]), "127.0.0.1");
+        check("127.0.0.1", ("127.0.0.1", &["198.51.100.1:4711"]), "198.51.100.1");
+        check("127.0.0.1", ("127.0.0.1", &["[2001:db8::1]:4711"]), "2001:db8::1");
+        check("127.0.0.1", ("127.0.0.1", &["2001:db8::1"]), "2001:db8::1");
+        check("127.0.0.1", ("127.0.0.1", &["::ffff:198.51.100.1"]), "198.51.100.1");
+    }
+
+    #[test]
+    fn networks_end_where_their_prefix_says() {
+        let contains = |text: &str, address: &str| {
+            TrustedProxies::parse(text).unwrap().contain(Some(address.parse().unwrap()))
+        };
+        for (network, inside, outside) in [
+            ("10.0.0.0/8", "10.255.255.255", "11.0.0.0"),
+            ("192.0.2.128/25", "192.0.2.128", "192.0.2.127"),
+            ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
+            ("0.0.0.0/0", "::ffff:203.0.113.1", "2001:db8::1"),
+            ("2001:db8::/33", "2001:db8:7fff::", "2001:db8:8000::"),
+            ("::1", "::1", "::2"),
+            ("::/0", "2001:db8::1", "192.0.2.1"),
+        ] {
+            assert!(contains(network, inside) && !contains(network, outside), "{network}");
+        }
+        for bad in
+            ["", "10.0.0.0/33", "10.0.0.1/8", "::/129", "10.0.0.0/+8", "10.0.0.0/", "any", "unix,", "10/8"]
+        {
+            assert!(TrustedProxies::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
