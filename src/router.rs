@@ -141,6 +141,7 @@ mod tests {
         Route::of(&request(method, path).head)
     }
 
+    /// H9, A1: these are all the paths that strangers reach, and none of them is the operator's.
     #[test]
     fn every_path_has_its_methods() {
         for (path, expected, allow) in TABLE {

@@ -72,6 +72,7 @@ mod tests {
         assert_eq!(found, expected, "{template} {uri}");
     }
 
+    /// M18: no expression is compiled: what a variable may be is one segment, found in one pass.
     #[test]
     fn a_variable_is_one_segments_worth_of_text() {
         let template = "test://template/{id}/data";

@@ -148,6 +148,7 @@ mod tests {
     use crate::http::fake::request;
     use crate::oauth::fake::{self, Browser};
 
+    /// M5: who calls, and GitHub's token for GitHub; of our own token nothing is passed on.
     #[test]
     fn a_token_says_who_calls() {
         let fixture = fake::fixture();

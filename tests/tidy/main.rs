@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a failing test panics
 
+mod requirements;
 mod source;
 
 use std::collections::BTreeMap;
