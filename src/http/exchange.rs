@@ -26,7 +26,7 @@ pub trait Witness: Send {
     /// It is proven who asks.
     fn identify(&mut self, caller: &Principal);
 
-    /// The answer was given to the door.
+    /// The answer is about to be given to the door.
     fn answered(self: Box<Self>, status: u16);
 }
 
@@ -100,11 +100,11 @@ impl Responder {
 
     fn answer(&mut self, response: Response) {
         let Some(exchange) = self.exchange.take() else { return };
-        let status = response.status();
-        exchange.answer(response.with_fields(std::mem::take(&mut self.fields)));
+        // First, so that whoever has an answer finds it in the log and in the numbers.
         if let Some(witness) = self.witness.take() {
-            witness.answered(status); // after the answer: nobody waits for the log
+            witness.answered(response.status());
         }
+        exchange.answer(response.with_fields(std::mem::take(&mut self.fields)));
     }
 
     /// Tripped when the client has gone before the answer.

@@ -9,5 +9,6 @@ mod abuse;
 mod endings;
 mod login;
 mod mcp;
+mod operations;
 mod seed;
 mod storm;

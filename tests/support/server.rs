@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -32,6 +32,13 @@ impl Server {
     pub(crate) fn start(github: &FakeGitHub) -> Server {
         let authority = free_address();
         Server::launch(&[], &authority, &for_github(&github.url(), &[("MCP_LISTEN", &authority)]))
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn start_with(github: &FakeGitHub, more: &[(&str, &str)]) -> Server {
+        let authority = free_address();
+        let environment = [&[("MCP_LISTEN", authority.as_str())], more].concat();
+        Server::launch(&[], &authority, &for_github(&github.url(), &environment))
     }
 
     /// The same behind the trusted door, as if a reverse proxy were in front of it.
@@ -89,8 +96,7 @@ impl Server {
 
     /// Asks it to stop, as systemd would, and waits for its end.
     pub(crate) fn stop(&mut self) -> ExitStatus {
-        let stopped = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(stopped.success());
+        self.signal("-TERM");
         loop {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(()) => {}
@@ -98,6 +104,22 @@ impl Server {
                 Err(RecvTimeoutError::Timeout) => panic!("it does not stop:\n{}", self.log()),
             }
         }
+    }
+
+    /// Sends a signal, like `-HUP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits until it has printed `words`.
+    pub(crate) fn wait_for_log(&self, words: &str) -> String {
+        let deadline = instant() + PATIENCE;
+        while !self.log().contains(words) {
+            let _ = self.lines.recv_timeout(Duration::from_millis(10));
+            assert!(instant() < deadline, "it does not say {words:?}:\n{}", self.log());
+        }
+        self.log()
     }
 
     /// Ends it as a power failure would.
@@ -134,7 +156,13 @@ impl Server {
 
     fn wait_until_ready(&mut self) {
         let deadline = instant() + PATIENCE;
-        while Request::get("/.well-known/oauth-authorization-server").send(&self.authority).is_err() {
+        // Through TLS it cannot be asked here; that it takes connections must do.
+        let encrypted = self.command.get_envs().any(|(name, _)| name == "MCP_TLS_CERT");
+        let is_ready = || match encrypted {
+            true => TcpStream::connect(&self.authority).is_ok(),
+            false => Request::get("/.well-known/oauth-authorization-server").send(&self.authority).is_ok(),
+        };
+        while !is_ready() {
             // A new line of the log is a reason to look again; so is a moment without one.
             let paused = self.lines.recv_timeout(Duration::from_millis(10));
             if paused == Err(RecvTimeoutError::Disconnected) || instant() > deadline {
@@ -180,11 +208,11 @@ fn spawn(command: &mut Command, log: &Arc<Mutex<String>>) -> (Child, Receiver<()
 
 /// An address of loopback that nobody listens on. It must be known beforehand: it is part of the public URL, and stays
 /// the same over a restart.
-fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-fn temporary_directory() -> PathBuf {
+pub(crate) fn temporary_directory() -> PathBuf {
     static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
     let path = std::env::temp_dir().join(format!("mcp-oauth-server-test-{}-{number}", std::process::id()));

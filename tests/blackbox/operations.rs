@@ -1,0 +1,177 @@
+//! What the operator sees and does: the log, the numbers, certificates.
+
+use std::fs;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::Value;
+
+use crate::support::browser::Browser;
+use crate::support::github::FakeGitHub;
+use crate::support::http::{Answer, PATIENCE, Request};
+use crate::support::server::{Server, free_address, temporary_directory};
+
+fn metrics(server: &Server) -> String {
+    let socket = UnixStream::connect(server.state_dir().join("operator.sock")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let answer = Request::get("/metrics").over(socket, "operator").unwrap().finish().unwrap().expect(200);
+    answer.text().to_owned()
+}
+
+/// The value of a sample of the page.
+fn sample(page: &str, name: &str) -> u64 {
+    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name} in\n{page}")).parse().unwrap()
+}
+
+/// L1, L2: who did what, when and from where, request by request; and no word of what they sent.
+#[test]
+fn each_request_is_one_line_of_the_log() {
+    let server = Server::start_with(&FakeGitHub::start(), &[("MCP_LOG_FORMAT", "json")]);
+    let (client, tokens) = server.login();
+    server.session(&tokens.access);
+    Request::get("/no/such/canary-path?canary=query").send(server.authority()).unwrap().expect(404);
+
+    let log = server.wait_for_log("\"status\":404");
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |event: &str| lines.iter().filter(|line| line["event"] == event).collect::<Vec<_>>();
+    let requests = of("request");
+    let by_route = |route: &str| requests.iter().filter(|line| line["route"] == route).count();
+    assert_eq!(
+        (by_route("authorize"), by_route("consent"), by_route("callback"), by_route("none")),
+        (1, 1, 1, 1)
+    );
+    for line in &requests {
+        assert!(line["peer"] == "127.0.0.1" && line["ms"].is_u64() && line["method"].is_string(), "{line}");
+    }
+    let call = requests.iter().find(|line| line["route"] == "mcp" && line["status"] == 200).unwrap();
+    let login = of("login.admitted")[0];
+    for field in ["user", "client", "grant"] {
+        assert_eq!((&call[field], call[field].is_string()), (&login[field], true), "{field}");
+    }
+    // The audit events of a login belong to requests of it.
+    for (event, route) in
+        [("consent.given", "consent"), ("login.admitted", "callback"), ("token.issued", "token")]
+    {
+        let event = of(event)[0];
+        let request = requests.iter().find(|line| line["request"] == event["request"]).unwrap();
+        assert!(request["route"] == route && event["peer"] == "127.0.0.1", "{event} {request}");
+    }
+    for canary in ["canary", &tokens.access, &tokens.refresh, &client.id] {
+        assert!(!log.contains(canary), "{canary} is in the log:\n{log}");
+    }
+}
+
+/// G3: what a person can quote is what the operator finds.
+#[test]
+fn an_error_page_names_its_line_of_the_log() {
+    let server = Server::start(&FakeGitHub::start());
+    let page = Browser::default().visit(&server.url("/authorize?client_id=forged")).expect(400);
+    let (_, rest) = page.text().split_once("Reference: ").unwrap();
+    let reference = &rest[..12];
+    let log = server.wait_for_log(reference);
+    let line = log.lines().find(|line| line.contains(&format!("request={reference}"))).unwrap();
+    assert!(line.contains("route=authorize status=400") && line.contains("reason=unknown_client"), "{line}");
+}
+
+/// H10: the proxy's word is taken, that of whoever called the proxy is not.
+#[test]
+fn behind_a_trusted_proxy_the_log_has_the_clients_address() {
+    for (trusted, peer) in [("127.0.0.1", "198.51.100.7"), ("10.0.0.0/8", "127.0.0.1")] {
+        let server = Server::start_with(&FakeGitHub::start(), &[("MCP_TRUSTED_PROXY", trusted)]);
+        let request = Request::get("/").with("X-Forwarded-For", "203.0.113.9, 198.51.100.7");
+        request.send(server.authority()).unwrap().expect(200);
+        let log = server.wait_for_log("route=home");
+        assert!(
+            log.lines().any(|line| line.contains("route=home") && line.ends_with(&format!("peer={peer}"))),
+            "{log}"
+        );
+    }
+}
+
+#[test]
+fn the_numbers_follow_what_happens() {
+    let github = FakeGitHub::start();
+    let address = free_address();
+    let server = Server::start_with(&github, &[("MCP_METRICS_LISTEN", address.as_str())]);
+    let before = metrics(&server);
+    assert_eq!((sample(&before, "mcp_grants"), sample(&before, "mcp_sessions")), (0, 0));
+    server.session(&server.login().1.access);
+    Request::get("/mcp").send(server.authority()).unwrap().expect(401);
+    let mut garbage = TcpStream::connect(server.authority()).unwrap();
+    garbage.set_read_timeout(Some(PATIENCE)).unwrap();
+    std::io::Write::write_all(&mut garbage, b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    std::io::Read::read_to_end(&mut garbage, &mut Vec::new()).unwrap();
+
+    let page = metrics(&server);
+    assert_eq!(sample(&page, "mcp_grants"), 1);
+    assert_eq!(sample(&page, "mcp_refusals_total{reason=\"no_token\"}"), 1);
+    assert_eq!(sample(&page, "mcp_door_refusals_total{reason=\"malformed\"}"), 1);
+    assert_eq!(sample(&page, "mcp_requests_total{route=\"callback\",class=\"3xx\"}"), 1);
+    assert!(sample(&page, "mcp_github_calls_total{outcome=\"ok\"}") >= 2);
+    assert!(sample(&page, "mcp_workers") >= 4 && sample(&page, "process_resident_memory_bytes") > 1_000_000);
+
+    let on_loopback = Request::get("/metrics").send(&address).unwrap().expect(200);
+    assert_eq!(sample(on_loopback.text(), "mcp_grants"), 1);
+    Request::get("/healthz").send(&address).unwrap().expect(404);
+    // M2: not for pages whose host name was pointed here. A1: not for strangers at all.
+    let rebound = TcpStream::connect(&address).unwrap();
+    Request::get("/metrics").over(rebound, "rebound.example").unwrap().finish().unwrap().expect(421);
+    Request::get("/metrics").send(server.authority()).unwrap().expect(404);
+}
+
+/// `GET /` through TLS, by a client that trusts this certificate alone.
+fn home(server: &Server, certificate: &Path) -> std::io::Result<Answer> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_root_certificates(roots).with_no_client_auth();
+    let name = ServerName::try_from("localhost").unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    let stream = TcpStream::connect(server.authority())?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Request::get("/").over(StreamOwned::new(connection, stream), "mcp.example.com")?.finish()
+}
+
+/// A renewed certificate needs no restart: SIGHUP, or patience.
+#[test]
+fn the_server_speaks_tls_and_takes_a_new_certificate() {
+    let fixtures = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/tls"));
+    let (first, second) = (fixtures.join("ecdsa.pem"), fixtures.join("rsa.pem"));
+    let folder = temporary_directory();
+    fs::create_dir_all(&folder).unwrap();
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    let install = |name: &str| {
+        fs::copy(fixtures.join(format!("{name}.pem")), &cert).unwrap();
+        fs::copy(fixtures.join(format!("{name}.key")), &key).unwrap();
+    };
+    install("ecdsa");
+    let server = Server::start_with(
+        &FakeGitHub::start(),
+        &[
+            ("MCP_TLS_CERT", cert.to_str().unwrap()),
+            ("MCP_TLS_KEY", key.to_str().unwrap()),
+            ("MCP_PUBLIC_URL", "https://mcp.example.com"),
+        ],
+    );
+    let answer = home(&server, &first).unwrap().expect(200);
+    assert_eq!(answer.field("strict-transport-security"), Some("max-age=31536000"));
+    home(&server, &second).unwrap_err();
+
+    fs::write(&cert, "half a file").unwrap();
+    server.signal("-HUP");
+    server.wait_for_log("tls.not_reloaded");
+    home(&server, &first).unwrap().expect(200);
+
+    install("rsa");
+    server.wait_for_log("tls.reloaded"); // by itself
+    home(&server, &second).unwrap().expect(200);
+    home(&server, &first).unwrap_err();
+    fs::remove_dir_all(&folder).unwrap();
+}
