@@ -3,7 +3,6 @@
 //! The checks come in this order (security.md M1): Host, Origin, path and method, then what the route itself asks for.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use crate::base::identity::GrantId;
 use crate::base::{limits, log, trace};
@@ -11,7 +10,7 @@ use crate::http::{Field, Handler, Head, Method, PublicUrl, Request, Responder, R
 use crate::mcp::Mcp;
 use crate::oauth::AuthorizationServer;
 use crate::router::{NoRoute, Route};
-use crate::store::Grants;
+use crate::store;
 
 /// What a browser may send to the API from a page of another origin, and read of the answer.
 const CORS_METHODS: &str = "GET, POST, DELETE";
@@ -50,6 +49,14 @@ impl App {
                 self.mcp.end_grant(grant);
             }
         }
+    }
+
+    /// Ends a grant at the operator's word, with its sessions and streams; says whether there was one.
+    ///
+    /// # Errors
+    /// [`store::Error`] if that is not durable yet.
+    pub fn end_grant(&self, id: GrantId) -> Result<bool, store::Error> {
+        self.oauth.end_grant(id, "operator")
     }
 
     /// Ends every stream, for a server that stops.
@@ -177,43 +184,6 @@ impl Handler for App {
             Ok(Route::Revoke) => self.oauth.revoke(&request),
         };
         responder.respond(response);
-    }
-}
-
-/// The operator's own endpoints, on a socket that only the operator can open.
-pub struct Operator {
-    grants: Arc<dyn Grants>,
-}
-
-impl Operator {
-    /// Endpoints that report on this table.
-    #[must_use]
-    pub fn new(grants: Arc<dyn Grants>) -> Operator {
-        Operator { grants }
-    }
-}
-
-impl Handler for Operator {
-    fn admit(&self, _: &Head) -> Result<usize, Box<Response>> {
-        Ok(0)
-    }
-
-    fn handle(&self, request: Request, responder: Responder) {
-        let head = &request.head;
-        let response = match (&head.method, &*head.path) {
-            (Method::Get | Method::Head, "/healthz") => plain(200, "ok\n"),
-            // Ready means that a login could be stored and a token checked.
-            (Method::Get | Method::Head, "/readyz") => match self.grants.get(GrantId([0; 16])) {
-                Ok(_) => plain(200, "ready\n"),
-                Err(error) => plain(503, format!("not ready: {error}\n")),
-            },
-            (_, "/healthz" | "/readyz") => {
-                let response = plain(405, "GET or HEAD.\n");
-                Box::new(response.header("Allow", "GET, HEAD"))
-            }
-            _ => plain(404, "The operator's paths are /healthz and /readyz.\n"),
-        };
-        responder.respond(*response);
     }
 }
 

@@ -18,6 +18,8 @@ pub mod http;
 pub mod mcp;
 pub mod metrics;
 pub mod oauth;
+pub mod operate;
+pub mod operator;
 pub mod router;
 mod run;
 pub mod seal;

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use crate::base::clock::SystemClock;
 use crate::base::random::OsRandom;
 use crate::base::{limits, log};
-use crate::config::{self, ClientSecret, Config, ConfigError, GitHubApp, Invocation, options};
+use crate::config::{
+    self, ClientSecret, Config, ConfigError, GitHubApp, Invocation, OperatorCommand, options,
+};
 use crate::edge::{self, Edge};
 use crate::github::{BaseUrl, GitHub};
 use crate::mcp::Backend;
+use crate::operate::{self, report};
 use crate::serve::{Server, StartError};
 use crate::server::{self, Pool};
 use crate::simulated::Simulated;
@@ -21,7 +24,8 @@ use crate::sys;
 /// Does what the command line and the environment ask for: serves until SIGTERM or SIGINT, or prints help.
 ///
 /// `backend` makes the tools; it is given the client for GitHub's API. The exit status is 0 after a clean stop, 2 if the
-/// server could not start, with a line on standard error that says what to do.
+/// server could not start, with a line on standard error that says what to do. A command of the operator ends with 0 when
+/// it is done, 1 when what it names is not there, 2 when it could not be done.
 pub fn run<B, E>(backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>) -> ExitCode
 where
     B: Backend + 'static,
@@ -33,17 +37,31 @@ where
     let done = match config::from_process() {
         Ok(Invocation::Serve(config)) => serve(&config, backend).map_err(|error| error.to_string()),
         Ok(Invocation::Demo(config)) => serve_demo(config, backend).map_err(|error| error.to_string()),
+        Ok(Invocation::Operate(command)) => return operate(&command),
         Ok(Invocation::Help) => say(&options::help()),
         Ok(Invocation::Version) => say(&format!("mcp-oauth-server {}\n", env!("CARGO_PKG_VERSION"))),
         Err(error) => Err(error.to_string()),
     };
-    match done {
+    done.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
+}
+
+fn fail(error: &str) -> ExitCode {
+    // If standard error is closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "mcp-oauth-server: {error}");
+    ExitCode::from(2)
+}
+
+fn operate(command: &OperatorCommand) -> ExitCode {
+    // What it does is its output; the log of it is the running server's.
+    log::set_quiet(true);
+    let outcome = match operate::operate(&command.operation, &command.files) {
+        Ok(outcome) => outcome,
+        Err(error) => return fail(&error.to_string()),
+    };
+    match say(&report::print(&outcome, command.format)) {
+        Ok(()) if report::missed(&command.operation, &outcome) => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // If standard error is closed there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "mcp-oauth-server: {error}");
-            ExitCode::from(2)
-        }
+        Err(error) => fail(&error),
     }
 }
 

@@ -5,6 +5,8 @@
 //! the server's key, the type's prefix and the salt, so there is no nonce to count (it is always zero) and a value of one
 //! type never opens as another. ChaCha20-Poly1305, because many small hosts have no AES instructions.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use ring::{aead, hkdf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,13 +40,14 @@ pub enum SealError {
 
 /// The server's keys: the first seals, all open.
 pub struct Keyring {
-    /// Never empty: checked by [`Keyring::new`].
-    keys: Vec<hkdf::Prk>,
+    /// Guards which keys these are, for a rotation while the server runs; held to copy the pointer. Never empty: checked
+    /// by [`Keyring::new`].
+    keys: RwLock<Arc<[hkdf::Prk]>>,
 }
 
 impl std::fmt::Debug for Keyring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Keyring({} keys)", self.keys.len())
+        write!(f, "Keyring({} keys)", self.keys().len())
     }
 }
 
@@ -63,13 +66,24 @@ impl Keyring {
         let extract = |key: &Secret<[u8; 32]>| {
             hkdf::Salt::new(hkdf::HKDF_SHA256, b"mcp-oauth-server/v1").extract(key.expose())
         };
-        (!keys.is_empty()).then(|| Keyring { keys: keys.iter().map(extract).collect() })
+        (!keys.is_empty()).then(|| Keyring { keys: RwLock::new(keys.iter().map(extract).collect()) })
+    }
+
+    /// From now on these are the keys: what is sealed next is sealed with the first of them.
+    pub fn replace(&self, new: Keyring) {
+        let new = new.keys.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = new;
+    }
+
+    fn keys(&self) -> Arc<[hkdf::Prk]> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// 32 bytes that only this key and `info` give, under each key, the sealing one first. For secrets that need not be
     /// stored because they can be computed again.
-    pub fn derive(&self, info: &[&[u8]]) -> impl Iterator<Item = Secret<[u8; 32]>> {
-        self.keys.iter().map(move |key| Secret::new(expand(key, info)))
+    #[must_use]
+    pub fn derive(&self, info: &[&[u8]]) -> Vec<Secret<[u8; 32]>> {
+        self.keys().iter().map(|key| Secret::new(expand(key, info))).collect()
     }
 
     /// Encrypts `plaintext` so that only `context` and this key open it again.
@@ -77,7 +91,7 @@ impl Keyring {
     pub fn encrypt(&self, context: &[&[u8]], plaintext: &[u8], random: &dyn Random) -> Vec<u8> {
         let mut out = random.bytes::<SALT_BYTES>().to_vec();
         let mut text = plaintext.to_vec();
-        if let Some(key) = self.keys.first() {
+        if let Some(key) = self.keys().first() {
             let key = one_time_key(key, context, &out);
             let tag = key
                 .seal_in_place_separate_tag(zero_nonce(), aead::Aad::empty(), &mut text)
@@ -92,7 +106,7 @@ impl Keyring {
     #[must_use]
     pub fn decrypt(&self, context: &[&[u8]], sealed: &[u8]) -> Option<Vec<u8>> {
         let (salt, ciphertext) = sealed.split_at_checked(SALT_BYTES)?;
-        self.keys.iter().find_map(|key| {
+        self.keys().iter().find_map(|key| {
             let mut text = ciphertext.to_vec();
             let key = one_time_key(key, context, salt);
             let length = key.open_in_place(zero_nonce(), aead::Aad::empty(), &mut text).ok()?.len();
@@ -328,6 +342,20 @@ mod tests {
         assert!(open::<Ticket>(&after, &sealed, Timestamp(0)).is_ok());
         let sealed = seal(&after, &ticket(), &random);
         assert_eq!(open::<Ticket>(&before, &sealed, Timestamp(0)), Err(SealError::Forged));
+    }
+
+    /// S4: the same while the server runs.
+    #[test]
+    fn replaced_keys_are_used_at_once() {
+        let random = CountedRandom::default();
+        let (old, new) = (Secret::new([1; 32]), Secret::new([2; 32]));
+        let keys = Keyring::new(std::slice::from_ref(&old)).unwrap();
+        let before = seal(&keys, &ticket(), &random);
+        keys.replace(Keyring::new(&[new, old]).unwrap());
+        assert!(open::<Ticket>(&keys, &before, Timestamp(0)).is_ok());
+        let after = seal(&keys, &ticket(), &random);
+        assert!(open::<Ticket>(&keyring(2), &after, Timestamp(0)).is_ok());
+        assert_eq!(keys.derive(&[b"x"]).len(), 2);
     }
 
     #[test]

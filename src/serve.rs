@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use crate::app::{App, Operator};
+use crate::app::App;
 use crate::base::cancel::CancelToken;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
@@ -19,13 +19,11 @@ use crate::http::{Handler, PublicUrl};
 use crate::mcp::{self, Backend, Mcp};
 use crate::metrics::{self, Metrics, Snapshot};
 use crate::oauth::{self, AuthorizationServer, Policy};
+use crate::operator::{self, Operator, RotateKey};
 use crate::seal::Keyring;
 use crate::server::Pool;
 use crate::store::{Grants, OpenError, RedbGrants, StateDirectory, key_file};
 use crate::tiny::{Access, Tiny};
-
-/// The operator's socket in the state directory.
-pub const OPERATOR_SOCKET: &str = "operator.sock";
 
 /// Why the server does not start. The text says what to do.
 #[derive(Debug)]
@@ -135,7 +133,9 @@ impl Server {
 
         let directory = StateDirectory::open(&config.state_dir)?;
         let keys = Arc::new(load_keys(config, &directory, &*random)?);
-        let grants: Arc<dyn Grants> = Arc::new(RedbGrants::open(&directory, &keys, clock.now())?);
+        let table = Arc::new(RedbGrants::open(&directory, &keys, clock.now())?);
+        let grants: Arc<dyn Grants> = Arc::clone(&table) as Arc<dyn Grants>;
+        let rotate_key = rotate_key(config, &keys, table);
 
         let backend = backend(&github).map_err(|error| StartError::Backend(error.to_string()))?;
         let description = backend.description();
@@ -159,7 +159,7 @@ impl Server {
                 provider: Arc::clone(&github) as Arc<dyn oauth::provider::IdentityProvider>,
                 policy: Policy::new(config.allow.clone()),
                 clients: oauth::Clients::default(),
-                clock,
+                clock: Arc::clone(&clock),
                 random: Arc::clone(&random),
                 upstream,
                 grant_ended: Box::new(move |grant| sessions.end_grant(grant)),
@@ -186,9 +186,15 @@ impl Server {
             github,
         };
         let numbers = Arc::new(metrics::Endpoint::new(metrics, Box::new(move || counted.snapshot())));
-        let operator_path = directory.file(OPERATOR_SOCKET);
-        let operator: Arc<dyn Handler> =
-            Arc::new(metrics::Beside(Arc::clone(&numbers), Arc::new(Operator::new(grants))));
+        let ending = Arc::clone(&app);
+        let operator = Operator::new(operator::Parts {
+            grants,
+            clock,
+            end_grant: Box::new(move |grant| ending.end_grant(grant)),
+            rotate_key,
+        });
+        let operator: Arc<dyn Handler> = Arc::new(metrics::Beside(Arc::clone(&numbers), Arc::new(operator)));
+        let operator_path = directory.file(operator::SOCKET);
         let operator = Tiny::start_unix(&operator_path, Access::Owner, operator, Arc::clone(&pool))
             .map_err(|error| StartError::Listen(operator_path.display().to_string(), error))?;
         let mut desks = vec![operator];
@@ -328,6 +334,19 @@ fn load_keys(config: &Config, directory: &StateDirectory, random: &dyn Random) -
     } else {
         key_file::load(&config.key_file)
     }
+}
+
+/// Changes the key of a running server: first on the disk, then in use, so that nothing is sealed under a key that a crash
+/// would lose.
+fn rotate_key(config: &Config, keys: &Arc<Keyring>, table: Arc<RedbGrants>) -> RotateKey {
+    let (path, keys) = (config.key_file.clone(), Arc::clone(keys));
+    Box::new(move || {
+        let count = key_file::prepend(&path, &OsRandom)?;
+        keys.replace(key_file::load(&path)?);
+        // If the disk refuses, it is in the log, and the next start does it.
+        let _ = table.note_key(&keys);
+        Ok(count)
+    })
 }
 
 /// The thread that looks for what has expired, the certificate included.

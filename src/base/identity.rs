@@ -76,11 +76,10 @@ impl ClientFingerprint {
         ClientFingerprint(base64url(half))
     }
 
-    /// Reads a fingerprint as the log shows it.
+    /// Reads a fingerprint; `None` unless it is one that [`ClientFingerprint::of`] can give.
     #[must_use]
     pub fn parse(text: &str) -> Option<ClientFingerprint> {
-        let is_half_a_digest = from_base64url(text).is_some_and(|bytes| bytes.len() == 16);
-        is_half_a_digest.then(|| ClientFingerprint(text.to_owned()))
+        (from_base64url(text)?.len() == 16).then(|| ClientFingerprint(text.to_owned()))
     }
 
     /// The fingerprint as text: 22 characters of base64url.

@@ -1,6 +1,6 @@
 //! The configuration: from the command line and the environment to values that are known to be good.
 //!
-//! [`OPTIONS`](options) is the one table from which parsing, `--help` and the README are made. [`from_process`] is the
+//! The tables of [`options`] and [`commands`] are what parsing, `--help` and the README are made from. [`from_process`] is the
 //! only reader of the process's arguments and environment; everything else here is pure but [`ClientSecret::read`].
 
 use std::fmt;
@@ -13,10 +13,13 @@ use crate::github::{self, BaseUrl};
 use crate::http::{PublicUrl, TrustedProxies};
 use crate::oauth::AllowRule;
 
+pub mod commands;
 pub mod options;
 mod values;
 
+pub use self::commands::{Format, OperatorCommand, StateFiles};
 pub use self::values::{ClientSecret, Door, TlsFiles};
+use commands::{Action, Arguments};
 use options::{Draft, OPTIONS};
 
 /// What the program was asked to do.
@@ -26,6 +29,8 @@ pub enum Invocation {
     Serve(Config),
     /// Serve on loopback, with a simulated GitHub beside it.
     Demo(Config),
+    /// Look after the grants or the key.
+    Operate(OperatorCommand),
     /// Print [`options::help`].
     Help,
     /// Print the version.
@@ -82,7 +87,7 @@ pub struct GitHubApp {
 /// Why the program does not start. The text says what to write instead.
 #[derive(Debug)]
 pub enum ConfigError {
-    /// The first word is no command.
+    /// The first words are no command.
     UnknownCommand(String),
     /// An argument that is no option.
     UnknownOption(String),
@@ -102,7 +107,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ConfigError::UnknownCommand(word) => {
-                write!(f, "there is no command {word:?}; leave it out to serve, or write demo, or help")
+                write!(f, "there is no command {word:?}; leave it out to serve. --help lists them")
             }
             ConfigError::UnknownOption(word) => write!(f, "there is no option {word:?}; --help lists them"),
             ConfigError::MissingValue(flag) => write!(f, "{flag} needs a value"),
@@ -138,15 +143,15 @@ impl Config {
         args: impl Iterator<Item = String>,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Invocation, ConfigError> {
-        let mut args = args.peekable();
-        let demo = match args.next_if(|arg| !arg.starts_with('-')).as_deref() {
-            None => false,
-            Some("demo") => true,
-            Some("help") => return Ok(Invocation::Help),
-            Some(other) => return Err(ConfigError::UnknownCommand(other.to_owned())),
-        };
+        let line: Vec<String> = args.collect();
+        let command = commands::of_line(&line)?;
+        if matches!(command.action, Action::Help) {
+            return Ok(Invocation::Help);
+        }
+        let mut args = line.into_iter().skip(command.words.len());
         let set = |name: &str| env(name).filter(|value| !value.is_empty());
         let mut draft = Draft::default();
+        let mut arguments = Arguments::default();
         let mut flags = Vec::new();
         while let Some(arg) = args.next() {
             let (flag, attached) = match arg.split_once('=') {
@@ -158,7 +163,10 @@ impl Config {
                 "--version" | "-V" => return Ok(Invocation::Version),
                 _ => {}
             }
-            let Some((index, name)) = options::of_flag(flag) else {
+            if command.take(&mut arguments, (flag, &attached), &mut args)? {
+                continue;
+            }
+            let Some((index, name)) = options::of_flag(flag, command.reads()) else {
                 return Err(ConfigError::UnknownOption(flag.to_owned()));
             };
             if flags.iter().any(|(other, _)| *other == index) {
@@ -168,6 +176,9 @@ impl Config {
             flags.push((index, value.ok_or(ConfigError::MissingValue(name))?));
         }
         for (index, option) in OPTIONS.iter().enumerate() {
+            if !option.is_of(command.reads()) {
+                continue;
+            }
             let flag = flags.iter().find(|(other, _)| *other == index);
             let (name, value) = match flag {
                 Some((_, value)) => (option.flag.unwrap_or(option.env), value.clone()),
@@ -178,7 +189,18 @@ impl Config {
             };
             (option.apply)(&mut draft, value).map_err(|why| ConfigError::BadValue(name, why))?;
         }
-        if demo { draft.demo(&set).map(Invocation::Demo) } else { draft.serve(&set).map(Invocation::Serve) }
+        match command.action {
+            Action::Serve => draft.serve(&set).map(Invocation::Serve),
+            Action::Demo => draft.demo(&set).map(Invocation::Demo),
+            Action::Help => Ok(Invocation::Help),
+            Action::Operate(operation) => {
+                let format = arguments.format;
+                let operation =
+                    operation(arguments).map_err(|why| ConfigError::BadValue("grants revoke", why))?;
+                let files = state_files(draft.state_dir, draft.key_file, &set)?;
+                Ok(Invocation::Operate(OperatorCommand { operation, files, format }))
+            }
+        }
     }
 
     /// The URL under which clients reach this server: as given, or else `http://` and the loopback address that `bound`
@@ -249,8 +271,7 @@ impl Draft {
         if tls.is_some() && !self.public_url.as_ref().is_some_and(PublicUrl::is_https) {
             return Err(TLS_URL);
         }
-        let state_dir = self.state_dir.or_else(|| default_state_dir(set)).ok_or(STATE_DIR)?;
-        let key_file = self.key_file.unwrap_or_else(|| state_dir.join("key"));
+        let StateFiles { directory: state_dir, key_file } = state_files(self.state_dir, self.key_file, set)?;
         let allowed_origins = self.allowed_origins.unwrap_or_default();
         let watch = Watch {
             trusted_proxies: self.trusted_proxies.unwrap_or_default(),
@@ -319,6 +340,16 @@ fn tls(cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<TlsFiles>, 
         (Some(_), None) => Err(TLS_KEY),
         (None, Some(_)) => Err(TLS_CERT),
     }
+}
+
+fn state_files(
+    directory: Option<PathBuf>,
+    key_file: Option<PathBuf>,
+    set: &dyn Fn(&str) -> Option<String>,
+) -> Result<StateFiles, ConfigError> {
+    let directory = directory.or_else(|| default_state_dir(set)).ok_or(STATE_DIR)?;
+    let key_file = key_file.unwrap_or_else(|| directory.join("key"));
+    Ok(StateFiles { directory, key_file })
 }
 
 /// systemd's directory, else the XDG base directory specification's. A relative path in either is ignored.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::commands;
 use super::values::{self, ClientSecret, Door};
 use crate::base::log;
 use crate::base::secret::Secret;
@@ -46,6 +47,25 @@ pub(super) struct ConfigOption {
     help: &'static str,
     /// Takes its value over, or says what is wrong with it.
     pub(super) apply: fn(&mut Draft, String) -> Result<(), &'static str>,
+}
+
+/// Which options a command reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// All of them: it serves.
+    Everything,
+    /// Where the state is, and nothing that could be wrong besides.
+    StateFiles,
+}
+
+impl ConfigOption {
+    /// Whether a command that reads so much reads this one.
+    pub(super) fn is_of(&self, reads: Reads) -> bool {
+        match reads {
+            Reads::Everything => true,
+            Reads::StateFiles => matches!(self.env, "MCP_STATE_DIR" | "MCP_OAUTH_KEY_FILE"),
+        }
+    }
 }
 
 /// Every option, in the order in which `--help` and the README show them.
@@ -193,9 +213,10 @@ fn put<T>(place: &mut Option<T>, value: Result<T, &'static str>) -> Result<(), &
     Ok(())
 }
 
-/// Which option has this flag: its place in the table, and the flag.
-pub(super) fn of_flag(flag: &str) -> Option<(usize, &'static str)> {
-    let mut flags = OPTIONS.iter().enumerate().filter_map(|(index, option)| Some((index, option.flag?)));
+/// Which option has this flag, of those that are read: its place in the table, and the flag.
+pub(super) fn of_flag(flag: &str, reads: Reads) -> Option<(usize, &'static str)> {
+    let read = OPTIONS.iter().enumerate().filter(|(_, option)| option.is_of(reads));
+    let mut flags = read.filter_map(|(index, option)| Some((index, option.flag?)));
     flags.find(|(_, name)| *name == flag)
 }
 
@@ -204,11 +225,10 @@ pub(super) fn of_flag(flag: &str) -> Option<(usize, &'static str)> {
 pub fn help() -> String {
     let mut out = String::from(
         "mcp-oauth-server: MCP over Streamable HTTP behind \"Sign in with GitHub\"\n\n\
-         Usage: mcp-oauth-server [OPTIONS]         serve\n       \
-                mcp-oauth-server demo [OPTIONS]    serve on loopback with a simulated GitHub, no account needed\n       \
-                mcp-oauth-server --help | --version\n\n\
-         Options, each also an environment variable (the flag wins):\n",
+         Commands (--version prints the version):\n",
     );
+    out.push_str(&commands::help());
+    out.push_str("\nOptions, each also an environment variable (the flag wins); grants and key read the state's alone:\n");
     for option in OPTIONS {
         let name = option.flag.unwrap_or("(environment only)");
         // Writing to a String cannot fail.

@@ -110,7 +110,7 @@ fn allow_rule(text: &str) -> Result<AllowRule, &'static str> {
 
 /// Letters, digits, hyphens, and the underscore of managed enterprise accounts: nothing that could leave a URL's path
 /// segment.
-fn login(text: &str) -> Result<String, &'static str> {
+pub(super) fn login(text: &str) -> Result<String, &'static str> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
     if text.is_empty() || text.len() > limits::LOGIN_BYTES || !text.bytes().all(allowed) {
         return Err("a login or organisation has 1 to 39 letters, digits, hyphens and underscores");

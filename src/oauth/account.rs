@@ -104,17 +104,18 @@ struct SignedIn {
 
 /// What the page's form asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Action {
-    Revoke(GrantId),
+enum Action<'a> {
+    /// By its [`handle`].
+    Revoke(&'a str),
     RevokeAll,
     SignOut,
 }
 
-impl Action {
-    fn read(form: &Form) -> Option<Action> {
+impl Action<'_> {
+    fn read(form: &Form) -> Option<Action<'_>> {
         match (form.value("revoke"), form.value("sign_out")) {
             (Some("all"), None) => Some(Action::RevokeAll),
-            (Some(id), None) => GrantId::try_from(id.to_owned()).ok().map(Action::Revoke),
+            (Some(handle), None) => Some(Action::Revoke(handle)),
             (None, Some(_)) => Some(Action::SignOut),
             (Some(_), Some(_)) | (None, None) => None,
         }
@@ -227,7 +228,7 @@ impl AuthorizationServer {
         }
         let action = Action::read(&form).ok_or(SignIn::Again(Problem::Unreadable))?;
         let done = match action {
-            Action::Revoke(id) => self.revoke_one(signed_in.session.user, id).map(|()| Notice::Ended),
+            Action::Revoke(handle) => self.revoke_one(signed_in.session.user, handle).map(|()| Notice::Ended),
             Action::RevokeAll => self.revoke_all(signed_in.session.user).map(|()| Notice::AllEnded),
             Action::SignOut => {
                 let page = account_page::sign_in(SignIn::SignedOut);
@@ -249,11 +250,12 @@ impl AuthorizationServer {
         Ok(self.start_login(self.see_github(&state, &login.verifier(), ""), &cookie, head))
     }
 
-    /// Another person's grant is like one that is not there.
-    fn revoke_one(&self, user: UserId, id: GrantId) -> Result<(), store::Error> {
-        match self.grants.get(id)? {
-            Some(grant) if grant.user == user => self.end_grant(id, "owner").map(drop),
-            Some(_) | None => Ok(()),
+    /// Only the person's own are looked at; one that is not among them has ended already.
+    fn revoke_one(&self, user: UserId, wanted: &str) -> Result<(), store::Error> {
+        let theirs = self.grants.of_user(user)?;
+        match theirs.iter().find(|grant| handle(grant.id) == wanted) {
+            Some(grant) => self.end_grant(grant.id, "owner").map(drop),
+            None => Ok(()),
         }
     }
 
@@ -271,6 +273,12 @@ impl AuthorizationServer {
     fn account_url(&self) -> String {
         self.settings.public_url.join("/account")
     }
+}
+
+/// What the page calls a grant. Not its id: with that and a stolen key file, tokens could be forged, and a session for this
+/// page as well, so the page must not be where a thief of the key learns ids.
+pub(super) fn handle(id: GrantId) -> String {
+    browser::hash(&id.to_string())
 }
 
 fn unavailable(error: &store::Error) -> Response {

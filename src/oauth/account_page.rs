@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::account::handle;
 use super::page::{self, Problem};
 use crate::base::clock::Timestamp;
 use crate::base::rate::TooMany;
@@ -111,12 +112,12 @@ fn item(grant: &Grant) -> String {
          <div><dt>What it can do</dt><dd><ul>{scopes}</ul></dd></div>\
          <div><dt>You let it in</dt><dd>{created}</dd></div>\
          <div><dt>Last used, give or take an hour</dt><dd>{last_used}</dd></div></dl>\
-         <button name=revoke value=\"{id}\" aria-label=\"End access of {name} at {place}\">End access</button></li>",
+         <button name=revoke value=\"{handle}\" aria-label=\"End access of {name} at {place}\">End access</button></li>",
         name = escape(name),
         place = escape(&grant.client.redirect),
         created = time(grant.created),
         last_used = time(grant.last_used),
-        id = grant.id,
+        handle = handle(grant.id),
     )
 }
 

@@ -71,7 +71,7 @@ pub(super) fn open(keys: &Keyring, client_id: &str, now: Timestamp) -> Option<Cl
 
 /// The secret of a registered client, under each of our keys, the newest first: computed from the `client_id`, never stored.
 pub(super) fn secrets(keys: &Keyring, client_id: &str) -> impl Iterator<Item = Secret<String>> {
-    let derived: Vec<_> = keys.derive(&[b"client_secret", client_id.as_bytes()]).collect();
+    let derived = keys.derive(&[b"client_secret", client_id.as_bytes()]);
     derived.into_iter().map(|bytes| Secret::new(format!("{SECRET_PREFIX}{}", base64url(bytes.expose()))))
 }
 

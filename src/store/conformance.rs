@@ -13,7 +13,7 @@ use crate::seal;
 pub(super) const NOW: Timestamp = Timestamp(1_767_225_600);
 
 /// A live grant of user 1, made now.
-pub(super) fn grant(number: u64) -> Grant {
+pub(crate) fn grant(number: u64) -> Grant {
     let mut id = [0; 16];
     id[8..].copy_from_slice(&number.to_be_bytes());
     Grant {

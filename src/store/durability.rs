@@ -126,6 +126,17 @@ fn a_wrong_key_is_refused_and_a_rotated_one_is_not() {
     assert!(matches!(open(&[1]), Err(OpenError::WrongKey(_))));
 }
 
+/// S4: a key that was changed while the server ran can lose its older ones before the next start.
+#[test]
+fn a_key_changed_under_way_is_noted() {
+    let directory = written();
+    let keys = [2, 1].map(|byte| Secret::new([byte; 32]));
+    open(directory.path()).unwrap().note_key(&Keyring::new(&keys).unwrap()).unwrap();
+    let state = StateDirectory::open(directory.path()).unwrap();
+    let table = RedbGrants::open(&state, &seal::fake::keyring(2), NOW).unwrap();
+    assert_eq!(table.list().unwrap().len(), 2);
+}
+
 /// T18: a clock that has lost days would let expired grants live again.
 #[test]
 fn a_clock_far_behind_the_newest_record_is_refused() {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::open_error::{OpenError, io_error};
 use super::private::{self, StateDirectory};
-use super::redb;
+use super::redb::RedbGrants;
 use crate::base::encoding::{base64url, from_base64url};
 use crate::base::limits;
 use crate::base::random::Random;
@@ -27,7 +27,7 @@ pub fn load_or_create(directory: &StateDirectory, random: &dyn Random) -> Result
     let path = directory.file(NAME);
     match private::open_private(&path)? {
         Some(file) => read(file, &path).and_then(|keys| keyring(&keys, &path)),
-        None if directory.file(redb::NAME).exists() => Err(OpenError::KeyMissing(path)),
+        None if RedbGrants::exist(directory) => Err(OpenError::KeyMissing(path)),
         None => {
             let keys = [Secret::new(random.bytes())];
             private::write_private(&path, print(&keys).as_bytes())?;
@@ -98,6 +98,7 @@ fn print(keys: &[Secret<[u8; 32]>]) -> String {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use super::super::redb;
     use super::private::fake::TestDirectory;
     use super::*;
     use crate::base::random::CountedRandom;

@@ -13,7 +13,7 @@ use crate::base::limits;
 
 mod cache;
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 #[cfg(test)]
 mod durability;
 pub mod key_file;
@@ -26,6 +26,8 @@ mod schema;
 pub use self::memory::MemoryGrants;
 pub use self::open_error::OpenError;
 pub use self::private::StateDirectory;
+#[cfg(test)]
+pub(crate) use self::private::fake;
 pub use self::redb::RedbGrants;
 
 /// One user's consent to one client, and where its tokens stand.

@@ -78,6 +78,20 @@ impl RedbGrants {
         Ok(RedbGrants::new(database, opener))
     }
 
+    /// Whether there is a table in this directory.
+    #[must_use]
+    pub fn exist(directory: &StateDirectory) -> bool {
+        directory.file(NAME).exists()
+    }
+
+    /// Notes that another key seals from now on, so that the next start does not look for the one before it.
+    ///
+    /// # Errors
+    /// [`Error::Storage`]; the next start, with both keys, makes up for it.
+    pub fn note_key(&self, keys: &Keyring) -> Result<(), Error> {
+        self.with_database(|database| schema::initialize(database, keys))
+    }
+
     pub(super) fn new(database: Database, opener: Opener) -> RedbGrants {
         let state = State {
             database: Some(Arc::new(database)),

@@ -67,7 +67,7 @@ pub(super) fn check(
         }
     }
     let stored = meta.key_check.as_slice();
-    match key_checks(keys).position(|check| check.matches(stored)) {
+    match key_checks(keys).iter().position(|check| check.matches(stored)) {
         Some(0) => {}
         // An older key made it: from now on the first one answers for it, so that the older one can be dropped one day.
         Some(_) => initialize(database, keys).map_err(|failure| unreadable(failure, path))?,
@@ -113,12 +113,12 @@ impl Meta {
 }
 
 /// Makes the tables that are not there and says under which key.
-fn initialize(database: &Database, keys: &Keyring) -> Result<(), Failure> {
+pub(super) fn initialize(database: &Database, keys: &Keyring) -> Result<(), Failure> {
     let transaction = database.begin_write()?;
     {
         let mut tables = Tables::open(&transaction)?;
         tables.meta.insert(VERSION_ENTRY, VERSION.to_be_bytes().as_slice())?;
-        if let Some(check) = key_checks(keys).next() {
+        if let Some(check) = key_checks(keys).first() {
             tables.meta.insert(KEY_CHECK_ENTRY, check.expose().as_slice())?;
         }
     }
@@ -127,7 +127,7 @@ fn initialize(database: &Database, keys: &Keyring) -> Result<(), Failure> {
 }
 
 /// What proves a key without giving it away: HKDF does not go backwards. The sealing key's first.
-fn key_checks(keys: &Keyring) -> impl Iterator<Item = Secret<[u8; 32]>> {
+fn key_checks(keys: &Keyring) -> Vec<Secret<[u8; 32]>> {
     keys.derive(&[b"grants file"])
 }
 

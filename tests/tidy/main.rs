@@ -28,18 +28,35 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("metrics", &["base", "http", "router"]),
     ("front", &["base", "http", "router", "metrics"]),
     ("app", &["base", "http", "store", "oauth", "mcp", "router"]),
+    ("operator", &["base", "http", "store"]),
     ("server", &["base", "http"]),
     ("edge", &["base", "http", "server", "sys"]),
     ("tiny", &["base", "http", "server", "sys", "edge"]),
-    ("config", &["base", "http", "oauth", "github"]),
+    ("config", &["base", "http", "oauth", "github", "operator"]),
+    ("operate", &["base", "store", "operator", "config"]),
     (
         "serve",
         &[
-            "base", "http", "seal", "store", "oauth", "mcp", "github", "metrics", "front", "app", "server",
-            "edge", "tiny", "config",
+            "base", "http", "seal", "store", "oauth", "mcp", "github", "metrics", "front", "app", "operator",
+            "server", "edge", "tiny", "config",
         ],
     ),
-    ("run", &["base", "mcp", "github", "simulated", "server", "edge", "config", "serve", "sys"]),
+    (
+        "run",
+        &[
+            "operate",
+            "operator",
+            "base",
+            "mcp",
+            "github",
+            "simulated",
+            "server",
+            "edge",
+            "config",
+            "serve",
+            "sys",
+        ],
+    ),
 ];
 
 /// What only some files may name: the word, where (path prefixes), and what the others do instead.
@@ -65,7 +82,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("TcpListener", &["src/edge/", "src/tiny", "src/serve.rs", "src/run.rs"], "sockets are the doors'"),
     ("TcpStream", &["src/edge/", "src/tiny"], "sockets are the doors'"),
     ("UnixListener", &["src/tiny"], "sockets are the doors'"),
-    ("UnixStream", &["src/tiny"], "sockets are the doors'"),
+    ("UnixStream", &["src/tiny", "src/operate.rs"], "sockets are the doors', and one the operator's command"),
     ("UdpSocket", &[], "nothing here speaks UDP"),
     (
         "fs",

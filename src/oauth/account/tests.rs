@@ -116,7 +116,7 @@ fn a_person_signs_in_and_sees_their_grants() {
         "<dd>http://127.0.0.1:5000</dd>",
         "Use the tools",
         ">2026-01-01 00:00 UTC</time>",
-        &format!("value=\"{}\"", grants(&fixture)[0]),
+        &format!("value=\"{}\"", handle(grants(&fixture)[0])),
     ] {
         assert!(page.contains(expected), "{expected}: {page}");
     }
@@ -131,12 +131,12 @@ fn ending_one_grant_leaves_the_others() {
     let id = grants(&fixture)[0];
     let kept = Browser::new(&fixture).tokens();
     let mut visitor = Visitor::signed_in(&fixture);
-    let page = text(&visitor.press(&format!("revoke={id}")));
-    assert!(page.contains("role=status>That access has ended.") && !page.contains(&id.to_string()), "{page}");
+    let page = text(&visitor.press(&format!("revoke={}", handle(id))));
+    assert!(page.contains("role=status>That access has ended.") && !page.contains(&handle(id)), "{page}");
     assert!(fixture.bearer(&ended.access).is_err() && fixture.bearer(&kept.access).is_ok());
     assert_eq!(fixture.ended(), [id]);
     // Pressed again, after going back: nothing is there, and nothing else happens.
-    assert_eq!(visitor.press(&format!("revoke={id}")).status(), 200);
+    assert_eq!(visitor.press(&format!("revoke={}", handle(id))).status(), 200);
     assert_eq!(grants(&fixture).len(), 1);
 }
 
@@ -206,7 +206,7 @@ fn nobody_reaches_the_grants_of_others() {
     fixture.provider.identity(7, "stranger");
     let mut stranger = Visitor::signed_in(&fixture);
     assert!(text(&stranger.open()).contains("No program may use"));
-    for button in [format!("revoke={}", grants(&fixture)[0]), "revoke=all".to_owned()] {
+    for button in [format!("revoke={}", handle(grants(&fixture)[0])), "revoke=all".to_owned()] {
         assert_eq!(stranger.press(&button).status(), 200);
     }
     assert!(fixture.bearer(&tokens.access).is_ok() && fixture.ended().is_empty());
@@ -246,8 +246,7 @@ fn foreign_forms_are_refused() {
     check(403, &|visitor| visitor.form = Visitor::signed_in(&fixture).form, &[]);
     check(403, &|visitor| visitor.form = visitor.session().to_owned(), &[]);
     check(400, &|visitor| visitor.cookies.clear(), &[]);
-    for button in ["", "revoke=", "revoke=x", "revoke=all&sign_out=here", "revoke=all&revoke=all", "revoke=%"]
-    {
+    for button in ["", "revoke=", "revoke=all&sign_out=here", "revoke=all&revoke=all", "revoke=%"] {
         assert_eq!(Visitor::signed_in(&fixture).press(button).status(), 400, "{button}");
         assert_eq!(grants(&fixture).len(), 1, "{button}");
     }
@@ -410,6 +409,19 @@ fn the_page_is_as_guarded_as_the_consent_page() {
     check("cache-control", "no-store");
     check("referrer-policy", "same-origin");
     assert!(response.header_value("content-security-policy").unwrap().contains("frame-ancestors 'none'"));
+}
+
+/// S4: whoever has the key can forge a session for this page, but learns no grant's id here, without which no token can be
+/// forged.
+#[test]
+fn the_page_names_no_grant_by_its_id() {
+    let fixture = fake::fixture();
+    Browser::new(&fixture).tokens();
+    let mut visitor = Visitor::signed_in(&fixture);
+    let id = grants(&fixture)[0].to_string();
+    assert!(!text(&visitor.open()).contains(&id));
+    visitor.press(&format!("revoke={id}"));
+    assert_eq!(grants(&fixture).len(), 1);
 }
 
 /// What is over is not shown, even before the sweep has deleted it.

@@ -1,0 +1,240 @@
+//! The table of commands: each has its words, its arguments and its help in one place.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use super::options::Reads;
+use super::{ConfigError, values};
+use crate::base::identity::{ClientFingerprint, GrantId, UserId};
+use crate::operator::{Operation, Selection};
+
+/// What the operator asks for on the command line.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OperatorCommand {
+    /// What is to be done.
+    pub operation: Operation,
+    /// To which server.
+    pub files: StateFiles,
+    /// How its outcome is printed.
+    pub format: Format,
+}
+
+/// Where a server keeps what the operator's commands are about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateFiles {
+    /// The state directory.
+    pub directory: PathBuf,
+    /// The key file.
+    pub key_file: PathBuf,
+}
+
+/// How an outcome is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What a command does.
+#[derive(Clone, Copy)]
+pub(super) enum Action {
+    Serve,
+    Demo,
+    Help,
+    /// Asks the running server, or does it to the state directory itself.
+    Operate(fn(Arguments) -> Result<Operation, &'static str>),
+}
+
+/// One command.
+pub(super) struct Command {
+    /// Its words; none to serve.
+    pub(super) words: &'static [&'static str],
+    /// What it takes besides options, one of them.
+    arguments: &'static [Argument],
+    help: &'static str,
+    pub(super) action: Action,
+}
+
+/// One argument of a command.
+struct Argument {
+    /// Its flag; none for what stands alone.
+    flag: Option<&'static str>,
+    /// What its value is, if it has one.
+    metavar: Option<&'static str>,
+    /// What it selects, or what is wrong with it.
+    read: fn(&str) -> Result<Selection, &'static str>,
+}
+
+/// What the arguments of a command said.
+#[derive(Default)]
+pub(super) struct Arguments {
+    selections: Vec<Selection>,
+    pub(super) format: Format,
+}
+
+/// Every command that operates takes it.
+const JSON: &str = "--json";
+
+/// Every command, in the order in which `--help` and the README show them.
+pub(super) const COMMANDS: &[Command] = &[
+    Command { words: &[], arguments: &[], help: "serve", action: Action::Serve },
+    Command {
+        words: &["demo"],
+        arguments: &[],
+        help: "serve on loopback with a simulated GitHub, no account needed",
+        action: Action::Demo,
+    },
+    Command {
+        words: &["grants", "list"],
+        arguments: &[],
+        help: "list who let which program in",
+        action: Action::Operate(|_| Ok(Operation::ListGrants)),
+    },
+    Command {
+        words: &["grants", "revoke"],
+        arguments: &[
+            Argument { flag: None, metavar: Some("ID"), read: grant },
+            Argument { flag: Some("--user"), metavar: Some("LOGIN|NUMBER"), read: user },
+            Argument { flag: Some("--client"), metavar: Some("FINGERPRINT"), read: client },
+            Argument { flag: Some("--all"), metavar: None, read: |_| Ok(Selection::All) },
+        ],
+        help: "end one grant, those of a person or a program, or all: with their tokens, sessions and streams",
+        action: Action::Operate(revoke),
+    },
+    Command {
+        words: &["key", "rotate"],
+        arguments: &[],
+        help: "seal with a new key from now on, at once if the server runs; what older keys sealed still opens",
+        action: Action::Operate(|_| Ok(Operation::RotateKey)),
+    },
+    Command { words: &["help"], arguments: &[], help: "print this", action: Action::Help },
+];
+
+fn revoke(arguments: Arguments) -> Result<Operation, &'static str> {
+    let mut selections = arguments.selections.into_iter();
+    match (selections.next(), selections.next()) {
+        (Some(selection), None) => Ok(Operation::Revoke(selection)),
+        (None, _) => Err("say what is to end: an ID, or --user, --client or --all"),
+        (Some(_), Some(_)) => Err("say one thing: an ID, or --user, --client or --all"),
+    }
+}
+
+fn grant(text: &str) -> Result<Selection, &'static str> {
+    let id = GrantId::try_from(text.to_owned()).map(Selection::Grant);
+    id.map_err(|_| "a grant's ID is the first column of `grants list`")
+}
+
+/// A person's number, bare or as the log has it, or else their login.
+fn user(text: &str) -> Result<Selection, &'static str> {
+    let number = text.strip_prefix("github:").unwrap_or(text);
+    if number.bytes().all(|b| b.is_ascii_digit()) {
+        return number
+            .parse()
+            .map(|id| Selection::User(UserId(id)))
+            .map_err(|_| "an account's number has 1 to 19 digits");
+    }
+    values::login(text).map(Selection::Login)
+}
+
+fn client(text: &str) -> Result<Selection, &'static str> {
+    let client = ClientFingerprint::parse(text).map(Selection::Client);
+    client.ok_or("a program's fingerprint is the CLIENT column of `grants list`")
+}
+
+/// The command that a command line begins with.
+///
+/// # Errors
+/// [`ConfigError::UnknownCommand`].
+pub(super) fn of_line(line: &[String]) -> Result<&'static Command, ConfigError> {
+    let words: Vec<&str> =
+        line.iter().map(String::as_str).take_while(|word| !word.starts_with('-')).collect();
+    // No command's words begin another's, but for the one that has none.
+    let longest =
+        COMMANDS.iter().filter(|command| words.starts_with(command.words)).max_by_key(|c| c.words.len());
+    longest
+        .filter(|command| !command.words.is_empty() || words.is_empty())
+        .ok_or_else(|| ConfigError::UnknownCommand(words.join(" ")))
+}
+
+impl Command {
+    /// Which options it reads.
+    pub(super) fn reads(&self) -> Reads {
+        match self.action {
+            Action::Operate(_) => Reads::StateFiles,
+            Action::Serve | Action::Demo | Action::Help => Reads::Everything,
+        }
+    }
+
+    fn operates(&self) -> bool {
+        self.reads() == Reads::StateFiles
+    }
+
+    /// Takes an argument of this command, with its value if it has one. Says whether it was one of its own.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if its value cannot be used.
+    pub(super) fn take(
+        &self,
+        arguments: &mut Arguments,
+        (word, attached): (&str, &Option<String>),
+        rest: &mut dyn Iterator<Item = String>,
+    ) -> Result<bool, ConfigError> {
+        if word == JSON && attached.is_none() && self.operates() {
+            arguments.format = Format::Json;
+            return Ok(true);
+        }
+        let flag = word.starts_with('-').then_some(word);
+        let Some(argument) = self.arguments.iter().find(|argument| argument.flag == flag) else {
+            return Ok(false);
+        };
+        let name = argument.flag.unwrap_or("grants revoke");
+        let value = match (argument.flag, argument.metavar) {
+            (None, _) => Some(word.to_owned()),
+            (Some(_), Some(_)) => attached.clone().or_else(|| rest.next()).filter(|value| !value.is_empty()),
+            (Some(_), None) if attached.is_some() => {
+                return Err(ConfigError::BadValue(name, "it takes no value"));
+            }
+            (Some(_), None) => Some(String::new()),
+        };
+        let value = value.ok_or(ConfigError::MissingValue(name))?;
+        let selection = (argument.read)(&value).map_err(|why| ConfigError::BadValue(name, why))?;
+        arguments.selections.push(selection);
+        Ok(true)
+    }
+
+    /// `mcp-oauth-server grants revoke (ID | --user LOGIN|NUMBER | …) [--json]`
+    fn usage(&self) -> String {
+        let form = |argument: &Argument| {
+            [argument.flag, argument.metavar].into_iter().flatten().collect::<Vec<_>>().join(" ")
+        };
+        let forms: Vec<String> = self.arguments.iter().map(form).collect();
+        let arguments = if forms.is_empty() { String::new() } else { format!("({})", forms.join(" | ")) };
+        let options = if self.operates() { "[--json]" } else { "" };
+        let parts = ["mcp-oauth-server", &self.words.join(" "), &arguments, options];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The commands as `--help` lists them.
+pub(super) fn help() -> String {
+    let mut out = String::new();
+    for command in COMMANDS {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "  {}\n      {}", command.usage(), command.help);
+    }
+    out
+}
+
+/// The table of the operator's commands in the README, in Markdown. A test compares the two.
+#[must_use]
+pub fn markdown() -> String {
+    let mut out = String::from("| command | what it does |\n| --- | --- |\n");
+    for command in COMMANDS.iter().filter(|command| command.operates()) {
+        // Writing to a String cannot fail. A bar would end the cell.
+        let _ = writeln!(out, "| `{}` | {} |", command.usage().replace('|', "\\|"), command.help);
+    }
+    out
+}

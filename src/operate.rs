@@ -1,0 +1,139 @@
+//! The operator's commands. A running server is asked through its socket; when none runs, which the state directory's lock
+//! tells, the command does it there itself.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::random::OsRandom;
+use crate::config::StateFiles;
+use crate::operator::{self, ErrorAnswer, Operation, Operator, OperatorError, Outcome};
+use crate::store::{Grants, OpenError, RedbGrants, StateDirectory, key_file};
+
+pub mod report;
+
+/// Why it was not done. The text says what to do.
+#[derive(Debug)]
+pub enum OperateError {
+    /// No server has ever run with this state directory.
+    NothingThere(PathBuf),
+    /// The state directory, the key or the grants table.
+    State(OpenError),
+    /// A server runs, but its socket does not answer.
+    Socket(PathBuf, io::Error),
+    /// The running server says why not.
+    Refused(String),
+    /// It was tried here.
+    Failed(OperatorError),
+}
+
+impl fmt::Display for OperateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OperateError::NothingThere(directory) => write!(
+                f,
+                "no server has run with the state directory {0} yet; name another with --state-dir \
+                 (the demo's is `demo` in the one that it is given)",
+                directory.display()
+            ),
+            OperateError::State(error) => error.fmt(f),
+            OperateError::Socket(path, error) => write!(
+                f,
+                "a server is running, but does not answer at {}: {error}. If it is just starting or stopping, try again",
+                path.display()
+            ),
+            OperateError::Refused(text) => f.write_str(text),
+            OperateError::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for OperateError {}
+
+impl From<OpenError> for OperateError {
+    fn from(error: OpenError) -> OperateError {
+        OperateError::State(error)
+    }
+}
+
+/// Does it, wherever it can be done.
+///
+/// # Errors
+/// [`OperateError`].
+pub fn operate(operation: &Operation, files: &StateFiles) -> Result<Outcome, OperateError> {
+    if !files.directory.is_dir() {
+        return Err(OperateError::NothingThere(files.directory.clone()));
+    }
+    match StateDirectory::open(&files.directory) {
+        Ok(directory) => here(operation, files, &directory),
+        Err(OpenError::AlreadyRunning(path)) => ask(operation, &path.join(operator::SOCKET)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// No server runs, and none can start meanwhile: the directory is locked by us.
+fn here(
+    operation: &Operation,
+    files: &StateFiles,
+    directory: &StateDirectory,
+) -> Result<Outcome, OperateError> {
+    if !RedbGrants::exist(directory) {
+        return Err(OperateError::NothingThere(files.directory.clone()));
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let keys = key_file::load(&files.key_file)?;
+    let grants: Arc<dyn Grants> = Arc::new(RedbGrants::open(directory, &keys, clock.now())?);
+    let (table, path) = (Arc::clone(&grants), files.key_file.clone());
+    let operator = Operator::new(operator::Parts {
+        grants,
+        clock,
+        end_grant: Box::new(move |grant| table.delete(grant)),
+        rotate_key: Box::new(move || key_file::prepend(&path, &OsRandom)),
+    });
+    operator.perform(operation).map_err(OperateError::Failed)
+}
+
+/// Asks the running server. As long as it takes: ending many grants is many writes, and the operator can interrupt.
+fn ask(operation: &Operation, socket: &Path) -> Result<Outcome, OperateError> {
+    let failed = |error| OperateError::Socket(socket.to_owned(), error);
+    let answer = exchange(operation, socket).map_err(failed)?;
+    let (status, body) = parse(&answer).ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
+    if status == 200 {
+        return serde_json::from_slice(body).map_err(|error| failed(error.into()));
+    }
+    let text = serde_json::from_slice::<ErrorAnswer>(body).map(|answer| answer.error);
+    Err(OperateError::Refused(
+        text.unwrap_or_else(|_| format!("the server answered {status}; its log says more")),
+    ))
+}
+
+fn exchange(operation: &Operation, socket: &Path) -> io::Result<Vec<u8>> {
+    let body = serde_json::to_vec(operation)?;
+    let mut line = UnixStream::connect(socket)?;
+    let (path, length) = (operator::PATH, body.len());
+    write!(
+        line,
+        "POST {path} HTTP/1.1\r\nHost: operator\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n"
+    )?;
+    line.write_all(&body)?;
+    let mut answer = Vec::new();
+    line.read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// Status and body of a whole answer of our own server; `None` if it was cut off.
+fn parse(answer: &[u8]) -> Option<(u16, &[u8])> {
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+    let (head, body) = answer.split_at_checked(end.saturating_add(4))?;
+    let head = std::str::from_utf8(head).ok()?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "))?;
+    (length.parse() == Ok(body.len())).then_some((status, body))
+}
+
+#[cfg(test)]
+mod tests;

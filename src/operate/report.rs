@@ -1,0 +1,149 @@
+//! An outcome in words, or as JSON.
+
+use crate::config::Format;
+use crate::operator::{GrantSummary, Operation, Outcome, Selection};
+
+const HEADINGS: [&str; 7] = ["ID", "USER", "CLIENT", "LOGIN SENT TO", "CREATED", "LAST USED", "PROGRAM"];
+
+/// What is printed.
+#[must_use]
+pub fn print(outcome: &Outcome, format: Format) -> String {
+    match format {
+        Format::Text => text(outcome),
+        Format::Json => {
+            let json = serde_json::to_string(outcome).expect("an outcome is structs with string keys");
+            json + "\n"
+        }
+    }
+}
+
+/// Whether something was named that is not there. `--all` of nothing is all.
+#[must_use]
+pub fn missed(operation: &Operation, outcome: &Outcome) -> bool {
+    let named = match operation {
+        Operation::Revoke(Selection::All) | Operation::ListGrants | Operation::RotateKey => false,
+        Operation::Revoke(
+            Selection::Grant(_) | Selection::User(_) | Selection::Login(_) | Selection::Client(_),
+        ) => true,
+    };
+    named && *outcome == Outcome::Revoked(Vec::new())
+}
+
+fn text(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Grants(grants) if grants.is_empty() => "There are no grants.\n".to_owned(),
+        Outcome::Grants(grants) => table(grants),
+        Outcome::Revoked(ids) if ids.is_empty() => "No grant matches: nothing was revoked.\n".to_owned(),
+        Outcome::Revoked(ids) => {
+            let lines: String = ids.iter().map(|id| format!("revoked {id}\n")).collect();
+            lines + "Their tokens, sessions and streams have ended.\n"
+        }
+        Outcome::Rotated { keys } => format!(
+            "A new key seals from now on. The key file holds {keys} keys; values sealed under the older ones still open.\n"
+        ),
+    }
+}
+
+fn table(grants: &[GrantSummary]) -> String {
+    let rows: Vec<[String; 7]> =
+        std::iter::once(HEADINGS.map(str::to_owned)).chain(grants.iter().map(row)).collect();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
+    let line = |row: &[String; 7]| {
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+fn row(grant: &GrantSummary) -> [String; 7] {
+    let name = if grant.client.name.is_empty() { "-" } else { &grant.client.name };
+    [
+        grant.id.to_string(),
+        visible(&format!("{} ({})", grant.login, grant.user.0)),
+        grant.client.fingerprint.as_str().to_owned(),
+        visible(&grant.client.redirect),
+        grant.created.clone(),
+        grant.last_used.clone(),
+        visible(name),
+    ]
+}
+
+/// A terminal obeys control characters; registration lets none in, and this does not rely on it.
+fn visible(text: &str) -> String {
+    let escape =
+        |c: char| if c.is_control() { c.escape_default().collect::<String>() } else { c.to_string() };
+    text.chars().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
+    use crate::store::GrantClient;
+
+    fn summary(login: &str, name: &str) -> GrantSummary {
+        GrantSummary {
+            id: GrantId([7; 16]),
+            user: UserId(583_231),
+            login: login.to_owned(),
+            client: GrantClient {
+                fingerprint: ClientFingerprint::of("a client"),
+                host: None,
+                name: name.to_owned(),
+                redirect: "http://127.0.0.1:5000".to_owned(),
+            },
+            scopes: Scopes::parse("mcp").unwrap(),
+            created: "2026-01-01T00:00:00Z".to_owned(),
+            last_used: "2026-01-02T00:00:00Z".to_owned(),
+            ends: "2026-04-01T00:00:00Z".to_owned(),
+        }
+    }
+
+    #[test]
+    fn grants_are_a_table_in_columns() {
+        let grants = vec![summary("octocat", "Example Editor"), summary("mona", "")];
+        let text = print(&Outcome::Grants(grants), Format::Text);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3);
+        let column = lines[0].find("LOGIN SENT TO").unwrap();
+        assert!(
+            lines[1..].iter().all(|line| line[column..].starts_with("http://127.0.0.1:5000  2026-01-01T"))
+        );
+        assert!(
+            lines[1].contains("octocat (583231)")
+                && lines[1].ends_with("2026-01-02T00:00:00Z  Example Editor")
+        );
+        assert!(lines[2].ends_with("  -"));
+    }
+
+    #[test]
+    fn a_name_does_not_command_the_terminal() {
+        let text = print(&Outcome::Grants(vec![summary("o", "a\u{1b}[2J\nb")]), Format::Text);
+        assert!(text.ends_with("  a\\u{1b}[2J\\nb\n"), "{text}");
+    }
+
+    #[test]
+    fn programs_get_one_line_of_json() {
+        let json = print(&Outcome::Grants(vec![summary("octocat", "x")]), Format::Json);
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["grants"][0]["login"], "octocat");
+        assert_eq!(value["grants"][0]["client"]["redirect"], "http://127.0.0.1:5000");
+        assert_eq!(json.lines().count(), 1);
+        assert_eq!(print(&Outcome::Rotated { keys: 2 }, Format::Json), "{\"rotated\":{\"keys\":2}}\n");
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_is_noticed() {
+        let check = |selection, ids: &[GrantId], expected| {
+            let outcome = Outcome::Revoked(ids.to_vec());
+            assert_eq!(missed(&Operation::Revoke(selection), &outcome), expected);
+        };
+        check(Selection::Login("nobody".to_owned()), &[], true);
+        check(Selection::Login("octocat".to_owned()), &[GrantId([7; 16])], false);
+        check(Selection::All, &[], false);
+    }
+}

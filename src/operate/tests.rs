@@ -1,0 +1,87 @@
+//! The operator's commands on a state directory that no server has. With a running one: tests/operator.rs.
+
+use super::*;
+use crate::base::clock;
+use crate::base::identity::GrantId;
+use crate::base::limits;
+use crate::operator::Selection;
+use crate::store::conformance::grant;
+use crate::store::fake::TestDirectory;
+use crate::store::{Grant, Stage};
+
+/// A state directory with two grants that were made now.
+fn written(test: &TestDirectory) -> StateFiles {
+    let directory = StateDirectory::open(test.path()).unwrap();
+    let now = clock::now();
+    let keys = key_file::load_or_create(&directory, &OsRandom).unwrap();
+    let table = RedbGrants::open(&directory, &keys, now).unwrap();
+    for number in [1, 2] {
+        let stage = Stage::Live { generation: 0, turned: now };
+        let expires = now.plus(limits::GRANT_LIFETIME);
+        table.insert(&Grant { created: now, last_used: now, expires, stage, ..grant(number) }).unwrap();
+    }
+    StateFiles { directory: test.path().to_owned(), key_file: directory.file(key_file::NAME) }
+}
+
+fn listed(files: &StateFiles) -> Vec<GrantId> {
+    match operate(&Operation::ListGrants, files).unwrap() {
+        Outcome::Grants(grants) => grants.iter().map(|grant| grant.id).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn without_a_server_the_table_itself_is_changed() {
+    let test = TestDirectory::new();
+    let files = written(&test);
+    assert_eq!(listed(&files), [grant(2).id, grant(1).id]);
+    let revoke = Operation::Revoke(Selection::Grant(grant(1).id));
+    assert_eq!(operate(&revoke, &files).unwrap(), Outcome::Revoked(vec![grant(1).id]));
+    assert_eq!(listed(&files), [grant(2).id]);
+}
+
+/// S4: the next start seals with the new key, and everything is still there.
+#[test]
+fn without_a_server_the_key_file_itself_is_changed() {
+    let test = TestDirectory::new();
+    let files = written(&test);
+    assert_eq!(operate(&Operation::RotateKey, &files).unwrap(), Outcome::Rotated { keys: 2 });
+    assert_eq!(listed(&files).len(), 2);
+}
+
+/// A mistyped directory is not made into an empty state.
+#[test]
+fn where_no_server_ran_nothing_is_made() {
+    let test = TestDirectory::new();
+    let files = StateFiles { directory: test.path().to_owned(), key_file: test.path().join("key") };
+    for prepare in [false, true] {
+        if prepare {
+            drop(StateDirectory::open(test.path()).unwrap());
+        }
+        for operation in [Operation::ListGrants, Operation::RotateKey, Operation::Revoke(Selection::All)] {
+            let error = operate(&operation, &files).unwrap_err();
+            assert!(matches!(error, OperateError::NothingThere(_)), "{error}");
+        }
+        assert_eq!(test.path().exists(), prepare);
+        assert!(!files.key_file.exists());
+    }
+}
+
+/// A directory that is locked, by a server that has no socket yet.
+#[test]
+fn a_server_that_does_not_answer_is_named() {
+    let test = TestDirectory::new();
+    let files = written(&test);
+    let _server = StateDirectory::open(test.path()).unwrap();
+    let error = operate(&Operation::ListGrants, &files).unwrap_err().to_string();
+    assert!(error.contains("operator.sock") && error.contains("try again"), "{error}");
+}
+
+#[test]
+fn an_answer_that_was_cut_off_is_none() {
+    let whole = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+    assert_eq!(parse(whole), Some((200, &b"{}"[..])));
+    for length in 0..whole.len() {
+        assert_eq!(parse(&whole[..length]), None, "{length}");
+    }
+}

@@ -1,0 +1,301 @@
+//! What the operator can ask of the grants and the key. The same code answers on the operator's socket of a running server
+//! and, when none runs, inside the command itself (`operate`).
+//!
+//! The socket is a file of mode 0600 in the state directory: whoever opens it is the operator. Nothing of this is on the
+//! public door (security.md A1).
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::Clock;
+use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
+use crate::base::{limits, log};
+use crate::http::{Handler, Head, Method, Request, Responder, Response};
+use crate::store::{self, Grant, GrantClient, Grants, OpenError};
+
+/// The operator's socket in the state directory.
+pub const SOCKET: &str = "operator.sock";
+/// The path of the endpoint that takes an [`Operation`] and answers an [`Outcome`], or an [`ErrorAnswer`], as JSON.
+pub const PATH: &str = "/operation";
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Every grant.
+    ListGrants,
+    /// End these grants, and everything that was issued under them.
+    Revoke(Selection),
+    /// Seal with a new key from now on; the older ones still open.
+    RotateKey,
+}
+
+/// Which grants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Selection {
+    /// This one.
+    Grant(GrantId),
+    /// Those of the user with this number.
+    User(UserId),
+    /// Those of whoever had this login, in any case, when they logged in. If they were renamed since, their other grants
+    /// belong to the same number and are meant as well.
+    Login(String),
+    /// Those of this client.
+    Client(ClientFingerprint),
+    /// All of them.
+    All,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The grants, the latest used first.
+    Grants(Vec<GrantSummary>),
+    /// The grants that have ended.
+    Revoked(Vec<GrantId>),
+    /// The key was changed, and there are so many now.
+    Rotated {
+        /// Keys in the key file.
+        keys: usize,
+    },
+}
+
+/// A grant as the operator sees it. Times are RFC 3339.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantSummary {
+    /// Names the grant.
+    pub id: GrantId,
+    /// Who logged in.
+    pub user: UserId,
+    /// Their login at that time.
+    pub login: String,
+    /// Whom they let in.
+    pub client: GrantClient,
+    /// What they consented to.
+    pub scopes: Scopes,
+    /// When they logged in.
+    pub created: String,
+    /// When a token was last issued or used, as exact as [`limits::LAST_USED_STEP`].
+    pub last_used: String,
+    /// When it is over unless it is refreshed.
+    pub ends: String,
+}
+
+/// Why it was not done.
+#[derive(Debug)]
+pub enum OperatorError {
+    /// The table could not be read.
+    Table(store::Error),
+    /// Some of the grants could not be deleted.
+    Unfinished {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        of: usize,
+        /// Why the last of them could not.
+        error: store::Error,
+    },
+    /// The key file could not be changed.
+    KeyFile(OpenError),
+    /// Another command is changing the key.
+    Rotating,
+}
+
+impl fmt::Display for OperatorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OperatorError::Table(error) => error.fmt(f),
+            OperatorError::Unfinished { failed, of, error } => {
+                write!(f, "{failed} of {of} grants could not be deleted, try again: {error}")
+            }
+            OperatorError::KeyFile(error) => write!(f, "the key was not changed: {error}"),
+            OperatorError::Rotating => f.write_str("another command is changing the key right now"),
+        }
+    }
+}
+
+impl std::error::Error for OperatorError {}
+
+impl OperatorError {
+    fn status(&self) -> u16 {
+        match self {
+            OperatorError::Table(_) | OperatorError::Unfinished { .. } => 503,
+            OperatorError::KeyFile(_) => 500,
+            OperatorError::Rotating => 409,
+        }
+    }
+}
+
+/// What the endpoint answers instead of an [`Outcome`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ErrorAnswer {
+    /// What went wrong, for the operator.
+    pub error: String,
+}
+
+/// Ends a grant and everything that belongs to it; says whether there was one.
+pub type EndGrant = Box<dyn Fn(GrantId) -> Result<bool, store::Error> + Send + Sync>;
+/// Puts a new key before the others and, in a running server, into use; says how many there are now.
+pub type RotateKey = Box<dyn Fn() -> Result<usize, OpenError> + Send + Sync>;
+
+/// What the operator's commands work on.
+pub struct Parts {
+    /// The one table.
+    pub grants: Arc<dyn Grants>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Ends a grant.
+    pub end_grant: EndGrant,
+    /// Changes the key.
+    pub rotate_key: RotateKey,
+}
+
+/// Does what the operator asks.
+pub struct Operator {
+    parts: Parts,
+    /// Claimed by whoever changes the key. Nobody waits for it.
+    rotation: Mutex<()>,
+}
+
+impl Operator {
+    /// An operator's desk over these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Operator {
+        Operator { parts, rotation: Mutex::new(()) }
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    pub fn perform(&self, operation: &Operation) -> Result<Outcome, OperatorError> {
+        match operation {
+            Operation::ListGrants => self.list(),
+            Operation::Revoke(selection) => self.revoke(selection),
+            Operation::RotateKey => self.rotate_key(),
+        }
+    }
+
+    fn list(&self) -> Result<Outcome, OperatorError> {
+        let now = self.parts.clock.now();
+        let mut grants = self.parts.grants.list().map_err(OperatorError::Table)?;
+        grants.retain(|grant| !grant.is_over(now));
+        grants.sort_by_key(|grant| std::cmp::Reverse((grant.last_used, grant.created, grant.id)));
+        Ok(Outcome::Grants(grants.iter().map(|grant| GrantSummary::of(grant)).collect()))
+    }
+
+    /// Each is tried, whatever became of the one before it.
+    fn revoke(&self, selection: &Selection) -> Result<Outcome, OperatorError> {
+        let grants = self.parts.grants.list().map_err(OperatorError::Table)?;
+        let ids = selection.of(&grants);
+        let (mut revoked, mut failed, mut last_error) = (Vec::new(), 0_usize, None);
+        for &id in &ids {
+            match (self.parts.end_grant)(id) {
+                Ok(true) => revoked.push(id),
+                Ok(false) => {} // somebody else has just ended it
+                Err(error) => (failed, last_error) = (failed.saturating_add(1), Some(error)),
+            }
+        }
+        let count = u64::try_from(revoked.len()).unwrap_or(u64::MAX);
+        log::info("operator.revoked", &[log::Field::Count(count)]);
+        match last_error {
+            None => Ok(Outcome::Revoked(revoked)),
+            Some(error) => Err(OperatorError::Unfinished { failed, of: ids.len(), error }),
+        }
+    }
+
+    fn rotate_key(&self) -> Result<Outcome, OperatorError> {
+        let Ok(_claim) = self.rotation.try_lock() else { return Err(OperatorError::Rotating) };
+        let keys = (self.parts.rotate_key)().map_err(OperatorError::KeyFile)?;
+        log::info("operator.key_rotated", &[log::Field::Count(u64::try_from(keys).unwrap_or(u64::MAX))]);
+        Ok(Outcome::Rotated { keys })
+    }
+
+    fn answer(&self, body: &[u8]) -> Response {
+        let Ok(operation) = serde_json::from_slice::<Operation>(body) else {
+            return Response::json(
+                400,
+                &ErrorAnswer { error: "this server knows no such operation".to_owned() },
+            );
+        };
+        match self.perform(&operation) {
+            Ok(outcome) => Response::json(200, &outcome),
+            Err(error) => Response::json(error.status(), &ErrorAnswer { error: error.to_string() }),
+        }
+    }
+
+    /// Ready means that a login could be stored and a token checked.
+    fn readiness(&self) -> Response {
+        match self.parts.grants.get(GrantId([0; 16])) {
+            Ok(_) => plain(200, "ready\n"),
+            Err(error) => plain(503, format!("not ready: {error}\n")),
+        }
+    }
+}
+
+impl Handler for Operator {
+    fn admit(&self, head: &Head) -> Result<usize, Box<Response>> {
+        Ok(if &*head.path == PATH { limits::FORM_BYTES } else { 0 })
+    }
+
+    fn handle(&self, request: Request, responder: Responder) {
+        let head = &request.head;
+        responder.respond(match (&head.method, &*head.path) {
+            (Method::Get | Method::Head, "/healthz") => plain(200, "ok\n"),
+            (Method::Get | Method::Head, "/readyz") => self.readiness(),
+            (Method::Post, PATH) => self.answer(&request.body),
+            (_, "/healthz" | "/readyz") => plain(405, "GET or HEAD.\n").header("Allow", "GET, HEAD"),
+            (_, PATH) => plain(405, "POST.\n").header("Allow", "POST"),
+            _ => plain(404, "The operator's paths are /healthz, /readyz and /operation.\n"),
+        });
+    }
+}
+
+impl Selection {
+    /// The grants that are meant, of these.
+    fn of(&self, grants: &[Arc<Grant>]) -> Vec<GrantId> {
+        let had_login = |login: &str| -> BTreeSet<UserId> {
+            let theirs = grants.iter().filter(|grant| grant.login.eq_ignore_ascii_case(login));
+            theirs.map(|grant| grant.user).collect()
+        };
+        let users = match self {
+            Selection::Login(login) => had_login(login),
+            Selection::User(user) => BTreeSet::from([*user]),
+            Selection::Grant(_) | Selection::Client(_) | Selection::All => BTreeSet::new(),
+        };
+        let meant = |grant: &&Arc<Grant>| match self {
+            Selection::Grant(id) => grant.id == *id,
+            Selection::User(_) | Selection::Login(_) => users.contains(&grant.user),
+            Selection::Client(client) => grant.client.fingerprint == *client,
+            Selection::All => true,
+        };
+        grants.iter().filter(meant).map(|grant| grant.id).collect()
+    }
+}
+
+impl GrantSummary {
+    fn of(grant: &Grant) -> GrantSummary {
+        GrantSummary {
+            id: grant.id,
+            user: grant.user,
+            login: grant.login.clone(),
+            client: grant.client.clone(),
+            scopes: grant.scopes.clone(),
+            created: grant.created.rfc3339(),
+            last_used: grant.last_used.rfc3339(),
+            ends: grant.end().rfc3339(),
+        }
+    }
+}
+
+fn plain(status: u16, text: impl Into<String>) -> Response {
+    Response::new(status).bytes("text/plain; charset=utf-8", text.into())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! What the operator's endpoint does to a table in memory.
+
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use super::*;
+use crate::base::clock::{self, ManualClock};
+use crate::http::Body;
+use crate::http::fake::request;
+use crate::store::MemoryGrants;
+use crate::store::conformance::grant;
+
+struct Fixture {
+    operator: Operator,
+    grants: Arc<MemoryGrants>,
+    clock: Arc<ManualClock>,
+    /// The grants that were ended.
+    ended: Receiver<GrantId>,
+}
+
+/// An operator over grants of these users, numbered from 1: user and login.
+fn fixture(users: &[(u64, &str)]) -> Fixture {
+    let (grants, clock) = (Arc::new(MemoryGrants::default()), Arc::new(ManualClock::new()));
+    for (&(user, login), number) in users.iter().zip(1..) {
+        let grant = Grant { user: UserId(user), login: login.to_owned(), ..grant(number) };
+        grants.insert(&grant).unwrap();
+    }
+    let (out, ended) = channel();
+    let table = Arc::clone(&grants);
+    let operator = Operator::new(Parts {
+        grants: Arc::clone(&grants) as Arc<dyn Grants>,
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        end_grant: Box::new(move |id| {
+            out.send(id).unwrap();
+            table.delete(id)
+        }),
+        rotate_key: Box::new(|| Ok(2)),
+    });
+    Fixture { operator, grants, clock, ended }
+}
+
+fn answer(operator: &Operator, request: Request) -> Response {
+    let (responder, waiter) = Responder::pair();
+    operator.handle(request, responder);
+    waiter.wait(clock::instant() + Duration::from_secs(20)).unwrap()
+}
+
+fn post(operator: &Operator, body: &str) -> (u16, serde_json::Value) {
+    let response = answer(operator, request("POST", PATH).body(body));
+    let Body::Bytes(bytes) = response.body() else { panic!("a stream") };
+    (response.status(), serde_json::from_slice(bytes).unwrap())
+}
+
+fn id(number: u64) -> GrantId {
+    grant(number).id
+}
+
+#[test]
+fn the_operator_sees_whether_the_table_answers() {
+    let fixture = fixture(&[]);
+    let check = |method, path, status| {
+        assert_eq!(answer(&fixture.operator, request(method, path)).status(), status, "{path}");
+    };
+    check("GET", "/healthz", 200);
+    check("HEAD", "/readyz", 200);
+    check("POST", "/readyz", 405);
+    check("GET", PATH, 405);
+    check("GET", "/mcp", 404);
+}
+
+/// C11, A1: each grant with its person, program and times, and nothing that opens anything.
+#[test]
+fn grants_are_listed_without_secrets() {
+    let fixture = fixture(&[(1, "octocat")]);
+    let grant = Grant { upstream: Some("sealed".to_owned()), ..grant(9) };
+    fixture.grants.insert(&grant).unwrap();
+    let (status, body) = post(&fixture.operator, "\"list_grants\"");
+    assert_eq!((status, body["grants"].as_array().unwrap().len()), (200, 2));
+    assert!(!body.to_string().contains("sealed"), "{body}");
+    let one = &body["grants"][1];
+    assert_eq!((&one["login"], &one["user"]), (&"octocat".into(), &1.into()));
+    assert_eq!(one["client"]["redirect"], "http://127.0.0.1");
+    assert_eq!(
+        (&one["created"], &one["ends"]),
+        (&"2026-01-01T00:00:00Z".into(), &"2026-01-31T00:00:00Z".into())
+    );
+    fixture.clock.advance(limits::GRANT_LIFETIME);
+    assert_eq!(post(&fixture.operator, "\"list_grants\"").1["grants"].as_array().unwrap().len(), 0);
+}
+
+/// A1: by grant, person, program, or all; and only those.
+#[test]
+fn a_selection_ends_what_it_names() {
+    let users = [(1, "octocat"), (2, "mona"), (2, "mona-renamed"), (3, "hubot")];
+    let check = |selection: Selection, expected: &[u64]| {
+        let fixture = fixture(&users);
+        let expected: Vec<GrantId> = expected.iter().copied().map(id).collect();
+        let outcome = fixture.operator.perform(&Operation::Revoke(selection)).unwrap();
+        assert_eq!(outcome, Outcome::Revoked(expected.clone()));
+        assert_eq!(fixture.ended.try_iter().collect::<Vec<_>>(), expected);
+        assert_eq!(fixture.grants.list().unwrap().len(), users.len() - expected.len());
+    };
+    check(Selection::Grant(id(1)), &[1]);
+    check(Selection::Grant(id(9)), &[]);
+    check(Selection::User(UserId(2)), &[2, 3]);
+    check(Selection::Login("OCTOCAT".to_owned()), &[1]);
+    // A login of the past or the present means the account, under whatever name it let a program in.
+    check(Selection::Login("mona".to_owned()), &[2, 3]);
+    check(Selection::Login("nobody".to_owned()), &[]);
+    check(Selection::Client(ClientFingerprint::of("client")), &[1, 2, 3, 4]);
+    check(Selection::Client(ClientFingerprint::of("other")), &[]);
+    check(Selection::All, &[1, 2, 3, 4]);
+}
+
+/// S3: one that cannot be deleted does not keep the others.
+#[test]
+fn every_deletion_is_tried() {
+    let mut fixture = fixture(&[(1, "a"), (1, "a"), (1, "a")]);
+    let table = Arc::clone(&fixture.grants);
+    fixture.operator.parts.end_grant = Box::new(move |one| {
+        if one == id(2) { Err(store::Error::Storage("full".to_owned())) } else { table.delete(one) }
+    });
+    let (status, body) = post(&fixture.operator, r#"{"revoke":"all"}"#);
+    assert_eq!(status, 503);
+    assert!(body["error"].as_str().unwrap().starts_with("1 of 3 grants could not be deleted"), "{body}");
+    assert_eq!(fixture.grants.list().unwrap().len(), 1);
+}
+
+#[test]
+fn operations_travel_as_json() {
+    let fixture = fixture(&[(1, "octocat")]);
+    for bad in ["", "{}", "\"revoke\"", r#"{"revoke":{"user":"octocat"}}"#, r#"{"revoke":{"grant":"x"}}"#] {
+        assert_eq!(post(&fixture.operator, bad).0, 400, "{bad}");
+    }
+    assert_eq!(fixture.grants.list().unwrap().len(), 1);
+    let (status, body) = post(&fixture.operator, r#"{"revoke":{"login":"octocat"}}"#);
+    assert_eq!((status, body), (200, serde_json::json!({ "revoked": [id(1)] })));
+    assert_eq!(post(&fixture.operator, "\"rotate_key\"").1, serde_json::json!({ "rotated": { "keys": 2 } }));
+}
+
+/// Two at once would each write the key file without the other's key.
+#[test]
+fn one_command_at_a_time_changes_the_key() {
+    let fixture = fixture(&[]);
+    let _claim = fixture.operator.rotation.lock().unwrap();
+    assert_eq!(post(&fixture.operator, "\"rotate_key\"").0, 409);
+}
+
+/// Only the endpoint takes a body.
+#[test]
+fn nothing_else_is_read() {
+    let fixture = fixture(&[]);
+    let limit = |path| fixture.operator.admit(&request("POST", path).head).unwrap();
+    assert_eq!((limit(PATH), limit("/healthz"), limit("/")), (limits::FORM_BYTES, 0, 0));
+}
