@@ -85,13 +85,13 @@ fn here(
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let keys = key_file::load(&files.key_file)?;
-    let grants: Arc<dyn Grants> = Arc::new(RedbGrants::open(directory, &keys, clock.now())?);
-    let (table, path) = (Arc::clone(&grants), files.key_file.clone());
+    let grants = Arc::new(RedbGrants::open(directory, &keys, clock.now())?);
+    let (ending, rotating, key_file) = (Arc::clone(&grants), Arc::clone(&grants), files.key_file.clone());
     let operator = Operator::new(operator::Parts {
         grants,
         clock,
-        end_grant: Box::new(move |grant| table.delete(grant)),
-        rotate_key: Box::new(move || key_file::prepend(&path, &OsRandom)),
+        end_grant: Box::new(move |grant| ending.delete(grant)),
+        rotate_key: Box::new(move || key_file::rotate(&key_file, &keys, &rotating, &OsRandom)),
     });
     operator.perform(operation).map_err(OperateError::Failed)
 }

@@ -336,17 +336,9 @@ fn load_keys(config: &Config, directory: &StateDirectory, random: &dyn Random) -
     }
 }
 
-/// Changes the key of a running server: first on the disk, then in use, so that nothing is sealed under a key that a crash
-/// would lose.
 fn rotate_key(config: &Config, keys: &Arc<Keyring>, table: Arc<RedbGrants>) -> RotateKey {
     let (path, keys) = (config.key_file.clone(), Arc::clone(keys));
-    Box::new(move || {
-        let count = key_file::prepend(&path, &OsRandom)?;
-        keys.replace(key_file::load(&path)?);
-        // If the disk refuses, it is in the log, and the next start does it.
-        let _ = table.note_key(&keys);
-        Ok(count)
-    })
+    Box::new(move || key_file::rotate(&path, &keys, &table, &OsRandom))
 }
 
 /// The thread that looks for what has expired, the certificate included.

@@ -46,12 +46,27 @@ pub fn load(path: &Path) -> Result<Keyring, OpenError> {
     read(file, path).and_then(|keys| keyring(&keys, path))
 }
 
-/// Puts a new key before those in the file at `path`; the next start seals with it. Says how many keys there are now.
-/// Comments are not kept.
+/// Puts a new key before the others: first in the file at `path`, then in `keys`, so that nothing is sealed under a key
+/// that a crash would lose. Says how many keys there are now. Comments are not kept. Not to be called twice at once.
 ///
 /// # Errors
-/// [`OpenError`]; the file is then as it was.
-pub fn prepend(path: &Path, random: &dyn Random) -> Result<usize, OpenError> {
+/// [`OpenError`]; `keys` are then as they were.
+pub fn rotate(
+    path: &Path,
+    keys: &Keyring,
+    table: &RedbGrants,
+    random: &dyn Random,
+) -> Result<usize, OpenError> {
+    let count = prepend(path, random)?;
+    keys.replace(load(path)?);
+    // Else it would be the start without the older keys that finds the table made with one of them. If the disk refuses
+    // now, that is in the log, and the next start with all the keys makes up for it.
+    let _ = table.note_key(keys);
+    Ok(count)
+}
+
+/// Puts a new key before those in the file. What goes wrong leaves the file as it was.
+fn prepend(path: &Path, random: &dyn Random) -> Result<usize, OpenError> {
     let file = private::open_private(path)?.ok_or_else(|| OpenError::KeyMissing(path.to_owned()))?;
     let mut keys = read(file, path)?;
     keys.insert(0, Secret::new(random.bytes()));
