@@ -1,0 +1,182 @@
+//! The operator's commands and the account page from outside: the real binary against itself, running and stopped.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
+
+#[allow(dead_code)] // these tests use a part of it
+mod support;
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use support::browser::Browser;
+use support::github::FakeGitHub;
+use support::http::Request;
+use support::server::Server;
+use support::walk::{REDIRECT_URI, Tokens};
+
+/// What a command did.
+struct Done {
+    status: i32,
+    out: String,
+    error: String,
+}
+
+impl Done {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|why| panic!("{why}: {}{}", self.out, self.error))
+    }
+}
+
+/// Runs a command about this server's state, with nothing else configured.
+fn run(server: &Server, arguments: &[&str]) -> Done {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"));
+    let output =
+        command.args(arguments).env_clear().env("MCP_STATE_DIR", server.state_dir()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Done { status: output.status.code().unwrap(), out: text(output.stdout), error: text(output.stderr) }
+}
+
+fn grants(server: &Server) -> Vec<Value> {
+    let listed = run(server, &["grants", "list", "--json"]);
+    assert_eq!(listed.status, 0, "{}", listed.error);
+    listed.json()["grants"].as_array().unwrap().clone()
+}
+
+/// The keys in the key file.
+fn keys(server: &Server) -> Vec<String> {
+    let text = std::fs::read_to_string(server.state_dir().join("key")).unwrap();
+    text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+/// A1, T17: what the operator ends while the server runs has ended when the command has: token, session, open stream.
+#[test]
+fn a_running_server_ends_what_the_operator_names() {
+    let server = Server::start(&FakeGitHub::start());
+    let (_, ended) = server.login();
+    let first = grants(&server).remove(0);
+    let id = first["id"].as_str().unwrap();
+    let session = server.session(&ended.access);
+    let stream = Request::get("/mcp").with("Accept", "text/event-stream").with("Mcp-Session-Id", &session);
+    let stream = stream.bearer(&ended.access).open(server.authority()).unwrap();
+    assert_eq!(stream.head().status, 200);
+    let (other, kept) = server.login();
+    let listed = grants(&server);
+    assert_eq!(listed.len(), 2);
+    assert!(listed.iter().all(|grant| grant["login"] == "octocat" && grant["client"]["name"] == "Black box"));
+    let text = run(&server, &["grants", "list"]).out;
+    assert!(text.starts_with("ID ") && text.lines().count() == 3, "{text}");
+
+    let revoked = run(&server, &["grants", "revoke", id]);
+    assert_eq!((revoked.status, revoked.out.starts_with(&format!("revoked {id}\n"))), (0, true));
+    assert_eq!(stream.messages().count(), 0, "the stream ended with its last chunk");
+    server.initialize(&ended.access).expect(401);
+    server.initialize(&kept.access).expect(200);
+
+    let again = run(&server, &["grants", "revoke", id]);
+    assert_eq!((again.status, again.out.as_str()), (1, "No grant matches: nothing was revoked.\n"));
+    assert_eq!(
+        run(&server, &["grants", "revoke", "--user", "nobody", "--json"]).json(),
+        json!({"revoked": []})
+    );
+    let all = run(&server, &["grants", "revoke", "--all", "--json"]).json();
+    assert_eq!(all["revoked"].as_array().unwrap().len(), 1);
+    server.refresh(&other, &kept.refresh).expect(400);
+    assert_eq!(run(&server, &["grants", "revoke", "--all"]).status, 0, "nothing is left of nothing");
+    assert_eq!(run(&server, &["grants", "list"]).out, "There are no grants.\n");
+}
+
+/// A1: the same commands on the state of a server that is stopped, and of one that was killed with its socket left behind.
+#[test]
+fn a_stopped_server_starts_without_what_the_operator_ended() {
+    let mut server = Server::start(&FakeGitHub::start());
+    let (_, tokens) = server.login();
+    server.kill();
+    assert!(server.state_dir().join("operator.sock").exists());
+    assert_eq!(grants(&server).len(), 1);
+    let revoked = run(&server, &["grants", "revoke", "--user", "Octocat"]);
+    assert_eq!((revoked.status, revoked.error.as_str()), (0, ""));
+    server.start_again();
+    server.initialize(&tokens.access).expect(401);
+    let (_, tokens) = server.login();
+    assert!(server.stop().success());
+    assert_eq!(grants(&server).len(), 1);
+    server.start_again();
+    server.initialize(&tokens.access).expect(200);
+}
+
+/// S4: the running server seals with the new key at once; what it sealed before is good, before and after a restart. In the
+/// end nothing needs the old key but what it sealed.
+#[test]
+fn a_new_key_is_used_at_once_and_old_tokens_keep_working() {
+    let mut server = Server::start(&FakeGitHub::start());
+    let (client, before) = server.login();
+    let old = keys(&server);
+    assert_eq!(run(&server, &["key", "rotate", "--json"]).json(), json!({"rotated": {"keys": 2}}));
+    let both = keys(&server);
+    assert_eq!((both.len(), &both[1..]), (2, &old[..]));
+    server.initialize(&before.access).expect(200);
+    let (_, fresh) = server.login();
+    let turned = Tokens::of(&server.refresh(&client, &before.refresh).expect(200).json());
+    assert!(server.stop().success());
+    server.start_again();
+    for tokens in [&before, &fresh, &turned] {
+        server.initialize(&tokens.access).expect(200);
+    }
+    assert!(server.stop().success());
+    assert_eq!(run(&server, &["key", "rotate"]).status, 0);
+    let newest = keys(&server);
+    std::fs::write(server.state_dir().join("key"), newest[..2].join("\n")).unwrap();
+    server.start_again();
+    server.initialize(&before.access).expect(401);
+    server.initialize(&turned.access).expect(200);
+}
+
+/// Mistakes say what to do, change nothing, and end with 2.
+#[test]
+fn a_command_that_cannot_be_done_says_why() {
+    let server = Server::start(&FakeGitHub::start());
+    let check = |arguments: &[&str], words: &str| {
+        let done = run(&server, arguments);
+        assert_eq!((done.status, done.out.as_str()), (2, ""), "{arguments:?}");
+        assert!(done.error.starts_with("mcp-oauth-server: ") && done.error.contains(words), "{}", done.error);
+    };
+    let elsewhere = std::env::temp_dir().join("mcp-oauth-server-nothing-is-here");
+    check(&["grants", "list", "--state-dir", elsewhere.to_str().unwrap()], "name another with --state-dir");
+    assert!(!elsewhere.exists());
+    check(&["grants", "revoke"], "say what is to end");
+    for _ in 1..mcp_oauth_server::base::limits::KEYS {
+        assert_eq!(run(&server, &["key", "rotate"]).status, 0);
+    }
+    check(&["key", "rotate"], "the key was not changed");
+    server.login();
+}
+
+/// C11: the page through the real binary: GitHub's login, the list, and the end of what is on it.
+#[test]
+fn a_person_ends_a_grant_on_the_account_page() {
+    let server = Server::start(&FakeGitHub::start());
+    let client = server.register(&[REDIRECT_URI]);
+    let mut browser = Browser::default();
+    let code = server.code(&client, &mut browser);
+    let tokens = Tokens::of(&server.redeem(&client, &code).expect(200).json());
+    let url = server.url("/account");
+    let page = browser.visit(&url).expect(200);
+    let at_github = browser.press(&url, &page, ("sign_in", "github")).expect(303);
+    let back = Browser::default().visit(at_github.field("location").unwrap()).expect(302);
+    let home = browser.visit(back.field("location").unwrap()).expect(303);
+    assert_eq!(home.field("location"), Some(url.as_str()));
+    let page = browser.visit(&url).expect(200);
+    assert!(page.text().contains("Black box") && page.text().contains("octocat"), "{}", page.text());
+    let (_, after) = page.text().split_once("name=revoke value=\"").unwrap();
+    let handle = after.split('"').next().unwrap();
+    let page = browser.press(&url, &page, ("revoke", handle)).expect(200);
+    assert!(page.text().contains("That access has ended."), "{}", page.text());
+    server.initialize(&tokens.access).expect(401);
+    assert!(grants(&server).is_empty());
+    let log = server.log();
+    assert!(log.contains("account.signed_in") && log.contains("grant.ended"), "{log}");
+    for secret in browser.cookie_values() {
+        assert!(!log.contains(&secret), "L1: a cookie is in the log");
+    }
+}
