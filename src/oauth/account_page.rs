@@ -112,20 +112,25 @@ fn item(grant: &Grant) -> String {
          <div><dt>What it can do</dt><dd><ul>{scopes}</ul></dd></div>\
          <div><dt>You let it in</dt><dd>{created}</dd></div>\
          <div><dt>Last used, give or take an hour</dt><dd>{last_used}</dd></div></dl>\
-         <button name=revoke value=\"{handle}\" aria-label=\"End access of {name} at {place}\">End access</button></li>",
+         <button name=revoke value=\"{handle}\" aria-label=\"End access of {name} at {place}, let in {minute}\">End access</button></li>",
         name = escape(name),
         place = escape(&grant.client.redirect),
         created = time(grant.created),
         last_used = time(grant.last_used),
+        minute = minute(grant.created),
         handle = handle(grant.id),
     )
 }
 
-/// `2026-11-23 03:44 UTC`
 fn time(time: Timestamp) -> String {
+    format!("<time datetime=\"{}\">{}</time>", time.rfc3339(), minute(time))
+}
+
+/// `2026-11-23 03:44 UTC`
+fn minute(time: Timestamp) -> String {
     let machine = time.rfc3339();
     let minute = machine.split_at_checked(16).map_or(machine.as_str(), |(minute, _)| minute);
-    format!("<time datetime=\"{machine}\">{} UTC</time>", minute.replace('T', " "))
+    format!("{} UTC", minute.replace('T', " "))
 }
 
 /// C9: with no-referrer browsers would send `Origin: null` with the form.

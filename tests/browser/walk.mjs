@@ -111,6 +111,40 @@ walks["the cookie of a login is bound to this host and hidden from scripts (C5)"
     assert.deepEqual([cookie.httpOnly, cookie.sameSite, cookie.path, cookie.domain], [true, "Lax", "/", "127.0.0.1"]);
     assert.equal(await page.evaluate(() => document.cookie), "");
   });
+for (const look of LOOKS) {
+  walks[`${look.name}: the account page, from the button to the last grant (C11)`] = () =>
+    visit(look, async (page) => {
+      const through = async (press, arrived) => {
+        await press.click();
+        await page.waitForURL((url) => url.pathname === "/login/oauth/authorize");
+        await yes(page).click();
+        await page.waitForURL((url) => url.href.startsWith(arrived));
+      };
+      for (let logins = 0; logins < 2; logins++) {
+        await page.goto(link);
+        await through(yes(page), redirectUri);
+      }
+      await page.goto(`${demo.origin}/account`);
+      await shoot(page, `account-sign-in-${look.name}`);
+      await through(yes(page), `${demo.origin}/account`);
+      const ends = page.getByRole("button", { name: /^End access of Browser walk at / });
+      const before = await ends.count();
+      assert.ok(before >= 2);
+      await shoot(page, `account-${look.name}`);
+      await page.keyboard.press("Tab");
+      assert.match(await page.evaluate(() => document.activeElement.ariaLabel), /^End access of Browser walk/);
+      await page.keyboard.press("Enter");
+      assert.match(await page.getByRole("status").textContent(), /has ended/);
+      assert.equal(await ends.count(), before - 1);
+      await page.getByRole("button", { name: "End access of all" }).click();
+      assert.equal(await ends.count(), 0);
+      await shoot(page, `account-ended-${look.name}`);
+      await page.getByRole("button", { name: "Sign out" }).click();
+      await page.getByRole("heading", { name: "You are signed out here" }).waitFor();
+      await page.goto(`${demo.origin}/account`);
+      await yes(page).waitFor();
+    });
+}
 walks["cancel goes back with access_denied"] = () =>
   visit(LOOKS[0], async (page) => {
     await page.goto(link);
