@@ -107,7 +107,7 @@ fn item(grant: &Grant) -> String {
     let scopes: String =
         grant.scopes.iter().map(|scope| format!("<li>{}</li>", page::scope_in_words(scope))).collect();
     format!(
-        "<li><h2>{name}<small>It calls itself so; anybody could.</small></h2><dl>\
+        "<li><h2>{name}<small>No web site vouches for this name.</small></h2><dl>\
          <div><dt>Where its login was sent</dt><dd>{place}</dd></div>\
          <div><dt>What it can do</dt><dd><ul>{scopes}</ul></dd></div>\
          <div><dt>You let it in</dt><dd>{created}</dd></div>\

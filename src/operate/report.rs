@@ -82,20 +82,16 @@ fn visible(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
+    use crate::base::identity::{GrantId, Scopes, UserId};
     use crate::store::GrantClient;
+    use crate::store::conformance::grant;
 
     fn summary(login: &str, name: &str) -> GrantSummary {
         GrantSummary {
             id: GrantId([7; 16]),
             user: UserId(583_231),
             login: login.to_owned(),
-            client: GrantClient {
-                fingerprint: ClientFingerprint::of("a client"),
-                host: None,
-                name: name.to_owned(),
-                redirect: "http://127.0.0.1:5000".to_owned(),
-            },
+            client: GrantClient { name: name.to_owned(), ..grant(1).client },
             scopes: Scopes::parse("mcp").unwrap(),
             created: "2026-01-01T00:00:00Z".to_owned(),
             last_used: "2026-01-02T00:00:00Z".to_owned(),
@@ -110,9 +106,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3);
         let column = lines[0].find("LOGIN SENT TO").unwrap();
-        assert!(
-            lines[1..].iter().all(|line| line[column..].starts_with("http://127.0.0.1:5000  2026-01-01T"))
-        );
+        assert!(lines[1..].iter().all(|line| line[column..].starts_with("http://127.0.0.1  2026-01-01T")));
         assert!(
             lines[1].contains("octocat (583231)")
                 && lines[1].ends_with("2026-01-02T00:00:00Z  Example Editor")
@@ -131,7 +125,7 @@ mod tests {
         let json = print(&Outcome::Grants(vec![summary("octocat", "x")]), Format::Json);
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["grants"][0]["login"], "octocat");
-        assert_eq!(value["grants"][0]["client"]["redirect"], "http://127.0.0.1:5000");
+        assert_eq!(value["grants"][0]["client"]["redirect"], "http://127.0.0.1");
         assert_eq!(json.lines().count(), 1);
         assert_eq!(print(&Outcome::Rotated { keys: 2 }, Format::Json), "{\"rotated\":{\"keys\":2}}\n");
     }
