@@ -9,6 +9,7 @@ extern crate self as mcp_oauth_server;
 
 pub mod app;
 pub mod base;
+pub mod client_metadata;
 pub mod config;
 pub mod demo;
 pub mod edge;

@@ -34,6 +34,12 @@ impl ClientUrl {
         fine.then(|| ClientUrl { text: text.to_owned(), host: host.to_owned() })
     }
 
+    /// Any URL at all, for tests of what is behind this check.
+    #[cfg(test)]
+    pub(crate) fn unchecked(text: &str) -> ClientUrl {
+        ClientUrl { text: text.to_owned(), host: String::new() }
+    }
+
     /// The URL, byte for byte as the client presented it.
     #[must_use]
     pub fn as_str(&self) -> &str {

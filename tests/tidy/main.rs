@@ -22,6 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("oauth", &["base", "http", "seal", "store"]),
     ("mcp", &["base", "http", "seal"]),
     ("github", &["base", "http", "oauth"]),
+    ("client_metadata", &["base", "http", "oauth"]),
     ("simulated", &["base", "http"]),
     ("demo", &["base", "mcp", "github", "oauth"]),
     ("router", &["base", "http"]),
@@ -37,7 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "serve",
         &[
-            "base", "http", "seal", "store", "oauth", "mcp", "github", "metrics", "front", "app", "operator",
+            "base", "http", "seal", "store", "oauth", "mcp", "github", "client_metadata", "metrics", "front", "app", "operator",
             "server", "edge", "tiny", "config",
         ],
     ),
@@ -70,7 +71,11 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ),
     ("tiny_http", &["src/tiny"], "tiny_http serves the trusted door only"),
     ("httparse", &["src/edge/"], "heads are parsed in the edge"),
-    ("ureq", &["src/github/"], "calls to the outside are made in github"),
+    (
+        "ureq",
+        &["src/github/", "src/client_metadata/"],
+        "calls to the outside are made in github and client_metadata",
+    ),
     ("redb", &["src/store/"], "the table is behind store::Grants"),
     ("ring::", &["src/seal.rs", "src/edge/tls.rs"], "cryptography is behind seal, and TLS"),
     ("rustls", &["src/edge/tls.rs"], "TLS is behind edge::Tls"),

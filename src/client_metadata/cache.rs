@@ -1,0 +1,134 @@
+//! The documents that were found a moment ago. Failures are never kept.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::limits;
+use crate::oauth::ClientDocument;
+
+/// What is known of a URL.
+#[derive(Debug)]
+pub(super) enum Known {
+    /// Its document, still good.
+    Fresh(Arc<ClientDocument>),
+    /// That it had a document, which has to be looked for again.
+    Stale,
+    /// Nothing.
+    Unknown,
+}
+
+/// At most [`limits::DOCUMENTS`] documents.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    entries: HashMap<String, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    document: Arc<ClientDocument>,
+    /// On the monotonic clock.
+    expires: Duration,
+}
+
+impl Cache {
+    pub(super) fn look(&self, url: &str, now: Duration) -> Known {
+        match self.entries.get(url) {
+            Some(entry) if entry.expires > now => Known::Fresh(Arc::clone(&entry.document)),
+            Some(_) => Known::Stale,
+            None => Known::Unknown,
+        }
+    }
+
+    pub(super) fn keep(&mut self, url: &str, document: Arc<ClientDocument>, expires: Duration) {
+        if self.entries.len() >= limits::DOCUMENTS && !self.entries.contains_key(url) {
+            let soonest =
+                self.entries.iter().min_by_key(|(_, entry)| entry.expires).map(|(url, _)| url.clone());
+            soonest.and_then(|url| self.entries.remove(&url));
+        }
+        self.entries.insert(url.to_owned(), Entry { document, expires });
+    }
+
+    /// Forgets a URL that has no document any more.
+    pub(super) fn forget(&mut self, url: &str) {
+        self.entries.remove(url);
+    }
+}
+
+/// How long a document may be kept that came with this Cache-Control field (RFC 9111 section 5.2.2), within our bounds.
+pub(super) fn lifetime(cache_control: &str) -> Duration {
+    let (least, most) = limits::DOCUMENT_LIFETIME;
+    let mut max_age = Duration::ZERO;
+    for directive in cache_control.split(',') {
+        let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+        match name.trim().to_ascii_lowercase().as_str() {
+            "no-store" | "no-cache" => return least,
+            "max-age" => {
+                max_age = value.trim().trim_matches('"').parse().map(Duration::from_secs).unwrap_or_default()
+            }
+            _ => {}
+        }
+    }
+    max_age.clamp(least, most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::ClientUrl;
+
+    fn document() -> Arc<ClientDocument> {
+        let url = ClientUrl::parse("https://a.example/c").unwrap();
+        let body = br#"{"client_id":"https://a.example/c","redirect_uris":["https://a.example/cb"]}"#;
+        Arc::new(ClientDocument::parse(&url, body).unwrap())
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// I5: a minute at least, a day at most, whatever the document's server says.
+    #[test]
+    fn a_lifetime_is_bounded() {
+        let check = |field: &str, expected| assert_eq!(lifetime(field).as_secs(), expected, "{field}");
+        check("", 60);
+        check("max-age=0", 60);
+        check("max-age=59", 60);
+        check("max-age=61", 61);
+        check("public, Max-Age=3600, immutable", 3600);
+        check("max-age=\"3600\"", 3600);
+        check("max-age=86400", 86_400);
+        check("max-age=86401", 86_400);
+        check("max-age=18446744073709551615", 86_400);
+        check("max-age=99999999999999999999", 60);
+        check("max-age=-1", 60);
+        check("max-age=3600, no-store", 60);
+        check("no-cache, max-age=3600", 60);
+        check("s-maxage=3600", 60);
+    }
+
+    #[test]
+    fn a_document_is_good_until_it_expires() {
+        let mut cache = Cache::default();
+        assert!(matches!(cache.look("a", seconds(0)), Known::Unknown));
+        cache.keep("a", document(), seconds(60));
+        assert!(matches!(cache.look("a", seconds(59)), Known::Fresh(_)));
+        assert!(matches!(cache.look("a", seconds(60)), Known::Stale));
+        cache.forget("a");
+        assert!(matches!(cache.look("a", seconds(0)), Known::Unknown));
+    }
+
+    /// I5: a thousand documents, and the one that expires soonest makes room for one more.
+    #[test]
+    fn the_number_of_documents_is_bounded() {
+        let mut cache = Cache::default();
+        let document = document();
+        for number in 0..=u64::try_from(limits::DOCUMENTS).unwrap() {
+            cache.keep(&number.to_string(), Arc::clone(&document), seconds(100 + number));
+        }
+        assert_eq!(cache.entries.len(), limits::DOCUMENTS);
+        assert!(matches!(cache.look("0", seconds(0)), Known::Unknown));
+        cache.keep("1", document, seconds(99));
+        assert_eq!(cache.entries.len(), limits::DOCUMENTS);
+    }
+}

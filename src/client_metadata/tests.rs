@@ -1,0 +1,394 @@
+//! Documents over a socket: a loopback server says what a document's server, or an attacker's, would say. TLS is left out
+//! and loopback is let through, here alone.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport,
+};
+
+use super::address::is_global;
+use super::fetch::Guard;
+use super::*;
+use crate::base::clock::ManualClock;
+
+const URL: &str = "https://a.example/client.json";
+const OWN: &str = "https://mcp.example.com";
+
+/// Answers every name with these addresses, and our own name with the others.
+#[derive(Debug)]
+struct Names {
+    found: Vec<SocketAddr>,
+    own: Vec<SocketAddr>,
+}
+
+impl Resolver for Names {
+    fn resolve(&self, uri: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let is_own = uri.host() == Some("mcp.example.com");
+        let mut addresses = self.empty();
+        (if is_own { &self.own } else { &self.found }).iter().for_each(|address| addresses.push(*address));
+        if addresses.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(addresses) }
+    }
+}
+
+/// Connects in the clear and says that it is TLS: ureq would not send an https request otherwise.
+#[derive(Debug)]
+struct Clear(TcpConnector);
+
+impl Connector for Clear {
+    type Out = ClearTransport;
+
+    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
+        let transport = Connector::<()>::connect(&self.0, details, None)?;
+        Ok(transport.map(|transport| ClearTransport(transport.boxed())))
+    }
+}
+
+#[derive(Debug)]
+struct ClearTransport(Box<dyn Transport>);
+
+impl Transport for ClearTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.0.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.0.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.0.await_input(timeout)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.0.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}
+
+fn documents(
+    names: Names,
+    is_allowed: fn(IpAddr) -> bool,
+    timeout: Duration,
+) -> (Documents, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::new());
+    let guard = Guard { names, own: OWN.parse().ok(), is_allowed };
+    let fetcher = Fetcher::with(Clear(TcpConnector::default()), guard, timeout);
+    (Documents::with(fetcher, Arc::clone(&clock) as Arc<dyn Clock>), clock)
+}
+
+/// A web server of which every name's documents are had.
+struct Web {
+    documents: Documents,
+    clock: Arc<ManualClock>,
+    /// The requests in the order of their arrival, each with the socket that waits for the answer.
+    requests: Receiver<(String, TcpStream)>,
+}
+
+impl Web {
+    fn new() -> Web {
+        Web::with_timeout(Duration::from_secs(60))
+    }
+
+    fn with_timeout(timeout: Duration) -> Web {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let names = Names { found: vec![listener.local_addr().unwrap()], own: Vec::new() };
+        let (sender, requests) = unbounded();
+        // Ends when the test has let go of the receiver and the next connection comes, or with the process.
+        thread::spawn(move || accept(&listener, &sender));
+        let (documents, clock) =
+            documents(names, |address| address.is_loopback() || is_global(address), timeout);
+        Web { documents, clock, requests }
+    }
+
+    /// Looks for the document at `url` while the server answers with these bytes.
+    fn find(&self, url: &str, answer: &[u8]) -> Option<Arc<ClientDocument>> {
+        thread::scope(|scope| {
+            let finder = scope.spawn(|| self.look(url));
+            let (_, mut socket) = self.request();
+            send(&mut socket, answer);
+            finder.join().unwrap()
+        })
+    }
+
+    fn look(&self, url: &str) -> Option<Arc<ClientDocument>> {
+        self.look_from(url, [192, 0, 2, 1])
+    }
+
+    fn look_from(&self, url: &str, peer: [u8; 4]) -> Option<Arc<ClientDocument>> {
+        self.documents.find(&ClientUrl::parse(url).unwrap(), Some(IpAddr::from(peer)))
+    }
+
+    /// The next request.
+    fn request(&self) -> (String, TcpStream) {
+        self.requests.recv_timeout(Duration::from_secs(60)).expect("a request")
+    }
+
+    /// Nobody has asked the server for anything that the test has not seen.
+    fn assert_silent(&self) {
+        assert!(self.requests.try_recv().is_err());
+    }
+}
+
+fn accept(listener: &TcpListener, requests: &Sender<(String, TcpStream)>) {
+    for socket in listener.incoming() {
+        let socket = socket.unwrap();
+        let mut reader = BufReader::new(&socket);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap() > 0 {}
+        if requests.send((head, socket)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Sends and waits until the other side has hung up: it may do so as soon as it has seen enough.
+fn send(socket: &mut TcpStream, answer: &[u8]) {
+    let _ = socket.write_all(answer);
+    let _ = socket.shutdown(std::net::Shutdown::Write).and_then(|()| socket.read(&mut [0; 64]));
+}
+
+fn answer(head: &str, body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+fn body(url: &str) -> String {
+    format!(r#"{{"client_id":"{url}","client_name":"A","redirect_uris":["https://a.example/cb"]}}"#)
+}
+
+fn document(url: &str) -> Vec<u8> {
+    answer("200 OK\r\nContent-Type: application/json", &body(url))
+}
+
+/// I3: what is asked is asked plainly: no credentials, no cookies, no compression, the host as named.
+#[test]
+fn a_document_is_fetched_and_remembered() {
+    let web = Web::new();
+    let found = thread::scope(|scope| {
+        let finder = scope.spawn(|| web.look(URL));
+        let (head, mut socket) = web.request();
+        send(&mut socket, &document(URL));
+        let head = head.to_ascii_lowercase();
+        assert!(head.starts_with("get /client.json http/1.1\r\n"), "{head}");
+        for field in ["host: a.example\r\n", "accept: application/json\r\n", "accept-encoding: identity\r\n"]
+        {
+            assert!(head.contains(field), "{head}");
+        }
+        assert!(!head.contains("cookie") && !head.contains("authorization"), "{head}");
+        finder.join().unwrap()
+    });
+    assert_eq!(web.look(URL), found);
+    assert!(found.is_some());
+    web.assert_silent();
+}
+
+/// I3: anything but a small plain 200 of JSON is no document, and is not remembered.
+#[test]
+fn other_answers_are_no_documents() {
+    let web = Web::new();
+    let json = "Content-Type: application/json";
+    let good = body(URL);
+    let padded = |length: usize| format!("{}{good}", " ".repeat(length - good.len()));
+    let chunked = format!("HTTP/1.1 200 OK\r\n{json}\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let endless = format!("{chunked}2000\r\n{}", " ".repeat(0x2000));
+    let other = body("https://a.example/other.json");
+    let check = |bytes: &[u8], expected: bool| {
+        web.clock.advance(Duration::from_secs(86_400));
+        let shown = String::from_utf8_lossy(bytes);
+        assert_eq!(web.find(URL, bytes).is_some(), expected, "{shown}");
+        // The next look is a fetch again, unless there was a document.
+        assert_eq!(matches!(web.documents.look(&ClientUrl::parse(URL).unwrap()), Known::Fresh(_)), expected);
+    };
+    check(&document(URL), true);
+    check(&answer("200 OK\r\nContent-Type: application/x+json", &good), true);
+    check(&answer(&format!("200 OK\r\n{json}\r\nContent-Encoding: identity"), &good), true);
+    check(&answer(&format!("200 OK\r\n{json}"), &padded(limits::DOCUMENT_BYTES)), true);
+    check(&answer(&format!("200 OK\r\n{json}"), &padded(limits::DOCUMENT_BYTES + 1)), false);
+    check(format!("{chunked}{:x}\r\n{good}\r\n0\r\n\r\n", good.len()).as_bytes(), true);
+    check(endless.as_bytes(), false);
+    for status in ["201 Created", "204 No Content", "404 Not Found", "500 Oops"] {
+        check(&answer(&format!("{status}\r\n{json}"), &good), false);
+    }
+    for status in ["301", "302", "303", "307", "308"] {
+        check(&answer(&format!("{status} Moved\r\n{json}\r\nLocation: https://a.example/d"), &good), false);
+    }
+    for encoding in ["gzip", "br", "deflate", "identity, gzip"] {
+        check(&answer(&format!("200 OK\r\n{json}\r\nContent-Encoding: {encoding}"), &good), false);
+    }
+    check(&answer("200 OK", &good), false);
+    check(&answer("200 OK\r\nContent-Type: text/html", &good), false);
+    check(&answer(&format!("200 OK\r\n{json}"), &other), false);
+    check(&answer(&format!("200 OK\r\n{json}"), "{}"), false);
+    check(
+        &answer(&format!("200 OK\r\n{json}\r\nX: {}", "x".repeat(limits::DOCUMENT_HEAD_BYTES)), &good),
+        false,
+    );
+    check(b"not http at all\r\n\r\n", false);
+    check(b"", false);
+    web.assert_silent();
+}
+
+/// I3: five seconds in all, here shorter, however the bytes trickle.
+#[test]
+fn a_slow_server_is_given_up() {
+    let web = Web::with_timeout(Duration::from_millis(300));
+    thread::scope(|scope| {
+        let finder = scope.spawn(|| web.look(URL));
+        let (_, mut socket) = web.request();
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n";
+        socket.write_all(head.as_bytes()).unwrap();
+        // A byte now and then, until nobody takes them any more.
+        socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        while socket.write_all(b" ").is_ok() && socket.read(&mut [0; 1]).is_err() {}
+        assert_eq!(finder.join().unwrap(), None);
+    });
+}
+
+/// I2: one bad address is enough, and nothing is connected to; nor to an address of our own.
+#[test]
+fn only_public_addresses_are_connected_to() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let address = |text: &str| SocketAddr::new(text.parse().unwrap(), port);
+    let check = |found: &[&str], own: &[&str], is_allowed: fn(IpAddr) -> bool| {
+        let names = Names {
+            found: found.iter().map(|text| address(text)).collect(),
+            own: own.iter().map(|text| address(text)).collect(),
+        };
+        let fetcher = Fetcher::with(
+            Clear(TcpConnector::default()),
+            Guard { names, own: OWN.parse().ok(), is_allowed },
+            Duration::from_secs(60),
+        );
+        let error = fetcher.fetch(&ClientUrl::parse(URL).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("not a public address"), "{found:?}: {error}");
+    };
+    check(&["127.0.0.1"], &[], is_global);
+    check(&["::1"], &[], is_global);
+    check(&["::ffff:127.0.0.1"], &[], is_global);
+    check(&["1.1.1.1", "127.0.0.1"], &[], is_global);
+    check(&["127.0.0.1", "1.1.1.1"], &[], is_global);
+    check(&["169.254.169.254"], &[], is_global);
+    check(&["1.1.1.1"], &["1.1.1.1"], is_global);
+    check(&["127.0.0.1"], &["1.1.1.1", "127.0.0.1"], |_| true);
+    assert!(listener.accept().is_err());
+}
+
+/// I2: the product's own fetcher asks the system's resolver, and does not connect to what that finds on this machine.
+#[test]
+fn the_product_reaches_no_loopback() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("https://localhost:{}/client.json", listener.local_addr().unwrap().port());
+    let own = PublicUrl::parse("http://127.0.0.1:3001").unwrap();
+    let error = Fetcher::new(&own).fetch(&ClientUrl::unchecked(&url)).unwrap_err().to_string();
+    assert!(error.contains("not a public address"), "{error}");
+    assert!(listener.accept().is_err());
+}
+
+/// I5: a document is good for as long as it says, a minute at least; the next look after that fetches it again, and an
+/// error then is not covered by what was there before.
+#[test]
+fn a_document_expires() {
+    let web = Web::new();
+    assert!(web.find(URL, &document(URL)).is_some());
+    web.clock.advance(Duration::from_secs(59));
+    assert!(web.look(URL).is_some());
+    web.clock.advance(Duration::from_secs(1));
+    let long = answer("200 OK\r\nContent-Type: application/json\r\nCache-Control: max-age=600", &body(URL));
+    assert!(web.find(URL, &long).is_some());
+    web.clock.advance(Duration::from_secs(599));
+    assert!(web.look(URL).is_some());
+    web.clock.advance(Duration::from_secs(1));
+    assert!(web.find(URL, &answer("503 Oops", "")).is_none());
+    assert!(web.find(URL, &document(URL)).is_some());
+    web.assert_silent();
+}
+
+/// I3: many who want one document at a time cause one fetch, and share what comes of it.
+#[test]
+fn one_url_is_fetched_once_at_a_time() {
+    for (bytes, expected) in [(document(URL), true), (answer("404 Not Found", ""), false)] {
+        let web = Web::new();
+        thread::scope(|scope| {
+            let finders: Vec<_> = (0..3).map(|_| scope.spawn(|| web.look(URL).is_some())).collect();
+            let (_, mut socket) = web.request();
+            while web.documents.flights.callers() < 3 {
+                thread::yield_now();
+            }
+            send(&mut socket, &bytes);
+            assert!(finders.into_iter().all(|finder| finder.join().unwrap() == expected));
+        });
+        web.assert_silent();
+        assert_eq!(web.documents.flights.callers(), 0);
+    }
+}
+
+/// I3: four at once; the fifth is turned away at once, and comes through when one of the four is done.
+#[test]
+fn four_documents_are_fetched_at_once() {
+    let web = Web::new();
+    let urls: Vec<String> =
+        (0..limits::DOCUMENT_FETCHES).map(|n| format!("https://a{n}.example/client.json")).collect();
+    thread::scope(|scope| {
+        let finders: Vec<_> = urls.iter().map(|url| scope.spawn(|| web.look(url))).collect();
+        let mut waiting: Vec<_> = urls.iter().map(|_| web.request()).collect();
+        assert_eq!(web.look(URL), None);
+        web.assert_silent();
+        while let Some((_, mut socket)) = waiting.pop() {
+            send(&mut socket, &answer("404 Not Found", ""));
+        }
+        assert!(finders.into_iter().all(|finder| finder.join().unwrap().is_none()));
+    });
+    assert!(web.find(URL, &document(URL)).is_some());
+}
+
+/// I3: what one sender may have us look for; what is remembered costs nothing.
+#[test]
+fn a_sender_looks_for_so_many_documents_and_no_more() {
+    let web = Web::new();
+    assert!(web.find(URL, &document(URL)).is_some());
+    for number in 1..limits::DOCUMENT_LOOKUPS.0 {
+        assert!(web.find(&format!("https://b{number}.example/c"), &answer("404 Not Found", "")).is_none());
+        assert!(web.look(URL).is_some());
+    }
+    assert!(web.look("https://c.example/c").is_none());
+    web.assert_silent();
+    assert!(web.look(URL).is_some());
+}
+
+/// I3: what one host may be asked for, whoever asks; a client that was known before is not locked out by that.
+#[test]
+fn a_host_is_asked_for_so_many_documents_and_no_more() {
+    let web = Web::new();
+    let ask = |url: &str, peer: [u8; 4], bytes: &[u8]| {
+        thread::scope(|scope| {
+            let finder = scope.spawn(|| web.look_from(url, peer));
+            let (_, mut socket) = web.request();
+            send(&mut socket, bytes);
+            finder.join().unwrap().is_some()
+        })
+    };
+    assert!(ask(URL, [192, 0, 2, 1], &document(URL)));
+    for number in 1..limits::DOCUMENT_LOOKUPS_PER_HOST.0 {
+        let [.., high, low] = number.to_be_bytes();
+        let url = format!("https://a.example/{number}");
+        assert!(!ask(&url, [10, 0, high, low], &answer("404 Not Found", "")));
+    }
+    assert!(web.look_from("https://a.example/one-more", [10, 1, 0, 1]).is_none());
+    web.assert_silent();
+    web.clock.advance(Duration::from_secs(60));
+    assert!(ask(URL, [10, 1, 0, 1], &document(URL)));
+    assert!(!ask("https://b.example/c", [10, 1, 0, 1], &answer("404 Not Found", "")));
+}
