@@ -3,6 +3,8 @@
 
 use std::process::ExitCode;
 
+// Its own modules are found beside it, as when a test of the crate includes it.
+#[path = "tools.rs"]
 mod tools;
 
 fn main() -> ExitCode {

@@ -13,6 +13,8 @@ use mcp_oauth_server::mcp::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+mod tasks;
+
 const PNG: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==";
 const WAV: &str = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA=";
@@ -24,7 +26,7 @@ const STEP: Duration = Duration::from_millis(50);
 /// None that can happen: what is offered is fixed.
 pub(crate) fn server() -> Result<ToolServer, BuildError> {
     let mut builder = ToolServer::builder("conformance", "1.0.0");
-    let tools = [contents(), both_eras(), questions(), rounds(), changes()];
+    let tools = [contents(), both_eras(), questions(), rounds(), changes(), tasks::tools()];
     for tool in tools.into_iter().flatten() {
         builder = builder.tool(tool);
     }

@@ -188,6 +188,18 @@ pub const ASK: Duration = Duration::from_secs(5 * 60);
 pub const REQUEST_STATE_LIFETIME: Duration = Duration::from_secs(10 * 60);
 /// The longest `requestState` (bytes): earlier answers travel in it.
 pub const REQUEST_STATE_BYTES: usize = 256 * 1024;
+/// How long a task is kept, running or over: an answer may be wanted long after the work is done.
+pub const TASK_LIFETIME: Duration = Duration::from_secs(3600);
+/// How often a client should ask how its task is.
+pub const TASK_POLL: Duration = Duration::from_secs(1);
+/// Tasks at once, those included that are over.
+pub const TASKS: usize = 1000;
+/// Tasks of one user; more than [`CALLS_PER_USER`], so that one which is over can make room.
+pub const TASKS_PER_USER: usize = 64;
+/// The result of one task (bytes).
+pub const TASK_RESULT_BYTES: usize = 4 * 1024 * 1024;
+/// The results of all tasks together (bytes).
+pub const TASK_TOTAL_BYTES: usize = 64 * 1024 * 1024;
 /// Resources that one session or one listener is told about.
 pub const SUBSCRIPTIONS: usize = 128;
 /// How long a client may rely on a list that it has read; changes are announced before.

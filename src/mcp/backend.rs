@@ -49,6 +49,8 @@ pub struct Description {
     pub operations: Vec<Operation>,
     /// The scopes that any of the tools needs beyond the one that every caller has.
     pub scopes: Scopes,
+    /// Whether calls may become tasks ([`Context::become_task`]).
+    pub has_tasks: bool,
     /// Whether tools use the caller's own token at GitHub ([`Principal::upstream`]). If not, it is not kept.
     pub keeps_github_tokens: bool,
 }
@@ -71,7 +73,14 @@ impl Description {
                 .then_some(ResourceCapability { subscribe: true, list_changed: true }),
             logging: Empty {},
             completions: self.offers(Operation::Complete).then_some(Empty {}),
+            extensions: None,
         }
+    }
+
+    /// The same with the extensions of 2026-07-28.
+    pub(super) fn modern_capabilities(&self) -> ServerCapabilities {
+        let extensions = self.has_tasks.then_some(Extensions { tasks: Empty {} });
+        ServerCapabilities { extensions, ..self.capabilities() }
     }
 }
 
@@ -86,6 +95,14 @@ pub(super) struct ServerCapabilities {
     logging: Empty,
     #[serde(skip_serializing_if = "Option::is_none")]
     completions: Option<Empty>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extensions: Option<Extensions>,
+}
+
+#[derive(Debug, Serialize)]
+struct Extensions {
+    #[serde(rename = "io.modelcontextprotocol/tasks")]
+    tasks: Empty,
 }
 
 #[derive(Debug, Serialize)]
@@ -158,7 +175,24 @@ impl Context {
     /// Tripped when nobody wants the result any more. Wait on it instead of sleeping.
     #[must_use]
     pub fn cancel(&self) -> &CancelToken {
-        &self.cancel
+        self.exchange.task().map_or(&self.cancel, |task| task.cancelled())
+    }
+
+    /// Makes the call a task, if its client takes tasks and there is room for one more; says whether it is one now. The
+    /// client gets the handle, and will ask for the result when there is one; what [`Context::ask`] asks from now on waits
+    /// for the answer. So what has to be asked before should be, see [`super::TaskSupport::ByHandler`].
+    ///
+    /// # Errors
+    /// [`CallError::Cancelled`] if nobody waits for the call any more.
+    pub fn become_task(&self) -> Result<bool, CallError> {
+        if self.exchange.task().is_some() {
+            return Ok(true);
+        }
+        if self.cancel.is_tripped() {
+            return Err(CallError::Cancelled);
+        }
+        let begun = self.exchange.dialect().begin_task(&self.principal, &self.client);
+        Ok(begun.is_some_and(|begun| self.exchange.hand_over(begun)))
     }
 
     /// Tells clients that something has changed.
@@ -224,7 +258,10 @@ impl Context {
         for request in &requests {
             self.require(request.capability)?;
         }
-        self.exchange.dialect().ask(&self.exchange, requests)
+        match self.exchange.task() {
+            Some(task) => task.ask(requests),
+            None => self.exchange.dialect().ask(&self.exchange, requests),
+        }
     }
 
     /// What [`Context::remember`] was given in an earlier round of this call; `None` in the first.

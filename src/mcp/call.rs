@@ -1,9 +1,10 @@
 //! The era-free nouns: what a client asks of a backend, and what a backend answers.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::jsonrpc::Error;
@@ -111,6 +112,8 @@ pub enum Outcome {
     InputRequired(Vec<InputRequest>),
     /// It needs a capability that the client has not declared.
     MissingCapability(Capability),
+    /// It can only be a task, and the client takes none.
+    TaskRequired,
     /// With a JSON-RPC error.
     Failed(Error),
 }
@@ -134,6 +137,17 @@ impl Reply {
         let value = to_raw_value(value).map_err(|_| Error::internal())?;
         self.members.push((name.into(), value));
         Ok(self)
+    }
+
+    /// The result by itself.
+    pub(super) fn into_json(self) -> Result<Arc<RawValue>, Error> {
+        to_raw_value(&self).map(Arc::from).map_err(|_| Error::internal())
+    }
+}
+
+impl Serialize for Reply {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.members.iter().map(|(name, value)| (name, value)))
     }
 }
 
@@ -188,6 +202,13 @@ pub struct ClientCapabilities {
     sampling: Option<IgnoredAny>,
     elicitation: Option<Elicitation>,
     roots: Option<IgnoredAny>,
+    extensions: Option<Extensions>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Extensions {
+    #[serde(rename = "io.modelcontextprotocol/tasks")]
+    tasks: Option<IgnoredAny>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -208,6 +229,12 @@ impl ClientCapabilities {
             }
             Capability::Roots => self.roots.is_some(),
         }
+    }
+
+    /// Whether the client takes a task for the result of a call (2026-07-28 only).
+    #[must_use]
+    pub fn takes_tasks(&self) -> bool {
+        self.extensions.as_ref().is_some_and(|extensions| extensions.tasks.is_some())
     }
 }
 
@@ -288,6 +315,8 @@ pub enum CallError {
     InputRequired(Vec<InputRequest>),
     /// The client cannot do what is needed.
     MissingCapability(Capability),
+    /// The call can only be a task, and the client takes none.
+    TaskRequired,
     /// Nobody waits for the result any more.
     Cancelled,
 }

@@ -1,32 +1,13 @@
 //! One stream of server-sent events: its numbering, what is kept of it for `Last-Event-ID`, and its reader.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::budget::Budget;
 use crate::base::cancel::CancelToken;
 use crate::base::limits;
 use crate::http::{Event, Stream, StreamSender};
-
-/// Bytes kept for replay by all streams of this server.
-#[derive(Debug, Default)]
-pub(super) struct ReplayBudget(AtomicUsize);
-
-impl ReplayBudget {
-    fn take(&self, bytes: usize) -> bool {
-        let before = self.0.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.saturating_add(bytes) <= limits::REPLAY_TOTAL_BYTES;
-        if !fits {
-            self.give_back(bytes);
-        }
-        fits
-    }
-
-    fn give_back(&self, bytes: usize) {
-        self.0.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
 
 /// Whether the first event of a connection is an empty one that carries an id and a retry time (2025-11-25, "Sending
 /// Messages to the Server"). Older clients take an empty event for a broken message.
@@ -41,7 +22,7 @@ pub(super) enum Priming {
 pub(super) struct Replay {
     pub(super) stream: u64,
     pub(super) priming: Priming,
-    pub(super) budget: Arc<ReplayBudget>,
+    pub(super) budget: Arc<Budget>,
 }
 
 /// Where a new reader starts.
@@ -203,7 +184,7 @@ impl Drop for EventStream {
 impl State {
     /// Puts an event into the ring; the oldest make room. If the server as a whole keeps too much, this stream keeps
     /// nothing: a client that asks for what is gone gets what follows.
-    fn keep(&mut self, number: u64, event: Arc<[u8]>, budget: &ReplayBudget) {
+    fn keep(&mut self, number: u64, event: Arc<[u8]>, budget: &Budget) {
         let length = event.len();
         while self.ring.len() >= limits::REPLAY_EVENTS
             || (!self.ring.is_empty() && self.kept.saturating_add(length) > limits::REPLAY_BYTES)
@@ -220,7 +201,7 @@ impl State {
         self.ring.push_back((number, event));
     }
 
-    fn forget_oldest(&mut self, budget: &ReplayBudget) {
+    fn forget_oldest(&mut self, budget: &Budget) {
         if let Some((_, event)) = self.ring.pop_front() {
             self.kept = self.kept.saturating_sub(event.len());
             budget.give_back(event.len());
@@ -259,7 +240,8 @@ mod tests {
     use crate::http::Next;
 
     fn resumable(priming: Priming) -> EventStream {
-        EventStream::resumable(Replay { stream: 3, priming, budget: Arc::default() })
+        let budget = Arc::new(Budget::new(limits::REPLAY_TOTAL_BYTES));
+        EventStream::resumable(Replay { stream: 3, priming, budget })
     }
 
     fn read(body: &Stream) -> String {
@@ -327,7 +309,7 @@ mod tests {
 
     #[test]
     fn the_server_as_a_whole_keeps_no_more_than_its_budget() {
-        let budget: Arc<ReplayBudget> = Arc::default();
+        let budget = Arc::new(Budget::new(limits::REPLAY_TOTAL_BYTES));
         let stream = |stream| {
             EventStream::resumable(Replay { stream, priming: Priming::Left, budget: Arc::clone(&budget) })
         };

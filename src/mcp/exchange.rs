@@ -1,13 +1,15 @@
 //! One call on its way: silent until it says something, then a stream, then over. Knows no era: a [`Dialect`] does.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use serde_json::value::RawValue;
 
-use super::call::{CallError, InputRequest, Level, Outcome};
+use super::call::{CallError, ClientCapabilities, InputRequest, Level, Outcome};
 use super::events::EventStream;
 use super::jsonrpc::Error;
+use super::task::{Ending, Task};
 use crate::base::cancel::CancelToken;
+use crate::base::identity::Principal;
 use crate::base::limits;
 use crate::http::{Responder, Response, Stream};
 
@@ -31,11 +33,23 @@ pub(super) trait Dialect: Send + Sync {
     /// Leaves something for the next round of this call.
     fn remember(&self, value: Box<RawValue>);
 
+    /// A task for this call, which its client can ask for already; `None` if it cannot be one.
+    fn begin_task(&self, principal: &Principal, client: &ClientCapabilities) -> Option<Begun>;
+
+    /// How a task ends whose call had this outcome.
+    fn ending(&self, outcome: Outcome) -> Ending;
+
     /// The response of the call.
     fn encode(&self, outcome: Outcome) -> Encoded;
 
     /// Called once, before the response is sent or dropped: the call is no longer in flight.
     fn ended(&self);
+}
+
+/// A task that has just begun, and the response that tells its client so.
+pub(super) struct Begun {
+    pub(super) task: Arc<Task>,
+    pub(super) handle: Encoded,
 }
 
 /// A JSON-RPC response and the HTTP status it travels under when it is not part of a stream.
@@ -56,7 +70,9 @@ impl Encoded {
 pub(super) struct Exchange {
     dialect: Box<dyn Dialect>,
     cancel: CancelToken,
-    /// Guards the step from silence to stream to end.
+    /// What the call has become, once and for good.
+    task: OnceLock<Arc<Task>>,
+    /// Guards the step from silence to stream to end of the answer.
     phase: Mutex<Phase>,
 }
 
@@ -77,12 +93,31 @@ impl Exchange {
                     let _ = exchange.events();
                 }
             });
-            Exchange { dialect, cancel, phase: Mutex::new(Phase::Silent(responder)) }
+            Exchange { dialect, cancel, task: OnceLock::new(), phase: Mutex::new(Phase::Silent(responder)) }
         })
     }
 
     pub(super) fn dialect(&self) -> &dyn Dialect {
         &*self.dialect
+    }
+
+    /// The task that the call has become.
+    pub(super) fn task(&self) -> Option<&Arc<Task>> {
+        self.task.get()
+    }
+
+    /// Answers with the handle of a task, which the call is from now on; says whether it is. If the call is over already
+    /// there is nobody who would ask for the task.
+    pub(super) fn hand_over(&self, begun: Begun) -> bool {
+        let phase = std::mem::replace(&mut *self.lock(), Phase::Over);
+        if matches!(phase, Phase::Over) {
+            begun.task.cancel();
+            return false;
+        }
+        let _ = self.task.set(begun.task); // only whoever ended the phase comes here
+        self.dialect.ended();
+        respond(phase, begun.handle);
+        true
     }
 
     /// Says something to the client before the response; the answer becomes a stream. Lost if the call is over. A handler
@@ -102,22 +137,21 @@ impl Exchange {
 
     /// Ends the call. Only the first outcome counts. A cancelled call gets no response (MCP, cancellation).
     pub(super) fn complete(&self, outcome: Outcome) {
+        if let Some(task) = self.task() {
+            return task.finish(self.dialect.ending(outcome));
+        }
         let phase = std::mem::replace(&mut *self.lock(), Phase::Over);
         if matches!(phase, Phase::Over) {
             return;
         }
         self.dialect.ended();
-        let response = (!self.cancel.is_tripped()).then(|| self.dialect.encode(outcome));
-        match (phase, response) {
-            (Phase::Silent(responder), Some(response)) => responder.respond(response.into_response()),
-            (Phase::Silent(responder), None) => responder.respond(Response::new(202)),
-            (Phase::Streaming(events), response) => {
-                if let Some(response) = response {
-                    events.publish(&response.text);
-                }
-                events.finish();
-            }
-            (Phase::Over, _) => {}
+        if !self.cancel.is_tripped() {
+            return respond(phase, self.dialect.encode(outcome));
+        }
+        match phase {
+            Phase::Silent(responder) => responder.respond(Response::new(202)),
+            Phase::Streaming(events) => events.finish(),
+            Phase::Over => {}
         }
     }
 
@@ -146,6 +180,18 @@ impl Exchange {
 
     fn lock(&self) -> MutexGuard<'_, Phase> {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The response, in the way that is left for it.
+fn respond(phase: Phase, response: Encoded) {
+    match phase {
+        Phase::Silent(responder) => responder.respond(response.into_response()),
+        Phase::Streaming(events) => {
+            events.publish(&response.text);
+            events.finish();
+        }
+        Phase::Over => {}
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::backend::{Implementation, ServerCapabilities};
@@ -11,10 +11,11 @@ use super::call::{
     Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Outcome, Reply, parse,
 };
 use super::events::{EventStream, Priming};
-use super::exchange::{Dialect, Encoded, Exchange};
+use super::exchange::{Begun, Dialect, Encoded, Exchange};
 use super::intake::{Message, Payload};
 use super::jsonrpc::{self, Error, RequestId};
 use super::session::{NewSession, Refused, Session};
+use super::task::Ending;
 use super::{Arrival, Core, Visit};
 use crate::base::cancel::CancelToken;
 use crate::base::encoding::base64url;
@@ -297,20 +298,11 @@ fn notice(session: &Session, method: &str, params: Option<&RawValue>) {
 }
 
 fn complete(id: &RequestId, reply: &Reply) -> Encoded {
-    Encoded { status: 200, text: jsonrpc::result(id, &Members(reply)) }
+    Encoded { status: 200, text: jsonrpc::result(id, reply) }
 }
 
 fn failed(id: &RequestId, error: &Error) -> Encoded {
     Encoded { status: 200, text: jsonrpc::error(Some(id), error) }
-}
-
-/// A result of this era is its members and nothing else.
-struct Members<'a>(&'a Reply);
-
-impl Serialize for Members<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.members.iter().map(|(name, value)| (name, value)))
-    }
 }
 
 /// A call in a session.
@@ -366,6 +358,15 @@ impl Dialect for LegacyCall {
 
     fn remember(&self, _: Box<RawValue>) {}
 
+    /// Tasks are an extension of 2026-07-28.
+    fn begin_task(&self, _: &Principal, _: &ClientCapabilities) -> Option<Begun> {
+        None
+    }
+
+    fn ending(&self, _: Outcome) -> Ending {
+        Ending::Failed(Error::internal())
+    }
+
     fn encode(&self, outcome: Outcome) -> Encoded {
         match outcome {
             Outcome::Complete(reply) => complete(&self.id, &reply),
@@ -376,6 +377,10 @@ impl Dialect for LegacyCall {
                     Error::INVALID_REQUEST,
                     format!("The client does not support {}", capability.name()),
                 ),
+            ),
+            Outcome::TaskRequired => failed(
+                &self.id,
+                &Error::new(Error::INVALID_REQUEST, "This tool needs a client that takes tasks"),
             ),
             // Questions are asked on the stream in this era; a backend that answers with them is wrong.
             Outcome::InputRequired(_) => failed(&self.id, &Error::internal()),

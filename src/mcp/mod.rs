@@ -5,6 +5,8 @@
 //! encodes an [`Outcome`]; the [`Backend`] in between does not know which it was.
 
 mod backend;
+mod budget;
+mod build_error;
 mod call;
 mod completion;
 mod content;
@@ -17,6 +19,7 @@ mod jsonrpc;
 mod legacy;
 mod listeners;
 mod modern;
+mod modern_answer;
 mod prompt;
 mod publisher;
 mod quota;
@@ -24,6 +27,9 @@ mod resource;
 mod rounds;
 mod session;
 mod session_table;
+mod task;
+mod task_methods;
+mod task_table;
 mod tool;
 mod tool_server;
 mod uri_template;
@@ -31,15 +37,17 @@ mod uri_template;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use self::budget::Budget;
 use self::call::ClientCapabilities as Client;
 use self::era::Era;
-use self::events::ReplayBudget;
 use self::exchange::{Dialect, Encoded, Exchange};
 use self::publisher::Audience;
 use self::quota::Calls;
+use self::task_table::TaskTable;
 use crate::base::cancel::CancelToken;
 use crate::base::clock::Clock;
 use crate::base::identity::{GrantId, Principal, Scopes, UserId};
+use crate::base::limits;
 use crate::base::random::Random;
 use crate::http::{Head, Method, Request, Responder, Response};
 use crate::seal::Keyring;
@@ -68,6 +76,7 @@ pub mod fuzzing {
 }
 
 pub use self::backend::{Backend, Context, Description, Implementation, Mirrored, Progress};
+pub use self::build_error::BuildError;
 pub use self::call::{
     Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Outcome, Reply,
 };
@@ -77,8 +86,8 @@ pub use self::jsonrpc::{Error, RequestId};
 pub use self::prompt::{Argument, Prompt};
 pub use self::publisher::Publisher;
 pub use self::resource::{Match, Resource, ResourceTemplate};
-pub use self::tool::{NoArguments, Tool};
-pub use self::tool_server::{BuildError, Builder, ToolServer};
+pub use self::tool::{NoArguments, TaskSupport, Tool};
+pub use self::tool_server::{Builder, ToolServer};
 
 /// What an MCP endpoint is made of.
 pub struct Settings {
@@ -110,6 +119,8 @@ pub struct Counts {
     pub listeners: usize,
     /// Calls that run.
     pub calls: usize,
+    /// Tasks, those included that are over and wait to be asked for.
+    pub tasks: usize,
 }
 
 /// What the files of this module share.
@@ -120,7 +131,9 @@ struct Core {
     random: Arc<dyn Random>,
     audience: Arc<Audience>,
     calls: Arc<Calls>,
-    budget: Arc<ReplayBudget>,
+    /// What the streams of all sessions keep for `Last-Event-ID`.
+    budget: Arc<Budget>,
+    tasks: TaskTable,
     insufficient_scope: InsufficientScope,
 }
 
@@ -153,7 +166,8 @@ impl Mcp {
             random,
             audience: Arc::default(),
             calls: Arc::default(),
-            budget: Arc::default(),
+            budget: Arc::new(Budget::new(limits::REPLAY_TOTAL_BYTES)),
+            tasks: TaskTable::new(),
             insufficient_scope,
         }))
     }
@@ -178,9 +192,10 @@ impl Mcp {
         self.0.publisher()
     }
 
-    /// Ends at once what belongs to a grant: its sessions, its streams, its calls.
+    /// Ends at once what belongs to a grant: its sessions, its streams, its calls, its tasks.
     pub fn end_grant(&self, grant: GrantId) {
         self.0.calls.cancel_grant(grant);
+        self.0.tasks.end_grant(grant);
         self.0.audience.sessions.end_grant(grant);
         self.0.audience.listeners.end_grant(grant);
     }
@@ -197,13 +212,16 @@ impl Mcp {
 
     /// Ends what nobody uses any more. To be called every [`crate::base::limits::SWEEP`].
     pub fn sweep(&self) {
-        self.0.audience.sessions.sweep(self.0.clock.monotonic());
+        let now = self.0.clock.monotonic();
+        self.0.audience.sessions.sweep(now);
+        self.0.tasks.sweep(now);
         self.0.audience.listeners.sweep();
     }
 
     /// Ends every session and stream; calls that run are cancelled.
     pub fn close(&self) {
         self.0.calls.cancel_all();
+        self.0.tasks.close();
         self.0.audience.sessions.close();
         self.0.audience.listeners.close();
     }
@@ -215,6 +233,7 @@ impl Mcp {
             sessions: self.0.audience.sessions.count(),
             listeners: self.0.audience.listeners.count(),
             calls: self.0.calls.count(),
+            tasks: self.0.tasks.count(),
         }
     }
 

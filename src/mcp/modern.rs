@@ -1,28 +1,30 @@
 //! The modern era: 2026-07-28. Every request says all about itself, in its `_meta` and again in its headers; nothing is
 //! remembered between two of them but what a client carries sealed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::backend::Implementation;
 use super::call::{
     Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Outcome, Reply, parse,
 };
 use super::events::EventStream;
-use super::exchange::{Dialect, Encoded, Exchange};
+use super::exchange::{Begun, Dialect, Encoded, Exchange};
 use super::header::{self, Mismatch};
 use super::intake::Message;
-use super::jsonrpc::{self, Error, RequestId};
+use super::jsonrpc::{Error, RequestId};
 use super::listeners::{Filter, Listener};
+use super::modern_answer::{complete, failed, input_required, missing, missing_tasks, ttl};
 use super::rounds::{Answers, Round, Sealing, Subject};
 use super::session::millis;
+use super::task::{Ending, NewTask, Task};
+use super::task_methods::{self, TaskMethod, TaskRequest};
 use super::{Arrival, Core, Visit};
 use crate::base::cancel::CancelToken;
+use crate::base::encoding::base64url;
+use crate::base::identity::Principal;
 use crate::base::limits;
 use crate::http::{Headers, Response, Stream};
 
@@ -41,6 +43,14 @@ pub(super) fn post(core: &Arc<Core>, visit: Visit, message: Message<'_>) {
                 What::Discover => visit.responder.respond(discover(core, &id).into_response()),
                 What::Listen => listen(core, visit, id, params),
                 What::Operation(operation) => call(core, visit, id, (operation, request.params, params)),
+                What::Task(method) => {
+                    let answers = request.params.input_responses;
+                    let task = request.params.task_id.unwrap_or_default();
+                    let request = TaskRequest { method, task: &task, answers };
+                    let answer = task_methods::serve(core, &visit.principal, &id, request);
+                    let answer = answer.unwrap_or_else(|error| failed(&id, &error));
+                    visit.responder.respond(answer.into_response());
+                }
             }
         }
         // This revision has no notifications by POST; what is sent in spite of that is taken and changes nothing.
@@ -61,6 +71,7 @@ enum What {
     Discover,
     Listen,
     Operation(Operation),
+    Task(TaskMethod),
 }
 
 #[derive(Deserialize)]
@@ -75,6 +86,8 @@ struct Params<'a> {
     input_responses: Option<Answers>,
     #[serde(rename = "requestState")]
     request_state: Option<String>,
+    #[serde(rename = "taskId")]
+    task_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -109,11 +122,19 @@ fn decode<'a>(
     let what = match method {
         "server/discover" => What::Discover,
         "subscriptions/listen" => What::Listen,
-        _ => match Operation::from_method(method) {
-            Some(operation) if offers(operation) => What::Operation(operation),
-            Some(_) | None => return Err(Error::method_not_found()),
+        _ => match (Operation::from_method(method), TaskMethod::from_method(method)) {
+            (Some(operation), _) if offers(operation) => What::Operation(operation),
+            (_, Some(method)) if core.backend.description().has_tasks => What::Task(method),
+            (_, _) => return Err(Error::method_not_found()),
         },
     };
+    if let What::Task(_) = what {
+        let task = params.task_id.as_deref().ok_or_else(|| Error::invalid_params("taskId is missing"))?;
+        header::check_encoded(headers, "mcp-name", task).map_err(|Mismatch| mismatch("Mcp-Name"))?;
+        if !params.meta.client_capabilities.takes_tasks() {
+            return Err(missing_tasks());
+        }
+    }
     if let What::Operation(operation) = what
         && takes_a_name(operation)
     {
@@ -147,7 +168,7 @@ fn discover(core: &Core, id: &RequestId) -> Encoded {
     let description = core.backend.description();
     let reply = Reply::default()
         .with("supportedVersions", &[VERSION])
-        .and_then(|reply| reply.with("capabilities", &description.capabilities()))
+        .and_then(|reply| reply.with("capabilities", &description.modern_capabilities()))
         .and_then(|reply| match &description.instructions {
             Some(instructions) => reply.with("instructions", instructions),
             None => Ok(reply),
@@ -238,91 +259,6 @@ impl Core {
     }
 }
 
-/// How long a client may rely on the result of an operation, in milliseconds; `None` for those that have no such hint.
-fn ttl(operation: Operation) -> Option<u64> {
-    match operation {
-        Operation::ListTools
-        | Operation::ListPrompts
-        | Operation::ListResources
-        | Operation::ListResourceTemplates => Some(millis(limits::LIST_TTL)),
-        Operation::ReadResource => Some(0),
-        Operation::CallTool | Operation::GetPrompt | Operation::Complete => None,
-    }
-}
-
-fn complete(core: &Core, id: &RequestId, reply: &Reply, ttl_millis: Option<u64>) -> Encoded {
-    let wire = Complete { reply, ttl_millis, info: &core.backend.description().info };
-    Encoded { status: 200, text: jsonrpc::result(id, &wire) }
-}
-
-fn failed(id: &RequestId, error: &Error) -> Encoded {
-    // Clients of this era are told "no such resource" as invalid params; the older code must not be sent.
-    let code = if error.code == Error::RESOURCE_NOT_FOUND { Error::INVALID_PARAMS } else { error.code };
-    let status = match code {
-        Error::METHOD_NOT_FOUND => 404,
-        Error::BUSY => 429,
-        Error::PARSE
-        | Error::INVALID_REQUEST
-        | Error::INVALID_PARAMS
-        | Error::HEADER_MISMATCH
-        | Error::MISSING_CAPABILITY
-        | Error::UNSUPPORTED_VERSION => 400,
-        _ => 200,
-    };
-    let error = Error { code, ..error.clone() };
-    Encoded { status, text: jsonrpc::error(Some(id), &error) }
-}
-
-/// A result with what this era adds to it. Results depend on who asks: no shared cache may keep them (M16).
-struct Complete<'a> {
-    reply: &'a Reply,
-    ttl_millis: Option<u64>,
-    info: &'a Implementation,
-}
-
-impl Serialize for Complete<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("resultType", "complete")?;
-        let mut has_meta = false;
-        for (name, value) in &self.reply.members {
-            has_meta |= name == "_meta";
-            map.serialize_entry(name, value)?;
-        }
-        if let Some(ttl) = self.ttl_millis {
-            map.serialize_entry("ttlMs", &ttl)?;
-            map.serialize_entry("cacheScope", "private")?;
-        }
-        if !has_meta {
-            map.serialize_entry("_meta", &ServerMeta { server_info: self.info })?;
-        }
-        map.end()
-    }
-}
-
-#[derive(Serialize)]
-struct ServerMeta<'a> {
-    #[serde(rename = "io.modelcontextprotocol/serverInfo")]
-    server_info: &'a Implementation,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct InputRequired<'a> {
-    result_type: &'static str,
-    input_requests: BTreeMap<&'a str, Question<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_state: Option<String>,
-    #[serde(rename = "_meta")]
-    meta: ServerMeta<'a>,
-}
-
-#[derive(Serialize)]
-struct Question<'a> {
-    method: &'static str,
-    params: &'a RawValue,
-}
-
 /// A call that stands for itself.
 struct ModernCall {
     core: Arc<Core>,
@@ -331,23 +267,6 @@ struct ModernCall {
     log_level: Option<Level>,
     cancel: CancelToken,
     round: Round,
-}
-
-impl ModernCall {
-    fn input_required(&self, requests: &[InputRequest]) -> Encoded {
-        let result = InputRequired {
-            result_type: "input_required",
-            input_requests: requests
-                .iter()
-                .map(|request| {
-                    (request.key.as_str(), Question { method: request.method(), params: &request.params })
-                })
-                .collect(),
-            request_state: self.round.next_state(&self.core.sealing()),
-            meta: ServerMeta { server_info: &self.core.backend.description().info },
-        };
-        Encoded { status: 200, text: jsonrpc::result(&self.id, &result) }
-    }
 }
 
 impl Dialect for ModernCall {
@@ -373,17 +292,45 @@ impl Dialect for ModernCall {
         self.round.remember(value);
     }
 
+    fn begin_task(&self, principal: &Principal, client: &ClientCapabilities) -> Option<Begun> {
+        let (core, description) = (&self.core, self.core.backend.description());
+        if self.operation != Operation::CallTool || !description.has_tasks || !client.takes_tasks() {
+            return None;
+        }
+        let new = NewTask {
+            id: base64url(&core.random.bytes::<32>()).into(),
+            clock: Arc::clone(&core.clock),
+            budget: Arc::clone(core.tasks.budget()),
+        };
+        let task = Arc::new(Task::new(principal, new));
+        core.tasks.insert(&task).ok()?;
+        let handle = task_methods::created(&self.id, &task, &description.info);
+        Some(Begun { task, handle })
+    }
+
+    fn ending(&self, outcome: Outcome) -> Ending {
+        match outcome {
+            Outcome::Complete(reply) => reply.into_json().map_or_else(Ending::Failed, Ending::Completed),
+            Outcome::Failed(error) => Ending::Failed(error),
+            Outcome::MissingCapability(capability) => {
+                Ending::Failed(missing(&json!({ capability.name(): {} })))
+            }
+            // A task asks and waits; a backend that answers with questions is wrong.
+            Outcome::InputRequired(_) | Outcome::TaskRequired => Ending::Failed(Error::internal()),
+        }
+    }
+
     fn encode(&self, outcome: Outcome) -> Encoded {
         match outcome {
             Outcome::Complete(reply) => complete(&self.core, &self.id, &reply, ttl(self.operation)),
             Outcome::Failed(error) => failed(&self.id, &error),
             Outcome::MissingCapability(capability) => {
-                let error = Error::new(Error::MISSING_CAPABILITY, "Missing required client capability")
-                    .with_data(json!({ "requiredCapabilities": { capability.name(): {} } }));
-                failed(&self.id, &error)
+                failed(&self.id, &missing(&json!({ capability.name(): {} })))
             }
+            Outcome::TaskRequired => failed(&self.id, &missing_tasks()),
             Outcome::InputRequired(requests) if takes_a_name(self.operation) => {
-                self.input_required(&requests)
+                let state = self.round.next_state(&self.core.sealing());
+                input_required(&self.core, &self.id, (&requests, state))
             }
             // Nothing else may ask for input (MRTR, "Supported Requests").
             Outcome::InputRequired(_) => failed(&self.id, &Error::internal()),

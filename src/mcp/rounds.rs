@@ -181,7 +181,7 @@ impl Round {
 }
 
 /// Whether an answer has what the result of its method must have.
-fn has_shape(capability: Capability, answer: &RawValue) -> bool {
+pub(super) fn has_shape(capability: Capability, answer: &RawValue) -> bool {
     #[derive(Deserialize)]
     #[allow(dead_code)] // read by serde only
     enum Action {

@@ -8,8 +8,9 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde_json::value::RawValue;
 
+use super::budget::Budget;
 use super::call::{ClientCapabilities, Level};
-use super::events::{EventStream, Place, Priming, Replay, ReplayBudget, parse_event_id};
+use super::events::{EventStream, Place, Priming, Replay, parse_event_id};
 use super::jsonrpc::{Error, RequestId};
 use super::publisher::Change;
 use crate::base::cancel::CancelToken;
@@ -31,7 +32,7 @@ pub(super) struct NewSession {
     pub(super) id: Box<str>,
     pub(super) client: ClientCapabilities,
     pub(super) priming: Priming,
-    pub(super) budget: Arc<ReplayBudget>,
+    pub(super) budget: Arc<Budget>,
     pub(super) now: Duration,
 }
 
@@ -44,7 +45,7 @@ pub(super) struct Session {
     fingerprint: ClientFingerprint,
     client: Arc<ClientCapabilities>,
     priming: Priming,
-    budget: Arc<ReplayBudget>,
+    budget: Arc<Budget>,
     standalone: Arc<EventStream>,
     next_stream: AtomicU64,
     next_ask: AtomicI64,

@@ -20,6 +20,7 @@ pub struct Tool {
     pub(super) definition: ToolDefinition,
     /// `None`: a list that is no list of scopes.
     pub(super) scopes: Option<Scopes>,
+    pub(super) tasks: TaskSupport,
     pub(super) handler: Option<Handler>,
 }
 
@@ -35,6 +36,20 @@ pub(super) struct ToolDefinition {
     output_schema: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     annotations: Option<Value>,
+}
+
+/// Whether the calls of a tool become tasks: handles that the client gets at once, to ask for the result later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TaskSupport {
+    /// They do not.
+    #[default]
+    Never,
+    /// They do, before the handler runs, if the client takes tasks; other clients wait for the result.
+    Optional,
+    /// They do, before the handler runs; a client that takes no tasks is refused.
+    Required,
+    /// They do when the handler says so with [`Context::become_task`], perhaps after it has asked the client something.
+    ByHandler,
 }
 
 /// The arguments of a tool that takes none: whatever is sent is ignored.
@@ -57,7 +72,7 @@ impl Tool {
             output_schema: None,
             annotations: None,
         };
-        Tool { definition, scopes: Some(Scopes::default()), handler: None }
+        Tool { definition, scopes: Some(Scopes::default()), tasks: TaskSupport::Never, handler: None }
     }
 
     /// The same with a name for people.
@@ -86,6 +101,15 @@ impl Tool {
     #[must_use]
     pub fn scopes(mut self, scopes: &str) -> Tool {
         self.scopes = Scopes::parse(scopes);
+        self
+    }
+
+    /// The same with calls that may become tasks, for work that takes longer than a client likes to wait. A task runs on its
+    /// worker like any call, counts as one of the user's running calls until it is over, and lives in memory for at most
+    /// [`crate::base::limits::TASK_LIFETIME`]. Notifications of a task ([`Context::log`], [`Context::progress`]) are dropped.
+    #[must_use]
+    pub fn tasks(mut self, tasks: TaskSupport) -> Tool {
+        self.tasks = tasks;
         self
     }
 

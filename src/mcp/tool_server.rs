@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -11,57 +10,17 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::backend::{Backend, Context, Description, Implementation, Mirrored};
+use super::build_error::{
+    BuildError, check_prompts, check_resources, check_templates, check_tools, tool_scopes,
+};
 use super::call::{Call, CallError, Operation, Outcome, Reply};
 use super::completion::{CompleteParams, Reference};
 use super::content::ToolResult;
 use super::jsonrpc::Error;
 use super::prompt::Prompt;
 use super::resource::{Match, Resource, ResourceTemplate};
-use super::tool::Tool;
+use super::tool::{TaskSupport, Tool};
 use crate::base::identity::Scopes;
-
-/// What cannot be offered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BuildError {
-    /// A tool's name is not 1 to 64 of `A-Z a-z 0-9 _ - .`.
-    ToolName(String),
-    /// A tool's input schema is not `type: object`.
-    ToolSchema(String),
-    /// A tool's `x-mcp-header` annotations break the rules.
-    ToolHeaders(String),
-    /// A tool's scopes are no list of scope tokens (RFC 6749 section 3.3).
-    ToolScopes(String),
-    /// A template is not of RFC 6570 level 1, or completes a variable that it does not have.
-    Template(String),
-    /// Two have this name or URI.
-    Duplicate(String),
-    /// This one has nothing that runs it.
-    NoHandler(String),
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BuildError::ToolName(name) => {
-                write!(f, "tool name {name:?} is not 1 to 64 letters, digits, `_`, `-`, `.`")
-            }
-            BuildError::ToolSchema(name) => write!(f, "the input schema of tool {name:?} is not an object's"),
-            BuildError::ToolHeaders(name) => {
-                write!(f, "tool {name:?} has an x-mcp-header that clients must refuse")
-            }
-            BuildError::ToolScopes(name) => {
-                write!(f, "the scopes of tool {name:?} are not separated by spaces, or have odd characters")
-            }
-            BuildError::Template(template) => {
-                write!(f, "resource template {template:?} is not of RFC 6570 level 1")
-            }
-            BuildError::Duplicate(name) => write!(f, "two tools, prompts or resources are called {name:?}"),
-            BuildError::NoHandler(name) => write!(f, "{name:?} has no handler"),
-        }
-    }
-}
-
-impl std::error::Error for BuildError {}
 
 /// Tools, prompts and resources in this process.
 ///
@@ -161,8 +120,19 @@ impl ToolServer {
     fn call_tool(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
         let params: Named<'_> = call.params()?;
         let tool = self.tools.named(&params.name);
-        let handler = tool.and_then(|tool| tool.handler.as_ref());
-        let handler = handler.ok_or_else(|| unknown("tool", &params.name))?;
+        let tool = tool.ok_or_else(|| unknown("tool", &params.name))?;
+        let handler = tool.handler.as_ref().ok_or_else(Error::internal)?;
+        match tool.tasks {
+            TaskSupport::Never | TaskSupport::ByHandler => {}
+            TaskSupport::Optional => {
+                let _ = context.become_task()?; // without one the caller waits
+            }
+            TaskSupport::Required if context.become_task()? => {}
+            TaskSupport::Required if context.client().takes_tasks() => {
+                return Err(Error::new(Error::BUSY, "Too many tasks").into());
+            }
+            TaskSupport::Required => return Err(CallError::TaskRequired),
+        }
         let result = match with_arguments(params.arguments, |arguments| handler(context, arguments)) {
             // A failure of the tool is a result: the model sees it and can do better (tools, "Error Handling").
             Err(CallError::Tool(text)) => ToolResult::error(text),
@@ -266,6 +236,7 @@ impl Backend for ToolServer {
             Err(CallError::Protocol(error)) => Outcome::Failed(error),
             Err(CallError::InputRequired(requests)) => Outcome::InputRequired(requests),
             Err(CallError::MissingCapability(capability)) => Outcome::MissingCapability(capability),
+            Err(CallError::TaskRequired) => Outcome::TaskRequired,
             Err(CallError::Cancelled) => Outcome::Failed(Error::new(Error::INTERNAL, "Cancelled")),
         };
         context.complete(outcome);
@@ -337,9 +308,12 @@ impl Builder {
     /// [`BuildError`] for the first thing that cannot be offered.
     pub fn build(self) -> Result<ToolServer, BuildError> {
         let mirrored = check_tools(&self.tools)?;
-        check_rest(&self)?;
+        check_prompts(&self.prompts)?;
+        check_resources(&self.resources)?;
+        check_templates(&self.templates)?;
         let scopes = tool_scopes(&self.tools)?;
         let operations = self.operations();
+        let has_tasks = self.tools.iter().any(|tool| tool.tasks != TaskSupport::Never);
         let Builder { info, instructions, keeps_github_tokens, tools, prompts, resources, templates } = self;
         let all_scopes = scopes.values().fold(Scopes::default(), |all, each| all.union(each));
         Ok(ToolServer {
@@ -348,6 +322,7 @@ impl Builder {
                 instructions,
                 operations,
                 scopes: all_scopes,
+                has_tasks,
                 keeps_github_tokens,
             },
             tools: Offer::new(tools, |each| (&each.definition.name, &each.definition))?,
@@ -379,61 +354,4 @@ impl Builder {
         }
         operations
     }
-}
-
-fn check_tools(tools: &[Tool]) -> Result<HashMap<String, Arc<[Mirrored]>>, BuildError> {
-    let mut mirrored = HashMap::new();
-    for tool in tools {
-        let definition = &tool.definition;
-        let name = || definition.name.clone().into_owned();
-        if !definition.has_valid_name() {
-            return Err(BuildError::ToolName(name()));
-        }
-        if !definition.has_object_schema() {
-            return Err(BuildError::ToolSchema(name()));
-        }
-        if tool.handler.is_none() {
-            return Err(BuildError::NoHandler(name()));
-        }
-        let headers = definition.mirrored().ok_or_else(|| BuildError::ToolHeaders(name()))?;
-        if !headers.is_empty() {
-            mirrored.insert(name(), headers.into());
-        }
-    }
-    Ok(mirrored)
-}
-
-/// The scopes of the tools that need some.
-fn tool_scopes(tools: &[Tool]) -> Result<HashMap<String, Arc<Scopes>>, BuildError> {
-    let mut all = HashMap::new();
-    for tool in tools {
-        let name = tool.definition.name.clone().into_owned();
-        let Some(scopes) = &tool.scopes else { return Err(BuildError::ToolScopes(name)) };
-        if !scopes.is_empty() {
-            all.insert(name, Arc::new(scopes.clone()));
-        }
-    }
-    Ok(all)
-}
-
-fn check_rest(builder: &Builder) -> Result<(), BuildError> {
-    if let Some(prompt) = builder.prompts.iter().find(|each| each.handler.is_none()) {
-        return Err(BuildError::NoHandler(prompt.definition.name.clone().into_owned()));
-    }
-    if let Some(resource) = builder.resources.iter().find(|each| each.reader.is_none()) {
-        return Err(BuildError::NoHandler(resource.definition.uri.clone().into_owned()));
-    }
-    for each in &builder.templates {
-        let name = || each.definition.uri_template.clone().into_owned();
-        let fits = |template: &super::uri_template::UriTemplate| {
-            each.completers.arguments().all(|variable| template.has(variable))
-        };
-        if !each.template.as_ref().is_some_and(fits) {
-            return Err(BuildError::Template(name()));
-        }
-        if each.reader.is_none() {
-            return Err(BuildError::NoHandler(name()));
-        }
-    }
-    Ok(())
 }

@@ -24,7 +24,7 @@ fn a_grants_end_ends_its_sessions_streams_and_calls() {
     assert_eq!((stream.next(), asking.next(), listening.next()), (None, None, None));
     waiting.worker.join().unwrap();
     assert!(others.is_silent());
-    assert_eq!(endpoint.mcp.counts(), Counts { sessions: 1, listeners: 0, calls: 0 });
+    assert_eq!(endpoint.mcp.counts(), Counts { sessions: 1, listeners: 0, calls: 0, tasks: 0 });
     assert_eq!(endpoint.send(in_session(post(&request(1, "ping", json!({}))), &mine)).status, 404);
 }
 
@@ -44,7 +44,7 @@ fn closing_ends_every_stream() {
             "resultType": "complete", "_meta": { "io.modelcontextprotocol/subscriptionId": "l" } } })
     );
     assert_eq!(listening.next(), None);
-    assert_eq!(endpoint.mcp.counts(), Counts { sessions: 0, listeners: 0, calls: 0 });
+    assert_eq!(endpoint.mcp.counts(), Counts { sessions: 0, listeners: 0, calls: 0, tasks: 0 });
 }
 
 /// M17: a user's calls are bounded; one more is told so, and the user's next call runs again.
@@ -107,6 +107,7 @@ fn a_lost_call_is_an_internal_error() {
         instructions: None,
         operations: vec![Operation::CallTool],
         scopes: Scopes::default(),
+        has_tasks: false,
         keeps_github_tokens: false,
     };
     let endpoint = endpoint(Loses(description));

@@ -4,6 +4,7 @@ mod grants;
 mod legacy;
 mod modern;
 mod streams;
+mod tasks;
 mod transcripts;
 
 use std::sync::Arc;

@@ -26,13 +26,14 @@ fn with_headers(body: &Value) -> Request {
     let params = &body["params"];
     let request =
         post(body).with("MCP-Protocol-Version", VERSION).with("Mcp-Method", body["method"].as_str().unwrap());
-    match params["name"].as_str().or(params["uri"].as_str()) {
+    let name = ["name", "uri", "taskId"].into_iter().find_map(|member| params[member].as_str());
+    match name {
         Some(name) => request.with("Mcp-Name", name),
         None => request,
     }
 }
 
-fn plain(method: &str, params: Value) -> Request {
+pub(super) fn plain(method: &str, params: Value) -> Request {
     with_headers(&body(1, method, params))
 }
 
@@ -418,5 +419,5 @@ fn nothing_is_remembered_between_requests() {
     for _ in 0..3 {
         assert_eq!(endpoint.send(call(1, "test_simple_text", json!({}))).session, None);
     }
-    assert_eq!(endpoint.mcp.counts(), Counts { sessions: 0, listeners: 0, calls: 0 });
+    assert_eq!(endpoint.mcp.counts(), Counts { sessions: 0, listeners: 0, calls: 0, tasks: 0 });
 }

@@ -1,0 +1,135 @@
+//! What an answer of 2026-07-28 looks like: what this revision adds to results, and the status of each error.
+
+use std::collections::BTreeMap;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::Core;
+use super::backend::Implementation;
+use super::call::{InputRequest, Operation, Reply};
+use super::exchange::Encoded;
+use super::jsonrpc::{self, Error, RequestId};
+use super::session::millis;
+use super::task_methods;
+use crate::base::limits;
+
+/// How long a client may rely on the result of an operation, in milliseconds; `None` for those that have no such hint.
+pub(super) fn ttl(operation: Operation) -> Option<u64> {
+    match operation {
+        Operation::ListTools
+        | Operation::ListPrompts
+        | Operation::ListResources
+        | Operation::ListResourceTemplates => Some(millis(limits::LIST_TTL)),
+        Operation::ReadResource => Some(0),
+        Operation::CallTool | Operation::GetPrompt | Operation::Complete => None,
+    }
+}
+
+pub(super) fn complete(core: &Core, id: &RequestId, reply: &Reply, ttl_millis: Option<u64>) -> Encoded {
+    let wire = Complete { reply, ttl_millis, info: &core.backend.description().info };
+    Encoded { status: 200, text: jsonrpc::result(id, &wire) }
+}
+
+pub(super) fn failed(id: &RequestId, error: &Error) -> Encoded {
+    // Clients of this era are told "no such resource" as invalid params; the older code must not be sent.
+    let code = if error.code == Error::RESOURCE_NOT_FOUND { Error::INVALID_PARAMS } else { error.code };
+    let status = match code {
+        Error::METHOD_NOT_FOUND => 404,
+        Error::BUSY => 429,
+        Error::PARSE
+        | Error::INVALID_REQUEST
+        | Error::INVALID_PARAMS
+        | Error::HEADER_MISMATCH
+        | Error::MISSING_CAPABILITY
+        | Error::UNSUPPORTED_VERSION => 400,
+        _ => 200,
+    };
+    let error = Error { code, ..error.clone() };
+    Encoded { status, text: jsonrpc::error(Some(id), &error) }
+}
+
+/// The call ends with questions, and is to come back with the answers and `state`.
+pub(super) fn input_required(
+    core: &Core,
+    id: &RequestId,
+    (requests, state): (&[InputRequest], Option<String>),
+) -> Encoded {
+    let result = InputRequired {
+        result_type: "input_required",
+        input_requests: questions(requests),
+        request_state: state,
+        meta: ServerMeta { server_info: &core.backend.description().info },
+    };
+    Encoded { status: 200, text: jsonrpc::result(id, &result) }
+}
+
+/// The client did not say with this request that it takes tasks.
+pub(super) fn missing_tasks() -> Error {
+    missing(&json!({ "extensions": { task_methods::EXTENSION: {} } }))
+}
+
+pub(super) fn missing(capabilities: &Value) -> Error {
+    Error::new(Error::MISSING_CAPABILITY, "Missing required client capability")
+        .with_data(json!({ "requiredCapabilities": capabilities }))
+}
+
+/// A result with what this era adds to it. Results depend on who asks: no shared cache may keep them (M16).
+struct Complete<'a> {
+    reply: &'a Reply,
+    ttl_millis: Option<u64>,
+    info: &'a Implementation,
+}
+
+impl Serialize for Complete<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("resultType", "complete")?;
+        let mut has_meta = false;
+        for (name, value) in &self.reply.members {
+            has_meta |= name == "_meta";
+            map.serialize_entry(name, value)?;
+        }
+        if let Some(ttl) = self.ttl_millis {
+            map.serialize_entry("ttlMs", &ttl)?;
+            map.serialize_entry("cacheScope", "private")?;
+        }
+        if !has_meta {
+            map.serialize_entry("_meta", &ServerMeta { server_info: self.info })?;
+        }
+        map.end()
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct ServerMeta<'a> {
+    #[serde(rename = "io.modelcontextprotocol/serverInfo")]
+    pub(super) server_info: &'a Implementation,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InputRequired<'a> {
+    result_type: &'static str,
+    input_requests: BTreeMap<&'a str, Question<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_state: Option<String>,
+    #[serde(rename = "_meta")]
+    meta: ServerMeta<'a>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Question<'a> {
+    method: &'static str,
+    params: &'a RawValue,
+}
+
+/// Questions by their keys.
+pub(super) fn questions(requests: &[InputRequest]) -> BTreeMap<&str, Question<'_>> {
+    let questions = requests.iter().map(|request| {
+        (request.key.as_str(), Question { method: request.method(), params: &request.params })
+    });
+    questions.collect()
+}

@@ -1,0 +1,245 @@
+//! One task (extension `io.modelcontextprotocol/tasks`): a call that outlives its request. Its client asks how it is, answers
+//! what it wants to know, and may cancel it; its handler waits on its worker as in any other call.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use serde_json::value::RawValue;
+
+use super::budget::Budget;
+use super::call::{CallError, InputRequest};
+use super::jsonrpc::Error;
+use super::rounds::{Answers, has_shape};
+use crate::base::cancel::CancelToken;
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
+use crate::base::limits;
+
+/// What a task starts with.
+pub(super) struct NewTask {
+    pub(super) id: Box<str>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) budget: Arc<Budget>,
+}
+
+/// A task. Once it is over it stays as it is.
+pub(super) struct Task {
+    id: Box<str>,
+    user: UserId,
+    grant: GrantId,
+    fingerprint: ClientFingerprint,
+    clock: Arc<dyn Clock>,
+    budget: Arc<Budget>,
+    cancel: CancelToken,
+    created: Timestamp,
+    /// Of the monotonic clock: afterwards the task is forgotten, and cancelled if it still runs.
+    expires: Duration,
+    /// Guards how far the task is, and what its client was asked.
+    state: Mutex<State>,
+}
+
+struct State {
+    updated: Timestamp,
+    status: Status,
+    /// The keys of all questions so far: none may be used again.
+    asked: BTreeSet<String>,
+    /// What the result takes of the budget (bytes).
+    kept: usize,
+}
+
+enum Status {
+    Working,
+    InputRequired(BTreeMap<String, Question>),
+    Over(Ending),
+}
+
+struct Question {
+    request: InputRequest,
+    /// Dropped when nobody is to wait any more.
+    answer: Sender<Box<RawValue>>,
+}
+
+/// How a task has ended.
+#[derive(Clone, Debug)]
+pub(super) enum Ending {
+    /// With the result of its call, as JSON.
+    Completed(Arc<RawValue>),
+    /// With a JSON-RPC error.
+    Failed(Error),
+    /// Its client wanted no result.
+    Cancelled,
+}
+
+/// How a task is at one moment.
+pub(super) struct Snapshot {
+    pub(super) created: Timestamp,
+    pub(super) updated: Timestamp,
+    pub(super) progress: Progress,
+}
+
+pub(super) enum Progress {
+    Working,
+    InputRequired(Vec<InputRequest>),
+    Over(Ending),
+}
+
+impl Task {
+    /// A task that works.
+    pub(super) fn new(principal: &Principal, new: NewTask) -> Task {
+        let NewTask { id, clock, budget } = new;
+        let (created, expires) = (clock.now(), clock.monotonic().saturating_add(limits::TASK_LIFETIME));
+        let state = State { updated: created, status: Status::Working, asked: BTreeSet::new(), kept: 0 };
+        Task {
+            id,
+            user: principal.user,
+            grant: principal.grant,
+            fingerprint: principal.client.clone(),
+            clock,
+            budget,
+            cancel: CancelToken::new(),
+            created,
+            expires,
+            state: Mutex::new(state),
+        }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn user(&self) -> UserId {
+        self.user
+    }
+
+    pub(super) fn grant(&self) -> GrantId {
+        self.grant
+    }
+
+    /// When it was created, or rather its end, of the monotonic clock.
+    pub(super) fn expires(&self) -> Duration {
+        self.expires
+    }
+
+    /// Tripped when nobody wants the result any more.
+    pub(super) fn cancelled(&self) -> &CancelToken {
+        &self.cancel
+    }
+
+    /// Whether this is the task's owner, as for a session (M6): the same user through the same client under the same grant.
+    pub(super) fn belongs_to(&self, principal: &Principal) -> bool {
+        self.grant == principal.grant && self.user == principal.user && self.fingerprint == principal.client
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.lock().status, Status::Over(_))
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let state = self.lock();
+        let progress = match &state.status {
+            Status::Working => Progress::Working,
+            Status::InputRequired(open) => {
+                Progress::InputRequired(open.values().map(|question| question.request.clone()).collect())
+            }
+            Status::Over(ending) => Progress::Over(ending.clone()),
+        };
+        Snapshot { created: self.created, updated: state.updated, progress }
+    }
+
+    /// Asks the client and waits, at most [`limits::ASK`] for each answer. The answers stand in the order of the questions.
+    pub(super) fn ask(&self, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
+        let mut waiting = Vec::with_capacity(requests.len());
+        let mut open = BTreeMap::new();
+        {
+            let mut state = self.lock();
+            if !matches!(state.status, Status::Working) {
+                return Err(CallError::Cancelled);
+            }
+            for request in requests {
+                // Tasks, "Task Update Requests": a key means one question as long as the task lives.
+                if !state.asked.insert(request.key.clone()) {
+                    return Err(Error::internal().into());
+                }
+                let (answer, receiver) = bounded(1);
+                waiting.push(receiver);
+                open.insert(request.key.clone(), Question { request, answer });
+            }
+            self.change(&mut state, Status::InputRequired(open));
+        }
+        let answers = waiting.into_iter().map(|answer| answer.recv_timeout(limits::ASK));
+        answers.collect::<Result<_, _>>().map_err(|error| match error {
+            RecvTimeoutError::Timeout => {
+                self.give_up_asking();
+                "The client did not answer in time".into()
+            }
+            RecvTimeoutError::Disconnected => CallError::Cancelled,
+        })
+    }
+
+    /// Takes the client's answers. Those to nothing are ignored; one of the wrong shape leaves its question open.
+    pub(super) fn answer(&self, answers: Answers) {
+        let mut state = self.lock();
+        let Status::InputRequired(open) = &mut state.status else { return };
+        for (key, answer) in answers {
+            let fits = |question: &mut Question| has_shape(question.request.capability, &answer);
+            if open.get_mut(&key).is_some_and(fits)
+                && let Some(question) = open.remove(&key)
+            {
+                let _ = question.answer.try_send(answer); // whoever waited may have given up
+            }
+        }
+        if open.is_empty() {
+            self.change(&mut state, Status::Working);
+        }
+    }
+
+    /// Ends the task on its client's behalf, or because its time is over; nothing happens if it is over.
+    pub(super) fn cancel(&self) {
+        self.finish(Ending::Cancelled);
+        self.cancel.trip();
+    }
+
+    /// Ends the task; only the first ending counts. A result that does not fit is an error.
+    pub(super) fn finish(&self, ending: Ending) {
+        let bytes = match &ending {
+            Ending::Completed(result) => result.get().len(),
+            Ending::Failed(_) | Ending::Cancelled => 0,
+        };
+        let fits = bytes <= limits::TASK_RESULT_BYTES && self.budget.take(bytes);
+        let (ending, kept) = if fits { (ending, bytes) } else { (Ending::Failed(too_large()), 0) };
+        let mut state = self.lock();
+        if matches!(state.status, Status::Over(_)) {
+            return self.budget.give_back(kept);
+        }
+        state.kept = kept;
+        self.change(&mut state, Status::Over(ending));
+    }
+
+    fn give_up_asking(&self) {
+        let mut state = self.lock();
+        if matches!(state.status, Status::InputRequired(_)) {
+            self.change(&mut state, Status::Working);
+        }
+    }
+
+    fn change(&self, state: &mut State, status: Status) {
+        state.status = status;
+        state.updated = self.clock.now();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.budget.give_back(self.lock().kept);
+    }
+}
+
+fn too_large() -> Error {
+    Error::new(Error::INTERNAL, "The result is too large to be kept")
+}
