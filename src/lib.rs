@@ -1,7 +1,37 @@
 //! MCP over Streamable HTTP behind its own OAuth 2.1 authorization server and "Sign in with GitHub".
 //!
 //! A server with tools of your own is a `main` that calls [`run`] with a [`mcp::ToolServer`]; it has every option of
-//! `mcp-oauth-server --help`. ARCHITECTURE.md has the picture; each module says what it owns.
+//! `mcp-oauth-server --help`, and `demo` with a simulated GitHub:
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! use mcp_oauth_server::mcp::{BuildError, Tool, ToolServer};
+//! use serde::Deserialize;
+//! use serde_json::json;
+//!
+//! #[derive(Deserialize)]
+//! struct Hello {
+//!     greeting: String,
+//! }
+//!
+//! fn server() -> Result<ToolServer, BuildError> {
+//!     let schema = json!({
+//!         "type": "object",
+//!         "properties": { "greeting": { "type": "string" } },
+//!         "required": ["greeting"],
+//!     });
+//!     let hello = Tool::new("hello", "Greets whoever is logged in", schema)
+//!         .handler(|context, Hello { greeting }| Ok(format!("{greeting}, {}!", context.principal().login)));
+//!     ToolServer::builder("hello", "1.0.0").tool(hello).build()
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     mcp_oauth_server::run(|_| server())
+//! }
+//! ```
+//!
+//! [`mcp`] shows what else a server can offer. ARCHITECTURE.md has the picture; each module says what it owns.
 
 // The conformance tools are an example of the public API, and the tests of `mcp` use them as such.
 #[cfg(test)]

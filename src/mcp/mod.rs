@@ -3,6 +3,120 @@
 //! A request comes in already authenticated, its Host and Origin checked. What is left is done in this order (M1): method,
 //! `Accept` and content type, one strict parse, the era, and then the era's own checks. The era decodes to a [`Call`] and
 //! encodes an [`Outcome`]; the [`Backend`] in between does not know which it was.
+//!
+//! # A server of your own
+//!
+//! A [`ToolServer`] is built of [`Tool`]s, [`Prompt`]s, [`Resource`]s and [`ResourceTemplate`]s, each with a closure that
+//! serves it, and handed to [`crate::run`]; that is the whole program. A closure is given the [`Context`] of its call and the
+//! arguments as a type of its own. It runs on a worker thread and may block there.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//! use std::time::Duration;
+//!
+//! use mcp_oauth_server::mcp::{
+//!     Argument, BuildError, CallError, Capability, InputRequest, Level, Match, Progress, Prompt, Resource,
+//!     ResourceContents, ResourceTemplate, TaskSupport, Tool, ToolResult, ToolServer,
+//! };
+//! use serde::Deserialize;
+//! use serde_json::{Value, json};
+//!
+//! fn main() -> ExitCode {
+//!     // Options, login and transport are this crate's. The closure gets the client for GitHub's API, if tools need it.
+//!     mcp_oauth_server::run(|_github| server())
+//! }
+//!
+//! fn server() -> Result<ToolServer, BuildError> {
+//!     ToolServer::builder("archive", "1.0.0")
+//!         .title("The Archive")
+//!         .instructions("Look a record up before you delete it.")
+//!         .tool(look_up())
+//!         .tool(delete())
+//!         .tool(rebuild())
+//!         .prompt(summary())
+//!         .resource(Resource::new("archive://index", "Index").mime_type("text/plain").text("1, 2, 3"))
+//!         .template(record())
+//!         .build()
+//! }
+//!
+//! #[derive(Deserialize)]
+//! struct Id {
+//!     id: u32,
+//! }
+//!
+//! fn id_schema() -> Value {
+//!     json!({ "type": "object", "properties": { "id": { "type": "integer" } }, "required": ["id"] })
+//! }
+//!
+//! /// Arguments in, structured content out. An `Err` of text is a failure that the model reads and can act on.
+//! fn look_up() -> Tool {
+//!     Tool::new("look_up", "Looks a record up", id_schema())
+//!         .annotations(json!({ "readOnlyHint": true }))
+//!         .output_schema(json!({ "type": "object", "properties": { "title": { "type": "string" } } }))
+//!         .handler(|context, Id { id }| {
+//!             context.log(Level::Info, &format!("{} looks up {id}", context.principal().login));
+//!             match id {
+//!                 1..=3 => Ok(ToolResult::structured(json!({ "title": format!("Record {id}") }))),
+//!                 _ => Err(CallError::from("no such record: see archive://index")),
+//!             }
+//!         })
+//! }
+//!
+//! /// Asks the person, and is for callers whose token has the scope `archive:write` only.
+//! fn delete() -> Tool {
+//!     #[derive(Deserialize)]
+//!     struct Answer {
+//!         action: String,
+//!     }
+//!     Tool::new("delete", "Deletes a record", id_schema()).scopes("archive:write").handler(|context, Id { id }| {
+//!         context.require(Capability::Elicitation)?;
+//!         let form = json!({ "type": "object", "properties": {} });
+//!         let question = InputRequest::elicitation("sure", &format!("Delete record {id}?"), &form)?;
+//!         // Ask before you act: in 2026-07-28 the handler starts anew when the answer is there.
+//!         let answer: Answer = context.ask(question)?;
+//!         Ok(if answer.action == "accept" { "deleted" } else { "left alone" })
+//!     })
+//! }
+//!
+//! /// Takes long: a task where the client takes tasks, else a stream with progress.
+//! fn rebuild() -> Tool {
+//!     let schema = json!({ "type": "object", "properties": {} });
+//!     Tool::new("rebuild", "Rebuilds the index", schema).tasks(TaskSupport::Optional).handler(|context, _: Value| {
+//!         for step in 1..=3 {
+//!             context.progress(&Progress { progress: f64::from(step), total: Some(3.0), message: None });
+//!             // Instead of sleeping, so that the call ends when nobody wants its result any more.
+//!             if context.cancel().wait(Duration::from_secs(10)) {
+//!                 return Err(CallError::Cancelled);
+//!             }
+//!         }
+//!         Ok("rebuilt")
+//!     })
+//! }
+//!
+//! fn summary() -> Prompt {
+//!     #[derive(Deserialize)]
+//!     struct Arguments {
+//!         topic: String,
+//!     }
+//!     Prompt::new("summary", "Summarises what there is on a topic")
+//!         .argument(Argument::required("topic", "What it is about"))
+//!         .complete("topic", |_, partial| {
+//!             let topics = ["law", "land", "letters"].into_iter();
+//!             topics.filter(|topic| topic.starts_with(&partial.value)).map(str::to_owned).collect()
+//!         })
+//!         .handler(|_, Arguments { topic }| Ok(format!("Summarise the records on {topic}.")))
+//! }
+//!
+//! fn record() -> ResourceTemplate {
+//!     ResourceTemplate::new("archive://record/{id}", "Record").reader(|_, Match { uri, variables }| {
+//!         let id = variables.get("id").map(String::as_str).unwrap_or_default();
+//!         Ok(ResourceContents::text(uri.clone(), format!("Record {id}")).mime_type("text/plain"))
+//!     })
+//! }
+//! ```
+//!
+//! What is offered does not change while the server runs; what is behind it may: a [`Publisher`] tells clients so. For calls
+//! that are served elsewhere (a child process, another server) implement [`Backend`] instead of building a [`ToolServer`].
 
 mod backend;
 mod budget;

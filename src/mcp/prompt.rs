@@ -67,7 +67,7 @@ impl Prompt {
         Prompt { definition, completers: Completers::default(), handler: None }
     }
 
-    /// The same with one more argument.
+    /// The same with one more argument; clients show them in this order.
     #[must_use]
     pub fn argument(mut self, argument: Argument) -> Prompt {
         self.definition.arguments.push(argument);

@@ -65,7 +65,7 @@ impl Resource {
         self.reader(move |_| Ok(contents.clone()))
     }
 
-    /// The same, read by `reader`.
+    /// The same, read by `reader` each time a client asks. It runs on a worker and may block there.
     #[must_use]
     pub fn reader(
         mut self,

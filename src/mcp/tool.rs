@@ -82,7 +82,7 @@ impl Tool {
         self
     }
 
-    /// The same with a schema of its structured content.
+    /// The same with a JSON schema of its structured content: what [`ToolResult::structured`] is given. It is not checked.
     #[must_use]
     pub fn output_schema(mut self, schema: Value) -> Tool {
         self.definition.output_schema = Some(schema);

@@ -90,7 +90,7 @@ pub struct Builder {
 }
 
 impl ToolServer {
-    /// A server that offers nothing yet.
+    /// A server that offers nothing yet. Clients see its name and version.
     #[must_use]
     pub fn builder(name: impl Into<String>, version: impl Into<String>) -> Builder {
         Builder {
