@@ -39,6 +39,7 @@ extern crate self as mcp_oauth_server;
 
 pub mod app;
 pub mod base;
+pub mod check;
 pub mod client_metadata;
 pub mod config;
 pub mod demo;

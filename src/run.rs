@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::base::clock::SystemClock;
 use crate::base::random::OsRandom;
 use crate::base::{limits, log};
+use crate::check;
 use crate::config::{
     self, ClientSecret, Config, ConfigError, GitHubApp, Invocation, OperatorCommand, options,
 };
@@ -38,6 +39,7 @@ where
         Ok(Invocation::Serve(config)) => serve(&config, backend).map_err(|error| error.to_string()),
         Ok(Invocation::Demo(config)) => serve_demo(config, backend).map_err(|error| error.to_string()),
         Ok(Invocation::Operate(command)) => return operate(&command),
+        Ok(Invocation::Check(config)) => look_at(&config, backend),
         Ok(Invocation::Help) => say(&options::help()),
         Ok(Invocation::Version) => say(&format!("mcp-oauth-server {}\n", env!("CARGO_PKG_VERSION"))),
         Err(error) => Err(error.to_string()),
@@ -97,6 +99,18 @@ where
     server.stop();
     github.stop();
     Ok(())
+}
+
+/// Prints what the configuration means.
+fn look_at<B, E>(config: &Config, backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>) -> Result<(), String>
+where
+    B: Backend + 'static,
+    E: Display,
+{
+    log::set_quiet(true);
+    let report = check::check(config, backend);
+    say(&report.to_string())?;
+    if report.is_good() { Ok(()) } else { Err("a server would not start with this configuration".to_owned()) }
 }
 
 fn wait_for_stop(next_signal: impl Fn() -> i32, server: &Server) {

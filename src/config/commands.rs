@@ -43,6 +43,7 @@ pub enum Format {
 pub(super) enum Action {
     Serve,
     Demo,
+    Check,
     Help,
     /// Asks the running server, or does it to the state directory itself.
     Operate(fn(Arguments) -> Result<Operation, &'static str>),
@@ -86,6 +87,12 @@ pub(super) const COMMANDS: &[Command] = &[
         arguments: &[],
         help: "serve on loopback with a simulated GitHub, no account needed",
         action: Action::Demo,
+    },
+    Command {
+        words: &["check"],
+        arguments: &[],
+        help: "say what the options mean, what of it is unsafe, and whether a server would start",
+        action: Action::Check,
     },
     Command {
         words: &["grants", "list"],
@@ -164,7 +171,7 @@ impl Command {
     pub(super) fn reads(&self) -> Reads {
         match self.action {
             Action::Operate(_) => Reads::StateFiles,
-            Action::Serve | Action::Demo | Action::Help => Reads::Everything,
+            Action::Serve | Action::Demo | Action::Check | Action::Help => Reads::Everything,
         }
     }
 

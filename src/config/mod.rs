@@ -31,6 +31,8 @@ pub enum Invocation {
     Demo(Config),
     /// Look after the grants or the key.
     Operate(OperatorCommand),
+    /// Say what the configuration means and whether a server would start with it.
+    Check(Config),
     /// Print [`options::help`].
     Help,
     /// Print the version.
@@ -192,6 +194,7 @@ impl Config {
         match command.action {
             Action::Serve => draft.serve(&set).map(Invocation::Serve),
             Action::Demo => draft.demo(&set).map(Invocation::Demo),
+            Action::Check => draft.serve(&set).map(Invocation::Check),
             Action::Help => Ok(Invocation::Help),
             Action::Operate(operation) => {
                 let format = arguments.format;

@@ -48,6 +48,7 @@ fn three_variables_are_enough_to_serve() {
 fn commands_are_the_first_word() {
     assert!(matches!(parse(&[], READY), Ok(Invocation::Serve(_))));
     assert!(matches!(parse(&["demo"], READY), Ok(Invocation::Demo(_))));
+    assert!(matches!(parse(&["check", "--allow", "any"], READY), Ok(Invocation::Check(_))));
     for help in [&["help"][..], &["--help"], &["-h"], &["demo", "--help"]] {
         assert!(matches!(parse(help, &[]), Ok(Invocation::Help)), "{help:?}");
     }

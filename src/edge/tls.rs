@@ -139,6 +139,12 @@ impl Tls {
         }
     }
 
+    /// Whether every user of this machine can read the key.
+    #[must_use]
+    pub fn key_is_exposed(&self) -> bool {
+        std::fs::metadata(&self.key).is_ok_and(|found| found.mode() & 0o004 != 0)
+    }
+
     /// A session with a client of which nothing is known yet.
     pub(crate) fn session(&self) -> Result<Session, rustls::Error> {
         ServerConnection::new(Arc::clone(&self.config)).map(|connection| Session(Box::new(connection)))

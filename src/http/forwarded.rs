@@ -44,6 +44,12 @@ impl TrustedProxies {
         peer.map_or(self.unix_socket, |peer| self.networks.iter().any(|network| network.contains(peer)))
     }
 
+    /// Whether a whole address family is trusted: nobody is left who could not lie.
+    #[must_use]
+    pub fn contain_everybody(&self) -> bool {
+        self.networks.iter().any(|network| network.prefix == 0)
+    }
+
     /// Where a request came from. Each proxy adds to the end of X-Forwarded-For whom it was called by, so it is read from
     /// there: up to the first who is no trusted proxy, or the last who is one if a hop cannot be read.
     #[must_use]

@@ -25,10 +25,10 @@ mod schema;
 
 pub use self::memory::MemoryGrants;
 pub use self::open_error::OpenError;
-pub use self::private::StateDirectory;
 #[cfg(test)]
 pub(crate) use self::private::fake;
-pub use self::redb::RedbGrants;
+pub use self::private::{StateDirectory, runs_as_root};
+pub use self::redb::{NAME as GRANTS_FILE, RedbGrants};
 
 /// One user's consent to one client, and where its tokens stand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -129,6 +129,12 @@ pub(super) fn check_given(file: &File, path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// Whether this process may do anything.
+#[must_use]
+pub fn runs_as_root() -> bool {
+    effective_user().is_ok_and(|user| user == 0)
+}
+
 /// The user that this process acts as: the owner of whatever it makes, here a pipe. std has no geteuid.
 fn effective_user() -> io::Result<u32> {
     let (reader, _) = io::pipe()?;

@@ -22,7 +22,7 @@ use crate::base::{limits, log};
 use crate::seal::Keyring;
 
 /// Its name in the state directory.
-pub(super) const NAME: &str = "grants.redb";
+pub const NAME: &str = "grants.redb";
 
 /// A grant's id as a number; in the order of its bytes.
 type Key = u128;

@@ -1,0 +1,339 @@
+//! What a configuration means, in words: who may log in, from where, what is stored where, what is unsafe about it, and
+//! whether a server would start with it. Looks at files and reads them; changes nothing.
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::log;
+use crate::config::{ClientSecret, Config, Door};
+use crate::edge::{self, Tls};
+use crate::github::{GitHub, GitHubSettings};
+use crate::mcp::Backend;
+use crate::oauth::AllowRule;
+use crate::oauth::provider::Group;
+use crate::store::{self, Grants, OpenError, RedbGrants, StateDirectory, key_file};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What holds: a topic and what there is to say of it.
+    facts: Vec<(&'static str, String)>,
+    /// What is unsafe, and what to do about it.
+    warnings: Vec<(&'static str, &'static str)>,
+    /// Why the server would not start.
+    faults: Vec<String>,
+}
+
+/// Looks at everything that a start would look at.
+#[must_use]
+pub fn check<B, E>(config: &Config, backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>) -> Report
+where
+    B: Backend + 'static,
+    E: fmt::Display,
+{
+    let mut report = Report::default();
+    report.doors(config);
+    report.people(config);
+    report.github(config, backend);
+    report.state(config);
+    report.watching(config);
+    report
+}
+
+impl Report {
+    /// Whether a server would start.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    fn say(&mut self, topic: &'static str, text: impl Into<String>) {
+        self.facts.push((topic, text.into()));
+    }
+
+    fn doors(&mut self, config: &Config) {
+        let listening = match &config.door {
+            Door::Edge(address) | Door::ProxyTcp(address) => *address,
+            Door::ProxyUnix(_) => SocketAddr::from(([0, 0, 0, 0], 0)), // the public URL is given
+        };
+        match config.public_url(listening) {
+            Ok(url) => {
+                self.say("clients use", url.join("/mcp"));
+                self.say("GitHub sends logins to", url.join("/auth/callback"));
+            }
+            Err(_) if listening.port() == 0 => {
+                self.say("clients use", "a port that the system picks at the start")
+            }
+            Err(error) => self.faults.push(error.to_string()),
+        }
+        let (address, manner) = match (&config.door, &config.tls) {
+            (Door::Edge(address), Some(_)) => (address.to_string(), "TLS 1.2 and 1.3"),
+            (Door::Edge(address), None) => (address.to_string(), "in the clear"),
+            (Door::ProxyTcp(address), _) => (address.to_string(), "for a reverse proxy on this machine"),
+            (Door::ProxyUnix(path), _) => (path.display().to_string(), "for a reverse proxy on this machine"),
+        };
+        self.say("it listens on", format!("{address}, {manner}"));
+        if let Some(files) = &config.tls {
+            self.say("certificate", format!("{}, key {}", files.cert.display(), files.key.display()));
+            match Tls::load(&files.cert, &files.key) {
+                Err(error) => self.faults.push(error.to_string()),
+                Ok(tls) if tls.key_is_exposed() => {
+                    self.warnings
+                        .push(("every user of this machine can read the certificate's key", "chmod 600 it"));
+                }
+                Ok(_) => {}
+            }
+        }
+        if let Door::Edge(address) = &config.door
+            && config.tls.is_none()
+            && !address.ip().is_loopback()
+        {
+            self.warnings.push((
+                "tokens travel in the clear to an address that others reach",
+                "give it a certificate (MCP_TLS_CERT), or listen on loopback behind a proxy (MCP_BEHIND_PROXY)",
+            ));
+        }
+    }
+
+    fn people(&mut self, config: &Config) {
+        for rule in &config.allow {
+            self.say("may log in", words(rule));
+        }
+        if config.allow.contains(&AllowRule::Any) {
+            let fix = "name people, organisations or teams in MCP_ALLOW";
+            self.warnings.push(("everybody who has a GitHub account may log in", fix));
+        }
+        if config.allow.iter().any(|rule| matches!(rule, AllowRule::User(_))) {
+            self.warnings.push((
+                "whoever renames their account to a login that was given up is let in by user:LOGIN",
+                "write id:NUMBER, which https://api.github.com/users/LOGIN shows",
+            ));
+        }
+        let origins = match config.allowed_origins.as_slice() {
+            [] => "none but its own".to_owned(),
+            origins => origins.join(", "),
+        };
+        self.say("web pages that may call it", origins);
+    }
+
+    fn github<B, E>(&mut self, config: &Config, backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>)
+    where
+        B: Backend + 'static,
+        E: fmt::Display,
+    {
+        let app = &config.github;
+        self.say("GitHub", format!("{}, API {}, app {}", app.url, app.api_url, app.client_id));
+        if matches!(app.client_secret, ClientSecret::Given(_)) {
+            self.warnings.push((
+                "the client secret is in the environment, which child processes and crash reports see",
+                "put it into a file of mode 0600 that GITHUB_CLIENT_SECRET_FILE names",
+            ));
+        }
+        let client_secret = match app.client_secret.read() {
+            Ok(secret) => secret,
+            Err(error) => return self.faults.push(error.to_string()),
+        };
+        // Made, but nothing is asked of it.
+        let github = Arc::new(GitHub::new(GitHubSettings {
+            client_id: app.client_id.clone(),
+            client_secret,
+            url: app.url.clone(),
+            api_url: app.api_url.clone(),
+            proxy: None,
+        }));
+        if let Err(error) = backend(&github) {
+            self.faults.push(format!("the tools cannot be served: {error}"));
+        }
+    }
+
+    fn state(&mut self, config: &Config) {
+        let directory = config.state_dir.display();
+        self.say("state", format!("{directory}: the grants, the operator's socket"));
+        self.say("key", config.key_file.display().to_string());
+        self.say(
+            "stored of a person",
+            "GitHub number and login, client, times; GitHub's token, sealed so that a stolen disk does not open it",
+        );
+        match self.open_state(config) {
+            Ok(()) => {}
+            Err(OpenError::AlreadyRunning(_)) => {
+                self.say("a server is running", "so the key, the grants and the ports were not looked at");
+            }
+            Err(error) => self.faults.push(error.to_string()),
+        }
+    }
+
+    /// Opens what is there, and makes nothing that is not.
+    fn open_state(&mut self, config: &Config) -> Result<(), OpenError> {
+        if config.state_dir.exists() {
+            let directory = StateDirectory::open(&config.state_dir)?;
+            let there = |path: &Path| path.exists();
+            match (there(&config.key_file), there(&directory.file(store::GRANTS_FILE))) {
+                (false, false) => self.say("grants", "none yet"),
+                (false, true) => return Err(OpenError::KeyMissing(config.key_file.clone())),
+                (true, false) => drop(key_file::load(&config.key_file)?),
+                (true, true) => {
+                    let keys = key_file::load(&config.key_file)?;
+                    let grants = RedbGrants::open(&directory, &keys, SystemClock::new().now())?;
+                    let count = grants
+                        .list()
+                        .map_or_else(|error| error.to_string(), |grants| grants.len().to_string());
+                    self.say("grants", count);
+                }
+            }
+        } else {
+            self.say("grants", "none yet: the state directory will be made");
+        }
+        let edge = match &config.door {
+            Door::Edge(address) | Door::ProxyTcp(address) => Some(*address),
+            Door::ProxyUnix(_) => None,
+        };
+        for address in [edge, config.watch.metrics_listen].into_iter().flatten() {
+            if let Err(error) = TcpListener::bind(address) {
+                self.faults.push(format!("cannot listen on {address}: {error}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn watching(&mut self, config: &Config) {
+        let watch = &config.watch;
+        let metrics =
+            watch.metrics_listen.map_or_else(String::new, |address| format!(", http://{address}/metrics"));
+        self.say("numbers", format!("/metrics on the operator's socket{metrics}"));
+        let format = match watch.log_format {
+            log::Format::Human => "for people",
+            log::Format::Json => "as JSON",
+        };
+        self.say("log", format!("standard error, {format}"));
+        if watch.trusted_proxies.contain_everybody() {
+            self.warnings.push((
+                "everybody is a trusted proxy, and can choose the address that limits and the log go by",
+                "name the addresses of your proxies in MCP_TRUSTED_PROXY, and no others",
+            ));
+        }
+        if !matches!(config.door, Door::Edge(_))
+            && watch.trusted_proxies == edge::Settings::default().trusted_proxies
+        {
+            self.warnings.push((
+                "limits by address take everybody behind the proxy for one",
+                "have the proxy set X-Forwarded-For and name it in MCP_TRUSTED_PROXY (unix for the Unix socket)",
+            ));
+        }
+        if store::runs_as_root() {
+            self.warnings
+                .push(("it runs as root", "run it as a user of its own; docs/deploy has a systemd unit"));
+        }
+    }
+}
+
+fn words(rule: &AllowRule) -> String {
+    match rule {
+        AllowRule::Any => "everybody with a GitHub account".to_owned(),
+        AllowRule::User(login) => format!("whoever has the login {login} at that time"),
+        AllowRule::Id(id) => format!("the account with the number {}", id.0),
+        AllowRule::Group(Group::Org(org)) => format!("active members of the organisation {org}"),
+        AllowRule::Group(Group::Team { org, slug }) => format!("active members of the team {org}/{slug}"),
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (topic, text) in &self.facts {
+            writeln!(f, "{topic:<27}{text}")?;
+        }
+        for (what, fix) in &self.warnings {
+            writeln!(f, "\nunsafe: {what}\n   fix: {fix}")?;
+        }
+        for fault in &self.faults {
+            writeln!(f, "\nit would not start: {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Invocation;
+    use crate::demo;
+
+    const PLAIN: &[(&str, &str)] = &[
+        ("GITHUB_CLIENT_ID", "Ov23li"),
+        ("GITHUB_CLIENT_SECRET", "hush-hush"),
+        ("MCP_ALLOW", "id:7"),
+        ("MCP_LISTEN", "127.0.0.1:0"),
+    ];
+
+    /// The report of `PLAIN` with these changes has these words, and says that it would start, or not.
+    fn check_words(changes: &[(&str, &str)], good: bool, words: &[&str]) -> String {
+        let unmade = format!("mcp-oauth-server-check-{}", std::process::id());
+        let state_dir = std::env::temp_dir().join(unmade).display().to_string();
+        let env = [PLAIN, &[("MCP_STATE_DIR", state_dir.as_str())], changes].concat();
+        let set = |name: &str| {
+            let found = env.iter().rev().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        let parsed = Config::from(["check".to_owned()].into_iter(), &set);
+        let Ok(Invocation::Check(config)) = parsed else { panic!("{parsed:?}") };
+        let report = check(&config, demo::tools);
+        let text = report.to_string();
+        assert_eq!(report.is_good(), good, "{text}");
+        for word in words {
+            assert!(text.contains(word), "{word:?} is not in\n{text}");
+        }
+        assert!(!text.contains("hush-hush"), "{text}");
+        assert!(!Path::new(&state_dir).exists(), "a check makes nothing");
+        text
+    }
+
+    #[test]
+    fn a_report_says_who_where_and_what() {
+        let text = check_words(
+            &[("MCP_ALLOW", "id:7,org:github,team:github/docs"), ("MCP_ALLOW_ORIGIN", "https://a.example")],
+            true,
+            &[
+                "a port that the system picks",
+                "in the clear",
+                "the account with the number 7",
+                "members of the organisation github",
+                "the team github/docs",
+                "https://a.example",
+                "will be made",
+                "app Ov23li",
+            ],
+        );
+        assert!(!text.contains("would not start"), "{text}");
+    }
+
+    /// A2: what is unsafe is said, and what to do about it.
+    #[test]
+    fn unsafe_settings_come_with_their_fix() {
+        let url = ("MCP_PUBLIC_URL", "https://mcp.example.com");
+        check_words(&[("MCP_ALLOW", "any")], true, &["unsafe: everybody who has a GitHub account"]);
+        check_words(&[("MCP_ALLOW", "user:octocat")], true, &["fix: write id:NUMBER"]);
+        check_words(&[("MCP_LISTEN", "0.0.0.0:0"), url], true, &["unsafe: tokens travel in the clear"]);
+        check_words(&[("MCP_TRUSTED_PROXY", "0.0.0.0/0")], true, &["unsafe: everybody is a trusted proxy"]);
+        let proxy = [("MCP_LISTEN", ""), ("MCP_BEHIND_PROXY", "127.0.0.1:0"), url];
+        check_words(&proxy, true, &["unsafe: limits by address"]);
+        check_words(&[], true, &["unsafe: the client secret is in the environment"]);
+    }
+
+    #[test]
+    fn what_keeps_it_from_starting_is_a_fault() {
+        let secret = ("GITHUB_CLIENT_SECRET_FILE", "/nonexistent/secret");
+        check_words(&[secret], false, &["it would not start: the client secret cannot be read"]);
+        let tls = [
+            ("MCP_TLS_CERT", "/nonexistent/cert.pem"),
+            ("MCP_TLS_KEY", "/nonexistent/key.pem"),
+            ("MCP_PUBLIC_URL", "https://mcp.example.com"),
+        ];
+        check_words(&tls, false, &["it would not start: /nonexistent/cert.pem"]);
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        check_words(&[("MCP_LISTEN", &address)], false, &["it would not start: cannot listen on 127.0.0.1"]);
+    }
+}
