@@ -78,6 +78,13 @@ impl Refusal {
     }
 }
 
+/// One JSON object in UTF-8. Serde alone would take the members from an array too, and not look at what it skips.
+fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
+    let text = std::str::from_utf8(body).ok()?;
+    let is_object = text.trim_start().starts_with('{');
+    is_object.then(|| serde_json::from_str(text).ok()).flatten()
+}
+
 #[derive(Deserialize)]
 struct TokenAnswer {
     access_token: Option<String>,
@@ -90,7 +97,7 @@ struct TokenAnswer {
 
 /// The token in an answer of the token endpoint, whose errors come with status 200.
 pub(super) fn token(body: &[u8]) -> Result<ProviderToken, Refusal> {
-    let answer: TokenAnswer = serde_json::from_slice(body).map_err(|_| Refusal::Malformed)?;
+    let answer: TokenAnswer = object(body).ok_or(Refusal::Malformed)?;
     if let Some(error) = answer.error {
         return Err(match error.as_str() {
             "bad_verification_code" => Refusal::BadVerificationCode,
@@ -144,7 +151,7 @@ struct UserAnswer {
 
 /// The answer of `GET /user` with its `X-OAuth-Scopes` field; `None` if it is not one.
 pub(super) fn profile(body: &[u8], scopes: &str) -> Option<Profile> {
-    let answer: UserAnswer = serde_json::from_slice(body).ok()?;
+    let answer: UserAnswer = object(body)?;
     let scopes = scopes.split(',').map(str::trim).filter(|scope| !scope.is_empty());
     (answer.id > 0 && is_name(&answer.login)).then(|| Profile {
         id: UserId(answer.id),
@@ -167,7 +174,7 @@ struct MembershipAnswer {
 
 /// Whether a membership is more than an invitation; `None` if it is not an answer about a membership.
 pub(super) fn is_active(body: &[u8]) -> Option<bool> {
-    serde_json::from_slice(body).ok().map(|answer: MembershipAnswer| answer.state == "active")
+    object(body).map(|answer: MembershipAnswer| answer.state == "active")
 }
 
 #[cfg(test)]
@@ -215,6 +222,7 @@ mod tests {
             "{}",
             "access_token=gho_a&token_type=bearer",
             r#"{"access_token":"gho_a"}"#,
+            r#"["gho_a","bearer",null]"#,
             r#"{"access_token":"gho_a","token_type":"mac"}"#,
             r#"{"access_token":"","token_type":"bearer"}"#,
             r#"{"access_token":"gho_a\r\nX: y","token_type":"bearer"}"#,
@@ -226,6 +234,8 @@ mod tests {
         ] {
             check_token(body.as_bytes(), Err(Refusal::Malformed));
         }
+        let skipped = b"{\"access_token\":\"gho_a\",\"token_type\":\"bearer\",\"scope\":\"\xff\"}";
+        check_token(skipped, Err(Refusal::Malformed));
     }
 
     #[test]
@@ -255,6 +265,7 @@ mod tests {
             r#"{"id":1,"login":".."}"#,
             r#"{"id":1,"login":"a/b"}"#,
             r#"[{"id":1,"login":"octocat"}]"#,
+            r#"[1,"octocat",null]"#,
         ] {
             assert_eq!(profile(body.as_bytes(), ""), None, "{body}");
         }
@@ -272,5 +283,6 @@ mod tests {
         check(&fixture("not_found"), None);
         check(br#"{"state":"Active"}"#, Some(false));
         check(br#"{"state":true}"#, None);
+        check(br#"["active"]"#, None);
     }
 }

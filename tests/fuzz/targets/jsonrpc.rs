@@ -56,6 +56,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(member("method").and_then(Value::as_str), method.as_deref());
     assert!(member("id").is_none_or(|id| id.is_string() || id.is_i64() || id.is_u64()));
     assert!(member("params").is_none_or(Value::is_object));
+    assert!(member("error").is_none_or(Value::is_object));
     let results = usize::from(member("result").is_some()) + usize::from(member("error").is_some());
     assert_eq!(results, usize::from(method.is_none()));
     assert!(members.iter().all(|(_, value)| depth(value) <= 64));
