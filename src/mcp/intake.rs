@@ -88,7 +88,7 @@ impl<'a> Envelope<'a> {
             (None, Some(id), Some(result), None) if is_object(result) => {
                 Some(Message::Response { id, payload: Payload::Result(result) })
             }
-            (None, Some(id), None, Some(error)) => {
+            (None, Some(id), None, Some(error)) if is_object(error) => {
                 let error = serde_json::from_str(error.get()).ok()?;
                 Some(Message::Response { id, payload: Payload::Error(error) })
             }
@@ -153,6 +153,7 @@ mod tests {
             br#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#,
             br#"{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":"x"}}"#,
             br#"{"jsonrpc":"2.0","id":1,"result":7}"#,
+            br#"{"jsonrpc":"2.0","id":1,"error":[1,"no"]}"#,
             br#"{"jsonrpc":"2.0","result":{}}"#,
         ] {
             check(body, Err(Error::INVALID_REQUEST));
