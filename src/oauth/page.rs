@@ -341,7 +341,7 @@ mod tests {
     use crate::oauth::client::AuthMethod;
     use crate::oauth::fake::{self, Fixture, text};
 
-    /// B1: every page carries every header.
+    /// B1, C8: every page carries every header, and none a `form-action`.
     #[test]
     fn pages_cannot_be_framed_scripted_or_cached() {
         let response = problem(Problem::UnknownClient);
