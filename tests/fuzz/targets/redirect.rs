@@ -53,8 +53,10 @@ fn judge(uri: &str) {
     assert!(!uri.contains(['#', '\\', '*', '<', '>', '"']), "{uri}");
     let (scheme, rest) = uri.split_once(':').unwrap();
     let (before_query, query) = rest.split_once('?').unwrap_or((rest, ""));
-    if let Some(authority) = before_query.strip_prefix("//") {
-        let authority = authority.split('/').next().unwrap();
+    let mut path = before_query;
+    if let Some(after) = before_query.strip_prefix("//") {
+        let (authority, rest) = after.split_at(after.find('/').unwrap_or(after.len()));
+        path = rest;
         assert!(!authority.contains('@'), "{uri}");
         let local = ["localhost", "127.", "[::1]"]
             .iter()
