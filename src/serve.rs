@@ -11,14 +11,15 @@ use crate::base::cancel::CancelToken;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
 use crate::base::{limits, log};
-use crate::config::{Config, ConfigError, Door};
+use crate::client_metadata::Documents;
+use crate::config::{Config, ConfigError, Door, Switch};
 use crate::edge::{self, Edge, Tls, TlsError};
 use crate::front::Front;
 use crate::github::{GitHub, GitHubSettings};
 use crate::http::{Handler, PublicUrl};
 use crate::mcp::{self, Backend, Mcp};
 use crate::metrics::{self, Metrics, Snapshot};
-use crate::oauth::{self, AuthorizationServer, Policy};
+use crate::oauth::{self, AuthorizationServer, ClientDocuments, Clients, Policy};
 use crate::operator::{self, Operator, RotateKey};
 use crate::seal::Keyring;
 use crate::server::Pool;
@@ -128,6 +129,7 @@ impl Server {
         }));
         let tls =
             config.tls.as_ref().map(|files| Tls::load(&files.cert, &files.key)).transpose()?.map(Arc::new);
+        let configured = config.clients.configured()?;
         let listening = Listening::bind(&config.door)?;
         let public_url = config.public_url(listening.address())?;
 
@@ -150,6 +152,12 @@ impl Server {
             random: Arc::clone(&random),
             insufficient_scope: Box::new(move |needed| challenges.insufficient_scope(needed)),
         });
+        let documents = match config.clients.documents {
+            Switch::On => {
+                Some(Arc::new(Documents::new(&public_url, Arc::clone(&clock))) as Arc<dyn ClientDocuments>)
+            }
+            Switch::Off => None,
+        };
         let (sessions, counted) = (mcp.clone(), mcp.clone());
         let oauth = AuthorizationServer::new(
             settings,
@@ -158,13 +166,19 @@ impl Server {
                 grants: Arc::clone(&grants),
                 provider: Arc::clone(&github) as Arc<dyn oauth::provider::IdentityProvider>,
                 policy: Policy::new(config.allow.clone()),
-                clients: oauth::Clients::default(),
+                clients: Clients {
+                    configured,
+                    denied: config.clients.denied.clone(),
+                    registration: config.clients.registration,
+                    documents,
+                },
                 clock: Arc::clone(&clock),
                 random: Arc::clone(&random),
                 upstream,
                 grant_ended: Box::new(move |grant| sessions.end_grant(grant)),
             },
         );
+        oauth.end_denied_grants();
         let app = Arc::new(App::new(oauth, mcp, public_url.clone(), config.allowed_origins.clone()));
 
         let pool = Arc::new(Pool::start().map_err(StartError::Threads)?);

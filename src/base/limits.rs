@@ -333,6 +333,8 @@ pub const SIMULATED_RECORDS: usize = 256;
 pub const TLS_FILE_BYTES: u64 = 256 * 1024;
 /// What is read of the file with GitHub's client secret (bytes).
 pub const CLIENT_SECRET_FILE_BYTES: u64 = 4 * 1024;
+/// What is read of the file that names the operator's clients (bytes).
+pub const CLIENTS_FILE_BYTES: u64 = 256 * 1024;
 /// The longest login of a GitHub account or organisation (bytes).
 pub const LOGIN_BYTES: usize = 39;
 

@@ -11,12 +11,14 @@ use crate::base::log;
 use crate::base::secret::Secret;
 use crate::github::{self, BaseUrl};
 use crate::http::{PublicUrl, TrustedProxies};
-use crate::oauth::AllowRule;
+use crate::oauth::{AllowRule, Registration};
 
+mod clients;
 pub mod commands;
 pub mod options;
 mod values;
 
+pub use self::clients::{ClientSettings, Switch};
 pub use self::commands::{Format, OperatorCommand, StateFiles};
 pub use self::values::{ClientSecret, Door, TlsFiles};
 use commands::{Action, Arguments};
@@ -56,6 +58,8 @@ pub struct Config {
     pub github: GitHubApp,
     /// Who is let in: whoever matches one of these. Never empty.
     pub allow: Vec<AllowRule>,
+    /// Through which clients they come.
+    pub clients: ClientSettings,
     /// Origins of web pages that may call the API.
     pub allowed_origins: Vec<String>,
     /// What the operator wants to see, and whom to believe about it.
@@ -103,6 +107,8 @@ pub enum ConfigError {
     Missing(&'static str, &'static str),
     /// The file with the client secret cannot be used.
     SecretFile(PathBuf, String),
+    /// The file with the operator's clients cannot be used.
+    ClientsFile(PathBuf, String),
 }
 
 impl fmt::Display for ConfigError {
@@ -118,6 +124,9 @@ impl fmt::Display for ConfigError {
             ConfigError::Missing(option, what) => write!(f, "{option} is not set: {what}"),
             ConfigError::SecretFile(path, why) => {
                 write!(f, "the client secret cannot be read from {}: {why}", path.display())
+            }
+            ConfigError::ClientsFile(path, why) => {
+                write!(f, "the clients in {} cannot be used: {why}", path.display())
             }
         }
     }
@@ -253,8 +262,25 @@ const TLS_URL: ConfigError = ConfigError::BadValue(
     "with a certificate it begins with https://, like https://mcp.example.com",
 );
 
+const NO_CLIENTS: ConfigError = ConfigError::BadValue(
+    "MCP_REGISTRATION",
+    "no client could come: leave registration open or MCP_CLIENT_DOCUMENTS on, or name your clients in MCP_CLIENTS",
+);
+
 impl Draft {
-    fn serve(self, set: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+    /// What was said about clients; `documents` unless that was said.
+    fn clients(&mut self, documents: Switch) -> Result<ClientSettings, ConfigError> {
+        let settings = ClientSettings {
+            file: self.clients_file.take(),
+            denied: self.denied.take().unwrap_or_default(),
+            registration: self.registration.unwrap_or(Registration::Open),
+            documents: self.documents.unwrap_or(documents),
+        };
+        if settings.admit_anybody() { Ok(settings) } else { Err(NO_CLIENTS) }
+    }
+
+    fn serve(mut self, set: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+        let clients = self.clients(Switch::On)?;
         let url = self.github_url.map_or_else(|| base_url(github::URL), Ok)?;
         let github = GitHubApp {
             client_id: self.client_id.ok_or(CLIENT_ID)?,
@@ -282,11 +308,24 @@ impl Draft {
             log_format: self.log_format.unwrap_or_default(),
         };
         let given_url = self.public_url;
-        Ok(Config { door, tls, given_url, state_dir, key_file, github, allow, allowed_origins, watch })
+        Ok(Config {
+            door,
+            tls,
+            given_url,
+            state_dir,
+            key_file,
+            github,
+            allow,
+            clients,
+            allowed_origins,
+            watch,
+        })
     }
 
     /// A demo shares neither GitHub app nor state with the real thing: its made-up users must not become grants there.
-    fn demo(self, set: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+    fn demo(mut self, set: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+        // A demo asks nothing of the internet unless it is told to.
+        let clients = self.clients(Switch::Off)?;
         let door = door(self.listen, self.behind_proxy)?;
         let on_loopback = matches!(door, Door::Edge(address) if address.ip().is_loopback());
         let encrypted = self.tls_cert.is_some() || self.tls_key.is_some();
@@ -311,7 +350,18 @@ impl Draft {
             ..Watch::default()
         };
         let given_url = self.public_url;
-        Ok(Config { door, tls: None, given_url, state_dir, key_file, github, allow, allowed_origins, watch })
+        Ok(Config {
+            door,
+            tls: None,
+            given_url,
+            state_dir,
+            key_file,
+            github,
+            allow,
+            clients,
+            allowed_origins,
+            watch,
+        })
     }
 }
 

@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::clients::{self, Switch};
 use super::commands;
 use super::values::{self, ClientSecret, Door};
 use crate::base::log;
 use crate::base::secret::Secret;
 use crate::github::{self, BaseUrl};
 use crate::http::{PublicUrl, TrustedProxies};
-use crate::oauth::AllowRule;
+use crate::oauth::{AllowRule, DenyList, Registration};
 
 pub(super) const PORT: u16 = 3001;
 
@@ -20,6 +21,10 @@ pub(super) struct Draft {
     pub(super) client_id: Option<String>,
     pub(super) client_secret: Option<ClientSecret>,
     pub(super) allow: Option<Vec<AllowRule>>,
+    pub(super) clients_file: Option<PathBuf>,
+    pub(super) denied: Option<DenyList>,
+    pub(super) registration: Option<Registration>,
+    pub(super) documents: Option<Switch>,
     pub(super) allowed_origins: Option<Vec<String>>,
     pub(super) public_url: Option<PublicUrl>,
     pub(super) listen: Option<SocketAddr>,
@@ -173,6 +178,38 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         default: "human",
         help: "how a line of the log is written: human or json",
         apply: |draft, value| put(&mut draft.log_format, values::log_format(&value)),
+    },
+    ConfigOption {
+        flag: Some("--clients"),
+        env: "MCP_CLIENTS",
+        metavar: "FILE",
+        default: "none",
+        help: "a JSON list of clients of your own: client_id, client_name, redirect_uris, perhaps client_secret_file",
+        apply: |draft, value| put(&mut draft.clients_file, Ok(value.into())),
+    },
+    ConfigOption {
+        flag: Some("--deny-clients"),
+        env: "MCP_DENY_CLIENTS",
+        metavar: "LIST",
+        default: "none",
+        help: "clients that are refused and lose their grants: a comma list of fingerprints from the log, URLs and hosts",
+        apply: |draft, value| put(&mut draft.denied, DenyList::parse(&value)),
+    },
+    ConfigOption {
+        flag: Some("--registration"),
+        env: "MCP_REGISTRATION",
+        metavar: "open|closed",
+        default: "open",
+        help: "whether clients may register by themselves; those that have done so before stay",
+        apply: |draft, value| put(&mut draft.registration, clients::registration(&value)),
+    },
+    ConfigOption {
+        flag: Some("--client-documents"),
+        env: "MCP_CLIENT_DOCUMENTS",
+        metavar: "on|off",
+        default: "on; off for demo",
+        help: "whether a client's id may be the https URL of its metadata document, which this server then fetches",
+        apply: |draft, value| put(&mut draft.documents, clients::switch(&value)),
     },
     ConfigOption {
         flag: Some("--state-dir"),

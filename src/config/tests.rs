@@ -1,5 +1,6 @@
 use super::*;
 use crate::base::identity::{ClientFingerprint, GrantId, UserId};
+use crate::oauth::DenyList;
 use crate::oauth::provider::Group;
 use crate::operator::{Operation, Selection};
 
@@ -261,6 +262,33 @@ fn a_secret_file_wins_and_says_when_it_cannot_be_read() {
     let secret = config(&["--github-client-secret-file", missing], &[]).github.client_secret;
     let text = secret.read().unwrap_err().to_string();
     assert!(text.contains(missing), "{text}");
+}
+
+/// D5: strangers may register and bring documents unless the operator says no; a demo fetches nothing.
+#[test]
+fn clients_come_by_themselves_unless_told_otherwise() {
+    let check = |args: &[&str], registration, documents| {
+        let clients = config(args, &[]).clients;
+        assert_eq!((clients.registration, clients.documents), (registration, documents), "{args:?}");
+    };
+    check(&[], Registration::Open, Switch::On);
+    check(&["--registration", "closed"], Registration::Closed, Switch::On);
+    check(&["--client-documents=off"], Registration::Open, Switch::Off);
+    check(&["demo"], Registration::Open, Switch::Off);
+    check(&["demo", "--client-documents", "on"], Registration::Open, Switch::On);
+    let none = ["--registration", "closed", "--client-documents", "off"];
+    refused(&none, &[], "no client could come");
+    assert_eq!(config(&none, &[("MCP_CLIENTS", "/etc/clients")]).clients.file, Some("/etc/clients".into()));
+    refused(&["--registration", "on"], &[], "write open or closed");
+    refused(&["--client-documents", "yes"], &[], "write on or off");
+}
+
+/// D6: an entry that would deny nobody is an error, not a surprise.
+#[test]
+fn denied_clients_are_fingerprints_urls_and_hosts() {
+    let list = "evil.example,https://a.example/c,LPJNul-wow4m6DsqxbninA";
+    assert_eq!(config(&["--deny-clients", list], &[]).clients.denied, DenyList::parse(list).unwrap());
+    refused(&["--deny-clients", "evil"], &[], "--deny-clients: an entry is");
 }
 
 #[test]

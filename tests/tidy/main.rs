@@ -111,8 +111,15 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("UdpSocket", &[], "nothing here speaks UDP"),
     (
         "fs",
-        &["src/store/", "src/config/values.rs", "src/edge/tls.rs", "src/metrics.rs", "src/tiny"],
-        "files are store's, the secret's in config, the certificate's in edge::Tls",
+        &[
+            "src/store/",
+            "src/config/clients.rs",
+            "src/config/values.rs",
+            "src/edge/tls.rs",
+            "src/metrics.rs",
+            "src/tiny",
+        ],
+        "files are store's, in config the operator's, the certificate's in edge::Tls",
     ),
     (
         "thread::",
