@@ -1,5 +1,6 @@
 //! Client ID Metadata Documents: clients whose id is the URL of a document that describes them
-//! (draft-ietf-oauth-client-id-metadata-document). What such a document must say; `client_metadata` fetches it.
+//! (draft-ietf-oauth-client-id-metadata-document; sections here and in `client_metadata` are those of revision 01). What
+//! such a document must say; `client_metadata` fetches it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
