@@ -3,6 +3,7 @@ BIN      := mcp-oauth-server
 TARGET   := $(or $(CARGO_TARGET_DIR),target)
 DEBUG    := $(TARGET)/debug/$(BIN)
 PYTHON   ?= python3
+NGINX    ?= nginx
 CHROMIUM ?= $(firstword $(wildcard /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome))
 
 # `make static` uses musl where the toolchain has it, else glibc linked statically.
@@ -19,10 +20,10 @@ need_rust = $(call need,cargo,install Rust from https://rustup.rs) && \
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt clippy doc build clients browser conformance fuzz static audit deps clean
+.PHONY: help run test check fmt clippy doc build clients browser conformance deploy-check fuzz static audit deps clean
 
 help: ## list these words
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: ## serve on 127.0.0.1:3001 with a simulated GitHub; needs no account
 	@$(need_rust)
@@ -60,6 +61,10 @@ conformance: tests/conformance/node_modules/.package-lock.json ## the official c
 	@$(need_rust)
 	cargo build --locked --example conformance
 	node tests/conformance/run.mjs $(TARGET)/debug/examples/conformance $(TARGET)/conformance
+
+deploy-check: build ## nginx with the example of docs/deploy in front of the server; systemd looks at the unit
+	@$(call need,$(NGINX),apt-get install nginx$(comma) or make deploy-check NGINX=/path)
+	sh tests/deploy/check.sh $(DEBUG) $(NGINX)
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	@$(call need,node,install Node.js 18 or newer)
