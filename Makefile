@@ -23,7 +23,7 @@ comma := ,
 .PHONY: help run test check fmt clippy doc build clients browser conformance deploy-check fuzz static audit deps clean
 
 help: ## list these words
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 run: ## serve on 127.0.0.1:3001 with a simulated GitHub; needs no account
 	@$(need_rust)

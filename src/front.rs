@@ -114,3 +114,110 @@ impl Entry {
         log::info("request", &fields);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::base::random::CountedRandom;
+    use crate::http::fake::request;
+    use crate::metrics::Snapshot;
+
+    /// What the application saw, by path.
+    #[derive(Default)]
+    struct Seen {
+        traces: Mutex<Vec<(Option<Trace>, Option<std::net::IpAddr>)>>,
+        held: Mutex<Vec<Responder>>,
+    }
+
+    impl Handler for Seen {
+        fn admit(&self, head: &Head) -> Result<usize, Box<Response>> {
+            if &*head.path != "/healthz" {
+                return Ok(0);
+            }
+            trace::refused("host");
+            Err(Box::new(Response::new(421)))
+        }
+
+        fn handle(&self, request: Request, mut responder: Responder) {
+            self.traces.lock().unwrap().push((trace::current(), request.head.peer));
+            responder.identify(&crate::base::identity::fake::principal(7));
+            match &*request.head.path {
+                "/mcp" => self.held.lock().unwrap().push(responder),
+                _ => {
+                    trace::refused("no_token");
+                    responder.respond(Response::new(401));
+                }
+            }
+        }
+    }
+
+    struct Desk {
+        seen: Arc<Seen>,
+        front: Front,
+        metrics: Arc<Metrics>,
+    }
+
+    fn desk(proxies: &str) -> Desk {
+        let (seen, metrics) = (Arc::new(Seen::default()), Arc::new(Metrics::default()));
+        let random = Arc::new(CountedRandom::default());
+        let proxies = TrustedProxies::parse(proxies).unwrap();
+        let front = Front::new(Arc::clone(&seen) as _, proxies, random, Arc::clone(&metrics));
+        Desk { seen, front, metrics }
+    }
+
+    impl Desk {
+        /// The page has each of these lines.
+        fn check(&self, lines: &[&str]) {
+            let page = self.metrics.page(&Snapshot::default());
+            for line in lines {
+                assert!(page.lines().any(|each| each == *line), "{line} is not in\n{page}");
+            }
+        }
+    }
+
+    /// H10: the application counts and logs the client, not its proxy.
+    #[test]
+    fn the_application_is_told_the_clients_address_and_each_request_has_an_id_of_its_own() {
+        let desk = desk("127.0.0.1");
+        for hop in ["198.51.100.1", "198.51.100.2"] {
+            let request = request("GET", "/").with("X-Forwarded-For", hop);
+            desk.front.handle(request, Responder::pair().0);
+        }
+        let seen = desk.seen.traces.lock().unwrap();
+        let peers: Vec<_> = seen.iter().map(|(_, peer)| peer.unwrap().to_string()).collect();
+        assert_eq!(peers, ["198.51.100.1", "198.51.100.2"]);
+        assert!(seen.iter().all(|(trace, peer)| trace.unwrap().peer == *peer));
+        assert_ne!(seen[0].0.unwrap().request, seen[1].0.unwrap().request);
+        assert_eq!(trace::current(), None);
+    }
+
+    #[test]
+    fn every_answer_is_counted_once_with_its_reason() {
+        let desk = desk("unix");
+        desk.front.handle(request("GET", "/"), Responder::pair().0);
+        desk.front.admit(&request("GET", "/healthz").head).unwrap_err();
+        desk.front.admit(&request("GET", "/").head).unwrap();
+        desk.check(&[
+            r#"mcp_requests_total{route="home",class="4xx"} 1"#,
+            r#"mcp_requests_total{route="health",class="4xx"} 1"#,
+            r#"mcp_refusals_total{reason="host"} 1"#,
+            r#"mcp_refusals_total{reason="no_token"} 1"#,
+        ]);
+    }
+
+    #[test]
+    fn an_answer_from_another_request_takes_no_reason_along() {
+        let desk = desk("unix");
+        desk.front.handle(request("POST", "/mcp"), Responder::pair().0);
+        let held = desk.seen.held.lock().unwrap().pop().unwrap();
+        let other = Trace { request: RequestId([9; 6]), peer: None };
+        trace::within(other, || {
+            trace::refused("of_the_other");
+            held.respond(Response::new(200));
+        });
+        desk.check(&[r#"mcp_requests_total{route="mcp",class="2xx"} 1"#]);
+        assert!(!desk.metrics.page(&Snapshot::default()).contains("of_the_other"));
+    }
+}

@@ -302,11 +302,7 @@ impl Draft {
         }
         let StateFiles { directory: state_dir, key_file } = state_files(self.state_dir, self.key_file, set)?;
         let allowed_origins = self.allowed_origins.unwrap_or_default();
-        let watch = Watch {
-            trusted_proxies: self.trusted_proxies.unwrap_or_default(),
-            metrics_listen: self.metrics_listen,
-            log_format: self.log_format.unwrap_or_default(),
-        };
+        let watch = watch(self.trusted_proxies, self.metrics_listen, self.log_format);
         let given_url = self.public_url;
         Ok(Config {
             door,
@@ -344,11 +340,7 @@ impl Draft {
         // Where the MCP Inspector's page is.
         let inspector = || ["http://localhost:6274", "http://127.0.0.1:6274"].map(str::to_owned).to_vec();
         let allowed_origins = self.allowed_origins.unwrap_or_else(inspector);
-        let watch = Watch {
-            log_format: self.log_format.unwrap_or_default(),
-            metrics_listen: self.metrics_listen,
-            ..Watch::default()
-        };
+        let watch = watch(self.trusted_proxies, self.metrics_listen, self.log_format);
         let given_url = self.public_url;
         Ok(Config {
             door,
@@ -403,6 +395,18 @@ fn state_files(
     let directory = directory.or_else(|| default_state_dir(set)).ok_or(STATE_DIR)?;
     let key_file = key_file.unwrap_or_else(|| directory.join("key"));
     Ok(StateFiles { directory, key_file })
+}
+
+fn watch(
+    trusted_proxies: Option<TrustedProxies>,
+    metrics_listen: Option<SocketAddr>,
+    log_format: Option<log::Format>,
+) -> Watch {
+    Watch {
+        trusted_proxies: trusted_proxies.unwrap_or_default(),
+        metrics_listen,
+        log_format: log_format.unwrap_or_default(),
+    }
 }
 
 /// systemd's directory, else the XDG base directory specification's. A relative path in either is ignored.

@@ -10,7 +10,7 @@ use super::page::{self, Problem};
 use super::redirect::{RedirectUri, Target};
 use crate::base::encoding::from_base64url;
 use crate::base::identity::{ClientFingerprint, Scopes};
-use crate::base::limits;
+use crate::base::{limits, trace};
 use crate::http::{self, Form, Response, append_query};
 
 /// An authorization request whose client, redirect URI and parameters were all checked. Made by
@@ -204,6 +204,7 @@ impl AuthorizationServer {
     /// Tells the client that its request came to nothing, with a redirect where that is safe and else through a page that
     /// leaves the way back to the person (O7: whoever made an open web client chose its redirect URI freely).
     pub(super) fn refuse(&self, to: &ReturnTo<'_>, error: AuthorizeError) -> Response {
+        trace::refused(error.code());
         let description = error.to_string();
         let state = to.state.filter(|_| error != AuthorizeError::StateTooLong);
         let parameters =
