@@ -17,7 +17,7 @@ use std::time::Duration;
 use desk::{Client, Desk, Event, LIMIT, PATIENCE};
 use mcp_oauth_server::base::{clock, limits};
 use mcp_oauth_server::edge::{Edge, Settings};
-use mcp_oauth_server::http::Response;
+use mcp_oauth_server::http::{Response, TrustedProxies};
 use mcp_oauth_server::server::Pool;
 
 struct Door {
@@ -287,6 +287,16 @@ fn connections_are_capped_in_all_and_per_address() {
         until(|| door.edge.connections() < 2);
         assert_eq!(door.client().get("/").status, 200);
     }
+}
+
+/// H10: the connections of a trusted proxy are of many people.
+#[test]
+fn a_trusted_proxy_may_have_more_connections_than_one_address() {
+    let trusted_proxies = TrustedProxies::parse("127.0.0.1").unwrap();
+    let door = door(Settings { connections: 3, connections_per_address: 1, trusted_proxies, ..quick() });
+    let mut clients = [(); 3].map(|()| door.client());
+    assert_eq!(clients.each_mut().map(|client| client.get("/").status), [200; 3]);
+    assert_eq!(door.client().answer().status, 503);
 }
 
 /// H6: a door without descriptors answers or waits, and serves again when there are some.

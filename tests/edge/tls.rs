@@ -116,6 +116,17 @@ fn a_slow_handshake_costs_nobody_else() {
     assert_eq!((silent.rest(), slow.rest()), (String::new(), String::new()));
 }
 
+/// H6: nothing can be said before the handshake, so one connection too many is closed.
+#[test]
+fn one_encrypted_connection_too_many_is_closed_without_a_word() {
+    let door = door(Settings { tls: tls(), connections_per_address: 1, ..quick() });
+    let mut first = door.encrypted(trusting(&[&TLS13], "ecdsa.pem"));
+    assert_eq!(first.get("/").status, 200);
+    assert_eq!(door.client().rest(), "");
+    assert_eq!((door.edge.counter())().refusals, [("address_busy", 1)]);
+    assert_eq!(first.get("/").status, 200);
+}
+
 #[test]
 fn streams_flow_inside_of_tls_and_end_with_their_readers() {
     let door = door(Settings { tls: tls(), stream_keep_alive: Duration::from_millis(100), ..quick() });
