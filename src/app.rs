@@ -8,8 +8,8 @@ use crate::base::identity::GrantId;
 use crate::base::{limits, log, trace};
 use crate::http::{Field, Handler, Head, Method, PublicUrl, Request, Responder, Response};
 use crate::mcp::Mcp;
-use crate::oauth::AuthorizationServer;
-use crate::router::{NoRoute, Route};
+use crate::oauth::{AuthorizationServer, Endpoint};
+use crate::router::{MESSAGE, NoRoute, Route};
 use crate::store;
 
 /// What a browser may send to the API from a page of another origin, and read of the answer.
@@ -25,6 +25,8 @@ pub struct App {
     public_url: PublicUrl,
     /// Origins of web pages that may call the API, as browsers write them.
     allowed_origins: Vec<String>,
+    /// Whether the HTTP+SSE pair of 2024-11-05 is served.
+    serves_pair: bool,
 }
 
 impl App {
@@ -36,7 +38,14 @@ impl App {
         public_url: PublicUrl,
         allowed_origins: Vec<String>,
     ) -> App {
-        App { oauth, mcp, public_url, allowed_origins }
+        App { oauth, mcp, public_url, allowed_origins, serves_pair: false }
+    }
+
+    /// The same with the HTTP+SSE pair of 2024-11-05, at `/sse` and `/message`.
+    #[must_use]
+    pub fn with_pair(mut self) -> App {
+        self.serves_pair = true;
+        self
     }
 
     /// Ends what has expired. Called every [`limits::SWEEP`].
@@ -77,7 +86,11 @@ impl App {
             );
             return Err(plain(421, format!("This server is reached at {} only.\n", self.public_url)));
         }
-        let route = Route::of(head).map_err(|error| match error {
+        let route = match Route::of(head) {
+            Ok(route) if route.is_of_pair() && !self.serves_pair => Err(NoRoute::NotFound),
+            found => found,
+        };
+        let route = route.map_err(|error| match error {
             NoRoute::NotFound => plain(404, "Nothing is here. The MCP endpoint is /mcp.\n"),
             NoRoute::MethodNotAllowed(allow) => {
                 let response = plain(405, "This path does not take this method.\n");
@@ -117,7 +130,7 @@ impl App {
             fields.push(("Cross-Origin-Resource-Policy", fixed("same-origin")));
             return fields;
         }
-        if route == Some(Route::Mcp) {
+        if matches!(route, Some(Route::Mcp | Route::Sse | Route::Message)) {
             // M16: what a tool says is for its caller.
             fields.push(("Cache-Control", fixed("no-store")));
         }
@@ -130,14 +143,25 @@ impl App {
         fields
     }
 
-    fn call_mcp(&self, request: Request, mut responder: Responder) {
-        match self.oauth.bearer(&request.head) {
-            Ok(principal) => {
-                responder.identify(&principal);
-                self.mcp.handle(request, principal, responder);
-            }
-            Err(error) => responder.respond(self.oauth.challenge(error)),
+    fn call_mcp(&self, endpoint: Endpoint, request: Request, mut responder: Responder) {
+        let principal = match self.oauth.bearer(&request.head) {
+            Ok(principal) => principal,
+            Err(error) => return responder.respond(self.oauth.challenge(endpoint, error)),
+        };
+        responder.identify(&principal);
+        match endpoint {
+            Endpoint::Mcp => self.mcp.handle(request, principal, responder),
+            Endpoint::Sse => self.mcp.handle_pair(request, principal, (responder, MESSAGE)),
         }
+    }
+
+    /// How much body of an MCP message is read.
+    fn admit_message(&self, endpoint: Endpoint, head: &Head) -> Result<usize, Box<Response>> {
+        if !head.may_exceed(limits::UNCHECKED_BODY_BYTES) {
+            return Ok(limits::UNCHECKED_BODY_BYTES);
+        }
+        let challenge = |error| Box::new(self.oauth.challenge(endpoint, error));
+        self.oauth.bearer(head).map_or_else(|error| Err(challenge(error)), |_| Ok(limits::MCP_BYTES))
     }
 }
 
@@ -146,17 +170,16 @@ impl Handler for App {
     /// is good, so that strangers cannot have megabytes kept for them.
     fn admit(&self, head: &Head) -> Result<usize, Box<Response>> {
         let admitted = self.route(head).and_then(|route| match route {
-            Route::Mcp if head.may_exceed(limits::UNCHECKED_BODY_BYTES) => match self.oauth.bearer(head) {
-                Ok(_) => Ok(limits::MCP_BYTES),
-                Err(error) => Err(Box::new(self.oauth.challenge(error))),
-            },
-            Route::Mcp => Ok(limits::UNCHECKED_BODY_BYTES),
+            Route::Mcp => self.admit_message(Endpoint::Mcp, head),
+            Route::Message => self.admit_message(Endpoint::Sse, head),
             Route::Register | Route::Consent | Route::Token | Route::Revoke | Route::Account => {
                 Ok(limits::FORM_BYTES)
             }
             Route::Home
             | Route::Health
             | Route::ResourceMetadata
+            | Route::Sse
+            | Route::SseMetadata
             | Route::ServerMetadata
             | Route::Authorize
             | Route::Callback => Ok(0),
@@ -170,10 +193,12 @@ impl Handler for App {
         let response = match self.route(head) {
             Err(response) => *response,
             Ok(_) if head.method == Method::Options => preflight(head),
-            Ok(Route::Mcp) => return self.call_mcp(request, responder),
+            Ok(Route::Mcp) => return self.call_mcp(Endpoint::Mcp, request, responder),
+            Ok(Route::Sse | Route::Message) => return self.call_mcp(Endpoint::Sse, request, responder),
             Ok(Route::Home) => self.oauth.home(),
             Ok(Route::Health) => *plain(200, "ok\n"),
-            Ok(Route::ResourceMetadata) => self.oauth.resource_metadata(),
+            Ok(Route::ResourceMetadata) => self.oauth.resource_metadata(Endpoint::Mcp),
+            Ok(Route::SseMetadata) => self.oauth.resource_metadata(Endpoint::Sse),
             Ok(Route::ServerMetadata) => self.oauth.server_metadata(),
             Ok(Route::Register) => self.oauth.register(&request),
             Ok(Route::Authorize) => self.oauth.authorize(head),

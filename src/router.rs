@@ -29,6 +29,12 @@ pub enum Route {
     Account,
     /// The MCP endpoint.
     Mcp,
+    /// The stream of the HTTP+SSE pair of 2024-11-05.
+    Sse,
+    /// Where its clients post to.
+    Message,
+    /// RFC 9728 metadata of the pair.
+    SseMetadata,
 }
 
 /// Why there is no route.
@@ -40,8 +46,11 @@ pub enum NoRoute {
     MethodNotAllowed(&'static str),
 }
 
+/// Where clients of 2024-11-05 post to.
+pub const MESSAGE: &str = "/message";
+
 /// Every path, and what `Allow` says of it.
-const TABLE: [(&str, Route, &str); 14] = [
+const TABLE: [(&str, Route, &str); 17] = [
     ("/mcp", Route::Mcp, "GET, POST, DELETE, OPTIONS"),
     ("/token", Route::Token, "POST, OPTIONS"),
     ("/register", Route::Register, "POST, OPTIONS"),
@@ -54,6 +63,9 @@ const TABLE: [(&str, Route, &str); 14] = [
     ("/.well-known/oauth-protected-resource", Route::ResourceMetadata, "GET, HEAD, OPTIONS"),
     ("/.well-known/oauth-authorization-server", Route::ServerMetadata, "GET, HEAD, OPTIONS"),
     ("/.well-known/openid-configuration", Route::ServerMetadata, "GET, HEAD, OPTIONS"),
+    ("/sse", Route::Sse, "GET, OPTIONS"),
+    (MESSAGE, Route::Message, "POST, OPTIONS"),
+    ("/.well-known/oauth-protected-resource/sse", Route::SseMetadata, "GET, HEAD, OPTIONS"),
     ("/healthz", Route::Health, "GET, HEAD"),
     ("/", Route::Home, "GET, HEAD"),
 ];
@@ -79,6 +91,9 @@ impl Route {
     pub fn is_api(self) -> bool {
         match self {
             Route::Mcp
+            | Route::Sse
+            | Route::Message
+            | Route::SseMetadata
             | Route::Token
             | Route::Register
             | Route::Revoke
@@ -112,6 +127,12 @@ impl Route {
         }
     }
 
+    /// Whether it belongs to the HTTP+SSE pair of 2024-11-05, which is off unless it is asked for.
+    #[must_use]
+    pub fn is_of_pair(self) -> bool {
+        matches!(self, Route::Sse | Route::Message | Route::SseMetadata)
+    }
+
     /// What the log calls it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -128,6 +149,9 @@ impl Route {
             Route::Revoke => "revoke",
             Route::Account => "account",
             Route::Mcp => "mcp",
+            Route::Sse => "sse",
+            Route::Message => "message",
+            Route::SseMetadata => "sse_metadata",
         }
     }
 }

@@ -179,7 +179,8 @@ impl Server {
             },
         );
         oauth.end_denied_grants();
-        let app = Arc::new(App::new(oauth, mcp, public_url.clone(), config.allowed_origins.clone()));
+        let app = App::new(oauth, mcp, public_url.clone(), config.allowed_origins.clone());
+        let app = Arc::new(if config.legacy_sse { app.with_pair() } else { app });
 
         let pool = Arc::new(Pool::start().map_err(StartError::Threads)?);
         let metrics = Arc::new(Metrics::default());

@@ -196,3 +196,26 @@ fn an_expired_grant_takes_its_sessions_along() {
     assert_eq!(answer(&app, ping.with("Mcp-Session-Id", &session)).status(), 401);
     assert_eq!(app.mcp.counts().sessions, 0);
 }
+
+/// M3: the pair of 2024-11-05 is not there unless asked for, and then behind the same token, for the same server.
+#[test]
+fn the_pair_is_off_until_it_is_asked_for() {
+    let fixture = fake::fixture();
+    let (off, on) = (app(&fixture), app(&fixture).with_pair());
+    let metadata = "/.well-known/oauth-protected-resource/sse";
+    for (method, path) in [("GET", "/sse"), ("POST", "/message"), ("GET", metadata)] {
+        assert_eq!(answer(&off, to(method, path)).status(), 404, "{path}");
+    }
+    for (method, path) in [("GET", "/sse"), ("POST", "/message")] {
+        let refused = answer(&on, to(method, path));
+        assert_eq!(refused.status(), 401);
+        let challenge = refused.header_value("www-authenticate").unwrap();
+        assert!(challenge.contains(&format!("\"https://mcp.example.com{metadata}\"")), "{challenge}");
+    }
+    let document: serde_json::Value = fake::body(&answer(&on, to("GET", metadata)));
+    assert_eq!(document["resource"], "https://mcp.example.com/sse");
+    let token = Browser::new(&fixture).tokens().access;
+    let open = to("GET", "/sse").with("Accept", "text/event-stream");
+    let opened = answer(&on, open.with("Authorization", &format!("Bearer {token}")));
+    assert_eq!((opened.status(), opened.header_value("cache-control")), (200, Some("no-store")));
+}

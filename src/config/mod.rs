@@ -62,6 +62,8 @@ pub struct Config {
     pub clients: ClientSettings,
     /// Origins of web pages that may call the API.
     pub allowed_origins: Vec<String>,
+    /// Whether the HTTP+SSE pair of 2024-11-05 is served.
+    pub legacy_sse: bool,
     /// What the operator wants to see, and whom to believe about it.
     pub watch: Watch,
 }
@@ -315,6 +317,7 @@ impl Draft {
             clients,
             allowed_origins,
             watch,
+            legacy_sse: self.legacy_sse.unwrap_or(false),
         })
     }
 
@@ -353,6 +356,7 @@ impl Draft {
             clients,
             allowed_origins,
             watch,
+            legacy_sse: self.legacy_sse.unwrap_or(false),
         })
     }
 }

@@ -34,6 +34,7 @@ pub(super) struct Draft {
     pub(super) trusted_proxies: Option<TrustedProxies>,
     pub(super) metrics_listen: Option<SocketAddr>,
     pub(super) log_format: Option<log::Format>,
+    pub(super) legacy_sse: Option<bool>,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) key_file: Option<PathBuf>,
     pub(super) github_url: Option<BaseUrl>,
@@ -210,6 +211,14 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         default: "on; off for demo",
         help: "whether a client's id may be the https URL of its metadata document, which this server then fetches",
         apply: |draft, value| put(&mut draft.documents, clients::switch(&value)),
+    },
+    ConfigOption {
+        flag: Some("--legacy-sse"),
+        env: "MCP_LEGACY_SSE",
+        metavar: "on|off",
+        default: "off",
+        help: "also serve the HTTP+SSE transport of 2024-11-05, at /sse and /message",
+        apply: |draft, value| put(&mut draft.legacy_sse, values::switch(&value)),
     },
     ConfigOption {
         flag: Some("--state-dir"),

@@ -66,6 +66,14 @@ impl ClientSecret {
     }
 }
 
+pub(super) fn switch(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("write on or off"),
+    }
+}
+
 pub(super) fn client_id(text: String) -> Result<String, &'static str> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     if text.bytes().all(allowed) {

@@ -1,8 +1,10 @@
 //! Server-sent events (HTML, section 9.2): writing one event.
 
-/// One event. Written as `id`, `retry`, `data`, in this order, each if present.
+/// One event. Written as `event`, `id`, `retry`, `data`, in this order, each if present.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Event<'a> {
+    /// What kind of event it is; without it, a message. Must not contain CR or LF.
+    pub name: Option<&'a str>,
     /// The event's id. Must not contain CR, LF or NUL; ours are made of base64url, digits and `-`.
     pub id: Option<&'a str>,
     /// How long the client is to wait before it connects again, in milliseconds.
@@ -21,6 +23,9 @@ impl Event<'_> {
                 out.extend_from_slice(part.as_bytes());
             }
         };
+        if let Some(name) = self.name {
+            field("event: ", name);
+        }
         if let Some(id) = self.id {
             field("id: ", id);
         }
@@ -42,8 +47,12 @@ mod tests {
 
     #[test]
     fn an_event_is_its_fields_and_an_empty_line() {
-        let event = Event { id: Some("a-1"), retry: Some(500), data: Some("{}") };
+        let event = Event { id: Some("a-1"), retry: Some(500), data: Some("{}"), ..Event::default() };
         assert_eq!(event.encode(), b"id: a-1\nretry: 500\ndata: {}\n\n");
+        assert_eq!(
+            Event { name: Some("a"), data: Some("b"), ..Event::default() }.encode(),
+            b"event: a\ndata: b\n\n"
+        );
         assert_eq!(Event { data: Some(""), ..Event::default() }.encode(), b"data: \n\n");
     }
 

@@ -72,6 +72,15 @@ impl EventStream {
         (EventStream { replay: None, state: Mutex::new(state) }, body)
     }
 
+    /// A stream as [`EventStream::ephemeral`], whose first event tells its reader where to post (2024-11-05).
+    pub(super) fn with_endpoint(endpoint: &str) -> (EventStream, Stream) {
+        let (sender, body) = Stream::pair();
+        let event = Event { name: Some("endpoint"), data: Some(endpoint), ..Event::default() };
+        let _ = sender.send(event.encode()); // a new channel has room
+        let state = State { reader: Some(sender), ..State::default() };
+        (EventStream { replay: None, state: Mutex::new(state) }, body)
+    }
+
     /// A stream whose readers may come and go.
     pub(super) fn resumable(replay: Replay) -> EventStream {
         EventStream { replay: Some(replay), state: Mutex::default() }
@@ -91,7 +100,8 @@ impl EventStream {
         state.last = state.last.saturating_add(1);
         let number = state.last;
         let id = self.replay.as_ref().map(|replay| event_id(replay.stream, number));
-        let event: Arc<[u8]> = Event { id: id.as_deref(), retry: None, data: Some(data) }.encode().into();
+        let event: Arc<[u8]> =
+            Event { id: id.as_deref(), data: Some(data), ..Event::default() }.encode().into();
         if let Some(replay) = &self.replay {
             state.keep(number, Arc::clone(&event), &replay.budget);
         }
@@ -231,7 +241,7 @@ pub(super) fn parse_event_id(id: &str) -> Option<(u64, u64)> {
 fn prime(stream: u64, number: u64) -> Vec<u8> {
     let id = event_id(stream, number);
     let retry = u64::try_from(limits::STREAM_RETRY.as_millis()).ok();
-    Event { id: Some(&id), retry, data: Some("") }.encode()
+    Event { id: Some(&id), retry, data: Some(""), ..Event::default() }.encode()
 }
 
 #[cfg(test)]

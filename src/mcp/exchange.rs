@@ -46,6 +46,33 @@ pub(super) trait Dialect: Send + Sync {
     fn ended(&self);
 }
 
+/// Where an answer goes.
+pub(super) enum Channel {
+    /// Into the response of its request.
+    Own(Responder),
+    /// Into a stream that outlives it; the response only says that the request was taken.
+    Shared(Responder, Arc<EventStream>),
+}
+
+impl Channel {
+    /// Sends the answer.
+    pub(super) fn answer(self, answer: Encoded) {
+        match self {
+            Channel::Own(responder) => responder.respond(answer.into_response()),
+            Channel::Shared(responder, events) => {
+                responder.respond(Response::new(202));
+                events.publish(&answer.text);
+            }
+        }
+    }
+
+    /// Responds in place of an answer.
+    pub(super) fn respond(self, response: Response) {
+        let (Channel::Own(responder) | Channel::Shared(responder, _)) = self;
+        responder.respond(response);
+    }
+}
+
 /// A task that has just begun, and the response that tells its client so.
 pub(super) struct Begun {
     pub(super) task: Arc<Task>,
@@ -79,13 +106,23 @@ pub(super) struct Exchange {
 enum Phase {
     Silent(Responder),
     Streaming(Arc<EventStream>),
+    /// A stream that is not this call's alone.
+    Sharing(Arc<EventStream>),
     Over,
 }
 
 impl Exchange {
     /// The exchange of a call that has just arrived. If it is slow it becomes a stream by itself: some clients hold a
     /// lock until the head of the answer arrives.
-    pub(super) fn new(dialect: Box<dyn Dialect>, cancel: CancelToken, responder: Responder) -> Arc<Exchange> {
+    pub(super) fn new(dialect: Box<dyn Dialect>, cancel: CancelToken, channel: Channel) -> Arc<Exchange> {
+        let responder = match channel {
+            Channel::Own(responder) => responder,
+            Channel::Shared(responder, events) => {
+                responder.respond(Response::new(202));
+                let phase = Mutex::new(Phase::Sharing(events));
+                return Arc::new(Exchange { dialect, cancel, task: OnceLock::new(), phase });
+            }
+        };
         Arc::new_cyclic(|this: &Weak<Exchange>| {
             let this = Weak::clone(this);
             responder.when_slow(move || {
@@ -151,7 +188,7 @@ impl Exchange {
         match phase {
             Phase::Silent(responder) => responder.respond(Response::new(202)),
             Phase::Streaming(events) => events.finish(),
-            Phase::Over => {}
+            Phase::Sharing(_) | Phase::Over => {}
         }
     }
 
@@ -163,6 +200,10 @@ impl Exchange {
                 Phase::Over => return None,
                 Phase::Streaming(events) => {
                     *phase = Phase::Streaming(Arc::clone(&events));
+                    return Some(events);
+                }
+                Phase::Sharing(events) => {
+                    *phase = Phase::Sharing(Arc::clone(&events));
                     return Some(events);
                 }
                 Phase::Silent(responder) => {
@@ -191,6 +232,7 @@ fn respond(phase: Phase, response: Encoded) {
             events.publish(&response.text);
             events.finish();
         }
+        Phase::Sharing(events) => events.publish(&response.text),
         Phase::Over => {}
     }
 }

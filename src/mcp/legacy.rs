@@ -3,18 +3,18 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::backend::{Implementation, ServerCapabilities};
 use super::call::{
     Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Outcome, Reply, parse,
 };
 use super::events::{EventStream, Priming};
-use super::exchange::{Begun, Dialect, Encoded, Exchange};
+use super::exchange::{Begun, Channel, Dialect, Encoded, Exchange};
+use super::hello::Hello;
 use super::intake::{Message, Payload};
 use super::jsonrpc::{self, Error, RequestId};
-use super::session::{NewSession, Refused, Session};
+use super::session::{Kind, NewSession, Refused, Session};
 use super::task::Ending;
 use super::{Arrival, Core, Visit};
 use crate::base::cancel::CancelToken;
@@ -35,22 +35,34 @@ pub(super) fn post(core: &Arc<Core>, visit: Visit, message: Message<'_>) {
         let response = initialize(core, &visit.principal, id, *params);
         return visit.responder.respond(response);
     }
-    let session = match find_session(core, &visit) {
+    let session = match find_session(core, &visit).or_else(|refusal| without_name(core, &visit, refusal)) {
         Ok(session) => session,
         Err(refusal) => return visit.responder.respond(refusal.response(id_of(&message))),
     };
+    let caller = Caller { principal: visit.principal, channel: Channel::Own(visit.responder) };
+    deliver(core, &session, message, caller);
+}
+
+/// Who sent a message, and where its answer goes.
+pub(super) struct Caller {
+    pub(super) principal: Principal,
+    pub(super) channel: Channel,
+}
+
+/// Hands a message to its session.
+pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message<'_>, caller: Caller) {
     match message {
         Message::Request { id, method, params } => {
             let request = Request { id, method: &method, params };
-            return serve(core, visit, &session, request);
+            return serve(core, caller, session, request);
         }
-        Message::Notification { method, params } => notice(&session, &method, params),
+        Message::Notification { method, params } => notice(session, &method, params),
         Message::Response { id, payload: Payload::Result(result) } => {
             session.answer(&id, Ok(result.to_owned()));
         }
         Message::Response { id, payload: Payload::Error(error) } => session.answer(&id, Err(error)),
     }
-    visit.responder.respond(Response::new(202));
+    caller.channel.respond(Response::new(202));
 }
 
 /// Serves a GET.
@@ -92,7 +104,7 @@ fn id_of<'a>(message: &'a Message<'_>) -> Option<&'a RequestId> {
 
 /// Why a message does not reach its session (M13).
 #[derive(Clone, Copy, Debug)]
-enum Refusal {
+pub(super) enum Refusal {
     DuplicateHeader,
     UnknownVersion,
     NoSession,
@@ -102,7 +114,7 @@ enum Refusal {
 }
 
 impl Refusal {
-    fn response(self, id: Option<&RequestId>) -> Response {
+    pub(super) fn response(self, id: Option<&RequestId>) -> Response {
         let (status, code, message) = match self {
             Refusal::DuplicateHeader => (400, Error::INVALID_REQUEST, "A header stands twice"),
             Refusal::UnknownVersion => (400, Error::INVALID_REQUEST, "Unsupported MCP-Protocol-Version"),
@@ -126,56 +138,49 @@ fn find_session(core: &Core, visit: &Visit) -> Result<Arc<Session>, Refusal> {
     }
     let id = head.headers.one("mcp-session-id").map_err(|_| Refusal::DuplicateHeader)?;
     let id = id.ok_or(Refusal::NoSession)?;
-    let session = core.audience.sessions.find(id, principal).ok_or(Refusal::UnknownSession)?;
+    let session = core.audience.sessions.find(id, principal).filter(|each| each.kind() == Kind::Streamable);
+    let session = session.ok_or(Refusal::UnknownSession)?;
     session.touch(core.clock.monotonic());
+    session.name();
     Ok(session)
 }
 
-fn initialize(core: &Core, principal: &Principal, id: &RequestId, params: Option<&RawValue>) -> Response {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Params {
-        protocol_version: String,
-        #[serde(default)]
-        capabilities: ClientCapabilities,
-    }
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Initialized<'a> {
-        protocol_version: &'static str,
-        capabilities: ServerCapabilities,
-        server_info: &'a Implementation,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        instructions: Option<&'a str>,
-    }
-    let params: Params = match parse(params) {
-        Ok(params) => params,
-        Err(error) => return failed(id, &error).into_response(),
-    };
-    // The client's version if we speak it, else our latest; the client then decides whether to go on.
-    let version =
-        VERSIONS.iter().find(|version| **version == params.protocol_version).copied().unwrap_or(LATEST);
-    let session = NewSession {
+/// Some hosted clients never name the session that `initialize` gave them. They are known by that: their grant has a session
+/// that no request has ever named. Each of their requests then gets a session of its own, because two conversations of one
+/// such client may use the same ids. Without a name nothing can be asked of the client, cancelled, or read by GET. For
+/// everybody else a missing name stays an error (M13).
+fn without_name(core: &Core, visit: &Visit, refusal: Refusal) -> Result<Arc<Session>, Refusal> {
+    let Refusal::NoSession = refusal else { return Err(refusal) };
+    let initialized = core.audience.sessions.unnamed(&visit.principal).ok_or(refusal)?;
+    initialized.touch(core.clock.monotonic());
+    Ok(Arc::new(Session::nameless(&visit.principal, new_session(core, Priming::Left))))
+}
+
+/// What every new session starts with, of a client that can do nothing.
+pub(super) fn new_session(core: &Core, priming: Priming) -> NewSession {
+    NewSession {
         id: base64url(&core.random.bytes::<32>()).into(), // M6: 256 bits, visible ASCII
-        client: params.capabilities,
-        priming: if version >= "2025-11-25" { Priming::Sent } else { Priming::Left },
+        client: ClientCapabilities::default(),
+        priming,
         budget: Arc::clone(&core.budget),
         now: core.clock.monotonic(),
+    }
+}
+
+fn initialize(core: &Core, principal: &Principal, id: &RequestId, params: Option<&RawValue>) -> Response {
+    let hello = match Hello::read(params, &VERSIONS, LATEST) {
+        Ok(hello) => hello,
+        Err(error) => return failed(id, &error).into_response(),
     };
+    let priming = if hello.version() >= "2025-11-25" { Priming::Sent } else { Priming::Left };
+    let welcome = hello.welcome(core, id);
+    let session = NewSession { client: hello.client, ..new_session(core, priming) };
     let session = Arc::new(Session::new(principal, session));
     let session_id = session.id().to_owned();
     if core.audience.sessions.insert(session).is_err() {
         return Refusal::TooManySessions.response(Some(id));
     }
-    let description = core.backend.description();
-    let result = Initialized {
-        protocol_version: version,
-        capabilities: description.capabilities(),
-        server_info: &description.info,
-        instructions: description.instructions.as_deref(),
-    };
-    let encoded = Encoded { status: 200, text: jsonrpc::result(id, &result) };
-    encoded.into_response().header("Mcp-Session-Id", session_id)
+    welcome.into_response().header("Mcp-Session-Id", session_id)
 }
 
 struct Request<'a> {
@@ -184,7 +189,7 @@ struct Request<'a> {
     params: Option<&'a RawValue>,
 }
 
-fn serve(core: &Arc<Core>, visit: Visit, session: &Arc<Session>, request: Request<'_>) {
+fn serve(core: &Arc<Core>, caller: Caller, session: &Arc<Session>, request: Request<'_>) {
     let Request { id, method, params } = request;
     let answer = match method {
         "ping" => Ok(()),
@@ -193,7 +198,7 @@ fn serve(core: &Arc<Core>, visit: Visit, session: &Arc<Session>, request: Reques
         "resources/unsubscribe" => unsubscribe(core, session, params),
         _ => match Operation::from_method(method) {
             Some(operation) if core.backend.description().offers(operation) => {
-                return call(core, visit, session, (id, operation, params));
+                return call(core, caller, session, (id, operation, params));
             }
             Some(_) | None => Err(Error::method_not_found()),
         },
@@ -202,12 +207,12 @@ fn serve(core: &Arc<Core>, visit: Visit, session: &Arc<Session>, request: Reques
         Ok(()) => complete(&id, &Reply::default()),
         Err(error) => failed(&id, &error),
     };
-    visit.responder.respond(encoded.into_response());
+    caller.channel.answer(encoded);
 }
 
 fn call(
     core: &Arc<Core>,
-    visit: Visit,
+    caller: Caller,
     session: &Arc<Session>,
     (id, operation, params): (RequestId, Operation, Option<&RawValue>),
 ) {
@@ -224,12 +229,12 @@ fn call(
     }
     let Params { meta, name } = match parse(params) {
         Ok(params) => params,
-        Err(error) => return visit.responder.respond(failed(&id, &error).into_response()),
+        Err(error) => return caller.channel.answer(failed(&id, &error)),
     };
     if operation == Operation::CallTool
-        && let Some(refusal) = core.scope_refusal(&visit.principal, &name.unwrap_or_default())
+        && let Some(refusal) = core.scope_refusal(&caller.principal, &name.unwrap_or_default())
     {
-        return visit.responder.respond(refusal);
+        return caller.channel.respond(refusal);
     }
     let cancel = CancelToken::new();
     if let Err(refused) = session.begin(&id, &cancel) {
@@ -237,11 +242,11 @@ fn call(
             Refused::DuplicateId => Error::new(Error::INVALID_REQUEST, "A request with this id is in flight"),
             Refused::Ended => Error::new(Error::SESSION_NOT_FOUND, "Session not found"),
         };
-        return visit.responder.respond(failed(&id, &error).into_response());
+        return caller.channel.answer(failed(&id, &error));
     }
     let arrival = Arrival {
-        principal: visit.principal,
-        responder: visit.responder,
+        principal: caller.principal,
+        channel: caller.channel,
         client: Arc::clone(session.client()),
         cancel,
         progress_token: meta.progress_token,
@@ -301,7 +306,7 @@ fn complete(id: &RequestId, reply: &Reply) -> Encoded {
     Encoded { status: 200, text: jsonrpc::result(id, reply) }
 }
 
-fn failed(id: &RequestId, error: &Error) -> Encoded {
+pub(super) fn failed(id: &RequestId, error: &Error) -> Encoded {
     Encoded { status: 200, text: jsonrpc::error(Some(id), error) }
 }
 

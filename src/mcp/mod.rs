@@ -128,12 +128,14 @@ mod era;
 mod events;
 mod exchange;
 mod header;
+mod hello;
 mod intake;
 mod jsonrpc;
 mod legacy;
 mod listeners;
 mod modern;
 mod modern_answer;
+mod pair;
 mod prompt;
 mod publisher;
 mod quota;
@@ -154,7 +156,7 @@ use std::sync::Arc;
 use self::budget::Budget;
 use self::call::ClientCapabilities as Client;
 use self::era::Era;
-use self::exchange::{Dialect, Encoded, Exchange};
+use self::exchange::{Channel, Dialect, Encoded, Exchange};
 use self::publisher::Audience;
 use self::quota::Calls;
 use self::task_table::TaskTable;
@@ -261,7 +263,7 @@ struct Visit {
 /// A call that its era has decoded.
 struct Arrival {
     principal: Principal,
-    responder: Responder,
+    channel: Channel,
     client: Arc<Client>,
     cancel: CancelToken,
     progress_token: Option<RequestId>,
@@ -296,6 +298,24 @@ impl Mcp {
             Method::Delete => legacy::delete(&self.0, Visit { head, principal, responder }),
             Method::Head | Method::Options | Method::Other(_) => {
                 responder.respond(Response::new(405).header("Allow", "GET, POST, DELETE"));
+            }
+        }
+    }
+
+    /// Serves a request of the HTTP+SSE pair of 2024-11-05, as [`Mcp::handle`]: a GET opens the stream that every answer comes
+    /// on, and whose first event names `message_path` as the place to post to; a POST is a message.
+    pub fn handle_pair(
+        &self,
+        request: Request,
+        principal: Principal,
+        (responder, message_path): (Responder, &str),
+    ) {
+        let Request { head, body } = request;
+        match head.method {
+            Method::Post => pair::post(&self.0, &body, Visit { head, principal, responder }),
+            Method::Get => pair::open(&self.0, Visit { head, principal, responder }, message_path),
+            Method::Head | Method::Delete | Method::Options | Method::Other(_) => {
+                responder.respond(Response::new(405).header("Allow", "GET, POST"));
             }
         }
     }
@@ -355,18 +375,9 @@ impl Mcp {
         if !accepts(&visit.head, "application", "json") || !accepts(&visit.head, "text", "event-stream") {
             return visit.responder.respond(Response::new(406));
         }
-        // M11: a browser sends any other type across sites without asking first.
-        match visit.head.media_type() {
-            Ok(Some(kind)) if kind == "application/json" => {}
-            Ok(_) => return visit.responder.respond(Response::new(415)),
-            Err(_) => return visit.responder.respond(Response::new(400)),
-        }
-        let message = match intake::parse(body) {
+        let message = match read(&visit.head, body) {
             Ok(message) => message,
-            Err(error) => {
-                let refusal = Encoded { status: 400, text: jsonrpc::error(None, &error) };
-                return visit.responder.respond(refusal.into_response());
-            }
+            Err(refusal) => return visit.responder.respond(*refusal),
         };
         match era::classify(&message, &visit.head.headers) {
             Era::Legacy => legacy::post(&self.0, visit, message),
@@ -378,9 +389,9 @@ impl Mcp {
 impl Core {
     /// Hands a call to the backend, if there is room for it (M17).
     fn start(&self, call: Call, arrival: Arrival) {
-        let Arrival { principal, responder, client, cancel, progress_token, dialect } = arrival;
+        let Arrival { principal, channel, client, cancel, progress_token, dialect } = arrival;
         let permit = self.calls.begin(&principal, &cancel);
-        let exchange = Exchange::new(dialect, cancel.clone(), responder);
+        let exchange = Exchange::new(dialect, cancel.clone(), channel);
         let Some(permit) = permit else {
             return exchange.complete(Outcome::Failed(Error::new(Error::BUSY, "Too many calls at once")));
         };
@@ -405,6 +416,20 @@ impl Core {
         let listening = self.audience.listeners.of_user(user);
         listening.saturating_add(self.audience.sessions.readers_of(user))
     }
+}
+
+/// The one message of a POST.
+fn read<'a>(head: &Head, body: &'a [u8]) -> Result<intake::Message<'a>, Box<Response>> {
+    // M11: a browser sends any other type across sites without asking first.
+    match head.media_type() {
+        Ok(Some(kind)) if kind == "application/json" => {}
+        Ok(_) => return Err(Box::new(Response::new(415))),
+        Err(_) => return Err(Box::new(Response::new(400))),
+    }
+    intake::parse(body).map_err(|error| {
+        let refusal = Encoded { status: 400, text: jsonrpc::error(None, &error) };
+        Box::new(refusal.into_response())
+    })
 }
 
 /// Whether `Accept` admits a media type (RFC 9110 section 12.5.1); a request without it takes anything.

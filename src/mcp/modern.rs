@@ -11,7 +11,7 @@ use super::call::{
     Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Outcome, Reply, parse,
 };
 use super::events::EventStream;
-use super::exchange::{Begun, Dialect, Encoded, Exchange};
+use super::exchange::{Begun, Channel, Dialect, Encoded, Exchange};
 use super::header::{self, Mismatch};
 use super::intake::Message;
 use super::jsonrpc::{Error, RequestId};
@@ -244,7 +244,7 @@ fn call(
     };
     let arrival = Arrival {
         principal: visit.principal,
-        responder: visit.responder,
+        channel: Channel::Own(visit.responder),
         client: Arc::new(params.meta.client_capabilities),
         cancel,
         progress_token: params.meta.progress_token,

@@ -1,8 +1,8 @@
 //! One legacy session: who owns it, what is in flight in it, its streams, and what we have asked of its client.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -43,7 +43,11 @@ pub(super) struct Session {
     user: UserId,
     grant: GrantId,
     fingerprint: ClientFingerprint,
-    client: Arc<ClientCapabilities>,
+    /// Set once, by `initialize`.
+    client: OnceLock<Arc<ClientCapabilities>>,
+    kind: Kind,
+    /// Whether a request has named the session.
+    named: AtomicBool,
     priming: Priming,
     budget: Arc<Budget>,
     standalone: Arc<EventStream>,
@@ -53,6 +57,17 @@ pub(super) struct Session {
     used: AtomicU64,
     /// Guards what is under way.
     state: Mutex<State>,
+}
+
+/// How a session is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// In the table, until nobody has used it for a while.
+    Streamable,
+    /// In the table, as long as its one stream is read (2024-11-05).
+    Paired,
+    /// For one request of a client that never names its session.
+    Nameless,
 }
 
 #[derive(Debug)]
@@ -85,7 +100,27 @@ pub(super) enum Refused {
 
 impl Session {
     pub(super) fn new(principal: &Principal, new: NewSession) -> Session {
-        let replay = |stream| Replay { stream, priming: new.priming, budget: Arc::clone(&new.budget) };
+        let client = OnceLock::from(Arc::new(new.client.clone()));
+        let replay = Replay { stream: STANDALONE, priming: new.priming, budget: Arc::clone(&new.budget) };
+        Session::with(principal, new, (Kind::Streamable, client, EventStream::resumable(replay)))
+    }
+
+    /// A session of the pair of 2024-11-05 on this stream, whose client has not said yet what it can do.
+    pub(super) fn paired(principal: &Principal, new: NewSession, stream: EventStream) -> Session {
+        Session::with(principal, new, (Kind::Paired, OnceLock::new(), stream))
+    }
+
+    /// A session for one request. It cannot be named, so nobody can be asked anything in it.
+    pub(super) fn nameless(principal: &Principal, new: NewSession) -> Session {
+        let (stream, _) = EventStream::ephemeral(CancelToken::new());
+        Session::with(principal, new, (Kind::Nameless, OnceLock::new(), stream))
+    }
+
+    fn with(
+        principal: &Principal,
+        new: NewSession,
+        (kind, client, standalone): (Kind, OnceLock<Arc<ClientCapabilities>>, EventStream),
+    ) -> Session {
         let state = State {
             ended: false,
             log_level: Level::Debug, // the specification lets us choose until logging/setLevel
@@ -95,12 +130,14 @@ impl Session {
             subscriptions: BTreeSet::new(),
         };
         Session {
-            standalone: Arc::new(EventStream::resumable(replay(STANDALONE))),
+            standalone: Arc::new(standalone),
             id: new.id,
             user: principal.user,
             grant: principal.grant,
             fingerprint: principal.client.clone(),
-            client: Arc::new(new.client),
+            client,
+            kind,
+            named: AtomicBool::new(false),
             priming: new.priming,
             budget: new.budget,
             next_stream: AtomicU64::new(STANDALONE.saturating_add(1)),
@@ -122,8 +159,28 @@ impl Session {
         self.grant
     }
 
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What the client can do: nothing, before it has said.
     pub(super) fn client(&self) -> &Arc<ClientCapabilities> {
-        &self.client
+        self.client.get_or_init(Arc::default)
+    }
+
+    /// Takes what the client says that it can do; the first time counts.
+    pub(super) fn declare(&self, client: ClientCapabilities) {
+        let _ = self.client.set(Arc::new(client));
+    }
+
+    /// Notes that a request has named the session: its client will always do so.
+    pub(super) fn name(&self) {
+        self.named.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the session may be of a client that never names it.
+    pub(super) fn is_unnamed(&self) -> bool {
+        self.kind == Kind::Streamable && !self.named.load(Ordering::Relaxed)
     }
 
     /// Whether this is the session's owner (M6): the same user through the same client under the same grant.
@@ -207,7 +264,7 @@ impl Session {
     // ---- streams ----
 
     /// The stream that belongs to no request.
-    pub(super) fn standalone(&self) -> &EventStream {
+    pub(super) fn standalone(&self) -> &Arc<EventStream> {
         &self.standalone
     }
 
@@ -309,6 +366,9 @@ impl Session {
             state.streams.retain(|number, _| !over.contains(number));
             !state.in_flight.is_empty()
         };
+        if self.kind == Kind::Paired {
+            return self.readers() == 0;
+        }
         let idle_millis = millis(now).saturating_sub(self.used());
         !busy && idle_millis >= millis(limits::SESSION_IDLE) && self.readers() == 0
     }

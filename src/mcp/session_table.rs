@@ -48,6 +48,13 @@ impl SessionTable {
         session.filter(|session| session.belongs_to(principal))
     }
 
+    /// The caller's latest session that no request has named yet.
+    pub(super) fn unnamed(&self, principal: &Principal) -> Option<Arc<Session>> {
+        let candidates = self.all().into_iter();
+        let candidates = candidates.filter(|each| each.is_unnamed() && each.belongs_to(principal));
+        candidates.max_by_key(|each| each.used())
+    }
+
     /// Ends the session `id`, if it is the caller's own; says whether it was.
     pub(super) fn end(&self, id: &str, principal: &Principal) -> bool {
         let Some(session) = self.find(id, principal) else { return false };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::issued::AccessToken;
 use super::upstream::CallersUpstream;
-use super::{AuthorizationServer, Settings};
+use super::{AuthorizationServer, Endpoint, Settings};
 use crate::base::identity::{Principal, Scopes};
 use crate::base::{log, trace};
 use crate::http::{self, Response};
@@ -91,9 +91,9 @@ impl AuthorizationServer {
 
     /// The answer to a request that is not let through (RFC 6750 section 3, RFC 9728 section 5.1).
     #[must_use]
-    pub fn challenge(&self, error: BearerError) -> Response {
+    pub fn challenge(&self, endpoint: Endpoint, error: BearerError) -> Response {
         trace::refused(error.word());
-        self.settings.challenge(error, &self.settings.required_scope)
+        self.settings.challenge(endpoint, error, &self.settings.required_scope)
     }
 
     /// Keeps `last_used` roughly right; a grant that somebody else has just written is fresh already.
@@ -113,10 +113,10 @@ impl Settings {
     /// client asks for them together (MCP, authorization, "Scope Challenge Handling").
     #[must_use]
     pub fn insufficient_scope(&self, needed: &Scopes) -> Response {
-        self.challenge(BearerError::InsufficientScope, &self.required_scope.union(needed))
+        self.challenge(Endpoint::Mcp, BearerError::InsufficientScope, &self.required_scope.union(needed))
     }
 
-    fn challenge(&self, error: BearerError, scope: &Scopes) -> Response {
+    fn challenge(&self, endpoint: Endpoint, error: BearerError, scope: &Scopes) -> Response {
         // Clients search for `name=` in the whole header: no value repeats a parameter's name or has quotes of its own.
         let (status, error) = match error {
             BearerError::Missing => (401, None),
@@ -125,7 +125,8 @@ impl Settings {
             BearerError::InsufficientScope => (403, Some("insufficient_scope")),
             BearerError::Unavailable => return Response::new(503).header("Retry-After", "5"),
         };
-        let metadata = self.public_url.join("/.well-known/oauth-protected-resource/mcp");
+        let metadata = format!("/.well-known/oauth-protected-resource{}", endpoint.path());
+        let metadata = self.public_url.join(&metadata);
         let error = error.map(|error| format!(", error=\"{error}\"")).unwrap_or_default();
         Response::new(status)
             .header(
@@ -200,7 +201,7 @@ mod tests {
     fn a_challenge_names_the_metadata() {
         let fixture = fake::fixture();
         let check = |error, status, expected: &str| {
-            let response = fixture.server.challenge(error);
+            let response = fixture.server.challenge(Endpoint::Mcp, error);
             assert_eq!(response.status(), status);
             assert_eq!(response.header_value("www-authenticate"), Some(expected));
         };

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::AuthorizationServer;
 use super::clients::Registration;
+use super::{AuthorizationServer, Endpoint};
 use crate::http::Response;
 
 /// RFC 8414 section 2.
@@ -31,7 +31,7 @@ struct ServerMetadata<'a> {
 /// RFC 9728 section 2.
 #[derive(Serialize)]
 struct ResourceMetadata<'a> {
-    resource: &'a str,
+    resource: String,
     authorization_servers: [&'a str; 1],
     scopes_supported: Vec<&'a str>,
     bearer_methods_supported: [&'static str; 1],
@@ -65,9 +65,9 @@ impl AuthorizationServer {
 
     /// `GET /.well-known/oauth-protected-resource`, with and without the resource's path.
     #[must_use]
-    pub fn resource_metadata(&self) -> Response {
+    pub fn resource_metadata(&self, endpoint: Endpoint) -> Response {
         document(&ResourceMetadata {
-            resource: &self.settings.resource,
+            resource: self.settings.public_url.join(endpoint.path()),
             authorization_servers: [self.settings.public_url.origin()],
             scopes_supported: self.settings.scopes.iter().collect(),
             bearer_methods_supported: ["header"],
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(server["token_endpoint_auth_methods_supported"][0], "none");
         assert_eq!(server["authorization_response_iss_parameter_supported"], true);
         assert_eq!(
-            body(&fixture.server.resource_metadata()),
+            body(&fixture.server.resource_metadata(super::Endpoint::Mcp)),
             json!({
                 "resource": "https://mcp.example.com/mcp",
                 "authorization_servers": ["https://mcp.example.com"],

@@ -107,7 +107,25 @@ impl Settings {
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         their_scheme.eq_ignore_ascii_case(scheme)
             && self.public_url.is_authority(authority)
-            && matches!(path, "" | "/" | "/mcp" | "/mcp/")
+            && matches!(path, "" | "/" | "/mcp" | "/mcp/" | "/sse" | "/sse/")
+    }
+}
+
+/// Where clients use their tokens: one resource, known to clients of 2024-11-05 by another path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `/mcp`
+    Mcp,
+    /// `/sse`
+    Sse,
+}
+
+impl Endpoint {
+    fn path(self) -> &'static str {
+        match self {
+            Endpoint::Mcp => "/mcp",
+            Endpoint::Sse => "/sse",
+        }
     }
 }
 

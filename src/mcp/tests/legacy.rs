@@ -98,6 +98,8 @@ fn a_body_that_is_no_message_is_a_400() {
 fn a_message_needs_a_session_that_lives() {
     let endpoint = conformance();
     let session = endpoint.session();
+    let named = endpoint.send(with_session(post(&request(6, "ping", json!({}))), &session));
+    assert_eq!(named.status, 200);
     let requests =
         || [post(&request(7, "ping", json!({}))), get(), crate::http::fake::request("DELETE", "/mcp")];
     for request in requests() {

@@ -3,6 +3,8 @@
 mod grants;
 mod legacy;
 mod modern;
+mod nameless;
+mod pair;
 mod streams;
 mod tasks;
 mod transcripts;
@@ -51,6 +53,7 @@ struct Events(Stream);
 /// One event.
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Event {
+    name: Option<String>,
     id: Option<String>,
     retry: Option<u64>,
     data: String,
@@ -232,6 +235,7 @@ impl Event {
         let mut event = Event::default();
         for line in text.strip_suffix("\n\n").unwrap().split('\n') {
             match line.split_once(": ").unwrap() {
+                ("event", name) => event.name = Some(name.to_owned()),
                 ("id", id) => event.id = Some(id.to_owned()),
                 ("retry", retry) => event.retry = retry.parse().ok(),
                 ("data", data) => event.data.push_str(data),

@@ -1,0 +1,62 @@
+//! `initialize`, the handshake up to 2025-11-25: what the client says, and what it is told.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::Core;
+use super::backend::{Implementation, ServerCapabilities};
+use super::call::{ClientCapabilities, parse};
+use super::exchange::Encoded;
+use super::jsonrpc::{self, Error, RequestId};
+
+/// What a client says with `initialize`.
+pub(super) struct Hello {
+    /// The version that is spoken from now on.
+    version: &'static str,
+    pub(super) client: ClientCapabilities,
+}
+
+impl Hello {
+    /// The client's version if it is one of `spoken`, else `latest`; the client then decides whether to go on.
+    pub(super) fn read(
+        params: Option<&RawValue>,
+        spoken: &[&'static str],
+        latest: &'static str,
+    ) -> Result<Hello, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Params {
+            protocol_version: String,
+            #[serde(default)]
+            capabilities: ClientCapabilities,
+        }
+        let Params { protocol_version, capabilities } = parse(params)?;
+        let version = spoken.iter().find(|version| **version == protocol_version).copied().unwrap_or(latest);
+        Ok(Hello { version, client: capabilities })
+    }
+
+    pub(super) fn version(&self) -> &'static str {
+        self.version
+    }
+
+    /// The result of `initialize`.
+    pub(super) fn welcome(&self, core: &Core, id: &RequestId) -> Encoded {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Initialized<'a> {
+            protocol_version: &'static str,
+            capabilities: ServerCapabilities,
+            server_info: &'a Implementation,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            instructions: Option<&'a str>,
+        }
+        let description = core.backend.description();
+        let result = Initialized {
+            protocol_version: self.version,
+            capabilities: description.capabilities(),
+            server_info: &description.info,
+            instructions: description.instructions.as_deref(),
+        };
+        Encoded { status: 200, text: jsonrpc::result(id, &result) }
+    }
+}

@@ -1,0 +1,65 @@
+//! The HTTP+SSE pair of 2024-11-05, for clients that know nothing newer: a GET opens a stream that says where to post and
+//! brings every answer, a POST is answered 202. Sessions, calls and limits are those of the legacy era.
+
+use std::sync::Arc;
+
+use super::events::{EventStream, Priming};
+use super::exchange::Channel;
+use super::hello::Hello;
+use super::intake::Message;
+use super::legacy::{self, Caller, Refusal, new_session};
+use super::session::{Kind, Session};
+use super::{Core, Visit, accepts, read};
+use crate::base::limits;
+use crate::http::{Form, Response};
+
+/// The versions that are spoken over the pair, latest first. Newer ones have the Streamable HTTP transport.
+const VERSIONS: [&str; 2] = ["2025-03-26", OLDEST];
+const OLDEST: &str = "2024-11-05";
+
+/// Opens the stream. Its session ends with it.
+pub(super) fn open(core: &Core, visit: Visit, message_path: &str) {
+    let Visit { head, principal, responder } = visit;
+    if !accepts(&head, "text", "event-stream") {
+        return responder.respond(Response::new(406));
+    }
+    if core.streams_of(principal.user) >= limits::STREAMS_PER_USER {
+        return responder.respond(Refusal::TooManyStreams.response(None));
+    }
+    let new = new_session(core, Priming::Left);
+    // The name in the URL is no credential: it is good for this grant only (M6).
+    let (events, body) = EventStream::with_endpoint(&format!("{message_path}?sessionId={}", new.id));
+    let session = Arc::new(Session::paired(&principal, new, events));
+    if core.audience.sessions.insert(session).is_err() {
+        return responder.respond(Refusal::TooManySessions.response(None));
+    }
+    responder.respond(Response::new(200).stream(body));
+}
+
+/// Takes a message; its answer comes on the stream.
+pub(super) fn post(core: &Arc<Core>, body: &[u8], visit: Visit) {
+    let Visit { head, principal, responder } = visit;
+    let message = match read(&head, body) {
+        Ok(message) => message,
+        Err(refusal) => return responder.respond(*refusal),
+    };
+    let query = Form::parse(head.query.as_deref().unwrap_or_default().as_bytes()).unwrap_or_default();
+    let session = query.value("sessionId").and_then(|id| core.audience.sessions.find(id, &principal));
+    let session = session.filter(|each| each.kind() == Kind::Paired && each.standalone().has_reader());
+    let Some(session) = session else {
+        return responder.respond(Refusal::UnknownSession.response(None));
+    };
+    session.touch(core.clock.monotonic());
+    let channel = Channel::Shared(responder, Arc::clone(session.standalone()));
+    if let Message::Request { id, method, params } = &message
+        && method == "initialize"
+    {
+        let answer = Hello::read(*params, &VERSIONS, OLDEST).map(|hello| {
+            let welcome = hello.welcome(core, id);
+            session.declare(hello.client);
+            welcome
+        });
+        return channel.answer(answer.unwrap_or_else(|error| legacy::failed(id, &error)));
+    }
+    legacy::deliver(core, &session, message, Caller { principal, channel });
+}

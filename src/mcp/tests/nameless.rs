@@ -1,0 +1,70 @@
+//! Hosted clients that never name the session that `initialize` gave them.
+
+use super::*;
+
+fn ping(id: u64) -> Request {
+    post(&request(id, "ping", json!({})))
+}
+
+/// M13: a missing name is an error, but for a grant with a session that no request has ever named.
+#[test]
+fn a_client_that_never_names_its_session_is_served() {
+    let endpoint = conformance();
+    assert_eq!(endpoint.send(ping(1)).status, 400);
+    let session = endpoint.session();
+    assert_eq!(
+        endpoint.send(post(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }))).status,
+        202
+    );
+    assert_eq!(endpoint.send(ping(1)).status, 200);
+    assert_eq!(
+        endpoint.send(post(&call(2, "test_simple_text", json!({})))).text(),
+        "This is a simple text response for testing."
+    );
+    // Neither another user's client nor a stream profits.
+    assert_eq!(endpoint.send_as(2, ping(1)).status, 400);
+    assert_eq!(endpoint.send(get()).status, 400);
+    // Who names it once is expected to do so.
+    assert_eq!(endpoint.send(ping(3).with("Mcp-Session-Id", &session)).status, 200);
+    assert_eq!(endpoint.send(ping(4)).status, 400);
+}
+
+#[test]
+fn two_conversations_of_such_a_client_may_use_one_id() {
+    let started = CancelToken::new();
+    let go = CancelToken::new();
+    let (mark, wait) = (started.clone(), go.clone());
+    let tool = Tool::new("slow", "t", json!({ "type": "object" })).handler(move |_, _: NoArguments| {
+        mark.trip();
+        assert!(wait.wait(SOON));
+        Ok("slow")
+    });
+    let endpoint = endpoint(ToolServer::builder("n", "1").tool(tool).build().unwrap());
+    endpoint.session();
+    let first = endpoint.start(1, post(&call(1, "slow", json!({}))));
+    assert!(started.wait(SOON));
+    let second = endpoint.start(1, post(&call(1, "slow", json!({}))));
+    go.trip();
+    assert_eq!([first, second].map(|each| each.answer().text()), ["slow", "slow"]);
+}
+
+/// Its answer could not be told from another conversation's, so such a client is asked nothing; it hears at once.
+#[test]
+fn such_a_client_is_asked_nothing() {
+    let endpoint = conformance();
+    endpoint.session();
+    let answer = endpoint.send(post(&call(1, "test_elicitation", json!({ "message": "?" }))));
+    assert_eq!(answer.error_code(), -32600);
+}
+
+/// The session that stands for such a client lives as long as it is used.
+#[test]
+fn such_a_client_stays_known_while_it_calls() {
+    let endpoint = conformance();
+    endpoint.session();
+    for _ in 0..3 {
+        endpoint.clock.advance(crate::base::limits::SESSION_IDLE - Duration::from_secs(1));
+        endpoint.mcp.sweep();
+        assert_eq!(endpoint.send(ping(1)).status, 200);
+    }
+}

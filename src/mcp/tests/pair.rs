@@ -1,0 +1,155 @@
+//! The HTTP+SSE pair of 2024-11-05: one stream for every answer, and a place to post to.
+
+use super::*;
+use crate::base::limits;
+
+/// A connection of the pair.
+struct Pair {
+    events: Events,
+    /// Where to post to.
+    place: String,
+}
+
+impl Endpoint {
+    /// Sends a request of the pair as user `user` and waits for the head of the answer; its handler may still run.
+    fn send_pair(&self, user: u64, request: Request) -> Waiting {
+        let (responder, waiter) = Responder::pair();
+        let mcp = self.mcp.clone();
+        let worker =
+            std::thread::spawn(move || mcp.handle_pair(request, principal(user), (responder, "/message")));
+        Waiting { waiter, worker }
+    }
+
+    fn open(&self) -> Pair {
+        let events = self.send_pair(1, get()).head().events();
+        let first = events.next().unwrap();
+        assert_eq!(first.name.as_deref(), Some("endpoint"));
+        assert!(first.data.starts_with("/message?sessionId="), "{}", first.data);
+        Pair { events, place: first.data }
+    }
+
+    /// Posts a message that is to be taken; its answer comes on the stream.
+    fn post(&self, pair: &Pair, message: &Value) {
+        let answer = self.send_pair(1, to(&pair.place, message)).head();
+        assert!(answer.status == 202 && matches!(answer.body, Said::Nothing), "{answer:?}");
+    }
+}
+
+fn to(place: &str, message: &Value) -> Request {
+    crate::http::fake::request("POST", place)
+        .with("Content-Type", "application/json")
+        .body(message.to_string())
+}
+
+fn hello(version: &str) -> Value {
+    let client = json!({ "name": "old", "version": "1" });
+    let params =
+        json!({ "protocolVersion": version, "capabilities": { "sampling": {} }, "clientInfo": client });
+    request(0, "initialize", params)
+}
+
+#[test]
+fn every_answer_comes_on_the_one_stream() {
+    let endpoint = conformance();
+    let pair = endpoint.open();
+    endpoint.post(&pair, &hello("2024-11-05"));
+    let welcome = pair.events.json();
+    assert_eq!((&welcome["id"], &welcome["result"]["protocolVersion"]), (&json!(0), &json!("2024-11-05")));
+    endpoint.post(&pair, &json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
+    endpoint.post(&pair, &request(1, "ping", json!({})));
+    assert_eq!(pair.events.json(), json!({ "jsonrpc": "2.0", "id": 1, "result": {} }));
+    endpoint.post(&pair, &request(2, "nonsense", json!({})));
+    assert_eq!(pair.events.json()["error"]["code"], -32601);
+    for id in 3..5 {
+        endpoint.post(&pair, &call(id, "test_simple_text", json!({})));
+        let answer = pair.events.json();
+        assert_eq!(
+            (&answer["id"], answer["result"]["content"][0]["type"].as_str()),
+            (&json!(id), Some("text"))
+        );
+    }
+}
+
+#[test]
+fn a_version_that_the_pair_does_not_know_is_answered_with_its_own() {
+    let endpoint = conformance();
+    for (asked, spoken) in [("2025-03-26", "2025-03-26"), ("2025-11-25", "2024-11-05")] {
+        let pair = endpoint.open();
+        endpoint.post(&pair, &hello(asked));
+        assert_eq!(pair.events.json()["result"]["protocolVersion"], spoken);
+    }
+}
+
+#[test]
+fn what_a_tool_says_and_asks_comes_on_the_stream_too() {
+    let endpoint = conformance();
+    let pair = endpoint.open();
+    endpoint.post(&pair, &hello("2024-11-05"));
+    pair.events.json();
+    endpoint.post(&pair, &call(1, "test_tool_with_logging", json!({})));
+    let said: Vec<_> = (0..4).map(|_| pair.events.json()).collect();
+    assert!(said[..3].iter().all(|each| each["method"] == "notifications/message"), "{said:?}");
+    assert_eq!(said[3]["id"], 1);
+    endpoint.post(&pair, &call(2, "test_sampling", json!({ "prompt": "?" })));
+    let asked = pair.events.json();
+    assert_eq!(asked["method"], "sampling/createMessage");
+    let sampled = json!({ "role": "assistant", "content": { "type": "text", "text": "!" }, "model": "m" });
+    endpoint.post(&pair, &json!({ "jsonrpc": "2.0", "id": asked["id"], "result": sampled }));
+    assert_eq!(pair.events.json()["result"]["content"][0]["text"], "LLM response: !");
+    endpoint.mcp.publisher().tools_changed();
+    assert_eq!(pair.events.json()["method"], "notifications/tools/list_changed");
+}
+
+/// M6: the name in the URL is good for the grant that opened the stream, as long as it is open, and for the pair only.
+#[test]
+fn a_session_of_the_pair_is_its_owners() {
+    let endpoint = conformance();
+    let pair = endpoint.open();
+    let ping = request(1, "ping", json!({}));
+    let check = |user, place: &str, status: u16| {
+        assert_eq!(endpoint.send_pair(user, to(place, &ping)).head().status, status, "{place}");
+    };
+    check(1, &pair.place, 202);
+    check(2, &pair.place, 404);
+    for unknown in ["/message", "/message?sessionId=x", "/message?sessionId=%"] {
+        check(1, unknown, 404);
+    }
+    let (_, id) = pair.place.split_once('=').unwrap();
+    assert_eq!(endpoint.send(get().with("Mcp-Session-Id", id)).status, 404);
+    let streamable = endpoint.session();
+    check(1, &format!("/message?sessionId={streamable}"), 404);
+    let place = pair.place.clone();
+    drop(pair);
+    check(1, &place, 404);
+    assert_eq!(endpoint.mcp.counts().sessions, 2);
+    endpoint.mcp.sweep();
+    assert_eq!(endpoint.mcp.counts().sessions, 1);
+}
+
+#[test]
+fn a_grants_end_ends_its_pairs() {
+    let endpoint = conformance();
+    let pair = endpoint.open();
+    endpoint.mcp.end_grant(principal(1).grant);
+    assert!(pair.events.has_ended());
+}
+
+/// M11, M17: the same media type and the same limits as at `/mcp`.
+#[test]
+fn the_pair_is_as_strict_as_the_endpoint() {
+    let endpoint = conformance();
+    let pair = endpoint.open();
+    let status = |request: Request| endpoint.send_pair(1, request).head().status;
+    let ping = request(1, "ping", json!({})).to_string();
+    let to = |kind: &str, body: &str| {
+        crate::http::fake::request("POST", &pair.place).with("Content-Type", kind).body(body)
+    };
+    assert_eq!(status(to("application/json", &ping)), 202);
+    assert_eq!(status(to("text/plain", &ping)), 415);
+    assert_eq!(status(to("application/json", &format!("[{ping}]"))), 400);
+    assert_eq!(status(crate::http::fake::request("GET", "/sse").with("Accept", "text/html")), 406);
+    let open: Vec<_> = (1..limits::STREAMS_PER_USER).map(|_| endpoint.open()).collect();
+    assert_eq!(status(get()), 429);
+    drop(open);
+    endpoint.open();
+}
