@@ -18,10 +18,10 @@ export async function freePort() {
 }
 
 /** The origin of a running demo, and `stop()`, which gives back what it wrote to its log. */
-export async function startDemo(binary) {
+export async function startDemo(binary, options = {}) {
   const origin = `http://127.0.0.1:${await freePort()}`;
   const state = await mkdtemp(join(tmpdir(), "mcp-oauth-server-clients-"));
-  const env = { MCP_LISTEN: new URL(origin).host, MCP_STATE_DIR: state };
+  const env = { MCP_LISTEN: new URL(origin).host, MCP_STATE_DIR: state, ...options };
   const child = spawn(binary, ["demo"], { env, stdio: ["ignore", "ignore", "pipe"] });
   let log = "";
   child.stderr.on("data", (chunk) => (log += chunk));

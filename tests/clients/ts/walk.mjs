@@ -3,6 +3,7 @@
 import { strict as assert } from "node:assert";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { UnauthorizedError } from "@modelcontextprotocol/sdk/client/auth.js";
+import { SSEClientTransport } from "@modelcontextprotocol/sdk/client/sse.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { LoggingMessageNotificationSchema } from "@modelcontextprotocol/sdk/types.js";
 import { startDemo } from "./demo.mjs";
@@ -29,7 +30,7 @@ class Keeper {
 }
 
 const binary = process.argv[2];
-const demo = await startDemo(binary);
+const demo = await startDemo(binary, { MCP_LEGACY_SSE: "on" });
 const endpoint = new URL("/mcp", demo.origin);
 const keeper = new Keeper();
 const logs = [];
@@ -104,6 +105,18 @@ const steps = {
     await connected.client.close();
     connected = await connect();
     assert.equal(await greet(connected.client, "Ada"), "Hello, Ada!");
+  },
+  "a client of 2024-11-05 logs in and calls, too": async () => {
+    const old = new Keeper();
+    const transport = () => new SSEClientTransport(new URL("/sse", demo.origin), { authProvider: old });
+    const asking = transport();
+    await assert.rejects(new Client({ name: "old", version: "1" }).connect(asking), UnauthorizedError);
+    const { callback } = await logIn(old.link, REDIRECT_URI);
+    await asking.finishAuth(callback.searchParams.get("code"));
+    const client = new Client({ name: "old", version: "1" });
+    await client.connect(transport());
+    assert.equal(await greet(client, "Ada"), "Hello, Ada!");
+    await client.close();
   },
   "what is revoked is worth nothing": async () => {
     const metadata = await (await fetch(new URL("/.well-known/oauth-authorization-server", demo.origin))).json();
