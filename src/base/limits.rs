@@ -166,6 +166,8 @@ pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
 pub const STREAMS_PER_USER: usize = 24;
 /// Streams of one session.
 pub const STREAMS_PER_SESSION: usize = 4;
+/// Sessions and streams that one user opens in a minute: far above what a person's clients do that open one for each call.
+pub const OPENINGS: u32 = 600;
 /// Calls of one user that run at once.
 pub const CALLS_PER_USER: usize = 16;
 /// Calls that run at once; fewer than [`WORKERS_MAX`], so that slow tools leave workers for logins.

@@ -28,7 +28,7 @@ impl Quota {
     }
 
     /// When the allowance is whole again after one more at `now`, or how long to wait if there is none left.
-    fn spend(self, whole_again: Duration, now: Duration) -> Result<Duration, TooMany> {
+    pub(crate) fn spend(self, whole_again: Duration, now: Duration) -> Result<Duration, TooMany> {
         let next = whole_again.max(now).saturating_add(self.step());
         match next.checked_sub(now.saturating_add(self.per)) {
             Some(wait) if !wait.is_zero() => Err(TooMany { retry_after: wait.as_secs().saturating_add(1) }),

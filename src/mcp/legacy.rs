@@ -87,8 +87,7 @@ pub(super) fn delete(core: &Core, visit: Visit) {
 /// The session's stream, or the one of `Last-Event-ID`.
 fn read(core: &Core, visit: &Visit) -> Result<Response, Refusal> {
     let session = find_session(core, visit)?;
-    let of_user = core.streams_of(visit.principal.user);
-    if session.get_readers() >= limits::STREAMS_PER_SESSION || of_user >= limits::STREAMS_PER_USER {
+    if session.get_readers() >= limits::STREAMS_PER_SESSION || !core.may_stream(visit.principal.user) {
         return Err(Refusal::TooManyStreams);
     }
     let last_event_id = visit.head.headers.one("last-event-id").map_err(|_| Refusal::DuplicateHeader)?;
@@ -111,6 +110,7 @@ pub(super) enum Refusal {
     UnknownSession,
     TooManyStreams,
     TooManySessions,
+    TooFast,
 }
 
 impl Refusal {
@@ -124,6 +124,7 @@ impl Refusal {
             Refusal::UnknownSession => (404, Error::SESSION_NOT_FOUND, "Session not found"),
             Refusal::TooManyStreams => (429, Error::BUSY, "Too many open streams"),
             Refusal::TooManySessions => (503, Error::BUSY, "Too many sessions"),
+            Refusal::TooFast => (429, Error::BUSY, "Too many sessions in too short a time"),
         };
         Encoded { status, text: jsonrpc::error(id, &Error::new(code, message)) }.into_response()
     }
@@ -172,6 +173,9 @@ fn initialize(core: &Core, principal: &Principal, id: &RequestId, params: Option
         Ok(hello) => hello,
         Err(error) => return failed(id, &error).into_response(),
     };
+    if !core.may_open(principal.user) {
+        return Refusal::TooFast.response(Some(id));
+    }
     let priming = if hello.version() >= "2025-11-25" { Priming::Sent } else { Priming::Left };
     let welcome = hello.welcome(core, id);
     let session = NewSession { client: hello.client, ..new_session(core, priming) };

@@ -158,7 +158,7 @@ use self::call::ClientCapabilities as Client;
 use self::era::Era;
 use self::exchange::{Channel, Dialect, Encoded, Exchange};
 use self::publisher::Audience;
-use self::quota::Calls;
+use self::quota::{Calls, Openings};
 use self::task_table::TaskTable;
 use crate::base::cancel::CancelToken;
 use crate::base::clock::Clock;
@@ -247,6 +247,7 @@ struct Core {
     random: Arc<dyn Random>,
     audience: Arc<Audience>,
     calls: Arc<Calls>,
+    openings: Openings,
     /// What the streams of all sessions keep for `Last-Event-ID`.
     budget: Arc<Budget>,
     tasks: TaskTable,
@@ -282,6 +283,7 @@ impl Mcp {
             random,
             audience: Arc::default(),
             calls: Arc::default(),
+            openings: Openings::default(),
             budget: Arc::new(Budget::new(limits::REPLAY_TOTAL_BYTES)),
             tasks: TaskTable::new(),
             insufficient_scope,
@@ -411,10 +413,16 @@ impl Core {
         Publisher(Arc::clone(&self.audience))
     }
 
-    /// How many streams a user has open.
-    fn streams_of(&self, user: UserId) -> usize {
+    /// Whether a user may open one more session or stream now (M17).
+    fn may_open(&self, user: UserId) -> bool {
+        self.openings.spend(user, self.clock.monotonic()).is_ok()
+    }
+
+    /// Whether a user may have one more stream.
+    fn may_stream(&self, user: UserId) -> bool {
         let listening = self.audience.listeners.of_user(user);
-        listening.saturating_add(self.audience.sessions.readers_of(user))
+        let open = listening.saturating_add(self.audience.sessions.readers_of(user));
+        open < limits::STREAMS_PER_USER && self.may_open(user)
     }
 }
 

@@ -199,7 +199,7 @@ fn listen(core: &Core, visit: Visit, id: RequestId, params: Option<&RawValue>) {
         {
             return Err(Error::invalid_params("Too many or too long resource subscriptions"));
         }
-        if core.streams_of(visit.principal.user) >= limits::STREAMS_PER_USER {
+        if !core.may_stream(visit.principal.user) {
             return Err(Error::new(Error::BUSY, "Too many open streams"));
         }
         Ok(granted)

@@ -10,7 +10,6 @@ use super::intake::Message;
 use super::legacy::{self, Caller, Refusal, new_session};
 use super::session::{Kind, Session};
 use super::{Core, Visit, accepts, read};
-use crate::base::limits;
 use crate::http::{Form, Response};
 
 /// The versions that are spoken over the pair, latest first. Newer ones have the Streamable HTTP transport.
@@ -23,7 +22,7 @@ pub(super) fn open(core: &Core, visit: Visit, message_path: &str) {
     if !accepts(&head, "text", "event-stream") {
         return responder.respond(Response::new(406));
     }
-    if core.streams_of(principal.user) >= limits::STREAMS_PER_USER {
+    if !core.may_stream(principal.user) {
         return responder.respond(Refusal::TooManyStreams.response(None));
     }
     let new = new_session(core, Priming::Left);

@@ -1,11 +1,17 @@
-//! The calls that run: how many at once, of whom, and how to stop them all when their grant ends.
+//! What one user may do (security.md M17): how many calls run at once, and how to stop them all when their grant ends; how
+//! many sessions and streams are opened in a while.
+//!
+//! Calls have no rate: one that is quick costs next to nothing, one that is slow counts among those that run. What stays
+//! behind when it has been opened has one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::base::cancel::CancelToken;
 use crate::base::identity::{GrantId, Principal, UserId};
 use crate::base::limits;
+use crate::base::rate::{Quota, TooMany};
 
 /// Every call that runs.
 #[derive(Debug, Default)]
@@ -87,6 +93,29 @@ impl Calls {
     }
 }
 
+/// What each user has opened lately.
+#[derive(Debug, Default)]
+pub(super) struct Openings {
+    /// Guards when each user's allowance will be whole again. Users are those who were let in; see [`Openings::spend`].
+    whole_again: Mutex<HashMap<UserId, Duration>>,
+}
+
+const OPENINGS: Quota = Quota { count: limits::OPENINGS, per: Duration::from_secs(60) };
+
+impl Openings {
+    /// Counts one more of a user's at `now`, a time of the monotonic clock.
+    pub(super) fn spend(&self, user: UserId, now: Duration) -> Result<(), TooMany> {
+        let mut all = self.whole_again.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = OPENINGS.spend(all.get(&user).copied().unwrap_or_default(), now)?;
+        // S5: whoever has a whole allowance need not be remembered.
+        if all.len() >= limits::RATE_SENDERS {
+            all.retain(|_, whole_again| *whole_again > now);
+        }
+        all.insert(user, next);
+        Ok(())
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.calls.lock().calls.remove(&self.number);
@@ -110,6 +139,29 @@ mod tests {
         drop(mine);
         assert!(begin(1).is_some());
         assert_eq!(calls.count(), others.len());
+    }
+
+    /// M17: limit and limit plus one, for one user; another has an allowance of their own, and time gives it back.
+    #[test]
+    fn what_a_user_opens_has_a_rate() {
+        let openings = Openings::default();
+        let start = Duration::from_secs(1000);
+        let spend = |user, now| openings.spend(UserId(user), now).is_ok();
+        assert!((0..limits::OPENINGS).all(|_| spend(1, start)));
+        assert!(!spend(1, start));
+        assert!(spend(2, start));
+        assert!(spend(1, start + Duration::from_secs(1)));
+    }
+
+    /// S5: however many users there are, what is kept of them is bounded by those who were here lately.
+    #[test]
+    fn users_are_forgotten() {
+        let openings = Openings::default();
+        let most = u64::try_from(limits::RATE_SENDERS).unwrap();
+        for user in 0..3 * most {
+            openings.spend(UserId(user), Duration::from_secs(user)).unwrap();
+        }
+        assert!(openings.whole_again.lock().unwrap().len() <= limits::RATE_SENDERS);
     }
 
     #[test]

@@ -245,3 +245,20 @@ fn every_broken_body_is_answered() {
         }
     }
 }
+
+/// M17: a user who opens sessions without end is told to slow down; others are not.
+#[test]
+fn sessions_have_a_rate() {
+    let endpoint = conformance();
+    let client = json!({ "name": "c", "version": "1" });
+    let params = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client });
+    let initialize = |user| {
+        let (responder, waiter) = Responder::pair();
+        endpoint.mcp.handle(post(&request(0, "initialize", params.clone())), principal(user), responder);
+        waiter.wait(clock::instant()).unwrap().status()
+    };
+    assert!((0..limits::OPENINGS).all(|_| initialize(1) == 200));
+    assert_eq!((initialize(1), initialize(2)), (429, 200));
+    endpoint.clock.advance(Duration::from_secs(1));
+    assert_eq!(initialize(1), 200);
+}
