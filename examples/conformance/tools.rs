@@ -290,6 +290,10 @@ fn ask_name(context: &Context, _: NoArguments) -> Result<String, CallError> {
 
 fn changes() -> Vec<Tool> {
     vec![
+        // Not the suite's: `make conformance` follows its challenge.
+        tool("scoped", "Needs a scope of its own")
+            .scopes("conformance:more")
+            .handler(|_, _: NoArguments| Ok("more")),
         tool("test_trigger_tool_change", "Announces a change of tools").handler(|context, _: NoArguments| {
             context.publisher().tools_changed();
             Ok("announced")

@@ -34,16 +34,17 @@ async function answerOf(url, init) {
 }
 
 /** A client of the server's, registered like any other. */
-async function register(origin, redirectUri) {
-  const client = { client_name: "Conformance", redirect_uris: [redirectUri], token_endpoint_auth_method: "none" };
+async function register(origin, redirectUri, scope) {
+  const client = { client_name: "Conformance", redirect_uris: [redirectUri], token_endpoint_auth_method: "none", scope };
   const init = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(client) };
   return (await answerOf(`${origin}/register`, init)).client_id;
 }
 
+const REDIRECT_URI = "http://localhost:9/callback";
+
 /** An access token, from a whole login. */
-async function token(origin) {
-  const redirectUri = "http://localhost:9/callback";
-  const clientId = await register(origin, redirectUri);
+async function token(origin, scope, clientId) {
+  const redirectUri = REDIRECT_URI;
   const verifier = randomBytes(32).toString("base64url");
   const asked = {
     response_type: "code",
@@ -52,6 +53,7 @@ async function token(origin) {
     code_challenge: createHash("sha256").update(verifier).digest("base64url"),
     code_challenge_method: "S256",
     resource: `${origin}/mcp`,
+    scope,
     state: "conformance",
   };
   const { callback } = await logIn(`${origin}/authorize?${new URLSearchParams(asked)}`, redirectUri);
@@ -64,6 +66,42 @@ async function token(origin) {
     resource: `${origin}/mcp`,
   });
   return (await answerOf(`${origin}/token`, { method: "POST", body })).access_token;
+}
+
+/** A client that asked for no more than `mcp` meets a tool that needs more, and follows the challenge. */
+async function stepUp(origin) {
+  const clientId = await register(origin, REDIRECT_URI, "mcp");
+  const params = { name: "scoped", arguments: {}, _meta: {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+  } };
+  const call = (bearer) =>
+    fetch(`${origin}/mcp`, {
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${bearer}`,
+        accept: "application/json, text/event-stream",
+        "content-type": "application/json",
+        "mcp-protocol-version": "2026-07-28",
+        "mcp-method": "tools/call",
+        "mcp-name": "scoped",
+      },
+      body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params }),
+    });
+  const refused = await call(await token(origin, "mcp", clientId));
+  const challenge = refused.headers.get("www-authenticate") ?? "";
+  const scope = challenge.match(/ scope="([^"]*)"/)?.[1];
+  const checks = { "403": refused.status === 403, "insufficient_scope": /error="insufficient_scope"/.test(challenge), scope: scope === "conformance:more mcp" };
+  checks.served = (await call(await token(origin, scope, clientId))).status === 200;
+  const failed = Object.keys(checks).filter((check) => !checks[check]);
+  return {
+    name: "step-up",
+    status: failed.length,
+    printed: challenge,
+    passed: Object.keys(checks).length - failed.length,
+    failed: failed.map((id) => ({ id })),
+    warned: [],
+  };
 }
 
 /** Runs one suite; `onLine` sees what it prints. Its exit status, and its checks by their status. */
@@ -126,7 +164,7 @@ const results = [];
 try {
   const env = {
     CONFORMANCE_ORIGIN: demo.origin,
-    CONFORMANCE_TOKEN: await token(demo.origin),
+    CONFORMANCE_TOKEN: await token(demo.origin, "mcp", await register(demo.origin, REDIRECT_URI)),
     NODE_OPTIONS: `--import=${PRELOAD}`,
   };
   const url = ["server", "--url", `${demo.origin}/mcp`];
@@ -138,6 +176,7 @@ try {
   ];
   for (const [name, args] of runs) results.push(report(await suite(name, args, { env })));
   results.push(report(await authorization(demo.origin)));
+  results.push(report(await stepUp(demo.origin)));
 } finally {
   await demo.stop();
 }
