@@ -22,6 +22,9 @@ pub(super) struct Filter {
     pub(super) resources_list_changed: bool,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) resource_subscriptions: BTreeSet<String>,
+    /// Tasks, of which nobody is told: their clients ask.
+    #[serde(skip_serializing)]
+    pub(super) task_ids: Vec<String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference

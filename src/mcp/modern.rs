@@ -41,7 +41,7 @@ pub(super) fn post(core: &Arc<Core>, visit: Visit, message: Message<'_>) {
             };
             match request.what {
                 What::Discover => visit.responder.respond(discover(core, &id).into_response()),
-                What::Listen => listen(core, visit, id, params),
+                What::Listen => listen(core, visit, id, (params, &request.params.meta.client_capabilities)),
                 What::Operation(operation) => call(core, visit, id, (operation, request.params, params)),
                 What::Task(method) => {
                     let answers = request.params.input_responses;
@@ -180,13 +180,22 @@ fn discover(core: &Core, id: &RequestId) -> Encoded {
 }
 
 /// `subscriptions/listen`: the answer is a stream that stays open and tells of what was asked for and is offered.
-fn listen(core: &Core, visit: Visit, id: RequestId, params: Option<&RawValue>) {
+fn listen(
+    core: &Core,
+    visit: Visit,
+    id: RequestId,
+    (params, client): (Option<&RawValue>, &ClientCapabilities),
+) {
     #[derive(Deserialize)]
     struct ListenParams {
         notifications: Filter,
     }
     let description = core.backend.description();
     let granted = parse(params).and_then(|ListenParams { notifications: mut granted }| {
+        // Tasks, "Task Status Notifications": whoever asks for them must take tasks.
+        if !std::mem::take(&mut granted.task_ids).is_empty() && !client.takes_tasks() {
+            return Err(missing_tasks());
+        }
         granted.tools_list_changed &= description.offers(Operation::ListTools);
         granted.prompts_list_changed &= description.offers(Operation::ListPrompts);
         granted.resources_list_changed &= description.offers(Operation::ListResources);

@@ -117,7 +117,7 @@ impl Task {
         self.grant
     }
 
-    /// When it was created, or rather its end, of the monotonic clock.
+    /// When it is forgotten, of the monotonic clock. All live equally long, so this is also their order.
     pub(super) fn expires(&self) -> Duration {
         self.expires
     }

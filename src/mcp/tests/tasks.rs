@@ -312,3 +312,14 @@ fn results_are_bounded() {
     endpoint.mcp.end_grant(principal(1).grant);
     assert_eq!(end_with(most), "completed");
 }
+
+/// Nobody is told of tasks, and the acknowledgement says so; whoever takes no tasks must not even ask.
+#[test]
+fn a_listener_is_told_of_no_tasks() {
+    let endpoint = conformance();
+    let filter = json!({ "notifications": { "taskIds": ["x"], "toolsListChanged": true } });
+    let refused = endpoint.send(ask_with("subscriptions/listen", filter.clone(), json!({})));
+    assert_eq!((refused.status, refused.error_code()), (400, -32021));
+    let events = endpoint.send(ask("subscriptions/listen", filter)).events();
+    assert_eq!(events.json()["params"]["notifications"], json!({ "toolsListChanged": true }));
+}
