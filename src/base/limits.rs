@@ -52,7 +52,7 @@ pub const CONNECTION_STACK_BYTES: usize = 128 * 1024;
 
 /// Connections at once. One thread each: about 40 KiB, inside of TLS 80 KiB.
 pub const CONNECTIONS: usize = 512;
-/// Connections at once from one IPv4 address or one IPv6 /64.
+/// Connections at once from one IPv4 address or one IPv6 /64; those from this machine are a proxy's, and not counted so.
 pub const CONNECTIONS_PER_ADDRESS: usize = 64;
 /// Connections that wait to be accepted or refused; the kernel may lower it.
 pub const BACKLOG: i32 = 1024;

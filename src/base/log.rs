@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::clock;
+use super::throttle::Omitted;
 use super::trace::{self, Trace};
 
 /// The longest value of a field (bytes).
@@ -52,6 +53,8 @@ pub enum Field<'a> {
     Hint(&'a str),
     /// A GitHub login.
     Login(&'a str),
+    /// How many events like this one were not logged since the last that was; zero is not written.
+    Omitted(Omitted),
     /// A request's method.
     Method(&'a str),
     /// How long it took, in milliseconds.
@@ -86,6 +89,7 @@ impl Field<'_> {
             Field::Grant(_) => "grant",
             Field::Hint(_) => "hint",
             Field::Login(_) => "login",
+            Field::Omitted(_) => "omitted",
             Field::Method(_) => "method",
             Field::Millis(_) => "ms",
             Field::Path(_) => "path",
@@ -102,7 +106,9 @@ impl Field<'_> {
 
     fn value(&self) -> Value<'_> {
         match *self {
-            Field::Count(number) | Field::Millis(number) => Value::Number(number),
+            Field::Count(number) | Field::Millis(number) | Field::Omitted(Omitted(number)) => {
+                Value::Number(number)
+            }
             Field::Status(status) => Value::Number(status.into()),
             Field::Addr(text)
             | Field::Client(text)
@@ -228,7 +234,7 @@ fn json(
 
 /// Gives each field to `push`, and then those of the request that is being worked on.
 fn with_trace(fields: &[Field<'_>], trace: Option<Trace>, mut push: impl FnMut(&Field<'_>)) {
-    fields.iter().for_each(&mut push);
+    fields.iter().filter(|field| !matches!(field, Field::Omitted(Omitted(0)))).for_each(&mut push);
     let Some(trace) = trace else { return };
     push(&Field::Request(&trace.request.to_string()));
     if let Some(peer) = trace.peer {

@@ -4,6 +4,7 @@
 
 pub mod cancel;
 pub mod clock;
+pub mod each;
 pub mod encoding;
 pub mod identity;
 pub mod json;
@@ -14,4 +15,5 @@ pub mod random;
 pub mod rate;
 pub mod secret;
 pub mod tally;
+pub mod throttle;
 pub mod trace;

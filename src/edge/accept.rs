@@ -69,7 +69,10 @@ impl Acceptor {
         let trusted = self.shared.settings.trusted_proxies.contain(Some(peer.ip()));
         let admitted = match self.shared.connections.admit((!trusted).then_some(peer.ip())) {
             Ok(admitted) => admitted,
-            Err(refusal) => return self.refuse(socket, refusal),
+            Err(refusal) => {
+                self.report(refusal, peer);
+                return self.refuse(socket, refusal);
+            }
         };
         self.next_number = self.next_number.wrapping_add(1);
         let open = Open::register(Arc::clone(&stream), &self.shared, (self.next_number, admitted));
@@ -104,6 +107,24 @@ impl Acceptor {
         }
         if let Some(socket) = answered(socket, refusal) {
             let _ = self.refused.try_send(socket); // when that is full, too, the socket is just closed
+        }
+    }
+
+    /// Says in the log which limit a connection met, at most once a second each: clients choose how often they connect.
+    fn report(&self, refusal: Refusal, peer: SocketAddr) {
+        let settings = &self.shared.settings;
+        let of_address = refusal == Refusal::AddressBusy;
+        let limit = if of_address { settings.connections_per_address } else { settings.connections };
+        let now = self.shared.started.elapsed();
+        if let Some(omitted) = self.shared.turned_away.pass(refusal.word(), now) {
+            let (limit, peer) = (u64::try_from(limit).unwrap_or(u64::MAX), peer.ip().to_canonical());
+            let fields = [
+                Field::Reason(refusal.word()),
+                Field::Count(limit),
+                Field::Peer(&peer.to_string()),
+                Field::Omitted(omitted),
+            ];
+            log::warn("edge.connections_full", &fields);
         }
     }
 

@@ -1,12 +1,12 @@
 //! What all connections share and may not exceed: connections, open streams, bytes of bodies. Counted before anything
 //! is allocated; what was counted is given back when its guard is dropped.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use super::refusal::Refusal;
+use crate::base::each::{Each, Held};
 use crate::base::neighbour::Neighbour;
 
 /// A number that may not exceed another.
@@ -62,57 +62,33 @@ impl Drop for Share {
 /// The connections that are open.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    /// Guards how many connections each neighbour has; nobody has none.
-    by_neighbour: Mutex<HashMap<Neighbour, usize>>,
+    by_neighbour: Arc<Each<Neighbour>>,
     total: Arc<Cap>,
-    most_each: usize,
 }
 
 /// One connection that is counted, until dropped.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    connections: Arc<Connections>,
-    neighbour: Option<Neighbour>,
+    _neighbour: Option<Held<Neighbour>>,
     _share: Share,
 }
 
 impl Connections {
     /// At most `most` connections, at most `most_each` of one neighbour.
-    pub(crate) fn new(most: usize, most_each: usize) -> Arc<Connections> {
-        Arc::new(Connections { by_neighbour: Mutex::default(), total: Cap::new(most), most_each })
+    pub(crate) fn new(most: usize, most_each: usize) -> Connections {
+        Connections { by_neighbour: Each::new(most_each), total: Cap::new(most) }
     }
 
-    /// Counts one more from `address`; `None` is a trusted proxy, whose connections are of many people.
-    pub(crate) fn admit(self: &Arc<Connections>, address: Option<IpAddr>) -> Result<Admitted, Refusal> {
+    /// Counts one more from `address`. `None` is a trusted proxy, whose connections are of many people; and so are those
+    /// from this machine, where whoever connects is a proxy or the operator.
+    pub(crate) fn admit(&self, address: Option<IpAddr>) -> Result<Admitted, Refusal> {
         let mut share = self.total.share();
         if !share.grow(1) {
             return Err(Refusal::Busy);
         }
-        let neighbour = address.map(Neighbour::of);
-        let Some(counted) = neighbour else {
-            return Ok(Admitted { connections: Arc::clone(self), neighbour, _share: share });
-        };
-        let mut counts = self.by_neighbour.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(counted).or_default();
-        if *count >= self.most_each {
-            return Err(Refusal::AddressBusy);
-        }
-        *count = count.saturating_add(1);
-        drop(counts);
-        Ok(Admitted { connections: Arc::clone(self), neighbour, _share: share })
-    }
-}
-
-impl Drop for Admitted {
-    fn drop(&mut self) {
-        let Some(neighbour) = self.neighbour else { return };
-        let mut counts = self.connections.by_neighbour.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&neighbour) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                counts.remove(&neighbour);
-            }
-        }
+        let counted = address.filter(|address| !address.to_canonical().is_loopback()).map(Neighbour::of);
+        let held = counted.map(|neighbour| self.by_neighbour.take(neighbour).ok_or(Refusal::AddressBusy));
+        Ok(Admitted { _neighbour: held.transpose()?, _share: share })
     }
 }
 
@@ -143,11 +119,22 @@ mod tests {
         let proxied = [(); 3].map(|()| admit("a trusted proxy").unwrap());
         assert_eq!(admit("a trusted proxy").unwrap_err(), Refusal::Busy);
         drop(proxied);
-        assert!(connections.by_neighbour.lock().unwrap().is_empty());
+        assert!(connections.by_neighbour.is_unused());
 
         let _one = admit("2001:db8::1").unwrap();
         let _two = admit("2001:db8::ffff:1").unwrap();
         assert_eq!(admit("2001:db8:0:0:9::").unwrap_err(), Refusal::AddressBusy);
         assert!(admit("2001:db8:0:1::1").is_ok());
+    }
+
+    /// A reverse proxy on this machine brings everybody: only the cap of all holds for it.
+    #[test]
+    fn this_machine_is_capped_as_a_whole_only() {
+        for address in ["127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1"] {
+            let connections = Connections::new(3, 1);
+            let admit = || connections.admit(address.parse().ok());
+            let _open = [(); 3].map(|()| admit().unwrap());
+            assert_eq!(admit().unwrap_err(), Refusal::Busy, "{address}");
+        }
     }
 }

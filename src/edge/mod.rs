@@ -20,13 +20,14 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use refusal::Refusal;
 pub use tls::{Tls, TlsError};
 
 use crate::base::cancel::CancelToken;
 use crate::base::tally::Tally;
+use crate::base::throttle::Throttle;
 use crate::base::{clock, limits};
 use crate::http::{Handler, TrustedProxies};
 use crate::server::Pool;
@@ -39,7 +40,7 @@ use watch::Watch;
 pub struct Settings {
     /// Connections at once.
     pub connections: usize,
-    /// Connections at once from one IPv4 address or one IPv6 /64.
+    /// Connections at once from one IPv4 address or one IPv6 /64, loopback excepted.
     pub connections_per_address: usize,
     /// Open streams at once.
     pub streams: usize,
@@ -119,11 +120,14 @@ struct Shared {
     handler: Arc<dyn Handler>,
     pool: Arc<Pool>,
     settings: Settings,
-    connections: Arc<Connections>,
+    connections: Connections,
     streams: Arc<Cap>,
     watch: Watch,
     bodies: Arc<Cap>,
     refusals: Tally,
+    /// Keeps connections that were turned away from filling the log.
+    turned_away: Throttle,
+    started: Instant,
     /// A [`Phase`].
     phase: AtomicU8,
     /// Tripped when the door closes; the accept loop pauses on it.
@@ -173,6 +177,8 @@ impl Edge {
             watch: Watch::default(),
             bodies: Cap::new(settings.body_bytes_in_flight),
             refusals: Tally::default(),
+            turned_away: Throttle::new(1),
+            started: clock::instant(),
             settings,
             phase: AtomicU8::new(0),
             closing: CancelToken::new(),

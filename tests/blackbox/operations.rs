@@ -94,6 +94,18 @@ fn behind_a_trusted_proxy_the_log_has_the_clients_address() {
     }
 }
 
+/// H6: whoever runs into the cap of connections leaves a line that says which cap, and not one line each.
+#[test]
+fn a_full_door_says_so_in_the_log_once() {
+    let server = Server::start(&FakeGitHub::start());
+    let most = mcp_oauth_server::base::limits::CONNECTIONS;
+    let open: Vec<_> = (0..most + 100).map(|_| TcpStream::connect(server.authority()).unwrap()).collect();
+    let log = server.wait_for_log(&format!("edge.connections_full reason=busy count={most}"));
+    drop(open);
+    Request::get("/healthz").send(server.authority()).unwrap();
+    assert!(log.matches("edge.connections_full").count() < 10, "{log}");
+}
+
 #[test]
 fn the_numbers_follow_what_happens() {
     let github = FakeGitHub::start();

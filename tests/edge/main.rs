@@ -67,7 +67,7 @@ fn until(condition: impl Fn() -> bool) {
     let start = clock::instant();
     while !condition() {
         assert!(start.elapsed() < PATIENCE);
-        std::thread::yield_now();
+        paused(); // asked without a pause, it would hold the door's locks most of the time
     }
 }
 
@@ -271,22 +271,25 @@ fn an_idle_connection_is_closed_without_a_word() {
 
 /// H6: one connection too many is answered at once, and there is room again when another ends.
 #[test]
-fn connections_are_capped_in_all_and_per_address() {
-    for (settings, status) in [
-        (Settings { connections: 2, ..quick() }, 503),
-        (Settings { connections_per_address: 2, ..quick() }, 429),
-    ] {
-        let door = door(settings);
-        let (mut one, mut two) = (door.client(), door.client());
-        assert_eq!((one.get("/").status, two.get("/").status), (200, 200));
-        let mut three = door.client();
-        let answer = three.answer();
-        assert_eq!((answer.status, answer.closes()), (status, true));
-        assert!(answer.head.contains("Retry-After: 1\r\n"));
-        drop(one);
-        until(|| door.edge.connections() < 2);
-        assert_eq!(door.client().get("/").status, 200);
-    }
+fn connections_are_capped_in_all() {
+    let door = door(Settings { connections: 2, ..quick() });
+    let (mut one, mut two) = (door.client(), door.client());
+    assert_eq!((one.get("/").status, two.get("/").status), (200, 200));
+    let mut three = door.client();
+    let answer = three.answer();
+    assert_eq!((answer.status, answer.closes()), (503, true));
+    assert!(answer.head.contains("Retry-After: 1\r\n"));
+    drop(one);
+    until(|| door.edge.connections() < 2);
+    assert_eq!(door.client().get("/").status, 200);
+}
+
+/// A reverse proxy on this machine brings everybody's connections.
+#[test]
+fn this_machine_is_not_capped_by_address() {
+    let door = door(Settings { connections_per_address: 1, ..quick() });
+    let mut clients = [(); 5].map(|()| door.client());
+    assert!(clients.iter_mut().all(|client| client.get("/").status == 200));
 }
 
 /// H10: the connections of a trusted proxy are of many people.
