@@ -247,6 +247,10 @@ pub const REGISTRATIONS: (u32, u32) = (20, 300);
 pub const LOGINS: (u32, u32) = (30, 1500);
 /// Failed client authentications and token requests in ten minutes from one sender, and from all.
 pub const TOKEN_FAILURES: (u32, u32) = (60, 6000);
+/// Logins that are over and remembered, so that none ends twice: more than [`LOGINS`] lets end while one would open.
+pub const USED_LOGINS: usize = 4096;
+/// Parameters of a form; no honest one has a third of them.
+pub const FORM_PARAMETERS: usize = 64;
 /// Senders of whom a rate is kept, for each rate.
 pub const RATE_SENDERS: usize = 4096;
 /// Redirect URIs of one client.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::base::limits;
+
 /// Why a form was not understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FormError {
@@ -9,6 +11,8 @@ pub enum FormError {
     BadEscape,
     /// Bytes that are not UTF-8.
     NotUtf8,
+    /// More parameters than any form has.
+    TooMany,
 }
 
 impl fmt::Display for FormError {
@@ -16,6 +20,7 @@ impl fmt::Display for FormError {
         f.write_str(match self {
             FormError::BadEscape => "a percent sign must be followed by two hexadecimal digits",
             FormError::NotUtf8 => "parameters must be UTF-8",
+            FormError::TooMany => "there may be 64 parameters at most",
         })
     }
 }
@@ -31,6 +36,10 @@ impl Form {
     /// [`FormError`] for anything that a browser would not have sent.
     pub fn parse(bytes: &[u8]) -> Result<Form, FormError> {
         let pairs = bytes.split(|&b| b == b'&').filter(|pair| !pair.is_empty());
+        // Bounds what looking for repeated names costs, before anything is known about the sender.
+        if pairs.clone().take(limits::FORM_PARAMETERS.saturating_add(1)).count() > limits::FORM_PARAMETERS {
+            return Err(FormError::TooMany);
+        }
         pairs
             .map(|pair| {
                 let mut halves = pair.splitn(2, |&b| b == b'=');
@@ -119,6 +128,14 @@ mod tests {
         }
         assert_eq!(Form::parse(b"a=%ff"), Err(FormError::NotUtf8));
         assert_eq!(Form::parse(b"a=\xff"), Err(FormError::NotUtf8));
+    }
+
+    /// O8: limit, and limit plus one.
+    #[test]
+    fn a_form_has_a_bounded_number_of_parameters() {
+        let form = |count: usize| (0..count).map(|n| format!("p{n}=1&")).collect::<String>();
+        assert!(Form::parse(form(limits::FORM_PARAMETERS).as_bytes()).is_ok());
+        assert_eq!(Form::parse(form(limits::FORM_PARAMETERS + 1).as_bytes()), Err(FormError::TooMany));
     }
 
     /// O8: a repeated parameter is seen, even if one of its values is empty.

@@ -144,6 +144,9 @@ impl AuthorizationServer {
         if !self.is_same_browser(head, &login.browser) {
             return account_page::sign_in(SignIn::Again(Problem::OtherBrowser));
         }
+        if !self.used.end(&login.browser, self.clock.monotonic()) {
+            return account_page::sign_in(SignIn::Again(Problem::AlreadyAnswered));
+        }
         let identity = match GitHubAnswer::read(query) {
             GitHubAnswer::Code(code) => self.identify(code, &login.verifier()),
             GitHubAnswer::Cancelled => return self.end_login(see_other(self.account_url()), &login.browser),

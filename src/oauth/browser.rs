@@ -20,6 +20,18 @@ pub(super) struct BrowserBinding {
     value_hash: String,
 }
 
+impl BrowserBinding {
+    /// What tells this login from every other: its cookie's value is random.
+    pub(super) fn hash(&self) -> &str {
+        &self.value_hash
+    }
+
+    #[cfg(test)]
+    pub(super) fn fake(number: usize) -> BrowserBinding {
+        BrowserBinding { cookie: String::new(), value_hash: number.to_string() }
+    }
+}
+
 /// The cookie of a new login, on its way to the browser.
 pub(super) struct LoginCookie {
     /// What ties a sealed value to it.

@@ -118,6 +118,10 @@ impl AuthorizationServer {
         if !self.is_same_browser(head, &login.browser) {
             return page::problem(Problem::OtherBrowser);
         }
+        // C4: one answer a login. Without this, one consent would buy any number of calls to GitHub, and as many grants.
+        if !self.used.end(&login.browser, self.clock.monotonic()) {
+            return page::problem(Problem::AlreadyAnswered);
+        }
         let response = match GitHubAnswer::read(&query) {
             GitHubAnswer::Cancelled => return self.deny(&login.request, &login.browser),
             GitHubAnswer::Code(code) => self.finish(&login, code),
@@ -296,6 +300,22 @@ mod tests {
         victim.cookies.clear();
         assert_eq!(victim.callback("code=good").status(), 400);
         assert_eq!((fixture.provider.redemptions(), fixture.grants.list().unwrap().len()), (0, 0));
+    }
+
+    /// C4: one consent is one call to GitHub and one grant, whatever comes back however often.
+    #[test]
+    fn a_callback_counts_once() {
+        let fixture = fake::fixture();
+        let mut browser = Browser::new(&fixture);
+        let form = (browser.form.clone(), browser.cookies.clone());
+        browser.approve();
+        assert_eq!(browser.callback("code=bad").status(), 400);
+        for _ in 0..3 {
+            assert_eq!(browser.callback("code=good").status(), 400);
+        }
+        assert_eq!((fixture.provider.redemptions(), fixture.grants.list().unwrap().len()), (1, 0));
+        (browser.form, browser.cookies) = form;
+        assert_eq!(browser.approve().status(), 400);
     }
 
     /// G1: each login has a verifier of its own, which GitHub gets with the code.

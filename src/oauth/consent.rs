@@ -65,16 +65,18 @@ impl AuthorizationServer {
         if !self.is_same_browser(&request.head, &pending.browser) {
             return page::problem(Problem::OtherBrowser);
         }
+        if self.used.has_ended(&pending.browser) {
+            return page::problem(Problem::AlreadyAnswered);
+        }
+        // GitHub allows an app so many logins an hour; one sender must not use them up.
+        if let Err(too_many) = self.rates.logins.spend(request.head.peer, self.clock.monotonic()) {
+            return page::problem(Problem::TooMany).header("Retry-After", too_many.retry_after.to_string());
+        }
         match form.value("decision") {
-            // GitHub allows an app so many logins an hour; one sender must not use them up.
-            Some("approve") => match self.rates.logins.spend(request.head.peer, self.clock.monotonic()) {
-                Ok(()) => self.send_to_github(pending),
-                Err(too_many) => {
-                    page::problem(Problem::TooMany).header("Retry-After", too_many.retry_after.to_string())
-                }
-            },
+            Some("approve") => self.send_to_github(pending),
             Some("deny") => {
                 log::info("consent.denied", &[log::Field::Client(pending.request.client.as_str())]);
+                self.used.end(&pending.browser, self.clock.monotonic());
                 self.deny(&pending.request, &pending.browser)
             }
             Some(_) | None => page::problem(Problem::Unreadable),
@@ -153,6 +155,17 @@ mod tests {
         }
         let response = browser.approve();
         assert_eq!((response.status(), response.header_value("location")), (429, None));
+    }
+
+    /// C10: a no is final.
+    #[test]
+    fn nobody_can_agree_after_a_no() {
+        let fixture = fake::fixture();
+        let mut browser = Browser::new(&fixture);
+        let kept = browser.cookies.clone();
+        browser.post_consent("deny", &[]);
+        browser.cookies = kept;
+        assert_eq!(browser.approve().status(), 400);
     }
 
     /// C3: a form that another site sent is refused.

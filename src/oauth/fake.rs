@@ -384,6 +384,7 @@ impl<'a> Browser<'a> {
     }
 
     pub(crate) fn log_in(&mut self) -> Response {
+        self.open_consent_page();
         self.approve();
         self.callback("code=good")
     }

@@ -50,6 +50,7 @@ mod register;
 mod revoke;
 mod token;
 mod upstream;
+mod used;
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -64,6 +65,7 @@ pub use deny::DenyList;
 pub use document::{ClientDocument, ClientDocuments};
 pub use policy::{AllowRule, Policy};
 use upstream::{Exchanges, Upstreams};
+use used::UsedLogins;
 
 /// Told of every grant that ends, so that its sessions and streams end with it.
 pub type GrantEnded = Box<dyn Fn(GrantId) + Send + Sync>;
@@ -165,6 +167,7 @@ pub struct AuthorizationServer {
     upstreams: Arc<Upstreams>,
     upstream: Upstream,
     rates: Rates,
+    used: UsedLogins,
 }
 
 /// Whether GitHub's own tokens are kept.
@@ -223,6 +226,7 @@ impl AuthorizationServer {
             upstreams,
             upstream,
             rates: Rates::new(),
+            used: UsedLogins::default(),
         }
     }
 

@@ -44,6 +44,8 @@ pub(super) enum Problem {
     ForeignForm,
     /// The sealed state is missing, changed or too old.
     LoginExpired,
+    /// This login has ended already, with a no, or with GitHub's answer.
+    AlreadyAnswered,
     /// The cookie of this login is not in this browser.
     OtherBrowser,
     /// GitHub's answer did not come from the GitHub we sent the person to.
@@ -88,6 +90,7 @@ impl Problem {
             | Problem::UnregisteredRedirect
             | Problem::LoginExpired
             | Problem::OtherBrowser
+            | Problem::AlreadyAnswered
             | Problem::WrongIssuer
             | Problem::LoginRefused => 400,
         }
@@ -102,6 +105,7 @@ impl Problem {
             Problem::ForeignForm => "foreign_form",
             Problem::LoginExpired => "login_expired",
             Problem::OtherBrowser => "other_browser",
+            Problem::AlreadyAnswered => "already_answered",
             Problem::WrongIssuer => "wrong_issuer",
             Problem::LoginRefused => "login_refused",
             Problem::GitHubUnreachable => "github_unreachable",
@@ -152,6 +156,11 @@ impl Problem {
             Problem::LoginExpired => (
                 "This login took too long",
                 "A login has to be finished within ten minutes. Start it again from your MCP client.",
+            ),
+            Problem::AlreadyAnswered => (
+                "This login is over",
+                "It has been answered once, and that counts. If you are not logged in, start the login again from your \
+                 MCP client.",
             ),
             Problem::OtherBrowser => (
                 "This login was not started in this browser",

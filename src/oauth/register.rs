@@ -45,13 +45,15 @@ impl AuthorizationServer {
                 "clients are registered by the person who runs this server",
             );
         }
-        // D4: nothing is stored, but sealing and logging cost something.
-        if let Err(too_many) = self.rates.registrations.spend(request.head.peer, self.clock.monotonic()) {
-            return answer::too_many(too_many);
-        }
-        match self.try_register(request) {
-            Ok(client) => self.registered(&client),
-            Err(error) => answer::error(400, error_code(error), &error.to_string()),
+        // D4: nothing is stored, but a registration costs a seal and a line in the log. What is refused costs neither, and
+        // must not use up what others need.
+        let client = match self.try_register(request) {
+            Ok(client) => client,
+            Err(error) => return answer::error(400, error_code(error), &error.to_string()),
+        };
+        match self.rates.registrations.spend(request.head.peer, self.clock.monotonic()) {
+            Ok(()) => self.registered(&client),
+            Err(too_many) => answer::too_many(too_many),
         }
     }
 

@@ -116,20 +116,18 @@ impl AuthorizationServer {
         self.limited(request, |request| self.try_token(request).map(|answer| answer::json(200, &answer)))
     }
 
-    /// Answers a request unless its sender has failed too often. Only failures count: many people may share an address.
+    /// Answers a request. Only failures are limited, and only after they have failed: nobody can guess a code or a token, so
+    /// whoever succeeds is never turned away for what others at the same address, or everywhere, did.
     pub(super) fn limited(
         &self,
         request: &http::Request,
-        answer: impl FnOnce(&http::Request) -> Result<Response, TokenError>,
+        attempt: impl FnOnce(&http::Request) -> Result<Response, TokenError>,
     ) -> Response {
-        let (peer, now) = (request.head.peer, self.clock.monotonic());
-        if let Err(too_many) = self.rates.token_failures.check(peer, now) {
-            return answer::too_many(too_many);
-        }
-        answer(request).unwrap_or_else(|error| {
-            // If others have used up the rest meanwhile, the next one is refused.
-            let _ = self.rates.token_failures.spend(peer, now);
-            error.answer()
+        attempt(request).unwrap_or_else(|error| {
+            match self.rates.token_failures.spend(request.head.peer, self.clock.monotonic()) {
+                Ok(()) => error.answer(),
+                Err(too_many) => answer::too_many(too_many),
+            }
         })
     }
 

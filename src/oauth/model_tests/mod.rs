@@ -32,6 +32,8 @@ struct Run {
     world: World,
     model: Model,
     people: Vec<u64>,
+    /// The logins that have been answered.
+    over: HashSet<usize>,
     /// GitHub's last code: whose it is, and its number.
     github_code: (u64, usize),
     github_used: HashSet<usize>,
@@ -72,6 +74,7 @@ impl Run {
             world,
             model,
             people: PEOPLE.to_vec(),
+            over: HashSet::new(),
             github_code: (PEOPLE[0], 0),
             github_used: HashSet::new(),
             seen: Seen::default(),
@@ -141,12 +144,12 @@ impl Run {
                 self.world.server.sweep();
                 self.model.sweep();
             }
-            Step::Restart => self.world.restart(&self.people),
+            Step::Restart => self.restart(),
             Step::Policy(admitted) => {
                 self.people =
                     PEOPLE.into_iter().zip(admitted).filter_map(|(id, is)| is.then_some(id)).collect();
                 self.model.people = self.people.clone();
-                self.world.restart(&self.people);
+                self.restart();
             }
         }
         Table::Same
@@ -175,14 +178,24 @@ impl Run {
         opened
     }
 
+    /// What ends with a login's first answer is not on the disk: GitHub's codes are good once in any case.
+    fn restart(&mut self) {
+        self.over.clear();
+        self.world.restart(&self.people);
+    }
+
     fn consent(&mut self, login: usize, browser: Browser, decision: &str) {
         let browser = browser.of(login, self.world.logins.len());
-        let good = browser == login && self.model.now < self.world.logins[login].end;
+        let in_time = browser == login && self.model.now < self.world.logins[login].end;
+        let good = in_time && !self.over.contains(&login);
         let before = self.world.logins[login].github_state.clone();
         let status = self.world.consent(login, browser, decision).status();
         if good && decision == "approve" {
             assert_eq!(status, 303);
         } else {
+            if good {
+                self.over.insert(login);
+            }
             assert_eq!(self.world.logins[login].github_state, before, "GitHub's state without a yes");
         }
     }
@@ -201,9 +214,10 @@ impl Run {
             CallbackFault::OtherIssuer => format!("code={user}.{number}&iss=https%3A%2F%2Fevil.example"),
         };
         let state = self.world.logins[login].github_state.as_ref();
-        let asked = matches!(fault, CallbackFault::None | CallbackFault::OldCode)
-            && browser == login
-            && state.is_some_and(|(_, end)| self.model.now < *end);
+        let state_opens = browser == login && state.is_some_and(|(_, end)| self.model.now < *end);
+        // A login ends with the first answer that comes back for it, whatever it says.
+        let counts = state_opens && fault != CallbackFault::OtherIssuer && self.over.insert(login);
+        let asked = counts && matches!(fault, CallbackFault::None | CallbackFault::OldCode);
         let confirmed = asked && self.github_used.insert(number);
         let expected = confirmed && self.people.contains(&user);
         assert_eq!(self.world.callback(login, browser, &answer), expected, "{fault:?} for {user}");

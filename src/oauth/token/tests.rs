@@ -332,6 +332,13 @@ fn a_sender_that_fails_too_often_waits() {
     }
     assert_eq!(error(&fixture.server.token(&request)), (429, "temporarily_unavailable".to_owned()));
     assert_eq!(fixture.server.revoke(&request).status(), 429);
+    let mut browser = Browser::new(&fixture);
+    let code = browser.code();
+    let form = format!(
+        "grant_type=authorization_code&code={code}&client_id={}&code_verifier={VERIFIER}",
+        browser.client_id
+    );
+    assert_eq!(fixture.server.token(&http::Request { body: form.into(), ..request.clone() }).status(), 200);
     fixture.clock.advance(Duration::from_secs(600));
     assert_eq!(fixture.server.token(&request).status(), 401);
 }
