@@ -155,7 +155,7 @@ fn a_command_that_cannot_be_done_says_why() {
 /// C11: the page through the real binary: GitHub's login, the list, and the end of what is on it.
 #[test]
 fn a_person_ends_a_grant_on_the_account_page() {
-    let server = Server::start(&FakeGitHub::start());
+    let mut server = Server::start(&FakeGitHub::start());
     let client = server.register(&[REDIRECT_URI]);
     let mut browser = Browser::default();
     let code = server.code(&client, &mut browser);
@@ -174,6 +174,7 @@ fn a_person_ends_a_grant_on_the_account_page() {
     assert!(page.text().contains("That access has ended."), "{}", page.text());
     server.initialize(&tokens.access).expect(401);
     assert!(grants(&server).is_empty());
+    assert!(server.stop().success()); // the log is complete
     let log = server.log();
     assert!(log.contains("account.signed_in") && log.contains("grant.ended"), "{log}");
     for secret in browser.cookie_values() {

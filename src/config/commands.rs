@@ -193,7 +193,9 @@ impl Command {
             arguments.format = Format::Json;
             return Ok(true);
         }
-        let flag = word.starts_with('-').then_some(word);
+        // A grant's ID is base64url and may begin with a hyphen. No flag looks like one.
+        let is_flag = word.starts_with('-') && grant(word).is_err();
+        let flag = is_flag.then_some(word);
         let Some(argument) = self.arguments.iter().find(|argument| argument.flag == flag) else {
             return Ok(false);
         };

@@ -341,6 +341,8 @@ fn commands_say_what_the_operator_wants() {
     check(&["grants", "list"], Operation::ListGrants);
     check(&["key", "rotate"], Operation::RotateKey);
     check(&["grants", "revoke", "AAAAAAAAAAAAAAAAAAAAAA"], revoke(Selection::Grant(GrantId([0; 16]))));
+    let hyphens = GrantId::try_from("--user---------------A".to_owned()).unwrap();
+    check(&["grants", "revoke", "--user---------------A"], revoke(Selection::Grant(hyphens)));
     check(&["grants", "revoke", "--user", "octocat"], revoke(Selection::Login("octocat".to_owned())));
     check(&["grants", "revoke", "--user=583231"], revoke(Selection::User(UserId(583_231))));
     check(&["grants", "revoke", "--user", "github:583231"], revoke(Selection::User(UserId(583_231))));
@@ -358,6 +360,14 @@ fn a_command_needs_to_know_where_the_state_is_and_no_more() {
     assert_eq!(files.directory, PathBuf::from("/home/me/.local/state/mcp-oauth-server"));
     refused(&["grants", "list", "--listen", "127.0.0.1:1"], &[], "no option \"--listen\"");
     refused(&["grants", "list"], &[("HOME", "")], "MCP_STATE_DIR is not set");
+}
+
+/// Else that flag would be taken for the ID of a grant.
+#[test]
+fn no_flag_looks_like_an_id() {
+    for flag in OPTIONS.iter().filter_map(|option| option.flag) {
+        assert!(GrantId::try_from(flag.to_owned()).is_err(), "{flag}");
+    }
 }
 
 /// Nothing is ended that was not named, and nothing is guessed.
