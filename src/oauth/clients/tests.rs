@@ -73,7 +73,7 @@ fn a_described_client_needs_its_document_only_to_ask() {
     let tokens = browser.tokens();
     assert!(fixture.bearer(&tokens.access).is_ok());
     let tokens = fake::tokens(&browser.refresh(&tokens.refresh));
-    assert_eq!(documents.finds(), 2);
+    assert_eq!(documents.finds(), asked);
     assert_eq!(fixture.grants.list().unwrap()[0].client.host.as_deref(), Some("claude.example"));
     assert_eq!(fixture.post("/revoke", &format!("client_id={URL}&token={}", tokens.refresh)).status(), 200);
     assert!(fixture.bearer(&tokens.access).is_err());
