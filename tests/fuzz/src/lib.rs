@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mcp_oauth_server::base::clock::{Clock, Timestamp};
-use mcp_oauth_server::base::random::OsRandom;
+use mcp_oauth_server::base::random::Random;
 use mcp_oauth_server::base::secret::Secret;
 use mcp_oauth_server::http::{Body, Head, Headers, Method, PublicUrl, Request, Response, Scheme};
 use mcp_oauth_server::oauth::provider::{
@@ -27,6 +27,15 @@ impl Clock for FastClock {
 
     fn monotonic(&self) -> Duration {
         Duration::from_secs(self.0.fetch_add(3600, Ordering::Relaxed))
+    }
+}
+
+/// The same at each run, so that what a corpus has of sealed values means the same in the next.
+pub struct SameRandom;
+
+impl Random for SameRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(0x5a);
     }
 }
 
@@ -68,7 +77,7 @@ pub fn server() -> (AuthorizationServer, Arc<MemoryGrants>) {
         provider: Arc::new(NoProvider),
         policy: Policy::default(),
         clock: Arc::new(FastClock::default()),
-        random: Arc::new(OsRandom),
+        random: Arc::new(SameRandom),
         grant_ended: Box::new(|_| ()),
     };
     let url = PublicUrl::parse("https://mcp.example.com").expect("an https URL");
