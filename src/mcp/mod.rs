@@ -118,6 +118,7 @@
 //! What is offered does not change while the server runs; what is behind it may: a [`Publisher`] tells clients so. For calls
 //! that are served elsewhere (a child process, another server) implement [`Backend`] instead of building a [`ToolServer`].
 
+mod accept;
 mod backend;
 mod budget;
 mod build_error;
@@ -153,6 +154,7 @@ mod uri_template;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use self::accept::accepts;
 use self::budget::Budget;
 use self::call::ClientCapabilities as Client;
 use self::era::Era;
@@ -438,23 +440,6 @@ fn read<'a>(head: &Head, body: &'a [u8]) -> Result<intake::Message<'a>, Box<Resp
         let refusal = Encoded { status: 400, text: jsonrpc::error(None, &error) };
         Box::new(refusal.into_response())
     })
-}
-
-/// Whether `Accept` admits a media type (RFC 9110 section 12.5.1); a request without it takes anything.
-fn accepts(head: &Head, kind: &str, subtype: &str) -> bool {
-    let mut ranges = head.headers.all("accept").flat_map(|value| value.split(',')).peekable();
-    ranges.peek().is_none()
-        || ranges.any(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let (range_kind, range_subtype) =
-                parts.next().and_then(|essence| essence.split_once('/')).unwrap_or_default();
-            let refused = parts.any(|parameter| {
-                let weight = parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q="));
-                weight.is_some_and(|weight| weight.trim_matches(['0', '.']).is_empty())
-            });
-            let covers = |range: &str, name| range == "*" || range.eq_ignore_ascii_case(name);
-            !refused && covers(range_kind, kind) && covers(range_subtype, subtype)
-        })
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! A server without network, clock or disk, and a browser that walks through it, for the tests of this layer and above.
 
-use std::collections::{HashMap, HashSet};
+mod documents;
+
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+pub(crate) use self::documents::FakeDocuments;
 use super::client::{AuthMethod, Client};
 use super::provider::{
     Group, Identity, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,
@@ -208,33 +211,6 @@ impl Fixture {
     }
 }
 
-/// Documents that are there without a network.
-#[derive(Default)]
-pub(crate) struct FakeDocuments {
-    documents: Mutex<HashMap<String, String>>,
-    finds: Mutex<usize>,
-}
-
-impl FakeDocuments {
-    /// Puts a document at `url`.
-    pub(crate) fn publish(&self, url: &str, document: &serde_json::Value) {
-        self.documents.lock().unwrap().insert(url.to_owned(), document.to_string());
-    }
-
-    /// How often somebody looked for one.
-    pub(crate) fn finds(&self) -> usize {
-        *self.finds.lock().unwrap()
-    }
-}
-
-impl ClientDocuments for FakeDocuments {
-    fn find(&self, url: &ClientUrl, _: Option<IpAddr>) -> Option<Arc<ClientDocument>> {
-        *self.finds.lock().unwrap() += 1;
-        let documents = self.documents.lock().unwrap();
-        ClientDocument::parse(url, documents.get(url.as_str())?.as_bytes()).map(Arc::new)
-    }
-}
-
 type Shared<'a> = (&'a Arc<FakeProvider>, &'a Arc<dyn Grants>, &'a Arc<ManualClock>);
 
 fn server(
@@ -281,7 +257,7 @@ impl Fixture {
         self.server.bearer(&request("POST", "/mcp").with("Authorization", &format!("Bearer {token}")).head)
     }
 
-    /// The grants of whose end somebody was told.
+    /// The grants that have ended.
     pub(crate) fn ended(&self) -> Vec<GrantId> {
         self.ended.lock().unwrap().clone()
     }

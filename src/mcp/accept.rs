@@ -1,0 +1,20 @@
+//! Which media types a client takes.
+
+use crate::http::Head;
+
+/// Whether `Accept` admits a media type (RFC 9110 section 12.5.1); a request without it takes anything.
+pub(super) fn accepts(head: &Head, kind: &str, subtype: &str) -> bool {
+    let mut ranges = head.headers.all("accept").flat_map(|value| value.split(',')).peekable();
+    ranges.peek().is_none()
+        || ranges.any(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let (range_kind, range_subtype) =
+                parts.next().and_then(|essence| essence.split_once('/')).unwrap_or_default();
+            let refused = parts.any(|parameter| {
+                let weight = parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q="));
+                weight.is_some_and(|weight| weight.trim_matches(['0', '.']).is_empty())
+            });
+            let covers = |range: &str, name| range == "*" || range.eq_ignore_ascii_case(name);
+            !refused && covers(range_kind, kind) && covers(range_subtype, subtype)
+        })
+}
