@@ -1,6 +1,6 @@
 //! The application: every request that came through a door, from its head to its answer. No socket, clock or disk in here.
 //!
-//! The checks come in this order (security.md M1): Host, Origin, path and method, then what the route itself asks for.
+//! The checks come in this order (M1): Host, Origin, path and method, then what the route itself asks for.
 
 use std::borrow::Cow;
 
@@ -116,7 +116,7 @@ impl App {
         self.public_url.accepts_origin(origin) || self.allowed_origins.iter().any(|allowed| allowed == origin)
     }
 
-    /// What every answer to a request carries (security.md B2, M19).
+    /// What every answer to a request carries (B2, M19).
     fn common_fields(&self, head: &Head) -> Vec<Field> {
         let fixed = |text: &'static str| Cow::Borrowed(text);
         let mut fields: Vec<Field> = Vec::with_capacity(8);

@@ -1,4 +1,4 @@
-//! What the server offers before anybody adds tools of their own: the seed's greetings, and who is calling.
+//! What the server offers before anybody adds tools of their own: a few greetings, and who is calling.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //! found, it gets an id, and its answer leaves one line in the log and its trace in the numbers.
 //!
 //! Of a request the log has method, route, status, time, address and, once proven, who asked. Never its target, its
-//! query, a header or a body (security.md L1).
+//! query, a header or a body (L1).
 
 use std::sync::Arc;
 use std::time::Instant;

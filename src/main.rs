@@ -1,4 +1,4 @@
-//! The program: the seed's tools behind the server of this crate. Put your own tools in their place and it is your server.
+//! The program: the demo's tools behind the server of this crate. Put your own tools in their place and it is your server.
 
 use std::process::ExitCode;
 

@@ -2,7 +2,7 @@
 //! and, when none runs, inside the command itself (`operate`).
 //!
 //! The socket is a file of mode 0600 in the state directory: whoever opens it is the operator. Nothing of this is on the
-//! public door (security.md A1).
+//! public door (A1).
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! From a method and a raw path to a route. Exact matches only: nothing is decoded, normalised or redirected (security.md H8).
+//! From a method and a raw path to a route. Exact matches only: nothing is decoded, normalised or redirected (H8).
 
 use crate::http::Head;
 

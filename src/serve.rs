@@ -50,7 +50,14 @@ impl fmt::Display for StartError {
             StartError::Config(error) => error.fmt(f),
             StartError::State(error) => error.fmt(f),
             StartError::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => {
-                write!(f, "{address} is in use by another program; choose another with MCP_LISTEN")
+                write!(f, "{address} is in use by another program; stop that, or choose another address")
+            }
+            StartError::Listen(address, error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                write!(
+                    f,
+                    "cannot listen on {address}: {error}. Ports below 1024 are for root: choose a higher one, or give \
+                     the program CAP_NET_BIND_SERVICE, as docs/deploy shows for systemd"
+                )
             }
             StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             StartError::Threads(error) => write!(f, "the system gives no more threads: {error}"),

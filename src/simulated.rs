@@ -415,7 +415,7 @@ fn redirect(location: String) -> Response {
     safe(Response::new(303).header("Location", location))
 }
 
-/// What every answer says to a browser (security.md B2, B3).
+/// What every answer says to a browser (B2, B3).
 fn safe(response: Response) -> Response {
     response
         .header("Cache-Control", "no-store")

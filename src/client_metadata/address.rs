@@ -1,4 +1,4 @@
-//! Which addresses are on the public internet (security.md I2). Pure: an address in, yes or no out.
+//! Which addresses are on the public internet (I2). Pure: an address in, yes or no out.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -1,5 +1,5 @@
 //! Fetching one document from wherever a stranger says it is: over TLS, from an address that was checked, without
-//! redirects, proxies or cookies, within a few seconds and a few bytes (security.md I2, I3).
+//! redirects, proxies or cookies, within a few seconds and a few bytes (I2, I3).
 
 use std::fmt;
 use std::io::Read;

@@ -1,5 +1,5 @@
 //! Finds the metadata documents of clients whose id is a URL: remembers them for a while, and fetches them for strangers
-//! without becoming their tool (security.md I2, I3, I5).
+//! without becoming their tool (I2, I3, I5).
 //!
 //! `address` says where a connection may lead, `fetch` makes it, `flights` limits how many are under way, `cache`
 //! remembers what was found.

@@ -230,8 +230,10 @@ impl Config {
     }
 }
 
-const PUBLIC_URL: ConfigError =
-    ConfigError::Missing("MCP_PUBLIC_URL", "write the URL clients use, like https://mcp.example.com");
+const PUBLIC_URL: ConfigError = ConfigError::Missing(
+    "MCP_PUBLIC_URL",
+    "clients reach this server from elsewhere: write the URL that they use, like https://mcp.example.com",
+);
 const CLIENT_ID: ConfigError = ConfigError::Missing(
     "GITHUB_CLIENT_ID",
     "register an OAuth app at https://github.com/settings/developers and copy its client id \

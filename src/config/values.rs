@@ -92,7 +92,7 @@ pub(super) fn allow_rules(text: &str) -> Result<Vec<AllowRule>, &'static str> {
 }
 
 fn allow_rule(text: &str) -> Result<AllowRule, &'static str> {
-    const FORMS: &str = "a rule is user:LOGIN, id:NUMBER, org:ORG or team:ORG/SLUG, and any stands alone";
+    const FORMS: &str = "a rule is user:LOGIN, id:NUMBER, org:ORG or team:ORG/SLUG (write user:octocat, not octocat), and any stands alone";
     let (kind, name) = text.split_once(':').ok_or(FORMS)?;
     match kind {
         "user" => Ok(AllowRule::User(login(name)?)),

@@ -1,6 +1,6 @@
 //! The head of a request: bytes in, a checked [`http::Head`](Head) and the framing of its body out. Pure.
 //!
-//! Strict on purpose (RFC 9112, security.md H1-H5, H9, H11): whatever two parsers could read differently is refused.
+//! Strict on purpose (RFC 9112, H1-H5, H9, H11): whatever two parsers could read differently is refused.
 //! `httparse` splits the fields; everything that it lets through is checked here. The trusted door gives its requests
 //! to [`check`], so that both doors mean the same by a request.
 
@@ -153,7 +153,7 @@ fn request_line(line: &[u8]) -> Result<RequestLine<'_>, Refusal> {
 /// Checks what the lines of a head say, and says what they mean together.
 ///
 /// # Errors
-/// [`Refusal`] for anything that RFC 9112, RFC 9110 or security.md does not allow.
+/// [`Refusal`] for anything that RFC 9112, RFC 9110 or H1-H11 do not allow.
 pub fn check<'a>(
     line: RequestLine<'a>,
     fields: impl Iterator<Item = (&'a str, &'a [u8])>,

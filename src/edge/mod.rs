@@ -1,7 +1,7 @@
 //! The door for the internet: an accept loop and one thread per connection, on std's sockets.
 //!
 //! It knows nothing of OAuth or MCP. Bytes become a checked [`http::Request`](crate::http::Request) or a refusal before
-//! any other code sees them; everything that costs memory or a thread is capped first (security.md H1-H13).
+//! any other code sees them; everything that costs memory or a thread is capped first (H1-H13).
 
 mod accept;
 pub(crate) mod caps;

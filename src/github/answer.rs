@@ -1,5 +1,5 @@
 //! What GitHub says, understood. Pure functions from bytes to values; nothing of an answer is believed before it is
-//! checked here (security.md G3, G4, G5).
+//! checked here (G3, G4, G5).
 
 use std::time::Duration;
 

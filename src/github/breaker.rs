@@ -1,4 +1,4 @@
-//! Whom GitHub has asked to slow down (security.md G7).
+//! Whom GitHub has asked to slow down (G7).
 //!
 //! GitHub counts calls with a user's token against that user, and calls with the app's secret against the app. So do we:
 //! a user who has used up their own budget, perhaps elsewhere and on purpose, must not lock out everyone else.

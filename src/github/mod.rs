@@ -94,7 +94,7 @@ impl GitHub {
         }
     }
 
-    /// Tells GitHub that a token is not needed any more (security.md G6). The person's authorization of the app stays,
+    /// Tells GitHub that a token is not needed any more (G6). The person's authorization of the app stays,
     /// and with it their logins through other clients (G8).
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! `application/x-www-form-urlencoded`, in queries and bodies, read strictly (security.md O8).
+//! `application/x-www-form-urlencoded`, in queries and bodies, read strictly (O8).
 
 use std::fmt;
 

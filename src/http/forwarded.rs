@@ -1,4 +1,4 @@
-//! Whose word is taken for where a request came from (security.md H10): that of proxies which the operator has named, and
+//! Whose word is taken for where a request came from (H10): that of proxies which the operator has named, and
 //! no further than to the first address that is not one of them. For limits and the log, never for a decision about
 //! rights.
 

@@ -56,7 +56,7 @@ pub enum Scheme {
     Https,
 }
 
-/// A header field that may stand once stood twice (security.md H11).
+/// A header field that may stand once stood twice (H11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duplicate(
     /// The field's name, lower case.
@@ -111,7 +111,7 @@ impl Headers {
 pub struct Head {
     /// What to do.
     pub method: Method,
-    /// The raw path, exactly as sent: never decoded, never normalised (security.md H8).
+    /// The raw path, exactly as sent: never decoded, never normalised (H8).
     pub path: Box<str>,
     /// The raw query, without its question mark; `None` if there was no question mark.
     pub query: Option<Box<str>>,

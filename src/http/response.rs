@@ -109,7 +109,7 @@ impl Response {
     /// framing fields and the empty line.
     ///
     /// A value that could split the response is never written: the whole head becomes a 500 without fields
-    /// (security.md H5), and the answer is `false`: the body must not follow.
+    /// (H5), and the answer is `false`: the body must not follow.
     #[must_use]
     pub fn write_head(&self, out: &mut Vec<u8>) -> bool {
         let safe = |value: &str| value.bytes().all(|b| b == b'\t' || (b >= 0x20 && b != 0x7f));

@@ -33,7 +33,7 @@ pub fn append_query(uri: &str, parameters: &[(&str, &str)]) -> String {
 }
 
 /// The URL under which this server is reached: scheme, host and perhaps a port, no path. It comes from the
-/// configuration only, never from a request (security.md O15).
+/// configuration only, never from a request (O15).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl {
     origin: String,
@@ -113,7 +113,7 @@ impl PublicUrl {
     }
 
     /// Whether a request with this Host field is meant for this server: the public host, or for a loopback URL any
-    /// spelling of loopback with the same port (security.md M2).
+    /// spelling of loopback with the same port (M2).
     #[must_use]
     pub fn accepts_host(&self, host: &str) -> bool {
         if host.eq_ignore_ascii_case(&self.authority) || self.is_authority(host) {

@@ -68,7 +68,7 @@ impl Operation {
 pub struct Call {
     /// What is asked.
     pub operation: Operation,
-    /// The params as the client wrote them: an object that was scanned (security.md M10) and not built.
+    /// The params as the client wrote them: an object that was scanned (M10) and not built.
     pub params: Box<RawValue>,
 }
 

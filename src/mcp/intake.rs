@@ -1,4 +1,4 @@
-//! Reading one JSON-RPC message from a body, strictly (security.md M10): what two JSON parsers could understand
+//! Reading one JSON-RPC message from a body, strictly (M10): what two JSON parsers could understand
 //! differently is refused before anything looks at it.
 
 use std::borrow::Cow;

@@ -1,4 +1,4 @@
-//! What one user may do (security.md M17): how many calls run at once, and how to stop them all when their grant ends; how
+//! What one user may do (M17): how many calls run at once, and how to stop them all when their grant ends; how
 //! many sessions and streams are opened in a while.
 //!
 //! Calls have no rate: one that is quick costs next to nothing, one that is slow counts among those that run. What stays

@@ -1,5 +1,5 @@
 //! The account page: a person signs in through the same GitHub login, sees which programs may act in their name, and ends
-//! that (security.md C11).
+//! that (C11).
 //!
 //! ```text
 //! GET  /account, no cookie      a button

@@ -12,7 +12,7 @@ struct ErrorBody<'a> {
     error_description: &'a str,
 }
 
-/// A JSON answer that nobody keeps (security.md T16).
+/// A JSON answer that nobody keeps (T16).
 pub(super) fn json(status: u16, value: &impl Serialize) -> Response {
     no_store(Response::json(status, value))
 }

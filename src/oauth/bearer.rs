@@ -40,7 +40,7 @@ impl BearerError {
 }
 
 impl AuthorizationServer {
-    /// Who calls. Only the Authorization header counts, never a query, body or cookie (security.md T19).
+    /// Who calls. Only the Authorization header counts, never a query, body or cookie (T19).
     ///
     /// # Errors
     /// [`BearerError`]; [`AuthorizationServer::challenge`] is the answer to it.

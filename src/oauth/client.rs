@@ -96,7 +96,7 @@ struct Presented {
 }
 
 impl AuthorizationServer {
-    /// Who sends this form (security.md T8).
+    /// Who sends this form (T8).
     pub(super) fn authenticate(
         &self,
         head: &http::Head,

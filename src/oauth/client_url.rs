@@ -18,7 +18,7 @@ impl ClientUrl {
     pub(super) const PREFIX: &'static str = "https://";
 
     /// Reads a `client_id`; `None` unless it is an https URL with a host of the public DNS on port 443 and a path, spelled
-    /// in the one way that no parser reads differently (security.md I1).
+    /// in the one way that no parser reads differently (I1).
     #[must_use]
     pub fn parse(text: &str) -> Option<ClientUrl> {
         let rest = text.strip_prefix(ClientUrl::PREFIX)?;

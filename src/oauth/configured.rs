@@ -1,4 +1,4 @@
-//! Clients that the operator named: known by their name, trusted with redirects (security.md O7).
+//! Clients that the operator named: known by their name, trusted with redirects (O7).
 
 use super::client::AuthMethod;
 use super::client_metadata::{ClientMetadata, Description};

@@ -20,7 +20,7 @@ use crate::http::{self, Response};
 use crate::seal::{self, Sealed};
 
 /// A checked request that waits for the person's answer, sealed into the consent form. Fresh for every page and bound to
-/// the browser that got it, it is the form's CSRF token as well (security.md C3).
+/// the browser that got it, it is the form's CSRF token as well (C3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PendingAuthorization {
     #[serde(rename = "q")]

@@ -1,4 +1,4 @@
-//! The operator's deny list: clients that nobody may use here (security.md D6).
+//! The operator's deny list: clients that nobody may use here (D6).
 
 use std::collections::HashSet;
 

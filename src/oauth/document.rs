@@ -22,7 +22,7 @@ pub trait ClientDocuments: Send + Sync {
     /// The document at `url`, perhaps remembered from a moment ago. May take as long as
     /// [`crate::base::limits::DOCUMENT_FETCH`]; `peer` is who made us ask.
     ///
-    /// `None` says nothing about why: whoever names a URL must not learn what is behind it (security.md I5).
+    /// `None` says nothing about why: whoever names a URL must not learn what is behind it (I5).
     fn find(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Option<Arc<ClientDocument>>;
 }
 
@@ -34,7 +34,7 @@ struct DocumentMembers {
 }
 
 impl ClientDocument {
-    /// Reads the document that was found at `url`; `None` unless it is one (security.md I4).
+    /// Reads the document that was found at `url`; `None` unless it is one (I4).
     #[must_use]
     pub fn parse(url: &ClientUrl, body: &[u8]) -> Option<ClientDocument> {
         let text = std::str::from_utf8(body).ok()?;

@@ -1,5 +1,5 @@
 //! What clients are handed, each a sealed value of its own type: a code is never accepted as a token, nor one token as the
-//! other (security.md T1).
+//! other (T1).
 
 use serde::{Deserialize, Serialize};
 

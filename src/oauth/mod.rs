@@ -179,7 +179,7 @@ pub enum Upstream {
     Discard,
 }
 
-/// What strangers may do how often (security.md section 0).
+/// What strangers may do how often (docs/requirements.md).
 struct Rates {
     registrations: RateLimit,
     logins: RateLimit,

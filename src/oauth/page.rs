@@ -17,7 +17,7 @@ pub(super) const NAMELESS: &str = "A program that gives no name";
 
 const STYLE: &str = include_str!("style.css");
 
-/// security.md B1. Without `form-action`, which Chromium applies to every redirect after the consent form was posted
+/// B1. Without `form-action`, which Chromium applies to every redirect after the consent form was posted
 /// (C8); the form is protected by its sealed value, the cookie and the Origin check instead.
 static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = STANDARD.encode(sha256(STYLE.as_bytes()));
@@ -233,7 +233,7 @@ pub(super) fn not_allowed(login: &str) -> Response {
 }
 
 /// An answer that is not sent to an open web client by itself, so that this server cannot be used to send people anywhere
-/// (security.md O7): a link that the person may follow.
+/// (O7): a link that the person may follow.
 pub(super) fn interstitial(redirect_uri: &RedirectUri, location: &str, text: &str) -> Response {
     let body = format!(
         "<p>{}</p><p>You may go back to <strong>{}</strong>, which asked for this login, or just close this page.</p>\

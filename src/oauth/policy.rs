@@ -36,7 +36,7 @@ impl Policy {
         self.rules.iter().any(|rule| matches!(rule, AllowRule::Group(_)))
     }
 
-    /// What must be asked of GitHub to decide: `read:org` for groups, else nothing (security.md G6).
+    /// What must be asked of GitHub to decide: `read:org` for groups, else nothing (G6).
     #[must_use]
     pub fn provider_scope(&self) -> &'static str {
         if self.has_groups() { "read:org" } else { "" }

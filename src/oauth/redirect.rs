@@ -18,7 +18,7 @@ const FORBIDDEN_SCHEMES: [&str; 10] =
 /// Parameters that the answer itself carries; a redirect URI that brings its own could shadow them.
 const ANSWER_PARAMETERS: [&str; 4] = ["code", "error", "iss", "state"];
 
-/// A redirect URI that passed every rule for registration (security.md O5).
+/// A redirect URI that passed every rule for registration (O5).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct RedirectUri(String);

@@ -62,7 +62,7 @@ pub(super) fn problem(status: u16, text: &'static str) -> Response {
     page(status, &format!("<h1>This does not work</h1><p>{text}</p>"))
 }
 
-/// A whole page around `main`, with the headers of security.md B1. No `form-action`: browsers apply it to the redirect
+/// A whole page around `main`, with the headers of B1. No `form-action`: browsers apply it to the redirect
 /// that follows the form (C8).
 fn page(status: u16, main: &str) -> Response {
     let html = format!(

@@ -72,7 +72,11 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            OpenError::Io { path, source } => write!(f, "{}: {source}", path.display()),
+            OpenError::Io { path, source } => write!(
+                f,
+                "{}: {source}. The server's user must be able to read and write it; MCP_STATE_DIR names another place",
+                path.display()
+            ),
             OpenError::LoosePermissions { path, mode, wanted } => {
                 let path = path.display();
                 write!(f, "{path} is open to other users (mode {mode:04o}). Run: chmod {wanted:o} {path}")
@@ -89,7 +93,11 @@ impl fmt::Display for OpenError {
                 write!(f, "{} is not what it should be: a plain file, or a directory", path.display())
             }
             OpenError::AlreadyRunning(path) => {
-                write!(f, "another server is already running with {}", path.display())
+                write!(
+                    f,
+                    "another server is already running with {}. Stop it, or choose another MCP_STATE_DIR",
+                    path.display()
+                )
             }
             OpenError::BadKey { path, line } => {
                 write!(f, "{}, line {line}: a key is 43 characters of base64url (32 bytes)", path.display())

@@ -1,4 +1,4 @@
-//! The state directory and its files, which only this user may touch (security.md S1): how they are made, opened and
+//! The state directory and its files, which only this user may touch (S1): how they are made, opened and
 //! locked.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
