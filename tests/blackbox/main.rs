@@ -10,5 +10,6 @@ mod endings;
 mod login;
 mod mcp;
 mod operations;
+mod operator;
 mod seed;
 mod storm;

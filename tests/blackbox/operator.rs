@@ -1,19 +1,14 @@
 //! The operator's commands and the account page from outside: the real binary against itself, running and stopped.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
-
-#[allow(dead_code)] // these tests use a part of it
-mod support;
-
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use support::browser::Browser;
-use support::github::FakeGitHub;
-use support::http::Request;
-use support::server::Server;
-use support::walk::{REDIRECT_URI, Tokens};
+use crate::support::browser::Browser;
+use crate::support::github::FakeGitHub;
+use crate::support::http::Request;
+use crate::support::server::Server;
+use crate::support::walk::{REDIRECT_URI, Tokens};
 
 /// What a command did.
 struct Done {
