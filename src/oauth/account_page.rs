@@ -106,8 +106,12 @@ fn item(grant: &Grant) -> String {
     let name = if grant.client.name.is_empty() { page::NAMELESS } else { &grant.client.name };
     let scopes: String =
         grant.scopes.iter().map(|scope| format!("<li>{}</li>", page::scope_in_words(scope))).collect();
+    let vouched = match &grant.client.host {
+        Some(host) => format!("It says that it belongs to {}.", escape(host)),
+        None => "No web site vouches for this name.".to_owned(),
+    };
     format!(
-        "<li><h2>{name}<small>No web site vouches for this name.</small></h2><dl>\
+        "<li><h2>{name}<small>{vouched}</small></h2><dl>\
          <div><dt>Where its login was sent</dt><dd>{place}</dd></div>\
          <div><dt>What it can do</dt><dd><ul>{scopes}</ul></dd></div>\
          <div><dt>You let it in</dt><dd>{created}</dd></div>\

@@ -61,6 +61,8 @@ fn table(grants: &[GrantSummary]) -> String {
 
 fn row(grant: &GrantSummary) -> [String; 7] {
     let name = if grant.client.name.is_empty() { "-" } else { &grant.client.name };
+    let host = grant.client.host.as_ref().map(|host| format!(" ({host})")).unwrap_or_default();
+    let name = name.to_owned() + &host;
     [
         grant.id.to_string(),
         visible(&format!("{} ({})", grant.login, grant.user.0)),
@@ -68,7 +70,7 @@ fn row(grant: &GrantSummary) -> [String; 7] {
         visible(&grant.client.redirect),
         grant.created.clone(),
         grant.last_used.clone(),
-        visible(name),
+        visible(&name),
     ]
 }
 
@@ -112,6 +114,15 @@ mod tests {
                 && lines[1].ends_with("2026-01-02T00:00:00Z  Example Editor")
         );
         assert!(lines[2].ends_with("  -"));
+    }
+
+    /// C1: a host stands behind the name, if one does.
+    #[test]
+    fn the_host_that_describes_a_program_is_named() {
+        let mut grant = summary("octocat", "Editor");
+        grant.client.host = Some("editor.example".to_owned());
+        let text = print(&Outcome::Grants(vec![grant]), Format::Text);
+        assert!(text.ends_with("  Editor (editor.example)\n"), "{text}");
     }
 
     #[test]

@@ -123,6 +123,18 @@ fn a_person_signs_in_and_sees_their_grants() {
     assert!(!page.contains("<script") && !page.contains("Test <client>"), "{page}");
 }
 
+/// C1: the host of a program's document is named, and escaped like everything that comes from outside.
+#[test]
+fn a_program_with_a_document_is_shown_with_its_host() {
+    let fixture = fake::fixture();
+    Browser::new(&fixture).tokens();
+    let mut grant = (*fixture.grants.list().unwrap()[0]).clone();
+    grant.client.host = Some("<b>.example".to_owned());
+    fixture.grants.update(&grant).unwrap();
+    let page = text(&Visitor::signed_in(&fixture).open());
+    assert!(page.contains("It says that it belongs to &lt;b&gt;.example."), "{page}");
+}
+
 /// C11: one is ended, with all that was issued under it, and the others stay.
 #[test]
 fn ending_one_grant_leaves_the_others() {
