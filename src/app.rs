@@ -3,10 +3,12 @@
 //! The checks come in this order (M1): Host, Origin, path and method, then what the route itself asks for.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use crate::base::identity::GrantId;
+use crate::base::each::Each;
+use crate::base::identity::{GrantId, UserId};
 use crate::base::{limits, log, trace};
-use crate::http::{Field, Handler, Head, Method, PublicUrl, Request, Responder, Response};
+use crate::http::{Admission, Field, Handler, Head, Method, PublicUrl, Request, Responder, Response};
 use crate::mcp::Mcp;
 use crate::oauth::{AuthorizationServer, Endpoint};
 use crate::router::{MESSAGE, NoRoute, Route};
@@ -27,6 +29,8 @@ pub struct App {
     allowed_origins: Vec<String>,
     /// Whether the HTTP+SSE pair of 2024-11-05 is served.
     serves_pair: bool,
+    /// Messages above [`limits::UNCHECKED_BODY_BYTES`] that are read or wait for their answer.
+    large_bodies: Arc<Each<UserId>>,
 }
 
 impl App {
@@ -38,7 +42,8 @@ impl App {
         public_url: PublicUrl,
         allowed_origins: Vec<String>,
     ) -> App {
-        App { oauth, mcp, public_url, allowed_origins, serves_pair: false }
+        let large_bodies = Each::new(limits::LARGE_BODIES_PER_USER);
+        App { oauth, mcp, public_url, allowed_origins, serves_pair: false, large_bodies }
     }
 
     /// The same with the HTTP+SSE pair of 2024-11-05, at `/sse` and `/message`.
@@ -143,6 +148,16 @@ impl App {
         fields
     }
 
+    /// A large body takes one of the few places that its user has: nobody's slow bodies keep others' from being read.
+    fn admit_large(&self, user: UserId) -> Result<Admission, Box<Response>> {
+        let words = "You are sending other large messages already: wait until one of them is answered.\n";
+        let place = self.large_bodies.take(user).ok_or_else(|| {
+            trace::refused("large_bodies");
+            Box::new(plain(429, words).header("Retry-After", "1"))
+        })?;
+        Ok(Admission::up_to(limits::MCP_BYTES).holding(place))
+    }
+
     fn call_mcp(&self, endpoint: Endpoint, request: Request, mut responder: Responder) {
         let principal = match self.oauth.bearer(&request.head) {
             Ok(principal) => principal,
@@ -156,24 +171,26 @@ impl App {
     }
 
     /// How much body of an MCP message is read.
-    fn admit_message(&self, endpoint: Endpoint, head: &Head) -> Result<usize, Box<Response>> {
+    fn admit_message(&self, endpoint: Endpoint, head: &Head) -> Result<Admission, Box<Response>> {
         if !head.may_exceed(limits::UNCHECKED_BODY_BYTES) {
-            return Ok(limits::UNCHECKED_BODY_BYTES);
+            return Ok(Admission::up_to(limits::UNCHECKED_BODY_BYTES));
         }
-        let challenge = |error| Box::new(self.oauth.challenge(endpoint, error));
-        self.oauth.bearer(head).map_or_else(|error| Err(challenge(error)), |_| Ok(limits::MCP_BYTES))
+        match self.oauth.bearer(head) {
+            Ok(caller) => self.admit_large(caller.user),
+            Err(error) => Err(Box::new(self.oauth.challenge(endpoint, error))),
+        }
     }
 }
 
 impl Handler for App {
     /// Decides on the head alone how much body is welcome. A large JSON-RPC message is only read for a caller whose token
     /// is good, so that strangers cannot have megabytes kept for them.
-    fn admit(&self, head: &Head) -> Result<usize, Box<Response>> {
+    fn admit(&self, head: &Head) -> Result<Admission, Box<Response>> {
         let admitted = self.route(head).and_then(|route| match route {
             Route::Mcp => self.admit_message(Endpoint::Mcp, head),
             Route::Message => self.admit_message(Endpoint::Sse, head),
             Route::Register | Route::Consent | Route::Token | Route::Revoke | Route::Account => {
-                Ok(limits::FORM_BYTES)
+                Ok(Admission::up_to(limits::FORM_BYTES))
             }
             Route::Home
             | Route::Health
@@ -182,7 +199,7 @@ impl Handler for App {
             | Route::SseMetadata
             | Route::ServerMetadata
             | Route::Authorize
-            | Route::Callback => Ok(0),
+            | Route::Callback => Ok(Admission::up_to(0)),
         });
         admitted.map_err(|response| Box::new(response.with_fields(self.common_fields(head))))
     }

@@ -12,7 +12,7 @@ use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
 use crate::base::log::{self, Field};
 use crate::base::random::Random;
 use crate::base::trace::{self, RequestId, Trace};
-use crate::http::{Handler, Head, Method, Request, Responder, Response, TrustedProxies, Witness};
+use crate::http::{Admission, Handler, Head, Method, Request, Responder, Response, TrustedProxies, Witness};
 use crate::metrics::Metrics;
 use crate::router::Route;
 
@@ -62,7 +62,7 @@ impl Front {
 }
 
 impl Handler for Front {
-    fn admit(&self, head: &Head) -> Result<usize, Box<Response>> {
+    fn admit(&self, head: &Head) -> Result<Admission, Box<Response>> {
         let entry = self.entry(head);
         trace::within(entry.trace, || {
             self.app.admit(head).inspect_err(|response| entry.write(response.status()))
@@ -132,9 +132,9 @@ mod tests {
     }
 
     impl Handler for Seen {
-        fn admit(&self, head: &Head) -> Result<usize, Box<Response>> {
+        fn admit(&self, head: &Head) -> Result<Admission, Box<Response>> {
             if &*head.path != "/healthz" {
-                return Ok(0);
+                return Ok(Admission::up_to(0));
             }
             trace::refused("host");
             Err(Box::new(Response::new(421)))
@@ -197,7 +197,7 @@ mod tests {
     fn every_answer_is_counted_once_with_its_reason() {
         let desk = desk("unix");
         desk.front.handle(request("GET", "/"), Responder::pair().0);
-        desk.front.admit(&request("GET", "/healthz").head).unwrap_err();
+        assert!(desk.front.admit(&request("GET", "/healthz").head).is_err());
         desk.front.admit(&request("GET", "/").head).unwrap();
         desk.check(&[
             r#"mcp_requests_total{route="home",class="4xx"} 1"#,

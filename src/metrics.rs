@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use crate::base::limits;
 use crate::base::tally::Tally;
-use crate::http::{Handler, Head, Method, Request, Responder, Response, is_loopback_host, split_port};
+use crate::http::{
+    Admission, Handler, Head, Method, Request, Responder, Response, is_loopback_host, split_port,
+};
 use crate::router::Route;
 
 /// What is counted of requests.
@@ -183,8 +185,8 @@ impl Endpoint {
 }
 
 impl Handler for Endpoint {
-    fn admit(&self, _: &Head) -> Result<usize, Box<Response>> {
-        Ok(0)
+    fn admit(&self, _: &Head) -> Result<Admission, Box<Response>> {
+        Ok(Admission::up_to(0))
     }
 
     fn handle(&self, request: Request, responder: Responder) {
@@ -210,7 +212,7 @@ impl Beside {
 }
 
 impl Handler for Beside {
-    fn admit(&self, head: &Head) -> Result<usize, Box<Response>> {
+    fn admit(&self, head: &Head) -> Result<Admission, Box<Response>> {
         self.of(head).admit(head)
     }
 

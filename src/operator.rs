@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::Clock;
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
 use crate::base::{limits, log};
-use crate::http::{Handler, Head, Method, Request, Responder, Response};
+use crate::http::{Admission, Handler, Head, Method, Request, Responder, Response};
 use crate::store::{self, Grant, GrantClient, Grants, OpenError};
 
 /// The operator's socket in the state directory.
@@ -239,8 +239,8 @@ impl Operator {
 }
 
 impl Handler for Operator {
-    fn admit(&self, head: &Head) -> Result<usize, Box<Response>> {
-        Ok(if &*head.path == PATH { limits::FORM_BYTES } else { 0 })
+    fn admit(&self, head: &Head) -> Result<Admission, Box<Response>> {
+        Ok(Admission::up_to(if &*head.path == PATH { limits::FORM_BYTES } else { 0 }))
     }
 
     fn handle(&self, request: Request, responder: Responder) {

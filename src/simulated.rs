@@ -19,7 +19,9 @@ use crate::base::limits;
 use crate::base::log::{self, Field};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
-use crate::http::{Form, Handler, Head, Method, PublicUrl, Request, Responder, Response, append_query};
+use crate::http::{
+    Admission, Form, Handler, Head, Method, PublicUrl, Request, Responder, Response, append_query,
+};
 
 /// The one organisation. `octocat` is a member, `mona` is invited, `hubot` is neither.
 pub const ORG: &str = "octo-org";
@@ -120,8 +122,8 @@ impl std::fmt::Debug for Simulated {
 }
 
 impl Handler for Simulated {
-    fn admit(&self, _: &Head) -> Result<usize, Box<Response>> {
-        Ok(limits::FORM_BYTES)
+    fn admit(&self, _: &Head) -> Result<Admission, Box<Response>> {
+        Ok(Admission::up_to(limits::FORM_BYTES))
     }
 
     fn handle(&self, request: Request, responder: Responder) {

@@ -94,7 +94,9 @@ fn a_token_opens_the_mcp_endpoint_until_it_is_revoked() {
 fn only_callers_may_send_much() {
     let fixture = fake::fixture();
     let app = app(&fixture);
-    let limit = |request: Request| app.admit(&request.head).map_err(|response| response.status());
+    let limit = |request: Request| {
+        app.admit(&request.head).map(|admission| admission.limit()).map_err(|response| response.status())
+    };
     let unchecked = limits::UNCHECKED_BODY_BYTES;
     assert_eq!(limit(to("POST", "/mcp").with("Content-Length", &unchecked.to_string())), Ok(unchecked));
     assert_eq!(limit(to("POST", "/mcp").with("Content-Length", &(unchecked + 1).to_string())), Err(401));
@@ -104,6 +106,23 @@ fn only_callers_may_send_much() {
     assert_eq!(limit(large), Ok(limits::MCP_BYTES));
     assert_eq!(limit(to("POST", "/register")), Ok(limits::FORM_BYTES));
     assert_eq!(limit(to("GET", "/authorize")), Ok(0));
+}
+
+/// H3: one user's slow bodies leave room for everybody else's.
+#[test]
+fn a_user_sends_few_large_bodies_at_once() {
+    let fixture = fake::fixture();
+    let app = app(&fixture);
+    let tokens = Browser::new(&fixture).tokens();
+    let admit = |length: &str| {
+        let request = initialize(&tokens.access).with("Content-Length", length);
+        app.admit(&request.head).map_err(|response| response.status())
+    };
+    let held: Vec<_> = (0..limits::LARGE_BODIES_PER_USER).map(|_| admit("1000000").ok().unwrap()).collect();
+    assert_eq!(admit("1000000").err(), Some(429));
+    assert!(admit("1000").is_ok());
+    drop(held);
+    assert!(admit("1000000").is_ok());
 }
 
 /// B2: what every answer carries, whatever it is.

@@ -62,8 +62,13 @@ pub const REFUSED_CONNECTIONS: usize = 64;
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Open streams at once. Fewer than [`CONNECTIONS`], so that a login always finds a connection.
 pub const STREAMS: usize = 256;
-/// Bodies being read or waiting for an answer, all together (bytes).
-pub const BODY_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
+/// Bodies of up to [`UNCHECKED_BODY_BYTES`] being read or waiting for an answer, all together (bytes): one for each
+/// connection, so that a login always finds room.
+pub const BODY_BYTES_IN_FLIGHT: usize = CONNECTIONS * UNCHECKED_BODY_BYTES;
+/// The same of larger ones, whose senders are known (bytes).
+pub const LARGE_BODY_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
+/// Large bodies of one user at once: fewer than all their connections, so that no few users hold all of the above.
+pub const LARGE_BODIES_PER_USER: usize = 2;
 
 // ---- the trusted door ----
 
@@ -73,9 +78,15 @@ pub const TINY_THREADS: usize = STREAMS + 64;
 pub const TINY_IDLE: Duration = Duration::from_secs(10);
 /// After so many such waits without a request, what a replaced tiny_http had accepted counts as closed.
 pub const TINY_SILENCES: u32 = 90;
-/// What is skipped of a body that was refused (bytes). The request is leaked if there is more: dropped, it would
-/// allocate the rest.
-pub const TINY_SKIP_BYTES: u64 = 8 * 1024 * 1024;
+/// The largest body that tiny_http reads by itself, on the connection's own thread (bytes).
+pub const TINY_READ_AHEAD: usize = 1024;
+/// Threads that read larger ones, each for as long as its client likes; the others are left for everybody else.
+pub const TINY_BODIES: usize = 64;
+/// The largest body that is skipped (bytes). tiny_http allocates what is missing of one that was cut off, without touching
+/// it; a request with a larger body is leaked.
+pub const TINY_SKIP_BYTES: u64 = 64 * 1024 * 1024;
+/// A chunked body that fails so often in a row is at the end of its connection: before it, each failure takes a byte.
+pub const TINY_SKIP_FAILURES: usize = 64 * 1024;
 /// How often tiny_http is looked after.
 pub const TINY_WATCH_STEP: Duration = Duration::from_millis(200);
 /// After so many looks with connections that wait unaccepted, its accept loop counts as dead.

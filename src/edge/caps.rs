@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::refusal::Refusal;
 use crate::base::each::{Each, Held};
+use crate::base::limits;
 use crate::base::neighbour::Neighbour;
 
 /// A number that may not exceed another.
@@ -56,6 +57,26 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         self.cap.used.fetch_sub(self.amount, Ordering::Relaxed);
+    }
+}
+
+/// Bodies that are in memory. The small ones, which anybody may send, have room of their own: large ones, however slow,
+/// keep nobody from logging in.
+#[derive(Debug)]
+pub(crate) struct Bodies {
+    small: Arc<Cap>,
+    large: Arc<Cap>,
+}
+
+impl Bodies {
+    /// At most so many bytes of small and of large bodies.
+    pub(crate) fn new(small: usize, large: usize) -> Bodies {
+        Bodies { small: Cap::new(small), large: Cap::new(large) }
+    }
+
+    /// A share of nothing yet, for a body of which `limit` bytes are welcome.
+    pub(crate) fn share(&self, limit: usize) -> Share {
+        if limit <= limits::UNCHECKED_BODY_BYTES { self.small.share() } else { self.large.share() }
     }
 }
 

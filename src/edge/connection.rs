@@ -132,12 +132,12 @@ impl Connection {
     fn exchange(&mut self, checked: Checked) -> Result<After, Ended> {
         let asked = Asked::by(checked.version, &checked.head.method);
         let after = if checked.persistent { After::Keep } else { After::Close };
-        let limit = match self.shared.handler.admit(&checked.head) {
-            Ok(limit) => limit,
+        let admission = match self.shared.handler.admit(&checked.head) {
+            Ok(admission) => admission,
             Err(response) => return self.answer_unread(*response, &checked),
         };
-        let mut share = self.shared.bodies.share();
-        let body = match self.body(&checked, limit, |more| share.grow(more)) {
+        let mut share = self.shared.bodies.share(admission.limit());
+        let body = match self.body(&checked, admission.limit(), |more| share.grow(more)) {
             Ok(body) => body,
             Err(BodyError::Refused(refusal)) => return self.refuse(refusal),
             Err(BodyError::Ended) => return Err(Ended),
@@ -149,7 +149,7 @@ impl Connection {
             Ok(()) => self.wait(&waiter)?,
             Err(_full) => self.refusal(Refusal::Busy),
         };
-        drop(share);
+        drop((share, admission));
         self.answer(response, asked, after)
     }
 

@@ -32,7 +32,7 @@ use crate::base::{clock, limits};
 use crate::http::{Handler, TrustedProxies};
 use crate::server::Pool;
 use crate::sys;
-use caps::{Cap, Connections};
+use caps::{Bodies, Cap, Connections};
 use watch::Watch;
 
 /// The edge's numbers. The defaults are those of [`limits`]; tests use shorter times.
@@ -44,8 +44,10 @@ pub struct Settings {
     pub connections_per_address: usize,
     /// Open streams at once.
     pub streams: usize,
-    /// Bytes of bodies in memory, all together.
+    /// Bytes of small bodies in memory, all together.
     pub body_bytes_in_flight: usize,
+    /// Bytes of bodies above [`limits::UNCHECKED_BODY_BYTES`].
+    pub large_body_bytes_in_flight: usize,
     /// Whose connections are of many people, and not counted by address.
     pub trusted_proxies: TrustedProxies,
     /// What encrypts; without it everything is in the clear.
@@ -79,6 +81,7 @@ impl Default for Settings {
             connections_per_address: limits::CONNECTIONS_PER_ADDRESS,
             streams: limits::STREAMS,
             body_bytes_in_flight: limits::BODY_BYTES_IN_FLIGHT,
+            large_body_bytes_in_flight: limits::LARGE_BODY_BYTES_IN_FLIGHT,
             trusted_proxies: TrustedProxies::default(),
             tls: None,
             handshake_deadline: limits::HANDSHAKE_DEADLINE,
@@ -123,7 +126,7 @@ struct Shared {
     connections: Connections,
     streams: Arc<Cap>,
     watch: Watch,
-    bodies: Arc<Cap>,
+    bodies: Bodies,
     refusals: Tally,
     /// Keeps connections that were turned away from filling the log.
     turned_away: Throttle,
@@ -175,7 +178,7 @@ impl Edge {
             connections: Connections::new(settings.connections, settings.connections_per_address),
             streams: Cap::new(settings.streams),
             watch: Watch::default(),
-            bodies: Cap::new(settings.body_bytes_in_flight),
+            bodies: Bodies::new(settings.body_bytes_in_flight, settings.large_body_bytes_in_flight),
             refusals: Tally::default(),
             turned_away: Throttle::new(1),
             started: clock::instant(),

@@ -8,6 +8,33 @@ use super::response::{Field, Response};
 use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
 
+/// A request whose body may be read.
+pub struct Admission {
+    limit: usize,
+    _place: Option<Box<dyn Send>>,
+}
+
+impl Admission {
+    /// At most `limit` bytes of body are welcome.
+    #[must_use]
+    pub fn up_to(limit: usize) -> Admission {
+        Admission { limit, _place: None }
+    }
+
+    /// The same; `place` is what the request takes of something that is short. The door drops it when the request has
+    /// been answered.
+    #[must_use]
+    pub fn holding(self, place: impl Send + 'static) -> Admission {
+        Admission { _place: Some(Box::new(place)), ..self }
+    }
+
+    /// How many bytes of body are welcome.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+}
+
 /// What a door serves.
 pub trait Handler: Send + Sync {
     /// Looks at a head before its body is read: how many bytes of body are welcome, or the answer if none are.
@@ -15,7 +42,7 @@ pub trait Handler: Send + Sync {
     ///
     /// # Errors
     /// The answer to a request that is refused on its head alone. The door sends it and closes the connection.
-    fn admit(&self, head: &Head) -> Result<usize, Box<Response>>;
+    fn admit(&self, head: &Head) -> Result<Admission, Box<Response>>;
 
     /// Answers a request through `responder`, before it returns or later from any thread.
     fn handle(&self, request: Request, responder: Responder);

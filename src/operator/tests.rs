@@ -150,6 +150,6 @@ fn one_command_at_a_time_changes_the_key() {
 #[test]
 fn nothing_else_is_read() {
     let fixture = fixture(&[]);
-    let limit = |path| fixture.operator.admit(&request("POST", path).head).unwrap();
+    let limit = |path| fixture.operator.admit(&request("POST", path).head).unwrap().limit();
     assert_eq!((limit(PATH), limit("/healthz"), limit("/")), (limits::FORM_BYTES, 0, 0));
 }

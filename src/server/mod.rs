@@ -264,7 +264,7 @@ pub fn log_panics_by_place() {
 mod tests {
     use super::*;
     use crate::base::cancel::CancelToken;
-    use crate::http::{Head, Headers, Method, Response, Scheme, Waiter};
+    use crate::http::{Admission, Head, Headers, Method, Response, Scheme, Waiter};
 
     /// What the test handler does, by path.
     struct Desk {
@@ -272,8 +272,8 @@ mod tests {
     }
 
     impl Handler for Desk {
-        fn admit(&self, _head: &Head) -> Result<usize, Box<Response>> {
-            Ok(0)
+        fn admit(&self, _head: &Head) -> Result<Admission, Box<Response>> {
+            Ok(Admission::up_to(0))
         }
 
         fn handle(&self, request: Request, responder: Responder) {

@@ -3,8 +3,10 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Shared;
+use super::lane::Turn;
 use crate::base::log::{self, Field};
 use crate::base::{clock, limits};
 use crate::edge::Refusal;
@@ -14,24 +16,28 @@ use crate::http::{Request, Responder, Response, Scheme, Waiter};
 use crate::server::Job;
 
 impl Shared {
-    /// One request and its answer.
-    pub(super) fn serve(&self, mut request: tiny_http::Request) {
+    /// One request and its answer; `turn` if its body is to be read by us.
+    pub(super) fn serve(&self, mut request: tiny_http::Request, turn: Option<Turn<'_>>) {
         let checked = match check(&request) {
             Ok(checked) => checked,
-            Err(refusal) => return refuse(request, self.refusal(refusal)),
+            Err(refusal) => return self.refuse(request, self.refusal(refusal)),
         };
-        let limit = match self.handler.admit(&checked.head) {
-            Ok(limit) => limit,
-            Err(response) => return refuse(request, *response),
+        let admission = match self.handler.admit(&checked.head) {
+            Ok(admission) => admission,
+            Err(response) => return self.refuse(request, *response),
         };
+        let limit = admission.limit();
         let length = match checked.framing {
             Framing::Length(length) => usize::try_from(length).ok().filter(|&length| length <= limit),
-            Framing::Chunked => return refuse(request, Response::new(411)),
+            Framing::Chunked => return self.refuse(request, Response::new(411)),
         };
-        let Some(length) = length else { return refuse(request, self.refusal(Refusal::BodyTooLarge)) };
-        let Ok(body) = body(&mut request, length) else {
-            return refuse(request, self.refusal(Refusal::Malformed("body")));
+        let Some(length) = length else { return self.refuse(request, self.refusal(Refusal::BodyTooLarge)) };
+        let mut share = self.bodies.share(limit);
+        let body = match body(&mut request, length, |more| share.grow(more)) {
+            Ok(body) => body,
+            Err(refusal) => return self.refuse(request, self.refusal(refusal)),
         };
+        drop(turn);
         let asked = Asked::by(checked.version, &checked.head.method);
         let after = if checked.persistent { After::Keep } else { After::Close };
         let (responder, waiter) = Responder::pair();
@@ -44,7 +50,22 @@ impl Shared {
             Ok(()) => wait(&waiter),
             Err(_full) => self.refusal(Refusal::Busy),
         };
+        drop((share, admission));
         self.write(response, (asked, after), request);
+    }
+
+    /// Answers a request whose body was not read.
+    pub(super) fn refuse(&self, mut request: tiny_http::Request, response: Response) {
+        match skip_body(&mut request) {
+            Ok(()) => respond(request, response),
+            Err(Unskippable) => {
+                std::mem::forget(request);
+                self.refusals.count("leaked");
+                let leaked = self.leaked.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+                let hint = "the proxy must not let through such bodies; restart the server before it runs out of descriptors";
+                log::error("tiny.request_leaked", &[Field::Count(leaked), Field::Hint(hint)]);
+            }
+        }
     }
 
     fn write(&self, response: Response, (asked, after): (Asked, After), request: tiny_http::Request) {
@@ -82,14 +103,26 @@ fn check(request: &tiny_http::Request) -> Result<Checked, Refusal> {
     head::check(line, fields, Origin { peer, scheme: Scheme::Http })
 }
 
-/// Exactly `length` bytes. A body that was cut off is an error: tiny_http shows it as one that ended.
-fn body(request: &mut tiny_http::Request, length: usize) -> io::Result<Vec<u8>> {
+/// Exactly `length` bytes; `grow` is asked for all of them as they come. A body that was cut off is malformed: tiny_http
+/// shows it as one that ended.
+fn body(
+    request: &mut tiny_http::Request,
+    length: usize,
+    mut grow: impl FnMut(usize) -> bool,
+) -> Result<Vec<u8>, Refusal> {
     let mut body = Vec::new();
-    if length > 0 {
-        let most = u64::try_from(length).unwrap_or(u64::MAX);
-        request.as_reader().take(most).read_to_end(&mut body)?;
+    let mut piece = [0; limits::READ_BYTES];
+    while body.len() < length {
+        let wanted = length.saturating_sub(body.len()).min(piece.len());
+        let room = piece.get_mut(..wanted).unwrap_or_default();
+        let read = request.as_reader().read(room).ok().and_then(|count| room.get(..count));
+        let read = read.filter(|read| !read.is_empty()).ok_or(Refusal::Malformed("body"))?;
+        if !grow(read.len()) {
+            return Err(Refusal::Busy);
+        }
+        body.extend_from_slice(read);
     }
-    if body.len() == length { Ok(body) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    Ok(body)
 }
 
 fn wait(waiter: &Waiter) -> Response {
@@ -103,27 +136,39 @@ fn wait(waiter: &Waiter) -> Response {
     }
 }
 
-/// Answers a request whose body was not read, if its body can be skipped.
-pub(super) fn refuse(mut request: tiny_http::Request, response: Response) {
-    if skip_body(&mut request) {
-        return respond(request, response);
+/// A body that cannot be skipped, so its request can be neither answered nor dropped.
+struct Unskippable;
+
+/// Reads past a body, to its end or that of the connection. Never beyond a declared length: after `Connection: Upgrade`,
+/// tiny_http gives the rest of the connection for a body.
+fn skip_body(request: &mut tiny_http::Request) -> Result<(), Unskippable> {
+    if request.headers().iter().any(|field| field.field.equiv("Transfer-Encoding")) {
+        return skip_chunks(request.as_reader());
     }
-    log::warn("tiny.request_leaked", &[Field::Reason("its body is too large to be skipped")]);
-    std::mem::forget(request);
+    let length = request.body_length().map_or(0, |length| u64::try_from(length).unwrap_or(u64::MAX));
+    if length > limits::TINY_SKIP_BYTES {
+        return Err(Unskippable); // at the end of the connection it would allocate what is missing
+    }
+    if length > 0 {
+        // Cut off or not, nothing of it is left.
+        let _ = io::copy(&mut request.as_reader().take(length), &mut io::sink());
+    }
+    Ok(())
 }
 
-/// Reads past a body; `false` if that cannot be done. Never beyond a declared length: after `Connection: Upgrade`,
-/// tiny_http gives the rest of the connection for a body.
-fn skip_body(request: &mut tiny_http::Request) -> bool {
-    let chunked = request.headers().iter().any(|field| field.field.equiv("Transfer-Encoding"));
-    let most = match request.body_length().map(u64::try_from) {
-        None if !chunked => return true,
-        None => limits::TINY_SKIP_BYTES,
-        Some(Ok(length)) if length <= limits::TINY_SKIP_BYTES => length,
-        Some(_) => return false,
-    };
-    let skipped = io::copy(&mut request.as_reader().take(most), &mut io::sink());
-    skipped.is_ok_and(|count| !chunked || count < most)
+/// Reads past a chunked body, to its end or that of the connection.
+fn skip_chunks(body: &mut dyn Read) -> Result<(), Unskippable> {
+    let mut piece = [0; limits::READ_BYTES];
+    let mut failures: usize = 0;
+    while failures < limits::TINY_SKIP_FAILURES {
+        match body.read(&mut piece) {
+            Ok(0) if failures == 0 => return Ok(()),
+            Ok(0) => return Err(Unskippable), // malformed before: this may be the end of another message
+            Ok(_) => failures = failures.min(1),
+            Err(_) => failures = failures.saturating_add(1),
+        }
+    }
+    Ok(())
 }
 
 /// Writes an answer of bytes.

@@ -3,8 +3,10 @@
 //!
 //! What tiny_http 0.12 cannot be defended against from outside, and why nothing else may be let in here:
 //! - it has no timeouts and no limit on the size of a head: whoever connects can hold memory and threads;
-//! - an unread body is drained into an allocation of its declared size. We read small ones ourselves and never drop a
-//!   request with a large one: it is leaked, with its connection, and nobody is answered;
+//! - there is no way to stop waiting for a body. A few threads do nothing else (`lane`), so slow senders delay each other
+//!   and nobody who sends no body, but they do so for as long as their proxy lets them;
+//! - what is missing of a body, unread or cut off, is allocated. We read past every body ourselves; a request with a giant
+//!   one is leaked, with its connection and a thread, and the log asks for a restart;
 //! - it joins a folded header line into the field before it, and of a chunked body neither a cut-off end nor an
 //!   oversized size line can be seen: chunked bodies are refused;
 //! - a malformed or second Content-Length is refused, but the connection cannot be closed: what follows is taken for
@@ -14,6 +16,7 @@
 //!   are watched: the former are moved on within a fraction of a second, the latter is built anew on the same socket.
 
 mod exchange;
+mod lane;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -21,16 +24,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use self::lane::{Lane, Ready};
 use crate::base::cancel::CancelToken;
 use crate::base::log::{self, Field};
 use crate::base::tally::Tally;
 use crate::base::{clock, limits};
-use crate::edge::caps::{Cap, Share};
+use crate::edge::caps::{Bodies, Cap, Share};
 use crate::edge::{Counts, Refusal};
 use crate::http::{Handler, Response};
 use crate::server::Pool;
@@ -61,6 +65,11 @@ struct Shared {
     /// Threads of this door, over all generations of tiny_http's server.
     threads: Arc<Cap>,
     streams: Arc<Cap>,
+    bodies: Bodies,
+    /// Requests whose bodies we read ourselves.
+    lane: Lane,
+    /// Requests that could neither be served nor dropped.
+    leaked: AtomicU64,
     refusals: Tally,
     /// Whether a request has come since the watcher last looked.
     requested: AtomicBool,
@@ -121,6 +130,9 @@ impl Tiny {
             closing: CancelToken::new(),
             threads: Cap::new(limits::TINY_THREADS),
             streams: Cap::new(limits::STREAMS),
+            bodies: Bodies::new(limits::BODY_BYTES_IN_FLIGHT, limits::LARGE_BODY_BYTES_IN_FLIGHT),
+            lane: Lane::default(),
+            leaked: AtomicU64::new(0),
             refusals: Tally::default(),
             requested: AtomicBool::new(false),
             busy: Mutex::new(0),
@@ -312,11 +324,14 @@ impl Shared {
     }
 
     /// Takes requests, one at a time. There is always a thread that waits for the next: whoever would leave none adds
-    /// one, or, at the cap, refuses.
+    /// one, or, at the cap, does not do what may take long.
     fn attend(self: Arc<Shared>, generation: &Arc<Generation>, _share: Share) {
         let mut silences: u32 = 0;
+        let mut crowded = false;
         loop {
-            let Ok(Some(request)) = generation.server.recv_timeout(limits::TINY_IDLE) else {
+            let waited = if crowded { None } else { self.lane.next(generation) };
+            crowded = false;
+            let Some((request, turn)) = waited.or_else(|| self.arrival(generation)) else {
                 // An error is the end of the accept loop, which `watch` notices. What was accepted before is still
                 // served, by one thread at least, for as long as a proxy keeps a connection that it does not use.
                 silences = silences.saturating_add(1);
@@ -329,16 +344,28 @@ impl Shared {
                 continue;
             };
             silences = 0;
-            self.requested.store(true, Ordering::Relaxed);
             let last = generation.idle.fetch_sub(1, Ordering::SeqCst) == 1;
             if last && self.add_thread(generation).is_err() {
-                exchange::refuse(request, self.refusal(Refusal::Busy));
+                match turn {
+                    None => self.refuse(request, self.refusal(Refusal::Busy)),
+                    Some(turn) => {
+                        turn.put_back(request); // for the next thread that has answered
+                        crowded = true;
+                    }
+                }
             } else {
                 let busy = Busy::count(&self);
-                busy.0.serve(request);
+                busy.0.serve(request, turn);
             }
             generation.idle.fetch_add(1, Ordering::SeqCst);
         }
+    }
+
+    /// The next request that comes, or that its coming lets through.
+    fn arrival<'a>(&'a self, generation: &'a Generation) -> Option<Ready<'a>> {
+        let request = generation.server.recv_timeout(limits::TINY_IDLE).ok().flatten()?;
+        self.requested.store(true, Ordering::Relaxed);
+        if Lane::concerns(&request) { self.lane.enter(request, generation) } else { Some((request, None)) }
     }
 }
 
@@ -367,13 +394,13 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
 
-    use crate::http::{Head, Request, Responder};
+    use crate::http::{Admission, Head, Request, Responder};
 
     struct Hello;
 
     impl Handler for Hello {
-        fn admit(&self, _head: &Head) -> Result<usize, Box<Response>> {
-            Ok(0)
+        fn admit(&self, _head: &Head) -> Result<Admission, Box<Response>> {
+            Ok(Admission::up_to(0))
         }
 
         fn handle(&self, _request: Request, responder: Responder) {

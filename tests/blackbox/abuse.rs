@@ -65,6 +65,50 @@ fn a_claimed_length_costs_nothing() {
     Request::get("/.well-known/oauth-authorization-server").send(server.authority()).unwrap().expect(200);
 }
 
+/// Opens a connection and sends the head of a POST with a body of which `sent` is all that comes for now.
+fn unfinished(server: &Server, length: usize, sent: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(server.authority()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head =
+        format!("POST /mcp HTTP/1.1\r\nHost: {}\r\nContent-Length: {length}\r\n\r\n", server.authority());
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(sent).unwrap();
+    stream
+}
+
+/// H2: behind a proxy that passes them on, bodies that are cut off leave no descriptor behind.
+#[test]
+fn cut_off_bodies_are_not_kept_by_the_trusted_door() {
+    let server = Server::behind_proxy(&FakeGitHub::start());
+    let before = server.descriptors();
+    for length in [5000, 9_000_000, 60_000_000] {
+        (0..30).for_each(|_| drop(unfinished(&server, length, b"x")));
+        let mut chunked = TcpStream::connect(server.authority()).unwrap();
+        let head =
+            format!("POST /mcp HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n", server.authority());
+        chunked.write_all((head + "\r\n1\r\nx\r\n").as_bytes()).unwrap();
+    }
+    let deadline = mcp_oauth_server::base::clock::instant() + PATIENCE;
+    while server.descriptors() > before + 20 {
+        assert!(mcp_oauth_server::base::clock::instant() < deadline, "{} of {before}", server.descriptors());
+        Request::get("/healthz").send(server.authority()).unwrap().expect(200);
+    }
+}
+
+/// H3: behind a proxy that passes them on, slow bodies hold up each other and nobody else, and only while they last.
+#[test]
+fn slow_bodies_leave_room_at_the_trusted_door() {
+    let server = Server::behind_proxy(&FakeGitHub::start());
+    let slow: Vec<_> = (0..400).map(|_| unfinished(&server, 5000, b"x")).collect();
+    for _ in 0..20 {
+        Request::get("/healthz").send(server.authority()).unwrap().expect(200);
+        Request::post_form("/token", &[("grant_type", "x")]).send(server.authority()).unwrap().expect(401);
+    }
+    drop(slow);
+    let long = Request::post_form("/token", &[("grant_type", &"x".repeat(5000))]);
+    long.send(server.authority()).unwrap().expect(401);
+}
+
 /// M2: another site in the person's browser, or a name that was rebound to this address, gets nothing.
 #[test]
 fn other_hosts_and_origins_are_refused() {

@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mcp_oauth_server::base::cancel::CancelToken;
-use mcp_oauth_server::http::{Handler, Head, Request, Responder, Response, Stream, StreamSender};
+use mcp_oauth_server::http::{Admission, Handler, Head, Request, Responder, Response, Stream, StreamSender};
 
 /// Bodies larger than this are refused by the desk.
 pub(crate) const LIMIT: usize = 100_000;
+/// Bodies larger than this are refused on paths that begin with `/small`.
+pub(crate) const SMALL: usize = 1000;
 /// No test waits longer for anything that is to happen. Less than a stream's keep-alive, which must not be what helps.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -45,11 +47,11 @@ impl Desk {
 }
 
 impl Handler for Desk {
-    fn admit(&self, head: &Head) -> Result<usize, Box<Response>> {
+    fn admit(&self, head: &Head) -> Result<Admission, Box<Response>> {
         if head.path.starts_with("/refused") {
             return Err(Box::new(Response::new(401).bytes("text/plain", "no")));
         }
-        Ok(LIMIT)
+        Ok(Admission::up_to(if head.path.starts_with("/small") { SMALL } else { LIMIT }))
     }
 
     fn handle(&self, request: Request, responder: Responder) {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use desk::{Client, Desk, Event, LIMIT, PATIENCE};
+use desk::{Client, Desk, Event, LIMIT, PATIENCE, SMALL};
 use mcp_oauth_server::base::{clock, limits};
 use mcp_oauth_server::edge::{Edge, Settings};
 use mcp_oauth_server::http::{Response, TrustedProxies};
@@ -338,7 +338,7 @@ fn running_out_of_descriptors_is_survived() {
 
 #[test]
 fn bodies_in_flight_are_capped_over_all_connections() {
-    let door = door(Settings { body_bytes_in_flight: 10, ..quick() });
+    let door = door(Settings { large_body_bytes_in_flight: 10, ..quick() });
     let mut one = door.client();
     one.send("POST /later HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n12345678");
     let first = door.later();
@@ -346,6 +346,8 @@ fn bodies_in_flight_are_capped_over_all_connections() {
     assert_eq!(two.post("/e", "12").status, 200);
     let answer = two.post("/e", "123");
     assert_eq!((answer.status, answer.closes()), (503, true));
+    // H3: those that anybody may send have room of their own.
+    assert_eq!(door.client().post("/small", &"s".repeat(SMALL)).status, 200);
     first.respond(Response::new(200));
     assert_eq!(one.answer().status, 200);
     assert_eq!(door.client().post("/e", "1234567890").status, 200);

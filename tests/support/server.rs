@@ -154,6 +154,11 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
     fn wait_until_ready(&mut self) {
         let deadline = instant() + PATIENCE;
         // Through TLS it cannot be asked here; that it takes connections must do.
