@@ -119,11 +119,11 @@ fn a_slow_handshake_costs_nobody_else() {
 /// H6: nothing can be said before the handshake, so one connection too many is closed.
 #[test]
 fn one_encrypted_connection_too_many_is_closed_without_a_word() {
-    let door = door(Settings { tls: tls(), connections_per_address: 1, ..quick() });
+    let door = door(Settings { tls: tls(), connections: 1, ..quick() });
     let mut first = door.encrypted(trusting(&[&TLS13], "ecdsa.pem"));
     assert_eq!(first.get("/").status, 200);
     assert_eq!(door.client().rest(), "");
-    assert_eq!((door.edge.counter())().refusals, [("address_busy", 1)]);
+    assert_eq!((door.edge.counter())().refusals, [("busy", 1)]);
     assert_eq!(first.get("/").status, 200);
 }
 
