@@ -179,15 +179,17 @@ pub const STREAMS_PER_USER: usize = 24;
 pub const STREAMS_PER_SESSION: usize = 4;
 /// Sessions and streams that one user opens in a minute: far above what a person's clients do that open one for each call.
 pub const OPENINGS: u32 = 600;
-/// Calls of one user that run at once.
-pub const CALLS_PER_USER: usize = 16;
+/// Calls of one user that run at once: a few users together do not hold all of [`CALLS`].
+pub const CALLS_PER_USER: usize = 8;
+/// How long a call may run, its questions to the person included.
+pub const CALL: Duration = Duration::from_secs(15 * 60);
 /// Calls that run at once; fewer than [`WORKERS_MAX`], so that slow tools leave workers for logins.
 pub const CALLS: usize = 48;
 /// Events kept of a stream for `Last-Event-ID`; fewer than [`STREAM_EVENTS`], so that a new reader has room for all.
 pub const REPLAY_EVENTS: usize = 128;
 /// Bytes kept of a stream for `Last-Event-ID`.
 pub const REPLAY_BYTES: usize = 1024 * 1024;
-/// How long a finished stream can still be replayed.
+/// How long a finished stream can still be replayed, and a call goes on whose stream nobody reads.
 pub const REPLAY_TIME: Duration = Duration::from_secs(5 * 60);
 /// Streams of one session that are kept for `Last-Event-ID`, running ones included.
 pub const REPLAY_STREAMS: usize = 32;
@@ -358,6 +360,6 @@ pub const LOGIN_BYTES: usize = 39;
 // ---- the demo's tools ----
 
 /// The longest pause that `start-notification-stream` makes (milliseconds).
-pub const DEMO_INTERVAL_MILLIS: u64 = 10_000;
+pub const DEMO_INTERVAL_MILLIS: u64 = 1000;
 /// The most notifications that it sends: a call holds a worker.
-pub const DEMO_NOTIFICATIONS: u32 = 1000;
+pub const DEMO_NOTIFICATIONS: u32 = 200;

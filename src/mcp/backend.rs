@@ -13,13 +13,16 @@ use super::publisher::Publisher;
 use super::quota::Permit;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::{Principal, Scopes};
+#[cfg(doc)]
+use crate::base::limits;
 
 /// Serves calls. `tools` has the one for tools in this process.
 pub trait Backend: Send + Sync {
     /// What this server is and offers. Asked for each discovery, so it must be cheap.
     fn description(&self) -> &Description;
 
-    /// Serves one call: ends it with [`Context::complete`], now or later, from any thread.
+    /// Serves one call: ends it with [`Context::complete`], now or later, from any thread. Lists are not counted as calls
+    /// that run, so they must be cheap.
     fn call(&self, call: Call, context: Context);
 
     /// The arguments of a tool that a 2026-07-28 client repeats in headers (`x-mcp-header`).
@@ -155,8 +158,8 @@ pub struct Context {
     pub(super) progress_token: Option<RequestId>,
     pub(super) publisher: Publisher,
     pub(super) exchange: Arc<Exchange>,
-    /// Gives the call's place back when it is over.
-    pub(super) _permit: Permit,
+    /// Gives the call's place back when it is over; lists need none.
+    pub(super) _permit: Option<Permit>,
 }
 
 impl Context {
@@ -172,7 +175,7 @@ impl Context {
         &self.client
     }
 
-    /// Tripped when nobody wants the result any more. Wait on it instead of sleeping.
+    /// Tripped when nobody wants the result any more, or the call has run for [`limits::CALL`]. Wait on it instead of sleeping.
     #[must_use]
     pub fn cancel(&self) -> &CancelToken {
         self.exchange.task().map_or(&self.cancel, |task| task.cancelled())

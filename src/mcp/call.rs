@@ -47,6 +47,20 @@ impl Operation {
         })
     }
 
+    /// Whether it lists what is offered, which costs next to nothing.
+    #[must_use]
+    pub fn is_list(self) -> bool {
+        match self {
+            Operation::ListTools
+            | Operation::ListPrompts
+            | Operation::ListResources
+            | Operation::ListResourceTemplates => true,
+            Operation::CallTool | Operation::GetPrompt | Operation::ReadResource | Operation::Complete => {
+                false
+            }
+        }
+    }
+
     /// The method's name.
     #[must_use]
     pub fn method(self) -> &'static str {

@@ -60,6 +60,8 @@ struct State {
     taken_up: bool,
     /// No event will follow.
     finished: bool,
+    /// When [`EventStream::is_abandoned`] first saw it without a reader.
+    unread_since: Option<Duration>,
     /// When [`EventStream::is_over`] first saw it finished.
     finished_at: Option<Duration>,
 }
@@ -114,6 +116,7 @@ impl EventStream {
         let (sender, body) = Stream::pair();
         let mut state = self.lock();
         state.taken_up = place != Place::Start;
+        state.unread_since = None;
         let after = match place {
             Place::Start => 0,
             Place::Undelivered => state.delivered,
@@ -170,6 +173,16 @@ impl EventStream {
             return false;
         }
         let since = *state.finished_at.get_or_insert(now);
+        now.saturating_sub(since) >= limits::REPLAY_TIME
+    }
+
+    /// Whether it has had no reader for as long as it would be kept for one.
+    pub(super) fn is_abandoned(&self, now: Duration) -> bool {
+        if self.has_reader() {
+            self.lock().unread_since = None;
+            return false;
+        }
+        let since = *self.lock().unread_since.get_or_insert(now);
         now.saturating_sub(since) >= limits::REPLAY_TIME
     }
 

@@ -1,6 +1,7 @@
 //! One call on its way: silent until it says something, then a stream, then over. Knows no era: a [`Dialect`] does.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 
@@ -190,6 +191,21 @@ impl Exchange {
             Phase::Streaming(events) => events.finish(),
             Phase::Sharing(_) | Phase::Over => {}
         }
+    }
+
+    /// Ends the call with an error in these words and tells its handler.
+    pub(super) fn give_up(&self, why: &'static str) {
+        self.complete(Outcome::Failed(Error::new(Error::INTERNAL, why)));
+        self.cancel.trip();
+    }
+
+    /// Whether the answer is a stream that nobody has read for so long that nobody can take it up again.
+    pub(super) fn is_abandoned(&self, now: Duration) -> bool {
+        let events = match &*self.lock() {
+            Phase::Streaming(events) => Arc::clone(events),
+            Phase::Silent(_) | Phase::Sharing(_) | Phase::Over => return false,
+        };
+        events.is_abandoned(now)
     }
 
     /// The call's stream, which the answer becomes by this.

@@ -297,11 +297,11 @@ impl Mcp {
         let Request { head, body } = request;
         match head.method {
             Method::Post => self.post(&body, Visit { head, principal, responder }),
-            Method::Get if !accepts(&head, "text", "event-stream") => responder.respond(Response::new(406)),
+            Method::Get if !accepts(&head, "text", "event-stream") => responder.respond(refusal(406)),
             Method::Get => legacy::get(&self.0, Visit { head, principal, responder }),
             Method::Delete => legacy::delete(&self.0, Visit { head, principal, responder }),
             Method::Head | Method::Options | Method::Other(_) => {
-                responder.respond(Response::new(405).header("Allow", "GET, POST, DELETE"));
+                responder.respond(refusal(405).header("Allow", "GET, POST, DELETE"));
             }
         }
     }
@@ -348,9 +348,10 @@ impl Mcp {
         grants
     }
 
-    /// Ends what nobody uses any more. To be called every [`crate::base::limits::SWEEP`].
+    /// Ends what nobody uses any more, and calls that run for too long. To be called every [`crate::base::limits::SWEEP`].
     pub fn sweep(&self) {
         let now = self.0.clock.monotonic();
+        self.0.calls.sweep(now);
         self.0.audience.sessions.sweep(now);
         self.0.tasks.sweep(now);
         self.0.audience.listeners.sweep();
@@ -377,7 +378,7 @@ impl Mcp {
 
     fn post(&self, body: &[u8], visit: Visit) {
         if !accepts(&visit.head, "application", "json") || !accepts(&visit.head, "text", "event-stream") {
-            return visit.responder.respond(Response::new(406));
+            return visit.responder.respond(refusal(406));
         }
         let message = match read(&visit.head, body) {
             Ok(message) => message,
@@ -394,11 +395,16 @@ impl Core {
     /// Hands a call to the backend, if there is room for it (M17).
     fn start(&self, call: Call, arrival: Arrival) {
         let Arrival { principal, channel, client, cancel, progress_token, dialect } = arrival;
-        let permit = self.calls.begin(&principal, &cancel);
+        // A list is answered at once, even to a user whose calls have taken all places.
+        let permit = (!call.operation.is_list())
+            .then(|| self.calls.begin(&principal, &cancel, self.clock.monotonic()));
         let exchange = Exchange::new(dialect, cancel.clone(), channel);
-        let Some(permit) = permit else {
+        let Ok(permit) = permit.transpose() else {
             return exchange.complete(Outcome::Failed(Error::new(Error::BUSY, "Too many calls at once")));
         };
+        if let Some(permit) = &permit {
+            permit.watch(&exchange);
+        }
         let publisher = self.publisher();
         let context =
             Context { principal, client, cancel, progress_token, publisher, exchange, _permit: permit };
@@ -433,13 +439,24 @@ fn read<'a>(head: &Head, body: &'a [u8]) -> Result<intake::Message<'a>, Box<Resp
     // M11: a browser sends any other type across sites without asking first.
     match head.media_type() {
         Ok(Some(kind)) if kind == "application/json" => {}
-        Ok(_) => return Err(Box::new(Response::new(415))),
-        Err(_) => return Err(Box::new(Response::new(400))),
+        Ok(_) => return Err(Box::new(refusal(415))),
+        Err(_) => return Err(Box::new(refusal(400))),
     }
     intake::parse(body).map_err(|error| {
         let refusal = Encoded { status: 400, text: jsonrpc::error(None, &error) };
         Box::new(refusal.into_response())
     })
+}
+
+/// The answer to a request that was not even read, and what to do about it.
+fn refusal(status: u16) -> Response {
+    let words = match status {
+        405 => "The methods here are GET, POST and DELETE.\n",
+        406 => "Accept must admit text/event-stream and, for POST, application/json.\n",
+        415 => "Content-Type must be application/json.\n",
+        _ => "There must be one Content-Type field.\n",
+    };
+    Response::new(status).bytes("text/plain; charset=utf-8", words).header("Cache-Control", "no-store")
 }
 
 #[cfg(test)]

@@ -1,58 +1,92 @@
-//! What one user may do (M17): how many calls run at once, and how to stop them all when their grant ends; how
+//! What one user may do (M17): how many calls run at once, for how long, and how to stop them all when their grant ends; how
 //! many sessions and streams are opened in a while.
 //!
 //! Calls have no rate: one that is quick costs next to nothing, one that is slow counts among those that run. What stays
 //! behind when it has been opened has one.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use super::exchange::Exchange;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::{GrantId, Principal, UserId};
 use crate::base::limits;
 use crate::base::rate::{Quota, TooMany};
 
 /// Every call that runs.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Calls {
     /// Guards the running calls by number.
     running: Mutex<Running>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Running {
     next: u64,
     calls: HashMap<u64, Entry>,
 }
 
-#[derive(Debug)]
 struct Entry {
     user: UserId,
     grant: GrantId,
     cancel: CancelToken,
+    /// A time of the monotonic clock.
+    started: Duration,
+    /// Its answer in the making, once that is there.
+    exchange: Weak<Exchange>,
 }
 
 /// A call's place among those that run; free again when this is dropped.
-#[derive(Debug)]
 pub(super) struct Permit {
     calls: Arc<Calls>,
     number: u64,
 }
 
+/// The user or the server has as many calls as may run at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoRoom;
+
 impl Calls {
-    /// A place for one more call; `None` if the user or the server has too many (M17).
-    pub(super) fn begin(self: &Arc<Calls>, principal: &Principal, cancel: &CancelToken) -> Option<Permit> {
+    /// A place for one more call (M17).
+    pub(super) fn begin(
+        self: &Arc<Calls>,
+        principal: &Principal,
+        cancel: &CancelToken,
+        now: Duration,
+    ) -> Result<Permit, NoRoom> {
         let mut running = self.lock();
         let of_user = running.calls.values().filter(|entry| entry.user == principal.user).count();
         if running.calls.len() >= limits::CALLS || of_user >= limits::CALLS_PER_USER {
-            return None;
+            return Err(NoRoom);
         }
         let number = running.next;
         running.next = number.wrapping_add(1);
-        let entry = Entry { user: principal.user, grant: principal.grant, cancel: cancel.clone() };
+        let entry = Entry {
+            user: principal.user,
+            grant: principal.grant,
+            cancel: cancel.clone(),
+            started: now,
+            exchange: Weak::new(),
+        };
         running.calls.insert(number, entry);
-        Some(Permit { calls: Arc::clone(self), number })
+        Ok(Permit { calls: Arc::clone(self), number })
+    }
+
+    /// Gives up on calls that have run for too long, and on those whose answer nobody has read for as long as it could
+    /// have been taken up again: their places are others' (M17).
+    pub(super) fn sweep(&self, now: Duration) {
+        let with_exchange = |entry: &Entry| Some((entry.started, entry.exchange.upgrade()?));
+        let running: Vec<_> = self.lock().calls.values().filter_map(with_exchange).collect();
+        for (started, exchange) in running {
+            if exchange.task().is_some() {
+                // A task has a lifetime of its own, and nobody reads along.
+            } else if now.saturating_sub(started) >= limits::CALL {
+                exchange.give_up("The call took too long");
+            } else if exchange.is_abandoned(now) {
+                exchange.give_up("Nobody read the answer");
+            }
+        }
     }
 
     /// Cancels every call of a grant.
@@ -90,6 +124,15 @@ impl Calls {
 
     fn lock(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit {
+    /// Has the call's answer looked after as well.
+    pub(super) fn watch(&self, exchange: &Arc<Exchange>) {
+        if let Some(entry) = self.calls.lock().calls.get_mut(&self.number) {
+            entry.exchange = Arc::downgrade(exchange);
+        }
     }
 }
 
@@ -131,13 +174,14 @@ mod tests {
     #[test]
     fn calls_are_bounded_per_user_and_in_all() {
         let calls: Arc<Calls> = Arc::default();
-        let begin = |user| calls.begin(&fake::principal(user), &CancelToken::new());
+        let begin = |user| calls.begin(&fake::principal(user), &CancelToken::new(), Duration::ZERO);
         let mine: Vec<_> = (0..limits::CALLS_PER_USER).map(|_| begin(1).unwrap()).collect();
-        assert!(begin(1).is_none());
-        let others: Vec<_> = (2..).map_while(begin).collect();
+        assert!(begin(1).is_err());
+        let others: Vec<_> = (2..).map_while(|user| begin(user).ok()).collect();
         assert_eq!(mine.len() + others.len(), limits::CALLS);
+        assert!(limits::CALLS_PER_USER * 3 < limits::CALLS, "three users leave room for others");
         drop(mine);
-        assert!(begin(1).is_some());
+        assert!(begin(1).is_ok());
         assert_eq!(calls.count(), others.len());
     }
 
@@ -168,7 +212,8 @@ mod tests {
     fn a_grants_end_cancels_its_calls_only() {
         let calls: Arc<Calls> = Arc::default();
         let (mine, other) = (CancelToken::new(), CancelToken::new());
-        let _permits = [calls.begin(&fake::principal(1), &mine), calls.begin(&fake::principal(2), &other)];
+        let begin = |user, cancel| calls.begin(&fake::principal(user), cancel, Duration::ZERO);
+        let _permits = [begin(1, &mine), begin(2, &other)];
         calls.cancel_grant(fake::principal(1).grant);
         assert!(mine.is_tripped());
         assert!(!other.is_tripped());

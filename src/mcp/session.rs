@@ -214,9 +214,14 @@ impl Session {
         Ok(())
     }
 
-    /// Lets a request go.
+    /// Lets a request go, and with it what was asked during it.
     pub(super) fn finish(&self, id: &RequestId) {
-        self.lock().in_flight.remove(id);
+        let asked: Vec<_> = {
+            let mut state = self.lock();
+            state.in_flight.remove(id);
+            state.asked.extract_if(|_, asked| asked.during == *id).collect()
+        };
+        drop(asked); // outside of the lock: it wakes who waits
     }
 
     /// Cancels a request of this session; unknown ids are ignored (M14).

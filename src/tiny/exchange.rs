@@ -29,7 +29,7 @@ impl Shared {
         let limit = admission.limit();
         let length = match checked.framing {
             Framing::Length(length) => usize::try_from(length).ok().filter(|&length| length <= limit),
-            Framing::Chunked => return self.refuse(request, Response::new(411)),
+            Framing::Chunked => return self.refuse(request, length_required()),
         };
         let Some(length) = length else { return self.refuse(request, self.refusal(Refusal::BodyTooLarge)) };
         let mut share = self.bodies.share(limit);
@@ -87,6 +87,11 @@ impl Shared {
         };
         drop(written); // a client that has gone misses its answer; tiny_http ends its connection
     }
+}
+
+fn length_required() -> Response {
+    let words = "Content-Length must say how long the body is: have the proxy read requests whole.\n";
+    Response::new(411).bytes("text/plain; charset=utf-8", words)
 }
 
 /// What tiny_http says of a request, checked as the edge checks it.

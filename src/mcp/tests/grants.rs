@@ -63,6 +63,9 @@ fn a_user_with_too_many_calls_is_told_so() {
     assert_eq!((busy.status, busy.error_code()), (200, -32000));
     let modern = endpoint.send(modern::call("m", "test_simple_text", json!({})));
     assert_eq!((modern.status, modern.error_code()), (429, -32000));
+    // Lists need no place.
+    let list = endpoint.send(in_session(post(&request("l", "tools/list", json!({}))), &session));
+    assert!(list.json()["result"]["tools"].is_array());
     endpoint.mcp.close();
     asking.iter().for_each(|events| assert_eq!(events.next(), None));
 }

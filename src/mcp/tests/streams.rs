@@ -137,6 +137,54 @@ fn a_slow_call_becomes_a_stream() {
     assert_eq!(events.next(), None);
 }
 
+/// A call that waits for its client, and its stream.
+fn asking(endpoint: &Endpoint, session: &str) -> Events {
+    let body = call("asking", "test_elicitation", json!({ "message": "?" }));
+    let events = endpoint.send(in_session(post(&body), session)).events();
+    assert_eq!(events.json()["method"], "elicitation/create");
+    events
+}
+
+/// Waits until no call runs any more.
+fn until_no_call_runs(endpoint: &Endpoint) {
+    let start = clock::instant();
+    while endpoint.mcp.counts().calls > 0 {
+        assert!(start.elapsed() < SOON, "a call is still running");
+        std::thread::yield_now();
+    }
+}
+
+/// M17: whoever leaves a call and does not come back does not keep its place.
+#[test]
+fn a_call_that_nobody_reads_is_given_up() {
+    let endpoint = conformance();
+    let session = endpoint.session();
+    drop(asking(&endpoint, &session));
+    endpoint.mcp.sweep();
+    endpoint.clock.advance(limits::REPLAY_TIME - Duration::from_secs(1));
+    endpoint.mcp.sweep();
+    assert_eq!(endpoint.mcp.counts().calls, 1);
+    endpoint.clock.advance(Duration::from_secs(1));
+    endpoint.mcp.sweep();
+    until_no_call_runs(&endpoint);
+}
+
+/// M17: no call holds its place for ever, and its client is told.
+#[test]
+fn a_call_has_a_deadline() {
+    let endpoint = conformance();
+    let session = endpoint.session();
+    let events = asking(&endpoint, &session);
+    endpoint.clock.advance(limits::CALL - Duration::from_secs(1));
+    endpoint.mcp.sweep();
+    assert!(events.is_silent());
+    endpoint.clock.advance(Duration::from_secs(1));
+    endpoint.mcp.sweep();
+    assert_eq!(events.json()["error"]["message"], "The call took too long");
+    assert_eq!(events.next(), None);
+    until_no_call_runs(&endpoint);
+}
+
 /// M17: streams are bounded per session and per user.
 #[test]
 fn too_many_streams_are_refused() {
