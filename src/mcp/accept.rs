@@ -1,6 +1,6 @@
-//! Which media types a client takes.
+//! Which media types a client takes and sends, and the answer to one that takes or sends others.
 
-use crate::http::Head;
+use crate::http::{Head, Response};
 
 /// Whether `Accept` admits a media type (RFC 9110 section 12.5.1); a request without it takes anything.
 pub(super) fn accepts(head: &Head, kind: &str, subtype: &str) -> bool {
@@ -17,4 +17,15 @@ pub(super) fn accepts(head: &Head, kind: &str, subtype: &str) -> bool {
             let covers = |range: &str, name| range == "*" || range.eq_ignore_ascii_case(name);
             !refused && covers(range_kind, kind) && covers(range_subtype, subtype)
         })
+}
+
+/// The answer to a request that was not even read, and what to do about it.
+pub(super) fn refusal(status: u16) -> Response {
+    let words = match status {
+        405 => "The methods here are GET, POST and DELETE.\n",
+        406 => "Accept must admit text/event-stream and, for POST, application/json.\n",
+        415 => "Content-Type must be application/json.\n",
+        _ => "There must be one Content-Type field.\n",
+    };
+    Response::new(status).bytes("text/plain; charset=utf-8", words).header("Cache-Control", "no-store")
 }

@@ -154,7 +154,7 @@ mod uri_template;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use self::accept::accepts;
+use self::accept::{accepts, refusal};
 use self::budget::Budget;
 use self::call::ClientCapabilities as Client;
 use self::era::Era;
@@ -446,17 +446,6 @@ fn read<'a>(head: &Head, body: &'a [u8]) -> Result<intake::Message<'a>, Box<Resp
         let refusal = Encoded { status: 400, text: jsonrpc::error(None, &error) };
         Box::new(refusal.into_response())
     })
-}
-
-/// The answer to a request that was not even read, and what to do about it.
-fn refusal(status: u16) -> Response {
-    let words = match status {
-        405 => "The methods here are GET, POST and DELETE.\n",
-        406 => "Accept must admit text/event-stream and, for POST, application/json.\n",
-        415 => "Content-Type must be application/json.\n",
-        _ => "There must be one Content-Type field.\n",
-    };
-    Response::new(status).bytes("text/plain; charset=utf-8", words).header("Cache-Control", "no-store")
 }
 
 #[cfg(test)]
