@@ -4,10 +4,12 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::base::each::Each;
 use crate::base::identity::{GrantId, UserId};
-use crate::base::{limits, log, trace};
+use crate::base::throttle::Throttle;
+use crate::base::{clock, limits, log, trace};
 use crate::http::{Admission, Field, Handler, Head, Method, PublicUrl, Request, Responder, Response};
 use crate::mcp::Mcp;
 use crate::oauth::{AuthorizationServer, Endpoint};
@@ -31,6 +33,9 @@ pub struct App {
     serves_pair: bool,
     /// Messages above [`limits::UNCHECKED_BODY_BYTES`] that are read or wait for their answer.
     large_bodies: Arc<Each<UserId>>,
+    /// What the log has been told of refusals since the start.
+    refusals: Throttle,
+    started: Instant,
 }
 
 impl App {
@@ -43,7 +48,9 @@ impl App {
         allowed_origins: Vec<String>,
     ) -> App {
         let large_bodies = Each::new(limits::LARGE_BODIES_PER_USER);
-        App { oauth, mcp, public_url, allowed_origins, serves_pair: false, large_bodies }
+        let (refusals, started) = (Throttle::new(1), clock::instant());
+        let serves_pair = false;
+        App { oauth, mcp, public_url, allowed_origins, serves_pair, large_bodies, refusals, started }
     }
 
     /// The same with the HTTP+SSE pair of 2024-11-05, at `/sse` and `/message`.
@@ -84,11 +91,7 @@ impl App {
         let host = head.headers.one("host").ok().flatten().unwrap_or_default();
         if !self.public_url.accepts_host(host) {
             trace::refused("host");
-            let hint = "if this is your host, set MCP_PUBLIC_URL to it";
-            log::info(
-                "request.refused",
-                &[log::Field::Reason("host"), log::Field::Addr(host), log::Field::Hint(hint)],
-            );
+            self.log_refused("host", host, "if this is your host, set MCP_PUBLIC_URL to it");
             return Err(plain(421, format!("This server is reached at {} only.\n", self.public_url)));
         }
         let route = match Route::of(head) {
@@ -108,12 +111,24 @@ impl App {
             Ok(Some(origin)) if api && !self.admits_origin(origin) => {
                 trace::refused("origin");
                 let hint = "if this is your web client, name its origin in MCP_ALLOW_ORIGIN";
-                let fields = [log::Field::Reason("origin"), log::Field::Addr(origin), log::Field::Hint(hint)];
-                log::info("request.refused", &fields);
+                self.log_refused("origin", origin, hint);
                 Err(plain(403, "Pages of this origin may not use this server.\n"))
             }
             Ok(_) => route,
             Err(_) => Err(plain(400, "Two Origin fields.\n")),
+        }
+    }
+
+    /// At most once a second for each reason: strangers choose how often they come.
+    fn log_refused(&self, reason: &'static str, found: &str, hint: &'static str) {
+        if let Some(omitted) = self.refusals.pass(reason, self.started.elapsed()) {
+            let fields = [
+                log::Field::Reason(reason),
+                log::Field::Addr(found),
+                log::Field::Hint(hint),
+                log::Field::Omitted(omitted),
+            ];
+            log::info("request.refused", &fields);
         }
     }
 

@@ -7,11 +7,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::base::clock;
 use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
 use crate::base::log::{self, Field};
 use crate::base::random::Random;
+use crate::base::throttle::Throttle;
 use crate::base::trace::{self, RequestId, Trace};
+use crate::base::{clock, limits};
 use crate::http::{Admission, Handler, Head, Method, Request, Responder, Response, TrustedProxies, Witness};
 use crate::metrics::Metrics;
 use crate::router::Route;
@@ -22,6 +23,10 @@ pub struct Front {
     proxies: TrustedProxies,
     random: Arc<dyn Random>,
     metrics: Arc<Metrics>,
+    /// What the log has been told of strangers' requests.
+    strangers: Arc<Throttle>,
+    /// What that counts from.
+    started: Instant,
 }
 
 /// What becomes one line of the log.
@@ -32,6 +37,9 @@ struct Entry {
     started: Instant,
     caller: Option<(UserId, ClientFingerprint, GrantId)>,
     metrics: Arc<Metrics>,
+    strangers: Arc<Throttle>,
+    /// When the server was started, on the clock of `started`.
+    since: Instant,
 }
 
 impl Front {
@@ -43,7 +51,8 @@ impl Front {
         random: Arc<dyn Random>,
         metrics: Arc<Metrics>,
     ) -> Front {
-        Front { app, proxies, random, metrics }
+        let strangers = Arc::new(Throttle::new(limits::LOG_STRANGERS_PER_SECOND));
+        Front { app, proxies, random, metrics, strangers, started: clock::instant() }
     }
 
     fn entry(&self, head: &Head) -> Entry {
@@ -57,6 +66,8 @@ impl Front {
             started: clock::instant(),
             caller: None,
             metrics: Arc::clone(&self.metrics),
+            strangers: Arc::clone(&self.strangers),
+            since: self.started,
         }
     }
 }
@@ -108,7 +119,15 @@ impl Entry {
             self.metrics.refused(reason);
             fields.push(Field::Reason(reason));
         }
-        let Some((user, client, grant)) = &self.caller else { return log::info("request", &fields) };
+        let Some((user, client, grant)) = &self.caller else {
+            // Strangers choose how often they come. The numbers count them all.
+            let now = self.since.elapsed();
+            if let Some(omitted) = self.strangers.pass("request", now) {
+                fields.push(Field::Omitted(omitted));
+                log::info("request", &fields);
+            }
+            return;
+        };
         let (user, grant) = (user.to_string(), grant.to_string());
         fields.extend([Field::User(&user), Field::Client(client.as_str()), Field::Grant(&grant)]);
         log::info("request", &fields);

@@ -75,6 +75,7 @@ where
     // Before any thread is started, so that every one of them leaves the signals to this one.
     let next_signal = sys::block_signals().map_err(StartError::Threads)?;
     log::set_format(config.watch.log_format);
+    let _writer = log::Writer::start().map_err(StartError::Threads)?; // dropped last: it writes to the last line
     let server = Server::start(config, backend)?;
     wait_for_stop(next_signal, &server);
     server.stop();
@@ -91,6 +92,7 @@ where
 {
     let next_signal = sys::block_signals().map_err(StartError::Threads)?;
     log::set_format(config.watch.log_format);
+    let _writer = log::Writer::start().map_err(StartError::Threads)?; // dropped last: it writes to the last line
     let github = SimulatedGitHub::start(&mut config.github)?;
     let server = Server::start(&config, backend)?;
     // Whoever closed standard output does not want to read it.

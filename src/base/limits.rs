@@ -146,6 +146,15 @@ pub const LATENCY_BUCKETS: [Duration; 8] = [
     Duration::from_secs(10),
 ];
 
+// ---- the log ----
+
+/// Lines that wait to be written; of these the last quarter for warnings and errors.
+pub const LOG_LINES: usize = 4096;
+/// How long the end of the server waits for what is left of them.
+pub const LOG_PATIENCE: Duration = Duration::from_secs(2);
+/// Lines a second for requests of which nobody has proven who asks; how many more there were is in the next.
+pub const LOG_STRANGERS_PER_SECOND: u32 = 100;
+
 // ---- streams ----
 
 /// How often a silent stream says something, so that no proxy takes it for dead.

@@ -1,16 +1,17 @@
 //! The log: one line an event on standard error, for people or as JSON, from a closed set of events and fields. What is
-//! logged while a request is worked on names that request and whom it counts for.
+//! logged while a request is worked on names that request and whom it counts for. `log_writer` does the writing.
 //!
 //! There is no way to log a free text of ours, a request target, a header or a body: a field exists here or it is not
 //! logged. Values that a stranger chose are escaped and cut to [`VALUE_BYTES`].
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::clock;
 use super::throttle::Omitted;
 use super::trace::{self, Trace};
+use super::{clock, log_writer};
+
+pub use super::log_writer::Writer;
 
 /// The longest value of a field (bytes).
 pub const VALUE_BYTES: usize = 200;
@@ -152,10 +153,7 @@ pub fn write(level: Level, event: &'static str, fields: &[Field<'_>]) {
     if level == Level::Info && QUIET.load(Ordering::Relaxed) {
         return;
     }
-    let line = match JSON.load(Ordering::Relaxed) {
-        false => human(clock::now(), (level, event), fields, trace::current()),
-        true => json(clock::now(), (level, event), fields, trace::current()),
-    };
+    let line = line((level, event), fields, trace::current());
     if cfg!(test) {
         #[allow(clippy::print_stderr)] // the test harness shows it with the test that failed
         {
@@ -163,8 +161,20 @@ pub fn write(level: Level, event: &'static str, fields: &[Field<'_>]) {
         }
         return;
     }
-    // A log that cannot be written must not stop the server.
-    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    log_writer::write(level, line);
+}
+
+/// The line that stands for `count` others which had no room.
+pub(super) fn dropped(count: u64) -> String {
+    let hint = "whatever reads the log is slower than what happens";
+    line((Level::Warn, "log.dropped"), &[Field::Count(count), Field::Hint(hint)], None)
+}
+
+fn line(about: (Level, &str), fields: &[Field<'_>], trace: Option<Trace>) -> String {
+    match JSON.load(Ordering::Relaxed) {
+        false => human(clock::now(), about, fields, trace),
+        true => json(clock::now(), about, fields, trace),
+    }
 }
 
 /// Writes an event of [`Level::Info`].

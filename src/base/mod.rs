@@ -10,6 +10,7 @@ pub mod identity;
 pub mod json;
 pub mod limits;
 pub mod log;
+mod log_writer;
 pub mod neighbour;
 pub mod random;
 pub mod rate;

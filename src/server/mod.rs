@@ -330,7 +330,8 @@ mod tests {
             let waiter = bench.submit("/panic").unwrap();
             assert_eq!(bench.status(&waiter), 500);
         }
-        assert_eq!(bench.pool.workers(), limits::WORKERS);
+        // More may have been added while panics were being reported.
+        assert!(bench.pool.workers() >= limits::WORKERS);
         let waiter = bench.submit("/").unwrap();
         assert_eq!(bench.status(&waiter), 204);
     }

@@ -106,6 +106,38 @@ fn a_full_door_says_so_in_the_log_once() {
     assert!(log.matches("edge.connections_full").count() < 10, "{log}");
 }
 
+/// L2: strangers do not choose how long the log is; the numbers have what it leaves out.
+#[test]
+fn a_flood_of_refusals_is_told_in_few_lines() {
+    let server = Server::start(&FakeGitHub::start());
+    let rebound = || {
+        let stream = TcpStream::connect(server.authority()).unwrap();
+        Request::get("/mcp").over(stream, "evil.example").unwrap().finish().unwrap().expect(421);
+    };
+    let start = mcp_oauth_server::base::clock::instant();
+    (0..400).for_each(|_| rebound());
+    let seconds = usize::try_from(start.elapsed().as_secs()).unwrap() + 1;
+    server.wait_for_log("request.refused reason=host");
+    let page = metrics(&server);
+    assert_eq!(sample(&page, "mcp_refusals_total{reason=\"host\"}"), 400);
+    let log = server.log();
+    assert!(log.matches("request.refused").count() <= seconds, "{log}");
+    assert!(log.matches(" request ").count() <= seconds * 101, "{log}");
+}
+
+/// A log that nobody reads stops nobody, and says later what it lost.
+#[test]
+fn a_stalled_log_stops_no_request() {
+    let server = Server::start(&FakeGitHub::start());
+    let tokens = server.login().1;
+    let stalled = server.stall_log();
+    for _ in 0..6000 {
+        Request::get("/mcp").bearer(&tokens.access).send(server.authority()).unwrap().expect(400);
+    }
+    drop(stalled);
+    server.wait_for_log("log.dropped count=");
+}
+
 #[test]
 fn the_numbers_follow_what_happens() {
     let github = FakeGitHub::start();

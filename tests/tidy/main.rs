@@ -123,13 +123,13 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ),
     (
         "thread::",
-        &["src/edge/", "src/server/", "src/tiny", "src/serve.rs"],
-        "threads belong to doors, server, serve",
+        &["src/base/log_writer.rs", "src/edge/", "src/server/", "src/tiny", "src/serve.rs"],
+        "threads belong to doors, server, serve, and one to the log",
     ),
     ("catch_unwind", &["src/server/"], "the worker catches panics, once a request"),
     ("env::", &["src/config/mod.rs"], "the environment is read in config"),
     ("process::", &["src/main.rs", "src/run.rs"], "only main ends the process, nothing starts one"),
-    ("stderr", &["src/base/log.rs", "src/run.rs"], "log through base::log"),
+    ("stderr", &["src/base/log.rs", "src/base/log_writer.rs", "src/run.rs"], "log through base::log"),
     ("stdout", &["src/run.rs"], "only run prints"),
     ("eprintln", &[], "log through base::log"),
     ("println", &[], "only run prints"),
@@ -157,6 +157,7 @@ const EXPOSURES: &[(&str, usize)] = &[
 
 /// Where threads are started, and how many such places there are.
 const SPAWNS: &[(&str, usize)] = &[
+    ("src/base/log_writer.rs", 1),
     ("src/edge/accept.rs", 2),
     ("src/edge/mod.rs", 2),
     ("src/serve.rs", 1),
