@@ -14,7 +14,7 @@ use super::connection::Connection;
 use super::head::{Origin, Version};
 use super::refusal::Refusal;
 use super::socket::Socket;
-use super::wire::{self, After, Asked, Sink};
+use super::wire::{self, After, Asked, Outbody, Sink};
 use super::{Link, Phase, Shared};
 use crate::base::limits;
 use crate::base::log::{self, Field};
@@ -160,9 +160,9 @@ impl Acceptor {
 /// for a few hundred bytes.
 fn answered(mut socket: Socket, refusal: Refusal) -> Option<Socket> {
     let asked = Asked { version: Version::Http11, head_only: false };
-    // A refusal has no body.
-    let head = wire::frame(refusal.response(), asked, After::Close).head;
-    socket.write(&mut [io::IoSlice::new(&head)]).ok()?;
+    let outgoing = wire::frame(refusal.response(), asked, After::Close);
+    let Outbody::Bytes(body) = outgoing.body else { return None };
+    socket.write(&mut [io::IoSlice::new(&outgoing.head), io::IoSlice::new(&body)]).ok()?;
     socket.finish();
     Some(socket)
 }

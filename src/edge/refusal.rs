@@ -67,10 +67,29 @@ impl Refusal {
         }
     }
 
-    /// The answer, without a body: whatever the client sent, none of it comes back.
+    /// What the sender can do about it.
+    fn sentence(self) -> &'static str {
+        match self {
+            Refusal::Malformed(_) => "This is not well-formed HTTP/1.1.\n",
+            Refusal::MethodNotToken => "The method is not one of HTTP.\n",
+            Refusal::Connect => "This is not a proxy.\n",
+            Refusal::Version => "Use HTTP/1.1.\n",
+            Refusal::TargetTooLong => "Use a shorter request target.\n",
+            Refusal::HeadTooLarge => "Send fewer or shorter header fields.\n",
+            Refusal::Expectation => "Expect takes 100-continue only.\n",
+            Refusal::BodyTooLarge => "Send a smaller body.\n",
+            Refusal::TooSlow => "Send the request faster.\n",
+            Refusal::AddressBusy => "Close some of the connections from this address first.\n",
+            Refusal::Busy => "The server is busy: try again in a moment.\n",
+        }
+    }
+
+    /// The answer, in words of ours: whatever the client sent, none of it comes back.
     #[must_use]
     pub fn response(self) -> Response {
-        let response = Response::new(self.status()).header("X-Content-Type-Options", "nosniff");
+        let response = Response::new(self.status())
+            .header("X-Content-Type-Options", "nosniff")
+            .bytes("text/plain; charset=utf-8", self.sentence());
         match self {
             Refusal::Busy | Refusal::AddressBusy => response.header("Retry-After", "1"),
             Refusal::Connect => response.header("Allow", "GET, HEAD, POST, DELETE, OPTIONS"),

@@ -51,7 +51,7 @@ impl Shared {
             Err(_full) => self.refusal(Refusal::Busy),
         };
         drop((share, admission));
-        self.write(response, (asked, after), request);
+        self.write(response, (asked, after), Writer(request.into_writer()));
     }
 
     /// Answers a request whose body was not read.
@@ -68,9 +68,8 @@ impl Shared {
         }
     }
 
-    fn write(&self, response: Response, (asked, after): (Asked, After), request: tiny_http::Request) {
+    fn write(&self, response: Response, (asked, after): (Asked, After), mut sink: Writer) {
         let outgoing = wire::frame(response, asked, after);
-        let mut sink = Writer(request.into_writer());
         let written = match outgoing.body {
             Outbody::Bytes(body) => sink.write(&mut [IoSlice::new(&outgoing.head), IoSlice::new(&body)]),
             Outbody::Stream(stream, coding) => {
@@ -80,8 +79,7 @@ impl Shared {
                     let is_ending = || self.closing.is_tripped();
                     wire::drain((stream, coding), outgoing.head, &mut sink, (pace, &is_ending))
                 } else {
-                    let busy = wire::frame(self.refusal(Refusal::Busy), asked, after);
-                    sink.write(&mut [IoSlice::new(&busy.head)])
+                    return self.write(self.refusal(Refusal::Busy), (asked, after), sink);
                 }
             }
         };

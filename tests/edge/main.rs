@@ -79,6 +79,7 @@ fn check(bytes: impl AsRef<[u8]>, status: u16) {
     let answer = client.send(bytes).answer();
     assert_eq!(answer.status, status, "{answer:?}");
     if status >= 400 {
+        assert!(answer.body.ends_with(".\n"), "no word of what to do: {answer:?}");
         assert!(answer.closes());
         assert_eq!(client.rest(), "");
     }
