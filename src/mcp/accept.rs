@@ -1,5 +1,7 @@
 //! Which media types a client takes and sends, and the answer to one that takes or sends others.
 
+use super::exchange::Encoded;
+use super::{intake, jsonrpc};
 use crate::http::{Head, Response};
 
 /// Whether `Accept` admits a media type (RFC 9110 section 12.5.1); a request without it takes anything.
@@ -28,4 +30,18 @@ pub(super) fn refusal(status: u16) -> Response {
         _ => "There must be one Content-Type field.\n",
     };
     Response::new(status).bytes("text/plain; charset=utf-8", words).header("Cache-Control", "no-store")
+}
+
+/// The one message of a POST.
+pub(super) fn read<'a>(head: &Head, body: &'a [u8]) -> Result<intake::Message<'a>, Box<Response>> {
+    // M11: a browser sends any other type across sites without asking first.
+    match head.media_type() {
+        Ok(Some(kind)) if kind == "application/json" => {}
+        Ok(_) => return Err(Box::new(refusal(415))),
+        Err(_) => return Err(Box::new(refusal(400))),
+    }
+    intake::parse(body).map_err(|error| {
+        let refusal = Encoded { status: 400, text: jsonrpc::error(None, &error) };
+        Box::new(refusal.into_response())
+    })
 }

@@ -154,7 +154,7 @@ mod uri_template;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use self::accept::{accepts, refusal};
+use self::accept::{accepts, read, refusal};
 use self::budget::Budget;
 use self::call::ClientCapabilities as Client;
 use self::era::Era;
@@ -432,20 +432,6 @@ impl Core {
         let open = listening.saturating_add(self.audience.sessions.readers_of(user));
         open < limits::STREAMS_PER_USER && self.may_open(user)
     }
-}
-
-/// The one message of a POST.
-fn read<'a>(head: &Head, body: &'a [u8]) -> Result<intake::Message<'a>, Box<Response>> {
-    // M11: a browser sends any other type across sites without asking first.
-    match head.media_type() {
-        Ok(Some(kind)) if kind == "application/json" => {}
-        Ok(_) => return Err(Box::new(refusal(415))),
-        Err(_) => return Err(Box::new(refusal(400))),
-    }
-    intake::parse(body).map_err(|error| {
-        let refusal = Encoded { status: 400, text: jsonrpc::error(None, &error) };
-        Box::new(refusal.into_response())
-    })
 }
 
 #[cfg(test)]
