@@ -20,7 +20,7 @@ need_rust = $(call need,cargo,install Rust from https://rustup.rs) && \
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt clippy doc build clients browser conformance deploy-check fuzz static audit deps clean
+.PHONY: help run test check fmt clippy doc build clients browser conformance deploy-check fuzz fuzz-check static audit deps clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -94,6 +94,10 @@ fuzz: $(CARGO_FUZZ) ## each parser of strangers' bytes against libFuzzer and a s
 	    $(TARGET)/fuzz/corpus/$$target tests/fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) \
 	    -artifact_prefix=$(TARGET)/fuzz/findings/$$target/ -print_final_stats=1; \
 	done
+
+fuzz-check: ## the fuzz targets compile; needs neither cargo-fuzz nor a C++ compiler's time
+	@$(need_rust)
+	RUSTC_BOOTSTRAP=1 cargo check --locked --manifest-path tests/fuzz/Cargo.toml --target-dir $(TARGET)/fuzz-check
 
 $(CARGO_FUZZ):
 	@$(need_rust)

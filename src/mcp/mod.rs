@@ -158,7 +158,7 @@ use self::accept::{accepts, read, refusal};
 use self::budget::Budget;
 use self::call::ClientCapabilities as Client;
 use self::era::Era;
-use self::exchange::{Channel, Dialect, Encoded, Exchange};
+use self::exchange::{Channel, Dialect, Exchange};
 use self::publisher::Audience;
 use self::quota::{Calls, Openings};
 use self::task_table::TaskTable;

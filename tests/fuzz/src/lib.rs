@@ -10,9 +10,9 @@ use mcp_oauth_server::base::random::Random;
 use mcp_oauth_server::base::secret::Secret;
 use mcp_oauth_server::http::{Body, Head, Headers, Method, PublicUrl, Request, Response, Scheme};
 use mcp_oauth_server::oauth::provider::{
-    Group, Identity, IdentityProvider, LoginRequest, ProviderError, Redemption,
+    Group, Identity, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,
 };
-use mcp_oauth_server::oauth::{AuthorizationServer, Parts, Policy, Settings};
+use mcp_oauth_server::oauth::{AuthorizationServer, Clients, Parts, Policy, Settings, Upstream};
 use mcp_oauth_server::seal::Keyring;
 use mcp_oauth_server::store::{Grants, MemoryGrants};
 
@@ -50,9 +50,15 @@ impl IdentityProvider for NoProvider {
         ""
     }
 
-    fn redeem(&self, _: &Redemption<'_>) -> Result<Secret<String>, ProviderError> {
+    fn redeem(&self, _: &Redemption<'_>) -> Result<ProviderToken, ProviderError> {
         Err(ProviderError::Unreachable)
     }
+
+    fn refresh(&self, _: &Secret<String>) -> Result<ProviderToken, ProviderError> {
+        Err(ProviderError::Unreachable)
+    }
+
+    fn discard(&self, _: &Secret<String>) {}
 
     fn identify(&self, _: &Secret<String>) -> Result<Identity, ProviderError> {
         Err(ProviderError::Unreachable)
@@ -76,8 +82,10 @@ pub fn server() -> (AuthorizationServer, Arc<MemoryGrants>) {
         grants: Arc::clone(&grants) as Arc<dyn Grants>,
         provider: Arc::new(NoProvider),
         policy: Policy::default(),
+        clients: Clients::default(),
         clock: Arc::new(FastClock::default()),
         random: Arc::new(SameRandom),
+        upstream: Upstream::Discard,
         grant_ended: Box::new(|_| ()),
     };
     let url = PublicUrl::parse("https://mcp.example.com").expect("an https URL");

@@ -37,7 +37,7 @@ fn receive(stream: &str) -> Vec<Received> {
 fuzz_target!(|input: (&str, Option<u64>, bool)| {
     let (data, retry, named) = input;
     let id = named.then_some("a-1_Z9");
-    let bytes = Event { id, retry, data: Some(data) }.encode();
+    let bytes = Event { id, retry, data: Some(data), ..Event::default() }.encode();
     let bytes = [bytes.clone(), bytes].concat();
     let lines: Vec<String> = data.split(['\r', '\n']).map(str::to_owned).collect();
     let expected = || Received { id: id.map(str::to_owned), retry, data: lines.clone() };
