@@ -95,7 +95,7 @@ fuzz: $(CARGO_FUZZ) ## each parser of strangers' bytes against libFuzzer and a s
 	    -artifact_prefix=$(TARGET)/fuzz/findings/$$target/ -print_final_stats=1; \
 	done
 
-fuzz-check: ## the fuzz targets compile; needs neither cargo-fuzz nor a C++ compiler's time
+fuzz-check: ## the fuzz targets compile
 	@$(need_rust)
 	RUSTC_BOOTSTRAP=1 cargo check --locked --manifest-path tests/fuzz/Cargo.toml --target-dir $(TARGET)/fuzz-check
 

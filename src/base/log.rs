@@ -48,6 +48,8 @@ pub enum Field<'a> {
     Count(u64),
     /// What went wrong, in words of ours or of the operating system.
     Error(&'a str),
+    /// Which refresh of its grant a token belongs to.
+    Generation(u32),
     /// A grant's id.
     Grant(&'a str),
     /// What the operator can do about it.
@@ -87,6 +89,7 @@ impl Field<'_> {
             Field::Client(_) => "client",
             Field::Count(_) => "count",
             Field::Error(_) => "error",
+            Field::Generation(_) => "generation",
             Field::Grant(_) => "grant",
             Field::Hint(_) => "hint",
             Field::Login(_) => "login",
@@ -111,6 +114,7 @@ impl Field<'_> {
                 Value::Number(number)
             }
             Field::Status(status) => Value::Number(status.into()),
+            Field::Generation(number) => Value::Number(number.into()),
             Field::Addr(text)
             | Field::Client(text)
             | Field::Error(text)

@@ -300,7 +300,7 @@ impl AuthorizationServer {
             log::Field::User(&grant.user.to_string()),
             log::Field::Client(grant.client.fingerprint.as_str()),
             log::Field::Grant(&grant.id.to_string()),
-            log::Field::Count(generation.into()),
+            log::Field::Generation(generation),
         ];
         log::info("token.issued", &fields);
         TokenAnswer {
