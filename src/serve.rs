@@ -232,6 +232,12 @@ impl Server {
             log::Field::Path(&operator_path.display().to_string()),
         ];
         log::info("serving", &fields);
+        if !public_url.is_https() {
+            // C5: only Secure cookies can have the prefix that keeps other hosts and ports from setting them.
+            let hint =
+                "over plain http the cookies of a login lack the __Host- prefix: for this computer only";
+            log::warn("public_url.plain_http", &[log::Field::Hint(hint)]);
+        }
         Ok(Server { app, public, tls, desks, pool, sweeper, public_url, _directory: directory })
     }
 

@@ -209,3 +209,10 @@ fn tokens_do_not_stand_in_for_each_other() {
     server.initialize(&client.id).expect(401);
     assert_eq!(server.refresh(&client, &tokens.access).expect(400).json()["error"], "invalid_grant");
 }
+
+/// C5: whoever serves over plain http is told what that costs.
+#[test]
+fn plain_http_is_warned_of() {
+    let server = Server::start(&FakeGitHub::start());
+    server.wait_for_log("warn  public_url.plain_http");
+}
