@@ -16,7 +16,7 @@ use crate::base::identity::{Principal, Scopes};
 #[cfg(doc)]
 use crate::base::limits;
 
-/// Serves calls. `tools` has the one for tools in this process.
+/// Serves calls. [`ToolServer`](super::ToolServer) is the one for tools in this process.
 pub trait Backend: Send + Sync {
     /// What this server is and offers. Asked for each discovery, so it must be cheap.
     fn description(&self) -> &Description;
@@ -175,7 +175,8 @@ impl Context {
         &self.client
     }
 
-    /// Tripped when nobody wants the result any more, or the call has run for [`limits::CALL`]. Wait on it instead of sleeping.
+    /// Tripped when nobody wants the result any more, or the call has run for [`limits::CALL`] (a task:
+    /// [`limits::TASK_LIFETIME`]). Wait on it instead of sleeping.
     #[must_use]
     pub fn cancel(&self) -> &CancelToken {
         self.exchange.task().map_or(&self.cancel, |task| task.cancelled())
@@ -240,7 +241,8 @@ impl Context {
         if self.client.supports(capability) { Ok(()) } else { Err(CallError::MissingCapability(capability)) }
     }
 
-    /// Asks the client one thing. Up to 2025-11-25 this waits for the answer. In 2026-07-28 it ends the call with `?`, and
+    /// Asks the client one thing. Up to 2025-11-25 this waits for the answer, [`limits::ASK`] at most, and so does a
+    /// task. In 2026-07-28 it ends the call with `?`, and
     /// the handler runs again, from its start, when the client calls again with the answer; so a handler should ask before
     /// it acts.
     ///

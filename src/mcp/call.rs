@@ -282,7 +282,9 @@ impl InputRequest {
         InputRequest::new(key, Capability::Sampling, params)
     }
 
-    /// `elicitation/create`: has the person fill in a form. `schema` is a flat JSON object schema.
+    /// `elicitation/create`: has the person fill in a form. `schema` is a flat JSON object schema. The answer is
+    /// `{"action": "accept" | "decline" | "cancel", "content": {…}}`; `content` holds the form's fields and is there after
+    /// `accept` only.
     ///
     /// # Errors
     /// [`Error::INTERNAL`] if `schema` cannot be JSON.
