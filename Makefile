@@ -20,7 +20,7 @@ need_rust = $(call need,cargo,install Rust from https://rustup.rs) && \
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt clippy doc build clients browser conformance deploy-check fuzz fuzz-check static audit deps clean
+.PHONY: help run test check fmt clippy doc build clients clients-all browser conformance deploy-check fuzz fuzz-check static audit deps clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -52,6 +52,11 @@ clients: build tests/clients/ts/node_modules/.package-lock.json tests/clients/py
 	node tests/clients/ts/walk.mjs $(DEBUG)
 	tests/clients/python/.venv/bin/python tests/clients/python/walk.py $(DEBUG)
 
+NODE_CLIENTS   = ts2
+PYTHON_CLIENTS = python2 fastmcp
+clients-all: clients $(NODE_CLIENTS:%=tests/clients/%/node_modules/.package-lock.json) $(PYTHON_CLIENTS:%=tests/clients/%/.venv/ready) ## more real clients log in and call tools, each with a browser that is played
+	node tests/clients/all.mjs $(DEBUG)
+
 browser: build tests/browser/node_modules/.package-lock.json ## Chromium walks through a login; screenshots in target/browser
 	@test -n "$(CHROMIUM)" || { echo "Chromium is missing: apt-get install chromium, or make browser CHROMIUM=/path" >&2; exit 1; }
 	@$(call need,openssl,apt-get install openssl)
@@ -73,12 +78,12 @@ deploy-check: build ## nginx with the example of docs/deploy in front of the ser
 	npm ci --prefix $* --no-audit --no-fund
 	@touch $@
 
-tests/clients/python/.venv/ready: tests/clients/python/requirements.txt
+%/.venv/ready: %/requirements.txt
 	@$(call need,$(PYTHON),install Python 3.10 or newer)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed; this is $$($(PYTHON) --version)" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
-	$(PYTHON) -m venv tests/clients/python/.venv
-	tests/clients/python/.venv/bin/pip install --quiet --no-deps --requirement $<
+	$(PYTHON) -m venv $*/.venv
+	$*/.venv/bin/pip install --quiet --no-deps --requirement $<
 	@touch $@
 
 FUZZ_SECONDS ?= 30
@@ -126,4 +131,4 @@ deps: ## write deps.txt anew
 
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf dist run tests/browser/node_modules tests/clients/ts/node_modules tests/conformance/node_modules tests/clients/python/.venv
+	rm -rf dist run tests/browser/node_modules tests/conformance/node_modules tests/clients/*/node_modules tests/clients/*/.venv
