@@ -52,7 +52,7 @@ clients: build tests/clients/ts/node_modules/.package-lock.json tests/clients/py
 	node tests/clients/ts/walk.mjs $(DEBUG)
 	tests/clients/python/.venv/bin/python tests/clients/python/walk.py $(DEBUG)
 
-NODE_CLIENTS   = ts2
+NODE_CLIENTS   = ts2 inspector mcp-remote
 PYTHON_CLIENTS = python2 fastmcp
 clients-all: clients $(NODE_CLIENTS:%=tests/clients/%/node_modules/.package-lock.json) $(PYTHON_CLIENTS:%=tests/clients/%/.venv/ready) ## more real clients log in and call tools, each with a browser that is played
 	node tests/clients/all.mjs $(DEBUG)

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startDemo } from "./ts/demo.mjs";
 
@@ -16,6 +16,8 @@ const CLIENTS = {
   "TypeScript SDK 2": [process.execPath, here("ts2/walk.mjs")],
   "Python SDK 2": [here("python2/.venv/bin/python"), here("python2/walk.py")],
   FastMCP: [here("fastmcp/.venv/bin/python"), here("fastmcp/walk.py")],
+  "MCP Inspector": [process.execPath, here("inspector/walk.mjs")],
+  "mcp-remote": [process.execPath, here("mcp-remote/walk.mjs")],
 };
 
 /** What the server must have seen, in this order, whatever the client says of itself. */
@@ -44,13 +46,7 @@ function missingFrom(log) {
 /** Runs a walk to its end: the steps it says it has passed, and whether it reached the end. */
 async function run([program, ...args], origin) {
   const home = await mkdtemp(join(tmpdir(), "mcp-oauth-server-home-"));
-  const opener = here("browser/xdg-open");
-  const env = {
-    HOME: home,
-    PATH: [here("browser"), process.env.PATH].join(delimiter),
-    BROWSER: `${opener} %s &`, // & lets Python's webbrowser return at once, as a desktop's does
-    OPENER: opener,
-  };
+  const env = { HOME: home, PATH: process.env.PATH, BROWSER: here("browser.mjs") };
   const child = spawn(program, [...args, origin], { env, stdio: ["ignore", "pipe", "pipe"], timeout: 2 * MINUTES });
   let [told, said] = ["", ""];
   child.stdout.on("data", (chunk) => (told += chunk));

@@ -4,6 +4,7 @@ usage: python walk.py ORIGIN, with a browser in BROWSER
 """
 
 import asyncio
+import os
 import sys
 
 from fastmcp import Client
@@ -35,4 +36,5 @@ async def main(origin):
     await walk(origin, "auto", "2026-07-28")
 
 
+os.environ["BROWSER"] += " %s &"  # & lets webbrowser return at once, as a desktop does
 asyncio.run(main(sys.argv[1]))

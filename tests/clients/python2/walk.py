@@ -1,6 +1,6 @@
 """The official Python SDK 2.x, with its own OAuth code, in both eras.
 
-usage: python walk.py ORIGIN, with a browser in OPENER that prints where it ends
+usage: python walk.py ORIGIN, with a browser in BROWSER that prints where it ends
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class Keeper:
         self.logins += 1
 
     async def on_callback(self):
-        browser = await asyncio.create_subprocess_exec(os.environ["OPENER"], self.link, stdout=asyncio.subprocess.PIPE)
+        browser = await asyncio.create_subprocess_exec(os.environ["BROWSER"], self.link, stdout=asyncio.subprocess.PIPE)
         printed, _ = await browser.communicate()
         assert browser.returncode == 0, "the browser did not get back to the client"
         told = {name: values[0] for name, values in parse_qs(urlsplit(printed.decode().strip()).query).items()}

@@ -1,0 +1,16 @@
+#!/usr/bin/env node
+// The browser that the clients are given: logs in at the link as a person would, and follows the way back to the client.
+// usage: browser.mjs LINK; prints the URL at which the client is told
+import { setTimeout as pause } from "node:timers/promises";
+import { logIn } from "./ts/person.mjs";
+
+const link = new URL(process.argv[2]);
+const { callback } = await logIn(link, link.searchParams.get("redirect_uri"));
+console.log(callback.href);
+
+// Port 9 stands for a client that reads what is printed. Others may still be about to open their port.
+for (let tries = 0; callback.port !== "9" && tries < 250; tries++) {
+  const answer = await fetch(callback).catch(() => undefined);
+  if (answer) process.exit(answer.ok ? 0 : 1);
+  await pause(20);
+}
