@@ -54,8 +54,9 @@ clients: build tests/clients/ts/node_modules/.package-lock.json tests/clients/py
 
 NODE_CLIENTS   = ts2 inspector mcp-remote
 PYTHON_CLIENTS = python2 fastmcp
-clients-all: clients $(NODE_CLIENTS:%=tests/clients/%/node_modules/.package-lock.json) $(PYTHON_CLIENTS:%=tests/clients/%/.venv/ready) ## more real clients log in and call tools, each with a browser that is played
-	node tests/clients/all.mjs $(DEBUG)
+clients-all: clients $(NODE_CLIENTS:%=tests/clients/%/node_modules/.package-lock.json) $(PYTHON_CLIENTS:%=tests/clients/%/.venv/ready) ## more real clients, among them FastMCP, MCP Inspector, mcp-remote and rmcp; CLIENTS=rmcp runs one
+	cargo build --locked --manifest-path tests/clients/rmcp/Cargo.toml --target-dir $(TARGET)/rmcp
+	node tests/clients/all.mjs $(DEBUG) $(TARGET)/rmcp/debug/rmcp-walk
 
 browser: build tests/browser/node_modules/.package-lock.json ## Chromium walks through a login; screenshots in target/browser
 	@test -n "$(CHROMIUM)" || { echo "Chromium is missing: apt-get install chromium, or make browser CHROMIUM=/path" >&2; exit 1; }

@@ -1,15 +1,15 @@
 // Real clients, each as its own program, against a `mcp-oauth-server demo` of its own.
-// usage: node all.mjs BINARY
+// usage: node all.mjs BINARY RMCP-WALK; CLIENTS=rmcp,FastMCP in the environment runs those alone
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startDemo } from "./ts/demo.mjs";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const [binary] = process.argv.slice(2);
+const [binary, rmcp] = process.argv.slice(2).map((path) => resolve(path));
 const MINUTES = 60_000;
 
 const CLIENTS = {
@@ -18,6 +18,7 @@ const CLIENTS = {
   FastMCP: [here("fastmcp/.venv/bin/python"), here("fastmcp/walk.py")],
   "MCP Inspector": [process.execPath, here("inspector/walk.mjs")],
   "mcp-remote": [process.execPath, here("mcp-remote/walk.mjs")],
+  rmcp: [rmcp],
 };
 
 /** What the server must have seen, in this order, whatever the client says of itself. */
