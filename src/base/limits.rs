@@ -267,8 +267,12 @@ pub const URI_BYTES: usize = 2048;
 pub const REGISTRATIONS: (u32, u32) = (20, 300);
 /// Browsers sent to GitHub in ten minutes from one sender; from all in an hour. GitHub allows an app 2000 logins an hour.
 pub const LOGINS: (u32, u32) = (30, 1500);
-/// Failed client authentications and token requests in ten minutes from one sender, and from all.
-pub const TOKEN_FAILURES: (u32, u32) = (60, 6000);
+/// Sign-ins to the account page: in ten minutes from one sender, in an hour from all. Far fewer than [`LOGINS`], of which
+/// they take nothing: whoever floods this page keeps nobody from logging in.
+pub const SIGN_INS: (u32, u32) = (10, 200);
+/// Failed client authentications and token requests in ten minutes from one sender. There is no limit for all: it would
+/// hide from others why they failed, and a client that is not told cannot log in again.
+pub const TOKEN_FAILURES: (u32, u32) = (60, u32::MAX);
 /// Logins that are over and remembered, so that none ends twice: more than [`LOGINS`] lets end while one would open.
 pub const USED_LOGINS: usize = 4096;
 /// Parameters of a form; no honest one has a third of them.

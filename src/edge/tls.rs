@@ -157,8 +157,10 @@ fn look(path: &Path) -> Option<(i64, i64, u64, u64)> {
 }
 
 fn pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
-    let chain: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_slice_iter(&read(cert)?).filter_map(Result::ok).collect();
+    // All of it or none: a chain without its middle is served to clients that cannot check it.
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(cert)?)
+        .collect::<Result<_, _>>()
+        .map_err(|_| TlsError::Nothing(cert.to_owned(), "whole chain of certificates in PEM form"))?;
     if chain.is_empty() {
         return Err(TlsError::Nothing(cert.to_owned(), "certificate in PEM form"));
     }

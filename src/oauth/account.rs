@@ -244,7 +244,7 @@ impl AuthorizationServer {
     /// GitHub is asked for nothing but who this is.
     fn start_sign_in(&self, head: &http::Head) -> Result<Response, SignIn> {
         // GitHub allows an app so many logins an hour; one sender must not use them up.
-        self.rates.logins.spend(head.peer, self.clock.monotonic()).map_err(SignIn::TooMany)?;
+        self.rates.sign_ins.spend(head.peer, self.clock.monotonic()).map_err(SignIn::TooMany)?;
         let cookie = self.new_login_cookie();
         let verifier = Secret::new(self.random.bytes());
         let expires = self.clock.now().plus(limits::LOGIN_LIFETIME);

@@ -183,6 +183,7 @@ pub enum Upstream {
 struct Rates {
     registrations: RateLimit,
     logins: RateLimit,
+    sign_ins: RateLimit,
     token_failures: RateLimit,
 }
 
@@ -195,6 +196,7 @@ impl Rates {
         Rates {
             registrations: limit(limits::REGISTRATIONS, hour, hour),
             logins: limit(limits::LOGINS, minutes, hour),
+            sign_ins: limit(limits::SIGN_INS, minutes, hour),
             token_failures: limit(limits::TOKEN_FAILURES, minutes, minutes),
         }
     }

@@ -124,6 +124,10 @@ impl AuthorizationServer {
         attempt: impl FnOnce(&http::Request) -> Result<Response, TokenError>,
     ) -> Response {
         attempt(request).unwrap_or_else(|error| {
+            // That the table or GitHub does not answer is nobody's failure but ours.
+            if error == TokenError::Unavailable {
+                return error.answer();
+            }
             match self.rates.token_failures.spend(request.head.peer, self.clock.monotonic()) {
                 Ok(()) => error.answer(),
                 Err(too_many) => answer::too_many(too_many),

@@ -402,7 +402,7 @@ fn signing_out_clears_the_cookie() {
 fn sign_ins_are_limited_like_logins() {
     let fixture = fake::fixture();
     let mut visitor = Visitor::new(&fixture);
-    for _ in 0..limits::LOGINS.0 {
+    for _ in 0..limits::SIGN_INS.0 {
         assert_eq!(visitor.press("sign_in=github").status(), 303);
     }
     let response = visitor.press("sign_in=github");
