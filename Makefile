@@ -20,7 +20,7 @@ need_rust = $(call need,cargo,install Rust from https://rustup.rs) && \
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt clippy doc build clients clients-all browser conformance deploy-check fuzz fuzz-check static audit deps clean
+.PHONY: help run test check fmt clippy doc build clients clients-all browser conformance deploy-check soak fuzz fuzz-check static audit deps clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -108,6 +108,13 @@ fuzz-check: ## the fuzz targets compile
 $(CARGO_FUZZ):
 	@$(need_rust)
 	cargo install --locked --quiet --root $(TARGET)/tools cargo-fuzz@0.13.2
+
+# The binary with the demo's tools, as it is released; SOAK_SECONDS=600 by default.
+soak: ## a hundred people and a thousand sessions over a bad network, SOAK_SECONDS=600
+	@$(need_rust)
+	@$(call need,$(PYTHON),install Python 3.11 or newer)
+	cargo build --locked --release
+	$(PYTHON) tests/soak/soak.py $(TARGET)/release/$(BIN)
 
 static: ## one static binary in dist/, checked to run in an empty root directory
 	@$(need_rust)
