@@ -123,6 +123,9 @@ pub const QUEUE: usize = 1024;
 pub const WORKERS: usize = 4;
 /// Workers at most, when tools or GitHub are slow.
 pub const WORKERS_MAX: usize = 64;
+/// How often a connection's thread lets others run, and looks for the answer, before it sleeps for it: one call by itself
+/// takes half the time that way, and more looks gain nothing.
+pub const ANSWER_YIELDS: usize = 3;
 /// The stack of a worker (bytes): tools run on it.
 pub const WORKER_STACK_BYTES: usize = 1024 * 1024;
 /// How often a queue that does not move is looked at, while it is not empty.

@@ -13,6 +13,8 @@ use super::{clock, log_writer};
 
 pub use super::log_writer::Writer;
 
+/// The usual line fits without growing (bytes).
+const LINE_GUESS: usize = 256;
 /// The longest value of a field (bytes).
 pub const VALUE_BYTES: usize = 200;
 
@@ -207,7 +209,8 @@ fn human(
         Level::Warn => "warn ",
         Level::Error => "error",
     };
-    let mut line = format!("{} {level} {event}", now.rfc3339());
+    let mut line = String::with_capacity(LINE_GUESS);
+    let _ = write!(line, "{} {level} {event}", now.rfc3339()); // writing to a String cannot fail
     with_trace(fields, trace, |field| {
         line.push(' ');
         line.push_str(field.name());
@@ -232,7 +235,8 @@ fn json(
         Level::Warn => "warn",
         Level::Error => "error",
     };
-    let mut line = format!(r#"{{"time":"{}","level":"{level}","event":"{event}""#, now.rfc3339());
+    let mut line = String::with_capacity(LINE_GUESS);
+    let _ = write!(line, r#"{{"time":"{}","level":"{level}","event":"{event}""#, now.rfc3339());
     with_trace(fields, trace, |field| {
         line.push_str(",\"");
         line.push_str(field.name());
