@@ -11,7 +11,7 @@ use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
 use crate::base::log::{self, Field};
 use crate::base::random::Random;
 use crate::base::throttle::Throttle;
-use crate::base::trace::{self, RequestId, Trace};
+use crate::base::trace::{self, RequestIds, Trace};
 use crate::base::{clock, limits};
 use crate::http::{Admission, Handler, Head, Method, Request, Responder, Response, TrustedProxies, Witness};
 use crate::metrics::Metrics;
@@ -21,7 +21,7 @@ use crate::router::Route;
 pub struct Front {
     app: Arc<dyn Handler>,
     proxies: TrustedProxies,
-    random: Arc<dyn Random>,
+    ids: RequestIds,
     metrics: Arc<Metrics>,
     /// What the log has been told of strangers' requests.
     strangers: Arc<Throttle>,
@@ -48,19 +48,21 @@ impl Front {
     pub fn new(
         app: Arc<dyn Handler>,
         proxies: TrustedProxies,
-        random: Arc<dyn Random>,
+        random: &dyn Random,
         metrics: Arc<Metrics>,
     ) -> Front {
         let strangers = Arc::new(Throttle::new(limits::LOG_STRANGERS_PER_SECOND));
-        Front { app, proxies, random, metrics, strangers, started: clock::instant() }
+        let ids = RequestIds::new(random);
+        Front { app, proxies, ids, metrics, strangers, started: clock::instant() }
     }
 
-    fn entry(&self, head: &Head) -> Entry {
+    fn trace(&self, head: &Head) -> Trace {
+        Trace { request: self.ids.next(), peer: self.proxies.client(head.peer, &head.headers) }
+    }
+
+    fn entry(&self, head: &Head, trace: Trace) -> Entry {
         Entry {
-            trace: Trace {
-                request: RequestId(self.random.bytes()),
-                peer: self.proxies.client(head.peer, &head.headers),
-            },
+            trace,
             method: head.method.clone(),
             route: Route::of(head).ok(),
             started: clock::instant(),
@@ -74,16 +76,17 @@ impl Front {
 
 impl Handler for Front {
     fn admit(&self, head: &Head) -> Result<Admission, Box<Response>> {
-        let entry = self.entry(head);
-        trace::within(entry.trace, || {
-            self.app.admit(head).inspect_err(|response| entry.write(response.status()))
+        let trace = self.trace(head);
+        trace::within(trace, || {
+            self.app.admit(head).inspect_err(|response| self.entry(head, trace).write(response.status()))
         })
     }
 
     fn handle(&self, mut request: Request, responder: Responder) {
-        let entry = self.entry(&request.head);
-        request.head.peer = entry.trace.peer;
-        trace::within(entry.trace, || self.app.handle(request, responder.with_witness(Box::new(entry))));
+        let trace = self.trace(&request.head);
+        let entry = self.entry(&request.head, trace);
+        request.head.peer = trace.peer;
+        trace::within(trace, || self.app.handle(request, responder.with_witness(Box::new(entry))));
     }
 }
 
@@ -180,9 +183,9 @@ mod tests {
 
     fn desk(proxies: &str) -> Desk {
         let (seen, metrics) = (Arc::new(Seen::default()), Arc::new(Metrics::default()));
-        let random = Arc::new(CountedRandom::default());
         let proxies = TrustedProxies::parse(proxies).unwrap();
-        let front = Front::new(Arc::clone(&seen) as _, proxies, random, Arc::clone(&metrics));
+        let random = CountedRandom::default();
+        let front = Front::new(Arc::clone(&seen) as _, proxies, &random, Arc::clone(&metrics));
         Desk { seen, front, metrics }
     }
 
@@ -231,7 +234,7 @@ mod tests {
         let desk = desk("unix");
         desk.front.handle(request("POST", "/mcp"), Responder::pair().0);
         let held = desk.seen.held.lock().unwrap().pop().unwrap();
-        let other = Trace { request: RequestId([9; 6]), peer: None };
+        let other = Trace { request: trace::RequestId([9; 6]), peer: None };
         trace::within(other, || {
             trace::refused("of_the_other");
             held.respond(Response::new(200));

@@ -192,7 +192,7 @@ impl Server {
         let pool = Arc::new(Pool::start().map_err(StartError::Threads)?);
         let metrics = Arc::new(Metrics::default());
         let proxies = &config.watch.trusted_proxies;
-        let front = Front::new(Arc::clone(&app) as _, proxies.clone(), random, Arc::clone(&metrics));
+        let front = Front::new(Arc::clone(&app) as _, proxies.clone(), &*random, Arc::clone(&metrics));
         let settings = edge::Settings {
             tls: tls.clone(),
             trusted_proxies: proxies.clone(),

@@ -6,6 +6,9 @@
 use std::cell::Cell;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::random::Random;
 
 /// Names one request in the log and on an error page: twelve hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +17,25 @@ pub struct RequestId(pub [u8; 6]);
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Gives each request an id. They count up from a place that differs from start to start: unique, and no secret, so a
+/// request costs no call for randomness.
+#[derive(Debug)]
+pub struct RequestIds(AtomicU64);
+
+impl RequestIds {
+    /// Ids that no earlier start has given, as far as chance goes.
+    #[must_use]
+    pub fn new(random: &dyn Random) -> RequestIds {
+        RequestIds(AtomicU64::new(u64::from_be_bytes(random.bytes())))
+    }
+
+    /// The next one.
+    pub fn next(&self) -> RequestId {
+        let [_, _, id @ ..] = self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        RequestId(id)
     }
 }
 
