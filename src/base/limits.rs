@@ -153,6 +153,10 @@ pub const LATENCY_BUCKETS: [Duration; 8] = [
 
 /// Lines that wait to be written; of these the last quarter for warnings and errors.
 pub const LOG_LINES: usize = 4096;
+/// How long the writer lets lines gather after the first: a busy server wakes it, and writes, two hundred times a second.
+pub const LOG_GATHER: Duration = Duration::from_millis(5);
+/// Lines that are written together at most.
+pub const LOG_BATCH: usize = 64;
 /// How long the end of the server waits for what is left of them.
 pub const LOG_PATIENCE: Duration = Duration::from_secs(2);
 /// Lines a second for requests of which nobody has proven who asks; how many more there were is in the next.
