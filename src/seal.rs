@@ -17,6 +17,8 @@ use crate::base::random::Random;
 use crate::base::secret::Secret;
 
 const SALT_BYTES: usize = 16;
+/// A salt, a prefix and their lengths fit without growing.
+const USUAL_INFO_BYTES: usize = 64;
 
 /// A type that travels sealed.
 pub trait Sealed: Serialize + DeserializeOwned {
@@ -83,7 +85,7 @@ impl Keyring {
     /// stored because they can be computed again.
     #[must_use]
     pub fn derive(&self, info: &[&[u8]]) -> Vec<Secret<[u8; 32]>> {
-        self.keys().iter().map(|key| Secret::new(expand(key, info))).collect()
+        self.keys().iter().map(|key| Secret::new(expand(key, info.iter().copied()))).collect()
     }
 
     /// Encrypts `plaintext` so that only `context` and this key open it again.
@@ -117,20 +119,21 @@ impl Keyring {
 }
 
 /// The context is the HKDF info, each part preceded by its length so that no two lists of parts are the same bytes.
-fn expand(key: &hkdf::Prk, info: &[&[u8]]) -> [u8; 32] {
-    let lengths: Vec<[u8; 8]> = info.iter().map(|part| (part.len() as u64).to_be_bytes()).collect();
-    let parts: Vec<&[u8]> =
-        lengths.iter().zip(info).flat_map(|(length, part)| [length.as_slice(), part]).collect();
+fn expand<'a>(key: &hkdf::Prk, parts: impl Iterator<Item = &'a [u8]>) -> [u8; 32] {
+    let mut info = Vec::with_capacity(USUAL_INFO_BYTES);
+    for part in parts {
+        info.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        info.extend_from_slice(part);
+    }
     let mut out = [0; 32];
-    key.expand(&parts, KeyLength(out.len()))
+    key.expand(&[&info], KeyLength(out.len()))
         .and_then(|okm| okm.fill(&mut out))
         .expect("32 bytes are within HKDF-SHA256's 8160");
     out
 }
 
 fn one_time_key(key: &hkdf::Prk, context: &[&[u8]], salt: &[u8]) -> aead::LessSafeKey {
-    let parts: Vec<&[u8]> = std::iter::once(salt).chain(context.iter().copied()).collect();
-    let key = expand(key, &parts);
+    let key = expand(key, std::iter::once(salt).chain(context.iter().copied()));
     aead::LessSafeKey::new(
         aead::UnboundKey::new(&aead::CHACHA20_POLY1305, &key)
             .expect("32 bytes are this algorithm's key length"),

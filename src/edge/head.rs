@@ -156,7 +156,7 @@ fn request_line(line: &[u8]) -> Result<RequestLine<'_>, Refusal> {
 /// [`Refusal`] for anything that RFC 9112, RFC 9110 or H1-H11 do not allow.
 pub fn check<'a>(
     line: RequestLine<'a>,
-    fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+    fields: impl Iterator<Item = (&'a str, &'a [u8])> + Clone,
     origin: Origin,
 ) -> Result<Checked, Refusal> {
     if line.method.is_empty() || !line.method.bytes().all(is_token_byte) {
@@ -187,8 +187,13 @@ pub fn check<'a>(
     Ok(Checked { head, framing, version: line.version, persistent, expects_continue })
 }
 
-fn collect<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Result<Headers, Refusal> {
-    let mut headers = Headers::default();
+fn collect<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -> Result<Headers, Refusal> {
+    let lengths =
+        fields.clone().take(limits::HEADERS).map(|(name, value)| name.len().saturating_add(value.len()));
+    let (count, bytes) = lengths.fold((0, 0), |(count, bytes): (usize, usize), length| {
+        (count.saturating_add(1), bytes.saturating_add(length))
+    });
+    let mut headers = Headers::with_capacity(count, bytes);
     for (count, (name, value)) in fields.enumerate() {
         if count >= limits::HEADERS || value.len() > limits::HEADER_VALUE_BYTES {
             return Err(Refusal::HeadTooLarge);

@@ -15,9 +15,12 @@ pub(crate) struct Socket {
     stream: Arc<TcpStream>,
     /// `None` on a connection in the clear.
     tls: Option<Session>,
+    /// Room for what is read; kept as it is from read to read, so that nothing is cleared again.
     buffer: Vec<u8>,
     /// Where in `buffer` the unused bytes start.
     start: usize,
+    /// Where they end.
+    end: usize,
     /// What SO_RCVTIMEO is set to: changing it costs a system call, which the usual request is spared.
     read_timeout: Duration,
     write_stall: Duration,
@@ -45,6 +48,7 @@ impl Socket {
             tls: None,
             buffer: Vec::new(),
             start: 0,
+            end: 0,
             read_timeout: Duration::ZERO,
             write_stall,
         })
@@ -71,12 +75,12 @@ impl Socket {
 
     /// What has arrived and was not consumed.
     pub(crate) fn unread(&self) -> &[u8] {
-        self.buffer.get(self.start..).unwrap_or_default()
+        self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
     /// Drops the first `count` bytes of [`Socket::unread`].
     pub(crate) fn consume(&mut self, count: usize) {
-        self.start = self.start.saturating_add(count).min(self.buffer.len());
+        self.start = self.start.saturating_add(count).min(self.end);
     }
 
     /// The socket itself, for whoever watches it.
@@ -87,32 +91,36 @@ impl Socket {
     /// Gives the buffer's memory back if nothing is in it: an open stream does not need it.
     pub(crate) fn release_buffer(&mut self) {
         if self.unread().is_empty() {
-            (self.buffer, self.start) = (Vec::new(), 0);
+            (self.buffer, self.start, self.end) = (Vec::new(), 0, 0);
         }
     }
 
     /// Waits until more bytes are there, but not past `deadline`.
     pub(crate) fn fill(&mut self, deadline: Instant) -> Filled {
-        self.buffer.drain(..self.start);
-        self.start = 0;
-        if self.buffer.is_empty() && self.buffer.capacity() > limits::READ_BYTES {
+        self.buffer.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end.saturating_sub(self.start));
+        if self.end == 0 && self.buffer.len() > limits::READ_BYTES {
             self.buffer = Vec::new(); // a long head does not cost memory for ever
+        }
+        let most = self.end.saturating_add(limits::READ_BYTES);
+        if self.buffer.len() < most {
+            self.buffer.resize(most, 0);
         }
         loop {
             if let Err(ended) = self.limit_read_until(deadline) {
                 return ended;
             }
-            let unread = self.buffer.len();
-            self.buffer.resize(unread.saturating_add(limits::READ_BYTES), 0);
-            let room = self.buffer.get_mut(unread..).unwrap_or_default();
+            let room = self.buffer.get_mut(self.end..).unwrap_or_default();
             let read = match &mut self.tls {
                 None => (&*self.stream).read(room),
                 Some(session) => session.read(&self.stream, room),
             };
-            self.buffer.truncate(unread.saturating_add(*read.as_ref().unwrap_or(&0)));
             match read {
                 Ok(0) => return Filled::Closed,
-                Ok(count) => return Filled::Bytes(count),
+                Ok(count) => {
+                    self.end = self.end.saturating_add(count);
+                    return Filled::Bytes(count);
+                }
                 Err(error) if is_retried(&error) => {}
                 Err(_) => return Filled::Closed,
             }
@@ -151,7 +159,7 @@ impl Socket {
         let deadline = clock::instant() + time;
         let mut left = limits::DRAIN_BYTES;
         loop {
-            self.start = self.buffer.len();
+            self.start = self.end;
             match self.fill(deadline) {
                 Filled::Bytes(count) if count < left => left = left.saturating_sub(count),
                 Filled::Bytes(_) | Filled::Closed | Filled::TimedOut => return,

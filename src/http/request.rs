@@ -73,6 +73,12 @@ pub struct Headers {
 }
 
 impl Headers {
+    /// Room for so many fields, whose names and values have so many bytes together.
+    #[must_use]
+    pub fn with_capacity(fields: usize, bytes: usize) -> Headers {
+        Headers { text: String::with_capacity(bytes), fields: Vec::with_capacity(fields) }
+    }
+
     /// Adds a field. A door calls this with a name that is a token and a value without CR, LF or NUL.
     pub fn push(&mut self, name: &str, value: &str) {
         let start = self.text.len();

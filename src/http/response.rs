@@ -8,6 +8,9 @@ use super::stream::Stream;
 /// A header field of a response: mostly fixed text.
 pub type Field = (&'static str, Cow<'static, str>);
 
+/// The fields of the usual answer.
+const USUAL_FIELDS: usize = 8;
+
 /// What follows the head.
 #[derive(Debug)]
 pub enum Body {
@@ -29,7 +32,7 @@ impl Response {
     /// An answer without fields or body.
     #[must_use]
     pub fn new(status: u16) -> Response {
-        Response { status, headers: Vec::new(), body: Body::Bytes(Vec::new()) }
+        Response { status, headers: Vec::with_capacity(USUAL_FIELDS), body: Body::Bytes(Vec::new()) }
     }
 
     /// The same with one more header field.
