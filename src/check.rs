@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::base::capacity::Capacity;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::log;
 use crate::config::{ClientSecret, Config, Door};
@@ -14,6 +15,7 @@ use crate::github::{GitHub, GitHubSettings};
 use crate::mcp::Backend;
 use crate::oauth::AllowRule;
 use crate::oauth::provider::Group;
+use crate::serve;
 use crate::store::{self, Grants, OpenError, RedbGrants, StateDirectory, key_file};
 
 /// What was found.
@@ -39,6 +41,7 @@ where
     report.people(config);
     report.github(config, backend);
     report.state(config);
+    report.capacity(&config.capacity);
     report.watching(config);
     report
 }
@@ -197,6 +200,21 @@ impl Report {
             }
         }
         Ok(())
+    }
+
+    fn capacity(&mut self, capacity: &Capacity) {
+        let Capacity { connections, streams, sessions, streams_per_user, sessions_per_user } = capacity;
+        self.say(
+            "at once",
+            format!(
+                "{connections} connections ({} from one address), {streams} streams ({streams_per_user} of one user), \
+                 {sessions} sessions ({sessions_per_user} of one user)",
+                capacity.connections_per_address()
+            ),
+        );
+        if let Err(error) = serve::check_descriptors(capacity) {
+            self.faults.push(error.to_string());
+        }
     }
 
     fn watching(&mut self, config: &Config) {

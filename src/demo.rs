@@ -206,6 +206,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::base::capacity::Capacity;
     use crate::base::clock::{self, SystemClock};
     use crate::base::identity::{Principal, UpstreamToken, UserId, fake};
     use crate::base::random::CountedRandom;
@@ -245,6 +246,7 @@ mod tests {
             keys: Arc::new(seal::fake::keyring(1)),
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(CountedRandom::default()),
+            capacity: Capacity::default(),
             insufficient_scope: Box::new(|_| crate::http::Response::new(403)),
         });
         let (member, name) = name;

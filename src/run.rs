@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use crate::base::capacity::Capacity;
 use crate::base::clock::SystemClock;
 use crate::base::random::OsRandom;
 use crate::base::{limits, log};
@@ -137,7 +138,7 @@ impl SimulatedGitHub {
         let secret = app.client_secret.read()?;
         let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(OsRandom));
         let simulated = Simulated::new(&app.client_id, &secret, clock, random);
-        let pool = Arc::new(Pool::start().map_err(StartError::Threads)?);
+        let pool = Arc::new(Pool::start(Capacity::default().queue()).map_err(StartError::Threads)?);
         let edge = Edge::start(listener, Arc::new(simulated), Arc::clone(&pool), edge::Settings::default());
         log::warn(
             "simulated.github",

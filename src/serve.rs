@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use crate::app::App;
 use crate::base::cancel::CancelToken;
+use crate::base::capacity::Capacity;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
 use crate::base::{limits, log};
@@ -24,7 +25,8 @@ use crate::operator::{self, Operator, RotateKey};
 use crate::seal::Keyring;
 use crate::server::Pool;
 use crate::store::{Grants, OpenError, RedbGrants, StateDirectory, key_file};
-use crate::tiny::{Access, Tiny};
+use crate::sys;
+use crate::tiny::{self, Access, Tiny};
 
 /// Why the server does not start. The text says what to do.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub enum StartError {
     Listen(String, io::Error),
     /// The operating system gives no thread.
     Threads(io::Error),
+    /// The operating system gives too few descriptors for so many connections.
+    Descriptors(Capacity, u64),
     /// The certificate or its key.
     Tls(TlsError),
 }
@@ -61,12 +65,29 @@ impl fmt::Display for StartError {
             }
             StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             StartError::Threads(error) => write!(f, "the system gives no more threads: {error}"),
+            StartError::Descriptors(capacity, limit) => write!(
+                f,
+                "{} connections need {needed} open files, and this process may have {limit}: raise the limit \
+                 (LimitNOFILE={needed} for systemd, --ulimit nofile={needed} for Docker, else ulimit -n {needed}), or \
+                 lower MCP_MAX_CONNECTIONS",
+                capacity.connections,
+                needed = capacity.descriptors()
+            ),
             StartError::Tls(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for StartError {}
+
+/// Raises the limit of open files as far as it goes, and compares it with what is needed.
+///
+/// # Errors
+/// [`StartError::Descriptors`].
+pub fn check_descriptors(capacity: &Capacity) -> Result<(), StartError> {
+    let limit = sys::raise_descriptor_limit();
+    if limit < capacity.descriptors() { Err(StartError::Descriptors(*capacity, limit)) } else { Ok(()) }
+}
 
 impl From<ConfigError> for StartError {
     fn from(error: ConfigError) -> StartError {
@@ -125,6 +146,8 @@ impl Server {
         B: Backend + 'static,
         E: fmt::Display,
     {
+        let capacity = config.capacity;
+        check_descriptors(&capacity)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let random: Arc<dyn Random> = Arc::new(OsRandom);
         let github = Arc::new(GitHub::new(GitHubSettings {
@@ -157,6 +180,7 @@ impl Server {
             keys: Arc::clone(&keys),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
+            capacity,
             insufficient_scope: Box::new(move |needed| challenges.insufficient_scope(needed)),
         });
         let documents = match config.clients.documents {
@@ -189,16 +213,17 @@ impl Server {
         let app = App::new(oauth, mcp, public_url.clone(), config.allowed_origins.clone());
         let app = Arc::new(if config.legacy_sse { app.with_pair() } else { app });
 
-        let pool = Arc::new(Pool::start().map_err(StartError::Threads)?);
+        let pool = Arc::new(Pool::start(capacity.queue()).map_err(StartError::Threads)?);
         let metrics = Arc::new(Metrics::default());
         let proxies = &config.watch.trusted_proxies;
         let front = Front::new(Arc::clone(&app) as _, proxies.clone(), &*random, Arc::clone(&metrics));
+        let door = |handler| tiny::Parts { handler, pool: Arc::clone(&pool), capacity };
         let settings = edge::Settings {
             tls: tls.clone(),
             trusted_proxies: proxies.clone(),
-            ..edge::Settings::default()
+            ..edge::Settings::of(&capacity)
         };
-        let public = listening.open((Arc::new(front), &pool), settings)?;
+        let public = listening.open(door(Arc::new(front)), settings)?;
 
         let counted = Counted {
             door: public.counter(),
@@ -217,12 +242,12 @@ impl Server {
         });
         let operator: Arc<dyn Handler> = Arc::new(metrics::Beside(Arc::clone(&numbers), Arc::new(operator)));
         let operator_path = directory.file(operator::SOCKET);
-        let operator = Tiny::start_unix(&operator_path, Access::Owner, operator, Arc::clone(&pool))
+        let operator = Tiny::start_unix(&operator_path, Access::Owner, door(operator))
             .map_err(|error| StartError::Listen(operator_path.display().to_string(), error))?;
         let mut desks = vec![operator];
         if let Some(address) = config.watch.metrics_listen {
-            let desk = TcpListener::bind(address)
-                .and_then(|listener| Tiny::start_tcp(listener, numbers, Arc::clone(&pool)));
+            let desk =
+                TcpListener::bind(address).and_then(|listener| Tiny::start_tcp(listener, door(numbers)));
             desks.push(desk.map_err(|error| StartError::Listen(address.to_string(), error))?);
         }
         let sweeper = Sweeper::start(Arc::clone(&app), tls.clone()).map_err(StartError::Threads)?;
@@ -329,23 +354,18 @@ impl Listening {
         }
     }
 
-    fn open(
-        self,
-        (handler, pool): (Arc<dyn Handler>, &Arc<Pool>),
-        settings: edge::Settings,
-    ) -> Result<Public, StartError> {
+    fn open(self, parts: tiny::Parts, settings: edge::Settings) -> Result<Public, StartError> {
         let (name, public) = match self {
             Listening::Edge(listener, bound) => {
-                let edge = Edge::start(listener, handler, Arc::clone(pool), settings);
+                let edge = Edge::start(listener, parts.handler, parts.pool, settings);
                 (bound.to_string(), edge.map(Public::Edge))
             }
             Listening::Proxy(Door::ProxyUnix(path)) => {
-                let tiny = Tiny::start_unix(&path, Access::Group, handler, Arc::clone(pool));
+                let tiny = Tiny::start_unix(&path, Access::Group, parts);
                 (path.display().to_string(), tiny.map(Public::Proxy))
             }
             Listening::Proxy(Door::ProxyTcp(address) | Door::Edge(address)) => {
-                let tiny = TcpListener::bind(address)
-                    .and_then(|listener| Tiny::start_tcp(listener, handler, Arc::clone(pool)));
+                let tiny = TcpListener::bind(address).and_then(|listener| Tiny::start_tcp(listener, parts));
                 (address.to_string(), tiny.map(Public::Proxy))
             }
         };

@@ -12,15 +12,21 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use desk::{Client, Desk, Event, LIMIT, PATIENCE};
+use mcp_oauth_server::base::capacity::Capacity;
 use mcp_oauth_server::http::Response;
 use mcp_oauth_server::server::Pool;
-use mcp_oauth_server::tiny::{Access, Tiny};
+use mcp_oauth_server::tiny::{Access, Parts, Tiny};
 
 struct Door {
     tiny: Option<Tiny>,
     desk: Arc<Desk>,
     events: Receiver<Event>,
     socket: PathBuf,
+}
+
+fn parts(desk: &Arc<Desk>) -> Parts {
+    let capacity = Capacity::default();
+    Parts { handler: desk.clone(), pool: Arc::new(Pool::start(capacity.queue()).unwrap()), capacity }
 }
 
 /// A door on a socket in a directory of its own.
@@ -30,8 +36,7 @@ fn door(test: &str) -> Door {
     std::fs::create_dir(&directory).unwrap();
     let socket = directory.join("socket");
     let (desk, events) = Desk::new();
-    let pool = Arc::new(Pool::start().unwrap());
-    let tiny = Tiny::start_unix(&socket, Access::Owner, desk.clone(), pool).unwrap();
+    let tiny = Tiny::start_unix(&socket, Access::Owner, parts(&desk)).unwrap();
     Door { tiny: Some(tiny), desk, events, socket }
 }
 
@@ -185,9 +190,7 @@ fn the_socket_is_private_and_replaced_only_when_stale() {
     let door = door("private");
     let mode = std::fs::metadata(&door.socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let start = |path: &std::path::Path| {
-        Tiny::start_unix(path, Access::Group, door.desk.clone(), Arc::new(Pool::start().unwrap()))
-    };
+    let start = |path: &std::path::Path| Tiny::start_unix(path, Access::Group, parts(&door.desk));
     assert!(start(&door.socket).is_err());
     assert_eq!(door.client().get("/").status, 200);
 
@@ -208,10 +211,7 @@ fn the_socket_is_private_and_replaced_only_when_stale() {
 #[test]
 fn only_loopback_may_be_served_over_tcp() {
     let (desk, _events) = Desk::new();
-    let start = |address: &str| {
-        let pool = Arc::new(Pool::start().unwrap());
-        Tiny::start_tcp(TcpListener::bind(address).unwrap(), desk.clone(), pool)
-    };
+    let start = |address: &str| Tiny::start_tcp(TcpListener::bind(address).unwrap(), parts(&desk));
     assert!(start("0.0.0.0:0").is_err());
     let tiny = start("127.0.0.1:0").unwrap();
     let mut client = Client::new(TcpStream::connect(tiny.local_addr().unwrap()).unwrap());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::base::capacity::Capacity;
 use crate::base::clock::{self, ManualClock};
 use crate::base::random::CountedRandom;
 use crate::http::fake::request;
@@ -20,6 +21,7 @@ fn app(fixture: &Fixture) -> App {
         keys: Arc::new(keyring(1)),
         clock: Arc::new(ManualClock::new()),
         random: Arc::new(CountedRandom::default()),
+        capacity: Capacity::default(),
         insufficient_scope: Box::new(|_| Response::new(403)),
     });
     let url = PublicUrl::parse("https://mcp.example.com").unwrap();

@@ -50,30 +50,30 @@ pub const CONNECTION_STACK_BYTES: usize = 128 * 1024;
 
 // ---- the edge: all connections ----
 
-/// Connections at once. One thread each: about 40 KiB, inside of TLS 80 KiB.
+/// Connections at once, unless the operator says otherwise. One thread each: about 40 KiB, inside of TLS 80 KiB.
 pub const CONNECTIONS: usize = 512;
-/// Connections at once from one IPv4 address or one IPv6 /64; those from this machine are a proxy's, and not counted so.
-pub const CONNECTIONS_PER_ADDRESS: usize = 64;
+/// The largest number of connections, streams or sessions that can be asked for: more threads than Linux gives by itself.
+pub const CAPACITY_MAX: usize = 100_000;
+/// Descriptors for what is not a connection: refused ones, the operator's, GitHub's, the table, and what tools open.
+pub const DESCRIPTORS_BESIDE_CONNECTIONS: usize = 256;
 /// Connections that wait to be accepted or refused; the kernel may lower it.
 pub const BACKLOG: i32 = 1024;
 /// Refused connections that are kept until their clients have read the answer.
 pub const REFUSED_CONNECTIONS: usize = 64;
 /// How long the accept loop rests after an error: long enough not to spin, short enough not to be missed.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Open streams at once. Fewer than [`CONNECTIONS`], so that a login always finds a connection.
+/// Open streams at once, unless the operator says otherwise. Fewer than [`CONNECTIONS`], so that a login always finds a
+/// connection.
 pub const STREAMS: usize = 256;
-/// Bodies of up to [`UNCHECKED_BODY_BYTES`] being read or waiting for an answer, all together (bytes): one for each
-/// connection, so that a login always finds room.
-pub const BODY_BYTES_IN_FLIGHT: usize = CONNECTIONS * UNCHECKED_BODY_BYTES;
-/// The same of larger ones, whose senders are known (bytes).
+/// Bodies above [`UNCHECKED_BODY_BYTES`], whose senders are known, all together (bytes).
 pub const LARGE_BODY_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
 /// Large bodies of one user at once: fewer than all their connections, so that no few users hold all of the above.
 pub const LARGE_BODIES_PER_USER: usize = 2;
 
 // ---- the trusted door ----
 
-/// Requests that are answered at once; one more is answered 503. Each holds a thread, a stream as long as it is open.
-pub const TINY_THREADS: usize = STREAMS + 64;
+/// Requests that are answered at once besides open streams.
+pub const TINY_THREADS_BESIDE_STREAMS: usize = 64;
 /// How long a thread of the trusted door waits for a request before it ends.
 pub const TINY_IDLE: Duration = Duration::from_secs(10);
 /// After so many such waits without a request, what a replaced tiny_http had accepted counts as closed.
@@ -117,8 +117,6 @@ pub const REQUEST_ID_BYTES: usize = 256;
 
 // ---- the queue and its workers ----
 
-/// Requests that wait for a worker; more are answered 503 at once.
-pub const QUEUE: usize = 1024;
 /// Workers that always run.
 pub const WORKERS: usize = 4;
 /// Workers at most, when tools or GitHub are slow.
@@ -183,13 +181,14 @@ pub const SLOW_CALL: Duration = Duration::from_millis(250);
 
 // ---- MCP ----
 
-/// Sessions at once.
+/// Sessions at once, unless the operator says otherwise.
 pub const SESSIONS: usize = 1000;
-/// Sessions of one user.
+/// Sessions of one user, unless the operator says otherwise.
 pub const SESSIONS_PER_USER: usize = 32;
 /// How long a session lives without a request or an open stream.
 pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
-/// Streams of one user, those included that a client left less than [`CLIENT_CHECK`] ago.
+/// Streams of one user, those included that a client left less than [`CLIENT_CHECK`] ago, unless the operator says
+/// otherwise.
 pub const STREAMS_PER_USER: usize = 24;
 /// Streams of one session.
 pub const STREAMS_PER_SESSION: usize = 4;
@@ -352,7 +351,8 @@ pub const GITHUB_TOKEN_BYTES: usize = 1024;
 pub const KEYS: usize = 8;
 /// The key file (bytes).
 pub const KEY_FILE_BYTES: u64 = 16 * 1024;
-/// Grants kept in memory, about 1 KiB each: four times [`SESSIONS`], so that every caller who is active finds their grant here.
+/// Grants kept in memory, about 1 KiB each: four times [`SESSIONS`], so that every caller who is active finds their grant
+/// here; others are read from the table.
 pub const CACHED_GRANTS: usize = 4096;
 /// The database's own cache of pages (bytes): the upper levels of the trees of some 100,000 grants.
 pub const DATABASE_CACHE_BYTES: usize = 2 * 1024 * 1024;

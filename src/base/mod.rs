@@ -3,6 +3,7 @@
 //! Imports nothing of ours. No file here knows HTTP, OAuth or MCP.
 
 pub mod cancel;
+pub mod capacity;
 pub mod clock;
 pub mod each;
 pub mod encoding;

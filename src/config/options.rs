@@ -1,45 +1,17 @@
 //! The table of options: each has its flag, its variable, its default and its help in one place.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 
-use super::clients::{self, Switch};
+use super::clients;
 use super::commands;
-use super::values::{self, ClientSecret, Door};
-use crate::base::log;
+use super::draft::Draft;
+use super::values::{self, ClientSecret};
 use crate::base::secret::Secret;
 use crate::github::{self, BaseUrl};
 use crate::http::{PublicUrl, TrustedProxies};
-use crate::oauth::{AllowRule, DenyList, Registration};
+use crate::oauth::DenyList;
 
 pub(super) const PORT: u16 = 3001;
-
-/// What the options said; whether that is enough is decided when all are read.
-#[derive(Default)]
-pub(super) struct Draft {
-    pub(super) client_id: Option<String>,
-    pub(super) client_secret: Option<ClientSecret>,
-    pub(super) allow: Option<Vec<AllowRule>>,
-    pub(super) clients_file: Option<PathBuf>,
-    pub(super) denied: Option<DenyList>,
-    pub(super) registration: Option<Registration>,
-    pub(super) documents: Option<Switch>,
-    pub(super) allowed_origins: Option<Vec<String>>,
-    pub(super) public_url: Option<PublicUrl>,
-    pub(super) listen: Option<SocketAddr>,
-    pub(super) behind_proxy: Option<Door>,
-    pub(super) tls_cert: Option<PathBuf>,
-    pub(super) tls_key: Option<PathBuf>,
-    pub(super) trusted_proxies: Option<TrustedProxies>,
-    pub(super) metrics_listen: Option<SocketAddr>,
-    pub(super) log_format: Option<log::Format>,
-    pub(super) legacy_sse: Option<bool>,
-    pub(super) state_dir: Option<PathBuf>,
-    pub(super) key_file: Option<PathBuf>,
-    pub(super) github_url: Option<BaseUrl>,
-    pub(super) github_api_url: Option<BaseUrl>,
-}
 
 /// One option.
 pub(super) struct ConfigOption {
@@ -221,6 +193,46 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         apply: |draft, value| put(&mut draft.legacy_sse, values::switch(&value)),
     },
     ConfigOption {
+        flag: Some("--max-connections"),
+        env: "MCP_MAX_CONNECTIONS",
+        metavar: "NUMBER",
+        default: "512",
+        help: "connections at once, a thread and a descriptor each; an eighth of them from one address",
+        apply: |draft, value| set(&mut draft.capacity.connections, values::count(&value)),
+    },
+    ConfigOption {
+        flag: Some("--max-streams"),
+        env: "MCP_MAX_STREAMS",
+        metavar: "NUMBER",
+        default: "256",
+        help: "open streams at once; leaves a quarter of the connections free",
+        apply: |draft, value| set(&mut draft.capacity.streams, values::count(&value)),
+    },
+    ConfigOption {
+        flag: Some("--max-sessions"),
+        env: "MCP_MAX_SESSIONS",
+        metavar: "NUMBER",
+        default: "1000",
+        help: "sessions at once",
+        apply: |draft, value| set(&mut draft.capacity.sessions, values::count(&value)),
+    },
+    ConfigOption {
+        flag: Some("--max-streams-per-user"),
+        env: "MCP_MAX_STREAMS_PER_USER",
+        metavar: "NUMBER",
+        default: "24",
+        help: "open streams of one user",
+        apply: |draft, value| set(&mut draft.capacity.streams_per_user, values::count(&value)),
+    },
+    ConfigOption {
+        flag: Some("--max-sessions-per-user"),
+        env: "MCP_MAX_SESSIONS_PER_USER",
+        metavar: "NUMBER",
+        default: "32",
+        help: "sessions of one user; the least recently used one makes room",
+        apply: |draft, value| set(&mut draft.capacity.sessions_per_user, values::count(&value)),
+    },
+    ConfigOption {
         flag: Some("--state-dir"),
         env: "MCP_STATE_DIR",
         metavar: "DIR",
@@ -256,6 +268,11 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
 
 fn put<T>(place: &mut Option<T>, value: Result<T, &'static str>) -> Result<(), &'static str> {
     *place = Some(value?);
+    Ok(())
+}
+
+fn set<T>(place: &mut T, value: Result<T, &'static str>) -> Result<(), &'static str> {
+    *place = value?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::base::identity::{ClientFingerprint, GrantId, UserId};
-use crate::oauth::DenyList;
 use crate::oauth::provider::Group;
+use crate::oauth::{DenyList, Registration};
 use crate::operator::{Operation, Selection};
 
 const READY: &[(&str, &str)] = &[
@@ -197,6 +197,30 @@ fn watching_has_its_options() {
     refused(&["--trusted-proxy", "proxy.example"], &[], "--trusted-proxy: write a comma list");
     refused(&["--metrics-listen", "0.0.0.0:9090"], &[], "--metrics-listen: write a loopback address");
     refused(&["--log-format", "yaml"], &[], "--log-format: write human or json");
+}
+
+#[test]
+fn limits_are_numbers_that_fit_together() {
+    let capacity = config(
+        &["--max-connections", "8000", "--max-streams=6000", "--max-streams-per-user", "60"],
+        &[("MCP_MAX_SESSIONS", "5000"), ("MCP_MAX_SESSIONS_PER_USER", "100000")],
+    );
+    let expected = Capacity {
+        connections: 8000,
+        streams: 6000,
+        sessions: 5000,
+        streams_per_user: 60,
+        sessions_per_user: 100_000,
+    };
+    assert_eq!((capacity.capacity, config(&[], &[]).capacity), (expected, Capacity::default()));
+    for bad in ["0", "-1", "+1", "100001", "1e3", "many", "99999999999999999999"] {
+        refused(&["--max-sessions", bad], &[], "--max-sessions: write a number from 1 to 100000");
+    }
+    refused(
+        &["--max-connections", "300"],
+        &[],
+        "MCP_MAX_STREAMS: a quarter of MCP_MAX_CONNECTIONS stays free",
+    );
 }
 
 /// G7: base URLs are https, or http on loopback.

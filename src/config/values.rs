@@ -74,6 +74,13 @@ pub(super) fn switch(text: &str) -> Result<bool, &'static str> {
     }
 }
 
+/// How many of something there may be.
+pub(super) fn count(text: &str) -> Result<usize, &'static str> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    let number = if digits { text.parse().ok() } else { None };
+    number.filter(|count| (1..=limits::CAPACITY_MAX).contains(count)).ok_or("write a number from 1 to 100000")
+}
+
 pub(super) fn client_id(text: String) -> Result<String, &'static str> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     if text.bytes().all(allowed) {

@@ -26,6 +26,7 @@ pub use refusal::Refusal;
 pub use tls::{Tls, TlsError};
 
 use crate::base::cancel::CancelToken;
+use crate::base::capacity::Capacity;
 use crate::base::tally::Tally;
 use crate::base::throttle::Throttle;
 use crate::base::{clock, limits};
@@ -76,11 +77,19 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
+        Settings::of(&Capacity::default())
+    }
+}
+
+impl Settings {
+    /// The defaults of a door that takes so much.
+    #[must_use]
+    pub fn of(capacity: &Capacity) -> Settings {
         Settings {
-            connections: limits::CONNECTIONS,
-            connections_per_address: limits::CONNECTIONS_PER_ADDRESS,
-            streams: limits::STREAMS,
-            body_bytes_in_flight: limits::BODY_BYTES_IN_FLIGHT,
+            connections: capacity.connections,
+            connections_per_address: capacity.connections_per_address(),
+            streams: capacity.streams,
+            body_bytes_in_flight: capacity.body_bytes_in_flight(),
             large_body_bytes_in_flight: limits::LARGE_BODY_BYTES_IN_FLIGHT,
             trusted_proxies: TrustedProxies::default(),
             tls: None,

@@ -181,7 +181,7 @@ fn initialize(core: &Core, principal: &Principal, id: &RequestId, params: Option
     let session = NewSession { client: hello.client, ..new_session(core, priming) };
     let session = Arc::new(Session::new(principal, session));
     let session_id = session.id().to_owned();
-    if core.audience.sessions.insert(session).is_err() {
+    if core.audience.sessions.insert(session, &core.capacity).is_err() {
         return Refusal::TooManySessions.response(Some(id));
     }
     welcome.into_response().header("Mcp-Session-Id", session_id)

@@ -163,6 +163,7 @@ use self::publisher::Audience;
 use self::quota::{Calls, Openings};
 use self::task_table::TaskTable;
 use crate::base::cancel::CancelToken;
+use crate::base::capacity::Capacity;
 use crate::base::clock::Clock;
 use crate::base::identity::{GrantId, Principal, Scopes, UserId};
 use crate::base::limits;
@@ -217,6 +218,8 @@ pub struct Settings {
     pub clock: Arc<dyn Clock>,
     /// Session ids.
     pub random: Arc<dyn Random>,
+    /// How many sessions and streams there may be.
+    pub capacity: Capacity,
     /// The answer to a caller whose token lacks these scopes. Made by whoever checks tokens.
     pub insufficient_scope: InsufficientScope,
 }
@@ -247,6 +250,7 @@ struct Core {
     keys: Arc<Keyring>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    capacity: Capacity,
     audience: Arc<Audience>,
     calls: Arc<Calls>,
     openings: Openings,
@@ -277,12 +281,13 @@ impl Mcp {
     /// An endpoint without sessions.
     #[must_use]
     pub fn new(settings: Settings) -> Mcp {
-        let Settings { backend, keys, clock, random, insufficient_scope } = settings;
+        let Settings { backend, keys, clock, random, capacity, insufficient_scope } = settings;
         Mcp(Arc::new(Core {
             backend,
             keys,
             clock,
             random,
+            capacity,
             audience: Arc::default(),
             calls: Arc::default(),
             openings: Openings::default(),
@@ -430,7 +435,7 @@ impl Core {
     fn may_stream(&self, user: UserId) -> bool {
         let listening = self.audience.listeners.of_user(user);
         let open = listening.saturating_add(self.audience.sessions.readers_of(user));
-        open < limits::STREAMS_PER_USER && self.may_open(user)
+        open < self.capacity.streams_per_user && self.may_open(user)
     }
 }
 

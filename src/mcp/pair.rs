@@ -29,7 +29,7 @@ pub(super) fn open(core: &Core, visit: Visit, message_path: &str) {
     // The name in the URL is no credential: it is good for this grant only (M6).
     let (events, body) = EventStream::with_endpoint(&format!("{message_path}?sessionId={}", new.id));
     let session = Arc::new(Session::paired(&principal, new, events));
-    if core.audience.sessions.insert(session).is_err() {
+    if core.audience.sessions.insert(session, &core.capacity).is_err() {
         return responder.respond(Refusal::TooManySessions.response(None));
     }
     responder.respond(Response::new(200).stream(body));

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::session::Session;
+use crate::base::capacity::Capacity;
 use crate::base::identity::{GrantId, Principal, UserId};
-use crate::base::limits;
 
 /// Every session.
 #[derive(Debug, Default)]
@@ -21,16 +21,16 @@ pub(super) struct Full;
 
 impl SessionTable {
     /// Adds a session. Of one user's, the least recently used makes room.
-    pub(super) fn insert(&self, session: Arc<Session>) -> Result<(), Full> {
+    pub(super) fn insert(&self, session: Arc<Session>, capacity: &Capacity) -> Result<(), Full> {
         let displaced = {
             let mut sessions = self.lock();
             let of_user = sessions.values().filter(|each| each.user() == session.user());
             let (count, oldest) = of_user.fold((0_usize, None), older);
-            let displaced = oldest.filter(|_| count >= limits::SESSIONS_PER_USER);
+            let displaced = oldest.filter(|_| count >= capacity.sessions_per_user);
             if let Some(displaced) = &displaced {
                 sessions.remove(displaced.id());
             }
-            if sessions.len() >= limits::SESSIONS {
+            if sessions.len() >= capacity.sessions {
                 return Err(Full);
             }
             sessions.insert(session.id().into(), session);

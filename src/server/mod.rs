@@ -71,12 +71,12 @@ enum Stay {
 }
 
 impl Pool {
-    /// Starts the workers.
+    /// Starts the workers, for whom at most `queue` requests wait.
     ///
     /// # Errors
     /// The operating system gives no threads.
-    pub fn start() -> io::Result<Pool> {
-        let (sender, queue) = bounded(limits::QUEUE);
+    pub fn start(queue: usize) -> io::Result<Pool> {
+        let (sender, queue) = bounded(queue);
         let shared = Arc::new(Shared {
             queue,
             taken: AtomicU64::new(0),
@@ -162,7 +162,7 @@ impl Shared {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sleeps while the queue is empty. While it is not, looks every [`limits::QUEUE_TICK`] whether it moves.
+    /// Sleeps while the queue is empty. While it is not, looks every [`QUEUE_TICK`] whether it moves.
     fn supervise(self: Arc<Shared>) {
         let mut taken_before = self.taken.load(Ordering::Relaxed);
         while !self.stopping.load(Ordering::SeqCst) {
@@ -299,6 +299,8 @@ mod tests {
         });
     }
 
+    const QUEUE: usize = 64;
+
     struct Bench {
         pool: Pool,
         desk: Arc<Desk>,
@@ -307,7 +309,7 @@ mod tests {
     impl Bench {
         fn new() -> Bench {
             hide_intended_panics();
-            Bench { pool: Pool::start().unwrap(), desk: Arc::new(Desk { release: CancelToken::new() }) }
+            Bench { pool: Pool::start(QUEUE).unwrap(), desk: Arc::new(Desk { release: CancelToken::new() }) }
         }
 
         fn submit(&self, path: &str) -> Result<Waiter, Full> {
@@ -358,9 +360,8 @@ mod tests {
         let waiter = bench.submit("/").unwrap();
         assert_eq!(bench.status(&waiter), 204);
 
-        let more: Vec<_> =
-            std::iter::from_fn(|| bench.submit("/wait").ok()).take(limits::QUEUE * 2).collect();
-        assert!(more.len() >= limits::QUEUE && more.len() <= limits::QUEUE + limits::WORKERS_MAX);
+        let more: Vec<_> = std::iter::from_fn(|| bench.submit("/wait").ok()).take(QUEUE * 2).collect();
+        assert!(more.len() >= QUEUE && more.len() <= QUEUE + limits::WORKERS_MAX);
         assert!(bench.pool.workers() <= limits::WORKERS_MAX);
         assert_eq!(bench.submit("/").err(), Some(Full));
         bench.desk.release.trip();

@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use self::lane::{Lane, Ready};
 use crate::base::cancel::CancelToken;
+use crate::base::capacity::Capacity;
 use crate::base::log::{self, Field};
 use crate::base::tally::Tally;
 use crate::base::{clock, limits};
@@ -47,6 +48,16 @@ pub enum Access {
     Owner,
     /// That user and its group, for a proxy that runs as another user: mode 0660.
     Group,
+}
+
+/// What a door is made of.
+pub struct Parts {
+    /// What answers.
+    pub handler: Arc<dyn Handler>,
+    /// On whose threads.
+    pub pool: Arc<Pool>,
+    /// How much at once.
+    pub capacity: Capacity,
 }
 
 /// The running door.
@@ -97,40 +108,35 @@ impl Tiny {
     ///
     /// # Errors
     /// Another server listens there, something else is in the way, or what the operating system says.
-    pub fn start_unix(
-        path: &Path,
-        access: Access,
-        handler: Arc<dyn Handler>,
-        pool: Arc<Pool>,
-    ) -> io::Result<Tiny> {
+    pub fn start_unix(path: &Path, access: Access, parts: Parts) -> io::Result<Tiny> {
         let listener = bind_unix(path, access)?;
-        Tiny::start(Listening::Unix(listener, path.to_owned()), handler, pool)
+        Tiny::start(Listening::Unix(listener, path.to_owned()), parts)
     }
 
     /// Serves a TCP listener, for a reverse proxy on this machine.
     ///
     /// # Errors
     /// The listener's address is not loopback, or what the operating system says.
-    pub fn start_tcp(listener: TcpListener, handler: Arc<dyn Handler>, pool: Arc<Pool>) -> io::Result<Tiny> {
+    pub fn start_tcp(listener: TcpListener, parts: Parts) -> io::Result<Tiny> {
         if !listener.local_addr()?.ip().is_loopback() {
             let words = "the door for a reverse proxy must be on loopback or a Unix socket";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
         }
         // Linux copies this to accepted sockets; tiny_http does not set it.
         sys::set_option(&listener, (libc::IPPROTO_TCP, libc::TCP_NODELAY), 1)?;
-        Tiny::start(Listening::Tcp(listener), handler, pool)
+        Tiny::start(Listening::Tcp(listener), parts)
     }
 
-    fn start(listener: Listening, handler: Arc<dyn Handler>, pool: Arc<Pool>) -> io::Result<Tiny> {
+    fn start(listener: Listening, Parts { handler, pool, capacity }: Parts) -> io::Result<Tiny> {
         sys::set_backlog(&listener, limits::BACKLOG);
         let shared = Arc::new(Shared {
             handler,
             pool,
             listener,
             closing: CancelToken::new(),
-            threads: Cap::new(limits::TINY_THREADS),
-            streams: Cap::new(limits::STREAMS),
-            bodies: Bodies::new(limits::BODY_BYTES_IN_FLIGHT, limits::LARGE_BODY_BYTES_IN_FLIGHT),
+            threads: Cap::new(capacity.tiny_threads()),
+            streams: Cap::new(capacity.streams),
+            bodies: Bodies::new(capacity.body_bytes_in_flight(), limits::LARGE_BODY_BYTES_IN_FLIGHT),
             lane: Lane::default(),
             leaked: AtomicU64::new(0),
             refusals: Tally::default(),
@@ -414,7 +420,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let hold = listener.try_clone().unwrap();
-        let tiny = Tiny::start_tcp(listener, Arc::new(Hello), Arc::new(Pool::start().unwrap())).unwrap();
+        let pool = Arc::new(Pool::start(16).unwrap());
+        let parts = Parts { handler: Arc::new(Hello), pool, capacity: Capacity::default() };
+        let tiny = Tiny::start_tcp(listener, parts).unwrap();
         for round in 0..2 {
             let ask = || {
                 let mut line = std::net::TcpStream::connect(address).unwrap();

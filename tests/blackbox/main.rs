@@ -7,6 +7,7 @@ mod support;
 
 mod abuse;
 mod endings;
+mod limits;
 mod login;
 mod mcp;
 mod operations;

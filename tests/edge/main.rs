@@ -15,6 +15,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use desk::{Client, Desk, Event, LIMIT, PATIENCE, SMALL};
+use mcp_oauth_server::base::capacity::Capacity;
 use mcp_oauth_server::base::{clock, limits};
 use mcp_oauth_server::edge::{Edge, Settings};
 use mcp_oauth_server::http::{Response, TrustedProxies};
@@ -32,9 +33,13 @@ fn quick() -> Settings {
 }
 
 fn door(settings: Settings) -> Door {
+    door_with_queue(settings, Capacity::default().queue())
+}
+
+fn door_with_queue(settings: Settings, queue: usize) -> Door {
     let (desk, events) = Desk::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let edge = Edge::start(listener, desk.clone(), Arc::new(Pool::start().unwrap()), settings).unwrap();
+    let edge = Edge::start(listener, desk.clone(), Arc::new(Pool::start(queue).unwrap()), settings).unwrap();
     Door { edge, desk, events }
 }
 
@@ -357,10 +362,10 @@ fn bodies_in_flight_are_capped_over_all_connections() {
 /// A full queue is a prompt 503, and the connection lives on.
 #[test]
 fn a_full_queue_is_answered_at_once() {
-    mcp_oauth_server::sys::raise_descriptor_limit();
     // One more than can wait or be worked on: at least one of them, whichever it is, is refused.
-    let many = limits::QUEUE + limits::WORKERS_MAX + 1;
-    let door = door(Settings { connections: many, connections_per_address: many, ..quick() });
+    let queue = 16;
+    let many = queue + limits::WORKERS_MAX + 1;
+    let door = door_with_queue(quick(), queue);
     let mut clients: Vec<_> = (0..many).map(|_| door.client()).collect();
     for client in &mut clients {
         client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").line.set_nonblocking(true).unwrap();

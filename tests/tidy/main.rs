@@ -54,6 +54,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "edge",
             "tiny",
             "config",
+            "sys",
         ],
     ),
     (
@@ -73,7 +74,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sys",
         ],
     ),
-    ("check", &["base", "store", "oauth", "mcp", "github", "edge", "config"]),
+    ("check", &["base", "store", "oauth", "mcp", "github", "edge", "config", "serve"]),
 ];
 
 /// What only some files may name: the word, where (path prefixes), and what the others do instead.

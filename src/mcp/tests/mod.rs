@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::base::capacity::Capacity;
 use crate::base::clock::{self, ManualClock};
 use crate::base::identity::fake::principal;
 use crate::base::random::CountedRandom;
@@ -66,6 +67,7 @@ fn endpoint(backend: impl Backend + 'static) -> Endpoint {
         keys: Arc::new(keyring(1)),
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         random: Arc::new(CountedRandom::default()),
+        capacity: Capacity::default(),
         insufficient_scope: Box::new(|needed| Response::new(403).header("Needed", needed.to_string())),
     });
     Endpoint { mcp, clock }

@@ -1,0 +1,97 @@
+//! How much a server takes at once, as far as the operator chooses it, and the caps that follow from that choice.
+
+use super::limits;
+
+/// What may be open at once. The defaults are those of [`limits`]; [`Capacity::fault`] says what does not fit together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Connections, one thread each.
+    pub connections: usize,
+    /// Open streams, each on one of these connections.
+    pub streams: usize,
+    /// Sessions of the older protocol era.
+    pub sessions: usize,
+    /// Open streams of one user.
+    pub streams_per_user: usize,
+    /// Sessions of one user; the least recently used one makes room.
+    pub sessions_per_user: usize,
+}
+
+impl Default for Capacity {
+    fn default() -> Capacity {
+        Capacity {
+            connections: limits::CONNECTIONS,
+            streams: limits::STREAMS,
+            sessions: limits::SESSIONS,
+            streams_per_user: limits::STREAMS_PER_USER,
+            sessions_per_user: limits::SESSIONS_PER_USER,
+        }
+    }
+}
+
+impl Capacity {
+    /// What does not fit together, in words: streams must leave connections for logins and calls.
+    #[must_use]
+    pub fn fault(&self) -> Option<&'static str> {
+        let kept_free = self.connections.div_ceil(4);
+        (self.streams > self.connections.saturating_sub(kept_free)).then_some(
+            "a quarter of MCP_MAX_CONNECTIONS stays free for logins and calls: lower this, or raise that",
+        )
+    }
+
+    /// Connections from one IPv4 address or one IPv6 /64: an eighth of all.
+    #[must_use]
+    pub fn connections_per_address(&self) -> usize {
+        self.connections.div_ceil(8)
+    }
+
+    /// Requests that wait for a worker: each connection has one at a time, and the operator's are beside them.
+    #[must_use]
+    pub fn queue(&self) -> usize {
+        self.connections.saturating_mul(2)
+    }
+
+    /// Bodies of up to [`limits::UNCHECKED_BODY_BYTES`] being read or waiting for an answer, all together (bytes): one for
+    /// each connection, so that a login always finds room.
+    #[must_use]
+    pub fn body_bytes_in_flight(&self) -> usize {
+        self.connections.saturating_mul(limits::UNCHECKED_BODY_BYTES)
+    }
+
+    /// Requests that the trusted door answers at once; one more is answered 503. Each holds a thread, a stream as long as
+    /// it is open.
+    #[must_use]
+    pub fn tiny_threads(&self) -> usize {
+        self.streams.saturating_add(limits::TINY_THREADS_BESIDE_STREAMS)
+    }
+
+    /// Descriptors that the process needs: one a connection, and those of everything else.
+    #[must_use]
+    pub fn descriptors(&self) -> u64 {
+        u64::try_from(self.connections.saturating_add(limits::DESCRIPTORS_BESIDE_CONNECTIONS))
+            .unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_fit_together_and_give_the_caps_that_the_documents_name() {
+        let capacity = Capacity::default();
+        assert_eq!(capacity.fault(), None);
+        let caps = (capacity.connections_per_address(), capacity.queue(), capacity.body_bytes_in_flight());
+        assert_eq!(caps, (64, 1024, 32 * 1024 * 1024));
+        assert_eq!((capacity.tiny_threads(), capacity.descriptors()), (320, 768));
+    }
+
+    #[test]
+    fn streams_leave_a_quarter_of_the_connections() {
+        let fault = |connections, streams| Capacity { connections, streams, ..Capacity::default() }.fault();
+        assert_eq!(fault(8000, 6000), None);
+        assert!(fault(8000, 6001).is_some());
+        assert!(fault(1, 1).is_some());
+        assert_eq!(fault(2, 1), None);
+    }
+}

@@ -1,0 +1,73 @@
+//! How much a server takes at once, where the operator has chosen it.
+
+use std::process::Command;
+
+use crate::support::github::FakeGitHub;
+use crate::support::http::Request;
+use crate::support::server::{Server, temporary_directory};
+
+/// M17: fewer than the defaults, so that it is these numbers that count.
+#[test]
+fn a_server_takes_as_much_as_it_is_told() {
+    let limits = [("MCP_MAX_STREAMS_PER_USER", "3"), ("MCP_MAX_STREAMS", "2"), ("MCP_MAX_SESSIONS", "4")];
+    let server = Server::start_with(&FakeGitHub::start(), &limits);
+    let (_, tokens) = server.login();
+    let stream = |session: &str| {
+        let request =
+            Request::get("/mcp").with("Accept", "text/event-stream").with("Mcp-Session-Id", session);
+        request.bearer(&tokens.access).open(server.authority()).unwrap()
+    };
+    let sessions: Vec<String> = (0..4).map(|_| server.session(&tokens.access)).collect();
+    assert_eq!(server.initialize(&tokens.access).status, 503);
+    let open: Vec<_> = sessions.iter().take(2).map(|session| stream(session)).collect();
+    assert!(open.iter().all(|reading| reading.head().status == 200));
+    assert_eq!(stream(&sessions[2]).head().status, 503);
+
+    let limits = [("MCP_MAX_STREAMS_PER_USER", "1"), ("MCP_MAX_SESSIONS_PER_USER", "2")];
+    let server = Server::start_with(&FakeGitHub::start(), &limits);
+    let (_, tokens) = server.login();
+    let [first, second, third] = [(); 3].map(|()| server.session(&tokens.access));
+    let status = |session: &str| {
+        let request =
+            Request::get("/mcp").with("Accept", "text/event-stream").with("Mcp-Session-Id", session);
+        let reading = request.bearer(&tokens.access).open(server.authority()).unwrap();
+        (reading.head().status, reading)
+    };
+    assert_eq!(status(&first).0, 404);
+    let open = status(&second);
+    assert_eq!((open.0, status(&third).0), (200, 429));
+}
+
+/// H6: a server that would run out of descriptors before it is full does not start, and says what to do.
+#[test]
+fn too_few_descriptors_are_refused_at_the_start() {
+    let state = temporary_directory();
+    let start = |command: &str, connections: &str| {
+        let output = Command::new("sh")
+            .args([
+                "-c",
+                "ulimit -n 500; exec \"$0\" \"$1\"",
+                env!("CARGO_BIN_EXE_mcp-oauth-server"),
+                command,
+            ])
+            .env_clear()
+            .envs([("GITHUB_CLIENT_ID", "x"), ("GITHUB_CLIENT_SECRET", "x"), ("MCP_ALLOW", "id:1")])
+            .envs([
+                ("MCP_MAX_CONNECTIONS", connections),
+                ("MCP_MAX_STREAMS", "100"),
+                ("MCP_LISTEN", "127.0.0.1:0"),
+            ])
+            .env("MCP_STATE_DIR", &state)
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    for command in ["demo", "check"] {
+        let (status, text) = start(command, "245");
+        assert!(status == Some(2) && text.contains("245 connections need 501 open files"), "{text}");
+        assert!(text.contains("LimitNOFILE=501") && text.contains("lower MCP_MAX_CONNECTIONS"), "{text}");
+    }
+    let (status, text) = start("check", "244");
+    assert_eq!(status, Some(0), "{text}");
+}
