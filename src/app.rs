@@ -12,7 +12,7 @@ use crate::base::throttle::Throttle;
 use crate::base::{clock, limits, log, trace};
 use crate::http::{Admission, Field, Handler, Head, Method, PublicUrl, Request, Responder, Response};
 use crate::mcp::Mcp;
-use crate::oauth::{AuthorizationServer, Endpoint};
+use crate::oauth::{AuthorizationServer, Endpoint, token_of};
 use crate::router::{MESSAGE, NoRoute, Route};
 use crate::store;
 
@@ -36,6 +36,19 @@ pub struct App {
     /// What the log has been told of refusals since the start.
     refusals: Throttle,
     started: Instant,
+}
+
+/// What is to be done for a request whose head alone does not decide the answer.
+#[derive(Clone, Copy)]
+enum Work {
+    Mcp(Endpoint),
+    Register,
+    Authorize,
+    Consent,
+    Callback,
+    Token,
+    Revoke,
+    Account,
 }
 
 impl App {
@@ -85,7 +98,37 @@ impl App {
         self.mcp.close();
     }
 
-    /// The checks that come before any body is read.
+    /// What is to be done for a request; or its answer, if the head alone decides that: a refusal, a document that is always
+    /// the same, the challenge to whoever brings no token. Quick, because it runs on the door's thread: strangers who
+    /// get no further take no worker, and nothing of theirs is kept.
+    fn decide(&self, head: &Head) -> Result<Work, Box<Response>> {
+        let route = self.route(head)?;
+        if head.method == Method::Options {
+            return Err(Box::new(preflight(head)));
+        }
+        let endpoint = match route {
+            Route::Mcp => Endpoint::Mcp,
+            Route::Sse | Route::Message => Endpoint::Sse,
+            Route::Register => return Ok(Work::Register),
+            Route::Authorize => return Ok(Work::Authorize),
+            Route::Consent => return Ok(Work::Consent),
+            Route::Callback => return Ok(Work::Callback),
+            Route::Account => return Ok(Work::Account),
+            Route::Token => return Ok(Work::Token),
+            Route::Revoke => return Ok(Work::Revoke),
+            Route::Home => return Err(Box::new(self.oauth.home())),
+            Route::Health => return Err(plain(200, "ok\n")),
+            Route::ResourceMetadata => return Err(Box::new(self.oauth.resource_metadata(Endpoint::Mcp))),
+            Route::SseMetadata => return Err(Box::new(self.oauth.resource_metadata(Endpoint::Sse))),
+            Route::ServerMetadata => return Err(Box::new(self.oauth.server_metadata())),
+        };
+        match token_of(head) {
+            Ok(_) => Ok(Work::Mcp(endpoint)),
+            Err(error) => Err(Box::new(self.oauth.challenge(endpoint, error))),
+        }
+    }
+
+    /// The checks that every request passes (M2).
     fn route(&self, head: &Head) -> Result<Route, Box<Response>> {
         // M2: a page whose host name was pointed at us (DNS rebinding) says so in its Host field.
         let host = head.headers.one("host").ok().flatten().unwrap_or_default();
@@ -201,20 +244,13 @@ impl Handler for App {
     /// Decides on the head alone how much body is welcome. A large JSON-RPC message is only read for a caller whose token
     /// is good, so that strangers cannot have megabytes kept for them.
     fn admit(&self, head: &Head) -> Result<Admission, Box<Response>> {
-        let admitted = self.route(head).and_then(|route| match route {
-            Route::Mcp => self.admit_message(Endpoint::Mcp, head),
-            Route::Message => self.admit_message(Endpoint::Sse, head),
-            Route::Register | Route::Consent | Route::Token | Route::Revoke | Route::Account => {
+        let admitted = self.decide(head).and_then(|work| match work {
+            Work::Mcp(_) if head.method == Method::Get => Ok(Admission::up_to(0)),
+            Work::Mcp(endpoint) => self.admit_message(endpoint, head),
+            Work::Register | Work::Consent | Work::Token | Work::Revoke | Work::Account => {
                 Ok(Admission::up_to(limits::FORM_BYTES))
             }
-            Route::Home
-            | Route::Health
-            | Route::ResourceMetadata
-            | Route::Sse
-            | Route::SseMetadata
-            | Route::ServerMetadata
-            | Route::Authorize
-            | Route::Callback => Ok(Admission::up_to(0)),
+            Work::Authorize | Work::Callback => Ok(Admission::up_to(0)),
         });
         admitted.map_err(|response| Box::new(response.with_fields(self.common_fields(head))))
     }
@@ -222,23 +258,16 @@ impl Handler for App {
     fn handle(&self, request: Request, responder: Responder) {
         let responder = responder.with_fields(self.common_fields(&request.head));
         let head = &request.head;
-        let response = match self.route(head) {
+        let response = match self.decide(head) {
             Err(response) => *response,
-            Ok(_) if head.method == Method::Options => preflight(head),
-            Ok(Route::Mcp) => return self.call_mcp(Endpoint::Mcp, request, responder),
-            Ok(Route::Sse | Route::Message) => return self.call_mcp(Endpoint::Sse, request, responder),
-            Ok(Route::Home) => self.oauth.home(),
-            Ok(Route::Health) => *plain(200, "ok\n"),
-            Ok(Route::ResourceMetadata) => self.oauth.resource_metadata(Endpoint::Mcp),
-            Ok(Route::SseMetadata) => self.oauth.resource_metadata(Endpoint::Sse),
-            Ok(Route::ServerMetadata) => self.oauth.server_metadata(),
-            Ok(Route::Register) => self.oauth.register(&request),
-            Ok(Route::Authorize) => self.oauth.authorize(head),
-            Ok(Route::Consent) => self.oauth.consent(&request),
-            Ok(Route::Callback) => self.oauth.callback(head),
-            Ok(Route::Account) => self.oauth.account(&request),
-            Ok(Route::Token) => self.oauth.token(&request),
-            Ok(Route::Revoke) => self.oauth.revoke(&request),
+            Ok(Work::Mcp(endpoint)) => return self.call_mcp(endpoint, request, responder),
+            Ok(Work::Register) => self.oauth.register(&request),
+            Ok(Work::Authorize) => self.oauth.authorize(head),
+            Ok(Work::Consent) => self.oauth.consent(&request),
+            Ok(Work::Callback) => self.oauth.callback(head),
+            Ok(Work::Account) => self.oauth.account(&request),
+            Ok(Work::Token) => self.oauth.token(&request),
+            Ok(Work::Revoke) => self.oauth.revoke(&request),
         };
         responder.respond(response);
     }

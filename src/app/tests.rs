@@ -91,7 +91,8 @@ fn a_token_opens_the_mcp_endpoint_until_it_is_revoked() {
     assert!(refused.header_value("www-authenticate").unwrap().contains("error=\"invalid_token\""));
 }
 
-/// H2, H3: a stranger's megabytes are refused on their head alone; a caller's are read.
+/// H2, H3: a stranger's megabytes are refused on their head alone, and of whoever brings no token not a byte is read; a
+/// caller's are.
 #[test]
 fn only_callers_may_send_much() {
     let fixture = fake::fixture();
@@ -100,9 +101,11 @@ fn only_callers_may_send_much() {
         app.admit(&request.head).map(|admission| admission.limit()).map_err(|response| response.status())
     };
     let unchecked = limits::UNCHECKED_BODY_BYTES;
-    assert_eq!(limit(to("POST", "/mcp").with("Content-Length", &unchecked.to_string())), Ok(unchecked));
-    assert_eq!(limit(to("POST", "/mcp").with("Content-Length", &(unchecked + 1).to_string())), Err(401));
-    assert_eq!(limit(to("POST", "/mcp").with("Transfer-Encoding", "chunked")), Err(401));
+    assert_eq!(limit(to("POST", "/mcp").with("Content-Length", "1")), Err(401));
+    let guess = || to("POST", "/mcp").with("Authorization", "Bearer guess");
+    assert_eq!(limit(guess().with("Content-Length", &unchecked.to_string())), Ok(unchecked));
+    assert_eq!(limit(guess().with("Content-Length", &(unchecked + 1).to_string())), Err(401));
+    assert_eq!(limit(guess().with("Transfer-Encoding", "chunked")), Err(401));
     let tokens = Browser::new(&fixture).tokens();
     let large = initialize(&tokens.access).with("Content-Length", "1000000");
     assert_eq!(limit(large), Ok(limits::MCP_BYTES));

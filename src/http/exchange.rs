@@ -38,11 +38,11 @@ impl Admission {
 
 /// What a door serves.
 pub trait Handler: Send + Sync {
-    /// Looks at a head before its body is read: how many bytes of body are welcome, or the answer if none are.
-    /// Runs on the door's thread; must be quick and must not wait.
+    /// Looks at a head before its body is read: how many bytes of body are welcome, or the answer if the head alone
+    /// decides it. Runs on the door's thread; must be quick and must not wait.
     ///
     /// # Errors
-    /// The answer to a request that is refused on its head alone. The door sends it and closes the connection.
+    /// The answer. The door sends it, and discards the body or closes the connection.
     fn admit(&self, head: &Head) -> Result<Admission, Box<Response>>;
 
     /// Answers a request through `responder`, before it returns or later from any thread.

@@ -45,15 +45,9 @@ impl AuthorizationServer {
     /// # Errors
     /// [`BearerError`]; [`AuthorizationServer::challenge`] is the answer to it.
     pub fn bearer(&self, head: &http::Head) -> Result<Principal, BearerError> {
-        let header = head.headers.one("authorization").map_err(|_| BearerError::Malformed)?;
-        let (scheme, token) =
-            header.ok_or(BearerError::Missing)?.split_once(' ').ok_or(BearerError::Malformed)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(BearerError::Malformed);
-        }
+        let token = token_of(head)?;
         let now = self.clock.now();
-        let token: AccessToken =
-            seal::open(&self.keys, token.trim(), now).map_err(|_| BearerError::Invalid)?;
+        let token: AccessToken = seal::open(&self.keys, token, now).map_err(|_| BearerError::Invalid)?;
         // M4: for this resource, and its grant still there.
         if token.resource != self.settings.resource {
             return Err(BearerError::Invalid);
@@ -106,6 +100,17 @@ impl AuthorizationServer {
             log::warn("store.failed", &[log::Field::Error(&detail)]);
         }
     }
+}
+
+/// The token that a request brings, not yet looked at.
+///
+/// # Errors
+/// [`BearerError::Missing`] or [`BearerError::Malformed`].
+pub fn token_of(head: &http::Head) -> Result<&str, BearerError> {
+    let header = head.headers.one("authorization").map_err(|_| BearerError::Malformed)?;
+    let (scheme, token) =
+        header.ok_or(BearerError::Missing)?.split_once(' ').ok_or(BearerError::Malformed)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(BearerError::Malformed) }
 }
 
 impl Settings {

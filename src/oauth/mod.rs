@@ -57,7 +57,7 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod model_tests;
 
-pub use bearer::BearerError;
+pub use bearer::{BearerError, token_of};
 pub use client_url::ClientUrl;
 pub use clients::{Clients, Registration};
 pub use configured::{ConfiguredClient, ConfiguredMembers};

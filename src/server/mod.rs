@@ -374,7 +374,7 @@ mod tests {
     #[test]
     fn stopping_finishes_the_queue_and_refuses_more() {
         let bench = Bench::new();
-        let waiters: Vec<_> = (0..100).map(|_| bench.submit("/wait").unwrap()).collect();
+        let waiters: Vec<_> = (0..QUEUE).map(|_| bench.submit("/wait").unwrap()).collect();
         assert!(!bench.pool.stop(Duration::ZERO));
         assert_eq!(bench.submit("/").err(), Some(Full));
         bench.desk.release.trip();

@@ -124,8 +124,15 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ),
     (
         "thread::",
-        &["src/base/log_writer.rs", "src/edge/", "src/server/", "src/tiny", "src/serve.rs"],
-        "threads belong to doors, server, serve, and one to the log",
+        &[
+            "src/base/log_writer.rs",
+            "src/edge/",
+            "src/server/",
+            "src/tiny",
+            "src/serve.rs",
+            "src/http/exchange.rs",
+        ],
+        "threads belong to doors, server, serve, and one to the log; an exchange lets others run",
     ),
     ("catch_unwind", &["src/server/"], "the worker catches panics, once a request"),
     ("env::", &["src/config/mod.rs"], "the environment is read in config"),
