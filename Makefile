@@ -20,7 +20,7 @@ need_rust = $(call need,cargo,install Rust from https://rustup.rs) && \
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt clippy doc build clients clients-all browser conformance deploy-check soak fuzz fuzz-check static audit deps clean
+.PHONY: help run test check fmt clippy doc build clients clients-all browser conformance deploy-check soak bench bench-build bench-peers bench-check bench-doc growth fuzz fuzz-check static audit deps clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -116,6 +116,33 @@ soak: ## a hundred people and a thousand sessions over a bad network, SOAK_SECON
 	cargo build --locked --release
 	$(PYTHON) tests/soak/soak.py $(TARGET)/release/$(BIN)
 
+BENCH   = $(TARGET)/bench
+MEASURE = $(PYTHON) tests/bench/bench.py $(BENCH)/release $(TARGET)/release/$(BIN) $(BENCH)
+# BENCH_ONLY, BENCH_SERVERS, BENCH_ROUNDS, BENCH_SECONDS: tests/bench/bench.py says what they mean.
+bench: bench-build $(if $(BENCH_ONLY),,bench-peers static) ## ours and the peers side by side in a quarter of an hour; BENCH_ONLY=quick in two minutes
+	$(MEASURE)
+
+growth: bench-build ## what a call costs as connections, sessions, grants, tools and streams grow
+	BENCH_ONLY=growth $(MEASURE)
+
+bench-doc: ## put what make bench and make growth found last into docs/performance.md
+	$(PYTHON) tests/bench/report.py $(BENCH) docs/performance.md
+
+bench-build:
+	@$(need_rust)
+	@$(call need,$(PYTHON),install Python 3.11 or newer)
+	cargo build --locked --release
+	cargo build --locked --release --manifest-path tests/bench/Cargo.toml --target-dir $(BENCH)
+
+# What cannot be had is left out of the table.
+bench-peers:
+	-@$(MAKE) --no-print-directory tests/bench/node/node_modules/.package-lock.json
+	-@$(MAKE) --no-print-directory tests/bench/python/.venv/ready
+
+bench-check: ## the programs of make bench compile
+	@$(need_rust)
+	cargo check --locked --manifest-path tests/bench/Cargo.toml --target-dir $(TARGET)/bench-check --all-targets
+
 static: ## one static binary in dist/, checked to run in an empty root directory
 	@$(need_rust)
 	@echo "static target: $(STATIC)"
@@ -139,4 +166,4 @@ deps: ## write deps.txt anew
 
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf dist run tests/browser/node_modules tests/conformance/node_modules tests/clients/*/node_modules tests/clients/*/.venv
+	rm -rf dist run tests/browser/node_modules tests/conformance/node_modules tests/clients/*/node_modules tests/clients/*/.venv tests/bench/node/node_modules tests/bench/python/.venv

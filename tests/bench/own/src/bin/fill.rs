@@ -1,0 +1,52 @@
+//! Fills the grants table of a server that does not run: `fill DIRECTORY COUNT` adds what is missing to COUNT grants, of
+//! one user each, as logins leave them.
+
+use std::error::Error;
+use std::path::Path;
+use std::time::Duration;
+
+use mcp_oauth_server::base::clock::{Clock, SystemClock, Timestamp};
+use mcp_oauth_server::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
+use mcp_oauth_server::base::random::{OsRandom, Random};
+use mcp_oauth_server::store::{Grant, GrantClient, Grants, RedbGrants, Stage, StateDirectory, key_file};
+
+fn grant(number: u64, id: GrantId, now: Timestamp) -> Grant {
+    // Not all of them end in the same second.
+    let lifetime = Duration::from_secs(86_400 + number);
+    Grant {
+        id,
+        revision: 0,
+        user: UserId(20_000_000 + number),
+        login: format!("person-{number}"),
+        client: GrantClient {
+            fingerprint: ClientFingerprint::of("bench"),
+            name: "Bench".to_owned(),
+            host: None,
+            redirect: "http://127.0.0.1:9".to_owned(),
+        },
+        scopes: Scopes::parse("mcp").unwrap_or_default(),
+        resource: "http://127.0.0.1/mcp".to_owned(),
+        created: now,
+        last_used: now,
+        admitted: now,
+        expires: now.plus(lifetime),
+        stage: Stage::Live { generation: 0, turned: now },
+        upstream: None,
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [directory, count] = arguments.as_slice() else { return Err("usage: fill DIRECTORY COUNT".into()) };
+    let now = SystemClock::new().now();
+    let directory = StateDirectory::open(Path::new(directory))?;
+    let keys = key_file::load_or_create(&directory, &OsRandom)?;
+    let grants = RedbGrants::open(&directory, &keys, now)?;
+    let random: &dyn Random = &OsRandom;
+    let there = u64::try_from(grants.list()?.len())?;
+    for number in there..count.parse()? {
+        grants.insert(&grant(number, GrantId(random.bytes()), now))?;
+    }
+    println!("{}", grants.list()?.len());
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! What the server is measured against from below: a door alone, answering the same to everything. Usage: `floor
+//! (edge|tiny_http) PORT TEXT`. Until it is ended from outside.
+
+use std::error::Error;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use mcp_oauth_server::base::limits;
+use mcp_oauth_server::edge::{Edge, Settings};
+use mcp_oauth_server::http::{Admission, Handler, Head, Request, Responder, Response};
+use mcp_oauth_server::server::Pool;
+
+/// Requests that may wait for a worker.
+const QUEUE: usize = 1024;
+
+struct Constant(String);
+
+impl Handler for Constant {
+    fn admit(&self, _: &Head) -> Result<Admission, Box<Response>> {
+        Ok(Admission::up_to(limits::UNCHECKED_BODY_BYTES))
+    }
+
+    fn handle(&self, _: Request, responder: Responder) {
+        responder.respond(Response::new(200).bytes("application/json", self.0.clone()));
+    }
+}
+
+/// The edge with its queue and its workers.
+fn edge(port: u16, text: String) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(("127.0.0.1", port))?;
+    let pool = Arc::new(Pool::start()?);
+    let _edge = Edge::start(listener, Arc::new(Constant(text)), pool, Settings::default())?;
+    loop {
+        std::thread::park();
+    }
+}
+
+/// tiny_http as it comes: its accept loop, a queue, and as many workers as the server has.
+fn tiny_http(port: u16, text: &str) -> Result<(), Box<dyn Error>> {
+    let server = tiny_http::Server::http(("127.0.0.1", port)).map_err(|error| error.to_string())?;
+    let (sender, queue) = crossbeam_channel::bounded::<tiny_http::Request>(QUEUE);
+    std::thread::scope(|scope| {
+        for _ in 0..limits::WORKERS {
+            scope.spawn(|| {
+                for mut request in &queue {
+                    let mut body = Vec::new();
+                    let read = request.as_reader().read_to_end(&mut body);
+                    let json = tiny_http::Header::from_bytes("Content-Type", "application/json");
+                    if let (Ok(_), Ok(json)) = (read, json) {
+                        // A client that has gone is none of its business.
+                        let _ = request.respond(tiny_http::Response::from_string(text).with_header(json));
+                    }
+                }
+            });
+        }
+        for request in server.incoming_requests() {
+            sender.send(request)?;
+        }
+        Ok(())
+    })
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.as_slice() {
+        [door, port, text] if door == "edge" => edge(port.parse()?, text.clone()),
+        [door, port, text] if door == "tiny_http" => tiny_http(port.parse()?, text),
+        _ => Err("usage: floor (edge|tiny_http) PORT TEXT".into()),
+    }
+}
