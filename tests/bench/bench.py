@@ -1,7 +1,7 @@
 """Ours and the others side by side, in turn, on loopback: speed, memory, size. `make bench`; BENCH_ONLY=quick for a look.
 
 usage: python3 bench.py PROGRAMS BINARY RESULTS
-  PROGRAMS  the directory with loadgen, floor, fill, many_tools and rmcp-peer
+  PROGRAMS  the directory with loadgen, own and rmcp-peer
   BINARY    the server, as released
   RESULTS   a directory for results.json and results.md
 BENCH_ONLY   what to measure, a comma list of: calls, refusals, memory, streams, cold, size, growth; or quick
@@ -54,8 +54,8 @@ def everybody():
     """Every server that is here, in the order of the tables."""
     found = [
         Ours(BINARY),
-        Floor("edge, constant", f"{PROGRAMS}/floor", "edge"),
-        Floor("tiny_http, constant", f"{PROGRAMS}/floor", "tiny_http"),
+        Floor("edge, constant", f"{PROGRAMS}/own", "edge"),
+        Floor("tiny_http, constant", f"{PROGRAMS}/own", "tiny_http"),
         Peer("rmcp stateless", [f"{PROGRAMS}/rmcp-peer", "{port}", "stateless", "nodelay"], ("modern", "legacy")),
     ]
     if not IS_QUICK or WANTED:

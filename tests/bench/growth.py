@@ -26,8 +26,9 @@ ROOM = {
 class Point:
     """A server in which there is so much of something."""
 
-    def __init__(self, server, size, connections=16, era="modern"):
+    def __init__(self, server, size, connections=16, era="modern", opened=None):
         self.server, self.size, self.connections, self.era = server, size, connections, era
+        self.cost = {"open_cpu_us": opened.cpu_us_each} if opened else {}
 
 
 def grow(results, say, what, points, rounds, window):
@@ -36,7 +37,7 @@ def grow(results, say, what, points, rounds, window):
         before = point.server.cpu_seconds()
         time.sleep(IDLE)
         idle = (point.server.cpu_seconds() - before) / IDLE * 1000
-        results.add("rest", point.server, {"rss_mib": point.server.rss_mib(), "idle_cpu_ms": idle}, what=what, size=point.size)
+        results.add("rest", point.server, {"rss_mib": point.server.rss_mib(), "idle_cpu_ms": idle} | point.cost, what=what, size=point.size)
     figures = {point.size: [] for point in points}
     for round_number in range(rounds):
         say(f"growth of {what}, round {round_number + 1} of {rounds}")
@@ -57,32 +58,32 @@ def connections(binary, stack):
 def sessions(binary, stack):
     for count in SESSIONS:
         server = stack.enter_context(Ours(binary, ROOM))
-        stack.enter_context(Held(server, "legacy", count, "sessions"))
-        yield Point(server, count, era="legacy")
+        held = stack.enter_context(Held(server, "legacy", count, "sessions"))
+        yield Point(server, count, era="legacy", opened=held)
 
 
 def streams(binary, stack):
     for count in STREAMS:
         server = stack.enter_context(Ours(binary, ROOM))
-        stack.enter_context(Held(server, "modern", count))
-        yield Point(server, count)
+        held = stack.enter_context(Held(server, "modern", count))
+        yield Point(server, count, opened=held)
 
 
-def grants(binary, stack, fill):
+def grants(binary, stack, own):
     for count in GRANTS:
         server = Ours(binary)
         if os.path.isdir("/dev/shm"):
             server.directories = "/dev/shm"  # what counts is what is in the table, not how long it took to get there
         server.prepare()
-        subprocess.run([fill, os.path.join(server.directory, "demo"), str(count)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([own, "fill", os.path.join(server.directory, "demo"), str(count)], check=True, stdout=subprocess.DEVNULL)
         yield Point(stack.enter_context(server), count)
 
 
-def tools(many_tools, stack, directory):
+def tools(own, stack, directory):
     for count in TOOLS:
         program = os.path.join(directory, f"many_tools-{count}")
         with contextlib.suppress(FileExistsError):
-            os.symlink(os.path.abspath(many_tools), program)
+            os.symlink(os.path.abspath(own), program)
         yield Point(stack.enter_context(Ours(program)), count)
 
 
@@ -90,8 +91,8 @@ def measure(results, say, binary, programs, directory, rounds, window):
     series = {
         "connections": lambda stack: connections(binary, stack),
         "sessions": lambda stack: sessions(binary, stack),
-        "grants": lambda stack: grants(binary, stack, f"{programs}/fill"),
-        "tools": lambda stack: tools(f"{programs}/many_tools", stack, directory),
+        "grants": lambda stack: grants(binary, stack, f"{programs}/own"),
+        "tools": lambda stack: tools(f"{programs}/own", stack, directory),
         "streams": lambda stack: streams(binary, stack),
     }
     for what, points in series.items():

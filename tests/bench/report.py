@@ -132,8 +132,12 @@ def growth(records):
                 spread(records.values("p99_ms", section="grown", **at), 2),
                 spread(records.values("rss_mib", section="rest", **at), 1),
                 spread(records.values("idle_cpu_ms", section="rest", **at), 1),
+                spread(records.values("open_cpu_us", section="rest", **at)),
             ])
-    head = ["what", "how many", "CPU s per 10,000 calls", "calls/s", "p99 ms", "RSS at rest, MiB", "CPU at rest, ms a second"]
+    head = [
+        "what", "how many", "CPU s per 10,000 calls", "calls/s", "p99 ms", "RSS at rest, MiB", "CPU at rest, ms a second",
+        "CPU to open one, µs",
+    ]
     return "### Growth\n\n" + table(head, rows) if rows else ""
 
 

@@ -124,13 +124,15 @@ class Held:
 
     def __init__(self, server, era, count, what="streams"):
         words = [LOADGEN, "hold", "--address", server.address, "--era", era, "--tokens", server.tokens_file]
+        self.server, self.count, self.before = server, count, server.cpu_seconds()
         self.process = subprocess.Popen([*words, f"--{what}", str(count)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
 
     def __enter__(self):
         self.wrong, self.opened = 0, json.loads(self.process.stdout.readline())
         if "held" not in self.opened:
-            raise SystemExit(f"no streams: {self.opened}")
+            raise SystemExit(f"no {self.count} streams of {self.server.name}: {self.opened}")
+        self.cpu_us_each = (self.server.cpu_seconds() - self.before) * 1e6 / self.count
         return self
 
     def close(self):

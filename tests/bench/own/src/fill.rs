@@ -1,5 +1,4 @@
-//! Fills the grants table of a server that does not run: `fill DIRECTORY COUNT` adds what is missing to COUNT grants, of
-//! one user each, as logins leave them.
+//! Fills the grants table of a server that does not run.
 
 use std::error::Error;
 use std::path::Path;
@@ -35,18 +34,16 @@ fn grant(number: u64, id: GrantId, now: Timestamp) -> Grant {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [directory, count] = arguments.as_slice() else { return Err("usage: fill DIRECTORY COUNT".into()) };
+/// Adds what is missing to `count` grants, of one user each, as logins leave them.
+pub fn fill(directory: &Path, count: u64) -> Result<(), Box<dyn Error>> {
     let now = SystemClock::new().now();
-    let directory = StateDirectory::open(Path::new(directory))?;
-    let keys = key_file::load_or_create(&directory, &OsRandom)?;
-    let grants = RedbGrants::open(&directory, &keys, now)?;
+    let directory = StateDirectory::open(directory)?;
     let random: &dyn Random = &OsRandom;
+    let keys = key_file::load_or_create(&directory, random)?;
+    let grants = RedbGrants::open(&directory, &keys, now)?;
     let there = u64::try_from(grants.list()?.len())?;
-    for number in there..count.parse()? {
+    for number in there..count {
         grants.insert(&grant(number, GrantId(random.bytes()), now))?;
     }
-    println!("{}", grants.list()?.len());
     Ok(())
 }

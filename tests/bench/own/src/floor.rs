@@ -1,5 +1,5 @@
-//! What the server is measured against from below: a door alone, answering the same to everything. Usage: `floor
-//! (edge|tiny_http) PORT TEXT`. Until it is ended from outside.
+//! What the server is measured against from below: a door alone, answering the same to everything, until it is ended from
+//! outside.
 
 use std::error::Error;
 use std::net::TcpListener;
@@ -26,17 +26,17 @@ impl Handler for Constant {
 }
 
 /// The edge with its queue and its workers.
-fn edge(port: u16, text: String) -> Result<(), Box<dyn Error>> {
+pub fn edge(port: u16, text: &str) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;
     let pool = Arc::new(Pool::start()?);
-    let _edge = Edge::start(listener, Arc::new(Constant(text)), pool, Settings::default())?;
+    let _edge = Edge::start(listener, Arc::new(Constant(text.to_owned())), pool, Settings::default())?;
     loop {
         std::thread::park();
     }
 }
 
 /// tiny_http as it comes: its accept loop, a queue, and as many workers as the server has.
-fn tiny_http(port: u16, text: &str) -> Result<(), Box<dyn Error>> {
+pub fn tiny_http(port: u16, text: &str) -> Result<(), Box<dyn Error>> {
     let server = tiny_http::Server::http(("127.0.0.1", port)).map_err(|error| error.to_string())?;
     let (sender, queue) = crossbeam_channel::bounded::<tiny_http::Request>(QUEUE);
     std::thread::scope(|scope| {
@@ -58,13 +58,4 @@ fn tiny_http(port: u16, text: &str) -> Result<(), Box<dyn Error>> {
         }
         Ok(())
     })
-}
-
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.as_slice() {
-        [door, port, text] if door == "edge" => edge(port.parse()?, text.clone()),
-        [door, port, text] if door == "tiny_http" => tiny_http(port.parse()?, text),
-        _ => Err("usage: floor (edge|tiny_http) PORT TEXT".into()),
-    }
 }

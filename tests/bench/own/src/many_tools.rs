@@ -1,4 +1,4 @@
-//! A server with as many tools as its program's name ends in: `many_tools-1000 demo`. One of them is `greet`.
+//! A server with many tools. One of them is `greet`.
 
 use std::process::ExitCode;
 
@@ -29,9 +29,7 @@ fn server(count: usize) -> Result<ToolServer, BuildError> {
     .build()
 }
 
-fn main() -> ExitCode {
-    // The command line and the environment are the server's.
-    let program = std::env::args().next().unwrap_or_default();
-    let count = program.rsplit('-').next().and_then(|count| count.parse().ok()).unwrap_or(1);
+/// Does what the command line says, with so many tools.
+pub fn run(count: usize) -> ExitCode {
     mcp_oauth_server::run(|_| server(count))
 }
