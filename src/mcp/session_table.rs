@@ -57,9 +57,8 @@ impl SessionTable {
 
     /// Ends the session `id`, if it is the caller's own; says whether it was.
     pub(super) fn end(&self, id: &str, principal: &Principal) -> bool {
-        let Some(session) = self.find(id, principal) else { return false };
-        self.end_where(|each| Arc::ptr_eq(each, &session));
-        true
+        let session = self.find(id, principal);
+        session.is_some_and(|session| self.end_one(&session))
     }
 
     /// Ends the sessions of a grant.
@@ -76,7 +75,7 @@ impl SessionTable {
     pub(super) fn sweep(&self, now: Duration) {
         for session in self.all() {
             if session.sweep(now) {
-                self.end_where(|each| Arc::ptr_eq(each, &session));
+                self.end_one(&session);
             }
         }
     }
@@ -95,6 +94,12 @@ impl SessionTable {
     pub(super) fn readers_of(&self, user: UserId) -> usize {
         let all = self.all();
         all.iter().filter(|session| session.user() == user).map(|session| session.readers()).sum()
+    }
+
+    /// Ends a session that was found before, without looking at the others; says whether nobody else has.
+    fn end_one(&self, session: &Session) -> bool {
+        let ended = self.lock().remove(session.id());
+        ended.inspect(|session| session.end()).is_some()
     }
 
     fn end_where(&self, unwanted: impl Fn(&Arc<Session>) -> bool) {
