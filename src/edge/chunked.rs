@@ -1,5 +1,6 @@
 //! The chunked transfer coding (RFC 9112 section 7.1), read incrementally and within limits (H3). Pure.
 
+use super::head::is_token_byte;
 use super::refusal::Refusal;
 use crate::base::limits;
 
@@ -27,7 +28,9 @@ enum State {
     ContentLf,
     /// At the start of a line of the trailer section, so many bytes of it read. Trailers are dropped.
     TrailerStart { length: usize },
-    /// Within such a line.
+    /// In the name of a trailer field.
+    TrailerName { length: usize },
+    /// In its value.
     Trailer { length: usize },
     /// The LF after such a line.
     TrailerLf { length: usize },
@@ -104,7 +107,14 @@ impl Decoder {
             (State::ContentLf, b'\n') => Ok(State::Size { size: 0, digits: 0 }),
             (State::TrailerStart { .. }, b'\r') => Ok(State::LastLf),
             (State::Trailer { length }, b'\r') => Ok(State::TrailerLf { length }),
-            (State::TrailerStart { length } | State::Trailer { length }, _) if is_text(byte) => {
+            // A line that is no field could be the next request, to a reader that expects no trailers.
+            (State::TrailerStart { length } | State::TrailerName { length }, _) if is_token_byte(byte) => {
+                Ok(State::TrailerName { length: within(length, limits::TRAILER_BYTES)? })
+            }
+            (State::TrailerName { length }, b':') => {
+                Ok(State::Trailer { length: within(length, limits::TRAILER_BYTES)? })
+            }
+            (State::Trailer { length }, _) if is_text(byte) => {
                 Ok(State::Trailer { length: within(length, limits::TRAILER_BYTES)? })
             }
             (State::TrailerLf { length }, b'\n') => Ok(State::TrailerStart { length }),
@@ -117,6 +127,7 @@ impl Decoder {
                 | State::ContentCr
                 | State::ContentLf
                 | State::TrailerStart { .. }
+                | State::TrailerName { .. }
                 | State::Trailer { .. }
                 | State::TrailerLf { .. }
                 | State::LastLf
@@ -192,6 +203,10 @@ mod tests {
             "1;a\u{0}\r\n",
             "0\r\n\n",
             "0\r\nX: y\n",
+            "0\r\nX\r\n",
+            "0\r\n X: y\r\n",
+            "0\r\n: y\r\n",
+            "0\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
             "0\r\n\u{0}",
             "0\r\n\r\r",
             "00000000000000001\r\n",
@@ -213,7 +228,7 @@ mod tests {
         let extension = |length: usize| format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(length - 1));
         check(&extension(limits::CHUNK_LINE_BYTES), Ok(("a", "")));
         check(&extension(limits::CHUNK_LINE_BYTES + 1), Err(400));
-        let trailer = |length: usize| format!("0\r\n{}\r\n\r\n", "x".repeat(length));
+        let trailer = |length: usize| format!("0\r\nX:{}\r\n\r\n", "x".repeat(length - 2));
         check(&trailer(limits::TRAILER_BYTES), Ok(("", "")));
         check(&trailer(limits::TRAILER_BYTES + 1), Err(400));
     }

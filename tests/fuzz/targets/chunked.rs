@@ -46,7 +46,9 @@ fn slowly(input: &[u8]) -> Option<(Vec<u8>, usize)> {
         if trailer.is_empty() {
             return Some((body, input.len() - rest.len()));
         }
-        if !plain(trailer) {
+        let colon = trailer.iter().position(|&b| b == b':').filter(|&colon| colon > 0)?;
+        let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+        if !trailer[..colon].iter().all(token) || !plain(trailer) {
             return None;
         }
     }
