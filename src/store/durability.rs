@@ -277,6 +277,26 @@ fn a_full_disk_refuses_grants_and_keeps_revocations() {
     assert!(open(directory.path()).unwrap().get(grant(2).id).unwrap().is_none());
 }
 
+/// S2, S3: what is written to a file that somebody removed would be gone with the process, so nothing is; when the file is
+/// back, so is the table.
+#[test]
+fn a_removed_file_takes_no_grants_and_keeps_revocations() {
+    let directory = written();
+    let table = open(directory.path()).unwrap();
+    let (file, away) = (directory.path().join(NAME), directory.path().join("away"));
+    std::fs::rename(&file, &away).unwrap();
+    let error = table.insert(&grant(3)).unwrap_err().to_string();
+    assert!(error.contains("was removed"), "{error}");
+    assert!(matches!(table.delete(grant(2).id), Err(Error::Storage(_))));
+    assert!(table.get(grant(2).id).unwrap().is_none());
+    assert!(table.sweep(NOW).is_err());
+
+    std::fs::rename(&away, &file).unwrap();
+    assert_eq!(table.sweep(NOW).unwrap(), [grant(2).id]);
+    table.insert(&grant(3)).unwrap();
+    assert_eq!(table.list().unwrap().len(), 2);
+}
+
 /// S5: what is left behind by many short grants is not a growing file.
 #[test]
 fn a_swept_table_does_not_grow() {

@@ -16,6 +16,7 @@ mod cache;
 pub(crate) mod conformance;
 #[cfg(test)]
 mod durability;
+mod in_place;
 pub mod key_file;
 mod memory;
 mod open_error;

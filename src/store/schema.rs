@@ -5,6 +5,7 @@ use std::path::Path;
 use ::redb::backends::FileBackend;
 use ::redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, Table};
 
+use super::in_place::InPlace;
 use super::open_error::{OpenError, io_error};
 use super::private;
 use super::redb::{Failure, META, Tables};
@@ -43,7 +44,7 @@ pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
         // redb would take an empty file for a new table; ours never is one.
         return Err(OpenError::Damaged { path: path.to_owned(), detail: "it is empty".to_owned() });
     }
-    FileBackend::new(file)
+    InPlace::new(file, path)
         .and_then(|backend| builder().create_with_backend(backend))
         .map_err(|error| open_error(error, path))
 }
