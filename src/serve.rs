@@ -407,6 +407,8 @@ impl Sweeper {
                     tls.reload_if_changed();
                 }
             }
+            // S3: revocations that a full disk did not take are written before the end, if it takes them now.
+            app.sweep();
         })?;
         Ok(Sweeper { stop, thread })
     }
