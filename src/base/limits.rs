@@ -40,6 +40,8 @@ pub const READ_BYTES: usize = 8 * 1024;
 pub const TCP_KEEP_ALIVE_SECONDS: i32 = 60;
 /// How long an idle connection is kept for its next request.
 pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(15);
+/// How long a stopping server waits for a request that its client has already sent.
+pub const LAST_GLANCE: Duration = Duration::from_millis(5);
 /// What is read and thrown away of a body that was refused, so that the client reads the answer before the reset (bytes).
 pub const DRAIN_BYTES: usize = 64 * 1024;
 /// How long that takes at most.
@@ -56,10 +58,15 @@ pub const CONNECTIONS: usize = 512;
 pub const CAPACITY_MAX: usize = 100_000;
 /// Descriptors for what is not a connection: refused ones, the operator's, GitHub's, the table, and what tools open.
 pub const DESCRIPTORS_BESIDE_CONNECTIONS: usize = 256;
-/// Connections that wait to be accepted or refused; the kernel may lower it.
-pub const BACKLOG: i32 = 1024;
+/// So much later an answer counts as waiting for its reader (milliseconds): a slow reader is not as idle as one who is silent.
+pub const ANSWER_GRACE_MILLIS: u64 = 5000;
+/// Connections that wait to be accepted or refused; the kernel may lower it. One too many waits a second or more before its
+/// client asks again; this many are accepted in less.
+pub const BACKLOG: i32 = 4096;
 /// Refused connections that are kept until their clients have read the answer.
 pub const REFUSED_CONNECTIONS: usize = 64;
+/// How long the accept loop waits at most for a connection that has to make room: its thread is about to end.
+pub const MAKE_ROOM_PAUSE: Duration = Duration::from_millis(100);
 /// How long the accept loop rests after an error: long enough not to spin, short enough not to be missed.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Open streams at once, unless the operator says otherwise. Fewer than [`CONNECTIONS`], so that a login always finds a

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +19,10 @@ use super::{Link, Phase, Shared};
 use crate::base::limits;
 use crate::base::log::{self, Field};
 use crate::http::Scheme;
+use crate::sys;
+
+/// What log and metrics call it when one connection had to go so that another could come.
+const MADE_ROOM: &str = "made_room";
 
 /// Accepts connections and gives each a thread, or an answer that says why not.
 pub(crate) struct Acceptor {
@@ -30,8 +34,6 @@ pub(crate) struct Acceptor {
     refused: Sender<Socket>,
     /// A descriptor kept for the moment when there are none left.
     spare: Option<TcpListener>,
-    /// Whether the last `accept` failed: a failure that lasts is logged once.
-    failing: bool,
 }
 
 impl Acceptor {
@@ -44,19 +46,21 @@ impl Acceptor {
             .name("edge-refused".to_owned())
             .stack_size(limits::CONNECTION_STACK_BYTES)
             .spawn(move || linger_over(&queue, time))?;
-        Ok(Acceptor { listener, shared, next_number: 0, refused, spare, failing: false })
+        Ok(Acceptor { listener, shared, next_number: 0, refused, spare })
     }
 
     /// Accepts until the door closes.
     pub(crate) fn run(mut self) {
         while self.shared.phase() == Phase::Serving {
             match self.listener.accept() {
-                Ok((stream, peer)) => {
-                    self.failing = false;
-                    self.take(stream, peer);
-                }
+                Ok((stream, peer)) => self.take(stream, peer),
                 Err(error) => self.survive(&error),
             }
+        }
+        // H13: who came before the door closed may have sent a request.
+        let listener = Arc::clone(&self.listener);
+        for (stream, peer) in (0..limits::BACKLOG).map_while(|_| listener.accept().ok()) {
+            self.take(stream, peer);
         }
     }
 
@@ -65,12 +69,25 @@ impl Acceptor {
         let Ok(socket) = Socket::new(Arc::clone(&stream), self.shared.settings.write_stall) else {
             return; // the client has already gone
         };
+        // Reset before it was accepted: a flood of those costs no threads.
+        if sys::are_ready(&[&*stream], 0).contains(&true) {
+            return;
+        }
         let tls = self.shared.settings.tls.as_ref();
         let trusted = self.shared.settings.trusted_proxies.contain(Some(peer.ip()));
-        let admitted = match self.shared.connections.admit((!trusted).then_some(peer.ip())) {
+        let counted = (!trusted).then_some(peer.ip());
+        let admitted = match self.shared.connections.admit(counted) {
+            Err(Refusal::Busy) if self.shared.make_room() => {
+                self.shared.refusals.count(MADE_ROOM);
+                self.report(MADE_ROOM, peer);
+                self.shared.connections.admit(counted)
+            }
+            admitted => admitted,
+        };
+        let admitted = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                self.report(refusal, peer);
+                self.report(refusal.word(), peer);
                 return self.refuse(socket, refusal);
             }
         };
@@ -111,15 +128,15 @@ impl Acceptor {
     }
 
     /// Says in the log which limit a connection met, at most once a second each: clients choose how often they connect.
-    fn report(&self, refusal: Refusal, peer: SocketAddr) {
+    fn report(&self, reason: &'static str, peer: SocketAddr) {
         let settings = &self.shared.settings;
-        let of_address = refusal == Refusal::AddressBusy;
+        let of_address = reason == Refusal::AddressBusy.word();
         let limit = if of_address { settings.connections_per_address } else { settings.connections };
         let now = self.shared.started.elapsed();
-        if let Some(omitted) = self.shared.turned_away.pass(refusal.word(), now) {
+        if let Some(omitted) = self.shared.turned_away.pass(reason, now) {
             let (limit, peer) = (u64::try_from(limit).unwrap_or(u64::MAX), peer.ip().to_canonical());
             let fields = [
-                Field::Reason(refusal.word()),
+                Field::Reason(reason),
                 Field::Count(limit),
                 Field::Peer(&peer.to_string()),
                 Field::Omitted(omitted),
@@ -136,12 +153,18 @@ impl Acceptor {
         {
             return;
         }
-        if !self.failing {
-            self.failing = true;
-            let hint = "raise the limit of open files if this lasts";
-            log::error("edge.accept_failed", &[Field::Error(&error.to_string()), Field::Hint(hint)]);
+        if let Some(omitted) = self.shared.turned_away.pass("accept_failed", self.shared.started.elapsed()) {
+            let hint = Field::Hint("raise the limit of open files if this lasts");
+            log::error(
+                "edge.accept_failed",
+                &[Field::Error(&error.to_string()), hint, Field::Omitted(omitted)],
+            );
         }
         if [libc::EMFILE, libc::ENFILE].contains(&code) {
+            if self.shared.make_room() {
+                self.shared.refusals.count(MADE_ROOM);
+                return;
+            }
             // Gives one waiting client an answer instead of a connection that never moves.
             self.spare = None;
             if let Ok((stream, _)) = self.listener.accept()
@@ -179,19 +202,21 @@ struct Open {
     shared: Arc<Shared>,
     link: Arc<Link>,
     number: u64,
-    _admitted: Admitted,
+    admitted: Option<Admitted>,
 }
 
 impl Open {
     fn register(stream: Arc<TcpStream>, shared: &Arc<Shared>, (number, admitted): (u64, Admitted)) -> Open {
-        let link = Arc::new(Link { stream, idle: AtomicBool::new(false) });
+        let waiting = AtomicU64::new(shared.now());
+        let link = Arc::new(Link { stream, idle: AtomicBool::new(false), waiting });
         shared.lock_links().insert(number, Arc::clone(&link));
-        Open { shared: Arc::clone(shared), link, number, _admitted: admitted }
+        Open { shared: Arc::clone(shared), link, number, admitted: Some(admitted) }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.admitted = None; // before whoever waits for room looks for it
         self.shared.lock_links().remove(&self.number);
         self.shared.link_ended.notify_all();
     }

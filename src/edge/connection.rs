@@ -53,6 +53,7 @@ impl Connection {
             return;
         }
         loop {
+            self.link.wait_since(self.shared.now());
             let served = match self.next_head() {
                 Ok(checked) => self.exchange(checked),
                 Err(BodyError::Refused(refusal)) => self.refuse(refusal),
@@ -69,7 +70,7 @@ impl Connection {
     /// Whatever a client does here, it does to its own thread and not for long.
     fn handshake(&mut self) -> Result<(), Ended> {
         self.link.set_idle(true);
-        if self.shared.phase() != Phase::Serving {
+        if self.socket.is_handshaking() && self.shared.phase() != Phase::Serving {
             return Err(Ended);
         }
         let deadline = clock::instant() + self.shared.settings.handshake_deadline;
@@ -97,12 +98,13 @@ impl Connection {
 
     fn wait_for_first_byte(&mut self) -> Result<(), BodyError> {
         self.link.set_idle(true);
-        // After the flag went up, so that a stopping server sees the flag or we see it stop.
-        if self.shared.phase() != Phase::Serving {
-            return Err(BodyError::Ended);
-        }
-        let deadline = clock::instant() + self.shared.settings.keep_alive_idle;
-        let filled = self.socket.fill(deadline);
+        // After the flag went up, so that a stopping server sees the flag or we see it stop. What was sent before that has
+        // arrived, and is answered.
+        let patience = match self.shared.phase() {
+            Phase::Serving => self.shared.settings.keep_alive_idle,
+            Phase::Draining | Phase::Ended => limits::LAST_GLANCE,
+        };
+        let filled = self.socket.fill(clock::instant() + patience);
         self.link.set_idle(false);
         match filled {
             Filled::Bytes(_) => Ok(()),
@@ -136,12 +138,19 @@ impl Connection {
             Ok(admission) => admission,
             Err(response) => return self.answer_unread(*response, &checked),
         };
+        // Whoever may send much is known, and may take their time.
+        if admission.limit() > limits::UNCHECKED_BODY_BYTES && !self.link.is_kept() {
+            return Err(Ended);
+        }
         let mut share = self.shared.bodies.share(admission.limit());
         let body = match self.body(&checked, admission.limit(), |more| share.grow(more)) {
             Ok(body) => body,
             Err(BodyError::Refused(refusal)) => return self.refuse(refusal),
             Err(BodyError::Ended) => return Err(Ended),
         };
+        if !self.link.is_kept() {
+            return Err(Ended);
+        }
         let (responder, waiter) = Responder::pair();
         let request = Request { head: checked.head, body };
         let job = Job { handler: Arc::clone(&self.shared.handler), request, responder };
@@ -266,6 +275,7 @@ impl Connection {
         let outgoing = wire::frame(response, asked, after);
         let written = match outgoing.body {
             Outbody::Bytes(body) => {
+                self.link.wait_since(self.shared.now().saturating_add(limits::ANSWER_GRACE_MILLIS));
                 self.socket.write(&mut [IoSlice::new(&outgoing.head), IoSlice::new(&body)])
             }
             Outbody::Stream(stream, coding) => {

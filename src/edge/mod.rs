@@ -16,8 +16,8 @@ pub(crate) mod wire;
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -155,7 +155,14 @@ struct Link {
     stream: Arc<TcpStream>,
     /// Whether it waits for a request, and may be closed at once.
     idle: AtomicBool,
+    /// Since when it waits for its client (milliseconds since the door opened), [`BUSY`], or [`GIVEN_UP`].
+    waiting: AtomicU64,
 }
+
+/// It waits for nobody: a request runs, or a stream is open.
+const BUSY: u64 = u64::MAX;
+/// It waited the longest when room was needed.
+const GIVEN_UP: u64 = u64::MAX - 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -243,8 +250,9 @@ impl Edge {
         self.shared.phase.store(Phase::Draining as u8, Ordering::SeqCst);
         self.shared.closing.trip();
         self.shared.watch.close();
-        sys::shut_listener(&*self.listener);
+        self.wake_acceptor();
         let _ = acceptor.join(); // after this no connection is added
+        sys::shut_listener(&*self.listener);
         for link in self.shared.lock_links().values() {
             link.close_if_idle();
         }
@@ -257,6 +265,22 @@ impl Edge {
         }
         // A thread that waits for a worker looks at the phase this often.
         self.shared.wait_for_links(self.shared.settings.client_check.saturating_mul(2));
+    }
+}
+
+impl Edge {
+    /// Ends a wait for connections without turning away those that have already come.
+    fn wake_acceptor(&self) {
+        let mut own = self.local_addr;
+        match own.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => own.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => own.set_ip(Ipv6Addr::LOCALHOST.into()),
+            IpAddr::V4(_) | IpAddr::V6(_) => {}
+        }
+        let quick = self.listener.set_nonblocking(true).is_ok();
+        if !quick || TcpStream::connect_timeout(&own, limits::ACCEPT_PAUSE).is_err() {
+            sys::shut_listener(&*self.listener);
+        }
     }
 }
 
@@ -279,6 +303,27 @@ impl Shared {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Milliseconds since the door opened.
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(GIVEN_UP - 1)
+    }
+
+    /// Gives up the connection that has waited longest for its client, and sees it end: whoever opens many and says little
+    /// makes room for those who have something to say (H6). Says whether there was one.
+    fn make_room(&self) -> bool {
+        let links = self.lock_links();
+        let before = links.len();
+        let now = self.now();
+        let waiting = links.values().map(|link| (link.waiting.load(Ordering::SeqCst), link));
+        let longest = waiting.filter(|(since, _)| *since <= now).min_by_key(|(since, _)| *since);
+        if !longest.is_some_and(|(since, link)| link.give_up(since)) {
+            return false;
+        }
+        let none_ended = |links: &mut HashMap<u64, Arc<Link>>| links.len() >= before;
+        drop(self.link_ended.wait_timeout_while(links, limits::MAKE_ROOM_PAUSE, none_ended));
+        true
+    }
+
     /// Waits until no connection is open; says whether that came to be in time.
     fn wait_for_links(&self, patience: Duration) -> bool {
         let deadline = clock::instant() + patience;
@@ -297,6 +342,28 @@ impl Shared {
 impl Link {
     fn set_idle(&self, idle: bool) {
         self.idle.store(idle, Ordering::SeqCst);
+    }
+
+    /// From `since` on this connection waits for its client, who may keep it only as long as there is room.
+    fn wait_since(&self, since: u64) {
+        let _ = self
+            .waiting
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| (state != GIVEN_UP).then_some(since));
+    }
+
+    /// A whole request is there, or somebody who may take their time. `false` if it was given up before.
+    fn is_kept(&self) -> bool {
+        self.waiting.swap(BUSY, Ordering::SeqCst) != GIVEN_UP
+    }
+
+    /// Closes it, unless it has stopped waiting.
+    fn give_up(&self, since: u64) -> bool {
+        let given_up =
+            self.waiting.compare_exchange(since, GIVEN_UP, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if given_up {
+            let _ = self.stream.shutdown(Shutdown::Both);
+        }
+        given_up
     }
 
     /// The connection's thread, blocked in a read, sees the end of the connection.

@@ -59,9 +59,14 @@ impl Socket {
         Socket { tls: Some(session), ..self }
     }
 
+    /// Whether it is still to be agreed how to encrypt.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(Session::is_handshaking)
+    }
+
     /// Agrees with the client on how to encrypt, if that is to be done, but not past `deadline`.
     pub(crate) fn handshake(&mut self, deadline: Instant) -> Result<(), Filled> {
-        while self.tls.as_ref().is_some_and(Session::is_handshaking) {
+        while self.is_handshaking() {
             self.limit_read_until(deadline)?;
             let advanced = self.tls.as_mut().map(|session| session.advance(&self.stream));
             match advanced {

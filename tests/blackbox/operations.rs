@@ -100,7 +100,7 @@ fn a_full_door_says_so_in_the_log_once() {
     let server = Server::start(&FakeGitHub::start());
     let most = mcp_oauth_server::base::limits::CONNECTIONS;
     let open: Vec<_> = (0..most + 100).map(|_| TcpStream::connect(server.authority()).unwrap()).collect();
-    let log = server.wait_for_log(&format!("edge.connections_full reason=busy count={most}"));
+    let log = server.wait_for_log(&format!("edge.connections_full reason=made_room count={most}"));
     drop(open);
     Request::get("/healthz").send(server.authority()).unwrap();
     assert!(log.matches("edge.connections_full").count() < 10, "{log}");

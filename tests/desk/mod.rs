@@ -195,6 +195,12 @@ impl<L: Line> Client<L> {
         content
     }
 
+    /// The next chunk that is more than a sign of life, of which a busy machine makes some.
+    pub(crate) fn event(&mut self) -> String {
+        let chunk = self.chunk();
+        if chunk == ": keep-alive\n\n" { self.event() } else { chunk }
+    }
+
     /// The next `length` bytes.
     pub(crate) fn exactly(&mut self, length: usize) -> String {
         while self.read.len() < length {

@@ -1,6 +1,7 @@
 //! The edge over real sockets: what it refuses, what it survives, how it ends.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // as in any test
 
+mod crowds;
 #[path = "../desk/mod.rs"]
 mod desk;
 mod stopping;
@@ -46,6 +47,13 @@ fn door_with_queue(settings: Settings, queue: usize) -> Door {
 impl Door {
     fn client(&self) -> Client<TcpStream> {
         Client::new(TcpStream::connect(self.edge.local_addr()).unwrap())
+    }
+
+    /// A client that holds its connection: it reads a stream.
+    fn reader(&self) -> (Client<TcpStream>, mcp_oauth_server::http::StreamSender) {
+        let mut client = self.client();
+        client.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").head();
+        (client, self.stream())
     }
 
     fn event(&self) -> Event {
@@ -275,73 +283,6 @@ fn an_idle_connection_is_closed_without_a_word() {
     assert_eq!(door.client().rest(), "");
 }
 
-/// H6: one connection too many is answered at once, and there is room again when another ends.
-#[test]
-fn connections_are_capped_in_all() {
-    let door = door(Settings { connections: 2, ..quick() });
-    let (mut one, mut two) = (door.client(), door.client());
-    assert_eq!((one.get("/").status, two.get("/").status), (200, 200));
-    let mut three = door.client();
-    let answer = three.answer();
-    assert_eq!((answer.status, answer.closes()), (503, true));
-    assert!(answer.head.contains("Retry-After: 1\r\n"));
-    drop(one);
-    until(|| door.edge.connections() < 2);
-    assert_eq!(door.client().get("/").status, 200);
-}
-
-/// A reverse proxy on this machine brings everybody's connections.
-#[test]
-fn this_machine_is_not_capped_by_address() {
-    let door = door(Settings { connections_per_address: 1, ..quick() });
-    let mut clients = [(); 5].map(|()| door.client());
-    assert!(clients.iter_mut().all(|client| client.get("/").status == 200));
-}
-
-/// H10: the connections of a trusted proxy are of many people.
-#[test]
-fn a_trusted_proxy_may_have_more_connections_than_one_address() {
-    let trusted_proxies = TrustedProxies::parse("127.0.0.1").unwrap();
-    let door = door(Settings { connections: 3, connections_per_address: 1, trusted_proxies, ..quick() });
-    let mut clients = [(); 3].map(|()| door.client());
-    assert_eq!(clients.each_mut().map(|client| client.get("/").status), [200; 3]);
-    assert_eq!(door.client().answer().status, 503);
-}
-
-/// H6: a door without descriptors answers or waits, and serves again when there are some.
-#[test]
-fn running_out_of_descriptors_is_survived() {
-    // The server is this very test in a process of its own, with few descriptors.
-    const SERVER: &str = "MCP_TEST_EDGE_SERVER";
-    if std::env::vars_os().any(|(name, _)| name == SERVER) {
-        let door = door(quick());
-        writeln!(std::io::stdout(), "\nlistening {}", door.edge.local_addr()).unwrap();
-        let _ = std::io::stdin().read(&mut [0]); // until the parent has seen enough
-        return;
-    }
-    let mut server = Command::new("sh")
-        .args(["-c", r#"ulimit -n 40; exec "$0" --exact running_out_of_descriptors_is_survived --nocapture"#])
-        .arg(std::env::current_exe().unwrap())
-        .env(SERVER, "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let address = lines.find_map(|line| line.strip_prefix("listening ").map(str::to_owned)).unwrap();
-    for _ in 0..3 {
-        let mut clients: Vec<_> =
-            (0..60).map(|_| Client::new(TcpStream::connect(&address).unwrap())).collect();
-        assert_eq!(clients[0].get("/").status, 200);
-        // Turned away, not left waiting: as many as the accept loop gets to before the others leave.
-        assert!(clients.iter_mut().skip(40).any(|client| client.rest().starts_with("HTTP/1.1 503 ")));
-        drop(clients);
-        assert_eq!(Client::new(TcpStream::connect(&address).unwrap()).get("/").status, 200);
-    }
-    drop(server.stdin.take());
-    assert!(server.wait().unwrap().success());
-}
-
 #[test]
 fn bodies_in_flight_are_capped_over_all_connections() {
     let door = door(Settings { large_body_bytes_in_flight: 10, ..quick() });
@@ -357,28 +298,6 @@ fn bodies_in_flight_are_capped_over_all_connections() {
     first.respond(Response::new(200));
     assert_eq!(one.answer().status, 200);
     assert_eq!(door.client().post("/e", "1234567890").status, 200);
-}
-
-/// A full queue is a prompt 503, and the connection lives on.
-#[test]
-fn a_full_queue_is_answered_at_once() {
-    // One more than can wait or be worked on: at least one of them, whichever it is, is refused.
-    let queue = 16;
-    let many = queue + limits::WORKERS_MAX + 1;
-    let door = door_with_queue(quick(), queue);
-    let mut clients: Vec<_> = (0..many).map(|_| door.client()).collect();
-    for client in &mut clients {
-        client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").line.set_nonblocking(true).unwrap();
-    }
-    until(|| clients.iter().any(|client| client.line.peek(&mut [0]).is_ok()));
-    door.desk.release.trip();
-    assert!((door.edge.counter())().refusals.iter().any(|(reason, _)| *reason == "busy"));
-    for client in &mut clients {
-        client.line.set_nonblocking(false).unwrap();
-        let answer = client.answer();
-        assert!([200, 503].contains(&answer.status) && !answer.closes());
-        assert_eq!(client.get("/after").status, 200);
-    }
 }
 
 /// H12: a panic is a 500, the connection ends, the server goes on.
@@ -402,7 +321,7 @@ fn a_splitting_value_is_a_500() {
 
 #[test]
 fn a_slow_answer_runs_the_hook_once_and_still_arrives() {
-    let door = door(quick());
+    let door = door(Settings { slow_call: Duration::from_millis(500), ..quick() });
     let mut client = door.client();
     client.send("GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
     let responder = door.later();

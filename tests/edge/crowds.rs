@@ -1,0 +1,128 @@
+//! Too many connections, too few descriptors, a full queue: who is turned away, and who is not.
+
+use super::*;
+
+/// H6: one connection too many is answered at once if none of the others waits, and there is room again when one ends.
+#[test]
+fn connections_are_capped_in_all() {
+    let door = door(Settings { connections: 2, ..quick() });
+    let [one, _two] = [(); 2].map(|()| door.reader());
+    let mut three = door.client();
+    let answer = three.answer();
+    assert_eq!((answer.status, answer.closes()), (503, true));
+    assert!(answer.head.contains("Retry-After: 1\r\n"));
+    drop(one);
+    until(|| door.edge.connections() < 2);
+    assert_eq!(door.client().get("/").status, 200);
+    assert_eq!(door.client().get("/").status, 200, "whoever only waits makes room");
+}
+
+/// H6: when room gets scarce, who has waited longest for nothing goes; what runs, and who is new, does not.
+#[test]
+fn whoever_waits_longest_makes_room() {
+    let door = door(Settings { connections: 8, ..quick() });
+    let (mut reader, sender) = door.reader();
+    let mut running = door.client();
+    running.send("GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+    let responder = door.later();
+    let starts = ["", "GET /", "POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1"];
+    let mut waiting: Vec<_> = starts.iter().map(|_| door.client()).collect();
+    for (client, start) in waiting.iter_mut().zip(starts) {
+        client.send(start);
+    }
+    for _ in 0..20 {
+        let mut new = door.client();
+        assert_eq!(new.get("/").status, 200);
+        waiting.push(new);
+    }
+    for client in &mut waiting[..starts.len()] {
+        assert_eq!(client.rest(), "");
+    }
+    responder.respond(Response::new(202));
+    assert_eq!(running.answer().status, 202);
+    sender.send(*b"data: 1\n\n").unwrap();
+    assert_eq!(reader.chunk(), "data: 1\n\n");
+    assert!((door.edge.counter())().refusals.iter().any(|(reason, _)| *reason == "made_room"));
+}
+
+/// A reverse proxy on this machine brings everybody's connections.
+#[test]
+fn this_machine_is_not_capped_by_address() {
+    let door = door(Settings { connections_per_address: 1, ..quick() });
+    let mut clients = [(); 5].map(|()| door.client());
+    assert!(clients.iter_mut().all(|client| client.get("/").status == 200));
+}
+
+/// H10: the connections of a trusted proxy are of many people.
+#[test]
+fn a_trusted_proxy_may_have_more_connections_than_one_address() {
+    let trusted_proxies = TrustedProxies::parse("127.0.0.1").unwrap();
+    let door = door(Settings { connections: 3, connections_per_address: 1, trusted_proxies, ..quick() });
+    let _readers = [(); 3].map(|()| door.reader());
+    assert_eq!(door.client().answer().status, 503);
+}
+
+/// H6: a door without descriptors answers or waits, and serves again when there are some.
+#[test]
+fn running_out_of_descriptors_is_survived() {
+    // The server is this very test in a process of its own, with few descriptors.
+    const SERVER: &str = "MCP_TEST_EDGE_SERVER";
+    if std::env::vars_os().any(|(name, _)| name == SERVER) {
+        let door = door(quick());
+        writeln!(std::io::stdout(), "\nlistening {}", door.edge.local_addr()).unwrap();
+        let _ = std::io::stdin().read(&mut [0]); // until the parent has seen enough
+        return;
+    }
+    let mut server = Command::new("sh")
+        .args([
+            "-c",
+            r#"ulimit -n 40; exec "$0" --exact crowds::running_out_of_descriptors_is_survived --nocapture"#,
+        ])
+        .arg(std::env::current_exe().unwrap())
+        .env(SERVER, "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let address = lines.find_map(|line| line.strip_prefix("listening ").map(str::to_owned)).unwrap();
+    for _ in 0..3 {
+        let silent: Vec<_> = (0..60).map(|_| TcpStream::connect(&address).unwrap()).collect();
+        // Nobody is left waiting: whoever comes is turned away, or finds the place of one who said nothing.
+        let answers = [(); 20].map(|()| {
+            let mut client = Client::new(TcpStream::connect(&address).unwrap());
+            client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            client.rest()
+        });
+        assert!(
+            answers.iter().all(|answer| ["200", "503", ""].contains(&answer.get(9..12).unwrap_or_default()))
+        );
+        assert!(answers.iter().any(|answer| answer.starts_with("HTTP/1.1 200 ")), "{answers:?}");
+        drop(silent);
+        assert_eq!(Client::new(TcpStream::connect(&address).unwrap()).get("/").status, 200);
+    }
+    drop(server.stdin.take());
+    assert!(server.wait().unwrap().success());
+}
+
+/// A full queue is a prompt 503, and the connection lives on.
+#[test]
+fn a_full_queue_is_answered_at_once() {
+    // One more than can wait or be worked on: at least one of them, whichever it is, is refused.
+    let queue = 16;
+    let many = queue + limits::WORKERS_MAX + 1;
+    let door = door_with_queue(quick(), queue);
+    let mut clients: Vec<_> = (0..many).map(|_| door.client()).collect();
+    for client in &mut clients {
+        client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").line.set_nonblocking(true).unwrap();
+    }
+    until(|| clients.iter().any(|client| client.line.peek(&mut [0]).is_ok()));
+    door.desk.release.trip();
+    assert!((door.edge.counter())().refusals.iter().any(|(reason, _)| *reason == "busy"));
+    for client in &mut clients {
+        client.line.set_nonblocking(false).unwrap();
+        let answer = client.answer();
+        assert!([200, 503].contains(&answer.status) && !answer.closes());
+        assert_eq!(client.get("/after").status, 200);
+    }
+}
