@@ -1,0 +1,305 @@
+"""What the checks from outside share: a GitHub, a server that is watched, and a person who logs in.
+
+As a program it serves checks that are shell scripts:
+  rig.py github            a GitHub on loopback; prints its port and runs until its standard input ends
+  rig.py login URL [CA]    a whole login at URL, a call, and an event off a stream; prints how long it took
+"""
+
+import base64
+import hashlib
+import http.client
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+CALLBACK = "http://127.0.0.1:9/callback"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+JSON = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+
+
+# ---- GitHub ----
+
+class GitHubHandler(BaseHTTPRequestHandler):
+    """As much of GitHub as the server asks for. A code and a token say whose they are."""
+
+    def answer(self, status, body=None):
+        text = json.dumps(body).encode() if body else b""
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", "Content-Length": len(text), "Connection": "close"}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(text)
+
+    def do_POST(self):
+        code = parse_qs(self.rfile.read(int(self.headers.get("Content-Length", 0))).decode())["code"][0]
+        token = f"gho_{code.split('-')[1]}_{secrets.token_hex(12)}"
+        self.answer(200, {"access_token": token, "token_type": "bearer", "scope": ""})
+
+    def do_GET(self):
+        number = int(self.headers["Authorization"].split("_")[1])
+        login = f"octocat-{number}"
+        self.answer(200, {"id": 583231 + number, "login": login, "name": None, "email": None, "type": "User"})
+
+    def do_DELETE(self):
+        self.answer(204)
+
+    def log_message(self, *_):
+        pass
+
+
+def start_github():
+    """A GitHub on loopback, as long as this process runs: its port."""
+    class Quick(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128
+    server = Quick(("127.0.0.1", 0), GitHubHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_address[1]
+
+
+# ---- clients ----
+
+class Surprise(Exception):
+    """An answer that should not have come."""
+
+
+class Site:
+    """Where a server is, under which name, and from which address it is asked."""
+
+    def __init__(self, origin, port, address="127.0.0.1", source=None, tls=None):
+        self.origin, self.port, self.address, self.source, self.tls = origin, port, address, source, tls
+        self.host = urlsplit(origin).netloc
+
+    def connect(self, source=None, timeout=20):
+        source = source or self.source
+        line = socket.create_connection((self.address, self.port), timeout, (source, 0) if source else None)
+        return self.tls.wrap_socket(line, server_hostname=urlsplit(self.origin).hostname) if self.tls else line
+
+    def open(self, method, target, fields=None, body=None):
+        """Sends a request and gives the response, unread."""
+        client = http.client.HTTPConnection(self.address, self.port)
+        client.sock = self.connect()
+        client.request(method, target, body, {"Host": self.host, "Connection": "close", **(fields or {})})
+        return client.getresponse()
+
+    def ask(self, expected, method, target, fields=None, body=None):
+        """The response, whose status must be `expected`, and its text."""
+        response = self.open(method, target, fields, body)
+        with response:
+            text = response.read().decode()
+        if response.status != expected:
+            raise Surprise(f"{method} {target.split('?')[0]}: {response.status} instead of {expected}: {text[:200]}")
+        return response, text
+
+    def raw(self, data, source=None, timeout=20):
+        """Everything that is said on a connection on which `data` is sent; a reset ends it like any end."""
+        with self.connect(source, timeout) as line:
+            said = b""
+            try:
+                line.sendall(data)
+                while piece := line.recv(65536):
+                    said += piece
+            except (ConnectionError, TimeoutError) as error:
+                return said + (b"(silence)" if isinstance(error, TimeoutError) else b"")
+            return said
+
+
+class Person:
+    """Somebody with a browser and a client. Their number is who they are at GitHub."""
+
+    def __init__(self, site, number=0):
+        self.site, self.number = site, number
+        self.client_id, self.access, self.refresh_token = None, None, None
+
+    def register(self):
+        client = {"client_name": "Rig", "redirect_uris": [CALLBACK], "token_endpoint_auth_method": "none"}
+        _, text = self.site.ask(201, "POST", "/register", JSON, json.dumps(client))
+        self.client_id = json.loads(text)["client_id"]
+        return self
+
+    def begin(self):
+        """From the link to GitHub's answer: the address of the callback, its cookie, and the verifier."""
+        verifier = secrets.token_urlsafe(32)
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+        asked = {
+            "response_type": "code", "client_id": self.client_id, "redirect_uri": CALLBACK, "state": "s",
+            "code_challenge": challenge, "code_challenge_method": "S256", "resource": f"{self.site.origin}/mcp",
+        }
+        response, page = self.site.ask(200, "GET", f"/authorize?{urlencode(asked)}")
+        form = {"pending": re.search(r'name=pending value="?([^">\s]+)', page)[1], "decision": "approve"}
+        cookie = {"Cookie": response.headers["set-cookie"].split(";")[0]}
+        response, _ = self.site.ask(303, "POST", "/consent", FORM | cookie | {"Origin": self.site.origin}, urlencode(form))
+        query = parse_qs(urlsplit(response.headers["location"]).query)
+        back = urlencode({"code": f"code-{self.number}-{secrets.token_hex(8)}", "state": query["state"][0]})
+        return f"{urlsplit(query['redirect_uri'][0]).path}?{back}", cookie, verifier
+
+    def log_in(self):
+        return self.finish(*self.begin())
+
+    def finish(self, callback, cookie, verifier):
+        response, _ = self.site.ask(303, "GET", callback, cookie)
+        code = parse_qs(urlsplit(response.headers["location"]).query)["code"][0]
+        return self.take_tokens(200, {
+            "grant_type": "authorization_code", "code": code, "code_verifier": verifier, "redirect_uri": CALLBACK,
+        })
+
+    def refresh(self, expected=200):
+        return self.take_tokens(expected, {"grant_type": "refresh_token", "refresh_token": self.refresh_token})
+
+    def take_tokens(self, expected, form):
+        _, text = self.site.ask(expected, "POST", "/token", FORM, urlencode({"client_id": self.client_id, **form}))
+        if expected == 200:
+            tokens = json.loads(text)
+            self.access, self.refresh_token = tokens["access_token"], tokens["refresh_token"]
+        return self
+
+    def call(self, expected=200, name="greet", arguments=None):
+        """A tool's answer in the era without sessions."""
+        response, text = self.site.ask(expected, "POST", "/mcp", *self.request(name, arguments or {"name": "Ada"}))
+        if expected == 200 and name == "greet" and "Hello, Ada!" not in text:
+            raise Surprise(f"tools/call: {text[:200]}")
+        return response
+
+    def request(self, name, arguments):
+        """The fields and the body of a call."""
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {},
+            "io.modelcontextprotocol/clientInfo": {"name": "rig", "version": "1"},
+            "io.modelcontextprotocol/logLevel": "debug",
+        }
+        params = {"name": name, "arguments": arguments, "_meta": meta}
+        fields = {
+            **JSON, "Authorization": f"Bearer {self.access}", "MCP-Protocol-Version": "2026-07-28",
+            "Mcp-Method": "tools/call", "Mcp-Name": name,
+        }
+        return fields, json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+
+    def session(self):
+        """A session of the older era: the fields of its requests."""
+        client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "rig", "version": "1"}}
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client})
+        fields = {**JSON, "Authorization": f"Bearer {self.access}"}
+        response, _ = self.site.ask(200, "POST", "/mcp", fields, body)
+        return fields | {"Mcp-Session-Id": response.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
+
+
+def healthy(site):
+    """Registers, logs in and calls: how long that took (seconds)."""
+    started = time.monotonic()
+    Person(site).register().log_in().call()
+    return time.monotonic() - started
+
+
+# ---- the server ----
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+class Server:
+    """A server process in a directory of its own. `more` is environment, `before` is put in front of its command line."""
+
+    def __init__(self, binary, more=None, before=(), state=None):
+        self.directory = tempfile.mkdtemp(prefix="mcp-oauth-server-rig-")
+        self.state = state or f"{self.directory}/state"
+        self.command = [*before, binary]
+        self.port = int((more or {}).get("MCP_LISTEN", f":{free_port()}").rsplit(":", 1)[1])
+        self.env = {
+            "PATH": os.environ["PATH"], "MCP_LISTEN": f"127.0.0.1:{self.port}", "MCP_STATE_DIR": self.state,
+            "GITHUB_CLIENT_ID": "rig", "GITHUB_CLIENT_SECRET": secrets.token_hex(16), "MCP_ALLOW": "id:583231",
+        }
+        github = f"http://127.0.0.1:{start_github()}"
+        self.env |= {"GITHUB_URL": github, "GITHUB_API_URL": f"{github}/api/v3", **(more or {})}
+        self.site = Site(self.env.get("MCP_PUBLIC_URL", f"http://127.0.0.1:{self.port}"), self.port)
+
+    def start(self, more=None):
+        """Starts it, and gives how long it took to the first answer (seconds)."""
+        started = time.monotonic()
+        with open(f"{self.directory}/log", "ab") as log:
+            self.process = subprocess.Popen(
+                self.command, env={**self.env, **(more or {})}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        while time.monotonic() < started + 20 and self.process.poll() is None:
+            try:
+                self.site.ask(200, "GET", "/healthz")
+                return time.monotonic() - started
+            except OSError:
+                time.sleep(0.002)
+        raise SystemExit(f"the server did not start:\n{self.log()}")
+
+    def log(self):
+        with open(f"{self.directory}/log", errors="replace") as log:
+            return log.read()
+
+    def wait_for_log(self, words, seconds=10):
+        """The last line with all of `words` that comes within that time."""
+        end = time.monotonic() + seconds
+        while True:
+            lines = [line for line in self.log().splitlines() if all(word in line for word in words.split())]
+            if lines or time.monotonic() > end:
+                return lines[-1] if lines else None
+            time.sleep(0.02)
+
+    def sample(self):
+        """RSS in KiB, threads, descriptors."""
+        with open(f"/proc/{self.process.pid}/status") as status:
+            fields = dict(line.split(":", 1) for line in status)
+        return int(fields["VmRSS"].split()[0]), int(fields["Threads"]), len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def stop(self, how=signal.SIGTERM, seconds=30):
+        """Its exit status, negative if a signal ended it."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        return self.process.wait(seconds)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if kind and kind is not SystemExit:
+            print(f"---- the server said:\n{self.log()[-5000:]}", file=sys.stderr)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+# ---- as a program ----
+
+def log_in_at(url, certificate=None):
+    """A login, a call and the first events of a stream of calls, through whatever stands in front of the server."""
+    tls = ssl.create_default_context(cafile=certificate) if certificate else None
+    parts = urlsplit(url)
+    site = Site(url, parts.port, tls=tls)
+    seconds = healthy(site)
+    person = Person(site).register().log_in()
+    asked = time.monotonic()
+    with site.open("POST", "/mcp", *person.request("start-notification-stream", {"interval": 1000, "count": 3})) as stream:
+        first = next(line for line in stream if line.startswith(b"data: {"))
+        at = time.monotonic() - asked
+        rest = stream.read()
+    whole = time.monotonic() - asked
+    if b"#1 of 3" not in first or b"Sent 3 notifications" not in rest or at > whole - 1.5:
+        raise Surprise(f"the stream was not passed on as it came: first after {at:.2f} s of {whole:.2f} s: {first}{rest}")
+    print(f"a login and a call in {seconds * 1000:.0f} ms; the first of three events after {at * 1000:.0f} ms, the last after {whole * 1000:.0f} ms")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "github":
+        print(start_github(), flush=True)
+        sys.stdin.read()
+    else:
+        log_in_at(*sys.argv[2:])
