@@ -175,8 +175,13 @@ pub const STREAM_KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub const CLIENT_CHECK: Duration = Duration::from_secs(1);
 /// Events waiting for one slow reader; one more and the reader loses its stream.
 pub const STREAM_EVENTS: usize = 256;
-/// Bytes waiting for one slow reader.
-pub const STREAM_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes waiting for one slow reader; with more, the next event costs it its stream.
+pub const STREAM_BYTES: usize = 1024 * 1024;
+/// Answers that their clients have not read (bytes): of one user's streams and large answers, and of all. A machine with
+/// half a gigabyte must bear this, [`REPLAY_BYTES_KEPT`], [`KEPT_BYTES`] and what is read of requests.
+pub const UNREAD_BYTES: (usize, usize) = (8 * 1024 * 1024, 48 * 1024 * 1024);
+/// An answer up to this size is not counted (bytes): there is one for each connection at most.
+pub const SMALL_ANSWER_BYTES: usize = 64 * 1024;
 /// What waits is written together up to this size (bytes).
 pub const STREAM_WRITE_BYTES: usize = 64 * 1024;
 /// What the kernel may hold of a stream that its client does not read (bytes); it doubles the figure.
@@ -188,7 +193,7 @@ pub const SLOW_CALL: Duration = Duration::from_millis(250);
 
 // ---- MCP ----
 
-/// Sessions at once, unless the operator says otherwise.
+/// Sessions at once, unless the operator says otherwise; when there are as many, whoever has most of them makes room.
 pub const SESSIONS: usize = 1000;
 /// Sessions of one user, unless the operator says otherwise.
 pub const SESSIONS_PER_USER: usize = 32;
@@ -215,8 +220,8 @@ pub const REPLAY_BYTES: usize = 1024 * 1024;
 pub const REPLAY_TIME: Duration = Duration::from_secs(5 * 60);
 /// Streams of one session that are kept for `Last-Event-ID`, running ones included.
 pub const REPLAY_STREAMS: usize = 32;
-/// Bytes kept of all streams together; beyond that a stream keeps nothing.
-pub const REPLAY_TOTAL_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes kept of the streams of one user, and of all; beyond that a stream keeps nothing.
+pub const REPLAY_BYTES_KEPT: (usize, usize) = (4 * 1024 * 1024, 64 * 1024 * 1024);
 /// How long a client is to wait before it takes up a broken stream again.
 pub const STREAM_RETRY: Duration = Duration::from_secs(1);
 /// How long a tool waits for what it asked of the client: a person may have to answer.
@@ -233,10 +238,13 @@ pub const TASK_POLL: Duration = Duration::from_secs(1);
 pub const TASKS: usize = 1000;
 /// Tasks of one user; more than [`CALLS_PER_USER`], so that one which is over can make room.
 pub const TASKS_PER_USER: usize = 64;
-/// The result of one task (bytes).
-pub const TASK_RESULT_BYTES: usize = 4 * 1024 * 1024;
-/// The results of all tasks together (bytes).
-pub const TASK_TOTAL_BYTES: usize = 64 * 1024 * 1024;
+/// Tasks that run, of one user and of all: they run for up to [`TASK_LIFETIME`], and must leave calls their places
+/// ([`CALLS_PER_USER`], [`CALLS`]).
+pub const TASKS_RUNNING: (usize, usize) = (4, 24);
+/// The answer to one call, a task's result included (bytes): as much as its request may take.
+pub const ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// What is kept for one user, and for all, until it is asked for or ended (bytes): results of tasks, subscriptions.
+pub const KEPT_BYTES: (usize, usize) = (8 * 1024 * 1024, 32 * 1024 * 1024);
 /// Resources that one session or one listener is told about.
 pub const SUBSCRIPTIONS: usize = 128;
 /// How long a client may rely on a list that it has read; changes are announced before.

@@ -2,6 +2,7 @@
 //!
 //! Imports nothing of ours. No file here knows HTTP, OAuth or MCP.
 
+pub mod budget;
 pub mod cancel;
 pub mod capacity;
 pub mod clock;

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice, Write as _};
 use std::time::Duration;
 
 use super::head::Version;
+use crate::base::budget::Held;
 use crate::base::{clock, limits};
 use crate::http::{Body, Method, Next, Response, Stream};
 
@@ -47,6 +48,8 @@ pub(crate) struct Outgoing {
     pub(crate) body: Outbody,
     /// What the head says of the connection.
     pub(crate) after: After,
+    /// What the body is counted by until it is sent.
+    _held: Option<Held>,
 }
 
 /// What follows a head.
@@ -65,11 +68,12 @@ pub(crate) enum Coding {
 }
 
 /// Frames an answer.
-pub(crate) fn frame(response: Response, asked: Asked, after: After) -> Outgoing {
+pub(crate) fn frame(mut response: Response, asked: Asked, after: After) -> Outgoing {
     let mut head = Vec::with_capacity(HEAD_GUESS);
     let whole = response.write_head(&mut head);
     let bodiless = matches!(response.status(), 204 | 304) && whole;
     let mut after = if asked.version == Version::Http10 { After::Close } else { after };
+    let held = response.take_held();
     let body = match response.into_body() {
         // The stream is dropped here, which tells the application.
         _ if !whole => sized(&mut head, Vec::new()),
@@ -89,7 +93,7 @@ pub(crate) fn frame(response: Response, asked: Asked, after: After) -> Outgoing 
     }
     head.extend_from_slice(b"\r\n");
     let body = if asked.head_only { Outbody::Bytes(Vec::new()) } else { body };
-    Outgoing { head, body, after }
+    Outgoing { head, body, after, _held: held }
 }
 
 /// The usual head fits without growing.
@@ -118,12 +122,14 @@ pub(crate) fn drain(
     (pace, is_ending): (Pace, &dyn Fn() -> bool),
 ) -> io::Result<()> {
     let mut last_write = clock::instant();
+    let mut unwritten = Vec::new();
     let mut ended = false;
     while !ended {
         let patience = if buffer.is_empty() { pace.check } else { Duration::ZERO };
         match stream.next(patience) {
             Next::Chunk(bytes) => {
                 push_chunk(&mut buffer, &bytes, coding);
+                unwritten.push(bytes);
                 if buffer.len() < limits::STREAM_WRITE_BYTES {
                     continue;
                 }
@@ -148,6 +154,7 @@ pub(crate) fn drain(
         }
         sink.write(&mut [IoSlice::new(&buffer)])?;
         buffer = Vec::new(); // an idle stream keeps no memory
+        unwritten = Vec::new();
         last_write = clock::instant();
     }
     Ok(())
@@ -171,6 +178,9 @@ fn push_chunk(buffer: &mut Vec<u8>, bytes: &[u8], coding: Coding) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::budget::Budget;
+    use crate::base::cancel::CancelToken;
+    use crate::base::identity::UserId;
 
     #[derive(Default)]
     struct Page {
@@ -213,7 +223,7 @@ mod tests {
         check(Response::new(204), (ASKED, After::Keep), "HTTP/1.1 204 No Content\r\n\r\n");
         check(Response::new(202), (ASKED, After::Keep), "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
 
-        let stream = || Response::new(200).stream(Stream::pair().1);
+        let stream = || Response::new(200).stream(pair().1);
         let fields = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
                       X-Accel-Buffering: no\r\n";
         let chunked = format!("{fields}Transfer-Encoding: chunked\r\n\r\n");
@@ -229,11 +239,15 @@ mod tests {
         check(bad, (ASKED, After::Keep), "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n");
     }
 
+    fn pair() -> (crate::http::StreamSender, Stream) {
+        Stream::pair(Budget::new(limits::UNREAD_BYTES).share(UserId(1)), CancelToken::new())
+    }
+
     const PACE: Pace = Pace { check: Duration::from_millis(1), keep_alive: Duration::from_millis(1) };
 
     #[test]
     fn what_waits_goes_out_in_one_write_with_the_head_and_the_end() {
-        let (sender, stream) = Stream::pair();
+        let (sender, stream) = pair();
         sender.send(*b"data: 1\n\n").unwrap();
         sender.send(*b"data: 2\n\n").unwrap();
         drop(sender);
@@ -244,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_silent_stream_shows_life_and_ends_cleanly_when_the_server_does() {
-        let (sender, stream) = Stream::pair();
+        let (sender, stream) = pair();
         let asked = std::cell::Cell::new(0);
         let is_ending = || asked.replace(asked.get() + 1) >= 100;
         let mut page = Page::default();
@@ -256,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_stream_without_a_reader_is_let_go() {
-        let (sender, stream) = Stream::pair();
+        let (sender, stream) = pair();
         let mut page = Page { gone: true, ..Page::default() };
         assert!(drain((stream, Coding::UntilClose), Vec::new(), &mut page, (PACE, &|| false)).is_err());
         assert!(page.writes.is_empty() && sender.reader_gone().is_tripped());

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::request::{Head, Request};
 use super::response::{Field, Response};
+use crate::base::budget::Share;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
 use crate::base::limits;
@@ -80,6 +81,8 @@ pub struct Responder {
     exchange: Option<Arc<Exchange>>,
     /// What every answer to this request carries.
     fields: Vec<Field>,
+    /// Where a large answer is counted.
+    unread: Option<Share>,
     witness: Option<Box<dyn Witness>>,
 }
 
@@ -95,8 +98,12 @@ impl Responder {
             answered: Condvar::new(),
             gone: CancelToken::new(),
         });
-        let responder =
-            Responder { exchange: Some(Arc::clone(&exchange)), fields: Vec::new(), witness: None };
+        let responder = Responder {
+            exchange: Some(Arc::clone(&exchange)),
+            fields: Vec::new(),
+            unread: None,
+            witness: None,
+        };
         (responder, Waiter(exchange))
     }
 
@@ -109,6 +116,13 @@ impl Responder {
     #[must_use]
     pub fn with_fields(mut self, fields: Vec<Field>) -> Responder {
         self.fields.extend(fields);
+        self
+    }
+
+    /// Has the answer counted in `unread`, as [`Response::counted`] does.
+    #[must_use]
+    pub fn counting(mut self, unread: Share) -> Responder {
+        self.unread = Some(unread);
         self
     }
 
@@ -128,6 +142,10 @@ impl Responder {
 
     fn answer(&mut self, response: Response) {
         let Some(exchange) = self.exchange.take() else { return };
+        let response = match &self.unread {
+            Some(unread) => response.counted(unread),
+            None => response,
+        };
         // First, so that whoever has an answer finds it in the log and in the numbers.
         if let Some(witness) = self.witness.take() {
             witness.answered(response.status());

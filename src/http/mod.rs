@@ -20,6 +20,6 @@ pub(crate) use request::fake;
 pub use request::{Duplicate, Head, Headers, Method, Request, Scheme};
 pub use response::{Body, Field, Response};
 pub use sse::Event;
-pub use stream::{Next, SendError, Stream, StreamSender, Waker};
+pub use stream::{Chunk, Next, SendError, Stream, StreamSender, Waker};
 pub use url::{PublicUrl, append_query, percent_encode};
 pub(crate) use url::{is_loopback_host, split_port};

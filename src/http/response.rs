@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::io::Write;
 
 use super::stream::Stream;
+use crate::base::budget::{Held, Share};
+use crate::base::limits;
 
 /// A header field of a response: mostly fixed text.
 pub type Field = (&'static str, Cow<'static, str>);
@@ -26,13 +28,15 @@ pub struct Response {
     status: u16,
     headers: Vec<Field>,
     body: Body,
+    held: Option<Held>,
 }
 
 impl Response {
     /// An answer without fields or body.
     #[must_use]
     pub fn new(status: u16) -> Response {
-        Response { status, headers: Vec::with_capacity(USUAL_FIELDS), body: Body::Bytes(Vec::new()) }
+        let headers = Vec::with_capacity(USUAL_FIELDS);
+        Response { status, headers, body: Body::Bytes(Vec::new()), held: None }
     }
 
     /// The same with one more header field.
@@ -95,6 +99,28 @@ impl Response {
     #[must_use]
     pub fn into_body(self) -> Body {
         self.body
+    }
+
+    /// What [`Response::counted`] holds; to be dropped when the body is sent.
+    pub(crate) fn take_held(&mut self) -> Option<Held> {
+        self.held.take()
+    }
+
+    /// The same, counted in `unread` until the door has sent it; small ones and streams, which count what they say, are not.
+    /// If that is too much, the answer becomes one that says so.
+    #[must_use]
+    pub fn counted(mut self, unread: &Share) -> Response {
+        let size = match &self.body {
+            Body::Bytes(bytes) if bytes.len() > limits::SMALL_ANSWER_BYTES => bytes.len(),
+            Body::Bytes(_) | Body::Stream(_) => return self,
+        };
+        self.held = unread.hold(size);
+        if self.held.is_some() {
+            return self;
+        }
+        let words = "Other large answers wait for you: read them first.\n";
+        let refusal = Response::new(429).header("Retry-After", "1").header("Cache-Control", "no-store");
+        refusal.bytes("text/plain; charset=utf-8", words)
     }
 
     /// The fields, in order.

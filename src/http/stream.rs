@@ -1,18 +1,20 @@
 //! A response body that is still being written: a bounded channel that the application fills and a door drains.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
 
+use crate::base::budget::{Held, Share};
 use crate::base::cancel::CancelToken;
 use crate::base::limits;
 
 /// Why a chunk was not taken. Either way the stream is over for its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendError {
-    /// The reader does not keep up.
+    /// The reader does not keep up, or its user leaves too much unread.
     Full,
     /// The reader has gone.
     Gone,
@@ -21,7 +23,9 @@ pub enum SendError {
 /// The application's end. The stream ends when every clone is dropped.
 #[derive(Clone, Debug)]
 pub struct StreamSender {
-    chunks: Sender<Arc<[u8]>>,
+    chunks: Sender<Chunk>,
+    /// Where what waits is counted.
+    unread: Share,
     /// Bytes in the channel.
     waiting: Arc<AtomicUsize>,
     /// Tripped by the door when the reader has gone.
@@ -31,12 +35,19 @@ pub struct StreamSender {
 /// The door's end.
 #[derive(Debug)]
 pub struct Stream {
-    chunks: Receiver<Arc<[u8]>>,
+    chunks: Receiver<Chunk>,
     waiting: Arc<AtomicUsize>,
     gone: CancelToken,
     /// Filled by a [`Waker`], emptied by [`Stream::next`].
     woken: Receiver<()>,
     waker: Waker,
+}
+
+/// Bytes on their way to a reader. They count as unread until this is dropped.
+#[derive(Debug)]
+pub struct Chunk {
+    bytes: Arc<[u8]>,
+    _held: Held,
 }
 
 /// Ends a [`Stream::next`] that waits.
@@ -47,7 +58,7 @@ pub struct Waker(Sender<()>);
 #[derive(Debug)]
 pub enum Next {
     /// Bytes to be written and flushed.
-    Chunk(Arc<[u8]>),
+    Chunk(Chunk),
     /// Nothing within the time, or the waiting was ended by a [`Waker`].
     Silence,
     /// Nothing more, ever.
@@ -55,21 +66,16 @@ pub enum Next {
 }
 
 impl Stream {
-    /// The two ends of one stream, which holds [`limits::STREAM_EVENTS`] chunks and [`limits::STREAM_BYTES`].
+    /// The two ends of one stream, which holds [`limits::STREAM_EVENTS`] chunks and [`limits::STREAM_BYTES`], all of it counted
+    /// in `unread`. `gone` is tripped when the door lets go of the stream, so that work can stop with its reader.
     #[must_use]
-    pub fn pair() -> (StreamSender, Stream) {
-        Stream::pair_tripping(CancelToken::new())
-    }
-
-    /// The same; `gone` is tripped when the door lets go of the stream, so that work can stop with its reader.
-    #[must_use]
-    pub fn pair_tripping(gone: CancelToken) -> (StreamSender, Stream) {
+    pub fn pair(unread: Share, gone: CancelToken) -> (StreamSender, Stream) {
         let (sender, receiver) = bounded(limits::STREAM_EVENTS);
         let waiting = Arc::new(AtomicUsize::new(0));
         let (waker, woken) = bounded(1);
         let (shared, waker) = (Arc::clone(&waiting), Waker(waker));
         let stream = Stream { chunks: receiver, waiting: shared, gone: gone.clone(), woken, waker };
-        (StreamSender { chunks: sender, waiting, gone }, stream)
+        (StreamSender { chunks: sender, unread, waiting, gone }, stream)
     }
 
     /// Waits for the next chunk.
@@ -89,6 +95,14 @@ impl Stream {
     #[must_use]
     pub fn waker(&self) -> Waker {
         self.waker.clone()
+    }
+}
+
+impl Deref for Chunk {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -113,10 +127,11 @@ impl StreamSender {
     pub fn send(&self, chunk: impl Into<Arc<[u8]>>) -> Result<(), SendError> {
         let chunk = chunk.into();
         let length = chunk.len();
-        // Counted before it is sent, so that the door never subtracts what was not yet added. One chunk of any size
-        // may wait alone: a single large result is no slow reader.
-        let before = self.waiting.fetch_add(length, Ordering::Relaxed);
-        let fits = before == 0 || before.saturating_add(length) <= limits::STREAM_BYTES;
+        let held = self.unread.hold(length).ok_or(SendError::Full)?;
+        let chunk = Chunk { bytes: chunk, _held: held };
+        // Counted before it is sent, so that the door never subtracts what was not yet added. What waits already decides:
+        // a single large result is no slow reader.
+        let fits = self.waiting.fetch_add(length, Ordering::Relaxed) <= limits::STREAM_BYTES;
         let result = if fits { self.chunks.try_send(chunk) } else { Err(TrySendError::Full(chunk)) };
         result.map_err(|error| {
             self.waiting.fetch_sub(length, Ordering::Relaxed);
@@ -144,10 +159,20 @@ impl StreamSender {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::budget::Budget;
+    use crate::base::identity::UserId;
+
+    fn pair() -> (StreamSender, Stream) {
+        pair_in(limits::UNREAD_BYTES)
+    }
+
+    fn pair_in(bytes: (usize, usize)) -> (StreamSender, Stream) {
+        Stream::pair(Budget::new(bytes).share(UserId(1)), CancelToken::new())
+    }
 
     #[test]
     fn chunks_arrive_in_order_and_then_the_end() {
-        let (sender, stream) = Stream::pair();
+        let (sender, stream) = pair();
         sender.send(*b"a").unwrap();
         sender.send(*b"b").unwrap();
         drop(sender);
@@ -161,14 +186,14 @@ mod tests {
 
     #[test]
     fn a_slow_reader_is_bounded_in_chunks_and_bytes() {
-        let (sender, stream) = Stream::pair();
+        let (sender, stream) = pair();
         for _ in 0..limits::STREAM_EVENTS {
             sender.send(*b"x").unwrap();
         }
         assert!(sender.is_crowded());
         assert_eq!(sender.send(*b"x"), Err(SendError::Full));
 
-        let (sender, other) = Stream::pair();
+        let (sender, other) = pair();
         sender.send(vec![0; limits::STREAM_BYTES + 1]).unwrap();
         assert_eq!(sender.send(*b"x"), Err(SendError::Full));
         assert!(matches!(other.next(Duration::ZERO), Next::Chunk(_)));
@@ -176,9 +201,22 @@ mod tests {
         drop(stream);
     }
 
+    /// M17: at the limit and one above, what its door has in hand included.
+    #[test]
+    fn what_a_user_leaves_unread_is_bounded() {
+        let (sender, stream) = pair_in((4, 4));
+        sender.send(*b"abcd").unwrap();
+        assert_eq!(sender.send(*b"x"), Err(SendError::Full));
+        let Next::Chunk(in_hand) = stream.next(Duration::ZERO) else { panic!("no chunk") };
+        assert_eq!(sender.send(*b"x"), Err(SendError::Full));
+        drop(in_hand);
+        sender.send(*b"wxyz").unwrap();
+        drop((sender, stream));
+    }
+
     #[test]
     fn waiting_can_be_ended_from_outside() {
-        let (_sender, stream) = Stream::pair();
+        let (_sender, stream) = pair();
         let waker = stream.waker();
         let door = std::thread::spawn(move || matches!(stream.next(Duration::from_secs(60)), Next::Silence));
         waker.wake();
@@ -188,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_sender_learns_that_its_reader_has_gone() {
-        let (sender, stream) = Stream::pair();
+        let (sender, stream) = pair();
         drop(stream);
         assert_eq!(sender.send(*b"x"), Err(SendError::Gone));
         assert!(sender.reader_gone().is_tripped());

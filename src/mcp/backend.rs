@@ -159,7 +159,7 @@ pub struct Context {
     pub(super) publisher: Publisher,
     pub(super) exchange: Arc<Exchange>,
     /// Gives the call's place back when it is over; lists need none.
-    pub(super) _permit: Option<Permit>,
+    pub(super) permit: Option<Permit>,
 }
 
 impl Context {
@@ -182,7 +182,7 @@ impl Context {
         self.exchange.task().map_or(&self.cancel, |task| task.cancelled())
     }
 
-    /// Makes the call a task, if its client takes tasks and there is room for one more; says whether it is one now. The
+    /// Makes the call a task, if its client takes tasks and there is room for one more ([`limits::TASKS_RUNNING`]); says whether it is one now. The
     /// client gets the handle, and will ask for the result when there is one; what [`Context::ask`] asks from now on waits
     /// for the answer. So what has to be asked before should be, see [`super::TaskSupport::ByHandler`].
     ///
@@ -195,8 +195,15 @@ impl Context {
         if self.cancel.is_tripped() {
             return Err(CallError::Cancelled);
         }
+        let Some(permit) = self.permit.as_ref().filter(|permit| permit.begin_task()) else {
+            return Ok(false);
+        };
         let begun = self.exchange.dialect().begin_task(&self.principal, &self.client);
-        Ok(begun.is_some_and(|begun| self.exchange.hand_over(begun)))
+        let is_task = begun.is_some_and(|begun| self.exchange.hand_over(begun));
+        if !is_task {
+            permit.no_task();
+        }
+        Ok(is_task)
     }
 
     /// Tells clients that something has changed.

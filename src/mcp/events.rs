@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::budget::Budget;
+use super::quota::Shares;
+use crate::base::budget::Held;
 use crate::base::cancel::CancelToken;
 use crate::base::limits;
 use crate::http::{Event, Stream, StreamSender};
@@ -17,12 +18,11 @@ pub(super) enum Priming {
     Left,
 }
 
-/// What makes a stream resumable: its number in its session, and where its kept bytes are counted.
-#[derive(Debug)]
+/// What makes a stream resumable: its number in its session.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Replay {
     pub(super) stream: u64,
     pub(super) priming: Priming,
-    pub(super) budget: Arc<Budget>,
 }
 
 /// Where a new reader starts.
@@ -41,6 +41,8 @@ pub(super) enum Place {
 pub(super) struct EventStream {
     /// `None`: events have no ids and are gone once sent.
     replay: Option<Replay>,
+    /// Where what it keeps, and what its reader has not read, is counted.
+    shares: Shares,
     /// Guards the numbering, the ring and who reads, so that a new reader misses nothing and sees nothing twice.
     state: Mutex<State>,
 }
@@ -52,7 +54,7 @@ struct State {
     /// The number of the last event that some reader was sent.
     delivered: u64,
     /// The latest events, oldest first.
-    ring: VecDeque<(u64, Arc<[u8]>)>,
+    ring: VecDeque<Kept>,
     /// Bytes in `ring`.
     kept: usize,
     reader: Option<StreamSender>,
@@ -66,26 +68,32 @@ struct State {
     finished_at: Option<Duration>,
 }
 
+#[derive(Debug)]
+struct Kept {
+    number: u64,
+    event: Arc<[u8]>,
+    _held: Held,
+}
+
 impl EventStream {
     /// A stream whose one reader is there from the start; `gone` is tripped when the reader goes.
-    pub(super) fn ephemeral(gone: CancelToken) -> (EventStream, Stream) {
-        let (sender, body) = Stream::pair_tripping(gone);
+    pub(super) fn ephemeral(shares: Shares, gone: CancelToken) -> (EventStream, Stream) {
+        let (sender, body) = Stream::pair(shares.unread.clone(), gone);
         let state = State { reader: Some(sender), ..State::default() };
-        (EventStream { replay: None, state: Mutex::new(state) }, body)
+        (EventStream { replay: None, shares, state: Mutex::new(state) }, body)
     }
 
     /// A stream as [`EventStream::ephemeral`], whose first event tells its reader where to post (2024-11-05).
-    pub(super) fn with_endpoint(endpoint: &str) -> (EventStream, Stream) {
-        let (sender, body) = Stream::pair();
+    pub(super) fn with_endpoint(shares: Shares, endpoint: &str) -> (EventStream, Stream) {
+        let (stream, body) = EventStream::ephemeral(shares, CancelToken::new());
         let event = Event { name: Some("endpoint"), data: Some(endpoint), ..Event::default() };
-        let _ = sender.send(event.encode()); // a new channel has room
-        let state = State { reader: Some(sender), ..State::default() };
-        (EventStream { replay: None, state: Mutex::new(state) }, body)
+        stream.lock().send(0, event.encode().into());
+        (stream, body)
     }
 
     /// A stream whose readers may come and go.
-    pub(super) fn resumable(replay: Replay) -> EventStream {
-        EventStream { replay: Some(replay), state: Mutex::default() }
+    pub(super) fn resumable(shares: Shares, replay: Replay) -> EventStream {
+        EventStream { replay: Some(replay), shares, state: Mutex::default() }
     }
 
     /// The stream's number in its session.
@@ -104,8 +112,8 @@ impl EventStream {
         let id = self.replay.as_ref().map(|replay| event_id(replay.stream, number));
         let event: Arc<[u8]> =
             Event { id: id.as_deref(), data: Some(data), ..Event::default() }.encode().into();
-        if let Some(replay) = &self.replay {
-            state.keep(number, Arc::clone(&event), &replay.budget);
+        if self.replay.is_some() {
+            state.keep(number, Arc::clone(&event), &self.shares);
         }
         state.send(number, event);
     }
@@ -113,7 +121,7 @@ impl EventStream {
     /// Makes a new connection the stream's reader: it gets what is kept from `place` on and then what comes. An earlier
     /// reader's connection ends.
     pub(super) fn attach(&self, place: Place) -> Stream {
-        let (sender, body) = Stream::pair();
+        let (sender, body) = Stream::pair(self.shares.unread.clone(), CancelToken::new());
         let mut state = self.lock();
         state.taken_up = place != Place::Start;
         state.unread_since = None;
@@ -123,10 +131,11 @@ impl EventStream {
             Place::After(number) => number,
         };
         if let Some(replay) = self.replay.as_ref().filter(|replay| replay.priming == Priming::Sent) {
-            let _ = sender.send(prime(replay.stream, after.min(state.last))); // a new channel has room
+            let _ = sender.send(prime(replay.stream, after.min(state.last))); // if not even that fits, nothing will
         }
         state.reader = Some(sender);
-        let missed: Vec<_> = state.ring.iter().filter(|(number, _)| *number > after).cloned().collect();
+        let missed = state.ring.iter().filter(|kept| kept.number > after);
+        let missed: Vec<_> = missed.map(|kept| (kept.number, Arc::clone(&kept.event))).collect();
         for (number, event) in missed {
             state.send(number, event);
         }
@@ -196,39 +205,25 @@ impl EventStream {
     }
 }
 
-impl Drop for EventStream {
-    fn drop(&mut self) {
-        if let Some(replay) = &self.replay {
-            replay.budget.give_back(self.state.get_mut().unwrap_or_else(PoisonError::into_inner).kept);
-        }
-    }
-}
-
 impl State {
-    /// Puts an event into the ring; the oldest make room. If the server as a whole keeps too much, this stream keeps
-    /// nothing: a client that asks for what is gone gets what follows.
-    fn keep(&mut self, number: u64, event: Arc<[u8]>, budget: &Budget) {
+    /// Puts an event into the ring; the oldest make room. If its user, or the server as a whole, keeps too much, this stream
+    /// keeps nothing: a client that asks for what is gone gets what follows.
+    fn keep(&mut self, number: u64, event: Arc<[u8]>, shares: &Shares) {
         let length = event.len();
         while self.ring.len() >= limits::REPLAY_EVENTS
             || (!self.ring.is_empty() && self.kept.saturating_add(length) > limits::REPLAY_BYTES)
         {
-            self.forget_oldest(budget);
+            let oldest = self.ring.pop_front();
+            self.kept = self.kept.saturating_sub(oldest.map_or(0, |kept| kept.event.len()));
         }
-        if length > limits::REPLAY_BYTES || !budget.take(length) {
-            while !self.ring.is_empty() {
-                self.forget_oldest(budget);
-            }
+        let held = (length <= limits::REPLAY_BYTES).then(|| shares.replay.hold(length)).flatten();
+        let Some(held) = held else {
+            self.ring.clear();
+            self.kept = 0;
             return;
-        }
+        };
         self.kept = self.kept.saturating_add(length);
-        self.ring.push_back((number, event));
-    }
-
-    fn forget_oldest(&mut self, budget: &Budget) {
-        if let Some((_, event)) = self.ring.pop_front() {
-            self.kept = self.kept.saturating_sub(event.len());
-            budget.give_back(event.len());
-        }
+        self.ring.push_back(Kept { number, event, _held: held });
     }
 
     fn send(&mut self, number: u64, event: Arc<[u8]>) {
@@ -259,12 +254,13 @@ fn prime(stream: u64, number: u64) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::quota::Budgets;
     use super::*;
+    use crate::base::identity::UserId;
     use crate::http::Next;
 
     fn resumable(priming: Priming) -> EventStream {
-        let budget = Arc::new(Budget::new(limits::REPLAY_TOTAL_BYTES));
-        EventStream::resumable(Replay { stream: 3, priming, budget })
+        EventStream::resumable(Budgets::new().of(UserId(1)), Replay { stream: 3, priming })
     }
 
     fn read(body: &Stream) -> String {
@@ -330,21 +326,37 @@ mod tests {
         assert_eq!(events.lock().kept, 0);
     }
 
+    /// M17: at the limit and one event above; what one user keeps takes nothing from another.
     #[test]
-    fn the_server_as_a_whole_keeps_no_more_than_its_budget() {
-        let budget = Arc::new(Budget::new(limits::REPLAY_TOTAL_BYTES));
-        let stream = |stream| {
-            EventStream::resumable(Replay { stream, priming: Priming::Left, budget: Arc::clone(&budget) })
+    fn the_streams_of_a_user_keep_no_more_than_their_share() {
+        let budgets = Budgets::new();
+        let stream = |user| {
+            EventStream::resumable(budgets.of(UserId(user)), Replay { stream: 1, priming: Priming::Left })
         };
-        assert!(budget.take(limits::REPLAY_TOTAL_BYTES - 20));
-        let (first, second) = (stream(1), stream(2));
-        first.publish("a");
-        second.publish("b");
-        assert_eq!(first.lock().ring.len(), 1);
-        assert_eq!(second.lock().ring.len(), 0);
+        let _all_but_one_event = budgets.of(UserId(1)).replay.hold(limits::REPLAY_BYTES_KEPT.0 - 20).unwrap();
+        let (first, second, other) = (stream(1), stream(1), stream(2));
+        for stream in [&first, &second, &other] {
+            stream.publish("a");
+        }
+        assert_eq!([&first, &second, &other].map(|stream| stream.lock().ring.len()), [1, 0, 1]);
         drop(first);
         second.publish("c");
         assert_eq!(second.lock().ring.len(), 1);
+    }
+
+    /// M17: a reader whose user leaves too much unread loses its connection; what is kept is not lost.
+    #[test]
+    fn a_user_who_reads_nothing_loses_the_connection() {
+        let budgets = Budgets::new();
+        let events =
+            EventStream::resumable(budgets.of(UserId(1)), Replay { stream: 3, priming: Priming::Left });
+        let unread = budgets.of(UserId(1)).unread;
+        let body = events.attach(Place::Undelivered);
+        let elsewhere = unread.hold(limits::UNREAD_BYTES.0).unwrap();
+        events.publish("a");
+        assert!(!events.has_reader());
+        drop((elsewhere, body));
+        assert_eq!(read(&events.attach(Place::Undelivered)), "id: 3-1\ndata: a\n\n");
     }
 
     /// M17: a slow reader loses its stream and never blocks a publisher.

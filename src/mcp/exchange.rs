@@ -184,7 +184,10 @@ impl Exchange {
         }
         self.dialect.ended();
         if !self.cancel.is_tripped() {
-            return respond(phase, self.dialect.encode(outcome));
+            let answer = self.dialect.encode(outcome);
+            let fits = answer.text.len() <= limits::ANSWER_BYTES;
+            let answer = if fits { answer } else { self.dialect.encode(too_large()) };
+            return respond(phase, answer);
         }
         match phase {
             Phase::Silent(responder) => responder.respond(Response::new(202)),
@@ -238,6 +241,10 @@ impl Exchange {
     fn lock(&self) -> MutexGuard<'_, Phase> {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn too_large() -> Outcome {
+    Outcome::Failed(Error::new(Error::INTERNAL, "The result is too large to be sent"))
 }
 
 /// The response, in the way that is left for it.

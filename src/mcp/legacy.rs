@@ -19,7 +19,7 @@ use super::task::Ending;
 use super::{Arrival, Core, Visit};
 use crate::base::cancel::CancelToken;
 use crate::base::encoding::base64url;
-use crate::base::identity::Principal;
+use crate::base::identity::{Principal, UserId};
 use crate::base::limits;
 use crate::http::{Response, Stream};
 
@@ -154,16 +154,16 @@ fn without_name(core: &Core, visit: &Visit, refusal: Refusal) -> Result<Arc<Sess
     let Refusal::NoSession = refusal else { return Err(refusal) };
     let initialized = core.audience.sessions.unnamed(&visit.principal).ok_or(refusal)?;
     initialized.touch(core.clock.monotonic());
-    Ok(Arc::new(Session::nameless(&visit.principal, new_session(core, Priming::Left))))
+    Ok(Arc::new(Session::nameless(&visit.principal, new_session(core, visit.principal.user, Priming::Left))))
 }
 
 /// What every new session starts with, of a client that can do nothing.
-pub(super) fn new_session(core: &Core, priming: Priming) -> NewSession {
+pub(super) fn new_session(core: &Core, user: UserId, priming: Priming) -> NewSession {
     NewSession {
         id: base64url(&core.random.bytes::<32>()).into(), // M6: 256 bits, visible ASCII
         client: ClientCapabilities::default(),
         priming,
-        budget: Arc::clone(&core.budget),
+        shares: core.budgets.of(user),
         now: core.clock.monotonic(),
     }
 }
@@ -178,7 +178,7 @@ fn initialize(core: &Core, principal: &Principal, id: &RequestId, params: Option
     }
     let priming = if hello.version() >= "2025-11-25" { Priming::Sent } else { Priming::Left };
     let welcome = hello.welcome(core, id);
-    let session = NewSession { client: hello.client, ..new_session(core, priming) };
+    let session = NewSession { client: hello.client, ..new_session(core, principal.user, priming) };
     let session = Arc::new(Session::new(principal, session));
     let session_id = session.id().to_owned();
     if core.audience.sessions.insert(session, &core.capacity).is_err() {

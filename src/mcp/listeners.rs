@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::events::EventStream;
 use super::jsonrpc::{self, RequestId};
 use super::publisher::Change;
+use crate::base::budget::Held;
 use crate::base::identity::{GrantId, Principal, UserId};
 
 /// What a client wants to be told, and what it is granted.
@@ -33,6 +34,11 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl Filter {
+    /// The bytes of what is kept of it.
+    pub(super) fn size(&self) -> usize {
+        self.resource_subscriptions.iter().map(String::len).sum()
+    }
+
     fn wants(&self, change: Change<'_>) -> bool {
         match change {
             Change::Tools => self.tools_list_changed,
@@ -50,6 +56,8 @@ pub(super) struct Listener {
     grant: GrantId,
     id: RequestId,
     filter: Filter,
+    /// What the filter takes of the user's share.
+    _held: Held,
     events: EventStream,
 }
 
@@ -61,7 +69,12 @@ struct Meta<'a> {
 
 impl Listener {
     /// A listener whose stream is open, and is told first what it will be told.
-    pub(super) fn new(principal: &Principal, id: RequestId, filter: Filter, events: EventStream) -> Listener {
+    pub(super) fn new(
+        principal: &Principal,
+        id: RequestId,
+        (filter, held): (Filter, Held),
+        events: EventStream,
+    ) -> Listener {
         #[derive(Serialize)]
         struct Acknowledged<'a> {
             #[serde(rename = "_meta")]
@@ -70,7 +83,7 @@ impl Listener {
         }
         let params = Acknowledged { meta: Meta { subscription_id: &id }, notifications: &filter };
         events.publish(&jsonrpc::notification("notifications/subscriptions/acknowledged", Some(&params)));
-        Listener { user: principal.user, grant: principal.grant, id, filter, events }
+        Listener { user: principal.user, grant: principal.grant, id, filter, _held: held, events }
     }
 
     fn tell(&self, change: Change<'_>) {

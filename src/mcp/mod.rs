@@ -120,7 +120,6 @@
 
 mod accept;
 mod backend;
-mod budget;
 mod build_error;
 mod call;
 mod completion;
@@ -155,12 +154,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use self::accept::{accepts, read, refusal};
-use self::budget::Budget;
 use self::call::ClientCapabilities as Client;
 use self::era::Era;
 use self::exchange::{Channel, Dialect, Exchange};
 use self::publisher::Audience;
-use self::quota::{Calls, Openings};
+use self::quota::{Budgets, Calls, Openings};
 use self::task_table::TaskTable;
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
@@ -254,8 +252,7 @@ struct Core {
     audience: Arc<Audience>,
     calls: Arc<Calls>,
     openings: Openings,
-    /// What the streams of all sessions keep for `Last-Event-ID`.
-    budget: Arc<Budget>,
+    budgets: Budgets,
     tasks: TaskTable,
     insufficient_scope: InsufficientScope,
 }
@@ -291,8 +288,8 @@ impl Mcp {
             audience: Arc::default(),
             calls: Arc::default(),
             openings: Openings::default(),
-            budget: Arc::new(Budget::new(limits::REPLAY_TOTAL_BYTES)),
-            tasks: TaskTable::new(),
+            budgets: Budgets::new(),
+            tasks: TaskTable::default(),
             insufficient_scope,
         }))
     }
@@ -300,6 +297,7 @@ impl Mcp {
     /// Serves a request whose sender is known and whose Host and Origin are ours. Answers through `responder`, now or later.
     pub fn handle(&self, request: Request, principal: Principal, responder: Responder) {
         let Request { head, body } = request;
+        let responder = self.counting(responder, &principal);
         match head.method {
             Method::Post => self.post(&body, Visit { head, principal, responder }),
             Method::Get if !accepts(&head, "text", "event-stream") => responder.respond(refusal(406)),
@@ -320,6 +318,7 @@ impl Mcp {
         (responder, message_path): (Responder, &str),
     ) {
         let Request { head, body } = request;
+        let responder = self.counting(responder, &principal);
         match head.method {
             Method::Post => pair::post(&self.0, &body, Visit { head, principal, responder }),
             Method::Get => pair::open(&self.0, Visit { head, principal, responder }, message_path),
@@ -381,6 +380,10 @@ impl Mcp {
         }
     }
 
+    fn counting(&self, responder: Responder, principal: &Principal) -> Responder {
+        responder.counting(self.0.budgets.of(principal.user).unread)
+    }
+
     fn post(&self, body: &[u8], visit: Visit) {
         if !accepts(&visit.head, "application", "json") || !accepts(&visit.head, "text", "event-stream") {
             return visit.responder.respond(refusal(406));
@@ -411,8 +414,7 @@ impl Core {
             permit.watch(&exchange);
         }
         let publisher = self.publisher();
-        let context =
-            Context { principal, client, cancel, progress_token, publisher, exchange, _permit: permit };
+        let context = Context { principal, client, cancel, progress_token, publisher, exchange, permit };
         self.backend.call(call, context);
     }
 

@@ -17,6 +17,7 @@ use super::intake::Message;
 use super::jsonrpc::{Error, RequestId};
 use super::listeners::{Filter, Listener};
 use super::modern_answer::{complete, failed, input_required, missing, missing_tasks, ttl};
+use super::quota::Shares;
 use super::rounds::{Answers, Round, Sealing, Subject};
 use super::session::millis;
 use super::task::{Ending, NewTask, Task};
@@ -46,10 +47,8 @@ pub(super) fn post(core: &Arc<Core>, visit: Visit, message: Message<'_>) {
                 What::Task(method) => {
                     let answers = request.params.input_responses;
                     let task = request.params.task_id.unwrap_or_default();
-                    let request = TaskRequest { method, task: &task, answers };
-                    let answer = task_methods::serve(core, &visit.principal, &id, request);
-                    let answer = answer.unwrap_or_else(|error| failed(&id, &error));
-                    visit.responder.respond(answer.into_response());
+                    let request = TaskRequest { id: &id, method, task: &task, answers };
+                    visit.responder.respond(task_methods::serve(core, &visit.principal, request));
                 }
             }
         }
@@ -217,8 +216,13 @@ fn listen(
         Ok(granted) => granted,
         Err(error) => return visit.responder.respond(failed(&id, &error).into_response()),
     };
-    let (events, body) = EventStream::ephemeral(CancelToken::new());
-    core.audience.listeners.insert(Listener::new(&visit.principal, id, granted, events));
+    let shares = core.budgets.of(visit.principal.user);
+    let Some(held) = shares.kept.hold(granted.size()) else {
+        let error = Error::new(Error::BUSY, "Too many resource subscriptions");
+        return visit.responder.respond(failed(&id, &error).into_response());
+    };
+    let (events, body) = EventStream::ephemeral(shares, CancelToken::new());
+    core.audience.listeners.insert(Listener::new(&visit.principal, id, (granted, held), events));
     visit.responder.respond(Response::new(200).stream(body));
 }
 
@@ -249,6 +253,7 @@ fn call(
         operation,
         log_level: params.meta.log_level,
         cancel: cancel.clone(),
+        shares: core.budgets.of(visit.principal.user),
         round,
     };
     let arrival = Arrival {
@@ -275,6 +280,7 @@ struct ModernCall {
     operation: Operation,
     log_level: Option<Level>,
     cancel: CancelToken,
+    shares: Shares,
     round: Round,
 }
 
@@ -284,7 +290,7 @@ impl Dialect for ModernCall {
     }
 
     fn stream(&self) -> (EventStream, Stream) {
-        EventStream::ephemeral(self.cancel.clone())
+        EventStream::ephemeral(self.shares.clone(), self.cancel.clone())
     }
 
     fn streaming(&self, _: &Arc<EventStream>) {}
@@ -309,7 +315,8 @@ impl Dialect for ModernCall {
         let new = NewTask {
             id: base64url(&core.random.bytes::<32>()).into(),
             clock: Arc::clone(&core.clock),
-            budget: Arc::clone(core.tasks.budget()),
+            tool: self.round.name().into(),
+            kept: core.budgets.of(principal.user).kept,
         };
         let task = Arc::new(Task::new(principal, new));
         core.tasks.insert(&task).ok()?;

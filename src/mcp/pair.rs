@@ -25,9 +25,10 @@ pub(super) fn open(core: &Core, visit: Visit, message_path: &str) {
     if !core.may_stream(principal.user) {
         return responder.respond(Refusal::TooManyStreams.response(None));
     }
-    let new = new_session(core, Priming::Left);
+    let new = new_session(core, principal.user, Priming::Left);
     // The name in the URL is no credential: it is good for this grant only (M6).
-    let (events, body) = EventStream::with_endpoint(&format!("{message_path}?sessionId={}", new.id));
+    let endpoint = format!("{message_path}?sessionId={}", new.id);
+    let (events, body) = EventStream::with_endpoint(new.shares.clone(), &endpoint);
     let session = Arc::new(Session::paired(&principal, new, events));
     if core.audience.sessions.insert(session, &core.capacity).is_err() {
         return responder.respond(Refusal::TooManySessions.response(None));

@@ -9,10 +9,47 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::exchange::Exchange;
+use crate::base::budget::{Budget, Share};
 use crate::base::cancel::CancelToken;
 use crate::base::identity::{GrantId, Principal, UserId};
 use crate::base::limits;
 use crate::base::rate::{Quota, TooMany};
+
+/// What is kept of all users' bytes.
+pub(super) struct Budgets {
+    unread: Arc<Budget>,
+    replay: Arc<Budget>,
+    kept: Arc<Budget>,
+}
+
+/// One user's parts of that.
+#[derive(Clone, Debug)]
+pub(super) struct Shares {
+    /// What their streams have said and they have not read.
+    pub(super) unread: Share,
+    /// What their streams have said and `Last-Event-ID` can ask for again.
+    pub(super) replay: Share,
+    /// What stays until they ask for it, or end it.
+    pub(super) kept: Share,
+}
+
+impl Budgets {
+    pub(super) fn new() -> Budgets {
+        Budgets {
+            unread: Budget::new(limits::UNREAD_BYTES),
+            replay: Budget::new(limits::REPLAY_BYTES_KEPT),
+            kept: Budget::new(limits::KEPT_BYTES),
+        }
+    }
+
+    pub(super) fn of(&self, user: UserId) -> Shares {
+        Shares {
+            unread: self.unread.share(user),
+            replay: self.replay.share(user),
+            kept: self.kept.share(user),
+        }
+    }
+}
 
 /// Every call that runs.
 #[derive(Default)]
@@ -33,6 +70,7 @@ struct Entry {
     cancel: CancelToken,
     /// A time of the monotonic clock.
     started: Duration,
+    is_task: bool,
     /// Its answer in the making, once that is there.
     exchange: Weak<Exchange>,
 }
@@ -67,6 +105,7 @@ impl Calls {
             grant: principal.grant,
             cancel: cancel.clone(),
             started: now,
+            is_task: false,
             exchange: Weak::new(),
         };
         running.calls.insert(number, entry);
@@ -77,11 +116,11 @@ impl Calls {
     /// have been taken up again: their places are others' (M17).
     pub(super) fn sweep(&self, now: Duration) {
         let with_exchange = |entry: &Entry| Some((entry.started, entry.exchange.upgrade()?));
-        let running: Vec<_> = self.lock().calls.values().filter_map(with_exchange).collect();
-        for (started, exchange) in running {
-            if exchange.task().is_some() {
-                // A task has a lifetime of its own, and nobody reads along.
-            } else if now.saturating_sub(started) >= limits::CALL {
+        // A task has a lifetime of its own, and nobody reads along.
+        let calls: Vec<_> =
+            self.lock().calls.values().filter(|entry| !entry.is_task).filter_map(with_exchange).collect();
+        for (started, exchange) in calls {
+            if now.saturating_sub(started) >= limits::CALL {
                 exchange.give_up("The call took too long");
             } else if exchange.is_abandoned(now) {
                 exchange.give_up("Nobody read the answer");
@@ -132,6 +171,27 @@ impl Permit {
     pub(super) fn watch(&self, exchange: &Arc<Exchange>) {
         if let Some(entry) = self.calls.lock().calls.get_mut(&self.number) {
             entry.exchange = Arc::downgrade(exchange);
+        }
+    }
+
+    /// Makes the call one of the tasks that run, if there is room for one more; says whether there was (M17).
+    pub(super) fn begin_task(&self) -> bool {
+        let (each, all) = limits::TASKS_RUNNING;
+        let mut running = self.calls.lock();
+        let user = running.calls.get(&self.number).map(|entry| entry.user);
+        let tasks = || running.calls.values().filter(|entry| entry.is_task);
+        let of_user = tasks().filter(|entry| Some(entry.user) == user).count();
+        let room = tasks().count() < all && of_user < each;
+        if room && let Some(entry) = running.calls.get_mut(&self.number) {
+            entry.is_task = true;
+        }
+        room
+    }
+
+    /// Makes it a call as before.
+    pub(super) fn no_task(&self) {
+        if let Some(entry) = self.calls.lock().calls.get_mut(&self.number) {
+            entry.is_task = false;
         }
     }
 }
@@ -206,6 +266,24 @@ mod tests {
             openings.spend(UserId(user), Duration::from_secs(user)).unwrap();
         }
         assert!(openings.whole_again.lock().unwrap().len() <= limits::RATE_SENDERS);
+    }
+
+    /// M17: at the limit and one above, for one user and for all. What is no task any more, or over, makes room.
+    #[test]
+    fn tasks_that_run_leave_calls_their_places() {
+        let (each, all) = limits::TASKS_RUNNING;
+        let calls: Arc<Calls> = Arc::default();
+        let begin = |user| calls.begin(&fake::principal(user), &CancelToken::new(), Duration::ZERO).unwrap();
+        let begin_task = |user| Some(begin(user)).filter(Permit::begin_task);
+        let mine: Vec<_> = std::iter::from_fn(|| begin_task(1)).collect();
+        assert_eq!(mine.len(), each);
+        mine[0].no_task();
+        assert!(mine[0].begin_task());
+        let others: Vec<_> = (2..=limits::CALLS as u64).map_while(begin_task).collect();
+        assert_eq!(mine.len() + others.len(), all);
+        let calls: Vec<_> = (each..limits::CALLS_PER_USER).map(|_| begin(1)).collect();
+        drop((others, calls));
+        assert!(begin_task(2).is_some() && begin_task(1).is_none());
     }
 
     #[test]

@@ -143,6 +143,11 @@ impl Round {
         Err(CallError::InputRequired(open.map(|(request, _)| request).collect()))
     }
 
+    /// What the call is for: the name of its tool or prompt, or its URI.
+    pub(super) fn name(&self) -> &str {
+        &self.subject.name
+    }
+
     pub(super) fn remembered(&self) -> Option<&RawValue> {
         self.remembered.as_deref()
     }

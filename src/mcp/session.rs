@@ -8,11 +8,12 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde_json::value::RawValue;
 
-use super::budget::Budget;
 use super::call::{ClientCapabilities, Level};
 use super::events::{EventStream, Place, Priming, Replay, parse_event_id};
 use super::jsonrpc::{Error, RequestId};
 use super::publisher::Change;
+use super::quota::Shares;
+use crate::base::budget::Held;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
 use crate::base::limits;
@@ -32,7 +33,7 @@ pub(super) struct NewSession {
     pub(super) id: Box<str>,
     pub(super) client: ClientCapabilities,
     pub(super) priming: Priming,
-    pub(super) budget: Arc<Budget>,
+    pub(super) shares: Shares,
     pub(super) now: Duration,
 }
 
@@ -49,7 +50,7 @@ pub(super) struct Session {
     /// Whether a request has named the session.
     named: AtomicBool,
     priming: Priming,
-    budget: Arc<Budget>,
+    shares: Shares,
     standalone: Arc<EventStream>,
     next_stream: AtomicU64,
     next_ask: AtomicI64,
@@ -78,7 +79,8 @@ struct State {
     asked: HashMap<RequestId, Asked>,
     /// Streams of requests, running and finished, by number.
     streams: BTreeMap<u64, Arc<EventStream>>,
-    subscriptions: BTreeSet<Box<str>>,
+    /// The resources whose changes the client is told of, each counted among what is kept for its user.
+    subscriptions: BTreeMap<Box<str>, Held>,
 }
 
 #[derive(Debug)]
@@ -101,8 +103,9 @@ pub(super) enum Refused {
 impl Session {
     pub(super) fn new(principal: &Principal, new: NewSession) -> Session {
         let client = OnceLock::from(Arc::new(new.client.clone()));
-        let replay = Replay { stream: STANDALONE, priming: new.priming, budget: Arc::clone(&new.budget) };
-        Session::with(principal, new, (Kind::Streamable, client, EventStream::resumable(replay)))
+        let replay = Replay { stream: STANDALONE, priming: new.priming };
+        let stream = EventStream::resumable(new.shares.clone(), replay);
+        Session::with(principal, new, (Kind::Streamable, client, stream))
     }
 
     /// A session of the pair of 2024-11-05 on this stream, whose client has not said yet what it can do.
@@ -112,7 +115,7 @@ impl Session {
 
     /// A session for one request. It cannot be named, so nobody can be asked anything in it.
     pub(super) fn nameless(principal: &Principal, new: NewSession) -> Session {
-        let (stream, _) = EventStream::ephemeral(CancelToken::new());
+        let (stream, _) = EventStream::ephemeral(new.shares.clone(), CancelToken::new());
         Session::with(principal, new, (Kind::Nameless, OnceLock::new(), stream))
     }
 
@@ -127,7 +130,7 @@ impl Session {
             in_flight: HashMap::new(),
             asked: HashMap::new(),
             streams: BTreeMap::new(),
-            subscriptions: BTreeSet::new(),
+            subscriptions: BTreeMap::new(),
         };
         Session {
             standalone: Arc::new(standalone),
@@ -139,7 +142,7 @@ impl Session {
             kind,
             named: AtomicBool::new(false),
             priming: new.priming,
-            budget: new.budget,
+            shares: new.shares,
             next_stream: AtomicU64::new(STANDALONE.saturating_add(1)),
             next_ask: AtomicI64::new(1),
             used: AtomicU64::new(millis(new.now)),
@@ -276,8 +279,8 @@ impl Session {
     /// A fresh stream of a request, with its first reader. Not kept before [`Session::keep`].
     pub(super) fn new_stream(&self) -> (EventStream, Stream) {
         let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
-        let replay = Replay { stream, priming: self.priming, budget: Arc::clone(&self.budget) };
-        let events = EventStream::resumable(replay);
+        let replay = Replay { stream, priming: self.priming };
+        let events = EventStream::resumable(self.shares.clone(), replay);
         let body = events.attach(Place::Start);
         (events, body)
     }
@@ -344,11 +347,12 @@ impl Session {
     #[must_use]
     pub(super) fn subscribe(&self, uri: &str) -> bool {
         let mut state = self.lock();
-        let room = state.subscriptions.len() < limits::SUBSCRIPTIONS || state.subscriptions.contains(uri);
-        if room {
-            state.subscriptions.insert(uri.into());
+        if state.subscriptions.contains_key(uri) {
+            return true;
         }
-        room
+        let room = state.subscriptions.len() < limits::SUBSCRIPTIONS;
+        let held = room.then(|| self.shares.kept.hold(uri.len())).flatten();
+        held.is_some_and(|held| state.subscriptions.insert(uri.into(), held).is_none())
     }
 
     pub(super) fn unsubscribe(&self, uri: &str) {
@@ -357,7 +361,7 @@ impl Session {
 
     /// Whether the client is to be told of a change.
     pub(super) fn wants(&self, change: Change<'_>) -> bool {
-        change.uri().is_none_or(|uri| self.lock().subscriptions.contains(uri))
+        change.uri().is_none_or(|uri| self.lock().subscriptions.contains_key(uri))
     }
 
     // ---- the end ----

@@ -20,18 +20,14 @@ pub(super) struct SessionTable {
 pub(super) struct Full;
 
 impl SessionTable {
-    /// Adds a session. Of one user's, the least recently used makes room.
+    /// Adds a session. If its user has as many as one may, the least recently used of them makes room; if there are as many
+    /// as the server can hold, that of whoever has most does, so that nobody is locked out by those who hoard.
     pub(super) fn insert(&self, session: Arc<Session>, capacity: &Capacity) -> Result<(), Full> {
         let displaced = {
             let mut sessions = self.lock();
-            let of_user = sessions.values().filter(|each| each.user() == session.user());
-            let (count, oldest) = of_user.fold((0_usize, None), older);
-            let displaced = oldest.filter(|_| count >= capacity.sessions_per_user);
+            let displaced = displaced(&sessions, session.user(), capacity)?;
             if let Some(displaced) = &displaced {
                 sessions.remove(displaced.id());
-            }
-            if sessions.len() >= capacity.sessions {
-                return Err(Full);
             }
             sessions.insert(session.id().into(), session);
             displaced
@@ -114,14 +110,22 @@ impl SessionTable {
     }
 }
 
-/// Counts sessions and keeps the least recently used one.
-fn older(
-    (count, oldest): (usize, Option<Arc<Session>>),
-    session: &Arc<Session>,
-) -> (usize, Option<Arc<Session>>) {
-    let oldest = match oldest {
-        Some(oldest) if oldest.used() <= session.used() => oldest,
-        Some(_) | None => Arc::clone(session),
+/// What makes room for one more session of `user`, if something must.
+fn displaced(sessions: &HashMap<Box<str>, Arc<Session>>, user: UserId) -> Result<Option<Arc<Session>>, Full> {
+    let mut counts: HashMap<UserId, usize> = HashMap::from([(user, 0)]);
+    for session in sessions.values() {
+        let count = counts.entry(session.user()).or_default();
+        *count = count.saturating_add(1);
+    }
+    let own = counts.get(&user).copied().unwrap_or_default();
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    let whose = match most {
+        _ if own >= capacity.sessions_per_user => user,
+        _ if sessions.len() < capacity.sessions => return Ok(None),
+        // Whoever has one more than the newcomer would gain nothing by an exchange.
+        Some((whose, count)) if count > own.saturating_add(1) => whose,
+        Some(_) | None => return Err(Full),
     };
-    (count.saturating_add(1), Some(oldest))
+    let theirs = sessions.values().filter(|each| each.user() == whose);
+    Ok(theirs.min_by_key(|each| each.used()).cloned())
 }

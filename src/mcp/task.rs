@@ -8,10 +8,10 @@ use std::time::Duration;
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use serde_json::value::RawValue;
 
-use super::budget::Budget;
 use super::call::{CallError, InputRequest};
 use super::jsonrpc::Error;
 use super::rounds::{Answers, has_shape};
+use crate::base::budget::{Held, Share};
 use crate::base::cancel::CancelToken;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
@@ -20,18 +20,20 @@ use crate::base::limits;
 /// What a task starts with.
 pub(super) struct NewTask {
     pub(super) id: Box<str>,
+    pub(super) tool: Box<str>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) budget: Arc<Budget>,
+    pub(super) kept: Share,
 }
 
 /// A task. Once it is over it stays as it is.
 pub(super) struct Task {
     id: Box<str>,
+    tool: Box<str>,
     user: UserId,
     grant: GrantId,
     fingerprint: ClientFingerprint,
     clock: Arc<dyn Clock>,
-    budget: Arc<Budget>,
+    kept: Share,
     cancel: CancelToken,
     created: Timestamp,
     /// Of the monotonic clock: afterwards the task is forgotten, and cancelled if it still runs.
@@ -45,8 +47,8 @@ struct State {
     status: Status,
     /// The keys of all questions so far: none may be used again.
     asked: BTreeSet<String>,
-    /// What the result takes of the budget (bytes).
-    kept: usize,
+    /// What the result takes of the user's share.
+    held: Option<Held>,
 }
 
 enum Status {
@@ -88,16 +90,17 @@ pub(super) enum Progress {
 impl Task {
     /// A task that works.
     pub(super) fn new(principal: &Principal, new: NewTask) -> Task {
-        let NewTask { id, clock, budget } = new;
+        let NewTask { id, tool, clock, kept } = new;
         let (created, expires) = (clock.now(), clock.monotonic().saturating_add(limits::TASK_LIFETIME));
-        let state = State { updated: created, status: Status::Working, asked: BTreeSet::new(), kept: 0 };
+        let state = State { updated: created, status: Status::Working, asked: BTreeSet::new(), held: None };
         Task {
             id,
+            tool,
             user: principal.user,
             grant: principal.grant,
             fingerprint: principal.client.clone(),
             clock,
-            budget,
+            kept,
             cancel: CancelToken::new(),
             created,
             expires,
@@ -107,6 +110,11 @@ impl Task {
 
     pub(super) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The name of the tool that it runs.
+    pub(super) fn tool(&self) -> &str {
+        &self.tool
     }
 
     pub(super) fn user(&self) -> UserId {
@@ -205,16 +213,16 @@ impl Task {
     pub(super) fn finish(&self, ending: Ending) {
         let bytes = match &ending {
             Ending::Completed(result) => result.get().len(),
-            Ending::Failed(_) | Ending::Cancelled => 0,
+            Ending::Failed(error) => error.message.len(),
+            Ending::Cancelled => 0,
         };
-        let fits = bytes <= limits::TASK_RESULT_BYTES && self.budget.take(bytes);
-        let (ending, kept) = if fits { (ending, bytes) } else { (Ending::Failed(too_large()), 0) };
+        let held = (bytes <= limits::ANSWER_BYTES).then(|| self.kept.hold(bytes)).flatten();
+        let ending = if held.is_some() { ending } else { Ending::Failed(too_large()) };
         let mut state = self.lock();
-        if matches!(state.status, Status::Over(_)) {
-            return self.budget.give_back(kept);
+        if !matches!(state.status, Status::Over(_)) {
+            state.held = held;
+            self.change(&mut state, Status::Over(ending));
         }
-        state.kept = kept;
-        self.change(&mut state, Status::Over(ending));
     }
 
     fn give_up_asking(&self) {
@@ -231,12 +239,6 @@ impl Task {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.budget.give_back(self.lock().kept);
     }
 }
 

@@ -9,12 +9,13 @@ use super::Core;
 use super::backend::Implementation;
 use super::exchange::Encoded;
 use super::jsonrpc::{self, Error, RequestId};
-use super::modern_answer::{Question, ServerMeta, questions};
+use super::modern_answer::{Question, ServerMeta, failed, questions};
 use super::rounds::Answers;
 use super::session::millis;
 use super::task::{Ending, Progress, Snapshot, Task};
 use crate::base::identity::Principal;
 use crate::base::limits;
+use crate::http::Response;
 
 /// The extension's name, in the capabilities of both sides.
 pub(super) const EXTENSION: &str = "io.modelcontextprotocol/tasks";
@@ -40,6 +41,7 @@ impl TaskMethod {
 
 /// A request for one task.
 pub(super) struct TaskRequest<'a> {
+    pub(super) id: &'a RequestId,
     pub(super) method: TaskMethod,
     pub(super) task: &'a str,
     /// Of `tasks/update`.
@@ -74,13 +76,21 @@ pub(super) fn created(id: &RequestId, task: &Task, info: &Implementation) -> Enc
     Encoded { status: 200, text: jsonrpc::result(id, &wire) }
 }
 
-/// Serves a request for a task. A task of somebody else's is as unknown as none.
-pub(super) fn serve(
-    core: &Core,
-    principal: &Principal,
-    id: &RequestId,
-    request: TaskRequest<'_>,
-) -> Result<Encoded, Error> {
+/// Serves a request for a task. A task of somebody else's is as unknown as none, and one's own is for a token that could
+/// call its tool: a client's narrower token gets at none of its results.
+pub(super) fn serve(core: &Core, principal: &Principal, request: TaskRequest<'_>) -> Response {
+    let id = request.id;
+    let Some(task) = core.tasks.find(request.task, principal) else {
+        return failed(id, &Error::invalid_params("Unknown task")).into_response();
+    };
+    if let Some(refusal) = core.scope_refusal(principal, task.tool()) {
+        return refusal;
+    }
+    let info = &core.backend.description().info;
+    answer(&task, request, info).unwrap_or_else(|error| failed(id, &error)).into_response()
+}
+
+fn answer(task: &Task, request: TaskRequest<'_>, info: &Implementation) -> Result<Encoded, Error> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Done<'a> {
@@ -88,13 +98,11 @@ pub(super) fn serve(
         #[serde(rename = "_meta")]
         meta: ServerMeta<'a>,
     }
-    let info = &core.backend.description().info;
-    let task = core.tasks.find(request.task, principal);
-    let task = task.ok_or_else(|| Error::invalid_params("Unknown task"))?;
+    let id = request.id;
     match request.method {
         TaskMethod::Get => {
             let snapshot = task.snapshot();
-            let mut wire = wire(&task, &snapshot, info);
+            let mut wire = wire(task, &snapshot, info);
             match &snapshot.progress {
                 Progress::Working | Progress::Over(Ending::Cancelled) => {}
                 Progress::InputRequired(requests) => wire.input_requests = Some(questions(requests)),

@@ -4,15 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::budget::Budget;
 use super::task::Task;
 use crate::base::identity::{GrantId, Principal};
 use crate::base::limits;
 
 /// Every task.
+#[derive(Default)]
 pub(super) struct TaskTable {
-    /// What the results of all tasks take.
-    budget: Arc<Budget>,
     /// Guards which tasks there are.
     tasks: Mutex<HashMap<Box<str>, Arc<Task>>>,
 }
@@ -22,14 +20,6 @@ pub(super) struct TaskTable {
 pub(super) struct Full;
 
 impl TaskTable {
-    pub(super) fn new() -> TaskTable {
-        TaskTable { budget: Arc::new(Budget::new(limits::TASK_TOTAL_BYTES)), tasks: Mutex::default() }
-    }
-
-    pub(super) fn budget(&self) -> &Arc<Budget> {
-        &self.budget
-    }
-
     /// Adds a task. Of one user's, the one that is over and expires first makes room.
     pub(super) fn insert(&self, task: &Arc<Task>) -> Result<(), Full> {
         let of_user: Vec<_> = self.all().into_iter().filter(|each| each.user() == task.user()).collect();
@@ -94,24 +84,26 @@ impl TaskTable {
 
 #[cfg(test)]
 mod tests {
+    use super::super::quota::Budgets;
     use super::super::task::{Ending, NewTask};
     use super::*;
     use crate::base::clock::ManualClock;
+    use crate::base::identity::UserId;
     use crate::base::identity::fake::principal;
 
-    fn task(table: &TaskTable, user: u64, number: usize) -> Arc<Task> {
-        let budget = Arc::clone(table.budget());
+    fn task(user: u64, number: usize) -> Arc<Task> {
+        let kept = Budgets::new().of(UserId(user)).kept;
         let id = format!("{user}-{number}").into();
         let clock = Arc::new(ManualClock::new());
-        Arc::new(Task::new(&principal(user), NewTask { id, clock, budget }))
+        Arc::new(Task::new(&principal(user), NewTask { id, tool: "a".into(), clock, kept }))
     }
 
     /// M17: tasks are bounded per user and in all; one that runs makes no room.
     #[test]
     fn tasks_are_bounded_per_user_and_in_all() {
-        let table = TaskTable::new();
+        let table = TaskTable::default();
         let begin = |user, number| {
-            let task = task(&table, user, number);
+            let task = task(user, number);
             table.insert(&task).map(|()| task)
         };
         let mine: Vec<_> = (0..limits::TASKS_PER_USER).map(|number| begin(1, number).unwrap()).collect();

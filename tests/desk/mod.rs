@@ -8,7 +8,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use mcp_oauth_server::base::budget::Budget;
 use mcp_oauth_server::base::cancel::CancelToken;
+use mcp_oauth_server::base::identity::UserId;
+use mcp_oauth_server::base::limits;
 use mcp_oauth_server::http::{Admission, Handler, Head, Request, Responder, Response, Stream, StreamSender};
 
 /// Bodies larger than this are refused by the desk.
@@ -81,7 +84,8 @@ impl Handler for Desk {
                 return self.tell(Event::Later(responder));
             }
             "/stream" => {
-                let (sender, stream) = Stream::pair();
+                let unread = Budget::new(limits::UNREAD_BYTES).share(UserId(1));
+                let (sender, stream) = Stream::pair(unread, CancelToken::new());
                 responder.respond(Response::new(200).stream(stream));
                 return self.tell(Event::Stream(sender));
             }

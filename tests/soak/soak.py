@@ -30,7 +30,7 @@ SECONDS = int(os.environ.get("SOAK_SECONDS", "600"))
 CHANCE = random.Random(int(os.environ.get("SOAK_SEED", "1")))
 
 # Chosen below src/base/limits.rs: SESSIONS 1000, SESSIONS_PER_USER 32, STREAMS 256, STREAMS_PER_USER 24, CALLS 48,
-# CALLS_PER_USER 8, OPENINGS 600 a minute, LOGINS 1500 an hour, GITHUB_CALLS 8, REPLAY_TOTAL_BYTES 64 MiB.
+# CALLS_PER_USER 8, OPENINGS 600 a minute, LOGINS 1500 an hour, GITHUB_CALLS 8, REPLAY_BYTES_KEPT 4 MiB of a user, 64 MiB of all.
 USERS, SESSIONS_EACH = 100, 10
 CALLS_AT_ONCE, CALLS_EACH, READERS_AT_ONCE, LOGINS_AT_ONCE, ENDS_AT_ONCE = 28, 6, 120, 4, 16
 STARTING = 15  # seconds over which the sessions begin

@@ -1,5 +1,6 @@
 //! The endpoint as a client sees it: requests in, responses and events out, in one process and without a socket.
 
+mod bounds;
 mod grants;
 mod legacy;
 mod modern;
@@ -104,9 +105,13 @@ fn call(id: impl Into<Value>, tool: &str, arguments: Value) -> Value {
 impl Endpoint {
     /// Sends a request as user `user`, whose handler runs on a thread of its own as it would on a worker.
     fn start(&self, user: u64, request: Request) -> Waiting {
+        self.start_as(principal(user), request)
+    }
+
+    fn start_as(&self, principal: Principal, request: Request) -> Waiting {
         let (responder, waiter) = Responder::pair();
         let mcp = self.mcp.clone();
-        let worker = std::thread::spawn(move || mcp.handle(request, principal(user), responder));
+        let worker = std::thread::spawn(move || mcp.handle(request, principal, responder));
         Waiting { waiter, worker }
     }
 

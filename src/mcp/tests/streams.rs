@@ -215,9 +215,9 @@ fn too_many_streams_of_one_session_are_refused() {
     open.iter().for_each(|events| assert_eq!(events.next(), None));
 }
 
-/// M17: sessions are bounded in all; those that are there go on.
+/// M17: sessions are bounded in all, and nobody is locked out by somebody who has more than they would.
 #[test]
-fn a_full_server_takes_no_new_session() {
+fn when_the_server_is_full_whoever_has_most_sessions_makes_room() {
     let endpoint = conformance();
     let client = json!({ "name": "c", "version": "1" });
     let params = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client });
@@ -227,8 +227,11 @@ fn a_full_server_takes_no_new_session() {
         endpoint.mcp.handle(post(&request(0, "initialize", params.clone())), principal, responder);
         waiter.wait(clock::instant()).unwrap().status()
     };
-    assert!((1..=limits::SESSIONS).all(|user| initialize(user) == 200));
-    assert_eq!(initialize(limits::SESSIONS + 1), 503);
+    assert!((1..limits::SESSIONS).all(|user| initialize(user) == 200));
+    assert_eq!(initialize(1), 200);
+    assert_eq!(initialize(2), 503, "who would then have as many");
+    assert_eq!(initialize(limits::SESSIONS), 200);
+    assert_eq!(initialize(limits::SESSIONS + 1), 503, "everybody has one");
     assert_eq!(endpoint.mcp.counts().sessions, limits::SESSIONS);
 }
 

@@ -236,6 +236,53 @@ fn a_stream_ends_with_the_handle() {
     assert_eq!(over["result"]["content"][0]["text"], "went on");
 }
 
+/// M17: a user's tasks leave calls their places, however they end: one that was cancelled and goes on counts as it did. The
+/// call that would be one task too many runs as a call.
+#[test]
+fn tasks_that_run_leave_calls_their_places() {
+    let (open, gate) = bounded::<()>(limits::CALLS);
+    let tool = |name, tasks| Tool::new(name, "t", json!({ "type": "object" })).tasks(tasks);
+    let quick = |_: &Context, _: NoArguments| Ok("done");
+    let server = ToolServer::builder("n", "1")
+        .tool(tool("gated", TaskSupport::Required).handler(move |_, _: NoArguments| {
+            gate.recv().unwrap();
+            Ok("done")
+        }))
+        .tool(tool("only", TaskSupport::Required).handler(quick))
+        .tool(tool("either", TaskSupport::Optional).handler(quick));
+    let endpoint = endpoint(server.build().unwrap());
+    let tasks: Vec<_> =
+        (0..limits::TASKS_RUNNING.0).map(|_| endpoint.begin(run("gated", json!({})))).collect();
+    for task in &tasks {
+        endpoint.send(ask("tasks/cancel", json!({ "taskId": task.id })));
+    }
+    let refused = endpoint.send(run("only", json!({})));
+    assert_eq!((refused.status, refused.error_code()), (429, -32000));
+    let others = endpoint.begin_as(2, run("gated", json!({})));
+    assert_eq!(endpoint.send(run("either", json!({}))).json()["result"]["resultType"], "complete");
+    (0..=tasks.len()).for_each(|_| open.send(()).unwrap());
+    tasks.into_iter().chain([others]).for_each(|task| task.worker.join().unwrap());
+    endpoint.begin(run("either", json!({}))).worker.join().unwrap();
+}
+
+/// M6: a token that may not call the tool gets at none of its tasks, though it is of the same grant.
+#[test]
+fn a_narrower_token_gets_nothing_of_a_task() {
+    let tool = Tool::new("costly", "t", json!({ "type": "object" })).tasks(TaskSupport::Required).scopes("a");
+    let tool = tool.handler(|_, _: NoArguments| Ok("secret"));
+    let endpoint = endpoint(ToolServer::builder("n", "1").tool(tool).build().unwrap());
+    let wide = Principal { scopes: Arc::new(Scopes::parse("a mcp").unwrap()), ..principal(1) };
+    let waiting = endpoint.start_as(wide.clone(), run("costly", json!({})));
+    let id = waiting.head().json()["result"]["taskId"].clone();
+    waiting.worker.join().unwrap();
+    for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+        let request = || ask(method, json!({ "taskId": id, "inputResponses": {} }));
+        let refused = endpoint.send(request());
+        assert_eq!((refused.status, refused.needed.as_deref()), (403, Some("a mcp")), "{method}");
+        assert_eq!(endpoint.start_as(wide.clone(), request()).answer().status, 200, "{method}");
+    }
+}
+
 /// M6: a task is its owner's alone; to others it is as unknown as none.
 #[test]
 fn a_task_belongs_to_its_grant() {
@@ -303,12 +350,13 @@ fn results_are_bounded() {
         begun.worker.join().unwrap();
         endpoint.task(&begun.id)["status"].as_str().unwrap().to_owned()
     };
-    assert_eq!(end_with(limits::TASK_RESULT_BYTES), "failed");
-    let most = limits::TASK_RESULT_BYTES - 100;
-    for _ in 0..limits::TASK_TOTAL_BYTES / limits::TASK_RESULT_BYTES {
+    assert_eq!(end_with(limits::ANSWER_BYTES), "failed");
+    let most = limits::ANSWER_BYTES - 100;
+    for _ in 0..limits::KEPT_BYTES.0 / limits::ANSWER_BYTES {
         assert_eq!(end_with(most), "completed");
     }
     assert_eq!(end_with(most), "failed");
+    assert!(endpoint.mcp.0.budgets.of(UserId(2)).kept.hold(limits::KEPT_BYTES.0).is_some());
     endpoint.mcp.end_grant(principal(1).grant);
     assert_eq!(end_with(most), "completed");
 }

@@ -1,0 +1,77 @@
+//! What one user can make the server keep, at the limit and one above (M17), and that nobody else has less for it.
+
+use super::*;
+use crate::base::limits;
+
+/// A server whose one tool answers with so many bytes.
+fn talkative() -> Endpoint {
+    #[derive(serde::Deserialize)]
+    struct Size {
+        bytes: usize,
+    }
+    let tool = Tool::new("talk", "t", json!({ "type": "object" }))
+        .handler(|_, Size { bytes }| Ok("x".repeat(bytes)));
+    endpoint(ToolServer::builder("n", "1").tool(tool).build().unwrap())
+}
+
+fn talk(bytes: usize) -> Request {
+    modern::call(1, "talk", json!({ "bytes": bytes }))
+}
+
+#[test]
+fn an_answer_is_bounded() {
+    let endpoint = talkative();
+    let around = endpoint.send(talk(0)).json().to_string().len();
+    assert_eq!(endpoint.send(talk(limits::ANSWER_BYTES - around)).json()["result"]["resultType"], "complete");
+    assert_eq!(endpoint.send(talk(limits::ANSWER_BYTES - around + 1)).error_code(), -32603);
+}
+
+/// Answers that wait for a client to read them are counted, small ones apart.
+#[test]
+fn large_answers_that_nobody_reads_are_bounded() {
+    let endpoint = talkative();
+    let answer_to = |user, bytes| {
+        let waiting = endpoint.start(user, talk(bytes));
+        let response = waiting.waiter.wait(clock::instant() + SOON).unwrap();
+        waiting.worker.join().unwrap();
+        response
+    };
+    let size = limits::ANSWER_BYTES - 1000;
+    let unread: Vec<_> =
+        (0..limits::UNREAD_BYTES.0 / limits::ANSWER_BYTES).map(|_| answer_to(1, size)).collect();
+    assert!(unread.iter().all(|response| response.status() == 200));
+    let refused = answer_to(1, size);
+    assert_eq!((refused.status(), refused.header_value("Retry-After")), (429, Some("1")));
+    assert_eq!(answer_to(1, limits::SMALL_ANSWER_BYTES / 2).status(), 200);
+    assert_eq!(answer_to(2, size).status(), 200);
+    drop(unread);
+    assert_eq!(answer_to(1, size).status(), 200);
+}
+
+/// Subscriptions of listeners and sessions are counted among what is kept for a user.
+#[test]
+fn subscriptions_are_bounded_in_bytes() {
+    let endpoint = conformance();
+    let session = endpoint.session();
+    let kept = |user| endpoint.mcp.0.budgets.of(UserId(user)).kept;
+    let all_but_ten = kept(1).hold(limits::KEPT_BYTES.0 - 10).unwrap();
+    let subscribe = |uri: &str| {
+        let body = request(uri, "resources/subscribe", json!({ "uri": uri }));
+        endpoint.send(post(&body).with("Mcp-Session-Id", &session))
+    };
+    let listen = |user, uri: &str| {
+        endpoint.send_as(user, modern::listen(1, json!({ "resourceSubscriptions": [uri] })))
+    };
+    assert!(subscribe("a:456789").json()["result"].is_object());
+    assert!(subscribe("a:456789").json()["result"].is_object(), "the same again");
+    assert_eq!(subscribe("b:3").error_code(), -32602);
+    let listening = listen(1, "c:").events();
+    assert_eq!(listen(1, "d:").status, 429);
+    assert_eq!(listen(2, "d:").status, 200);
+    drop(listening);
+    endpoint.mcp.sweep();
+    assert_eq!(listen(1, "d:").status, 200);
+    endpoint.mcp.end_grant(principal(1).grant);
+    drop(all_but_ten);
+    assert!(kept(1).hold(limits::KEPT_BYTES.0).is_some());
+}
