@@ -1,5 +1,6 @@
 //! What serves the calls: tools in this process, a child process, another server. And what it is told of a call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -8,6 +9,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Outcome};
 use super::exchange::Exchange;
+use super::icon::Icon;
 use super::jsonrpc::{self, Error, RequestId};
 use super::publisher::Publisher;
 use super::quota::Permit;
@@ -134,6 +136,9 @@ pub struct Implementation {
     pub title: Option<String>,
     /// The version.
     pub version: String,
+    /// Pictures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub icons: Vec<Icon>,
 }
 
 /// How far a call has come.
@@ -157,6 +162,8 @@ pub struct Context {
     pub(super) cancel: CancelToken,
     pub(super) progress_token: Option<RequestId>,
     pub(super) publisher: Publisher,
+    /// What is asked, for backends that run handlers.
+    pub(super) call: Option<Call>,
     pub(super) exchange: Arc<Exchange>,
     /// Gives the call's place back when it is over; lists need none.
     pub(super) permit: Option<Permit>,
@@ -173,6 +180,19 @@ impl Context {
     #[must_use]
     pub fn client(&self) -> &ClientCapabilities {
         &self.client
+    }
+
+    /// What the client put under a key of the request's `_meta`, if it is a `T`: a key of your own, or `traceparent`,
+    /// `tracestate` and `baggage`, by which your calls to other services join the client's trace (W3C Trace Context).
+    #[must_use]
+    pub fn meta<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        #[derive(Deserialize)]
+        struct Params<'a> {
+            #[serde(borrow, rename = "_meta")]
+            meta: BTreeMap<String, &'a RawValue>,
+        }
+        let Params { meta } = self.call.as_ref()?.params().ok()?;
+        serde_json::from_str(meta.get(key)?.get()).ok()
     }
 
     /// Tripped when nobody wants the result any more, or the call has run for [`limits::CALL`] (a task:

@@ -18,6 +18,13 @@ pub enum BuildError {
     ToolName(String),
     /// A tool's input schema is not `type: object`.
     ToolSchema(String),
+    /// A tool's or prompt's argument is not one that its handler reads.
+    Argument {
+        /// The tool or prompt.
+        of: String,
+        /// The argument.
+        name: String,
+    },
     /// A tool's `x-mcp-header` annotations break the rules.
     ToolHeaders(String),
     /// A tool's scopes are no list of scope tokens (RFC 6749 section 3.3).
@@ -37,6 +44,9 @@ impl fmt::Display for BuildError {
                 write!(f, "tool name {name:?} is not 1 to 64 letters, digits, `_`, `-`, `.`")
             }
             BuildError::ToolSchema(name) => write!(f, "the input schema of tool {name:?} is not an object's"),
+            BuildError::Argument { of, name } => {
+                write!(f, "{of:?} declares the argument {name:?}, which its handler does not read")
+            }
             BuildError::ToolHeaders(name) => {
                 write!(f, "tool {name:?} has an x-mcp-header that clients must refuse")
             }
@@ -69,6 +79,7 @@ pub(super) fn check_tools(tools: &[Tool]) -> Result<HashMap<String, Arc<[Mirrore
         if tool.handler.is_none() {
             return Err(BuildError::NoHandler(name()));
         }
+        check_arguments(&definition.name, definition.unread(tool.arguments), tool.arguments)?;
         let headers = definition.mirrored().ok_or_else(|| BuildError::ToolHeaders(name()))?;
         if !headers.is_empty() {
             mirrored.insert(name(), headers.into());
@@ -90,11 +101,22 @@ pub(super) fn tool_scopes(tools: &[Tool]) -> Result<HashMap<String, Arc<Scopes>>
     Ok(all)
 }
 
-pub(super) fn check_prompts(prompts: &[Prompt]) -> Result<(), BuildError> {
-    match prompts.iter().find(|each| each.handler.is_none()) {
-        Some(prompt) => Err(BuildError::NoHandler(prompt.definition.name.clone().into_owned())),
+/// A handler that names what it reads must read what is declared; `unread` is what it does not.
+fn check_arguments(of: &str, unread: Option<&str>, arguments: &[&str]) -> Result<(), BuildError> {
+    match unread.filter(|_| !arguments.is_empty()) {
+        Some(name) => Err(BuildError::Argument { of: of.to_owned(), name: name.to_owned() }),
         None => Ok(()),
     }
+}
+
+pub(super) fn check_prompts(prompts: &[Prompt]) -> Result<(), BuildError> {
+    for Prompt { definition, arguments, handler, .. } in prompts {
+        if handler.is_none() {
+            return Err(BuildError::NoHandler(definition.name.clone().into_owned()));
+        }
+        check_arguments(&definition.name, definition.unread(arguments), arguments)?;
+    }
+    Ok(())
 }
 
 pub(super) fn check_resources(resources: &[Resource]) -> Result<(), BuildError> {

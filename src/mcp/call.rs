@@ -7,6 +7,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::arguments;
 use super::jsonrpc::Error;
 
 /// What a client can ask of a backend, in both eras.
@@ -103,18 +104,12 @@ impl Call {
 
 /// Params as a type; absent ones are an empty object.
 pub(super) fn parse<'a, T: Deserialize<'a>>(params: Option<&'a RawValue>) -> Result<T, Error> {
-    serde_json::from_str(params.map_or("{}", RawValue::get))
-        .map_err(|error| Error::invalid_params(format!("Invalid params: {}", reason(&error))))
+    arguments::read(params.map_or("{}", RawValue::get))
+        .map_err(|reason| Error::invalid_params(format!("Invalid params: {reason}")))
 }
 
 fn empty() -> Box<RawValue> {
     RawValue::from_string("{}".to_owned()).expect("an empty object is JSON")
-}
-
-/// What serde says, without the position in a text that the client did not write in this form.
-pub(super) fn reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.rsplit_once(" at line ").map_or(text.clone(), |(reason, _)| reason.to_owned())
 }
 
 /// How a call ended.

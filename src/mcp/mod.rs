@@ -115,10 +115,15 @@
 //! }
 //! ```
 //!
+//! What a model sends wrong it is told in words it can act on (`topic: invalid type: integer `7`, expected a string`); what a
+//! schema declares and its handler's type does not have, the server refuses to start with. The rest of a schema is not
+//! checked, see [`Tool::handler`].
+//!
 //! What is offered does not change while the server runs; what is behind it may: a [`Publisher`] tells clients so. For calls
 //! that are served elsewhere (a child process, another server) implement [`Backend`] instead of building a [`ToolServer`].
 
 mod accept;
+mod arguments;
 mod backend;
 mod build_error;
 mod call;
@@ -129,6 +134,7 @@ mod events;
 mod exchange;
 mod header;
 mod hello;
+mod icon;
 mod intake;
 mod jsonrpc;
 mod legacy;
@@ -199,6 +205,7 @@ pub use self::call::{
 };
 pub use self::completion::Partial;
 pub use self::content::{Content, PromptMessage, PromptResult, ResourceContents, Role, ToolResult};
+pub use self::icon::{Icon, Theme};
 pub use self::jsonrpc::{Error, RequestId};
 pub use self::prompt::{Argument, Prompt};
 pub use self::publisher::Publisher;
@@ -414,7 +421,8 @@ impl Core {
             permit.watch(&exchange);
         }
         let publisher = self.publisher();
-        let context = Context { principal, client, cancel, progress_token, publisher, exchange, permit };
+        let context =
+            Context { principal, client, cancel, progress_token, publisher, call: None, exchange, permit };
         self.backend.call(call, context);
     }
 

@@ -7,10 +7,12 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 
+use super::arguments;
 use super::backend::Context;
-use super::call::{CallError, reason};
+use super::call::CallError;
 use super::completion::{Completers, Partial};
 use super::content::PromptResult;
+use super::icon::Icon;
 use super::jsonrpc::Error;
 
 type Handler = Box<dyn Fn(&Context, &RawValue) -> Result<PromptResult, CallError> + Send + Sync>;
@@ -19,15 +21,21 @@ type Handler = Box<dyn Fn(&Context, &RawValue) -> Result<PromptResult, CallError
 pub struct Prompt {
     pub(super) definition: PromptDefinition,
     pub(super) completers: Completers,
+    /// The arguments that the handler reads, if they are known by name.
+    pub(super) arguments: &'static [&'static str],
     pub(super) handler: Option<Handler>,
 }
 
 #[derive(Debug, Serialize)]
 pub(super) struct PromptDefinition {
     pub(super) name: Cow<'static, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<Cow<'static, str>>,
     description: Cow<'static, str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     arguments: Vec<Argument>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    icons: Vec<Icon>,
 }
 
 /// An argument of a prompt. Its value is a string.
@@ -62,9 +70,28 @@ impl Prompt {
     /// A prompt without arguments or handler.
     #[must_use]
     pub fn new(name: impl Into<Cow<'static, str>>, description: impl Into<Cow<'static, str>>) -> Prompt {
-        let definition =
-            PromptDefinition { name: name.into(), description: description.into(), arguments: Vec::new() };
-        Prompt { definition, completers: Completers::default(), handler: None }
+        let definition = PromptDefinition {
+            name: name.into(),
+            title: None,
+            description: description.into(),
+            arguments: Vec::new(),
+            icons: Vec::new(),
+        };
+        Prompt { definition, completers: Completers::default(), arguments: &[], handler: None }
+    }
+
+    /// The same with a name for people.
+    #[must_use]
+    pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Prompt {
+        self.definition.title = Some(title.into());
+        self
+    }
+
+    /// The same with one more picture that clients may show.
+    #[must_use]
+    pub fn icon(mut self, icon: Icon) -> Prompt {
+        self.definition.icons.push(icon);
+        self
     }
 
     /// The same with one more argument; clients show them in this order.
@@ -86,7 +113,7 @@ impl Prompt {
     }
 
     /// The same, filled in by `handler`. A request without a required argument, or with arguments that do not fit `A`,
-    /// never reaches it.
+    /// never reaches it. If `A` is a struct, an argument that it does not have is a [`BuildError`](super::BuildError).
     #[must_use]
     pub fn handler<A, R, F>(mut self, handler: F) -> Prompt
     where
@@ -94,9 +121,10 @@ impl Prompt {
         R: Into<PromptResult>,
         F: Fn(&Context, A) -> Result<R, CallError> + Send + Sync + 'static,
     {
+        self.arguments = arguments::members::<A>();
         self.handler = Some(Box::new(move |context, arguments| {
-            let arguments = serde_json::from_str(arguments.get())
-                .map_err(|error| Error::invalid_params(format!("Invalid arguments: {}", reason(&error))))?;
+            let arguments = arguments::read(arguments.get())
+                .map_err(|reason| Error::invalid_params(format!("Invalid arguments: {reason}")))?;
             handler(context, arguments).map(Into::into)
         }));
         self
@@ -104,10 +132,15 @@ impl Prompt {
 }
 
 impl PromptDefinition {
+    /// The first argument that is not among `arguments`.
+    pub(super) fn unread(&self, arguments: &[&str]) -> Option<&str> {
+        self.arguments.iter().map(|each| &*each.name).find(|name| !arguments.contains(name))
+    }
+
     /// Checks that what must be given is given.
     pub(super) fn check(&self, arguments: &RawValue) -> Result<(), Error> {
-        let given: BTreeMap<Cow<'_, str>, IgnoredAny> = serde_json::from_str(arguments.get())
-            .map_err(|error| Error::invalid_params(format!("Invalid arguments: {}", reason(&error))))?;
+        let given: BTreeMap<Cow<'_, str>, IgnoredAny> = arguments::read(arguments.get())
+            .map_err(|reason| Error::invalid_params(format!("Invalid arguments: {reason}")))?;
         match self.arguments.iter().find(|each| each.required && !given.contains_key(&each.name)) {
             Some(missing) => Err(Error::invalid_params(format!("Missing argument: {}", missing.name))),
             None => Ok(()),

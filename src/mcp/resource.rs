@@ -9,6 +9,7 @@ use super::backend::Context;
 use super::call::CallError;
 use super::completion::{Completers, Partial};
 use super::content::ResourceContents;
+use super::icon::Icon;
 use super::uri_template::UriTemplate;
 
 type Reader = Box<dyn Fn(&Context) -> Result<ResourceContents, CallError> + Send + Sync>;
@@ -26,18 +27,42 @@ pub(super) struct ResourceDefinition {
     pub(super) uri: Cow<'static, str>,
     pub(super) name: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mime_type: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    icons: Vec<Icon>,
 }
 
 impl Resource {
     /// A resource without contents.
     #[must_use]
     pub fn new(uri: impl Into<Cow<'static, str>>, name: impl Into<Cow<'static, str>>) -> Resource {
-        let definition =
-            ResourceDefinition { uri: uri.into(), name: name.into(), description: None, mime_type: None };
+        let definition = ResourceDefinition {
+            uri: uri.into(),
+            name: name.into(),
+            title: None,
+            description: None,
+            mime_type: None,
+            icons: Vec::new(),
+        };
         Resource { definition, reader: None }
+    }
+
+    /// The same with a name for people.
+    #[must_use]
+    pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Resource {
+        self.definition.title = Some(title.into());
+        self
+    }
+
+    /// The same with one more picture that clients may show.
+    #[must_use]
+    pub fn icon(mut self, icon: Icon) -> Resource {
+        self.definition.icons.push(icon);
+        self
     }
 
     /// The same with a description.
@@ -100,9 +125,13 @@ pub(super) struct TemplateDefinition {
     pub(super) uri_template: Cow<'static, str>,
     pub(super) name: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mime_type: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    icons: Vec<Icon>,
 }
 
 impl ResourceTemplate {
@@ -114,9 +143,29 @@ impl ResourceTemplate {
     ) -> ResourceTemplate {
         let uri_template = uri_template.into();
         let template = UriTemplate::parse(&uri_template);
-        let definition =
-            TemplateDefinition { uri_template, name: name.into(), description: None, mime_type: None };
+        let definition = TemplateDefinition {
+            uri_template,
+            name: name.into(),
+            title: None,
+            description: None,
+            mime_type: None,
+            icons: Vec::new(),
+        };
         ResourceTemplate { definition, completers: Completers::default(), template, reader: None }
+    }
+
+    /// The same with a name for people.
+    #[must_use]
+    pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> ResourceTemplate {
+        self.definition.title = Some(title.into());
+        self
+    }
+
+    /// The same with one more picture that clients may show.
+    #[must_use]
+    pub fn icon(mut self, icon: Icon) -> ResourceTemplate {
+        self.definition.icons.push(icon);
+        self
     }
 
     /// The same with a description.

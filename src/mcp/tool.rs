@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::arguments;
 use super::backend::{Context, Mirrored};
-use super::call::{CallError, reason};
+use super::call::CallError;
 use super::content::ToolResult;
+use super::icon::Icon;
 use crate::base::identity::Scopes;
 
 type Handler = Box<dyn Fn(&Context, &RawValue) -> Result<ToolResult, CallError> + Send + Sync>;
@@ -21,6 +23,8 @@ pub struct Tool {
     /// `None`: a list that is no list of scopes.
     pub(super) scopes: Option<Scopes>,
     pub(super) tasks: TaskSupport,
+    /// The arguments that the handler reads, if they are known by name.
+    pub(super) arguments: &'static [&'static str],
     pub(super) handler: Option<Handler>,
 }
 
@@ -36,6 +40,8 @@ pub(super) struct ToolDefinition {
     output_schema: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     annotations: Option<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    icons: Vec<Icon>,
 }
 
 /// Whether the calls of a tool become tasks: handles that the client gets at once, to ask for the result later.
@@ -71,14 +77,23 @@ impl Tool {
             input_schema,
             output_schema: None,
             annotations: None,
+            icons: Vec::new(),
         };
-        Tool { definition, scopes: Some(Scopes::default()), tasks: TaskSupport::Never, handler: None }
+        let (scopes, tasks) = (Some(Scopes::default()), TaskSupport::Never);
+        Tool { definition, scopes, tasks, arguments: &[], handler: None }
     }
 
     /// The same with a name for people.
     #[must_use]
     pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Tool {
         self.definition.title = Some(title.into());
+        self
+    }
+
+    /// The same with one more picture that clients may show.
+    #[must_use]
+    pub fn icon(mut self, icon: Icon) -> Tool {
+        self.definition.icons.push(icon);
         self
     }
 
@@ -114,7 +129,11 @@ impl Tool {
     }
 
     /// The same, run by `handler`. It runs on a worker and may block there; to pause, it waits on [`Context::cancel`].
-    /// Arguments that do not fit `A` never reach it: the model is told why.
+    ///
+    /// `A` is what checks arguments; the schema is what the model is told of them. Arguments that do not fit `A` never reach
+    /// the handler: the model reads where, and what was expected there. If `A` is a struct, a property of the schema that it
+    /// does not have is a [`BuildError`](super::BuildError); what else the schema says (ranges, lengths, patterns) is for the
+    /// handler to check, with an `Err` in words.
     #[must_use]
     pub fn handler<A, R, F>(mut self, handler: F) -> Tool
     where
@@ -122,9 +141,10 @@ impl Tool {
         R: Into<ToolResult>,
         F: Fn(&Context, A) -> Result<R, CallError> + Send + Sync + 'static,
     {
+        self.arguments = arguments::members::<A>();
         self.handler = Some(Box::new(move |context, arguments| {
-            let arguments = serde_json::from_str(arguments.get())
-                .map_err(|error| CallError::Tool(format!("Invalid arguments: {}", reason(&error))))?;
+            let arguments = arguments::read(arguments.get())
+                .map_err(|reason| CallError::Tool(format!("Invalid arguments: {reason}")))?;
             handler(context, arguments).map(Into::into)
         }));
         self
@@ -140,6 +160,12 @@ impl ToolDefinition {
 
     pub(super) fn has_object_schema(&self) -> bool {
         self.input_schema.get("type").and_then(Value::as_str) == Some("object")
+    }
+
+    /// The first property of the schema that is not among `arguments`.
+    pub(super) fn unread(&self, arguments: &[&str]) -> Option<&str> {
+        let properties = self.input_schema.get("properties").and_then(Value::as_object)?;
+        properties.keys().map(String::as_str).find(|name| !arguments.contains(name))
     }
 
     /// The arguments that are repeated in headers; `None` if the annotations break the rules of transports, "Custom Headers

@@ -16,6 +16,7 @@ use super::build_error::{
 use super::call::{Call, CallError, Operation, Outcome, Reply};
 use super::completion::{CompleteParams, Reference};
 use super::content::ToolResult;
+use super::icon::Icon;
 use super::jsonrpc::Error;
 use super::prompt::Prompt;
 use super::resource::{Match, Resource, ResourceTemplate};
@@ -94,7 +95,12 @@ impl ToolServer {
     #[must_use]
     pub fn builder(name: impl Into<String>, version: impl Into<String>) -> Builder {
         Builder {
-            info: Implementation { name: name.into(), title: None, version: version.into() },
+            info: Implementation {
+                name: name.into(),
+                title: None,
+                version: version.into(),
+                icons: Vec::new(),
+            },
             instructions: None,
             keeps_github_tokens: false,
             tools: Vec::new(),
@@ -104,7 +110,8 @@ impl ToolServer {
         }
     }
 
-    fn outcome(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
+    fn outcome(&self, context: &Context) -> Result<Reply, CallError> {
+        let call = context.call.as_ref().ok_or_else(Error::internal)?;
         match call.operation {
             Operation::ListTools => list(call, "tools", &self.tools.list),
             Operation::ListPrompts => list(call, "prompts", &self.prompts.list),
@@ -230,7 +237,8 @@ impl Backend for ToolServer {
     }
 
     fn call(&self, call: Call, context: Context) {
-        let outcome = match self.outcome(&call, &context) {
+        let context = Context { call: Some(call), ..context };
+        let outcome = match self.outcome(&context) {
             Ok(reply) => Outcome::Complete(reply),
             Err(CallError::Tool(text)) => Outcome::Failed(Error::new(Error::INTERNAL, text)),
             Err(CallError::Protocol(error)) => Outcome::Failed(error),
@@ -256,6 +264,13 @@ impl Builder {
     #[must_use]
     pub fn title(mut self, title: impl Into<String>) -> Builder {
         self.info.title = Some(title.into());
+        self
+    }
+
+    /// The same with one more picture that clients may show.
+    #[must_use]
+    pub fn icon(mut self, icon: Icon) -> Builder {
+        self.info.icons.push(icon);
         self
     }
 

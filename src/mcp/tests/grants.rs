@@ -104,7 +104,7 @@ fn a_lost_call_is_an_internal_error() {
             None
         }
     }
-    let info = Implementation { name: "n".into(), title: None, version: "1".into() };
+    let info = Implementation { name: "n".into(), title: None, version: "1".into(), icons: Vec::new() };
     let description = Description {
         info,
         instructions: None,

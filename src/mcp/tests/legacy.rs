@@ -209,7 +209,7 @@ fn a_tools_failure_is_a_result() {
     // A model can act on what it is told about its arguments.
     let answer = endpoint.send(in_session(&session, &call(1, "test_sampling", json!({ "prompt": 7 }))));
     assert_eq!(answer.json()["result"]["isError"], true);
-    assert_eq!(answer.text(), "Invalid arguments: invalid type: integer `7`, expected a string");
+    assert_eq!(answer.text(), "Invalid arguments: prompt: invalid type: integer `7`, expected a string");
 }
 
 #[test]

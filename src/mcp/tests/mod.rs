@@ -5,6 +5,7 @@ mod grants;
 mod legacy;
 mod modern;
 mod nameless;
+mod offers;
 mod pair;
 mod streams;
 mod tasks;

@@ -5,7 +5,7 @@ use crate::base::limits;
 
 const VERSION: &str = "2026-07-28";
 
-fn meta() -> Value {
+pub(super) fn meta() -> Value {
     json!({
         "io.modelcontextprotocol/protocolVersion": VERSION,
         "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },

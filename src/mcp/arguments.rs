@@ -1,0 +1,144 @@
+//! Arguments as a handler's own type: which ones the type reads, and why a client's do not fit, in words that a model can
+//! act on.
+
+use serde::de::value::Error as Nothing;
+use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
+use serde::{Deserialize, forward_to_deserialize_any};
+
+/// JSON as a type, or where it does not fit and what was expected there.
+pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|error| {
+        let reason = error.to_string();
+        // The position means nothing to whoever did not write this very text; what stands there does.
+        let reason = reason.rsplit_once(" at line ").map_or(&*reason, |(reason, _)| reason);
+        match place(text, error.line(), error.column()) {
+            place if place.is_empty() => reason.to_owned(),
+            place => format!("{place}: {reason}"),
+        }
+    })
+}
+
+/// What holds the value that is being read.
+enum Step<'a> {
+    Member { name: &'a str, next_is_name: bool },
+    Element(usize),
+}
+
+/// Where serde stopped, as in `filter.tags[2]`; nothing for the whole text. It is valid JSON up to there.
+fn place(text: &str, line: usize, column: usize) -> String {
+    let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
+    let end = lines.map(str::len).sum::<usize>().saturating_add(column);
+    let mut rest = text.get(..end).unwrap_or(text);
+    let mut path: Vec<Step<'_>> = Vec::new();
+    while let Some(at) = rest.find(['{', '[', '}', ']', ',', ':', '"']) {
+        let (mark, after) = rest.split_at(at).1.split_at(1);
+        rest = after;
+        match (mark, path.last_mut()) {
+            ("{", _) => path.push(Step::Member { name: "", next_is_name: true }),
+            ("[", _) => path.push(Step::Element(0)),
+            ("}" | "]", _) => drop(path.pop()),
+            (",", Some(Step::Element(index))) => *index = index.saturating_add(1),
+            (",", Some(Step::Member { next_is_name, .. })) => *next_is_name = true,
+            (":", Some(Step::Member { next_is_name, .. })) => *next_is_name = false,
+            ("\"", holder) => {
+                let string = rest.get(..string_length(rest)).unwrap_or(rest);
+                rest = rest.get(string.len().saturating_add(1)..).unwrap_or_default();
+                if let Some(Step::Member { name, next_is_name: true }) = holder {
+                    *name = string;
+                }
+            }
+            _ => {}
+        }
+    }
+    path.iter().fold(String::new(), |path, step| match step {
+        Step::Member { name, .. } if path.is_empty() => (*name).to_owned(),
+        Step::Member { name, .. } => format!("{path}.{name}"),
+        Step::Element(index) => format!("{path}[{index}]"),
+    })
+}
+
+/// The bytes up to the quote that ends a string.
+fn string_length(text: &str) -> usize {
+    let mut escaped = false;
+    let ends = |byte: u8| {
+        let is_end = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        is_end
+    };
+    text.bytes().position(ends).unwrap_or(text.len())
+}
+
+/// The members that a type reads by name: none if it is no struct, or takes whatever there is.
+pub(super) fn members<T: DeserializeOwned>() -> &'static [&'static str] {
+    let mut members: &'static [&'static str] = &[];
+    let _ = T::deserialize(Probe(&mut members)); // never a value: it asks for the names and is sent away
+    members
+}
+
+struct Probe<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for Probe<'_> {
+    type Error = Nothing;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Nothing> {
+        Err(Nothing::custom(""))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Nothing> {
+        *self.0 = fields;
+        Err(Nothing::custom(""))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[allow(dead_code)] // read by serde only
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Search {
+        max_results: u8,
+        filter: Option<Filter>,
+    }
+
+    #[allow(dead_code)] // read by serde only
+    #[derive(Debug, Deserialize)]
+    struct Filter {
+        tags: Vec<String>,
+    }
+
+    #[test]
+    fn an_error_says_where_and_what_was_expected() {
+        let check = |json: &str, expected: &str| {
+            assert_eq!(read::<Search>(json).unwrap_err(), expected, "{json}");
+        };
+        check("{}", "missing field `maxResults`");
+        check(r#"{"maxResults":"9"}"#, r#"maxResults: invalid type: string "9", expected u8"#);
+        check(r#"{"maxResults": 300 }"#, "maxResults: invalid value: integer `300`, expected u8");
+        check(r#"{"a,\"{":[{},"]"],"maxResults":{}}"#, "maxResults: invalid type: map, expected u8");
+        check("{\"maxResults\":1,\n \"filter\":{\"ä\":1}}", "filter: missing field `tags`");
+        check(
+            "{\"maxResults\":1,\r\n\"filter\":\n{\"tags\":[\"ä\", \"b\", 7]}}",
+            "filter.tags[2]: invalid type: integer `7`, expected a string",
+        );
+        check("[[7]]", "[0]: invalid type: sequence, expected u8");
+    }
+
+    #[test]
+    fn the_members_of_a_struct_are_known() {
+        assert_eq!(members::<Search>(), ["maxResults", "filter"]);
+        assert!(members::<serde_json::Value>().is_empty());
+        assert!(members::<Vec<String>>().is_empty());
+    }
+}

@@ -1,0 +1,106 @@
+//! What a server offers as clients see it, and what a handler gets of a request.
+
+use super::*;
+
+#[derive(serde::Deserialize)]
+struct Topic {
+    topic: String,
+}
+
+fn topic_schema(name: &str) -> Value {
+    json!({ "type": "object", "properties": { name: { "type": "string" } } })
+}
+
+/// Names for people and pictures, wherever there is a place for them.
+#[test]
+fn titles_and_icons_are_listed() {
+    let icon =
+        || Icon::new("https://a.example/i.png").mime_type("image/png").size("48x48").theme(Theme::Dark);
+    let shown = json!([{
+        "src": "https://a.example/i.png", "mimeType": "image/png", "sizes": ["48x48"], "theme": "dark" }]);
+    let contents = || ResourceContents::text("a:b", "c");
+    let server = ToolServer::builder("n", "1")
+        .icon(icon())
+        .tool(
+            Tool::new("t", "d", json!({ "type": "object" }))
+                .title("T")
+                .icon(icon())
+                .handler(|_, _: NoArguments| Ok("")),
+        )
+        .prompt(Prompt::new("p", "d").title("T").icon(icon()).handler(|_, _: NoArguments| Ok(String::new())))
+        .resource(Resource::new("a:b", "r").title("T").icon(icon()).reader(move |_| Ok(contents())))
+        .template(
+            ResourceTemplate::new("a:{x}", "t").title("T").icon(icon()).reader(move |_, _| Ok(contents())),
+        );
+    let endpoint = endpoint(server.build().unwrap());
+    let lists = [
+        ("tools/list", "tools"),
+        ("prompts/list", "prompts"),
+        ("resources/list", "resources"),
+        ("resources/templates/list", "resourceTemplates"),
+    ];
+    for (method, member) in lists {
+        let answer = endpoint.send(modern::plain(method, json!({})));
+        let listed = &answer.json()["result"][member][0];
+        assert_eq!((&listed["title"], &listed["icons"]), (&json!("T"), &shown), "{method}");
+        let info = &answer.json()["result"]["_meta"]["io.modelcontextprotocol/serverInfo"];
+        assert_eq!(info["icons"], shown);
+    }
+}
+
+/// The trace context of a request reaches its handler, in both eras; what is no text is no trace.
+#[test]
+fn a_handler_sees_the_meta_of_its_request() {
+    let tool = Tool::new("trace", "t", json!({ "type": "object" })).handler(|context, _: NoArguments| {
+        Ok(context.meta::<String>("traceparent").unwrap_or_else(|| "none".to_owned()))
+    });
+    let endpoint = endpoint(ToolServer::builder("n", "1").tool(tool).build().unwrap());
+    let session = endpoint.session();
+    let check = |traceparent: Value, expected: &str| {
+        let mut params = json!({ "name": "trace", "_meta": { "traceparent": traceparent } });
+        let legacy = post(&request(1, "tools/call", params.clone())).with("Mcp-Session-Id", &session);
+        assert_eq!(endpoint.send(legacy).text(), expected);
+        params["_meta"] = modern::meta();
+        params["_meta"]["traceparent"] = traceparent;
+        assert_eq!(endpoint.send(modern::plain("tools/call", params)).text(), expected);
+    };
+    check(
+        json!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    );
+    check(json!(7), "none");
+    check(Value::Null, "none");
+}
+
+/// A model is told where its arguments are wrong and what was expected there.
+#[test]
+fn wrong_arguments_are_explained() {
+    let tool = Tool::new("t", "t", topic_schema("topic")).handler(|_, Topic { topic }| Ok(topic));
+    let endpoint = endpoint(ToolServer::builder("n", "1").tool(tool).build().unwrap());
+    let check = |arguments: Value, expected: &str| {
+        let answer = endpoint.send(modern::call(1, "t", arguments));
+        assert_eq!(answer.json()["result"]["isError"], true);
+        assert_eq!(answer.text(), expected);
+    };
+    check(json!({}), "Invalid arguments: missing field `topic`");
+    check(json!({ "topic": 7 }), "Invalid arguments: topic: invalid type: integer `7`, expected a string");
+}
+
+/// A name that schema and handler spell differently is found before anybody calls.
+#[test]
+fn a_declared_argument_must_be_read() {
+    let tool = |schema| Tool::new("t", "t", schema).handler(|_, Topic { topic }| Ok(topic));
+    let prompt = |name: &'static str| {
+        Prompt::new("p", "d").argument(Argument::optional(name, "d")).handler(|_, Topic { topic }| Ok(topic))
+    };
+    let unread = |of: &str| Some(BuildError::Argument { of: of.to_owned(), name: "topics".to_owned() });
+    let build = |builder: Builder| builder.build().err();
+    let builder = || ToolServer::builder("n", "1");
+    assert_eq!(build(builder().tool(tool(topic_schema("topics")))), unread("t"));
+    assert_eq!(build(builder().prompt(prompt("topics"))), unread("p"));
+    assert_eq!(build(builder().tool(tool(topic_schema("topic"))).prompt(prompt("topic"))), None);
+    let any = |_: &Context, _: Value| Ok("");
+    let ignored = |_: &Context, _: NoArguments| Ok("");
+    assert_eq!(build(builder().tool(Tool::new("t", "t", topic_schema("x")).handler(any))), None);
+    assert_eq!(build(builder().tool(Tool::new("t", "t", topic_schema("x")).handler(ignored))), None);
+}
