@@ -37,6 +37,9 @@ STARTING = 15  # seconds over which the sessions begin
 PAUSE = 40  # seconds that a session rests between two things it does, on average half
 REPLAY_EVENTS = 128
 REPLAY_TIME = 300  # finished streams are kept that long: only then is memory expected to be flat
+# What a tool says when this process, which is GitHub too, was kept from answering.
+GITHUB_IS_SLOW = ["Too many calls to GitHub are running: try again in a moment", "GitHub did not answer: try again later"]
+STALL = 5  # seconds for which this process stood still; half of the server's deadline for a head
 CALLBACK = "http://127.0.0.1:9/callback"
 FLAT_KIB_PER_MINUTE = 512  # the steepest slope of RSS that still counts as flat
 
@@ -376,9 +379,11 @@ class Session:
     async def whoami(self):
         async with self.user.calls, self.server.calls:
             said = await self.call("whoami", {})
+        if said.get("isError") and said["content"][0]["text"] in GITHUB_IS_SLOW:
+            return FIGURES.count("tools told that GitHub is slow")
         if said.get("structuredContent", {}).get("login") != self.user.login:
             FIGURES.finding("crossed", f"{self.user.login}: whoami says {said}")
-        FIGURES.count("plain calls")
+        return FIGURES.count("plain calls")
 
     async def intrude(self):
         """Another user's session is as unknown as none."""
@@ -528,7 +533,7 @@ class Server:
         self.resource = f"{self.origin}/mcp"
         self.calls, self.readers = asyncio.Semaphore(CALLS_AT_ONCE), asyncio.Semaphore(READERS_AT_ONCE)
         self.logins, self.ends = asyncio.Semaphore(LOGINS_AT_ONCE), asyncio.Semaphore(ENDS_AT_ONCE)
-        self.live, self.samples, self.peak_sessions = {}, [], 0
+        self.live, self.samples, self.peak_sessions, self.stalled = {}, [], 0, -3600
         self.end = time.monotonic() + SECONDS
         self.log_path = os.path.join(self.directory, "log")
 
@@ -588,7 +593,16 @@ class Server:
                     f"  findings {sum(counts[kind] for kind in FINDINGS)}  RSS {rss} KiB  threads {threads}  fds {descriptors}",
                     flush=True,
                 )
+            before = time.monotonic()
             await asyncio.sleep(1)
+            if time.monotonic() - before > STALL:
+                self.stalled = time.monotonic()
+                FIGURES.count("stalls of this process")
+
+    def was_cut_off(self, error):
+        """Whether a request that began while this process stood still was given up by the server, as it should."""
+        unanswered = isinstance(error, (asyncio.IncompleteReadError, OSError))
+        return unanswered and time.monotonic() - self.stalled < 30
 
 
 async def be_client(user, delay):
@@ -603,7 +617,10 @@ async def be_client(user, delay):
             if session.epoch == user.epoch and not session.deleted:
                 FIGURES.finding("unexpected", f"{user.login}: a session ended by itself")
         except BROKEN as error:
-            if session.epoch == user.epoch and (isinstance(error, Surprise) or not session.deleted):
+            if server.was_cut_off(error):
+                FIGURES.count("requests given up after a stall")
+                await leave(session)
+            elif session.epoch == user.epoch and (isinstance(error, Surprise) or not session.deleted):
                 FIGURES.finding("unexpected", f"{user.login}: {error!r}")
                 await leave(session)
         server.live.pop(session.id, None)
