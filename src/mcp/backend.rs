@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
 
 use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Outcome};
 use super::exchange::Exchange;
@@ -279,7 +280,33 @@ impl Context {
         self.ask_all(vec![request])?
             .into_iter()
             .next()
-            .map_or(Err(CallError::Cancelled), |answer| parse(&answer))
+            .map_or(Err(CallError::Cancelled), |answer| from_answer(&*answer))
+    }
+
+    /// Has the person fill in a form; `None` if they declined. `key` names the question within its call, `form` is a flat JSON
+    /// object schema. Asks as [`Context::ask`] does, so a handler should ask before it acts.
+    ///
+    /// # Errors
+    /// As [`Context::ask`].
+    pub fn elicit<T: DeserializeOwned>(
+        &self,
+        key: &str,
+        message: &str,
+        form: &impl Serialize,
+    ) -> Result<Option<T>, CallError> {
+        #[derive(Deserialize)]
+        struct Elicited {
+            action: String,
+            #[serde(default)]
+            content: Value,
+        }
+        let Elicited { action, content } = self.ask(InputRequest::elicitation(key, message, form)?)?;
+        match &*action {
+            // A form without fields may come back without content.
+            "accept" if content.is_null() => from_answer(json!({})).map(Some),
+            "accept" => from_answer(content).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Asks several things at once; the answers stand in the order of the questions.
@@ -323,7 +350,9 @@ impl Context {
     }
 }
 
-fn parse<T: DeserializeOwned>(answer: &RawValue) -> Result<T, CallError> {
-    serde_json::from_str(answer.get())
+fn from_answer<'de, T: DeserializeOwned>(
+    answer: impl Deserializer<'de, Error = serde_json::Error>,
+) -> Result<T, CallError> {
+    T::deserialize(answer)
         .map_err(|_| Error::invalid_params("The client's answer has the wrong shape").into())
 }

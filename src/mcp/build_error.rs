@@ -121,14 +121,14 @@ pub(super) fn check_prompts(prompts: &[Prompt]) -> Result<(), BuildError> {
 
 pub(super) fn check_resources(resources: &[Resource]) -> Result<(), BuildError> {
     match resources.iter().find(|each| each.reader.is_none()) {
-        Some(resource) => Err(BuildError::NoHandler(resource.definition.uri.clone().into_owned())),
+        Some(resource) => Err(BuildError::NoHandler(resource.definition.uri().clone().into_owned())),
         None => Ok(()),
     }
 }
 
 pub(super) fn check_templates(templates: &[ResourceTemplate]) -> Result<(), BuildError> {
     for each in templates {
-        let name = || each.definition.uri_template.clone().into_owned();
+        let name = || each.definition.uri().clone().into_owned();
         let fits =
             |template: &UriTemplate| each.completers.arguments().all(|variable| template.has(variable));
         if !each.template.as_ref().is_some_and(fits) {

@@ -53,7 +53,8 @@ impl Content {
     }
 }
 
-/// The contents of a resource, or of a part of it.
+/// The contents of a resource, or of a part of it. A text alone is those of the resource that is read, at its URI and of its
+/// media type.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceContents {
@@ -89,6 +90,27 @@ impl ResourceContents {
     pub fn mime_type(mut self, mime_type: impl Into<Cow<'static, str>>) -> ResourceContents {
         self.mime_type = Some(mime_type.into());
         self
+    }
+
+    /// The same with what has been left to the resource that is read.
+    pub(super) fn of(mut self, uri: &str, mime_type: Option<Cow<'static, str>>) -> ResourceContents {
+        if self.uri.is_empty() {
+            self.uri = uri.to_owned().into();
+        }
+        self.mime_type = self.mime_type.or(mime_type);
+        self
+    }
+}
+
+impl From<String> for ResourceContents {
+    fn from(text: String) -> ResourceContents {
+        ResourceContents::text("", text)
+    }
+}
+
+impl From<&'static str> for ResourceContents {
+    fn from(text: &'static str) -> ResourceContents {
+        ResourceContents::text("", text)
     }
 }
 

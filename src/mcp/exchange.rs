@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::call::{CallError, ClientCapabilities, InputRequest, Level, Outcome};
 use super::events::EventStream;
 use super::jsonrpc::Error;
+use super::table::Row;
 use super::task::{Ending, Task};
 use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
@@ -23,28 +24,34 @@ pub(super) trait Dialect: Send + Sync {
     fn stream(&self) -> (EventStream, Stream);
 
     /// Called once, when that stream is the answer and before its head is sent.
-    fn streaming(&self, events: &Arc<EventStream>);
+    fn streaming(&self, _: &Arc<EventStream>) {}
 
     /// The client's results to these questions, in their order.
     fn ask(&self, exchange: &Exchange, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError>;
 
-    /// What an earlier round of this call left.
-    fn remembered(&self) -> Option<&RawValue>;
+    /// What an earlier round of this call left; where a call has one round only, nothing.
+    fn remembered(&self) -> Option<&RawValue> {
+        None
+    }
 
     /// Leaves something for the next round of this call.
-    fn remember(&self, value: Box<RawValue>);
+    fn remember(&self, _: Box<RawValue>) {}
 
     /// A task for this call, which its client can ask for already; `None` if it cannot be one.
-    fn begin_task(&self, principal: &Principal, client: &ClientCapabilities) -> Option<Begun>;
+    fn begin_task(&self, _: &Principal, _: &ClientCapabilities) -> Option<Begun> {
+        None
+    }
 
     /// How a task ends whose call had this outcome.
-    fn ending(&self, outcome: Outcome) -> Ending;
+    fn ending(&self, _: Outcome) -> Ending {
+        Ending::Failed(Error::internal())
+    }
 
     /// The response of the call.
     fn encode(&self, outcome: Outcome) -> Encoded;
 
     /// Called once, before the response is sent or dropped: the call is no longer in flight.
-    fn ended(&self);
+    fn ended(&self) {}
 }
 
 /// Where an answer goes.
@@ -149,7 +156,7 @@ impl Exchange {
     pub(super) fn hand_over(&self, begun: Begun) -> bool {
         let phase = std::mem::replace(&mut *self.lock(), Phase::Over);
         if matches!(phase, Phase::Over) {
-            begun.task.cancel();
+            begun.task.end();
             return false;
         }
         let _ = self.task.set(begun.task); // only whoever ended the phase comes here

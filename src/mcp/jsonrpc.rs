@@ -81,8 +81,9 @@ impl Error {
     pub const INVALID_PARAMS: i64 = -32602;
     /// Our fault.
     pub const INTERNAL: i64 = -32603;
-    /// Too many calls at once.
-    pub const BUSY: i64 = -32000;
+    /// Too many of something at once. A number outside of JSON-RPC's range, as the specification wants of ours: SDKs give
+    /// those inside of it meanings of their own.
+    pub const BUSY: i64 = 429;
     /// No such session (sessions exist up to 2025-11-25 only).
     pub const SESSION_NOT_FOUND: i64 = -32001;
     /// No such resource, up to 2025-11-25; a 2026-07-28 client is told [`Error::INVALID_PARAMS`] instead.

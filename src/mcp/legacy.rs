@@ -10,12 +10,12 @@ use super::call::{
     Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Outcome, Reply, parse,
 };
 use super::events::{EventStream, Priming};
-use super::exchange::{Begun, Channel, Dialect, Encoded, Exchange};
+use super::exchange::{Channel, Dialect, Encoded, Exchange};
 use super::hello::Hello;
 use super::intake::{Message, Payload};
 use super::jsonrpc::{self, Error, RequestId};
 use super::session::{Kind, NewSession, Refused, Session};
-use super::task::Ending;
+use super::table::Row;
 use super::{Arrival, Core, Visit};
 use crate::base::cancel::CancelToken;
 use crate::base::encoding::base64url;
@@ -75,8 +75,7 @@ pub(super) fn get(core: &Core, visit: Visit) {
 pub(super) fn delete(core: &Core, visit: Visit) {
     let response = match find_session(core, &visit) {
         Ok(session) => {
-            // Another DELETE may have been quicker; the session is gone either way.
-            let _ = core.audience.sessions.end(session.id(), &visit.principal);
+            core.audience.sessions.end(&session);
             Response::new(204)
         }
         Err(refusal) => refusal.response(None),
@@ -181,7 +180,7 @@ fn initialize(core: &Core, principal: &Principal, id: &RequestId, params: Option
     let session = NewSession { client: hello.client, ..new_session(core, principal.user, priming) };
     let session = Arc::new(Session::new(principal, session));
     let session_id = session.id().to_owned();
-    if core.audience.sessions.insert(session, &core.capacity).is_err() {
+    if core.audience.sessions.insert(&session, &core.capacity).is_err() {
         return Refusal::TooManySessions.response(Some(id));
     }
     welcome.into_response().header("Mcp-Session-Id", session_id)
@@ -359,21 +358,6 @@ impl Dialect for LegacyCall {
             }
         }
         Ok(answers)
-    }
-
-    fn remembered(&self) -> Option<&RawValue> {
-        None // there is one round only
-    }
-
-    fn remember(&self, _: Box<RawValue>) {}
-
-    /// Tasks are an extension of 2026-07-28.
-    fn begin_task(&self, _: &Principal, _: &ClientCapabilities) -> Option<Begun> {
-        None
-    }
-
-    fn ending(&self, _: Outcome) -> Ending {
-        Ending::Failed(Error::internal())
     }
 
     fn encode(&self, outcome: Outcome) -> Encoded {

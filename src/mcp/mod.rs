@@ -15,8 +15,8 @@
 //! use std::time::Duration;
 //!
 //! use mcp_oauth_server::mcp::{
-//!     Argument, BuildError, CallError, Capability, InputRequest, Level, Match, Progress, Prompt, Resource,
-//!     ResourceContents, ResourceTemplate, TaskSupport, Tool, ToolResult, ToolServer,
+//!     Argument, BuildError, CallError, Level, Match, Progress, Prompt, Resource, ResourceTemplate,
+//!     TaskSupport, Tool, ToolResult, ToolServer,
 //! };
 //! use serde::Deserialize;
 //! use serde_json::{Value, json};
@@ -66,15 +66,15 @@
 //! fn delete() -> Tool {
 //!     #[derive(Deserialize)]
 //!     struct Answer {
-//!         action: String,
+//!         reason: String,
 //!     }
 //!     Tool::new("delete", "Deletes a record", id_schema()).scopes("archive:write").handler(|context, Id { id }| {
-//!         context.require(Capability::Elicitation)?;
-//!         let form = json!({ "type": "object", "properties": {} });
-//!         let question = InputRequest::elicitation("sure", &format!("Delete record {id}?"), &form)?;
+//!         let form = json!({ "type": "object", "properties": { "reason": { "type": "string" } }, "required": ["reason"] });
 //!         // Ask before you act: in 2026-07-28 the handler starts anew when the answer is there.
-//!         let answer: Answer = context.ask(question)?;
-//!         Ok(if answer.action == "accept" { "deleted" } else { "left alone" })
+//!         match context.elicit("why", &format!("Why delete record {id}?"), &form)? {
+//!             Some(Answer { reason }) => Ok(format!("deleted: {reason}")),
+//!             None => Ok("left alone".to_owned()),
+//!         }
 //!     })
 //! }
 //!
@@ -108,10 +108,9 @@
 //! }
 //!
 //! fn record() -> ResourceTemplate {
-//!     ResourceTemplate::new("archive://record/{id}", "Record").reader(|_, Match { uri, variables }| {
-//!         let id = variables.get("id").map(String::as_str).unwrap_or_default();
-//!         Ok(ResourceContents::text(uri.clone(), format!("Record {id}")).mime_type("text/plain"))
-//!     })
+//!     ResourceTemplate::new("archive://record/{id}", "Record")
+//!         .mime_type("text/plain")
+//!         .reader(|_, Match { variables, .. }| Ok(format!("Record {}", variables["id"])))
 //! }
 //! ```
 //!
@@ -149,6 +148,7 @@ mod resource;
 mod rounds;
 mod session;
 mod session_table;
+mod table;
 mod task;
 mod task_methods;
 mod task_table;
@@ -165,6 +165,7 @@ use self::era::Era;
 use self::exchange::{Channel, Dialect, Exchange};
 use self::publisher::Audience;
 use self::quota::{Budgets, Calls, Openings};
+use self::table::Row;
 use self::task_table::TaskTable;
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
@@ -353,7 +354,7 @@ impl Mcp {
     #[must_use]
     pub fn grants(&self) -> BTreeSet<GrantId> {
         let sessions = self.0.audience.sessions.all();
-        let mut grants: BTreeSet<GrantId> = sessions.iter().map(|session| session.grant()).collect();
+        let mut grants: BTreeSet<GrantId> = sessions.iter().map(|session| session.owner().grant).collect();
         grants.extend(self.0.audience.listeners.grants());
         grants.extend(self.0.calls.grants());
         grants

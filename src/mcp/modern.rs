@@ -293,8 +293,6 @@ impl Dialect for ModernCall {
         EventStream::ephemeral(self.shares.clone(), self.cancel.clone())
     }
 
-    fn streaming(&self, _: &Arc<EventStream>) {}
-
     fn ask(&self, _: &Exchange, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
         self.round.ask(requests)
     }
@@ -352,6 +350,4 @@ impl Dialect for ModernCall {
             Outcome::InputRequired(_) => failed(&self.id, &Error::internal()),
         }
     }
-
-    fn ended(&self) {}
 }

@@ -30,7 +30,7 @@ pub(super) fn open(core: &Core, visit: Visit, message_path: &str) {
     let endpoint = format!("{message_path}?sessionId={}", new.id);
     let (events, body) = EventStream::with_endpoint(new.shares.clone(), &endpoint);
     let session = Arc::new(Session::paired(&principal, new, events));
-    if core.audience.sessions.insert(session, &core.capacity).is_err() {
+    if core.audience.sessions.insert(&session, &core.capacity).is_err() {
         return responder.respond(Refusal::TooManySessions.response(None));
     }
     responder.respond(Response::new(200).stream(body));

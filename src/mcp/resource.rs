@@ -17,38 +17,51 @@ type TemplateReader = Box<dyn Fn(&Context, &Match) -> Result<ResourceContents, C
 
 /// A resource at one URI.
 pub struct Resource {
-    pub(super) definition: ResourceDefinition,
+    pub(super) definition: Definition,
     pub(super) reader: Option<Reader>,
 }
 
+/// A resource or a template, as clients see it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ResourceDefinition {
-    pub(super) uri: Cow<'static, str>,
-    pub(super) name: Cow<'static, str>,
+pub(super) struct Definition {
+    #[serde(flatten)]
+    place: Place,
+    name: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    mime_type: Option<Cow<'static, str>>,
+    pub(super) mime_type: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     icons: Vec<Icon>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Place {
+    Uri(Cow<'static, str>),
+    UriTemplate(Cow<'static, str>),
+}
+
+impl Definition {
+    fn new(place: Place, name: Cow<'static, str>) -> Definition {
+        Definition { place, name, title: None, description: None, mime_type: None, icons: Vec::new() }
+    }
+
+    /// The URI, or the template of it.
+    pub(super) fn uri(&self) -> &Cow<'static, str> {
+        let (Place::Uri(uri) | Place::UriTemplate(uri)) = &self.place;
+        uri
+    }
 }
 
 impl Resource {
     /// A resource without contents.
     #[must_use]
     pub fn new(uri: impl Into<Cow<'static, str>>, name: impl Into<Cow<'static, str>>) -> Resource {
-        let definition = ResourceDefinition {
-            uri: uri.into(),
-            name: name.into(),
-            title: None,
-            description: None,
-            mime_type: None,
-            icons: Vec::new(),
-        };
-        Resource { definition, reader: None }
+        Resource { definition: Definition::new(Place::Uri(uri.into()), name.into()), reader: None }
     }
 
     /// The same with a name for people.
@@ -79,24 +92,20 @@ impl Resource {
         self
     }
 
-    /// The same with a text that never changes; of the media type that was given before, if one was.
+    /// The same with a text that never changes.
     #[must_use]
     pub fn text(self, text: impl Into<Cow<'static, str>>) -> Resource {
-        let contents = ResourceContents::text(self.definition.uri.clone(), text);
-        let contents = match self.definition.mime_type.clone() {
-            Some(mime_type) => contents.mime_type(mime_type),
-            None => contents,
-        };
+        let contents = ResourceContents::text("", text);
         self.reader(move |_| Ok(contents.clone()))
     }
 
     /// The same, read by `reader` each time a client asks. It runs on a worker and may block there.
     #[must_use]
-    pub fn reader(
+    pub fn reader<R: Into<ResourceContents>>(
         mut self,
-        reader: impl Fn(&Context) -> Result<ResourceContents, CallError> + Send + Sync + 'static,
+        reader: impl Fn(&Context) -> Result<R, CallError> + Send + Sync + 'static,
     ) -> Resource {
-        self.reader = Some(Box::new(reader));
+        self.reader = Some(Box::new(move |context| reader(context).map(Into::into)));
         self
     }
 }
@@ -106,32 +115,17 @@ impl Resource {
 pub struct Match {
     /// The URI as requested.
     pub uri: String,
-    /// The variables' values, decoded.
+    /// The variables' values, decoded; every variable of the template has one.
     pub variables: BTreeMap<String, String>,
 }
 
 /// Resources at every URI that a template fits.
 pub struct ResourceTemplate {
-    pub(super) definition: TemplateDefinition,
+    pub(super) definition: Definition,
     pub(super) completers: Completers,
     /// `None` if the template is not one that we can match.
     pub(super) template: Option<UriTemplate>,
     pub(super) reader: Option<TemplateReader>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct TemplateDefinition {
-    pub(super) uri_template: Cow<'static, str>,
-    pub(super) name: Cow<'static, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    title: Option<Cow<'static, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<Cow<'static, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mime_type: Option<Cow<'static, str>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    icons: Vec<Icon>,
 }
 
 impl ResourceTemplate {
@@ -143,14 +137,7 @@ impl ResourceTemplate {
     ) -> ResourceTemplate {
         let uri_template = uri_template.into();
         let template = UriTemplate::parse(&uri_template);
-        let definition = TemplateDefinition {
-            uri_template,
-            name: name.into(),
-            title: None,
-            description: None,
-            mime_type: None,
-            icons: Vec::new(),
-        };
+        let definition = Definition::new(Place::UriTemplate(uri_template), name.into());
         ResourceTemplate { definition, completers: Completers::default(), template, reader: None }
     }
 
@@ -195,11 +182,11 @@ impl ResourceTemplate {
 
     /// The same, read by `reader`.
     #[must_use]
-    pub fn reader(
+    pub fn reader<R: Into<ResourceContents>>(
         mut self,
-        reader: impl Fn(&Context, &Match) -> Result<ResourceContents, CallError> + Send + Sync + 'static,
+        reader: impl Fn(&Context, &Match) -> Result<R, CallError> + Send + Sync + 'static,
     ) -> ResourceTemplate {
-        self.reader = Some(Box::new(reader));
+        self.reader = Some(Box::new(move |context, found| reader(context, found).map(Into::into)));
         self
     }
 }

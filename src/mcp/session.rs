@@ -13,9 +13,10 @@ use super::events::{EventStream, Place, Priming, Replay, parse_event_id};
 use super::jsonrpc::{Error, RequestId};
 use super::publisher::Change;
 use super::quota::Shares;
+use super::table::{Owner, Row};
 use crate::base::budget::Held;
 use crate::base::cancel::CancelToken;
-use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
+use crate::base::identity::Principal;
 use crate::base::limits;
 use crate::http::Stream;
 
@@ -41,9 +42,7 @@ pub(super) struct NewSession {
 #[derive(Debug)]
 pub(super) struct Session {
     id: Box<str>,
-    user: UserId,
-    grant: GrantId,
-    fingerprint: ClientFingerprint,
+    owner: Owner,
     /// Set once, by `initialize`.
     client: OnceLock<Arc<ClientCapabilities>>,
     kind: Kind,
@@ -135,9 +134,7 @@ impl Session {
         Session {
             standalone: Arc::new(standalone),
             id: new.id,
-            user: principal.user,
-            grant: principal.grant,
-            fingerprint: principal.client.clone(),
+            owner: principal.into(),
             client,
             kind,
             named: AtomicBool::new(false),
@@ -148,18 +145,6 @@ impl Session {
             used: AtomicU64::new(millis(new.now)),
             state: Mutex::new(state),
         }
-    }
-
-    pub(super) fn id(&self) -> &str {
-        &self.id
-    }
-
-    pub(super) fn user(&self) -> UserId {
-        self.user
-    }
-
-    pub(super) fn grant(&self) -> GrantId {
-        self.grant
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -184,11 +169,6 @@ impl Session {
     /// Whether the session may be of a client that never names it.
     pub(super) fn is_unnamed(&self) -> bool {
         self.kind == Kind::Streamable && !self.named.load(Ordering::Relaxed)
-    }
-
-    /// Whether this is the session's owner (M6): the same user through the same client under the same grant.
-    pub(super) fn belongs_to(&self, principal: &Principal) -> bool {
-        self.grant == principal.grant && self.user == principal.user && self.fingerprint == principal.client
     }
 
     /// Notes that the session is in use.
@@ -382,8 +362,22 @@ impl Session {
         !busy && idle_millis >= millis(limits::SESSION_IDLE) && self.readers() == 0
     }
 
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Row for Session {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
     /// Ends the session: its requests are cancelled, its streams end, nothing of it is kept.
-    pub(super) fn end(&self) {
+    fn end(&self) {
         let (tokens, streams, asked) = {
             let mut state = self.lock();
             state.ended = true;
@@ -397,10 +391,6 @@ impl Session {
         for events in streams.values().chain([&self.standalone]) {
             events.finish();
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

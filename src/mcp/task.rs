@@ -11,10 +11,11 @@ use serde_json::value::RawValue;
 use super::call::{CallError, InputRequest};
 use super::jsonrpc::Error;
 use super::rounds::{Answers, has_shape};
+use super::table::{Owner, Row};
 use crate::base::budget::{Held, Share};
 use crate::base::cancel::CancelToken;
 use crate::base::clock::{Clock, Timestamp};
-use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
+use crate::base::identity::Principal;
 use crate::base::limits;
 
 /// What a task starts with.
@@ -29,9 +30,7 @@ pub(super) struct NewTask {
 pub(super) struct Task {
     id: Box<str>,
     tool: Box<str>,
-    user: UserId,
-    grant: GrantId,
-    fingerprint: ClientFingerprint,
+    owner: Owner,
     clock: Arc<dyn Clock>,
     kept: Share,
     cancel: CancelToken,
@@ -96,9 +95,7 @@ impl Task {
         Task {
             id,
             tool,
-            user: principal.user,
-            grant: principal.grant,
-            fingerprint: principal.client.clone(),
+            owner: principal.into(),
             clock,
             kept,
             cancel: CancelToken::new(),
@@ -108,21 +105,9 @@ impl Task {
         }
     }
 
-    pub(super) fn id(&self) -> &str {
-        &self.id
-    }
-
     /// The name of the tool that it runs.
     pub(super) fn tool(&self) -> &str {
         &self.tool
-    }
-
-    pub(super) fn user(&self) -> UserId {
-        self.user
-    }
-
-    pub(super) fn grant(&self) -> GrantId {
-        self.grant
     }
 
     /// When it is forgotten, of the monotonic clock. All live equally long, so this is also their order.
@@ -133,11 +118,6 @@ impl Task {
     /// Tripped when nobody wants the result any more.
     pub(super) fn cancelled(&self) -> &CancelToken {
         &self.cancel
-    }
-
-    /// Whether this is the task's owner, as for a session (M6): the same user through the same client under the same grant.
-    pub(super) fn belongs_to(&self, principal: &Principal) -> bool {
-        self.grant == principal.grant && self.user == principal.user && self.fingerprint == principal.client
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -203,12 +183,6 @@ impl Task {
         }
     }
 
-    /// Ends the task on its client's behalf, or because its time is over; nothing happens if it is over.
-    pub(super) fn cancel(&self) {
-        self.finish(Ending::Cancelled);
-        self.cancel.trip();
-    }
-
     /// Ends the task; only the first ending counts. A result that does not fit is an error.
     pub(super) fn finish(&self, ending: Ending) {
         let bytes = match &ending {
@@ -239,6 +213,22 @@ impl Task {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Row for Task {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Ends the task on its client's behalf, or because its time is over; nothing happens if it is over.
+    fn end(&self) {
+        self.finish(Ending::Cancelled);
+        self.cancel.trip();
     }
 }
 

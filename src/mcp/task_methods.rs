@@ -12,6 +12,7 @@ use super::jsonrpc::{self, Error, RequestId};
 use super::modern_answer::{Question, ServerMeta, failed, questions};
 use super::rounds::Answers;
 use super::session::millis;
+use super::table::Row;
 use super::task::{Ending, Progress, Snapshot, Task};
 use crate::base::identity::Principal;
 use crate::base::limits;
@@ -118,7 +119,7 @@ fn answer(task: &Task, request: TaskRequest<'_>, info: &Implementation) -> Resul
             let answers = request.answers;
             task.answer(answers.ok_or_else(|| Error::invalid_params("inputResponses is missing"))?);
         }
-        TaskMethod::Cancel => task.cancel(),
+        TaskMethod::Cancel => task.end(),
     }
     let done = Done { result_type: "complete", meta: ServerMeta { server_info: info } };
     Ok(Encoded { status: 200, text: jsonrpc::result(id, &done) })

@@ -1,90 +1,42 @@
-//! The task table: every task by its id, behind one mutex. Nothing under the lock waits or runs foreign code.
+//! The table of tasks: how many there may be, and for how long.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::table::{Full, Row, Table};
 use super::task::Task;
-use crate::base::identity::{GrantId, Principal};
 use crate::base::limits;
 
 /// Every task.
-#[derive(Default)]
-pub(super) struct TaskTable {
-    /// Guards which tasks there are.
-    tasks: Mutex<HashMap<Box<str>, Arc<Task>>>,
-}
-
-/// There are as many tasks as the user may have, or the server can hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Full;
+pub(super) type TaskTable = Table<Task>;
 
 impl TaskTable {
     /// Adds a task. Of one user's, the one that is over and expires first makes room.
     pub(super) fn insert(&self, task: &Arc<Task>) -> Result<(), Full> {
-        let of_user: Vec<_> = self.all().into_iter().filter(|each| each.user() == task.user()).collect();
-        let displaced = if of_user.len() < limits::TASKS_PER_USER {
+        let all = self.all();
+        let of_user = || all.iter().filter(|each| each.owner().user == task.owner().user);
+        let displaced = if of_user().count() < limits::TASKS_PER_USER {
             None
         } else {
-            let over = of_user.iter().filter(|each| each.is_over());
+            let over = of_user().filter(|each| each.is_over());
             Some(over.min_by_key(|each| each.expires()).ok_or(Full)?)
         };
-        let mut tasks = self.lock();
-        if let Some(displaced) = displaced {
-            tasks.remove(displaced.id());
-        }
-        if tasks.len() >= limits::TASKS {
-            return Err(Full);
-        }
-        tasks.insert(task.id().into(), Arc::clone(task));
-        Ok(())
-    }
-
-    /// The task `id`, if it is the caller's own. Another's is as unknown as none.
-    pub(super) fn find(&self, id: &str, principal: &Principal) -> Option<Arc<Task>> {
-        let task = self.lock().get(id).cloned();
-        task.filter(|task| task.belongs_to(principal))
-    }
-
-    /// Ends the tasks of a grant and forgets them.
-    pub(super) fn end_grant(&self, grant: GrantId) {
-        self.end_where(|task| task.grant() == grant);
-    }
-
-    /// Ends all tasks and forgets them.
-    pub(super) fn close(&self) {
-        self.end_where(|_| true);
+        self.put(task, |tasks| {
+            let left = tasks.len().saturating_sub(usize::from(displaced.is_some()));
+            if left < limits::TASKS { Ok(displaced.cloned()) } else { Err(Full) }
+        })
     }
 
     /// Forgets the tasks whose time is over, and ends those of them that still run.
     pub(super) fn sweep(&self, now: Duration) {
         self.end_where(|task| task.expires() <= now);
     }
-
-    /// How many there are.
-    pub(super) fn count(&self) -> usize {
-        self.lock().len()
-    }
-
-    fn end_where(&self, unwanted: impl Fn(&Task) -> bool) {
-        let ended: Vec<_> = self.lock().extract_if(|_, task| unwanted(task)).collect();
-        for (_, task) in ended {
-            task.cancel();
-        }
-    }
-
-    fn all(&self) -> Vec<Arc<Task>> {
-        self.lock().values().cloned().collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Task>>> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::quota::Budgets;
+    use super::super::table::Row;
     use super::super::task::{Ending, NewTask};
     use super::*;
     use crate::base::clock::ManualClock;

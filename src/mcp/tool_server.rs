@@ -165,23 +165,22 @@ impl ToolServer {
             uri: String,
         }
         let Params { uri } = call.params()?;
-        if let Some(reader) = self.resources.named(&uri).and_then(|resource| resource.reader.as_ref()) {
-            return Ok(Reply::default().with("contents", &[reader(context)?])?);
-        }
-        let fitting = self.templates.all.iter().find_map(|each| {
-            let variables = each.template.as_ref()?.matches(&uri)?;
-            Some((each.reader.as_ref()?, variables))
-        });
-        match fitting {
-            Some((reader, variables)) => {
-                let found = Match { uri, variables };
-                Ok(Reply::default().with("contents", &[reader(context, &found)?])?)
-            }
-            None => {
+        let (contents, definition) = if let Some(Resource { definition, reader }) = self.resources.named(&uri)
+        {
+            let reader = reader.as_ref().ok_or_else(Error::internal)?;
+            (reader(context)?, definition)
+        } else {
+            let fits = |each: &ResourceTemplate| each.template.as_ref()?.matches(&uri);
+            let fitting = self.templates.all.iter().find_map(|each| Some((each, fits(each)?)));
+            let Some((ResourceTemplate { definition, reader, .. }, variables)) = fitting else {
                 let error = Error::new(Error::RESOURCE_NOT_FOUND, "Resource not found");
-                Err(error.with_data(json!({ "uri": uri })).into())
-            }
-        }
+                return Err(error.with_data(json!({ "uri": uri })).into());
+            };
+            let reader = reader.as_ref().ok_or_else(Error::internal)?;
+            (reader(context, &Match { uri: uri.clone(), variables })?, definition)
+        };
+        let contents = contents.of(&uri, definition.mime_type.clone());
+        Ok(Reply::default().with("contents", &[contents])?)
     }
 
     fn complete(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
@@ -342,8 +341,8 @@ impl Builder {
             },
             tools: Offer::new(tools, |each| (&each.definition.name, &each.definition))?,
             prompts: Offer::new(prompts, |each| (&each.definition.name, &each.definition))?,
-            resources: Offer::new(resources, |each| (&each.definition.uri, &each.definition))?,
-            templates: Offer::new(templates, |each| (&each.definition.uri_template, &each.definition))?,
+            resources: Offer::new(resources, |each| (each.definition.uri(), &each.definition))?,
+            templates: Offer::new(templates, |each| (each.definition.uri(), &each.definition))?,
             mirrored,
             scopes,
         })

@@ -60,9 +60,9 @@ fn a_user_with_too_many_calls_is_told_so() {
     asking.iter().for_each(|events| drop(events.json()));
     let simple = || endpoint.send(in_session(post(&call("s", "test_simple_text", json!({}))), &session));
     let busy = simple();
-    assert_eq!((busy.status, busy.error_code()), (200, -32000));
+    assert_eq!((busy.status, busy.error_code()), (200, 429));
     let modern = endpoint.send(modern::call("m", "test_simple_text", json!({})));
-    assert_eq!((modern.status, modern.error_code()), (429, -32000));
+    assert_eq!((modern.status, modern.error_code()), (429, 429));
     // Lists need no place.
     let list = endpoint.send(in_session(post(&request("l", "tools/list", json!({}))), &session));
     assert!(list.json()["result"]["tools"].is_array());

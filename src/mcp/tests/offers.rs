@@ -72,6 +72,52 @@ fn a_handler_sees_the_meta_of_its_request() {
     check(Value::Null, "none");
 }
 
+/// What a reader leaves open is that of the resource; what it says itself stands.
+#[test]
+fn a_text_is_the_contents_of_the_resource_that_is_read() {
+    let template = |reader: fn() -> ResourceContents| {
+        ResourceTemplate::new("a:{x}", "t").mime_type("text/csv").reader(move |_, _| Ok(reader()))
+    };
+    let check = |reader: fn() -> ResourceContents, expected: Value| {
+        let resource = Resource::new("b:1", "r").mime_type("text/csv").reader(move |_| Ok(reader()));
+        let server = ToolServer::builder("n", "1").template(template(reader)).resource(resource);
+        let endpoint = endpoint(server.build().unwrap());
+        for uri in ["a:1", "b:1"] {
+            let read = endpoint.send(modern::plain("resources/read", json!({ "uri": uri })));
+            let mut expected = expected.clone();
+            expected["uri"] = expected.get("uri").cloned().unwrap_or_else(|| json!(uri));
+            assert_eq!(read.json()["result"]["contents"], json!([expected]));
+        }
+    };
+    check(|| "x,y".into(), json!({ "mimeType": "text/csv", "text": "x,y" }));
+    let own = || ResourceContents::text("c:2", "z").mime_type("text/plain");
+    check(own, json!({ "uri": "c:2", "mimeType": "text/plain", "text": "z" }));
+}
+
+/// A form's answer, a refusal and a form without fields; in 2026-07-28 the call comes back with each.
+#[test]
+fn a_handler_gets_what_the_person_filled_in() {
+    let tool = Tool::new("ask", "t", json!({ "type": "object" })).handler(|context, _: NoArguments| {
+        let answer = context.elicit("what", "?", &topic_schema("topic"))?;
+        Ok(answer.map_or_else(|| "declined".to_owned(), |Topic { topic }| topic))
+    });
+    let sure = Tool::new("sure", "t", json!({ "type": "object" })).handler(|context, _: NoArguments| {
+        let answer: Option<NoArguments> = context.elicit("what", "?", &json!({ "type": "object" }))?;
+        Ok(if answer.is_some() { "sure" } else { "declined" })
+    });
+    let endpoint = endpoint(ToolServer::builder("n", "1").tool(tool).tool(sure).build().unwrap());
+    let answer = |tool: &str, answer: Value| {
+        endpoint
+            .send(modern::plain("tools/call", json!({ "name": tool, "inputResponses": { "what": answer } })))
+    };
+    let accepted = json!({ "action": "accept", "content": { "topic": "law" } });
+    assert_eq!(answer("ask", accepted).text(), "law");
+    assert_eq!(answer("ask", json!({ "action": "decline" })).text(), "declined");
+    assert_eq!(answer("ask", json!({ "action": "accept" })).error_code(), -32602);
+    assert_eq!(answer("sure", json!({ "action": "accept" })).text(), "sure");
+    assert_eq!(answer("sure", json!({ "action": "cancel" })).text(), "declined");
+}
+
 /// A model is told where its arguments are wrong and what was expected there.
 #[test]
 fn wrong_arguments_are_explained() {

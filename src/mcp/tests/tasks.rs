@@ -257,7 +257,7 @@ fn tasks_that_run_leave_calls_their_places() {
         endpoint.send(ask("tasks/cancel", json!({ "taskId": task.id })));
     }
     let refused = endpoint.send(run("only", json!({})));
-    assert_eq!((refused.status, refused.error_code()), (429, -32000));
+    assert_eq!((refused.status, refused.error_code()), (429, 429));
     let others = endpoint.begin_as(2, run("gated", json!({})));
     assert_eq!(endpoint.send(run("either", json!({}))).json()["result"]["resultType"], "complete");
     (0..=tasks.len()).for_each(|_| open.send(()).unwrap());

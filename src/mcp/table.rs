@@ -1,0 +1,118 @@
+//! What clients come back to, sessions and tasks: each by its id behind one mutex, and each its owner's alone (M6). Nothing
+//! under the lock waits or runs foreign code.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
+
+/// Whose something is: one user's, through one client, under one grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) user: UserId,
+    pub(super) grant: GrantId,
+    client: ClientFingerprint,
+}
+
+impl From<&Principal> for Owner {
+    fn from(principal: &Principal) -> Owner {
+        Owner { user: principal.user, grant: principal.grant, client: principal.client.clone() }
+    }
+}
+
+/// What a table holds.
+pub(super) trait Row {
+    fn id(&self) -> &str;
+    fn owner(&self) -> &Owner;
+    /// Called once it is no longer in the table.
+    fn end(&self);
+}
+
+/// The rows by their ids.
+pub(super) type Rows<R> = HashMap<Box<str>, Arc<R>>;
+
+/// Every session, or every task.
+#[derive(Debug)]
+pub(super) struct Table<R> {
+    /// Guards which rows there are.
+    rows: Mutex<Rows<R>>,
+}
+
+/// There are as many as the user may have, or the server can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+impl<R> Default for Table<R> {
+    fn default() -> Table<R> {
+        Table { rows: Mutex::default() }
+    }
+}
+
+impl<R: Row> Table<R> {
+    /// Adds a row in place of what `displaced` says.
+    pub(super) fn put(
+        &self,
+        row: &Arc<R>,
+        displaced: impl FnOnce(&Rows<R>) -> Result<Option<Arc<R>>, Full>,
+    ) -> Result<(), Full> {
+        let displaced = {
+            let mut rows = self.lock();
+            let displaced = displaced(&rows)?;
+            if let Some(displaced) = &displaced {
+                rows.remove(displaced.id());
+            }
+            rows.insert(row.id().into(), Arc::clone(row));
+            displaced
+        };
+        if let Some(displaced) = displaced {
+            displaced.end();
+        }
+        Ok(())
+    }
+
+    /// The row `id`, if it is the caller's own. Another's is as unknown as none.
+    pub(super) fn find(&self, id: &str, principal: &Principal) -> Option<Arc<R>> {
+        let row = self.lock().get(id).cloned();
+        row.filter(|row| *row.owner() == Owner::from(principal))
+    }
+
+    /// Ends a row that was found before.
+    pub(super) fn end(&self, row: &R) {
+        let ended = self.lock().remove(row.id());
+        if let Some(ended) = ended {
+            ended.end();
+        }
+    }
+
+    /// Ends the rows of a grant.
+    pub(super) fn end_grant(&self, grant: GrantId) {
+        self.end_where(|row| row.owner().grant == grant);
+    }
+
+    /// Ends every row.
+    pub(super) fn close(&self) {
+        self.end_where(|_| true);
+    }
+
+    /// Ends what is unwanted.
+    pub(super) fn end_where(&self, unwanted: impl Fn(&R) -> bool) {
+        let ended: Vec<_> = self.lock().extract_if(|_, row| unwanted(row)).collect();
+        for (_, row) in ended {
+            row.end();
+        }
+    }
+
+    /// Every row, as of now.
+    pub(super) fn all(&self) -> Vec<Arc<R>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rows<R>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
