@@ -75,6 +75,9 @@ struct Kept {
     _held: Held,
 }
 
+/// What an event in the ring takes beside its bytes: its entry, two counts and the allocator's own.
+const ENTRY: usize = size_of::<Kept>() + 4 * size_of::<usize>();
+
 impl EventStream {
     /// A stream whose one reader is there from the start; `gone` is tripped when the reader goes.
     pub(super) fn ephemeral(shares: Shares, gone: CancelToken) -> (EventStream, Stream) {
@@ -216,7 +219,8 @@ impl State {
             let oldest = self.ring.pop_front();
             self.kept = self.kept.saturating_sub(oldest.map_or(0, |kept| kept.event.len()));
         }
-        let held = (length <= limits::REPLAY_BYTES).then(|| shares.replay.hold(length)).flatten();
+        let taken = length.saturating_add(ENTRY);
+        let held = (length <= limits::REPLAY_BYTES).then(|| shares.replay.hold(taken)).flatten();
         let Some(held) = held else {
             self.ring.clear();
             self.kept = 0;
@@ -333,7 +337,8 @@ mod tests {
         let stream = |user| {
             EventStream::resumable(budgets.of(UserId(user)), Replay { stream: 1, priming: Priming::Left })
         };
-        let _all_but_one_event = budgets.of(UserId(1)).replay.hold(limits::REPLAY_BYTES_KEPT.0 - 20).unwrap();
+        let _all_but_one_event =
+            budgets.of(UserId(1)).replay.hold(limits::REPLAY_BYTES_KEPT.0 - 20 - ENTRY).unwrap();
         let (first, second, other) = (stream(1), stream(1), stream(2));
         for stream in [&first, &second, &other] {
             stream.publish("a");

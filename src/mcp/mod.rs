@@ -171,7 +171,6 @@ use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
 use crate::base::clock::Clock;
 use crate::base::identity::{GrantId, Principal, Scopes, UserId};
-use crate::base::limits;
 use crate::base::random::Random;
 use crate::http::{Head, Method, Request, Responder, Response};
 use crate::seal::Keyring;

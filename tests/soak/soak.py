@@ -1,6 +1,6 @@
 """A soak: a hundred people and a thousand sessions against one server for SOAK_SECONDS, as a bad network would have it.
 
-usage: python3 soak.py BINARY        (SOAK_SECONDS=600, SOAK_SEED=1)
+usage: python3 soak.py BINARY        (SOAK_SECONDS=600, SOAK_SEED=1, SOAK_STARTING=15: more for a busy machine)
 
 It is GitHub, the browsers and the clients. The server runs in a state directory of its own, on loopback, and is ended by
 its process id. Streams are dropped and taken up with Last-Event-ID, sessions deleted with calls in flight, grants refreshed
@@ -33,7 +33,7 @@ CHANCE = random.Random(int(os.environ.get("SOAK_SEED", "1")))
 # CALLS_PER_USER 8, OPENINGS 600 a minute, LOGINS 1500 an hour, GITHUB_CALLS 8, REPLAY_BYTES_KEPT 4 MiB of a user, 64 MiB of all.
 USERS, SESSIONS_EACH = 100, 10
 CALLS_AT_ONCE, CALLS_EACH, READERS_AT_ONCE, LOGINS_AT_ONCE, ENDS_AT_ONCE = 28, 6, 120, 4, 16
-STARTING = 15  # seconds over which the sessions begin
+STARTING = int(os.environ.get("SOAK_STARTING", "15"))  # seconds over which the sessions begin
 PAUSE = 40  # seconds that a session rests between two things it does, on average half
 REPLAY_EVENTS = 128
 REPLAY_TIME = 300  # finished streams are kept that long: only then is memory expected to be flat
