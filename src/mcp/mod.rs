@@ -388,7 +388,7 @@ impl Mcp {
     }
 
     fn counting(&self, responder: Responder, principal: &Principal) -> Responder {
-        responder.counting(self.0.budgets.of(principal.user).unread)
+        responder.counting(self.0.budgets.unread.share(principal.user))
     }
 
     fn post(&self, body: &[u8], visit: Visit) {

@@ -17,7 +17,6 @@ use super::intake::Message;
 use super::jsonrpc::{Error, RequestId};
 use super::listeners::{Filter, Listener};
 use super::modern_answer::{complete, failed, input_required, missing, missing_tasks, ttl};
-use super::quota::Shares;
 use super::rounds::{Answers, Round, Sealing, Subject};
 use super::session::millis;
 use super::task::{Ending, NewTask, Task};
@@ -25,7 +24,7 @@ use super::task_methods::{self, TaskMethod, TaskRequest};
 use super::{Arrival, Core, Visit};
 use crate::base::cancel::CancelToken;
 use crate::base::encoding::base64url;
-use crate::base::identity::Principal;
+use crate::base::identity::{Principal, UserId};
 use crate::base::limits;
 use crate::http::{Headers, Response, Stream};
 
@@ -253,7 +252,7 @@ fn call(
         operation,
         log_level: params.meta.log_level,
         cancel: cancel.clone(),
-        shares: core.budgets.of(visit.principal.user),
+        user: visit.principal.user,
         round,
     };
     let arrival = Arrival {
@@ -280,7 +279,7 @@ struct ModernCall {
     operation: Operation,
     log_level: Option<Level>,
     cancel: CancelToken,
-    shares: Shares,
+    user: UserId,
     round: Round,
 }
 
@@ -290,7 +289,7 @@ impl Dialect for ModernCall {
     }
 
     fn stream(&self) -> (EventStream, Stream) {
-        EventStream::ephemeral(self.shares.clone(), self.cancel.clone())
+        EventStream::ephemeral(self.core.budgets.of(self.user), self.cancel.clone())
     }
 
     fn ask(&self, _: &Exchange, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {

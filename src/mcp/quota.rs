@@ -17,7 +17,7 @@ use crate::base::rate::{Quota, TooMany};
 
 /// What is kept of all users' bytes.
 pub(super) struct Budgets {
-    unread: Arc<Budget>,
+    pub(super) unread: Arc<Budget>,
     replay: Arc<Budget>,
     kept: Arc<Budget>,
 }
