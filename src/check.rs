@@ -17,6 +17,7 @@ use crate::oauth::AllowRule;
 use crate::oauth::provider::Group;
 use crate::serve;
 use crate::store::{self, Grants, OpenError, RedbGrants, StateDirectory, key_file};
+use crate::trust::Trust;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -139,6 +140,13 @@ impl Report {
             Ok(secret) => secret,
             Err(error) => return self.faults.push(error.to_string()),
         };
+        if let Some(file) = &config.ca_file {
+            self.say("also trusted", format!("whoever has a certificate of {}", file.display()));
+        }
+        let trust = match Trust::load(config.ca_file.as_deref()) {
+            Ok(trust) => trust,
+            Err(error) => return self.faults.push(error.to_string()),
+        };
         // Made, but nothing is asked of it.
         let github = Arc::new(GitHub::new(GitHubSettings {
             client_id: app.client_id.clone(),
@@ -146,6 +154,7 @@ impl Report {
             url: app.url.clone(),
             api_url: app.api_url.clone(),
             proxy: None,
+            trust,
         }));
         if let Err(error) = backend(&github) {
             self.faults.push(format!("the tools cannot be served: {error}"));

@@ -61,5 +61,6 @@ pub mod simulated;
 pub mod store;
 pub mod sys;
 pub mod tiny;
+pub mod trust;
 
 pub use run::run;

@@ -27,6 +27,7 @@ use crate::server::Pool;
 use crate::store::{Grants, OpenError, RedbGrants, StateDirectory, key_file};
 use crate::sys;
 use crate::tiny::{self, Access, Tiny};
+use crate::trust::{Trust, TrustError};
 
 /// Why the server does not start. The text says what to do.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub enum StartError {
     Descriptors(Capacity, u64),
     /// The certificate or its key.
     Tls(TlsError),
+    /// The certificates that are to be trusted.
+    Trust(TrustError),
 }
 
 impl fmt::Display for StartError {
@@ -74,6 +77,7 @@ impl fmt::Display for StartError {
                 needed = capacity.descriptors()
             ),
             StartError::Tls(error) => error.fmt(f),
+            StartError::Trust(error) => error.fmt(f),
         }
     }
 }
@@ -150,12 +154,14 @@ impl Server {
         check_descriptors(&capacity)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let random: Arc<dyn Random> = Arc::new(OsRandom);
+        let trust = Trust::load(config.ca_file.as_deref()).map_err(StartError::Trust)?;
         let github = Arc::new(GitHub::new(GitHubSettings {
             client_id: config.github.client_id.clone(),
             client_secret: config.github.client_secret.read()?,
             url: config.github.url.clone(),
             api_url: config.github.api_url.clone(),
             proxy: None,
+            trust: trust.clone(),
         }));
         let tls =
             config.tls.as_ref().map(|files| Tls::load(&files.cert, &files.key)).transpose()?.map(Arc::new);
@@ -185,7 +191,8 @@ impl Server {
         });
         let documents = match config.clients.documents {
             Switch::On => {
-                Some(Arc::new(Documents::new(&public_url, Arc::clone(&clock))) as Arc<dyn ClientDocuments>)
+                let documents = Documents::new(&public_url, &trust, Arc::clone(&clock));
+                Some(Arc::new(documents) as Arc<dyn ClientDocuments>)
             }
             Switch::Off => None,
         };

@@ -386,6 +386,8 @@ pub const SIMULATED_RECORDS: usize = 256;
 
 /// A certificate with its chain, or its key (bytes).
 pub const TLS_FILE_BYTES: u64 = 256 * 1024;
+/// The certificates that are trusted besides the built-in ones (bytes): a system's whole bundle has 220,000.
+pub const CA_FILE_BYTES: usize = 1024 * 1024;
 /// What is read of the file with GitHub's client secret (bytes).
 pub const CLIENT_SECRET_FILE_BYTES: u64 = 4 * 1024;
 /// What is read of the file that names the operator's clients (bytes).

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use ureq::http::{HeaderMap, Uri};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{Connector, DefaultConnector, NextTimeout, time};
+use ureq::unversioned::transport::{Connector, NextTimeout, time};
 use ureq::{Agent, config::Config};
 
 use super::address;
 use crate::base::limits;
 use crate::http::PublicUrl;
 use crate::oauth::ClientUrl;
+use crate::trust::Trust;
 
 const USER_AGENT: &str = concat!("mcp-oauth-server/", env!("CARGO_PKG_VERSION"));
 
@@ -67,13 +68,13 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     /// A fetcher that connects to public addresses only, and not to those of `own`, our own URL.
-    pub(super) fn new(own: &PublicUrl) -> Fetcher {
+    pub(super) fn new(own: &PublicUrl, trust: &Trust) -> Fetcher {
         let guard = Guard {
             names: DefaultResolver::default(),
             own: own.origin().parse().ok(),
             is_allowed: address::is_global,
         };
-        Fetcher::with(DefaultConnector::default(), guard, limits::DOCUMENT_FETCH)
+        Fetcher::with(trust.connector(), guard, limits::DOCUMENT_FETCH)
     }
 
     pub(super) fn with(

@@ -24,6 +24,7 @@ use crate::base::rate::{Quota, RateLimit};
 use crate::base::{limits, rate};
 use crate::http::PublicUrl;
 use crate::oauth::{ClientDocument, ClientDocuments, ClientUrl};
+use crate::trust::Trust;
 
 /// Every document that this process knows or may fetch.
 pub struct Documents {
@@ -61,8 +62,8 @@ enum NotFound {
 impl Documents {
     /// Documents from the public internet, for the server at `own`.
     #[must_use]
-    pub fn new(own: &PublicUrl, clock: Arc<dyn Clock>) -> Documents {
-        Documents::with(Fetcher::new(own), clock)
+    pub fn new(own: &PublicUrl, trust: &Trust, clock: Arc<dyn Clock>) -> Documents {
+        Documents::with(Fetcher::new(own, trust), clock)
     }
 
     fn with(fetcher: Fetcher, clock: Arc<dyn Clock>) -> Documents {

@@ -292,7 +292,10 @@ fn the_product_reaches_no_loopback() {
     listener.set_nonblocking(true).unwrap();
     let url = format!("https://localhost:{}/client.json", listener.local_addr().unwrap().port());
     let own = PublicUrl::parse("http://127.0.0.1:3001").unwrap();
-    let error = Fetcher::new(&own).fetch(&ClientUrl::unchecked(&url)).unwrap_err().to_string();
+    let error = Fetcher::new(&own, &Trust::load(None).unwrap())
+        .fetch(&ClientUrl::unchecked(&url))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("not a public address"), "{error}");
     assert!(listener.accept().is_err());
 }

@@ -40,6 +40,7 @@ pub(super) struct Draft {
     pub(super) key_file: Option<PathBuf>,
     pub(super) github_url: Option<BaseUrl>,
     pub(super) github_api_url: Option<BaseUrl>,
+    pub(super) ca_file: Option<PathBuf>,
 }
 
 pub(super) const PUBLIC_URL: ConfigError = ConfigError::Missing(
@@ -128,6 +129,7 @@ impl Draft {
             state_dir,
             key_file,
             github,
+            ca_file: self.ca_file,
             allow,
             clients,
             allowed_origins: self.allowed_origins.unwrap_or_default(),

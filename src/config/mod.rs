@@ -58,6 +58,8 @@ pub struct Config {
     pub key_file: PathBuf,
     /// The OAuth app at GitHub. For [`Invocation::Demo`] made up, its URLs without meaning.
     pub github: GitHubApp,
+    /// Certificates that are trusted besides the built-in ones, by every call to the outside.
+    pub ca_file: Option<PathBuf>,
     /// Who is let in: whoever matches one of these. Never empty.
     pub allow: Vec<AllowRule>,
     /// Through which clients they come.

@@ -264,6 +264,14 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         help: "its API",
         apply: |draft, value| put(&mut draft.github_api_url, BaseUrl::parse(&value)),
     },
+    ConfigOption {
+        flag: Some("--ca-file"),
+        env: "MCP_CA_FILE",
+        metavar: "FILE",
+        default: "none",
+        help: "certificates, PEM, trusted besides the built-in roots by every call to GitHub and for client documents",
+        apply: |draft, value| put(&mut draft.ca_file, Ok(value.into())),
+    },
 ];
 
 fn put<T>(place: &mut Option<T>, value: Result<T, &'static str>) -> Result<(), &'static str> {

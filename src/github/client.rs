@@ -1,4 +1,4 @@
-//! How GitHub is called: the only use of ureq. No call follows a redirect, takes longer than its time, reads more than
+//! How GitHub is called. No call follows a redirect, takes longer than its time, reads more than
 //! its bytes, or is made while GitHub has asked this caller to wait; and only so many are made at once.
 
 use std::io::Read;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ureq::http::{HeaderMap, Response};
+use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body};
 
 use super::breaker::{Breaker, Caller};
@@ -45,9 +46,9 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(settings: &GitHubSettings, timeout: Duration) -> Client {
         // Every default of ureq that matters is set: it would follow redirects, wait for ever, take a proxy from the
-        // environment and turn a status into an error. Its gzip is not compiled in, so a body is what was sent. The
-        // certificates are checked against Mozilla's roots, which are compiled in. A name that takes too long to resolve
-        // leaves a thread of ureq behind until the system gives up on it; the cap on calls bounds those too.
+        // environment and turn a status into an error. Its gzip is not compiled in, so a body is what was sent. A name that
+        // takes too long to resolve leaves a thread of ureq behind until the system gives up on it; the cap on calls bounds
+        // those too.
         let config = Agent::config_builder()
             .https_only(settings.url.is_https() && settings.api_url.is_https())
             .proxy(settings.proxy.as_ref().map(|proxy| proxy.0.clone()))
@@ -63,7 +64,7 @@ impl Client {
             .build();
         let credentials = format!("{}:{}", settings.client_id, settings.client_secret.expose());
         Client {
-            agent: config.new_agent(),
+            agent: Agent::with_parts(config, settings.trust.connector(), DefaultResolver::default()),
             basic: Secret::new(format!("Basic {}", STANDARD.encode(credentials))),
             breaker: Breaker::default(),
             calls: AtomicUsize::new(0),

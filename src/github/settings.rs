@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::base::secret::Secret;
 use crate::http::PublicUrl;
+use crate::trust::Trust;
 
 /// Where GitHub's login pages are.
 pub const URL: &str = "https://github.com";
@@ -23,6 +24,8 @@ pub struct GitHubSettings {
     pub api_url: BaseUrl,
     /// The only way a proxy is used: the environment is not asked.
     pub proxy: Option<Proxy>,
+    /// Whose certificates are believed.
+    pub trust: Trust,
 }
 
 /// `https://HOST[:PORT][/PATH]`, or with http a loopback host. Has no slash at its end.
@@ -130,6 +133,7 @@ mod tests {
             url: BaseUrl::parse(URL).unwrap(),
             api_url: BaseUrl::parse(API_URL).unwrap(),
             proxy: Some(Proxy::parse("http://user:hidden-password@proxy.example:3128").unwrap()),
+            trust: Trust::load(None).unwrap(),
         };
         assert!(!format!("{settings:?}").contains("hidden"));
         assert!(Proxy::parse("proxy.example:3128").is_err());

@@ -63,6 +63,7 @@ fn settings(url: &str) -> GitHubSettings {
         url: BaseUrl::parse(url).unwrap(),
         api_url: BaseUrl::parse(&format!("{url}/api/v3")).unwrap(),
         proxy: None,
+        trust: crate::trust::Trust::load(None).unwrap(),
     }
 }
 

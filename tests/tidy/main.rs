@@ -16,13 +16,14 @@ use source::{Source, tree, whole_words};
 const LAYERS: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("sys", &[]),
+    ("trust", &["base"]),
     ("http", &["base"]),
     ("seal", &["base"]),
     ("store", &["base", "seal"]),
     ("oauth", &["base", "http", "seal", "store"]),
     ("mcp", &["base", "http", "seal"]),
-    ("github", &["base", "http", "oauth"]),
-    ("client_metadata", &["base", "http", "oauth"]),
+    ("github", &["base", "http", "oauth", "trust"]),
+    ("client_metadata", &["base", "http", "oauth", "trust"]),
     ("simulated", &["base", "http"]),
     ("demo", &["base", "mcp", "github", "oauth"]),
     ("router", &["base", "http"]),
@@ -53,6 +54,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "server",
             "edge",
             "tiny",
+            "trust",
             "config",
             "sys",
         ],
@@ -74,7 +76,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sys",
         ],
     ),
-    ("check", &["base", "store", "oauth", "mcp", "github", "edge", "config", "serve"]),
+    ("check", &["base", "store", "oauth", "mcp", "github", "edge", "trust", "config", "serve"]),
 ];
 
 /// What only some files may name: the word, where (path prefixes), and what the others do instead.
@@ -90,12 +92,12 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("httparse", &["src/edge/"], "heads are parsed in the edge"),
     (
         "ureq",
-        &["src/github/", "src/client_metadata/"],
-        "calls to the outside are made in github and client_metadata",
+        &["src/github/", "src/client_metadata/", "src/trust"],
+        "calls to the outside are made in github and client_metadata, over connections of trust",
     ),
     ("redb", &["src/store/"], "the table is behind store::Grants"),
     ("ring::", &["src/seal.rs", "src/edge/tls.rs"], "cryptography is behind seal, and TLS"),
-    ("rustls", &["src/edge/tls.rs"], "TLS is behind edge::Tls"),
+    ("rustls", &["src/edge/tls.rs", "src/trust"], "TLS is behind edge::Tls and trust::Trust"),
     ("subtle", &["src/base/secret.rs"], "compare secrets with Secret::matches"),
     ("sha2", &["src/base/encoding.rs"], "use base::encoding::sha256"),
     ("getrandom", &["src/base/random.rs"], "take a &dyn Random"),
@@ -119,8 +121,9 @@ const HOMES: &[(&str, &[&str], &str)] = &[
             "src/edge/tls.rs",
             "src/metrics.rs",
             "src/tiny",
+            "src/trust",
         ],
-        "files are store's, in config the operator's, the certificate's in edge::Tls",
+        "files are store's, in config the operator's, certificates' in edge::Tls and trust",
     ),
     (
         "thread::",
@@ -190,6 +193,7 @@ const DEPENDENCIES: &[&str] = &[
     "subtle",
     "tiny_http",
     "ureq",
+    "webpki-roots",
 ];
 
 const MOST_LINES: usize = 450;

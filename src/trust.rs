@@ -1,0 +1,174 @@
+//! Whom calls to the outside trust: Mozilla's roots, which are compiled in, and besides them what the operator names. The
+//! one way in which `github` and `client_metadata` connect.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ALL_VERSIONS, ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use ureq::unversioned::transport::time::{Duration, Instant};
+use ureq::unversioned::transport::{
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
+    TcpConnector, Transport, TransportAdapter,
+};
+
+use crate::base::limits;
+
+/// Why the operator's certificates are not used. The text says which file to look at.
+#[derive(Debug)]
+pub enum TrustError {
+    /// The file cannot be read.
+    File(PathBuf, io::Error),
+    /// It is larger than any list of certificates.
+    TooLarge(PathBuf),
+    /// It holds no certificates, or some that are none.
+    NoCertificates(PathBuf),
+    /// What rustls says of its own settings.
+    Settings(rustls::Error),
+}
+
+impl fmt::Display for TrustError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TrustError::File(path, error) => write!(f, "{}: {error}", path.display()),
+            TrustError::TooLarge(path) => {
+                write!(f, "{}: larger than {} bytes", path.display(), limits::CA_FILE_BYTES)
+            }
+            TrustError::NoCertificates(path) => {
+                write!(f, "{}: it must hold certificates in PEM form, and each must be whole", path.display())
+            }
+            TrustError::Settings(error) => write!(f, "TLS cannot be set up: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for TrustError {}
+
+/// Which certificates of others are believed.
+#[derive(Clone, Debug)]
+pub struct Trust(Arc<ClientConfig>);
+
+impl Trust {
+    /// Mozilla's roots, and the certificates in `file` (PEM) if there is one.
+    ///
+    /// # Errors
+    /// [`TrustError`]; without a file there is none in practice.
+    pub fn load(file: Option<&Path>) -> Result<Trust, TrustError> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        if let Some(path) = file {
+            let nothing = || TrustError::NoCertificates(path.to_owned());
+            let before = roots.len();
+            // All or none: of a certificate that was left out nobody would hear before a call fails.
+            for certificate in CertificateDer::pem_slice_iter(&read(path)?) {
+                roots.add(certificate.map_err(|_| nothing())?).map_err(|_| nothing())?;
+            }
+            if roots.len() == before {
+                return Err(nothing());
+            }
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(ALL_VERSIONS)
+            .map_err(TrustError::Settings)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Trust(Arc::new(config)))
+    }
+
+    /// How ureq connects: through the proxy that its agent is told of, if any, over TCP, and over TLS for https.
+    pub(crate) fn connector(&self) -> impl Connector<()> {
+        ConnectProxyConnector::default().chain(TcpConnector::default()).chain(TlsConnector(self.clone()))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
+    let failed = |error| TrustError::File(path.to_owned(), error);
+    let most = u64::try_from(limits::CA_FILE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes)).map_err(failed)?;
+    if bytes.len() <= limits::CA_FILE_BYTES { Ok(bytes) } else { Err(TrustError::TooLarge(path.to_owned())) }
+}
+
+/// ureq's own connector takes either Mozilla's roots or others; apart from the roots this one does the same.
+#[derive(Debug)]
+struct TlsConnector(Trust);
+
+impl<In: Transport> Connector<In> for TlsConnector {
+    type Out = Either<In, TlsTransport>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        let Some(transport) = chained else { return Ok(None) };
+        if !details.needs_tls() || transport.is_tls() {
+            return Ok(Some(Either::A(transport)));
+        }
+        let host = details.uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let name = ServerName::try_from(host).map_err(io::Error::other)?;
+        let mut session = ClientConnection::new(Arc::clone(&self.0.0), name).map_err(io::Error::other)?;
+        let mut socket = TransportAdapter::new(transport.boxed(), Arc::clone(&details.current_time));
+        socket.set_timeout(left(details));
+        session.complete_io(&mut socket)?;
+        let buffers =
+            LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        Ok(Some(Either::B(TlsTransport { buffers, stream: StreamOwned::new(session, socket) })))
+    }
+}
+
+/// What is left of the time for connecting, of which TCP has taken some.
+fn left(details: &ConnectionDetails<'_>) -> NextTimeout {
+    let after = match (details.timeout.after, details.now, (details.current_time)()) {
+        (Duration::Exact(after), Instant::Exact(started), Instant::Exact(now)) => {
+            Duration::Exact(after.saturating_sub(now.saturating_duration_since(started)))
+        }
+        (after, _, _) => after,
+    };
+    NextTimeout { after, ..details.timeout }
+}
+
+struct TlsTransport {
+    buffers: LazyBuffers,
+    stream: StreamOwned<ClientConnection, TransportAdapter>,
+}
+
+impl fmt::Debug for TlsTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TlsTransport")
+    }
+}
+
+impl Transport for TlsTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.stream.get_mut().set_timeout(timeout);
+        let output = self.buffers.output().get(..amount).unwrap_or_default();
+        Ok(self.stream.write_all(output)?)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.stream.get_mut().set_timeout(timeout);
+        let amount = self.stream.read(self.buffers.input_append_buf())?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.stream.get_mut().get_mut().is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection};
+use ureq::Agent;
+use ureq::unversioned::resolver::DefaultResolver;
+
+use super::*;
+
+fn fixture(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "fixtures/tls", name].iter().collect()
+}
+
+/// A web server for one connection, with the certificate for localhost of fixtures/tls.
+fn serve(answer: fn(&mut StreamOwned<ServerConnection, TcpStream>)) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let certificate = CertificateDer::from_pem_file(fixture("ecdsa.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(fixture("ecdsa.key")).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(ALL_VERSIONS)
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    // Ends after the connection.
+    thread::spawn(move || {
+        let session = ServerConnection::new(Arc::new(config)).unwrap();
+        answer(&mut StreamOwned::new(session, listener.accept().unwrap().0));
+    });
+    port
+}
+
+fn greet(stream: &mut StreamOwned<ServerConnection, TcpStream>) {
+    let mut bytes = [0; 4096];
+    let _ = stream.read(&mut bytes); // a client that believes nothing hangs up
+    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    let _ = stream.flush();
+    let _ = stream.read(&mut bytes);
+}
+
+fn get(trust: &Trust, port: u16, timeout: std::time::Duration) -> Result<String, String> {
+    let config = Agent::config_builder().https_only(true).timeout_global(Some(timeout)).build();
+    let agent = Agent::with_parts(config, trust.connector(), DefaultResolver::default());
+    let answer = agent.get(format!("https://localhost:{port}/")).call();
+    answer.and_then(|response| response.into_body().read_to_string()).map_err(|error| error.to_string())
+}
+
+/// G7: whoever is not vouched for by a root is not talked to; the operator can name more roots, and Mozilla's stay.
+#[test]
+fn the_operators_roots_are_trusted_besides_the_built_in_ones() {
+    let minute = std::time::Duration::from_secs(60);
+    let with_file = Trust::load(Some(&fixture("ecdsa.pem"))).unwrap();
+    assert_eq!(get(&with_file, serve(greet), minute).as_deref(), Ok("hello"));
+    for trust in [Trust::load(None).unwrap(), Trust::load(Some(&fixture("rsa.pem"))).unwrap()] {
+        let refused = get(&trust, serve(greet), minute).unwrap_err();
+        assert!(refused.contains("certificate"), "{refused}");
+    }
+}
+
+/// G7, I3: a server that does not finish its handshake is given up in time.
+#[test]
+fn a_handshake_that_never_ends_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let refused = get(&Trust::load(None).unwrap(), port, std::time::Duration::from_millis(200)).unwrap_err();
+    assert!(refused.contains("timeout"), "{refused}");
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_named() {
+    let folder = std::env::temp_dir().join(format!("trust-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let check = |name: &str, bytes: Option<&[u8]>, expected: &str| {
+        let path = folder.join(name);
+        if let Some(bytes) = bytes {
+            std::fs::write(&path, bytes).unwrap();
+        }
+        let error = Trust::load(Some(&path)).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains(expected), "{error}");
+    };
+    let good = std::fs::read(fixture("ecdsa.pem")).unwrap();
+    let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    check("missing.pem", None, "No such file");
+    check("empty.pem", Some(b""), "certificates in PEM form");
+    check("key.pem", Some(&std::fs::read(fixture("ecdsa.key")).unwrap()), "certificates in PEM form");
+    check("half.pem", Some(&[&good[..], broken].concat()), "each must be whole");
+    let mut long = good;
+    long.resize(limits::CA_FILE_BYTES, b'\n');
+    std::fs::write(folder.join("full.pem"), &long).unwrap();
+    assert!(Trust::load(Some(&folder.join("full.pem"))).is_ok());
+    long.push(b'\n');
+    check("long.pem", Some(&long), "larger than");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
