@@ -79,7 +79,9 @@ impl RateLimit {
     }
 }
 
-fn sender(peer: Option<IpAddr>) -> Option<Neighbour> {
+/// For whom a request counts; `None` for whoever is on this machine: the operator, or a proxy.
+#[must_use]
+pub fn sender(peer: Option<IpAddr>) -> Option<Neighbour> {
     peer.filter(|peer| !peer.to_canonical().is_loopback()).map(Neighbour::of)
 }
 

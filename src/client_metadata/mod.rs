@@ -17,11 +17,12 @@ use std::time::Duration;
 
 use self::cache::{Cache, Known};
 use self::fetch::Fetcher;
-use self::flights::{Flights, Turn};
+use self::flights::{Flights, Full, Turn};
 use crate::base::clock::Clock;
+use crate::base::limits;
 use crate::base::log::{self, Field};
-use crate::base::rate::{Quota, RateLimit};
-use crate::base::{limits, rate};
+use crate::base::rate::{self, Quota, RateLimit};
+use crate::base::throttle::Throttle;
 use crate::http::PublicUrl;
 use crate::oauth::{ClientDocument, ClientDocuments, ClientUrl};
 use crate::trust::Trust;
@@ -35,6 +36,8 @@ pub struct Documents {
     flights: Flights,
     by_sender: RateLimit,
     by_host: RateLimit<String>,
+    /// What the log has been told of documents that were not found: strangers choose how often that is.
+    told: Throttle,
 }
 
 impl std::fmt::Debug for Documents {
@@ -46,11 +49,11 @@ impl std::fmt::Debug for Documents {
 /// Why no document is looked for or used. For the log.
 enum NotFound {
     /// Too many for this sender, or for all.
-    SenderRate(rate::TooMany),
+    SenderRate,
     /// Too many at this host, or at all.
-    HostRate(rate::TooMany),
+    HostRate,
     /// Too many at this moment.
-    Busy,
+    Busy(Full),
     /// Whoever fetched it for several came back without.
     NoneEither,
     /// It was not to be had.
@@ -78,6 +81,7 @@ impl Documents {
             flights: Flights::default(),
             by_sender: RateLimit::new(sender, senders),
             by_host: RateLimit::new(host, hosts),
+            told: Throttle::new(1),
         }
     }
 
@@ -91,8 +95,10 @@ impl Documents {
 
     /// What is not remembered costs the sender some of what they may ask for, whoever else asks at the same time.
     fn look_for(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Result<Arc<ClientDocument>, NotFound> {
-        self.by_sender.spend(peer, self.clock.monotonic()).map_err(NotFound::SenderRate)?;
-        let turn = self.flights.board(url.as_str(), limits::DOCUMENT_FETCH).ok_or(NotFound::Busy)?;
+        self.by_sender.spend(peer, self.clock.monotonic()).map_err(|_| NotFound::SenderRate)?;
+        let sender = rate::sender(peer);
+        let turn =
+            self.flights.board(url.as_str(), sender, limits::DOCUMENT_FETCH).map_err(NotFound::Busy)?;
         match (self.look(url), turn) {
             (Known::Fresh(document), _) => Ok(document),
             (Known::Stale | Known::Unknown, Turn::Fetched) => Err(NotFound::NoneEither),
@@ -101,7 +107,7 @@ impl Documents {
             (Known::Stale, Turn::Fetch(_flight)) => self.fetch(url),
             (Known::Unknown, Turn::Fetch(_flight)) => {
                 let host = Some(url.host().to_owned());
-                self.by_host.spend_as(host, self.clock.monotonic()).map_err(NotFound::HostRate)?;
+                self.by_host.spend_as(host, self.clock.monotonic()).map_err(|_| NotFound::HostRate)?;
                 self.fetch(url)
             }
         }
@@ -127,6 +133,18 @@ impl Documents {
     }
 }
 
+impl Documents {
+    /// Once a second for each reason.
+    fn tell(&self, url: &ClientUrl, error: &NotFound) {
+        let reason = error.reason();
+        let Some(omitted) = self.told.pass(reason, self.clock.monotonic()) else { return };
+        let detail = if let NotFound::Fetch(error) = error { Some(error.to_string()) } else { None };
+        let mut fields = vec![Field::Addr(url.host()), Field::Reason(reason), Field::Omitted(omitted)];
+        fields.extend(detail.as_deref().map(Field::Error));
+        log::info("client_document.not_found", &fields);
+    }
+}
+
 impl ClientDocuments for Documents {
     fn find(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Option<Arc<ClientDocument>> {
         if let Known::Fresh(document) = self.look(url) {
@@ -135,7 +153,7 @@ impl ClientDocuments for Documents {
         match self.look_for(url, peer) {
             Ok(document) => Some(document),
             Err(error) => {
-                error.log(url);
+                self.tell(url, &error);
                 None
             }
         }
@@ -143,24 +161,15 @@ impl ClientDocuments for Documents {
 }
 
 impl NotFound {
-    fn log(&self, url: &ClientUrl) {
-        let host = Field::Addr(url.host());
-        let event = "client_document.not_found";
+    fn reason(&self) -> &'static str {
         match self {
-            NotFound::SenderRate(too_many) => {
-                let wait = Field::Count(too_many.retry_after);
-                log::warn(event, &[host, Field::Reason("too many from this sender"), wait]);
-            }
-            NotFound::HostRate(too_many) => {
-                let wait = Field::Count(too_many.retry_after);
-                log::warn(event, &[host, Field::Reason("too many at this host"), wait]);
-            }
-            NotFound::Busy => log::warn(event, &[host, Field::Reason("too many at once")]),
-            NotFound::NoneEither => log::info(event, &[host, Field::Reason("nor for others")]),
-            NotFound::Fetch(error) => {
-                log::info(event, &[host, Field::Reason("not fetched"), Field::Error(&error.to_string())]);
-            }
-            NotFound::Invalid => log::info(event, &[host, Field::Reason("not valid")]),
+            NotFound::SenderRate => "too many from this sender",
+            NotFound::HostRate => "too many at this host",
+            NotFound::Busy(Full::Sender) => "several at once from this sender",
+            NotFound::Busy(Full::All) => "too many at once",
+            NotFound::NoneEither => "nor for others",
+            NotFound::Fetch(_) => "not fetched",
+            NotFound::Invalid => "not valid",
         }
     }
 }

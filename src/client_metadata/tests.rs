@@ -18,6 +18,7 @@ use super::address::is_global;
 use super::fetch::Guard;
 use super::*;
 use crate::base::clock::ManualClock;
+use crate::base::throttle::Omitted;
 
 const URL: &str = "https://a.example/client.json";
 const OWN: &str = "https://mcp.example.com";
@@ -325,7 +326,10 @@ fn one_url_is_fetched_once_at_a_time() {
     for (bytes, expected) in [(document(URL), true), (answer("404 Not Found", ""), false)] {
         let web = Web::new();
         thread::scope(|scope| {
-            let finders: Vec<_> = (0..3).map(|_| scope.spawn(|| web.look(URL).is_some())).collect();
+            let web = &web;
+            let finders: Vec<_> = (0..3)
+                .map(|peer| scope.spawn(move || web.look_from(URL, [192, 0, 2, peer]).is_some()))
+                .collect();
             let (_, mut socket) = web.request();
             while web.documents.flights.callers() < 3 {
                 thread::yield_now();
@@ -345,7 +349,11 @@ fn four_documents_are_fetched_at_once() {
     let urls: Vec<String> =
         (0..limits::DOCUMENT_FETCHES).map(|n| format!("https://a{n}.example/client.json")).collect();
     thread::scope(|scope| {
-        let finders: Vec<_> = urls.iter().map(|url| scope.spawn(|| web.look(url))).collect();
+        let web = &web;
+        let finders: Vec<_> = (0_u8..)
+            .zip(&urls)
+            .map(|(peer, url)| scope.spawn(move || web.look_from(url, [10, 0, 0, peer])))
+            .collect();
         let mut waiting: Vec<_> = urls.iter().map(|_| web.request()).collect();
         assert_eq!(web.look(URL), None);
         web.assert_silent();
@@ -355,6 +363,41 @@ fn four_documents_are_fetched_at_once() {
         assert!(finders.into_iter().all(|finder| finder.join().unwrap().is_none()));
     });
     assert!(web.find(URL, &document(URL)).is_some());
+}
+
+/// I3: one sender has one place: whoever waits for their own slow server keeps nobody else from coming in, and the log is
+/// told of it once a second.
+#[test]
+fn one_sender_holds_one_place() {
+    let web = Web::new();
+    let neighbours = ["2001:db8:0:1::1", "2001:db8:0:1:ffff::2"].map(|text| text.parse::<IpAddr>().unwrap());
+    let find = |url: &str, peer| web.documents.find(&ClientUrl::parse(url).unwrap(), Some(peer)).is_some();
+    thread::scope(|scope| {
+        let slow = scope.spawn(|| find("https://slow.example/c", neighbours[0]));
+        let (_, mut socket) = web.request();
+        for number in 0..10 {
+            assert!(!find(&format!("https://b{number}.example/c"), neighbours[1]));
+        }
+        web.assert_silent();
+        let other = scope.spawn(|| web.look(URL).is_some());
+        send(&mut web.request().1, &document(URL));
+        assert!(other.join().unwrap());
+        send(&mut socket, &document("https://slow.example/c"));
+        assert!(slow.join().unwrap());
+    });
+    let told = || web.documents.told.pass("several at once from this sender", web.clock.monotonic());
+    assert_eq!(told(), None);
+    web.clock.advance(Duration::from_secs(1));
+    assert_eq!(told(), Some(Omitted(10)));
+    // Whoever is on this machine speaks for many.
+    thread::scope(|scope| {
+        let here = IpAddr::from([127, 0, 0, 1]);
+        let finders =
+            [0, 1].map(|number| scope.spawn(move || find(&format!("https://c{number}.example/c"), here)));
+        let sockets = [web.request(), web.request()];
+        sockets.into_iter().for_each(|(_, mut socket)| send(&mut socket, &answer("404 Not Found", "")));
+        assert!(finders.into_iter().all(|finder| !finder.join().unwrap()));
+    });
 }
 
 /// I3: what one sender may have us look for; what is remembered costs nothing.

@@ -91,8 +91,8 @@ impl AuthorizationServer {
         peer: Option<IpAddr>,
     ) -> Result<AskingClient, Problem> {
         let fingerprint = ClientFingerprint::of(client_id);
+        // Not a line of its own in the log: strangers choose how often they ask, and the request's line has the reason.
         if self.clients.denied.names(client_id) {
-            log::info("client.denied", &[log::Field::Client(fingerprint.as_str())]);
             return Err(Problem::DeniedClient);
         }
         let supported = &self.settings.scopes;
