@@ -169,6 +169,7 @@ fn whoami(profiles: impl Profiles + 'static) -> Tool {
         let profile = profiles.profile(&token).map_err(|error| match error {
             ProviderError::Refused => "GitHub does not accept your token any more: log in again",
             ProviderError::Busy => "Too many calls to GitHub are running: try again in a moment",
+            ProviderError::UsedUp => "GitHub asks you to slow down: try again in an hour",
             ProviderError::Unreachable | ProviderError::Nonsense | ProviderError::Misconfigured => {
                 "GitHub did not answer: try again later"
             }

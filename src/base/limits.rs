@@ -127,7 +127,7 @@ pub const REQUEST_ID_BYTES: usize = 256;
 /// Workers that always run.
 pub const WORKERS: usize = 4;
 /// Workers at most, when tools or GitHub are slow.
-pub const WORKERS_MAX: usize = 64;
+pub const WORKERS_MAX: usize = 80;
 /// How often a connection's thread lets others run, and looks for the answer, before it sleeps for it: one call by itself
 /// takes half the time that way, and more looks gain nothing.
 pub const ANSWER_YIELDS: usize = 3;
@@ -274,6 +274,8 @@ pub const LAST_USED_STEP: Duration = Duration::from_secs(3600);
 pub const STORE_ATTEMPTS: usize = 16;
 /// How long before GitHub's token expires it is exchanged.
 pub const UPSTREAM_MARGIN: Duration = Duration::from_secs(60);
+/// Requests that wait while another asks GitHub about the same grant: of one grant, as many as one user's calls; of all.
+pub const TURN_WAITERS: (usize, usize) = (8, 16);
 /// How long a grant is refreshed on the policy's last yes while GitHub does not answer.
 pub const POLICY_GRACE: Duration = Duration::from_secs(24 * 3600);
 /// Grants of one user; the least recently used one makes room.
@@ -330,8 +332,8 @@ pub const DOCUMENT_HEAD_BYTES: usize = 16 * 1024;
 pub const DOCUMENT_FETCH: Duration = Duration::from_secs(5);
 /// Of that, for the name: ours is looked up as well.
 pub const DOCUMENT_RESOLVE: Duration = Duration::from_secs(3);
-/// Logins that look for a document at once, those that wait for another's included. With [`CALLS`] and [`GITHUB_CALLS`]
-/// this leaves workers for everybody else.
+/// Logins that look for a document at once, those that wait for another's included. With [`CALLS`], [`GITHUB_CALLS`] and
+/// [`TURN_WAITERS`] this leaves workers for everybody else.
 pub const DOCUMENT_FETCHES: usize = 4;
 /// Documents that are remembered; the one that expires soonest makes room.
 pub const DOCUMENTS: usize = 1000;

@@ -8,9 +8,6 @@ use std::time::Duration;
 use crate::base::limits;
 use crate::base::neighbour::Neighbour;
 
-// Each caller holds a worker. Whoever else holds one for long is capped too, and some workers are always left.
-const _: () = assert!(limits::DOCUMENT_FETCHES + limits::CALLS + limits::GITHUB_CALLS < limits::WORKERS_MAX);
-
 /// At most [`limits::DOCUMENT_FETCHES`] callers at once, and of each sender one: nobody can hold all places.
 #[derive(Debug, Default)]
 pub(super) struct Flights {

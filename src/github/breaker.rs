@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::base::encoding::sha256;
 use crate::base::limits;
 use crate::base::secret::Secret;
+use crate::oauth::provider::ProviderError;
 
 /// Against whose budget a call counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +24,15 @@ pub(super) enum Caller {
 impl Caller {
     pub(super) fn user(token: &Secret<String>) -> Caller {
         Caller::User(sha256(token.expose().as_bytes()))
+    }
+
+    /// What it means that this caller has to wait. Users can use up their own budget on purpose, so that must not pass for
+    /// an outage of GitHub (T13).
+    pub(super) fn error(self) -> ProviderError {
+        match self {
+            Caller::App => ProviderError::Unreachable,
+            Caller::User(_) => ProviderError::UsedUp,
+        }
     }
 }
 

@@ -132,7 +132,7 @@ impl Client {
             Ok(answer) if answer.status < 400 => "ok",
             Ok(_) | Err(ProviderError::Refused) => "refused",
             Err(ProviderError::Unreachable) => "unreachable",
-            Err(ProviderError::Busy) => "busy",
+            Err(ProviderError::Busy | ProviderError::UsedUp) => "busy",
             Err(ProviderError::Misconfigured | ProviderError::Nonsense) => "nonsense",
         });
         result
@@ -146,7 +146,7 @@ impl Client {
     ) -> Result<Answer, ProviderError> {
         let started = clock::instant();
         if self.breaker.is_open(caller, started) {
-            return Err(ProviderError::Unreachable);
+            return Err(caller.error());
         }
         let _permit = Permit::take(&self.calls).ok_or(ProviderError::Busy)?;
         let unreachable = |error: ureq::Error| {
@@ -164,7 +164,7 @@ impl Client {
             self.breaker.open(caller, clock::instant(), pause);
             let fields = [Field::Route(route), Field::Status(status), Field::Count(pause.as_secs())];
             log::warn("github.paused", &fields);
-            return Err(ProviderError::Unreachable);
+            return Err(caller.error());
         }
         if status >= 500 {
             log::warn("github.unreachable", &[Field::Route(route), Field::Status(status)]);

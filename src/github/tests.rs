@@ -337,7 +337,7 @@ fn a_rate_limit_pauses_one_caller() {
     let limited = "403 Forbidden\r\nX-RateLimit-Remaining: 0";
     let fake = Fake::new(vec![answer(limited, &fixture("rate_limit")), ok("user")]);
     for _ in 0..3 {
-        assert_eq!(fake.github.identify(&token()), Err(ProviderError::Unreachable));
+        assert_eq!(fake.github.identify(&token()), Err(ProviderError::UsedUp));
     }
     assert_eq!(fake.github.identify(&Secret::new("gho_other".to_owned())), Ok(octocat()));
     assert_eq!(fake.requests.iter().count(), 2);

@@ -40,6 +40,9 @@ struct FakeState {
     lifetime: Option<Duration>,
     exchanges: usize,
     discarded: usize,
+    identified: usize,
+    /// What happens elsewhere while a token is exchanged.
+    meanwhile: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Default for FakeProvider {
@@ -53,6 +56,8 @@ impl Default for FakeProvider {
             lifetime: None,
             exchanges: 0,
             discarded: 0,
+            identified: 0,
+            meanwhile: None,
         };
         FakeProvider { state: Mutex::new(state) }
     }
@@ -84,6 +89,16 @@ impl FakeProvider {
     /// How often a token was exchanged.
     pub(crate) fn exchanges(&self) -> usize {
         self.state.lock().unwrap().exchanges
+    }
+
+    /// Does this while the next token is exchanged.
+    pub(crate) fn while_refreshing(&self, work: impl FnOnce() + Send + 'static) {
+        self.state.lock().unwrap().meanwhile = Some(Box::new(work));
+    }
+
+    /// How often it was asked whose a token is.
+    pub(crate) fn identified(&self) -> usize {
+        self.state.lock().unwrap().identified
     }
 
     /// How many tokens were given back.
@@ -134,6 +149,9 @@ impl IdentityProvider for FakeProvider {
         let mut state = self.state.lock().unwrap();
         assert_eq!(refresh.expose(), &format!("ghr_{}", state.exchanges));
         state.exchanges += 1;
+        if let Some(work) = state.meanwhile.take() {
+            work();
+        }
         let name = format!("ghu_{}", state.exchanges);
         state.error.map_or_else(|| Ok(state.token(name)), Err)
     }
@@ -144,7 +162,8 @@ impl IdentityProvider for FakeProvider {
 
     fn identify(&self, token: &Secret<String>) -> Result<Identity, ProviderError> {
         assert!(["gho_fake", "ghu_1"].contains(&token.expose().as_str()));
-        let state = self.state.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
+        state.identified += 1;
         state.error.map_or_else(|| Ok(state.identity.clone()), Err)
     }
 

@@ -49,6 +49,7 @@ mod redirect;
 mod register;
 mod revoke;
 mod token;
+mod turns;
 mod upstream;
 mod used;
 
@@ -64,7 +65,8 @@ pub use configured::{ConfiguredClient, ConfiguredMembers};
 pub use deny::DenyList;
 pub use document::{ClientDocument, ClientDocuments};
 pub use policy::{AllowRule, Policy};
-use upstream::{Exchanges, Upstreams};
+use turns::Turns;
+use upstream::Upstreams;
 use used::UsedLogins;
 
 /// Told of every grant that ends, so that its sessions and streams end with it.
@@ -213,7 +215,7 @@ impl AuthorizationServer {
             provider: Arc::clone(&provider),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
-            exchanges: Exchanges::default(),
+            turns: Turns::default(),
         });
         AuthorizationServer {
             settings,

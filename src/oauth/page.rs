@@ -54,6 +54,8 @@ pub(super) enum Problem {
     LoginRefused,
     /// GitHub could not be asked.
     GitHubUnreachable,
+    /// GitHub lets this person ask nothing for a while.
+    UsedUp,
     /// GitHub does not accept this server's own configuration.
     Misconfigured,
     /// Too many logins at once.
@@ -72,6 +74,7 @@ impl From<ProviderError> for Problem {
             ProviderError::Refused => Problem::LoginRefused,
             ProviderError::Misconfigured => Problem::Misconfigured,
             ProviderError::Unreachable | ProviderError::Nonsense => Problem::GitHubUnreachable,
+            ProviderError::UsedUp => Problem::UsedUp,
             ProviderError::Busy => Problem::Busy,
         }
     }
@@ -82,7 +85,7 @@ impl Problem {
         match self {
             Problem::ForeignForm | Problem::DeniedClient => 403,
             Problem::GitHubUnreachable | Problem::Misconfigured => 502,
-            Problem::Busy | Problem::Storage | Problem::Table => 503,
+            Problem::Busy | Problem::UsedUp | Problem::Storage | Problem::Table => 503,
             Problem::TooMany => 429,
             Problem::Unreadable
             | Problem::UnknownClient
@@ -111,6 +114,7 @@ impl Problem {
             Problem::GitHubUnreachable => "github_unreachable",
             Problem::Misconfigured => "misconfigured",
             Problem::Busy => "busy",
+            Problem::UsedUp => "used_up",
             Problem::TooMany => "too_many",
             Problem::Storage => "storage",
             Problem::DeniedClient => "denied_client",
@@ -184,6 +188,11 @@ impl Problem {
                 "GitHub does not accept this server",
                 "Its client id, client secret or callback address is wrong. The person who runs this server finds in \
                  its log what to change.",
+            ),
+            Problem::UsedUp => (
+                "GitHub asks you to slow down",
+                "Your GitHub account has made more requests than GitHub allows in an hour, perhaps with other programs. \
+                 Wait until that hour is over, then start the login again from your MCP client.",
             ),
             Problem::Busy => (
                 "Too many people are logging in right now",

@@ -62,12 +62,15 @@ pub enum ProviderError {
     Refused,
     /// It does not accept our client id, secret or redirect URI: the operator has to act.
     Misconfigured,
-    /// It did not answer, or not in time, or asked us to slow down.
+    /// It did not answer, or not in time, or asked this server to slow down.
     Unreachable,
     /// It answered something that it never should.
     Nonsense,
     /// Too many logins are waiting for it.
     Busy,
+    /// It lets this user ask nothing for a while: they have used up what it allows them. Not an outage: the user can bring
+    /// it about.
+    UsedUp,
 }
 
 impl fmt::Display for ProviderError {
@@ -78,6 +81,7 @@ impl fmt::Display for ProviderError {
             ProviderError::Unreachable => "unreachable",
             ProviderError::Nonsense => "nonsense",
             ProviderError::Busy => "busy",
+            ProviderError::UsedUp => "used_up",
         })
     }
 }

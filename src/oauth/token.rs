@@ -12,6 +12,7 @@ use super::answer;
 use super::client::{ClientError, KnownClient};
 use super::issued::{AccessToken, AuthorizationCode, RefreshToken};
 use super::provider::ProviderError;
+use super::turns;
 use crate::base::clock::Timestamp;
 use crate::base::identity::Scopes;
 use crate::base::secret::Secret;
@@ -33,8 +34,10 @@ pub(super) enum TokenError {
     InvalidGrant,
     Scope,
     Resource,
-    /// The table could not be read or written.
+    /// The table could not be read or written, or too many wait for GitHub.
     Unavailable,
+    /// GitHub lets this user ask nothing for a while.
+    UsedUp,
 }
 
 impl TokenError {
@@ -80,6 +83,12 @@ impl TokenError {
             }
             TokenError::Unavailable => answer::error(503, "temporarily_unavailable", "try again in a moment")
                 .header("Retry-After", "5"),
+            TokenError::UsedUp => answer::error(
+                503,
+                "temporarily_unavailable",
+                "your GitHub account has used up its requests of this hour: try again later",
+            )
+            .header("Retry-After", limits::GITHUB_PAUSE.as_secs().to_string()),
         }
     }
 }
@@ -125,7 +134,7 @@ impl AuthorizationServer {
     ) -> Response {
         attempt(request).unwrap_or_else(|error| {
             // That the table or GitHub does not answer is nobody's failure but ours.
-            if error == TokenError::Unavailable {
+            if matches!(error, TokenError::Unavailable | TokenError::UsedUp) {
                 return error.answer();
             }
             match self.rates.token_failures.spend(request.head.peer, self.clock.monotonic()) {
@@ -201,6 +210,7 @@ impl AuthorizationServer {
         if token.client != client.fingerprint {
             return Err(TokenError::InvalidGrant);
         }
+        let mut asking = None;
         for _ in 0..limits::STORE_ATTEMPTS {
             let Some(grant) = self.grants.get(token.grant)? else { return Err(TokenError::InvalidGrant) };
             if grant.is_over(now) {
@@ -217,15 +227,25 @@ impl AuthorizationServer {
                     self.end_grant(grant.id, "refresh_reused")?;
                     return Err(TokenError::InvalidGrant);
                 }
-                Turn::Unknown => return Err(TokenError::InvalidGrant),
+                Turn::FromTheFuture => {
+                    log::error("store.rolled_back", &[log::Field::Hint(ROLLED_BACK)]);
+                    self.end_grant(grant.id, "table_rolled_back")?;
+                    return Err(TokenError::InvalidGrant);
+                }
             };
+            // T11: one of parallel refreshes asks GitHub; the others then find the generation that it has made.
+            if asking.is_none() && self.policy.has_groups() {
+                asking = Some(self.upstreams.turns.take(grant.id).ok_or(TokenError::Unavailable)?);
+                continue;
+            }
             // T13: as long as a grant is used, the policy is asked again about its user.
-            let (login, admitted) = match self.still_admitted(&grant, &token.secret) {
+            let (login, admitted) = match self.still_admitted(&grant, &token.secret, asking.as_ref()) {
                 Verdict::Yes(login) => (login, now),
-                Verdict::Unknown if now.since(grant.admitted) <= limits::POLICY_GRACE => {
+                Verdict::Outage if now.since(grant.admitted) <= limits::POLICY_GRACE => {
                     (grant.login.clone(), grant.admitted)
                 }
-                Verdict::Unknown => return Err(TokenError::Unavailable),
+                Verdict::Outage => return Err(TokenError::Unavailable),
+                Verdict::Later(error) => return Err(error),
                 Verdict::No => {
                     self.end_grant(grant.id, "not_admitted")?;
                     return Err(TokenError::InvalidGrant);
@@ -256,12 +276,17 @@ impl AuthorizationServer {
     }
 
     /// Asks the policy again, as GitHub sees the user now.
-    fn still_admitted(&self, grant: &Grant, secret: &Secret<[u8; 32]>) -> Verdict {
-        if !self.policy.has_groups() {
+    fn still_admitted(
+        &self,
+        grant: &Grant,
+        secret: &Secret<[u8; 32]>,
+        asking: Option<&turns::Turn<'_>>,
+    ) -> Verdict {
+        let Some(asking) = asking else {
             let named = self.policy.names(&grant.identity());
             return if named { Verdict::Yes(grant.login.clone()) } else { Verdict::No };
-        }
-        let asked = self.upstreams.token(grant, secret).and_then(|token| {
+        };
+        let asked = self.upstreams.token_in_turn(asking, secret).and_then(|token| {
             let token = token.ok_or(ProviderError::Refused)?;
             // The login may have changed hands since; the number says whose token this is.
             let identity = self.provider.identify(&token)?;
@@ -272,12 +297,13 @@ impl AuthorizationServer {
             Ok((true, login)) => Verdict::Yes(login),
             // The person has withdrawn the app's authorization at GitHub, or has to log in again.
             Ok((false, _)) | Err(ProviderError::Refused) => Verdict::No,
-            Err(
-                ProviderError::Unreachable
-                | ProviderError::Busy
-                | ProviderError::Nonsense
-                | ProviderError::Misconfigured,
-            ) => Verdict::Unknown,
+            Err(ProviderError::Unreachable | ProviderError::Nonsense | ProviderError::Misconfigured) => {
+                Verdict::Outage
+            }
+            // What users can bring about is no outage: else whoever has left would stay for a day by using up their own
+            // requests at GitHub, or by refreshing many grants at once.
+            Err(ProviderError::UsedUp) => Verdict::Later(TokenError::UsedUp),
+            Err(ProviderError::Busy) => Verdict::Later(TokenError::Unavailable),
         }
     }
 
@@ -322,8 +348,10 @@ enum Verdict {
     /// Still welcome, under this login.
     Yes(String),
     No,
-    /// GitHub could not be asked.
-    Unknown,
+    /// GitHub does not answer, or not as it should.
+    Outage,
+    /// GitHub was not asked, because of what the user did or many do: try again.
+    Later(TokenError),
 }
 
 /// What a refresh token of some generation is worth.
@@ -335,15 +363,21 @@ enum Turn {
     Again { generation: u32, turned: Timestamp },
     /// It was replaced long ago: somebody has a copy.
     Reuse,
-    /// It is from the future (the table was restored from a backup) or its code was never redeemed.
-    Unknown,
+    /// The table does not know yet that it was issued: somebody has put back an older one.
+    FromTheFuture,
 }
 
+/// S5: what is left of a grant in a table that was put back is no longer true, and what else is in it may be what was
+/// revoked. No refresh token that we sealed can be ahead of the table otherwise.
+const ROLLED_BACK: &str = "grants.redb is older than a token issued since: it was restored from a backup, and grants that \
+                           were revoked since live again. End them all with `mcp-oauth-server grants revoke --all`; \
+                           everyone logs in once more";
+
 fn turn(stage: &Stage, presented: u32, now: Timestamp) -> Turn {
-    let Stage::Live { generation, turned } = *stage else { return Turn::Unknown };
+    let Stage::Live { generation, turned } = *stage else { return Turn::FromTheFuture };
     match generation.checked_sub(presented) {
-        None => Turn::Unknown,
-        Some(0) => generation.checked_add(1).map_or(Turn::Unknown, Turn::Next),
+        None => Turn::FromTheFuture,
+        Some(0) => generation.checked_add(1).map_or(Turn::Reuse, Turn::Next),
         // T18: neither is the grace made longer by a clock that went back.
         Some(1) if now.since(turned).max(turned.since(now)) <= limits::REFRESH_GRACE => {
             Turn::Again { generation, turned }
@@ -377,5 +411,7 @@ pub(super) fn read_form(request: &http::Request) -> Result<Form, TokenError> {
     if form.repeated(&["resource"]).is_some() { Err(TokenError::Repeated) } else { Ok(form) }
 }
 
+#[cfg(test)]
+mod policy_tests;
 #[cfg(test)]
 mod tests;

@@ -4,14 +4,13 @@
 //! A token that expires is exchanged when somebody asks for it: by one request at a time, and what comes back is on the
 //! disk before it is used, because GitHub has forgotten the old one by then.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::provider::{IdentityProvider, ProviderError, ProviderToken};
-use crate::base::clock::{self, Clock, Timestamp};
+use super::turns::{Turn, Turns};
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::encoding::{base64url, from_base64url};
 use crate::base::identity::{GrantId, UpstreamToken};
 use crate::base::random::Random;
@@ -46,45 +45,7 @@ pub(super) struct Upstreams {
     pub(super) provider: Arc<dyn IdentityProvider>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
-    pub(super) exchanges: Exchanges,
-}
-
-/// The grants whose token is being exchanged.
-#[derive(Default)]
-pub(super) struct Exchanges {
-    /// Guards the set.
-    running: Mutex<HashSet<GrantId>>,
-    /// Wakes those who wait for an exchange that another request has begun.
-    ended: Condvar,
-}
-
-/// The right to exchange the token of one grant, until dropped.
-struct Turn<'a> {
-    exchanges: &'a Exchanges,
-    grant: GrantId,
-}
-
-impl Exchanges {
-    /// Takes the turn, waiting for whoever has it; `None` if that takes too long.
-    fn take(&self, grant: GrantId) -> Option<Turn<'_>> {
-        let deadline = clock::instant() + limits::GITHUB_CALL.saturating_add(Duration::from_secs(1));
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        while !running.insert(grant) {
-            let left = deadline.saturating_duration_since(clock::instant());
-            if left.is_zero() {
-                return None;
-            }
-            running = self.ended.wait_timeout(running, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        Some(Turn { exchanges: self, grant })
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.exchanges.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.grant);
-        self.exchanges.ended.notify_all();
-    }
+    pub(super) turns: Turns,
 }
 
 impl Upstreams {
@@ -108,7 +69,10 @@ impl Upstreams {
         secret: &Secret<[u8; 32]>,
     ) -> Result<Option<Secret<String>>, ProviderError> {
         match self.open(grant, secret) {
-            Some(record) if record.is_stale(self.clock.now()) => self.exchange(grant.id, secret),
+            Some(record) if record.is_stale(self.clock.now()) => {
+                let turn = self.turns.take(grant.id).ok_or(ProviderError::Busy)?;
+                self.token_in_turn(&turn, secret)
+            }
             record => Ok(record.map(|record| record.access)),
         }
     }
@@ -119,12 +83,16 @@ impl Upstreams {
         serde_json::from_slice(&json).ok()
     }
 
-    fn exchange(
+    /// The same for whoever has the turn of the grant.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn token_in_turn(
         &self,
-        id: GrantId,
+        turn: &Turn<'_>,
         secret: &Secret<[u8; 32]>,
     ) -> Result<Option<Secret<String>>, ProviderError> {
-        let _turn = self.exchanges.take(id).ok_or(ProviderError::Busy)?;
+        let id = turn.grant();
         // Whoever had the turn before has perhaps done it.
         let grant = self.grants.get(id).map_err(|error| not_stored(&error))?;
         let Some(record) = grant.and_then(|grant| self.open(&grant, secret)) else { return Ok(None) };
@@ -134,7 +102,8 @@ impl Upstreams {
         let next = self.provider.refresh(&record.refresh.ok_or(ProviderError::Refused)?)?;
         let access = next.access.clone();
         let sealed = self.seal(id, secret, next);
-        self.keep(id, &sealed)?;
+        // G6: a token that has no place any more, because its grant has ended meanwhile, is given back.
+        self.keep(id, &sealed).inspect_err(|_| self.provider.discard(&access))?;
         Ok(Some(access))
     }
 
@@ -177,6 +146,8 @@ impl UpstreamToken for CallersUpstream {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::oauth::fake::{self, Browser};
 
@@ -227,5 +198,18 @@ mod tests {
         let tokens = Browser::new(&fixture).tokens();
         fixture.provider.fail_with(ProviderError::Refused);
         assert!(fixture.bearer(&tokens.access).unwrap().upstream.token().is_none());
+    }
+
+    /// G6: GitHub's answer finds the grant gone; what it brought is given back, and handed to nobody.
+    #[test]
+    fn a_token_that_comes_after_the_end_of_its_grant_is_given_back() {
+        let fixture = fake::fixture();
+        fixture.provider.expiring(Duration::from_secs(30));
+        let tokens = Browser::new(&fixture).tokens();
+        let caller = fixture.bearer(&tokens.access).unwrap();
+        let grants = Arc::clone(&fixture.grants);
+        fixture.provider.while_refreshing(move || assert!(grants.delete(caller.grant).unwrap()));
+        assert!(caller.upstream.token().is_none());
+        assert_eq!((fixture.provider.exchanges(), fixture.provider.discarded()), (1, 1));
     }
 }

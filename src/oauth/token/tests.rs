@@ -7,13 +7,13 @@ use crate::base::clock::Clock;
 use crate::oauth::client::AuthMethod;
 use crate::oauth::fake::{self, Browser, VERIFIER, body, tokens};
 
-fn error(response: &Response) -> (u16, String) {
+pub(super) fn error(response: &Response) -> (u16, String) {
     let answer = body(response);
     assert_eq!(response.header_value("cache-control"), Some("no-store"));
     (response.status(), answer["error"].as_str().unwrap_or_default().to_owned())
 }
 
-fn invalid_grant() -> (u16, String) {
+pub(super) fn invalid_grant() -> (u16, String) {
     (400, "invalid_grant".to_owned())
 }
 
@@ -283,6 +283,7 @@ fn errors_are_plain_json_that_nobody_keeps() {
         TokenError::Scope,
         TokenError::Resource,
         TokenError::Unavailable,
+        TokenError::UsedUp,
     ] {
         check(error);
     }
@@ -343,83 +344,6 @@ fn a_sender_that_fails_too_often_waits() {
     assert_eq!(fixture.server.token(&request).status(), 401);
 }
 
-/// A server that lets members of `acme` in, over the same table.
-fn for_members(fixture: &fake::Fixture) -> crate::oauth::AuthorizationServer {
-    let group = crate::oauth::provider::Group::Org("acme".to_owned());
-    fake::server_with(fixture, vec![crate::oauth::AllowRule::Group(group)])
-}
-
-/// T13: a person who has left is logged out at the next refresh, a person who has not is not.
-#[test]
-fn the_policy_is_asked_again_at_each_refresh() {
-    let mut fixture = fake::fixture();
-    fixture.server = for_members(&fixture);
-    fixture.provider.member_of(&["acme"]);
-    let mut browser = Browser::new(&fixture);
-    let pair = tokens(&{
-        let code = browser.code();
-        browser.redeem(&code, &[])
-    });
-    fixture.provider.identity(583_231, "renamed");
-    let pair = tokens(&browser.refresh(&pair.refresh));
-    assert_eq!(fixture.grants.list().unwrap()[0].login, "renamed");
-    fixture.provider.member_of(&[]);
-    assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
-    assert!(fixture.grants.list().unwrap().is_empty());
-}
-
-/// T13: a login that changed hands does not let its new owner stay.
-#[test]
-fn a_token_of_somebody_else_is_a_no() {
-    let mut fixture = fake::fixture();
-    fixture.server = for_members(&fixture);
-    fixture.provider.member_of(&["acme"]);
-    let mut browser = Browser::new(&fixture);
-    let pair = browser.tokens();
-    fixture.provider.identity(7, "octocat");
-    assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
-}
-
-/// T13: while GitHub does not answer, the last yes counts for a day; then nobody is logged out, but nobody is let on.
-#[test]
-fn an_outage_of_github_is_bridged_for_a_day() {
-    let mut fixture = fake::fixture();
-    fixture.server = for_members(&fixture);
-    fixture.provider.member_of(&["acme"]);
-    let mut browser = Browser::new(&fixture);
-    let pair = browser.tokens();
-    fixture.provider.fail_with(ProviderError::Unreachable);
-    fixture.clock.advance(limits::POLICY_GRACE);
-    let pair = tokens(&browser.refresh(&pair.refresh));
-    fixture.clock.advance(Duration::from_secs(1));
-    assert_eq!(error(&browser.refresh(&pair.refresh)), (503, "temporarily_unavailable".to_owned()));
-    fixture.provider.recover();
-    assert_eq!(browser.refresh(&pair.refresh).status(), 200);
-}
-
-/// T13: withdrawing the app's authorization at GitHub ends the grant.
-#[test]
-fn a_token_that_github_refuses_is_a_no() {
-    let mut fixture = fake::fixture();
-    fixture.server = for_members(&fixture);
-    fixture.provider.member_of(&["acme"]);
-    let mut browser = Browser::new(&fixture);
-    let pair = browser.tokens();
-    fixture.provider.fail_with(ProviderError::Refused);
-    assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
-}
-
-/// T13, M4: a rule that names nobody any more ends what it had let in, at the next request.
-#[test]
-fn a_user_who_is_not_named_any_more_is_out_at_once() {
-    let mut fixture = fake::fixture();
-    let pair = Browser::new(&fixture).tokens();
-    fixture.server = fake::server_with(&fixture, vec![crate::oauth::AllowRule::User("mona".to_owned())]);
-    assert!(fixture.bearer(&pair.access).is_err());
-    let browser = Browser::new(&fixture);
-    assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
-}
-
 /// T10, T18: what a generation is worth, case by case, also when the clock went back since.
 #[test]
 fn a_generation_turns_once() {
@@ -435,6 +359,39 @@ fn a_generation_turns_once() {
     check(3, 1060, 2, Turn::Again { generation: 3, turned: Timestamp(1060) });
     check(3, 1061, 2, Turn::Reuse);
     check(3, 990, 1, Turn::Reuse);
-    check(3, 990, 4, Turn::Unknown);
-    assert_eq!(turn(&Stage::CodeIssued, 0, now), Turn::Unknown);
+    check(3, 990, 4, Turn::FromTheFuture);
+    check(u32::MAX, 990, u32::MAX, Turn::Reuse);
+    assert_eq!(turn(&Stage::CodeIssued, 0, now), Turn::FromTheFuture);
+}
+
+/// S5: a table that was put back revives no code and nothing that was issued since: the first token from its future ends
+/// the grant, and the operator is told.
+#[test]
+fn a_table_that_was_put_back_revives_nothing() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let code = browser.code();
+    let before_code = (*fixture.grants.list().unwrap()[0]).clone();
+    let first = tokens(&browser.redeem(&code, &[]));
+    let before_refresh = (*fixture.grants.list().unwrap()[0]).clone();
+    let second = tokens(&browser.refresh(&first.refresh));
+    let put_back = |grant: &Grant| {
+        let _ = fixture.grants.delete(grant.id).unwrap();
+        fixture.grants.insert(grant).unwrap();
+    };
+    for (table, token) in [(&before_code, &first), (&before_refresh, &second)] {
+        put_back(table);
+        assert_eq!(error(&browser.refresh(&token.refresh)), invalid_grant());
+        assert!(fixture.grants.list().unwrap().is_empty());
+        assert!(fixture.bearer(&second.access).is_err());
+    }
+    put_back(&before_code);
+    fixture.clock.advance(limits::CODE_LIFETIME);
+    assert_eq!(error(&browser.redeem(&code, &[])), invalid_grant());
+    // Nobody but the client of the grant can end it so.
+    put_back(&before_refresh);
+    let other = fixture.client_id(AuthMethod::None, &["http://127.0.0.1/cb"]);
+    let form = format!("grant_type=refresh_token&refresh_token={}&client_id={other}", second.refresh);
+    assert_eq!(error(&fixture.post("/token", &form)), invalid_grant());
+    assert_eq!(fixture.grants.list().unwrap().len(), 1);
 }

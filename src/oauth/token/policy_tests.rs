@@ -1,0 +1,126 @@
+//! The policy, asked again at each refresh.
+
+use std::time::Duration;
+
+use super::tests::{error, invalid_grant};
+use super::*;
+use crate::oauth::fake::{self, Browser, tokens};
+
+/// A server that lets members of `acme` in, over the same table.
+fn for_members(fixture: &fake::Fixture) -> crate::oauth::AuthorizationServer {
+    let group = crate::oauth::provider::Group::Org("acme".to_owned());
+    fake::server_with(fixture, vec![crate::oauth::AllowRule::Group(group)])
+}
+
+/// T13: a person who has left is logged out at the next refresh, a person who has not is not.
+#[test]
+fn the_policy_is_asked_again_at_each_refresh() {
+    let mut fixture = fake::fixture();
+    fixture.server = for_members(&fixture);
+    fixture.provider.member_of(&["acme"]);
+    let mut browser = Browser::new(&fixture);
+    let pair = tokens(&{
+        let code = browser.code();
+        browser.redeem(&code, &[])
+    });
+    fixture.provider.identity(583_231, "renamed");
+    let pair = tokens(&browser.refresh(&pair.refresh));
+    assert_eq!(fixture.grants.list().unwrap()[0].login, "renamed");
+    fixture.provider.member_of(&[]);
+    assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
+    assert!(fixture.grants.list().unwrap().is_empty());
+}
+
+/// T13: a login that changed hands does not let its new owner stay.
+#[test]
+fn a_token_of_somebody_else_is_a_no() {
+    let mut fixture = fake::fixture();
+    fixture.server = for_members(&fixture);
+    fixture.provider.member_of(&["acme"]);
+    let mut browser = Browser::new(&fixture);
+    let pair = browser.tokens();
+    fixture.provider.identity(7, "octocat");
+    assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
+}
+
+/// T13: while GitHub does not answer, the last yes counts for a day; then nobody is logged out, but nobody is let on.
+#[test]
+fn an_outage_of_github_is_bridged_for_a_day() {
+    let mut fixture = fake::fixture();
+    fixture.server = for_members(&fixture);
+    fixture.provider.member_of(&["acme"]);
+    let mut browser = Browser::new(&fixture);
+    let pair = browser.tokens();
+    fixture.provider.fail_with(ProviderError::Unreachable);
+    fixture.clock.advance(limits::POLICY_GRACE);
+    let pair = tokens(&browser.refresh(&pair.refresh));
+    fixture.clock.advance(Duration::from_secs(1));
+    assert_eq!(error(&browser.refresh(&pair.refresh)), (503, "temporarily_unavailable".to_owned()));
+    fixture.provider.recover();
+    assert_eq!(browser.refresh(&pair.refresh).status(), 200);
+}
+
+/// T13: withdrawing the app's authorization at GitHub ends the grant.
+#[test]
+fn a_token_that_github_refuses_is_a_no() {
+    let mut fixture = fake::fixture();
+    fixture.server = for_members(&fixture);
+    fixture.provider.member_of(&["acme"]);
+    let mut browser = Browser::new(&fixture);
+    let pair = browser.tokens();
+    fixture.provider.fail_with(ProviderError::Refused);
+    assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
+}
+
+/// T13, M4: a rule that names nobody any more ends what it had let in, at the next request.
+#[test]
+fn a_user_who_is_not_named_any_more_is_out_at_once() {
+    let mut fixture = fake::fixture();
+    let pair = Browser::new(&fixture).tokens();
+    fixture.server = fake::server_with(&fixture, vec![crate::oauth::AllowRule::User("mona".to_owned())]);
+    assert!(fixture.bearer(&pair.access).is_err());
+    let browser = Browser::new(&fixture);
+    assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
+}
+
+/// T13: what a person can bring about by themselves is no outage: they are told to come back, and nobody is let on.
+#[test]
+fn a_limit_that_the_user_can_reach_is_no_outage() {
+    for (failure, wait) in [(ProviderError::UsedUp, "60"), (ProviderError::Busy, "5")] {
+        let mut fixture = fake::fixture();
+        fixture.server = for_members(&fixture);
+        fixture.provider.member_of(&["acme"]);
+        let mut browser = Browser::new(&fixture);
+        let pair = browser.tokens();
+        fixture.provider.member_of(&[]);
+        fixture.provider.fail_with(failure);
+        let answer = browser.refresh(&pair.refresh);
+        assert_eq!(error(&answer), (503, "temporarily_unavailable".to_owned()), "{failure:?}");
+        assert_eq!(answer.header_value("retry-after"), Some(wait));
+        assert_eq!(fixture.grants.list().unwrap().len(), 1);
+        fixture.provider.recover();
+        assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
+        assert!(fixture.grants.list().unwrap().is_empty());
+    }
+}
+
+/// T11, T13: of parallel refreshes one asks GitHub, and all get the generation that it makes.
+#[test]
+fn parallel_refreshes_ask_once() {
+    let mut fixture = fake::fixture();
+    fixture.server = for_members(&fixture);
+    fixture.provider.member_of(&["acme"]);
+    let mut browser = Browser::new(&fixture);
+    let pair = browser.tokens();
+    let asked = fixture.provider.identified();
+    let browser = &browser;
+    let pairs: Vec<_> = std::thread::scope(|scope| {
+        let racers: Vec<_> = (0..=limits::TURN_WAITERS.0)
+            .map(|_| scope.spawn(|| tokens(&browser.refresh(&pair.refresh))))
+            .collect();
+        racers.into_iter().map(|racer| racer.join().unwrap()).collect()
+    });
+    assert_eq!(fixture.provider.identified(), asked + 1);
+    assert!(matches!(fixture.grants.list().unwrap()[0].stage, Stage::Live { generation: 1, .. }));
+    assert!(pairs.iter().all(|pair| fixture.bearer(&pair.access).is_ok()));
+}
