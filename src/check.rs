@@ -136,8 +136,8 @@ impl Report {
                 "put it into a file of mode 0600 that GITHUB_CLIENT_SECRET_FILE names",
             ));
         }
-        let client_secret = match app.client_secret.read() {
-            Ok(secret) => secret,
+        let (client_secret, other_secret) = match app.client_secret.read_two() {
+            Ok(secrets) => secrets,
             Err(error) => return self.faults.push(error.to_string()),
         };
         if let Some(file) = &config.ca_file {
@@ -151,6 +151,7 @@ impl Report {
         let github = Arc::new(GitHub::new(GitHubSettings {
             client_id: app.client_id.clone(),
             client_secret,
+            other_secret,
             url: app.url.clone(),
             api_url: app.api_url.clone(),
             proxy: None,

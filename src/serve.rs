@@ -155,9 +155,11 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let random: Arc<dyn Random> = Arc::new(OsRandom);
         let trust = Trust::load(config.ca_file.as_deref()).map_err(StartError::Trust)?;
+        let (client_secret, other_secret) = config.github.client_secret.read_two()?;
         let github = Arc::new(GitHub::new(GitHubSettings {
             client_id: config.github.client_id.clone(),
-            client_secret: config.github.client_secret.read()?,
+            client_secret,
+            other_secret,
             url: config.github.url.clone(),
             api_url: config.github.api_url.clone(),
             proxy: None,

@@ -69,7 +69,7 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         env: "GITHUB_CLIENT_SECRET_FILE",
         metavar: "FILE",
         default: "none",
-        help: "a file that holds the client secret; wins over GITHUB_CLIENT_SECRET",
+        help: "a file with the client secret, and while you change it the other one in a second line; wins over GITHUB_CLIENT_SECRET",
         apply: |draft, value| put(&mut draft.client_secret, Ok(ClientSecret::File(value.into()))),
     },
     ConfigOption {

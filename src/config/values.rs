@@ -44,13 +44,25 @@ pub enum ClientSecret {
 }
 
 impl ClientSecret {
-    /// The secret itself; a file's surrounding white space is dropped.
+    /// The one secret; a file's surrounding white space is dropped.
     ///
     /// # Errors
     /// [`ConfigError::SecretFile`].
     pub fn read(&self) -> Result<Secret<String>, ConfigError> {
+        self.read_lines(1).map(|(secret, _)| secret)
+    }
+
+    /// The secret, and the one that takes its place or had it before, if the file has a second line (G9).
+    ///
+    /// # Errors
+    /// [`ConfigError::SecretFile`].
+    pub fn read_two(&self) -> Result<(Secret<String>, Option<Secret<String>>), ConfigError> {
+        self.read_lines(2)
+    }
+
+    fn read_lines(&self, most: usize) -> Result<(Secret<String>, Option<Secret<String>>), ConfigError> {
         let path = match self {
-            ClientSecret::Given(secret) => return Ok(secret.clone()),
+            ClientSecret::Given(secret) => return Ok((secret.clone(), None)),
             ClientSecret::File(path) => path,
         };
         let failed = |why: String| ConfigError::SecretFile(path.clone(), why);
@@ -58,11 +70,13 @@ impl ClientSecret {
         File::open(path)
             .and_then(|file| file.take(limits::CLIENT_SECRET_FILE_BYTES).read_to_string(&mut text))
             .map_err(|error| failed(error.to_string()))?;
-        let secret = text.trim();
-        if secret.is_empty() {
-            return Err(failed("it is empty".to_owned()));
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let mut secrets: Vec<_> = lines.map(|line| Secret::new(line.to_owned())).collect();
+        if secrets.len() > most {
+            return Err(failed(format!("it has more than {most} lines")));
         }
-        Ok(Secret::new(secret.to_owned()))
+        let second = if secrets.len() > 1 { secrets.pop() } else { None };
+        secrets.pop().map(|secret| (secret, second)).ok_or_else(|| failed("it is empty".to_owned()))
     }
 }
 

@@ -35,8 +35,6 @@ pub(super) struct Answer {
 
 pub(super) struct Client {
     agent: Agent,
-    /// What the app itself authenticates with at the API.
-    basic: Secret<String>,
     breaker: Breaker,
     /// Calls under way, at most [`limits::GITHUB_CALLS`].
     calls: AtomicUsize,
@@ -62,10 +60,8 @@ impl Client {
             .accept_encoding("identity")
             .max_idle_connections(limits::GITHUB_CALLS)
             .build();
-        let credentials = format!("{}:{}", settings.client_id, settings.client_secret.expose());
         Client {
             agent: Agent::with_parts(config, settings.trust.connector(), DefaultResolver::default()),
-            basic: Secret::new(format!("Basic {}", STANDARD.encode(credentials))),
             breaker: Breaker::default(),
             calls: AtomicUsize::new(0),
             outcomes: Tally::default(),
@@ -97,19 +93,21 @@ impl Client {
         })
     }
 
-    /// Deletes at the API as the app. `route` is for the log.
+    /// Deletes at the API as the app with these credentials. `route` is for the log.
     pub(super) fn delete(
         &self,
         route: &'static str,
         url: &str,
+        (client_id, client_secret): (&str, &Secret<String>),
         json: &[u8],
     ) -> Result<Answer, ProviderError> {
+        let basic = STANDARD.encode(format!("{client_id}:{}", client_secret.expose()));
         self.call(route, Caller::App, || {
             self.agent
                 .delete(url)
                 .header("Accept", API_MEDIA_TYPE)
                 .header(API_VERSION.0, API_VERSION.1)
-                .header("Authorization", self.basic.expose())
+                .header("Authorization", format!("Basic {basic}"))
                 .header("Content-Type", "application/json")
                 .force_send_body()
                 .send(json)

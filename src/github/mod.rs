@@ -10,6 +10,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -38,6 +39,8 @@ use crate::oauth::provider::{
 /// GitHub, as one of its apps.
 pub struct GitHub {
     settings: GitHubSettings,
+    /// Whether it was the other secret that GitHub accepted last.
+    asks_with_other: AtomicBool,
     issuer: String,
     client: Client,
 }
@@ -64,6 +67,7 @@ impl GitHub {
         GitHub {
             issuer: settings.url.join("/login/oauth"),
             client: Client::new(&settings, timeout),
+            asks_with_other: AtomicBool::new(false),
             settings,
         }
     }
@@ -104,7 +108,10 @@ impl GitHub {
         let url = self.settings.api_url.join(&format!("/applications/{client_id}/token"));
         let json = serde_json::to_vec(&TokenToDelete { access_token: token.expose() })
             .map_err(|_| ProviderError::Nonsense)?;
-        match self.client.delete("discard", &url, &json)?.status {
+        let delete = |secret: &Secret<String>| {
+            self.client.delete("discard", &url, (&self.settings.client_id, secret), &json)
+        };
+        match self.with_secret(delete, |answer| answer.status == 401)?.status {
             // 404 and 422: GitHub knows no such token, which is what was wanted.
             204 | 404 | 422 => Ok(()),
             401 => {
@@ -115,31 +122,60 @@ impl GitHub {
         }
     }
 
+    /// G9: asks with the secret that was accepted last, and with the other one, if there is one, when that is not any more.
+    fn with_secret<T>(
+        &self,
+        ask: impl Fn(&Secret<String>) -> Result<T, ProviderError>,
+        is_refused: impl Fn(&T) -> bool,
+    ) -> Result<T, ProviderError> {
+        let first = &self.settings.client_secret;
+        let Some(second) = &self.settings.other_secret else { return ask(first) };
+        let other_first = self.asks_with_other.load(Ordering::Relaxed);
+        let (one, other) = if other_first { (second, first) } else { (first, second) };
+        let answer = ask(one)?;
+        if !is_refused(&answer) {
+            return Ok(answer);
+        }
+        let answer = ask(other)?;
+        if !is_refused(&answer) {
+            self.asks_with_other.store(!other_first, Ordering::Relaxed);
+            log::warn("github.secret_changed", &[Field::Hint(SECRET_CHANGED)]);
+        }
+        Ok(answer)
+    }
+
     fn ask_for_token(&self, form: &[(&str, &str)]) -> Result<ProviderToken, ProviderError> {
         let url = self.settings.url.join("/login/oauth/access_token");
-        let Answer { status, body, .. } = self.client.post(&url, form)?;
-        if (300..400).contains(&status) {
-            return Err(misconfigured("token", "GitHub answers with a redirect: check GITHUB_URL", &url));
-        }
-        answer::token(&body)
-            .and_then(|token| {
-                // A token is a token only with status 200; an error is one with any.
-                if status == 200 { Ok(token) } else { Err(answer::Refusal::Malformed) }
-            })
-            .map_err(|refusal| {
-                let redirect_uri = form.iter().find(|(name, _)| *name == "redirect_uri").map(|(_, uri)| *uri);
-                log::warn(
-                    "github.refused",
-                    &[
-                        Field::Route("token"),
-                        Field::Status(status),
-                        Field::Reason(refusal.reason()),
-                        Field::Url(redirect_uri.unwrap_or(&url)),
-                        Field::Hint(refusal.hint()),
-                    ],
-                );
-                refusal.error()
-            })
+        let ask = |secret: &Secret<String>| {
+            let app = [("client_id", self.settings.client_id.as_str()), ("client_secret", secret.expose())];
+            let Answer { status, body, .. } = self.client.post(&url, &[&app, form].concat())?;
+            if (300..400).contains(&status) {
+                return Err(misconfigured("token", "GitHub answers with a redirect: check GITHUB_URL", &url));
+            }
+            // A token is a token only with status 200; an error is one with any.
+            let token = answer::token(&body);
+            let token =
+                token.and_then(|token| (status == 200).then_some(token).ok_or(answer::Refusal::Malformed));
+            Ok((status, token))
+        };
+        let is_refused = |(_, token): &(u16, Result<ProviderToken, answer::Refusal>)| {
+            matches!(token, Err(answer::Refusal::IncorrectClientCredentials))
+        };
+        let (status, token) = self.with_secret(ask, is_refused)?;
+        token.map_err(|refusal| {
+            let redirect_uri = form.iter().find(|(name, _)| *name == "redirect_uri").map(|(_, uri)| *uri);
+            log::warn(
+                "github.refused",
+                &[
+                    Field::Route("token"),
+                    Field::Status(status),
+                    Field::Reason(refusal.reason()),
+                    Field::Url(redirect_uri.unwrap_or(&url)),
+                    Field::Hint(refusal.hint()),
+                ],
+            );
+            refusal.error()
+        })
     }
 }
 
@@ -164,8 +200,6 @@ impl IdentityProvider for GitHub {
 
     fn redeem(&self, redemption: &Redemption<'_>) -> Result<ProviderToken, ProviderError> {
         self.ask_for_token(&[
-            ("client_id", &self.settings.client_id),
-            ("client_secret", self.settings.client_secret.expose()),
             ("code", redemption.code),
             ("redirect_uri", redemption.redirect_uri),
             ("code_verifier", redemption.code_verifier.expose()),
@@ -173,12 +207,7 @@ impl IdentityProvider for GitHub {
     }
 
     fn refresh(&self, refresh: &Secret<String>) -> Result<ProviderToken, ProviderError> {
-        self.ask_for_token(&[
-            ("client_id", &self.settings.client_id),
-            ("client_secret", self.settings.client_secret.expose()),
-            ("grant_type", "refresh_token"),
-            ("refresh_token", refresh.expose()),
-        ])
+        self.ask_for_token(&[("grant_type", "refresh_token"), ("refresh_token", refresh.expose())])
     }
 
     fn discard(&self, token: &Secret<String>) {
@@ -224,6 +253,9 @@ impl IdentityProvider for GitHub {
         }
     }
 }
+
+const SECRET_CHANGED: &str =
+    "GitHub accepts the other secret of the file now: when this stays so, delete the one that it does not";
 
 fn nonsense(route: &'static str, status: u16) -> ProviderError {
     log::warn("github.nonsense", &[Field::Route(route), Field::Status(status)]);

@@ -18,6 +18,8 @@ pub struct GitHubSettings {
     pub client_id: String,
     /// The app's client secret.
     pub client_secret: Secret<String>,
+    /// Another one, while the operator changes it: asked with if GitHub does not accept the first.
+    pub other_secret: Option<Secret<String>>,
     /// GitHub's pages, see [`URL`].
     pub url: BaseUrl,
     /// GitHub's API, see [`API_URL`].
@@ -130,6 +132,7 @@ mod tests {
         let settings = GitHubSettings {
             client_id: "Iv1".to_owned(),
             client_secret: Secret::new("hidden-secret".to_owned()),
+            other_secret: Some(Secret::new("hidden-other".to_owned())),
             url: BaseUrl::parse(URL).unwrap(),
             api_url: BaseUrl::parse(API_URL).unwrap(),
             proxy: Some(Proxy::parse("http://user:hidden-password@proxy.example:3128").unwrap()),

@@ -4,6 +4,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::*;
 use crate::base::clock;
 
@@ -36,6 +39,14 @@ impl Fake {
     }
 
     fn with_timeout(answers: Vec<Vec<u8>>, timeout: Duration) -> Fake {
+        Fake::of(answers, timeout, |_| ())
+    }
+
+    fn with(answers: Vec<Vec<u8>>, change: impl FnOnce(&mut GitHubSettings)) -> Fake {
+        Fake::of(answers, Duration::from_secs(10), change)
+    }
+
+    fn of(answers: Vec<Vec<u8>>, timeout: Duration, change: impl FnOnce(&mut GitHubSettings)) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (sender, requests) = mpsc::channel();
@@ -48,7 +59,9 @@ impl Fake {
                 let _ = socket.shutdown(std::net::Shutdown::Write).and_then(|()| socket.read(&mut [0; 64]));
             }
         });
-        Fake { github: GitHub::with_timeout(settings(&url), timeout), requests }
+        let mut settings = settings(&url);
+        change(&mut settings);
+        Fake { github: GitHub::with_timeout(settings, timeout), requests }
     }
 
     fn request(&self) -> String {
@@ -60,6 +73,7 @@ fn settings(url: &str) -> GitHubSettings {
     GitHubSettings {
         client_id: "Iv1.client".to_owned(),
         client_secret: Secret::new("the secret".to_owned()),
+        other_secret: None,
         url: BaseUrl::parse(url).unwrap(),
         api_url: BaseUrl::parse(&format!("{url}/api/v3")).unwrap(),
         proxy: None,
@@ -329,6 +343,44 @@ fn a_token_is_discarded_alone() {
     check("404 Not Found", Ok(()));
     check("401 Unauthorized", Err(ProviderError::Misconfigured));
     check("302 Found", Err(ProviderError::Nonsense));
+}
+
+/// G9: while the operator changes the secret, GitHub is asked with the other one if it does not accept the first; from then on
+/// with the one that worked.
+#[test]
+fn a_second_secret_takes_the_place_of_the_first() {
+    let refused = || ok("error_incorrect_client_credentials");
+    let no = || answer("401 Unauthorized", &fixture("bad_credentials"));
+    let fake = Fake::with(
+        vec![
+            refused(),
+            ok("token"),
+            ok("token"),
+            answer("204 No Content", b""),
+            no(),
+            answer("204 No Content", b""),
+        ],
+        |settings| settings.other_secret = Some(Secret::new("new".to_owned())),
+    );
+    assert!(redeem(&fake.github).is_ok() && redeem(&fake.github).is_ok());
+    fake.github.discard(&token()).unwrap();
+    fake.github.discard(&token()).unwrap();
+    let asked: Vec<String> = (0..6).map(|_| fake.request()).collect();
+    let secrets = ["client_secret=the", "client_secret=new&", "client_secret=new&"];
+    let basic =
+        |secret: &str| format!("basic {}", STANDARD.encode(format!("Iv1.client:{secret}"))).to_lowercase();
+    let expected = secrets.map(str::to_owned).into_iter().chain(["new", "new", "the secret"].map(basic));
+    for (request, part) in asked.iter().zip(expected) {
+        assert!(request.contains(&part), "{part} in {request}");
+    }
+    // With one secret, or two that are wrong, it is the operator's to mend.
+    let fake = Fake::with(vec![refused(), refused()], |settings| settings.other_secret = Some(token()));
+    assert_eq!(redeem(&fake.github).unwrap_err(), ProviderError::Misconfigured);
+    assert_eq!(fake.requests.iter().count(), 2);
+    // Nothing else is asked twice.
+    let fake =
+        Fake::with(vec![ok("error_bad_verification_code")], |settings| settings.other_secret = Some(token()));
+    assert_eq!(redeem(&fake.github).unwrap_err(), ProviderError::Refused);
 }
 
 /// G7: after a rate limit this caller waits without asking; others do not.

@@ -162,17 +162,24 @@ impl AuthorizationServer {
         let redemption =
             Redemption { code, code_verifier: &login.verifier(), redirect_uri: &self.settings.callback };
         let token = self.provider.redeem(&redemption).map_err(LoginError::Provider)?;
+        let access = token.access.clone();
+        let admitted = self.admit(login, token);
+        // G6: a token that nobody will ask for is given back. Whoever does not answer takes nothing back either.
+        let unreachable = matches!(admitted, Err(LoginError::Provider(ProviderError::Unreachable)));
+        if !unreachable && (admitted.is_err() || !self.needs_upstream()) {
+            self.provider.discard(&access);
+        }
+        admitted
+    }
+
+    /// Whose token it is, whether they may come in, and if so their grant and its code.
+    fn admit(&self, login: &GitHubLogin, token: ProviderToken) -> Result<String, LoginError> {
         // G4: who this is, is what GitHub says of this very token.
         let identity = self.provider.identify(&token.access).map_err(LoginError::Provider)?;
         let admitted =
             self.policy.admits(&identity, &token.access, &*self.provider).map_err(LoginError::Provider)?;
         if !admitted {
-            self.provider.discard(&token.access);
             return Err(LoginError::NotAllowed(identity));
-        }
-        // G6: a token that nobody will ask for is given back.
-        if !self.needs_upstream() {
-            self.provider.discard(&token.access);
         }
         let secret = Secret::new(self.random.bytes());
         let grant = self.new_grant(login, &identity, &secret, token);

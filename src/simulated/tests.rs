@@ -252,6 +252,7 @@ fn the_client_logs_people_in_here_as_at_github() {
     let github = GitHub::new(GitHubSettings {
         client_id: "client".to_owned(),
         client_secret: Secret::new("secret".to_owned()),
+        other_secret: None,
         url: BaseUrl::parse(&url).unwrap(),
         api_url: BaseUrl::parse(&format!("{url}/api/v3")).unwrap(),
         proxy: None,
