@@ -48,9 +48,12 @@ build:
 	@$(need_rust)
 	cargo build --locked
 
-clients: build tests/clients/ts/node_modules/.package-lock.json tests/clients/python/.venv/ready ## the official TypeScript and Python SDKs log in and call tools
+clients: build tests/clients/ts/node_modules/.package-lock.json tests/clients/ts2/node_modules/.package-lock.json tests/clients/python/.venv/ready ## the official SDKs log in and call tools, one by its client metadata document
+	@$(call need,ip,apt-get install iproute2)
+	@$(call need,openssl,apt-get install openssl)
 	node tests/clients/ts/walk.mjs $(DEBUG)
 	tests/clients/python/.venv/bin/python tests/clients/python/walk.py $(DEBUG)
+	sh tests/clients/document.sh $(DEBUG)
 
 NODE_CLIENTS   = ts2 inspector mcp-remote
 PYTHON_CLIENTS = python2 fastmcp
