@@ -12,7 +12,7 @@ use std::collections::HashSet;
 
 use proptest::test_runner::{Config, TestRunner};
 
-use self::model::{Answer, Call, DAY, Model, Sender, words};
+use self::model::{Answer, Call, DAY, Model, Rule, Sender, words};
 use self::people::PEOPLE;
 use self::steps::{AuthorizeFault, Browser, CallbackFault, Step};
 use self::world::{Login, REDIRECTS, World};
@@ -49,14 +49,14 @@ struct Seen {
     used: HashSet<usize>,
 }
 
-/// T3, T4, T9, T10, T11, T12, T14, T18: at most one generation of a grant is live, a used code gives no second pair, what
+/// T3, T4, T9, T10, T11, T12, T13, T14, T18: at most one generation of a grant is live, a used code gives no second pair, what
 /// was revoked never works again, nobody gets at another's grant, scope never grows, the end never moves, and whoever is
 /// not authenticated changes nothing.
 #[test]
 fn the_server_does_what_the_model_says() {
     let config = Config { failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
-    let outcome = TestRunner::new(config).run(&steps::sequence(), |steps| {
-        let mut run = Run::new();
+    let outcome = TestRunner::new(config).run(&steps::sequence(), |(rule, steps)| {
+        let mut run = Run::new(rule);
         steps.iter().for_each(|step| run.step(step));
         run.audit();
         Ok(())
@@ -65,11 +65,11 @@ fn the_server_does_what_the_model_says() {
 }
 
 impl Run {
-    fn new() -> Run {
-        let mut world = World::new();
+    fn new(rule: Rule) -> Run {
+        let mut world = World::new(rule);
         world.register("none", 0, "");
         world.register("client_secret_post", 1, "");
-        let model = Model { now: world.clock.now().0, people: PEOPLE.to_vec(), ..Model::default() };
+        let model = Model { now: world.clock.now().0, rule, people: PEOPLE.to_vec(), ..Model::default() };
         Run {
             world,
             model,
@@ -120,7 +120,7 @@ impl Run {
                 let (answer, tokens) = self.world.call(call);
                 let (expected, pair) = self.model.call(call);
                 assert_eq!(answer, expected, "{call:?}");
-                self.seen.answered(call, &answer);
+                self.seen.answered(call, &answer, &self.world);
                 self.keep(pair.into_iter().zip(tokens));
                 return if matches!(call, Call::Use { .. }) { Table::Used } else { Table::Same };
             }
@@ -149,7 +149,14 @@ impl Run {
                 self.people =
                     PEOPLE.into_iter().zip(admitted).filter_map(|(id, is)| is.then_some(id)).collect();
                 self.model.people = self.people.clone();
-                self.restart();
+                self.world.provider.members(&self.people);
+                if self.model.rule == Rule::Names {
+                    self.restart();
+                }
+            }
+            Step::GitHub(failure) => {
+                self.world.provider.answer(failure);
+                self.model.github = failure;
             }
         }
         Table::Same
@@ -218,7 +225,7 @@ impl Run {
         // A login ends with the first answer that comes back for it, whatever it says.
         let counts = state_opens && fault != CallbackFault::OtherIssuer && self.over.insert(login);
         let asked = counts && matches!(fault, CallbackFault::None | CallbackFault::OldCode);
-        let confirmed = asked && self.github_used.insert(number);
+        let confirmed = asked && self.model.github.is_none() && self.github_used.insert(number);
         let expected = confirmed && self.people.contains(&user);
         assert_eq!(self.world.callback(login, browser, &answer), expected, "{fault:?} for {user}");
         if expected {
@@ -245,7 +252,7 @@ impl Run {
         };
         self.model = model;
         for (index, (_, pair)) in order.into_iter().zip(expected) {
-            self.seen.answered(calls[index], &answers[index].0);
+            self.seen.answered(calls[index], &answers[index].0, &self.world);
             self.keep(pair.into_iter().zip(answers[index].1.clone()));
         }
     }
@@ -293,8 +300,8 @@ fn differences(world: &World, model: &Model, stored: &[Grant]) -> String {
             Stage::Live { generation, turned } => Some((generation, turned.0)),
         };
         let stage = (live, grant.expires.0) == (expected.live, expected.expires());
-        let facts = (grant.user.0, words(&grant.scopes.to_string()), grant.created.0)
-            == (expected.user, expected.scopes.clone(), expected.created);
+        let facts = (grant.user.0, words(&grant.scopes.to_string()), grant.created.0, grant.admitted.0)
+            == (expected.user, expected.scopes.clone(), expected.created, expected.admitted);
         let client = ClientFingerprint::of(&world.clients[expected.client].id);
         if !stage || !facts || grant.client.fingerprint != client {
             found += &format!("{grant:?} is stored, not {expected:?}. ");
@@ -304,10 +311,13 @@ fn differences(world: &World, model: &Model, stored: &[Grant]) -> String {
 }
 
 impl Seen {
-    /// A code gives tokens once.
-    fn answered(&mut self, call: Call, answer: &Answer) {
+    /// A code gives tokens once, and a grant that has ended lets nobody in.
+    fn answered(&mut self, call: Call, answer: &Answer, world: &World) {
         if let (Call::Redeem { code, .. }, Answer::Tokens { .. }) = (call, answer) {
             assert!(self.used.insert(code), "tokens for a code that was used");
+        }
+        if let Answer::Caller { grant, .. } = answer {
+            assert!(!self.ended.contains(&world.grants[*grant]), "an ended grant lets in");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::oauth::BearerError;
+use crate::oauth::provider::ProviderError;
 
 pub(super) const MINUTE: u64 = 60;
 pub(super) const HOUR: u64 = 60 * MINUTE;
@@ -13,6 +14,16 @@ pub(super) type Words = BTreeSet<String>;
 /// A set of scopes.
 pub(super) fn words(text: &str) -> Words {
     text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// How the policy knows whom to let in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// It names them, so each request finds out.
+    #[default]
+    Names,
+    /// GitHub says who is a member, so each refresh finds out.
+    Members,
 }
 
 /// Who sends a call: the client to which the code or token belongs, or another one.
@@ -108,6 +119,8 @@ pub(super) struct Grant {
     pub(super) client: usize,
     pub(super) scopes: Words,
     pub(super) created: u64,
+    /// When the policy last said yes.
+    pub(super) admitted: u64,
     /// The generation and when it was made; none before the code is redeemed.
     pub(super) live: Option<(u32, u64)>,
     /// Whether it is in the table.
@@ -149,8 +162,11 @@ pub(super) struct Refresh {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
     pub(super) now: u64,
-    /// Whom the policy names.
+    pub(super) rule: Rule,
+    /// Whom the policy lets in.
     pub(super) people: Vec<u64>,
+    /// What GitHub answers instead of what it is asked for.
+    pub(super) github: Option<ProviderError>,
     pub(super) grants: Vec<Grant>,
     pub(super) codes: Vec<Code>,
     pub(super) access: Vec<Access>,
@@ -162,7 +178,15 @@ impl Model {
     pub(super) fn log_in(&mut self, user: u64, client: usize, scopes: Words) {
         let created = self.now;
         self.codes.push(Code { grant: self.grants.len(), end: created + MINUTE });
-        self.grants.push(Grant { user, client, scopes, created, live: None, stored: true });
+        self.grants.push(Grant {
+            user,
+            client,
+            scopes,
+            created,
+            admitted: created,
+            live: None,
+            stored: true,
+        });
     }
 
     pub(super) fn sweep(&mut self) {
@@ -232,11 +256,18 @@ impl Model {
             return (refused(400, "invalid_scope"), None);
         }
         let (generation, turned) = stored.live.expect("a refresh token comes after its code");
-        if presented == generation && !self.people.contains(&stored.user) {
-            stored.stored = false;
-            return no;
-        }
         if presented == generation {
+            match (self.rule, self.github) {
+                (Rule::Members, Some(ProviderError::Unreachable)) if self.now <= stored.admitted + DAY => {}
+                (Rule::Members, Some(_)) => return (refused(503, "temporarily_unavailable"), None),
+                (Rule::Names, _) | (Rule::Members, None) if self.people.contains(&stored.user) => {
+                    stored.admitted = self.now;
+                }
+                (Rule::Names, _) | (Rule::Members, None) => {
+                    stored.stored = false;
+                    return no;
+                }
+            }
             stored.live = Some((generation + 1, self.now));
         } else if presented + 1 != generation || self.now.abs_diff(turned) > MINUTE {
             stored.stored = false;
@@ -275,7 +306,7 @@ impl Model {
     fn use_access(&self, token: usize) -> Answer {
         let Access { grant, scopes, end } = &self.access[token];
         let stored = &self.grants[*grant];
-        let admitted = self.people.contains(&stored.user);
+        let admitted = self.rule == Rule::Members || self.people.contains(&stored.user);
         if self.now >= *end || !stored.stored || self.now >= stored.end() || !admitted {
             Answer::NoCaller(BearerError::Invalid)
         } else if !scopes.contains("mcp") {

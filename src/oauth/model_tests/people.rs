@@ -19,6 +19,24 @@ pub(super) const PEOPLE: [u64; 3] = [1, 2, 3];
 #[derive(Default)]
 pub(super) struct People {
     used: Mutex<HashSet<String>>,
+    /// Who is a member of the one organisation.
+    members: Mutex<Vec<u64>>,
+    /// What it says instead of everything else.
+    failure: Mutex<Option<ProviderError>>,
+}
+
+impl People {
+    pub(super) fn members(&self, people: &[u64]) {
+        *self.members.lock().unwrap() = people.to_vec();
+    }
+
+    pub(super) fn answer(&self, failure: Option<ProviderError>) {
+        *self.failure.lock().unwrap() = failure;
+    }
+
+    fn answers(&self) -> Result<(), ProviderError> {
+        self.failure.lock().unwrap().map_or(Ok(()), Err)
+    }
 }
 
 impl IdentityProvider for People {
@@ -31,6 +49,7 @@ impl IdentityProvider for People {
     }
 
     fn redeem(&self, redemption: &Redemption<'_>) -> Result<ProviderToken, ProviderError> {
+        self.answers()?;
         let (user, _) = redemption.code.split_once('.').ok_or(ProviderError::Refused)?;
         let is_new = self.used.lock().unwrap().insert(redemption.code.to_owned());
         let access = Secret::new(format!("gho_{user}"));
@@ -45,12 +64,14 @@ impl IdentityProvider for People {
     fn discard(&self, _: &Secret<String>) {}
 
     fn identify(&self, token: &Secret<String>) -> Result<Identity, ProviderError> {
+        self.answers()?;
         let user = token.expose().strip_prefix("gho_").unwrap().parse().unwrap();
         Ok(Identity { user: UserId(user), login: format!("user-{user}") })
     }
 
-    fn is_member(&self, _: &Secret<String>, _: &Identity, _: &Group) -> Result<bool, ProviderError> {
-        Ok(false)
+    fn is_member(&self, _: &Secret<String>, identity: &Identity, _: &Group) -> Result<bool, ProviderError> {
+        self.answers()?;
+        Ok(self.members.lock().unwrap().contains(&identity.user.0))
     }
 }
 

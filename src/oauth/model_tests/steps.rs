@@ -6,7 +6,8 @@ use proptest::prelude::{Just, Strategy, any};
 use proptest::sample::select;
 use proptest::{option, prop_oneof};
 
-use super::model::{self, DAY, HOUR, MINUTE, Model, RedeemFault, Sender};
+use super::model::{self, DAY, HOUR, MINUTE, Model, RedeemFault, Rule, Sender};
+use crate::oauth::provider::ProviderError;
 
 /// One of the things of some kind: the so-manyeth from the newest.
 #[derive(Clone, Copy, Debug)]
@@ -124,12 +125,14 @@ pub(super) enum Step {
     Sweep,
     /// Another server over the same table.
     Restart,
-    /// The same, for these of the people.
+    /// These of the people, and no others: another server that names them, or another answer of GitHub's.
     Policy([bool; 3]),
+    /// From now on GitHub answers so.
+    GitHub(Option<ProviderError>),
 }
 
-pub(super) fn sequence() -> impl Strategy<Value = Vec<Step>> {
-    vec(step(), 1..60)
+pub(super) fn sequence() -> impl Strategy<Value = (Rule, Vec<Step>)> {
+    (select(&[Rule::Names, Rule::Members]), vec(step(), 1..60))
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -153,6 +156,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Sweep),
         1 => Just(Step::Restart),
         1 => any::<[bool; 3]>().prop_map(Step::Policy),
+        1 => select(&[None, None, Some(ProviderError::Unreachable), Some(ProviderError::UsedUp)])
+            .prop_map(Step::GitHub),
     ]
 }
 

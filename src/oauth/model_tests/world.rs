@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::model::{Answer, Call, RedeemFault, Sender, words};
+use super::model::{Answer, Call, RedeemFault, Rule, Sender, words};
 use super::people::{MeetingTable, PEOPLE, People};
 use crate::base::clock::{Clock, ManualClock};
 use crate::base::encoding::{base64url, sha256};
@@ -13,7 +13,7 @@ use crate::base::random::{CountedRandom, Random};
 use crate::http::fake::request;
 use crate::http::{Form, PublicUrl, Response, append_query};
 use crate::oauth::fake::{body, text};
-use crate::oauth::provider::IdentityProvider;
+use crate::oauth::provider::{Group, IdentityProvider};
 use crate::oauth::{AllowRule, AuthorizationServer, Parts, Policy, Settings};
 use crate::seal;
 use crate::store::{Grant, Grants};
@@ -66,7 +66,8 @@ pub(super) struct World {
     pub(super) server: AuthorizationServer,
     pub(super) table: Arc<MeetingTable>,
     pub(super) clock: Arc<ManualClock>,
-    provider: Arc<People>,
+    pub(super) provider: Arc<People>,
+    rule: Rule,
     random: Arc<CountedRandom>,
     pub(super) clients: Vec<Client>,
     pub(super) logins: Vec<Login>,
@@ -81,17 +82,18 @@ fn verifier(number: usize) -> String {
 }
 
 impl World {
-    pub(super) fn new() -> World {
+    pub(super) fn new(rule: Rule) -> World {
         let (table, clock) = (Arc::new(MeetingTable::default()), Arc::new(ManualClock::new()));
         let (provider, random) = (Arc::new(People::default()), Arc::new(CountedRandom::default()));
-        let server = server((&table, &clock, &provider, &random), &PEOPLE);
+        let server = server((&table, &clock, &provider, &random), rule, &PEOPLE);
+        provider.members(&PEOPLE);
         let (clients, logins, codes, pairs, grants) = Default::default();
-        World { server, table, clock, provider, random, clients, logins, codes, pairs, grants }
+        World { server, table, clock, provider, rule, random, clients, logins, codes, pairs, grants }
     }
 
     /// The server again, over the same table, for these people.
     pub(super) fn restart(&mut self, people: &[u64]) {
-        self.server = server((&self.table, &self.clock, &self.provider, &self.random), people);
+        self.server = server((&self.table, &self.clock, &self.provider, &self.random), self.rule, people);
     }
 
     pub(super) fn stored(&self) -> Vec<Grant> {
@@ -282,14 +284,18 @@ impl World {
 
 type Shared<'a> = (&'a Arc<MeetingTable>, &'a Arc<ManualClock>, &'a Arc<People>, &'a Arc<CountedRandom>);
 
-fn server((table, clock, provider, random): Shared<'_>, people: &[u64]) -> AuthorizationServer {
+fn server((table, clock, provider, random): Shared<'_>, rule: Rule, people: &[u64]) -> AuthorizationServer {
+    let rules = match rule {
+        Rule::Names => people.iter().map(|&id| AllowRule::Id(UserId(id))).collect(),
+        Rule::Members => vec![AllowRule::Group(Group::Org("acme".to_owned()))],
+    };
     let mut settings = Settings::new(PublicUrl::parse("https://mcp.example.com").unwrap());
     settings.scopes = Scopes::parse("mcp read write").unwrap();
     let parts = Parts {
         keys: Arc::new(seal::fake::keyring(1)),
         grants: Arc::clone(table) as Arc<dyn Grants>,
         provider: Arc::clone(provider) as Arc<dyn IdentityProvider>,
-        policy: Policy::new(people.iter().map(|&id| AllowRule::Id(UserId(id))).collect()),
+        policy: Policy::new(rules),
         clients: crate::oauth::Clients::default(),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         random: Arc::clone(random) as Arc<dyn Random>,
