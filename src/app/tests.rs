@@ -141,6 +141,9 @@ fn every_answer_carries_the_common_fields() {
         assert_eq!(response.header_value("strict-transport-security"), Some("max-age=31536000"), "{target}");
         assert_eq!(response.headers().filter(|(name, _)| *name == "Referrer-Policy").count(), 1, "{target}");
         assert!(response.header_value("server").is_none(), "{target}");
+        let is_for_others = target == "/mcp" || target.starts_with("/.well-known");
+        let expected = if is_for_others { None } else { Some("same-origin") };
+        assert_eq!(response.header_value("cross-origin-resource-policy"), expected, "{target}");
     }
     let consent = fake::Browser::new(&fixture).open_consent_page();
     assert_eq!(consent.header_value("referrer-policy"), Some("same-origin"));

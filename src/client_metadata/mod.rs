@@ -4,6 +4,17 @@
 //! `address` says where a connection may lead, `fetch` makes it, `flights` limits how many are under way, `cache`
 //! remembers what was found.
 
+/// The private classifier, for tests/fuzz alone.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    /// Whether an address is on the public internet.
+    #[must_use]
+    pub fn is_global(address: std::net::IpAddr) -> bool {
+        super::address::is_global(address)
+    }
+}
+
 mod address;
 mod cache;
 mod fetch;

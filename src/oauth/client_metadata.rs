@@ -173,5 +173,7 @@ mod tests {
         ] {
             assert!(!is_presentable(hidden), "{hidden:?}");
         }
+        assert!(is_presentable(&"ü".repeat(limits::CLIENT_NAME_CHARS)));
+        assert!(!is_presentable(&"a".repeat(limits::CLIENT_NAME_CHARS + 1)));
     }
 }

@@ -144,6 +144,19 @@ mod tests {
         assert!(response.header_value("set-cookie").unwrap().contains("Max-Age=0"));
     }
 
+    /// C10, O7: an open web client is told by the person's own hand.
+    #[test]
+    fn denying_a_web_client_shows_the_way_back() {
+        let fixture = fake::fixture();
+        let id = fixture.client_id(crate::oauth::client::AuthMethod::None, &["https://a.example/cb"]);
+        let mut browser = Browser::at(&fixture, id, "https://a.example/cb");
+        let response = browser.post_consent("deny", &[]);
+        assert_eq!(response.header_value("location"), None);
+        let page = fake::text(&response);
+        assert!(page.contains("href=\"https://a.example/cb?error=access_denied&amp;"), "{page}");
+        assert!(response.header_value("set-cookie").unwrap().contains("Max-Age=0"));
+    }
+
     /// One sender cannot use up the logins that GitHub allows the app.
     #[test]
     fn a_sender_is_sent_to_github_so_often_and_no_more() {

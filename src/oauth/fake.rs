@@ -1,6 +1,7 @@
 //! A server without network, clock or disk, and a browser that walks through it, for the tests of this layer and above.
 
 mod documents;
+mod provider;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub(crate) use self::documents::FakeDocuments;
+pub(crate) use self::provider::FakeProvider;
 use super::client::{AuthMethod, Client};
 use super::provider::{
     Group, Identity, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,
@@ -26,156 +28,6 @@ use crate::store::MemoryGrants;
 /// RFC 7636 appendix B.
 pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
-
-/// A provider that a test tells what to say. Its one good code is `good`.
-pub(crate) struct FakeProvider {
-    state: Mutex<FakeState>,
-}
-
-struct FakeState {
-    identity: Identity,
-    groups: HashSet<String>,
-    error: Option<ProviderError>,
-    verifiers: Vec<String>,
-    lifetime: Option<Duration>,
-    exchanges: usize,
-    discarded: usize,
-    identified: usize,
-    /// What happens elsewhere while a token is exchanged.
-    meanwhile: Option<Box<dyn FnOnce() + Send>>,
-}
-
-impl Default for FakeProvider {
-    fn default() -> FakeProvider {
-        let identity = Identity { user: UserId(583_231), login: "octocat".to_owned() };
-        let state = FakeState {
-            identity,
-            groups: HashSet::new(),
-            error: None,
-            verifiers: Vec::new(),
-            lifetime: None,
-            exchanges: 0,
-            discarded: 0,
-            identified: 0,
-            meanwhile: None,
-        };
-        FakeProvider { state: Mutex::new(state) }
-    }
-}
-
-impl FakeProvider {
-    pub(crate) fn identity(&self, id: u64, login: &str) {
-        self.state.lock().unwrap().identity = Identity { user: UserId(id), login: login.to_owned() };
-    }
-
-    pub(crate) fn member_of(&self, groups: &[&str]) {
-        self.state.lock().unwrap().groups = groups.iter().map(|&group| group.to_owned()).collect();
-    }
-
-    pub(crate) fn fail_with(&self, error: ProviderError) {
-        self.state.lock().unwrap().error = Some(error);
-    }
-
-    /// Has every token from now on expire after this time.
-    pub(crate) fn expiring(&self, lifetime: Duration) {
-        self.state.lock().unwrap().lifetime = Some(lifetime);
-    }
-
-    /// Lets it answer again.
-    pub(crate) fn recover(&self) {
-        self.state.lock().unwrap().error = None;
-    }
-
-    /// How often a token was exchanged.
-    pub(crate) fn exchanges(&self) -> usize {
-        self.state.lock().unwrap().exchanges
-    }
-
-    /// Does this while the next token is exchanged.
-    pub(crate) fn while_refreshing(&self, work: impl FnOnce() + Send + 'static) {
-        self.state.lock().unwrap().meanwhile = Some(Box::new(work));
-    }
-
-    /// How often it was asked whose a token is.
-    pub(crate) fn identified(&self) -> usize {
-        self.state.lock().unwrap().identified
-    }
-
-    /// How many tokens were given back.
-    pub(crate) fn discarded(&self) -> usize {
-        self.state.lock().unwrap().discarded
-    }
-
-    pub(crate) fn redemptions(&self) -> usize {
-        self.state.lock().unwrap().verifiers.len()
-    }
-
-    pub(crate) fn last_verifier(&self) -> String {
-        self.state.lock().unwrap().verifiers.last().unwrap().clone()
-    }
-}
-
-impl FakeState {
-    fn token(&self, access: String) -> ProviderToken {
-        let refresh = self.lifetime.map(|_| Secret::new(format!("ghr_{}", self.exchanges)));
-        ProviderToken { access: Secret::new(access), expires_in: self.lifetime, refresh }
-    }
-}
-
-impl IdentityProvider for FakeProvider {
-    fn authorize_url(&self, request: &LoginRequest<'_>) -> String {
-        append_query(
-            "https://github.test/authorize",
-            &[("state", request.state), ("code_challenge", request.code_challenge), ("scope", request.scope)],
-        )
-    }
-
-    fn issuer(&self) -> &str {
-        "https://github.test/login/oauth"
-    }
-
-    fn redeem(&self, redemption: &Redemption<'_>) -> Result<ProviderToken, ProviderError> {
-        let mut state = self.state.lock().unwrap();
-        state.verifiers.push(redemption.code_verifier.expose().clone());
-        assert_eq!(redemption.redirect_uri, "https://mcp.example.com/auth/callback");
-        match (state.error, redemption.code) {
-            (Some(error), _) => Err(error),
-            (None, "good") => Ok(state.token("gho_fake".to_owned())),
-            (None, _) => Err(ProviderError::Refused),
-        }
-    }
-
-    fn refresh(&self, refresh: &Secret<String>) -> Result<ProviderToken, ProviderError> {
-        let mut state = self.state.lock().unwrap();
-        assert_eq!(refresh.expose(), &format!("ghr_{}", state.exchanges));
-        state.exchanges += 1;
-        if let Some(work) = state.meanwhile.take() {
-            work();
-        }
-        let name = format!("ghu_{}", state.exchanges);
-        state.error.map_or_else(|| Ok(state.token(name)), Err)
-    }
-
-    fn discard(&self, _: &Secret<String>) {
-        self.state.lock().unwrap().discarded += 1;
-    }
-
-    fn identify(&self, token: &Secret<String>) -> Result<Identity, ProviderError> {
-        assert!(["gho_fake", "ghu_1"].contains(&token.expose().as_str()));
-        let mut state = self.state.lock().unwrap();
-        state.identified += 1;
-        state.error.map_or_else(|| Ok(state.identity.clone()), Err)
-    }
-
-    fn is_member(&self, _: &Secret<String>, _: &Identity, group: &Group) -> Result<bool, ProviderError> {
-        let state = self.state.lock().unwrap();
-        let name = match group {
-            Group::Org(org) => org.clone(),
-            Group::Team { org, slug } => format!("{org}/{slug}"),
-        };
-        state.error.map_or_else(|| Ok(state.groups.contains(&name)), Err)
-    }
-}
 
 /// A server at `https://mcp.example.com` that lets `octocat` in, and everything it stands on.
 pub(crate) struct Fixture {
@@ -293,6 +145,7 @@ pub(crate) struct Tokens {
 pub(crate) struct Browser<'a> {
     fixture: &'a Fixture,
     pub(crate) client_id: String,
+    redirect_uri: String,
     state: String,
     /// Where it is.
     pub(crate) peer: IpAddr,
@@ -316,10 +169,20 @@ impl<'a> Browser<'a> {
 
     /// A browser with the client that has this id.
     pub(crate) fn of(fixture: &'a Fixture, client_id: String, state: &str) -> Browser<'a> {
+        Browser::opened(fixture, client_id, ("http://127.0.0.1:5000/cb", state))
+    }
+
+    /// A browser with the client that has this id and wants its answer there.
+    pub(crate) fn at(fixture: &'a Fixture, client_id: String, redirect_uri: &str) -> Browser<'a> {
+        Browser::opened(fixture, client_id, (redirect_uri, "xyz"))
+    }
+
+    fn opened(fixture: &'a Fixture, client_id: String, (redirect_uri, state): (&str, &str)) -> Browser<'a> {
         let (cookies, form, github_state) = (Vec::new(), String::new(), String::new());
+        let (redirect_uri, state) = (redirect_uri.to_owned(), state.to_owned());
         let peer = IpAddr::from([127, 0, 0, 1]);
         let mut browser =
-            Browser { fixture, client_id, state: state.to_owned(), peer, cookies, form, github_state };
+            Browser { fixture, client_id, redirect_uri, state, peer, cookies, form, github_state };
         browser.open_consent_page();
         browser
     }
@@ -328,7 +191,7 @@ impl<'a> Browser<'a> {
         let parameters = [
             ("client_id", self.client_id.as_str()),
             ("response_type", "code"),
-            ("redirect_uri", "http://127.0.0.1:5000/cb"),
+            ("redirect_uri", &self.redirect_uri),
             ("code_challenge", CHALLENGE),
             ("code_challenge_method", "S256"),
             ("state", &self.state),

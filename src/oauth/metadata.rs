@@ -90,11 +90,25 @@ mod tests {
     fn metadata_is_true() {
         let fixture = fake::fixture();
         let server = body(&fixture.server.server_metadata());
-        assert_eq!(server["issuer"], "https://mcp.example.com");
-        assert_eq!(server["registration_endpoint"], "https://mcp.example.com/register");
-        assert_eq!(server["code_challenge_methods_supported"], json!(["S256"]));
-        assert_eq!(server["token_endpoint_auth_methods_supported"][0], "none");
-        assert_eq!(server["authorization_response_iss_parameter_supported"], true);
+        let methods = json!(["none", "client_secret_basic", "client_secret_post"]);
+        assert_eq!(
+            server,
+            json!({
+                "issuer": "https://mcp.example.com",
+                "authorization_endpoint": "https://mcp.example.com/authorize",
+                "token_endpoint": "https://mcp.example.com/token",
+                "registration_endpoint": "https://mcp.example.com/register",
+                "revocation_endpoint": "https://mcp.example.com/revoke",
+                "scopes_supported": ["mcp"],
+                "response_types_supported": ["code"],
+                "response_modes_supported": ["query"],
+                "grant_types_supported": ["authorization_code", "refresh_token"],
+                "token_endpoint_auth_methods_supported": methods,
+                "revocation_endpoint_auth_methods_supported": methods,
+                "code_challenge_methods_supported": ["S256"],
+                "authorization_response_iss_parameter_supported": true,
+            })
+        );
         assert_eq!(
             body(&fixture.server.resource_metadata(super::Endpoint::Mcp)),
             json!({

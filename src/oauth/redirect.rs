@@ -223,6 +223,9 @@ mod tests {
         check("http://localhost/callback", Target::Loopback, "http://localhost");
         check("http://[::1]:1/cb", Target::Loopback, "http://[::1]:1");
         check("com.example.app:/oauth", Target::PrivateScheme, "com.example.app:");
+        for scheme in KNOWN_SCHEMES {
+            check(&format!("{scheme}:/cb"), Target::PrivateScheme, &format!("{scheme}:"));
+        }
         check(
             "cursor://anysphere.cursor-retrieval/cb",
             Target::PrivateScheme,
@@ -262,12 +265,15 @@ mod tests {
         check("https:a.example", RedirectError::BadAuthority);
         check("https:///cb", RedirectError::BadAuthority);
         check("https://a.example@b.example/", RedirectError::BadAuthority);
+        check("https://user:word@a.example/", RedirectError::BadAuthority);
         check("https://a.example:99999/", RedirectError::BadAuthority);
         check("https://a.example:/", RedirectError::BadAuthority);
         check("https://a.example/#", RedirectError::Fragment);
         check("https://a.example\\@b.example/", RedirectError::BadCharacter);
         check("https://a.example/ b", RedirectError::BadCharacter);
         check("https://a.example/\r\n", RedirectError::BadCharacter);
+        check("https://a.example/\u{7f}", RedirectError::BadCharacter);
+        check("https://a.example/\0", RedirectError::BadCharacter);
         check("https://ä.example/", RedirectError::BadCharacter);
         check("https://*.a.example/", RedirectError::BadCharacter);
         check("https://a.example/%zz?x=%zz", RedirectError::BadCharacter);

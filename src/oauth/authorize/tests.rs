@@ -50,8 +50,10 @@ fn nobody_is_sent_to_an_unproven_place() {
         let response = authorize(&fixture, &query(&id, changes));
         assert_eq!((response.status(), response.header_value("location")), (400, None), "{changes:?}");
         assert!(!text(&response).contains("evil"));
+        text(&response)
     };
-    check(&[("client_id", "evil")]);
+    // Clients keep a registration that has gone; the person is told how to make them forget it.
+    assert!(check(&[("client_id", "evil")]).contains("Remove this server"));
     check(&[("client_id", "")]);
     check(&[("redirect_uri", "https://evil.example/cb")]);
     check(&[("redirect_uri", "https://a.example/cb/evil")]);
@@ -88,9 +90,11 @@ fn errors_are_redirected_to_local_clients() {
     check("code_challenge", "", "invalid_request");
     check("code_challenge", "short", "invalid_request");
     check("code_challenge", &"=".repeat(43), "invalid_request");
+    check("code_challenge", &"A".repeat(42), "invalid_request");
     check("code_challenge", &"A".repeat(44), "invalid_request");
     check("code_challenge_method", "", "invalid_request");
     check("code_challenge_method", "plain", "invalid_request");
+    check("code_challenge_method", "s256", "invalid_request");
     check("scope", "openid email", "invalid_scope");
     check("scope", "a\"b", "invalid_scope");
     check("resource", "https://other.example/mcp", "invalid_target");
@@ -109,7 +113,8 @@ fn errors_of_web_clients_are_shown_first() {
     let response = authorize(&fixture, &query(&id, &[("redirect_uri", WEB), ("response_type", "token")]));
     assert_eq!((response.status(), response.header_value("location")), (400, None));
     let page = text(&response);
-    assert!(page.contains("https://a.example/cb?error=unsupported_response_type&amp;"), "{page}");
+    assert!(page.contains("href=\"https://a.example/cb?error=unsupported_response_type&amp;"), "{page}");
+    assert!(page.contains("<strong>https://a.example</strong>") && !page.contains("http-equiv"), "{page}");
 }
 
 /// O8: a repeated parameter is refused before anything is believed; `resource` may be repeated.
@@ -177,5 +182,20 @@ fn granted_scopes_are_asked_and_allowed() {
     check(Some("offline_access"), Some("mcp"));
     check(Some("admin"), Some("admin"));
     check(Some("openid"), None);
-    check(Some(&"a".repeat(limits::SCOPE_BYTES + 1)), None);
+    let long = |length: usize| format!("mcp {}", "a".repeat(length - 4));
+    let (longest, too_long) = (long(limits::SCOPE_BYTES), long(limits::SCOPE_BYTES + 1));
+    check(Some(&longest), Some("mcp"));
+    check(Some(&too_long), None);
+}
+
+/// O9: a state of 4096 bytes is kept, one byte more is refused, and then not sent back either.
+#[test]
+fn a_state_is_kept_up_to_its_limit() {
+    let fixture = fake::fixture();
+    let id = fixture.client_id(AuthMethod::None, &[LOCAL]);
+    let state = |length: usize| authorize(&fixture, &query(&id, &[("state", &"s".repeat(length))]));
+    assert_eq!(state(limits::STATE_BYTES).status(), 200);
+    let refused = state(limits::STATE_BYTES + 1);
+    let location = refused.header_value("location").unwrap();
+    assert!(location.contains("?error=invalid_request&") && !location.contains("state=s"), "{location}");
 }

@@ -1,0 +1,162 @@
+//! An identity provider that a test tells what to say.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::base::identity::{Identity, UserId};
+use crate::base::secret::Secret;
+use crate::http::append_query;
+use crate::oauth::provider::{
+    Group, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,
+};
+
+/// A provider that a test tells what to say. Its one good code is `good`.
+pub(crate) struct FakeProvider {
+    state: Mutex<FakeState>,
+}
+
+struct FakeState {
+    identity: Identity,
+    groups: HashSet<String>,
+    error: Option<ProviderError>,
+    verifiers: Vec<String>,
+    lifetime: Option<Duration>,
+    exchanges: usize,
+    discarded: usize,
+    identified: usize,
+    /// What happens elsewhere while a token is exchanged.
+    meanwhile: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Default for FakeProvider {
+    fn default() -> FakeProvider {
+        let identity = Identity { user: UserId(583_231), login: "octocat".to_owned() };
+        let state = FakeState {
+            identity,
+            groups: HashSet::new(),
+            error: None,
+            verifiers: Vec::new(),
+            lifetime: None,
+            exchanges: 0,
+            discarded: 0,
+            identified: 0,
+            meanwhile: None,
+        };
+        FakeProvider { state: Mutex::new(state) }
+    }
+}
+
+impl FakeProvider {
+    pub(crate) fn identity(&self, id: u64, login: &str) {
+        self.state.lock().unwrap().identity = Identity { user: UserId(id), login: login.to_owned() };
+    }
+
+    pub(crate) fn member_of(&self, groups: &[&str]) {
+        self.state.lock().unwrap().groups = groups.iter().map(|&group| group.to_owned()).collect();
+    }
+
+    pub(crate) fn fail_with(&self, error: ProviderError) {
+        self.state.lock().unwrap().error = Some(error);
+    }
+
+    /// Has every token from now on expire after this time.
+    pub(crate) fn expiring(&self, lifetime: Duration) {
+        self.state.lock().unwrap().lifetime = Some(lifetime);
+    }
+
+    /// Lets it answer again.
+    pub(crate) fn recover(&self) {
+        self.state.lock().unwrap().error = None;
+    }
+
+    /// How often a token was exchanged.
+    pub(crate) fn exchanges(&self) -> usize {
+        self.state.lock().unwrap().exchanges
+    }
+
+    /// Does this while the next token is exchanged.
+    pub(crate) fn while_refreshing(&self, work: impl FnOnce() + Send + 'static) {
+        self.state.lock().unwrap().meanwhile = Some(Box::new(work));
+    }
+
+    /// How often it was asked whose a token is.
+    pub(crate) fn identified(&self) -> usize {
+        self.state.lock().unwrap().identified
+    }
+
+    /// How many tokens were given back.
+    pub(crate) fn discarded(&self) -> usize {
+        self.state.lock().unwrap().discarded
+    }
+
+    pub(crate) fn redemptions(&self) -> usize {
+        self.state.lock().unwrap().verifiers.len()
+    }
+
+    pub(crate) fn last_verifier(&self) -> String {
+        self.state.lock().unwrap().verifiers.last().unwrap().clone()
+    }
+}
+
+impl FakeState {
+    fn token(&self, access: String) -> ProviderToken {
+        let refresh = self.lifetime.map(|_| Secret::new(format!("ghr_{}", self.exchanges)));
+        ProviderToken { access: Secret::new(access), expires_in: self.lifetime, refresh }
+    }
+}
+
+impl IdentityProvider for FakeProvider {
+    fn authorize_url(&self, request: &LoginRequest<'_>) -> String {
+        append_query(
+            "https://github.test/authorize",
+            &[("state", request.state), ("code_challenge", request.code_challenge), ("scope", request.scope)],
+        )
+    }
+
+    fn issuer(&self) -> &str {
+        "https://github.test/login/oauth"
+    }
+
+    fn redeem(&self, redemption: &Redemption<'_>) -> Result<ProviderToken, ProviderError> {
+        let mut state = self.state.lock().unwrap();
+        state.verifiers.push(redemption.code_verifier.expose().clone());
+        assert_eq!(redemption.redirect_uri, "https://mcp.example.com/auth/callback");
+        match (state.error, redemption.code) {
+            (Some(error), _) => Err(error),
+            (None, "good") => Ok(state.token("gho_fake".to_owned())),
+            (None, _) => Err(ProviderError::Refused),
+        }
+    }
+
+    fn refresh(&self, refresh: &Secret<String>) -> Result<ProviderToken, ProviderError> {
+        let mut state = self.state.lock().unwrap();
+        assert_eq!(refresh.expose(), &format!("ghr_{}", state.exchanges));
+        state.exchanges += 1;
+        if let Some(work) = state.meanwhile.take() {
+            work();
+        }
+        let name = format!("ghu_{}", state.exchanges);
+        state.error.map_or_else(|| Ok(state.token(name)), Err)
+    }
+
+    fn discard(&self, _: &Secret<String>) {
+        self.state.lock().unwrap().discarded += 1;
+    }
+
+    fn identify(&self, token: &Secret<String>) -> Result<Identity, ProviderError> {
+        assert!(["gho_fake", "ghu_1"].contains(&token.expose().as_str()));
+        let mut state = self.state.lock().unwrap();
+        state.identified += 1;
+        state.error.map_or_else(|| Ok(state.identity.clone()), Err)
+    }
+
+    fn is_member(&self, _: &Secret<String>, _: &Identity, group: &Group) -> Result<bool, ProviderError> {
+        let state = self.state.lock().unwrap();
+        let name = match group {
+            Group::Org(org) => org.clone(),
+            Group::Team { org, slug } => format!("{org}/{slug}"),
+        };
+        state.error.map_or_else(|| Ok(state.groups.contains(&name)), Err)
+    }
+}
