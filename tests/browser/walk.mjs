@@ -2,15 +2,16 @@
 // browser is only known there. Screenshots go to the directory given.
 // usage: node walk.mjs BINARY CHROMIUM DIRECTORY
 import { strict as assert } from "node:assert";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createServer as createTlsServer } from "node:https";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
-import { startDemo } from "../clients/ts/demo.mjs";
+import { freePort, startDemo } from "../clients/ts/demo.mjs";
 
 const [binary, executablePath, directory] = process.argv.slice(2);
 const CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"; // RFC 7636, appendix B
@@ -33,17 +34,28 @@ const web = createTlsServer({ key: readFileSync(`${tls}.key`), cert: readFileSyn
 await once(web, "listening");
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", `--host-resolver-rules=MAP client.example:443 127.0.0.1:${web.address().port}`] });
 
-/** A link that begins a login for a fresh client with this redirect URI. */
-async function linkFor(redirect_uri) {
-  const registration = await fetch(`${demo.origin}/register`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ client_name: "Browser walk", redirect_uris: [redirect_uri], token_endpoint_auth_method: "none" }),
-  });
-  const { client_id } = await registration.json();
-  return `${demo.origin}/authorize?${new URLSearchParams({ response_type: "code", client_id, redirect_uri, code_challenge: CHALLENGE, code_challenge_method: "S256", state: "s" })}`;
+/** A link that begins a login at `origin` for a fresh client with this redirect URI; `register` posts to the server. */
+async function linkAt(origin, redirect_uri, register) {
+  const { client_id } = await register(`${origin}/register`, { client_name: "Browser walk", redirect_uris: [redirect_uri], token_endpoint_auth_method: "none" });
+  return `${origin}/authorize?${new URLSearchParams({ response_type: "code", client_id, redirect_uri, code_challenge: CHALLENGE, code_challenge_method: "S256", state: "s" })}`;
 }
+const post = async (url, body) => (await fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })).json();
+const linkFor = (redirect_uri) => linkAt(demo.origin, redirect_uri, post);
 const link = await linkFor(redirectUri);
+
+/** A server that encrypts, up to the consent page: there is no GitHub behind it. Its origin, and `stop()`. */
+async function startEncrypted() {
+  const state = await mkdtemp(join(tmpdir(), "mcp-oauth-server-browser-"));
+  const origin = `https://127.0.0.1:${await freePort()}`;
+  const env = {
+    MCP_LISTEN: new URL(origin).host, MCP_PUBLIC_URL: origin, MCP_STATE_DIR: state, MCP_ALLOW: "any", MCP_TLS_CERT: `${tls}.crt`, MCP_TLS_KEY: `${tls}.key`,
+    GITHUB_CLIENT_ID: "none", GITHUB_CLIENT_SECRET: "none", GITHUB_URL: "http://127.0.0.1:9",
+  };
+  const child = spawn(binary, [], { env, stdio: ["ignore", "ignore", "pipe"] });
+  const ended = once(child, "exit");
+  for await (const chunk of child.stderr) if (String(chunk).includes(" serving ")) break;
+  return { origin, stop: () => (child.kill("SIGTERM"), ended.then(() => rm(state, { recursive: true, force: true }))) };
+}
 const yes = (page) => page.getByRole("button", { name: /^(approve|allow|authorize|continue|sign in)/i }).first();
 const no = (page) => page.getByRole("button", { name: /^(cancel|deny)/i }).first();
 
@@ -81,6 +93,7 @@ for (const look of LOOKS) {
       const { searchParams } = new URL(page.url());
       assert.ok(searchParams.get("code"));
       assert.deepEqual([searchParams.get("state"), searchParams.get("iss")], ["s", demo.origin]);
+      assert.deepEqual(await page.context().cookies(), [], "a login leaves no cookie behind");
     });
 }
 // C8: Chromium applies a form-action policy to the whole chain of redirects behind a form; there is none, so that all of
@@ -92,7 +105,9 @@ walks["a web client gets its answer over https (C8)"] = () =>
     await page.waitForURL((url) => url.pathname === "/login/oauth/authorize");
     await yes(page).click();
     await page.waitForURL((url) => url.origin === "https://client.example");
-    assert.ok(new URL(page.url()).searchParams.get("code"));
+    const { searchParams } = new URL(page.url());
+    assert.ok(searchParams.get("code"));
+    assert.deepEqual([searchParams.get("state"), searchParams.get("iss")], ["s", demo.origin]);
   });
 walks["an app gets its answer through its own scheme (C8)"] = () =>
   visit(LOOKS[0], async (page) => {
@@ -101,15 +116,37 @@ walks["an app gets its answer through its own scheme (C8)"] = () =>
     await page.waitForURL((url) => url.pathname === "/login/oauth/authorize");
     const launched = page.waitForEvent("request", (request) => request.url().startsWith("com.example.app:/callback?code="));
     await yes(page).click({ noWaitAfter: true });
-    await launched;
+    const { searchParams } = new URL((await launched).url());
+    assert.deepEqual([searchParams.get("state"), searchParams.get("iss")], ["s", demo.origin]);
   });
+/** The one cookie of a login whose consent page was just opened. */
+async function loginCookie(page) {
+  const [cookie, ...others] = await page.context().cookies();
+  assert.deepEqual(others, []);
+  assert.deepEqual([cookie.httpOnly, cookie.sameSite, cookie.path, cookie.domain], [true, "Lax", "/", "127.0.0.1"]);
+  const left = cookie.expires - Date.now() / 1000;
+  assert.ok(left > 500 && left < 610, `the cookie lives for ${left} s`);
+  assert.equal(await page.evaluate(() => document.cookie), "");
+  return cookie;
+}
 walks["the cookie of a login is bound to this host and hidden from scripts (C5)"] = () =>
   visit(LOOKS[0], async (page) => {
     await page.goto(link);
-    const [cookie, ...others] = await page.context().cookies();
-    assert.deepEqual(others, []);
-    assert.deepEqual([cookie.httpOnly, cookie.sameSite, cookie.path, cookie.domain], [true, "Lax", "/", "127.0.0.1"]);
-    assert.equal(await page.evaluate(() => document.cookie), "");
+    const { name, secure } = await loginCookie(page);
+    assert.ok(name.startsWith("mcp_login_") && !secure, name);
+  });
+walks["over https Chromium takes it as a __Host- cookie (C5)"] = () =>
+  visit({ ...LOOKS[0], ignoreHTTPSErrors: true }, async (page) => {
+    const { origin, stop } = await startEncrypted();
+    try {
+      const register = async (url, data) => (await page.context().request.post(url, { data })).json();
+      await page.goto(await linkAt(origin, redirectUri, register));
+      await yes(page).waitFor();
+      const { name, secure } = await loginCookie(page);
+      assert.ok(name.startsWith("__Host-mcp_login_") && secure, name);
+    } finally {
+      await stop();
+    }
   });
 for (const look of LOOKS) {
   walks[`${look.name}: the account page, from the button to the last grant (C11)`] = () =>
@@ -183,14 +220,23 @@ walks["two tabs log in side by side"] = () =>
       assert.ok(new URL(page.url()).searchParams.get("code"));
     }
   });
-walks["an error page explains itself"] = () =>
-  visit(LOOKS[2], async (page) => {
-    // Chromium logs a failed load as a console error: this page is one on purpose, so it is looked at without `goto`'s log.
-    const answer = await page.context().request.get(`${demo.origin}/authorize?client_id=unknown`);
-    assert.equal(answer.status(), 400);
-    await page.setContent(await answer.text());
-    await shoot(page, "error-phone-light");
-  });
+for (const look of LOOKS) {
+  walks[`${look.name}: an error page explains itself`] = () =>
+    visit(look, async (page) => {
+      // Chromium logs a failed load as a console error: these pages are some on purpose, so they are looked at without
+      // `goto`'s log.
+      const error = async (name, url) => {
+        const answer = await page.context().request.get(url);
+        assert.equal(answer.status(), 400);
+        await page.setContent(await answer.text());
+        await shoot(page, `${name}-${look.name}`);
+      };
+      await error("error", `${demo.origin}/authorize?client_id=unknown`);
+      await error("way-back", (await linkFor("https://client.example/callback")).replace("response_type=code", "response_type=token"));
+      await page.goto(demo.origin);
+      await shoot(page, `home-${look.name}`);
+    });
+}
 walks["another site cannot frame the consent page"] = async () => {
   const context = await browser.newContext();
   const page = await context.newPage();
