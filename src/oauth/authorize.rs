@@ -215,7 +215,7 @@ impl AuthorizationServer {
                 see_other(location)
             }
             (Target::Web, Origin::Registered | Origin::Document(_)) => {
-                page::interstitial(to.redirect_uri, &location, &sentence(&description))
+                page::interstitial(to.redirect_uri, &location, error)
             }
         }
     }
@@ -275,13 +275,6 @@ pub(super) fn see_other(location: String) -> Response {
         .header("Location", location)
         .header("Cache-Control", "no-store")
         .header("Referrer-Policy", "no-referrer")
-}
-
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| format!("{}{}.", first.to_ascii_uppercase(), letters.as_str()))
 }
 
 #[cfg(test)]

@@ -154,6 +154,7 @@ mod tests {
         assert_eq!(response.header_value("location"), None);
         let page = fake::text(&response);
         assert!(page.contains("href=\"https://a.example/cb?error=access_denied&amp;"), "{page}");
+        assert!(page.contains("You did not let the program in."), "{page}");
         assert!(response.header_value("set-cookie").unwrap().contains("Max-Age=0"));
     }
 

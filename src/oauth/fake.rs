@@ -3,23 +3,18 @@
 mod documents;
 mod provider;
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 pub(crate) use self::documents::FakeDocuments;
 pub(crate) use self::provider::FakeProvider;
 use super::client::{AuthMethod, Client};
-use super::provider::{
-    Group, Identity, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,
-};
+use super::provider::IdentityProvider;
 use super::redirect::RedirectUri;
 use super::*;
 use crate::base::clock::ManualClock;
-use crate::base::identity::{Principal, UserId};
+use crate::base::identity::Principal;
 use crate::base::random::CountedRandom;
-use crate::base::secret::Secret;
 use crate::http::fake::request;
 use crate::http::{Body, Form, append_query};
 use crate::seal;

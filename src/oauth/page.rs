@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::authorize::AuthorizationRequest;
+use super::authorize::{AuthorizationRequest, AuthorizeError};
 use super::clients::Origin;
 use super::provider::ProviderError;
 use super::redirect::{RedirectUri, Target};
@@ -243,15 +243,21 @@ pub(super) fn not_allowed(login: &str) -> Response {
 
 /// An answer that is not sent to an open web client by itself, so that this server cannot be used to send people anywhere
 /// (O7): a link that the person may follow.
-pub(super) fn interstitial(redirect_uri: &RedirectUri, location: &str, text: &str) -> Response {
+pub(super) fn interstitial(redirect_uri: &RedirectUri, location: &str, error: AuthorizeError) -> Response {
+    let (title, text) = if error == AuthorizeError::Denied {
+        ("Nothing was allowed", "You did not let the program in.".to_owned())
+    } else {
+        let text = "The program asked for something that this server does not do";
+        ("This login cannot go on", format!("{text}: {error}. Its makers can mend that."))
+    };
     let body = format!(
         "<p>{}</p><p>You may go back to <strong>{}</strong>, which asked for this login, or just close this page.</p>\
          <div class=buttons><a class=button rel=\"noopener noreferrer\" href=\"{}\">Go back</a></div>",
-        escape(text),
+        escape(&text),
         escape(&redirect_uri.place()),
         escape(location),
     );
-    page(400, "Nothing was allowed", &body)
+    page(400, title, &body)
 }
 
 /// The consent page.

@@ -15,7 +15,7 @@ fn pages_cannot_be_framed_scripted_or_cached() {
     for (response, referrer) in [
         (problem(Problem::UnknownClient), "no-referrer"),
         (not_allowed("octocat"), "no-referrer"),
-        (interstitial(&target, "https://a.example/cb?error=x", "It did not work."), "no-referrer"),
+        (interstitial(&target, "https://a.example/cb?error=x", AuthorizeError::Denied), "no-referrer"),
         (home("https://mcp.example.com/mcp"), "no-referrer"),
         (fixture.server.account(&request("GET", "/account")), "same-origin"),
         (consent, "same-origin"),
