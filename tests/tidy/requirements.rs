@@ -107,6 +107,46 @@ fn faults(text: &str, files: &[Source]) -> Vec<String> {
     faults
 }
 
+/// The table of the document's head: of each section how many requirements stand there, how many are met, and which are
+/// not, with the reason.
+fn summary(text: &str) -> String {
+    let mut table = "| section | asked | met | not met |\n| --- | --- | --- | --- |\n".to_owned();
+    let (mut all, mut all_met) = (0, 0);
+    for section in text.split("\n## ").skip(1) {
+        let (title, rows) = (section.lines().next().unwrap_or_default(), rows(section));
+        let mut open: Vec<(&str, Vec<&str>)> = Vec::new();
+        for row in &rows {
+            let Some((_, why)) =
+                ["later: ", "not offered: "].iter().find_map(|mark| row.met.split_once(mark))
+            else {
+                continue;
+            };
+            match open.iter_mut().find(|(reason, _)| *reason == why) {
+                Some((_, ids)) => ids.push(row.id),
+                None => open.push((why, vec![row.id])),
+            }
+        }
+        let met = rows.len() - open.iter().map(|(_, ids)| ids.len()).sum::<usize>();
+        (all, all_met) = (all + rows.len(), all_met + met);
+        let reasons: Vec<String> =
+            open.iter().map(|(why, ids)| format!("{}: {why}", ids.join(", "))).collect();
+        table += &format!("| {title} | {} | {met} | {} |\n", rows.len(), reasons.join("; "));
+    }
+    table + &format!("| all | {all} | {all_met} | |\n")
+}
+
+#[test]
+fn the_head_counts_what_stands_below() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/requirements.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let expected = summary(&text);
+    assert!(text.contains(&expected), "the head of {DOCUMENT} must have this table:\n\n{expected}");
+    let sample = "# x\n\n## One\n\n| id |\n| O1 | it | `a.rs::f` | `a.rs::t` |\n| O2 | it | later: no time |  |\n\
+                  | O3 | it | `a.rs::f`; later: no time | `a.rs::t` |\n\n## Two\n\n| T1 | it | not offered: not needed |  |\n";
+    let rows = "| One | 3 | 1 | O2, O3: no time |\n| Two | 1 | 0 | T1: not needed |\n| all | 4 | 1 | |\n";
+    assert!(summary(sample).ends_with(rows), "{}", summary(sample));
+}
+
 #[test]
 fn requirements_name_what_there_is() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/requirements.md");
