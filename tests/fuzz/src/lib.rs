@@ -76,13 +76,18 @@ pub fn keys() -> Keyring {
 
 /// An authorization server at https://mcp.example.com, and its table.
 pub fn server() -> (AuthorizationServer, Arc<MemoryGrants>) {
+    server_with(Clients::default())
+}
+
+/// The same for these clients.
+pub fn server_with(clients: Clients) -> (AuthorizationServer, Arc<MemoryGrants>) {
     let grants = Arc::new(MemoryGrants::default());
     let parts = Parts {
         keys: Arc::new(keys()),
         grants: Arc::clone(&grants) as Arc<dyn Grants>,
         provider: Arc::new(NoProvider),
         policy: Policy::default(),
-        clients: Clients::default(),
+        clients,
         clock: Arc::new(FastClock::default()),
         random: Arc::new(SameRandom),
         upstream: Upstream::Discard,
@@ -157,4 +162,43 @@ pub fn slow_form_decode(bytes: &[u8]) -> Option<String> {
         at += length;
     }
     String::from_utf8(out).ok()
+}
+
+/// Panics at what no registered redirect URI may have.
+pub fn judge_redirect(uri: &str) {
+    assert!(uri.len() <= 2048 && uri.bytes().all(|b| (0x21..0x7f).contains(&b)));
+    assert!(!uri.contains(['#', '\\', '*', '<', '>', '"']), "{uri}");
+    let (scheme, rest) = uri.split_once(':').unwrap();
+    let (before_query, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let mut path = before_query;
+    if let Some(after) = before_query.strip_prefix("//") {
+        let (authority, rest) = after.split_at(after.find('/').unwrap_or(after.len()));
+        path = rest;
+        assert!(!authority.contains('@'), "{uri}");
+        let local = ["localhost", "127.", "[::1]"]
+            .iter()
+            .any(|host| authority.to_ascii_lowercase().starts_with(host));
+        assert!(scheme != "http" || local, "{uri}");
+    } else {
+        assert!(scheme != "http" && scheme != "https", "{uri}");
+    }
+    assert!(path.split('/').all(|part| !matches!(part, "." | ".." | "%2e" | "%2E" | "%2e%2e" | ".%2e")));
+    for pair in query.split('&') {
+        let name = pair.split('=').next().unwrap();
+        assert!(!["code", "state", "iss", "error"].contains(&name), "{uri}");
+    }
+    let never = [
+        "javascript",
+        "data",
+        "file",
+        "vbscript",
+        "blob",
+        "about",
+        "ws",
+        "wss",
+        "ftp",
+        "view-source",
+        "intent",
+    ];
+    assert!(!never.contains(&scheme.to_ascii_lowercase().as_str()), "{uri}");
 }

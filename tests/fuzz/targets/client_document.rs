@@ -1,0 +1,123 @@
+//! A line is the URL of a client, the rest the document found there: what is accepted keeps every rule, what plainly keeps
+//! them is accepted, and its client gets the consent page of its host.
+#![no_main]
+
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use libfuzzer_sys::fuzz_target;
+use mcp_oauth_server::oauth::{AuthorizationServer, ClientDocument, ClientDocuments, ClientUrl, Clients};
+use oracle::{authorize_query, bytes, judge_redirect, request, server_with};
+use serde_json::Value;
+
+/// Finds what the last input brought.
+#[derive(Default)]
+struct Last(Mutex<Option<Arc<ClientDocument>>>);
+
+impl ClientDocuments for Last {
+    fn find(&self, _: &ClientUrl, _: Option<IpAddr>) -> Option<Arc<ClientDocument>> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+static LAST: LazyLock<Arc<Last>> = LazyLock::new(Arc::default);
+static SERVER: LazyLock<AuthorizationServer> = LazyLock::new(|| {
+    let documents = Arc::clone(&LAST) as Arc<dyn ClientDocuments>;
+    server_with(Clients { documents: Some(documents), ..Clients::default() }).0
+});
+
+fuzz_target!(|data: &[u8]| {
+    let Some(end) = data.iter().position(|byte| *byte == b'\n') else { return };
+    let (Ok(text), body) = (std::str::from_utf8(&data[..end]), &data[end + 1..]) else { return };
+    let Some(url) = ClientUrl::parse(text) else { return };
+    assert_eq!(url.as_str(), text);
+    judge_url(text, url.host());
+    let document = ClientDocument::parse(&url, body).map(Arc::new);
+    let members = std::str::from_utf8(body).ok().and_then(|body| serde_json::from_str::<Value>(body).ok());
+    if document.is_some() {
+        // What is skipped may have a lone surrogate, which a reader of all of it refuses.
+        let Some(members) = &members else { return assert!(body.windows(2).any(|pair| pair == b"\\u")) };
+        judge_document(text, members);
+    } else if let Some(members) = members {
+        assert!(!is_plain(text, body, &members), "a plain document is refused");
+    }
+    let uri = document.is_some().then(|| {
+        let members: Value = serde_json::from_slice(body).unwrap();
+        members["redirect_uris"][0].as_str().unwrap().to_owned()
+    });
+    let found = document.is_some();
+    *LAST.0.lock().unwrap() = document;
+    let query = authorize_query(text, uri.as_deref().unwrap_or("https://a.example/cb"));
+    let page = SERVER.authorize(&request("GET", Some(&query), &[], b"").head);
+    assert_eq!(page.status(), if found { 200 } else { 400 });
+    assert!(page.header_value("location").is_none());
+    let html = std::str::from_utf8(bytes(&page)).unwrap();
+    assert!(!found || html.contains(url.host()), "the host that vouches is not shown");
+});
+
+/// I1, read anew.
+fn judge_url(text: &str, host: &str) {
+    assert!(text.len() <= 2048 && !text.contains(['#', '@', '\\', ' ', '"', '<', '>']) && text.is_ascii());
+    let rest = text.strip_prefix("https://").unwrap();
+    let rest = rest.strip_prefix(host).unwrap();
+    let path = rest.strip_prefix(":443").unwrap_or(rest).split('?').next().unwrap();
+    assert!(path.starts_with('/') && path.len() > 1, "{text}");
+    for segment in path.split('/') {
+        let plain = segment.replace("%2e", ".").replace("%2E", ".");
+        assert!(plain != "." && plain != "..", "{text}");
+    }
+    assert!(host.parse::<IpAddr>().is_err() && host.contains('.') && !host.ends_with('.'), "{text}");
+    assert!(
+        !host.bytes().all(|b| b.is_ascii_digit() || b"x.abcdef".contains(&b))
+            || host.ends_with(char::is_alphabetic)
+    );
+    assert!(![".local", ".internal", ".localhost", ".arpa"].iter().any(|end| host.ends_with(end)), "{text}");
+}
+
+/// I4, read anew.
+fn judge_document(url: &str, members: &Value) {
+    let all = members.as_object().unwrap();
+    assert_eq!(all["client_id"], url);
+    assert!(!all.keys().any(|name| name.starts_with("client_secret")));
+    let uris = all["redirect_uris"].as_array().unwrap();
+    assert!((1..=10).contains(&uris.len()));
+    uris.iter().for_each(|uri| judge_redirect(uri.as_str().unwrap()));
+    let strings =
+        |name: &str| all.get(name).filter(|list| !list.is_null()).map(|list| list.as_array().unwrap());
+    let lists = |name: &str, word: &str| strings(name).map(|list| list.iter().any(|item| item == word));
+    assert_ne!(lists("grant_types", "authorization_code"), Some(false));
+    assert_ne!(lists("response_types", "code"), Some(false));
+    let listed = lists("token_endpoint_auth_methods_supported", "none");
+    let method = all.get("token_endpoint_auth_method").and_then(Value::as_str);
+    assert!(method == Some("none") || listed == Some(true) || (method.is_none() && listed.is_none()));
+    if let Some(name) = all.get("client_name").and_then(Value::as_str).filter(|name| !name.trim().is_empty())
+    {
+        assert!(
+            name.chars().count() <= 100
+                && !name.chars().any(|c| c.is_control() || "\u{202e}\u{200b}".contains(c))
+        );
+    }
+}
+
+/// So plain that there is nothing to refuse: three members, each once.
+fn is_plain(url: &str, body: &[u8], members: &Value) -> bool {
+    let Some(all) = members.as_object() else { return false };
+    let letters = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase());
+    let is_uri = |uri: &Value| {
+        uri.as_str()
+            .and_then(|uri| uri.strip_prefix("https://a.example/"))
+            .is_some_and(|path| path.len() < 100 && letters(path))
+    };
+    // As many quotes as three names and four strings have: nothing is written twice.
+    body.iter().filter(|byte| **byte == b'"').count() == 12
+        && all.len() == 3
+        && all.get("client_id").is_some_and(|id| id == url)
+        && all
+            .get("client_name")
+            .and_then(Value::as_str)
+            .is_some_and(|name| name.len() <= 100 && letters(name))
+        && all
+            .get("redirect_uris")
+            .and_then(Value::as_array)
+            .is_some_and(|uris| uris.len() == 1 && uris.iter().all(is_uri))
+}
