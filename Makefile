@@ -20,7 +20,7 @@ need_rust = $(call need,cargo,install Rust from https://rustup.rs) && \
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt clippy doc build clients clients-all browser conformance deploy-check soak bench bench-build bench-peers bench-check bench-doc growth fuzz fuzz-check static audit deps clean
+.PHONY: help run test check fmt clippy doc build clients clients-all browser conformance deploy-check soak bench bench-build bench-peers bench-check bench-doc growth attack differential drain faults fuzz fuzz-check static audit deps clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -145,6 +145,30 @@ bench-peers:
 bench-check: ## the programs of make bench compile
 	@$(need_rust)
 	cargo check --locked --manifest-path tests/bench/Cargo.toml --target-dir $(TARGET)/bench-check --all-targets
+
+# ATTACK_SECONDS of random bytes; the other attacks take about two minutes.
+attack: ## strangers do their worst to the release binary, ATTACK_SECONDS=600; somebody logs in meanwhile
+	@$(need_rust)
+	@$(call need,$(PYTHON),install Python 3.11 or newer)
+	@$(call need,ip,apt-get install iproute2)
+	cargo build --locked --release
+	$(PYTHON) tests/attack/attack.py $(TARGET)/release/$(BIN)
+
+drain: build ## SIGTERM in the middle of calls, streams and logins, DRAIN_ROUNDS=20: nothing that was sent is lost
+	@$(call need,$(PYTHON),install Python 3.11 or newer)
+	$(PYTHON) tests/drain/drain.py $(DEBUG)
+
+faults: build ## full, read-only and removed disks and files, clocks that jump: what clients and the operator see
+	@$(call need,$(PYTHON),install Python 3.11 or newer)
+	@$(call need,faketime,apt-get install faketime)
+	$(PYTHON) tests/faults/faults.py $(DEBUG)
+
+DIFFERENTIAL_STREAMS ?= 60000
+differential: ## the same bytes to our edge, nginx and hyper, DIFFERENTIAL_STREAMS=60000: nothing is read differently
+	@$(need_rust)
+	@$(call need,$(NGINX),apt-get install nginx$(comma) or make differential NGINX=/path)
+	cargo build --locked --manifest-path tests/differential/Cargo.toml --target-dir $(TARGET)/differential
+	$(TARGET)/differential/debug/differential $(NGINX) $(DIFFERENTIAL_STREAMS)
 
 static: ## one static binary in dist/, checked to run in an empty root directory
 	@$(need_rust)

@@ -1,0 +1,223 @@
+"""Faults of disk, clock and files under a running server, and what client and operator see: make faults.
+
+usage: python3 faults.py BINARY      (a dynamically linked one: Debian's faketime moves its clock)
+
+Runs in a user and mount namespace of its own, where a small disk can be mounted. Prints the table of docs/operations.md with
+what was seen; exit status 1 if any of it is not what stands in this file.
+"""
+
+import glob
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from rig import FORM, Person, Server, Surprise  # noqa: E402
+from urllib.parse import urlencode  # noqa: E402
+
+ROWS, FAULTS = [], []
+
+
+def row(fault, client, operator):
+    """One line of the table: what happened, and what both saw. `None` for what was not seen."""
+    ROWS.append((fault, client, operator))
+    if client is None or operator is None:
+        FAULTS.append(fault)
+    print(f"{'NOT ' if fault in FAULTS else 'ok  '}{fault}\n      client:   {client}\n      operator: {operator}", flush=True)
+
+
+def says(site, expected, method, target, fields=None, body=None):
+    """A status and words that are in the answer."""
+    status, words = expected
+    _, text = site.ask(status, method, target, fields, body)
+    if words not in text:
+        raise Surprise(f"{method} {target}: {text[:300]}")
+    return f"{status} {words}"
+
+
+def refresh(person, expected):
+    form = {"grant_type": "refresh_token", "client_id": person.client_id, "refresh_token": person.refresh_token}
+    return says(person.site, expected, "POST", "/token", FORM, urlencode(form))
+
+
+def refused_login(person, expected):
+    callback, cookie, _ = person.begin()
+    return says(person.site, expected, "GET", callback, cookie)
+
+
+def line(server, words):
+    """The line of the log that the operator sees, without its time and what differs from run to run."""
+    found = server.wait_for_log(words)
+    return found and " ".join(part for part in found.split()[1:] if not part.startswith(("request=", "peer=")))
+
+
+def does_not_start(server, more=None):
+    """What it says when it does not start: status and last line."""
+    run = subprocess.run(server.command, env={**server.env, **(more or {})}, capture_output=True, text=True, timeout=20)
+    return run.returncode, run.stderr.strip().splitlines()[-1] if run.stderr.strip() else ""
+
+
+def refusal(server, words, more=None):
+    status, said = does_not_start(server, more)
+    return said if status != 0 and words in said else None
+
+
+UNAVAILABLE = (503, "temporarily_unavailable")
+PAGE = (503, "This server cannot save your login")
+
+
+def attempt(seen):
+    """Two lookers at one thing: a surprise is a `None` and a line of output."""
+    try:
+        return seen()
+    except Surprise as surprise:
+        print(f"      {surprise}")
+        return None
+
+
+# ---- the disk ----
+
+def full_disk(binary):
+    with Server(binary) as server:
+        os.mkdir(server.state, 0o700)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=700", "tmpfs", server.state], check=True)
+        try:
+            server.start()
+            person, other = Person(server.site).register().log_in(), Person(server.site).register().log_in()
+            with open(f"{server.state}/filler", "wb", buffering=0) as filler:
+                while fills(filler):
+                    pass
+            # What the table had set aside is used up first.
+            for _ in range(2000):
+                try:
+                    refresh(other, UNAVAILABLE)
+                    break
+                except Surprise:
+                    other.refresh()
+            row("disk full: a refresh", attempt(lambda: refresh(person, UNAVAILABLE)), line(server, "store.failed No space"))
+            row("disk full: a login", attempt(lambda: refused_login(person, PAGE)), line(server, "login.not_stored"))
+            row("disk full: a call", attempt(lambda: person.call() and "200, as ever"), "nothing")
+            form = urlencode({"client_id": other.client_id, "token": other.access})
+            revoke = lambda: other.site.ask(503, "POST", "/revoke", FORM, form)  # noqa: E731
+            seen = attempt(lambda: revoke() and other.call(401) and "503, to try again; its tokens are dead at once (401)")
+            row("disk full: a revocation", seen, line(server, "store.failed"))
+            os.remove(f"{server.state}/filler")
+            # It need not have been a moment: what waits to be written is written before the end.
+            server.stop()
+            server.start()
+            row("room again, and a restart", attempt(lambda: person.refresh() and other.call(401) and "200; what was revoked stays dead"), line(server, "serving"))
+        finally:
+            server.process.kill()
+            server.process.wait()
+            subprocess.run(["umount", server.state], check=True)
+
+
+def fills(file):
+    try:
+        return file.write(b"x" * 4096)
+    except OSError:
+        return 0
+
+
+def read_only_disk(binary):
+    with Server(binary) as server:
+        server.start()
+        server.stop()
+        subprocess.run(["mount", "--bind", server.state, server.state], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", server.state], check=True)
+        try:
+            row("disk read-only: start", "nobody answers", refusal(server, "Read-only file system"))
+        finally:
+            subprocess.run(["umount", server.state], check=True)
+
+
+def removed_store(binary):
+    with Server(binary) as server:
+        server.start()
+        person, other = Person(server.site).register().log_in(), Person(server.site).register().log_in()
+        table = f"{server.state}/grants.redb"
+        shutil.copy(table, f"{server.state}/copy")
+        os.remove(table)
+        row("table removed: a refresh", attempt(lambda: refresh(person, UNAVAILABLE)), line(server, "store.failed removed"))
+        row("table removed: a login", attempt(lambda: refused_login(other, PAGE)), line(server, "login.not_stored"))
+        row("table removed: a call", attempt(lambda: person.call(503) and "503"), line(server, "store.failed gone"))
+        os.rename(f"{server.state}/copy", table)
+        recovered = line(server, "store.recovered")
+        row("a copy put in its place", attempt(lambda: person.refresh().call() and "200"), recovered)
+        os.remove(table)
+        server.stop()
+        server.start()
+        row("table removed: restart", attempt(lambda: person.call(401) and person.log_in().call() and "401; a new login with the same client works"), line(server, "store.created"))
+
+
+def removed_key(binary):
+    with Server(binary) as server:
+        server.start()
+        person = Person(server.site).register().log_in()
+        os.rename(f"{server.state}/key", f"{server.state}/away")
+        row("key file gone: while it runs", attempt(lambda: person.refresh().call() and "200, as ever"), "nothing")
+        server.stop()
+        row("key file gone: restart", "nobody answers", refusal(server, "is missing, but there are grants made with it"))
+        os.rename(f"{server.state}/away", f"{server.state}/key")
+        server.start()
+        row("key file back", attempt(lambda: person.refresh().call() and "200"), line(server, "serving"))
+
+
+# ---- the clock ----
+
+def clock(binary):
+    libraries = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+    if not libraries:
+        sys.exit("faketime is missing: apt-get install faketime")
+    with Server(binary) as server:
+        rc = f"{server.directory}/faketime"
+
+        def set_clock(offset):
+            with open(f"{rc}.new", "w") as new:
+                new.write(offset)
+            os.rename(f"{rc}.new", rc)
+            time.sleep(0.1)
+        server.env |= {
+            "LD_PRELOAD": libraries[0], "FAKETIME_TIMESTAMP_FILE": rc, "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+        set_clock("+0")
+        server.start()
+        person = Person(server.site).register().log_in()
+        first = person.refresh_token
+        person.refresh().call()
+        for name, offset in [("an hour", "-1h"), ("a day", "-25h")]:
+            set_clock(offset)
+            row(f"clock {name} back: call, refresh, login", attempt(lambda: person.call() and person.refresh().call() and person.log_in().call() and "200, as ever"), "nothing")
+        server.stop()
+        row("clock more than a day back: restart", "nobody answers", refusal(server, "the clock is more than a day behind"))
+        set_clock("-1h")
+        server.start()
+        row("clock an hour back: restart", attempt(lambda: person.refresh().call() and "200"), line(server, "serving"))
+        # The grant of `first` has turned since: an older token is no more alive than before.
+        old = Person(server.site)
+        old.client_id, old.refresh_token = person.client_id, first
+        row("clock an hour back: a refresh token that was replaced", attempt(lambda: refresh(old, (400, "invalid_grant"))), line(server, "grant.ended"))
+        person.log_in()
+        set_clock("+1h")
+        row("clock two hours forward", attempt(lambda: person.call(401) and person.refresh().call() and "401; after a refresh 200"), "nothing")
+        server.stop()
+
+
+def main():
+    binary = os.path.abspath(sys.argv[1])
+    for fault in (full_disk, read_only_disk, removed_store, removed_key, clock):
+        fault(binary)
+    print(f"{len(ROWS)} rows, {len(FAULTS)} not as they should be")
+    for fault in FAULTS:
+        print(f"  {fault}")
+    return 1 if FAULTS else 0
+
+
+if __name__ == "__main__":
+    INSIDE = "MCP_FAULTS_INSIDE"
+    if INSIDE not in os.environ:
+        sys.exit(subprocess.call(["unshare", "-rm", sys.executable, *sys.argv], env={**os.environ, INSIDE: "1"}))
+    sys.exit(main())
