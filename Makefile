@@ -4,6 +4,7 @@ TARGET   := $(or $(CARGO_TARGET_DIR),target)
 DEBUG    := $(TARGET)/debug/$(BIN)
 PYTHON   ?= python3
 NGINX    ?= nginx
+CADDY    ?= caddy
 CHROMIUM ?= $(firstword $(wildcard /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome))
 
 # `make static` uses musl where the toolchain has it, else glibc linked statically.
@@ -71,9 +72,11 @@ conformance: tests/conformance/node_modules/.package-lock.json ## the official c
 	cargo build --locked --example conformance
 	node tests/conformance/run.mjs $(TARGET)/debug/examples/conformance $(TARGET)/conformance
 
-deploy-check: build ## nginx with the example of docs/deploy in front of the server; systemd looks at the unit
+deploy-check: build ## a login and a stream through nginx and Caddy with the examples of docs/deploy; systemd looks at the unit
 	@$(call need,$(NGINX),apt-get install nginx$(comma) or make deploy-check NGINX=/path)
-	sh tests/deploy/check.sh $(DEBUG) $(NGINX)
+	@$(call need,curl,apt-get install curl)
+	@$(call need,$(PYTHON),install Python 3.11 or newer)
+	sh tests/deploy/check.sh $(DEBUG) $(NGINX) $(CADDY)
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	@$(call need,node,install Node.js 18 or newer)
