@@ -21,7 +21,7 @@ need_rust = $(call need,cargo,install Rust from https://rustup.rs) && \
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt clippy doc build clients clients-all browser conformance deploy-check soak bench bench-build bench-peers bench-check bench-doc growth attack differential drain faults fuzz fuzz-check static audit deps clean
+.PHONY: help run test check fmt clippy doc build clients clients-all browser conformance deploy-check soak bench bench-build bench-peers bench-check bench-doc growth attack differential drain faults tls fuzz fuzz-check static audit deps clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -160,6 +160,12 @@ attack: ## strangers do their worst to the release binary, ATTACK_SECONDS=600; s
 drain: build ## SIGTERM in the middle of calls, streams and logins, DRAIN_ROUNDS=20: nothing that was sent is lost
 	@$(call need,$(PYTHON),install Python 3.11 or newer)
 	$(PYTHON) tests/drain/drain.py $(DEBUG)
+
+tls: build ## curl and Chromium over TLS, while the certificate is replaced
+	@test -n "$(CHROMIUM)" || { echo "Chromium is missing: apt-get install chromium, or make tls CHROMIUM=/path" >&2; exit 1; }
+	@$(call need,openssl,apt-get install openssl)
+	@$(call need,curl,apt-get install curl)
+	$(PYTHON) tests/tls/tls.py $(DEBUG) $(CHROMIUM)
 
 faults: build ## full, read-only and removed disks and files, clocks that jump: what clients and the operator see
 	@$(call need,$(PYTHON),install Python 3.11 or newer)

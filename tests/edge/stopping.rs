@@ -29,6 +29,26 @@ fn stopping_finishes_what_runs() {
     assert!(TcpStream::connect(address).is_err());
 }
 
+/// H13: whoever has sent a request before the server is told to stop gets an answer, though nobody has accepted the
+/// connection yet or come back to it.
+#[test]
+fn what_was_sent_before_the_end_is_answered() {
+    let door = door(quick());
+    let mut clients: Vec<_> = (0..40).map(|_| door.client()).collect();
+    let (kept, fresh) = clients.split_at_mut(20);
+    for client in &mut *kept {
+        assert_eq!(client.get("/").status, 200);
+    }
+    for client in fresh.iter_mut().chain(kept) {
+        client.send("GET /last HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    door.edge.stop(PATIENCE);
+    for client in &mut clients {
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.closes()), (200, true));
+    }
+}
+
 /// H13: what does not finish is cut off.
 #[test]
 fn stopping_does_not_wait_for_ever() {
