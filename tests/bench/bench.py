@@ -52,11 +52,13 @@ def say(words):
 
 def everybody():
     """Every server that is here, in the order of the tables."""
+    stateless = Peer("rmcp stateless", [f"{PROGRAMS}/rmcp-peer", "{port}", "stateless", "nodelay"], ("modern", "legacy"))
+    stateless.stream_eras = ("modern",)  # without sessions there is nothing to listen to
     found = [
         Ours(BINARY),
-        Floor("edge, constant", f"{PROGRAMS}/own", "edge"),
-        Floor("tiny_http, constant", f"{PROGRAMS}/own", "tiny_http"),
-        Peer("rmcp stateless", [f"{PROGRAMS}/rmcp-peer", "{port}", "stateless", "nodelay"], ("modern", "legacy")),
+        Floor("edge alone", f"{PROGRAMS}/own", "edge"),
+        Floor("tiny_http alone", f"{PROGRAMS}/own", "tiny_http"),
+        stateless,
     ]
     if not IS_QUICK or WANTED:
         found.append(Peer("rmcp stateful", [f"{PROGRAMS}/rmcp-peer", "{port}", "stateful", "nodelay"], ("legacy",)))
@@ -172,7 +174,7 @@ def streams(results, all_of_them):
     for server in all_of_them:
         if server.kind == "call":
             server.capacity = MANY_STREAMS
-            for era in server.eras:
+            for era in server.stream_eras or server.eras:
                 say(f"{STREAMS} streams of {server.name}, {era}")
                 with server:
                     with Held(server, era, 8):

@@ -160,7 +160,7 @@ def targets(records):
             mine, theirs = records.median("per_second", server=OURS, **at), records.median("per_second", server=other, **at)
             yield f"calls/s : {other}, {where}", AT_LEAST, 15, mine / theirs if mine and theirs else None
             if era == "modern":
-                floor = records.ratio("per_second", OURS, "edge, constant", **at)
+                floor = records.ratio("per_second", OURS, "edge alone", **at)
                 yield f"calls/s : the edge answering a constant, {where}", AT_LEAST, 0.7, floor
         at = calls | {"era": era, "connections": 256}
         yield f"calls/s : rmcp, {era}, 256 connections", AT_LEAST, 1, records.ratio("per_second", OURS, RIVAL, **at)

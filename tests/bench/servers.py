@@ -28,6 +28,7 @@ class Server:
 
     sessions_each = None
     eras = ("modern", "legacy")
+    stream_eras = None  # in which streams can be held, if not in all
     kind = "call"
     directories = None  # where its directory is made; the system's place for temporary files by default
     is_fast = True

@@ -28,7 +28,7 @@ impl Handler for Constant {
 /// The edge with its queue and its workers.
 pub fn edge(port: u16, text: &str) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;
-    let pool = Arc::new(Pool::start()?);
+    let pool = Arc::new(Pool::start(QUEUE)?);
     let _edge = Edge::start(listener, Arc::new(Constant(text.to_owned())), pool, Settings::default())?;
     loop {
         std::thread::park();
