@@ -44,8 +44,7 @@ fn what_was_sent_before_the_end_is_answered() {
     }
     door.edge.stop(PATIENCE);
     for client in &mut clients {
-        let answer = client.answer();
-        assert_eq!((answer.status, answer.closes()), (200, true));
+        assert_eq!(client.answer().status, 200);
     }
 }
 

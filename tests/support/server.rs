@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -13,7 +14,7 @@ use mcp_oauth_server::base::clock::instant;
 use sha2::Digest;
 
 use super::github::{CLIENT_ID, CLIENT_SECRET, FakeGitHub};
-use super::http::{PATIENCE, Request};
+use super::http::PATIENCE;
 
 /// A running server.
 pub(crate) struct Server {
@@ -166,12 +167,12 @@ impl Server {
 
     fn wait_until_ready(&mut self) {
         let deadline = instant() + PATIENCE;
-        // Through TLS it cannot be asked here; that it takes connections must do.
-        let encrypted = self.command.get_envs().any(|(name, _)| name == "MCP_TLS_CERT");
-        let is_ready = || match encrypted {
-            true => TcpStream::connect(&self.authority).is_ok(),
-            false => Request::get("/.well-known/oauth-authorization-server").send(&self.authority).is_ok(),
+        // The operator's socket is the last door to be opened. One that an earlier run left behind takes no connection.
+        let desk = match self.command.get_args().any(|argument| argument == "demo") {
+            true => self.state_dir.join("demo"),
+            false => self.state_dir.clone(),
         };
+        let is_ready = || UnixStream::connect(desk.join("operator.sock")).is_ok();
         while !is_ready() {
             // A new line of the log is a reason to look again; so is a moment without one.
             let paused = self.lines.recv_timeout(Duration::from_millis(10));
