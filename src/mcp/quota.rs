@@ -18,8 +18,8 @@ use crate::base::rate::{Quota, TooMany};
 /// What is kept of all users' bytes.
 pub(super) struct Budgets {
     pub(super) unread: Arc<Budget>,
-    replay: Arc<Budget>,
-    kept: Arc<Budget>,
+    pub(super) replay: Arc<Budget>,
+    pub(super) kept: Arc<Budget>,
 }
 
 /// One user's parts of that.

@@ -574,17 +574,18 @@ class Server:
         FIGURES.finding("unexpected", f"{session.user.login}: the session's own stream ended by itself")
 
     def sample(self):
-        """(seconds, RSS in KiB, threads, descriptors)"""
+        """(seconds, RSS in KiB, threads, descriptors, events so far)"""
         with open(f"/proc/{self.process.pid}/status") as status:
             fields = dict(line.split(":", 1) for line in status)
         descriptors = len(os.listdir(f"/proc/{self.process.pid}/fd"))
-        sample = (time.monotonic() - STARTED, int(fields["VmRSS"].split()[0]), int(fields["Threads"]), descriptors)
+        rss, threads = int(fields["VmRSS"].split()[0]), int(fields["Threads"])
+        sample = (time.monotonic() - STARTED, rss, threads, descriptors, FIGURES.counts["events"])
         self.samples.append(sample)
         return sample
 
     async def watch(self):
         while True:
-            _, rss, threads, descriptors = self.sample()
+            _, rss, threads, descriptors, _ = self.sample()
             self.peak_sessions = max(self.peak_sessions, len(self.live))
             if len(self.samples) % 30 == 0:
                 counts = FIGURES.counts
@@ -651,21 +652,35 @@ async def change_grants(users):
 async def settle(server, base):
     """Waits for extra workers and connections to go; the last sample."""
     for _ in range(45):
-        _, _, threads, descriptors = server.sample()
+        _, _, threads, descriptors, _ = server.sample()
         if threads <= base[2] and descriptors <= base[3]:
             break
         await asyncio.sleep(1)
     return server.samples[-1]
 
 
-def slope(samples):
-    """KiB a minute, by least squares."""
-    if len(samples) < 2:
-        return 0.0
-    times, values = [each[0] / 60 for each in samples], [each[1] for each in samples]
-    middle, mean = sum(times) / len(times), sum(values) / len(values)
-    spread = sum((each - middle) ** 2 for each in times)
-    return sum((at - middle) * (value - mean) for at, value in zip(times, values)) / spread
+def slope(values, by):
+    """How much `values` rise with each of `by`, by least squares."""
+    mean, middle = sum(values) / len(values), sum(by) / len(by)
+    spread = sum((each - middle) ** 2 for each in by)
+    return sum((at - middle) * (value - mean) for at, value in zip(by, values)) / spread if spread else 0.0
+
+
+def growth_of(samples, warm):
+    """KiB a minute: as measured, and without what the events of the last REPLAY_TIME explain, which are kept on purpose and
+    are more or fewer as the machine has time for this process."""
+    if len(warm) < 2:
+        return 0.0, 0.0
+    times, values = [each[0] / 60 for each in warm], [each[1] for each in warm]
+    earlier = iter(samples)
+    kept, then = [], next(earlier)
+    for now in warm:
+        while then[0] < now[0] - REPLAY_TIME:
+            then = next(earlier)
+        kept.append(now[4] - then[4])
+    rest = [value - slope(values, kept) * each for value, each in zip(values, kept)]
+    alone = [at - slope(times, kept) * each for at, each in zip(times, kept)]
+    return slope(values, times), slope(rest, alone)
 
 
 async def main(binary):
@@ -705,7 +720,7 @@ def report(server, times, status):
     # Flat is judged once as many finished streams are forgotten as are added.
     warm_from = loaded + (REPLAY_TIME + 30 if SECONDS > REPLAY_TIME + 120 else SECONDS / 2)
     warm = [each for each in running if each[0] >= warm_from]
-    growth = slope(warm)
+    measured, growth = growth_of(server.samples, warm)
     problems = [line for line in server.log().splitlines() if re.search(r"\b(WARN|ERROR)\b|panic", line, re.I)]
     counts = FIGURES.counts
     print(f"\n{SECONDS} s, {USERS} users, {server.peak_sessions} sessions at once at most")
@@ -717,7 +732,7 @@ def report(server, times, status):
             print(f"    {words}")
     at = warm[0][1] if warm else 0
     print(f"RSS (KiB): start {base[1]}, warm {at}, end of load {warm[-1][1] if warm else 0}, after {last[1]}; "
-          f"slope {growth:+.0f} KiB a minute over {len(warm)} s")
+          f"slope {measured:+.0f} KiB a minute over {len(warm)} s, {growth:+.0f} beyond the events that are kept")
     peak = max(server.samples, key=lambda each: each[2])
     print(f"threads: start {base[2]}, most {peak[2]}, end {last[2]}")
     print(f"descriptors: start {base[3]}, most {max(each[3] for each in server.samples)}, end {last[3]}")

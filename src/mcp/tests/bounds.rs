@@ -1,6 +1,7 @@
 //! What one user can make the server keep, at the limit and one above (M17), and that nobody else has less for it.
 
 use super::*;
+use crate::base::budget::Budget;
 use crate::base::limits;
 
 /// A server whose one tool answers with so many bytes.
@@ -74,4 +75,33 @@ fn subscriptions_are_bounded_in_bytes() {
     endpoint.mcp.end_grant(principal(1).grant);
     drop(all_but_ten);
     assert!(kept(1).hold(limits::KEPT_BYTES.0).is_some());
+}
+
+/// However much was said, dropped and taken up again: once it is over and its time has passed, nothing of it is left.
+#[test]
+fn nothing_is_left_of_what_is_over() {
+    let endpoint = conformance();
+    let session = endpoint.session_as(1, "2025-11-25");
+    let send = |request: Request| endpoint.send(request.with("Mcp-Session-Id", &session));
+    for id in 0..2 * limits::REPLAY_STREAMS {
+        let waiting = endpoint
+            .start(1, post(&call(id, "test_tool_with_logging", json!({}))).with("Mcp-Session-Id", &session));
+        let dropped = waiting.head().events();
+        let first = dropped.next().unwrap().id.unwrap();
+        drop(dropped);
+        let again = send(get().with("Last-Event-ID", &first)).events();
+        waiting.worker.join().unwrap();
+        assert_eq!(again.rest().len(), 5, "the place, three messages, the result");
+    }
+    let whole =
+        |budget: &Arc<Budget>, (each, _): (usize, usize)| budget.share(UserId(1)).hold(each).is_some();
+    let budgets = &endpoint.mcp.0.budgets;
+    assert!(!whole(&budgets.replay, limits::REPLAY_BYTES_KEPT));
+    for _ in 0..2 {
+        endpoint.mcp.sweep();
+        endpoint.clock.advance(limits::REPLAY_TIME);
+    }
+    assert!(whole(&budgets.replay, limits::REPLAY_BYTES_KEPT), "though the session lives");
+    assert!(whole(&budgets.unread, limits::UNREAD_BYTES) && whole(&budgets.kept, limits::KEPT_BYTES));
+    assert_eq!(endpoint.mcp.counts(), Counts { sessions: 1, listeners: 0, calls: 0, tasks: 0 });
 }
