@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::base::each::Each;
@@ -12,7 +13,7 @@ use crate::base::throttle::Throttle;
 use crate::base::{clock, limits, log, trace};
 use crate::http::{Admission, Field, Handler, Head, Method, PublicUrl, Request, Responder, Response};
 use crate::mcp::Mcp;
-use crate::oauth::{AuthorizationServer, Endpoint, token_of};
+use crate::oauth::{AuthorizationServer, Endpoint, Rules, token_of};
 use crate::router::{MESSAGE, NoRoute, Route};
 use crate::store;
 
@@ -36,6 +37,8 @@ pub struct App {
     /// What the log has been told of refusals since the start.
     refusals: Throttle,
     started: Instant,
+    /// Whether the server stops.
+    closing: AtomicBool,
 }
 
 /// What is to be done for a request whose head alone does not decide the answer.
@@ -63,7 +66,17 @@ impl App {
         let large_bodies = Each::new(limits::LARGE_BODIES_PER_USER);
         let (refusals, started) = (Throttle::new(1), clock::instant());
         let serves_pair = false;
-        App { oauth, mcp, public_url, allowed_origins, serves_pair, large_bodies, refusals, started }
+        App {
+            oauth,
+            mcp,
+            public_url,
+            allowed_origins,
+            serves_pair,
+            large_bodies,
+            refusals,
+            started,
+            closing: AtomicBool::new(false),
+        }
     }
 
     /// The same with the HTTP+SSE pair of 2024-11-05, at `/sse` and `/message`.
@@ -93,8 +106,19 @@ impl App {
         self.oauth.end_grant(id, "operator")
     }
 
+    /// Has other rules hold from now on; says whether they are others.
+    pub fn change_rules(&self, rules: Rules) -> bool {
+        self.oauth.change_rules(rules)
+    }
+
+    /// Whether it can serve: it is not stopping, and what it grants can be written.
+    fn is_ready(&self) -> bool {
+        !self.closing.load(Ordering::Relaxed) && self.oauth.is_ready()
+    }
+
     /// Ends every stream, for a server that stops.
     pub fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
         self.mcp.close();
     }
 
@@ -118,6 +142,8 @@ impl App {
             Route::Revoke => return Ok(Work::Revoke),
             Route::Home => return Err(Box::new(self.oauth.home())),
             Route::Health => return Err(plain(200, "ok\n")),
+            Route::Ready if self.is_ready() => return Err(plain(200, "ready\n")),
+            Route::Ready => return Err(plain(503, "not ready\n")),
             Route::ResourceMetadata => return Err(Box::new(self.oauth.resource_metadata(Endpoint::Mcp))),
             Route::SseMetadata => return Err(Box::new(self.oauth.resource_metadata(Endpoint::Sse))),
             Route::ServerMetadata => return Err(Box::new(self.oauth.server_metadata())),

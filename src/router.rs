@@ -9,6 +9,8 @@ pub enum Route {
     Home,
     /// Whether the process answers.
     Health,
+    /// Whether it can serve.
+    Ready,
     /// RFC 9728 metadata.
     ResourceMetadata,
     /// RFC 8414 metadata.
@@ -50,7 +52,7 @@ pub enum NoRoute {
 pub const MESSAGE: &str = "/message";
 
 /// Every path, and what `Allow` says of it.
-const TABLE: [(&str, Route, &str); 17] = [
+const TABLE: [(&str, Route, &str); 18] = [
     ("/mcp", Route::Mcp, "GET, POST, DELETE, OPTIONS"),
     ("/token", Route::Token, "POST, OPTIONS"),
     ("/register", Route::Register, "POST, OPTIONS"),
@@ -67,6 +69,7 @@ const TABLE: [(&str, Route, &str); 17] = [
     (MESSAGE, Route::Message, "POST, OPTIONS"),
     ("/.well-known/oauth-protected-resource/sse", Route::SseMetadata, "GET, HEAD, OPTIONS"),
     ("/healthz", Route::Health, "GET, HEAD"),
+    ("/readyz", Route::Ready, "GET, HEAD"),
     ("/", Route::Home, "GET, HEAD"),
 ];
 
@@ -101,6 +104,7 @@ impl Route {
             | Route::ServerMetadata => true,
             Route::Home
             | Route::Health
+            | Route::Ready
             | Route::Authorize
             | Route::Consent
             | Route::Callback
@@ -139,6 +143,7 @@ impl Route {
         match self {
             Route::Home => "home",
             Route::Health => "health",
+            Route::Ready => "ready",
             Route::ResourceMetadata => "resource_metadata",
             Route::ServerMetadata => "server_metadata",
             Route::Register => "register",

@@ -72,6 +72,23 @@ fn checks_come_in_order() {
     check(to("POST", "/mcp").with("Content-Type", "text/plain"), 401);
 }
 
+/// A2: who asks whether it lives or serves learns that alone; a server that stops lives on, and is not ready.
+#[test]
+fn health_and_readiness_reveal_nothing() {
+    let fixture = fake::fixture();
+    let app = app(&fixture);
+    let check = |path: &str, status: u16, text: &str| {
+        let response = answer(&app, to("GET", path).with("Authorization", "Bearer x").with("Cookie", "a=b"));
+        assert_eq!((response.status(), fake::text(&response).as_str()), (status, text), "{path}");
+    };
+    check("/healthz", 200, "ok\n");
+    check("/readyz", 200, "ready\n");
+    assert_eq!(answer(&app, request("GET", "/readyz").with("Host", "evil.example")).status(), 421);
+    app.close();
+    check("/healthz", 200, "ok\n");
+    check("/readyz", 503, "not ready\n");
+}
+
 /// M4: the two halves together: a token of one opens the other, until its grant is revoked.
 #[test]
 fn a_token_opens_the_mcp_endpoint_until_it_is_revoked() {

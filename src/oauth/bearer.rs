@@ -57,11 +57,12 @@ impl AuthorizationServer {
             return Err(BearerError::Invalid);
         }
         // T13: a policy without groups can be asked at each request.
-        if !self.policy.may_still_admit(&grant.identity()) {
+        let rules = self.rules();
+        if !rules.policy.may_still_admit(&grant.identity()) {
             return Err(BearerError::Invalid);
         }
-        // D6: its grants are ended at the start; this holds even if the table could not be written then.
-        if self.clients.denied.names_client_of(&grant.client) {
+        // D6: its grants are ended when it comes onto the list; this holds even if the table could not be written then.
+        if rules.denied.names_client_of(&grant.client) {
             return Err(BearerError::Invalid);
         }
         let scopes = token.scopes.intersection(&grant.scopes);

@@ -141,8 +141,12 @@ impl AuthorizationServer {
                 see_other(self.answer_location(&request.redirect_uri, &parameters))
             }
             Err(LoginError::NotAllowed(identity)) => {
-                let fields =
-                    [log::Field::User(&identity.user.to_string()), log::Field::Login(&identity.login)];
+                let fields = [
+                    log::Field::User(&identity.user.to_string()),
+                    log::Field::Login(&identity.login),
+                    log::Field::Client(login.request().client.as_str()),
+                    log::Field::Hint("MCP_ALLOW says who is let in"),
+                ];
                 log::warn("login.not_allowed", &fields);
                 page::not_allowed(&identity.login)
             }
@@ -176,8 +180,11 @@ impl AuthorizationServer {
     fn admit(&self, login: &GitHubLogin, token: ProviderToken) -> Result<String, LoginError> {
         // G4: who this is, is what GitHub says of this very token.
         let identity = self.provider.identify(&token.access).map_err(LoginError::Provider)?;
-        let admitted =
-            self.policy.admits(&identity, &token.access, &*self.provider).map_err(LoginError::Provider)?;
+        let admitted = self
+            .rules()
+            .policy
+            .admits(&identity, &token.access, &*self.provider)
+            .map_err(LoginError::Provider)?;
         if !admitted {
             return Err(LoginError::NotAllowed(identity));
         }

@@ -115,7 +115,7 @@ impl AuthorizationServer {
         let registered = self.auth_method(&presented.id).ok_or(invalid)?;
         let proven = presented.method == registered && (right || registered == AuthMethod::None);
         // D6: a denied client is as good as unknown.
-        if !proven || self.clients.denied.names(&presented.id) {
+        if !proven || self.rules().denied.names(&presented.id) {
             return Err(invalid);
         }
         Ok(KnownClient { fingerprint: ClientFingerprint::of(&presented.id) })

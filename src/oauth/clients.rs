@@ -22,7 +22,7 @@ use crate::base::log;
 pub struct Clients {
     /// The operator's own.
     pub configured: Vec<ConfiguredClient>,
-    /// Whoever is refused, however they come.
+    /// Whoever is refused, however they come, until other [`super::Rules`] hold.
     pub denied: DenyList,
     /// Whether strangers may register.
     pub registration: Registration,
@@ -92,7 +92,7 @@ impl AuthorizationServer {
     ) -> Result<AskingClient, Problem> {
         let fingerprint = ClientFingerprint::of(client_id);
         // Not a line of its own in the log: strangers choose how often they ask, and the request's line has the reason.
-        if self.clients.denied.names(client_id) {
+        if self.rules().denied.names(client_id) {
             return Err(Problem::DeniedClient);
         }
         let supported = &self.settings.scopes;
@@ -142,14 +142,15 @@ impl AuthorizationServer {
         Some(client::open(&self.keys, client_id, self.clock.now())?.auth)
     }
 
-    /// D6: ends the grants of clients that have come onto the deny list. Called once, before anything is served: the
-    /// list does not change while the server runs.
+    /// D6: ends the grants of clients that have come onto the deny list. Called before anything is served, and when the list
+    /// has changed.
     pub fn end_denied_grants(&self) {
-        if self.clients.denied.is_empty() {
+        let rules = self.rules();
+        if rules.denied.is_empty() {
             return;
         }
         let ended = self.grants.list().and_then(|grants| {
-            let mut denied = grants.iter().filter(|grant| self.clients.denied.names_client_of(&grant.client));
+            let mut denied = grants.iter().filter(|grant| rules.denied.names_client_of(&grant.client));
             denied.try_for_each(|grant| self.end_grant(grant.id, "client_denied").map(|_| ()))
         });
         // Their tokens are refused all the same.

@@ -95,7 +95,7 @@ impl AuthorizationServer {
         let login = GitHubLogin::after_consent(pending, &*self.random, self.clock.now());
         let state = seal::seal(&self.keys, &login, &*self.random);
         log::info("consent.given", &[log::Field::Client(login.request().client.as_str())]);
-        self.see_github(&state, &login.verifier(), self.policy.provider_scope())
+        self.see_github(&state, &login.verifier(), self.rules().policy.provider_scope())
     }
 
     /// Sends the browser to GitHub, with PKCE (G1).

@@ -12,7 +12,7 @@
 //!
 //! One file an endpoint; each decides on values and commits at its end. Nothing here knows MCP.
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use crate::base::clock::Clock;
@@ -48,6 +48,7 @@ pub mod provider;
 mod redirect;
 mod register;
 mod revoke;
+mod rules;
 mod token;
 mod turns;
 mod upstream;
@@ -65,6 +66,7 @@ pub use configured::{ConfiguredClient, ConfiguredMembers};
 pub use deny::DenyList;
 pub use document::{ClientDocument, ClientDocuments};
 pub use policy::{AllowRule, Policy};
+pub use rules::Rules;
 use turns::Turns;
 use upstream::Upstreams;
 use used::UsedLogins;
@@ -161,7 +163,8 @@ pub struct AuthorizationServer {
     keys: Arc<Keyring>,
     grants: Arc<dyn Grants>,
     provider: Arc<dyn provider::IdentityProvider>,
-    policy: Policy,
+    /// Guards which rules hold: taken to copy a pointer.
+    rules: RwLock<Arc<Rules>>,
     clients: Clients,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -208,7 +211,9 @@ impl AuthorizationServer {
     /// Puts one together.
     #[must_use]
     pub fn new(settings: Settings, parts: Parts) -> AuthorizationServer {
-        let Parts { keys, grants, provider, policy, clients, clock, random, upstream, grant_ended } = parts;
+        let Parts { keys, grants, provider, policy, mut clients, clock, random, upstream, grant_ended } =
+            parts;
+        let rules = Rules { policy, denied: std::mem::take(&mut clients.denied) };
         let upstreams = Arc::new(Upstreams {
             keys: Arc::clone(&keys),
             grants: Arc::clone(&grants),
@@ -222,7 +227,7 @@ impl AuthorizationServer {
             keys,
             grants,
             provider,
-            policy,
+            rules: RwLock::new(Arc::new(rules)),
             clients,
             clock,
             random,
@@ -236,7 +241,7 @@ impl AuthorizationServer {
 
     /// G6: GitHub's token is kept only if somebody will ask for it.
     fn needs_upstream(&self) -> bool {
-        self.upstream == Upstream::Keep || self.policy.has_groups()
+        self.upstream == Upstream::Keep || self.rules().policy.has_groups()
     }
 
     /// `GET /`: what a person finds who opens the server in a browser.
@@ -253,13 +258,20 @@ impl AuthorizationServer {
         }
     }
 
+    /// Whether grants can be made and changed, as far as is known.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.grants.takes_writes()
+    }
+
     /// Whether tokens of this grant are still good. While the table cannot be read nothing is taken for ended.
     #[must_use]
     pub fn is_live(&self, grant: GrantId) -> bool {
         let now = self.clock.now();
         match self.grants.get(grant) {
-            Ok(grant) => grant
-                .is_some_and(|grant| !grant.is_over(now) && self.policy.may_still_admit(&grant.identity())),
+            Ok(grant) => grant.is_some_and(|grant| {
+                !grant.is_over(now) && self.rules().policy.may_still_admit(&grant.identity())
+            }),
             Err(_) => true,
         }
     }
@@ -269,10 +281,17 @@ impl AuthorizationServer {
     /// # Errors
     /// [`store::Error`] if that is not durable yet. S3: its sessions and streams have ended all the same.
     pub fn end_grant(&self, id: GrantId, reason: &'static str) -> Result<bool, store::Error> {
+        let grant = self.grants.get(id).ok().flatten();
         let deleted = self.grants.delete(id);
         (self.grant_ended)(id);
-        if matches!(deleted, Ok(true)) {
-            log::info("grant.ended", &[log::Field::Grant(&id.to_string()), log::Field::Reason(reason)]);
+        if let (Ok(true), Some(grant)) = (&deleted, grant) {
+            let fields = [
+                log::Field::User(&grant.user.to_string()),
+                log::Field::Client(grant.client.fingerprint.as_str()),
+                log::Field::Grant(&id.to_string()),
+                log::Field::Reason(reason),
+            ];
+            log::info("grant.ended", &fields);
         }
         deleted
     }

@@ -11,6 +11,7 @@ use super::AuthorizationServer;
 use super::answer;
 use super::client::{ClientError, KnownClient};
 use super::issued::{AccessToken, AuthorizationCode, RefreshToken};
+use super::policy::Policy;
 use super::provider::ProviderError;
 use super::turns;
 use crate::base::clock::Timestamp;
@@ -210,6 +211,8 @@ impl AuthorizationServer {
         if token.client != client.fingerprint {
             return Err(TokenError::InvalidGrant);
         }
+        // The same rules decide whether GitHub is asked, and what of its answer.
+        let rules = self.rules();
         let mut asking = None;
         for _ in 0..limits::STORE_ATTEMPTS {
             let Some(grant) = self.grants.get(token.grant)? else { return Err(TokenError::InvalidGrant) };
@@ -234,12 +237,12 @@ impl AuthorizationServer {
                 }
             };
             // T11: one of parallel refreshes asks GitHub; the others then find the generation that it has made.
-            if asking.is_none() && self.policy.has_groups() {
+            if asking.is_none() && rules.policy.has_groups() {
                 asking = Some(self.upstreams.turns.take(grant.id).ok_or(TokenError::Unavailable)?);
                 continue;
             }
             // T13: as long as a grant is used, the policy is asked again about its user.
-            let (login, admitted) = match self.still_admitted(&grant, &token.secret, asking.as_ref()) {
+            let (login, admitted) = match self.still_admitted(&rules.policy, (&grant, &token.secret), asking.as_ref()) {
                 Verdict::Yes(login) => (login, now),
                 Verdict::Outage if now.since(grant.admitted) <= limits::POLICY_GRACE => {
                     (grant.login.clone(), grant.admitted)
@@ -278,12 +281,12 @@ impl AuthorizationServer {
     /// Asks the policy again, as GitHub sees the user now.
     fn still_admitted(
         &self,
-        grant: &Grant,
-        secret: &Secret<[u8; 32]>,
+        policy: &Policy,
+        (grant, secret): (&Grant, &Secret<[u8; 32]>),
         asking: Option<&turns::Turn<'_>>,
     ) -> Verdict {
         let Some(asking) = asking else {
-            let named = self.policy.names(&grant.identity());
+            let named = policy.names(&grant.identity());
             return if named { Verdict::Yes(grant.login.clone()) } else { Verdict::No };
         };
         let asked = self.upstreams.token_in_turn(asking, secret).and_then(|token| {
@@ -291,7 +294,7 @@ impl AuthorizationServer {
             // The login may have changed hands since; the number says whose token this is.
             let identity = self.provider.identify(&token)?;
             let same = identity.user == grant.user;
-            Ok((same && self.policy.admits(&identity, &token, &*self.provider)?, identity.login))
+            Ok((same && policy.admits(&identity, &token, &*self.provider)?, identity.login))
         });
         match asked {
             Ok((true, login)) => Verdict::Yes(login),

@@ -260,19 +260,31 @@ fn a_full_disk_refuses_grants_and_keeps_revocations() {
     let failed = |outcome: Result<(), Error>| {
         assert!(matches!(outcome, Err(Error::Storage(_))), "{outcome:?}");
     };
+    assert!(table.takes_writes());
     failed(table.insert(&grant(3)));
+    assert!(!table.takes_writes());
     failed(table.update(&Grant { login: "changed".to_owned(), ..(*cached).clone() }));
     failed(table.delete(grant(2).id).map(drop));
     failed(table.sweep(NOW).map(drop));
+    assert!(!table.takes_writes());
     assert!(table.get(grant(2).id).unwrap().is_none());
     assert!(matches!(table.update(&grant(2)), Err(Error::Conflict)));
 
     full.store(false, Ordering::SeqCst);
     assert_eq!(table.sweep(NOW).unwrap(), [grant(2).id]);
+    assert!(table.takes_writes());
     let ids: Vec<GrantId> = table.list().unwrap().iter().map(|grant| grant.id).collect();
     assert_eq!(ids, [grant(1).id]);
     assert_eq!(*table.get(grant(1).id).unwrap().unwrap(), grant(1));
     table.insert(&grant(3)).unwrap();
+
+    // With nothing to make up for, a sweep finds out by a write of its own.
+    full.store(true, Ordering::SeqCst);
+    failed(table.insert(&grant(4)));
+    failed(table.sweep(NOW).map(drop));
+    full.store(false, Ordering::SeqCst);
+    assert_eq!(table.sweep(NOW).unwrap(), []);
+    assert!(table.takes_writes());
     drop(table);
     assert!(open(directory.path()).unwrap().get(grant(2).id).unwrap().is_none());
 }

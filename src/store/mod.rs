@@ -194,6 +194,11 @@ pub trait Grants: Send + Sync {
     /// # Errors
     /// [`Error::Storage`].
     fn sweep(&self, now: Timestamp) -> Result<Vec<GrantId>, Error>;
+
+    /// Whether writes succeed, as far as is known. While they do not, each [`Grants::sweep`] tries one.
+    fn takes_writes(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

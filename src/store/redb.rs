@@ -51,6 +51,8 @@ struct State {
     cache: Cache,
     /// Grants whose deletion could not be written. They are dead all the same; every sweep tries again (S3).
     unwritten_deletions: BTreeSet<GrantId>,
+    /// Whether the disk refused the last change.
+    refuses_writes: bool,
 }
 
 impl fmt::Debug for RedbGrants {
@@ -97,6 +99,7 @@ impl RedbGrants {
             database: Some(Arc::new(database)),
             cache: Cache::new(limits::CACHED_GRANTS),
             unwritten_deletions: BTreeSet::new(),
+            refuses_writes: false,
         };
         RedbGrants { state: Mutex::new(state), opener }
     }
@@ -135,6 +138,7 @@ impl RedbGrants {
         });
         let mut state = self.state();
         ids.iter().for_each(|&id| state.cache.forget(id));
+        state.refuses_writes = matches!(outcome, Err(Error::Storage(_)));
         outcome
     }
 
@@ -243,6 +247,9 @@ impl Grants for RedbGrants {
     fn sweep(&self, now: Timestamp) -> Result<Vec<GrantId>, Error> {
         self.recover()?;
         let mut deleted = self.write_deletions()?;
+        if !self.takes_writes() {
+            self.write(&[], |tables| schema::write_again(&mut tables.meta))?;
+        }
         let over = self.with_database(|database| {
             let table = database.begin_read()?.open_table(BY_END)?;
             let entries = table.range(..=(now.0, Key::MAX))?.take(limits::SWEEP_BATCH);
@@ -252,6 +259,11 @@ impl Grants for RedbGrants {
             deleted.extend(self.write(&over, |tables| tables.delete_over(now))?);
         }
         Ok(deleted)
+    }
+
+    fn takes_writes(&self) -> bool {
+        let state = self.state();
+        state.database.is_some() && !state.refuses_writes
     }
 }
 

@@ -92,6 +92,13 @@ pub(super) fn note_time(
     Ok(())
 }
 
+/// Writes what is there once more, to find out whether the disk takes it.
+pub(super) fn write_again(meta: &mut Table<'_, &'static str, &'static [u8]>) -> Result<(), Failure> {
+    let newest = meta.get(NEWEST_ENTRY)?.and_then(|value| number(value.value())).unwrap_or_default();
+    meta.insert(NEWEST_ENTRY, newest.to_be_bytes().as_slice())?;
+    Ok(())
+}
+
 /// What the `meta` table says.
 struct Meta {
     version: Option<u64>,

@@ -191,6 +191,10 @@ impl Grants for ReadOnly {
         self.0.of_user(user)
     }
 
+    fn takes_writes(&self) -> bool {
+        false
+    }
+
     fn sweep(&self, _: Timestamp) -> Result<Vec<GrantId>, Error> {
         Err(Error::Storage("read-only".to_owned()))
     }
@@ -204,6 +208,7 @@ fn a_disk_that_refuses_does_not_keep_streams_open() {
         Browser::new(&fixture).tokens();
     }
     fixture.server.grants = Arc::new(ReadOnly(Arc::clone(&fixture.grants)));
+    assert!(!fixture.server.is_ready());
     let response = Visitor::signed_in(&fixture).press("revoke=all");
     assert_eq!(response.status(), 503);
     assert!(text(&response).contains("This server&#39;s disk refuses"));
