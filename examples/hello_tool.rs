@@ -23,5 +23,5 @@ fn server() -> Result<ToolServer, BuildError> {
 }
 
 fn main() -> ExitCode {
-    mcp_oauth_server::run(|_| server())
+    mcp_oauth_server::run("hello", "1.0.0", |_| server())
 }

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use crate::base::capacity::Capacity;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::log;
-use crate::config::{ClientSecret, Config, Door};
-use crate::edge::{self, Tls};
+use crate::config::{ClientSecret, Config, Door, Listen};
+use crate::edge::Tls;
 use crate::github::{GitHub, GitHubSettings};
+use crate::http::TrustedProxies;
 use crate::mcp::Backend;
 use crate::oauth::AllowRule;
 use crate::oauth::provider::Group;
@@ -59,10 +60,9 @@ impl Report {
     }
 
     fn doors(&mut self, config: &Config) {
-        let listening = match &config.door {
-            Door::Edge(address) | Door::ProxyTcp(address) => *address,
-            Door::ProxyUnix(_) => SocketAddr::from(([0, 0, 0, 0], 0)), // the public URL is given
-        };
+        let listening = addresses(&config.door).first().copied();
+        // Where nobody listens on an address the public URL is given.
+        let listening = listening.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
         match config.public_url(listening) {
             Ok(url) => {
                 self.say("clients use", url.join("/mcp"));
@@ -73,13 +73,21 @@ impl Report {
             }
             Err(error) => self.faults.push(error.to_string()),
         }
-        let (address, manner) = match (&config.door, &config.tls) {
-            (Door::Edge(address), Some(_)) => (address.to_string(), "TLS 1.2 and 1.3"),
-            (Door::Edge(address), None) => (address.to_string(), "in the clear"),
-            (Door::ProxyTcp(address), _) => (address.to_string(), "for a reverse proxy on this machine"),
-            (Door::ProxyUnix(path), _) => (path.display().to_string(), "for a reverse proxy on this machine"),
-        };
-        self.say("it listens on", format!("{address}, {manner}"));
+        let for_a_proxy = "for a reverse proxy on this machine";
+        match &config.door {
+            Door::Edge(listens) => listens.iter().for_each(|listen| {
+                let manner = match (listen, &config.tls) {
+                    (Listen::Unix(_), _) => "for this user and its group",
+                    (Listen::Tcp(_) | Listen::Systemd, Some(_)) => "TLS 1.2 and 1.3",
+                    (Listen::Tcp(_) | Listen::Systemd, None) => "in the clear",
+                };
+                self.say("it listens on", format!("{listen}, {manner}"));
+            }),
+            Door::ProxyTcp(address) => self.say("it listens on", format!("{address}, {for_a_proxy}")),
+            Door::ProxyUnix(path) => {
+                self.say("it listens on", format!("unix:{}, {for_a_proxy}", path.display()))
+            }
+        }
         if let Some(files) = &config.tls {
             self.say("certificate", format!("{}, key {}", files.cert.display(), files.key.display()));
             match Tls::load(&files.cert, &files.key) {
@@ -91,13 +99,13 @@ impl Report {
                 Ok(_) => {}
             }
         }
-        if let Door::Edge(address) = &config.door
-            && config.tls.is_none()
-            && !address.ip().is_loopback()
+        let elsewhere = |listen: &Listen| matches!(listen, Listen::Tcp(_)) && !listen.is_loopback();
+        if config.tls.is_none()
+            && matches!(&config.door, Door::Edge(listens) if listens.iter().any(elsewhere))
         {
             self.warnings.push((
                 "tokens travel in the clear to an address that others reach",
-                "give it a certificate (MCP_TLS_CERT), or listen on loopback behind a proxy (MCP_BEHIND_PROXY)",
+                "give it a certificate (MCP_TLS_CERT), or listen on loopback or a Unix socket behind a proxy",
             ));
         }
     }
@@ -200,11 +208,7 @@ impl Report {
         } else {
             self.say("grants", "none yet: the state directory will be made");
         }
-        let edge = match &config.door {
-            Door::Edge(address) | Door::ProxyTcp(address) => Some(*address),
-            Door::ProxyUnix(_) => None,
-        };
-        for address in [edge, config.watch.metrics_listen].into_iter().flatten() {
+        for address in addresses(&config.door).into_iter().chain(config.watch.metrics_listen) {
             if let Err(error) = TcpListener::bind(address) {
                 self.faults.push(format!("cannot listen on {address}: {error}"));
             }
@@ -243,9 +247,11 @@ impl Report {
                 "name the addresses of your proxies in MCP_TRUSTED_PROXY, and no others",
             ));
         }
-        if !matches!(config.door, Door::Edge(_))
-            && watch.trusted_proxies == edge::Settings::default().trusted_proxies
-        {
+        let for_proxies = match &config.door {
+            Door::Edge(listens) => listens.iter().any(|listen| matches!(listen, Listen::Unix(_))),
+            Door::ProxyTcp(_) | Door::ProxyUnix(_) => true,
+        };
+        if for_proxies && watch.trusted_proxies == TrustedProxies::default() {
             self.warnings.push((
                 "limits by address take everybody behind the proxy for one",
                 "have the proxy set X-Forwarded-For and name it in MCP_TRUSTED_PROXY (unix for the Unix socket)",
@@ -255,6 +261,19 @@ impl Report {
             self.warnings
                 .push(("it runs as root", "run it as a user of its own; docs/deploy has a systemd unit"));
         }
+    }
+}
+
+/// The addresses that are listened on.
+fn addresses(door: &Door) -> Vec<SocketAddr> {
+    let address = |listen: &Listen| match listen {
+        Listen::Tcp(address) => Some(*address),
+        Listen::Unix(_) | Listen::Systemd => None,
+    };
+    match door {
+        Door::Edge(listens) => listens.iter().filter_map(address).collect(),
+        Door::ProxyTcp(address) => vec![*address],
+        Door::ProxyUnix(_) => Vec::new(),
     }
 }
 
@@ -286,7 +305,7 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Invocation;
+    use crate::config::{Invocation, Program};
     use crate::demo;
 
     const PLAIN: &[(&str, &str)] = &[
@@ -301,11 +320,9 @@ mod tests {
         let unmade = format!("mcp-oauth-server-check-{}", std::process::id());
         let state_dir = std::env::temp_dir().join(unmade).display().to_string();
         let env = [PLAIN, &[("MCP_STATE_DIR", state_dir.as_str())], changes].concat();
-        let set = |name: &str| {
-            let found = env.iter().rev().find(|(key, _)| *key == name);
-            found.map(|(_, value)| (*value).to_owned())
-        };
-        let parsed = Config::from(["check".to_owned()].into_iter(), &set);
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let program = Program::new("test", "1").unwrap();
+        let parsed = Config::from(program, ["check".to_owned()].into_iter(), &env);
         let Ok(Invocation::Check(config)) = parsed else { panic!("{parsed:?}") };
         let report = check(&config, demo::tools);
         let text = report.to_string();

@@ -27,7 +27,7 @@
 //! }
 //!
 //! fn main() -> ExitCode {
-//!     mcp_oauth_server::run(|_| server())
+//!     mcp_oauth_server::run("hello", "1.0.0", |_| server())
 //! }
 //! ```
 //!

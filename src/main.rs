@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    mcp_oauth_server::run(mcp_oauth_server::demo::tools)
+    mcp_oauth_server::run(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), mcp_oauth_server::demo::tools)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use crate::base::random::OsRandom;
 use crate::base::{limits, log};
 use crate::check;
 use crate::config::{
-    self, ClientSecret, Config, ConfigError, GitHubApp, Invocation, OperatorCommand, options,
+    self, ClientSecret, Config, ConfigError, GitHubApp, Invocation, OperatorCommand, Program, options,
 };
-use crate::edge::{self, Edge};
+use crate::edge::{self, Edge, Listener};
 use crate::github::{BaseUrl, GitHub};
 use crate::mcp::Backend;
 use crate::operate::{self, report};
@@ -23,12 +23,19 @@ use crate::server::{self, Pool};
 use crate::simulated::Simulated;
 use crate::sys;
 
-/// Does what the command line and the environment ask for: serves until SIGTERM or SIGINT, or prints help.
+/// Does what the command line, the environment and the configuration file ask for: serves until SIGTERM or SIGINT, or prints
+/// help.
 ///
+/// `name` is what help and messages call the program, and the name of the directory in which it keeps its state unless told
+/// otherwise: letters, digits, hyphens and underscores. Once it has users, it stays. `version` is what `--version` prints.
 /// `backend` makes the tools; it is given the client for GitHub's API. The exit status is 0 after a clean stop, 2 if the
 /// server could not start, with a line on standard error that says what to do. A command of the operator ends with 0 when
 /// it is done, 1 when what it names is not there, 2 when it could not be done.
-pub fn run<B, E>(backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>) -> ExitCode
+pub fn run<B, E>(
+    name: &'static str,
+    version: &'static str,
+    backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>,
+) -> ExitCode
 where
     B: Backend + 'static,
     E: Display,
@@ -36,35 +43,35 @@ where
     sys::pin_resolver();
     sys::raise_descriptor_limit();
     server::log_panics_by_place();
-    let done = match config::from_process() {
+    let done = match Program::new(name, version).and_then(config::from_process) {
         Ok(Invocation::Serve(config)) => serve(&config, backend).map_err(|error| error.to_string()),
         Ok(Invocation::Demo(config)) => serve_demo(config, backend).map_err(|error| error.to_string()),
-        Ok(Invocation::Operate(command)) => return operate(&command),
+        Ok(Invocation::Operate(command)) => return operate(&command, name),
         Ok(Invocation::Check(config)) => look_at(&config, backend),
-        Ok(Invocation::Help) => say(&options::help()),
-        Ok(Invocation::Version) => say(&format!("mcp-oauth-server {}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(Invocation::Help) => say(&options::help(name)),
+        Ok(Invocation::Version) => say(&format!("{name} {version}\n")),
         Err(error) => Err(error.to_string()),
     };
-    done.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
+    done.map_or_else(|error| fail(name, &error), |()| ExitCode::SUCCESS)
 }
 
-fn fail(error: &str) -> ExitCode {
+fn fail(program: &str, error: &str) -> ExitCode {
     // If standard error is closed there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "mcp-oauth-server: {error}");
+    let _ = writeln!(std::io::stderr(), "{program}: {error}");
     ExitCode::from(2)
 }
 
-fn operate(command: &OperatorCommand) -> ExitCode {
+fn operate(command: &OperatorCommand, program: &str) -> ExitCode {
     // What it does is its output; the log of it is the running server's.
     log::set_quiet(true);
     let outcome = match operate::operate(&command.operation, &command.files) {
         Ok(outcome) => outcome,
-        Err(error) => return fail(&error.to_string()),
+        Err(error) => return fail(program, &error.to_string()),
     };
     match say(&report::print(&outcome, command.format)) {
         Ok(()) if report::missed(&command.operation, &outcome) => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+        Err(error) => fail(program, &error),
     }
 }
 
@@ -74,11 +81,11 @@ where
     E: Display,
 {
     // Before any thread is started, so that every one of them leaves the signals to this one.
-    let next_signal = sys::block_signals().map_err(StartError::Threads)?;
+    let next_signal = sys::block_signals();
     log::set_format(config.watch.log_format);
     let _writer = log::Writer::start().map_err(StartError::Threads)?; // dropped last: it writes to the last line
     let server = Server::start(config, backend)?;
-    wait_for_stop(next_signal, &server);
+    wait_for_stop(next_signal, &server, config);
     server.stop();
     Ok(())
 }
@@ -91,14 +98,14 @@ where
     B: Backend + 'static,
     E: Display,
 {
-    let next_signal = sys::block_signals().map_err(StartError::Threads)?;
+    let next_signal = sys::block_signals();
     log::set_format(config.watch.log_format);
     let _writer = log::Writer::start().map_err(StartError::Threads)?; // dropped last: it writes to the last line
     let github = SimulatedGitHub::start(&mut config.github)?;
     let server = Server::start(&config, backend)?;
     // Whoever closed standard output does not want to read it.
-    let _ = say(&next_steps(server.public_url().origin()));
-    wait_for_stop(next_signal, &server);
+    let _ = say(&next_steps(config.program.name, server.public_url().origin()));
+    wait_for_stop(next_signal, &server, &config);
     server.stop();
     github.stop();
     Ok(())
@@ -116,10 +123,39 @@ where
     if report.is_good() { Ok(()) } else { Err("a server would not start with this configuration".to_owned()) }
 }
 
-fn wait_for_stop(next_signal: impl Fn() -> i32, server: &Server) {
+fn wait_for_stop(next_signal: impl Fn() -> i32, server: &Server, config: &Config) {
     // SIGHUP, which a closing terminal sends as well, is not taken for a stop.
     while next_signal() == libc::SIGHUP {
-        server.reload();
+        server.reload_certificate();
+        if config.file.is_some() {
+            reload_rules(server, config);
+        }
+    }
+}
+
+/// Reads the configuration file again. Of what has changed in it the rules take effect; for everything else the server has
+/// to be started again. A file that cannot be used changes nothing.
+fn reload_rules(server: &Server, config: &Config) {
+    let new = match config::from_process(config.program) {
+        Ok(Invocation::Serve(new) | Invocation::Demo(new)) => new,
+        // The command line is the one that was told to serve.
+        Ok(Invocation::Check(_) | Invocation::Operate(_) | Invocation::Help | Invocation::Version) => return,
+        Err(error) => {
+            let hint = "correct that and send SIGHUP again; nothing was changed";
+            let fields = [log::Field::Error(&error.to_string()), log::Field::Hint(hint)];
+            return log::error("config.not_reloaded", &fields);
+        }
+    };
+    if server.change_rules(&new) {
+        log::info("rules.changed", &[]);
+    }
+    let mut others = config.given.differences(&new.given);
+    others.retain(|name| !["MCP_ALLOW", "MCP_DENY_CLIENTS"].contains(name));
+    if others.is_empty() {
+        log::info("config.reloaded", &[]);
+    } else {
+        let hint = "these are read at a start only: start the server again";
+        log::warn("config.reloaded", &[log::Field::Options(&others.join(",")), log::Field::Hint(hint)]);
     }
 }
 
@@ -133,13 +169,14 @@ impl SimulatedGitHub {
     /// Starts it and points `app` at it.
     fn start(app: &mut GitHubApp) -> Result<SimulatedGitHub, StartError> {
         let failed = |error| StartError::Listen("a loopback port for the simulated GitHub".to_owned(), error);
-        let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(failed)?;
-        let url = format!("http://{}", listener.local_addr().map_err(failed)?);
+        let listener = Listener::tcp(SocketAddr::from(([127, 0, 0, 1], 0))).map_err(failed)?;
+        let url = format!("http://{}", listener.name());
         let secret = app.client_secret.read()?;
         let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(OsRandom));
         let simulated = Simulated::new(&app.client_id, &secret, clock, random);
         let pool = Arc::new(Pool::start(Capacity::default().queue()).map_err(StartError::Threads)?);
-        let edge = Edge::start(listener, Arc::new(simulated), Arc::clone(&pool), edge::Settings::default());
+        let edge =
+            Edge::start(vec![listener], Arc::new(simulated), Arc::clone(&pool), edge::Settings::default());
         log::warn(
             "simulated.github",
             &[log::Field::Url(&url), log::Field::Hint("anyone can log in as anyone")],
@@ -158,7 +195,7 @@ impl SimulatedGitHub {
 }
 
 /// What a newcomer can do with the demo.
-fn next_steps(origin: &str) -> String {
+fn next_steps(program: &str, origin: &str) -> String {
     format!(
         r#"
   Serving MCP at {origin}/mcp, with a SIMULATED GitHub: no account needed, nothing leaves this computer.
@@ -171,7 +208,7 @@ fn next_steps(origin: &str) -> String {
 
   With the real GitHub: register an OAuth app at https://github.com/settings/developers
   (callback URL {origin}/auth/callback), then
-    GITHUB_CLIENT_ID=... GITHUB_CLIENT_SECRET=... MCP_ALLOW=user:YOUR-LOGIN mcp-oauth-server
+    GITHUB_CLIENT_ID=... GITHUB_CLIENT_SECRET=... MCP_ALLOW=user:YOUR-LOGIN {program}
 
   Ctrl-C stops it.
 

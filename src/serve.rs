@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+mod doors;
+
+use self::doors::{Listening, Public};
 use crate::app::App;
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
@@ -13,8 +16,8 @@ use crate::base::clock::{Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
 use crate::base::{limits, log};
 use crate::client_metadata::Documents;
-use crate::config::{Config, ConfigError, Door, Switch};
-use crate::edge::{self, Edge, Tls, TlsError};
+use crate::config::{Config, ConfigError, Switch};
+use crate::edge::{self, Tls, TlsError};
 use crate::front::Front;
 use crate::github::{GitHub, GitHubSettings};
 use crate::http::{Handler, PublicUrl};
@@ -40,6 +43,8 @@ pub enum StartError {
     State(OpenError),
     /// The address cannot be listened on.
     Listen(String, io::Error),
+    /// systemd was to open the sockets, and has opened none.
+    NothingPassed,
     /// The operating system gives no thread.
     Threads(io::Error),
     /// The operating system gives too few descriptors for so many connections.
@@ -67,6 +72,10 @@ impl fmt::Display for StartError {
                 )
             }
             StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            StartError::NothingPassed => f.write_str(
+                "MCP_LISTEN says systemd, and systemd has opened no socket for this process: start it by its .socket unit, \
+                 as docs/deploy shows, or write an address",
+            ),
             StartError::Threads(error) => write!(f, "the system gives no more threads: {error}"),
             StartError::Descriptors(capacity, limit) => write!(
                 f,
@@ -111,12 +120,6 @@ impl From<OpenError> for StartError {
     }
 }
 
-/// The doors through which clients come.
-enum Public {
-    Edge(Edge),
-    Proxy(Tiny),
-}
-
 /// A running server. [`Server::stop`] ends it.
 pub struct Server {
     app: Arc<App>,
@@ -129,12 +132,6 @@ pub struct Server {
     public_url: PublicUrl,
     /// Locked against a second server as long as it lives; declared last, so dropped last.
     _directory: StateDirectory,
-}
-
-/// Where requests will come in; taken before anything else, so that nothing is touched if the address is not to be had.
-enum Listening {
-    Edge(TcpListener, SocketAddr),
-    Proxy(Door),
 }
 
 impl Server {
@@ -168,7 +165,7 @@ impl Server {
         let tls =
             config.tls.as_ref().map(|files| Tls::load(&files.cert, &files.key)).transpose()?.map(Arc::new);
         let configured = config.clients.configured()?;
-        let listening = Listening::bind(&config.door)?;
+        let listening = Listening::bind(config)?;
         let public_url = config.public_url(listening.address())?;
 
         let directory = StateDirectory::open(&config.state_dir)?;
@@ -262,7 +259,7 @@ impl Server {
         let sweeper = Sweeper::start(Arc::clone(&app), tls.clone()).map_err(StartError::Threads)?;
         let fields = [
             log::Field::Url(public_url.origin()),
-            log::Field::Version(env!("CARGO_PKG_VERSION")),
+            log::Field::Version(config.program.version),
             log::Field::Path(&operator_path.display().to_string()),
         ];
         log::info("serving", &fields);
@@ -282,33 +279,28 @@ impl Server {
     }
 
     /// Reads the certificate again, if there is one.
-    pub fn reload(&self) {
+    pub fn reload_certificate(&self) {
         if let Some(tls) = &self.tls {
             tls.reload();
         }
+    }
+
+    /// Takes the rules over that another configuration has: who is let in, which clients are refused. Says whether they are
+    /// others.
+    pub fn change_rules(&self, config: &Config) -> bool {
+        let policy = Policy::new(config.allow.clone());
+        self.app.change_rules(oauth::Rules { policy, denied: config.clients.denied.clone() })
     }
 
     /// Stops accepting, ends the streams, finishes what runs within [`limits::DRAIN`], and lets go of the table.
     pub fn stop(self) {
         log::info("stopping", &[]);
         self.app.close();
-        match self.public {
-            Public::Edge(edge) => edge.stop(limits::DRAIN),
-            Public::Proxy(tiny) => tiny.stop(limits::DRAIN),
-        }
+        self.public.stop();
         self.desks.into_iter().for_each(|desk| desk.stop(limits::DRAIN));
         self.sweeper.stop();
         self.pool.stop(limits::DRAIN);
         log::info("stopped", &[]);
-    }
-}
-
-impl Public {
-    fn counter(&self) -> Box<dyn Fn() -> edge::Counts + Send + Sync> {
-        match self {
-            Public::Edge(edge) => edge.counter(),
-            Public::Proxy(tiny) => tiny.counter(),
-        }
     }
 }
 
@@ -342,45 +334,6 @@ impl Counted {
             gauges.push(("process_resident_memory_bytes", "Memory in RAM.", bytes));
         }
         Snapshot { gauges, github_calls: self.github.outcomes(), door_refusals: door.refusals }
-    }
-}
-
-impl Listening {
-    fn bind(door: &Door) -> Result<Listening, StartError> {
-        let Door::Edge(address) = door else { return Ok(Listening::Proxy(door.clone())) };
-        let failed = |error| StartError::Listen(address.to_string(), error);
-        let listener = TcpListener::bind(address).map_err(failed)?;
-        let bound = listener.local_addr().map_err(failed)?;
-        Ok(Listening::Edge(listener, bound))
-    }
-
-    /// What the public URL is made of if none was given.
-    fn address(&self) -> SocketAddr {
-        match self {
-            Listening::Edge(_, bound) => *bound,
-            // A proxy's public URL is always given.
-            Listening::Proxy(_) => SocketAddr::from(([0, 0, 0, 0], 0)),
-        }
-    }
-
-    fn open(self, parts: tiny::Parts, settings: edge::Settings) -> Result<Public, StartError> {
-        let (name, public) = match self {
-            Listening::Edge(listener, bound) => {
-                let edge = Edge::start(listener, parts.handler, parts.pool, settings);
-                (bound.to_string(), edge.map(Public::Edge))
-            }
-            Listening::Proxy(Door::ProxyUnix(path)) => {
-                let tiny = Tiny::start_unix(&path, Access::Group, parts);
-                (path.display().to_string(), tiny.map(Public::Proxy))
-            }
-            Listening::Proxy(Door::ProxyTcp(address) | Door::Edge(address)) => {
-                let tiny = TcpListener::bind(address).and_then(|listener| Tiny::start_tcp(listener, parts));
-                (address.to_string(), tiny.map(Public::Proxy))
-            }
-        };
-        let public = public.map_err(|error| StartError::Listen(name.clone(), error))?;
-        log::info("listening", &[log::Field::Addr(&name)]);
-        Ok(public)
     }
 }
 

@@ -8,5 +8,5 @@ use std::process::ExitCode;
 mod tools;
 
 fn main() -> ExitCode {
-    mcp_oauth_server::run(|_| tools::server())
+    mcp_oauth_server::run("conformance", env!("CARGO_PKG_VERSION"), |_| tools::server())
 }

@@ -64,6 +64,8 @@ pub enum Field<'a> {
     Method(&'a str),
     /// How long it took, in milliseconds.
     Millis(u64),
+    /// Names of options.
+    Options(&'a str),
     /// A file.
     Path(&'a str),
     /// Whom a request counts for: an address.
@@ -98,6 +100,7 @@ impl Field<'_> {
             Field::Omitted(_) => "omitted",
             Field::Method(_) => "method",
             Field::Millis(_) => "ms",
+            Field::Options(_) => "options",
             Field::Path(_) => "path",
             Field::Peer(_) => "peer",
             Field::Reason(_) => "reason",
@@ -124,6 +127,7 @@ impl Field<'_> {
             | Field::Hint(text)
             | Field::Login(text)
             | Field::Method(text)
+            | Field::Options(text)
             | Field::Path(text)
             | Field::Peer(text)
             | Field::Reason(text)

@@ -214,25 +214,25 @@ impl Command {
         Ok(true)
     }
 
-    /// `mcp-oauth-server grants revoke (ID | --user LOGIN|NUMBER | …) [--json]`
-    fn usage(&self) -> String {
+    /// `PROGRAM grants revoke (ID | --user LOGIN|NUMBER | …) [--json]`
+    fn usage(&self, program: &str) -> String {
         let form = |argument: &Argument| {
             [argument.flag, argument.metavar].into_iter().flatten().collect::<Vec<_>>().join(" ")
         };
         let forms: Vec<String> = self.arguments.iter().map(form).collect();
         let arguments = if forms.is_empty() { String::new() } else { format!("({})", forms.join(" | ")) };
         let options = if self.operates() { "[--json]" } else { "" };
-        let parts = ["mcp-oauth-server", &self.words.join(" "), &arguments, options];
+        let parts = [program, &self.words.join(" "), &arguments, options];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
     }
 }
 
 /// The commands as `--help` lists them.
-pub(super) fn help() -> String {
+pub(super) fn help(program: &str) -> String {
     let mut out = String::new();
     for command in COMMANDS {
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "  {}\n      {}", command.usage(), command.help);
+        let _ = writeln!(out, "  {}\n      {}", command.usage(program), command.help);
     }
     out
 }
@@ -243,7 +243,12 @@ pub fn markdown() -> String {
     let mut out = String::from("| command | what it does |\n| --- | --- |\n");
     for command in COMMANDS.iter().filter(|command| command.operates()) {
         // Writing to a String cannot fail. A bar would end the cell.
-        let _ = writeln!(out, "| `{}` | {} |", command.usage().replace('|', "\\|"), command.help);
+        let _ = writeln!(
+            out,
+            "| `{}` | {} |",
+            command.usage("mcp-oauth-server").replace('|', "\\|"),
+            command.help
+        );
     }
     out
 }

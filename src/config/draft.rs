@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use super::clients::{ClientSettings, Switch};
 use super::commands::StateFiles;
+use super::given::{Environment, Snapshot};
 use super::options;
-use super::values::{ClientSecret, Door, TlsFiles};
-use super::{Config, ConfigError, GitHubApp, Watch};
+use super::values::{ClientSecret, Door, Listen, TlsFiles};
+use super::{Config, ConfigError, GitHubApp, Program, Watch};
 use crate::base::capacity::Capacity;
 use crate::base::log;
 use crate::base::secret::Secret;
@@ -15,9 +16,17 @@ use crate::github::{self, BaseUrl};
 use crate::http::{PublicUrl, TrustedProxies};
 use crate::oauth::{AllowRule, DenyList, Registration};
 
+/// What is known without an option: which program this is, and what systemd and the user's session say.
+pub(super) struct Host<'a> {
+    pub(super) program: Program,
+    pub(super) env: &'a Environment,
+}
+
 /// What the options said; whether that is enough is decided when all are read.
 #[derive(Default)]
 pub(super) struct Draft {
+    pub(super) given: Snapshot,
+    pub(super) config_file: Option<PathBuf>,
     pub(super) client_id: Option<String>,
     pub(super) client_secret: Option<ClientSecret>,
     pub(super) allow: Option<Vec<AllowRule>>,
@@ -27,7 +36,7 @@ pub(super) struct Draft {
     pub(super) documents: Option<Switch>,
     pub(super) allowed_origins: Option<Vec<String>>,
     pub(super) public_url: Option<PublicUrl>,
-    pub(super) listen: Option<SocketAddr>,
+    pub(super) listen: Option<Vec<Listen>>,
     pub(super) behind_proxy: Option<Door>,
     pub(super) tls_cert: Option<PathBuf>,
     pub(super) tls_key: Option<PathBuf>,
@@ -50,7 +59,7 @@ pub(super) const PUBLIC_URL: ConfigError = ConfigError::Missing(
 const CLIENT_ID: ConfigError = ConfigError::Missing(
     "GITHUB_CLIENT_ID",
     "register an OAuth app at https://github.com/settings/developers and copy its client id \
-     (to look around without one, run `mcp-oauth-server demo`)",
+     (to look around without one, use the command demo)",
 );
 const CLIENT_SECRET: ConfigError = ConfigError::Missing(
     "GITHUB_CLIENT_SECRET",
@@ -72,8 +81,14 @@ const TLS_KEY: ConfigError =
     ConfigError::Missing("MCP_TLS_KEY", "write the file with the certificate's private key");
 const TLS_CERT: ConfigError =
     ConfigError::Missing("MCP_TLS_CERT", "write the file with the certificate of the key");
-const TLS_DOOR: ConfigError =
-    ConfigError::BadValue("MCP_TLS_CERT", "leave it out together with --behind-proxy: the proxy encrypts");
+const TLS_DOOR: ConfigError = ConfigError::BadValue(
+    "MCP_TLS_CERT",
+    "leave it out together with --behind-proxy and where all is Unix sockets: the proxy encrypts",
+);
+const PASSED: ConfigError = ConfigError::BadValue(
+    "MCP_LISTEN",
+    "systemd listens for this program: write systemd here, or disable the .socket unit",
+);
 const TLS_URL: ConfigError = ConfigError::BadValue(
     "MCP_PUBLIC_URL",
     "with a certificate it begins with https://, like https://mcp.example.com",
@@ -97,8 +112,9 @@ impl Draft {
 
     /// # Errors
     /// [`ConfigError`]: something must be chosen, or does not fit together.
-    pub(super) fn serve(mut self, set: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+    pub(super) fn serve(mut self, host: &Host<'_>) -> Result<Config, ConfigError> {
         let clients = self.clients()?;
+        let files = self.state_files(host)?;
         let url = self.github_url.map_or_else(|| base_url(github::URL), Ok)?;
         let github = GitHubApp {
             client_id: self.client_id.ok_or(CLIENT_ID)?,
@@ -107,12 +123,16 @@ impl Draft {
             url,
         };
         let allow = self.allow.ok_or(ALLOW)?;
+        let passed_sockets = host.passed_sockets();
         let door = door(self.listen, self.behind_proxy)?;
-        if self.public_url.is_none() && !matches!(door, Door::Edge(address) if address.ip().is_loopback()) {
+        if passed_sockets > 0 && !matches!(&door, Door::Edge(listens) if listens.contains(&Listen::Systemd)) {
+            return Err(PASSED);
+        }
+        if self.public_url.is_none() && !is_loopback(&door) {
             return Err(PUBLIC_URL);
         }
         let tls = tls(self.tls_cert, self.tls_key)?;
-        if tls.is_some() && !matches!(door, Door::Edge(_)) {
+        if tls.is_some() && !encrypts(&door) {
             return Err(TLS_DOOR);
         }
         if tls.is_some() && !self.public_url.as_ref().is_some_and(PublicUrl::is_https) {
@@ -121,13 +141,16 @@ impl Draft {
         if let Some(fault) = self.capacity.fault() {
             return Err(ConfigError::BadValue("MCP_MAX_STREAMS", fault));
         }
-        let StateFiles { directory: state_dir, key_file } = state_files(self.state_dir, self.key_file, set)?;
         Ok(Config {
+            program: host.program,
+            file: self.config_file,
+            given: self.given,
+            passed_sockets,
             door,
             tls,
             given_url: self.public_url,
-            state_dir,
-            key_file,
+            state_dir: files.directory,
+            key_file: files.key_file,
             github,
             ca_file: self.ca_file,
             allow,
@@ -147,9 +170,8 @@ impl Draft {
     ///
     /// # Errors
     /// As [`Draft::serve`], and whatever would let others than this machine's users in.
-    pub(super) fn demo(mut self, set: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-        let door = door(self.listen, self.behind_proxy.take())?;
-        let on_loopback = matches!(door, Door::Edge(address) if address.ip().is_loopback());
+    pub(super) fn demo(mut self, host: &Host<'_>) -> Result<Config, ConfigError> {
+        let on_loopback = is_loopback(&door(self.listen.clone(), self.behind_proxy.clone())?);
         let encrypted = self.tls_cert.is_some() || self.tls_key.is_some();
         if !on_loopback || encrypted || self.public_url.as_ref().is_some_and(PublicUrl::is_https) {
             return Err(DEMO_LOOPBACK);
@@ -163,10 +185,53 @@ impl Draft {
         // Where the MCP Inspector's page is.
         let inspector = || ["http://localhost:6274", "http://127.0.0.1:6274"].map(str::to_owned).to_vec();
         self.allowed_origins.get_or_insert_with(inspector);
-        let directory = self.state_dir.or_else(|| default_state_dir(set)).ok_or(STATE_DIR)?;
+        let directory = self.state_files(host)?.directory;
         (self.state_dir, self.key_file) = (Some(directory.join("demo")), None);
-        self.serve(set)
+        self.serve(host)
     }
+
+    /// Where the state is.
+    ///
+    /// # Errors
+    /// [`ConfigError::Missing`] if neither the options nor the host say.
+    pub(super) fn state_files(&self, host: &Host<'_>) -> Result<StateFiles, ConfigError> {
+        let directory = self.state_dir.clone().or_else(|| host.default_state_dir()).ok_or(STATE_DIR)?;
+        let key_file = self.key_file.clone().unwrap_or_else(|| directory.join("key"));
+        Ok(StateFiles { directory, key_file })
+    }
+}
+
+impl Host<'_> {
+    fn set(&self, name: &str) -> Option<&str> {
+        self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// systemd's directory, else the XDG base directory specification's. A relative path in either is ignored.
+    fn default_state_dir(&self) -> Option<PathBuf> {
+        let absolute = |path: PathBuf| path.is_absolute().then_some(path);
+        let systemd =
+            || self.set("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
+        let xdg = || self.set("XDG_STATE_HOME").map(PathBuf::from).and_then(absolute);
+        let home =
+            || self.set("HOME").map(|home| PathBuf::from(home).join(".local/state")).and_then(absolute);
+        let ours = |base: PathBuf| base.join(self.program.name);
+        systemd().and_then(absolute).or_else(|| xdg().or_else(home).map(ours))
+    }
+
+    /// How many sockets systemd has opened for this process (sd_listen_fds(3)).
+    fn passed_sockets(&self) -> i32 {
+        self.set("LISTEN_FDS").and_then(|count| count.parse().ok()).filter(|count| *count > 0).unwrap_or(0)
+    }
+}
+
+/// Whether only this machine reaches it, and at an address that makes a URL.
+fn is_loopback(door: &Door) -> bool {
+    matches!(door, Door::Edge(listens) if listens.iter().all(Listen::is_loopback))
+}
+
+/// Whether there is anything for a certificate to encrypt.
+fn encrypts(door: &Door) -> bool {
+    matches!(door, Door::Edge(listens) if listens.iter().any(|listen| !matches!(listen, Listen::Unix(_))))
 }
 
 fn base_url(text: &str) -> Result<BaseUrl, ConfigError> {
@@ -178,15 +243,17 @@ fn default_api_url(url: &BaseUrl) -> Result<BaseUrl, ConfigError> {
     if *url == base_url(github::URL)? { base_url(github::API_URL) } else { base_url(&url.join("/api/v3")) }
 }
 
-fn door(listen: Option<SocketAddr>, behind_proxy: Option<Door>) -> Result<Door, ConfigError> {
+fn door(listen: Option<Vec<Listen>>, behind_proxy: Option<Door>) -> Result<Door, ConfigError> {
     match (listen, behind_proxy) {
         (Some(_), Some(_)) => Err(ConfigError::BadValue(
             "MCP_LISTEN",
             "leave it out together with --behind-proxy: one door serves",
         )),
         (None, Some(door)) => Ok(door),
-        (Some(address), None) => Ok(Door::Edge(address)),
-        (None, None) => Ok(Door::Edge(SocketAddr::from((Ipv4Addr::LOCALHOST, options::PORT)))),
+        (Some(listens), None) => Ok(Door::Edge(listens)),
+        (None, None) => {
+            Ok(Door::Edge(vec![Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, options::PORT)))]))
+        }
     }
 }
 
@@ -197,24 +264,4 @@ fn tls(cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<TlsFiles>, 
         (Some(_), None) => Err(TLS_KEY),
         (None, Some(_)) => Err(TLS_CERT),
     }
-}
-
-pub(super) fn state_files(
-    directory: Option<PathBuf>,
-    key_file: Option<PathBuf>,
-    set: &dyn Fn(&str) -> Option<String>,
-) -> Result<StateFiles, ConfigError> {
-    let directory = directory.or_else(|| default_state_dir(set)).ok_or(STATE_DIR)?;
-    let key_file = key_file.unwrap_or_else(|| directory.join("key"));
-    Ok(StateFiles { directory, key_file })
-}
-
-/// systemd's directory, else the XDG base directory specification's. A relative path in either is ignored.
-fn default_state_dir(set: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    let absolute = |path: PathBuf| path.is_absolute().then_some(path);
-    let systemd = || set("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
-    let xdg = || set("XDG_STATE_HOME").map(PathBuf::from).and_then(absolute);
-    let home = || set("HOME").map(|home| PathBuf::from(home).join(".local/state")).and_then(absolute);
-    let ours = |base: PathBuf| base.join("mcp-oauth-server");
-    systemd().and_then(absolute).or_else(|| xdg().or_else(home).map(ours))
 }

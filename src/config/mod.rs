@@ -1,8 +1,9 @@
-//! The configuration: from the command line and the environment to values that are known to be good.
+//! The configuration: from the command line, the environment and a file to values that are known to be good.
 //!
 //! The tables of [`options`] and [`commands`] are what parsing, `--help` and the README are made from. [`from_process`] is the
-//! only reader of the process's arguments and environment; everything else here is pure but [`ClientSecret::read`].
+//! only reader of the process's arguments and environment; everything else here is pure but what reads the operator's files.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,15 +17,17 @@ use crate::oauth::AllowRule;
 mod clients;
 pub mod commands;
 mod draft;
+mod given;
 pub mod options;
 mod values;
 
 pub use self::clients::{ClientSettings, Switch};
 pub use self::commands::{Format, OperatorCommand, StateFiles};
-pub use self::values::{ClientSecret, Door, TlsFiles};
+pub use self::given::{Environment, Snapshot};
+pub use self::values::{ClientSecret, Door, Listen, TlsFiles};
 use commands::{Action, Arguments};
-use draft::{Draft, PUBLIC_URL, state_files};
-use options::OPTIONS;
+use draft::{Draft, Host, PUBLIC_URL};
+use given::Given;
 
 /// What the program was asked to do.
 #[derive(Debug)]
@@ -43,9 +46,39 @@ pub enum Invocation {
     Version,
 }
 
+/// The program that is configured: this crate's own, or that of a library user.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// What its help and its messages call it; the default state directory is called so, too.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+}
+
+impl Program {
+    /// # Errors
+    /// The name cannot be that of a directory: it has one to 64 ASCII letters, digits, dots, hyphens and underscores, and does
+    /// not begin with a dot.
+    pub fn new(name: &'static str, version: &'static str) -> Result<Program, ConfigError> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.bytes().all(allowed) {
+            return Err(ConfigError::ProgramName(name));
+        }
+        Ok(Program { name, version })
+    }
+}
+
 /// Everything the operator decides.
 #[derive(Debug)]
 pub struct Config {
+    /// Whose it is.
+    pub program: Program,
+    /// The file that it was read from, if there was one.
+    pub file: Option<PathBuf>,
+    /// What was given for each option.
+    pub given: Snapshot,
+    /// How many sockets systemd has opened for this process, from descriptor 3 on.
+    pub passed_sockets: i32,
     /// Where requests come in.
     pub door: Door,
     /// What encrypts it; `None` serves in the clear.
@@ -101,10 +134,16 @@ pub struct GitHubApp {
 /// Why the program does not start. The text says what to write instead.
 #[derive(Debug)]
 pub enum ConfigError {
+    /// The program was given a name that cannot be one.
+    ProgramName(&'static str),
     /// The first words are no command.
     UnknownCommand(String),
     /// An argument that is no option.
     UnknownOption(String),
+    /// A variable that looks like one of ours and is none, and the nearest that is.
+    UnknownVariable(String, &'static str),
+    /// The configuration file, or a line of it, cannot be used.
+    File(PathBuf, String),
     /// A flag without its value.
     MissingValue(&'static str),
     /// A flag that was given twice.
@@ -122,10 +161,20 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            ConfigError::ProgramName(name) => {
+                write!(f, "{name:?} is no name for a program: write letters, digits, hyphens and underscores")
+            }
             ConfigError::UnknownCommand(word) => {
                 write!(f, "there is no command {word:?}; leave it out to serve. --help lists them")
             }
             ConfigError::UnknownOption(word) => write!(f, "there is no option {word:?}; --help lists them"),
+            ConfigError::UnknownVariable(name, nearest) => {
+                write!(
+                    f,
+                    "there is no option {name}; the nearest is {nearest}. Unset it if it is another program's"
+                )
+            }
+            ConfigError::File(path, why) => write!(f, "{}: {why}", path.display()),
             ConfigError::MissingValue(flag) => write!(f, "{flag} needs a value"),
             ConfigError::GivenTwice(flag) => write!(f, "{flag} is given twice"),
             ConfigError::BadValue(option, why) => write!(f, "{option}: {why}"),
@@ -142,25 +191,32 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// The configuration of this process.
+/// The configuration of this process, as it stands now.
 ///
 /// # Errors
 /// [`ConfigError`].
 #[allow(clippy::disallowed_methods)] // this is the environment's home
-pub fn from_process() -> Result<Invocation, ConfigError> {
+pub fn from_process(program: Program) -> Result<Invocation, ConfigError> {
     let args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-    Config::from(args, &|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    let mut env: Environment = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+    // sd_listen_fds(3): sockets are passed to the process of this number, not to whom it may start.
+    if env.get("LISTEN_PID").is_none_or(|process| *process != std::process::id().to_string()) {
+        env.remove("LISTEN_FDS");
+    }
+    Config::from(program, args, &env)
 }
 
 impl Config {
-    /// Reads arguments (without the program's name) and environment. A flag wins over its variable; an empty variable is
-    /// an unset one.
+    /// Reads arguments (without the program's name), environment, and the file that one of them names. A flag wins over its
+    /// variable, that over the file; an empty variable is an unset one.
     ///
     /// # Errors
     /// [`ConfigError`].
     pub fn from(
+        program: Program,
         args: impl Iterator<Item = String>,
-        env: &dyn Fn(&str) -> Option<String>,
+        env: &Environment,
     ) -> Result<Invocation, ConfigError> {
         let line: Vec<String> = args.collect();
         let command = commands::of_line(&line)?;
@@ -168,10 +224,8 @@ impl Config {
             return Ok(Invocation::Help);
         }
         let mut args = line.into_iter().skip(command.words.len());
-        let set = |name: &str| env(name).filter(|value| !value.is_empty());
-        let mut draft = Draft::default();
         let mut arguments = Arguments::default();
-        let mut flags = Vec::new();
+        let mut flags: Vec<Given> = Vec::new();
         while let Some(arg) = args.next() {
             let (flag, attached) = match arg.split_once('=') {
                 Some((flag, value)) => (flag, Some(value.to_owned())),
@@ -185,40 +239,35 @@ impl Config {
             if command.take(&mut arguments, (flag, &attached), &mut args)? {
                 continue;
             }
-            let Some((index, name)) = options::of_flag(flag, command.reads()) else {
+            let Some((option, name)) = options::of_flag(flag, command.reads()) else {
                 return Err(ConfigError::UnknownOption(flag.to_owned()));
             };
-            if flags.iter().any(|(other, _)| *other == index) {
-                return Err(ConfigError::GivenTwice(name));
-            }
             let value = attached.or_else(|| args.next()).filter(|value| !value.is_empty());
-            flags.push((index, value.ok_or(ConfigError::MissingValue(name))?));
-        }
-        for (index, option) in OPTIONS.iter().enumerate() {
-            if !option.is_of(command.reads()) {
-                continue;
+            let value = value.ok_or(ConfigError::MissingValue(name))?;
+            match flags.iter_mut().find(|earlier| earlier.option.env == option.env) {
+                Some(earlier) if option.is_list() => earlier.value = format!("{},{value}", earlier.value),
+                Some(_) => return Err(ConfigError::GivenTwice(name)),
+                None => flags.push(Given::flag(option, value)),
             }
-            let flag = flags.iter().find(|(other, _)| *other == index);
-            let (name, value) = match flag {
-                Some((_, value)) => (option.flag.unwrap_or(option.env), value.clone()),
-                None => match set(option.env) {
-                    Some(value) => (option.env, value),
-                    None => continue,
-                },
-            };
-            (option.apply)(&mut draft, value).map_err(|why| ConfigError::BadValue(name, why))?;
         }
+        let (host, mut draft) = (Host { program, env }, Draft::default());
+        let given = given::all(flags, env, command.reads())?;
+        given.iter().try_for_each(|each| each.apply(&mut draft))?;
+        draft.given = Snapshot::of(&given);
         match command.action {
-            Action::Serve => draft.serve(&set).map(Invocation::Serve),
-            Action::Demo => draft.demo(&set).map(Invocation::Demo),
-            Action::Check => draft.serve(&set).map(Invocation::Check),
+            Action::Serve => draft.serve(&host).map(Invocation::Serve),
+            Action::Demo => draft.demo(&host).map(Invocation::Demo),
+            Action::Check => draft.serve(&host).map(Invocation::Check),
             Action::Help => Ok(Invocation::Help),
             Action::Operate(operation) => {
                 let format = arguments.format;
                 let operation =
                     operation(arguments).map_err(|why| ConfigError::BadValue("grants revoke", why))?;
-                let files = state_files(draft.state_dir, draft.key_file, &set)?;
-                Ok(Invocation::Operate(OperatorCommand { operation, files, format }))
+                Ok(Invocation::Operate(OperatorCommand {
+                    operation,
+                    files: draft.state_files(&host)?,
+                    format,
+                }))
             }
         }
     }

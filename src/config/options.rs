@@ -41,10 +41,20 @@ impl ConfigOption {
     pub(super) fn is_of(&self, reads: Reads) -> bool {
         match reads {
             Reads::Everything => true,
-            Reads::StateFiles => matches!(self.env, "MCP_STATE_DIR" | "MCP_OAUTH_KEY_FILE"),
+            // A server's state is where its file says.
+            Reads::StateFiles => matches!(self.env, CONFIG | "MCP_STATE_DIR" | "MCP_OAUTH_KEY_FILE"),
         }
     }
+
+    /// Whether its value is a comma list, to which the flag may add more than once.
+    pub(super) fn is_list(&self) -> bool {
+        let lists = ["MCP_LISTEN", "MCP_ALLOW", "MCP_ALLOW_ORIGIN", "MCP_TRUSTED_PROXY", "MCP_DENY_CLIENTS"];
+        lists.contains(&self.env)
+    }
 }
+
+/// The variable that names the configuration file.
+pub(super) const CONFIG: &str = "MCP_CONFIG";
 
 /// Every option, in the order in which `--help` and the README show them.
 pub(super) const OPTIONS: &[ConfigOption] = &[
@@ -91,9 +101,9 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
     ConfigOption {
         flag: Some("--listen"),
         env: "MCP_LISTEN",
-        metavar: "HOST:PORT",
+        metavar: "WHERE",
         default: "127.0.0.1:3001",
-        help: "the IP address and port to listen on",
+        help: "where to listen: a comma list of IP address and port, unix:/PATH, systemd (its .socket unit); may be repeated",
         apply: |draft, value| put(&mut draft.listen, values::listen(&value)),
     },
     ConfigOption {
@@ -233,10 +243,18 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         apply: |draft, value| set(&mut draft.capacity.sessions_per_user, values::count(&value)),
     },
     ConfigOption {
+        flag: Some("--config"),
+        env: CONFIG,
+        metavar: "FILE",
+        default: "none",
+        help: "a file of lines like MCP_ALLOW=user:octocat, with the names of this table; variables and flags win over it",
+        apply: |draft, value| put(&mut draft.config_file, Ok(value.into())),
+    },
+    ConfigOption {
         flag: Some("--state-dir"),
         env: "MCP_STATE_DIR",
         metavar: "DIR",
-        default: "systemd's STATE_DIRECTORY, else mcp-oauth-server in XDG_STATE_HOME or ~/.local/state",
+        default: "systemd's STATE_DIRECTORY, else a directory of the program's name in XDG_STATE_HOME or ~/.local/state",
         help: "where the grants, the key and the operator's socket are kept",
         apply: |draft, value| put(&mut draft.state_dir, Ok(value.into())),
     },
@@ -284,22 +302,24 @@ fn set<T>(place: &mut T, value: Result<T, &'static str>) -> Result<(), &'static 
     Ok(())
 }
 
-/// Which option has this flag, of those that are read: its place in the table, and the flag.
-pub(super) fn of_flag(flag: &str, reads: Reads) -> Option<(usize, &'static str)> {
-    let read = OPTIONS.iter().enumerate().filter(|(_, option)| option.is_of(reads));
-    let mut flags = read.filter_map(|(index, option)| Some((index, option.flag?)));
+/// Which option has this flag, of those that are read, and the flag.
+pub(super) fn of_flag(flag: &str, reads: Reads) -> Option<(&'static ConfigOption, &'static str)> {
+    let mut flags = OPTIONS.iter().filter(|option| option.is_of(reads)).filter_map(|o| Some((o, o.flag?)));
     flags.find(|(_, name)| *name == flag)
 }
 
 /// The text of `--help`.
 #[must_use]
-pub fn help() -> String {
-    let mut out = String::from(
-        "mcp-oauth-server: MCP over Streamable HTTP behind \"Sign in with GitHub\"\n\n\
+pub fn help(program: &str) -> String {
+    let mut out = format!(
+        "{program}: MCP over Streamable HTTP behind \"Sign in with GitHub\"\n\n\
          Commands (--version prints the version):\n",
     );
-    out.push_str(&commands::help());
-    out.push_str("\nOptions, each also an environment variable (the flag wins); grants and key read the state's alone:\n");
+    out.push_str(&commands::help(program));
+    out.push_str(
+        "\nOptions, each also an environment variable and a line of --config (the flag wins, then the variable); \
+         grants and key read the state's alone:\n",
+    );
     for option in OPTIONS {
         let name = option.flag.unwrap_or("(environment only)");
         // Writing to a String cannot fail.

@@ -1,8 +1,14 @@
+use super::options::OPTIONS;
 use super::*;
 use crate::base::identity::{ClientFingerprint, GrantId, UserId};
 use crate::oauth::provider::Group;
 use crate::oauth::{DenyList, Registration};
 use crate::operator::{Operation, Selection};
+
+mod layers;
+mod listening;
+
+const PROGRAM: Program = Program { name: "our-server", version: "7.0.0" };
 
 const READY: &[(&str, &str)] = &[
     ("GITHUB_CLIENT_ID", "Ov23li"),
@@ -12,9 +18,12 @@ const READY: &[(&str, &str)] = &[
 ];
 
 fn parse(args: &[&str], env: &[(&str, &str)]) -> Result<Invocation, ConfigError> {
-    let env =
-        |name: &str| env.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-    Config::from(args.iter().map(|arg| (*arg).to_owned()), &env)
+    let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Config::from(PROGRAM, args.iter().map(|arg| (*arg).to_owned()), &env)
+}
+
+fn door(address: &str) -> Door {
+    Door::Edge(vec![Listen::Tcp(address.parse().unwrap())])
 }
 
 /// What `args` give on top of an environment that is enough to serve.
@@ -35,9 +44,9 @@ fn refused(args: &[&str], more: &[(&str, &str)], expected: &str) {
 #[test]
 fn three_variables_are_enough_to_serve() {
     let config = config(&[], &[]);
-    assert_eq!(config.door, Door::Edge("127.0.0.1:3001".parse().unwrap()));
-    assert_eq!(config.state_dir, PathBuf::from("/home/me/.local/state/mcp-oauth-server"));
-    assert_eq!(config.key_file, PathBuf::from("/home/me/.local/state/mcp-oauth-server/key"));
+    assert_eq!(config.door, door("127.0.0.1:3001"));
+    assert_eq!(config.state_dir, PathBuf::from("/home/me/.local/state/our-server"));
+    assert_eq!(config.key_file, PathBuf::from("/home/me/.local/state/our-server/key"));
     assert_eq!(config.github.url.to_string(), "https://github.com");
     assert_eq!(config.github.api_url.to_string(), "https://api.github.com");
     assert!(config.github.client_secret.read().unwrap().matches(b"hush-hush"));
@@ -61,9 +70,9 @@ fn commands_are_the_first_word() {
 fn a_flag_wins_over_its_variable() {
     let env = [("MCP_LISTEN", "127.0.0.1:1")];
     for args in [&["--listen", "127.0.0.1:2"][..], &["--listen=127.0.0.1:2"]] {
-        assert_eq!(config(args, &env).door, Door::Edge("127.0.0.1:2".parse().unwrap()));
+        assert_eq!(config(args, &env).door, door("127.0.0.1:2"));
     }
-    assert_eq!(config(&[], &env).door, Door::Edge("127.0.0.1:1".parse().unwrap()));
+    assert_eq!(config(&[], &env).door, door("127.0.0.1:1"));
     // A variable that a flag overrides is not even looked at.
     config(&["--listen", "127.0.0.1:2"], &[("MCP_LISTEN", "nonsense")]);
 }
@@ -73,7 +82,7 @@ fn arguments_that_mean_nothing_are_refused() {
     refused(&["--lissten", "127.0.0.1:2"], &[], "no option \"--lissten\"");
     refused(&["--listen"], &[], "--listen needs a value");
     refused(&["--listen="], &[], "--listen needs a value");
-    refused(&["--listen", "[::1]:2", "--listen", "[::1]:3"], &[], "--listen is given twice");
+    refused(&["--state-dir", "/a", "--state-dir", "/a"], &[], "--state-dir is given twice");
     refused(&["demo", "again"], &[], "no option \"again\"");
 }
 
@@ -249,8 +258,8 @@ fn the_state_directory_follows_systemd_then_xdg() {
     let check = |env: &[(&str, &str)], expected: &str| {
         assert_eq!(config(&[], env).state_dir, PathBuf::from(expected));
     };
-    check(&[("XDG_STATE_HOME", "/xdg")], "/xdg/mcp-oauth-server");
-    check(&[("XDG_STATE_HOME", "xdg")], "/home/me/.local/state/mcp-oauth-server");
+    check(&[("XDG_STATE_HOME", "/xdg")], "/xdg/our-server");
+    check(&[("XDG_STATE_HOME", "xdg")], "/home/me/.local/state/our-server");
     check(&[("XDG_STATE_HOME", "/xdg"), ("STATE_DIRECTORY", "/var/lib/mcp:/x")], "/var/lib/mcp");
     check(&[("STATE_DIRECTORY", "/var/lib/mcp"), ("MCP_STATE_DIR", "/mine")], "/mine");
     assert_eq!(config(&["--key-file", "/cred/key"], &[]).key_file, PathBuf::from("/cred/key"));
@@ -260,7 +269,7 @@ fn the_state_directory_follows_systemd_then_xdg() {
 fn a_demo_needs_nothing_and_shares_nothing() {
     let Ok(Invocation::Demo(demo)) = parse(&["demo"], &[("HOME", "/home/me")]) else { panic!("not a demo") };
     assert_eq!(demo.allow, [AllowRule::Any]);
-    assert!(demo.state_dir.ends_with("mcp-oauth-server/demo") && demo.key_file.starts_with(&demo.state_dir));
+    assert!(demo.state_dir.ends_with("our-server/demo") && demo.key_file.starts_with(&demo.state_dir));
     let beside = config(&["demo", "--key-file", "/cred/key"], &[("MCP_STATE_DIR", "/var/lib/mcp")]);
     assert_eq!(beside.key_file, PathBuf::from("/var/lib/mcp/demo/key"));
     assert!(!beside.github.client_secret.read().unwrap().matches(b"hush-hush"));
@@ -342,7 +351,7 @@ fn denied_clients_are_fingerprints_urls_and_hosts() {
 
 #[test]
 fn help_names_every_option_and_its_variable() {
-    let help = options::help();
+    let help = options::help("our-server");
     for option in OPTIONS {
         assert!(
             help.contains(option.env) && option.flag.is_none_or(|flag| help.contains(flag)),
@@ -406,7 +415,7 @@ fn a_command_needs_to_know_where_the_state_is_and_no_more() {
     assert_eq!(files.files.key_file, PathBuf::from("/var/lib/mcp/key"));
     let files = command(&["key", "rotate", "--key-file=/keys/mcp"]).files;
     assert_eq!(files.key_file, PathBuf::from("/keys/mcp"));
-    assert_eq!(files.directory, PathBuf::from("/home/me/.local/state/mcp-oauth-server"));
+    assert_eq!(files.directory, PathBuf::from("/home/me/.local/state/our-server"));
     refused(&["grants", "list", "--listen", "127.0.0.1:1"], &[], "no option \"--listen\"");
     refused(&["grants", "list"], &[("HOME", "")], "MCP_STATE_DIR is not set");
 }
@@ -441,10 +450,11 @@ fn commands_that_could_mean_something_else_are_refused() {
 
 #[test]
 fn help_and_readme_have_every_command() {
-    let help = options::help();
+    let help = options::help("our-server");
     for command in commands::COMMANDS {
         assert!(help.contains(&command.words.join(" ")), "{:?}", command.words);
     }
+    assert!(help.starts_with("our-server: MCP over") && help.contains("  our-server demo\n"), "{help}");
     assert!(
         help.contains("grants revoke (ID | --user LOGIN|NUMBER | --client FINGERPRINT | --all) [--json]"),
         "{help}"

@@ -1,5 +1,6 @@
 //! The values that options take, each read by one function that says what is wrong with it.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -17,12 +18,41 @@ use crate::oauth::provider::Group;
 /// Where requests come in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Door {
-    /// The edge, for anyone who reaches this address.
-    Edge(SocketAddr),
+    /// The edge, for anyone who reaches one of these. Never empty.
+    Edge(Vec<Listen>),
     /// The trusted door, for a reverse proxy on this loopback address.
     ProxyTcp(SocketAddr),
     /// The trusted door, for a reverse proxy on this Unix socket.
     ProxyUnix(PathBuf),
+}
+
+/// What the edge listens on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// An address.
+    Tcp(SocketAddr),
+    /// A Unix socket at this absolute path, for this user and its group.
+    Unix(PathBuf),
+    /// Whatever sockets systemd has opened for this process.
+    Systemd,
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Listen::Tcp(address) => address.fmt(f),
+            Listen::Unix(path) => write!(f, "unix:{}", path.display()),
+            Listen::Systemd => f.write_str("what systemd listens on for it"),
+        }
+    }
+}
+
+impl Listen {
+    /// Whether only this machine reaches it, by an address that makes a URL.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        matches!(self, Listen::Tcp(address) if address.ip().is_loopback())
+    }
 }
 
 /// Where the certificate is.
@@ -153,8 +183,24 @@ pub(super) fn origins(text: &str) -> Result<Vec<String>, &'static str> {
     text.split(',').map(origin).collect()
 }
 
-pub(super) fn listen(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(|_| "write an IP address and a port, like 127.0.0.1:3001 or [::]:443")
+/// A comma list of what to listen on.
+pub(super) fn listen(text: &str) -> Result<Vec<Listen>, &'static str> {
+    const FORMS: &str = "write an IP address and a port like 127.0.0.1:3001 or [::]:443, unix: and an absolute path, \
+                         or systemd for its sockets";
+    let each = |text: &str| {
+        if text == "systemd" {
+            return Ok(Listen::Systemd);
+        }
+        match text.strip_prefix("unix:").map(PathBuf::from) {
+            Some(path) if path.is_absolute() => Ok(Listen::Unix(path)),
+            Some(_) => Err(FORMS),
+            None => text.parse().map(Listen::Tcp).map_err(|_| FORMS),
+        }
+    };
+    let listens: Vec<Listen> = text.split(',').map(|text| each(text.trim())).collect::<Result<_, _>>()?;
+    // Sockets of systemd have one owner each; two of anything else would fail later, and say less.
+    let twice = |(place, listen)| listens.iter().take(place).any(|earlier| earlier == listen);
+    if listens.iter().enumerate().any(twice) { Err("name each once") } else { Ok(listens) }
 }
 
 /// Numbers are for this machine, too.

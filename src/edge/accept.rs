@@ -1,7 +1,9 @@
 //! The accept loop. It outlives every error of `accept` (H6): a server that is full answers, and goes on when it is not.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread;
@@ -12,8 +14,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::caps::Admitted;
 use super::connection::Connection;
 use super::head::{Origin, Version};
+use super::listener::Listener;
 use super::refusal::Refusal;
-use super::socket::Socket;
+use super::socket::{Socket, Stream};
+use super::tls::Tls;
 use super::wire::{self, After, Asked, Outbody, Sink};
 use super::{Link, Phase, Shared};
 use crate::base::limits;
@@ -26,19 +30,20 @@ const MADE_ROOM: &str = "made_room";
 
 /// Accepts connections and gives each a thread, or an answer that says why not.
 pub(crate) struct Acceptor {
-    listener: Arc<TcpListener>,
     shared: Arc<Shared>,
+    /// At its end when the door closes.
+    woken: UnixStream,
     /// Numbers the connections.
     next_number: u64,
     /// Refused connections, to be read from for a moment before they are closed.
     refused: Sender<Socket>,
     /// A descriptor kept for the moment when there are none left.
-    spare: Option<TcpListener>,
+    spare: Option<UnixStream>,
 }
 
 impl Acceptor {
-    pub(crate) fn new(listener: Arc<TcpListener>, shared: Arc<Shared>) -> io::Result<Acceptor> {
-        let spare = Some(listener.try_clone()?);
+    pub(crate) fn new(shared: Arc<Shared>, woken: UnixStream) -> io::Result<Acceptor> {
+        let spare = Some(woken.try_clone()?);
         let (refused, queue) = bounded(limits::REFUSED_CONNECTIONS);
         let time = shared.settings.drain_time;
         // Ends when the acceptor, which holds the only sender, has ended.
@@ -46,36 +51,43 @@ impl Acceptor {
             .name("edge-refused".to_owned())
             .stack_size(limits::CONNECTION_STACK_BYTES)
             .spawn(move || linger_over(&queue, time))?;
-        Ok(Acceptor { listener, shared, next_number: 0, refused, spare })
+        Ok(Acceptor { shared, woken, next_number: 0, refused, spare })
     }
 
     /// Accepts until the door closes.
-    pub(crate) fn run(mut self) {
+    pub(crate) fn run(mut self, listeners: &[Listener]) {
         while self.shared.phase() == Phase::Serving {
-            match self.listener.accept() {
-                Ok((stream, peer)) => self.take(stream, peer),
-                Err(error) => self.survive(&error),
+            let watched = listeners.iter().map(AsFd::as_fd).chain([self.woken.as_fd()]);
+            let ready = sys::are_ready(&watched.collect::<Vec<_>>(), libc::POLLIN, -1);
+            // What woke it has no listener, and is zipped away.
+            for (listener, _) in listeners.iter().zip(ready).filter(|(_, ready)| *ready) {
+                match listener.accept() {
+                    Ok((stream, peer)) => self.take(stream, peer),
+                    Err(error) => self.survive(&error, listener),
+                }
             }
         }
         // H13: who came before the door closed may have sent a request.
-        let listener = Arc::clone(&self.listener);
-        for (stream, peer) in (0..limits::BACKLOG).map_while(|_| listener.accept().ok()) {
-            self.take(stream, peer);
+        for listener in listeners {
+            for (stream, peer) in (0..limits::BACKLOG).map_while(|_| listener.accept().ok()) {
+                self.take(stream, peer);
+            }
         }
     }
 
-    fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
+    fn take(&mut self, stream: Stream, peer: Option<IpAddr>) {
+        let tls = self.tls(&stream);
+        let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
         let stream = Arc::new(stream);
         let Ok(socket) = Socket::new(Arc::clone(&stream), self.shared.settings.write_stall) else {
             return; // the client has already gone
         };
         // Reset before it was accepted: a flood of those costs no threads.
-        if sys::are_ready(&[&*stream], 0).contains(&true) {
+        if sys::are_ready(&[&*stream], 0, 0).contains(&true) {
             return;
         }
-        let tls = self.shared.settings.tls.as_ref();
-        let trusted = self.shared.settings.trusted_proxies.contain(Some(peer.ip()));
-        let counted = (!trusted).then_some(peer.ip());
+        let trusted = self.shared.settings.trusted_proxies.contain(peer);
+        let counted = peer.filter(|_| !trusted);
         let admitted = match self.shared.connections.admit(counted) {
             Err(Refusal::Busy) if self.shared.make_room() => {
                 self.shared.refusals.count(MADE_ROOM);
@@ -88,13 +100,12 @@ impl Acceptor {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 self.report(refusal.word(), peer);
-                return self.refuse(socket, refusal);
+                return self.refuse(socket, refusal, scheme);
             }
         };
         self.next_number = self.next_number.wrapping_add(1);
         let open = Open::register(Arc::clone(&stream), &self.shared, (self.next_number, admitted));
-        let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
-        let origin = Origin { peer: Some(peer.ip().to_canonical()), scheme };
+        let origin = Origin { peer, scheme };
         let socket = match tls.map(|tls| tls.session()) {
             None => socket,
             Some(Ok(session)) => socket.within(session),
@@ -111,15 +122,23 @@ impl Acceptor {
         if spawned.is_err()
             && let Ok(socket) = Socket::new(stream, self.shared.settings.write_stall)
         {
-            self.refuse(socket, Refusal::Busy);
+            self.refuse(socket, Refusal::Busy, scheme);
+        }
+    }
+
+    /// What encrypts this connection. What comes through a Unix socket has not left this machine.
+    fn tls(&self, stream: &Stream) -> Option<Arc<Tls>> {
+        match stream {
+            Stream::Tcp(_) => self.shared.settings.tls.clone(),
+            Stream::Unix(_) => None,
         }
     }
 
     /// Answers without a thread, and leaves the socket to be read from for a moment. Nothing can be said to a client that
     /// expects TLS: its connection is closed.
-    fn refuse(&self, socket: Socket, refusal: Refusal) {
+    fn refuse(&self, socket: Socket, refusal: Refusal, scheme: Scheme) {
         self.shared.refusals.count(refusal.word());
-        if self.shared.settings.tls.is_some() {
+        if scheme == Scheme::Https {
             return;
         }
         if let Some(socket) = answered(socket, refusal) {
@@ -128,33 +147,42 @@ impl Acceptor {
     }
 
     /// Says in the log which limit a connection met, at most once a second each: clients choose how often they connect.
-    fn report(&self, reason: &'static str, peer: SocketAddr) {
+    fn report(&self, reason: &'static str, peer: Option<IpAddr>) {
         let settings = &self.shared.settings;
         let of_address = reason == Refusal::AddressBusy.word();
         let limit = if of_address { settings.connections_per_address } else { settings.connections };
         let now = self.shared.started.elapsed();
         if let Some(omitted) = self.shared.turned_away.pass(reason, now) {
-            let (limit, peer) = (u64::try_from(limit).unwrap_or(u64::MAX), peer.ip().to_canonical());
+            let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+            let peer = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
+            let hint = match of_address {
+                true => {
+                    "an eighth of MCP_MAX_CONNECTIONS is for one address; a proxy belongs into MCP_TRUSTED_PROXY"
+                }
+                false => "MCP_MAX_CONNECTIONS allows more",
+            };
             let fields = [
                 Field::Reason(reason),
                 Field::Count(limit),
-                Field::Peer(&peer.to_string()),
+                Field::Peer(&peer),
                 Field::Omitted(omitted),
+                Field::Hint(hint),
             ];
             log::warn("edge.connections_full", &fields);
         }
     }
 
-    fn survive(&mut self, error: &io::Error) {
+    fn survive(&mut self, error: &io::Error, listener: &Listener) {
         let code = error.raw_os_error().unwrap_or_default();
         // The client left between the handshake and now, or a signal came: nothing is wrong here.
-        if [libc::ECONNABORTED, libc::EINTR, libc::EPROTO, libc::EPERM].contains(&code)
+        if [libc::EAGAIN, libc::ECONNABORTED, libc::EINTR, libc::EPROTO, libc::EPERM].contains(&code)
             || self.shared.phase() != Phase::Serving
         {
             return;
         }
         if let Some(omitted) = self.shared.turned_away.pass("accept_failed", self.shared.started.elapsed()) {
-            let hint = Field::Hint("raise the limit of open files if this lasts");
+            let hint =
+                Field::Hint("raise the limit of open files, or lower MCP_MAX_CONNECTIONS, if this lasts");
             log::error(
                 "edge.accept_failed",
                 &[Field::Error(&error.to_string()), hint, Field::Omitted(omitted)],
@@ -167,13 +195,13 @@ impl Acceptor {
             }
             // Gives one waiting client an answer instead of a connection that never moves.
             self.spare = None;
-            if let Ok((stream, _)) = self.listener.accept()
-                && self.shared.settings.tls.is_none()
+            if let Ok((stream, _)) = listener.accept()
+                && self.tls(&stream).is_none()
                 && let Ok(socket) = Socket::new(Arc::new(stream), self.shared.settings.write_stall)
             {
                 drop(answered(socket, Refusal::Busy));
             }
-            self.spare = self.listener.try_clone().ok();
+            self.spare = self.woken.try_clone().ok();
         }
         let _ = self.shared.closing.wait(limits::ACCEPT_PAUSE);
     }
@@ -206,7 +234,7 @@ struct Open {
 }
 
 impl Open {
-    fn register(stream: Arc<TcpStream>, shared: &Arc<Shared>, (number, admitted): (u64, Admitted)) -> Open {
+    fn register(stream: Arc<Stream>, shared: &Arc<Shared>, (number, admitted): (u64, Admitted)) -> Open {
         let waiting = AtomicU64::new(shared.now());
         let link = Arc::new(Link { stream, idle: AtomicBool::new(false), waiting });
         shared.lock_links().insert(number, Arc::clone(&link));

@@ -8,6 +8,7 @@ pub(crate) mod caps;
 pub mod chunked;
 mod connection;
 pub mod head;
+pub(crate) mod listener;
 mod refusal;
 mod socket;
 mod tls;
@@ -16,12 +17,14 @@ pub(crate) mod wire;
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+pub use listener::{Access, Listener};
 pub use refusal::Refusal;
 pub use tls::{Tls, TlsError};
 
@@ -32,8 +35,8 @@ use crate::base::throttle::Throttle;
 use crate::base::{clock, limits};
 use crate::http::{Handler, TrustedProxies};
 use crate::server::Pool;
-use crate::sys;
 use caps::{Bodies, Cap, Connections};
+use socket::Stream;
 use watch::Watch;
 
 /// The edge's numbers. The defaults are those of [`limits`]; tests use shorter times.
@@ -120,9 +123,9 @@ pub struct Counts {
 
 /// The running door.
 pub struct Edge {
-    local_addr: SocketAddr,
-    listener: Arc<TcpListener>,
     shared: Arc<Shared>,
+    /// The accept loop has the other end, and looks at it when this one is shut.
+    wake: UnixStream,
     /// Taken when the door is closed.
     acceptor: Option<JoinHandle<()>>,
 }
@@ -152,7 +155,7 @@ struct Shared {
 
 /// What the door holds of a connection, to close it.
 struct Link {
-    stream: Arc<TcpStream>,
+    stream: Arc<Stream>,
     /// Whether it waits for a request, and may be closed at once.
     idle: AtomicBool,
     /// Since when it waits for its client (milliseconds since the door opened), [`BUSY`], or [`GIVEN_UP`].
@@ -175,19 +178,20 @@ enum Phase {
 }
 
 impl Edge {
-    /// Starts serving `listener`.
+    /// Starts serving all of `listeners` as one: the limits are for their connections together.
     ///
     /// # Errors
-    /// The operating system gives no thread, or the listener is none.
+    /// The operating system gives no thread, or a listener is none.
     pub fn start(
-        listener: TcpListener,
+        listeners: Vec<Listener>,
         handler: Arc<dyn Handler>,
         pool: Arc<Pool>,
         settings: Settings,
     ) -> io::Result<Edge> {
-        let local_addr = listener.local_addr()?;
-        tune(&listener, settings.write_stall)?;
-        let listener = Arc::new(listener);
+        for listener in &listeners {
+            listener.tune(settings.write_stall)?;
+        }
+        let (wake, woken) = UnixStream::pair()?;
         let shared = Arc::new(Shared {
             handler,
             pool,
@@ -210,16 +214,11 @@ impl Edge {
             .name("edge-watch".to_owned())
             .stack_size(limits::CONNECTION_STACK_BYTES)
             .spawn(move || watching.watch.run(watching.settings.client_check))?;
-        let acceptor = accept::Acceptor::new(Arc::clone(&listener), Arc::clone(&shared))?;
-        // Ends when the listener is shut by `Edge::close`.
-        let acceptor = thread::Builder::new().name("edge-accept".to_owned()).spawn(move || acceptor.run())?;
-        Ok(Edge { local_addr, listener, shared, acceptor: Some(acceptor) })
-    }
-
-    /// The address that it listens on.
-    #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+        let acceptor = accept::Acceptor::new(Arc::clone(&shared), woken)?;
+        // Ends when it is woken by `Edge::close`.
+        let acceptor =
+            thread::Builder::new().name("edge-accept".to_owned()).spawn(move || acceptor.run(&listeners))?;
+        Ok(Edge { shared, wake, acceptor: Some(acceptor) })
     }
 
     /// Connections that are open now.
@@ -250,9 +249,8 @@ impl Edge {
         self.shared.phase.store(Phase::Draining as u8, Ordering::SeqCst);
         self.shared.closing.trip();
         self.shared.watch.close();
-        self.wake_acceptor();
-        let _ = acceptor.join(); // after this no connection is added
-        sys::shut_listener(&*self.listener);
+        let _ = self.wake.shutdown(Shutdown::Both);
+        let _ = acceptor.join(); // after this nobody listens, and no connection is added
         for link in self.shared.lock_links().values() {
             link.close_if_idle();
         }
@@ -265,22 +263,6 @@ impl Edge {
         }
         // A thread that waits for a worker looks at the phase this often.
         self.shared.wait_for_links(self.shared.settings.client_check.saturating_mul(2));
-    }
-}
-
-impl Edge {
-    /// Ends a wait for connections without turning away those that have already come.
-    fn wake_acceptor(&self) {
-        let mut own = self.local_addr;
-        match own.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => own.set_ip(Ipv4Addr::LOCALHOST.into()),
-            IpAddr::V6(ip) if ip.is_unspecified() => own.set_ip(Ipv6Addr::LOCALHOST.into()),
-            IpAddr::V4(_) | IpAddr::V6(_) => {}
-        }
-        let quick = self.listener.set_nonblocking(true).is_ok();
-        if !quick || TcpStream::connect_timeout(&own, limits::ACCEPT_PAUSE).is_err() {
-            sys::shut_listener(&*self.listener);
-        }
     }
 }
 
@@ -372,14 +354,4 @@ impl Link {
             let _ = self.stream.shutdown(Shutdown::Read);
         }
     }
-}
-
-/// Options that Linux copies to each accepted socket: probes and acknowledgements find out that a client has vanished
-/// without a word.
-fn tune(listener: &TcpListener, stall: Duration) -> io::Result<()> {
-    sys::set_backlog(listener, limits::BACKLOG);
-    let millis = i32::try_from(stall.as_millis()).unwrap_or(i32::MAX);
-    sys::set_option(listener, (libc::SOL_SOCKET, libc::SO_KEEPALIVE), 1)?;
-    sys::set_option(listener, (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE), limits::TCP_KEEP_ALIVE_SECONDS)?;
-    sys::set_option(listener, (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT), millis)
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,9 +12,16 @@ use super::wire::Sink;
 use crate::base::{clock, limits};
 use crate::sys;
 
+/// An accepted connection.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
 /// A socket and what was read from it but not yet used.
 pub(crate) struct Socket {
-    stream: Arc<TcpStream>,
+    stream: Arc<Stream>,
     /// `None` on a connection in the clear.
     tls: Option<Session>,
     /// Room for what is read; kept as it is from read to read, so that nothing is cleared again.
@@ -39,10 +48,8 @@ pub(crate) enum Filled {
 
 impl Socket {
     /// Takes over an accepted socket in the clear.
-    pub(crate) fn new(stream: Arc<TcpStream>, write_stall: Duration) -> io::Result<Socket> {
-        // Without this a short answer waits for the client's delayed acknowledgement, 40 ms.
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(write_stall))?;
+    pub(crate) fn new(stream: Arc<Stream>, write_stall: Duration) -> io::Result<Socket> {
+        stream.prepare(write_stall)?;
         Ok(Socket {
             stream,
             tls: None,
@@ -89,7 +96,7 @@ impl Socket {
     }
 
     /// The socket itself, for whoever watches it.
-    pub(crate) fn stream(&self) -> Arc<TcpStream> {
+    pub(crate) fn stream(&self) -> Arc<Stream> {
         Arc::clone(&self.stream)
     }
 
@@ -210,13 +217,76 @@ impl Sink for Socket {
 
     /// POLLRDHUP sees a FIN or RST even behind bytes that nobody has read yet, which a peek does not.
     fn client_has_gone(&self) -> bool {
-        sys::are_ready(&[&*self.stream], libc::POLLRDHUP).contains(&true)
+        sys::are_ready(&[&*self.stream], libc::POLLRDHUP, 0).contains(&true)
     }
 }
 
 impl Socket {
     fn holds_output(&self) -> bool {
         self.tls.as_ref().is_some_and(Session::holds_output)
+    }
+}
+
+impl Stream {
+    /// Bounds every write, and has the kernel send what it is given.
+    fn prepare(&self, write_stall: Duration) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => {
+                // Without this a short answer waits for the client's delayed acknowledgement, 40 ms.
+                stream.set_nodelay(true)?;
+                stream.set_write_timeout(Some(write_stall))
+            }
+            Stream::Unix(stream) => stream.set_write_timeout(Some(write_stall)),
+        }
+    }
+
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.set_read_timeout(timeout),
+            Stream::Unix(stream) => stream.set_read_timeout(timeout),
+        }
+    }
+
+    pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.shutdown(how),
+            Stream::Unix(stream) => stream.shutdown(how),
+        }
+    }
+}
+
+impl Read for &Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => (&*stream).read(buffer),
+            Stream::Unix(stream) => (&*stream).read(buffer),
+        }
+    }
+}
+
+impl Write for &Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => (&*stream).write_vectored(parts),
+            Stream::Unix(stream) => (&*stream).write_vectored(parts),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(()) // nothing is held back
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+        }
     }
 }
 

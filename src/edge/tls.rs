@@ -7,7 +7,6 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -19,6 +18,7 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, ServerConnection};
 
+use super::socket::Stream;
 use crate::base::limits;
 use crate::base::log::{self, Field};
 
@@ -193,7 +193,7 @@ impl Session {
     }
 
     /// Reads once and answers what has to be answered. `false` if the client has closed the connection.
-    pub(crate) fn advance(&mut self, mut stream: &TcpStream) -> io::Result<bool> {
+    pub(crate) fn advance(&mut self, mut stream: &Stream) -> io::Result<bool> {
         if self.0.read_tls(&mut stream)? == 0 {
             return Ok(false);
         }
@@ -204,7 +204,7 @@ impl Session {
     }
 
     /// Application data into `buffer`; [`ErrorKind::Interrupted`] if what arrived was none.
-    pub(crate) fn read(&mut self, stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, stream: &Stream, buffer: &mut [u8]) -> io::Result<usize> {
         match self.0.reader().read(buffer) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             read => return read,
@@ -229,7 +229,7 @@ impl Session {
     }
 
     /// Writes once.
-    pub(crate) fn send(&mut self, mut stream: &TcpStream) -> io::Result<()> {
+    pub(crate) fn send(&mut self, mut stream: &Stream) -> io::Result<()> {
         match self.0.write_tls(&mut stream)? {
             0 => Err(ErrorKind::WriteZero.into()),
             _ => Ok(()),
@@ -237,14 +237,14 @@ impl Session {
     }
 
     /// Tells the client that nothing more will come. One that did not even take what was said before is not waited for.
-    pub(crate) fn close(&mut self, stream: &TcpStream) {
+    pub(crate) fn close(&mut self, stream: &Stream) {
         if !self.holds_output() {
             self.0.send_close_notify();
             let _ = self.flush(stream); // a client that has gone needs no goodbye
         }
     }
 
-    fn flush(&mut self, stream: &TcpStream) -> io::Result<()> {
+    fn flush(&mut self, stream: &Stream) -> io::Result<()> {
         while self.holds_output() {
             self.send(stream)?;
         }

@@ -2,10 +2,10 @@
 //! thread sleeps until it has something to say.
 
 use std::collections::HashMap;
-use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::socket::Stream;
 use crate::http::Waker;
 use crate::sys;
 
@@ -20,7 +20,7 @@ pub(crate) struct Watch {
 
 #[derive(Debug, Default)]
 struct State {
-    streams: HashMap<u64, (Arc<TcpStream>, Waker)>,
+    streams: HashMap<u64, (Arc<Stream>, Waker)>,
     next_number: u64,
     closed: bool,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Watched<'a> {
 
 impl Watch {
     /// Has `waker` called when the client at the other end of `socket` has gone, or the door closes.
-    pub(crate) fn add(&self, socket: Arc<TcpStream>, waker: Waker) -> Watched<'_> {
+    pub(crate) fn add(&self, socket: Arc<Stream>, waker: Waker) -> Watched<'_> {
         let mut state = self.lock();
         if state.closed {
             waker.wake();
@@ -67,7 +67,7 @@ impl Watch {
             let (sockets, wakers): (Vec<_>, Vec<_>) = state.streams.values().cloned().unzip();
             drop(state);
             // POLLRDHUP sees a FIN or RST even behind bytes that nobody has read yet, which a peek does not.
-            let gone = sys::are_ready(&sockets, libc::POLLRDHUP);
+            let gone = sys::are_ready(&sockets, libc::POLLRDHUP, 0);
             wakers.iter().zip(gone).filter(|(_, gone)| *gone).for_each(|(waker, _)| waker.wake());
             drop((sockets, wakers));
             let unclosed = |state: &mut State| !state.closed;

@@ -22,8 +22,9 @@
 //! use serde_json::{Value, json};
 //!
 //! fn main() -> ExitCode {
-//!     // Options, login and transport are this crate's. The closure gets the client for GitHub's API, if tools need it.
-//!     mcp_oauth_server::run(|_github| server())
+//!     // Options, login and transport are this crate's; help, messages and the state directory bear the name. The closure
+//!     // gets the client for GitHub's API, if tools need it.
+//!     mcp_oauth_server::run("archive", env!("CARGO_PKG_VERSION"), |_github| server())
 //! }
 //!
 //! fn server() -> Result<ToolServer, BuildError> {

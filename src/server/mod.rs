@@ -299,7 +299,7 @@ mod tests {
         });
     }
 
-    const QUEUE: usize = 64;
+    const QUEUE: usize = 200;
 
     struct Bench {
         pool: Pool,

@@ -19,9 +19,8 @@ mod exchange;
 mod lane;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -35,20 +34,13 @@ use crate::base::capacity::Capacity;
 use crate::base::log::{self, Field};
 use crate::base::tally::Tally;
 use crate::base::{clock, limits};
+pub use crate::edge::Access;
 use crate::edge::caps::{Bodies, Cap, Share};
+use crate::edge::listener::{bind_unix, widen};
 use crate::edge::{Counts, Refusal};
 use crate::http::{Handler, Response};
 use crate::server::Pool;
 use crate::sys;
-
-/// Who may connect to a Unix socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// The user that the server runs as: mode 0600.
-    Owner,
-    /// That user and its group, for a proxy that runs as another user: mode 0660.
-    Group,
-}
 
 /// What a door is made of.
 pub struct Parts {
@@ -71,6 +63,8 @@ struct Shared {
     handler: Arc<dyn Handler>,
     pool: Arc<Pool>,
     listener: Listening,
+    /// The listener once more: std lets nothing but a stream be shut, and shut it makes every `accept` fail.
+    ending: UnixStream,
     /// Tripped when the door closes.
     closing: CancelToken,
     /// Threads of this door, over all generations of tiny_http's server.
@@ -124,15 +118,16 @@ impl Tiny {
         }
         // Linux copies this to accepted sockets; tiny_http does not set it.
         sys::set_option(&listener, (libc::IPPROTO_TCP, libc::TCP_NODELAY), 1)?;
-        Tiny::start(Listening::Tcp(listener), parts)
+        Tiny::start(Listening::Tcp(widen(listener)?), parts)
     }
 
     fn start(listener: Listening, Parts { handler, pool, capacity }: Parts) -> io::Result<Tiny> {
-        sys::set_backlog(&listener, limits::BACKLOG);
+        let ending = UnixStream::from(listener.as_fd().try_clone_to_owned()?);
         let shared = Arc::new(Shared {
             handler,
             pool,
             listener,
+            ending,
             closing: CancelToken::new(),
             threads: Cap::new(capacity.tiny_threads()),
             streams: Cap::new(capacity.streams),
@@ -181,7 +176,7 @@ impl Tiny {
     fn close(&mut self, patience: Duration) {
         let Some(watcher) = self.watcher.take() else { return };
         self.shared.closing.trip();
-        sys::shut_listener(&self.shared.listener);
+        let _ = self.shared.ending.shutdown(Shutdown::Both);
         let _ = watcher.join();
         if let Listening::Unix(_, path) = &self.shared.listener {
             let _ = std::fs::remove_file(path); // a stale one is replaced at the next start anyway
@@ -202,28 +197,6 @@ impl Drop for Tiny {
     fn drop(&mut self) {
         self.close(Duration::ZERO);
     }
-}
-
-/// Binds beside `path` and renames: the socket never exists at `path` with other permissions than these.
-fn bind_unix(path: &Path, access: Access) -> io::Result<UnixListener> {
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-        Ok(found) if !found.file_type().is_socket() => return Err(io::ErrorKind::AlreadyExists.into()),
-        Ok(_) if UnixStream::connect(path).is_ok() => return Err(io::ErrorKind::AddrInUse.into()),
-        Ok(_) => {} // its server has gone
-    }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let _ = std::fs::remove_file(&beside); // left by a server that was killed right here
-    let listener = UnixListener::bind(&beside)?;
-    let mode = match access {
-        Access::Owner => 0o600,
-        Access::Group => 0o660,
-    };
-    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(mode))?;
-    std::fs::rename(&beside, path)?;
-    Ok(listener)
 }
 
 impl Listening {
@@ -282,7 +255,7 @@ impl Shared {
             } else {
                 active
             };
-            if !sys::are_ready(&[&self.listener], libc::POLLIN).contains(&true) {
+            if !sys::are_ready(&[&self.listener], libc::POLLIN, 0).contains(&true) {
                 (unaccepted, pause) = (0, limits::TINY_REBUILD_PAUSE);
                 active = self.nudge(active);
                 continue;

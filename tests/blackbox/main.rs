@@ -6,11 +6,14 @@
 mod support;
 
 mod abuse;
+mod audit;
 mod endings;
 mod limits;
+mod listening;
 mod login;
 mod mcp;
 mod operations;
 mod operator;
+mod reload;
 mod seed;
 mod storm;

@@ -69,7 +69,7 @@ fn running_out_of_descriptors_is_survived() {
     const SERVER: &str = "MCP_TEST_EDGE_SERVER";
     if std::env::vars_os().any(|(name, _)| name == SERVER) {
         let door = door(quick());
-        writeln!(std::io::stdout(), "\nlistening {}", door.edge.local_addr()).unwrap();
+        writeln!(std::io::stdout(), "\nlistening {}", door.address).unwrap();
         let _ = std::io::stdin().read(&mut [0]); // until the parent has seen enough
         return;
     }

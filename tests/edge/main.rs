@@ -4,12 +4,13 @@
 mod crowds;
 #[path = "../desk/mod.rs"]
 mod desk;
+mod listeners;
 mod stopping;
 mod streams;
 mod tls;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -18,12 +19,13 @@ use std::time::Duration;
 use desk::{Client, Desk, Event, LIMIT, PATIENCE, SMALL};
 use mcp_oauth_server::base::capacity::Capacity;
 use mcp_oauth_server::base::{clock, limits};
-use mcp_oauth_server::edge::{Edge, Settings};
+use mcp_oauth_server::edge::{Edge, Listener, Settings};
 use mcp_oauth_server::http::{Response, TrustedProxies};
 use mcp_oauth_server::server::Pool;
 
 struct Door {
     edge: Edge,
+    address: SocketAddr,
     desk: Arc<Desk>,
     events: Receiver<Event>,
 }
@@ -39,14 +41,16 @@ fn door(settings: Settings) -> Door {
 
 fn door_with_queue(settings: Settings, queue: usize) -> Door {
     let (desk, events) = Desk::new();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let edge = Edge::start(listener, desk.clone(), Arc::new(Pool::start(queue).unwrap()), settings).unwrap();
-    Door { edge, desk, events }
+    let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.address().unwrap();
+    let pool = Arc::new(Pool::start(queue).unwrap());
+    let edge = Edge::start(vec![listener], desk.clone(), pool, settings).unwrap();
+    Door { edge, address, desk, events }
 }
 
 impl Door {
     fn client(&self) -> Client<TcpStream> {
-        Client::new(TcpStream::connect(self.edge.local_addr()).unwrap())
+        Client::new(TcpStream::connect(self.address).unwrap())
     }
 
     /// A client that holds its connection: it reads a stream.

@@ -6,7 +6,7 @@ use super::*;
 #[test]
 fn stopping_finishes_what_runs() {
     let door = door(quick());
-    let address = door.edge.local_addr();
+    let address = door.address;
     let mut idle = door.client();
     assert_eq!(idle.get("/").status, 200);
     let mut reader = door.client();

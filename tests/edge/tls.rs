@@ -39,7 +39,7 @@ impl Door {
     fn encrypted(&self, config: ClientConfig) -> Client<Encrypted> {
         let name = ServerName::try_from("localhost").unwrap();
         let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-        let stream = TcpStream::connect(self.edge.local_addr()).unwrap();
+        let stream = TcpStream::connect(self.address).unwrap();
         stream.set_nodelay(true).unwrap();
         Client::new(StreamOwned::new(connection, stream))
     }

@@ -37,9 +37,13 @@ impl Server {
 
     /// The same with more in its environment.
     pub(crate) fn start_with(github: &FakeGitHub, more: &[(&str, &str)]) -> Server {
-        let authority = free_address();
-        let environment = [&[("MCP_LISTEN", authority.as_str())], more].concat();
-        Server::launch(&[], &authority, &for_github(&github.url(), &environment))
+        Server::start_at(github, &free_address(), more)
+    }
+
+    /// The same at this address.
+    pub(crate) fn start_at(github: &FakeGitHub, authority: &str, more: &[(&str, &str)]) -> Server {
+        let environment = [&[("MCP_LISTEN", authority)], more].concat();
+        Server::launch(&[], authority, &for_github(&github.url(), &environment))
     }
 
     /// The same behind the trusted door, as if a reverse proxy were in front of it.
@@ -115,8 +119,13 @@ impl Server {
 
     /// Waits until it has printed `words`.
     pub(crate) fn wait_for_log(&self, words: &str) -> String {
+        self.wait_for_more(words, 0)
+    }
+
+    /// Waits until it has printed `words` more often than `seen` times.
+    pub(crate) fn wait_for_more(&self, words: &str, seen: usize) -> String {
         let deadline = instant() + PATIENCE;
-        while !self.log().contains(words) {
+        while self.log().matches(words).count() <= seen {
             let _ = self.lines.recv_timeout(Duration::from_millis(10));
             assert!(instant() < deadline, "it does not say {words:?}:\n{}", self.log());
         }

@@ -76,7 +76,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sys",
         ],
     ),
-    ("check", &["base", "store", "oauth", "mcp", "github", "edge", "trust", "config", "serve"]),
+    ("check", &["base", "http", "store", "oauth", "mcp", "github", "edge", "trust", "config", "serve"]),
 ];
 
 /// What only some files may name: the word, where (path prefixes), and what the others do instead.
@@ -103,21 +103,23 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("getrandom", &["src/base/random.rs"], "take a &dyn Random"),
     ("SystemTime", &["src/base/clock.rs"], "take a &dyn Clock"),
     ("Instant::now", &["src/base/clock.rs"], "use base::clock::instant"),
-    (
-        "TcpListener",
-        &["src/edge/", "src/tiny", "src/serve.rs", "src/check.rs", "src/run.rs"],
-        "sockets are the doors'",
-    ),
+    ("TcpListener", &["src/edge/", "src/tiny", "src/serve", "src/check.rs"], "sockets are the doors'"),
     ("TcpStream", &["src/edge/", "src/tiny"], "sockets are the doors'"),
-    ("UnixListener", &["src/tiny"], "sockets are the doors'"),
-    ("UnixStream", &["src/tiny", "src/operate.rs"], "sockets are the doors', and one the operator's command"),
+    ("UnixListener", &["src/edge/", "src/tiny"], "sockets are the doors'"),
+    (
+        "UnixStream",
+        &["src/edge/", "src/tiny", "src/operate.rs"],
+        "sockets are the doors', and one the operator's command",
+    ),
     ("UdpSocket", &[], "nothing here speaks UDP"),
     (
         "fs",
         &[
             "src/store/",
             "src/config/clients.rs",
+            "src/config/given.rs",
             "src/config/values.rs",
+            "src/edge/listener.rs",
             "src/edge/tls.rs",
             "src/metrics.rs",
             "src/tiny",
@@ -139,7 +141,11 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ),
     ("catch_unwind", &["src/server/"], "the worker catches panics, once a request"),
     ("env::", &["src/config/mod.rs"], "the environment is read in config"),
-    ("process::", &["src/main.rs", "src/run.rs"], "only main ends the process, nothing starts one"),
+    (
+        "process::",
+        &["src/main.rs", "src/run.rs", "src/config/mod.rs"],
+        "only main ends the process, nothing starts one",
+    ),
     ("stderr", &["src/base/log.rs", "src/base/log_writer.rs", "src/run.rs"], "log through base::log"),
     ("stdout", &["src/run.rs"], "only run prints"),
     ("eprintln", &[], "log through base::log"),

@@ -1,0 +1,259 @@
+//! What was given for each option, and where: in the configuration file, in the environment, on the command line. Of these
+//! the later wins.
+//!
+//! The file has the form of systemd's `EnvironmentFile=`: a line is `NAME=value`, with the names of the environment, or a
+//! comment that begins with `#` or `;`. Quotes may go around a whole value. What other readers of such files could take
+//! otherwise is refused, so that one file means the same to all of them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::ConfigError;
+use super::draft::Draft;
+use super::options::{self, ConfigOption, OPTIONS, Reads};
+use crate::base::encoding::sha256;
+use crate::base::limits;
+
+/// The environment of a process.
+pub type Environment = BTreeMap<String, String>;
+
+/// The value of one option.
+pub(super) struct Given {
+    pub(super) option: &'static ConfigOption,
+    pub(super) value: String,
+    source: Source,
+}
+
+enum Source {
+    /// The file and the line.
+    File(PathBuf, usize),
+    Variable,
+    Flag,
+}
+
+/// What was given for each option, for a comparison with what is given later. Digests, since secrets are among it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot(BTreeMap<&'static str, [u8; 32]>);
+
+impl Given {
+    pub(super) fn flag(option: &'static ConfigOption, value: String) -> Given {
+        Given { option, value, source: Source::Flag }
+    }
+
+    /// Hands the value to the draft.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: what is wrong with it, and where it stands.
+    pub(super) fn apply(&self, draft: &mut Draft) -> Result<(), ConfigError> {
+        let option = self.option;
+        (option.apply)(draft, self.value.clone()).map_err(|why| match &self.source {
+            Source::File(path, line) => in_line(path, *line, format!("{}: {why}", option.env)),
+            Source::Variable => ConfigError::BadValue(option.env, why),
+            Source::Flag => ConfigError::BadValue(option.flag.unwrap_or(option.env), why),
+        })
+    }
+}
+
+impl Snapshot {
+    pub(super) fn of(given: &[Given]) -> Snapshot {
+        Snapshot(given.iter().map(|each| (each.option.env, sha256(each.value.as_bytes()))).collect())
+    }
+
+    /// The options that are given otherwise in `other`.
+    #[must_use]
+    pub fn differences(&self, other: &Snapshot) -> Vec<&'static str> {
+        let names = OPTIONS.iter().map(|option| option.env);
+        names.filter(|name| self.0.get(name) != other.0.get(name)).collect()
+    }
+}
+
+/// Everything that was given, each option once, in the order in which it is to be applied.
+///
+/// # Errors
+/// [`ConfigError`]: the file cannot be used, or a name is unknown.
+pub(super) fn all(flags: Vec<Given>, env: &Environment, reads: Reads) -> Result<Vec<Given>, ConfigError> {
+    if reads == Reads::Everything {
+        refuse_unknown_variables(env)?;
+    }
+    let variables = OPTIONS.iter().filter_map(|option| {
+        let value = env.get(option.env).filter(|value| !value.is_empty())?;
+        Some(Given { option, value: value.clone(), source: Source::Variable })
+    });
+    let named: Vec<Given> = variables.chain(flags).collect();
+    let path = named.iter().rev().find(|each| each.option.env == options::CONFIG).map(|each| &each.value);
+    let mut given = match path {
+        Some(path) => from_file(Path::new(path))?,
+        None => Vec::new(),
+    };
+    for each in named {
+        given.retain(|earlier| earlier.option.env != each.option.env);
+        given.push(each);
+    }
+    given.retain(|each| each.option.is_of(reads));
+    Ok(given)
+}
+
+/// A misspelt option must not go unnoticed: what it should have restricted would stay open.
+fn refuse_unknown_variables(env: &Environment) -> Result<(), ConfigError> {
+    let known = |name: &str| OPTIONS.iter().any(|option| option.env == name);
+    let mut unknown = env.iter().filter(|(name, _)| name.starts_with("MCP_") && !known(name));
+    match unknown.find(|(name, value)| !is_of_a_service(name, value)) {
+        Some((name, _)) => Err(ConfigError::UnknownVariable(name.clone(), nearest(name))),
+        None => Ok(()),
+    }
+}
+
+/// Whether Docker or Kubernetes has set this for a service that is called `mcp` or `mcp-…`.
+fn is_of_a_service(name: &str, value: &str) -> bool {
+    name.contains("_SERVICE_")
+        || name.contains("_PORT_")
+        || value.starts_with("tcp://")
+        || value.starts_with("udp://")
+}
+
+fn from_file(path: &Path) -> Result<Vec<Given>, ConfigError> {
+    let failed = |why: String| ConfigError::File(path.to_owned(), why);
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    let mode = file.metadata().map_err(|error| failed(error.to_string()))?.permissions().mode();
+    let mut text = String::new();
+    let most = limits::CONFIG_FILE_BYTES;
+    let length = file.take(most.saturating_add(1)).read_to_string(&mut text);
+    let length = length.map_err(|error| failed(error.to_string()))?;
+    if u64::try_from(length).is_ok_and(|length| length > most) {
+        return Err(failed(format!("it has more than {most} bytes")));
+    }
+    let given = parse(path, &text)?;
+    if mode & 0o007 != 0 && given.iter().any(|each| each.option.flag.is_none()) {
+        let why = "every user of this machine can read the secret in it: chmod 640 it, or put the secret into a file of \
+                   its own that GITHUB_CLIENT_SECRET_FILE names";
+        return Err(failed(why.to_owned()));
+    }
+    Ok(given)
+}
+
+fn parse(path: &Path, text: &str) -> Result<Vec<Given>, ConfigError> {
+    let mut given: Vec<Given> = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let number = index.saturating_add(1);
+        let wrong = |why: String| in_line(path, number, why);
+        let line = line.trim();
+        if line.is_empty() || line.starts_with(['#', ';']) {
+            continue;
+        }
+        let (name, value) = line.split_once('=').ok_or_else(|| wrong("write NAME=value".to_owned()))?;
+        let name = name.trim_end();
+        let known = OPTIONS.iter().find(|option| option.env == name && name != options::CONFIG);
+        let option = known
+            .ok_or_else(|| wrong(format!("there is no option {name:?}; the nearest is {}", nearest(name))))?;
+        if given.iter().any(|each| each.option.env == name) {
+            return Err(wrong(format!("{name} is given twice")));
+        }
+        let value = unquoted(value.trim_start()).ok_or_else(|| {
+            wrong(format!(
+                "{name}: quotes go around the whole value or not at all, and there is no backslash in it"
+            ))
+        })?;
+        if !value.is_empty() {
+            let source = Source::File(path.to_owned(), number);
+            given.push(Given { option, value: value.to_owned(), source });
+        }
+    }
+    Ok(given)
+}
+
+fn in_line(path: &Path, line: usize, why: String) -> ConfigError {
+    ConfigError::File(format!("{}:{line}", path.display()).into(), why)
+}
+
+/// The value without the quotes around it; `None` if there are others in it.
+fn unquoted(text: &str) -> Option<&str> {
+    let within = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+    let value = within('"').or_else(|| within('\'')).unwrap_or(text);
+    (!value.contains(['"', '\'', '\\'])).then_some(value)
+}
+
+/// The option whose name differs least from `name`.
+fn nearest(name: &str) -> &'static str {
+    let names = OPTIONS.iter().map(|option| option.env);
+    names.min_by_key(|option| distance(name, option)).unwrap_or_default()
+}
+
+/// How many letters must be put in, taken out or changed to make `to` of `from` (Levenshtein).
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (index, letter) in from.bytes().enumerate() {
+        let mut diagonal = index;
+        let mut left = index.saturating_add(1);
+        for (place, other) in row.iter_mut().zip(std::iter::once(None).chain(to.bytes().map(Some))) {
+            let Some(other) = other else {
+                *place = left;
+                continue;
+            };
+            let changed = diagonal.saturating_add(usize::from(letter != other));
+            diagonal = *place;
+            left = changed.min(left.saturating_add(1)).min(place.saturating_add(1));
+            *place = left;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_the_one_with_the_fewest_changes() {
+        for (one, other, expected) in
+            [("", "", 0), ("a", "", 1), ("", "ab", 2), ("kitten", "sitting", 3), ("flaw", "lawn", 2)]
+        {
+            assert_eq!(distance(one, other), expected, "{one} {other}");
+        }
+        assert_eq!(nearest("MCP_ALOW"), "MCP_ALLOW");
+        assert_eq!(nearest("MCP_MAX_STREAM"), "MCP_MAX_STREAMS");
+        assert_eq!(nearest("GITHUB_SECRET_FILE"), "GITHUB_CLIENT_SECRET_FILE");
+    }
+
+    /// The values of `text`, or what is wrong with it.
+    fn read(text: &str) -> Result<Vec<(&'static str, String)>, String> {
+        let given = parse(Path::new("/etc/mcp.conf"), text).map_err(|error| error.to_string())?;
+        Ok(given.into_iter().map(|each| (each.option.env, each.value)).collect())
+    }
+
+    #[test]
+    fn a_file_has_a_name_and_a_value_a_line() {
+        let text = "# who\n; what\n\nMCP_ALLOW=user:octocat,org:github\n  MCP_LISTEN = [::1]:1 \nMCP_STATE_DIR=\"/a b\"\n\
+                    GITHUB_URL='https://a.example/#x'\r\nMCP_CLIENTS=\n";
+        let expected = [
+            ("MCP_ALLOW", "user:octocat,org:github"),
+            ("MCP_LISTEN", "[::1]:1"),
+            ("MCP_STATE_DIR", "/a b"),
+            ("GITHUB_URL", "https://a.example/#x"),
+        ];
+        assert_eq!(read(text).unwrap(), expected.map(|(name, value)| (name, value.to_owned())));
+    }
+
+    #[test]
+    fn what_could_be_read_otherwise_is_refused_with_its_line() {
+        for (text, expected) in [
+            (
+                "MCP_ALLOW=any\nMCP_ALOW=any",
+                "/etc/mcp.conf:2: there is no option \"MCP_ALOW\"; the nearest is MCP_ALLOW",
+            ),
+            ("export MCP_ALLOW=any", "/etc/mcp.conf:1: there is no option \"export MCP_ALLOW\""),
+            ("MCP_CONFIG=/other", "/etc/mcp.conf:1: there is no option \"MCP_CONFIG\""),
+            ("mcp_allow=any", ":1: there is no option"),
+            ("MCP_ALLOW any", ":1: write NAME=value"),
+            ("\n\nMCP_ALLOW=any\nMCP_ALLOW=any", ":4: MCP_ALLOW is given twice"),
+            ("MCP_ALLOW=\"any", ":1: MCP_ALLOW: quotes go around the whole value"),
+            ("MCP_ALLOW=\"user:a\",\"user:b\"", ":1: MCP_ALLOW: quotes"),
+            ("MCP_ALLOW=user:a,\\\nMCP_LISTEN=[::]:1", ":1: MCP_ALLOW: quotes"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(expected), "{text:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Where a value comes from: a flag, the environment, the file; and names that nobody knows.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+/// A configuration file with this text and mode, as long as it lives.
+struct Written(PathBuf);
+
+impl Written {
+    fn new(test: &str, text: &str, mode: u32) -> Written {
+        let path =
+            std::env::temp_dir().join(format!("mcp-oauth-server-config-{}-{test}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        Written(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+    let text = "GITHUB_CLIENT_ID=of-file\nMCP_ALLOW=id:1\nMCP_LISTEN=[::1]:1\nMCP_LOG_FORMAT=json\n\
+                GITHUB_CLIENT_SECRET_FILE=/of/file\nMCP_TRUSTED_PROXY=nonsense\n";
+    let file = Written::new("layers", text, 0o644);
+    let args = ["--listen", "[::1]:3", "--trusted-proxy", "::1"];
+    let all = config(&args, &[("MCP_CONFIG", file.path()), ("MCP_LISTEN", "[::1]:2")]);
+    assert_eq!(all.door, door("[::1]:3"));
+    assert_eq!((all.github.client_id.as_str(), all.watch.log_format), ("Ov23li", log::Format::Json));
+    // That the file has a secret file changes nothing for a secret in the environment: that was given later.
+    assert!(all.github.client_secret.read().unwrap().matches(b"hush-hush"));
+    assert_eq!(all.file.as_deref(), Some(file.0.as_path()));
+    // A flag names the file, too; another than a variable.
+    let flag = ["--config", file.path(), "--trusted-proxy", "::1"];
+    assert_eq!(config(&flag, &[("MCP_CONFIG", "/nonexistent")]).door, door("[::1]:1"));
+    let both = ["grants", "list", "--config", file.path()];
+    assert!(
+        matches!(parse(&both, READY), Ok(Invocation::Operate(_))),
+        "what it does not read cannot be wrong"
+    );
+    refused(&["--config", file.path()], &[], ":6: MCP_TRUSTED_PROXY: write a comma list");
+    refused(&["--config", "/nonexistent"], &[], "/nonexistent: No such file");
+}
+
+/// S1: a secret that every user of the machine can read is none.
+#[test]
+fn a_file_with_a_secret_is_not_for_everybody() {
+    let text = "GITHUB_CLIENT_SECRET=hush-hush\n";
+    let open = Written::new("open", text, 0o644);
+    refused(&["--config", open.path()], &[], "chmod 640 it");
+    let closed = Written::new("closed", text, 0o640);
+    let secret = config(&["--config", closed.path()], &[("GITHUB_CLIENT_SECRET", "")]).github.client_secret;
+    assert!(secret.read().unwrap().matches(b"hush-hush"));
+}
+
+#[test]
+fn a_misspelt_variable_is_an_error_that_names_the_nearest() {
+    refused(&[], &[("MCP_ALOW", "user:octocat")], "there is no option MCP_ALOW; the nearest is MCP_ALLOW");
+    refused(&[], &[("MCP_DENY_CLIENT", "x")], "the nearest is MCP_DENY_CLIENTS");
+    refused(&["check"], &[("MCP_PORT", "80")], "there is no option MCP_PORT");
+    // Docker and Kubernetes announce a service called `mcp` so.
+    for service in
+        ["MCP_SERVICE_HOST", "MCP_SERVICE_PORT_HTTP", "MCP_PORT_80_TCP_ADDR", "MCP_OAUTH_SERVER_SERVICE_PORT"]
+    {
+        config(&[], &[(service, "10.0.0.1")]);
+    }
+    config(&[], &[("MCP_PORT", "tcp://10.0.0.1:80"), ("GITHUB_ACTIONS", "true")]);
+    // In an emergency nothing else is in the way.
+    assert!(matches!(
+        parse(&["grants", "list"], &[READY, &[("MCP_ALOW", "x")]].concat()),
+        Ok(Invocation::Operate(_))
+    ));
+}
+
+#[test]
+fn what_was_given_otherwise_is_named() {
+    let before = config(&["--listen", "[::1]:1"], &[("MCP_LOG_FORMAT", "json")]).given;
+    let after = config(&["--listen", "[::1]:2"], &[("GITHUB_CLIENT_SECRET", "other")]).given;
+    assert_eq!(before.differences(&after), ["GITHUB_CLIENT_SECRET", "MCP_LISTEN", "MCP_LOG_FORMAT"]);
+    assert!(before.differences(&before).is_empty());
+}
+
+#[test]
+fn a_program_has_a_name_that_a_directory_can_have() {
+    for bad in ["", ".", "..", ".hidden", "a/b", "a b", "\n", "ä"] {
+        assert!(
+            Program::new(bad, "1").unwrap_err().to_string().contains("is no name for a program"),
+            "{bad:?}"
+        );
+    }
+    assert_eq!(Program::new("hello_tool-2.0", "1").unwrap().name, "hello_tool-2.0");
+}

@@ -1,0 +1,160 @@
+//! Where connections come in: a TCP address, a Unix socket of our own, or a socket that systemd hands over.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::socket::Stream;
+use crate::base::limits;
+use crate::sys;
+
+/// A socket that listens.
+#[derive(Debug)]
+pub enum Listener {
+    /// On an address.
+    Tcp(TcpListener),
+    /// On a Unix socket; its path if the socket is ours, and to be removed with this.
+    Unix(UnixListener, Option<PathBuf>),
+}
+
+/// Who may connect to a Unix socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The user that the server runs as: mode 0600.
+    Owner,
+    /// That user and its group, for a proxy that runs as another user: mode 0660.
+    Group,
+}
+
+impl Listener {
+    /// Listens on an address.
+    ///
+    /// # Errors
+    /// It is in use, or not to be had.
+    pub fn tcp(address: SocketAddr) -> io::Result<Listener> {
+        widen(TcpListener::bind(address)?).map(Listener::Tcp)
+    }
+
+    /// Listens on a Unix socket for this user and its group. One that a server left behind is replaced; one in use is not.
+    ///
+    /// # Errors
+    /// Another server listens there, something else is in the way, or what the operating system says.
+    pub fn unix(path: &Path) -> io::Result<Listener> {
+        Ok(Listener::Unix(bind_unix(path, Access::Group)?, Some(path.to_owned())))
+    }
+
+    /// The socket that systemd has opened for this process as descriptor `fd` (sd_listen_fds(3)). To be called once each.
+    ///
+    /// # Errors
+    /// It is no TCP or Unix socket that listens.
+    pub fn passed(fd: i32) -> io::Result<Listener> {
+        // A copy, which std makes so that no program that a tool starts inherits it; systemd's own is closed by this.
+        let socket = sys::adopt_listener(fd, limits::BACKLOG)?.try_clone()?;
+        let unix = UnixListener::from(socket);
+        // std looks at the family of the address, not at the type that we gave the socket.
+        if unix.local_addr().is_ok() {
+            return Ok(Listener::Unix(unix, None));
+        }
+        let tcp = TcpListener::from(OwnedFd::from(unix));
+        tcp.local_addr()?;
+        Ok(Listener::Tcp(tcp))
+    }
+
+    /// The address, if it is a TCP address.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Listener::Tcp(listener) => listener.local_addr().ok(),
+            Listener::Unix(..) => None,
+        }
+    }
+
+    /// What it is called in the log.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Listener::Tcp(listener) => {
+                listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string())
+            }
+            Listener::Unix(listener, _) => {
+                let path =
+                    listener.local_addr().ok().and_then(|address| Some(address.as_pathname()?.to_owned()));
+                path.map_or_else(|| "a Unix socket".to_owned(), |path| format!("unix:{}", path.display()))
+            }
+        }
+    }
+
+    /// Sets what Linux copies to each accepted socket: probes and acknowledgements find out that a client has vanished
+    /// without a word. And `accept` is not to wait: a client may have gone since the listener was ready.
+    pub(super) fn tune(&self, stall: Duration) -> io::Result<()> {
+        match self {
+            Listener::Tcp(listener) => {
+                let millis = i32::try_from(stall.as_millis()).unwrap_or(i32::MAX);
+                let probe = limits::TCP_KEEP_ALIVE_SECONDS;
+                sys::set_option(listener, (libc::SOL_SOCKET, libc::SO_KEEPALIVE), 1)?;
+                sys::set_option(listener, (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE), probe)?;
+                sys::set_option(listener, (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT), millis)?;
+                listener.set_nonblocking(true)
+            }
+            Listener::Unix(listener, _) => listener.set_nonblocking(true),
+        }
+    }
+
+    /// The next connection, and its other end's address unless that is a Unix socket, which has none.
+    pub(super) fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+        match self {
+            Listener::Tcp(listener) => {
+                listener.accept().map(|(stream, peer)| (Stream::Tcp(stream), Some(peer.ip().to_canonical())))
+            }
+            Listener::Unix(listener, _) => listener.accept().map(|(stream, _)| (Stream::Unix(stream), None)),
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Listener::Tcp(listener) => listener.as_fd(),
+            Listener::Unix(listener, _) => listener.as_fd(),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Listener::Unix(_, Some(path)) = self {
+            let _ = std::fs::remove_file(path); // a stale one is replaced at the next start anyway
+        }
+    }
+}
+
+/// Lets more connections wait to be accepted than std's 128, which are a short burst; what it drops comes a second later.
+pub(crate) fn widen(listener: TcpListener) -> io::Result<TcpListener> {
+    sys::adopt_listener(listener.into_raw_fd(), limits::BACKLOG).map(TcpListener::from)
+}
+
+/// Binds beside `path` and renames: the socket never exists at `path` with other permissions than these.
+pub(crate) fn bind_unix(path: &Path, access: Access) -> io::Result<UnixListener> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+        Ok(found) if !found.file_type().is_socket() => return Err(io::ErrorKind::AlreadyExists.into()),
+        Ok(_) if UnixStream::connect(path).is_ok() => return Err(io::ErrorKind::AddrInUse.into()),
+        Ok(_) => {} // its server has gone
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let _ = std::fs::remove_file(&beside); // left by a server that was killed right here
+    let listener = UnixListener::bind(&beside)?;
+    let mode = match access {
+        Access::Owner => 0o600,
+        Access::Group => 0o660,
+    };
+    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(mode))?;
+    std::fs::rename(&beside, path)?;
+    Ok(listener)
+}

@@ -1,0 +1,104 @@
+//! The doors through which clients come: taken before anything else is touched, opened when all is there to serve.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+
+use super::StartError;
+use crate::base::{limits, log};
+use crate::config::{Config, Door, Listen};
+use crate::edge::{self, Edge, Listener};
+use crate::tiny::{self, Access, Tiny};
+
+/// The doors through which clients come.
+pub(super) enum Public {
+    Edge(Edge),
+    Proxy(Tiny),
+}
+
+/// The first descriptor that systemd passes (SD_LISTEN_FDS_START).
+const FIRST_PASSED: i32 = 3;
+
+/// Where requests will come in; taken before anything else, so that nothing is touched if the address is not to be had.
+pub(super) enum Listening {
+    Edge(Vec<Listener>),
+    ProxyTcp(SocketAddr),
+    ProxyUnix(PathBuf),
+}
+
+impl Public {
+    /// What the door has been doing.
+    pub(super) fn counter(&self) -> Box<dyn Fn() -> edge::Counts + Send + Sync> {
+        match self {
+            Public::Edge(edge) => edge.counter(),
+            Public::Proxy(tiny) => tiny.counter(),
+        }
+    }
+
+    /// Closes the door, and gives what runs [`limits::DRAIN`].
+    pub(super) fn stop(self) {
+        match self {
+            Public::Edge(edge) => edge.stop(limits::DRAIN),
+            Public::Proxy(tiny) => tiny.stop(limits::DRAIN),
+        }
+    }
+}
+
+impl Listening {
+    /// # Errors
+    /// [`StartError`] if anything of it is not to be had.
+    pub(super) fn bind(config: &Config) -> Result<Listening, StartError> {
+        let listens = match &config.door {
+            Door::Edge(listens) => listens,
+            Door::ProxyTcp(address) => return Ok(Listening::ProxyTcp(*address)),
+            Door::ProxyUnix(path) => return Ok(Listening::ProxyUnix(path.clone())),
+        };
+        let mut listeners = Vec::new();
+        for listen in listens {
+            let bound = match listen {
+                Listen::Tcp(address) => Listener::tcp(*address).map(|listener| vec![listener]),
+                Listen::Unix(path) => Listener::unix(path).map(|listener| vec![listener]),
+                Listen::Systemd if config.passed_sockets == 0 => return Err(StartError::NothingPassed),
+                Listen::Systemd => (FIRST_PASSED..)
+                    .take_while(|fd| fd - FIRST_PASSED < config.passed_sockets)
+                    .map(Listener::passed)
+                    .collect(),
+            };
+            listeners.extend(bound.map_err(|error| StartError::Listen(listen.to_string(), error))?);
+        }
+        Ok(Listening::Edge(listeners))
+    }
+
+    /// What the public URL is made of if none was given. It is given where nobody listens on an address.
+    pub(super) fn address(&self) -> SocketAddr {
+        let address = match self {
+            Listening::Edge(listeners) => listeners.iter().find_map(Listener::address),
+            Listening::ProxyTcp(_) | Listening::ProxyUnix(_) => None,
+        };
+        address.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+
+    /// # Errors
+    /// [`StartError`].
+    pub(super) fn open(self, parts: tiny::Parts, settings: edge::Settings) -> Result<Public, StartError> {
+        let (names, public) = match self {
+            Listening::Edge(listeners) => {
+                let names: Vec<String> = listeners.iter().map(Listener::name).collect();
+                let edge = Edge::start(listeners, parts.handler, parts.pool, settings);
+                (names, edge.map(Public::Edge))
+            }
+            Listening::ProxyUnix(path) => {
+                let tiny = Tiny::start_unix(&path, Access::Group, parts);
+                (vec![format!("unix:{}", path.display())], tiny.map(Public::Proxy))
+            }
+            Listening::ProxyTcp(address) => {
+                let tiny = TcpListener::bind(address).and_then(|listener| Tiny::start_tcp(listener, parts));
+                (vec![address.to_string()], tiny.map(Public::Proxy))
+            }
+        };
+        let public = public.map_err(|error| StartError::Listen(names.join(", "), error))?;
+        for name in &names {
+            log::info("listening", &[log::Field::Addr(name)]);
+        }
+        Ok(public)
+    }
+}

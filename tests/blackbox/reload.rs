@@ -1,0 +1,58 @@
+//! What SIGHUP changes, and what it does not.
+
+use std::fs;
+
+use mcp_oauth_server::base::identity::ClientFingerprint;
+
+use crate::support::github::FakeGitHub;
+use crate::support::http::Request;
+use crate::support::server::{Server, temporary_directory};
+
+/// T13, D6: whoever is not let in any more is out at once, streams included; of the file only the rules are taken over.
+#[test]
+fn sighup_rereads_the_rules_and_nothing_else() {
+    let folder = temporary_directory();
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("mcp.conf");
+    fs::write(&file, "# who is let in\nMCP_ALLOW=user:octocat\n").unwrap();
+    let more = [("MCP_ALLOW", ""), ("MCP_CONFIG", file.to_str().unwrap())];
+    let server = Server::start_with(&FakeGitHub::start(), &more);
+    let (client, tokens) = server.login();
+    let session = server.session(&tokens.access);
+    let status = || Request::get("/mcp").bearer(&tokens.access).send(server.authority()).unwrap().status;
+    let reload = |text: &str, expected: &str| {
+        fs::write(&file, text).unwrap();
+        let seen = server.log().matches(expected).count();
+        server.signal("-HUP");
+        server.wait_for_more(expected, seen);
+    };
+    let stream = Request::get("/mcp").with("Accept", "text/event-stream").with("Mcp-Session-Id", &session);
+    let stream = stream.bearer(&tokens.access).open(server.authority()).unwrap();
+    assert_eq!((stream.head().status, status()), (200, 400));
+
+    reload("MCP_ALLOW=user:hubot\nMCP_MAX_SESSIONS=5\n", "config.reloaded options=MCP_MAX_SESSIONS hint=");
+    assert!(server.log().contains("rules.changed"), "{}", server.log());
+    assert_eq!(status(), 401);
+    stream.finish().unwrap(); // the stream has ended
+
+    // A broken file changes nothing.
+    reload("MCP_ALLOW=user:octocat\nMCP_ALOW=any\n", "config.not_reloaded");
+    let log = server.log();
+    assert!(log.contains(":2: there is no option") && log.contains("MCP_ALLOW"), "{log}");
+    assert!(log.contains("send SIGHUP again"), "{log}");
+    assert_eq!(status(), 401);
+    reload("MCP_ALLOW=\n", "MCP_ALLOW is not set");
+    assert_eq!(status(), 401);
+
+    // Nobody's grant was ended, so they need not log in again.
+    reload("MCP_ALLOW=user:octocat\n", "config.reloaded\n");
+    assert_eq!(status(), 400);
+
+    let denied = ClientFingerprint::of(&client.id);
+    reload(&format!("MCP_ALLOW=user:octocat\nMCP_DENY_CLIENTS={}\n", denied.as_str()), "config.reloaded\n");
+    assert!(server.log().contains("reason=client_denied"), "{}", server.log());
+    assert_eq!(status(), 401);
+    reload("MCP_ALLOW=user:octocat\n", "config.reloaded\n");
+    assert_eq!(status(), 401, "an ended grant does not come back");
+    fs::remove_dir_all(&folder).unwrap();
+}

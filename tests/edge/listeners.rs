@@ -1,0 +1,87 @@
+//! Several listeners of one door, Unix sockets among them.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+
+use super::*;
+
+/// A path for a socket in a directory of its own.
+fn path(test: &str) -> PathBuf {
+    let directory = std::env::temp_dir().join(format!("mcp-edge-{}-{test}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir(&directory).unwrap();
+    directory.join("socket")
+}
+
+fn serve(listeners: Vec<Listener>, settings: Settings) -> Edge {
+    Edge::start(listeners, Desk::new().0, Arc::new(Pool::start(16).unwrap()), settings).unwrap()
+}
+
+#[test]
+fn all_listeners_are_served_and_closed_together() {
+    let path = path("together");
+    let [one, other] = [(); 2].map(|()| Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap());
+    let addresses = [&one, &other].map(|listener| listener.address().unwrap());
+    let edge = serve(vec![one, Listener::unix(&path).unwrap(), other], quick());
+    for _ in 0..3 {
+        for address in addresses {
+            assert_eq!(Client::new(TcpStream::connect(address).unwrap()).get("/").status, 200);
+        }
+        assert_eq!(Client::new(UnixStream::connect(&path).unwrap()).get("/").status, 200);
+    }
+    edge.stop(Duration::from_secs(5));
+    assert!(addresses.iter().all(|address| TcpStream::connect(address).is_err()));
+    assert!(!path.exists());
+}
+
+/// H6: the cap is for all listeners together. No address is an address of its own: whoever comes through a Unix socket is
+/// counted in all, not with others.
+#[test]
+fn connections_are_capped_over_all_listeners() {
+    let path = path("capped");
+    let tcp = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = tcp.address().unwrap();
+    let settings = Settings { connections: 3, connections_per_address: 1, ..quick() };
+    let edge = serve(vec![Listener::unix(&path).unwrap(), tcp], settings);
+    let unix = || Client::new(UnixStream::connect(&path).unwrap());
+    let mut open = [unix(), unix()];
+    assert!(open.iter_mut().all(|client| client.get("/").status == 200));
+    let mut third = Client::new(TcpStream::connect(address).unwrap());
+    assert_eq!(third.get("/").status, 200);
+    assert_eq!(unix().answer().status, 503);
+    assert_eq!(Client::new(TcpStream::connect(address).unwrap()).answer().status, 503);
+    drop(open);
+    until(|| edge.connections() == 1);
+    assert_eq!(unix().get("/").status, 200);
+}
+
+/// The socket is for its user and group; one left behind is replaced, one in use and a file are not.
+#[test]
+fn a_socket_is_private_and_replaced_only_when_stale() {
+    let path = path("private");
+    drop(UnixListener::bind(&path).unwrap());
+    let edge = serve(vec![Listener::unix(&path).unwrap()], quick());
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+    Listener::unix(&path).unwrap_err();
+    assert_eq!(Client::new(UnixStream::connect(&path).unwrap()).get("/").status, 200);
+    drop(edge);
+    assert!(!path.exists());
+    std::fs::write(&path, "precious").unwrap();
+    Listener::unix(&path).unwrap_err();
+    assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+}
+
+/// A client that goes away is noticed at a Unix socket, too, and a slow one is cut off.
+#[test]
+fn a_unix_socket_has_the_deadlines_of_the_others() {
+    let path = path("deadlines");
+    let settings = Settings { head_deadline: Duration::from_millis(200), ..quick() };
+    let edge = serve(vec![Listener::unix(&path).unwrap()], settings);
+    let mut slow = Client::new(UnixStream::connect(&path).unwrap());
+    assert_eq!(slow.send("GET / HTTP/1.1\r\n").answer().status, 408);
+    let mut gone = Client::new(UnixStream::connect(&path).unwrap());
+    gone.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+    drop((slow, gone));
+    until(|| edge.connections() == 0);
+}
