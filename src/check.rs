@@ -39,6 +39,12 @@ where
     E: fmt::Display,
 {
     let mut report = Report::default();
+    if let Some(file) = &config.file {
+        report.say(
+            "configuration file",
+            format!("{}; SIGHUP rereads who is let in and denied", file.display()),
+        );
+    }
     report.doors(config);
     report.people(config);
     report.github(config, backend);
@@ -143,6 +149,10 @@ impl Report {
                 "the client secret is in the environment, which child processes and crash reports see",
                 "put it into a file of mode 0600 that GITHUB_CLIENT_SECRET_FILE names",
             ));
+        }
+        if app.client_secret.is_exposed() {
+            self.warnings
+                .push(("every user of this machine can read the client secret's file", "chmod 600 it"));
         }
         let (client_secret, other_secret) = match app.client_secret.read_two() {
             Ok(secrets) => secrets,
@@ -304,6 +314,8 @@ impl fmt::Display for Report {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::config::{Invocation, Program};
     use crate::demo;
@@ -352,6 +364,38 @@ mod tests {
             ],
         );
         assert!(!text.contains("would not start"), "{text}");
+    }
+
+    /// What of the options is about listening and limits, and from which file they come.
+    #[test]
+    fn a_report_says_where_it_listens_and_how_much_at_once() {
+        let file = std::env::temp_dir().join(format!("mcp-oauth-server-check-file-{}", std::process::id()));
+        std::fs::write(&file, "MCP_MAX_SESSIONS=77\n").unwrap();
+        let path = file.display().to_string();
+        let places = [
+            ("MCP_CONFIG", path.as_str()),
+            ("MCP_LISTEN", "127.0.0.1:0,unix:/run/a.sock,systemd"),
+            ("MCP_PUBLIC_URL", "https://mcp.example.com"),
+        ];
+        let text = check_words(
+            &places,
+            true,
+            &[
+                &path,
+                "127.0.0.1:0, in the clear",
+                "unix:/run/a.sock, for this user and its group",
+                "what systemd listens on for it, in the clear",
+                "77 sessions (32 of one user)",
+                "512 connections (64 from one address)",
+                "unsafe: limits by address take everybody behind the proxy for one",
+            ],
+        );
+        assert!(!text.contains("others reach"), "{text}");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let open = ("GITHUB_CLIENT_SECRET_FILE", path.as_str());
+        check_words(&[open], true, &["unsafe: every user of this machine can read the client secret's file"]);
+        std::fs::remove_file(&file).unwrap();
+        check_words(&[("MCP_LISTEN", "127.0.0.1:0,0.0.0.0:0"), places[2]], true, &["unsafe: tokens travel"]);
     }
 
     /// A2: what is unsafe is said, and what to do about it.

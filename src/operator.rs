@@ -232,7 +232,8 @@ impl Operator {
     /// Ready means that a login could be stored and a token checked.
     fn readiness(&self) -> Response {
         match self.parts.grants.get(GrantId([0; 16])) {
-            Ok(_) => plain(200, "ready\n"),
+            Ok(_) if self.parts.grants.takes_writes() => plain(200, "ready\n"),
+            Ok(_) => plain(503, "not ready: the disk refuses writes\n"),
             Err(error) => plain(503, format!("not ready: {error}\n")),
         }
     }

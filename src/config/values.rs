@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use super::ConfigError;
@@ -74,6 +75,13 @@ pub enum ClientSecret {
 }
 
 impl ClientSecret {
+    /// Whether it is in a file that every user of this machine can read.
+    #[must_use]
+    pub fn is_exposed(&self) -> bool {
+        let ClientSecret::File(path) = self else { return false };
+        std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o007 != 0)
+    }
+
     /// The one secret; a file's surrounding white space is dropped.
     ///
     /// # Errors

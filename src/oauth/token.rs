@@ -242,18 +242,19 @@ impl AuthorizationServer {
                 continue;
             }
             // T13: as long as a grant is used, the policy is asked again about its user.
-            let (login, admitted) = match self.still_admitted(&rules.policy, (&grant, &token.secret), asking.as_ref()) {
-                Verdict::Yes(login) => (login, now),
-                Verdict::Outage if now.since(grant.admitted) <= limits::POLICY_GRACE => {
-                    (grant.login.clone(), grant.admitted)
-                }
-                Verdict::Outage => return Err(TokenError::Unavailable),
-                Verdict::Later(error) => return Err(error),
-                Verdict::No => {
-                    self.end_grant(grant.id, "not_admitted")?;
-                    return Err(TokenError::InvalidGrant);
-                }
-            };
+            let (login, admitted) =
+                match self.still_admitted(&rules.policy, (&grant, &token.secret), asking.as_ref()) {
+                    Verdict::Yes(login) => (login, now),
+                    Verdict::Outage if now.since(grant.admitted) <= limits::POLICY_GRACE => {
+                        (grant.login.clone(), grant.admitted)
+                    }
+                    Verdict::Outage => return Err(TokenError::Unavailable),
+                    Verdict::Later(error) => return Err(error),
+                    Verdict::No => {
+                        self.end_grant(grant.id, "not_admitted")?;
+                        return Err(TokenError::InvalidGrant);
+                    }
+                };
             // Asking may have exchanged GitHub's token, which is a write of its own.
             let Some(current) = self.grants.get(token.grant)? else { return Err(TokenError::InvalidGrant) };
             if current.stage != grant.stage {

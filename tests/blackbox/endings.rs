@@ -87,9 +87,10 @@ fn the_operator_has_a_door_of_their_own() {
     let mode =
         |name: &str| std::fs::metadata(server.state_dir().join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("."), mode("operator.sock"), mode("key")), (0o700, 0o600, 0o600));
-    for path in ["/readyz", "/metrics"] {
+    for path in ["/operation", "/metrics"] {
         Request::get(path).send(server.authority()).unwrap().expect(404);
     }
+    assert_eq!(Request::get("/readyz").send(server.authority()).unwrap().expect(200).text(), "ready\n");
     // The operator's door is for health and administration, not a way past the edge.
     for path in ["/mcp", "/authorize", "/.well-known/oauth-authorization-server"] {
         operator(&server, path).expect(404);
