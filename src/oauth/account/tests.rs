@@ -194,7 +194,6 @@ impl Grants for ReadOnly {
     fn takes_writes(&self) -> bool {
         false
     }
-
     fn sweep(&self, _: Timestamp) -> Result<Vec<GrantId>, Error> {
         Err(Error::Storage("read-only".to_owned()))
     }
