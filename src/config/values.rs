@@ -238,3 +238,29 @@ pub(super) fn behind_proxy(text: &str) -> Result<Door, &'static str> {
     let address: SocketAddr = text.parse().map_err(|_| FORMS)?;
     if address.ip().is_loopback() { Ok(Door::ProxyTcp(address)) } else { Err(FORMS) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// G9: one secret, or two while it is changed.
+    #[test]
+    fn a_secret_file_has_one_line_or_two() {
+        let file = std::env::temp_dir().join(format!("mcp-oauth-server-secrets-{}", std::process::id()));
+        let check = |text: &str, expected: Option<(&str, Option<&str>)>| {
+            std::fs::write(&file, text).unwrap();
+            let read = ClientSecret::File(file.clone()).read_two().ok();
+            let read =
+                read.map(|(one, other)| (one.expose().clone(), other.map(|other| other.expose().clone())));
+            let expected = expected.map(|(one, other)| (one.to_owned(), other.map(str::to_owned)));
+            assert_eq!(read, expected, "{text:?}");
+        };
+        check("one\n", Some(("one", None)));
+        check(" one \r\n\n two\n", Some(("one", Some("two"))));
+        check("one\ntwo\nthree", None);
+        check("\n \n", None);
+        std::fs::write(&file, "one\ntwo").unwrap();
+        assert!(ClientSecret::File(file.clone()).read().is_err());
+        std::fs::remove_file(&file).unwrap();
+    }
+}
