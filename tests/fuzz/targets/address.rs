@@ -3,6 +3,7 @@
 #![no_main]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use mcp_oauth_server::client_metadata::fuzzing::is_global;
@@ -62,17 +63,20 @@ fn bits(address: IpAddr) -> String {
     }
 }
 
-fn network(text: &str) -> (String, usize) {
-    let (first, length) = text.split_once('/').unwrap();
-    (bits(first.parse().unwrap()), length.parse().unwrap())
-}
+/// The list as bits, and how many of them name the network.
+static NETWORKS: LazyLock<Vec<(String, usize)>> = LazyLock::new(|| {
+    let network = |text: &&str| {
+        let (first, length) = text.split_once('/').unwrap();
+        (bits(first.parse().unwrap()), length.parse().unwrap())
+    };
+    NOT_PUBLIC.iter().map(network).collect()
+});
 
 fn is_public(address: IpAddr) -> bool {
     let bits = bits(address);
-    let listed = NOT_PUBLIC
+    let listed = NETWORKS
         .iter()
-        .map(|text| network(text))
-        .any(|(first, length)| first.len() == bits.len() && first[..length] == bits[..length]);
+        .any(|(first, length)| first.len() == bits.len() && first[..*length] == bits[..*length]);
     // RFC 5214: an interface identifier that begins 0000:5efe or 0200:5efe (with the group bit or without).
     let isatap = bits.len() == 128 && {
         let (flags, marker) = (&bits[64..80], &bits[80..96]);
@@ -84,9 +88,8 @@ fn is_public(address: IpAddr) -> bool {
 /// The address of these bytes: one of IPv4, one of IPv6, or one in or beside a network of the list.
 fn address(data: &[u8]) -> Option<IpAddr> {
     let (kind, rest) = data.split_first()?;
-    if let Some(text) = NOT_PUBLIC.get(usize::from(*kind)) {
-        let (first, length) = network(text);
-        let number = u128::from_str_radix(&first, 2).ok()?;
+    if let Some((first, length)) = NETWORKS.get(usize::from(*kind)) {
+        let number = u128::from_str_radix(first, 2).ok()?;
         // The network's host bits are any, and its last bit is turned over for a neighbour.
         let width = first.len();
         let mut given = [0; 16];
