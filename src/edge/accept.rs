@@ -89,10 +89,12 @@ impl Acceptor {
         let trusted = self.shared.settings.trusted_proxies.contain(peer);
         let counted = peer.filter(|_| !trusted);
         let admitted = match self.shared.connections.admit(counted) {
-            Err(Refusal::Busy) if self.shared.make_room() => {
-                self.shared.refusals.count(MADE_ROOM);
-                self.report(MADE_ROOM, peer);
-                self.shared.connections.admit(counted)
+            Err(Refusal::Busy) => {
+                if self.shared.make_room() {
+                    self.shared.refusals.count(MADE_ROOM);
+                    self.report(MADE_ROOM, peer);
+                }
+                self.shared.connections.admit(counted) // one may also have ended by itself meanwhile
             }
             admitted => admitted,
         };
