@@ -351,7 +351,7 @@ fn rotate_key(config: &Config, keys: &Arc<Keyring>, table: Arc<RedbGrants>) -> R
     Box::new(move || key_file::rotate(&path, &keys, &table, &OsRandom))
 }
 
-/// The thread that looks for what has expired, the certificate included.
+/// The thread that looks for what has expired, the certificate included, and gives free memory back.
 struct Sweeper {
     stop: CancelToken,
     thread: JoinHandle<()>,
@@ -363,8 +363,13 @@ impl Sweeper {
         let stopped = stop.clone();
         // Ends when `stop` is tripped.
         let thread = thread::Builder::new().name("sweeper".to_owned()).spawn(move || {
+            let mut sweeps: u32 = 0;
             while !stopped.wait(limits::SWEEP) {
                 app.sweep();
+                sweeps = sweeps.wrapping_add(1);
+                if sweeps.is_multiple_of(limits::SWEEPS_A_TRIM) {
+                    sys::trim_heap();
+                }
                 if let Some(tls) = &tls {
                     tls.reload_if_changed();
                 }

@@ -8,9 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 pub fn pin_resolver() {
     #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
     // SAFETY: two NUL-terminated strings that live for ever; no other thread runs yet.
-    unsafe {
-        __nss_configure_lookup(c"hosts".as_ptr(), c"files dns".as_ptr())
-    };
+    let _ = unsafe { __nss_configure_lookup(c"hosts".as_ptr(), c"files dns".as_ptr()) };
 }
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
 unsafe extern "C" {
@@ -22,9 +20,8 @@ pub fn block_signals() -> impl Fn() -> i32 + Send {
     // SAFETY: zeros are an empty set on Linux; every pointer is to a live local, or null; the words are known ones.
     let set = unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-            libc::sigaddset(&raw mut set, signal);
-        }
+        let _ =
+            [libc::SIGINT, libc::SIGTERM, libc::SIGHUP].map(|signal| libc::sigaddset(&raw mut set, signal));
         libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
         set
     };
@@ -46,6 +43,15 @@ pub fn raise_descriptor_limit() -> u64 {
         libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
     }
     limit.rlim_cur
+}
+
+/// Gives the system back what the heap does not use, wherever in the heap it is; glibc by itself gives back the end alone.
+pub fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes the locks that it needs.
+    unsafe {
+        libc::malloc_trim(0)
+    };
 }
 
 /// For each socket, whether one of `events` (`libc::POLL…`) or its end is there, waiting `millis` at most (-1: for ever).

@@ -141,6 +141,8 @@ pub const WORKER_IDLE: Duration = Duration::from_secs(10);
 pub const DRAIN: Duration = Duration::from_secs(10);
 /// How often expired grants, sessions and streams are looked for.
 pub const SWEEP: Duration = Duration::from_secs(2);
+/// After so many of them, about a minute, the memory that a crowd has left is given back to the system.
+pub const SWEEPS_A_TRIM: u32 = 30;
 
 /// The steps in which metrics show how long answers took: from a page out of memory to a slow GitHub.
 pub const LATENCY_BUCKETS: [Duration; 8] = [
