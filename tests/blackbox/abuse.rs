@@ -137,6 +137,25 @@ fn forwarded_fields_change_nothing() {
     assert_eq!(answer.json()["issuer"], server.url(""));
 }
 
+/// A2: health is a word, the same for everybody, and opens no other path, whatever the asker calls itself.
+#[test]
+fn health_says_nothing_and_opens_nothing() {
+    let server = Server::start(&FakeGitHub::start());
+    let ask = |path: &str, agent: &str| {
+        Request::get(path).with("User-Agent", agent).send(server.authority()).unwrap()
+    };
+    let plain = ask("/healthz", "x").expect(200).text().to_owned();
+    for agent in ["kube-probe/1.30", "GoogleHC/1.0", "curl/8"] {
+        assert_eq!(ask("/healthz", agent).expect(200).text(), plain);
+        ask("/mcp", agent).expect(401);
+    }
+    assert!(plain.len() < 8, "{plain}");
+    for path in ["/healthz/", "/healthz/../mcp", "/healthz;/mcp", "//healthz"] {
+        ask(path, "kube-probe/1.30").expect(404);
+    }
+    ask("/mcp?/healthz", "kube-probe/1.30").expect(401);
+}
+
 /// H8: one spelling a path.
 #[test]
 fn paths_have_one_spelling() {
