@@ -23,7 +23,7 @@ pub enum SendError {
 /// The application's end. The stream ends when every clone is dropped.
 #[derive(Clone, Debug)]
 pub struct StreamSender {
-    chunks: Sender<Chunk>,
+    chunks: Sender<Box<Chunk>>,
     /// Where what waits is counted.
     unread: Share,
     /// Bytes in the channel.
@@ -35,7 +35,8 @@ pub struct StreamSender {
 /// The door's end.
 #[derive(Debug)]
 pub struct Stream {
-    chunks: Receiver<Chunk>,
+    /// Boxed, because the channel has room for all of its chunks from the start, and most streams never have two.
+    chunks: Receiver<Box<Chunk>>,
     waiting: Arc<AtomicUsize>,
     gone: CancelToken,
     /// Filled by a [`Waker`], emptied by [`Stream::next`].
@@ -58,7 +59,7 @@ pub struct Waker(Sender<()>);
 #[derive(Debug)]
 pub enum Next {
     /// Bytes to be written and flushed.
-    Chunk(Chunk),
+    Chunk(Box<Chunk>),
     /// Nothing within the time, or the waiting was ended by a [`Waker`].
     Silence,
     /// Nothing more, ever.
@@ -128,7 +129,7 @@ impl StreamSender {
         let chunk = chunk.into();
         let length = chunk.len();
         let held = self.unread.hold(length).ok_or(SendError::Full)?;
-        let chunk = Chunk { bytes: chunk, _held: held };
+        let chunk = Box::new(Chunk { bytes: chunk, _held: held });
         // Counted before it is sent, so that the door never subtracts what was not yet added. What waits already decides:
         // a single large result is no slow reader.
         let fits = self.waiting.fetch_add(length, Ordering::Relaxed) <= limits::STREAM_BYTES;
