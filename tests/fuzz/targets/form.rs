@@ -7,6 +7,9 @@ use oracle::slow_form_decode;
 
 fn slowly(data: &[u8]) -> Option<Vec<(String, String)>> {
     let pairs = data.split(|&b| b == b'&').filter(|pair| !pair.is_empty());
+    if pairs.clone().count() > 64 {
+        return None;
+    }
     let halves = pairs.map(|pair| match pair.iter().position(|&b| b == b'=') {
         Some(at) => (&pair[..at], &pair[at + 1..]),
         None => (pair, &b""[..]),
