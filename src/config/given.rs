@@ -96,22 +96,19 @@ pub(super) fn all(flags: Vec<Given>, env: &Environment, reads: Reads) -> Result<
     Ok(given)
 }
 
-/// A misspelt option must not go unnoticed: what it should have restricted would stay open.
+/// A misspelt option must not go unnoticed: what it should have restricted would stay open. Other programs have variables
+/// that begin like ours, as MCP clients do, or Kubernetes for a service called `mcp`: what resembles no option is theirs.
 fn refuse_unknown_variables(env: &Environment) -> Result<(), ConfigError> {
     let known = |name: &str| OPTIONS.iter().any(|option| option.env == name);
-    let mut unknown = env.iter().filter(|(name, _)| name.starts_with("MCP_") && !known(name));
-    match unknown.find(|(name, value)| !is_of_a_service(name, value)) {
-        Some((name, _)) => Err(ConfigError::UnknownVariable(name.clone(), nearest(name))),
+    let mut unknown = env.keys().filter(|name| name.starts_with("MCP_") && !known(name));
+    let misspelt = |name: &&String| {
+        let option = nearest(name);
+        name.starts_with(option) || distance(name, option) <= limits::MISSPELT_LETTERS
+    };
+    match unknown.find(misspelt) {
+        Some(name) => Err(ConfigError::UnknownVariable(name.clone(), nearest(name))),
         None => Ok(()),
     }
-}
-
-/// Whether Docker or Kubernetes has set this for a service that is called `mcp` or `mcp-…`.
-fn is_of_a_service(name: &str, value: &str) -> bool {
-    name.contains("_SERVICE_")
-        || name.contains("_PORT_")
-        || value.starts_with("tcp://")
-        || value.starts_with("udp://")
 }
 
 fn from_file(path: &Path) -> Result<Vec<Given>, ConfigError> {
@@ -175,10 +172,11 @@ fn unquoted(text: &str) -> Option<&str> {
     (!value.contains(['"', '\'', '\\'])).then_some(value)
 }
 
-/// The option whose name differs least from `name`.
+/// The option whose name `name` begins with, or else differs least from.
 fn nearest(name: &str) -> &'static str {
     let names = OPTIONS.iter().map(|option| option.env);
-    names.min_by_key(|option| distance(name, option)).unwrap_or_default()
+    let rank = |option: &&str| (!name.starts_with(option), distance(name, option));
+    names.min_by_key(rank).unwrap_or_default()
 }
 
 /// How many letters must be put in, taken out or changed to make `to` of `from` (Levenshtein).

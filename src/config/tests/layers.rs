@@ -66,14 +66,12 @@ fn a_file_with_a_secret_is_not_for_everybody() {
 fn a_misspelt_variable_is_an_error_that_names_the_nearest() {
     refused(&[], &[("MCP_ALOW", "user:octocat")], "there is no option MCP_ALOW; the nearest is MCP_ALLOW");
     refused(&[], &[("MCP_DENY_CLIENT", "x")], "the nearest is MCP_DENY_CLIENTS");
-    refused(&["check"], &[("MCP_PORT", "80")], "there is no option MCP_PORT");
-    // Docker and Kubernetes announce a service called `mcp` so.
-    for service in
-        ["MCP_SERVICE_HOST", "MCP_SERVICE_PORT_HTTP", "MCP_PORT_80_TCP_ADDR", "MCP_OAUTH_SERVER_SERVICE_PORT"]
-    {
-        config(&[], &[(service, "10.0.0.1")]);
+    refused(&["check"], &[("MCP_TRUSTED_PROXIES", "x")], "the nearest is MCP_TRUSTED_PROXY");
+    refused(&[], &[("MCP_ALLOWED_USERS", "octocat")], "the nearest is MCP_ALLOW.");
+    // Kubernetes announces a service called `mcp` so; others are of MCP clients.
+    for other in ["MCP_PORT", "MCP_SERVICE_PORT_HTTP", "MCP_OAUTH_SERVER_SERVICE_PORT", "MCP_TIMEOUT"] {
+        config(&[], &[(other, "7"), ("GITHUB_ACTIONS", "true")]);
     }
-    config(&[], &[("MCP_PORT", "tcp://10.0.0.1:80"), ("GITHUB_ACTIONS", "true")]);
     // In an emergency nothing else is in the way.
     assert!(matches!(
         parse(&["grants", "list"], &[READY, &[("MCP_ALOW", "x")]].concat()),
