@@ -32,6 +32,16 @@ pub fn check(text: &str, rules: Rules) -> Result<(), serde_json::Error> {
     deserializer.end()
 }
 
+/// The same, and the text is an object. A struct that serde derives could be read from an array as well, by the order of its
+/// fields, which no other reader would.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_object(text: &str, rules: Rules) -> Result<(), serde_json::Error> {
+    check(text, rules)?;
+    if text.trim_start().starts_with('{') { Ok(()) } else { Err(de::Error::custom("not an object")) }
+}
+
 /// Visits every value below one. Strings are decoded, so a lone surrogate is an error; numbers must be finite.
 #[derive(Clone, Copy)]
 struct Strict<'a> {
@@ -164,6 +174,13 @@ mod tests {
         assert_fine(r#"{"a":{"b":{"c":{}}}}"#, false);
         assert_fine("[1,2,3,4,5]", true);
         assert_fine("[1,2,3,4,5,6]", false);
+    }
+
+    #[test]
+    fn an_object_is_no_array() {
+        assert!(check_object(" {\"a\":1}", RULES).is_ok());
+        assert!(check_object("[1]", RULES).is_err());
+        assert!(check_object("\"{\"", RULES).is_err());
     }
 
     #[test]

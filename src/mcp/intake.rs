@@ -38,7 +38,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Message<'_>, Error> {
     if text.trim_start().starts_with('[') {
         return Err(Error::new(Error::INVALID_REQUEST, "Batches are not supported"));
     }
-    json::check(text, RULES).map_err(|error| refusal(&error))?;
+    json::check_object(text, RULES).map_err(|error| refusal(&error))?;
     let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| refusal(&error))?;
     envelope.message().ok_or_else(|| Error::new(Error::INVALID_REQUEST, "Not a JSON-RPC 2.0 message"))
 }

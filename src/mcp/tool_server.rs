@@ -209,7 +209,8 @@ fn with_arguments<R>(
     handler: impl FnOnce(&RawValue) -> Result<R, CallError>,
 ) -> Result<R, CallError> {
     match arguments {
-        Some(arguments) => handler(arguments),
+        Some(arguments) if arguments.get().starts_with('{') => handler(arguments),
+        Some(_) => Err(Error::invalid_params("Invalid params: arguments must be an object").into()),
         None => handler(&RawValue::from_string("{}".to_owned()).map_err(|_| Error::internal())?),
     }
 }

@@ -39,7 +39,7 @@ impl ClientDocument {
     pub fn parse(url: &ClientUrl, body: &[u8]) -> Option<ClientDocument> {
         let text = std::str::from_utf8(body).ok()?;
         // Section 4.1 of the draft: nobody shares a secret with a document that everybody can read.
-        json::check(text, json_rules(|name| name.starts_with("client_secret"))).ok()?;
+        json::check_object(text, json_rules(|name| name.starts_with("client_secret"))).ok()?;
         let members: DocumentMembers = serde_json::from_str(text).ok()?;
         let metadata: ClientMetadata = serde_json::from_str(text).ok()?;
         // Compared as strings: no slash, port or case is forgiven.

@@ -63,7 +63,7 @@ impl AuthorizationServer {
         }
         let text = std::str::from_utf8(&request.body).map_err(|_| MetadataError::NotJson)?;
         // D1: what two parsers could read differently is not read at all.
-        json::check(text, json_rules(|_| false)).map_err(|_| MetadataError::NotJson)?;
+        json::check_object(text, json_rules(|_| false)).map_err(|_| MetadataError::NotJson)?;
         let metadata: ClientMetadata = serde_json::from_str(text).map_err(|_| MetadataError::NotJson)?;
         let auth = auth_method(metadata.token_endpoint_auth_method.as_deref())?;
         let description = metadata.describe()?;
@@ -263,6 +263,7 @@ mod tests {
         check("application/json", &body(r#","x":{"a":1,"a":2}"#), 400);
         check("application/json", &(body("") + "{}"), 400);
         check("application/json", "[]", 400);
+        check("application/json", r#"[["https://a.example/cb"],null,null,null,"none",null]"#, 400);
         check("text/json", &body(""), 400);
         check("application/x-www-form-urlencoded", "a=b", 400);
     }

@@ -130,6 +130,8 @@ fn wrong_arguments_are_explained() {
     };
     check(json!({}), "Invalid arguments: missing field `topic`");
     check(json!({ "topic": 7 }), "Invalid arguments: topic: invalid type: integer `7`, expected a string");
+    // Which serde would read by their order.
+    assert_eq!(endpoint.send(modern::call(1, "t", json!(["law"]))).error_code(), -32602);
 }
 
 /// A name that schema and handler spell differently is found before anybody calls.
