@@ -153,12 +153,18 @@ impl Connection {
         }
         let (responder, waiter) = Responder::pair();
         let request = Request { head: checked.head, body };
-        let job = Job { handler: Arc::clone(&self.shared.handler), request, responder };
+        let held = Arc::new((share, admission));
+        let job = Job {
+            handler: Arc::clone(&self.shared.handler),
+            request,
+            responder,
+            held: Arc::clone(&held) as _,
+        };
         let response = match self.shared.pool.submit(job) {
             Ok(()) => self.wait(&waiter)?,
             Err(_full) => self.refusal(Refusal::Busy),
         };
-        drop((share, admission));
+        drop(held);
         self.answer(response, asked, after)
     }
 

@@ -13,7 +13,7 @@ use crate::base::limits;
 /// A request whose body may be read.
 pub struct Admission {
     limit: usize,
-    _place: Option<Box<dyn Send>>,
+    _place: Option<Box<dyn Send + Sync>>,
 }
 
 impl Admission {
@@ -23,10 +23,10 @@ impl Admission {
         Admission { limit, _place: None }
     }
 
-    /// The same; `place` is what the request takes of something that is short. The door drops it when the request has
-    /// been answered.
+    /// The same; `place` is what the request takes of something that is short. It is dropped when the request has been
+    /// answered and its handler has returned.
     #[must_use]
-    pub fn holding(self, place: impl Send + 'static) -> Admission {
+    pub fn holding(self, place: impl Send + Sync + 'static) -> Admission {
         Admission { _place: Some(Box::new(place)), ..self }
     }
 

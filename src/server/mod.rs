@@ -26,6 +26,9 @@ pub struct Job {
     pub request: Request,
     /// Where the answer goes.
     pub responder: Responder,
+    /// What the request takes of what is short, its body's bytes above all. The door lets go of it when it has the answer,
+    /// the worker when the handler has returned, which may be long after: the answer is a stream, or the client has gone.
+    pub held: Arc<dyn Send + Sync>,
 }
 
 /// The queue is full, or closed because the server stops: the door answers 503.
@@ -225,7 +228,7 @@ fn wanted_workers(waiting: usize, moved: u64) -> usize {
 
 /// Answers one request. A panic ends the request with the 500 of its dropped responder, not the worker (H12).
 fn run(job: Job) {
-    let Job { handler, request, responder } = job;
+    let Job { handler, request, responder, held: _held } = job;
     if catch_unwind(AssertUnwindSafe(|| handler.handle(request, responder))).is_err() {
         // What the panic says may quote the request: it is not logged.
         log::error("request.panicked", &[Field::Hint("this is a bug, please report it")]);
@@ -280,6 +283,10 @@ mod tests {
             match &*request.head.path {
                 "/panic" => panic!("on purpose"),
                 "/wait" => assert!(self.release.wait(Duration::from_secs(60))),
+                "/go-on" => {
+                    responder.respond(Response::new(202));
+                    return assert!(self.release.wait(Duration::from_secs(60)));
+                }
                 _ => {}
             }
             responder.respond(Response::new(204));
@@ -313,6 +320,10 @@ mod tests {
         }
 
         fn submit(&self, path: &str) -> Result<Waiter, Full> {
+            self.submit_holding(path, Arc::new(()))
+        }
+
+        fn submit_holding(&self, path: &str, held: Arc<dyn Send + Sync>) -> Result<Waiter, Full> {
             let (responder, waiter) = Responder::pair();
             let head = Head {
                 method: Method::Get,
@@ -323,7 +334,7 @@ mod tests {
                 scheme: Scheme::Http,
             };
             let request = Request { head, body: Vec::new() };
-            self.pool.submit(Job { handler: self.desk.clone(), request, responder }).map(|()| waiter)
+            self.pool.submit(Job { handler: self.desk.clone(), request, responder, held }).map(|()| waiter)
         }
 
         fn status(&self, waiter: &Waiter) -> u16 {
@@ -336,6 +347,18 @@ mod tests {
         let bench = Bench::new();
         let waiter = bench.submit("/").unwrap();
         assert_eq!(bench.status(&waiter), 204);
+    }
+
+    /// H3: what a request takes is given back when its handler is done with it, not when it is answered.
+    #[test]
+    fn what_a_request_takes_is_held_as_long_as_its_handler_runs() {
+        let bench = Bench::new();
+        let held = Arc::new(());
+        let waiter = bench.submit_holding("/go-on", Arc::clone(&held) as _).unwrap();
+        assert_eq!((bench.status(&waiter), Arc::strong_count(&held)), (202, 2));
+        bench.desk.release.trip();
+        assert!(bench.pool.stop(Duration::from_secs(60)));
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 
     /// H12: a panic is a 500 and costs no worker.

@@ -41,16 +41,18 @@ impl Shared {
         let asked = Asked::by(checked.version, &checked.head.method);
         let after = if checked.persistent { After::Keep } else { After::Close };
         let (responder, waiter) = Responder::pair();
+        let held = Arc::new((share, admission));
         let job = Job {
             handler: Arc::clone(&self.handler),
             request: Request { head: checked.head, body },
             responder,
+            held: Arc::clone(&held) as _,
         };
         let response = match self.pool.submit(job) {
             Ok(()) => wait(&waiter),
             Err(_full) => self.refusal(Refusal::Busy),
         };
-        drop((share, admission));
+        drop(held);
         self.write(response, (asked, after), Writer(request.into_writer()));
     }
 
