@@ -55,8 +55,8 @@ fn main() -> ExitCode {
     let nginx = arguments.next().expect("usage: differential NGINX [MUTATIONS]");
     let mutations = arguments.next().map_or(60_000, |text| text.parse().expect("a number of mutations"));
     mcp_oauth_server::sys::raise_descriptor_limit();
-    let (edge, nginx) = (servers::ours(), Nginx::start(&nginx));
-    let addresses = Addresses { ours: edge.local_addr(), nginx: nginx.address, hyper: servers::hyper() };
+    let ((_edge, ours), nginx) = (servers::ours(), Nginx::start(&nginx));
+    let addresses = Addresses { ours, nginx: nginx.address, hyper: servers::hyper() };
 
     let streams = corpus::streams(mutations);
     let (next, classes) = (AtomicUsize::new(0), Mutex::new(BTreeMap::<&str, Vec<Case>>::new()));

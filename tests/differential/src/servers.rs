@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
-use mcp_oauth_server::edge::{Edge, Settings};
+use mcp_oauth_server::base::limits;
+use mcp_oauth_server::edge::{Edge, Listener, Settings};
 use mcp_oauth_server::http::{Admission, Handler, Head, Request, Responder, Response};
 use mcp_oauth_server::server::Pool;
 
@@ -84,12 +85,14 @@ impl Handler for Echo {
     }
 }
 
-/// Our edge; it serves as long as it is held.
-pub(crate) fn ours() -> Edge {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+/// Our edge, which serves as long as it is held, and where it listens.
+pub(crate) fn ours() -> (Edge, SocketAddr) {
+    let listener = Listener::tcp((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let address = listener.address().unwrap();
     // A busy machine must not make it look whether a client that sends no more is still there.
     let settings = Settings { slow_call: Duration::from_secs(20), ..Settings::default() };
-    Edge::start(listener, Arc::new(Echo), Arc::new(Pool::start().unwrap()), settings).unwrap()
+    let pool = Arc::new(Pool::start(limits::CONNECTIONS).unwrap());
+    (Edge::start(vec![listener], Arc::new(Echo), pool, settings).unwrap(), address)
 }
 
 // ---- hyper ----

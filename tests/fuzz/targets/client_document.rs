@@ -67,10 +67,14 @@ fn judge_url(text: &str, host: &str) {
         assert!(plain != "." && plain != "..", "{text}");
     }
     assert!(host.parse::<IpAddr>().is_err() && host.contains('.') && !host.ends_with('.'), "{text}");
-    assert!(
-        !host.bytes().all(|b| b.is_ascii_digit() || b"x.abcdef".contains(&b))
-            || host.ends_with(char::is_alphabetic)
+    // What a browser takes for an IPv4 address ends in a number, in decimal, octal or hexadecimal.
+    let last = host.rsplit('.').next().unwrap();
+    let digits = last.strip_prefix("0x").or(last.strip_prefix("0X"));
+    let is_number = digits.map_or_else(
+        || last.bytes().all(|b| b.is_ascii_digit()),
+        |digits| digits.bytes().all(|b| b.is_ascii_hexdigit()),
     );
+    assert!(!is_number, "{text}");
     assert!(![".local", ".internal", ".localhost", ".arpa"].iter().any(|end| host.ends_with(end)), "{text}");
 }
 

@@ -2,11 +2,11 @@
 //! outside.
 
 use std::error::Error;
-use std::net::TcpListener;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use mcp_oauth_server::base::limits;
-use mcp_oauth_server::edge::{Edge, Settings};
+use mcp_oauth_server::edge::{Edge, Listener, Settings};
 use mcp_oauth_server::http::{Admission, Handler, Head, Request, Responder, Response};
 use mcp_oauth_server::server::Pool;
 
@@ -27,9 +27,9 @@ impl Handler for Constant {
 
 /// The edge with its queue and its workers.
 pub fn edge(port: u16, text: &str) -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind(("127.0.0.1", port))?;
+    let listener = Listener::tcp((Ipv4Addr::LOCALHOST, port).into())?;
     let pool = Arc::new(Pool::start(QUEUE)?);
-    let _edge = Edge::start(listener, Arc::new(Constant(text.to_owned())), pool, Settings::default())?;
+    let _edge = Edge::start(vec![listener], Arc::new(Constant(text.to_owned())), pool, Settings::default())?;
     loop {
         std::thread::park();
     }

@@ -31,5 +31,5 @@ fn server(count: usize) -> Result<ToolServer, BuildError> {
 
 /// Does what the command line says, with so many tools.
 pub fn run(count: usize) -> ExitCode {
-    mcp_oauth_server::run(|_| server(count))
+    mcp_oauth_server::run("many", "1.0.0", |_| server(count))
 }
