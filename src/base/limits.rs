@@ -58,7 +58,8 @@ pub const CONNECTIONS: usize = 512;
 pub const CAPACITY_MAX: usize = 100_000;
 /// Descriptors for what is not a connection: refused ones, the operator's, GitHub's, the table, and what tools open.
 pub const DESCRIPTORS_BESIDE_CONNECTIONS: usize = 256;
-/// So much later an answer counts as waiting for its reader (milliseconds): a slow reader is not as idle as one who is silent.
+/// So much later an answer above [`SMALL_ANSWER_BYTES`] counts as waiting for its reader (milliseconds): a caller who reads
+/// slowly is not as idle as one who is silent. A smaller one, which anybody gets, does at once.
 pub const ANSWER_GRACE_MILLIS: u64 = 5000;
 /// Connections that wait to be accepted or refused; the kernel may lower it. One too many waits a second or more before its
 /// client asks again; this many are accepted in less.

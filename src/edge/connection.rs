@@ -281,7 +281,10 @@ impl Connection {
         let outgoing = wire::frame(response, asked, after);
         let written = match outgoing.body {
             Outbody::Bytes(body) => {
-                self.link.wait_since(self.shared.now().saturating_add(limits::ANSWER_GRACE_MILLIS));
+                // H6: only a caller who was let in can have a large answer; whoever does not read a small one waits.
+                let large = body.len() > limits::SMALL_ANSWER_BYTES;
+                let grace = if large { limits::ANSWER_GRACE_MILLIS } else { 0 };
+                self.link.wait_since(self.shared.now().saturating_add(grace));
                 self.socket.write(&mut [IoSlice::new(&outgoing.head), IoSlice::new(&body)])
             }
             Outbody::Stream(stream, coding) => {

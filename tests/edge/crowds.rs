@@ -45,6 +45,37 @@ fn whoever_waits_longest_makes_room() {
     assert!((door.edge.counter())().refusals.iter().any(|(reason, _)| *reason == "made_room"));
 }
 
+/// H6: pipelined requests whose answers are read slowly hold no place against whoever comes.
+#[test]
+fn slow_readers_make_room() {
+    let door = door(Settings { connections: 3, ..quick() });
+    let body = "s".repeat(limits::SMALL_ANSWER_BYTES / 2);
+    let request = format!("POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let threads = [(); 3].map(|()| {
+        let (mut line, mut sent, request) = (door.client().line, 0, request.clone());
+        line.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        assert!(flood(&mut line, request.as_bytes(), &mut sent));
+        let mut reading = line.try_clone().unwrap();
+        let reads = move || while reading.read(&mut [0; 8192]).is_ok_and(|count| count > 0) && !paused() {};
+        let asks = move || while flood(&mut line, request.as_bytes(), &mut sent) {};
+        [std::thread::spawn(reads), std::thread::spawn(asks)]
+    });
+    until(|| door.client().get("/").status == 200);
+    drop(door);
+    threads.into_iter().flatten().for_each(|thread| thread.join().unwrap());
+}
+
+/// Sends the request again and again until the door takes no more, because it waits for its answers to be read; `sent` of
+/// the last one was sent. `false` at the end of the connection.
+fn flood(line: &mut TcpStream, request: &[u8], sent: &mut usize) -> bool {
+    loop {
+        match line.write(&request[*sent..]) {
+            Ok(count) => *sent = (*sent + count) % request.len(),
+            Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
 /// A reverse proxy on this machine brings everybody's connections.
 #[test]
 fn this_machine_is_not_capped_by_address() {
