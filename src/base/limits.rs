@@ -44,7 +44,7 @@ pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(15);
 pub const LAST_GLANCE: Duration = Duration::from_millis(5);
 /// What is read and thrown away of a body that was refused, so that the client reads the answer before the reset (bytes).
 pub const DRAIN_BYTES: usize = 64 * 1024;
-/// How long that takes at most.
+/// How long that takes at most, and how long the answer waits for a small body that was refused.
 pub const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// The stack of a connection's thread (bytes): it parses a head and moves bytes, nothing recurses. A TLS handshake takes
 /// less than half of it, not optimised.

@@ -168,8 +168,9 @@ impl Connection {
         self.answer(response, asked, after)
     }
 
-    /// Answers a request whose body was not asked for. A small one is read and dropped, so that the connection can
-    /// stay; a client that waits for `100 Continue` may send it or not, so that one cannot (RFC 9110 section 10.1.1).
+    /// Answers a request whose body was not asked for. The connection stays only if a small body has come whole before the
+    /// answer leaves: whoever has read that an answer ends in `Keep` may send the next request, and what is still missing
+    /// of the body would swallow it. A client that waits for `100 Continue` may send it or not (RFC 9110 section 10.1.1).
     fn answer_unread(&mut self, response: Response, checked: &Checked) -> Result<After, Ended> {
         let asked = Asked::by(checked.version, &checked.head.method);
         let small = match checked.framing {
@@ -178,26 +179,23 @@ impl Connection {
             Framing::Length(_) | Framing::Chunked => None,
         };
         let small = small.filter(|&length| length <= limits::DRAIN_BYTES && checked.persistent);
-        let Some(length) = small else { return self.answer(response, asked, After::Close) };
-        match self.answer(response, asked, After::Keep)? {
-            After::Keep => self.discard(length),
-            After::Close => Ok(After::Close),
-        }
+        let after = if small.is_some_and(|length| self.discard(length)) { After::Keep } else { After::Close };
+        self.answer(response, asked, after)
     }
 
-    /// Reads past a body that nobody wants.
-    fn discard(&mut self, mut left: usize) -> Result<After, Ended> {
+    /// Reads past a body that nobody wants. Says whether all of it came: many clients send it in a packet of its own.
+    fn discard(&mut self, mut left: usize) -> bool {
         let deadline = clock::instant() + self.shared.settings.drain_time;
         loop {
             let here = self.socket.unread().len().min(left);
             self.socket.consume(here);
             left = left.saturating_sub(here);
             if left == 0 {
-                return Ok(After::Keep);
+                return true;
             }
             match self.socket.fill(deadline) {
                 Filled::Bytes(_) => {}
-                Filled::Closed | Filled::TimedOut => return Err(Ended),
+                Filled::Closed | Filled::TimedOut => return false,
             }
         }
     }

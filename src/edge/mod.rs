@@ -68,7 +68,7 @@ pub struct Settings {
     pub keep_alive_idle: Duration,
     /// How long a write may make no progress.
     pub write_stall: Duration,
-    /// How long a connection that was refused is read from after the answer.
+    /// How long a connection that was refused is read from after the answer, and a small refused body is waited for before it.
     pub drain_time: Duration,
     /// When the application is told that an answer takes long.
     pub slow_call: Duration,

@@ -200,6 +200,25 @@ fn a_small_refused_body_costs_no_connection() {
     assert!(client.post("/refused", &"G".repeat(limits::DRAIN_BYTES + 1)).closes());
 }
 
+/// H2: the connection outlives no answer that came before all of a small refused body: what is sent next would be taken
+/// for the body, or the body for a request.
+#[test]
+fn a_small_refused_body_that_is_withheld_costs_the_connection() {
+    let door = door(Settings { drain_time: Duration::from_millis(200), ..quick() });
+    let head = "POST /refused HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
+    let mut client = door.client();
+    let answer = client.send(head).send("GET ").answer();
+    assert_eq!((answer.status, answer.closes()), (401, true));
+    assert_eq!(client.send("/GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n").rest(), "");
+    // Sent in two packets, but whole before it is answered.
+    let patient = crate::door(quick());
+    let mut client = patient.client();
+    client.send(head);
+    paused();
+    assert!(!client.send("GET /").answer().closes());
+    assert_eq!(client.get("/after").body, "GET /after ");
+}
+
 /// H9: `100 Continue` is sent when the head was found welcome, and only then.
 #[test]
 fn continue_is_said_only_to_welcome_bodies() {
