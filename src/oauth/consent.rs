@@ -4,6 +4,8 @@
 //! Between the page and the answer nothing is stored: the request travels sealed inside the form, bound to a cookie that
 //! only this browser has.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::AuthorizationServer;
@@ -65,18 +67,14 @@ impl AuthorizationServer {
         if !self.is_same_browser(&request.head, &pending.browser) {
             return page::problem(Problem::OtherBrowser);
         }
-        if self.used.has_ended(&pending.browser) {
+        if self.used.has_ended(&pending.browser) || self.denied.has_ended(&pending.browser) {
             return page::problem(Problem::AlreadyAnswered);
         }
-        // GitHub allows an app so many logins an hour; one sender must not use them up.
-        if let Err(too_many) = self.rates.logins.spend(request.head.peer, self.clock.monotonic()) {
-            return page::problem(Problem::TooMany).header("Retry-After", too_many.retry_after.to_string());
-        }
         match form.value("decision") {
-            Some("approve") => self.send_to_github(pending),
+            Some("approve") => self.send_to_github(pending, request.head.peer),
             Some("deny") => {
                 log::info("consent.denied", &[log::Field::Client(pending.request.client.as_str())]);
-                self.used.end(&pending.browser, self.clock.monotonic());
+                self.denied.end(&pending.browser, self.clock.monotonic());
                 self.deny(&pending.request, &pending.browser)
             }
             Some(_) | None => page::problem(Problem::Unreadable),
@@ -91,7 +89,11 @@ impl AuthorizationServer {
     }
 
     /// C4: the state for GitHub is made after the person's yes, never before.
-    fn send_to_github(&self, pending: PendingAuthorization) -> Response {
+    fn send_to_github(&self, pending: PendingAuthorization, peer: Option<IpAddr>) -> Response {
+        // GitHub allows an app so many logins an hour; one sender must not use them up. Only a yes costs one.
+        if let Err(too_many) = self.rates.logins.spend(peer, self.clock.monotonic()) {
+            return page::problem(Problem::TooMany).header("Retry-After", too_many.retry_after.to_string());
+        }
         let login = GitHubLogin::after_consent(pending, &*self.random, self.clock.now());
         let state = seal::seal(&self.keys, &login, &*self.random);
         log::info("consent.given", &[log::Field::Client(login.request().client.as_str())]);
@@ -169,6 +171,27 @@ mod tests {
         }
         let response = browser.approve();
         assert_eq!((response.status(), response.header_value("location")), (429, None));
+    }
+
+    /// What never reaches GitHub uses up none of its logins, and pushes out no login that GitHub has answered.
+    #[test]
+    fn a_no_costs_nothing_and_is_kept_apart() {
+        let fixture = fake::fixture();
+        let from_outside = || {
+            let mut browser = Browser::new(&fixture);
+            browser.peer = std::net::IpAddr::from([192, 0, 2, 1]);
+            browser
+        };
+        for _ in 0..=limits::LOGINS.0 {
+            let mut browser = from_outside();
+            assert_eq!(browser.post_consent("maybe", &[]).status(), 400);
+            let pending: PendingAuthorization =
+                seal::open(&fixture.server.keys, &browser.form, fixture.server.clock.now()).unwrap();
+            assert_eq!(browser.post_consent("deny", &[]).status(), 303);
+            let (used, denied) = (&fixture.server.used, &fixture.server.denied);
+            assert!(denied.has_ended(&pending.browser) && !used.has_ended(&pending.browser));
+        }
+        assert_eq!(from_outside().approve().status(), 303);
     }
 
     /// C10: a no is final.

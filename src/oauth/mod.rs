@@ -172,7 +172,10 @@ pub struct AuthorizationServer {
     upstreams: Arc<Upstreams>,
     upstream: Upstream,
     rates: Rates,
+    /// Those that were answered by GitHub.
     used: UsedLogins,
+    /// Those that ended with a no on our own page. Apart, because a no costs nothing: a flood of them pushes out others alone.
+    denied: UsedLogins,
 }
 
 /// Whether GitHub's own tokens are kept.
@@ -236,6 +239,7 @@ impl AuthorizationServer {
             upstream,
             rates: Rates::new(),
             used: UsedLogins::default(),
+            denied: UsedLogins::default(),
         }
     }
 

@@ -1,7 +1,8 @@
 //! Logins that are over: each ends once, whatever comes back from GitHub however often (C4, C10).
 //!
-//! What is kept of one is the hash that its sealed values carry, for as long as those would open. Only a login that has
-//! spent one of its sender's allowance can get here, so what strangers can put in is bounded by that, and by a number.
+//! What is kept of one is the hash that its sealed values carry, for as long as those would open. What strangers can put in
+//! is bounded by a number; and where GitHub answered, by what those logins spent of their sender's allowance, so that none
+//! of them is pushed out while it would open.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
