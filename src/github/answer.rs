@@ -177,6 +177,16 @@ pub(super) fn is_active(body: &[u8]) -> Option<bool> {
     object(body).map(|answer: MembershipAnswer| answer.state == "active")
 }
 
+#[derive(Deserialize)]
+struct ErrorAnswer {
+    message: String,
+}
+
+/// Whether a 403 means that GitHub wants to be asked less: it says so in words alone when a secondary limit is reached.
+pub(super) fn is_rate_limit(body: &[u8]) -> bool {
+    object(body).is_some_and(|answer: ErrorAnswer| answer.message.to_ascii_lowercase().contains("rate limit"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::fixture;

@@ -11,6 +11,7 @@ use ureq::http::{HeaderMap, Response};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body};
 
+use super::answer;
 use super::breaker::{Breaker, Caller};
 use super::settings::GitHubSettings;
 use crate::base::log::{self, Field};
@@ -158,11 +159,14 @@ impl Client {
         };
         let response = send().map_err(unreachable)?;
         let status = response.status().as_u16();
-        if let Some(pause) = pause(status, response.headers()) {
+        let paused = |pause: Duration| {
             self.breaker.open(caller, clock::instant(), pause);
             let fields = [Field::Route(route), Field::Status(status), Field::Count(pause.as_secs())];
             log::warn("github.paused", &fields);
-            return Err(caller.error());
+            caller.error()
+        };
+        if let Some(pause) = pause(status, response.headers()) {
+            return Err(paused(pause));
         }
         if status >= 500 {
             log::warn("github.unreachable", &[Field::Route(route), Field::Status(status)]);
@@ -171,6 +175,7 @@ impl Client {
         let scopes = header(response.headers(), "x-oauth-scopes").unwrap_or_default().to_owned();
         let body = read(response).map_err(|error| unreachable(error.into()))?;
         match body {
+            Some(body) if status == 403 && answer::is_rate_limit(&body) => Err(paused(limits::GITHUB_PAUSE)),
             Some(body) => Ok(Answer { status, scopes, body }),
             None => {
                 log::warn("github.nonsense", &[Field::Route(route), Field::Reason("too long")]);
@@ -189,8 +194,8 @@ fn read(response: Response<Body>) -> std::io::Result<Option<Vec<u8>>> {
     Ok(u64::try_from(length).is_ok_and(|length| length <= limits::GITHUB_BYTES).then_some(body))
 }
 
-/// How long GitHub wants not to be called, if that is what this answer means. Limits are answered 429, or 403 with
-/// `Retry-After` or with no request left; any other 403 is a plain no.
+/// How long GitHub wants not to be called, if its status and header fields say so. Limits are answered 429, or 403 with
+/// `Retry-After` or with no request left; any other 403 is a plain no, unless its body speaks of a limit.
 fn pause(status: u16, headers: &HeaderMap) -> Option<Duration> {
     let retry_after = header(headers, "retry-after").and_then(|seconds| seconds.parse().ok());
     let used_up = header(headers, "x-ratelimit-remaining") == Some("0");

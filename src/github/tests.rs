@@ -401,6 +401,24 @@ fn a_rate_limit_pauses_one_caller() {
     assert_eq!(fake.github.identify(&token()), Ok(octocat()));
 }
 
+/// G7, T13: a secondary rate limit may be told in the body alone, and is no word about the person.
+#[test]
+fn a_rate_limit_in_words_is_not_a_plain_no() {
+    let check = |body: &[u8], expected| {
+        let org = Group::Org("octo-org".into());
+        let fake = Fake::new(vec![answer("403 Forbidden", body)]);
+        assert_eq!(fake.github.is_member(&token(), &octocat(), &org), expected);
+        if expected.is_err() {
+            assert_eq!(fake.github.identify(&token()), Err(ProviderError::UsedUp));
+            assert_eq!(fake.requests.iter().count(), 1);
+        }
+    };
+    check(&fixture("rate_limit"), Err(ProviderError::UsedUp));
+    check(br#"{"message":"You have exceeded a secondary Rate Limit."}"#, Err(ProviderError::UsedUp));
+    check(br#"{"message":"Resource not accessible","documentation_url":"rate limit"}"#, Ok(false));
+    check(br#"["rate limit"]"#, Ok(false));
+}
+
 #[test]
 fn too_many_calls_at_once_are_refused() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
