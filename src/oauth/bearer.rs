@@ -56,13 +56,9 @@ impl AuthorizationServer {
         if grant.is_over(now) || grant.stage == Stage::CodeIssued {
             return Err(BearerError::Invalid);
         }
-        // T13: a policy without groups can be asked at each request.
-        let rules = self.rules();
-        if !rules.policy.may_still_admit(&grant.identity()) {
-            return Err(BearerError::Invalid);
-        }
-        // D6: its grants are ended when it comes onto the list; this holds even if the table could not be written then.
-        if rules.denied.names_client_of(&grant.client) {
+        // T13: a policy without groups can be asked at each request. D6: a denied client's grants are ended when it comes onto
+        // the list; this holds even if the table could not be written then.
+        if !self.rules().still_admit(&grant) {
             return Err(BearerError::Invalid);
         }
         let scopes = token.scopes.intersection(&grant.scopes);

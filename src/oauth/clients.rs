@@ -150,10 +150,12 @@ impl AuthorizationServer {
             return;
         }
         let ended = self.grants.list().and_then(|grants| {
-            let mut denied = grants.iter().filter(|grant| rules.denied.names_client_of(&grant.client));
-            denied.try_for_each(|grant| self.end_grant(grant.id, "client_denied").map(|_| ()))
+            let denied = grants.iter().filter(|grant| rules.denied.names_client_of(&grant.client));
+            // All of them, whether or not the disk takes the first.
+            let ended = denied.map(|grant| self.end_grant(grant.id, "client_denied").map(drop));
+            ended.fold(Ok(()), |before, this| this.and(before))
         });
-        // Their tokens are refused all the same.
+        // Their tokens are refused all the same, and the sweep ends their sessions.
         if let Err(error) = ended {
             log::error("store.failed", &[log::Field::Error(&error.to_string())]);
         }

@@ -2,12 +2,14 @@
 
 mod documents;
 mod provider;
+mod read_only;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 pub(crate) use self::documents::FakeDocuments;
 pub(crate) use self::provider::FakeProvider;
+pub(crate) use self::read_only::ReadOnly;
 use super::client::{AuthMethod, Client};
 use super::provider::IdentityProvider;
 use super::redirect::RedirectUri;

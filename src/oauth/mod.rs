@@ -273,9 +273,7 @@ impl AuthorizationServer {
     pub fn is_live(&self, grant: GrantId) -> bool {
         let now = self.clock.now();
         match self.grants.get(grant) {
-            Ok(grant) => grant.is_some_and(|grant| {
-                !grant.is_over(now) && self.rules().policy.may_still_admit(&grant.identity())
-            }),
+            Ok(grant) => grant.is_some_and(|grant| !grant.is_over(now) && self.rules().still_admit(&grant)),
             Err(_) => true,
         }
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use super::AuthorizationServer;
 use super::deny::DenyList;
 use super::policy::Policy;
+use crate::store::Grant;
 
 /// Both, as they hold at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,13 @@ pub struct Rules {
     pub policy: Policy,
     /// Whoever is refused, however they come.
     pub denied: DenyList,
+}
+
+impl Rules {
+    /// Whether tokens of a grant that is not over are still good, as far as can be said without GitHub (T13, D6).
+    pub(super) fn still_admit(&self, grant: &Grant) -> bool {
+        self.policy.may_still_admit(&grant.identity()) && !self.denied.names_client_of(&grant.client)
+    }
 }
 
 impl AuthorizationServer {

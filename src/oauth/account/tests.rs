@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::http::fake::request;
-use crate::oauth::fake::{self, Browser, Fixture, text};
-use crate::store::{Error, Grant, Grants};
+use crate::oauth::fake::{self, Browser, Fixture, ReadOnly, text};
 
 const ORIGIN: &str = "https://mcp.example.com";
 
@@ -161,42 +160,6 @@ fn ending_all_grants_ends_all_of_this_person() {
     let page = text(&Visitor::signed_in(&fixture).press("revoke=all"));
     assert!(page.contains("All access has ended.") && page.contains("No program may use"), "{page}");
     assert_eq!((grants(&fixture).len(), fixture.ended().len()), (0, 3));
-}
-
-/// A table on a disk that takes no writes.
-struct ReadOnly(Arc<dyn Grants>);
-
-impl Grants for ReadOnly {
-    fn insert(&self, _: &Grant) -> Result<(), Error> {
-        Err(Error::Storage("read-only".to_owned()))
-    }
-
-    fn get(&self, id: GrantId) -> Result<Option<Arc<Grant>>, Error> {
-        self.0.get(id)
-    }
-
-    fn update(&self, grant: &Grant) -> Result<(), Error> {
-        self.insert(grant)
-    }
-
-    fn delete(&self, _: GrantId) -> Result<bool, Error> {
-        Err(Error::Storage("read-only".to_owned()))
-    }
-
-    fn list(&self) -> Result<Vec<Arc<Grant>>, Error> {
-        self.0.list()
-    }
-
-    fn of_user(&self, user: UserId) -> Result<Vec<Arc<Grant>>, Error> {
-        self.0.of_user(user)
-    }
-
-    fn takes_writes(&self) -> bool {
-        false
-    }
-    fn sweep(&self, _: Timestamp) -> Result<Vec<GrantId>, Error> {
-        Err(Error::Storage("read-only".to_owned()))
-    }
 }
 
 /// S3: if the disk refuses, the person is told, and sessions and streams end all the same.

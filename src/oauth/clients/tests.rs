@@ -7,7 +7,7 @@ use crate::base::secret::Secret;
 use crate::http::fake::request;
 use crate::http::{Response, append_query};
 use crate::oauth::configured::ConfiguredMembers;
-use crate::oauth::fake::{self, Browser, CHALLENGE, FakeDocuments, Fixture, body, text};
+use crate::oauth::fake::{self, Browser, CHALLENGE, FakeDocuments, Fixture, ReadOnly, body, text};
 
 const URL: &str = "https://claude.example/client.json";
 const WEB: &str = "https://claude.example/cb";
@@ -243,6 +243,21 @@ fn denying_a_client_ends_its_grants() {
         assert!(fixture.bearer(&denied.access).is_err());
         assert!(fixture.bearer(&other.access).is_ok());
     }
+}
+
+/// D6, S3: a disk that refuses keeps no session of a denied client open: not at once, nor at the next sweep.
+#[test]
+fn denying_a_client_ends_its_sessions_whatever_the_disk_says() {
+    let (fixture, _) = with_document(LOCAL);
+    for state in ["a", "b", "c"] {
+        Browser::of(&fixture, URL.to_owned(), state).tokens();
+    }
+    let mut fixture = fixture.restarted_with(denying(URL));
+    let grants = fixture.grants.list().unwrap();
+    assert!(!grants.iter().any(|grant| fixture.server.is_live(grant.id)));
+    fixture.server.grants = Arc::new(ReadOnly(Arc::clone(&fixture.grants)));
+    fixture.server.end_denied_grants();
+    assert_eq!(fixture.ended(), grants.iter().map(|grant| grant.id).collect::<Vec<_>>());
 }
 
 /// D6: a code that a denied client still holds buys nothing.
