@@ -241,6 +241,34 @@ fn an_expired_grant_takes_its_sessions_along() {
     assert_eq!(app.mcp.counts().sessions, 0);
 }
 
+/// T13, T17: whoever has left the organisation keeps no stream beyond the hour of the token that opened it.
+#[test]
+fn a_stream_does_not_outlive_its_token() {
+    let fixture = fake::fixture();
+    let group = crate::oauth::provider::Group::Org("acme".to_owned());
+    let mut app = app(&fixture);
+    app.oauth = fake::server_with(&fixture, vec![crate::oauth::AllowRule::Group(group)]);
+    fixture.provider.member_of(&["acme"]);
+    let token = Browser::new(&fixture).tokens().access;
+    let listen = r#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{
+        "_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}},
+        "notifications":{"toolsListChanged":true}}}"#;
+    let request = to("POST", "/mcp")
+        .with("Authorization", &format!("Bearer {token}"))
+        .with("Content-Type", "application/json")
+        .with("Accept", "application/json, text/event-stream")
+        .with("MCP-Protocol-Version", "2026-07-28")
+        .with("Mcp-Method", "subscriptions/listen");
+    let stream = answer(&app, request.body(listen));
+    assert_eq!(stream.status(), 200);
+    fixture.provider.member_of(&[]);
+    app.sweep();
+    assert_eq!(app.mcp.counts().listeners, 1);
+    fixture.clock.advance(limits::ACCESS_TOKEN_LIFETIME);
+    app.sweep();
+    assert_eq!(app.mcp.counts().listeners, 0);
+}
+
 /// M3: the pair of 2024-11-05 is not there unless asked for, and then behind the same token, for the same server.
 #[test]
 fn the_pair_is_off_until_it_is_asked_for() {

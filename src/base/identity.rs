@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::clock::Timestamp;
 use super::encoding::{base64url, from_base64url, sha256};
 use super::secret::Secret;
 
@@ -179,6 +180,8 @@ pub struct Principal {
     pub scopes: Arc<Scopes>,
     /// The grant behind the token. Sessions, streams and tasks belong to it.
     pub grant: GrantId,
+    /// When the token expires: no stream that it opened stands for longer.
+    pub expires: Timestamp,
     /// The user's own token at GitHub.
     pub upstream: Arc<dyn UpstreamToken>,
 }
@@ -191,6 +194,7 @@ impl fmt::Debug for Principal {
             .field("client", &self.client)
             .field("scopes", &self.scopes)
             .field("grant", &self.grant)
+            .field("expires", &self.expires)
             .finish_non_exhaustive()
     }
 }
@@ -208,7 +212,7 @@ pub(crate) mod fake {
         }
     }
 
-    /// User `id` through one client, with scope `mcp` and a grant of their own.
+    /// User `id` through one client, with scope `mcp`, a grant of their own and a token that never expires.
     pub(crate) fn principal(id: u64) -> Principal {
         let mut grant = [0; 16];
         grant[..8].copy_from_slice(&id.to_be_bytes());
@@ -218,6 +222,7 @@ pub(crate) mod fake {
             client: ClientFingerprint::of("test-client"),
             scopes: Arc::new(Scopes::parse("mcp").unwrap()),
             grant: GrantId(grant),
+            expires: Timestamp(u64::MAX),
             upstream: Arc::new(NoToken),
         }
     }

@@ -58,8 +58,8 @@ struct State {
     /// Bytes in `ring`.
     kept: usize,
     reader: Option<StreamSender>,
-    /// The reader came with a GET of its own.
-    taken_up: bool,
+    /// When the token of a reader expires who did not come with a call: they came with a GET, or to listen.
+    until: Option<Duration>,
     /// No event will follow.
     finished: bool,
     /// When [`EventStream::is_abandoned`] first saw it without a reader.
@@ -86,9 +86,16 @@ impl EventStream {
         (EventStream { replay: None, shares, state: Mutex::new(state) }, body)
     }
 
-    /// A stream as [`EventStream::ephemeral`], whose first event tells its reader where to post (2024-11-05).
-    pub(super) fn with_endpoint(shares: Shares, endpoint: &str) -> (EventStream, Stream) {
+    /// A stream as [`EventStream::ephemeral`] that belongs to no call, of a reader whose token is good `until` then.
+    pub(super) fn standing(shares: Shares, until: Duration) -> (EventStream, Stream) {
         let (stream, body) = EventStream::ephemeral(shares, CancelToken::new());
+        stream.lock().until = Some(until);
+        (stream, body)
+    }
+
+    /// A stream as [`EventStream::standing`], whose first event tells its reader where to post (2024-11-05).
+    pub(super) fn with_endpoint(shares: Shares, until: Duration, endpoint: &str) -> (EventStream, Stream) {
+        let (stream, body) = EventStream::standing(shares, until);
         let event = Event { name: Some("endpoint"), data: Some(endpoint), ..Event::default() };
         stream.lock().send(0, event.encode().into());
         (stream, body)
@@ -122,11 +129,11 @@ impl EventStream {
     }
 
     /// Makes a new connection the stream's reader: it gets what is kept from `place` on and then what comes. An earlier
-    /// reader's connection ends.
-    pub(super) fn attach(&self, place: Place) -> Stream {
+    /// reader's connection ends. A reader without a call of their own reads `until` their token expires.
+    pub(super) fn attach(&self, place: Place, until: Option<Duration>) -> Stream {
         let (sender, body) = Stream::pair(self.shares.unread.clone(), CancelToken::new());
         let mut state = self.lock();
-        state.taken_up = place != Place::Start;
+        state.until = until;
         state.unread_since = None;
         let after = match place {
             Place::Start => 0,
@@ -173,9 +180,21 @@ impl EventStream {
         reader.is_some_and(|reader| reader.is_crowded() && !reader.reader_gone().is_tripped())
     }
 
-    /// Whether somebody is reading who came with a GET.
+    /// Whether somebody is reading who did not come with a call.
     pub(super) fn is_taken_up(&self) -> bool {
-        self.has_reader() && self.lock().taken_up
+        self.has_reader() && self.lock().until.is_some()
+    }
+
+    /// T17: ends the connection of a reader whose token has expired. The stream goes on: with a fresh token they come back.
+    pub(super) fn expire(&self, now: Duration) {
+        if self.has_expired(now) {
+            self.lock().reader = None;
+        }
+    }
+
+    /// Whether the token of its reader has expired.
+    pub(super) fn has_expired(&self, now: Duration) -> bool {
+        self.lock().until.is_some_and(|until| until <= now)
     }
 
     /// Whether the stream has ended and can be forgotten.
@@ -280,7 +299,7 @@ mod tests {
         for data in ["a", "b", "c"] {
             events.publish(data);
         }
-        assert_eq!(read(&events.attach(place)), expected);
+        assert_eq!(read(&events.attach(place, None)), expected);
     }
 
     #[test]
@@ -294,9 +313,9 @@ mod tests {
     #[test]
     fn a_new_reader_takes_over_and_sees_nothing_twice() {
         let events = resumable(Priming::Left);
-        let first = events.attach(Place::Undelivered);
+        let first = events.attach(Place::Undelivered, None);
         events.publish("a");
-        let second = events.attach(Place::Undelivered);
+        let second = events.attach(Place::Undelivered, None);
         events.publish("b");
         assert_eq!(read(&first), "id: 3-1\ndata: a\n\n");
         assert!(matches!(first.next(Duration::ZERO), Next::End));
@@ -307,7 +326,7 @@ mod tests {
     fn a_priming_event_names_the_place_to_resume_from() {
         let events = resumable(Priming::Sent);
         events.publish("a");
-        assert_eq!(read(&events.attach(Place::After(1))), "id: 3-1\nretry: 1000\ndata: \n\n");
+        assert_eq!(read(&events.attach(Place::After(1), None)), "id: 3-1\nretry: 1000\ndata: \n\n");
     }
 
     /// M8: the replay ring is bounded by events and bytes.
@@ -318,7 +337,7 @@ mod tests {
             events.publish("x");
         }
         assert_eq!(events.lock().ring.len(), limits::REPLAY_EVENTS);
-        let whole = events.attach(Place::After(0));
+        let whole = events.attach(Place::After(0), None);
         assert!(events.has_reader(), "a new reader has room for all that is kept");
         assert_eq!(read(&whole).matches("data: x").count(), limits::REPLAY_EVENTS);
         let large = "x".repeat(limits::REPLAY_BYTES / 2);
@@ -356,19 +375,19 @@ mod tests {
         let events =
             EventStream::resumable(budgets.of(UserId(1)), Replay { stream: 3, priming: Priming::Left });
         let unread = budgets.of(UserId(1)).unread;
-        let body = events.attach(Place::Undelivered);
+        let body = events.attach(Place::Undelivered, None);
         let elsewhere = unread.hold(limits::UNREAD_BYTES.0).unwrap();
         events.publish("a");
         assert!(!events.has_reader());
         drop((elsewhere, body));
-        assert_eq!(read(&events.attach(Place::Undelivered)), "id: 3-1\ndata: a\n\n");
+        assert_eq!(read(&events.attach(Place::Undelivered, None)), "id: 3-1\ndata: a\n\n");
     }
 
     /// M17: a slow reader loses its stream and never blocks a publisher.
     #[test]
     fn a_slow_reader_loses_its_connection() {
         let events = resumable(Priming::Left);
-        let body = events.attach(Place::Undelivered);
+        let body = events.attach(Place::Undelivered, None);
         for _ in 0..=limits::STREAM_EVENTS {
             events.publish("x");
         }
@@ -384,7 +403,7 @@ mod tests {
         events.finish();
         events.publish("b");
         assert!(!events.is_over(Duration::from_secs(1)));
-        let body = events.attach(Place::After(0));
+        let body = events.attach(Place::After(0), None);
         assert_eq!(read(&body), "id: 3-1\ndata: a\n\n");
         assert!(events.is_over(Duration::from_secs(1) + limits::REPLAY_TIME));
     }

@@ -90,7 +90,7 @@ fn read(core: &Core, visit: &Visit) -> Result<Response, Refusal> {
         return Err(Refusal::TooManyStreams);
     }
     let last_event_id = visit.head.headers.one("last-event-id").map_err(|_| Refusal::DuplicateHeader)?;
-    Ok(Response::new(200).stream(session.read(last_event_id)))
+    Ok(Response::new(200).stream(session.read(last_event_id, core.until(&visit.principal))))
 }
 
 fn id_of<'a>(message: &'a Message<'_>) -> Option<&'a RequestId> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -150,9 +151,12 @@ impl Listeners {
         self.lock().len()
     }
 
-    /// Forgets those whose reader has gone.
-    pub(super) fn sweep(&self) {
-        self.remove(|listener| !listener.events.has_reader());
+    /// Forgets those whose reader has gone, and ends those whose reader's token has expired (T17).
+    pub(super) fn sweep(&self, now: Duration) {
+        let over = |listener: &Listener| !listener.events.has_reader() || listener.events.has_expired(now);
+        for listener in self.remove(over) {
+            listener.close();
+        }
     }
 
     /// Ends those of a grant.

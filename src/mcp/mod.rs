@@ -159,6 +159,7 @@ mod uri_template;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::accept::{accepts, read, refusal};
 use self::call::ClientCapabilities as Client;
@@ -347,7 +348,7 @@ impl Mcp {
         self.0.calls.sweep(now);
         self.0.audience.sessions.sweep(now);
         self.0.tasks.sweep(now);
-        self.0.audience.listeners.sweep();
+        self.0.audience.listeners.sweep(now);
     }
 
     /// Ends every session and stream; calls that run are cancelled.
@@ -421,6 +422,11 @@ impl Core {
     /// Whether a user may open one more session or stream now (M17).
     fn may_open(&self, user: UserId) -> bool {
         self.openings.spend(user, self.clock.monotonic()).is_ok()
+    }
+
+    /// When the caller's token expires, on the monotonic clock.
+    fn until(&self, principal: &Principal) -> Duration {
+        self.clock.monotonic().saturating_add(principal.expires.since(self.clock.now()))
     }
 
     /// Whether a user may have one more stream.

@@ -220,7 +220,7 @@ fn listen(
         let error = Error::new(Error::BUSY, "Too many resource subscriptions");
         return visit.responder.respond(failed(&id, &error).into_response());
     };
-    let (events, body) = EventStream::ephemeral(shares, CancelToken::new());
+    let (events, body) = EventStream::standing(shares, core.until(&visit.principal));
     core.audience.listeners.insert(Listener::new(&visit.principal, id, (granted, held), events));
     visit.responder.respond(Response::new(200).stream(body));
 }

@@ -261,7 +261,7 @@ impl Session {
         let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
         let replay = Replay { stream, priming: self.priming };
         let events = EventStream::resumable(self.shares.clone(), replay);
-        let body = events.attach(Place::Start);
+        let body = events.attach(Place::Start, None);
         (events, body)
     }
 
@@ -283,19 +283,18 @@ impl Session {
     }
 
     /// The body of a GET: the stream of `Last-Event-ID` after that event, or the standalone one. An id that is not of
-    /// this session's gets the standalone stream and nothing that was meant for somebody else (M8).
-    pub(super) fn read(&self, last_event_id: Option<&str>) -> Stream {
-        match last_event_id.and_then(parse_event_id) {
-            Some((STANDALONE, after)) => self.standalone.attach(Place::After(after)),
-            Some((stream, after)) => {
-                let events = self.lock().streams.get(&stream).cloned();
-                match events {
-                    Some(events) => events.attach(Place::After(after)),
-                    None => self.standalone.attach(Place::Undelivered),
-                }
-            }
-            None => self.standalone.attach(Place::Undelivered),
-        }
+    /// this session's gets the standalone stream and nothing that was meant for somebody else (M8). Ends when the token is
+    /// good no more.
+    pub(super) fn read(&self, last_event_id: Option<&str>, until: Duration) -> Stream {
+        let (stream, place) = match last_event_id.and_then(parse_event_id) {
+            Some((STANDALONE, after)) => (None, Place::After(after)),
+            Some((stream, after)) => match self.lock().streams.get(&stream) {
+                Some(events) => (Some(Arc::clone(events)), Place::After(after)),
+                None => (None, Place::Undelivered),
+            },
+            None => (None, Place::Undelivered),
+        };
+        stream.as_ref().unwrap_or(&self.standalone).attach(place, Some(until))
     }
 
     /// How many readers the session has.
@@ -303,7 +302,7 @@ impl Session {
         self.streams().iter().filter(|events| events.has_reader()).count()
     }
 
-    /// How many of them came with a GET.
+    /// How many of them did not come with a call.
     pub(super) fn get_readers(&self) -> usize {
         self.streams().iter().filter(|events| events.is_taken_up()).count()
     }
@@ -346,7 +345,8 @@ impl Session {
 
     // ---- the end ----
 
-    /// Forgets streams that nobody can want any more; says whether the session itself is idle.
+    /// Forgets streams that nobody can want any more, and ends the connections of readers whose token has expired; says
+    /// whether the session itself is idle.
     pub(super) fn sweep(&self, now: Duration) -> bool {
         let over = self.streams().into_iter().filter(|events| events.is_over(now));
         let over: BTreeSet<u64> = over.filter_map(|events| events.number()).collect();
@@ -355,6 +355,9 @@ impl Session {
             state.streams.retain(|number, _| !over.contains(number));
             !state.in_flight.is_empty()
         };
+        // The stream of a pair is the way of every answer: it stays for a call that runs.
+        let expiring = if busy && self.kind == Kind::Paired { Vec::new() } else { self.streams() };
+        expiring.iter().for_each(|events| events.expire(now));
         if self.kind == Kind::Paired {
             return self.readers() == 0;
         }

@@ -72,6 +72,7 @@ impl AuthorizationServer {
             client: grant.client.fingerprint.clone(),
             scopes: Arc::new(scopes),
             grant: grant.id,
+            expires: token.expires,
             upstream: Arc::new(CallersUpstream {
                 upstreams: Arc::clone(&self.upstreams),
                 grant,

@@ -28,6 +28,39 @@ fn a_grants_end_ends_its_sessions_streams_and_calls() {
     assert_eq!(endpoint.send(in_session(post(&request(1, "ping", json!({}))), &mine)).status, 404);
 }
 
+/// T17: what stands for longer than a call ends when the token that opened it expires, not before. A call that runs goes on,
+/// and whoever comes back with a fresh token has missed nothing.
+#[test]
+fn a_stream_ends_with_the_token_that_opened_it() {
+    let endpoint = conformance();
+    let session = endpoint.session();
+    let read = |principal| endpoint.start_as(principal, in_session(get(), &session)).answer().events();
+    let (uri, listen) = ("test://watched-resource", modern::listen(1, json!({ "toolsListChanged": true })));
+    let subscribed = request(1, "resources/subscribe", json!({ "uri": uri }));
+    assert_eq!(endpoint.send(in_session(post(&subscribed), &session)).status, 200);
+    let stream = read(short_lived(1));
+    let listening = endpoint.start_as(short_lived(1), listen).answer().events();
+    listening.json();
+    let elicit = in_session(post(&call(2, "test_elicitation", json!({ "message": "?" }))), &session);
+    let waiting = endpoint.start_as(short_lived(1), elicit);
+    let asking = waiting.head().events();
+    asking.json();
+
+    endpoint.clock.advance(TOKEN - Duration::from_secs(1));
+    endpoint.mcp.sweep();
+    assert!(stream.is_silent() && listening.is_silent());
+    endpoint.clock.advance(Duration::from_secs(1));
+    endpoint.mcp.sweep();
+    assert!(stream.has_ended());
+    assert_eq!((listening.json()["result"]["resultType"].as_str(), listening.next()), (Some("complete"), None));
+    assert!(asking.is_silent());
+    assert_eq!(endpoint.mcp.counts(), Counts { sessions: 1, listeners: 0, calls: 1, tasks: 0 });
+    endpoint.mcp.publisher().resource_updated(uri);
+    assert_eq!(read(principal(1)).json()["params"]["uri"], uri);
+    endpoint.mcp.end_grant(principal(1).grant);
+    waiting.worker.join().unwrap();
+}
+
 #[test]
 fn closing_ends_every_stream() {
     let endpoint = conformance();

@@ -25,6 +25,13 @@ use crate::http::{Body, Next, Request, Stream};
 use crate::seal::fake::keyring;
 
 const SOON: Duration = Duration::from_secs(20);
+/// How long the token of [`short_lived`] is good.
+const TOKEN: Duration = Duration::from_secs(60);
+
+/// User `id` at the start of the clock, with a token that expires.
+fn short_lived(id: u64) -> Principal {
+    Principal { expires: ManualClock::START.plus(TOKEN), ..principal(id) }
+}
 
 /// An endpoint and its clock.
 struct Endpoint {

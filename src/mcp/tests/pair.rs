@@ -134,6 +134,32 @@ fn a_grants_end_ends_its_pairs() {
     assert!(pair.events.has_ended());
 }
 
+/// T17: the stream of a pair ends with the token that opened it, once no call runs whose answer it is to bring.
+#[test]
+fn a_pair_ends_with_the_token_that_opened_it() {
+    let endpoint = conformance();
+    let (responder, waiter) = Responder::pair();
+    endpoint.mcp.handle_pair(get(), short_lived(1), (responder, "/message"));
+    let Body::Stream(stream) = waiter.wait(clock::instant() + SOON).unwrap().into_body() else {
+        panic!("no stream")
+    };
+    let events = Events(stream);
+    let pair = Pair { place: events.next().unwrap().data, events };
+    endpoint.post(&pair, &hello("2024-11-05"));
+    pair.events.json();
+    let asking = endpoint.send_pair(1, to(&pair.place, &call(1, "test_sampling", json!({ "prompt": "?" }))));
+    let question = pair.events.json();
+    endpoint.clock.advance(TOKEN);
+    endpoint.mcp.sweep();
+    let answer = json!({ "role": "assistant", "content": { "type": "text", "text": "!" }, "model": "m" });
+    endpoint.post(&pair, &json!({ "jsonrpc": "2.0", "id": question["id"], "result": answer }));
+    assert_eq!(pair.events.json()["id"], 1);
+    asking.worker.join().unwrap();
+    endpoint.mcp.sweep();
+    assert!(pair.events.has_ended());
+    assert_eq!(endpoint.mcp.counts().sessions, 0);
+}
+
 /// M11, M17: the same media type and the same limits as at `/mcp`.
 #[test]
 fn the_pair_is_as_strict_as_the_endpoint() {
