@@ -129,7 +129,8 @@ pub struct ResourceTemplate {
 }
 
 impl ResourceTemplate {
-    /// A template without a reader. `uri_template` is of RFC 6570 level 1: `{name}` stands for what has no `/`.
+    /// A template without a reader. `uri_template` is of RFC 6570 level 1: `{name}` stands for what, percent-decoded, has no
+    /// `/`, `\` or control character, and is not empty, `.` or `..`; a URI with something else there does not match.
     #[must_use]
     pub fn new(
         uri_template: impl Into<Cow<'static, str>>,

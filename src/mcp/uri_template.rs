@@ -33,8 +33,8 @@ impl UriTemplate {
             .then_some(UriTemplate { prefix, variables })
     }
 
-    /// The values of the variables in `uri`, decoded. A value is not empty and has no `/`, and ends where the text after
-    /// its variable first occurs.
+    /// The values of the variables in `uri`, decoded. A value is not empty, is one segment of a path for whoever takes it for
+    /// one, and ends where the text after its variable first occurs.
     pub(super) fn matches(&self, uri: &str) -> Option<BTreeMap<String, String>> {
         let mut rest = uri.strip_prefix(&self.prefix)?;
         let mut values = BTreeMap::new();
@@ -45,10 +45,8 @@ impl UriTemplate {
             } else {
                 rest.split_once(literal.as_str())?
             };
-            if value.is_empty() || value.contains('/') {
-                return None;
-            }
-            values.insert(name.clone(), percent_decode_str(value).decode_utf8().ok()?.into_owned());
+            let value = percent_decode_str(value).decode_utf8().ok().filter(|value| is_segment(value))?;
+            values.insert(name.clone(), value.into_owned());
             rest = after;
         }
         Some(values)
@@ -58,6 +56,12 @@ impl UriTemplate {
     pub(super) fn has(&self, name: &str) -> bool {
         self.variables.iter().any(|(variable, _)| variable == name)
     }
+}
+
+/// M18: decoded, a value leads nowhere else than it seems to: a reader may make a file's name of it.
+fn is_segment(value: &str) -> bool {
+    let leads_elsewhere = |char: char| matches!(char, '/' | '\\') || char.is_control();
+    !matches!(value, "" | "." | "..") && !value.contains(leads_elsewhere)
 }
 
 #[cfg(test)]
@@ -84,6 +88,17 @@ mod tests {
         check(template, "other://template/1/data", None);
         check("a:{x}-{y}", "a:1-2-3", Some(&[("x", "1"), ("y", "2-3")]));
         check("a:{x}", "a:%ff", None);
+    }
+
+    /// M18: what is encoded is one segment as well.
+    #[test]
+    fn an_encoded_value_leads_nowhere_else() {
+        for bad in ["..", ".", "%2e%2E", "..%2F..%2fetc", "a%2Fb", "a%5Cb", "a\\b", "a%00", "%0a", "%7F", "%C2%85"] {
+            check("file://docs/{name}", &format!("file://docs/{bad}"), None);
+        }
+        for (fine, name) in [("..a", "..a"), ("a%2eb", "a.b"), ("...", "..."), ("%252e%252e", "%2e%2e")] {
+            check("file://docs/{name}", &format!("file://docs/{fine}"), Some(&[("name", name)]));
+        }
     }
 
     /// M18: matching takes one pass, whatever a client sends.
