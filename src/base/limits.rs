@@ -183,6 +183,9 @@ pub const STREAM_BYTES: usize = 1024 * 1024;
 /// Answers that their clients have not read (bytes): of one user's streams and large answers, and of all. A machine with
 /// half a gigabyte must bear this, [`REPLAY_BYTES_KEPT`], [`KEPT_BYTES`] and what is read of requests.
 pub const UNREAD_BYTES: (usize, usize) = (8 * 1024 * 1024, 48 * 1024 * 1024);
+/// Of each budget that users share, what a user may hold whatever others hold (bytes): some notices for one reader. A hundred
+/// users who all hold it add 6 MiB to a budget, a thousand 64 MiB; a user has it as long as they hold something only.
+pub const FLOOR_BYTES: usize = 64 * 1024;
 /// An answer up to this size is not counted (bytes): there is one for each connection at most.
 pub const SMALL_ANSWER_BYTES: usize = 64 * 1024;
 /// What waits is written together up to this size (bytes).
@@ -248,6 +251,8 @@ pub const TASKS_RUNNING: (usize, usize) = (4, 24);
 pub const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// What is kept for one user, and for all, until it is asked for or ended (bytes): results of tasks, subscriptions.
 pub const KEPT_BYTES: (usize, usize) = (8 * 1024 * 1024, 32 * 1024 * 1024);
+/// What an error's text repeats of what it is about (characters): so many from the start, and as many from the end.
+pub const ECHOED_CHARS: usize = 100;
 /// Resources that one session or one listener is told about.
 pub const SUBSCRIPTIONS: usize = 128;
 /// How long a client may rely on a list that it has read; changes are announced before.

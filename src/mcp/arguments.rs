@@ -1,9 +1,13 @@
 //! Arguments as a handler's own type: which ones the type reads, and why a client's do not fit, in words that a model can
 //! act on.
 
+use std::borrow::Cow;
+
 use serde::de::value::Error as Nothing;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
+
+use crate::base::limits;
 
 /// JSON as a type, or where it does not fit and what was expected there.
 pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
@@ -12,10 +16,22 @@ pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
         // The position means nothing to whoever did not write this very text; what stands there does.
         let reason = reason.rsplit_once(" at line ").map_or(&*reason, |(reason, _)| reason);
         match place(text, error.line(), error.column()) {
-            place if place.is_empty() => reason.to_owned(),
-            place => format!("{place}: {reason}"),
+            place if place.is_empty() => cut(reason).into_owned(),
+            place => format!("{}: {}", cut(&place), cut(reason)),
         }
     })
+}
+
+/// What an error repeats of a client's text: all of it, or its start and its end. A request of megabytes has no such answer.
+pub(super) fn cut(text: &str) -> Cow<'_, str> {
+    let start = text.char_indices().nth(limits::ECHOED_CHARS);
+    let end = text.char_indices().nth_back(limits::ECHOED_CHARS.saturating_sub(1));
+    match (start, end) {
+        (Some((start, _)), Some((end, _))) if start < end => {
+            Cow::Owned(format!("{}…{}", text.split_at(start).0, text.split_at(end).1))
+        }
+        _ => Cow::Borrowed(text),
+    }
 }
 
 /// What holds the value that is being read.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::arguments;
 use super::backend::{Backend, Context, Description, Implementation, Mirrored};
 use super::build_error::{
     BuildError, check_prompts, check_resources, check_templates, check_tools, tool_scopes,
@@ -216,7 +217,7 @@ fn with_arguments<R>(
 }
 
 fn unknown(what: &str, name: &str) -> Error {
-    Error::invalid_params(format!("Unknown {what}: {name}"))
+    Error::invalid_params(format!("Unknown {what}: {}", arguments::cut(name)))
 }
 
 /// Lists are whole: there is no next page, so no cursor can be one of ours.

@@ -93,7 +93,9 @@ mod tests {
     /// M18: what is encoded is one segment as well.
     #[test]
     fn an_encoded_value_leads_nowhere_else() {
-        for bad in ["..", ".", "%2e%2E", "..%2F..%2fetc", "a%2Fb", "a%5Cb", "a\\b", "a%00", "%0a", "%7F", "%C2%85"] {
+        for bad in
+            ["..", ".", "%2e%2E", "..%2F..%2fetc", "a%2Fb", "a%5Cb", "a\\b", "a%00", "%0a", "%7F", "%C2%85"]
+        {
             check("file://docs/{name}", &format!("file://docs/{bad}"), None);
         }
         for (fine, name) in [("..a", "..a"), ("a%2eb", "a.b"), ("...", "..."), ("%252e%252e", "%2e%2e")] {

@@ -49,6 +49,37 @@ fn large_answers_that_nobody_reads_are_bounded() {
     assert_eq!(answer_to(1, size).status(), 200);
 }
 
+/// What a client has made up comes back in an error's words, though not megabytes of it.
+#[test]
+fn an_error_repeats_little_of_what_it_is_about() {
+    let endpoint = talkative();
+    let long = "x".repeat(1024 * 1024);
+    let said = |request| {
+        let answer = endpoint.send(request).json().to_string();
+        assert!(answer.len() < 1000, "{} bytes", answer.len());
+        answer
+    };
+    let session = endpoint.session();
+    let unknown = said(post(&call(1, &long, json!({}))).with("Mcp-Session-Id", &session));
+    assert!(unknown.contains("Unknown tool: xxx"), "{unknown}");
+    let wrong = said(modern::call(1, "talk", json!({ "bytes": long })));
+    assert!(wrong.contains("expected usize"), "{wrong}");
+}
+
+/// However much a few users hold, others are told of changes.
+#[test]
+fn a_few_users_do_not_use_up_what_all_share() {
+    let endpoint = conformance();
+    let budgets = &endpoint.mcp.0.budgets;
+    let users = 10..10 + u64::try_from(limits::UNREAD_BYTES.1 / limits::UNREAD_BYTES.0).unwrap();
+    let _hoards: Vec<_> =
+        users.map(|user| budgets.of(UserId(user)).unread.hold(limits::UNREAD_BYTES.0).unwrap()).collect();
+    let listening = endpoint.send(modern::listen(1, json!({ "toolsListChanged": true }))).events();
+    listening.json();
+    endpoint.mcp.publisher().tools_changed();
+    assert_eq!(listening.json()["method"], "notifications/tools/list_changed");
+}
+
 /// Subscriptions of listeners and sessions are counted among what is kept for a user.
 #[test]
 fn subscriptions_are_bounded_in_bytes() {

@@ -52,7 +52,10 @@ fn a_stream_ends_with_the_token_that_opened_it() {
     endpoint.clock.advance(Duration::from_secs(1));
     endpoint.mcp.sweep();
     assert!(stream.has_ended());
-    assert_eq!((listening.json()["result"]["resultType"].as_str(), listening.next()), (Some("complete"), None));
+    assert_eq!(
+        (listening.json()["result"]["resultType"].as_str(), listening.next()),
+        (Some("complete"), None)
+    );
     assert!(asking.is_silent());
     assert_eq!(endpoint.mcp.counts(), Counts { sessions: 1, listeners: 0, calls: 1, tasks: 0 });
     endpoint.mcp.publisher().resource_updated(uri);
