@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -17,7 +16,7 @@ use crate::base::random::{OsRandom, Random};
 use crate::base::{limits, log};
 use crate::client_metadata::Documents;
 use crate::config::{Config, ConfigError, Switch};
-use crate::edge::{self, Tls, TlsError};
+use crate::edge::{self, Edge, Listener, Tls, TlsError};
 use crate::front::Front;
 use crate::github::{GitHub, GitHubSettings};
 use crate::http::{Handler, PublicUrl};
@@ -125,8 +124,10 @@ pub struct Server {
     app: Arc<App>,
     public: Public,
     tls: Option<Arc<Tls>>,
-    /// For the operator: their socket, and the port for metrics, if they want one.
-    desks: Vec<Tiny>,
+    /// The operator's socket.
+    operator: Tiny,
+    /// The port for metrics, if the operator wants one. Every user of this machine can reach it.
+    metrics: Option<Edge>,
     pool: Arc<Pool>,
     sweeper: Sweeper,
     public_url: PublicUrl,
@@ -250,12 +251,12 @@ impl Server {
         let operator_path = directory.file(operator::SOCKET);
         let operator = Tiny::start_unix(&operator_path, Access::Owner, door(operator))
             .map_err(|error| StartError::Listen(operator_path.display().to_string(), error))?;
-        let mut desks = vec![operator];
-        if let Some(address) = config.watch.metrics_listen {
-            let desk =
-                TcpListener::bind(address).and_then(|listener| Tiny::start_tcp(listener, door(numbers)));
-            desks.push(desk.map_err(|error| StartError::Listen(address.to_string(), error))?);
-        }
+        let metrics = config.watch.metrics_listen.map(|address| {
+            let port = Listener::tcp(address)
+                .and_then(|listener| Edge::start(vec![listener], numbers, Arc::clone(&pool), small_door()));
+            port.map_err(|error| StartError::Listen(address.to_string(), error))
+        });
+        let metrics = metrics.transpose()?;
         let sweeper = Sweeper::start(Arc::clone(&app), tls.clone()).map_err(StartError::Threads)?;
         let fields = [
             log::Field::Url(public_url.origin()),
@@ -269,7 +270,7 @@ impl Server {
                 "over plain http the cookies of a login lack the __Host- prefix: for this computer only";
             log::warn("public_url.plain_http", &[log::Field::Hint(hint)]);
         }
-        Ok(Server { app, public, tls, desks, pool, sweeper, public_url, _directory: directory })
+        Ok(Server { app, public, tls, operator, metrics, pool, sweeper, public_url, _directory: directory })
     }
 
     /// The URL under which clients reach this server.
@@ -297,10 +298,24 @@ impl Server {
         log::info("stopping", &[]);
         self.app.close();
         self.public.stop();
-        self.desks.into_iter().for_each(|desk| desk.stop(limits::DRAIN));
+        self.operator.stop(limits::DRAIN);
+        if let Some(metrics) = self.metrics {
+            metrics.stop(limits::DRAIN);
+        }
         self.sweeper.stop();
         self.pool.stop(limits::DRAIN);
         log::info("stopped", &[]);
+    }
+}
+
+/// A door for one page, which takes neither bodies nor streams.
+fn small_door() -> edge::Settings {
+    edge::Settings {
+        connections: limits::METRICS_CONNECTIONS,
+        streams: 0,
+        body_bytes_in_flight: 0,
+        large_body_bytes_in_flight: 0,
+        ..edge::Settings::default()
     }
 }
 

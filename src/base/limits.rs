@@ -58,6 +58,8 @@ pub const CONNECTIONS: usize = 512;
 pub const CAPACITY_MAX: usize = 100_000;
 /// Descriptors for what is not a connection: refused ones, the operator's, GitHub's, the table, and what tools open.
 pub const DESCRIPTORS_BESIDE_CONNECTIONS: usize = 256;
+/// Connections to the port for metrics: some monitors, and room for what other programs of this machine try.
+pub const METRICS_CONNECTIONS: usize = 16;
 /// So much later an answer above [`SMALL_ANSWER_BYTES`] counts as waiting for its reader (milliseconds): a caller who reads
 /// slowly is not as idle as one who is silent. A smaller one, which anybody gets, does at once.
 pub const ANSWER_GRACE_MILLIS: u64 = 5000;

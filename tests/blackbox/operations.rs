@@ -169,6 +169,27 @@ fn the_numbers_follow_what_happens() {
     Request::get("/metrics").send(server.authority()).unwrap().expect(404);
 }
 
+/// H1: any user of this machine reaches the port for metrics, so the strict reader is behind it: an announced giant is refused
+/// and closed, and so is a head that is too long.
+#[test]
+fn the_port_for_metrics_has_the_limits_of_a_public_one() {
+    let address = free_address();
+    let server = Server::start_with(&FakeGitHub::start(), &[("MCP_METRICS_LISTEN", address.as_str())]);
+    server.wait_for_log("info  serving");
+    let giant = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 67108865\r\n\r\n".to_owned();
+    let endless = format!("GET /metrics HTTP/1.1\r\nX: {}", "a".repeat(64 * 1024));
+    for (bytes, status) in [(giant, "413"), (endless, "431")] {
+        let mut line = TcpStream::connect(&address).unwrap();
+        line.set_read_timeout(Some(PATIENCE)).unwrap();
+        std::io::Write::write_all(&mut line, bytes.as_bytes()).unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut line, &mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+    let _silent: Vec<_> = (0..40).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    Request::get("/metrics").send(&address).unwrap().expect(200);
+}
+
 /// `GET /` through TLS, by a client that trusts this certificate alone.
 fn home(server: &Server, certificate: &Path) -> std::io::Result<Answer> {
     let mut roots = RootCertStore::empty();
