@@ -384,7 +384,8 @@ pub const KEY_FILE_BYTES: u64 = 16 * 1024;
 pub const CACHED_GRANTS: usize = 4096;
 /// The database's own cache of pages (bytes): the upper levels of the trees of some 100,000 grants.
 pub const DATABASE_CACHE_BYTES: usize = 2 * 1024 * 1024;
-/// Grants that are over and deleted in one transaction; the next sweep goes on.
+/// Grants that are deleted in one transaction: of those that are over, the next sweep goes on; of a denied client's, the next
+/// transaction.
 pub const SWEEP_BATCH: usize = 256;
 /// How far the clock may be behind the newest record at a start: more, and what has expired would live again.
 pub const CLOCK_BEHIND: Duration = Duration::from_secs(86_400);

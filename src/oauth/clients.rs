@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::AuthorizationServer;
 use super::client::{self, AuthMethod};
 use super::client_url::ClientUrl;
 use super::configured::ConfiguredClient;
@@ -14,8 +13,10 @@ use super::deny::DenyList;
 use super::document::ClientDocuments;
 use super::page::Problem;
 use super::redirect::RedirectUri;
+use super::{AuthorizationServer, log_ended};
 use crate::base::identity::{ClientFingerprint, Scopes};
-use crate::base::log;
+use crate::base::{limits, log};
+use crate::store::{self, Grant};
 
 /// Who may be a client here.
 #[derive(Default)]
@@ -149,16 +150,30 @@ impl AuthorizationServer {
         if rules.denied.is_empty() {
             return;
         }
-        let ended = self.grants.list().and_then(|grants| {
-            let denied = grants.iter().filter(|grant| rules.denied.names_client_of(&grant.client));
-            // All of them, whether or not the disk takes the first.
-            let ended = denied.map(|grant| self.end_grant(grant.id, "client_denied").map(drop));
-            ended.fold(Ok(()), |before, this| this.and(before))
+        let ended = self.grants.list().and_then(|mut grants| {
+            grants.retain(|grant| rules.denied.names_client_of(&grant.client));
+            grants.iter().for_each(|grant| (self.grant_ended)(grant.id));
+            // Signals wait for this: one write for many. And all of them, whether or not the disk takes the first.
+            let mut outcome = Ok(());
+            for batch in grants.chunks(limits::SWEEP_BATCH) {
+                if let Err(error) = self.delete_denied(batch) {
+                    outcome = Err(error);
+                }
+            }
+            outcome
         });
         // Their tokens are refused all the same, and the sweep ends their sessions.
         if let Err(error) = ended {
             log::error("store.failed", &[log::Field::Error(&error.to_string())]);
         }
+    }
+
+    fn delete_denied(&self, batch: &[Arc<Grant>]) -> Result<(), store::Error> {
+        let ids: Vec<_> = batch.iter().map(|grant| grant.id).collect();
+        let deleted = self.grants.delete_all(&ids)?;
+        let deleted = batch.iter().filter(|grant| deleted.contains(&grant.id));
+        deleted.for_each(|grant| log_ended(grant, "client_denied"));
+        Ok(())
     }
 }
 

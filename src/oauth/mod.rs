@@ -23,7 +23,7 @@ use crate::base::{limits, log};
 use crate::http::PublicUrl;
 use crate::http::Response;
 use crate::seal::Keyring;
-use crate::store::{self, Grants};
+use crate::store::{self, Grant, Grants};
 
 mod account;
 mod account_page;
@@ -287,14 +287,18 @@ impl AuthorizationServer {
         let deleted = self.grants.delete(id);
         (self.grant_ended)(id);
         if let (Ok(true), Some(grant)) = (&deleted, grant) {
-            let fields = [
-                log::Field::User(&grant.user.to_string()),
-                log::Field::Client(grant.client.fingerprint.as_str()),
-                log::Field::Grant(&id.to_string()),
-                log::Field::Reason(reason),
-            ];
-            log::info("grant.ended", &fields);
+            log_ended(&grant, reason);
         }
         deleted
     }
+}
+
+fn log_ended(grant: &Grant, reason: &'static str) {
+    let fields = [
+        log::Field::User(&grant.user.to_string()),
+        log::Field::Client(grant.client.fingerprint.as_str()),
+        log::Field::Grant(&grant.id.to_string()),
+        log::Field::Reason(reason),
+    ];
+    log::info("grant.ended", &fields);
 }

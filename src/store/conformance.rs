@@ -103,6 +103,18 @@ fn a_deleted_grant_stays_deleted() {
 }
 
 #[test]
+fn of_many_to_be_deleted_those_that_there_were_are_told() {
+    check(|table| {
+        for number in 1..=4 {
+            table.insert(&grant(number)).unwrap();
+        }
+        let wanted = [1, 9, 3].map(|number| grant(number).id);
+        assert_eq!(table.delete_all(&wanted).unwrap(), [grant(1).id, grant(3).id]);
+        assert_eq!(ids(&table.list().unwrap()), [grant(2).id, grant(4).id]);
+    });
+}
+
+#[test]
 fn grants_are_listed_in_the_order_of_their_ids_and_by_user() {
     check(|table| {
         for (user, number) in [(2, 256), (1, 3), (2, 1), (3, 2)] {

@@ -46,8 +46,9 @@ impl Grants for MemoryGrants {
         }
     }
 
-    fn delete(&self, id: GrantId) -> Result<bool, Error> {
-        Ok(self.table().remove(&id).is_some())
+    fn delete_all(&self, ids: &[GrantId]) -> Result<Vec<GrantId>, Error> {
+        let mut table = self.table();
+        Ok(ids.iter().copied().filter(|id| table.remove(id).is_some()).collect())
     }
 
     fn list(&self) -> Result<Vec<Arc<Grant>>, Error> {

@@ -175,7 +175,15 @@ pub trait Grants: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Storage`].
-    fn delete(&self, id: GrantId) -> Result<bool, Error>;
+    fn delete(&self, id: GrantId) -> Result<bool, Error> {
+        self.delete_all(&[id]).map(|deleted| !deleted.is_empty())
+    }
+
+    /// Deletes these grants, [`limits::SWEEP_BATCH`] at most, in one write. Says which of them there were.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    fn delete_all(&self, ids: &[GrantId]) -> Result<Vec<GrantId>, Error>;
 
     /// Every grant, in the order of their ids.
     ///

@@ -174,7 +174,7 @@ impl RedbGrants {
         let ids: Vec<GrantId> = self.state().unwritten_deletions.iter().copied().collect();
         if !ids.is_empty() {
             self.write(&ids, |tables| ids.iter().try_for_each(|&id| tables.delete(id).map(drop)))?;
-            self.state().unwritten_deletions.retain(|id| !ids.contains(id));
+            self.state().unwritten_deletions.retain(|id| ids.binary_search(id).is_err()); // in order: they are a set's
         }
         Ok(ids)
     }
@@ -221,10 +221,13 @@ impl Grants for RedbGrants {
         })
     }
 
-    fn delete(&self, id: GrantId) -> Result<bool, Error> {
-        let outcome = self.write(&[id], |tables| tables.delete(id));
+    fn delete_all(&self, ids: &[GrantId]) -> Result<Vec<GrantId>, Error> {
+        let outcome = self.write(ids, |tables| {
+            let delete = |&id| tables.delete(id).map(|found| found.then_some(id)).transpose();
+            ids.iter().filter_map(delete).collect()
+        });
         if let Err(Error::Storage(_)) = outcome {
-            self.state().unwritten_deletions.insert(id);
+            self.state().unwritten_deletions.extend(ids);
         }
         outcome
     }

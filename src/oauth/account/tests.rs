@@ -169,7 +169,7 @@ fn a_disk_that_refuses_does_not_keep_streams_open() {
     for _ in 0..2 {
         Browser::new(&fixture).tokens();
     }
-    fixture.server.grants = Arc::new(ReadOnly(Arc::clone(&fixture.grants)));
+    fixture.server.grants = Arc::new(ReadOnly::new(&fixture.grants));
     assert!(!fixture.server.is_ready());
     let response = Visitor::signed_in(&fixture).press("revoke=all");
     assert_eq!(response.status(), 503);

@@ -1,13 +1,24 @@
 //! A disk that takes no writes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::base::clock::Timestamp;
 use crate::base::identity::{GrantId, UserId};
 use crate::store::{Error, Grant, Grants};
 
 /// A table on a disk that takes no writes.
-pub(crate) struct ReadOnly(pub(crate) Arc<dyn Grants>);
+pub(crate) struct ReadOnly {
+    table: Arc<dyn Grants>,
+    /// How often it was asked to delete.
+    pub(crate) deletions: AtomicUsize,
+}
+
+impl ReadOnly {
+    pub(crate) fn new(table: &Arc<dyn Grants>) -> ReadOnly {
+        ReadOnly { table: Arc::clone(table), deletions: AtomicUsize::new(0) }
+    }
+}
 
 impl Grants for ReadOnly {
     fn insert(&self, _: &Grant) -> Result<(), Error> {
@@ -15,23 +26,24 @@ impl Grants for ReadOnly {
     }
 
     fn get(&self, id: GrantId) -> Result<Option<Arc<Grant>>, Error> {
-        self.0.get(id)
+        self.table.get(id)
     }
 
     fn update(&self, grant: &Grant) -> Result<(), Error> {
         self.insert(grant)
     }
 
-    fn delete(&self, _: GrantId) -> Result<bool, Error> {
+    fn delete_all(&self, _: &[GrantId]) -> Result<Vec<GrantId>, Error> {
+        self.deletions.fetch_add(1, Ordering::Relaxed);
         Err(Error::Storage("read-only".to_owned()))
     }
 
     fn list(&self) -> Result<Vec<Arc<Grant>>, Error> {
-        self.0.list()
+        self.table.list()
     }
 
     fn of_user(&self, user: UserId) -> Result<Vec<Arc<Grant>>, Error> {
-        self.0.of_user(user)
+        self.table.of_user(user)
     }
 
     fn takes_writes(&self) -> bool {

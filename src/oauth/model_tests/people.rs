@@ -138,8 +138,8 @@ impl Grants for MeetingTable {
         self.table.update(grant)
     }
 
-    fn delete(&self, id: GrantId) -> Result<bool, Error> {
-        self.table.delete(id)
+    fn delete_all(&self, ids: &[GrantId]) -> Result<Vec<GrantId>, Error> {
+        self.table.delete_all(ids)
     }
 
     fn list(&self) -> Result<Vec<Arc<Grant>>, Error> {
