@@ -80,7 +80,7 @@ pub struct GrantSummary {
     pub scopes: Scopes,
     /// When they logged in.
     pub created: String,
-    /// When a token was last issued or used, as exact as [`limits::LAST_USED_STEP`].
+    /// When tokens were last made. They may have been used for an hour after that: [`limits::ACCESS_TOKEN_LIFETIME`].
     pub last_used: String,
     /// When it is over unless it is refreshed.
     pub ends: String,

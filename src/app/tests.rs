@@ -226,6 +226,25 @@ fn cors_is_for_configured_origins() {
     assert!(same_site.header_value("access-control-allow-origin").is_none());
 }
 
+/// M1: letting a large message in writes nothing, nor does its token's use: not even at the end of the token's hour, for a token
+/// that was made when its grant was written already.
+#[test]
+fn using_a_token_writes_nothing() {
+    let fixture = fake::fixture();
+    let app = app(&fixture);
+    let mut browser = Browser::new(&fixture);
+    let first = browser.tokens();
+    fake::tokens(&browser.refresh(&first.refresh));
+    fixture.clock.advance(limits::REFRESH_GRACE / 2);
+    let again = fake::tokens(&browser.refresh(&first.refresh));
+    fixture.clock.advance(limits::ACCESS_TOKEN_LIFETIME - limits::REFRESH_GRACE / 4);
+    let before = fixture.grants.list().unwrap();
+    let large = initialize(&again.access).with("Content-Length", "1000000");
+    assert!(app.admit(&large.head).is_ok());
+    assert_eq!(answer(&app, initialize(&again.access)).status(), 200);
+    assert_eq!(fixture.grants.list().unwrap(), before);
+}
+
 /// T17: when a grant ends, by whatever way, its sessions are gone.
 #[test]
 fn an_expired_grant_takes_its_sessions_along() {

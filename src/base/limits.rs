@@ -278,8 +278,6 @@ pub const REFRESH_IDLE: Duration = Duration::from_secs(30 * 86_400);
 pub const GRANT_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
 /// How long after a refresh the token it replaced is still answered (lost answers, parallel refreshes).
 pub const REFRESH_GRACE: Duration = Duration::from_secs(60);
-/// How exact `last used` of a grant is: it is not written more often than this.
-pub const LAST_USED_STEP: Duration = Duration::from_secs(3600);
 /// How often a write that lost a race is tried again.
 pub const STORE_ATTEMPTS: usize = 16;
 /// How long before GitHub's token expires it is exchanged.

@@ -9,7 +9,7 @@ use crate::base::identity::{Principal, Scopes};
 use crate::base::{log, trace};
 use crate::http::{self, Response};
 use crate::seal;
-use crate::store::{self, Grant, Stage};
+use crate::store::{self, Stage};
 
 /// Why nobody is let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,8 @@ impl BearerError {
 }
 
 impl AuthorizationServer {
-    /// Who calls. Only the Authorization header counts, never a query, body or cookie (T19).
+    /// Who calls. Only the Authorization header counts, never a query, body or cookie (T19). Writes nothing: doors ask before
+    /// they read a large body, on threads with other work to do.
     ///
     /// # Errors
     /// [`BearerError`]; [`AuthorizationServer::challenge`] is the answer to it.
@@ -65,7 +66,6 @@ impl AuthorizationServer {
         if !self.settings.required_scope.is_subset(&scopes) {
             return Err(BearerError::InsufficientScope);
         }
-        self.note_use(&grant);
         Ok(Principal {
             user: grant.user,
             login: grant.login.as_str().into(),
@@ -86,17 +86,6 @@ impl AuthorizationServer {
     pub fn challenge(&self, endpoint: Endpoint, error: BearerError) -> Response {
         trace::refused(error.word());
         self.settings.challenge(endpoint, error, &self.settings.required_scope)
-    }
-
-    /// Keeps `last_used` roughly right; a grant that somebody else has just written is fresh already.
-    fn note_use(&self, grant: &Grant) {
-        let now = self.clock.now();
-        if grant.last_used_is_stale(now)
-            && let Err(store::Error::Storage(detail)) =
-                self.grants.update(&Grant { last_used: now, ..grant.clone() })
-        {
-            log::warn("store.failed", &[log::Field::Error(&detail)]);
-        }
     }
 }
 
@@ -222,22 +211,5 @@ mod tests {
         assert_eq!(response.status(), 403);
         let challenge = response.header_value("www-authenticate").unwrap();
         assert!(challenge.ends_with(", scope=\"mcp repo\", error=\"insufficient_scope\""), "{challenge}");
-    }
-
-    #[test]
-    fn last_used_is_written_once_an_hour() {
-        let fixture = fake::fixture();
-        let tokens = Browser::new(&fixture).tokens();
-        let last_used = || fixture.grants.list().unwrap()[0].last_used;
-        let start = last_used();
-        fixture.clock.advance(std::time::Duration::from_secs(1800));
-        fixture.bearer(&tokens.access).unwrap();
-        assert_eq!(last_used(), start);
-        fixture.clock.advance(std::time::Duration::from_secs(1799));
-        fixture.bearer(&tokens.access).unwrap();
-        assert_eq!(last_used(), start);
-        let tokens = Browser::new(&fixture).tokens();
-        fixture.clock.advance(limits::LAST_USED_STEP - std::time::Duration::from_secs(1));
-        fixture.bearer(&tokens.access).unwrap();
     }
 }

@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +50,7 @@ pub struct Grant {
     pub resource: String,
     /// When they logged in.
     pub created: Timestamp,
-    /// When a token was last issued or used, as exact as [`limits::LAST_USED_STEP`].
+    /// When tokens were last made. They may have been used for an hour after that: [`limits::ACCESS_TOKEN_LIFETIME`].
     pub last_used: Timestamp,
     /// When the policy last said that this user may come in.
     pub admitted: Timestamp,
@@ -120,13 +119,6 @@ impl Grant {
     /// The same grant as it stands in the table after an update.
     fn next_revision(&self) -> Grant {
         Grant { revision: self.revision.wrapping_add(1), ..self.clone() }
-    }
-
-    /// Whether `last_used` is old enough to be written again.
-    #[must_use]
-    pub fn last_used_is_stale(&self, now: Timestamp) -> bool {
-        let age: Duration = now.since(self.last_used);
-        age >= limits::LAST_USED_STEP
     }
 }
 
