@@ -161,7 +161,7 @@ pub const LATENCY_BUCKETS: [Duration; 8] = [
 
 // ---- the log ----
 
-/// Lines that wait to be written; of these the last quarter for warnings and errors.
+/// Lines that wait to be written; of these the last quarter for all but the lines of requests.
 pub const LOG_LINES: usize = 4096;
 /// How long the writer lets lines gather after the first: a busy server wakes it, and writes, two hundred times a second.
 pub const LOG_GATHER: Duration = Duration::from_millis(5);

@@ -7,9 +7,10 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::clock;
+use super::log_writer::{self, Share};
 use super::throttle::Omitted;
 use super::trace::{self, Trace};
-use super::{clock, log_writer};
 
 pub use super::log_writer::Writer;
 
@@ -171,7 +172,13 @@ pub fn write(level: Level, event: &'static str, fields: &[Field<'_>]) {
         }
         return;
     }
-    log_writer::write(level, line);
+    log_writer::write(share(event), line);
+}
+
+/// Every request has a line, so whoever sends many fills the queue with them: they leave room for everything else, or a user
+/// could have the lines dropped that say what they have done.
+fn share(event: &str) -> Share {
+    if event == "request" { Share::Most } else { Share::Whole }
 }
 
 /// The line that stands for `count` others which had no room.
@@ -347,6 +354,15 @@ mod tests {
         assert_eq!(line, "1970-01-01T00:00:00Z warn  login.failed request=abababababab peer=192.0.2.1\n");
         let line = json(clock::Timestamp(0), about, &[], Some(Trace { peer: None, ..trace }));
         assert!(line.ends_with("\"event\":\"login.failed\",\"request\":\"abababababab\"}\n"), "{line}");
+    }
+
+    /// L2: a flood of requests does not push out what the operator has to see.
+    #[test]
+    fn only_lines_of_requests_leave_room_for_others() {
+        assert_eq!(share("request"), Share::Most);
+        for event in ["token.issued", "grant.ended", "login.admitted", "request.refused", "store.failed"] {
+            assert_eq!(share(event), Share::Whole, "{event}");
+        }
     }
 
     #[test]

@@ -9,13 +9,21 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::limits;
-use super::log::Level;
 
 /// Lines on their way, and how many had no room.
 #[derive(Debug)]
 pub(super) struct Queue {
     lines: Sender<String>,
     dropped: Arc<AtomicU64>,
+}
+
+/// How much of the queue a line may find taken and still go in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    /// Three quarters: for lines that anybody can bring about as often as they like.
+    Most,
+    /// All of it.
+    Whole,
 }
 
 /// The writing thread. Dropped, it has written what was logged before, unless its reader stalls.
@@ -49,9 +57,9 @@ impl Drop for Writer {
 }
 
 /// Writes a line, in the background if there is a [`Writer`].
-pub(super) fn write(level: Level, line: String) {
+pub(super) fn write(share: Share, line: String) {
     match &*QUEUE.read().unwrap_or_else(PoisonError::into_inner) {
-        Some(queue) => queue.push(level, line),
+        Some(queue) => queue.push(share, line),
         // A log that cannot be written must not stop the server.
         None => drop(io::stderr().lock().write_all(line.as_bytes())),
     }
@@ -72,9 +80,12 @@ impl Queue {
         Ok((queue, ended))
     }
 
-    /// Adds a line if there is room; the last quarter is for what somebody should look at.
-    fn push(&self, level: Level, line: String) {
-        let most = if level == Level::Info { limits::LOG_LINES / 4 * 3 } else { limits::LOG_LINES };
+    /// Adds a line if there is room in its share.
+    fn push(&self, share: Share, line: String) {
+        let most = match share {
+            Share::Most => limits::LOG_LINES / 4 * 3,
+            Share::Whole => limits::LOG_LINES,
+        };
         if self.lines.len() >= most || matches!(self.lines.try_send(line), Err(TrySendError::Full(_))) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -129,9 +140,9 @@ mod tests {
         let ((go, go_on), (read, lines)) = (mpsc::channel(), mpsc::channel());
         let (queue, ended) = Queue::start(Slow { go_on, read }).unwrap();
         for number in 0..limits::LOG_LINES * 2 {
-            queue.push(Level::Info, format!("info {number}\n"));
+            queue.push(Share::Most, format!("info {number}\n"));
         }
-        queue.push(Level::Error, "error\n".to_owned());
+        queue.push(Share::Whole, "error\n".to_owned());
         drop((go, queue));
         assert!(ended.recv_timeout(limits::LOG_PATIENCE * 30).is_err_and(|error| error.is_disconnected()));
         let written: String = lines.iter().collect();
