@@ -113,6 +113,10 @@ fn refuse_unknown_variables(env: &Environment) -> Result<(), ConfigError> {
 
 fn from_file(path: &Path) -> Result<Vec<Given>, ConfigError> {
     let failed = |why: String| ConfigError::File(path.to_owned(), why);
+    // Before it is opened: of a pipe, that would wait for a writer.
+    if !path.metadata().map_err(|error| failed(error.to_string()))?.is_file() {
+        return Err(failed("it is not a regular file".to_owned()));
+    }
     let file = File::open(path).map_err(|error| failed(error.to_string()))?;
     let mode = file.metadata().map_err(|error| failed(error.to_string()))?.permissions().mode();
     let mut text = String::new();
@@ -121,6 +125,12 @@ fn from_file(path: &Path) -> Result<Vec<Given>, ConfigError> {
     let length = length.map_err(|error| failed(error.to_string()))?;
     if u64::try_from(length).is_ok_and(|length| length > most) {
         return Err(failed(format!("it has more than {most} bytes")));
+    }
+    // Of a file that is being written SIGHUP would find a part, or nothing, and a deny list that is missing denies nobody.
+    if !text.ends_with('\n') {
+        let why = "its last line does not end with a newline, as if it were still being written: write it elsewhere, and mv it \
+                   into place";
+        return Err(failed(why.to_owned()));
     }
     let given = parse(path, &text)?;
     if mode & 0o007 != 0 && given.iter().any(|each| each.option.flag.is_none()) {

@@ -62,6 +62,16 @@ fn a_file_with_a_secret_is_not_for_everybody() {
     assert!(secret.read().unwrap().matches(b"hush-hush"));
 }
 
+/// D6: a part of a file is not taken for the whole, and what is no file is not waited for.
+#[test]
+fn a_file_is_regular_and_whole() {
+    for part in ["", "MCP_ALLOW=user:octocat\nMCP_DENY_CLI", "MCP_ALLOW=user:octocat"] {
+        let file = Written::new("part", part, 0o644);
+        refused(&["--config", file.path()], &[], "its last line does not end with a newline");
+    }
+    refused(&["--config", "/dev/null"], &[], "/dev/null: it is not a regular file");
+}
+
 #[test]
 fn a_misspelt_variable_is_an_error_that_names_the_nearest() {
     refused(&[], &[("MCP_ALOW", "user:octocat")], "there is no option MCP_ALOW; the nearest is MCP_ALLOW");
