@@ -207,8 +207,8 @@ pub const SESSIONS: usize = 1000;
 pub const SESSIONS_PER_USER: usize = 32;
 /// How long a session lives without a request or an open stream.
 pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
-/// Streams of one user, those included that a client left less than [`CLIENT_CHECK`] ago, unless the operator says
-/// otherwise.
+/// Streams of one user that belong to no call, those included that a client left less than [`CLIENT_CHECK`] ago, unless the
+/// operator says otherwise.
 pub const STREAMS_PER_USER: usize = 24;
 /// Streams of one session.
 pub const STREAMS_PER_SESSION: usize = 4;

@@ -9,6 +9,8 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
 
 use crate::base::budget::{Held, Share};
 use crate::base::cancel::CancelToken;
+use crate::base::each;
+use crate::base::identity::UserId;
 use crate::base::limits;
 
 /// Why a chunk was not taken. Either way the stream is over for its sender.
@@ -42,6 +44,8 @@ pub struct Stream {
     /// Filled by a [`Waker`], emptied by [`Stream::next`].
     woken: Receiver<()>,
     waker: Waker,
+    /// Its place among its user's streams, if it counts there.
+    _place: Option<each::Held<UserId>>,
 }
 
 /// Bytes on their way to a reader. They count as unread until this is dropped.
@@ -75,8 +79,16 @@ impl Stream {
         let waiting = Arc::new(AtomicUsize::new(0));
         let (waker, woken) = bounded(1);
         let (shared, waker) = (Arc::clone(&waiting), Waker(waker));
-        let stream = Stream { chunks: receiver, waiting: shared, gone: gone.clone(), woken, waker };
+        let stream =
+            Stream { chunks: receiver, waiting: shared, gone: gone.clone(), woken, waker, _place: None };
         (StreamSender { chunks: sender, unread, waiting, gone }, stream)
+    }
+
+    /// The same stream, which holds `place` until the door lets go of it.
+    #[must_use]
+    pub fn holding(mut self, place: each::Held<UserId>) -> Stream {
+        self._place = Some(place);
+        self
     }
 
     /// Waits for the next chunk.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::quota::Shares;
+use super::quota::{Shares, Standing};
 use crate::base::budget::Held;
 use crate::base::cancel::CancelToken;
 use crate::base::limits;
@@ -86,16 +86,16 @@ impl EventStream {
         (EventStream { replay: None, shares, state: Mutex::new(state) }, body)
     }
 
-    /// A stream as [`EventStream::ephemeral`] that belongs to no call, of a reader whose token is good `until` then.
-    pub(super) fn standing(shares: Shares, until: Duration) -> (EventStream, Stream) {
+    /// A stream as [`EventStream::ephemeral`] that belongs to no call.
+    pub(super) fn standing(shares: Shares, Standing { place, until }: Standing) -> (EventStream, Stream) {
         let (stream, body) = EventStream::ephemeral(shares, CancelToken::new());
         stream.lock().until = Some(until);
-        (stream, body)
+        (stream, body.holding(place))
     }
 
     /// A stream as [`EventStream::standing`], whose first event tells its reader where to post (2024-11-05).
-    pub(super) fn with_endpoint(shares: Shares, until: Duration, endpoint: &str) -> (EventStream, Stream) {
-        let (stream, body) = EventStream::standing(shares, until);
+    pub(super) fn with_endpoint(shares: Shares, standing: Standing, endpoint: &str) -> (EventStream, Stream) {
+        let (stream, body) = EventStream::standing(shares, standing);
         let event = Event { name: Some("endpoint"), data: Some(endpoint), ..Event::default() };
         stream.lock().send(0, event.encode().into());
         (stream, body)
@@ -129,9 +129,13 @@ impl EventStream {
     }
 
     /// Makes a new connection the stream's reader: it gets what is kept from `place` on and then what comes. An earlier
-    /// reader's connection ends. A reader without a call of their own reads `until` their token expires.
-    pub(super) fn attach(&self, place: Place, until: Option<Duration>) -> Stream {
-        let (sender, body) = Stream::pair(self.shares.unread.clone(), CancelToken::new());
+    /// reader's connection ends. Whose reader did not come with a call has its own `standing`.
+    pub(super) fn attach(&self, place: Place, standing: Option<Standing>) -> Stream {
+        let (sender, mut body) = Stream::pair(self.shares.unread.clone(), CancelToken::new());
+        let until = standing.as_ref().map(|standing| standing.until);
+        if let Some(Standing { place, .. }) = standing {
+            body = body.holding(place);
+        }
         let mut state = self.lock();
         state.until = until;
         state.unread_since = None;

@@ -86,11 +86,12 @@ pub(super) fn delete(core: &Core, visit: Visit) {
 /// The session's stream, or the one of `Last-Event-ID`.
 fn read(core: &Core, visit: &Visit) -> Result<Response, Refusal> {
     let session = find_session(core, visit)?;
-    if session.get_readers() >= limits::STREAMS_PER_SESSION || !core.may_stream(visit.principal.user) {
+    if session.get_readers() >= limits::STREAMS_PER_SESSION {
         return Err(Refusal::TooManyStreams);
     }
+    let standing = core.stand(&visit.principal).ok_or(Refusal::TooManyStreams)?;
     let last_event_id = visit.head.headers.one("last-event-id").map_err(|_| Refusal::DuplicateHeader)?;
-    Ok(Response::new(200).stream(session.read(last_event_id, core.until(&visit.principal))))
+    Ok(Response::new(200).stream(session.read(last_event_id, standing)))
 }
 
 fn id_of<'a>(message: &'a Message<'_>) -> Option<&'a RequestId> {

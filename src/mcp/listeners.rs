@@ -10,7 +10,7 @@ use super::events::EventStream;
 use super::jsonrpc::{self, RequestId};
 use super::publisher::Change;
 use crate::base::budget::Held;
-use crate::base::identity::{GrantId, Principal, UserId};
+use crate::base::identity::{GrantId, Principal};
 
 /// What a client wants to be told, and what it is granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +53,6 @@ impl Filter {
 /// One listener.
 #[derive(Debug)]
 pub(super) struct Listener {
-    user: UserId,
     grant: GrantId,
     id: RequestId,
     filter: Filter,
@@ -84,7 +83,7 @@ impl Listener {
         }
         let params = Acknowledged { meta: Meta { subscription_id: &id }, notifications: &filter };
         events.publish(&jsonrpc::notification("notifications/subscriptions/acknowledged", Some(&params)));
-        Listener { user: principal.user, grant: principal.grant, id, filter, _held: held, events }
+        Listener { grant: principal.grant, id, filter, _held: held, events }
     }
 
     fn tell(&self, change: Change<'_>) {
@@ -134,11 +133,6 @@ impl Listeners {
         for (_, listener) in self.all() {
             listener.tell(change);
         }
-    }
-
-    /// How many streams a user has open here.
-    pub(super) fn of_user(&self, user: UserId) -> usize {
-        self.all().iter().filter(|(_, each)| each.user == user && each.events.has_reader()).count()
     }
 
     /// Whose they are.

@@ -159,19 +159,19 @@ mod uri_template;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use self::accept::{accepts, read, refusal};
 use self::call::ClientCapabilities as Client;
 use self::era::Era;
 use self::exchange::{Channel, Dialect, Exchange};
 use self::publisher::Audience;
-use self::quota::{Budgets, Calls, Openings};
+use self::quota::{Budgets, Calls, Openings, Standing};
 use self::table::Row;
 use self::task_table::TaskTable;
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
 use crate::base::clock::Clock;
+use crate::base::each::Each;
 use crate::base::identity::{GrantId, Principal, Scopes, UserId};
 use crate::base::random::Random;
 use crate::http::{Head, Method, Request, Responder, Response};
@@ -242,6 +242,7 @@ struct Core {
     audience: Arc<Audience>,
     calls: Arc<Calls>,
     openings: Openings,
+    streams: Arc<Each<UserId>>,
     budgets: Budgets,
     tasks: TaskTable,
     insufficient_scope: InsufficientScope,
@@ -278,6 +279,7 @@ impl Mcp {
             audience: Arc::default(),
             calls: Arc::default(),
             openings: Openings::default(),
+            streams: Each::new(capacity.streams_per_user),
             budgets: Budgets::new(),
             tasks: TaskTable::default(),
             insufficient_scope,
@@ -424,16 +426,11 @@ impl Core {
         self.openings.spend(user, self.clock.monotonic()).is_ok()
     }
 
-    /// When the caller's token expires, on the monotonic clock.
-    fn until(&self, principal: &Principal) -> Duration {
-        self.clock.monotonic().saturating_add(principal.expires.since(self.clock.now()))
-    }
-
-    /// Whether a user may have one more stream.
-    fn may_stream(&self, user: UserId) -> bool {
-        let listening = self.audience.listeners.of_user(user);
-        let open = listening.saturating_add(self.audience.sessions.readers_of(user));
-        open < self.capacity.streams_per_user && self.may_open(user)
+    /// One more stream of the caller's that belongs to no call, if they may have one.
+    fn stand(&self, principal: &Principal) -> Option<Standing> {
+        let place = self.streams.take(principal.user).filter(|_| self.may_open(principal.user))?;
+        let until = self.clock.monotonic().saturating_add(principal.expires.since(self.clock.now()));
+        Some(Standing { place, until })
     }
 }
 

@@ -206,12 +206,10 @@ fn listen(
         {
             return Err(Error::invalid_params("Too many or too long resource subscriptions"));
         }
-        if !core.may_stream(visit.principal.user) {
-            return Err(Error::new(Error::BUSY, "Too many open streams"));
-        }
-        Ok(granted)
+        let standing = core.stand(&visit.principal);
+        Ok((granted, standing.ok_or_else(|| Error::new(Error::BUSY, "Too many open streams"))?))
     });
-    let granted = match granted {
+    let (granted, standing) = match granted {
         Ok(granted) => granted,
         Err(error) => return visit.responder.respond(failed(&id, &error).into_response()),
     };
@@ -220,7 +218,7 @@ fn listen(
         let error = Error::new(Error::BUSY, "Too many resource subscriptions");
         return visit.responder.respond(failed(&id, &error).into_response());
     };
-    let (events, body) = EventStream::standing(shares, core.until(&visit.principal));
+    let (events, body) = EventStream::standing(shares, standing);
     core.audience.listeners.insert(Listener::new(&visit.principal, id, (granted, held), events));
     visit.responder.respond(Response::new(200).stream(body));
 }

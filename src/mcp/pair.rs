@@ -22,13 +22,13 @@ pub(super) fn open(core: &Core, visit: Visit, message_path: &str) {
     if !accepts(&head, "text", "event-stream") {
         return responder.respond(Response::new(406));
     }
-    if !core.may_stream(principal.user) {
+    let Some(standing) = core.stand(&principal) else {
         return responder.respond(Refusal::TooManyStreams.response(None));
-    }
+    };
     let new = new_session(core, principal.user, Priming::Left);
     // The name in the URL is no credential: it is good for this grant only (M6).
     let endpoint = format!("{message_path}?sessionId={}", new.id);
-    let (events, body) = EventStream::with_endpoint(new.shares.clone(), core.until(&principal), &endpoint);
+    let (events, body) = EventStream::with_endpoint(new.shares.clone(), standing, &endpoint);
     let session = Arc::new(Session::paired(&principal, new, events));
     if core.audience.sessions.insert(&session, &core.capacity).is_err() {
         return responder.respond(Refusal::TooManySessions.response(None));

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::exchange::Exchange;
 use crate::base::budget::{Budget, Share};
 use crate::base::cancel::CancelToken;
+use crate::base::each::Held;
 use crate::base::identity::{GrantId, Principal, UserId};
 use crate::base::limits;
 use crate::base::rate::{Quota, TooMany};
@@ -49,6 +50,15 @@ impl Budgets {
             kept: self.kept.share(user),
         }
     }
+}
+
+/// What a stream has that belongs to no call.
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// Its place among its user's (M17).
+    pub(super) place: Held<UserId>,
+    /// When the token that opened it expires, on the monotonic clock (T17).
+    pub(super) until: Duration,
 }
 
 /// Every call that runs.

@@ -12,7 +12,7 @@ use super::call::{ClientCapabilities, Level};
 use super::events::{EventStream, Place, Priming, Replay, parse_event_id};
 use super::jsonrpc::{Error, RequestId};
 use super::publisher::Change;
-use super::quota::Shares;
+use super::quota::{Shares, Standing};
 use super::table::{Owner, Row};
 use crate::base::budget::Held;
 use crate::base::cancel::CancelToken;
@@ -283,9 +283,8 @@ impl Session {
     }
 
     /// The body of a GET: the stream of `Last-Event-ID` after that event, or the standalone one. An id that is not of
-    /// this session's gets the standalone stream and nothing that was meant for somebody else (M8). Ends when the token is
-    /// good no more.
-    pub(super) fn read(&self, last_event_id: Option<&str>, until: Duration) -> Stream {
+    /// this session's gets the standalone stream and nothing that was meant for somebody else (M8).
+    pub(super) fn read(&self, last_event_id: Option<&str>, standing: Standing) -> Stream {
         let (stream, place) = match last_event_id.and_then(parse_event_id) {
             Some((STANDALONE, after)) => (None, Place::After(after)),
             Some((stream, after)) => match self.lock().streams.get(&stream) {
@@ -294,7 +293,7 @@ impl Session {
             },
             None => (None, Place::Undelivered),
         };
-        stream.as_ref().unwrap_or(&self.standalone).attach(place, Some(until))
+        stream.as_ref().unwrap_or(&self.standalone).attach(place, Some(standing))
     }
 
     /// How many readers the session has.

@@ -34,12 +34,6 @@ impl SessionTable {
             }
         }
     }
-
-    /// How many streams a user's sessions have open.
-    pub(super) fn readers_of(&self, user: UserId) -> usize {
-        let all = self.all();
-        all.iter().filter(|session| session.owner().user == user).map(|session| session.readers()).sum()
-    }
 }
 
 /// What makes room for one more session of `user`, if something must.

@@ -13,17 +13,13 @@ pub(super) type TaskTable = Table<Task>;
 impl TaskTable {
     /// Adds a task. Of one user's, the one that is over and expires first makes room.
     pub(super) fn insert(&self, task: &Arc<Task>) -> Result<(), Full> {
-        let all = self.all();
-        let of_user = || all.iter().filter(|each| each.owner().user == task.owner().user);
-        let displaced = if of_user().count() < limits::TASKS_PER_USER {
-            None
-        } else {
-            let over = of_user().filter(|each| each.is_over());
-            Some(over.min_by_key(|each| each.expires()).ok_or(Full)?)
-        };
         self.put(task, |tasks| {
-            let left = tasks.len().saturating_sub(usize::from(displaced.is_some()));
-            if left < limits::TASKS { Ok(displaced.cloned()) } else { Err(Full) }
+            let of_user = || tasks.values().filter(|each| each.owner().user == task.owner().user);
+            if of_user().count() < limits::TASKS_PER_USER {
+                return if tasks.len() < limits::TASKS { Ok(None) } else { Err(Full) };
+            }
+            let over = of_user().filter(|each| each.is_over());
+            over.min_by_key(|each| each.expires()).cloned().map(Some).ok_or(Full)
         })
     }
 

@@ -49,6 +49,20 @@ fn large_answers_that_nobody_reads_are_bounded() {
     assert_eq!(answer_to(1, size).status(), 200);
 }
 
+/// However many a user opens in the same moment, they get as many as they may have.
+#[test]
+fn streams_opened_at_once_are_counted_one_by_one() {
+    let endpoint = conformance();
+    let waiting: Vec<_> = (0..3 * limits::STREAMS_PER_USER)
+        .map(|id| endpoint.start(1, modern::listen(id, json!({ "toolsListChanged": true }))))
+        .collect();
+    let answers: Vec<_> = waiting.into_iter().map(Waiting::answer).collect();
+    let open = answers.iter().filter(|answer| answer.status == 200).count();
+    assert_eq!(open, limits::STREAMS_PER_USER);
+    drop(answers);
+    assert!(endpoint.mcp.0.streams.is_unused(), "a place is free as soon as its stream is");
+}
+
 /// What a client has made up comes back in an error's words, though not megabytes of it.
 #[test]
 fn an_error_repeats_little_of_what_it_is_about() {
