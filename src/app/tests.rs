@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::base::capacity::Capacity;
-use crate::base::clock::{self, ManualClock};
+use crate::base::clock;
 use crate::base::random::CountedRandom;
 use crate::http::fake::request;
 use crate::mcp::{self, ToolServer};
@@ -19,7 +19,7 @@ fn app(fixture: &Fixture) -> App {
     let mcp = Mcp::new(mcp::Settings {
         backend: Arc::new(backend),
         keys: Arc::new(keyring(1)),
-        clock: Arc::new(ManualClock::new()),
+        clock: Arc::clone(&fixture.clock) as Arc<dyn crate::base::clock::Clock>,
         random: Arc::new(CountedRandom::default()),
         capacity: Capacity::default(),
         insufficient_scope: Box::new(|_| Response::new(403)),
