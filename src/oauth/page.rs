@@ -263,9 +263,15 @@ pub(super) fn interstitial(redirect_uri: &RedirectUri, location: &str, error: Au
 /// The consent page.
 pub(super) fn consent(request: &AuthorizationRequest, sealed: &str, server: &str) -> Response {
     let name = request.client_name.as_deref().unwrap_or(NAMELESS);
-    let vouched = vouched(&request.origin, request.redirect_uri.target());
+    let vouched = vouched(&request.origin, &request.redirect_uri);
     let (kind, warning) = match request.redirect_uri.target() {
-        Target::Web => ("a web site", None),
+        Target::Web => {
+            let elsewhere =
+                matches!(&request.origin, Origin::Document(host) if !request.redirect_uri.is_at(host));
+            let warning =
+                "Allow this only if you have just started this login on the web site where the answer goes.";
+            ("a web site", elsewhere.then_some(warning))
+        }
         Target::Loopback => (
             "a program on this computer",
             Some("Allow this only if you have just started this login in a program on this computer."),
@@ -301,19 +307,28 @@ pub(super) fn consent(request: &AuthorizationRequest, sealed: &str, server: &str
     page_with_referrer(200, &format!("Let {name} use {server}?"), &body, "same-origin")
 }
 
-/// C1: what the client's name is worth. A document says that its host stands behind the client, but a program on this
-/// computer can present anybody's document: its redirect URI is open to every other program here.
-fn vouched(origin: &Origin, target: Target) -> String {
-    match (origin, target) {
-        (Origin::Registered, _) => "This name is unverified: the program registered it by itself.".to_owned(),
-        (Origin::Document(host), Target::Web) => format!("Verified: it belongs to <b>{}</b>.", escape(host)),
-        (Origin::Document(host), Target::Loopback | Target::PrivateScheme) => {
+/// C1: what the client's name is worth. A document says that its host stands behind the client. But many hosts serve files
+/// that others have put there, so it counts only for codes that go to that very host; and a program on this computer can
+/// present anybody's document: its redirect URI is open to every other program here.
+fn vouched(origin: &Origin, redirect_uri: &RedirectUri) -> String {
+    let host = match origin {
+        Origin::Registered => {
+            return "This name is unverified: the program registered it by itself.".to_owned();
+        }
+        Origin::Configured => return "The person who runs this server registered it.".to_owned(),
+        Origin::Document(host) => escape(host),
+    };
+    match redirect_uri.target() {
+        Target::Web if redirect_uri.is_at(&host) => format!("Verified: it belongs to <b>{host}</b>."),
+        Target::Web => {
             format!(
-                "It says that it belongs to <b>{}</b>; any program on this device can say so.",
-                escape(host)
+                "It says that it belongs to <b>{host}</b>; whoever can put a file there can say so, and the answer goes \
+                 elsewhere."
             )
         }
-        (Origin::Configured, _) => "The person who runs this server registered it.".to_owned(),
+        Target::Loopback | Target::PrivateScheme => {
+            format!("It says that it belongs to <b>{host}</b>; any program on this device can say so.")
+        }
     }
 }
 

@@ -151,6 +151,14 @@ impl RedirectUri {
         }
     }
 
+    /// Whether it leads to the web site at this DNS name, on whatever port.
+    #[must_use]
+    pub(super) fn is_at(&self, host: &str) -> bool {
+        let after = self.0.strip_prefix("https://").unwrap_or_default();
+        let authority = after.split(['/', '?']).next().and_then(split_port);
+        authority.is_some_and(|(own, _)| own.eq_ignore_ascii_case(host))
+    }
+
     /// Whether a request for `requested` may be answered there, `self` being registered.
     ///
     /// RFC 6749 section 3.1.2.3 and OAuth 2.1: byte for byte. RFC 8252 section 7.3: but the port of a loopback redirect

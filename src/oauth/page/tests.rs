@@ -41,10 +41,13 @@ fn pages_cannot_be_framed_scripted_or_cached() {
 }
 
 fn consent_page(fixture: &Fixture, redirect_uri: &str) -> (Response, String) {
-    let id = fixture.client_id(AuthMethod::None, &[redirect_uri]);
+    page_of(fixture, &fixture.client_id(AuthMethod::None, &[redirect_uri]), redirect_uri)
+}
+
+fn page_of(fixture: &Fixture, client_id: &str, redirect_uri: &str) -> (Response, String) {
     let challenge = fake::CHALLENGE;
     let parameters = [
-        ("client_id", id.as_str()),
+        ("client_id", client_id),
         ("redirect_uri", redirect_uri),
         ("response_type", "code"),
         ("code_challenge", challenge),
@@ -72,6 +75,32 @@ fn the_consent_page_says_who_gets_what() {
     check("https://a.example:8443/cb", "https://a.example:8443<", false);
     check("http://127.0.0.1:5000/cb", "http://127.0.0.1:5000<", true);
     check("com.example.app:/cb", "com.example.app:<", true);
+}
+
+/// C1: a host that serves files of others vouches for nobody else's web site.
+#[test]
+fn a_document_vouches_for_its_own_host_alone() {
+    let url = "https://files.example/u/1/client.json";
+    let check = |redirect_uri: &str, verified: bool| {
+        let documents = std::sync::Arc::new(fake::FakeDocuments::default());
+        let uris = [redirect_uri];
+        documents.publish(url, &serde_json::json!({ "client_id": url, "redirect_uris": uris }));
+        let clients = crate::oauth::Clients { documents: Some(documents), ..Default::default() };
+        let (_, page) = page_of(&fake::fixture_with(clients), url, redirect_uri);
+        assert_eq!(
+            page.contains("Verified: it belongs to <b>files.example</b>."),
+            verified,
+            "{redirect_uri}"
+        );
+        assert_eq!(page.contains("whoever can put a file there can say so"), !verified, "{redirect_uri}");
+        assert_eq!(page.contains("class=warn"), !verified, "{redirect_uri}");
+    };
+    check("https://files.example/cb", true);
+    check("https://FILES.example:8443?x=1", true);
+    check("https://evil.example/cb", false);
+    check("https://evil.example/files.example", false);
+    check("https://files.example.evil.example/cb", false);
+    check("https://evil-files.example/cb", false);
 }
 
 /// C6, C9: no frame, no script; the yes cannot be hit by a second click meant for something else; and the form's own
