@@ -10,6 +10,7 @@ use super::consent::PendingAuthorization;
 use super::issued::AuthorizationCode;
 use super::page::{self, Problem};
 use super::provider::{Identity, ProviderError, ProviderToken, Redemption};
+use super::rules::Rules;
 use crate::base::clock::Timestamp;
 use crate::base::encoding::base64url;
 use crate::base::identity::{GrantId, UserId};
@@ -167,29 +168,29 @@ impl AuthorizationServer {
             Redemption { code, code_verifier: &login.verifier(), redirect_uri: &self.settings.callback };
         let token = self.provider.redeem(&redemption).map_err(LoginError::Provider)?;
         let access = token.access.clone();
-        let admitted = self.admit(login, token);
+        // The same rules decide who comes in and whether the token is kept.
+        let rules = self.rules();
+        let admitted = self.admit(login, token, &rules);
         // G6: a token that nobody will ask for is given back. Whoever does not answer takes nothing back either.
         let unreachable = matches!(admitted, Err(LoginError::Provider(ProviderError::Unreachable)));
-        if !unreachable && (admitted.is_err() || !self.needs_upstream()) {
+        if !unreachable && (admitted.is_err() || !self.needs_upstream(&rules)) {
             self.provider.discard(&access);
         }
         admitted
     }
 
     /// Whose token it is, whether they may come in, and if so their grant and its code.
-    fn admit(&self, login: &GitHubLogin, token: ProviderToken) -> Result<String, LoginError> {
+    fn admit(&self, login: &GitHubLogin, token: ProviderToken, rules: &Rules) -> Result<String, LoginError> {
         // G4: who this is, is what GitHub says of this very token.
         let identity = self.provider.identify(&token.access).map_err(LoginError::Provider)?;
-        let admitted = self
-            .rules()
-            .policy
-            .admits(&identity, &token.access, &*self.provider)
-            .map_err(LoginError::Provider)?;
+        let admitted =
+            rules.policy.admits(&identity, &token.access, &*self.provider).map_err(LoginError::Provider)?;
         if !admitted {
             return Err(LoginError::NotAllowed(identity));
         }
         let secret = Secret::new(self.random.bytes());
-        let grant = self.new_grant(login, &identity, &secret, token);
+        let kept = self.needs_upstream(rules).then_some(token);
+        let grant = self.new_grant(login, &identity, &secret, kept);
         self.make_room(identity.user).map_err(LoginError::Store)?;
         self.grants.insert(&grant).map_err(LoginError::Store)?;
         let fields = [
@@ -208,7 +209,7 @@ impl AuthorizationServer {
         login: &GitHubLogin,
         identity: &Identity,
         secret: &Secret<[u8; 32]>,
-        token: ProviderToken,
+        kept: Option<ProviderToken>,
     ) -> Grant {
         let (request, now) = (&login.request, self.clock.now());
         let id = GrantId(self.random.bytes());
@@ -230,7 +231,7 @@ impl AuthorizationServer {
             admitted: now,
             expires: now.plus(limits::CODE_LIFETIME),
             stage: Stage::CodeIssued,
-            upstream: self.needs_upstream().then(|| self.upstreams.seal(id, secret, token)),
+            upstream: kept.map(|token| self.upstreams.seal(id, secret, token)),
         }
     }
 

@@ -244,8 +244,8 @@ impl AuthorizationServer {
     }
 
     /// G6: GitHub's token is kept only if somebody will ask for it.
-    fn needs_upstream(&self) -> bool {
-        self.upstream == Upstream::Keep || self.rules().policy.has_groups()
+    fn needs_upstream(&self, rules: &Rules) -> bool {
+        self.upstream == Upstream::Keep || rules.policy.has_groups()
     }
 
     /// `GET /`: what a person finds who opens the server in a browser.

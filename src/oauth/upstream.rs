@@ -208,7 +208,7 @@ mod tests {
         let tokens = Browser::new(&fixture).tokens();
         let caller = fixture.bearer(&tokens.access).unwrap();
         let grants = Arc::clone(&fixture.grants);
-        fixture.provider.while_refreshing(move || assert!(grants.delete(caller.grant).unwrap()));
+        fixture.provider.while_asked(move || assert!(grants.delete(caller.grant).unwrap()));
         assert!(caller.upstream.token().is_none());
         assert_eq!((fixture.provider.exchanges(), fixture.provider.discarded()), (1, 1));
     }

@@ -25,7 +25,7 @@ struct FakeState {
     exchanges: usize,
     discarded: usize,
     identified: usize,
-    /// What happens elsewhere while a token is exchanged.
+    /// What happens elsewhere while a token is exchanged, or a membership asked for.
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -75,8 +75,8 @@ impl FakeProvider {
         self.state.lock().unwrap().exchanges
     }
 
-    /// Does this while the next token is exchanged.
-    pub(crate) fn while_refreshing(&self, work: impl FnOnce() + Send + 'static) {
+    /// Does this while the next token is exchanged, or membership asked for.
+    pub(crate) fn while_asked(&self, work: impl FnOnce() + Send + 'static) {
         self.state.lock().unwrap().meanwhile = Some(Box::new(work));
     }
 
@@ -152,7 +152,10 @@ impl IdentityProvider for FakeProvider {
     }
 
     fn is_member(&self, _: &Secret<String>, _: &Identity, group: &Group) -> Result<bool, ProviderError> {
-        let state = self.state.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
+        if let Some(work) = state.meanwhile.take() {
+            work();
+        }
         let name = match group {
             Group::Org(org) => org.clone(),
             Group::Team { org, slug } => format!("{org}/{slug}"),
