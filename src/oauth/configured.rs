@@ -62,6 +62,13 @@ impl ConfiguredClient {
             return Err("its secret is shorter than 32 characters; `openssl rand -hex 32` makes a good one"
                 .to_owned());
         }
+        let is_sent_alike = |secret: &Secret<String>| !secret.expose().contains(['+', '%']);
+        // RFC 6749 section 2.3.1 has clients form-encode it, and many do not: only these two are read differently then.
+        if auth == AuthMethod::ClientSecretBasic && !client_secret.as_ref().is_none_or(is_sent_alike) {
+            return Err("its secret has a + or a %, which many clients send wrongly by HTTP Basic; \
+                        `openssl rand -hex 32` makes a good one"
+                .to_owned());
+        }
         let metadata = ClientMetadata::named(client_name, redirect_uris);
         let description = metadata.describe().map_err(|error| error.to_string())?;
         Ok(ConfiguredClient { id: client_id, description, auth, secret: client_secret })
@@ -124,6 +131,23 @@ mod tests {
         check(with(Some("client_secret_basic"), None), Err("none without a secret"));
         check(with(Some("private_key_jwt"), secret(32)), Err("none without a secret"));
         check(with(None, secret(31)), Err("shorter than 32"));
+    }
+
+    /// T8: a secret that would never match with clients that do not form-encode it is refused while it can still be changed.
+    #[test]
+    fn a_secret_by_basic_is_sent_alike_by_all_clients() {
+        let with = |method: &str, letter: &str| ConfiguredMembers {
+            token_endpoint_auth_method: Some(method.to_owned()),
+            client_secret: Some(Secret::new(format!("{}{letter}", "s".repeat(31)))),
+            ..members()
+        };
+        for letter in ["+", "%"] {
+            check(with("client_secret_basic", letter), Err("openssl rand -hex 32"));
+            check(with("client_secret_post", letter), Ok(AuthMethod::ClientSecretPost));
+        }
+        for letter in ["/", "=", ":", "-"] {
+            check(with("client_secret_basic", letter), Ok(AuthMethod::ClientSecretBasic));
+        }
     }
 
     /// O16: no configured id can be taken for another kind of id, or for a user.
