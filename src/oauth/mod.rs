@@ -19,6 +19,7 @@ use crate::base::clock::Clock;
 use crate::base::identity::{GrantId, Scopes};
 use crate::base::random::Random;
 use crate::base::rate::{Quota, RateLimit};
+use crate::base::secret::Secret;
 use crate::base::{limits, log};
 use crate::http::PublicUrl;
 use crate::http::Response;
@@ -276,6 +277,24 @@ impl AuthorizationServer {
             Ok(grant) => grant.is_some_and(|grant| !grant.is_over(now) && self.rules().still_admit(&grant)),
             Err(_) => true,
         }
+    }
+
+    /// Ends a grant whose secret is at hand. G6: GitHub's token of it, which nobody can open any more, is given back; GitHub is
+    /// asked once the grant is gone, for [`limits::GITHUB_CALL`] at most, and whatever it answers changes nothing.
+    fn end_opened_grant(
+        &self,
+        id: GrantId,
+        secret: &Secret<[u8; 32]>,
+        reason: &'static str,
+    ) -> Result<(), store::Error> {
+        let grant = self.grants.get(id).ok().flatten();
+        let kept = grant.and_then(|grant| self.upstreams.access(&grant, secret));
+        if self.end_grant(id, reason)?
+            && let Some(access) = kept
+        {
+            self.provider.discard(&access);
+        }
+        Ok(())
     }
 
     /// Ends a grant and everything that belongs to it; says whether there was one. `reason` is a fixed word for the log.

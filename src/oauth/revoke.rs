@@ -6,6 +6,7 @@ use super::answer;
 use super::issued::{AccessToken, RefreshToken};
 use super::token::{TokenError, read_form};
 use crate::base::identity::GrantId;
+use crate::base::secret::Secret;
 use crate::http::{self, Response};
 use crate::seal;
 
@@ -23,18 +24,22 @@ impl AuthorizationServer {
         let token = form.value("token").ok_or(TokenError::Missing("token is required"))?;
         // RFC 7009 section 2.2: an unknown, expired or foreign token is no error, and nothing happens. The hint is not
         // needed: a token says itself what it is.
-        let Some(id) = self.grant_of(token) else { return Ok(()) };
+        let Some((id, secret)) = self.grant_of(token) else { return Ok(()) };
         let Some(grant) = self.grants.get(id)? else { return Ok(()) };
         if grant.client.fingerprint == client.fingerprint {
-            self.end_grant(id, "revoked")?;
+            self.end_opened_grant(id, &secret, "revoked")?;
         }
         Ok(())
     }
 
-    fn grant_of(&self, token: &str) -> Option<GrantId> {
+    /// The grant of a token, and its secret.
+    fn grant_of(&self, token: &str) -> Option<(GrantId, Secret<[u8; 32]>)> {
         let now = self.clock.now();
-        let access = seal::open::<AccessToken>(&self.keys, token, now).map(|token| token.grant);
-        access.or_else(|_| seal::open::<RefreshToken>(&self.keys, token, now).map(|token| token.grant)).ok()
+        let access =
+            seal::open::<AccessToken>(&self.keys, token, now).map(|token| (token.grant, token.secret));
+        let refresh =
+            |_| seal::open::<RefreshToken>(&self.keys, token, now).map(|token| (token.grant, token.secret));
+        access.or_else(refresh).ok()
     }
 }
 
@@ -58,6 +63,40 @@ mod tests {
             assert_eq!(browser.refresh(&tokens.refresh).status(), 400, "{which}");
             assert_eq!(fixture.ended().len(), 1);
         }
+    }
+
+    /// G6: GitHub's token, which nobody can open without the grant, is given back, once; and GitHub has no say in the end.
+    #[test]
+    fn the_token_of_a_revoked_grant_is_given_back() {
+        for fails in [false, true] {
+            let fixture = fake::fixture();
+            let browser = &mut Browser::new(&fixture);
+            let tokens = browser.tokens();
+            let body = format!("token={}&client_id={}", tokens.access, browser.client_id);
+            if fails {
+                fixture.provider.fail_with(crate::oauth::provider::ProviderError::Unreachable);
+            }
+            for _ in 0..2 {
+                assert_eq!(fixture.post("/revoke", &body).status(), 200);
+                assert_eq!((fixture.grants.list().unwrap().len(), fixture.provider.discarded()), (0, 1));
+            }
+        }
+    }
+
+    /// G6: so is that of a grant that ends because a code or a refresh token came twice.
+    #[test]
+    fn the_token_of_a_grant_that_was_misused_is_given_back() {
+        let fixture = fake::fixture();
+        let browser = &mut Browser::new(&fixture);
+        let code = browser.code();
+        assert_eq!(browser.redeem(&code, &[]).status(), 200);
+        assert_eq!(browser.redeem(&code, &[]).status(), 400);
+        assert_eq!(fixture.provider.discarded(), 1);
+        let first = browser.tokens().refresh;
+        assert_eq!(browser.refresh(&first).status(), 200);
+        fixture.clock.advance(crate::base::limits::REFRESH_GRACE * 2);
+        assert_eq!(browser.refresh(&first).status(), 400);
+        assert_eq!((fixture.grants.list().unwrap().len(), fixture.provider.discarded()), (0, 2));
     }
 
     /// T14: what is unknown or another client's has no effect, and says nothing.

@@ -175,7 +175,7 @@ impl AuthorizationServer {
                 Stage::CodeIssued => {}
                 // T4: the right client with the right verifier sends a code again: either it or a thief had the code first.
                 Stage::Live { .. } => {
-                    self.end_grant(grant.id, "code_replayed")?;
+                    self.end_opened_grant(grant.id, &code.secret, "code_replayed")?;
                     return Err(TokenError::InvalidGrant);
                 }
             }
@@ -227,12 +227,12 @@ impl AuthorizationServer {
                     return Ok(Pair { grant, generation, turned, scopes, secret: token.secret });
                 }
                 Turn::Reuse => {
-                    self.end_grant(grant.id, "refresh_reused")?;
+                    self.end_opened_grant(grant.id, &token.secret, "refresh_reused")?;
                     return Err(TokenError::InvalidGrant);
                 }
                 Turn::FromTheFuture => {
                     log::error("store.rolled_back", &[log::Field::Hint(ROLLED_BACK)]);
-                    self.end_grant(grant.id, "table_rolled_back")?;
+                    self.end_opened_grant(grant.id, &token.secret, "table_rolled_back")?;
                     return Err(TokenError::InvalidGrant);
                 }
             };
@@ -251,7 +251,8 @@ impl AuthorizationServer {
                     Verdict::Outage => return Err(TokenError::Unavailable),
                     Verdict::Later(error) => return Err(error),
                     Verdict::No => {
-                        self.end_grant(grant.id, "not_admitted")?;
+                        drop(asking.take());
+                        self.end_opened_grant(grant.id, &token.secret, "not_admitted")?;
                         return Err(TokenError::InvalidGrant);
                     }
                 };

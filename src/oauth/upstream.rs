@@ -77,6 +77,11 @@ impl Upstreams {
         }
     }
 
+    /// GitHub's token of a grant as it was kept, perhaps no longer good.
+    pub(super) fn access(&self, grant: &Grant, secret: &Secret<[u8; 32]>) -> Option<Secret<String>> {
+        self.open(grant, secret).map(|record| record.access)
+    }
+
     fn open(&self, grant: &Grant, secret: &Secret<[u8; 32]>) -> Option<Record> {
         let sealed = from_base64url(grant.upstream.as_deref()?)?;
         let json = self.keys.decrypt(&[CONTEXT, &grant.id.0, secret.expose()], &sealed)?;
