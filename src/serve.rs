@@ -3,7 +3,9 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
 
 mod doors;
 
@@ -11,7 +13,7 @@ use self::doors::{Listening, Public};
 use crate::app::App;
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
-use crate::base::clock::{Clock, SystemClock};
+use crate::base::clock::{self, Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
 use crate::base::{limits, log};
 use crate::client_metadata::Documents;
@@ -293,17 +295,20 @@ impl Server {
         self.app.change_rules(oauth::Rules { policy, denied: config.clients.denied.clone() })
     }
 
-    /// Stops accepting, ends the streams, finishes what runs within [`limits::DRAIN`], and lets go of the table.
+    /// Stops accepting, ends the streams, finishes what runs within [`limits::DRAIN`], which is for all of it together, and
+    /// lets go of the table.
     pub fn stop(self) {
         log::info("stopping", &[]);
+        let deadline = clock::instant() + limits::DRAIN;
+        let left = || deadline.saturating_duration_since(clock::instant());
         self.app.close();
-        self.public.stop();
-        self.operator.stop(limits::DRAIN);
+        self.public.stop(left());
+        self.operator.stop(left());
         if let Some(metrics) = self.metrics {
-            metrics.stop(limits::DRAIN);
+            metrics.stop(left());
         }
-        self.sweeper.stop();
-        self.pool.stop(limits::DRAIN);
+        self.sweeper.stop(left().max(limits::LAST_SWEEP));
+        self.pool.stop(left());
         log::info("stopped", &[]);
     }
 }
@@ -369,15 +374,18 @@ fn rotate_key(config: &Config, keys: &Arc<Keyring>, table: Arc<RedbGrants>) -> R
 /// The thread that looks for what has expired, the certificate included, and gives free memory back.
 struct Sweeper {
     stop: CancelToken,
-    thread: JoinHandle<()>,
+    /// Nothing comes from it; its other end is dropped when the thread ends.
+    ended: Receiver<()>,
 }
 
 impl Sweeper {
     fn start(app: Arc<App>, tls: Option<Arc<Tls>>) -> io::Result<Sweeper> {
         let stop = CancelToken::new();
         let stopped = stop.clone();
+        let (ending, ended) = channel();
         // Ends when `stop` is tripped.
-        let thread = thread::Builder::new().name("sweeper".to_owned()).spawn(move || {
+        thread::Builder::new().name("sweeper".to_owned()).spawn(move || {
+            let _ending: Sender<()> = ending;
             let mut sweeps: u32 = 0;
             while !stopped.wait(limits::SWEEP) {
                 app.sweep();
@@ -392,12 +400,26 @@ impl Sweeper {
             // S3: revocations that a full disk did not take are written before the end, if it takes them now.
             app.sweep();
         })?;
-        Ok(Sweeper { stop, thread })
+        Ok(Sweeper { stop, ended })
     }
 
-    fn stop(self) {
+    /// Waits for the last sweep, but not for a disk that does not answer.
+    fn stop(self, patience: Duration) {
         self.stop.trip();
-        // A sweeper that panicked has said so in the log.
-        let _ = self.thread.join();
+        let _ = self.ended.recv_timeout(patience);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// H13: a disk that does not answer holds up the last sweep, not the end.
+    #[test]
+    fn a_sweep_that_hangs_is_left() {
+        let (_hanging, ended) = channel();
+        let stop = CancelToken::new();
+        Sweeper { stop: stop.clone(), ended }.stop(Duration::from_millis(1));
+        assert!(stop.is_tripped());
     }
 }

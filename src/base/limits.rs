@@ -140,8 +140,10 @@ pub const WORKER_STACK_BYTES: usize = 1024 * 1024;
 pub const QUEUE_TICK: Duration = Duration::from_millis(20);
 /// How long an extra worker waits for work before it ends.
 pub const WORKER_IDLE: Duration = Duration::from_secs(10);
-/// What is still running is given this long to finish when the server is told to stop.
+/// What is still running is given this long to finish when the server is told to stop, all of it together.
 pub const DRAIN: Duration = Duration::from_secs(10);
+/// The last sweep has at least this long: what a full disk did not take may be written now.
+pub const LAST_SWEEP: Duration = Duration::from_secs(1);
 /// How often expired grants, sessions and streams are looked for.
 pub const SWEEP: Duration = Duration::from_secs(2);
 /// After so many of them, about a minute, the memory that a crowd has left is given back to the system.

@@ -2,9 +2,10 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::StartError;
-use crate::base::{limits, log};
+use crate::base::log;
 use crate::config::{Config, Door, Listen};
 use crate::edge::{self, Edge, Listener};
 use crate::tiny::{self, Access, Tiny};
@@ -34,11 +35,11 @@ impl Public {
         }
     }
 
-    /// Closes the door, and gives what runs [`limits::DRAIN`].
-    pub(super) fn stop(self) {
+    /// Closes the door, and gives what runs so long.
+    pub(super) fn stop(self, patience: Duration) {
         match self {
-            Public::Edge(edge) => edge.stop(limits::DRAIN),
-            Public::Proxy(tiny) => tiny.stop(limits::DRAIN),
+            Public::Edge(edge) => edge.stop(patience),
+            Public::Proxy(tiny) => tiny.stop(patience),
         }
     }
 }
