@@ -39,6 +39,8 @@ pub(crate) struct Acceptor {
     refused: Sender<Socket>,
     /// A descriptor kept for the moment when there are none left.
     spare: Option<UnixStream>,
+    /// Whether room was made for the last one, and was not enough.
+    short: bool,
 }
 
 impl Acceptor {
@@ -51,7 +53,7 @@ impl Acceptor {
             .name("edge-refused".to_owned())
             .stack_size(limits::CONNECTION_STACK_BYTES)
             .spawn(move || linger_over(&queue, time))?;
-        Ok(Acceptor { shared, woken, next_number: 0, refused, spare })
+        Ok(Acceptor { shared, woken, next_number: 0, refused, spare, short: false })
     }
 
     /// Accepts until the door closes.
@@ -62,7 +64,10 @@ impl Acceptor {
             // What woke it has no listener, and is zipped away.
             for (listener, _) in listeners.iter().zip(ready).filter(|(_, ready)| *ready) {
                 match listener.accept() {
-                    Ok((stream, peer)) => self.take(stream, peer),
+                    Ok((stream, peer)) => {
+                        self.short = false;
+                        self.take(stream, peer);
+                    }
                     Err(error) => self.survive(&error, listener),
                 }
             }
@@ -190,9 +195,15 @@ impl Acceptor {
                 &[Field::Error(&error.to_string()), hint, Field::Omitted(omitted)],
             );
         }
-        if [libc::EMFILE, libc::ENFILE].contains(&code) {
+        // Of the whole system's files a connection of ours is one of many: nobody has to go for those (ENFILE).
+        if code == libc::EMFILE {
             if self.shared.make_room() {
                 self.shared.refusals.count(MADE_ROOM);
+                // What it held is free now, unless something else was faster.
+                if !std::mem::replace(&mut self.short, true) {
+                    return;
+                }
+                let _ = self.shared.closing.wait(limits::ACCEPT_PAUSE);
                 return;
             }
             // Gives one waiting client an answer instead of a connection that never moves.
