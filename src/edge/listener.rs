@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -137,14 +137,23 @@ pub(crate) fn widen(listener: TcpListener) -> io::Result<TcpListener> {
     sys::adopt_listener(listener.into_raw_fd(), limits::BACKLOG).map(TcpListener::from)
 }
 
+/// Fails unless nobody has the socket at `path`. Asks with a datagram: of a stream socket that somebody has, Linux says that it
+/// is of another type, without waiting for room in its queue or troubling its server.
+fn check_stale(path: &Path) -> io::Result<()> {
+    match UnixDatagram::unbound()?.connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()), // its server has gone
+        Err(error) if error.raw_os_error() != Some(libc::EPROTOTYPE) => Err(error),
+        Ok(()) | Err(_) => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
 /// Binds beside `path` and renames: the socket never exists at `path` with other permissions than these.
 pub(crate) fn bind_unix(path: &Path, access: Access) -> io::Result<UnixListener> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
         Ok(found) if !found.file_type().is_socket() => return Err(io::ErrorKind::AlreadyExists.into()),
-        Ok(_) if UnixStream::connect(path).is_ok() => return Err(io::ErrorKind::AddrInUse.into()),
-        Ok(_) => {} // its server has gone
+        Ok(_) => check_stale(path)?,
     }
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");

@@ -76,6 +76,27 @@ fn a_socket_is_private_and_replaced_only_when_stale() {
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 }
 
+/// A server whose queue is full has its socket all the same, and asking does not wait for it.
+#[test]
+fn a_socket_with_a_full_queue_is_not_replaced() {
+    let path = path("full");
+    let busy = UnixListener::bind(&path).unwrap();
+    let mut waiting = Vec::new();
+    let full = std::thread::scope(|scope| {
+        let (sender, came) = std::sync::mpsc::channel();
+        let path = &path;
+        scope.spawn(move || while UnixStream::connect(path).is_ok_and(|line| sender.send(line).is_ok()) {});
+        while let Ok(line) = came.recv_timeout(Duration::from_millis(300)) {
+            waiting.push(line);
+        }
+        let refused = Listener::unix(path).unwrap_err().kind() == std::io::ErrorKind::AddrInUse;
+        drop((busy, came)); // which ends the wait of the one too many
+        refused
+    });
+    assert!(full && !waiting.is_empty());
+    drop(Listener::unix(&path).unwrap());
+}
+
 /// A client that goes away is noticed at a Unix socket, too, and a slow one is cut off.
 #[test]
 fn a_unix_socket_has_the_deadlines_of_the_others() {
