@@ -72,8 +72,9 @@ impl Acceptor {
                 }
             }
         }
-        // H13: who came before the door closed may have sent a request.
-        for listener in listeners {
+        // H13: who came before the door closed may have sent a request. Who waits at a socket of systemd's waits for the next
+        // process.
+        for listener in listeners.iter().filter(|listener| !listener.outlives_us()) {
             for (stream, peer) in (0..limits::BACKLOG).map_while(|_| listener.accept().ok()) {
                 self.take(stream, peer);
             }

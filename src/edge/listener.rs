@@ -16,9 +16,18 @@ use crate::sys;
 #[derive(Debug)]
 pub enum Listener {
     /// On an address.
-    Tcp(TcpListener),
+    Tcp(TcpListener, Opener),
     /// On a Unix socket; its path if the socket is ours, and to be removed with this.
     Unix(UnixListener, Option<PathBuf>),
+}
+
+/// Who has opened a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opener {
+    /// This process, with which it ends.
+    This,
+    /// systemd, which keeps it for the next process.
+    Systemd,
 }
 
 /// Who may connect to a Unix socket.
@@ -36,7 +45,7 @@ impl Listener {
     /// # Errors
     /// It is in use, or not to be had.
     pub fn tcp(address: SocketAddr) -> io::Result<Listener> {
-        widen(TcpListener::bind(address)?).map(Listener::Tcp)
+        Ok(Listener::Tcp(widen(TcpListener::bind(address)?)?, Opener::This))
     }
 
     /// Listens on a Unix socket for this user and its group. One that a server left behind is replaced; one in use is not.
@@ -51,7 +60,7 @@ impl Listener {
     ///
     /// # Errors
     /// It is no TCP or Unix socket that listens.
-    pub fn passed(fd: i32) -> io::Result<Listener> {
+    pub(crate) fn passed(fd: i32) -> io::Result<Listener> {
         // A copy, which std makes so that no program that a tool starts inherits it; systemd's own is closed by this.
         let socket = sys::adopt_listener(fd, limits::BACKLOG)?.try_clone()?;
         let unix = UnixListener::from(socket);
@@ -61,14 +70,19 @@ impl Listener {
         }
         let tcp = TcpListener::from(OwnedFd::from(unix));
         tcp.local_addr()?;
-        Ok(Listener::Tcp(tcp))
+        Ok(Listener::Tcp(tcp, Opener::Systemd))
+    }
+
+    /// Whether it is there for the next process, too, and whoever waits at it with it.
+    pub(super) fn outlives_us(&self) -> bool {
+        matches!(self, Listener::Tcp(_, Opener::Systemd) | Listener::Unix(_, None))
     }
 
     /// The address, if it is a TCP address.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
-            Listener::Tcp(listener) => listener.local_addr().ok(),
+            Listener::Tcp(listener, _) => listener.local_addr().ok(),
             Listener::Unix(..) => None,
         }
     }
@@ -77,7 +91,7 @@ impl Listener {
     #[must_use]
     pub fn name(&self) -> String {
         match self {
-            Listener::Tcp(listener) => {
+            Listener::Tcp(listener, _) => {
                 listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string())
             }
             Listener::Unix(listener, _) => {
@@ -92,7 +106,7 @@ impl Listener {
     /// without a word. And `accept` is not to wait: a client may have gone since the listener was ready.
     pub(super) fn tune(&self, stall: Duration) -> io::Result<()> {
         match self {
-            Listener::Tcp(listener) => {
+            Listener::Tcp(listener, _) => {
                 let millis = i32::try_from(stall.as_millis()).unwrap_or(i32::MAX);
                 let probe = limits::TCP_KEEP_ALIVE_SECONDS;
                 sys::set_option(listener, (libc::SOL_SOCKET, libc::SO_KEEPALIVE), 1)?;
@@ -107,7 +121,7 @@ impl Listener {
     /// The next connection, and its other end's address unless that is a Unix socket, which has none.
     pub(super) fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match self {
-            Listener::Tcp(listener) => {
+            Listener::Tcp(listener, _) => {
                 listener.accept().map(|(stream, peer)| (Stream::Tcp(stream), Some(peer.ip().to_canonical())))
             }
             Listener::Unix(listener, _) => listener.accept().map(|(stream, _)| (Stream::Unix(stream), None)),
@@ -118,7 +132,7 @@ impl Listener {
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Listener::Tcp(listener) => listener.as_fd(),
+            Listener::Tcp(listener, _) => listener.as_fd(),
             Listener::Unix(listener, _) => listener.as_fd(),
         }
     }
@@ -166,4 +180,18 @@ pub(crate) fn bind_unix(path: &Path, access: Access) -> io::Result<UnixListener>
     std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(mode))?;
     std::fs::rename(&beside, path)?;
     Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// H13: who waits at a socket of systemd's is not taken from the next process.
+    #[test]
+    fn what_systemd_has_opened_outlives_the_process() {
+        let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        assert!(!Listener::tcp(local).unwrap().outlives_us());
+        let fd = TcpListener::bind(local).unwrap().into_raw_fd();
+        assert!(Listener::passed(fd).unwrap().outlives_us());
+    }
 }

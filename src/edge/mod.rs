@@ -24,7 +24,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-pub use listener::{Access, Listener};
+pub use listener::{Access, Listener, Opener};
 pub use refusal::Refusal;
 pub use tls::{Tls, TlsError};
 
