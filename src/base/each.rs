@@ -1,4 +1,4 @@
-//! So many at once of each: connections of one neighbour, large bodies of one user. What was taken is given back when its
+//! So many at once of each: connections of one neighbour, large bodies or streams of one user. What was taken is given back when its
 //! guard is dropped, and whoever holds nothing costs nothing.
 
 use std::collections::HashMap;

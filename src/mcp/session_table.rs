@@ -1,22 +1,22 @@
 //! The table of sessions: how many there may be, and what becomes of those that nobody uses.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::session::Session;
-use super::table::{Full, Owner, Row, Rows, Table};
+use super::table::{self, Full, Owner, Row, Rows, Table};
 use crate::base::capacity::Capacity;
-use crate::base::identity::{Principal, UserId};
+use crate::base::identity::Principal;
 
 /// Every session.
 pub(super) type SessionTable = Table<Session>;
 
 impl SessionTable {
-    /// Adds a session. If its user has as many as one may, the least recently used of them makes room; if there are as many
-    /// as the server can hold, that of whoever has most does, so that nobody is locked out by those who hoard.
+    /// Adds a session. If its user has as many as one may, one of them makes room; if there are as many as the server can
+    /// hold, one of whoever has most does.
     pub(super) fn insert(&self, session: &Arc<Session>, capacity: &Capacity) -> Result<(), Full> {
-        self.put(session, |sessions| displaced(sessions, session.owner().user, capacity))
+        self.put(session, |sessions| displaced(sessions, session.owner(), capacity))
     }
 
     /// The caller's latest session that no request has named yet.
@@ -36,26 +36,20 @@ impl SessionTable {
     }
 }
 
-/// What makes room for one more session of `user`, if something must.
+/// What makes room for one more session of `newcomer`, if something must: a person's client that has most of their sessions
+/// does before their others, and of those the least recently used.
 fn displaced(
     sessions: &Rows<Session>,
-    user: UserId,
+    newcomer: &Owner,
     capacity: &Capacity,
 ) -> Result<Option<Arc<Session>>, Full> {
-    let mut counts: HashMap<UserId, usize> = HashMap::from([(user, 0)]);
-    for session in sessions.values() {
-        let count = counts.entry(session.owner().user).or_default();
-        *count = count.saturating_add(1);
-    }
-    let own = counts.get(&user).copied().unwrap_or_default();
-    let most = counts.into_iter().max_by_key(|(_, count)| *count);
-    let whose = match most {
-        _ if own >= capacity.sessions_per_user => user,
-        _ if sessions.len() < capacity.sessions => return Ok(None),
-        // Whoever has one more than the newcomer would gain nothing by an exchange.
-        Some((whose, count)) if count > own.saturating_add(1) => whose,
-        Some(_) | None => return Err(Full),
-    };
-    let theirs = sessions.values().filter(|each| each.owner().user == whose);
-    Ok(theirs.min_by_key(|each| each.used()).cloned())
+    let most = (capacity.sessions_per_user, capacity.sessions);
+    let Some(whose) = table::displaced(sessions, newcomer.user, most)? else { return Ok(None) };
+    let theirs = || sessions.values().filter(|each| each.owner().user == whose);
+    let of_grant = table::count(theirs().map(|each| each.owner().grant));
+    let last = theirs().min_by_key(|each| {
+        let grant = each.owner().grant;
+        (Reverse(of_grant.get(&grant)), grant != newcomer.grant, each.used())
+    });
+    Ok(last.cloned())
 }

@@ -2,6 +2,7 @@
 //! under the lock waits or runs foreign code.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
@@ -41,6 +42,35 @@ pub(super) struct Table<R> {
 /// There are as many as the user may have, or the server can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full;
+
+/// Who makes room for one more row of `user`, if somebody must: they themselves, if they have as many as `each` may; whoever has
+/// most, if there are as many as `all` may have, so that nobody is locked out by those who hoard.
+pub(super) fn displaced<R: Row>(
+    rows: &Rows<R>,
+    user: UserId,
+    (each, all): (usize, usize),
+) -> Result<Option<UserId>, Full> {
+    let counts = count(rows.values().map(|row| row.owner().user));
+    let own = counts.get(&user).copied().unwrap_or_default();
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    match most {
+        _ if own >= each => Ok(Some(user)),
+        _ if rows.len() < all => Ok(None),
+        // Whoever has one more than the newcomer would gain nothing by an exchange.
+        Some((whose, count)) if count > own.saturating_add(1) => Ok(Some(whose)),
+        Some(_) | None => Err(Full),
+    }
+}
+
+/// How often each is there.
+pub(super) fn count<K: Eq + Hash>(keys: impl Iterator<Item = K>) -> HashMap<K, usize> {
+    let mut counts = HashMap::new();
+    for key in keys {
+        let count: &mut usize = counts.entry(key).or_default();
+        *count = count.saturating_add(1);
+    }
+    counts
+}
 
 impl<R> Default for Table<R> {
     fn default() -> Table<R> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::table::{Full, Row, Table};
+use super::table::{Full, Row, Table, displaced};
 use super::task::Task;
 use crate::base::limits;
 
@@ -11,14 +11,13 @@ use crate::base::limits;
 pub(super) type TaskTable = Table<Task>;
 
 impl TaskTable {
-    /// Adds a task. Of one user's, the one that is over and expires first makes room.
+    /// Adds a task. Of a user who has as many as one may, or of whoever has most when the table is full, the one makes room that
+    /// is over and expires first.
     pub(super) fn insert(&self, task: &Arc<Task>) -> Result<(), Full> {
         self.put(task, |tasks| {
-            let of_user = || tasks.values().filter(|each| each.owner().user == task.owner().user);
-            if of_user().count() < limits::TASKS_PER_USER {
-                return if tasks.len() < limits::TASKS { Ok(None) } else { Err(Full) };
-            }
-            let over = of_user().filter(|each| each.is_over());
+            let most = (limits::TASKS_PER_USER, limits::TASKS);
+            let Some(whose) = displaced(tasks, task.owner().user, most)? else { return Ok(None) };
+            let over = tasks.values().filter(|each| each.owner().user == whose && each.is_over());
             over.min_by_key(|each| each.expires()).cloned().map(Some).ok_or(Full)
         })
     }
@@ -61,6 +60,11 @@ mod tests {
         assert!(table.find(mine[7].id(), &principal(1)).is_none());
         let others: Vec<_> = (2..).map_while(|user| begin(user, 0).ok()).collect();
         assert_eq!(mine.len() + others.len(), limits::TASKS);
+        let newcomer = u64::try_from(limits::TASKS).unwrap();
+        assert_eq!(begin(newcomer, 0).err(), Some(Full), "whoever has most has nothing that is over");
+        mine[8].finish(Ending::Cancelled);
+        assert!(begin(newcomer, 0).is_ok());
+        assert!(table.find(mine[8].id(), &principal(1)).is_none());
         table.end_grant(principal(2).grant);
         assert!(begin(3, 1).is_ok());
     }

@@ -49,7 +49,7 @@ fn large_answers_that_nobody_reads_are_bounded() {
     assert_eq!(answer_to(1, size).status(), 200);
 }
 
-/// However many a user opens in the same moment, they get as many as they may have.
+/// M17: however many a user opens in the same moment, they get as many as they may have.
 #[test]
 fn streams_opened_at_once_are_counted_one_by_one() {
     let endpoint = conformance();
@@ -80,7 +80,7 @@ fn an_error_repeats_little_of_what_it_is_about() {
     assert!(wrong.contains("expected usize"), "{wrong}");
 }
 
-/// However much a few users hold, others are told of changes.
+/// M17: however much a few users hold, others are told of changes.
 #[test]
 fn a_few_users_do_not_use_up_what_all_share() {
     let endpoint = conformance();

@@ -258,6 +258,24 @@ fn the_oldest_session_of_a_user_makes_room() {
     assert_eq!(ping(2, &other), 200);
 }
 
+/// M17: of a person's clients, the one that has most sessions makes room, not the others.
+#[test]
+fn one_client_of_a_person_does_not_push_out_the_sessions_of_their_others() {
+    let endpoint = conformance();
+    let session = endpoint.session();
+    let rogue = Principal { grant: GrantId([9; 16]), ..principal(1) };
+    let client = json!({ "name": "r", "version": "1" });
+    let params = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client });
+    for id in 0..limits::SESSIONS_PER_USER {
+        endpoint.clock.advance(Duration::from_secs(1));
+        let answer =
+            endpoint.start_as(rogue.clone(), post(&request(id, "initialize", params.clone()))).answer();
+        assert_eq!(answer.status, 200);
+    }
+    assert_eq!(endpoint.mcp.counts().sessions, limits::SESSIONS_PER_USER);
+    assert_eq!(endpoint.send(in_session(post(&request(1, "ping", json!({}))), &session)).status, 200);
+}
+
 #[test]
 fn idle_sessions_end_and_used_ones_stay() {
     let endpoint = conformance();
