@@ -162,7 +162,7 @@ const EXPOSURES: &[(&str, usize)] = &[
     ("src/oauth/browser.rs", 1),
     ("src/oauth/callback.rs", 1),
     ("src/oauth/client.rs", 2),
-    ("src/oauth/configured.rs", 1),
+    ("src/oauth/configured.rs", 2),
     ("src/oauth/consent.rs", 1),
     ("src/oauth/register.rs", 1),
     ("src/oauth/upstream.rs", 2),
