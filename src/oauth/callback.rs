@@ -120,7 +120,8 @@ impl AuthorizationServer {
             return page::problem(Problem::OtherBrowser);
         }
         // C4: one answer a login. Without this, one consent would buy any number of calls to GitHub, and as many grants.
-        if !self.used.end(&login.browser, self.clock.monotonic()) {
+        // Nor is one that was answered no after all, in another tab (C10).
+        if self.denied.has_ended(&login.browser) || !self.used.end(&login.browser, self.clock.monotonic()) {
             return page::problem(Problem::AlreadyAnswered);
         }
         let response = match GitHubAnswer::read(&query) {
