@@ -16,7 +16,7 @@ use crate::http::TrustedProxies;
 use crate::mcp::Backend;
 use crate::oauth::AllowRule;
 use crate::oauth::provider::Group;
-use crate::serve;
+use crate::serve::{self, StartError};
 use crate::store::{self, Grants, OpenError, RedbGrants, StateDirectory, key_file};
 use crate::trust::Trust;
 
@@ -26,7 +26,7 @@ pub struct Report {
     /// What holds: a topic and what there is to say of it.
     facts: Vec<(&'static str, String)>,
     /// What is unsafe, and what to do about it.
-    warnings: Vec<(&'static str, &'static str)>,
+    warnings: Vec<(String, String)>,
     /// Why the server would not start.
     faults: Vec<String>,
 }
@@ -65,6 +65,10 @@ impl Report {
         self.facts.push((topic, text.into()));
     }
 
+    fn warn(&mut self, what: impl Into<String>, fix: impl Into<String>) {
+        self.warnings.push((what.into(), fix.into()));
+    }
+
     fn doors(&mut self, config: &Config) {
         let listening = addresses(&config.door).first().copied();
         // Where nobody listens on an address the public URL is given.
@@ -99,8 +103,10 @@ impl Report {
             match Tls::load(&files.cert, &files.key) {
                 Err(error) => self.faults.push(error.to_string()),
                 Ok(tls) if tls.key_is_exposed() => {
-                    self.warnings
-                        .push(("every user of this machine can read the certificate's key", "chmod 600 it"));
+                    self.warn(
+                        "every user of this machine can read the certificate's key",
+                        format!("chmod 600 {}", files.key.display()),
+                    );
                 }
                 Ok(_) => {}
             }
@@ -109,10 +115,10 @@ impl Report {
         if config.tls.is_none()
             && matches!(&config.door, Door::Edge(listens) if listens.iter().any(elsewhere))
         {
-            self.warnings.push((
+            self.warn(
                 "tokens travel in the clear to an address that others reach",
                 "give it a certificate (MCP_TLS_CERT), or listen on loopback or a Unix socket behind a proxy",
-            ));
+            );
         }
     }
 
@@ -122,13 +128,13 @@ impl Report {
         }
         if config.allow.contains(&AllowRule::Any) {
             let fix = "name people, organisations or teams in MCP_ALLOW";
-            self.warnings.push(("everybody who has a GitHub account may log in", fix));
+            self.warn("everybody who has a GitHub account may log in", fix);
         }
         if config.allow.iter().any(|rule| matches!(rule, AllowRule::User(_))) {
-            self.warnings.push((
+            self.warn(
                 "whoever renames their account to a login that was given up is let in by user:LOGIN",
                 "write id:NUMBER, which https://api.github.com/users/LOGIN shows",
-            ));
+            );
         }
         let origins = match config.allowed_origins.as_slice() {
             [] => "none but its own".to_owned(),
@@ -145,14 +151,16 @@ impl Report {
         let app = &config.github;
         self.say("GitHub", format!("{}, API {}, app {}", app.url, app.api_url, app.client_id));
         if matches!(app.client_secret, ClientSecret::Given(_)) {
-            self.warnings.push((
+            self.warn(
                 "the client secret is in the environment, which child processes and crash reports see",
                 "put it into a file of mode 0600 that GITHUB_CLIENT_SECRET_FILE names",
-            ));
+            );
         }
-        if app.client_secret.is_exposed() {
-            self.warnings
-                .push(("every user of this machine can read the client secret's file", "chmod 600 it"));
+        if let Some(path) = app.client_secret.exposed() {
+            self.warn(
+                "every user of this machine can read the client secret's file",
+                format!("chmod 600 {}", path.display()),
+            );
         }
         let (client_secret, other_secret) = match app.client_secret.read_two() {
             Ok(secrets) => secrets,
@@ -217,10 +225,16 @@ impl Report {
             }
         } else {
             self.say("grants", "none yet: the state directory will be made");
+            let nearest = config.state_dir.ancestors().skip(1).find(|parent| parent.exists());
+            let made = nearest.map_or(Ok(()), |parent| serve::check_directory(parent, serve::STATE_DIR));
+            self.faults.extend(made.err().map(|error| error.to_string()));
         }
-        for address in addresses(&config.door).into_iter().chain(config.watch.metrics_listen) {
+        self.faults.extend(serve::check_place(&config.door).err().map(|error| error.to_string()));
+        let doors = addresses(&config.door).into_iter().map(|address| (address, serve::option(&config.door)));
+        let numbers = config.watch.metrics_listen.map(|address| (address, serve::METRICS_LISTEN));
+        for (address, option) in doors.chain(numbers) {
             if let Err(error) = TcpListener::bind(address) {
-                self.faults.push(format!("cannot listen on {address}: {error}"));
+                self.faults.push(StartError::Listen(address.to_string(), option, error).to_string());
             }
         }
         Ok(())
@@ -252,24 +266,27 @@ impl Report {
         };
         self.say("log", format!("standard error, {format}"));
         if watch.trusted_proxies.contain_everybody() {
-            self.warnings.push((
+            self.warn(
                 "everybody is a trusted proxy, and can choose the address that limits and the log go by",
                 "name the addresses of your proxies in MCP_TRUSTED_PROXY, and no others",
-            ));
+            );
         }
         let for_proxies = match &config.door {
             Door::Edge(listens) => listens.iter().any(|listen| matches!(listen, Listen::Unix(_))),
             Door::ProxyTcp(_) | Door::ProxyUnix(_) => true,
         };
-        if for_proxies && watch.trusted_proxies == TrustedProxies::default() {
-            self.warnings.push((
+        // Nobody but a proxy on this machine makes an https URL of a listener on loopback that does not encrypt.
+        let behind_one = config.tls.is_none()
+            && config.public_url(SocketAddr::from(([0, 0, 0, 0], 0))).is_ok_and(|url| url.is_https())
+            && addresses(&config.door).iter().any(|address| address.ip().is_loopback());
+        if (for_proxies || behind_one) && watch.trusted_proxies == TrustedProxies::default() {
+            self.warn(
                 "limits by address take everybody behind the proxy for one",
-                "have the proxy set X-Forwarded-For and name it in MCP_TRUSTED_PROXY (unix for the Unix socket)",
-            ));
+                "have the proxy set X-Forwarded-For and name it in MCP_TRUSTED_PROXY (127.0.0.1, or unix for the Unix socket)",
+            );
         }
         if store::runs_as_root() {
-            self.warnings
-                .push(("it runs as root", "run it as a user of its own; docs/deploy has a systemd unit"));
+            self.warn("it runs as root", "run it as a user of its own; docs/deploy has a systemd unit");
         }
     }
 }
@@ -313,116 +330,4 @@ impl fmt::Display for Report {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-    use crate::config::{Invocation, Program};
-    use crate::demo;
-
-    const PLAIN: &[(&str, &str)] = &[
-        ("GITHUB_CLIENT_ID", "Ov23li"),
-        ("GITHUB_CLIENT_SECRET", "hush-hush"),
-        ("MCP_ALLOW", "id:7"),
-        ("MCP_LISTEN", "127.0.0.1:0"),
-    ];
-
-    /// The report of `PLAIN` with these changes has these words, and says that it would start, or not.
-    fn check_words(changes: &[(&str, &str)], good: bool, words: &[&str]) -> String {
-        let unmade = format!("mcp-oauth-server-check-{}", std::process::id());
-        let state_dir = std::env::temp_dir().join(unmade).display().to_string();
-        let env = [PLAIN, &[("MCP_STATE_DIR", state_dir.as_str())], changes].concat();
-        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let program = Program::new("test", "1").unwrap();
-        let parsed = Config::from(program, ["check".to_owned()].into_iter(), &env);
-        let Ok(Invocation::Check(config)) = parsed else { panic!("{parsed:?}") };
-        let report = check(&config, demo::tools);
-        let text = report.to_string();
-        assert_eq!(report.is_good(), good, "{text}");
-        for word in words {
-            assert!(text.contains(word), "{word:?} is not in\n{text}");
-        }
-        assert!(!text.contains("hush-hush"), "{text}");
-        assert!(!Path::new(&state_dir).exists(), "a check makes nothing");
-        text
-    }
-
-    #[test]
-    fn a_report_says_who_where_and_what() {
-        let text = check_words(
-            &[("MCP_ALLOW", "id:7,org:github,team:github/docs"), ("MCP_ALLOW_ORIGIN", "https://a.example")],
-            true,
-            &[
-                "a port that the system picks",
-                "in the clear",
-                "the account with the number 7",
-                "members of the organisation github",
-                "the team github/docs",
-                "https://a.example",
-                "will be made",
-                "app Ov23li",
-            ],
-        );
-        assert!(!text.contains("would not start"), "{text}");
-    }
-
-    /// What of the options is about listening and limits, and from which file they come.
-    #[test]
-    fn a_report_says_where_it_listens_and_how_much_at_once() {
-        let file = std::env::temp_dir().join(format!("mcp-oauth-server-check-file-{}", std::process::id()));
-        std::fs::write(&file, "MCP_MAX_SESSIONS=77\n").unwrap();
-        let path = file.display().to_string();
-        let places = [
-            ("MCP_CONFIG", path.as_str()),
-            ("MCP_LISTEN", "127.0.0.1:0,unix:/run/a.sock,systemd"),
-            ("MCP_PUBLIC_URL", "https://mcp.example.com"),
-        ];
-        let text = check_words(
-            &places,
-            true,
-            &[
-                &path,
-                "127.0.0.1:0, in the clear",
-                "unix:/run/a.sock, for this user and its group",
-                "what systemd listens on for it, in the clear",
-                "77 sessions (32 of one user)",
-                "512 connections (64 from one address)",
-                "unsafe: limits by address take everybody behind the proxy for one",
-            ],
-        );
-        assert!(!text.contains("others reach"), "{text}");
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let open = ("GITHUB_CLIENT_SECRET_FILE", path.as_str());
-        check_words(&[open], true, &["unsafe: every user of this machine can read the client secret's file"]);
-        std::fs::remove_file(&file).unwrap();
-        check_words(&[("MCP_LISTEN", "127.0.0.1:0,0.0.0.0:0"), places[2]], true, &["unsafe: tokens travel"]);
-    }
-
-    /// A2: what is unsafe is said, and what to do about it.
-    #[test]
-    fn unsafe_settings_come_with_their_fix() {
-        let url = ("MCP_PUBLIC_URL", "https://mcp.example.com");
-        check_words(&[("MCP_ALLOW", "any")], true, &["unsafe: everybody who has a GitHub account"]);
-        check_words(&[("MCP_ALLOW", "user:octocat")], true, &["fix: write id:NUMBER"]);
-        check_words(&[("MCP_LISTEN", "0.0.0.0:0"), url], true, &["unsafe: tokens travel in the clear"]);
-        check_words(&[("MCP_TRUSTED_PROXY", "0.0.0.0/0")], true, &["unsafe: everybody is a trusted proxy"]);
-        let proxy = [("MCP_LISTEN", ""), ("MCP_BEHIND_PROXY", "127.0.0.1:0"), url];
-        check_words(&proxy, true, &["unsafe: limits by address"]);
-        check_words(&[], true, &["unsafe: the client secret is in the environment"]);
-    }
-
-    #[test]
-    fn what_keeps_it_from_starting_is_a_fault() {
-        let secret = ("GITHUB_CLIENT_SECRET_FILE", "/nonexistent/secret");
-        check_words(&[secret], false, &["it would not start: the client secret cannot be read"]);
-        let tls = [
-            ("MCP_TLS_CERT", "/nonexistent/cert.pem"),
-            ("MCP_TLS_KEY", "/nonexistent/key.pem"),
-            ("MCP_PUBLIC_URL", "https://mcp.example.com"),
-        ];
-        check_words(&tls, false, &["it would not start: /nonexistent/cert.pem"]);
-        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = taken.local_addr().unwrap().to_string();
-        check_words(&[("MCP_LISTEN", &address)], false, &["it would not start: cannot listen on 127.0.0.1"]);
-    }
-}
+mod tests;

@@ -18,7 +18,7 @@ use crate::edge::{self, Edge, Listener};
 use crate::github::{BaseUrl, GitHub};
 use crate::mcp::Backend;
 use crate::operate::{self, report};
-use crate::serve::{Server, StartError};
+use crate::serve::{self, Server, StartError};
 use crate::server::{self, Pool};
 use crate::simulated::Simulated;
 use crate::sys;
@@ -68,7 +68,7 @@ fn operate(command: &OperatorCommand, program: &str) -> ExitCode {
         Ok(outcome) => outcome,
         Err(error) => return fail(program, &error.to_string()),
     };
-    match say(&report::print(&outcome, command.format)) {
+    match say(&report::print(&command.operation, &outcome, command.format)) {
         Ok(()) if report::missed(&command.operation, &outcome) => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(program, &error),
@@ -103,6 +103,9 @@ where
     let _writer = log::Writer::start().map_err(StartError::Threads)?; // dropped last: it writes to the last line
     let github = SimulatedGitHub::start(&mut config.github)?;
     let server = Server::start(&config, backend)?;
+    let url = config.github.url.to_string();
+    let fields = [log::Field::Url(&url), log::Field::Hint("anyone can log in as anyone")];
+    log::warn("simulated.github", &fields);
     // Whoever closed standard output does not want to read it.
     let _ = say(&next_steps(config.program.name, server.public_url().origin()));
     wait_for_stop(next_signal, &server, &config);
@@ -168,7 +171,9 @@ struct SimulatedGitHub {
 impl SimulatedGitHub {
     /// Starts it and points `app` at it.
     fn start(app: &mut GitHubApp) -> Result<SimulatedGitHub, StartError> {
-        let failed = |error| StartError::Listen("a loopback port for the simulated GitHub".to_owned(), error);
+        let failed = |error| {
+            StartError::Listen("a loopback port for the simulated GitHub".to_owned(), serve::LISTEN, error)
+        };
         let listener = Listener::tcp(SocketAddr::from(([127, 0, 0, 1], 0))).map_err(failed)?;
         let url = format!("http://{}", listener.name());
         let secret = app.client_secret.read()?;
@@ -177,10 +182,6 @@ impl SimulatedGitHub {
         let pool = Arc::new(Pool::start(Capacity::default().queue()).map_err(StartError::Threads)?);
         let edge =
             Edge::start(vec![listener], Arc::new(simulated), Arc::clone(&pool), edge::Settings::default());
-        log::warn(
-            "simulated.github",
-            &[log::Field::Url(&url), log::Field::Hint("anyone can log in as anyone")],
-        );
         let base_url = |url: &str| BaseUrl::parse(url).map_err(|why| ConfigError::BadValue("demo", why));
         app.api_url = base_url(&format!("{url}/api/v3"))?;
         app.url = base_url(&url)?;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -10,6 +11,7 @@ use std::time::Duration;
 mod doors;
 
 use self::doors::{Listening, Public};
+pub(crate) use self::doors::{check_place, option};
 use crate::app::App;
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
@@ -28,10 +30,16 @@ use crate::oauth::{self, AuthorizationServer, ClientDocuments, Clients, Policy};
 use crate::operator::{self, Operator, RotateKey};
 use crate::seal::Keyring;
 use crate::server::Pool;
-use crate::store::{Grants, OpenError, RedbGrants, StateDirectory, key_file};
+use crate::store::{self, Grants, OpenError, RedbGrants, StateDirectory, key_file};
 use crate::sys;
 use crate::tiny::{self, Access, Tiny};
 use crate::trust::{Trust, TrustError};
+
+/// The options that name a place, as a message names them.
+pub(crate) const LISTEN: &str = "--listen or MCP_LISTEN";
+const BEHIND_PROXY: &str = "--behind-proxy or MCP_BEHIND_PROXY";
+pub(crate) const METRICS_LISTEN: &str = "--metrics-listen or MCP_METRICS_LISTEN";
+pub(crate) const STATE_DIR: &str = "--state-dir or MCP_STATE_DIR";
 
 /// Why the server does not start. The text says what to do.
 #[derive(Debug)]
@@ -42,8 +50,10 @@ pub enum StartError {
     Config(ConfigError),
     /// The state directory, the key or the grants table.
     State(OpenError),
-    /// The address cannot be listened on.
-    Listen(String, io::Error),
+    /// The address cannot be listened on: what it is called, which option names it, and why.
+    Listen(String, &'static str, io::Error),
+    /// Nothing can be made in this directory: which option names what was to be there, and why.
+    Directory(PathBuf, &'static str, io::Error),
     /// systemd was to open the sockets, and has opened none.
     NothingPassed,
     /// The operating system gives no thread.
@@ -62,17 +72,26 @@ impl fmt::Display for StartError {
             StartError::Backend(error) => write!(f, "the tools cannot be served: {error}"),
             StartError::Config(error) => error.fmt(f),
             StartError::State(error) => error.fmt(f),
-            StartError::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => {
-                write!(f, "{address} is in use by another program; stop that, or choose another address")
+            StartError::Listen(address, option, error) if error.kind() == io::ErrorKind::AddrInUse => {
+                write!(f, "{address} is in use by another program; stop that, or choose another with {option}")
             }
-            StartError::Listen(address, error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            StartError::Listen(address, _, error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 write!(
                     f,
                     "cannot listen on {address}: {error}. Ports below 1024 are for root: choose a higher one, or give \
                      the program CAP_NET_BIND_SERVICE, as docs/deploy shows for systemd"
                 )
             }
-            StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            StartError::Directory(path, option, error) if error.kind() == io::ErrorKind::NotFound => {
+                let path = path.display();
+                write!(f, "the directory {path} does not exist; make it, or choose another with {option}")
+            }
+            StartError::Directory(path, option, error) => write!(
+                f,
+                "this user can make nothing in {}: {error}. Let it, or choose another directory with {option}",
+                path.display()
+            ),
+            StartError::Listen(address, _, error) => write!(f, "cannot listen on {address}: {error}"),
             StartError::NothingPassed => f.write_str(
                 "MCP_LISTEN says systemd, and systemd has opened no socket for this process: start it by its .socket unit, \
                  as docs/deploy shows, or write an address",
@@ -101,6 +120,14 @@ impl std::error::Error for StartError {}
 pub fn check_descriptors(capacity: &Capacity) -> Result<(), StartError> {
     let limit = sys::raise_descriptor_limit();
     if limit < capacity.descriptors() { Err(StartError::Descriptors(*capacity, limit)) } else { Ok(()) }
+}
+
+/// Looks whether something can be made in this directory, which `option` names; makes nothing.
+///
+/// # Errors
+/// [`StartError::Directory`].
+pub(crate) fn check_directory(path: &Path, option: &'static str) -> Result<(), StartError> {
+    store::check_directory(path).map_err(|error| StartError::Directory(path.to_owned(), option, error))
 }
 
 impl From<ConfigError> for StartError {
@@ -252,11 +279,11 @@ impl Server {
         let operator: Arc<dyn Handler> = Arc::new(metrics::Beside(Arc::clone(&numbers), Arc::new(operator)));
         let operator_path = directory.file(operator::SOCKET);
         let operator = Tiny::start_unix(&operator_path, Access::Owner, door(operator))
-            .map_err(|error| StartError::Listen(operator_path.display().to_string(), error))?;
+            .map_err(|error| StartError::Listen(operator_path.display().to_string(), STATE_DIR, error))?;
         let metrics = config.watch.metrics_listen.map(|address| {
             let port = Listener::tcp(address)
                 .and_then(|listener| Edge::start(vec![listener], numbers, Arc::clone(&pool), small_door()));
-            port.map_err(|error| StartError::Listen(address.to_string(), error))
+            port.map_err(|error| StartError::Listen(address.to_string(), METRICS_LISTEN, error))
         });
         let metrics = metrics.transpose()?;
         let sweeper = Sweeper::start(Arc::clone(&app), tls.clone()).map_err(StartError::Threads)?;

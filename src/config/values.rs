@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::ConfigError;
 use crate::base::identity::UserId;
@@ -75,11 +75,12 @@ pub enum ClientSecret {
 }
 
 impl ClientSecret {
-    /// Whether it is in a file that every user of this machine can read.
+    /// Its file, if every user of this machine can read that.
     #[must_use]
-    pub fn is_exposed(&self) -> bool {
-        let ClientSecret::File(path) = self else { return false };
-        std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o007 != 0)
+    pub fn exposed(&self) -> Option<&Path> {
+        let ClientSecret::File(path) = self else { return None };
+        let open = std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o007 != 0);
+        open.then_some(path)
     }
 
     /// The one secret; a file's surrounding white space is dropped.

@@ -5,10 +5,13 @@ use crate::operator::{GrantSummary, Operation, Outcome, Selection};
 
 const HEADINGS: [&str; 7] = ["ID", "USER", "CLIENT", "LOGIN SENT TO", "CREATED", "LAST USED", "PROGRAM"];
 
+const NONE: &str = "There are no grants.\n";
+
 /// What is printed.
 #[must_use]
-pub fn print(outcome: &Outcome, format: Format) -> String {
+pub fn print(operation: &Operation, outcome: &Outcome, format: Format) -> String {
     match format {
+        Format::Text if missed(operation, outcome) => "No grant matches: nothing was revoked.\n".to_owned(),
         Format::Text => text(outcome),
         Format::Json => {
             let json = serde_json::to_string(outcome).expect("an outcome is structs with string keys");
@@ -31,9 +34,9 @@ pub fn missed(operation: &Operation, outcome: &Outcome) -> bool {
 
 fn text(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Grants(grants) if grants.is_empty() => "There are no grants.\n".to_owned(),
+        Outcome::Grants(grants) if grants.is_empty() => NONE.to_owned(),
         Outcome::Grants(grants) => table(grants),
-        Outcome::Revoked(ids) if ids.is_empty() => "No grant matches: nothing was revoked.\n".to_owned(),
+        Outcome::Revoked(ids) if ids.is_empty() => NONE.to_owned(),
         Outcome::Revoked(ids) => {
             let lines: String = ids.iter().map(|id| format!("revoked {id}\n")).collect();
             lines + "Their tokens, sessions and streams have ended.\n"
@@ -104,7 +107,7 @@ mod tests {
     #[test]
     fn grants_are_a_table_in_columns() {
         let grants = vec![summary("octocat", "Example Editor"), summary("mona", "")];
-        let text = print(&Outcome::Grants(grants), Format::Text);
+        let text = print(&Operation::ListGrants, &Outcome::Grants(grants), Format::Text);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3);
         let column = lines[0].find("LOGIN SENT TO").unwrap();
@@ -121,34 +124,48 @@ mod tests {
     fn the_host_that_describes_a_program_is_named() {
         let mut grant = summary("octocat", "Editor");
         grant.client.host = Some("editor.example".to_owned());
-        let text = print(&Outcome::Grants(vec![grant]), Format::Text);
+        let text = print(&Operation::ListGrants, &Outcome::Grants(vec![grant]), Format::Text);
         assert!(text.ends_with("  Editor (editor.example)\n"), "{text}");
     }
 
     #[test]
     fn a_name_does_not_command_the_terminal() {
-        let text = print(&Outcome::Grants(vec![summary("o", "a\u{1b}[2J\nb")]), Format::Text);
+        let text = print(
+            &Operation::ListGrants,
+            &Outcome::Grants(vec![summary("o", "a\u{1b}[2J\nb")]),
+            Format::Text,
+        );
         assert!(text.ends_with("  a\\u{1b}[2J\\nb\n"), "{text}");
     }
 
     #[test]
     fn programs_get_one_line_of_json() {
-        let json = print(&Outcome::Grants(vec![summary("octocat", "x")]), Format::Json);
+        let json =
+            print(&Operation::ListGrants, &Outcome::Grants(vec![summary("octocat", "x")]), Format::Json);
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["grants"][0]["login"], "octocat");
         assert_eq!(value["grants"][0]["client"]["redirect"], "http://127.0.0.1");
         assert_eq!(json.lines().count(), 1);
-        assert_eq!(print(&Outcome::Rotated { keys: 2 }, Format::Json), "{\"rotated\":{\"keys\":2}}\n");
+        assert_eq!(
+            print(&Operation::RotateKey, &Outcome::Rotated { keys: 2 }, Format::Json),
+            "{\"rotated\":{\"keys\":2}}\n"
+        );
     }
 
     #[test]
     fn a_name_that_nobody_has_is_noticed() {
         let check = |selection, ids: &[GrantId], expected| {
-            let outcome = Outcome::Revoked(ids.to_vec());
-            assert_eq!(missed(&Operation::Revoke(selection), &outcome), expected);
+            let (operation, outcome) = (Operation::Revoke(selection), Outcome::Revoked(ids.to_vec()));
+            let text = print(&operation, &outcome, Format::Text);
+            assert_eq!((missed(&operation, &outcome), text.lines().next()), expected);
         };
-        check(Selection::Login("nobody".to_owned()), &[], true);
-        check(Selection::Login("octocat".to_owned()), &[GrantId([7; 16])], false);
-        check(Selection::All, &[], false);
+        check(
+            Selection::Login("nobody".to_owned()),
+            &[],
+            (true, Some("No grant matches: nothing was revoked.")),
+        );
+        let revoked = (false, Some("revoked BwcHBwcHBwcHBwcHBwcHBw"));
+        check(Selection::Login("octocat".to_owned()), &[GrantId([7; 16])], revoked);
+        check(Selection::All, &[], (false, Some("There are no grants.")));
     }
 }

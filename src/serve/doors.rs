@@ -1,10 +1,10 @@
 //! The doors through which clients come: taken before anything else is touched, opened when all is there to serve.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::StartError;
+use super::{BEHIND_PROXY, LISTEN, StartError, check_directory};
 use crate::base::log;
 use crate::config::{Config, Door, Listen};
 use crate::edge::{self, Edge, Listener};
@@ -24,6 +24,32 @@ pub(super) enum Listening {
     Edge(Vec<Listener>),
     ProxyTcp(SocketAddr),
     ProxyUnix(PathBuf),
+}
+
+/// Which option names this door.
+pub(crate) fn option(door: &Door) -> &'static str {
+    match door {
+        Door::Edge(_) => LISTEN,
+        Door::ProxyTcp(_) | Door::ProxyUnix(_) => BEHIND_PROXY,
+    }
+}
+
+/// Looks whether the door's sockets can be made where they are to be; makes nothing.
+///
+/// # Errors
+/// [`StartError::Directory`].
+pub(crate) fn check_place(door: &Door) -> Result<(), StartError> {
+    let path = |listen: &Listen| match listen {
+        Listen::Unix(path) => Some(path.clone()),
+        Listen::Tcp(_) | Listen::Systemd => None,
+    };
+    let sockets = match door {
+        Door::Edge(listens) => listens.iter().filter_map(path).collect(),
+        Door::ProxyUnix(path) => vec![path.clone()],
+        Door::ProxyTcp(_) => Vec::new(),
+    };
+    let mut directories = sockets.iter().filter_map(|socket| socket.parent());
+    directories.try_for_each(|directory: &Path| check_directory(directory, option(door)))
 }
 
 impl Public {
@@ -48,6 +74,7 @@ impl Listening {
     /// # Errors
     /// [`StartError`] if anything of it is not to be had.
     pub(super) fn bind(config: &Config) -> Result<Listening, StartError> {
+        check_place(&config.door)?;
         let listens = match &config.door {
             Door::Edge(listens) => listens,
             Door::ProxyTcp(address) => return Ok(Listening::ProxyTcp(*address)),
@@ -64,7 +91,7 @@ impl Listening {
                     .map(Listener::passed)
                     .collect(),
             };
-            listeners.extend(bound.map_err(|error| StartError::Listen(listen.to_string(), error))?);
+            listeners.extend(bound.map_err(|error| StartError::Listen(listen.to_string(), LISTEN, error))?);
         }
         Ok(Listening::Edge(listeners))
     }
@@ -81,22 +108,22 @@ impl Listening {
     /// # Errors
     /// [`StartError`].
     pub(super) fn open(self, parts: tiny::Parts, settings: edge::Settings) -> Result<Public, StartError> {
-        let (names, public) = match self {
+        let (option, names, public) = match self {
             Listening::Edge(listeners) => {
                 let names: Vec<String> = listeners.iter().map(Listener::name).collect();
                 let edge = Edge::start(listeners, parts.handler, parts.pool, settings);
-                (names, edge.map(Public::Edge))
+                (LISTEN, names, edge.map(Public::Edge))
             }
             Listening::ProxyUnix(path) => {
                 let tiny = Tiny::start_unix(&path, Access::Group, parts);
-                (vec![format!("unix:{}", path.display())], tiny.map(Public::Proxy))
+                (BEHIND_PROXY, vec![format!("unix:{}", path.display())], tiny.map(Public::Proxy))
             }
             Listening::ProxyTcp(address) => {
                 let tiny = TcpListener::bind(address).and_then(|listener| Tiny::start_tcp(listener, parts));
-                (vec![address.to_string()], tiny.map(Public::Proxy))
+                (BEHIND_PROXY, vec![address.to_string()], tiny.map(Public::Proxy))
             }
         };
-        let public = public.map_err(|error| StartError::Listen(names.join(", "), error))?;
+        let public = public.map_err(|error| StartError::Listen(names.join(", "), option, error))?;
         for name in &names {
             log::info("listening", &[log::Field::Addr(name)]);
         }

@@ -135,6 +135,21 @@ pub fn runs_as_root() -> bool {
     effective_user().is_ok_and(|user| user == 0)
 }
 
+/// Whether files can be made in this directory, as far as its mode says: for its owner, for others, for root.
+///
+/// # Errors
+/// It is not there, no directory, or not for this user to write.
+pub fn check_directory(path: &Path) -> io::Result<()> {
+    let (found, user) = (std::fs::metadata(path)?, effective_user()?);
+    // A group's bits speak for its members, and for whoever an access list names.
+    let writers = if found.uid() == user { 0o200 } else { 0o022 };
+    if !found.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    let may = user == 0 || found.mode() & writers != 0;
+    if may { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+}
+
 /// The user that this process acts as: the owner of whatever it makes, here a pipe. std has no geteuid.
 fn effective_user() -> io::Result<u32> {
     let (reader, _) = io::pipe()?;
@@ -239,6 +254,19 @@ mod tests {
         assert!(error.to_string().contains("already running"), "{error}");
         drop(first);
         StateDirectory::open(test.path()).unwrap();
+    }
+
+    #[test]
+    fn a_directory_in_which_nothing_can_be_made_is_noticed() {
+        let test = TestDirectory::new();
+        let file = StateDirectory::open(test.path()).unwrap().file("a");
+        write_private(&file, b"").unwrap();
+        check_directory(test.path()).unwrap();
+        assert_eq!(check_directory(&file).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+        assert_eq!(check_directory(&file.with_extension("b")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        set_mode(test.path(), 0o500);
+        assert_eq!(check_directory(test.path()).is_ok(), runs_as_root());
+        set_mode(test.path(), 0o700);
     }
 
     #[test]

@@ -103,7 +103,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("getrandom", &["src/base/random.rs"], "take a &dyn Random"),
     ("SystemTime", &["src/base/clock.rs"], "take a &dyn Clock"),
     ("Instant::now", &["src/base/clock.rs"], "use base::clock::instant"),
-    ("TcpListener", &["src/edge/", "src/tiny", "src/serve", "src/check.rs"], "sockets are the doors'"),
+    ("TcpListener", &["src/edge/", "src/tiny", "src/serve", "src/check"], "sockets are the doors'"),
     ("TcpStream", &["src/edge/", "src/tiny"], "sockets are the doors'"),
     ("UnixListener", &["src/edge/", "src/tiny"], "sockets are the doors'"),
     (
