@@ -161,9 +161,11 @@ pub(super) fn of_line(line: &[String]) -> Result<&'static Command, ConfigError> 
     // No command's words begin another's, but for the one that has none.
     let longest =
         COMMANDS.iter().filter(|command| words.starts_with(command.words)).max_by_key(|c| c.words.len());
-    longest
-        .filter(|command| !command.words.is_empty() || words.is_empty())
-        .ok_or_else(|| ConfigError::UnknownCommand(words.join(" ")))
+    longest.filter(|command| !command.words.is_empty() || words.is_empty()).ok_or_else(|| {
+        let like = COMMANDS.iter().filter(|command| command.words.first() == words.first());
+        let like = like.map(|command| command.words.join(" ")).collect();
+        ConfigError::UnknownCommand(words.join(" "), like)
+    })
 }
 
 impl Command {

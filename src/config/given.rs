@@ -49,11 +49,26 @@ impl Given {
     /// [`ConfigError`]: what is wrong with it, and where it stands.
     pub(super) fn apply(&self, draft: &mut Draft) -> Result<(), ConfigError> {
         let option = self.option;
-        (option.apply)(draft, self.value.clone()).map_err(|why| match &self.source {
-            Source::File(path, line) => in_line(path, *line, format!("{}: {why}", option.env)),
-            Source::Variable => ConfigError::BadValue(option.env, why),
-            Source::Flag => ConfigError::BadValue(option.flag.unwrap_or(option.env), why),
+        (option.apply)(draft, self.value.clone()).map_err(|why| {
+            let name = match &self.source {
+                Source::File(..) | Source::Variable => option.env,
+                Source::Flag => option.flag.unwrap_or(option.env),
+            };
+            let error = match self.wrong_entry() {
+                Some(entry) => ConfigError::BadEntry(name, entry.to_owned(), why),
+                None => ConfigError::BadValue(name, why),
+            };
+            match &self.source {
+                Source::File(path, line) => in_line(path, *line, error.to_string()),
+                Source::Variable | Source::Flag => error,
+            }
         })
+    }
+
+    /// The first entry of a comma list that is wrong by itself.
+    fn wrong_entry(&self) -> Option<&str> {
+        let wrong = |entry: &&str| (self.option.apply)(&mut Draft::default(), (*entry).to_owned()).is_err();
+        self.value.split(',').map(str::trim).filter(|_| self.option.is_list()).find(wrong)
     }
 }
 
@@ -190,7 +205,7 @@ fn nearest(name: &str) -> &'static str {
 }
 
 /// How many letters must be put in, taken out or changed to make `to` of `from` (Levenshtein).
-fn distance(from: &str, to: &str) -> usize {
+pub(super) fn distance(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (index, letter) in from.bytes().enumerate() {
         let mut diagonal = index;

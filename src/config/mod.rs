@@ -136,10 +136,14 @@ pub struct GitHubApp {
 pub enum ConfigError {
     /// The program was given a name that cannot be one.
     ProgramName(&'static str),
-    /// The first words are no command.
-    UnknownCommand(String),
-    /// An argument that is no option.
-    UnknownOption(String),
+    /// The first words are no command, and the commands that begin like them.
+    UnknownCommand(String, Vec<String>),
+    /// An argument that is no option, and the flag that it resembles.
+    UnknownOption(String, Option<&'static str>),
+    /// The flag of an option that the command does not read, and those that it does.
+    ForeignOption(&'static str, Vec<&'static str>),
+    /// A secret on the command line, where every user of the host can read it: its variable.
+    SecretOption(&'static str),
     /// A variable that looks like one of ours and is none, and the nearest that is.
     UnknownVariable(String, &'static str),
     /// The configuration file, or a line of it, cannot be used.
@@ -150,6 +154,8 @@ pub enum ConfigError {
     GivenTwice(&'static str),
     /// A value that cannot be used: the option as it was given, and what is wrong with it.
     BadValue(&'static str, &'static str),
+    /// An entry of a comma list that cannot be used: the option as it was given, the entry, and what is wrong with it.
+    BadEntry(&'static str, String, &'static str),
     /// Something that must be chosen was not: the option's variable, and what to write.
     Missing(&'static str, &'static str),
     /// The file with the client secret cannot be used.
@@ -164,10 +170,26 @@ impl fmt::Display for ConfigError {
             ConfigError::ProgramName(name) => {
                 write!(f, "{name:?} is no name for a program: write letters, digits, hyphens and underscores")
             }
-            ConfigError::UnknownCommand(word) => {
+            ConfigError::UnknownCommand(word, like) if !like.is_empty() => {
+                write!(f, "there is no command {word:?}; say {}", like.join(" or "))
+            }
+            ConfigError::UnknownCommand(word, _) => {
                 write!(f, "there is no command {word:?}; leave it out to serve. --help lists them")
             }
-            ConfigError::UnknownOption(word) => write!(f, "there is no option {word:?}; --help lists them"),
+            ConfigError::UnknownOption(word, Some(nearest)) => {
+                write!(f, "there is no option {word:?}; the nearest is {nearest}. --help lists them")
+            }
+            ConfigError::UnknownOption(word, None) => {
+                write!(f, "there is no option {word:?}; --help lists them")
+            }
+            ConfigError::ForeignOption(flag, own) => {
+                write!(f, "{flag} is not for this command; these are: {}", own.join(", "))
+            }
+            ConfigError::SecretOption(variable) => write!(
+                f,
+                "a secret is not taken from the command line, which every user of this machine can read: \
+                 put it into a file that {variable}_FILE names"
+            ),
             ConfigError::UnknownVariable(name, nearest) => {
                 write!(
                     f,
@@ -178,6 +200,7 @@ impl fmt::Display for ConfigError {
             ConfigError::MissingValue(flag) => write!(f, "{flag} needs a value"),
             ConfigError::GivenTwice(flag) => write!(f, "{flag} is given twice"),
             ConfigError::BadValue(option, why) => write!(f, "{option}: {why}"),
+            ConfigError::BadEntry(option, entry, why) => write!(f, "{option}: {why}; {entry:?} is wrong"),
             ConfigError::Missing(option, what) => write!(f, "{option} is not set: {what}"),
             ConfigError::SecretFile(path, why) => {
                 write!(f, "the client secret cannot be read from {}: {why}", path.display())
@@ -239,9 +262,7 @@ impl Config {
             if command.take(&mut arguments, (flag, &attached), &mut args)? {
                 continue;
             }
-            let Some((option, name)) = options::of_flag(flag, command.reads()) else {
-                return Err(ConfigError::UnknownOption(flag.to_owned()));
-            };
+            let (option, name) = options::of_flag(flag, command.reads())?;
             let value = attached.or_else(|| args.next()).filter(|value| !value.is_empty());
             let value = value.ok_or(ConfigError::MissingValue(name))?;
             match flags.iter_mut().find(|earlier| earlier.option.env == option.env) {

@@ -2,10 +2,13 @@
 
 use std::fmt::Write as _;
 
+use super::ConfigError;
 use super::clients;
 use super::commands;
 use super::draft::Draft;
+use super::given::distance;
 use super::values::{self, ClientSecret};
+use crate::base::limits;
 use crate::base::secret::Secret;
 use crate::github::{self, BaseUrl};
 use crate::http::{PublicUrl, TrustedProxies};
@@ -303,9 +306,29 @@ fn set<T>(place: &mut T, value: Result<T, &'static str>) -> Result<(), &'static 
 }
 
 /// Which option has this flag, of those that are read, and the flag.
-pub(super) fn of_flag(flag: &str, reads: Reads) -> Option<(&'static ConfigOption, &'static str)> {
-    let mut flags = OPTIONS.iter().filter(|option| option.is_of(reads)).filter_map(|o| Some((o, o.flag?)));
-    flags.find(|(_, name)| *name == flag)
+///
+/// # Errors
+/// [`ConfigError`]: what can be said of a flag that none has.
+pub(super) fn of_flag(
+    flag: &str,
+    reads: Reads,
+) -> Result<(&'static ConfigOption, &'static str), ConfigError> {
+    let flags = || OPTIONS.iter().filter_map(|option| Some((option, option.flag?)));
+    let own = || flags().filter(|(option, _)| option.is_of(reads));
+    match flags().find(|(_, name)| *name == flag) {
+        Some(found) if found.0.is_of(reads) => return Ok(found),
+        Some((_, name)) => {
+            return Err(ConfigError::ForeignOption(name, own().map(|(_, name)| name).collect()));
+        }
+        None => {}
+    }
+    let variable = flag.trim_start_matches('-').replace('-', "_").to_ascii_uppercase();
+    if let Some(secret) = OPTIONS.iter().find(|option| option.flag.is_none() && option.env == variable) {
+        return Err(ConfigError::SecretOption(secret.env));
+    }
+    let nearest = own().map(|(_, name)| (distance(flag, name), name)).min();
+    let nearest = nearest.filter(|(letters, _)| *letters <= limits::MISSPELT_LETTERS);
+    Err(ConfigError::UnknownOption(flag.to_owned(), nearest.map(|(_, name)| name)))
 }
 
 /// The text of `--help`.

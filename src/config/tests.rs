@@ -79,17 +79,20 @@ fn a_flag_wins_over_its_variable() {
 
 #[test]
 fn arguments_that_mean_nothing_are_refused() {
-    refused(&["--lissten", "127.0.0.1:2"], &[], "no option \"--lissten\"");
+    refused(&["--lissten", "127.0.0.1:2"], &[], "no option \"--lissten\"; the nearest is --listen.");
     refused(&["--listen"], &[], "--listen needs a value");
     refused(&["--listen="], &[], "--listen needs a value");
     refused(&["--state-dir", "/a", "--state-dir", "/a"], &[], "--state-dir is given twice");
-    refused(&["demo", "again"], &[], "no option \"again\"");
+    refused(&["demo", "again"], &[], "no option \"again\"; --help lists them");
+    refused(&["--listen-to-all", "x"], &[], "no option \"--listen-to-all\"; --help lists them");
 }
 
 /// G9: a secret on the command line would be visible to every user of the host.
 #[test]
 fn no_flag_takes_the_secret() {
-    refused(&["--github-client-secret", "x"], &[], "no option");
+    for args in [&["--github-client-secret", "hush-hush"][..], &["--github-client-secret=hush-hush"]] {
+        refused(args, &[], "a file that GITHUB_CLIENT_SECRET_FILE names");
+    }
     assert!(OPTIONS.iter().any(|option| option.env == "GITHUB_CLIENT_SECRET" && option.flag.is_none()));
 }
 
@@ -145,6 +148,9 @@ fn allow_rules_that_could_mean_something_else_are_refused() {
     ] {
         refused(&["--allow", bad], &[], "--allow: ");
     }
+    let (list, wrong) = ("org:a, usr:x,id:1", "and any stands alone; \"usr:x\" is wrong");
+    refused(&["--allow", list], &[], wrong);
+    refused(&[], &[("MCP_ALLOW", list)], wrong);
 }
 
 /// A2: what is not loopback needs a public URL, and an http one is refused.
@@ -391,7 +397,8 @@ fn a_command_needs_to_know_where_the_state_is_and_no_more() {
     let files = command(&["key", "rotate", "--key-file=/keys/mcp"]).files;
     assert_eq!(files.key_file, PathBuf::from("/keys/mcp"));
     assert_eq!(files.directory, PathBuf::from("/home/me/.local/state/our-server"));
-    refused(&["grants", "list", "--listen", "127.0.0.1:1"], &[], "no option \"--listen\"");
+    refused(&["grants", "list", "--listen", "127.0.0.1:1"], &[], "--listen is not for this command");
+    refused(&["key", "rotate", "--listen=x"], &[], "these are: --config, --state-dir, --key-file");
     refused(&["grants", "list"], &[("HOME", "")], "MCP_STATE_DIR is not set");
 }
 
@@ -406,8 +413,9 @@ fn no_flag_looks_like_an_id() {
 /// Nothing is ended that was not named, and nothing is guessed.
 #[test]
 fn commands_that_could_mean_something_else_are_refused() {
-    refused(&["grants"], &[], "no command \"grants\"");
-    refused(&["grants", "lists"], &[], "no command \"grants lists\"");
+    refused(&["grants"], &[], "no command \"grants\"; say grants list or grants revoke");
+    refused(&["grants", "lists"], &[], "no command \"grants lists\"; say grants list or grants revoke");
+    refused(&["key"], &[], "no command \"key\"; say key rotate");
     refused(&["key", "rotate", "now"], &[], "no option \"now\"");
     refused(&["grants", "list", "--all"], &[], "no option \"--all\"");
     refused(&["grants", "revoke"], &[], "say what is to end");
