@@ -118,7 +118,9 @@ impl Entry {
             Field::Status(status),
             Field::Millis(millis),
         ]);
-        if let Some(reason) = trace::reason() {
+        // What is no message of the protocol is told to its sender in a JSON-RPC error; the log says that it was that.
+        let message = matches!(self.route, Some(Route::Mcp | Route::Message)) && status == 400;
+        if let Some(reason) = trace::reason().or(message.then_some("bad_message")) {
             self.metrics.refused(reason);
             fields.push(Field::Reason(reason));
         }
@@ -226,6 +228,17 @@ mod tests {
             r#"mcp_requests_total{route="health",class="4xx"} 1"#,
             r#"mcp_refusals_total{reason="host"} 1"#,
             r#"mcp_refusals_total{reason="no_token"} 1"#,
+        ]);
+    }
+
+    #[test]
+    fn a_message_that_is_none_has_a_reason() {
+        let desk = desk("unix");
+        desk.front.handle(request("POST", "/mcp"), Responder::pair().0);
+        desk.seen.held.lock().unwrap().pop().unwrap().respond(Response::new(400));
+        desk.check(&[
+            r#"mcp_requests_total{route="mcp",class="4xx"} 1"#,
+            r#"mcp_refusals_total{reason="bad_message"} 1"#,
         ]);
     }
 

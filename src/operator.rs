@@ -252,7 +252,7 @@ impl Handler for Operator {
             (Method::Post, PATH) => self.answer(&request.body),
             (_, "/healthz" | "/readyz") => plain(405, "GET or HEAD.\n").header("Allow", "GET, HEAD"),
             (_, PATH) => plain(405, "POST.\n").header("Allow", "POST"),
-            _ => plain(404, "The operator's paths are /healthz, /readyz and /operation.\n"),
+            _ => plain(404, "The operator's paths are /healthz, /readyz, /metrics and /operation.\n"),
         });
     }
 }

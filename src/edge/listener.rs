@@ -94,7 +94,9 @@ impl Listener {
             Listener::Tcp(listener, _) => {
                 listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string())
             }
-            Listener::Unix(listener, _) => {
+            // Bound beside its path, so the system knows our own by the name of the draft.
+            Listener::Unix(_, Some(path)) => format!("unix:{}", path.display()),
+            Listener::Unix(listener, None) => {
                 let path =
                     listener.local_addr().ok().and_then(|address| Some(address.as_pathname()?.to_owned()));
                 path.map_or_else(|| "a Unix socket".to_owned(), |path| format!("unix:{}", path.display()))

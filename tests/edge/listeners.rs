@@ -23,7 +23,9 @@ fn all_listeners_are_served_and_closed_together() {
     let path = path("together");
     let [one, other] = [(); 2].map(|()| Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap());
     let addresses = [&one, &other].map(|listener| listener.address().unwrap());
-    let edge = serve(vec![one, Listener::unix(&path).unwrap(), other], quick());
+    let unix = Listener::unix(&path).unwrap();
+    assert_eq!(unix.name(), format!("unix:{}", path.display()));
+    let edge = serve(vec![one, unix, other], quick());
     for _ in 0..3 {
         for address in addresses {
             assert_eq!(Client::new(TcpStream::connect(address).unwrap()).get("/").status, 200);
