@@ -39,6 +39,18 @@ impl fmt::Display for OperateError {
                  (the demo's is `demo` in the one that it is given)",
                 directory.display()
             ),
+            OperateError::State(OpenError::ForeignOwner { path, owner, us }) => write!(
+                f,
+                "{} belongs to user {owner}, but this command runs as user {us}. Run it as the server's user: as root, \
+                 setpriv --reuid {owner} --regid {owner} --clear-groups …, or runuser -u NAME -- …",
+                path.display()
+            ),
+            OperateError::State(OpenError::Io { path, source })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                let path = path.display();
+                write!(f, "{path}: {source}. Run the command as the user that the server runs as, or as root")
+            }
             OperateError::State(error) => error.fmt(f),
             OperateError::Socket(path, error) => write!(
                 f,

@@ -90,3 +90,17 @@ fn an_answer_that_was_cut_off_is_none() {
         assert_eq!(parse(&whole[..length]), None, "{length}");
     }
 }
+
+/// To give the state to another user would keep the server from it.
+#[test]
+fn another_user_is_told_to_run_the_command_as_the_servers() {
+    let (path, denied) = (PathBuf::from("/var/lib/mcp"), io::ErrorKind::PermissionDenied);
+    let foreign = OpenError::ForeignOwner { path: path.clone(), owner: 61184, us: 0 };
+    let text = OperateError::from(foreign).to_string();
+    assert!(text.contains("setpriv --reuid 61184 --regid 61184") && !text.contains("chown"), "{text}");
+    let text = OperateError::from(OpenError::Io { path, source: denied.into() }).to_string();
+    assert!(
+        text.contains("as the user that the server runs as") && !text.contains("MCP_STATE_DIR"),
+        "{text}"
+    );
+}
