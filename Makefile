@@ -28,7 +28,7 @@ help: ## list these words
 
 run: ## serve on 127.0.0.1:3001 with a simulated GitHub; needs no account
 	@$(need_rust)
-	MCP_STATE_DIR=run cargo run --locked -- demo
+	MCP_STATE_DIR=$${MCP_STATE_DIR:-run} cargo run --locked -- demo
 
 test: ## all tests that need the Rust toolchain alone
 	@$(need_rust)
