@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -11,7 +11,7 @@ use std::time::Duration;
 mod doors;
 
 use self::doors::{Listening, Public};
-pub(crate) use self::doors::{check_place, option};
+pub(crate) use self::doors::{check_directory, check_place, option};
 use crate::app::App;
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
@@ -30,7 +30,7 @@ use crate::oauth::{self, AuthorizationServer, ClientDocuments, Clients, Policy};
 use crate::operator::{self, Operator, RotateKey};
 use crate::seal::Keyring;
 use crate::server::Pool;
-use crate::store::{self, Grants, OpenError, RedbGrants, StateDirectory, key_file};
+use crate::store::{Grants, OpenError, RedbGrants, StateDirectory, key_file};
 use crate::sys;
 use crate::tiny::{self, Access, Tiny};
 use crate::trust::{Trust, TrustError};
@@ -120,14 +120,6 @@ impl std::error::Error for StartError {}
 pub fn check_descriptors(capacity: &Capacity) -> Result<(), StartError> {
     let limit = sys::raise_descriptor_limit();
     if limit < capacity.descriptors() { Err(StartError::Descriptors(*capacity, limit)) } else { Ok(()) }
-}
-
-/// Looks whether something can be made in this directory, which `option` names; makes nothing.
-///
-/// # Errors
-/// [`StartError::Directory`].
-pub(crate) fn check_directory(path: &Path, option: &'static str) -> Result<(), StartError> {
-    store::check_directory(path).map_err(|error| StartError::Directory(path.to_owned(), option, error))
 }
 
 impl From<ConfigError> for StartError {

@@ -4,10 +4,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{BEHIND_PROXY, LISTEN, StartError, check_directory};
+use super::{BEHIND_PROXY, LISTEN, StartError};
 use crate::base::log;
 use crate::config::{Config, Door, Listen};
 use crate::edge::{self, Edge, Listener};
+use crate::store;
 use crate::tiny::{self, Access, Tiny};
 
 /// The doors through which clients come.
@@ -32,6 +33,14 @@ pub(crate) fn option(door: &Door) -> &'static str {
         Door::Edge(_) => LISTEN,
         Door::ProxyTcp(_) | Door::ProxyUnix(_) => BEHIND_PROXY,
     }
+}
+
+/// Looks whether something can be made in this directory, which `option` names; makes nothing.
+///
+/// # Errors
+/// [`StartError::Directory`].
+pub(crate) fn check_directory(path: &Path, option: &'static str) -> Result<(), StartError> {
+    store::check_directory(path).map_err(|error| StartError::Directory(path.to_owned(), option, error))
 }
 
 /// Looks whether the door's sockets can be made where they are to be; makes nothing.

@@ -85,7 +85,7 @@ http {
 }
 END
 [ "$(id -u)" != 0 ] || { echo "user root;" >>"$work/nginx.conf"; }
-serve https://localhost:18443 MCP_BEHIND_PROXY="unix:$work/http.sock" MCP_TRUSTED_PROXY=unix
+serve https://localhost:18443 MCP_LISTEN="unix:$work/http.sock" MCP_TRUSTED_PROXY=unix
 "$nginx" -p "$work" -c "$work/nginx.conf" -e "$work/nginx.log" 2>/dev/null &
 pids="$pids $!"
 ready
