@@ -217,6 +217,10 @@ impl App {
         let route = Route::of(head).ok();
         if !route.is_some_and(Route::is_api) {
             fields.push(("Cross-Origin-Resource-Policy", fixed("same-origin")));
+            // Not on the pages of a login: it severs a popup from the client's page that opened it.
+            if matches!(route, Some(Route::Home | Route::Account)) {
+                fields.push(("Cross-Origin-Opener-Policy", fixed("same-origin")));
+            }
             return fields;
         }
         if matches!(route, Some(Route::Mcp | Route::Sse | Route::Message)) {

@@ -166,6 +166,34 @@ fn every_answer_carries_the_common_fields() {
     assert_eq!(consent.header_value("referrer-policy"), Some("same-origin"));
 }
 
+/// A web client opens the login in a popup and waits for its callback page: no page on the way may sever the two.
+#[test]
+fn the_pages_of_a_login_keep_their_opener() {
+    let fixture = fake::fixture();
+    let app = app(&fixture);
+    let client = Browser::new(&fixture).client_id;
+    let query = format!(
+        "redirect_uri=http%3A%2F%2F127.0.0.1%2Fcb&response_type=code&code_challenge={}",
+        fake::CHALLENGE
+    );
+    let asking = format!("/authorize?client_id={client}&{query}&code_challenge_method=S256");
+    for (method, target, status, policy) in [
+        ("GET", asking.as_str(), 200, None),
+        ("GET", "/authorize?client_id=unknown", 400, None),
+        ("GET", &format!("{asking}&prompt=none"), 303, None),
+        ("POST", "/consent", 403, None),
+        ("GET", "/auth/callback?state=mcp_gl_unknown", 400, None),
+        ("GET", "/auth/callback?state=mcp_al_unknown", 400, None),
+        ("GET", "/", 200, Some("same-origin")),
+        ("GET", "/account", 200, Some("same-origin")),
+        ("POST", "/account", 403, Some("same-origin")),
+    ] {
+        let response = answer(&app, to(method, target));
+        assert_eq!(response.status(), status, "{method} {target}");
+        assert_eq!(response.header_value("cross-origin-opener-policy"), policy, "{method} {target}");
+    }
+}
+
 /// O15: what this server calls itself comes from its configuration, whatever a request says.
 #[test]
 fn no_header_changes_what_the_server_calls_itself() {

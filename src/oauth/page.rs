@@ -367,7 +367,6 @@ pub(super) fn page_with_referrer(status: u16, title: &str, body: &str, referrer:
         .header("Content-Security-Policy", CONTENT_SECURITY_POLICY.as_str())
         .header("X-Frame-Options", "DENY")
         .header("Cache-Control", "no-store")
-        .header("Cross-Origin-Opener-Policy", "same-origin")
         .header("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
         .header("Referrer-Policy", referrer)
 }

@@ -80,6 +80,5 @@ fn page(status: u16, main: &str) -> Response {
     safe(Response::new(status).bytes("text/html; charset=utf-8", html))
         .header("Content-Security-Policy", policy)
         .header("X-Frame-Options", "DENY")
-        .header("Cross-Origin-Opener-Policy", "same-origin")
         .header("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
 }

@@ -105,6 +105,7 @@ fn pages_have_the_headers_of_a_login_page_and_escape_what_they_show() {
     check("x-content-type-options", "nosniff");
     check("cache-control", "no-store");
     check("referrer-policy", "no-referrer");
+    assert_eq!(response.header_value("cross-origin-opener-policy"), None);
     let html = text(&response);
     assert!(
         !html.contains("<script") && html.contains("&quot;&gt;&lt;script&gt;") && html.contains("&lt;b&gt;")

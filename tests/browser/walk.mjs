@@ -24,7 +24,9 @@ const LOOKS = [
 
 await mkdir(directory, { recursive: true });
 const demo = await startDemo(binary);
-const client = createServer((_, answer) => answer.setHeader("content-type", "text/html").end("<title>client</title>Back at the client")).listen(0, "127.0.0.1");
+// A callback page that hands its answer to the page that opened it, if one did.
+const HAND_OVER = "<script>if (window.opener) { window.opener.postMessage(location.search, location.origin); setTimeout(() => window.close(), 500); }</script>";
+const client = createServer((_, answer) => answer.setHeader("content-type", "text/html").end(`<title>client</title>${HAND_OVER}Back at the client`)).listen(0, "127.0.0.1");
 await once(client, "listening");
 const redirectUri = `http://127.0.0.1:${client.address().port}/callback`;
 // A web client at https://client.example, which this browser finds on loopback.
@@ -235,6 +237,29 @@ for (const look of LOOKS) {
       await error("way-back", (await linkFor("https://client.example/callback")).replace("response_type=code", "response_type=token"));
       await page.goto(demo.origin);
       await shoot(page, `home-${look.name}`);
+    });
+}
+// Web clients (use-mcp, ChatGPT and their kind) open the login in a popup: its opener waits for a message of the callback page
+// and takes `closed` for the person's no. A Cross-Origin-Opener-Policy on any page on the way would sever the two.
+for (const [end, answer] of [["code", yes], ["error", no]]) {
+  walks[`a login in a popup reaches its opener: ${end}`] = () =>
+    visit(LOOKS[0], async (opener) => {
+      await opener.goto(`${new URL(redirectUri).origin}/opener`);
+      const opened = opener.waitForEvent("popup");
+      await opener.evaluate((url) => {
+        const popup = window.open(url, "login", "width=600,height=700");
+        const closed = [];
+        setInterval(() => closed.push(popup.closed), 20);
+        window.addEventListener("message", ({ data }) => (window.answer = { data, polls: closed.length, closed: closed.includes(true) }));
+      }, link);
+      const popup = await opened;
+      await yes(popup).click();
+      await popup.waitForURL((url) => url.pathname === "/login/oauth/authorize");
+      await answer(popup).click({ noWaitAfter: true });
+      await opener.waitForFunction(() => window.answer, null, { timeout: 5000 });
+      const { data, polls, closed } = await opener.evaluate(() => window.answer);
+      assert.ok(new URLSearchParams(data).get(end), data);
+      assert.ok(polls > 10 && !closed, `closed before the answer, in ${polls} polls`);
     });
 }
 walks["another site cannot frame the consent page"] = async () => {

@@ -29,7 +29,6 @@ fn pages_cannot_be_framed_scripted_or_cached() {
             ("x-frame-options", "DENY"),
             ("cache-control", "no-store"),
             ("content-type", "text/html; charset=utf-8"),
-            ("cross-origin-opener-policy", "same-origin"),
             ("referrer-policy", referrer),
         ] {
             assert_eq!(response.header_value(name), Some(value), "{}", text(&response));
