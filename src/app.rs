@@ -116,10 +116,15 @@ impl App {
         !self.closing.load(Ordering::Relaxed) && self.oauth.is_ready()
     }
 
-    /// Ends every stream, for a server that stops.
+    /// Ends the streams that belong to no call, for a server that stops.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
         self.mcp.close();
+    }
+
+    /// Cancels the calls that still run; their callers are told.
+    pub fn give_up(&self) {
+        self.mcp.give_up();
     }
 
     /// What is to be done for a request; or its answer, if the head alone decides that: a refusal, a document that is always

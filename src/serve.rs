@@ -314,13 +314,17 @@ impl Server {
         self.app.change_rules(oauth::Rules { policy, denied: config.clients.denied.clone() })
     }
 
-    /// Stops accepting, ends the streams, finishes what runs within [`limits::DRAIN`], which is for all of it together, and
-    /// lets go of the table.
-    pub fn stop(self) {
+    /// Stops within [`limits::DRAIN`]: takes no more requests, lets calls finish for [`limits::DRAIN_CALLS`], cancels what is left
+    /// of them, and lets go of the table.
+    pub fn stop(mut self) {
         log::info("stopping", &[]);
         let deadline = clock::instant() + limits::DRAIN;
         let left = || deadline.saturating_duration_since(clock::instant());
+        self.public.close();
         self.app.close();
+        if !self.public.wait(limits::DRAIN_CALLS) {
+            self.app.give_up();
+        }
         self.public.stop(left());
         self.operator.stop(left());
         if let Some(metrics) = self.metrics {

@@ -163,7 +163,7 @@ fn slow_answers_run_the_hook_and_block_nobody_else() {
 }
 
 #[test]
-fn a_stream_is_sent_as_it_comes_and_stopping_ends_it() {
+fn a_stream_is_sent_as_it_comes_and_goes_on_until_the_door_has_ended() {
     let mut door = door("stream");
     let mut client = door.client();
     let head = client.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").head();
@@ -178,10 +178,15 @@ fn a_stream_is_sent_as_it_comes_and_stopping_ends_it() {
 
     client.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").head();
     let Event::Stream(sender) = door.event() else { panic!("no stream") };
-    door.tiny.take().unwrap().stop(PATIENCE);
-    assert_eq!(client.chunk(), "");
-    assert!(sender.reader_gone().is_tripped());
+    let mut tiny = door.tiny.take().unwrap();
+    tiny.close();
     assert!(UnixStream::connect(&door.socket).is_err());
+    assert!(!tiny.wait(Duration::from_millis(50)));
+    sender.send(*b"data: 3\n\n").unwrap();
+    assert_eq!(client.chunk(), "data: 3\n\n");
+    tiny.stop(Duration::ZERO);
+    assert_eq!(client.chunk(), "");
+    assert!(sender.reader_gone().wait(PATIENCE));
 }
 
 /// The socket is for its owner; one left behind is replaced, one in use and a file are not.

@@ -40,8 +40,6 @@ pub const READ_BYTES: usize = 8 * 1024;
 pub const TCP_KEEP_ALIVE_SECONDS: i32 = 60;
 /// How long an idle connection is kept for its next request.
 pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(15);
-/// How long a stopping server waits for a request that its client has already sent.
-pub const LAST_GLANCE: Duration = Duration::from_millis(5);
 /// What is read and thrown away of a body that was refused, so that the client reads the answer before the reset (bytes).
 pub const DRAIN_BYTES: usize = 64 * 1024;
 /// How long that takes at most, and how long the answer waits for a small body that was refused.
@@ -140,8 +138,10 @@ pub const WORKER_STACK_BYTES: usize = 1024 * 1024;
 pub const QUEUE_TICK: Duration = Duration::from_millis(20);
 /// How long an extra worker waits for work before it ends.
 pub const WORKER_IDLE: Duration = Duration::from_secs(10);
-/// What is still running is given this long to finish when the server is told to stop, all of it together.
+/// The time from the signal to stop to the end of the process, all of it together.
 pub const DRAIN: Duration = Duration::from_secs(10);
+/// How much of it running calls have to finish; what is left after it is cancelled.
+pub const DRAIN_CALLS: Duration = Duration::from_secs(5);
 /// The last sweep has at least this long: what a full disk did not take may be written now.
 pub const LAST_SWEEP: Duration = Duration::from_secs(1);
 /// How often expired grants, sessions and streams are looked for.

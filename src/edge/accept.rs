@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
 
@@ -119,7 +119,7 @@ impl Acceptor {
             Some(Ok(session)) => socket.within(session),
             Some(Err(_)) => return, // no memory, no randomness
         };
-        // Ends when the client leaves, a deadline passes, or `Edge::close` closes its socket.
+        // Ends when the client leaves, a deadline passes, or `Edge::end` closes its socket.
         let spawned = thread::Builder::new()
             .name("edge-connection".to_owned())
             .stack_size(limits::CONNECTION_STACK_BYTES)
@@ -250,7 +250,7 @@ struct Open {
 impl Open {
     fn register(stream: Arc<Stream>, shared: &Arc<Shared>, (number, admitted): (u64, Admitted)) -> Open {
         let waiting = AtomicU64::new(shared.now());
-        let link = Arc::new(Link { stream, idle: AtomicBool::new(false), waiting });
+        let link = Arc::new(Link { stream, waiting });
         shared.lock_links().insert(number, Arc::clone(&link));
         Open { shared: Arc::clone(shared), link, number, admitted: Some(admitted) }
     }

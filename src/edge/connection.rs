@@ -10,7 +10,7 @@ use super::head::{self, Checked, Framing, Origin};
 use super::refusal::Refusal;
 use super::socket::{Filled, Socket};
 use super::wire::{self, After, Asked, Outbody, Pace, Sink};
-use super::{Link, Phase, Shared};
+use super::{Kept, Link, Phase, RECEIVING, Shared};
 use crate::base::{clock, limits};
 use crate::http::{Request, Responder, Response, Waiter};
 use crate::server::Job;
@@ -69,7 +69,6 @@ impl Connection {
 
     /// Whatever a client does here, it does to its own thread and not for long.
     fn handshake(&mut self) -> Result<(), Ended> {
-        self.link.set_idle(true);
         if self.socket.is_handshaking() && self.shared.phase() != Phase::Serving {
             return Err(Ended);
         }
@@ -97,26 +96,27 @@ impl Connection {
     }
 
     fn wait_for_first_byte(&mut self) -> Result<(), BodyError> {
-        self.link.set_idle(true);
-        // After the flag went up, so that a stopping server sees the flag or we see it stop. What was sent before that has
-        // arrived, and is answered.
-        let patience = match self.shared.phase() {
-            Phase::Serving => self.shared.settings.keep_alive_idle,
-            Phase::Draining | Phase::Ended => limits::LAST_GLANCE,
-        };
-        let filled = self.socket.fill(clock::instant() + patience);
-        self.link.set_idle(false);
-        match filled {
+        match self.fill(clock::instant() + self.shared.settings.keep_alive_idle) {
             Filled::Bytes(_) => Ok(()),
             Filled::Closed | Filled::TimedOut => Err(BodyError::Ended),
         }
+    }
+
+    /// Waits for more of a request; once the door has closed, reads only what has arrived (H13).
+    fn fill(&mut self, deadline: Instant) -> Filled {
+        // The state of the link was set before the phase is read here, and a closing door sets the phase before it looks at the
+        // links: one of the two sees the other.
+        if self.shared.phase() != Phase::Serving {
+            self.link.shut();
+        }
+        self.socket.fill(deadline)
     }
 
     /// Waits until another line is there, or too much without one: a head that trickles in is not parsed again for
     /// each byte.
     fn wait_for_line(&mut self, deadline: Instant) -> Result<(), BodyError> {
         loop {
-            match self.socket.fill(deadline) {
+            match self.fill(deadline) {
                 Filled::Bytes(count) => {
                     let new = self.socket.unread().iter().rev().take(count);
                     if new.into_iter().any(|&b| b == b'\n') || self.socket.unread().len() > limits::HEAD_BYTES
@@ -138,9 +138,9 @@ impl Connection {
             Ok(admission) => admission,
             Err(response) => return self.answer_unread(*response, &checked),
         };
-        // Whoever may send much is known, and may take their time.
-        if admission.limit() > limits::UNCHECKED_BODY_BYTES && !self.link.is_kept() {
-            return Err(Ended);
+        // Large bodies are only admitted for authenticated callers; these connections make no room for others.
+        if admission.limit() > limits::UNCHECKED_BODY_BYTES {
+            self.link.wait_since(RECEIVING);
         }
         let mut share = self.shared.bodies.share(admission.limit());
         let body = match self.body(&checked, admission.limit(), |more| share.grow(more)) {
@@ -148,8 +148,8 @@ impl Connection {
             Err(BodyError::Refused(refusal)) => return self.refuse(refusal),
             Err(BodyError::Ended) => return Err(Ended),
         };
-        if !self.link.is_kept() {
-            return Err(Ended);
+        if self.link.keep().ok_or(Ended)? == Kept::Shut {
+            self.socket.note_shut();
         }
         let (responder, waiter) = Responder::pair();
         let request = Request { head: checked.head, body };
@@ -193,7 +193,7 @@ impl Connection {
             if left == 0 {
                 return true;
             }
-            match self.socket.fill(deadline) {
+            match self.fill(deadline) {
                 Filled::Bytes(_) => {}
                 Filled::Closed | Filled::TimedOut => return false,
             }
@@ -222,7 +222,8 @@ impl Connection {
             let go_on = self.socket.write(&mut [IoSlice::new(b"HTTP/1.1 100 Continue\r\n\r\n")]);
             go_on.map_err(|_| BodyError::Ended)?;
         }
-        let clock = BodyClock { start: clock::instant(), settings: &self.shared.settings };
+        let shared = Arc::clone(&self.shared);
+        let clock = BodyClock { start: clock::instant(), settings: &shared.settings };
         let mut received: usize = 0;
         loop {
             let before = body.len();
@@ -235,7 +236,7 @@ impl Connection {
             if reader.is_done(body.len()) {
                 return Ok(body);
             }
-            match self.socket.fill(clock.deadline(received)) {
+            match self.fill(clock.deadline(received)) {
                 Filled::Bytes(_) => {}
                 Filled::Closed => return Err(BodyError::Ended),
                 Filled::TimedOut => return Err(Refusal::TooSlow.into()),
@@ -297,7 +298,7 @@ impl Connection {
                 let _watched = self.shared.watch.add(self.socket.stream(), stream.waker());
                 let keep_alive = self.shared.settings.stream_keep_alive;
                 let pace = Pace { check: keep_alive, keep_alive };
-                let is_ending = || self.shared.phase() != Phase::Serving;
+                let is_ending = || self.shared.phase() == Phase::Ended;
                 wire::drain((stream, coding), outgoing.head, &mut self.socket, (pace, &is_ending))
             }
         };

@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -156,24 +156,34 @@ struct Shared {
 /// What the door holds of a connection, to close it.
 struct Link {
     stream: Arc<Stream>,
-    /// Whether it waits for a request, and may be closed at once.
-    idle: AtomicBool,
-    /// Since when it waits for its client (milliseconds since the door opened), [`BUSY`], or [`GIVEN_UP`].
+    /// Since when it waits for its client (milliseconds since the door opened), or one of the states below.
     waiting: AtomicU64,
 }
 
-/// It waits for nobody: a request runs, or a stream is open.
+/// A request runs, or a stream is open.
 const BUSY: u64 = u64::MAX;
-/// It waited the longest when room was needed.
+/// It waited the longest when room was needed, and was closed.
 const GIVEN_UP: u64 = u64::MAX - 1;
+/// A large body is being read: of an authenticated caller, so that it makes no room for others.
+const RECEIVING: u64 = u64::MAX - 2;
+/// The door closed before the request was whole: nothing more is read than what has arrived.
+const SHUT: u64 = u64::MAX - 3;
+
+/// What became of a connection before its request was whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    Open,
+    /// It is no longer read from.
+    Shut,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Phase {
     Serving = 0,
-    /// What runs is finished, streams end, nothing new starts.
+    /// Requests that have arrived are answered, streams go on until the application ends them; nothing else is read.
     Draining = 1,
-    /// Whoever still waits gives up.
+    /// Everything is cut off.
     Ended = 2,
 }
 
@@ -209,7 +219,7 @@ impl Edge {
             link_ended: Condvar::new(),
         });
         let watching = Arc::clone(&shared);
-        // Ends when `Edge::close` closes the watch.
+        // Ends when `Edge::end` closes the watch.
         thread::Builder::new()
             .name("edge-watch".to_owned())
             .stack_size(limits::CONNECTION_STACK_BYTES)
@@ -238,26 +248,38 @@ impl Edge {
         })
     }
 
-    /// Closes the door (H13): no new connections, idle ones closed at once, running requests finished with
-    /// `Connection: close`, streams ended cleanly. What is not done after `patience` is cut off.
-    pub fn stop(mut self, patience: Duration) {
-        self.close(patience);
-    }
-
-    fn close(&mut self, patience: Duration) {
+    /// Closes the door (H13): no new connections; those without a whole request end at once. What runs goes on, and is answered
+    /// with `Connection: close`.
+    pub fn close(&mut self) {
         let Some(acceptor) = self.acceptor.take() else { return };
         self.shared.phase.store(Phase::Draining as u8, Ordering::SeqCst);
         self.shared.closing.trip();
-        self.shared.watch.close();
         let _ = self.wake.shutdown(Shutdown::Both);
         let _ = acceptor.join(); // after this nobody listens, and no connection is added
         for link in self.shared.lock_links().values() {
-            link.close_if_idle();
+            link.shut();
         }
-        if self.shared.wait_for_links(patience) {
+    }
+
+    /// Waits for the connections of a closed door to end. Returns whether all of them have within `patience`.
+    #[must_use]
+    pub fn wait(&self, patience: Duration) -> bool {
+        self.shared.wait_for_links(patience)
+    }
+
+    /// Closes the door and cuts off what has not ended after `patience`.
+    pub fn stop(mut self, patience: Duration) {
+        self.end(patience);
+    }
+
+    fn end(&mut self, patience: Duration) {
+        self.close();
+        let over = self.wait(patience);
+        self.shared.phase.store(Phase::Ended as u8, Ordering::SeqCst);
+        self.shared.watch.close();
+        if over {
             return;
         }
-        self.shared.phase.store(Phase::Ended as u8, Ordering::SeqCst);
         for link in self.shared.lock_links().values() {
             let _ = link.stream.shutdown(Shutdown::Both);
         }
@@ -268,7 +290,7 @@ impl Edge {
 
 impl Drop for Edge {
     fn drop(&mut self) {
-        self.close(Duration::ZERO);
+        self.end(Duration::ZERO);
     }
 }
 
@@ -287,7 +309,7 @@ impl Shared {
 
     /// Milliseconds since the door opened.
     fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(GIVEN_UP - 1)
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(SHUT - 1)
     }
 
     /// Gives up the connection that has waited longest for its client, and sees it end: whoever opens many and says little
@@ -322,20 +344,22 @@ impl Shared {
 }
 
 impl Link {
-    fn set_idle(&self, idle: bool) {
-        self.idle.store(idle, Ordering::SeqCst);
-    }
-
-    /// From `since` on this connection waits for its client, who may keep it only as long as there is room.
+    /// Takes on a state in which the door may close the connection, unless it has done so already. A time means that the
+    /// connection waits for its client since then, who may keep it only as long as there is room.
     fn wait_since(&self, since: u64) {
+        let closed = |state| [GIVEN_UP, SHUT].contains(&state);
         let _ = self
             .waiting
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| (state != GIVEN_UP).then_some(since));
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| (!closed(state)).then_some(since));
     }
 
-    /// A whole request is there, or somebody who may take their time. `false` if it was given up before.
-    fn is_kept(&self) -> bool {
-        self.waiting.swap(BUSY, Ordering::SeqCst) != GIVEN_UP
+    /// A whole request is there: the connection stays until it is answered. `None` if it was given up before.
+    fn keep(&self) -> Option<Kept> {
+        match self.waiting.swap(BUSY, Ordering::SeqCst) {
+            GIVEN_UP => None,
+            SHUT => Some(Kept::Shut),
+            _ => Some(Kept::Open),
+        }
     }
 
     /// Closes it, unless it has stopped waiting.
@@ -348,9 +372,11 @@ impl Link {
         given_up
     }
 
-    /// The connection's thread, blocked in a read, sees the end of the connection.
-    fn close_if_idle(&self) {
-        if self.idle.load(Ordering::SeqCst) {
+    /// Ends the reading, unless a whole request has been read. What has arrived can still be read, then comes the end.
+    fn shut(&self) {
+        let unfinished = |state| ![BUSY, GIVEN_UP].contains(&state);
+        let update = |state| unfinished(state).then_some(SHUT);
+        if self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, update).is_ok() {
             let _ = self.stream.shutdown(Shutdown::Read);
         }
     }

@@ -33,6 +33,8 @@ pub(crate) struct Socket {
     /// What SO_RCVTIMEO is set to: changing it costs a system call, which the usual request is spared.
     read_timeout: Duration,
     write_stall: Duration,
+    /// Whether the door has shut the reading side.
+    is_shut: bool,
 }
 
 /// How waiting for bytes ended.
@@ -58,6 +60,7 @@ impl Socket {
             end: 0,
             read_timeout: Duration::ZERO,
             write_stall,
+            is_shut: false,
         })
     }
 
@@ -179,6 +182,11 @@ impl Socket {
         }
     }
 
+    /// Notes that the door has shut the reading side, so that this is not taken for the client's doing.
+    pub(crate) fn note_shut(&mut self) {
+        self.is_shut = true;
+    }
+
     /// Keeps what a stream's client does not read from piling up in the kernel.
     pub(crate) fn bound_send_buffer(&self) {
         // Without it the kernel bounds the pile at some megabytes.
@@ -215,9 +223,11 @@ impl Sink for Socket {
         Ok(())
     }
 
-    /// POLLRDHUP sees a FIN or RST even behind bytes that nobody has read yet, which a peek does not.
+    /// POLLRDHUP sees a FIN or RST even behind bytes that nobody has read yet, which a peek does not. Once our own side has been
+    /// shut it is always there; a RST is seen without it.
     fn client_has_gone(&self) -> bool {
-        sys::are_ready(&[&*self.stream], libc::POLLRDHUP, 0).contains(&true)
+        let events = if self.is_shut { 0 } else { libc::POLLRDHUP };
+        sys::are_ready(&[&*self.stream], events, 0).contains(&true)
     }
 }
 

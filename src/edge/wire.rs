@@ -107,7 +107,7 @@ fn sized(head: &mut Vec<u8>, body: Vec<u8>) -> Outbody {
 /// When a stream that has nothing to say is looked after.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// How often it is looked whether the client is there and the server stops, if nobody wakes the stream for that.
+    /// How often it is looked whether the client is there and the door has ended, if nobody wakes the stream for that.
     pub(crate) check: Duration,
     /// How long it may be silent before it says something.
     pub(crate) keep_alive: Duration,

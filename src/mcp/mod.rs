@@ -129,6 +129,7 @@ mod build_error;
 mod call;
 mod completion;
 mod content;
+mod ending;
 mod era;
 mod events;
 mod exchange;
@@ -157,7 +158,6 @@ mod tool;
 mod tool_server;
 mod uri_template;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use self::accept::{accepts, read, refusal};
@@ -165,14 +165,13 @@ use self::call::ClientCapabilities as Client;
 use self::era::Era;
 use self::exchange::{Channel, Dialect, Exchange};
 use self::publisher::Audience;
-use self::quota::{Budgets, Calls, Openings, Standing};
-use self::table::Row;
+use self::quota::{Budgets, Calls, NoRoom, Openings, Standing};
 use self::task_table::TaskTable;
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
 use crate::base::clock::Clock;
 use crate::base::each::Each;
-use crate::base::identity::{GrantId, Principal, Scopes, UserId};
+use crate::base::identity::{Principal, Scopes, UserId};
 use crate::base::random::Random;
 use crate::http::{Head, Method, Request, Responder, Response};
 use crate::seal::Keyring;
@@ -245,6 +244,8 @@ struct Core {
     streams: Arc<Each<UserId>>,
     budgets: Budgets,
     tasks: TaskTable,
+    /// Tripped when the server stops.
+    closing: CancelToken,
     insufficient_scope: InsufficientScope,
 }
 
@@ -282,6 +283,7 @@ impl Mcp {
             streams: Each::new(capacity.streams_per_user),
             budgets: Budgets::new(),
             tasks: TaskTable::default(),
+            closing: CancelToken::new(),
             insufficient_scope,
         }))
     }
@@ -298,6 +300,9 @@ impl Mcp {
             Method::Head | Method::Options | Method::Other(_) => {
                 responder.respond(refusal(405).header("Allow", "GET, POST, DELETE"));
             }
+        }
+        if self.0.closing.is_tripped() {
+            self.0.end_standing(); // this request may have opened a stream
         }
     }
 
@@ -324,41 +329,6 @@ impl Mcp {
     #[must_use]
     pub fn publisher(&self) -> Publisher {
         self.0.publisher()
-    }
-
-    /// Ends at once what belongs to a grant: its sessions, its streams, its calls, its tasks.
-    pub fn end_grant(&self, grant: GrantId) {
-        self.0.calls.cancel_grant(grant);
-        self.0.tasks.end_grant(grant);
-        self.0.audience.sessions.end_grant(grant);
-        self.0.audience.listeners.end_grant(grant);
-    }
-
-    /// The grants that have something here: a session, a stream, a call.
-    #[must_use]
-    pub fn grants(&self) -> BTreeSet<GrantId> {
-        let sessions = self.0.audience.sessions.all();
-        let mut grants: BTreeSet<GrantId> = sessions.iter().map(|session| session.owner().grant).collect();
-        grants.extend(self.0.audience.listeners.grants());
-        grants.extend(self.0.calls.grants());
-        grants
-    }
-
-    /// Ends what nobody uses any more, and calls that run for too long. To be called every [`crate::base::limits::SWEEP`].
-    pub fn sweep(&self) {
-        let now = self.0.clock.monotonic();
-        self.0.calls.sweep(now);
-        self.0.audience.sessions.sweep(now);
-        self.0.tasks.sweep(now);
-        self.0.audience.listeners.sweep(now);
-    }
-
-    /// Ends every session and stream; calls that run are cancelled.
-    pub fn close(&self) {
-        self.0.calls.cancel_all();
-        self.0.tasks.close();
-        self.0.audience.sessions.close();
-        self.0.audience.listeners.close();
     }
 
     /// How much there is.
@@ -399,8 +369,9 @@ impl Core {
         let permit = (!call.operation.is_list())
             .then(|| self.calls.begin(&principal, &cancel, self.clock.monotonic()));
         let exchange = Exchange::new(dialect, cancel.clone(), channel);
-        let Ok(permit) = permit.transpose() else {
-            return exchange.complete(Outcome::Failed(Error::new(Error::BUSY, "Too many calls at once")));
+        let permit = match permit.transpose() {
+            Ok(permit) => permit,
+            Err(NoRoom(why)) => return exchange.complete(Outcome::Failed(Error::new(Error::BUSY, why))),
         };
         if let Some(permit) = &permit {
             permit.watch(&exchange);

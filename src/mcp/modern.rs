@@ -304,7 +304,8 @@ impl Dialect for ModernCall {
 
     fn begin_task(&self, principal: &Principal, client: &ClientCapabilities) -> Option<Begun> {
         let (core, description) = (&self.core, self.core.backend.description());
-        if self.operation != Operation::CallTool || !description.has_tasks || !client.takes_tasks() {
+        let can_be = self.operation == Operation::CallTool && description.has_tasks && client.takes_tasks();
+        if !can_be || core.closing.is_tripped() {
             return None;
         }
         let new = NewTask {

@@ -72,6 +72,8 @@ pub(super) struct Calls {
 struct Running {
     next: u64,
     calls: HashMap<u64, Entry>,
+    /// Why no call begins any more.
+    over: Option<&'static str>,
 }
 
 struct Entry {
@@ -91,9 +93,9 @@ pub(super) struct Permit {
     number: u64,
 }
 
-/// The user or the server has as many calls as may run at once.
+/// Why a call may not run now, in words for its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NoRoom;
+pub(super) struct NoRoom(pub(super) &'static str);
 
 impl Calls {
     /// A place for one more call (M17).
@@ -104,9 +106,12 @@ impl Calls {
         now: Duration,
     ) -> Result<Permit, NoRoom> {
         let mut running = self.lock();
+        if let Some(why) = running.over {
+            return Err(NoRoom(why));
+        }
         let of_user = running.calls.values().filter(|entry| entry.user == principal.user).count();
         if running.calls.len() >= limits::CALLS || of_user >= limits::CALLS_PER_USER {
-            return Err(NoRoom);
+            return Err(NoRoom("Too many calls at once"));
         }
         let number = running.next;
         running.next = number.wrapping_add(1);
@@ -140,12 +145,26 @@ impl Calls {
 
     /// Cancels every call of a grant.
     pub(super) fn cancel_grant(&self, grant: GrantId) {
-        self.cancel(|entry| entry.grant == grant);
+        let tokens: Vec<CancelToken> = {
+            let running = self.lock();
+            let of_grant = running.calls.values().filter(|entry| entry.grant == grant);
+            of_grant.map(|entry| entry.cancel.clone()).collect()
+        };
+        for token in tokens {
+            token.trip();
+        }
     }
 
-    /// Cancels every call.
-    pub(super) fn cancel_all(&self) {
-        self.cancel(|_| true);
+    /// Ends every call with an error in these words, and lets none begin any more.
+    pub(super) fn give_up_all(&self, why: &'static str) {
+        let exchanges: Vec<_> = {
+            let mut running = self.lock();
+            running.over = Some(why);
+            running.calls.values().filter_map(|entry| entry.exchange.upgrade()).collect()
+        };
+        for exchange in exchanges {
+            exchange.give_up(why);
+        }
     }
 
     /// Whose they are.
@@ -156,19 +175,6 @@ impl Calls {
     /// How many run.
     pub(super) fn count(&self) -> usize {
         self.lock().calls.len()
-    }
-
-    fn cancel(&self, wanted: impl Fn(&Entry) -> bool) {
-        let tokens: Vec<CancelToken> = self
-            .lock()
-            .calls
-            .values()
-            .filter(|entry| wanted(entry))
-            .map(|entry| entry.cancel.clone())
-            .collect();
-        for token in tokens {
-            token.trip();
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Running> {

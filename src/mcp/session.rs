@@ -344,16 +344,23 @@ impl Session {
 
     // ---- the end ----
 
+    /// Ends the stream that belongs to no request.
+    pub(super) fn end_standalone(&self) {
+        self.standalone.finish();
+    }
+
+    /// Whether a request is in flight.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.lock().in_flight.is_empty()
+    }
+
     /// Forgets streams that nobody can want any more, and ends the connections of readers whose token has expired; says
     /// whether the session itself is idle.
     pub(super) fn sweep(&self, now: Duration) -> bool {
         let over = self.streams().into_iter().filter(|events| events.is_over(now));
         let over: BTreeSet<u64> = over.filter_map(|events| events.number()).collect();
-        let busy = {
-            let mut state = self.lock();
-            state.streams.retain(|number, _| !over.contains(number));
-            !state.in_flight.is_empty()
-        };
+        self.lock().streams.retain(|number, _| !over.contains(number));
+        let busy = self.is_busy();
         // The stream of a pair is the way of every answer: it stays for a call that runs.
         let expiring = if busy && self.kind == Kind::Paired { Vec::new() } else { self.streams() };
         expiring.iter().for_each(|events| events.expire(now));

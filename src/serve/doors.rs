@@ -70,7 +70,23 @@ impl Public {
         }
     }
 
-    /// Closes the door, and gives what runs so long.
+    /// Closes the door; what runs goes on.
+    pub(super) fn close(&mut self) {
+        match self {
+            Public::Edge(edge) => edge.close(),
+            Public::Proxy(tiny) => tiny.close(),
+        }
+    }
+
+    /// Waits for what runs. Returns whether all of it was answered within `patience`.
+    pub(super) fn wait(&self, patience: Duration) -> bool {
+        match self {
+            Public::Edge(edge) => edge.wait(patience),
+            Public::Proxy(tiny) => tiny.wait(patience),
+        }
+    }
+
+    /// Closes the door, and cuts off what still runs after `patience`.
     pub(super) fn stop(self, patience: Duration) {
         match self {
             Public::Edge(edge) => edge.stop(patience),

@@ -78,7 +78,7 @@ impl Shared {
                 let mut share = self.streams.share();
                 if share.grow(1) {
                     let pace = Pace { check: limits::CLIENT_CHECK, keep_alive: limits::STREAM_KEEP_ALIVE };
-                    let is_ending = || self.closing.is_tripped();
+                    let is_ending = || self.ended.is_tripped();
                     wire::drain((stream, coding), outgoing.head, &mut sink, (pace, &is_ending))
                 } else {
                     return self.write(self.refusal(Refusal::Busy), (asked, after), sink);

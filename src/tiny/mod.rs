@@ -67,6 +67,8 @@ struct Shared {
     ending: UnixStream,
     /// Tripped when the door closes.
     closing: CancelToken,
+    /// Tripped when it waits for nothing any more.
+    ended: CancelToken,
     /// Threads of this door, over all generations of tiny_http's server.
     threads: Arc<Cap>,
     streams: Arc<Cap>,
@@ -129,6 +131,7 @@ impl Tiny {
             listener,
             ending,
             closing: CancelToken::new(),
+            ended: CancelToken::new(),
             threads: Cap::new(capacity.tiny_threads()),
             streams: Cap::new(capacity.streams),
             bodies: Bodies::new(capacity.body_bytes_in_flight(), limits::LARGE_BODY_BYTES_IN_FLIGHT),
@@ -167,13 +170,9 @@ impl Tiny {
         })
     }
 
-    /// Closes the door (H13): no new connections, running requests finished and streams ended cleanly within
-    /// `patience`. Connections that are open and idle stay so until the process ends: tiny_http keeps them.
-    pub fn stop(mut self, patience: Duration) {
-        self.close(patience);
-    }
-
-    fn close(&mut self, patience: Duration) {
+    /// Closes the door (H13): no new connections. What runs goes on. Connections that are open and idle stay so until the process
+    /// ends: tiny_http keeps them.
+    pub fn close(&mut self) {
         let Some(watcher) = self.watcher.take() else { return };
         self.shared.closing.trip();
         let _ = self.shared.ending.shutdown(Shutdown::Both);
@@ -181,21 +180,39 @@ impl Tiny {
         if let Listening::Unix(_, path) = &self.shared.listener {
             let _ = std::fs::remove_file(path); // a stale one is replaced at the next start anyway
         }
+    }
+
+    /// Waits until everything is answered. Returns whether it was within `patience`.
+    #[must_use]
+    pub fn wait(&self, patience: Duration) -> bool {
         let deadline = clock::instant() + patience;
         let mut busy = self.shared.lock_busy();
         while *busy > 0 {
             let left = deadline.saturating_duration_since(clock::instant());
             if left.is_zero() {
-                return;
+                return false;
             }
             busy = self.shared.answered.wait_timeout(busy, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Closes the door; what is not answered after `patience` is left alone, streams are ended.
+    pub fn stop(mut self, patience: Duration) {
+        self.end(patience);
+    }
+
+    fn end(&mut self, patience: Duration) {
+        self.close();
+        if !self.wait(patience) {
+            self.shared.ended.trip();
         }
     }
 }
 
 impl Drop for Tiny {
     fn drop(&mut self) {
-        self.close(Duration::ZERO);
+        self.end(Duration::ZERO);
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::github::FakeGitHub;
 use crate::support::http::{Answer, Request};
 use crate::support::server::Server;
-use crate::support::walk::{Tokens, in_session};
+use crate::support::walk::{Tokens, in_session, modern};
 
 /// The seed lost every token and client at a restart.
 #[test]
@@ -54,6 +54,25 @@ fn an_open_stream_does_not_keep_it_from_stopping() {
     assert_eq!(stream.head().status, 200);
     assert!(server.stop().success(), "{}", server.log());
     assert_eq!(stream.messages().count(), 0, "the stream ended with its last chunk");
+}
+
+/// H13: a tool that runs when the server is told to stop delivers what it says and its result, in both eras.
+#[test]
+fn a_call_that_runs_at_sigterm_is_answered() {
+    let mut server = Server::start(&FakeGitHub::start());
+    let (_, tokens) = server.login();
+    let session = server.session(&tokens.access);
+    let params = json!({"name": "start-notification-stream", "arguments": {"interval": 500, "count": 2}});
+    let legacy = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params});
+    let calls = [in_session(&legacy, &session), modern("tools/call", params)];
+    let calls = calls.map(|call| call.bearer(&tokens.access).open(server.authority()).unwrap());
+    assert!(calls.iter().all(|call| call.head().status == 200));
+    assert!(server.stop().success(), "{}", server.log());
+    for call in calls {
+        let last = call.messages().last().unwrap();
+        let text = &last["result"]["content"][0]["text"];
+        assert_eq!((&last["id"], text), (&json!(7), &json!("Sent 2 notifications, one every 500 ms")));
+    }
 }
 
 /// T17: what is revoked ends what it had open.

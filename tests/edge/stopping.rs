@@ -2,10 +2,11 @@
 
 use super::*;
 
-/// H13: stopping closes idle connections at once, finishes what runs, ends streams cleanly and closes the port.
+/// H13: a door that closes ends idle connections at once and closes the port; what runs goes on, streams included, and is
+/// answered.
 #[test]
 fn stopping_finishes_what_runs() {
-    let door = door(quick());
+    let mut door = door(quick());
     let address = door.address;
     let mut idle = door.client();
     assert_eq!(idle.get("/").status, 200);
@@ -16,17 +17,79 @@ fn stopping_finishes_what_runs() {
     running.send("GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
     let responder = door.later();
 
-    let Door { edge, .. } = door;
-    let stopping = std::thread::spawn(move || edge.stop(6 * PATIENCE));
+    door.edge.close();
     assert_eq!(idle.rest(), "");
+    assert!(TcpStream::connect(address).is_err());
+    assert!(!door.edge.wait(Duration::from_millis(200)));
+    sender.send(*b"data: 1\n\n").unwrap();
+    assert_eq!(reader.chunk(), "data: 1\n\n");
+    drop(sender);
     assert_eq!(reader.chunk(), "");
-    assert!(sender.reader_gone().wait(PATIENCE));
+    assert!(!responder.client_gone().is_tripped());
     responder.respond(Response::new(200));
     let answer = running.answer();
     assert_eq!((answer.status, answer.closes()), (200, true));
     drop((reader, running));
-    stopping.join().unwrap();
-    assert!(TcpStream::connect(address).is_err());
+    assert!(door.edge.wait(PATIENCE));
+}
+
+/// H13: a connection without a whole request, however far it has come, delays nothing.
+#[test]
+fn half_a_request_does_not_delay_the_end() {
+    let mut door = door(quick());
+    let halves = [
+        "G",
+        "GET / HTTP/1.1\r\nHost: ",
+        "POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n1",
+        "POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n1",
+        "POST /e HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n1",
+        "POST /refused HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n1",
+    ];
+    let mut clients: Vec<_> = halves.iter().map(|_| door.client()).collect();
+    for (client, half) in clients.iter_mut().zip(halves) {
+        assert_eq!(client.get("/first").status, 200);
+        client.send(half);
+    }
+    let started = clock::instant();
+    door.edge.close();
+    assert!(door.edge.wait(PATIENCE));
+    assert!(started.elapsed() < limits::DRAIN_TIME, "{:?}", started.elapsed());
+    for client in &mut clients[..5] {
+        assert_eq!(client.rest(), "");
+    }
+}
+
+/// H13: a request that arrives while the door closes is not taken for one whose client has gone.
+#[test]
+fn a_request_that_was_read_while_the_door_closed_is_answered_however_long_it_takes() {
+    for _ in 0..20 {
+        let mut door = door(quick());
+        let mut clients: Vec<_> = (0..4).map(|_| door.client()).collect();
+        clients.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
+        let address = door.address;
+        let closing = std::thread::spawn(move || {
+            door.edge.close();
+            door
+        });
+        for client in &mut clients {
+            client.send("GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        let door = closing.join().unwrap();
+        assert!(TcpStream::connect(address).is_err());
+        // Longer than it takes to look whether a client is still there.
+        let _ = door.edge.wait(Duration::from_millis(60));
+        let mut taken = 0;
+        while let Ok(event) = door.events.recv_timeout(Duration::from_millis(20)) {
+            if let Event::Later(responder) = event {
+                assert!(!responder.client_gone().is_tripped());
+                responder.respond(Response::new(204));
+                taken += 1;
+            }
+        }
+        let answers = clients.iter_mut().map(Client::rest);
+        let answers = answers.filter(|answer| answer.starts_with("HTTP/1.1 204 ")).count();
+        assert_eq!(answers, taken);
+    }
 }
 
 /// H13: whoever has sent a request before the server is told to stop gets an answer, though nobody has accepted the

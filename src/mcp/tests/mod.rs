@@ -1,6 +1,7 @@
 //! The endpoint as a client sees it: requests in, responses and events out, in one process and without a socket.
 
 mod bounds;
+mod ending;
 mod grants;
 mod legacy;
 mod modern;

@@ -4,15 +4,15 @@ use super::*;
 use crate::base::limits;
 
 /// A connection of the pair.
-struct Pair {
-    events: Events,
+pub(super) struct Pair {
+    pub(super) events: Events,
     /// Where to post to.
-    place: String,
+    pub(super) place: String,
 }
 
 impl Endpoint {
     /// Sends a request of the pair as user `user` and waits for the head of the answer; its handler may still run.
-    fn send_pair(&self, user: u64, request: Request) -> Waiting {
+    pub(super) fn send_pair(&self, user: u64, request: Request) -> Waiting {
         let (responder, waiter) = Responder::pair();
         let mcp = self.mcp.clone();
         let worker =
@@ -20,7 +20,7 @@ impl Endpoint {
         Waiting { waiter, worker }
     }
 
-    fn open(&self) -> Pair {
+    pub(super) fn open(&self) -> Pair {
         let events = self.send_pair(1, get()).head().events();
         let first = events.next().unwrap();
         assert_eq!(first.name.as_deref(), Some("endpoint"));
@@ -35,7 +35,7 @@ impl Endpoint {
     }
 }
 
-fn to(place: &str, message: &Value) -> Request {
+pub(super) fn to(place: &str, message: &Value) -> Request {
     crate::http::fake::request("POST", place)
         .with("Content-Type", "application/json")
         .body(message.to_string())

@@ -1,6 +1,7 @@
 //! Streams that break and are taken up again, and streams that are too many.
 
 use super::*;
+use crate::base::identity::GrantId;
 use crate::base::limits;
 
 fn in_session(request: Request, session: &str) -> Request {
@@ -211,7 +212,7 @@ fn too_many_streams_of_one_session_are_refused() {
     };
     let open: Vec<_> = (0..limits::STREAMS_PER_SESSION).map(|id| take_up(id).events()).collect();
     assert_eq!(take_up(limits::STREAMS_PER_SESSION).status, 429);
-    endpoint.mcp.close();
+    endpoint.mcp.end_grant(principal(1).grant);
     open.iter().for_each(|events| assert_eq!(events.next(), None));
 }
 
