@@ -5,6 +5,7 @@
 //! query, a header or a body (L1).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
@@ -21,6 +22,8 @@ use crate::router::Route;
 pub struct Front {
     app: Arc<dyn Handler>,
     proxies: TrustedProxies,
+    /// Whether the log has been told of a proxy that is not one of them.
+    proxy_noticed: AtomicBool,
     ids: RequestIds,
     metrics: Arc<Metrics>,
     /// What the log has been told of strangers' requests.
@@ -53,10 +56,28 @@ impl Front {
     ) -> Front {
         let strangers = Arc::new(Throttle::new(limits::LOG_STRANGERS_PER_SECOND));
         let ids = RequestIds::new(random);
-        Front { app, proxies, ids, metrics, strangers, started: clock::instant() }
+        let (proxy_noticed, started) = (AtomicBool::new(false), clock::instant());
+        Front { app, proxies, proxy_noticed, ids, metrics, strangers, started }
+    }
+
+    /// H10: whoever comes through a proxy on this machine that is not named shares the limits of one sender. The log says so
+    /// once.
+    fn look_for_proxy(&self, head: &Head) {
+        let is_local = head.peer.is_none_or(|peer| peer.to_canonical().is_loopback());
+        let speaks_for_others = ["x-forwarded-for", "forwarded", "x-real-ip"];
+        if is_local
+            && !self.proxies.contain(head.peer)
+            && head.headers.iter().any(|(name, _)| speaks_for_others.contains(&name))
+            && !self.proxy_noticed.swap(true, Ordering::Relaxed)
+        {
+            let name = head.peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_canonical().to_string());
+            let hint = "everybody behind this proxy counts as one sender for the limits: name it in MCP_TRUSTED_PROXY, and have it set X-Forwarded-For";
+            log::warn("proxy.not_trusted", &[Field::Addr(&name), Field::Hint(hint)]);
+        }
     }
 
     fn trace(&self, head: &Head) -> Trace {
+        self.look_for_proxy(head);
         Trace { request: self.ids.next(), peer: self.proxies.client(head.peer, &head.headers) }
     }
 
@@ -199,6 +220,27 @@ mod tests {
                 assert!(page.lines().any(|each| each == *line), "{line} is not in\n{page}");
             }
         }
+    }
+
+    /// H10: only a proxy on this machine is looked for: of strangers, anybody can send these fields.
+    #[test]
+    fn a_proxy_on_this_machine_that_is_not_named_is_noticed() {
+        let noticed = |proxies: &str, peer: Option<&str>, field: &str| {
+            let desk = desk(proxies);
+            let mut request = request("GET", "/").with(field, "198.51.100.1");
+            request.head.peer = peer.map(|peer| peer.parse().unwrap());
+            desk.front.handle(request, Responder::pair().0);
+            desk.front.proxy_noticed.load(Ordering::Relaxed)
+        };
+        for field in ["X-Forwarded-For", "Forwarded", "X-Real-IP"] {
+            assert!(
+                noticed("10.0.0.0/8", Some("127.0.0.1"), field) && noticed("127.0.0.1", Some("::1"), field)
+            );
+            assert!(noticed("127.0.0.1", None, field) && !noticed("unix", None, field), "{field}");
+            assert!(!noticed("127.0.0.1", Some("127.0.0.1"), field), "{field}");
+            assert!(!noticed("127.0.0.1", Some("192.0.2.1"), field), "{field}");
+        }
+        assert!(!noticed("10.0.0.0/8", Some("127.0.0.1"), "Accept"));
     }
 
     /// H10: the application counts and logs the client, not its proxy.

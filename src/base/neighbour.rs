@@ -2,26 +2,36 @@
 
 use std::net::IpAddr;
 
-/// An IPv4 address, or an IPv6 /64, which is what one customer gets.
+/// An IPv4 address, an IPv6 /64, which is what one customer gets, or the Unix sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Neighbour {
     /// The address.
     V4([u8; 4]),
     /// The first half of the address.
     V6([u16; 4]),
+    /// No address: a Unix socket.
+    Unix,
 }
 
 impl Neighbour {
-    /// The sender that an address belongs to.
+    /// The sender at the other end of a connection.
     #[must_use]
-    pub fn of(address: IpAddr) -> Neighbour {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Neighbour::V4(address.octets()),
-            IpAddr::V6(address) => {
+    pub fn of(peer: Option<IpAddr>) -> Neighbour {
+        match peer.map(|address| address.to_canonical()) {
+            None => Neighbour::Unix,
+            Some(IpAddr::V4(address)) => Neighbour::V4(address.octets()),
+            Some(IpAddr::V6(address)) => {
                 let [a, b, c, d, ..] = address.segments();
                 Neighbour::V6([a, b, c, d])
             }
         }
+    }
+
+    /// The same; `None` on this machine, from where one proxy may bring many people at once.
+    #[must_use]
+    pub fn elsewhere(peer: Option<IpAddr>) -> Option<Neighbour> {
+        let elsewhere = peer.is_some_and(|address| !address.to_canonical().is_loopback());
+        elsewhere.then(|| Neighbour::of(peer))
     }
 }
 
@@ -31,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_customer_of_ipv6_is_a_64() {
-        let of = |text: &str| Neighbour::of(text.parse().unwrap());
+        let of = |text: &str| Neighbour::of(Some(text.parse().unwrap()));
         assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff::2"));
         assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));

@@ -60,13 +60,13 @@ struct Spent<K> {
 }
 
 impl RateLimit {
-    /// Spends one of the sender's allowance at `now`, a time of [`super::clock::Clock::monotonic`]. Senders on this machine
-    /// (or without an address, on a Unix socket) count for the limit of all only: they are the operator, or a proxy.
+    /// Spends one of the sender's allowance at `now`, a time of [`super::clock::Clock::monotonic`]. Everybody who comes from one
+    /// address of this machine, or through a Unix socket, is one sender: a proxy that nobody has named brings many.
     ///
     /// # Errors
     /// [`TooMany`]; nothing was spent.
     pub fn spend(&self, peer: Option<IpAddr>, now: Duration) -> Result<(), TooMany> {
-        self.spend_as(sender(peer), now)
+        self.spend_as(Some(Neighbour::of(peer)), now)
     }
 
     /// Whether [`RateLimit::spend`] would go through now.
@@ -75,14 +75,8 @@ impl RateLimit {
     /// [`TooMany`].
     pub fn check(&self, peer: Option<IpAddr>, now: Duration) -> Result<(), TooMany> {
         let spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        self.after_one_more(&spent, sender(peer), now).map(|_| ())
+        self.after_one_more(&spent, Some(Neighbour::of(peer)), now).map(|_| ())
     }
-}
-
-/// For whom a request counts; `None` for whoever is on this machine: the operator, or a proxy.
-#[must_use]
-pub fn sender(peer: Option<IpAddr>) -> Option<Neighbour> {
-    peer.filter(|peer| !peer.to_canonical().is_loopback()).map(Neighbour::of)
 }
 
 impl<K: Clone + Eq + Hash> RateLimit<K> {
@@ -179,12 +173,15 @@ mod tests {
         assert!(limit.spend(None, HOUR).is_err());
     }
 
+    /// H10: a proxy that nobody has named, on loopback or a Unix socket, is one sender.
     #[test]
-    fn this_machine_counts_for_the_whole_only() {
-        let limit = limit(1, 40);
-        for _ in 0..20 {
-            assert_eq!(limit.spend(Some(IpAddr::from([127, 0, 0, 1])), HOUR), Ok(()));
-            assert_eq!(limit.spend(None, HOUR), Ok(()));
+    fn this_machine_and_a_unix_socket_are_a_sender_each() {
+        for peer in [None, Some("127.0.0.1"), Some("::1")].map(|peer| peer.and_then(|text| text.parse().ok()))
+        {
+            let limit = limit(2, 40);
+            assert_eq!([limit.spend(peer, HOUR), limit.spend(peer, HOUR)], [Ok(()), Ok(())], "{peer:?}");
+            assert!(limit.spend(peer, HOUR).is_err() && limit.check(peer, HOUR).is_err(), "{peer:?}");
+            assert_eq!(limit.spend("192.0.2.1".parse().ok(), HOUR), Ok(()), "{peer:?}");
         }
     }
 

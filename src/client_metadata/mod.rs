@@ -32,7 +32,8 @@ use self::flights::{Flights, Full, Turn};
 use crate::base::clock::Clock;
 use crate::base::limits;
 use crate::base::log::{self, Field};
-use crate::base::rate::{self, Quota, RateLimit};
+use crate::base::neighbour::Neighbour;
+use crate::base::rate::{Quota, RateLimit};
 use crate::base::throttle::Throttle;
 use crate::http::PublicUrl;
 use crate::oauth::{ClientDocument, ClientDocuments, ClientUrl};
@@ -107,7 +108,7 @@ impl Documents {
     /// What is not remembered costs the sender some of what they may ask for, whoever else asks at the same time.
     fn look_for(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Result<Arc<ClientDocument>, NotFound> {
         self.by_sender.spend(peer, self.clock.monotonic()).map_err(|_| NotFound::SenderRate)?;
-        let sender = rate::sender(peer);
+        let sender = Neighbour::elsewhere(peer);
         let turn =
             self.flights.board(url.as_str(), sender, limits::DOCUMENT_FETCH).map_err(NotFound::Busy)?;
         match (self.look(url), turn) {

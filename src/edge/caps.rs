@@ -103,8 +103,8 @@ impl Connections {
     /// Counts one more from `address`. `None` is a trusted proxy, whose connections are of many people; and so are those
     /// from this machine, where whoever connects is a proxy or the operator.
     pub(crate) fn admit(&self, address: Option<IpAddr>) -> Result<Admitted, Refusal> {
-        let counted = address.filter(|address| !address.to_canonical().is_loopback()).map(Neighbour::of);
-        let held = counted.map(|neighbour| self.by_neighbour.take(neighbour).ok_or(Refusal::AddressBusy));
+        let held = Neighbour::elsewhere(address)
+            .map(|neighbour| self.by_neighbour.take(neighbour).ok_or(Refusal::AddressBusy));
         let held = held.transpose()?; // first, so that who has too many makes nobody else give way
         let mut share = self.total.share();
         if share.grow(1) { Ok(Admitted { _neighbour: held, _share: share }) } else { Err(Refusal::Busy) }

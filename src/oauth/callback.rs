@@ -429,9 +429,11 @@ mod tests {
     #[test]
     fn the_least_recently_used_grant_makes_room() {
         let fixture = fake::fixture();
-        for _ in 0..limits::GRANTS_PER_USER + 3 {
+        for number in (1..).take(limits::GRANTS_PER_USER + 3) {
             fixture.clock.advance(std::time::Duration::from_secs(1));
-            Browser::new(&fixture).log_in();
+            let mut browser = Browser::new(&fixture);
+            browser.peer = std::net::IpAddr::from([192, 0, 2, number]);
+            browser.log_in();
         }
         assert_eq!(fixture.grants.list().unwrap().len(), limits::GRANTS_PER_USER);
     }

@@ -94,6 +94,28 @@ fn behind_a_trusted_proxy_the_log_has_the_clients_address() {
     }
 }
 
+/// H10: everybody behind a proxy that is not named is one sender, and the log says so once, with the option; behind a named
+/// one each client is.
+#[test]
+fn a_proxy_that_is_not_named_is_one_sender_and_the_log_says_so() {
+    let fail = |server: &Server, client: usize| {
+        let request = Request::post_form("/token", &[("grant_type", "x")]);
+        let request = request.with("X-Forwarded-For", &format!("198.51.100.{client}"));
+        request.send(server.authority()).unwrap().status
+    };
+    let most = mcp_oauth_server::base::limits::TOKEN_FAILURES.0 as usize;
+    let server = Server::start(&FakeGitHub::start());
+    let answers: Vec<u16> = (0..most + 5).map(|client| fail(&server, client)).collect();
+    assert!(answers[..most].iter().all(|&status| status == 401), "{answers:?}");
+    assert!(answers[most..].iter().all(|&status| status == 429), "{answers:?}");
+    let log = server.wait_for_log("proxy.not_trusted addr=127.0.0.1");
+    assert!(log.contains("MCP_TRUSTED_PROXY") && log.matches("proxy.not_trusted").count() == 1, "{log}");
+
+    let server = Server::start_with(&FakeGitHub::start(), &[("MCP_TRUSTED_PROXY", "127.0.0.1")]);
+    assert!((0..most + 5).all(|client| fail(&server, client) == 401));
+    assert!(!server.log().contains("proxy.not_trusted"), "{}", server.log());
+}
+
 /// H6: whoever runs into the cap of connections leaves a line that says which cap, and not one line each.
 #[test]
 fn a_full_door_says_so_in_the_log_once() {

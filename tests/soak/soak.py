@@ -116,8 +116,8 @@ class Answer:
         self.writer.close()
 
 
-async def send(port, method, target, fields=None, body=b""):
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def send(port, method, target, fields=None, body=b"", source="127.0.0.1"):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
     try:
         lines = [f"{method} {target} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: close"]
         lines += [f"{name}: {value}" for name, value in (fields or {}).items()]
@@ -184,6 +184,8 @@ class User:
     def __init__(self, number, server):
         self.number, self.login, self.server = number, f"user-{number}", server
         self.epoch, self.access, self.refresh_token = 0, None, None
+        # An address of their own: logins have a limit for each.
+        self.source = f"127.0.{1 + number // 250}.{1 + number % 250}"
         self.changing = asyncio.Lock()
         self.calls = asyncio.Semaphore(CALLS_EACH)
         self.ready = asyncio.Event()
@@ -241,7 +243,7 @@ class User:
                 await self.log_in()
 
     async def expect(self, status, method, target, fields=None, body=b""):
-        answer = await send(self.server.port, method, target, fields, body)
+        answer = await send(self.server.port, method, target, fields, body, self.source)
         if answer.status != status:
             text = await answer.text()
             raise Surprise(f"{self.login}: {method} {target.split('?')[0]} answered {answer.status}, not {status}: {text[:200]}")
