@@ -8,14 +8,10 @@ use std::time::Duration;
 pub const TARGET_BYTES: usize = 8 * 1024;
 /// The longest head, request line and header fields together (bytes); longer is 431.
 pub const HEAD_BYTES: usize = 32 * 1024 + TARGET_BYTES;
-/// The longest header field value (bytes); longer is 431.
+/// The longest header field value but for cookies (bytes); longer is 431.
 pub const HEADER_VALUE_BYTES: usize = 8 * 1024;
 /// The most header fields; more is 431.
 pub const HEADERS: usize = 100;
-/// All cookies of a request together (bytes); more is 431.
-pub const COOKIE_BYTES: usize = 8 * 1024;
-/// The most cookies; more is 431.
-pub const COOKIES: usize = 50;
 /// The longest chunk-size line: 16 hexadecimal digits and extensions nobody reads (bytes).
 pub const CHUNK_LINE_BYTES: usize = 16 + 256;
 /// The longest trailer section, which is read and dropped (bytes).

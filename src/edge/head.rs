@@ -4,6 +4,7 @@
 //! `httparse` splits the fields; everything that it lets through is checked here. The trusted door gives its requests
 //! to [`check`], so that both doors mean the same by a request.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::refusal::Refusal;
@@ -164,7 +165,6 @@ pub fn check<'a>(
     }
     let headers = collect(fields)?;
     refuse_duplicates(&headers)?;
-    refuse_many_cookies(&headers)?;
 
     let host = one(&headers, "host")?;
     match host {
@@ -195,7 +195,9 @@ fn collect<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -> Res
     });
     let mut headers = Headers::with_capacity(count, bytes);
     for (count, (name, value)) in fields.enumerate() {
-        if count >= limits::HEADERS || value.len() > limits::HEADER_VALUE_BYTES {
+        // Cookies of other applications on this host come along: only the head bounds them.
+        let long = value.len() > limits::HEADER_VALUE_BYTES && !name.eq_ignore_ascii_case("cookie");
+        if count >= limits::HEADERS || long {
             return Err(Refusal::HeadTooLarge);
         }
         if name.is_empty() || !name.bytes().all(is_token_byte) {
@@ -204,10 +206,18 @@ fn collect<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -> Res
         if !value.iter().all(|&b| b == b'\t' || (b >= 0x20 && b != 0x7f)) {
             return Err(Refusal::Malformed("control character"));
         }
-        let value = std::str::from_utf8(value).map_err(|_| Refusal::Malformed("field value is not UTF-8"))?;
-        headers.push(name, value.trim_matches([' ', '\t']));
+        headers.push(name, opaque(value).trim_matches([' ', '\t']));
     }
     Ok(headers)
+}
+
+/// RFC 9110 section 5.5: bytes above 0x7F are allowed and mean nothing. Each becomes the character of its number, so that two
+/// values never become one; every field that is used is compared with, or read as, ASCII.
+fn opaque(value: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(value) {
+        Ok(text) if text.is_ascii() => Cow::Borrowed(text),
+        Ok(_) | Err(_) => value.iter().copied().map(char::from).collect(),
+    }
 }
 
 /// H11: a field that decides something stands once, or two readers could decide differently.
@@ -227,13 +237,6 @@ fn refuse_duplicates(headers: &Headers) -> Result<(), Refusal> {
     };
     let twice = headers.iter().any(|(name, _)| single(name) && headers.all(name).nth(1).is_some());
     if twice { Err(Refusal::Malformed("duplicate field")) } else { Ok(()) }
-}
-
-/// H11: cookies of other applications on this host must not fill the head.
-fn refuse_many_cookies(headers: &Headers) -> Result<(), Refusal> {
-    let bytes = headers.all("cookie").map(str::len).fold(0, usize::saturating_add);
-    let count = headers.all("cookie").flat_map(|cookies| cookies.split(';')).count();
-    if bytes > limits::COOKIE_BYTES || count > limits::COOKIES { Err(Refusal::HeadTooLarge) } else { Ok(()) }
 }
 
 fn one<'a>(headers: &'a Headers, name: &'static str) -> Result<Option<&'a str>, Refusal> {

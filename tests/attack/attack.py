@@ -313,7 +313,7 @@ def descriptors(server):
     hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)[1]
     resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (40, hard))
     lines = many(server, 42, 120)
-    said = [stranger(server).raw(framing.ANSWERED["/mcp/"][0]) for _ in range(20)]
+    said = [stranger(server).raw(framing.ANSWERED["/MCP"][0]) for _ in range(20)]
     seen("answers other than 404 and 503", set(), {part[9:12] for part in said} - {b"404", b"503"})
     seen("served although there are none left", True, any(part[9:12] == b"404" for part in said))
     seen("the operator is told", True, "edge.accept_failed" in server.log())

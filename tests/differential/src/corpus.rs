@@ -10,7 +10,7 @@ const ODDITIES: &str = include_str!("oddities.txt");
 pub(crate) const LAST: &str = "GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 /// What a mutation puts in or over, between bars.
-const PIECES: &str = "↵|\\n|\\r| |\\t|:|,|;|0|1|5|a|\\0|\\v|\"|%|#|?|/|//|↵↵|0↵↵|↵ |Content-Length: 5↵|Content-Length: 0↵|\
+const PIECES: &str = "↵|\\n|\\r| |\\t|\\l|é|:|,|;|0|1|5|a|\\0|\\v|\"|%|#|?|/|//|↵↵|0↵↵|↵ |Content-Length: 5↵|Content-Length: 0↵|\
                       Transfer-Encoding: chunked↵|Transfer-Encoding: identity↵|chunked|, chunked|Connection: close↵|\
                       Expect: 100-continue↵|Host: b↵|HTTP/1.0|HTTP/1.1|GET |POST |HEAD |http://a";
 
@@ -35,7 +35,13 @@ pub(crate) fn streams(count: usize) -> Vec<Vec<u8>> {
 /// The bytes that a line of this notation stands for.
 fn bytes(line: &str) -> Vec<u8> {
     let signs = [(END, "\r\n"), ("\\n", "\n"), ("\\r", "\r"), ("\\t", "\t"), ("\\0", "\0"), ("\\v", "\u{b}")];
-    signs.iter().fold(line.to_owned(), |text, (sign, bytes)| text.replace(sign, bytes)).into_bytes()
+    let text = signs.iter().fold(line.to_owned(), |text, (sign, bytes)| text.replace(sign, bytes));
+    // A byte above 0x7F that is no UTF-8.
+    let mut bytes = text.into_bytes();
+    while let Some(at) = bytes.windows(2).position(|pair| pair == b"\\l") {
+        bytes.splice(at..at + 2, [0xfc]);
+    }
+    bytes
 }
 
 fn mutate(stream: &mut Vec<u8>, piece: &[u8], chance: &mut Chance) {
