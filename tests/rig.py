@@ -129,15 +129,16 @@ class Person:
         self.client_id = json.loads(text)["client_id"]
         return self
 
-    def begin(self):
+    def begin(self, state="s"):
         """From the link to GitHub's answer: the address of the callback, its cookie, and the verifier."""
         verifier = secrets.token_urlsafe(32)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         asked = {
-            "response_type": "code", "client_id": self.client_id, "redirect_uri": CALLBACK, "state": "s",
+            "response_type": "code", "client_id": self.client_id, "redirect_uri": CALLBACK, "state": state,
             "code_challenge": challenge, "code_challenge_method": "S256", "resource": f"{self.site.origin}/mcp",
         }
-        response, page = self.site.ask(200, "GET", f"/authorize?{urlencode(asked)}")
+        # What RFC 3986 allows in a query stays as it is, as in a browser.
+        response, page = self.site.ask(200, "GET", f"/authorize?{urlencode(asked, safe=':/')}")
         form = {"pending": re.search(r'name=pending value="?([^">\s]+)', page)[1], "decision": "approve"}
         cookie = {"Cookie": response.headers["set-cookie"].split(";")[0]}
         response, _ = self.site.ask(303, "POST", "/consent", FORM | cookie | {"Origin": self.site.origin}, urlencode(form))
@@ -145,12 +146,15 @@ class Person:
         back = urlencode({"code": f"code-{self.number}-{secrets.token_hex(8)}", "state": query["state"][0]})
         return f"{urlsplit(query['redirect_uri'][0]).path}?{back}", cookie, verifier
 
-    def log_in(self):
-        return self.finish(*self.begin())
+    def log_in(self, state="s"):
+        return self.finish(*self.begin(state), state)
 
-    def finish(self, callback, cookie, verifier):
+    def finish(self, callback, cookie, verifier, state="s"):
         response, _ = self.site.ask(303, "GET", callback, cookie)
-        code = parse_qs(urlsplit(response.headers["location"]).query)["code"][0]
+        answer = parse_qs(urlsplit(response.headers["location"]).query)
+        if answer["state"] != [state]:
+            raise Surprise(f"the state came back as {answer['state'][0][:80]}")
+        code = answer["code"][0]
         return self.take_tokens(200, {
             "grant_type": "authorization_code", "code": code, "code_verifier": verifier, "redirect_uri": CALLBACK,
         })
@@ -285,7 +289,8 @@ def log_in_at(url, certificate=None):
     parts = urlsplit(url)
     site = Site(url, parts.port, tls=tls)
     seconds = healthy(site)
-    person = Person(site).register().log_in()
+    # The longest state, of characters that the redirect at the end has to escape.
+    person = Person(site).register().log_in(":" * 4096)
     asked = time.monotonic()
     with site.open("POST", "/mcp", *person.request("start-notification-stream", {"interval": 1000, "count": 3})) as stream:
         first = next(line for line in stream if line.startswith(b"data: {"))

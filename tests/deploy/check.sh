@@ -50,11 +50,15 @@ through() {
     ready
     expect 200 "$url/.well-known/oauth-authorization-server"
     expect 401 --request POST "$url/mcp"
+    expect 401 --request POST "$url/mcp/"
+    expect 401 --head "$url/mcp"
     ask "$url/.well-known/oauth-authorization-server" | grep -q "\"issuer\":\"$url\"" || fail "the issuer is not $url"
     client='{"redirect_uris":["http://127.0.0.1:9/callback"],"token_endpoint_auth_method":"none","client_name":"deploy"}'
     expect 201 --http1.1 --header 'Transfer-Encoding: chunked' --json "$client" "$url/register"
     # A long link arrives whole: the server, not the proxy, says that it does not know this client.
     expect 400 "$url/authorize?client_id=$(head -c 7000 /dev/zero | tr '\0' a)"
+    # Cookies of other applications on the host come along, whatever is in them.
+    expect 200 --header "Cookie: $(head -c 20000 /dev/zero | tr '\0' a)" --header "$(printf 'X-City: M\374nchen')" "$url/"
     # Nobody chooses the address that they are counted under.
     expect 200 --header 'X-Forwarded-For: 203.0.113.9' "$url/"
     heard 'route=home .*peer=127.0.0.1$' || fail "the client's address is not in the log"
