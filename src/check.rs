@@ -141,6 +141,12 @@ impl Report {
             origins => origins.join(", "),
         };
         self.say("web pages that may call it", origins);
+        if config.allowed_origins.iter().any(|origin| origin == "null") {
+            self.warn(
+                "every local file and every sandboxed frame of any page has the origin null and may call the API",
+                "allow it for an app that has no other origin only; it still needs a token",
+            );
+        }
     }
 
     fn github<B, E>(&mut self, config: &Config, backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>)

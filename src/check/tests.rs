@@ -91,6 +91,7 @@ fn unsafe_settings_come_with_their_fix() {
     let url = ("MCP_PUBLIC_URL", "https://mcp.example.com");
     check_words(&[("MCP_ALLOW", "any")], true, &["unsafe: everybody who has a GitHub account"]);
     check_words(&[("MCP_ALLOW", "user:octocat")], true, &["fix: write id:NUMBER"]);
+    check_words(&[("MCP_ALLOW_ORIGIN", "app://a,null")], true, &["unsafe: every local file"]);
     check_words(&[("MCP_LISTEN", "0.0.0.0:0"), url], true, &["unsafe: tokens travel in the clear"]);
     check_words(&[("MCP_TRUSTED_PROXY", "0.0.0.0/0")], true, &["unsafe: everybody is a trusted proxy"]);
     let proxy = [("MCP_LISTEN", ""), ("MCP_BEHIND_PROXY", "127.0.0.1:0"), url];

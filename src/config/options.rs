@@ -146,7 +146,7 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         env: "MCP_ALLOW_ORIGIN",
         metavar: "ORIGINS",
         default: "none",
-        help: "a comma list of the origins of web pages that may call the API, like https://inspector.example",
+        help: "a comma list of the origins of web pages and apps that may call the API, like https://inspector.example, app://name, null",
         apply: |draft, value| put(&mut draft.allowed_origins, values::origins(&value)),
     },
     ConfigOption {

@@ -12,7 +12,7 @@ use crate::base::identity::UserId;
 use crate::base::limits;
 use crate::base::log;
 use crate::base::secret::Secret;
-use crate::http::PublicUrl;
+use crate::http::split_port;
 use crate::oauth::AllowRule;
 use crate::oauth::provider::Group;
 
@@ -186,10 +186,37 @@ pub(super) fn login(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }
 
-/// A comma list of origins, as browsers write them: scheme, host and perhaps a port.
+/// A comma list of origins, as browsers write them.
 pub(super) fn origins(text: &str) -> Result<Vec<String>, &'static str> {
-    let origin = |text: &str| PublicUrl::parse(text.trim()).map(|url| url.origin().to_owned());
-    text.split(',').map(origin).collect()
+    text.split(',').map(|text| origin(text.trim())).collect()
+}
+
+/// A serialized origin: `null`, or scheme, host and perhaps a port. Desktop apps and extensions have schemes of their own.
+fn origin(text: &str) -> Result<String, &'static str> {
+    const FORMS: &str = "write an origin as browsers send it: a scheme in lower case, ://, a host, perhaps a port, and no path, \
+                         like https://inspector.example or app://name; or null";
+    if text == "null" {
+        return Ok(text.to_owned());
+    }
+    let (scheme, rest) = text.split_once("://").ok_or(FORMS)?;
+    let default_port = match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    };
+    let (host, port) = split_port(rest.trim_end_matches('/')).ok_or(FORMS)?;
+    let in_scheme = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b);
+    let in_host = |b: u8| b.is_ascii_alphanumeric() || b"-._~:[]".contains(&b);
+    if scheme.is_empty() || !scheme.bytes().all(in_scheme) || !host.bytes().all(in_host) {
+        return Err(FORMS);
+    }
+    // Browsers write the hosts of web pages in lower case and without a default port (RFC 6454 section 6.2).
+    let host = if default_port.is_some() { host.to_ascii_lowercase() } else { host.to_owned() };
+    match port.filter(|port| Some(*port) != default_port) {
+        Some(port) => Ok(format!("{scheme}://{host}:{port}")),
+        None if default_port.is_some() && host.is_empty() => Err(FORMS),
+        None => Ok(format!("{scheme}://{host}")),
+    }
 }
 
 /// A comma list of what to listen on.
@@ -243,6 +270,48 @@ pub(super) fn behind_proxy(text: &str) -> Result<Door, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// M19: what a browser can send as an origin can be allowed, and stands as it is sent.
+    #[test]
+    fn any_serialized_origin_can_be_allowed() {
+        for (text, origin) in [
+            ("null", "null"),
+            ("https://inspector.example", "https://inspector.example"),
+            ("https://Inspector.example:443/", "https://inspector.example"),
+            ("http://192.168.1.10:6274", "http://192.168.1.10:6274"),
+            ("http://[::1]:80", "http://[::1]"),
+            ("app://obsidian.md", "app://obsidian.md"),
+            ("chrome-extension://abcdefghijklmnop", "chrome-extension://abcdefghijklmnop"),
+            ("vscode-webview://0A1b", "vscode-webview://0A1b"),
+            ("tauri://localhost", "tauri://localhost"),
+            ("app://localhost:443", "app://localhost:443"),
+            ("file://", "file://"),
+        ] {
+            assert_eq!(origins(text), Ok(vec![origin.to_owned()]), "{text}");
+        }
+        let two = vec!["null".to_owned(), "app://-".to_owned()];
+        assert_eq!(origins("null, app://-"), Ok(two));
+        let odd = [
+            "",
+            "*",
+            "https://",
+            "https://*.example",
+            "inspector.example",
+            "HTTPS://a",
+            "://a",
+            "Null",
+            "null,",
+        ];
+        for bad in odd.into_iter().chain([
+            "https://a/path",
+            "https://u@a",
+            "https://a:b",
+            "https://a?b",
+            "app://a b",
+        ]) {
+            assert!(origins(bad).is_err(), "{bad}");
+        }
+    }
 
     /// G9: one secret, or two while it is changed.
     #[test]
