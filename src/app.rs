@@ -135,6 +135,9 @@ impl App {
         if head.method == Method::Options {
             return Err(Box::new(preflight(head)));
         }
+        if let Some(elsewhere) = self.elsewhere(route, head) {
+            return Err(Box::new(elsewhere));
+        }
         let endpoint = match route {
             Route::Mcp => Endpoint::Mcp,
             Route::Sse | Route::Message => Endpoint::Sse,
@@ -149,18 +152,41 @@ impl App {
             Route::Health => return Err(plain(200, "ok\n")),
             Route::Ready if self.is_ready() => return Err(plain(200, "ready\n")),
             Route::Ready => return Err(plain(503, "not ready\n")),
-            Route::ResourceMetadata => return Err(Box::new(self.oauth.resource_metadata(Endpoint::Mcp))),
-            Route::SseMetadata => return Err(Box::new(self.oauth.resource_metadata(Endpoint::Sse))),
+            Route::ResourceMetadata => {
+                return Err(Box::new(self.oauth.resource_metadata(head, Endpoint::Mcp)));
+            }
+            Route::SseMetadata => return Err(Box::new(self.oauth.resource_metadata(head, Endpoint::Sse))),
             Route::ServerMetadata => return Err(Box::new(self.oauth.server_metadata())),
         };
         match token_of(head) {
+            Err(error) => Err(Box::new(self.oauth.challenge(head, endpoint, error))),
+            Ok(_) if head.method == Method::Head => Err(self.no_method(route.methods())),
             Ok(_) => Ok(Work::Mcp(endpoint)),
-            Err(error) => Err(Box::new(self.oauth.challenge(endpoint, error))),
         }
+    }
+
+    /// A page that was asked for by another name of loopback is shown under the configured one: a login's cookie and
+    /// forms are good there only.
+    fn elsewhere(&self, route: Route, head: &Head) -> Option<Response> {
+        let is_page =
+            !route.is_api() && !route.is_probe() && matches!(head.method, Method::Get | Method::Head);
+        if !is_page || *self.public_url.as_named_by(head) == self.public_url {
+            return None;
+        }
+        let query = head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
+        let location = self.public_url.join(&head.path) + &query;
+        Some(Response::new(303).header("Location", location).header("Cache-Control", "no-store"))
     }
 
     /// The checks that every request passes (M2).
     fn route(&self, head: &Head) -> Result<Route, Box<Response>> {
+        let route = Route::of(head);
+        // A2: a probe knows the server by its address, or by no name at all; its answer is the same for everybody.
+        if let Ok(probe) = route
+            && probe.is_probe()
+        {
+            return Ok(probe);
+        }
         // M2: a page whose host name was pointed at us (DNS rebinding) says so in its Host field.
         let host = head.headers.one("host").ok().flatten().unwrap_or_default();
         if !self.public_url.accepts_host(host) {
@@ -168,21 +194,24 @@ impl App {
             self.log_refused("host", host, "if this is your host, set MCP_PUBLIC_URL to it");
             return Err(plain(421, format!("This server is reached at {} only.\n", self.public_url)));
         }
-        let route = match Route::of(head) {
+        let route = match route {
             Ok(route) if route.is_of_pair() && !self.serves_pair => Err(NoRoute::NotFound),
             found => found,
         };
         let route = route.map_err(|error| match error {
-            NoRoute::NotFound => plain(404, "Nothing is here. The MCP endpoint is /mcp.\n"),
-            NoRoute::MethodNotAllowed(allow) => {
-                let response = plain(405, "This path does not take this method.\n");
-                Box::new(response.header("Allow", allow))
+            NoRoute::NotFound if is_public(head) && head.method == Method::Options => {
+                Box::new(preflight(head))
             }
+            NoRoute::NotFound => {
+                let endpoint = self.public_url.join("/mcp");
+                plain(404, format!("Nothing is here. The MCP endpoint is {endpoint}\n"))
+            }
+            NoRoute::MethodNotAllowed(allow) => self.no_method(allow),
         });
         // M2: the API is not for pages of other origins. The consent form checks its Origin itself, and shows a page.
-        let api = route.as_ref().is_ok_and(|route| route.is_api());
+        let guarded = route.as_ref().is_ok_and(|route| route.is_api()) && !is_public(head);
         match head.headers.one("origin") {
-            Ok(Some(origin)) if api && !self.admits_origin(origin) => {
+            Ok(Some(origin)) if guarded && !self.admits_origin(origin) => {
                 trace::refused("origin");
                 let hint = "if this is your web client, name its origin in MCP_ALLOW_ORIGIN";
                 self.log_refused("origin", origin, hint);
@@ -191,6 +220,13 @@ impl App {
             Ok(_) => route,
             Err(_) => Err(plain(400, "Two Origin fields.\n")),
         }
+    }
+
+    fn no_method(&self, allow: &'static str) -> Box<Response> {
+        let endpoint = self.public_url.join("/mcp");
+        let response =
+            plain(405, format!("This path does not take this method. The MCP endpoint is {endpoint}\n"));
+        Box::new(response.header("Allow", allow))
     }
 
     /// At most once a second for each reason: strangers choose how often they come.
@@ -219,6 +255,10 @@ impl App {
         if self.public_url.is_https() {
             fields.push(("Strict-Transport-Security", fixed("max-age=31536000")));
         }
+        if is_public(head) {
+            fields.push(("Access-Control-Allow-Origin", fixed("*")));
+            return fields;
+        }
         let route = Route::of(head).ok();
         if !route.is_some_and(Route::is_api) {
             fields.push(("Cross-Origin-Resource-Policy", fixed("same-origin")));
@@ -228,7 +268,7 @@ impl App {
             }
             return fields;
         }
-        if matches!(route, Some(Route::Mcp | Route::Sse | Route::Message)) {
+        if route.is_some_and(Route::takes_token) {
             // M16: what a tool says is for its caller.
             fields.push(("Cache-Control", fixed("no-store")));
         }
@@ -254,7 +294,7 @@ impl App {
     fn call_mcp(&self, endpoint: Endpoint, request: Request, mut responder: Responder) {
         let principal = match self.oauth.bearer(&request.head) {
             Ok(principal) => principal,
-            Err(error) => return responder.respond(self.oauth.challenge(endpoint, error)),
+            Err(error) => return responder.respond(self.oauth.challenge(&request.head, endpoint, error)),
         };
         responder.identify(&principal);
         match endpoint {
@@ -270,7 +310,7 @@ impl App {
         }
         match self.oauth.bearer(head) {
             Ok(caller) => self.admit_large(caller.user),
-            Err(error) => Err(Box::new(self.oauth.challenge(endpoint, error))),
+            Err(error) => Err(Box::new(self.oauth.challenge(head, endpoint, error))),
         }
     }
 }
@@ -306,6 +346,12 @@ impl Handler for App {
         };
         responder.respond(response);
     }
+}
+
+/// Whether it asks for metadata: the same for everybody, so that pages of any origin may read it (M19). What is not there is
+/// no secret either, and clients look in several places.
+fn is_public(head: &Head) -> bool {
+    head.path.starts_with("/.well-known/")
 }
 
 /// The answer to OPTIONS: browsers ask before they let a page call the API. Tools may take arguments from headers of their

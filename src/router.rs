@@ -1,6 +1,6 @@
-//! From a method and a raw path to a route. Exact matches only: nothing is decoded, normalised or redirected (H8).
+//! From a method and a raw path to a route. Exact matches only: nothing is decoded or normalised (H8).
 
-use crate::http::Head;
+use crate::http::{Head, Method};
 
 /// Everything this server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +51,13 @@ pub enum NoRoute {
 /// Where clients of 2024-11-05 post to.
 pub const MESSAGE: &str = "/message";
 
-/// Every path, and what `Allow` says of it.
-const TABLE: [(&str, Route, &str); 18] = [
-    ("/mcp", Route::Mcp, "GET, POST, DELETE, OPTIONS"),
+/// What `Allow` says of the MCP endpoint.
+const MCP_METHODS: &str = "GET, POST, DELETE, OPTIONS";
+
+/// Every path, and what `Allow` says of it. Clients join paths to a server's URL with and without a slash.
+const TABLE: [(&str, Route, &str); 20] = [
+    ("/mcp", Route::Mcp, MCP_METHODS),
+    ("/mcp/", Route::Mcp, MCP_METHODS),
     ("/token", Route::Token, "POST, OPTIONS"),
     ("/register", Route::Register, "POST, OPTIONS"),
     ("/revoke", Route::Revoke, "POST, OPTIONS"),
@@ -62,6 +66,7 @@ const TABLE: [(&str, Route, &str); 18] = [
     ("/auth/callback", Route::Callback, "GET"),
     ("/account", Route::Account, "GET, POST"),
     ("/.well-known/oauth-protected-resource/mcp", Route::ResourceMetadata, "GET, HEAD, OPTIONS"),
+    ("/.well-known/oauth-protected-resource/mcp/", Route::ResourceMetadata, "GET, HEAD, OPTIONS"),
     ("/.well-known/oauth-protected-resource", Route::ResourceMetadata, "GET, HEAD, OPTIONS"),
     ("/.well-known/oauth-authorization-server", Route::ServerMetadata, "GET, HEAD, OPTIONS"),
     ("/.well-known/openid-configuration", Route::ServerMetadata, "GET, HEAD, OPTIONS"),
@@ -82,7 +87,9 @@ impl Route {
         let row = TABLE.iter().find(|(path, ..)| *path == &*head.path);
         let &(_, route, allow) = row.ok_or(NoRoute::NotFound)?;
         let method = head.method.as_str();
-        if allow.split(", ").any(|allowed| allowed == method) {
+        // Some clients ask by HEAD whether a login is needed; the application answers with the challenge, or 405.
+        let asks_for_challenge = head.method == Method::Head && route.takes_token();
+        if asks_for_challenge || allow.split(", ").any(|allowed| allowed == method) {
             Ok(route)
         } else {
             Err(NoRoute::MethodNotAllowed(allow))
@@ -110,6 +117,24 @@ impl Route {
             | Route::Callback
             | Route::Account => false,
         }
+    }
+
+    /// Whether it is for callers with an access token.
+    #[must_use]
+    pub fn takes_token(self) -> bool {
+        matches!(self, Route::Mcp | Route::Sse | Route::Message)
+    }
+
+    /// Whether it is a probe's: of a load balancer, an orchestrator or a monitor, which knows the server by its address.
+    #[must_use]
+    pub fn is_probe(self) -> bool {
+        matches!(self, Route::Health | Route::Ready)
+    }
+
+    /// The methods of its path, as an Allow field lists them.
+    #[must_use]
+    pub fn methods(self) -> &'static str {
+        TABLE.iter().find(|(_, route, _)| *route == self).map_or("", |(.., allow)| allow)
     }
 
     /// Places for whatever is kept by route; the last is for requests without one.
@@ -187,7 +212,7 @@ mod tests {
     #[test]
     fn similar_paths_are_not_found() {
         for path in [
-            "/mcp/",
+            "/mcp//",
             "//mcp",
             "/MCP",
             "/./mcp",
@@ -202,6 +227,16 @@ mod tests {
         ] {
             assert_eq!(route("POST", path), Err(NoRoute::NotFound), "{path}");
         }
+    }
+
+    /// H8: people write the server's URL with a slash at its end, too.
+    #[test]
+    fn the_mcp_endpoint_may_end_in_a_slash() {
+        for method in ["GET", "POST", "DELETE", "OPTIONS"] {
+            assert_eq!(route(method, "/mcp/"), Ok(Route::Mcp), "{method}");
+        }
+        let metadata = "/.well-known/oauth-protected-resource/mcp/";
+        assert_eq!(route("GET", metadata), Ok(Route::ResourceMetadata));
     }
 
     /// O14: the authorization endpoint is GET and nothing else.

@@ -11,10 +11,16 @@ use crate::mcp::{self, ToolServer};
 use crate::oauth::fake::{self, Browser, Fixture};
 use crate::seal::fake::keyring;
 
+mod origins;
+
 const ORIGIN: &str = "https://inspector.example";
 
 /// An app over the fixture's table and keys, at `https://mcp.example.com`.
 fn app(fixture: &Fixture) -> App {
+    app_at("https://mcp.example.com", fixture)
+}
+
+fn app_at(url: &str, fixture: &Fixture) -> App {
     let backend = ToolServer::builder("test", "1").build().unwrap();
     let mcp = Mcp::new(mcp::Settings {
         backend: Arc::new(backend),
@@ -24,8 +30,9 @@ fn app(fixture: &Fixture) -> App {
         capacity: Capacity::default(),
         insufficient_scope: Box::new(|_| Response::new(403)),
     });
-    let url = PublicUrl::parse("https://mcp.example.com").unwrap();
-    App::new(fake::server_over(fixture), mcp, url, vec![ORIGIN.to_owned()])
+    let url = PublicUrl::parse(url).unwrap();
+    let allowed = ["null", "app://obsidian.md", ORIGIN].map(str::to_owned).to_vec();
+    App::new(fake::server_at(fixture, url.clone()), mcp, url, allowed)
 }
 
 fn to(method: &str, target: &str) -> Request {
@@ -63,7 +70,8 @@ fn checks_come_in_order() {
     check(request("POST", "/mcp"), 421);
     check(to("PUT", "/mcp").with("Origin", "https://evil.example"), 405);
     check(to("POST", "/mcp").with("Origin", "https://evil.example"), 403);
-    check(to("POST", "/mcp").with("Origin", "null"), 403);
+    check(to("POST", "/mcp").with("Origin", "app://other"), 403);
+    check(to("HEAD", "/mcp").with("Origin", "https://evil.example"), 403);
     check(to("POST", "/mcp").with("Origin", ORIGIN).with("Origin", ORIGIN), 400);
     check(to("POST", "/token").with("Origin", "https://evil.example"), 403);
     check(to("GET", "/nothing"), 404);
@@ -83,10 +91,43 @@ fn health_and_readiness_reveal_nothing() {
     };
     check("/healthz", 200, "ok\n");
     check("/readyz", 200, "ready\n");
-    assert_eq!(answer(&app, request("GET", "/readyz").with("Host", "evil.example")).status(), 421);
     app.close();
     check("/healthz", 200, "ok\n");
     check("/readyz", 503, "not ready\n");
+}
+
+/// M3: some clients ask by HEAD whether a login is needed; of whoever has a token, the method is the fault.
+#[test]
+fn head_without_a_token_is_challenged() {
+    let fixture = fake::fixture();
+    let app = app(&fixture).with_pair();
+    for path in ["/mcp", "/mcp/", "/sse"] {
+        let refused = answer(&app, to("HEAD", path));
+        assert_eq!(refused.status(), 401, "{path}");
+        assert!(refused.header_value("www-authenticate").unwrap().contains("resource_metadata="), "{path}");
+        let with_token = answer(&app, to("HEAD", path).with("Authorization", "Bearer x"));
+        assert_eq!(with_token.status(), 405, "{path}");
+        assert!(!with_token.header_value("allow").unwrap().contains("HEAD"), "{path}");
+    }
+}
+
+/// Whoever is at a wrong path, or at the right host alone, is told the right one.
+#[test]
+fn a_wrong_path_or_method_says_where_the_endpoint_is() {
+    let fixture = fake::fixture();
+    let app = app(&fixture);
+    for (method, path, status) in [
+        ("POST", "/", 405),
+        ("DELETE", "/", 405),
+        ("POST", "/mcp/mcp", 404),
+        ("POST", "/v1/mcp", 404),
+        ("GET", "/sse", 404),
+    ] {
+        let response = answer(&app, to(method, path));
+        assert_eq!(response.status(), status, "{method} {path}");
+        assert!(fake::text(&response).contains("https://mcp.example.com/mcp\n"), "{method} {path}");
+    }
+    assert_eq!(answer(&app, to("POST", "/mcp/")).status(), 401);
 }
 
 /// M4: the two halves together: a token of one opens the other, until its grant is revoked.
@@ -223,35 +264,6 @@ fn no_header_changes_what_the_server_calls_itself() {
     }
     let evil = request("GET", "/.well-known/oauth-authorization-server").with("Host", "evil.example");
     assert_eq!(answer(&app, evil).status(), 421);
-}
-
-/// M19: pages of configured origins may call the API, no others, and never with cookies.
-#[test]
-fn cors_is_for_configured_origins() {
-    let fixture = fake::fixture();
-    let app = app(&fixture);
-    let preflight = |target| {
-        let asked = "authorization, mcp-param-region, x-evil, mcp-param-a\u{7f}";
-        let request = to("OPTIONS", target).with("Origin", ORIGIN);
-        answer(&app, request.with("Access-Control-Request-Headers", asked))
-    };
-    for target in ["/mcp", "/token", "/register", "/revoke", "/.well-known/oauth-protected-resource/mcp"] {
-        let response = preflight(target);
-        assert_eq!(response.status(), 204, "{target}");
-        assert_eq!(response.header_value("access-control-allow-origin"), Some(ORIGIN), "{target}");
-        assert!(response.header_value("access-control-allow-credentials").is_none(), "{target}");
-        let headers = response.header_value("access-control-allow-headers").unwrap();
-        assert!(headers.contains("Mcp-Session-Id") && headers.ends_with(", mcp-param-region"), "{headers}");
-    }
-    let refused = answer(&app, to("POST", "/mcp").with("Origin", ORIGIN));
-    assert_eq!(refused.status(), 401);
-    assert!(refused.header_value("access-control-expose-headers").unwrap().contains("WWW-Authenticate"));
-    for page in ["/authorize", "/consent", "/auth/callback", "/account"] {
-        assert_eq!(preflight(page).status(), 405, "{page}");
-        assert!(preflight(page).header_value("access-control-allow-origin").is_none(), "{page}");
-    }
-    let same_site = answer(&app, to("GET", "/.well-known/oauth-authorization-server"));
-    assert!(same_site.header_value("access-control-allow-origin").is_none());
 }
 
 /// M1: letting a large message in writes nothing, nor does its token's use: not even at the end of the token's hour, for a token

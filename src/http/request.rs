@@ -147,7 +147,9 @@ impl Head {
     /// [`Duplicate`] if there are two Content-Type fields.
     pub fn media_type(&self) -> Result<Option<String>, Duplicate> {
         let value = self.headers.one("content-type")?;
-        Ok(value.and_then(|value| value.split(';').next()).map(|essence| essence.trim().to_ascii_lowercase()))
+        Ok(value
+            .and_then(|value| value.split(';').next())
+            .map(|essence| essence.trim_ascii().to_ascii_lowercase()))
     }
 }
 

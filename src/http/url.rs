@@ -1,8 +1,11 @@
 //! The little that is needed of URLs: our own public URL, and appending to others without touching what is there.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::request::Head;
 
 /// RFC 3986 unreserved characters stand for themselves, everything else is escaped.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -125,6 +128,17 @@ impl PublicUrl {
             return false;
         };
         is_loopback_host(ours) && is_loopback_host(theirs) && self.port(our_port) == self.port(their_port)
+    }
+
+    /// This URL with the host of a request. Only loopback has several names, which clients do not take for one another (O15).
+    #[must_use]
+    pub fn as_named_by(&self, head: &Head) -> Cow<'_, PublicUrl> {
+        let host = head.headers.one("host").ok().flatten().unwrap_or_default().to_ascii_lowercase();
+        if self.is_authority(&host) || !self.accepts_host(&host) {
+            return Cow::Borrowed(self);
+        }
+        let scheme = if self.https { "https" } else { "http" };
+        PublicUrl::parse(&format!("{scheme}://{host}")).map_or(Cow::Borrowed(self), Cow::Owned)
     }
 
     /// Whether an Origin field names this server, by the same rule as [`PublicUrl::accepts_host`].

@@ -16,7 +16,7 @@ use crate::store::{self, Stage};
 pub enum BearerError {
     /// There is no token.
     Missing,
-    /// Two Authorization headers, or one that is no bearer token (RFC 6750 section 3.1, `invalid_request`).
+    /// Two Authorization headers (RFC 6750 section 3.1, `invalid_request`).
     Malformed,
     /// The token is forged, of another type, expired, revoked or for another resource.
     Invalid,
@@ -83,21 +83,27 @@ impl AuthorizationServer {
 
     /// The answer to a request that is not let through (RFC 6750 section 3, RFC 9728 section 5.1).
     #[must_use]
-    pub fn challenge(&self, endpoint: Endpoint, error: BearerError) -> Response {
+    pub fn challenge(&self, head: &http::Head, endpoint: Endpoint, error: BearerError) -> Response {
         trace::refused(error.word());
-        self.settings.challenge(endpoint, error, &self.settings.required_scope)
+        let url = self.settings.public_url.as_named_by(head);
+        challenge(&url, endpoint, error, &self.settings.required_scope)
     }
 }
 
-/// The token that a request brings, not yet looked at.
+/// The token that a request brings, not yet looked at. Another scheme, or none, is no token: SDKs start a login at a 401, and
+/// at a 400 they give up (RFC 6750 section 3.1 has no error for a request without a token).
 ///
 /// # Errors
-/// [`BearerError::Missing`] or [`BearerError::Malformed`].
+/// [`BearerError::Missing`], or [`BearerError::Malformed`] for two fields.
 pub fn token_of(head: &http::Head) -> Result<&str, BearerError> {
     let header = head.headers.one("authorization").map_err(|_| BearerError::Malformed)?;
-    let (scheme, token) =
-        header.ok_or(BearerError::Missing)?.split_once(' ').ok_or(BearerError::Malformed)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(BearerError::Malformed) }
+    let (scheme, token) = header.and_then(|value| value.split_once(' ')).ok_or(BearerError::Missing)?;
+    let token = token.trim_ascii();
+    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
+        Ok(token)
+    } else {
+        Err(BearerError::Missing)
+    }
 }
 
 impl Settings {
@@ -105,28 +111,29 @@ impl Settings {
     /// client asks for them together (MCP, authorization, "Scope Challenge Handling").
     #[must_use]
     pub fn insufficient_scope(&self, needed: &Scopes) -> Response {
-        self.challenge(Endpoint::Mcp, BearerError::InsufficientScope, &self.required_scope.union(needed))
+        let scope = self.required_scope.union(needed);
+        challenge(&self.public_url, Endpoint::Mcp, BearerError::InsufficientScope, &scope)
     }
+}
 
-    fn challenge(&self, endpoint: Endpoint, error: BearerError, scope: &Scopes) -> Response {
-        // Clients search for `name=` in the whole header: no value repeats a parameter's name or has quotes of its own.
-        let (status, error) = match error {
-            BearerError::Missing => (401, None),
-            BearerError::Invalid => (401, Some("invalid_token")),
-            BearerError::Malformed => (400, Some("invalid_request")),
-            BearerError::InsufficientScope => (403, Some("insufficient_scope")),
-            BearerError::Unavailable => return Response::new(503).header("Retry-After", "5"),
-        };
-        let metadata = format!("/.well-known/oauth-protected-resource{}", endpoint.path());
-        let metadata = self.public_url.join(&metadata);
-        let error = error.map(|error| format!(", error=\"{error}\"")).unwrap_or_default();
-        Response::new(status)
-            .header(
-                "WWW-Authenticate",
-                format!("Bearer resource_metadata=\"{metadata}\", scope=\"{scope}\"{error}"),
-            )
-            .header("Cache-Control", "no-store")
-    }
+fn challenge(url: &http::PublicUrl, endpoint: Endpoint, error: BearerError, scope: &Scopes) -> Response {
+    // Clients search for `name=` in the whole header: no value repeats a parameter's name or has quotes of its own.
+    let (status, error) = match error {
+        BearerError::Missing => (401, None),
+        BearerError::Invalid => (401, Some("invalid_token")),
+        BearerError::Malformed => (400, Some("invalid_request")),
+        BearerError::InsufficientScope => (403, Some("insufficient_scope")),
+        BearerError::Unavailable => return Response::new(503).header("Retry-After", "5"),
+    };
+    let metadata = format!("/.well-known/oauth-protected-resource{}", endpoint.path());
+    let metadata = url.join(&metadata);
+    let error = error.map(|error| format!(", error=\"{error}\"")).unwrap_or_default();
+    Response::new(status)
+        .header(
+            "WWW-Authenticate",
+            format!("Bearer resource_metadata=\"{metadata}\", scope=\"{scope}\"{error}"),
+        )
+        .header("Cache-Control", "no-store")
 }
 
 fn unavailable(error: store::Error) -> BearerError {
@@ -160,7 +167,7 @@ mod tests {
         let code = browser.code();
         let tokens = browser.tokens();
         for other in
-            [&code, &tokens.refresh, &browser.client_id, &format!("{}x", tokens.access), &String::new()]
+            [&code, &tokens.refresh, &browser.client_id, &format!("{}x", tokens.access), &"ü".to_owned()]
         {
             assert_eq!(fixture.bearer(other).unwrap_err(), BearerError::Invalid);
         }
@@ -182,10 +189,29 @@ mod tests {
             request("POST", "/mcp").with("Authorization", &value).with("Authorization", &value),
             BearerError::Malformed,
         );
-        check(request("POST", "/mcp").with("Authorization", "Basic eDp5"), BearerError::Malformed);
-        check(request("POST", "/mcp").with("Authorization", "Bearer"), BearerError::Malformed);
         let lower = request("POST", "/mcp").with("Authorization", &format!("bearer {}", tokens.access));
         assert!(fixture.server.bearer(&lower.head).is_ok());
+    }
+
+    /// M3: a client that sends an Authorization field without a token is told to log in, as one that sends none.
+    #[test]
+    fn an_authorization_field_without_a_token_is_none() {
+        let fixture = fake::fixture();
+        for value in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer  \t",
+            "bearer ",
+            "Bearer\tx",
+            "Basic eDp5",
+            "Digest a=b",
+            "null",
+            "mcp_at_x",
+        ] {
+            let head = request("POST", "/mcp").with("Authorization", value).head;
+            assert_eq!(fixture.server.bearer(&head).unwrap_err(), BearerError::Missing, "{value:?}");
+        }
     }
 
     /// M3: the challenge tells a client where to log in, and no more.
@@ -193,7 +219,7 @@ mod tests {
     fn a_challenge_names_the_metadata() {
         let fixture = fake::fixture();
         let check = |error, status, expected: &str| {
-            let response = fixture.server.challenge(Endpoint::Mcp, error);
+            let response = fixture.server.challenge(&request("POST", "/mcp").head, Endpoint::Mcp, error);
             assert_eq!(response.status(), status);
             assert_eq!(response.header_value("www-authenticate"), Some(expected));
         };

@@ -52,8 +52,9 @@ pub(crate) fn fixture_with(clients: Clients) -> Fixture {
 }
 
 /// Another server over the same table, provider, clock and key, as after a restart.
-pub(crate) fn server_over(fixture: &Fixture) -> AuthorizationServer {
-    server_with(fixture, vec![AllowRule::User("octocat".to_owned())])
+pub(crate) fn server_at(fixture: &Fixture, url: PublicUrl) -> AuthorizationServer {
+    let server = server_with(fixture, vec![AllowRule::User("octocat".to_owned())]);
+    AuthorizationServer { settings: Settings::new(url), ..server }
 }
 
 /// The same with other rules.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::clients::Registration;
 use super::{AuthorizationServer, Endpoint};
-use crate::http::Response;
+use crate::http::{Head, Response};
 
 /// RFC 8414 section 2.
 #[derive(Serialize)]
@@ -65,9 +65,10 @@ impl AuthorizationServer {
 
     /// `GET /.well-known/oauth-protected-resource`, with and without the resource's path.
     #[must_use]
-    pub fn resource_metadata(&self, endpoint: Endpoint) -> Response {
+    pub fn resource_metadata(&self, head: &Head, endpoint: Endpoint) -> Response {
         document(&ResourceMetadata {
-            resource: self.settings.public_url.join(endpoint.path()),
+            // RFC 9728 section 3.3: clients compare it with the URL that they were given.
+            resource: self.settings.public_url.as_named_by(head).join(endpoint.path()),
             authorization_servers: [self.settings.public_url.origin()],
             scopes_supported: self.settings.scopes.iter().collect(),
             bearer_methods_supported: ["header"],
@@ -83,6 +84,7 @@ fn document(value: &impl Serialize) -> Response {
 mod tests {
     use serde_json::json;
 
+    use crate::http::fake::request;
     use crate::oauth::fake::{self, body};
 
     /// T20: the issuer is the configured origin, to the letter; only S256; `none` among the methods.
@@ -110,7 +112,7 @@ mod tests {
             })
         );
         assert_eq!(
-            body(&fixture.server.resource_metadata(super::Endpoint::Mcp)),
+            body(&fixture.server.resource_metadata(&request("GET", "/").head, super::Endpoint::Mcp)),
             json!({
                 "resource": "https://mcp.example.com/mcp",
                 "authorization_servers": ["https://mcp.example.com"],

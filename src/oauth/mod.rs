@@ -106,14 +106,14 @@ impl Settings {
         self
     }
 
-    /// O13: the canonical MCP URI, or the origin that some clients name instead; scheme and host in any case, the default
-    /// port written or not, one slash at the end or none.
+    /// O13: the canonical MCP URI, or the origin that some clients name instead; scheme and host in any case, any name of
+    /// loopback for another, the default port written or not, one slash at the end or none.
     fn is_our_resource(&self, text: &str) -> bool {
         let scheme = if self.public_url.is_https() { "https" } else { "http" };
         let Some((their_scheme, rest)) = text.split_once("://") else { return false };
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         their_scheme.eq_ignore_ascii_case(scheme)
-            && self.public_url.is_authority(authority)
+            && self.public_url.accepts_host(authority)
             && matches!(path, "" | "/" | "/mcp" | "/mcp/" | "/sse" | "/sse/")
     }
 }

@@ -154,13 +154,27 @@ fn health_says_nothing_and_opens_nothing() {
         ask(path, "kube-probe/1.30").expect(404);
     }
     ask("/mcp?/healthz", "kube-probe/1.30").expect(401);
+    let probe = |head: &str| {
+        let mut stream = TcpStream::connect(server.authority()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer[..12].to_owned()
+    };
+    for head in ["HTTP/1.0\r\n", "HTTP/1.1\r\nConnection: close\r\nHost: 10.42.0.17:3001\r\n"] {
+        assert_eq!(probe(&format!("GET /healthz {head}\r\n")), "HTTP/1.1 200");
+        assert_eq!(probe(&format!("HEAD /readyz {head}\r\n")), "HTTP/1.1 200");
+        assert_eq!(probe(&format!("GET / {head}\r\n")), "HTTP/1.1 421");
+    }
 }
 
-/// H8: one spelling a path.
+/// H8: one spelling a path, but for a slash at the end of the endpoint.
 #[test]
 fn paths_have_one_spelling() {
     let server = Server::start(&FakeGitHub::start());
-    for path in ["/mcp/", "//mcp", "/MCP", "/%6dcp", "/./mcp", "/mcp;x", "/mcp%2F"] {
+    Request::get("/mcp/").send(server.authority()).unwrap().expect(401);
+    for path in ["/mcp//", "//mcp", "/MCP", "/%6dcp", "/./mcp", "/mcp;x", "/mcp%2F"] {
         Request::get(path).send(server.authority()).unwrap().expect(404);
     }
 }

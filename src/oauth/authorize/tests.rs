@@ -159,9 +159,15 @@ fn our_resource_has_few_spellings() {
         "https://mcp.example.com:444/mcp",
         "https://user@mcp.example.com/mcp",
         "mcp.example.com/mcp",
+        "https://localhost/mcp",
         "",
     ] {
         check(other, false);
+    }
+    let local = crate::oauth::Settings::new(crate::http::PublicUrl::parse("http://127.0.0.1:3001").unwrap());
+    for name in ["127.0.0.1", "localhost", "[::1]"] {
+        assert!(local.is_our_resource(&format!("http://{name}:3001/mcp")), "{name}");
+        assert!(!local.is_our_resource(&format!("http://{name}:3002/mcp")), "{name}");
     }
 }
 
