@@ -294,7 +294,6 @@ fn an_expired_grant_takes_its_sessions_along() {
     let session = answer(&app, initialize(&tokens.access)).header_value("mcp-session-id").unwrap().to_owned();
     fixture.clock.advance(limits::GRANT_LIFETIME);
     app.sweep();
-    assert_eq!(fixture.grants.list().unwrap().len(), 0);
     let ping = to("POST", "/mcp").with("Authorization", &format!("Bearer {}", tokens.access));
     assert_eq!(answer(&app, ping.with("Mcp-Session-Id", &session)).status(), 401);
     assert_eq!(app.mcp.counts().sessions, 0);

@@ -128,6 +128,11 @@ impl ManualClock {
         self.monotonic.fetch_add(duration.as_secs(), std::sync::atomic::Ordering::SeqCst);
     }
 
+    /// Somebody sets the wall clock ahead.
+    pub(crate) fn go_ahead(&self, duration: Duration) {
+        self.wall.fetch_add(duration.as_secs(), std::sync::atomic::Ordering::SeqCst);
+    }
+
     /// Somebody sets the wall clock back.
     pub(crate) fn go_back(&self, duration: Duration) {
         self.wall.fetch_sub(duration.as_secs(), std::sync::atomic::Ordering::SeqCst);

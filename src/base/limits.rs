@@ -383,8 +383,14 @@ pub const DATABASE_CACHE_BYTES: usize = 2 * 1024 * 1024;
 /// Grants that are deleted in one transaction: of those that are over, the next sweep goes on; of a denied client's, the next
 /// transaction.
 pub const SWEEP_BATCH: usize = 256;
-/// How far the clock may be behind the newest record at a start: more, and what has expired would live again.
+/// How long a grant stays in the table after its end, in the process's monotonic time: a clock that jumps ahead and back
+/// deletes nothing. Grants whose code was never redeemed are not kept.
+pub const EXPIRED_KEPT: Duration = Duration::from_secs(3600);
+/// A clock further behind the newest record is taken for wrong: tokens issued by it would have expired once it is set.
 pub const CLOCK_BEHIND: Duration = Duration::from_secs(86_400);
+/// How long after its start a server with such a clock issues nothing. If the clock is still the same then, the record is
+/// taken for wrong.
+pub const CLOCK_WAIT: Duration = Duration::from_secs(600);
 
 // ---- the simulated GitHub ----
 

@@ -24,7 +24,7 @@ use crate::base::{limits, log};
 use crate::http::PublicUrl;
 use crate::http::Response;
 use crate::seal::Keyring;
-use crate::store::{self, Grant, Grants};
+use crate::store::{self, Expiry, Grant, Grants, Stage};
 
 mod account;
 mod account_page;
@@ -41,6 +41,7 @@ mod configured;
 mod consent;
 mod deny;
 mod document;
+mod expiry;
 mod issued;
 mod metadata;
 mod page;
@@ -66,6 +67,7 @@ pub use clients::{Clients, Registration};
 pub use configured::{ConfiguredClient, ConfiguredMembers};
 pub use deny::DenyList;
 pub use document::{ClientDocument, ClientDocuments};
+use expiry::Readings;
 pub use policy::{AllowRule, Policy};
 pub use rules::Rules;
 use turns::Turns;
@@ -172,6 +174,7 @@ pub struct AuthorizationServer {
     grant_ended: GrantEnded,
     upstreams: Arc<Upstreams>,
     upstream: Upstream,
+    readings: Readings,
     rates: Rates,
     /// Those that were answered by GitHub.
     used: UsedLogins,
@@ -238,6 +241,7 @@ impl AuthorizationServer {
             grant_ended,
             upstreams,
             upstream,
+            readings: Readings::default(),
             rates: Rates::new(),
             used: UsedLogins::default(),
             denied: UsedLogins::default(),
@@ -257,8 +261,13 @@ impl AuthorizationServer {
 
     /// Deletes what has expired. Called now and then.
     pub fn sweep(&self) {
-        match self.grants.sweep(self.clock.now()) {
-            Ok(ended) => ended.into_iter().for_each(&self.grant_ended),
+        let now = self.clock.now();
+        let settled = self.readings.settled(self.clock.monotonic(), now);
+        match self.grants.sweep(Expiry { settled, now }) {
+            Ok(ended) => ended.iter().for_each(|grant| {
+                log_ended(grant, if grant.stage == Stage::CodeIssued { "not_redeemed" } else { "expired" });
+                (self.grant_ended)(grant.id);
+            }),
             Err(error) => log::error("store.failed", &[log::Field::Error(&error.to_string())]),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::private::fake::TestDirectory;
-use super::{Error, Grant, GrantClient, Grants, MemoryGrants, RedbGrants, Stage, StateDirectory};
+use super::{Error, Expiry, Grant, GrantClient, Grants, MemoryGrants, RedbGrants, Stage, StateDirectory};
 use crate::base::clock::Timestamp;
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
 use crate::base::limits;
@@ -142,7 +142,7 @@ fn a_sweep_deletes_what_is_over_and_nothing_else() {
         table.insert(&code).unwrap();
         table.insert(&grant(3)).unwrap();
         let check = |now: Timestamp, expected: &[GrantId]| {
-            assert_eq!(table.sweep(now).unwrap(), expected, "{now:?}");
+            assert_eq!(ids(&table.sweep(Expiry { settled: now, now }).unwrap()), expected, "{now:?}");
         };
         check(Timestamp(code.expires.0 - 1), &[]);
         check(code.expires, &[code.id]);

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Error, Grant, Grants};
-use crate::base::clock::Timestamp;
+use super::{Error, Expiry, Grant, Grants};
 use crate::base::identity::{GrantId, UserId};
 
 /// The table in memory.
@@ -59,11 +58,10 @@ impl Grants for MemoryGrants {
         Ok(self.table().values().filter(|grant| grant.user == user).cloned().collect())
     }
 
-    fn sweep(&self, now: Timestamp) -> Result<Vec<GrantId>, Error> {
+    fn sweep(&self, expiry: Expiry) -> Result<Vec<Arc<Grant>>, Error> {
         let mut table = self.table();
-        let over: Vec<GrantId> =
-            table.values().filter(|grant| grant.is_over(now)).map(|grant| grant.id).collect();
-        table.retain(|id, _| !over.contains(id));
+        let over: Vec<Arc<Grant>> = table.values().filter(|grant| expiry.covers(grant)).cloned().collect();
+        over.iter().for_each(|grant| drop(table.remove(&grant.id)));
         Ok(over)
     }
 }

@@ -122,6 +122,22 @@ impl Grant {
     }
 }
 
+/// Which grants a sweep deletes.
+#[derive(Clone, Copy, Debug)]
+pub struct Expiry {
+    /// Grants that ended by this time.
+    pub settled: Timestamp,
+    /// Grants whose code was not redeemed by this time.
+    pub now: Timestamp,
+}
+
+impl Expiry {
+    /// Whether this grant is to be deleted.
+    fn covers(self, grant: &Grant) -> bool {
+        grant.is_over(self.settled) || (grant.stage == Stage::CodeIssued && grant.is_over(self.now))
+    }
+}
+
 /// Why the table did not do what was asked. Nothing was changed, nothing may be handed out.
 #[derive(Debug)]
 pub enum Error {
@@ -189,11 +205,11 @@ pub trait Grants: Send + Sync {
     /// [`Error::Storage`].
     fn of_user(&self, user: UserId) -> Result<Vec<Arc<Grant>>, Error>;
 
-    /// Deletes the grants that are over and says which.
+    /// Deletes a batch of the grants that `expiry` is about and returns them.
     ///
     /// # Errors
     /// [`Error::Storage`].
-    fn sweep(&self, now: Timestamp) -> Result<Vec<GrantId>, Error>;
+    fn sweep(&self, expiry: Expiry) -> Result<Vec<Arc<Grant>>, Error>;
 
     /// Whether writes succeed, as far as is known. While they do not, each [`Grants::sweep`] tries one.
     fn takes_writes(&self) -> bool {

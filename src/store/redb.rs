@@ -15,7 +15,7 @@ use ::redb::{
 use super::cache::Cache;
 use super::open_error::OpenError;
 use super::private::{self, StateDirectory};
-use super::{Error, Grant, Grants, schema};
+use super::{Error, Expiry, Grant, Grants, schema};
 use crate::base::clock::Timestamp;
 use crate::base::identity::{GrantId, UserId};
 use crate::base::{limits, log};
@@ -169,14 +169,14 @@ impl RedbGrants {
         Ok(())
     }
 
-    /// Writes the deletions that could not be written before, and says which.
-    fn write_deletions(&self) -> Result<Vec<GrantId>, Error> {
+    /// Writes the deletions that could not be written before.
+    fn write_deletions(&self) -> Result<(), Error> {
         let ids: Vec<GrantId> = self.state().unwritten_deletions.iter().copied().collect();
         if !ids.is_empty() {
             self.write(&ids, |tables| ids.iter().try_for_each(|&id| tables.delete(id).map(drop)))?;
             self.state().unwritten_deletions.retain(|id| ids.binary_search(id).is_err()); // in order: they are a set's
         }
-        Ok(ids)
+        Ok(())
     }
 }
 
@@ -247,21 +247,33 @@ impl Grants for RedbGrants {
         })
     }
 
-    fn sweep(&self, now: Timestamp) -> Result<Vec<GrantId>, Error> {
+    fn sweep(&self, expiry: Expiry) -> Result<Vec<Arc<Grant>>, Error> {
         self.recover()?;
-        let mut deleted = self.write_deletions()?;
+        self.write_deletions()?;
         if !self.takes_writes() {
             self.write(&[], |tables| schema::write_again(&mut tables.meta))?;
         }
         let over = self.with_database(|database| {
-            let table = database.begin_read()?.open_table(BY_END)?;
-            let entries = table.range(..=(now.0, Key::MAX))?.take(limits::SWEEP_BATCH);
-            entries.map(|entry| Ok(grant_id(entry?.0.value().1))).collect::<Result<Vec<_>, Failure>>()
+            let transaction = database.begin_read()?;
+            let (table, grants) = (transaction.open_table(BY_END)?, transaction.open_table(GRANTS)?);
+            let end = (expiry.settled.0, Key::MAX);
+            let settled = table.range(..=end)?.take(limits::SWEEP_BATCH);
+            let mut over = settled.map(|entry| Ok(entry?.0.value())).collect::<Result<Vec<_>, Failure>>()?;
+            // The latest first: a code ends a minute after its login, and years may lie behind the others.
+            let later = table.range(end..=(expiry.now.0.max(end.0), Key::MAX))?.rev().take(limits::SWEEP_BATCH);
+            for entry in later {
+                let entry = entry?.0.value();
+                if load(&grants, entry.1).is_ok_and(|grant| grant.is_some_and(|grant| expiry.covers(&grant))) {
+                    over.push(entry);
+                }
+            }
+            Ok(over)
         })?;
-        if !over.is_empty() {
-            deleted.extend(self.write(&over, |tables| tables.delete_over(now))?);
+        if over.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(deleted)
+        let ids: Vec<GrantId> = over.iter().map(|(_, key)| grant_id(*key)).collect();
+        self.write(&ids, |tables| tables.delete_over(&over, expiry))
     }
 
     fn takes_writes(&self) -> bool {
@@ -342,17 +354,22 @@ impl<'t> Tables<'t> {
         }
     }
 
-    /// Deletes a batch of the grants that are over, and says which.
-    fn delete_over(&mut self, now: Timestamp) -> Result<Vec<GrantId>, Failure> {
-        let entries = self.by_end.range(..=(now.0, Key::MAX))?.take(limits::SWEEP_BATCH);
-        let over = entries.map(|entry| Ok(entry?.0.value())).collect::<Result<Vec<_>, Failure>>()?;
+    /// Deletes what `expiry` covers of these entries of `by_end`, and the entries that lead to no readable record.
+    fn delete_over(&mut self, over: &[(u64, Key)], expiry: Expiry) -> Result<Vec<Arc<Grant>>, Failure> {
         let mut deleted = Vec::new();
-        for (end, key) in over {
-            let id = grant_id(key);
-            if self.delete(id)? {
-                deleted.push(id);
+        for &(end, key) in over {
+            match load(&self.grants, key) {
+                Ok(Some(grant)) if expiry.covers(&grant) => {
+                    self.remove(&grant)?;
+                    deleted.push(Arc::new(grant));
+                }
+                Ok(Some(_)) => {} // refreshed or redeemed meanwhile
+                Ok(None) | Err(Failure::Record(_)) => {
+                    self.grants.remove(key)?;
+                    self.by_end.remove((end, key))?;
+                }
+                Err(failure @ (Failure::Conflict | Failure::Disk(_))) => return Err(failure),
             }
-            self.by_end.remove((end, key))?;
         }
         Ok(deleted)
     }

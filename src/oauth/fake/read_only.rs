@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::base::clock::Timestamp;
 use crate::base::identity::{GrantId, UserId};
-use crate::store::{Error, Grant, Grants};
+use crate::store::{Error, Expiry, Grant, Grants};
 
 /// A table on a disk that takes no writes.
 pub(crate) struct ReadOnly {
@@ -50,7 +49,7 @@ impl Grants for ReadOnly {
         false
     }
 
-    fn sweep(&self, _: Timestamp) -> Result<Vec<GrantId>, Error> {
+    fn sweep(&self, _: Expiry) -> Result<Vec<Arc<Grant>>, Error> {
         Err(Error::Storage("read-only".to_owned()))
     }
 }

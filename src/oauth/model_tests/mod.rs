@@ -135,6 +135,11 @@ impl Run {
             Step::Forward(seconds) => {
                 self.world.clock.advance(std::time::Duration::from_secs(seconds));
                 self.model.now += seconds;
+                self.model.monotonic += seconds;
+            }
+            Step::Ahead(seconds) => {
+                self.world.clock.go_ahead(std::time::Duration::from_secs(seconds));
+                self.model.now += seconds;
             }
             Step::Back(seconds) => {
                 self.world.clock.go_back(std::time::Duration::from_secs(seconds));
@@ -188,6 +193,7 @@ impl Run {
     /// What ends with a login's first answer is not on the disk: GitHub's codes are good once in any case.
     fn restart(&mut self) {
         self.over.clear();
+        self.model.sweeps.clear();
         self.world.restart(&self.people);
     }
 

@@ -162,6 +162,10 @@ pub(super) struct Refresh {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
     pub(super) now: u64,
+    /// The clock that nobody sets.
+    pub(super) monotonic: u64,
+    /// The readings of both clocks at each sweep of this process.
+    pub(super) sweeps: Vec<(u64, u64)>,
     pub(super) rule: Rule,
     /// Whom the policy lets in.
     pub(super) people: Vec<u64>,
@@ -189,9 +193,13 @@ impl Model {
         });
     }
 
+    /// Deletes what has been over at every sweep of an hour or more, and at once what was never redeemed.
     pub(super) fn sweep(&mut self) {
+        self.sweeps.push((self.monotonic, self.now));
         for grant in &mut self.grants {
-            grant.stored &= self.now < grant.end();
+            let been_over = self.sweeps.iter().rev().take_while(|(_, now)| *now >= grant.end()).last();
+            let settled = been_over.is_some_and(|(since, _)| since + HOUR <= self.monotonic);
+            grant.stored &= !settled && (grant.live.is_some() || self.now < grant.end());
         }
     }
 

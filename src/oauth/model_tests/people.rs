@@ -3,14 +3,13 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex};
 
-use crate::base::clock::Timestamp;
 use crate::base::identity::{GrantId, UserId};
 use crate::base::secret::Secret;
 use crate::http::append_query;
 use crate::oauth::provider::{
     Group, Identity, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,
 };
-use crate::store::{Error, Grant, Grants, MemoryGrants};
+use crate::store::{Error, Expiry, Grant, Grants, MemoryGrants};
 
 /// The people who have an account.
 pub(super) const PEOPLE: [u64; 3] = [1, 2, 3];
@@ -150,7 +149,7 @@ impl Grants for MeetingTable {
         self.table.of_user(user)
     }
 
-    fn sweep(&self, now: Timestamp) -> Result<Vec<GrantId>, Error> {
-        self.table.sweep(now)
+    fn sweep(&self, expiry: Expiry) -> Result<Vec<Arc<Grant>>, Error> {
+        self.table.sweep(expiry)
     }
 }

@@ -121,6 +121,8 @@ pub(super) enum Step {
     /// Two at once.
     Race(Call, Call),
     Forward(u64),
+    /// Somebody sets the clock.
+    Ahead(u64),
     Back(u64),
     Sweep,
     /// Another server over the same table.
@@ -152,8 +154,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => call().prop_map(|call| Step::Race(call, call)),
         4 => select(&[1, 30, MINUTE - 1, MINUTE, MINUTE + 1]).prop_map(Step::Forward),
         1 => select(&[10 * MINUTE, HOUR - 1, HOUR, DAY, 29 * DAY, 30 * DAY, 60 * DAY]).prop_map(Step::Forward),
-        1 => select(&[1, MINUTE + 1, HOUR, 40 * DAY]).prop_map(Step::Back),
-        1 => Just(Step::Sweep),
+        1 => select(&[MINUTE, HOUR, 120 * DAY]).prop_map(Step::Ahead),
+        1 => select(&[1, MINUTE + 1, HOUR, 40 * DAY, 120 * DAY]).prop_map(Step::Back),
+        2 => Just(Step::Sweep),
         1 => Just(Step::Restart),
         1 => any::<[bool; 3]>().prop_map(Step::Policy),
         1 => select(&[None, None, Some(ProviderError::Unreachable), Some(ProviderError::UsedUp)])

@@ -203,7 +203,32 @@ fn grants_end_when_idle_and_in_any_case() {
     fixture.clock.advance(Duration::from_secs(10 * 86_400));
     assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
     fixture.server.sweep();
+    assert_eq!(fixture.grants.list().unwrap().len(), 2, "kept for an hour");
+    fixture.clock.advance(limits::EXPIRED_KEPT);
+    fixture.server.sweep();
     assert!(fixture.grants.list().unwrap().is_empty());
+}
+
+/// S5: a clock that jumps ahead for some seconds refuses everybody, and deletes nobody's grant.
+#[test]
+fn a_jump_of_the_clock_and_back_ends_no_grant() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let pair = browser.tokens();
+    let sweep_for = |seconds| {
+        for _ in 0..seconds / 2 {
+            fixture.clock.advance(limits::SWEEP);
+            fixture.server.sweep();
+        }
+    };
+    sweep_for(2 * 3600);
+    let jump = Duration::from_secs(120 * 86_400);
+    fixture.clock.go_ahead(jump);
+    sweep_for(6);
+    assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
+    fixture.clock.go_back(jump);
+    sweep_for(2 * 3600);
+    tokens(&browser.refresh(&pair.refresh));
 }
 
 /// T12: an access token does not outlive its grant.
