@@ -61,7 +61,7 @@ def does_not_start(server, more=None):
 
 def refusal(server, words, more=None):
     status, said = does_not_start(server, more)
-    return said if status != 0 and words in said else None
+    return f"{said}, exit status {status}" if status == 2 and words in said else None
 
 
 UNAVAILABLE = (503, "temporarily_unavailable")
@@ -192,8 +192,12 @@ def clock(binary):
             set_clock(offset)
             row(f"clock {name} back: call, refresh, login", attempt(lambda: person.call() and person.refresh().call() and person.log_in().call() and "200, as ever"), "nothing")
         server.stop()
-        row("clock more than a day back: restart", "nobody answers", refusal(server, "the clock is more than a day behind"))
+        server.start()
+        seen = attempt(lambda: refresh(person, UNAVAILABLE) and person.call() and person.site.ask(503, "GET", "/authorize") and "503 for logins and /token; calls 200")
+        row("clock more than a day back: restart", seen, line(server, "start.warning clock"))
         set_clock("-1h")
+        row("then set", attempt(lambda: person.refresh().call() and person.log_in().call() and "200"), "nothing")
+        server.stop()
         server.start()
         row("clock an hour back: restart", attempt(lambda: person.refresh().call() and "200"), line(server, "serving"))
         # The grant of `first` has turned since: an older token is no more alive than before.
@@ -201,6 +205,12 @@ def clock(binary):
         old.client_id, old.refresh_token = person.client_id, first
         row("clock an hour back: a refresh token that was replaced", attempt(lambda: refresh(old, (400, "invalid_grant"))), line(server, "grant.ended"))
         person.log_in()
+        set_clock("+120d")
+        time.sleep(5)
+        seen = attempt(lambda: person.call(401) and refresh(person, (400, "invalid_grant")))
+        set_clock("-1h")
+        row("clock 120 days ahead for 5 seconds", seen, "nothing")
+        row("then back", attempt(lambda: person.refresh().call() and "200: nothing was deleted"), "nothing" if "reason=expired" not in server.log() else None)
         set_clock("+1h")
         row("clock two hours forward", attempt(lambda: person.call(401) and person.refresh().call() and "401; after a refresh 200"), "nothing")
         server.stop()
