@@ -2,31 +2,28 @@
 //! whether a server would start with it. Looks at files and reads them; changes nothing.
 
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::base::capacity::Capacity;
-use crate::base::clock::{Clock, SystemClock};
 use crate::base::log;
 use crate::config::{ClientSecret, Config, Door, Listen};
 use crate::edge::Tls;
-use crate::github::{GitHub, GitHubSettings};
+use crate::github::GitHub;
 use crate::http::TrustedProxies;
 use crate::mcp::Backend;
 use crate::oauth::AllowRule;
 use crate::oauth::provider::Group;
-use crate::serve::{self, StartError};
-use crate::store::{self, Grants, OpenError, RedbGrants, StateDirectory, key_file};
-use crate::trust::Trust;
+use crate::serve::{StartError, State, addresses, prepare};
+use crate::store::{self, Grants, Medium, OpenError};
 
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Report {
     /// What holds: a topic and what there is to say of it.
     facts: Vec<(&'static str, String)>,
-    /// What is unsafe, and what to do about it.
-    warnings: Vec<(String, String)>,
+    /// What is unsafe or will not work as it should, which of the two, and what to do about it.
+    warnings: Vec<(&'static str, String, String)>,
     /// Why the server would not start.
     faults: Vec<String>,
 }
@@ -45,12 +42,22 @@ where
             format!("{}; SIGHUP rereads who is let in and denied", file.display()),
         );
     }
-    report.doors(config);
+    let prepared = prepare(config, Medium::Copy, backend);
+    report.doors(config, prepared.tls.as_deref());
     report.people(config);
-    report.github(config, backend);
-    report.state(config);
+    report.github(config);
+    report.state(config, &prepared.state);
     report.capacity(&config.capacity);
     report.watching(config);
+    report.warnings.extend(prepared.warnings.into_iter().map(|(what, fix)| ("warning", what, fix)));
+    for error in prepared.errors {
+        if matches!(error, StartError::State(OpenError::AlreadyRunning(_))) {
+            let text = "so the key, the grants, the places and the ports were not looked at";
+            report.say("a server is running", text);
+        } else {
+            report.faults.push(error.to_string());
+        }
+    }
     report
 }
 
@@ -66,10 +73,10 @@ impl Report {
     }
 
     fn warn(&mut self, what: impl Into<String>, fix: impl Into<String>) {
-        self.warnings.push((what.into(), fix.into()));
+        self.warnings.push(("unsafe", what.into(), fix.into()));
     }
 
-    fn doors(&mut self, config: &Config) {
+    fn doors(&mut self, config: &Config, tls: Option<&Tls>) {
         let listening = addresses(&config.door).first().copied();
         // Where nobody listens on an address the public URL is given.
         let listening = listening.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
@@ -100,15 +107,11 @@ impl Report {
         }
         if let Some(files) = &config.tls {
             self.say("certificate", format!("{}, key {}", files.cert.display(), files.key.display()));
-            match Tls::load(&files.cert, &files.key) {
-                Err(error) => self.faults.push(error.to_string()),
-                Ok(tls) if tls.key_is_exposed() => {
-                    self.warn(
-                        "every user of this machine can read the certificate's key",
-                        format!("chmod 600 {}", files.key.display()),
-                    );
-                }
-                Ok(_) => {}
+            if tls.is_some_and(Tls::key_is_exposed) {
+                self.warn(
+                    "every user of this machine can read the certificate's key",
+                    format!("chmod 600 {}", files.key.display()),
+                );
             }
         }
         let elsewhere = |listen: &Listen| matches!(listen, Listen::Tcp(_)) && !listen.is_loopback();
@@ -149,11 +152,7 @@ impl Report {
         }
     }
 
-    fn github<B, E>(&mut self, config: &Config, backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>)
-    where
-        B: Backend + 'static,
-        E: fmt::Display,
-    {
+    fn github(&mut self, config: &Config) {
         let app = &config.github;
         self.say("GitHub", format!("{}, API {}, app {}", app.url, app.api_url, app.client_id));
         if matches!(app.client_secret, ClientSecret::Given(_)) {
@@ -168,82 +167,40 @@ impl Report {
                 format!("chmod 600 {}", path.display()),
             );
         }
-        let (client_secret, other_secret) = match app.client_secret.read_two() {
-            Ok(secrets) => secrets,
-            Err(error) => return self.faults.push(error.to_string()),
-        };
         if let Some(file) = &config.ca_file {
             self.say("also trusted", format!("whoever has a certificate of {}", file.display()));
         }
-        let trust = match Trust::load(config.ca_file.as_deref()) {
-            Ok(trust) => trust,
-            Err(error) => return self.faults.push(error.to_string()),
-        };
-        // Made, but nothing is asked of it.
-        let github = Arc::new(GitHub::new(GitHubSettings {
-            client_id: app.client_id.clone(),
-            client_secret,
-            other_secret,
-            url: app.url.clone(),
-            api_url: app.api_url.clone(),
-            proxy: None,
-            trust,
-        }));
-        if let Err(error) = backend(&github) {
-            self.faults.push(format!("the tools cannot be served: {error}"));
-        }
     }
 
-    fn state(&mut self, config: &Config) {
-        let directory = config.state_dir.display();
-        self.say("state", format!("{directory}: the grants, the operator's socket"));
-        self.say("key", config.key_file.display().to_string());
+    fn state(&mut self, config: &Config, state: &State) {
+        let files = &config.state;
+        self.say("state", format!("{}: the grants", files.directory.display()));
+        self.say("operator's socket", files.socket.display().to_string());
+        self.say("key", files.key_file.path.display().to_string());
         self.say(
             "stored of a person",
             "GitHub number and login, client, times; GitHub's token, sealed so that a stolen disk does not open it",
         );
-        match self.open_state(config) {
-            Ok(()) => {}
-            Err(OpenError::AlreadyRunning(_)) => {
-                self.say("a server is running", "so the key, the grants and the ports were not looked at");
+        match (&state.directory, &state.table) {
+            (None, _) if !files.directory.exists() => {
+                self.say("grants", "none yet: the state directory will be made");
             }
-            Err(error) => self.faults.push(error.to_string()),
-        }
-    }
-
-    /// Opens what is there, and makes nothing that is not.
-    fn open_state(&mut self, config: &Config) -> Result<(), OpenError> {
-        if config.state_dir.exists() {
-            let directory = StateDirectory::open(&config.state_dir)?;
-            let there = |path: &Path| path.exists();
-            match (there(&config.key_file), there(&directory.file(store::GRANTS_FILE))) {
-                (false, false) => self.say("grants", "none yet"),
-                (false, true) => return Err(OpenError::KeyMissing(config.key_file.clone())),
-                (true, false) => drop(key_file::load(&config.key_file)?),
-                (true, true) => {
-                    let keys = key_file::load(&config.key_file)?;
-                    let grants = RedbGrants::open(&directory, &keys, SystemClock::new().now())?;
-                    let count = grants
-                        .list()
-                        .map_or_else(|error| error.to_string(), |grants| grants.len().to_string());
-                    self.say("grants", count);
-                }
-            }
-        } else {
-            self.say("grants", "none yet: the state directory will be made");
-            let nearest = config.state_dir.ancestors().skip(1).find(|parent| parent.exists());
-            let made = nearest.map_or(Ok(()), |parent| serve::check_directory(parent, serve::STATE_DIR));
-            self.faults.extend(made.err().map(|error| error.to_string()));
-        }
-        self.faults.extend(serve::check_place(&config.door).err().map(|error| error.to_string()));
-        let doors = addresses(&config.door).into_iter().map(|address| (address, serve::option(&config.door)));
-        let numbers = config.watch.metrics_listen.map(|address| (address, serve::METRICS_LISTEN));
-        for (address, option) in doors.chain(numbers) {
-            if let Err(error) = TcpListener::bind(address) {
-                self.faults.push(StartError::Listen(address.to_string(), option, error).to_string());
+            (None, _) => {}
+            (Some(_), None) => self.say("grants", "none yet"),
+            (Some(_), Some(table)) => {
+                let count = table.list().map(|grants| grants.len().to_string());
+                self.say("grants", count.unwrap_or_else(|error| error.to_string()));
             }
         }
-        Ok(())
+        let table = files.directory.join(store::GRANTS_FILE);
+        for path in [&files.directory, &table, &files.key_file.path] {
+            if store::is_for_group(path) {
+                self.warn(
+                    format!("its group can use {}", path.display()),
+                    format!("chmod g-rwx {}, unless nobody else is in that group (fsGroup)", path.display()),
+                );
+            }
+        }
     }
 
     fn capacity(&mut self, capacity: &Capacity) {
@@ -256,9 +213,6 @@ impl Report {
                 capacity.connections_per_address()
             ),
         );
-        if let Err(error) = serve::check_descriptors(capacity) {
-            self.faults.push(error.to_string());
-        }
     }
 
     fn watching(&mut self, config: &Config) {
@@ -297,19 +251,6 @@ impl Report {
     }
 }
 
-/// The addresses that are listened on.
-fn addresses(door: &Door) -> Vec<SocketAddr> {
-    let address = |listen: &Listen| match listen {
-        Listen::Tcp(address) => Some(*address),
-        Listen::Unix(_) | Listen::Systemd => None,
-    };
-    match door {
-        Door::Edge(listens) => listens.iter().filter_map(address).collect(),
-        Door::ProxyTcp(address) => vec![*address],
-        Door::ProxyUnix(_) => Vec::new(),
-    }
-}
-
 fn words(rule: &AllowRule) -> String {
     match rule {
         AllowRule::Any => "everybody with a GitHub account".to_owned(),
@@ -325,8 +266,8 @@ impl fmt::Display for Report {
         for (topic, text) in &self.facts {
             writeln!(f, "{topic:<27}{text}")?;
         }
-        for (what, fix) in &self.warnings {
-            writeln!(f, "\nunsafe: {what}\n   fix: {fix}")?;
+        for (kind, what, fix) in &self.warnings {
+            writeln!(f, "\n{kind}: {what}\n   fix: {fix}")?;
         }
         for fault in &self.faults {
             writeln!(f, "\nit would not start: {fault}")?;

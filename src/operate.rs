@@ -11,7 +11,7 @@ use crate::base::clock::{Clock, SystemClock};
 use crate::base::random::OsRandom;
 use crate::config::StateFiles;
 use crate::operator::{self, ErrorAnswer, Operation, Operator, OperatorError, Outcome};
-use crate::store::{Grants, OpenError, RedbGrants, StateDirectory, key_file};
+use crate::store::{Grants, Medium, OpenError, Opener, RedbGrants, StateDirectory, key_file};
 
 pub mod report;
 
@@ -41,8 +41,7 @@ impl fmt::Display for OperateError {
             ),
             OperateError::State(OpenError::ForeignOwner { path, owner, us }) => write!(
                 f,
-                "{} belongs to user {owner}, but this command runs as user {us}. Run it as the server's user: as root, \
-                 setpriv --reuid {owner} --regid {owner} --clear-groups …, or runuser -u NAME -- …",
+                "{} belongs to user {owner}, but this command runs as user {us}. Run it as root or as the server's user",
                 path.display()
             ),
             OperateError::State(OpenError::Io { path, source })
@@ -76,12 +75,10 @@ impl From<OpenError> for OperateError {
 /// # Errors
 /// [`OperateError`].
 pub fn operate(operation: &Operation, files: &StateFiles) -> Result<Outcome, OperateError> {
-    if !files.directory.is_dir() {
-        return Err(OperateError::NothingThere(files.directory.clone()));
-    }
-    match StateDirectory::open(&files.directory) {
-        Ok(directory) => here(operation, files, &directory),
-        Err(OpenError::AlreadyRunning(path)) => ask(operation, &path.join(operator::SOCKET)),
+    let nothing_there = || OperateError::NothingThere(files.directory.clone());
+    match StateDirectory::existing(&files.directory, Opener::Command) {
+        Ok(directory) => here(operation, files, &directory.ok_or_else(nothing_there)?),
+        Err(OpenError::AlreadyRunning(_)) => ask(operation, &files.socket),
         Err(error) => Err(error.into()),
     }
 }
@@ -92,13 +89,13 @@ fn here(
     files: &StateFiles,
     directory: &StateDirectory,
 ) -> Result<Outcome, OperateError> {
-    if !RedbGrants::exist(directory) {
-        return Err(OperateError::NothingThere(files.directory.clone()));
-    }
+    let nothing_there = || OperateError::NothingThere(files.directory.clone());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let keys = key_file::load(&files.key_file)?;
-    let grants = Arc::new(RedbGrants::open(directory, &keys, clock.now())?);
-    let (ending, rotating, key_file) = (Arc::clone(&grants), Arc::clone(&grants), files.key_file.clone());
+    let keys = key_file::find(&files.key_file, &files.directory)?.ok_or_else(nothing_there)?;
+    let grants = RedbGrants::existing(directory, &keys, Medium::File)?.ok_or_else(nothing_there)?;
+    let grants = Arc::new(grants);
+    let (ending, rotating, key_file) =
+        (Arc::clone(&grants), Arc::clone(&grants), files.key_file.path.clone());
     let operator = Operator::new(operator::Parts {
         grants,
         clock,

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::base::random::OsRandom;
 use crate::base::{limits, log};
 use crate::check;
 use crate::config::{
-    self, ClientSecret, Config, ConfigError, GitHubApp, Invocation, OperatorCommand, Program, options,
+    self, ClientSecret, Config, ConfigError, ConfigWarning, GitHubApp, Invocation, OperatorCommand, Program,
 };
 use crate::edge::{self, Edge, Listener};
 use crate::github::{BaseUrl, GitHub};
@@ -43,21 +44,23 @@ where
     sys::pin_resolver();
     sys::raise_descriptor_limit();
     server::log_panics_by_place();
-    let done = match Program::new(name, version).and_then(config::from_process) {
-        Ok(Invocation::Serve(config)) => serve(&config, backend).map_err(|error| error.to_string()),
-        Ok(Invocation::Demo(config)) => serve_demo(config, backend).map_err(|error| error.to_string()),
+    let program = Program::new(name, version).map_err(|error| vec![error]);
+    let done = match program.and_then(config::from_process) {
+        Ok(Invocation::Serve(config)) => serve(&config, backend).map_err(|errors| config::lines(&errors)),
+        Ok(Invocation::Demo(config)) => serve_demo(config, backend).map_err(|errors| config::lines(&errors)),
         Ok(Invocation::Operate(command)) => return operate(&command, name),
         Ok(Invocation::Check(config)) => look_at(&config, backend),
-        Ok(Invocation::Help) => say(&options::help(name)),
+        Ok(Invocation::Help(text)) => say(&text),
         Ok(Invocation::Version) => say(&format!("{name} {version}\n")),
-        Err(error) => Err(error.to_string()),
+        Err(errors) => Err(config::lines(&errors)),
     };
     done.map_or_else(|error| fail(name, &error), |()| ExitCode::SUCCESS)
 }
 
-fn fail(program: &str, error: &str) -> ExitCode {
+/// Prints errors, one a line.
+fn fail(program: &str, errors: &str) -> ExitCode {
     // If standard error is closed there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{program}: {error}");
+    let _ = errors.lines().try_for_each(|error| writeln!(std::io::stderr(), "{program}: {error}"));
     ExitCode::from(2)
 }
 
@@ -75,7 +78,10 @@ fn operate(command: &OperatorCommand, program: &str) -> ExitCode {
     }
 }
 
-fn serve<B, E>(config: &Config, backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>) -> Result<(), StartError>
+fn serve<B, E>(
+    config: &Config,
+    backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>,
+) -> Result<(), Vec<StartError>>
 where
     B: Backend + 'static,
     E: Display,
@@ -83,7 +89,7 @@ where
     // Before any thread is started, so that every one of them leaves the signals to this one.
     let next_signal = sys::block_signals();
     log::set_format(config.watch.log_format);
-    let _writer = log::Writer::start().map_err(StartError::Threads)?; // dropped last: it writes to the last line
+    let _writer = log::Writer::start().map_err(|error| vec![StartError::Threads(error)])?; // dropped last: it writes to the last line
     let server = Server::start(config, backend)?;
     wait_for_stop(next_signal, &server, config);
     server.stop();
@@ -93,15 +99,15 @@ where
 fn serve_demo<B, E>(
     mut config: Config,
     backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>,
-) -> Result<(), StartError>
+) -> Result<(), Vec<StartError>>
 where
     B: Backend + 'static,
     E: Display,
 {
     let next_signal = sys::block_signals();
     log::set_format(config.watch.log_format);
-    let _writer = log::Writer::start().map_err(StartError::Threads)?; // dropped last: it writes to the last line
-    let github = SimulatedGitHub::start(&mut config.github)?;
+    let _writer = log::Writer::start().map_err(|error| vec![StartError::Threads(error)])?; // dropped last: it writes to the last line
+    let github = SimulatedGitHub::start(&mut config.github).map_err(|error| vec![error])?;
     let server = Server::start(&config, backend)?;
     let url = config.github.url.to_string();
     let fields = [log::Field::Url(&url), log::Field::Hint("anyone can log in as anyone")];
@@ -130,35 +136,61 @@ fn wait_for_stop(next_signal: impl Fn() -> i32, server: &Server, config: &Config
     // SIGHUP, which a closing terminal sends as well, is not taken for a stop.
     while next_signal() == libc::SIGHUP {
         server.reload_certificate();
-        if config.file.is_some() {
-            reload_rules(server, config);
+        match &config.file {
+            Some(file) => reload_rules(server, config, file),
+            None => {
+                let hint = "there is no configuration file (MCP_CONFIG): what comes from the environment and the command \
+                            line stays until the server is started again";
+                log::warn("config.not_reloaded", &[log::Field::Hint(hint)]);
+            }
         }
     }
 }
 
-/// Reads the configuration file again. Of what has changed in it the rules take effect; for everything else the server has
-/// to be started again. A file that cannot be used changes nothing.
-fn reload_rules(server: &Server, config: &Config) {
+/// What SIGHUP takes over from the configuration file.
+const RELOADED: [&str; 2] = ["MCP_ALLOW", "MCP_DENY_CLIENTS"];
+
+/// Reads the configuration file again, and says what came of it. Of what has changed in it the rules take effect; for
+/// everything else the server has to be started again. A file that cannot be used changes nothing.
+fn reload_rules(server: &Server, config: &Config, file: &Path) {
     let new = match config::from_process(config.program) {
         Ok(Invocation::Serve(new) | Invocation::Demo(new)) => new,
         // The command line is the one that was told to serve.
-        Ok(Invocation::Check(_) | Invocation::Operate(_) | Invocation::Help | Invocation::Version) => return,
-        Err(error) => {
+        Ok(Invocation::Check(_) | Invocation::Operate(_) | Invocation::Help(_) | Invocation::Version) => {
+            return;
+        }
+        Err(errors) => {
             let hint = "correct that and send SIGHUP again; nothing was changed";
-            let fields = [log::Field::Error(&error.to_string()), log::Field::Hint(hint)];
-            return log::error("config.not_reloaded", &fields);
+            for error in errors {
+                let fields = [log::Field::Error(&error.to_string()), log::Field::Hint(hint)];
+                log::error("config.not_reloaded", &fields);
+            }
+            return;
         }
     };
     if server.change_rules(&new) {
         log::info("rules.changed", &[]);
     }
+    let hidden = |option: &&str| {
+        let is_hidden =
+            |warning: &ConfigWarning| matches!(warning, ConfigWarning::Shadowed(name, ..) if name == option);
+        new.warnings.iter().any(is_hidden)
+    };
+    let hidden: Vec<&str> = RELOADED.into_iter().filter(hidden).collect();
+    if !hidden.is_empty() {
+        let hint = "the environment or the command line has these, so what the file says of them is not used";
+        log::warn("config.shadowed", &[log::Field::Options(&hidden.join(",")), log::Field::Hint(hint)]);
+    }
+    let path = file.display().to_string();
     let mut others = config.given.differences(&new.given);
-    others.retain(|name| !["MCP_ALLOW", "MCP_DENY_CLIENTS"].contains(name));
+    others.retain(|name| !RELOADED.contains(name));
     if others.is_empty() {
-        log::info("config.reloaded", &[]);
+        log::info("config.reloaded", &[log::Field::Path(&path)]);
     } else {
         let hint = "these are read at a start only: start the server again";
-        log::warn("config.reloaded", &[log::Field::Options(&others.join(",")), log::Field::Hint(hint)]);
+        let others = others.join(",");
+        let fields = [log::Field::Path(&path), log::Field::Options(&others), log::Field::Hint(hint)];
+        log::warn("config.reloaded", &fields);
     }
 }
 

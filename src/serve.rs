@@ -2,16 +2,19 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
 mod doors;
+mod prepare;
+mod start_error;
 
 use self::doors::{Listening, Public};
-pub(crate) use self::doors::{check_directory, check_place, option};
+use self::prepare::{Outside, Prepared};
+pub(crate) use self::prepare::{State, addresses, prepare};
+pub use self::start_error::StartError;
 use crate::app::App;
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
@@ -19,10 +22,10 @@ use crate::base::clock::{self, Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
 use crate::base::{limits, log};
 use crate::client_metadata::Documents;
-use crate::config::{Config, ConfigError, Switch};
-use crate::edge::{self, Edge, Listener, Tls, TlsError};
+use crate::config::{Config, Switch};
+use crate::edge::{self, Edge, Listener, Tls};
 use crate::front::Front;
-use crate::github::{GitHub, GitHubSettings};
+use crate::github::GitHub;
 use crate::http::{Handler, PublicUrl};
 use crate::mcp::{self, Backend, Mcp};
 use crate::metrics::{self, Metrics, Snapshot};
@@ -30,88 +33,15 @@ use crate::oauth::{self, AuthorizationServer, ClientDocuments, Clients, Policy};
 use crate::operator::{self, Operator, RotateKey};
 use crate::seal::Keyring;
 use crate::server::Pool;
-use crate::store::{Grants, OpenError, RedbGrants, StateDirectory, key_file};
+use crate::store::{Grants, Medium, RedbGrants, StateDirectory, key_file};
 use crate::sys;
 use crate::tiny::{self, Access, Tiny};
-use crate::trust::{Trust, TrustError};
 
 /// The options that name a place, as a message names them.
 pub(crate) const LISTEN: &str = "--listen or MCP_LISTEN";
 const BEHIND_PROXY: &str = "--behind-proxy or MCP_BEHIND_PROXY";
 pub(crate) const METRICS_LISTEN: &str = "--metrics-listen or MCP_METRICS_LISTEN";
 pub(crate) const STATE_DIR: &str = "--state-dir or MCP_STATE_DIR";
-
-/// Why the server does not start. The text says what to do.
-#[derive(Debug)]
-pub enum StartError {
-    /// The tools cannot be served as they are.
-    Backend(String),
-    /// The configuration is not usable after all.
-    Config(ConfigError),
-    /// The state directory, the key or the grants table.
-    State(OpenError),
-    /// The address cannot be listened on: what it is called, which option names it, and why.
-    Listen(String, &'static str, io::Error),
-    /// Nothing can be made in this directory: which option names what was to be there, and why.
-    Directory(PathBuf, &'static str, io::Error),
-    /// systemd was to open the sockets, and has opened none.
-    NothingPassed,
-    /// The operating system gives no thread.
-    Threads(io::Error),
-    /// The operating system gives too few descriptors for so many connections.
-    Descriptors(Capacity, u64),
-    /// The certificate or its key.
-    Tls(TlsError),
-    /// The certificates that are to be trusted.
-    Trust(TrustError),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Backend(error) => write!(f, "the tools cannot be served: {error}"),
-            StartError::Config(error) => error.fmt(f),
-            StartError::State(error) => error.fmt(f),
-            StartError::Listen(address, option, error) if error.kind() == io::ErrorKind::AddrInUse => {
-                write!(f, "{address} is in use by another program; stop that, or choose another with {option}")
-            }
-            StartError::Listen(address, _, error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                write!(
-                    f,
-                    "cannot listen on {address}: {error}. Ports below 1024 are for root: choose a higher one, or give \
-                     the program CAP_NET_BIND_SERVICE, as docs/deploy shows for systemd"
-                )
-            }
-            StartError::Directory(path, option, error) if error.kind() == io::ErrorKind::NotFound => {
-                let path = path.display();
-                write!(f, "the directory {path} does not exist; make it, or choose another with {option}")
-            }
-            StartError::Directory(path, option, error) => write!(
-                f,
-                "this user can make nothing in {}: {error}. Let it, or choose another directory with {option}",
-                path.display()
-            ),
-            StartError::Listen(address, _, error) => write!(f, "cannot listen on {address}: {error}"),
-            StartError::NothingPassed => f.write_str(
-                "MCP_LISTEN says systemd, and systemd has opened no socket for this process: start it by its .socket unit, \
-                 as docs/deploy shows, or write an address",
-            ),
-            StartError::Threads(error) => write!(f, "the system gives no more threads: {error}"),
-            StartError::Descriptors(capacity, limit) => write!(
-                f,
-                "{} connections need {needed} open files, and this process may have {limit}: raise the limit \
-                 (LimitNOFILE={needed} for systemd, --ulimit nofile={needed} for Docker, else ulimit -n {needed}), or \
-                 lower MCP_MAX_CONNECTIONS",
-                capacity.connections,
-                needed = capacity.descriptors()
-            ),
-            StartError::Tls(error) => error.fmt(f),
-            StartError::Trust(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
 
 /// Raises the limit of open files as far as it goes, and compares it with what is needed.
 ///
@@ -122,31 +52,13 @@ pub fn check_descriptors(capacity: &Capacity) -> Result<(), StartError> {
     if limit < capacity.descriptors() { Err(StartError::Descriptors(*capacity, limit)) } else { Ok(()) }
 }
 
-impl From<ConfigError> for StartError {
-    fn from(error: ConfigError) -> StartError {
-        StartError::Config(error)
-    }
-}
-
-impl From<TlsError> for StartError {
-    fn from(error: TlsError) -> StartError {
-        StartError::Tls(error)
-    }
-}
-
-impl From<OpenError> for StartError {
-    fn from(error: OpenError) -> StartError {
-        StartError::State(error)
-    }
-}
-
 /// A running server. [`Server::stop`] ends it.
 pub struct Server {
     app: Arc<App>,
     public: Public,
     tls: Option<Arc<Tls>>,
-    /// The operator's socket.
-    operator: Tiny,
+    /// The operator's socket, if there can be one.
+    operator: Option<Tiny>,
     /// The port for metrics, if the operator wants one. Every user of this machine can reach it.
     metrics: Option<Edge>,
     pool: Arc<Pool>,
@@ -160,43 +72,43 @@ impl Server {
     /// Starts a server whose tools are what `backend` makes of the GitHub client.
     ///
     /// # Errors
-    /// [`StartError`].
+    /// [`StartError`]: everything that [`prepare`] finds, or else the first thing that then cannot be made.
     pub fn start<B, E>(
         config: &Config,
         backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>,
-    ) -> Result<Server, StartError>
+    ) -> Result<Server, Vec<StartError>>
     where
         B: Backend + 'static,
         E: fmt::Display,
     {
+        let prepared = prepare(config, Medium::File, backend);
+        for (what, fix) in &prepared.warnings {
+            log::warn("start.warning", &[log::Field::Error(what), log::Field::Hint(fix)]);
+        }
+        if !prepared.errors.is_empty() {
+            return Err(prepared.errors);
+        }
+        Server::go(config, prepared).map_err(|error| vec![error])
+    }
+
+    /// Makes what is missing, takes the doors and opens them.
+    fn go<B: Backend + 'static>(config: &Config, prepared: Prepared<B>) -> Result<Server, StartError> {
+        let Prepared { tls, outside, configured, state, .. } = prepared;
+        let Some(Outside { trust, github, backend }) = outside else {
+            return Err(StartError::NothingToServe);
+        };
         let capacity = config.capacity;
-        check_descriptors(&capacity)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let random: Arc<dyn Random> = Arc::new(OsRandom);
-        let trust = Trust::load(config.ca_file.as_deref()).map_err(StartError::Trust)?;
-        let (client_secret, other_secret) = config.github.client_secret.read_two()?;
-        let github = Arc::new(GitHub::new(GitHubSettings {
-            client_id: config.github.client_id.clone(),
-            client_secret,
-            other_secret,
-            url: config.github.url.clone(),
-            api_url: config.github.api_url.clone(),
-            proxy: None,
-            trust: trust.clone(),
-        }));
-        let tls =
-            config.tls.as_ref().map(|files| Tls::load(&files.cert, &files.key)).transpose()?.map(Arc::new);
-        let configured = config.clients.configured()?;
+        // Before anything is made: nothing is touched if an address is not to be had.
         let listening = Listening::bind(config)?;
         let public_url = config.public_url(listening.address())?;
-
-        let directory = StateDirectory::open(&config.state_dir)?;
-        let keys = Arc::new(load_keys(config, &directory, &*random)?);
-        let table = Arc::new(RedbGrants::open(&directory, &keys, clock.now())?);
+        let (directory, keys, table) = complete(config, state, &*random)?;
+        let newest = table.newest();
+        let (keys, table) = (Arc::new(keys), Arc::new(table));
         let grants: Arc<dyn Grants> = Arc::clone(&table) as Arc<dyn Grants>;
         let rotate_key = rotate_key(config, &keys, table);
 
-        let backend = backend(&github).map_err(|error| StartError::Backend(error.to_string()))?;
         let description = backend.description();
         let settings = oauth::Settings::new(public_url.clone()).tool_scopes(&description.scopes);
         let challenges = settings.clone();
@@ -236,7 +148,8 @@ impl Server {
                 upstream,
                 grant_ended: Box::new(move |grant| sessions.end_grant(grant)),
             },
-        );
+        )
+        .after(newest);
         oauth.end_denied_grants();
         let app = App::new(oauth, mcp, public_url.clone(), config.allowed_origins.clone());
         let app = Arc::new(if config.legacy_sse { app.with_pair() } else { app });
@@ -269,9 +182,15 @@ impl Server {
             rotate_key,
         });
         let operator: Arc<dyn Handler> = Arc::new(metrics::Beside(Arc::clone(&numbers), Arc::new(operator)));
-        let operator_path = directory.file(operator::SOCKET);
-        let operator = Tiny::start_unix(&operator_path, Access::Owner, door(operator))
-            .map_err(|error| StartError::Listen(operator_path.display().to_string(), STATE_DIR, error))?;
+        let operator_path = &config.state.socket;
+        let operator = Tiny::start_unix(operator_path, Access::Owner, door(operator)).inspect_err(|error| {
+            let fields = [
+                log::Field::Path(&operator_path.display().to_string()),
+                log::Field::Error(&error.to_string()),
+                log::Field::Hint(prepare::NO_SOCKET),
+            ];
+            log::warn("operator.no_socket", &fields);
+        });
         let metrics = config.watch.metrics_listen.map(|address| {
             let port = Listener::tcp(address)
                 .and_then(|listener| Edge::start(vec![listener], numbers, Arc::clone(&pool), small_door()));
@@ -291,6 +210,7 @@ impl Server {
                 "over plain http the cookies of a login lack the __Host- prefix: for this computer only";
             log::warn("public_url.plain_http", &[log::Field::Hint(hint)]);
         }
+        let operator = operator.ok();
         Ok(Server { app, public, tls, operator, metrics, pool, sweeper, public_url, _directory: directory })
     }
 
@@ -326,7 +246,9 @@ impl Server {
             self.app.give_up();
         }
         self.public.stop(left());
-        self.operator.stop(left());
+        if let Some(operator) = self.operator {
+            operator.stop(left());
+        }
         if let Some(metrics) = self.metrics {
             metrics.stop(left());
         }
@@ -380,17 +302,22 @@ impl Counted {
     }
 }
 
-/// The key in the state directory is made at the first start; one that the operator put elsewhere must be there.
-fn load_keys(config: &Config, directory: &StateDirectory, random: &dyn Random) -> Result<Keyring, OpenError> {
-    if config.key_file == directory.file(key_file::NAME) {
-        key_file::load_or_create(directory, random)
-    } else {
-        key_file::load(&config.key_file)
-    }
+/// Makes what is missing of the state: the directory, the first key, an empty table. From now on the first key answers for it.
+fn complete(
+    config: &Config,
+    state: State,
+    random: &dyn Random,
+) -> Result<(StateDirectory, Keyring, RedbGrants), StartError> {
+    let State { directory, keys, table } = state;
+    let directory = directory.map_or_else(|| StateDirectory::open(&config.state.directory), Ok)?;
+    let keys = keys.map_or_else(|| key_file::create(&config.state.key_file.path, random), Ok)?;
+    let table = table.map_or_else(|| RedbGrants::open(&directory, &keys), Ok)?;
+    table.adopt_key(&keys).map_err(StartError::Table)?;
+    Ok((directory, keys, table))
 }
 
 fn rotate_key(config: &Config, keys: &Arc<Keyring>, table: Arc<RedbGrants>) -> RotateKey {
-    let (path, keys) = (config.key_file.clone(), Arc::clone(keys));
+    let (path, keys) = (config.state.key_file.path.clone(), Arc::clone(keys));
     Box::new(move || key_file::rotate(&path, &keys, &table, &OsRandom))
 }
 

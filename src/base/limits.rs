@@ -391,6 +391,11 @@ pub const CLOCK_BEHIND: Duration = Duration::from_secs(86_400);
 /// How long after its start a server with such a clock issues nothing. If the clock is still the same then, the record is
 /// taken for wrong.
 pub const CLOCK_WAIT: Duration = Duration::from_secs(600);
+/// When clients and people are to ask again meanwhile.
+pub const CLOCK_RETRY: Duration = Duration::from_secs(30);
+
+/// The longest path of the operator's socket (bytes): Linux takes 107, and it is bound as `….new`.
+pub const SOCKET_PATH_BYTES: usize = 103;
 
 // ---- the simulated GitHub ----
 

@@ -1,10 +1,15 @@
 //! What a report says of a configuration.
 
-use std::os::unix::fs::PermissionsExt;
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 
 use super::*;
+use crate::base::random::OsRandom;
 use crate::config::{Invocation, Program};
 use crate::demo;
+use crate::serve::Server;
+use crate::store::{RedbGrants, StateDirectory, fake::TestDirectory, key_file};
 
 const PLAIN: &[(&str, &str)] = &[
     ("GITHUB_CLIENT_ID", "Ov23li"),
@@ -13,15 +18,19 @@ const PLAIN: &[(&str, &str)] = &[
     ("MCP_LISTEN", "127.0.0.1:0"),
 ];
 
-/// The report of `PLAIN` with these changes has these words, and says that it would start, or not.
-fn check_words(changes: &[(&str, &str)], good: bool, words: &[&str]) -> String {
-    let unmade = format!("mcp-oauth-server-check-{}", std::process::id());
-    let state_dir = std::env::temp_dir().join(unmade).display().to_string();
-    let env = [PLAIN, &[("MCP_STATE_DIR", state_dir.as_str())], changes].concat();
+fn configured(env: &[(&str, &str)]) -> Config {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let program = Program::new("test", "1").unwrap();
     let parsed = Config::from(program, ["check".to_owned()].into_iter(), &env);
     let Ok(Invocation::Check(config)) = parsed else { panic!("{parsed:?}") };
+    config
+}
+
+/// The report of `PLAIN` with these changes has these words, and says that it would start, or not.
+fn check_words(changes: &[(&str, &str)], good: bool, words: &[&str]) -> String {
+    let unmade = format!("mcp-oauth-server-check-{}", std::process::id());
+    let state_dir = std::env::temp_dir().join(unmade).display().to_string();
+    let config = configured(&[PLAIN, &[("MCP_STATE_DIR", state_dir.as_str())], changes].concat());
     let report = check(&config, demo::tools);
     let text = report.to_string();
     assert_eq!(report.is_good(), good, "{text}");
@@ -125,4 +134,71 @@ fn what_keeps_it_from_starting_is_a_fault() {
         false,
         &["is in use by another program; stop that, or choose another with --listen or MCP_LISTEN"],
     );
+}
+
+/// The files of a directory and what is in them.
+fn contents(directory: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let paths = directory.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<_> = paths.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+    found.sort();
+    found
+}
+
+/// A2: a check is the look of a start, without what a start makes: the same errors, and nothing changed.
+#[test]
+fn a_check_finds_what_a_start_finds_and_changes_nothing() {
+    let test = TestDirectory::new();
+    let directory = StateDirectory::open(test.path()).unwrap();
+    let keys = key_file::load_or_create(&directory, &OsRandom).unwrap();
+    drop(RedbGrants::open(&directory, &keys).unwrap());
+    drop(directory);
+    let key = test.path().join("key");
+    let old = std::fs::read_to_string(&key).unwrap();
+    let state = ("MCP_STATE_DIR", test.path().to_str().unwrap());
+    let path = key.to_str().unwrap();
+    let same = |more: &[(&str, &str)], expected: &[&str]| {
+        let config = configured(&[PLAIN, &[state], more].concat());
+        let before = contents(test.path());
+        let report = check(&config, demo::tools);
+        assert!(before == contents(test.path()), "the check has changed something");
+        assert_eq!(report.faults.len(), expected.len(), "{report}");
+        if !expected.is_empty() {
+            let errors = Server::start(&config, demo::tools).map(drop).unwrap_err();
+            assert!(before == contents(test.path()), "the start has changed something");
+            assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), report.faults);
+            for (error, words) in report.faults.iter().zip(expected) {
+                assert!(error.contains(words), "{error}");
+            }
+        }
+    };
+    same(&[], &[]);
+    // A new first key is a start's to adopt: after a check the old file is as good as before.
+    std::fs::write(&key, format!("{}\n{old}", crate::base::encoding::base64url(&[9; 32]))).unwrap();
+    same(&[], &[]);
+    std::fs::write(&key, &old).unwrap();
+    same(&[], &[]);
+    // Kubernetes mounts secrets as symlinks: a key that was named may be one.
+    std::fs::rename(&key, test.path().join("..data")).unwrap();
+    symlink(test.path().join("..data"), &key).unwrap();
+    same(&[("MCP_OAUTH_KEY_FILE", path)], &[]);
+    same(&[], &["key is not what it should be"]);
+    let all = [("GITHUB_CLIENT_SECRET_FILE", "/nonexistent/secret"), ("MCP_CA_FILE", "/nonexistent/ca")];
+    same(&all, &["client secret cannot be read", "/nonexistent/ca", "key is not what it should be"]);
+}
+
+/// What is given without being used, and what a volume does not offer, is said with its consequence.
+#[test]
+fn what_will_not_work_as_it_should_is_a_warning() {
+    check_words(&[("MCP_ALOW", "any")], true, &["warning: the variable MCP_ALOW is no option"]);
+    let long = format!("/tmp/{}/operator.sock", "a".repeat(100));
+    check_words(
+        &[("MCP_OPERATOR_SOCKET", &long)],
+        true,
+        &["cannot reach the running server", "fix: name a shorter one in MCP_OPERATOR_SOCKET"],
+    );
+    let test = TestDirectory::new();
+    drop(StateDirectory::open(test.path()).unwrap());
+    std::fs::set_permissions(test.path(), std::fs::Permissions::from_mode(0o2770)).unwrap();
+    let state = ("MCP_STATE_DIR", test.path().to_str().unwrap());
+    check_words(&[state], true, &["unsafe: its group can use", "fsGroup"]);
 }

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use super::options::Reads;
+use super::options::{self, Reads};
 use super::{ConfigError, values};
 use crate::base::identity::{ClientFingerprint, GrantId, UserId};
 use crate::operator::{Operation, Selection};
+use crate::store::key_file::KeyFile;
 
 /// What the operator asks for on the command line.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +26,9 @@ pub struct StateFiles {
     /// The state directory.
     pub directory: PathBuf,
     /// The key file.
-    pub key_file: PathBuf,
+    pub key_file: KeyFile,
+    /// The operator's socket.
+    pub socket: PathBuf,
 }
 
 /// How an outcome is printed.
@@ -46,7 +49,7 @@ pub(super) enum Action {
     Check,
     Help,
     /// Asks the running server, or does it to the state directory itself.
-    Operate(fn(Arguments) -> Result<Operation, &'static str>),
+    Operate(fn(Vec<Selection>) -> Result<Operation, &'static str>),
 }
 
 /// One command.
@@ -72,7 +75,7 @@ struct Argument {
 /// What the arguments of a command said.
 #[derive(Default)]
 pub(super) struct Arguments {
-    selections: Vec<Selection>,
+    pub(super) selections: Vec<Selection>,
     pub(super) format: Format,
 }
 
@@ -120,8 +123,8 @@ pub(super) const COMMANDS: &[Command] = &[
     Command { words: &["help"], arguments: &[], help: "print this", action: Action::Help },
 ];
 
-fn revoke(arguments: Arguments) -> Result<Operation, &'static str> {
-    let mut selections = arguments.selections.into_iter();
+fn revoke(selections: Vec<Selection>) -> Result<Operation, &'static str> {
+    let mut selections = selections.into_iter();
     match (selections.next(), selections.next()) {
         (Some(selection), None) => Ok(Operation::Revoke(selection)),
         (None, _) => Err("say what is to end: an ID, or --user, --client or --all"),
@@ -168,7 +171,32 @@ pub(super) fn of_line(line: &[String]) -> Result<&'static Command, ConfigError> 
     })
 }
 
+/// The help that a command line asks for: of the commands that begin with its words, or of everything. `None` if it asks for
+/// none, or there is no such command.
+pub(super) fn asked_help(program: &str, line: &[String]) -> Option<String> {
+    let words: Vec<&str> =
+        line.iter().map(String::as_str).take_while(|word| !word.starts_with('-')).collect();
+    let words = match words.split_first() {
+        Some((&"help", rest)) => rest,
+        _ if line.iter().any(|word| word == "--help" || word == "-h") => words.as_slice(),
+        _ => return None,
+    };
+    if words.is_empty() {
+        return Some(options::help(program));
+    }
+    let asked = COMMANDS.iter().filter(|command| command.words.starts_with(words));
+    let help: Vec<String> = asked.map(|command| command.help(program)).collect();
+    (!help.is_empty()).then(|| help.join("\n"))
+}
+
 impl Command {
+    /// What `COMMAND --help` prints.
+    fn help(&self, program: &str) -> String {
+        let mut out = format!("{}\n    {}\n\nOptions:\n", self.usage(program), self.help);
+        out.push_str(&options::list(self.reads()));
+        out
+    }
+
     /// Which options it reads.
     pub(super) fn reads(&self) -> Reads {
         match self.action {

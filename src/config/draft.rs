@@ -8,13 +8,15 @@ use super::commands::StateFiles;
 use super::given::{Environment, Snapshot};
 use super::options;
 use super::values::{ClientSecret, Door, Listen, TlsFiles};
-use super::{Config, ConfigError, GitHubApp, Program, Watch};
+use super::{Config, ConfigError, ConfigWarning, GitHubApp, Program, Watch};
 use crate::base::capacity::Capacity;
 use crate::base::log;
 use crate::base::secret::Secret;
 use crate::github::{self, BaseUrl};
 use crate::http::{PublicUrl, TrustedProxies};
 use crate::oauth::{AllowRule, DenyList, Registration};
+use crate::operator;
+use crate::store::key_file::{self, Choice, KeyFile};
 
 /// What is known without an option: which program this is, and what systemd and the user's session say.
 pub(super) struct Host<'a> {
@@ -26,6 +28,7 @@ pub(super) struct Host<'a> {
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) given: Snapshot,
+    pub(super) warnings: Vec<ConfigWarning>,
     pub(super) config_file: Option<PathBuf>,
     pub(super) client_id: Option<String>,
     pub(super) client_secret: Option<ClientSecret>,
@@ -47,6 +50,7 @@ pub(super) struct Draft {
     pub(super) capacity: Capacity,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) key_file: Option<PathBuf>,
+    pub(super) operator_socket: Option<PathBuf>,
     pub(super) github_url: Option<BaseUrl>,
     pub(super) github_api_url: Option<BaseUrl>,
     pub(super) ca_file: Option<PathBuf>,
@@ -111,47 +115,51 @@ impl Draft {
     }
 
     /// # Errors
-    /// [`ConfigError`]: something must be chosen, or does not fit together.
-    pub(super) fn serve(mut self, host: &Host<'_>) -> Result<Config, ConfigError> {
-        let clients = self.clients()?;
-        let files = self.state_files(host)?;
-        let url = self.github_url.map_or_else(|| base_url(github::URL), Ok)?;
-        let github = GitHubApp {
-            client_id: self.client_id.ok_or(CLIENT_ID)?,
-            client_secret: self.client_secret.ok_or(CLIENT_SECRET)?,
-            api_url: self.github_api_url.map_or_else(|| default_api_url(&url), Ok)?,
-            url,
-        };
-        let allow = self.allow.ok_or(ALLOW)?;
+    /// [`ConfigError`]: everything that must be chosen, or does not fit together.
+    pub(super) fn serve(mut self, host: &Host<'_>) -> Result<Config, Vec<ConfigError>> {
+        let mut errors = Vec::new();
+        let clients = keep(&mut errors, self.clients());
+        let state = keep(&mut errors, self.state_files(host));
+        let url = keep(&mut errors, self.github_url.map_or_else(|| base_url(github::URL), Ok));
+        let api_url = url.as_ref().map(|url| self.github_api_url.map_or_else(|| default_api_url(url), Ok));
+        let api_url = api_url.and_then(|api_url| keep(&mut errors, api_url));
+        let client_id = keep(&mut errors, self.client_id.ok_or(CLIENT_ID));
+        let client_secret = keep(&mut errors, self.client_secret.ok_or(CLIENT_SECRET));
+        let allow = keep(&mut errors, self.allow.ok_or(ALLOW));
+        let tls = keep(&mut errors, tls(self.tls_cert, self.tls_key));
+        let door = keep(&mut errors, door(self.listen, self.behind_proxy));
         let passed_sockets = host.passed_sockets();
-        let door = door(self.listen, self.behind_proxy)?;
-        if passed_sockets > 0 && !matches!(&door, Door::Edge(listens) if listens.contains(&Listen::Systemd)) {
-            return Err(PASSED);
+        if let Some(door) = &door {
+            let takes = matches!(door, Door::Edge(listens) if listens.contains(&Listen::Systemd));
+            let is_https = self.public_url.as_ref().is_some_and(PublicUrl::is_https);
+            let encrypted = tls.as_ref().is_some_and(Option::is_some);
+            let faults = [
+                (passed_sockets > 0 && !takes, PASSED),
+                (self.public_url.is_none() && !is_loopback(door), PUBLIC_URL),
+                (encrypted && !encrypts(door), TLS_DOOR),
+                (encrypted && encrypts(door) && !is_https, TLS_URL),
+            ];
+            errors.extend(faults.into_iter().filter_map(|(is_fault, error)| is_fault.then_some(error)));
         }
-        if self.public_url.is_none() && !is_loopback(&door) {
-            return Err(PUBLIC_URL);
-        }
-        let tls = tls(self.tls_cert, self.tls_key)?;
-        if tls.is_some() && !encrypts(&door) {
-            return Err(TLS_DOOR);
-        }
-        if tls.is_some() && !self.public_url.as_ref().is_some_and(PublicUrl::is_https) {
-            return Err(TLS_URL);
-        }
-        if let Some(fault) = self.capacity.fault() {
-            return Err(ConfigError::BadValue("MCP_MAX_STREAMS", fault));
-        }
+        errors.extend(self.capacity.fault().map(|fault| ConfigError::BadValue("MCP_MAX_STREAMS", fault)));
+        let (Some(clients), Some(state), Some(url), Some(api_url)) = (clients, state, url, api_url) else {
+            return Err(errors);
+        };
+        let (Some(client_id), Some(client_secret), Some(allow)) = (client_id, client_secret, allow) else {
+            return Err(errors);
+        };
+        let (Some(door), Some(tls), true) = (door, tls, errors.is_empty()) else { return Err(errors) };
         Ok(Config {
             program: host.program,
             file: self.config_file,
             given: self.given,
+            warnings: self.warnings,
             passed_sockets,
             door,
             tls,
             given_url: self.public_url,
-            state_dir: files.directory,
-            key_file: files.key_file,
-            github,
+            state,
+            github: GitHubApp { client_id, client_secret, api_url, url },
             ca_file: self.ca_file,
             allow,
             clients,
@@ -170,11 +178,12 @@ impl Draft {
     ///
     /// # Errors
     /// As [`Draft::serve`], and whatever would let others than this machine's users in.
-    pub(super) fn demo(mut self, host: &Host<'_>) -> Result<Config, ConfigError> {
-        let on_loopback = is_loopback(&door(self.listen.clone(), self.behind_proxy.clone())?);
+    pub(super) fn demo(mut self, host: &Host<'_>) -> Result<Config, Vec<ConfigError>> {
+        let on_loopback =
+            door(self.listen.clone(), self.behind_proxy.clone()).is_ok_and(|door| is_loopback(&door));
         let encrypted = self.tls_cert.is_some() || self.tls_key.is_some();
         if !on_loopback || encrypted || self.public_url.as_ref().is_some_and(PublicUrl::is_https) {
-            return Err(DEMO_LOOPBACK);
+            return Err(vec![DEMO_LOOPBACK]);
         }
         self.client_id = Some("demo".to_owned());
         self.client_secret = Some(ClientSecret::Given(Secret::new("demo".to_owned())));
@@ -185,7 +194,7 @@ impl Draft {
         // Where the MCP Inspector's page is.
         let inspector = || ["http://localhost:6274", "http://127.0.0.1:6274"].map(str::to_owned).to_vec();
         self.allowed_origins.get_or_insert_with(inspector);
-        let directory = self.state_files(host)?.directory;
+        let directory = self.state_files(host).map_err(|error| vec![error])?.directory;
         (self.state_dir, self.key_file) = (Some(directory.join("demo")), None);
         self.serve(host)
     }
@@ -196,8 +205,12 @@ impl Draft {
     /// [`ConfigError::Missing`] if neither the options nor the host say.
     pub(super) fn state_files(&self, host: &Host<'_>) -> Result<StateFiles, ConfigError> {
         let directory = self.state_dir.clone().or_else(|| host.default_state_dir()).ok_or(STATE_DIR)?;
-        let key_file = self.key_file.clone().unwrap_or_else(|| directory.join("key"));
-        Ok(StateFiles { directory, key_file })
+        let key_file = match &self.key_file {
+            Some(path) => KeyFile { path: path.clone(), choice: Choice::Named },
+            None => KeyFile { path: directory.join(key_file::NAME), choice: Choice::Default },
+        };
+        let socket = self.operator_socket.clone().unwrap_or_else(|| directory.join(operator::SOCKET));
+        Ok(StateFiles { directory, key_file, socket })
     }
 }
 
@@ -232,6 +245,10 @@ fn is_loopback(door: &Door) -> bool {
 /// Whether there is anything for a certificate to encrypt.
 fn encrypts(door: &Door) -> bool {
     matches!(door, Door::Edge(listens) if listens.iter().any(|listen| !matches!(listen, Listen::Unix(_))))
+}
+
+fn keep<T>(errors: &mut Vec<ConfigError>, result: Result<T, ConfigError>) -> Option<T> {
+    result.map_err(|error| errors.push(error)).ok()
 }
 
 fn base_url(text: &str) -> Result<BaseUrl, ConfigError> {

@@ -6,14 +6,15 @@
 //! otherwise is refused, so that one file means the same to all of them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::ConfigError;
 use super::draft::Draft;
 use super::options::{self, ConfigOption, OPTIONS, Reads};
+use super::{ConfigError, ConfigWarning};
 use crate::base::encoding::sha256;
 use crate::base::limits;
 
@@ -32,6 +33,16 @@ enum Source {
     File(PathBuf, usize),
     Variable,
     Flag,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Source::Variable => f.write_str("the environment"),
+            Source::Flag => f.write_str("the command line"),
+        }
+    }
 }
 
 /// What was given for each option, for a comparison with what is given later. Digests, since secrets are among it.
@@ -85,14 +96,16 @@ impl Snapshot {
     }
 }
 
-/// Everything that was given, each option once, in the order in which it is to be applied.
+/// Everything that was given, each option once, in the order in which it is to be applied; and what of it an operator may
+/// not have meant.
 ///
 /// # Errors
-/// [`ConfigError`]: the file cannot be used, or a name is unknown.
-pub(super) fn all(flags: Vec<Given>, env: &Environment, reads: Reads) -> Result<Vec<Given>, ConfigError> {
-    if reads == Reads::Everything {
-        refuse_unknown_variables(env)?;
-    }
+/// [`ConfigError`]: what is wrong with the file.
+pub(super) fn all(
+    flags: Vec<Given>,
+    env: &Environment,
+    reads: Reads,
+) -> Result<(Vec<Given>, Vec<ConfigWarning>), Vec<ConfigError>> {
     let variables = OPTIONS.iter().filter_map(|option| {
         let value = env.get(option.env).filter(|value| !value.is_empty())?;
         Some(Given { option, value: value.clone(), source: Source::Variable })
@@ -103,31 +116,32 @@ pub(super) fn all(flags: Vec<Given>, env: &Environment, reads: Reads) -> Result<
         Some(path) => from_file(Path::new(path))?,
         None => Vec::new(),
     };
+    let mut warnings = unknown_variables(env);
     for each in named {
-        given.retain(|earlier| earlier.option.env != each.option.env);
+        if let Some(place) = given.iter().position(|earlier| earlier.option.env == each.option.env) {
+            let hidden = given.remove(place).source.to_string();
+            warnings.push(ConfigWarning::Shadowed(each.option.env, hidden, each.source.to_string()));
+        }
         given.push(each);
     }
     given.retain(|each| each.option.is_of(reads));
-    Ok(given)
+    Ok((given, warnings))
 }
 
-/// A misspelt option must not go unnoticed: what it should have restricted would stay open. Other programs have variables
-/// that begin like ours, as MCP clients do, or Kubernetes for a service called `mcp`: what resembles no option is theirs.
-fn refuse_unknown_variables(env: &Environment) -> Result<(), ConfigError> {
+/// Variables that resemble an option. Other programs have such, as MCP clients do, or Kubernetes for a service called
+/// `mcp-config`: no reason not to start. What resembles no option is theirs and not worth a word.
+fn unknown_variables(env: &Environment) -> Vec<ConfigWarning> {
     let known = |name: &str| OPTIONS.iter().any(|option| option.env == name);
-    let mut unknown = env.keys().filter(|name| name.starts_with("MCP_") && !known(name));
+    let unknown = env.keys().filter(|name| name.starts_with("MCP_") && !known(name));
     let misspelt = |name: &&String| {
         let option = nearest(name);
         name.starts_with(option) || distance(name, option) <= limits::MISSPELT_LETTERS
     };
-    match unknown.find(misspelt) {
-        Some(name) => Err(ConfigError::UnknownVariable(name.clone(), nearest(name))),
-        None => Ok(()),
-    }
+    unknown.filter(misspelt).map(|name| ConfigWarning::Unknown(name.clone(), nearest(name))).collect()
 }
 
-fn from_file(path: &Path) -> Result<Vec<Given>, ConfigError> {
-    let failed = |why: String| ConfigError::File(path.to_owned(), why);
+fn from_file(path: &Path) -> Result<Vec<Given>, Vec<ConfigError>> {
+    let failed = |why: String| vec![ConfigError::File(path.to_owned(), why)];
     // Before it is opened: of a pipe, that would wait for a writer.
     if !path.metadata().map_err(|error| failed(error.to_string()))?.is_file() {
         return Err(failed("it is not a regular file".to_owned()));
@@ -156,34 +170,38 @@ fn from_file(path: &Path) -> Result<Vec<Given>, ConfigError> {
     Ok(given)
 }
 
-fn parse(path: &Path, text: &str) -> Result<Vec<Given>, ConfigError> {
-    let mut given: Vec<Given> = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let number = index.saturating_add(1);
-        let wrong = |why: String| in_line(path, number, why);
-        let line = line.trim();
+fn parse(path: &Path, text: &str) -> Result<Vec<Given>, Vec<ConfigError>> {
+    let (mut given, mut errors): (Vec<Given>, Vec<ConfigError>) = (Vec::new(), Vec::new());
+    for (number, line) in (1..).zip(text.lines().map(str::trim)) {
         if line.is_empty() || line.starts_with(['#', ';']) {
             continue;
         }
-        let (name, value) = line.split_once('=').ok_or_else(|| wrong("write NAME=value".to_owned()))?;
-        let name = name.trim_end();
-        let known = OPTIONS.iter().find(|option| option.env == name && name != options::CONFIG);
-        let option = known
-            .ok_or_else(|| wrong(format!("there is no option {name:?}; the nearest is {}", nearest(name))))?;
-        if given.iter().any(|each| each.option.env == name) {
-            return Err(wrong(format!("{name} is given twice")));
-        }
-        let value = unquoted(value.trim_start()).ok_or_else(|| {
-            wrong(format!(
-                "{name}: quotes go around the whole value or not at all, and there is no backslash in it"
-            ))
-        })?;
-        if !value.is_empty() {
-            let source = Source::File(path.to_owned(), number);
-            given.push(Given { option, value: value.to_owned(), source });
+        match entry(line) {
+            Ok((option, _)) if given.iter().any(|each| each.option.env == option.env) => {
+                errors.push(in_line(path, number, format!("{} is given twice", option.env)));
+            }
+            Ok((_, "")) => {}
+            Ok((option, value)) => {
+                let source = Source::File(path.to_owned(), number);
+                given.push(Given { option, value: value.to_owned(), source });
+            }
+            Err(why) => errors.push(in_line(path, number, why)),
         }
     }
-    Ok(given)
+    if errors.is_empty() { Ok(given) } else { Err(errors) }
+}
+
+/// The option and the value of a line, or what is wrong with it.
+fn entry(line: &str) -> Result<(&'static ConfigOption, &str), String> {
+    let (name, value) = line.split_once('=').ok_or("write NAME=value")?;
+    let name = name.trim_end();
+    let known = OPTIONS.iter().find(|option| option.env == name && name != options::CONFIG);
+    let option =
+        known.ok_or_else(|| format!("there is no option {name:?}; the nearest is {}", nearest(name)))?;
+    let value = unquoted(value.trim_start()).ok_or_else(|| {
+        format!("{name}: quotes go around the whole value or not at all, and there is no backslash in it")
+    })?;
+    Ok((option, value))
 }
 
 fn in_line(path: &Path, line: usize, why: String) -> ConfigError {
@@ -242,7 +260,8 @@ mod tests {
 
     /// The values of `text`, or what is wrong with it.
     fn read(text: &str) -> Result<Vec<(&'static str, String)>, String> {
-        let given = parse(Path::new("/etc/mcp.conf"), text).map_err(|error| error.to_string())?;
+        let given = parse(Path::new("/etc/mcp.conf"), text)
+            .map_err(|errors| errors.iter().map(|error| format!("{error}\n")).collect::<String>())?;
         Ok(given.into_iter().map(|each| (each.option.env, each.value)).collect())
     }
 
@@ -274,6 +293,7 @@ mod tests {
             ("MCP_ALLOW=\"any", ":1: MCP_ALLOW: quotes go around the whole value"),
             ("MCP_ALLOW=\"user:a\",\"user:b\"", ":1: MCP_ALLOW: quotes"),
             ("MCP_ALLOW=user:a,\\\nMCP_LISTEN=[::]:1", ":1: MCP_ALLOW: quotes"),
+            ("MCP_ALOW=any\nMCP_ALLOW", "nearest is MCP_ALLOW\n/etc/mcp.conf:2: write NAME=value\n"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(expected), "{text:?}: {error}");

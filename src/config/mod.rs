@@ -25,7 +25,7 @@ pub use self::clients::{ClientSettings, Switch};
 pub use self::commands::{Format, OperatorCommand, StateFiles};
 pub use self::given::{Environment, Snapshot};
 pub use self::values::{ClientSecret, Door, Listen, TlsFiles};
-use commands::{Action, Arguments};
+use commands::{Action, Arguments, Command};
 use draft::{Draft, Host, PUBLIC_URL};
 use given::Given;
 
@@ -40,8 +40,8 @@ pub enum Invocation {
     Operate(OperatorCommand),
     /// Say what the configuration means and whether a server would start with it.
     Check(Config),
-    /// Print [`options::help`].
-    Help,
+    /// Print this.
+    Help(String),
     /// Print the version.
     Version,
 }
@@ -77,6 +77,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// What was given for each option.
     pub given: Snapshot,
+    /// What of it the operator may not have meant.
+    pub warnings: Vec<ConfigWarning>,
     /// How many sockets systemd has opened for this process, from descriptor 3 on.
     pub passed_sockets: i32,
     /// Where requests come in.
@@ -86,9 +88,7 @@ pub struct Config {
     /// The URL under which clients reach this server, where the operator gave one; see [`Config::public_url`].
     given_url: Option<PublicUrl>,
     /// Where the grants table, the key and the operator's socket live.
-    pub state_dir: PathBuf,
-    /// The key file.
-    pub key_file: PathBuf,
+    pub state: StateFiles,
     /// The OAuth app at GitHub. For [`Invocation::Demo`] made up, its URLs without meaning.
     pub github: GitHubApp,
     /// Certificates that are trusted besides the built-in ones, by every call to the outside.
@@ -144,8 +144,6 @@ pub enum ConfigError {
     ForeignOption(&'static str, Vec<&'static str>),
     /// A secret on the command line, where every user of the host can read it: its variable.
     SecretOption(&'static str),
-    /// A variable that looks like one of ours and is none, and the nearest that is.
-    UnknownVariable(String, &'static str),
     /// The configuration file, or a line of it, cannot be used.
     File(PathBuf, String),
     /// A flag without its value.
@@ -190,12 +188,6 @@ impl fmt::Display for ConfigError {
                 "a secret is not taken from the command line, which every user of this machine can read: \
                  put it into a file that {variable}_FILE names"
             ),
-            ConfigError::UnknownVariable(name, nearest) => {
-                write!(
-                    f,
-                    "there is no option {name}; the nearest is {nearest}. Unset it if it is another program's"
-                )
-            }
             ConfigError::File(path, why) => write!(f, "{}: {why}", path.display()),
             ConfigError::MissingValue(flag) => write!(f, "{flag} needs a value"),
             ConfigError::GivenTwice(flag) => write!(f, "{flag} is given twice"),
@@ -214,12 +206,43 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// What an operator may not have meant, and no reason not to start.
+#[derive(Debug)]
+pub enum ConfigWarning {
+    /// A variable that looks like an option and is none, and the nearest that is.
+    Unknown(String, &'static str),
+    /// An option that is given twice: its variable, the place that is not used, and the one that is.
+    Shadowed(&'static str, String, String),
+}
+
+impl ConfigWarning {
+    /// What was found, and what to do about it.
+    #[must_use]
+    pub fn texts(&self) -> (String, &'static str) {
+        match self {
+            ConfigWarning::Unknown(name, nearest) => (
+                format!("the variable {name} is no option; the nearest is {nearest}"),
+                "write that, or leave it if the variable is another program's",
+            ),
+            ConfigWarning::Shadowed(option, unused, used) => (
+                format!("{option} in {unused} is not used: {used} has it as well"),
+                "take one of the two away",
+            ),
+        }
+    }
+}
+
+/// Prints errors, one a line.
+pub(crate) fn lines(errors: &[impl fmt::Display]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
 /// The configuration of this process, as it stands now.
 ///
 /// # Errors
 /// [`ConfigError`].
 #[allow(clippy::disallowed_methods)] // this is the environment's home
-pub fn from_process(program: Program) -> Result<Invocation, ConfigError> {
+pub fn from_process(program: Program) -> Result<Invocation, Vec<ConfigError>> {
     let args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
     let text = |text: OsString| text.to_string_lossy().into_owned();
     let mut env: Environment = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
@@ -235,62 +258,54 @@ impl Config {
     /// variable, that over the file; an empty variable is an unset one.
     ///
     /// # Errors
-    /// [`ConfigError`].
+    /// [`ConfigError`]: the first of the command line, or else all that there are.
     pub fn from(
         program: Program,
         args: impl Iterator<Item = String>,
         env: &Environment,
-    ) -> Result<Invocation, ConfigError> {
+    ) -> Result<Invocation, Vec<ConfigError>> {
         let line: Vec<String> = args.collect();
-        let command = commands::of_line(&line)?;
-        if matches!(command.action, Action::Help) {
-            return Ok(Invocation::Help);
+        if let Some(help) = commands::asked_help(program.name, &line) {
+            return Ok(Invocation::Help(help));
         }
-        let mut args = line.into_iter().skip(command.words.len());
-        let mut arguments = Arguments::default();
-        let mut flags: Vec<Given> = Vec::new();
-        while let Some(arg) = args.next() {
-            let (flag, attached) = match arg.split_once('=') {
-                Some((flag, value)) => (flag, Some(value.to_owned())),
-                None => (arg.as_str(), None),
-            };
-            match flag {
-                "--help" | "-h" => return Ok(Invocation::Help),
-                "--version" | "-V" => return Ok(Invocation::Version),
-                _ => {}
-            }
-            if command.take(&mut arguments, (flag, &attached), &mut args)? {
-                continue;
-            }
-            let (option, name) = options::of_flag(flag, command.reads())?;
-            let value = attached.or_else(|| args.next()).filter(|value| !value.is_empty());
-            let value = value.ok_or(ConfigError::MissingValue(name))?;
-            match flags.iter_mut().find(|earlier| earlier.option.env == option.env) {
-                Some(earlier) if option.is_list() => earlier.value = format!("{},{value}", earlier.value),
-                Some(_) => return Err(ConfigError::GivenTwice(name)),
-                None => flags.push(Given::flag(option, value)),
-            }
+        if line.iter().any(|arg| ["--version", "-V"].contains(&arg.as_str())) {
+            return Ok(Invocation::Version);
         }
+        let (command, arguments, flags) = command_line(line).map_err(|error| vec![error])?;
+        let (given, warnings) = given::all(flags, env, command.reads())?;
         let (host, mut draft) = (Host { program, env }, Draft::default());
-        let given = given::all(flags, env, command.reads())?;
-        given.iter().try_for_each(|each| each.apply(&mut draft))?;
-        draft.given = Snapshot::of(&given);
-        match command.action {
+        let (mut errors, mut unusable) = (Vec::new(), Vec::new());
+        for each in &given {
+            if let Err(error) = each.apply(&mut draft) {
+                errors.push(error);
+                unusable.push(each.option.env);
+            }
+        }
+        (draft.given, draft.warnings) = (Snapshot::of(&given), warnings);
+        let invocation = match command.action {
             Action::Serve => draft.serve(&host).map(Invocation::Serve),
             Action::Demo => draft.demo(&host).map(Invocation::Demo),
             Action::Check => draft.serve(&host).map(Invocation::Check),
-            Action::Help => Ok(Invocation::Help),
-            Action::Operate(operation) => {
-                let format = arguments.format;
-                let operation =
-                    operation(arguments).map_err(|why| ConfigError::BadValue("grants revoke", why))?;
-                Ok(Invocation::Operate(OperatorCommand {
-                    operation,
-                    files: draft.state_files(&host)?,
-                    format,
-                }))
-            }
+            Action::Help => Ok(Invocation::Help(options::help(program.name))),
+            Action::Operate(operation) => operation(arguments.selections)
+                .map_err(|why| ConfigError::BadValue("grants revoke", why))
+                .and_then(|operation| {
+                    let files = draft.state_files(&host)?;
+                    Ok(Invocation::Operate(OperatorCommand { operation, files, format: arguments.format }))
+                })
+                .map_err(|error| vec![error]),
+        };
+        // An option whose value cannot be used is not missing.
+        let said = |error: &ConfigError| {
+            let option = |name| unusable.contains(name);
+            matches!(error, ConfigError::Missing(name, _) | ConfigError::BadValue(name, _) if option(name))
+        };
+        match invocation {
+            Ok(invocation) if errors.is_empty() => return Ok(invocation),
+            Ok(_) => {}
+            Err(more) => errors.extend(more.into_iter().filter(|error| !said(error))),
         }
+        Err(errors)
     }
 
     /// The URL under which clients reach this server: as given, or else `http://` and the loopback address that `bound`
@@ -304,6 +319,32 @@ impl Config {
             None => PublicUrl::parse(&format!("http://{bound}")).map_err(|_| PUBLIC_URL),
         }
     }
+}
+
+/// The command of a command line, its arguments and its options.
+fn command_line(line: Vec<String>) -> Result<(&'static Command, Arguments, Vec<Given>), ConfigError> {
+    let command = commands::of_line(&line)?;
+    let mut args = line.into_iter().skip(command.words.len());
+    let mut arguments = Arguments::default();
+    let mut flags: Vec<Given> = Vec::new();
+    while let Some(arg) = args.next() {
+        let (flag, attached) = match arg.split_once('=') {
+            Some((flag, value)) => (flag, Some(value.to_owned())),
+            None => (arg.as_str(), None),
+        };
+        if command.take(&mut arguments, (flag, &attached), &mut args)? {
+            continue;
+        }
+        let (option, name) = options::of_flag(flag, command.reads())?;
+        let value = attached.or_else(|| args.next()).filter(|value| !value.is_empty());
+        let value = value.ok_or(ConfigError::MissingValue(name))?;
+        match flags.iter_mut().find(|earlier| earlier.option.env == option.env) {
+            Some(earlier) if option.is_list() => earlier.value = format!("{},{value}", earlier.value),
+            Some(_) => return Err(ConfigError::GivenTwice(name)),
+            None => flags.push(Given::flag(option, value)),
+        }
+    }
+    Ok((command, arguments, flags))
 }
 
 #[cfg(test)]

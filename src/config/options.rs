@@ -9,7 +9,6 @@ use super::draft::Draft;
 use super::given::distance;
 use super::values::{self, ClientSecret};
 use crate::base::limits;
-use crate::base::secret::Secret;
 use crate::github::{self, BaseUrl};
 use crate::http::{PublicUrl, TrustedProxies};
 use crate::oauth::DenyList;
@@ -45,7 +44,9 @@ impl ConfigOption {
         match reads {
             Reads::Everything => true,
             // A server's state is where its file says.
-            Reads::StateFiles => matches!(self.env, CONFIG | "MCP_STATE_DIR" | "MCP_OAUTH_KEY_FILE"),
+            Reads::StateFiles => {
+                matches!(self.env, CONFIG | "MCP_STATE_DIR" | "MCP_OAUTH_KEY_FILE" | "MCP_OPERATOR_SOCKET")
+            }
         }
     }
 
@@ -75,7 +76,7 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         metavar: "SECRET",
         default: "required",
         help: "its client secret",
-        apply: |draft, value| put(&mut draft.client_secret, Ok(ClientSecret::Given(Secret::new(value)))),
+        apply: |draft, value| put(&mut draft.client_secret, values::secret(value).map(ClientSecret::Given)),
     },
     ConfigOption {
         flag: Some("--github-client-secret-file"),
@@ -270,6 +271,14 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         apply: |draft, value| put(&mut draft.key_file, Ok(value.into())),
     },
     ConfigOption {
+        flag: Some("--operator-socket"),
+        env: "MCP_OPERATOR_SOCKET",
+        metavar: "PATH",
+        default: "operator.sock in the state directory",
+        help: "where a running server takes the operator's commands, if the state is on a volume that has no Unix sockets",
+        apply: |draft, value| put(&mut draft.operator_socket, values::absolute(value)),
+    },
+    ConfigOption {
         flag: Some("--github-url"),
         env: "GITHUB_URL",
         metavar: "URL",
@@ -343,7 +352,14 @@ pub fn help(program: &str) -> String {
         "\nOptions, each also an environment variable and a line of --config (the flag wins, then the variable); \
          grants and key read the state's alone:\n",
     );
-    for option in OPTIONS {
+    out.push_str(&list(Reads::Everything));
+    out
+}
+
+/// The options of a command that reads so much.
+pub(super) fn list(reads: Reads) -> String {
+    let mut out = String::new();
+    for option in OPTIONS.iter().filter(|option| option.is_of(reads)) {
         let name = option.flag.unwrap_or("(environment only)");
         // Writing to a String cannot fail.
         let _ = write!(out, "  {name} {}\n      {}\n      ", option.metavar, option.help);

@@ -1,10 +1,10 @@
 use super::options::OPTIONS;
 use super::*;
-use crate::base::identity::{ClientFingerprint, GrantId, UserId};
+use crate::base::identity::UserId;
 use crate::oauth::provider::Group;
 use crate::oauth::{DenyList, Registration};
-use crate::operator::{Operation, Selection};
 
+mod commands;
 mod layers;
 mod listening;
 
@@ -17,7 +17,7 @@ const READY: &[(&str, &str)] = &[
     ("HOME", "/home/me"),
 ];
 
-fn parse(args: &[&str], env: &[(&str, &str)]) -> Result<Invocation, ConfigError> {
+fn parse(args: &[&str], env: &[(&str, &str)]) -> Result<Invocation, Vec<ConfigError>> {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Config::from(PROGRAM, args.iter().map(|arg| (*arg).to_owned()), &env)
 }
@@ -36,7 +36,7 @@ fn config(args: &[&str], more: &[(&str, &str)]) -> Config {
 
 /// `args` and `more` are refused with a text that says `expected`.
 fn refused(args: &[&str], more: &[(&str, &str)], expected: &str) {
-    let text = parse(args, &[READY, more].concat()).unwrap_err().to_string();
+    let text = lines(&parse(args, &[READY, more].concat()).unwrap_err());
     assert!(text.contains(expected), "{args:?} {more:?}: {text}");
     assert!(!text.contains("hush-hush"), "{text}");
 }
@@ -45,8 +45,8 @@ fn refused(args: &[&str], more: &[(&str, &str)], expected: &str) {
 fn three_variables_are_enough_to_serve() {
     let config = config(&[], &[]);
     assert_eq!(config.door, door("127.0.0.1:3001"));
-    assert_eq!(config.state_dir, PathBuf::from("/home/me/.local/state/our-server"));
-    assert_eq!(config.key_file, PathBuf::from("/home/me/.local/state/our-server/key"));
+    assert_eq!(config.state.directory, PathBuf::from("/home/me/.local/state/our-server"));
+    assert_eq!(config.state.key_file.path, PathBuf::from("/home/me/.local/state/our-server/key"));
     assert_eq!(config.github.url.to_string(), "https://github.com");
     assert_eq!(config.github.api_url.to_string(), "https://api.github.com");
     assert!(config.github.client_secret.read().unwrap().matches(b"hush-hush"));
@@ -60,7 +60,7 @@ fn commands_are_the_first_word() {
     assert!(matches!(parse(&["demo"], READY), Ok(Invocation::Demo(_))));
     assert!(matches!(parse(&["check", "--allow", "any"], READY), Ok(Invocation::Check(_))));
     for help in [&["help"][..], &["--help"], &["-h"], &["demo", "--help"]] {
-        assert!(matches!(parse(help, &[]), Ok(Invocation::Help)), "{help:?}");
+        assert!(matches!(parse(help, &[]), Ok(Invocation::Help(_))), "{help:?}");
     }
     assert!(matches!(parse(&["--version"], &[]), Ok(Invocation::Version)));
     refused(&["server"], &[], "no command \"server\"");
@@ -262,22 +262,25 @@ fn another_github_brings_its_own_api() {
 #[test]
 fn the_state_directory_follows_systemd_then_xdg() {
     let check = |env: &[(&str, &str)], expected: &str| {
-        assert_eq!(config(&[], env).state_dir, PathBuf::from(expected));
+        assert_eq!(config(&[], env).state.directory, PathBuf::from(expected));
     };
     check(&[("XDG_STATE_HOME", "/xdg")], "/xdg/our-server");
     check(&[("XDG_STATE_HOME", "xdg")], "/home/me/.local/state/our-server");
     check(&[("XDG_STATE_HOME", "/xdg"), ("STATE_DIRECTORY", "/var/lib/mcp:/x")], "/var/lib/mcp");
     check(&[("STATE_DIRECTORY", "/var/lib/mcp"), ("MCP_STATE_DIR", "/mine")], "/mine");
-    assert_eq!(config(&["--key-file", "/cred/key"], &[]).key_file, PathBuf::from("/cred/key"));
+    assert_eq!(config(&["--key-file", "/cred/key"], &[]).state.key_file.path, PathBuf::from("/cred/key"));
 }
 
 #[test]
 fn a_demo_needs_nothing_and_shares_nothing() {
     let Ok(Invocation::Demo(demo)) = parse(&["demo"], &[("HOME", "/home/me")]) else { panic!("not a demo") };
     assert_eq!(demo.allow, [AllowRule::Any]);
-    assert!(demo.state_dir.ends_with("our-server/demo") && demo.key_file.starts_with(&demo.state_dir));
+    let state = demo.state;
+    assert!(
+        state.directory.ends_with("our-server/demo") && state.key_file.path.starts_with(&state.directory)
+    );
     let beside = config(&["demo", "--key-file", "/cred/key"], &[("MCP_STATE_DIR", "/var/lib/mcp")]);
-    assert_eq!(beside.key_file, PathBuf::from("/var/lib/mcp/demo/key"));
+    assert_eq!(beside.state.key_file.path, PathBuf::from("/var/lib/mcp/demo/key"));
     assert!(!beside.github.client_secret.read().unwrap().matches(b"hush-hush"));
 }
 
@@ -362,87 +365,4 @@ fn the_examples_of_deploying_name_options_that_exist() {
 fn readme_has_this_option_table() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     assert!(readme.contains(&options::markdown()), "put this table into README.md:\n{}", options::markdown());
-}
-
-/// The command that these words are, in an environment that could not serve.
-fn command(args: &[&str]) -> OperatorCommand {
-    match parse(args, &[("HOME", "/home/me"), ("MCP_LISTEN", "nonsense")]) {
-        Ok(Invocation::Operate(command)) => command,
-        other => panic!("{args:?}: {other:?}"),
-    }
-}
-
-#[test]
-fn commands_say_what_the_operator_wants() {
-    let check = |args: &[&str], expected| assert_eq!(command(args).operation, expected, "{args:?}");
-    let revoke = Operation::Revoke;
-    let client = ClientFingerprint::of("client");
-    check(&["grants", "list"], Operation::ListGrants);
-    check(&["key", "rotate"], Operation::RotateKey);
-    check(&["grants", "revoke", "AAAAAAAAAAAAAAAAAAAAAA"], revoke(Selection::Grant(GrantId([0; 16]))));
-    let hyphens = GrantId::try_from("--user---------------A".to_owned()).unwrap();
-    check(&["grants", "revoke", "--user---------------A"], revoke(Selection::Grant(hyphens)));
-    check(&["grants", "revoke", "--user", "octocat"], revoke(Selection::Login("octocat".to_owned())));
-    check(&["grants", "revoke", "--user=583231"], revoke(Selection::User(UserId(583_231))));
-    check(&["grants", "revoke", "--user", "github:583231"], revoke(Selection::User(UserId(583_231))));
-    check(&["grants", "revoke", "--client", client.as_str()], revoke(Selection::Client(client.clone())));
-    check(&["grants", "revoke", "--all"], revoke(Selection::All));
-}
-
-#[test]
-fn a_command_needs_to_know_where_the_state_is_and_no_more() {
-    let files = command(&["grants", "list", "--state-dir", "/var/lib/mcp", "--json"]);
-    assert_eq!((files.format, files.files.directory), (Format::Json, PathBuf::from("/var/lib/mcp")));
-    assert_eq!(files.files.key_file, PathBuf::from("/var/lib/mcp/key"));
-    let files = command(&["key", "rotate", "--key-file=/keys/mcp"]).files;
-    assert_eq!(files.key_file, PathBuf::from("/keys/mcp"));
-    assert_eq!(files.directory, PathBuf::from("/home/me/.local/state/our-server"));
-    refused(&["grants", "list", "--listen", "127.0.0.1:1"], &[], "--listen is not for this command");
-    refused(&["key", "rotate", "--listen=x"], &[], "these are: --config, --state-dir, --key-file");
-    refused(&["grants", "list"], &[("HOME", "")], "MCP_STATE_DIR is not set");
-}
-
-/// Else that flag would be taken for the ID of a grant.
-#[test]
-fn no_flag_looks_like_an_id() {
-    for flag in OPTIONS.iter().filter_map(|option| option.flag) {
-        assert!(GrantId::try_from(flag.to_owned()).is_err(), "{flag}");
-    }
-}
-
-/// Nothing is ended that was not named, and nothing is guessed.
-#[test]
-fn commands_that_could_mean_something_else_are_refused() {
-    refused(&["grants"], &[], "no command \"grants\"; say grants list or grants revoke");
-    refused(&["grants", "lists"], &[], "no command \"grants lists\"; say grants list or grants revoke");
-    refused(&["key"], &[], "no command \"key\"; say key rotate");
-    refused(&["key", "rotate", "now"], &[], "no option \"now\"");
-    refused(&["grants", "list", "--all"], &[], "no option \"--all\"");
-    refused(&["grants", "revoke"], &[], "say what is to end");
-    refused(&["grants", "revoke", "--all", "--user", "octocat"], &[], "say one thing");
-    refused(&["grants", "revoke", "--user", "a", "--user", "b"], &[], "say one thing");
-    refused(&["grants", "revoke", "--all=yes"], &[], "--all: it takes no value");
-    refused(&["grants", "revoke", "--user"], &[], "--user needs a value");
-    refused(&["grants", "revoke", "--user="], &[], "--user needs a value");
-    refused(&["grants", "revoke", "--user", "a b"], &[], "--user: a login");
-    refused(&["grants", "revoke", "--user", "99999999999999999999999"], &[], "--user: an account's number");
-    refused(&["grants", "revoke", "--client", "octocat"], &[], "--client: a program's fingerprint");
-    refused(&["grants", "revoke", "octocat"], &[], "grants revoke: a grant's ID");
-    refused(&["demo", "--json"], &[], "no option \"--json\"");
-}
-
-#[test]
-fn help_and_readme_have_every_command() {
-    let help = options::help("our-server");
-    for command in commands::COMMANDS {
-        assert!(help.contains(&command.words.join(" ")), "{:?}", command.words);
-    }
-    assert!(help.starts_with("our-server: MCP over") && help.contains("  our-server demo\n"), "{help}");
-    assert!(
-        help.contains("grants revoke (ID | --user LOGIN|NUMBER | --client FINGERPRINT | --all) [--json]"),
-        "{help}"
-    );
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let table = commands::markdown();
-    assert!(readme.contains(&table), "put this table into README.md:\n{table}");
 }

@@ -105,18 +105,39 @@ impl ClientSecret {
             ClientSecret::File(path) => path,
         };
         let failed = |why: String| ConfigError::SecretFile(path.clone(), why);
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         File::open(path)
-            .and_then(|file| file.take(limits::CLIENT_SECRET_FILE_BYTES).read_to_string(&mut text))
+            .and_then(|file| file.take(limits::CLIENT_SECRET_FILE_BYTES).read_to_end(&mut bytes))
             .map_err(|error| failed(error.to_string()))?;
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            return Err(failed("it is UTF-16: save it as plain text (ASCII or UTF-8)".to_owned()));
+        }
+        let text = String::from_utf8_lossy(&bytes);
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let mut secrets: Vec<_> = lines.map(|line| Secret::new(line.to_owned())).collect();
+        let read = |line: &str| secret(line.to_owned()).map_err(|why| failed(why.to_owned()));
+        let mut secrets = lines.map(read).collect::<Result<Vec<_>, _>>()?;
         if secrets.len() > most {
             return Err(failed(format!("it has more than {most} lines")));
         }
         let second = if secrets.len() > 1 { secrets.pop() } else { None };
         secrets.pop().map(|secret| (secret, second)).ok_or_else(|| failed("it is empty".to_owned()))
     }
+}
+
+/// A secret is printable ASCII: what else is in it came along unseen, and would be refused later as a wrong secret.
+pub(super) fn secret(text: String) -> Result<Secret<String>, &'static str> {
+    if text.starts_with('\u{feff}') {
+        return Err("it begins with a byte order mark: save it as plain text without one");
+    }
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err("it has a character that is not printable ASCII, or a space in it: copy it once more");
+    }
+    Ok(Secret::new(text))
+}
+
+pub(super) fn absolute(text: String) -> Result<PathBuf, &'static str> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() { Ok(path) } else { Err("write an absolute path, like /run/mcp/operator.sock") }
 }
 
 pub(super) fn switch(text: &str) -> Result<bool, &'static str> {
@@ -332,5 +353,28 @@ mod tests {
         std::fs::write(&file, "one\ntwo").unwrap();
         assert!(ClientSecret::File(file.clone()).read().is_err());
         std::fs::remove_file(&file).unwrap();
+    }
+
+    /// G9: what an editor or a clipboard adds is said at the start, not by GitHub as a wrong secret.
+    #[test]
+    fn a_secret_is_printable_ascii_or_says_why_not() {
+        let file = std::env::temp_dir().join(format!("mcp-oauth-server-ascii-{}", std::process::id()));
+        for (bytes, words) in [
+            (&b"\xef\xbb\xbfhush-hush\n"[..], "byte order mark"),
+            (b"\xff\xfeh\0u\0s\0h\0", "UTF-16"),
+            (b"hush\xe2\x80\x8bhush", "not printable ASCII"),
+            (b"hush\x00hush", "not printable ASCII"),
+            (b"hush\x1b[0m", "not printable ASCII"),
+            (b"hush\xe9", "not printable ASCII"),
+            (b"hush hush", "a space in it"),
+            (b"good\nhush\xc2\xa0hush", "not printable ASCII"),
+        ] {
+            std::fs::write(&file, bytes).unwrap();
+            let error = ClientSecret::File(file.clone()).read_two().unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains("mcp-oauth-server-ascii-"), "{error}");
+            assert!(!error.contains("hush"), "{error}");
+        }
+        std::fs::remove_file(&file).unwrap();
+        assert!(secret("\u{feff}hush".to_owned()).is_err() && secret("hush".to_owned()).is_ok());
     }
 }

@@ -128,6 +128,9 @@ impl AuthorizationServer {
     /// `GET /authorize`: checks the request and shows the consent page. Stores nothing; may be repeated (some clients
     /// ask once before they open the browser).
     pub fn authorize(&self, head: &http::Head) -> Response {
+        if let Some(wait) = self.wait_for_clock() {
+            return wait;
+        }
         let Ok(query) = Form::parse(head.query.as_deref().unwrap_or_default().as_bytes()) else {
             return page::problem(Problem::Unreadable);
         };

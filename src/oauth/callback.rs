@@ -97,6 +97,9 @@ enum LoginError {
 impl AuthorizationServer {
     /// `GET /auth/callback`
     pub fn callback(&self, head: &http::Head) -> Response {
+        if let Some(wait) = self.wait_for_clock() {
+            return wait;
+        }
         let Ok(query) = Form::parse(head.query.as_deref().unwrap_or_default().as_bytes()) else {
             return page::problem(Problem::Unreadable);
         };

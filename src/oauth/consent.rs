@@ -53,6 +53,9 @@ impl AuthorizationServer {
 
     /// `POST /consent`: the person's answer.
     pub fn consent(&self, request: &http::Request) -> Response {
+        if let Some(wait) = self.wait_for_clock() {
+            return wait;
+        }
         if !self.is_own_form(&request.head) {
             return page::problem(Problem::ForeignForm);
         }

@@ -21,8 +21,11 @@ impl Readings {
     pub(super) fn settled(&self, monotonic: Duration, now: Timestamp) -> Timestamp {
         let mut floors = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
         let mut since = monotonic;
-        while let Some((earlier, _)) = floors.pop_back_if(|(_, floor)| *floor >= now) {
+        while let Some(&(earlier, floor)) = floors.back()
+            && floor >= now
+        {
             since = earlier;
+            floors.pop_back();
         }
         floors.push_back((since, now));
         let is_old = |since: Duration| since.saturating_add(limits::EXPIRED_KEPT) <= monotonic;

@@ -15,7 +15,7 @@
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::{GrantId, Scopes};
 use crate::base::random::Random;
 use crate::base::rate::{Quota, RateLimit};
@@ -37,6 +37,8 @@ mod client;
 mod client_metadata;
 mod client_url;
 mod clients;
+#[cfg(test)]
+mod clock_tests;
 mod configured;
 mod consent;
 mod deny;
@@ -68,6 +70,7 @@ pub use configured::{ConfiguredClient, ConfiguredMembers};
 pub use deny::DenyList;
 pub use document::{ClientDocument, ClientDocuments};
 use expiry::Readings;
+use page::Problem;
 pub use policy::{AllowRule, Policy};
 pub use rules::Rules;
 use turns::Turns;
@@ -175,6 +178,9 @@ pub struct AuthorizationServer {
     upstreams: Arc<Upstreams>,
     upstream: Upstream,
     readings: Readings,
+    /// The time of the newest record at the start, and the monotonic time of the start.
+    newest: Timestamp,
+    opened: Duration,
     rates: Rates,
     /// Those that were answered by GitHub.
     used: UsedLogins,
@@ -236,6 +242,8 @@ impl AuthorizationServer {
             provider,
             rules: RwLock::new(Arc::new(rules)),
             clients,
+            newest: Timestamp(0),
+            opened: clock.monotonic(),
             clock,
             random,
             grant_ended,
@@ -246,6 +254,26 @@ impl AuthorizationServer {
             used: UsedLogins::default(),
             denied: UsedLogins::default(),
         }
+    }
+
+    /// The same over a table whose newest record is of this time.
+    #[must_use]
+    pub fn after(mut self, newest: Timestamp) -> AuthorizationServer {
+        self.newest = newest;
+        self
+    }
+
+    /// T18: whether the clock seems not to be set yet, as after the boot of a machine that keeps no time: what is issued now
+    /// would have expired once it is. For [`limits::CLOCK_WAIT`] after the start at most: then the record is taken for wrong.
+    fn clock_is_behind(&self) -> bool {
+        self.newest.since(self.clock.now()) > limits::CLOCK_BEHIND
+            && self.clock.monotonic().saturating_sub(self.opened) < limits::CLOCK_WAIT
+    }
+
+    /// The page that a login gets instead.
+    fn wait_for_clock(&self) -> Option<Response> {
+        let retry = limits::CLOCK_RETRY.as_secs().to_string();
+        self.clock_is_behind().then(|| page::problem(Problem::Clock).header("Retry-After", retry))
     }
 
     /// G6: GitHub's token is kept only if somebody will ask for it.

@@ -66,6 +66,8 @@ pub(super) enum Problem {
     Storage,
     /// The table could not be read or written for the account page.
     Table,
+    /// The clock of this server seems not to be set yet.
+    Clock,
 }
 
 impl From<ProviderError> for Problem {
@@ -85,7 +87,7 @@ impl Problem {
         match self {
             Problem::ForeignForm | Problem::DeniedClient => 403,
             Problem::GitHubUnreachable | Problem::Misconfigured => 502,
-            Problem::Busy | Problem::UsedUp | Problem::Storage | Problem::Table => 503,
+            Problem::Busy | Problem::UsedUp | Problem::Storage | Problem::Table | Problem::Clock => 503,
             Problem::TooMany => 429,
             Problem::Unreadable
             | Problem::UnknownClient
@@ -120,6 +122,7 @@ impl Problem {
             Problem::DeniedClient => "denied_client",
             Problem::NoClientDocument => "no_client_document",
             Problem::Table => "table",
+            Problem::Clock => "clock",
         }
     }
 
@@ -210,6 +213,11 @@ impl Problem {
                 "This server's disk refuses",
                 "Access that you have just ended stays ended while this server runs, and it goes on trying to save that. \
                  The person who runs this server finds in its log what is wrong.",
+            ),
+            Problem::Clock => (
+                "The clock of this server is not set yet",
+                "A login would not last. Try again in a minute; after ten minutes the server goes on with the clock that it \
+                 has.",
             ),
         }
     }

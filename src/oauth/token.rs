@@ -39,6 +39,8 @@ pub(super) enum TokenError {
     Unavailable,
     /// GitHub lets this user ask nothing for a while.
     UsedUp,
+    /// Our clock seems not to be set yet.
+    Clock,
 }
 
 impl TokenError {
@@ -90,6 +92,12 @@ impl TokenError {
                 "your GitHub account has used up its requests of this hour: try again later",
             )
             .header("Retry-After", limits::GITHUB_PAUSE.as_secs().to_string()),
+            TokenError::Clock => answer::error(
+                503,
+                "temporarily_unavailable",
+                "the clock of this server is not set yet: try again",
+            )
+            .header("Retry-After", limits::CLOCK_RETRY.as_secs().to_string()),
         }
     }
 }
@@ -123,6 +131,9 @@ struct Pair {
 impl AuthorizationServer {
     /// `POST /token`
     pub fn token(&self, request: &http::Request) -> Response {
+        if self.clock_is_behind() {
+            return TokenError::Clock.answer();
+        }
         self.limited(request, |request| self.try_token(request).map(|answer| answer::json(200, &answer)))
     }
 
@@ -135,7 +146,7 @@ impl AuthorizationServer {
     ) -> Response {
         attempt(request).unwrap_or_else(|error| {
             // That the table or GitHub does not answer is nobody's failure but ours.
-            if matches!(error, TokenError::Unavailable | TokenError::UsedUp) {
+            if matches!(error, TokenError::Unavailable | TokenError::UsedUp | TokenError::Clock) {
                 return error.answer();
             }
             match self.rates.token_failures.spend(request.head.peer, self.clock.monotonic()) {
@@ -419,4 +430,4 @@ pub(super) fn read_form(request: &http::Request) -> Result<Form, TokenError> {
 #[cfg(test)]
 mod policy_tests;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -7,20 +7,27 @@ use crate::base::limits;
 use crate::operator::Selection;
 use crate::store::conformance::grant;
 use crate::store::fake::TestDirectory;
+use crate::store::key_file::{Choice, KeyFile};
 use crate::store::{Grant, Stage};
+
+fn files(test: &TestDirectory) -> StateFiles {
+    let (directory, path) = (test.path().to_owned(), test.path().join(key_file::NAME));
+    let socket = directory.join(operator::SOCKET);
+    StateFiles { directory, key_file: KeyFile { path, choice: Choice::Default }, socket }
+}
 
 /// A state directory with two grants that were made now.
 fn written(test: &TestDirectory) -> StateFiles {
     let directory = StateDirectory::open(test.path()).unwrap();
     let now = clock::now();
     let keys = key_file::load_or_create(&directory, &OsRandom).unwrap();
-    let table = RedbGrants::open(&directory, &keys, now).unwrap();
+    let table = RedbGrants::open(&directory, &keys).unwrap();
     for number in [1, 2] {
         let stage = Stage::Live { generation: 0, turned: now };
         let expires = now.plus(limits::GRANT_LIFETIME);
         table.insert(&Grant { created: now, last_used: now, expires, stage, ..grant(number) }).unwrap();
     }
-    StateFiles { directory: test.path().to_owned(), key_file: directory.file(key_file::NAME) }
+    files(test)
 }
 
 fn listed(files: &StateFiles) -> Vec<GrantId> {
@@ -47,10 +54,10 @@ fn without_a_server_the_key_file_itself_is_changed() {
     let files = written(&test);
     assert_eq!(operate(&Operation::RotateKey, &files).unwrap(), Outcome::Rotated { keys: 2 });
     assert_eq!(listed(&files).len(), 2);
-    // The older key can go, and then go for good.
-    let text = std::fs::read_to_string(&files.key_file).unwrap();
+    // The older key can go.
+    let text = std::fs::read_to_string(&files.key_file.path).unwrap();
     let new: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).take(1).collect();
-    std::fs::write(&files.key_file, new.concat()).unwrap();
+    std::fs::write(&files.key_file.path, new.concat()).unwrap();
     assert_eq!(listed(&files).len(), 2);
 }
 
@@ -58,7 +65,7 @@ fn without_a_server_the_key_file_itself_is_changed() {
 #[test]
 fn where_no_server_ran_nothing_is_made() {
     let test = TestDirectory::new();
-    let files = StateFiles { directory: test.path().to_owned(), key_file: test.path().join("key") };
+    let files = files(&test);
     for prepare in [false, true] {
         if prepare {
             drop(StateDirectory::open(test.path()).unwrap());
@@ -68,7 +75,7 @@ fn where_no_server_ran_nothing_is_made() {
             assert!(matches!(error, OperateError::NothingThere(_)), "{error}");
         }
         assert_eq!(test.path().exists(), prepare);
-        assert!(!files.key_file.exists());
+        assert!(!files.key_file.path.exists());
     }
 }
 
@@ -95,9 +102,9 @@ fn an_answer_that_was_cut_off_is_none() {
 #[test]
 fn another_user_is_told_to_run_the_command_as_the_servers() {
     let (path, denied) = (PathBuf::from("/var/lib/mcp"), io::ErrorKind::PermissionDenied);
-    let foreign = OpenError::ForeignOwner { path: path.clone(), owner: 61184, us: 0 };
+    let foreign = OpenError::ForeignOwner { path: path.clone(), owner: 61184, us: 1000 };
     let text = OperateError::from(foreign).to_string();
-    assert!(text.contains("setpriv --reuid 61184 --regid 61184") && !text.contains("chown"), "{text}");
+    assert!(text.contains("as root or as the server's user") && !text.contains("chown"), "{text}");
     let text = OperateError::from(OpenError::Io { path, source: denied.into() }).to_string();
     assert!(
         text.contains("as the user that the server runs as") && !text.contains("MCP_STATE_DIR"),

@@ -28,7 +28,7 @@ pub(super) enum Listening {
 }
 
 /// Which option names this door.
-pub(crate) fn option(door: &Door) -> &'static str {
+pub(super) fn option(door: &Door) -> &'static str {
     match door {
         Door::Edge(_) => LISTEN,
         Door::ProxyTcp(_) | Door::ProxyUnix(_) => BEHIND_PROXY,
@@ -39,7 +39,7 @@ pub(crate) fn option(door: &Door) -> &'static str {
 ///
 /// # Errors
 /// [`StartError::Directory`].
-pub(crate) fn check_directory(path: &Path, option: &'static str) -> Result<(), StartError> {
+pub(super) fn check_directory(path: &Path, option: &'static str) -> Result<(), StartError> {
     store::check_directory(path).map_err(|error| StartError::Directory(path.to_owned(), option, error))
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn check_directory(path: &Path, option: &'static str) -> Result<(), S
 ///
 /// # Errors
 /// [`StartError::Directory`].
-pub(crate) fn check_place(door: &Door) -> Result<(), StartError> {
+pub(super) fn check_place(door: &Door) -> Result<(), StartError> {
     let path = |listen: &Listen| match listen {
         Listen::Unix(path) => Some(path.clone()),
         Listen::Tcp(_) | Listen::Systemd => None,

@@ -51,7 +51,7 @@ fn check(test: impl Fn(&dyn Grants)) {
     test(&MemoryGrants::default());
     let directory = TestDirectory::new();
     let state = StateDirectory::open(directory.path()).unwrap();
-    test(&RedbGrants::open(&state, &seal::fake::keyring(1), NOW).unwrap());
+    test(&RedbGrants::open(&state, &seal::fake::keyring(1)).unwrap());
 }
 
 #[test]
@@ -156,6 +156,23 @@ fn a_sweep_deletes_what_is_over_and_nothing_else() {
         assert_eq!(ids(&table.list().unwrap()), [refreshed.id]);
         check(refreshed.end(), &[refreshed.id]);
         assert!(table.list().unwrap().is_empty() && table.of_user(UserId(1)).unwrap().is_empty());
+    });
+}
+
+/// S5: what has ended stays until that is settled, but for grants whose code was never redeemed.
+#[test]
+fn an_unsettled_end_deletes_unredeemed_grants_only() {
+    check(|table| {
+        let end = grant(1).end();
+        let code = |number| Grant { stage: Stage::CodeIssued, expires: end, ..grant(number) };
+        table.insert(&grant(1)).unwrap();
+        table.insert(&code(2)).unwrap();
+        table.insert(&Grant { expires: end.plus(limits::CODE_LIFETIME), ..code(3) }).unwrap();
+        let sweep = |settled, now| ids(&table.sweep(Expiry { settled, now }).unwrap());
+        assert_eq!(sweep(NOW, end), [grant(2).id]);
+        assert_eq!(sweep(Timestamp(end.0 - 1), end), []);
+        assert_eq!(sweep(end, end), [grant(1).id]);
+        assert_eq!(ids(&table.list().unwrap()), [grant(3).id]);
     });
 }
 

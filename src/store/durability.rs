@@ -13,7 +13,7 @@ use ::redb::{Builder, StorageBackend};
 
 use super::conformance::{NOW, grant};
 use super::private::{self, fake::TestDirectory};
-use super::redb::{META, NAME, RedbGrants};
+use super::redb::{META, Medium, NAME, RedbGrants};
 use super::{Error, Expiry, Grant, Grants, OpenError, StateDirectory, schema};
 use crate::base::clock::Timestamp;
 use crate::base::identity::{GrantId, UserId};
@@ -21,7 +21,7 @@ use crate::base::secret::Secret;
 use crate::seal::{self, Keyring};
 
 fn open(path: &Path) -> Result<RedbGrants, OpenError> {
-    RedbGrants::open(&StateDirectory::open(path)?, &seal::fake::keyring(1), NOW)
+    RedbGrants::open(&StateDirectory::open(path)?, &seal::fake::keyring(1))
 }
 
 /// Deletes everything that has ended by `now`.
@@ -115,43 +115,49 @@ fn a_newer_schema_is_refused() {
     assert!(matches!(error, OpenError::NewerSchema { found: 2, .. }), "{error}");
 }
 
+/// The table, opened with these keys.
+fn with_keys(directory: &TestDirectory, keys: &[u8]) -> (Result<RedbGrants, OpenError>, Keyring) {
+    let keys: Vec<_> = keys.iter().map(|&byte| Secret::new([byte; 32])).collect();
+    let (keys, state) = (Keyring::new(&keys).unwrap(), StateDirectory::open(directory.path()).unwrap());
+    (RedbGrants::open(&state, &keys), keys)
+}
+
 /// S4: with none of the keys that made it, the table is not used.
 #[test]
 fn a_wrong_key_is_refused_and_a_rotated_one_is_not() {
     let directory = written();
-    let open = |keys: &[u8]| {
-        let keys: Vec<_> = keys.iter().map(|&byte| Secret::new([byte; 32])).collect();
-        let state = StateDirectory::open(directory.path()).unwrap();
-        RedbGrants::open(&state, &Keyring::new(&keys).unwrap(), NOW)
-    };
-    assert!(matches!(open(&[2]), Err(OpenError::WrongKey(_))));
-    // The new key before the old one; then the old one may go.
-    assert!(open(&[2, 1]).unwrap().get(grant(1).id).unwrap().is_some());
-    assert!(open(&[2]).unwrap().get(grant(1).id).unwrap().is_some());
-    assert!(matches!(open(&[1]), Err(OpenError::WrongKey(_))));
+    assert!(matches!(with_keys(&directory, &[2]).0, Err(OpenError::WrongKey(_))));
+    // The new key before the old one; once it was adopted, the old one may go.
+    let (table, keys) = with_keys(&directory, &[2, 1]);
+    let table = table.unwrap();
+    assert!(table.get(grant(1).id).unwrap().is_some());
+    table.adopt_key(&keys).unwrap();
+    drop(table);
+    assert_eq!(with_keys(&directory, &[2]).0.unwrap().list().unwrap().len(), 2);
+    assert!(matches!(with_keys(&directory, &[1]).0, Err(OpenError::WrongKey(_))));
 }
 
-/// S4: a key that was changed while the server ran can lose its older ones before the next start.
+/// A2: whatever a look finds, be it a new first key or a table that was not closed, the file stays as it is.
 #[test]
-fn a_key_changed_under_way_is_noted() {
+fn a_look_at_the_table_leaves_the_file_as_it_is() {
     let directory = written();
-    let keys = [2, 1].map(|byte| Secret::new([byte; 32]));
-    open(directory.path()).unwrap().note_key(&Keyring::new(&keys).unwrap()).unwrap();
-    let state = StateDirectory::open(directory.path()).unwrap();
-    let table = RedbGrants::open(&state, &seal::fake::keyring(2), NOW).unwrap();
-    assert_eq!(table.list().unwrap().len(), 2);
-}
-
-/// T18: a clock that has lost days would let expired grants live again.
-#[test]
-fn a_clock_far_behind_the_newest_record_is_refused() {
-    let directory = written();
-    let open = |now| {
+    let file = directory.path().join(NAME);
+    let open = open(directory.path()).unwrap();
+    let unclosed = std::fs::read(&file).unwrap();
+    drop(open);
+    let closed = std::fs::read(&file).unwrap();
+    assert!(unclosed != closed);
+    for bytes in [unclosed, closed] {
+        std::fs::write(&file, &bytes).unwrap();
         let state = StateDirectory::open(directory.path()).unwrap();
-        RedbGrants::open(&state, &seal::fake::keyring(1), Timestamp(now))
-    };
-    assert!(open(NOW.0 - 86_400).is_ok());
-    assert!(matches!(open(NOW.0 - 86_401), Err(OpenError::ClockBehind(_))));
+        let keys = Keyring::new(&[2, 1].map(|byte| Secret::new([byte; 32]))).unwrap();
+        let look = RedbGrants::existing(&state, &keys, Medium::Copy).unwrap().unwrap();
+        assert_eq!((look.list().unwrap().len(), look.newest()), (2, NOW));
+        look.adopt_key(&keys).unwrap();
+        drop(look);
+        assert!(bytes == std::fs::read(&file).unwrap());
+        assert_eq!(state.path().read_dir().unwrap().count(), 1, "no other file was made");
+    }
 }
 
 const VICTIM: &str = "MCP_OAUTH_TEST_VICTIM";

@@ -7,6 +7,7 @@ use std::ops::Bound;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::private;
 use ::redb::backends::FileBackend;
 use ::redb::{BackendError, DatabaseError, StorageBackend};
 
@@ -63,7 +64,14 @@ impl StorageBackend for InPlace {
     // The locks are the file's own: they keep a second process out (S1).
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_range(start, end)
+        let is_whole = (start, end) == (Bound::Unbounded, Bound::Unbounded);
+        match self.file.try_lock_range(start, end) {
+            // redb goes on without a lock where even the whole file cannot be locked.
+            Err(BackendError::Unsupported) if is_whole => {
+                Err(BackendError::Io(io::Error::from_raw_os_error(private::NO_LOCKS)))
+            }
+            locked => locked,
+        }
     }
 
     fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use super::open_error::{OpenError, io_error};
 use super::private::{self, StateDirectory};
-use super::redb::RedbGrants;
+use super::redb::{NAME as GRANTS, RedbGrants};
 use crate::base::encoding::{base64url, from_base64url};
 use crate::base::limits;
 use crate::base::random::Random;
@@ -19,31 +19,64 @@ pub const NAME: &str = "key";
 
 const HEADER: &str = "# The keys of this server. The first one seals, all of them open. Keep them secret.\n";
 
-/// The keys of the state directory; makes the first one if there is neither a key nor anything made with one.
+/// Where the keys are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Who chose it.
+    pub choice: Choice,
+}
+
+/// Who chose where the keys are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// This program: in the state directory. A plain file.
+    Default,
+    /// The operator: a mounted secret or a systemd credential, perhaps a symlink, of which the target is checked.
+    Named,
+}
+
+/// The keys; `None` if there are none yet and the next start makes the first one in the state directory at `state`.
+///
+/// # Errors
+/// [`OpenError`]. A missing key is one if it was named elsewhere, or if there is a table that was made with it.
+pub fn find(file: &KeyFile, state: &Path) -> Result<Option<Keyring>, OpenError> {
+    let path = &file.path;
+    let opened = match file.choice {
+        Choice::Default => private::open_private(path)?,
+        Choice::Named => match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && *path == state.join(NAME) => None,
+            opened => Some(opened.map_err(io_error(path))?),
+        },
+    };
+    match opened {
+        Some(opened) => {
+            private::check_given(&opened, path, state)?;
+            read(opened, path).and_then(|keys| keyring(&keys, path)).map(Some)
+        }
+        None if state.join(GRANTS).exists() => Err(OpenError::KeyMissing(path.clone())),
+        None => Ok(None),
+    }
+}
+
+/// The keys in a state directory; makes the first one if there is neither a key nor anything made with one.
 ///
 /// # Errors
 /// [`OpenError`].
 pub fn load_or_create(directory: &StateDirectory, random: &dyn Random) -> Result<Keyring, OpenError> {
-    let path = directory.file(NAME);
-    match private::open_private(&path)? {
-        Some(file) => read(file, &path).and_then(|keys| keyring(&keys, &path)),
-        None if RedbGrants::exist(directory) => Err(OpenError::KeyMissing(path)),
-        None => {
-            let keys = [Secret::new(random.bytes())];
-            private::write_private(&path, print(&keys).as_bytes())?;
-            keyring(&keys, &path)
-        }
-    }
+    let file = KeyFile { path: directory.file(NAME), choice: Choice::Default };
+    find(&file, directory.path())?.map_or_else(|| create(&file.path, random), Ok)
 }
 
-/// The keys of a file that the operator gave: a mounted secret, a systemd credential.
+/// Makes the first key.
 ///
 /// # Errors
 /// [`OpenError`].
-pub fn load(path: &Path) -> Result<Keyring, OpenError> {
-    let file = File::open(path).map_err(io_error(path))?;
-    private::check_given(&file, path)?;
-    read(file, path).and_then(|keys| keyring(&keys, path))
+pub fn create(path: &Path, random: &dyn Random) -> Result<Keyring, OpenError> {
+    let keys = [Secret::new(random.bytes())];
+    private::write_private(path, print(&keys).as_bytes())?;
+    keyring(&keys, path)
 }
 
 /// Puts a new key before the others: first in the file at `path`, then in `keys`, so that nothing is sealed under a key
@@ -57,16 +90,17 @@ pub fn rotate(
     table: &RedbGrants,
     random: &dyn Random,
 ) -> Result<usize, OpenError> {
-    let count = prepend(path, random)?;
-    keys.replace(load(path)?);
+    let new = prepend(path, random)?;
+    let count = new.len();
+    keys.replace(keyring(&new, path)?);
     // Else it would be the start without the older keys that finds the table made with one of them. If the disk refuses
     // now, that is in the log, and the next start with all the keys makes up for it.
-    let _ = table.note_key(keys);
+    let _ = table.adopt_key(keys);
     Ok(count)
 }
 
 /// Puts a new key before those in the file. What goes wrong leaves the file as it was.
-fn prepend(path: &Path, random: &dyn Random) -> Result<usize, OpenError> {
+fn prepend(path: &Path, random: &dyn Random) -> Result<Vec<Secret<[u8; 32]>>, OpenError> {
     let file = private::open_private(path)?.ok_or_else(|| OpenError::KeyMissing(path.to_owned()))?;
     let mut keys = read(file, path)?;
     keys.insert(0, Secret::new(random.bytes()));
@@ -74,7 +108,7 @@ fn prepend(path: &Path, random: &dyn Random) -> Result<usize, OpenError> {
         return Err(OpenError::KeyCount(path.to_owned()));
     }
     private::write_private(path, print(&keys).as_bytes())?;
-    Ok(keys.len())
+    Ok(keys)
 }
 
 fn read(file: File, path: &Path) -> Result<Vec<Secret<[u8; 32]>>, OpenError> {
@@ -152,7 +186,7 @@ mod tests {
         let directory = StateDirectory::open(test.path()).unwrap();
         let random = CountedRandom::default();
         let before = load_or_create(&directory, &random).unwrap();
-        assert_eq!(prepend(&directory.file(NAME), &random).unwrap(), 2);
+        assert_eq!(prepend(&directory.file(NAME), &random).unwrap().len(), 2);
         let after = load_or_create(&directory, &random).unwrap();
         assert!(opens(&after, &before) && !opens(&before, &after));
     }
@@ -164,7 +198,7 @@ mod tests {
         let random = CountedRandom::default();
         load_or_create(&directory, &random).unwrap();
         for count in 2..=limits::KEYS {
-            assert_eq!(prepend(&directory.file(NAME), &random).unwrap(), count);
+            assert_eq!(prepend(&directory.file(NAME), &random).unwrap().len(), count);
         }
         let text = std::fs::read(directory.file(NAME)).unwrap();
         assert!(matches!(prepend(&directory.file(NAME), &random), Err(OpenError::KeyCount(_))));
@@ -184,16 +218,23 @@ mod tests {
         check(format!("{key} {key}"), Err(1));
     }
 
-    /// S1: a given key file may be root's, but not everybody's.
+    /// S1: a named key file may be its group's and a symlink, as Kubernetes mounts secrets, but nothing for others.
     #[test]
-    fn a_given_file_that_everybody_can_read_is_refused() {
+    fn a_named_file_may_be_a_symlink_whose_target_others_cannot_read() {
         let test = TestDirectory::new();
         let directory = StateDirectory::open(test.path()).unwrap();
-        let path = directory.file("given");
-        std::fs::write(&path, base64url(&[7; 32])).unwrap();
-        for (mode, welcome) in [(0o400, true), (0o600, true), (0o640, false), (0o644, false)] {
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(load(&path).is_ok(), welcome, "{mode:o}");
+        let (target, path) = (directory.file("..data"), directory.file(NAME));
+        std::fs::write(&target, base64url(&[7; 32])).unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        let find = |choice| find(&KeyFile { path: path.clone(), choice }, directory.path());
+        for (mode, welcome) in [(0o400, true), (0o600, true), (0o440, true), (0o644, false), (0o604, false)] {
+            std::fs::set_permissions(&target, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(find(Choice::Named).is_ok(), welcome, "{mode:o}");
         }
+        assert!(matches!(find(Choice::Default), Err(OpenError::WrongKind(_))));
+        std::fs::remove_file(&path).unwrap();
+        assert!(find(Choice::Named).unwrap().is_none(), "made at the first start");
+        let elsewhere = KeyFile { path: directory.file("other"), choice: Choice::Named };
+        assert!(super::find(&elsewhere, directory.path()).is_err());
     }
 }

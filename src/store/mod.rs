@@ -27,8 +27,8 @@ pub use self::memory::MemoryGrants;
 pub use self::open_error::OpenError;
 #[cfg(test)]
 pub(crate) use self::private::fake;
-pub use self::private::{StateDirectory, check_directory, runs_as_root};
-pub use self::redb::{NAME as GRANTS_FILE, RedbGrants};
+pub use self::private::{Opener, StateDirectory, check_directory, is_for_group, runs_as_root};
+pub use self::redb::{Medium, NAME as GRANTS_FILE, RedbGrants};
 
 /// One user's consent to one client, and where its tokens stand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

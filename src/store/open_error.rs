@@ -65,8 +65,13 @@ pub enum OpenError {
         /// The schema version found.
         found: u64,
     },
-    /// The clock is more than a day behind the newest record: expired grants would live again (T18).
-    ClockBehind(PathBuf),
+    /// The file system has no locks, so a second server could not be kept out.
+    NoLocks {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
 }
 
 impl fmt::Display for OpenError {
@@ -79,7 +84,11 @@ impl fmt::Display for OpenError {
             ),
             OpenError::LoosePermissions { path, mode, wanted } => {
                 let path = path.display();
-                write!(f, "{path} is open to other users (mode {mode:04o}). Run: chmod {wanted:o} {path}")
+                write!(
+                    f,
+                    "{path} is open to other users (mode {mode:04o}). Run: chmod {wanted:o} {path} (of a Kubernetes \
+                     secret, set defaultMode: 0440; of a CIFS volume, mount it with file_mode=0600,dir_mode=0700)"
+                )
             }
             OpenError::ForeignOwner { path, owner, us } => {
                 let path = path.display();
@@ -129,9 +138,10 @@ impl fmt::Display for OpenError {
                 "{} was written by a later version of this program (schema {found}). Use that version",
                 path.display()
             ),
-            OpenError::ClockBehind(path) => write!(
+            OpenError::NoLocks { path, source } => write!(
                 f,
-                "the clock is more than a day behind the newest record in {}. Set the clock",
+                "{} cannot be locked ({source}), so a second server could write to the same table. Put the state \
+                 directory on a local disk, or mount the volume with locks (NFS 4, or NFS 3 with rpc.statd; no nolock)",
                 path.display()
             ),
         }
@@ -141,7 +151,7 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            OpenError::Io { source, .. } => Some(source),
+            OpenError::Io { source, .. } | OpenError::NoLocks { source, .. } => Some(source),
             OpenError::LoosePermissions { .. }
             | OpenError::ForeignOwner { .. }
             | OpenError::WrongKind(_)
@@ -151,8 +161,7 @@ impl std::error::Error for OpenError {
             | OpenError::KeyMissing(_)
             | OpenError::WrongKey(_)
             | OpenError::Damaged { .. }
-            | OpenError::NewerSchema { .. }
-            | OpenError::ClockBehind(_) => None,
+            | OpenError::NewerSchema { .. } => None,
         }
     }
 }

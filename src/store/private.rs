@@ -1,10 +1,10 @@
 //! The state directory and its files, which only this user may touch (S1): how they are made, opened and
 //! locked.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use super::open_error::{OpenError, io_error};
@@ -24,25 +24,56 @@ impl Drop for StateDirectory {
     }
 }
 
+/// Who opens a state directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opener {
+    /// A server.
+    Server,
+    /// A command of the operator, which root may run on any user's directory.
+    Command,
+}
+
 impl StateDirectory {
-    /// Opens the state directory, after making it (0700) if there is none, and keeps other processes out.
+    /// Opens the state directory for a server, after making it (0700) if there is none, and keeps other processes out.
+    ///
+    /// # Errors
+    /// As [`StateDirectory::existing`].
+    pub fn open(path: &Path) -> Result<StateDirectory, OpenError> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error(path))?;
+        let missing = || io_error(path)(io::ErrorKind::NotFound.into());
+        StateDirectory::existing(path, Opener::Server)?.ok_or_else(missing)
+    }
+
+    /// Opens the state directory if there is one, and keeps other processes out.
     ///
     /// # Errors
     /// [`OpenError`] if others may look into it, if it is not ours, or if another process has it.
-    pub fn open(path: &Path) -> Result<StateDirectory, OpenError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error(path))?;
+    pub fn existing(path: &Path, opener: Opener) -> Result<Option<StateDirectory>, OpenError> {
         // A symlink is followed here: systemd's StateDirectory= is one. What it leads to is what is checked.
-        let lock = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_DIRECTORY)
-            .open(path)
-            .map_err(io_error(path))?;
-        check_private(&lock, path, 0o700)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(StateDirectory { path: path.to_owned(), lock }),
-            Err(TryLockError::WouldBlock) => Err(OpenError::AlreadyRunning(path.to_owned())),
-            Err(TryLockError::Error(source)) => Err(OpenError::Io { path: path.to_owned(), source }),
+        let lock = match OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(OpenError::Io { path: path.to_owned(), source }),
+        };
+        let (found, us) = check_mode(&lock, path, 0o700)?;
+        // Root's directories are open to root in any case; a volume of Kubernetes belongs to root, and its group to us.
+        let is_ours = found.uid() == us || found.uid() == 0 || (us == 0 && opener == Opener::Command);
+        if !is_ours && !owner_of_new_files(path).is_ok_and(|owner| owner == found.uid()) {
+            return Err(OpenError::ForeignOwner { path: path.to_owned(), owner: found.uid(), us });
         }
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(StateDirectory { path: path.to_owned(), lock })),
+            Err(TryLockError::WouldBlock) => Err(OpenError::AlreadyRunning(path.to_owned())),
+            Err(TryLockError::Error(source)) => Err(OpenError::NoLocks { path: path.to_owned(), source }),
+        }
+    }
+
+    /// Writes the directory's entries to the disk.
+    ///
+    /// # Errors
+    /// The file system cannot, as some network volumes: a new file's name may then be lost with the power.
+    pub fn sync(&self) -> io::Result<()> {
+        self.lock.sync_all()
     }
 
     /// Where it is.
@@ -62,7 +93,11 @@ impl StateDirectory {
 pub(super) fn open_private(path: &Path) -> Result<Option<File>, OpenError> {
     let flags = libc::O_NOFOLLOW;
     match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
-        Ok(file) => check_private(&file, path, 0o600).map(|()| Some(file)),
+        Ok(file) => {
+            let (found, us) = check_mode(&file, path, 0o600)?;
+            check_owner(&found, us, path, metadata_of_parent(path))?;
+            Ok(Some(file))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => Err(OpenError::WrongKind(path.to_owned())),
         Err(source) => Err(OpenError::Io { path: path.to_owned(), source }),
@@ -75,59 +110,102 @@ pub(super) fn create_private(path: &Path) -> Result<File, OpenError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(path)(error)),
         Ok(()) | Err(_) => {}
     }
-    // O_CREAT with O_EXCL follows no symlink.
-    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path).map_err(io_error(path))
+    create_new(path).map_err(io_error(path))
+}
+
+/// Creates a file of ours (0600) where none may be. O_CREAT with O_EXCL follows no symlink.
+pub(super) fn create_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// The owner that new files in this directory get: on a network volume perhaps not the user that this process runs as.
+fn owner_of_new_files(directory: &Path) -> Result<u32, OpenError> {
+    let path = directory.join("owner.new");
+    let file = create_private(&path)?;
+    std::fs::remove_file(&path)
+        .and_then(|()| file.metadata())
+        .map(|found| found.uid())
+        .map_err(io_error(&path))
+}
+
+/// What root makes in the place of another user's file, or in another user's directory, is that user's.
+fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
+    let found = std::fs::metadata(path).ok().or_else(|| metadata_of_parent(path));
+    match found {
+        Some(found) if effective_user()? == 0 && file.metadata()?.uid() != found.uid() => {
+            fchown(file, Some(found.uid()), Some(found.gid()))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn metadata_of_parent(path: &Path) -> Option<Metadata> {
+    std::fs::metadata(parent(path)).ok()
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Writes a whole file: all of it or nothing, however the process ends.
 pub(super) fn write_private(path: &Path, contents: &[u8]) -> Result<(), OpenError> {
     let draft = path.with_extension("new");
     let mut file = create_private(&draft)?;
-    file.write_all(contents).and_then(|()| file.sync_all()).map_err(io_error(&draft))?;
+    let written = give_to_owner(&file, path).and_then(|()| file.write_all(contents));
+    written.and_then(|()| file.sync_all()).map_err(io_error(&draft))?;
     publish(&draft, path)
 }
 
-/// Gives a finished draft its name, durably.
+/// Gives a finished draft its name, durably where directories can be synced: [`StateDirectory::sync`].
 pub(super) fn publish(draft: &Path, path: &Path) -> Result<(), OpenError> {
     std::fs::rename(draft, path).map_err(io_error(path))?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let directory = directory.unwrap_or(Path::new("."));
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(io_error(directory))
+    match File::open(parent(path)).and_then(|directory| directory.sync_all()) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Ok(())
+        }
+        synced => synced.map_err(io_error(parent(path))),
+    }
 }
 
-/// Checks that `file` is ours and closed to everyone else. `wanted` is 0o700 for a directory, 0o600 for a file.
-fn check_private(file: &File, path: &Path, wanted: u32) -> Result<(), OpenError> {
-    let metadata = file.metadata().map_err(io_error(path))?;
-    let right_kind = if wanted == 0o700 { metadata.is_dir() } else { metadata.is_file() };
+/// Checks that `file` is of the right kind and closed to others than its owner and its group. `wanted` is 0o700 for a
+/// directory, 0o600 for a file. Returns what was found, and the user that we are.
+fn check_mode(file: &File, path: &Path, wanted: u32) -> Result<(Metadata, u32), OpenError> {
+    let found = file.metadata().map_err(io_error(path))?;
+    let right_kind = if wanted == 0o700 { found.is_dir() } else { found.is_file() };
     if !right_kind {
         return Err(OpenError::WrongKind(path.to_owned()));
     }
-    let (owner, us) = (metadata.uid(), effective_user().map_err(io_error(path))?);
-    if owner != us {
-        return Err(OpenError::ForeignOwner { path: path.to_owned(), owner, us });
-    }
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    let mode = found.mode() & 0o7777;
+    if mode & 0o007 != 0 {
         return Err(OpenError::LoosePermissions { path: path.to_owned(), mode, wanted });
     }
-    Ok(())
+    Ok((found, effective_user().map_err(io_error(path))?))
 }
 
-/// Checks a file that the operator gave, perhaps through systemd: ours or root's, nothing for everybody. A systemd
-/// credential is root's, and the access control entry that lets us read it shows as the group's right to read.
-pub(super) fn check_given(file: &File, path: &Path) -> Result<(), OpenError> {
-    let metadata = file.metadata().map_err(io_error(path))?;
-    let (owner, us) = (metadata.uid(), effective_user().map_err(io_error(path))?);
-    if owner != us && owner != 0 {
-        return Err(OpenError::ForeignOwner { path: path.to_owned(), owner, us });
+/// Checks that a file belongs to us, to root, or to the owner of the directory that it is trusted with.
+fn check_owner(found: &Metadata, us: u32, path: &Path, directory: Option<Metadata>) -> Result<(), OpenError> {
+    let owner = found.uid();
+    if owner == us || owner == 0 || directory.is_some_and(|directory| directory.uid() == owner) {
+        return Ok(());
     }
-    let mode = metadata.mode() & 0o7777;
-    let allowed = if owner == us { 0o700 } else { 0o740 };
-    if mode & 0o777 & !allowed != 0 {
-        return Err(OpenError::LoosePermissions { path: path.to_owned(), mode, wanted: 0o600 });
-    }
-    Ok(())
+    Err(OpenError::ForeignOwner { path: path.to_owned(), owner, us })
 }
+
+/// Checks a file that the operator gave, perhaps through systemd or Kubernetes: ours, root's, or the state directory's
+/// owner's, and nothing for others.
+pub(super) fn check_given(file: &File, path: &Path, state: &Path) -> Result<(), OpenError> {
+    let (found, us) = check_mode(file, path, 0o600)?;
+    check_owner(&found, us, path, std::fs::metadata(state).ok())
+}
+
+/// Whether the group of this file or directory may read or write it.
+#[must_use]
+pub fn is_for_group(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.mode() & 0o070 != 0)
+}
+
+/// What the system says where a file system has no lock manager.
+pub(super) const NO_LOCKS: i32 = libc::ENOLCK;
 
 /// Whether this process may do anything.
 #[must_use]
@@ -216,7 +294,7 @@ mod tests {
     fn a_directory_or_file_open_to_others_is_refused() {
         let test = TestDirectory::new();
         drop(StateDirectory::open(test.path()).unwrap());
-        for bad in [0o750, 0o701, 0o770] {
+        for bad in [0o701, 0o755, 0o1777] {
             set_mode(test.path(), bad);
             let error = StateDirectory::open(test.path()).unwrap_err().to_string();
             assert!(error.contains(&format!("chmod 700 {}", test.path().display())), "{error}");
@@ -224,10 +302,48 @@ mod tests {
         set_mode(test.path(), 0o700);
         let file = StateDirectory::open(test.path()).unwrap().file("a");
         write_private(&file, b"").unwrap();
-        for bad in [0o640, 0o604, 0o620] {
+        for bad in [0o604, 0o602, 0o644] {
             set_mode(&file, bad);
             let error = open_private(&file).unwrap_err().to_string();
             assert!(error.contains(&format!("chmod 600 {}", file.display())), "{error}");
+        }
+    }
+
+    /// A volume of Kubernetes has such modes: fsGroup gives its group what the owner may.
+    #[test]
+    fn a_volume_that_its_group_may_use_is_opened() {
+        let test = TestDirectory::new();
+        let file = StateDirectory::open(test.path()).unwrap().file("a");
+        write_private(&file, b"").unwrap();
+        for (directory, plain) in [(0o2770, 0o660), (0o750, 0o640)] {
+            set_mode(test.path(), directory);
+            set_mode(&file, plain);
+            assert!(is_for_group(test.path()) && is_for_group(&file));
+            assert!(StateDirectory::existing(test.path(), Opener::Server).unwrap().is_some());
+            assert!(open_private(&file).unwrap().is_some());
+        }
+    }
+
+    /// What root makes stays the server's: a key that was rotated by root can be read by the server.
+    #[test]
+    fn root_works_on_anothers_directory_and_leaves_it_to_its_owner() {
+        if !runs_as_root() {
+            return; // nobody else can give files away
+        }
+        let test = TestDirectory::new();
+        let file = StateDirectory::open(test.path()).unwrap().file("a");
+        write_private(&file, b"before").unwrap();
+        for path in [test.path(), file.as_path()] {
+            std::os::unix::fs::chown(path, Some(61_184), Some(61_184)).unwrap();
+        }
+        let error = StateDirectory::existing(test.path(), Opener::Server).unwrap_err();
+        assert!(matches!(error, OpenError::ForeignOwner { owner: 61_184, .. }), "{error}");
+        let directory = StateDirectory::existing(test.path(), Opener::Command).unwrap().unwrap();
+        assert!(open_private(&file).unwrap().is_some());
+        for name in ["a", "b"] {
+            write_private(&directory.file(name), b"after").unwrap();
+            let found = std::fs::metadata(directory.file(name)).unwrap();
+            assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (61_184, 61_184, 0o600), "{name}");
         }
     }
 

@@ -43,6 +43,16 @@ pub struct RedbGrants {
     state: Mutex<State>,
     /// Opens the file again after the disk has failed.
     opener: Opener,
+    newest: Timestamp,
+}
+
+/// What is opened of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// The file.
+    File,
+    /// A copy of it in memory: the file stays as it is.
+    Copy,
 }
 
 struct State {
@@ -62,22 +72,48 @@ impl fmt::Debug for RedbGrants {
 }
 
 impl RedbGrants {
-    /// Opens the grants of a state directory, or makes an empty table if there is none. `now` is compared with the
-    /// newest record.
+    /// Opens the grants of a state directory, or makes an empty table if there is none.
     ///
     /// # Errors
     /// [`OpenError`] for anything that is not a table made with one of these keys. Nothing was changed then.
-    pub fn open(directory: &StateDirectory, keys: &Keyring, now: Timestamp) -> Result<RedbGrants, OpenError> {
+    pub fn open(directory: &StateDirectory, keys: &Keyring) -> Result<RedbGrants, OpenError> {
+        if let Some(table) = RedbGrants::existing(directory, keys, Medium::File)? {
+            return Ok(table);
+        }
+        let path = directory.file(NAME);
+        schema::create(&path, keys)?;
+        log::info("store.created", &[log::Field::Path(&path.display().to_string())]);
+        let missing = || OpenError::Damaged { path, detail: "it is gone".to_owned() };
+        RedbGrants::existing(directory, keys, Medium::File)?.ok_or_else(missing)
+    }
+
+    /// Opens the grants of a state directory if there are any.
+    ///
+    /// # Errors
+    /// [`OpenError`] for anything that is not a table made with one of these keys.
+    pub fn existing(
+        directory: &StateDirectory,
+        keys: &Keyring,
+        medium: Medium,
+    ) -> Result<Option<RedbGrants>, OpenError> {
         let path = directory.file(NAME);
         if private::open_private(&path)?.is_none() {
-            schema::create(&path, keys)?;
-            log::info("store.created", &[log::Field::Path(&path.display().to_string())]);
+            return Ok(None);
         }
         let file = path.clone();
-        let opener: Opener = Box::new(move || schema::open(&file));
+        let opener: Opener = match medium {
+            Medium::File => Box::new(move || schema::open(&file)),
+            Medium::Copy => Box::new(move || schema::open_copy(&file)),
+        };
         let database = opener()?;
-        schema::check(&database, &path, keys, now)?;
-        Ok(RedbGrants::new(database, opener))
+        let newest = schema::check(&database, &path, keys)?;
+        Ok(Some(RedbGrants { newest, ..RedbGrants::new(database, opener) }))
+    }
+
+    /// The newest time that had been written when the table was opened. 1970 for a new table.
+    #[must_use]
+    pub fn newest(&self) -> Timestamp {
+        self.newest
     }
 
     /// Whether there is a table in this directory.
@@ -86,12 +122,12 @@ impl RedbGrants {
         directory.file(NAME).exists()
     }
 
-    /// Notes that another key seals from now on, so that the next start does not look for the one before it.
+    /// Notes which key seals from now on, if that is another one, so that a later start does not look for the one before.
     ///
     /// # Errors
     /// [`Error::Storage`]; the next start, with both keys, makes up for it.
-    pub fn note_key(&self, keys: &Keyring) -> Result<(), Error> {
-        self.with_database(|database| schema::initialize(database, keys))
+    pub fn adopt_key(&self, keys: &Keyring) -> Result<(), Error> {
+        self.with_database(|database| schema::adopt_key(database, keys))
     }
 
     pub(super) fn new(database: Database, opener: Opener) -> RedbGrants {
@@ -101,7 +137,7 @@ impl RedbGrants {
             unwritten_deletions: BTreeSet::new(),
             refuses_writes: false,
         };
-        RedbGrants { state: Mutex::new(state), opener }
+        RedbGrants { state: Mutex::new(state), opener, newest: Timestamp(0) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -260,10 +296,12 @@ impl Grants for RedbGrants {
             let settled = table.range(..=end)?.take(limits::SWEEP_BATCH);
             let mut over = settled.map(|entry| Ok(entry?.0.value())).collect::<Result<Vec<_>, Failure>>()?;
             // The latest first: a code ends a minute after its login, and years may lie behind the others.
-            let later = table.range(end..=(expiry.now.0.max(end.0), Key::MAX))?.rev().take(limits::SWEEP_BATCH);
+            let later =
+                table.range(end..=(expiry.now.0.max(end.0), Key::MAX))?.rev().take(limits::SWEEP_BATCH);
             for entry in later {
                 let entry = entry?.0.value();
-                if load(&grants, entry.1).is_ok_and(|grant| grant.is_some_and(|grant| expiry.covers(&grant))) {
+                if load(&grants, entry.1).is_ok_and(|grant| grant.is_some_and(|grant| expiry.covers(&grant)))
+                {
                     over.push(entry);
                 }
             }

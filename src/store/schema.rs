@@ -1,9 +1,13 @@
 //! The grants file as a whole: how it is made and opened, and what must be true of it before anything in it is trusted.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-use ::redb::backends::FileBackend;
-use ::redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, Table};
+use ::redb::backends::{FileBackend, InMemoryBackend};
+use ::redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError, Table,
+};
 
 use super::in_place::InPlace;
 use super::open_error::{OpenError, io_error};
@@ -38,24 +42,32 @@ pub(super) fn create(path: &Path, keys: &Keyring) -> Result<(), OpenError> {
 
 /// Opens the file and checks every page of it.
 pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
+    InPlace::new(open_file(path)?, path)
+        .and_then(|backend| builder().create_with_backend(backend))
+        .map_err(|error| open_error(error, path))
+}
+
+fn open_file(path: &Path) -> Result<File, OpenError> {
     let missing = || OpenError::Damaged { path: path.to_owned(), detail: "it is gone".to_owned() };
     let file = private::open_private(path)?.ok_or_else(missing)?;
     if file.metadata().map_err(io_error(path))?.len() == 0 {
         // redb would take an empty file for a new table; ours never is one.
         return Err(OpenError::Damaged { path: path.to_owned(), detail: "it is empty".to_owned() });
     }
-    InPlace::new(file, path)
-        .and_then(|backend| builder().create_with_backend(backend))
-        .map_err(|error| open_error(error, path))
+    Ok(file)
 }
 
-/// Checks that the table is of this schema, made with one of these keys, and not from the future.
-pub(super) fn check(
-    database: &Database,
-    path: &Path,
-    keys: &Keyring,
-    now: Timestamp,
-) -> Result<(), OpenError> {
+/// Opens a copy of the file in memory, for a look that leaves the file as it is: redb writes to a file that it opens.
+pub(super) fn open_copy(path: &Path) -> Result<Database, OpenError> {
+    let mut bytes = Vec::new();
+    open_file(path)?.read_to_end(&mut bytes).map_err(io_error(path))?;
+    let (copy, length) = (InMemoryBackend::new(), u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    copy.set_len(length).and_then(|()| copy.write(0, &bytes)).map_err(io_error(path))?;
+    builder().create_with_backend(copy).map_err(|error| open_error(error, path))
+}
+
+/// Checks that the table is of this schema and made with one of these keys. Returns the newest time that was ever written.
+pub(super) fn check(database: &Database, path: &Path, keys: &Keyring) -> Result<Timestamp, OpenError> {
     let meta = Meta::read(database).map_err(|failure| unreadable(failure, path))?;
     match meta.version {
         Some(VERSION) => {}
@@ -68,16 +80,15 @@ pub(super) fn check(
         }
     }
     let stored = meta.key_check.as_slice();
-    match key_checks(keys).iter().position(|check| check.matches(stored)) {
-        Some(0) => {}
-        // An older key made it: from now on the first one answers for it, so that the older one can be dropped one day.
-        Some(_) => initialize(database, keys).map_err(|failure| unreadable(failure, path))?,
-        None => return Err(OpenError::WrongKey(path.to_owned())),
-    }
-    if meta.newest.since(now) > limits::CLOCK_BEHIND {
-        return Err(OpenError::ClockBehind(path.to_owned()));
-    }
-    Ok(())
+    let known = key_checks(keys).iter().any(|check| check.matches(stored));
+    known.then_some(meta.newest).ok_or_else(|| OpenError::WrongKey(path.to_owned()))
+}
+
+/// Has the first key answer for the table if an older one does, so that the older one can be dropped one day.
+pub(super) fn adopt_key(database: &Database, keys: &Keyring) -> Result<(), Failure> {
+    let stored = Meta::read(database)?.key_check;
+    let is_first = key_checks(keys).first().is_some_and(|check| check.matches(&stored));
+    if is_first { Ok(()) } else { initialize(database, keys) }
 }
 
 /// Remembers the newest time that was written.
@@ -160,6 +171,9 @@ fn open_error(error: DatabaseError, path: &Path) -> OpenError {
     if let DatabaseError::Storage(StorageError::Io(source)) = error
         && !matches!(source.kind(), InvalidData | UnexpectedEof)
     {
+        if source.raw_os_error() == Some(private::NO_LOCKS) {
+            return OpenError::NoLocks { path, source };
+        }
         return OpenError::Io { path, source };
     }
     OpenError::Damaged { path, detail }

@@ -15,6 +15,7 @@ fn sighup_rereads_the_rules_and_nothing_else() {
     fs::create_dir_all(&folder).unwrap();
     let file = folder.join("mcp.conf");
     fs::write(&file, "# who is let in\nMCP_ALLOW=user:octocat\n").unwrap();
+    let said = format!("config.reloaded path={}", file.display());
     let more = [("MCP_ALLOW", ""), ("MCP_CONFIG", file.to_str().unwrap())];
     let server = Server::start_with(&FakeGitHub::start(), &more);
     let (client, tokens) = server.login();
@@ -30,7 +31,7 @@ fn sighup_rereads_the_rules_and_nothing_else() {
     let stream = stream.bearer(&tokens.access).open(server.authority()).unwrap();
     assert_eq!((stream.head().status, status()), (200, 400));
 
-    reload("MCP_ALLOW=user:hubot\nMCP_MAX_SESSIONS=5\n", "config.reloaded options=MCP_MAX_SESSIONS hint=");
+    reload("MCP_ALLOW=user:hubot\nMCP_MAX_SESSIONS=5\n", &format!("{said} options=MCP_MAX_SESSIONS hint="));
     assert!(server.log().contains("rules.changed"), "{}", server.log());
     assert_eq!(status(), 401);
     stream.finish().unwrap(); // the stream has ended
@@ -45,14 +46,34 @@ fn sighup_rereads_the_rules_and_nothing_else() {
     assert_eq!(status(), 401);
 
     // Nobody's grant was ended, so they need not log in again.
-    reload("MCP_ALLOW=user:octocat\n", "config.reloaded\n");
+    reload("MCP_ALLOW=user:octocat\n", &format!("{said}\n"));
     assert_eq!(status(), 400);
 
     let denied = ClientFingerprint::of(&client.id);
-    reload(&format!("MCP_ALLOW=user:octocat\nMCP_DENY_CLIENTS={}\n", denied.as_str()), "config.reloaded\n");
+    reload(&format!("MCP_ALLOW=user:octocat\nMCP_DENY_CLIENTS={}\n", denied.as_str()), &format!("{said}\n"));
     assert!(server.log().contains("reason=client_denied"), "{}", server.log());
     assert_eq!(status(), 401);
-    reload("MCP_ALLOW=user:octocat\n", "config.reloaded\n");
+    reload("MCP_ALLOW=user:octocat\n", &format!("{said}\n"));
     assert_eq!(status(), 401, "an ended grant does not come back");
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+/// What SIGHUP cannot reread is said: what the environment hides in the file, and everything where there is no file.
+#[test]
+fn sighup_says_what_it_could_not_reread() {
+    let server = Server::start(&FakeGitHub::start());
+    server.signal("-HUP");
+    server.wait_for_log("config.not_reloaded hint=\"there is no configuration file (MCP_CONFIG)");
+
+    let folder = temporary_directory();
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("mcp.conf");
+    fs::write(&file, "MCP_ALLOW=user:hubot\n").unwrap();
+    let server = Server::start_with(&FakeGitHub::start(), &[("MCP_CONFIG", file.to_str().unwrap())]);
+    let line = format!("MCP_ALLOW in {}:1 is not used: the environment has it as well", file.display());
+    server.wait_for_log(&line);
+    server.signal("-HUP");
+    let log = server.wait_for_log("config.reloaded path=");
+    assert!(log.contains("config.shadowed options=MCP_ALLOW hint="), "{log}");
     fs::remove_dir_all(&folder).unwrap();
 }

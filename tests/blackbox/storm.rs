@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use mcp_oauth_server::base::clock;
 use mcp_oauth_server::base::random::OsRandom;
 use mcp_oauth_server::store::{Grants, RedbGrants, Stage, StateDirectory, key_file};
 
@@ -41,7 +40,7 @@ fn a_storm_of_refreshes_survives_fifty_kills() {
 
     let directory = StateDirectory::open(server.state_dir()).unwrap();
     let keys = key_file::load_or_create(&directory, &OsRandom).unwrap();
-    let grants = RedbGrants::open(&directory, &keys, clock::now()).unwrap().list().unwrap();
+    let grants = RedbGrants::open(&directory, &keys).unwrap().list().unwrap();
     assert_eq!(grants.len(), CLIENTS);
     for grant in grants {
         let Stage::Live { generation, .. } = grant.stage else { panic!("{grant:?}") };

@@ -34,7 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("server", &["base", "http"]),
     ("edge", &["base", "http", "server", "sys"]),
     ("tiny", &["base", "http", "server", "sys", "edge"]),
-    ("config", &["base", "http", "oauth", "github", "operator"]),
+    ("config", &["base", "http", "store", "oauth", "github", "operator"]),
     ("operate", &["base", "store", "operator", "config"]),
     (
         "serve",
@@ -76,7 +76,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sys",
         ],
     ),
-    ("check", &["base", "http", "store", "oauth", "mcp", "github", "edge", "trust", "config", "serve"]),
+    ("check", &["base", "http", "store", "oauth", "mcp", "github", "edge", "config", "serve"]),
 ];
 
 /// What only some files may name: the word, where (path prefixes), and what the others do instead.

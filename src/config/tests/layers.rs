@@ -72,21 +72,59 @@ fn a_file_is_regular_and_whole() {
     refused(&["--config", "/dev/null"], &[], "/dev/null: it is not a regular file");
 }
 
+/// Kubernetes announces a service called `mcp-config` so, and other programs have variables like ours.
 #[test]
-fn a_misspelt_variable_is_an_error_that_names_the_nearest() {
-    refused(&[], &[("MCP_ALOW", "user:octocat")], "there is no option MCP_ALOW; the nearest is MCP_ALLOW");
-    refused(&[], &[("MCP_DENY_CLIENT", "x")], "the nearest is MCP_DENY_CLIENTS");
-    refused(&["check"], &[("MCP_TRUSTED_PROXIES", "x")], "the nearest is MCP_TRUSTED_PROXY");
-    refused(&[], &[("MCP_ALLOWED_USERS", "octocat")], "the nearest is MCP_ALLOW.");
-    // Kubernetes announces a service called `mcp` so; others are of MCP clients.
+fn a_variable_that_resembles_an_option_is_a_warning() {
+    let warned = |name: &str, expected: &str| {
+        let warnings = config(&[], &[(name, "tcp://10.0.0.1:80")]).warnings;
+        let texts: Vec<String> = warnings.iter().map(|warning| warning.texts().0).collect();
+        assert!(texts.len() == 1 && texts[0].contains(name) && texts[0].ends_with(expected), "{texts:?}");
+    };
+    warned("MCP_ALOW", "the nearest is MCP_ALLOW");
+    warned("MCP_DENY_CLIENT", "the nearest is MCP_DENY_CLIENTS");
+    warned("MCP_ALLOWED_USERS", "the nearest is MCP_ALLOW");
+    warned("MCP_CONFIG_PORT", "the nearest is MCP_CONFIG");
+    warned("MCP_CLIENT_ID", "the nearest is MCP_CLIENTS");
     for other in ["MCP_PORT", "MCP_SERVICE_PORT_HTTP", "MCP_OAUTH_SERVER_SERVICE_PORT", "MCP_TIMEOUT"] {
-        config(&[], &[(other, "7"), ("GITHUB_ACTIONS", "true")]);
+        assert!(config(&[], &[(other, "7"), ("GITHUB_ACTIONS", "true")]).warnings.is_empty(), "{other}");
     }
-    // In an emergency nothing else is in the way.
-    assert!(matches!(
-        parse(&["grants", "list"], &[READY, &[("MCP_ALOW", "x")]].concat()),
-        Ok(Invocation::Operate(_))
-    ));
+    let file = Written::new("misspelt", "MCP_DENY_CLIENT=x\n", 0o644);
+    refused(&["--config", file.path()], &[], ":1: there is no option \"MCP_DENY_CLIENT\"");
+}
+
+/// What is in the file and does not count is said: SIGHUP cannot reread what the environment hides.
+#[test]
+fn an_option_that_another_place_hides_is_named() {
+    let file = Written::new("hidden", "MCP_ALLOW=id:1\nMCP_LISTEN=[::1]:1\n", 0o644);
+    let all = config(&["--config", file.path(), "--listen", "[::1]:3"], &[("MCP_LISTEN", "[::1]:2")]);
+    let texts: Vec<String> = all.warnings.iter().map(|warning| warning.texts().0).collect();
+    let path = file.path();
+    let expected = [
+        format!("MCP_ALLOW in {path}:1 is not used: the environment has it as well"),
+        format!("MCP_LISTEN in {path}:2 is not used: the environment has it as well"),
+        "MCP_LISTEN in the environment is not used: the command line has it as well".to_owned(),
+    ];
+    assert_eq!(texts, expected);
+}
+
+/// Each try of an operator shows everything that is wrong, and nothing that follows from something else.
+#[test]
+fn errors_are_told_all_at_once() {
+    let empty =
+        [("GITHUB_CLIENT_ID", ""), ("GITHUB_CLIENT_SECRET", ""), ("MCP_ALLOW", "octocat"), ("HOME", "")];
+    let errors = parse(&["--listen", "0.0.0.0:80"], &[READY, &empty].concat()).unwrap_err();
+    let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    let begins = [
+        "MCP_ALLOW: a rule",
+        "MCP_STATE_DIR is",
+        "GITHUB_CLIENT_ID is",
+        "GITHUB_CLIENT_SECRET is",
+        "MCP_PUBLIC_URL is",
+    ];
+    assert_eq!(texts.len(), begins.len(), "{texts:?}");
+    for (text, begin) in texts.iter().zip(begins) {
+        assert!(text.starts_with(begin), "{texts:?}");
+    }
 }
 
 #[test]

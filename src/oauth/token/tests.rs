@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::clock::Clock;
+use crate::http::fake::request;
 use crate::oauth::client::AuthMethod;
 use crate::oauth::fake::{self, Browser, VERIFIER, body, tokens};
 
-pub(super) fn error(response: &Response) -> (u16, String) {
+pub(in crate::oauth) fn error(response: &Response) -> (u16, String) {
     let answer = body(response);
     assert_eq!(response.header_value("cache-control"), Some("no-store"));
     (response.status(), answer["error"].as_str().unwrap_or_default().to_owned())
 }
 
-pub(super) fn invalid_grant() -> (u16, String) {
+pub(in crate::oauth) fn invalid_grant() -> (u16, String) {
     (400, "invalid_grant".to_owned())
 }
 
@@ -209,28 +210,6 @@ fn grants_end_when_idle_and_in_any_case() {
     assert!(fixture.grants.list().unwrap().is_empty());
 }
 
-/// S5: a clock that jumps ahead for some seconds refuses everybody, and deletes nobody's grant.
-#[test]
-fn a_jump_of_the_clock_and_back_ends_no_grant() {
-    let fixture = fake::fixture();
-    let mut browser = Browser::new(&fixture);
-    let pair = browser.tokens();
-    let sweep_for = |seconds| {
-        for _ in 0..seconds / 2 {
-            fixture.clock.advance(limits::SWEEP);
-            fixture.server.sweep();
-        }
-    };
-    sweep_for(2 * 3600);
-    let jump = Duration::from_secs(120 * 86_400);
-    fixture.clock.go_ahead(jump);
-    sweep_for(6);
-    assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
-    fixture.clock.go_back(jump);
-    sweep_for(2 * 3600);
-    tokens(&browser.refresh(&pair.refresh));
-}
-
 /// T12: an access token does not outlive its grant.
 #[test]
 fn the_last_access_token_ends_with_the_grant() {
@@ -332,7 +311,6 @@ fn a_basic_client_is_challenged() {
 /// T7: a form in the body, and nothing in the URL.
 #[test]
 fn parameters_come_as_a_form() {
-    use crate::http::fake::request;
     let fixture = fake::fixture();
     let check = |request: http::Request| {
         assert_eq!(error(&fixture.server.token(&request)), (400, "invalid_request".to_owned()));
@@ -348,7 +326,6 @@ fn parameters_come_as_a_form() {
 /// T8: failures are limited, successes are not.
 #[test]
 fn a_sender_that_fails_too_often_waits() {
-    use crate::http::fake::request;
     let fixture = fake::fixture();
     let mut request =
         request("POST", "/token").with("Content-Type", "application/x-www-form-urlencoded").body("a=b");

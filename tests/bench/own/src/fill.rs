@@ -40,7 +40,7 @@ pub fn fill(directory: &Path, count: u64) -> Result<(), Box<dyn Error>> {
     let directory = StateDirectory::open(directory)?;
     let random: &dyn Random = &OsRandom;
     let keys = key_file::load_or_create(&directory, random)?;
-    let grants = RedbGrants::open(&directory, &keys, now)?;
+    let grants = RedbGrants::open(&directory, &keys)?;
     let there = u64::try_from(grants.list()?.len())?;
     for number in there..count {
         grants.insert(&grant(number, GrantId(random.bytes()), now))?;

@@ -1,0 +1,114 @@
+//! The operator's commands: what they ask for, and what they do not take.
+
+use super::*;
+use crate::base::identity::{ClientFingerprint, GrantId};
+use crate::config::commands;
+use crate::operator::{Operation, Selection};
+
+/// The command that these words are, in an environment that could not serve.
+fn command(args: &[&str]) -> OperatorCommand {
+    match parse(args, &[("HOME", "/home/me"), ("MCP_LISTEN", "nonsense")]) {
+        Ok(Invocation::Operate(command)) => command,
+        other => panic!("{args:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn commands_say_what_the_operator_wants() {
+    let check = |args: &[&str], expected| assert_eq!(command(args).operation, expected, "{args:?}");
+    let revoke = Operation::Revoke;
+    let client = ClientFingerprint::of("client");
+    check(&["grants", "list"], Operation::ListGrants);
+    check(&["key", "rotate"], Operation::RotateKey);
+    check(&["grants", "revoke", "AAAAAAAAAAAAAAAAAAAAAA"], revoke(Selection::Grant(GrantId([0; 16]))));
+    let hyphens = GrantId::try_from("--user---------------A".to_owned()).unwrap();
+    check(&["grants", "revoke", "--user---------------A"], revoke(Selection::Grant(hyphens)));
+    check(&["grants", "revoke", "--user", "octocat"], revoke(Selection::Login("octocat".to_owned())));
+    check(&["grants", "revoke", "--user=583231"], revoke(Selection::User(UserId(583_231))));
+    check(&["grants", "revoke", "--user", "github:583231"], revoke(Selection::User(UserId(583_231))));
+    check(&["grants", "revoke", "--client", client.as_str()], revoke(Selection::Client(client.clone())));
+    check(&["grants", "revoke", "--all"], revoke(Selection::All));
+}
+
+#[test]
+fn a_command_needs_to_know_where_the_state_is_and_no_more() {
+    let files = command(&["grants", "list", "--state-dir", "/var/lib/mcp", "--json"]);
+    assert_eq!((files.format, files.files.directory), (Format::Json, PathBuf::from("/var/lib/mcp")));
+    assert_eq!(files.files.key_file.path, PathBuf::from("/var/lib/mcp/key"));
+    let files = command(&["key", "rotate", "--key-file=/keys/mcp"]).files;
+    assert_eq!(files.key_file.path, PathBuf::from("/keys/mcp"));
+    assert_eq!(files.directory, PathBuf::from("/home/me/.local/state/our-server"));
+    refused(&["grants", "list", "--listen", "127.0.0.1:1"], &[], "--listen is not for this command");
+    refused(
+        &["key", "rotate", "--listen=x"],
+        &[],
+        "these are: --config, --state-dir, --key-file, --operator-socket",
+    );
+    refused(&["grants", "list"], &[("HOME", "")], "MCP_STATE_DIR is not set");
+}
+
+/// Else that flag would be taken for the ID of a grant.
+#[test]
+fn no_flag_looks_like_an_id() {
+    for flag in OPTIONS.iter().filter_map(|option| option.flag) {
+        assert!(GrantId::try_from(flag.to_owned()).is_err(), "{flag}");
+    }
+}
+
+/// Nothing is ended that was not named, and nothing is guessed.
+#[test]
+fn commands_that_could_mean_something_else_are_refused() {
+    refused(&["grants"], &[], "no command \"grants\"; say grants list or grants revoke");
+    refused(&["grants", "lists"], &[], "no command \"grants lists\"; say grants list or grants revoke");
+    refused(&["key"], &[], "no command \"key\"; say key rotate");
+    refused(&["key", "rotate", "now"], &[], "no option \"now\"");
+    refused(&["grants", "list", "--all"], &[], "no option \"--all\"");
+    refused(&["grants", "revoke"], &[], "say what is to end");
+    refused(&["grants", "revoke", "--all", "--user", "octocat"], &[], "say one thing");
+    refused(&["grants", "revoke", "--user", "a", "--user", "b"], &[], "say one thing");
+    refused(&["grants", "revoke", "--all=yes"], &[], "--all: it takes no value");
+    refused(&["grants", "revoke", "--user"], &[], "--user needs a value");
+    refused(&["grants", "revoke", "--user="], &[], "--user needs a value");
+    refused(&["grants", "revoke", "--user", "a b"], &[], "--user: a login");
+    refused(&["grants", "revoke", "--user", "99999999999999999999999"], &[], "--user: an account's number");
+    refused(&["grants", "revoke", "--client", "octocat"], &[], "--client: a program's fingerprint");
+    refused(&["grants", "revoke", "octocat"], &[], "grants revoke: a grant's ID");
+    refused(&["demo", "--json"], &[], "no option \"--json\"");
+}
+
+#[test]
+fn help_and_readme_have_every_command() {
+    let help = options::help("our-server");
+    for command in commands::COMMANDS {
+        assert!(help.contains(&command.words.join(" ")), "{:?}", command.words);
+    }
+    assert!(help.starts_with("our-server: MCP over") && help.contains("  our-server demo\n"), "{help}");
+    assert!(
+        help.contains("grants revoke (ID | --user LOGIN|NUMBER | --client FINGERPRINT | --all) [--json]"),
+        "{help}"
+    );
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let table = commands::markdown();
+    assert!(readme.contains(&table), "put this table into README.md:\n{table}");
+}
+
+/// Each command's own help, and no more.
+#[test]
+fn a_command_explains_itself() {
+    let help = |args: &[&str]| match parse(args, &[]) {
+        Ok(Invocation::Help(text)) => text,
+        other => panic!("{args:?}: {other:?}"),
+    };
+    let revoke = help(&["grants", "revoke", "--help"]);
+    assert!(
+        revoke.starts_with("our-server grants revoke (ID |") && revoke.contains("--state-dir DIR"),
+        "{revoke}"
+    );
+    assert!(!revoke.contains("--allow") && !revoke.contains("grants list"), "{revoke}");
+    assert_eq!(help(&["help", "grants", "revoke"]), revoke);
+    let both = help(&["grants", "-h"]);
+    assert!(both.contains(&revoke) && both.contains("our-server grants list"), "{both}");
+    assert!(help(&["check", "--allow", "any", "--help"]).contains("--allow RULES"));
+    assert_eq!(help(&["--help"]), options::help("our-server"));
+    refused(&["nonsense", "--help"], &[], "there is no command");
+}
