@@ -110,7 +110,9 @@ impl Server {
         let rotate_key = rotate_key(config, &keys, table);
 
         let description = backend.description();
-        let settings = oauth::Settings::new(public_url.clone()).tool_scopes(&description.scopes);
+        let settings = oauth::Settings::new(public_url.clone())
+            .tool_scopes(&description.scopes)
+            .registrations_per_hour(config.clients.registrations_per_hour);
         let challenges = settings.clone();
         let upstream =
             if description.keeps_github_tokens { oauth::Upstream::Keep } else { oauth::Upstream::Discard };
@@ -124,7 +126,8 @@ impl Server {
         });
         let documents = match config.clients.documents {
             Switch::On => {
-                let documents = Documents::new(&public_url, &trust, Arc::clone(&clock));
+                let schemes = config.clients.redirect_schemes.clone();
+                let documents = Documents::new(&public_url, &trust, schemes, Arc::clone(&clock));
                 Some(Arc::new(documents) as Arc<dyn ClientDocuments>)
             }
             Switch::Off => None,
@@ -141,6 +144,7 @@ impl Server {
                     configured,
                     denied: config.clients.denied.clone(),
                     registration: config.clients.registration,
+                    redirect_schemes: config.clients.redirect_schemes.clone(),
                     documents,
                 },
                 clock: Arc::clone(&clock),

@@ -123,8 +123,8 @@ pub const REQUEST_ID_BYTES: usize = 256;
 
 /// Workers that always run.
 pub const WORKERS: usize = 4;
-/// Workers at most, when tools or GitHub are slow.
-pub const WORKERS_MAX: usize = 80;
+/// Workers at most, when tools or GitHub are slow: one for each that may be held for long, and [`WORKERS`] for all others.
+pub const WORKERS_MAX: usize = WORKERS + CALLS + GITHUB_CALLS + TURN_WAITERS.1 + DOCUMENT_CALLERS;
 /// How often a connection's thread lets others run, and looks for the answer, before it sleeps for it: one call by itself
 /// takes half the time that way, and more looks gain nothing.
 pub const ANSWER_YIELDS: usize = 3;
@@ -292,9 +292,9 @@ pub const STATE_BYTES: usize = 4 * 1024;
 pub const SCOPE_BYTES: usize = 1024;
 /// The `resource` parameter and a redirect URI (bytes).
 pub const URI_BYTES: usize = 2048;
-/// Registrations in an hour from one sender. There is no limit for all: fifteen addresses would keep every new client out,
-/// and a registration costs what a refusal costs and leaves nothing behind.
-pub const REGISTRATIONS: (u32, u32) = (20, u32::MAX);
+/// Registrations in an hour from one sender, unless the operator says otherwise: hosted clients register all their users from a
+/// few addresses. There is no limit for all: a registration costs what a refusal costs and leaves nothing behind.
+pub const REGISTRATIONS: usize = 600;
 /// Browsers sent to GitHub in ten minutes from one sender; from all in an hour. GitHub allows an app 2000 logins an hour.
 pub const LOGINS: (u32, u32) = (30, 1500);
 /// Sign-ins to the account page: in ten minutes from one sender, in an hour from all. Far fewer than [`LOGINS`], of which
@@ -307,17 +307,19 @@ pub const TOKEN_FAILURES: (u32, u32) = (60, u32::MAX);
 pub const USED_LOGINS: usize = 4096;
 /// Parameters of a form; no honest one has a third of them.
 pub const FORM_PARAMETERS: usize = 64;
+/// How many senders' worth the senders of one IPv6 /48 have together: a site has 65,536 /64s.
+pub const SENDERS_PER_SITE: u32 = 4;
 /// Senders of whom a rate is kept, for each rate.
 pub const RATE_SENDERS: usize = 4096;
-/// Redirect URIs of one client.
+/// Redirect URIs that are kept of a registration.
 pub const REDIRECT_URIS: usize = 10;
-/// All redirect URIs of one client together (bytes): they travel in its `client_id`.
+/// All of them together (bytes): they travel in its `client_id`.
 pub const REDIRECT_URIS_BYTES: usize = 3072;
 /// The deepest JSON of a client's metadata: `jwks` holds keys that hold certificates, and nothing is deeper.
 pub const METADATA_DEPTH: usize = 8;
 /// The most members and elements of a client's metadata; the bytes bound it as well.
 pub const METADATA_VALUES: usize = 1000;
-/// A client's name (characters).
+/// What is kept of a client's name (characters).
 pub const CLIENT_NAME_CHARS: usize = 100;
 /// The id of a client that the operator configures (bytes).
 pub const CONFIGURED_ID_BYTES: usize = 100;
@@ -338,17 +340,21 @@ pub const DOCUMENT_HEAD_BYTES: usize = 16 * 1024;
 pub const DOCUMENT_FETCH: Duration = Duration::from_secs(5);
 /// Of that, for the name: ours is looked up as well.
 pub const DOCUMENT_RESOLVE: Duration = Duration::from_secs(3);
-/// Logins that look for a document at once, those that wait for another's included. With [`CALLS`], [`GITHUB_CALLS`] and
-/// [`TURN_WAITERS`] this leaves workers for everybody else.
-pub const DOCUMENT_FETCHES: usize = 4;
+/// Documents that are fetched at once, of one sender one.
+pub const DOCUMENT_FETCHES: usize = 8;
+/// Logins that look for a document at once: those that fetch, and those that wait for another's document or for their turn. Each
+/// holds a worker.
+pub const DOCUMENT_CALLERS: usize = 40;
+/// How long such a login waits: until one fetch ends, then another.
+pub const DOCUMENT_WAIT: Duration = Duration::from_secs(10);
 /// Documents that are remembered; the one that expires soonest makes room.
 pub const DOCUMENTS: usize = 1000;
 /// How long a document is remembered at least, and at most, whatever it says itself.
 pub const DOCUMENT_LIFETIME: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(86_400));
-/// Documents in ten minutes that one sender may have us look for; all together in an hour.
-pub const DOCUMENT_LOOKUPS: (u32, u32) = (30, 1500);
-/// Documents in ten minutes that one host may be asked for; all hosts together in an hour.
-pub const DOCUMENT_LOOKUPS_PER_HOST: (u32, u32) = (120, 1500);
+/// How long after that it is used if its host does not answer: an outage of a day keeps nobody out.
+pub const DOCUMENT_STALE: Duration = Duration::from_secs(86_400);
+/// Documents in ten minutes that one sender may have us fetch. There is no limit for all, which a few senders could use up.
+pub const DOCUMENT_LOOKUPS: u32 = 30;
 
 // ---- GitHub ----
 

@@ -11,6 +11,8 @@ pub enum Neighbour {
     V6([u16; 4]),
     /// No address: a Unix socket.
     Unix,
+    /// The first 48 bits: a site, of which a customer may have all.
+    V6Site([u16; 3]),
 }
 
 impl Neighbour {
@@ -33,6 +35,13 @@ impl Neighbour {
         let elsewhere = peer.is_some_and(|address| !address.to_canonical().is_loopback());
         elsewhere.then(|| Neighbour::of(peer))
     }
+
+    /// The site of an IPv6 sender.
+    #[must_use]
+    pub fn site(self) -> Option<Neighbour> {
+        let Neighbour::V6([a, b, c, _]) = self else { return None };
+        Some(Neighbour::V6Site([a, b, c]))
+    }
 }
 
 #[cfg(test)]
@@ -46,5 +55,8 @@ mod tests {
         assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("2001:db8:0:1::1").site(), of("2001:db8:0:2::1").site());
+        assert_ne!(of("2001:db8:0:1::1").site(), of("2001:db8:1:1::1").site());
+        assert_eq!(of("192.0.2.1").site(), None);
     }
 }

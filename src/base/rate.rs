@@ -4,7 +4,6 @@
 //! number of senders that are kept is bounded, whoever sends.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -44,29 +43,43 @@ pub struct TooMany {
     pub retry_after: u64,
 }
 
-/// A quota for each sender (or whatever else `K` tells apart), and one for all of them.
+/// A quota for each sender, [`limits::SENDERS_PER_SITE`] times as much for an IPv6 site, and one for all of them.
 #[derive(Debug)]
-pub struct RateLimit<K = Neighbour> {
+pub struct RateLimit {
     each: Quota,
     all: Quota,
     /// Guards who has spent what.
-    spent: Mutex<Spent<K>>,
+    spent: Mutex<Spent>,
 }
 
 #[derive(Debug)]
-struct Spent<K> {
-    by_each: HashMap<K, Duration>,
+struct Spent {
+    by_each: HashMap<Neighbour, Duration>,
     by_all: Duration,
 }
 
 impl RateLimit {
+    /// A limit that nobody has touched.
+    #[must_use]
+    pub fn new(each: Quota, all: Quota) -> RateLimit {
+        let spent = Spent { by_each: HashMap::new(), by_all: Duration::ZERO };
+        RateLimit { each, all, spent: Mutex::new(spent) }
+    }
+
     /// Spends one of the sender's allowance at `now`, a time of [`super::clock::Clock::monotonic`]. Everybody who comes from one
     /// address of this machine, or through a Unix socket, is one sender: a proxy that nobody has named brings many.
     ///
     /// # Errors
     /// [`TooMany`]; nothing was spent.
     pub fn spend(&self, peer: Option<IpAddr>, now: Duration) -> Result<(), TooMany> {
-        self.spend_as(Some(Neighbour::of(peer)), now)
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let (by_all, by_each) = self.after_one_more(&spent, peer, now)?;
+        spent.by_all = by_all;
+        for (key, whole_again) in by_each {
+            spent.make_room(now);
+            spent.by_each.insert(key, whole_again);
+        }
+        Ok(())
     }
 
     /// Whether [`RateLimit::spend`] would go through now.
@@ -75,49 +88,29 @@ impl RateLimit {
     /// [`TooMany`].
     pub fn check(&self, peer: Option<IpAddr>, now: Duration) -> Result<(), TooMany> {
         let spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        self.after_one_more(&spent, Some(Neighbour::of(peer)), now).map(|_| ())
-    }
-}
-
-impl<K: Clone + Eq + Hash> RateLimit<K> {
-    /// A limit that nobody has touched.
-    #[must_use]
-    pub fn new(each: Quota, all: Quota) -> RateLimit<K> {
-        let spent = Spent { by_each: HashMap::new(), by_all: Duration::ZERO };
-        RateLimit { each, all, spent: Mutex::new(spent) }
+        self.after_one_more(&spent, peer, now).map(|_| ())
     }
 
-    /// Spends one of the allowance of `key`, or of all only.
-    ///
-    /// # Errors
-    /// [`TooMany`]; nothing was spent.
-    pub fn spend_as(&self, key: Option<K>, now: Duration) -> Result<(), TooMany> {
-        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        let (by_all, by_each) = self.after_one_more(&spent, key, now)?;
-        spent.by_all = by_all;
-        if let Some((key, whole_again)) = by_each {
-            spent.make_room(now);
-            spent.by_each.insert(key, whole_again);
-        }
-        Ok(())
-    }
-
-    /// When the allowance of all, and of `key` if there is one, are whole again.
+    /// When the allowances of all, of the sender and of its site are whole again.
     fn after_one_more(
         &self,
-        spent: &Spent<K>,
-        key: Option<K>,
+        spent: &Spent,
+        peer: Option<IpAddr>,
         now: Duration,
-    ) -> Result<(Duration, Option<(K, Duration)>), TooMany> {
+    ) -> Result<(Duration, Vec<(Neighbour, Duration)>), TooMany> {
         let by_all = self.all.spend(spent.by_all, now)?;
-        let Some(key) = key else { return Ok((by_all, None)) };
-        let whole_again = spent.by_each.get(&key).copied().unwrap_or_default();
-        let whole_again = self.each.spend(whole_again, now)?;
-        Ok((by_all, Some((key, whole_again))))
+        let site = Quota { count: self.each.count.saturating_mul(limits::SENDERS_PER_SITE), ..self.each };
+        let sender = Neighbour::of(peer);
+        let mut by_each = Vec::new();
+        for (key, quota) in std::iter::once((sender, self.each)).chain(sender.site().map(|key| (key, site))) {
+            let whole_again = spent.by_each.get(&key).copied().unwrap_or_default();
+            by_each.push((key, quota.spend(whole_again, now)?));
+        }
+        Ok((by_all, by_each))
     }
 }
 
-impl<K: Clone + Eq + Hash> Spent<K> {
+impl Spent {
     /// Forgets those whose allowance is whole, and if that is not enough the one who is nearest to it.
     fn make_room(&mut self, now: Duration) {
         if self.by_each.len() < limits::RATE_SENDERS {
@@ -125,8 +118,7 @@ impl<K: Clone + Eq + Hash> Spent<K> {
         }
         self.by_each.retain(|_, whole_again| *whole_again > now);
         if self.by_each.len() >= limits::RATE_SENDERS
-            && let Some(nearest) =
-                self.by_each.iter().min_by_key(|(_, time)| **time).map(|(key, _)| key.clone())
+            && let Some(nearest) = self.by_each.iter().min_by_key(|(_, time)| **time).map(|(key, _)| *key)
         {
             self.by_each.remove(&nearest);
         }
@@ -171,6 +163,18 @@ mod tests {
         }
         assert!(limit.spend(peer(9), HOUR).is_err());
         assert!(limit.spend(None, HOUR).is_err());
+    }
+
+    /// A site has 65,536 senders of IPv6, and four senders' worth.
+    #[test]
+    fn a_site_of_ipv6_has_a_quota_too() {
+        let limit = limit(20, u32::MAX);
+        let spend = |site: u16, sender: u16| {
+            limit.spend(Some(IpAddr::from([0x2001, 0xdb8, site, sender, 0, 0, 0, 1])), HOUR).is_ok()
+        };
+        assert_eq!((0..1000).filter(|sender| spend(0, *sender)).count(), 80);
+        assert_eq!((0..1000).filter(|_| spend(1, 0)).count(), 20);
+        assert!(spend(1, 1));
     }
 
     /// H10: a proxy that nobody has named, on loopback or a Unix socket, is one sender.

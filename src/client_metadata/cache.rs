@@ -1,4 +1,4 @@
-//! The documents that were found a moment ago. Failures are never kept.
+//! The documents that were found: fresh for as long as they say, stale for another day. Failures are never kept.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::oauth::ClientDocument;
 pub(super) enum Known {
     /// Its document, still good.
     Fresh(Arc<ClientDocument>),
-    /// That it had a document, which has to be looked for again.
-    Stale,
+    /// Its document, which has to be looked for again, and is good only if that is not possible.
+    Stale(Arc<ClientDocument>),
     /// Nothing.
     Unknown,
 }
@@ -27,26 +27,35 @@ pub(super) struct Cache {
 #[derive(Debug)]
 struct Entry {
     document: Arc<ClientDocument>,
-    /// On the monotonic clock.
-    expires: Duration,
+    /// Both on the monotonic clock.
+    fresh_until: Duration,
+    stale_until: Duration,
 }
 
 impl Cache {
     pub(super) fn look(&self, url: &str, now: Duration) -> Known {
         match self.entries.get(url) {
-            Some(entry) if entry.expires > now => Known::Fresh(Arc::clone(&entry.document)),
-            Some(_) => Known::Stale,
-            None => Known::Unknown,
+            Some(entry) if entry.fresh_until > now => Known::Fresh(Arc::clone(&entry.document)),
+            Some(entry) if entry.stale_until > now => Known::Stale(Arc::clone(&entry.document)),
+            Some(_) | None => Known::Unknown,
         }
     }
 
-    pub(super) fn keep(&mut self, url: &str, document: Arc<ClientDocument>, expires: Duration) {
+    pub(super) fn keep(&mut self, url: &str, document: Arc<ClientDocument>, fresh_until: Duration) {
         if self.entries.len() >= limits::DOCUMENTS && !self.entries.contains_key(url) {
             let soonest =
-                self.entries.iter().min_by_key(|(_, entry)| entry.expires).map(|(url, _)| url.clone());
+                self.entries.iter().min_by_key(|(_, entry)| entry.fresh_until).map(|(url, _)| url.clone());
             soonest.and_then(|url| self.entries.remove(&url));
         }
-        self.entries.insert(url.to_owned(), Entry { document, expires });
+        let stale_until = fresh_until.saturating_add(limits::DOCUMENT_STALE);
+        self.entries.insert(url.to_owned(), Entry { document, fresh_until, stale_until });
+    }
+
+    /// Puts the next look for a document off, because its host does not answer: not each login has to wait for that.
+    pub(super) fn put_off(&mut self, url: &str, now: Duration) {
+        if let Some(entry) = self.entries.get_mut(url) {
+            entry.fresh_until = now.saturating_add(limits::DOCUMENT_LIFETIME.0).min(entry.stale_until);
+        }
     }
 
     /// Forgets a URL that has no document any more.
@@ -75,12 +84,12 @@ pub(super) fn lifetime(cache_control: &str) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oauth::ClientUrl;
+    use crate::oauth::{ClientUrl, RedirectSchemes};
 
     fn document() -> Arc<ClientDocument> {
         let url = ClientUrl::parse("https://a.example/c").unwrap();
-        let body = br#"{"client_id":"https://a.example/c","redirect_uris":["https://a.example/cb"]}"#;
-        Arc::new(ClientDocument::parse(&url, body).unwrap())
+        let body = br#"{"client_id":"https://a.example/c","client_name":"A","redirect_uris":["https://a.example/cb"]}"#;
+        Arc::new(ClientDocument::parse(&url, body, &RedirectSchemes::default()).unwrap())
     }
 
     fn seconds(seconds: u64) -> Duration {
@@ -113,7 +122,16 @@ mod tests {
         assert!(matches!(cache.look("a", seconds(0)), Known::Unknown));
         cache.keep("a", document(), seconds(60));
         assert!(matches!(cache.look("a", seconds(59)), Known::Fresh(_)));
-        assert!(matches!(cache.look("a", seconds(60)), Known::Stale));
+        assert!(matches!(cache.look("a", seconds(60)), Known::Stale(_)));
+        assert!(matches!(cache.look("a", seconds(86_459)), Known::Stale(_)));
+        assert!(matches!(cache.look("a", seconds(86_460)), Known::Unknown));
+        cache.put_off("a", seconds(100));
+        assert!(matches!(cache.look("a", seconds(159)), Known::Fresh(_)));
+        assert!(matches!(cache.look("a", seconds(160)), Known::Stale(_)));
+        // Not beyond the day, however often it is put off.
+        cache.put_off("a", seconds(86_450));
+        assert!(matches!(cache.look("a", seconds(86_459)), Known::Fresh(_)));
+        assert!(matches!(cache.look("a", seconds(86_460)), Known::Unknown));
         cache.forget("a");
         assert!(matches!(cache.look("a", seconds(0)), Known::Unknown));
     }

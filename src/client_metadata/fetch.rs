@@ -34,8 +34,6 @@ pub(super) enum FetchError {
     Unreachable(String),
     /// The status is not 200.
     Status(u16),
-    /// It is not JSON by its media type.
-    MediaType,
     /// It is compressed, though we asked for it plain.
     Encoded,
     /// It has more than [`limits::DOCUMENT_BYTES`].
@@ -47,9 +45,19 @@ impl fmt::Display for FetchError {
         match self {
             FetchError::Unreachable(error) => f.write_str(error),
             FetchError::Status(status) => write!(f, "status {status}, not 200"),
-            FetchError::MediaType => f.write_str("not application/json"),
             FetchError::Encoded => f.write_str("compressed"),
             FetchError::TooLong => f.write_str("too long"),
+        }
+    }
+}
+
+impl FetchError {
+    /// Whether it says nothing about the document: its host is out of reach or in trouble.
+    pub(super) fn is_outage(&self) -> bool {
+        match self {
+            FetchError::Unreachable(_) => true,
+            FetchError::Status(status) => *status == 429 || (500..=599).contains(status),
+            FetchError::Encoded | FetchError::TooLong => false,
         }
     }
 }
@@ -96,9 +104,7 @@ impl Fetcher {
         if all(headers, "content-encoding").iter().any(|coding| !coding.eq_ignore_ascii_case("identity")) {
             return Err(FetchError::Encoded);
         }
-        if !is_json(&all(headers, "content-type")) {
-            return Err(FetchError::MediaType);
-        }
+        // The media type is not looked at: hosts of files say text/plain, and what is no JSON is no document.
         let cache_control = all(headers, "cache-control").join(",");
         let mut body = Vec::new();
         // One byte more than is welcome, to tell a full body from one that goes on.
@@ -115,8 +121,8 @@ impl Fetcher {
 
 /// Every default of ureq that matters is set: it would follow redirects, wait for ever and take a proxy from the environment,
 /// which then would resolve the name itself, past the guard. Its gzip is not compiled in, so a body is what was sent. A
-/// name that takes too long to resolve leaves a thread of ureq behind until the system gives up on it; the caps on lookups
-/// bound those too.
+/// name that takes too long to resolve leaves a thread of ureq behind until the system gives up on it; the number of fetches at
+/// once bounds those too.
 fn config(timeout: Duration) -> Config {
     Agent::config_builder()
         .https_only(true)
@@ -171,32 +177,4 @@ impl<R: Resolver> Resolver for Guard<R> {
 /// The values of a field.
 fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
     headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?")).collect()
-}
-
-/// The draft, section 4.1: `application/json` or `application/…+json`; said once.
-fn is_json(content_types: &[&str]) -> bool {
-    let [content_type] = content_types else { return false };
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence
-        .strip_prefix("application/")
-        .is_some_and(|kind| kind == "json" || kind.strip_suffix("+json").is_some_and(|kind| !kind.is_empty()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_says_that_it_is() {
-        let check = |types: &[&str], expected| assert_eq!(is_json(types), expected, "{types:?}");
-        check(&["application/json"], true);
-        check(&["Application/JSON; charset=utf-8"], true);
-        check(&["application/oauth-client-id+json"], true);
-        check(&[], false);
-        check(&["text/html"], false);
-        check(&["text/json"], false);
-        check(&["application/+json"], false);
-        check(&["application/jsonp"], false);
-        check(&["application/json", "text/html"], false);
-    }
 }

@@ -1,8 +1,8 @@
 //! Finds the metadata documents of clients whose id is a URL: remembers them for a while, and fetches them for strangers
 //! without becoming their tool (I2, I3, I5).
 //!
-//! `address` says where a connection may lead, `fetch` makes it, `flights` limits how many are under way, `cache`
-//! remembers what was found.
+//! `address` says where a connection may lead, `fetch` makes it, `flights` limits how many are under way, `cache` remembers what
+//! was found. Limits are per sender: no number of strangers uses up what others need.
 
 /// The private classifier, for tests/fuzz alone.
 #[cfg(feature = "fuzzing")]
@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use self::cache::{Cache, Known};
 use self::fetch::Fetcher;
-use self::flights::{Flights, Full, Turn};
+use self::flights::{Busy, Flights, Turn};
 use crate::base::clock::Clock;
 use crate::base::limits;
 use crate::base::log::{self, Field};
@@ -36,7 +36,7 @@ use crate::base::neighbour::Neighbour;
 use crate::base::rate::{Quota, RateLimit};
 use crate::base::throttle::Throttle;
 use crate::http::PublicUrl;
-use crate::oauth::{ClientDocument, ClientDocuments, ClientUrl};
+use crate::oauth::{ClientDocument, ClientDocuments, ClientUrl, RedirectSchemes};
 use crate::trust::Trust;
 
 /// Every document that this process knows or may fetch.
@@ -47,7 +47,8 @@ pub struct Documents {
     cache: Mutex<Cache>,
     flights: Flights,
     by_sender: RateLimit,
-    by_host: RateLimit<String>,
+    /// Private-use schemes that the operator lets redirect URIs have.
+    schemes: RedirectSchemes,
     /// What the log has been told of documents that were not found: strangers choose how often that is.
     told: Throttle,
 }
@@ -60,13 +61,11 @@ impl std::fmt::Debug for Documents {
 
 /// Why no document is looked for or used. For the log.
 enum NotFound {
-    /// Too many for this sender, or for all.
+    /// Too many for this sender.
     SenderRate,
-    /// Too many at this host, or at all.
-    HostRate,
     /// Too many at this moment.
-    Busy(Full),
-    /// Whoever fetched it for several came back without.
+    Busy,
+    /// The fetch that it waited for came back without.
     NoneEither,
     /// It was not to be had.
     Fetch(fetch::FetchError),
@@ -77,22 +76,19 @@ enum NotFound {
 impl Documents {
     /// Documents from the public internet, for the server at `own`.
     #[must_use]
-    pub fn new(own: &PublicUrl, trust: &Trust, clock: Arc<dyn Clock>) -> Documents {
-        Documents::with(Fetcher::new(own, trust), clock)
+    pub fn new(own: &PublicUrl, trust: &Trust, schemes: RedirectSchemes, clock: Arc<dyn Clock>) -> Documents {
+        Documents::with(Fetcher::new(own, trust), schemes, clock)
     }
 
-    fn with(fetcher: Fetcher, clock: Arc<dyn Clock>) -> Documents {
-        let (minutes, hour) = (Duration::from_secs(600), Duration::from_secs(3600));
-        let quotas = |(each, all)| (Quota { count: each, per: minutes }, Quota { count: all, per: hour });
-        let (sender, senders) = quotas(limits::DOCUMENT_LOOKUPS);
-        let (host, hosts) = quotas(limits::DOCUMENT_LOOKUPS_PER_HOST);
+    fn with(fetcher: Fetcher, schemes: RedirectSchemes, clock: Arc<dyn Clock>) -> Documents {
+        let quota = |count| Quota { count, per: Duration::from_secs(600) };
         Documents {
             fetcher,
             clock,
             cache: Mutex::default(),
             flights: Flights::default(),
-            by_sender: RateLimit::new(sender, senders),
-            by_host: RateLimit::new(host, hosts),
+            by_sender: RateLimit::new(quota(limits::DOCUMENT_LOOKUPS), quota(u32::MAX)),
+            schemes,
             told: Throttle::new(1),
         }
     }
@@ -105,43 +101,43 @@ impl Documents {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is not remembered costs the sender some of what they may ask for, whoever else asks at the same time.
+    /// A fetch of what is not remembered counts for the sender's limit. Nothing else does: not waiting for another's fetch, and
+    /// not looking again for a known document, which happens once a minute at most.
     fn look_for(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Result<Arc<ClientDocument>, NotFound> {
-        self.by_sender.spend(peer, self.clock.monotonic()).map_err(|_| NotFound::SenderRate)?;
         let sender = Neighbour::elsewhere(peer);
         let turn =
-            self.flights.board(url.as_str(), sender, limits::DOCUMENT_FETCH).map_err(NotFound::Busy)?;
+            self.flights.board(url.as_str(), sender, limits::DOCUMENT_WAIT).map_err(|Busy| NotFound::Busy)?;
         match (self.look(url), turn) {
             (Known::Fresh(document), _) => Ok(document),
-            (Known::Stale | Known::Unknown, Turn::Fetched) => Err(NotFound::NoneEither),
-            // A URL that had a document is asked at most once a minute, whatever else is asked of its host: nobody can
-            // lock a client out by asking the same host for documents that are not there.
-            (Known::Stale, Turn::Fetch(_flight)) => self.fetch(url),
-            (Known::Unknown, Turn::Fetch(_flight)) => {
-                let host = Some(url.host().to_owned());
-                self.by_host.spend_as(host, self.clock.monotonic()).map_err(|_| NotFound::HostRate)?;
-                self.fetch(url)
+            (Known::Stale(_) | Known::Unknown, Turn::Fetched) => Err(NotFound::NoneEither),
+            (known @ (Known::Stale(_) | Known::Unknown), Turn::Fetch(flight)) => {
+                if matches!(known, Known::Unknown) {
+                    self.by_sender.spend(peer, self.clock.monotonic()).map_err(|_| NotFound::SenderRate)?;
+                }
+                let found = self.fetch(url);
+                flight.land();
+                found
             }
         }
     }
 
     fn fetch(&self, url: &ClientUrl) -> Result<Arc<ClientDocument>, NotFound> {
         let fetched = self.fetcher.fetch(url).map_err(NotFound::Fetch).and_then(|answer| {
-            let document = ClientDocument::parse(url, &answer.body).ok_or(NotFound::Invalid)?;
+            let document =
+                ClientDocument::parse(url, &answer.body, &self.schemes).ok_or(NotFound::Invalid)?;
             Ok((Arc::new(document), cache::lifetime(&answer.cache_control)))
         });
-        match fetched {
+        let now = self.clock.monotonic();
+        match &fetched {
             Ok((document, lifetime)) => {
-                let expires = self.clock.monotonic().saturating_add(lifetime);
-                self.cache().keep(url.as_str(), Arc::clone(&document), expires);
-                Ok(document)
+                self.cache().keep(url.as_str(), Arc::clone(document), now.saturating_add(*lifetime));
             }
-            Err(error) => {
-                // The draft, section 4.4: neither errors nor invalid documents are kept, nor what was there before.
-                self.cache().forget(url.as_str());
-                Err(error)
-            }
+            Err(NotFound::Fetch(error)) if error.is_outage() => self.cache().put_off(url.as_str(), now),
+            // The draft, section 4.4: neither errors nor invalid documents are kept. The host has answered that there is no
+            // document any more, so what was there before is not kept either.
+            Err(_) => self.cache().forget(url.as_str()),
         }
+        fetched.map(|(document, _)| document)
     }
 }
 
@@ -162,12 +158,15 @@ impl ClientDocuments for Documents {
         if let Known::Fresh(document) = self.look(url) {
             return Some(document);
         }
-        match self.look_for(url, peer) {
-            Ok(document) => Some(document),
-            Err(error) => {
-                self.tell(url, &error);
-                None
-            }
+        let error = match self.look_for(url, peer) {
+            Ok(document) => return Some(document),
+            Err(error) => error,
+        };
+        self.tell(url, &error);
+        // What is left now was not withdrawn by its host: an outage, or a crowd here, keeps no known client out.
+        match self.look(url) {
+            Known::Fresh(document) | Known::Stale(document) => Some(document),
+            Known::Unknown => None,
         }
     }
 }
@@ -175,13 +174,11 @@ impl ClientDocuments for Documents {
 impl NotFound {
     fn reason(&self) -> &'static str {
         match self {
-            NotFound::SenderRate => "too many from this sender",
-            NotFound::HostRate => "too many at this host",
-            NotFound::Busy(Full::Sender) => "several at once from this sender",
-            NotFound::Busy(Full::All) => "too many at once",
-            NotFound::NoneEither => "nor for others",
-            NotFound::Fetch(_) => "not fetched",
-            NotFound::Invalid => "not valid",
+            NotFound::SenderRate => "sender_rate",
+            NotFound::Busy => "too_many_at_once",
+            NotFound::NoneEither => "concurrent_fetch_failed",
+            NotFound::Fetch(_) => "not_fetched",
+            NotFound::Invalid => "not_valid",
         }
     }
 }

@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use super::{ClientSecret, ConfigError};
 use crate::base::{json, limits};
-use crate::oauth::{ConfiguredClient, ConfiguredMembers, DenyList, Registration};
+use crate::oauth::{ConfiguredClient, ConfiguredMembers, DenyList, RedirectSchemes, Registration};
 
 /// What the options say about clients.
 #[derive(Debug)]
@@ -29,6 +29,10 @@ pub struct ClientSettings {
     pub denied: DenyList,
     /// Whether strangers may register.
     pub registration: Registration,
+    /// How often one sender may in an hour.
+    pub registrations_per_hour: usize,
+    /// Private-use schemes of redirect URIs that they may have.
+    pub redirect_schemes: RedirectSchemes,
     /// Whether a client's id may be the URL of its document.
     pub documents: Switch,
 }
@@ -153,6 +157,8 @@ mod tests {
             file: Some(file),
             denied: DenyList::default(),
             registration: Registration::Open,
+            registrations_per_hour: limits::REGISTRATIONS,
+            redirect_schemes: RedirectSchemes::default(),
             documents: Switch::On,
         };
         let clients = settings.configured().map_err(|error| error.to_string())?;

@@ -10,11 +10,12 @@ use super::options;
 use super::values::{ClientSecret, Door, Listen, TlsFiles};
 use super::{Config, ConfigError, ConfigWarning, GitHubApp, Program, Watch};
 use crate::base::capacity::Capacity;
+use crate::base::limits;
 use crate::base::log;
 use crate::base::secret::Secret;
 use crate::github::{self, BaseUrl};
 use crate::http::{PublicUrl, TrustedProxies};
-use crate::oauth::{AllowRule, DenyList, Registration};
+use crate::oauth::{AllowRule, DenyList, RedirectSchemes, Registration};
 use crate::operator;
 use crate::store::key_file::{self, Choice, KeyFile};
 
@@ -36,6 +37,8 @@ pub(super) struct Draft {
     pub(super) clients_file: Option<PathBuf>,
     pub(super) denied: Option<DenyList>,
     pub(super) registration: Option<Registration>,
+    pub(super) registrations_per_hour: Option<usize>,
+    pub(super) redirect_schemes: Option<RedirectSchemes>,
     pub(super) documents: Option<Switch>,
     pub(super) allowed_origins: Option<Vec<String>>,
     pub(super) public_url: Option<PublicUrl>,
@@ -109,6 +112,8 @@ impl Draft {
             file: self.clients_file.take(),
             denied: self.denied.take().unwrap_or_default(),
             registration: self.registration.unwrap_or(Registration::Open),
+            registrations_per_hour: self.registrations_per_hour.unwrap_or(limits::REGISTRATIONS),
+            redirect_schemes: self.redirect_schemes.take().unwrap_or_default(),
             documents: self.documents.unwrap_or(Switch::On),
         };
         if settings.admit_anybody() { Ok(settings) } else { Err(NO_CLIENTS) }

@@ -11,7 +11,7 @@ use super::values::{self, ClientSecret};
 use crate::base::limits;
 use crate::github::{self, BaseUrl};
 use crate::http::{PublicUrl, TrustedProxies};
-use crate::oauth::DenyList;
+use crate::oauth::{DenyList, RedirectSchemes};
 
 pub(super) const PORT: u16 = 3001;
 
@@ -52,7 +52,14 @@ impl ConfigOption {
 
     /// Whether its value is a comma list, to which the flag may add more than once.
     pub(super) fn is_list(&self) -> bool {
-        let lists = ["MCP_LISTEN", "MCP_ALLOW", "MCP_ALLOW_ORIGIN", "MCP_TRUSTED_PROXY", "MCP_DENY_CLIENTS"];
+        let lists = [
+            "MCP_LISTEN",
+            "MCP_ALLOW",
+            "MCP_ALLOW_ORIGIN",
+            "MCP_TRUSTED_PROXY",
+            "MCP_DENY_CLIENTS",
+            "MCP_REDIRECT_SCHEMES",
+        ];
         lists.contains(&self.env)
     }
 }
@@ -189,6 +196,22 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         default: "open",
         help: "whether clients may register by themselves; those that have done so before stay",
         apply: |draft, value| put(&mut draft.registration, clients::registration(&value)),
+    },
+    ConfigOption {
+        flag: Some("--registrations-per-hour"),
+        env: "MCP_REGISTRATIONS_PER_HOUR",
+        metavar: "NUMBER",
+        default: "600",
+        help: "how often one address may register clients",
+        apply: |draft, value| put(&mut draft.registrations_per_hour, values::count(&value)),
+    },
+    ConfigOption {
+        flag: Some("--redirect-schemes"),
+        env: "MCP_REDIRECT_SCHEMES",
+        metavar: "SCHEMES",
+        default: "none",
+        help: "a comma list of apps' own schemes, like myapp for myapp://callback, that clients may be answered at, besides those of known clients",
+        apply: |draft, value| put(&mut draft.redirect_schemes, RedirectSchemes::parse(&value)),
     },
     ConfigOption {
         flag: Some("--client-documents"),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::AuthorizationServer;
 use super::clients::{AskingClient, Origin};
 use super::page::{self, Problem};
-use super::redirect::{RedirectUri, Target};
+use super::redirect::{RedirectUri, Registrant, Target};
 use crate::base::encoding::from_base64url;
 use crate::base::identity::{ClientFingerprint, Scopes};
 use crate::base::{limits, trace};
@@ -144,7 +144,8 @@ impl AuthorizationServer {
             Some(Err(problem)) => return page::problem(problem),
             None => return page::problem(Problem::UnknownClient),
         };
-        let Some(redirect_uri) = redirect_uri(&client, query.value("redirect_uri")) else {
+        let registrant = self.clients.registrant(&client.origin);
+        let Some(redirect_uri) = redirect_uri(&client, registrant, query.value("redirect_uri")) else {
             return page::problem(Problem::UnregisteredRedirect);
         };
         let state = query.value("state");
@@ -238,11 +239,15 @@ impl AuthorizationServer {
 
 /// O3, O4: the registered URI that admits the requested one, with the requested port; or the only one there is, if it has
 /// no port to be chosen.
-fn redirect_uri(client: &AskingClient, requested: Option<&str>) -> Option<RedirectUri> {
+fn redirect_uri(
+    client: &AskingClient,
+    registrant: Registrant<'_>,
+    requested: Option<&str>,
+) -> Option<RedirectUri> {
     let registered = &client.redirect_uris;
     match requested {
         Some(text) => {
-            let requested = RedirectUri::parse(text).ok()?;
+            let requested = RedirectUri::parse(text, registrant).ok()?;
             registered.iter().any(|uri| uri.admits(&requested)).then_some(requested)
         }
         None => match registered.as_slice() {

@@ -12,7 +12,8 @@ use super::configured::ConfiguredClient;
 use super::deny::DenyList;
 use super::document::ClientDocuments;
 use super::page::Problem;
-use super::redirect::RedirectUri;
+use super::redirect::{RedirectUri, Registrant};
+use super::schemes::RedirectSchemes;
 use super::{AuthorizationServer, log_ended};
 use crate::base::identity::{ClientFingerprint, Scopes};
 use crate::base::{limits, log};
@@ -27,6 +28,8 @@ pub struct Clients {
     pub denied: DenyList,
     /// Whether strangers may register.
     pub registration: Registration,
+    /// Private-use schemes of redirect URIs that they may have, beside those of known clients.
+    pub redirect_schemes: RedirectSchemes,
     /// Finds the documents of clients whose id is a URL; `None` if such clients are not served.
     pub documents: Option<Arc<dyn ClientDocuments>>,
 }
@@ -81,6 +84,14 @@ impl Origin {
 impl Clients {
     pub(super) fn configured(&self, client_id: &str) -> Option<&ConfiguredClient> {
         self.configured.iter().find(|client| client.id == client_id)
+    }
+
+    /// Whose rules the redirect URIs of a client keep.
+    pub(super) fn registrant(&self, origin: &Origin) -> Registrant<'_> {
+        match origin {
+            Origin::Registered | Origin::Document(_) => Registrant::Anybody(&self.redirect_schemes),
+            Origin::Configured => Registrant::Operator,
+        }
     }
 }
 
@@ -177,5 +188,7 @@ impl AuthorizationServer {
     }
 }
 
+#[cfg(test)]
+mod fixture_tests;
 #[cfg(test)]
 mod tests;

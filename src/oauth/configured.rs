@@ -3,6 +3,7 @@
 use super::client::AuthMethod;
 use super::client_metadata::{ClientMetadata, Description};
 use super::client_url::ClientUrl;
+use super::redirect::{RedirectUri, Registrant};
 use crate::base::limits;
 use crate::base::secret::Secret;
 
@@ -69,8 +70,12 @@ impl ConfiguredClient {
                         `openssl rand -hex 32` makes a good one"
                 .to_owned());
         }
+        // The operator is told of a URI that cannot be used, instead of its being left out.
+        for uri in &redirect_uris {
+            RedirectUri::parse(uri, Registrant::Operator).map_err(|error| error.to_string())?;
+        }
         let metadata = ClientMetadata::named(client_name, redirect_uris);
-        let description = metadata.describe().map_err(|error| error.to_string())?;
+        let description = metadata.describe(Registrant::Operator).map_err(|error| error.to_string())?;
         Ok(ConfiguredClient { id: client_id, description, auth, secret: client_secret })
     }
 
@@ -161,11 +166,17 @@ mod tests {
         check(with("com.example.agent-1_x~"), Ok(AuthMethod::None));
     }
 
-    /// O5: the operator's clients keep the same rules.
+    /// O5: the operator's clients may also be in the local network, and each of their URIs must be usable.
     #[test]
     fn redirect_uris_are_checked() {
-        let with = |uri: &str| ConfiguredMembers { redirect_uris: vec![uri.to_owned()], ..members() };
+        let good = "http://192.168.1.20:5678/cb";
+        let with = |uri: &str| ConfiguredMembers {
+            redirect_uris: vec![good.to_owned(), uri.to_owned()],
+            ..members()
+        };
+        check(with("http://nas.local/cb"), Ok(AuthMethod::None));
         check(with("http://agent.example/cb"), Err("use https"));
+        check(with("data:text/html,x"), Err("https, loopback http"));
         check(ConfiguredMembers { redirect_uris: Vec::new(), ..members() }, Err("at least one"));
     }
 }

@@ -9,6 +9,8 @@ use serde::Deserialize;
 
 use super::client_metadata::{ClientMetadata, Description, json_rules};
 use super::client_url::ClientUrl;
+use super::redirect::Registrant;
+use super::schemes::RedirectSchemes;
 use crate::base::json;
 
 /// A document that keeps every rule.
@@ -34,9 +36,9 @@ struct DocumentMembers {
 }
 
 impl ClientDocument {
-    /// Reads the document that was found at `url`; `None` unless it is one (I4).
+    /// Reads the document that was found at `url`; `None` unless it is one (I4). Anybody may use these `schemes`.
     #[must_use]
-    pub fn parse(url: &ClientUrl, body: &[u8]) -> Option<ClientDocument> {
+    pub fn parse(url: &ClientUrl, body: &[u8], schemes: &RedirectSchemes) -> Option<ClientDocument> {
         let text = std::str::from_utf8(body).ok()?;
         // Section 4.1 of the draft: nobody shares a secret with a document that everybody can read.
         json::check_object(text, json_rules(|name| name.starts_with("client_secret"))).ok()?;
@@ -46,7 +48,9 @@ impl ClientDocument {
         if members.client_id != url.as_str() || !members.admits_none(&metadata) {
             return None;
         }
-        Some(ClientDocument { description: metadata.describe().ok()? })
+        let description = metadata.describe(Registrant::Anybody(schemes)).ok()?;
+        // MCP authorization, Client ID Metadata Documents: client_id, client_name and redirect_uris are required.
+        description.name.is_some().then_some(ClientDocument { description })
     }
 }
 
@@ -74,7 +78,7 @@ mod tests {
 
     fn check(document: &Value, accepted: bool) {
         let url = ClientUrl::parse(URL).unwrap();
-        let found = ClientDocument::parse(&url, document.to_string().as_bytes());
+        let found = ClientDocument::parse(&url, document.to_string().as_bytes(), &RedirectSchemes::default());
         assert_eq!(found.is_some(), accepted, "{document}");
     }
 
@@ -136,20 +140,32 @@ mod tests {
         check(&document(&changes), true);
     }
 
-    /// I4, O5: redirect URIs and name keep the rules of registration.
+    /// I4, O5: redirect URIs and name keep the rules of registration; of the usable ones all are kept.
     #[test]
     fn a_document_keeps_the_rules_of_registration() {
         let check = |changes: Value, accepted| check(&document(&changes), accepted);
         check(json!({ "redirect_uris": ["http://127.0.0.1/cb", "http://localhost/cb"] }), true);
-        check(json!({ "redirect_uris": null }), false);
         check(json!({ "redirect_uris": [] }), false);
         check(json!({ "redirect_uris": ["http://a.example/cb"] }), false);
-        check(json!({ "redirect_uris": ["https://a.example/cb", "javascript:alert(1)"] }), false);
-        check(json!({ "redirect_uris": vec!["https://a.example/cb"; 11] }), false);
-        check(json!({ "client_name": "a\u{202e}b" }), false);
-        check(json!({ "client_name": 7 }), false);
+        check(json!({ "redirect_uris": ["https://a.example/cb", "javascript:alert(1)"] }), true);
         check(json!({ "grant_types": ["client_credentials"] }), false);
         check(json!({ "response_types": ["token"] }), false);
+        let url = ClientUrl::parse(URL).unwrap();
+        let uris: Vec<String> = (0..30).map(|number| format!("https://a.example/{number}")).collect();
+        let many = document(&json!({ "redirect_uris": uris, "client_name": "a\u{202e}b" })).to_string();
+        let found = ClientDocument::parse(&url, many.as_bytes(), &RedirectSchemes::default()).unwrap();
+        assert_eq!(found.description.redirect_uris.len(), 30);
+        assert_eq!(found.description.name.as_deref(), Some("ab"));
+    }
+
+    /// I4: MCP requires three members. A name of which nothing is left is none.
+    #[test]
+    fn a_document_has_the_required_members() {
+        for missing in ["client_id", "client_name", "redirect_uris"] {
+            check(&document(&json!({ missing: null })), false);
+        }
+        check(&document(&json!({ "client_name": "\u{200b}\n" })), false);
+        check(&document(&json!({ "client_name": 7 })), false);
     }
 
     /// I4: what two parsers could read differently is no document.
@@ -161,8 +177,12 @@ mod tests {
         let deep = good.replacen('{', &format!(r#"{{"x":{}{},"#, "[".repeat(8), "]".repeat(8)), 1);
         let with_mark = format!("\u{feff}{good}");
         for bad in [&twice, &deep, &with_mark, &format!("{good}{good}"), &format!("[{good}]"), "<html>", ""] {
-            assert_eq!(ClientDocument::parse(&url, bad.as_bytes()), None, "{bad}");
+            assert_eq!(
+                ClientDocument::parse(&url, bad.as_bytes(), &RedirectSchemes::default()),
+                None,
+                "{bad}"
+            );
         }
-        assert_eq!(ClientDocument::parse(&url, b"\xff"), None);
+        assert_eq!(ClientDocument::parse(&url, b"\xff", &RedirectSchemes::default()), None);
     }
 }

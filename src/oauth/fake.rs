@@ -12,7 +12,8 @@ pub(crate) use self::provider::FakeProvider;
 pub(crate) use self::read_only::ReadOnly;
 use super::client::{AuthMethod, Client};
 use super::provider::IdentityProvider;
-use super::redirect::RedirectUri;
+use super::redirect::{RedirectUri, Registrant};
+use super::schemes::RedirectSchemes;
 use super::*;
 use crate::base::clock::ManualClock;
 use crate::base::identity::Principal;
@@ -101,11 +102,16 @@ fn server(
     AuthorizationServer::new(Settings::new(PublicUrl::parse("https://mcp.example.com").unwrap()), parts)
 }
 
+/// A redirect URI that anybody may register.
+pub(super) fn redirect_uri(text: &str) -> RedirectUri {
+    RedirectUri::parse(text, Registrant::Anybody(&RedirectSchemes::default())).unwrap()
+}
+
 impl Fixture {
     /// The `client_id` of a client with these redirect URIs.
     pub(super) fn client_id(&self, auth: AuthMethod, redirect_uris: &[&str]) -> String {
         let client = Client {
-            redirect_uris: redirect_uris.iter().map(|uri| RedirectUri::parse(uri).unwrap()).collect(),
+            redirect_uris: redirect_uris.iter().map(|uri| redirect_uri(uri)).collect(),
             name: Some("Test <client>".to_owned()),
             auth,
             scopes: self.server.settings.scopes.clone(),

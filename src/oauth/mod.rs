@@ -53,6 +53,7 @@ mod redirect;
 mod register;
 mod revoke;
 mod rules;
+mod schemes;
 mod token;
 mod turns;
 mod upstream;
@@ -73,6 +74,7 @@ use expiry::Readings;
 use page::Problem;
 pub use policy::{AllowRule, Policy};
 pub use rules::Rules;
+pub use schemes::RedirectSchemes;
 use turns::Turns;
 use upstream::Upstreams;
 use used::UsedLogins;
@@ -88,6 +90,7 @@ pub struct Settings {
     callback: String,
     scopes: Scopes,
     required_scope: Scopes,
+    registrations_per_hour: usize,
 }
 
 impl Settings {
@@ -100,6 +103,7 @@ impl Settings {
             callback: public_url.join("/auth/callback"),
             required_scope: scopes.clone(),
             scopes,
+            registrations_per_hour: limits::REGISTRATIONS,
             public_url,
         }
     }
@@ -108,6 +112,13 @@ impl Settings {
     #[must_use]
     pub fn tool_scopes(mut self, scopes: &Scopes) -> Settings {
         self.scopes = self.scopes.union(scopes);
+        self
+    }
+
+    /// The same, with another limit on the registrations of one sender.
+    #[must_use]
+    pub fn registrations_per_hour(mut self, count: usize) -> Settings {
+        self.registrations_per_hour = count;
         self
     }
 
@@ -206,13 +217,14 @@ struct Rates {
 }
 
 impl Rates {
-    fn new() -> Rates {
+    fn new(settings: &Settings) -> Rates {
         let (minutes, hour) = (Duration::from_secs(600), Duration::from_secs(3600));
         let limit = |(each, all), per_each, per_all| {
             RateLimit::new(Quota { count: each, per: per_each }, Quota { count: all, per: per_all })
         };
+        let registrations = u32::try_from(settings.registrations_per_hour).unwrap_or(u32::MAX);
         Rates {
-            registrations: limit(limits::REGISTRATIONS, hour, hour),
+            registrations: limit((registrations, u32::MAX), hour, hour),
             logins: limit(limits::LOGINS, minutes, hour),
             sign_ins: limit(limits::SIGN_INS, minutes, hour),
             token_failures: limit(limits::TOKEN_FAILURES, minutes, minutes),
@@ -236,6 +248,7 @@ impl AuthorizationServer {
             turns: Turns::default(),
         });
         AuthorizationServer {
+            rates: Rates::new(&settings),
             settings,
             keys,
             grants,
@@ -250,7 +263,6 @@ impl AuthorizationServer {
             upstreams,
             upstream,
             readings: Readings::default(),
-            rates: Rates::new(),
             used: UsedLogins::default(),
             denied: UsedLogins::default(),
         }

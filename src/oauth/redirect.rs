@@ -4,16 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::schemes::{RedirectSchemes, is_forbidden, is_well_formed};
 use crate::base::limits;
 use crate::http::{Form, is_loopback_host, split_port};
 
-/// Private-use schemes without a dot that well-known clients register. RFC 8252 section 7.1 asks for reverse domain
-/// names, which need no list.
-const KNOWN_SCHEMES: [&str; 6] = ["claude", "cursor", "vscode", "vscode-insiders", "windsurf", "zed"];
-
-/// Schemes that a browser runs, reads or opens itself, whatever else would allow them.
-const FORBIDDEN_SCHEMES: [&str; 10] =
-    ["about", "blob", "data", "file", "ftp", "intent", "javascript", "vbscript", "view-source", "ws"];
+/// Last labels of names that only a local network knows.
+const LAN_DOMAINS: [&str; 5] = ["home", "internal", "lan", "local", "localdomain"];
 
 /// Parameters that the answer itself carries; a redirect URI that brings its own could shadow them.
 const ANSWER_PARAMETERS: [&str; 4] = ["code", "error", "iss", "state"];
@@ -22,6 +18,15 @@ const ANSWER_PARAMETERS: [&str; 4] = ["code", "error", "iss", "state"];
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct RedirectUri(String);
+
+/// Whose redirect URI it is, which decides what is accepted beyond https and loopback http.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Registrant<'a> {
+    /// Anybody's: private-use schemes of known clients, reverse domain names, and these.
+    Anybody(&'a RedirectSchemes),
+    /// The operator's, who wrote down the whole URI: any private-use scheme, and http in the local network.
+    Operator,
+}
 
 /// What kind of place a redirect URI leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +52,7 @@ pub(super) enum RedirectError {
     BadScheme,
     /// Is `http` to another machine: the code would travel in the clear.
     PlainHttp,
-    /// Is a private scheme that is neither a reverse domain name nor known.
+    /// Is a private scheme that is neither a reverse domain name nor known nor the operator's.
     UnknownScheme,
     /// Names no host, a user, or no valid port.
     BadAuthority,
@@ -69,10 +74,12 @@ impl fmt::Display for RedirectError {
                 "a redirect URI must start with https, loopback http or an app's own scheme"
             }
             RedirectError::PlainHttp => {
-                "http redirect URIs are for localhost, 127.0.0.1 and [::1] only; use https"
+                "http redirect URIs are for localhost, 127.0.0.1 and [::1] only; use https \
+                 (in a local network, the operator can name the client in MCP_CLIENTS)"
             }
             RedirectError::UnknownScheme => {
-                "a private-use scheme must be a reverse domain name like com.example.app"
+                "a private-use scheme must be a reverse domain name like com.example.app, a known client's, \
+                 or one that the operator admits with MCP_REDIRECT_SCHEMES"
             }
             RedirectError::BadAuthority => {
                 "a redirect URI must name a host, no user, and a valid port if any"
@@ -90,7 +97,7 @@ impl RedirectUri {
     ///
     /// # Errors
     /// [`RedirectError`], the first rule that is broken.
-    pub(super) fn parse(text: &str) -> Result<RedirectUri, RedirectError> {
+    pub(super) fn parse(text: &str, registrant: Registrant<'_>) -> Result<RedirectUri, RedirectError> {
         if text.len() > limits::URI_BYTES {
             return Err(RedirectError::TooLong);
         }
@@ -101,7 +108,7 @@ impl RedirectUri {
             return Err(RedirectError::BadCharacter);
         }
         let (scheme, rest) = text.split_once(':').ok_or(RedirectError::BadScheme)?;
-        check_scheme(scheme, rest)?;
+        check_scheme(scheme, rest, registrant)?;
         let (path_and_authority, query) = rest.split_once('?').unwrap_or((rest, ""));
         let path = match path_and_authority.strip_prefix("//") {
             Some(after) => {
@@ -135,7 +142,7 @@ impl RedirectUri {
         if self.0.starts_with("https:") {
             Target::Web
         } else if self.0.starts_with("http:") {
-            Target::Loopback
+            if self.without_loopback_port().is_some() { Target::Loopback } else { Target::Web }
         } else {
             Target::PrivateScheme
         }
@@ -178,28 +185,47 @@ impl RedirectUri {
     fn without_loopback_port(&self) -> Option<(&str, &str)> {
         let after = self.0.strip_prefix("http://")?;
         let (authority, rest) = after.split_at(after.find(['/', '?']).unwrap_or(after.len()));
-        Some((split_port(authority)?.0, rest))
+        let (host, _) = split_port(authority)?;
+        is_loopback_host(host).then_some((host, rest))
     }
 }
 
-fn check_scheme(scheme: &str, rest: &str) -> Result<(), RedirectError> {
-    let well_formed = scheme.starts_with(|c: char| c.is_ascii_lowercase())
-        && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b));
-    if !well_formed || FORBIDDEN_SCHEMES.contains(&scheme) || scheme == "wss" {
-        return Err(RedirectError::BadScheme);
-    }
+fn check_scheme(scheme: &str, rest: &str, registrant: Registrant<'_>) -> Result<(), RedirectError> {
     match scheme {
         "https" if rest.starts_with("//") => Ok(()),
+        "https" => Err(RedirectError::BadAuthority),
         "http" => {
             let authority =
                 rest.strip_prefix("//").and_then(|after| after.split(['/', '?']).next()).unwrap_or("");
             let host = split_port(authority).map_or("", |(host, _)| host);
-            if is_loopback_host(host) { Ok(()) } else { Err(RedirectError::PlainHttp) }
+            let is_operators = matches!(registrant, Registrant::Operator);
+            if is_loopback_host(host) || is_operators && is_lan_host(host) {
+                Ok(())
+            } else {
+                Err(RedirectError::PlainHttp)
+            }
         }
-        "https" => Err(RedirectError::BadAuthority),
-        other if other.contains('.') || KNOWN_SCHEMES.contains(&other) => Ok(()),
-        _ => Err(RedirectError::UnknownScheme),
+        other if !is_well_formed(other) || is_forbidden(other) => Err(RedirectError::BadScheme),
+        other => match registrant {
+            Registrant::Anybody(schemes) if !schemes.admit(other) => Err(RedirectError::UnknownScheme),
+            Registrant::Anybody(_) | Registrant::Operator => Ok(()),
+        },
     }
+}
+
+/// Whether a host is of the local network: a private address (RFC 1918, RFC 4193) or a name that the public DNS does not have.
+fn is_lan_host(host: &str) -> bool {
+    if let Ok(address) = host.parse::<std::net::Ipv4Addr>() {
+        return address.is_private();
+    }
+    if let Some(literal) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        return literal.parse().is_ok_and(|address: std::net::Ipv6Addr| address.is_unique_local());
+    }
+    // A name of one label that began with a digit could be a browser's spelling of any IPv4 address.
+    let host = host.to_ascii_lowercase();
+    let top = host.rsplit('.').next().unwrap_or_default();
+    host.starts_with(|c: char| c.is_ascii_lowercase())
+        && (top == host || LAN_DOMAINS.contains(&top) || host.ends_with(".home.arpa"))
 }
 
 fn check_authority(authority: &str) -> Result<(), RedirectError> {
@@ -217,11 +243,15 @@ fn check_authority(authority: &str) -> Result<(), RedirectError> {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<RedirectUri, RedirectError> {
+        RedirectUri::parse(text, Registrant::Anybody(&RedirectSchemes::default()))
+    }
+
     /// O5: what may be registered.
     #[test]
     fn web_loopback_and_app_redirects_are_accepted() {
         let check = |text: &str, target, place: &str| {
-            let uri = RedirectUri::parse(text).unwrap();
+            let uri = parse(text).unwrap();
             assert_eq!((uri.target(), uri.place().as_str()), (target, place), "{text}");
         };
         check("https://claude.ai/api/mcp/auth_callback", Target::Web, "https://claude.ai");
@@ -231,9 +261,6 @@ mod tests {
         check("http://localhost/callback", Target::Loopback, "http://localhost");
         check("http://[::1]:1/cb", Target::Loopback, "http://[::1]:1");
         check("com.example.app:/oauth", Target::PrivateScheme, "com.example.app:");
-        for scheme in KNOWN_SCHEMES {
-            check(&format!("{scheme}:/cb"), Target::PrivateScheme, &format!("{scheme}:"));
-        }
         check(
             "cursor://anysphere.cursor-retrieval/cb",
             Target::PrivateScheme,
@@ -244,7 +271,7 @@ mod tests {
     /// O5: what may not.
     #[test]
     fn everything_else_is_refused() {
-        let check = |text: &str, error| assert_eq!(RedirectUri::parse(text), Err(error), "{text}");
+        let check = |text: &str, error| assert_eq!(parse(text), Err(error), "{text}");
         check("", RedirectError::BadScheme);
         check("/callback", RedirectError::BadScheme);
         for scheme in [
@@ -293,15 +320,15 @@ mod tests {
         }
         check(&format!("https://a.example/{}", "a".repeat(limits::URI_BYTES)), RedirectError::TooLong);
         let longest = format!("https://a.example/{}", "a".repeat(limits::URI_BYTES - 18));
-        assert!(RedirectUri::parse(&longest).is_ok());
+        assert!(parse(&longest).is_ok());
     }
 
     /// O3: byte for byte, but for the port of a loopback redirect.
     #[test]
     fn only_the_loopback_port_may_differ() {
         let check = |registered, requested, expected| {
-            let registered = RedirectUri::parse(registered).unwrap();
-            assert_eq!(registered.admits(&RedirectUri::parse(requested).unwrap()), expected, "{requested}");
+            let registered = parse(registered).unwrap();
+            assert_eq!(registered.admits(&parse(requested).unwrap()), expected, "{requested}");
         };
         check("https://a.example/cb", "https://a.example/cb", true);
         check("https://a.example/cb", "https://a.example/cb/", false);
@@ -318,5 +345,52 @@ mod tests {
         check("http://localhost/cb", "http://localhost:5000/cb?x=1", false);
         check("http://localhost/cb", "https://localhost/cb", false);
         check("cursor://a:1/cb", "cursor://a:2/cb", false);
+    }
+
+    /// O5: what the operator may write down besides, and that the port of another machine is not its client's to choose.
+    #[test]
+    fn the_operators_clients_may_be_in_the_local_network() {
+        let check = |text: &str, expected: Result<Target, RedirectError>| {
+            let found = RedirectUri::parse(text, Registrant::Operator).map(|uri| uri.target());
+            assert_eq!(found, expected, "{text}");
+            if matches!(expected, Ok(Target::Web)) && text.starts_with("http:") {
+                assert_eq!(parse(text), Err(RedirectError::PlainHttp), "{text}");
+            }
+        };
+        for host in
+            ["192.168.1.20:5678", "10.0.0.1", "172.31.0.1", "[fd00::1]:80", "nas", "Nas.LOCAL", "n8n.lan:1"]
+        {
+            check(&format!("http://{host}/cb"), Ok(Target::Web));
+        }
+        for host in ["a.internal", "a.home", "b.home.arpa", "a.localdomain"] {
+            check(&format!("http://{host}/cb"), Ok(Target::Web));
+        }
+        for host in [
+            "8.8.8.8",
+            "172.32.0.1",
+            "169.254.169.254",
+            "134744072",
+            "0x8080808",
+            "a.example",
+            "[2001:db8::1]",
+        ] {
+            check(&format!("http://{host}/cb"), Err(RedirectError::PlainHttp));
+        }
+        check("http://localhost/cb", Ok(Target::Loopback));
+        check("http://lan.a.example/cb", Err(RedirectError::PlainHttp));
+        check("http://user@nas/cb", Err(RedirectError::BadAuthority));
+        check("http://nas/../cb", Err(RedirectError::DotSegment));
+        check("myapp://cb", Ok(Target::PrivateScheme));
+        check("javascript://nas/", Err(RedirectError::BadScheme));
+        let parse = |text| RedirectUri::parse(text, Registrant::Operator).unwrap();
+        assert!(!parse("http://nas:1/cb").admits(&parse("http://nas:2/cb")));
+    }
+
+    #[test]
+    fn a_scheme_that_the_operator_adds_is_admitted() {
+        let added = RedirectSchemes::parse("myapp").unwrap();
+        assert!(RedirectUri::parse("myapp://cb", Registrant::Anybody(&added)).is_ok());
+        let refused = parse("myapp://cb").unwrap_err().to_string();
+        assert!(refused.contains("MCP_REDIRECT_SCHEMES"), "{refused}");
     }
 }

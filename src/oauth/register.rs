@@ -8,10 +8,10 @@ use super::answer;
 use super::client::{self, AuthMethod, Client};
 use super::client_metadata::{ClientMetadata, MetadataError, json_rules};
 use super::clients::Registration;
-use super::redirect::RedirectUri;
+use super::redirect::{RedirectUri, Registrant};
 use crate::base::clock::Timestamp;
 use crate::base::identity::ClientFingerprint;
-use crate::base::{json, log};
+use crate::base::{json, limits, log};
 use crate::http::{self, Response};
 use crate::seal;
 
@@ -66,7 +66,8 @@ impl AuthorizationServer {
         json::check_object(text, json_rules(|_| false)).map_err(|_| MetadataError::NotJson)?;
         let metadata: ClientMetadata = serde_json::from_str(text).map_err(|_| MetadataError::NotJson)?;
         let auth = auth_method(metadata.token_endpoint_auth_method.as_deref())?;
-        let description = metadata.describe()?;
+        let mut description = metadata.describe(Registrant::Anybody(&self.clients.redirect_schemes))?;
+        keep_short(&mut description.redirect_uris);
         Ok(Client {
             auth,
             // RFC 7591 section 2: we may register other scopes than were asked for. A client asks for those of its first
@@ -103,12 +104,25 @@ impl AuthorizationServer {
     }
 }
 
+/// D2: as many as travel in a `client_id`, the first ones first.
+fn keep_short(redirect_uris: &mut Vec<RedirectUri>) {
+    let mut left = limits::REDIRECT_URIS_BYTES;
+    redirect_uris.retain(|uri| match left.checked_sub(uri.as_str().len()) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    });
+    redirect_uris.truncate(limits::REDIRECT_URIS);
+}
+
 /// What a registration may ask for.
 fn auth_method(name: Option<&str>) -> Result<AuthMethod, MetadataError> {
     match name {
         Some("none") => Ok(AuthMethod::None),
         // RFC 7591 section 2: the default if omitted.
-        None | Some("client_secret_basic") => Ok(AuthMethod::ClientSecretBasic),
+        None | Some("" | "client_secret_basic") => Ok(AuthMethod::ClientSecretBasic),
         Some("client_secret_post") => Ok(AuthMethod::ClientSecretPost),
         Some(_) => Err(MetadataError::UnknownAuthMethod),
     }
@@ -117,12 +131,8 @@ fn auth_method(name: Option<&str>) -> Result<AuthMethod, MetadataError> {
 /// RFC 7591 section 3.2.2.
 fn error_code(error: MetadataError) -> &'static str {
     match error {
-        MetadataError::NoRedirectUri
-        | MetadataError::TooManyRedirectUris
-        | MetadataError::RedirectUrisTooLong
-        | MetadataError::Redirect(_) => "invalid_redirect_uri",
+        MetadataError::NoRedirectUri | MetadataError::Redirect(_) => "invalid_redirect_uri",
         MetadataError::NotJson
-        | MetadataError::BadName
         | MetadataError::NoCodeGrant
         | MetadataError::NoCodeResponse
         | MetadataError::UnknownAuthMethod
@@ -136,6 +146,7 @@ mod tests {
 
     use crate::base::limits;
     use crate::http::fake::request;
+    use crate::oauth::Rates;
     use crate::oauth::fake::{self, body};
 
     fn register(metadata: &Value) -> (u16, Value) {
@@ -197,12 +208,8 @@ mod tests {
         check(json!({}), "invalid_redirect_uri");
         check(json!({"redirect_uris": []}), "invalid_redirect_uri");
         check(json!({"redirect_uris": ["http://a.example/"]}), "invalid_redirect_uri");
-        check(json!({"redirect_uris": vec!["https://a.example/cb"; 11]}), "invalid_redirect_uri");
-        assert_eq!(register(&json!({"redirect_uris": vec!["https://a.example/cb"; 10]})).0, 201);
-        let half = |length: usize| format!("https://a.example/{}", "a".repeat(length - 18));
-        let (half, more) = (half(limits::REDIRECT_URIS_BYTES / 2), half(limits::REDIRECT_URIS_BYTES / 2 + 1));
-        assert_eq!(register(&json!({"redirect_uris": [half, half]})).0, 201);
-        check(json!({"redirect_uris": [half, more]}), "invalid_redirect_uri");
+        check(json!({"redirect_uris": [null]}), "invalid_redirect_uri");
+        check(json!({"redirect_uris": null}), "invalid_redirect_uri");
         check(json!({"redirect_uris": uris, "grant_types": ["implicit"]}), "invalid_client_metadata");
         check(json!({"redirect_uris": uris, "response_types": ["token"]}), "invalid_client_metadata");
         check(
@@ -210,7 +217,34 @@ mod tests {
             "invalid_client_metadata",
         );
         check(json!({"redirect_uris": uris, "scope": "a\"b"}), "invalid_client_metadata");
-        check(json!({"redirect_uris": uris, "client_name": "a".repeat(101)}), "invalid_client_metadata");
+    }
+
+    /// D2: one odd member does not refuse the whole, and the answer says what was kept.
+    #[test]
+    fn what_is_usable_is_kept_and_said() {
+        let check = |metadata: Value, uris: Value, name: Option<&str>| {
+            let (status, answer) = register(&metadata);
+            assert_eq!((status, &answer["redirect_uris"]), (201, &uris), "{metadata}");
+            assert_eq!(answer.get("client_name").and_then(Value::as_str), name, "{metadata}");
+        };
+        let uri = "https://a.example/cb";
+        let named = |name: &str| json!({ "redirect_uris": [uri], "client_name": name });
+        check(
+            json!({ "redirect_uris": ["nobodys://cb", uri, "http://a.example/", null] }),
+            json!([uri]),
+            None,
+        );
+        check(named("Claude\n"), json!([uri]), Some("Claude"));
+        check(named("Soft\u{ad}Hyphen 👩\u{200d}💻"), json!([uri]), Some("SoftHyphen 👩💻"));
+        check(named(&"a".repeat(101)), json!([uri]), Some(&"a".repeat(100)));
+        check(named("\u{17b4}\u{17b5}"), json!([uri]), None);
+        let many: Vec<String> = (0..12).map(|number| format!("{uri}/{number}")).collect();
+        check(json!({ "redirect_uris": many }), json!(many[..10]), None);
+        let long = |length: usize| format!("https://a.example/{}", "a".repeat(length - 18));
+        let (half, more) = (long(limits::REDIRECT_URIS_BYTES / 2), long(limits::REDIRECT_URIS_BYTES / 2 + 1));
+        check(json!({ "redirect_uris": [half, more, uri] }), json!([half, uri]), None);
+        let empty = json!({ "redirect_uris": [uri], "grant_types": [], "response_types": [], "token_endpoint_auth_method": "" });
+        check(empty, json!([uri]), None);
     }
 
     /// The rule above all others: a registration leaves nothing behind.
@@ -230,19 +264,24 @@ mod tests {
     /// D4: limit, and limit plus one, for one sender.
     #[test]
     fn a_sender_registers_so_often_and_no_more() {
-        let fixture = fake::fixture();
+        let mut fixture = fake::fixture();
         let metadata = json!({"redirect_uris": ["https://a.example/cb"]}).to_string();
-        let register = || {
-            let mut request =
-                request("POST", "/register").with("Content-Type", "application/json").body(metadata.clone());
-            request.head.peer = Some(std::net::IpAddr::from([192, 0, 2, 1]));
-            fixture.server.register(&request)
+        let check = |fixture: &fake::Fixture, most: usize, retry_after: &str| {
+            let register = || {
+                let mut request = request("POST", "/register")
+                    .with("Content-Type", "application/json")
+                    .body(metadata.clone());
+                request.head.peer = Some(std::net::IpAddr::from([192, 0, 2, 1]));
+                fixture.server.register(&request)
+            };
+            assert!((0..most).all(|_| register().status() == 201));
+            let response = register();
+            assert_eq!((response.status(), response.header_value("retry-after")), (429, Some(retry_after)));
         };
-        for _ in 0..limits::REGISTRATIONS.0 {
-            assert_eq!(register().status(), 201);
-        }
-        let response = register();
-        assert_eq!((response.status(), response.header_value("retry-after")), (429, Some("181")));
+        check(&fixture, 600, "7");
+        let settings = fixture.server.settings.clone().registrations_per_hour(20);
+        fixture.server.rates = Rates::new(&settings);
+        check(&fixture, 20, "181");
     }
 
     /// D1: one JSON object without repeated names, at most eight levels deep.

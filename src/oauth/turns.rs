@@ -8,12 +8,6 @@ use std::time::Duration;
 use crate::base::identity::GrantId;
 use crate::base::limits;
 
-// Each of these holds a worker; some are always left.
-const _: () = assert!(
-    limits::TURN_WAITERS.1 + limits::DOCUMENT_FETCHES + limits::CALLS + limits::GITHUB_CALLS
-        < limits::WORKERS_MAX
-);
-
 /// The grants about which GitHub is being asked.
 #[derive(Default)]
 pub(super) struct Turns {

@@ -28,7 +28,7 @@ fn with_document(redirect_uri: &str) -> (Fixture, Arc<FakeDocuments>) {
     (fake::fixture_with(serving(&documents)), documents)
 }
 
-fn serving(documents: &Arc<FakeDocuments>) -> Clients {
+pub(super) fn serving(documents: &Arc<FakeDocuments>) -> Clients {
     let documents = Arc::clone(documents) as Arc<dyn ClientDocuments>;
     Clients { documents: Some(documents), ..Clients::default() }
 }
@@ -38,7 +38,7 @@ fn denying(list: &str) -> Clients {
     Clients { denied, ..serving(&Arc::default()) }
 }
 
-fn configured(redirect_uri: &str) -> Clients {
+pub(super) fn configured(redirect_uri: &str) -> Clients {
     let client = |id: &str, secret: Option<&str>| {
         ConfiguredClient::new(ConfiguredMembers {
             client_id: id.to_owned(),
@@ -53,7 +53,7 @@ fn configured(redirect_uri: &str) -> Clients {
 }
 
 /// Asks for authorization with everything right but for `changes`.
-fn authorize(fixture: &Fixture, client_id: &str, changes: &[(&str, &str)]) -> Response {
+pub(super) fn authorize(fixture: &Fixture, client_id: &str, changes: &[(&str, &str)]) -> Response {
     let mut parameters = vec![
         ("client_id", client_id),
         ("response_type", "code"),

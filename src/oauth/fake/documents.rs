@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use crate::oauth::{ClientDocument, ClientDocuments, ClientUrl};
+use crate::oauth::{ClientDocument, ClientDocuments, ClientUrl, RedirectSchemes};
 
 /// Documents that are there without a network.
 #[derive(Default)]
@@ -29,6 +29,7 @@ impl ClientDocuments for FakeDocuments {
     fn find(&self, url: &ClientUrl, _: Option<IpAddr>) -> Option<Arc<ClientDocument>> {
         *self.finds.lock().unwrap() += 1;
         let documents = self.documents.lock().unwrap();
-        ClientDocument::parse(url, documents.get(url.as_str())?.as_bytes()).map(Arc::new)
+        let body = documents.get(url.as_str())?.as_bytes();
+        ClientDocument::parse(url, body, &RedirectSchemes::default()).map(Arc::new)
     }
 }

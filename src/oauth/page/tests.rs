@@ -11,7 +11,7 @@ use crate::oauth::fake::{self, Fixture, text};
 fn pages_cannot_be_framed_scripted_or_cached() {
     let fixture = fake::fixture();
     let (consent, _) = consent_page(&fixture, "https://a.example/cb");
-    let target = RedirectUri::parse("https://a.example/cb").unwrap();
+    let target = fake::redirect_uri("https://a.example/cb");
     for (response, referrer) in [
         (problem(Problem::UnknownClient), "no-referrer"),
         (not_allowed("octocat"), "no-referrer"),
@@ -83,7 +83,10 @@ fn a_document_vouches_for_its_own_host_alone() {
     let check = |redirect_uri: &str, verified: bool| {
         let documents = std::sync::Arc::new(fake::FakeDocuments::default());
         let uris = [redirect_uri];
-        documents.publish(url, &serde_json::json!({ "client_id": url, "redirect_uris": uris }));
+        documents.publish(
+            url,
+            &serde_json::json!({ "client_id": url, "client_name": "A", "redirect_uris": uris }),
+        );
         let clients = crate::oauth::Clients { documents: Some(documents), ..Default::default() };
         let (_, page) = page_of(&fake::fixture_with(clients), url, redirect_uri);
         assert_eq!(

@@ -202,3 +202,22 @@ pub fn judge_redirect(uri: &str) {
     ];
     assert!(!never.contains(&scheme.to_ascii_lowercase().as_str()), "{uri}");
 }
+
+/// C7, read anew: what may be left of a name. Plain words are left as they are; what is left was sent, but for white space.
+pub fn judge_name(sent: &str, left: Option<&str>) {
+    let is_plain = |c: char| c.is_ascii_graphic();
+    let words: Vec<&str> = sent.split(' ').collect();
+    if sent.len() <= 100 && words.iter().all(|word| !word.is_empty() && word.chars().all(is_plain)) {
+        assert_eq!(left, Some(sent));
+    }
+    let Some(left) = left else { return assert!(!sent.chars().any(is_plain), "{sent:?}") };
+    assert!((1..=100).contains(&left.chars().count()), "{left:?}");
+    assert!(!left.starts_with(' ') && !left.ends_with(' ') && !left.contains("  "), "{left:?}");
+    let hidden = "\u{ad}\u{34f}\u{61c}\u{115f}\u{1160}\u{17b4}\u{17b5}\u{180e}\u{200b}\u{200d}\u{202e}\u{2028}\u{2060}\u{2066}\
+                  \u{3164}\u{fe0f}\u{feff}\u{ffa0}\u{378}\u{e000}\u{fffe}\u{e0041}\u{e0100}\u{10ffff}";
+    assert!(!left.chars().any(|c| c.is_control() || hidden.contains(c)), "{left:?}");
+    let mut rest = sent.chars();
+    for wanted in left.chars().filter(|c| *c != ' ') {
+        assert!(rest.any(|c| c == wanted), "{sent:?} {left:?}");
+    }
+}

@@ -1,0 +1,193 @@
+//! Many at once, and senders who ask for much: who waits, who is refused, and that nobody else is.
+
+use super::*;
+
+/// Asks from each of these addresses while the server answers once.
+fn found_by_all(web: &Web, peers: &[[u8; 4]], bytes: &[u8]) -> Vec<bool> {
+    thread::scope(|scope| {
+        let finders: Vec<_> =
+            peers.iter().map(|peer| scope.spawn(|| web.look_from(URL, *peer).is_some())).collect();
+        let (_, mut socket) = web.request();
+        while web.documents.flights.callers() < peers.len() {
+            thread::yield_now();
+        }
+        send(&mut socket, bytes);
+        finders.into_iter().map(|finder| finder.join().unwrap()).collect()
+    })
+}
+
+/// I3: ten people of one client at the first login of the day, in one office or in ten, cause one fetch, and share what comes
+/// of it.
+#[test]
+fn one_url_is_fetched_once_at_a_time() {
+    let office = [[192, 0, 2, 1]; 10];
+    let homes: [[u8; 4]; 10] = std::array::from_fn(|number| [192, 0, 2, u8::try_from(number).unwrap()]);
+    for peers in [office, homes] {
+        for (bytes, expected) in [(document(URL), true), (answer("404 Not Found", ""), false)] {
+            let web = Web::new();
+            assert_eq!(found_by_all(&web, &peers, &bytes), [expected; 10]);
+            web.assert_silent();
+            assert_eq!(web.documents.flights.callers(), 0);
+        }
+    }
+}
+
+/// I3: waiting for another's fetch costs a sender nothing.
+#[test]
+fn whoever_waits_has_not_fetched() {
+    let web = Web::new();
+    for _ in 0..5 {
+        assert_eq!(found_by_all(&web, &[[192, 0, 2, 1]; 10], &document(URL)), [true; 10]);
+        web.clock.advance(Duration::from_secs(60));
+    }
+    for number in 1..limits::DOCUMENT_LOOKUPS {
+        assert!(web.find(&format!("https://b{number}.example/c"), &document(URL)).is_none());
+    }
+}
+
+/// I3: eight at once; the ninth waits, and comes through when one of the eight is done.
+#[test]
+fn few_documents_are_fetched_at_once() {
+    let web = Web::new();
+    let urls: Vec<String> =
+        (0..limits::DOCUMENT_FETCHES).map(|n| format!("https://a{n}.example/client.json")).collect();
+    thread::scope(|scope| {
+        let web = &web;
+        let finders: Vec<_> = (0_u8..)
+            .zip(&urls)
+            .map(|(peer, url)| scope.spawn(move || web.look_from(url, [10, 0, 0, peer])))
+            .collect();
+        let mut waiting: Vec<_> = urls.iter().map(|_| web.request()).collect();
+        let next = scope.spawn(|| web.look(URL));
+        while web.documents.flights.callers() <= limits::DOCUMENT_FETCHES {
+            thread::yield_now();
+        }
+        web.assert_silent();
+        send(&mut waiting.pop().unwrap().1, &answer("404 Not Found", ""));
+        send(&mut web.request().1, &document(URL));
+        assert!(next.join().unwrap().is_some());
+        waiting.iter_mut().for_each(|(_, socket)| send(socket, &answer("404 Not Found", "")));
+        assert!(finders.into_iter().all(|finder| finder.join().unwrap().is_none()));
+    });
+}
+
+/// I3: one sender has one place: whoever waits for their own slow server keeps nobody else from coming in.
+#[test]
+fn one_sender_holds_one_place() {
+    let web = Web::new();
+    let [first, second] =
+        ["2001:db8:0:1::1", "2001:db8:0:1:ffff::2"].map(|text| text.parse::<IpAddr>().unwrap());
+    let find = |url: &str, peer| web.documents.find(&ClientUrl::parse(url).unwrap(), Some(peer)).is_some();
+    thread::scope(|scope| {
+        let slow = scope.spawn(|| find("https://slow.example/c", first));
+        let (_, mut socket) = web.request();
+        let next = scope.spawn(|| find("https://next.example/c", second));
+        while web.documents.flights.callers() < 2 {
+            thread::yield_now();
+        }
+        web.assert_silent();
+        let other = scope.spawn(|| web.look(URL).is_some());
+        send(&mut web.request().1, &document(URL));
+        assert!(other.join().unwrap());
+        send(&mut socket, &document("https://slow.example/c"));
+        assert!(slow.join().unwrap());
+        send(&mut web.request().1, &document("https://next.example/c"));
+        assert!(next.join().unwrap());
+    });
+    // Whoever is on this machine speaks for many.
+    thread::scope(|scope| {
+        let here = IpAddr::from([127, 0, 0, 1]);
+        let finders =
+            [0, 1].map(|number| scope.spawn(move || find(&format!("https://c{number}.example/c"), here)));
+        let sockets = [web.request(), web.request()];
+        sockets.into_iter().for_each(|(_, mut socket)| send(&mut socket, &answer("404 Not Found", "")));
+        assert!(finders.into_iter().all(|finder| !finder.join().unwrap()));
+    });
+}
+
+/// I3: what one sender may have us look for; what is remembered costs nothing, nor does looking for it again.
+#[test]
+fn a_sender_looks_for_so_many_documents_and_no_more() {
+    let web = Web::new();
+    assert!(web.find(URL, &document(URL)).is_some());
+    for number in 1..limits::DOCUMENT_LOOKUPS {
+        assert!(web.find(&format!("https://b{number}.example/c"), &answer("404 Not Found", "")).is_none());
+        assert!(web.look(URL).is_some());
+    }
+    assert!(web.look("https://c.example/c").is_none());
+    web.assert_silent();
+    assert!(web.look(URL).is_some());
+    web.clock.advance(Duration::from_secs(60));
+    for number in 0..3 {
+        web.look(&format!("https://gone.example/{number}"));
+    }
+    assert!(web.find(URL, &document(URL)).is_some());
+}
+
+/// I3: what nine addresses ask for in an hour, names that do not exist or paths of a client's own host, locks nobody out.
+#[test]
+fn strangers_lock_no_client_out() {
+    let web = Web::new();
+    let ask =
+        |number: u32, peer: u8| web.look_from(&format!("https://gone.example/{number}"), [10, 0, 0, peer]);
+    for _ in 0..6 {
+        for peer in 0..9 {
+            assert!((0..limits::DOCUMENT_LOOKUPS).all(|number| ask(number, peer).is_none()));
+        }
+        web.clock.advance(Duration::from_secs(600));
+    }
+    web.assert_silent();
+    for number in 0..limits::DOCUMENT_LOOKUPS {
+        let bytes = answer("404 Not Found", "");
+        assert!(web.find(&format!("https://a.example/{number}"), &bytes).is_none());
+    }
+    let newcomer = thread::scope(|scope| {
+        let finder = scope.spawn(|| web.look_from(URL, [10, 1, 0, 1]).is_some());
+        send(&mut web.request().1, &document(URL));
+        finder.join().unwrap()
+    });
+    assert!(newcomer);
+}
+
+/// I3: a known client comes in though its document has expired and strangers hold every place.
+#[test]
+fn a_known_client_comes_in_though_all_places_are_taken() {
+    let web = Web::with_timeout(Duration::from_secs(60));
+    assert!(web.find(URL, &document(URL)).is_some());
+    web.clock.advance(Duration::from_secs(60));
+    thread::scope(|scope| {
+        let web = &web;
+        let finders: Vec<_> = (0_u8..)
+            .take(limits::DOCUMENT_CALLERS)
+            .map(|peer| {
+                scope.spawn(move || web.look_from(&format!("https://b{peer}.example/c"), [10, 0, 0, peer]))
+            })
+            .collect();
+        let mut fetched: Vec<_> = (0..limits::DOCUMENT_FETCHES).map(|_| web.request()).collect();
+        while web.documents.flights.callers() < limits::DOCUMENT_CALLERS {
+            thread::yield_now();
+        }
+        assert!(web.look(URL).is_some());
+        web.assert_silent();
+        let mut left = limits::DOCUMENT_CALLERS;
+        while left > 0 {
+            let (_, mut socket) = fetched.pop().unwrap_or_else(|| web.request());
+            send(&mut socket, &answer("404 Not Found", ""));
+            left -= 1;
+        }
+        assert!(finders.into_iter().all(|finder| finder.join().unwrap().is_none()));
+    });
+}
+
+/// L2: strangers choose how often a document is not found; the log is told of it once a second.
+#[test]
+fn the_log_is_told_once_a_second() {
+    let web = Web::new();
+    for number in 0..10 {
+        assert!(web.look(&format!("https://gone.example/{number}")).is_none());
+    }
+    let told = || web.documents.told.pass("not_fetched", web.clock.monotonic());
+    assert_eq!(told(), None);
+    web.clock.advance(Duration::from_secs(1));
+    assert_eq!(told(), Some(Omitted(10)));
+}
