@@ -170,6 +170,7 @@ tls: build ## curl and Chromium over TLS, while the certificate is replaced
 faults: build ## full, read-only and removed disks and files, clocks that jump: what clients and the operator see
 	@$(call need,$(PYTHON),install Python 3.11 or newer)
 	@$(call need,faketime,apt-get install faketime)
+	@$(call need,cc,install a C compiler)
 	$(PYTHON) tests/faults/faults.py $(DEBUG)
 
 DIFFERENTIAL_STREAMS ?= 60000

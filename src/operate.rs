@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::clock::{Clock, SystemClock};
+use crate::base::limits;
 use crate::base::random::OsRandom;
-use crate::config::StateFiles;
+use crate::config::{OperatorCommand, Probe, StateFiles};
 use crate::operator::{self, ErrorAnswer, Operation, Operator, OperatorError, Outcome};
-use crate::store::{Grants, Medium, OpenError, Opener, RedbGrants, StateDirectory, key_file};
+use crate::store::{self, Grants, Medium, OpenError, Opener, RedbGrants, StateDirectory, key_file};
+
+use crate::trust;
 
 pub mod report;
 
@@ -28,6 +31,8 @@ pub enum OperateError {
     Refused(String),
     /// It was tried here.
     Failed(OperatorError),
+    /// The copy cannot be put where it was asked for.
+    Copy(PathBuf, io::Error),
 }
 
 impl fmt::Display for OperateError {
@@ -58,6 +63,13 @@ impl fmt::Display for OperateError {
             ),
             OperateError::Refused(text) => f.write_str(text),
             OperateError::Failed(error) => error.fmt(f),
+            OperateError::Copy(path, error) => {
+                write!(
+                    f,
+                    "the copy cannot be written to {}: {error}. Name a file that is not there yet",
+                    path.display()
+                )
+            }
         }
     }
 }
@@ -74,7 +86,16 @@ impl From<OpenError> for OperateError {
 ///
 /// # Errors
 /// [`OperateError`].
-pub fn operate(operation: &Operation, files: &StateFiles) -> Result<Outcome, OperateError> {
+pub fn operate(command: &OperatorCommand) -> Result<Outcome, OperateError> {
+    let outcome = perform(&command.operation, &command.files)?;
+    let (Outcome::BackedUp { file: copy }, Some(file)) = (&outcome, &command.file) else {
+        return Ok(outcome);
+    };
+    store::deliver(copy, file).map_err(|error| OperateError::Copy(file.clone(), error))?;
+    Ok(Outcome::BackedUp { file: file.clone() })
+}
+
+fn perform(operation: &Operation, files: &StateFiles) -> Result<Outcome, OperateError> {
     let nothing_there = || OperateError::NothingThere(files.directory.clone());
     match StateDirectory::existing(&files.directory, Opener::Command) {
         Ok(directory) => here(operation, files, &directory.ok_or_else(nothing_there)?),
@@ -96,11 +117,14 @@ fn here(
     let grants = Arc::new(grants);
     let (ending, rotating, key_file) =
         (Arc::clone(&grants), Arc::clone(&grants), files.key_file.path.clone());
+    let (copied, copy) = (Arc::clone(&grants), directory.file(operator::COPY));
     let operator = Operator::new(operator::Parts {
         grants,
         clock,
         end_grant: Box::new(move |grant| ending.delete(grant)),
         rotate_key: Box::new(move || key_file::rotate(&key_file, &keys, &rotating, &OsRandom)),
+        look: Box::new(|| None),
+        back_up: Box::new(move || copied.back_up(&copy).map(|()| copy.clone())),
     });
     operator.perform(operation).map_err(OperateError::Failed)
 }
@@ -121,17 +145,43 @@ fn ask(operation: &Operation, socket: &Path) -> Result<Outcome, OperateError> {
 
 fn exchange(operation: &Operation, socket: &Path) -> io::Result<Vec<u8>> {
     let body = serde_json::to_vec(operation)?;
-    let mut line = UnixStream::connect(socket)?;
     let (path, length) = (operator::PATH, body.len());
-    write!(
-        line,
-        "POST {path} HTTP/1.1\r\nHost: operator\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
-         Connection: close\r\n\r\n"
-    )?;
-    line.write_all(&body)?;
+    let head =
+        format!("POST {path} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n");
+    talk(UnixStream::connect(socket)?, &head, &body)
+}
+
+fn talk(mut line: UnixStream, head: &str, body: &[u8]) -> io::Result<Vec<u8>> {
+    write!(line, "{head}Host: operator\r\nConnection: close\r\n\r\n")?;
+    line.write_all(body)?;
     let mut answer = Vec::new();
     line.read_to_end(&mut answer)?;
     Ok(answer)
+}
+
+/// Asks a server whether it is up: at its URL, or else over the operator's socket.
+///
+/// # Errors
+/// It is not, and why.
+pub fn health(probe: &Probe) -> Result<(), String> {
+    let (place, status) = match &probe.url {
+        Some(url) => (url.clone(), trust::status(&format!("{}/healthz", url.trim_end_matches('/')))),
+        None => (probe.socket.display().to_string(), status_over(&probe.socket)),
+    };
+    match status {
+        Ok(200) => Ok(()),
+        Ok(status) => Err(format!("{place} answers {status}")),
+        Err(error) => Err(format!("{place}: {error}")),
+    }
+}
+
+fn status_over(socket: &Path) -> Result<u16, String> {
+    let asked = UnixStream::connect(socket).and_then(|line| {
+        line.set_read_timeout(Some(limits::HEALTH))?;
+        talk(line, "GET /healthz HTTP/1.1\r\n", b"")
+    });
+    let answer = asked.map_err(|error| error.to_string())?;
+    parse(&answer).map(|(status, _)| status).ok_or_else(|| "no whole answer".to_owned())
 }
 
 /// Status and body of a whole answer of our own server; `None` if it was cut off.

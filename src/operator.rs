@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,8 @@ use crate::base::{limits, log};
 use crate::http::{Admission, Handler, Head, Method, Request, Responder, Response};
 use crate::store::{self, Grant, GrantClient, Grants, OpenError};
 
+/// The draft of a copy of the table in the state directory.
+pub const COPY: &str = "backup.new";
 /// The operator's socket in the state directory.
 pub const SOCKET: &str = "operator.sock";
 /// The path of the endpoint that takes an [`Operation`] and answers an [`Outcome`], or an [`ErrorAnswer`], as JSON.
@@ -31,6 +34,10 @@ pub enum Operation {
     Revoke(Selection),
     /// Seal with a new key from now on; the older ones still open.
     RotateKey,
+    /// How the server is.
+    Status,
+    /// Copy the table to a file in the state directory.
+    BackUp,
 }
 
 /// Which grants.
@@ -63,6 +70,33 @@ pub enum Outcome {
         /// Keys in the key file.
         keys: usize,
     },
+    /// How the server is.
+    Status {
+        /// Grants that are not over.
+        grants: usize,
+        /// The server, if one runs.
+        server: Option<Running>,
+    },
+    /// The table was copied.
+    BackedUp {
+        /// To this file, from where the command takes it.
+        file: PathBuf,
+    },
+}
+
+/// A server that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// Its version.
+    pub version: String,
+    /// When it was started, RFC 3339.
+    pub since: String,
+    /// Sessions of the older protocol era.
+    pub sessions: usize,
+    /// Open streams.
+    pub streams: usize,
+    /// Calls that run.
+    pub calls: usize,
 }
 
 /// A grant as the operator sees it. Times are RFC 3339.
@@ -102,8 +136,8 @@ pub enum OperatorError {
     },
     /// The key file could not be changed.
     KeyFile(OpenError),
-    /// Another command is changing the key.
-    Rotating,
+    /// Another command is changing the key, or making a copy.
+    Busy,
 }
 
 impl fmt::Display for OperatorError {
@@ -114,7 +148,9 @@ impl fmt::Display for OperatorError {
                 write!(f, "{failed} of {of} grants could not be deleted, try again: {error}")
             }
             OperatorError::KeyFile(error) => write!(f, "the key was not changed: {error}"),
-            OperatorError::Rotating => f.write_str("another command is changing the key right now"),
+            OperatorError::Busy => {
+                f.write_str("another command of the operator is at work right now: try again")
+            }
         }
     }
 }
@@ -126,7 +162,7 @@ impl OperatorError {
         match self {
             OperatorError::Table(_) | OperatorError::Unfinished { .. } => 503,
             OperatorError::KeyFile(_) => 500,
-            OperatorError::Rotating => 409,
+            OperatorError::Busy => 409,
         }
     }
 }
@@ -143,6 +179,11 @@ pub type EndGrant = Box<dyn Fn(GrantId) -> Result<bool, store::Error> + Send + S
 /// Puts a new key before the others and, in a running server, into use; says how many there are now.
 pub type RotateKey = Box<dyn Fn() -> Result<usize, OpenError> + Send + Sync>;
 
+/// How the server is, for a server that runs.
+pub type Look = Box<dyn Fn() -> Option<Running> + Send + Sync>;
+/// Copies the table; says to which file.
+pub type BackUp = Box<dyn Fn() -> Result<PathBuf, store::Error> + Send + Sync>;
+
 /// What the operator's commands work on.
 pub struct Parts {
     /// The one table.
@@ -153,20 +194,24 @@ pub struct Parts {
     pub end_grant: EndGrant,
     /// Changes the key.
     pub rotate_key: RotateKey,
+    /// Looks at the server.
+    pub look: Look,
+    /// Copies the table.
+    pub back_up: BackUp,
 }
 
 /// Does what the operator asks.
 pub struct Operator {
     parts: Parts,
-    /// Claimed by whoever changes the key. Nobody waits for it.
-    rotation: Mutex<()>,
+    /// Held while a file of the state directory is written. Nobody waits for it.
+    writing: Mutex<()>,
 }
 
 impl Operator {
     /// An operator's desk over these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Operator {
-        Operator { parts, rotation: Mutex::new(()) }
+        Operator { parts, writing: Mutex::new(()) }
     }
 
     /// Does it.
@@ -178,6 +223,8 @@ impl Operator {
             Operation::ListGrants => self.list(),
             Operation::Revoke(selection) => self.revoke(selection),
             Operation::RotateKey => self.rotate_key(),
+            Operation::Status => self.status(),
+            Operation::BackUp => self.back_up(),
         }
     }
 
@@ -210,10 +257,24 @@ impl Operator {
     }
 
     fn rotate_key(&self) -> Result<Outcome, OperatorError> {
-        let Ok(_claim) = self.rotation.try_lock() else { return Err(OperatorError::Rotating) };
+        let Ok(_claim) = self.writing.try_lock() else { return Err(OperatorError::Busy) };
         let keys = (self.parts.rotate_key)().map_err(OperatorError::KeyFile)?;
         log::info("operator.key_rotated", &[log::Field::Count(u64::try_from(keys).unwrap_or(u64::MAX))]);
         Ok(Outcome::Rotated { keys })
+    }
+
+    fn status(&self) -> Result<Outcome, OperatorError> {
+        let now = self.parts.clock.now();
+        let grants = self.parts.grants.list().map_err(OperatorError::Table)?;
+        let grants = grants.iter().filter(|grant| !grant.is_over(now)).count();
+        Ok(Outcome::Status { grants, server: (self.parts.look)() })
+    }
+
+    fn back_up(&self) -> Result<Outcome, OperatorError> {
+        let Ok(_claim) = self.writing.try_lock() else { return Err(OperatorError::Busy) };
+        let file = (self.parts.back_up)().map_err(OperatorError::Table)?;
+        log::info("operator.backed_up", &[]);
+        Ok(Outcome::BackedUp { file })
     }
 
     fn answer(&self, body: &[u8]) -> Response {

@@ -13,7 +13,8 @@ use crate::base::random::OsRandom;
 use crate::base::{limits, log};
 use crate::check;
 use crate::config::{
-    self, ClientSecret, Config, ConfigError, ConfigWarning, GitHubApp, Invocation, OperatorCommand, Program,
+    self, ClientSecret, Config, ConfigError, ConfigWarning, GitHubApp, Invocation, OperatorCommand, Probe,
+    Program,
 };
 use crate::edge::{self, Edge, Listener};
 use crate::github::{BaseUrl, GitHub};
@@ -31,7 +32,7 @@ use crate::sys;
 /// otherwise: letters, digits, hyphens and underscores. Once it has users, it stays. `version` is what `--version` prints.
 /// `backend` makes the tools; it is given the client for GitHub's API. The exit status is 0 after a clean stop, 2 if the
 /// server could not start, with a line on standard error that says what to do. A command of the operator ends with 0 when
-/// it is done, 1 when what it names is not there, 2 when it could not be done.
+/// it is done, 1 when what it names or asks about is not there, 2 when it could not be done.
 pub fn run<B, E>(
     name: &'static str,
     version: &'static str,
@@ -49,6 +50,7 @@ where
         Ok(Invocation::Serve(config)) => serve(&config, backend).map_err(|errors| config::lines(&errors)),
         Ok(Invocation::Demo(config)) => serve_demo(config, backend).map_err(|errors| config::lines(&errors)),
         Ok(Invocation::Operate(command)) => return operate(&command, name),
+        Ok(Invocation::Health(probe)) => return health(&probe, name),
         Ok(Invocation::Check(config)) => look_at(&config, backend),
         Ok(Invocation::Help(text)) => say(&text),
         Ok(Invocation::Version) => say(&format!("{name} {version}\n")),
@@ -64,10 +66,21 @@ fn fail(program: &str, errors: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
+/// Exits with 1 where the server is not up, as container runtimes expect.
+fn health(probe: &Probe, program: &str) -> ExitCode {
+    match operate::health(probe) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = fail(program, &error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn operate(command: &OperatorCommand, program: &str) -> ExitCode {
     // What it does is its output; the log of it is the running server's.
     log::set_quiet(true);
-    let outcome = match operate::operate(&command.operation, &command.files) {
+    let outcome = match operate::operate(command) {
         Ok(outcome) => outcome,
         Err(error) => return fail(program, &error.to_string()),
     };
@@ -156,7 +169,13 @@ fn reload_rules(server: &Server, config: &Config, file: &Path) {
     let new = match config::from_process(config.program) {
         Ok(Invocation::Serve(new) | Invocation::Demo(new)) => new,
         // The command line is the one that was told to serve.
-        Ok(Invocation::Check(_) | Invocation::Operate(_) | Invocation::Help(_) | Invocation::Version) => {
+        Ok(
+            Invocation::Check(_)
+            | Invocation::Health(_)
+            | Invocation::Operate(_)
+            | Invocation::Help(_)
+            | Invocation::Version,
+        ) => {
             return;
         }
         Err(errors) => {

@@ -30,7 +30,7 @@ use crate::http::{Handler, PublicUrl};
 use crate::mcp::{self, Backend, Mcp};
 use crate::metrics::{self, Metrics, Snapshot};
 use crate::oauth::{self, AuthorizationServer, ClientDocuments, Clients, Policy};
-use crate::operator::{self, Operator, RotateKey};
+use crate::operator::{self, Operator, RotateKey, Running};
 use crate::seal::Keyring;
 use crate::server::Pool;
 use crate::store::{Grants, Medium, RedbGrants, StateDirectory, key_file};
@@ -107,7 +107,8 @@ impl Server {
         let newest = table.newest();
         let (keys, table) = (Arc::new(keys), Arc::new(table));
         let grants: Arc<dyn Grants> = Arc::clone(&table) as Arc<dyn Grants>;
-        let rotate_key = rotate_key(config, &keys, table);
+        let rotate_key = rotate_key(config, &keys, Arc::clone(&table));
+        let copy = directory.file(operator::COPY);
 
         let description = backend.description();
         let settings = oauth::Settings::new(public_url.clone())
@@ -132,7 +133,7 @@ impl Server {
             }
             Switch::Off => None,
         };
-        let (sessions, counted) = (mcp.clone(), mcp.clone());
+        let (sessions, counted, looked) = (mcp.clone(), mcp.clone(), mcp.clone());
         let oauth = AuthorizationServer::new(
             settings,
             oauth::Parts {
@@ -179,11 +180,19 @@ impl Server {
         };
         let numbers = Arc::new(metrics::Endpoint::new(metrics, Box::new(move || counted.snapshot())));
         let ending = Arc::clone(&app);
+        let (version, since, door_counts) = (config.program.version, clock.now().rfc3339(), public.counter());
+        let look = move || {
+            let (counts, streams) = (looked.counts(), door_counts().streams);
+            let (version, since) = (version.to_owned(), since.clone());
+            Some(Running { version, since, sessions: counts.sessions, streams, calls: counts.calls })
+        };
         let operator = Operator::new(operator::Parts {
             grants,
             clock,
             end_grant: Box::new(move |grant| ending.end_grant(grant)),
             rotate_key,
+            look: Box::new(look),
+            back_up: Box::new(move || table.back_up(&copy).map(|()| copy.clone())),
         });
         let operator: Arc<dyn Handler> = Arc::new(metrics::Beside(Arc::clone(&numbers), Arc::new(operator)));
         let operator_path = &config.state.socket;
@@ -207,7 +216,8 @@ impl Server {
             log::Field::Version(config.program.version),
             log::Field::Path(&operator_path.display().to_string()),
         ];
-        log::info("serving", &fields);
+        // The path is the socket's, if there is one.
+        log::info("serving", fields.get(..if operator.is_ok() { 3 } else { 2 }).unwrap_or(&fields));
         if !public_url.is_https() {
             // C5: only Secure cookies can have the prefix that keeps other hosts and ports from setting them.
             let hint =

@@ -11,6 +11,8 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ALL_VERSIONS, ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use ureq::Agent;
+use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::time::{Duration, Instant};
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
@@ -83,6 +85,23 @@ impl Trust {
     pub(crate) fn connector(&self) -> impl Connector<()> {
         ConnectProxyConnector::default().chain(TcpConnector::default()).chain(TlsConnector(self.clone()))
     }
+}
+
+/// Asks a URL, and gives the status of its answer: for a probe of our own server.
+///
+/// # Errors
+/// There was no answer, and why.
+pub fn status(url: &str) -> Result<u16, String> {
+    let trust = Trust::load(None).map_err(|error| error.to_string())?;
+    let config = Agent::config_builder()
+        .proxy(None)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .timeout_global(Some(limits::HEALTH))
+        .build();
+    let agent = Agent::with_parts(config, trust.connector(), DefaultResolver::default());
+    agent.get(url).call().map(|answer| answer.status().as_u16()).map_err(|error| error.to_string())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TrustError> {

@@ -400,6 +400,8 @@ pub const CLOCK_WAIT: Duration = Duration::from_secs(600);
 /// When clients and people are to ask again meanwhile.
 pub const CLOCK_RETRY: Duration = Duration::from_secs(30);
 
+/// How long `health` waits for its answer: less than the ten seconds that a container's runtime gives it.
+pub const HEALTH: Duration = Duration::from_secs(5);
 /// The longest path of the operator's socket (bytes): Linux takes 107, and it is bound as `….new`.
 pub const SOCKET_PATH_BYTES: usize = 103;
 

@@ -16,8 +16,19 @@ pub struct OperatorCommand {
     pub operation: Operation,
     /// To which server.
     pub files: StateFiles,
+    /// Where a copy goes.
+    pub file: Option<PathBuf>,
     /// How its outcome is printed.
     pub format: Format,
+}
+
+/// Where a server is asked whether it is up.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The operator's socket.
+    pub socket: PathBuf,
+    /// Its URL, instead.
+    pub url: Option<String>,
 }
 
 /// Where a server keeps what the operator's commands are about.
@@ -49,7 +60,9 @@ pub(super) enum Action {
     Check,
     Help,
     /// Asks the running server, or does it to the state directory itself.
-    Operate(fn(Vec<Selection>) -> Result<Operation, &'static str>),
+    Operate(fn(&Arguments) -> Result<Operation, ConfigError>),
+    /// Asks a server whether it is up.
+    Health,
 }
 
 /// One command.
@@ -68,15 +81,17 @@ struct Argument {
     flag: Option<&'static str>,
     /// What its value is, if it has one.
     metavar: Option<&'static str>,
-    /// What it selects, or what is wrong with it.
-    read: fn(&str) -> Result<Selection, &'static str>,
+    /// Takes its value over, or says what is wrong with it.
+    take: fn(&mut Arguments, &str) -> Result<(), &'static str>,
 }
 
 /// What the arguments of a command said.
 #[derive(Default)]
 pub(super) struct Arguments {
-    pub(super) selections: Vec<Selection>,
+    selections: Vec<Selection>,
     pub(super) format: Format,
+    pub(super) file: Option<PathBuf>,
+    pub(super) url: Option<String>,
 }
 
 /// Every command that operates takes it.
@@ -106,10 +121,18 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         words: &["grants", "revoke"],
         arguments: &[
-            Argument { flag: None, metavar: Some("ID"), read: grant },
-            Argument { flag: Some("--user"), metavar: Some("LOGIN|NUMBER"), read: user },
-            Argument { flag: Some("--client"), metavar: Some("FINGERPRINT"), read: client },
-            Argument { flag: Some("--all"), metavar: None, read: |_| Ok(Selection::All) },
+            Argument { flag: None, metavar: Some("ID"), take: |all, text| select(all, grant(text)) },
+            Argument {
+                flag: Some("--user"),
+                metavar: Some("LOGIN|NUMBER"),
+                take: |all, text| select(all, user(text)),
+            },
+            Argument {
+                flag: Some("--client"),
+                metavar: Some("FINGERPRINT"),
+                take: |all, text| select(all, client(text)),
+            },
+            Argument { flag: Some("--all"), metavar: None, take: |all, _| select(all, Ok(Selection::All)) },
         ],
         help: "end one grant, those of a person or a program, or all: with their tokens, sessions and streams",
         action: Action::Operate(revoke),
@@ -120,16 +143,55 @@ pub(super) const COMMANDS: &[Command] = &[
         help: "seal with a new key from now on, at once if the server runs; what older keys sealed still opens",
         action: Action::Operate(|_| Ok(Operation::RotateKey)),
     },
+    Command {
+        words: &["backup"],
+        arguments: &[Argument { flag: None, metavar: Some("FILE"), take: file }],
+        help: "copy the grants to a new file, consistent also while the server runs; the key is not in it",
+        action: Action::Operate(back_up),
+    },
+    Command {
+        words: &["status"],
+        arguments: &[],
+        help: "say since when the server is up, its version, and how many grants, sessions, streams and calls it has",
+        action: Action::Operate(|_| Ok(Operation::Status)),
+    },
+    Command {
+        words: &["health"],
+        arguments: &[Argument { flag: Some("--url"), metavar: Some("URL"), take: url }],
+        help: "exit with 0 if the server is up, else with 1: asked over the operator's socket, or at its URL",
+        action: Action::Health,
+    },
     Command { words: &["help"], arguments: &[], help: "print this", action: Action::Help },
 ];
 
-fn revoke(selections: Vec<Selection>) -> Result<Operation, &'static str> {
-    let mut selections = selections.into_iter();
-    match (selections.next(), selections.next()) {
-        (Some(selection), None) => Ok(Operation::Revoke(selection)),
-        (None, _) => Err("say what is to end: an ID, or --user, --client or --all"),
-        (Some(_), Some(_)) => Err("say one thing: an ID, or --user, --client or --all"),
-    }
+fn revoke(arguments: &Arguments) -> Result<Operation, ConfigError> {
+    let why = match arguments.selections.as_slice() {
+        [selection] => return Ok(Operation::Revoke(selection.clone())),
+        [] => "say what is to end: an ID, or --user, --client or --all",
+        [..] => "say one thing: an ID, or --user, --client or --all",
+    };
+    Err(ConfigError::BadValue("grants revoke", why))
+}
+
+fn back_up(arguments: &Arguments) -> Result<Operation, ConfigError> {
+    let missing = ConfigError::BadValue("backup", "say to which file");
+    arguments.file.as_ref().map(|_| Operation::BackUp).ok_or(missing)
+}
+
+fn select(arguments: &mut Arguments, selection: Result<Selection, &'static str>) -> Result<(), &'static str> {
+    arguments.selections.push(selection?);
+    Ok(())
+}
+
+fn file(arguments: &mut Arguments, text: &str) -> Result<(), &'static str> {
+    let earlier = arguments.file.replace(text.into());
+    if earlier.is_none() { Ok(()) } else { Err("say one file") }
+}
+
+fn url(arguments: &mut Arguments, text: &str) -> Result<(), &'static str> {
+    arguments.url = Some(text.to_owned());
+    let known = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
+    if known { Ok(()) } else { Err("write the server's URL, like http://127.0.0.1:3001") }
 }
 
 fn grant(text: &str) -> Result<Selection, &'static str> {
@@ -200,7 +262,7 @@ impl Command {
     /// Which options it reads.
     pub(super) fn reads(&self) -> Reads {
         match self.action {
-            Action::Operate(_) => Reads::StateFiles,
+            Action::Operate(_) | Action::Health => Reads::StateFiles,
             Action::Serve | Action::Demo | Action::Check | Action::Help => Reads::Everything,
         }
     }
@@ -219,7 +281,7 @@ impl Command {
         (word, attached): (&str, &Option<String>),
         rest: &mut dyn Iterator<Item = String>,
     ) -> Result<bool, ConfigError> {
-        if word == JSON && attached.is_none() && self.operates() {
+        if word == JSON && attached.is_none() && matches!(self.action, Action::Operate(_)) {
             arguments.format = Format::Json;
             return Ok(true);
         }
@@ -229,7 +291,8 @@ impl Command {
         let Some(argument) = self.arguments.iter().find(|argument| argument.flag == flag) else {
             return Ok(false);
         };
-        let name = argument.flag.unwrap_or("grants revoke");
+        let name = argument.flag.or(self.words.first().copied().filter(|word| *word != "grants"));
+        let name = name.unwrap_or("grants revoke");
         let value = match (argument.flag, argument.metavar) {
             (None, _) => Some(word.to_owned()),
             (Some(_), Some(_)) => attached.clone().or_else(|| rest.next()).filter(|value| !value.is_empty()),
@@ -239,8 +302,7 @@ impl Command {
             (Some(_), None) => Some(String::new()),
         };
         let value = value.ok_or(ConfigError::MissingValue(name))?;
-        let selection = (argument.read)(&value).map_err(|why| ConfigError::BadValue(name, why))?;
-        arguments.selections.push(selection);
+        (argument.take)(arguments, &value).map_err(|why| ConfigError::BadValue(name, why))?;
         Ok(true)
     }
 
@@ -250,8 +312,13 @@ impl Command {
             [argument.flag, argument.metavar].into_iter().flatten().collect::<Vec<_>>().join(" ")
         };
         let forms: Vec<String> = self.arguments.iter().map(form).collect();
-        let arguments = if forms.is_empty() { String::new() } else { format!("({})", forms.join(" | ")) };
-        let options = if self.operates() { "[--json]" } else { "" };
+        let arguments = match (forms.as_slice(), self.action) {
+            ([], _) => String::new(),
+            ([form], Action::Health) => format!("[{form}]"),
+            ([form], _) => form.clone(),
+            (forms, _) => format!("({})", forms.join(" | ")),
+        };
+        let options = if matches!(self.action, Action::Operate(_)) { "[--json]" } else { "" };
         let parts = [program, &self.words.join(" "), &arguments, options];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
     }

@@ -22,7 +22,7 @@ pub mod options;
 mod values;
 
 pub use self::clients::{ClientSettings, Switch};
-pub use self::commands::{Format, OperatorCommand, StateFiles};
+pub use self::commands::{Format, OperatorCommand, Probe, StateFiles};
 pub use self::given::{Environment, Snapshot};
 pub use self::values::{ClientSecret, Door, Listen, TlsFiles};
 use commands::{Action, Arguments, Command};
@@ -38,6 +38,8 @@ pub enum Invocation {
     Demo(Config),
     /// Look after the grants or the key.
     Operate(OperatorCommand),
+    /// Ask whether a server is up.
+    Health(Probe),
     /// Say what the configuration means and whether a server would start with it.
     Check(Config),
     /// Print this.
@@ -287,11 +289,14 @@ impl Config {
             Action::Demo => draft.demo(&host).map(Invocation::Demo),
             Action::Check => draft.serve(&host).map(Invocation::Check),
             Action::Help => Ok(Invocation::Help(options::help(program.name))),
-            Action::Operate(operation) => operation(arguments.selections)
-                .map_err(|why| ConfigError::BadValue("grants revoke", why))
+            Action::Health => {
+                let files = draft.state_files(&host).map_err(|error| vec![error]);
+                files.map(|files| Invocation::Health(Probe { socket: files.socket, url: arguments.url }))
+            }
+            Action::Operate(operation) => operation(&arguments)
                 .and_then(|operation| {
-                    let files = draft.state_files(&host)?;
-                    Ok(Invocation::Operate(OperatorCommand { operation, files, format: arguments.format }))
+                    let (files, Arguments { format, file, .. }) = (draft.state_files(&host)?, arguments);
+                    Ok(Invocation::Operate(OperatorCommand { operation, files, file, format }))
                 })
                 .map_err(|error| vec![error]),
         };

@@ -373,7 +373,7 @@ pub fn help(program: &str) -> String {
     out.push_str(&commands::help(program));
     out.push_str(
         "\nOptions, each also an environment variable and a line of --config (the flag wins, then the variable); \
-         grants and key read the state's alone:\n",
+         the operator's commands read the state's alone:\n",
     );
     out.push_str(&list(Reads::Everything));
     out

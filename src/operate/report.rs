@@ -1,7 +1,7 @@
 //! An outcome in words, or as JSON.
 
 use crate::config::Format;
-use crate::operator::{GrantSummary, Operation, Outcome, Selection};
+use crate::operator::{GrantSummary, Operation, Outcome, Running, Selection};
 
 const HEADINGS: [&str; 7] = ["ID", "USER", "CLIENT", "LOGIN SENT TO", "CREATED", "LAST USED", "PROGRAM"];
 
@@ -11,7 +11,9 @@ const NONE: &str = "There are no grants.\n";
 #[must_use]
 pub fn print(operation: &Operation, outcome: &Outcome, format: Format) -> String {
     match format {
-        Format::Text if missed(operation, outcome) => "No grant matches: nothing was revoked.\n".to_owned(),
+        Format::Text if missed(operation, outcome) && matches!(operation, Operation::Revoke(_)) => {
+            "No grant matches: nothing was revoked.\n".to_owned()
+        }
         Format::Text => text(outcome),
         Format::Json => {
             let json = serde_json::to_string(outcome).expect("an outcome is structs with string keys");
@@ -20,11 +22,18 @@ pub fn print(operation: &Operation, outcome: &Outcome, format: Format) -> String
     }
 }
 
-/// Whether something was named that is not there. `--all` of nothing is all.
+/// Whether something was named or asked about that is not there. `--all` of nothing is all.
 #[must_use]
 pub fn missed(operation: &Operation, outcome: &Outcome) -> bool {
+    if matches!(outcome, Outcome::Status { server: None, .. }) {
+        return true;
+    }
     let named = match operation {
-        Operation::Revoke(Selection::All) | Operation::ListGrants | Operation::RotateKey => false,
+        Operation::Revoke(Selection::All)
+        | Operation::ListGrants
+        | Operation::RotateKey
+        | Operation::Status
+        | Operation::BackUp => false,
         Operation::Revoke(
             Selection::Grant(_) | Selection::User(_) | Selection::Login(_) | Selection::Client(_),
         ) => true,
@@ -40,6 +49,17 @@ fn text(outcome: &Outcome) -> String {
         Outcome::Revoked(ids) => {
             let lines: String = ids.iter().map(|id| format!("revoked {id}\n")).collect();
             lines + "Their tokens, sessions and streams have ended.\n"
+        }
+        Outcome::Status { grants, server: None } => format!("No server runs.\nGrants    {grants}\n"),
+        Outcome::Status { grants, server: Some(server) } => {
+            let Running { version, since, sessions, streams, calls } = server;
+            format!(
+                "Up since  {since}\nVersion   {version}\nGrants    {grants}\nSessions  {sessions}\nStreams   {streams}\n\
+                 Calls     {calls}\n"
+            )
+        }
+        Outcome::BackedUp { file } => {
+            format!("The grants are copied to {}. The key is not in it.\n", file.display())
         }
         Outcome::Rotated { keys } => format!(
             "A new key seals from now on. The key file holds {keys} keys; values sealed under the older ones still open.\n"

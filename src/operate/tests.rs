@@ -1,5 +1,6 @@
 //! The operator's commands on a state directory that no server has. With a running one: tests/operator.rs.
 
+use super::perform as operate;
 use super::*;
 use crate::base::clock;
 use crate::base::identity::GrantId;
@@ -33,7 +34,10 @@ fn written(test: &TestDirectory) -> StateFiles {
 fn listed(files: &StateFiles) -> Vec<GrantId> {
     match operate(&Operation::ListGrants, files).unwrap() {
         Outcome::Grants(grants) => grants.iter().map(|grant| grant.id).collect(),
-        other @ (Outcome::Revoked(_) | Outcome::Rotated { .. }) => panic!("{other:?}"),
+        other @ (Outcome::Revoked(_)
+        | Outcome::Rotated { .. }
+        | Outcome::Status { .. }
+        | Outcome::BackedUp { .. }) => panic!("{other:?}"),
     }
 }
 
@@ -59,6 +63,26 @@ fn without_a_server_the_key_file_itself_is_changed() {
     let new: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).take(1).collect();
     std::fs::write(&files.key_file.path, new.concat()).unwrap();
     assert_eq!(listed(&files).len(), 2);
+}
+
+/// Under systemd's DynamicUser= nobody else can: root lists, and what it writes stays the server's.
+#[test]
+fn root_works_on_the_state_of_another_user() {
+    if !store::runs_as_root() {
+        return; // only root can give the directory away
+    }
+    let test = TestDirectory::new();
+    let files = written(&test);
+    let inside = test.path().read_dir().unwrap().map(|entry| entry.unwrap().path());
+    for path in inside.chain([test.path().to_owned()]) {
+        std::os::unix::fs::chown(path, Some(61_184), Some(61_184)).unwrap();
+    }
+    assert_eq!(listed(&files).len(), 2);
+    assert_eq!(operate(&Operation::RotateKey, &files).unwrap(), Outcome::Rotated { keys: 2 });
+    for entry in test.path().read_dir().unwrap().map(Result::unwrap) {
+        let owner = std::os::unix::fs::MetadataExt::uid(&entry.metadata().unwrap());
+        assert_eq!(owner, 61_184, "{:?}", entry.path());
+    }
 }
 
 /// A mistyped directory is not made into an empty state.

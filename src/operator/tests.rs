@@ -35,6 +35,8 @@ fn fixture(users: &[(u64, &str)]) -> Fixture {
             table.delete(id)
         }),
         rotate_key: Box::new(|| Ok(2)),
+        look: Box::new(|| None),
+        back_up: Box::new(|| Ok("/state/backup.new".into())),
     });
     Fixture { operator, grants, clock, ended }
 }
@@ -138,12 +140,26 @@ fn operations_travel_as_json() {
     assert_eq!(post(&fixture.operator, "\"rotate_key\"").1, serde_json::json!({ "rotated": { "keys": 2 } }));
 }
 
+/// Of grants those that are not over; of a server only what it says of itself.
+#[test]
+fn a_status_counts_what_lives() {
+    let mut fixture = fixture(&[(1, "octocat"), (2, "mona")]);
+    let running = Running { version: "1".into(), since: "x".into(), sessions: 1, streams: 2, calls: 3 };
+    let answer = running.clone();
+    fixture.operator.parts.look = Box::new(move || Some(answer.clone()));
+    let status = |fixture: &Fixture| fixture.operator.perform(&Operation::Status).unwrap();
+    assert_eq!(status(&fixture), Outcome::Status { grants: 2, server: Some(running.clone()) });
+    fixture.clock.advance(limits::GRANT_LIFETIME);
+    assert_eq!(status(&fixture), Outcome::Status { grants: 0, server: Some(running) });
+}
+
 /// Two at once would each write the key file without the other's key.
 #[test]
 fn one_command_at_a_time_changes_the_key() {
     let fixture = fixture(&[]);
-    let _claim = fixture.operator.rotation.lock().unwrap();
+    let _claim = fixture.operator.writing.lock().unwrap();
     assert_eq!(post(&fixture.operator, "\"rotate_key\"").0, 409);
+    assert_eq!(post(&fixture.operator, "\"back_up\"").0, 409);
 }
 
 /// Only the endpoint takes a body.

@@ -10,6 +10,7 @@ use crate::base::clock::Timestamp;
 use crate::base::identity::{ClientFingerprint, GrantId, Identity, Scopes, UserId};
 use crate::base::limits;
 
+mod backup;
 mod cache;
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -23,6 +24,7 @@ mod private;
 mod redb;
 mod schema;
 
+pub use self::backup::deliver;
 pub use self::memory::MemoryGrants;
 pub use self::open_error::OpenError;
 #[cfg(test)]

@@ -6,12 +6,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction,
 };
 
+use super::backup;
 use super::cache::Cache;
 use super::open_error::OpenError;
 use super::private::{self, StateDirectory};
@@ -25,13 +27,13 @@ use crate::seal::Keyring;
 pub const NAME: &str = "grants.redb";
 
 /// A grant's id as a number; in the order of its bytes.
-type Key = u128;
+pub(super) type Key = u128;
 
-const GRANTS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("grants");
+pub(super) const GRANTS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("grants");
 /// The user and the id of every grant.
-const BY_USER: TableDefinition<'_, (u64, Key), ()> = TableDefinition::new("by_user");
+pub(super) const BY_USER: TableDefinition<'_, (u64, Key), ()> = TableDefinition::new("by_user");
 /// The end and the id of every grant.
-const BY_END: TableDefinition<'_, (u64, Key), ()> = TableDefinition::new("by_end");
+pub(super) const BY_END: TableDefinition<'_, (u64, Key), ()> = TableDefinition::new("by_end");
 /// What `schema` knows about the file.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
@@ -128,6 +130,14 @@ impl RedbGrants {
     /// [`Error::Storage`]; the next start, with both keys, makes up for it.
     pub fn adopt_key(&self, keys: &Keyring) -> Result<(), Error> {
         self.with_database(|database| schema::adopt_key(database, keys))
+    }
+
+    /// Writes a consistent copy into a new file at `path`.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn back_up(&self, path: &Path) -> Result<(), Error> {
+        self.with_database(|database| backup::copy(database, path))
     }
 
     pub(super) fn new(database: Database, opener: Opener) -> RedbGrants {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::ops::Bound;
 use std::path::Path;
 
 use ::redb::backends::{FileBackend, InMemoryBackend};
@@ -59,8 +60,15 @@ fn open_file(path: &Path) -> Result<File, OpenError> {
 
 /// Opens a copy of the file in memory, for a look that leaves the file as it is: redb writes to a file that it opens.
 pub(super) fn open_copy(path: &Path) -> Result<Database, OpenError> {
-    let mut bytes = Vec::new();
-    open_file(path)?.read_to_end(&mut bytes).map_err(io_error(path))?;
+    let (mut bytes, mut file) = (Vec::new(), open_file(path)?);
+    file.read_to_end(&mut bytes).map_err(io_error(path))?;
+    // A start locks the file, so whether that can be done is part of the look. The lock ends with this function.
+    let original = InPlace::new(file, path).map_err(|error| open_error(error, path))?;
+    match original.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
+        Ok(true) => {}
+        Ok(false) => return Err(OpenError::AlreadyRunning(path.to_owned())),
+        Err(error) => return Err(open_error(StorageError::Io(error.into()).into(), path)),
+    }
     let (copy, length) = (InMemoryBackend::new(), u64::try_from(bytes.len()).unwrap_or(u64::MAX));
     copy.set_len(length).and_then(|()| copy.write(0, &bytes)).map_err(io_error(path))?;
     builder().create_with_backend(copy).map_err(|error| open_error(error, path))

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::browser::Browser;
 use crate::support::github::FakeGitHub;
 use crate::support::http::Request;
-use crate::support::server::Server;
+use crate::support::server::{Server, free_address};
 use crate::support::walk::{REDIRECT_URI, Tokens};
 
 /// What a command did.
@@ -175,4 +175,75 @@ fn a_person_ends_a_grant_on_the_account_page() {
     for secret in browser.cookie_values() {
         assert!(!log.contains(&secret), "L1: a cookie is in the log");
     }
+}
+
+/// For containers without a shell: 0 or 1, over the socket and over HTTP by an address, and what status says beside it.
+#[test]
+fn a_server_says_whether_it_is_up() {
+    let mut server = Server::start(&FakeGitHub::start());
+    let (_, tokens) = server.login();
+    server.session(&tokens.access);
+    let url = format!("http://{}", server.authority());
+    let gone = format!("http://{}", free_address());
+    assert_eq!(run(&server, &["health"]).status, 0);
+    assert_eq!(run(&server, &["health", "--url", &url]).status, 0);
+    let nobody = run(&server, &["health", "--url", &gone]);
+    assert!(nobody.status == 1 && nobody.error.contains(&gone), "{}", nobody.error);
+    let status = run(&server, &["status", "--json"]);
+    let said = status.json()["status"].clone();
+    assert_eq!((status.status, &said["grants"], &said["server"]["sessions"]), (0, &json!(1), &json!(1)));
+    assert_eq!(said["server"]["version"], env!("CARGO_PKG_VERSION"));
+    let text = run(&server, &["status"]).out;
+    assert!(text.starts_with("Up since  20") && text.contains("Grants    1\n"), "{text}");
+    assert!(server.stop().success());
+    for probe in [&["health"][..], &["health", "--url", &url]] {
+        assert_eq!(run(&server, probe).status, 1, "{probe:?}");
+    }
+    let status = run(&server, &["status"]);
+    assert_eq!((status.status, status.out.as_str()), (1, "No server runs.\nGrants    1\n"));
+}
+
+/// S2: a copy made while the server runs, or not, is a table that a server starts with; nothing is overwritten.
+#[test]
+fn a_backup_of_a_running_server_is_a_table() {
+    let mut server = Server::start(&FakeGitHub::start());
+    let (client, tokens) = server.login();
+    let copy = server.state_dir().join("copy.redb");
+    let backup = |server: &Server| run(server, &["backup", copy.to_str().unwrap()]);
+    let done = backup(&server);
+    assert_eq!((done.status, done.error.as_str()), (0, ""), "{}", done.out);
+    let again = backup(&server);
+    assert!(
+        again.status == 2 && again.error.contains("Name a file that is not there yet"),
+        "{}",
+        again.error
+    );
+    server.login(); // not in the copy
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&copy).unwrap().permissions());
+    assert_eq!(mode & 0o7777, 0o600);
+    assert!(server.stop().success());
+    std::fs::rename(&copy, server.state_dir().join("grants.redb")).unwrap();
+    server.start_again();
+    assert_eq!(grants(&server).len(), 1);
+    server.refresh(&client, &tokens.refresh).expect(200);
+    assert!(server.stop().success());
+    assert_eq!(backup(&server).status, 0);
+    std::fs::rename(&copy, server.state_dir().join("grants.redb")).unwrap();
+    server.start_again();
+    assert_eq!(grants(&server).len(), 1);
+}
+
+/// What docs/operations.md says of exit statuses: 2 for a start that cannot be, with every reason on a line of its own.
+#[test]
+fn a_start_that_fails_says_every_reason_and_exits_with_2() {
+    let output = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server")).env_clear().output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), error.lines().count()), (Some(2), 4), "{error}");
+    assert!(
+        error.lines().all(|line| line.starts_with("mcp-oauth-server: ") && line.contains(" is not set")),
+        "{error}"
+    );
+    let operations = include_str!("../../docs/operations.md");
+    let statuses: Vec<&str> = operations.matches("`, exit status 2 |").collect();
+    assert!(statuses.len() == 4 && !operations.contains("`, exit status 1 |"));
 }

@@ -165,6 +165,52 @@ def removed_key(binary):
         row("key file back", attempt(lambda: person.refresh().call() and "200"), line(server, "serving"))
 
 
+# ---- volumes ----
+
+def volumes(binary):
+    """What network volumes and Kubernetes do otherwise; volume.c does it to the server."""
+    with Server(binary) as server:
+        lacks = f"{server.directory}/volume.so"
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "volume.c")
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", lacks, source, "-ldl"], check=True)
+        server.env["LD_PRELOAD"] = lacks
+        command = lambda *words: subprocess.run(  # noqa: E731
+            [*server.command, *words], env=server.env, capture_output=True, text=True, timeout=20)
+
+        def served(volume, words, person=None):
+            """A start on such a volume: what a client and the operator see."""
+            server.env["VOLUME"] = volume
+            checked = command("check").returncode == 0
+            server.start()
+            client = attempt(lambda: (person.refresh() if person else Person(server.site).register().log_in()).call() and "200")
+            said = line(server, words)
+            server.stop()
+            return client if checked else None, said
+
+        row("the volume makes everything another user's: first start", *served("squash", "serving"))
+        row("the same: restart", *served("squash", "serving"))
+        row("a directory cannot be synced", *served("nosync", "start.warning synced"))
+        row("no Unix socket on the volume", *served("nosocket", "operator.no_socket"))
+        server.env |= {"VOLUME": "", "MCP_OPERATOR_SOCKET": f"{server.directory}/run/operator.sock"}
+        os.mkdir(f"{server.directory}/run", 0o700)
+        server.start()
+        done = command("status")
+        row("the socket elsewhere", "200", done.stdout.splitlines()[0] if done.returncode == 0 else None)
+        server.stop()
+        del server.env["MCP_OPERATOR_SOCKET"]
+        for volume in ("nolocks", "nolockd", "ignorant"):
+            server.env["VOLUME"] = volume
+            told = "cannot be locked" in command("check").stdout
+            row(f"no locks ({volume}): check, start", "nobody answers" if told else None, refusal(server, "cannot be locked"))
+        server.env["VOLUME"] = ""
+        os.chmod(server.state, 0o2770)
+        for name in os.listdir(server.state):
+            os.chmod(f"{server.state}/{name}", 0o660)
+        row("the modes of fsGroup", *served("", "serving"))
+        os.chmod(server.state, 0o2775)
+        row("a mode that lets others in", "nobody answers", refusal(server, "is open to other users"))
+
+
 # ---- the clock ----
 
 def clock(binary):
@@ -218,7 +264,7 @@ def clock(binary):
 
 def main():
     binary = os.path.abspath(sys.argv[1])
-    for fault in (full_disk, read_only_disk, removed_store, removed_key, clock):
+    for fault in (full_disk, read_only_disk, removed_store, removed_key, volumes, clock):
         fault(binary)
     print(f"{len(ROWS)} rows, {len(FAULTS)} not as they should be")
     for fault in FAULTS:

@@ -35,7 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("edge", &["base", "http", "server", "sys"]),
     ("tiny", &["base", "http", "server", "sys", "edge"]),
     ("config", &["base", "http", "store", "oauth", "github", "operator"]),
-    ("operate", &["base", "store", "operator", "config"]),
+    ("operate", &["base", "store", "operator", "config", "trust"]),
     (
         "serve",
         &[

@@ -31,6 +31,31 @@ fn commands_say_what_the_operator_wants() {
 }
 
 #[test]
+fn commands_look_after_a_server() {
+    assert_eq!(command(&["status"]).operation, Operation::Status);
+    let backup = command(&["backup", "/backups/today.redb"]);
+    assert_eq!(
+        (backup.operation, backup.file),
+        (Operation::BackUp, Some(PathBuf::from("/backups/today.redb")))
+    );
+    refused(&["backup"], &[], "backup: say to which file");
+    refused(&["backup", "a", "b"], &[], "backup: say one file");
+    let probe = |args: &[&str]| match parse(args, &[("MCP_STATE_DIR", "/state")]) {
+        Ok(Invocation::Health(probe)) => probe,
+        other => panic!("{args:?}: {other:?}"),
+    };
+    let socket = PathBuf::from("/state/operator.sock");
+    assert_eq!(probe(&["health"]), Probe { socket: socket.clone(), url: None });
+    let url = "http://10.0.0.7:3001/".to_owned();
+    assert_eq!(probe(&["health", "--url", &url]), Probe { socket, url: Some(url.clone()) });
+    let elsewhere = probe(&["health", "--operator-socket=/run/mcp/o.sock"]);
+    assert_eq!(elsewhere.socket, PathBuf::from("/run/mcp/o.sock"));
+    refused(&["health", "--url", "10.0.0.7"], &[], "--url: write the server's URL");
+    refused(&["health", "--json"], &[], "no option \"--json\"");
+    refused(&["status", "--operator-socket", "o.sock"], &[], "write an absolute path");
+}
+
+#[test]
 fn a_command_needs_to_know_where_the_state_is_and_no_more() {
     let files = command(&["grants", "list", "--state-dir", "/var/lib/mcp", "--json"]);
     assert_eq!((files.format, files.files.directory), (Format::Json, PathBuf::from("/var/lib/mcp")));
