@@ -111,8 +111,12 @@ impl Server {
         let copy = directory.file(operator::COPY);
 
         let description = backend.description();
+        let info = &description.info;
+        let title = info.title.as_ref().unwrap_or(&info.name);
+        let pages = oauth::Pages::new(&info.name, title, description.scope_words.clone());
         let settings = oauth::Settings::new(public_url.clone())
             .tool_scopes(&description.scopes)
+            .pages(pages)
             .registrations_per_hour(config.clients.registrations_per_hour);
         let challenges = settings.clone();
         let upstream =

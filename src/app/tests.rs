@@ -207,6 +207,36 @@ fn every_answer_carries_the_common_fields() {
     assert_eq!(consent.header_value("referrer-policy"), Some("same-origin"));
 }
 
+/// A person who opens the endpoint in a browser finds the home page; programs find the challenge alone, as ever.
+#[test]
+fn the_endpoint_in_a_browser_shows_the_home_page() {
+    let fixture = fake::fixture();
+    let app = app(&fixture);
+    let home = fake::text(&answer(&app, to("GET", "/")));
+    let challenge = answer(&app, to("GET", "/mcp"));
+    let check = |method, fields: &[(&str, &str)], shows: bool| {
+        let request =
+            fields.iter().fold(to(method, "/mcp"), |request, (name, value)| request.with(name, value));
+        let response = answer(&app, request);
+        assert_eq!(fake::text(&response) == home, shows, "{method} {fields:?}");
+        response
+    };
+    let chrome = ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
+    let page = check("GET", &[chrome], true);
+    assert_eq!((page.status(), page.header_value("content-type")), (401, Some("text/html; charset=utf-8")));
+    assert_eq!(page.header_value("www-authenticate"), challenge.header_value("www-authenticate"));
+    assert_eq!(page.headers().filter(|(name, _)| *name == "Cache-Control").count(), 1);
+    for accept in
+        ["text/event-stream", "application/json, text/event-stream", "*/*", "application/json, text/html"]
+    {
+        let response = check("GET", &[("Accept", accept)], false);
+        assert_eq!((response.status(), fake::text(&response)), (401, String::new()), "{accept}");
+    }
+    check("GET", &[], false);
+    check("POST", &[chrome], false);
+    assert_eq!(check("GET", &[chrome, ("Authorization", "Bearer x")], false).status(), 401);
+}
+
 /// A web client opens the login in a popup and waits for its callback page: no page on the way may sever the two.
 #[test]
 fn the_pages_of_a_login_keep_their_opener() {

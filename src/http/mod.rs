@@ -14,7 +14,7 @@ pub use exchange::{Admission, Handler, Responder, Waiter, Witness};
 pub(crate) use form::decode as form_decode;
 pub use form::{Form, FormError};
 pub use forwarded::TrustedProxies;
-pub use html::escape;
+pub use html::{escape, page};
 #[cfg(test)]
 pub(crate) use request::fake;
 pub use request::{Duplicate, Head, Headers, Method, Request, Scheme};

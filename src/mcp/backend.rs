@@ -55,6 +55,8 @@ pub struct Description {
     pub operations: Vec<Operation>,
     /// The scopes that any of the tools needs beyond the one that every caller has.
     pub scopes: Scopes,
+    /// What scopes allow, in words for the consent page; one without words is shown as it is.
+    pub scope_words: Vec<(String, String)>,
     /// Whether calls may become tasks ([`Context::become_task`]).
     pub has_tasks: bool,
     /// Whether tools use the caller's own token at GitHub ([`Principal::upstream`]). If not, it is not kept.

@@ -29,6 +29,8 @@ pub enum BuildError {
     ToolHeaders(String),
     /// A tool's scopes are no list of scope tokens (RFC 6749 section 3.3).
     ToolScopes(String),
+    /// A scope has words, and no tool needs it; or it has words twice.
+    ScopeWords(String),
     /// A template is not of RFC 6570 level 1, or completes a variable that it does not have.
     Template(String),
     /// Two have this name or URI.
@@ -52,6 +54,9 @@ impl fmt::Display for BuildError {
             }
             BuildError::ToolScopes(name) => {
                 write!(f, "the scopes of tool {name:?} are not separated by spaces, or have odd characters")
+            }
+            BuildError::ScopeWords(name) => {
+                write!(f, "the scope {name:?} is needed by no tool, or has words twice")
             }
             BuildError::Template(template) => {
                 write!(f, "resource template {template:?} is not of RFC 6570 level 1")
@@ -99,6 +104,18 @@ pub(super) fn tool_scopes(tools: &[Tool]) -> Result<HashMap<String, Arc<Scopes>>
         }
     }
     Ok(all)
+}
+
+/// Each scope with words is one that somebody can be asked for.
+pub(super) fn check_scope_words(words: &[(String, String)], scopes: &Scopes) -> Result<(), BuildError> {
+    let is_wrong = |name: &str| {
+        (name != "mcp" && !scopes.contains(name))
+            || words.iter().filter(|(other, _)| other == name).count() > 1
+    };
+    match words.iter().find(|(name, _)| is_wrong(name)) {
+        Some((name, _)) => Err(BuildError::ScopeWords(name.clone())),
+        None => Ok(()),
+    }
 }
 
 /// A handler that names what it reads must read what is declared; `unread` is what it does not.

@@ -12,7 +12,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::arguments;
 use super::backend::{Backend, Context, Description, Implementation, Mirrored};
 use super::build_error::{
-    BuildError, check_prompts, check_resources, check_templates, check_tools, tool_scopes,
+    BuildError, check_prompts, check_resources, check_scope_words, check_templates, check_tools, tool_scopes,
 };
 use super::call::{Call, CallError, Operation, Outcome, Reply};
 use super::completion::{CompleteParams, Reference};
@@ -84,6 +84,7 @@ impl<T> Offer<T> {
 pub struct Builder {
     info: Implementation,
     instructions: Option<String>,
+    scope_words: Vec<(String, String)>,
     keeps_github_tokens: bool,
     tools: Vec<Tool>,
     prompts: Vec<Prompt>,
@@ -103,6 +104,7 @@ impl ToolServer {
                 icons: Vec::new(),
             },
             instructions: None,
+            scope_words: Vec::new(),
             keeps_github_tokens: false,
             tools: Vec::new(),
             prompts: Vec::new(),
@@ -282,6 +284,14 @@ impl Builder {
         self
     }
 
+    /// The same with what a scope allows, in words that people read before they agree: "Read your calendar". `name` is a scope
+    /// that a tool needs, or `mcp`, which every caller has.
+    #[must_use]
+    pub fn scope(mut self, name: impl Into<String>, words: impl Into<String>) -> Builder {
+        self.scope_words.push((name.into(), words.into()));
+        self
+    }
+
     /// The same, with the caller's own GitHub token for tools that call GitHub as the caller: [`Context::principal`], its
     /// `upstream`. It is kept encrypted; without this it is dropped after the login.
     #[must_use]
@@ -330,14 +340,25 @@ impl Builder {
         let scopes = tool_scopes(&self.tools)?;
         let operations = self.operations();
         let has_tasks = self.tools.iter().any(|tool| tool.tasks != TaskSupport::Never);
-        let Builder { info, instructions, keeps_github_tokens, tools, prompts, resources, templates } = self;
+        let Builder {
+            info,
+            instructions,
+            scope_words,
+            keeps_github_tokens,
+            tools,
+            prompts,
+            resources,
+            templates,
+        } = self;
         let all_scopes = scopes.values().fold(Scopes::default(), |all, each| all.union(each));
+        check_scope_words(&scope_words, &all_scopes)?;
         Ok(ToolServer {
             description: Description {
                 info,
                 instructions,
                 operations,
                 scopes: all_scopes,
+                scope_words,
                 has_tasks,
                 keeps_github_tokens,
             },

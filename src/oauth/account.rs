@@ -17,11 +17,11 @@ use std::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 use super::AuthorizationServer;
-use super::account_page::{self, Notice, SignIn};
+use super::account_page::{HANDLES_END, Notice, SignIn};
 use super::authorize::see_other;
 use super::browser::{self, BrowserBinding};
 use super::callback::{GitHubAnswer, login_failed};
-use super::page::{self, Problem};
+use super::page::Problem;
 use super::provider::{Identity, ProviderError, Redemption};
 use crate::base::clock::Timestamp;
 use crate::base::encoding::base64url;
@@ -30,7 +30,7 @@ use crate::base::secret::Secret;
 use crate::base::{limits, log};
 use crate::http::{self, Form, Method, Response};
 use crate::seal::{self, Sealed};
-use crate::store;
+use crate::store::{self, Grant};
 
 /// The cookie's name, before [`AuthorizationServer::cookie_name`].
 const COOKIE: &str = "mcp_account";
@@ -105,7 +105,7 @@ struct SignedIn {
 /// What the page's form asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action<'a> {
-    /// By its [`handle`].
+    /// By their [`handle`]s.
     Revoke(&'a str),
     RevokeAll,
     SignOut,
@@ -115,7 +115,7 @@ impl Action<'_> {
     fn read(form: &Form) -> Option<Action<'_>> {
         match (form.value("revoke"), form.value("sign_out")) {
             (Some("all"), None) => Some(Action::RevokeAll),
-            (Some(handle), None) => Some(Action::Revoke(handle)),
+            (Some(handles), None) => Some(Action::Revoke(handles)),
             (None, Some(_)) => Some(Action::SignOut),
             (Some(_), Some(_)) | (None, None) => None,
         }
@@ -126,11 +126,11 @@ impl AuthorizationServer {
     /// `GET /account` and `POST /account`
     pub fn account(&self, request: &http::Request) -> Response {
         if request.head.method == Method::Post {
-            return self.change_account(request).unwrap_or_else(account_page::sign_in);
+            return self.change_account(request).unwrap_or_else(|why| self.pages().sign_in(why));
         }
         match self.signed_in(&request.head) {
             Some(signed_in) => self.list_grants(&signed_in, None),
-            None => account_page::sign_in(SignIn::First),
+            None => self.pages().sign_in(SignIn::First),
         }
     }
 
@@ -138,14 +138,14 @@ impl AuthorizationServer {
     pub(super) fn finish_sign_in(&self, head: &http::Head, query: &Form) -> Response {
         let state = query.value("state").unwrap_or_default();
         let Ok(login) = seal::open::<AccountLogin>(&self.keys, state, self.clock.now()) else {
-            return account_page::sign_in(SignIn::Again(Problem::LoginExpired));
+            return self.pages().sign_in(SignIn::Again(Problem::LoginExpired));
         };
         // C4: the state and the cookie of the same login, or GitHub is not asked anything.
         if !self.is_same_browser(head, &login.browser) {
-            return account_page::sign_in(SignIn::Again(Problem::OtherBrowser));
+            return self.pages().sign_in(SignIn::Again(Problem::OtherBrowser));
         }
         if !self.used.end(&login.browser, self.clock.monotonic()) {
-            return account_page::sign_in(SignIn::Again(Problem::AlreadyAnswered));
+            return self.pages().sign_in(SignIn::Again(Problem::AlreadyAnswered));
         }
         let identity = match GitHubAnswer::read(query) {
             GitHubAnswer::Code(code) => self.identify(code, &login.verifier()),
@@ -156,7 +156,7 @@ impl AuthorizationServer {
             Ok(identity) => self.sign_in(identity),
             Err(error) => {
                 login_failed(error);
-                account_page::sign_in(SignIn::Again(error.into()))
+                self.pages().sign_in(SignIn::Again(error.into()))
             }
         };
         self.end_login(response, &login.browser)
@@ -200,14 +200,14 @@ impl AuthorizationServer {
         let SignedIn { session, cookie_hash } = signed_in;
         let mut grants = match self.grants.of_user(session.user) {
             Ok(grants) => grants,
-            Err(error) => return unavailable(&error),
+            Err(error) => return self.table_failed(&error),
         };
         let now = self.clock.now();
         grants.retain(|grant| !grant.is_over(now));
         grants.sort_by_key(|grant| Reverse((grant.last_used, grant.created, grant.id)));
         let form = AccountForm { session: cookie_hash.clone(), expires: session.expires };
         let sealed = seal::seal(&self.keys, &form, &*self.random);
-        account_page::list(&session.login, &grants, &sealed, notice)
+        self.pages().list(&session.login, &grants, &sealed, notice)
     }
 
     /// What a button of the page asks for; `Err` with what the sign-in page has to say.
@@ -231,14 +231,22 @@ impl AuthorizationServer {
         }
         let action = Action::read(&form).ok_or(SignIn::Again(Problem::Unreadable))?;
         let done = match action {
-            Action::Revoke(handle) => self.revoke_one(signed_in.session.user, handle).map(|()| Notice::Ended),
-            Action::RevokeAll => self.revoke_all(signed_in.session.user).map(|()| Notice::AllEnded),
+            Action::Revoke(handles) => {
+                let wanted = |grant: &Grant| handles.split(HANDLES_END).any(|each| each == handle(grant.id));
+                self.end_grants_of(signed_in.session.user, wanted).map(|()| Notice::Ended)
+            }
+            Action::RevokeAll => {
+                self.end_grants_of(signed_in.session.user, |_| true).map(|()| Notice::AllEnded)
+            }
             Action::SignOut => {
-                let page = account_page::sign_in(SignIn::SignedOut);
+                let page = self.pages().sign_in(SignIn::SignedOut);
                 return Ok(self.clear_cookie(page, &self.cookie_name(COOKIE)));
             }
         };
-        Ok(done.map_or_else(|error| unavailable(&error), |notice| self.list_grants(&signed_in, Some(notice))))
+        Ok(done.map_or_else(
+            |error| self.table_failed(&error),
+            |notice| self.list_grants(&signed_in, Some(notice)),
+        ))
     }
 
     /// GitHub is asked for nothing but who this is.
@@ -253,18 +261,10 @@ impl AuthorizationServer {
         Ok(self.start_login(self.see_github(&state, &login.verifier(), ""), &cookie, head))
     }
 
-    /// Only the person's own are looked at; one that is not among them has ended already.
-    fn revoke_one(&self, user: UserId, wanted: &str) -> Result<(), store::Error> {
-        let theirs = self.grants.of_user(user)?;
-        match theirs.iter().find(|grant| handle(grant.id) == wanted) {
-            Some(grant) => self.end_grant(grant.id, "owner").map(drop),
-            None => Ok(()),
-        }
-    }
-
-    fn revoke_all(&self, user: UserId) -> Result<(), store::Error> {
+    /// Ends those of the person's grants that are wanted. One that is not among them has ended already.
+    fn end_grants_of(&self, user: UserId, wanted: impl Fn(&Grant) -> bool) -> Result<(), store::Error> {
         let mut outcome = Ok(());
-        for grant in self.grants.of_user(user)? {
+        for grant in self.grants.of_user(user)?.into_iter().filter(|grant| wanted(grant)) {
             // Each is tried, whatever became of the one before it.
             if let Err(error) = self.end_grant(grant.id, "owner") {
                 outcome = Err(error);
@@ -276,17 +276,17 @@ impl AuthorizationServer {
     fn account_url(&self) -> String {
         self.settings.public_url.join("/account")
     }
+
+    fn table_failed(&self, error: &store::Error) -> Response {
+        log::error("store.failed", &[log::Field::Error(&error.to_string())]);
+        self.pages().problem(Problem::Table)
+    }
 }
 
 /// What the page calls a grant. Not its id: with that and a stolen key file, tokens could be forged, and a session for this
 /// page as well, so the page must not be where a thief of the key learns ids.
 pub(super) fn handle(id: GrantId) -> String {
     browser::hash(&id.to_string())
-}
-
-fn unavailable(error: &store::Error) -> Response {
-    log::error("store.failed", &[log::Field::Error(&error.to_string())]);
-    page::problem(Problem::Table)
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use super::account::handle;
-use super::page::{self, Problem};
+use super::page::{self, Pages, Problem};
 use crate::base::clock::Timestamp;
 use crate::base::rate::TooMany;
-use crate::http::{Response, escape};
+use crate::http::{Response, escape, is_loopback_host, split_port};
 use crate::store::Grant;
 
 /// Why the sign-in page is shown.
@@ -45,85 +45,151 @@ impl Notice {
 
 const TITLE: &str = "Programs that act in your name";
 
-/// The page with the button.
-pub(super) fn sign_in(why: SignIn) -> Response {
-    const WHAT_FOR: &str =
-        "Sign in with GitHub to see which programs may use this server in your name, and to end that.";
-    let (status, title, text) = match why {
-        SignIn::First => (200, TITLE, WHAT_FOR),
-        SignIn::SignedOut => {
-            (200, "You are signed out here", "You may still be signed in at github.com in this browser.")
-        }
-        SignIn::Expired => {
-            (400, "You are not signed in any more", "Nothing was changed. Signing in lasts ten minutes here.")
-        }
-        SignIn::TooMany(_) => {
-            let (title, _) = Problem::TooMany.texts();
-            (Problem::TooMany.status(), title, "Wait ten minutes, then sign in again.")
-        }
-        SignIn::Again(problem) => {
-            let (title, _) = problem.texts();
-            let text = "Nothing was changed. Wait a minute, then sign in again. If this stays so, tell the person who \
+impl Pages {
+    /// The page with the button.
+    pub(super) fn sign_in(&self, why: SignIn) -> Response {
+        const WHAT_FOR: &str =
+            "Sign in with GitHub to see which programs may use this server in your name, and to end that.";
+        let (status, title, text) = match why {
+            SignIn::First => (200, TITLE, WHAT_FOR),
+            SignIn::SignedOut => {
+                (200, "You are signed out here", "You may still be signed in at github.com in this browser.")
+            }
+            SignIn::Expired => (
+                400,
+                "You are not signed in any more",
+                "Nothing was changed. Signing in lasts ten minutes here.",
+            ),
+            SignIn::TooMany(_) => {
+                let (title, _) = Problem::TooMany.texts();
+                (Problem::TooMany.status(), title, "Wait ten minutes, then sign in again.")
+            }
+            SignIn::Again(problem) => {
+                let (title, _) = problem.texts();
+                let text = "Nothing was changed. Wait a minute, then sign in again. If this stays so, tell the person who \
                         runs this server.";
-            (problem.status(), title, text)
-        }
-    };
-    let body = format!(
-        "<p>{}</p><form method=post action=\"/account\"><div class=buttons>\
+                (problem.status(), title, text)
+            }
+        };
+        let body = format!(
+            "<p>{}</p><form method=post action=\"/account\"><div class=buttons>\
          <button class=go name=sign_in value=github>Sign in with GitHub</button></div></form>",
-        escape(text)
-    );
-    let response = form_page(status, title, &body);
-    match why {
-        SignIn::TooMany(too_many) => response.header("Retry-After", too_many.retry_after.to_string()),
-        SignIn::First | SignIn::SignedOut | SignIn::Expired | SignIn::Again(_) => response,
+            escape(text)
+        );
+        let response = self.form_page(status, title, &body);
+        match why {
+            SignIn::TooMany(too_many) => response.header("Retry-After", too_many.retry_after.to_string()),
+            SignIn::First | SignIn::SignedOut | SignIn::Expired | SignIn::Again(_) => response,
+        }
+    }
+
+    /// The list, as one form whose buttons say what to end. `grants` stand in their order, the latest used first.
+    pub(super) fn list(
+        &self,
+        login: &str,
+        grants: &[Arc<Grant>],
+        sealed: &str,
+        notice: Option<Notice>,
+    ) -> Response {
+        let notice = notice
+            .map(|notice| format!("<p class=done role=status>{}</p>", escape(notice.text())))
+            .unwrap_or_default();
+        let programs: String = programs(grants).iter().map(|program| self.program(program)).collect();
+        let (programs, all) = if programs.is_empty() {
+            ("<p>No program may use this server in your name.</p>".to_owned(), "")
+        } else {
+            let all = "<details class=all><summary>End all access</summary><p>Every program is signed out of this server \
+                   at once, and must ask you again.</p><button class=\"danger sure\" name=revoke value=all>Yes, end \
+                   all access</button></details>";
+            (format!("<ul class=grants>{programs}</ul>"), all)
+        };
+        let body = format!(
+            "{notice}<p>You are signed in as <strong>{login}</strong> on GitHub. A program whose access you end must ask you \
+         again before it can use this server.</p>\
+         <form method=post action=\"/account\"><input type=hidden name=form value=\"{sealed}\">{programs}\
+         {all}<div class=buttons><button name=sign_out value=here>Sign out</button></div></form>",
+            login = escape(login),
+            sealed = escape(sealed),
+        );
+        self.form_page(200, TITLE, &body)
+    }
+
+    fn program(&self, program: &Program<'_>) -> String {
+        let Program { name, host, place, grants } = program;
+        let vouched = match host {
+            Some(host) => format!("It says that it belongs to {}.", escape(host)),
+            None => "No web site vouches for this name.".to_owned(),
+        };
+        let handles: Vec<String> = grants.iter().map(|grant| handle(grant.id)).collect();
+        let last_used = grants.first().map(|grant| time(grant.last_used)).unwrap_or_default();
+        let (summary, ends_one) = match grants.len() {
+            1 => ("Details".to_owned(), false),
+            logins => (format!("{logins} logins"), true),
+        };
+        let logins: String = grants.iter().map(|grant| self.login(grant, ends_one)).collect();
+        let (name, place) = (escape(name), escape(place));
+        format!(
+            "<li><div class=program><h2>{name}</h2><span>{place}</span><span>last used {last_used}</span>\
+         <button class=danger name=revoke value=\"{}\" aria-label=\"End access of {name}, {place}\">End</button></div>\
+         <details><summary>{summary}</summary><p>{vouched}</p>{logins}</details></li>",
+            handles.join(HANDLES_END),
+        )
+    }
+
+    fn login(&self, grant: &Grant, ends_one: bool) -> String {
+        let scopes: String =
+            grant.scopes.iter().map(|scope| format!("<li>{}</li>", self.scope_in_words(scope))).collect();
+        let end = if ends_one {
+            format!("<button class=danger name=revoke value=\"{}\">End this login</button>", handle(grant.id))
+        } else {
+            String::new()
+        };
+        format!(
+            "<div class=login><p>You let it in {}; last used, give or take an hour, {}. Its login was sent to \
+             <b>{}</b>. It can:</p><ul>{scopes}</ul>{end}</div>",
+            time(grant.created),
+            time(grant.last_used),
+            escape(&grant.client.redirect),
+        )
+    }
+
+    /// C9: with no-referrer browsers would send `Origin: null` with the form.
+    fn form_page(&self, status: u16, title: &str, body: &str) -> Response {
+        self.page_with_referrer(status, title, body, "same-origin")
     }
 }
 
-/// The list, as one form whose buttons say what to end.
-pub(super) fn list(login: &str, grants: &[Arc<Grant>], sealed: &str, notice: Option<Notice>) -> Response {
-    let notice = notice
-        .map(|notice| format!("<p class=done role=status>{}</p>", escape(notice.text())))
-        .unwrap_or_default();
-    let items: String = grants.iter().map(|grant| item(grant)).collect();
-    let (items, all) = if items.is_empty() {
-        ("<p>No program may use this server in your name.</p>".to_owned(), "")
-    } else {
-        (format!("<ul class=grants>{items}</ul>"), "<button name=revoke value=all>End access of all</button>")
-    };
-    let body = format!(
-        "{notice}<p>You are signed in as <strong>{login}</strong> on GitHub. A program whose access you end must ask you \
-         again before it can use this server.</p>\
-         <form method=post action=\"/account\"><input type=hidden name=form value=\"{sealed}\">{items}\
-         <div class=buttons>{all}<button name=sign_out value=here>Sign out</button></div></form>",
-        login = escape(login),
-        sealed = escape(sealed),
-    );
-    form_page(200, TITLE, &body)
+/// Stands between the handles in the value of a button that ends several grants.
+pub(super) const HANDLES_END: &str = ".";
+
+/// The grants of what is one program to a person: one name, vouched for by one host, its answers sent to one place.
+struct Program<'a> {
+    name: &'a str,
+    host: Option<&'a str>,
+    place: &'a str,
+    grants: Vec<&'a Grant>,
 }
 
-fn item(grant: &Grant) -> String {
-    let name = if grant.client.name.is_empty() { page::NAMELESS } else { &grant.client.name };
-    let scopes: String =
-        grant.scopes.iter().map(|scope| format!("<li>{}</li>", page::scope_in_words(scope))).collect();
-    let vouched = match &grant.client.host {
-        Some(host) => format!("It says that it belongs to {}.", escape(host)),
-        None => "No web site vouches for this name.".to_owned(),
-    };
-    format!(
-        "<li><h2>{name}<small>{vouched}</small></h2><dl>\
-         <div><dt>Where its login was sent</dt><dd>{place}</dd></div>\
-         <div><dt>What it can do</dt><dd><ul>{scopes}</ul></dd></div>\
-         <div><dt>You let it in</dt><dd>{created}</dd></div>\
-         <div><dt>Last used, give or take an hour</dt><dd>{last_used}</dd></div></dl>\
-         <button name=revoke value=\"{handle}\" aria-label=\"End access of {name} at {place}, let in {minute}\">End access</button></li>",
-        name = escape(name),
-        place = escape(&grant.client.redirect),
-        created = time(grant.created),
-        last_used = time(grant.last_used),
-        minute = minute(grant.created),
-        handle = handle(grant.id),
-    )
+fn programs(grants: &[Arc<Grant>]) -> Vec<Program<'_>> {
+    let mut programs: Vec<Program<'_>> = Vec::new();
+    for grant in grants {
+        let client = &grant.client;
+        let name = if client.name.is_empty() { page::NAMELESS } else { &client.name };
+        let (host, place) = (client.host.as_deref(), place(&client.redirect));
+        let same =
+            |program: &&mut Program<'_>| (program.name, program.host, program.place) == (name, host, place);
+        match programs.iter_mut().find(same) {
+            Some(program) => program.grants.push(grant),
+            None => programs.push(Program { name, host, place, grants: vec![grant] }),
+        }
+    }
+    programs
+}
+
+/// Where a login was sent, in short. A program on a computer listens on another port for each.
+fn place(redirect: &str) -> &str {
+    let authority = redirect.strip_prefix("http://").and_then(split_port);
+    if authority.is_some_and(|(host, _)| is_loopback_host(host)) { "your computer" } else { redirect }
 }
 
 fn time(time: Timestamp) -> String {
@@ -135,9 +201,4 @@ fn minute(time: Timestamp) -> String {
     let machine = time.rfc3339();
     let minute = machine.split_at_checked(16).map_or(machine.as_str(), |(minute, _)| minute);
     format!("{} UTC", minute.replace('T', " "))
-}
-
-/// C9: with no-referrer browsers would send `Origin: null` with the form.
-fn form_page(status: u16, title: &str, body: &str) -> Response {
-    page::page_with_referrer(status, title, body, "same-origin")
 }

@@ -77,6 +77,9 @@ pub(super) enum AuthorizeError {
     ResponseMode,
     NoInteraction,
     Denied,
+    NotAllowed,
+    LoginFailed,
+    Unavailable,
 }
 
 impl AuthorizeError {
@@ -88,7 +91,9 @@ impl AuthorizeError {
             AuthorizeError::RequestObject => "request_not_supported",
             AuthorizeError::RequestUri => "request_uri_not_supported",
             AuthorizeError::NoInteraction => "interaction_required",
-            AuthorizeError::Denied => "access_denied",
+            AuthorizeError::Denied | AuthorizeError::NotAllowed => "access_denied",
+            AuthorizeError::LoginFailed => "server_error",
+            AuthorizeError::Unavailable => "temporarily_unavailable",
             AuthorizeError::NoChallenge
             | AuthorizeError::BadChallenge
             | AuthorizeError::ChallengeMethod
@@ -113,6 +118,9 @@ impl fmt::Display for AuthorizeError {
             AuthorizeError::ResponseMode => "response_mode must be query",
             AuthorizeError::NoInteraction => "prompt=none is not possible: every login asks the person",
             AuthorizeError::Denied => "the person did not allow it",
+            AuthorizeError::NotAllowed => "this server does not let that GitHub account in",
+            AuthorizeError::LoginFailed => "the login failed: the page in the browser says why",
+            AuthorizeError::Unavailable => "no login is possible right now: try again later",
         })
     }
 }
@@ -124,6 +132,24 @@ pub(super) struct ReturnTo<'a> {
     pub(super) state: Option<&'a str>,
 }
 
+impl ReturnTo<'_> {
+    /// O7: whether the browser may be sent there with an error: to a program on this device, or a client of the operator's.
+    /// The redirect URI of an open web client was chosen freely by its maker.
+    pub(super) fn is_trusted(&self) -> bool {
+        match (self.redirect_uri.target(), self.origin) {
+            (Target::Loopback | Target::PrivateScheme, _) | (Target::Web, Origin::Configured) => true,
+            (Target::Web, Origin::Registered | Origin::Document(_)) => false,
+        }
+    }
+}
+
+impl<'a> From<&'a AuthorizationRequest> for ReturnTo<'a> {
+    fn from(request: &'a AuthorizationRequest) -> ReturnTo<'a> {
+        let state = request.state.as_deref();
+        ReturnTo { origin: &request.origin, redirect_uri: &request.redirect_uri, state }
+    }
+}
+
 impl AuthorizationServer {
     /// `GET /authorize`: checks the request and shows the consent page. Stores nothing; may be repeated (some clients
     /// ask once before they open the browser).
@@ -132,21 +158,21 @@ impl AuthorizationServer {
             return wait;
         }
         let Ok(query) = Form::parse(head.query.as_deref().unwrap_or_default().as_bytes()) else {
-            return page::problem(Problem::Unreadable);
+            return self.pages().problem(Problem::Unreadable);
         };
         // O8: a repeated parameter means somebody wants two readers to see two requests.
         if query.repeated(&["resource"]).is_some() {
-            return page::problem(Problem::Unreadable);
+            return self.pages().problem(Problem::Unreadable);
         }
         // O6: as long as client and redirect URI are not both proven, nobody is sent anywhere.
         let client = match query.value("client_id").map(|id| self.asking_client(id, head.peer)) {
             Some(Ok(client)) => client,
-            Some(Err(problem)) => return page::problem(problem),
-            None => return page::problem(Problem::UnknownClient),
+            Some(Err(problem)) => return self.pages().problem(problem),
+            None => return self.pages().problem(Problem::UnknownClient),
         };
         let registrant = self.clients.registrant(&client.origin);
         let Some(redirect_uri) = redirect_uri(&client, registrant, query.value("redirect_uri")) else {
-            return page::problem(Problem::UnregisteredRedirect);
+            return self.pages().problem(Problem::UnregisteredRedirect);
         };
         let state = query.value("state");
         let return_to = ReturnTo { origin: &client.origin, redirect_uri: &redirect_uri, state };
@@ -206,22 +232,33 @@ impl AuthorizationServer {
     }
 
     /// Tells the client that its request came to nothing, with a redirect where that is safe and else through a page that
-    /// leaves the way back to the person (O7: whoever made an open web client chose its redirect URI freely).
+    /// leaves the way back to the person (O7).
     pub(super) fn refuse(&self, to: &ReturnTo<'_>, error: AuthorizeError) -> Response {
         trace::refused(error.code());
+        let location = self.error_location(to, error);
+        if to.is_trusted() {
+            return see_other(location);
+        }
+        self.pages().interstitial(error, &page::way_back(to, None, &location))
+    }
+
+    /// The page of a problem that ended this login, with a button that tells the client.
+    pub(super) fn end_with(&self, problem: Problem, request: &AuthorizationRequest) -> Response {
+        self.pages().ended_login(problem, &self.way_back(request, problem.answer()))
+    }
+
+    /// The way back to the client of this login, with an error.
+    pub(super) fn way_back(&self, request: &AuthorizationRequest, error: AuthorizeError) -> String {
+        let to = ReturnTo::from(request);
+        page::way_back(&to, request.client_name.as_deref(), &self.error_location(&to, error))
+    }
+
+    fn error_location(&self, to: &ReturnTo<'_>, error: AuthorizeError) -> String {
         let description = error.to_string();
         let state = to.state.filter(|_| error != AuthorizeError::StateTooLong);
         let parameters =
             [("error", Some(error.code())), ("error_description", Some(&description)), ("state", state)];
-        let location = self.answer_location(to.redirect_uri, &parameters);
-        match (to.redirect_uri.target(), to.origin) {
-            (Target::Loopback | Target::PrivateScheme, _) | (Target::Web, Origin::Configured) => {
-                see_other(location)
-            }
-            (Target::Web, Origin::Registered | Origin::Document(_)) => {
-                page::interstitial(to.redirect_uri, &location, error)
-            }
-        }
+        self.answer_location(to.redirect_uri, &parameters)
     }
 
     /// Where an answer goes: the redirect URI with these parameters and our `iss`, once (RFC 9207, O10).

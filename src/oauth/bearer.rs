@@ -81,13 +81,26 @@ impl AuthorizationServer {
         })
     }
 
-    /// The answer to a request that is not let through (RFC 6750 section 3, RFC 9728 section 5.1).
+    /// The answer to a request that is not let through (RFC 6750 section 3, RFC 9728 section 5.1). A person who has opened the
+    /// endpoint in a browser finds the home page in it.
     #[must_use]
     pub fn challenge(&self, head: &http::Head, endpoint: Endpoint, error: BearerError) -> Response {
         trace::refused(error.word());
         let url = self.settings.public_url.as_named_by(head);
-        challenge(&url, endpoint, error, &self.settings.required_scope)
+        let challenge = challenge(&url, endpoint, error, &self.settings.required_scope);
+        if error != BearerError::Missing || !wants_page(head) {
+            return challenge;
+        }
+        let fields = challenge.headers().map(|(name, value)| (name, value.to_owned().into())).collect();
+        self.pages().home(challenge.status(), &self.settings.resource).with_fields(fields)
     }
+}
+
+/// Whether a browser asks: HTML is the first that it accepts. Clients ask for an event stream or JSON.
+fn wants_page(head: &http::Head) -> bool {
+    let accept = head.headers.all("accept").next().and_then(|accept| accept.split([',', ';']).next());
+    head.method == http::Method::Get
+        && accept.is_some_and(|first| first.trim().eq_ignore_ascii_case("text/html"))
 }
 
 /// The token that a request brings, not yet looked at. Another scheme, or none, is no token: SDKs start a login at a 401, and

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::AuthorizationServer;
 use super::account::AccountLogin;
-use super::authorize::{AuthorizationRequest, see_other};
+use super::authorize::{AuthorizationRequest, AuthorizeError, see_other};
 use super::browser::BrowserBinding;
 use super::consent::PendingAuthorization;
 use super::issued::AuthorizationCode;
-use super::page::{self, Problem};
+use super::page::Problem;
 use super::provider::{Identity, ProviderError, ProviderToken, Redemption};
 use super::rules::Rules;
 use crate::base::clock::Timestamp;
@@ -101,14 +101,14 @@ impl AuthorizationServer {
             return wait;
         }
         let Ok(query) = Form::parse(head.query.as_deref().unwrap_or_default().as_bytes()) else {
-            return page::problem(Problem::Unreadable);
+            return self.pages().problem(Problem::Unreadable);
         };
         if query.repeated(&[]).is_some() {
-            return page::problem(Problem::Unreadable);
+            return self.pages().problem(Problem::Unreadable);
         }
         // G2: GitHub names itself since 2026; older GitHub Enterprise Servers do not.
         if query.value("iss").is_some_and(|issuer| issuer != self.provider.issuer()) {
-            return page::problem(Problem::WrongIssuer);
+            return self.pages().problem(Problem::WrongIssuer);
         }
         // Two kinds of login end here; the sealed state is of one type or the other.
         let state = query.value("state").unwrap_or_default();
@@ -117,22 +117,22 @@ impl AuthorizationServer {
         }
         // C4: the state and the cookie of the same login, or GitHub is not asked anything.
         let Ok(login) = seal::open::<GitHubLogin>(&self.keys, state, self.clock.now()) else {
-            return page::problem(Problem::LoginExpired);
+            return self.pages().problem(Problem::LoginExpired);
         };
         if !self.is_same_browser(head, &login.browser) {
-            return page::problem(Problem::OtherBrowser);
+            return self.pages().problem(Problem::OtherBrowser);
         }
         // C4: one answer a login. Without this, one consent would buy any number of calls to GitHub, and as many grants.
         // Nor is one that was answered no after all, in another tab (C10).
         if self.denied.has_ended(&login.browser) || !self.used.end(&login.browser, self.clock.monotonic()) {
-            return page::problem(Problem::AlreadyAnswered);
+            return self.pages().problem(Problem::AlreadyAnswered);
         }
         let response = match GitHubAnswer::read(&query) {
             GitHubAnswer::Cancelled => return self.deny(&login.request, &login.browser),
             GitHubAnswer::Code(code) => self.finish(&login, code),
             GitHubAnswer::Failed(error) => {
                 login_failed(error);
-                page::problem(error.into())
+                self.end_with(error.into(), &login.request)
             }
         };
         self.end_login(response, &login.browser)
@@ -153,15 +153,16 @@ impl AuthorizationServer {
                     log::Field::Hint("MCP_ALLOW says who is let in"),
                 ];
                 log::warn("login.not_allowed", &fields);
-                page::not_allowed(&identity.login)
+                let way_back = self.way_back(&login.request, AuthorizeError::NotAllowed);
+                self.pages().not_allowed(&identity.login, &way_back)
             }
             Err(LoginError::Provider(error)) => {
                 login_failed(error);
-                page::problem(error.into())
+                self.end_with(error.into(), &login.request)
             }
             Err(LoginError::Store(error)) => {
                 log::error("login.not_stored", &[log::Field::Error(&error.to_string())]);
-                page::problem(Problem::Storage)
+                self.end_with(Problem::Storage, &login.request)
             }
         }
     }
@@ -254,6 +255,9 @@ impl AuthorizationServer {
 pub(super) fn login_failed(error: ProviderError) {
     log::warn("login.failed", &[log::Field::Reason(&error.to_string())]);
 }
+
+#[cfg(test)]
+mod way_back_tests;
 
 #[cfg(test)]
 mod tests {

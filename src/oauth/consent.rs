@@ -8,12 +8,12 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::AuthorizationServer;
-use super::authorize::{AuthorizationRequest, AuthorizeError, ReturnTo, see_other};
+use super::authorize::{AuthorizationRequest, AuthorizeError, see_other};
 use super::browser::BrowserBinding;
 use super::callback::GitHubLogin;
-use super::page::{self, Problem};
+use super::page::{GitHubToken, Problem};
 use super::provider::LoginRequest;
+use super::{AuthorizationServer, Upstream};
 use crate::base::clock::Timestamp;
 use crate::base::encoding::{base64url, sha256};
 use crate::base::secret::Secret;
@@ -48,7 +48,16 @@ impl AuthorizationServer {
         let expires = self.clock.now().plus(limits::LOGIN_LIFETIME);
         let pending = PendingAuthorization { request, browser: cookie.binding.clone(), expires };
         let sealed = seal::seal(&self.keys, &pending, &*self.random);
-        self.start_login(page::consent(&pending.request, &sealed, server), &cookie, head)
+        let page = self.pages().consent(&pending.request, &sealed, server, self.github_token());
+        self.start_login(page, &cookie, head)
+    }
+
+    fn github_token(&self) -> GitHubToken {
+        match self.upstream {
+            Upstream::Keep => GitHubToken::KeptForTools,
+            Upstream::Discard if self.rules().policy.has_groups() => GitHubToken::KeptForPolicy,
+            Upstream::Discard => GitHubToken::Discarded,
+        }
     }
 
     /// `POST /consent`: the person's answer.
@@ -57,21 +66,23 @@ impl AuthorizationServer {
             return wait;
         }
         if !self.is_own_form(&request.head) {
-            return page::problem(Problem::ForeignForm);
+            return self.pages().problem(Problem::ForeignForm);
         }
-        let Ok(form) = http::Form::parse(&request.body) else { return page::problem(Problem::Unreadable) };
+        let Ok(form) = http::Form::parse(&request.body) else {
+            return self.pages().problem(Problem::Unreadable);
+        };
         if form.repeated(&[]).is_some() {
-            return page::problem(Problem::Unreadable);
+            return self.pages().problem(Problem::Unreadable);
         }
         let sealed = form.value("pending").unwrap_or_default();
         let Ok(pending) = seal::open::<PendingAuthorization>(&self.keys, sealed, self.clock.now()) else {
-            return page::problem(Problem::LoginExpired);
+            return self.pages().problem(Problem::LoginExpired);
         };
         if !self.is_same_browser(&request.head, &pending.browser) {
-            return page::problem(Problem::OtherBrowser);
+            return self.pages().problem(Problem::OtherBrowser);
         }
         if self.used.has_ended(&pending.browser) || self.denied.has_ended(&pending.browser) {
-            return page::problem(Problem::AlreadyAnswered);
+            return self.pages().problem(Problem::AlreadyAnswered);
         }
         match form.value("decision") {
             Some("approve") => self.send_to_github(pending, request.head.peer),
@@ -80,22 +91,21 @@ impl AuthorizationServer {
                 self.denied.end(&pending.browser, self.clock.monotonic());
                 self.deny(&pending.request, &pending.browser)
             }
-            Some(_) | None => page::problem(Problem::Unreadable),
+            Some(_) | None => self.pages().problem(Problem::Unreadable),
         }
     }
 
     /// C10: a no is told to the client, and the login is over.
     pub(super) fn deny(&self, request: &AuthorizationRequest, browser: &BrowserBinding) -> Response {
-        let (redirect_uri, state) = (&request.redirect_uri, request.state.as_deref());
-        let to = ReturnTo { origin: &request.origin, redirect_uri, state };
-        self.end_login(self.refuse(&to, AuthorizeError::Denied), browser)
+        self.end_login(self.refuse(&request.into(), AuthorizeError::Denied), browser)
     }
 
     /// C4: the state for GitHub is made after the person's yes, never before.
     fn send_to_github(&self, pending: PendingAuthorization, peer: Option<IpAddr>) -> Response {
         // GitHub allows an app so many logins an hour; one sender must not use them up. Only a yes costs one.
         if let Err(too_many) = self.rates.logins.spend(peer, self.clock.monotonic()) {
-            return page::problem(Problem::TooMany).header("Retry-After", too_many.retry_after.to_string());
+            let page = self.end_with(Problem::TooMany, &pending.request);
+            return page.header("Retry-After", too_many.retry_after.to_string());
         }
         let login = GitHubLogin::after_consent(pending, &*self.random, self.clock.now());
         let state = seal::seal(&self.keys, &login, &*self.random);
@@ -174,6 +184,7 @@ mod tests {
         }
         let response = browser.approve();
         assert_eq!((response.status(), response.header_value("location")), (429, None));
+        assert!(fake::text(&response).contains("cb?error=temporarily_unavailable&amp;"));
     }
 
     /// What never reaches GitHub uses up none of its logins, and pushes out no login that GitHub has answered.

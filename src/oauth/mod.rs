@@ -44,6 +44,7 @@ mod consent;
 mod deny;
 mod document;
 mod expiry;
+mod home_page;
 mod issued;
 mod metadata;
 mod page;
@@ -71,6 +72,7 @@ pub use configured::{ConfiguredClient, ConfiguredMembers};
 pub use deny::DenyList;
 pub use document::{ClientDocument, ClientDocuments};
 use expiry::Readings;
+pub use page::Pages;
 use page::Problem;
 pub use policy::{AllowRule, Policy};
 pub use rules::Rules;
@@ -91,6 +93,7 @@ pub struct Settings {
     scopes: Scopes,
     required_scope: Scopes,
     registrations_per_hour: usize,
+    pages: Pages,
 }
 
 impl Settings {
@@ -104,8 +107,16 @@ impl Settings {
             required_scope: scopes.clone(),
             scopes,
             registrations_per_hour: limits::REGISTRATIONS,
+            pages: Pages::new("mcp", "MCP server", Vec::new()),
             public_url,
         }
+    }
+
+    /// The same with pages that name the server and its scopes.
+    #[must_use]
+    pub fn pages(mut self, pages: Pages) -> Settings {
+        self.pages = pages;
+        self
     }
 
     /// The same, with scopes that tools need beyond `mcp`. Clients learn of them, people are shown them.
@@ -285,7 +296,7 @@ impl AuthorizationServer {
     /// The page that a login gets instead.
     fn wait_for_clock(&self) -> Option<Response> {
         let retry = limits::CLOCK_RETRY.as_secs().to_string();
-        self.clock_is_behind().then(|| page::problem(Problem::Clock).header("Retry-After", retry))
+        self.clock_is_behind().then(|| self.pages().problem(Problem::Clock).header("Retry-After", retry))
     }
 
     /// G6: GitHub's token is kept only if somebody will ask for it.
@@ -296,7 +307,11 @@ impl AuthorizationServer {
     /// `GET /`: what a person finds who opens the server in a browser.
     #[must_use]
     pub fn home(&self) -> Response {
-        page::home(&self.settings.resource)
+        self.pages().home(200, &self.settings.resource)
+    }
+
+    fn pages(&self) -> &Pages {
+        &self.settings.pages
     }
 
     /// Deletes what has expired. Called now and then.

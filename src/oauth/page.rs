@@ -1,30 +1,54 @@
 //! What a person sees: plain HTML and one style sheet, no script. Every value in them is escaped here.
 
-use std::sync::LazyLock;
-
-use super::authorize::{AuthorizationRequest, AuthorizeError};
+use super::authorize::{AuthorizationRequest, AuthorizeError, ReturnTo};
 use super::clients::Origin;
 use super::provider::ProviderError;
 use super::redirect::{RedirectUri, Target};
-use crate::base::encoding::sha256;
 use crate::base::trace;
-use crate::http::{Response, escape};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::http::{self, Response, escape};
 
 /// What a program is called that does not say.
 pub(super) const NAMELESS: &str = "A program that gives no name";
 
 const STYLE: &str = include_str!("style.css");
 
-/// B1. Without `form-action`, which Chromium applies to every redirect after the consent form was posted
-/// (C8); the form is protected by its sealed value, the cookie and the Origin check instead.
-static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
-    let hash = STANDARD.encode(sha256(STYLE.as_bytes()));
-    format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
-    )
-});
+/// The pages of one server, with what they say of it.
+#[derive(Clone, Debug)]
+pub struct Pages {
+    /// What clients call the server: in commands, so of letters, digits, hyphens and underscores.
+    pub(super) name: String,
+    /// What people call it, above each page.
+    pub(super) title: String,
+    /// What scopes allow, in words.
+    scope_words: Vec<(String, String)>,
+}
+
+/// What becomes of the GitHub token of a login (G6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GitHubToken {
+    /// It is given back.
+    Discarded,
+    /// The policy asks GitHub again with it.
+    KeptForPolicy,
+    /// Tools call GitHub with it.
+    KeptForTools,
+}
+
+impl GitHubToken {
+    fn words(self) -> &'static str {
+        match self {
+            GitHubToken::Discarded => "",
+            GitHubToken::KeptForPolicy => {
+                " This server keeps the GitHub token of this login, encrypted, to ask GitHub now and then whether you are \
+                 still let in."
+            }
+            GitHubToken::KeptForTools => {
+                " This server keeps the GitHub token of this login, encrypted, and its tools call GitHub as you with it, as \
+                 long as the program has access."
+            }
+        }
+    }
+}
 
 /// A problem that is shown to the person, because there is nowhere safe to send them. The texts say what happened and
 /// what to do next; none of them repeats what was sent.
@@ -98,6 +122,15 @@ impl Problem {
             | Problem::AlreadyAnswered
             | Problem::WrongIssuer
             | Problem::LoginRefused => 400,
+        }
+    }
+
+    /// What the client is told if the login ends with it.
+    pub(super) fn answer(self) -> AuthorizeError {
+        match self.status() {
+            403 => AuthorizeError::NotAllowed,
+            429 | 502 | 503 if self != Problem::Misconfigured => AuthorizeError::Unavailable,
+            _ => AuthorizeError::LoginFailed,
         }
     }
 
@@ -223,11 +256,138 @@ impl Problem {
     }
 }
 
-/// The page of a problem.
-pub(super) fn problem(problem: Problem) -> Response {
-    trace::refused(problem.word());
-    let (title, text) = problem.texts();
-    page(problem.status(), title, &format!("<p>{}</p>{}", escape(text), reference()))
+impl Pages {
+    /// `name` is what clients call the server, `title` what people do.
+    #[must_use]
+    pub fn new(name: &str, title: &str, scope_words: Vec<(String, String)>) -> Pages {
+        let safe = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '-' };
+        let name: String = name.chars().map(safe).collect();
+        let name = match name.trim_matches('-') {
+            "" => "mcp",
+            name => name,
+        };
+        Pages { name: name.to_owned(), title: title.to_owned(), scope_words }
+    }
+
+    /// The page of a problem.
+    pub(super) fn problem(&self, problem: Problem) -> Response {
+        self.ended_login(problem, "")
+    }
+
+    /// The page of a problem that ended the login of a client, with the way back to it.
+    pub(super) fn ended_login(&self, problem: Problem, way_back: &str) -> Response {
+        trace::refused(problem.word());
+        let (title, text) = problem.texts();
+        self.page(problem.status(), title, &format!("<p>{}</p>{}{way_back}", escape(text), reference()))
+    }
+
+    /// The page for a person whom the policy does not let in.
+    pub(super) fn not_allowed(&self, login: &str, way_back: &str) -> Response {
+        trace::refused("not_allowed");
+        let body = format!(
+            "<p>You are signed in to GitHub as <strong>{}</strong>, and this server does not let that account in.</p>\
+         <p>If you have another GitHub account, sign in to it on github.com first, then start the login again from your \
+         MCP client. Otherwise ask the person who runs this server to let you in. If you should be in through an \
+         organisation, it may have to approve this app first (on GitHub: Settings, Applications).</p>{}{way_back}",
+            escape(login),
+            reference()
+        );
+        self.page(403, "This account is not let in", &body)
+    }
+
+    /// An answer that is not sent to an open web client by itself, so that this server cannot be used to send people anywhere
+    /// (O7): a link that the person may follow.
+    pub(super) fn interstitial(&self, error: AuthorizeError, way_back: &str) -> Response {
+        let (title, text) = if error == AuthorizeError::Denied {
+            ("Nothing was allowed", "You did not let the program in.".to_owned())
+        } else {
+            let text = "The program asked for something that this server does not do";
+            ("This login cannot go on", format!("{text}: {error}. Its makers can mend that."))
+        };
+        self.page(400, title, &format!("<p>{}</p>{way_back}", escape(&text)))
+    }
+
+    /// The consent page.
+    pub(super) fn consent(
+        &self,
+        request: &AuthorizationRequest,
+        sealed: &str,
+        server: &str,
+        token: GitHubToken,
+    ) -> Response {
+        let name = request.client_name.as_deref().unwrap_or(NAMELESS);
+        let vouched = vouched(&request.origin, &request.redirect_uri);
+        let (kind, warning) = match request.redirect_uri.target() {
+            Target::Web => {
+                let elsewhere =
+                    matches!(&request.origin, Origin::Document(host) if !request.redirect_uri.is_at(host));
+                let warning = "Allow this only if you have just started this login on the web site where the answer goes.";
+                ("a web site", elsewhere.then_some(warning))
+            }
+            Target::Loopback => (
+                "a program on this computer",
+                Some("Allow this only if you have just started this login in a program on this computer."),
+            ),
+            Target::PrivateScheme => (
+                "an app on this device",
+                Some("Allow this only if you have just started this login in an app on this device."),
+            ),
+        };
+        let scopes: String =
+            request.scopes.iter().map(|scope| format!("<li>{}</li>", self.scope_in_words(scope))).collect();
+        let warning = warning.map(|text| format!("<p class=warn>{text}</p>")).unwrap_or_default();
+        let body = format!(
+            "<dl>\
+         <div><dt>Who asks</dt><dd>{name}<small>{vouched}</small></dd></div>\
+         <div><dt>Where the answer goes</dt><dd>{place}<small>{kind}</small></dd></div>\
+         <div><dt>What it could do</dt><dd><ul>{scopes}</ul></dd></div>\
+         <div><dt>On which server</dt><dd>{resource}</dd></div>\
+         </dl>{warning}\
+         <p class=soft>Next, GitHub tells this server who you are. The program never sees your GitHub password or token.{token}</p>\
+         <form method=post action=\"/consent\">\
+         <input type=hidden name=pending value=\"{sealed}\">\
+         <div class=buttons>\
+         <button class=go name=decision value=approve>Continue with GitHub</button>\
+         <button name=decision value=deny>Cancel</button>\
+         </div></form>",
+            name = escape(name),
+            place = escape(&request.redirect_uri.place()),
+            resource = escape(&request.resource),
+            sealed = escape(sealed),
+            token = token.words(),
+        );
+        // C9: with no-referrer browsers would send `Origin: null` with the form.
+        self.page_with_referrer(200, &format!("Let {name} use {server}?"), &body, "same-origin")
+    }
+
+    pub(super) fn scope_in_words(&self, scope: &str) -> String {
+        match (self.scope_words.iter().find(|(name, _)| name == scope), scope) {
+            (Some((_, words)), _) => escape(words),
+            (None, "mcp") => "Use the tools, prompts and resources of this server in your name".to_owned(),
+            (None, other) => format!("<code>{}</code>", escape(other)),
+        }
+    }
+
+    pub(super) fn page(&self, status: u16, title: &str, body: &str) -> Response {
+        self.page_with_referrer(status, title, body, "no-referrer")
+    }
+
+    pub(super) fn page_with_referrer(
+        &self,
+        status: u16,
+        title: &str,
+        body: &str,
+        referrer: &'static str,
+    ) -> Response {
+        let body = format!(
+            "<main><p class=server>{}</p><h1>{}</h1>{body}</main>",
+            escape(&self.title),
+            escape(title)
+        );
+        http::page(status, &format!("{title} · {}", self.title), STYLE, &body)
+            .header("Cache-Control", "no-store")
+            .header("Referrer-Policy", referrer)
+    }
 }
 
 /// G3: the name under which the person who runs this server finds this very request in the log.
@@ -235,84 +395,19 @@ fn reference() -> String {
     trace::current().map_or_else(String::new, |trace| format!("<p>Reference: {}</p>", trace.request))
 }
 
-/// The page for a person whom the policy does not let in.
-pub(super) fn not_allowed(login: &str) -> Response {
-    trace::refused("not_allowed");
-    let body = format!(
-        "<p>You are signed in to GitHub as <strong>{}</strong>, and this server does not let that account in.</p>\
-         <p>If you have another GitHub account, sign in to it on github.com first, then start the login again from your \
-         MCP client. Otherwise ask the person who runs this server to let you in. If you should be in through an \
-         organisation, it may have to approve this app first (on GitHub: Settings, Applications).</p>{}",
-        escape(login),
-        reference()
-    );
-    page(403, "This account is not let in", &body)
-}
-
-/// An answer that is not sent to an open web client by itself, so that this server cannot be used to send people anywhere
-/// (O7): a link that the person may follow.
-pub(super) fn interstitial(redirect_uri: &RedirectUri, location: &str, error: AuthorizeError) -> Response {
-    let (title, text) = if error == AuthorizeError::Denied {
-        ("Nothing was allowed", "You did not let the program in.".to_owned())
+/// A button that takes the person back to the client with an error. Where an open web client gets its answer is named (O7).
+pub(super) fn way_back(to: &ReturnTo<'_>, client: Option<&str>, location: &str) -> String {
+    let place = escape(&to.redirect_uri.place());
+    let (words, label) = if to.is_trusted() {
+        (String::new(), escape(client.unwrap_or("the program")))
     } else {
-        let text = "The program asked for something that this server does not do";
-        ("This login cannot go on", format!("{text}: {error}. Its makers can mend that."))
+        let words = "which asked for this login, or just close this page.";
+        (format!("<p>You may go back to <strong>{place}</strong>, {words}</p>"), place)
     };
-    let body = format!(
-        "<p>{}</p><p>You may go back to <strong>{}</strong>, which asked for this login, or just close this page.</p>\
-         <div class=buttons><a class=button rel=\"noopener noreferrer\" href=\"{}\">Go back</a></div>",
-        escape(&text),
-        escape(&redirect_uri.place()),
-        escape(location),
-    );
-    page(400, title, &body)
-}
-
-/// The consent page.
-pub(super) fn consent(request: &AuthorizationRequest, sealed: &str, server: &str) -> Response {
-    let name = request.client_name.as_deref().unwrap_or(NAMELESS);
-    let vouched = vouched(&request.origin, &request.redirect_uri);
-    let (kind, warning) = match request.redirect_uri.target() {
-        Target::Web => {
-            let elsewhere =
-                matches!(&request.origin, Origin::Document(host) if !request.redirect_uri.is_at(host));
-            let warning =
-                "Allow this only if you have just started this login on the web site where the answer goes.";
-            ("a web site", elsewhere.then_some(warning))
-        }
-        Target::Loopback => (
-            "a program on this computer",
-            Some("Allow this only if you have just started this login in a program on this computer."),
-        ),
-        Target::PrivateScheme => (
-            "an app on this device",
-            Some("Allow this only if you have just started this login in an app on this device."),
-        ),
-    };
-    let scopes: String =
-        request.scopes.iter().map(|scope| format!("<li>{}</li>", scope_in_words(scope))).collect();
-    let warning = warning.map(|text| format!("<p class=warn>{text}</p>")).unwrap_or_default();
-    let body = format!(
-        "<dl>\
-         <div><dt>Who asks</dt><dd>{name}<small>{vouched}</small></dd></div>\
-         <div><dt>Where the answer goes</dt><dd>{place}<small>{kind}</small></dd></div>\
-         <div><dt>What it could do</dt><dd><ul>{scopes}</ul></dd></div>\
-         <div><dt>On which server</dt><dd>{resource}</dd></div>\
-         </dl>{warning}\
-         <p class=soft>Next, GitHub tells this server who you are. The program never sees your GitHub password or token.</p>\
-         <form method=post action=\"/consent\">\
-         <input type=hidden name=pending value=\"{sealed}\">\
-         <div class=buttons>\
-         <button class=go name=decision value=approve>Continue with GitHub</button>\
-         <button name=decision value=deny>Cancel</button>\
-         </div></form>",
-        name = escape(name),
-        place = escape(&request.redirect_uri.place()),
-        resource = escape(&request.resource),
-        sealed = escape(sealed),
-    );
-    // C9: with no-referrer browsers would send `Origin: null` with the form.
-    page_with_referrer(200, &format!("Let {name} use {server}?"), &body, "same-origin")
+    format!(
+        "{words}<div class=buttons><a class=button rel=\"noopener noreferrer\" href=\"{}\">Back to {label}</a></div>",
+        escape(location)
+    )
 }
 
 /// C1: what the client's name is worth. A document says that its host stands behind the client. But many hosts serve files
@@ -338,45 +433,6 @@ fn vouched(origin: &Origin, redirect_uri: &RedirectUri) -> String {
             format!("It says that it belongs to <b>{host}</b>; any program on this device can say so.")
         }
     }
-}
-
-pub(super) fn scope_in_words(scope: &str) -> String {
-    match scope {
-        "mcp" => "Use the tools, prompts and resources of this server in your name".to_owned(),
-        other => format!("<code>{}</code>", escape(other)),
-    }
-}
-
-/// What a browser finds at the root of the server.
-pub(super) fn home(endpoint: &str) -> Response {
-    let body = format!(
-        "<p>This is an MCP server. Programs that speak the Model Context Protocol use it; there is nothing to see for a \
-         browser.</p><dl><div><dt>Its address, for your MCP client</dt><dd><code>{}</code></dd></div></dl>\
-         <p class=soft>Your client will open a browser to sign in with GitHub. Later, you can see \
-         <a href=\"/account\">which programs act in your name</a>.</p>",
-        escape(endpoint)
-    );
-    page(200, "MCP server", &body)
-}
-
-fn page(status: u16, title: &str, body: &str) -> Response {
-    page_with_referrer(status, title, body, "no-referrer")
-}
-
-pub(super) fn page_with_referrer(status: u16, title: &str, body: &str, referrer: &'static str) -> Response {
-    let html = format!(
-        "<!doctype html><html lang=en><head><meta charset=utf-8>\
-         <meta name=viewport content=\"width=device-width, initial-scale=1\"><title>{title}</title>\
-         <style>{STYLE}</style></head><body><main><h1>{title}</h1>{body}</main></body></html>",
-        title = escape(title),
-    );
-    Response::new(status)
-        .bytes("text/html; charset=utf-8", html)
-        .header("Content-Security-Policy", CONTENT_SECURITY_POLICY.as_str())
-        .header("X-Frame-Options", "DENY")
-        .header("Cache-Control", "no-store")
-        .header("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
-        .header("Referrer-Policy", referrer)
 }
 
 #[cfg(test)]

@@ -1,11 +1,7 @@
 //! The pages of the simulated GitHub: HTML and one style sheet, no script, nothing from elsewhere.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
 use super::{Person, safe};
-use crate::base::encoding::sha256;
-use crate::http::{Form, Response, escape};
+use crate::http::{self, Form, Response, escape};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
@@ -62,23 +58,10 @@ pub(super) fn problem(status: u16, text: &'static str) -> Response {
     page(status, &format!("<h1>This does not work</h1><p>{text}</p>"))
 }
 
-/// A whole page around `main`, with the headers of B1. No `form-action`: browsers apply it to the redirect
-/// that follows the form (C8).
+/// A whole page around `main`.
 fn page(status: u16, main: &str) -> Response {
-    let html = format!(
-        "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>Simulated GitHub</title>\
-         <style>{STYLE}</style></head><body>\
-         <p class=\"banner\"><strong>SIMULATED</strong> This is not GitHub. Nobody's identity is checked here.</p>\
-         {main}</body></html>"
+    let body = format!(
+        "<p class=\"banner\"><strong>SIMULATED</strong> This is not GitHub. Nobody's identity is checked here.</p>{main}"
     );
-    let style_hash = STANDARD.encode(sha256(STYLE.as_bytes()));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{style_hash}'; img-src 'self' data:; frame-ancestors 'none'; \
-         base-uri 'none'"
-    );
-    safe(Response::new(status).bytes("text/html; charset=utf-8", html))
-        .header("Content-Security-Policy", policy)
-        .header("X-Frame-Options", "DENY")
-        .header("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+    safe(http::page(status, "Simulated GitHub", STYLE, &body))
 }

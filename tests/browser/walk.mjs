@@ -37,13 +37,16 @@ await once(web, "listening");
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", `--host-resolver-rules=MAP client.example:443 127.0.0.1:${web.address().port}`] });
 
 /** A link that begins a login at `origin` for a fresh client with this redirect URI; `register` posts to the server. */
-async function linkAt(origin, redirect_uri, register) {
-  const { client_id } = await register(`${origin}/register`, { client_name: "Browser walk", redirect_uris: [redirect_uri], token_endpoint_auth_method: "none" });
+async function linkAt(origin, redirect_uri, register, client_name = "Browser walk") {
+  const { client_id } = await register(`${origin}/register`, { client_name, redirect_uris: [redirect_uri], token_endpoint_auth_method: "none" });
   return `${origin}/authorize?${new URLSearchParams({ response_type: "code", client_id, redirect_uri, code_challenge: CHALLENGE, code_challenge_method: "S256", state: "s" })}`;
 }
 const post = async (url, body) => (await fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })).json();
 const linkFor = (redirect_uri) => linkAt(demo.origin, redirect_uri, post);
 const link = await linkFor(redirectUri);
+const otherLink = await linkAt(demo.origin, redirectUri, post, "Another program");
+// A second server that lets nobody in whom its GitHub knows.
+const strict = await startDemo(binary, { MCP_ALLOW: "user:somebody-else" });
 
 /** A server that encrypts, up to the consent page: there is no GitHub behind it. Its origin, and `stop()`. */
 async function startEncrypted() {
@@ -66,8 +69,9 @@ async function visit(look, walk) {
   const context = await browser.newContext(look);
   const page = await context.newPage();
   const complaints = [];
-  const wanted = (message) => message.type() === "error" && !message.location().url.endsWith("/favicon.ico");
-  page.on("console", (message) => wanted(message) && complaints.push(message.text()));
+  // A browser asks each origin for its icon; the pages of the server and the simulated GitHub bring theirs.
+  const wanted = (message) => message.type() === "error" && message.location().url !== `${new URL(redirectUri).origin}/favicon.ico`;
+  page.on("console", (message) => wanted(message) && complaints.push(`${message.text()} ${message.location().url}`));
   page.on("pageerror", (error) => complaints.push(String(error)));
   await walk(page);
   assert.deepEqual(complaints, []);
@@ -159,23 +163,33 @@ for (const look of LOOKS) {
         await yes(page).click();
         await page.waitForURL((url) => url.href.startsWith(arrived));
       };
-      for (let logins = 0; logins < 2; logins++) {
-        await page.goto(link);
+      for (const each of [otherLink, link, link]) {
+        await page.goto(each);
         await through(yes(page), redirectUri);
       }
       await page.goto(`${demo.origin}/account`);
       await shoot(page, `account-sign-in-${look.name}`);
       await through(yes(page), `${demo.origin}/account`);
-      const ends = page.getByRole("button", { name: /^End access of Browser walk at / });
+      const ends = page.getByRole("button", { name: /^End access of / });
       const before = await ends.count();
       assert.ok(before >= 2);
+      await page.getByText(/^\d+ logins$/).first().click();
       await shoot(page, `account-${look.name}`);
+      await page.keyboard.press("Tab");
+      assert.equal(await page.evaluate(() => document.activeElement.textContent), "End this login");
+      await page.keyboard.press("Enter");
+      assert.match(await page.getByRole("status").textContent(), /has ended/);
+      assert.equal(await ends.count(), before);
       await page.keyboard.press("Tab");
       assert.match(await page.evaluate(() => document.activeElement.ariaLabel), /^End access of Browser walk/);
       await page.keyboard.press("Enter");
       assert.match(await page.getByRole("status").textContent(), /has ended/);
       assert.equal(await ends.count(), before - 1);
-      await page.getByRole("button", { name: "End access of all" }).click();
+      const all = page.getByRole("button", { name: "Yes, end all access" });
+      assert.equal(await all.isVisible(), false);
+      await page.getByText("End all access").first().click();
+      await shoot(page, `account-ask-${look.name}`);
+      await all.click();
       assert.equal(await ends.count(), 0);
       await shoot(page, `account-ended-${look.name}`);
       await page.getByRole("button", { name: "Sign out" }).click();
@@ -262,6 +276,31 @@ for (const [end, answer] of [["code", yes], ["error", no]]) {
       assert.ok(polls > 10 && !closed, `closed before the answer, in ${polls} polls`);
     });
 }
+for (const look of LOOKS) {
+  walks[`${look.name}: a person who is not let in can tell the client so`] = () =>
+    visit(look, async (page) => {
+      await page.goto(await linkAt(strict.origin, redirectUri, post));
+      await yes(page).click();
+      await page.waitForURL((url) => url.pathname === "/login/oauth/authorize");
+      page.removeAllListeners("console"); // Chromium logs the 403
+      await yes(page).click();
+      const back = page.getByRole("link", { name: "Back to Browser walk" });
+      await back.waitFor();
+      await shoot(page, `not-allowed-${look.name}`);
+      await back.click();
+      await page.waitForURL((url) => url.href.startsWith(redirectUri));
+      const { searchParams } = new URL(page.url());
+      assert.deepEqual(["error", "state", "iss"].map((name) => searchParams.get(name)), ["access_denied", "s", strict.origin]);
+    });
+}
+walks["the MCP endpoint in a browser shows how to connect"] = async () => {
+  const page = await browser.newPage();
+  const answer = await page.goto(`${demo.origin}/mcp`);
+  assert.equal(answer.status(), 401);
+  await page.getByText("MCP OAuth Server").waitFor();
+  await page.getByRole("link", { name: "Install in VS Code" }).waitFor();
+  await page.close();
+};
 walks["another site cannot frame the consent page"] = async () => {
   const context = await browser.newContext();
   const page = await context.newPage();
@@ -286,6 +325,7 @@ await browser.close();
 client.close();
 web.close();
 const log = await demo.stop();
+await strict.stop();
 if (failed) console.error(log);
 console.log(`Chromium: ${passed} passed, ${failed} failed; screenshots in ${directory}`);
 process.exit(failed ? 1 : 0);

@@ -127,6 +127,7 @@ fn a_lost_call_is_an_internal_error() {
         instructions: None,
         operations: vec![Operation::CallTool],
         scopes: Scopes::default(),
+        scope_words: Vec::new(),
         has_tasks: false,
         keeps_github_tokens: false,
     };
@@ -171,4 +172,23 @@ fn what_tools_need_is_said_before_anybody_calls() {
         Tool::new("bad", "t", json!({ "type": "object" })).scopes("a\"b").handler(|_, _: NoArguments| Ok(""));
     let refused = ToolServer::builder("n", "1").tool(bad).build();
     assert_eq!(refused.err(), Some(BuildError::ToolScopes("bad".to_owned())));
+}
+
+/// Words are for scopes that somebody can be asked for, once each.
+#[test]
+fn scopes_have_words_of_their_own() {
+    let build = |words: &[(&str, &str)]| {
+        let tool = Tool::new("t", "", json!({ "type": "object" }))
+            .scopes("repo")
+            .handler(|_, NoArguments {}| Ok(""));
+        let builder = ToolServer::builder("n", "1").tool(tool);
+        words.iter().fold(builder, |builder, (name, words)| builder.scope(*name, *words)).build()
+    };
+    let server = build(&[("repo", "Read your repositories"), ("mcp", "Say hello")]).ok().unwrap();
+    let words = &server.description().scope_words;
+    assert_eq!(words[0], ("repo".to_owned(), "Read your repositories".to_owned()));
+    assert_eq!(words.len(), 2);
+    let refused = |words: &[(&str, &str)]| build(words).err();
+    assert_eq!(refused(&[("rep", "a")]), Some(BuildError::ScopeWords("rep".to_owned())));
+    assert_eq!(refused(&[("mcp", "a"), ("mcp", "b")]), Some(BuildError::ScopeWords("mcp".to_owned())));
 }

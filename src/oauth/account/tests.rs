@@ -6,6 +6,8 @@ use super::*;
 use crate::http::fake::request;
 use crate::oauth::fake::{self, Browser, Fixture, ReadOnly, text};
 
+mod programs;
+
 const ORIGIN: &str = "https://mcp.example.com";
 
 /// A browser that walks through the account page.
@@ -111,8 +113,8 @@ fn a_person_signs_in_and_sees_their_grants() {
     let page = text(&visitor.open());
     for expected in [
         "<strong>octocat</strong>",
-        "<h2>Test &lt;client&gt;<small>",
-        "<dd>http://127.0.0.1:5000</dd>",
+        "<h2>Test &lt;client&gt;</h2><span>your computer</span><span>last used <time",
+        "<b>http://127.0.0.1:5000</b>",
         "Use the tools",
         ">2026-01-01 00:00 UTC</time>",
         &format!("value=\"{}\"", handle(grants(&fixture)[0])),

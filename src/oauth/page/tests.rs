@@ -3,6 +3,7 @@
 use super::*;
 use crate::http::append_query;
 use crate::http::fake::request;
+use crate::oauth::Upstream;
 use crate::oauth::client::AuthMethod;
 use crate::oauth::fake::{self, Fixture, text};
 
@@ -11,12 +12,12 @@ use crate::oauth::fake::{self, Fixture, text};
 fn pages_cannot_be_framed_scripted_or_cached() {
     let fixture = fake::fixture();
     let (consent, _) = consent_page(&fixture, "https://a.example/cb");
-    let target = fake::redirect_uri("https://a.example/cb");
+    let pages = pages();
     for (response, referrer) in [
-        (problem(Problem::UnknownClient), "no-referrer"),
-        (not_allowed("octocat"), "no-referrer"),
-        (interstitial(&target, "https://a.example/cb?error=x", AuthorizeError::Denied), "no-referrer"),
-        (home("https://mcp.example.com/mcp"), "no-referrer"),
+        (pages.problem(Problem::UnknownClient), "no-referrer"),
+        (pages.not_allowed("octocat", ""), "no-referrer"),
+        (pages.interstitial(AuthorizeError::Denied, ""), "no-referrer"),
+        (pages.home(200, "https://mcp.example.com/mcp"), "no-referrer"),
         (fixture.server.account(&request("GET", "/account")), "same-origin"),
         (consent, "same-origin"),
     ] {
@@ -37,6 +38,88 @@ fn pages_cannot_be_framed_scripted_or_cached() {
         let page = text(&response);
         assert!(!page.contains("<script") && !page.contains("http-equiv"), "{page}");
     }
+}
+
+fn pages() -> Pages {
+    Pages::new("My <tools>", "My <tools>", vec![("repo".to_owned(), "Read your <repositories>".to_owned())])
+}
+
+/// Every page says which server it is of, in its text and in the tab, and has an icon of its own.
+#[test]
+fn every_page_names_its_server_and_has_an_icon() {
+    let pages = pages();
+    let account = crate::oauth::account_page::SignIn::First;
+    for response in [
+        pages.problem(Problem::Busy),
+        pages.not_allowed("octocat", ""),
+        pages.interstitial(AuthorizeError::Denied, ""),
+        pages.home(200, "https://mcp.example.com/mcp"),
+        pages.sign_in(account),
+        pages.list("octocat", &[], "sealed", None),
+    ] {
+        let page = text(&response);
+        assert!(page.contains("<p class=server>My &lt;tools&gt;</p>"), "{page}");
+        let (_, tab) = page.split_once("<title>").unwrap();
+        assert!(tab.split_once("</title>").unwrap().0.ends_with(" · My &lt;tools&gt;"), "{page}");
+        assert!(page.contains("<link rel=icon href=\"data:image/svg+xml,"), "{page}");
+    }
+}
+
+/// One line for each client, with a name that every one of them takes, and links that open the two editors.
+#[test]
+fn the_home_page_connects_each_client() {
+    let page = text(&pages().home(200, "https://mcp.example.com/mcp"));
+    for words in [
+        "<code>https://mcp.example.com/mcp</code>",
+        "<code>claude mcp add --transport http my--tools https://mcp.example.com/mcp</code>",
+        "<code>claude mcp login my--tools</code>",
+        "<code>codex mcp add my--tools --url https://mcp.example.com/mcp</code>",
+        "<code>opencode mcp auth my--tools</code>",
+        "<code>gemini mcp add --scope user --transport http my--tools https://mcp.example.com/mcp</code>",
+        "inside it <code>/mcp auth my--tools</code>",
+        "<code>copilot mcp add --transport http my--tools https://mcp.example.com/mcp</code>",
+        "href=\"vscode:mcp/install?%7B%22name%22%3A%22my--tools%22%2C%22type%22%3A%22http%22%2C%22url%22%3A%22https%3A%2F%2Fmcp.example.com%2Fmcp%22%7D\"",
+        "href=\"cursor://anysphere.cursor-deeplink/mcp/install?name=my--tools&amp;config=eyJ1cmwiOiJodHRwczovL21jcC5leGFtcGxlLmNvbS9tY3AifQ%3D%3D\"",
+        "Add custom connector",
+        "Developer mode",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let local = text(&pages().home(200, "http://127.0.0.1:3001/mcp"));
+    assert!(local.contains("only servers with a public https address") && !local.contains("Developer mode"));
+    assert_eq!(Pages::new("<>", "", Vec::new()).name, "mcp");
+}
+
+/// People read what a scope allows in the server's own words; one without words is shown as it is.
+#[test]
+fn scopes_are_shown_in_words() {
+    let pages = pages();
+    assert_eq!(pages.scope_in_words("repo"), "Read your &lt;repositories&gt;");
+    assert_eq!(pages.scope_in_words("a<b"), "<code>a&lt;b</code>");
+    assert!(pages.scope_in_words("mcp").starts_with("Use the tools"));
+    let own = Pages::new("n", "t", vec![("mcp".to_owned(), "See your calendar".to_owned())]);
+    assert_eq!(own.scope_in_words("mcp"), "See your calendar");
+}
+
+/// G6: the consent page says when GitHub's token is kept, and for what.
+#[test]
+fn the_consent_page_says_when_a_github_token_is_kept() {
+    let check = |upstream, rules: Vec<crate::oauth::AllowRule>, words: Option<&str>| {
+        let mut fixture = fake::fixture();
+        fixture.server.upstream = upstream;
+        let policy = crate::oauth::Policy::new(rules);
+        fixture
+            .server
+            .change_rules(crate::oauth::Rules { policy, denied: crate::oauth::DenyList::default() });
+        let (_, page) = consent_page(&fixture, "https://a.example/cb");
+        assert_eq!(page.contains("keeps the GitHub token"), words.is_some(), "{page}");
+        assert!(page.contains(words.unwrap_or_default()), "{page}");
+    };
+    let any = || vec![crate::oauth::AllowRule::Any];
+    let group = crate::oauth::AllowRule::Group(crate::oauth::provider::Group::Org("acme".to_owned()));
+    check(Upstream::Discard, any(), None);
+    check(Upstream::Discard, vec![group], Some("ask GitHub now and then whether you are still let in"));
+    check(Upstream::Keep, any(), Some("its tools call GitHub as you"));
 }
 
 fn consent_page(fixture: &Fixture, redirect_uri: &str) -> (Response, String) {
@@ -124,7 +207,7 @@ fn the_yes_is_meant() {
 fn a_problem_has_a_reference_and_leaves_its_reason() {
     let trace = trace::Trace { request: trace::RequestId([7; 6]), peer: None };
     trace::within(trace, || {
-        for response in [problem(Problem::LoginExpired), not_allowed("octocat")] {
+        for response in [pages().problem(Problem::LoginExpired), pages().not_allowed("octocat", "")] {
             assert!(text(&response).contains("<p>Reference: 070707070707</p>"));
         }
         assert_eq!(trace::reason(), Some("login_expired"));
@@ -133,5 +216,5 @@ fn a_problem_has_a_reference_and_leaves_its_reason() {
 
 #[test]
 fn a_login_is_escaped() {
-    assert!(text(&not_allowed("<b>")).contains("<strong>&lt;b&gt;</strong>"));
+    assert!(text(&pages().not_allowed("<b>", "")).contains("<strong>&lt;b&gt;</strong>"));
 }
