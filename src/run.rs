@@ -18,6 +18,7 @@ use crate::config::{
 };
 use crate::edge::{self, Edge, Listener};
 use crate::github::{BaseUrl, GitHub};
+use crate::http::PublicUrl;
 use crate::mcp::Backend;
 use crate::operate::{self, report};
 use crate::serve::{self, Server, StartError};
@@ -126,7 +127,7 @@ where
     let fields = [log::Field::Url(&url), log::Field::Hint("anyone can log in as anyone")];
     log::warn("simulated.github", &fields);
     // Whoever closed standard output does not want to read it.
-    let _ = say(&next_steps(config.program.name, server.public_url().origin()));
+    let _ = say(&next_steps(&config::command(), server.public_url()));
     wait_for_stop(next_signal, &server, &config);
     server.stop();
     github.stop();
@@ -246,23 +247,30 @@ impl SimulatedGitHub {
     }
 }
 
-/// What a newcomer can do with the demo.
-fn next_steps(program: &str, origin: &str) -> String {
+/// What a newcomer can do with the demo. `command` started it.
+fn next_steps(command: &str, url: &PublicUrl) -> String {
+    let origin = url.origin();
+    // The same address again, which GitHub must know.
+    let address = match url.authority() {
+        "127.0.0.1:3001" => String::new(),
+        other if other.parse::<SocketAddr>().is_ok() => format!("MCP_LISTEN={other} "),
+        _ => format!("MCP_PUBLIC_URL={origin} "),
+    };
     format!(
         r#"
   Serving MCP at {origin}/mcp, with a SIMULATED GitHub: no account needed, nothing leaves this computer.
 
   Connect a client; it opens a browser, where you pick one of the made-up users:
-    Claude Code    claude mcp add --transport http demo {origin}/mcp   (then /mcp inside claude)
+    Claude Code    claude mcp add --transport http demo {origin}/mcp && claude mcp login demo
+    Codex          codex mcp add demo --url {origin}/mcp
     VS Code        code --add-mcp '{{"name":"demo","type":"http","url":"{origin}/mcp"}}'
     Cursor         ~/.cursor/mcp.json: {{"mcpServers":{{"demo":{{"url":"{origin}/mcp"}}}}}}
     MCP Inspector  npx @modelcontextprotocol/inspector   (Streamable HTTP, {origin}/mcp)
+    Others, and links that install it: {origin}/
 
   With the real GitHub: register an OAuth app at https://github.com/settings/developers
-  (callback URL {origin}/auth/callback), then
-    GITHUB_CLIENT_ID=... GITHUB_CLIENT_SECRET=... MCP_ALLOW=user:YOUR-LOGIN {program}
-
-  Ctrl-C stops it.
+  (callback URL {origin}/auth/callback), stop this with Ctrl-C, then
+    {address}GITHUB_CLIENT_ID=... GITHUB_CLIENT_SECRET=... MCP_ALLOW=user:YOUR-LOGIN {command}
 
 "#
     )
@@ -274,3 +282,6 @@ fn say(text: &str) -> Result<(), String> {
         .and_then(|()| out.flush())
         .map_err(|error| format!("standard output: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -239,6 +239,12 @@ pub(crate) fn lines(errors: &[impl fmt::Display]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// How this process was started, for a command that starts it again.
+#[allow(clippy::disallowed_methods)] // this is the environment's home
+pub fn command() -> String {
+    std::env::args_os().next().map(|command| command.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// The configuration of this process, as it stands now.
 ///
 /// # Errors

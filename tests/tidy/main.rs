@@ -68,6 +68,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "base",
             "mcp",
             "github",
+            "http",
             "simulated",
             "server",
             "edge",

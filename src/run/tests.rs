@@ -1,0 +1,26 @@
+//! What a newcomer is told.
+
+use super::*;
+
+/// Each command can be pasted as it stands: the URL is whole, the program is named as it was started, the address is the same.
+#[test]
+fn the_banner_can_be_pasted() {
+    let steps = |command, url| next_steps(command, &PublicUrl::parse(url).unwrap());
+    let usual = steps("target/debug/server", "http://127.0.0.1:3001");
+    for line in [
+        "claude mcp add --transport http demo http://127.0.0.1:3001/mcp && claude mcp login demo\n",
+        "codex mcp add demo --url http://127.0.0.1:3001/mcp\n",
+        "code --add-mcp '{\"name\":\"demo\",\"type\":\"http\",\"url\":\"http://127.0.0.1:3001/mcp\"}'\n",
+        "links that install it: http://127.0.0.1:3001/\n",
+        "(callback URL http://127.0.0.1:3001/auth/callback)",
+        "    GITHUB_CLIENT_ID=... GITHUB_CLIENT_SECRET=... MCP_ALLOW=user:YOUR-LOGIN target/debug/server\n",
+    ] {
+        assert!(usual.contains(line), "{line}: {usual}");
+    }
+    assert!(
+        steps("server", "http://127.0.0.1:3002").contains(" MCP_LISTEN=127.0.0.1:3002 GITHUB_CLIENT_ID=")
+    );
+    assert!(
+        steps("server", "http://localhost:3001").contains(" MCP_PUBLIC_URL=http://localhost:3001 GITHUB_")
+    );
+}
