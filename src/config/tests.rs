@@ -2,7 +2,7 @@ use super::options::OPTIONS;
 use super::*;
 use crate::base::identity::UserId;
 use crate::oauth::provider::Group;
-use crate::oauth::{DenyList, Registration};
+use crate::oauth::{DenyList, RedirectSchemes, Registration};
 
 mod commands;
 mod deploying;
@@ -324,6 +324,20 @@ fn clients_come_by_themselves_unless_told_otherwise() {
     assert_eq!(config(&none, &[("MCP_CLIENTS", "/etc/clients")]).clients.file, Some("/etc/clients".into()));
     refused(&["--registration", "on"], &[], "write open or closed");
     refused(&["--client-documents", "yes"], &[], "write on or off");
+}
+
+/// D4, O5: how often clients register, and the schemes that they may be answered at.
+#[test]
+fn registrations_have_a_rate_and_schemes() {
+    let of = |args: &[&str]| {
+        let clients = config(args, &[]).clients;
+        (clients.registrations_per_hour, clients.redirect_schemes)
+    };
+    assert_eq!(of(&[]), (600, RedirectSchemes::default()));
+    let args = ["--registrations-per-hour=20", "--redirect-schemes", "myapp", "--redirect-schemes=web+mcp"];
+    assert_eq!(of(&args), (20, RedirectSchemes::parse("myapp,web+mcp").unwrap()));
+    refused(&["--registrations-per-hour", "0"], &[], "write a number from 1");
+    refused(&[], &[("MCP_REDIRECT_SCHEMES", "myapp,javascript")], "cannot be added");
 }
 
 /// D6: an entry that would deny nobody is an error, not a surprise.

@@ -94,3 +94,22 @@ fn every_redirect_uri_of_the_field_is_admitted() {
     }
     assert!(faults.is_empty(), "{faults:#?}");
 }
+
+/// O5: a scheme that the operator adds is anybody's as long as the option has it.
+#[test]
+fn a_scheme_of_the_operators_is_admitted_while_the_option_names_it() {
+    const URI: &str = "myapp://callback";
+    let clients =
+        || Clients { redirect_schemes: RedirectSchemes::parse("myapp").unwrap(), ..Clients::default() };
+    let fixture = fake::fixture_with(clients());
+    let answer = body(&register(&fixture, &json!({ "redirect_uris": [URI] })));
+    let id = answer["client_id"].as_str().unwrap();
+    let status = |fixture: &Fixture| authorize(fixture, id, &[("redirect_uri", URI)]).status();
+    assert_eq!(status(&fixture), 200);
+    let fixture = fixture.restarted_with(Clients::default());
+    assert_eq!(status(&fixture), 400);
+    let refused = register(&fixture, &json!({ "redirect_uris": [URI] }));
+    assert_eq!(refused.status(), 400);
+    assert!(fake::text(&refused).contains("MCP_REDIRECT_SCHEMES"), "{}", fake::text(&refused));
+    assert_eq!(status(&fixture.restarted_with(clients())), 200);
+}
