@@ -203,7 +203,11 @@ pub const SLOW_CALL: Duration = Duration::from_millis(250);
 pub const SESSIONS: usize = 1000;
 /// Sessions of one user, unless the operator says otherwise.
 pub const SESSIONS_PER_USER: usize = 32;
-/// How long a session lives without a request or an open stream.
+/// The longest session id that is looked into (bytes); ours have about 120.
+pub const SESSION_ID_BYTES: usize = 512;
+/// Sessions that are remembered as ended by their clients.
+pub const SESSIONS_ENDED: usize = 4096;
+/// How long a session is kept in memory without a request or an open stream.
 pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
 /// Streams of one user that belong to no call, those included that a client left less than [`CLIENT_CHECK`] ago, unless the
 /// operator says otherwise.

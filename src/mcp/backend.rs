@@ -161,7 +161,7 @@ pub struct Progress {
 /// internal error.
 pub struct Context {
     pub(super) principal: Principal,
-    pub(super) client: Arc<ClientCapabilities>,
+    pub(super) client: ClientCapabilities,
     pub(super) cancel: CancelToken,
     pub(super) progress_token: Option<RequestId>,
     pub(super) publisher: Publisher,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::arguments;
@@ -206,44 +207,71 @@ impl Capability {
 }
 
 /// What the client says that it can do.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct ClientCapabilities {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Declared")]
+pub struct ClientCapabilities(
+    /// One bit each. A part of sealed session ids: what a bit means must not change.
+    pub(super) u8,
+);
+
+/// The capabilities as a client writes them: a member that is there declares one, an empty object included.
+#[derive(Deserialize)]
+struct Declared {
     sampling: Option<IgnoredAny>,
-    elicitation: Option<Elicitation>,
+    elicitation: Option<Value>,
     roots: Option<IgnoredAny>,
-    extensions: Option<Extensions>,
+    extensions: Option<Value>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-struct Extensions {
-    #[serde(rename = "io.modelcontextprotocol/tasks")]
-    tasks: Option<IgnoredAny>,
-}
+impl TryFrom<Declared> for ClientCapabilities {
+    type Error = String;
 
-#[derive(Clone, Debug, Deserialize)]
-struct Elicitation {
-    form: Option<IgnoredAny>,
-    url: Option<IgnoredAny>,
+    fn try_from(declared: Declared) -> Result<ClientCapabilities, String> {
+        // PHP writes an empty object as `[]`.
+        let check = |name: &str, value: &Option<Value>| match value {
+            None | Some(Value::Object(_)) => Ok(()),
+            Some(Value::Array(elements)) if elements.is_empty() => Ok(()),
+            Some(_) => Err(format!("{name} must be an object")),
+        };
+        check("elicitation", &declared.elicitation)?;
+        check("extensions", &declared.extensions)?;
+        let has = |object: &Value, name| object.get(name).is_some_and(|member| !member.is_null());
+        // An empty object means forms, as it did before there were URLs.
+        let forms = declared.elicitation.is_some_and(|modes| has(&modes, "form") || !has(&modes, "url"));
+        let tasks = declared.extensions.is_some_and(|all| has(&all, "io.modelcontextprotocol/tasks"));
+        let bits = [
+            (declared.sampling.is_some(), ClientCapabilities::bit(Capability::Sampling)),
+            (forms, ClientCapabilities::bit(Capability::Elicitation)),
+            (declared.roots.is_some(), ClientCapabilities::bit(Capability::Roots)),
+            (tasks, ClientCapabilities::TASKS),
+        ];
+        Ok(ClientCapabilities(
+            bits.iter().filter(|(is_there, _)| *is_there).fold(0, |all, (_, bit)| all | bit),
+        ))
+    }
 }
 
 impl ClientCapabilities {
+    const TASKS: u8 = 8;
+
+    fn bit(capability: Capability) -> u8 {
+        match capability {
+            Capability::Sampling => 1,
+            Capability::Elicitation => 2,
+            Capability::Roots => 4,
+        }
+    }
+
     /// Whether the client has declared `capability`.
     #[must_use]
     pub fn supports(&self, capability: Capability) -> bool {
-        match capability {
-            Capability::Sampling => self.sampling.is_some(),
-            // An empty object means forms, as it did before there were URLs.
-            Capability::Elicitation => {
-                self.elicitation.as_ref().is_some_and(|modes| modes.form.is_some() || modes.url.is_none())
-            }
-            Capability::Roots => self.roots.is_some(),
-        }
+        self.0 & ClientCapabilities::bit(capability) != 0
     }
 
     /// Whether the client takes a task for the result of a call (2026-07-28 only).
     #[must_use]
     pub fn takes_tasks(&self) -> bool {
-        self.extensions.as_ref().is_some_and(|extensions| extensions.tasks.is_some())
+        self.0 & ClientCapabilities::TASKS != 0
     }
 }
 
@@ -367,5 +395,18 @@ mod tests {
         check(r#"{"elicitation":{}}"#, [false, true, false]);
         check(r#"{"elicitation":{"url":{}}}"#, [false, false, false]);
         check(r#"{"elicitation":{"url":{},"form":{}}}"#, [false, true, false]);
+        check(r#"{"elicitation":{"url":{},"form":null}}"#, [false, false, false]);
+        check(
+            r#"{"sampling":null,"elicitation":null,"roots":null,"extensions":null}"#,
+            [false, false, false],
+        );
+        check(r#"{"sampling":[],"elicitation":[],"roots":[],"extensions":[]}"#, [true, true, true]);
+        for bad in [
+            r#"{"elicitation":[{}]}"#,
+            r#"{"extensions":["io.modelcontextprotocol/tasks"]}"#,
+            r#"{"elicitation":7}"#,
+        ] {
+            assert!(serde_json::from_str::<ClientCapabilities>(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -18,9 +18,10 @@ pub(super) enum Priming {
     Left,
 }
 
-/// What makes a stream resumable: its number in its session.
+/// What makes a stream resumable: the incarnation of its session, and its number there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Replay {
+    pub(super) incarnation: u32,
     pub(super) stream: u64,
     pub(super) priming: Priming,
 }
@@ -119,7 +120,7 @@ impl EventStream {
         }
         state.last = state.last.saturating_add(1);
         let number = state.last;
-        let id = self.replay.as_ref().map(|replay| event_id(replay.stream, number));
+        let id = self.replay.as_ref().map(|replay| event_id(replay.incarnation, replay.stream, number));
         let event: Arc<[u8]> =
             Event { id: id.as_deref(), data: Some(data), ..Event::default() }.encode().into();
         if self.replay.is_some() {
@@ -145,7 +146,7 @@ impl EventStream {
             Place::After(number) => number,
         };
         if let Some(replay) = self.replay.as_ref().filter(|replay| replay.priming == Priming::Sent) {
-            let _ = sender.send(prime(replay.stream, after.min(state.last))); // if not even that fits, nothing will
+            let _ = sender.send(prime(replay, after.min(state.last))); // if not even that fits, nothing will
         }
         state.reader = Some(sender);
         let missed = state.ring.iter().filter(|kept| kept.number > after);
@@ -262,19 +263,20 @@ impl State {
     }
 }
 
-fn event_id(stream: u64, number: u64) -> String {
-    format!("{stream}-{number}")
+fn event_id(incarnation: u32, stream: u64, number: u64) -> String {
+    format!("{incarnation}-{stream}-{number}")
 }
 
-/// The stream and the event of a `Last-Event-ID`; `None` unless it is exactly what we write.
-pub(super) fn parse_event_id(id: &str) -> Option<(u64, u64)> {
-    let (stream, number) = id.split_once('-')?;
-    let (stream, number) = (stream.parse().ok()?, number.parse().ok()?);
-    (event_id(stream, number) == id).then_some((stream, number))
+/// The incarnation, stream and event of a `Last-Event-ID`; `None` unless it is exactly what we write.
+pub(super) fn parse_event_id(id: &str) -> Option<(u32, u64, u64)> {
+    let (incarnation, rest) = id.split_once('-')?;
+    let (stream, number) = rest.split_once('-')?;
+    let place = (incarnation.parse().ok()?, stream.parse().ok()?, number.parse().ok()?);
+    (event_id(place.0, place.1, place.2) == id).then_some(place)
 }
 
-fn prime(stream: u64, number: u64) -> Vec<u8> {
-    let id = event_id(stream, number);
+fn prime(replay: &Replay, number: u64) -> Vec<u8> {
+    let id = event_id(replay.incarnation, replay.stream, number);
     let retry = u64::try_from(limits::STREAM_RETRY.as_millis()).ok();
     Event { id: Some(&id), retry, data: Some(""), ..Event::default() }.encode()
 }
@@ -287,7 +289,7 @@ mod tests {
     use crate::http::Next;
 
     fn resumable(priming: Priming) -> EventStream {
-        EventStream::resumable(Budgets::new().of(UserId(1)), Replay { stream: 3, priming })
+        EventStream::resumable(Budgets::new().of(UserId(1)), Replay { incarnation: 7, stream: 3, priming })
     }
 
     fn read(body: &Stream) -> String {
@@ -308,10 +310,10 @@ mod tests {
 
     #[test]
     fn a_reader_gets_what_it_missed() {
-        check(Place::After(1), "id: 3-2\ndata: b\n\nid: 3-3\ndata: c\n\n");
+        check(Place::After(1), "id: 7-3-2\ndata: b\n\nid: 7-3-3\ndata: c\n\n");
         check(Place::After(3), "");
         check(Place::After(9), "");
-        check(Place::Undelivered, "id: 3-1\ndata: a\n\nid: 3-2\ndata: b\n\nid: 3-3\ndata: c\n\n");
+        check(Place::Undelivered, "id: 7-3-1\ndata: a\n\nid: 7-3-2\ndata: b\n\nid: 7-3-3\ndata: c\n\n");
     }
 
     #[test]
@@ -321,16 +323,16 @@ mod tests {
         events.publish("a");
         let second = events.attach(Place::Undelivered, None);
         events.publish("b");
-        assert_eq!(read(&first), "id: 3-1\ndata: a\n\n");
+        assert_eq!(read(&first), "id: 7-3-1\ndata: a\n\n");
         assert!(matches!(first.next(Duration::ZERO), Next::End));
-        assert_eq!(read(&second), "id: 3-2\ndata: b\n\n");
+        assert_eq!(read(&second), "id: 7-3-2\ndata: b\n\n");
     }
 
     #[test]
     fn a_priming_event_names_the_place_to_resume_from() {
         let events = resumable(Priming::Sent);
         events.publish("a");
-        assert_eq!(read(&events.attach(Place::After(1), None)), "id: 3-1\nretry: 1000\ndata: \n\n");
+        assert_eq!(read(&events.attach(Place::After(1), None)), "id: 7-3-1\nretry: 1000\ndata: \n\n");
     }
 
     /// M8: the replay ring is bounded by events and bytes.
@@ -358,7 +360,10 @@ mod tests {
     fn the_streams_of_a_user_keep_no_more_than_their_share() {
         let budgets = Budgets::new();
         let stream = |user| {
-            EventStream::resumable(budgets.of(UserId(user)), Replay { stream: 1, priming: Priming::Left })
+            EventStream::resumable(
+                budgets.of(UserId(user)),
+                Replay { incarnation: 7, stream: 1, priming: Priming::Left },
+            )
         };
         let _all_but_one_event =
             budgets.of(UserId(1)).replay.hold(limits::REPLAY_BYTES_KEPT.0 - 20 - ENTRY).unwrap();
@@ -376,15 +381,17 @@ mod tests {
     #[test]
     fn a_user_who_reads_nothing_loses_the_connection() {
         let budgets = Budgets::new();
-        let events =
-            EventStream::resumable(budgets.of(UserId(1)), Replay { stream: 3, priming: Priming::Left });
+        let events = EventStream::resumable(
+            budgets.of(UserId(1)),
+            Replay { incarnation: 7, stream: 3, priming: Priming::Left },
+        );
         let unread = budgets.of(UserId(1)).unread;
         let body = events.attach(Place::Undelivered, None);
         let elsewhere = unread.hold(limits::UNREAD_BYTES.0).unwrap();
         events.publish("a");
         assert!(!events.has_reader());
         drop((elsewhere, body));
-        assert_eq!(read(&events.attach(Place::Undelivered, None)), "id: 3-1\ndata: a\n\n");
+        assert_eq!(read(&events.attach(Place::Undelivered, None)), "id: 7-3-1\ndata: a\n\n");
     }
 
     /// M17: a slow reader loses its stream and never blocks a publisher.
@@ -408,14 +415,26 @@ mod tests {
         events.publish("b");
         assert!(!events.is_over(Duration::from_secs(1)));
         let body = events.attach(Place::After(0), None);
-        assert_eq!(read(&body), "id: 3-1\ndata: a\n\n");
+        assert_eq!(read(&body), "id: 7-3-1\ndata: a\n\n");
         assert!(events.is_over(Duration::from_secs(1) + limits::REPLAY_TIME));
     }
 
     #[test]
     fn an_event_id_has_one_spelling() {
-        assert_eq!(parse_event_id("3-17"), Some((3, 17)));
-        for bad in ["", "3", "3-", "-1", "03-1", "+3-1", "3-1 ", "3-1-1", "99999999999999999999-1"] {
+        assert_eq!(parse_event_id("7-3-17"), Some((7, 3, 17)));
+        for bad in [
+            "",
+            "7",
+            "7-3",
+            "7-3-",
+            "-3-1",
+            "7--1",
+            "07-3-1",
+            "7-+3-1",
+            "7-3-1 ",
+            "7-3-1-1",
+            "4294967296-3-1",
+        ] {
             assert_eq!(parse_event_id(bad), None, "{bad:?}");
         }
     }

@@ -15,16 +15,16 @@ use super::hello::Hello;
 use super::intake::{Message, Payload};
 use super::jsonrpc::{self, Error, RequestId};
 use super::session::{Kind, NewSession, Refused, Session};
-use super::table::Row;
+use super::session_id::SessionId;
+use super::table::{Full, Row};
 use super::{Arrival, Core, Visit};
 use crate::base::cancel::CancelToken;
-use crate::base::encoding::base64url;
 use crate::base::identity::{Principal, UserId};
 use crate::base::limits;
 use crate::http::{Response, Stream};
 
 /// The versions of this era, latest first.
-const VERSIONS: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
+pub(super) const VERSIONS: [&str; 3] = [LATEST, "2025-06-18", "2025-03-26"];
 const LATEST: &str = "2025-11-25";
 
 /// Serves a POST.
@@ -75,6 +75,8 @@ pub(super) fn get(core: &Core, visit: Visit) {
 pub(super) fn delete(core: &Core, visit: Visit) {
     let response = match find_session(core, &visit) {
         Ok(session) => {
+            // In this order: a request that brings the session back meanwhile sees one or the other.
+            core.ended.insert(session.id());
             core.audience.sessions.end(&session);
             Response::new(204)
         }
@@ -132,18 +134,49 @@ impl Refusal {
 
 /// The caller's session. A missing version header means 2025-03-26, whose rules are no different here.
 fn find_session(core: &Core, visit: &Visit) -> Result<Arc<Session>, Refusal> {
-    let Visit { head, principal, .. } = visit;
-    let version = head.headers.one("mcp-protocol-version").map_err(|_| Refusal::DuplicateHeader)?;
+    let version = visit.head.headers.one("mcp-protocol-version").map_err(|_| Refusal::DuplicateHeader)?;
     if version.is_some_and(|version| !VERSIONS.contains(&version.trim())) {
         return Err(Refusal::UnknownVersion);
     }
-    let id = head.headers.one("mcp-session-id").map_err(|_| Refusal::DuplicateHeader)?;
-    let id = id.ok_or(Refusal::NoSession)?;
-    let session = core.audience.sessions.find(id, principal).filter(|each| each.kind() == Kind::Streamable);
-    let session = session.ok_or(Refusal::UnknownSession)?;
+    let session = named_session(core, visit)?;
     session.touch(core.clock.monotonic());
     session.name();
     Ok(session)
+}
+
+/// The session that the request names. One that this process does not have, after a restart or a rest, starts anew under
+/// its id: nothing of it is kept but what the id says (M6).
+fn named_session(core: &Core, Visit { head, principal, .. }: &Visit) -> Result<Arc<Session>, Refusal> {
+    let id = head.headers.one("mcp-session-id").map_err(|_| Refusal::DuplicateHeader)?;
+    let id = id.ok_or(Refusal::NoSession)?;
+    let sessions = &core.audience.sessions;
+    if let Some(session) = sessions.find(id, principal).filter(|each| each.kind() == Kind::Streamable) {
+        return Ok(session);
+    }
+    let contents = SessionId::open(id, core).filter(|contents| contents.grant == principal.grant);
+    let contents = contents.filter(|_| !core.ended.contains(id)).ok_or(Refusal::UnknownSession)?;
+    let session = open_session(core, principal, id, &contents)?;
+    if core.ended.contains(id) {
+        sessions.end(&session);
+        return Err(Refusal::UnknownSession);
+    }
+    Ok(session)
+}
+
+fn open_session(
+    core: &Core,
+    principal: &Principal,
+    id: &str,
+    contents: &SessionId,
+) -> Result<Arc<Session>, Refusal> {
+    if !core.may_open(principal.user) {
+        return Err(Refusal::TooFast);
+    }
+    let priming = if &*contents.version >= "2025-11-25" { Priming::Sent } else { Priming::Left };
+    let new = new_session(core, principal.user, id.into());
+    let new = NewSession { client: contents.client(), priming, ..new };
+    let session = Arc::new(Session::new(principal, new));
+    core.audience.sessions.insert(&session, &core.capacity).map_err(|Full| Refusal::TooManySessions)
 }
 
 /// Some hosted clients never name the session that `initialize` gave them. They are known by that: their grant has a session
@@ -154,16 +187,17 @@ fn without_name(core: &Core, visit: &Visit, refusal: Refusal) -> Result<Arc<Sess
     let Refusal::NoSession = refusal else { return Err(refusal) };
     let initialized = core.audience.sessions.unnamed(&visit.principal).ok_or(refusal)?;
     initialized.touch(core.clock.monotonic());
-    Ok(Arc::new(Session::nameless(&visit.principal, new_session(core, visit.principal.user, Priming::Left))))
+    Ok(Arc::new(Session::nameless(&visit.principal, new_session(core, visit.principal.user, "".into()))))
 }
 
 /// What every new session starts with, of a client that can do nothing.
-pub(super) fn new_session(core: &Core, user: UserId, priming: Priming) -> NewSession {
+pub(super) fn new_session(core: &Core, user: UserId, id: Box<str>) -> NewSession {
     NewSession {
-        id: base64url(&core.random.bytes::<32>()).into(), // M6: 256 bits, visible ASCII
+        id,
         client: ClientCapabilities::default(),
-        priming,
+        priming: Priming::Left,
         shares: core.budgets.of(user),
+        incarnation: u32::from_be_bytes(core.random.bytes()),
         now: core.clock.monotonic(),
     }
 }
@@ -173,18 +207,12 @@ fn initialize(core: &Core, principal: &Principal, id: &RequestId, params: Option
         Ok(hello) => hello,
         Err(error) => return failed(id, &error).into_response(),
     };
-    if !core.may_open(principal.user) {
-        return Refusal::TooFast.response(Some(id));
+    let contents = SessionId::new(principal.grant, hello.version(), hello.client);
+    let session_id = contents.seal(core);
+    match open_session(core, principal, &session_id, &contents) {
+        Ok(_) => hello.welcome(core, id).into_response().header("Mcp-Session-Id", session_id),
+        Err(refusal) => refusal.response(Some(id)),
     }
-    let priming = if hello.version() >= "2025-11-25" { Priming::Sent } else { Priming::Left };
-    let welcome = hello.welcome(core, id);
-    let session = NewSession { client: hello.client, ..new_session(core, principal.user, priming) };
-    let session = Arc::new(Session::new(principal, session));
-    let session_id = session.id().to_owned();
-    if core.audience.sessions.insert(&session, &core.capacity).is_err() {
-        return Refusal::TooManySessions.response(Some(id));
-    }
-    welcome.into_response().header("Mcp-Session-Id", session_id)
 }
 
 struct Request<'a> {
@@ -251,7 +279,7 @@ fn call(
     let arrival = Arrival {
         principal: caller.principal,
         channel: caller.channel,
-        client: Arc::clone(session.client()),
+        client: session.client(),
         cancel,
         progress_token: meta.progress_token,
         dialect: Box::new(LegacyCall { session: Arc::clone(session), id }),

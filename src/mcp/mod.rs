@@ -149,6 +149,7 @@ mod quota;
 mod resource;
 mod rounds;
 mod session;
+mod session_id;
 mod session_table;
 mod table;
 mod task;
@@ -166,6 +167,7 @@ use self::era::Era;
 use self::exchange::{Channel, Dialect, Exchange};
 use self::publisher::Audience;
 use self::quota::{Budgets, Calls, NoRoom, Openings, Standing};
+use self::session_id::EndedSessions;
 use self::task_table::TaskTable;
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
@@ -246,6 +248,7 @@ struct Core {
     tasks: TaskTable,
     /// Tripped when the server stops.
     closing: CancelToken,
+    ended: EndedSessions,
     insufficient_scope: InsufficientScope,
 }
 
@@ -260,7 +263,7 @@ struct Visit {
 struct Arrival {
     principal: Principal,
     channel: Channel,
-    client: Arc<Client>,
+    client: Client,
     cancel: CancelToken,
     progress_token: Option<RequestId>,
     dialect: Box<dyn Dialect>,
@@ -284,6 +287,7 @@ impl Mcp {
             budgets: Budgets::new(),
             tasks: TaskTable::default(),
             closing: CancelToken::new(),
+            ended: EndedSessions::default(),
             insufficient_scope,
         }))
     }

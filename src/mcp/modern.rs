@@ -256,7 +256,7 @@ fn call(
     let arrival = Arrival {
         principal: visit.principal,
         channel: Channel::Own(visit.responder),
-        client: Arc::new(params.meta.client_capabilities),
+        client: params.meta.client_capabilities,
         cancel,
         progress_token: params.meta.progress_token,
         dialect: Box::new(dialect),

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use super::events::{EventStream, Priming};
+use super::events::EventStream;
 use super::exchange::Channel;
 use super::hello::Hello;
 use super::intake::Message;
 use super::legacy::{self, Caller, Refusal, new_session};
 use super::session::{Kind, Session};
 use super::{Core, Visit, accepts, read};
+use crate::base::encoding::base64url;
 use crate::http::{Form, Response};
 
 /// The versions that are spoken over the pair, latest first. Newer ones have the Streamable HTTP transport.
@@ -25,7 +26,7 @@ pub(super) fn open(core: &Core, visit: Visit, message_path: &str) {
     let Some(standing) = core.stand(&principal) else {
         return responder.respond(Refusal::TooManyStreams.response(None));
     };
-    let new = new_session(core, principal.user, Priming::Left);
+    let new = new_session(core, principal.user, base64url(&core.random.bytes::<32>()).into());
     // The name in the URL is no credential: it is good for this grant only (M6).
     let endpoint = format!("{message_path}?sessionId={}", new.id);
     let (events, body) = EventStream::with_endpoint(new.shares.clone(), standing, &endpoint);

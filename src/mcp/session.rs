@@ -35,6 +35,7 @@ pub(super) struct NewSession {
     pub(super) client: ClientCapabilities,
     pub(super) priming: Priming,
     pub(super) shares: Shares,
+    pub(super) incarnation: u32,
     pub(super) now: Duration,
 }
 
@@ -44,12 +45,14 @@ pub(super) struct Session {
     id: Box<str>,
     owner: Owner,
     /// Set once, by `initialize`.
-    client: OnceLock<Arc<ClientCapabilities>>,
+    client: OnceLock<ClientCapabilities>,
     kind: Kind,
     /// Whether a request has named the session.
     named: AtomicBool,
     priming: Priming,
     shares: Shares,
+    /// Random. A session that comes back under its id has another one, so ids of its earlier events and questions match nothing.
+    incarnation: u32,
     standalone: Arc<EventStream>,
     next_stream: AtomicU64,
     next_ask: AtomicI64,
@@ -101,8 +104,8 @@ pub(super) enum Refused {
 
 impl Session {
     pub(super) fn new(principal: &Principal, new: NewSession) -> Session {
-        let client = OnceLock::from(Arc::new(new.client.clone()));
-        let replay = Replay { stream: STANDALONE, priming: new.priming };
+        let client = OnceLock::from(new.client);
+        let replay = Replay { incarnation: new.incarnation, stream: STANDALONE, priming: new.priming };
         let stream = EventStream::resumable(new.shares.clone(), replay);
         Session::with(principal, new, (Kind::Streamable, client, stream))
     }
@@ -121,7 +124,7 @@ impl Session {
     fn with(
         principal: &Principal,
         new: NewSession,
-        (kind, client, standalone): (Kind, OnceLock<Arc<ClientCapabilities>>, EventStream),
+        (kind, client, standalone): (Kind, OnceLock<ClientCapabilities>, EventStream),
     ) -> Session {
         let state = State {
             ended: false,
@@ -140,8 +143,9 @@ impl Session {
             named: AtomicBool::new(false),
             priming: new.priming,
             shares: new.shares,
+            incarnation: new.incarnation,
             next_stream: AtomicU64::new(STANDALONE.saturating_add(1)),
-            next_ask: AtomicI64::new(1),
+            next_ask: AtomicI64::new(new.incarnation.into()),
             used: AtomicU64::new(millis(new.now)),
             state: Mutex::new(state),
         }
@@ -152,13 +156,13 @@ impl Session {
     }
 
     /// What the client can do: nothing, before it has said.
-    pub(super) fn client(&self) -> &Arc<ClientCapabilities> {
-        self.client.get_or_init(Arc::default)
+    pub(super) fn client(&self) -> ClientCapabilities {
+        *self.client.get_or_init(ClientCapabilities::default)
     }
 
     /// Takes what the client says that it can do; the first time counts.
     pub(super) fn declare(&self, client: ClientCapabilities) {
-        let _ = self.client.set(Arc::new(client));
+        let _ = self.client.set(client);
     }
 
     /// Notes that a request has named the session: its client will always do so.
@@ -259,7 +263,7 @@ impl Session {
     /// A fresh stream of a request, with its first reader. Not kept before [`Session::keep`].
     pub(super) fn new_stream(&self) -> (EventStream, Stream) {
         let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
-        let replay = Replay { stream, priming: self.priming };
+        let replay = Replay { incarnation: self.incarnation, stream, priming: self.priming };
         let events = EventStream::resumable(self.shares.clone(), replay);
         let body = events.attach(Place::Start, None);
         (events, body)
@@ -283,11 +287,12 @@ impl Session {
     }
 
     /// The body of a GET: the stream of `Last-Event-ID` after that event, or the standalone one. An id that is not of
-    /// this session's gets the standalone stream and nothing that was meant for somebody else (M8).
+    /// this session's and incarnation's gets the standalone stream and nothing that was meant for somebody else (M8).
     pub(super) fn read(&self, last_event_id: Option<&str>, standing: Standing) -> Stream {
-        let (stream, place) = match last_event_id.and_then(parse_event_id) {
-            Some((STANDALONE, after)) => (None, Place::After(after)),
-            Some((stream, after)) => match self.lock().streams.get(&stream) {
+        let place = last_event_id.and_then(parse_event_id);
+        let (stream, place) = match place.filter(|(incarnation, ..)| *incarnation == self.incarnation) {
+            Some((_, STANDALONE, after)) => (None, Place::After(after)),
+            Some((_, stream, after)) => match self.lock().streams.get(&stream) {
                 Some(events) => (Some(Arc::clone(events)), Place::After(after)),
                 None => (None, Place::Undelivered),
             },

@@ -15,7 +15,7 @@ pub(super) type SessionTable = Table<Session>;
 impl SessionTable {
     /// Adds a session. If its user has as many as one may, one of them makes room; if there are as many as the server can
     /// hold, one of whoever has most does.
-    pub(super) fn insert(&self, session: &Arc<Session>, capacity: &Capacity) -> Result<(), Full> {
+    pub(super) fn insert(&self, session: &Arc<Session>, capacity: &Capacity) -> Result<Arc<Session>, Full> {
         self.put(session, |sessions| displaced(sessions, session.owner(), capacity))
     }
 

@@ -79,14 +79,17 @@ impl<R> Default for Table<R> {
 }
 
 impl<R: Row> Table<R> {
-    /// Adds a row in place of what `displaced` says.
+    /// Adds a row in place of what `displaced` says. Returns the row of that id: another one if it is there already.
     pub(super) fn put(
         &self,
         row: &Arc<R>,
         displaced: impl FnOnce(&Rows<R>) -> Result<Option<Arc<R>>, Full>,
-    ) -> Result<(), Full> {
+    ) -> Result<Arc<R>, Full> {
         let displaced = {
             let mut rows = self.lock();
+            if let Some(present) = rows.get(row.id()) {
+                return Ok(Arc::clone(present));
+            }
             let displaced = displaced(&rows)?;
             if let Some(displaced) = &displaced {
                 rows.remove(displaced.id());
@@ -97,7 +100,7 @@ impl<R: Row> Table<R> {
         if let Some(displaced) = displaced {
             displaced.end();
         }
-        Ok(())
+        Ok(Arc::clone(row))
     }
 
     /// The row `id`, if it is the caller's own. Another's is as unknown as none.

@@ -20,6 +20,7 @@ impl TaskTable {
             let over = tasks.values().filter(|each| each.owner().user == whose && each.is_over());
             over.min_by_key(|each| each.expires()).cloned().map(Some).ok_or(Full)
         })
+        .map(drop)
     }
 
     /// Forgets the tasks whose time is over, and ends those of them that still run.

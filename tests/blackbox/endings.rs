@@ -24,6 +24,27 @@ fn a_restart_forgets_nobody() {
     server.initialize(&turned.access).expect(200);
 }
 
+/// M6: a client that does not initialize again goes on with its session, and its stream with an old event's id.
+#[test]
+fn a_session_goes_on_after_a_restart() {
+    let mut server = Server::start(&FakeGitHub::start());
+    let (client, tokens) = server.login();
+    let session = server.session(&tokens.access);
+    assert!(server.stop().success(), "{}", server.log());
+    server.start_again();
+    let ping = in_session(&json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}), &session);
+    ping.clone().bearer(&tokens.access).send(server.authority()).unwrap().expect(200);
+    let stream = Request::get("/mcp").with("Accept", "text/event-stream").with("Mcp-Session-Id", &session);
+    let stream =
+        stream.with("Last-Event-ID", "1-0-1").bearer(&tokens.access).open(server.authority()).unwrap();
+    assert_eq!(stream.head().status, 200);
+    // It is worth nothing to another grant, nor after its own.
+    let (_, next) = server.login();
+    ping.clone().bearer(&next.access).send(server.authority()).unwrap().expect(404);
+    server.revoke(&client, &tokens.refresh).expect(200);
+    ping.bearer(&tokens.access).send(server.authority()).unwrap().expect(401);
+}
+
 /// S2: a token is durable before the answer that carries it, and so is a revocation.
 #[test]
 fn a_crash_after_the_answer_loses_nothing() {

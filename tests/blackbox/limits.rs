@@ -26,16 +26,16 @@ fn a_server_takes_as_much_as_it_is_told() {
     let limits = [("MCP_MAX_STREAMS_PER_USER", "1"), ("MCP_MAX_SESSIONS_PER_USER", "2")];
     let server = Server::start_with(&FakeGitHub::start(), &limits);
     let (_, tokens) = server.login();
-    let [first, second, third] = [(); 3].map(|()| server.session(&tokens.access));
-    let status = |session: &str| {
+    let read = |session: &str| {
         let request =
             Request::get("/mcp").with("Accept", "text/event-stream").with("Mcp-Session-Id", session);
-        let reading = request.bearer(&tokens.access).open(server.authority()).unwrap();
-        (reading.head().status, reading)
+        request.bearer(&tokens.access).open(server.authority()).unwrap()
     };
-    assert_eq!(status(&first).0, 404);
-    let open = status(&second);
-    assert_eq!((open.0, status(&third).0), (200, 429));
+    let first = read(&server.session(&tokens.access));
+    assert_eq!(first.head().status, 200);
+    assert_eq!(read(&server.session(&tokens.access)).head().status, 429);
+    server.session(&tokens.access);
+    assert_eq!(first.messages().count(), 0, "the least recently used session has made room");
 }
 
 /// H6: a server that would run out of descriptors before it is full does not start, and says what to do.

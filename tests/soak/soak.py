@@ -489,7 +489,8 @@ class Reading:
 
     def check(self, event_id, data, first):
         FIGURES.count("events")
-        stream, number = (int(part) for part in event_id.split("-"))
+        stream, number = event_id.rsplit("-", 1)
+        number = int(number)
         if self.stream is None:
             self.stream = stream
         if stream != self.stream:

@@ -25,7 +25,10 @@ fn a_grants_end_ends_its_sessions_streams_and_calls() {
     waiting.worker.join().unwrap();
     assert!(others.is_silent());
     assert_eq!(endpoint.mcp.counts(), Counts { sessions: 1, listeners: 0, calls: 0, tasks: 0 });
-    assert_eq!(endpoint.send(in_session(post(&request(1, "ping", json!({}))), &mine)).status, 404);
+    // The next grant of the same client gets nothing of it either.
+    let next = Principal { grant: crate::base::identity::GrantId([9; 16]), ..principal(1) };
+    let ping = in_session(post(&request(1, "ping", json!({}))), &mine);
+    assert_eq!(endpoint.start_as(next, ping).answer().status, 404);
 }
 
 /// T17: what stands for longer than a call ends when the token that opened it expires, not before. A call that runs goes on,

@@ -8,6 +8,7 @@ mod modern;
 mod nameless;
 mod offers;
 mod pair;
+mod restarts;
 mod streams;
 mod tasks;
 mod transcripts;
@@ -34,10 +35,12 @@ fn short_lived(id: u64) -> Principal {
     Principal { expires: ManualClock::START.plus(TOKEN), ..principal(id) }
 }
 
-/// An endpoint and its clock.
+/// An endpoint and what it stands on.
 struct Endpoint {
     mcp: Mcp,
     clock: Arc<ManualClock>,
+    random: Arc<CountedRandom>,
+    backend: Arc<dyn Backend>,
 }
 
 /// An answer as a client reads it.
@@ -71,16 +74,23 @@ struct Event {
 }
 
 fn endpoint(backend: impl Backend + 'static) -> Endpoint {
-    let clock = Arc::new(ManualClock::new());
+    started(Arc::new(backend), Arc::new(ManualClock::new()), (Arc::default(), keyring(1)))
+}
+
+fn started(
+    backend: Arc<dyn Backend>,
+    clock: Arc<ManualClock>,
+    (random, keys): (Arc<CountedRandom>, Keyring),
+) -> Endpoint {
     let mcp = Mcp::new(Settings {
-        backend: Arc::new(backend),
-        keys: Arc::new(keyring(1)),
+        backend: Arc::clone(&backend),
+        keys: Arc::new(keys),
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
-        random: Arc::new(CountedRandom::default()),
+        random: Arc::clone(&random) as Arc<dyn Random>,
         capacity: Capacity::default(),
         insufficient_scope: Box::new(|needed| Response::new(403).header("Needed", needed.to_string())),
     });
-    Endpoint { mcp, clock }
+    Endpoint { mcp, clock, random, backend }
 }
 
 /// An endpoint with the tools of the official conformance suite.
@@ -112,6 +122,17 @@ fn call(id: impl Into<Value>, tool: &str, arguments: Value) -> Value {
 }
 
 impl Endpoint {
+    /// The server after a restart: its clients are those of before, who still have their tokens.
+    fn restarted(&self) -> Endpoint {
+        self.restarted_with(keyring(1))
+    }
+
+    fn restarted_with(&self, keys: Keyring) -> Endpoint {
+        self.mcp.close();
+        self.mcp.give_up();
+        started(Arc::clone(&self.backend), Arc::clone(&self.clock), (Arc::clone(&self.random), keys))
+    }
+
     /// Sends a request as user `user`, whose handler runs on a thread of its own as it would on a worker.
     fn start(&self, user: u64, request: Request) -> Waiting {
         self.start_as(principal(user), request)

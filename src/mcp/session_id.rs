@@ -1,0 +1,96 @@
+//! The id of a legacy session: a sealed value that says all that a session needs to start anew (M6). It is good until its
+//! grant ends. Ids of sessions that their client has ended are remembered here.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::Core;
+use super::call::ClientCapabilities;
+use super::legacy;
+use crate::base::clock::Timestamp;
+use crate::base::encoding::sha256;
+use crate::base::identity::GrantId;
+use crate::base::limits;
+use crate::seal::{self, Sealed};
+
+/// The contents of a session's id. Short names: clients keep ids in small places.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SessionId {
+    #[serde(rename = "g")]
+    pub(super) grant: GrantId,
+    #[serde(rename = "v")]
+    pub(super) version: Box<str>,
+    #[serde(rename = "c")]
+    client: u8,
+}
+
+impl Sealed for SessionId {
+    const PREFIX: &'static str = "mcp_session_";
+
+    /// Whether the grant is alive is checked for the token of each request.
+    fn expires(&self) -> Option<Timestamp> {
+        None
+    }
+}
+
+impl SessionId {
+    pub(super) fn new(grant: GrantId, version: &str, client: ClientCapabilities) -> SessionId {
+        SessionId { grant, version: version.into(), client: client.0 }
+    }
+
+    pub(super) fn client(&self) -> ClientCapabilities {
+        ClientCapabilities(self.client)
+    }
+
+    /// The id: visible ASCII, another one each time.
+    pub(super) fn seal(&self, core: &Core) -> String {
+        seal::seal(&core.keys, self, &*core.random)
+    }
+
+    /// The contents of an id that this server gave, under one of its keys.
+    pub(super) fn open(id: &str, core: &Core) -> Option<SessionId> {
+        let id = Some(id).filter(|id| id.len() <= limits::SESSION_ID_BYTES)?;
+        let contents: SessionId = seal::open(&core.keys, id, core.clock.now()).ok()?;
+        legacy::VERSIONS.contains(&&*contents.version).then_some(contents)
+    }
+}
+
+/// The latest sessions that were ended by their clients, so that their ids stay unknown.
+#[derive(Debug, Default)]
+pub(super) struct EndedSessions {
+    /// Guards the digests of their ids, oldest first; [`limits::SESSIONS_ENDED`] at most. One that is forgotten would open an
+    /// empty session for its own grant and for nobody else, so it does not matter whose they are.
+    digests: Mutex<VecDeque<[u8; 32]>>,
+}
+
+impl EndedSessions {
+    pub(super) fn insert(&self, id: &str) {
+        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        if digests.len() >= limits::SESSIONS_ENDED {
+            digests.pop_front();
+        }
+        digests.push_back(sha256(id.as_bytes()));
+    }
+
+    pub(super) fn contains(&self, id: &str) -> bool {
+        let digest = sha256(id.as_bytes());
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ended_sessions_are_remembered_up_to_a_limit() {
+        let ended = EndedSessions::default();
+        let id = |number: usize| format!("mcp_session_{number}");
+        (0..=limits::SESSIONS_ENDED).for_each(|number| ended.insert(&id(number)));
+        assert!(!ended.contains(&id(0)));
+        assert!(ended.contains(&id(1)) && ended.contains(&id(limits::SESSIONS_ENDED)));
+        assert_eq!(ended.digests.lock().unwrap().len(), limits::SESSIONS_ENDED);
+    }
+}

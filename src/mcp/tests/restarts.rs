@@ -1,0 +1,271 @@
+//! Sessions that this process does not have: after a restart, after a rest, and in a second process with the same keys.
+
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use super::*;
+use crate::base::limits;
+
+fn in_session(request: Request, session: &str) -> Request {
+    request.with("Mcp-Session-Id", session)
+}
+
+fn ping(session: &str) -> Request {
+    in_session(post(&request(1, "ping", json!({}))), session)
+}
+
+fn delete(session: &str) -> Request {
+    in_session(crate::http::fake::request("DELETE", "/mcp"), session)
+}
+
+fn ask(endpoint: &Endpoint, session: &str) -> (Events, Value) {
+    let body = call("asking", "test_elicitation", json!({ "message": "?" }));
+    let events = endpoint.send(in_session(post(&body), session)).events();
+    let mut first = events.next().unwrap();
+    if first.data.is_empty() {
+        first = events.next().unwrap();
+    }
+    let id = first.json()["id"].clone();
+    (events, id)
+}
+
+fn decline(id: &Value) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "result": { "action": "decline" } })
+}
+
+/// M6: a client that does not initialize again is served as before, by POST and by GET; another grant is not.
+#[test]
+fn a_session_outlives_a_restart_and_a_rest() {
+    let before = conformance();
+    let session = before.session();
+    let set = request(1, "logging/setLevel", json!({ "level": "emergency" }));
+    assert_eq!(before.send(in_session(post(&set), &session)).status, 200);
+    let after = before.restarted();
+    assert_eq!(after.send(ping(&session)).status, 200);
+    // Its log level is the default again.
+    let logged = after.send(in_session(post(&call(1, "test_tool_with_logging", json!({}))), &session));
+    assert_eq!(logged.events().rest().len(), 4);
+    // What its client can do is known without a new `initialize`.
+    let (asking, id) = ask(&after, &session);
+    assert_eq!(after.send(in_session(post(&decline(&id)), &session)).status, 202);
+    assert_eq!(asking.rest().len(), 1);
+
+    after.clock.advance(limits::SESSION_IDLE);
+    after.mcp.sweep();
+    assert_eq!(after.mcp.counts().sessions, 0);
+    assert!(after.send(in_session(get(), &session)).events().is_silent());
+    assert_eq!(after.mcp.counts().sessions, 1);
+
+    let next = after.restarted();
+    for request in [ping(&session), in_session(get(), &session), delete(&session)] {
+        let answer = next.send_as(2, request);
+        assert_eq!((answer.status, answer.error_code()), (404, -32001));
+    }
+    assert_eq!(next.mcp.counts().sessions, 0);
+}
+
+/// M6: what a client has not declared stays undeclared, and its version stays its version.
+#[test]
+fn a_session_comes_back_with_its_clients_abilities_and_version() {
+    let before = conformance();
+    let client = json!({ "name": "c", "version": "1" });
+    let params =
+        json!({ "protocolVersion": "2025-11-25", "capabilities": { "roots": {} }, "clientInfo": client });
+    let session = before.send(post(&request(0, "initialize", params))).session.unwrap();
+    let after = before.restarted();
+    let refused = after.send(in_session(post(&call(1, "test_sampling", json!({ "prompt": "?" }))), &session));
+    assert_eq!(refused.error_code(), -32600);
+    let prime = after.send(in_session(get(), &session)).events().next().unwrap();
+    assert_eq!((prime.data.as_str(), prime.retry), ("", Some(1000)), "streams of 2025-11-25 are primed");
+}
+
+/// M8: an event of before is worth nothing afterwards, though streams and events are counted anew.
+#[test]
+fn an_event_id_of_before_opens_a_fresh_stream() {
+    let before = conformance();
+    let session = before.session();
+    let logging = || in_session(post(&call(1, "test_tool_with_logging", json!({}))), &session);
+    let old = before.send(logging()).events().rest();
+    let after = before.restarted();
+    let new = after.send(logging()).events().rest();
+    let resume = |event: &Event| {
+        let id = event.id.as_deref().unwrap();
+        after.send(in_session(get(), &session).with("Last-Event-ID", id)).events()
+    };
+    assert_eq!(resume(&new[0]).rest(), new[1..]);
+    let fresh = resume(&old[0]);
+    assert!(fresh.is_silent());
+    after.mcp.publisher().tools_changed();
+    assert_eq!(fresh.json()["method"], "notifications/tools/list_changed");
+}
+
+/// M7: an answer to a question of before answers nothing that is asked now.
+#[test]
+fn an_answer_to_a_question_of_before_is_ignored() {
+    let before = conformance();
+    let session = before.session();
+    let (_, old) = ask(&before, &session);
+    let after = before.restarted();
+    let (asking, new) = ask(&after, &session);
+    assert_ne!(old, new);
+    assert_eq!(after.send(in_session(post(&decline(&old)), &session)).status, 202);
+    assert!(asking.is_silent());
+    after.send(in_session(post(&decline(&new)), &session));
+    assert_eq!(asking.rest().len(), 1);
+}
+
+/// M13: what the client has ended stays ended, also if the process that gave the session is not this one.
+#[test]
+fn a_session_that_its_client_has_ended_does_not_come_back() {
+    let before = conformance();
+    let session = before.session();
+    let after = before.restarted();
+    assert_eq!(after.send(delete(&session)).status, 204);
+    assert_eq!(after.mcp.counts().sessions, 0);
+    for request in [ping(&session), in_session(get(), &session), delete(&session)] {
+        let answer = after.send(request);
+        assert_eq!((answer.status, answer.error_code()), (404, -32001));
+    }
+    assert_eq!(after.mcp.counts().sessions, 0);
+}
+
+/// Clients send several requests at once: they meet in one session.
+#[test]
+fn requests_that_bring_a_session_back_at_once_share_it() {
+    let before = conformance();
+    let session = before.session();
+    let after = before.restarted();
+    let (asking, id) = ask(&after, &session);
+    let waiting: Vec<_> = (0..8).map(|_| after.start(1, ping(&session))).collect();
+    assert!(waiting.into_iter().all(|each| each.answer().status == 200));
+    assert_eq!(after.mcp.counts().sessions, 1);
+    assert_eq!(after.send(in_session(post(&decline(&id)), &session)).status, 202);
+    assert_eq!(asking.rest().len(), 1);
+}
+
+/// M17: sessions that come back count as opened, and take no more places than others.
+#[test]
+fn sessions_that_come_back_are_bounded() {
+    let before = conformance();
+    let sessions: Vec<_> = (0..=limits::SESSIONS_PER_USER).map(|_| before.session()).collect();
+    let after = before.restarted();
+    assert!(sessions.iter().all(|session| after.send(ping(session)).status == 200));
+    assert_eq!(after.mcp.counts().sessions, limits::SESSIONS_PER_USER);
+    let last = &sessions[0];
+    let mut refused = 0;
+    for _ in 0..limits::OPENINGS {
+        after.mcp.0.audience.sessions.close();
+        refused = after.send(ping(last)).status;
+    }
+    assert_eq!(refused, 429);
+    assert_eq!(after.mcp.counts().sessions, 0);
+}
+
+/// M6: only a whole id of this server's is one.
+#[test]
+fn a_changed_or_foreign_id_is_unknown() {
+    let before = conformance();
+    let session = before.session();
+    let after = before.restarted();
+    let body = session.strip_prefix("mcp_session_").unwrap();
+    let long = format!("{session}{}", "A".repeat(limits::SESSION_ID_BYTES));
+    let other = format!("mcp_state_{body}");
+    for id in [&session[..session.len() - 1], body, &other, &long, &session.to_uppercase(), "", "x"] {
+        assert_eq!(after.send(ping(id)).status, 404, "{id}");
+    }
+    assert_eq!(before.restarted_with(keyring(2)).send(ping(&session)).status, 404);
+}
+
+/// One step of a client, the clock or the operator; sessions are numbered in the order of their `initialize`.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Initialize { user: u64 },
+    Ping { user: u64, session: usize },
+    Read { user: u64, session: usize, event: usize },
+    Delete { user: u64, session: usize },
+    Rest,
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (user, session) = (1..=2_u64, 0..6_usize);
+    prop_oneof![
+        2 => user.clone().prop_map(|user| Step::Initialize { user }),
+        4 => (user.clone(), session.clone()).prop_map(|(user, session)| Step::Ping { user, session }),
+        3 => (user.clone(), session.clone(), 0..6_usize)
+            .prop_map(|(user, session, event)| Step::Read { user, session, event }),
+        2 => (user, session).prop_map(|(user, session)| Step::Delete { user, session }),
+        1 => Just(Step::Rest),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// M6, M8, M13: whatever happens in which order, an id is good for its grant until that has ended it in this process, and
+/// nothing that was read once with one process's event is read again in another.
+#[test]
+fn sessions_do_what_the_model_says() {
+    let config = Config { cases: 64, failure_persistence: None, ..Config::default() };
+    let outcome = TestRunner::new(config).run(&proptest::collection::vec(step(), 1..40), |steps| {
+        let mut endpoint = conformance();
+        // The model: whose each session is, which were ended in this process, the events of each process.
+        let mut sessions: Vec<(u64, String)> = Vec::new();
+        let mut ended = HashSet::new();
+        let mut events: Vec<(usize, usize, String)> = Vec::new();
+        let mut process = 0;
+        for step in steps {
+            let expected = |user: u64, session: usize, ended: &HashSet<usize>| {
+                let is_good = sessions.get(session).is_some_and(|(owner, _)| *owner == user);
+                is_good && !ended.contains(&session)
+            };
+            let id = |session: usize| sessions.get(session).map_or("unknown", |(_, id)| id).to_owned();
+            match step {
+                Step::Initialize { user } => sessions.push((user, endpoint.session_as(user, "2025-06-18"))),
+                Step::Ping { user, session } => {
+                    let status = endpoint.send_as(user, ping(&id(session))).status;
+                    prop_assert_eq!(status, if expected(user, session, &ended) { 200 } else { 404 });
+                }
+                Step::Read { user, session, event } => {
+                    let old = events.get(event).cloned();
+                    let request = match &old {
+                        Some((.., event)) => in_session(get(), &id(session)).with("Last-Event-ID", event),
+                        None => in_session(get(), &id(session)),
+                    };
+                    let answer = endpoint.send_as(user, request);
+                    if !expected(user, session, &ended) {
+                        prop_assert_eq!(answer.status, 404);
+                        continue;
+                    }
+                    let stream = answer.events();
+                    let replays = old.is_some_and(|(at, of, _)| at == process && of == session);
+                    prop_assert_eq!(!stream.is_silent(), replays);
+                    drop(stream);
+                    let logging =
+                        in_session(post(&call(1, "test_tool_with_logging", json!({}))), &id(session));
+                    let said = endpoint.send_as(user, logging).events().rest();
+                    events.push((process, session, said[0].id.clone().unwrap()));
+                }
+                Step::Delete { user, session } => {
+                    let status = endpoint.send_as(user, delete(&id(session))).status;
+                    prop_assert_eq!(status, if expected(user, session, &ended) { 204 } else { 404 });
+                    if status == 204 {
+                        ended.insert(session);
+                    }
+                }
+                Step::Rest => {
+                    endpoint.clock.advance(limits::SESSION_IDLE + limits::REPLAY_TIME);
+                    endpoint.mcp.sweep();
+                    process += 1; // what was to be replayed is forgotten as well
+                }
+                Step::Restart => {
+                    endpoint = endpoint.restarted();
+                    ended.clear();
+                    process += 1;
+                }
+            }
+        }
+        Ok(())
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+}
