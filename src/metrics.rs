@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub github_calls: Vec<(&'static str, u64)>,
     /// What the door refused before there was a request.
     pub door_refusals: Vec<(&'static str, u64)>,
+    /// Requests that break the protocol and were served.
+    pub tolerated: Vec<(&'static str, u64)>,
 }
 
 impl Metrics {
@@ -85,6 +87,8 @@ impl Metrics {
         page.by_word("mcp_refusals_total", "reason", &self.refusals.counts());
         page.family("mcp_door_refusals_total", "counter", "Connections and heads that became no request.");
         page.by_word("mcp_door_refusals_total", "reason", &snapshot.door_refusals);
+        page.family("mcp_tolerated_total", "counter", "Requests that break the protocol and were served.");
+        page.by_word("mcp_tolerated_total", "kind", &snapshot.tolerated);
         page.family("mcp_github_calls_total", "counter", "Calls to GitHub by outcome.");
         page.by_word("mcp_github_calls_total", "outcome", &snapshot.github_calls);
         for (name, help, value) in &snapshot.gauges {
@@ -243,6 +247,7 @@ mod tests {
             gauges: vec![("mcp_connections", "Open connections.", 3)],
             github_calls: vec![("ok", 5)],
             door_refusals: vec![("too_slow", 1)],
+            tolerated: vec![("repeated_version", 2)],
         };
         Endpoint::new(counted(), Box::new(move || snapshot.clone()))
     }
@@ -272,6 +277,7 @@ mod tests {
             r#"mcp_refusals_total{reason="host"} 2"#,
             r#"mcp_door_refusals_total{reason="too_slow"} 1"#,
             r#"mcp_github_calls_total{outcome="ok"} 5"#,
+            r#"mcp_tolerated_total{kind="repeated_version"} 2"#,
             "# TYPE mcp_connections gauge",
             "mcp_connections 3",
         ] {

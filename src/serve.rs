@@ -316,7 +316,12 @@ impl Counted {
         if let Some(bytes) = metrics::resident_bytes() {
             gauges.push(("process_resident_memory_bytes", "Memory in RAM.", bytes));
         }
-        Snapshot { gauges, github_calls: self.github.outcomes(), door_refusals: door.refusals }
+        Snapshot {
+            gauges,
+            github_calls: self.github.outcomes(),
+            door_refusals: door.refusals,
+            tolerated: self.mcp.tolerated(),
+        }
     }
 }
 

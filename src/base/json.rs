@@ -6,8 +6,8 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, forward_to_deserialize_any};
 
 /// What is tolerated.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +40,161 @@ pub fn check(text: &str, rules: Rules) -> Result<(), serde_json::Error> {
 pub fn check_object(text: &str, rules: Rules) -> Result<(), serde_json::Error> {
     check(text, rules)?;
     if text.trim_start().starts_with('{') { Ok(()) } else { Err(de::Error::custom("not an object")) }
+}
+
+/// Reads a text as a type, objects by the names of their members at every depth: a struct that serde derives could be read
+/// from an array as well, by the order of its fields, which no other reader would.
+///
+/// # Errors
+/// serde's.
+pub fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = T::deserialize(ByName(&mut deserializer))?;
+    deserializer.end()?;
+    Ok(value)
+}
+
+/// A part of a deserializer that reads structs as maps; its visitors, seeds and accessors hand it on to what they hold.
+struct ByName<T>(T);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for ByName<D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_any(ByName(visitor))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(ByName(visitor))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_option(ByName(visitor))
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_newtype_struct(name, ByName(visitor))
+    }
+
+    /// What is inside of an enum's variant is read as serde does.
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_enum(name, variants, visitor)
+    }
+
+    fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_i128(visitor)
+    }
+
+    fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_u128(visitor)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_ignored_any(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map
+        identifier
+    }
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for ByName<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<V::Value, E> {
+        self.0.visit_bool(value)
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<V::Value, E> {
+        self.0.visit_i64(value)
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<V::Value, E> {
+        self.0.visit_u64(value)
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<V::Value, E> {
+        self.0.visit_f64(value)
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<V::Value, E> {
+        self.0.visit_str(value)
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, value: &'de str) -> Result<V::Value, E> {
+        self.0.visit_borrowed_str(value)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<V::Value, E> {
+        self.0.visit_unit()
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<V::Value, E> {
+        self.0.visit_none()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, value: D) -> Result<V::Value, D::Error> {
+        self.0.visit_some(ByName(value))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, value: D) -> Result<V::Value, D::Error> {
+        self.0.visit_newtype_struct(ByName(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, array: A) -> Result<V::Value, A::Error> {
+        self.0.visit_seq(ByName(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<V::Value, A::Error> {
+        self.0.visit_map(ByName(object))
+    }
+}
+
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for ByName<A> {
+    type Error = A::Error;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+        self.0.next_element_seed(ByName(seed))
+    }
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for ByName<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+        self.0.next_key_seed(seed)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        self.0.next_value_seed(ByName(seed))
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for ByName<S> {
+    type Value = S::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
+        self.0.deserialize(ByName(deserializer))
+    }
 }
 
 /// Visits every value below one. Strings are decoded, so a lone surrogate is an error; numbers must be finite.
@@ -181,6 +336,47 @@ mod tests {
         assert!(check_object(" {\"a\":1}", RULES).is_ok());
         assert!(check_object("[1]", RULES).is_err());
         assert!(check_object("\"{\"", RULES).is_err());
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code)] // compared by their Debug
+    struct Outer<'a> {
+        #[serde(borrow)]
+        name: Cow<'a, str>,
+        inner: Option<Vec<Inner>>,
+        any: Option<Any>,
+        big: Option<u128>,
+        #[serde(borrow)]
+        raw: Option<&'a serde_json::value::RawValue>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code)] // compared by their Debug
+    struct Inner {
+        one: Option<f32>,
+        pair: Option<(u8, i64)>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code)] // compared by their Debug
+    struct Any(serde_json::Value);
+
+    #[test]
+    fn a_struct_is_read_from_an_object_at_every_depth() {
+        let text = r#"{"name":"a\n","inner":[{"one":1},{"pair":[1,-2]},{}],"any":[null,true,[]],"big":36893488147419103232,
+            "raw":["x"],"other":[{}]}"#;
+        let value: Outer<'_> = read(text).unwrap();
+        let expected: Outer<'_> = serde_json::from_str(text).unwrap();
+        assert_eq!(format!("{value:?}"), format!("{expected:?}"), "as serde reads it");
+        assert_eq!(value.raw.unwrap().get(), r#"["x"]"#);
+        for positions in [
+            r#"["a",null,null,null,null]"#,
+            r#"{"name":"a","inner":[[1,[1,2]]]}"#,
+            r#"{"name":"a","inner":[[]]}"#,
+        ] {
+            assert!(read::<Outer<'_>>(positions).is_err(), "{positions}");
+        }
+        assert!(read::<Inner>("{} {}").is_err());
     }
 
     #[test]

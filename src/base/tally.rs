@@ -12,11 +12,12 @@ pub struct Tally(
 );
 
 impl Tally {
-    /// Counts one more.
-    pub fn count(&self, word: &'static str) {
+    /// Counts one more. Returns how many there are now.
+    pub fn count(&self, word: &'static str) -> u64 {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(word).or_default();
         *count = count.saturating_add(1);
+        *count
     }
 
     /// Every word that was counted, in order.

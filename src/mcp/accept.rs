@@ -32,16 +32,20 @@ pub(super) fn refusal(status: u16) -> Response {
     Response::new(status).bytes("text/plain; charset=utf-8", words).header("Cache-Control", "no-store")
 }
 
-/// The one message of a POST.
-pub(super) fn read<'a>(head: &Head, body: &'a [u8]) -> Result<intake::Message<'a>, Box<Response>> {
+/// The one message of a POST. `in_params` is the status for a request that is one but for its params.
+pub(super) fn read<'a>(
+    head: &Head,
+    body: &'a [u8],
+    in_params: u16,
+) -> Result<intake::Message<'a>, Box<Response>> {
     // M11: a browser sends any other type across sites without asking first.
     match head.media_type() {
         Ok(Some(kind)) if kind == "application/json" => {}
         Ok(_) => return Err(Box::new(refusal(415))),
         Err(_) => return Err(Box::new(refusal(400))),
     }
-    intake::parse(body).map_err(|error| {
-        let refusal = Encoded { status: 400, text: jsonrpc::error(None, &error) };
-        Box::new(refusal.into_response())
+    intake::parse(body).map_err(|intake::Refusal { id, error, is_in_params }| {
+        let status = if is_in_params { in_params } else { 400 };
+        Box::new(Encoded { status, text: jsonrpc::error(id.as_ref(), &error) }.into_response())
     })
 }

@@ -7,19 +7,22 @@ use serde::de::value::Error as Nothing;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
-use crate::base::limits;
+use crate::base::{json, limits};
 
 /// JSON as a type, or where it does not fit and what was expected there.
 pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
-    serde_json::from_str(text).map_err(|error| {
-        let reason = error.to_string();
-        // The position means nothing to whoever did not write this very text; what stands there does.
-        let reason = reason.rsplit_once(" at line ").map_or(&*reason, |(reason, _)| reason);
-        match place(text, error.line(), error.column()) {
-            place if place.is_empty() => cut(reason).into_owned(),
-            place => format!("{}: {}", cut(&place), cut(reason)),
-        }
-    })
+    json::read(text).map_err(|error| explain(text, &error))
+}
+
+/// Where an error of serde's is in this text, and what it is.
+pub(super) fn explain(text: &str, error: &serde_json::Error) -> String {
+    let reason = error.to_string();
+    // The position means nothing to whoever did not write this very text; what stands there does.
+    let reason = reason.rsplit_once(" at line ").map_or(&*reason, |(reason, _)| reason);
+    match place(text, error.line(), error.column()) {
+        place if place.is_empty() => cut(reason).into_owned(),
+        place => format!("{}: {}", cut(&place), cut(reason)),
+    }
 }
 
 /// What an error repeats of a client's text: all of it, or its start and its end. A request of megabytes has no such answer.
@@ -148,7 +151,11 @@ mod tests {
             "{\"maxResults\":1,\r\n\"filter\":\n{\"tags\":[\"ä\", \"b\", 7]}}",
             "filter.tags[2]: invalid type: integer `7`, expected a string",
         );
-        check("[[7]]", "[0]: invalid type: sequence, expected u8");
+        check("[7]", "invalid type: sequence, expected struct Search");
+        check(
+            r#"{"maxResults":1,"filter":[["a"]]}"#,
+            "filter: invalid type: sequence, expected struct Filter",
+        );
     }
 
     #[test]

@@ -1,21 +1,23 @@
 //! What serves the calls: tools in this process, a child process, another server. And what it is told of a call.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Value, json};
 
 use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Outcome};
 use super::exchange::Exchange;
 use super::icon::Icon;
+use super::intake::without_absent;
 use super::jsonrpc::{self, Error, RequestId};
 use super::publisher::Publisher;
 use super::quota::Permit;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::{Principal, Scopes};
+use crate::base::json;
 #[cfg(doc)]
 use crate::base::limits;
 
@@ -195,7 +197,7 @@ impl Context {
             meta: BTreeMap<String, &'a RawValue>,
         }
         let Params { meta } = self.call.as_ref()?.params().ok()?;
-        serde_json::from_str(meta.get(key)?.get()).ok()
+        json::read(meta.get(key)?.get()).ok()
     }
 
     /// Tripped when nobody wants the result any more, or the call has run for [`limits::CALL`] (a task:
@@ -282,7 +284,7 @@ impl Context {
         self.ask_all(vec![request])?
             .into_iter()
             .next()
-            .map_or(Err(CallError::Cancelled), |answer| from_answer(&*answer))
+            .map_or(Err(CallError::Cancelled), |answer| from_answer(answer.get()))
     }
 
     /// Has the person fill in a form; `None` if they declined. `key` names the question within its call, `form` is a flat JSON
@@ -299,14 +301,12 @@ impl Context {
         #[derive(Deserialize)]
         struct Elicited {
             action: String,
-            #[serde(default)]
-            content: Value,
+            content: Option<Box<RawValue>>,
         }
         let Elicited { action, content } = self.ask(InputRequest::elicitation(key, message, form)?)?;
         match &*action {
             // A form without fields may come back without content.
-            "accept" if content.is_null() => from_answer(json!({})).map(Some),
-            "accept" => from_answer(content).map(Some),
+            "accept" => from_answer(content.as_deref().map_or("{}", RawValue::get)).map(Some),
             _ => Ok(None),
         }
     }
@@ -319,10 +319,20 @@ impl Context {
         for request in &requests {
             self.require(request.capability)?;
         }
-        match self.exchange.task() {
+        let capabilities: Vec<_> = requests.iter().map(|request| request.capability).collect();
+        let answers = match self.exchange.task() {
             Some(task) => task.ask(requests),
             None => self.exchange.dialect().ask(&self.exchange, requests),
-        }
+        }?;
+        let seen = |(capability, answer): (Capability, Box<RawValue>)| match capability {
+            // A form's content may be absent, which clients write in several ways.
+            Capability::Elicitation => match without_absent(&answer) {
+                Ok(Some(Cow::Owned(answer))) => answer,
+                Ok(Some(Cow::Borrowed(_)) | None) | Err(_) => answer,
+            },
+            Capability::Sampling | Capability::Roots => answer,
+        };
+        Ok(capabilities.into_iter().zip(answers).map(seen).collect())
     }
 
     /// What [`Context::remember`] was given in an earlier round of this call; `None` in the first.
@@ -352,9 +362,6 @@ impl Context {
     }
 }
 
-fn from_answer<'de, T: DeserializeOwned>(
-    answer: impl Deserializer<'de, Error = serde_json::Error>,
-) -> Result<T, CallError> {
-    T::deserialize(answer)
-        .map_err(|_| Error::invalid_params("The client's answer has the wrong shape").into())
+fn from_answer<T: DeserializeOwned>(answer: &str) -> Result<T, CallError> {
+    json::read(answer).map_err(|_| Error::invalid_params("The client's answer has the wrong shape").into())
 }

@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::arguments;
+use super::intake::is_absent;
 use super::jsonrpc::Error;
+use crate::base::json;
 
 /// What a client can ask of a backend, in both eras.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,6 +109,14 @@ impl Call {
 pub(super) fn parse<'a, T: Deserialize<'a>>(params: Option<&'a RawValue>) -> Result<T, Error> {
     arguments::read(params.map_or("{}", RawValue::get))
         .map_err(|reason| Error::invalid_params(format!("Invalid params: {reason}")))
+}
+
+/// Reads a member that may be absent and that some clients write as null or `[]` then.
+pub(super) fn absent_or<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let value = Box::<RawValue>::deserialize(deserializer)?;
+    if is_absent(&value) { Ok(T::default()) } else { json::read(value.get()).map_err(D::Error::custom) }
 }
 
 fn empty() -> Box<RawValue> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::backend::Context;
-use super::call::Reply;
+use super::call::{Reply, absent_or};
 use super::jsonrpc::Error;
 use crate::base::limits;
 
@@ -69,12 +69,30 @@ pub(super) struct CompleteParams {
 
 /// What an argument belongs to.
 #[derive(Deserialize)]
-#[serde(tag = "type")]
+#[serde(try_from = "Typed")]
 pub(super) enum Reference {
-    #[serde(rename = "ref/prompt")]
     Prompt { name: String },
-    #[serde(rename = "ref/resource")]
     Resource { uri: String },
+}
+
+/// A reference as it is written. An enum that serde derives would be read from an array as well.
+#[derive(Deserialize)]
+struct Typed {
+    r#type: String,
+    name: Option<String>,
+    uri: Option<String>,
+}
+
+impl TryFrom<Typed> for Reference {
+    type Error = &'static str;
+
+    fn try_from(typed: Typed) -> Result<Reference, &'static str> {
+        match (&*typed.r#type, typed.name, typed.uri) {
+            ("ref/prompt", Some(name), _) => Ok(Reference::Prompt { name }),
+            ("ref/resource", _, Some(uri)) => Ok(Reference::Resource { uri }),
+            _ => Err("expected a ref/prompt with a name or a ref/resource with a uri"),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -85,6 +103,6 @@ struct NamedValue {
 
 #[derive(Default, Deserialize)]
 struct Known {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent_or")]
     arguments: BTreeMap<String, String>,
 }

@@ -4,32 +4,36 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::intake::Message;
-use super::modern;
+use super::{header, modern};
+use crate::base::json;
 use crate::http::Headers;
 
 /// The two ways of speaking MCP over Streamable HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Era {
-    /// 2025-03-26 to 2025-11-25: `initialize`, sessions, a stream by GET.
+    /// 2024-11-05 to 2025-11-25: `initialize`, sessions, a stream by GET.
     Legacy,
     /// 2026-07-28: every request says all about itself.
     Modern,
 }
 
 /// The era of a POST. `_meta` with a protocol version is modern, whatever it asks for. `initialize` without is legacy,
-/// even under a modern version header, which some clients send at once. Else a modern version header makes it modern.
-pub(super) fn classify(message: &Message<'_>, headers: &Headers) -> Era {
+/// even under a modern version header, which some clients send at once. Else a modern version header makes it modern, unless
+/// the request names a session that lives: some clients send their own version whatever was agreed on.
+pub(super) fn classify(message: &Message<'_>, headers: &Headers, in_session: impl Fn() -> bool) -> Era {
     let (method, params) = match message {
         Message::Request { method, params, .. } | Message::Notification { method, params } => {
-            (&**method, *params)
+            (&**method, params.as_deref())
         }
         Message::Response { .. } => ("", None),
     };
     if params.is_some_and(names_a_version) {
         return Era::Modern;
     }
-    let modern_header = headers.all("mcp-protocol-version").any(|value| value.trim() == modern::VERSION);
-    if modern_header && method != "initialize" { Era::Modern } else { Era::Legacy }
+    let modern = header::versions(headers).any(|value| value == modern::VERSION)
+        && method != "initialize"
+        && !in_session();
+    if modern { Era::Modern } else { Era::Legacy }
 }
 
 fn names_a_version(params: &RawValue) -> bool {
@@ -44,8 +48,8 @@ fn names_a_version(params: &RawValue) -> bool {
         protocol_version: Option<&'a RawValue>,
     }
     // A `_meta` that is no object names nothing; its era's own check refuses it.
-    let meta = serde_json::from_str(params.get()).ok().and_then(|params: Params<'_>| params.meta);
-    let meta = meta.and_then(|meta| serde_json::from_str::<Meta<'_>>(meta.get()).ok());
+    let meta = json::read(params.get()).ok().and_then(|params: Params<'_>| params.meta);
+    let meta = meta.and_then(|meta| json::read::<Meta<'_>>(meta.get()).ok());
     meta.is_some_and(|meta| meta.protocol_version.is_some())
 }
 
@@ -55,13 +59,22 @@ mod tests {
     use super::*;
 
     fn check(version_header: Option<&str>, method: &str, params: &str, expected: Era) {
+        check_in(false, version_header, (method, params), expected);
+    }
+
+    fn check_in(
+        in_session: bool,
+        version_header: Option<&str>,
+        (method, params): (&str, &str),
+        expected: Era,
+    ) {
         let mut headers = Headers::default();
         if let Some(version) = version_header {
             headers.push("MCP-Protocol-Version", version);
         }
         let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
         let message = intake::parse(body.as_bytes()).unwrap();
-        assert_eq!(classify(&message, &headers), expected, "{version_header:?} {body}");
+        assert_eq!(classify(&message, &headers, || in_session), expected, "{version_header:?} {body}");
     }
 
     #[test]
@@ -77,5 +90,16 @@ mod tests {
         check(Some("2026-07-28"), "tools/list", "{}", Era::Modern);
         check(Some(" 2026-07-28 "), "tools/list", r#"{"_meta":7}"#, Era::Modern);
         check(None, "tools/list", r#"{"_meta":{"progressToken":1}}"#, Era::Legacy);
+        check(Some("2026-07-28"), "tools/list", r#"{"_meta":["2026-07-28"]}"#, Era::Modern);
+        check(None, "tools/list", r#"{"_meta":["2026-07-28"]}"#, Era::Legacy);
+    }
+
+    #[test]
+    fn in_a_session_the_body_decides_alone() {
+        let meta = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
+        for version in [None, Some("2025-11-25"), Some("2026-07-28")] {
+            check_in(true, version, ("tools/list", r#"{"_meta":{"progressToken":1}}"#), Era::Legacy);
+            check_in(true, version, ("tools/list", meta), Era::Modern);
+        }
     }
 }

@@ -9,7 +9,7 @@ pub fn intake(body: &[u8]) -> Result<Option<String>, i64> {
             Ok(Some(method.into_owned()))
         }
         Ok(Message::Response { .. }) => Ok(None),
-        Err(error) => Err(error.code),
+        Err(refusal) => Err(refusal.error.code),
     }
 }
 

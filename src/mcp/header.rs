@@ -13,6 +13,22 @@ use crate::http::Headers;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mismatch;
 
+/// The value of `MCP-Protocol-Version`. Some clients send it twice, which proxies join by a comma: one value, if all are equal.
+pub(super) fn version(headers: &Headers) -> Result<Option<&str>, Mismatch> {
+    let mut values = versions(headers);
+    let first = values.next();
+    if values.all(|value| Some(value) == first) { Ok(first) } else { Err(Mismatch) }
+}
+
+/// Whether [`version`] has one value out of several.
+pub(super) fn repeats_version(headers: &Headers) -> bool {
+    versions(headers).count() > 1 && version(headers).is_ok()
+}
+
+pub(super) fn versions(headers: &Headers) -> impl Iterator<Item = &str> {
+    headers.all("mcp-protocol-version").flat_map(|value| value.split(',')).map(str::trim)
+}
+
 /// Checks that the one header `name` is `expected`, letter for letter.
 pub(super) fn check_plain(headers: &Headers, name: &'static str, expected: &str) -> Result<(), Mismatch> {
     let value = headers.one(name).map_err(|_| Mismatch)?.ok_or(Mismatch)?;

@@ -47,6 +47,14 @@ impl<'de> Deserialize<'de> for RequestId {
                 i64::try_from(number).map(RequestId::Integer).map_err(|_| E::custom("integer out of range"))
             }
 
+            /// Lua and PHP write integers like this. Up to 2^53 no two integers are the same double.
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<RequestId, E> {
+                const EXACT: f64 = 9_007_199_254_740_992.0;
+                let integer = Some(number).filter(|number| number.fract() == 0.0 && number.abs() <= EXACT);
+                let integer = integer.and_then(|number| format!("{number:.0}").parse().ok());
+                integer.map(RequestId::Integer).ok_or_else(|| E::custom("not an integer up to 2^53"))
+            }
+
             fn visit_str<E: de::Error>(self, text: &str) -> Result<RequestId, E> {
                 if text.len() > limits::REQUEST_ID_BYTES {
                     return Err(E::custom("string too long"));
@@ -204,6 +212,13 @@ mod tests {
         check("\"a\"", Some(RequestId::String("a".into())));
         check("null", None);
         check("1.5", None);
+        check("1.0", Some(RequestId::Integer(1)));
+        check("-7.0", Some(RequestId::Integer(-7)));
+        check("-0.0", Some(RequestId::Integer(0)));
+        check("1e3", Some(RequestId::Integer(1000)));
+        check("9007199254740992.0", Some(RequestId::Integer(1 << 53)));
+        check("9007199254740994.0", None);
+        check("1e300", None);
         check("[1]", None);
         check("18446744073709551615", None);
         check(&format!("\"{}\"", "x".repeat(limits::REQUEST_ID_BYTES + 1)), None);

@@ -1,5 +1,5 @@
-//! The legacy era: 2025-03-26, 2025-06-18 and 2025-11-25. `initialize`, sessions, a stream by GET, requests of ours on the
-//! stream of a call. A JSON-RPC error is an HTTP 200: clients of this era die of anything else.
+//! The legacy era: 2024-11-05 to 2025-11-25. `initialize`, sessions, a stream by GET, requests of ours on the stream of a
+//! call. A JSON-RPC error is an HTTP 200: clients of this era die of anything else.
 
 use std::sync::Arc;
 
@@ -11,20 +11,21 @@ use super::call::{
 };
 use super::events::{EventStream, Priming};
 use super::exchange::{Channel, Dialect, Encoded, Exchange};
+use super::header::{self, Mismatch};
 use super::hello::Hello;
 use super::intake::{Message, Payload};
 use super::jsonrpc::{self, Error, RequestId};
 use super::session::{Kind, NewSession, Refused, Session};
 use super::session_id::SessionId;
 use super::table::{Full, Row};
-use super::{Arrival, Core, Visit};
+use super::{Arrival, Core, Visit, modern};
 use crate::base::cancel::CancelToken;
 use crate::base::identity::{Principal, UserId};
 use crate::base::limits;
 use crate::http::{Response, Stream};
 
-/// The versions of this era, latest first.
-pub(super) const VERSIONS: [&str; 3] = [LATEST, "2025-06-18", "2025-03-26"];
+/// The versions of this era, latest first. 2024-11-05 had another transport, but some of its clients come over this one.
+pub(super) const VERSIONS: [&str; 4] = [LATEST, "2025-06-18", "2025-03-26", "2024-11-05"];
 const LATEST: &str = "2025-11-25";
 
 /// Serves a POST.
@@ -32,7 +33,7 @@ pub(super) fn post(core: &Arc<Core>, visit: Visit, message: Message<'_>) {
     if let Message::Request { id, method, params } = &message
         && method == "initialize"
     {
-        let response = initialize(core, &visit.principal, id, *params);
+        let response = initialize(core, &visit.principal, id, params.as_deref());
         return visit.responder.respond(response);
     }
     let session = match find_session(core, &visit).or_else(|refusal| without_name(core, &visit, refusal)) {
@@ -53,10 +54,10 @@ pub(super) struct Caller {
 pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message<'_>, caller: Caller) {
     match message {
         Message::Request { id, method, params } => {
-            let request = Request { id, method: &method, params };
+            let request = Request { id, method: &method, params: params.as_deref() };
             return serve(core, caller, session, request);
         }
-        Message::Notification { method, params } => notice(session, &method, params),
+        Message::Notification { method, params } => notice(session, &method, params.as_deref()),
         Message::Response { id, payload: Payload::Result(result) } => {
             session.answer(&id, Ok(result.to_owned()));
         }
@@ -134,11 +135,14 @@ impl Refusal {
 
 /// The caller's session. A missing version header means 2025-03-26, whose rules are no different here.
 fn find_session(core: &Core, visit: &Visit) -> Result<Arc<Session>, Refusal> {
-    let version = visit.head.headers.one("mcp-protocol-version").map_err(|_| Refusal::DuplicateHeader)?;
-    if version.is_some_and(|version| !VERSIONS.contains(&version.trim())) {
+    let version = header::version(&visit.head.headers).map_err(|Mismatch| Refusal::DuplicateHeader)?;
+    if version.is_some_and(|version| version != modern::VERSION && !VERSIONS.contains(&version)) {
         return Err(Refusal::UnknownVersion);
     }
     let session = named_session(core, visit)?;
+    if version == Some(modern::VERSION) {
+        core.tolerated.count("modern_version_in_session", &visit.principal);
+    }
     session.touch(core.clock.monotonic());
     session.name();
     Ok(session)
@@ -146,7 +150,10 @@ fn find_session(core: &Core, visit: &Visit) -> Result<Arc<Session>, Refusal> {
 
 /// The session that the request names. One that this process does not have, after a restart or a rest, starts anew under
 /// its id: nothing of it is kept but what the id says (M6).
-fn named_session(core: &Core, Visit { head, principal, .. }: &Visit) -> Result<Arc<Session>, Refusal> {
+pub(super) fn named_session(
+    core: &Core,
+    Visit { head, principal, .. }: &Visit,
+) -> Result<Arc<Session>, Refusal> {
     let id = head.headers.one("mcp-session-id").map_err(|_| Refusal::DuplicateHeader)?;
     let id = id.ok_or(Refusal::NoSession)?;
     let sessions = &core.audience.sessions;

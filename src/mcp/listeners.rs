@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::call::absent_or;
 use super::events::EventStream;
 use super::jsonrpc::{self, RequestId};
 use super::publisher::Change;
@@ -16,22 +17,17 @@ use crate::base::identity::{GrantId, Principal};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Filter {
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "absent_or")]
     pub(super) tools_list_changed: bool,
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "absent_or")]
     pub(super) prompts_list_changed: bool,
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "absent_or")]
     pub(super) resources_list_changed: bool,
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", deserialize_with = "absent_or")]
     pub(super) resource_subscriptions: BTreeSet<String>,
     /// Tasks, of which nobody is told: their clients ask.
-    #[serde(skip_serializing)]
+    #[serde(skip_serializing, deserialize_with = "absent_or")]
     pub(super) task_ids: Vec<String>,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
-fn is_false(value: &bool) -> bool {
-    !*value
 }
 
 impl Filter {

@@ -155,6 +155,7 @@ mod table;
 mod task;
 mod task_methods;
 mod task_table;
+mod tolerated;
 mod tool;
 mod tool_server;
 mod uri_template;
@@ -166,9 +167,10 @@ use self::call::ClientCapabilities as Client;
 use self::era::Era;
 use self::exchange::{Channel, Dialect, Exchange};
 use self::publisher::Audience;
-use self::quota::{Budgets, Calls, NoRoom, Openings, Standing};
+use self::quota::{Budgets, Calls, NoRoom, Openings};
 use self::session_id::EndedSessions;
 use self::task_table::TaskTable;
+use self::tolerated::Tolerated;
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
 use crate::base::clock::Clock;
@@ -249,6 +251,7 @@ struct Core {
     /// Tripped when the server stops.
     closing: CancelToken,
     ended: EndedSessions,
+    tolerated: Tolerated,
     insufficient_scope: InsufficientScope,
 }
 
@@ -288,6 +291,7 @@ impl Mcp {
             tasks: TaskTable::default(),
             closing: CancelToken::new(),
             ended: EndedSessions::default(),
+            tolerated: Tolerated::default(),
             insufficient_scope,
         }))
     }
@@ -296,6 +300,9 @@ impl Mcp {
     pub fn handle(&self, request: Request, principal: Principal, responder: Responder) {
         let Request { head, body } = request;
         let responder = self.counting(responder, &principal);
+        if header::repeats_version(&head.headers) {
+            self.0.tolerated.count("repeated_version", &principal);
+        }
         match head.method {
             Method::Post => self.post(&body, Visit { head, principal, responder }),
             Method::Get if !accepts(&head, "text", "event-stream") => responder.respond(refusal(406)),
@@ -346,6 +353,12 @@ impl Mcp {
         }
     }
 
+    /// How often a request was served although it breaks the protocol, by the way in which some clients do.
+    #[must_use]
+    pub fn tolerated(&self) -> Vec<(&'static str, u64)> {
+        self.0.tolerated.counts()
+    }
+
     fn counting(&self, responder: Responder, principal: &Principal) -> Responder {
         responder.counting(self.0.budgets.unread.share(principal.user))
     }
@@ -354,11 +367,14 @@ impl Mcp {
         if !accepts(&visit.head, "application", "json") || !accepts(&visit.head, "text", "event-stream") {
             return visit.responder.respond(refusal(406));
         }
-        let message = match read(&visit.head, body) {
+        // No message yet, so the header alone says which era's statuses its sender understands.
+        let is_modern = header::versions(&visit.head.headers).any(|version| version == modern::VERSION);
+        let message = match read(&visit.head, body, if is_modern { 400 } else { 200 }) {
             Ok(message) => message,
             Err(refusal) => return visit.responder.respond(*refusal),
         };
-        match era::classify(&message, &visit.head.headers) {
+        let in_session = || legacy::named_session(&self.0, &visit).is_ok();
+        match era::classify(&message, &visit.head.headers, in_session) {
             Era::Legacy => legacy::post(&self.0, visit, message),
             Era::Modern => modern::post(&self.0, visit, message),
         }
@@ -394,18 +410,6 @@ impl Core {
 
     fn publisher(&self) -> Publisher {
         Publisher(Arc::clone(&self.audience))
-    }
-
-    /// Whether a user may open one more session or stream now (M17).
-    fn may_open(&self, user: UserId) -> bool {
-        self.openings.spend(user, self.clock.monotonic()).is_ok()
-    }
-
-    /// One more stream of the caller's that belongs to no call, if they may have one.
-    fn stand(&self, principal: &Principal) -> Option<Standing> {
-        let place = self.streams.take(principal.user).filter(|_| self.may_open(principal.user))?;
-        let until = self.clock.monotonic().saturating_add(principal.expires.since(self.clock.now()));
-        Some(Standing { place, until })
     }
 }
 

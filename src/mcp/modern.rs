@@ -21,12 +21,12 @@ use super::rounds::{Answers, Round, Sealing, Subject};
 use super::session::millis;
 use super::task::{Ending, NewTask, Task};
 use super::task_methods::{self, TaskMethod, TaskRequest};
-use super::{Arrival, Core, Visit};
+use super::{Arrival, Core, Visit, legacy};
 use crate::base::cancel::CancelToken;
 use crate::base::encoding::base64url;
 use crate::base::identity::{Principal, UserId};
 use crate::base::limits;
-use crate::http::{Headers, Response, Stream};
+use crate::http::{Response, Stream};
 
 /// The version of this era.
 pub(super) const VERSION: &str = "2026-07-28";
@@ -35,7 +35,8 @@ pub(super) const VERSION: &str = "2026-07-28";
 pub(super) fn post(core: &Arc<Core>, visit: Visit, message: Message<'_>) {
     match message {
         Message::Request { id, method, params } => {
-            let request = match decode(core, &visit.head.headers, &method, params) {
+            let params = params.as_deref();
+            let request = match decode(core, &visit, &method, params) {
                 Ok(request) => request,
                 Err(error) => return visit.responder.respond(failed(&id, &error).into_response()),
             };
@@ -103,19 +104,26 @@ struct Meta {
 /// The ladder of checks (M12): `_meta`, version, method, name, mirrored arguments.
 fn decode<'a>(
     core: &Core,
-    headers: &Headers,
+    visit: &Visit,
     method: &str,
     params: Option<&'a RawValue>,
 ) -> Result<Request<'a>, Error> {
     let params: Params<'_> = parse(params)?;
-    let version = &params.meta.protocol_version;
-    header::check_plain(headers, "mcp-protocol-version", version)
-        .map_err(|Mismatch| mismatch("MCP-Protocol-Version"))?;
+    let (headers, version) = (&visit.head.headers, &params.meta.protocol_version);
+    let stated = header::version(headers).map_err(|Mismatch| mismatch("MCP-Protocol-Version"))?;
+    // Some clients have the transport of a legacy version and the bodies of this one: these know no other headers either.
+    let is_mixed = version == VERSION && stated.is_some_and(|stated| legacy::VERSIONS.contains(&stated));
+    if !is_mixed && stated != Some(version) {
+        return Err(mismatch("MCP-Protocol-Version"));
+    }
     if version != VERSION {
         return Err(Error::new(Error::UNSUPPORTED_VERSION, "Unsupported protocol version")
             .with_data(json!({ "supported": [VERSION], "requested": version })));
     }
-    header::check_plain(headers, "mcp-method", method).map_err(|Mismatch| mismatch("Mcp-Method"))?;
+    let is_needed = |name: &'static str| !is_mixed || headers.all(name).next().is_some();
+    if is_needed("mcp-method") {
+        header::check_plain(headers, "mcp-method", method).map_err(|Mismatch| mismatch("Mcp-Method"))?;
+    }
     let offers = |operation| core.backend.description().offers(operation);
     let what = match method {
         "server/discover" => What::Discover,
@@ -126,9 +134,13 @@ fn decode<'a>(
             (_, _) => return Err(Error::method_not_found()),
         },
     };
+    let check_name = |name: &str| match is_needed("mcp-name") {
+        true => header::check_encoded(headers, "mcp-name", name).map_err(|Mismatch| mismatch("Mcp-Name")),
+        false => Ok(()),
+    };
     if let What::Task(_) = what {
         let task = params.task_id.as_deref().ok_or_else(|| Error::invalid_params("taskId is missing"))?;
-        header::check_encoded(headers, "mcp-name", task).map_err(|Mismatch| mismatch("Mcp-Name"))?;
+        check_name(task)?;
         if !params.meta.client_capabilities.takes_tasks() {
             return Err(missing_tasks());
         }
@@ -137,13 +149,16 @@ fn decode<'a>(
         && takes_a_name(operation)
     {
         let name = named(operation, &params)?;
-        header::check_encoded(headers, "mcp-name", name).map_err(|Mismatch| mismatch("Mcp-Name"))?;
+        check_name(name)?;
         if operation == Operation::CallTool
             && let Some(mirrored) = core.backend.mirrored(name)
         {
             header::check_mirrored(headers, &mirrored, params.arguments)
                 .map_err(|Mismatch| mismatch("Mcp-Param"))?;
         }
+    }
+    if is_mixed {
+        core.tolerated.count("modern_body_under_legacy_version", &visit.principal);
     }
     Ok(Request { what, params })
 }

@@ -40,7 +40,7 @@ pub(super) fn open(core: &Core, visit: Visit, message_path: &str) {
 /// Takes a message; its answer comes on the stream.
 pub(super) fn post(core: &Arc<Core>, body: &[u8], visit: Visit) {
     let Visit { head, principal, responder } = visit;
-    let message = match read(&head, body) {
+    let message = match read(&head, body, 400) {
         Ok(message) => message,
         Err(refusal) => return responder.respond(*refusal),
     };
@@ -55,7 +55,7 @@ pub(super) fn post(core: &Arc<Core>, body: &[u8], visit: Visit) {
     if let Message::Request { id, method, params } = &message
         && method == "initialize"
     {
-        let answer = Hello::read(*params, &VERSIONS, OLDEST).map(|hello| {
+        let answer = Hello::read(params.as_deref(), &VERSIONS, OLDEST).map(|hello| {
             let welcome = hello.welcome(core, id);
             session.declare(hello.client);
             welcome

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use super::Core;
 use super::exchange::Exchange;
 use crate::base::budget::{Budget, Share};
 use crate::base::cancel::CancelToken;
@@ -232,6 +233,20 @@ impl Openings {
         }
         all.insert(user, next);
         Ok(())
+    }
+}
+
+impl Core {
+    /// Whether a user may open one more session or stream now (M17).
+    pub(super) fn may_open(&self, user: UserId) -> bool {
+        self.openings.spend(user, self.clock.monotonic()).is_ok()
+    }
+
+    /// One more stream of the caller's that belongs to no call, if they may have one.
+    pub(super) fn stand(&self, principal: &Principal) -> Option<Standing> {
+        let place = self.streams.take(principal.user).filter(|_| self.may_open(principal.user))?;
+        let until = self.clock.monotonic().saturating_add(principal.expires.since(self.clock.now()));
+        Some(Standing { place, until })
     }
 }
 

@@ -11,12 +11,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::call::{CallError, Capability, InputRequest, Operation};
+use super::intake::{is_absent, is_object};
 use super::jsonrpc::Error;
 use crate::base::clock::Timestamp;
 use crate::base::encoding::{base64url, sha256};
 use crate::base::identity::{ClientFingerprint, Principal, UserId};
-use crate::base::limits;
 use crate::base::random::Random;
+use crate::base::{json, limits};
 use crate::seal::{self, Keyring, Sealed};
 
 /// The client's answers by the keys of their questions.
@@ -201,7 +202,7 @@ pub(super) fn has_shape(capability: Capability, answer: &RawValue) -> bool {
     #[allow(dead_code)] // read by serde only
     struct Elicited {
         action: Action,
-        content: Option<BTreeMap<String, IgnoredAny>>,
+        content: Option<Box<RawValue>>,
     }
     #[derive(Deserialize)]
     #[allow(dead_code)] // read by serde only
@@ -216,9 +217,11 @@ pub(super) fn has_shape(capability: Capability, answer: &RawValue) -> bool {
     }
     let text = answer.get();
     match capability {
-        Capability::Elicitation => serde_json::from_str::<Elicited>(text).is_ok(),
-        Capability::Sampling => serde_json::from_str::<Sampled>(text).is_ok(),
-        Capability::Roots => serde_json::from_str::<Roots>(text).is_ok(),
+        Capability::Elicitation => json::read::<Elicited>(text).is_ok_and(|Elicited { content, .. }| {
+            content.is_none_or(|content| is_object(&content) || is_absent(&content))
+        }),
+        Capability::Sampling => json::read::<Sampled>(text).is_ok(),
+        Capability::Roots => json::read::<Roots>(text).is_ok(),
     }
 }
 
@@ -283,6 +286,10 @@ mod tests {
         check(Capability::Elicitation, r#"{"action":"accept","content":{"name":"A"}}"#, true);
         check(Capability::Elicitation, r#"{"action":"maybe"}"#, false);
         check(Capability::Elicitation, "12345", false);
+        check(Capability::Elicitation, r#"{"action":"accept","content":[]}"#, true);
+        check(Capability::Elicitation, r#"{"action":"accept","content":["A"]}"#, false);
+        check(Capability::Elicitation, r#"["accept",{"name":"A"}]"#, false);
+        check(Capability::Roots, r#"[[]]"#, false);
         check(Capability::Sampling, r#"{"role":"assistant","content":{},"model":"m"}"#, true);
         check(Capability::Sampling, "{}", false);
         check(Capability::Roots, r#"{"roots":[]}"#, true);

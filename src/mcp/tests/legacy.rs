@@ -36,10 +36,10 @@ fn versions_are_negotiated() {
             })
         );
     };
-    for version in ["2025-03-26", "2025-06-18", "2025-11-25"] {
+    for version in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] {
         check(version, version);
     }
-    for version in ["2024-11-05", "2026-07-28", "1.0"] {
+    for version in ["2024-10-07", "2026-07-28", "1.0", ""] {
         check(version, "2025-11-25");
     }
 }
@@ -112,11 +112,13 @@ fn a_message_needs_a_session_that_lives() {
         assert_eq!((answer.status, answer.error_code()), (404, -32001));
     }
     for request in requests() {
-        let request = request.with("Mcp-Session-Id", &session).with("MCP-Protocol-Version", "2024-11-05");
+        let request = request.with("Mcp-Session-Id", &session).with("MCP-Protocol-Version", "2024-10-07");
         assert_eq!(endpoint.send(request).status, 400);
     }
     for request in requests() {
-        assert_eq!(endpoint.send(with_session(with_session(request, &session), &session)).status, 400);
+        let request = with_session(request, &session);
+        assert_eq!(endpoint.send(request.clone().with("Mcp-Session-Id", &session)).status, 400);
+        assert_eq!(endpoint.send(request.with("MCP-Protocol-Version", "2025-11-25")).status, 400);
     }
     // Without the version header the rules are those of 2025-03-26.
     let answer = endpoint.send(post(&request(7, "ping", json!({}))).with("Mcp-Session-Id", &session));
@@ -186,9 +188,16 @@ fn a_json_rpc_error_is_an_http_200() {
     check("tools/call", json!({ "name": "test_simple_text", "_meta": { "progressToken": {} } }), -32602);
     check("tools/list", json!({ "cursor": "x" }), -32602);
     check("prompts/get", json!({ "name": "test_prompt_with_arguments" }), -32602);
+    check("tools/call", json!({ "name": "test_simple_text", "_meta": ["token"] }), -32602);
     check("resources/read", json!({ "uri": "test://unheard-of" }), -32002);
     check("logging/setLevel", json!({ "level": "loud" }), -32602);
     check("completion/complete", json!({}), -32602);
+    let argument = json!({ "name": "arg1", "value": "" });
+    check(
+        "completion/complete",
+        json!({ "ref": ["ref/prompt", "test_prompt_with_arguments"], "argument": argument }),
+        -32602,
+    );
 }
 
 #[test]

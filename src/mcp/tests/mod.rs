@@ -11,6 +11,7 @@ mod pair;
 mod restarts;
 mod streams;
 mod tasks;
+mod tolerance;
 mod transcripts;
 
 use std::sync::Arc;

@@ -97,6 +97,8 @@ fn an_incomplete_meta_is_refused() {
     check(|params| params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(null), 400);
     check(|params| params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!(null), 400);
     check(|params| params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!([]), 400);
+    check(|params| params["_meta"] = json!([VERSION, {}]), 400);
+    check(|params| params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!([null]), 400);
     check(|params| params["_meta"]["io.modelcontextprotocol/logLevel"] = json!("loud"), 400);
     check(
         |params| drop(params["_meta"].as_object_mut().unwrap().remove("io.modelcontextprotocol/clientInfo")),
@@ -144,8 +146,9 @@ fn headers_that_differ_from_the_body_are_refused() {
     check(&[version, method, name, ("Mcp-Session-Id", "x"), ("Last-Event-ID", "1-1")], None);
     for headers in [
         vec![method, name],
-        vec![("MCP-Protocol-Version", "2025-11-25"), method, name],
-        vec![version, version, method, name],
+        vec![version, ("MCP-Protocol-Version", "2025-11-25"), method, name],
+        vec![("MCP-Protocol-Version", "2026-07-28, 2025-11-25"), method, name],
+        vec![("MCP-Protocol-Version", "v999.0.0"), method, name],
         vec![version, name],
         vec![version, ("Mcp-Method", "TOOLS/CALL"), name],
         vec![version, ("Mcp-Method", "tools/list"), name],

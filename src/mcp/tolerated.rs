@@ -1,0 +1,23 @@
+//! Known faults of clients that are served all the same: how often, by kind; the log names the first client of each.
+
+use crate::base::identity::Principal;
+use crate::base::log::{self, Field};
+use crate::base::tally::Tally;
+
+/// The counts.
+#[derive(Debug, Default)]
+pub(super) struct Tolerated(Tally);
+
+impl Tolerated {
+    /// Counts one more.
+    pub(super) fn count(&self, kind: &'static str, principal: &Principal) {
+        if self.0.count(kind) == 1 {
+            log::info("client.tolerated", &[Field::Client(principal.client.as_str()), Field::Reason(kind)]);
+        }
+    }
+
+    /// How often each kind was served.
+    pub(super) fn counts(&self) -> Vec<(&'static str, u64)> {
+        self.0.counts()
+    }
+}
