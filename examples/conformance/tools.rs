@@ -25,7 +25,7 @@ const STEP: Duration = Duration::from_millis(50);
 /// # Errors
 /// None that can happen: what is offered is fixed.
 pub(crate) fn server() -> Result<ToolServer, BuildError> {
-    let mut builder = ToolServer::builder("conformance", "1.0.0");
+    let mut builder = ToolServer::builder("conformance", "1.0.0").lists_change();
     let tools = [contents(), both_eras(), questions(), rounds(), changes(), tasks::tools()];
     for tool in tools.into_iter().flatten() {
         builder = builder.tool(tool);

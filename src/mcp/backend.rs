@@ -55,6 +55,8 @@ pub struct Description {
     pub instructions: Option<String>,
     /// What can be asked; everything else is "method not found".
     pub operations: Vec<Operation>,
+    /// Whether the lists may change while the server runs: clients are promised to be told (`listChanged`).
+    pub lists_change: bool,
     /// The scopes that any of the tools needs beyond the one that every caller has.
     pub scopes: Scopes,
     /// What scopes allow, in words for the consent page; one without words is shown as it is.
@@ -74,13 +76,14 @@ impl Description {
 
     /// The same as the `capabilities` of `initialize` and `server/discover`.
     pub(super) fn capabilities(&self) -> ServerCapabilities {
-        let list = |operation| self.offers(operation).then_some(ListCapability { list_changed: true });
+        let list_changed = self.lists_change;
+        let list = |operation| self.offers(operation).then_some(ListCapability { list_changed });
         ServerCapabilities {
             tools: list(Operation::ListTools),
             prompts: list(Operation::ListPrompts),
             resources: self
                 .offers(Operation::ListResources)
-                .then_some(ResourceCapability { subscribe: true, list_changed: true }),
+                .then_some(ResourceCapability { subscribe: true, list_changed }),
             logging: Empty {},
             completions: self.offers(Operation::Complete).then_some(Empty {}),
             extensions: None,
@@ -118,6 +121,7 @@ struct Extensions {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ListCapability {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     list_changed: bool,
 }
 
@@ -125,6 +129,7 @@ struct ListCapability {
 #[serde(rename_all = "camelCase")]
 struct ResourceCapability {
     subscribe: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     list_changed: bool,
 }
 

@@ -209,9 +209,10 @@ fn listen(
         if !std::mem::take(&mut granted.task_ids).is_empty() && !client.takes_tasks() {
             return Err(missing_tasks());
         }
-        granted.tools_list_changed &= description.offers(Operation::ListTools);
-        granted.prompts_list_changed &= description.offers(Operation::ListPrompts);
-        granted.resources_list_changed &= description.offers(Operation::ListResources);
+        let changes = |operation| description.lists_change && description.offers(operation);
+        granted.tools_list_changed &= changes(Operation::ListTools);
+        granted.prompts_list_changed &= changes(Operation::ListPrompts);
+        granted.resources_list_changed &= changes(Operation::ListResources);
         if !description.offers(Operation::ReadResource) {
             granted.resource_subscriptions.clear();
         }

@@ -85,6 +85,7 @@ pub struct Builder {
     info: Implementation,
     instructions: Option<String>,
     scope_words: Vec<(String, String)>,
+    lists_change: bool,
     keeps_github_tokens: bool,
     tools: Vec<Tool>,
     prompts: Vec<Prompt>,
@@ -105,6 +106,7 @@ impl ToolServer {
             },
             instructions: None,
             scope_words: Vec::new(),
+            lists_change: false,
             keeps_github_tokens: false,
             tools: Vec::new(),
             prompts: Vec::new(),
@@ -292,6 +294,15 @@ impl Builder {
         self
     }
 
+    /// The same, with the promise (`listChanged`) that clients are told when lists change, for programs that call
+    /// [`Publisher::tools_changed`](super::Publisher::tools_changed) and its siblings. The lists of this server by itself are
+    /// fixed, so nothing is promised otherwise.
+    #[must_use]
+    pub fn lists_change(mut self) -> Builder {
+        self.lists_change = true;
+        self
+    }
+
     /// The same, with the caller's own GitHub token for tools that call GitHub as the caller: [`Context::principal`], its
     /// `upstream`. It is kept encrypted; without this it is dropped after the login.
     #[must_use]
@@ -343,6 +354,7 @@ impl Builder {
         let Builder {
             info,
             instructions,
+            lists_change,
             scope_words,
             keeps_github_tokens,
             tools,
@@ -357,6 +369,7 @@ impl Builder {
                 info,
                 instructions,
                 operations,
+                lists_change,
                 scopes: all_scopes,
                 scope_words,
                 has_tasks,

@@ -132,6 +132,7 @@ fn a_lost_call_is_an_internal_error() {
         scopes: Scopes::default(),
         scope_words: Vec::new(),
         has_tasks: false,
+        lists_change: false,
         keeps_github_tokens: false,
     };
     let endpoint = endpoint(Loses(description));

@@ -377,3 +377,30 @@ fn arrays_are_not_read_by_position() {
     assert_eq!(endpoint.send(with_version(call.clone(), "2026-07-28")).error_code(), -32602);
     assert_eq!(endpoint.send(call).status, 400, "no version, so no modern request, and no session");
 }
+
+/// Only a server whose lists may change promises to tell of it.
+#[test]
+fn list_changes_are_promised_where_lists_change() {
+    let server = |changes: bool| {
+        let tool = Tool::new("t", "", json!({ "type": "object" })).handler(|_, _: NoArguments| Ok(""));
+        let builder = ToolServer::builder("n", "1").tool(tool).resource(Resource::new("a:b", "r").text("x"));
+        endpoint(if changes { builder.lists_change() } else { builder }.build().unwrap())
+    };
+    let check = |endpoint: &Endpoint, tools: Value, resources: Value, granted: Value| {
+        let discovered = endpoint.send(modern::plain("server/discover", json!({})));
+        let initialized =
+            endpoint.send(post(&request(1, "initialize", json!({ "protocolVersion": "2025-06-18" }))));
+        for answer in [discovered, initialized] {
+            let capabilities = &answer.json()["result"]["capabilities"];
+            assert_eq!((&capabilities["tools"], &capabilities["resources"]), (&tools, &resources));
+        }
+        let filter =
+            json!({ "toolsListChanged": true, "resourcesListChanged": true, "promptsListChanged": true });
+        let listening = endpoint.send(modern::listen(1, filter)).events();
+        assert_eq!(listening.json()["params"]["notifications"], granted);
+    };
+    check(&server(false), json!({}), json!({ "subscribe": true }), json!({}));
+    let granted = json!({ "toolsListChanged": true, "resourcesListChanged": true });
+    let resources = json!({ "subscribe": true, "listChanged": true });
+    check(&server(true), json!({ "listChanged": true }), resources, granted);
+}
