@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crate::base::each::Each;
 use crate::base::identity::{GrantId, UserId};
+use crate::base::quota::Quota;
 use crate::base::throttle::Throttle;
 use crate::base::{clock, limits, log, trace};
 use crate::http::{Admission, Field, Handler, Head, Method, PublicUrl, Request, Responder, Response};
@@ -33,7 +33,7 @@ pub struct App {
     /// Whether the HTTP+SSE pair of 2024-11-05 is served.
     serves_pair: bool,
     /// Messages above [`limits::UNCHECKED_BODY_BYTES`] that are read or wait for their answer.
-    large_bodies: Arc<Each<UserId>>,
+    large_bodies: Arc<Quota<UserId>>,
     /// What the log has been told of refusals since the start.
     refusals: Throttle,
     started: Instant,
@@ -63,7 +63,7 @@ impl App {
         public_url: PublicUrl,
         allowed_origins: Vec<String>,
     ) -> App {
-        let large_bodies = Each::new(limits::LARGE_BODIES_PER_USER);
+        let large_bodies = Quota::per_key(limits::LARGE_BODIES_PER_USER);
         let (refusals, started) = (Throttle::new(1), clock::instant());
         let serves_pair = false;
         App {

@@ -167,7 +167,11 @@ fn whoami(profiles: impl Profiles + 'static) -> Tool {
             return Err("No GitHub token was kept for this login, so GitHub cannot be asked".into());
         };
         let profile = profiles.profile(&token).map_err(|error| match error {
-            ProviderError::Refused => "GitHub does not accept your token any more: log in again",
+            ProviderError::Refused => {
+                context.principal().upstream.refused();
+                "GitHub does not accept your token any more: log in again"
+            }
+            ProviderError::Blocked(_) => "GitHub does not answer for your account: see github.com",
             ProviderError::Busy => "Too many calls to GitHub are running: try again in a moment",
             ProviderError::UsedUp => "GitHub asks you to slow down: try again in an hour",
             ProviderError::Unreachable | ProviderError::Nonsense | ProviderError::Misconfigured => {
@@ -234,6 +238,8 @@ mod tests {
         fn token(&self) -> Option<Secret<String>> {
             Some(Secret::new(self.0.to_owned()))
         }
+
+        fn refused(&self) {}
     }
 
     fn caller(token: &'static str) -> Principal {

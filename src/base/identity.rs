@@ -165,6 +165,11 @@ impl fmt::Display for Scopes {
 pub trait UpstreamToken: Send + Sync {
     /// The token, or `None` if none was kept for this grant.
     fn token(&self) -> Option<Secret<String>>;
+
+    /// To be called by a tool to which the provider has said that it does not take the token (401). If the provider says the
+    /// same when it is asked whose token it is, the grant ends: the client's next request is answered 401, and it logs in
+    /// again by itself.
+    fn refused(&self);
 }
 
 /// Who calls: what the bearer check has proven about one request.
@@ -210,6 +215,8 @@ pub(crate) mod fake {
         fn token(&self) -> Option<Secret<String>> {
             None
         }
+
+        fn refused(&self) {}
     }
 
     /// User `id` through one client, with scope `mcp`, a grant of their own and a token that never expires.

@@ -124,7 +124,13 @@ pub const REQUEST_ID_BYTES: usize = 256;
 /// Workers that always run.
 pub const WORKERS: usize = 4;
 /// Workers at most, when tools or GitHub are slow: one for each that may be held for long, and [`WORKERS`] for all others.
-pub const WORKERS_MAX: usize = WORKERS + CALLS + GITHUB_CALLS + TURN_WAITERS.1 + DOCUMENT_CALLERS;
+pub const WORKERS_MAX: usize = WORKERS
+    + CALLS
+    + DOCUMENT_CALLERS
+    + LOGIN_PLACES.1
+    + LOGIN_WAITERS.1
+    + REFRESH_PLACES.1
+    + REFRESH_WAITERS.1;
 /// How often a connection's thread lets others run, and looks for the answer, before it sleeps for it: one call by itself
 /// takes half the time that way, and more looks gain nothing.
 pub const ANSWER_YIELDS: usize = 3;
@@ -284,8 +290,6 @@ pub const REFRESH_GRACE: Duration = Duration::from_secs(60);
 pub const STORE_ATTEMPTS: usize = 16;
 /// How long before GitHub's token expires it is exchanged.
 pub const UPSTREAM_MARGIN: Duration = Duration::from_secs(60);
-/// Requests that wait while another asks GitHub about the same grant: of one grant, as many as one user's calls; of all.
-pub const TURN_WAITERS: (usize, usize) = (8, 16);
 /// How long a grant is refreshed on the policy's last yes while GitHub does not answer.
 pub const POLICY_GRACE: Duration = Duration::from_secs(24 * 3600);
 /// Grants of one user; the least recently used one makes room.
@@ -299,11 +303,16 @@ pub const URI_BYTES: usize = 2048;
 /// Registrations in an hour from one sender, unless the operator says otherwise: hosted clients register all their users from a
 /// few addresses. There is no limit for all: a registration costs what a refusal costs and leaves nothing behind.
 pub const REGISTRATIONS: usize = 600;
-/// Browsers sent to GitHub in ten minutes from one sender; from all in an hour. GitHub allows an app 2000 logins an hour.
-pub const LOGINS: (u32, u32) = (30, 1500);
-/// Sign-ins to the account page: in ten minutes from one sender, in an hour from all. Far fewer than [`LOGINS`], of which
-/// they take nothing: whoever floods this page keeps nobody from logging in.
-pub const SIGN_INS: (u32, u32) = (10, 200);
+/// Browsers sent to GitHub in ten minutes from one sender. There is no limit for all: most strangers never come back.
+pub const LOGINS: (u32, u32) = (30, u32::MAX);
+/// Browsers sent to GitHub for the account page in ten minutes from one sender.
+pub const SIGN_INS: (u32, u32) = (10, u32::MAX);
+/// Logins and sign-ins in an hour about which GitHub is asked. GitHub allows an app 2000.
+pub const LOGINS_AT_GITHUB: u32 = 1900;
+/// Of these, such as bring nothing, in an hour from one sender: it takes a hundred senders to use up what all share.
+pub const FAILED_LOGINS: u32 = 20;
+/// Logins of one user in an hour that count as such as bring something.
+pub const LOGINS_PER_USER: u32 = 60;
 /// Failed client authentications and token requests in ten minutes from one sender. There is no limit for all: it would
 /// hide from others why they failed, and a client that is not told cannot log in again.
 pub const TOKEN_FAILURES: (u32, u32) = (60, u32::MAX);
@@ -368,8 +377,16 @@ pub const GITHUB_CONNECT: Duration = Duration::from_secs(5);
 pub const GITHUB_CALL: Duration = Duration::from_secs(10);
 /// An answer of GitHub (bytes).
 pub const GITHUB_BYTES: u64 = 256 * 1024;
-/// Calls to GitHub at once; more are answered 503, so that a slow GitHub holds few workers.
-pub const GITHUB_CALLS: usize = 8;
+/// Logins about which GitHub is asked at once, of one sender and of all; nothing else takes these places.
+pub const LOGIN_PLACES: (usize, usize) = (12, 24);
+/// Logins that wait for such a place: with those that have one, as many of a sender as they may start in ten minutes.
+pub const LOGIN_WAITERS: (usize, usize) = (24, 48);
+/// Refreshes for which GitHub is asked at once, and tokens given back to it, of one user and of all.
+pub const REFRESH_PLACES: (usize, usize) = (4, 16);
+/// Refreshes that wait for such a place, of one user and of all.
+pub const REFRESH_WAITERS: (usize, usize) = (8, 32);
+/// How long they wait for it: people and clients have more patience than that.
+pub const PLACE_PATIENCE: Duration = Duration::from_secs(5);
 /// Callers whom GitHub asked to slow down and who are remembered; the one that may go on soonest makes room.
 pub const GITHUB_PAUSES: usize = 256;
 /// How long nothing is asked of GitHub for a caller whom it refused without saying how long to wait. GitHub: "at least one minute".

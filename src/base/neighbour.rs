@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-/// An IPv4 address, an IPv6 /64, which is what one customer gets, or the Unix sockets.
+/// An IPv4 address, a network of IPv6, or the Unix sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Neighbour {
     /// The address.
     V4([u8; 4]),
-    /// The first half of the address.
+    /// A /64, the first half of the address: what one customer gets at least.
     V6([u16; 4]),
     /// No address: a Unix socket.
     Unix,

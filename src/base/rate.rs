@@ -4,8 +4,9 @@
 //! number of senders that are kept is bounded, whoever sends.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::limits;
@@ -13,14 +14,14 @@ use super::neighbour::Neighbour;
 
 /// So many at once, and as many again in every such time.
 #[derive(Clone, Copy, Debug)]
-pub struct Quota {
+pub struct Rate {
     /// How many; above zero.
     pub count: u32,
     /// In what time.
     pub per: Duration,
 }
 
-impl Quota {
+impl Rate {
     /// How long one costs.
     fn step(self) -> Duration {
         self.per.checked_div(self.count).unwrap_or(self.per)
@@ -43,37 +44,66 @@ pub struct TooMany {
     pub retry_after: u64,
 }
 
-/// A quota for each sender, [`limits::SENDERS_PER_SITE`] times as much for an IPv6 site, and one for all of them.
+/// A quota for each sender (or whatever else `K` tells apart), and one for all of them.
 #[derive(Debug)]
-pub struct RateLimit {
-    each: Quota,
-    all: Quota,
+pub struct RateLimit<K = Neighbour> {
+    each: Rate,
+    all: Rate,
     /// Guards who has spent what.
-    spent: Mutex<Spent>,
+    spent: Mutex<Spent<K>>,
 }
 
 #[derive(Debug)]
-struct Spent {
-    by_each: HashMap<Neighbour, Duration>,
+struct Spent<K> {
+    by_each: HashMap<K, Duration>,
     by_all: Duration,
 }
 
 impl RateLimit {
-    /// A limit that nobody has touched.
-    #[must_use]
-    pub fn new(each: Quota, all: Quota) -> RateLimit {
-        let spent = Spent { by_each: HashMap::new(), by_all: Duration::ZERO };
-        RateLimit { each, all, spent: Mutex::new(spent) }
-    }
-
-    /// Spends one of the sender's allowance at `now`, a time of [`super::clock::Clock::monotonic`]. Everybody who comes from one
-    /// address of this machine, or through a Unix socket, is one sender: a proxy that nobody has named brings many.
+    /// Spends one of the sender's allowance at `now`, a time of [`super::clock::Clock::monotonic`]; of IPv6, one of its /48's as
+    /// well, which has as much as [`limits::SENDERS_PER_SITE`] senders. Everybody who comes from one address of this machine, or
+    /// through a Unix socket, is one sender: a proxy that nobody has named brings many.
     ///
     /// # Errors
     /// [`TooMany`]; nothing was spent.
     pub fn spend(&self, peer: Option<IpAddr>, now: Duration) -> Result<(), TooMany> {
-        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        let (by_all, by_each) = self.after_one_more(&spent, peer, now)?;
+        self.spend_all(self.allowances(peer), now)
+    }
+
+    /// Whether [`RateLimit::spend`] would go through now.
+    ///
+    /// # Errors
+    /// [`TooMany`].
+    pub fn check(&self, peer: Option<IpAddr>, now: Duration) -> Result<(), TooMany> {
+        self.after_one_more(&self.lock(), self.allowances(peer), now).map(drop)
+    }
+
+    fn allowances(&self, peer: Option<IpAddr>) -> impl Iterator<Item = (Neighbour, Rate)> + use<> {
+        let (sender, each) = (Neighbour::of(peer), self.each);
+        let of_site = Rate { count: each.count.saturating_mul(limits::SENDERS_PER_SITE), ..each };
+        std::iter::once((sender, each)).chain(sender.site().map(|site| (site, of_site)))
+    }
+}
+
+impl<K: Clone + Eq + Hash> RateLimit<K> {
+    /// A limit that nobody has touched.
+    #[must_use]
+    pub fn new(each: Rate, all: Rate) -> RateLimit<K> {
+        let spent = Spent { by_each: HashMap::new(), by_all: Duration::ZERO };
+        RateLimit { each, all, spent: Mutex::new(spent) }
+    }
+
+    /// Spends one of the allowance of `key`, or of all only.
+    ///
+    /// # Errors
+    /// [`TooMany`]; nothing was spent.
+    pub fn spend_as(&self, key: Option<K>, now: Duration) -> Result<(), TooMany> {
+        self.spend_all(key.map(|key| (key, self.each)).into_iter(), now)
+    }
+
+    fn spend_all(&self, keys: impl Iterator<Item = (K, Rate)>, now: Duration) -> Result<(), TooMany> {
+        let mut spent = self.lock();
+        let (by_all, by_each) = self.after_one_more(&spent, keys, now)?;
         spent.by_all = by_all;
         for (key, whole_again) in by_each {
             spent.make_room(now);
@@ -82,35 +112,27 @@ impl RateLimit {
         Ok(())
     }
 
-    /// Whether [`RateLimit::spend`] would go through now.
-    ///
-    /// # Errors
-    /// [`TooMany`].
-    pub fn check(&self, peer: Option<IpAddr>, now: Duration) -> Result<(), TooMany> {
-        let spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        self.after_one_more(&spent, peer, now).map(|_| ())
-    }
-
-    /// When the allowances of all, of the sender and of its site are whole again.
+    /// When the allowance of all, and those of `keys`, are whole again.
     fn after_one_more(
         &self,
-        spent: &Spent,
-        peer: Option<IpAddr>,
+        spent: &Spent<K>,
+        keys: impl Iterator<Item = (K, Rate)>,
         now: Duration,
-    ) -> Result<(Duration, Vec<(Neighbour, Duration)>), TooMany> {
+    ) -> Result<(Duration, Vec<(K, Duration)>), TooMany> {
         let by_all = self.all.spend(spent.by_all, now)?;
-        let site = Quota { count: self.each.count.saturating_mul(limits::SENDERS_PER_SITE), ..self.each };
-        let sender = Neighbour::of(peer);
-        let mut by_each = Vec::new();
-        for (key, quota) in std::iter::once((sender, self.each)).chain(sender.site().map(|key| (key, site))) {
+        let by_each = keys.map(|(key, rate)| {
             let whole_again = spent.by_each.get(&key).copied().unwrap_or_default();
-            by_each.push((key, quota.spend(whole_again, now)?));
-        }
-        Ok((by_all, by_each))
+            Ok((key, rate.spend(whole_again, now)?))
+        });
+        Ok((by_all, by_each.collect::<Result<_, _>>()?))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Spent<K>> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Spent {
+impl<K: Clone + Eq + Hash> Spent<K> {
     /// Forgets those whose allowance is whole, and if that is not enough the one who is nearest to it.
     fn make_room(&mut self, now: Duration) {
         if self.by_each.len() < limits::RATE_SENDERS {
@@ -118,7 +140,8 @@ impl Spent {
         }
         self.by_each.retain(|_, whole_again| *whole_again > now);
         if self.by_each.len() >= limits::RATE_SENDERS
-            && let Some(nearest) = self.by_each.iter().min_by_key(|(_, time)| **time).map(|(key, _)| *key)
+            && let Some(nearest) =
+                self.by_each.iter().min_by_key(|(_, time)| **time).map(|(key, _)| key.clone())
         {
             self.by_each.remove(&nearest);
         }
@@ -132,7 +155,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn limit(each: u32, all: u32) -> RateLimit {
-        RateLimit::new(Quota { count: each, per: HOUR }, Quota { count: all, per: HOUR })
+        RateLimit::new(Rate { count: each, per: HOUR }, Rate { count: all, per: HOUR })
     }
 
     fn peer(last: u8) -> Option<IpAddr> {
@@ -165,18 +188,6 @@ mod tests {
         assert!(limit.spend(None, HOUR).is_err());
     }
 
-    /// A site has 65,536 senders of IPv6, and four senders' worth.
-    #[test]
-    fn a_site_of_ipv6_has_a_quota_too() {
-        let limit = limit(20, u32::MAX);
-        let spend = |site: u16, sender: u16| {
-            limit.spend(Some(IpAddr::from([0x2001, 0xdb8, site, sender, 0, 0, 0, 1])), HOUR).is_ok()
-        };
-        assert_eq!((0..1000).filter(|sender| spend(0, *sender)).count(), 80);
-        assert_eq!((0..1000).filter(|_| spend(1, 0)).count(), 20);
-        assert!(spend(1, 1));
-    }
-
     /// H10: a proxy that nobody has named, on loopback or a Unix socket, is one sender.
     #[test]
     fn this_machine_and_a_unix_socket_are_a_sender_each() {
@@ -187,6 +198,18 @@ mod tests {
             assert!(limit.spend(peer, HOUR).is_err() && limit.check(peer, HOUR).is_err(), "{peer:?}");
             assert_eq!(limit.spend("192.0.2.1".parse().ok(), HOUR), Ok(()), "{peer:?}");
         }
+    }
+
+    /// A site has 65,536 senders of IPv6, and four senders' worth.
+    #[test]
+    fn a_site_of_ipv6_has_a_quota_too() {
+        let limit = limit(20, u32::MAX);
+        let spend = |site: u16, sender: u16| {
+            limit.spend(Some(IpAddr::from([0x2001, 0xdb8, site, sender, 0, 0, 0, 1])), HOUR).is_ok()
+        };
+        assert_eq!((0..1000).filter(|sender| spend(0, *sender)).count(), 80);
+        assert_eq!((0..1000).filter(|_| spend(1, 0)).count(), 20);
+        assert!(spend(1, 1));
     }
 
     /// S5: however many senders there are, what is kept of them is bounded.

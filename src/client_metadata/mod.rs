@@ -33,7 +33,7 @@ use crate::base::clock::Clock;
 use crate::base::limits;
 use crate::base::log::{self, Field};
 use crate::base::neighbour::Neighbour;
-use crate::base::rate::{Quota, RateLimit};
+use crate::base::rate::{Rate, RateLimit};
 use crate::base::throttle::Throttle;
 use crate::http::PublicUrl;
 use crate::oauth::{ClientDocument, ClientDocuments, ClientUrl, RedirectSchemes};
@@ -81,7 +81,7 @@ impl Documents {
     }
 
     fn with(fetcher: Fetcher, schemes: RedirectSchemes, clock: Arc<dyn Clock>) -> Documents {
-        let quota = |count| Quota { count, per: Duration::from_secs(600) };
+        let quota = |count| Rate { count, per: Duration::from_secs(600) };
         Documents {
             fetcher,
             clock,

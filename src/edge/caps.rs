@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::refusal::Refusal;
-use crate::base::each::{Each, Held};
 use crate::base::limits;
 use crate::base::neighbour::Neighbour;
+use crate::base::quota::{Held, Quota};
 
 /// A number that may not exceed another.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Bodies {
 /// The connections that are open.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    by_neighbour: Arc<Each<Neighbour>>,
+    by_neighbour: Arc<Quota<Neighbour>>,
     total: Arc<Cap>,
 }
 
@@ -97,7 +97,7 @@ pub(crate) struct Admitted {
 impl Connections {
     /// At most `most` connections, at most `most_each` of one neighbour.
     pub(crate) fn new(most: usize, most_each: usize) -> Connections {
-        Connections { by_neighbour: Each::new(most_each), total: Cap::new(most) }
+        Connections { by_neighbour: Quota::per_key(most_each), total: Cap::new(most) }
     }
 
     /// Counts one more from `address`. `None` is a trusted proxy, whose connections are of many people; and so are those

@@ -240,7 +240,7 @@ mod tests {
     }
 
     fn pair() -> (crate::http::StreamSender, Stream) {
-        Stream::pair(Budget::new(limits::UNREAD_BYTES).share(UserId(1)), CancelToken::new())
+        Stream::pair(Budget::bytes(limits::UNREAD_BYTES).share(UserId(1)), CancelToken::new())
     }
 
     const PACE: Pace = Pace { check: Duration::from_millis(1), keep_alive: Duration::from_millis(1) };

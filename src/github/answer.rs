@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::base::identity::UserId;
 use crate::base::limits;
 use crate::base::secret::Secret;
-use crate::oauth::provider::{Identity, ProviderError, ProviderToken};
+use crate::oauth::provider::{Identity, Obstacle, ProviderError, ProviderToken};
 
 /// Why the token endpoint gave no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +34,8 @@ pub(super) enum Refusal {
 impl Refusal {
     pub(super) fn error(self) -> ProviderError {
         match self {
-            Refusal::BadVerificationCode | Refusal::BadRefreshToken | Refusal::UnverifiedUserEmail => {
-                ProviderError::Refused
-            }
+            Refusal::BadVerificationCode | Refusal::BadRefreshToken => ProviderError::Refused,
+            Refusal::UnverifiedUserEmail => ProviderError::Blocked(Obstacle::UnverifiedEmail),
             Refusal::IncorrectClientCredentials
             | Refusal::RedirectUriMismatch
             | Refusal::ApplicationSuspended => ProviderError::Misconfigured,
@@ -172,9 +171,16 @@ struct MembershipAnswer {
     state: String,
 }
 
-/// Whether a membership is more than an invitation; `None` if it is not an answer about a membership.
-pub(super) fn is_active(body: &[u8]) -> Option<bool> {
-    object(body).map(|answer: MembershipAnswer| answer.state == "active")
+/// Whether a membership is an active one.
+///
+/// # Errors
+/// It is not an answer about a membership, or an invitation that the person has not accepted.
+pub(super) fn is_active(body: &[u8]) -> Result<bool, ProviderError> {
+    let answer: MembershipAnswer = object(body).ok_or(ProviderError::Nonsense)?;
+    match answer.state.as_str() {
+        "pending" => Err(ProviderError::Blocked(Obstacle::InvitationPending)),
+        state => Ok(state == "active"),
+    }
 }
 
 #[derive(Deserialize)]
@@ -182,9 +188,28 @@ struct ErrorAnswer {
     message: String,
 }
 
+fn message(body: &[u8]) -> String {
+    object(body).map_or_else(String::new, |answer: ErrorAnswer| answer.message.to_ascii_lowercase())
+}
+
 /// Whether a 403 means that GitHub wants to be asked less: it says so in words alone when a secondary limit is reached.
 pub(super) fn is_rate_limit(body: &[u8]) -> bool {
-    object(body).is_some_and(|answer: ErrorAnswer| answer.message.to_ascii_lowercase().contains("rate limit"))
+    message(body).contains("rate limit")
+}
+
+/// What a 403 says of the reason: GitHub has no codes for it, only words.
+pub(super) fn obstacle(body: &[u8]) -> Option<Obstacle> {
+    const WORDS: [(&str, Obstacle); 7] = [
+        ("suspended", Obstacle::Suspended),
+        ("saml", Obstacle::SingleSignOn),
+        ("oauth app access restrictions", Obstacle::AppNotApproved),
+        ("third-party application restrictions", Obstacle::AppNotApproved), // older GitHub Enterprise Servers
+        ("ip allow list", Obstacle::AddressNotAllowed),
+        ("not accessible by integration", Obstacle::NotPermitted),
+        ("scope", Obstacle::NotPermitted),
+    ];
+    let message = message(body);
+    WORDS.iter().find(|(words, _)| message.contains(words)).map(|(_, obstacle)| *obstacle)
 }
 
 #[cfg(test)]
@@ -287,12 +312,30 @@ mod tests {
     #[test]
     fn only_the_state_active_is_a_membership() {
         let check = |body: &[u8], expected| assert_eq!(is_active(body), expected);
-        check(&fixture("membership_active"), Some(true));
-        check(&fixture("membership_pending"), Some(false));
-        check(&fixture("team_membership_active"), Some(true));
+        check(&fixture("membership_active"), Ok(true));
+        check(&fixture("membership_pending"), Err(ProviderError::Blocked(Obstacle::InvitationPending)));
+        check(&fixture("team_membership_active"), Ok(true));
+        check(&fixture("not_found"), Err(ProviderError::Nonsense));
+        check(br#"{"state":"Active"}"#, Ok(false));
+        check(br#"{"state":true}"#, Err(ProviderError::Nonsense));
+        check(br#"["active"]"#, Err(ProviderError::Nonsense));
+    }
+
+    /// G5: GitHub says in words only why it does not answer about a person or an organisation.
+    #[test]
+    fn the_reason_of_a_refusal_is_read_from_its_words() {
+        let check = |body: &[u8], expected| assert_eq!(obstacle(body), expected);
+        check(&fixture("saml_enforced"), Some(Obstacle::SingleSignOn));
+        check(&fixture("app_not_approved"), Some(Obstacle::AppNotApproved));
+        check(&fixture("ip_not_allowed"), Some(Obstacle::AddressNotAllowed));
+        check(&fixture("account_suspended"), Some(Obstacle::Suspended));
+        check(
+            br#"{"message":"Your account is suspended. Please check with your installation administrator."}"#,
+            Some(Obstacle::Suspended),
+        );
+        check(br#"{"message":"Resource not accessible by integration"}"#, Some(Obstacle::NotPermitted));
         check(&fixture("not_found"), None);
-        check(br#"{"state":"Active"}"#, Some(false));
-        check(br#"{"state":true}"#, None);
-        check(br#"["active"]"#, None);
+        check(br#"{"documentation_url":"https://docs.github.com/saml"}"#, None);
+        check(br#"["saml"]"#, None);
     }
 }

@@ -1,8 +1,8 @@
-//! How GitHub is called. No call follows a redirect, takes longer than its time, reads more than
-//! its bytes, or is made while GitHub has asked this caller to wait; and only so many are made at once.
+//! How GitHub is called. No call follows a redirect, takes longer than its time, reads more than its bytes, or is made while
+//! GitHub has asked this caller to wait. How many are made at once is bounded by those who ask: tools by the number of their
+//! calls, logins and refreshes by places of their own (`oauth`).
 
 use std::io::Read;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
@@ -37,8 +37,6 @@ pub(super) struct Answer {
 pub(super) struct Client {
     agent: Agent,
     breaker: Breaker,
-    /// Calls under way, at most [`limits::GITHUB_CALLS`].
-    calls: AtomicUsize,
     outcomes: Tally,
 }
 
@@ -46,8 +44,9 @@ impl Client {
     pub(super) fn new(settings: &GitHubSettings, timeout: Duration) -> Client {
         // Every default of ureq that matters is set: it would follow redirects, wait for ever, take a proxy from the
         // environment and turn a status into an error. Its gzip is not compiled in, so a body is what was sent. A name that
-        // takes too long to resolve leaves a thread of ureq behind until the system gives up on it; the cap on calls bounds
-        // those too.
+        // takes too long to resolve leaves a thread of ureq behind until the system gives up on it; what bounds the calls
+        // bounds those too. No connection is kept: one that was cut while it was idle fails at its next request, when nobody
+        // can say any more whether GitHub has read it, and a code is good once.
         let config = Agent::config_builder()
             .https_only(settings.url.is_https() && settings.api_url.is_https())
             .proxy(settings.proxy.as_ref().map(|proxy| proxy.0.clone()))
@@ -59,12 +58,11 @@ impl Client {
             .timeout_connect(Some(timeout.min(limits::GITHUB_CONNECT)))
             .user_agent(USER_AGENT)
             .accept_encoding("identity")
-            .max_idle_connections(limits::GITHUB_CALLS)
+            .max_idle_connections(0)
             .build();
         Client {
             agent: Agent::with_parts(config, settings.trust.connector(), DefaultResolver::default()),
             breaker: Breaker::default(),
-            calls: AtomicUsize::new(0),
             outcomes: Tally::default(),
         }
     }
@@ -129,7 +127,7 @@ impl Client {
         let result = self.exchange(route, caller, send);
         self.outcomes.count(match &result {
             Ok(answer) if answer.status < 400 => "ok",
-            Ok(_) | Err(ProviderError::Refused) => "refused",
+            Ok(_) | Err(ProviderError::Refused | ProviderError::Blocked(_)) => "refused",
             Err(ProviderError::Unreachable) => "unreachable",
             Err(ProviderError::Busy | ProviderError::UsedUp) => "busy",
             Err(ProviderError::Misconfigured | ProviderError::Nonsense) => "nonsense",
@@ -147,7 +145,6 @@ impl Client {
         if self.breaker.is_open(caller, started) {
             return Err(caller.error());
         }
-        let _permit = Permit::take(&self.calls).ok_or(ProviderError::Busy)?;
         let unreachable = |error: ureq::Error| {
             let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             let error = error.to_string(); // of ours or of the system: holds no part of a header or a body
@@ -207,22 +204,6 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// One of the calls that may be under way; given back when dropped.
-struct Permit<'a>(&'a AtomicUsize);
-
-impl Permit<'_> {
-    fn take(calls: &AtomicUsize) -> Option<Permit<'_>> {
-        let one_more = |calls: usize| (calls < limits::GITHUB_CALLS).then_some(calls.saturating_add(1));
-        calls.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok().map(|_| Permit(calls))
-    }
-}
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,14 +227,5 @@ mod tests {
         check(429, &[("retry-after", "120")], Some(120));
         check(429, &[("retry-after", "Fri, 31 Dec 2027 23:59:59 GMT")], Some(60));
         check(404, &[("retry-after", "7")], None);
-    }
-
-    #[test]
-    fn permits_run_out_and_come_back() {
-        let calls = AtomicUsize::new(0);
-        let mut taken: Vec<_> = (0..limits::GITHUB_CALLS).map(|_| Permit::take(&calls).unwrap()).collect();
-        assert!(Permit::take(&calls).is_none());
-        taken.pop();
-        assert!(Permit::take(&calls).is_some());
     }
 }

@@ -33,7 +33,7 @@ use crate::base::log::{self, Field};
 use crate::base::secret::Secret;
 use crate::http::{append_query, percent_encode};
 use crate::oauth::provider::{
-    Group, Identity, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,
+    Group, Identity, IdentityProvider, LoginRequest, Obstacle, ProviderError, ProviderToken, Redemption,
 };
 
 /// GitHub, as one of its apps.
@@ -89,8 +89,9 @@ impl GitHub {
             200 => {
                 answer::profile(&answer.body, &answer.scopes).ok_or_else(|| nonsense("user", answer.status))
             }
-            // Revoked or expired; or the account is suspended.
-            401 | 403 => Err(ProviderError::Refused),
+            // Revoked or expired.
+            401 => Err(ProviderError::Refused),
+            403 => Err(answer::obstacle(&answer.body).map_or(ProviderError::Refused, ProviderError::Blocked)),
             404 => {
                 Err(misconfigured("user", "there is no GitHub API at this url: check GITHUB_API_URL", &url))
             }
@@ -239,14 +240,18 @@ impl IdentityProvider for GitHub {
         }
         let answer = self.client.get("membership", &self.settings.api_url.join(&path), token)?;
         match answer.status {
-            200 => answer::is_active(&answer.body).ok_or_else(|| nonsense("membership", 200)),
+            200 => answer::is_active(&answer.body).inspect_err(|error| {
+                if *error == ProviderError::Nonsense {
+                    nonsense("membership", 200);
+                }
+            }),
             401 => Err(ProviderError::Refused),
             403 => {
-                let hint = "if this person is a member: the organisation has to approve the app, or SAML has to be \
-                            passed first, or the app did not ask for read:org";
-                let fields = [Field::Route("membership"), Field::Login(login), Field::Hint(hint)];
+                let obstacle = answer::obstacle(&answer.body);
+                let reason = obstacle.map_or("unknown", Obstacle::word);
+                let fields = [Field::Route("membership"), Field::Login(login), Field::Reason(reason)];
                 log::warn("github.membership_hidden", &fields);
-                Ok(false)
+                obstacle.map_or(Ok(false), |obstacle| Err(ProviderError::Blocked(obstacle)))
             }
             // 404: no member. 301 and 302: renamed, or not for us to see.
             _ => Ok(false),

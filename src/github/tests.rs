@@ -35,18 +35,10 @@ struct Fake {
 
 impl Fake {
     fn new(answers: Vec<Vec<u8>>) -> Fake {
-        Fake::with_timeout(answers, Duration::from_secs(10))
-    }
-
-    fn with_timeout(answers: Vec<Vec<u8>>, timeout: Duration) -> Fake {
-        Fake::of(answers, timeout, |_| ())
+        Fake::with(answers, |_| ())
     }
 
     fn with(answers: Vec<Vec<u8>>, change: impl FnOnce(&mut GitHubSettings)) -> Fake {
-        Fake::of(answers, Duration::from_secs(10), change)
-    }
-
-    fn of(answers: Vec<Vec<u8>>, timeout: Duration, change: impl FnOnce(&mut GitHubSettings)) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (sender, requests) = mpsc::channel();
@@ -61,7 +53,7 @@ impl Fake {
         });
         let mut settings = settings(&url);
         change(&mut settings);
-        Fake { github: GitHub::with_timeout(settings, timeout), requests }
+        Fake { github: GitHub::new(settings), requests }
     }
 
     fn request(&self) -> String {
@@ -156,6 +148,7 @@ fn errors_of_the_token_endpoint_are_told_apart() {
         assert_eq!(redeem(&Fake::new(vec![bytes]).github).unwrap_err(), expected);
     };
     check(ok("error_bad_verification_code"), ProviderError::Refused);
+    check(ok("error_unverified_user_email"), ProviderError::Blocked(Obstacle::UnverifiedEmail));
     check(ok("error_incorrect_client_credentials"), ProviderError::Misconfigured);
     check(ok("error_redirect_uri_mismatch"), ProviderError::Misconfigured);
     check(answer("404 Not Found", &fixture("error_unknown_client")), ProviderError::Misconfigured);
@@ -285,6 +278,8 @@ fn a_user_who_cannot_be_identified_is_refused() {
     };
     check(answer("401 Unauthorized", &fixture("bad_credentials")), ProviderError::Refused);
     check(answer("403 Forbidden", b"{}"), ProviderError::Refused);
+    let suspended = answer("403 Forbidden", &fixture("account_suspended"));
+    check(suspended, ProviderError::Blocked(Obstacle::Suspended));
     check(answer("404 Not Found", &fixture("not_found")), ProviderError::Misconfigured);
     check(answer("200 OK", b"{}"), ProviderError::Nonsense);
     check(answer("204 No Content", b""), ProviderError::Nonsense);
@@ -307,9 +302,14 @@ fn anything_but_a_clear_yes_is_no_membership() {
         request.starts_with("get /api/v3/orgs/octo-org/teams/core/memberships/octocat http"),
         "{request}"
     );
-    check(org, ok("membership_pending"), Ok(false));
+    let blocked = |obstacle| Err(ProviderError::Blocked(obstacle));
+    check(org, ok("membership_pending"), blocked(Obstacle::InvitationPending));
     check(&team, answer("404 Not Found", &fixture("not_found")), Ok(false));
-    check(org, answer("403 Forbidden", &fixture("saml_enforced")), Ok(false));
+    let forbidden = |name| answer("403 Forbidden", &fixture(name));
+    check(org, forbidden("saml_enforced"), blocked(Obstacle::SingleSignOn));
+    check(&team, forbidden("app_not_approved"), blocked(Obstacle::AppNotApproved));
+    check(org, forbidden("ip_not_allowed"), blocked(Obstacle::AddressNotAllowed));
+    check(org, answer("403 Forbidden", b"{}"), Ok(false));
     check(org, answer("301 Moved", b""), Ok(false));
     check(org, answer("204 No Content", b""), Ok(false));
     check(org, answer("200 OK", b"{}"), Err(ProviderError::Nonsense));
@@ -419,21 +419,25 @@ fn a_rate_limit_in_words_is_not_a_plain_no() {
     check(br#"["rate limit"]"#, Ok(false));
 }
 
+/// A connection may die while it is idle, and nobody here hears of it: each request has its own.
 #[test]
-fn too_many_calls_at_once_are_refused() {
+fn an_idle_connection_is_not_used_again() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let github = GitHub::new(settings(&format!("http://{}", listener.local_addr().unwrap())));
-    std::thread::scope(|scope| {
-        let callers: Vec<_> =
-            (0..limits::GITHUB_CALLS).map(|_| scope.spawn(|| github.identify(&token()))).collect();
-        let sockets: Vec<_> = callers.iter().map(|_| listener.accept().unwrap()).collect();
-        assert_eq!(github.identify(&token()), Err(ProviderError::Busy));
-        for (mut socket, _) in sockets {
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let github = GitHub::with_timeout(settings(&url), Duration::from_secs(5));
+    // Ends when both have been answered. The first connection stays open; nothing more is read from it.
+    let server = std::thread::spawn(move || {
+        [(); 2].map(|()| {
+            let (mut socket, _) = listener.accept().unwrap();
             read_request(&socket);
-            socket.write_all(&ok("user")).unwrap();
-        }
-        for caller in callers {
-            assert_eq!(caller.join().unwrap(), Ok(octocat()));
-        }
+            let body = fixture("user");
+            write!(socket, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).unwrap();
+            socket.write_all(&body).unwrap();
+            socket
+        })
     });
+    for _ in 0..2 {
+        assert_eq!(github.identify(&token()), Ok(octocat()));
+    }
+    server.join().unwrap();
 }

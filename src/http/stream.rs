@@ -9,9 +9,9 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
 
 use crate::base::budget::{Held, Share};
 use crate::base::cancel::CancelToken;
-use crate::base::each;
 use crate::base::identity::UserId;
 use crate::base::limits;
+use crate::base::quota;
 
 /// Why a chunk was not taken. Either way the stream is over for its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct Stream {
     woken: Receiver<()>,
     waker: Waker,
     /// Its place among its user's streams, if it counts there.
-    _place: Option<each::Held<UserId>>,
+    _place: Option<quota::Held<UserId>>,
 }
 
 /// Bytes on their way to a reader. They count as unread until this is dropped.
@@ -86,7 +86,7 @@ impl Stream {
 
     /// The same stream, which holds `place` until the door lets go of it.
     #[must_use]
-    pub fn holding(mut self, place: each::Held<UserId>) -> Stream {
+    pub fn holding(mut self, place: quota::Held<UserId>) -> Stream {
         self._place = Some(place);
         self
     }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     fn pair_in(bytes: (usize, usize)) -> (StreamSender, Stream) {
-        Stream::pair(Budget::new(bytes).share(UserId(1)), CancelToken::new())
+        Stream::pair(Budget::bytes(bytes).share(UserId(1)), CancelToken::new())
     }
 
     #[test]

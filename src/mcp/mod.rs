@@ -174,8 +174,8 @@ use self::tolerated::Tolerated;
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
 use crate::base::clock::Clock;
-use crate::base::each::Each;
 use crate::base::identity::{Principal, Scopes, UserId};
+use crate::base::quota::Quota;
 use crate::base::random::Random;
 use crate::http::{Head, Method, Request, Responder, Response};
 use crate::seal::Keyring;
@@ -245,7 +245,7 @@ struct Core {
     audience: Arc<Audience>,
     calls: Arc<Calls>,
     openings: Openings,
-    streams: Arc<Each<UserId>>,
+    streams: Arc<Quota<UserId>>,
     budgets: Budgets,
     tasks: TaskTable,
     /// Tripped when the server stops.
@@ -286,7 +286,7 @@ impl Mcp {
             audience: Arc::default(),
             calls: Arc::default(),
             openings: Openings::default(),
-            streams: Each::new(capacity.streams_per_user),
+            streams: Quota::per_key(capacity.streams_per_user),
             budgets: Budgets::new(),
             tasks: TaskTable::default(),
             closing: CancelToken::new(),

@@ -12,10 +12,10 @@ use super::Core;
 use super::exchange::Exchange;
 use crate::base::budget::{Budget, Share};
 use crate::base::cancel::CancelToken;
-use crate::base::each::Held;
 use crate::base::identity::{GrantId, Principal, UserId};
 use crate::base::limits;
-use crate::base::rate::{Quota, TooMany};
+use crate::base::quota::Held;
+use crate::base::rate::{Rate, TooMany};
 
 /// What is kept of all users' bytes.
 pub(super) struct Budgets {
@@ -38,9 +38,9 @@ pub(super) struct Shares {
 impl Budgets {
     pub(super) fn new() -> Budgets {
         Budgets {
-            unread: Budget::new(limits::UNREAD_BYTES),
-            replay: Budget::new(limits::REPLAY_BYTES_KEPT),
-            kept: Budget::new(limits::KEPT_BYTES),
+            unread: Budget::bytes(limits::UNREAD_BYTES),
+            replay: Budget::bytes(limits::REPLAY_BYTES_KEPT),
+            kept: Budget::bytes(limits::KEPT_BYTES),
         }
     }
 
@@ -220,7 +220,7 @@ pub(super) struct Openings {
     whole_again: Mutex<HashMap<UserId, Duration>>,
 }
 
-const OPENINGS: Quota = Quota { count: limits::OPENINGS, per: Duration::from_secs(60) };
+const OPENINGS: Rate = Rate { count: limits::OPENINGS, per: Duration::from_secs(60) };
 
 impl Openings {
     /// Counts one more of a user's at `now`, a time of the monotonic clock.

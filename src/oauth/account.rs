@@ -20,7 +20,8 @@ use super::AuthorizationServer;
 use super::account_page::{HANDLES_END, Notice, SignIn};
 use super::authorize::see_other;
 use super::browser::{self, BrowserBinding};
-use super::callback::{GitHubAnswer, login_failed};
+use super::github_answer::GitHubAnswer;
+use super::login_quota::NotNow;
 use super::page::Problem;
 use super::provider::{Identity, ProviderError, Redemption};
 use crate::base::clock::Timestamp;
@@ -144,18 +145,33 @@ impl AuthorizationServer {
         if !self.is_same_browser(head, &login.browser) {
             return self.pages().sign_in(SignIn::Again(Problem::OtherBrowser));
         }
+        let answer = GitHubAnswer::read(query);
+        let from = (head.peer, self.clock.monotonic());
+        let _place = match self.logins.place(&answer, from) {
+            Ok(place) => place,
+            Err(NotNow::TooMany(too_many)) => return self.pages().sign_in(SignIn::TooMany(too_many)),
+            Err(NotNow::Busy) => return self.pages().sign_in(SignIn::Again(Problem::Busy)),
+        };
         if !self.used.end(&login.browser, self.clock.monotonic()) {
             return self.pages().sign_in(SignIn::Again(Problem::AlreadyAnswered));
         }
-        let identity = match GitHubAnswer::read(query) {
-            GitHubAnswer::Code(code) => self.identify(code, &login.verifier()),
+        let identity = match answer {
+            GitHubAnswer::Code(code) => {
+                self.logins.count(from.1);
+                self.identify(code, &login.verifier())
+            }
             GitHubAnswer::Cancelled => return self.end_login(see_other(self.account_url()), &login.browser),
             GitHubAnswer::Failed(error) => Err(error),
         };
         let response = match identity {
-            Ok(identity) => self.sign_in(identity),
+            Ok(identity) => {
+                // Anybody with an account at GitHub gets here. Who has nothing to see is charged like who is not let in.
+                let has_grants = self.grants.of_user(identity.user).is_ok_and(|grants| !grants.is_empty());
+                self.logins.charge(has_grants.then_some(identity.user), from);
+                self.sign_in(identity)
+            }
             Err(error) => {
-                login_failed(error);
+                self.logins.failed(error, from);
                 self.pages().sign_in(SignIn::Again(error.into()))
             }
         };
@@ -251,7 +267,6 @@ impl AuthorizationServer {
 
     /// GitHub is asked for nothing but who this is.
     fn start_sign_in(&self, head: &http::Head) -> Result<Response, SignIn> {
-        // GitHub allows an app so many logins an hour; one sender must not use them up.
         self.rates.sign_ins.spend(head.peer, self.clock.monotonic()).map_err(SignIn::TooMany)?;
         let cookie = self.new_login_cookie();
         let verifier = Secret::new(self.random.bytes());

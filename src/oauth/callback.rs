@@ -1,5 +1,8 @@
 //! The way back from GitHub: who is it, may they come in, and if so a grant and its code.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::AuthorizationServer;
@@ -7,9 +10,11 @@ use super::account::AccountLogin;
 use super::authorize::{AuthorizationRequest, AuthorizeError, see_other};
 use super::browser::BrowserBinding;
 use super::consent::PendingAuthorization;
+use super::github_answer::GitHubAnswer;
 use super::issued::AuthorizationCode;
+use super::obstacle;
 use super::page::Problem;
-use super::provider::{Identity, ProviderError, ProviderToken, Redemption};
+use super::provider::{Identity, Obstacle, ProviderError, ProviderToken, Redemption};
 use super::rules::Rules;
 use crate::base::clock::Timestamp;
 use crate::base::encoding::base64url;
@@ -63,34 +68,10 @@ impl GitHubLogin {
     }
 }
 
-/// What GitHub says in the callback's query (RFC 6749 sections 4.1.2 and 4.1.2.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum GitHubAnswer<'a> {
-    /// The person logged in; this code says who it was.
-    Code(&'a str),
-    /// The person does not want to.
-    Cancelled,
-    /// There is no login.
-    Failed(ProviderError),
-}
-
-impl GitHubAnswer<'_> {
-    pub(super) fn read(query: &Form) -> GitHubAnswer<'_> {
-        match (query.value("error"), query.value("code")) {
-            (None, Some(code)) => GitHubAnswer::Code(code),
-            (Some("access_denied"), _) => GitHubAnswer::Cancelled,
-            (Some("application_suspended" | "redirect_uri_mismatch"), _) => {
-                GitHubAnswer::Failed(ProviderError::Misconfigured)
-            }
-            (Some(_), _) | (None, None) => GitHubAnswer::Failed(ProviderError::Refused),
-        }
-    }
-}
-
 /// What became of a login that GitHub was asked about.
 enum LoginError {
     Provider(ProviderError),
-    NotAllowed(Identity),
+    NotAllowed(Identity, Option<Obstacle>),
     Store(store::Error),
 }
 
@@ -122,42 +103,53 @@ impl AuthorizationServer {
         if !self.is_same_browser(head, &login.browser) {
             return self.pages().problem(Problem::OtherBrowser);
         }
+        // A login is spent only once it has its place: who finds none reloads the page.
+        let (answer, from) = (GitHubAnswer::read(&query), (head.peer, self.clock.monotonic()));
+        let _place = match self.logins.place(&answer, from) {
+            Ok(place) => place,
+            Err(not_now) => return not_now.page(self.pages()),
+        };
         // C4: one answer a login. Without this, one consent would buy any number of calls to GitHub, and as many grants.
         // Nor is one that was answered no after all, in another tab (C10).
         if self.denied.has_ended(&login.browser) || !self.used.end(&login.browser, self.clock.monotonic()) {
             return self.pages().problem(Problem::AlreadyAnswered);
         }
-        let response = match GitHubAnswer::read(&query) {
+        let response = match answer {
             GitHubAnswer::Cancelled => return self.deny(&login.request, &login.browser),
-            GitHubAnswer::Code(code) => self.finish(&login, code),
+            GitHubAnswer::Code(code) => self.finish(&login, code, from),
             GitHubAnswer::Failed(error) => {
-                login_failed(error);
+                self.logins.failed(error, from);
                 self.end_with(error.into(), &login.request)
             }
         };
         self.end_login(response, &login.browser)
     }
 
-    fn finish(&self, login: &GitHubLogin, code: &str) -> Response {
+    fn finish(&self, login: &GitHubLogin, code: &str, from: (Option<IpAddr>, Duration)) -> Response {
+        self.logins.count(from.1);
         match self.log_in(login, code) {
-            Ok(code) => {
+            Ok((user, code)) => {
+                self.logins.charge(Some(user), from);
                 let request = &login.request;
                 let parameters = [("code", Some(code.as_str())), ("state", request.state.as_deref())];
                 see_other(self.answer_location(&request.redirect_uri, &parameters))
             }
-            Err(LoginError::NotAllowed(identity)) => {
+            Err(LoginError::NotAllowed(identity, obstacle)) => {
+                self.logins.charge(None, from);
+                let hint = obstacle.map_or("MCP_ALLOW says who is let in", obstacle::hint);
                 let fields = [
                     log::Field::User(&identity.user.to_string()),
                     log::Field::Login(&identity.login),
                     log::Field::Client(login.request().client.as_str()),
-                    log::Field::Hint("MCP_ALLOW says who is let in"),
+                    log::Field::Reason(obstacle.map_or("no_rule", Obstacle::word)),
+                    log::Field::Hint(hint),
                 ];
                 log::warn("login.not_allowed", &fields);
                 let way_back = self.way_back(&login.request, AuthorizeError::NotAllowed);
-                self.pages().not_allowed(&identity.login, &way_back)
+                self.pages().not_allowed(&identity.login, obstacle, &way_back)
             }
             Err(LoginError::Provider(error)) => {
-                login_failed(error);
+                self.logins.failed(error, from);
                 self.end_with(error.into(), &login.request)
             }
             Err(LoginError::Store(error)) => {
@@ -168,7 +160,7 @@ impl AuthorizationServer {
     }
 
     /// From GitHub's code to ours. The grant is durable before its code leaves this function.
-    fn log_in(&self, login: &GitHubLogin, code: &str) -> Result<String, LoginError> {
+    fn log_in(&self, login: &GitHubLogin, code: &str) -> Result<(UserId, String), LoginError> {
         let redemption =
             Redemption { code, code_verifier: &login.verifier(), redirect_uri: &self.settings.callback };
         let token = self.provider.redeem(&redemption).map_err(LoginError::Provider)?;
@@ -185,13 +177,21 @@ impl AuthorizationServer {
     }
 
     /// Whose token it is, whether they may come in, and if so their grant and its code.
-    fn admit(&self, login: &GitHubLogin, token: ProviderToken, rules: &Rules) -> Result<String, LoginError> {
+    fn admit(
+        &self,
+        login: &GitHubLogin,
+        token: ProviderToken,
+        rules: &Rules,
+    ) -> Result<(UserId, String), LoginError> {
         // G4: who this is, is what GitHub says of this very token.
         let identity = self.provider.identify(&token.access).map_err(LoginError::Provider)?;
-        let admitted =
-            rules.policy.admits(&identity, &token.access, &*self.provider).map_err(LoginError::Provider)?;
-        if !admitted {
-            return Err(LoginError::NotAllowed(identity));
+        match rules.policy.admits(&identity, &token.access, &*self.provider) {
+            Ok(true) => {}
+            Ok(false) => return Err(LoginError::NotAllowed(identity, None)),
+            Err(ProviderError::Blocked(obstacle)) => {
+                return Err(LoginError::NotAllowed(identity, Some(obstacle)));
+            }
+            Err(error) => return Err(LoginError::Provider(error)),
         }
         let secret = Secret::new(self.random.bytes());
         let kept = self.needs_upstream(rules).then_some(token);
@@ -206,7 +206,7 @@ impl AuthorizationServer {
         ];
         log::info("login.admitted", &fields);
         let code = AuthorizationCode::new(&grant, &login.request, secret);
-        Ok(seal::seal(&self.keys, &code, &*self.random))
+        Ok((identity.user, seal::seal(&self.keys, &code, &*self.random)))
     }
 
     fn new_grant(
@@ -250,10 +250,6 @@ impl AuthorizationServer {
         }
         Ok(())
     }
-}
-
-pub(super) fn login_failed(error: ProviderError) {
-    log::warn("login.failed", &[log::Field::Reason(&error.to_string())]);
 }
 
 #[cfg(test)]
@@ -394,7 +390,6 @@ mod tests {
             502,
             "does not accept this server",
         );
-        check(&|f| f.provider.fail_with(ProviderError::Busy), "code=good", 503, "Too many people");
         check(&|_| (), "code=bad", 400, "did not confirm");
         check(&|_| (), "error=server_error", 400, "did not confirm");
         check(&|_| (), "", 400, "did not confirm");

@@ -102,7 +102,7 @@ impl AuthorizationServer {
 
     /// C4: the state for GitHub is made after the person's yes, never before.
     fn send_to_github(&self, pending: PendingAuthorization, peer: Option<IpAddr>) -> Response {
-        // GitHub allows an app so many logins an hour; one sender must not use them up. Only a yes costs one.
+        // Only a yes costs one.
         if let Err(too_many) = self.rates.logins.spend(peer, self.clock.monotonic()) {
             let page = self.end_with(Problem::TooMany, &pending.request);
             return page.header("Retry-After", too_many.retry_after.to_string());

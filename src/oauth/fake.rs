@@ -241,7 +241,8 @@ impl<'a> Browser<'a> {
     }
 
     pub(crate) fn callback(&mut self, query: &str) -> Response {
-        let request = request("GET", &format!("/auth/callback?state={}&{query}", self.github_state));
+        let mut request = request("GET", &format!("/auth/callback?state={}&{query}", self.github_state));
+        request.head.peer = Some(self.peer);
         self.fixture.server.callback(&request.with("Cookie", &self.cookies.join("; ")).head)
     }
 

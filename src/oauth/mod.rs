@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::{GrantId, Scopes};
 use crate::base::random::Random;
-use crate::base::rate::{Quota, RateLimit};
+use crate::base::rate::{Rate, RateLimit};
 use crate::base::secret::Secret;
 use crate::base::{limits, log};
 use crate::http::PublicUrl;
@@ -44,9 +44,12 @@ mod consent;
 mod deny;
 mod document;
 mod expiry;
+mod github_answer;
 mod home_page;
 mod issued;
+mod login_quota;
 mod metadata;
+mod obstacle;
 mod page;
 mod policy;
 pub mod provider;
@@ -56,7 +59,6 @@ mod revoke;
 mod rules;
 mod schemes;
 mod token;
-mod turns;
 mod upstream;
 mod used;
 
@@ -72,12 +74,12 @@ pub use configured::{ConfiguredClient, ConfiguredMembers};
 pub use deny::DenyList;
 pub use document::{ClientDocument, ClientDocuments};
 use expiry::Readings;
+use login_quota::LoginQuota;
 pub use page::Pages;
 use page::Problem;
 pub use policy::{AllowRule, Policy};
 pub use rules::Rules;
 pub use schemes::RedirectSchemes;
-use turns::Turns;
 use upstream::Upstreams;
 use used::UsedLogins;
 
@@ -204,6 +206,7 @@ pub struct AuthorizationServer {
     newest: Timestamp,
     opened: Duration,
     rates: Rates,
+    logins: LoginQuota,
     /// Those that were answered by GitHub.
     used: UsedLogins,
     /// Those that ended with a no on our own page. Apart, because a no costs nothing: a flood of them pushes out others alone.
@@ -231,7 +234,7 @@ impl Rates {
     fn new(settings: &Settings) -> Rates {
         let (minutes, hour) = (Duration::from_secs(600), Duration::from_secs(3600));
         let limit = |(each, all), per_each, per_all| {
-            RateLimit::new(Quota { count: each, per: per_each }, Quota { count: all, per: per_all })
+            RateLimit::new(Rate { count: each, per: per_each }, Rate { count: all, per: per_all })
         };
         let registrations = u32::try_from(settings.registrations_per_hour).unwrap_or(u32::MAX);
         Rates {
@@ -256,7 +259,8 @@ impl AuthorizationServer {
             provider: Arc::clone(&provider),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
-            turns: Turns::default(),
+            turns: upstream::turns(),
+            places: upstream::places(),
         });
         AuthorizationServer {
             rates: Rates::new(&settings),
@@ -274,6 +278,7 @@ impl AuthorizationServer {
             upstreams,
             upstream,
             readings: Readings::default(),
+            logins: LoginQuota::new(),
             used: UsedLogins::default(),
             denied: UsedLogins::default(),
         }
@@ -352,11 +357,14 @@ impl AuthorizationServer {
         reason: &'static str,
     ) -> Result<(), store::Error> {
         let grant = self.grants.get(id).ok().flatten();
-        let kept = grant.and_then(|grant| self.upstreams.access(&grant, secret));
+        let kept = grant.and_then(|grant| Some((grant.user, self.upstreams.access(&grant, secret)?)));
         if self.end_grant(id, reason)?
-            && let Some(access) = kept
+            && let Some((user, access)) = kept
         {
-            self.provider.discard(&access);
+            match self.upstreams.places.take(user) {
+                Some(_place) => self.provider.discard(&access),
+                None => log::warn("github.token_kept", &[log::Field::Reason("busy")]),
+            }
         }
         Ok(())
     }

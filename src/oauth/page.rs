@@ -2,7 +2,8 @@
 
 use super::authorize::{AuthorizationRequest, AuthorizeError, ReturnTo};
 use super::clients::Origin;
-use super::provider::ProviderError;
+use super::obstacle;
+use super::provider::{Obstacle, ProviderError};
 use super::redirect::{RedirectUri, Target};
 use crate::base::trace;
 use crate::http::{self, Response, escape};
@@ -76,6 +77,8 @@ pub(super) enum Problem {
     WrongIssuer,
     /// GitHub did not recognise its own code.
     LoginRefused,
+    /// Something at GitHub stands in the person's way.
+    Blocked(Obstacle),
     /// GitHub could not be asked.
     GitHubUnreachable,
     /// GitHub lets this person ask nothing for a while.
@@ -98,6 +101,7 @@ impl From<ProviderError> for Problem {
     fn from(error: ProviderError) -> Problem {
         match error {
             ProviderError::Refused => Problem::LoginRefused,
+            ProviderError::Blocked(obstacle) => Problem::Blocked(obstacle),
             ProviderError::Misconfigured => Problem::Misconfigured,
             ProviderError::Unreachable | ProviderError::Nonsense => Problem::GitHubUnreachable,
             ProviderError::UsedUp => Problem::UsedUp,
@@ -109,7 +113,7 @@ impl From<ProviderError> for Problem {
 impl Problem {
     pub(super) fn status(self) -> u16 {
         match self {
-            Problem::ForeignForm | Problem::DeniedClient => 403,
+            Problem::ForeignForm | Problem::DeniedClient | Problem::Blocked(_) => 403,
             Problem::GitHubUnreachable | Problem::Misconfigured => 502,
             Problem::Busy | Problem::UsedUp | Problem::Storage | Problem::Table | Problem::Clock => 503,
             Problem::TooMany => 429,
@@ -146,6 +150,7 @@ impl Problem {
             Problem::AlreadyAnswered => "already_answered",
             Problem::WrongIssuer => "wrong_issuer",
             Problem::LoginRefused => "login_refused",
+            Problem::Blocked(obstacle) => obstacle.word(),
             Problem::GitHubUnreachable => "github_unreachable",
             Problem::Misconfigured => "misconfigured",
             Problem::Busy => "busy",
@@ -215,6 +220,7 @@ impl Problem {
                 "GitHub did not confirm this login",
                 "Its confirmation works once and for a few minutes only. Start the login again from your MCP client.",
             ),
+            Problem::Blocked(obstacle) => obstacle::texts(obstacle),
             Problem::GitHubUnreachable => (
                 "GitHub does not answer",
                 "Wait a minute, then start the login again from your MCP client. githubstatus.com says whether GitHub \
@@ -232,7 +238,7 @@ impl Problem {
             ),
             Problem::Busy => (
                 "Too many people are logging in right now",
-                "Wait a minute, then start the login again from your MCP client.",
+                "Your login is not lost: wait a moment, then reload this page.",
             ),
             Problem::TooMany => (
                 "Too many logins from your network",
@@ -281,8 +287,11 @@ impl Pages {
         self.page(problem.status(), title, &format!("<p>{}</p>{}{way_back}", escape(text), reference()))
     }
 
-    /// The page for a person whom the policy does not let in.
-    pub(super) fn not_allowed(&self, login: &str, way_back: &str) -> Response {
+    /// The page for a person whom the policy does not let in; if GitHub says what stands in the way, in those words.
+    pub(super) fn not_allowed(&self, login: &str, obstacle: Option<Obstacle>, way_back: &str) -> Response {
+        if let Some(obstacle) = obstacle {
+            return self.blocked(login, obstacle, way_back);
+        }
         trace::refused("not_allowed");
         let body = format!(
             "<p>You are signed in to GitHub as <strong>{}</strong>, and this server does not let that account in.</p>\
@@ -391,7 +400,7 @@ impl Pages {
 }
 
 /// G3: the name under which the person who runs this server finds this very request in the log.
-fn reference() -> String {
+pub(super) fn reference() -> String {
     trace::current().map_or_else(String::new, |trace| format!("<p>Reference: {}</p>", trace.request))
 }
 

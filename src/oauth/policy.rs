@@ -62,7 +62,8 @@ impl Policy {
     /// Whether this user, whose token this is, may come in. The provider is only asked if no cheaper rule says yes.
     ///
     /// # Errors
-    /// [`ProviderError`] if no rule said yes and the provider could not be asked about one of them.
+    /// [`ProviderError`] if no rule said yes and the provider could not be asked about one of them, or has said what stands in
+    /// the way.
     pub fn admits(
         &self,
         identity: &Identity,
@@ -72,16 +73,17 @@ impl Policy {
         if self.names(identity) {
             return Ok(true);
         }
-        let mut unanswered = None;
+        let (mut unanswered, mut blocked) = (None, None);
         for rule in &self.rules {
             let AllowRule::Group(group) = rule else { continue };
             match provider.is_member(token, identity, group) {
                 Ok(true) => return Ok(true),
                 Ok(false) => {}
+                Err(error @ ProviderError::Blocked(_)) => blocked = Some(error),
                 Err(error) => unanswered = Some(error),
             }
         }
-        unanswered.map_or(Ok(false), Err)
+        unanswered.or(blocked).map_or(Ok(false), Err)
     }
 }
 
@@ -89,6 +91,7 @@ impl Policy {
 mod tests {
     use super::*;
     use crate::oauth::fake::FakeProvider;
+    use crate::oauth::provider::Obstacle;
 
     fn admits(rules: &[AllowRule], provider: &FakeProvider) -> Result<bool, ProviderError> {
         let identity = Identity { user: UserId(1), login: "Octocat".to_owned() };
@@ -126,6 +129,9 @@ mod tests {
         provider.fail_with(ProviderError::Unreachable);
         assert_eq!(admits(&[org("acme")], &provider), Err(ProviderError::Unreachable));
         assert_eq!(admits(&[org("acme"), AllowRule::Any], &provider), Ok(true));
+        let blocked = ProviderError::Blocked(Obstacle::SingleSignOn);
+        provider.fail_with(blocked);
+        assert_eq!(admits(&[org("acme")], &provider), Err(blocked));
     }
 
     #[test]

@@ -55,11 +55,48 @@ pub enum Group {
     },
 }
 
+/// What stands in the way of a person whom the provider knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The account is suspended.
+    Suspended,
+    /// The account's email address is not verified.
+    UnverifiedEmail,
+    /// The person has been invited to the group, and has not accepted.
+    InvitationPending,
+    /// The organisation demands its single sign-on.
+    SingleSignOn,
+    /// The organisation has not approved this app.
+    AppNotApproved,
+    /// The organisation does not allow this server's address.
+    AddressNotAllowed,
+    /// The app may not ask about the organisation: it lacks a scope or a permission.
+    NotPermitted,
+}
+
+impl Obstacle {
+    /// The word for the log.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Obstacle::Suspended => "account_suspended",
+            Obstacle::UnverifiedEmail => "unverified_email",
+            Obstacle::InvitationPending => "invitation_pending",
+            Obstacle::SingleSignOn => "single_sign_on",
+            Obstacle::AppNotApproved => "app_not_approved",
+            Obstacle::AddressNotAllowed => "address_not_allowed",
+            Obstacle::NotPermitted => "app_not_permitted",
+        }
+    }
+}
+
 /// Why the provider's answer cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProviderError {
     /// It does not know this code or token (any more): the person should start again.
     Refused,
+    /// It knows the person, but something that they or their organisation can change stands in the way.
+    Blocked(Obstacle),
     /// It does not accept our client id, secret or redirect URI: the operator has to act.
     Misconfigured,
     /// It did not answer, or not in time, or asked this server to slow down.
@@ -73,10 +110,25 @@ pub enum ProviderError {
     UsedUp,
 }
 
+impl ProviderError {
+    /// Whether it is the provider's word about this code, token or person.
+    pub(crate) fn is_refusal(self) -> bool {
+        match self {
+            ProviderError::Refused | ProviderError::Blocked(_) => true,
+            ProviderError::Misconfigured
+            | ProviderError::Unreachable
+            | ProviderError::Nonsense
+            | ProviderError::Busy
+            | ProviderError::UsedUp => false,
+        }
+    }
+}
+
 impl fmt::Display for ProviderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             ProviderError::Refused => "refused",
+            ProviderError::Blocked(obstacle) => obstacle.word(),
             ProviderError::Misconfigured => "misconfigured",
             ProviderError::Unreachable => "unreachable",
             ProviderError::Nonsense => "nonsense",
@@ -118,7 +170,7 @@ pub trait IdentityProvider: Send + Sync {
     /// Whether `identity`, whose token this is, is an active member of `group`. Anything but a clear yes is a no.
     ///
     /// # Errors
-    /// [`ProviderError`] if there was no answer at all.
+    /// [`ProviderError::Blocked`] is a no with its reason; the others say that there was no answer at all.
     fn is_member(
         &self,
         token: &Secret<String>,

@@ -13,7 +13,7 @@ use super::client::{ClientError, KnownClient};
 use super::issued::{AccessToken, AuthorizationCode, RefreshToken};
 use super::policy::Policy;
 use super::provider::ProviderError;
-use super::turns;
+use super::upstream::Asking;
 use crate::base::clock::Timestamp;
 use crate::base::identity::Scopes;
 use crate::base::secret::Secret;
@@ -247,9 +247,10 @@ impl AuthorizationServer {
                     return Err(TokenError::InvalidGrant);
                 }
             };
-            // T11: one of parallel refreshes asks GitHub; the others then find the generation that it has made.
+            // T11: one of parallel refreshes asks GitHub; the others then find the generation that it has made. A refresh that
+            // finds no place has used up nothing.
             if asking.is_none() && rules.policy.has_groups() {
-                asking = Some(self.upstreams.turns.take(grant.id).ok_or(TokenError::Unavailable)?);
+                asking = Some(self.upstreams.ask(&grant).map_err(|_| TokenError::Unavailable)?);
                 continue;
             }
             // T13: as long as a grant is used, the policy is asked again about its user.
@@ -296,13 +297,13 @@ impl AuthorizationServer {
         &self,
         policy: &Policy,
         (grant, secret): (&Grant, &Secret<[u8; 32]>),
-        asking: Option<&turns::Turn<'_>>,
+        asking: Option<&Asking>,
     ) -> Verdict {
         let Some(asking) = asking else {
             let named = policy.names(&grant.identity());
             return if named { Verdict::Yes(grant.login.clone()) } else { Verdict::No };
         };
-        let asked = self.upstreams.token_in_turn(asking, secret).and_then(|token| {
+        let asked = self.upstreams.token_for(asking, secret).and_then(|token| {
             let token = token.ok_or(ProviderError::Refused)?;
             // The login may have changed hands since; the number says whose token this is.
             let identity = self.provider.identify(&token)?;
@@ -312,7 +313,7 @@ impl AuthorizationServer {
         match asked {
             Ok((true, login)) => Verdict::Yes(login),
             // The person has withdrawn the app's authorization at GitHub, or has to log in again.
-            Ok((false, _)) | Err(ProviderError::Refused) => Verdict::No,
+            Ok((false, _)) | Err(ProviderError::Refused | ProviderError::Blocked(_)) => Verdict::No,
             Err(ProviderError::Unreachable | ProviderError::Nonsense | ProviderError::Misconfigured) => {
                 Verdict::Outage
             }

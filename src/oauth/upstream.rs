@@ -5,14 +5,16 @@
 //! disk before it is used, because GitHub has forgotten the old one by then.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::log_ended;
 use super::provider::{IdentityProvider, ProviderError, ProviderToken};
-use super::turns::{Turn, Turns};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::encoding::{base64url, from_base64url};
-use crate::base::identity::{GrantId, UpstreamToken};
+use crate::base::identity::{GrantId, UpstreamToken, UserId};
+use crate::base::quota::{Held, Quota};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::{limits, log};
@@ -45,10 +47,42 @@ pub(super) struct Upstreams {
     pub(super) provider: Arc<dyn IdentityProvider>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
-    pub(super) turns: Turns,
+    /// One request at a time asks GitHub on behalf of a grant; the others wait for what it finds. They are few: each is one of
+    /// the calls or refreshes of its user.
+    pub(super) turns: Arc<Quota<GrantId>>,
+    /// Refreshes for which GitHub is asked, so that no user holds all workers.
+    pub(super) places: Arc<Quota<UserId>>,
+}
+
+/// The right of a refresh to ask GitHub about its grant, until dropped.
+pub(super) struct Asking {
+    turn: Held<GrantId>,
+    _place: Held<UserId>,
+}
+
+/// One turn per grant.
+pub(super) fn turns() -> Arc<Quota<GrantId>> {
+    Arc::new(Quota::new((1, usize::MAX)).waiting((usize::MAX, usize::MAX)))
+}
+
+/// The places of refreshes.
+pub(super) fn places() -> Arc<Quota<UserId>> {
+    Arc::new(Quota::new(limits::REFRESH_PLACES).waiting(limits::REFRESH_WAITERS))
 }
 
 impl Upstreams {
+    /// A place for the refresh of a grant, and then the turn of the grant, in this order: who has a turn waits for no place.
+    pub(super) fn ask(&self, grant: &Grant) -> Result<Asking, ProviderError> {
+        let place = self.places.wait(grant.user, limits::PLACE_PATIENCE).ok_or(ProviderError::Busy)?;
+        Ok(Asking { turn: self.turn(grant.id)?, _place: place })
+    }
+
+    /// As long as one call to GitHub may take, and a little.
+    fn turn(&self, grant: GrantId) -> Result<Held<GrantId>, ProviderError> {
+        let patience = limits::GITHUB_CALL.saturating_add(Duration::from_secs(1));
+        self.turns.wait(grant, patience).ok_or(ProviderError::Busy)
+    }
+
     /// GitHub's token as a grant stores it.
     pub(super) fn seal(&self, id: GrantId, secret: &Secret<[u8; 32]>, token: ProviderToken) -> String {
         let expires = token.expires_in.map(|lifetime| self.clock.now().plus(lifetime));
@@ -70,8 +104,8 @@ impl Upstreams {
     ) -> Result<Option<Secret<String>>, ProviderError> {
         match self.open(grant, secret) {
             Some(record) if record.is_stale(self.clock.now()) => {
-                let turn = self.turns.take(grant.id).ok_or(ProviderError::Busy)?;
-                self.token_in_turn(&turn, secret)
+                let turn = self.turn(grant.id)?;
+                self.exchanged(&turn, secret)
             }
             record => Ok(record.map(|record| record.access)),
         }
@@ -88,16 +122,24 @@ impl Upstreams {
         serde_json::from_slice(&json).ok()
     }
 
-    /// The same for whoever has the turn of the grant.
+    /// The same for a refresh.
     ///
     /// # Errors
     /// As above.
-    pub(super) fn token_in_turn(
+    pub(super) fn token_for(
         &self,
-        turn: &Turn<'_>,
+        asking: &Asking,
         secret: &Secret<[u8; 32]>,
     ) -> Result<Option<Secret<String>>, ProviderError> {
-        let id = turn.grant();
+        self.exchanged(&asking.turn, secret)
+    }
+
+    fn exchanged(
+        &self,
+        turn: &Held<GrantId>,
+        secret: &Secret<[u8; 32]>,
+    ) -> Result<Option<Secret<String>>, ProviderError> {
+        let id = turn.key();
         // Whoever had the turn before has perhaps done it.
         let grant = self.grants.get(id).map_err(|error| not_stored(&error))?;
         let Some(record) = grant.and_then(|grant| self.open(&grant, secret)) else { return Ok(None) };
@@ -144,15 +186,32 @@ impl UpstreamToken for CallersUpstream {
     fn token(&self) -> Option<Secret<String>> {
         self.upstreams.token(&self.grant, &self.secret).unwrap_or_else(|error| {
             log::warn("github.token_lost", &[log::Field::Reason(&error.to_string())]);
+            if error == ProviderError::Refused {
+                self.refused();
+            }
             None
         })
+    }
+
+    /// GitHub's word about the token as it is kept now: what a tool was refused with may have been exchanged since. Deletes the
+    /// grant and no more: the call that found out can still be answered, and the next sweep ends what else belongs to it.
+    fn refused(&self) {
+        let Upstreams { grants, provider, .. } = &*self.upstreams;
+        let Ok(Some(grant)) = grants.get(self.grant.id) else { return };
+        let Some(access) = self.upstreams.access(&grant, &self.secret) else { return };
+        if !provider.identify(&access).is_err_and(ProviderError::is_refusal) {
+            return;
+        }
+        match grants.delete(grant.id) {
+            Ok(true) => log_ended(&grant, "github_token_refused"),
+            Ok(false) => {}
+            Err(error) => drop(not_stored(&error)),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::oauth::fake::{self, Browser};
 
@@ -195,14 +254,41 @@ mod tests {
         assert_eq!(fixture.provider.exchanges(), 1);
     }
 
-    /// A refusal is not retried with the same token, and says nothing to the tool but that there is none.
+    /// A refusal is not retried with the same token. If the old one is not good either, the grant ends, so that the client logs
+    /// in again by itself: 401 for its requests, `invalid_grant` for its refresh token.
     #[test]
-    fn a_token_that_cannot_be_exchanged_is_none() {
+    fn a_token_that_cannot_be_exchanged_ends_the_grant() {
         let fixture = fake::fixture();
         fixture.provider.expiring(Duration::from_secs(30));
-        let tokens = Browser::new(&fixture).tokens();
+        let mut browser = Browser::new(&fixture);
+        let tokens = browser.tokens();
         fixture.provider.fail_with(ProviderError::Refused);
         assert!(fixture.bearer(&tokens.access).unwrap().upstream.token().is_none());
+        assert!(fixture.bearer(&tokens.access).is_err());
+        assert_eq!(fake::body(&browser.refresh(&tokens.refresh))["error"], "invalid_grant");
+        fixture.provider.recover();
+        assert_eq!(browser.log_in().status(), 303);
+    }
+
+    /// A tool says that GitHub does not take its token; what counts is what GitHub says when asked whose it is. An outage ends
+    /// nothing, nor does a tool that is wrong.
+    #[test]
+    fn a_kept_token_that_github_refuses_ends_the_grant() {
+        let fixture = fake::fixture();
+        let mut browser = Browser::new(&fixture);
+        let tokens = browser.tokens();
+        let refused = || fixture.bearer(&tokens.access).unwrap().upstream.refused();
+        refused();
+        for error in [ProviderError::Unreachable, ProviderError::UsedUp, ProviderError::Nonsense] {
+            fixture.provider.fail_with(error);
+            refused();
+        }
+        fixture.provider.recover();
+        assert_eq!(fixture.bearer(&tokens.access).unwrap().upstream.token().unwrap().expose(), "gho_fake");
+        fixture.provider.fail_with(ProviderError::Refused);
+        refused();
+        assert_eq!(fixture.bearer(&tokens.access).unwrap_err(), crate::oauth::BearerError::Invalid);
+        assert_eq!(fake::body(&browser.refresh(&tokens.refresh))["error"], "invalid_grant");
     }
 
     /// G6: GitHub's answer finds the grant gone; what it brought is given back, and handed to nobody.

@@ -216,3 +216,46 @@ fn plain_http_is_warned_of() {
     let server = Server::start(&FakeGitHub::start());
     server.wait_for_log("warn  public_url.plain_http");
 }
+
+/// G5: what stands in a person's way at GitHub is on their page and in the log, and neither blames the rules.
+#[test]
+fn what_github_says_stands_in_the_way_is_told() {
+    let github = FakeGitHub::start();
+    let server = Server::start_with(&github, &[("MCP_ALLOW", "org:octo-org")]);
+    let check = |status, fixture, words: &str, reason: &str| {
+        github.memberships(status, fixture);
+        let (client, mut browser) = (server.register(&[REDIRECT_URI]), Browser::default());
+        let callback = server.through_github(&client, &mut browser);
+        let page = browser.visit(&callback).expect(403);
+        assert!(page.text().contains(words), "{}", page.text());
+        let log = server.wait_for_log(&format!("reason={reason} "));
+        assert!(log.contains("login.not_allowed"), "{log}");
+    };
+    check(200, "membership_pending", "You have not accepted your invitation yet", "invitation_pending");
+    check(403, "saml_enforced", "Your organisation wants its single sign-on first", "single_sign_on");
+    check(403, "app_not_approved", "Your organisation has not approved this app", "app_not_approved");
+    check(403, "ip_not_allowed", "Your organisation does not answer this server", "address_not_allowed");
+    check(404, "not_found", "This account is not let in", "no_rule");
+}
+
+/// T13: a token that the person has withdrawn at GitHub ends its grant when a tool needs it, so that the client logs in again.
+#[test]
+fn a_token_that_github_refuses_leads_to_a_new_login() {
+    let github = FakeGitHub::start();
+    let server = Server::start(&github);
+    let (client, tokens) = server.login();
+    let whoami = || {
+        let request = modern("tools/call", json!({"name": "whoami", "arguments": {}}));
+        request.bearer(&tokens.access).send(server.authority()).unwrap()
+    };
+    assert_eq!(reply(&whoami())["result"]["structuredContent"]["login"], "octocat");
+    github.withdraw();
+    let told = reply(&whoami());
+    assert_eq!(told["result"]["isError"], true, "{told}");
+    assert!(told.to_string().contains("log in again"), "{told}");
+    let refused = whoami().expect(401);
+    assert!(refused.field("www-authenticate").unwrap().contains("invalid_token"));
+    assert_eq!(server.refresh(&client, &tokens.refresh).expect(400).json()["error"], "invalid_grant");
+    server.wait_for_log("reason=github_token_refused");
+    server.login();
+}

@@ -84,7 +84,7 @@ impl Handler for Desk {
                 return self.tell(Event::Later(responder));
             }
             "/stream" => {
-                let unread = Budget::new(limits::UNREAD_BYTES).share(UserId(1));
+                let unread = Budget::bytes(limits::UNREAD_BYTES).share(UserId(1));
                 let (sender, stream) = Stream::pair(unread, CancelToken::new());
                 responder.respond(Response::new(200).stream(stream));
                 return self.tell(Event::Stream(sender));

@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -30,8 +32,12 @@ struct State {
     user: (String, u64),
     /// Says no at the token endpoint, in an answer of 200 as GitHub does.
     refuses: bool,
-    /// Codes that wait to be redeemed, with their redirect URI and challenge.
-    codes: HashMap<String, (String, String)>,
+    /// What is answered about everybody's membership.
+    membership: Option<(u16, &'static str)>,
+    /// How long each answer to the server takes.
+    delay: Duration,
+    /// Codes that wait to be redeemed, with their redirect URI and challenge, and who logged in.
+    codes: HashMap<String, (String, String, (String, u64))>,
     /// Live tokens and whose they are.
     tokens: HashMap<String, (String, u64)>,
     /// The paths of what was asked, in order.
@@ -67,6 +73,21 @@ impl FakeGitHub {
         self.state.lock().unwrap().refuses = true;
     }
 
+    /// From now on this status and fixture answer who asks about a membership.
+    pub(crate) fn memberships(&self, status: u16, fixture: &'static str) {
+        self.state.lock().unwrap().membership = Some((status, fixture));
+    }
+
+    /// The person withdraws the app: no token is good any more.
+    pub(crate) fn withdraw(&self) {
+        self.state.lock().unwrap().tokens.clear();
+    }
+
+    /// From now on the server waits this long for each answer.
+    pub(crate) fn answers_after(&self, delay: Duration) {
+        self.state.lock().unwrap().delay = delay;
+    }
+
     /// How often `path` was asked.
     pub(crate) fn asked(&self, path: &str) -> usize {
         self.state.lock().unwrap().asked.iter().filter(|asked| *asked == path).count()
@@ -97,6 +118,11 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     let target = head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
     let path = target.split('?').next().unwrap_or_default();
     let bearer = field("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    if path != "/login/oauth/authorize" {
+        let delay = state.lock().unwrap().delay;
+        let (_open, silence) = channel::<()>();
+        let _ = silence.recv_timeout(delay);
+    }
     let (status, more, body) = {
         let mut state = state.lock().unwrap();
         state.asked.push(path.to_owned());
@@ -112,6 +138,10 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
                 Some((login, id)) => (200, String::new(), user(login, *id)),
                 None => (401, String::new(), fixture("bad_credentials").to_string()),
             },
+            _ if path.starts_with("/api/v3/user/memberships/") => {
+                let (status, name) = state.membership.unwrap_or((404, "not_found"));
+                (status, String::new(), fixture(name).to_string())
+            }
             _ if head[0].starts_with("DELETE /api/v3/applications/") => (204, String::new(), String::new()),
             _ => (404, String::new(), fixture("not_found").to_string()),
         }
@@ -141,7 +171,7 @@ impl State {
         let of = |name| parameter(target, name).unwrap_or_default();
         assert_eq!((of("client_id").as_str(), of("code_challenge_method").as_str()), (CLIENT_ID, "S256"));
         let code = format!("canary-github-code-{}", self.asked.len());
-        self.codes.insert(code.clone(), (of("redirect_uri"), of("code_challenge")));
+        self.codes.insert(code.clone(), (of("redirect_uri"), of("code_challenge"), self.user.clone()));
         let state = super::http::encode(&[("code", &code), ("state", &of("state"))]);
         format!("{}?{state}", of("redirect_uri"))
     }
@@ -154,11 +184,11 @@ impl State {
         }
         let challenge = URL_SAFE_NO_PAD.encode(sha2::Sha256::digest(of("code_verifier")));
         match self.codes.remove(of("code")) {
-            Some((redirect_uri, expected))
+            Some((redirect_uri, expected, user))
                 if redirect_uri == of("redirect_uri") && expected == challenge && !self.refuses =>
             {
                 let token = format!("{TOKEN_MARK}{}", self.asked.len());
-                self.tokens.insert(token.clone(), self.user.clone());
+                self.tokens.insert(token.clone(), user);
                 let mut answer = fixture("token");
                 answer["access_token"] = json!(token);
                 answer["scope"] = json!("");

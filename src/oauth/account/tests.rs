@@ -19,11 +19,14 @@ struct Visitor<'a> {
     form: String,
     /// The state that GitHub was given.
     github_state: String,
+    /// Where it is.
+    peer: [u8; 4],
 }
 
 impl<'a> Visitor<'a> {
     fn new(fixture: &'a Fixture) -> Visitor<'a> {
-        Visitor { fixture, cookies: Vec::new(), form: String::new(), github_state: String::new() }
+        let (form, github_state) = (String::new(), String::new());
+        Visitor { fixture, cookies: Vec::new(), form, github_state, peer: [192, 0, 2, 1] }
     }
 
     fn signed_in(fixture: &'a Fixture) -> Visitor<'a> {
@@ -35,7 +38,8 @@ impl<'a> Visitor<'a> {
     }
 
     fn send(&mut self, request: http::Request) -> Response {
-        let request = request.with("Cookie", &self.cookies.join("; "));
+        let mut request = request.with("Cookie", &self.cookies.join("; "));
+        request.head.peer = Some(std::net::IpAddr::from(self.peer));
         let server = &self.fixture.server;
         let response = match &*request.head.path {
             "/account" => server.account(&request),
@@ -69,7 +73,6 @@ impl<'a> Visitor<'a> {
         let body = format!("form={}&{button}", self.form);
         let mut request =
             request("POST", "/account").with("Content-Type", "application/x-www-form-urlencoded").body(body);
-        request.head.peer = Some(std::net::IpAddr::from([192, 0, 2, 1]));
         for (name, value) in headers {
             request = request.with(name, value);
         }
@@ -377,6 +380,28 @@ fn sign_ins_are_limited_like_logins() {
     let response = visitor.press("sign_in=github");
     assert_eq!((response.status(), response.header_value("location")), (429, None));
     assert!(response.header_value("retry-after").is_some());
+}
+
+/// Four senders do for an hour what they can, and people who have nothing here at that: everybody else sees their account.
+#[test]
+fn four_senders_keep_nobody_from_their_account() {
+    let fixture = fake::fixture();
+    Browser::new(&fixture).tokens();
+    fixture.provider.identity(7, "stranger");
+    let mut asked = 0;
+    for _ in 0..6 {
+        for number in 0..4 {
+            for _ in 0..limits::SIGN_INS.0 {
+                let mut visitor = Visitor { peer: [203, 0, 113, number], ..Visitor::new(&fixture) };
+                visitor.press("sign_in=github");
+                asked += usize::from(visitor.callback("code=good").status() == 303);
+            }
+        }
+        fixture.clock.advance(std::time::Duration::from_secs(600));
+    }
+    assert!(asked <= 4 * 2 * usize::try_from(limits::FAILED_LOGINS).unwrap(), "{asked}");
+    fixture.provider.identity(583_231, "octocat");
+    assert!(text(&Visitor::signed_in(&fixture).open()).contains("<strong>octocat</strong>"));
 }
 
 /// B1, C9: the headers of every page, and a referrer policy that lets browsers send a true Origin with the form.

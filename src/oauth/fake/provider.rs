@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use crate::base::cancel::CancelToken;
 use crate::base::identity::{Identity, UserId};
 use crate::base::secret::Secret;
 use crate::http::append_query;
@@ -25,6 +26,8 @@ struct FakeState {
     exchanges: usize,
     discarded: usize,
     identified: usize,
+    /// How long each answer takes.
+    delay: Duration,
     /// What happens elsewhere while a token is exchanged, or a membership asked for.
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -41,6 +44,7 @@ impl Default for FakeProvider {
             exchanges: 0,
             discarded: 0,
             identified: 0,
+            delay: Duration::ZERO,
             meanwhile: None,
         };
         FakeProvider { state: Mutex::new(state) }
@@ -58,6 +62,17 @@ impl FakeProvider {
 
     pub(crate) fn fail_with(&self, error: ProviderError) {
         self.state.lock().unwrap().error = Some(error);
+    }
+
+    /// Has every answer take this long from now on.
+    pub(crate) fn takes(&self, delay: Duration) {
+        self.state.lock().unwrap().delay = delay;
+    }
+
+    /// Lets that time pass.
+    fn pass(&self) {
+        let delay = self.state.lock().unwrap().delay;
+        let _never = CancelToken::new().wait(delay);
     }
 
     /// Has every token from now on expire after this time.
@@ -119,6 +134,7 @@ impl IdentityProvider for FakeProvider {
     }
 
     fn redeem(&self, redemption: &Redemption<'_>) -> Result<ProviderToken, ProviderError> {
+        self.pass();
         let mut state = self.state.lock().unwrap();
         state.verifiers.push(redemption.code_verifier.expose().clone());
         assert_eq!(redemption.redirect_uri, "https://mcp.example.com/auth/callback");
@@ -145,6 +161,7 @@ impl IdentityProvider for FakeProvider {
     }
 
     fn identify(&self, token: &Secret<String>) -> Result<Identity, ProviderError> {
+        self.pass();
         assert!(["gho_fake", "ghu_1"].contains(&token.expose().as_str()));
         let mut state = self.state.lock().unwrap();
         state.identified += 1;
@@ -152,6 +169,7 @@ impl IdentityProvider for FakeProvider {
     }
 
     fn is_member(&self, _: &Secret<String>, _: &Identity, group: &Group) -> Result<bool, ProviderError> {
+        self.pass();
         let mut state = self.state.lock().unwrap();
         if let Some(work) = state.meanwhile.take() {
             work();

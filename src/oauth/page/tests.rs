@@ -15,7 +15,7 @@ fn pages_cannot_be_framed_scripted_or_cached() {
     let pages = pages();
     for (response, referrer) in [
         (pages.problem(Problem::UnknownClient), "no-referrer"),
-        (pages.not_allowed("octocat", ""), "no-referrer"),
+        (pages.not_allowed("octocat", None, ""), "no-referrer"),
         (pages.interstitial(AuthorizeError::Denied, ""), "no-referrer"),
         (pages.home(200, "https://mcp.example.com/mcp"), "no-referrer"),
         (fixture.server.account(&request("GET", "/account")), "same-origin"),
@@ -51,7 +51,7 @@ fn every_page_names_its_server_and_has_an_icon() {
     let account = crate::oauth::account_page::SignIn::First;
     for response in [
         pages.problem(Problem::Busy),
-        pages.not_allowed("octocat", ""),
+        pages.not_allowed("octocat", None, ""),
         pages.interstitial(AuthorizeError::Denied, ""),
         pages.home(200, "https://mcp.example.com/mcp"),
         pages.sign_in(account),
@@ -207,14 +207,36 @@ fn the_yes_is_meant() {
 fn a_problem_has_a_reference_and_leaves_its_reason() {
     let trace = trace::Trace { request: trace::RequestId([7; 6]), peer: None };
     trace::within(trace, || {
-        for response in [pages().problem(Problem::LoginExpired), pages().not_allowed("octocat", "")] {
+        for response in [pages().problem(Problem::LoginExpired), pages().not_allowed("octocat", None, "")] {
             assert!(text(&response).contains("<p>Reference: 070707070707</p>"));
         }
         assert_eq!(trace::reason(), Some("login_expired"));
     });
 }
 
+/// G5: what stands in the way at GitHub is not put down to this server's rules or to time, and each page says what to do.
+#[test]
+fn what_stands_in_the_way_is_said_in_its_own_words() {
+    let check = |obstacle, words: &str| {
+        let told = pages().not_allowed("octocat", Some(obstacle), "");
+        assert!(text(&told).contains("<strong>octocat</strong>"));
+        for response in [told, pages().problem(Problem::Blocked(obstacle))] {
+            let page = text(&response);
+            assert!(response.status() == 403 && page.contains(words), "{page}");
+            let blames = ["does not let that account in", "a few minutes"].iter().any(|it| page.contains(it));
+            assert!(!blames, "{page}");
+        }
+    };
+    check(Obstacle::Suspended, "suspended this account");
+    check(Obstacle::UnverifiedEmail, "Settings, Emails");
+    check(Obstacle::InvitationPending, "Accept the invitation");
+    check(Obstacle::SingleSignOn, "single sign-on");
+    check(Obstacle::AppNotApproved, "has to approve the app");
+    check(Obstacle::AddressNotAllowed, "IP allow list");
+    check(Obstacle::NotPermitted, "lacks a permission");
+}
+
 #[test]
 fn a_login_is_escaped() {
-    assert!(text(&pages().not_allowed("<b>", "")).contains("<strong>&lt;b&gt;</strong>"));
+    assert!(text(&pages().not_allowed("<b>", None, "")).contains("<strong>&lt;b&gt;</strong>"));
 }

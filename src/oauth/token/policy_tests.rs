@@ -115,7 +115,7 @@ fn parallel_refreshes_ask_once() {
     let asked = fixture.provider.identified();
     let browser = &browser;
     let pairs: Vec<_> = std::thread::scope(|scope| {
-        let racers: Vec<_> = (0..=limits::TURN_WAITERS.0)
+        let racers: Vec<_> = (0..limits::REFRESH_PLACES.0 + limits::REFRESH_WAITERS.0)
             .map(|_| scope.spawn(|| tokens(&browser.refresh(&pair.refresh))))
             .collect();
         racers.into_iter().map(|racer| racer.join().unwrap()).collect()

@@ -1,0 +1,191 @@
+//! Many people, few people who come often, and a GitHub that takes its time.
+
+use std::net::IpAddr;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::*;
+use crate::oauth::fake::{self, Browser, Fixture, text, tokens};
+use crate::oauth::provider::{Group, ProviderError};
+use crate::oauth::{AllowRule, AuthorizationServer};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A browser at the `number`th address, with its consent page open.
+fn at(fixture: &Fixture, number: u16) -> Browser<'_> {
+    let mut browser = Browser::new(fixture);
+    let [high, low] = number.to_be_bytes();
+    browser.peer = IpAddr::from([198, 18, high, low]);
+    browser
+}
+
+fn for_members(fixture: &Fixture) -> AuthorizationServer {
+    fixture.provider.member_of(&["acme"]);
+    fake::server_with(fixture, vec![AllowRule::Group(Group::Org("acme".to_owned()))])
+}
+
+/// How many of these people get in who come back from GitHub at the same moment.
+fn log_in_together(people: &mut [Browser<'_>]) -> usize {
+    people.iter_mut().for_each(|browser| assert_eq!(browser.approve().status(), 303));
+    let (start, admitted) = (Barrier::new(people.len()), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for browser in people {
+            let (start, admitted) = (&start, &admitted);
+            scope.spawn(move || {
+                start.wait();
+                if browser.callback("code=good").status() == 303 {
+                    admitted.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    admitted.into_inner()
+}
+
+/// As many as one sender may begin in ten minutes come back at once: those who find no place wait for one.
+#[test]
+fn everybody_who_comes_back_at_once_gets_in() {
+    let fixture = fake::fixture();
+    fixture.provider.takes(Duration::from_millis(100));
+    let mut people: Vec<_> = (0..limits::LOGINS.0).map(|_| at(&fixture, 1)).collect();
+    assert_eq!(log_in_together(&mut people), people.len());
+}
+
+/// Forty grants of one user are refreshed again and again, and GitHub is asked each time: others log in meanwhile. What finds
+/// no place is answered 503 and is good as before.
+#[test]
+fn the_refreshes_of_one_user_keep_nobody_from_logging_in() {
+    let mut fixture = fake::fixture();
+    fixture.server = for_members(&fixture);
+    let grants: Vec<_> = (0..40)
+        .map(|number| {
+            let mut browser = at(&fixture, number);
+            let pair = browser.tokens();
+            (browser, pair)
+        })
+        .collect();
+    let mut others: Vec<_> = (100..120).map(|number| at(&fixture, number)).collect();
+    fixture.provider.takes(Duration::from_millis(100));
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for (browser, pair) in &grants {
+            let over = &over;
+            scope.spawn(move || {
+                let mut pair = pair.clone();
+                let mut last = 503;
+                while !over.load(Ordering::Relaxed) || last == 503 {
+                    let response = browser.refresh(&pair.refresh);
+                    last = response.status();
+                    match last {
+                        200 => pair = tokens(&response),
+                        503 => assert_eq!(response.header_value("retry-after"), Some("5")),
+                        other => panic!("{other}: {}", text(&response)),
+                    }
+                }
+            });
+        }
+        while fixture.server.upstreams.places.queue() == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(log_in_together(&mut others), others.len());
+        over.store(true, Ordering::Relaxed);
+    });
+}
+
+/// A login that finds no place is not spent: the page that says so can be reloaded. GitHub's own no needs no place.
+#[test]
+fn a_login_without_a_place_is_not_spent() {
+    let mut fixture = fake::fixture();
+    fixture.server.logins.patience = Duration::ZERO;
+    let (mut one, mut other) = (at(&fixture, 1), at(&fixture, 1));
+    let (one_s, elsewhere) = (Neighbour::of(Some(one.peer)), Neighbour::of(Some(at(&fixture, 2).peer)));
+    one.approve();
+    other.approve();
+    let places = &fixture.server.logins.places;
+    let held: Vec<_> = (0..limits::LOGIN_PLACES.0).map(|_| places.take(one_s).unwrap()).collect();
+    assert!(places.take(one_s).is_none() && places.take(elsewhere).is_some());
+    let busy = one.callback("code=good");
+    assert_eq!((busy.status(), busy.header_value("retry-after")), (503, Some("5")));
+    assert!(text(&busy).contains("Your login is not lost") && busy.header_value("set-cookie").is_none());
+    assert_eq!(fixture.provider.redemptions(), 0);
+    assert_eq!(other.callback("error=access_denied").status(), 303);
+    drop(held);
+    assert_eq!(one.callback("code=good").status(), 303);
+}
+
+/// Nine senders do, for an hour, all they can to use up what GitHub allows the app: an invented code each time, or a person who is
+/// not let in. Everybody else logs in.
+#[test]
+fn nine_senders_lock_nobody_out() {
+    for stranger in [false, true] {
+        let fixture = fake::fixture();
+        let mut asked = 0;
+        for _ in 0..6 {
+            for number in 0..9 {
+                for _ in 0..limits::LOGINS.0 {
+                    let mut browser = at(&fixture, number);
+                    if stranger {
+                        fixture.provider.identity(7, "stranger");
+                    }
+                    browser.approve();
+                    let status = browser.callback(if stranger { "code=good" } else { "code=bad" }).status();
+                    asked += usize::from(status != 429);
+                }
+            }
+            fixture.clock.advance(HOUR / 6);
+        }
+        // Each had its allowance at once, and nearly as much again in the course of the hour.
+        assert!(asked <= 9 * 2 * usize::try_from(limits::FAILED_LOGINS).unwrap(), "{asked}");
+        assert_eq!(fixture.provider.redemptions(), asked);
+        fixture.provider.identity(583_231, "octocat");
+        let mut somebody = at(&fixture, 99);
+        somebody.approve();
+        assert_eq!(somebody.callback("code=good").status(), 303);
+    }
+}
+
+/// A person who is let in uses up nothing with their first logins of an hour, and their sender's allowance with the others.
+#[test]
+fn many_logins_of_one_user_are_charged_to_their_senders() {
+    let fixture = fake::fixture();
+    let admitted = (0..200)
+        .filter(|number| {
+            let mut browser = at(&fixture, number % 9);
+            browser.approve();
+            browser.callback("code=good").status() == 303
+        })
+        .count();
+    assert_eq!(admitted, 200);
+    let later = (0..900)
+        .filter(|number| {
+            let mut browser = at(&fixture, number % 9);
+            browser.approve();
+            browser.callback("code=good").status() == 303
+        })
+        .count();
+    let most = usize::try_from(limits::LOGINS_PER_USER + 9 * limits::FAILED_LOGINS).unwrap();
+    assert!(admitted + later <= most, "{later}");
+}
+
+/// What GitHub allows the app is a limit of all. What it turns away is not spent, and an outage is nobody's failure.
+#[test]
+fn the_limit_of_all_is_what_github_allows() {
+    let fixture = fake::fixture();
+    let mut somebody = at(&fixture, 1);
+    fixture.provider.fail_with(ProviderError::Unreachable);
+    for _ in 0..=limits::FAILED_LOGINS {
+        let mut browser = at(&fixture, 1);
+        browser.approve();
+        assert_eq!(browser.callback("code=good").status(), 502);
+    }
+    fixture.provider.recover();
+    for _ in limits::FAILED_LOGINS + 1..limits::LOGINS_AT_GITHUB {
+        fixture.server.logins.count(fixture.server.clock.monotonic());
+    }
+    somebody.approve();
+    let response = somebody.callback("code=good");
+    assert_eq!(response.status(), 429);
+    let wait = response.header_value("retry-after").unwrap().parse().unwrap();
+    fixture.clock.advance(Duration::from_secs(wait));
+    assert_eq!(somebody.callback("code=good").status(), 303);
+}
