@@ -22,6 +22,7 @@ use crate::base::secret::Secret;
 use crate::http::{
     Admission, Form, Handler, Head, Method, PublicUrl, Request, Responder, Response, append_query,
 };
+use crate::seal::{self, Keyring, Sealed};
 
 /// The one organisation. `octocat` is a member, `mona` is invited, `hubot` is neither.
 pub const ORG: &str = "octo-org";
@@ -48,9 +49,11 @@ static PEOPLE: [Person; 3] = [
 pub struct Simulated {
     client_id: String,
     client_secret: Secret<String>,
+    /// Its tokens', from the client secret.
+    keys: Keyring,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    /// Guards the codes and tokens that were issued.
+    /// Guards the codes that were issued and the tokens that were deleted.
     records: Mutex<Records>,
 }
 
@@ -58,7 +61,8 @@ pub struct Simulated {
 #[derive(Default)]
 struct Records {
     codes: VecDeque<Code>,
-    tokens: VecDeque<Token>,
+    /// The hashes of tokens that were deleted. Until a restart: those who are logged in here are nobody.
+    deleted: VecDeque<[u8; 32]>,
 }
 
 struct Code {
@@ -70,11 +74,20 @@ struct Code {
     expires: Timestamp,
 }
 
-#[derive(Clone)]
+/// What a token says, sealed into it: a restart forgets nobody.
+#[derive(Serialize, Deserialize)]
 struct Token {
-    token: Secret<String>,
-    person: &'static Person,
+    #[serde(rename = "u")]
+    id: u64,
+    #[serde(rename = "s")]
     scopes: String,
+}
+
+impl Sealed for Token {
+    const PREFIX: &'static str = "gho_";
+    fn expires(&self) -> Option<Timestamp> {
+        None
+    }
 }
 
 /// What is asked for.
@@ -145,8 +158,10 @@ impl Simulated {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Simulated {
+        let key = Secret::new(sha256(client_secret.expose().as_bytes()));
         Simulated {
             client_id: client_id.to_owned(),
+            keys: Keyring::new(&[key]).expect("there is a key"),
             client_secret: client_secret.clone(),
             clock,
             random,
@@ -271,12 +286,10 @@ impl Simulated {
         if record.code_challenge.is_some_and(|expected| expected != challenge) {
             return json(200, &bad_code);
         }
-        let token = format!("gho_{}", base64url(&self.random.bytes::<27>()));
         let scopes: Vec<&str> = record.scope.split([' ', ',']).filter(|scope| !scope.is_empty()).collect();
-        let record =
-            Token { token: Secret::new(token.clone()), person: record.person, scopes: scopes.join(", ") };
+        let token = Token { id: record.person.id, scopes: scopes.join(", ") };
+        let token = seal::seal(&self.keys, &token, &*self.random);
         let scope = scopes.join(",");
-        push(&mut self.records().tokens, record);
         json(200, &TokenAnswer { access_token: &token, scope: &scope, token_type: "bearer" })
     }
 
@@ -291,23 +304,21 @@ impl Simulated {
     // ---- the API ----
 
     fn user(&self, head: &Head) -> Response {
-        let Some(Token { person, scopes, .. }) = self.bearer(head) else {
-            return message(401, "Bad credentials");
-        };
+        let Some((person, scopes)) = self.bearer(head) else { return message(401, "Bad credentials") };
         let Person { id, login, name, .. } = *person;
         json(200, &User { login, id, name, email: None, kind: "User" }).header("X-OAuth-Scopes", scopes)
     }
 
     fn org_membership(&self, head: &Head, org: &str) -> Response {
-        let Some(token) = self.bearer(head) else { return message(401, "Bad credentials") };
-        membership(&token, if org == ORG { token.person.membership } else { None })
+        let Some((person, scopes)) = self.bearer(head) else { return message(401, "Bad credentials") };
+        membership(&scopes, if org == ORG { person.membership } else { None })
     }
 
     fn team_membership(&self, head: &Head, [org, slug, login]: &[&str; 3]) -> Response {
-        let Some(token) = self.bearer(head) else { return message(401, "Bad credentials") };
+        let Some((_, scopes)) = self.bearer(head) else { return message(401, "Bad credentials") };
         let person = PEOPLE.iter().find(|person| person.login.eq_ignore_ascii_case(login));
         let state = person.and_then(|person| person.membership);
-        membership(&token, if (*org, *slug) == (ORG, TEAM) { state } else { None })
+        membership(&scopes, if (*org, *slug) == (ORG, TEAM) { state } else { None })
     }
 
     fn delete_token(&self, request: &Request, client_id: &str) -> Response {
@@ -320,16 +331,22 @@ impl Simulated {
         let Ok(TokenToDelete { access_token }) = serde_json::from_slice(&request.body) else {
             return message(422, "Validation Failed");
         };
-        let mut records = self.records();
-        let before = records.tokens.len();
-        records.tokens.retain(|record| !record.token.matches(access_token.as_bytes()));
-        if records.tokens.len() == before { message(404, "Not Found") } else { safe(Response::new(204)) }
+        if self.open(&access_token).is_none() {
+            return message(404, "Not Found");
+        }
+        push(&mut self.records().deleted, sha256(access_token.as_bytes()));
+        safe(Response::new(204))
     }
 
-    /// The token that a request to the API carries.
-    fn bearer(&self, head: &Head) -> Option<Token> {
-        let token = head.headers.one("authorization").ok()??.strip_prefix("Bearer ")?;
-        self.records().tokens.iter().find(|record| record.token.matches(token.as_bytes())).cloned()
+    /// Whose token a request to the API carries, and its scopes.
+    fn bearer(&self, head: &Head) -> Option<(&'static Person, String)> {
+        self.open(head.headers.one("authorization").ok()??.strip_prefix("Bearer ")?)
+    }
+
+    fn open(&self, token: &str) -> Option<(&'static Person, String)> {
+        let Token { id, scopes } = seal::open(&self.keys, token, self.clock.now()).ok()?;
+        let person = PEOPLE.iter().find(|person| person.id == id)?;
+        (!self.records().deleted.contains(&sha256(token.as_bytes()))).then_some((person, scopes))
     }
 }
 
@@ -356,8 +373,8 @@ fn push<T>(records: &mut VecDeque<T>, record: T) {
 }
 
 /// A membership as GitHub shows it to a token with this scope.
-fn membership(token: &Token, state: Option<&str>) -> Response {
-    if !token.scopes.split(", ").any(|scope| scope == "read:org") {
+fn membership(scopes: &str, state: Option<&str>) -> Response {
+    if !scopes.split(", ").any(|scope| scope == "read:org") {
         return message(403, "You need at least read:org scope to see this membership.");
     }
     match state {

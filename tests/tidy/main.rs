@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("mcp", &["base", "http", "seal"]),
     ("github", &["base", "http", "oauth", "trust"]),
     ("client_metadata", &["base", "http", "oauth", "trust"]),
-    ("simulated", &["base", "http"]),
+    ("simulated", &["base", "http", "seal"]),
     ("demo", &["base", "mcp", "github", "oauth"]),
     ("router", &["base", "http"]),
     ("metrics", &["base", "http", "router"]),
@@ -168,7 +168,7 @@ const EXPOSURES: &[(&str, usize)] = &[
     ("src/oauth/register.rs", 1),
     ("src/oauth/upstream.rs", 2),
     ("src/seal.rs", 3),
-    ("src/simulated.rs", 1),
+    ("src/simulated.rs", 2),
     ("src/store/key_file.rs", 1),
     ("src/store/schema.rs", 1),
 ];
