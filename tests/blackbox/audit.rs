@@ -57,6 +57,8 @@ fn every_security_event_has_its_line() {
     server.login();
     operate(&server, &["grants", "revoke", "--all"]); // operator
     operate(&server, &["key", "rotate"]);
+    let copy = server.state_dir().join("copy");
+    operate(&server, &["backup", copy.to_str().unwrap()]);
 
     let mut browser = Browser::default();
     let url = server.authorize_url(&client);
