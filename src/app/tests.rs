@@ -305,9 +305,9 @@ fn using_a_token_writes_nothing() {
     let mut browser = Browser::new(&fixture);
     let first = browser.tokens();
     fake::tokens(&browser.refresh(&first.refresh));
-    fixture.clock.advance(limits::REFRESH_GRACE / 2);
+    fixture.clock.advance(limits::REFRESH_RETRY / 2);
     let again = fake::tokens(&browser.refresh(&first.refresh));
-    fixture.clock.advance(limits::ACCESS_TOKEN_LIFETIME - limits::REFRESH_GRACE / 4);
+    fixture.clock.advance(limits::ACCESS_TOKEN_LIFETIME - limits::REFRESH_RETRY / 4);
     let before = fixture.grants.list().unwrap();
     let large = initialize(&again.access).with("Content-Length", "1000000");
     assert!(app.admit(&large.head).is_ok());

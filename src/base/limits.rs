@@ -284,8 +284,11 @@ pub const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 pub const REFRESH_IDLE: Duration = Duration::from_secs(30 * 86_400);
 /// A grant, however often it is refreshed.
 pub const GRANT_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
-/// How long after a refresh the token it replaced is still answered (lost answers, parallel refreshes).
-pub const REFRESH_GRACE: Duration = Duration::from_secs(60);
+/// How long after a refresh the token that it replaced is still good, unless its successor was used: clients with one login in
+/// several processes. As long as an access token, so each process comes back in time.
+pub const REFRESH_GRACE: Duration = ACCESS_TOKEN_LIFETIME;
+/// How much of that needs no line in the log: lost answers, parallel refreshes.
+pub const REFRESH_RETRY: Duration = Duration::from_secs(60);
 /// How often a write that lost a race is tried again.
 pub const STORE_ATTEMPTS: usize = 16;
 /// How long before GitHub's token expires it is exchanged.

@@ -237,6 +237,8 @@ impl AuthorizationServer {
                 Turn::Again { generation, turned } => {
                     return Ok(Pair { grant, generation, turned, scopes, secret: token.secret });
                 }
+                // T10: so does another process with the same login, once the policy was asked about it (T13).
+                Turn::Late { generation, turned } => (generation, turned),
                 Turn::Reuse => {
                     self.end_opened_grant(grant.id, &token.secret, "refresh_reused")?;
                     return Err(TokenError::InvalidGrant);
@@ -277,6 +279,9 @@ impl AuthorizationServer {
             let rotated = Grant { stage, login, admitted, last_used: now, ..(*current).clone() };
             match self.grants.update(&rotated) {
                 Ok(()) => {
+                    if turned != now {
+                        log_late(&rotated);
+                    }
                     return Ok(Pair {
                         grant: Arc::new(rotated),
                         generation: next,
@@ -376,9 +381,11 @@ enum Verdict {
 enum Turn {
     /// It is the current one: make this generation.
     Next(u32),
-    /// It was replaced a moment ago and its successor was not refreshed yet: the current generation once more.
+    /// It was replaced within [`limits::REFRESH_RETRY`], and its successor was not used: the current generation once more.
     Again { generation: u32, turned: Timestamp },
-    /// It was replaced long ago: somebody has a copy.
+    /// The same within [`limits::REFRESH_GRACE`]: two have the token, two processes of one client or a thief and a client.
+    Late { generation: u32, turned: Timestamp },
+    /// Its successor was used, or it was replaced longer ago: somebody has a copy.
     Reuse,
     /// The table does not know yet that it was issued: somebody has put back an older one.
     FromTheFuture,
@@ -396,11 +403,24 @@ fn turn(stage: &Stage, presented: u32, now: Timestamp) -> Turn {
         None => Turn::FromTheFuture,
         Some(0) => generation.checked_add(1).map_or(Turn::Reuse, Turn::Next),
         // T18: neither is the grace made longer by a clock that went back.
-        Some(1) if now.since(turned).max(turned.since(now)) <= limits::REFRESH_GRACE => {
-            Turn::Again { generation, turned }
-        }
+        Some(1) => match now.since(turned).max(turned.since(now)) {
+            age if age <= limits::REFRESH_RETRY => Turn::Again { generation, turned },
+            age if age <= limits::REFRESH_GRACE => Turn::Late { generation, turned },
+            _ => Turn::Reuse,
+        },
         Some(_) => Turn::Reuse,
     }
+}
+
+/// The line has the address, which tells a second process from a thief.
+fn log_late(grant: &Grant) {
+    let fields = [
+        log::Field::User(&grant.user.to_string()),
+        log::Field::Client(grant.client.fingerprint.as_str()),
+        log::Field::Grant(&grant.id.to_string()),
+        log::Field::Hint("two processes share this login, or somebody has a copy of its refresh token"),
+    ];
+    log::warn("token.shared", &fields);
 }
 
 /// T9: a refresh may ask for less than was granted, never for more.

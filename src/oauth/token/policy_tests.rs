@@ -31,6 +31,23 @@ fn the_policy_is_asked_again_at_each_refresh() {
     assert!(fixture.grants.list().unwrap().is_empty());
 }
 
+/// T13: so is it when a token that was replaced is used late, or whoever has left would stay for another hour.
+#[test]
+fn the_policy_is_asked_when_a_replaced_token_is_used_late() {
+    let mut fixture = fake::fixture();
+    fixture.server = for_members(&fixture);
+    fixture.provider.member_of(&["acme"]);
+    let mut browser = Browser::new(&fixture);
+    let first = browser.tokens();
+    tokens(&browser.refresh(&first.refresh));
+    fixture.provider.member_of(&[]);
+    fixture.clock.advance(limits::REFRESH_RETRY);
+    tokens(&browser.refresh(&first.refresh));
+    fixture.clock.advance(Duration::from_secs(1));
+    assert_eq!(error(&browser.refresh(&first.refresh)), invalid_grant());
+    assert!(fixture.grants.list().unwrap().is_empty());
+}
+
 /// T13: a login that changed hands does not let its new owner stay.
 #[test]
 fn a_token_of_somebody_else_is_a_no() {

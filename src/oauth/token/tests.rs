@@ -114,21 +114,45 @@ fn refreshing_rotates() {
 
 /// T10, T11: a lost answer or a parallel refresh logs nobody out, and never makes a second live generation.
 #[test]
-fn the_previous_refresh_token_works_for_a_minute() {
+fn the_previous_refresh_token_works_until_its_successor_is_used() {
     let fixture = fake::fixture();
     let mut browser = Browser::new(&fixture);
     let first = browser.tokens();
     let second = tokens(&browser.refresh(&first.refresh));
     let again = tokens(&browser.refresh(&first.refresh));
-    assert!(matches!(fixture.grants.list().unwrap()[0].stage, Stage::Live { generation: 1, .. }));
-    fixture.clock.advance(limits::REFRESH_GRACE);
-    assert_eq!(browser.refresh(&first.refresh).status(), 200);
+    for age in [limits::REFRESH_RETRY, limits::REFRESH_GRACE - limits::REFRESH_RETRY] {
+        fixture.clock.advance(age);
+        let late = tokens(&browser.refresh(&first.refresh));
+        assert!(fixture.bearer(&late.access).is_ok());
+        assert!(matches!(fixture.grants.list().unwrap()[0].stage, Stage::Live { generation: 1, .. }));
+    }
     for pair in [&second, &again] {
         assert_eq!(browser.refresh(&pair.refresh).status(), 200);
     }
+    assert_eq!(error(&browser.refresh(&first.refresh)), invalid_grant());
 }
 
-/// T10: after the grace, an old refresh token means that somebody has a copy.
+/// T10: two processes that began with one login both go on, each refreshing when its own access token ends, however their
+/// hours lie to each other.
+#[test]
+fn two_processes_with_one_login_do_not_log_each_other_out() {
+    for offset in [0, 1, 61, 1800, 3539, 3599] {
+        let fixture = fake::fixture();
+        let mut browser = Browser::new(&fixture);
+        let login = browser.tokens();
+        let mut processes = [login.clone(), login];
+        let (hour, offset) = (limits::ACCESS_TOKEN_LIFETIME, Duration::from_secs(offset));
+        for _ in 0..24 {
+            for (process, wait) in processes.iter_mut().zip([hour - offset, offset]) {
+                fixture.clock.advance(wait);
+                *process = tokens(&browser.refresh(&process.refresh));
+                assert!(fixture.bearer(&process.access).is_ok());
+            }
+        }
+    }
+}
+
+/// T10: an hour after it was replaced, a refresh token means that somebody has a copy.
 #[test]
 fn reuse_after_the_grace_revokes_the_grant() {
     let fixture = fake::fixture();
@@ -349,20 +373,23 @@ fn a_sender_that_fails_too_often_waits() {
 /// T10, T18: what a generation is worth, case by case, also when the clock went back since.
 #[test]
 fn a_generation_turns_once() {
-    let now = Timestamp(1000);
+    let now = Timestamp(10_000);
     let check = |generation, turned, presented, expected| {
         let stage = Stage::Live { generation, turned: Timestamp(turned) };
         assert_eq!(turn(&stage, presented, now), expected);
     };
-    check(3, 990, 3, Turn::Next(4));
-    check(3, 990, 2, Turn::Again { generation: 3, turned: Timestamp(990) });
-    check(3, 940, 2, Turn::Again { generation: 3, turned: Timestamp(940) });
-    check(3, 939, 2, Turn::Reuse);
-    check(3, 1060, 2, Turn::Again { generation: 3, turned: Timestamp(1060) });
-    check(3, 1061, 2, Turn::Reuse);
-    check(3, 990, 1, Turn::Reuse);
-    check(3, 990, 4, Turn::FromTheFuture);
-    check(u32::MAX, 990, u32::MAX, Turn::Reuse);
+    check(3, 9990, 3, Turn::Next(4));
+    check(3, 9990, 2, Turn::Again { generation: 3, turned: Timestamp(9990) });
+    check(3, 9940, 2, Turn::Again { generation: 3, turned: Timestamp(9940) });
+    check(3, 9939, 2, Turn::Late { generation: 3, turned: Timestamp(9939) });
+    check(3, 6400, 2, Turn::Late { generation: 3, turned: Timestamp(6400) });
+    check(3, 6399, 2, Turn::Reuse);
+    check(3, 10_060, 2, Turn::Again { generation: 3, turned: Timestamp(10_060) });
+    check(3, 10_061, 2, Turn::Late { generation: 3, turned: Timestamp(10_061) });
+    check(3, 13_601, 2, Turn::Reuse);
+    check(3, 9990, 1, Turn::Reuse);
+    check(3, 9990, 4, Turn::FromTheFuture);
+    check(u32::MAX, 9990, u32::MAX, Turn::Reuse);
     assert_eq!(turn(&Stage::CodeIssued, 0, now), Turn::FromTheFuture);
 }
 
