@@ -80,8 +80,7 @@ pub(super) fn secrets(keys: &Keyring, client_id: &str) -> impl Iterator<Item = S
 pub(super) enum ClientError {
     /// It contradicts itself: two methods at once, two headers, an unreadable header.
     Malformed,
-    /// It is unknown, used another method than the one it registered, or its secret is wrong: the three are told apart
-    /// by nobody (RFC 6749 section 5.2).
+    /// It is unknown, or its secret is wrong, missing or one too many: these are not told apart (RFC 6749 section 5.2).
     Invalid {
         /// Whether it tried HTTP Basic, which is then named in the answer.
         basic: bool,
@@ -92,7 +91,8 @@ pub(super) enum ClientError {
 struct Presented {
     id: String,
     secret: Option<Secret<String>>,
-    method: AuthMethod,
+    /// Whether it used HTTP Basic.
+    basic: bool,
 }
 
 impl AuthorizationServer {
@@ -103,7 +103,7 @@ impl AuthorizationServer {
         form: &http::Form,
     ) -> Result<KnownClient, ClientError> {
         let presented = Presented::read(head, form)?;
-        let invalid = ClientError::Invalid { basic: presented.method == AuthMethod::ClientSecretBasic };
+        let invalid = ClientError::Invalid { basic: presented.basic };
         // The secret is computed and compared whatever the id is, so that an unknown client costs what a wrong secret does.
         let given = presented.secret.as_ref().map_or("", |secret| secret.expose().as_str());
         let derived = secrets(&self.keys, &presented.id)
@@ -113,7 +113,11 @@ impl AuthorizationServer {
             None => derived,
         };
         let registered = self.auth_method(&presented.id).ok_or(invalid)?;
-        let proven = presented.method == registered && (right || registered == AuthMethod::None);
+        // The secret proves the client, by whichever of the two methods it comes; a public client has none to send.
+        let proven = match registered {
+            AuthMethod::None => presented.secret.is_none(),
+            AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => right,
+        };
         // D6: a denied client is as good as unknown.
         if !proven || self.rules().denied.names(&presented.id) {
             return Err(invalid);
@@ -137,19 +141,20 @@ impl Presented {
                 if form_id.is_some_and(|other| other != id) {
                     return Err(ClientError::Malformed);
                 }
-                Ok(Presented { id, secret: Some(secret), method: AuthMethod::ClientSecretBasic })
+                Ok(Presented { id, secret, basic: true })
             }
             None => Ok(Presented {
                 id: form_id.ok_or(ClientError::Invalid { basic: false })?.to_owned(),
                 secret: form_secret.map(|secret| Secret::new(secret.to_owned())),
-                method: if form_secret.is_some() { AuthMethod::ClientSecretPost } else { AuthMethod::None },
+                basic: false,
             }),
         }
     }
 }
 
-/// Reads a Basic header whose id and secret are form-encoded (RFC 6749 section 2.3.1).
-fn basic(value: &str) -> Option<(String, Secret<String>)> {
+/// Reads a Basic header whose id and secret are form-encoded (RFC 6749 section 2.3.1). An empty secret is none: some public
+/// clients send their id so.
+fn basic(value: &str) -> Option<(String, Option<Secret<String>>)> {
     let (scheme, credentials) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
@@ -158,7 +163,8 @@ fn basic(value: &str) -> Option<(String, Secret<String>)> {
     let (id, secret) = text.split_once(':')?;
     // Ids and secrets of ours are unchanged by form encoding; clients differ in whether they apply it.
     let decode = |part: &str| http::form_decode(part.as_bytes()).ok();
-    Some((decode(id)?, Secret::new(decode(secret)?)))
+    let secret = Some(decode(secret)?).filter(|secret| !secret.is_empty());
+    Some((decode(id)?, secret.map(Secret::new)))
 }
 
 #[cfg(test)]
@@ -191,27 +197,29 @@ mod tests {
         Some(format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))))
     }
 
-    /// T8: exactly the registered method, with the right secret.
+    /// T8: a client with a secret proves itself by either method, whichever it registered.
     #[test]
-    fn each_method_works_for_the_client_that_registered_it() {
+    fn either_method_works_with_the_right_secret() {
         let fixture = fake::fixture();
         let public = registered(&fixture, AuthMethod::None);
         assert_eq!(authenticate(&fixture, None, &format!("client_id={}", public.id)), Ok(()));
-        let post = registered(&fixture, AuthMethod::ClientSecretPost);
-        let body = format!("client_id={}&client_secret={}", post.id, post.secret);
-        assert_eq!(authenticate(&fixture, None, &body), Ok(()));
-        let by_header = registered(&fixture, AuthMethod::ClientSecretBasic);
-        let header = basic_header(&by_header.id, &by_header.secret);
-        assert_eq!(authenticate(&fixture, header.clone(), ""), Ok(()));
-        assert_eq!(authenticate(&fixture, header, &format!("client_id={}", by_header.id)), Ok(()));
-        let encoded =
-            basic_header(&http::percent_encode(&by_header.id), &http::percent_encode(&by_header.secret));
-        assert_eq!(authenticate(&fixture, encoded, ""), Ok(()));
+        assert_eq!(authenticate(&fixture, basic_header(&public.id, ""), ""), Ok(()));
+        for method in [AuthMethod::ClientSecretPost, AuthMethod::ClientSecretBasic] {
+            let client = registered(&fixture, method);
+            let body = format!("client_id={}&client_secret={}", client.id, client.secret);
+            assert_eq!(authenticate(&fixture, None, &body), Ok(()), "{method:?}");
+            let header = basic_header(&client.id, &client.secret);
+            assert_eq!(authenticate(&fixture, header.clone(), ""), Ok(()), "{method:?}");
+            assert_eq!(authenticate(&fixture, header, &format!("client_id={}", client.id)), Ok(()));
+            let encoded =
+                basic_header(&http::percent_encode(&client.id), &http::percent_encode(&client.secret));
+            assert_eq!(authenticate(&fixture, encoded, ""), Ok(()), "{method:?}");
+        }
     }
 
     /// T8: anything else is the same `invalid_client`.
     #[test]
-    fn a_wrong_method_secret_or_id_is_refused_alike() {
+    fn a_wrong_secret_or_id_is_refused_alike() {
         let fixture = fake::fixture();
         let refused = |header: Option<String>, body: &str| {
             let basic = header.is_some();
@@ -224,7 +232,8 @@ mod tests {
         refused(None, &format!("client_id={}", post.id));
         refused(None, &format!("client_id={}&client_secret={}x", post.id, post.secret));
         refused(None, &format!("client_id={}&client_secret={}", post.id, public.secret));
-        refused(basic_header(&post.id, &post.secret), "");
+        refused(basic_header(&post.id, ""), "");
+        refused(basic_header(&post.id, &public.secret), "");
         refused(None, "client_id=unknown&client_secret=x");
         refused(None, "");
         refused(Some("Bearer x".to_owned()), "");

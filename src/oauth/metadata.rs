@@ -37,7 +37,8 @@ struct ResourceMetadata<'a> {
     bearer_methods_supported: [&'static str; 1],
 }
 
-const AUTH_METHODS: [&str; 3] = ["none", "client_secret_basic", "client_secret_post"];
+// The C# SDK takes the first.
+const AUTH_METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];
 
 impl AuthorizationServer {
     /// `GET /.well-known/oauth-authorization-server`, and its OpenID Connect alias, which some clients try first.
@@ -87,12 +88,12 @@ mod tests {
     use crate::http::fake::request;
     use crate::oauth::fake::{self, body};
 
-    /// T20: the issuer is the configured origin, to the letter; only S256; `none` among the methods.
+    /// T20: the issuer is the configured origin, to the letter; only S256; `none` last among the methods, because some clients take the first.
     #[test]
     fn metadata_is_true() {
         let fixture = fake::fixture();
         let server = body(&fixture.server.server_metadata());
-        let methods = json!(["none", "client_secret_basic", "client_secret_post"]);
+        let methods = json!(["client_secret_basic", "client_secret_post", "none"]);
         assert_eq!(
             server,
             json!({
