@@ -111,7 +111,7 @@ impl fmt::Display for AuthorizeError {
             AuthorizeError::BadChallenge => "code_challenge must be the 43 characters of an S256 challenge",
             AuthorizeError::ChallengeMethod => "code_challenge_method must be S256",
             AuthorizeError::StateTooLong => "state may have at most 4096 bytes",
-            AuthorizeError::Scope => "scope names nothing that this client may ask for",
+            AuthorizeError::Scope => "scope must be at most 1024 bytes of scope names",
             AuthorizeError::Resource => "resource must be the URL of this MCP server",
             AuthorizeError::RequestObject => "request objects are not supported",
             AuthorizeError::RequestUri => "request_uri is not supported",
@@ -294,10 +294,10 @@ fn redirect_uri(
     }
 }
 
-/// O12: what was asked for and may be had; unknown scopes are dropped (clients ask for `openid` and the like), but if
-/// nothing is left the request asked for nothing that exists.
+/// O12: what was asked for and exists, and what every caller needs. Unknown scopes are dropped (clients ask for `openid` and the
+/// like); `offline_access` is one of them, because every grant can be refreshed.
 fn granted_scopes(
-    (default, allowed): (&Scopes, &Scopes),
+    (required, allowed): (&Scopes, &Scopes),
     asked: Option<&str>,
 ) -> Result<Scopes, AuthorizeError> {
     let text = asked.unwrap_or_default();
@@ -305,13 +305,7 @@ fn granted_scopes(
         return Err(AuthorizeError::Scope);
     }
     let asked = Scopes::parse(text).ok_or(AuthorizeError::Scope)?;
-    let granted = asked.intersection(allowed);
-    // Every grant can be refreshed, so offline_access is understood but not a scope of its own. Who names nothing gets
-    // what every caller needs, not what single tools need beyond it.
-    if asked.iter().all(|scope| scope == "offline_access") {
-        return Ok(default.intersection(allowed));
-    }
-    if granted.is_empty() { Err(AuthorizeError::Scope) } else { Ok(granted) }
+    Ok(asked.intersection(allowed).union(required))
 }
 
 /// O11, B3: always 303, no body, never cached, never named as a referrer.

@@ -151,6 +151,8 @@ pub(crate) struct Browser<'a> {
     pub(crate) client_id: String,
     redirect_uri: String,
     state: String,
+    /// What the client asks for.
+    pub(crate) scope: String,
     /// Where it is.
     pub(crate) peer: IpAddr,
     /// `name=value`, oldest first.
@@ -182,11 +184,11 @@ impl<'a> Browser<'a> {
     }
 
     fn opened(fixture: &'a Fixture, client_id: String, (redirect_uri, state): (&str, &str)) -> Browser<'a> {
-        let (cookies, form, github_state) = (Vec::new(), String::new(), String::new());
+        let (cookies, form, github_state, scope) = <(Vec<String>, String, String, String)>::default();
         let (redirect_uri, state) = (redirect_uri.to_owned(), state.to_owned());
         let peer = IpAddr::from([127, 0, 0, 1]);
         let mut browser =
-            Browser { fixture, client_id, redirect_uri, state, peer, cookies, form, github_state };
+            Browser { fixture, client_id, redirect_uri, state, scope, peer, cookies, form, github_state };
         browser.open_consent_page();
         browser
     }
@@ -199,6 +201,7 @@ impl<'a> Browser<'a> {
             ("code_challenge", CHALLENGE),
             ("code_challenge_method", "S256"),
             ("state", &self.state),
+            ("scope", &self.scope),
         ];
         let request = request("GET", &append_query("/authorize", &parameters));
         let response = self.fixture.server.authorize(&request.with("Cookie", &self.cookies.join("; ")).head);

@@ -78,9 +78,7 @@ impl TokenError {
                 "invalid_grant",
                 "the code or token is invalid, expired, used or revoked: log in again",
             ),
-            TokenError::Scope => {
-                answer::error(400, "invalid_scope", "scope may not be wider than what was granted")
-            }
+            TokenError::Scope => answer::error(400, "invalid_scope", "scope must be a list of scope names"),
             TokenError::Resource => {
                 answer::error(400, "invalid_target", "resource must be the URL of this MCP server")
             }
@@ -182,6 +180,11 @@ impl AuthorizationServer {
         }
         for _ in 0..limits::STORE_ATTEMPTS {
             let Some(grant) = self.grants.get(code.grant)? else { return Err(TokenError::InvalidGrant) };
+            // T13: the rules may have changed since GitHub said who it is.
+            if !self.rules().still_admit(&grant) {
+                self.end_opened_grant(grant.id, &code.secret, "not_admitted")?;
+                return Err(TokenError::InvalidGrant);
+            }
             match grant.stage {
                 Stage::CodeIssued => {}
                 // T4: the right client with the right verifier sends a code again: either it or a thief had the code first.
@@ -230,7 +233,7 @@ impl AuthorizationServer {
             if grant.is_over(now) {
                 return Err(TokenError::InvalidGrant);
             }
-            let scopes = narrowed(&grant.scopes, form.value("scope"))?;
+            let scopes = narrowed(&grant.scopes, form.value("scope"), &self.settings.required_scope)?;
             let (next, turned) = match turn(&grant.stage, token.generation, now) {
                 Turn::Next(generation) => (generation, now),
                 // T10, T11: a lost answer or a parallel refresh gets the current generation again; nothing is written.
@@ -423,17 +426,13 @@ fn log_late(grant: &Grant) {
     log::warn("token.shared", &fields);
 }
 
-/// T9: a refresh may ask for less than was granted, never for more.
-fn narrowed(granted: &Scopes, asked: Option<&str>) -> Result<Scopes, TokenError> {
-    let Some(text) = asked else { return Ok(granted.clone()) };
-    let asked = Scopes::parse(text).ok_or(TokenError::Scope)?;
-    let known: Vec<&str> = asked.iter().filter(|scope| *scope != "offline_access").collect();
-    let wanted = Scopes::parse(&known.join(" ")).ok_or(TokenError::Scope)?;
-    match (wanted.is_empty(), wanted.is_subset(granted)) {
-        (true, _) => Ok(granted.clone()),
-        (false, true) => Ok(wanted),
-        (false, false) => Err(TokenError::Scope),
+/// T9: a refresh may ask for less than was granted, never for more; what was not granted is dropped (O12).
+fn narrowed(granted: &Scopes, asked: Option<&str>, required: &Scopes) -> Result<Scopes, TokenError> {
+    let asked = Scopes::parse(asked.unwrap_or_default()).ok_or(TokenError::Scope)?;
+    if asked.iter().all(|scope| scope == "offline_access") {
+        return Ok(granted.clone());
     }
+    Ok(granted.intersection(&asked.union(required)))
 }
 
 /// T7: the parameters of a token or revocation request.

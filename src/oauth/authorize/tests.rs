@@ -95,7 +95,6 @@ fn errors_are_redirected_to_local_clients() {
     check("code_challenge_method", "", "invalid_request");
     check("code_challenge_method", "plain", "invalid_request");
     check("code_challenge_method", "s256", "invalid_request");
-    check("scope", "openid email", "invalid_scope");
     check("scope", "a\"b", "invalid_scope");
     check("resource", "https://other.example/mcp", "invalid_target");
     check("resource", "https://mcp.example.com/mcp#f", "invalid_target");
@@ -171,13 +170,13 @@ fn our_resource_has_few_spellings() {
     }
 }
 
-/// O12: scopes are dropped down to what exists, never widened.
+/// O12: unknown scopes are dropped, and what every caller needs is always granted.
 #[test]
 fn granted_scopes_are_asked_and_allowed() {
-    let (default, allowed) = (Scopes::parse("mcp").unwrap(), Scopes::parse("mcp admin").unwrap());
+    let (required, allowed) = (Scopes::parse("mcp").unwrap(), Scopes::parse("mcp admin").unwrap());
     let check = |asked, granted: Option<&str>| {
         assert_eq!(
-            granted_scopes((&default, &allowed), asked).ok().map(|s| s.to_string()).as_deref(),
+            granted_scopes((&required, &allowed), asked).ok().map(|s| s.to_string()).as_deref(),
             granted,
             "{asked:?}"
         );
@@ -186,8 +185,12 @@ fn granted_scopes_are_asked_and_allowed() {
     check(Some(""), Some("mcp"));
     check(Some("mcp openid offline_access"), Some("mcp"));
     check(Some("offline_access"), Some("mcp"));
-    check(Some("admin"), Some("admin"));
-    check(Some("openid"), None);
+    check(Some("admin"), Some("admin mcp"));
+    check(Some("openid profile"), Some("mcp"));
+    check(Some("claudeai"), Some("mcp"));
+    check(Some("claudeai admin"), Some("admin mcp"));
+    check(Some("MCP"), Some("mcp"));
+    check(Some("a\"b"), None);
     let long = |length: usize| format!("mcp {}", "a".repeat(length - 4));
     let (longest, too_long) = (long(limits::SCOPE_BYTES), long(limits::SCOPE_BYTES + 1));
     check(Some(&longest), Some("mcp"));

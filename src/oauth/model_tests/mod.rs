@@ -170,9 +170,8 @@ impl Run {
     /// Opens a consent page, or not.
     fn authorize(&mut self, client: usize, scope: Option<&'static str>, fault: AuthorizeFault) -> bool {
         let (registered, asked) = (words("mcp read write"), words(scope.unwrap_or_default()));
-        let known: model::Words = asked.intersection(&registered).cloned().collect();
-        // Whatever a client registers for, it may ask for more later; who asks for nothing gets what every caller needs.
-        let scopes = if asked.is_empty() { words("mcp") } else { known };
+        // Whatever a client registers for, it may ask for more later; what every caller needs is always granted.
+        let scopes = &(&asked & &registered) | &words("mcp");
         let other_redirect = REDIRECTS[(self.world.clients[client].redirect + 1) % REDIRECTS.len()].1;
         let mut changes: Vec<_> = scope.map(|scope| ("scope", scope)).into_iter().collect();
         changes.extend(match fault {
@@ -183,7 +182,7 @@ impl Run {
             AuthorizeFault::OtherResource => Some(("resource", "https://other.example/mcp")),
         });
         let opened = self.world.authorize(client, &changes);
-        assert_eq!(opened, fault == AuthorizeFault::None && !scopes.is_empty(), "{scope:?} {fault:?}");
+        assert_eq!(opened, fault == AuthorizeFault::None, "{scope:?} {fault:?}");
         if opened {
             self.world.logins.last_mut().unwrap().scopes = scopes;
         }

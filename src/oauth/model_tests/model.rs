@@ -243,7 +243,8 @@ impl Model {
         if self.now >= end || !stored.stored {
             return no;
         }
-        if stored.live.is_some() {
+        // A used code ends its grant, and so does the code of a person whom the rules do not name any more.
+        if stored.live.is_some() || self.rule == Rule::Names && !self.people.contains(&stored.user) {
             stored.stored = false;
             return no;
         }
@@ -262,9 +263,6 @@ impl Model {
         }
         if self.now >= end || !stored.stored || self.now >= stored.end() {
             return no;
-        }
-        if scope.is_some_and(|scope| !words(scope).is_subset(&stored.scopes)) {
-            return (refused(400, "invalid_scope"), None);
         }
         let (generation, turned) = stored.live.expect("a refresh token comes after its code");
         let age = self.now.abs_diff(turned);
@@ -299,7 +297,9 @@ impl Model {
     fn pair(&self, index: usize, scope: Option<&str>) -> (Answer, Option<Pair>) {
         let grant = &self.grants[index];
         let (generation, turned) = grant.live.expect("its code was redeemed");
-        let scopes = scope.map_or_else(|| grant.scopes.clone(), words);
+        // What was not granted is dropped, what every caller needs is not.
+        let narrowed = |asked| grant.scopes.intersection(&(&words(asked) | &words("mcp"))).cloned().collect();
+        let scopes = scope.map_or_else(|| grant.scopes.clone(), narrowed);
         let access_end = grant.expires().min(self.now + HOUR);
         let answer = Answer::Tokens { scopes: scopes.clone(), expires_in: access_end - self.now };
         let refresh_end = grant.expires().min(turned + 30 * DAY);
@@ -328,8 +328,6 @@ impl Model {
         let admitted = self.rule == Rule::Members || self.people.contains(&stored.user);
         if self.now >= *end || !stored.stored || self.now >= stored.end() || !admitted {
             Answer::NoCaller(BearerError::Invalid)
-        } else if !scopes.contains("mcp") {
-            Answer::NoCaller(BearerError::InsufficientScope)
         } else {
             Answer::Caller { grant: *grant, scopes: scopes.clone() }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::tests::{error, invalid_grant};
 use super::*;
-use crate::oauth::fake::{self, Browser, tokens};
+use crate::oauth::fake::{self, Browser, VERIFIER, tokens};
 
 /// A server that lets members of `acme` in, over the same table.
 fn for_members(fixture: &fake::Fixture) -> crate::oauth::AuthorizationServer {
@@ -29,6 +29,21 @@ fn the_policy_is_asked_again_at_each_refresh() {
     fixture.provider.member_of(&[]);
     assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
     assert!(fixture.grants.list().unwrap().is_empty());
+}
+
+/// T13: a person who is taken out of the rules between GitHub's answer and the code's redemption gets no tokens.
+#[test]
+fn a_code_of_a_person_who_is_not_let_in_any_more_gives_no_tokens() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let code = browser.code();
+    let hubot = Policy::new(vec![crate::oauth::AllowRule::User("hubot".to_owned())]);
+    fixture.server.change_rules(crate::oauth::Rules { policy: hubot, ..Default::default() });
+    let wrong = VERIFIER.replace('d', "e");
+    assert_eq!(error(&browser.redeem(&code, &[("code_verifier", &wrong)])), invalid_grant());
+    assert_eq!(fixture.grants.list().unwrap().len(), 1);
+    assert_eq!(error(&browser.redeem(&code, &[])), invalid_grant());
+    assert_eq!((fixture.grants.list().unwrap().len(), fixture.provider.discarded()), (0, 1));
 }
 
 /// T13: so is it when a token that was replaced is used late, or whoever has left would stay for another hour.

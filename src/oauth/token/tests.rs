@@ -254,24 +254,44 @@ fn the_last_access_token_ends_with_the_grant() {
 /// T9: a refresh may narrow the scope of the access token, never widen it, and the next refresh has all of it again.
 #[test]
 fn scope_never_grows() {
-    let granted = Scopes::parse("admin mcp").unwrap();
+    let (granted, required) = (Scopes::parse("admin mcp").unwrap(), Scopes::parse("mcp").unwrap());
     let check = |asked, expected: Option<&str>| {
-        assert_eq!(narrowed(&granted, asked).ok().map(|s| s.to_string()).as_deref(), expected, "{asked:?}");
+        assert_eq!(
+            narrowed(&granted, asked, &required).ok().map(|s| s.to_string()).as_deref(),
+            expected,
+            "{asked:?}"
+        );
     };
     check(None, Some("admin mcp"));
     check(Some("mcp"), Some("mcp"));
     check(Some("mcp offline_access"), Some("mcp"));
     check(Some("offline_access"), Some("admin mcp"));
-    check(Some("mcp other"), None);
+    check(Some("mcp other"), Some("mcp"));
+    check(Some("openid profile"), Some("mcp"));
+    check(Some("admin other"), Some("admin mcp"));
     check(Some("\""), None);
     let fixture = fake::fixture();
     let mut browser = Browser::new(&fixture);
     let pair = browser.tokens();
-    assert_eq!(
-        error(&browser.refresh_with(&pair.refresh, "&scope=admin")),
-        (400, "invalid_scope".to_owned())
-    );
-    assert_eq!(browser.refresh_with(&pair.refresh, "&scope=mcp").status(), 200);
+    for asked in ["admin", "claudeai", "mcp"] {
+        let response = browser.refresh_with(&pair.refresh, &format!("&scope={asked}"));
+        assert_eq!((response.status(), &body(&response)["scope"]), (200, &"mcp".into()), "{asked}");
+    }
+}
+
+/// O12: a login for scopes that do not exist is a login, and the answer says what it is good for.
+#[test]
+fn unknown_scopes_are_dropped_from_login_to_refresh() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    browser.scope = "openid profile".to_owned();
+    let code = browser.code();
+    let response = browser.redeem(&code, &[]);
+    assert_eq!(body(&response)["scope"], "mcp");
+    let pair = tokens(&response);
+    let response = browser.refresh_with(&pair.refresh, "&scope=openid%20profile");
+    assert_eq!(body(&response)["scope"], "mcp");
+    assert!(fixture.bearer(&tokens(&response).access).is_ok());
 }
 
 /// T1: no token does another's work.
