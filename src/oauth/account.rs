@@ -24,13 +24,13 @@ use super::github_answer::GitHubAnswer;
 use super::login_quota::NotNow;
 use super::page::Problem;
 use super::provider::{Identity, ProviderError, Redemption};
-use crate::base::clock::Timestamp;
+use super::short_lived::ShortLived;
 use crate::base::encoding::base64url;
 use crate::base::identity::{GrantId, UserId};
 use crate::base::secret::Secret;
 use crate::base::{limits, log};
 use crate::http::{self, Form, Method, Response};
-use crate::seal::{self, Sealed};
+use crate::seal;
 use crate::store::{self, Grant};
 
 /// The cookie's name, before [`AuthorizationServer::cookie_name`].
@@ -45,15 +45,10 @@ pub(super) struct AccountLogin {
     /// The PKCE verifier towards GitHub (G1) is the base64url of these bytes.
     #[serde(rename = "v", with = "seal::secret_bytes")]
     verifier: Secret<[u8; 32]>,
-    #[serde(rename = "e")]
-    expires: Timestamp,
 }
 
-impl Sealed for AccountLogin {
+impl ShortLived for AccountLogin {
     const PREFIX: &'static str = "mcp_al_";
-    fn expires(&self) -> Option<Timestamp> {
-        Some(self.expires)
-    }
 }
 
 impl AccountLogin {
@@ -69,15 +64,10 @@ struct AccountSession {
     user: UserId,
     #[serde(rename = "l")]
     login: String,
-    #[serde(rename = "e")]
-    expires: Timestamp,
 }
 
-impl Sealed for AccountSession {
+impl ShortLived for AccountSession {
     const PREFIX: &'static str = "mcp_as_";
-    fn expires(&self) -> Option<Timestamp> {
-        Some(self.expires)
-    }
 }
 
 /// The CSRF token of one rendering of the list: only who has seen the page of this very session has one.
@@ -86,15 +76,10 @@ struct AccountForm {
     /// The hash of the session's cookie.
     #[serde(rename = "s")]
     session: String,
-    #[serde(rename = "e")]
-    expires: Timestamp,
 }
 
-impl Sealed for AccountForm {
+impl ShortLived for AccountForm {
     const PREFIX: &'static str = "mcp_af_";
-    fn expires(&self) -> Option<Timestamp> {
-        Some(self.expires)
-    }
 }
 
 /// A session whose cookie a request carries.
@@ -138,7 +123,7 @@ impl AuthorizationServer {
     /// `GET /auth/callback` with the `state` of a sign-in to the account page.
     pub(super) fn finish_sign_in(&self, head: &http::Head, query: &Form) -> Response {
         let state = query.value("state").unwrap_or_default();
-        let Ok(login) = seal::open::<AccountLogin>(&self.keys, state, self.clock.now()) else {
+        let Some(login) = self.open_in_time::<AccountLogin>(state, self.clock.now()) else {
             return self.pages().sign_in(SignIn::Again(Problem::LoginExpired));
         };
         // C4: the state and the cookie of the same login, or GitHub is not asked anything.
@@ -152,7 +137,7 @@ impl AuthorizationServer {
             Err(NotNow::TooMany(too_many)) => return self.pages().sign_in(SignIn::TooMany(too_many)),
             Err(NotNow::Busy) => return self.pages().sign_in(SignIn::Again(Problem::Busy)),
         };
-        if !self.used.end(&login.browser, self.clock.monotonic()) {
+        if !self.spent_logins.end(&login.browser, head.peer, from.1) {
             return self.pages().sign_in(SignIn::Again(Problem::AlreadyAnswered));
         }
         let identity = match answer {
@@ -195,8 +180,7 @@ impl AuthorizationServer {
         let Identity { user, login } = identity;
         log::info("account.signed_in", &[log::Field::User(&user.to_string()), log::Field::Login(&login)]);
         let expires = self.clock.now().plus(limits::ACCOUNT_LIFETIME);
-        let session = AccountSession { user, login, expires };
-        let sealed = seal::seal(&self.keys, &session, &*self.random);
+        let sealed = self.seal_until(expires, AccountSession { user, login });
         let cookie = self.cookie_name(COOKIE);
         self.set_cookie(see_other(self.account_url()), (&cookie, &sealed), limits::ACCOUNT_LIFETIME)
     }
@@ -206,7 +190,7 @@ impl AuthorizationServer {
     fn signed_in(&self, head: &http::Head) -> Option<SignedIn> {
         let (name, now) = (self.cookie_name(COOKIE), self.clock.now());
         browser::cookies(head).filter(|(other, _)| *other == name).find_map(|(_, value)| {
-            let session = seal::open::<AccountSession>(&self.keys, value, now).ok()?;
+            let session = self.open_in_time::<AccountSession>(value, now)?;
             Some(SignedIn { session, cookie_hash: browser::hash(value) })
         })
     }
@@ -221,8 +205,9 @@ impl AuthorizationServer {
         let now = self.clock.now();
         grants.retain(|grant| !grant.is_over(now));
         grants.sort_by_key(|grant| Reverse((grant.last_used, grant.created, grant.id)));
-        let form = AccountForm { session: cookie_hash.clone(), expires: session.expires };
-        let sealed = seal::seal(&self.keys, &form, &*self.random);
+        // It is worth something together with the session's cookie alone, so it may expire after it.
+        let sealed =
+            self.seal_until(now.plus(limits::ACCOUNT_LIFETIME), AccountForm { session: cookie_hash.clone() });
         self.pages().list(&session.login, &grants, &sealed, notice)
     }
 
@@ -241,8 +226,8 @@ impl AuthorizationServer {
         }
         let signed_in = self.signed_in(head).ok_or(SignIn::Expired)?;
         let sealed = form.value("form").unwrap_or_default();
-        let csrf = seal::open::<AccountForm>(&self.keys, sealed, self.clock.now());
-        if !csrf.is_ok_and(|csrf| Secret::new(csrf.session).matches(signed_in.cookie_hash.as_bytes())) {
+        let csrf = self.open_in_time::<AccountForm>(sealed, self.clock.now());
+        if !csrf.is_some_and(|csrf| Secret::new(csrf.session).matches(signed_in.cookie_hash.as_bytes())) {
             return Err(SignIn::Again(Problem::ForeignForm));
         }
         let action = Action::read(&form).ok_or(SignIn::Again(Problem::Unreadable))?;
@@ -271,9 +256,10 @@ impl AuthorizationServer {
         let cookie = self.new_login_cookie();
         let verifier = Secret::new(self.random.bytes());
         let expires = self.clock.now().plus(limits::LOGIN_LIFETIME);
-        let login = AccountLogin { browser: cookie.binding.clone(), verifier, expires };
-        let state = seal::seal(&self.keys, &login, &*self.random);
-        Ok(self.start_login(self.see_github(&state, &login.verifier(), ""), &cookie, head))
+        let login = AccountLogin { browser: cookie.binding.clone(), verifier };
+        let verifier = login.verifier();
+        let state = self.seal_until(expires, login);
+        Ok(self.start_login(self.see_github(&state, &verifier, ""), &cookie, head))
     }
 
     /// Ends those of the person's grants that are wanted. One that is not among them has ended already.

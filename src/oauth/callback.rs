@@ -16,14 +16,14 @@ use super::obstacle;
 use super::page::Problem;
 use super::provider::{Identity, Obstacle, ProviderError, ProviderToken, Redemption};
 use super::rules::Rules;
-use crate::base::clock::Timestamp;
+use super::short_lived::ShortLived;
 use crate::base::encoding::base64url;
 use crate::base::identity::{GrantId, UserId};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::{limits, log};
 use crate::http::{self, Form, Response};
-use crate::seal::{self, Sealed};
+use crate::seal;
 use crate::store::{self, Grant, GrantClient, Stage};
 
 /// An approved request that waits for GitHub's answer, sealed into the `state` that GitHub returns.
@@ -36,27 +36,17 @@ pub(super) struct GitHubLogin {
     /// The PKCE verifier towards GitHub (G1) is the base64url of these bytes.
     #[serde(rename = "v", with = "seal::secret_bytes")]
     verifier: Secret<[u8; 32]>,
-    #[serde(rename = "e")]
-    expires: Timestamp,
 }
 
-impl Sealed for GitHubLogin {
+impl ShortLived for GitHubLogin {
     const PREFIX: &'static str = "mcp_gl_";
-    fn expires(&self) -> Option<Timestamp> {
-        Some(self.expires)
-    }
 }
 
 impl GitHubLogin {
     /// The only way to get one: the person has agreed.
-    pub(super) fn after_consent(
-        pending: PendingAuthorization,
-        random: &dyn Random,
-        now: Timestamp,
-    ) -> GitHubLogin {
+    pub(super) fn after_consent(pending: PendingAuthorization, random: &dyn Random) -> GitHubLogin {
         let (request, browser) = pending.approved();
-        let verifier = Secret::new(random.bytes());
-        GitHubLogin { request, browser, verifier, expires: now.plus(limits::LOGIN_LIFETIME) }
+        GitHubLogin { request, browser, verifier: Secret::new(random.bytes()) }
     }
 
     pub(super) fn request(&self) -> &AuthorizationRequest {
@@ -97,7 +87,7 @@ impl AuthorizationServer {
             return self.finish_sign_in(head, &query);
         }
         // C4: the state and the cookie of the same login, or GitHub is not asked anything.
-        let Ok(login) = seal::open::<GitHubLogin>(&self.keys, state, self.clock.now()) else {
+        let Some(login) = self.open_in_time::<GitHubLogin>(state, self.clock.now()) else {
             return self.pages().problem(Problem::LoginExpired);
         };
         if !self.is_same_browser(head, &login.browser) {
@@ -111,7 +101,7 @@ impl AuthorizationServer {
         };
         // C4: one answer a login. Without this, one consent would buy any number of calls to GitHub, and as many grants.
         // Nor is one that was answered no after all, in another tab (C10).
-        if self.denied.has_ended(&login.browser) || !self.used.end(&login.browser, self.clock.monotonic()) {
+        if !self.spent_logins.end(&login.browser, from.0, from.1) {
             return self.pages().problem(Problem::AlreadyAnswered);
         }
         let response = match answer {

@@ -13,13 +13,13 @@ use super::browser::BrowserBinding;
 use super::callback::GitHubLogin;
 use super::page::{GitHubToken, Problem};
 use super::provider::LoginRequest;
+use super::short_lived::ShortLived;
 use super::{AuthorizationServer, Upstream};
 use crate::base::clock::Timestamp;
 use crate::base::encoding::{base64url, sha256};
 use crate::base::secret::Secret;
 use crate::base::{limits, log};
 use crate::http::{self, Response};
-use crate::seal::{self, Sealed};
 
 /// A checked request that waits for the person's answer, sealed into the consent form. Fresh for every page and bound to
 /// the browser that got it, it is the form's CSRF token as well (C3).
@@ -29,15 +29,10 @@ pub(super) struct PendingAuthorization {
     request: AuthorizationRequest,
     #[serde(rename = "b")]
     browser: BrowserBinding,
-    #[serde(rename = "e")]
-    expires: Timestamp,
 }
 
-impl Sealed for PendingAuthorization {
+impl ShortLived for PendingAuthorization {
     const PREFIX: &'static str = "mcp_pa_";
-    fn expires(&self) -> Option<Timestamp> {
-        Some(self.expires)
-    }
 }
 
 impl AuthorizationServer {
@@ -46,9 +41,9 @@ impl AuthorizationServer {
         let cookie = self.new_login_cookie();
         let server = self.settings.public_url.authority();
         let expires = self.clock.now().plus(limits::LOGIN_LIFETIME);
-        let pending = PendingAuthorization { request, browser: cookie.binding.clone(), expires };
-        let sealed = seal::seal(&self.keys, &pending, &*self.random);
-        let page = self.pages().consent(&pending.request, &sealed, server, self.github_token());
+        let pending = PendingAuthorization { request: request.clone(), browser: cookie.binding.clone() };
+        let sealed = self.seal_until(expires, pending);
+        let page = self.pages().consent(&request, &sealed, server, self.github_token());
         self.start_login(page, &cookie, head)
     }
 
@@ -74,21 +69,26 @@ impl AuthorizationServer {
         if form.repeated(&[]).is_some() {
             return self.pages().problem(Problem::Unreadable);
         }
+        // Taken once, before it is known whether the login is over: nothing made here outlives what is remembered of its end.
+        let now = self.clock.now();
         let sealed = form.value("pending").unwrap_or_default();
-        let Ok(pending) = seal::open::<PendingAuthorization>(&self.keys, sealed, self.clock.now()) else {
+        let Some(pending) = self.open_in_time::<PendingAuthorization>(sealed, now) else {
             return self.pages().problem(Problem::LoginExpired);
         };
         if !self.is_same_browser(&request.head, &pending.browser) {
             return self.pages().problem(Problem::OtherBrowser);
         }
-        if self.used.has_ended(&pending.browser) || self.denied.has_ended(&pending.browser) {
-            return self.pages().problem(Problem::AlreadyAnswered);
-        }
+        let peer = request.head.peer;
         match form.value("decision") {
-            Some("approve") => self.send_to_github(pending, request.head.peer),
+            Some("approve") if self.spent_logins.has_ended(&pending.browser) => {
+                self.pages().problem(Problem::AlreadyAnswered)
+            }
+            Some("approve") => self.send_to_github(pending, peer, now),
+            Some("deny") if !self.spent_logins.end(&pending.browser, peer, self.clock.monotonic()) => {
+                self.pages().problem(Problem::AlreadyAnswered)
+            }
             Some("deny") => {
                 log::info("consent.denied", &[log::Field::Client(pending.request.client.as_str())]);
-                self.denied.end(&pending.browser, self.clock.monotonic());
                 self.deny(&pending.request, &pending.browser)
             }
             Some(_) | None => self.pages().problem(Problem::Unreadable),
@@ -101,16 +101,22 @@ impl AuthorizationServer {
     }
 
     /// C4: the state for GitHub is made after the person's yes, never before.
-    fn send_to_github(&self, pending: PendingAuthorization, peer: Option<IpAddr>) -> Response {
+    fn send_to_github(
+        &self,
+        pending: PendingAuthorization,
+        peer: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Response {
         // Only a yes costs one.
         if let Err(too_many) = self.rates.logins.spend(peer, self.clock.monotonic()) {
             let page = self.end_with(Problem::TooMany, &pending.request);
             return page.header("Retry-After", too_many.retry_after.to_string());
         }
-        let login = GitHubLogin::after_consent(pending, &*self.random, self.clock.now());
-        let state = seal::seal(&self.keys, &login, &*self.random);
-        log::info("consent.given", &[log::Field::Client(login.request().client.as_str())]);
-        self.see_github(&state, &login.verifier(), self.rules().policy.provider_scope())
+        log::info("consent.given", &[log::Field::Client(pending.request.client.as_str())]);
+        let login = GitHubLogin::after_consent(pending, &*self.random);
+        let verifier = login.verifier();
+        let state = self.seal_until(now.plus(limits::LOGIN_LIFETIME), login);
+        self.see_github(&state, &verifier, self.rules().policy.provider_scope())
     }
 
     /// Sends the browser to GitHub, with PKCE (G1).
@@ -187,9 +193,9 @@ mod tests {
         assert!(fake::text(&response).contains("cb?error=temporarily_unavailable&amp;"));
     }
 
-    /// What never reaches GitHub uses up none of its logins, and pushes out no login that GitHub has answered.
+    /// What never reaches GitHub uses up none of its logins.
     #[test]
-    fn a_no_costs_nothing_and_is_kept_apart() {
+    fn a_no_costs_nothing() {
         let fixture = fake::fixture();
         let from_outside = || {
             let mut browser = Browser::new(&fixture);
@@ -199,13 +205,53 @@ mod tests {
         for _ in 0..=limits::LOGINS.0 {
             let mut browser = from_outside();
             assert_eq!(browser.post_consent("maybe", &[]).status(), 400);
-            let pending: PendingAuthorization =
-                seal::open(&fixture.server.keys, &browser.form, fixture.server.clock.now()).unwrap();
             assert_eq!(browser.post_consent("deny", &[]).status(), 303);
-            let (used, denied) = (&fixture.server.used, &fixture.server.denied);
-            assert!(denied.has_ended(&pending.browser) && !used.has_ended(&pending.browser));
         }
         assert_eq!(from_outside().approve().status(), 303);
+    }
+
+    /// C4, C10: a no in one tab and GitHub's answer in another, at the same time: one of them counts, and the client hears one.
+    #[test]
+    fn of_a_no_and_a_login_that_race_one_counts() {
+        let fixture = fake::fixture();
+        for number in 0..100 {
+            let mut login = Browser::new(&fixture);
+            login.peer = std::net::IpAddr::from([192, 0, 2, number]);
+            login.approve();
+            let mut other_tab = login.clone();
+            let start = std::sync::Barrier::new(2);
+            let (answer, no) = std::thread::scope(|scope| {
+                let answer = scope.spawn(|| {
+                    start.wait();
+                    login.callback("code=good")
+                });
+                start.wait();
+                let no = other_tab.post_consent("deny", &[]);
+                (answer.join().unwrap(), no)
+            });
+            let statuses = [answer.status(), no.status()];
+            assert!(statuses == [303, 400] || statuses == [400, 303], "{statuses:?}");
+            let grants = fixture.grants.list().unwrap();
+            assert_eq!(grants.len(), usize::from(answer.status() == 303));
+            grants.iter().for_each(|grant| drop(fixture.grants.delete(grant.id)));
+        }
+    }
+
+    /// Two servers with one key file: what one has begun is worth nothing at the other, but a registration is.
+    #[test]
+    fn a_login_goes_on_only_at_the_server_that_began_it() {
+        let (here, there) = (fake::fixture(), fake::elsewhere());
+        let mut browser = Browser::new(&here);
+        browser.fixture = &there;
+        assert_eq!(browser.approve().status(), 400);
+        browser.fixture = &here;
+        assert_eq!(browser.approve().status(), 303);
+        browser.fixture = &there;
+        assert_eq!((browser.callback("code=good").status(), there.provider.redemptions()), (400, 0));
+        browser.fixture = &here;
+        assert_eq!(browser.callback("code=good").status(), 303);
+        browser.fixture = &there;
+        assert_eq!(browser.log_in().status(), 303);
     }
 
     /// C10: a no is final.

@@ -3,6 +3,7 @@
 mod documents;
 mod provider;
 mod read_only;
+mod visitor;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex};
 pub(crate) use self::documents::FakeDocuments;
 pub(crate) use self::provider::FakeProvider;
 pub(crate) use self::read_only::ReadOnly;
+pub(crate) use self::visitor::Visitor;
 use super::client::{AuthMethod, Client};
 use super::provider::IdentityProvider;
 use super::redirect::{RedirectUri, Registrant};
@@ -38,6 +40,15 @@ pub(crate) struct Fixture {
 
 pub(crate) fn fixture() -> Fixture {
     fixture_with(Clients::default())
+}
+
+/// A server at `https://other.example.com` with the same key.
+pub(crate) fn elsewhere() -> Fixture {
+    let mut fixture = fixture();
+    let settings = Settings::new(PublicUrl::parse("https://other.example.com").unwrap());
+    let callback = fixture.server.settings.callback.clone(); // the provider knows no other
+    fixture.server.settings = Settings { callback, ..settings };
+    fixture
 }
 
 /// A server with these clients.
@@ -146,8 +157,10 @@ pub(crate) struct Tokens {
 }
 
 /// A browser with a public client on the same machine, whose consent page is open.
+#[derive(Clone)]
 pub(crate) struct Browser<'a> {
-    fixture: &'a Fixture,
+    /// Where it is sent.
+    pub(crate) fixture: &'a Fixture,
     pub(crate) client_id: String,
     redirect_uri: String,
     state: String,

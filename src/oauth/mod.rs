@@ -58,9 +58,10 @@ mod register;
 mod revoke;
 mod rules;
 mod schemes;
+mod short_lived;
+mod spent_logins;
 mod token;
 mod upstream;
-mod used;
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -80,8 +81,8 @@ use page::Problem;
 pub use policy::{AllowRule, Policy};
 pub use rules::Rules;
 pub use schemes::RedirectSchemes;
+use spent_logins::SpentLogins;
 use upstream::Upstreams;
-use used::UsedLogins;
 
 /// Told of every grant that ends, so that its sessions and streams end with it.
 pub type GrantEnded = Box<dyn Fn(GrantId) + Send + Sync>;
@@ -207,10 +208,8 @@ pub struct AuthorizationServer {
     opened: Duration,
     rates: Rates,
     logins: LoginQuota,
-    /// Those that were answered by GitHub.
-    used: UsedLogins,
-    /// Those that ended with a no on our own page. Apart, because a no costs nothing: a flood of them pushes out others alone.
-    denied: UsedLogins,
+    /// The one place where a login is decided.
+    spent_logins: SpentLogins,
 }
 
 /// Whether GitHub's own tokens are kept.
@@ -279,8 +278,7 @@ impl AuthorizationServer {
             upstream,
             readings: Readings::default(),
             logins: LoginQuota::new(),
-            used: UsedLogins::default(),
-            denied: UsedLogins::default(),
+            spent_logins: SpentLogins::default(),
         }
     }
 

@@ -3,95 +3,9 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::http::fake::request;
-use crate::oauth::fake::{self, Browser, Fixture, ReadOnly, text};
+use crate::oauth::fake::{self, Browser, Fixture, ReadOnly, Visitor, text};
 
 mod programs;
-
-const ORIGIN: &str = "https://mcp.example.com";
-
-/// A browser that walks through the account page.
-struct Visitor<'a> {
-    fixture: &'a Fixture,
-    /// `name=value`
-    cookies: Vec<String>,
-    /// The sealed value in the list's form.
-    form: String,
-    /// The state that GitHub was given.
-    github_state: String,
-    /// Where it is.
-    peer: [u8; 4],
-}
-
-impl<'a> Visitor<'a> {
-    fn new(fixture: &'a Fixture) -> Visitor<'a> {
-        let (form, github_state) = (String::new(), String::new());
-        Visitor { fixture, cookies: Vec::new(), form, github_state, peer: [192, 0, 2, 1] }
-    }
-
-    fn signed_in(fixture: &'a Fixture) -> Visitor<'a> {
-        let mut visitor = Visitor::new(fixture);
-        visitor.press("sign_in=github");
-        visitor.callback("code=good");
-        visitor.open();
-        visitor
-    }
-
-    fn send(&mut self, request: http::Request) -> Response {
-        let mut request = request.with("Cookie", &self.cookies.join("; "));
-        request.head.peer = Some(std::net::IpAddr::from(self.peer));
-        let server = &self.fixture.server;
-        let response = match &*request.head.path {
-            "/account" => server.account(&request),
-            "/auth/callback" => server.callback(&request.head),
-            other => panic!("{other}"),
-        };
-        for (_, value) in response.headers().filter(|(name, _)| *name == "Set-Cookie") {
-            let cookie = value.split(';').next().unwrap();
-            let name = cookie.split_once('=').unwrap().0;
-            self.cookies.retain(|other| other.split_once('=').unwrap().0 != name);
-            if !value.contains("Max-Age=0") {
-                self.cookies.push(cookie.to_owned());
-            }
-        }
-        if let Some((_, rest)) = text(&response).split_once("name=form value=\"") {
-            self.form = rest.split('"').next().unwrap().to_owned();
-        }
-        response
-    }
-
-    fn open(&mut self) -> Response {
-        self.send(request("GET", "/account"))
-    }
-
-    /// Presses a button of the page, as a browser does.
-    fn press(&mut self, button: &str) -> Response {
-        self.press_with(button, &[("Origin", ORIGIN), ("Sec-Fetch-Site", "same-origin")])
-    }
-
-    fn press_with(&mut self, button: &str, headers: &[(&str, &str)]) -> Response {
-        let body = format!("form={}&{button}", self.form);
-        let mut request =
-            request("POST", "/account").with("Content-Type", "application/x-www-form-urlencoded").body(body);
-        for (name, value) in headers {
-            request = request.with(name, value);
-        }
-        let response = self.send(request);
-        if let Some((_, query)) = response.header_value("location").and_then(|to| to.split_once('?')) {
-            let query = Form::parse(query.as_bytes()).unwrap();
-            self.github_state = query.value("state").unwrap_or_default().to_owned();
-        }
-        response
-    }
-
-    fn callback(&mut self, query: &str) -> Response {
-        self.send(request("GET", &format!("/auth/callback?state={}&{query}", self.github_state)))
-    }
-
-    fn session(&self) -> &str {
-        self.cookies.iter().find_map(|cookie| cookie.strip_prefix("__Host-mcp_account=")).unwrap()
-    }
-}
 
 fn grants(fixture: &Fixture) -> Vec<GrantId> {
     fixture.grants.list().unwrap().iter().map(|grant| grant.id).collect()
@@ -316,6 +230,29 @@ fn being_signed_in_opens_nothing_else() {
     }
     // Signing in gives a session and no code.
     assert_eq!(grants(&fixture).len(), 0);
+}
+
+/// Two servers with one key file: being signed in at one is worth nothing at the other.
+#[test]
+fn a_person_is_signed_in_at_one_server() {
+    let (here, there) = (fake::fixture(), fake::elsewhere());
+    Browser::new(&there).tokens();
+    let mut visitor = Visitor::new(&here);
+    visitor.press("sign_in=github");
+    visitor.fixture = &there;
+    assert_eq!((visitor.callback("code=good").status(), there.provider.redemptions()), (400, 1));
+    let mut visitor = Visitor::signed_in(&here);
+    let foreign_form = visitor.form.clone();
+    visitor.fixture = &there;
+    assert!(text(&visitor.open()).contains("name=sign_in"));
+    let origin = [("Origin", "https://other.example.com")];
+    assert_eq!(visitor.press_with("revoke=all", &origin).status(), 400);
+    let mut visitor = Visitor::new(&there);
+    visitor.press_with("sign_in=github", &origin);
+    visitor.callback("code=good");
+    visitor.form = foreign_form;
+    assert_eq!(visitor.press_with("revoke=all", &origin).status(), 403);
+    assert_eq!(grants(&there).len(), 1);
 }
 
 /// The other way round: the login of a client signs nobody in here.
