@@ -61,6 +61,7 @@ mod schemes;
 mod short_lived;
 mod spent_logins;
 mod token;
+mod token_error;
 mod upstream;
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 use super::AuthorizationServer;
 use super::answer;
 use super::issued::{AccessToken, RefreshToken};
-use super::token::{TokenError, read_form};
+use super::token::read_form;
+use super::token_error::TokenError;
 use crate::base::identity::GrantId;
 use crate::base::secret::Secret;
 use crate::http::{self, Response};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::base::clock::Clock;
 use crate::http::fake::request;
-use crate::oauth::client::AuthMethod;
+use crate::oauth::client::{AuthMethod, ClientError};
 use crate::oauth::fake::{self, Browser, VERIFIER, body, tokens};
 
 pub(in crate::oauth) fn error(response: &Response) -> (u16, String) {
