@@ -28,8 +28,8 @@ pub struct Metrics {
 struct RouteNumbers {
     /// Answers with 1xx, 2xx, 3xx, 4xx, 5xx.
     classes: [AtomicU64; 5],
-    /// Answers that took at most that long, as [`limits::LATENCY_BUCKETS`] says; each counted in one of them only.
-    buckets: [AtomicU64; limits::LATENCY_BUCKETS.len()],
+    /// Answers that took at most that long, as [`limits::LATENCY_BUCKETS_MICROS`] says; each counted in one of them only.
+    buckets: [AtomicU64; limits::LATENCY_BUCKETS_MICROS.len()],
     /// All answers together (microseconds).
     micros: AtomicU64,
 }
@@ -54,7 +54,8 @@ impl Metrics {
     pub fn answered(&self, route: Option<Route>, status: u16, taken: Duration) {
         let Some(numbers) = self.routes.get(Route::slot(route)) else { return };
         let class = usize::from(status / 100).saturating_sub(1);
-        let bucket = limits::LATENCY_BUCKETS.iter().position(|&most| taken <= most);
+        let bucket =
+            limits::LATENCY_BUCKETS_MICROS.iter().position(|&most| taken <= Duration::from_micros(most));
         let micros = u64::try_from(taken.as_micros()).unwrap_or(u64::MAX);
         let bucket = bucket.and_then(|bucket| numbers.buckets.get(bucket));
         for counter in [numbers.classes.get(class), bucket].into_iter().flatten() {
@@ -135,9 +136,9 @@ impl Page {
 
     fn histogram(&mut self, route: &str, numbers: &RouteNumbers) {
         let mut below: u64 = 0;
-        for (most, count) in limits::LATENCY_BUCKETS.iter().zip(&numbers.buckets) {
+        for (most, count) in limits::LATENCY_BUCKETS_MICROS.iter().zip(&numbers.buckets) {
             below = below.saturating_add(count.load(Ordering::Relaxed));
-            let most = most.as_secs_f64().to_string();
+            let most = Duration::from_micros(*most).as_secs_f64().to_string();
             self.sample("mcp_request_seconds_bucket", &[("route", route), ("le", &most)], below);
         }
         let all =

@@ -151,17 +151,9 @@ pub const SWEEP: Duration = Duration::from_secs(2);
 /// After so many of them, about a minute, the memory that a crowd has left is given back to the system.
 pub const SWEEPS_A_TRIM: u32 = 30;
 
-/// The steps in which metrics show how long answers took: from a page out of memory to a slow GitHub.
-pub const LATENCY_BUCKETS: [Duration; 8] = [
-    Duration::from_micros(250),
-    Duration::from_millis(1),
-    Duration::from_millis(5),
-    Duration::from_millis(25),
-    Duration::from_millis(100),
-    Duration::from_millis(500),
-    Duration::from_millis(2500),
-    Duration::from_secs(10),
-];
+/// The steps in which metrics show how long answers took (microseconds): from a page out of memory to a slow GitHub.
+pub const LATENCY_BUCKETS_MICROS: [u64; 8] =
+    [250, 1_000, 5_000, 25_000, 100_000, 500_000, 2_500_000, 10_000_000];
 
 // ---- the log ----
 
