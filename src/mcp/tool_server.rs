@@ -304,7 +304,8 @@ impl Builder {
     }
 
     /// The same, with the caller's own GitHub token for tools that call GitHub as the caller: [`Context::principal`], its
-    /// `upstream`. It is kept encrypted; without this it is dropped after the login.
+    /// `upstream`. It is kept encrypted; without this it is dropped after the login. A tool to which GitHub answers 401 calls
+    /// `upstream.refused()`, so that the client logs in again by itself.
     #[must_use]
     pub fn keep_github_tokens(mut self) -> Builder {
         self.keeps_github_tokens = true;
