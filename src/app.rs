@@ -203,10 +203,14 @@ impl App {
                 Box::new(preflight(head))
             }
             NoRoute::NotFound => {
+                trace::refused("not_found");
                 let endpoint = self.public_url.join("/mcp");
                 plain(404, format!("Nothing is here. The MCP endpoint is {endpoint}\n"))
             }
-            NoRoute::MethodNotAllowed(allow) => self.no_method(allow),
+            NoRoute::MethodNotAllowed(allow) => {
+                trace::refused("method_not_allowed");
+                self.no_method(allow)
+            }
         });
         // M2: the API is not for pages of other origins. The consent form checks its Origin itself, and shows a page.
         let guarded = route.as_ref().is_ok_and(|route| route.is_api()) && !is_public(head);
@@ -218,7 +222,10 @@ impl App {
                 Err(plain(403, "Pages of this origin may not use this server.\n"))
             }
             Ok(_) => route,
-            Err(_) => Err(plain(400, "Two Origin fields.\n")),
+            Err(_) => {
+                trace::refused("two_origins");
+                Err(plain(400, "Two Origin fields.\n"))
+            }
         }
     }
 
@@ -291,7 +298,7 @@ impl App {
         Ok(Admission::up_to(limits::MCP_BYTES).holding(place))
     }
 
-    fn call_mcp(&self, endpoint: Endpoint, request: Request, mut responder: Responder) {
+    fn call_mcp(&self, endpoint: Endpoint, request: Request, responder: Responder) {
         let principal = match self.oauth.bearer(&request.head) {
             Ok(principal) => principal,
             Err(error) => return responder.respond(self.oauth.challenge(&request.head, endpoint, error)),

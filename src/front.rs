@@ -1,11 +1,12 @@
 //! What every request passes on its way to the application, whichever door it came through: its client's address is
 //! found, it gets an id, and its answer leaves one line in the log and its trace in the numbers.
 //!
-//! Of a request the log has method, route, status, time, address and, once proven, who asked. Never its target, its
-//! query, a header or a body (L1).
+//! Of a request the log has method, route, status, the time to the end of the answer, address and, once proven, who asked; of
+//! a call its JSON-RPC method, its target and its outcome; of a path that is none of ours that path. Never a query, a header
+//! or a body (L1).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
@@ -14,7 +15,9 @@ use crate::base::random::Random;
 use crate::base::throttle::Throttle;
 use crate::base::trace::{self, RequestIds, Trace};
 use crate::base::{clock, limits};
-use crate::http::{Admission, Handler, Head, Method, Request, Responder, Response, TrustedProxies, Witness};
+use crate::http::{
+    Admission, CallOutcome, Handler, Head, Method, Request, Responder, Response, TrustedProxies, Witness,
+};
 use crate::metrics::Metrics;
 use crate::router::Route;
 
@@ -32,17 +35,32 @@ pub struct Front {
     started: Instant,
 }
 
-/// What becomes one line of the log.
+/// What becomes one line of the log, when the answer is complete.
 struct Entry {
     trace: Trace,
     method: Method,
     route: Option<Route>,
+    /// The path of a request that has no route.
+    path: Option<Box<str>>,
     started: Instant,
-    caller: Option<(UserId, ClientFingerprint, GrantId)>,
     metrics: Arc<Metrics>,
     strangers: Arc<Throttle>,
     /// When the server was started, on the clock of `started`.
     since: Instant,
+    /// Guards what is found out meanwhile.
+    noted: Mutex<Noted>,
+}
+
+#[derive(Default)]
+struct Noted {
+    caller: Option<(UserId, ClientFingerprint, GrantId)>,
+    /// The OAuth client that the request names, if nobody has proven who asks.
+    client: Option<ClientFingerprint>,
+    /// The JSON-RPC method, and what it is for.
+    call: Option<(&'static str, Option<Box<str>>)>,
+    outcome: Option<CallOutcome>,
+    reason: Option<&'static str>,
+    status: u16,
 }
 
 impl Front {
@@ -82,15 +100,17 @@ impl Front {
     }
 
     fn entry(&self, head: &Head, trace: Trace) -> Entry {
+        let route = Route::of(head).ok();
         Entry {
             trace,
             method: head.method.clone(),
-            route: Route::of(head).ok(),
+            route,
+            path: route.is_none().then(|| (*head.path).into()),
             started: clock::instant(),
-            caller: None,
             metrics: Arc::clone(&self.metrics),
             strangers: Arc::clone(&self.strangers),
             since: self.started,
+            noted: Mutex::default(),
         }
     }
 }
@@ -99,7 +119,7 @@ impl Handler for Front {
     fn admit(&self, head: &Head) -> Result<Admission, Box<Response>> {
         let trace = self.trace(head);
         trace::within(trace, || {
-            self.app.admit(head).inspect_err(|response| self.entry(head, trace).write(response.status()))
+            self.app.admit(head).inspect_err(|response| self.entry(head, trace).answered(response.status()))
         })
     }
 
@@ -107,48 +127,82 @@ impl Handler for Front {
         let trace = self.trace(&request.head);
         let entry = self.entry(&request.head, trace);
         request.head.peer = trace.peer;
-        trace::within(trace, || self.app.handle(request, responder.with_witness(Box::new(entry))));
+        trace::within(trace, || self.app.handle(request, responder.with_witness(Arc::new(entry))));
     }
 }
 
 impl Witness for Entry {
-    fn identify(&mut self, caller: &Principal) {
-        self.caller = Some((caller.user, caller.client.clone(), caller.grant));
+    fn identify(&self, caller: &Principal) {
+        self.lock().caller = Some((caller.user, caller.client.clone(), caller.grant));
     }
 
-    fn answered(self: Box<Self>, status: u16) {
+    fn called(&self, method: &'static str, target: Option<&str>) {
+        self.lock().call = Some((method, target.map(Into::into)));
+    }
+
+    fn ended(&self, outcome: CallOutcome) {
+        self.lock().outcome = Some(outcome);
+    }
+
+    fn answered(&self, status: u16) {
+        self.metrics.answered(self.route, status, self.started.elapsed());
+        let mut noted = self.lock();
+        noted.status = status;
         // An answer that comes later comes from a thread that does not work on this request, or on another.
         if trace::current() == Some(self.trace) {
-            self.write(status);
-        } else {
-            trace::within(self.trace, || self.write(status));
+            (noted.reason, noted.client) = (trace::reason(), trace::client());
         }
     }
 }
 
+impl Drop for Entry {
+    fn drop(&mut self) {
+        trace::within(self.trace, || self.write());
+    }
+}
+
 impl Entry {
-    fn write(&self, status: u16) {
-        let taken = self.started.elapsed();
-        self.metrics.answered(self.route, status, taken);
-        let route = self.route.map_or("none", Route::name);
-        let millis = u64::try_from(taken.as_millis()).unwrap_or(u64::MAX);
-        let mut fields = Vec::with_capacity(8);
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) {
+        let Noted { caller, client, call, outcome, reason, status } = &*self.lock();
+        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut fields = Vec::with_capacity(12);
         fields.extend([
             Field::Method(self.method.as_str()),
-            Field::Route(route),
-            Field::Status(status),
+            Field::Route(self.route.map_or("none", Route::name)),
+            Field::Status(*status),
             Field::Millis(millis),
         ]);
+        fields.extend(self.path.as_deref().map(Field::Path));
         // What is no message of the protocol is told to its sender in a JSON-RPC error; the log says that it was that.
-        let message = matches!(self.route, Some(Route::Mcp | Route::Message)) && status == 400;
-        if let Some(reason) = trace::reason().or(message.then_some("bad_message")) {
+        let message = matches!(self.route, Some(Route::Mcp | Route::Message)) && *status == 400;
+        let mut reason = reason.or(message.then_some("bad_message"));
+        if let Some(CallOutcome::ProtocolError(word)) = *outcome {
+            reason = Some(word);
+        }
+        if let Some((method, target)) = call {
+            let outcome = match outcome {
+                Some(CallOutcome::Ok) => "ok",
+                Some(CallOutcome::ToolError) => "tool_error",
+                Some(CallOutcome::Cancelled) => "cancelled",
+                Some(CallOutcome::ProtocolError(_)) | None => "protocol_error",
+            };
+            self.metrics.called(method, outcome);
+            fields.push(Field::Rpc(method));
+            fields.extend(target.as_deref().map(Field::Target));
+            fields.push(Field::Outcome(outcome));
+        }
+        if let Some(reason) = reason {
             self.metrics.refused(reason);
             fields.push(Field::Reason(reason));
         }
-        let Some((user, client, grant)) = &self.caller else {
+        let Some((user, client, grant)) = caller else {
+            fields.extend(client.as_ref().map(|client| Field::Client(client.as_str())));
             // Strangers choose how often they come. The numbers count them all.
-            let now = self.since.elapsed();
-            if let Some(omitted) = self.strangers.pass("request", now) {
+            if let Some(omitted) = self.strangers.pass("request", self.since.elapsed()) {
                 fields.push(Field::Omitted(omitted));
                 log::info("request", &fields);
             }
@@ -162,8 +216,6 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
     use crate::base::random::CountedRandom;
     use crate::http::fake::request;
@@ -185,7 +237,7 @@ mod tests {
             Err(Box::new(Response::new(421)))
         }
 
-        fn handle(&self, request: Request, mut responder: Responder) {
+        fn handle(&self, request: Request, responder: Responder) {
             self.traces.lock().unwrap().push((trace::current(), request.head.peer));
             responder.identify(&crate::base::identity::fake::principal(7));
             match &*request.head.path {

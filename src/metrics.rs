@@ -1,7 +1,7 @@
 //! The numbers of a running server, and how they read for Prometheus (its text format, version 0.0.4).
 //!
-//! Nothing that a request says becomes a label: routes, classes and reasons are words of ours, so that strangers cannot
-//! make the page longer.
+//! Nothing that a request says becomes a label: routes, classes, methods and reasons are words of ours, so that strangers
+//! cannot make the page longer.
 
 use std::fmt::{Display, Write as _};
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub struct Metrics {
     /// By the route's slot.
     routes: [RouteNumbers; Route::SLOTS],
     refusals: Tally,
+    /// By JSON-RPC method and outcome.
+    calls: Tally<(&'static str, &'static str)>,
 }
 
 /// What is counted of one route.
@@ -39,6 +41,8 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// What is not counted here but looked up when somebody asks.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
+    /// The program's version.
+    pub version: &'static str,
     /// Gauges: name, what it is, value.
     pub gauges: Vec<(&'static str, &'static str, u64)>,
     /// Calls to GitHub by how they ended.
@@ -64,6 +68,11 @@ impl Metrics {
         numbers.micros.fetch_add(micros, Ordering::Relaxed);
     }
 
+    /// Counts a call that has ended.
+    pub fn called(&self, method: &'static str, outcome: &'static str) {
+        self.calls.count((method, outcome));
+    }
+
     /// Counts why a request was refused.
     pub fn refused(&self, reason: &'static str) {
         self.refusals.count(reason);
@@ -84,6 +93,10 @@ impl Metrics {
         });
         page.family("mcp_request_seconds", "histogram", "From a worker's start to the answer's head.");
         self.each_route(|route, numbers| page.histogram(route, numbers));
+        page.family("mcp_calls_total", "counter", "JSON-RPC calls by method and outcome.");
+        for ((method, outcome), count) in self.calls.counts() {
+            page.sample("mcp_calls_total", &[("method", method), ("outcome", outcome)], count);
+        }
         page.family("mcp_refusals_total", "counter", "Requests that were refused, by reason.");
         page.by_word("mcp_refusals_total", "reason", &self.refusals.counts());
         page.family("mcp_door_refusals_total", "counter", "Connections and heads that became no request.");
@@ -92,6 +105,8 @@ impl Metrics {
         page.by_word("mcp_tolerated_total", "kind", &snapshot.tolerated);
         page.family("mcp_github_calls_total", "counter", "Calls to GitHub by outcome.");
         page.by_word("mcp_github_calls_total", "outcome", &snapshot.github_calls);
+        page.family("mcp_build_info", "gauge", "Always 1; the label says which version runs.");
+        page.sample("mcp_build_info", &[("version", &snapshot.version.escape_default().to_string())], 1);
         for (name, help, value) in &snapshot.gauges {
             page.family(name, "gauge", help);
             page.sample(name, &[], value);
@@ -119,7 +134,7 @@ impl Page {
         let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
-    /// Names and values of labels are words of ours: nothing in them is to be escaped.
+    /// Names and values of labels are words of ours: nothing in them has to be escaped.
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.0.push_str(name);
         for (index, (label, text)) in labels.iter().enumerate() {
@@ -240,11 +255,15 @@ mod tests {
         metrics.answered(None, 999, Duration::ZERO);
         metrics.refused("host");
         metrics.refused("host");
+        metrics.called("tools/call", "ok");
+        metrics.called("tools/call", "tool_error");
+        metrics.called("tools/call", "ok");
         Arc::new(metrics)
     }
 
     fn endpoint() -> Endpoint {
         let snapshot = Snapshot {
+            version: "1.2.3",
             gauges: vec![("mcp_connections", "Open connections.", 3)],
             github_calls: vec![("ok", 5)],
             door_refusals: vec![("too_slow", 1)],
@@ -279,6 +298,9 @@ mod tests {
             r#"mcp_door_refusals_total{reason="too_slow"} 1"#,
             r#"mcp_github_calls_total{outcome="ok"} 5"#,
             r#"mcp_tolerated_total{kind="repeated_version"} 2"#,
+            r#"mcp_calls_total{method="tools/call",outcome="ok"} 2"#,
+            r#"mcp_calls_total{method="tools/call",outcome="tool_error"} 1"#,
+            r#"mcp_build_info{version="1.2.3"} 1"#,
             "# TYPE mcp_connections gauge",
             "mcp_connections 3",
         ] {

@@ -45,7 +45,7 @@ where
 {
     sys::pin_resolver();
     sys::raise_descriptor_limit();
-    server::log_panics_by_place();
+    server::log_panics();
     let program = Program::new(name, version).map_err(|error| vec![error]);
     let done = match program.and_then(config::from_process) {
         Ok(Invocation::Serve(config)) => serve(&config, backend).map_err(|errors| config::lines(&errors)),

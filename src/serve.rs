@@ -7,10 +7,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+mod counted;
 mod doors;
 mod prepare;
 mod start_error;
 
+use self::counted::Counted;
 use self::doors::{Listening, Public};
 use self::prepare::{Outside, Prepared};
 pub(crate) use self::prepare::{State, addresses, prepare};
@@ -28,7 +30,7 @@ use crate::front::Front;
 use crate::github::GitHub;
 use crate::http::{Handler, PublicUrl};
 use crate::mcp::{self, Backend, Mcp};
-use crate::metrics::{self, Metrics, Snapshot};
+use crate::metrics::{self, Metrics};
 use crate::oauth::{self, AuthorizationServer, ClientDocuments, Clients, Policy};
 use crate::operator::{self, Operator, RotateKey, Running};
 use crate::seal::Keyring;
@@ -176,6 +178,8 @@ impl Server {
         let public = listening.open(door(Arc::new(front)), settings)?;
 
         let counted = Counted {
+            version: config.program.version,
+            started: clock.now(),
             door: public.counter(),
             pool: Arc::clone(&pool),
             mcp: counted,
@@ -284,44 +288,6 @@ fn small_door() -> edge::Settings {
         body_bytes_in_flight: 0,
         large_body_bytes_in_flight: 0,
         ..edge::Settings::default()
-    }
-}
-
-/// Everything that is looked at for metrics.
-struct Counted {
-    door: Box<dyn Fn() -> edge::Counts + Send + Sync>,
-    pool: Arc<Pool>,
-    mcp: Mcp,
-    grants: Arc<dyn Grants>,
-    github: Arc<GitHub>,
-}
-
-impl Counted {
-    fn snapshot(&self) -> Snapshot {
-        let (door, mcp) = ((self.door)(), self.mcp.counts());
-        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        let mut gauges = vec![
-            ("mcp_connections", "Open connections.", number(door.connections)),
-            ("mcp_streams", "Open streams.", number(door.streams)),
-            ("mcp_sessions", "Sessions of the older protocol era.", number(mcp.sessions)),
-            ("mcp_listeners", "Open subscriptions of the newer.", number(mcp.listeners)),
-            ("mcp_calls", "Calls that run.", number(mcp.calls)),
-            ("mcp_queue", "Requests that wait for a worker.", number(self.pool.waiting())),
-            ("mcp_workers", "Workers that run.", number(self.pool.workers())),
-        ];
-        // What cannot be read is left out, which a monitor can tell from zero.
-        if let Ok(grants) = self.grants.list() {
-            gauges.push(("mcp_grants", "Grants in the table.", number(grants.len())));
-        }
-        if let Some(bytes) = metrics::resident_bytes() {
-            gauges.push(("process_resident_memory_bytes", "Memory in RAM.", bytes));
-        }
-        Snapshot {
-            gauges,
-            github_calls: self.github.outcomes(),
-            door_refusals: door.refusals,
-            tolerated: self.mcp.tolerated(),
-        }
     }
 }
 

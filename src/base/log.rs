@@ -1,7 +1,7 @@
 //! The log: one line an event on standard error, for people or as JSON, from a closed set of events and fields. What is
 //! logged while a request is worked on names that request and whom it counts for. `log_writer` does the writing.
 //!
-//! There is no way to log a free text of ours, a request target, a header or a body: a field exists here or it is not
+//! There is no way to log a free text of ours, a query, a header or a body: a field exists here or it is not
 //! logged. Values that a stranger chose are escaped and cut to [`VALUE_BYTES`].
 
 use std::fmt::Write as _;
@@ -67,7 +67,9 @@ pub enum Field<'a> {
     Millis(u64),
     /// Names of options.
     Options(&'a str),
-    /// A file.
+    /// How a call ended, one of a few fixed words.
+    Outcome(&'a str),
+    /// A file, or the path of a request that is none of ours.
     Path(&'a str),
     /// Whom a request counts for: an address.
     Peer(&'a str),
@@ -77,8 +79,12 @@ pub enum Field<'a> {
     Request(&'a str),
     /// The name of a route, never a request's target.
     Route(&'a str),
+    /// The JSON-RPC method of a call, one of those that are known.
+    Rpc(&'a str),
     /// An HTTP status.
     Status(u16),
+    /// The tool, prompt or resource that a call is for, as the server spells it.
+    Target(&'a str),
     /// Our own public URL or GitHub's.
     Url(&'a str),
     /// A user's subject, `github:ID`.
@@ -102,12 +108,15 @@ impl Field<'_> {
             Field::Method(_) => "method",
             Field::Millis(_) => "ms",
             Field::Options(_) => "options",
+            Field::Outcome(_) => "outcome",
             Field::Path(_) => "path",
             Field::Peer(_) => "peer",
             Field::Reason(_) => "reason",
             Field::Request(_) => "request",
             Field::Route(_) => "route",
+            Field::Rpc(_) => "rpc",
             Field::Status(_) => "status",
+            Field::Target(_) => "target",
             Field::Url(_) => "url",
             Field::User(_) => "user",
             Field::Version(_) => "version",
@@ -129,11 +138,14 @@ impl Field<'_> {
             | Field::Login(text)
             | Field::Method(text)
             | Field::Options(text)
+            | Field::Outcome(text)
             | Field::Path(text)
             | Field::Peer(text)
             | Field::Reason(text)
             | Field::Request(text)
             | Field::Route(text)
+            | Field::Rpc(text)
+            | Field::Target(text)
             | Field::Url(text)
             | Field::User(text)
             | Field::Version(text) => Value::Text(text),

@@ -1,19 +1,25 @@
-//! Counts by a fixed word: how often something was refused, and why; how calls to the outside ended. The words are ours,
-//! so their number is bounded, whatever strangers send.
+//! Counts by fixed words: how often something was refused, and why; how calls ended. The words are ours, so their number is
+//! bounded, whatever strangers send.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// How often each word was said since the start.
-#[derive(Debug, Default)]
-pub struct Tally(
-    /// Guards the numbers. Held for one lookup; nothing that is usual is counted here.
-    Mutex<BTreeMap<&'static str, u64>>,
+/// How often each word, or pair of words, was said since the start.
+#[derive(Debug)]
+pub struct Tally<K = &'static str>(
+    /// Guards the numbers. Held for one lookup.
+    Mutex<BTreeMap<K, u64>>,
 );
 
-impl Tally {
+impl<K> Default for Tally<K> {
+    fn default() -> Tally<K> {
+        Tally(Mutex::default())
+    }
+}
+
+impl<K: Copy + Ord> Tally<K> {
     /// Counts one more. Returns how many there are now.
-    pub fn count(&self, word: &'static str) -> u64 {
+    pub fn count(&self, word: K) -> u64 {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(word).or_default();
         *count = count.saturating_add(1);
@@ -22,7 +28,7 @@ impl Tally {
 
     /// Every word that was counted, in order.
     #[must_use]
-    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+    pub fn counts(&self) -> Vec<(K, u64)> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.iter().map(|(word, count)| (*word, *count)).collect()
     }

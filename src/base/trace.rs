@@ -3,11 +3,12 @@
 //! The worker enters a trace before it calls the application and leaves it after: what is logged in between names the
 //! request, without every function between having to pass its id along.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::identity::ClientFingerprint;
 use super::random::Random;
 
 /// Names one request in the log and on an error page: twelve hexadecimal digits.
@@ -53,22 +54,54 @@ thread_local! {
     static CURRENT: Cell<Option<Trace>> = const { Cell::new(None) };
     /// Why the current request is refused, if it is.
     static REASON: Cell<Option<&'static str>> = const { Cell::new(None) };
+    /// The OAuth client that the current request names.
+    static CLIENT: RefCell<Option<ClientFingerprint>> = const { RefCell::new(None) };
+    /// Whether code of a tool runs.
+    static IN_TOOL: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs `work` as a part of this request.
 pub fn within<R>(trace: Trace, work: impl FnOnce() -> R) -> R {
-    let _leave = Leave(CURRENT.replace(Some(trace)), REASON.replace(None));
+    let _leave =
+        Leave(CURRENT.replace(Some(trace)), REASON.replace(None), CLIENT.take(), IN_TOOL.replace(false));
     work()
 }
 
 /// Puts back what was there before, after a panic as well.
-struct Leave(Option<Trace>, Option<&'static str>);
+struct Leave(Option<Trace>, Option<&'static str>, Option<ClientFingerprint>, bool);
 
 impl Drop for Leave {
     fn drop(&mut self) {
         CURRENT.set(self.0);
         REASON.set(self.1);
+        CLIENT.set(self.2.take());
+        IN_TOOL.set(self.3);
     }
+}
+
+/// Runs code of a tool: what a panic in it says may be logged, unlike that of one in code that handles tokens.
+pub fn in_tool<R>(work: impl FnOnce() -> R) -> R {
+    let before = IN_TOOL.replace(true);
+    let done = work();
+    IN_TOOL.set(before); // not after a panic: the hook asks, and then the request is left
+    done
+}
+
+/// Whether code of a tool runs.
+#[must_use]
+pub fn is_in_tool() -> bool {
+    IN_TOOL.get()
+}
+
+/// Notes the OAuth client that the current request names, proven or not, for its line in the log.
+pub fn names_client(client: &ClientFingerprint) {
+    CLIENT.set(Some(client.clone()));
+}
+
+/// What [`names_client`] has noted of the current request.
+#[must_use]
+pub fn client() -> Option<ClientFingerprint> {
+    CLIENT.with_borrow(Clone::clone)
 }
 
 /// The request that this thread is working on.

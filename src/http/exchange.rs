@@ -50,13 +50,33 @@ pub trait Handler: Send + Sync {
     fn handle(&self, request: Request, responder: Responder);
 }
 
-/// Sees what becomes of one request, for the log and the numbers.
-pub trait Witness: Send {
+/// Sees what becomes of one request, for the log and the numbers. Whoever holds it last says by dropping it that the answer is
+/// complete.
+pub trait Witness: Send + Sync {
     /// It is proven who asks.
-    fn identify(&mut self, caller: &Principal);
+    fn identify(&self, caller: &Principal);
 
-    /// The answer is about to be given to the door.
-    fn answered(self: Box<Self>, status: u16);
+    /// The request is a call of `method`, for this tool, prompt or resource. Both are words of the server, never the client's.
+    fn called(&self, method: &'static str, target: Option<&str>);
+
+    /// How the call ended; the last time counts.
+    fn ended(&self, outcome: CallOutcome);
+
+    /// The head of the answer is about to be given to the door.
+    fn answered(&self, status: u16);
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// With a result.
+    Ok,
+    /// With a result that says that the tool failed.
+    ToolError,
+    /// With an error of the protocol: which kind.
+    ProtocolError(&'static str),
+    /// Without anybody who wanted the result.
+    Cancelled,
 }
 
 type Hook = Box<dyn FnOnce() + Send>;
@@ -83,7 +103,7 @@ pub struct Responder {
     fields: Vec<Field>,
     /// Where a large answer is counted.
     unread: Option<Share>,
-    witness: Option<Box<dyn Witness>>,
+    witness: Option<Arc<dyn Witness>>,
 }
 
 /// The door's end: waits for the answer.
@@ -128,16 +148,22 @@ impl Responder {
 
     /// Has `witness` told of the caller and the answer.
     #[must_use]
-    pub fn with_witness(mut self, witness: Box<dyn Witness>) -> Responder {
+    pub fn with_witness(mut self, witness: Arc<dyn Witness>) -> Responder {
         self.witness = Some(witness);
         self
     }
 
     /// Tells the witness who asks.
-    pub fn identify(&mut self, caller: &Principal) {
-        if let Some(witness) = &mut self.witness {
+    pub fn identify(&self, caller: &Principal) {
+        if let Some(witness) = &self.witness {
             witness.identify(caller);
         }
+    }
+
+    /// The witness, to be held by what goes on after the head of the answer.
+    #[must_use]
+    pub fn witness(&self) -> Option<Arc<dyn Witness>> {
+        self.witness.clone()
     }
 
     fn answer(&mut self, response: Response) {
@@ -148,6 +174,9 @@ impl Responder {
         };
         // First, so that whoever has an answer finds it in the log and in the numbers.
         if let Some(witness) = self.witness.take() {
+            if let Some(outcome) = response.outcome() {
+                witness.ended(outcome);
+            }
             witness.answered(response.status());
         }
         exchange.answer(response.with_fields(std::mem::take(&mut self.fields)));
@@ -265,13 +294,27 @@ mod tests {
 
     struct Note(std::sync::mpsc::Sender<String>);
 
+    impl Note {
+        fn note(&self, text: impl ToString) {
+            self.0.send(text.to_string()).unwrap();
+        }
+    }
+
     impl Witness for Note {
-        fn identify(&mut self, caller: &Principal) {
-            self.0.send(caller.user.to_string()).unwrap();
+        fn identify(&self, caller: &Principal) {
+            self.note(caller.user);
         }
 
-        fn answered(self: Box<Self>, status: u16) {
-            self.0.send(status.to_string()).unwrap();
+        fn called(&self, method: &'static str, _: Option<&str>) {
+            self.note(method);
+        }
+
+        fn ended(&self, outcome: CallOutcome) {
+            self.note(format!("{outcome:?}"));
+        }
+
+        fn answered(&self, status: u16) {
+            self.note(status);
         }
     }
 
@@ -279,10 +322,25 @@ mod tests {
     fn the_witness_sees_caller_and_answer_once_even_if_nobody_answers() {
         let (sender, notes) = std::sync::mpsc::channel();
         let (responder, _waiter) = Responder::pair();
-        let mut responder = responder.with_witness(Box::new(Note(sender)));
-        responder.identify(&crate::base::identity::fake::principal(7));
+        let responder = responder.with_witness(Arc::new(Note(sender)));
+        responder.witness().unwrap().identify(&crate::base::identity::fake::principal(7));
         drop(responder);
         assert_eq!(notes.iter().collect::<Vec<_>>(), ["github:7", "500"]);
+    }
+
+    /// L2: a call that goes on after the head of its answer has its end seen.
+    #[test]
+    fn the_witness_of_a_call_sees_its_end_after_the_head() {
+        let (sender, notes) = std::sync::mpsc::channel();
+        let (responder, _waiter) = Responder::pair();
+        let responder = responder.with_witness(Arc::new(Note(sender)));
+        let call = responder.witness().unwrap();
+        call.called("ping", None);
+        responder.respond(Response::new(200).ending(CallOutcome::Ok));
+        assert_eq!(notes.try_iter().collect::<Vec<_>>(), ["ping", "Ok", "200"]);
+        call.ended(CallOutcome::Cancelled);
+        drop(call);
+        assert_eq!(notes.iter().collect::<Vec<_>>(), ["Cancelled"]);
     }
 
     #[test]

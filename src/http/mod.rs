@@ -10,7 +10,7 @@ mod sse;
 mod stream;
 mod url;
 
-pub use exchange::{Admission, Handler, Responder, Waiter, Witness};
+pub use exchange::{Admission, CallOutcome, Handler, Responder, Waiter, Witness};
 pub(crate) use form::decode as form_decode;
 pub use form::{Form, FormError};
 pub use forwarded::TrustedProxies;

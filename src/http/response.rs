@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::io::Write;
 
+use super::exchange::CallOutcome;
 use super::stream::Stream;
 use crate::base::budget::{Held, Share};
-use crate::base::limits;
+use crate::base::{limits, trace};
 
 /// A header field of a response: mostly fixed text.
 pub type Field = (&'static str, Cow<'static, str>);
@@ -29,6 +30,7 @@ pub struct Response {
     headers: Vec<Field>,
     body: Body,
     held: Option<Held>,
+    outcome: Option<CallOutcome>,
 }
 
 impl Response {
@@ -36,7 +38,7 @@ impl Response {
     #[must_use]
     pub fn new(status: u16) -> Response {
         let headers = Vec::with_capacity(USUAL_FIELDS);
-        Response { status, headers, body: Body::Bytes(Vec::new()), held: None }
+        Response { status, headers, body: Body::Bytes(Vec::new()), held: None, outcome: None }
     }
 
     /// The same with one more header field.
@@ -83,6 +85,18 @@ impl Response {
         self
     }
 
+    /// The same as the end of a call, for the log.
+    #[must_use]
+    pub fn ending(self, outcome: CallOutcome) -> Response {
+        Response { outcome: Some(outcome), ..self }
+    }
+
+    /// How the call ended that this answers.
+    #[must_use]
+    pub fn outcome(&self) -> Option<CallOutcome> {
+        self.outcome
+    }
+
     /// The status code.
     #[must_use]
     pub fn status(&self) -> u16 {
@@ -118,6 +132,7 @@ impl Response {
         if self.held.is_some() {
             return self;
         }
+        trace::refused("unread_answers");
         let words = "Other large answers wait for you: read them first.\n";
         let refusal = Response::new(429).header("Retry-After", "1").header("Cache-Control", "no-store");
         refusal.bytes("text/plain; charset=utf-8", words)

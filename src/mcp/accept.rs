@@ -1,7 +1,8 @@
 //! Which media types a client takes and sends, and the answer to one that takes or sends others.
 
 use super::exchange::Encoded;
-use super::{intake, jsonrpc};
+use super::intake;
+use crate::base::trace;
 use crate::http::{Head, Response};
 
 /// Whether `Accept` admits a media type (RFC 9110 section 12.5.1); a request without it takes anything.
@@ -23,12 +24,13 @@ pub(super) fn accepts(head: &Head, kind: &str, subtype: &str) -> bool {
 
 /// The answer to a request that was not even read, and what to do about it.
 pub(super) fn refusal(status: u16) -> Response {
-    let words = match status {
-        405 => "The methods here are GET, POST and DELETE.\n",
-        406 => "Accept must admit text/event-stream and, for POST, application/json.\n",
-        415 => "Content-Type must be application/json.\n",
-        _ => "There must be one Content-Type field.\n",
+    let (reason, words) = match status {
+        405 => ("method_not_allowed", "The methods here are GET, POST and DELETE.\n"),
+        406 => ("accept", "Accept must admit text/event-stream and, for POST, application/json.\n"),
+        415 => ("content_type", "Content-Type must be application/json.\n"),
+        _ => ("content_type", "There must be one Content-Type field.\n"),
     };
+    trace::refused(reason);
     Response::new(status).bytes("text/plain; charset=utf-8", words).header("Cache-Control", "no-store")
 }
 
@@ -46,6 +48,6 @@ pub(super) fn read<'a>(
     }
     intake::parse(body).map_err(|intake::Refusal { id, error, is_in_params }| {
         let status = if is_in_params { in_params } else { 400 };
-        Box::new(Encoded { status, text: jsonrpc::error(id.as_ref(), &error) }.into_response())
+        Box::new(Encoded::error(status, id.as_ref(), &error).into_response())
     })
 }

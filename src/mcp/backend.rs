@@ -33,6 +33,12 @@ pub trait Backend: Send + Sync {
     /// The arguments of a tool that a 2026-07-28 client repeats in headers (`x-mcp-header`).
     fn mirrored(&self, tool: &str) -> Option<Arc<[Mirrored]>>;
 
+    /// How this backend spells what a call is for, for the log: a tool or a prompt by its name, a resource by its URI or the template
+    /// that it matches. `None` if it does not know it.
+    fn known(&self, _operation: Operation, _name: &str) -> Option<&str> {
+        None
+    }
+
     /// The scopes that a tool needs beyond the one that every caller has; `None` if it needs none.
     fn scopes(&self, tool: &str) -> Option<Arc<Scopes>>;
 }

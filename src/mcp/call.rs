@@ -159,6 +159,11 @@ impl Reply {
         Ok(self)
     }
 
+    /// Whether it says that the tool has failed.
+    pub(super) fn is_error(&self) -> bool {
+        self.members.iter().any(|(name, value)| name == "isError" && value.get() == "true")
+    }
+
     /// The result by itself.
     pub(super) fn into_json(self) -> Result<Arc<RawValue>, Error> {
         to_raw_value(&self).map(Arc::from).map_err(|_| Error::internal())

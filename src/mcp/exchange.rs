@@ -3,17 +3,18 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::call::{CallError, ClientCapabilities, InputRequest, Level, Outcome};
+use super::call::{CallError, ClientCapabilities, InputRequest, Level, Outcome, Reply};
 use super::events::EventStream;
-use super::jsonrpc::Error;
+use super::jsonrpc::{self, Error, RequestId};
 use super::table::Row;
 use super::task::{Ending, Task};
 use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
 use crate::base::limits;
-use crate::http::{Responder, Response, Stream};
+use crate::http::{CallOutcome, Responder, Response, Stream, Witness};
 
 /// What an era does in its own way about one call.
 pub(super) trait Dialect: Send + Sync {
@@ -68,7 +69,7 @@ impl Channel {
         match self {
             Channel::Own(responder) => responder.respond(answer.into_response()),
             Channel::Shared(responder, events) => {
-                responder.respond(Response::new(202));
+                responder.respond(Response::new(202).ending(answer.outcome));
                 events.publish(&answer.text);
             }
         }
@@ -90,14 +91,32 @@ pub(super) struct Begun {
 /// A JSON-RPC response and the HTTP status it travels under when it is not part of a stream.
 #[derive(Debug)]
 pub(super) struct Encoded {
-    pub(super) status: u16,
-    pub(super) text: String,
+    status: u16,
+    text: String,
+    outcome: CallOutcome,
 }
 
 impl Encoded {
+    /// A result.
+    pub(super) fn result(id: &RequestId, result: &impl Serialize) -> Encoded {
+        Encoded { status: 200, text: jsonrpc::result(id, result), outcome: CallOutcome::Ok }
+    }
+
+    /// An error.
+    pub(super) fn error(status: u16, id: Option<&RequestId>, error: &Error) -> Encoded {
+        let outcome = CallOutcome::ProtocolError(error.word());
+        Encoded { status, text: jsonrpc::error(id, error), outcome }
+    }
+
+    /// The same, whose result is `reply`.
+    pub(super) fn of(self, reply: &Reply) -> Encoded {
+        if reply.is_error() { Encoded { outcome: CallOutcome::ToolError, ..self } } else { self }
+    }
+
     /// As a whole answer. Answers depend on the user: no cache may keep them (M16).
     pub(super) fn into_response(self) -> Response {
-        Response::new(self.status).bytes("application/json", self.text).header("Cache-Control", "no-store")
+        let response = Response::new(self.status).bytes("application/json", self.text).ending(self.outcome);
+        response.header("Cache-Control", "no-store")
     }
 }
 
@@ -107,6 +126,8 @@ pub(super) struct Exchange {
     cancel: CancelToken,
     /// What the call has become, once and for good.
     task: OnceLock<Arc<Task>>,
+    /// Guards who is told of the call's end: nobody, once they have been.
+    witness: Mutex<Option<Arc<dyn Witness>>>,
     /// Guards the step from silence to stream to end of the answer.
     phase: Mutex<Phase>,
 }
@@ -123,12 +144,14 @@ impl Exchange {
     /// The exchange of a call that has just arrived. If it is slow it becomes a stream by itself: some clients hold a
     /// lock until the head of the answer arrives.
     pub(super) fn new(dialect: Box<dyn Dialect>, cancel: CancelToken, channel: Channel) -> Arc<Exchange> {
+        let (Channel::Own(responder) | Channel::Shared(responder, _)) = &channel;
+        let (task, witness) = (OnceLock::new(), Mutex::new(responder.witness()));
         let responder = match channel {
             Channel::Own(responder) => responder,
             Channel::Shared(responder, events) => {
                 responder.respond(Response::new(202));
                 let phase = Mutex::new(Phase::Sharing(events));
-                return Arc::new(Exchange { dialect, cancel, task: OnceLock::new(), phase });
+                return Arc::new(Exchange { dialect, cancel, task, witness, phase });
             }
         };
         Arc::new_cyclic(|this: &Weak<Exchange>| {
@@ -138,7 +161,7 @@ impl Exchange {
                     let _ = exchange.events();
                 }
             });
-            Exchange { dialect, cancel, task: OnceLock::new(), phase: Mutex::new(Phase::Silent(responder)) }
+            Exchange { dialect, cancel, task, witness, phase: Mutex::new(Phase::Silent(responder)) }
         })
     }
 
@@ -182,8 +205,28 @@ impl Exchange {
 
     /// Ends the call. Only the first outcome counts. A cancelled call gets no response (MCP, cancellation).
     pub(super) fn complete(&self, outcome: Outcome) {
+        self.end(outcome, None);
+    }
+
+    /// Ends the call with an error in these words and tells its handler.
+    pub(super) fn give_up(&self, why: &'static str) {
+        self.end(Outcome::Failed(Error::new(Error::INTERNAL, why)), Some(CallOutcome::Cancelled));
+        self.cancel.trip();
+    }
+
+    /// `logged` is what the log calls it, if that is not what the answer says.
+    fn end(&self, outcome: Outcome, logged: Option<CallOutcome>) {
         if let Some(task) = self.task() {
-            return task.finish(self.dialect.ending(outcome));
+            let has_failed = matches!(&outcome, Outcome::Complete(reply) if reply.is_error());
+            let ending = self.dialect.ending(outcome);
+            self.witness_end(match &ending {
+                _ if task.cancelled().is_tripped() => CallOutcome::Cancelled,
+                Ending::Completed(_) if has_failed => CallOutcome::ToolError,
+                Ending::Completed(_) => CallOutcome::Ok,
+                Ending::Failed(error) => CallOutcome::ProtocolError(error.word()),
+                Ending::Cancelled => CallOutcome::Cancelled,
+            });
+            return task.finish(ending);
         }
         let phase = std::mem::replace(&mut *self.lock(), Phase::Over);
         if matches!(phase, Phase::Over) {
@@ -194,19 +237,26 @@ impl Exchange {
             let answer = self.dialect.encode(outcome);
             let fits = answer.text.len() <= limits::ANSWER_BYTES;
             let answer = if fits { answer } else { self.dialect.encode(too_large()) };
+            let answer = Encoded { outcome: logged.unwrap_or(answer.outcome), ..answer };
+            self.witness_end(answer.outcome);
             return respond(phase, answer);
         }
+        self.witness_end(CallOutcome::Cancelled);
         match phase {
-            Phase::Silent(responder) => responder.respond(Response::new(202)),
+            Phase::Silent(responder) => {
+                responder.respond(Response::new(202).ending(CallOutcome::Cancelled));
+            }
             Phase::Streaming(events) => events.finish(),
             Phase::Sharing(_) | Phase::Over => {}
         }
     }
 
-    /// Ends the call with an error in these words and tells its handler.
-    pub(super) fn give_up(&self, why: &'static str) {
-        self.complete(Outcome::Failed(Error::new(Error::INTERNAL, why)));
-        self.cancel.trip();
+    /// Tells the log how the call has ended, before its client can know.
+    fn witness_end(&self, outcome: CallOutcome) {
+        let witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(witness) = witness {
+            witness.ended(outcome);
+        }
     }
 
     /// Whether the answer is a stream that nobody has read for so long that nobody can take it up again.

@@ -7,7 +7,7 @@ use super::Core;
 use super::backend::{Implementation, ServerCapabilities};
 use super::call::{ClientCapabilities, parse};
 use super::exchange::Encoded;
-use super::jsonrpc::{self, Error, RequestId};
+use super::jsonrpc::{Error, RequestId};
 
 /// What a client says with `initialize`.
 pub(super) struct Hello {
@@ -57,6 +57,6 @@ impl Hello {
             server_info: &description.info,
             instructions: description.instructions.as_deref(),
         };
-        Encoded { status: 200, text: jsonrpc::result(id, &result) }
+        Encoded::result(id, &result)
     }
 }

@@ -109,6 +109,24 @@ impl Error {
         Error { code, message: message.into(), data: None }
     }
 
+    /// What the log calls this kind of error.
+    pub(super) fn word(&self) -> &'static str {
+        match self.code {
+            Error::PARSE => "bad_json",
+            Error::INVALID_REQUEST => "invalid_request",
+            Error::METHOD_NOT_FOUND => "method_not_found",
+            Error::INVALID_PARAMS => "invalid_params",
+            Error::INTERNAL => "internal_error",
+            Error::BUSY => "busy",
+            Error::SESSION_NOT_FOUND => "session_not_found",
+            Error::RESOURCE_NOT_FOUND => "resource_not_found",
+            Error::HEADER_MISMATCH => "header_mismatch",
+            Error::MISSING_CAPABILITY => "missing_capability",
+            Error::UNSUPPORTED_VERSION => "unsupported_version",
+            _ => "error",
+        }
+    }
+
     /// The same with data.
     #[must_use]
     pub fn with_data(mut self, data: Value) -> Error {

@@ -129,7 +129,7 @@ impl Refusal {
             Refusal::TooManySessions => (503, Error::BUSY, "Too many sessions"),
             Refusal::TooFast => (429, Error::BUSY, "Too many sessions in too short a time"),
         };
-        Encoded { status, text: jsonrpc::error(id, &Error::new(code, message)) }.into_response()
+        Encoded::error(status, id, &Error::new(code, message)).into_response()
     }
 }
 
@@ -342,11 +342,11 @@ fn notice(session: &Session, method: &str, params: Option<&RawValue>) {
 }
 
 fn complete(id: &RequestId, reply: &Reply) -> Encoded {
-    Encoded { status: 200, text: jsonrpc::result(id, reply) }
+    Encoded::result(id, reply).of(reply)
 }
 
 pub(super) fn failed(id: &RequestId, error: &Error) -> Encoded {
-    Encoded { status: 200, text: jsonrpc::error(Some(id), error) }
+    Encoded::error(200, Some(id), error)
 }
 
 /// A call in a session.

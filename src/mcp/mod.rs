@@ -146,6 +146,7 @@ mod pair;
 mod prompt;
 mod publisher;
 mod quota;
+mod record;
 mod resource;
 mod rounds;
 mod session;
@@ -177,6 +178,7 @@ use crate::base::clock::Clock;
 use crate::base::identity::{Principal, Scopes, UserId};
 use crate::base::quota::Quota;
 use crate::base::random::Random;
+use crate::base::trace;
 use crate::http::{Head, Method, Request, Responder, Response};
 use crate::seal::Keyring;
 
@@ -373,6 +375,7 @@ impl Mcp {
             Ok(message) => message,
             Err(refusal) => return visit.responder.respond(*refusal),
         };
+        self.0.note_call(&message, &visit.responder);
         let in_session = || legacy::named_session(&self.0, &visit).is_ok();
         match era::classify(&message, &visit.head.headers, in_session) {
             Era::Legacy => legacy::post(&self.0, visit, message),
@@ -399,7 +402,7 @@ impl Core {
         let publisher = self.publisher();
         let context =
             Context { principal, client, cancel, progress_token, publisher, call: None, exchange, permit };
-        self.backend.call(call, context);
+        trace::in_tool(|| self.backend.call(call, context));
     }
 
     /// The answer to a caller whose token lacks what `tool` needs: the scopes that it has, and those.

@@ -11,7 +11,7 @@ use super::Core;
 use super::backend::Implementation;
 use super::call::{InputRequest, Operation, Reply};
 use super::exchange::Encoded;
-use super::jsonrpc::{self, Error, RequestId};
+use super::jsonrpc::{Error, RequestId};
 use super::session::millis;
 use super::task_methods;
 use crate::base::limits;
@@ -30,7 +30,7 @@ pub(super) fn ttl(operation: Operation) -> Option<u64> {
 
 pub(super) fn complete(core: &Core, id: &RequestId, reply: &Reply, ttl_millis: Option<u64>) -> Encoded {
     let wire = Complete { reply, ttl_millis, info: &core.backend.description().info };
-    Encoded { status: 200, text: jsonrpc::result(id, &wire) }
+    Encoded::result(id, &wire).of(reply)
 }
 
 pub(super) fn failed(id: &RequestId, error: &Error) -> Encoded {
@@ -48,7 +48,7 @@ pub(super) fn failed(id: &RequestId, error: &Error) -> Encoded {
         _ => 200,
     };
     let error = Error { code, ..error.clone() };
-    Encoded { status, text: jsonrpc::error(Some(id), &error) }
+    Encoded::error(status, Some(id), &error)
 }
 
 /// The call ends with questions, and is to come back with the answers and `state`.
@@ -63,7 +63,7 @@ pub(super) fn input_required(
         request_state: state,
         meta: ServerMeta { server_info: &core.backend.description().info },
     };
-    Encoded { status: 200, text: jsonrpc::result(id, &result) }
+    Encoded::result(id, &result)
 }
 
 /// The client did not say with this request that it takes tasks.

@@ -9,7 +9,7 @@ use super::hello::Hello;
 use super::intake::Message;
 use super::legacy::{self, Caller, Refusal, new_session};
 use super::session::{Kind, Session};
-use super::{Core, Visit, accepts, read};
+use super::{Core, Visit, accepts, read, refusal};
 use crate::base::encoding::base64url;
 use crate::http::{Form, Response};
 
@@ -21,7 +21,7 @@ const OLDEST: &str = "2024-11-05";
 pub(super) fn open(core: &Core, visit: Visit, message_path: &str) {
     let Visit { head, principal, responder } = visit;
     if !accepts(&head, "text", "event-stream") {
-        return responder.respond(Response::new(406));
+        return responder.respond(refusal(406));
     }
     let Some(standing) = core.stand(&principal) else {
         return responder.respond(Refusal::TooManyStreams.response(None));
@@ -44,6 +44,7 @@ pub(super) fn post(core: &Arc<Core>, body: &[u8], visit: Visit) {
         Ok(message) => message,
         Err(refusal) => return responder.respond(*refusal),
     };
+    core.note_call(&message, &responder);
     let query = Form::parse(head.query.as_deref().unwrap_or_default().as_bytes()).unwrap_or_default();
     let session = query.value("sessionId").and_then(|id| core.audience.sessions.find(id, &principal));
     let session = session.filter(|each| each.kind() == Kind::Paired && each.standalone().has_reader());

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::Core;
 use super::backend::Implementation;
 use super::exchange::Encoded;
-use super::jsonrpc::{self, Error, RequestId};
+use super::jsonrpc::{Error, RequestId};
 use super::modern_answer::{Question, ServerMeta, failed, questions};
 use super::rounds::Answers;
 use super::session::millis;
@@ -74,7 +74,7 @@ struct Wire<'a> {
 /// The result of a call that has become a task: its handle.
 pub(super) fn created(id: &RequestId, task: &Task, info: &Implementation) -> Encoded {
     let wire = Wire { result_type: "task", ..wire(task, &task.snapshot(), info) };
-    Encoded { status: 200, text: jsonrpc::result(id, &wire) }
+    Encoded::result(id, &wire)
 }
 
 /// Serves a request for a task. A task of somebody else's is as unknown as none, and one's own is for a token that could
@@ -113,7 +113,7 @@ fn answer(task: &Task, request: TaskRequest<'_>, info: &Implementation) -> Resul
                     wire.error = Some(error);
                 }
             }
-            return Ok(Encoded { status: 200, text: jsonrpc::result(id, &wire) });
+            return Ok(Encoded::result(id, &wire));
         }
         TaskMethod::Update => {
             let answers = request.answers;
@@ -122,7 +122,7 @@ fn answer(task: &Task, request: TaskRequest<'_>, info: &Implementation) -> Resul
         TaskMethod::Cancel => task.end(),
     }
     let done = Done { result_type: "complete", meta: ServerMeta { server_info: info } };
-    Ok(Encoded { status: 200, text: jsonrpc::result(id, &done) })
+    Ok(Encoded::result(id, &done))
 }
 
 /// What every form of a task says.

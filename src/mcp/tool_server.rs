@@ -2,7 +2,7 @@
 //! run on the worker that brought their call.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -175,9 +175,7 @@ impl ToolServer {
             let reader = reader.as_ref().ok_or_else(Error::internal)?;
             (reader(context)?, definition)
         } else {
-            let fits = |each: &ResourceTemplate| each.template.as_ref()?.matches(&uri);
-            let fitting = self.templates.all.iter().find_map(|each| Some((each, fits(each)?)));
-            let Some((ResourceTemplate { definition, reader, .. }, variables)) = fitting else {
+            let Some((ResourceTemplate { definition, reader, .. }, variables)) = self.template(&uri) else {
                 let error = Error::new(Error::RESOURCE_NOT_FOUND, "Resource not found");
                 return Err(error.with_data(json!({ "uri": uri })).into());
             };
@@ -186,6 +184,12 @@ impl ToolServer {
         };
         let contents = contents.of(&uri, definition.mime_type.clone());
         Ok(Reply::default().with("contents", &[contents])?)
+    }
+
+    /// The first template that fits a URI, and what its variables are there.
+    fn template(&self, uri: &str) -> Option<(&ResourceTemplate, BTreeMap<String, String>)> {
+        let fits = |each: &ResourceTemplate| each.template.as_ref()?.matches(uri);
+        self.templates.all.iter().find_map(|each| Some((each, fits(each)?)))
     }
 
     fn complete(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
@@ -261,6 +265,22 @@ impl Backend for ToolServer {
 
     fn scopes(&self, tool: &str) -> Option<Arc<Scopes>> {
         self.scopes.get(tool).cloned()
+    }
+
+    fn known(&self, operation: Operation, name: &str) -> Option<&str> {
+        match operation {
+            Operation::CallTool => self.tools.named(name).map(|tool| &*tool.definition.name),
+            Operation::GetPrompt => self.prompts.named(name).map(|prompt| &*prompt.definition.name),
+            Operation::ReadResource => match self.resources.named(name) {
+                Some(resource) => Some(resource.definition.uri()),
+                None => self.template(name).map(|(template, _)| &**template.definition.uri()),
+            },
+            Operation::ListTools
+            | Operation::ListPrompts
+            | Operation::ListResources
+            | Operation::ListResourceTemplates
+            | Operation::Complete => None,
+        }
     }
 }
 

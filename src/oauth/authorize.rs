@@ -164,6 +164,9 @@ impl AuthorizationServer {
         if query.repeated(&["resource"]).is_some() {
             return self.pages().problem(Problem::Unreadable);
         }
+        if let Some(id) = query.value("client_id") {
+            trace::names_client(&ClientFingerprint::of(id));
+        }
         // O6: as long as client and redirect URI are not both proven, nobody is sent anywhere.
         let client = match query.value("client_id").map(|id| self.asking_client(id, head.peer)) {
             Some(Ok(client)) => client,

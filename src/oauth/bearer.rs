@@ -85,7 +85,6 @@ impl AuthorizationServer {
     /// endpoint in a browser finds the home page in it.
     #[must_use]
     pub fn challenge(&self, head: &http::Head, endpoint: Endpoint, error: BearerError) -> Response {
-        trace::refused(error.word());
         let url = self.settings.public_url.as_named_by(head);
         let challenge = challenge(&url, endpoint, error, &self.settings.required_scope);
         if error != BearerError::Missing || !wants_page(head) {
@@ -130,6 +129,7 @@ impl Settings {
 }
 
 fn challenge(url: &http::PublicUrl, endpoint: Endpoint, error: BearerError, scope: &Scopes) -> Response {
+    trace::refused(error.word());
     // Clients search for `name=` in the whole header: no value repeats a parameter's name or has quotes of its own.
     let (status, error) = match error {
         BearerError::Missing => (401, None),

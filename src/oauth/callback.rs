@@ -21,7 +21,7 @@ use crate::base::encoding::base64url;
 use crate::base::identity::{GrantId, UserId};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
-use crate::base::{limits, log};
+use crate::base::{limits, log, trace};
 use crate::http::{self, Form, Response};
 use crate::seal;
 use crate::store::{self, Grant, GrantClient, Stage};
@@ -90,6 +90,7 @@ impl AuthorizationServer {
         let Some(login) = self.open_in_time::<GitHubLogin>(state, self.clock.now()) else {
             return self.pages().problem(Problem::LoginExpired);
         };
+        trace::names_client(&login.request.client);
         if !self.is_same_browser(head, &login.browser) {
             return self.pages().problem(Problem::OtherBrowser);
         }

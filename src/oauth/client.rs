@@ -10,6 +10,7 @@ use crate::base::clock::Timestamp;
 use crate::base::encoding::base64url;
 use crate::base::identity::{ClientFingerprint, Scopes};
 use crate::base::secret::Secret;
+use crate::base::trace;
 use crate::http;
 use crate::seal::{self, Keyring, Sealed};
 
@@ -103,6 +104,8 @@ impl AuthorizationServer {
         form: &http::Form,
     ) -> Result<KnownClient, ClientError> {
         let presented = Presented::read(head, form)?;
+        let fingerprint = ClientFingerprint::of(&presented.id);
+        trace::names_client(&fingerprint);
         let invalid = ClientError::Invalid { basic: presented.basic };
         // The secret is computed and compared whatever the id is, so that an unknown client costs what a wrong secret does.
         let given = presented.secret.as_ref().map_or("", |secret| secret.expose().as_str());
@@ -122,7 +125,7 @@ impl AuthorizationServer {
         if !proven || self.rules().denied.names(&presented.id) {
             return Err(invalid);
         }
-        Ok(KnownClient { fingerprint: ClientFingerprint::of(&presented.id) })
+        Ok(KnownClient { fingerprint })
     }
 }
 

@@ -18,7 +18,7 @@ use super::{AuthorizationServer, Upstream};
 use crate::base::clock::Timestamp;
 use crate::base::encoding::{base64url, sha256};
 use crate::base::secret::Secret;
-use crate::base::{limits, log};
+use crate::base::{limits, log, trace};
 use crate::http::{self, Response};
 
 /// A checked request that waits for the person's answer, sealed into the consent form. Fresh for every page and bound to
@@ -75,6 +75,7 @@ impl AuthorizationServer {
         let Some(pending) = self.open_in_time::<PendingAuthorization>(sealed, now) else {
             return self.pages().problem(Problem::LoginExpired);
         };
+        trace::names_client(&pending.request.client);
         if !self.is_same_browser(&request.head, &pending.browser) {
             return self.pages().problem(Problem::OtherBrowser);
         }

@@ -99,8 +99,13 @@ impl Sealed for RefreshToken {
 }
 
 impl AuthorizationCode {
-    /// Whether this client may redeem it with this verifier, and the redirect URI if it repeats one.
-    pub(super) fn is_for(&self, client: &KnownClient, verifier: &str, redirect_uri: Option<&str>) -> bool {
+    /// Whether this client may redeem it with this verifier, and the redirect URI if it repeats one; else the cause for the log.
+    pub(super) fn check(
+        &self,
+        client: &KnownClient,
+        verifier: &str,
+        redirect_uri: Option<&str>,
+    ) -> Result<(), &'static str> {
         // RFC 7636 section 4.1: 43 to 128 unreserved characters.
         let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
         let well_formed = (43..=128).contains(&verifier.len()) && verifier.bytes().all(unreserved);
@@ -108,7 +113,12 @@ impl AuthorizationCode {
         let verified = well_formed && challenge.matches(self.code_challenge.as_str().as_bytes());
         // T6: OAuth 2.1 no longer needs the redirect URI here, but a different one is another request's.
         let same_redirect = redirect_uri.is_none_or(|uri| uri == self.redirect_uri);
-        verified && same_redirect && self.client == client.fingerprint
+        match (self.client == client.fingerprint, verified, same_redirect) {
+            (true, true, true) => Ok(()),
+            (false, _, _) => Err("another_client"),
+            (true, false, _) => Err("wrong_verifier"),
+            (true, true, false) => Err("wrong_redirect_uri"),
+        }
     }
 }
 
@@ -131,7 +141,7 @@ mod tests {
                 secret: Secret::new([0; 32]),
                 expires: Timestamp(0),
             };
-            assert_eq!(code.is_for(&client, presented, None), expected, "{presented}");
+            assert_eq!(code.check(&client, presented, None).is_ok(), expected, "{presented}");
         };
         let same = |verifier: &str, expected| check(verifier, verifier, expected);
         same(&"a".repeat(42), false);

@@ -13,14 +13,14 @@ use super::client::KnownClient;
 use super::issued::{AccessToken, AuthorizationCode, RefreshToken};
 use super::policy::Policy;
 use super::provider::ProviderError;
-use super::token_error::TokenError;
+use super::token_error::{TokenError, invalid_grant};
 use super::upstream::Asking;
 use crate::base::clock::Timestamp;
 use crate::base::identity::Scopes;
 use crate::base::secret::Secret;
 use crate::base::{limits, log};
 use crate::http::{self, Form, Response};
-use crate::seal;
+use crate::seal::{self, SealError};
 use crate::store::{self, Grant, Stage};
 
 /// RFC 6749 section 5.1. `token_type` is spelled as some clients compare it.
@@ -88,25 +88,25 @@ impl AuthorizationServer {
         let text = form.value("code").ok_or(TokenError::Missing("code is required"))?;
         let verifier = form.value("code_verifier").ok_or(TokenError::Missing("code_verifier is required"))?;
         let now = self.clock.now();
-        let code: AuthorizationCode =
-            seal::open(&self.keys, text, now).map_err(|_| TokenError::InvalidGrant)?;
+        let code: AuthorizationCode = seal::open(&self.keys, text, now).map_err(|error| match error {
+            SealError::Expired => invalid_grant("code_expired"),
+            SealError::Malformed | SealError::Forged => invalid_grant("code_unknown"),
+        })?;
         // T3: everything is checked before anything is consumed, so that a wrong guess costs the right client nothing.
-        if !code.is_for(client, verifier, form.value("redirect_uri")) {
-            return Err(TokenError::InvalidGrant);
-        }
+        code.check(client, verifier, form.value("redirect_uri")).map_err(invalid_grant)?;
         for _ in 0..limits::STORE_ATTEMPTS {
-            let Some(grant) = self.grants.get(code.grant)? else { return Err(TokenError::InvalidGrant) };
+            let grant = self.grants.get(code.grant)?.ok_or_else(|| invalid_grant("grant_ended"))?;
             // T13: the rules may have changed since GitHub said who it is.
             if !self.rules().still_admit(&grant) {
                 self.end_opened_grant(grant.id, &code.secret, "not_admitted")?;
-                return Err(TokenError::InvalidGrant);
+                return Err(invalid_grant("not_admitted"));
             }
             match grant.stage {
                 Stage::CodeIssued => {}
                 // T4: the right client with the right verifier sends a code again: either it or a thief had the code first.
                 Stage::Live { .. } => {
                     self.end_opened_grant(grant.id, &code.secret, "code_replayed")?;
-                    return Err(TokenError::InvalidGrant);
+                    return Err(invalid_grant("code_replayed"));
                 }
             }
             let redeemed = Grant {
@@ -137,17 +137,20 @@ impl AuthorizationServer {
     fn refresh(&self, client: &KnownClient, form: &Form) -> Result<Pair, TokenError> {
         let text = form.value("refresh_token").ok_or(TokenError::Missing("refresh_token is required"))?;
         let now = self.clock.now();
-        let token: RefreshToken = seal::open(&self.keys, text, now).map_err(|_| TokenError::InvalidGrant)?;
+        let token: RefreshToken = seal::open(&self.keys, text, now).map_err(|error| match error {
+            SealError::Expired => invalid_grant("refresh_token_expired"),
+            SealError::Malformed | SealError::Forged => invalid_grant("refresh_token_unknown"),
+        })?;
         if token.client != client.fingerprint {
-            return Err(TokenError::InvalidGrant);
+            return Err(invalid_grant("another_client"));
         }
         // The same rules decide whether GitHub is asked, and what of its answer.
         let rules = self.rules();
         let mut asking = None;
         for _ in 0..limits::STORE_ATTEMPTS {
-            let Some(grant) = self.grants.get(token.grant)? else { return Err(TokenError::InvalidGrant) };
+            let grant = self.grants.get(token.grant)?.ok_or_else(|| invalid_grant("grant_ended"))?;
             if grant.is_over(now) {
-                return Err(TokenError::InvalidGrant);
+                return Err(invalid_grant("grant_expired"));
             }
             let scopes = narrowed(&grant.scopes, form.value("scope"), &self.settings.required_scope)?;
             let (next, turned) = match turn(&grant.stage, token.generation, now) {
@@ -160,12 +163,12 @@ impl AuthorizationServer {
                 Turn::Late { generation, turned } => (generation, turned),
                 Turn::Reuse => {
                     self.end_opened_grant(grant.id, &token.secret, "refresh_reused")?;
-                    return Err(TokenError::InvalidGrant);
+                    return Err(invalid_grant("refresh_reused"));
                 }
                 Turn::FromTheFuture => {
                     log::error("store.rolled_back", &[log::Field::Hint(ROLLED_BACK)]);
                     self.end_opened_grant(grant.id, &token.secret, "table_rolled_back")?;
-                    return Err(TokenError::InvalidGrant);
+                    return Err(invalid_grant("table_rolled_back"));
                 }
             };
             // T11: one of parallel refreshes asks GitHub; the others then find the generation that it has made. A refresh that
@@ -186,11 +189,11 @@ impl AuthorizationServer {
                     Verdict::No => {
                         drop(asking.take());
                         self.end_opened_grant(grant.id, &token.secret, "not_admitted")?;
-                        return Err(TokenError::InvalidGrant);
+                        return Err(invalid_grant("not_admitted"));
                     }
                 };
             // Asking may have exchanged GitHub's token, which is a write of its own.
-            let Some(current) = self.grants.get(token.grant)? else { return Err(TokenError::InvalidGrant) };
+            let current = self.grants.get(token.grant)?.ok_or_else(|| invalid_grant("grant_ended"))?;
             if current.stage != grant.stage {
                 continue;
             }
@@ -363,6 +366,8 @@ pub(super) fn read_form(request: &http::Request) -> Result<Form, TokenError> {
     if form.repeated(&["resource"]).is_some() { Err(TokenError::Repeated) } else { Ok(form) }
 }
 
+#[cfg(test)]
+mod cause_tests;
 #[cfg(test)]
 mod policy_tests;
 #[cfg(test)]

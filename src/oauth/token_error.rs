@@ -2,7 +2,7 @@
 
 use super::answer;
 use super::client::ClientError;
-use crate::base::{limits, log};
+use crate::base::{limits, log, trace};
 use crate::http::Response;
 use crate::store;
 
@@ -82,6 +82,12 @@ impl TokenError {
             .header("Retry-After", limits::CLOCK_RETRY.as_secs().to_string()),
         }
     }
+}
+
+/// [`TokenError::InvalidGrant`], whose cause is for the log alone.
+pub(super) fn invalid_grant(cause: &'static str) -> TokenError {
+    trace::refused(cause);
+    TokenError::InvalidGrant
 }
 
 impl From<store::Error> for TokenError {

@@ -16,6 +16,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use crate::base::clock;
 use crate::base::limits;
 use crate::base::log::{self, Field};
+use crate::base::trace;
 use crate::http::{Handler, Request, Responder};
 
 /// One request on its way to a worker.
@@ -230,7 +231,6 @@ fn wanted_workers(waiting: usize, moved: u64) -> usize {
 fn run(job: Job) {
     let Job { handler, request, responder, held: _held } = job;
     if catch_unwind(AssertUnwindSafe(|| handler.handle(request, responder))).is_err() {
-        // What the panic says may quote the request: it is not logged.
         log::error("request.panicked", &[Field::Hint("this is a bug, please report it")]);
     }
 }
@@ -255,12 +255,21 @@ impl Drop for Running {
     }
 }
 
-/// Has panics logged by their place in the code alone: what they say may quote a request or a secret.
-pub fn log_panics_by_place() {
+/// Has panics logged by their place in the code, and in the code of tools with what they say.
+pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        log::error("panic", &[Field::Path(&place)]);
+        let (text, payload) = (panic.payload().downcast_ref::<String>(), panic.payload());
+        let said = text.map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+        let said = said.and_then(loggable).map(Field::Error);
+        log::error("panic", &[Field::Path(&place)].into_iter().chain(said).collect::<Vec<_>>());
     }));
+}
+
+/// What a panic says, where it may be logged. In our own code it may quote a request or a secret; in a tool's its author chose the
+/// words, and the operator needs them.
+fn loggable(message: &str) -> Option<&str> {
+    trace::is_in_tool().then_some(message)
 }
 
 #[cfg(test)]
@@ -373,6 +382,14 @@ mod tests {
         assert!(bench.pool.workers() >= limits::WORKERS);
         let waiter = bench.submit("/").unwrap();
         assert_eq!(bench.status(&waiter), 204);
+    }
+
+    /// L1, H12: of a panic in our own code the place alone is logged.
+    #[test]
+    fn what_a_panic_says_is_logged_of_tools_only() {
+        assert_eq!(loggable("Bearer mcp_at_x"), None);
+        assert_eq!(trace::in_tool(|| loggable("no such row")), Some("no such row"));
+        assert_eq!(loggable("Bearer mcp_at_x"), None);
     }
 
     #[test]

@@ -66,6 +66,18 @@ fn what_is_inserted_is_found() {
 }
 
 #[test]
+fn what_is_there_is_counted() {
+    check(|table| {
+        for number in 1..=5 {
+            assert_eq!(table.count().unwrap(), number - 1);
+            table.insert(&grant(number)).unwrap();
+        }
+        table.delete(grant(2).id).unwrap();
+        assert_eq!(table.count().unwrap(), 4);
+    });
+}
+
+#[test]
 fn an_id_is_inserted_once() {
     check(|table| {
         table.insert(&grant(1)).unwrap();

@@ -201,6 +201,14 @@ pub trait Grants: Send + Sync {
     /// [`Error::Storage`].
     fn list(&self) -> Result<Vec<Arc<Grant>>, Error>;
 
+    /// How many grants there are.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    fn count(&self) -> Result<u64, Error> {
+        self.list().map(|grants| u64::try_from(grants.len()).unwrap_or(u64::MAX))
+    }
+
     /// The grants of one user.
     ///
     /// # Errors

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
+    TableDefinition, WriteTransaction,
 };
 
 use super::backup;
@@ -283,6 +284,14 @@ impl Grants for RedbGrants {
             let table = transaction.open_table(GRANTS)?;
             table.iter()?.map(|entry| Ok(entry?.0.value())).collect()
         })
+    }
+
+    /// Without reading them.
+    fn count(&self) -> Result<u64, Error> {
+        let stored =
+            self.with_database(|database| Ok(database.begin_read()?.open_table(GRANTS)?.len()?))?;
+        let unwritten = u64::try_from(self.state().unwritten_deletions.len()).unwrap_or(u64::MAX);
+        Ok(stored.saturating_sub(unwritten))
     }
 
     fn of_user(&self, user: UserId) -> Result<Vec<Arc<Grant>>, Error> {

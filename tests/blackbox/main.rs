@@ -7,6 +7,7 @@ mod support;
 
 mod abuse;
 mod audit;
+mod calls;
 mod crowd;
 mod endings;
 mod limits;

@@ -35,7 +35,10 @@ fn each_request_is_one_line_of_the_log() {
     let server = Server::start_with(&FakeGitHub::start(), &[("MCP_LOG_FORMAT", "json")]);
     let (client, tokens) = server.login();
     server.session(&tokens.access);
-    Request::get("/no/such/canary-path?canary=query").send(server.authority()).unwrap().expect(404);
+    let stray = format!("/no/such/\u{1b}[31m{}?canary=query", "x".repeat(1000));
+    Request::get(&stray).send(server.authority()).unwrap().expect(400); // control characters are not even parsed
+    let stray = format!("/no/such/%1B\"{}?canary=query", "x".repeat(1000));
+    Request::get(&stray).send(server.authority()).unwrap().expect(404);
 
     let log = server.wait_for_log("\"status\":404");
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -62,6 +65,10 @@ fn each_request_is_one_line_of_the_log() {
         let request = requests.iter().find(|line| line["request"] == event["request"]).unwrap();
         assert!(request["route"] == route && event["peer"] == "127.0.0.1", "{event} {request}");
     }
+    let stray = requests.iter().find(|line| line["status"] == 404).unwrap();
+    let path = stray["path"].as_str().unwrap();
+    assert!(path.starts_with("/no/such/%1B\"xxx") && path.len() < 220, "{path}");
+    assert_eq!(stray["reason"], "not_found");
     for canary in ["canary", &tokens.access, &tokens.refresh, &client.id] {
         assert!(!log.contains(canary), "{canary} is in the log:\n{log}");
     }

@@ -221,7 +221,7 @@ fn no_secret_reaches_the_log() {
     let session = server.session(&turned.access);
     server.redeem(&client, &code).expect(400);
     server.initialize("mcp_at_canary-forged-token").expect(401);
-    Request::get("/canary-path?canary-query=1").send(server.authority()).unwrap().expect(404);
+    Request::get("/no-such-path?canary-query=1").send(server.authority()).unwrap().expect(404);
     server.revoke(&client, &turned.refresh).expect(200);
     assert!(server.stop().success());
 

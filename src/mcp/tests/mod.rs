@@ -8,6 +8,7 @@ mod modern;
 mod nameless;
 mod offers;
 mod pair;
+mod record;
 mod restarts;
 mod streams;
 mod tasks;

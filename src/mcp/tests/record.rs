@@ -1,0 +1,153 @@
+//! What the log is told of each call.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::http::{CallOutcome, Witness};
+
+/// What one request's witness was told: the method, the target, and the last outcome.
+#[derive(Default)]
+struct Seen(Mutex<(&'static str, Option<String>, Option<CallOutcome>)>);
+
+impl Witness for Seen {
+    fn identify(&self, _: &Principal) {}
+
+    fn called(&self, method: &'static str, target: Option<&str>) {
+        let mut seen = self.0.lock().unwrap();
+        (seen.0, seen.1) = (method, target.map(str::to_owned));
+    }
+
+    fn ended(&self, outcome: CallOutcome) {
+        self.0.lock().unwrap().2 = Some(outcome);
+    }
+
+    fn answered(&self, _: u16) {}
+}
+
+impl Endpoint {
+    /// Sends a request with a witness; its handler runs on a thread of its own.
+    fn seen(&self, request: Request) -> (Waiting, Arc<Seen>) {
+        let (responder, waiter) = Responder::pair();
+        let seen = Arc::new(Seen::default());
+        let responder = responder.with_witness(Arc::clone(&seen) as _);
+        let mcp = self.mcp.clone();
+        let worker = std::thread::spawn(move || mcp.handle(request, principal(1), responder));
+        (Waiting { waiter, worker }, seen)
+    }
+
+    fn check(&self, request: Request, expected: (&str, Option<&str>, CallOutcome)) {
+        let (waiting, seen) = self.seen(request);
+        if let Said::Events(events) = waiting.head().body {
+            events.rest();
+        }
+        waiting.worker.join().unwrap();
+        let seen = seen.0.lock().unwrap();
+        let (method, target, outcome) = expected;
+        assert_eq!((seen.0, seen.1.as_deref(), seen.2), (method, target, Some(outcome)));
+    }
+}
+
+/// L2: method, tool (or prompt, or resource) and outcome of a call are the server's words in both eras; of what a client has
+/// made up the log has nothing.
+#[test]
+fn a_call_is_noted_in_words_of_the_server() {
+    use CallOutcome::{Ok as Done, ProtocolError, ToolError};
+    let endpoint = conformance();
+    let session = endpoint.session();
+    let check = |method: &str, params: Value, expected: (&str, Option<&str>, CallOutcome)| {
+        let legacy = post(&request(1, method, params.clone())).with("Mcp-Session-Id", &session);
+        endpoint.check(legacy, expected);
+        endpoint.check(modern::plain(method, params), expected);
+    };
+    let tool = |name: &str| json!({ "name": name, "arguments": {} });
+    let call = "tools/call";
+    check(call, tool("test_simple_text"), (call, Some("test_simple_text"), Done));
+    check(call, tool("test_error_handling"), (call, Some("test_error_handling"), ToolError));
+    check(call, tool("test_tool_with_progress"), (call, Some("test_tool_with_progress"), Done));
+    check(call, tool("mallory"), (call, None, ProtocolError("invalid_params")));
+    check("tools/list", json!({}), ("tools/list", None, Done));
+    let prompt = json!({ "name": "test_simple_prompt" });
+    check("prompts/get", prompt, ("prompts/get", Some("test_simple_prompt"), Done));
+    let read = "resources/read";
+    let uri = |uri: &str| json!({ "uri": uri });
+    check(read, uri("test://static-text"), (read, Some("test://static-text"), Done));
+    check(read, uri("test://template/7/data"), (read, Some("test://template/{id}/data"), Done));
+    check("mallory/x", json!({}), ("unknown", None, ProtocolError("method_not_found")));
+
+    let legacy = |method, params| post(&request(2, method, params)).with("Mcp-Session-Id", &session);
+    endpoint.check(legacy("ping", json!({})), ("ping", None, Done));
+    let subscribed = (uri("test://static-text"), "resources/subscribe");
+    endpoint.check(legacy(subscribed.1, subscribed.0), (subscribed.1, Some("test://static-text"), Done));
+    let nobodys = post(&request(1, "ping", json!({}))).with("Mcp-Session-Id", "mallory");
+    endpoint.check(nobodys, ("ping", None, ProtocolError("session_not_found")));
+    endpoint.check(modern::plain("server/discover", json!({})), ("server/discover", None, Done));
+    let mismatch = modern::plain(call, tool("test_simple_text")).with("Mcp-Name", "other");
+    endpoint.check(mismatch, (call, Some("test_simple_text"), ProtocolError("header_mismatch")));
+}
+
+/// L2: the end of a call is its answer's, not that of the head; a call that nobody waits for any more was cancelled.
+#[test]
+fn the_end_of_a_call_is_noted_when_it_has_ended() {
+    let endpoint = conformance();
+    let session = endpoint.session();
+    let ask = |id: u64| {
+        let body = call(id, "test_elicitation", json!({ "message": "?" }));
+        let (waiting, seen) = endpoint.seen(post(&body).with("Mcp-Session-Id", &session));
+        let events = waiting.head().events();
+        let question = events.json()["id"].clone();
+        assert_eq!(seen.0.lock().unwrap().2, None, "the answer has begun, the call has not ended");
+        (waiting, seen, events, question)
+    };
+    let send = |message: Value| endpoint.send(post(&message).with("Mcp-Session-Id", &session));
+
+    let (waiting, seen, events, question) = ask(1);
+    send(json!({ "jsonrpc": "2.0", "id": question, "result": { "action": "decline" } }));
+    assert_eq!(events.json()["id"], 1);
+    assert_eq!(seen.0.lock().unwrap().2, Some(CallOutcome::Ok));
+    waiting.worker.join().unwrap();
+
+    let (waiting, seen, _events, _) = ask(2);
+    let cancelled = json!({ "requestId": 2 });
+    send(json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": cancelled }));
+    waiting.worker.join().unwrap();
+    assert_eq!(seen.0.lock().unwrap().2, Some(CallOutcome::Cancelled));
+
+    let (waiting, seen, events, _) = ask(3);
+    endpoint.mcp.give_up();
+    assert!(events.json()["error"].is_object());
+    assert_eq!(seen.0.lock().unwrap().2, Some(CallOutcome::Cancelled));
+    waiting.worker.join().unwrap();
+}
+
+/// L2: of a call that becomes a task the end of the task counts.
+#[test]
+fn a_task_is_noted_when_it_is_over() {
+    let released = CancelToken::new();
+    let release = released.clone();
+    let tool = Tool::new("t", "Fails late", json!({ "type": "object" })).tasks(TaskSupport::Required);
+    let tool = tool.handler(move |_, _: NoArguments| -> Result<String, CallError> {
+        assert!(released.wait(SOON));
+        Err("it failed".into())
+    });
+    let endpoint = endpoint(ToolServer::builder("n", "1").tool(tool).build().unwrap());
+    let mut meta = modern::meta();
+    let tasks = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
+    meta["io.modelcontextprotocol/clientCapabilities"] = tasks;
+    let call = modern::plain("tools/call", json!({ "name": "t", "arguments": {}, "_meta": meta }));
+    let (waiting, seen) = endpoint.seen(call);
+    assert_eq!(waiting.head().json()["result"]["resultType"], "task");
+    release.trip();
+    waiting.worker.join().unwrap();
+    let seen = seen.0.lock().unwrap();
+    assert_eq!((seen.1.as_deref(), seen.2), (Some("t"), Some(CallOutcome::ToolError)));
+}
+
+/// H12: while a tool's code runs, the log knows that a panic is the tool's.
+#[test]
+fn a_tools_code_is_known_as_such() {
+    let tool = Tool::new("t", "", json!({ "type": "object" }))
+        .handler(|_, _: NoArguments| Ok(trace::is_in_tool().to_string()));
+    let endpoint = endpoint(ToolServer::builder("n", "1").tool(tool).build().unwrap());
+    assert_eq!(endpoint.send(modern::call(1, "t", json!({}))).text(), "true");
+    assert!(!trace::is_in_tool());
+}

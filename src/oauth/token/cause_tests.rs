@@ -1,0 +1,58 @@
+//! What the log says of a refusal that its client is told nothing about.
+
+use std::time::Duration;
+
+use super::tests::invalid_grant;
+use super::*;
+use crate::base::trace::{RequestId, Trace};
+use crate::oauth::client::AuthMethod;
+use crate::oauth::fake::{self, Browser};
+
+/// The refusal reads `invalid_grant` on the wire and `cause` in the log, which names the client as well.
+fn check(refused: impl FnOnce() -> Response, cause: &str) {
+    let trace = Trace { request: RequestId([1; 6]), peer: None };
+    crate::base::trace::within(trace, || {
+        assert_eq!(super::tests::error(&refused()), invalid_grant(), "{cause}");
+        assert_eq!(crate::base::trace::reason(), Some(cause));
+        assert!(crate::base::trace::client().is_some(), "{cause}");
+    });
+}
+
+/// L2: of a code.
+#[test]
+fn the_log_has_the_cause_of_a_refused_code() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let code = browser.code();
+    let other = fixture.client_id(AuthMethod::None, &["http://127.0.0.1/cb"]);
+    let verifier = "wrong-verifier-wrong-verifier-wrong-verifier";
+    check(|| browser.redeem("x", &[]), "code_unknown");
+    check(|| browser.redeem(&code, &[("client_id", &other)]), "another_client");
+    check(|| browser.redeem(&code, &[("code_verifier", verifier)]), "wrong_verifier");
+    check(|| browser.redeem(&code, &[("redirect_uri", "http://127.0.0.1:5001/cb")]), "wrong_redirect_uri");
+    assert_eq!(browser.redeem(&code, &[]).status(), 200);
+    check(|| browser.redeem(&code, &[]), "code_replayed");
+    check(|| browser.redeem(&code, &[]), "grant_ended");
+    let late = browser.code();
+    fixture.clock.advance(limits::CODE_LIFETIME);
+    check(|| browser.redeem(&late, &[]), "code_expired");
+}
+
+/// L2: of a refresh token.
+#[test]
+fn the_log_has_the_cause_of_a_refused_refresh_token() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let first = browser.tokens().refresh;
+    check(|| browser.refresh("x"), "refresh_token_unknown");
+    let other = fixture.client_id(AuthMethod::None, &["http://127.0.0.1/cb"]);
+    let theirs = format!("grant_type=refresh_token&refresh_token={first}&client_id={other}");
+    check(|| fixture.post("/token", &theirs), "another_client");
+    let second = fake::tokens(&browser.refresh(&first)).refresh;
+    fake::tokens(&browser.refresh(&second));
+    check(|| browser.refresh(&first), "refresh_reused");
+    check(|| browser.refresh(&second), "grant_ended");
+    let idle = browser.tokens().refresh;
+    fixture.clock.advance(limits::REFRESH_IDLE + Duration::from_secs(1));
+    check(|| browser.refresh(&idle), "refresh_token_expired");
+}

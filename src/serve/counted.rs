@@ -1,0 +1,49 @@
+//! The numbers that are looked up when somebody asks for the metrics.
+
+use std::sync::Arc;
+
+use crate::base::clock::Timestamp;
+use crate::edge;
+use crate::github::GitHub;
+use crate::mcp::Mcp;
+use crate::metrics::{self, Snapshot};
+use crate::server::Pool;
+use crate::store::Grants;
+
+/// Everything that is looked at for metrics.
+pub(super) struct Counted {
+    pub(super) version: &'static str,
+    pub(super) started: Timestamp,
+    pub(super) door: Box<dyn Fn() -> edge::Counts + Send + Sync>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) mcp: Mcp,
+    pub(super) grants: Arc<dyn Grants>,
+    pub(super) github: Arc<GitHub>,
+}
+
+impl Counted {
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let (door, mcp) = ((self.door)(), self.mcp.counts());
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let mut gauges = vec![
+            ("mcp_connections", "Open connections.", number(door.connections)),
+            ("mcp_streams", "Open streams.", number(door.streams)),
+            ("mcp_sessions", "Sessions of the older protocol era.", number(mcp.sessions)),
+            ("mcp_listeners", "Open subscriptions of the newer.", number(mcp.listeners)),
+            ("mcp_calls", "Calls that run.", number(mcp.calls)),
+            ("mcp_queue", "Requests that wait for a worker.", number(self.pool.waiting())),
+            ("mcp_workers", "Workers that run.", number(self.pool.workers())),
+            ("process_start_time_seconds", "Start of the server, in seconds since 1970.", self.started.0),
+        ];
+        // What cannot be read is left out, which a monitor can tell from zero.
+        if let Ok(grants) = self.grants.count() {
+            gauges.push(("mcp_grants", "Grants in the table.", grants));
+        }
+        if let Some(bytes) = metrics::resident_bytes() {
+            gauges.push(("process_resident_memory_bytes", "Memory in RAM.", bytes));
+        }
+        let (version, github_calls) = (self.version, self.github.outcomes());
+        let tolerated = self.mcp.tolerated();
+        Snapshot { version, gauges, github_calls, door_refusals: door.refusals, tolerated }
+    }
+}
