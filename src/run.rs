@@ -43,7 +43,7 @@ where
     B: Backend + 'static,
     E: Display,
 {
-    sys::pin_resolver();
+    sys::set_up_libc();
     sys::raise_descriptor_limit();
     server::log_panics();
     let program = Program::new(name, version).map_err(|error| vec![error]);

@@ -4,8 +4,11 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-/// Keeps a static glibc to its own resolvers: nsswitch.conf's may be of another glibc, and crash. Before any thread starts.
-pub fn pin_resolver() {
+/// Has glibc unmap large buffers when they are freed and, linked statically, load no resolvers (another glibc's would crash).
+pub fn set_up_libc() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it sets a number of the allocator.
+    let _ = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 128 * 1024) };
     #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
     // SAFETY: two NUL-terminated strings that live for ever; no other thread runs yet.
     let _ = unsafe { __nss_configure_lookup(c"hosts".as_ptr(), c"files dns".as_ptr()) };
@@ -20,8 +23,8 @@ pub fn block_signals() -> impl Fn() -> i32 + Send {
     // SAFETY: zeros are an empty set on Linux; every pointer is to a live local, or null; the words are known ones.
     let set = unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
-        let _ =
-            [libc::SIGINT, libc::SIGTERM, libc::SIGHUP].map(|signal| libc::sigaddset(&raw mut set, signal));
+        let signals = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+        let _ = signals.map(|signal| libc::sigaddset(&raw mut set, signal));
         libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
         set
     };
@@ -41,17 +44,15 @@ pub fn raise_descriptor_limit() -> u64 {
         libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
         limit.rlim_cur = limit.rlim_max;
         libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        limit.rlim_cur
     }
-    limit.rlim_cur
 }
 
 /// Gives the system back what the heap does not use, wherever in the heap it is; glibc by itself gives back the end alone.
 pub fn trim_heap() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it takes the locks that it needs.
-    unsafe {
-        libc::malloc_trim(0)
-    };
+    let _ = unsafe { libc::malloc_trim(0) };
 }
 
 /// For each socket, whether one of `events` (`libc::POLL…`) or its end is there, waiting `millis` at most (-1: for ever).
@@ -71,8 +72,7 @@ pub fn set_option(socket: &impl AsFd, (level, name): (i32, i32), value: i32) -> 
     if done { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Takes over a listener by its number: one that systemd has opened for this process, or one that std has let go of with
-/// its 128 places for connections that wait to be accepted; more come in a burst.
+/// Takes over a listener by its number: one of systemd's, or one of std's, whose backlog of 128 is too short for a burst.
 pub(crate) fn adopt_listener(fd: i32, backlog: i32) -> io::Result<OwnedFd> {
     // SAFETY: listen takes any number, and fails unless it is an open socket; that it is nobody else's, the caller knows.
     let owned = unsafe { (libc::listen(fd, backlog) == 0).then(|| OwnedFd::from_raw_fd(fd)) };

@@ -2,9 +2,12 @@
 
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::support::github::FakeGitHub;
 use crate::support::http::Request;
 use crate::support::server::{Server, temporary_directory};
+use crate::support::walk::modern;
 
 /// M17: fewer than the defaults, so that it is these numbers that count.
 #[test]
@@ -36,6 +39,28 @@ fn a_server_takes_as_much_as_it_is_told() {
     assert_eq!(read(&server.session(&tokens.access)).head().status, 429);
     server.session(&tokens.access);
     assert_eq!(first.messages().count(), 0, "the least recently used session has made room");
+}
+
+/// M17: the memory of large messages goes back to the system when they are answered, not into the heap.
+#[test]
+fn large_messages_leave_no_memory_behind() {
+    let server = Server::start(&FakeGitHub::start());
+    let (_, tokens) = server.login();
+    let authority = server.authority();
+    let call = || {
+        let arguments = json!({ "name": "x".repeat(3 * 1024 * 1024) });
+        let request = modern("tools/call", json!({ "name": "greet", "arguments": arguments }));
+        let answer = request.bearer(&tokens.access).send(authority).unwrap().expect(200);
+        assert!(answer.text().len() > 3 * 1024 * 1024);
+    };
+    let before = server.resident_kib();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| (0..6).for_each(|_| call()));
+        }
+    });
+    let left = server.resident_kib().saturating_sub(before);
+    assert!(left < 6 * 1024, "{left} KiB more than before");
 }
 
 /// H6: a server that would run out of descriptors before it is full does not start, and says what to do.
