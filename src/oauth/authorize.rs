@@ -285,16 +285,14 @@ fn redirect_uri(
     requested: Option<&str>,
 ) -> Option<RedirectUri> {
     let registered = &client.redirect_uris;
-    match requested {
-        Some(text) => {
-            let requested = RedirectUri::parse(text, registrant).ok()?;
-            registered.iter().any(|uri| uri.admits(&requested)).then_some(requested)
-        }
-        None => match registered.as_slice() {
-            [only] if only.target() != Target::Loopback => Some(only.clone()),
-            _ => None,
-        },
-    }
+    let text = match (requested, registered.as_slice()) {
+        (Some(text), _) => text,
+        (None, [only]) if only.target() != Target::Loopback => only.as_str(),
+        (None, _) => return None,
+    };
+    // The rules may have changed since the registration.
+    let uri = RedirectUri::parse(text, registrant).ok()?;
+    registered.iter().any(|registered| registered.admits(&uri)).then_some(uri)
 }
 
 /// O12: what was asked for and exists, and what every caller needs. Unknown scopes are dropped (clients ask for `openid` and the

@@ -15,7 +15,6 @@ pub(crate) use self::visitor::Visitor;
 use super::client::{AuthMethod, Client};
 use super::provider::IdentityProvider;
 use super::redirect::{RedirectUri, Registrant};
-use super::schemes::RedirectSchemes;
 use super::*;
 use crate::base::clock::ManualClock;
 use crate::base::identity::Principal;
@@ -113,9 +112,9 @@ fn server(
     AuthorizationServer::new(Settings::new(PublicUrl::parse("https://mcp.example.com").unwrap()), parts)
 }
 
-/// A redirect URI that anybody may register.
+/// A redirect URI, of any private-use scheme: a registration outlives the rule that admitted it.
 pub(super) fn redirect_uri(text: &str) -> RedirectUri {
-    RedirectUri::parse(text, Registrant::Anybody(&RedirectSchemes::default())).unwrap()
+    RedirectUri::parse(text, Registrant::Operator).unwrap()
 }
 
 impl Fixture {

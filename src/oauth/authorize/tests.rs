@@ -73,6 +73,19 @@ fn an_absent_redirect_uri_must_be_unambiguous() {
     check(&[LOCAL], 400);
 }
 
+/// O4, O5: a registration outlives a change of `MCP_REDIRECT_SCHEMES`, and then its URI is refused, named or not.
+#[test]
+fn an_absent_redirect_uri_keeps_the_rules_of_today() {
+    let fixture = fake::fixture();
+    for (uri, status) in [("cursor://a.example/cb", 200), ("myapp://cb", 400)] {
+        let id = fixture.client_id(AuthMethod::None, &[uri]);
+        for named in [uri, ""] {
+            let response = authorize(&fixture, &query(&id, &[("redirect_uri", named)]));
+            assert_eq!(response.status(), status, "{uri} {named}");
+        }
+    }
+}
+
 /// O1, O2, O8, O12, O13, O14: every other error goes back to a local client with its code, `state` and `iss`.
 #[test]
 fn errors_are_redirected_to_local_clients() {
