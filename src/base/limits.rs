@@ -327,7 +327,7 @@ pub const DOCUMENT_HEAD_BYTES: usize = 16 * 1024;
 pub const DOCUMENT_FETCH: Duration = Duration::from_secs(5);
 /// Of that, for the name: ours is looked up as well.
 pub const DOCUMENT_RESOLVE: Duration = Duration::from_secs(3);
-/// Documents that are fetched at once, of one sender one.
+/// Documents that are fetched at once, of one sender (an IPv4 address, a /48 of IPv6) one.
 pub const DOCUMENT_FETCHES: usize = 8;
 /// Logins that look for a document at once: those that fetch, and those that wait for another's document or for their turn. Each
 /// holds a worker.
@@ -340,7 +340,8 @@ pub const DOCUMENTS: usize = 1000;
 pub const DOCUMENT_LIFETIME: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(86_400));
 /// How long after that it is used if its host does not answer: an outage of a day keeps nobody out.
 pub const DOCUMENT_STALE: Duration = Duration::from_secs(86_400);
-/// Documents in ten minutes that one sender may have us fetch. There is no limit for all, which a few senders could use up.
+/// Documents in ten minutes that one sender may have us fetch, or wait for in vain. There is no limit for all, which a few senders
+/// could use up.
 pub const DOCUMENT_LOOKUPS: u32 = 30;
 
 // ---- GitHub ----

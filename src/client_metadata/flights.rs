@@ -26,7 +26,7 @@ struct State {
 struct Caller {
     id: u64,
     url: String,
-    /// `None` is whoever is on this machine, who may be many.
+    /// An IPv4 address or a site of IPv6; `None` is this machine, from where a proxy may bring many people.
     sender: Option<Neighbour>,
     stage: Stage,
 }

@@ -101,27 +101,41 @@ impl Documents {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A fetch of what is not remembered counts for the sender's limit. Nothing else does: not waiting for another's fetch, and
-    /// not looking again for a known document, which happens once a minute at most.
+    /// Costs one of the sender's allowance: fetching a document that is not remembered, and every fetch that brings none, for
+    /// those who waited for it as well. Waiting for a document that comes, and refreshing a remembered one, cost nothing.
     fn look_for(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Result<Arc<ClientDocument>, NotFound> {
-        let sender = Neighbour::elsewhere(peer);
-        let turn =
-            self.flights.board(url.as_str(), sender, limits::DOCUMENT_WAIT).map_err(|Busy| NotFound::Busy)?;
+        self.by_sender.check(peer, self.clock.monotonic()).map_err(|_| NotFound::SenderRate)?;
+        let spend = || self.by_sender.spend(peer, self.clock.monotonic()).map_err(|_| NotFound::SenderRate);
+        // A site of IPv6 is one sender: it has 65,536 networks, and there are fewer places.
+        let sender = Neighbour::elsewhere(peer).map(|sender| sender.site().unwrap_or(sender));
+        // There is no need to wait if a stale copy can be used.
+        let is_stale = matches!(self.look(url), Known::Stale(_));
+        let patience = if is_stale { Duration::ZERO } else { limits::DOCUMENT_WAIT };
+        let turn = self.flights.board(url.as_str(), sender, patience).map_err(|Busy| NotFound::Busy)?;
         match (self.look(url), turn) {
             (Known::Fresh(document), _) => Ok(document),
-            (Known::Stale(_) | Known::Unknown, Turn::Fetched) => Err(NotFound::NoneEither),
-            (known @ (Known::Stale(_) | Known::Unknown), Turn::Fetch(flight)) => {
-                if matches!(known, Known::Unknown) {
-                    self.by_sender.spend(peer, self.clock.monotonic()).map_err(|_| NotFound::SenderRate)?;
-                }
+            (Known::Stale(_) | Known::Unknown, Turn::Fetched) => {
+                spend()?;
+                Err(NotFound::NoneEither)
+            }
+            (Known::Unknown, Turn::Fetch(flight)) => {
+                spend()?;
                 let found = self.fetch(url);
                 flight.land();
+                found
+            }
+            (Known::Stale(_), Turn::Fetch(flight)) => {
+                let found = self.fetch(url);
+                flight.land();
+                if found.is_err() {
+                    spend()?;
+                }
                 found
             }
         }
     }
 
-    fn fetch(&self, url: &ClientUrl) -> Result<Arc<ClientDocument>, NotFound> {
+    fn fetch(&self, url: &ClientUrl, sender: Option<Neighbour>) -> Result<Arc<ClientDocument>, NotFound> {
         let fetched = self.fetcher.fetch(url).map_err(NotFound::Fetch).and_then(|answer| {
             let document =
                 ClientDocument::parse(url, &answer.body, &self.schemes).ok_or(NotFound::Invalid)?;

@@ -32,17 +32,93 @@ fn one_url_is_fetched_once_at_a_time() {
     }
 }
 
-/// I3: waiting for another's fetch costs a sender nothing.
+/// I3: waiting for another's fetch costs a sender nothing if it brings a document.
 #[test]
 fn whoever_waits_has_not_fetched() {
     let web = Web::new();
-    for _ in 0..5 {
-        assert_eq!(found_by_all(&web, &[[192, 0, 2, 1]; 10], &document(URL)), [true; 10]);
-        web.clock.advance(Duration::from_secs(60));
-    }
+    assert_eq!(found_by_all(&web, &[[192, 0, 2, 1]; 10], &document(URL)), [true; 10]);
     for number in 1..limits::DOCUMENT_LOOKUPS {
         assert!(web.find(&format!("https://b{number}.example/c"), &document(URL)).is_none());
     }
+}
+
+/// Whether the sender of [`Web::look`] has nothing left of its allowance.
+fn has_spent_all(web: &Web) -> bool {
+    web.documents.by_sender.check(Some(IpAddr::from([192, 0, 2, 1])), web.clock.monotonic()).is_err()
+}
+
+/// I3: otherwise many could wait for a slow server over and over, in places that others need.
+#[test]
+fn waiting_for_a_fetch_that_brings_nothing_costs_as_much_as_fetching() {
+    let web = Web::new();
+    for left in [20, 10, 0] {
+        assert!(!has_spent_all(&web));
+        assert_eq!(found_by_all(&web, &[[192, 0, 2, 1]; 10], &answer("404 Not Found", "")), [false; 10]);
+        assert_eq!(has_spent_all(&web), left == 0);
+    }
+    assert!(web.look("https://b.example/c").is_none());
+    web.assert_silent();
+}
+
+/// I3: a remembered document is refreshed for nothing, and its host's failure to answer costs as much as any other.
+#[test]
+fn refreshing_a_document_costs_only_if_it_fails() {
+    let urls: Vec<String> =
+        (0..limits::DOCUMENT_LOOKUPS).map(|number| format!("https://a{number}.example/c")).collect();
+    for (is_up, costs) in [(true, false), (false, true)] {
+        let web = Web::new();
+        assert!(urls.iter().all(|url| web.find(url, &document(url)).is_some()));
+        web.clock.advance(Duration::from_secs(600));
+        for url in &urls {
+            let bytes = if is_up { document(url) } else { answer("503 Oops", "") };
+            assert!(web.find(url, &bytes).is_some());
+        }
+        assert_eq!(has_spent_all(&web), costs);
+    }
+}
+
+/// I3: nobody waits for the refresh of a known client's document, which could be slow.
+#[test]
+fn a_copy_is_used_while_another_refreshes_it() {
+    let web = Web::new();
+    assert!(web.find(URL, &document(URL)).is_some());
+    web.clock.advance(Duration::from_secs(60));
+    thread::scope(|scope| {
+        let first = scope.spawn(|| web.look(URL).is_some());
+        let (_, mut socket) = web.request();
+        let begun = std::time::Instant::now();
+        assert!(web.look_from(URL, [10, 0, 0, 1]).is_some());
+        assert!(begun.elapsed() < limits::DOCUMENT_WAIT);
+        assert_eq!(web.documents.flights.callers(), 1);
+        send(&mut socket, &document(URL));
+        assert!(first.join().unwrap());
+    });
+    web.assert_silent();
+}
+
+/// I3: a /56 has 256 networks; as many of them as there are places, all waiting for one slow server, leave room for others.
+#[test]
+fn the_networks_of_one_site_keep_nobody_out() {
+    let web = Web::new();
+    let slow = ClientUrl::parse("https://slow.example/c").unwrap();
+    thread::scope(|scope| {
+        let finders: Vec<_> = (0..u16::try_from(limits::DOCUMENT_CALLERS).unwrap())
+            .map(|network| IpAddr::from([0x2001, 0xdb8, 0, network, 0, 0, 0, 1]))
+            .map(|peer| {
+                scope.spawn({
+                    let (web, slow) = (&web, &slow);
+                    move || web.documents.find(slow, Some(peer))
+                })
+            })
+            .collect();
+        let (_, mut socket) = web.request();
+        while web.documents.flights.callers() < limits::DOCUMENT_CALLERS {
+            thread::yield_now();
+        }
+        assert!(web.find(URL, &document(URL)).is_some());
+        send(&mut socket, &answer("404 Not Found", ""));
+        assert!(finders.into_iter().all(|finder| finder.join().unwrap().is_none()));
+    });
 }
 
 /// I3: eight at once; the ninth waits, and comes through when one of the eight is done.
@@ -105,7 +181,7 @@ fn one_sender_holds_one_place() {
     });
 }
 
-/// I3: what one sender may have us look for; what is remembered costs nothing, nor does looking for it again.
+/// I3: what one sender may have us look for; what is remembered costs nothing, and is used though nothing is left.
 #[test]
 fn a_sender_looks_for_so_many_documents_and_no_more() {
     let web = Web::new();
@@ -121,6 +197,9 @@ fn a_sender_looks_for_so_many_documents_and_no_more() {
     for number in 0..3 {
         web.look(&format!("https://gone.example/{number}"));
     }
+    assert!(web.look(URL).is_some());
+    web.assert_silent();
+    web.clock.advance(Duration::from_secs(60));
     assert!(web.find(URL, &document(URL)).is_some());
 }
 
