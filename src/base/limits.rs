@@ -334,7 +334,7 @@ pub const DOCUMENT_FETCHES: usize = 8;
 pub const DOCUMENT_CALLERS: usize = 40;
 /// How long such a login waits: until one fetch ends, then another.
 pub const DOCUMENT_WAIT: Duration = Duration::from_secs(10);
-/// Documents that are remembered; the one that expires soonest makes room.
+/// Documents that are remembered; the sender with most of them makes room.
 pub const DOCUMENTS: usize = 1000;
 /// How long a document is remembered at least, and at most, whatever it says itself.
 pub const DOCUMENT_LIFETIME: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(86_400));

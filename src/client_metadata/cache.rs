@@ -1,10 +1,12 @@
 //! The documents that were found: fresh for as long as they say, stale for another day. Failures are never kept.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::limits;
+use crate::base::neighbour::Neighbour;
 use crate::oauth::ClientDocument;
 
 /// What is known of a URL.
@@ -27,6 +29,8 @@ pub(super) struct Cache {
 #[derive(Debug)]
 struct Entry {
     document: Arc<ClientDocument>,
+    /// The sender that it was fetched for; `None` is this machine.
+    sender: Option<Neighbour>,
     /// Both on the monotonic clock.
     fresh_until: Duration,
     stale_until: Duration,
@@ -41,14 +45,28 @@ impl Cache {
         }
     }
 
-    pub(super) fn keep(&mut self, url: &str, document: Arc<ClientDocument>, fresh_until: Duration) {
-        if self.entries.len() >= limits::DOCUMENTS && !self.entries.contains_key(url) {
-            let soonest =
-                self.entries.iter().min_by_key(|(_, entry)| entry.fresh_until).map(|(url, _)| url.clone());
-            soonest.and_then(|url| self.entries.remove(&url));
+    /// Keeps a document that was fetched for `sender`. If the cache is full, the sender with most documents loses the one that
+    /// expires soonest: nobody's documents push out those of others. A document that two senders fetched counts for the one
+    /// with fewer documents.
+    pub(super) fn keep(
+        &mut self,
+        url: &str,
+        sender: Option<Neighbour>,
+        document: Arc<ClientDocument>,
+        fresh_until: Duration,
+    ) {
+        let count = |sender| self.entries.values().filter(|entry| entry.sender == sender).count();
+        let known = self.entries.get(url).map(|entry| entry.sender);
+        let sender = known.filter(|known| count(*known) <= count(sender)).unwrap_or(sender);
+        if self.entries.len() >= limits::DOCUMENTS && known.is_none() {
+            let mut counts = HashMap::<_, usize>::new();
+            self.entries.values().for_each(|entry| *counts.entry(entry.sender).or_default() += 1);
+            let rank = |entry: &Entry| (counts.get(&entry.sender).copied(), Reverse(entry.fresh_until));
+            let last = self.entries.iter().max_by_key(|(_, entry)| rank(entry)).map(|(url, _)| url.clone());
+            last.and_then(|url| self.entries.remove(&url));
         }
         let stale_until = fresh_until.saturating_add(limits::DOCUMENT_STALE);
-        self.entries.insert(url.to_owned(), Entry { document, fresh_until, stale_until });
+        self.entries.insert(url.to_owned(), Entry { document, sender, fresh_until, stale_until });
     }
 
     /// Puts the next look for a document off, because its host does not answer: not each login has to wait for that.
@@ -120,7 +138,7 @@ mod tests {
     fn a_document_is_good_until_it_expires() {
         let mut cache = Cache::default();
         assert!(matches!(cache.look("a", seconds(0)), Known::Unknown));
-        cache.keep("a", document(), seconds(60));
+        cache.keep("a", None, document(), seconds(60));
         assert!(matches!(cache.look("a", seconds(59)), Known::Fresh(_)));
         assert!(matches!(cache.look("a", seconds(60)), Known::Stale(_)));
         assert!(matches!(cache.look("a", seconds(86_459)), Known::Stale(_)));
@@ -142,11 +160,33 @@ mod tests {
         let mut cache = Cache::default();
         let document = document();
         for number in 0..=u64::try_from(limits::DOCUMENTS).unwrap() {
-            cache.keep(&number.to_string(), Arc::clone(&document), seconds(100 + number));
+            cache.keep(&number.to_string(), None, Arc::clone(&document), seconds(100 + number));
         }
         assert_eq!(cache.entries.len(), limits::DOCUMENTS);
         assert!(matches!(cache.look("0", seconds(0)), Known::Unknown));
-        cache.keep("1", document, seconds(99));
+        cache.keep("1", None, document, seconds(99));
         assert_eq!(cache.entries.len(), limits::DOCUMENTS);
+    }
+    /// I5: a sender with a thousand documents of its own, good for a day, pushes out its own.
+    #[test]
+    fn the_sender_with_most_documents_makes_room() {
+        let mut cache = Cache::default();
+        let sender = |last| Some(Neighbour::V4([192, 0, 2, last]));
+        let mut keep = |url: &str, last, until| cache.keep(url, sender(last), document(), seconds(until));
+        keep("known", 1, 60);
+        keep("shared", 2, 60);
+        keep("first", 2, 86_399);
+        for number in 0..limits::DOCUMENTS {
+            keep(&number.to_string(), 2, 86_400);
+            // Fetched again by a sender with fewer documents, and then by the one with most.
+            if number == 10 {
+                keep("shared", 3, 60);
+                keep("shared", 2, 60);
+                keep("known", 2, 60);
+            }
+        }
+        assert_eq!(cache.entries.len(), limits::DOCUMENTS);
+        let is_kept = |url: &str| !matches!(cache.look(url, seconds(0)), Known::Unknown);
+        assert_eq!(["known", "shared", "first"].map(is_kept), [true, true, false]);
     }
 }

@@ -120,12 +120,12 @@ impl Documents {
             }
             (Known::Unknown, Turn::Fetch(flight)) => {
                 spend()?;
-                let found = self.fetch(url);
+                let found = self.fetch(url, sender);
                 flight.land();
                 found
             }
             (Known::Stale(_), Turn::Fetch(flight)) => {
-                let found = self.fetch(url);
+                let found = self.fetch(url, sender);
                 flight.land();
                 if found.is_err() {
                     spend()?;
@@ -144,7 +144,8 @@ impl Documents {
         let now = self.clock.monotonic();
         match &fetched {
             Ok((document, lifetime)) => {
-                self.cache().keep(url.as_str(), Arc::clone(document), now.saturating_add(*lifetime));
+                let fresh_until = now.saturating_add(*lifetime);
+                self.cache().keep(url.as_str(), sender, Arc::clone(document), fresh_until);
             }
             Err(NotFound::Fetch(error)) if error.is_outage() => self.cache().put_off(url.as_str(), now),
             // The draft, section 4.4: neither errors nor invalid documents are kept. The host has answered that there is no
