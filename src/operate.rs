@@ -6,8 +6,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
-use crate::base::clock::{Clock, SystemClock};
+use crate::base::clock::{self, Clock, SystemClock};
 use crate::base::limits;
 use crate::base::random::OsRandom;
 use crate::config::{OperatorCommand, Probe, StateFiles};
@@ -61,7 +62,7 @@ impl fmt::Display for OperateError {
                 "a server is running, but does not answer at {}: {error}. If it is just starting or stopping, try again",
                 path.display()
             ),
-            OperateError::Refused(text) => f.write_str(text),
+            OperateError::Refused(text) => f.write_str(&report::visible(text)),
             OperateError::Failed(error) => error.fmt(f),
             OperateError::Copy(path, error) => {
                 write!(
@@ -88,11 +89,12 @@ impl From<OpenError> for OperateError {
 /// [`OperateError`].
 pub fn operate(command: &OperatorCommand) -> Result<Outcome, OperateError> {
     let outcome = perform(&command.operation, &command.files)?;
-    let (Outcome::BackedUp { file: copy }, Some(file)) = (&outcome, &command.file) else {
-        return Ok(outcome);
-    };
-    store::deliver(copy, file).map_err(|error| OperateError::Copy(file.clone(), error))?;
-    Ok(Outcome::BackedUp { file: file.clone() })
+    if let (Outcome::BackedUp, Some(file)) = (&outcome, &command.file) {
+        // Root may run this on another user's server, whose answer is not believed: the copy has a fixed name.
+        let copy = command.files.directory.join(operator::COPY);
+        store::deliver(&copy, file).map_err(|error| OperateError::Copy(file.clone(), error))?;
+    }
+    Ok(outcome)
 }
 
 fn perform(operation: &Operation, files: &StateFiles) -> Result<Outcome, OperateError> {
@@ -124,7 +126,7 @@ fn here(
         end_grant: Box::new(move |grant| ending.delete(grant)),
         rotate_key: Box::new(move || key_file::rotate(&key_file, &keys, &rotating, &OsRandom)),
         look: Box::new(|| None),
-        back_up: Box::new(move || copied.back_up(&copy).map(|()| copy.clone())),
+        back_up: Box::new(move || copied.back_up(&copy)),
     });
     operator.perform(operation).map_err(OperateError::Failed)
 }
@@ -148,15 +150,31 @@ fn exchange(operation: &Operation, socket: &Path) -> io::Result<Vec<u8>> {
     let (path, length) = (operator::PATH, body.len());
     let head =
         format!("POST {path} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n");
-    talk(UnixStream::connect(socket)?, &head, &body)
+    talk(UnixStream::connect(socket)?, &head, &body, None)
 }
 
-fn talk(mut line: UnixStream, head: &str, body: &[u8]) -> io::Result<Vec<u8>> {
+/// One request and its answer, of [`limits::OPERATOR_ANSWER_BYTES`] at most, until `deadline` if there is one.
+fn talk(mut line: UnixStream, head: &str, body: &[u8], deadline: Option<Instant>) -> io::Result<Vec<u8>> {
+    let left = |line: &UnixStream| {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(clock::instant()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        line.set_write_timeout(left).and_then(|()| line.set_read_timeout(left))
+    };
+    left(&line)?;
     write!(line, "{head}Host: operator\r\nConnection: close\r\n\r\n")?;
     line.write_all(body)?;
-    let mut answer = Vec::new();
-    line.read_to_end(&mut answer)?;
-    Ok(answer)
+    let (mut answer, mut piece) = (Vec::new(), vec![0; 16 * 1024]);
+    loop {
+        left(&line)?;
+        let length = line.read(&mut piece)?;
+        let Some(read) = piece.get(..length).filter(|read| !read.is_empty()) else { return Ok(answer) };
+        answer.extend_from_slice(read);
+        if answer.len() > limits::OPERATOR_ANSWER_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+    }
 }
 
 /// Asks a server whether it is up: at its URL, or else over the operator's socket.
@@ -176,10 +194,9 @@ pub fn health(probe: &Probe) -> Result<(), String> {
 }
 
 fn status_over(socket: &Path) -> Result<u16, String> {
-    let asked = UnixStream::connect(socket).and_then(|line| {
-        line.set_read_timeout(Some(limits::HEALTH))?;
-        talk(line, "GET /healthz HTTP/1.1\r\n", b"")
-    });
+    let deadline = clock::instant() + limits::HEALTH;
+    let asked = UnixStream::connect(socket)
+        .and_then(|line| talk(line, "GET /healthz HTTP/1.1\r\n", b"", Some(deadline)));
     let answer = asked.map_err(|error| error.to_string())?;
     parse(&answer).map(|(status, _)| status).ok_or_else(|| "no whole answer".to_owned())
 }

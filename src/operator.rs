@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
@@ -77,11 +76,8 @@ pub enum Outcome {
         /// The server, if one runs.
         server: Option<Running>,
     },
-    /// The table was copied.
-    BackedUp {
-        /// To this file, from where the command takes it.
-        file: PathBuf,
-    },
+    /// The table was copied to [`COPY`] in the state directory, from where the command takes it.
+    BackedUp,
 }
 
 /// A server that runs.
@@ -182,7 +178,7 @@ pub type RotateKey = Box<dyn Fn() -> Result<usize, OpenError> + Send + Sync>;
 /// How the server is, for a server that runs.
 pub type Look = Box<dyn Fn() -> Option<Running> + Send + Sync>;
 /// Copies the table; says to which file.
-pub type BackUp = Box<dyn Fn() -> Result<PathBuf, store::Error> + Send + Sync>;
+pub type BackUp = Box<dyn Fn() -> Result<(), store::Error> + Send + Sync>;
 
 /// What the operator's commands work on.
 pub struct Parts {
@@ -272,9 +268,9 @@ impl Operator {
 
     fn back_up(&self) -> Result<Outcome, OperatorError> {
         let Ok(_claim) = self.writing.try_lock() else { return Err(OperatorError::Busy) };
-        let file = (self.parts.back_up)().map_err(OperatorError::Table)?;
+        (self.parts.back_up)().map_err(OperatorError::Table)?;
         log::info("operator.backed_up", &[]);
-        Ok(Outcome::BackedUp { file })
+        Ok(Outcome::BackedUp)
     }
 
     fn answer(&self, body: &[u8]) -> Response {

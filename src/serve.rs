@@ -200,7 +200,7 @@ impl Server {
             end_grant: Box::new(move |grant| ending.end_grant(grant)),
             rotate_key,
             look: Box::new(look),
-            back_up: Box::new(move || table.back_up(&copy).map(|()| copy.clone())),
+            back_up: Box::new(move || table.back_up(&copy)),
         });
         let operator: Arc<dyn Handler> = Arc::new(metrics::Beside(Arc::clone(&numbers), Arc::new(operator)));
         let operator_path = &config.state.socket;

@@ -396,6 +396,9 @@ pub const CLOCK_WAIT: Duration = Duration::from_secs(600);
 /// When clients and people are to ask again meanwhile.
 pub const CLOCK_RETRY: Duration = Duration::from_secs(30);
 
+/// The longest answer that an operator's command reads (bytes): room for the summaries of 100,000 grants.
+pub const OPERATOR_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
 /// How long `health` waits for its answer: less than the ten seconds that a container's runtime gives it.
 pub const HEALTH: Duration = Duration::from_secs(5);
 /// The longest path of the operator's socket (bytes): Linux takes 107, and it is bound as `….new`.

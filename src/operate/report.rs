@@ -53,14 +53,13 @@ fn text(outcome: &Outcome) -> String {
         Outcome::Status { grants, server: None } => format!("No server runs.\nGrants    {grants}\n"),
         Outcome::Status { grants, server: Some(server) } => {
             let Running { version, since, sessions, streams, calls } = server;
+            let (since, version) = (visible(since), visible(version));
             format!(
                 "Up since  {since}\nVersion   {version}\nGrants    {grants}\nSessions  {sessions}\nStreams   {streams}\n\
                  Calls     {calls}\n"
             )
         }
-        Outcome::BackedUp { file } => {
-            format!("The grants are copied to {}. The key is not in it.\n", file.display())
-        }
+        Outcome::BackedUp => "The grants are copied. The key is not in the copy.\n".to_owned(),
         Outcome::Rotated { keys } => format!(
             "A new key seals from now on. The key file holds {keys} keys; values sealed under the older ones still open.\n"
         ),
@@ -98,7 +97,7 @@ fn row(grant: &GrantSummary) -> [String; 7] {
 }
 
 /// A terminal obeys control characters; registration lets none in, and this does not rely on it.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     let escape =
         |c: char| if c.is_control() { c.escape_default().collect::<String>() } else { c.to_string() };
     text.chars().map(escape).collect()

@@ -37,7 +37,7 @@ fn listed(files: &StateFiles) -> Vec<GrantId> {
         other @ (Outcome::Revoked(_)
         | Outcome::Rotated { .. }
         | Outcome::Status { .. }
-        | Outcome::BackedUp { .. }) => panic!("{other:?}"),
+        | Outcome::BackedUp) => panic!("{other:?}"),
     }
 }
 

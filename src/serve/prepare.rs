@@ -117,18 +117,19 @@ fn open(config: &Config, medium: Medium, state: &mut State) -> Result<(), OpenEr
 fn check_places(config: &Config) -> Vec<StartError> {
     let mut errors = Vec::new();
     let state = &config.state.directory;
-    if !state.exists()
-        && let Some(nearest) = state.ancestors().skip(1).find(|parent| parent.exists())
-    {
+    if let Some(nearest) = state.ancestors().find(|directory| directory.exists()) {
         keep(&mut errors, check_directory(nearest, STATE_DIR));
     }
     keep(&mut errors, doors::check_place(&config.door));
     let option = doors::option(&config.door);
     let doors = addresses(&config.door).into_iter().map(|address| (address, option));
     let numbers = config.watch.metrics_listen.map(|address| (address, METRICS_LISTEN));
+    // All at once, so that two options with one address are found.
+    let mut bound = Vec::new();
     for (address, option) in doors.chain(numbers) {
-        let taken = TcpListener::bind(address);
-        keep(&mut errors, taken.map_err(|error| StartError::Listen(address.to_string(), option, error)));
+        let place = TcpListener::bind(address);
+        let place = place.map_err(|error| StartError::Listen(address.to_string(), option, error));
+        bound.extend(keep(&mut errors, place));
     }
     errors
 }

@@ -17,6 +17,7 @@ use super::redb::{META, Medium, NAME, RedbGrants};
 use super::{Error, Expiry, Grant, Grants, OpenError, StateDirectory, schema};
 use crate::base::clock::Timestamp;
 use crate::base::identity::{GrantId, UserId};
+use crate::base::limits;
 use crate::base::secret::Secret;
 use crate::seal::{self, Keyring};
 
@@ -337,4 +338,18 @@ fn a_swept_table_does_not_grow() {
     round();
     round();
     assert_eq!(size(), after_two);
+}
+
+/// T18: a record from a moment when the clock was ahead delays logins once, not at every start.
+#[test]
+fn a_record_from_a_wrong_clock_gives_way_to_the_next() {
+    let directory = written();
+    let ahead = Grant { last_used: NOW.plus(limits::CLOCK_BEHIND * 30), ..grant(3) };
+    open(directory.path()).unwrap().insert(&ahead).unwrap();
+    assert!(open(directory.path()).unwrap().newest() > NOW.plus(limits::CLOCK_BEHIND));
+    open(directory.path())
+        .unwrap()
+        .insert(&Grant { last_used: NOW.plus(limits::SWEEP), ..grant(4) })
+        .unwrap();
+    assert_eq!(open(directory.path()).unwrap().newest(), NOW.plus(limits::SWEEP));
 }

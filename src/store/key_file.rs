@@ -45,7 +45,7 @@ pub fn find(file: &KeyFile, state: &Path) -> Result<Option<Keyring>, OpenError> 
     let path = &file.path;
     let opened = match file.choice {
         Choice::Default => private::open_private(path)?,
-        Choice::Named => match File::open(path) {
+        Choice::Named => match private::open_named(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && *path == state.join(NAME) => None,
             opened => Some(opened.map_err(io_error(path))?),
         },

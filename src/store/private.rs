@@ -118,6 +118,23 @@ pub(super) fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
+/// Opens a file that the operator named for reading. A pipe is opened, too, and not waited for.
+pub(super) fn open_named(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
+}
+
+/// Opens a copy of the table for reading, which perhaps another user's process has made: never through a link of any kind.
+pub(super) fn open_copy(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let found = file.metadata()?;
+    let owners = [Some(effective_user()?), metadata_of_parent(path).map(|directory| directory.uid())];
+    if found.is_file() && found.nlink() == 1 && owners.contains(&Some(found.uid())) {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "the server's copy is not a file of its own"))
+}
+
 /// The owner that new files in this directory get: on a network volume perhaps not the user that this process runs as.
 fn owner_of_new_files(directory: &Path) -> Result<u32, OpenError> {
     let path = directory.join("owner.new");

@@ -99,13 +99,15 @@ pub(super) fn adopt_key(database: &Database, keys: &Keyring) -> Result<(), Failu
     if is_first { Ok(()) } else { initialize(database, keys) }
 }
 
-/// Remembers the newest time that was written.
+/// Remembers the newest time that was written. A record that is more than a day ahead of a later write was made while the
+/// clock was wrong: nothing is issued while the clock may still be behind.
 pub(super) fn note_time(
     meta: &mut Table<'_, &'static str, &'static [u8]>,
     time: Timestamp,
 ) -> Result<(), Failure> {
     let newest = meta.get(NEWEST_ENTRY)?.and_then(|value| number(value.value()));
-    if newest.is_none_or(|newest| newest < time.0) {
+    let behind = limits::CLOCK_BEHIND.as_secs();
+    if newest.is_none_or(|newest| newest < time.0 || newest > time.0.saturating_add(behind)) {
         meta.insert(NEWEST_ENTRY, time.0.to_be_bytes().as_slice())?;
     }
     Ok(())
