@@ -368,6 +368,8 @@ pub const GITHUB_PAUSES: usize = 256;
 pub const GITHUB_PAUSE: Duration = Duration::from_secs(60);
 /// The longest pause that GitHub can ask for; after it, one call finds out.
 pub const GITHUB_PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
+/// GitHub's code in a callback (bytes): 20 today.
+pub const GITHUB_CODE_BYTES: usize = 256;
 /// GitHub's access token (bytes): about 40 today, 520 announced.
 pub const GITHUB_TOKEN_BYTES: usize = 1024;
 

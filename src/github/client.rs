@@ -167,7 +167,7 @@ impl Client {
         }
         if status >= 500 {
             log::warn("github.unreachable", &[Field::Route(route), Field::Status(status)]);
-            return Err(ProviderError::Unreachable);
+            return Err(ProviderError::Nonsense);
         }
         let scopes = header(response.headers(), "x-oauth-scopes").unwrap_or_default().to_owned();
         let body = read(response).map_err(|error| unreachable(error.into()))?;

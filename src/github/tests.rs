@@ -154,7 +154,7 @@ fn errors_of_the_token_endpoint_are_told_apart() {
     check(answer("404 Not Found", &fixture("error_unknown_client")), ProviderError::Misconfigured);
     check(answer("201 Created", &fixture("token")), ProviderError::Nonsense);
     check(answer("200 OK", b"<html>"), ProviderError::Nonsense);
-    check(answer("502 Bad Gateway", b"{}"), ProviderError::Unreachable);
+    check(answer("502 Bad Gateway", b"{}"), ProviderError::Nonsense);
     check(b"SSH-2.0-OpenSSH\r\n".to_vec(), ProviderError::Unreachable);
     check(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}".to_vec(), ProviderError::Unreachable);
 }
@@ -314,7 +314,7 @@ fn anything_but_a_clear_yes_is_no_membership() {
     check(org, answer("204 No Content", b""), Ok(false));
     check(org, answer("200 OK", b"{}"), Err(ProviderError::Nonsense));
     check(org, answer("401 Unauthorized", b"{}"), Err(ProviderError::Refused));
-    check(org, answer("500 Oops", b"{}"), Err(ProviderError::Unreachable));
+    check(org, answer("500 Oops", b"{}"), Err(ProviderError::Nonsense));
 }
 
 #[test]

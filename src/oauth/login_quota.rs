@@ -74,9 +74,9 @@ impl LoginQuota {
         let _ = self.all.spend(None, now);
     }
 
-    /// Notes that a login has failed, and charges its sender if that is GitHub's word about it.
+    /// Logs that a login has failed, and charges its sender unless the fault is ours or the network's.
     pub(super) fn failed(&self, error: ProviderError, from: (Option<IpAddr>, Duration)) {
-        if error.is_refusal() {
+        if error.is_charged() {
             self.charge(None, from);
         }
         log::warn("login.failed", &[log::Field::Reason(&error.to_string())]);

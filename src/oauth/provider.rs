@@ -101,7 +101,7 @@ pub enum ProviderError {
     Misconfigured,
     /// It did not answer, or not in time, or asked this server to slow down.
     Unreachable,
-    /// It answered something that it never should.
+    /// It answered something that it never should, a status from 500 included.
     Nonsense,
     /// Too many logins are waiting for it.
     Busy,
@@ -120,6 +120,18 @@ impl ProviderError {
             | ProviderError::Nonsense
             | ProviderError::Busy
             | ProviderError::UsedUp => false,
+        }
+    }
+
+    /// Whether a login that ends with it is charged to its sender. Not if the fault is ours or the network's; all else can be
+    /// brought about on purpose, by the account or the code that is chosen.
+    pub(super) fn is_charged(self) -> bool {
+        match self {
+            ProviderError::Refused
+            | ProviderError::Blocked(_)
+            | ProviderError::Nonsense
+            | ProviderError::UsedUp => true,
+            ProviderError::Misconfigured | ProviderError::Unreachable | ProviderError::Busy => false,
         }
     }
 }

@@ -189,3 +189,71 @@ fn the_limit_of_all_is_what_github_allows() {
     fixture.clock.advance(Duration::from_secs(wait));
     assert_eq!(somebody.callback("code=good").status(), 303);
 }
+
+/// A login about which GitHub was asked is charged to its sender unless the fault is ours or the network's: users can use up
+/// their requests at GitHub on purpose.
+#[test]
+fn a_login_that_ends_in_no_answer_is_charged_to_its_sender() {
+    let allowance = usize::try_from(limits::FAILED_LOGINS).unwrap();
+    let suspended = ProviderError::Blocked(crate::oauth::provider::Obstacle::Suspended);
+    for (error, asked) in [
+        (ProviderError::UsedUp, allowance),
+        (ProviderError::Nonsense, allowance),
+        (ProviderError::Refused, allowance),
+        (suspended, allowance),
+        (ProviderError::Busy, allowance + 5),
+        (ProviderError::Misconfigured, allowance + 5),
+        (ProviderError::Unreachable, allowance + 5),
+    ] {
+        let fixture = fake::fixture();
+        fixture.provider.fail_with(error);
+        for _ in 0..allowance + 5 {
+            let mut browser = at(&fixture, 1);
+            browser.approve();
+            browser.callback("code=good");
+        }
+        assert_eq!(fixture.provider.redemptions(), asked, "{error}");
+    }
+    // So is a sign-in to the account page.
+    let fixture = fake::fixture();
+    fixture.provider.fail_with(ProviderError::UsedUp);
+    let asked = || {
+        (0..limits::SIGN_INS.0).for_each(|_| {
+            let mut visitor = fake::Visitor::new(&fixture);
+            visitor.press("sign_in=github");
+            visitor.callback("code=good");
+        });
+        fixture.clock.advance(HOUR / 6);
+        fixture.provider.redemptions()
+    };
+    assert_eq!([asked(), asked(), asked(), asked()], [10, 20, 26, 30]);
+}
+
+/// A code that GitHub cannot have given reaches nobody: it takes no place and none of the logins of all, and its sender is charged.
+#[test]
+fn github_is_not_asked_about_an_impossible_code() {
+    let fixture = fake::fixture();
+    let most = "a".repeat(256);
+    let codes = ["", "a%20b", "a%00", "%C3%A9", "a%2Fb", "a%26b", "a%0D%0A", &format!("{most}a")];
+    let mut number = 0;
+    let mut callback = |code: &str| {
+        number += 1;
+        let mut browser = at(&fixture, number);
+        browser.approve();
+        let status = browser.callback(&format!("code={code}")).status();
+        (status, fixture.provider.redemptions())
+    };
+    for code in codes {
+        assert_eq!(callback(code), (400, 0), "{code}");
+    }
+    assert_eq!(callback(&most), (400, 1));
+    assert_eq!(callback("Az09._-"), (400, 2));
+    for _ in 0..limits::FAILED_LOGINS {
+        let mut browser = at(&fixture, 99);
+        browser.approve();
+        browser.callback("code=a%20b");
+    }
+    let mut browser = at(&fixture, 99);
+    browser.approve();
+    assert_eq!((browser.callback("code=good").status(), fixture.provider.redemptions()), (429, 2));
+}
