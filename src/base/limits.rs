@@ -289,9 +289,9 @@ pub const LOGINS_PER_USER: u32 = 60;
 /// Failed client authentications and token requests in ten minutes from one sender. There is no limit for all: it would
 /// hide from others why they failed, and a client that is not told cannot log in again.
 pub const TOKEN_FAILURES: (u32, u32) = (60, u32::MAX);
-/// Logins that are over and remembered, so that none ends twice: of one sender, of all. More than [`LOGINS`] lets end while one
-/// would open.
-pub const SPENT_LOGINS: (usize, usize) = (256, 4096);
+/// Logins that are over and remembered, so that none ends twice: of one sender, of all. More than [`LOGINS`] and [`SIGN_INS`]
+/// let the senders of one IPv6 /48 end while one would open (480).
+pub const SPENT_LOGINS: (usize, usize) = (512, 4096);
 /// Parameters of a form; no honest one has a third of them.
 pub const FORM_PARAMETERS: usize = 64;
 /// How many senders' worth the senders of one IPv6 /48 have together: a site has 65,536 /64s.

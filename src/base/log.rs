@@ -187,10 +187,13 @@ pub fn write(level: Level, event: &'static str, fields: &[Field<'_>]) {
     log_writer::write(share(event), line);
 }
 
-/// Every request has a line, so whoever sends many fills the queue with them: they leave room for everything else, or a user
-/// could have the lines dropped that say what they have done.
+/// Lines that anybody can cause in any number leave room in the queue for everything else, or a user could have the lines
+/// dropped that say what they have done.
 fn share(event: &str) -> Share {
-    if event == "request" { Share::Most } else { Share::Whole }
+    match event {
+        "request" | "client.registered" | "consent.given" | "consent.denied" => Share::Most,
+        _ => Share::Whole,
+    }
 }
 
 /// The line that stands for `count` others which had no room.
@@ -371,7 +374,9 @@ mod tests {
     /// L2: a flood of requests does not push out what the operator has to see.
     #[test]
     fn only_lines_of_requests_leave_room_for_others() {
-        assert_eq!(share("request"), Share::Most);
+        for event in ["request", "client.registered", "consent.given", "consent.denied"] {
+            assert_eq!(share(event), Share::Most, "{event}");
+        }
         for event in ["token.issued", "grant.ended", "login.admitted", "request.refused", "store.failed"] {
             assert_eq!(share(event), Share::Whole, "{event}");
         }

@@ -18,7 +18,7 @@ use super::{AuthorizationServer, Upstream};
 use crate::base::clock::Timestamp;
 use crate::base::encoding::{base64url, sha256};
 use crate::base::secret::Secret;
-use crate::base::{limits, log, trace};
+use crate::base::{limits, trace};
 use crate::http::{self, Response};
 
 /// A checked request that waits for the person's answer, sealed into the consent form. Fresh for every page and bound to
@@ -81,19 +81,25 @@ impl AuthorizationServer {
         }
         let peer = request.head.peer;
         match form.value("decision") {
-            Some("approve") if self.spent_logins.has_ended(&pending.browser) => {
+            Some("approve" | "deny") if self.spent_logins.has_ended(&pending.browser) => {
                 self.pages().problem(Problem::AlreadyAnswered)
             }
             Some("approve") => self.send_to_github(pending, peer, now),
-            Some("deny") if !self.spent_logins.end(&pending.browser, peer, self.clock.monotonic()) => {
-                self.pages().problem(Problem::AlreadyAnswered)
-            }
-            Some("deny") => {
-                log::info("consent.denied", &[log::Field::Client(pending.request.client.as_str())]);
-                self.deny(&pending.request, &pending.browser)
-            }
+            Some("deny") => self.denied(&pending, peer),
             Some(_) | None => self.pages().problem(Problem::Unreadable),
         }
+    }
+
+    /// A denial spends what an approval spends: both are logged and remembered. Over the limit it is told to the client, no more.
+    fn denied(&self, pending: &PendingAuthorization, peer: Option<IpAddr>) -> Response {
+        let now = self.clock.monotonic();
+        if self.rates.logins.spend(peer, now).is_ok() {
+            if !self.spent_logins.end(&pending.browser, peer, now) {
+                return self.pages().problem(Problem::AlreadyAnswered);
+            }
+            self.log_of_stranger("consent.denied", &pending.request.client);
+        }
+        self.deny(&pending.request, &pending.browser)
     }
 
     /// C10: a no is told to the client, and the login is over.
@@ -108,12 +114,11 @@ impl AuthorizationServer {
         peer: Option<IpAddr>,
         now: Timestamp,
     ) -> Response {
-        // Only a yes costs one.
         if let Err(too_many) = self.rates.logins.spend(peer, self.clock.monotonic()) {
             let page = self.end_with(Problem::TooMany, &pending.request);
             return page.header("Retry-After", too_many.retry_after.to_string());
         }
-        log::info("consent.given", &[log::Field::Client(pending.request.client.as_str())]);
+        self.log_of_stranger("consent.given", &pending.request.client);
         let login = GitHubLogin::after_consent(pending, &*self.random);
         let verifier = login.verifier();
         let state = self.seal_until(now.plus(limits::LOGIN_LIFETIME), login);
@@ -194,21 +199,60 @@ mod tests {
         assert!(fake::text(&response).contains("cb?error=temporarily_unavailable&amp;"));
     }
 
-    /// What never reaches GitHub uses up none of its logins.
+    /// C10: a denial spends what an approval spends. Over the limit it is still told to the client, and leaves nothing behind.
     #[test]
-    fn a_no_costs_nothing() {
+    fn a_denial_spends_what_an_approval_spends() {
         let fixture = fake::fixture();
-        let from_outside = || {
-            let mut browser = Browser::new(&fixture);
-            browser.peer = std::net::IpAddr::from([192, 0, 2, 1]);
-            browser
-        };
-        for _ in 0..=limits::LOGINS.0 {
-            let mut browser = from_outside();
+        let mut last = String::new();
+        for _ in 0..limits::LOGINS.0 + 3 {
+            let mut browser = from_outside(&fixture);
             assert_eq!(browser.post_consent("maybe", &[]).status(), 400);
+            let response = browser.post_consent("deny", &[]);
+            assert_eq!(response.status(), 303);
+            assert!(response.header_value("location").unwrap().contains("error=access_denied"));
+            assert!(response.header_value("set-cookie").unwrap().contains("Max-Age=0"));
+            last = browser.form;
+        }
+        let pending = fixture.server.open_in_time::<PendingAuthorization>(&last, fixture.server.clock.now());
+        assert!(!fixture.server.spent_logins.has_ended(&pending.unwrap().browser));
+        assert_eq!(from_outside(&fixture).approve().status(), 429);
+    }
+
+    /// C4: after a login has ended, no number of denials by its sender makes the server forget that.
+    #[test]
+    fn denials_do_not_open_a_login_again() {
+        let fixture = fake::fixture();
+        let mut browser = from_outside(&fixture);
+        browser.approve();
+        assert_eq!(browser.callback("code=good").status(), 303);
+        fixture.clock.advance(std::time::Duration::from_secs(1));
+        for _ in 0..limits::SPENT_LOGINS.0 {
+            assert_eq!(from_outside(&fixture).post_consent("deny", &[]).status(), 303);
+        }
+        assert_eq!((browser.callback("code=good").status(), fixture.provider.redemptions()), (400, 1));
+    }
+
+    /// L2: many senders, each within its limits, do not choose how long the log is.
+    #[test]
+    fn the_log_is_told_of_few_of_many_answers() {
+        let fixture = fake::fixture();
+        let told = |event| fixture.server.strangers.pass(event, fixture.server.clock.monotonic());
+        for number in 0..=250 {
+            let mut browser = Browser::new(&fixture);
+            browser.peer = std::net::IpAddr::from([198, 18, 0, number]);
+            assert_eq!(browser.approve().status(), 303);
             assert_eq!(browser.post_consent("deny", &[]).status(), 303);
         }
-        assert_eq!(from_outside().approve().status(), 303);
+        assert_eq!([told("consent.given"), told("consent.denied")], [None; 2]);
+        fixture.clock.advance(std::time::Duration::from_secs(1));
+        let omitted = Some(crate::base::throttle::Omitted(152));
+        assert_eq!([told("consent.given"), told("consent.denied")], [omitted; 2]);
+    }
+
+    fn from_outside(fixture: &fake::Fixture) -> Browser<'_> {
+        let mut browser = Browser::new(fixture);
+        browser.peer = std::net::IpAddr::from([192, 0, 2, 1]);
+        browser
     }
 
     /// C4, C10: a no in one tab and GitHub's answer in another, at the same time: one of them counts, and the client hears one.

@@ -16,10 +16,11 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use crate::base::clock::{Clock, Timestamp};
-use crate::base::identity::{GrantId, Scopes};
+use crate::base::identity::{ClientFingerprint, GrantId, Scopes};
 use crate::base::random::Random;
 use crate::base::rate::{Rate, RateLimit};
 use crate::base::secret::Secret;
+use crate::base::throttle::Throttle;
 use crate::base::{limits, log};
 use crate::http::PublicUrl;
 use crate::http::Response;
@@ -208,6 +209,8 @@ pub struct AuthorizationServer {
     newest: Timestamp,
     opened: Duration,
     rates: Rates,
+    /// Events of strangers that the log has been told.
+    strangers: Throttle,
     logins: LoginQuota,
     /// The one place where a login is decided.
     spent_logins: SpentLogins,
@@ -264,6 +267,7 @@ impl AuthorizationServer {
         });
         AuthorizationServer {
             rates: Rates::new(&settings),
+            strangers: Throttle::new(limits::LOG_STRANGERS_PER_SECOND),
             settings,
             keys,
             grants,
@@ -312,6 +316,14 @@ impl AuthorizationServer {
     #[must_use]
     pub fn home(&self) -> Response {
         self.pages().home(200, &self.settings.resource)
+    }
+
+    /// Logs what somebody did whom nobody has authenticated, at most [`limits::LOG_STRANGERS_PER_SECOND`] times a second: they
+    /// choose how often. The limits per sender do not bound it, because there can be many senders.
+    fn log_of_stranger(&self, event: &'static str, client: &ClientFingerprint) {
+        if let Some(omitted) = self.strangers.pass(event, self.clock.monotonic()) {
+            log::info(event, &[log::Field::Client(client.as_str()), log::Field::Omitted(omitted)]);
+        }
     }
 
     fn pages(&self) -> &Pages {

@@ -11,7 +11,7 @@ use super::clients::Registration;
 use super::redirect::{RedirectUri, Registrant};
 use crate::base::clock::Timestamp;
 use crate::base::identity::ClientFingerprint;
-use crate::base::{json, limits, log};
+use crate::base::{json, limits};
 use crate::http::{self, Response};
 use crate::seal;
 
@@ -87,7 +87,7 @@ impl AuthorizationServer {
                 client::secrets(&self.keys, &client_id).next()
             }
         };
-        log::info("client.registered", &[log::Field::Client(ClientFingerprint::of(&client_id).as_str())]);
+        self.log_of_stranger("client.registered", &ClientFingerprint::of(&client_id));
         let registration = RegistrationAnswer {
             client_id: &client_id,
             client_id_issued_at: client.issued,
@@ -259,6 +259,24 @@ mod tests {
             assert_eq!(fixture.server.register(&request).status(), 201);
         }
         assert_eq!(fixture.grants.list().unwrap().len(), 0);
+    }
+
+    /// L2: many senders, each within its limit, do not choose how long the log is.
+    #[test]
+    fn the_log_is_told_of_few_of_many_registrations() {
+        let fixture = fake::fixture();
+        let metadata = json!({"redirect_uris": ["https://a.example/cb"]}).to_string();
+        for number in 0..=250 {
+            let mut request =
+                request("POST", "/register").with("Content-Type", "application/json").body(metadata.clone());
+            request.head.peer = Some(std::net::IpAddr::from([192, 0, 2, number]));
+            assert_eq!(fixture.server.register(&request).status(), 201);
+        }
+        let now = fixture.server.clock.monotonic();
+        let told = |now| fixture.server.strangers.pass("client.registered", now);
+        assert_eq!(told(now), None);
+        let later = now + std::time::Duration::from_secs(1);
+        assert_eq!(told(later), Some(crate::base::throttle::Omitted(152)));
     }
 
     /// D4: limit, and limit plus one, for one sender.

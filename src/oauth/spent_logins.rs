@@ -116,9 +116,9 @@ mod tests {
         assert!(spent.end(&login(1), None, NOW));
         let end = NOW + limits::LOGIN_LIFETIME;
         let peer = Some(IpAddr::from([192, 0, 2, 1]));
-        let others = |now| (2..258).filter(|number| spent.end(&login(*number), peer, now)).count();
-        assert_eq!(others(end - Duration::from_nanos(1)), 256);
+        let others = |now| (2..514).filter(|number| spent.end(&login(*number), peer, now)).count();
+        assert_eq!(others(end - Duration::from_nanos(1)), 512);
         assert!(spent.has_ended(&login(1)));
-        assert!(spent.end(&login(300), peer, end) && !spent.has_ended(&login(1)));
+        assert!(spent.end(&login(600), peer, end) && !spent.has_ended(&login(1)));
     }
 }
