@@ -64,8 +64,11 @@ impl LoginQuota {
             GitHubAnswer::Cancelled | GitHubAnswer::Failed(_) => return Ok(None),
             GitHubAnswer::Code(_) => {}
         }
+        let allowed = || self.failures.check(peer, now).and_then(|()| self.all.check(None, now));
+        // Before the wait, so that a sender without allowance holds up nobody; after it, because others have failed meanwhile.
+        allowed().map_err(NotNow::TooMany)?;
         let place = self.places.wait(Neighbour::of(peer), self.patience).ok_or(NotNow::Busy)?;
-        self.failures.check(peer, now).and_then(|()| self.all.check(None, now)).map_err(NotNow::TooMany)?;
+        allowed().map_err(NotNow::TooMany)?;
         Ok(Some(place))
     }
 

@@ -257,3 +257,18 @@ fn github_is_not_asked_about_an_impossible_code() {
     browser.approve();
     assert_eq!((browser.callback("code=good").status(), fixture.provider.redemptions()), (429, 2));
 }
+
+/// A sender without allowance is told so at once, and does not wait for a place that it could not use.
+#[test]
+fn a_sender_without_allowance_waits_for_no_place() {
+    let mut fixture = fake::fixture();
+    fixture.server.logins.patience = Duration::ZERO;
+    let mut browser = at(&fixture, 1);
+    let (sender, now) = (Neighbour::of(Some(browser.peer)), fixture.server.clock.monotonic());
+    browser.approve();
+    let logins = &fixture.server.logins;
+    let _held: Vec<_> = (0..limits::LOGIN_PLACES.0).map(|_| logins.places.take(sender).unwrap()).collect();
+    assert_eq!(browser.callback("code=good").status(), 503);
+    (0..limits::FAILED_LOGINS).for_each(|_| logins.charge(None, (Some(browser.peer), now)));
+    assert_eq!(browser.callback("code=good").status(), 429);
+}
