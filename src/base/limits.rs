@@ -280,9 +280,10 @@ pub const REGISTRATIONS: usize = 600;
 pub const LOGINS: (u32, u32) = (30, u32::MAX);
 /// Browsers sent to GitHub for the account page in ten minutes from one sender.
 pub const SIGN_INS: (u32, u32) = (10, u32::MAX);
-/// Logins and sign-ins in an hour about which GitHub is asked. GitHub allows an app 2000.
-pub const LOGINS_AT_GITHUB: u32 = 1900;
-/// Of these, such as bring nothing, in an hour from one sender: it takes a hundred senders to use up what all share.
+/// Logins and sign-ins about which GitHub is asked: so many at once, and as many in an hour. Any hour has at most twice as many;
+/// GitHub allows an app 2000.
+pub const LOGINS_AT_GITHUB: u32 = 950;
+/// Of these, such as bring nothing, in an hour from one sender: it takes some fifty senders to use up what all share.
 pub const FAILED_LOGINS: u32 = 20;
 /// Logins of one user in an hour that count as such as bring something.
 pub const LOGINS_PER_USER: u32 = 60;

@@ -272,3 +272,16 @@ fn a_sender_without_allowance_waits_for_no_place() {
     (0..limits::FAILED_LOGINS).for_each(|_| logins.charge(None, (Some(browser.peer), now)));
     assert_eq!(browser.callback("code=good").status(), 429);
 }
+
+/// However the logins of all are spread over an hour, the first one included, GitHub's own 2,000 are not reached.
+#[test]
+fn no_hour_has_as_many_logins_as_github_allows() {
+    let logins = LoginQuota::new();
+    let in_an_hour: usize = (0..3600)
+        .map(|second| {
+            let now = HOUR + Duration::from_secs(second);
+            std::iter::from_fn(|| logins.all.spend(None, now).ok()).count()
+        })
+        .sum();
+    assert!((1800..2000).contains(&in_an_hour), "{in_an_hour}");
+}
