@@ -70,6 +70,20 @@ fn ending_one_grant_leaves_the_others() {
     assert_eq!(grants(&fixture).len(), 1);
 }
 
+/// A form names at most as many grants as a person can have: a longer list is not read to its end.
+#[test]
+fn a_form_names_no_more_grants_than_a_person_has() {
+    let fixture = fake::fixture();
+    Browser::new(&fixture).tokens();
+    let mine = handle(grants(&fixture)[0]);
+    let others = |count: usize| "x.".repeat(count);
+    let mut visitor = Visitor::signed_in(&fixture);
+    visitor.press(&format!("revoke={}{mine}", others(limits::GRANTS_PER_USER)));
+    assert_eq!(grants(&fixture).len(), 1);
+    visitor.press(&format!("revoke={}{mine}", others(limits::GRANTS_PER_USER - 1)));
+    assert_eq!(grants(&fixture).len(), 0);
+}
+
 #[test]
 fn ending_all_grants_ends_all_of_this_person() {
     let fixture = fake::fixture();
