@@ -20,8 +20,8 @@ pub struct Rules {
     pub is_forbidden: fn(&str) -> bool,
 }
 
-/// Scans a whole text. No object in it has two members of one name, its strings are free of lone surrogates, its numbers
-/// are finite, and nothing but white space follows it.
+/// Scans a whole text. No object in it has two members of one name, or one that serde_json keeps to itself, its strings are
+/// free of lone surrogates, its numbers are finite, and nothing but white space follows it.
 ///
 /// # Errors
 /// Of category [`serde_json::error::Category::Data`] if it is JSON but breaks the rules.
@@ -218,6 +218,12 @@ impl Strict<'_> {
         Ok(Strict { depth: self.depth.saturating_add(1), ..self })
     }
 
+    /// serde_json reads the string in `{"$serde_json::private::RawValue":"…"}` as JSON of its own when it builds a `Value`:
+    /// to this scan that is one string.
+    fn is_forbidden(self, name: &str) -> bool {
+        name.starts_with("$serde_json::private::") || (self.depth == 0 && (self.rules.is_forbidden)(name))
+    }
+
     fn open<E: de::Error>(self) -> Result<(), E> {
         if self.depth < self.rules.depth { Ok(()) } else { Err(E::custom("too deep")) }
     }
@@ -272,7 +278,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
         self.open()?;
         let mut keys = Keys::default();
         while let Some(Name(key)) = object.next_key()? {
-            if self.depth == 0 && (self.rules.is_forbidden)(&key) {
+            if self.is_forbidden(&key) {
                 return Err(de::Error::custom("a member has a name that is not allowed here"));
             }
             if !keys.insert(key) {
@@ -391,6 +397,24 @@ mod tests {
     fn a_forbidden_name_is_forbidden_at_the_top_only() {
         assert_fine(r#"{"secret":1}"#, false);
         assert_fine(r#"{"a":{"secret":1}}"#, true);
+    }
+
+    /// What serde_json builds of such a member is text that no scan has seen: deep, large, with repeated names.
+    #[test]
+    fn a_member_that_serde_json_reads_as_a_text_of_its_own_is_refused_at_every_depth() {
+        for name in [
+            "$serde_json::private::RawValue",
+            "$serde_json::private::Number",
+            "$serde_json::private::",
+            r"\u0024serde_json::private::RawValue",
+            r"$serde\u005fjson::private\u003a:Number",
+        ] {
+            assert_fine(&format!(r#"{{"{name}":"[]"}}"#), false);
+            assert_fine(&format!(r#"[{{"a":1,"{name}":"[]"}}]"#), false);
+            assert_fine(&format!(r#"{{"a":[{{"{name}":"{{\"b\":1,\"b\":2}}"}}]}}"#), false);
+        }
+        assert_fine(r#"{"a":"$serde_json::private::RawValue"}"#, true);
+        assert_fine(r#"{"serde_json::private::RawValue":"[]","$schema":"x"}"#, true);
     }
 
     #[test]

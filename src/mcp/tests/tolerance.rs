@@ -348,6 +348,34 @@ fn a_request_with_broken_params_is_answered_under_its_id() {
     assert_eq!(said(br#"{"jsonrpc":"2.0","id":1,"method":"ping""#), Value::Null);
 }
 
+/// serde_json takes the string of such a member for a text of its own, which nobody has looked at.
+#[test]
+fn json_inside_a_string_is_never_unpacked() {
+    let endpoint = conformance();
+    for name in [
+        "$serde_json::private::RawValue",
+        "$serde_json::private::Number",
+        r"\u0024serde_json::private::RawV\u0061lue",
+    ] {
+        let hidden = format!(r#"{{"{name}":"{{\"a\":1,\"a\":\"\\ud800\"}}"}}"#);
+        let version = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
+        for rest in [
+            format!(r#""method":"tools/call","params":{{"name":"t","arguments":{hidden}}}"#),
+            format!(r#""method":"tools/call","params":{{"name":"t","arguments":{{"a":[{hidden}]}}}}"#),
+            format!(r#""method":"initialize","params":{{"capabilities":{{"elicitation":{hidden}}}}}"#),
+            format!(r#""method":"initialize","params":{{"capabilities":{{"extensions":{hidden}}}}}"#),
+            format!(r#""method":"tools/list","params":{{"_meta":{{{version},"x":{hidden}}}}}"#),
+            format!(r#""method":"ping","params":{hidden}"#),
+            format!(r#""error":{{"code":1,"message":"no","data":{hidden}}}"#),
+        ] {
+            let answer = endpoint.send(post_text(&format!(r#"{{"jsonrpc":"2.0","id":1,{rest}}}"#)));
+            assert_eq!((answer.error_code(), &answer.json()["id"]), (-32600, &json!(1)), "{rest}");
+            let said = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+            assert!(said.ends_with("a member has a name that is not allowed here"), "{said}");
+        }
+    }
+}
+
 /// An array is no object: serde alone would read one by the order of the members.
 #[test]
 fn arrays_are_not_read_by_position() {
