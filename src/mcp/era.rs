@@ -19,8 +19,9 @@ pub(super) enum Era {
 
 /// The era of a POST. `_meta` with a protocol version is modern, whatever it asks for. `initialize` without is legacy,
 /// even under a modern version header, which some clients send at once. Else a modern version header makes it modern, unless
-/// the request names a session that lives: some clients send their own version whatever was agreed on.
-pub(super) fn classify(message: &Message<'_>, headers: &Headers, in_session: impl Fn() -> bool) -> Era {
+/// the request names a session: some clients send their own version whatever was agreed on, and if the session is over
+/// they must be told that, to begin another.
+pub(super) fn classify(message: &Message<'_>, headers: &Headers) -> Era {
     let (method, params) = match message {
         Message::Request { method, params, .. } | Message::Notification { method, params } => {
             (&**method, params.as_deref())
@@ -30,10 +31,14 @@ pub(super) fn classify(message: &Message<'_>, headers: &Headers, in_session: imp
     if params.is_some_and(names_a_version) {
         return Era::Modern;
     }
-    let modern = header::versions(headers).any(|value| value == modern::VERSION)
-        && method != "initialize"
-        && !in_session();
-    if modern { Era::Modern } else { Era::Legacy }
+    if method == "initialize" { Era::Legacy } else { of_headers(headers) }
+}
+
+/// The era as far as the headers alone say: also whose statuses a sender understands whose body is no message.
+pub(super) fn of_headers(headers: &Headers) -> Era {
+    let is_modern = header::versions(headers).any(|value| value == modern::VERSION);
+    let names_a_session = headers.all("mcp-session-id").next().is_some();
+    if is_modern && !names_a_session { Era::Modern } else { Era::Legacy }
 }
 
 fn names_a_version(params: &RawValue) -> bool {
@@ -59,11 +64,11 @@ mod tests {
     use super::*;
 
     fn check(version_header: Option<&str>, method: &str, params: &str, expected: Era) {
-        check_in(false, version_header, (method, params), expected);
+        check_in(None, version_header, (method, params), expected);
     }
 
     fn check_in(
-        in_session: bool,
+        session: Option<&str>,
         version_header: Option<&str>,
         (method, params): (&str, &str),
         expected: Era,
@@ -72,9 +77,12 @@ mod tests {
         if let Some(version) = version_header {
             headers.push("MCP-Protocol-Version", version);
         }
+        if let Some(session) = session {
+            headers.push("Mcp-Session-Id", session);
+        }
         let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
         let message = intake::parse(body.as_bytes()).unwrap();
-        assert_eq!(classify(&message, &headers, || in_session), expected, "{version_header:?} {body}");
+        assert_eq!(classify(&message, &headers), expected, "{version_header:?} {body}");
     }
 
     #[test]
@@ -98,8 +106,8 @@ mod tests {
     fn in_a_session_the_body_decides_alone() {
         let meta = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
         for version in [None, Some("2025-11-25"), Some("2026-07-28")] {
-            check_in(true, version, ("tools/list", r#"{"_meta":{"progressToken":1}}"#), Era::Legacy);
-            check_in(true, version, ("tools/list", meta), Era::Modern);
+            check_in(Some("any"), version, ("tools/list", r#"{"_meta":{"progressToken":1}}"#), Era::Legacy);
+            check_in(Some("any"), version, ("tools/list", meta), Era::Modern);
         }
     }
 }

@@ -150,10 +150,7 @@ fn find_session(core: &Core, visit: &Visit) -> Result<Arc<Session>, Refusal> {
 
 /// The session that the request names. One that this process does not have, after a restart or a rest, starts anew under
 /// its id: nothing of it is kept but what the id says (M6).
-pub(super) fn named_session(
-    core: &Core,
-    Visit { head, principal, .. }: &Visit,
-) -> Result<Arc<Session>, Refusal> {
+fn named_session(core: &Core, Visit { head, principal, .. }: &Visit) -> Result<Arc<Session>, Refusal> {
     let id = head.headers.one("mcp-session-id").map_err(|_| Refusal::DuplicateHeader)?;
     let id = id.ok_or(Refusal::NoSession)?;
     let sessions = &core.audience.sessions;

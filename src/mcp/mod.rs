@@ -369,15 +369,13 @@ impl Mcp {
         if !accepts(&visit.head, "application", "json") || !accepts(&visit.head, "text", "event-stream") {
             return visit.responder.respond(refusal(406));
         }
-        // No message yet, so the header alone says which era's statuses its sender understands.
-        let is_modern = header::versions(&visit.head.headers).any(|version| version == modern::VERSION);
-        let message = match read(&visit.head, body, if is_modern { 400 } else { 200 }) {
+        let status = if era::of_headers(&visit.head.headers) == Era::Modern { 400 } else { 200 };
+        let message = match read(&visit.head, body, status) {
             Ok(message) => message,
             Err(refusal) => return visit.responder.respond(*refusal),
         };
         self.0.note_call(&message, &visit.responder);
-        let in_session = || legacy::named_session(&self.0, &visit).is_ok();
-        match era::classify(&message, &visit.head.headers, in_session) {
+        match era::classify(&message, &visit.head.headers) {
             Era::Legacy => legacy::post(&self.0, visit, message),
             Era::Modern => modern::post(&self.0, visit, message),
         }

@@ -163,6 +163,35 @@ fn sessions_that_come_back_are_bounded() {
     assert_eq!(after.mcp.counts().sessions, 0);
 }
 
+/// A client that sends its own version whatever was agreed on is told what became of its session, so that it begins another
+/// or waits: not that its request is no modern one.
+#[test]
+fn under_any_version_a_request_that_names_a_session_hears_what_became_of_it() {
+    let before = conformance();
+    let (session, ended) = (before.session(), before.session());
+    let after = before.restarted();
+    assert_eq!(after.send(delete(&ended)).status, 204);
+    let modern = |session: &str| ping(session).with("MCP-Protocol-Version", "2026-07-28");
+    let check = |user: u64, session: &str, status: u16, code: i64| {
+        let answer = after.send_as(user, modern(session));
+        assert_eq!((answer.status, answer.error_code()), (status, code));
+    };
+    check(1, &ended, 404, -32001);
+    check(1, "x", 404, -32001);
+    check(2, &session, 404, -32001);
+    assert_eq!(after.send(modern(&session)).status, 200);
+    for _ in 0..limits::OPENINGS {
+        after.mcp.0.audience.sessions.close();
+        after.send(ping(&session));
+    }
+    check(1, &session, 429, 429);
+    after.clock.advance(Duration::from_secs(60));
+    let others = 2..u64::try_from(limits::SESSIONS).unwrap() + 2;
+    others.for_each(|user| drop(after.session_as(user, "2025-06-18")));
+    check(1, &session, 503, 429);
+    assert_eq!(after.send(modern(&session).with("Mcp-Session-Id", &session)).status, 400, "two of them");
+}
+
 /// M6: only a whole id of this server's is one.
 #[test]
 fn a_changed_or_foreign_id_is_unknown() {

@@ -101,10 +101,10 @@ fn a_session_is_served_under_any_version_that_is_spoken() {
     // Nobody else's, and none that has ended.
     let stranger =
         with_version(post(&request(1, "ping", json!({}))), "2026-07-28").with("Mcp-Session-Id", &session);
-    assert_eq!(endpoint.send_as(2, stranger.clone()).error_code(), -32602);
+    assert_eq!(endpoint.send_as(2, stranger.clone()).status, 404);
     let delete = crate::http::fake::request("DELETE", "/mcp").with("Mcp-Session-Id", &session);
     assert_eq!(endpoint.send(with_version(delete, "2026-07-28")).status, 204);
-    assert_eq!(endpoint.send(stranger).error_code(), -32602);
+    assert_eq!(endpoint.send(stranger).status, 404);
     assert_eq!(endpoint.send(with_version(get(), "2026-07-28").with("Mcp-Session-Id", &session)).status, 404);
 }
 
@@ -325,6 +325,8 @@ fn a_request_with_broken_params_is_answered_under_its_id() {
             );
             let said = answer.json()["error"]["message"].as_str().unwrap();
             assert!(said.contains(message), "{said}");
+            let in_session = with_version(post_text(&body), version).with("Mcp-Session-Id", "any");
+            assert_eq!(endpoint.send(in_session).status, 200, "a session has the legacy era's statuses");
         }
     };
     check(r#"{"text":"a\ud83d"}"#, -32700, "params.arguments.text: ");
