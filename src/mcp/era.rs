@@ -22,12 +22,7 @@ pub(super) enum Era {
 /// the request names a session: some clients send their own version whatever was agreed on, and if the session is over
 /// they must be told that, to begin another.
 pub(super) fn classify(message: &Message<'_>, headers: &Headers) -> Era {
-    let (method, params) = match message {
-        Message::Request { method, params, .. } | Message::Notification { method, params } => {
-            (&**method, params.as_deref())
-        }
-        Message::Response { .. } => ("", None),
-    };
+    let (method, params) = message.call().unwrap_or_default();
     if params.is_some_and(names_a_version) {
         return Era::Modern;
     }

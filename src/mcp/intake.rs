@@ -23,6 +23,18 @@ pub(super) enum Message<'a> {
     Response { id: RequestId, payload: Payload<'a> },
 }
 
+impl Message<'_> {
+    /// The method and the params, which an answer does not have.
+    pub(super) fn call(&self) -> Option<(&str, Option<&RawValue>)> {
+        match self {
+            Message::Request { method, params, .. } | Message::Notification { method, params } => {
+                Some((method, params.as_deref()))
+            }
+            Message::Response { .. } => None,
+        }
+    }
+}
+
 /// What a client answers to a request of ours.
 #[derive(Debug)]
 pub(super) enum Payload<'a> {

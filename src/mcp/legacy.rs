@@ -22,7 +22,7 @@ use super::{Arrival, Core, Visit, modern};
 use crate::base::cancel::CancelToken;
 use crate::base::identity::{Principal, UserId};
 use crate::base::limits;
-use crate::http::{Response, Stream};
+use crate::http::{Head, Response, Stream};
 
 /// The versions of this era, latest first. 2024-11-05 had another transport, but some of its clients come over this one.
 pub(super) const VERSIONS: [&str; 4] = [LATEST, "2025-06-18", "2025-03-26", "2024-11-05"];
@@ -30,6 +30,9 @@ const LATEST: &str = "2025-11-25";
 
 /// Serves a POST.
 pub(super) fn post(core: &Arc<Core>, visit: Visit, message: Message<'_>) {
+    if let Some(refusal) = contradiction(core, &visit.head, &message) {
+        return visit.responder.respond(refusal);
+    }
     if let Message::Request { id, method, params } = &message
         && method == "initialize"
     {
@@ -42,6 +45,12 @@ pub(super) fn post(core: &Arc<Core>, visit: Visit, message: Message<'_>) {
     };
     let caller = Caller { principal: visit.principal, channel: Channel::Own(visit.responder) };
     deliver(core, &session, message, caller);
+}
+
+/// The refusal of a message whose headers say something else (M12).
+pub(super) fn contradiction(core: &Core, head: &Head, message: &Message<'_>) -> Option<Response> {
+    let error = modern::check_headers(core, &head.headers, message).err()?;
+    Some(Encoded::error(400, id_of(message), &error).into_response())
 }
 
 /// Who sent a message, and where its answer goes.

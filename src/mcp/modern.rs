@@ -26,7 +26,7 @@ use crate::base::cancel::CancelToken;
 use crate::base::encoding::base64url;
 use crate::base::identity::{Principal, UserId};
 use crate::base::limits;
-use crate::http::{Response, Stream};
+use crate::http::{Headers, Response, Stream};
 
 /// The version of this era.
 pub(super) const VERSION: &str = "2026-07-28";
@@ -148,12 +148,12 @@ fn decode<'a>(
     if let What::Operation(operation) = what
         && takes_a_name(operation)
     {
-        let name = named(operation, &params)?;
+        let name = named(operation, &params.name, &params.uri)?;
         check_name(name)?;
         if operation == Operation::CallTool
             && let Some(mirrored) = core.backend.mirrored(name)
         {
-            header::check_mirrored(headers, &mirrored, params.arguments)
+            header::check_mirrored(headers, &mirrored, params.arguments, true)
                 .map_err(|Mismatch| mismatch("Mcp-Param"))?;
         }
     }
@@ -161,6 +161,37 @@ fn decode<'a>(
         core.tolerated.count("modern_body_under_legacy_version", &visit.principal);
     }
     Ok(Request { what, params })
+}
+
+/// A message of the other era needs none of these headers, but gateways go by them whatever the version: those that are there
+/// say what the body says.
+pub(super) fn check_headers(core: &Core, headers: &Headers, message: &Message<'_>) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct Params<'a> {
+        name: Option<String>,
+        uri: Option<String>,
+        #[serde(borrow)]
+        arguments: Option<&'a RawValue>,
+    }
+    let Some((method, params)) = message.call() else { return Ok(()) };
+    let has = |name: &'static str| headers.all(name).next().is_some();
+    if has("mcp-method") {
+        header::check_plain(headers, "mcp-method", method).map_err(|Mismatch| mismatch("Mcp-Method"))?;
+    }
+    let operation = Operation::from_method(method).filter(|operation| takes_a_name(*operation));
+    let names_more = |name: &str| name == "mcp-name" || name.starts_with("mcp-param-");
+    let Some(operation) = operation.filter(|_| headers.iter().any(|(name, _)| names_more(name))) else {
+        return Ok(());
+    };
+    let Params { name, uri, arguments } = parse(params)?;
+    let name = named(operation, &name, &uri)?;
+    if has("mcp-name") {
+        header::check_encoded(headers, "mcp-name", name).map_err(|Mismatch| mismatch("Mcp-Name"))?;
+    }
+    let mirrored = core.backend.mirrored(name).filter(|_| operation == Operation::CallTool);
+    mirrored.map_or(Ok(()), |mirrored| {
+        header::check_mirrored(headers, &mirrored, arguments, false).map_err(|Mismatch| mismatch("Mcp-Param"))
+    })
 }
 
 fn mismatch(header: &str) -> Error {
@@ -172,8 +203,12 @@ fn takes_a_name(operation: Operation) -> bool {
     matches!(operation, Operation::CallTool | Operation::GetPrompt | Operation::ReadResource)
 }
 
-fn named<'a>(operation: Operation, params: &'a Params<'_>) -> Result<&'a str, Error> {
-    let name = if operation == Operation::ReadResource { &params.uri } else { &params.name };
+fn named<'a>(
+    operation: Operation,
+    name: &'a Option<String>,
+    uri: &'a Option<String>,
+) -> Result<&'a str, Error> {
+    let name = if operation == Operation::ReadResource { uri } else { name };
     name.as_deref().ok_or_else(|| Error::invalid_params("Invalid params: the name or URI is missing"))
 }
 
@@ -245,7 +280,7 @@ fn call(
     id: RequestId,
     (operation, params, raw): (Operation, Params<'_>, Option<&RawValue>),
 ) {
-    let name = named(operation, &params).map(str::to_owned).unwrap_or_default();
+    let name = named(operation, &params.name, &params.uri).map(str::to_owned).unwrap_or_default();
     if operation == Operation::CallTool
         && let Some(refusal) = core.scope_refusal(&visit.principal, &name)
     {

@@ -45,6 +45,9 @@ pub(super) fn post(core: &Arc<Core>, body: &[u8], visit: Visit) {
         Err(refusal) => return responder.respond(*refusal),
     };
     core.note_call(&message, &responder);
+    if let Some(refusal) = legacy::contradiction(core, &head, &message) {
+        return responder.respond(refusal);
+    }
     let query = Form::parse(head.query.as_deref().unwrap_or_default().as_bytes()).unwrap_or_default();
     let session = query.value("sessionId").and_then(|id| core.audience.sessions.find(id, &principal));
     let session = session.filter(|each| each.kind() == Kind::Paired && each.standalone().has_reader());

@@ -179,3 +179,43 @@ fn the_pair_is_as_strict_as_the_endpoint() {
     drop(open);
     endpoint.open();
 }
+
+/// M12: gateways go by the headers that repeat the body, and whoever sends a request chooses its version: where such headers
+/// are there, they say what the body says in a session as well, over either transport.
+#[test]
+fn headers_that_an_older_client_need_not_send_must_match_where_it_does() {
+    let endpoint = conformance();
+    let session = endpoint.session();
+    let pair = endpoint.open();
+    let check = |body: &Value, headers: &[(&str, &str)], fits: bool| {
+        let with =
+            |request: Request| headers.iter().fold(request, |all, (name, value)| all.with(name, value));
+        for version in ["2026-07-28", "2025-11-25"] {
+            let request = post(body).with("MCP-Protocol-Version", version).with("Mcp-Session-Id", &session);
+            let answer = endpoint.send(with(request));
+            assert_eq!(matches!(answer.status, 200 | 202), fits, "{version} {headers:?}");
+            assert!(fits || (answer.status, answer.error_code()) == (400, -32020), "{answer:?}");
+        }
+        let answer = endpoint.send_pair(1, with(to(&pair.place, body))).head();
+        assert_eq!(answer.status, if fits { 202 } else { 400 }, "{headers:?}");
+    };
+    let body = call(1, "test_x_mcp_header", json!({ "region": "eu" }));
+    check(&body, &[], true);
+    check(&body, &[("Mcp-Method", "tools/call")], true);
+    check(&body, &[("Mcp-Name", "test_x_mcp_header"), ("Mcp-Param-Region", "=?base64?ZXU=?=")], true);
+    check(&body, &[("Mcp-Method", "ping")], false);
+    check(&body, &[("Mcp-Method", "tools/call"), ("Mcp-Method", "tools/call")], false);
+    check(&body, &[("Mcp-Name", "test_simple_text")], false);
+    check(&body, &[("Mcp-Param-Region", "us")], false);
+    check(&call(1, "test_x_mcp_header", json!({})), &[("Mcp-Param-Region", "eu")], false);
+    let read = request(1, "resources/read", json!({ "uri": "test://static-text", "name": "a" }));
+    check(&read, &[("Mcp-Name", "test://static-text")], true);
+    check(&read, &[("Mcp-Name", "a")], false);
+    check(&request(1, "ping", json!({})), &[("Mcp-Method", "ping"), ("Mcp-Name", "any")], true);
+    let cancelled =
+        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 9 } });
+    check(&cancelled, &[("Mcp-Method", "notifications/cancelled")], true);
+    check(&cancelled, &[("Mcp-Method", "notifications/progress")], false);
+    let start = request(1, "initialize", json!({ "protocolVersion": "2025-06-18" }));
+    assert_eq!(endpoint.send(post(&start).with("Mcp-Method", "ping")).error_code(), -32020);
+}
