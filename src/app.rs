@@ -106,6 +106,12 @@ impl App {
         self.oauth.end_grant(id, "operator")
     }
 
+    /// The same for grants that cannot be looked up now; says whether that is remembered.
+    #[must_use]
+    pub fn end_later(&self, picks: store::Picks) -> bool {
+        self.oauth.end_later(None, "operator", picks)
+    }
+
     /// Has other rules hold from now on; says whether they are others.
     pub fn change_rules(&self, rules: Rules) -> bool {
         self.oauth.change_rules(rules)

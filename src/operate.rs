@@ -124,6 +124,7 @@ fn here(
         grants,
         clock,
         end_grant: Box::new(move |grant| ending.delete(grant)),
+        end_later: Box::new(|_| false),
         rotate_key: Box::new(move || key_file::rotate(&key_file, &keys, &rotating, &OsRandom)),
         look: Box::new(|| None),
         back_up: Box::new(move || copied.back_up(&copy)),

@@ -14,7 +14,7 @@ use crate::base::clock::Clock;
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
 use crate::base::{limits, log};
 use crate::http::{Admission, Handler, Head, Method, Request, Responder, Response};
-use crate::store::{self, Grant, GrantClient, Grants, OpenError};
+use crate::store::{self, Grant, GrantClient, Grants, OpenError, Picks};
 
 /// The draft of a copy of the table in the state directory.
 pub const COPY: &str = "backup.new";
@@ -119,8 +119,10 @@ pub struct GrantSummary {
 /// Why it was not done.
 #[derive(Debug)]
 pub enum OperatorError {
-    /// The table could not be read.
+    /// The table could not be read. Nothing was done.
     Table(store::Error),
+    /// The table could not be read, but the server remembers what to end.
+    Later(store::Error),
     /// Some of the grants could not be deleted.
     Unfinished {
         /// How many.
@@ -140,6 +142,11 @@ impl fmt::Display for OperatorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OperatorError::Table(error) => error.fmt(f),
+            OperatorError::Later(error) => write!(
+                f,
+                "{error}. The server refuses these grants from now on, and ends them when it can read the table; if it is \
+                 restarted before that, do this again"
+            ),
             OperatorError::Unfinished { failed, of, error } => {
                 write!(f, "{failed} of {of} grants could not be deleted, try again: {error}")
             }
@@ -156,7 +163,7 @@ impl std::error::Error for OperatorError {}
 impl OperatorError {
     fn status(&self) -> u16 {
         match self {
-            OperatorError::Table(_) | OperatorError::Unfinished { .. } => 503,
+            OperatorError::Table(_) | OperatorError::Later(_) | OperatorError::Unfinished { .. } => 503,
             OperatorError::KeyFile(_) => 500,
             OperatorError::Busy => 409,
         }
@@ -172,6 +179,8 @@ pub struct ErrorAnswer {
 
 /// Ends a grant and everything that belongs to it; says whether there was one.
 pub type EndGrant = Box<dyn Fn(GrantId) -> Result<bool, store::Error> + Send + Sync>;
+/// Ends grants when the table can be read again; says whether that is remembered.
+pub type EndLater = Box<dyn Fn(Picks) -> bool + Send + Sync>;
 /// Puts a new key before the others and, in a running server, into use; says how many there are now.
 pub type RotateKey = Box<dyn Fn() -> Result<usize, OpenError> + Send + Sync>;
 
@@ -188,6 +197,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Ends a grant.
     pub end_grant: EndGrant,
+    /// Ends grants that cannot be looked up now.
+    pub end_later: EndLater,
     /// Changes the key.
     pub rotate_key: RotateKey,
     /// Looks at the server.
@@ -234,7 +245,13 @@ impl Operator {
 
     /// Each is tried, whatever became of the one before it.
     fn revoke(&self, selection: &Selection) -> Result<Outcome, OperatorError> {
-        let grants = self.parts.grants.list().map_err(OperatorError::Table)?;
+        let grants = self.parts.grants.list().map_err(|error| {
+            let wanted = selection.clone();
+            match (self.parts.end_later)(Box::new(move |grants| wanted.of(grants))) {
+                true => OperatorError::Later(error),
+                false => OperatorError::Table(error),
+            }
+        })?;
         let ids = selection.of(&grants);
         let (mut revoked, mut failed, mut last_error) = (Vec::new(), 0_usize, None);
         for &id in &ids {

@@ -187,7 +187,7 @@ impl Server {
             github,
         };
         let numbers = Arc::new(metrics::Endpoint::new(metrics, Box::new(move || counted.snapshot())));
-        let ending = Arc::clone(&app);
+        let (ending, later) = (Arc::clone(&app), Arc::clone(&app));
         let (version, since, door_counts) = (config.program.version, clock.now().rfc3339(), public.counter());
         let look = move || {
             let (counts, streams) = (looked.counts(), door_counts().streams);
@@ -198,6 +198,7 @@ impl Server {
             grants,
             clock,
             end_grant: Box::new(move |grant| ending.end_grant(grant)),
+            end_later: Box::new(move |picks| later.end_later(picks)),
             rotate_key,
             look: Box::new(look),
             back_up: Box::new(move || table.back_up(&copy)),

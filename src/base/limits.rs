@@ -267,6 +267,8 @@ pub const UPSTREAM_MARGIN: Duration = Duration::from_secs(60);
 pub const POLICY_GRACE: Duration = Duration::from_secs(24 * 3600);
 /// Grants of one user; the least recently used one makes room.
 pub const GRANTS_PER_USER: usize = 100;
+/// Endings of grants that wait until the table can be read: of one person, of all.
+pub const WAITING_ENDINGS: (usize, usize) = (16, 256);
 /// The client's `state` (bytes).
 pub const STATE_BYTES: usize = 4 * 1024;
 /// The `scope` parameter (bytes).

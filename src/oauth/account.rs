@@ -14,6 +14,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,7 @@ use super::authorize::see_other;
 use super::browser::{self, BrowserBinding};
 use super::github_answer::GitHubAnswer;
 use super::login_quota::NotNow;
-use super::page::Problem;
+use super::problem::Problem;
 use super::provider::{Identity, ProviderError, Redemption};
 use super::short_lived::ShortLived;
 use crate::base::encoding::base64url;
@@ -34,6 +35,8 @@ use crate::http::{self, Form, Method, Response};
 use crate::seal;
 use crate::store::{self, Grant};
 
+/// The length of a [`handle`]: the base64url of 32 bytes.
+const HANDLE_CHARS: usize = 43;
 /// The cookie's name, before [`AuthorizationServer::cookie_name`].
 const COOKIE: &str = "mcp_account";
 
@@ -201,10 +204,18 @@ impl AuthorizationServer {
         let SignedIn { session, cookie_hash } = signed_in;
         let mut grants = match self.grants.of_user(session.user) {
             Ok(grants) => grants,
-            Err(error) => return self.table_failed(&error),
+            Err(error) => {
+                failed(&error);
+                // What was asked for is done: only the list cannot be shown.
+                return self.pages().problem(if notice.is_some() {
+                    Problem::EndedInMemory
+                } else {
+                    Problem::Table
+                });
+            }
         };
         let now = self.clock.now();
-        grants.retain(|grant| !grant.is_over(now));
+        grants.retain(|grant| !grant.is_over(now) && !self.endings.include(grant));
         grants.sort_by_key(|grant| Reverse((grant.last_used, grant.created, grant.id)));
         // It is worth something together with the session's cookie alone, so it may expire after it.
         let sealed =
@@ -232,25 +243,24 @@ impl AuthorizationServer {
             return Err(SignIn::Again(Problem::ForeignForm));
         }
         let action = Action::read(&form).ok_or(SignIn::Again(Problem::Unreadable))?;
-        let done = match action {
+        let user = signed_in.session.user;
+        let (wanted, notice) = match action {
             Action::Revoke(handles) => {
                 // Bounded, and one hash a grant: the field is as long as its sender likes.
-                let wanted: HashSet<_> = handles.split(HANDLES_END).take(limits::GRANTS_PER_USER).collect();
-                let is_wanted = |grant: &Grant| wanted.contains(handle(grant.id).as_str());
-                self.end_grants_of(signed_in.session.user, is_wanted).map(|()| Notice::Ended)
+                let handles = handles.split(HANDLES_END).filter(|one| one.len() == HANDLE_CHARS);
+                let wanted = handles.take(limits::GRANTS_PER_USER).map(str::to_owned);
+                (Some(wanted.collect::<HashSet<_>>()), Notice::Ended)
             }
-            Action::RevokeAll => {
-                self.end_grants_of(signed_in.session.user, |_| true).map(|()| Notice::AllEnded)
-            }
+            Action::RevokeAll => (None, Notice::AllEnded),
             Action::SignOut => {
                 let page = self.pages().sign_in(SignIn::SignedOut);
                 return Ok(self.clear_cookie(page, &self.cookie_name(COOKIE)));
             }
         };
-        Ok(done.map_or_else(
-            |error| self.table_failed(&error),
-            |notice| self.list_grants(&signed_in, Some(notice)),
-        ))
+        Ok(match self.end_own(user, wanted) {
+            Ok(()) => self.list_grants(&signed_in, Some(notice)),
+            Err(problem) => self.pages().problem(problem),
+        })
     }
 
     /// GitHub is asked for nothing but who this is.
@@ -265,13 +275,26 @@ impl AuthorizationServer {
         Ok(self.start_login(self.see_github(&state, &verifier, ""), &cookie, head))
     }
 
-    /// Ends those of the person's grants that are wanted. One that is not among them has ended already.
-    fn end_grants_of(&self, user: UserId, wanted: impl Fn(&Grant) -> bool) -> Result<(), store::Error> {
+    /// Ends the person's grants with the handles `wanted`, or all of theirs. One that is not there has ended already.
+    fn end_own(&self, user: UserId, wanted: Option<HashSet<String>>) -> Result<(), Problem> {
+        let picks = move |grants: &[Arc<Grant>]| -> Vec<GrantId> {
+            let is_wanted = |id| wanted.as_ref().is_none_or(|wanted| wanted.contains(&handle(id)));
+            grants.iter().map(|grant| grant.id).filter(|id| is_wanted(*id)).collect()
+        };
+        let theirs = match self.grants.of_user(user) {
+            Ok(theirs) => theirs,
+            Err(error) => {
+                failed(&error);
+                let waits = self.end_later(Some(user), "owner", Box::new(picks));
+                return Err(if waits { Problem::EndedInMemory } else { Problem::Table });
+            }
+        };
         let mut outcome = Ok(());
-        for grant in self.grants.of_user(user)?.into_iter().filter(|grant| wanted(grant)) {
+        for id in picks(&theirs) {
             // Each is tried, whatever became of the one before it.
-            if let Err(error) = self.end_grant(grant.id, "owner") {
-                outcome = Err(error);
+            if let Err(error) = self.end_grant(id, "owner") {
+                failed(&error);
+                outcome = Err(Problem::EndedInMemory);
             }
         }
         outcome
@@ -280,17 +303,16 @@ impl AuthorizationServer {
     fn account_url(&self) -> String {
         self.settings.public_url.join("/account")
     }
-
-    fn table_failed(&self, error: &store::Error) -> Response {
-        log::error("store.failed", &[log::Field::Error(&error.to_string())]);
-        self.pages().problem(Problem::Table)
-    }
 }
 
 /// What the page calls a grant. Not its id: with that and a stolen key file, tokens could be forged, and a session for this
 /// page as well, so the page must not be where a thief of the key learns ids.
 pub(super) fn handle(id: GrantId) -> String {
     browser::hash(&id.to_string())
+}
+
+fn failed(error: &store::Error) {
+    log::error("store.failed", &[log::Field::Error(&error.to_string())]);
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::account::handle;
-use super::page::{self, Pages, Problem};
+use super::page::{self, Pages};
+use super::problem::Problem;
 use crate::base::clock::Timestamp;
 use crate::base::rate::TooMany;
 use crate::http::{Response, escape, is_loopback_host, split_port};

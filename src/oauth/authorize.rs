@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::AuthorizationServer;
 use super::clients::{AskingClient, Origin};
-use super::page::{self, Problem};
+use super::page;
+use super::problem::Problem;
 use super::redirect::{RedirectUri, Registrant, Target};
 use crate::base::encoding::from_base64url;
 use crate::base::identity::{ClientFingerprint, Scopes};

@@ -59,7 +59,7 @@ impl AuthorizationServer {
         }
         // T13: a policy without groups can be asked at each request. D6: a denied client's grants are ended when it comes onto
         // the list; this holds even if the table could not be written then.
-        if !self.rules().still_admit(&grant) {
+        if !self.is_good(&grant) {
             return Err(BearerError::Invalid);
         }
         let scopes = token.scopes.intersection(&grant.scopes);

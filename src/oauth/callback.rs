@@ -13,7 +13,7 @@ use super::consent::PendingAuthorization;
 use super::github_answer::GitHubAnswer;
 use super::issued::AuthorizationCode;
 use super::obstacle;
-use super::page::Problem;
+use super::problem::Problem;
 use super::provider::{Identity, Obstacle, ProviderError, ProviderToken, Redemption};
 use super::rules::Rules;
 use super::short_lived::ShortLived;

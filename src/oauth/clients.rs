@@ -11,7 +11,7 @@ use super::client_url::ClientUrl;
 use super::configured::ConfiguredClient;
 use super::deny::DenyList;
 use super::document::ClientDocuments;
-use super::page::Problem;
+use super::problem::Problem;
 use super::redirect::{RedirectUri, Registrant};
 use super::schemes::RedirectSchemes;
 use super::{AuthorizationServer, log_ended};
@@ -161,7 +161,17 @@ impl AuthorizationServer {
         if rules.denied.is_empty() {
             return;
         }
-        let ended = self.grants.list().and_then(|mut grants| {
+        let listed = self.grants.list();
+        if listed.is_err() {
+            let rules = Arc::clone(&rules);
+            let picks = move |grants: &[Arc<Grant>]| {
+                let theirs = grants.iter().filter(|grant| rules.denied.names_client_of(&grant.client));
+                theirs.map(|grant| grant.id).collect()
+            };
+            // Without room, they are refused as long as the list has them.
+            let _ = self.end_later(None, "client_denied", Box::new(picks));
+        }
+        let ended = listed.and_then(|mut grants| {
             grants.retain(|grant| rules.denied.names_client_of(&grant.client));
             grants.iter().for_each(|grant| (self.grant_ended)(grant.id));
             // Signals wait for this: one write for many. And all of them, whether or not the disk takes the first.

@@ -52,8 +52,16 @@ pub(crate) fn elsewhere() -> Fixture {
 
 /// A server with these clients.
 pub(crate) fn fixture_with(clients: Clients) -> Fixture {
+    built(clients, Arc::new(MemoryGrants::default()))
+}
+
+/// A server over this table.
+pub(crate) fn fixture_over(grants: Arc<dyn Grants>) -> Fixture {
+    built(Clients::default(), grants)
+}
+
+fn built(clients: Clients, grants: Arc<dyn Grants>) -> Fixture {
     let provider = Arc::new(FakeProvider::default());
-    let grants: Arc<dyn Grants> = Arc::new(MemoryGrants::default());
     let (clock, ended) = (Arc::new(ManualClock::new()), Arc::new(Mutex::new(Vec::new())));
     let log = Arc::clone(&ended);
     let grant_ended: GrantEnded = Box::new(move |id| log.lock().unwrap().push(id));

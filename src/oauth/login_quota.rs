@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::github_answer::GitHubAnswer;
-use super::page::{Pages, Problem};
+use super::page::Pages;
+use super::problem::Problem;
 use super::provider::ProviderError;
 use crate::base::identity::UserId;
 use crate::base::neighbour::Neighbour;

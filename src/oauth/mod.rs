@@ -44,6 +44,7 @@ mod configured;
 mod consent;
 mod deny;
 mod document;
+mod endings;
 mod expiry;
 mod github_answer;
 mod home_page;
@@ -53,6 +54,7 @@ mod metadata;
 mod obstacle;
 mod page;
 mod policy;
+mod problem;
 pub mod provider;
 mod redirect;
 mod register;
@@ -76,11 +78,12 @@ pub use clients::{Clients, Registration};
 pub use configured::{ConfiguredClient, ConfiguredMembers};
 pub use deny::DenyList;
 pub use document::{ClientDocument, ClientDocuments};
+use endings::Endings;
 use expiry::Readings;
 use login_quota::LoginQuota;
 pub use page::Pages;
-use page::Problem;
 pub use policy::{AllowRule, Policy};
+use problem::Problem;
 pub use rules::Rules;
 pub use schemes::RedirectSchemes;
 use spent_logins::SpentLogins;
@@ -211,6 +214,7 @@ pub struct AuthorizationServer {
     rates: Rates,
     /// Events of strangers that the log has been told.
     strangers: Throttle,
+    endings: Endings,
     logins: LoginQuota,
     /// The one place where a login is decided.
     spent_logins: SpentLogins,
@@ -282,6 +286,7 @@ impl AuthorizationServer {
             upstreams,
             upstream,
             readings: Readings::default(),
+            endings: Endings::default(),
             logins: LoginQuota::new(),
             spent_logins: SpentLogins::default(),
         }
@@ -341,6 +346,7 @@ impl AuthorizationServer {
             }),
             Err(error) => log::error("store.failed", &[log::Field::Error(&error.to_string())]),
         }
+        self.carry_out_endings();
     }
 
     /// Whether grants can be made and changed, as far as is known.
@@ -354,7 +360,7 @@ impl AuthorizationServer {
     pub fn is_live(&self, grant: GrantId) -> bool {
         let now = self.clock.now();
         match self.grants.get(grant) {
-            Ok(grant) => grant.is_some_and(|grant| !grant.is_over(now) && self.rules().still_admit(&grant)),
+            Ok(grant) => grant.is_some_and(|grant| !grant.is_over(now) && self.is_good(&grant)),
             Err(_) => true,
         }
     }

@@ -97,7 +97,7 @@ impl AuthorizationServer {
         for _ in 0..limits::STORE_ATTEMPTS {
             let grant = self.grants.get(code.grant)?.ok_or_else(|| invalid_grant("grant_ended"))?;
             // T13: the rules may have changed since GitHub said who it is.
-            if !self.rules().still_admit(&grant) {
+            if !self.is_good(&grant) {
                 self.end_opened_grant(grant.id, &code.secret, "not_admitted")?;
                 return Err(invalid_grant("not_admitted"));
             }
@@ -149,6 +149,9 @@ impl AuthorizationServer {
         let mut asking = None;
         for _ in 0..limits::STORE_ATTEMPTS {
             let grant = self.grants.get(token.grant)?.ok_or_else(|| invalid_grant("grant_ended"))?;
+            if self.endings.include(&grant) {
+                return Err(invalid_grant("grant_ended"));
+            }
             if grant.is_over(now) {
                 return Err(invalid_grant("grant_expired"));
             }

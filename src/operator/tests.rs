@@ -8,7 +8,7 @@ use crate::base::clock::{self, ManualClock};
 use crate::http::Body;
 use crate::http::fake::request;
 use crate::store::MemoryGrants;
-use crate::store::conformance::grant;
+use crate::store::conformance::{Removable, grant};
 
 struct Fixture {
     operator: Operator,
@@ -34,6 +34,7 @@ fn fixture(users: &[(u64, &str)]) -> Fixture {
             out.send(id).unwrap();
             table.delete(id)
         }),
+        end_later: Box::new(|_| false),
         rotate_key: Box::new(|| Ok(2)),
         look: Box::new(|| None),
         back_up: Box::new(|| Ok(())),
@@ -126,6 +127,28 @@ fn every_deletion_is_tried() {
     assert_eq!(status, 503);
     assert!(body["error"].as_str().unwrap().starts_with("1 of 3 grants could not be deleted"), "{body}");
     assert_eq!(fixture.grants.list().unwrap().len(), 1);
+}
+
+/// S3: while the table cannot be read, a server remembers what to end; the operator is told whether it does.
+#[test]
+fn what_cannot_be_looked_up_is_ended_later() {
+    let file = Removable::new();
+    file.take_away();
+    let mut fixture = fixture(&[]);
+    fixture.operator.parts.grants = file.table.clone();
+    let promises = |operator: &Operator| {
+        let (status, body) = post(operator, r#"{"revoke":{"user":2}}"#);
+        assert_eq!(status, 503);
+        body["error"].as_str().unwrap().contains("refuses these grants from now on")
+    };
+    assert!(!promises(&fixture.operator));
+    let (out, picked) = channel();
+    fixture.operator.parts.end_later = Box::new(move |picks| {
+        let of = |(user, number)| Arc::new(Grant { user: UserId(user), ..grant(number) });
+        out.send(picks(&[(1, 1), (2, 2)].map(of))).is_ok()
+    });
+    assert!(promises(&fixture.operator));
+    assert_eq!(picked.recv().unwrap(), [id(2)]);
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::private::fake::TestDirectory;
-use super::{Error, Expiry, Grant, GrantClient, Grants, MemoryGrants, RedbGrants, Stage, StateDirectory};
+use super::{
+    Error, Expiry, GRANTS_FILE, Grant, GrantClient, Grants, MemoryGrants, RedbGrants, Stage, StateDirectory,
+};
 use crate::base::clock::Timestamp;
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
 use crate::base::limits;
@@ -35,6 +37,35 @@ pub(crate) fn grant(number: u64) -> Grant {
         expires: NOW.plus(limits::GRANT_LIFETIME),
         stage: Stage::Live { generation: 0, turned: NOW },
         upstream: None,
+    }
+}
+
+/// A table in a file that can be taken away from it.
+pub(crate) struct Removable {
+    pub(crate) table: Arc<RedbGrants>,
+    directory: TestDirectory,
+}
+
+impl Removable {
+    pub(crate) fn new() -> Removable {
+        let directory = TestDirectory::new();
+        let state = StateDirectory::open(directory.path()).unwrap();
+        let table = Arc::new(RedbGrants::open(&state, &seal::fake::keyring(1)).unwrap());
+        Removable { table, directory }
+    }
+
+    /// From now on nothing can be read but what is in memory.
+    pub(crate) fn take_away(&self) {
+        let file = self.directory.path().join(GRANTS_FILE);
+        std::fs::rename(file, self.directory.path().join("away")).unwrap();
+        assert!(self.table.delete(grant(u64::MAX).id).is_err());
+        assert!(self.table.list().is_err());
+    }
+
+    /// The next sweep finds the file again.
+    pub(crate) fn put_back(&self) {
+        let file = self.directory.path().join(GRANTS_FILE);
+        std::fs::rename(self.directory.path().join("away"), file).unwrap();
     }
 }
 

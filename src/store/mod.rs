@@ -140,6 +140,9 @@ impl Expiry {
     }
 }
 
+/// Finds the grants that are meant, among these.
+pub type Picks = Box<dyn Fn(&[Arc<Grant>]) -> Vec<GrantId> + Send + Sync>;
+
 /// Why the table did not do what was asked. Nothing was changed, nothing may be handed out.
 #[derive(Debug)]
 pub enum Error {

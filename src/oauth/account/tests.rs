@@ -106,8 +106,38 @@ fn a_disk_that_refuses_does_not_keep_streams_open() {
     assert!(!fixture.server.is_ready());
     let response = Visitor::signed_in(&fixture).press("revoke=all");
     assert_eq!(response.status(), 503);
-    assert!(text(&response).contains("This server&#39;s disk refuses"));
+    assert!(text(&response).contains("That access has ended, but this server&#39;s disk refuses"));
     assert_eq!(fixture.ended().len(), 2);
+}
+
+/// S3: without a table nothing can be shown, but what the person ends is refused at once, and ended when it is back. The page
+/// says that, and only that.
+#[test]
+fn access_that_ends_without_a_table_stays_ended() {
+    for one in [true, false] {
+        let file = crate::store::conformance::Removable::new();
+        let fixture = fake::fixture_over(file.table.clone());
+        let (ended, other) = (Browser::new(&fixture).tokens(), Browser::new(&fixture).tokens());
+        let id = fixture.bearer(&ended.access).unwrap().grant;
+        assert!(fixture.bearer(&other.access).is_ok());
+        let mut visitor = Visitor::signed_in(&fixture);
+        file.take_away();
+        let check = |response: Response, words: &str| {
+            assert!(response.status() == 503 && text(&response).contains(words), "{}", text(&response));
+        };
+        check(visitor.open(), "Nothing was changed.");
+        let button = if one { format!("revoke={}", handle(id)) } else { "revoke=all".to_owned() };
+        check(visitor.press(&button), "That access has ended");
+        assert!(fixture.bearer(&ended.access).is_err());
+        assert_eq!(fixture.bearer(&other.access).is_ok(), one);
+        // No ending is promised that there is no room to remember.
+        (1..limits::WAITING_ENDINGS.0).for_each(|_| check(visitor.press(&button), "That access has ended"));
+        check(visitor.press(&button), "Nothing was changed.");
+        file.put_back();
+        fixture.server.sweep();
+        assert_eq!(grants(&fixture).len(), usize::from(one));
+        assert!(fixture.bearer(&ended.access).is_err());
+    }
 }
 
 /// Another person sees none of them, and can end none of them, whatever their form says.
