@@ -247,8 +247,8 @@ impl AuthorizationServer {
         let (wanted, notice) = match action {
             Action::Revoke(handles) => {
                 // Bounded, and one hash a grant: the field is as long as its sender likes.
-                let handles = handles.split(HANDLES_END).filter(|one| one.len() == HANDLE_CHARS);
-                let wanted = handles.take(limits::GRANTS_PER_USER).map(str::to_owned);
+                let handles = handles.split(HANDLES_END).take(limits::GRANTS_PER_USER);
+                let wanted = handles.filter(|one| one.len() == HANDLE_CHARS).map(str::to_owned);
                 (Some(wanted.collect::<HashSet<_>>()), Notice::Ended)
             }
             Action::RevokeAll => (None, Notice::AllEnded),
