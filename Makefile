@@ -21,7 +21,7 @@ need_rust = $(call need,cargo,install Rust from https://rustup.rs) && \
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt clippy doc build clients clients-all browser conformance deploy-check soak bench bench-build bench-peers bench-check bench-doc growth attack differential drain faults tls fuzz fuzz-check static audit deps clean
+.PHONY: clients-field help run test check fmt clippy doc build clients clients-all browser conformance deploy-check soak bench bench-build bench-peers bench-check bench-doc growth attack differential drain faults tls fuzz fuzz-check static audit deps clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -60,7 +60,19 @@ NODE_CLIENTS   = ts2 inspector mcp-remote
 PYTHON_CLIENTS = python2 fastmcp
 clients-all: clients $(NODE_CLIENTS:%=tests/clients/%/node_modules/.package-lock.json) $(PYTHON_CLIENTS:%=tests/clients/%/.venv/ready) ## more real clients, among them FastMCP, MCP Inspector, mcp-remote and rmcp; CLIENTS=rmcp runs one
 	cargo build --locked --manifest-path tests/clients/rmcp/Cargo.toml --target-dir $(TARGET)/rmcp
-	node tests/clients/all.mjs $(DEBUG) $(TARGET)/rmcp/debug/rmcp-walk
+	node tests/clients/all.mjs sdks $(DEBUG) $(TARGET)/rmcp/debug/rmcp-walk
+
+# A gigabyte of packages: pinned, not locked, and not part of .ci/run.
+FIELD_PYTHON = tests/clients/field/frameworks/.venv/ready tests/clients/field/old/.venv/ready
+clients-field: build tests/clients/field/node_modules/ready $(FIELD_PYTHON) ## Codex, Gemini CLI, Copilot CLI, opencode, use-mcp and other clients log in; CLIENTS=Mastra runs one
+	@test -n "$(CHROMIUM)" || { echo "Chromium is missing: apt-get install chromium, or make clients-field CHROMIUM=/path" >&2; exit 1; }
+	@$(call need,tmux,apt-get install tmux)
+	node tests/clients/all.mjs field $(DEBUG) $(CHROMIUM)
+
+tests/clients/field/node_modules/ready: tests/clients/field/package.json
+	@$(call need,npm,install npm$(comma) which comes with Node.js 20 or newer)
+	npm install --prefix tests/clients/field --no-package-lock --no-audit --no-fund
+	@touch $@
 
 browser: build tests/browser/node_modules/.package-lock.json ## Chromium walks through a login; screenshots in target/browser
 	@test -n "$(CHROMIUM)" || { echo "Chromium is missing: apt-get install chromium, or make browser CHROMIUM=/path" >&2; exit 1; }
@@ -193,14 +205,16 @@ static: ## one static binary in dist/, checked to run in an empty root directory
 TREE = cargo tree --locked --edges normal --target $(GNU) --prefix none | \
 	sed 's/ (\*)$$//; s/ (proc-macro)$$//' | grep -v '^$(BIN) ' | sort -u
 
-audit: ## compare the crates with deps.txt; count them and our own lines
+audit: ## compare the crates with deps.txt; count them, and the product lines of each module
 	@$(TREE) | diff deps.txt - || { echo "deps.txt is not what would be linked in; if that is meant: make deps" >&2; exit 1; }
 	@echo "crates: $$(wc -l < deps.txt)"
-	@echo "own lines: $$(find src -name '*.rs' | xargs cat | wc -l) in src, $$(find tests -name '*.rs' | xargs cat | wc -l) in tests"
+	@echo "product lines (neither blank nor comment nor test), by ring:"
+	@cargo test --locked --quiet --test tidy size:: -- --nocapture --test-threads 1 | grep -E '^ *[0-9]+  '
+	@echo "constants in limits: $$(grep -c 'const ' src/base/limits.rs); public root modules: $$(grep -c '^pub mod' src/lib.rs)"
 
 deps: ## write deps.txt anew
 	$(TREE) > deps.txt
 
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf dist run tests/browser/node_modules tests/conformance/node_modules tests/clients/*/node_modules tests/clients/*/.venv tests/bench/node/node_modules tests/bench/python/.venv
+	rm -rf dist run tests/browser/node_modules tests/conformance/node_modules tests/clients/*/node_modules tests/clients/*/.venv tests/clients/field/*/.venv tests/bench/node/node_modules tests/bench/python/.venv

@@ -1,29 +1,58 @@
 // Real clients, each as its own program, against a `mcp-oauth-server demo` of its own.
-// usage: node all.mjs BINARY RMCP-WALK; CLIENTS=rmcp,FastMCP in the environment runs those alone
+// usage: node all.mjs sdks BINARY RMCP-WALK
+//        node all.mjs field BINARY CHROMIUM
+// CLIENTS=rmcp,FastMCP in the environment runs those alone.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { startDemo } from "./ts/demo.mjs";
+import { freePort, startDemo } from "./ts/demo.mjs";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const [binary, rmcp] = process.argv.slice(2).map((path) => resolve(path));
+const [group, ...paths] = process.argv.slice(2);
+const [binary, program] = paths.map((path) => resolve(path));
 const MINUTES = 60_000;
 
-const CLIENTS = {
-  "TypeScript SDK 2": [process.execPath, here("ts2/walk.mjs")],
-  "Python SDK 2": [here("python2/.venv/bin/python"), here("python2/walk.py")],
-  FastMCP: [here("fastmcp/.venv/bin/python"), here("fastmcp/walk.py")],
-  "MCP Inspector": [process.execPath, here("inspector/walk.mjs")],
-  "mcp-remote": [process.execPath, here("mcp-remote/walk.mjs")],
-  rmcp: [rmcp],
+const page = `http://127.0.0.1:${await freePort()}`;
+const scratch = await mkdtemp(join(tmpdir(), "mcp-oauth-server-clients-"));
+const configured = join(scratch, "clients.json");
+await writeFile(configured, JSON.stringify([{ client_id: "mastra", client_name: "Mastra", redirect_uris: ["http://127.0.0.1/callback"] }]));
+
+const node = (path, ...words) => ({ command: [process.execPath, here(path), ...words] });
+const python = (environment, ...words) => ({ command: [here(`${environment}/.venv/bin/python`), here(words[0]), ...words.slice(1)] });
+/** By name: the program and its first words, what its environment and the server's have besides, what it leaves out of a login. */
+const GROUPS = {
+  sdks: {
+    "TypeScript SDK 2": node("ts2/walk.mjs"),
+    "Python SDK 2": python("python2", "python2/walk.py"),
+    FastMCP: python("fastmcp", "fastmcp/walk.py"),
+    "MCP Inspector": node("inspector/walk.mjs"),
+    "mcp-remote": node("mcp-remote/walk.mjs"),
+    rmcp: { command: [program] },
+  },
+  field: {
+    "Codex CLI": node("field/codex.mjs"),
+    "Gemini CLI": node("field/gemini.mjs"),
+    "Copilot CLI": node("field/copilot.mjs"),
+    opencode: node("field/opencode.mjs"),
+    mcporter: node("field/mcporter.mjs"),
+    "use-mcp": { ...node("field/use-mcp.mjs"), env: { CHROMIUM: program, PAGE: page }, server: { MCP_ALLOW_ORIGIN: page } },
+    "AI SDK": node("field/ai-sdk.mjs"),
+    Mastra: { ...node("field/mastra.mjs"), env: { CLIENT_ID: "mastra" }, server: { MCP_CLIENTS: configured }, without: ["register"] },
+    "pydantic-ai": python("field/frameworks", "field/frameworks.py", "pydantic-ai"),
+    "openai-agents": python("field/frameworks", "field/frameworks.py", "openai-agents"),
+    "TypeScript SDK 1.10": node("field/old-sdk.mjs"),
+    "Python SDK 1.8": { ...python("field/old", "field/old_sdk.py"), without: ["mcp", "resource_metadata"] },
+    "mcp-remote 0.1.2": node("mcp-remote/walk.mjs", "0.1.2"),
+  },
 };
+const CLIENTS = GROUPS[group];
 
 /** What the server must have seen, in this order, whatever the client says of itself. */
 const LOGIN = [
-  / method=POST route=mcp status=401 .*reason=no_token/,
+  / method=(POST|GET|HEAD) route=mcp status=401 .*reason=no_token/,
   / method=GET route=resource_metadata status=200/,
   / method=GET route=server_metadata status=200/,
   / method=POST route=register status=201/,
@@ -34,10 +63,12 @@ const LOGIN = [
   / method=POST route=mcp status=200/,
 ];
 
-function missingFrom(log) {
+function missingFrom(log, without = []) {
   const lines = log.slice(log.indexOf(" serving ")).split("\n");
   let from = 0;
-  return LOGIN.find((expected) => {
+  const [last, ...before] = LOGIN.toReversed();
+  const asked = before.reverse().filter((expected) => !without.some((route) => expected.source.includes(` route=${route} `)));
+  return [...asked, last].find((expected) => {
     const found = lines.slice(from).findIndex((line) => expected.test(line));
     from += found + 1;
     return found < 0;
@@ -45,10 +76,10 @@ function missingFrom(log) {
 }
 
 /** Runs a walk to its end: the steps it says it has passed, and whether it reached the end. */
-async function run([program, ...args], origin) {
+async function run({ command: [program, ...words], env: more }, origin) {
   const home = await mkdtemp(join(tmpdir(), "mcp-oauth-server-home-"));
-  const env = { HOME: home, PATH: process.env.PATH, BROWSER: here("browser.mjs") };
-  const child = spawn(program, [...args, origin], { env, stdio: ["ignore", "pipe", "pipe"], timeout: 2 * MINUTES });
+  const env = { HOME: home, PATH: process.env.PATH, TERM: "xterm-256color", LANG: "C.UTF-8", BROWSER: here("browser.mjs"), ...more };
+  const child = spawn(program, [...words, origin], { env, stdio: ["ignore", "pipe", "pipe"], timeout: 2 * MINUTES });
   let [told, said] = ["", ""];
   child.stdout.on("data", (chunk) => (told += chunk));
   child.stderr.on("data", (chunk) => (said += chunk));
@@ -57,11 +88,11 @@ async function run([program, ...args], origin) {
   return { passed: told.match(/^ok: /gm)?.length ?? 0, fine: ended[0] === 0, said: `${told}${said}${ended[0]}` };
 }
 
-async function walk(name, command) {
-  const demo = await startDemo(binary);
-  const { passed, fine, said } = await run(command, demo.origin);
+async function walk(name, client) {
+  const demo = await startDemo(binary, client.server);
+  const { passed, fine, said } = await run(client, demo.origin);
   const log = await demo.stop();
-  const missing = missingFrom(log);
+  const missing = missingFrom(log, client.without);
   if (!fine) console.error(`FAILED: ${name}\n${said}`);
   if (missing) console.error(`FAILED: the server's log lacks, in this order, ${missing}`);
   if (!fine || missing) console.error(log);
@@ -73,4 +104,5 @@ async function walk(name, command) {
 const wanted = process.env.CLIENTS?.split(",") ?? Object.keys(CLIENTS);
 let failed = 0;
 for (const name of wanted) failed += await walk(name, CLIENTS[name]);
+await rm(scratch, { recursive: true });
 process.exit(failed ? 1 : 0);

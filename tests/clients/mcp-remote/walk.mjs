@@ -1,5 +1,6 @@
 // mcp-remote, which gives local programs a remote server on stdio, and opens a browser and listens for the callback by itself.
-// usage: node walk.mjs ORIGIN, with a browser in BROWSER
+// usage: node walk.mjs ORIGIN, with a browser in BROWSER; node walk.mjs 0.1.2 ORIGIN for that version, which knows no protocol
+// version after 2024-11-05
 import { strict as assert } from "node:assert";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -8,10 +9,11 @@ import { fileURLToPath } from "node:url";
 import { runSteps } from "../steps.mjs";
 import { freePort } from "../ts/demo.mjs";
 
-const remote = fileURLToPath(new URL("node_modules/.bin/mcp-remote", import.meta.url));
-const endpoint = new URL("/mcp", process.argv[2]).href;
+const old = process.argv[2] === "0.1.2";
+const remote = fileURLToPath(new URL(`${old ? "../field/" : ""}node_modules/.bin/mcp-remote`, import.meta.url));
+const endpoint = new URL("/mcp", process.argv.at(-1)).href;
 const port = `${await freePort()}`;
-const INITIALIZE = { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "walk", version: "1" } };
+const INITIALIZE = { protocolVersion: old ? "2024-11-05" : "2025-11-25", capabilities: {}, clientInfo: { name: "walk", version: "1" } };
 
 /** A running mcp-remote, as a program that speaks MCP on stdio sees it. */
 class Local {
@@ -70,9 +72,9 @@ await runSteps({
     assert.ok(names.includes("greet"), names.join());
   },
   "greet greets": () => local.greet(),
-  "started again in the newer era it needs no person": async () => {
+  "started again, in the newer era where it has one, it needs no person": async () => {
     await local.end();
-    local = new Local("--protocol", "auto");
+    local = new Local(...(old ? [] : ["--protocol", "auto"]));
     await local.initialize();
     await local.greet();
     assert.doesNotMatch(local.said, /Please authorize this client/);
