@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a failing test panics
 
 mod requirements;
+mod size;
 mod source;
 
 use std::collections::BTreeMap;
@@ -282,7 +283,7 @@ fn word(text: &str) -> String {
 #[test]
 fn groups_of_imports_are_read_too() {
     let check = |code: &str, expected: &[&str]| {
-        let file = Source { path: "src/a/b.rs".to_owned(), text: String::new(), code: code.to_owned() };
+        let file = Source { path: "src/a/b.rs".to_owned(), code: code.to_owned(), ..Source::default() };
         let mut names: Vec<String> = imports(&file).into_iter().map(|(_, name)| name).collect();
         names.sort();
         assert_eq!(names, expected, "{code}");

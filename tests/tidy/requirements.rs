@@ -160,7 +160,7 @@ fn requirements_name_what_there_is() {
 fn a_requirement_without_its_code_or_test_is_found() {
     let check = |row: &str, expected: Option<&str>| {
         let code = "/// O1: x\n#[test]\nfn shows() {}\nfn meets() {}\n/// O9\nfn no_test() {}\n";
-        let file = Source { path: "src/a.rs".to_owned(), text: code.to_owned(), code: String::new() };
+        let file = Source { path: "src/a.rs".to_owned(), text: code.to_owned(), ..Source::default() };
         let found = faults(&format!("| id | x | y | z |\n| --- | --- | --- | --- |\n{row}\n"), &[file]);
         match expected {
             None => assert_eq!(found, [""; 0], "{row}"),

@@ -5,13 +5,16 @@ use std::fs;
 use std::path::Path;
 
 /// One file of the tree.
+#[derive(Default)]
 pub(crate) struct Source {
     /// Its path from the root of the repository, with forward slashes.
     pub(crate) path: String,
     /// As it is on disk.
     pub(crate) text: String,
-    /// What of it is compiled into the product. Empty for a file that only tests use.
+    /// The part that is compiled into the product. Empty for a file that only tests use.
     pub(crate) code: String,
+    /// Product lines: neither blank nor comment nor test.
+    pub(crate) product_lines: usize,
 }
 
 impl Source {
@@ -56,7 +59,7 @@ pub(crate) fn tree(folder: &str) -> Vec<Source> {
                 let text = fs::read_to_string(&path).unwrap();
                 let path = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
                 let code = without_literals(&text);
-                found.push(Source { path, text, code });
+                found.push(Source { path, text, code, ..Source::default() });
             }
         }
     }
@@ -66,6 +69,8 @@ pub(crate) fn tree(folder: &str) -> Vec<Source> {
         let is_test =
             file.path.starts_with("tests/") || test_only.iter().any(|module| is_in(&file.path, module));
         file.code = if is_test { String::new() } else { without_tests(&file.code) };
+        let marked = if is_test { String::new() } else { without_tests(&blanked(&file.text, '"')) };
+        file.product_lines = marked.lines().filter(|line| !line.trim().is_empty()).count();
     }
     found
 }
@@ -90,9 +95,13 @@ fn is_in(path: &str, module: &str) -> bool {
 
 /// `text` with comments and the contents of literals as blanks.
 pub(crate) fn without_literals(text: &str) -> String {
+    blanked(text, ' ')
+}
+
+/// `text` with comments as blanks and literals as `filler`.
+fn blanked(text: &str, filler: char) -> String {
     let mut out = String::new();
     let mut rest = text;
-    let blank = |piece: &str| piece.chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect::<String>();
     while let Some(c) = rest.chars().next() {
         let after_word = out.chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_');
         let length = match c {
@@ -107,7 +116,8 @@ pub(crate) fn without_literals(text: &str) -> String {
                 continue;
             }
         };
-        out.push_str(&blank(&rest[..length]));
+        let with = if c == '/' { ' ' } else { filler };
+        out.extend(rest[..length].chars().map(|c| if c == '\n' { '\n' } else { with }));
         rest = &rest[length..];
     }
     out
