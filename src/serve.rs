@@ -74,7 +74,7 @@ impl Server {
     /// Starts a server whose tools are what `backend` makes of the GitHub client.
     ///
     /// # Errors
-    /// [`StartError`]: everything that [`prepare`] finds, or else the first thing that then cannot be made.
+    /// [`StartError`]: everything that `prepare` finds, or else the first thing that then cannot be made.
     pub fn start<B, E>(
         config: &Config,
         backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>,

@@ -43,9 +43,9 @@ const GROUPS = {
     Mastra: { ...node("field/mastra.mjs"), env: { CLIENT_ID: "mastra" }, server: { MCP_CLIENTS: configured }, without: ["register"] },
     "pydantic-ai": python("field/frameworks", "field/frameworks.py", "pydantic-ai"),
     "openai-agents": python("field/frameworks", "field/frameworks.py", "openai-agents"),
-    "TypeScript SDK 1.10": node("field/old-sdk.mjs"),
+    "TypeScript SDK 1.10": { ...node("field/old-sdk.mjs"), without: ["resource_metadata"] },
     "Python SDK 1.8": { ...python("field/old", "field/old_sdk.py"), without: ["mcp", "resource_metadata"] },
-    "mcp-remote 0.1.2": node("mcp-remote/walk.mjs", "0.1.2"),
+    "mcp-remote 0.1.2": { ...node("mcp-remote/walk.mjs", "0.1.2"), without: ["resource_metadata"] },
   },
 };
 const CLIENTS = GROUPS[group];
@@ -84,7 +84,7 @@ async function run({ command: [program, ...words], env: more }, origin) {
   child.stdout.on("data", (chunk) => (told += chunk));
   child.stderr.on("data", (chunk) => (said += chunk));
   const ended = await Promise.race([once(child, "close"), once(child, "error")]);
-  await rm(home, { recursive: true, force: true });
+  await rm(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 250 }); // some write until they are dead
   return { passed: told.match(/^ok: /gm)?.length ?? 0, fine: ended[0] === 0, said: `${told}${said}${ended[0]}` };
 }
 

@@ -56,7 +56,8 @@ class Local {
 
   async end() {
     const ended = once(this.child, "exit");
-    this.child.stdin.end();
+    if (old) this.child.kill(); // it stays when its input ends
+    else this.child.stdin.end();
     await ended;
   }
 }
