@@ -56,7 +56,6 @@ enum Work {
 
 impl App {
     /// Puts the two halves together. `allowed_origins` are those of web pages that may call the API, besides our own.
-    #[must_use]
     pub fn new(
         oauth: AuthorizationServer,
         mcp: Mcp,
@@ -80,7 +79,6 @@ impl App {
     }
 
     /// The same with the HTTP+SSE pair of 2024-11-05, at `/sse` and `/message`.
-    #[must_use]
     pub fn with_pair(mut self) -> App {
         self.serves_pair = true;
         self
@@ -107,7 +105,6 @@ impl App {
     }
 
     /// The same for grants that cannot be looked up now; says whether that is remembered.
-    #[must_use]
     pub fn end_later(&self, picks: store::Picks) -> bool {
         self.oauth.end_later(None, "operator", picks)
     }

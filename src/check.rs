@@ -29,7 +29,6 @@ pub struct Report {
 }
 
 /// Looks at everything that a start would look at.
-#[must_use]
 pub fn check<B, E>(config: &Config, backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>) -> Report
 where
     B: Backend + 'static,
@@ -63,7 +62,6 @@ where
 
 impl Report {
     /// Whether a server would start.
-    #[must_use]
     pub fn is_good(&self) -> bool {
         self.faults.is_empty()
     }

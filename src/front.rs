@@ -6,10 +6,11 @@
 //! or a body (L1).
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
+use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
 use crate::base::random::Random;
 use crate::base::throttle::Throttle;
@@ -65,7 +66,6 @@ struct Noted {
 
 impl Front {
     /// Puts itself before `app`.
-    #[must_use]
     pub fn new(
         app: Arc<dyn Handler>,
         proxies: TrustedProxies,
@@ -163,7 +163,7 @@ impl Drop for Entry {
 
 impl Entry {
     fn lock(&self) -> MutexGuard<'_, Noted> {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+        self.noted.lock()
     }
 
     fn write(&self) {
@@ -238,10 +238,10 @@ mod tests {
         }
 
         fn handle(&self, request: Request, responder: Responder) {
-            self.traces.lock().unwrap().push((trace::current(), request.head.peer));
+            self.traces.lock().push((trace::current(), request.head.peer));
             responder.identify(&crate::base::identity::fake::principal(7));
             match &*request.head.path {
-                "/mcp" => self.held.lock().unwrap().push(responder),
+                "/mcp" => self.held.lock().push(responder),
                 _ => {
                     trace::refused("no_token");
                     responder.respond(Response::new(401));
@@ -303,7 +303,7 @@ mod tests {
             let request = request("GET", "/").with("X-Forwarded-For", hop);
             desk.front.handle(request, Responder::pair().0);
         }
-        let seen = desk.seen.traces.lock().unwrap();
+        let seen = desk.seen.traces.lock();
         let peers: Vec<_> = seen.iter().map(|(_, peer)| peer.unwrap().to_string()).collect();
         assert_eq!(peers, ["198.51.100.1", "198.51.100.2"]);
         assert!(seen.iter().all(|(trace, peer)| trace.unwrap().peer == *peer));
@@ -329,7 +329,7 @@ mod tests {
     fn a_message_that_is_none_has_a_reason() {
         let desk = desk("unix");
         desk.front.handle(request("POST", "/mcp"), Responder::pair().0);
-        desk.seen.held.lock().unwrap().pop().unwrap().respond(Response::new(400));
+        desk.seen.held.lock().pop().unwrap().respond(Response::new(400));
         desk.check(&[
             r#"mcp_requests_total{route="mcp",class="4xx"} 1"#,
             r#"mcp_refusals_total{reason="bad_message"} 1"#,
@@ -340,7 +340,7 @@ mod tests {
     fn an_answer_from_another_request_takes_no_reason_along() {
         let desk = desk("unix");
         desk.front.handle(request("POST", "/mcp"), Responder::pair().0);
-        let held = desk.seen.held.lock().unwrap().pop().unwrap();
+        let held = desk.seen.held.lock().pop().unwrap();
         let other = Trace { request: trace::RequestId([9; 6]), peer: None };
         trace::within(other, || {
             trace::refused("of_the_other");

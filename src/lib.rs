@@ -37,30 +37,38 @@
 #[cfg(test)]
 extern crate self as mcp_oauth_server;
 
-pub mod app;
-pub mod base;
-pub mod check;
-pub mod client_metadata;
-pub mod config;
-pub mod demo;
-pub mod edge;
-pub mod front;
+mod app;
+mod base;
+mod check;
+mod client_metadata;
+mod config;
+mod demo;
+mod edge;
+mod front;
 pub mod github;
-pub mod http;
+mod http;
 pub mod mcp;
-pub mod metrics;
-pub mod oauth;
-pub mod operate;
-pub mod operator;
-pub mod router;
+mod metrics;
+mod oauth;
+mod operate;
+mod operator;
+mod router;
 mod run;
-pub mod seal;
-pub mod serve;
-pub mod server;
-pub mod simulated;
-pub mod store;
-pub mod sys;
-pub mod tiny;
-pub mod trust;
+mod seal;
+mod serve;
+mod server;
+mod simulated;
+mod store;
+mod sys;
+mod tiny;
+mod trust;
 
+#[doc(hidden)]
+pub use run::main;
 pub use run::run;
+
+/// What the laboratory below `tests/` reaches of the inside.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+#[path = "../tests/lab/internals.rs"]
+pub mod internals;

@@ -1,7 +1,5 @@
-//! The program: the demo's tools behind the server of this crate. Put your own tools in their place and it is your server.
+//! `mcp-oauth-server`: the demo's tools behind "Sign in with GitHub".
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    mcp_oauth_server::run(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), mcp_oauth_server::demo::tools)
+fn main() -> std::process::ExitCode {
+    mcp_oauth_server::main()
 }

@@ -79,7 +79,6 @@ impl Metrics {
     }
 
     /// The page.
-    #[must_use]
     pub fn page(&self, snapshot: &Snapshot) -> String {
         let mut page = Page(String::with_capacity(8 * 1024));
         page.family("mcp_requests_total", "counter", "Answers by route and class of status.");
@@ -167,7 +166,6 @@ impl Page {
 }
 
 /// The memory that this process has in RAM (bytes), if the system says.
-#[must_use]
 pub fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -185,7 +183,6 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// The endpoint of these numbers.
-    #[must_use]
     pub fn new(metrics: Arc<Metrics>, look: Look) -> Endpoint {
         Endpoint { metrics, look }
     }

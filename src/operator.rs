@@ -216,7 +216,6 @@ pub struct Operator {
 
 impl Operator {
     /// An operator's desk over these parts.
-    #[must_use]
     pub fn new(parts: Parts) -> Operator {
         Operator { parts, writing: Mutex::new(()) }
     }

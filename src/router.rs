@@ -97,7 +97,6 @@ impl Route {
     }
 
     /// Whether programs call it, perhaps from a page of another origin. The others are pages for people.
-    #[must_use]
     pub fn is_api(self) -> bool {
         match self {
             Route::Mcp
@@ -120,19 +119,16 @@ impl Route {
     }
 
     /// Whether it is for callers with an access token.
-    #[must_use]
     pub fn takes_token(self) -> bool {
         matches!(self, Route::Mcp | Route::Sse | Route::Message)
     }
 
     /// Whether it is a probe's: of a load balancer, an orchestrator or a monitor, which knows the server by its address.
-    #[must_use]
     pub fn is_probe(self) -> bool {
         matches!(self, Route::Health | Route::Ready)
     }
 
     /// The methods of its path, as an Allow field lists them.
-    #[must_use]
     pub fn methods(self) -> &'static str {
         TABLE.iter().find(|(_, route, _)| *route == self).map_or("", |(.., allow)| allow)
     }
@@ -141,14 +137,12 @@ impl Route {
     pub const SLOTS: usize = TABLE.len() + 1;
 
     /// This route's place.
-    #[must_use]
     pub fn slot(route: Option<Route>) -> usize {
         let row = TABLE.iter().position(|(_, each, _)| Some(*each) == route);
         row.unwrap_or(TABLE.len())
     }
 
     /// What the log calls whoever has this place, if somebody has.
-    #[must_use]
     pub fn slot_name(slot: usize) -> Option<&'static str> {
         match TABLE.get(slot) {
             Some((_, route, _)) => Some(route.name()),
@@ -157,13 +151,11 @@ impl Route {
     }
 
     /// Whether it belongs to the HTTP+SSE pair of 2024-11-05, which is off unless it is asked for.
-    #[must_use]
     pub fn is_of_pair(self) -> bool {
         matches!(self, Route::Sse | Route::Message | Route::SseMetadata)
     }
 
     /// What the log calls it.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Route::Home => "home",

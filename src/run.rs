@@ -16,6 +16,7 @@ use crate::config::{
     self, ClientSecret, Config, ConfigError, ConfigWarning, GitHubApp, Invocation, OperatorCommand, Probe,
     Program,
 };
+use crate::demo;
 use crate::edge::{self, Edge, Listener};
 use crate::github::{BaseUrl, GitHub};
 use crate::http::PublicUrl;
@@ -25,6 +26,11 @@ use crate::serve::{self, Server, StartError};
 use crate::server::{self, Pool};
 use crate::simulated::Simulated;
 use crate::sys;
+
+/// The binary `mcp-oauth-server`: the demo's tools behind the server of this crate.
+pub fn main() -> ExitCode {
+    run("mcp-oauth-server", env!("CARGO_PKG_VERSION"), demo::tools)
+}
 
 /// Does what the command line, the environment and the configuration file ask for: serves until SIGTERM or SIGINT, or prints
 /// help.

@@ -238,7 +238,6 @@ impl Server {
     }
 
     /// The URL under which clients reach this server.
-    #[must_use]
     pub fn public_url(&self) -> &PublicUrl {
         &self.public_url
     }

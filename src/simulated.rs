@@ -7,7 +7,7 @@
 mod page;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::encoding::{base64url, sha256};
 use crate::base::limits;
+use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
@@ -151,7 +152,6 @@ impl Handler for Simulated {
 
 impl Simulated {
     /// A GitHub that knows this client id and secret.
-    #[must_use]
     pub fn new(
         client_id: &str,
         client_secret: &Secret<String>,
@@ -170,7 +170,7 @@ impl Simulated {
     }
 
     fn records(&self) -> MutexGuard<'_, Records> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+        self.records.lock()
     }
 
     fn answer(&self, route: Option<Route<'_>>, request: &Request) -> Response {

@@ -22,13 +22,11 @@ pub struct Share {
 
 impl Budget {
     /// A budget of `each` bytes per user and `all` bytes in total.
-    #[must_use]
     pub fn bytes((each, all): (usize, usize)) -> Arc<Budget> {
         Arc::new(Quota::new((each, all)).floor(limits::FLOOR_BYTES))
     }
 
     /// What `user` may take.
-    #[must_use]
     pub fn share(self: &Arc<Budget>, user: UserId) -> Share {
         Share { budget: Arc::clone(self), user }
     }
@@ -36,7 +34,6 @@ impl Budget {
 
 impl Share {
     /// Takes `bytes`; `None` if the user, or all together, would have more than they may.
-    #[must_use]
     pub fn hold(&self, bytes: usize) -> Option<Held> {
         self.budget.hold(self.user, bytes)
     }

@@ -1,9 +1,10 @@
 //! The flag that tells work to stop: tripped once, seen by everyone who holds it.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar};
 use std::time::Duration;
 
 use super::clock;
+use crate::base::lock::{Mutex, wait_timeout};
 
 /// Says that the result of some work is no longer wanted. Clones share one flag; it never resets.
 #[derive(Clone, Debug, Default)]
@@ -19,34 +20,31 @@ struct Shared {
 
 impl CancelToken {
     /// A token that nobody has tripped.
-    #[must_use]
     pub fn new() -> CancelToken {
         CancelToken::default()
     }
 
     /// Trips the token and wakes everyone who waits on it.
     pub fn trip(&self) {
-        *self.0.tripped.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.0.tripped.lock() = true;
         self.0.changed.notify_all();
     }
 
     /// Whether the work is to stop.
-    #[must_use]
     pub fn is_tripped(&self) -> bool {
-        *self.0.tripped.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.tripped.lock()
     }
 
     /// Sleeps for `duration` or until the token is tripped; says whether it was.
-    #[must_use]
     pub fn wait(&self, duration: Duration) -> bool {
         let deadline = clock::instant() + duration;
-        let mut tripped = self.0.tripped.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tripped = self.0.tripped.lock();
         while !*tripped {
             let left = deadline.saturating_duration_since(clock::instant());
             if left.is_zero() {
                 return false;
             }
-            tripped = self.0.changed.wait_timeout(tripped, left).unwrap_or_else(PoisonError::into_inner).0;
+            tripped = wait_timeout(&self.0.changed, tripped, left);
         }
         true
     }

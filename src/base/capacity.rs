@@ -31,7 +31,6 @@ impl Default for Capacity {
 
 impl Capacity {
     /// What does not fit together, in words: streams must leave connections for logins and calls.
-    #[must_use]
     pub fn fault(&self) -> Option<&'static str> {
         let kept_free = self.connections.div_ceil(4);
         (self.streams > self.connections.saturating_sub(kept_free)).then_some(
@@ -40,33 +39,28 @@ impl Capacity {
     }
 
     /// Connections from one IPv4 address or one IPv6 /64: an eighth of all.
-    #[must_use]
     pub fn connections_per_address(&self) -> usize {
         self.connections.div_ceil(8)
     }
 
     /// Requests that wait for a worker: each connection has one at a time, and the operator's are beside them.
-    #[must_use]
     pub fn queue(&self) -> usize {
         self.connections.saturating_mul(2)
     }
 
     /// Bodies of up to [`limits::UNCHECKED_BODY_BYTES`] being read or waiting for an answer, all together (bytes): one for
     /// each connection, so that a login always finds room.
-    #[must_use]
     pub fn body_bytes_in_flight(&self) -> usize {
         self.connections.saturating_mul(limits::UNCHECKED_BODY_BYTES)
     }
 
     /// Requests that the trusted door answers at once; one more is answered 503. Each holds a thread, a stream as long as
     /// it is open.
-    #[must_use]
     pub fn tiny_threads(&self) -> usize {
         self.streams.saturating_add(limits::TINY_THREADS_BESIDE_STREAMS)
     }
 
     /// Descriptors that the process needs: one a connection, and those of everything else.
-    #[must_use]
     pub fn descriptors(&self) -> u64 {
         u64::try_from(self.connections.saturating_add(limits::DESCRIPTORS_BESIDE_CONNECTIONS))
             .unwrap_or(u64::MAX)

@@ -11,19 +11,16 @@ pub struct Timestamp(pub u64);
 
 impl Timestamp {
     /// This moment plus `duration`, in whole seconds; stays at the last representable second.
-    #[must_use]
     pub fn plus(self, duration: Duration) -> Timestamp {
         Timestamp(self.0.saturating_add(duration.as_secs()))
     }
 
     /// How long `self` is after `earlier`; zero when it is not after it (the clock went back).
-    #[must_use]
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_secs(self.0.saturating_sub(earlier.0))
     }
 
     /// RFC 3339 in UTC, for logs and tool results: `2026-11-23T03:44:04Z`.
-    #[must_use]
     pub fn rfc3339(self) -> String {
         let (year, month, day) = civil_from_days(self.0 / 86_400);
         let second = self.0 % 86_400;
@@ -67,7 +64,6 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// A clock whose monotonic time counts from now.
-    #[must_use]
     pub fn new() -> SystemClock {
         SystemClock { started: instant() }
     }
@@ -91,7 +87,6 @@ impl Clock for SystemClock {
 
 /// The wall-clock time. For the log; everything else takes a [`Clock`].
 #[allow(clippy::disallowed_methods)] // this is the clock's home
-#[must_use]
 pub fn now() -> Timestamp {
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Timestamp(since_epoch.as_secs())
@@ -99,7 +94,6 @@ pub fn now() -> Timestamp {
 
 /// A point of the monotonic clock, for the deadlines of sockets and threads.
 #[allow(clippy::disallowed_methods)] // this is the clock's home
-#[must_use]
 pub fn instant() -> Instant {
     Instant::now()
 }

@@ -5,20 +5,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::Digest;
 
 /// The base64url text of `bytes`, without padding.
-#[must_use]
 pub fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// The bytes of a base64url text; `None` unless it is exactly what [`base64url`] would print.
-#[must_use]
 pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
     // The engine refuses padding and non-zero trailing bits, so one value has one spelling.
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
 /// SHA-256 of `bytes`.
-#[must_use]
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     sha2::Sha256::digest(bytes).into()
 }

@@ -70,7 +70,6 @@ pub struct ClientFingerprint(String);
 
 impl ClientFingerprint {
     /// The fingerprint of a `client_id`.
-    #[must_use]
     pub fn of(client_id: &str) -> ClientFingerprint {
         let digest = sha256(client_id.as_bytes());
         let (half, _) = digest.split_at(16);
@@ -78,13 +77,11 @@ impl ClientFingerprint {
     }
 
     /// Reads a fingerprint; `None` unless it is one that [`ClientFingerprint::of`] can give.
-    #[must_use]
     pub fn parse(text: &str) -> Option<ClientFingerprint> {
         (from_base64url(text)?.len() == 16).then(|| ClientFingerprint(text.to_owned()))
     }
 
     /// The fingerprint as text: 22 characters of base64url.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -103,7 +100,6 @@ pub struct Scopes(BTreeSet<String>);
 
 impl Scopes {
     /// The scopes of a space-separated list; `None` if one has a character that RFC 6749 does not allow.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Scopes> {
         let allowed = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
         let tokens = text.split(' ').filter(|token| !token.is_empty());
@@ -114,31 +110,26 @@ impl Scopes {
     }
 
     /// Whether nothing is in the set.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Whether `scope` is in the set.
-    #[must_use]
     pub fn contains(&self, scope: &str) -> bool {
         self.0.contains(scope)
     }
 
     /// Whether every scope here is also in `other`.
-    #[must_use]
     pub fn is_subset(&self, other: &Scopes) -> bool {
         self.0.is_subset(&other.0)
     }
 
     /// The scopes that are in both sets.
-    #[must_use]
     pub fn intersection(&self, other: &Scopes) -> Scopes {
         Scopes(self.0.intersection(&other.0).cloned().collect())
     }
 
     /// The scopes that are in either set.
-    #[must_use]
     pub fn union(&self, other: &Scopes) -> Scopes {
         Scopes(self.0.union(&other.0).cloned().collect())
     }

@@ -2,13 +2,14 @@
 //! costs lines and never a request.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::limits;
+use crate::base::lock::RwLock;
 
 /// Lines on their way, and how many had no room.
 #[derive(Debug)]
@@ -28,7 +29,6 @@ pub(super) enum Share {
 
 /// The writing thread. Dropped, it has written what was logged before, unless its reader stalls.
 #[derive(Debug)]
-#[must_use]
 pub struct Writer {
     ended: Receiver<()>,
 }
@@ -43,14 +43,14 @@ impl Writer {
     /// The operating system gives no thread.
     pub fn start() -> io::Result<Writer> {
         let (queue, ended) = Queue::start(io::stderr())?;
-        *QUEUE.write().unwrap_or_else(PoisonError::into_inner) = Some(queue);
+        *QUEUE.write() = Some(queue);
         Ok(Writer { ended })
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        drop(QUEUE.write().unwrap_or_else(PoisonError::into_inner).take());
+        drop(QUEUE.write().take());
         // The thread's end, or that patience's: a log that nobody reads does not keep the server from ending.
         let _ = self.ended.recv_timeout(limits::LOG_PATIENCE);
     }
@@ -58,7 +58,7 @@ impl Drop for Writer {
 
 /// Writes a line, in the background if there is a [`Writer`].
 pub(super) fn write(share: Share, line: String) {
-    match &*QUEUE.read().unwrap_or_else(PoisonError::into_inner) {
+    match &*QUEUE.read() {
         Some(queue) => queue.push(share, line),
         // A log that cannot be written must not stop the server.
         None => drop(io::stderr().lock().write_all(line.as_bytes())),

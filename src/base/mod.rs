@@ -10,6 +10,7 @@ pub mod encoding;
 pub mod identity;
 pub mod json;
 pub mod limits;
+pub mod lock;
 pub mod log;
 mod log_writer;
 pub mod neighbour;

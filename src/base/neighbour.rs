@@ -17,7 +17,6 @@ pub enum Neighbour {
 
 impl Neighbour {
     /// The sender at the other end of a connection.
-    #[must_use]
     pub fn of(peer: Option<IpAddr>) -> Neighbour {
         match peer.map(|address| address.to_canonical()) {
             None => Neighbour::Unix,
@@ -30,14 +29,12 @@ impl Neighbour {
     }
 
     /// The same; `None` on this machine, from where one proxy may bring many people at once.
-    #[must_use]
     pub fn elsewhere(peer: Option<IpAddr>) -> Option<Neighbour> {
         let elsewhere = peer.is_some_and(|address| !address.to_canonical().is_loopback());
         elsewhere.then(|| Neighbour::of(peer))
     }
 
     /// The site of an IPv6 sender.
-    #[must_use]
     pub fn site(self) -> Option<Neighbour> {
         let Neighbour::V6([a, b, c, _]) = self else { return None };
         Some(Neighbour::V6Site([a, b, c]))

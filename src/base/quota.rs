@@ -3,8 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, MutexGuard};
 use std::time::Duration;
+
+use crate::base::lock::{Mutex, wait_timeout_while};
 
 /// A bound on what is held: connections of a neighbour, streams of a user, bytes kept for a user, places for logins.
 #[derive(Debug)]
@@ -38,38 +40,32 @@ pub struct Held<K: Copy + Eq + Hash> {
 
 impl<K: Copy + Eq + Hash> Quota<K> {
     /// At most `each` per key and `total` together. Nobody waits.
-    #[must_use]
     pub fn new((each, total): (usize, usize)) -> Quota<K> {
         let state = State { by_key: HashMap::new(), in_total: 0, queue: VecDeque::new(), next_ticket: 0 };
         Quota { each, total, floor: 0, waiting: (0, 0), state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// At most `each` per key.
-    #[must_use]
     pub fn per_key(each: usize) -> Arc<Quota<K>> {
         Arc::new(Quota::new((each, usize::MAX)))
     }
 
     /// The same, but a key may hold up to `floor` whatever the others hold.
-    #[must_use]
     pub fn floor(self, floor: usize) -> Quota<K> {
         Quota { floor, ..self }
     }
 
     /// The same, but [`Quota::wait`] lets this many wait: of each key, and together.
-    #[must_use]
     pub fn waiting(self, waiting: (usize, usize)) -> Quota<K> {
         Quota { waiting, ..self }
     }
 
     /// One more for `key`; `None` if there is no room.
-    #[must_use]
     pub fn take(self: &Arc<Self>, key: K) -> Option<Held<K>> {
         self.hold(key, 1)
     }
 
     /// `amount` more for `key`; `None` if there is no room.
-    #[must_use]
     pub fn hold(self: &Arc<Self>, key: K, amount: usize) -> Option<Held<K>> {
         let mut state = self.lock();
         self.has_room(&state, key, amount).then(|| self.add(&mut state, key, amount))
@@ -77,7 +73,6 @@ impl<K: Copy + Eq + Hash> Quota<K> {
 
     /// One more for `key`, waiting for it up to `patience`; `None` if there was no room in that time, or if too many wait
     /// already. Whoever came first is first, except that keys which hold all that they may keep nobody else waiting.
-    #[must_use]
     pub fn wait(self: &Arc<Self>, key: K, patience: Duration) -> Option<Held<K>> {
         let mut state = self.lock();
         let ticket = state.next_ticket;
@@ -88,8 +83,7 @@ impl<K: Copy + Eq + Hash> Quota<K> {
         let may_wait = theirs <= of_key && state.queue.len() <= of_all;
         let patience = if may_wait { patience } else { Duration::ZERO };
         let waits = |state: &mut State<K>| !self.is_next(state, ticket);
-        let waited = self.changed.wait_timeout_while(state, patience, waits);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut state = wait_timeout_while(&self.changed, state, patience, waits);
         let held = self.is_next(&state, ticket).then(|| self.add(&mut state, key, 1));
         state.queue.retain(|(other, _)| *other != ticket);
         drop(state);
@@ -98,7 +92,7 @@ impl<K: Copy + Eq + Hash> Quota<K> {
     }
 
     /// Whether nothing is held.
-    #[must_use]
+    #[cfg(test)]
     pub fn is_unused(&self) -> bool {
         let state = self.lock();
         state.by_key.is_empty() && state.in_total == 0
@@ -124,7 +118,7 @@ impl<K: Copy + Eq + Hash> Quota<K> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<K>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// How many wait.
@@ -136,7 +130,6 @@ impl<K: Copy + Eq + Hash> Quota<K> {
 
 impl<K: Copy + Eq + Hash> Held<K> {
     /// Whose it is.
-    #[must_use]
     pub fn key(&self) -> K {
         self.key
     }
@@ -171,7 +164,7 @@ mod tests {
                 let order = &order;
                 scope.spawn(move || {
                     let held = quota.wait(key, LONG);
-                    order.lock().unwrap().push(key);
+                    order.lock().push(key);
                     drop(held);
                 });
                 while quota.queue() <= number {
@@ -180,7 +173,7 @@ mod tests {
             }
             meanwhile(&order);
         });
-        order.into_inner().unwrap()
+        order.lock().clone()
     }
 
     #[test]
@@ -211,7 +204,7 @@ mod tests {
         let (mine, other) = (quota.take('a'), quota.take('x'));
         let order = order(&quota, "aabc", |order| {
             drop(other);
-            while order.lock().unwrap().len() < 2 {
+            while order.lock().len() < 2 {
                 std::thread::yield_now();
             }
             drop(mine);

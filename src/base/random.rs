@@ -8,7 +8,6 @@ pub trait Random: Send + Sync {
 
 impl dyn Random + '_ {
     /// `N` fresh random bytes.
-    #[must_use]
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         self.fill(&mut bytes);

@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 use super::limits;
 use super::neighbour::Neighbour;
+use crate::base::lock::Mutex;
 
 /// So many at once, and as many again in every such time.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +88,6 @@ impl RateLimit {
 
 impl<K: Clone + Eq + Hash> RateLimit<K> {
     /// A limit that nobody has touched.
-    #[must_use]
     pub fn new(each: Rate, all: Rate) -> RateLimit<K> {
         let spent = Spent { by_each: HashMap::new(), by_all: Duration::ZERO };
         RateLimit { each, all, spent: Mutex::new(spent) }
@@ -128,7 +128,7 @@ impl<K: Clone + Eq + Hash> RateLimit<K> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Spent<K>> {
-        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+        self.spent.lock()
     }
 }
 
@@ -220,8 +220,8 @@ mod tests {
             let [_, b, c, d] = number.to_be_bytes();
             limit.spend(Some(IpAddr::from([10, b, c, d])), HOUR).unwrap();
         }
-        assert_eq!(limit.spent.lock().unwrap().by_each.len(), limits::RATE_SENDERS);
+        assert_eq!(limit.spent.lock().by_each.len(), limits::RATE_SENDERS);
         limit.spend(peer(1), 3 * HOUR).unwrap();
-        assert_eq!(limit.spent.lock().unwrap().by_each.len(), 1);
+        assert_eq!(limit.spent.lock().by_each.len(), 1);
     }
 }

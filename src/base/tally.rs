@@ -2,7 +2,8 @@
 //! bounded, whatever strangers send.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+
+use crate::base::lock::Mutex;
 
 /// How often each word, or pair of words, was said since the start.
 #[derive(Debug)]
@@ -20,16 +21,15 @@ impl<K> Default for Tally<K> {
 impl<K: Copy + Ord> Tally<K> {
     /// Counts one more. Returns how many there are now.
     pub fn count(&self, word: K) -> u64 {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock();
         let count = counts.entry(word).or_default();
         *count = count.saturating_add(1);
         *count
     }
 
     /// Every word that was counted, in order.
-    #[must_use]
     pub fn counts(&self) -> Vec<(K, u64)> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.0.lock();
         counts.iter().map(|(word, count)| (*word, *count)).collect()
     }
 }

@@ -1,8 +1,9 @@
 //! What strangers can cause at will is not logged at will: so many lines a second of each kind, and how many were left out.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::base::lock::Mutex;
 
 /// Lets so many events of each kind through in a second, and counts the others. The kinds are words of ours, so their number
 /// is bounded.
@@ -29,14 +30,13 @@ pub struct Omitted(pub u64);
 
 impl Throttle {
     /// At most `per_second` of each kind.
-    #[must_use]
     pub const fn new(per_second: u32) -> Throttle {
         Throttle { per_second, kinds: Mutex::new(BTreeMap::new()) }
     }
 
     /// One more event of `kind` at `now`, a time of [`super::clock::Clock::monotonic`]: `None` if it is to be left out.
     pub fn pass(&self, kind: &'static str, now: Duration) -> Option<Omitted> {
-        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds = self.kinds.lock();
         let window = kinds.entry(kind).or_default();
         let over = window.since.is_none_or(|since| now.saturating_sub(since) >= Duration::from_secs(1));
         if over {

@@ -28,7 +28,6 @@ pub struct RequestIds(AtomicU64);
 
 impl RequestIds {
     /// Ids that no earlier start has given, as far as chance goes.
-    #[must_use]
     pub fn new(random: &dyn Random) -> RequestIds {
         RequestIds(AtomicU64::new(u64::from_be_bytes(random.bytes())))
     }
@@ -88,7 +87,6 @@ pub fn in_tool<R>(work: impl FnOnce() -> R) -> R {
 }
 
 /// Whether code of a tool runs.
-#[must_use]
 pub fn is_in_tool() -> bool {
     IN_TOOL.get()
 }
@@ -99,13 +97,11 @@ pub fn names_client(client: &ClientFingerprint) {
 }
 
 /// What [`names_client`] has noted of the current request.
-#[must_use]
 pub fn client() -> Option<ClientFingerprint> {
     CLIENT.with_borrow(Clone::clone)
 }
 
 /// The request that this thread is working on.
-#[must_use]
 pub fn current() -> Option<Trace> {
     CURRENT.get()
 }
@@ -116,7 +112,6 @@ pub fn refused(reason: &'static str) {
 }
 
 /// What [`refused`] has noted of the current request.
-#[must_use]
 pub fn reason() -> Option<&'static str> {
     REASON.get()
 }

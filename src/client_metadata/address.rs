@@ -33,7 +33,6 @@ const V6_NOT_GLOBAL: [(Ipv6Addr, u32); 4] = [
 const V6_GLOBAL: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
 /// Whether a connection to `address` leads onto the public internet, and nowhere into this host or its network.
-#[must_use]
 pub(super) fn is_global(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !V4_NOT_GLOBAL.iter().any(|&(first, length)| {

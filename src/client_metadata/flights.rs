@@ -1,10 +1,11 @@
 //! Logins that need a document that is not remembered: one fetch at a time for a URL and for a sender, a few in all. The others
 //! wait, and the sender with most of them makes room for another sender.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, MutexGuard};
 use std::time::Duration;
 
 use crate::base::limits;
+use crate::base::lock::{Mutex, wait_timeout_while};
 use crate::base::neighbour::Neighbour;
 
 /// At most [`limits::DOCUMENT_CALLERS`] callers at once, of whom [`limits::DOCUMENT_FETCHES`] fetch.
@@ -132,12 +133,10 @@ impl Flights {
         state.next_id = id.wrapping_add(1);
         state.callers.push(Caller { id, url: url.to_owned(), sender, stage });
         let flight = Flight { flights: self, id, has_landed: false };
-        let (mut state, waited) = self
-            .changed
-            .wait_timeout_while(state, patience, |state| state.has_to_wait(id, url, sender))
-            .unwrap_or_else(PoisonError::into_inner);
+        let has_to_wait = |state: &mut State| state.has_to_wait(id, url, sender);
+        let mut state = wait_timeout_while(&self.changed, state, patience, has_to_wait);
         let stage = state.stage(id);
-        if waited.timed_out() || stage == Stage::Displaced {
+        if state.has_to_wait(id, url, sender) || stage == Stage::Displaced {
             drop(state);
             return Err(Busy);
         }
@@ -151,7 +150,7 @@ impl Flights {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// How many callers fetch or wait.

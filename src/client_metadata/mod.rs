@@ -5,11 +5,10 @@
 //! was found. Limits are per sender: no number of strangers uses up what others need.
 
 /// The private classifier, for tests/fuzz alone.
-#[cfg(feature = "fuzzing")]
+#[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod fuzzing {
     /// Whether an address is on the public internet.
-    #[must_use]
     pub fn is_global(address: std::net::IpAddr) -> bool {
         super::address::is_global(address)
     }
@@ -23,7 +22,7 @@ mod flights;
 mod tests;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use self::cache::{Cache, Known};
@@ -31,6 +30,7 @@ use self::fetch::Fetcher;
 use self::flights::{Busy, Flights, Turn};
 use crate::base::clock::Clock;
 use crate::base::limits;
+use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
 use crate::base::neighbour::Neighbour;
 use crate::base::rate::{Rate, RateLimit};
@@ -75,7 +75,6 @@ enum NotFound {
 
 impl Documents {
     /// Documents from the public internet, for the server at `own`.
-    #[must_use]
     pub fn new(own: &PublicUrl, trust: &Trust, schemes: RedirectSchemes, clock: Arc<dyn Clock>) -> Documents {
         Documents::with(Fetcher::new(own, trust), schemes, clock)
     }
@@ -98,7 +97,7 @@ impl Documents {
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cache.lock()
     }
 
     /// Costs one of the sender's allowance: fetching a document that is not remembered, and every fetch that brings none, for

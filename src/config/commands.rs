@@ -267,6 +267,7 @@ impl Command {
         }
     }
 
+    #[cfg(test)]
     fn operates(&self) -> bool {
         self.reads() == Reads::StateFiles
     }
@@ -335,7 +336,7 @@ pub(super) fn help(program: &str) -> String {
 }
 
 /// The table of the operator's commands in the README, in Markdown. A test compares the two.
-#[must_use]
+#[cfg(test)]
 pub fn markdown() -> String {
     let mut out = String::from("| command | what it does |\n| --- | --- |\n");
     for command in COMMANDS.iter().filter(|command| command.operates()) {

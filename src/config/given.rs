@@ -89,7 +89,6 @@ impl Snapshot {
     }
 
     /// The options that are given otherwise in `other`.
-    #[must_use]
     pub fn differences(&self, other: &Snapshot) -> Vec<&'static str> {
         let names = OPTIONS.iter().map(|option| option.env);
         names.filter(|name| self.0.get(name) != other.0.get(name)).collect()

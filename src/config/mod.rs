@@ -219,7 +219,6 @@ pub enum ConfigWarning {
 
 impl ConfigWarning {
     /// What was found, and what to do about it.
-    #[must_use]
     pub fn texts(&self) -> (String, &'static str) {
         match self {
             ConfigWarning::Unknown(name, nearest) => (

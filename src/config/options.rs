@@ -364,7 +364,6 @@ pub(super) fn of_flag(
 }
 
 /// The text of `--help`.
-#[must_use]
 pub fn help(program: &str) -> String {
     let mut out = format!(
         "{program}: MCP over Streamable HTTP behind \"Sign in with GitHub\"\n\n\
@@ -392,7 +391,7 @@ pub(super) fn list(reads: Reads) -> String {
 }
 
 /// The option table of the README, in Markdown. A test compares the two.
-#[must_use]
+#[cfg(test)]
 pub fn markdown() -> String {
     let mut out = String::from("| variable | flag | default | what it is |\n| --- | --- | --- | --- |\n");
     for option in OPTIONS {

@@ -50,7 +50,6 @@ impl fmt::Display for Listen {
 
 impl Listen {
     /// Whether only this machine reaches it, by an address that makes a URL.
-    #[must_use]
     pub fn is_loopback(&self) -> bool {
         matches!(self, Listen::Tcp(address) if address.ip().is_loopback())
     }
@@ -76,7 +75,6 @@ pub enum ClientSecret {
 
 impl ClientSecret {
     /// Its file, if every user of this machine can read that.
-    #[must_use]
     pub fn exposed(&self) -> Option<&Path> {
         let ClientSecret::File(path) = self else { return None };
         let open = std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o007 != 0);

@@ -43,7 +43,6 @@ impl Cap {
 
 impl Share {
     /// Takes `more`; says whether there was room. If not, nothing was taken.
-    #[must_use]
     pub(crate) fn grow(&mut self, more: usize) -> bool {
         let take = |used: usize| used.checked_add(more).filter(|&sum| sum <= self.cap.most);
         let taken = self.cap.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();

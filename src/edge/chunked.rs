@@ -42,13 +42,11 @@ enum State {
 
 impl Decoder {
     /// A decoder for a body of at most `limit` bytes.
-    #[must_use]
     pub fn new(limit: usize) -> Decoder {
         Decoder { state: State::Size { size: 0, digits: 0 }, limit }
     }
 
     /// Whether the whole body has been read.
-    #[must_use]
     pub fn is_done(&self) -> bool {
         matches!(self.state, State::Done)
     }

@@ -79,7 +79,6 @@ impl Listener {
     }
 
     /// The address, if it is a TCP address.
-    #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
             Listener::Tcp(listener, _) => listener.local_addr().ok(),
@@ -88,7 +87,6 @@ impl Listener {
     }
 
     /// What it is called in the log.
-    #[must_use]
     pub fn name(&self) -> String {
         match self {
             Listener::Tcp(listener, _) => {

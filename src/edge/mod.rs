@@ -11,6 +11,8 @@ pub mod head;
 pub(crate) mod listener;
 mod refusal;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod watch;
 pub(crate) mod wire;
@@ -20,16 +22,17 @@ use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-pub use listener::{Access, Listener, Opener};
+pub use listener::{Access, Listener};
 pub use refusal::Refusal;
 pub use tls::{Tls, TlsError};
 
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
+use crate::base::lock::{Mutex, wait_timeout};
 use crate::base::tally::Tally;
 use crate::base::throttle::Throttle;
 use crate::base::{clock, limits};
@@ -86,7 +89,6 @@ impl Default for Settings {
 
 impl Settings {
     /// The defaults of a door that takes so much.
-    #[must_use]
     pub fn of(capacity: &Capacity) -> Settings {
         Settings {
             connections: capacity.connections,
@@ -232,13 +234,12 @@ impl Edge {
     }
 
     /// Connections that are open now.
-    #[must_use]
+    #[cfg(test)]
     pub fn connections(&self) -> usize {
         self.shared.lock_links().len()
     }
 
     /// What gives its counts, also to whoever does not own the door.
-    #[must_use]
     pub fn counter(&self) -> Box<dyn Fn() -> Counts + Send + Sync> {
         let shared = Arc::clone(&self.shared);
         Box::new(move || Counts {
@@ -262,7 +263,6 @@ impl Edge {
     }
 
     /// Waits for the connections of a closed door to end. Returns whether all of them have within `patience`.
-    #[must_use]
     pub fn wait(&self, patience: Duration) -> bool {
         self.shared.wait_for_links(patience)
     }
@@ -304,7 +304,7 @@ impl Shared {
     }
 
     fn lock_links(&self) -> MutexGuard<'_, HashMap<u64, Arc<Link>>> {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+        self.links.lock()
     }
 
     /// Milliseconds since the door opened.
@@ -337,7 +337,7 @@ impl Shared {
             if left.is_zero() {
                 return false;
             }
-            links = self.link_ended.wait_timeout(links, left).unwrap_or_else(PoisonError::into_inner).0;
+            links = wait_timeout(&self.link_ended, links, left);
         }
         true
     }

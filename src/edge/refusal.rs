@@ -32,7 +32,6 @@ pub enum Refusal {
 
 impl Refusal {
     /// The status that says so.
-    #[must_use]
     pub fn status(self) -> u16 {
         match self {
             Refusal::Malformed(_) => 400,
@@ -50,7 +49,6 @@ impl Refusal {
     }
 
     /// What the metrics call it.
-    #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Refusal::Malformed(_) => "malformed",
@@ -85,7 +83,6 @@ impl Refusal {
     }
 
     /// The answer, in words of ours: whatever the client sent, none of it comes back.
-    #[must_use]
     pub fn response(self) -> Response {
         let response = Response::new(self.status())
             .header("X-Content-Type-Options", "nosniff")

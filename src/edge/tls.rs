@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
@@ -20,6 +20,7 @@ use rustls::{ServerConfig, ServerConnection};
 
 use super::socket::Stream;
 use crate::base::limits;
+use crate::base::lock::{Mutex, RwLock};
 use crate::base::log::{self, Field};
 
 /// Why a certificate is not used. The text says which file to look at.
@@ -72,7 +73,7 @@ struct Current(RwLock<Arc<CertifiedKey>>);
 
 impl ResolvesServerCert for Current {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+        Some(Arc::clone(&self.0.read()))
     }
 }
 
@@ -112,11 +113,11 @@ impl Tls {
     /// Reads the files again, and logs what came of it. What cannot be used is not.
     pub fn reload(&self) {
         let look = [look(&self.cert), look(&self.key)];
-        *self.looks.lock().unwrap_or_else(PoisonError::into_inner) = Looks { read: look, last: look };
+        *self.looks.lock() = Looks { read: look, last: look };
         let path = self.cert.display().to_string();
         match pair(&self.cert, &self.key, self.config.crypto_provider()) {
             Ok(pair) => {
-                *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pair);
+                *self.current.0.write() = Arc::new(pair);
                 log::info("tls.reloaded", &[Field::Path(&path)]);
             }
             Err(error) => {
@@ -130,7 +131,7 @@ impl Tls {
     /// rarely replaced in one moment.
     pub fn reload_if_changed(&self) {
         let now = [look(&self.cert), look(&self.key)];
-        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut looks = self.looks.lock();
         let settled = now != looks.read && now == looks.last;
         looks.last = now;
         drop(looks);
@@ -140,7 +141,6 @@ impl Tls {
     }
 
     /// Whether every user of this machine can read the key.
-    #[must_use]
     pub fn key_is_exposed(&self) -> bool {
         std::fs::metadata(&self.key).is_ok_and(|found| found.mode() & 0o004 != 0)
     }

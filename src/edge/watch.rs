@@ -2,10 +2,11 @@
 //! thread sleeps until it has something to say.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, MutexGuard};
 use std::time::Duration;
 
 use super::socket::Stream;
+use crate::base::lock::{Mutex, wait, wait_timeout_while};
 use crate::http::Waker;
 use crate::sys;
 
@@ -61,7 +62,7 @@ impl Watch {
         let mut state = self.lock();
         while !state.closed {
             if state.streams.is_empty() {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = wait(&self.changed, state);
                 continue;
             }
             let (sockets, wakers): (Vec<_>, Vec<_>) = state.streams.values().cloned().unzip();
@@ -71,13 +72,12 @@ impl Watch {
             wakers.iter().zip(gone).filter(|(_, gone)| *gone).for_each(|(waker, _)| waker.wake());
             drop((sockets, wakers));
             let unclosed = |state: &mut State| !state.closed;
-            let waited = self.changed.wait_timeout_while(self.lock(), pause, unclosed);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state = wait_timeout_while(&self.changed, self.lock(), pause, unclosed);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

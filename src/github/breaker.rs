@@ -4,11 +4,11 @@
 //! a user who has used up their own budget, perhaps elsewhere and on purpose, must not lock out everyone else.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::base::encoding::sha256;
 use crate::base::limits;
+use crate::base::lock::Mutex;
 use crate::base::secret::Secret;
 use crate::oauth::provider::ProviderError;
 
@@ -46,7 +46,7 @@ pub(super) struct Breaker {
 impl Breaker {
     /// Whether a call would be against what GitHub asked for.
     pub(super) fn is_open(&self, caller: Caller, now: Instant) -> bool {
-        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut paused = self.paused.lock();
         paused.retain(|_, until| *until > now);
         paused.contains_key(&caller)
     }
@@ -54,7 +54,7 @@ impl Breaker {
     /// Keeps this caller from calling for `pause`, within bounds.
     pub(super) fn open(&self, caller: Caller, now: Instant, pause: Duration) {
         let until = now + pause.clamp(Duration::from_secs(1), limits::GITHUB_PAUSE_MAX);
-        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut paused = self.paused.lock();
         if paused.len() >= limits::GITHUB_PAUSES && !paused.contains_key(&caller) {
             let soonest = paused.iter().min_by_key(|(_, until)| **until).map(|(caller, _)| *caller);
             soonest.and_then(|caller| paused.remove(&caller));
@@ -100,7 +100,7 @@ mod tests {
         for number in 0..limits::GITHUB_PAUSES + 10 {
             breaker.open(user(number), now, Duration::from_secs(100 + number as u64));
         }
-        assert_eq!(breaker.paused.lock().unwrap().len(), limits::GITHUB_PAUSES);
+        assert_eq!(breaker.paused.lock().len(), limits::GITHUB_PAUSES);
         assert!(!breaker.is_open(user(9), now) && breaker.is_open(user(10), now));
     }
 }

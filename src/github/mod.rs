@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 /// The private parsers, for tests/fuzz alone.
-#[cfg(feature = "fuzzing")]
+#[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod fuzzing {
     /// The token in an answer of the token endpoint.
@@ -58,7 +58,6 @@ struct TokenToDelete<'a> {
 
 impl GitHub {
     /// GitHub with these settings. Nothing is asked of it yet.
-    #[must_use]
     pub fn new(settings: GitHubSettings) -> GitHub {
         GitHub::with_timeout(settings, limits::GITHUB_CALL)
     }
@@ -73,7 +72,6 @@ impl GitHub {
     }
 
     /// Calls so far, by how they ended, for metrics.
-    #[must_use]
     pub fn outcomes(&self) -> Vec<(&'static str, u64)> {
         self.client.outcomes()
     }
@@ -81,7 +79,7 @@ impl GitHub {
     /// Whose token this is, in full.
     ///
     /// # Errors
-    /// [`ProviderError`].
+    /// `ProviderError`.
     pub fn profile(&self, token: &Secret<String>) -> Result<Profile, ProviderError> {
         let url = self.settings.api_url.join("/user");
         let answer = self.client.get("user", &url, token)?;
@@ -103,7 +101,7 @@ impl GitHub {
     /// and with it their logins through other clients (G8).
     ///
     /// # Errors
-    /// [`ProviderError`]; the token may then still be good.
+    /// `ProviderError`; the token may then still be good.
     pub fn discard(&self, token: &Secret<String>) -> Result<(), ProviderError> {
         let client_id = percent_encode(&self.settings.client_id);
         let url = self.settings.api_url.join(&format!("/applications/{client_id}/token"));

@@ -56,13 +56,11 @@ impl BaseUrl {
     }
 
     /// The URL of `path` below this one. `path` starts with a slash.
-    #[must_use]
     pub fn join(&self, path: &str) -> String {
         format!("{self}{path}")
     }
 
     /// Whether what is sent there is encrypted; if not, it does not leave this machine.
-    #[must_use]
     pub fn is_https(&self) -> bool {
         self.origin.is_https()
     }

@@ -1,6 +1,6 @@
 //! One request and its answer, between the door's thread that waits and the worker that will answer, now or later.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar};
 use std::time::{Duration, Instant};
 
 use super::request::{Head, Request};
@@ -9,6 +9,7 @@ use crate::base::budget::Share;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
 use crate::base::limits;
+use crate::base::lock::{Mutex, wait_timeout};
 
 /// A request whose body may be read.
 pub struct Admission {
@@ -18,20 +19,17 @@ pub struct Admission {
 
 impl Admission {
     /// At most `limit` bytes of body are welcome.
-    #[must_use]
     pub fn up_to(limit: usize) -> Admission {
         Admission { limit, _place: None }
     }
 
     /// The same; `place` is what the request takes of something that is short. It is dropped when the request has been
     /// answered and its handler has returned.
-    #[must_use]
     pub fn holding(self, place: impl Send + Sync + 'static) -> Admission {
         Admission { _place: Some(Box::new(place)), ..self }
     }
 
     /// How many bytes of body are welcome.
-    #[must_use]
     pub fn limit(&self) -> usize {
         self.limit
     }
@@ -111,7 +109,6 @@ pub struct Waiter(Arc<Exchange>);
 
 impl Responder {
     /// The two ends of one exchange.
-    #[must_use]
     pub fn pair() -> (Responder, Waiter) {
         let exchange = Arc::new(Exchange {
             state: Mutex::default(),
@@ -133,21 +130,18 @@ impl Responder {
     }
 
     /// Adds header fields to whatever the answer will be, even if it is only the 500 of a dropped responder.
-    #[must_use]
     pub fn with_fields(mut self, fields: Vec<Field>) -> Responder {
         self.fields.extend(fields);
         self
     }
 
     /// Has the answer counted in `unread`, as [`Response::counted`] does.
-    #[must_use]
     pub fn counting(mut self, unread: Share) -> Responder {
         self.unread = Some(unread);
         self
     }
 
     /// Has `witness` told of the caller and the answer.
-    #[must_use]
     pub fn with_witness(mut self, witness: Arc<dyn Witness>) -> Responder {
         self.witness = Some(witness);
         self
@@ -161,7 +155,6 @@ impl Responder {
     }
 
     /// The witness, to be held by what goes on after the head of the answer.
-    #[must_use]
     pub fn witness(&self) -> Option<Arc<dyn Witness>> {
         self.witness.clone()
     }
@@ -183,7 +176,6 @@ impl Responder {
     }
 
     /// Tripped when the client has gone before the answer.
-    #[must_use]
     pub fn client_gone(&self) -> CancelToken {
         self.exchange.as_ref().map(|exchange| exchange.gone.clone()).unwrap_or_default()
     }
@@ -204,7 +196,7 @@ impl Drop for Responder {
 
 impl Exchange {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn answer(&self, response: Response) {
@@ -220,7 +212,6 @@ impl Exchange {
 
 impl Waiter {
     /// The answer, or `None` if it is not there by `deadline`.
-    #[must_use]
     pub fn wait(&self, deadline: Instant) -> Option<Response> {
         // Most answers are there after a worker's turn or two: seeing them here spares both threads a call to the kernel
         // to sleep and one to wake.
@@ -239,7 +230,7 @@ impl Waiter {
             if left.is_zero() {
                 return None;
             }
-            state = self.0.answered.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = wait_timeout(&self.0.answered, state, left);
         }
     }
 

@@ -52,13 +52,11 @@ impl Form {
 
     /// The value of `name`; an empty value counts as absent (RFC 6749 section 3.1). The first one if it is repeated:
     /// [`Form::repeated`] is asked first.
-    #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
     /// Whether `name` is there at all, with or without a value.
-    #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|(key, _)| key == name)
     }
@@ -73,7 +71,6 @@ impl Form {
 
     /// A name that stands more than once, apart from those in `allowed`. RFC 6749 section 3.1: parameters must not be
     /// included more than once.
-    #[must_use]
     pub fn repeated(&self, allowed: &[&str]) -> Option<&str> {
         self.0.iter().enumerate().find_map(|(index, (name, _))| {
             let earlier = self.0.iter().take(index).any(|(other, _)| other == name);

@@ -39,20 +39,17 @@ impl TrustedProxies {
     }
 
     /// Whether the other end of a connection is one of them. No address is the Unix socket.
-    #[must_use]
     pub fn contain(&self, peer: Option<IpAddr>) -> bool {
         peer.map_or(self.unix_socket, |peer| self.networks.iter().any(|network| network.contains(peer)))
     }
 
     /// Whether a whole address family is trusted: nobody is left who could not lie.
-    #[must_use]
     pub fn contain_everybody(&self) -> bool {
         self.networks.iter().any(|network| network.prefix == 0)
     }
 
     /// Where a request came from. Each proxy adds to the end of X-Forwarded-For whom it was called by, so it is read from
     /// there: up to the first who is no trusted proxy, or the last who is one if a hop cannot be read.
-    #[must_use]
     pub fn client(&self, peer: Option<IpAddr>, headers: &Headers) -> Option<IpAddr> {
         if !self.contain(peer) {
             return peer;

@@ -12,7 +12,6 @@ const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'
     %3Cpath d='M7 7h2l1 6H6z' fill='white'/%3E%3C/svg%3E";
 
 /// `text` with every character escaped that could end a text or a quoted attribute.
-#[must_use]
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -31,7 +30,6 @@ pub fn escape(text: &str) -> String {
 /// A whole page without script: `title` is text, `style` and `body` are markup. B1: the policy has no `form-action`, which
 /// Chromium applies to every redirect after a form was posted (C8); a form is protected by its sealed value, the cookie and
 /// the Origin check instead.
-#[must_use]
 pub fn page(status: u16, title: &str, style: &str, body: &str) -> Response {
     let title = escape(title);
     let html = format!(

@@ -1,5 +1,7 @@
 //! The plain values between a door and the application: requests, responses, streams. No socket in here.
 
+#[cfg(test)]
+pub(crate) mod desk;
 mod exchange;
 mod form;
 mod forwarded;
@@ -17,9 +19,9 @@ pub use forwarded::TrustedProxies;
 pub use html::{escape, page};
 #[cfg(test)]
 pub(crate) use request::fake;
-pub use request::{Duplicate, Head, Headers, Method, Request, Scheme};
+pub use request::{Head, Headers, Method, Request, Scheme};
 pub use response::{Body, Field, Response};
 pub use sse::Event;
-pub use stream::{Chunk, Next, SendError, Stream, StreamSender, Waker};
+pub use stream::{Next, Stream, StreamSender, Waker};
 pub use url::{PublicUrl, append_query, percent_encode};
 pub(crate) use url::{is_loopback_host, split_port};

@@ -21,7 +21,6 @@ pub enum Method {
 
 impl Method {
     /// The method of a request line's first token.
-    #[must_use]
     pub fn from_token(token: &str) -> Method {
         match token {
             "GET" => Method::Get,
@@ -34,7 +33,6 @@ impl Method {
     }
 
     /// The method as it stands on the wire.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
             Method::Get => "GET",
@@ -74,7 +72,6 @@ pub struct Headers {
 
 impl Headers {
     /// Room for so many fields, whose names and values have so many bytes together.
-    #[must_use]
     pub fn with_capacity(fields: usize, bytes: usize) -> Headers {
         Headers { text: String::with_capacity(bytes), fields: Vec::with_capacity(fields) }
     }
@@ -131,7 +128,6 @@ pub struct Head {
 
 impl Head {
     /// Whether a body longer than `bytes` may follow: it is announced, or its length is not.
-    #[must_use]
     pub fn may_exceed(&self, bytes: usize) -> bool {
         let announced = self.headers.one("content-length").ok().flatten().map(str::parse::<usize>);
         match announced {

@@ -35,28 +35,24 @@ pub struct Response {
 
 impl Response {
     /// An answer without fields or body.
-    #[must_use]
     pub fn new(status: u16) -> Response {
         let headers = Vec::with_capacity(USUAL_FIELDS);
         Response { status, headers, body: Body::Bytes(Vec::new()), held: None, outcome: None }
     }
 
     /// The same with one more header field.
-    #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Response {
         self.headers.push((name, value.into()));
         self
     }
 
     /// The same with this body.
-    #[must_use]
     pub fn bytes(mut self, content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
         self.body = Body::Bytes(body.into());
         self.header("Content-Type", content_type)
     }
 
     /// A JSON answer. A value that cannot be JSON (a map with keys that are no strings) becomes a 500.
-    #[must_use]
     pub fn json(status: u16, value: &impl serde::Serialize) -> Response {
         match serde_json::to_vec(value) {
             Ok(body) => Response::new(status).bytes("application/json", body),
@@ -65,7 +61,6 @@ impl Response {
     }
 
     /// The same with a stream of server-sent events as its body.
-    #[must_use]
     pub fn stream(mut self, stream: Stream) -> Response {
         self.body = Body::Stream(stream);
         // X-Accel-Buffering is how nginx is told not to hold events back.
@@ -75,7 +70,6 @@ impl Response {
     }
 
     /// The same with those of these fields that it does not have itself.
-    #[must_use]
     pub fn with_fields(mut self, fields: Vec<Field>) -> Response {
         for field in fields {
             if self.header_value(field.0).is_none() {
@@ -86,31 +80,26 @@ impl Response {
     }
 
     /// The same as the end of a call, for the log.
-    #[must_use]
     pub fn ending(self, outcome: CallOutcome) -> Response {
         Response { outcome: Some(outcome), ..self }
     }
 
     /// How the call ended that this answers.
-    #[must_use]
     pub fn outcome(&self) -> Option<CallOutcome> {
         self.outcome
     }
 
     /// The status code.
-    #[must_use]
     pub fn status(&self) -> u16 {
         self.status
     }
 
     /// The body.
-    #[must_use]
     pub fn body(&self) -> &Body {
         &self.body
     }
 
     /// The body alone, for the door that sends it.
-    #[must_use]
     pub fn into_body(self) -> Body {
         self.body
     }
@@ -122,7 +111,6 @@ impl Response {
 
     /// The same, counted in `unread` until the door has sent it; small ones and streams, which count what they say, are not.
     /// If that is too much, the answer becomes one that says so.
-    #[must_use]
     pub fn counted(mut self, unread: &Share) -> Response {
         let size = match &self.body {
             Body::Bytes(bytes) if bytes.len() > limits::SMALL_ANSWER_BYTES => bytes.len(),
@@ -144,7 +132,6 @@ impl Response {
     }
 
     /// The value of the first field called `name`, in any case.
-    #[must_use]
     pub fn header_value(&self, name: &str) -> Option<&str> {
         self.headers().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
@@ -154,7 +141,6 @@ impl Response {
     ///
     /// A value that could split the response is never written: the whole head becomes a 500 without fields
     /// (H5), and the answer is `false`: the body must not follow.
-    #[must_use]
     pub fn write_head(&self, out: &mut Vec<u8>) -> bool {
         let safe = |value: &str| value.bytes().all(|b| b == b'\t' || (b >= 0x20 && b != 0x7f));
         let whole = self.headers.iter().all(|(_, value)| safe(value));

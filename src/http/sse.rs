@@ -15,7 +15,6 @@ pub struct Event<'a> {
 
 impl Event<'_> {
     /// The event's bytes, the empty line included.
-    #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.data.map_or(0, str::len).saturating_add(64));
         let mut field = |name: &str, value: &str| {

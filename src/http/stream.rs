@@ -73,7 +73,6 @@ pub enum Next {
 impl Stream {
     /// The two ends of one stream, which holds [`limits::STREAM_EVENTS`] chunks and [`limits::STREAM_BYTES`], all of it counted
     /// in `unread`. `gone` is tripped when the door lets go of the stream, so that work can stop with its reader.
-    #[must_use]
     pub fn pair(unread: Share, gone: CancelToken) -> (StreamSender, Stream) {
         let (sender, receiver) = bounded(limits::STREAM_EVENTS);
         let waiting = Arc::new(AtomicUsize::new(0));
@@ -85,14 +84,12 @@ impl Stream {
     }
 
     /// The same stream, which holds `place` until the door lets go of it.
-    #[must_use]
     pub fn holding(mut self, place: quota::Held<UserId>) -> Stream {
         self._place = Some(place);
         self
     }
 
     /// Waits for the next chunk.
-    #[must_use]
     pub fn next(&self, timeout: Duration) -> Next {
         let chunk = select! {
             recv(self.chunks) -> chunk => chunk,
@@ -105,7 +102,6 @@ impl Stream {
     }
 
     /// Lets another thread end the waiting of [`Stream::next`].
-    #[must_use]
     pub fn waker(&self) -> Waker {
         self.waker.clone()
     }
@@ -156,14 +152,12 @@ impl StreamSender {
     }
 
     /// Whether the reader is so far behind that more than half of the room is taken. Whoever can wait should.
-    #[must_use]
     pub fn is_crowded(&self) -> bool {
         let bytes = self.waiting.load(Ordering::Relaxed);
         self.chunks.len() > limits::STREAM_EVENTS / 2 || bytes > limits::STREAM_BYTES / 2
     }
 
     /// Tripped when the door has let go of the stream, because its reader has gone or the stream has ended.
-    #[must_use]
     pub fn reader_gone(&self) -> CancelToken {
         self.gone.clone()
     }

@@ -11,14 +11,12 @@ use super::request::Head;
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// `text` as a query parameter's name or value.
-#[must_use]
 pub fn percent_encode(text: &str) -> String {
     utf8_percent_encode(text, COMPONENT).to_string()
 }
 
 /// `uri` with these parameters appended to its query, what was there left as it was (RFC 6749 section 3.1.2).
 /// `uri` has no fragment.
-#[must_use]
 pub fn append_query(uri: &str, parameters: &[(&str, &str)]) -> String {
     let mut out = uri.to_owned();
     let mut separator = match uri.split_once('?') {
@@ -77,31 +75,26 @@ impl PublicUrl {
     }
 
     /// `https://host[:port]`, without a slash at its end. Also the issuer identifier.
-    #[must_use]
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
     /// `host[:port]` as a Host field has it.
-    #[must_use]
     pub fn authority(&self) -> &str {
         &self.authority
     }
 
     /// Whether browsers reach this server through TLS.
-    #[must_use]
     pub fn is_https(&self) -> bool {
         self.https
     }
 
     /// The URL of `path`, which starts with a slash.
-    #[must_use]
     pub fn join(&self, path: &str) -> String {
         format!("{}{path}", self.origin)
     }
 
     /// Whether `host[:port]` is this server's: without case, its default port written or not.
-    #[must_use]
     pub fn is_authority(&self, text: &str) -> bool {
         let (Some((ours, our_port)), Some((theirs, their_port))) =
             (split_port(&self.authority), split_port(text))
@@ -117,7 +110,6 @@ impl PublicUrl {
 
     /// Whether a request with this Host field is meant for this server: the public host, or for a loopback URL any
     /// spelling of loopback with the same port (M2).
-    #[must_use]
     pub fn accepts_host(&self, host: &str) -> bool {
         if host.eq_ignore_ascii_case(&self.authority) || self.is_authority(host) {
             return true;
@@ -131,7 +123,6 @@ impl PublicUrl {
     }
 
     /// This URL with the host of a request. Only loopback has several names, which clients do not take for one another (O15).
-    #[must_use]
     pub fn as_named_by(&self, head: &Head) -> Cow<'_, PublicUrl> {
         let host = head.headers.one("host").ok().flatten().unwrap_or_default().to_ascii_lowercase();
         if self.is_authority(&host) || !self.accepts_host(&host) {
@@ -142,7 +133,6 @@ impl PublicUrl {
     }
 
     /// Whether an Origin field names this server, by the same rule as [`PublicUrl::accepts_host`].
-    #[must_use]
     pub fn accepts_origin(&self, origin: &str) -> bool {
         let scheme = if self.https { "https://" } else { "http://" };
         origin.strip_prefix(scheme).is_some_and(|host| self.accepts_host(host))

@@ -69,13 +69,12 @@ pub struct Description {
     pub scope_words: Vec<(String, String)>,
     /// Whether calls may become tasks ([`Context::become_task`]).
     pub has_tasks: bool,
-    /// Whether tools use the caller's own token at GitHub ([`Principal::upstream`]). If not, it is not kept.
+    /// Whether tools use the caller's own token at GitHub (`Principal::upstream`). If not, it is not kept.
     pub keeps_github_tokens: bool,
 }
 
 impl Description {
     /// Whether `operation` is offered.
-    #[must_use]
     pub fn offers(&self, operation: Operation) -> bool {
         self.operations.contains(&operation)
     }
@@ -187,20 +186,17 @@ pub struct Context {
 
 impl Context {
     /// Who calls.
-    #[must_use]
     pub fn principal(&self) -> &Principal {
         &self.principal
     }
 
     /// What the client can do.
-    #[must_use]
     pub fn client(&self) -> &ClientCapabilities {
         &self.client
     }
 
     /// What the client put under a key of the request's `_meta`, if it is a `T`: a key of your own, or `traceparent`,
     /// `tracestate` and `baggage`, by which your calls to other services join the client's trace (W3C Trace Context).
-    #[must_use]
     pub fn meta<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         #[derive(Deserialize)]
         struct Params<'a> {
@@ -211,14 +207,13 @@ impl Context {
         json::read(meta.get(key)?.get()).ok()
     }
 
-    /// Tripped when nobody wants the result any more, or the call has run for [`limits::CALL`] (a task:
-    /// [`limits::TASK_LIFETIME`]). Wait on it instead of sleeping.
-    #[must_use]
+    /// Tripped when nobody wants the result any more, or the call has run for `CALL` (a task:
+    /// `TASK_LIFETIME`). Wait on it instead of sleeping.
     pub fn cancel(&self) -> &CancelToken {
         self.exchange.task().map_or(&self.cancel, |task| task.cancelled())
     }
 
-    /// Makes the call a task, if its client takes tasks and there is room for one more ([`limits::TASKS_RUNNING`]); says whether it is one now. The
+    /// Makes the call a task, if its client takes tasks and there is room for one more (`TASKS_RUNNING`); says whether it is one now. The
     /// client gets the handle, and will ask for the result when there is one; what [`Context::ask`] asks from now on waits
     /// for the answer. So what has to be asked before should be, see [`super::TaskSupport::ByHandler`].
     ///
@@ -243,7 +238,6 @@ impl Context {
     }
 
     /// Tells clients that something has changed.
-    #[must_use]
     pub fn publisher(&self) -> &Publisher {
         &self.publisher
     }
@@ -284,7 +278,7 @@ impl Context {
         if self.client.supports(capability) { Ok(()) } else { Err(CallError::MissingCapability(capability)) }
     }
 
-    /// Asks the client one thing. Up to 2025-11-25 this waits for the answer, [`limits::ASK`] at most, and so does a
+    /// Asks the client one thing. Up to 2025-11-25 this waits for the answer, `ASK` at most, and so does a
     /// task. In 2026-07-28 it ends the call with `?`, and
     /// the handler runs again, from its start, when the client calls again with the answer; so a handler should ask before
     /// it acts.
@@ -347,7 +341,6 @@ impl Context {
     }
 
     /// What [`Context::remember`] was given in an earlier round of this call; `None` in the first.
-    #[must_use]
     pub fn remembered<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_str(self.exchange.dialect().remembered()?.get()).ok()
     }

@@ -36,7 +36,6 @@ pub enum Operation {
 
 impl Operation {
     /// The operation of a method's name.
-    #[must_use]
     pub fn from_method(method: &str) -> Option<Operation> {
         Some(match method {
             "tools/list" => Operation::ListTools,
@@ -52,7 +51,6 @@ impl Operation {
     }
 
     /// Whether it lists what is offered, which costs next to nothing.
-    #[must_use]
     pub fn is_list(self) -> bool {
         match self {
             Operation::ListTools
@@ -66,7 +64,6 @@ impl Operation {
     }
 
     /// The method's name.
-    #[must_use]
     pub fn method(self) -> &'static str {
         match self {
             Operation::ListTools => "tools/list",
@@ -211,7 +208,6 @@ pub enum Capability {
 
 impl Capability {
     /// The capability's key in `ClientCapabilities`.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Capability::Sampling => "sampling",
@@ -278,13 +274,11 @@ impl ClientCapabilities {
     }
 
     /// Whether the client has declared `capability`.
-    #[must_use]
     pub fn supports(&self, capability: Capability) -> bool {
         self.0 & ClientCapabilities::bit(capability) != 0
     }
 
     /// Whether the client takes a task for the result of a call (2026-07-28 only).
-    #[must_use]
     pub fn takes_tasks(&self) -> bool {
         self.0 & ClientCapabilities::TASKS != 0
     }
@@ -303,7 +297,6 @@ pub struct InputRequest {
 
 impl InputRequest {
     /// The method of the question.
-    #[must_use]
     pub fn method(&self) -> &'static str {
         match self.capability {
             Capability::Sampling => "sampling/createMessage",

@@ -47,7 +47,6 @@ pub enum Content {
 
 impl Content {
     /// Text.
-    #[must_use]
     pub fn text(text: impl Into<Cow<'static, str>>) -> Content {
         Content::Text { text: text.into() }
     }
@@ -74,19 +73,16 @@ enum Data {
 
 impl ResourceContents {
     /// Text.
-    #[must_use]
     pub fn text(uri: impl Into<Cow<'static, str>>, text: impl Into<Cow<'static, str>>) -> ResourceContents {
         ResourceContents { uri: uri.into(), mime_type: None, data: Data::Text(text.into()) }
     }
 
     /// Bytes, in base64.
-    #[must_use]
     pub fn blob(uri: impl Into<Cow<'static, str>>, base64: impl Into<Cow<'static, str>>) -> ResourceContents {
         ResourceContents { uri: uri.into(), mime_type: None, data: Data::Blob(base64.into()) }
     }
 
     /// The same with a media type.
-    #[must_use]
     pub fn mime_type(mut self, mime_type: impl Into<Cow<'static, str>>) -> ResourceContents {
         self.mime_type = Some(mime_type.into());
         self
@@ -124,21 +120,18 @@ pub struct ToolResult {
 
 impl ToolResult {
     /// A result with one more piece of content.
-    #[must_use]
     pub fn with(mut self, content: Content) -> ToolResult {
         self.content.push(content);
         self
     }
 
     /// A result with structured content: as such, and as JSON text for clients that know only text.
-    #[must_use]
     pub fn structured(value: Value) -> ToolResult {
         let text = Content::text(value.to_string());
         ToolResult { content: vec![text], structured: Some(value), is_error: false }
     }
 
     /// A failure that the model is told of in these words.
-    #[must_use]
     pub fn error(text: impl Into<Cow<'static, str>>) -> ToolResult {
         ToolResult { content: vec![Content::text(text)], structured: None, is_error: true }
     }
@@ -197,7 +190,6 @@ pub struct PromptResult {
 
 impl PromptResult {
     /// A prompt with one more message.
-    #[must_use]
     pub fn with(mut self, role: Role, content: Content) -> PromptResult {
         self.messages.push(PromptMessage { role, content });
         self

@@ -17,7 +17,6 @@ impl Mcp {
     }
 
     /// The grants that have something here: a session, a stream, a call.
-    #[must_use]
     pub fn grants(&self) -> BTreeSet<GrantId> {
         let sessions = self.0.audience.sessions.all();
         let mut grants: BTreeSet<GrantId> = sessions.iter().map(|session| session.owner().grant).collect();
@@ -26,7 +25,7 @@ impl Mcp {
         grants
     }
 
-    /// Ends what nobody uses any more, and calls that run for too long. To be called every [`crate::base::limits::SWEEP`].
+    /// Ends what nobody uses any more, and calls that run for too long. To be called every `SWEEP`.
     pub fn sweep(&self) {
         let now = self.0.clock.monotonic();
         self.0.calls.sweep(now);

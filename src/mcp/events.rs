@@ -1,13 +1,14 @@
 //! One stream of server-sent events: its numbering, what is kept of it for `Last-Event-ID`, and its reader.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use super::quota::{Shares, Standing};
 use crate::base::budget::Held;
 use crate::base::cancel::CancelToken;
 use crate::base::limits;
+use crate::base::lock::Mutex;
 use crate::http::{Event, Stream, StreamSender};
 
 /// Whether the first event of a connection is an empty one that carries an id and a retry time (2025-11-25, "Sending
@@ -228,7 +229,7 @@ impl EventStream {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

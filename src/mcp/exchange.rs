@@ -1,6 +1,6 @@
 //! One call on its way: silent until it says something, then a stream, then over. Knows no era: a [`Dialect`] does.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,6 +14,7 @@ use super::task::{Ending, Task};
 use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
 use crate::base::limits;
+use crate::base::lock::Mutex;
 use crate::http::{CallOutcome, Responder, Response, Stream, Witness};
 
 /// What an era does in its own way about one call.
@@ -253,7 +254,7 @@ impl Exchange {
 
     /// Tells the log how the call has ended, before its client can know.
     fn witness_end(&self, outcome: CallOutcome) {
-        let witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let witness = self.witness.lock().take();
         if let Some(witness) = witness {
             witness.ended(outcome);
         }
@@ -296,7 +297,7 @@ impl Exchange {
     }
 
     fn lock(&self) -> MutexGuard<'_, Phase> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+        self.phase.lock()
     }
 }
 

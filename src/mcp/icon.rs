@@ -30,27 +30,23 @@ pub enum Theme {
 
 impl Icon {
     /// The picture at a URI.
-    #[must_use]
     pub fn new(src: impl Into<Cow<'static, str>>) -> Icon {
         Icon { src: src.into(), mime_type: None, sizes: Vec::new(), theme: None }
     }
 
     /// The same with its media type.
-    #[must_use]
     pub fn mime_type(mut self, mime_type: impl Into<Cow<'static, str>>) -> Icon {
         self.mime_type = Some(mime_type.into());
         self
     }
 
     /// The same with one more size that it has, as in `48x48`, or `any`.
-    #[must_use]
     pub fn size(mut self, size: impl Into<Cow<'static, str>>) -> Icon {
         self.sizes.push(size.into());
         self
     }
 
     /// The same for one background.
-    #[must_use]
     pub fn theme(mut self, theme: Theme) -> Icon {
         self.theme = Some(theme);
         self

@@ -16,7 +16,7 @@ use crate::base::limits;
 pub enum RequestId {
     /// An integer.
     Integer(i64),
-    /// A string of at most [`limits::REQUEST_ID_BYTES`].
+    /// A string of at most `REQUEST_ID_BYTES`.
     String(Box<str>),
 }
 
@@ -104,7 +104,6 @@ impl Error {
     pub const UNSUPPORTED_VERSION: i64 = -32022;
 
     /// An error without data.
-    #[must_use]
     pub fn new(code: i64, message: impl Into<Cow<'static, str>>) -> Error {
         Error { code, message: message.into(), data: None }
     }
@@ -128,26 +127,22 @@ impl Error {
     }
 
     /// The same with data.
-    #[must_use]
     pub fn with_data(mut self, data: Value) -> Error {
         self.data = Some(data);
         self
     }
 
     /// [`Error::INVALID_PARAMS`], with what is wrong with them.
-    #[must_use]
     pub fn invalid_params(message: impl Into<Cow<'static, str>>) -> Error {
         Error::new(Error::INVALID_PARAMS, message)
     }
 
     /// [`Error::METHOD_NOT_FOUND`].
-    #[must_use]
     pub fn method_not_found() -> Error {
         Error::new(Error::METHOD_NOT_FOUND, "Method not found")
     }
 
     /// [`Error::INTERNAL`]. Says nothing about what happened.
-    #[must_use]
     pub fn internal() -> Error {
         Error::new(Error::INTERNAL, "Internal error")
     }

@@ -1,7 +1,7 @@
 //! The open streams of `subscriptions/listen` (2026-07-28, patterns, "Subscriptions").
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use super::jsonrpc::{self, RequestId};
 use super::publisher::Change;
 use crate::base::budget::Held;
 use crate::base::identity::{GrantId, Principal};
+use crate::base::lock::Mutex;
 
 /// What a client wants to be told, and what it is granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,6 +183,6 @@ impl Listeners {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Listener>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }

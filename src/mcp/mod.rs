@@ -182,7 +182,7 @@ use crate::base::trace;
 use crate::http::{Head, Method, Request, Responder, Response};
 use crate::seal::Keyring;
 
-#[cfg(feature = "fuzzing")]
+#[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod fuzzing;
 
@@ -276,7 +276,6 @@ struct Arrival {
 
 impl Mcp {
     /// An endpoint without sessions.
-    #[must_use]
     pub fn new(settings: Settings) -> Mcp {
         let Settings { backend, keys, clock, random, capacity, insufficient_scope } = settings;
         Mcp(Arc::new(Core {
@@ -339,13 +338,11 @@ impl Mcp {
     }
 
     /// Tells clients of changes from outside of a call.
-    #[must_use]
     pub fn publisher(&self) -> Publisher {
         self.0.publisher()
     }
 
     /// How much there is.
-    #[must_use]
     pub fn counts(&self) -> Counts {
         Counts {
             sessions: self.0.audience.sessions.count(),
@@ -356,7 +353,6 @@ impl Mcp {
     }
 
     /// How often a request was served although it breaks the protocol, by the way in which some clients do.
-    #[must_use]
     pub fn tolerated(&self) -> Vec<(&'static str, u64)> {
         self.0.tolerated.counts()
     }

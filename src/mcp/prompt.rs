@@ -48,7 +48,6 @@ pub struct Argument {
 
 impl Argument {
     /// An argument that must be given.
-    #[must_use]
     pub fn required(
         name: impl Into<Cow<'static, str>>,
         description: impl Into<Cow<'static, str>>,
@@ -57,7 +56,6 @@ impl Argument {
     }
 
     /// An argument that may be left out.
-    #[must_use]
     pub fn optional(
         name: impl Into<Cow<'static, str>>,
         description: impl Into<Cow<'static, str>>,
@@ -68,7 +66,6 @@ impl Argument {
 
 impl Prompt {
     /// A prompt without arguments or handler.
-    #[must_use]
     pub fn new(name: impl Into<Cow<'static, str>>, description: impl Into<Cow<'static, str>>) -> Prompt {
         let definition = PromptDefinition {
             name: name.into(),
@@ -81,28 +78,24 @@ impl Prompt {
     }
 
     /// The same with a name for people.
-    #[must_use]
     pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Prompt {
         self.definition.title = Some(title.into());
         self
     }
 
     /// The same with one more picture that clients may show.
-    #[must_use]
     pub fn icon(mut self, icon: Icon) -> Prompt {
         self.definition.icons.push(icon);
         self
     }
 
     /// The same with one more argument; clients show them in this order.
-    #[must_use]
     pub fn argument(mut self, argument: Argument) -> Prompt {
         self.definition.arguments.push(argument);
         self
     }
 
     /// The same with completion of an argument's value.
-    #[must_use]
     pub fn complete(
         mut self,
         argument: impl Into<String>,
@@ -114,7 +107,6 @@ impl Prompt {
 
     /// The same, filled in by `handler`. A request without a required argument, or with arguments that do not fit `A`,
     /// never reaches it. If `A` is a struct, an argument that it does not have is a [`BuildError`](super::BuildError).
-    #[must_use]
     pub fn handler<A, R, F>(mut self, handler: F) -> Prompt
     where
         A: DeserializeOwned,

@@ -5,7 +5,7 @@
 //! behind when it has been opened has one.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 use std::time::Duration;
 
 use super::Core;
@@ -14,6 +14,7 @@ use crate::base::budget::{Budget, Share};
 use crate::base::cancel::CancelToken;
 use crate::base::identity::{GrantId, Principal, UserId};
 use crate::base::limits;
+use crate::base::lock::Mutex;
 use crate::base::quota::Held;
 use crate::base::rate::{Rate, TooMany};
 
@@ -179,7 +180,7 @@ impl Calls {
     }
 
     fn lock(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock()
     }
 }
 
@@ -225,7 +226,7 @@ const OPENINGS: Rate = Rate { count: limits::OPENINGS, per: Duration::from_secs(
 impl Openings {
     /// Counts one more of a user's at `now`, a time of the monotonic clock.
     pub(super) fn spend(&self, user: UserId, now: Duration) -> Result<(), TooMany> {
-        let mut all = self.whole_again.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.whole_again.lock();
         let next = OPENINGS.spend(all.get(&user).copied().unwrap_or_default(), now)?;
         // S5: whoever has a whole allowance need not be remembered.
         if all.len() >= limits::RATE_SENDERS {
@@ -296,7 +297,7 @@ mod tests {
         for user in 0..3 * most {
             openings.spend(UserId(user), Duration::from_secs(user)).unwrap();
         }
-        assert!(openings.whole_again.lock().unwrap().len() <= limits::RATE_SENDERS);
+        assert!(openings.whole_again.lock().len() <= limits::RATE_SENDERS);
     }
 
     /// M17: at the limit and one above, for one user and for all. What is no task any more, or over, makes room.

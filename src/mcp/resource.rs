@@ -59,48 +59,41 @@ impl Definition {
 
 impl Resource {
     /// A resource without contents.
-    #[must_use]
     pub fn new(uri: impl Into<Cow<'static, str>>, name: impl Into<Cow<'static, str>>) -> Resource {
         Resource { definition: Definition::new(Place::Uri(uri.into()), name.into()), reader: None }
     }
 
     /// The same with a name for people.
-    #[must_use]
     pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Resource {
         self.definition.title = Some(title.into());
         self
     }
 
     /// The same with one more picture that clients may show.
-    #[must_use]
     pub fn icon(mut self, icon: Icon) -> Resource {
         self.definition.icons.push(icon);
         self
     }
 
     /// The same with a description.
-    #[must_use]
     pub fn description(mut self, description: impl Into<Cow<'static, str>>) -> Resource {
         self.definition.description = Some(description.into());
         self
     }
 
     /// The same with a media type.
-    #[must_use]
     pub fn mime_type(mut self, mime_type: impl Into<Cow<'static, str>>) -> Resource {
         self.definition.mime_type = Some(mime_type.into());
         self
     }
 
     /// The same with a text that never changes.
-    #[must_use]
     pub fn text(self, text: impl Into<Cow<'static, str>>) -> Resource {
         let contents = ResourceContents::text("", text);
         self.reader(move |_| Ok(contents.clone()))
     }
 
     /// The same, read by `reader` each time a client asks. It runs on a worker and may block there.
-    #[must_use]
     pub fn reader<R: Into<ResourceContents>>(
         mut self,
         reader: impl Fn(&Context) -> Result<R, CallError> + Send + Sync + 'static,
@@ -131,7 +124,6 @@ pub struct ResourceTemplate {
 impl ResourceTemplate {
     /// A template without a reader. `uri_template` is of RFC 6570 level 1: `{name}` stands for what, percent-decoded, has no
     /// `/`, `\` or control character, and is not empty, `.` or `..`; a URI with something else there does not match.
-    #[must_use]
     pub fn new(
         uri_template: impl Into<Cow<'static, str>>,
         name: impl Into<Cow<'static, str>>,
@@ -143,35 +135,30 @@ impl ResourceTemplate {
     }
 
     /// The same with a name for people.
-    #[must_use]
     pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> ResourceTemplate {
         self.definition.title = Some(title.into());
         self
     }
 
     /// The same with one more picture that clients may show.
-    #[must_use]
     pub fn icon(mut self, icon: Icon) -> ResourceTemplate {
         self.definition.icons.push(icon);
         self
     }
 
     /// The same with a description.
-    #[must_use]
     pub fn description(mut self, description: impl Into<Cow<'static, str>>) -> ResourceTemplate {
         self.definition.description = Some(description.into());
         self
     }
 
     /// The same with a media type.
-    #[must_use]
     pub fn mime_type(mut self, mime_type: impl Into<Cow<'static, str>>) -> ResourceTemplate {
         self.definition.mime_type = Some(mime_type.into());
         self
     }
 
     /// The same with completion of a variable's value.
-    #[must_use]
     pub fn complete(
         mut self,
         variable: impl Into<String>,
@@ -182,7 +169,6 @@ impl ResourceTemplate {
     }
 
     /// The same, read by `reader`.
-    #[must_use]
     pub fn reader<R: Into<ResourceContents>>(
         mut self,
         reader: impl Fn(&Context, &Match) -> Result<R, CallError> + Send + Sync + 'static,

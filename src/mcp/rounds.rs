@@ -3,7 +3,7 @@
 //! be written as if it had asked and waited.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use super::jsonrpc::Error;
 use crate::base::clock::Timestamp;
 use crate::base::encoding::{base64url, sha256};
 use crate::base::identity::{ClientFingerprint, Principal, UserId};
+use crate::base::lock::Mutex;
 use crate::base::random::Random;
 use crate::base::{json, limits};
 use crate::seal::{self, Keyring, Sealed};
@@ -182,7 +183,7 @@ impl Round {
     }
 
     fn lock(&self) -> MutexGuard<'_, Next> {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner)
+        self.next.lock()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -18,6 +18,7 @@ use crate::base::budget::Held;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
 use crate::base::limits;
+use crate::base::lock::Mutex;
 use crate::http::Stream;
 
 pub(super) use super::session_table::SessionTable;
@@ -327,7 +328,6 @@ impl Session {
     }
 
     /// Subscribes to a resource; says whether there was room.
-    #[must_use]
     pub(super) fn subscribe(&self, uri: &str) -> bool {
         let mut state = self.lock();
         if state.subscriptions.contains_key(uri) {
@@ -377,7 +377,7 @@ impl Session {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

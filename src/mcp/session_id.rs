@@ -2,7 +2,6 @@
 //! grant ends. Ids of sessions that their client has ended are remembered here.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +12,7 @@ use crate::base::clock::Timestamp;
 use crate::base::encoding::sha256;
 use crate::base::identity::GrantId;
 use crate::base::limits;
+use crate::base::lock::Mutex;
 use crate::seal::{self, Sealed};
 
 /// The contents of a session's id. Short names: clients keep ids in small places.
@@ -67,7 +67,7 @@ pub(super) struct EndedSessions {
 
 impl EndedSessions {
     pub(super) fn insert(&self, id: &str) {
-        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut digests = self.digests.lock();
         if digests.len() >= limits::SESSIONS_ENDED {
             digests.pop_front();
         }
@@ -76,7 +76,7 @@ impl EndedSessions {
 
     pub(super) fn contains(&self, id: &str) -> bool {
         let digest = sha256(id.as_bytes());
-        self.digests.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest)
+        self.digests.lock().contains(&digest)
     }
 }
 
@@ -91,6 +91,6 @@ mod tests {
         (0..=limits::SESSIONS_ENDED).for_each(|number| ended.insert(&id(number)));
         assert!(!ended.contains(&id(0)));
         assert!(ended.contains(&id(1)) && ended.contains(&id(limits::SESSIONS_ENDED)));
-        assert_eq!(ended.digests.lock().unwrap().len(), limits::SESSIONS_ENDED);
+        assert_eq!(ended.digests.lock().len(), limits::SESSIONS_ENDED);
     }
 }

@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
+use crate::base::lock::Mutex;
 
 /// Whose something is: one user's, through one client, under one grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +147,6 @@ impl<R: Row> Table<R> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Rows<R>> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rows.lock()
     }
 }

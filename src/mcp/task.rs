@@ -2,7 +2,7 @@
 //! what it wants to know, and may cancel it; its handler waits on its worker as in any other call.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
@@ -17,6 +17,7 @@ use crate::base::cancel::CancelToken;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::Principal;
 use crate::base::limits;
+use crate::base::lock::Mutex;
 
 /// What a task starts with.
 pub(super) struct NewTask {
@@ -212,7 +213,7 @@ impl Task {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -64,7 +64,6 @@ pub struct NoArguments {}
 
 impl Tool {
     /// A tool without a handler. `input_schema` is a JSON schema (2020-12 unless it says otherwise) with `type: object`.
-    #[must_use]
     pub fn new(
         name: impl Into<Cow<'static, str>>,
         description: impl Into<Cow<'static, str>>,
@@ -84,28 +83,24 @@ impl Tool {
     }
 
     /// The same with a name for people.
-    #[must_use]
     pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Tool {
         self.definition.title = Some(title.into());
         self
     }
 
     /// The same with one more picture that clients may show.
-    #[must_use]
     pub fn icon(mut self, icon: Icon) -> Tool {
         self.definition.icons.push(icon);
         self
     }
 
     /// The same with a JSON schema of its structured content: what [`ToolResult::structured`] is given. It is not checked.
-    #[must_use]
     pub fn output_schema(mut self, schema: Value) -> Tool {
         self.definition.output_schema = Some(schema);
         self
     }
 
     /// The same with hints about its behaviour (`readOnlyHint` and so on).
-    #[must_use]
     pub fn annotations(mut self, annotations: Value) -> Tool {
         self.definition.annotations = Some(annotations);
         self
@@ -113,7 +108,6 @@ impl Tool {
 
     /// The same for callers whose token has these scopes, a space-separated list, beyond the scope `mcp` that all have.
     /// Others are answered 403 with what to ask for, and their client asks the person again.
-    #[must_use]
     pub fn scopes(mut self, scopes: &str) -> Tool {
         self.scopes = Scopes::parse(scopes);
         self
@@ -121,8 +115,7 @@ impl Tool {
 
     /// The same with calls that may become tasks, for work that takes longer than a client likes to wait. A task runs on its
     /// worker like any call, counts as one of the user's running calls until it is over, and lives in memory for at most
-    /// [`crate::base::limits::TASK_LIFETIME`]. Notifications of a task ([`Context::log`], [`Context::progress`]) are dropped.
-    #[must_use]
+    /// `TASK_LIFETIME`. Notifications of a task ([`Context::log`], [`Context::progress`]) are dropped.
     pub fn tasks(mut self, tasks: TaskSupport) -> Tool {
         self.tasks = tasks;
         self
@@ -134,7 +127,6 @@ impl Tool {
     /// the handler: the model reads where, and what was expected there. If `A` is a struct, a property of the schema that it
     /// does not have is a [`BuildError`](super::BuildError); what else the schema says (ranges, lengths, patterns) is for the
     /// handler to check, with an `Err` in words.
-    #[must_use]
     pub fn handler<A, R, F>(mut self, handler: F) -> Tool
     where
         A: DeserializeOwned,

@@ -95,7 +95,6 @@ pub struct Builder {
 
 impl ToolServer {
     /// A server that offers nothing yet. Clients see its name and version.
-    #[must_use]
     pub fn builder(name: impl Into<String>, version: impl Into<String>) -> Builder {
         Builder {
             info: Implementation {
@@ -286,21 +285,18 @@ impl Backend for ToolServer {
 
 impl Builder {
     /// The same with a name for people.
-    #[must_use]
     pub fn title(mut self, title: impl Into<String>) -> Builder {
         self.info.title = Some(title.into());
         self
     }
 
     /// The same with one more picture that clients may show.
-    #[must_use]
     pub fn icon(mut self, icon: Icon) -> Builder {
         self.info.icons.push(icon);
         self
     }
 
     /// The same with what a model should know about the server as a whole.
-    #[must_use]
     pub fn instructions(mut self, instructions: impl Into<String>) -> Builder {
         self.instructions = Some(instructions.into());
         self
@@ -308,7 +304,6 @@ impl Builder {
 
     /// The same with what a scope allows, in words that people read before they agree: "Read your calendar". `name` is a scope
     /// that a tool needs, or `mcp`, which every caller has.
-    #[must_use]
     pub fn scope(mut self, name: impl Into<String>, words: impl Into<String>) -> Builder {
         self.scope_words.push((name.into(), words.into()));
         self
@@ -317,7 +312,6 @@ impl Builder {
     /// The same, with the promise (`listChanged`) that clients are told when lists change, for programs that call
     /// [`Publisher::tools_changed`](super::Publisher::tools_changed) and its siblings. The lists of this server by itself are
     /// fixed, so nothing is promised otherwise.
-    #[must_use]
     pub fn lists_change(mut self) -> Builder {
         self.lists_change = true;
         self
@@ -326,35 +320,30 @@ impl Builder {
     /// The same, with the caller's own GitHub token for tools that call GitHub as the caller: [`Context::principal`], its
     /// `upstream`. It is kept encrypted; without this it is dropped after the login. A tool to which GitHub answers 401 calls
     /// `upstream.refused()`, so that the client logs in again by itself.
-    #[must_use]
     pub fn keep_github_tokens(mut self) -> Builder {
         self.keeps_github_tokens = true;
         self
     }
 
     /// The same with one more tool.
-    #[must_use]
     pub fn tool(mut self, tool: Tool) -> Builder {
         self.tools.push(tool);
         self
     }
 
     /// The same with one more prompt.
-    #[must_use]
     pub fn prompt(mut self, prompt: Prompt) -> Builder {
         self.prompts.push(prompt);
         self
     }
 
     /// The same with one more resource.
-    #[must_use]
     pub fn resource(mut self, resource: Resource) -> Builder {
         self.resources.push(resource);
         self
     }
 
     /// The same with one more resource template.
-    #[must_use]
     pub fn template(mut self, template: ResourceTemplate) -> Builder {
         self.templates.push(template);
         self

@@ -51,13 +51,11 @@ pub(super) struct CodeChallenge(String);
 
 impl CodeChallenge {
     /// Reads a challenge; `None` unless it is one that S256 can give.
-    #[must_use]
     pub(super) fn parse(text: &str) -> Option<CodeChallenge> {
         (text.len() == 43 && from_base64url(text)?.len() == 32).then(|| CodeChallenge(text.to_owned()))
     }
 
     /// The challenge as text.
-    #[must_use]
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }

@@ -83,7 +83,6 @@ impl AuthorizationServer {
 
     /// The answer to a request that is not let through (RFC 6750 section 3, RFC 9728 section 5.1). A person who has opened the
     /// endpoint in a browser finds the home page in it.
-    #[must_use]
     pub fn challenge(&self, head: &http::Head, endpoint: Endpoint, error: BearerError) -> Response {
         let url = self.settings.public_url.as_named_by(head);
         let challenge = challenge(&url, endpoint, error, &self.settings.required_scope);
@@ -121,7 +120,6 @@ pub fn token_of(head: &http::Head) -> Result<&str, BearerError> {
 impl Settings {
     /// The answer to a caller whose token is good, but lacks scopes that a tool needs: all `needed` scopes, so that the
     /// client asks for them together (MCP, authorization, "Scope Challenge Handling").
-    #[must_use]
     pub fn insufficient_scope(&self, needed: &Scopes) -> Response {
         let scope = self.required_scope.union(needed);
         challenge(&self.public_url, Endpoint::Mcp, BearerError::InsufficientScope, &scope)

@@ -19,7 +19,6 @@ impl ClientUrl {
 
     /// Reads a `client_id`; `None` unless it is an https URL with a host of the public DNS on port 443 and a path, spelled
     /// in the one way that no parser reads differently (I1).
-    #[must_use]
     pub fn parse(text: &str) -> Option<ClientUrl> {
         let rest = text.strip_prefix(ClientUrl::PREFIX)?;
         // No fragment, user, backslash, or anything that a URL library would escape or normalise.
@@ -41,13 +40,11 @@ impl ClientUrl {
     }
 
     /// The URL, byte for byte as the client presented it.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
     /// The host that vouches for the client: a DNS name in lower case, international ones as A-labels.
-    #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }

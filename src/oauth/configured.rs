@@ -80,7 +80,6 @@ impl ConfiguredClient {
     }
 
     /// The client's id.
-    #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }

@@ -37,7 +37,6 @@ struct DocumentMembers {
 
 impl ClientDocument {
     /// Reads the document that was found at `url`; `None` unless it is one (I4). Anybody may use these `schemes`.
-    #[must_use]
     pub fn parse(url: &ClientUrl, body: &[u8], schemes: &RedirectSchemes) -> Option<ClientDocument> {
         let text = std::str::from_utf8(body).ok()?;
         // Section 4.1 of the draft: nobody shares a secret with a document that everybody can read.

@@ -2,11 +2,12 @@
 //!
 //! They hold at once for every grant that is in memory, and are carried out when the table can be read again (S3).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use super::AuthorizationServer;
 use crate::base::clock::Timestamp;
 use crate::base::identity::{GrantId, UserId};
+use crate::base::lock::Mutex;
 use crate::base::{limits, log};
 use crate::store::{Grant, Picks};
 
@@ -28,7 +29,7 @@ struct Ending {
 
 impl Endings {
     fn lock(&self) -> MutexGuard<'_, Vec<Ending>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 
     /// Whether this grant was ended.
@@ -50,7 +51,6 @@ impl Ending {
 impl AuthorizationServer {
     /// Has the grants that `picks` finds, of one person or of all, refused from now on and ended when the table can be read.
     /// Returns whether there was room to remember that.
-    #[must_use]
     pub fn end_later(&self, user: Option<UserId>, reason: &'static str, picks: Picks) -> bool {
         let mut waiting = self.endings.lock();
         let theirs = waiting.iter().filter(|ending| ending.user == user).count();
@@ -91,9 +91,10 @@ impl AuthorizationServer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::bearer::BearerError;
     use crate::oauth::client::AuthMethod;
     use crate::oauth::fake::{Browser, Fixture, fixture, fixture_over};
-    use crate::oauth::{BearerError, DenyList, Rules};
+    use crate::oauth::{DenyList, Rules};
     use crate::store::conformance::Removable;
 
     fn put_back(file: &Removable, fixture: &Fixture) {

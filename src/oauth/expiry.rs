@@ -1,11 +1,11 @@
 //! Which ended grants may be deleted. A clock that jumps ahead for a moment must not delete what is good again a moment later.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::base::clock::Timestamp;
 use crate::base::limits;
+use crate::base::lock::Mutex;
 
 /// The readings of the wall clock over the last [`limits::EXPIRED_KEPT`] of monotonic time.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ impl Readings {
     /// Takes a reading. Returns the latest time that has been past for [`limits::EXPIRED_KEPT`] without interruption;
     /// 1970 while the process is younger than that.
     pub(super) fn settled(&self, monotonic: Duration, now: Timestamp) -> Timestamp {
-        let mut floors = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut floors = self.floors.lock();
         let mut since = monotonic;
         while let Some(&(earlier, floor)) = floors.back()
             && floor >= now
@@ -69,6 +69,6 @@ mod tests {
         (0..10_000).for_each(|second| {
             readings.settled(Duration::from_secs(2 * second), Timestamp(2 * second));
         });
-        assert!(readings.floors.lock().unwrap().len() <= 1802);
+        assert!(readings.floors.lock().len() <= 1802);
     }
 }

@@ -21,6 +21,7 @@ use crate::base::identity::Principal;
 use crate::base::random::CountedRandom;
 use crate::http::fake::request;
 use crate::http::{Body, Form, append_query};
+use crate::oauth::bearer::BearerError;
 use crate::seal;
 use crate::store::MemoryGrants;
 

@@ -42,7 +42,6 @@ const AUTH_METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "n
 
 impl AuthorizationServer {
     /// `GET /.well-known/oauth-authorization-server`, and its OpenID Connect alias, which some clients try first.
-    #[must_use]
     pub fn server_metadata(&self) -> Response {
         let url = &self.settings.public_url;
         let registration = self.clients.registration == Registration::Open;
@@ -65,7 +64,6 @@ impl AuthorizationServer {
     }
 
     /// `GET /.well-known/oauth-protected-resource`, with and without the resource's path.
-    #[must_use]
     pub fn resource_metadata(&self, head: &Head, endpoint: Endpoint) -> Response {
         document(&ResourceMetadata {
             // RFC 9728 section 3.3: clients compare it with the URL that they were given.

@@ -12,11 +12,12 @@
 //!
 //! One file an endpoint; each decides on values and commits at its end. Nothing here knows MCP.
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes};
+use crate::base::lock::RwLock;
 use crate::base::random::Random;
 use crate::base::rate::{Rate, RateLimit};
 use crate::base::secret::Secret;
@@ -72,7 +73,7 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod model_tests;
 
-pub use bearer::{BearerError, token_of};
+pub use bearer::token_of;
 pub use client_url::ClientUrl;
 pub use clients::{Clients, Registration};
 pub use configured::{ConfiguredClient, ConfiguredMembers};
@@ -106,7 +107,6 @@ pub struct Settings {
 
 impl Settings {
     /// The settings of a server reached at `public_url`, with its MCP endpoint at `/mcp` and the one scope `mcp`.
-    #[must_use]
     pub fn new(public_url: PublicUrl) -> Settings {
         let scopes = Scopes::parse("mcp").unwrap_or_default();
         Settings {
@@ -121,21 +121,18 @@ impl Settings {
     }
 
     /// The same with pages that name the server and its scopes.
-    #[must_use]
     pub fn pages(mut self, pages: Pages) -> Settings {
         self.pages = pages;
         self
     }
 
     /// The same, with scopes that tools need beyond `mcp`. Clients learn of them, people are shown them.
-    #[must_use]
     pub fn tool_scopes(mut self, scopes: &Scopes) -> Settings {
         self.scopes = self.scopes.union(scopes);
         self
     }
 
     /// The same, with another limit on the registrations of one sender.
-    #[must_use]
     pub fn registrations_per_hour(mut self, count: usize) -> Settings {
         self.registrations_per_hour = count;
         self
@@ -255,7 +252,6 @@ impl Rates {
 
 impl AuthorizationServer {
     /// Puts one together.
-    #[must_use]
     pub fn new(settings: Settings, parts: Parts) -> AuthorizationServer {
         let Parts { keys, grants, provider, policy, mut clients, clock, random, upstream, grant_ended } =
             parts;
@@ -293,7 +289,6 @@ impl AuthorizationServer {
     }
 
     /// The same over a table whose newest record is of this time.
-    #[must_use]
     pub fn after(mut self, newest: Timestamp) -> AuthorizationServer {
         self.newest = newest;
         self
@@ -318,7 +313,6 @@ impl AuthorizationServer {
     }
 
     /// `GET /`: what a person finds who opens the server in a browser.
-    #[must_use]
     pub fn home(&self) -> Response {
         self.pages().home(200, &self.settings.resource)
     }
@@ -350,13 +344,11 @@ impl AuthorizationServer {
     }
 
     /// Whether grants can be made and changed, as far as is known.
-    #[must_use]
     pub fn is_ready(&self) -> bool {
         self.grants.takes_writes()
     }
 
     /// Whether tokens of this grant are still good. While the table cannot be read nothing is taken for ended.
-    #[must_use]
     pub fn is_live(&self, grant: GrantId) -> bool {
         let now = self.clock.now();
         match self.grants.get(grant) {

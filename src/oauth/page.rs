@@ -53,7 +53,6 @@ impl GitHubToken {
 
 impl Pages {
     /// `name` is what clients call the server, `title` what people do.
-    #[must_use]
     pub fn new(name: &str, title: &str, scope_words: Vec<(String, String)>) -> Pages {
         let safe = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '-' };
         let name: String = name.chars().map(safe).collect();

@@ -25,31 +25,26 @@ pub struct Policy {
 
 impl Policy {
     /// A policy of these rules.
-    #[must_use]
     pub fn new(rules: Vec<AllowRule>) -> Policy {
         Policy { rules }
     }
 
     /// Whether GitHub has to be asked about groups.
-    #[must_use]
     pub fn has_groups(&self) -> bool {
         self.rules.iter().any(|rule| matches!(rule, AllowRule::Group(_)))
     }
 
     /// What must be asked of GitHub to decide: `read:org` for groups, else nothing (G6).
-    #[must_use]
     pub fn provider_scope(&self) -> &'static str {
         if self.has_groups() { "read:org" } else { "" }
     }
 
     /// Whether a user who was let in once may be let in still, as far as can be said without asking GitHub.
-    #[must_use]
     pub fn may_still_admit(&self, identity: &Identity) -> bool {
         self.has_groups() || self.names(identity)
     }
 
     /// Whether this user is let in by name, whatever their groups are.
-    #[must_use]
     pub fn names(&self, identity: &Identity) -> bool {
         self.rules.iter().any(|rule| match rule {
             AllowRule::Any => true,

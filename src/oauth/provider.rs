@@ -76,7 +76,6 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// The word for the log.
-    #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Obstacle::Suspended => "account_suspended",

@@ -131,13 +131,11 @@ impl RedirectUri {
     }
 
     /// The URI, byte for byte as registered or requested.
-    #[must_use]
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 
     /// What kind of place it leads to.
-    #[must_use]
     pub(super) fn target(&self) -> Target {
         if self.0.starts_with("https:") {
             Target::Web
@@ -149,7 +147,6 @@ impl RedirectUri {
     }
 
     /// What a person should recognise: scheme, host and port, or the scheme alone.
-    #[must_use]
     pub(super) fn place(&self) -> String {
         let (scheme, rest) = self.0.split_once(':').unwrap_or((&self.0, ""));
         match rest.strip_prefix("//").and_then(|after| after.split(['/', '?']).next()) {
@@ -159,7 +156,6 @@ impl RedirectUri {
     }
 
     /// Whether it leads to the web site at this DNS name, on whatever port.
-    #[must_use]
     pub(super) fn is_at(&self, host: &str) -> bool {
         let after = self.0.strip_prefix("https://").unwrap_or_default();
         let authority = after.split(['/', '?']).next().and_then(split_port);
@@ -170,7 +166,6 @@ impl RedirectUri {
     ///
     /// RFC 6749 section 3.1.2.3 and OAuth 2.1: byte for byte. RFC 8252 section 7.3: but the port of a loopback redirect
     /// is the client's to choose at each request; the spelling of the host is not.
-    #[must_use]
     pub(super) fn admits(&self, requested: &RedirectUri) -> bool {
         if self == requested {
             return true;

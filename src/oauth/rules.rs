@@ -1,6 +1,6 @@
 //! What the operator may change while the server runs: who may come in, and which clients are refused.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::AuthorizationServer;
 use super::deny::DenyList;
@@ -26,7 +26,7 @@ impl Rules {
 impl AuthorizationServer {
     /// The rules that hold now. Whoever decides with them twice takes them once.
     pub(super) fn rules(&self) -> Arc<Rules> {
-        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.rules.read())
     }
 
     /// Has other rules hold from now on; says whether they are others. Grants of clients that are denied now end at once (D6).
@@ -36,7 +36,7 @@ impl AuthorizationServer {
         if *self.rules() == rules {
             return false;
         }
-        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        *self.rules.write() = Arc::new(rules);
         self.end_denied_grants();
         true
     }

@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::browser::BrowserBinding;
 use crate::base::limits;
+use crate::base::lock::Mutex;
 use crate::base::neighbour::Neighbour;
 
 /// The logins that are over.
@@ -29,7 +29,7 @@ impl SpentLogins {
     /// Ends a login at `now`, a time of the monotonic clock. Returns whether it was still open: exactly one of those who end it
     /// at the same time is told so.
     pub(super) fn end(&self, login: &BrowserBinding, peer: Option<IpAddr>, now: Duration) -> bool {
-        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spent = self.spent.lock();
         if spent.contains_key(login.hash()) {
             return false;
         }
@@ -49,7 +49,7 @@ impl SpentLogins {
 
     /// Whether a login is over.
     pub(super) fn has_ended(&self, login: &BrowserBinding) -> bool {
-        self.spent.lock().unwrap_or_else(PoisonError::into_inner).contains_key(login.hash())
+        self.spent.lock().contains_key(login.hash())
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
                 let peer = address(number).parse().unwrap();
                 let later = NOW + Duration::from_millis(u64::try_from(number).unwrap());
                 assert!(spent.end(&BrowserBinding::fake(number), Some(peer), later));
-                assert!(spent.spent.lock().unwrap().len() <= of_all);
+                assert!(spent.spent.lock().len() <= of_all);
             }
             assert!(spent.has_ended(&person));
             assert!(!spent.end(&person, None, NOW));

@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(fixture.bearer(&tokens.access).unwrap().upstream.token().unwrap().expose(), "gho_fake");
         fixture.provider.fail_with(ProviderError::Refused);
         refused();
-        assert_eq!(fixture.bearer(&tokens.access).unwrap_err(), crate::oauth::BearerError::Invalid);
+        assert_eq!(fixture.bearer(&tokens.access).unwrap_err(), crate::oauth::bearer::BearerError::Invalid);
         assert_eq!(fake::body(&browser.refresh(&tokens.refresh))["error"], "invalid_grant");
     }
 

@@ -8,7 +8,6 @@ const HEADINGS: [&str; 7] = ["ID", "USER", "CLIENT", "LOGIN SENT TO", "CREATED",
 const NONE: &str = "There are no grants.\n";
 
 /// What is printed.
-#[must_use]
 pub fn print(operation: &Operation, outcome: &Outcome, format: Format) -> String {
     match format {
         Format::Text if missed(operation, outcome) && matches!(operation, Operation::Revoke(_)) => {
@@ -23,7 +22,6 @@ pub fn print(operation: &Operation, outcome: &Outcome, format: Format) -> String
 }
 
 /// Whether something was named or asked about that is not there. `--all` of nothing is all.
-#[must_use]
 pub fn missed(operation: &Operation, outcome: &Outcome) -> bool {
     if matches!(outcome, Outcome::Status { server: None, .. }) {
         return true;

@@ -6,7 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Condvar};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{fmt, io};
@@ -15,6 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::base::clock;
 use crate::base::limits;
+use crate::base::lock::{Mutex, RwLock, wait_timeout};
 use crate::base::log::{self, Field};
 use crate::base::trace;
 use crate::http::{Handler, Request, Responder};
@@ -107,7 +108,7 @@ impl Pool {
     /// # Errors
     /// [`Full`]; the job's responder is dropped.
     pub fn submit(&self, job: Job) -> Result<(), Full> {
-        let jobs = self.jobs.read().unwrap_or_else(PoisonError::into_inner);
+        let jobs = self.jobs.read();
         let jobs = jobs.as_ref().ok_or(Full)?;
         jobs.try_send(Box::new(job)).map_err(|_| Full)?;
         // The supervisor lowers `watching` and then looks at the queue once more, in this order, both sequentially
@@ -120,13 +121,11 @@ impl Pool {
     }
 
     /// Requests that wait for a worker now.
-    #[must_use]
     pub fn waiting(&self) -> usize {
         self.shared.queue.len()
     }
 
     /// Workers that run now.
-    #[must_use]
     pub fn workers(&self) -> usize {
         *self.shared.lock()
     }
@@ -135,10 +134,10 @@ impl Pool {
     /// have ended.
     pub fn stop(&self, patience: Duration) -> bool {
         let deadline = clock::instant() + patience;
-        drop(self.jobs.write().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.jobs.write().take());
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.supervisor_thread.unpark();
-        let supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let supervisor = self.supervisor.lock().take();
         if let Some(supervisor) = supervisor {
             let _ = supervisor.join(); // it neither panics nor waits for long
         }
@@ -148,8 +147,7 @@ impl Pool {
             if left.is_zero() {
                 return false;
             }
-            let waited = self.shared.worker_ended.wait_timeout(workers, left);
-            workers = waited.unwrap_or_else(PoisonError::into_inner).0;
+            workers = wait_timeout(&self.shared.worker_ended, workers, left);
         }
         true
     }
@@ -163,7 +161,7 @@ impl Drop for Pool {
 
 impl Shared {
     fn lock(&self) -> std::sync::MutexGuard<'_, usize> {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.workers.lock()
     }
 
     /// Sleeps while the queue is empty. While it is not, looks every [`QUEUE_TICK`] whether it moves.

@@ -6,7 +6,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::open_error::{OpenError, io_error};
-use super::private::{self, StateDirectory};
+use super::private;
+#[cfg(any(test, feature = "internals"))]
+use super::private::StateDirectory;
 use super::redb::{NAME as GRANTS, RedbGrants};
 use crate::base::encoding::{base64url, from_base64url};
 use crate::base::limits;
@@ -64,6 +66,7 @@ pub fn find(file: &KeyFile, state: &Path) -> Result<Option<Keyring>, OpenError> 
 ///
 /// # Errors
 /// [`OpenError`].
+#[cfg(any(test, feature = "internals"))]
 pub fn load_or_create(directory: &StateDirectory, random: &dyn Random) -> Result<Keyring, OpenError> {
     let file = KeyFile { path: directory.file(NAME), choice: Choice::Default };
     find(&file, directory.path())?.map_or_else(|| create(&file.path, random), Ok)

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use super::{Error, Expiry, Grant, Grants};
 use crate::base::identity::{GrantId, UserId};
+use crate::base::lock::Mutex;
 
 /// The table in memory.
 #[derive(Debug, Default)]
@@ -16,7 +17,7 @@ pub struct MemoryGrants {
 
 impl MemoryGrants {
     fn table(&self) -> MutexGuard<'_, BTreeMap<GrantId, Arc<Grant>>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) mod conformance;
 mod durability;
 mod in_place;
 pub mod key_file;
+#[cfg(any(test, feature = "internals"))]
 mod memory;
 mod open_error;
 mod private;
@@ -25,6 +26,7 @@ mod redb;
 mod schema;
 
 pub use self::backup::deliver;
+#[cfg(any(test, feature = "internals"))]
 pub use self::memory::MemoryGrants;
 pub use self::open_error::OpenError;
 #[cfg(test)]
@@ -98,13 +100,11 @@ pub enum Stage {
 
 impl Grant {
     /// Whom it belongs to, as the policy sees it.
-    #[must_use]
     pub fn identity(&self) -> Identity {
         Identity { user: self.user, login: self.login.clone() }
     }
 
     /// When this grant is over unless it is refreshed.
-    #[must_use]
     pub fn end(&self) -> Timestamp {
         match self.stage {
             Stage::CodeIssued => self.expires,
@@ -113,7 +113,6 @@ impl Grant {
     }
 
     /// Whether nothing that belongs to this grant is valid any more.
-    #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
         now >= self.end()
     }

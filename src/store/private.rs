@@ -77,13 +77,12 @@ impl StateDirectory {
     }
 
     /// Where it is.
-    #[must_use]
+    #[cfg(any(test, feature = "internals"))]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// The path of a file in it.
-    #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -216,7 +215,6 @@ pub(super) fn check_given(file: &File, path: &Path, state: &Path) -> Result<(), 
 }
 
 /// Whether the group of this file or directory may read or write it.
-#[must_use]
 pub fn is_for_group(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.mode() & 0o070 != 0)
 }
@@ -225,7 +223,6 @@ pub fn is_for_group(path: &Path) -> bool {
 pub(super) const NO_LOCKS: i32 = libc::ENOLCK;
 
 /// Whether this process may do anything.
-#[must_use]
 pub fn runs_as_root() -> bool {
     effective_user().is_ok_and(|user| user == 0)
 }

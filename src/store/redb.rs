@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use ::redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
@@ -21,6 +21,7 @@ use super::private::{self, StateDirectory};
 use super::{Error, Expiry, Grant, Grants, schema};
 use crate::base::clock::Timestamp;
 use crate::base::identity::{GrantId, UserId};
+use crate::base::lock::Mutex;
 use crate::base::{limits, log};
 use crate::seal::Keyring;
 
@@ -114,15 +115,8 @@ impl RedbGrants {
     }
 
     /// The newest time that had been written when the table was opened. 1970 for a new table.
-    #[must_use]
     pub fn newest(&self) -> Timestamp {
         self.newest
-    }
-
-    /// Whether there is a table in this directory.
-    #[must_use]
-    pub fn exist(directory: &StateDirectory) -> bool {
-        directory.file(NAME).exists()
     }
 
     /// Notes which key seals from now on, if that is another one, so that a later start does not look for the one before.
@@ -152,7 +146,7 @@ impl RedbGrants {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Runs `work` on the database. If the disk fails, the database is closed and opened again, because redb does nothing

@@ -2,10 +2,11 @@
 //! other requests with such bodies wait unread, and those without find a thread whatever slow senders do.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use super::Generation;
 use crate::base::limits;
+use crate::base::lock::Mutex;
 
 /// Who reads such a body, and who waits to.
 #[derive(Default)]
@@ -61,7 +62,7 @@ impl Lane {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

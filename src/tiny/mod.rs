@@ -17,20 +17,25 @@
 
 mod exchange;
 mod lane;
+#[cfg(test)]
+mod socket_tests;
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+#[cfg(test)]
+use std::net::SocketAddr;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use self::lane::{Lane, Ready};
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
+use crate::base::lock::{Mutex, wait_timeout};
 use crate::base::log::{self, Field};
 use crate::base::tally::Tally;
 use crate::base::{clock, limits};
@@ -151,7 +156,7 @@ impl Tiny {
     }
 
     /// The address, if it is a TCP address.
-    #[must_use]
+    #[cfg(test)]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match &self.shared.listener {
             Listening::Tcp(listener) => listener.local_addr().ok(),
@@ -160,7 +165,6 @@ impl Tiny {
     }
 
     /// What gives its counts, also to whoever does not own the door.
-    #[must_use]
     pub fn counter(&self) -> Box<dyn Fn() -> Counts + Send + Sync> {
         let shared = Arc::clone(&self.shared);
         Box::new(move || Counts {
@@ -183,7 +187,6 @@ impl Tiny {
     }
 
     /// Waits until everything is answered. Returns whether it was within `patience`.
-    #[must_use]
     pub fn wait(&self, patience: Duration) -> bool {
         let deadline = clock::instant() + patience;
         let mut busy = self.shared.lock_busy();
@@ -192,7 +195,7 @@ impl Tiny {
             if left.is_zero() {
                 return false;
             }
-            busy = self.shared.answered.wait_timeout(busy, left).unwrap_or_else(PoisonError::into_inner).0;
+            busy = wait_timeout(&self.shared.answered, busy, left);
         }
         true
     }
@@ -249,7 +252,7 @@ impl Shared {
     }
 
     fn lock_busy(&self) -> std::sync::MutexGuard<'_, usize> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+        self.busy.lock()
     }
 
     /// A new server on the same socket, and the first thread that waits for its requests.

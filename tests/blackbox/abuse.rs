@@ -88,9 +88,9 @@ fn cut_off_bodies_are_not_kept_by_the_trusted_door() {
             format!("POST /mcp HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n", server.authority());
         chunked.write_all((head + "\r\n1\r\nx\r\n").as_bytes()).unwrap();
     }
-    let deadline = mcp_oauth_server::base::clock::instant() + PATIENCE;
+    let deadline = crate::support::instant() + PATIENCE;
     while server.descriptors() > before + 20 {
-        assert!(mcp_oauth_server::base::clock::instant() < deadline, "{} of {before}", server.descriptors());
+        assert!(crate::support::instant() < deadline, "{} of {before}", server.descriptors());
         Request::get("/healthz").send(server.authority()).unwrap().expect(200);
     }
 }

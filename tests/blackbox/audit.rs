@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use mcp_oauth_server::base::identity::ClientFingerprint;
 use serde_json::Value;
 
 use crate::support::browser::Browser;
@@ -95,7 +94,7 @@ fn every_security_event_has_its_line() {
             assert!(by_operator || line["request"].is_string() && line["peer"] == "127.0.0.1", "{line}");
         }
     }
-    let fingerprint = ClientFingerprint::of(&client.id);
+    let fingerprint = crate::support::fingerprint(&client.id);
     let ended: Vec<&str> = lines
         .iter()
         .filter(|line| line["event"] == "grant.ended")

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
-use mcp_oauth_server::base::clock::instant;
+use crate::support::instant;
 use serde_json::json;
 
 use crate::support::github::FakeGitHub;

@@ -110,7 +110,7 @@ fn a_proxy_that_is_not_named_is_one_sender_and_the_log_says_so() {
         let request = request.with("X-Forwarded-For", &format!("198.51.100.{client}"));
         request.send(server.authority()).unwrap().status
     };
-    let most = mcp_oauth_server::base::limits::TOKEN_FAILURES.0 as usize;
+    let most = 60; // `limits::TOKEN_FAILURES`
     let server = Server::start(&FakeGitHub::start());
     let answers: Vec<u16> = (0..most + 5).map(|client| fail(&server, client)).collect();
     assert!(answers[..most].iter().all(|&status| status == 401), "{answers:?}");
@@ -127,7 +127,7 @@ fn a_proxy_that_is_not_named_is_one_sender_and_the_log_says_so() {
 #[test]
 fn a_full_door_says_so_in_the_log_once() {
     let server = Server::start(&FakeGitHub::start());
-    let most = mcp_oauth_server::base::limits::CONNECTIONS;
+    let most = 512; // `limits::CONNECTIONS`
     let open: Vec<_> = (0..most + 100).map(|_| TcpStream::connect(server.authority()).unwrap()).collect();
     let log = server.wait_for_log(&format!("edge.connections_full reason=made_room count={most}"));
     drop(open);
@@ -143,7 +143,7 @@ fn a_flood_of_refusals_is_told_in_few_lines() {
         let stream = TcpStream::connect(server.authority()).unwrap();
         Request::get("/mcp").over(stream, "evil.example").unwrap().finish().unwrap().expect(421);
     };
-    let start = mcp_oauth_server::base::clock::instant();
+    let start = crate::support::instant();
     (0..400).for_each(|_| rebound());
     let seconds = usize::try_from(start.elapsed().as_secs()).unwrap() + 1;
     server.wait_for_log("request.refused reason=host");

@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use mcp_oauth_server::base::identity::ClientFingerprint;
-
 use crate::support::github::FakeGitHub;
 use crate::support::http::Request;
 use crate::support::server::{Server, temporary_directory};
@@ -49,7 +47,7 @@ fn sighup_rereads_the_rules_and_nothing_else() {
     reload("MCP_ALLOW=user:octocat\n", &format!("{said}\n"));
     assert_eq!(status(), 400);
 
-    let denied = ClientFingerprint::of(&client.id);
+    let denied = crate::support::fingerprint(&client.id);
     reload(&format!("MCP_ALLOW=user:octocat\nMCP_DENY_CLIENTS={}\n", denied.as_str()), &format!("{said}\n"));
     assert!(server.log().contains("reason=client_denied"), "{}", server.log());
     assert_eq!(status(), 401);

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use mcp_oauth_server::base::random::OsRandom;
-use mcp_oauth_server::store::{Grants, RedbGrants, Stage, StateDirectory, key_file};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde_json::Value;
 
 use crate::support::github::FakeGitHub;
 use crate::support::http::Request;
@@ -38,14 +38,16 @@ fn a_storm_of_refreshes_survives_fifty_kills() {
     });
     assert!(server.stop().success(), "{}", server.log());
 
-    let directory = StateDirectory::open(server.state_dir()).unwrap();
-    let keys = key_file::load_or_create(&directory, &OsRandom).unwrap();
-    let grants = RedbGrants::open(&directory, &keys).unwrap().list().unwrap();
-    assert_eq!(grants.len(), CLIENTS);
-    for grant in grants {
-        let Stage::Live { generation, .. } = grant.stage else { panic!("{grant:?}") };
-        assert_eq!(usize::try_from(generation).unwrap(), REFRESHES, "{grant:?}");
-    }
+    let database = Database::open(server.state_dir().join("grants.redb")).unwrap();
+    let table: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("grants");
+    let grants = database.begin_read().unwrap().open_table(table).unwrap();
+    let generation = |record: &[u8]| {
+        let grant: Value = serde_json::from_slice(record).unwrap();
+        grant["stage"]["live"]["generation"].as_u64().unwrap()
+    };
+    let generations: Vec<u64> =
+        grants.iter().unwrap().map(|entry| generation(entry.unwrap().1.value())).collect();
+    assert_eq!(generations, [REFRESHES as u64; CLIENTS]);
 }
 
 /// Refreshes again and again, each time until there is an answer.

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use mcp_oauth_server::base::clock::instant;
+use super::instant;
 use sha2::Digest;
 
 use super::github::{CLIENT_ID, CLIENT_SECRET, FakeGitHub};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::oauth::BearerError;
+use crate::oauth::bearer::BearerError;
 use crate::oauth::provider::ProviderError;
 
 pub(super) const MINUTE: u64 = 60;

@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let nginx = arguments.next().expect("usage: differential NGINX [MUTATIONS]");
     let mutations = arguments.next().map_or(60_000, |text| text.parse().expect("a number of mutations"));
-    mcp_oauth_server::sys::raise_descriptor_limit();
+    mcp_oauth_server::internals::raise_descriptor_limit();
     let ((_edge, ours), nginx) = (servers::ours(), Nginx::start(&nginx));
     let addresses = Addresses { ours, nginx: nginx.address, hyper: servers::hyper() };
 

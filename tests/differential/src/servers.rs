@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
-use mcp_oauth_server::base::limits;
-use mcp_oauth_server::edge::{Edge, Listener, Settings};
-use mcp_oauth_server::http::{Admission, Handler, Head, Request, Responder, Response};
-use mcp_oauth_server::server::Pool;
+use mcp_oauth_server::internals::base::limits;
+use mcp_oauth_server::internals::{Edge, EdgeSettings as Settings, Listener};
+use mcp_oauth_server::internals::http::{Admission, Handler, Head, Request, Responder, Response};
+use mcp_oauth_server::internals::Pool;
 
 /// The field that says what was read.
 pub(crate) const FIELD: &str = "x-read";

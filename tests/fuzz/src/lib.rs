@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mcp_oauth_server::base::clock::{Clock, Timestamp};
-use mcp_oauth_server::base::random::Random;
-use mcp_oauth_server::base::secret::Secret;
-use mcp_oauth_server::http::{Body, Head, Headers, Method, PublicUrl, Request, Response, Scheme};
-use mcp_oauth_server::oauth::provider::{
+use mcp_oauth_server::internals::base::{Clock, Timestamp};
+use mcp_oauth_server::internals::base::Random;
+use mcp_oauth_server::internals::base::Secret;
+use mcp_oauth_server::internals::http::{Body, Head, Headers, Method, PublicUrl, Request, Response, Scheme};
+use mcp_oauth_server::internals::oauth::{
     Group, Identity, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,
 };
-use mcp_oauth_server::oauth::{AuthorizationServer, Clients, Parts, Policy, Settings, Upstream};
-use mcp_oauth_server::seal::Keyring;
-use mcp_oauth_server::store::{Grants, MemoryGrants};
+use mcp_oauth_server::internals::oauth::{AuthorizationServer, Clients, Parts, Policy, Settings, Upstream};
+use mcp_oauth_server::internals::seal::Keyring;
+use mcp_oauth_server::internals::{Grants, MemoryGrants};
 
 /// Runs ahead, so that no rate limit is ever reached.
 #[derive(Default)]
@@ -133,7 +133,7 @@ pub fn register(server: &AuthorizationServer, metadata: &[u8]) -> Option<serde_j
 
 /// The query of an authorization request in which everything is right but, perhaps, these two.
 pub fn authorize_query(client_id: &str, redirect_uri: &str) -> String {
-    let encode = mcp_oauth_server::http::percent_encode;
+    let encode = mcp_oauth_server::internals::http::percent_encode;
     format!(
         "client_id={}&redirect_uri={}&response_type=code&code_challenge_method=S256\
          &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use mcp_oauth_server::client_metadata::fuzzing::is_global;
+use mcp_oauth_server::internals::is_global;
 
 /// docs/requirements.md I2, as written there and in the IANA registries; for IPv6 also everything outside of 2000::/3.
 const NOT_PUBLIC: &[&str] = &[

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use libfuzzer_sys::fuzz_target;
-use mcp_oauth_server::oauth::AuthorizationServer;
+use mcp_oauth_server::internals::oauth::AuthorizationServer;
 use oracle::{register, request, server, slow_form_decode};
 
 struct Fixture {

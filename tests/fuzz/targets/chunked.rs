@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mcp_oauth_server::edge::chunked::Decoder;
+use mcp_oauth_server::internals::chunked::Decoder;
 
 const LIMIT: usize = 1000;
 

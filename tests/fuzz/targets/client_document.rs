@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use libfuzzer_sys::fuzz_target;
-use mcp_oauth_server::oauth::{
+use mcp_oauth_server::internals::oauth::{
     AuthorizationServer, ClientDocument, ClientDocuments, ClientUrl, Clients, RedirectSchemes,
 };
 use oracle::{authorize_query, bytes, judge_redirect, request, server_with};

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mcp_oauth_server::http::Form;
+use mcp_oauth_server::internals::http::Form;
 use oracle::slow_form_decode;
 
 fn slowly(data: &[u8]) -> Option<Vec<(String, String)>> {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mcp_oauth_server::github::fuzzing::token;
+use mcp_oauth_server::internals::github_token as token;
 use serde_json::Value;
 
 fuzz_target!(|data: &[u8]| {

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mcp_oauth_server::edge::head::{Checked, Framing, Origin, Version, parse};
-use mcp_oauth_server::http::Scheme;
+use mcp_oauth_server::internals::head::{Checked, Framing, Origin, Version, parse};
+use mcp_oauth_server::internals::http::Scheme;
 
 const ORIGIN: Origin = Origin { peer: None, scheme: Scheme::Http };
 

@@ -4,7 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use libfuzzer_sys::fuzz_target;
-use mcp_oauth_server::mcp::fuzzing::header;
+use mcp_oauth_server::internals::header;
 
 fn slowly(field: &str) -> Option<String> {
     let field = field.trim_matches(|c| c == ' ' || c == '\t');

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use mcp_oauth_server::oauth::AuthorizationServer;
+use mcp_oauth_server::internals::oauth::AuthorizationServer;
 use oracle::{authorize_query, judge_redirect, register, request, server};
 
 static SERVER: LazyLock<AuthorizationServer> = LazyLock::new(|| server().0);

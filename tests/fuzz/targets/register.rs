@@ -5,8 +5,8 @@
 use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use mcp_oauth_server::oauth::AuthorizationServer;
-use mcp_oauth_server::store::{Grants, MemoryGrants};
+use mcp_oauth_server::internals::oauth::AuthorizationServer;
+use mcp_oauth_server::internals::{Grants, MemoryGrants};
 use oracle::{authorize_query, judge_name, judge_redirect, register, request, server};
 use serde_json::Value;
 

@@ -4,8 +4,8 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use mcp_oauth_server::base::clock::Timestamp;
-use mcp_oauth_server::seal::{Keyring, Sealed, open, seal};
+use mcp_oauth_server::internals::base::Timestamp;
+use mcp_oauth_server::internals::seal::{Keyring, Sealed, open, seal};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mcp_oauth_server::http::Event;
+use mcp_oauth_server::internals::http::Event;
 
 #[derive(Debug, Default, PartialEq)]
 struct Received {

@@ -4,10 +4,10 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
-use mcp_oauth_server::base::clock::{Clock, SystemClock, Timestamp};
-use mcp_oauth_server::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
-use mcp_oauth_server::base::random::{OsRandom, Random};
-use mcp_oauth_server::store::{Grant, GrantClient, Grants, RedbGrants, Stage, StateDirectory, key_file};
+use mcp_oauth_server::internals::base::{Clock, SystemClock, Timestamp};
+use mcp_oauth_server::internals::base::{ClientFingerprint, GrantId, Scopes, UserId};
+use mcp_oauth_server::internals::base::{OsRandom, Random};
+use mcp_oauth_server::internals::{Grant, GrantClient, Grants, RedbGrants, Stage, StateDirectory, key_file};
 
 fn grant(number: u64, id: GrantId, now: Timestamp) -> Grant {
     // Not all of them end in the same second.

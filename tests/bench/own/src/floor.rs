@@ -5,10 +5,10 @@ use std::error::Error;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use mcp_oauth_server::base::limits;
-use mcp_oauth_server::edge::{Edge, Listener, Settings};
-use mcp_oauth_server::http::{Admission, Handler, Head, Request, Responder, Response};
-use mcp_oauth_server::server::Pool;
+use mcp_oauth_server::internals::base::limits;
+use mcp_oauth_server::internals::{Edge, EdgeSettings as Settings, Listener};
+use mcp_oauth_server::internals::http::{Admission, Handler, Head, Request, Responder, Response};
+use mcp_oauth_server::internals::Pool;
 
 /// Requests that may wait for a worker.
 const QUEUE: usize = 1024;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use mcp_oauth_server::edge::Tls;
+use crate::edge::Tls;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
@@ -13,7 +13,7 @@ use super::*;
 
 type Encrypted = StreamOwned<ClientConnection, TcpStream>;
 
-impl desk::Line for Encrypted {
+impl crate::http::desk::Line for Encrypted {
     fn set_patience(&self, patience: Duration) {
         self.sock.set_read_timeout(Some(patience)).unwrap();
     }
@@ -199,7 +199,7 @@ impl Files {
         }
     }
 
-    fn load(&self) -> Result<Tls, mcp_oauth_server::edge::TlsError> {
+    fn load(&self) -> Result<Tls, crate::edge::TlsError> {
         Tls::load(&self.0.join("pem"), &self.0.join("key"))
     }
 }

@@ -1,9 +1,6 @@
 //! The edge over real sockets: what it refuses, what it survives, how it ends.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // as in any test
 
 mod crowds;
-#[path = "../desk/mod.rs"]
-mod desk;
 mod listeners;
 mod stopping;
 mod streams;
@@ -16,12 +13,12 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use desk::{Client, Desk, Event, LIMIT, PATIENCE, SMALL};
-use mcp_oauth_server::base::capacity::Capacity;
-use mcp_oauth_server::base::{clock, limits};
-use mcp_oauth_server::edge::{Edge, Listener, Settings};
-use mcp_oauth_server::http::{Response, TrustedProxies};
-use mcp_oauth_server::server::Pool;
+use crate::base::capacity::Capacity;
+use crate::base::{clock, limits};
+use crate::edge::{Edge, Listener, Settings};
+use crate::http::desk::{Client, Desk, Event, LIMIT, PATIENCE, SMALL};
+use crate::http::{Response, TrustedProxies};
+use crate::server::Pool;
 
 struct Door {
     edge: Edge,
@@ -54,7 +51,7 @@ impl Door {
     }
 
     /// A client that holds its connection: it reads a stream.
-    fn reader(&self) -> (Client<TcpStream>, mcp_oauth_server::http::StreamSender) {
+    fn reader(&self) -> (Client<TcpStream>, crate::http::StreamSender) {
         let mut client = self.client();
         client.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").head();
         (client, self.stream())
@@ -64,14 +61,14 @@ impl Door {
         self.events.recv_timeout(PATIENCE).unwrap()
     }
 
-    fn stream(&self) -> mcp_oauth_server::http::StreamSender {
+    fn stream(&self) -> crate::http::StreamSender {
         match self.event() {
             Event::Stream(sender) => sender,
             Event::Later(_) | Event::Slow => panic!("no stream"),
         }
     }
 
-    fn later(&self) -> mcp_oauth_server::http::Responder {
+    fn later(&self) -> crate::http::Responder {
         match self.event() {
             Event::Later(responder) => responder,
             Event::Stream(_) | Event::Slow => panic!("no request"),
@@ -211,7 +208,7 @@ fn a_small_refused_body_that_is_withheld_costs_the_connection() {
     assert_eq!((answer.status, answer.closes()), (401, true));
     assert_eq!(client.send("/GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n").rest(), "");
     // Sent in two packets, but whole before it is answered.
-    let patient = crate::door(quick());
+    let patient = super::tests::door(quick());
     let mut client = patient.client();
     client.send(head);
     paused();

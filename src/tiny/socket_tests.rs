@@ -1,7 +1,4 @@
 //! The trusted door over real sockets.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // as in any test
-
-mod desk;
 
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -11,11 +8,11 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use desk::{Client, Desk, Event, LIMIT, PATIENCE};
-use mcp_oauth_server::base::capacity::Capacity;
-use mcp_oauth_server::http::Response;
-use mcp_oauth_server::server::Pool;
-use mcp_oauth_server::tiny::{Access, Parts, Tiny};
+use crate::base::capacity::Capacity;
+use crate::http::Response;
+use crate::http::desk::{Client, Desk, Event, LIMIT, PATIENCE};
+use crate::server::Pool;
+use crate::tiny::{Access, Parts, Tiny};
 
 struct Door {
     tiny: Option<Tiny>,

@@ -107,7 +107,7 @@ fn running_out_of_descriptors_is_survived() {
     let mut server = Command::new("sh")
         .args([
             "-c",
-            r#"ulimit -n 40; exec "$0" --exact crowds::running_out_of_descriptors_is_survived --nocapture"#,
+            r#"ulimit -n 40; exec "$0" --exact edge::tests::crowds::running_out_of_descriptors_is_survived --nocapture"#,
         ])
         .arg(std::env::current_exe().unwrap())
         .env(SERVER, "1")

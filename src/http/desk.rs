@@ -8,11 +8,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mcp_oauth_server::base::budget::Budget;
-use mcp_oauth_server::base::cancel::CancelToken;
-use mcp_oauth_server::base::identity::UserId;
-use mcp_oauth_server::base::limits;
-use mcp_oauth_server::http::{Admission, Handler, Head, Request, Responder, Response, Stream, StreamSender};
+use crate::base::budget::Budget;
+use crate::base::cancel::CancelToken;
+use crate::base::identity::UserId;
+use crate::base::limits;
+use crate::http::{Admission, Handler, Head, Request, Responder, Response, Stream, StreamSender};
 
 /// Bodies larger than this are refused by the desk.
 pub(crate) const LIMIT: usize = 100_000;
