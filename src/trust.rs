@@ -1,10 +1,9 @@
-//! Whom calls to the outside trust: Mozilla's roots, which are compiled in, and besides them what the operator names. The
-//! one way in which `github` and `client_metadata` connect.
+//! The roots of trust of calls to the outside: Mozilla's, which are compiled in, and those that the operator adds. `github` and
+//! `client_metadata` connect through this file alone.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::ring;
@@ -19,54 +18,24 @@ use ureq::unversioned::transport::{
     TcpConnector, Transport, TransportAdapter,
 };
 
-use crate::base::limits;
+use crate::base::startup_error::StartupError;
+use crate::base::{capped, limits};
 
-/// Why the operator's certificates are not used. The text says which file to look at.
-#[derive(Debug)]
-pub enum TrustError {
-    /// The file cannot be read.
-    File(PathBuf, io::Error),
-    /// It is larger than any list of certificates.
-    TooLarge(PathBuf),
-    /// It holds no certificates, or some that are none.
-    NoCertificates(PathBuf),
-    /// What rustls says of its own settings.
-    Settings(rustls::Error),
-}
-
-impl fmt::Display for TrustError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TrustError::File(path, error) => write!(f, "{}: {error}", path.display()),
-            TrustError::TooLarge(path) => {
-                write!(f, "{}: larger than {} bytes", path.display(), limits::CA_FILE_BYTES)
-            }
-            TrustError::NoCertificates(path) => {
-                write!(f, "{}: it must hold certificates in PEM form, and each must be whole", path.display())
-            }
-            TrustError::Settings(error) => write!(f, "TLS cannot be set up: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for TrustError {}
-
-/// Which certificates of others are believed.
+/// The trusted roots, ready for connections.
 #[derive(Clone, Debug)]
 pub struct Trust(Arc<ClientConfig>);
 
 impl Trust {
     /// Mozilla's roots, and the certificates in `file` (PEM) if there is one.
-    ///
-    /// # Errors
-    /// [`TrustError`]; without a file there is none in practice.
-    pub fn load(file: Option<&Path>) -> Result<Trust, TrustError> {
+    pub fn load(file: Option<&Path>) -> Result<Trust, StartupError> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         if let Some(path) = file {
-            let nothing = || TrustError::NoCertificates(path.to_owned());
+            let failed = |why: &dyn fmt::Display| StartupError::unusable(path.display(), why);
+            let nothing = || failed(&"it must hold certificates in PEM form, and each must be whole");
+            let pem = capped::read(path, limits::CA_FILE_BYTES).map_err(|error| failed(&error))?;
             let before = roots.len();
             // All or none: of a certificate that was left out nobody would hear before a call fails.
-            for certificate in CertificateDer::pem_slice_iter(&read(path)?) {
+            for certificate in CertificateDer::pem_slice_iter(&pem) {
                 roots.add(certificate.map_err(|_| nothing())?).map_err(|_| nothing())?;
             }
             if roots.len() == before {
@@ -75,7 +44,7 @@ impl Trust {
         }
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(ALL_VERSIONS)
-            .map_err(TrustError::Settings)?
+            .map_err(|error| StartupError::new(format!("TLS cannot be set up: {error}")))?
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Trust(Arc::new(config)))
@@ -102,14 +71,6 @@ pub fn status(url: &str) -> Result<u16, String> {
         .build();
     let agent = Agent::with_parts(config, trust.connector(), DefaultResolver::default());
     agent.get(url).call().map(|answer| answer.status().as_u16()).map_err(|error| error.to_string())
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
-    let failed = |error| TrustError::File(path.to_owned(), error);
-    let most = u64::try_from(limits::CA_FILE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes)).map_err(failed)?;
-    if bytes.len() <= limits::CA_FILE_BYTES { Ok(bytes) } else { Err(TrustError::TooLarge(path.to_owned())) }
 }
 
 /// ureq's own connector takes either Mozilla's roots or others; apart from the roots this one does the same.

@@ -5,6 +5,7 @@
 pub mod budget;
 pub mod cancel;
 pub mod capacity;
+pub mod capped;
 pub mod clock;
 pub mod encoding;
 pub mod identity;
@@ -18,6 +19,7 @@ pub mod quota;
 pub mod random;
 pub mod rate;
 pub mod secret;
+pub mod startup_error;
 pub mod tally;
 pub mod throttle;
 pub mod trace;

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 pub use listener::{Access, Listener};
 pub use refusal::Refusal;
-pub use tls::{Tls, TlsError};
+pub use tls::Tls;
 
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;

@@ -4,8 +4,6 @@
 //! A certificate is replaced while the server runs: connections that are open keep theirs, new ones get the new one. A
 //! pair of files that cannot be used changes nothing.
 
-use std::fmt;
-use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -19,42 +17,10 @@ use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, ServerConnection};
 
 use super::socket::Stream;
-use crate::base::limits;
 use crate::base::lock::{Mutex, RwLock};
 use crate::base::log::{self, Field};
-
-/// Why a certificate is not used. The text says which file to look at.
-#[derive(Debug)]
-pub enum TlsError {
-    /// A file cannot be read.
-    File(PathBuf, io::Error),
-    /// A file is larger than any certificate chain.
-    TooLarge(PathBuf),
-    /// No PEM block of this kind is in the file.
-    Nothing(PathBuf, &'static str),
-    /// The two do not belong together, or are of a kind that rustls does not use.
-    Pair(PathBuf, rustls::Error),
-    /// What rustls says of its own settings.
-    Settings(rustls::Error),
-}
-
-impl fmt::Display for TlsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TlsError::File(path, error) => write!(f, "{}: {error}", path.display()),
-            TlsError::TooLarge(path) => {
-                write!(f, "{}: larger than {} bytes", path.display(), limits::TLS_FILE_BYTES)
-            }
-            TlsError::Nothing(path, what) => write!(f, "{}: there is no {what} in it", path.display()),
-            TlsError::Pair(path, error) => {
-                write!(f, "{}: it and its key cannot be used together: {error}", path.display())
-            }
-            TlsError::Settings(error) => write!(f, "TLS cannot be set up: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for TlsError {}
+use crate::base::startup_error::StartupError;
+use crate::base::{capped, limits};
 
 /// What makes an edge speak TLS.
 #[derive(Debug)]
@@ -90,22 +56,20 @@ struct Looks {
 
 impl Tls {
     /// Reads a certificate chain and its private key, both PEM.
-    ///
-    /// # Errors
-    /// [`TlsError`].
-    pub fn load(cert: &Path, key: &Path) -> Result<Tls, TlsError> {
+    pub fn load(cert: &Path, key: &Path) -> Result<Tls, StartupError> {
         let provider = Arc::new(ring::default_provider());
+        let settings = |error| StartupError::new(format!("TLS cannot be set up: {error}"));
         let look = [look(cert), look(key)];
         let current = Arc::new(Current(RwLock::new(Arc::new(pair(cert, key, &provider)?))));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(TlsError::Settings)?
+            .map_err(settings)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // What resumes a session travels with the client, sealed under a key that changes: nothing is kept for strangers.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = ring::Ticketer::new().map_err(TlsError::Settings)?;
+        config.ticketer = ring::Ticketer::new().map_err(settings)?;
         let looks = Mutex::new(Looks { read: look, last: look });
         Ok(Tls { cert: cert.to_owned(), key: key.to_owned(), config: Arc::new(config), current, looks })
     }
@@ -156,30 +120,27 @@ fn look(path: &Path) -> Option<(i64, i64, u64, u64)> {
     Some((found.mtime(), found.mtime_nsec(), found.len(), found.ino()))
 }
 
-fn pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+fn missing(path: &Path, what: &str) -> StartupError {
+    StartupError::unusable(path.display(), format!("there is no {what} in it"))
+}
+
+fn pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, StartupError> {
     // All of it or none: a chain without its middle is served to clients that cannot check it.
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(cert)?)
         .collect::<Result<_, _>>()
-        .map_err(|_| TlsError::Nothing(cert.to_owned(), "whole chain of certificates in PEM form"))?;
+        .map_err(|_| missing(cert, "whole chain of certificates in PEM form"))?;
     if chain.is_empty() {
-        return Err(TlsError::Nothing(cert.to_owned(), "certificate in PEM form"));
+        return Err(missing(cert, "certificate in PEM form"));
     }
     let secret = PrivateKeyDer::from_pem_slice(&read(key)?)
-        .map_err(|_| TlsError::Nothing(key.to_owned(), "private key in PEM form, without a passphrase"))?;
-    CertifiedKey::from_der(chain, secret, provider).map_err(|error| TlsError::Pair(cert.to_owned(), error))
+        .map_err(|_| missing(key, "private key in PEM form, without a passphrase"))?;
+    CertifiedKey::from_der(chain, secret, provider).map_err(|error| {
+        StartupError::unusable(cert.display(), format!("it and its key cannot be used together: {error}"))
+    })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let failed = |error| TlsError::File(path.to_owned(), error);
-    let file = File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
-    let length =
-        file.take(limits::TLS_FILE_BYTES.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
-    if u64::try_from(length).is_ok_and(|length| length <= limits::TLS_FILE_BYTES) {
-        Ok(bytes)
-    } else {
-        Err(TlsError::TooLarge(path.to_owned()))
-    }
+fn read(path: &Path) -> Result<Vec<u8>, StartupError> {
+    capped::read(path, limits::TLS_FILE_BYTES).map_err(|error| StartupError::unusable(path.display(), error))
 }
 
 /// One client's session. It reads and writes the socket that it is handed, at most once a call: whoever calls again looks

@@ -5,10 +5,9 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::base::capacity::Capacity;
+use crate::base::startup_error::StartupError;
 use crate::config::ConfigError;
-use crate::edge::TlsError;
 use crate::store::{self, OpenError};
-use crate::trust::TrustError;
 
 /// Why the server does not start. The text says what to do.
 #[derive(Debug)]
@@ -29,10 +28,8 @@ pub enum StartError {
     Threads(io::Error),
     /// The operating system gives too few descriptors for so many connections.
     Descriptors(Capacity, u64),
-    /// The certificate or its key.
-    Tls(TlsError),
-    /// The certificates that are to be trusted.
-    Trust(TrustError),
+    /// Another reason.
+    Other(StartupError),
     /// The table takes no writes.
     Table(store::Error),
     /// There are no tools, and no reason why.
@@ -78,8 +75,7 @@ impl fmt::Display for StartError {
                 capacity.connections,
                 needed = capacity.descriptors()
             ),
-            StartError::Tls(error) => error.fmt(f),
-            StartError::Trust(error) => error.fmt(f),
+            StartError::Other(error) => error.fmt(f),
             StartError::Table(error) => error.fmt(f),
             StartError::NothingToServe => f.write_str("there are no tools to serve"),
         }
@@ -94,15 +90,9 @@ impl From<ConfigError> for StartError {
     }
 }
 
-impl From<TlsError> for StartError {
-    fn from(error: TlsError) -> StartError {
-        StartError::Tls(error)
-    }
-}
-
-impl From<TrustError> for StartError {
-    fn from(error: TrustError) -> StartError {
-        StartError::Trust(error)
+impl From<StartupError> for StartError {
+    fn from(error: StartupError) -> StartError {
+        StartError::Other(error)
     }
 }
 

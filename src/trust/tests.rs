@@ -1,4 +1,5 @@
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::thread;
 
 use rustls::pki_types::PrivateKeyDer;

@@ -119,6 +119,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
         "fs",
         &[
             "src/store/",
+            "src/base/capped.rs",
             "src/config/clients.rs",
             "src/config/given.rs",
             "src/config/values.rs",
@@ -128,7 +129,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
             "src/tiny",
             "src/trust",
         ],
-        "files are store's, in config the operator's, certificates' in edge::Tls and trust",
+        "files are store's, or the operator's",
     ),
     (
         "thread::",
