@@ -10,7 +10,7 @@ use crate::base::limits;
 use crate::base::secret::Secret;
 use crate::github::{GitHub, Profile};
 use crate::mcp::{
-    Argument, BuildError, CallError, Context, Level, NoArguments, Progress, Prompt, Resource, Tool,
+    BuildError, CallError, Context, Level, NoArguments, Progress, Prompt, Resource, Tool,
     ToolResult, ToolServer,
 };
 use crate::oauth::provider::ProviderError;
@@ -39,7 +39,7 @@ pub fn tools(github: &Arc<GitHub>) -> Result<ToolServer, BuildError> {
 
 fn server(profiles: impl Profiles + 'static) -> Result<ToolServer, BuildError> {
     ToolServer::builder("mcp-oauth-server", env!("CARGO_PKG_VERSION"))
-        .title("MCP OAuth Server")
+        .with("title", "MCP OAuth Server")
         .keep_github_tokens() // whoami asks GitHub as the caller
         .tool(greet())
         .tool(multi_greet())
@@ -65,15 +65,15 @@ fn name_schema() -> Value {
 
 fn greet() -> Tool {
     Tool::new("greet", "A simple greeting tool", name_schema())
-        .title("Greeting Tool")
-        .annotations(json!({ "readOnlyHint": true, "openWorldHint": false }))
+        .with("title", "Greeting Tool")
+        .with("annotations", json!({ "readOnlyHint": true, "openWorldHint": false }))
         .handler(|_, Name { name }| Ok(format!("Hello, {name}!")))
 }
 
 fn multi_greet() -> Tool {
     Tool::new("multi-greet", "Sends several greetings with pauses between them", name_schema())
-        .title("Multiple Greeting Tool")
-        .annotations(json!({ "readOnlyHint": true, "openWorldHint": false }))
+        .with("title", "Multiple Greeting Tool")
+        .with("annotations", json!({ "readOnlyHint": true, "openWorldHint": false }))
         .handler(|context, Name { name }| {
             context.log(Level::Debug, &format!("Starting multi-greet for {name}"));
             for (step, greeting) in [(1.0, "first"), (2.0, "second")] {
@@ -157,9 +157,9 @@ fn whoami(profiles: impl Profiles + 'static) -> Tool {
         "Tells who is logged in: GitHub login, id, name, and what the server's GitHub token may do",
         json!({ "type": "object", "properties": {} }),
     )
-    .title("Who Am I")
-    .annotations(json!({ "readOnlyHint": true, "openWorldHint": true }))
-    .output_schema(json!({
+    .with("title", "Who Am I")
+    .with("annotations", json!({ "readOnlyHint": true, "openWorldHint": true }))
+    .with("outputSchema", json!({
         "type": "object", "properties": properties, "required": ["login", "id", "scopes"],
     }))
     .handler(move |context, NoArguments {}| {
@@ -190,14 +190,14 @@ fn whoami(profiles: impl Profiles + 'static) -> Tool {
 
 fn greeting_template() -> Prompt {
     Prompt::new("greeting-template", "A simple greeting prompt template")
-        .argument(Argument::required("name", "Name to include in greeting"))
+        .required_argument("name", "Name to include in greeting")
         .handler(|_, Name { name }| Ok(format!("Please greet {name} in a friendly manner.")))
 }
 
 fn default_greeting() -> Resource {
     Resource::new("https://example.com/greetings/default", "greeting-resource")
-        .description("A simple greeting")
-        .mime_type("text/plain")
+        .with("description", "A simple greeting")
+        .with("mimeType", "text/plain")
         .text("Hello, world!")
 }
 

@@ -114,7 +114,7 @@ impl Server {
 
         let description = backend.description();
         let info = &description.info;
-        let title = info.title.as_ref().unwrap_or(&info.name);
+        let title = info.title();
         let pages = oauth::Pages::new(&info.name, title, description.scope_words.clone());
         let settings = oauth::Settings::new(public_url.clone())
             .tool_scopes(&description.scopes)

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mcp_oauth_server::mcp::{
-    Argument, BuildError, CallError, Capability, Content, Context, InputRequest, Level, NoArguments,
-    Progress, Prompt, PromptResult, Resource, ResourceContents, ResourceTemplate, Role, Tool, ToolResult,
-    ToolServer,
+    BuildError, CallError, Capability, Content, Context, InputRequest, Level, NoArguments, Progress, Prompt,
+    PromptResult, Resource, ResourceContents, Role, Tool, ToolResult, ToolServer,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -36,7 +35,7 @@ pub(crate) fn server() -> Result<ToolServer, BuildError> {
     for resource in resources() {
         builder = builder.resource(resource);
     }
-    builder.template(template()).build()
+    builder.resource(template()).build()
 }
 
 fn tool(name: &'static str, description: &'static str) -> Tool {
@@ -44,7 +43,7 @@ fn tool(name: &'static str, description: &'static str) -> Tool {
 }
 
 fn image() -> Content {
-    Content::Image { data: PNG.into(), mime_type: "image/png".into() }
+    Content::image(PNG, "image/png")
 }
 
 fn contents() -> Vec<Tool> {
@@ -55,17 +54,16 @@ fn contents() -> Vec<Tool> {
         tool("test_simple_text", "Answers with text")
             .handler(|_, _: NoArguments| Ok("This is a simple text response for testing.")),
         tool("test_image_content", "Answers with an image").handler(|_, _: NoArguments| Ok(image())),
-        tool("test_audio_content", "Answers with a sound").handler(|_, _: NoArguments| {
-            Ok(Content::Audio { data: WAV.into(), mime_type: "audio/wav".into() })
-        }),
+        tool("test_audio_content", "Answers with a sound")
+            .handler(|_, _: NoArguments| Ok(Content::audio(WAV, "audio/wav"))),
         tool("test_embedded_resource", "Answers with a resource").handler(move |_, _: NoArguments| {
-            Ok(Content::Resource { resource: embedded().mime_type("text/plain") })
+            Ok(Content::resource(embedded().with("mimeType", "text/plain")))
         }),
         tool("test_multiple_content_types", "Answers with text, image and resource").handler(
             move |_, _: NoArguments| {
                 Ok(ToolResult::from("Multiple content types test:")
                     .with(image())
-                    .with(Content::Resource { resource: mixed().mime_type("application/json") }))
+                    .with(Content::resource(mixed().with("mimeType", "application/json"))))
             },
         ),
         tool("test_error_handling", "Fails").handler(|_, _: NoArguments| {
@@ -322,8 +320,8 @@ fn prompts() -> Vec<Prompt> {
         Prompt::new("test_simple_prompt", "A simple prompt")
             .handler(|_, _: NoArguments| Ok("This is a simple prompt for testing.".to_owned())),
         Prompt::new("test_prompt_with_arguments", "A prompt with arguments")
-            .argument(Argument::required("arg1", "First argument"))
-            .argument(Argument::required("arg2", "Second argument"))
+            .required_argument("arg1", "First argument")
+            .required_argument("arg2", "Second argument")
             .complete("arg1", |_, partial| {
                 let all = ["test-one", "test-two", "other"].into_iter();
                 all.filter(|each| each.starts_with(&partial.value)).map(str::to_owned).collect()
@@ -332,11 +330,11 @@ fn prompts() -> Vec<Prompt> {
                 Ok(format!("Prompt with arguments: arg1='{arg1}', arg2='{arg2}'"))
             }),
         Prompt::new("test_prompt_with_embedded_resource", "A prompt with a resource")
-            .argument(Argument::required("resourceUri", "The resource to embed"))
+            .required_argument("resourceUri", "The resource to embed")
             .handler(|_, Embedded { resource_uri }| {
                 let resource = ResourceContents::text(resource_uri, "Embedded resource content for testing.");
                 Ok(PromptResult::default()
-                    .with(Role::User, Content::Resource { resource: resource.mime_type("text/plain") })
+                    .with(Role::User, Content::resource(resource.with("mimeType", "text/plain")))
                     .with(Role::User, Content::text("Please process the embedded resource above.")))
             }),
         Prompt::new("test_prompt_with_image", "A prompt with an image").handler(|_, _: NoArguments| {
@@ -357,22 +355,22 @@ fn prompts() -> Vec<Prompt> {
 fn resources() -> Vec<Resource> {
     vec![
         Resource::new("test://static-text", "Static text")
-            .mime_type("text/plain")
+            .with("mimeType", "text/plain")
             .text("This is the content of the static text resource."),
         Resource::new("test://static-binary", "Static binary")
-            .mime_type("image/png")
-            .reader(|_| Ok(ResourceContents::blob("test://static-binary", PNG).mime_type("image/png"))),
-        Resource::new("test://watched-resource", "Watched resource").mime_type("text/plain").text("Watched"),
+            .with("mimeType", "image/png")
+            .reader(|_, _| Ok(ResourceContents::blob("test://static-binary", PNG).with("mimeType", "image/png"))),
+        Resource::new("test://watched-resource", "Watched resource").with("mimeType", "text/plain").text("Watched"),
     ]
 }
 
-fn template() -> ResourceTemplate {
-    ResourceTemplate::new("test://template/{id}/data", "Template data").mime_type("application/json").reader(
+fn template() -> Resource {
+    Resource::template("test://template/{id}/data", "Template data").with("mimeType", "application/json").reader(
         |_, found| {
             let id = found.variables.get("id").map(String::as_str).unwrap_or_default();
             let text =
                 json!({ "id": id, "templateTest": true, "data": format!("Data for ID: {id}") }).to_string();
-            Ok(ResourceContents::text(found.uri.clone(), text).mime_type("application/json"))
+            Ok(ResourceContents::text(found.uri.clone(), text).with("mimeType", "application/json"))
         },
     )
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value};
 
 use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Outcome};
 use super::exchange::Exchange;
-use super::icon::Icon;
 use super::intake::without_absent;
 use super::jsonrpc::{self, Error, RequestId};
 use super::publisher::Publisher;
@@ -141,19 +141,23 @@ struct ResourceCapability {
 #[derive(Debug, Serialize)]
 struct Empty {}
 
-/// A program's name and version.
+/// A program's name and version, and what else clients may show of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Implementation {
-    /// For programs.
+    /// The name, for programs.
     pub name: String,
-    /// For people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
     /// The version.
     pub version: String,
-    /// Pictures.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub icons: Vec<Icon>,
+    /// `title` (the name for people), `icons`, `websiteUrl`.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+impl Implementation {
+    /// The name for people: the title, if there is one.
+    pub fn title(&self) -> &str {
+        self.more.get("title").and_then(Value::as_str).unwrap_or(&self.name)
+    }
 }
 
 /// How far a call has come.

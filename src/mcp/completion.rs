@@ -9,7 +9,7 @@ use super::call::{Reply, absent_or};
 use super::jsonrpc::Error;
 use crate::base::limits;
 
-type Completer = Box<dyn Fn(&Context, &Partial) -> Vec<String> + Send + Sync>;
+type Completer = dyn Fn(&Context, &Partial) -> Vec<String> + Send + Sync;
 
 /// What a person has typed so far.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct Partial {
 
 /// The completers of one prompt or template by argument.
 #[derive(Default)]
-pub(super) struct Completers(BTreeMap<String, Completer>);
+pub(super) struct Completers(BTreeMap<String, Box<Completer>>);
 
 impl Completers {
     pub(super) fn insert(
@@ -46,10 +46,10 @@ impl Completers {
             total: usize,
             has_more: bool,
         }
-        let CompleteParams { argument, context: known, .. } = request;
-        let partial = Partial { value: argument.value, arguments: known.arguments };
-        let mut values =
-            self.0.get(&argument.name).map(|completer| completer(context, &partial)).unwrap_or_default();
+        let CompleteParams { argument: NamedValue { name, value }, context: Known { arguments }, .. } =
+            request;
+        let partial = Partial { value, arguments };
+        let mut values = self.0.get(&name).map(|completer| completer(context, &partial)).unwrap_or_default();
         let total = values.len();
         values.truncate(limits::COMPLETION_VALUES);
         let has_more = total > values.len();
@@ -67,32 +67,12 @@ pub(super) struct CompleteParams {
     context: Known,
 }
 
-/// What an argument belongs to.
+/// What an argument belongs to: a `ref/prompt` with a name, or a `ref/resource` with the URI of a template.
 #[derive(Deserialize)]
-#[serde(try_from = "Typed")]
-pub(super) enum Reference {
-    Prompt { name: String },
-    Resource { uri: String },
-}
-
-/// A reference as it is written. An enum that serde derives would be read from an array as well.
-#[derive(Deserialize)]
-struct Typed {
-    r#type: String,
-    name: Option<String>,
-    uri: Option<String>,
-}
-
-impl TryFrom<Typed> for Reference {
-    type Error = &'static str;
-
-    fn try_from(typed: Typed) -> Result<Reference, &'static str> {
-        match (&*typed.r#type, typed.name, typed.uri) {
-            ("ref/prompt", Some(name), _) => Ok(Reference::Prompt { name }),
-            ("ref/resource", _, Some(uri)) => Ok(Reference::Resource { uri }),
-            _ => Err("expected a ref/prompt with a name or a ref/resource with a uri"),
-        }
-    }
+pub(super) struct Reference {
+    pub(super) r#type: String,
+    pub(super) name: Option<String>,
+    pub(super) uri: Option<String>,
 }
 
 #[derive(Deserialize)]

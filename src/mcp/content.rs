@@ -1,112 +1,92 @@
 //! What tools, prompts and resources answer with.
 
-use std::borrow::Cow;
-
 use serde::Serialize;
 use serde_json::Value;
 
 use super::call::Reply;
+use super::definition::Definition;
 use super::jsonrpc::Error;
 
 /// One piece of a result or a prompt.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
-pub enum Content {
-    /// Text.
-    Text {
-        /// The text.
-        text: Cow<'static, str>,
-    },
-    /// An image.
-    Image {
-        /// Its bytes in base64.
-        data: Cow<'static, str>,
-        /// Its media type.
-        mime_type: Cow<'static, str>,
-    },
-    /// A sound.
-    Audio {
-        /// Its bytes in base64.
-        data: Cow<'static, str>,
-        /// Its media type.
-        mime_type: Cow<'static, str>,
-    },
-    /// The contents of a resource.
-    Resource {
-        /// The contents.
-        resource: ResourceContents,
-    },
-    /// A resource that can be read.
-    ResourceLink {
-        /// Where it is.
-        uri: Cow<'static, str>,
-        /// What it is called.
-        name: Cow<'static, str>,
-    },
-}
+#[serde(transparent)]
+pub struct Content(Definition);
 
 impl Content {
     /// Text.
-    pub fn text(text: impl Into<Cow<'static, str>>) -> Content {
-        Content::Text { text: text.into() }
+    pub fn text(text: impl Into<String>) -> Content {
+        Content::new("text", [("text", text.into().into())])
+    }
+
+    /// An image: its bytes in base64 and its media type.
+    pub fn image(base64: impl Into<String>, mime_type: &str) -> Content {
+        Content::new("image", [("data", base64.into().into()), ("mimeType", mime_type.into())])
+    }
+
+    /// A sound: its bytes in base64 and its media type.
+    pub fn audio(base64: impl Into<String>, mime_type: &str) -> Content {
+        Content::new("audio", [("data", base64.into().into()), ("mimeType", mime_type.into())])
+    }
+
+    /// The contents of a resource.
+    pub fn resource(ResourceContents(Definition(contents)): ResourceContents) -> Content {
+        Content::new("resource", [("resource", contents.into())])
+    }
+
+    /// A link to a resource that can be read: its URI and its name.
+    pub fn resource_link(uri: impl Into<String>, name: impl Into<String>) -> Content {
+        Content::new("resource_link", [("uri", uri.into().into()), ("name", name.into().into())])
+    }
+
+    fn new<const N: usize>(kind: &str, members: [(&str, Value); N]) -> Content {
+        Content(Definition::new(members)).with("type", kind)
+    }
+
+    /// Sets a member: `annotations`; of a link, `title`, `description`, `mimeType`, `size`.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Content {
+        self.0.set(name, value);
+        self
     }
 }
 
-/// The contents of a resource, or of a part of it. A text alone is those of the resource that is read, at its URI and of its
-/// media type.
+/// The contents of a resource, or of a part of it. A `String` or `&str` alone is the text of the resource that is read, at
+/// its URI and of its media type.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ResourceContents {
-    uri: Cow<'static, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mime_type: Option<Cow<'static, str>>,
-    #[serde(flatten)]
-    data: Data,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-enum Data {
-    Text(Cow<'static, str>),
-    Blob(Cow<'static, str>),
-}
+#[serde(transparent)]
+pub struct ResourceContents(Definition);
 
 impl ResourceContents {
     /// Text.
-    pub fn text(uri: impl Into<Cow<'static, str>>, text: impl Into<Cow<'static, str>>) -> ResourceContents {
-        ResourceContents { uri: uri.into(), mime_type: None, data: Data::Text(text.into()) }
+    pub fn text(uri: impl Into<String>, text: impl Into<String>) -> ResourceContents {
+        ResourceContents(Definition::new([("uri", uri.into().into()), ("text", text.into().into())]))
     }
 
     /// Bytes, in base64.
-    pub fn blob(uri: impl Into<Cow<'static, str>>, base64: impl Into<Cow<'static, str>>) -> ResourceContents {
-        ResourceContents { uri: uri.into(), mime_type: None, data: Data::Blob(base64.into()) }
+    pub fn blob(uri: impl Into<String>, base64: impl Into<String>) -> ResourceContents {
+        ResourceContents(Definition::new([("uri", uri.into().into()), ("blob", base64.into().into())]))
     }
 
-    /// The same with a media type.
-    pub fn mime_type(mut self, mime_type: impl Into<Cow<'static, str>>) -> ResourceContents {
-        self.mime_type = Some(mime_type.into());
+    /// Sets a member: `mimeType`.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> ResourceContents {
+        self.0.set(name, value);
         self
     }
 
-    /// The same with what has been left to the resource that is read.
-    pub(super) fn of(mut self, uri: &str, mime_type: Option<Cow<'static, str>>) -> ResourceContents {
-        if self.uri.is_empty() {
-            self.uri = uri.to_owned().into();
+    /// The contents with the URI and the media type of the resource that is read, where they have none of their own.
+    pub(super) fn or_of(mut self, uri: &str, mime_type: Option<&Value>) -> ResourceContents {
+        if self.0.get("uri").is_none() {
+            self.0.set("uri", uri);
         }
-        self.mime_type = self.mime_type.or(mime_type);
-        self
+        match mime_type {
+            Some(mime_type) if self.0.get("mimeType").is_none() => self.with("mimeType", mime_type.clone()),
+            Some(_) | None => self,
+        }
     }
 }
 
-impl From<String> for ResourceContents {
-    fn from(text: String) -> ResourceContents {
-        ResourceContents::text("", text)
-    }
-}
-
-impl From<&'static str> for ResourceContents {
-    fn from(text: &'static str) -> ResourceContents {
-        ResourceContents::text("", text)
+impl<T: Into<String>> From<T> for ResourceContents {
+    fn from(text: T) -> ResourceContents {
+        ResourceContents(Definition::new([("text", text.into().into())]))
     }
 }
 
@@ -119,7 +99,7 @@ pub struct ToolResult {
 }
 
 impl ToolResult {
-    /// A result with one more piece of content.
+    /// Adds a piece of content.
     pub fn with(mut self, content: Content) -> ToolResult {
         self.content.push(content);
         self
@@ -127,13 +107,13 @@ impl ToolResult {
 
     /// A result with structured content: as such, and as JSON text for clients that know only text.
     pub fn structured(value: Value) -> ToolResult {
-        let text = Content::text(value.to_string());
-        ToolResult { content: vec![text], structured: Some(value), is_error: false }
+        let text = value.to_string();
+        ToolResult { structured: Some(value), ..text.into() }
     }
 
     /// A failure that the model is told of in these words.
-    pub fn error(text: impl Into<Cow<'static, str>>) -> ToolResult {
-        ToolResult { content: vec![Content::text(text)], structured: None, is_error: true }
+    pub fn error(text: impl Into<String>) -> ToolResult {
+        ToolResult { is_error: true, ..ToolResult::from(text.into()) }
     }
 
     pub(super) fn reply(&self) -> Result<Reply, Error> {
@@ -147,13 +127,13 @@ impl ToolResult {
 
 impl From<String> for ToolResult {
     fn from(text: String) -> ToolResult {
-        ToolResult::default().with(Content::text(text))
+        Content::text(text).into()
     }
 }
 
-impl From<&'static str> for ToolResult {
-    fn from(text: &'static str) -> ToolResult {
-        ToolResult::default().with(Content::text(text))
+impl From<&str> for ToolResult {
+    fn from(text: &str) -> ToolResult {
+        Content::text(text).into()
     }
 }
 
@@ -173,23 +153,20 @@ pub enum Role {
     Assistant,
 }
 
-/// One message of a prompt.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct PromptMessage {
-    /// Who says it.
-    pub role: Role,
-    /// What is said.
-    pub content: Content,
-}
-
 /// What a prompt answers: a conversation to begin with.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PromptResult {
     messages: Vec<PromptMessage>,
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct PromptMessage {
+    role: Role,
+    content: Content,
+}
+
 impl PromptResult {
-    /// A prompt with one more message.
+    /// Adds a message.
     pub fn with(mut self, role: Role, content: Content) -> PromptResult {
         self.messages.push(PromptMessage { role, content });
         self

@@ -6,8 +6,8 @@
 //!
 //! # A server of your own
 //!
-//! A [`ToolServer`] is built of [`Tool`]s, [`Prompt`]s, [`Resource`]s and [`ResourceTemplate`]s, each with a closure that
-//! serves it, and handed to [`crate::run`]; that is the whole program. A closure is given the [`Context`] of its call and the
+//! A [`ToolServer`] is built of [`Tool`]s, [`Prompt`]s and [`Resource`]s, each with a closure that serves it, and handed to
+//! [`crate::run`]; that is the whole program. A closure is given the [`Context`] of its call and the
 //! arguments as a type of its own. It runs on a worker thread and may block there.
 //!
 //! ```no_run
@@ -15,8 +15,7 @@
 //! use std::time::Duration;
 //!
 //! use mcp_oauth_server::mcp::{
-//!     Argument, BuildError, CallError, Level, Match, Progress, Prompt, Resource, ResourceTemplate,
-//!     TaskSupport, Tool, ToolResult, ToolServer,
+//!     BuildError, CallError, Level, Match, Progress, Prompt, Resource, TaskSupport, Tool, ToolResult, ToolServer,
 //! };
 //! use serde::Deserialize;
 //! use serde_json::{Value, json};
@@ -29,14 +28,14 @@
 //!
 //! fn server() -> Result<ToolServer, BuildError> {
 //!     ToolServer::builder("archive", "1.0.0")
-//!         .title("The Archive")
+//!         .with("title", "The Archive")
 //!         .instructions("Look a record up before you delete it.")
 //!         .tool(look_up())
 //!         .tool(delete())
 //!         .tool(rebuild())
 //!         .prompt(summary())
-//!         .resource(Resource::new("archive://index", "Index").mime_type("text/plain").text("1, 2, 3"))
-//!         .template(record())
+//!         .resource(Resource::new("archive://index", "Index").with("mimeType", "text/plain").text("1, 2, 3"))
+//!         .resource(record())
 //!         .build()
 //! }
 //!
@@ -52,8 +51,8 @@
 //! /// Arguments in, structured content out. An `Err` of text is a failure that the model reads and can act on.
 //! fn look_up() -> Tool {
 //!     Tool::new("look_up", "Looks a record up", id_schema())
-//!         .annotations(json!({ "readOnlyHint": true }))
-//!         .output_schema(json!({ "type": "object", "properties": { "title": { "type": "string" } } }))
+//!         .with("annotations", json!({ "readOnlyHint": true }))
+//!         .with("outputSchema", json!({ "type": "object", "properties": { "title": { "type": "string" } } }))
 //!         .handler(|context, Id { id }| {
 //!             context.log(Level::Info, &format!("{} looks up {id}", context.principal().login));
 //!             match id {
@@ -100,7 +99,7 @@
 //!         topic: String,
 //!     }
 //!     Prompt::new("summary", "Summarises what there is on a topic")
-//!         .argument(Argument::required("topic", "What it is about"))
+//!         .required_argument("topic", "What it is about")
 //!         .complete("topic", |_, partial| {
 //!             let topics = ["law", "land", "letters"].into_iter();
 //!             topics.filter(|topic| topic.starts_with(&partial.value)).map(str::to_owned).collect()
@@ -108,9 +107,9 @@
 //!         .handler(|_, Arguments { topic }| Ok(format!("Summarise the records on {topic}.")))
 //! }
 //!
-//! fn record() -> ResourceTemplate {
-//!     ResourceTemplate::new("archive://record/{id}", "Record")
-//!         .mime_type("text/plain")
+//! fn record() -> Resource {
+//!     Resource::template("archive://record/{id}", "Record")
+//!         .with("mimeType", "text/plain")
 //!         .reader(|_, Match { variables, .. }| Ok(format!("Record {}", variables["id"])))
 //! }
 //! ```
@@ -129,13 +128,14 @@ mod build_error;
 mod call;
 mod completion;
 mod content;
+mod definition;
 mod ending;
 mod era;
 mod events;
 mod exchange;
+mod handler;
 mod header;
 mod hello;
-mod icon;
 mod intake;
 mod jsonrpc;
 mod legacy;
@@ -192,12 +192,11 @@ pub use self::call::{
     Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Outcome, Reply,
 };
 pub use self::completion::Partial;
-pub use self::content::{Content, PromptMessage, PromptResult, ResourceContents, Role, ToolResult};
-pub use self::icon::{Icon, Theme};
+pub use self::content::{Content, PromptResult, ResourceContents, Role, ToolResult};
 pub use self::jsonrpc::{Error, RequestId};
-pub use self::prompt::{Argument, Prompt};
+pub use self::prompt::Prompt;
 pub use self::publisher::Publisher;
-pub use self::resource::{Match, Resource, ResourceTemplate};
+pub use self::resource::{Match, Resource};
 pub use self::tool::{NoArguments, TaskSupport, Tool};
 pub use self::tool_server::{Builder, ToolServer};
 

@@ -1,101 +1,58 @@
-//! A prompt: its definition and the closure that fills it in.
+//! A prompt: its definition, as clients see it, and the closure that fills it in.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::arguments;
 use super::backend::Context;
-use super::call::CallError;
+use super::build_error::BuildError;
+use super::call::{CallError, Reply};
 use super::completion::{Completers, Partial};
 use super::content::PromptResult;
-use super::icon::Icon;
+use super::definition::Definition;
+use super::handler::Handler;
 use super::jsonrpc::Error;
-
-type Handler = Box<dyn Fn(&Context, &RawValue) -> Result<PromptResult, CallError> + Send + Sync>;
 
 /// A prompt.
 pub struct Prompt {
-    pub(super) definition: PromptDefinition,
+    pub(super) definition: Definition,
     pub(super) completers: Completers,
-    /// The arguments that the handler reads, if they are known by name.
-    pub(super) arguments: &'static [&'static str],
-    pub(super) handler: Option<Handler>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct PromptDefinition {
-    pub(super) name: Cow<'static, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    title: Option<Cow<'static, str>>,
-    description: Cow<'static, str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    arguments: Vec<Argument>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    icons: Vec<Icon>,
-}
-
-/// An argument of a prompt. Its value is a string.
-#[derive(Clone, Debug, Serialize)]
-pub struct Argument {
-    name: Cow<'static, str>,
-    description: Cow<'static, str>,
-    required: bool,
-}
-
-impl Argument {
-    /// An argument that must be given.
-    pub fn required(
-        name: impl Into<Cow<'static, str>>,
-        description: impl Into<Cow<'static, str>>,
-    ) -> Argument {
-        Argument { name: name.into(), description: description.into(), required: true }
-    }
-
-    /// An argument that may be left out.
-    pub fn optional(
-        name: impl Into<Cow<'static, str>>,
-        description: impl Into<Cow<'static, str>>,
-    ) -> Argument {
-        Argument { required: false, ..Argument::required(name, description) }
-    }
+    handler: Option<Handler>,
 }
 
 impl Prompt {
     /// A prompt without arguments or handler.
-    pub fn new(name: impl Into<Cow<'static, str>>, description: impl Into<Cow<'static, str>>) -> Prompt {
-        let definition = PromptDefinition {
-            name: name.into(),
-            title: None,
-            description: description.into(),
-            arguments: Vec::new(),
-            icons: Vec::new(),
-        };
-        Prompt { definition, completers: Completers::default(), arguments: &[], handler: None }
+    pub fn new(name: impl Into<String>, description: impl Into<String>) -> Prompt {
+        let definition =
+            Definition::new([("name", name.into().into()), ("description", description.into().into())]);
+        Prompt { definition, completers: Completers::default(), handler: None }
     }
 
-    /// The same with a name for people.
-    pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Prompt {
-        self.definition.title = Some(title.into());
+    /// Sets a member of the prompt's definition: `title`, `icons`.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Prompt {
+        self.definition.set(name, value);
         self
     }
 
-    /// The same with one more picture that clients may show.
-    pub fn icon(mut self, icon: Icon) -> Prompt {
-        self.definition.icons.push(icon);
+    /// Adds an argument that must be given. The value of an argument is a string; clients show arguments in this order.
+    pub fn required_argument(mut self, name: &str, description: &str) -> Prompt {
+        let argument = json!({ "name": name, "description": description, "required": true });
+        self.definition.push("arguments", argument);
         self
     }
 
-    /// The same with one more argument; clients show them in this order.
-    pub fn argument(mut self, argument: Argument) -> Prompt {
-        self.definition.arguments.push(argument);
+    /// Adds an argument that may be left out.
+    pub fn optional_argument(mut self, name: &str, description: &str) -> Prompt {
+        let argument = json!({ "name": name, "description": description, "required": false });
+        self.definition.push("arguments", argument);
         self
     }
 
-    /// The same with completion of an argument's value.
+    /// Sets the closure that completes an argument's value.
     pub fn complete(
         mut self,
         argument: impl Into<String>,
@@ -105,37 +62,52 @@ impl Prompt {
         self
     }
 
-    /// The same, filled in by `handler`. A request without a required argument, or with arguments that do not fit `A`,
-    /// never reaches it. If `A` is a struct, an argument that it does not have is a [`BuildError`](super::BuildError).
+    /// Sets the closure that fills the prompt in. A request without a required argument, or with arguments that do not fit
+    /// `A`, never reaches it. If `A` is a struct, an argument that it does not have is a [`BuildError`].
     pub fn handler<A, R, F>(mut self, handler: F) -> Prompt
     where
         A: DeserializeOwned,
         R: Into<PromptResult>,
         F: Fn(&Context, A) -> Result<R, CallError> + Send + Sync + 'static,
     {
-        self.arguments = arguments::members::<A>();
-        self.handler = Some(Box::new(move |context, arguments| {
-            let arguments = arguments::read(arguments.get())
-                .map_err(|reason| Error::invalid_params(format!("Invalid arguments: {reason}")))?;
-            handler(context, arguments).map(Into::into)
-        }));
+        let run = move |context: &Context, arguments| Ok(handler(context, arguments)?.into().reply()?);
+        self.handler = Some(Handler::new(|reason| Error::invalid_params(reason).into(), run));
         self
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.definition.text("name")
+    }
+
+    pub(super) fn check(&self) -> Result<(), BuildError> {
+        let Some(handler) = &self.handler else {
+            return Err(BuildError::new("prompt", self.name(), "it has no handler"));
+        };
+        handler.check(("prompt", self.name()), self.arguments().filter_map(name_of))
+    }
+
+    pub(super) fn fill_in(
+        &self,
+        context: &Context,
+        arguments: Option<&RawValue>,
+    ) -> Result<Reply, CallError> {
+        let handler = self.handler.as_ref().ok_or_else(Error::internal)?;
+        let sent: BTreeMap<Cow<'_, str>, IgnoredAny> =
+            arguments::read(arguments.map_or("{}", RawValue::get))
+                .map_err(|reason| Error::invalid_params(format!("Invalid arguments: {reason}")))?;
+        let is_required = |argument: &&Value| argument.get("required") == Some(&Value::Bool(true));
+        let mut required = self.arguments().filter(is_required).filter_map(name_of);
+        match required.find(|name| !sent.contains_key(*name)) {
+            Some(missing) => Err(Error::invalid_params(format!("Missing argument: {missing}")).into()),
+            None => handler.run(context, arguments),
+        }
+    }
+
+    fn arguments(&self) -> impl Iterator<Item = &Value> {
+        self.definition.get("arguments").and_then(Value::as_array).into_iter().flatten()
     }
 }
 
-impl PromptDefinition {
-    /// The first argument that is not among `arguments`.
-    pub(super) fn unread(&self, arguments: &[&str]) -> Option<&str> {
-        self.arguments.iter().map(|each| &*each.name).find(|name| !arguments.contains(name))
-    }
-
-    /// Checks that what must be given is given.
-    pub(super) fn check(&self, arguments: &RawValue) -> Result<(), Error> {
-        let given: BTreeMap<Cow<'_, str>, IgnoredAny> = arguments::read(arguments.get())
-            .map_err(|reason| Error::invalid_params(format!("Invalid arguments: {reason}")))?;
-        match self.arguments.iter().find(|each| each.required && !given.contains_key(&each.name)) {
-            Some(missing) => Err(Error::invalid_params(format!("Missing argument: {}", missing.name))),
-            None => Ok(()),
-        }
-    }
+fn name_of(argument: &Value) -> Option<&str> {
+    argument.get("name")?.as_str()
 }

@@ -2,25 +2,23 @@
 //! run on the worker that brought their call.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value, json};
 
 use super::arguments;
 use super::backend::{Backend, Context, Description, Implementation, Mirrored};
-use super::build_error::{
-    BuildError, check_prompts, check_resources, check_scope_words, check_templates, check_tools, tool_scopes,
-};
+use super::build_error::BuildError;
 use super::call::{Call, CallError, Operation, Outcome, Reply};
-use super::completion::{CompleteParams, Reference};
+use super::completion::CompleteParams;
 use super::content::ToolResult;
-use super::icon::Icon;
+use super::definition::Definition;
 use super::jsonrpc::Error;
 use super::prompt::Prompt;
-use super::resource::{Match, Resource, ResourceTemplate};
+use super::resource::{Match, Resource};
 use super::tool::{TaskSupport, Tool};
 use crate::base::identity::Scopes;
 
@@ -43,95 +41,75 @@ use crate::base::identity::Scopes;
 /// ```
 pub struct ToolServer {
     description: Description,
-    tools: Offer<Tool>,
-    prompts: Offer<Prompt>,
-    resources: Offer<Resource>,
-    templates: Offer<ResourceTemplate>,
+    /// The results of the lists, each with the name of its member.
+    lists: HashMap<Operation, (&'static str, Box<RawValue>)>,
+    tools: HashMap<String, Tool>,
+    prompts: HashMap<String, Prompt>,
+    resources: HashMap<String, Resource>,
+    /// In the order given: the first that fits a URI reads it.
+    templates: Vec<Resource>,
     mirrored: HashMap<String, Arc<[Mirrored]>>,
     scopes: HashMap<String, Arc<Scopes>>,
 }
 
-/// Things in the order given, by name, and as the list that clients see.
-struct Offer<T> {
-    all: Vec<T>,
-    by_name: HashMap<Cow<'static, str>, usize>,
-    list: Box<RawValue>,
-}
-
-impl<T> Offer<T> {
-    fn new<D: Serialize>(
-        all: Vec<T>,
-        view: impl Fn(&T) -> (&Cow<'static, str>, &D),
-    ) -> Result<Offer<T>, BuildError> {
-        let definitions: Vec<&D> = all.iter().map(|each| view(each).1).collect();
-        let list = to_raw_value(&definitions).expect("definitions are structs of strings and JSON values");
-        let mut by_name = HashMap::with_capacity(all.len());
-        for (index, each) in all.iter().enumerate() {
-            let (name, _) = view(each);
-            if by_name.insert(name.clone(), index).is_some() {
-                return Err(BuildError::Duplicate(name.clone().into_owned()));
-            }
-        }
-        Ok(Offer { all, by_name, list })
-    }
-
-    fn named(&self, name: &str) -> Option<&T> {
-        self.by_name.get(name).and_then(|index| self.all.get(*index))
-    }
-}
-
 /// Collects what a [`ToolServer`] offers; lists keep this order.
 pub struct Builder {
-    info: Implementation,
-    instructions: Option<String>,
-    scope_words: Vec<(String, String)>,
-    lists_change: bool,
-    keeps_github_tokens: bool,
+    description: Description,
     tools: Vec<Tool>,
     prompts: Vec<Prompt>,
     resources: Vec<Resource>,
-    templates: Vec<ResourceTemplate>,
 }
 
 impl ToolServer {
     /// A server that offers nothing yet. Clients see its name and version.
     pub fn builder(name: impl Into<String>, version: impl Into<String>) -> Builder {
-        Builder {
-            info: Implementation {
-                name: name.into(),
-                title: None,
-                version: version.into(),
-                icons: Vec::new(),
-            },
+        let description = Description {
+            info: Implementation { name: name.into(), version: version.into(), more: Map::new() },
             instructions: None,
-            scope_words: Vec::new(),
+            operations: Vec::new(),
             lists_change: false,
+            scopes: Scopes::default(),
+            scope_words: Vec::new(),
+            has_tasks: false,
             keeps_github_tokens: false,
-            tools: Vec::new(),
-            prompts: Vec::new(),
-            resources: Vec::new(),
-            templates: Vec::new(),
-        }
+        };
+        Builder { description, tools: Vec::new(), prompts: Vec::new(), resources: Vec::new() }
     }
 
     fn outcome(&self, context: &Context) -> Result<Reply, CallError> {
         let call = context.call.as_ref().ok_or_else(Error::internal)?;
         match call.operation {
-            Operation::ListTools => list(call, "tools", &self.tools.list),
-            Operation::ListPrompts => list(call, "prompts", &self.prompts.list),
-            Operation::ListResources => list(call, "resources", &self.resources.list),
-            Operation::ListResourceTemplates => list(call, "resourceTemplates", &self.templates.list),
+            Operation::ListTools
+            | Operation::ListPrompts
+            | Operation::ListResources
+            | Operation::ListResourceTemplates => self.list(call),
             Operation::CallTool => self.call_tool(call, context),
-            Operation::GetPrompt => self.get_prompt(call, context),
+            Operation::GetPrompt => {
+                let Named { name, arguments } = call.params()?;
+                let prompt = self.prompts.get(&*name).ok_or_else(|| unknown("prompt", &name))?;
+                prompt.fill_in(context, arguments)
+            }
             Operation::ReadResource => self.read_resource(call, context),
             Operation::Complete => self.complete(call, context),
         }
     }
 
+    /// A list. It is whole: there is no next page, so no cursor can be one of ours.
+    fn list(&self, call: &Call) -> Result<Reply, CallError> {
+        #[derive(Deserialize)]
+        struct Page {
+            cursor: Option<String>,
+        }
+        let (name, list) = self.lists.get(&call.operation).ok_or_else(Error::internal)?;
+        match call.params()? {
+            Page { cursor: None } => Ok(Reply::default().with(*name, list)?),
+            Page { cursor: Some(_) } => Err(Error::invalid_params("Unknown cursor").into()),
+        }
+    }
+
     fn call_tool(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
-        let params: Named<'_> = call.params()?;
-        let tool = self.tools.named(&params.name);
-        let tool = tool.ok_or_else(|| unknown("tool", &params.name))?;
+        let Named { name, arguments } = call.params()?;
+        let tool = self.tools.get(&*name).ok_or_else(|| unknown("tool", &name))?;
         let handler = tool.handler.as_ref().ok_or_else(Error::internal)?;
         match tool.tasks {
             TaskSupport::Never | TaskSupport::ByHandler => {}
@@ -144,23 +122,11 @@ impl ToolServer {
             }
             TaskSupport::Required => return Err(CallError::TaskRequired),
         }
-        let result = match with_arguments(params.arguments, |arguments| handler(context, arguments)) {
+        match handler.run(context, arguments) {
             // A failure of the tool is a result: the model sees it and can do better (tools, "Error Handling").
-            Err(CallError::Tool(text)) => ToolResult::error(text),
-            other => other?,
-        };
-        Ok(result.reply()?)
-    }
-
-    fn get_prompt(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
-        let params: Named<'_> = call.params()?;
-        let prompt = self.prompts.named(&params.name).ok_or_else(|| unknown("prompt", &params.name))?;
-        let handler = prompt.handler.as_ref().ok_or_else(Error::internal)?;
-        let result = with_arguments(params.arguments, |arguments| {
-            prompt.definition.check(arguments)?;
-            handler(context, arguments)
-        })?;
-        Ok(result.reply()?)
+            Err(CallError::Tool(text)) => Ok(ToolResult::error(text).reply()?),
+            result => result,
+        }
     }
 
     fn read_resource(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
@@ -169,33 +135,36 @@ impl ToolServer {
             uri: String,
         }
         let Params { uri } = call.params()?;
-        let (contents, definition) = if let Some(Resource { definition, reader }) = self.resources.named(&uri)
-        {
-            let reader = reader.as_ref().ok_or_else(Error::internal)?;
-            (reader(context)?, definition)
-        } else {
-            let Some((ResourceTemplate { definition, reader, .. }, variables)) = self.template(&uri) else {
+        match self.resource(&uri) {
+            Some((resource, found)) => resource.read(context, &found),
+            None => {
                 let error = Error::new(Error::RESOURCE_NOT_FOUND, "Resource not found");
-                return Err(error.with_data(json!({ "uri": uri })).into());
-            };
-            let reader = reader.as_ref().ok_or_else(Error::internal)?;
-            (reader(context, &Match { uri: uri.clone(), variables })?, definition)
-        };
-        let contents = contents.of(&uri, definition.mime_type.clone());
-        Ok(Reply::default().with("contents", &[contents])?)
+                Err(error.with_data(json!({ "uri": uri })).into())
+            }
+        }
     }
 
-    /// The first template that fits a URI, and what its variables are there.
-    fn template(&self, uri: &str) -> Option<(&ResourceTemplate, BTreeMap<String, String>)> {
-        let fits = |each: &ResourceTemplate| each.template.as_ref()?.matches(uri);
-        self.templates.all.iter().find_map(|each| Some((each, fits(each)?)))
+    /// The resource at a URI, else the first template that fits it.
+    fn resource(&self, uri: &str) -> Option<(&Resource, Match)> {
+        let found = |variables| Match { uri: uri.to_owned(), variables };
+        match self.resources.get(uri) {
+            Some(resource) => Some((resource, found(Default::default()))),
+            None => self.templates.iter().find_map(|each| Some((each, found(each.variables(uri)?)))),
+        }
     }
 
     fn complete(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
         let params: CompleteParams = call.params()?;
-        let completers = match &params.reference {
-            Reference::Prompt { name } => self.prompts.named(name).map(|each| &each.completers),
-            Reference::Resource { uri } => self.templates.named(uri).map(|each| &each.completers),
+        let reference = &params.reference;
+        let completers = match (&*reference.r#type, &reference.name, &reference.uri) {
+            ("ref/prompt", Some(name), _) => self.prompts.get(name).map(|prompt| &prompt.completers),
+            ("ref/resource", _, Some(uri)) => {
+                self.templates.iter().find(|each| each.uri() == uri).map(|each| &each.completers)
+            }
+            _ => {
+                let why = "Invalid params: ref is neither a ref/prompt with a name nor a ref/resource with a uri";
+                return Err(Error::invalid_params(why).into());
+            }
         };
         let completers =
             completers.ok_or_else(|| Error::invalid_params("Unknown prompt or resource template"))?;
@@ -211,32 +180,8 @@ struct Named<'a> {
     arguments: Option<&'a RawValue>,
 }
 
-/// Runs `handler` with the arguments; without any they are an empty object.
-fn with_arguments<R>(
-    arguments: Option<&RawValue>,
-    handler: impl FnOnce(&RawValue) -> Result<R, CallError>,
-) -> Result<R, CallError> {
-    match arguments {
-        Some(arguments) if arguments.get().starts_with('{') => handler(arguments),
-        Some(_) => Err(Error::invalid_params("Invalid params: arguments must be an object").into()),
-        None => handler(&RawValue::from_string("{}".to_owned()).map_err(|_| Error::internal())?),
-    }
-}
-
 fn unknown(what: &str, name: &str) -> Error {
     Error::invalid_params(format!("Unknown {what}: {}", arguments::cut(name)))
-}
-
-/// Lists are whole: there is no next page, so no cursor can be one of ours.
-fn list(call: &Call, name: &'static str, list: &RawValue) -> Result<Reply, CallError> {
-    #[derive(Deserialize)]
-    struct Page {
-        cursor: Option<String>,
-    }
-    match call.params()? {
-        Page { cursor: None } => Ok(Reply::default().with(name, &list)?),
-        Page { cursor: Some(_) } => Err(Error::invalid_params("Unknown cursor").into()),
-    }
 }
 
 impl Backend for ToolServer {
@@ -268,12 +213,9 @@ impl Backend for ToolServer {
 
     fn known(&self, operation: Operation, name: &str) -> Option<&str> {
         match operation {
-            Operation::CallTool => self.tools.named(name).map(|tool| &*tool.definition.name),
-            Operation::GetPrompt => self.prompts.named(name).map(|prompt| &*prompt.definition.name),
-            Operation::ReadResource => match self.resources.named(name) {
-                Some(resource) => Some(resource.definition.uri()),
-                None => self.template(name).map(|(template, _)| &**template.definition.uri()),
-            },
+            Operation::CallTool => self.tools.get(name).map(Tool::name),
+            Operation::GetPrompt => self.prompts.get(name).map(Prompt::name),
+            Operation::ReadResource => self.resource(name).map(|(resource, _)| resource.uri()),
             Operation::ListTools
             | Operation::ListPrompts
             | Operation::ListResources
@@ -284,134 +226,165 @@ impl Backend for ToolServer {
 }
 
 impl Builder {
-    /// The same with a name for people.
-    pub fn title(mut self, title: impl Into<String>) -> Builder {
-        self.info.title = Some(title.into());
+    /// Sets a member of what clients see of the server itself: `title`, `icons`, `websiteUrl`. Pages show the title.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Builder {
+        self.description.info.more.insert(name.to_owned(), value.into());
         self
     }
 
-    /// The same with one more picture that clients may show.
-    pub fn icon(mut self, icon: Icon) -> Builder {
-        self.info.icons.push(icon);
-        self
-    }
-
-    /// The same with what a model should know about the server as a whole.
+    /// Sets what a model should know about the server as a whole.
     pub fn instructions(mut self, instructions: impl Into<String>) -> Builder {
-        self.instructions = Some(instructions.into());
+        self.description.instructions = Some(instructions.into());
         self
     }
 
-    /// The same with what a scope allows, in words that people read before they agree: "Read your calendar". `name` is a scope
-    /// that a tool needs, or `mcp`, which every caller has.
+    /// Says what a scope allows, in words that people read before they agree: "Read your calendar". `name` is a scope that a
+    /// tool needs, or `mcp`, which every caller has.
     pub fn scope(mut self, name: impl Into<String>, words: impl Into<String>) -> Builder {
-        self.scope_words.push((name.into(), words.into()));
+        self.description.scope_words.push((name.into(), words.into()));
         self
     }
 
-    /// The same, with the promise (`listChanged`) that clients are told when lists change, for programs that call
+    /// Promises (`listChanged`) that clients are told when lists change, for programs that call
     /// [`Publisher::tools_changed`](super::Publisher::tools_changed) and its siblings. The lists of this server by itself are
     /// fixed, so nothing is promised otherwise.
     pub fn lists_change(mut self) -> Builder {
-        self.lists_change = true;
+        self.description.lists_change = true;
         self
     }
 
-    /// The same, with the caller's own GitHub token for tools that call GitHub as the caller: [`Context::principal`], its
-    /// `upstream`. It is kept encrypted; without this it is dropped after the login. A tool to which GitHub answers 401 calls
+    /// Keeps the caller's own GitHub token for tools that call GitHub as the caller: [`Context::principal`], its `upstream`.
+    /// It is kept encrypted; without this it is dropped after the login. A tool to which GitHub answers 401 calls
     /// `upstream.refused()`, so that the client logs in again by itself.
     pub fn keep_github_tokens(mut self) -> Builder {
-        self.keeps_github_tokens = true;
+        self.description.keeps_github_tokens = true;
         self
     }
 
-    /// The same with one more tool.
+    /// Adds a tool.
     pub fn tool(mut self, tool: Tool) -> Builder {
         self.tools.push(tool);
         self
     }
 
-    /// The same with one more prompt.
+    /// Adds a prompt.
     pub fn prompt(mut self, prompt: Prompt) -> Builder {
         self.prompts.push(prompt);
         self
     }
 
-    /// The same with one more resource.
+    /// Adds a resource or a resource template.
     pub fn resource(mut self, resource: Resource) -> Builder {
         self.resources.push(resource);
         self
     }
 
-    /// The same with one more resource template.
-    pub fn template(mut self, template: ResourceTemplate) -> Builder {
-        self.templates.push(template);
-        self
-    }
-
-    /// The server.
+    /// Builds the server.
     ///
     /// # Errors
     /// [`BuildError`] for the first thing that cannot be offered.
     pub fn build(self) -> Result<ToolServer, BuildError> {
-        let mirrored = check_tools(&self.tools)?;
-        check_prompts(&self.prompts)?;
-        check_resources(&self.resources)?;
-        check_templates(&self.templates)?;
-        let scopes = tool_scopes(&self.tools)?;
-        let operations = self.operations();
-        let has_tasks = self.tools.iter().any(|tool| tool.tasks != TaskSupport::Never);
-        let Builder {
-            info,
-            instructions,
-            lists_change,
-            scope_words,
-            keeps_github_tokens,
-            tools,
-            prompts,
-            resources,
-            templates,
-        } = self;
-        let all_scopes = scopes.values().fold(Scopes::default(), |all, each| all.union(each));
-        check_scope_words(&scope_words, &all_scopes)?;
+        let Builder { mut description, tools, prompts, resources } = self;
+        tools.iter().try_for_each(Tool::check)?;
+        prompts.iter().try_for_each(Prompt::check)?;
+        resources.iter().try_for_each(Resource::check)?;
+        let named = |tool: &Tool| tool.name().to_owned();
+        let scopes: HashMap<_, _> = tools
+            .iter()
+            .filter_map(|tool| Some((named(tool), Arc::new(tool.scopes.clone()?))))
+            .filter(|(_, scopes)| !scopes.is_empty())
+            .collect();
+        let mirrored = tools
+            .iter()
+            .filter_map(|tool| Some((named(tool), tool.mirrored()?)))
+            .filter(|(_, mirrored)| !mirrored.is_empty())
+            .map(|(name, mirrored)| (name, mirrored.into()))
+            .collect();
+        description.scopes = scopes.values().fold(Scopes::default(), |all, each| all.union(each));
+        check_scope_words(&description)?;
+        description.operations = operations(&tools, &prompts, &resources);
+        description.has_tasks = tools.iter().any(|tool| tool.tasks != TaskSupport::Never);
+        let (templates, resources): (Vec<_>, Vec<_>) = resources.into_iter().partition(Resource::is_template);
+        let lists = HashMap::from([
+            (Operation::ListTools, list("tools", tools.iter().map(|each| &each.definition))),
+            (Operation::ListPrompts, list("prompts", prompts.iter().map(|each| &each.definition))),
+            (Operation::ListResources, list("resources", resources.iter().map(|each| &each.definition))),
+            (
+                Operation::ListResourceTemplates,
+                list("resourceTemplates", templates.iter().map(|each| &each.definition)),
+            ),
+        ]);
+        by_name("resource", templates.iter(), |each| each.uri())?;
         Ok(ToolServer {
-            description: Description {
-                info,
-                instructions,
-                operations,
-                lists_change,
-                scopes: all_scopes,
-                scope_words,
-                has_tasks,
-                keeps_github_tokens,
-            },
-            tools: Offer::new(tools, |each| (&each.definition.name, &each.definition))?,
-            prompts: Offer::new(prompts, |each| (&each.definition.name, &each.definition))?,
-            resources: Offer::new(resources, |each| (each.definition.uri(), &each.definition))?,
-            templates: Offer::new(templates, |each| (each.definition.uri(), &each.definition))?,
+            description,
+            lists,
+            tools: by_name("tool", tools, Tool::name)?,
+            prompts: by_name("prompt", prompts, Prompt::name)?,
+            resources: by_name("resource", resources, Resource::uri)?,
+            templates,
             mirrored,
             scopes,
         })
     }
+}
 
-    fn operations(&self) -> Vec<Operation> {
-        let mut operations = Vec::new();
-        if !self.tools.is_empty() {
-            operations.extend([Operation::ListTools, Operation::CallTool]);
-        }
-        if !self.prompts.is_empty() {
-            operations.extend([Operation::ListPrompts, Operation::GetPrompt]);
-        }
-        if !self.resources.is_empty() || !self.templates.is_empty() {
-            operations.extend([
-                Operation::ListResources,
-                Operation::ListResourceTemplates,
-                Operation::ReadResource,
-            ]);
-        }
-        if !self.prompts.is_empty() || !self.templates.is_empty() {
-            operations.push(Operation::Complete);
-        }
-        operations
+fn operations(tools: &[Tool], prompts: &[Prompt], resources: &[Resource]) -> Vec<Operation> {
+    let mut operations = Vec::new();
+    if !tools.is_empty() {
+        operations.extend([Operation::ListTools, Operation::CallTool]);
     }
+    if !prompts.is_empty() {
+        operations.extend([Operation::ListPrompts, Operation::GetPrompt]);
+    }
+    if !resources.is_empty() {
+        operations.extend([
+            Operation::ListResources,
+            Operation::ListResourceTemplates,
+            Operation::ReadResource,
+        ]);
+    }
+    if !prompts.is_empty() || resources.iter().any(Resource::is_template) {
+        operations.push(Operation::Complete);
+    }
+    operations
+}
+
+/// A list as clients get it, with the name of its member.
+fn list<'a>(
+    name: &'static str,
+    all: impl Iterator<Item = &'a Definition>,
+) -> (&'static str, Box<RawValue>) {
+    let all: Vec<_> = all.collect();
+    (name, to_raw_value(&all).expect("definitions are JSON already"))
+}
+
+/// Indexes what has a name; no two may have the same.
+fn by_name<T>(
+    kind: &str,
+    all: impl IntoIterator<Item = T>,
+    name: fn(&T) -> &str,
+) -> Result<HashMap<String, T>, BuildError> {
+    let mut indexed = HashMap::new();
+    for each in all {
+        let name = name(&each).to_owned();
+        if indexed.contains_key(&name) {
+            return Err(BuildError::new(kind, &name, "there are two of this name or URI"));
+        }
+        indexed.insert(name, each);
+    }
+    Ok(indexed)
+}
+
+/// Checks that each scope with words is one that somebody can be asked for.
+fn check_scope_words(Description { scopes, scope_words, .. }: &Description) -> Result<(), BuildError> {
+    for (name, _) in scope_words {
+        let refuse = |why| Err(BuildError::new("scope", name, why));
+        if name != "mcp" && !scopes.contains(name) {
+            return refuse("it has words, and no tool needs it");
+        }
+        if scope_words.iter().filter(|(other, _)| other == name).count() > 1 {
+            return refuse("it has words twice");
+        }
+    }
+    Ok(())
 }

@@ -124,7 +124,7 @@ fn a_lost_call_is_an_internal_error() {
             None
         }
     }
-    let info = Implementation { name: "n".into(), title: None, version: "1".into(), icons: Vec::new() };
+    let info = Implementation { name: "n".into(), version: "1".into(), more: serde_json::Map::new() };
     let description = Description {
         info,
         instructions: None,
@@ -175,7 +175,10 @@ fn what_tools_need_is_said_before_anybody_calls() {
     let bad =
         Tool::new("bad", "t", json!({ "type": "object" })).scopes("a\"b").handler(|_, _: NoArguments| Ok(""));
     let refused = ToolServer::builder("n", "1").tool(bad).build();
-    assert_eq!(refused.err(), Some(BuildError::ToolScopes("bad".to_owned())));
+    assert_eq!(
+        refused.err().unwrap().to_string(),
+        r#"tool "bad": its scopes are not separated by spaces, or have odd characters"#
+    );
 }
 
 /// Words are for scopes that somebody can be asked for, once each.
@@ -192,7 +195,7 @@ fn scopes_have_words_of_their_own() {
     let words = &server.description().scope_words;
     assert_eq!(words[0], ("repo".to_owned(), "Read your repositories".to_owned()));
     assert_eq!(words.len(), 2);
-    let refused = |words: &[(&str, &str)]| build(words).err();
-    assert_eq!(refused(&[("rep", "a")]), Some(BuildError::ScopeWords("rep".to_owned())));
-    assert_eq!(refused(&[("mcp", "a"), ("mcp", "b")]), Some(BuildError::ScopeWords("mcp".to_owned())));
+    let refused = |words: &[(&str, &str)]| build(words).err().unwrap().to_string();
+    assert_eq!(refused(&[("rep", "a")]), r#"scope "rep": it has words, and no tool needs it"#);
+    assert_eq!(refused(&[("mcp", "a"), ("mcp", "b")]), r#"scope "mcp": it has words twice"#);
 }

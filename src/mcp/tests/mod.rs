@@ -1,5 +1,6 @@
 //! The endpoint as a client sees it: requests in, responses and events out, in one process and without a socket.
 
+mod arguments;
 mod bounds;
 mod ending;
 mod grants;
@@ -13,7 +14,9 @@ mod restarts;
 mod streams;
 mod tasks;
 mod tolerance;
+mod tool;
 mod transcripts;
+mod uri_template;
 
 use std::sync::Arc;
 use std::time::Duration;

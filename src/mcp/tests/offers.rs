@@ -14,24 +14,20 @@ fn topic_schema(name: &str) -> Value {
 /// Names for people and pictures, wherever there is a place for them.
 #[test]
 fn titles_and_icons_are_listed() {
-    let icon =
-        || Icon::new("https://a.example/i.png").mime_type("image/png").size("48x48").theme(Theme::Dark);
     let shown = json!([{
         "src": "https://a.example/i.png", "mimeType": "image/png", "sizes": ["48x48"], "theme": "dark" }]);
+    let icons = || shown.clone();
     let contents = || ResourceContents::text("a:b", "c");
+    let tool = Tool::new("t", "d", json!({ "type": "object" })).handler(|_, _: NoArguments| Ok(""));
+    let prompt = Prompt::new("p", "d").handler(|_, _: NoArguments| Ok(String::new()));
+    let resource = Resource::new("a:b", "r").reader(move |_, _| Ok(contents()));
+    let template = Resource::template("a:{x}", "t").reader(move |_, _| Ok(contents()));
     let server = ToolServer::builder("n", "1")
-        .icon(icon())
-        .tool(
-            Tool::new("t", "d", json!({ "type": "object" }))
-                .title("T")
-                .icon(icon())
-                .handler(|_, _: NoArguments| Ok("")),
-        )
-        .prompt(Prompt::new("p", "d").title("T").icon(icon()).handler(|_, _: NoArguments| Ok(String::new())))
-        .resource(Resource::new("a:b", "r").title("T").icon(icon()).reader(move |_| Ok(contents())))
-        .template(
-            ResourceTemplate::new("a:{x}", "t").title("T").icon(icon()).reader(move |_, _| Ok(contents())),
-        );
+        .with("icons", icons())
+        .tool(tool.with("title", "T").with("icons", icons()))
+        .prompt(prompt.with("title", "T").with("icons", icons()))
+        .resource(resource.with("title", "T").with("icons", icons()))
+        .resource(template.with("title", "T").with("icons", icons()));
     let endpoint = endpoint(server.build().unwrap());
     let lists = [
         ("tools/list", "tools"),
@@ -76,11 +72,12 @@ fn a_handler_sees_the_meta_of_its_request() {
 #[test]
 fn a_text_is_the_contents_of_the_resource_that_is_read() {
     let template = |reader: fn() -> ResourceContents| {
-        ResourceTemplate::new("a:{x}", "t").mime_type("text/csv").reader(move |_, _| Ok(reader()))
+        Resource::template("a:{x}", "t").with("mimeType", "text/csv").reader(move |_, _| Ok(reader()))
     };
     let check = |reader: fn() -> ResourceContents, expected: Value| {
-        let resource = Resource::new("b:1", "r").mime_type("text/csv").reader(move |_| Ok(reader()));
-        let server = ToolServer::builder("n", "1").template(template(reader)).resource(resource);
+        let resource =
+            Resource::new("b:1", "r").with("mimeType", "text/csv").reader(move |_, _| Ok(reader()));
+        let server = ToolServer::builder("n", "1").resource(template(reader)).resource(resource);
         let endpoint = endpoint(server.build().unwrap());
         for uri in ["a:1", "b:1"] {
             let read = endpoint.send(modern::plain("resources/read", json!({ "uri": uri })));
@@ -90,7 +87,7 @@ fn a_text_is_the_contents_of_the_resource_that_is_read() {
         }
     };
     check(|| "x,y".into(), json!({ "mimeType": "text/csv", "text": "x,y" }));
-    let own = || ResourceContents::text("c:2", "z").mime_type("text/plain");
+    let own = || ResourceContents::text("c:2", "z").with("mimeType", "text/plain");
     check(own, json!({ "uri": "c:2", "mimeType": "text/plain", "text": "z" }));
 }
 
@@ -138,14 +135,16 @@ fn wrong_arguments_are_explained() {
 #[test]
 fn a_declared_argument_must_be_read() {
     let tool = |schema| Tool::new("t", "t", schema).handler(|_, Topic { topic }| Ok(topic));
-    let prompt = |name: &'static str| {
-        Prompt::new("p", "d").argument(Argument::optional(name, "d")).handler(|_, Topic { topic }| Ok(topic))
+    let prompt = |name| {
+        Prompt::new("p", "d").optional_argument(name, "d").handler(|_, Topic { topic }| Ok(topic))
     };
-    let unread = |of: &str| Some(BuildError::Argument { of: of.to_owned(), name: "topics".to_owned() });
-    let build = |builder: Builder| builder.build().err();
+    let unread = |what: &str| {
+        Some(format!(r#"{what}: its handler does not read the declared argument "topics""#))
+    };
+    let build = |builder: Builder| builder.build().err().map(|error| error.to_string());
     let builder = || ToolServer::builder("n", "1");
-    assert_eq!(build(builder().tool(tool(topic_schema("topics")))), unread("t"));
-    assert_eq!(build(builder().prompt(prompt("topics"))), unread("p"));
+    assert_eq!(build(builder().tool(tool(topic_schema("topics")))), unread(r#"tool "t""#));
+    assert_eq!(build(builder().prompt(prompt("topics"))), unread(r#"prompt "p""#));
     assert_eq!(build(builder().tool(tool(topic_schema("topic"))).prompt(prompt("topic"))), None);
     let any = |_: &Context, _: Value| Ok("");
     let ignored = |_: &Context, _: NoArguments| Ok("");

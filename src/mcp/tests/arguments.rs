@@ -1,0 +1,48 @@
+//! Why arguments do not fit a type, in words.
+
+use serde::Deserialize;
+
+use crate::mcp::arguments::{members, read};
+
+
+#[allow(dead_code)] // read by serde only
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Search {
+    max_results: u8,
+    filter: Option<Filter>,
+}
+
+#[allow(dead_code)] // read by serde only
+#[derive(Debug, Deserialize)]
+struct Filter {
+    tags: Vec<String>,
+}
+
+#[test]
+fn an_error_says_where_and_what_was_expected() {
+    let check = |json: &str, expected: &str| {
+        assert_eq!(read::<Search>(json).unwrap_err(), expected, "{json}");
+    };
+    check("{}", "missing field `maxResults`");
+    check(r#"{"maxResults":"9"}"#, r#"maxResults: invalid type: string "9", expected u8"#);
+    check(r#"{"maxResults": 300 }"#, "maxResults: invalid value: integer `300`, expected u8");
+    check(r#"{"a,\"{":[{},"]"],"maxResults":{}}"#, "maxResults: invalid type: map, expected u8");
+    check("{\"maxResults\":1,\n \"filter\":{\"ä\":1}}", "filter: missing field `tags`");
+    check(
+        "{\"maxResults\":1,\r\n\"filter\":\n{\"tags\":[\"ä\", \"b\", 7]}}",
+        "filter.tags[2]: invalid type: integer `7`, expected a string",
+    );
+    check("[7]", "invalid type: sequence, expected struct Search");
+    check(
+        r#"{"maxResults":1,"filter":[["a"]]}"#,
+        "filter: invalid type: sequence, expected struct Filter",
+    );
+}
+
+#[test]
+fn the_members_of_a_struct_are_known() {
+    assert_eq!(members::<Search>(), ["maxResults", "filter"]);
+    assert!(members::<serde_json::Value>().is_empty());
+    assert!(members::<Vec<String>>().is_empty());
+}
