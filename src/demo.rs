@@ -10,8 +10,8 @@ use crate::base::limits;
 use crate::base::secret::Secret;
 use crate::github::{GitHub, Profile};
 use crate::mcp::{
-    BuildError, CallError, Context, Level, NoArguments, Progress, Prompt, Resource, Tool,
-    ToolResult, ToolServer,
+    BuildError, CallError, Context, Level, NoArguments, Progress, Prompt, Resource, Tool, ToolResult,
+    ToolServer,
 };
 use crate::oauth::provider::ProviderError;
 
@@ -152,6 +152,7 @@ fn whoami(profiles: impl Profiles + 'static) -> Tool {
         "name": { "type": "string" },
         "scopes": { "type": "array", "items": { "type": "string" } },
     });
+    let output = json!({ "type": "object", "properties": properties, "required": ["login", "id", "scopes"] });
     Tool::new(
         "whoami",
         "Tells who is logged in: GitHub login, id, name, and what the server's GitHub token may do",
@@ -159,9 +160,7 @@ fn whoami(profiles: impl Profiles + 'static) -> Tool {
     )
     .with("title", "Who Am I")
     .with("annotations", json!({ "readOnlyHint": true, "openWorldHint": true }))
-    .with("outputSchema", json!({
-        "type": "object", "properties": properties, "required": ["login", "id", "scopes"],
-    }))
+    .with("outputSchema", output)
     .handler(move |context, NoArguments {}| {
         let Some(token) = context.principal().upstream.token() else {
             return Err("No GitHub token was kept for this login, so GitHub cannot be asked".into());

@@ -357,22 +357,24 @@ fn resources() -> Vec<Resource> {
         Resource::new("test://static-text", "Static text")
             .with("mimeType", "text/plain")
             .text("This is the content of the static text resource."),
-        Resource::new("test://static-binary", "Static binary")
-            .with("mimeType", "image/png")
-            .reader(|_, _| Ok(ResourceContents::blob("test://static-binary", PNG).with("mimeType", "image/png"))),
-        Resource::new("test://watched-resource", "Watched resource").with("mimeType", "text/plain").text("Watched"),
+        Resource::new("test://static-binary", "Static binary").with("mimeType", "image/png").reader(
+            |_, _| Ok(ResourceContents::blob("test://static-binary", PNG).with("mimeType", "image/png")),
+        ),
+        Resource::new("test://watched-resource", "Watched resource")
+            .with("mimeType", "text/plain")
+            .text("Watched"),
     ]
 }
 
 fn template() -> Resource {
-    Resource::template("test://template/{id}/data", "Template data").with("mimeType", "application/json").reader(
-        |_, found| {
+    Resource::template("test://template/{id}/data", "Template data")
+        .with("mimeType", "application/json")
+        .reader(|_, found| {
             let id = found.variables.get("id").map(String::as_str).unwrap_or_default();
             let text =
                 json!({ "id": id, "templateTest": true, "data": format!("Data for ID: {id}") }).to_string();
             Ok(ResourceContents::text(found.uri.clone(), text).with("mimeType", "application/json"))
-        },
-    )
+        })
 }
 
 fn rich_schema() -> Value {

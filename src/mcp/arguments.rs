@@ -1,4 +1,4 @@
-//! Arguments as a handler's own type: which ones the type reads, and why a client's do not fit, in words that a model can
+//! Reads JSON as a type. An error says where the JSON does not fit and what was expected there, in words that a model can
 //! act on.
 
 use std::borrow::Cow;
@@ -14,10 +14,10 @@ pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
     json::read(text).map_err(|error| explain(text, &error))
 }
 
-/// Where an error of serde's is in this text, and what it is.
+/// The place of an error of serde's in this text, and what it is.
 pub(super) fn explain(text: &str, error: &serde_json::Error) -> String {
     let reason = error.to_string();
-    // The position means nothing to whoever did not write this very text; what stands there does.
+    // Line and column mean nothing to a model, which did not write this text; the name of the member does.
     let reason = reason.rsplit_once(" at line ").map_or(&*reason, |(reason, _)| reason);
     match place(text, error.line(), error.column()) {
         place if place.is_empty() => cut(reason).into_owned(),
@@ -25,7 +25,7 @@ pub(super) fn explain(text: &str, error: &serde_json::Error) -> String {
     }
 }
 
-/// What an error repeats of a client's text: all of it, or its start and its end. A request of megabytes has no such answer.
+/// The part of a client's text that an error repeats: all of it, or its start and its end, so that an answer stays short.
 pub(super) fn cut(text: &str) -> Cow<'_, str> {
     let start = text.char_indices().nth(limits::ECHOED_CHARS);
     let end = text.char_indices().nth_back(limits::ECHOED_CHARS.saturating_sub(1));
@@ -37,13 +37,13 @@ pub(super) fn cut(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// What holds the value that is being read.
+/// The place of a value in what holds it.
 enum Step<'a> {
     Member { name: &'a str, next_is_name: bool },
     Element(usize),
 }
 
-/// Where serde stopped, as in `filter.tags[2]`; nothing for the whole text. It is valid JSON up to there.
+/// The path to where serde stopped, like `filter.tags[2]`; empty for the whole text. The text is valid JSON up to there.
 fn place(text: &str, line: usize, column: usize) -> String {
     let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
     let end = lines.map(str::len).sum::<usize>().saturating_add(column);
@@ -87,10 +87,10 @@ fn string_length(text: &str) -> usize {
     text.bytes().position(ends).unwrap_or(text.len())
 }
 
-/// The members that a type reads by name: none if it is no struct, or takes whatever there is.
+/// The members that a type reads by name: none if it is no struct.
 pub(super) fn members<T: DeserializeOwned>() -> &'static [&'static str] {
     let mut members: &'static [&'static str] = &[];
-    let _ = T::deserialize(Probe(&mut members)); // never a value: it asks for the names and is sent away
+    let _ = T::deserialize(Probe(&mut members)); // never a value: the probe notes the names and fails
     members
 }
 

@@ -11,24 +11,24 @@ use super::jsonrpc::Error;
 
 type Run = dyn Fn(&Context, &RawValue) -> Result<Reply, CallError> + Send + Sync;
 
-pub(super) struct Handler {
+pub(super) struct TypedHandler {
     /// The arguments that the closure reads; empty if its type does not name them.
     reads: &'static [&'static str],
     run: Box<Run>,
 }
 
-impl Handler {
+impl TypedHandler {
     /// A handler; `refuse` makes the error for arguments that do not fit `A`.
     pub(super) fn new<A: DeserializeOwned>(
         refuse: fn(String) -> CallError,
         run: impl Fn(&Context, A) -> Result<Reply, CallError> + Send + Sync + 'static,
-    ) -> Handler {
+    ) -> TypedHandler {
         let run = move |context: &Context, arguments: &RawValue| {
             let arguments = arguments::read(arguments.get())
                 .map_err(|reason| refuse(format!("Invalid arguments: {reason}")))?;
             run(context, arguments)
         };
-        Handler { reads: arguments::members::<A>(), run: Box::new(run) }
+        TypedHandler { reads: arguments::members::<A>(), run: Box::new(run) }
     }
 
     /// Runs the closure; absent arguments are an empty object.
@@ -36,7 +36,9 @@ impl Handler {
         match arguments {
             Some(arguments) if arguments.get().starts_with('{') => (self.run)(context, arguments),
             Some(_) => Err(Error::invalid_params("Invalid params: arguments must be an object").into()),
-            None => (self.run)(context, &RawValue::from_string("{}".to_owned()).map_err(|_| Error::internal())?),
+            None => {
+                (self.run)(context, &RawValue::from_string("{}".to_owned()).map_err(|_| Error::internal())?)
+            }
         }
     }
 

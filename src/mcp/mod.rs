@@ -172,10 +172,8 @@ use self::quota::{Budgets, Calls, NoRoom, Openings};
 use self::session_id::EndedSessions;
 use self::task_table::TaskTable;
 use self::tolerated::Tolerated;
-use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
 use crate::base::clock::Clock;
-use crate::base::identity::{Principal, Scopes, UserId};
 use crate::base::quota::Quota;
 use crate::base::random::Random;
 use crate::base::trace;
@@ -199,6 +197,8 @@ pub use self::publisher::Publisher;
 pub use self::resource::{Match, Resource};
 pub use self::tool::{NoArguments, TaskSupport, Tool};
 pub use self::tool_server::{Builder, ToolServer};
+pub use crate::base::cancel::CancelToken;
+pub use crate::base::identity::{Principal, Scopes, UpstreamToken, UserId};
 
 /// What an MCP endpoint is made of.
 pub struct Settings {

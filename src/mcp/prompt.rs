@@ -14,14 +14,14 @@ use super::call::{CallError, Reply};
 use super::completion::{Completers, Partial};
 use super::content::PromptResult;
 use super::definition::Definition;
-use super::handler::Handler;
+use super::handler::TypedHandler;
 use super::jsonrpc::Error;
 
 /// A prompt.
 pub struct Prompt {
     pub(super) definition: Definition,
     pub(super) completers: Completers,
-    handler: Option<Handler>,
+    handler: Option<TypedHandler>,
 }
 
 impl Prompt {
@@ -71,7 +71,7 @@ impl Prompt {
         F: Fn(&Context, A) -> Result<R, CallError> + Send + Sync + 'static,
     {
         let run = move |context: &Context, arguments| Ok(handler(context, arguments)?.into().reply()?);
-        self.handler = Some(Handler::new(|reason| Error::invalid_params(reason).into(), run));
+        self.handler = Some(TypedHandler::new(|reason| Error::invalid_params(reason).into(), run));
         self
     }
 
@@ -92,9 +92,8 @@ impl Prompt {
         arguments: Option<&RawValue>,
     ) -> Result<Reply, CallError> {
         let handler = self.handler.as_ref().ok_or_else(Error::internal)?;
-        let sent: BTreeMap<Cow<'_, str>, IgnoredAny> =
-            arguments::read(arguments.map_or("{}", RawValue::get))
-                .map_err(|reason| Error::invalid_params(format!("Invalid arguments: {reason}")))?;
+        let sent: BTreeMap<Cow<'_, str>, IgnoredAny> = arguments::read(arguments.map_or("{}", RawValue::get))
+            .map_err(|reason| Error::invalid_params(format!("Invalid arguments: {reason}")))?;
         let is_required = |argument: &&Value| argument.get("required") == Some(&Value::Bool(true));
         let mut required = self.arguments().filter(is_required).filter_map(name_of);
         match required.find(|name| !sent.contains_key(*name)) {

@@ -11,7 +11,7 @@ use super::build_error::BuildError;
 use super::call::CallError;
 use super::content::ToolResult;
 use super::definition::Definition;
-use super::handler::Handler;
+use super::handler::TypedHandler;
 use crate::base::identity::Scopes;
 
 /// A tool.
@@ -20,7 +20,7 @@ pub struct Tool {
     /// `None`: the given text is no list of scopes.
     pub(super) scopes: Option<Scopes>,
     pub(super) tasks: TaskSupport,
-    pub(super) handler: Option<Handler>,
+    pub(super) handler: Option<TypedHandler>,
 }
 
 /// Whether the calls of a tool become tasks: handles that the client gets at once, to ask for the result later.
@@ -90,7 +90,7 @@ impl Tool {
         F: Fn(&Context, A) -> Result<R, CallError> + Send + Sync + 'static,
     {
         let run = move |context: &Context, arguments| Ok(handler(context, arguments)?.into().reply()?);
-        self.handler = Some(Handler::new(CallError::Tool, run));
+        self.handler = Some(TypedHandler::new(CallError::Tool, run));
         self
     }
 

@@ -162,7 +162,8 @@ impl ToolServer {
                 self.templates.iter().find(|each| each.uri() == uri).map(|each| &each.completers)
             }
             _ => {
-                let why = "Invalid params: ref is neither a ref/prompt with a name nor a ref/resource with a uri";
+                let why =
+                    "Invalid params: ref is neither a ref/prompt with a name nor a ref/resource with a uri";
                 return Err(Error::invalid_params(why).into());
             }
         };
@@ -350,10 +351,7 @@ fn operations(tools: &[Tool], prompts: &[Prompt], resources: &[Resource]) -> Vec
 }
 
 /// A list as clients get it, with the name of its member.
-fn list<'a>(
-    name: &'static str,
-    all: impl Iterator<Item = &'a Definition>,
-) -> (&'static str, Box<RawValue>) {
+fn list<'a>(name: &'static str, all: impl Iterator<Item = &'a Definition>) -> (&'static str, Box<RawValue>) {
     let all: Vec<_> = all.collect();
     (name, to_raw_value(&all).expect("definitions are JSON already"))
 }

@@ -1,4 +1,4 @@
-//! URI templates (RFC 6570, level 1: `{name}` stands for one path segment's worth of text), matched in linear time (M18).
+//! URI templates of RFC 6570 level 1: `{name}` stands for the text of one path segment. Matched in linear time (M18).
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ pub(super) struct UriTemplate {
 }
 
 impl UriTemplate {
-    /// Reads a template. `None` if it uses more of RFC 6570, or two variables touch, so that nobody could say where the
-    /// first one ends.
+    /// Reads a template. `None` if it uses more of RFC 6570, or two variables touch: the end of the first one would be
+    /// undefined.
     pub(super) fn parse(template: &str) -> Option<UriTemplate> {
         let mut parts = template.split('{');
         let prefix = parts.next()?.to_owned();
@@ -33,8 +33,8 @@ impl UriTemplate {
             .then_some(UriTemplate { prefix, variables })
     }
 
-    /// The values of the variables in `uri`, decoded. A value is not empty, is one segment of a path for whoever takes it for
-    /// one, and ends where the text after its variable first occurs.
+    /// The values of the variables in `uri`, decoded. A value is one path segment, not empty, and ends where the text after
+    /// its variable first occurs.
     pub(super) fn matches(&self, uri: &str) -> Option<BTreeMap<String, String>> {
         let mut rest = uri.strip_prefix(&self.prefix)?;
         let mut values = BTreeMap::new();
@@ -58,7 +58,7 @@ impl UriTemplate {
     }
 }
 
-/// M18: decoded, a value leads nowhere else than it seems to: a reader may make a file's name of it.
+/// Whether a decoded value is one path segment (M18): a reader may make a file's name of it, which must not lead elsewhere.
 fn is_segment(value: &str) -> bool {
     let leads_elsewhere = |char: char| matches!(char, '/' | '\\') || char.is_control();
     !matches!(value, "" | "." | "..") && !value.contains(leads_elsewhere)

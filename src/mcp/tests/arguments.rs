@@ -4,7 +4,6 @@ use serde::Deserialize;
 
 use crate::mcp::arguments::{members, read};
 
-
 #[allow(dead_code)] // read by serde only
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,10 +33,7 @@ fn an_error_says_where_and_what_was_expected() {
         "filter.tags[2]: invalid type: integer `7`, expected a string",
     );
     check("[7]", "invalid type: sequence, expected struct Search");
-    check(
-        r#"{"maxResults":1,"filter":[["a"]]}"#,
-        "filter: invalid type: sequence, expected struct Filter",
-    );
+    check(r#"{"maxResults":1,"filter":[["a"]]}"#, "filter: invalid type: sequence, expected struct Filter");
 }
 
 #[test]

@@ -135,12 +135,10 @@ fn wrong_arguments_are_explained() {
 #[test]
 fn a_declared_argument_must_be_read() {
     let tool = |schema| Tool::new("t", "t", schema).handler(|_, Topic { topic }| Ok(topic));
-    let prompt = |name| {
-        Prompt::new("p", "d").optional_argument(name, "d").handler(|_, Topic { topic }| Ok(topic))
-    };
-    let unread = |what: &str| {
-        Some(format!(r#"{what}: its handler does not read the declared argument "topics""#))
-    };
+    let prompt =
+        |name| Prompt::new("p", "d").optional_argument(name, "d").handler(|_, Topic { topic }| Ok(topic));
+    let unread =
+        |what: &str| Some(format!(r#"{what}: its handler does not read the declared argument "topics""#));
     let build = |builder: Builder| builder.build().err().map(|error| error.to_string());
     let builder = || ToolServer::builder("n", "1");
     assert_eq!(build(builder().tool(tool(topic_schema("topics")))), unread(r#"tool "t""#));

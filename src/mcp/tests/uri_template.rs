@@ -2,12 +2,10 @@
 
 use crate::mcp::uri_template::UriTemplate;
 
-
 fn check(template: &str, uri: &str, expected: Option<&[(&str, &str)]>) {
     let found = UriTemplate::parse(template).unwrap().matches(uri);
-    let expected = expected.map(|pairs| {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    });
+    let expected = expected
+        .map(|pairs| pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect());
     assert_eq!(found, expected, "{template} {uri}");
 }
 
