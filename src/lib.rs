@@ -40,9 +40,10 @@ extern crate self as mcp_oauth_server;
 mod app;
 mod base;
 mod check;
-mod client_metadata;
+
 mod config;
 mod demo;
+mod documents;
 mod edge;
 mod front;
 pub mod github;

@@ -23,7 +23,7 @@ use crate::base::capacity::Capacity;
 use crate::base::clock::{self, Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
 use crate::base::{limits, log};
-use crate::client_metadata::Documents;
+use crate::documents::Documents;
 use crate::config::{Config, Switch};
 use crate::edge::{self, Edge, Listener, Tls};
 use crate::front::Front;

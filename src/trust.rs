@@ -1,5 +1,5 @@
 //! The roots of trust of calls to the outside: Mozilla's, which are compiled in, and those that the operator adds. `github` and
-//! `client_metadata` connect through this file alone.
+//! `documents` connect through this file alone.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -11,6 +11,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ALL_VERSIONS, ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use ureq::Agent;
+use ureq::config::ConfigBuilder;
+use ureq::typestate::AgentScope;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::time::{Duration, Instant};
 use ureq::unversioned::transport::{
@@ -20,6 +22,9 @@ use ureq::unversioned::transport::{
 
 use crate::base::startup_error::StartupError;
 use crate::base::{capped, limits};
+
+/// GitHub refuses requests without one.
+const USER_AGENT: &str = concat!("mcp-oauth-server/", env!("CARGO_PKG_VERSION"));
 
 /// The trusted roots, ready for connections.
 #[derive(Clone, Debug)]
@@ -56,20 +61,30 @@ impl Trust {
     }
 }
 
+/// Settings of every outgoing HTTP client. Every default of ureq that matters is replaced: it would follow redirects, wait for
+/// ever, turn a status into an error, and take a proxy from the environment, which would then resolve names itself, past any
+/// check of addresses. Its gzip is not compiled in, so a body is what was sent. A name that takes too long to resolve leaves a
+/// thread of ureq behind until the system gives up on it; what bounds the concurrent calls bounds those threads too. No
+/// connection is kept: one that was cut while idle fails at its next request, when nobody can tell whether that was read.
+pub(crate) fn agent_config(timeout: std::time::Duration) -> ConfigBuilder<AgentScope> {
+    Agent::config_builder()
+        .proxy(None)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .timeout_global(Some(timeout))
+        .max_idle_connections(0)
+        .user_agent(USER_AGENT)
+        .accept_encoding("identity")
+}
+
 /// Asks a URL, and gives the status of its answer: for a probe of our own server.
 ///
 /// # Errors
 /// There was no answer, and why.
 pub fn status(url: &str) -> Result<u16, String> {
     let trust = Trust::load(None).map_err(|error| error.to_string())?;
-    let config = Agent::config_builder()
-        .proxy(None)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .http_status_as_error(false)
-        .timeout_global(Some(limits::HEALTH))
-        .build();
-    let agent = Agent::with_parts(config, trust.connector(), DefaultResolver::default());
+    let agent = Agent::with_parts(agent_config(limits::HEALTH).build(), trust.connector(), DefaultResolver::default());
     agent.get(url).call().map(|answer| answer.status().as_u16()).map_err(|error| error.to_string())
 }
 

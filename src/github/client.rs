@@ -19,9 +19,8 @@ use crate::base::secret::Secret;
 use crate::base::tally::Tally;
 use crate::base::{clock, limits};
 use crate::oauth::provider::ProviderError;
+use crate::trust::agent_config;
 
-/// GitHub refuses requests without one.
-const USER_AGENT: &str = concat!("mcp-oauth-server/", env!("CARGO_PKG_VERSION"));
 const API_MEDIA_TYPE: &str = "application/vnd.github+json";
 /// The version of GitHub's REST API that `answer` was written for.
 const API_VERSION: (&str, &str) = ("X-GitHub-Api-Version", "2022-11-28");
@@ -42,23 +41,12 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(settings: &GitHubSettings, timeout: Duration) -> Client {
-        // Every default of ureq that matters is set: it would follow redirects, wait for ever, take a proxy from the
-        // environment and turn a status into an error. Its gzip is not compiled in, so a body is what was sent. A name that
-        // takes too long to resolve leaves a thread of ureq behind until the system gives up on it; what bounds the calls
-        // bounds those too. No connection is kept: one that was cut while it was idle fails at its next request, when nobody
-        // can say any more whether GitHub has read it, and a code is good once.
-        let config = Agent::config_builder()
+        // The code of a login is good once, which is one more reason for keeping no connection.
+        let config = agent_config(timeout)
             .https_only(settings.url.is_https() && settings.api_url.is_https())
             .proxy(settings.proxy.as_ref().map(|proxy| proxy.0.clone()))
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .timeout_global(Some(timeout))
             .timeout_resolve(Some(timeout.min(limits::GITHUB_CONNECT)))
             .timeout_connect(Some(timeout.min(limits::GITHUB_CONNECT)))
-            .user_agent(USER_AGENT)
-            .accept_encoding("identity")
-            .max_idle_connections(0)
             .build();
         Client {
             agent: Agent::with_parts(config, settings.trust.connector(), DefaultResolver::default()),

@@ -1,6 +1,6 @@
 //! Client ID Metadata Documents: clients whose id is the URL of a document that describes them
-//! (draft-ietf-oauth-client-id-metadata-document; sections here and in `client_metadata` are those of revision 01). What
-//! such a document must say; `client_metadata` fetches it.
+//! (draft-ietf-oauth-client-id-metadata-document; sections here and in `documents` are those of revision 01). What
+//! such a document must say; `documents` fetches it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub struct ClientDocument {
     pub(super) description: Description,
 }
 
-/// Whoever finds the document of a client: `client_metadata`, or a test.
+/// Whoever finds the document of a client: `documents`, or a test.
 pub trait ClientDocuments: Send + Sync {
     /// The document at `url`, perhaps remembered from a moment ago. May take as long as
     /// [`crate::base::limits::DOCUMENT_FETCH`]; `peer` is who made us ask.

@@ -23,7 +23,8 @@ pub mod oauth {
     };
     pub use crate::oauth::*;
 }
-pub use crate::client_metadata::fuzzing::is_global;
+
+pub use crate::documents::is_global;
 pub use crate::github::fuzzing::token as github_token;
 pub use crate::mcp::fuzzing::{header, intake};
 /// Sealed values.

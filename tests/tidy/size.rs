@@ -21,7 +21,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("store", 1261),
             ("oauth", 4282),
             ("github", 655),
-            ("client_metadata", 548),
+            ("documents", 548),
             ("trust", 148),
         ],
     ),

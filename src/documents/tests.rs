@@ -215,7 +215,7 @@ fn other_answers_are_no_documents() {
         let shown = String::from_utf8_lossy(bytes);
         assert_eq!(web.find(URL, bytes).is_some(), expected, "{shown}");
         // The next look is a fetch again, unless there was a document.
-        assert_eq!(matches!(web.documents.look(&ClientUrl::parse(URL).unwrap()), Known::Fresh(_)), expected);
+        assert_eq!(web.documents.fresh(&ClientUrl::parse(URL).unwrap()).is_some(), expected);
     };
     check(&document(URL), true);
     check(&answer("200 OK\r\nContent-Type: application/x+json", &good), true);
@@ -282,7 +282,7 @@ fn only_public_addresses_are_connected_to() {
             Guard { names, own: OWN.parse().ok(), is_allowed },
             Duration::from_secs(60),
         );
-        let error = fetcher.fetch(&ClientUrl::parse(URL).unwrap()).unwrap_err().to_string();
+        let error = fetcher.fetch(&ClientUrl::parse(URL).unwrap()).unwrap_err().detail().unwrap();
         assert!(error.contains("not a public address"), "{found:?}: {error}");
     };
     check(&["127.0.0.1"], &[], is_global);
@@ -306,7 +306,8 @@ fn the_product_reaches_no_loopback() {
     let error = Fetcher::new(&own, &Trust::load(None).unwrap())
         .fetch(&ClientUrl::unchecked(&url))
         .unwrap_err()
-        .to_string();
+        .detail()
+        .unwrap();
     assert!(error.contains("not a public address"), "{error}");
     assert!(listener.accept().is_err());
 }

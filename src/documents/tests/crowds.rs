@@ -45,7 +45,7 @@ fn whoever_waits_has_not_fetched() {
 
 /// Whether the sender of [`Web::look`] has nothing left of its allowance.
 fn has_spent_all(web: &Web) -> bool {
-    web.documents.by_sender.check(Some(IpAddr::from([192, 0, 2, 1])), web.clock.monotonic()).is_err()
+    web.documents.allowances.check(Some(IpAddr::from([192, 0, 2, 1])), web.clock.monotonic()).is_err()
 }
 
 /// I3: otherwise many could wait for a slow server over and over, in places that others need.
@@ -266,7 +266,7 @@ fn the_log_is_told_once_a_second() {
     for number in 0..10 {
         assert!(web.look(&format!("https://gone.example/{number}")).is_none());
     }
-    let told = || web.documents.told.pass("not_fetched", web.clock.monotonic());
+    let told = || web.documents.log_limit.pass("not_fetched", web.clock.monotonic());
     assert_eq!(told(), None);
     web.clock.advance(Duration::from_secs(1));
     assert_eq!(told(), Some(Omitted(10)));

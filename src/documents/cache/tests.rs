@@ -1,0 +1,100 @@
+//! How long documents stay, and which makes room.
+
+use super::*;
+use crate::oauth::{ClientUrl, RedirectSchemes};
+
+fn document() -> Arc<ClientDocument> {
+    let url = ClientUrl::parse("https://a.example/c").unwrap();
+    let body = br#"{"client_id":"https://a.example/c","client_name":"A","redirect_uris":["https://a.example/cb"]}"#;
+    Arc::new(ClientDocument::parse(&url, body, &RedirectSchemes::default()).unwrap())
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// I5: a minute at least, a day at most, whatever the document's server says.
+#[test]
+fn a_lifetime_is_bounded() {
+    let check = |field: &str, expected| assert_eq!(lifetime(field).as_secs(), expected, "{field}");
+    check("", 60);
+    check("max-age=0", 60);
+    check("max-age=59", 60);
+    check("max-age=61", 61);
+    check("public, Max-Age=3600, immutable", 3600);
+    check("max-age=\"3600\"", 3600);
+    check("max-age=86400", 86_400);
+    check("max-age=86401", 86_400);
+    check("max-age=18446744073709551615", 86_400);
+    check("max-age=99999999999999999999", 60);
+    check("max-age=-1", 60);
+    check("max-age=3600, no-store", 60);
+    check("no-cache, max-age=3600", 60);
+    check("s-maxage=3600", 60);
+}
+
+/// Whether the document at `url` is fresh, and whether it is usable.
+fn look(cache: &Cache, url: &str, now: Duration) -> (bool, bool) {
+    (cache.fresh(url, now).is_some(), cache.usable(url, now).is_some())
+}
+
+#[test]
+fn a_document_is_good_until_it_expires() {
+    const FRESH: (bool, bool) = (true, true);
+    const STALE: (bool, bool) = (false, true);
+    const UNKNOWN: (bool, bool) = (false, false);
+    let mut cache = Cache::default();
+    let check = |cache: &Cache, now, expected| assert_eq!(look(cache, "a", seconds(now)), expected, "{now}");
+    check(&cache, 0, UNKNOWN);
+    cache.keep("a", None, document(), seconds(60));
+    check(&cache, 59, FRESH);
+    check(&cache, 60, STALE);
+    check(&cache, 86_459, STALE);
+    check(&cache, 86_460, UNKNOWN);
+    cache.put_off("a", seconds(100));
+    check(&cache, 159, FRESH);
+    check(&cache, 160, STALE);
+    // Not beyond the day, however often it is put off.
+    cache.put_off("a", seconds(86_450));
+    check(&cache, 86_459, FRESH);
+    check(&cache, 86_460, UNKNOWN);
+    cache.forget("a");
+    check(&cache, 0, UNKNOWN);
+}
+
+/// I5: a thousand documents, and the one that expires soonest makes room for one more.
+#[test]
+fn the_number_of_documents_is_bounded() {
+    let mut cache = Cache::default();
+    let document = document();
+    for number in 0..=u64::try_from(limits::DOCUMENTS).unwrap() {
+        cache.keep(&number.to_string(), None, Arc::clone(&document), seconds(100 + number));
+    }
+    assert_eq!(cache.entries.len(), limits::DOCUMENTS);
+    assert_eq!(look(&cache, "0", seconds(0)), (false, false));
+    cache.keep("1", None, document, seconds(99));
+    assert_eq!(cache.entries.len(), limits::DOCUMENTS);
+}
+
+/// I5: a sender with a thousand documents of its own, good for a day, pushes out its own.
+#[test]
+fn the_sender_with_most_documents_makes_room() {
+    let mut cache = Cache::default();
+    let sender = |last| Some(Neighbour::V4([192, 0, 2, last]));
+    let mut keep = |url: &str, last, until| cache.keep(url, sender(last), document(), seconds(until));
+    keep("known", 1, 60);
+    keep("shared", 2, 60);
+    keep("first", 2, 86_399);
+    for number in 0..limits::DOCUMENTS {
+        keep(&number.to_string(), 2, 86_400);
+        // Fetched again by a sender with fewer documents, and then by the one with most.
+        if number == 10 {
+            keep("shared", 3, 60);
+            keep("shared", 2, 60);
+            keep("known", 2, 60);
+        }
+    }
+    assert_eq!(cache.entries.len(), limits::DOCUMENTS);
+    let is_kept = |url: &str| look(&cache, url, seconds(0)).1;
+    assert_eq!(["known", "shared", "first"].map(is_kept), [true, true, false]);
+}

@@ -1,0 +1,118 @@
+//! Fetching one document from a URL of a stranger's choice: over TLS, from an address that was checked, without redirects,
+//! proxies or cookies, within bounds of time and size (I2, I3).
+
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ureq::http::{HeaderMap, Uri};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{Connector, NextTimeout, time};
+use ureq::{Agent, config::Config};
+
+use super::address;
+use super::not_found::NotFound;
+use crate::base::limits;
+use crate::http::PublicUrl;
+use crate::oauth::ClientUrl;
+use crate::trust::{Trust, agent_config};
+
+/// An answer that may be a document.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) body: Vec<u8>,
+    /// The Cache-Control field, empty if there is none.
+    pub(super) cache_control: String,
+}
+
+/// Fetches documents; keeps no connection.
+pub(super) struct Fetcher {
+    agent: Agent,
+}
+
+impl Fetcher {
+    /// A fetcher that connects to public addresses only, and not to those of `own`, our own URL.
+    pub(super) fn new(own: &PublicUrl, trust: &Trust) -> Fetcher {
+        let guard = Guard {
+            names: DefaultResolver::default(),
+            own: own.origin().parse().ok(),
+            is_allowed: address::is_global,
+        };
+        Fetcher::with(trust.connector(), guard, limits::DOCUMENT_FETCH)
+    }
+
+    pub(super) fn with(
+        connector: impl Connector<()>,
+        guard: Guard<impl Resolver>,
+        timeout: Duration,
+    ) -> Fetcher {
+        let config = agent_config(timeout)
+            .https_only(true)
+            .timeout_resolve(Some(timeout.min(limits::DOCUMENT_RESOLVE)))
+            .max_response_header_size(limits::DOCUMENT_HEAD_BYTES)
+            .build();
+        Fetcher { agent: Agent::with_parts(config, connector, guard) }
+    }
+
+    pub(super) fn fetch(&self, url: &ClientUrl) -> Result<Answer, NotFound> {
+        let response = self.agent.get(url.as_str()).header("Accept", "application/json").call()?;
+        let status = response.status().as_u16();
+        // The draft, section 4: anything but 200 is an error, a redirect too.
+        if status != 200 {
+            return Err(NotFound::Status(status));
+        }
+        let headers = response.headers();
+        if all(headers, "content-encoding").iter().any(|coding| !coding.eq_ignore_ascii_case("identity")) {
+            return Err(NotFound::Invalid("it is compressed"));
+        }
+        // The media type is not looked at: file hosts say text/plain, and what is not JSON is not a document.
+        let cache_control = all(headers, "cache-control").join(",");
+        let mut body = Vec::new();
+        // One byte above the limit tells a full body from one that goes on.
+        let most = u64::try_from(limits::DOCUMENT_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+        let mut bytes = response.into_body().into_reader().take(most);
+        bytes.read_to_end(&mut body).map_err(ureq::Error::from)?;
+        if body.len() > limits::DOCUMENT_BYTES {
+            return Err(NotFound::Invalid("it is too long"));
+        }
+        Ok(Answer { body, cache_control })
+    }
+}
+
+/// Resolves names to addresses, once per connection: exactly the returned addresses are connected to, so a name that resolves
+/// differently the next time (DNS rebinding) gains nothing.
+#[derive(Debug)]
+pub(super) struct Guard<R> {
+    pub(super) names: R,
+    /// Our own URL, whose addresses are refused.
+    pub(super) own: Option<Uri>,
+    pub(super) is_allowed: fn(IpAddr) -> bool,
+}
+
+impl<R: Resolver> Resolver for Guard<R> {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        // Two names are resolved in the time of one.
+        let half = timeout.after.checked_div(2).unwrap_or_default();
+        let timeout = NextTimeout { after: time::Duration::Exact(half), ..timeout };
+        let found = self.names.resolve(uri, config, timeout)?;
+        let own = self.own.as_ref().and_then(|own| self.names.resolve(own, config, timeout).ok());
+        let is_own = |address: &SocketAddr| own.iter().flatten().any(|own| own.ip() == address.ip());
+        // One bad address spoils all: which is tried first is not ours to choose. Like a name that does not exist, it fails
+        // before a connection is made, so the two take the same time.
+        if found.iter().all(|address| (self.is_allowed)(address.ip()) && !is_own(address)) {
+            return Ok(found);
+        }
+        let refused = std::io::Error::new(std::io::ErrorKind::PermissionDenied, "not a public address");
+        Err(ureq::Error::Io(refused))
+    }
+}
+
+/// The values of a field.
+fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+    headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?")).collect()
+}

@@ -1,0 +1,77 @@
+//! Who fetches, waits and makes room.
+
+use std::sync::mpsc;
+use std::thread;
+
+use super::*;
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn sender(last: u8) -> Option<Neighbour> {
+    Some(Neighbour::V4([192, 0, 2, last]))
+}
+
+fn fetch<'a>(flights: &'a Flights, url: &'a str, sender: Option<Neighbour>) -> Flight<'a> {
+    match flights.board(url, sender, LONG) {
+        Some(Turn::Fetch(flight)) => flight,
+        Some(Turn::Fetched) | None => panic!("{url} is not fetched"),
+    }
+}
+
+/// I3: a sender who holds every place of those who wait gives one up to another sender, and not to itself.
+#[test]
+fn the_sender_with_most_callers_makes_room() {
+    let flights = Flights::default();
+    let (told, answers) = mpsc::channel();
+    thread::scope(|scope| {
+        let first = fetch(&flights, "a", sender(1));
+        for number in 1..limits::DOCUMENT_CALLERS {
+            let (told, flights) = (told.clone(), &flights);
+            scope.spawn(move || {
+                told.send(flights.board(&format!("a{number}"), sender(1), LONG).is_some()).unwrap();
+            });
+        }
+        while flights.callers() < limits::DOCUMENT_CALLERS {
+            thread::yield_now();
+        }
+        assert!(flights.board("one more", sender(1), LONG).is_none());
+        drop(fetch(&flights, "b", sender(2)));
+        assert_eq!(answers.recv(), Ok(false));
+        drop(first);
+        assert!((2..limits::DOCUMENT_CALLERS).all(|_| answers.recv() == Ok(true)));
+    });
+    assert_eq!(flights.callers(), 0);
+}
+
+/// I3: whoever may not fetch after all does not speak for those who follow.
+#[test]
+fn those_who_follow_a_fetch_that_was_none_try_for_themselves() {
+    let flights = Flights::default();
+    let check = |lands: fn(Flight<'_>), fetches: bool| {
+        thread::scope(|scope| {
+            let first = fetch(&flights, "a", sender(1));
+            let next = scope.spawn(|| matches!(flights.board("a", sender(2), LONG), Some(Turn::Fetch(_))));
+            while flights.callers() < 2 {
+                thread::yield_now();
+            }
+            lands(first);
+            assert_eq!(next.join().unwrap(), fetches);
+        });
+    };
+    check(
+        |flight| {
+            drop(flight);
+        },
+        true,
+    );
+    check(|flight| flight.land(), false);
+}
+
+#[test]
+fn nobody_waits_for_ever() {
+    let flights = Flights::default();
+    let _first = fetch(&flights, "a", sender(1));
+    assert!(flights.board("a", sender(2), Duration::from_millis(1)).is_none());
+    assert!(flights.board("b", sender(1), Duration::from_millis(1)).is_none());
+    assert_eq!(flights.callers(), 1);
+}

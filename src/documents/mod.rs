@@ -1,0 +1,152 @@
+//! The metadata documents of clients whose id is a URL: cached, and fetched on behalf of strangers without becoming their
+//! tool (I2, I3, I5).
+//!
+//! `address` says where a connection may lead, `fetch` makes it, `flights` limits how many there are, `cache` remembers what
+//! was found. Limits are per sender: strangers do not use up what others need.
+
+mod address;
+mod cache;
+mod fetch;
+mod flights;
+mod not_found;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::cache::Cache;
+use self::fetch::Fetcher;
+use self::flights::{Flights, Turn};
+use self::not_found::NotFound;
+use crate::base::clock::Clock;
+use crate::base::limits;
+use crate::base::lock::Mutex;
+use crate::base::log::{self, Field};
+use crate::base::neighbour::Neighbour;
+use crate::base::rate::{Rate, RateLimit};
+use crate::base::throttle::Throttle;
+use crate::http::PublicUrl;
+use crate::oauth::{ClientDocument, ClientDocuments, ClientUrl, RedirectSchemes};
+use crate::trust::Trust;
+
+/// For tests/fuzz.
+#[cfg(feature = "internals")]
+pub use self::address::is_global;
+
+/// The documents that are remembered or may be fetched.
+pub struct Documents {
+    fetcher: Fetcher,
+    clock: Arc<dyn Clock>,
+    /// Guards the remembered documents; locked for one look-up or change, never while fetching.
+    cache: Mutex<Cache>,
+    flights: Flights,
+    allowances: RateLimit,
+    /// Private-use schemes that the operator admits in redirect URIs.
+    schemes: RedirectSchemes,
+    /// Bounds the log: strangers choose how often a document is not found.
+    log_limit: Throttle,
+}
+
+impl ClientDocuments for Documents {
+    fn find(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Option<Arc<ClientDocument>> {
+        let fresh = self.fresh(url);
+        if fresh.is_some() {
+            return fresh;
+        }
+        let fetched = self.look_for(url, peer);
+        fetched.map_err(|error| self.log(url, &error)).ok().or_else(|| {
+            // A document that is still here was not withdrawn by its host: neither an outage nor a crowd keeps a known
+            // client out.
+            self.usable(url)
+        })
+    }
+}
+
+impl Documents {
+    /// Documents from the public internet, for the server at `own`.
+    pub fn new(own: &PublicUrl, trust: &Trust, schemes: RedirectSchemes, clock: Arc<dyn Clock>) -> Documents {
+        Documents::with(Fetcher::new(own, trust), schemes, clock)
+    }
+
+    fn with(fetcher: Fetcher, schemes: RedirectSchemes, clock: Arc<dyn Clock>) -> Documents {
+        let rate = |count| Rate { count, per: Duration::from_secs(600) };
+        Documents {
+            fetcher,
+            clock,
+            cache: Mutex::default(),
+            flights: Flights::default(),
+            allowances: RateLimit::new(rate(limits::DOCUMENT_LOOKUPS), rate(u32::MAX)),
+            schemes,
+            log_limit: Throttle::new(1),
+        }
+    }
+
+    fn fresh(&self, url: &ClientUrl) -> Option<Arc<ClientDocument>> {
+        self.cache.lock().fresh(url.as_str(), self.clock.monotonic())
+    }
+
+    fn usable(&self, url: &ClientUrl) -> Option<Arc<ClientDocument>> {
+        self.cache.lock().usable(url.as_str(), self.clock.monotonic())
+    }
+
+    /// Costs the sender one of its allowance for fetching a document that is not remembered, and for every failed fetch, its
+    /// own or one that it waited for. Waiting for a document that comes, and refreshing a remembered one, are free.
+    fn look_for(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Result<Arc<ClientDocument>, NotFound> {
+        let now = || self.clock.monotonic();
+        let spend = || self.allowances.spend(peer, now()).map_err(|_| NotFound::SenderRate);
+        self.allowances.check(peer, now()).map_err(|_| NotFound::SenderRate)?;
+        // An IPv6 site is one sender: it has 65,536 networks, more than there are places.
+        let sender = Neighbour::elsewhere(peer).map(|sender| sender.site().unwrap_or(sender));
+        let is_remembered = self.usable(url).is_some();
+        let patience = if is_remembered { Duration::ZERO } else { limits::DOCUMENT_WAIT };
+        let turn = self.flights.board(url.as_str(), sender, patience).ok_or(NotFound::Busy)?;
+        if let Some(document) = self.fresh(url) {
+            return Ok(document);
+        }
+        let Turn::Fetch(flight) = turn else {
+            spend()?;
+            return Err(NotFound::ConcurrentFetch);
+        };
+        if !is_remembered {
+            spend()?;
+        }
+        let found = self.fetch(url, sender);
+        flight.land();
+        if is_remembered && found.is_err() {
+            spend()?;
+        }
+        found
+    }
+
+    fn fetch(&self, url: &ClientUrl, sender: Option<Neighbour>) -> Result<Arc<ClientDocument>, NotFound> {
+        let fetched = self.fetcher.fetch(url).and_then(|answer| {
+            let document = ClientDocument::parse(url, &answer.body, &self.schemes);
+            let document = document.ok_or(NotFound::Invalid("it breaks a rule"))?;
+            Ok((Arc::new(document), cache::lifetime(&answer.cache_control)))
+        });
+        let now = self.clock.monotonic();
+        let mut cache = self.cache.lock();
+        match &fetched {
+            Ok((document, lifetime)) => {
+                cache.keep(url.as_str(), sender, Arc::clone(document), now.saturating_add(*lifetime));
+            }
+            Err(error) if error.is_outage() => cache.put_off(url.as_str(), now),
+            // The draft, section 4.4: neither errors nor invalid documents are kept. The host has answered that there is no
+            // document any more, so an earlier one is not kept either.
+            Err(_) => cache.forget(url.as_str()),
+        }
+        fetched.map(|(document, _)| document)
+    }
+
+    /// Logs each reason once a second.
+    fn log(&self, url: &ClientUrl, error: &NotFound) {
+        let reason = error.reason();
+        let Some(omitted) = self.log_limit.pass(reason, self.clock.monotonic()) else { return };
+        let detail = error.detail();
+        let mut fields = vec![Field::Addr(url.host()), Field::Reason(reason), Field::Omitted(omitted)];
+        fields.extend(detail.as_deref().map(Field::Error));
+        log::info("client_document.not_found", &fields);
+    }
+}
