@@ -84,7 +84,11 @@ pub(crate) fn agent_config(timeout: std::time::Duration) -> ConfigBuilder<AgentS
 /// There was no answer, and why.
 pub fn status(url: &str) -> Result<u16, String> {
     let trust = Trust::load(None).map_err(|error| error.to_string())?;
-    let agent = Agent::with_parts(agent_config(limits::HEALTH).build(), trust.connector(), DefaultResolver::default());
+    let agent = Agent::with_parts(
+        agent_config(limits::HEALTH).build(),
+        trust.connector(),
+        DefaultResolver::default(),
+    );
     agent.get(url).call().map(|answer| answer.status().as_u16()).map_err(|error| error.to_string())
 }
 

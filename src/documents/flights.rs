@@ -69,9 +69,7 @@ impl Callers {
         let mut fetching = self.present.iter().filter(|other| other.stage == Stage::Fetching);
         let is_limited = caller.sender.is_some();
         fetching.clone().count() < limits::DOCUMENT_FETCHES
-            && fetching.all(|other| {
-                other.url != caller.url && !(is_limited && other.sender == caller.sender)
-            })
+            && fetching.all(|other| other.url != caller.url && !(is_limited && other.sender == caller.sender))
     }
 
     fn has_to_wait(&self, id: u64) -> bool {

@@ -5,7 +5,8 @@ use crate::oauth::{ClientUrl, RedirectSchemes};
 
 fn document() -> Arc<ClientDocument> {
     let url = ClientUrl::parse("https://a.example/c").unwrap();
-    let body = br#"{"client_id":"https://a.example/c","client_name":"A","redirect_uris":["https://a.example/cb"]}"#;
+    let body =
+        br#"{"client_id":"https://a.example/c","client_name":"A","redirect_uris":["https://a.example/cb"]}"#;
     Arc::new(ClientDocument::parse(&url, body, &RedirectSchemes::default()).unwrap())
 }
 
