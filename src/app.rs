@@ -309,7 +309,7 @@ impl App {
         responder.identify(&principal);
         match endpoint {
             Endpoint::Mcp => self.mcp.handle(request, principal, responder),
-            Endpoint::Sse => self.mcp.handle_pair(request, principal, (responder, MESSAGE)),
+            Endpoint::Sse => self.mcp.handle_http_sse(request, principal, (responder, MESSAGE)),
         }
     }
 

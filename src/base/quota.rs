@@ -145,8 +145,11 @@ impl<K: Copy + Eq + Hash> Drop for Held<K> {
                 state.by_key.remove(&self.key);
             }
         }
+        let is_waited_for = !state.queue.is_empty();
         drop(state);
-        self.quota.changed.notify_all();
+        if is_waited_for {
+            self.quota.changed.notify_all(); // a call to the kernel, which most holds spare themselves
+        }
     }
 }
 

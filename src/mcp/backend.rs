@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
-use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Outcome};
+use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply};
+use super::calls::Permit;
 use super::exchange::Exchange;
 use super::intake::without_absent;
 use super::jsonrpc::{self, Error, RequestId};
-use super::publisher::Publisher;
-use super::quota::Permit;
+use super::subscribers::Publisher;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::{Principal, Scopes};
 use crate::base::json;
@@ -178,7 +178,6 @@ pub struct Progress {
 pub struct Context {
     pub(super) principal: Principal,
     pub(super) client: ClientCapabilities,
-    pub(super) cancel: CancelToken,
     pub(super) progress_token: Option<RequestId>,
     pub(super) publisher: Publisher,
     /// What is asked, for backends that run handlers.
@@ -214,7 +213,7 @@ impl Context {
     /// Tripped when nobody wants the result any more, or the call has run for `CALL` (a task:
     /// `TASK_LIFETIME`). Wait on it instead of sleeping.
     pub fn cancel(&self) -> &CancelToken {
-        self.exchange.task().map_or(&self.cancel, |task| task.cancelled())
+        self.exchange.cancelled()
     }
 
     /// Makes the call a task, if its client takes tasks and there is room for one more (`TASKS_RUNNING`); says whether it is one now. The
@@ -227,16 +226,14 @@ impl Context {
         if self.exchange.task().is_some() {
             return Ok(true);
         }
-        if self.cancel.is_tripped() {
+        if self.cancel().is_tripped() {
             return Err(CallError::Cancelled);
         }
-        let Some(permit) = self.permit.as_ref().filter(|permit| permit.begin_task()) else {
-            return Ok(false);
-        };
-        let begun = self.exchange.dialect().begin_task(&self.principal, &self.client);
-        let is_task = begun.is_some_and(|begun| self.exchange.hand_over(begun));
-        if !is_task {
-            permit.no_task();
+        let Some(permit) = &self.permit else { return Ok(false) };
+        let Some(place) = permit.task_place() else { return Ok(false) };
+        let is_task = self.exchange.become_task(&self.principal, &self.client);
+        if is_task {
+            permit.hold(place);
         }
         Ok(is_task)
     }
@@ -364,9 +361,10 @@ impl Context {
         self.exchange.disconnect();
     }
 
-    /// Ends the call.
-    pub fn complete(self, outcome: Outcome) {
-        self.exchange.complete(outcome);
+    /// Ends the call. For `tools/call`, [`CallError::Tool`] is a JSON-RPC error: a failure that the model is to read is a result
+    /// with `isError`.
+    pub fn complete(self, result: Result<Reply, CallError>) {
+        self.exchange.complete(result);
     }
 }
 

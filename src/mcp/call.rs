@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
+use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
@@ -63,6 +64,21 @@ impl Operation {
         }
     }
 
+    /// Whether its params name a tool, prompt or resource. These are also the ones that may ask the client for more.
+    pub(super) fn takes_a_name(self) -> bool {
+        matches!(self, Operation::CallTool | Operation::GetPrompt | Operation::ReadResource)
+    }
+
+    /// The name or URI in its params.
+    pub(super) fn named<'a>(
+        self,
+        name: &'a Option<String>,
+        uri: &'a Option<String>,
+    ) -> Result<&'a str, Error> {
+        let name = if self == Operation::ReadResource { uri } else { name };
+        name.as_deref().ok_or_else(|| Error::invalid_params("Invalid params: the name or URI is missing"))
+    }
+
     /// The method's name.
     pub fn method(self) -> &'static str {
         match self {
@@ -118,21 +134,6 @@ pub(super) fn absent_or<'de, D: Deserializer<'de>, T: DeserializeOwned + Default
 
 fn empty() -> Box<RawValue> {
     RawValue::from_string("{}".to_owned()).expect("an empty object is JSON")
-}
-
-/// How a call ended.
-#[derive(Debug)]
-pub enum Outcome {
-    /// With a result.
-    Complete(Reply),
-    /// It needs the client's answers first and is to be called again with them.
-    InputRequired(Vec<InputRequest>),
-    /// It needs a capability that the client has not declared.
-    MissingCapability(Capability),
-    /// It can only be a task, and the client takes none.
-    TaskRequired,
-    /// With a JSON-RPC error.
-    Failed(Error),
 }
 
 /// A result: the members of its object. What the era adds (`resultType`, cache hints, `serverInfo`) is not among them.
@@ -284,7 +285,7 @@ impl ClientCapabilities {
     }
 }
 
-/// A question to the client.
+/// A question to the client. Its JSON is that of MRTR: method and params.
 #[derive(Clone, Debug)]
 pub struct InputRequest {
     /// Names the question within its call: the same in every round.
@@ -293,6 +294,15 @@ pub struct InputRequest {
     pub capability: Capability,
     /// The params of the method.
     pub params: Box<RawValue>,
+}
+
+impl Serialize for InputRequest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut question = serializer.serialize_struct("InputRequest", 2)?;
+        question.serialize_field("method", self.method())?;
+        question.serialize_field("params", &self.params)?;
+        question.end()
+    }
 }
 
 impl InputRequest {

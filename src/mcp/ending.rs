@@ -1,4 +1,4 @@
-//! What ends: everything of a grant, what nobody uses any more, and the endpoint as a whole.
+//! Endings: of everything that belongs to a grant, of what is unused, and of the endpoint as a whole.
 
 use std::collections::BTreeSet;
 
@@ -12,52 +12,53 @@ impl Mcp {
     pub fn end_grant(&self, grant: GrantId) {
         self.0.calls.cancel_grant(grant);
         self.0.tasks.end_grant(grant);
-        self.0.audience.sessions.end_grant(grant);
-        self.0.audience.listeners.end_grant(grant);
+        self.0.subscribers.sessions.end_grant(grant);
+        self.0.subscribers.end_grant(grant);
     }
 
-    /// The grants that have something here: a session, a stream, a call.
+    /// The grants of all sessions, streams and calls.
     pub fn grants(&self) -> BTreeSet<GrantId> {
-        let sessions = self.0.audience.sessions.all();
+        let sessions = self.0.subscribers.sessions.all();
         let mut grants: BTreeSet<GrantId> = sessions.iter().map(|session| session.owner().grant).collect();
-        grants.extend(self.0.audience.listeners.grants());
+        let subscriptions = self.0.subscribers.subscriptions();
+        grants.extend(subscriptions.iter().map(|subscription| subscription.grant()));
         grants.extend(self.0.calls.grants());
         grants
     }
 
-    /// Ends what nobody uses any more, and calls that run for too long. To be called every `SWEEP`.
+    /// Ends unused sessions and streams, and calls that run for too long. To be called every `SWEEP`.
     pub fn sweep(&self) {
         let now = self.0.clock.monotonic();
         self.0.calls.sweep(now);
-        self.0.audience.sessions.sweep(now);
+        self.0.subscribers.sessions.sweep(now);
         self.0.tasks.sweep(now);
-        self.0.audience.listeners.sweep(now);
+        self.0.subscribers.sweep(now);
         if self.0.closing.is_tripped() {
             // Not before: a message to it may have waited for a worker when the server was told to stop.
-            self.0.audience.sessions.end_where(|each| each.kind() == Kind::Paired && !each.is_busy());
+            self.0.subscribers.sessions.end_where(|each| each.kind() == Kind::HttpSse && !each.is_busy());
         }
     }
 
     /// Lets calls that run finish, for a server that stops. Streams that belong to no call end, and so do tasks: nobody could fetch
-    /// their results. The stream of a pair of 2024-11-05 brings the answers of calls and ends with the last of them.
+    /// their results. The stream of an HTTP+SSE client brings the answers of calls and ends with the last of them.
     pub fn close(&self) {
         self.0.closing.trip();
         self.0.tasks.close();
-        self.0.end_standing();
+        self.0.end_open_streams();
     }
 
     /// Ends every session and every call that still runs; the callers are told why.
     pub fn give_up(&self) {
-        self.0.calls.give_up_all("The server is stopping: call again in a moment");
-        self.0.audience.sessions.close();
+        self.0.calls.close("The server is stopping: call again in a moment");
+        self.0.subscribers.sessions.close();
     }
 }
 
 impl Core {
     /// Ends the streams that belong to no call.
-    pub(super) fn end_standing(&self) {
-        self.audience.listeners.close();
-        let sessions = self.audience.sessions.all();
-        sessions.iter().filter(|each| each.kind() != Kind::Paired).for_each(|each| each.end_standalone());
+    pub(super) fn end_open_streams(&self) {
+        self.subscribers.close();
+        let sessions = self.subscribers.sessions.all();
+        sessions.iter().filter(|each| each.kind() != Kind::HttpSse).for_each(|each| each.end_standalone());
     }
 }

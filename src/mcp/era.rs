@@ -1,19 +1,25 @@
-//! Which era a message belongs to. Decided here, once; nobody else asks.
+//! The era of a message: decided here, once. Nothing else asks for it.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::header;
 use super::intake::Message;
-use super::{header, modern};
 use crate::base::json;
 use crate::http::Headers;
+
+/// The versions of the legacy era, latest first. 2024-11-05 had another transport, but some of its clients come over Streamable
+/// HTTP.
+pub(super) const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+/// The version of the modern era.
+pub(super) const MODERN_VERSION: &str = "2026-07-28";
 
 /// The two ways of speaking MCP over Streamable HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Era {
     /// 2024-11-05 to 2025-11-25: `initialize`, sessions, a stream by GET.
     Legacy,
-    /// 2026-07-28: every request says all about itself.
+    /// 2026-07-28: every request describes itself.
     Modern,
 }
 
@@ -29,9 +35,9 @@ pub(super) fn classify(message: &Message<'_>, headers: &Headers) -> Era {
     if method == "initialize" { Era::Legacy } else { of_headers(headers) }
 }
 
-/// The era as far as the headers alone say: also whose statuses a sender understands whose body is no message.
+/// The era by the headers alone: also decides the status for a body that is no message.
 pub(super) fn of_headers(headers: &Headers) -> Era {
-    let is_modern = header::versions(headers).any(|value| value == modern::VERSION);
+    let is_modern = header::versions(headers).any(|value| value == MODERN_VERSION);
     let names_a_session = headers.all("mcp-session-id").next().is_some();
     if is_modern && !names_a_session { Era::Modern } else { Era::Legacy }
 }
@@ -54,55 +60,4 @@ fn names_a_version(params: &RawValue) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::intake;
-    use super::*;
-
-    fn check(version_header: Option<&str>, method: &str, params: &str, expected: Era) {
-        check_in(None, version_header, (method, params), expected);
-    }
-
-    fn check_in(
-        session: Option<&str>,
-        version_header: Option<&str>,
-        (method, params): (&str, &str),
-        expected: Era,
-    ) {
-        let mut headers = Headers::default();
-        if let Some(version) = version_header {
-            headers.push("MCP-Protocol-Version", version);
-        }
-        if let Some(session) = session {
-            headers.push("Mcp-Session-Id", session);
-        }
-        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
-        let message = intake::parse(body.as_bytes()).unwrap();
-        assert_eq!(classify(&message, &headers), expected, "{version_header:?} {body}");
-    }
-
-    #[test]
-    fn the_body_decides_and_then_the_header() {
-        let meta = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
-        let unknown = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"v999.0.0"}}"#;
-        check(None, "tools/list", "{}", Era::Legacy);
-        check(Some("2025-11-25"), "tools/list", "{}", Era::Legacy);
-        check(Some("2025-11-25"), "tools/list", meta, Era::Modern);
-        check(None, "tools/list", unknown, Era::Modern);
-        check(None, "initialize", meta, Era::Modern);
-        check(Some("2026-07-28"), "initialize", "{}", Era::Legacy);
-        check(Some("2026-07-28"), "tools/list", "{}", Era::Modern);
-        check(Some(" 2026-07-28 "), "tools/list", r#"{"_meta":7}"#, Era::Modern);
-        check(None, "tools/list", r#"{"_meta":{"progressToken":1}}"#, Era::Legacy);
-        check(Some("2026-07-28"), "tools/list", r#"{"_meta":["2026-07-28"]}"#, Era::Modern);
-        check(None, "tools/list", r#"{"_meta":["2026-07-28"]}"#, Era::Legacy);
-    }
-
-    #[test]
-    fn in_a_session_the_body_decides_alone() {
-        let meta = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
-        for version in [None, Some("2025-11-25"), Some("2026-07-28")] {
-            check_in(Some("any"), version, ("tools/list", r#"{"_meta":{"progressToken":1}}"#), Era::Legacy);
-            check_in(Some("any"), version, ("tools/list", meta), Era::Modern);
-        }
-    }
-}
+mod tests;

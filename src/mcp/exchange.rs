@@ -1,23 +1,44 @@
 //! One call on its way: silent until it says something, then a stream, then over. Knows no era: a [`Dialect`] does.
 
-use std::sync::{Arc, MutexGuard, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::call::{CallError, ClientCapabilities, InputRequest, Level, Outcome, Reply};
-use super::events::EventStream;
+use super::call::{CallError, ClientCapabilities, InputRequest, Level, Reply};
 use super::jsonrpc::{self, Error, RequestId};
+use super::stream::EventStream;
 use super::table::Row;
-use super::task::{Ending, Task};
+use super::task::Task;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
 use crate::base::limits;
 use crate::base::lock::Mutex;
-use crate::http::{CallOutcome, Responder, Response, Stream, Witness};
+use crate::http::{CallOutcome, Head, Responder, Response, Stream, Witness};
 
-/// What an era does in its own way about one call.
+/// A request whose sender is known, and the way of its answer.
+pub(super) struct Caller {
+    pub(super) head: Head,
+    pub(super) principal: Principal,
+    pub(super) responder: Responder,
+    /// HTTP+SSE (2024-11-05): the stream that brings every answer. The response only says that the request was taken.
+    pub(super) stream: Option<Arc<EventStream>>,
+}
+
+impl Caller {
+    pub(super) fn answer(self, answer: Encoded) {
+        match self.stream {
+            None => self.responder.respond(answer.into_response()),
+            Some(events) => {
+                self.responder.respond(Response::new(202).ending(answer.outcome));
+                events.publish(&answer.text);
+            }
+        }
+    }
+}
+
+/// Era-specific behaviour of one call: log filtering, its stream, questions to the client, tasks, encoding.
 pub(super) trait Dialect: Send + Sync {
     /// Whether the client wants log messages of this level.
     fn wants_log(&self, level: Level) -> bool;
@@ -31,65 +52,31 @@ pub(super) trait Dialect: Send + Sync {
     /// The client's results to these questions, in their order.
     fn ask(&self, exchange: &Exchange, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError>;
 
-    /// What an earlier round of this call left; where a call has one round only, nothing.
+    /// The value that an earlier round of this call left (MRTR).
     fn remembered(&self) -> Option<&RawValue> {
         None
     }
 
-    /// Leaves something for the next round of this call.
+    /// Leaves a value for the next round of this call.
     fn remember(&self, _: Box<RawValue>) {}
 
-    /// A task for this call, which its client can ask for already; `None` if it cannot be one.
-    fn begin_task(&self, _: &Principal, _: &ClientCapabilities) -> Option<Begun> {
+    /// A task for this call, which its client can ask for already, and the response with its handle; `None` if the call cannot
+    /// be a task.
+    fn begin_task(&self, _: &Principal, _: &ClientCapabilities) -> Option<(Arc<Task>, Encoded)> {
         None
     }
 
-    /// How a task ends whose call had this outcome.
-    fn ending(&self, _: Outcome) -> Ending {
-        Ending::Failed(Error::internal())
-    }
+    /// The JSON-RPC error for a handler's.
+    fn error(&self, error: CallError) -> Error;
 
     /// The response of the call.
-    fn encode(&self, outcome: Outcome) -> Encoded;
+    fn encode(&self, result: Result<Reply, CallError>) -> Encoded;
 
     /// Called once, before the response is sent or dropped: the call is no longer in flight.
     fn ended(&self) {}
 }
 
-/// Where an answer goes.
-pub(super) enum Channel {
-    /// Into the response of its request.
-    Own(Responder),
-    /// Into a stream that outlives it; the response only says that the request was taken.
-    Shared(Responder, Arc<EventStream>),
-}
-
-impl Channel {
-    /// Sends the answer.
-    pub(super) fn answer(self, answer: Encoded) {
-        match self {
-            Channel::Own(responder) => responder.respond(answer.into_response()),
-            Channel::Shared(responder, events) => {
-                responder.respond(Response::new(202).ending(answer.outcome));
-                events.publish(&answer.text);
-            }
-        }
-    }
-
-    /// Responds in place of an answer.
-    pub(super) fn respond(self, response: Response) {
-        let (Channel::Own(responder) | Channel::Shared(responder, _)) = self;
-        responder.respond(response);
-    }
-}
-
-/// A task that has just begun, and the response that tells its client so.
-pub(super) struct Begun {
-    pub(super) task: Arc<Task>,
-    pub(super) handle: Encoded,
-}
-
-/// A JSON-RPC response and the HTTP status it travels under when it is not part of a stream.
+/// A JSON-RPC response, and the HTTP status it travels under when it is not part of a stream.
 #[derive(Debug)]
 pub(super) struct Encoded {
     status: u16,
@@ -103,15 +90,15 @@ impl Encoded {
         Encoded { status: 200, text: jsonrpc::result(id, result), outcome: CallOutcome::Ok }
     }
 
+    /// The result of a call, whose handler said `reply`.
+    pub(super) fn reply(id: &RequestId, result: &impl Serialize, reply: &Reply) -> Encoded {
+        Encoded { outcome: outcome(reply), ..Encoded::result(id, result) }
+    }
+
     /// An error.
     pub(super) fn error(status: u16, id: Option<&RequestId>, error: &Error) -> Encoded {
         let outcome = CallOutcome::ProtocolError(error.word());
         Encoded { status, text: jsonrpc::error(id, error), outcome }
-    }
-
-    /// The same, whose result is `reply`.
-    pub(super) fn of(self, reply: &Reply) -> Encoded {
-        if reply.is_error() { Encoded { outcome: CallOutcome::ToolError, ..self } } else { self }
     }
 
     /// As a whole answer. Answers depend on the user: no cache may keep them (M16).
@@ -121,22 +108,30 @@ impl Encoded {
     }
 }
 
+fn outcome(reply: &Reply) -> CallOutcome {
+    if reply.is_error() { CallOutcome::ToolError } else { CallOutcome::Ok }
+}
+
 /// One call's answer in the making.
 pub(super) struct Exchange {
     dialect: Box<dyn Dialect>,
     cancel: CancelToken,
-    /// What the call has become, once and for good.
+    /// The task that the call has become, once and for good.
     task: OnceLock<Arc<Task>>,
-    /// Guards who is told of the call's end: nobody, once they have been.
-    witness: Mutex<Option<Arc<dyn Witness>>>,
-    /// Guards the step from silence to stream to end of the answer.
-    phase: Mutex<Phase>,
+    /// Guards the steps of the answer: silence, stream, end.
+    state: Mutex<State>,
+}
+
+struct State {
+    phase: Phase,
+    /// Told of the call's end, once.
+    witness: Option<Arc<dyn Witness>>,
 }
 
 enum Phase {
     Silent(Responder),
     Streaming(Arc<EventStream>),
-    /// A stream that is not this call's alone.
+    /// On a stream that is not this call's alone.
     Sharing(Arc<EventStream>),
     Over,
 }
@@ -144,17 +139,17 @@ enum Phase {
 impl Exchange {
     /// The exchange of a call that has just arrived. If it is slow it becomes a stream by itself: some clients hold a
     /// lock until the head of the answer arrives.
-    pub(super) fn new(dialect: Box<dyn Dialect>, cancel: CancelToken, channel: Channel) -> Arc<Exchange> {
-        let (Channel::Own(responder) | Channel::Shared(responder, _)) = &channel;
-        let (task, witness) = (OnceLock::new(), Mutex::new(responder.witness()));
-        let responder = match channel {
-            Channel::Own(responder) => responder,
-            Channel::Shared(responder, events) => {
-                responder.respond(Response::new(202));
-                let phase = Mutex::new(Phase::Sharing(events));
-                return Arc::new(Exchange { dialect, cancel, task, witness, phase });
-            }
-        };
+    pub(super) fn new(
+        dialect: Box<dyn Dialect>,
+        cancel: CancelToken,
+        (responder, stream): (Responder, Option<Arc<EventStream>>),
+    ) -> Arc<Exchange> {
+        let (task, witness) = (OnceLock::new(), responder.witness());
+        if let Some(events) = stream {
+            responder.respond(Response::new(202));
+            let state = Mutex::new(State { phase: Phase::Sharing(events), witness });
+            return Arc::new(Exchange { dialect, cancel, task, state });
+        }
         Arc::new_cyclic(|this: &Weak<Exchange>| {
             let this = Weak::clone(this);
             responder.when_slow(move || {
@@ -162,7 +157,8 @@ impl Exchange {
                     let _ = exchange.events();
                 }
             });
-            Exchange { dialect, cancel, task, witness, phase: Mutex::new(Phase::Silent(responder)) }
+            let state = Mutex::new(State { phase: Phase::Silent(responder), witness });
+            Exchange { dialect, cancel, task, state }
         })
     }
 
@@ -175,17 +171,23 @@ impl Exchange {
         self.task.get()
     }
 
-    /// Answers with the handle of a task, which the call is from now on; says whether it is. If the call is over already
-    /// there is nobody who would ask for the task.
-    pub(super) fn hand_over(&self, begun: Begun) -> bool {
-        let phase = std::mem::replace(&mut *self.lock(), Phase::Over);
+    /// Tripped when nobody wants the result any more.
+    pub(super) fn cancelled(&self) -> &CancelToken {
+        self.task().map_or(&self.cancel, |task| task.cancelled())
+    }
+
+    /// Makes the call a task and answers with its handle. Returns whether it is one now. If the call is over already there is
+    /// nobody who would ask for the task.
+    pub(super) fn become_task(&self, principal: &Principal, client: &ClientCapabilities) -> bool {
+        let Some((task, handle)) = self.dialect.begin_task(principal, client) else { return false };
+        let phase = std::mem::replace(&mut self.state.lock().phase, Phase::Over);
         if matches!(phase, Phase::Over) {
-            begun.task.end();
+            task.end();
             return false;
         }
-        let _ = self.task.set(begun.task); // only whoever ended the phase comes here
+        let _ = self.task.set(task); // the phase ends once
         self.dialect.ended();
-        respond(phase, begun.handle);
+        respond(phase, handle);
         true
     }
 
@@ -204,65 +206,66 @@ impl Exchange {
         }
     }
 
-    /// Ends the call. Only the first outcome counts. A cancelled call gets no response (MCP, cancellation).
-    pub(super) fn complete(&self, outcome: Outcome) {
-        self.end(outcome, None);
+    /// Ends the call. Only the first result counts. A cancelled call gets no response (MCP, cancellation).
+    pub(super) fn complete(&self, result: Result<Reply, CallError>) {
+        self.end(result, None);
     }
 
     /// Ends the call with an error in these words and tells its handler.
     pub(super) fn give_up(&self, why: &'static str) {
-        self.end(Outcome::Failed(Error::new(Error::INTERNAL, why)), Some(CallOutcome::Cancelled));
+        let error = Error::new(Error::INTERNAL, why);
+        self.end(Err(error.into()), Some(CallOutcome::Cancelled));
         self.cancel.trip();
     }
 
-    /// `logged` is what the log calls it, if that is not what the answer says.
-    fn end(&self, outcome: Outcome, logged: Option<CallOutcome>) {
+    /// `logged` is the outcome in the log, if it is not that of the answer.
+    fn end(&self, result: Result<Reply, CallError>, logged: Option<CallOutcome>) {
         if let Some(task) = self.task() {
-            let has_failed = matches!(&outcome, Outcome::Complete(reply) if reply.is_error());
-            let ending = self.dialect.ending(outcome);
-            self.witness_end(match &ending {
-                _ if task.cancelled().is_tripped() => CallOutcome::Cancelled,
-                Ending::Completed(_) if has_failed => CallOutcome::ToolError,
-                Ending::Completed(_) => CallOutcome::Ok,
-                Ending::Failed(error) => CallOutcome::ProtocolError(error.word()),
-                Ending::Cancelled => CallOutcome::Cancelled,
-            });
-            return task.finish(ending);
+            return self.end_task(task, result);
         }
-        let phase = std::mem::replace(&mut *self.lock(), Phase::Over);
-        if matches!(phase, Phase::Over) {
-            return;
-        }
-        self.dialect.ended();
-        if !self.cancel.is_tripped() {
-            let answer = self.dialect.encode(outcome);
-            let fits = answer.text.len() <= limits::ANSWER_BYTES;
-            let answer = if fits { answer } else { self.dialect.encode(too_large()) };
-            let answer = Encoded { outcome: logged.unwrap_or(answer.outcome), ..answer };
-            self.witness_end(answer.outcome);
-            return respond(phase, answer);
-        }
-        self.witness_end(CallOutcome::Cancelled);
-        match phase {
-            Phase::Silent(responder) => {
-                responder.respond(Response::new(202).ending(CallOutcome::Cancelled));
+        let (phase, witness) = {
+            let mut state = self.state.lock();
+            if matches!(state.phase, Phase::Over) {
+                return;
             }
-            Phase::Streaming(events) => events.finish(),
-            Phase::Sharing(_) | Phase::Over => {}
+            (std::mem::replace(&mut state.phase, Phase::Over), state.witness.take())
+        };
+        self.dialect.ended();
+        if self.cancel.is_tripped() {
+            witness_end(witness, CallOutcome::Cancelled);
+            return match phase {
+                Phase::Silent(responder) => {
+                    responder.respond(Response::new(202).ending(CallOutcome::Cancelled));
+                }
+                Phase::Streaming(events) => events.finish(),
+                Phase::Sharing(_) | Phase::Over => {}
+            };
         }
+        let mut answer = self.dialect.encode(result);
+        if answer.text.len() > limits::ANSWER_BYTES {
+            let error = Error::new(Error::INTERNAL, "The result is too large to be sent");
+            answer = self.dialect.encode(Err(error.into()));
+        }
+        answer.outcome = logged.unwrap_or(answer.outcome);
+        witness_end(witness, answer.outcome);
+        respond(phase, answer);
     }
 
-    /// Tells the log how the call has ended, before its client can know.
-    fn witness_end(&self, outcome: CallOutcome) {
-        let witness = self.witness.lock().take();
-        if let Some(witness) = witness {
-            witness.ended(outcome);
-        }
+    fn end_task(&self, task: &Task, result: Result<Reply, CallError>) {
+        let result = result.map_err(|error| self.dialect.error(error));
+        let outcome = match &result {
+            _ if task.cancelled().is_tripped() => CallOutcome::Cancelled,
+            Ok(reply) => outcome(reply),
+            Err(error) => CallOutcome::ProtocolError(error.word()),
+        };
+        let witness = self.state.lock().witness.take();
+        witness_end(witness, outcome);
+        task.finish(result.and_then(Reply::into_json));
     }
 
     /// Whether the answer is a stream that nobody has read for so long that nobody can take it up again.
     pub(super) fn is_abandoned(&self, now: Duration) -> bool {
-        let events = match &*self.lock() {
+        let events = match &self.state.lock().phase {
             Phase::Streaming(events) => Arc::clone(events),
             Phase::Silent(_) | Phase::Sharing(_) | Phase::Over => return false,
         };
@@ -272,37 +275,29 @@ impl Exchange {
     /// The call's stream, which the answer becomes by this.
     fn events(&self) -> Option<Arc<EventStream>> {
         let (events, body, responder) = {
-            let mut phase = self.lock();
-            match std::mem::replace(&mut *phase, Phase::Over) {
-                Phase::Over => return None,
-                Phase::Streaming(events) => {
-                    *phase = Phase::Streaming(Arc::clone(&events));
-                    return Some(events);
-                }
-                Phase::Sharing(events) => {
-                    *phase = Phase::Sharing(Arc::clone(&events));
-                    return Some(events);
-                }
-                Phase::Silent(responder) => {
-                    let (events, body) = self.dialect.stream();
-                    let events = Arc::new(events);
-                    *phase = Phase::Streaming(Arc::clone(&events));
-                    (events, body, responder)
-                }
+            let mut state = self.state.lock();
+            if let Phase::Streaming(events) | Phase::Sharing(events) = &state.phase {
+                return Some(Arc::clone(events));
             }
+            let Phase::Silent(responder) = std::mem::replace(&mut state.phase, Phase::Over) else {
+                return None;
+            };
+            let (events, body) = self.dialect.stream();
+            let events = Arc::new(events);
+            state.phase = Phase::Streaming(Arc::clone(&events));
+            (events, body, responder)
         };
         self.dialect.streaming(&events);
         responder.respond(Response::new(200).stream(body));
         Some(events)
     }
-
-    fn lock(&self) -> MutexGuard<'_, Phase> {
-        self.phase.lock()
-    }
 }
 
-fn too_large() -> Outcome {
-    Outcome::Failed(Error::new(Error::INTERNAL, "The result is too large to be sent"))
+/// Tells the log how the call has ended, before its client can know.
+fn witness_end(witness: Option<Arc<dyn Witness>>, outcome: CallOutcome) {
+    if let Some(witness) = witness {
+        witness.ended(outcome);
+    }
 }
 
 /// The response, in the way that is left for it.
@@ -321,6 +316,6 @@ fn respond(phase: Phase, response: Encoded) {
 impl Drop for Exchange {
     /// A backend that lost its call, or panicked in it, still answers.
     fn drop(&mut self) {
-        self.complete(Outcome::Failed(Error::internal()));
+        self.complete(Err(Error::internal().into()));
     }
 }

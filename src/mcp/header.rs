@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::backend::Mirrored;
+use super::backend::{Backend, Mirrored};
+use super::call::{Operation, parse};
+use super::jsonrpc::Error;
 use crate::http::Headers;
 
 /// The header says something else than the body, stands twice, or is missing.
@@ -29,25 +31,79 @@ pub(super) fn versions(headers: &Headers) -> impl Iterator<Item = &str> {
     headers.all("mcp-protocol-version").flat_map(|value| value.split(',')).map(str::trim)
 }
 
-/// Checks that the one header `name` is `expected`, letter for letter.
-pub(super) fn check_plain(headers: &Headers, name: &'static str, expected: &str) -> Result<(), Mismatch> {
-    let value = headers.one(name).map_err(|_| Mismatch)?.ok_or(Mismatch)?;
-    if value.trim_matches([' ', '\t']) == expected { Ok(()) } else { Err(Mismatch) }
+/// Whether a header must be there, or must only be right where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    Required,
+    Optional,
 }
 
-/// Checks that the one header `name`, decoded, is `expected`.
-pub(super) fn check_encoded(headers: &Headers, name: &'static str, expected: &str) -> Result<(), Mismatch> {
-    let value = decode(headers.one(name).map_err(|_| Mismatch)?.ok_or(Mismatch)?)?;
-    if value == expected { Ok(()) } else { Err(Mismatch) }
+impl Presence {
+    fn skips(self, headers: &Headers, name: &'static str) -> bool {
+        self == Presence::Optional && headers.all(name).next().is_none()
+    }
 }
 
-/// Checks the headers of mirrored arguments: each must be there exactly if its argument is, or may be left out unless they
-/// are `needed`, and say the same.
-pub(super) fn check_mirrored(
+/// Checks that `Mcp-Method` is the method, letter for letter.
+pub(super) fn check_method(headers: &Headers, method: &str, presence: Presence) -> Result<(), Error> {
+    let value = headers.one("mcp-method").ok().flatten().map(|value| value.trim_matches([' ', '\t']));
+    let is_right = presence.skips(headers, "mcp-method") || value == Some(method);
+    if is_right { Ok(()) } else { Err(mismatch("Mcp-Method")) }
+}
+
+/// Checks that `Mcp-Name`, decoded, is the name or URI.
+pub(super) fn check_name(headers: &Headers, name: &str, presence: Presence) -> Result<(), Error> {
+    let value = headers.one("mcp-name").ok().flatten().and_then(|value| decode(value).ok());
+    let is_right = presence.skips(headers, "mcp-name") || value.as_deref() == Some(name);
+    if is_right { Ok(()) } else { Err(mismatch("Mcp-Name")) }
+}
+
+/// Checks the headers of mirrored arguments: each must be there exactly if its argument is and say the same.
+pub(super) fn check_arguments(
     headers: &Headers,
     mirrored: &[Mirrored],
     arguments: Option<&RawValue>,
-    needed: bool,
+    presence: Presence,
+) -> Result<(), Error> {
+    check_mirrored(headers, mirrored, arguments, presence).map_err(|Mismatch| mismatch("Mcp-Param"))
+}
+
+/// Checks the headers of a message of the legacy era, whose clients need not send them. Gateways go by them whatever the version.
+pub(super) fn check_sent(
+    backend: &dyn Backend,
+    headers: &Headers,
+    (method, params): (&str, Option<&RawValue>),
+) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct NamedParams<'a> {
+        name: Option<String>,
+        uri: Option<String>,
+        #[serde(borrow)]
+        arguments: Option<&'a RawValue>,
+    }
+    check_method(headers, method, Presence::Optional)?;
+    let is_sent = headers.iter().any(|(name, _)| name == "mcp-name" || name.starts_with("mcp-param-"));
+    let operation = Operation::from_method(method).filter(|operation| is_sent && operation.takes_a_name());
+    let Some(operation) = operation else { return Ok(()) };
+    let NamedParams { name, uri, arguments } = parse(params)?;
+    let name = operation.named(&name, &uri)?;
+    check_name(headers, name, Presence::Optional)?;
+    match backend.mirrored(name).filter(|_| operation == Operation::CallTool) {
+        Some(mirrored) => check_arguments(headers, &mirrored, arguments, Presence::Optional),
+        None => Ok(()),
+    }
+}
+
+/// The error of a header that says something else than the body.
+pub(super) fn mismatch(header: &str) -> Error {
+    Error::new(Error::HEADER_MISMATCH, format!("{header} is missing or differs from the body"))
+}
+
+fn check_mirrored(
+    headers: &Headers,
+    mirrored: &[Mirrored],
+    arguments: Option<&RawValue>,
+    presence: Presence,
 ) -> Result<(), Mismatch> {
     let arguments = arguments.map_or(Ok(Value::Null), |raw| Value::deserialize(raw).map_err(|_| Mismatch))?;
     for parameter in mirrored {
@@ -55,7 +111,7 @@ pub(super) fn check_mirrored(
         let mut fields = headers.all(&parameter.header);
         match (value.unwrap_or(&Value::Null), fields.next()) {
             (Value::Null, None) => {}
-            (_, None) if !needed => {}
+            (_, None) if presence == Presence::Optional => {}
             (value, Some(field)) if fields.next().is_none() && says(&decode(field)?, value) => {}
             _ => return Err(Mismatch),
         }
@@ -98,54 +154,4 @@ pub(super) fn decode(field: &str) -> Result<String, Mismatch> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(field: &str, expected: Option<&str>) {
-        assert_eq!(decode(field).ok().as_deref(), expected, "{field:?}");
-    }
-
-    /// M12: values are compared after decoding.
-    #[test]
-    fn a_value_may_be_encoded() {
-        check("us-west1", Some("us-west1"));
-        check("  us-west1\t", Some("us-west1"));
-        check("=?base64?SGVsbG8sIOS4lueVjA==?=", Some("Hello, 世界"));
-        check("=?base64?IHBhZGRlZCA=?=", Some(" padded "));
-        check("=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?=", Some("=?base64?literal?="));
-        check("=?BASE64?eA==?=", Some("=?BASE64?eA==?="));
-        check("=?base64?e?=", None);
-        check("=?base64?/w==?=", None);
-        check("ä", None);
-    }
-
-    fn check_argument(argument: &str, fields: &[&str], expected: Result<(), Mismatch>) {
-        let mirrored =
-            [Mirrored { header: "mcp-param-a".into(), path: vec!["outer".into(), "inner".into()] }];
-        let mut headers = Headers::default();
-        for field in fields {
-            headers.push("Mcp-Param-A", field);
-        }
-        let arguments = RawValue::from_string(format!(r#"{{"outer":{{"inner":{argument}}}}}"#)).unwrap();
-        let found = check_mirrored(&headers, &mirrored, Some(&arguments), true);
-        assert_eq!(found, expected, "{argument} {fields:?}");
-    }
-
-    /// M12: `Mcp-Param-*` must say what the arguments say.
-    #[test]
-    fn mirrored_arguments_must_be_the_same() {
-        check_argument("\"x\"", &["x"], Ok(()));
-        check_argument("\"x\"", &["=?base64?eA==?="], Ok(()));
-        check_argument("42", &["42.0"], Ok(()));
-        check_argument("true", &["true"], Ok(()));
-        check_argument("null", &[], Ok(()));
-        check_argument("\"x\"", &[], Err(Mismatch));
-        check_argument("\"x\"", &["X"], Err(Mismatch));
-        check_argument("\"x\"", &["x", "x"], Err(Mismatch));
-        check_argument("true", &["True"], Err(Mismatch));
-        check_argument("42", &["43"], Err(Mismatch));
-        check_argument("9007199254740993", &["9007199254740992"], Err(Mismatch));
-        check_argument("null", &["x"], Err(Mismatch));
-        check_argument("[1]", &["1"], Err(Mismatch));
-    }
-}
+mod tests;

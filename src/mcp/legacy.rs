@@ -3,68 +3,57 @@
 
 use std::sync::Arc;
 
+use crossbeam_channel::RecvTimeoutError;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::call::{
-    Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Outcome, Reply, parse,
-};
-use super::events::{EventStream, Priming};
-use super::exchange::{Channel, Dialect, Encoded, Exchange};
+use super::Core;
+use super::backend::Context;
+use super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Reply, parse};
+use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
+use super::exchange::{Caller, Dialect, Encoded, Exchange};
 use super::header::{self, Mismatch};
-use super::hello::Hello;
+use super::initialize::Initialize;
 use super::intake::{Message, Payload};
 use super::jsonrpc::{self, Error, RequestId};
 use super::session::{Kind, NewSession, Refused, Session};
 use super::session_id::SessionId;
+use super::stream::{EventStream, Priming};
 use super::table::{Full, Row};
-use super::{Arrival, Core, Visit, modern};
 use crate::base::cancel::CancelToken;
 use crate::base::identity::{Principal, UserId};
 use crate::base::limits;
 use crate::http::{Head, Response, Stream};
 
-/// The versions of this era, latest first. 2024-11-05 had another transport, but some of its clients come over this one.
-pub(super) const VERSIONS: [&str; 4] = [LATEST, "2025-06-18", "2025-03-26", "2024-11-05"];
-const LATEST: &str = "2025-11-25";
-
 /// Serves a POST.
-pub(super) fn post(core: &Arc<Core>, visit: Visit, message: Message<'_>) {
-    if let Some(refusal) = contradiction(core, &visit.head, &message) {
-        return visit.responder.respond(refusal);
+pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message<'_>) {
+    if let Some(refusal) = contradiction(core, &caller.head, &message) {
+        return caller.responder.respond(refusal);
     }
     if let Message::Request { id, method, params } = &message
         && method == "initialize"
     {
-        let response = initialize(core, &visit.principal, id, params.as_deref());
-        return visit.responder.respond(response);
+        let response = initialize(core, &caller.principal, id, params.as_deref());
+        return caller.responder.respond(response);
     }
-    let session = match find_session(core, &visit).or_else(|refusal| without_name(core, &visit, refusal)) {
-        Ok(session) => session,
-        Err(refusal) => return visit.responder.respond(refusal.response(id_of(&message))),
-    };
-    let caller = Caller { principal: visit.principal, channel: Channel::Own(visit.responder) };
-    deliver(core, &session, message, caller);
+    let session = find_session(core, &caller).or_else(|refusal| unnamed_session(core, &caller, refusal));
+    match session {
+        Ok(session) => deliver(core, &session, message, caller),
+        Err(refusal) => caller.responder.respond(refusal.response(id_of(&message))),
+    }
 }
 
 /// The refusal of a message whose headers say something else (M12).
 pub(super) fn contradiction(core: &Core, head: &Head, message: &Message<'_>) -> Option<Response> {
-    let error = modern::check_headers(core, &head.headers, message).err()?;
+    let error = header::check_sent(&*core.backend, &head.headers, message.call()?).err()?;
     Some(Encoded::error(400, id_of(message), &error).into_response())
-}
-
-/// Who sent a message, and where its answer goes.
-pub(super) struct Caller {
-    pub(super) principal: Principal,
-    pub(super) channel: Channel,
 }
 
 /// Hands a message to its session.
 pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message<'_>, caller: Caller) {
     match message {
         Message::Request { id, method, params } => {
-            let request = Request { id, method: &method, params: params.as_deref() };
-            return serve(core, caller, session, request);
+            return serve(core, caller, session, (id, &method, params.as_deref()));
         }
         Message::Notification { method, params } => notice(session, &method, params.as_deref()),
         Message::Response { id, payload: Payload::Result(result) } => {
@@ -72,38 +61,38 @@ pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message
         }
         Message::Response { id, payload: Payload::Error(error) } => session.answer(&id, Err(error)),
     }
-    caller.channel.respond(Response::new(202));
+    caller.responder.respond(Response::new(202));
 }
 
 /// Serves a GET.
-pub(super) fn get(core: &Core, visit: Visit) {
-    let response = read(core, &visit).unwrap_or_else(|refusal| refusal.response(None));
-    visit.responder.respond(response);
+pub(super) fn get(core: &Core, caller: Caller) {
+    let response = read(core, &caller).unwrap_or_else(|refusal| refusal.response(None));
+    caller.responder.respond(response);
 }
 
 /// Serves a DELETE: the session ends.
-pub(super) fn delete(core: &Core, visit: Visit) {
-    let response = match find_session(core, &visit) {
+pub(super) fn delete(core: &Core, caller: Caller) {
+    let response = match find_session(core, &caller) {
         Ok(session) => {
             // In this order: a request that brings the session back meanwhile sees one or the other.
             core.ended.insert(session.id());
-            core.audience.sessions.end(&session);
+            core.subscribers.sessions.end(&session);
             Response::new(204)
         }
         Err(refusal) => refusal.response(None),
     };
-    visit.responder.respond(response);
+    caller.responder.respond(response);
 }
 
 /// The session's stream, or the one of `Last-Event-ID`.
-fn read(core: &Core, visit: &Visit) -> Result<Response, Refusal> {
-    let session = find_session(core, visit)?;
-    if session.get_readers() >= limits::STREAMS_PER_SESSION {
+fn read(core: &Core, caller: &Caller) -> Result<Response, Refusal> {
+    let session = find_session(core, caller)?;
+    if session.open_readers() >= limits::STREAMS_PER_SESSION {
         return Err(Refusal::TooManyStreams);
     }
-    let standing = core.stand(&visit.principal).ok_or(Refusal::TooManyStreams)?;
-    let last_event_id = visit.head.headers.one("last-event-id").map_err(|_| Refusal::DuplicateHeader)?;
-    Ok(Response::new(200).stream(session.read(last_event_id, standing)))
+    let open = core.open_stream(&caller.principal).ok_or(Refusal::TooManyStreams)?;
+    let last_event_id = caller.head.headers.one("last-event-id").map_err(|_| Refusal::DuplicateHeader)?;
+    Ok(Response::new(200).stream(session.read(last_event_id, open)))
 }
 
 fn id_of<'a>(message: &'a Message<'_>) -> Option<&'a RequestId> {
@@ -143,14 +132,14 @@ impl Refusal {
 }
 
 /// The caller's session. A missing version header means 2025-03-26, whose rules are no different here.
-fn find_session(core: &Core, visit: &Visit) -> Result<Arc<Session>, Refusal> {
-    let version = header::version(&visit.head.headers).map_err(|Mismatch| Refusal::DuplicateHeader)?;
-    if version.is_some_and(|version| version != modern::VERSION && !VERSIONS.contains(&version)) {
+fn find_session(core: &Core, caller: &Caller) -> Result<Arc<Session>, Refusal> {
+    let version = header::version(&caller.head.headers).map_err(|Mismatch| Refusal::DuplicateHeader)?;
+    if version.is_some_and(|version| version != MODERN_VERSION && !LEGACY_VERSIONS.contains(&version)) {
         return Err(Refusal::UnknownVersion);
     }
-    let session = named_session(core, visit)?;
-    if version == Some(modern::VERSION) {
-        core.tolerated.count("modern_version_in_session", &visit.principal);
+    let session = named_session(core, caller)?;
+    if version == Some(MODERN_VERSION) {
+        core.tolerated.count("modern_version_in_session", &caller.principal);
     }
     session.touch(core.clock.monotonic());
     session.name();
@@ -158,11 +147,11 @@ fn find_session(core: &Core, visit: &Visit) -> Result<Arc<Session>, Refusal> {
 }
 
 /// The session that the request names. One that this process does not have, after a restart or a rest, starts anew under
-/// its id: nothing of it is kept but what the id says (M6).
-fn named_session(core: &Core, Visit { head, principal, .. }: &Visit) -> Result<Arc<Session>, Refusal> {
+/// its id: only the contents of the id are left of it (M6).
+fn named_session(core: &Core, Caller { head, principal, .. }: &Caller) -> Result<Arc<Session>, Refusal> {
     let id = head.headers.one("mcp-session-id").map_err(|_| Refusal::DuplicateHeader)?;
     let id = id.ok_or(Refusal::NoSession)?;
-    let sessions = &core.audience.sessions;
+    let sessions = &core.subscribers.sessions;
     if let Some(session) = sessions.find(id, principal).filter(|each| each.kind() == Kind::Streamable) {
         return Ok(session);
     }
@@ -185,30 +174,32 @@ fn open_session(
     if !core.may_open(principal.user) {
         return Err(Refusal::TooFast);
     }
-    let priming = if &*contents.version >= "2025-11-25" { Priming::Sent } else { Priming::Left };
+    let priming = if &*contents.version >= "2025-11-25" { Priming::Sent } else { Priming::Omitted };
     let new = new_session(core, principal.user, id.into());
-    let new = NewSession { client: contents.client(), priming, ..new };
+    let new = NewSession { client: Some(contents.client()), priming, ..new };
     let session = Arc::new(Session::new(principal, new));
-    core.audience.sessions.insert(&session, &core.capacity).map_err(|Full| Refusal::TooManySessions)
+    core.subscribers.sessions.insert(&session, &core.capacity).map_err(|Full| Refusal::TooManySessions)
 }
 
-/// Some hosted clients never name the session that `initialize` gave them. They are known by that: their grant has a session
+/// Some hosted clients never name the session that `initialize` gave them. They are recognized by that: their grant has a session
 /// that no request has ever named. Each of their requests then gets a session of its own, because two conversations of one
 /// such client may use the same ids. Without a name nothing can be asked of the client, cancelled, or read by GET. For
 /// everybody else a missing name stays an error (M13).
-fn without_name(core: &Core, visit: &Visit, refusal: Refusal) -> Result<Arc<Session>, Refusal> {
+fn unnamed_session(core: &Core, caller: &Caller, refusal: Refusal) -> Result<Arc<Session>, Refusal> {
     let Refusal::NoSession = refusal else { return Err(refusal) };
-    let initialized = core.audience.sessions.unnamed(&visit.principal).ok_or(refusal)?;
+    let initialized = core.subscribers.sessions.unnamed(&caller.principal).ok_or(refusal)?;
     initialized.touch(core.clock.monotonic());
-    Ok(Arc::new(Session::nameless(&visit.principal, new_session(core, visit.principal.user, "".into()))))
+    let new = new_session(core, caller.principal.user, "".into());
+    Ok(Arc::new(Session::new(&caller.principal, NewSession { kind: Kind::Unnamed, ..new })))
 }
 
-/// What every new session starts with, of a client that can do nothing.
+/// A new session of a client without capabilities.
 pub(super) fn new_session(core: &Core, user: UserId, id: Box<str>) -> NewSession {
     NewSession {
         id,
-        client: ClientCapabilities::default(),
-        priming: Priming::Left,
+        kind: Kind::Streamable,
+        client: Some(ClientCapabilities::default()),
+        priming: Priming::Omitted,
         shares: core.budgets.of(user),
         incarnation: u32::from_be_bytes(core.random.bytes()),
         now: core.clock.monotonic(),
@@ -216,26 +207,25 @@ pub(super) fn new_session(core: &Core, user: UserId, id: Box<str>) -> NewSession
 }
 
 fn initialize(core: &Core, principal: &Principal, id: &RequestId, params: Option<&RawValue>) -> Response {
-    let hello = match Hello::read(params, &VERSIONS, LATEST) {
-        Ok(hello) => hello,
+    let [latest, ..] = LEGACY_VERSIONS;
+    let initialize = match Initialize::read(params, &LEGACY_VERSIONS, latest) {
+        Ok(initialize) => initialize,
         Err(error) => return failed(id, &error).into_response(),
     };
-    let contents = SessionId::new(principal.grant, hello.version(), hello.client);
+    let contents = SessionId::new(principal.grant, initialize.version, initialize.client);
     let session_id = contents.seal(core);
     match open_session(core, principal, &session_id, &contents) {
-        Ok(_) => hello.welcome(core, id).into_response().header("Mcp-Session-Id", session_id),
+        Ok(_) => initialize.encode(core, id).into_response().header("Mcp-Session-Id", session_id),
         Err(refusal) => refusal.response(Some(id)),
     }
 }
 
-struct Request<'a> {
-    id: RequestId,
-    method: &'a str,
-    params: Option<&'a RawValue>,
-}
-
-fn serve(core: &Arc<Core>, caller: Caller, session: &Arc<Session>, request: Request<'_>) {
-    let Request { id, method, params } = request;
+fn serve(
+    core: &Arc<Core>,
+    caller: Caller,
+    session: &Arc<Session>,
+    (id, method, params): (RequestId, &str, Option<&RawValue>),
+) {
     let answer = match method {
         "ping" => Ok(()),
         "logging/setLevel" => set_level(session, params),
@@ -249,37 +239,37 @@ fn serve(core: &Arc<Core>, caller: Caller, session: &Arc<Session>, request: Requ
         },
     };
     let encoded = match answer {
-        Ok(()) => complete(&id, &Reply::default()),
+        Ok(()) => Encoded::result(&id, &Reply::default()),
         Err(error) => failed(&id, &error),
     };
-    caller.channel.answer(encoded);
+    caller.answer(encoded);
 }
 
 fn call(
-    core: &Arc<Core>,
+    core: &Core,
     caller: Caller,
     session: &Arc<Session>,
     (id, operation, params): (RequestId, Operation, Option<&RawValue>),
 ) {
     #[derive(Deserialize)]
-    struct Params {
+    struct CallParams {
         #[serde(default, rename = "_meta")]
-        meta: Meta,
+        meta: LegacyMeta,
         name: Option<String>,
     }
     #[derive(Default, Deserialize)]
-    struct Meta {
+    struct LegacyMeta {
         #[serde(rename = "progressToken")]
         progress_token: Option<RequestId>,
     }
-    let Params { meta, name } = match parse(params) {
+    let CallParams { meta, name } = match parse(params) {
         Ok(params) => params,
-        Err(error) => return caller.channel.answer(failed(&id, &error)),
+        Err(error) => return caller.answer(failed(&id, &error)),
     };
     if operation == Operation::CallTool
         && let Some(refusal) = core.scope_refusal(&caller.principal, &name.unwrap_or_default())
     {
-        return caller.channel.respond(refusal);
+        return caller.responder.respond(refusal);
     }
     let cancel = CancelToken::new();
     if let Err(refused) = session.begin(&id, &cancel) {
@@ -287,25 +277,27 @@ fn call(
             Refused::DuplicateId => Error::new(Error::INVALID_REQUEST, "A request with this id is in flight"),
             Refused::Ended => Error::new(Error::SESSION_NOT_FOUND, "Session not found"),
         };
-        return caller.channel.answer(failed(&id, &error));
+        return caller.answer(failed(&id, &error));
     }
-    let arrival = Arrival {
+    let dialect = Box::new(LegacyCall { session: Arc::clone(session), id });
+    let context = Context {
         principal: caller.principal,
-        channel: caller.channel,
         client: session.client(),
-        cancel,
         progress_token: meta.progress_token,
-        dialect: Box::new(LegacyCall { session: Arc::clone(session), id }),
+        publisher: core.publisher(),
+        call: None,
+        exchange: Exchange::new(dialect, cancel, (caller.responder, caller.stream)),
+        permit: None,
     };
-    core.start(Call::new(operation, params), arrival);
+    core.start(Call::new(operation, params), context);
 }
 
 fn set_level(session: &Session, params: Option<&RawValue>) -> Result<(), Error> {
     #[derive(Deserialize)]
-    struct Params {
+    struct SetLevelParams {
         level: Level,
     }
-    let Params { level } = parse(params)?;
+    let SetLevelParams { level } = parse(params)?;
     session.set_log_level(level);
     Ok(())
 }
@@ -345,10 +337,6 @@ fn notice(session: &Session, method: &str, params: Option<&RawValue>) {
     {
         session.cancel(&request_id);
     }
-}
-
-fn complete(id: &RequestId, reply: &Reply) -> Encoded {
-    Encoded::result(id, reply).of(reply)
 }
 
 pub(super) fn failed(id: &RequestId, error: &Error) -> Encoded {
@@ -392,33 +380,37 @@ impl Dialect for LegacyCall {
                         error.message
                     )));
                 }
-                Err(crossbeam_channel::RecvTimeoutError::Timeout) => {
+                Err(RecvTimeoutError::Timeout) => {
                     self.session.forget_question(&id);
                     return Err("The client did not answer in time".into());
                 }
-                Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return Err(CallError::Cancelled),
+                Err(RecvTimeoutError::Disconnected) => return Err(CallError::Cancelled),
             }
         }
         Ok(answers)
     }
 
-    fn encode(&self, outcome: Outcome) -> Encoded {
-        match outcome {
-            Outcome::Complete(reply) => complete(&self.id, &reply),
-            Outcome::Failed(error) => failed(&self.id, &error),
-            Outcome::MissingCapability(capability) => failed(
-                &self.id,
-                &Error::new(
-                    Error::INVALID_REQUEST,
-                    format!("The client does not support {}", capability.name()),
-                ),
-            ),
-            Outcome::TaskRequired => failed(
-                &self.id,
-                &Error::new(Error::INVALID_REQUEST, "This tool needs a client that takes tasks"),
-            ),
+    fn error(&self, error: CallError) -> Error {
+        match error {
+            CallError::MissingCapability(capability) => {
+                let words = format!("The client does not support {}", capability.name());
+                Error::new(Error::INVALID_REQUEST, words)
+            }
+            CallError::TaskRequired => {
+                Error::new(Error::INVALID_REQUEST, "This tool needs a client that takes tasks")
+            }
             // Questions are asked on the stream in this era; a backend that answers with them is wrong.
-            Outcome::InputRequired(_) => failed(&self.id, &Error::internal()),
+            CallError::InputRequired(_) => Error::internal(),
+            CallError::Tool(text) => Error::new(Error::INTERNAL, text),
+            CallError::Protocol(error) => error,
+            CallError::Cancelled => Error::new(Error::INTERNAL, "Cancelled"),
+        }
+    }
+
+    fn encode(&self, result: Result<Reply, CallError>) -> Encoded {
+        match result {
+            Ok(reply) => Encoded::reply(&self.id, &reply, &reply),
+            Err(error) => failed(&self.id, &self.error(error)),
         }
     }
 

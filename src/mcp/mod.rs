@@ -124,38 +124,38 @@
 mod accept;
 mod arguments;
 mod backend;
+mod budgets;
 mod build_error;
 mod call;
+mod calls;
+mod change;
 mod completion;
 mod content;
 mod definition;
 mod ending;
 mod era;
-mod events;
 mod exchange;
 mod handler;
 mod header;
-mod hello;
+mod http_sse;
+mod initialize;
 mod intake;
 mod jsonrpc;
 mod legacy;
-mod listeners;
 mod modern;
 mod modern_answer;
-mod pair;
+mod mrtr;
 mod prompt;
-mod publisher;
-mod quota;
 mod record;
 mod resource;
-mod rounds;
 mod session;
 mod session_id;
 mod session_table;
+mod stream;
+mod subscribers;
 mod table;
 mod task;
 mod task_methods;
-mod task_table;
 mod tolerated;
 mod tool;
 mod tool_server;
@@ -164,20 +164,23 @@ mod uri_template;
 use std::sync::Arc;
 
 use self::accept::{accepts, read, refusal};
-use self::call::ClientCapabilities as Client;
+use self::budgets::Budgets;
+use self::calls::Calls;
 use self::era::Era;
-use self::exchange::{Channel, Dialect, Exchange};
-use self::publisher::Audience;
-use self::quota::{Budgets, Calls, NoRoom, Openings};
+use self::exchange::Caller;
 use self::session_id::EndedSessions;
-use self::task_table::TaskTable;
+use self::stream::OpenStream;
+use self::subscribers::Subscribers;
+use self::table::Table;
+use self::task::Task;
 use self::tolerated::Tolerated;
 use crate::base::capacity::Capacity;
 use crate::base::clock::Clock;
 use crate::base::quota::Quota;
 use crate::base::random::Random;
+use crate::base::rate::RateLimit;
 use crate::base::trace;
-use crate::http::{Head, Method, Request, Responder, Response};
+use crate::http::{Method, Request, Responder, Response};
 use crate::seal::Keyring;
 
 #[cfg(feature = "internals")]
@@ -187,18 +190,18 @@ pub mod fuzzing;
 pub use self::backend::{Backend, Context, Description, Implementation, Mirrored, Progress};
 pub use self::build_error::BuildError;
 pub use self::call::{
-    Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Outcome, Reply,
+    Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply,
 };
 pub use self::completion::Partial;
 pub use self::content::{Content, PromptResult, ResourceContents, Role, ToolResult};
 pub use self::jsonrpc::{Error, RequestId};
 pub use self::prompt::Prompt;
-pub use self::publisher::Publisher;
 pub use self::resource::{Match, Resource};
+pub use self::subscribers::Publisher;
 pub use self::tool::{NoArguments, TaskSupport, Tool};
 pub use self::tool_server::{Builder, ToolServer};
 pub use crate::base::cancel::CancelToken;
-pub use crate::base::identity::{Principal, Scopes, UpstreamToken, UserId};
+pub use crate::base::identity::{GrantId, Principal, Scopes, UpstreamToken, UserId};
 
 /// What an MCP endpoint is made of.
 pub struct Settings {
@@ -212,7 +215,7 @@ pub struct Settings {
     pub random: Arc<dyn Random>,
     /// How many sessions and streams there may be.
     pub capacity: Capacity,
-    /// The answer to a caller whose token lacks these scopes. Made by whoever checks tokens.
+    /// The answer to a caller whose token lacks these scopes.
     pub insufficient_scope: InsufficientScope,
 }
 
@@ -223,7 +226,7 @@ pub type InsufficientScope = Box<dyn Fn(&Scopes) -> Response + Send + Sync>;
 #[derive(Clone)]
 pub struct Mcp(Arc<Core>);
 
-/// How much there is of what costs something, for metrics.
+/// Gauges for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
     /// Legacy sessions.
@@ -232,7 +235,7 @@ pub struct Counts {
     pub listeners: usize,
     /// Calls that run.
     pub calls: usize,
-    /// Tasks, those included that are over and wait to be asked for.
+    /// Tasks, finished ones included until they are forgotten.
     pub tasks: usize,
 }
 
@@ -243,34 +246,19 @@ struct Core {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     capacity: Capacity,
-    audience: Arc<Audience>,
+    insufficient_scope: InsufficientScope,
+    subscribers: Arc<Subscribers>,
     calls: Arc<Calls>,
-    openings: Openings,
+    /// The sessions and streams that each user opens.
+    openings: RateLimit<UserId>,
+    /// The open streams of each user that belong to no call.
     streams: Arc<Quota<UserId>>,
     budgets: Budgets,
-    tasks: TaskTable,
+    tasks: Table<Task>,
     /// Tripped when the server stops.
     closing: CancelToken,
     ended: EndedSessions,
     tolerated: Tolerated,
-    insufficient_scope: InsufficientScope,
-}
-
-/// A request whose body has been taken, and its answer.
-struct Visit {
-    head: Head,
-    principal: Principal,
-    responder: Responder,
-}
-
-/// A call that its era has decoded.
-struct Arrival {
-    principal: Principal,
-    channel: Channel,
-    client: Client,
-    cancel: CancelToken,
-    progress_token: Option<RequestId>,
-    dialect: Box<dyn Dialect>,
 }
 
 impl Mcp {
@@ -283,55 +271,55 @@ impl Mcp {
             clock,
             random,
             capacity,
-            audience: Arc::default(),
-            calls: Arc::default(),
-            openings: Openings::default(),
+            insufficient_scope,
+            subscribers: Arc::default(),
+            calls: Calls::new(),
+            openings: budgets::openings(),
             streams: Quota::per_key(capacity.streams_per_user),
             budgets: Budgets::new(),
-            tasks: TaskTable::default(),
+            tasks: Table::default(),
             closing: CancelToken::new(),
             ended: EndedSessions::default(),
             tolerated: Tolerated::default(),
-            insufficient_scope,
         }))
     }
 
     /// Serves a request whose sender is known and whose Host and Origin are ours. Answers through `responder`, now or later.
     pub fn handle(&self, request: Request, principal: Principal, responder: Responder) {
-        let Request { head, body } = request;
-        let responder = self.counting(responder, &principal);
-        if header::repeats_version(&head.headers) {
-            self.0.tolerated.count("repeated_version", &principal);
+        let (caller, body) = self.caller(request, principal, responder);
+        if header::repeats_version(&caller.head.headers) {
+            self.0.tolerated.count("repeated_version", &caller.principal);
         }
-        match head.method {
-            Method::Post => self.post(&body, Visit { head, principal, responder }),
-            Method::Get if !accepts(&head, "text", "event-stream") => responder.respond(refusal(406)),
-            Method::Get => legacy::get(&self.0, Visit { head, principal, responder }),
-            Method::Delete => legacy::delete(&self.0, Visit { head, principal, responder }),
+        match caller.head.method {
+            Method::Post => self.post(&body, caller),
+            Method::Get if !accepts(&caller.head, "text", "event-stream") => {
+                caller.responder.respond(refusal(406));
+            }
+            Method::Get => legacy::get(&self.0, caller),
+            Method::Delete => legacy::delete(&self.0, caller),
             Method::Head | Method::Options | Method::Other(_) => {
-                responder.respond(refusal(405).header("Allow", "GET, POST, DELETE"));
+                caller.responder.respond(refusal(405).header("Allow", "GET, POST, DELETE"));
             }
         }
         if self.0.closing.is_tripped() {
-            self.0.end_standing(); // this request may have opened a stream
+            self.0.end_open_streams(); // this request may have opened one
         }
     }
 
-    /// Serves a request of the HTTP+SSE pair of 2024-11-05, as [`Mcp::handle`]: a GET opens the stream that every answer comes
-    /// on, and whose first event names `message_path` as the place to post to; a POST is a message.
-    pub fn handle_pair(
+    /// Serves a request of HTTP+SSE (2024-11-05), as [`Mcp::handle`]: a GET opens the stream that every answer comes on, and
+    /// whose first event names `message_path` as the place to post to; a POST is a message.
+    pub fn handle_http_sse(
         &self,
         request: Request,
         principal: Principal,
         (responder, message_path): (Responder, &str),
     ) {
-        let Request { head, body } = request;
-        let responder = self.counting(responder, &principal);
-        match head.method {
-            Method::Post => pair::post(&self.0, &body, Visit { head, principal, responder }),
-            Method::Get => pair::open(&self.0, Visit { head, principal, responder }, message_path),
+        let (caller, body) = self.caller(request, principal, responder);
+        match caller.head.method {
+            Method::Post => http_sse::post(&self.0, &body, caller),
+            Method::Get => http_sse::open(&self.0, caller, message_path),
             Method::Head | Method::Delete | Method::Options | Method::Other(_) => {
-                responder.respond(Response::new(405).header("Allow", "GET, POST"));
+                caller.responder.respond(Response::new(405).header("Allow", "GET, POST"));
             }
         }
     }
@@ -341,71 +329,77 @@ impl Mcp {
         self.0.publisher()
     }
 
-    /// How much there is.
+    /// The gauges.
     pub fn counts(&self) -> Counts {
         Counts {
-            sessions: self.0.audience.sessions.count(),
-            listeners: self.0.audience.listeners.count(),
+            sessions: self.0.subscribers.sessions.count(),
+            listeners: self.0.subscribers.subscriptions().len(),
             calls: self.0.calls.count(),
             tasks: self.0.tasks.count(),
         }
     }
 
-    /// How often a request was served although it breaks the protocol, by the way in which some clients do.
+    /// How often a request was served although it breaks the protocol, by kind.
     pub fn tolerated(&self) -> Vec<(&'static str, u64)> {
         self.0.tolerated.counts()
     }
 
-    fn counting(&self, responder: Responder, principal: &Principal) -> Responder {
-        responder.counting(self.0.budgets.unread.share(principal.user))
+    fn caller(&self, request: Request, principal: Principal, responder: Responder) -> (Caller, Vec<u8>) {
+        let responder = responder.counting(self.0.budgets.unread.share(principal.user));
+        (Caller { head: request.head, principal, responder, stream: None }, request.body)
     }
 
-    fn post(&self, body: &[u8], visit: Visit) {
-        if !accepts(&visit.head, "application", "json") || !accepts(&visit.head, "text", "event-stream") {
-            return visit.responder.respond(refusal(406));
+    fn post(&self, body: &[u8], caller: Caller) {
+        let head = &caller.head;
+        if !accepts(head, "application", "json") || !accepts(head, "text", "event-stream") {
+            return caller.responder.respond(refusal(406));
         }
-        let status = if era::of_headers(&visit.head.headers) == Era::Modern { 400 } else { 200 };
-        let message = match read(&visit.head, body, status) {
+        let status = if era::of_headers(&head.headers) == Era::Modern { 400 } else { 200 };
+        let message = match read(head, body, status) {
             Ok(message) => message,
-            Err(refusal) => return visit.responder.respond(*refusal),
+            Err(refusal) => return caller.responder.respond(*refusal),
         };
-        self.0.note_call(&message, &visit.responder);
-        match era::classify(&message, &visit.head.headers) {
-            Era::Legacy => legacy::post(&self.0, visit, message),
-            Era::Modern => modern::post(&self.0, visit, message),
+        self.0.note_call(&message, &caller.responder);
+        match era::classify(&message, &head.headers) {
+            Era::Legacy => legacy::post(&self.0, caller, message),
+            Era::Modern => modern::post(&self.0, caller, message),
         }
     }
 }
 
 impl Core {
     /// Hands a call to the backend, if there is room for it (M17).
-    fn start(&self, call: Call, arrival: Arrival) {
-        let Arrival { principal, channel, client, cancel, progress_token, dialect } = arrival;
+    fn start(&self, call: Call, mut context: Context) {
         // A list is answered at once, even to a user whose calls have taken all places.
-        let permit = (!call.operation.is_list())
-            .then(|| self.calls.begin(&principal, &cancel, self.clock.monotonic()));
-        let exchange = Exchange::new(dialect, cancel.clone(), channel);
-        let permit = match permit.transpose() {
-            Ok(permit) => permit,
-            Err(NoRoom(why)) => return exchange.complete(Outcome::Failed(Error::new(Error::BUSY, why))),
-        };
-        if let Some(permit) = &permit {
-            permit.watch(&exchange);
+        if !call.operation.is_list() {
+            match self.calls.begin(&context.principal, &context.exchange, self.clock.monotonic()) {
+                Ok(permit) => context.permit = Some(permit),
+                Err(why) => return context.complete(Err(Error::new(Error::BUSY, why).into())),
+            }
         }
-        let publisher = self.publisher();
-        let context =
-            Context { principal, client, cancel, progress_token, publisher, call: None, exchange, permit };
         trace::in_tool(|| self.backend.call(call, context));
     }
 
-    /// The answer to a caller whose token lacks what `tool` needs: the scopes that it has, and those.
+    /// The answer to a caller whose token lacks scopes that `tool` needs: it names those and the ones of the token.
     fn scope_refusal(&self, principal: &Principal, tool: &str) -> Option<Response> {
         let needed = self.backend.scopes(tool).filter(|needed| !needed.is_subset(&principal.scopes))?;
         Some((self.insufficient_scope)(&principal.scopes.union(&needed)))
     }
 
+    /// Whether a user may open one more session or stream now (M17).
+    fn may_open(&self, user: UserId) -> bool {
+        self.openings.spend_as(Some(user), self.clock.monotonic()).is_ok()
+    }
+
+    /// One more stream of the caller's that belongs to no call; `None` if they may not have one (M17).
+    fn open_stream(&self, principal: &Principal) -> Option<OpenStream> {
+        let place = self.streams.take(principal.user).filter(|_| self.may_open(principal.user))?;
+        let lifetime = principal.expires.since(self.clock.now());
+        Some(OpenStream { place, expires: self.clock.monotonic().saturating_add(lifetime) })
+    }
+
     fn publisher(&self) -> Publisher {
-        Publisher(Arc::clone(&self.audience))
+        Publisher::new(Arc::clone(&self.subscribers))
     }
 }
 

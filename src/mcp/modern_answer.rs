@@ -1,10 +1,9 @@
-//! What an answer of 2026-07-28 looks like: what this revision adds to results, and the status of each error.
+//! Answers of 2026-07-28: the members that this revision adds to results, and the status of each error.
 
 use std::collections::BTreeMap;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Core;
@@ -13,7 +12,7 @@ use super::call::{InputRequest, Operation, Reply};
 use super::exchange::Encoded;
 use super::jsonrpc::{Error, RequestId};
 use super::session::millis;
-use super::task_methods;
+use super::task;
 use crate::base::limits;
 
 /// How long a client may rely on the result of an operation, in milliseconds; `None` for those that have no such hint.
@@ -29,8 +28,8 @@ pub(super) fn ttl(operation: Operation) -> Option<u64> {
 }
 
 pub(super) fn complete(core: &Core, id: &RequestId, reply: &Reply, ttl_millis: Option<u64>) -> Encoded {
-    let wire = Complete { reply, ttl_millis, info: &core.backend.description().info };
-    Encoded::result(id, &wire).of(reply)
+    let result = CompleteResult { reply, ttl_millis, info: &core.backend.description().info };
+    Encoded::reply(id, &result, reply)
 }
 
 pub(super) fn failed(id: &RequestId, error: &Error) -> Encoded {
@@ -59,7 +58,7 @@ pub(super) fn input_required(
 ) -> Encoded {
     let result = InputRequired {
         result_type: "input_required",
-        input_requests: questions(requests),
+        input_requests: requests.iter().map(|request| (&*request.key, request)).collect(),
         request_state: state,
         meta: ServerMeta { server_info: &core.backend.description().info },
     };
@@ -68,7 +67,7 @@ pub(super) fn input_required(
 
 /// The client did not say with this request that it takes tasks.
 pub(super) fn missing_tasks() -> Error {
-    missing(&json!({ "extensions": { task_methods::EXTENSION: {} } }))
+    missing(&json!({ "extensions": { task::EXTENSION: {} } }))
 }
 
 pub(super) fn missing(capabilities: &Value) -> Error {
@@ -76,14 +75,14 @@ pub(super) fn missing(capabilities: &Value) -> Error {
         .with_data(json!({ "requiredCapabilities": capabilities }))
 }
 
-/// A result with what this era adds to it. Results depend on who asks: no shared cache may keep them (M16).
-struct Complete<'a> {
+/// A result with the members that this era adds. Results depend on who asks: no shared cache may keep them (M16).
+struct CompleteResult<'a> {
     reply: &'a Reply,
     ttl_millis: Option<u64>,
     info: &'a Implementation,
 }
 
-impl Serialize for Complete<'_> {
+impl Serialize for CompleteResult<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("resultType", "complete")?;
@@ -113,23 +112,9 @@ pub(super) struct ServerMeta<'a> {
 #[serde(rename_all = "camelCase")]
 struct InputRequired<'a> {
     result_type: &'static str,
-    input_requests: BTreeMap<&'a str, Question<'a>>,
+    input_requests: BTreeMap<&'a str, &'a InputRequest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_state: Option<String>,
     #[serde(rename = "_meta")]
     meta: ServerMeta<'a>,
-}
-
-#[derive(Serialize)]
-pub(super) struct Question<'a> {
-    method: &'static str,
-    params: &'a RawValue,
-}
-
-/// Questions by their keys.
-pub(super) fn questions(requests: &[InputRequest]) -> BTreeMap<&str, Question<'_>> {
-    let questions = requests.iter().map(|request| {
-        (request.key.as_str(), Question { method: request.method(), params: &request.params })
-    });
-    questions.collect()
 }

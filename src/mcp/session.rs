@@ -1,18 +1,18 @@
-//! One legacy session: who owns it, what is in flight in it, its streams, and what we have asked of its client.
+//! One legacy session: its owner, its requests in flight with our questions to the client, its streams and subscriptions.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, MutexGuard, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde_json::value::RawValue;
 
+use super::budgets::Shares;
 use super::call::{ClientCapabilities, Level};
-use super::events::{EventStream, Place, Priming, Replay, parse_event_id};
+use super::change::Change;
 use super::jsonrpc::{Error, RequestId};
-use super::publisher::Change;
-use super::quota::{Shares, Standing};
+use super::stream::{EventStream, OpenStream, Priming, ReadFrom, Replay, parse_event_id};
 use super::table::{Owner, Row};
 use crate::base::budget::Held;
 use crate::base::cancel::CancelToken;
@@ -21,21 +21,22 @@ use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::http::Stream;
 
-pub(super) use super::session_table::SessionTable;
-
 /// The stream that belongs to no request; the client reads it with GET.
 const STANDALONE: u64 = 0;
 
-/// What the client answered to a request of ours.
+/// The client's response to a request of ours.
 pub(super) type ClientAnswer = Result<Box<RawValue>, Error>;
 
 /// What a session starts with.
 #[derive(Debug)]
 pub(super) struct NewSession {
     pub(super) id: Box<str>,
-    pub(super) client: ClientCapabilities,
+    pub(super) kind: Kind,
+    /// `None`: the client has not said yet.
+    pub(super) client: Option<ClientCapabilities>,
     pub(super) priming: Priming,
     pub(super) shares: Shares,
+    /// Random. A session that comes back under its id has another one, so ids of its earlier events and questions match nothing.
     pub(super) incarnation: u32,
     pub(super) now: Duration,
 }
@@ -45,53 +46,51 @@ pub(super) struct NewSession {
 pub(super) struct Session {
     id: Box<str>,
     owner: Owner,
+    kind: Kind,
     /// Set once, by `initialize`.
     client: OnceLock<ClientCapabilities>,
-    kind: Kind,
     /// Whether a request has named the session.
     named: AtomicBool,
     priming: Priming,
     shares: Shares,
-    /// Random. A session that comes back under its id has another one, so ids of its earlier events and questions match nothing.
     incarnation: u32,
     standalone: Arc<EventStream>,
     next_stream: AtomicU64,
-    next_ask: AtomicI64,
+    next_question: AtomicI64,
     /// Milliseconds of the monotonic clock at the last request.
     used: AtomicU64,
-    /// Guards what is under way.
+    /// Guards requests, streams and settings.
     state: Mutex<State>,
 }
 
 /// How a session is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// In the table, until nobody has used it for a while.
+    /// In the table, until it has not been used for a while.
     Streamable,
-    /// In the table, as long as its one stream is read (2024-11-05).
-    Paired,
-    /// For one request of a client that never names its session.
-    Nameless,
+    /// HTTP+SSE (2024-11-05): in the table, as long as its one stream is read.
+    HttpSse,
+    /// For one request of a client that never names its session. Nobody can be asked anything in it.
+    Unnamed,
 }
 
 #[derive(Debug)]
 struct State {
     ended: bool,
     log_level: Level,
-    in_flight: HashMap<RequestId, CancelToken>,
-    asked: HashMap<RequestId, Asked>,
+    in_flight: HashMap<RequestId, InFlight>,
     /// Streams of requests, running and finished, by number.
     streams: BTreeMap<u64, Arc<EventStream>>,
-    /// The resources whose changes the client is told of, each counted among what is kept for its user.
+    /// The resources whose changes the client is told of, each with its part of the user's budget.
     subscriptions: BTreeMap<Box<str>, Held>,
 }
 
+/// A request that runs.
 #[derive(Debug)]
-struct Asked {
-    /// The request whose handler waits.
-    during: RequestId,
-    /// Dropped when nobody is to wait any more.
-    answer: Sender<ClientAnswer>,
+struct InFlight {
+    cancel: CancelToken,
+    /// Our questions while it runs, each with the way to the handler that waits. Dropped when nobody is to wait any more.
+    questions: HashMap<RequestId, Sender<ClientAnswer>>,
 }
 
 /// Why a request cannot run in its session.
@@ -104,49 +103,34 @@ pub(super) enum Refused {
 }
 
 impl Session {
+    /// A session whose own stream can be resumed.
     pub(super) fn new(principal: &Principal, new: NewSession) -> Session {
-        let client = OnceLock::from(new.client);
         let replay = Replay { incarnation: new.incarnation, stream: STANDALONE, priming: new.priming };
         let stream = EventStream::resumable(new.shares.clone(), replay);
-        Session::with(principal, new, (Kind::Streamable, client, stream))
+        Session::on_stream(principal, new, stream)
     }
 
-    /// A session of the pair of 2024-11-05 on this stream, whose client has not said yet what it can do.
-    pub(super) fn paired(principal: &Principal, new: NewSession, stream: EventStream) -> Session {
-        Session::with(principal, new, (Kind::Paired, OnceLock::new(), stream))
-    }
-
-    /// A session for one request. It cannot be named, so nobody can be asked anything in it.
-    pub(super) fn nameless(principal: &Principal, new: NewSession) -> Session {
-        let (stream, _) = EventStream::ephemeral(new.shares.clone(), CancelToken::new());
-        Session::with(principal, new, (Kind::Nameless, OnceLock::new(), stream))
-    }
-
-    fn with(
-        principal: &Principal,
-        new: NewSession,
-        (kind, client, standalone): (Kind, OnceLock<ClientCapabilities>, EventStream),
-    ) -> Session {
+    /// A session on this stream.
+    pub(super) fn on_stream(principal: &Principal, new: NewSession, stream: EventStream) -> Session {
         let state = State {
             ended: false,
             log_level: Level::Debug, // the specification lets us choose until logging/setLevel
             in_flight: HashMap::new(),
-            asked: HashMap::new(),
             streams: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
         };
         Session {
-            standalone: Arc::new(standalone),
             id: new.id,
             owner: principal.into(),
-            client,
-            kind,
+            kind: new.kind,
+            client: new.client.map(OnceLock::from).unwrap_or_default(),
             named: AtomicBool::new(false),
             priming: new.priming,
             shares: new.shares,
             incarnation: new.incarnation,
+            standalone: Arc::new(stream),
             next_stream: AtomicU64::new(STANDALONE.saturating_add(1)),
-            next_ask: AtomicI64::new(new.incarnation.into()),
+            next_question: AtomicI64::new(new.incarnation.into()),
             used: AtomicU64::new(millis(new.now)),
             state: Mutex::new(state),
         }
@@ -156,12 +140,12 @@ impl Session {
         self.kind
     }
 
-    /// What the client can do: nothing, before it has said.
+    /// The client's capabilities: none, before it has declared them.
     pub(super) fn client(&self) -> ClientCapabilities {
         *self.client.get_or_init(ClientCapabilities::default)
     }
 
-    /// Takes what the client says that it can do; the first time counts.
+    /// Sets the client's capabilities; the first time counts.
     pub(super) fn declare(&self, client: ClientCapabilities) {
         let _ = self.client.set(client);
     }
@@ -190,7 +174,7 @@ impl Session {
 
     /// Takes a request in.
     pub(super) fn begin(&self, id: &RequestId, cancel: &CancelToken) -> Result<(), Refused> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.ended {
             return Err(Refused::Ended);
         }
@@ -198,60 +182,59 @@ impl Session {
         if state.in_flight.contains_key(id) {
             return Err(Refused::DuplicateId);
         }
-        state.in_flight.insert(id.clone(), cancel.clone());
+        let request = InFlight { cancel: cancel.clone(), questions: HashMap::new() };
+        state.in_flight.insert(id.clone(), request);
         Ok(())
     }
 
-    /// Lets a request go, and with it what was asked during it.
+    /// Lets a request go, and with it the questions while it ran.
     pub(super) fn finish(&self, id: &RequestId) {
-        let asked: Vec<_> = {
-            let mut state = self.lock();
-            state.in_flight.remove(id);
-            state.asked.extract_if(|_, asked| asked.during == *id).collect()
-        };
-        drop(asked); // outside of the lock: it wakes who waits
+        let finished = self.state.lock().in_flight.remove(id);
+        drop(finished); // outside of the lock: it wakes those who wait
     }
 
     /// Cancels a request of this session; unknown ids are ignored (M14).
     pub(super) fn cancel(&self, id: &RequestId) {
-        let (token, asked) = {
-            let mut state = self.lock();
-            let of_request = |_: &RequestId, asked: &mut Asked| asked.during == *id;
-            let asked: Vec<_> = state.asked.extract_if(of_request).collect();
-            (state.in_flight.get(id).cloned(), asked)
+        let cancelled = {
+            let mut state = self.state.lock();
+            let request = state.in_flight.get_mut(id);
+            request.map(|request| (request.cancel.clone(), std::mem::take(&mut request.questions)))
         };
-        // Tripped before those who wait for an answer are woken, so that they see why.
-        if let Some(token) = token {
-            token.trip();
+        if let Some((token, questions)) = cancelled {
+            token.trip(); // first, so that those who wait for an answer see why they are woken
+            drop(questions);
         }
-        drop(asked);
     }
 
-    // ---- requests of ours ----
+    // ---- questions to the client ----
 
-    /// A place for the client's answer to a question that a handler asks while it serves `during`.
+    /// The id of a new question of the handler that serves `during`, and the place of its answer.
     pub(super) fn expect_answer(&self, during: &RequestId) -> (RequestId, Receiver<ClientAnswer>) {
-        let id = RequestId::Integer(self.next_ask.fetch_add(1, Ordering::Relaxed));
+        let id = RequestId::Integer(self.next_question.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = bounded(1);
-        let mut state = self.lock();
-        let waits = !state.ended && state.in_flight.get(during).is_some_and(|token| !token.is_tripped());
-        if waits {
-            state.asked.insert(id.clone(), Asked { during: during.clone(), answer: sender });
+        let mut state = self.state.lock();
+        if let Some(request) = state.in_flight.get_mut(during)
+            && !request.cancel.is_tripped()
+        {
+            request.questions.insert(id.clone(), sender);
         }
         (id, receiver)
     }
 
     /// Takes the client's answer; answers to nothing are ignored.
     pub(super) fn answer(&self, id: &RequestId, answer: ClientAnswer) {
-        let asked = self.lock().asked.remove(id);
-        if let Some(asked) = asked {
-            let _ = asked.answer.try_send(answer); // whoever waited may have given up
+        if let Some(question) = self.take_question(id) {
+            let _ = question.try_send(answer); // the handler may have given up
         }
     }
 
     /// Gives up on an answer.
     pub(super) fn forget_question(&self, id: &RequestId) {
-        self.lock().asked.remove(id);
+        drop(self.take_question(id));
+    }
+
+    fn take_question(&self, id: &RequestId) -> Option<Sender<ClientAnswer>> {
+        self.state.lock().in_flight.values_mut().find_map(|request| request.questions.remove(id))
     }
 
     // ---- streams ----
@@ -266,19 +249,19 @@ impl Session {
         let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
         let replay = Replay { incarnation: self.incarnation, stream, priming: self.priming };
         let events = EventStream::resumable(self.shares.clone(), replay);
-        let body = events.attach(Place::Start, None);
+        let body = events.attach(ReadFrom::Start, None);
         (events, body)
     }
 
     /// Keeps a stream for `Last-Event-ID`; the oldest makes room, finished ones first.
     pub(super) fn keep(&self, events: &Arc<EventStream>) {
         let Some(number) = events.number() else { return };
-        let kept: Vec<_> = self.lock().streams.values().cloned().collect();
+        let kept: Vec<_> = self.state.lock().streams.values().cloned().collect();
         let displaced = (kept.len() >= limits::REPLAY_STREAMS)
             .then(|| kept.iter().find(|each| each.is_finished()).or_else(|| kept.first()))
             .flatten()
             .and_then(|displaced| displaced.number());
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if let Some(displaced) = displaced {
             state.streams.remove(&displaced);
         }
@@ -289,47 +272,46 @@ impl Session {
 
     /// The body of a GET: the stream of `Last-Event-ID` after that event, or the standalone one. An id that is not of
     /// this session's and incarnation's gets the standalone stream and nothing that was meant for somebody else (M8).
-    pub(super) fn read(&self, last_event_id: Option<&str>, standing: Standing) -> Stream {
-        let place = last_event_id.and_then(parse_event_id);
-        let (stream, place) = match place.filter(|(incarnation, ..)| *incarnation == self.incarnation) {
-            Some((_, STANDALONE, after)) => (None, Place::After(after)),
-            Some((_, stream, after)) => match self.lock().streams.get(&stream) {
-                Some(events) => (Some(Arc::clone(events)), Place::After(after)),
-                None => (None, Place::Undelivered),
+    pub(super) fn read(&self, last_event_id: Option<&str>, open: OpenStream) -> Stream {
+        let event = last_event_id.and_then(parse_event_id);
+        let (stream, from) = match event.filter(|(incarnation, ..)| *incarnation == self.incarnation) {
+            Some((_, STANDALONE, after)) => (None, ReadFrom::After(after)),
+            Some((_, stream, after)) => match self.state.lock().streams.get(&stream) {
+                Some(events) => (Some(Arc::clone(events)), ReadFrom::After(after)),
+                None => (None, ReadFrom::Undelivered),
             },
-            None => (None, Place::Undelivered),
+            None => (None, ReadFrom::Undelivered),
         };
-        stream.as_ref().unwrap_or(&self.standalone).attach(place, Some(standing))
+        stream.as_ref().unwrap_or(&self.standalone).attach(from, Some(open))
     }
 
-    /// How many readers the session has.
-    pub(super) fn readers(&self) -> usize {
-        self.streams().iter().filter(|events| events.has_reader()).count()
+    /// How many connections read a stream of the session by GET.
+    pub(super) fn open_readers(&self) -> usize {
+        self.streams().iter().filter(|events| events.has_open_reader()).count()
     }
 
-    /// How many of them did not come with a call.
-    pub(super) fn get_readers(&self) -> usize {
-        self.streams().iter().filter(|events| events.is_taken_up()).count()
+    fn has_readers(&self) -> bool {
+        self.streams().iter().any(|events| events.has_reader())
     }
 
     fn streams(&self) -> Vec<Arc<EventStream>> {
-        let kept: Vec<_> = self.lock().streams.values().cloned().collect();
+        let kept: Vec<_> = self.state.lock().streams.values().cloned().collect();
         kept.into_iter().chain([Arc::clone(&self.standalone)]).collect()
     }
 
     // ---- settings ----
 
     pub(super) fn set_log_level(&self, level: Level) {
-        self.lock().log_level = level;
+        self.state.lock().log_level = level;
     }
 
     pub(super) fn wants_log(&self, level: Level) -> bool {
-        level >= self.lock().log_level
+        level >= self.state.lock().log_level
     }
 
-    /// Subscribes to a resource; says whether there was room.
+    /// Subscribes to a resource. Returns whether there was room.
     pub(super) fn subscribe(&self, uri: &str) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.subscriptions.contains_key(uri) {
             return true;
         }
@@ -339,12 +321,12 @@ impl Session {
     }
 
     pub(super) fn unsubscribe(&self, uri: &str) {
-        self.lock().subscriptions.remove(uri);
+        self.state.lock().subscriptions.remove(uri);
     }
 
     /// Whether the client is to be told of a change.
     pub(super) fn wants(&self, change: Change<'_>) -> bool {
-        change.uri().is_none_or(|uri| self.lock().subscriptions.contains_key(uri))
+        change.uri().is_none_or(|uri| self.state.lock().subscriptions.contains_key(uri))
     }
 
     // ---- the end ----
@@ -356,28 +338,22 @@ impl Session {
 
     /// Whether a request is in flight.
     pub(super) fn is_busy(&self) -> bool {
-        !self.lock().in_flight.is_empty()
+        !self.state.lock().in_flight.is_empty()
     }
 
-    /// Forgets streams that nobody can want any more, and ends the connections of readers whose token has expired; says
+    /// Forgets streams that nobody can want any more, and ends the connections of readers whose token has expired. Returns
     /// whether the session itself is idle.
     pub(super) fn sweep(&self, now: Duration) -> bool {
         let over = self.streams().into_iter().filter(|events| events.is_over(now));
         let over: BTreeSet<u64> = over.filter_map(|events| events.number()).collect();
-        self.lock().streams.retain(|number, _| !over.contains(number));
-        let busy = self.is_busy();
-        // The stream of a pair is the way of every answer: it stays for a call that runs.
-        let expiring = if busy && self.kind == Kind::Paired { Vec::new() } else { self.streams() };
-        expiring.iter().for_each(|events| events.expire(now));
-        if self.kind == Kind::Paired {
-            return self.readers() == 0;
+        self.state.lock().streams.retain(|number, _| !over.contains(number));
+        let (is_busy, is_http_sse) = (self.is_busy(), self.kind == Kind::HttpSse);
+        // The stream of HTTP+SSE brings every answer: it stays for a call that runs.
+        if !(is_busy && is_http_sse) {
+            self.streams().iter().for_each(|events| events.expire(now));
         }
-        let idle_millis = millis(now).saturating_sub(self.used());
-        !busy && idle_millis >= millis(limits::SESSION_IDLE) && self.readers() == 0
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+        let unused = Duration::from_millis(millis(now).saturating_sub(self.used()));
+        !self.has_readers() && (is_http_sse || !is_busy && unused >= limits::SESSION_IDLE)
     }
 }
 
@@ -392,16 +368,13 @@ impl Row for Session {
 
     /// Ends the session: its requests are cancelled, its streams end, nothing of it is kept.
     fn end(&self) {
-        let (tokens, streams, asked) = {
-            let mut state = self.lock();
+        let (requests, streams) = {
+            let mut state = self.state.lock();
             state.ended = true;
-            let tokens: Vec<_> = state.in_flight.values().cloned().collect();
-            (tokens, std::mem::take(&mut state.streams), std::mem::take(&mut state.asked))
+            (std::mem::take(&mut state.in_flight), std::mem::take(&mut state.streams))
         };
-        for token in tokens {
-            token.trip();
-        }
-        drop(asked);
+        requests.values().for_each(|request| request.cancel.trip());
+        drop(requests);
         for events in streams.values().chain([&self.standalone]) {
             events.finish();
         }

@@ -1,5 +1,5 @@
-//! The id of a legacy session: a sealed value that says all that a session needs to start anew (M6). It is good until its
-//! grant ends. Ids of sessions that their client has ended are remembered here.
+//! The id of a legacy session: a sealed value with all that the session needs to start anew (M6), good until its grant ends. Also
+//! the ids of the latest sessions that their clients have ended.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Core;
 use super::call::ClientCapabilities;
-use super::legacy;
+use super::era;
 use crate::base::clock::Timestamp;
 use crate::base::encoding::sha256;
 use crate::base::identity::GrantId;
@@ -53,11 +53,11 @@ impl SessionId {
     pub(super) fn open(id: &str, core: &Core) -> Option<SessionId> {
         let id = Some(id).filter(|id| id.len() <= limits::SESSION_ID_BYTES)?;
         let contents: SessionId = seal::open(&core.keys, id, core.clock.now()).ok()?;
-        legacy::VERSIONS.contains(&&*contents.version).then_some(contents)
+        era::LEGACY_VERSIONS.contains(&&*contents.version).then_some(contents)
     }
 }
 
-/// The latest sessions that were ended by their clients, so that their ids stay unknown.
+/// The latest sessions that their clients have ended: their ids stay unknown.
 #[derive(Debug, Default)]
 pub(super) struct EndedSessions {
     /// Guards the digests of their ids, oldest first; [`limits::SESSIONS_ENDED`] at most. One that is forgotten would open an
@@ -81,16 +81,4 @@ impl EndedSessions {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ended_sessions_are_remembered_up_to_a_limit() {
-        let ended = EndedSessions::default();
-        let id = |number: usize| format!("mcp_session_{number}");
-        (0..=limits::SESSIONS_ENDED).for_each(|number| ended.insert(&id(number)));
-        assert!(!ended.contains(&id(0)));
-        assert!(ended.contains(&id(1)) && ended.contains(&id(limits::SESSIONS_ENDED)));
-        assert_eq!(ended.digests.lock().len(), limits::SESSIONS_ENDED);
-    }
-}
+mod tests;

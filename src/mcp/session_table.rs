@@ -1,4 +1,4 @@
-//! The table of sessions: how many there may be, and what becomes of those that nobody uses.
+//! The table of sessions: their number, and the end of unused ones.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -13,20 +13,20 @@ use crate::base::identity::Principal;
 pub(super) type SessionTable = Table<Session>;
 
 impl SessionTable {
-    /// Adds a session. If its user has as many as one may, one of them makes room; if there are as many as the server can
-    /// hold, one of whoever has most does.
+    /// Adds a session. If its user has as many as one may, one of theirs makes room; if the table is full, one of the user with
+    /// most.
     pub(super) fn insert(&self, session: &Arc<Session>, capacity: &Capacity) -> Result<Arc<Session>, Full> {
         self.put(session, |sessions| displaced(sessions, session.owner(), capacity))
     }
 
     /// The caller's latest session that no request has named yet.
     pub(super) fn unnamed(&self, principal: &Principal) -> Option<Arc<Session>> {
-        let owner = Owner::from(principal);
-        let candidates = self.all().into_iter().filter(|each| each.is_unnamed() && *each.owner() == owner);
+        let candidates =
+            self.all().into_iter().filter(|each| each.is_unnamed() && each.owner().is(principal));
         candidates.max_by_key(|each| each.used())
     }
 
-    /// Ends what nobody uses.
+    /// Ends unused sessions.
     pub(super) fn sweep(&self, now: Duration) {
         for session in self.all() {
             if session.sweep(now) {
@@ -36,16 +36,16 @@ impl SessionTable {
     }
 }
 
-/// What makes room for one more session of `newcomer`, if something must: a person's client that has most of their sessions
-/// does before their others, and of those the least recently used.
+/// The session that makes room for one more of `newcomer`, if one must: of the client with most of that user's sessions, the least
+/// recently used.
 fn displaced(
     sessions: &Rows<Session>,
     newcomer: &Owner,
     capacity: &Capacity,
 ) -> Result<Option<Arc<Session>>, Full> {
     let most = (capacity.sessions_per_user, capacity.sessions);
-    let Some(whose) = table::displaced(sessions, newcomer.user, most)? else { return Ok(None) };
-    let theirs = || sessions.values().filter(|each| each.owner().user == whose);
+    let Some(user) = table::displaced(sessions, newcomer.user, most)? else { return Ok(None) };
+    let theirs = || sessions.values().filter(|each| each.owner().user == user);
     let of_grant = table::count(theirs().map(|each| each.owner().grant));
     let last = theirs().min_by_key(|each| {
         let grant = each.owner().grant;

@@ -1,14 +1,13 @@
-//! What clients come back to, sessions and tasks: each by its id behind one mutex, and each its owner's alone (M6). Nothing
-//! under the lock waits or runs foreign code.
+//! Sessions and tasks by their ids, each known to its owner alone (M6). Nothing under the lock waits or runs code of tools.
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
 use crate::base::lock::Mutex;
 
-/// Whose something is: one user's, through one client, under one grant.
+/// One user, through one client, under one grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
     pub(super) user: UserId,
@@ -22,7 +21,14 @@ impl From<&Principal> for Owner {
     }
 }
 
-/// What a table holds.
+impl Owner {
+    /// Whether `principal` is this owner.
+    pub(super) fn is(&self, principal: &Principal) -> bool {
+        self.user == principal.user && self.grant == principal.grant && self.client == principal.client
+    }
+}
+
+/// A session or a task.
 pub(super) trait Row {
     fn id(&self) -> &str;
     fn owner(&self) -> &Owner;
@@ -44,8 +50,8 @@ pub(super) struct Table<R> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
-/// Who makes room for one more row of `user`, if somebody must: they themselves, if they have as many as `each` may; whoever has
-/// most, if there are as many as `all` may have, so that nobody is locked out by those who hoard.
+/// The user who makes room for one more row of `user`, if one must: `user`, if they have `each` rows; the user with most, if there
+/// are `all` rows, so that nobody is locked out by those who hoard.
 pub(super) fn displaced<R: Row>(
     rows: &Rows<R>,
     user: UserId,
@@ -57,13 +63,13 @@ pub(super) fn displaced<R: Row>(
     match most {
         _ if own >= each => Ok(Some(user)),
         _ if rows.len() < all => Ok(None),
-        // Whoever has one more than the newcomer would gain nothing by an exchange.
+        // Between users with as many, or one more, an exchange would gain nothing.
         Some((whose, count)) if count > own.saturating_add(1) => Ok(Some(whose)),
         Some(_) | None => Err(Full),
     }
 }
 
-/// How often each is there.
+/// How often each key is there.
 pub(super) fn count<K: Eq + Hash>(keys: impl Iterator<Item = K>) -> HashMap<K, usize> {
     let mut counts = HashMap::new();
     for key in keys {
@@ -87,7 +93,7 @@ impl<R: Row> Table<R> {
         displaced: impl FnOnce(&Rows<R>) -> Result<Option<Arc<R>>, Full>,
     ) -> Result<Arc<R>, Full> {
         let displaced = {
-            let mut rows = self.lock();
+            let mut rows = self.rows.lock();
             if let Some(present) = rows.get(row.id()) {
                 return Ok(Arc::clone(present));
             }
@@ -106,13 +112,13 @@ impl<R: Row> Table<R> {
 
     /// The row `id`, if it is the caller's own. Another's is as unknown as none.
     pub(super) fn find(&self, id: &str, principal: &Principal) -> Option<Arc<R>> {
-        let row = self.lock().get(id).cloned();
-        row.filter(|row| *row.owner() == Owner::from(principal))
+        let row = self.rows.lock().get(id).cloned();
+        row.filter(|row| row.owner().is(principal))
     }
 
     /// Ends a row that was found before.
     pub(super) fn end(&self, row: &R) {
-        let ended = self.lock().remove(row.id());
+        let ended = self.rows.lock().remove(row.id());
         if let Some(ended) = ended {
             ended.end();
         }
@@ -130,7 +136,7 @@ impl<R: Row> Table<R> {
 
     /// Ends what is unwanted.
     pub(super) fn end_where(&self, unwanted: impl Fn(&R) -> bool) {
-        let ended: Vec<_> = self.lock().extract_if(|_, row| unwanted(row)).collect();
+        let ended: Vec<_> = self.rows.lock().extract_if(|_, row| unwanted(row)).collect();
         for (_, row) in ended {
             row.end();
         }
@@ -138,15 +144,11 @@ impl<R: Row> Table<R> {
 
     /// Every row, as of now.
     pub(super) fn all(&self) -> Vec<Arc<R>> {
-        self.lock().values().cloned().collect()
+        self.rows.lock().values().cloned().collect()
     }
 
     /// How many there are.
     pub(super) fn count(&self) -> usize {
-        self.lock().len()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Rows<R>> {
-        self.rows.lock()
+        self.rows.lock().len()
     }
 }

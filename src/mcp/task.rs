@@ -1,8 +1,8 @@
-//! One task (extension `io.modelcontextprotocol/tasks`): a call that outlives its request. Its client asks how it is, answers
-//! what it wants to know, and may cancel it; its handler waits on its worker as in any other call.
+//! Tasks (extension `io.modelcontextprotocol/tasks`): calls that outlive their request. The client asks for a task's status,
+//! answers its questions, and may cancel it; the handler waits on its worker as in any other call.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
@@ -10,14 +10,17 @@ use serde_json::value::RawValue;
 
 use super::call::{CallError, InputRequest};
 use super::jsonrpc::Error;
-use super::rounds::{Answers, has_shape};
-use super::table::{Owner, Row};
+use super::mrtr::{Answers, has_shape};
+use super::table::{Full, Owner, Row, Table, displaced};
 use crate::base::budget::{Held, Share};
 use crate::base::cancel::CancelToken;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::Principal;
 use crate::base::limits;
 use crate::base::lock::Mutex;
+
+/// The extension's name, in the capabilities of both sides.
+pub(super) const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 /// What a task starts with.
 pub(super) struct NewTask {
@@ -29,16 +32,13 @@ pub(super) struct NewTask {
 
 /// A task. Once it is over it stays as it is.
 pub(super) struct Task {
-    id: Box<str>,
-    tool: Box<str>,
+    new: NewTask,
     owner: Owner,
-    clock: Arc<dyn Clock>,
-    kept: Share,
     cancel: CancelToken,
     created: Timestamp,
-    /// Of the monotonic clock: afterwards the task is forgotten, and cancelled if it still runs.
+    /// On the monotonic clock: afterwards the task is forgotten, and cancelled if it still runs.
     expires: Duration,
-    /// Guards how far the task is, and what its client was asked.
+    /// Guards the status, and the questions so far.
     state: Mutex<State>,
 }
 
@@ -47,73 +47,54 @@ struct State {
     status: Status,
     /// The keys of all questions so far: none may be used again.
     asked: BTreeSet<String>,
-    /// What the result takes of the user's share.
+    /// The result's part of the user's budget.
     held: Option<Held>,
 }
 
-enum Status {
+/// A task's `status`, with what goes with it.
+#[derive(Clone)]
+pub(super) enum Status {
     Working,
-    InputRequired(BTreeMap<String, Question>),
-    Over(Ending),
-}
-
-struct Question {
-    request: InputRequest,
-    /// Dropped when nobody is to wait any more.
-    answer: Sender<Box<RawValue>>,
-}
-
-/// How a task has ended.
-#[derive(Clone, Debug)]
-pub(super) enum Ending {
-    /// With the result of its call, as JSON.
+    InputRequired(BTreeMap<String, OpenQuestion>),
     Completed(Arc<RawValue>),
-    /// With a JSON-RPC error.
     Failed(Error),
-    /// Its client wanted no result.
     Cancelled,
 }
 
-/// How a task is at one moment.
-pub(super) struct Snapshot {
-    pub(super) created: Timestamp,
-    pub(super) updated: Timestamp,
-    pub(super) progress: Progress,
+#[derive(Clone)]
+pub(super) struct OpenQuestion {
+    pub(super) request: InputRequest,
+    /// Dropped with the last copy when nobody is to wait any more.
+    answer: Sender<Box<RawValue>>,
 }
 
-pub(super) enum Progress {
-    Working,
-    InputRequired(Vec<InputRequest>),
-    Over(Ending),
+impl Status {
+    fn is_final(&self) -> bool {
+        match self {
+            Status::Working | Status::InputRequired(_) => false,
+            Status::Completed(_) | Status::Failed(_) | Status::Cancelled => true,
+        }
+    }
 }
 
 impl Task {
     /// A task that works.
     pub(super) fn new(principal: &Principal, new: NewTask) -> Task {
-        let NewTask { id, tool, clock, kept } = new;
-        let (created, expires) = (clock.now(), clock.monotonic().saturating_add(limits::TASK_LIFETIME));
+        let (created, now) = (new.clock.now(), new.clock.monotonic());
         let state = State { updated: created, status: Status::Working, asked: BTreeSet::new(), held: None };
         Task {
-            id,
-            tool,
+            new,
             owner: principal.into(),
-            clock,
-            kept,
             cancel: CancelToken::new(),
             created,
-            expires,
+            expires: now.saturating_add(limits::TASK_LIFETIME),
             state: Mutex::new(state),
         }
     }
 
     /// The name of the tool that it runs.
     pub(super) fn tool(&self) -> &str {
-        &self.tool
-    }
-
-    /// When it is forgotten, of the monotonic clock. All live equally long, so this is also their order.
-    pub(super) fn expires(&self) -> Duration {
-        self.expires
+        &self.new.tool
     }
 
     /// Tripped when nobody wants the result any more.
@@ -121,20 +102,14 @@ impl Task {
         &self.cancel
     }
 
-    pub(super) fn is_over(&self) -> bool {
-        matches!(self.lock().status, Status::Over(_))
+    pub(super) fn created(&self) -> Timestamp {
+        self.created
     }
 
-    pub(super) fn snapshot(&self) -> Snapshot {
-        let state = self.lock();
-        let progress = match &state.status {
-            Status::Working => Progress::Working,
-            Status::InputRequired(open) => {
-                Progress::InputRequired(open.values().map(|question| question.request.clone()).collect())
-            }
-            Status::Over(ending) => Progress::Over(ending.clone()),
-        };
-        Snapshot { created: self.created, updated: state.updated, progress }
+    /// The status, and when it last changed.
+    pub(super) fn status(&self) -> (Status, Timestamp) {
+        let state = self.state.lock();
+        (state.status.clone(), state.updated)
     }
 
     /// Asks the client and waits, at most [`limits::ASK`] for each answer. The answers stand in the order of the questions.
@@ -142,7 +117,7 @@ impl Task {
         let mut waiting = Vec::with_capacity(requests.len());
         let mut open = BTreeMap::new();
         {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             if !matches!(state.status, Status::Working) {
                 return Err(CallError::Cancelled);
             }
@@ -153,7 +128,7 @@ impl Task {
                 }
                 let (answer, receiver) = bounded(1);
                 waiting.push(receiver);
-                open.insert(request.key.clone(), Question { request, answer });
+                open.insert(request.key.clone(), OpenQuestion { request, answer });
             }
             self.change(&mut state, Status::InputRequired(open));
         }
@@ -169,14 +144,14 @@ impl Task {
 
     /// Takes the client's answers. Those to nothing are ignored; one of the wrong shape leaves its question open.
     pub(super) fn answer(&self, answers: Answers) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let Status::InputRequired(open) = &mut state.status else { return };
         for (key, answer) in answers {
-            let fits = |question: &mut Question| has_shape(question.request.capability, &answer);
+            let fits = |question: &mut OpenQuestion| has_shape(question.request.capability, &answer);
             if open.get_mut(&key).is_some_and(fits)
                 && let Some(question) = open.remove(&key)
             {
-                let _ = question.answer.try_send(answer); // whoever waited may have given up
+                let _ = question.answer.try_send(answer); // the handler may have given up
             }
         }
         if open.is_empty() {
@@ -184,24 +159,30 @@ impl Task {
         }
     }
 
-    /// Ends the task; only the first ending counts. A result that does not fit is an error.
-    pub(super) fn finish(&self, ending: Ending) {
-        let bytes = match &ending {
-            Ending::Completed(result) => result.get().len(),
-            Ending::Failed(error) => error.message.len(),
-            Ending::Cancelled => 0,
+    /// Ends the task with the result of its call, or a JSON-RPC error.
+    pub(super) fn finish(&self, result: Result<Arc<RawValue>, Error>) {
+        self.end_with(result.map_or_else(Status::Failed, Status::Completed));
+    }
+
+    /// Ends the task; only the first time counts. A result that does not fit the budget is an error.
+    fn end_with(&self, status: Status) {
+        let bytes = match &status {
+            Status::Completed(result) => result.get().len(),
+            Status::Failed(error) => error.message.len(),
+            Status::Working | Status::InputRequired(_) | Status::Cancelled => 0,
         };
-        let held = (bytes <= limits::ANSWER_BYTES).then(|| self.kept.hold(bytes)).flatten();
-        let ending = if held.is_some() { ending } else { Ending::Failed(too_large()) };
-        let mut state = self.lock();
-        if !matches!(state.status, Status::Over(_)) {
+        let held = (bytes <= limits::ANSWER_BYTES).then(|| self.new.kept.hold(bytes)).flatten();
+        let too_large = || Status::Failed(Error::new(Error::INTERNAL, "The result is too large to be kept"));
+        let status = if held.is_some() { status } else { too_large() };
+        let mut state = self.state.lock();
+        if !state.status.is_final() {
             state.held = held;
-            self.change(&mut state, Status::Over(ending));
+            self.change(&mut state, status);
         }
     }
 
     fn give_up_asking(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if matches!(state.status, Status::InputRequired(_)) {
             self.change(&mut state, Status::Working);
         }
@@ -209,17 +190,13 @@ impl Task {
 
     fn change(&self, state: &mut State, status: Status) {
         state.status = status;
-        state.updated = self.clock.now();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+        state.updated = self.new.clock.now();
     }
 }
 
 impl Row for Task {
     fn id(&self) -> &str {
-        &self.id
+        &self.new.id
     }
 
     fn owner(&self) -> &Owner {
@@ -228,11 +205,30 @@ impl Row for Task {
 
     /// Ends the task on its client's behalf, or because its time is over; nothing happens if it is over.
     fn end(&self) {
-        self.finish(Ending::Cancelled);
+        self.end_with(Status::Cancelled);
         self.cancel.trip();
     }
 }
 
-fn too_large() -> Error {
-    Error::new(Error::INTERNAL, "The result is too large to be kept")
+impl Table<Task> {
+    /// Adds a task. If its user has as many as one may, or the table is full, the first to expire makes room among the finished
+    /// ones of that user, or of the user with most.
+    pub(super) fn insert(&self, task: &Arc<Task>) -> Result<(), Full> {
+        self.put(task, |tasks| {
+            let most = (limits::TASKS_PER_USER, limits::TASKS);
+            let Some(user) = displaced(tasks, task.owner().user, most)? else { return Ok(None) };
+            let of_user = tasks.values().filter(|each| each.owner().user == user);
+            let over = of_user.filter(|each| each.state.lock().status.is_final());
+            over.min_by_key(|each| each.expires).cloned().map(Some).ok_or(Full)
+        })
+        .map(drop)
+    }
+
+    /// Forgets the tasks whose time is over, and ends those of them that still run.
+    pub(super) fn sweep(&self, now: Duration) {
+        self.end_where(|task| task.expires <= now);
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! `tasks/get`, `tasks/update`, `tasks/cancel`, and the handle that stands for a task: what of tasks is on the wire.
+//! `tasks/get`, `tasks/update`, `tasks/cancel`, and the handle of a task: tasks on the wire.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,18 @@ use serde_json::value::RawValue;
 
 use super::Core;
 use super::backend::Implementation;
+use super::call::{InputRequest, Reply};
 use super::exchange::Encoded;
 use super::jsonrpc::{Error, RequestId};
-use super::modern_answer::{Question, ServerMeta, failed, questions};
-use super::rounds::Answers;
+use super::modern_answer::{ServerMeta, complete, failed};
+use super::mrtr::Answers;
 use super::session::millis;
 use super::table::Row;
-use super::task::{Ending, Progress, Snapshot, Task};
+use super::task::{Status, Task};
 use crate::base::identity::Principal;
 use crate::base::limits;
 use crate::http::Response;
 
-/// The extension's name, in the capabilities of both sides.
-pub(super) const EXTENSION: &str = "io.modelcontextprotocol/tasks";
-
-/// What a client can ask of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TaskMethod {
     Get,
@@ -49,9 +46,10 @@ pub(super) struct TaskRequest<'a> {
     pub(super) answers: Option<Answers>,
 }
 
+/// A task as its client sees it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Wire<'a> {
+struct DetailedTask<'a> {
     result_type: &'static str,
     task_id: &'a str,
     status: &'static str,
@@ -66,15 +64,14 @@ struct Wire<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a Error>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    input_requests: Option<BTreeMap<&'a str, Question<'a>>>,
+    input_requests: Option<BTreeMap<&'a str, &'a InputRequest>>,
     #[serde(rename = "_meta")]
     meta: ServerMeta<'a>,
 }
 
 /// The result of a call that has become a task: its handle.
 pub(super) fn created(id: &RequestId, task: &Task, info: &Implementation) -> Encoded {
-    let wire = Wire { result_type: "task", ..wire(task, &task.snapshot(), info) };
-    Encoded::result(id, &wire)
+    encode(id, task, ("task", info))
 }
 
 /// Serves a request for a task. A task of somebody else's is as unknown as none, and one's own is for a token that could
@@ -88,63 +85,40 @@ pub(super) fn serve(core: &Core, principal: &Principal, request: TaskRequest<'_>
         return refusal;
     }
     let info = &core.backend.description().info;
-    answer(&task, request, info).unwrap_or_else(|error| failed(id, &error)).into_response()
+    match (request.method, request.answers) {
+        (TaskMethod::Get, _) => return encode(id, &task, ("complete", info)).into_response(),
+        (TaskMethod::Update, Some(answers)) => task.answer(answers),
+        (TaskMethod::Update, None) => {
+            return failed(id, &Error::invalid_params("inputResponses is missing")).into_response();
+        }
+        (TaskMethod::Cancel, _) => task.end(),
+    }
+    complete(core, id, &Reply::default(), None).into_response()
 }
 
-fn answer(task: &Task, request: TaskRequest<'_>, info: &Implementation) -> Result<Encoded, Error> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Done<'a> {
-        result_type: &'static str,
-        #[serde(rename = "_meta")]
-        meta: ServerMeta<'a>,
-    }
-    let id = request.id;
-    match request.method {
-        TaskMethod::Get => {
-            let snapshot = task.snapshot();
-            let mut wire = wire(task, &snapshot, info);
-            match &snapshot.progress {
-                Progress::Working | Progress::Over(Ending::Cancelled) => {}
-                Progress::InputRequired(requests) => wire.input_requests = Some(questions(requests)),
-                Progress::Over(Ending::Completed(result)) => wire.result = Some(result),
-                Progress::Over(Ending::Failed(error)) => {
-                    wire.status_message = Some(&error.message);
-                    wire.error = Some(error);
-                }
-            }
-            return Ok(Encoded::result(id, &wire));
-        }
-        TaskMethod::Update => {
-            let answers = request.answers;
-            task.answer(answers.ok_or_else(|| Error::invalid_params("inputResponses is missing"))?);
-        }
-        TaskMethod::Cancel => task.end(),
-    }
-    let done = Done { result_type: "complete", meta: ServerMeta { server_info: info } };
-    Ok(Encoded::result(id, &done))
-}
-
-/// What every form of a task says.
-fn wire<'a>(task: &'a Task, snapshot: &Snapshot, info: &'a Implementation) -> Wire<'a> {
-    Wire {
-        result_type: "complete",
+fn encode(id: &RequestId, task: &Task, (result_type, info): (&'static str, &Implementation)) -> Encoded {
+    let (status, updated) = task.status();
+    let (word, result, error, questions) = match &status {
+        Status::Working => ("working", None, None, None),
+        Status::InputRequired(open) => ("input_required", None, None, Some(open)),
+        Status::Completed(result) => ("completed", Some(&**result), None, None),
+        Status::Failed(error) => ("failed", None, Some(error), None),
+        Status::Cancelled => ("cancelled", None, None, None),
+    };
+    let detailed = DetailedTask {
+        result_type,
         task_id: task.id(),
-        status: match &snapshot.progress {
-            Progress::Working => "working",
-            Progress::InputRequired(_) => "input_required",
-            Progress::Over(Ending::Completed(_)) => "completed",
-            Progress::Over(Ending::Failed(_)) => "failed",
-            Progress::Over(Ending::Cancelled) => "cancelled",
-        },
-        status_message: None,
-        created_at: snapshot.created.rfc3339(),
-        last_updated_at: snapshot.updated.rfc3339(),
+        status: word,
+        status_message: error.map(|error| &*error.message),
+        created_at: task.created().rfc3339(),
+        last_updated_at: updated.rfc3339(),
         ttl_ms: millis(limits::TASK_LIFETIME),
         poll_interval_ms: millis(limits::TASK_POLL),
-        result: None,
-        error: None,
-        input_requests: None,
+        result,
+        error,
+        input_requests: questions
+            .map(|open| open.iter().map(|(key, question)| (&**key, &question.request)).collect()),
         meta: ServerMeta { server_info: info },
-    }
+    };
+    Encoded::result(id, &detailed)
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::arguments;
 use super::backend::{Backend, Context, Description, Implementation, Mirrored};
 use super::build_error::BuildError;
-use super::call::{Call, CallError, Operation, Outcome, Reply};
+use super::call::{Call, CallError, Operation, Reply};
 use super::completion::CompleteParams;
 use super::content::ToolResult;
 use super::definition::Definition;
@@ -76,7 +76,7 @@ impl ToolServer {
         Builder { description, tools: Vec::new(), prompts: Vec::new(), resources: Vec::new() }
     }
 
-    fn outcome(&self, context: &Context) -> Result<Reply, CallError> {
+    fn result(&self, context: &Context) -> Result<Reply, CallError> {
         let call = context.call.as_ref().ok_or_else(Error::internal)?;
         match call.operation {
             Operation::ListTools
@@ -192,16 +192,8 @@ impl Backend for ToolServer {
 
     fn call(&self, call: Call, context: Context) {
         let context = Context { call: Some(call), ..context };
-        let outcome = match self.outcome(&context) {
-            Ok(reply) => Outcome::Complete(reply),
-            Err(CallError::Tool(text)) => Outcome::Failed(Error::new(Error::INTERNAL, text)),
-            Err(CallError::Protocol(error)) => Outcome::Failed(error),
-            Err(CallError::InputRequired(requests)) => Outcome::InputRequired(requests),
-            Err(CallError::MissingCapability(capability)) => Outcome::MissingCapability(capability),
-            Err(CallError::TaskRequired) => Outcome::TaskRequired,
-            Err(CallError::Cancelled) => Outcome::Failed(Error::new(Error::INTERNAL, "Cancelled")),
-        };
-        context.complete(outcome);
+        let result = self.result(&context);
+        context.complete(result);
     }
 
     fn mirrored(&self, tool: &str) -> Option<Arc<[Mirrored]>> {

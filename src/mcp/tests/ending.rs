@@ -56,13 +56,13 @@ fn closing_ends_the_streams_that_belong_to_no_call() {
 fn a_call_that_runs_at_the_end_delivers_its_answer() {
     let (endpoint, release) = slow();
     let session = endpoint.session();
-    let pair = endpoint.open();
+    let http_sse = endpoint.open();
     let silent = endpoint.start(1, modern::call(1, "slow", json!({})));
     let modern = endpoint.start(1, modern_call(&json!({})));
     let legacy = endpoint.start(1, in_session(post(&call(1, "slow", json!({}))), &session));
-    let paired = endpoint.send_pair(1, pair::to(&pair.place, &call(1, "slow", json!({}))));
+    let paired = endpoint.send_http_sse(1, http_sse::to(&http_sse.place, &call(1, "slow", json!({}))));
     let (modern_events, legacy_events) = (modern.head().events(), legacy.head().events());
-    for events in [&modern_events, &legacy_events, &pair.events] {
+    for events in [&modern_events, &legacy_events, &http_sse.events] {
         assert_eq!(events.json()["params"]["data"], "started");
     }
     assert_eq!(paired.head().status, 202);
@@ -72,16 +72,16 @@ fn a_call_that_runs_at_the_end_delivers_its_answer() {
 
     endpoint.mcp.close();
     endpoint.mcp.sweep();
-    assert!(modern_events.is_silent() && pair.events.is_silent());
+    assert!(modern_events.is_silent() && http_sse.events.is_silent());
     release.trip();
     let text = |answer: &Value| answer["result"]["content"][0]["text"].clone();
     assert_eq!(silent.answer().text(), "done");
     assert_eq!((text(&modern_events.json()), modern_events.next()), ("done".into(), None));
     assert_eq!((text(&legacy_events.json()), legacy_events.next()), ("done".into(), None));
-    assert_eq!(text(&pair.events.json()), "done");
+    assert_eq!(text(&http_sse.events.json()), "done");
     paired.worker.join().unwrap();
     endpoint.mcp.sweep();
-    assert!(pair.events.has_ended());
+    assert!(http_sse.events.has_ended());
 }
 
 /// H13: what runs for too long is cancelled, and its caller reads why; so does one that calls later.
@@ -125,9 +125,9 @@ fn what_is_opened_after_the_end_began_ends_at_once() {
     assert!(endpoint.send(in_session(get(), &session)).events().next().is_none());
     let listening = endpoint.send(modern::listen(1, json!({ "toolsListChanged": true }))).events();
     assert_eq!(listening.rest().len(), 2);
-    let pair = endpoint.open();
+    let http_sse = endpoint.open();
     endpoint.mcp.sweep();
-    assert!(pair.events.has_ended());
+    assert!(http_sse.events.has_ended());
 
     let tasks = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
     let task =

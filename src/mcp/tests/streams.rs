@@ -253,7 +253,7 @@ fn the_oldest_session_of_a_user_makes_room() {
     endpoint.clock.advance(Duration::from_secs(1));
     assert_eq!(ping(1, &sessions[0]), 200);
     let newest = endpoint.session();
-    let is_there = |user, id: &str| endpoint.mcp.0.audience.sessions.find(id, &principal(user)).is_some();
+    let is_there = |user, id: &str| endpoint.mcp.0.subscribers.sessions.find(id, &principal(user)).is_some();
     assert!(!is_there(1, &sessions[1]), "the least recently used");
     assert!(is_there(1, &sessions[0]) && is_there(1, &newest) && is_there(2, &other));
 }
@@ -289,7 +289,7 @@ fn idle_sessions_end_and_used_ones_stay() {
     assert_eq!(endpoint.mcp.counts().sessions, 3);
     endpoint.clock.advance(Duration::from_secs(1));
     endpoint.mcp.sweep();
-    let sessions = &endpoint.mcp.0.audience.sessions;
+    let sessions = &endpoint.mcp.0.subscribers.sessions;
     let is_there = |id: &String| sessions.find(id, &principal(1)).is_some();
     assert_eq!([&idle, &used, &read].map(is_there), [false, true, true]);
     assert!(stream.is_silent());
@@ -332,4 +332,30 @@ fn sessions_have_a_rate() {
     assert_eq!((initialize(1), initialize(2)), (429, 200));
     endpoint.clock.advance(Duration::from_secs(1));
     assert_eq!(initialize(1), 200);
+}
+
+/// A change can be limited to one user or to one grant, in both eras.
+#[test]
+fn a_change_is_told_to_its_recipients_only() {
+    let endpoint = conformance();
+    let other_grant = || Principal { grant: GrantId([9; 16]), ..principal(1) };
+    let session = endpoint.session_as(2, "2025-06-18");
+    let standalone = endpoint.send_as(2, get().with("Mcp-Session-Id", &session)).events();
+    let listen = || modern::listen(1, json!({ "toolsListChanged": true }));
+    let listening = [principal(1), other_grant(), principal(2)]
+        .map(|principal| endpoint.start_as(principal, listen()).answer().events());
+    listening.iter().for_each(|events| drop(events.json()));
+    let told = || {
+        let is_told = |events: &Events| !events.is_silent();
+        [&listening[0], &listening[1], &listening[2], &standalone].map(is_told)
+    };
+    let publisher = endpoint.mcp.publisher();
+    publisher.for_user(principal(1).user).tools_changed();
+    assert_eq!(told(), [true, true, false, false]);
+    publisher.for_grant(other_grant().grant).tools_changed();
+    assert_eq!(told(), [false, true, false, false]);
+    publisher.for_user(principal(2).user).tools_changed();
+    assert_eq!(told(), [false, false, true, true]);
+    publisher.tools_changed();
+    assert_eq!(told(), [true; 4]);
 }

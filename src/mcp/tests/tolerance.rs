@@ -158,7 +158,7 @@ fn echo() -> Endpoint {
 
         fn call(&self, call: Call, context: Context) {
             let reply = Reply::default().with("params", &call.params).unwrap();
-            context.complete(Outcome::Complete(reply));
+            context.complete(Ok(reply));
         }
 
         fn mirrored(&self, _: &str) -> Option<Arc<[Mirrored]>> {

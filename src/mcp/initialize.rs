@@ -1,4 +1,4 @@
-//! `initialize`, the handshake up to 2025-11-25: what the client says, and what it is told.
+//! `initialize`, the handshake up to 2025-11-25.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -9,41 +9,37 @@ use super::call::{ClientCapabilities, parse};
 use super::exchange::Encoded;
 use super::jsonrpc::{Error, RequestId};
 
-/// What a client says with `initialize`.
-pub(super) struct Hello {
+/// What `initialize` settles.
+pub(super) struct Initialize {
     /// The version that is spoken from now on.
-    version: &'static str,
+    pub(super) version: &'static str,
     pub(super) client: ClientCapabilities,
 }
 
-impl Hello {
+impl Initialize {
     /// The client's version if it is one of `spoken`, else `latest`; the client then decides whether to go on.
     pub(super) fn read(
         params: Option<&RawValue>,
         spoken: &[&'static str],
         latest: &'static str,
-    ) -> Result<Hello, Error> {
+    ) -> Result<Initialize, Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Params {
+        struct InitializeParams {
             protocol_version: String,
             #[serde(default)]
             capabilities: ClientCapabilities,
         }
-        let Params { protocol_version, capabilities } = parse(params)?;
+        let InitializeParams { protocol_version, capabilities } = parse(params)?;
         let version = spoken.iter().find(|version| **version == protocol_version).copied().unwrap_or(latest);
-        Ok(Hello { version, client: capabilities })
+        Ok(Initialize { version, client: capabilities })
     }
 
-    pub(super) fn version(&self) -> &'static str {
-        self.version
-    }
-
-    /// The result of `initialize`.
-    pub(super) fn welcome(&self, core: &Core, id: &RequestId) -> Encoded {
+    /// The response.
+    pub(super) fn encode(&self, core: &Core, id: &RequestId) -> Encoded {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
-        struct Initialized<'a> {
+        struct InitializeResult<'a> {
             protocol_version: &'static str,
             capabilities: ServerCapabilities,
             server_info: &'a Implementation,
@@ -51,7 +47,7 @@ impl Hello {
             instructions: Option<&'a str>,
         }
         let description = core.backend.description();
-        let result = Initialized {
+        let result = InitializeResult {
             protocol_version: self.version,
             capabilities: description.capabilities(),
             server_info: &description.info,

@@ -1,36 +1,37 @@
-//! The HTTP+SSE pair of 2024-11-05: one stream for every answer, and a place to post to.
+//! HTTP+SSE (2024-11-05): one stream for every answer, and a place to post to.
 
 use super::*;
 use crate::base::limits;
 
-/// A connection of the pair.
-pub(super) struct Pair {
+/// An open stream of HTTP+SSE.
+pub(super) struct HttpSse {
     pub(super) events: Events,
     /// Where to post to.
     pub(super) place: String,
 }
 
 impl Endpoint {
-    /// Sends a request of the pair as user `user` and waits for the head of the answer; its handler may still run.
-    pub(super) fn send_pair(&self, user: u64, request: Request) -> Waiting {
+    /// Sends a request of HTTP+SSE as user `user` and waits for the head of the answer; its handler may still run.
+    pub(super) fn send_http_sse(&self, user: u64, request: Request) -> Waiting {
         let (responder, waiter) = Responder::pair();
         let mcp = self.mcp.clone();
-        let worker =
-            std::thread::spawn(move || mcp.handle_pair(request, principal(user), (responder, "/message")));
+        let worker = std::thread::spawn(move || {
+            mcp.handle_http_sse(request, principal(user), (responder, "/message"))
+        });
         Waiting { waiter, worker }
     }
 
-    pub(super) fn open(&self) -> Pair {
-        let events = self.send_pair(1, get()).head().events();
+    pub(super) fn open(&self) -> HttpSse {
+        let events = self.send_http_sse(1, get()).head().events();
         let first = events.next().unwrap();
         assert_eq!(first.name.as_deref(), Some("endpoint"));
         assert!(first.data.starts_with("/message?sessionId="), "{}", first.data);
-        Pair { events, place: first.data }
+        HttpSse { events, place: first.data }
     }
 
     /// Posts a message that is to be taken; its answer comes on the stream.
-    fn post(&self, pair: &Pair, message: &Value) {
-        let answer = self.send_pair(1, to(&pair.place, message)).head();
+    fn post(&self, client: &HttpSse, message: &Value) {
+        let answer = self.send_http_sse(1, to(&client.place, message)).head();
         assert!(answer.status == 202 && matches!(answer.body, Said::Nothing), "{answer:?}");
     }
 }
@@ -51,18 +52,18 @@ fn hello(version: &str) -> Value {
 #[test]
 fn every_answer_comes_on_the_one_stream() {
     let endpoint = conformance();
-    let pair = endpoint.open();
-    endpoint.post(&pair, &hello("2024-11-05"));
-    let welcome = pair.events.json();
+    let client = endpoint.open();
+    endpoint.post(&client, &hello("2024-11-05"));
+    let welcome = client.events.json();
     assert_eq!((&welcome["id"], &welcome["result"]["protocolVersion"]), (&json!(0), &json!("2024-11-05")));
-    endpoint.post(&pair, &json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
-    endpoint.post(&pair, &request(1, "ping", json!({})));
-    assert_eq!(pair.events.json(), json!({ "jsonrpc": "2.0", "id": 1, "result": {} }));
-    endpoint.post(&pair, &request(2, "nonsense", json!({})));
-    assert_eq!(pair.events.json()["error"]["code"], -32601);
+    endpoint.post(&client, &json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
+    endpoint.post(&client, &request(1, "ping", json!({})));
+    assert_eq!(client.events.json(), json!({ "jsonrpc": "2.0", "id": 1, "result": {} }));
+    endpoint.post(&client, &request(2, "nonsense", json!({})));
+    assert_eq!(client.events.json()["error"]["code"], -32601);
     for id in 3..5 {
-        endpoint.post(&pair, &call(id, "test_simple_text", json!({})));
-        let answer = pair.events.json();
+        endpoint.post(&client, &call(id, "test_simple_text", json!({})));
+        let answer = client.events.json();
         assert_eq!(
             (&answer["id"], answer["result"]["content"][0]["type"].as_str()),
             (&json!(id), Some("text"))
@@ -74,52 +75,52 @@ fn every_answer_comes_on_the_one_stream() {
 fn a_version_that_the_pair_does_not_know_is_answered_with_its_own() {
     let endpoint = conformance();
     for (asked, spoken) in [("2025-03-26", "2025-03-26"), ("2025-11-25", "2024-11-05")] {
-        let pair = endpoint.open();
-        endpoint.post(&pair, &hello(asked));
-        assert_eq!(pair.events.json()["result"]["protocolVersion"], spoken);
+        let client = endpoint.open();
+        endpoint.post(&client, &hello(asked));
+        assert_eq!(client.events.json()["result"]["protocolVersion"], spoken);
     }
 }
 
 #[test]
 fn what_a_tool_says_and_asks_comes_on_the_stream_too() {
     let endpoint = conformance();
-    let pair = endpoint.open();
-    endpoint.post(&pair, &hello("2024-11-05"));
-    pair.events.json();
-    endpoint.post(&pair, &call(1, "test_tool_with_logging", json!({})));
-    let said: Vec<_> = (0..4).map(|_| pair.events.json()).collect();
+    let client = endpoint.open();
+    endpoint.post(&client, &hello("2024-11-05"));
+    client.events.json();
+    endpoint.post(&client, &call(1, "test_tool_with_logging", json!({})));
+    let said: Vec<_> = (0..4).map(|_| client.events.json()).collect();
     assert!(said[..3].iter().all(|each| each["method"] == "notifications/message"), "{said:?}");
     assert_eq!(said[3]["id"], 1);
-    endpoint.post(&pair, &call(2, "test_sampling", json!({ "prompt": "?" })));
-    let asked = pair.events.json();
+    endpoint.post(&client, &call(2, "test_sampling", json!({ "prompt": "?" })));
+    let asked = client.events.json();
     assert_eq!(asked["method"], "sampling/createMessage");
     let sampled = json!({ "role": "assistant", "content": { "type": "text", "text": "!" }, "model": "m" });
-    endpoint.post(&pair, &json!({ "jsonrpc": "2.0", "id": asked["id"], "result": sampled }));
-    assert_eq!(pair.events.json()["result"]["content"][0]["text"], "LLM response: !");
+    endpoint.post(&client, &json!({ "jsonrpc": "2.0", "id": asked["id"], "result": sampled }));
+    assert_eq!(client.events.json()["result"]["content"][0]["text"], "LLM response: !");
     endpoint.mcp.publisher().tools_changed();
-    assert_eq!(pair.events.json()["method"], "notifications/tools/list_changed");
+    assert_eq!(client.events.json()["method"], "notifications/tools/list_changed");
 }
 
-/// M6: the name in the URL is good for the grant that opened the stream, as long as it is open, and for the pair only.
+/// M6: the name in the URL is good for the grant that opened the stream, as long as it is open, and for the client only.
 #[test]
 fn a_session_of_the_pair_is_its_owners() {
     let endpoint = conformance();
-    let pair = endpoint.open();
+    let client = endpoint.open();
     let ping = request(1, "ping", json!({}));
     let check = |user, place: &str, status: u16| {
-        assert_eq!(endpoint.send_pair(user, to(place, &ping)).head().status, status, "{place}");
+        assert_eq!(endpoint.send_http_sse(user, to(place, &ping)).head().status, status, "{place}");
     };
-    check(1, &pair.place, 202);
-    check(2, &pair.place, 404);
+    check(1, &client.place, 202);
+    check(2, &client.place, 404);
     for unknown in ["/message", "/message?sessionId=x", "/message?sessionId=%"] {
         check(1, unknown, 404);
     }
-    let (_, id) = pair.place.split_once('=').unwrap();
+    let (_, id) = client.place.split_once('=').unwrap();
     assert_eq!(endpoint.send(get().with("Mcp-Session-Id", id)).status, 404);
     let streamable = endpoint.session();
     check(1, &format!("/message?sessionId={streamable}"), 404);
-    let place = pair.place.clone();
-    drop(pair);
+    let place = client.place.clone();
+    drop(client);
     check(1, &place, 404);
     assert_eq!(endpoint.mcp.counts().sessions, 2);
     endpoint.mcp.sweep();
@@ -129,34 +130,35 @@ fn a_session_of_the_pair_is_its_owners() {
 #[test]
 fn a_grants_end_ends_its_pairs() {
     let endpoint = conformance();
-    let pair = endpoint.open();
+    let client = endpoint.open();
     endpoint.mcp.end_grant(principal(1).grant);
-    assert!(pair.events.has_ended());
+    assert!(client.events.has_ended());
 }
 
-/// T17: the stream of a pair ends with the token that opened it, once no call runs whose answer it is to bring.
+/// T17: the stream of a client ends with the token that opened it, once no call runs whose answer it is to bring.
 #[test]
 fn a_pair_ends_with_the_token_that_opened_it() {
     let endpoint = conformance();
     let (responder, waiter) = Responder::pair();
-    endpoint.mcp.handle_pair(get(), short_lived(1), (responder, "/message"));
+    endpoint.mcp.handle_http_sse(get(), short_lived(1), (responder, "/message"));
     let Body::Stream(stream) = waiter.wait(clock::instant() + SOON).unwrap().into_body() else {
         panic!("no stream")
     };
     let events = Events(stream);
-    let pair = Pair { place: events.next().unwrap().data, events };
-    endpoint.post(&pair, &hello("2024-11-05"));
-    pair.events.json();
-    let asking = endpoint.send_pair(1, to(&pair.place, &call(1, "test_sampling", json!({ "prompt": "?" }))));
-    let question = pair.events.json();
+    let client = HttpSse { place: events.next().unwrap().data, events };
+    endpoint.post(&client, &hello("2024-11-05"));
+    client.events.json();
+    let asking =
+        endpoint.send_http_sse(1, to(&client.place, &call(1, "test_sampling", json!({ "prompt": "?" }))));
+    let question = client.events.json();
     endpoint.clock.advance(TOKEN);
     endpoint.mcp.sweep();
     let answer = json!({ "role": "assistant", "content": { "type": "text", "text": "!" }, "model": "m" });
-    endpoint.post(&pair, &json!({ "jsonrpc": "2.0", "id": question["id"], "result": answer }));
-    assert_eq!(pair.events.json()["id"], 1);
+    endpoint.post(&client, &json!({ "jsonrpc": "2.0", "id": question["id"], "result": answer }));
+    assert_eq!(client.events.json()["id"], 1);
     asking.worker.join().unwrap();
     endpoint.mcp.sweep();
-    assert!(pair.events.has_ended());
+    assert!(client.events.has_ended());
     assert_eq!(endpoint.mcp.counts().sessions, 0);
 }
 
@@ -164,11 +166,11 @@ fn a_pair_ends_with_the_token_that_opened_it() {
 #[test]
 fn the_pair_is_as_strict_as_the_endpoint() {
     let endpoint = conformance();
-    let pair = endpoint.open();
-    let status = |request: Request| endpoint.send_pair(1, request).head().status;
+    let client = endpoint.open();
+    let status = |request: Request| endpoint.send_http_sse(1, request).head().status;
     let ping = request(1, "ping", json!({})).to_string();
     let to = |kind: &str, body: &str| {
-        crate::http::fake::request("POST", &pair.place).with("Content-Type", kind).body(body)
+        crate::http::fake::request("POST", &client.place).with("Content-Type", kind).body(body)
     };
     assert_eq!(status(to("application/json", &ping)), 202);
     assert_eq!(status(to("text/plain", &ping)), 415);
@@ -186,7 +188,7 @@ fn the_pair_is_as_strict_as_the_endpoint() {
 fn headers_that_an_older_client_need_not_send_must_match_where_it_does() {
     let endpoint = conformance();
     let session = endpoint.session();
-    let pair = endpoint.open();
+    let client = endpoint.open();
     let check = |body: &Value, headers: &[(&str, &str)], fits: bool| {
         let with =
             |request: Request| headers.iter().fold(request, |all, (name, value)| all.with(name, value));
@@ -196,7 +198,7 @@ fn headers_that_an_older_client_need_not_send_must_match_where_it_does() {
             assert_eq!(matches!(answer.status, 200 | 202), fits, "{version} {headers:?}");
             assert!(fits || (answer.status, answer.error_code()) == (400, -32020), "{answer:?}");
         }
-        let answer = endpoint.send_pair(1, with(to(&pair.place, body))).head();
+        let answer = endpoint.send_http_sse(1, with(to(&client.place, body))).head();
         assert_eq!(answer.status, if fits { 202 } else { 400 }, "{headers:?}");
     };
     let body = call(1, "test_x_mcp_header", json!({ "region": "eu" }));

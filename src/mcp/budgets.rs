@@ -1,0 +1,54 @@
+//! What each user may take up (M17): memory for what they leave unread, may replay, or have not fetched; sessions and streams.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::budget::{Budget, Share};
+use crate::base::identity::UserId;
+use crate::base::limits;
+use crate::base::rate::{Rate, RateLimit};
+
+/// The budgets of all users.
+pub(super) struct Budgets {
+    pub(super) unread: Arc<Budget>,
+    pub(super) replay: Arc<Budget>,
+    pub(super) kept: Arc<Budget>,
+}
+
+/// One user's parts of them.
+#[derive(Clone, Debug)]
+pub(super) struct Shares {
+    /// Events that were sent and not read.
+    pub(super) unread: Share,
+    /// Events that `Last-Event-ID` can ask for again.
+    pub(super) replay: Share,
+    /// Subscriptions, and results of tasks.
+    pub(super) kept: Share,
+}
+
+impl Budgets {
+    pub(super) fn new() -> Budgets {
+        Budgets {
+            unread: Budget::bytes(limits::UNREAD_BYTES),
+            replay: Budget::bytes(limits::REPLAY_BYTES_KEPT),
+            kept: Budget::bytes(limits::KEPT_BYTES),
+        }
+    }
+
+    pub(super) fn of(&self, user: UserId) -> Shares {
+        Shares {
+            unread: self.unread.share(user),
+            replay: self.replay.share(user),
+            kept: self.kept.share(user),
+        }
+    }
+}
+
+/// The rate of sessions and streams that a user opens: they stay behind, unlike calls.
+pub(super) fn openings() -> RateLimit<UserId> {
+    let per = Duration::from_secs(60);
+    RateLimit::new(Rate { count: limits::OPENINGS, per }, Rate { count: u32::MAX, per })
+}
+
+#[cfg(test)]
+mod tests;

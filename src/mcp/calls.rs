@@ -1,0 +1,140 @@
+//! The calls that run (M17): each has a place among its user's, and can be ended from outside: with its grant, after too long a
+//! time, and when the server stops. Calls have no rate: a quick one costs next to nothing, a slow one holds its place.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use super::exchange::Exchange;
+use crate::base::identity::{GrantId, Principal, UserId};
+use crate::base::limits;
+use crate::base::lock::Mutex;
+use crate::base::quota::{Held, Quota};
+
+/// Every call that runs.
+pub(super) struct Calls {
+    places: Arc<Quota<UserId>>,
+    /// The places of calls that have become tasks: a part of the others.
+    task_places: Arc<Quota<UserId>>,
+    /// Guards the running calls by number.
+    running: Mutex<RunningCalls>,
+}
+
+#[derive(Default)]
+struct RunningCalls {
+    next: u64,
+    by_number: HashMap<u64, RunningCall>,
+    /// Why no further call may begin.
+    closed: Option<&'static str>,
+}
+
+struct RunningCall {
+    grant: GrantId,
+    /// On the monotonic clock.
+    started: Duration,
+    exchange: Weak<Exchange>,
+}
+
+/// A call's place among those that run, until dropped.
+pub(super) struct Permit {
+    calls: Arc<Calls>,
+    number: u64,
+    place: Held<UserId>,
+    task_place: OnceLock<Held<UserId>>,
+}
+
+impl Calls {
+    pub(super) fn new() -> Arc<Calls> {
+        Arc::new(Calls {
+            places: Arc::new(Quota::new((limits::CALLS_PER_USER, limits::CALLS))),
+            task_places: Arc::new(Quota::new(limits::TASKS_RUNNING)),
+            running: Mutex::default(),
+        })
+    }
+
+    /// A place for one more call.
+    ///
+    /// # Errors
+    /// Why there is none, in words for the caller.
+    pub(super) fn begin(
+        self: &Arc<Calls>,
+        principal: &Principal,
+        exchange: &Arc<Exchange>,
+        now: Duration,
+    ) -> Result<Permit, &'static str> {
+        let place = self.places.take(principal.user);
+        let mut running = self.running.lock();
+        if let Some(why) = running.closed {
+            return Err(why);
+        }
+        let place = place.ok_or("Too many calls at once")?;
+        let number = running.next;
+        running.next = number.wrapping_add(1);
+        let call = RunningCall { grant: principal.grant, started: now, exchange: Arc::downgrade(exchange) };
+        running.by_number.insert(number, call);
+        Ok(Permit { calls: Arc::clone(self), number, place, task_place: OnceLock::new() })
+    }
+
+    /// Ends calls that have run for too long, and those whose answer nobody has read for as long as it could have been taken up
+    /// again.
+    pub(super) fn sweep(&self, now: Duration) {
+        for (started, exchange) in self.all(|call| Some((call.started, call.exchange.upgrade()?))) {
+            // A task has a lifetime of its own, and nobody reads along.
+            if exchange.task().is_some() {
+                continue;
+            }
+            if now.saturating_sub(started) >= limits::CALL {
+                exchange.give_up("The call took too long");
+            } else if exchange.is_abandoned(now) {
+                exchange.give_up("Nobody read the answer");
+            }
+        }
+    }
+
+    /// Cancels every call of a grant.
+    pub(super) fn cancel_grant(&self, grant: GrantId) {
+        let of_grant = self.all(|call| if call.grant == grant { call.exchange.upgrade() } else { None });
+        of_grant.iter().for_each(|exchange| exchange.cancelled().trip());
+    }
+
+    /// Ends every call with an error in these words, and lets no further one begin.
+    pub(super) fn close(&self, why: &'static str) {
+        self.running.lock().closed = Some(why);
+        self.all(|call| call.exchange.upgrade()).iter().for_each(|exchange| exchange.give_up(why));
+    }
+
+    /// The grants of all running calls.
+    pub(super) fn grants(&self) -> Vec<GrantId> {
+        self.all(|call| Some(call.grant))
+    }
+
+    /// How many run.
+    pub(super) fn count(&self) -> usize {
+        self.running.lock().by_number.len()
+    }
+
+    fn all<T>(&self, view: impl Fn(&RunningCall) -> Option<T>) -> Vec<T> {
+        self.running.lock().by_number.values().filter_map(view).collect()
+    }
+}
+
+impl Permit {
+    /// A place for this call as a task; `None` if there is none left.
+    pub(super) fn task_place(&self) -> Option<Held<UserId>> {
+        self.calls.task_places.take(self.place.key())
+    }
+
+    /// Holds the place of a task until the call is over.
+    pub(super) fn hold(&self, task_place: Held<UserId>) {
+        let _ = self.task_place.set(task_place); // a call becomes a task once
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.calls.running.lock().by_number.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests;

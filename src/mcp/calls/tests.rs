@@ -1,0 +1,96 @@
+use serde_json::value::RawValue;
+
+use super::super::call::{CallError, InputRequest, Level, Reply};
+use super::super::exchange::{Dialect, Encoded};
+use super::super::jsonrpc::{Error, RequestId};
+use super::super::stream::EventStream;
+use super::*;
+use crate::base::cancel::CancelToken;
+use crate::base::identity::fake;
+use crate::http::{Responder, Stream};
+
+/// An era without anything of its own.
+struct Plain;
+
+impl Dialect for Plain {
+    fn wants_log(&self, _: Level) -> bool {
+        false
+    }
+
+    fn stream(&self) -> (EventStream, Stream) {
+        unreachable!("nothing is said")
+    }
+
+    fn ask(&self, _: &Exchange, _: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
+        Err(CallError::Cancelled)
+    }
+
+    fn error(&self, _: CallError) -> Error {
+        Error::internal()
+    }
+
+    fn encode(&self, _: Result<Reply, CallError>) -> Encoded {
+        Encoded::error(200, Some(&RequestId::Integer(1)), &Error::internal())
+    }
+}
+
+fn exchange(cancel: &CancelToken) -> Arc<Exchange> {
+    let (responder, _) = Responder::pair();
+    Exchange::new(Box::new(Plain), cancel.clone(), (responder, None))
+}
+
+fn begin(calls: &Arc<Calls>, user: u64) -> Result<Permit, &'static str> {
+    calls.begin(&fake::principal(user), &exchange(&CancelToken::new()), Duration::ZERO)
+}
+
+/// M17: calls are bounded per user and in all.
+#[test]
+fn calls_are_bounded_per_user_and_in_all() {
+    let calls = Calls::new();
+    let mine: Vec<_> = (0..limits::CALLS_PER_USER).map(|_| begin(&calls, 1).ok().unwrap()).collect();
+    assert!(begin(&calls, 1).is_err());
+    let others: Vec<_> = (2..).map_while(|user| begin(&calls, user).ok()).collect();
+    assert_eq!(mine.len() + others.len(), limits::CALLS);
+    assert!(mine.len() * 3 < limits::CALLS, "three users leave room for others");
+    drop(mine);
+    assert!(begin(&calls, 1).is_ok());
+    assert_eq!(calls.count(), others.len());
+}
+
+/// M17: at the limit and one above, for one user and for all. A call that is over, or that did not become a task after all, makes
+/// room.
+#[test]
+fn tasks_that_run_leave_calls_their_places() {
+    let (each, all) = limits::TASKS_RUNNING;
+    let calls = Calls::new();
+    let begin = |user| begin(&calls, user).ok().unwrap();
+    let begin_task = |user| {
+        let permit = begin(user);
+        permit.hold(permit.task_place()?);
+        Some(permit)
+    };
+    let not_after_all = begin(1);
+    let place = not_after_all.task_place().unwrap();
+    let mut mine: Vec<_> = std::iter::from_fn(|| begin_task(1)).collect();
+    assert_eq!(mine.len(), each - 1);
+    drop(place);
+    mine.extend(begin_task(1));
+    assert_eq!(mine.len(), each);
+    let others: Vec<_> = (2..=limits::CALLS as u64).map_while(begin_task).collect();
+    assert_eq!(mine.len() + others.len(), all);
+    let calls: Vec<_> = (each + 1..limits::CALLS_PER_USER).map(|_| begin(1)).collect();
+    drop((others, calls));
+    assert!(begin_task(2).is_some() && begin_task(1).is_none());
+}
+
+#[test]
+fn a_grants_end_cancels_its_calls_only() {
+    let calls = Calls::new();
+    let (mine, other) = (CancelToken::new(), CancelToken::new());
+    let running = [(1, exchange(&mine)), (2, exchange(&other))];
+    let begin = |(user, exchange)| calls.begin(&fake::principal(user), exchange, Duration::ZERO);
+    let _permits = [begin((1, &running[0].1)), begin((2, &running[1].1))];
+    calls.cancel_grant(fake::principal(1).grant);
+    assert!(mine.is_tripped());
+    assert!(!other.is_tripped());
+}

@@ -1,0 +1,74 @@
+//! HTTP+SSE (2024-11-05), for clients that know nothing newer: a GET opens a stream that says where to post and brings every
+//! answer, a POST is answered 202. Sessions, calls and limits are those of the legacy era.
+
+use std::sync::Arc;
+
+use super::exchange::Caller;
+use super::initialize::Initialize;
+use super::intake::Message;
+use super::legacy::{self, Refusal, new_session};
+use super::session::{Kind, NewSession, Session};
+use super::stream::EventStream;
+use super::{Core, accepts, read, refusal};
+use crate::base::encoding::base64url;
+use crate::http::{Form, Response};
+
+/// The versions that are spoken here, latest first. Newer ones have the Streamable HTTP transport.
+const VERSIONS: [&str; 2] = ["2025-03-26", OLDEST];
+const OLDEST: &str = "2024-11-05";
+
+/// Opens the stream. Its session ends with it.
+pub(super) fn open(core: &Core, caller: Caller, message_path: &str) {
+    if !accepts(&caller.head, "text", "event-stream") {
+        return caller.responder.respond(refusal(406));
+    }
+    let Some(open) = core.open_stream(&caller.principal) else {
+        return caller.responder.respond(Refusal::TooManyStreams.response(None));
+    };
+    let new = new_session(core, caller.principal.user, base64url(&core.random.bytes::<32>()).into());
+    let new = NewSession { kind: Kind::HttpSse, client: None, ..new };
+    let (events, body) = EventStream::open(new.shares.clone(), open);
+    // The name in the URL is no credential: it is good for this grant only (M6).
+    events.send_endpoint(&format!("{message_path}?sessionId={}", new.id));
+    let session = Arc::new(Session::on_stream(&caller.principal, new, events));
+    if core.subscribers.sessions.insert(&session, &core.capacity).is_err() {
+        return caller.responder.respond(Refusal::TooManySessions.response(None));
+    }
+    caller.responder.respond(Response::new(200).stream(body));
+}
+
+/// Takes a message; its answer comes on the stream.
+pub(super) fn post(core: &Arc<Core>, body: &[u8], mut caller: Caller) {
+    let message = match read(&caller.head, body, 400) {
+        Ok(message) => message,
+        Err(refusal) => return caller.responder.respond(*refusal),
+    };
+    core.note_call(&message, &caller.responder);
+    if let Some(refusal) = legacy::contradiction(core, &caller.head, &message) {
+        return caller.responder.respond(refusal);
+    }
+    let Some(session) = find_session(core, &caller) else {
+        return caller.responder.respond(Refusal::UnknownSession.response(None));
+    };
+    session.touch(core.clock.monotonic());
+    caller.stream = Some(Arc::clone(session.standalone()));
+    if let Message::Request { id, method, params } = &message
+        && method == "initialize"
+    {
+        return caller.answer(match Initialize::read(params.as_deref(), &VERSIONS, OLDEST) {
+            Ok(initialize) => {
+                session.declare(initialize.client);
+                initialize.encode(core, id)
+            }
+            Err(error) => legacy::failed(id, &error),
+        });
+    }
+    legacy::deliver(core, &session, message, caller);
+}
+
+fn find_session(core: &Core, caller: &Caller) -> Option<Arc<Session>> {
+    let query = caller.head.query.as_deref().unwrap_or_default();
+    let query = Form::parse(query.as_bytes()).unwrap_or_default();
+    let session = core.subscribers.sessions.find(query.value("sessionId")?, &caller.principal)?;
+    (session.kind() == Kind::HttpSse && session.standalone().has_reader()).then_some(session)
+}

@@ -1,0 +1,68 @@
+use super::*;
+use crate::base::clock::ManualClock;
+use crate::base::identity::fake::principal;
+use crate::base::random::CountedRandom;
+use crate::seal::fake::keyring;
+
+fn subject(name: &str, arguments: &str) -> CallSubject {
+    let arguments = RawValue::from_string(arguments.to_owned()).unwrap();
+    CallSubject { operation: Operation::CallTool, name: name.to_owned(), arguments: Some(arguments) }
+}
+
+fn question(key: &str) -> InputRequest {
+    InputRequest::elicitation(key, "?", &serde_json::json!({"type": "object", "properties": {}})).unwrap()
+}
+
+fn accepted(key: &str) -> Answers {
+    let answer = RawValue::from_string(r#"{"action":"accept"}"#.to_owned()).unwrap();
+    Answers::from([(key.to_owned(), answer)])
+}
+
+/// A state made for user 1, tool `a`, arguments `{"x":1,"y":2}` at the clock's start; whether this request may use it.
+fn check(user: u64, subject: CallSubject, edit: impl Fn(String) -> String, seconds: u64, expected: bool) {
+    let (keys, random) = (keyring(1), CountedRandom::default());
+    let sealing = |now| Sealing { keys: &keys, random: &random, now };
+    let made = self::subject("a", r#"{"x":1,"y":2}"#);
+    let start = sealing(ManualClock::START);
+    let first = Round::begin(&principal(1), made, (accepted("one"), None), &start).unwrap();
+    assert!(first.ask(vec![question("one"), question("two")]).is_err());
+    let state = edit(first.next_state(&start).unwrap());
+
+    let later = sealing(Timestamp(ManualClock::START.0 + seconds));
+    let second = Round::begin(&principal(user), subject, (accepted("two"), Some(&state)), &later);
+    let answered = second.map(|round| round.ask(vec![question("one"), question("two")]).is_ok());
+    assert_eq!(answered.map_err(|error| error.code), if expected { Ok(true) } else { Err(-32602) });
+}
+
+/// M15: a state is bound to the user, the request and the time, and cannot be forged.
+#[test]
+fn a_state_is_good_for_its_user_request_and_time_only() {
+    let same = || subject("a", r#"{ "y":2, "x":1 }"#);
+    check(1, same(), |state| state, 0, true);
+    check(2, same(), |state| state, 0, false);
+    check(1, subject("b", r#"{"x":1,"y":2}"#), |state| state, 0, false);
+    check(1, subject("a", r#"{"x":1,"y":3}"#), |state| state, 0, false);
+    check(1, same(), |state| format!("{state}-TAMPERED"), 0, false);
+    check(1, same(), |state| state.replacen("mcp_state_", "mcp_", 1), 0, false);
+    check(1, same(), |state| state, limits::REQUEST_STATE_LIFETIME.as_secs() - 1, true);
+    check(1, same(), |state| state, limits::REQUEST_STATE_LIFETIME.as_secs(), false);
+}
+
+#[test]
+fn an_answer_of_the_wrong_shape_is_asked_for_again() {
+    let check = |capability, answer: &str, expected| {
+        let raw = RawValue::from_string(answer.to_owned()).unwrap();
+        assert_eq!(has_shape(capability, &raw), expected, "{answer}");
+    };
+    check(Capability::Elicitation, r#"{"action":"accept","content":{"name":"A"}}"#, true);
+    check(Capability::Elicitation, r#"{"action":"maybe"}"#, false);
+    check(Capability::Elicitation, "12345", false);
+    check(Capability::Elicitation, r#"{"action":"accept","content":[]}"#, true);
+    check(Capability::Elicitation, r#"{"action":"accept","content":["A"]}"#, false);
+    check(Capability::Elicitation, r#"["accept",{"name":"A"}]"#, false);
+    check(Capability::Roots, r#"[[]]"#, false);
+    check(Capability::Sampling, r#"{"role":"assistant","content":{},"model":"m"}"#, true);
+    check(Capability::Sampling, "{}", false);
+    check(Capability::Roots, r#"{"roots":[]}"#, true);
+    check(Capability::Roots, "null", false);
+}

@@ -1,0 +1,290 @@
+//! One stream of server-sent events: the numbers of its events, those that are kept for `Last-Event-ID`, and its reader.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::budgets::Shares;
+use crate::base::budget::Held;
+use crate::base::cancel::CancelToken;
+use crate::base::identity::UserId;
+use crate::base::limits;
+use crate::base::lock::Mutex;
+use crate::base::quota;
+use crate::http::{Event, Stream, StreamSender};
+
+/// Whether the first event of a connection is an empty one with an id and a retry time (2025-11-25, "Sending Messages to the
+/// Server"). Older clients take an empty event for a broken message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Priming {
+    Sent,
+    Omitted,
+}
+
+/// What makes a stream resumable: the incarnation of its session, and its number there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Replay {
+    pub(super) incarnation: u32,
+    pub(super) stream: u64,
+    pub(super) priming: Priming,
+}
+
+/// The event that a new reader starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadFrom {
+    Start,
+    /// The first event that no reader was sent.
+    Undelivered,
+    /// The event after the one with this number.
+    After(u64),
+}
+
+/// What a connection holds whose stream belongs to no call: one opened by GET or `subscriptions/listen`.
+#[derive(Debug)]
+pub(super) struct OpenStream {
+    /// Its place among its user's (M17).
+    pub(super) place: quota::Held<UserId>,
+    /// When the token that opened it expires, on the monotonic clock (T17).
+    pub(super) expires: Duration,
+}
+
+/// A stream. Publishing never waits: a reader that does not keep up loses its connection.
+#[derive(Debug)]
+pub(super) struct EventStream {
+    /// `None`: events have no ids and are gone once sent.
+    replay: Option<Replay>,
+    /// The budgets of kept and unread bytes.
+    shares: Shares,
+    /// Guards numbering, ring and reader, so that a new reader misses nothing and sees nothing twice.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The number of the last event; 0 before the first.
+    last: u64,
+    /// The number of the last event that some reader was sent.
+    delivered: u64,
+    /// The latest events, oldest first.
+    ring: VecDeque<KeptEvent>,
+    /// Bytes in `ring`.
+    ring_bytes: usize,
+    reader: Option<StreamSender>,
+    /// When the reader's token expires, if the reader did not come with a call: see [`OpenStream`].
+    reader_expires: Option<Duration>,
+    /// No event will follow.
+    finished: bool,
+    /// When [`EventStream::is_abandoned`] first saw it without a reader.
+    unread_since: Option<Duration>,
+    /// When [`EventStream::is_over`] first saw it finished.
+    finished_at: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct KeptEvent {
+    number: u64,
+    event: Arc<[u8]>,
+    _held: Held,
+}
+
+/// Memory of an event in the ring beside its bytes: its entry, two counts and the allocator's own.
+const ENTRY: usize = size_of::<KeptEvent>() + 4 * size_of::<usize>();
+
+impl EventStream {
+    /// A stream with one reader, there from the start; `gone` is tripped when the reader goes.
+    pub(super) fn ephemeral(shares: Shares, gone: CancelToken) -> (EventStream, Stream) {
+        let (sender, body) = Stream::pair(shares.unread.clone(), gone);
+        let state = State { reader: Some(sender), ..State::default() };
+        (EventStream { replay: None, shares, state: Mutex::new(state) }, body)
+    }
+
+    /// A stream as [`EventStream::ephemeral`] that belongs to no call.
+    pub(super) fn open(shares: Shares, OpenStream { place, expires }: OpenStream) -> (EventStream, Stream) {
+        let (stream, body) = EventStream::ephemeral(shares, CancelToken::new());
+        stream.state.lock().reader_expires = Some(expires);
+        (stream, body.holding(place))
+    }
+
+    /// A stream whose readers may come and go.
+    pub(super) fn resumable(shares: Shares, replay: Replay) -> EventStream {
+        EventStream { replay: Some(replay), shares, state: Mutex::default() }
+    }
+
+    /// The stream's number in its session.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.replay.as_ref().map(|replay| replay.stream)
+    }
+
+    /// Sends the first event of HTTP+SSE (2024-11-05), which tells the reader where to post. It has no number.
+    pub(super) fn send_endpoint(&self, endpoint: &str) {
+        let event = Event { name: Some("endpoint"), data: Some(endpoint), ..Event::default() };
+        self.state.lock().send(0, event.encode().into());
+    }
+
+    /// Adds an event.
+    pub(super) fn publish(&self, data: &str) {
+        let mut state = self.state.lock();
+        if state.finished {
+            return;
+        }
+        state.last = state.last.saturating_add(1);
+        let number = state.last;
+        let id = self.replay.as_ref().map(|replay| event_id(replay.incarnation, replay.stream, number));
+        let event: Arc<[u8]> =
+            Event { id: id.as_deref(), data: Some(data), ..Event::default() }.encode().into();
+        if self.replay.is_some() {
+            state.keep(number, Arc::clone(&event), &self.shares);
+        }
+        state.send(number, event);
+    }
+
+    /// Makes a new connection the stream's reader: it gets the kept events of `from` on, then new ones. An earlier reader's
+    /// connection ends. `open` is for a reader that did not come with a call.
+    pub(super) fn attach(&self, from: ReadFrom, open: Option<OpenStream>) -> Stream {
+        let (sender, mut body) = Stream::pair(self.shares.unread.clone(), CancelToken::new());
+        let mut state = self.state.lock();
+        state.reader_expires = open.as_ref().map(|open| open.expires);
+        if let Some(OpenStream { place, .. }) = open {
+            body = body.holding(place);
+        }
+        state.unread_since = None;
+        let after = match from {
+            ReadFrom::Start => 0,
+            ReadFrom::Undelivered => state.delivered,
+            ReadFrom::After(number) => number,
+        };
+        if let Some(replay) = self.replay.as_ref().filter(|replay| replay.priming == Priming::Sent) {
+            let _ = sender.send(prime(replay, after.min(state.last))); // if not even that fits, nothing will
+        }
+        state.reader = Some(sender);
+        let missed = state.ring.iter().filter(|kept| kept.number > after);
+        let missed: Vec<_> = missed.map(|kept| (kept.number, Arc::clone(&kept.event))).collect();
+        for (number, event) in missed {
+            state.send(number, event);
+        }
+        if state.finished {
+            state.reader = None;
+        }
+        body
+    }
+
+    /// Ends the reader's connection, not the stream; only where the reader knows to come back (SEP-1699).
+    pub(super) fn detach(&self) {
+        if self.replay.as_ref().is_some_and(|replay| replay.priming == Priming::Sent) {
+            self.state.lock().reader = None;
+        }
+    }
+
+    /// Ends the stream: its reader gets what was sent and then the end.
+    pub(super) fn finish(&self) {
+        let mut state = self.state.lock();
+        state.finished = true;
+        state.reader = None;
+    }
+
+    /// Whether no event will follow.
+    pub(super) fn is_finished(&self) -> bool {
+        self.state.lock().finished
+    }
+
+    /// Whether the stream has a reader.
+    pub(super) fn has_reader(&self) -> bool {
+        self.state.lock().has_reader()
+    }
+
+    /// Whether it has a reader that did not come with a call.
+    pub(super) fn has_open_reader(&self) -> bool {
+        let state = self.state.lock();
+        state.has_reader() && state.reader_expires.is_some()
+    }
+
+    /// Whether its reader is far behind.
+    pub(super) fn is_crowded(&self) -> bool {
+        let state = self.state.lock();
+        state.has_reader() && state.reader.as_ref().is_some_and(StreamSender::is_crowded)
+    }
+
+    /// Whether its reader's token has expired.
+    pub(super) fn has_expired(&self, now: Duration) -> bool {
+        self.state.lock().reader_expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// T17: ends the connection of a reader whose token has expired. The stream goes on: with a fresh token they come back.
+    pub(super) fn expire(&self, now: Duration) {
+        if self.has_expired(now) {
+            self.state.lock().reader = None;
+        }
+    }
+
+    /// Whether the stream was finished so long ago that it can be forgotten.
+    pub(super) fn is_over(&self, now: Duration) -> bool {
+        let mut state = self.state.lock();
+        state.finished && now.saturating_sub(*state.finished_at.get_or_insert(now)) >= limits::REPLAY_TIME
+    }
+
+    /// Whether it has had no reader for as long as it would be kept for one.
+    pub(super) fn is_abandoned(&self, now: Duration) -> bool {
+        let mut state = self.state.lock();
+        if state.has_reader() {
+            state.unread_since = None;
+            return false;
+        }
+        now.saturating_sub(*state.unread_since.get_or_insert(now)) >= limits::REPLAY_TIME
+    }
+}
+
+impl State {
+    fn has_reader(&self) -> bool {
+        self.reader.as_ref().is_some_and(|reader| !reader.reader_gone().is_tripped())
+    }
+
+    /// Puts an event into the ring; the oldest make room. If its user, or the server as a whole, keeps too much, this stream
+    /// keeps nothing: a client that asks for what is gone gets what follows.
+    fn keep(&mut self, number: u64, event: Arc<[u8]>, shares: &Shares) {
+        let length = event.len();
+        while self.ring.len() >= limits::REPLAY_EVENTS
+            || (!self.ring.is_empty() && self.ring_bytes.saturating_add(length) > limits::REPLAY_BYTES)
+        {
+            let oldest = self.ring.pop_front();
+            self.ring_bytes = self.ring_bytes.saturating_sub(oldest.map_or(0, |kept| kept.event.len()));
+        }
+        let taken = length.saturating_add(ENTRY);
+        let held = (length <= limits::REPLAY_BYTES).then(|| shares.replay.hold(taken)).flatten();
+        let Some(held) = held else {
+            self.ring.clear();
+            self.ring_bytes = 0;
+            return;
+        };
+        self.ring_bytes = self.ring_bytes.saturating_add(length);
+        self.ring.push_back(KeptEvent { number, event, _held: held });
+    }
+
+    fn send(&mut self, number: u64, event: Arc<[u8]>) {
+        let Some(reader) = &self.reader else { return };
+        match reader.send(event) {
+            Ok(()) => self.delivered = self.delivered.max(number),
+            Err(_) => self.reader = None,
+        }
+    }
+}
+
+fn event_id(incarnation: u32, stream: u64, number: u64) -> String {
+    format!("{incarnation}-{stream}-{number}")
+}
+
+/// The incarnation, stream and event of a `Last-Event-ID`; `None` unless it is spelled exactly as [`event_id`] does.
+pub(super) fn parse_event_id(id: &str) -> Option<(u32, u64, u64)> {
+    let (incarnation, rest) = id.split_once('-')?;
+    let (stream, number) = rest.split_once('-')?;
+    let parsed = (incarnation.parse().ok()?, stream.parse().ok()?, number.parse().ok()?);
+    (event_id(parsed.0, parsed.1, parsed.2) == id).then_some(parsed)
+}
+
+fn prime(replay: &Replay, number: u64) -> Vec<u8> {
+    let id = event_id(replay.incarnation, replay.stream, number);
+    let retry = u64::try_from(limits::STREAM_RETRY.as_millis()).ok();
+    Event { id: Some(&id), retry, data: Some(""), ..Event::default() }.encode()
+}
+
+#[cfg(test)]
+mod tests;

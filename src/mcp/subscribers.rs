@@ -1,0 +1,202 @@
+//! Everybody who can be told of a change: sessions by their own stream, and the streams of `subscriptions/listen` (2026-07-28,
+//! patterns, "Subscriptions").
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::change::{Change, Filter};
+use super::jsonrpc::{self, RequestId};
+use super::session_table::SessionTable;
+use super::stream::EventStream;
+use super::table::{Owner, Row};
+use crate::base::budget::Held;
+use crate::base::identity::{GrantId, Principal, UserId};
+use crate::base::lock::Mutex;
+
+/// The sessions, and the open streams of `subscriptions/listen`.
+#[derive(Debug, Default)]
+pub(super) struct Subscribers {
+    pub(super) sessions: SessionTable,
+    /// Guards which streams are open.
+    subscriptions: Mutex<Vec<Arc<Subscription>>>,
+}
+
+/// One `subscriptions/listen`.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    owner: Owner,
+    /// The request that opened it.
+    id: RequestId,
+    filter: Filter,
+    /// The filter's part of its user's budget.
+    _held: Held,
+    events: EventStream,
+}
+
+/// Tells clients of changes. Clones tell the same clients; never waits for any.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    subscribers: Arc<Subscribers>,
+    recipients: Recipients,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Recipients {
+    Everyone,
+    User(UserId),
+    Grant(GrantId),
+}
+
+#[derive(Serialize)]
+struct SubscriptionMeta<'a> {
+    #[serde(rename = "io.modelcontextprotocol/subscriptionId")]
+    subscription_id: &'a RequestId,
+}
+
+/// The params of a notification of a change.
+#[derive(Serialize)]
+struct Changed<'a> {
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    meta: Option<SubscriptionMeta<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uri: Option<&'a str>,
+}
+
+impl Publisher {
+    pub(super) fn new(subscribers: Arc<Subscribers>) -> Publisher {
+        Publisher { subscribers, recipients: Recipients::Everyone }
+    }
+
+    /// The same, which tells the clients of one user only.
+    pub fn for_user(&self, user: UserId) -> Publisher {
+        Publisher { recipients: Recipients::User(user), ..self.clone() }
+    }
+
+    /// The same, which tells the client of one grant only.
+    pub fn for_grant(&self, grant: GrantId) -> Publisher {
+        Publisher { recipients: Recipients::Grant(grant), ..self.clone() }
+    }
+
+    /// Other tools are offered than before.
+    pub fn tools_changed(&self) {
+        self.publish(Change::Tools);
+    }
+
+    /// Other prompts are offered than before.
+    pub fn prompts_changed(&self) {
+        self.publish(Change::Prompts);
+    }
+
+    /// Other resources are offered than before.
+    pub fn resources_changed(&self) {
+        self.publish(Change::Resources);
+    }
+
+    /// A resource has other contents than before. Told to those who subscribed to it.
+    pub fn resource_updated(&self, uri: &str) {
+        self.publish(Change::Resource(uri));
+    }
+
+    fn publish(&self, change: Change<'_>) {
+        let params = change.uri().map(|uri| Changed { meta: None, uri: Some(uri) });
+        let message = jsonrpc::notification(change.method(), params.as_ref());
+        for session in self.subscribers.sessions.all() {
+            if self.recipients.include(session.owner()) && session.wants(change) {
+                session.standalone().publish(&message);
+            }
+        }
+        for subscription in self.subscribers.subscriptions() {
+            if self.recipients.include(&subscription.owner) && subscription.filter.wants(change) {
+                subscription.publish(change);
+            }
+        }
+    }
+}
+
+impl Recipients {
+    fn include(self, owner: &Owner) -> bool {
+        match self {
+            Recipients::Everyone => true,
+            Recipients::User(user) => owner.user == user,
+            Recipients::Grant(grant) => owner.grant == grant,
+        }
+    }
+}
+
+impl Subscribers {
+    pub(super) fn insert(&self, subscription: Subscription) {
+        self.subscriptions.lock().push(Arc::new(subscription));
+    }
+
+    /// The open streams of `subscriptions/listen`.
+    pub(super) fn subscriptions(&self) -> Vec<Arc<Subscription>> {
+        self.subscriptions.lock().clone()
+    }
+
+    /// Forgets subscriptions without a reader, and closes those whose reader's token has expired (T17).
+    pub(super) fn sweep(&self, now: Duration) {
+        let is_over = |each: &Subscription| !each.events.has_reader() || each.events.has_expired(now);
+        self.remove(is_over).iter().for_each(|subscription| subscription.close());
+    }
+
+    /// Ends the subscriptions of a grant.
+    pub(super) fn end_grant(&self, grant: GrantId) {
+        let of_grant = self.remove(|subscription| subscription.owner.grant == grant);
+        of_grant.iter().for_each(|subscription| subscription.events.finish());
+    }
+
+    /// Closes every subscription, so that clients know that nothing broke.
+    pub(super) fn close(&self) {
+        self.remove(|_| true).iter().for_each(|subscription| subscription.close());
+    }
+
+    fn remove(&self, unwanted: impl Fn(&Subscription) -> bool) -> Vec<Arc<Subscription>> {
+        self.subscriptions.lock().extract_if(.., |subscription| unwanted(subscription)).collect()
+    }
+}
+
+impl Subscription {
+    /// A subscription on an open stream, whose first event says what the client is granted.
+    pub(super) fn new(
+        principal: &Principal,
+        id: RequestId,
+        (filter, held): (Filter, Held),
+        events: EventStream,
+    ) -> Subscription {
+        #[derive(Serialize)]
+        struct Acknowledged<'a> {
+            #[serde(rename = "_meta")]
+            meta: SubscriptionMeta<'a>,
+            notifications: &'a Filter,
+        }
+        let params = Acknowledged { meta: SubscriptionMeta { subscription_id: &id }, notifications: &filter };
+        events.publish(&jsonrpc::notification("notifications/subscriptions/acknowledged", Some(&params)));
+        Subscription { owner: principal.into(), id, filter, _held: held, events }
+    }
+
+    pub(super) fn grant(&self) -> GrantId {
+        self.owner.grant
+    }
+
+    fn publish(&self, change: Change<'_>) {
+        let meta = Some(SubscriptionMeta { subscription_id: &self.id });
+        let params = Changed { meta, uri: change.uri() };
+        self.events.publish(&jsonrpc::notification(change.method(), Some(&params)));
+    }
+
+    /// Ends the subscription on our side, with the response to the request that opened it.
+    fn close(&self) {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Ended<'a> {
+            result_type: &'static str,
+            #[serde(rename = "_meta")]
+            meta: SubscriptionMeta<'a>,
+        }
+        let meta = SubscriptionMeta { subscription_id: &self.id };
+        self.events.publish(&jsonrpc::result(&self.id, &Ended { result_type: "complete", meta }));
+        self.events.finish();
+    }
+}

@@ -1,0 +1,36 @@
+use super::super::budgets::Budgets;
+use super::*;
+use crate::base::clock::ManualClock;
+use crate::base::identity::UserId;
+use crate::base::identity::fake::principal;
+
+fn task(user: u64, number: usize) -> Arc<Task> {
+    let kept = Budgets::new().of(UserId(user)).kept;
+    let id = format!("{user}-{number}").into();
+    let clock = Arc::new(ManualClock::new());
+    Arc::new(Task::new(&principal(user), NewTask { id, tool: "a".into(), clock, kept }))
+}
+
+/// M17: tasks are bounded per user and in all; one that runs makes no room.
+#[test]
+fn tasks_are_bounded_per_user_and_in_all() {
+    let table = Table::<Task>::default();
+    let begin = |user, number| {
+        let task = task(user, number);
+        table.insert(&task).map(|()| task)
+    };
+    let mine: Vec<_> = (0..limits::TASKS_PER_USER).map(|number| begin(1, number).unwrap()).collect();
+    assert_eq!(begin(1, limits::TASKS_PER_USER).err(), Some(Full));
+    mine[7].end();
+    assert!(begin(1, limits::TASKS_PER_USER).is_ok());
+    assert!(table.find(mine[7].id(), &principal(1)).is_none());
+    let others: Vec<_> = (2..).map_while(|user| begin(user, 0).ok()).collect();
+    assert_eq!(mine.len() + others.len(), limits::TASKS);
+    let newcomer = u64::try_from(limits::TASKS).unwrap();
+    assert_eq!(begin(newcomer, 0).err(), Some(Full), "whoever has most has nothing that is over");
+    mine[8].end();
+    assert!(begin(newcomer, 0).is_ok());
+    assert!(table.find(mine[8].id(), &principal(1)).is_none());
+    table.end_grant(principal(2).grant);
+    assert!(begin(3, 1).is_ok());
+}
