@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::browser::BrowserBinding;
 use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::neighbour::Neighbour;
@@ -26,11 +25,11 @@ struct Spent {
 }
 
 impl SpentLogins {
-    /// Ends a login at `now`, a time of the monotonic clock. Returns whether it was still open: exactly one of those who end it
+    /// Ends the login with this hash at `now`, a time of the monotonic clock. Returns whether it was still open: exactly one of those who end it
     /// at the same time is told so.
-    pub(super) fn end(&self, login: &BrowserBinding, peer: Option<IpAddr>, now: Duration) -> bool {
+    pub(super) fn end(&self, login: &str, peer: Option<IpAddr>, now: Duration) -> bool {
         let mut spent = self.spent.lock();
-        if spent.contains_key(login.hash()) {
+        if spent.contains_key(login) {
             return false;
         }
         let sender = network(peer);
@@ -43,13 +42,13 @@ impl SpentLogins {
             oldest.and_then(|hash| spent.remove(&hash));
         }
         let forget = now.saturating_add(limits::LOGIN_LIFETIME);
-        spent.insert(login.hash().to_owned(), Spent { sender, forget });
+        spent.insert(login.to_owned(), Spent { sender, forget });
         true
     }
 
     /// Whether a login is over.
-    pub(super) fn has_ended(&self, login: &BrowserBinding) -> bool {
-        self.spent.lock().contains_key(login.hash())
+    pub(super) fn has_ended(&self, login: &str) -> bool {
+        self.spent.lock().contains_key(login)
     }
 }
 
@@ -77,48 +76,4 @@ fn network(peer: Option<IpAddr>) -> Neighbour {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Duration = Duration::from_secs(100);
-
-    /// S5: however many logins end, what is kept of them is bounded, and a person's own stays.
-    #[test]
-    fn strangers_who_end_many_logins_push_out_nobody_else() {
-        let (of_sender, of_all) = limits::SPENT_LOGINS;
-        let strangers: [&dyn Fn(usize) -> String; 3] =
-            [&|_| "192.0.2.1".to_owned(), &|number| format!("192.0.2.{}", 1 + number % 100), &|number| {
-                format!("2001:db8:1:{number:x}::1")
-            }];
-        for address in strangers {
-            let spent = SpentLogins::default();
-            let person = BrowserBinding::fake(usize::MAX);
-            assert!(spent.end(&person, Some(IpAddr::from([198, 51, 100, 1])), NOW));
-            for number in 0..4120 {
-                let peer = address(number).parse().unwrap();
-                let later = NOW + Duration::from_millis(u64::try_from(number).unwrap());
-                assert!(spent.end(&BrowserBinding::fake(number), Some(peer), later));
-                assert!(spent.spent.lock().len() <= of_all);
-            }
-            assert!(spent.has_ended(&person));
-            assert!(!spent.end(&person, None, NOW));
-            let kept = (0..4120).filter(|number| spent.has_ended(&BrowserBinding::fake(*number))).count();
-            assert!((of_sender..of_all).contains(&kept), "{kept}");
-            assert!(spent.has_ended(&BrowserBinding::fake(4119)));
-        }
-    }
-
-    /// C10: a login is remembered as long as its sealed values open.
-    #[test]
-    fn a_login_is_remembered_as_long_as_it_could_be_used() {
-        let spent = SpentLogins::default();
-        let login = BrowserBinding::fake;
-        assert!(spent.end(&login(1), None, NOW));
-        let end = NOW + limits::LOGIN_LIFETIME;
-        let peer = Some(IpAddr::from([192, 0, 2, 1]));
-        let others = |now| (2..514).filter(|number| spent.end(&login(*number), peer, now)).count();
-        assert_eq!(others(end - Duration::from_nanos(1)), 512);
-        assert!(spent.has_ended(&login(1)));
-        assert!(spent.end(&login(600), peer, end) && !spent.has_ended(&login(1)));
-    }
-}
+mod tests;

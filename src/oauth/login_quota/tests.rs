@@ -5,6 +5,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
+use crate::base::clock::Clock;
 use crate::oauth::fake::{self, Browser, Fixture, text, tokens};
 use crate::oauth::provider::{Group, ProviderError};
 use crate::oauth::{AllowRule, AuthorizationServer};
@@ -84,7 +85,7 @@ fn the_refreshes_of_one_user_keep_nobody_from_logging_in() {
                 }
             });
         }
-        while fixture.server.upstreams.places.queue() == 0 {
+        while fixture.server.token.upstreams.places.refreshes.queue() == 0 {
             std::thread::yield_now();
         }
         assert_eq!(log_in_together(&mut others), others.len());
@@ -96,12 +97,12 @@ fn the_refreshes_of_one_user_keep_nobody_from_logging_in() {
 #[test]
 fn a_login_without_a_place_is_not_spent() {
     let mut fixture = fake::fixture();
-    fixture.server.logins.patience = Duration::ZERO;
+    fixture.server.callback.quota.patience = Duration::ZERO;
     let (mut one, mut other) = (at(&fixture, 1), at(&fixture, 1));
     let (one_s, elsewhere) = (Neighbour::of(Some(one.peer)), Neighbour::of(Some(at(&fixture, 2).peer)));
     one.approve();
     other.approve();
-    let places = &fixture.server.logins.places;
+    let places = &fixture.server.callback.quota.places;
     let held: Vec<_> = (0..limits::LOGIN_PLACES.0).map(|_| places.take(one_s).unwrap()).collect();
     assert!(places.take(one_s).is_none() && places.take(elsewhere).is_some());
     let busy = one.callback("code=good");
@@ -180,7 +181,7 @@ fn the_limit_of_all_is_what_github_allows() {
     }
     fixture.provider.recover();
     for _ in limits::FAILED_LOGINS + 1..limits::LOGINS_AT_GITHUB {
-        fixture.server.logins.count(fixture.server.clock.monotonic());
+        fixture.server.callback.quota.count(fixture.clock.monotonic());
     }
     somebody.approve();
     let response = somebody.callback("code=good");
@@ -262,14 +263,14 @@ fn github_is_not_asked_about_an_impossible_code() {
 #[test]
 fn a_sender_without_allowance_waits_for_no_place() {
     let mut fixture = fake::fixture();
-    fixture.server.logins.patience = Duration::ZERO;
+    fixture.server.callback.quota.patience = Duration::ZERO;
     let mut browser = at(&fixture, 1);
-    let (sender, now) = (Neighbour::of(Some(browser.peer)), fixture.server.clock.monotonic());
+    let (sender, now) = (Neighbour::of(Some(browser.peer)), fixture.clock.monotonic());
     browser.approve();
-    let logins = &fixture.server.logins;
+    let logins = &fixture.server.callback.quota;
     let _held: Vec<_> = (0..limits::LOGIN_PLACES.0).map(|_| logins.places.take(sender).unwrap()).collect();
     assert_eq!(browser.callback("code=good").status(), 503);
-    (0..limits::FAILED_LOGINS).for_each(|_| logins.charge(None, (Some(browser.peer), now)));
+    (0..limits::FAILED_LOGINS).for_each(|_| logins.charge(None, Some(browser.peer), now));
     assert_eq!(browser.callback("code=good").status(), 429);
 }
 
