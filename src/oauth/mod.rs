@@ -190,7 +190,7 @@ impl AuthorizationServer {
                 clients: clients.clone(),
                 random: random.clone(),
                 clock: clock.clone(),
-                limit: limit((registrations, u32::MAX), HOUR),
+                limit: limit(registrations, HOUR),
                 log_limit: Throttle::new(limits::LOG_STRANGERS_PER_SECOND),
             },
             authorize: AuthorizeEndpoint {
@@ -260,9 +260,9 @@ impl AuthorizationServer {
 const HOUR: Duration = Duration::from_secs(3600);
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
-/// What one sender, and all of them in an hour, may do (docs/requirements.md).
-fn limit((per_sender, in_total): (u32, u32), per: Duration) -> RateLimit {
-    RateLimit::new(Rate { count: per_sender, per }, Rate { count: in_total, per: HOUR })
+/// What one sender may do (docs/requirements.md).
+fn limit(count: u32, per: Duration) -> RateLimit {
+    RateLimit::new(Rate { count, per })
 }
 
 /// Logs what somebody did whom nobody has authenticated, at most [`limits::LOG_STRANGERS_PER_SECOND`] times a second: they

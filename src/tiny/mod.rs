@@ -35,9 +35,9 @@ use std::time::Duration;
 use self::lane::{Lane, Ready};
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
+use crate::base::counters::Counters;
 use crate::base::lock::{Mutex, wait_timeout};
 use crate::base::log::{self, Field};
-use crate::base::tally::Tally;
 use crate::base::{clock, limits};
 pub use crate::edge::Access;
 use crate::edge::caps::{Bodies, Cap, Share};
@@ -82,7 +82,7 @@ struct Shared {
     lane: Lane,
     /// Requests that could neither be served nor dropped.
     leaked: AtomicU64,
-    refusals: Tally,
+    refusals: Counters,
     /// Whether a request has come since the watcher last looked.
     requested: AtomicBool,
     /// Guards the number of requests that are being answered.
@@ -142,7 +142,7 @@ impl Tiny {
             bodies: Bodies::new(capacity.body_bytes_in_flight(), limits::LARGE_BODY_BYTES_IN_FLIGHT),
             lane: Lane::default(),
             leaked: AtomicU64::new(0),
-            refusals: Tally::default(),
+            refusals: Counters::default(),
             requested: AtomicBool::new(false),
             busy: Mutex::new(0),
             answered: Condvar::new(),

@@ -356,7 +356,7 @@ fn signing_out_clears_the_cookie() {
 fn sign_ins_are_limited_like_logins() {
     let fixture = fake::fixture();
     let mut visitor = Visitor::new(&fixture);
-    for _ in 0..limits::SIGN_INS.0 {
+    for _ in 0..limits::SIGN_INS {
         assert_eq!(visitor.press("sign_in=github").status(), 303);
     }
     let response = visitor.press("sign_in=github");
@@ -373,7 +373,7 @@ fn four_senders_keep_nobody_from_their_account() {
     let mut asked = 0;
     for _ in 0..6 {
         for number in 0..4 {
-            for _ in 0..limits::SIGN_INS.0 {
+            for _ in 0..limits::SIGN_INS {
                 let mut visitor = Visitor { peer: [203, 0, 113, number], ..Visitor::new(&fixture) };
                 visitor.press("sign_in=github");
                 asked += usize::from(visitor.callback("code=good").status() == 303);

@@ -45,7 +45,7 @@ fn a_sender_is_sent_to_github_so_often_and_no_more() {
     let fixture = fake::fixture();
     let mut browser = Browser::new(&fixture);
     browser.peer = std::net::IpAddr::from([192, 0, 2, 1]);
-    for _ in 0..limits::LOGINS.0 {
+    for _ in 0..limits::LOGINS {
         assert_eq!(browser.approve().status(), 303);
     }
     let response = browser.approve();
@@ -58,7 +58,7 @@ fn a_sender_is_sent_to_github_so_often_and_no_more() {
 fn a_denial_spends_what_an_approval_spends() {
     let fixture = fake::fixture();
     let mut last = String::new();
-    for _ in 0..limits::LOGINS.0 + 3 {
+    for _ in 0..limits::LOGINS + 3 {
         let mut browser = from_outside(&fixture);
         assert_eq!(browser.post_consent("maybe", &[]).status(), 400);
         let response = browser.post_consent("deny", &[]);

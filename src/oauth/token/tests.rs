@@ -375,7 +375,7 @@ fn a_sender_that_fails_too_often_waits() {
     let mut request =
         request("POST", "/token").with("Content-Type", "application/x-www-form-urlencoded").body("a=b");
     request.head.peer = Some(std::net::IpAddr::from([192, 0, 2, 1]));
-    for _ in 0..limits::TOKEN_FAILURES.0 {
+    for _ in 0..limits::TOKEN_FAILURES {
         assert_eq!(fixture.server.token.post(&request).status(), 401);
     }
     assert_eq!(error(&fixture.server.token.post(&request)), (429, "temporarily_unavailable".to_owned()));
