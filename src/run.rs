@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
 /// `name` is what help and messages call the program, and the name of the directory in which it keeps its state unless told
 /// otherwise: letters, digits, hyphens and underscores. Once it has users, it stays. `version` is what `--version` prints.
 /// `backend` makes the tools; it is given the client for GitHub's API. The exit status is 0 after a clean stop, 2 if the
-/// server could not start, with a line on standard error that says what to do. A command of the operator ends with 0 when
+/// server could not start or go on, with a line on standard error that says what to do. A command of the operator ends with 0 when
 /// it is done, 1 when what it names or asks about is not there, 2 when it could not be done.
 pub fn run<B, E>(
     name: &'static str,
@@ -112,8 +112,7 @@ where
     let _writer = log::Writer::start().map_err(|error| vec![StartError::Threads(error)])?; // dropped last: it writes to the last line
     let server = Server::start(config, backend)?;
     wait_for_stop(next_signal, &server, config);
-    server.stop();
-    Ok(())
+    server.stop().map_err(|error| vec![error])
 }
 
 fn serve_demo<B, E>(
@@ -135,9 +134,9 @@ where
     // Whoever closed standard output does not want to read it.
     let _ = say(&next_steps(&config::command(), server.public_url()));
     wait_for_stop(next_signal, &server, &config);
-    server.stop();
+    let stopped = server.stop();
     github.stop();
-    Ok(())
+    stopped.map_err(|error| vec![error])
 }
 
 /// Prints what the configuration means.

@@ -25,7 +25,7 @@ use crate::base::random::{OsRandom, Random};
 use crate::base::{limits, log};
 use crate::config::{Config, Switch};
 use crate::documents::Documents;
-use crate::edge::{self, Edge, Listener, Tls};
+use crate::edge::{self, Access, Edge, Listener, Tls};
 use crate::front::Front;
 use crate::github::GitHub;
 use crate::http::{Handler, PublicUrl};
@@ -37,7 +37,7 @@ use crate::seal::Keyring;
 use crate::server::Pool;
 use crate::store::{Grants, Medium, RedbGrants, StateDirectory, key_file};
 use crate::sys;
-use crate::tiny::{self, Access, Tiny};
+use crate::tiny::{self, AcceptEnd, Tiny};
 
 /// The options that name a place, as a message names them.
 pub(crate) const LISTEN: &str = "--listen or MCP_LISTEN";
@@ -58,6 +58,8 @@ pub fn check_descriptors(capacity: &Capacity) -> Result<(), StartError> {
 pub struct Server {
     app: Arc<App>,
     public: Public,
+    /// Tripped when the public door has closed by itself, for a fault of tiny_http.
+    door_ended: CancelToken,
     tls: Option<Arc<Tls>>,
     /// The operator's socket, if there can be one.
     operator: Option<Tiny>,
@@ -116,8 +118,11 @@ impl Server {
         let info = &description.info;
         let title = info.title();
         let pages = oauth::Pages::new(&info.name, title, description.scope_words.clone());
-        let resource = oauth::ProtectedResource::new(public_url.clone(), &description.scopes, pages);
-        let challenges = resource.clone();
+        let settings = oauth::Settings::new(public_url.clone())
+            .tool_scopes(&description.scopes)
+            .pages(pages)
+            .registrations_per_hour(config.clients.registrations_per_hour);
+        let challenges = settings.clone();
         let upstream =
             if description.keeps_github_tokens { oauth::Upstream::Keep } else { oauth::Upstream::Discard };
         let mcp = Mcp::new(mcp::Settings {
@@ -137,29 +142,28 @@ impl Server {
             Switch::Off => None,
         };
         let (sessions, counted, looked) = (mcp.clone(), mcp.clone(), mcp.clone());
-        let oauth = AuthorizationServer::new(oauth::Parts {
-            resource,
-            keys,
-            grants: Arc::clone(&grants),
-            newest,
-            provider: Arc::clone(&github) as Arc<dyn oauth::provider::IdentityProvider>,
-            rules: oauth::Rules {
+        let oauth = AuthorizationServer::new(
+            settings,
+            oauth::Parts {
+                keys,
+                grants: Arc::clone(&grants),
+                provider: Arc::clone(&github) as Arc<dyn oauth::provider::IdentityProvider>,
                 policy: Policy::new(config.allow.clone()),
-                denied: config.clients.denied.clone(),
+                clients: Clients {
+                    configured,
+                    denied: config.clients.denied.clone(),
+                    registration: config.clients.registration,
+                    redirect_schemes: config.clients.redirect_schemes.clone(),
+                    documents,
+                },
+                clock: Arc::clone(&clock),
+                random: Arc::clone(&random),
+                upstream,
+                grant_ended: Box::new(move |grant| sessions.end_grant(grant)),
             },
-            clients: Clients {
-                configured,
-                registration: config.clients.registration,
-                redirect_schemes: config.clients.redirect_schemes.clone(),
-                documents,
-            },
-            registrations_per_hour: config.clients.registrations_per_hour,
-            upstream,
-            clock: Arc::clone(&clock),
-            random: Arc::clone(&random),
-            grant_ended: Box::new(move |grant| sessions.end_grant(grant)),
-        });
-        oauth.grants.end_denied();
+        )
+        .after(newest);
+        oauth.end_denied_grants();
         let app = App::new(oauth, mcp, public_url.clone(), config.allowed_origins.clone());
         let app = Arc::new(if config.legacy_sse { app.with_pair() } else { app });
 
@@ -167,13 +171,21 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let proxies = &config.watch.trusted_proxies;
         let front = Front::new(Arc::clone(&app) as _, proxies.clone(), &*random, Arc::clone(&metrics));
-        let door = |handler| tiny::Parts { handler, pool: Arc::clone(&pool), capacity };
+        let door =
+            |handler, accept_end| tiny::Parts { handler, pool: Arc::clone(&pool), capacity, accept_end };
         let settings = edge::Settings {
             tls: tls.clone(),
             trusted_proxies: proxies.clone(),
             ..edge::Settings::of(&capacity)
         };
-        let public = listening.open(door(Arc::new(front)), settings)?;
+        let door_ended = CancelToken::new();
+        let ended = door_ended.clone();
+        // Without its public door a server is of no use, and its service manager can start another.
+        let stop = AcceptEnd::Run(Box::new(move || {
+            ended.trip();
+            sys::request_stop();
+        }));
+        let public = listening.open(door(Arc::new(front), stop), settings)?;
 
         let counted = Counted {
             version: config.program.version,
@@ -203,14 +215,17 @@ impl Server {
         });
         let operator: Arc<dyn Handler> = Arc::new(metrics::Beside(Arc::clone(&numbers), Arc::new(operator)));
         let operator_path = &config.state.socket;
-        let operator = Tiny::start_unix(operator_path, Access::Owner, door(operator)).inspect_err(|error| {
-            let fields = [
-                log::Field::Path(&operator_path.display().to_string()),
-                log::Field::Error(&error.to_string()),
-                log::Field::Hint(prepare::NO_SOCKET),
-            ];
-            log::warn("operator.no_socket", &fields);
-        });
+        let operator = door(operator, AcceptEnd::Reopen);
+        let operator = Listener::unix(operator_path, Access::Owner)
+            .and_then(|listener| Tiny::start(listener, operator))
+            .inspect_err(|error| {
+                let fields = [
+                    log::Field::Path(&operator_path.display().to_string()),
+                    log::Field::Error(&error.to_string()),
+                    log::Field::Hint(prepare::NO_SOCKET),
+                ];
+                log::warn("operator.no_socket", &fields);
+            });
         let metrics = config.watch.metrics_listen.map(|address| {
             let port = Listener::tcp(address)
                 .and_then(|listener| Edge::start(vec![listener], numbers, Arc::clone(&pool), small_door()));
@@ -232,7 +247,18 @@ impl Server {
             log::warn("public_url.plain_http", &[log::Field::Hint(hint)]);
         }
         let operator = operator.ok();
-        Ok(Server { app, public, tls, operator, metrics, pool, sweeper, public_url, _directory: directory })
+        Ok(Server {
+            app,
+            public,
+            door_ended,
+            tls,
+            operator,
+            metrics,
+            pool,
+            sweeper,
+            public_url,
+            _directory: directory,
+        })
     }
 
     /// The URL under which clients reach this server.
@@ -256,7 +282,10 @@ impl Server {
 
     /// Stops within [`limits::DRAIN`]: takes no more requests, lets calls finish for [`limits::DRAIN_CALLS`], cancels what is left
     /// of them, and lets go of the table.
-    pub fn stop(mut self) {
+    ///
+    /// # Errors
+    /// [`StartError::DoorEnded`] if it had to stop because its public door had closed by itself.
+    pub fn stop(mut self) -> Result<(), StartError> {
         log::info("stopping", &[]);
         let deadline = clock::instant() + limits::DRAIN;
         let left = || deadline.saturating_duration_since(clock::instant());
@@ -275,6 +304,7 @@ impl Server {
         self.sweeper.stop(left().max(limits::LAST_SWEEP));
         self.pool.stop(left());
         log::info("stopped", &[]);
+        if self.door_ended.is_tripped() { Err(StartError::DoorEnded) } else { Ok(()) }
     }
 }
 

@@ -36,6 +36,12 @@ pub fn block_signals() -> impl Fn() -> i32 + Send {
     }
 }
 
+/// Asks this process to stop, as its service manager would.
+pub(crate) fn request_stop() {
+    // SAFETY: it sends a signal, to this process.
+    let _ = unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
+}
+
 /// Raises the soft limit of open descriptors to the hard one and returns it; the caps on connections stay below it.
 pub fn raise_descriptor_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

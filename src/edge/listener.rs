@@ -48,12 +48,12 @@ impl Listener {
         Ok(Listener::Tcp(widen(TcpListener::bind(address)?)?, Opener::This))
     }
 
-    /// Listens on a Unix socket for this user and its group. One that a server left behind is replaced; one in use is not.
+    /// Listens on a Unix socket. One that a server left behind is replaced; one in use is not.
     ///
     /// # Errors
     /// Another server listens there, something else is in the way, or what the operating system says.
-    pub fn unix(path: &Path) -> io::Result<Listener> {
-        Ok(Listener::Unix(bind_unix(path, Access::Group)?, Some(path.to_owned())))
+    pub fn unix(path: &Path, access: Access) -> io::Result<Listener> {
+        Ok(Listener::Unix(bind_unix(path, access)?, Some(path.to_owned())))
     }
 
     /// The socket that systemd has opened for this process as descriptor `fd` (sd_listen_fds(3)). To be called once each.
@@ -102,6 +102,16 @@ impl Listener {
         }
     }
 
+    /// Has accepted sockets send what is written at once: Linux copies this to them.
+    pub(crate) fn send_at_once(&self) -> io::Result<()> {
+        match self {
+            Listener::Tcp(listener, _) => {
+                sys::set_option(listener, (libc::IPPROTO_TCP, libc::TCP_NODELAY), 1)
+            }
+            Listener::Unix(..) => Ok(()),
+        }
+    }
+
     /// Sets what Linux copies to each accepted socket: probes and acknowledgements find out that a client has vanished
     /// without a word. And `accept` is not to wait: a client may have gone since the listener was ready.
     pub(super) fn tune(&self, stall: Duration) -> io::Result<()> {
@@ -147,7 +157,7 @@ impl Drop for Listener {
 }
 
 /// Lets more connections wait to be accepted than std's 128, which are a short burst; what it drops comes a second later.
-pub(crate) fn widen(listener: TcpListener) -> io::Result<TcpListener> {
+fn widen(listener: TcpListener) -> io::Result<TcpListener> {
     sys::adopt_listener(listener.into_raw_fd(), limits::BACKLOG).map(TcpListener::from)
 }
 
@@ -162,7 +172,7 @@ fn check_stale(path: &Path) -> io::Result<()> {
 }
 
 /// Binds beside `path` and renames: the socket never exists at `path` with other permissions than these.
-pub(crate) fn bind_unix(path: &Path, access: Access) -> io::Result<UnixListener> {
+fn bind_unix(path: &Path, access: Access) -> io::Result<UnixListener> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),

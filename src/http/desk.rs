@@ -8,10 +8,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::base::budget::Budget;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::UserId;
 use crate::base::limits;
-use crate::base::quota::Quota;
 use crate::http::{Admission, Handler, Head, Request, Responder, Response, Stream, StreamSender};
 
 /// Bodies larger than this are refused by the desk.
@@ -84,7 +84,7 @@ impl Handler for Desk {
                 return self.tell(Event::Later(responder));
             }
             "/stream" => {
-                let unread = Quota::bytes(limits::UNREAD_BYTES).share(UserId(1));
+                let unread = Budget::bytes(limits::UNREAD_BYTES).share(UserId(1));
                 let (sender, stream) = Stream::pair(unread, CancelToken::new());
                 responder.respond(Response::new(200).stream(stream));
                 return self.tell(Event::Stream(sender));
@@ -155,6 +155,19 @@ impl<L: Line> Client<L> {
     /// Sends a GET and reads its answer.
     pub(crate) fn get(&mut self, path: &str) -> Answer {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).answer()
+    }
+
+    /// Sends a POST that is the last on its connection, and reads its answer.
+    pub(crate) fn post_and_close(&mut self, path: &str, body: &str) -> Answer {
+        let length = body.len();
+        self.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"))
+            .send(format!("Content-Length: {length}\r\n\r\n{body}"))
+            .answer()
+    }
+
+    /// Sends a GET that is the last on its connection, and reads its answer.
+    pub(crate) fn get_and_close(&mut self, path: &str) -> Answer {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).answer()
     }
 
     /// The next head, up to its empty line.

@@ -1,9 +1,8 @@
 //! Why the token and revocation endpoints refuse, and what they say then.
 
 use super::answer;
-use super::client_registry::ClientError;
-use super::live_grants::log_failed;
-use crate::base::{limits, trace};
+use super::client::ClientError;
+use crate::base::{limits, log, trace};
 use crate::http::Response;
 use crate::store;
 
@@ -93,7 +92,7 @@ pub(super) fn invalid_grant(cause: &'static str) -> TokenError {
 
 impl From<store::Error> for TokenError {
     fn from(error: store::Error) -> TokenError {
-        log_failed(&error);
+        log::error("store.failed", &[log::Field::Error(&error.to_string())]);
         TokenError::Unavailable
     }
 }

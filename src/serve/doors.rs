@@ -1,15 +1,15 @@
 //! The doors through which clients come: taken before anything else is touched, opened when all is there to serve.
 
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use super::{BEHIND_PROXY, LISTEN, StartError};
 use crate::base::log;
 use crate::config::{Config, Door, Listen};
-use crate::edge::{self, Edge, Listener};
+use crate::edge::{self, Access, Edge, Listener};
 use crate::store;
-use crate::tiny::{self, Access, Tiny};
+use crate::tiny::{self, Tiny};
 
 /// The doors through which clients come.
 pub(super) enum Public {
@@ -23,8 +23,7 @@ const FIRST_PASSED: i32 = 3;
 /// Where requests will come in; taken before anything else, so that nothing is touched if the address is not to be had.
 pub(super) enum Listening {
     Edge(Vec<Listener>),
-    ProxyTcp(SocketAddr),
-    ProxyUnix(PathBuf),
+    Proxy(Listener),
 }
 
 /// Which option names this door.
@@ -102,14 +101,23 @@ impl Listening {
         check_place(&config.door)?;
         let listens = match &config.door {
             Door::Edge(listens) => listens,
-            Door::ProxyTcp(address) => return Ok(Listening::ProxyTcp(*address)),
-            Door::ProxyUnix(path) => return Ok(Listening::ProxyUnix(path.clone())),
+            Door::ProxyTcp(address) => {
+                let listener = Listener::tcp(*address);
+                let failed = |error| StartError::Listen(address.to_string(), BEHIND_PROXY, error);
+                return listener.map(Listening::Proxy).map_err(failed);
+            }
+            Door::ProxyUnix(path) => {
+                let listener = Listener::unix(path, Access::Group);
+                let failed =
+                    |error| StartError::Listen(Listen::Unix(path.clone()).to_string(), BEHIND_PROXY, error);
+                return listener.map(Listening::Proxy).map_err(failed);
+            }
         };
         let mut listeners = Vec::new();
         for listen in listens {
             let bound = match listen {
                 Listen::Tcp(address) => Listener::tcp(*address).map(|listener| vec![listener]),
-                Listen::Unix(path) => Listener::unix(path).map(|listener| vec![listener]),
+                Listen::Unix(path) => Listener::unix(path, Access::Group).map(|listener| vec![listener]),
                 Listen::Systemd if config.passed_sockets == 0 => return Err(StartError::NothingPassed),
                 Listen::Systemd => (FIRST_PASSED..)
                     .take_while(|fd| fd - FIRST_PASSED < config.passed_sockets)
@@ -125,7 +133,7 @@ impl Listening {
     pub(super) fn address(&self) -> SocketAddr {
         let address = match self {
             Listening::Edge(listeners) => listeners.iter().find_map(Listener::address),
-            Listening::ProxyTcp(_) | Listening::ProxyUnix(_) => None,
+            Listening::Proxy(listener) => listener.address(),
         };
         address.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
     }
@@ -139,13 +147,8 @@ impl Listening {
                 let edge = Edge::start(listeners, parts.handler, parts.pool, settings);
                 (LISTEN, names, edge.map(Public::Edge))
             }
-            Listening::ProxyUnix(path) => {
-                let tiny = Tiny::start_unix(&path, Access::Group, parts);
-                (BEHIND_PROXY, vec![format!("unix:{}", path.display())], tiny.map(Public::Proxy))
-            }
-            Listening::ProxyTcp(address) => {
-                let tiny = TcpListener::bind(address).and_then(|listener| Tiny::start_tcp(listener, parts));
-                (BEHIND_PROXY, vec![address.to_string()], tiny.map(Public::Proxy))
+            Listening::Proxy(listener) => {
+                (BEHIND_PROXY, vec![listener.name()], Tiny::start(listener, parts).map(Public::Proxy))
             }
         };
         let public = public.map_err(|error| StartError::Listen(names.join(", "), option, error))?;

@@ -34,6 +34,8 @@ pub enum StartError {
     Table(store::Error),
     /// There are no tools, and no reason why.
     NothingToServe,
+    /// The server ran, and then its door for a reverse proxy closed by itself.
+    DoorEnded,
 }
 
 impl fmt::Display for StartError {
@@ -78,6 +80,10 @@ impl fmt::Display for StartError {
             StartError::Other(error) => error.fmt(f),
             StartError::Table(error) => error.fmt(f),
             StartError::NothingToServe => f.write_str("there are no tools to serve"),
+            StartError::DoorEnded => f.write_str(
+                "no connections could be accepted any more at MCP_BEHIND_PROXY, for the reason in the log: start the \
+                 server again, as a service manager does",
+            ),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 
 use serde_json::json;
 
@@ -69,8 +70,10 @@ fn a_claimed_length_costs_nothing() {
 fn unfinished(server: &Server, length: usize, sent: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(server.authority()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let head =
-        format!("POST /mcp HTTP/1.1\r\nHost: {}\r\nContent-Length: {length}\r\n\r\n", server.authority());
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n",
+        server.authority()
+    );
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(sent).unwrap();
     stream
@@ -84,8 +87,10 @@ fn cut_off_bodies_are_not_kept_by_the_trusted_door() {
     for length in [5000, 9_000_000, 60_000_000] {
         (0..30).for_each(|_| drop(unfinished(&server, length, b"x")));
         let mut chunked = TcpStream::connect(server.authority()).unwrap();
-        let head =
-            format!("POST /mcp HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n", server.authority());
+        let head = format!(
+            "POST /mcp HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n",
+            server.authority()
+        );
         chunked.write_all((head + "\r\n1\r\nx\r\n").as_bytes()).unwrap();
     }
     let deadline = crate::support::instant() + PATIENCE;
@@ -95,18 +100,32 @@ fn cut_off_bodies_are_not_kept_by_the_trusted_door() {
     }
 }
 
-/// H3: behind a proxy that passes them on, slow bodies hold up each other and nobody else, and only while they last.
+/// H6: tiny_http stops accepting when it has no descriptor left. The server does not stop with it, and the operator's socket
+/// opens anew.
 #[test]
-fn slow_bodies_leave_room_at_the_trusted_door() {
-    let server = Server::behind_proxy(&FakeGitHub::start());
-    let slow: Vec<_> = (0..400).map(|_| unfinished(&server, 5000, b"x")).collect();
-    for _ in 0..20 {
-        Request::get("/healthz").send(server.authority()).unwrap().expect(200);
-        Request::post_form("/token", &[("grant_type", "x")]).send(server.authority()).unwrap().expect(401);
-    }
-    drop(slow);
-    let long = Request::post_form("/token", &[("grant_type", &"x".repeat(5000))]);
-    long.send(server.authority()).unwrap().expect(401);
+fn the_operators_socket_survives_a_lack_of_descriptors() {
+    let server = Server::start(&FakeGitHub::start());
+    let limit = server.descriptors() + 3;
+    server.limit_descriptors(limit);
+    let connect = || UnixStream::connect(server.state_dir().join("operator.sock")).unwrap();
+    let crowd: Vec<_> = (0..6).map(|_| connect()).collect();
+    server.wait_for_log("tiny.accept_ended");
+    server.limit_descriptors(limit + 50);
+    drop(crowd);
+    let answer = Request::get("/readyz").over(connect(), "operator").unwrap().finish().unwrap();
+    assert_eq!(answer.status, 200);
+    Request::get("/healthz").send(server.authority()).unwrap().expect(200);
+}
+
+/// H6: where that is the public door, the server ends with an error, and its service manager starts another.
+#[test]
+fn a_server_whose_public_door_has_closed_ends() {
+    let mut server = Server::behind_proxy(&FakeGitHub::start());
+    server.limit_descriptors(server.descriptors() + 3);
+    let crowd: Vec<_> = (0..6).map(|_| TcpStream::connect(server.authority()).unwrap()).collect();
+    assert_eq!(server.wait_for_end().code(), Some(2));
+    assert!(server.log().contains("no connections could be accepted any more at MCP_BEHIND_PROXY"));
+    drop(crowd);
 }
 
 /// M2: another site in the person's browser, or a name that was rebound to this address, gets nothing.

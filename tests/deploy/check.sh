@@ -68,6 +68,19 @@ through() {
     stop
 }
 
+# What must be so in front of tiny_http, which takes no bodies without a length and no fields outside ASCII.
+through_tiny_http() {
+    ready
+    expect 200 "$url/.well-known/oauth-authorization-server"
+    expect 401 --request POST "$url/mcp"
+    # nginx answers 413, Caddy breaks off.
+    status --data-binary "@$binary" "$url/token" >"$work/large" || true
+    ! grep -q 'route=token\|request_leaked' "$work/server.log" || fail "a large body has come through"
+    said=$(python3 "$rig" login "$url" "$ca") || fail "no login through $1 and tiny_http"
+    echo "ok: $1, tiny_http: $said"
+    stop
+}
+
 # The example as it is, but for the places of things.
 mkdir "$work/tmp"
 sed -e "s|/run/mcp-oauth-server|$work|; s|/etc/letsencrypt/live/mcp.example.com/fullchain.pem|$ca|" \
@@ -96,6 +109,13 @@ ready
 expect 301 "http://localhost:18480/"
 through nginx
 
+# The same in front of tiny_http, with the changes that the example names.
+sed -i -e '/keepalive 16;/d; s|proxy_set_header Connection "";|proxy_set_header Connection close;|' "$work/example.conf"
+serve https://localhost:18443 MCP_BEHIND_PROXY="unix:$work/http.sock" MCP_TRUSTED_PROXY=unix
+"$nginx" -p "$work" -c "$work/nginx.conf" -e "$work/nginx.log" 2>/dev/null &
+pids="$pids $!"
+through_tiny_http nginx
+
 if command -v "$caddy" >/dev/null; then
     # Caddy would get a certificate by itself; here it is given one.
     {
@@ -107,6 +127,13 @@ if command -v "$caddy" >/dev/null; then
     HOME="$work" "$caddy" run --config "$work/Caddyfile" --adapter caddyfile 2>"$work/caddy.log" &
     pids="$pids $!"
     through Caddy
+    sed -i '/With MCP_BEHIND_PROXY/,/# }/ { /With/!s|# || }' "$work/Caddyfile"
+    # Before 2.7 it had another name.
+    case $("$caddy" version) in v2.[0-6].* | 2.[0-6].*) sed -i 's|request_buffers 4MiB|buffer_requests|' "$work/Caddyfile" ;; esac
+    serve https://localhost:18444 MCP_BEHIND_PROXY=127.0.0.1:18445 MCP_TRUSTED_PROXY=127.0.0.1
+    HOME="$work" "$caddy" run --config "$work/Caddyfile" --adapter caddyfile 2>"$work/caddy.log" &
+    pids="$pids $!"
+    through_tiny_http Caddy
 else
     echo "skipped: Caddy, which is not installed (apt-get install caddy)"
 fi

@@ -102,6 +102,11 @@ impl Server {
     /// Asks it to stop, as systemd would, and waits for its end.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.signal("-TERM");
+        self.wait_for_end()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(()) => {}
@@ -172,6 +177,12 @@ impl Server {
     /// How many descriptors it has open.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// Lets it have at most this many descriptors from now on.
+    pub(crate) fn limit_descriptors(&self, limit: usize) {
+        let (process, limit) = (self.child.id().to_string(), format!("--nofile={limit}:"));
+        assert!(Command::new("prlimit").args(["--pid", &process, &limit]).status().unwrap().success());
     }
 
     fn wait_until_ready(&mut self) {

@@ -162,11 +162,12 @@ const EXPOSURES: &[(&str, usize)] = &[
     ("src/github/breaker.rs", 1),
     ("src/github/client.rs", 2),
     ("src/github/mod.rs", 4),
+    ("src/oauth/account.rs", 1),
     ("src/oauth/browser.rs", 1),
-    ("src/oauth/client.rs", 1),
-    ("src/oauth/client_registry.rs", 1),
+    ("src/oauth/callback.rs", 1),
+    ("src/oauth/client.rs", 2),
     ("src/oauth/configured.rs", 2),
-    ("src/oauth/login.rs", 2),
+    ("src/oauth/consent.rs", 1),
     ("src/oauth/register.rs", 1),
     ("src/oauth/upstream.rs", 2),
     ("src/seal.rs", 3),
@@ -206,7 +207,7 @@ const DEPENDENCIES: &[&str] = &[
 ];
 
 const MOST_LINES: usize = 450;
-const MOST_LINES_OF_UNSAFE: usize = 80;
+const MOST_LINES_OF_UNSAFE: usize = 90;
 
 /// Fails with every fault, one a line.
 fn none(faults: &[String]) {

@@ -2,9 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::edge::Access;
 
 /// A path for a socket in a directory of its own.
 fn path(test: &str) -> PathBuf {
@@ -12,6 +13,10 @@ fn path(test: &str) -> PathBuf {
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir(&directory).unwrap();
     directory.join("socket")
+}
+
+fn unix(path: &Path) -> std::io::Result<Listener> {
+    Listener::unix(path, Access::Group)
 }
 
 fn serve(listeners: Vec<Listener>, settings: Settings) -> Edge {
@@ -23,9 +28,9 @@ fn all_listeners_are_served_and_closed_together() {
     let path = path("together");
     let [one, other] = [(); 2].map(|()| Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap());
     let addresses = [&one, &other].map(|listener| listener.address().unwrap());
-    let unix = Listener::unix(&path).unwrap();
-    assert_eq!(unix.name(), format!("unix:{}", path.display()));
-    let edge = serve(vec![one, unix, other], quick());
+    let third = unix(&path).unwrap();
+    assert_eq!(third.name(), format!("unix:{}", path.display()));
+    let edge = serve(vec![one, third, other], quick());
     for _ in 0..3 {
         for address in addresses {
             assert_eq!(Client::new(TcpStream::connect(address).unwrap()).get("/").status, 200);
@@ -46,7 +51,7 @@ fn connections_are_capped_over_all_listeners() {
     let address = tcp.address().unwrap();
     let settings = Settings { connections: 3, connections_per_address: 1, ..quick() };
     let (desk, _events) = Desk::new(); // the streams' other ends are among the events
-    let listeners = vec![Listener::unix(&path).unwrap(), tcp];
+    let listeners = vec![unix(&path).unwrap(), tcp];
     let edge = Edge::start(listeners, desk, Arc::new(Pool::start(16).unwrap()), settings).unwrap();
     let unix = || Client::new(UnixStream::connect(&path).unwrap());
     // Open streams make no room for others.
@@ -67,14 +72,14 @@ fn connections_are_capped_over_all_listeners() {
 fn a_socket_is_private_and_replaced_only_when_stale() {
     let path = path("private");
     drop(UnixListener::bind(&path).unwrap());
-    let edge = serve(vec![Listener::unix(&path).unwrap()], quick());
+    let edge = serve(vec![unix(&path).unwrap()], quick());
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-    Listener::unix(&path).unwrap_err();
+    unix(&path).unwrap_err();
     assert_eq!(Client::new(UnixStream::connect(&path).unwrap()).get("/").status, 200);
     drop(edge);
     assert!(!path.exists());
     std::fs::write(&path, "precious").unwrap();
-    Listener::unix(&path).unwrap_err();
+    unix(&path).unwrap_err();
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 }
 
@@ -91,12 +96,12 @@ fn a_socket_with_a_full_queue_is_not_replaced() {
         while let Ok(line) = came.recv_timeout(Duration::from_millis(300)) {
             waiting.push(line);
         }
-        let refused = Listener::unix(path).unwrap_err().kind() == std::io::ErrorKind::AddrInUse;
+        let refused = unix(path).unwrap_err().kind() == std::io::ErrorKind::AddrInUse;
         drop((busy, came)); // which ends the wait of the one too many
         refused
     });
     assert!(full && !waiting.is_empty());
-    drop(Listener::unix(&path).unwrap());
+    drop(unix(&path).unwrap());
 }
 
 /// A client that goes away is noticed at a Unix socket, too, and a slow one is cut off.
@@ -104,7 +109,7 @@ fn a_socket_with_a_full_queue_is_not_replaced() {
 fn a_unix_socket_has_the_deadlines_of_the_others() {
     let path = path("deadlines");
     let settings = Settings { head_deadline: Duration::from_millis(200), ..quick() };
-    let edge = serve(vec![Listener::unix(&path).unwrap()], settings);
+    let edge = serve(vec![unix(&path).unwrap()], settings);
     let mut slow = Client::new(UnixStream::connect(&path).unwrap());
     assert_eq!(slow.send("GET / HTTP/1.1\r\n").answer().status, 408);
     let mut gone = Client::new(UnixStream::connect(&path).unwrap());

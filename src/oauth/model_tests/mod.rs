@@ -146,7 +146,7 @@ impl Run {
                 self.model.now -= seconds;
             }
             Step::Sweep => {
-                self.world.server.grants.sweep();
+                self.world.server.sweep();
                 self.model.sweep();
             }
             Step::Restart => self.restart(),
