@@ -86,11 +86,11 @@ impl App {
 
     /// Ends what has expired. Called every [`limits::SWEEP`].
     pub fn sweep(&self) {
-        self.oauth.sweep();
+        self.oauth.grants.sweep();
         self.mcp.sweep();
         // T17: a session or stream that was opened while its grant was being ended goes with it after all.
         for grant in self.mcp.grants() {
-            if !self.oauth.is_live(grant) {
+            if !self.oauth.grants.is_live(grant) {
                 self.mcp.end_grant(grant);
             }
         }
@@ -101,22 +101,22 @@ impl App {
     /// # Errors
     /// [`store::Error`] if that is not durable yet.
     pub fn end_grant(&self, id: GrantId) -> Result<bool, store::Error> {
-        self.oauth.end_grant(id, "operator")
+        self.oauth.grants.end(id, "operator")
     }
 
     /// The same for grants that cannot be looked up now; says whether that is remembered.
     pub fn end_later(&self, picks: store::Picks) -> bool {
-        self.oauth.end_later(None, "operator", picks)
+        self.oauth.grants.end_later(None, "operator", picks)
     }
 
     /// Has other rules hold from now on; says whether they are others.
     pub fn change_rules(&self, rules: Rules) -> bool {
-        self.oauth.change_rules(rules)
+        self.oauth.grants.change_rules(rules)
     }
 
     /// Whether it can serve: it is not stopping, and what it grants can be written.
     fn is_ready(&self) -> bool {
-        !self.closing.load(Ordering::Relaxed) && self.oauth.is_ready()
+        !self.closing.load(Ordering::Relaxed) && self.oauth.grants.is_ready()
     }
 
     /// Ends the streams that belong to no call, for a server that stops.
@@ -151,18 +151,18 @@ impl App {
             Route::Account => return Ok(Work::Account),
             Route::Token => return Ok(Work::Token),
             Route::Revoke => return Ok(Work::Revoke),
-            Route::Home => return Err(Box::new(self.oauth.home())),
+            Route::Home => return Err(Box::new(self.oauth.resource.home())),
             Route::Health => return Err(plain(200, "ok\n")),
             Route::Ready if self.is_ready() => return Err(plain(200, "ready\n")),
             Route::Ready => return Err(plain(503, "not ready\n")),
             Route::ResourceMetadata => {
-                return Err(Box::new(self.oauth.resource_metadata(head, Endpoint::Mcp)));
+                return Err(Box::new(self.oauth.metadata.resource(head, Endpoint::Mcp)));
             }
-            Route::SseMetadata => return Err(Box::new(self.oauth.resource_metadata(head, Endpoint::Sse))),
-            Route::ServerMetadata => return Err(Box::new(self.oauth.server_metadata())),
+            Route::SseMetadata => return Err(Box::new(self.oauth.metadata.resource(head, Endpoint::Sse))),
+            Route::ServerMetadata => return Err(Box::new(self.oauth.metadata.server())),
         };
         match token_of(head) {
-            Err(error) => Err(Box::new(self.oauth.challenge(head, endpoint, error))),
+            Err(error) => Err(Box::new(self.oauth.resource.challenge(head, endpoint, error))),
             Ok(_) if head.method == Method::Head => Err(self.no_method(route.methods())),
             Ok(_) => Ok(Work::Mcp(endpoint)),
         }
@@ -302,9 +302,11 @@ impl App {
     }
 
     fn call_mcp(&self, endpoint: Endpoint, request: Request, responder: Responder) {
-        let principal = match self.oauth.bearer(&request.head) {
+        let principal = match self.oauth.bearer.principal(&request.head) {
             Ok(principal) => principal,
-            Err(error) => return responder.respond(self.oauth.challenge(&request.head, endpoint, error)),
+            Err(error) => {
+                return responder.respond(self.oauth.resource.challenge(&request.head, endpoint, error));
+            }
         };
         responder.identify(&principal);
         match endpoint {
@@ -318,9 +320,9 @@ impl App {
         if !head.may_exceed(limits::UNCHECKED_BODY_BYTES) {
             return Ok(Admission::up_to(limits::UNCHECKED_BODY_BYTES));
         }
-        match self.oauth.bearer(head) {
+        match self.oauth.bearer.principal(head) {
             Ok(caller) => self.admit_large(caller.user),
-            Err(error) => Err(Box::new(self.oauth.challenge(head, endpoint, error))),
+            Err(error) => Err(Box::new(self.oauth.resource.challenge(head, endpoint, error))),
         }
     }
 }
@@ -346,13 +348,14 @@ impl Handler for App {
         let response = match self.decide(head) {
             Err(response) => *response,
             Ok(Work::Mcp(endpoint)) => return self.call_mcp(endpoint, request, responder),
-            Ok(Work::Register) => self.oauth.register(&request),
-            Ok(Work::Authorize) => self.oauth.authorize(head),
-            Ok(Work::Consent) => self.oauth.consent(&request),
-            Ok(Work::Callback) => self.oauth.callback(head),
-            Ok(Work::Account) => self.oauth.account(&request),
-            Ok(Work::Token) => self.oauth.token(&request),
-            Ok(Work::Revoke) => self.oauth.revoke(&request),
+            Ok(Work::Register) => self.oauth.register.post(&request),
+            Ok(Work::Authorize) => self.oauth.authorize.get(head),
+            Ok(Work::Consent) => self.oauth.consent.post(&request),
+            Ok(Work::Callback) => self.oauth.callback.get(head),
+            Ok(Work::Account) if head.method == Method::Post => self.oauth.account.post(&request),
+            Ok(Work::Account) => self.oauth.account.get(head),
+            Ok(Work::Token) => self.oauth.token.post(&request),
+            Ok(Work::Revoke) => self.oauth.revoke.post(&request),
         };
         responder.respond(response);
     }

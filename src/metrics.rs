@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::base::counters::Counters;
 use crate::base::limits;
-use crate::base::tally::Tally;
 use crate::http::{
     Admission, Handler, Head, Method, Request, Responder, Response, is_loopback_host, split_port,
 };
@@ -20,9 +20,9 @@ use crate::router::Route;
 pub struct Metrics {
     /// By the route's slot.
     routes: [RouteNumbers; Route::SLOTS],
-    refusals: Tally,
+    refusals: Counters,
     /// By JSON-RPC method and outcome.
-    calls: Tally<(&'static str, &'static str)>,
+    calls: Counters<(&'static str, &'static str)>,
 }
 
 /// What is counted of one route.

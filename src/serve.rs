@@ -118,11 +118,8 @@ impl Server {
         let info = &description.info;
         let title = info.title();
         let pages = oauth::Pages::new(&info.name, title, description.scope_words.clone());
-        let settings = oauth::Settings::new(public_url.clone())
-            .tool_scopes(&description.scopes)
-            .pages(pages)
-            .registrations_per_hour(config.clients.registrations_per_hour);
-        let challenges = settings.clone();
+        let resource = oauth::ProtectedResource::new(public_url.clone(), &description.scopes, pages);
+        let challenges = resource.clone();
         let upstream =
             if description.keeps_github_tokens { oauth::Upstream::Keep } else { oauth::Upstream::Discard };
         let mcp = Mcp::new(mcp::Settings {
@@ -142,28 +139,29 @@ impl Server {
             Switch::Off => None,
         };
         let (sessions, counted, looked) = (mcp.clone(), mcp.clone(), mcp.clone());
-        let oauth = AuthorizationServer::new(
-            settings,
-            oauth::Parts {
-                keys,
-                grants: Arc::clone(&grants),
-                provider: Arc::clone(&github) as Arc<dyn oauth::provider::IdentityProvider>,
+        let oauth = AuthorizationServer::new(oauth::Parts {
+            resource,
+            keys,
+            grants: Arc::clone(&grants),
+            newest,
+            provider: Arc::clone(&github) as Arc<dyn oauth::provider::IdentityProvider>,
+            rules: oauth::Rules {
                 policy: Policy::new(config.allow.clone()),
-                clients: Clients {
-                    configured,
-                    denied: config.clients.denied.clone(),
-                    registration: config.clients.registration,
-                    redirect_schemes: config.clients.redirect_schemes.clone(),
-                    documents,
-                },
-                clock: Arc::clone(&clock),
-                random: Arc::clone(&random),
-                upstream,
-                grant_ended: Box::new(move |grant| sessions.end_grant(grant)),
+                denied: config.clients.denied.clone(),
             },
-        )
-        .after(newest);
-        oauth.end_denied_grants();
+            clients: Clients {
+                configured,
+                registration: config.clients.registration,
+                redirect_schemes: config.clients.redirect_schemes.clone(),
+                documents,
+            },
+            registrations_per_hour: config.clients.registrations_per_hour,
+            upstream,
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            grant_ended: Box::new(move |grant| sessions.end_grant(grant)),
+        });
+        oauth.grants.end_denied();
         let app = App::new(oauth, mcp, public_url.clone(), config.allowed_origins.clone());
         let app = Arc::new(if config.legacy_sse { app.with_pair() } else { app });
 

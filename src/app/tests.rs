@@ -254,7 +254,7 @@ fn the_pages_of_a_login_keep_their_opener() {
         ("GET", &format!("{asking}&prompt=none"), 303, None),
         ("POST", "/consent", 403, None),
         ("GET", "/auth/callback?state=mcp_gl_unknown", 400, None),
-        ("GET", "/auth/callback?state=mcp_al_unknown", 400, None),
+        ("GET", "/auth/callback?state=account.mcp_gl_unknown", 400, None),
         ("GET", "/", 200, Some("same-origin")),
         ("GET", "/account", 200, Some("same-origin")),
         ("POST", "/account", 403, Some("same-origin")),

@@ -1,5 +1,6 @@
 //! The flag that tells work to stop: tripped once, seen by everyone who holds it.
 
+use std::fmt;
 use std::sync::{Arc, Condvar};
 use std::time::Duration;
 
@@ -10,12 +11,25 @@ use crate::base::lock::{Mutex, wait_timeout};
 #[derive(Clone, Debug, Default)]
 pub struct CancelToken(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shared {
-    /// Guards nothing but itself; set by [`CancelToken::trip`].
-    tripped: Mutex<bool>,
+    /// Guards whether the token is tripped, and what is to be done then.
+    state: Mutex<TokenState>,
     /// Wakes [`CancelToken::wait`].
     changed: Condvar,
+}
+
+#[derive(Default)]
+struct TokenState {
+    tripped: bool,
+    /// Run by [`CancelToken::trip`], outside of the lock.
+    actions: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("tripped", &self.state.lock().tripped).finish_non_exhaustive()
+    }
 }
 
 impl CancelToken {
@@ -26,25 +40,41 @@ impl CancelToken {
 
     /// Trips the token and wakes everyone who waits on it.
     pub fn trip(&self) {
-        *self.0.tripped.lock() = true;
+        let actions = {
+            let mut state = self.0.state.lock();
+            state.tripped = true;
+            std::mem::take(&mut state.actions)
+        };
         self.0.changed.notify_all();
+        actions.into_iter().for_each(|action| action());
+    }
+
+    /// Runs `action` when the token is tripped, on the thread that trips it; at once if it is tripped already. It must not wait.
+    pub fn on_trip(&self, action: impl FnOnce() + Send + 'static) {
+        {
+            let mut state = self.0.state.lock();
+            if !state.tripped {
+                return state.actions.push(Box::new(action));
+            }
+        }
+        action();
     }
 
     /// Whether the work is to stop.
     pub fn is_tripped(&self) -> bool {
-        *self.0.tripped.lock()
+        self.0.state.lock().tripped
     }
 
     /// Sleeps for `duration` or until the token is tripped; says whether it was.
     pub fn wait(&self, duration: Duration) -> bool {
         let deadline = clock::instant() + duration;
-        let mut tripped = self.0.tripped.lock();
-        while !*tripped {
+        let mut state = self.0.state.lock();
+        while !state.tripped {
             let left = deadline.saturating_duration_since(clock::instant());
             if left.is_zero() {
                 return false;
             }
-            tripped = wait_timeout(&self.0.changed, tripped, left);
+            state = wait_timeout(&self.0.changed, state, left);
         }
         true
     }
@@ -62,6 +92,18 @@ mod tests {
         token.trip();
         assert!(waiter.join().unwrap());
         assert!(token.is_tripped());
+    }
+
+    #[test]
+    fn tripping_runs_what_was_registered_once() {
+        let (token, (sender, ran)) = (CancelToken::new(), std::sync::mpsc::channel());
+        let other = sender.clone();
+        token.on_trip(move || other.send("before").unwrap());
+        assert!(ran.try_recv().is_err());
+        token.trip();
+        token.trip();
+        token.on_trip(move || sender.send("after").unwrap());
+        assert_eq!(ran.iter().collect::<Vec<_>>(), ["before", "after"]);
     }
 
     #[test]

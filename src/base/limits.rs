@@ -277,9 +277,9 @@ pub const URI_BYTES: usize = 2048;
 /// few addresses. There is no limit for all: a registration costs what a refusal costs and leaves nothing behind.
 pub const REGISTRATIONS: usize = 600;
 /// Browsers sent to GitHub in ten minutes from one sender. There is no limit for all: most strangers never come back.
-pub const LOGINS: (u32, u32) = (30, u32::MAX);
+pub const LOGINS: u32 = 30;
 /// Browsers sent to GitHub for the account page in ten minutes from one sender.
-pub const SIGN_INS: (u32, u32) = (10, u32::MAX);
+pub const SIGN_INS: u32 = 10;
 /// Logins and sign-ins about which GitHub is asked: so many at once, and as many in an hour. Any hour has at most twice as many;
 /// GitHub allows an app 2000.
 pub const LOGINS_AT_GITHUB: u32 = 950;
@@ -289,7 +289,7 @@ pub const FAILED_LOGINS: u32 = 20;
 pub const LOGINS_PER_USER: u32 = 60;
 /// Failed client authentications and token requests in ten minutes from one sender. There is no limit for all: it would
 /// hide from others why they failed, and a client that is not told cannot log in again.
-pub const TOKEN_FAILURES: (u32, u32) = (60, u32::MAX);
+pub const TOKEN_FAILURES: u32 = 60;
 /// Logins that are over and remembered, so that none ends twice: of one sender, of all. More than [`LOGINS`] and [`SIGN_INS`]
 /// let the senders of one IPv6 /48 end while one would open (480).
 pub const SPENT_LOGINS: (usize, usize) = (512, 4096);
@@ -297,8 +297,8 @@ pub const SPENT_LOGINS: (usize, usize) = (512, 4096);
 pub const FORM_PARAMETERS: usize = 64;
 /// How many senders' worth the senders of one IPv6 /48 have together: a site has 65,536 /64s.
 pub const SENDERS_PER_SITE: u32 = 4;
-/// Senders of whom a rate is kept, for each rate.
-pub const RATE_SENDERS: usize = 4096;
+/// Keys of which a rate is kept, for each rate: senders, users.
+pub const RATE_KEYS: usize = 4096;
 /// Redirect URIs that are kept of a registration.
 pub const REDIRECT_URIS: usize = 10;
 /// All of them together (bytes): they travel in its `client_id`.
@@ -352,7 +352,7 @@ pub const GITHUB_CONNECT: Duration = Duration::from_secs(5);
 /// One call to GitHub in all.
 pub const GITHUB_CALL: Duration = Duration::from_secs(10);
 /// An answer of GitHub (bytes).
-pub const GITHUB_BYTES: u64 = 256 * 1024;
+pub const GITHUB_BYTES: usize = 256 * 1024;
 /// Logins about which GitHub is asked at once, of one sender and of all; nothing else takes these places.
 pub const LOGIN_PLACES: (usize, usize) = (12, 24);
 /// Logins that wait for such a place: with those that have one, as many of a sender as they may start in ten minutes.
@@ -379,7 +379,7 @@ pub const GITHUB_TOKEN_BYTES: usize = 1024;
 /// Keys in the key file: each costs an attempt on every value that none of them sealed.
 pub const KEYS: usize = 8;
 /// The key file (bytes).
-pub const KEY_FILE_BYTES: u64 = 16 * 1024;
+pub const KEY_FILE_BYTES: usize = 16 * 1024;
 /// Grants kept in memory, about 1 KiB each: four times [`SESSIONS`], so that every caller who is active finds their grant
 /// here; others are read from the table.
 pub const CACHED_GRANTS: usize = 4096;
@@ -415,17 +415,17 @@ pub const SIMULATED_RECORDS: usize = 256;
 // ---- configuration ----
 
 /// The configuration file (bytes).
-pub const CONFIG_FILE_BYTES: u64 = 64 * 1024;
+pub const CONFIG_FILE_BYTES: usize = 64 * 1024;
 /// So many letters put in, taken out or changed make a misspelt option of a name; more make another word.
 pub const MISSPELT_LETTERS: usize = 3;
 /// A certificate with its chain, or its key (bytes).
 pub const TLS_FILE_BYTES: usize = 256 * 1024;
 /// The certificates that are trusted besides the built-in ones (bytes): a system's whole bundle has 220,000.
 pub const CA_FILE_BYTES: usize = 1024 * 1024;
-/// What is read of the file with GitHub's client secret (bytes).
-pub const CLIENT_SECRET_FILE_BYTES: u64 = 4 * 1024;
-/// What is read of the file that names the operator's clients (bytes).
-pub const CLIENTS_FILE_BYTES: u64 = 256 * 1024;
+/// The file with GitHub's client secret (bytes).
+pub const CLIENT_SECRET_FILE_BYTES: usize = 4 * 1024;
+/// The file that names the operator's clients (bytes).
+pub const CLIENTS_FILE_BYTES: usize = 256 * 1024;
 /// The longest login of a GitHub account or organisation (bytes).
 pub const LOGIN_BYTES: usize = 39;
 

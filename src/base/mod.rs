@@ -2,11 +2,12 @@
 //!
 //! Imports nothing of ours. No file here knows HTTP, OAuth or MCP.
 
-pub mod budget;
+pub mod bounded;
 pub mod cancel;
 pub mod capacity;
 pub mod capped;
 pub mod clock;
+pub mod counters;
 pub mod encoding;
 pub mod identity;
 pub mod json;
@@ -14,13 +15,12 @@ pub mod limits;
 pub mod lock;
 pub mod log;
 mod log_writer;
-pub mod neighbour;
 pub mod quota;
 pub mod random;
 pub mod rate;
 pub mod secret;
+pub mod sender;
 pub mod startup_error;
-pub mod tally;
 pub mod thread_count;
 pub mod throttle;
 pub mod trace;

@@ -1,17 +1,18 @@
 //! At most so many at once: per key, and in total. What was taken is given back when its guard is dropped.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::{Arc, Condvar, MutexGuard};
 use std::time::Duration;
 
-use crate::base::lock::{Mutex, wait_timeout_while};
+use super::identity::UserId;
+use super::limits;
+use super::lock::{Mutex, wait_timeout_while};
 
-/// A bound on what is held: connections of a neighbour, streams of a user, bytes kept for a user, places for logins.
+/// A bound on what is held: connections of a sender, streams of a user, bytes kept for a user, places for logins.
 #[derive(Debug)]
 pub struct Quota<K> {
-    each: usize,
+    per_key: usize,
     total: usize,
     floor: usize,
     waiting: (usize, usize),
@@ -32,22 +33,38 @@ struct State<K> {
 
 /// What is held, until dropped.
 #[derive(Debug)]
-pub struct Held<K: Copy + Eq + Hash> {
+pub struct Held<K: Copy + Eq + Hash = UserId> {
     quota: Arc<Quota<K>>,
     key: K,
     amount: usize,
 }
 
+/// One key's part of a quota. Clones are the same part.
+#[derive(Clone, Debug)]
+pub struct Share<K = UserId> {
+    quota: Arc<Quota<K>>,
+    key: K,
+}
+
+impl Quota<UserId> {
+    /// Memory budget: bytes per user and in total. Each user may hold [`limits::FLOOR_BYTES`] whatever others hold: a few who
+    /// hoard break nobody else's streams.
+    pub fn bytes(limits: (usize, usize)) -> Arc<Quota<UserId>> {
+        Arc::new(Quota::new(limits).floor(limits::FLOOR_BYTES))
+    }
+}
+
 impl<K: Copy + Eq + Hash> Quota<K> {
-    /// At most `each` per key and `total` together. Nobody waits.
-    pub fn new((each, total): (usize, usize)) -> Quota<K> {
+    /// At most so many per key, and in total. Nobody waits.
+    pub fn new((per_key, total): (usize, usize)) -> Quota<K> {
         let state = State { by_key: HashMap::new(), in_total: 0, queue: VecDeque::new(), next_ticket: 0 };
-        Quota { each, total, floor: 0, waiting: (0, 0), state: Mutex::new(state), changed: Condvar::new() }
+        let (state, changed) = (Mutex::new(state), Condvar::new());
+        Quota { per_key, total, floor: 0, waiting: (0, 0), state, changed }
     }
 
-    /// At most `each` per key.
-    pub fn per_key(each: usize) -> Arc<Quota<K>> {
-        Arc::new(Quota::new((each, usize::MAX)))
+    /// At most so many per key.
+    pub fn per_key(per_key: usize) -> Arc<Quota<K>> {
+        Arc::new(Quota::new((per_key, usize::MAX)))
     }
 
     /// The same, but a key may hold up to `floor` whatever the others hold.
@@ -55,9 +72,14 @@ impl<K: Copy + Eq + Hash> Quota<K> {
         Quota { floor, ..self }
     }
 
-    /// The same, but [`Quota::wait`] lets this many wait: of each key, and together.
+    /// The same, but [`Quota::wait`] lets this many wait: of each key, and in total.
     pub fn waiting(self, waiting: (usize, usize)) -> Quota<K> {
         Quota { waiting, ..self }
+    }
+
+    /// What `key` may hold.
+    pub fn share(self: &Arc<Self>, key: K) -> Share<K> {
+        Share { quota: Arc::clone(self), key }
     }
 
     /// One more for `key`; `None` if there is no room.
@@ -65,10 +87,10 @@ impl<K: Copy + Eq + Hash> Quota<K> {
         self.hold(key, 1)
     }
 
-    /// `amount` more for `key`; `None` if there is no room.
+    /// `amount` more for `key`; `None` if there is no room. A [`Held`] of nothing always has room, and can grow.
     pub fn hold(self: &Arc<Self>, key: K, amount: usize) -> Option<Held<K>> {
-        let mut state = self.lock();
-        self.has_room(&state, key, amount).then(|| self.add(&mut state, key, amount))
+        let mut held = Held { quota: Arc::clone(self), key, amount: 0 };
+        held.grow(amount).then_some(held)
     }
 
     /// One more for `key`, waiting for it up to `patience`; `None` if there was no room in that time, or if too many wait
@@ -84,11 +106,20 @@ impl<K: Copy + Eq + Hash> Quota<K> {
         let patience = if may_wait { patience } else { Duration::ZERO };
         let waits = |state: &mut State<K>| !self.is_next(state, ticket);
         let mut state = wait_timeout_while(&self.changed, state, patience, waits);
-        let held = self.is_next(&state, ticket).then(|| self.add(&mut state, key, 1));
+        let got = self.is_next(&state, ticket);
+        if got {
+            state.add(key, 1);
+        }
         state.queue.retain(|(other, _)| *other != ticket);
         drop(state);
         self.changed.notify_all();
-        held
+        got.then(|| Held { quota: Arc::clone(self), key, amount: 1 })
+    }
+
+    /// How much is held in total.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.lock().in_total
     }
 
     /// Whether nothing is held.
@@ -107,14 +138,7 @@ impl<K: Copy + Eq + Hash> Quota<K> {
     fn has_room(&self, state: &State<K>, key: K, amount: usize) -> bool {
         let of_key = state.by_key.get(&key).copied().unwrap_or_default().saturating_add(amount);
         let in_total = state.in_total.saturating_add(amount);
-        of_key <= self.each && (in_total <= self.total || of_key <= self.floor)
-    }
-
-    fn add(self: &Arc<Self>, state: &mut State<K>, key: K, amount: usize) -> Held<K> {
-        state.in_total = state.in_total.saturating_add(amount);
-        let of_key = state.by_key.entry(key).or_default();
-        *of_key = of_key.saturating_add(amount);
-        Held { quota: Arc::clone(self), key, amount }
+        of_key <= self.per_key && (in_total <= self.total || of_key <= self.floor)
     }
 
     fn lock(&self) -> MutexGuard<'_, State<K>> {
@@ -128,105 +152,60 @@ impl<K: Copy + Eq + Hash> Quota<K> {
     }
 }
 
+impl<K: Copy + Eq + Hash> State<K> {
+    fn add(&mut self, key: K, amount: usize) {
+        self.in_total = self.in_total.saturating_add(amount);
+        let of_key = self.by_key.entry(key).or_default();
+        *of_key = of_key.saturating_add(amount);
+    }
+
+    fn give_back(&mut self, key: K, amount: usize) {
+        self.in_total = self.in_total.saturating_sub(amount);
+        if let Some(of_key) = self.by_key.get_mut(&key) {
+            *of_key = of_key.saturating_sub(amount);
+            if *of_key == 0 {
+                self.by_key.remove(&key);
+            }
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash> Share<K> {
+    /// Takes `amount`; `None` if the key, or all together, would hold more than they may.
+    pub fn hold(&self, amount: usize) -> Option<Held<K>> {
+        self.quota.hold(self.key, amount)
+    }
+}
+
 impl<K: Copy + Eq + Hash> Held<K> {
     /// Whose it is.
     pub fn key(&self) -> K {
         self.key
+    }
+
+    /// Takes `more`. Returns whether there was room; if not, nothing was taken.
+    pub fn grow(&mut self, more: usize) -> bool {
+        let mut state = self.quota.lock();
+        let has_room = self.quota.has_room(&state, self.key, more);
+        if has_room {
+            state.add(self.key, more);
+            self.amount = self.amount.saturating_add(more);
+        }
+        has_room
     }
 }
 
 impl<K: Copy + Eq + Hash> Drop for Held<K> {
     fn drop(&mut self) {
         let mut state = self.quota.lock();
-        state.in_total = state.in_total.saturating_sub(self.amount);
-        if let Some(of_key) = state.by_key.get_mut(&self.key) {
-            *of_key = of_key.saturating_sub(self.amount);
-            if *of_key == 0 {
-                state.by_key.remove(&self.key);
-            }
-        }
-        let is_waited_for = !state.queue.is_empty();
+        state.give_back(self.key, self.amount);
+        let somebody_waits = !state.queue.is_empty();
         drop(state);
-        if is_waited_for {
-            self.quota.changed.notify_all(); // a call to the kernel, which most holds spare themselves
+        if somebody_waits {
+            self.quota.changed.notify_all(); // a call to the kernel, which most are spared
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LONG: Duration = Duration::from_secs(60);
-
-    /// Runs `wait` in threads that are started one after the other, and says in which order they got what they waited for.
-    fn order(quota: &Arc<Quota<char>>, keys: &str, meanwhile: impl FnOnce(&Mutex<String>)) -> String {
-        let order = Mutex::new(String::new());
-        std::thread::scope(|scope| {
-            for (number, key) in keys.chars().enumerate() {
-                let order = &order;
-                scope.spawn(move || {
-                    let held = quota.wait(key, LONG);
-                    order.lock().push(key);
-                    drop(held);
-                });
-                while quota.queue() <= number {
-                    std::thread::yield_now();
-                }
-            }
-            meanwhile(&order);
-        });
-        order.lock().clone()
-    }
-
-    #[test]
-    fn each_holds_so_many_and_what_is_dropped_is_given_back() {
-        let quota = Quota::per_key(2);
-        let first = [quota.take(1).unwrap(), quota.take(1).unwrap()];
-        assert!(quota.take(1).is_none());
-        let other = quota.take(2).unwrap();
-        drop(first);
-        let again = quota.take(1).unwrap();
-        drop((other, again));
-        assert!(quota.is_unused());
-    }
-
-    /// One place in all: whoever waits gets it in the order in which they came.
-    #[test]
-    fn places_are_given_in_the_order_of_arrival() {
-        let quota = Arc::new(Quota::new((1, 1)).waiting((9, 9)));
-        let held = quota.take('x');
-        assert_eq!(order(&quota, "abcda", |_| drop(held)), "abcda");
-        assert!(quota.is_unused() && quota.queue() == 0);
-    }
-
-    /// A key at its share waits for its own places; others pass it.
-    #[test]
-    fn who_holds_a_whole_share_keeps_nobody_else_waiting() {
-        let quota = Arc::new(Quota::new((1, 2)).waiting((9, 9)));
-        let (mine, other) = (quota.take('a'), quota.take('x'));
-        let order = order(&quota, "aabc", |order| {
-            drop(other);
-            while order.lock().len() < 2 {
-                std::thread::yield_now();
-            }
-            drop(mine);
-        });
-        assert_eq!(order, "bcaa");
-    }
-
-    /// Limit and limit plus one, of a key and of all; whoever waits in vain holds nothing.
-    #[test]
-    fn few_wait_and_not_for_ever() {
-        let quota = Arc::new(Quota::new((1, 1)).waiting((2, 3)));
-        let held = quota.take('x').unwrap();
-        assert!(quota.wait('a', Duration::from_millis(1)).is_none());
-        let order = order(&quota, "aab", |_| {
-            assert!(quota.wait('a', LONG).is_none(), "one more than a key may have waiting");
-            assert!(quota.wait('c', LONG).is_none(), "one more than all may");
-            drop(held);
-        });
-        assert_eq!(order, "aab");
-        assert!(quota.is_unused());
-    }
-}
+mod tests;

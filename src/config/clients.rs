@@ -11,13 +11,12 @@
 //! `token_endpoint_auth_method` says. A relative path starts where the file is.
 
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::{ClientSecret, ConfigError};
-use crate::base::{json, limits};
+use crate::base::{capped, json, limits};
 use crate::oauth::{ConfiguredClient, ConfiguredMembers, DenyList, RedirectSchemes, Registration};
 
 /// What the options say about clients.
@@ -70,9 +69,8 @@ impl ClientSettings {
     pub fn configured(&self) -> Result<Vec<ConfiguredClient>, ConfigError> {
         let Some(path) = &self.file else { return Ok(Vec::new()) };
         let failed = |why: String| ConfigError::ClientsFile(path.clone(), why);
-        let mut text = String::new();
-        File::open(path)
-            .and_then(|file| file.take(limits::CLIENTS_FILE_BYTES).read_to_string(&mut text))
+        let text = File::open(path)
+            .and_then(|file| capped::read_text_from(file, limits::CLIENTS_FILE_BYTES))
             .map_err(|error| failed(error.to_string()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut clients: Vec<ConfiguredClient> = Vec::new();

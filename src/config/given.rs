@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +15,7 @@ use super::draft::Draft;
 use super::options::{self, ConfigOption, OPTIONS, Reads};
 use super::{ConfigError, ConfigWarning};
 use crate::base::encoding::sha256;
-use crate::base::limits;
+use crate::base::{capped, limits};
 
 /// The environment of a process.
 pub type Environment = BTreeMap<String, String>;
@@ -147,13 +146,8 @@ fn from_file(path: &Path) -> Result<Vec<Given>, Vec<ConfigError>> {
     }
     let file = File::open(path).map_err(|error| failed(error.to_string()))?;
     let mode = file.metadata().map_err(|error| failed(error.to_string()))?.permissions().mode();
-    let mut text = String::new();
-    let most = limits::CONFIG_FILE_BYTES;
-    let length = file.take(most.saturating_add(1)).read_to_string(&mut text);
-    let length = length.map_err(|error| failed(error.to_string()))?;
-    if u64::try_from(length).is_ok_and(|length| length > most) {
-        return Err(failed(format!("it has more than {most} bytes")));
-    }
+    let text = capped::read_text_from(file, limits::CONFIG_FILE_BYTES);
+    let text = text.map_err(|error| failed(error.to_string()))?;
     // Of a file that is being written SIGHUP would find a part, or nothing, and a deny list that is missing denies nobody.
     if !text.ends_with('\n') {
         let why = "its last line does not end with a newline, as if it were still being written: write it elsewhere, and mv it \

@@ -1,17 +1,14 @@
 //! The values that options take, each read by one function that says what is wrong with it.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::ConfigError;
 use crate::base::identity::UserId;
-use crate::base::limits;
-use crate::base::log;
 use crate::base::secret::Secret;
+use crate::base::{capped, limits, log};
 use crate::http::split_port;
 use crate::oauth::AllowRule;
 use crate::oauth::provider::Group;
@@ -103,10 +100,8 @@ impl ClientSecret {
             ClientSecret::File(path) => path,
         };
         let failed = |why: String| ConfigError::SecretFile(path.clone(), why);
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(limits::CLIENT_SECRET_FILE_BYTES).read_to_end(&mut bytes))
-            .map_err(|error| failed(error.to_string()))?;
+        let bytes = capped::read(path, limits::CLIENT_SECRET_FILE_BYTES);
+        let bytes = bytes.map_err(|error| failed(error.to_string()))?;
         if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
             return Err(failed("it is UTF-16: save it as plain text (ASCII or UTF-8)".to_owned()));
         }

@@ -1,7 +1,7 @@
 //! Fetching one document from a URL of a stranger's choice: over TLS, from an address that was checked, without redirects,
 //! proxies or cookies, within bounds of time and size (I2, I3).
 
-use std::io::Read;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use ureq::{Agent, config::Config};
 
 use super::address;
 use super::not_found::NotFound;
-use crate::base::limits;
+use crate::base::{capped, limits};
 use crate::http::PublicUrl;
 use crate::oauth::ClientUrl;
 use crate::trust::{Trust, agent_config};
@@ -67,15 +67,13 @@ impl Fetcher {
         }
         // The media type is not looked at: file hosts say text/plain, and what is not JSON is not a document.
         let cache_control = all(headers, "cache-control").join(",");
-        let mut body = Vec::new();
-        // One byte above the limit tells a full body from one that goes on.
-        let most = u64::try_from(limits::DOCUMENT_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-        let mut bytes = response.into_body().into_reader().take(most);
-        bytes.read_to_end(&mut body).map_err(ureq::Error::from)?;
-        if body.len() > limits::DOCUMENT_BYTES {
-            return Err(NotFound::Invalid("it is too long"));
+        match capped::read_from(response.into_body().into_reader(), limits::DOCUMENT_BYTES) {
+            Ok(body) => Ok(Answer { body, cache_control }),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                Err(NotFound::Invalid("it is too long"))
+            }
+            Err(error) => Err(ureq::Error::from(error).into()),
         }
-        Ok(Answer { body, cache_control })
     }
 }
 

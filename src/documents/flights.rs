@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::base::limits;
 use crate::base::lock::{Mutex, wait_timeout_while};
-use crate::base::neighbour::Neighbour;
+use crate::base::sender::Sender;
 
 #[cfg(test)]
 mod tests;
@@ -33,7 +33,7 @@ struct Caller {
     id: u64,
     url: String,
     /// An IPv4 address or an IPv6 site. `None` is this machine, where a proxy may bring many people: it is not limited.
-    sender: Option<Neighbour>,
+    sender: Option<Sender>,
     stage: Stage,
 }
 
@@ -77,7 +77,7 @@ impl Callers {
     }
 
     /// Removes the latest waiting caller of the sender with most callers, if that has more than `sender` will have.
-    fn make_room(&mut self, sender: Option<Neighbour>) -> Option<()> {
+    fn make_room(&mut self, sender: Option<Sender>) -> Option<()> {
         let count = |sender| self.present.iter().filter(|caller| caller.sender == sender).count();
         let waiting = self.present.iter().filter(|caller| caller.stage == Stage::Waiting);
         let last = waiting.max_by_key(|caller| (count(caller.sender), caller.id))?;
@@ -91,7 +91,7 @@ impl Flights {
     pub(super) fn board<'a>(
         &'a self,
         url: &'a str,
-        sender: Option<Neighbour>,
+        sender: Option<Sender>,
         patience: Duration,
     ) -> Option<Turn<'a>> {
         let mut callers = self.callers.lock();

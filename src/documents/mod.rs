@@ -24,8 +24,8 @@ use crate::base::clock::Clock;
 use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
-use crate::base::neighbour::Neighbour;
 use crate::base::rate::{Rate, RateLimit};
+use crate::base::sender::Sender;
 use crate::base::throttle::Throttle;
 use crate::http::PublicUrl;
 use crate::oauth::{ClientDocument, ClientDocuments, ClientUrl, RedirectSchemes};
@@ -71,13 +71,13 @@ impl Documents {
     }
 
     fn with(fetcher: Fetcher, schemes: RedirectSchemes, clock: Arc<dyn Clock>) -> Documents {
-        let rate = |count| Rate { count, per: Duration::from_secs(600) };
+        let lookups = Rate { count: limits::DOCUMENT_LOOKUPS, per: Duration::from_secs(600) };
         Documents {
             fetcher,
             clock,
             cache: Mutex::default(),
             flights: Flights::default(),
-            allowances: RateLimit::new(rate(limits::DOCUMENT_LOOKUPS), rate(u32::MAX)),
+            allowances: RateLimit::new(lookups),
             schemes,
             log_limit: Throttle::new(1),
         }
@@ -98,7 +98,7 @@ impl Documents {
         let spend = || self.allowances.spend(peer, now()).map_err(|_| NotFound::SenderRate);
         self.allowances.check(peer, now()).map_err(|_| NotFound::SenderRate)?;
         // An IPv6 site is one sender: it has 65,536 networks, more than there are places.
-        let sender = Neighbour::elsewhere(peer).map(|sender| sender.site().unwrap_or(sender));
+        let sender = Sender::elsewhere(peer).map(Sender::site);
         let is_remembered = self.usable(url).is_some();
         let patience = if is_remembered { Duration::ZERO } else { limits::DOCUMENT_WAIT };
         let turn = self.flights.board(url.as_str(), sender, patience).ok_or(NotFound::Busy)?;
@@ -120,7 +120,7 @@ impl Documents {
         found
     }
 
-    fn fetch(&self, url: &ClientUrl, sender: Option<Neighbour>) -> Result<Arc<ClientDocument>, NotFound> {
+    fn fetch(&self, url: &ClientUrl, sender: Option<Sender>) -> Result<Arc<ClientDocument>, NotFound> {
         let fetched = self.fetcher.fetch(url).and_then(|answer| {
             let document = ClientDocument::parse(url, &answer.body, &self.schemes);
             let document = document.ok_or(NotFound::Invalid("it breaks a rule"))?;
@@ -130,7 +130,8 @@ impl Documents {
         let mut cache = self.cache.lock();
         match &fetched {
             Ok((document, lifetime)) => {
-                cache.keep(url.as_str(), sender, Arc::clone(document), now.saturating_add(*lifetime));
+                let fresh_until = now.saturating_add(*lifetime);
+                cache.keep(url.as_str(), sender, Arc::clone(document), (now, fresh_until));
             }
             Err(error) if error.is_outage() => cache.put_off(url.as_str(), now),
             // The draft, section 4.4: neither errors nor invalid documents are kept. The host has answered that there is no

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::refusal::Refusal;
 use crate::base::limits;
-use crate::base::neighbour::Neighbour;
 use crate::base::quota::{Held, Quota};
+use crate::base::sender::Sender;
 
 /// A number that may not exceed another.
 #[derive(Debug)]
@@ -82,31 +82,31 @@ impl Bodies {
 /// The connections that are open.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    by_neighbour: Arc<Quota<Neighbour>>,
+    by_sender: Arc<Quota<Sender>>,
     total: Arc<Cap>,
 }
 
 /// One connection that is counted, until dropped.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    _neighbour: Option<Held<Neighbour>>,
+    _of_sender: Option<Held<Sender>>,
     _share: Share,
 }
 
 impl Connections {
     /// At most `most` connections, at most `most_each` of one neighbour.
     pub(crate) fn new(most: usize, most_each: usize) -> Connections {
-        Connections { by_neighbour: Quota::per_key(most_each), total: Cap::new(most) }
+        Connections { by_sender: Quota::per_key(most_each), total: Cap::new(most) }
     }
 
     /// Counts one more from `address`. `None` is a trusted proxy, whose connections are of many people; and so are those
     /// from this machine, where whoever connects is a proxy or the operator.
     pub(crate) fn admit(&self, address: Option<IpAddr>) -> Result<Admitted, Refusal> {
-        let held = Neighbour::elsewhere(address)
-            .map(|neighbour| self.by_neighbour.take(neighbour).ok_or(Refusal::AddressBusy));
+        let held = Sender::elsewhere(address)
+            .map(|neighbour| self.by_sender.take(neighbour).ok_or(Refusal::AddressBusy));
         let held = held.transpose()?; // first, so that who has too many makes nobody else give way
         let mut share = self.total.share();
-        if share.grow(1) { Ok(Admitted { _neighbour: held, _share: share }) } else { Err(Refusal::Busy) }
+        if share.grow(1) { Ok(Admitted { _of_sender: held, _share: share }) } else { Err(Refusal::Busy) }
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
         let proxied = [(); 3].map(|()| admit("a trusted proxy").unwrap());
         assert_eq!(admit("a trusted proxy").unwrap_err(), Refusal::Busy);
         drop(proxied);
-        assert!(connections.by_neighbour.is_unused());
+        assert!(connections.by_sender.is_unused());
 
         let _one = admit("2001:db8::1").unwrap();
         let _two = admit("2001:db8::ffff:1").unwrap();

@@ -32,8 +32,8 @@ pub use tls::Tls;
 
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
+use crate::base::counters::Counters;
 use crate::base::lock::{Mutex, wait_timeout};
-use crate::base::tally::Tally;
 use crate::base::throttle::Throttle;
 use crate::base::{clock, limits};
 use crate::http::{Handler, TrustedProxies};
@@ -141,7 +141,7 @@ struct Shared {
     streams: Arc<Cap>,
     watch: Watch,
     bodies: Bodies,
-    refusals: Tally,
+    refusals: Counters,
     /// Keeps connections that were turned away from filling the log.
     turned_away: Throttle,
     started: Instant,
@@ -211,7 +211,7 @@ impl Edge {
             streams: Cap::new(settings.streams),
             watch: Watch::default(),
             bodies: Bodies::new(settings.body_bytes_in_flight, settings.large_body_bytes_in_flight),
-            refusals: Tally::default(),
+            refusals: Counters::default(),
             turned_away: Throttle::new(1),
             started: clock::instant(),
             settings,

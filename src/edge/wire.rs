@@ -5,7 +5,7 @@ use std::io::{self, IoSlice, Write as _};
 use std::time::Duration;
 
 use super::head::Version;
-use crate::base::budget::Held;
+use crate::base::quota::Held;
 use crate::base::{clock, limits};
 use crate::http::{Body, Method, Next, Response, Stream};
 
@@ -178,9 +178,9 @@ fn push_chunk(buffer: &mut Vec<u8>, bytes: &[u8], coding: Coding) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::budget::Budget;
     use crate::base::cancel::CancelToken;
     use crate::base::identity::UserId;
+    use crate::base::quota::Quota;
 
     #[derive(Default)]
     struct Page {
@@ -240,7 +240,7 @@ mod tests {
     }
 
     fn pair() -> (crate::http::StreamSender, Stream) {
-        Stream::pair(Budget::bytes(limits::UNREAD_BYTES).share(UserId(1)), CancelToken::new())
+        Stream::pair(Quota::bytes(limits::UNREAD_BYTES).share(UserId(1)), CancelToken::new())
     }
 
     const PACE: Pace = Pace { check: Duration::from_millis(1), keep_alive: Duration::from_millis(1) };

@@ -2,7 +2,7 @@
 //! GitHub has asked this caller to wait. How many are made at once is bounded by those who ask: tools by the number of their
 //! calls, logins and refreshes by places of their own (`oauth`).
 
-use std::io::Read;
+use std::io;
 use std::time::Duration;
 
 use base64::Engine;
@@ -14,10 +14,11 @@ use ureq::{Agent, Body};
 use super::answer;
 use super::breaker::{Breaker, Caller};
 use super::settings::GitHubSettings;
+use crate::base::clock::{self, Clock, SystemClock};
+use crate::base::counters::Counters;
 use crate::base::log::{self, Field};
 use crate::base::secret::Secret;
-use crate::base::tally::Tally;
-use crate::base::{clock, limits};
+use crate::base::{capped, limits};
 use crate::oauth::provider::ProviderError;
 use crate::trust::agent_config;
 
@@ -36,7 +37,8 @@ pub(super) struct Answer {
 pub(super) struct Client {
     agent: Agent,
     breaker: Breaker,
-    outcomes: Tally,
+    clock: SystemClock,
+    outcomes: Counters,
 }
 
 impl Client {
@@ -51,7 +53,8 @@ impl Client {
         Client {
             agent: Agent::with_parts(config, settings.trust.connector(), DefaultResolver::default()),
             breaker: Breaker::default(),
-            outcomes: Tally::default(),
+            clock: SystemClock::new(),
+            outcomes: Counters::default(),
         }
     }
 
@@ -130,7 +133,7 @@ impl Client {
         send: impl FnOnce() -> Result<Response<Body>, ureq::Error>,
     ) -> Result<Answer, ProviderError> {
         let started = clock::instant();
-        if self.breaker.is_open(caller, started) {
+        if self.breaker.is_open(caller, self.clock.monotonic()) {
             return Err(caller.error());
         }
         let unreachable = |error: ureq::Error| {
@@ -145,7 +148,7 @@ impl Client {
         let response = send().map_err(unreachable)?;
         let status = response.status().as_u16();
         let paused = |pause: Duration| {
-            self.breaker.open(caller, clock::instant(), pause);
+            self.breaker.open(caller, self.clock.monotonic(), pause);
             let fields = [Field::Route(route), Field::Status(status), Field::Count(pause.as_secs())];
             log::warn("github.paused", &fields);
             caller.error()
@@ -158,25 +161,16 @@ impl Client {
             return Err(ProviderError::Nonsense);
         }
         let scopes = header(response.headers(), "x-oauth-scopes").unwrap_or_default().to_owned();
-        let body = read(response).map_err(|error| unreachable(error.into()))?;
-        match body {
-            Some(body) if status == 403 && answer::is_rate_limit(&body) => Err(paused(limits::GITHUB_PAUSE)),
-            Some(body) => Ok(Answer { status, scopes, body }),
-            None => {
+        match capped::read_from(response.into_body().into_reader(), limits::GITHUB_BYTES) {
+            Ok(body) if status == 403 && answer::is_rate_limit(&body) => Err(paused(limits::GITHUB_PAUSE)),
+            Ok(body) => Ok(Answer { status, scopes, body }),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                 log::warn("github.nonsense", &[Field::Route(route), Field::Reason("too long")]);
                 Err(ProviderError::Nonsense)
             }
+            Err(error) => Err(unreachable(error.into())),
         }
     }
-}
-
-/// The whole body, or `None` if it is longer than any that is expected.
-fn read(response: Response<Body>) -> std::io::Result<Option<Vec<u8>>> {
-    let mut body = Vec::new();
-    // One byte more than is welcome, to tell a full body from one that goes on.
-    let bytes = response.into_body().into_reader().take(limits::GITHUB_BYTES.saturating_add(1));
-    let length = { bytes }.read_to_end(&mut body)?;
-    Ok(u64::try_from(length).is_ok_and(|length| length <= limits::GITHUB_BYTES).then_some(body))
 }
 
 /// How long GitHub wants not to be called, if its status and header fields say so. Limits are answered 429, or 403 with

@@ -8,10 +8,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::base::budget::Budget;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::UserId;
 use crate::base::limits;
+use crate::base::quota::Quota;
 use crate::http::{Admission, Handler, Head, Request, Responder, Response, Stream, StreamSender};
 
 /// Bodies larger than this are refused by the desk.
@@ -84,7 +84,7 @@ impl Handler for Desk {
                 return self.tell(Event::Later(responder));
             }
             "/stream" => {
-                let unread = Budget::bytes(limits::UNREAD_BYTES).share(UserId(1));
+                let unread = Quota::bytes(limits::UNREAD_BYTES).share(UserId(1));
                 let (sender, stream) = Stream::pair(unread, CancelToken::new());
                 responder.respond(Response::new(200).stream(stream));
                 return self.tell(Event::Stream(sender));

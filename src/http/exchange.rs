@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::request::{Head, Request};
 use super::response::{Field, Response};
-use crate::base::budget::Share;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
 use crate::base::limits;
 use crate::base::lock::{Mutex, wait_timeout};
+use crate::base::quota::Share;
 
 /// A request whose body may be read.
 pub struct Admission {

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use super::exchange::CallOutcome;
 use super::stream::Stream;
-use crate::base::budget::{Held, Share};
+use crate::base::quota::{Held, Share};
 use crate::base::{limits, trace};
 
 /// A header field of a response: mostly fixed text.

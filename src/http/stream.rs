@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
 
-use crate::base::budget::{Held, Share};
 use crate::base::cancel::CancelToken;
 use crate::base::identity::UserId;
 use crate::base::limits;
 use crate::base::quota;
+use crate::base::quota::{Held, Share};
 
 /// Why a chunk was not taken. Either way the stream is over for its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,15 +166,15 @@ impl StreamSender {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::budget::Budget;
     use crate::base::identity::UserId;
+    use crate::base::quota::Quota;
 
     fn pair() -> (StreamSender, Stream) {
         pair_in(limits::UNREAD_BYTES)
     }
 
     fn pair_in(bytes: (usize, usize)) -> (StreamSender, Stream) {
-        Stream::pair(Budget::bytes(bytes).share(UserId(1)), CancelToken::new())
+        Stream::pair(Quota::bytes(bytes).share(UserId(1)), CancelToken::new())
     }
 
     #[test]

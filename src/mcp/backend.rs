@@ -250,7 +250,7 @@ impl Context {
             level: Level,
             data: &'a T,
         }
-        if self.exchange.dialect().wants_log(level) {
+        if self.wants_log(level) {
             let params = Params { level, data };
             self.exchange.say(&jsonrpc::notification("notifications/message", Some(&params)));
         }
@@ -361,9 +361,25 @@ impl Context {
         self.exchange.disconnect();
     }
 
-    /// Ends the call. For `tools/call`, [`CallError::Tool`] is a JSON-RPC error: a failure that the model is to read is a result
+    /// Runs `action` when [`Context::cancel`] is tripped, on the thread that trips it; at once if it is tripped already. For
+    /// backends that serve a call without a thread that waits on it. It must not block.
+    pub fn on_cancel(&self, action: impl FnOnce() + Send + 'static) {
+        self.cancel().on_trip(action);
+    }
+
+    /// Whether the client wants log messages of this level.
+    pub fn wants_log(&self, level: Level) -> bool {
+        self.exchange.dialect().wants_log(level)
+    }
+
+    /// Passes a notification of another server on, as it stands. Does not wait: one that the client is too slow for is lost.
+    pub fn forward(&self, method: &str, params: &RawValue) {
+        self.exchange.try_say(&jsonrpc::notification(method, Some(&params)));
+    }
+
+    /// Ends the call, if it is not over. For `tools/call`, [`CallError::Tool`] is a JSON-RPC error: a failure that the model is to read is a result
     /// with `isError`.
-    pub fn complete(self, result: Result<Reply, CallError>) {
+    pub fn complete(&self, result: Result<Reply, CallError>) {
         self.exchange.complete(result);
     }
 }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::budget::{Budget, Share};
 use crate::base::identity::UserId;
 use crate::base::limits;
+use crate::base::quota::{Quota, Share};
 use crate::base::rate::{Rate, RateLimit};
 
 /// The budgets of all users.
 pub(super) struct Budgets {
-    pub(super) unread: Arc<Budget>,
-    pub(super) replay: Arc<Budget>,
-    pub(super) kept: Arc<Budget>,
+    pub(super) unread: Arc<Quota<UserId>>,
+    pub(super) replay: Arc<Quota<UserId>>,
+    pub(super) kept: Arc<Quota<UserId>>,
 }
 
 /// One user's parts of them.
@@ -29,9 +29,9 @@ pub(super) struct Shares {
 impl Budgets {
     pub(super) fn new() -> Budgets {
         Budgets {
-            unread: Budget::bytes(limits::UNREAD_BYTES),
-            replay: Budget::bytes(limits::REPLAY_BYTES_KEPT),
-            kept: Budget::bytes(limits::KEPT_BYTES),
+            unread: Quota::bytes(limits::UNREAD_BYTES),
+            replay: Quota::bytes(limits::REPLAY_BYTES_KEPT),
+            kept: Quota::bytes(limits::KEPT_BYTES),
         }
     }
 
@@ -46,8 +46,7 @@ impl Budgets {
 
 /// The rate of sessions and streams that a user opens: they stay behind, unlike calls.
 pub(super) fn openings() -> RateLimit<UserId> {
-    let per = Duration::from_secs(60);
-    RateLimit::new(Rate { count: limits::OPENINGS, per }, Rate { count: u32::MAX, per })
+    RateLimit::new(Rate { count: limits::OPENINGS, per: Duration::from_secs(60) })
 }
 
 #[cfg(test)]

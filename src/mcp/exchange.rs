@@ -199,6 +199,13 @@ impl Exchange {
         events.publish(message);
     }
 
+    /// The same without waiting: a message that the client is too slow for is lost.
+    pub(super) fn try_say(&self, message: &str) {
+        if let Some(events) = self.events().filter(|events| !events.is_crowded()) {
+            events.publish(message);
+        }
+    }
+
     /// Ends the connection but not the call; the client takes the stream up again with `Last-Event-ID`.
     pub(super) fn disconnect(&self) {
         if let Some(events) = self.events() {

@@ -75,7 +75,7 @@ pub(super) fn delete(core: &Core, caller: Caller) {
     let response = match find_session(core, &caller) {
         Ok(session) => {
             // In this order: a request that brings the session back meanwhile sees one or the other.
-            core.ended.insert(session.id());
+            core.ended.insert(session.id(), core.clock.monotonic());
             core.subscribers.sessions.end(&session);
             Response::new(204)
         }

@@ -388,7 +388,7 @@ impl Core {
 
     /// Whether a user may open one more session or stream now (M17).
     fn may_open(&self, user: UserId) -> bool {
-        self.openings.spend_as(Some(user), self.clock.monotonic()).is_ok()
+        self.openings.spend_as(user, self.clock.monotonic()).is_ok()
     }
 
     /// One more stream of the caller's that belongs to no call; `None` if they may not have one (M17).

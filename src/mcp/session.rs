@@ -14,11 +14,11 @@ use super::change::Change;
 use super::jsonrpc::{Error, RequestId};
 use super::stream::{EventStream, OpenStream, Priming, ReadFrom, Replay, parse_event_id};
 use super::table::{Owner, Row};
-use crate::base::budget::Held;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
 use crate::base::limits;
 use crate::base::lock::Mutex;
+use crate::base::quota::Held;
 use crate::http::Stream;
 
 /// The stream that belongs to no request; the client reads it with GET.

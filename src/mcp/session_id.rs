@@ -1,13 +1,14 @@
 //! The id of a legacy session: a sealed value with all that the session needs to start anew (M6), good until its grant ends. Also
 //! the ids of the latest sessions that their clients have ended.
 
-use std::collections::VecDeque;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Core;
 use super::call::ClientCapabilities;
 use super::era;
+use crate::base::bounded::BoundedMap;
 use crate::base::clock::Timestamp;
 use crate::base::encoding::sha256;
 use crate::base::identity::GrantId;
@@ -58,25 +59,28 @@ impl SessionId {
 }
 
 /// The latest sessions that their clients have ended: their ids stay unknown.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct EndedSessions {
-    /// Guards the digests of their ids, oldest first; [`limits::SESSIONS_ENDED`] at most. One that is forgotten would open an
-    /// empty session for its own grant and for nobody else, so it does not matter whose they are.
-    digests: Mutex<VecDeque<[u8; 32]>>,
+    /// Guards the digests of their ids, which end with the longest grant. One that is forgotten would open an empty session
+    /// for its own grant and for nobody else, so it does not matter whose they are.
+    digests: Mutex<BoundedMap<[u8; 32], ()>>,
+}
+
+impl Default for EndedSessions {
+    fn default() -> EndedSessions {
+        EndedSessions { digests: Mutex::new(BoundedMap::new(limits::SESSIONS_ENDED)) }
+    }
 }
 
 impl EndedSessions {
-    pub(super) fn insert(&self, id: &str) {
-        let mut digests = self.digests.lock();
-        if digests.len() >= limits::SESSIONS_ENDED {
-            digests.pop_front();
-        }
-        digests.push_back(sha256(id.as_bytes()));
+    /// Remembers an id. `now` is a time of the monotonic clock.
+    pub(super) fn insert(&self, id: &str, now: Duration) {
+        let ends = now.saturating_add(limits::GRANT_LIFETIME);
+        self.digests.lock().insert(sha256(id.as_bytes()), (), (), (now, ends));
     }
 
     pub(super) fn contains(&self, id: &str) -> bool {
-        let digest = sha256(id.as_bytes());
-        self.digests.lock().contains(&digest)
+        self.digests.lock().owner_and_end(&sha256(id.as_bytes())).is_some()
     }
 }
 

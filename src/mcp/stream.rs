@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::budgets::Shares;
-use crate::base::budget::Held;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::UserId;
 use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::quota;
+use crate::base::quota::Held;
 use crate::http::{Event, Stream, StreamSender};
 
 /// Whether the first event of a connection is an empty one with an id and a retry time (2025-11-25, "Sending Messages to the

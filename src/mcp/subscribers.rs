@@ -11,9 +11,9 @@ use super::jsonrpc::{self, RequestId};
 use super::session_table::SessionTable;
 use super::stream::EventStream;
 use super::table::{Owner, Row};
-use crate::base::budget::Held;
 use crate::base::identity::{GrantId, Principal, UserId};
 use crate::base::lock::Mutex;
+use crate::base::quota::Held;
 
 /// The sessions, and the open streams of `subscriptions/listen`.
 #[derive(Debug, Default)]

@@ -12,12 +12,12 @@ use super::call::{CallError, InputRequest};
 use super::jsonrpc::Error;
 use super::mrtr::{Answers, has_shape};
 use super::table::{Full, Owner, Row, Table, displaced};
-use crate::base::budget::{Held, Share};
 use crate::base::cancel::CancelToken;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::Principal;
 use crate::base::limits;
 use crate::base::lock::Mutex;
+use crate::base::quota::{Held, Share};
 
 /// The extension's name, in the capabilities of both sides.
 pub(super) const EXTENSION: &str = "io.modelcontextprotocol/tasks";

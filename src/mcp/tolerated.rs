@@ -1,12 +1,12 @@
 //! Known faults of clients that are served all the same: how often, by kind; the log names the first client of each.
 
+use crate::base::counters::Counters;
 use crate::base::identity::Principal;
 use crate::base::log::{self, Field};
-use crate::base::tally::Tally;
 
 /// The counts.
 #[derive(Debug, Default)]
-pub(super) struct Tolerated(Tally);
+pub(super) struct Tolerated(Counters);
 
 impl Tolerated {
     /// Counts one more.

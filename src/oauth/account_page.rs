@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::account::handle;
+use super::browser;
 use super::page::{self, Pages};
 use super::problem::Problem;
 use crate::base::clock::Timestamp;
-use crate::base::rate::TooMany;
+use crate::base::identity::GrantId;
 use crate::http::{Response, escape, is_loopback_host, split_port};
 use crate::store::Grant;
 
@@ -20,8 +20,6 @@ pub(super) enum SignIn {
     SignedOut,
     /// They were signed in for as long as that lasts.
     Expired,
-    /// There were too many logins from their network.
-    TooMany(TooMany),
     /// Something went wrong on the way.
     Again(Problem),
 }
@@ -61,14 +59,14 @@ impl Pages {
                 "You are not signed in any more",
                 "Nothing was changed. Signing in lasts ten minutes here.",
             ),
-            SignIn::TooMany(_) => {
-                let (title, _) = Problem::TooMany.texts();
-                (Problem::TooMany.status(), title, "Wait ten minutes, then sign in again.")
-            }
             SignIn::Again(problem) => {
                 let (title, _) = problem.texts();
-                let text = "Nothing was changed. Wait a minute, then sign in again. If this stays so, tell the person who \
-                        runs this server.";
+                let text = if matches!(problem, Problem::TooMany(_)) {
+                    "Wait ten minutes, then sign in again."
+                } else {
+                    "Nothing was changed. Wait a minute, then sign in again. If this stays so, tell the person who runs \
+                     this server."
+                };
                 (problem.status(), title, text)
             }
         };
@@ -79,8 +77,8 @@ impl Pages {
         );
         let response = self.form_page(status, title, &body);
         match why {
-            SignIn::TooMany(too_many) => response.header("Retry-After", too_many.retry_after.to_string()),
-            SignIn::First | SignIn::SignedOut | SignIn::Expired | SignIn::Again(_) => response,
+            SignIn::Again(problem) => problem.retry_after(response),
+            SignIn::First | SignIn::SignedOut | SignIn::Expired => response,
         }
     }
 
@@ -162,6 +160,12 @@ impl Pages {
 
 /// Stands between the handles in the value of a button that ends several grants.
 pub(super) const HANDLES_END: &str = ".";
+
+/// What the page calls a grant. Not its id: with that and a stolen key file, tokens could be forged, and a session for this
+/// page as well, so the page must not be where a thief of the key learns ids.
+pub(super) fn handle(id: GrantId) -> String {
+    browser::hash(&id.to_string())
+}
 
 /// The grants of what is one program to a person: one name, vouched for by one host, its answers sent to one place.
 struct Program<'a> {

@@ -1,15 +1,16 @@
-//! Which browser it is: the cookie that ties a login to the browser it was started in, and whether a form came from one of
-//! our own pages. Nothing is stored: the sealed value of the login carries the hash of the cookie.
+//! Which browser it is: the cookie that ties a login to the browser it was started in, and whether a form came from one of our
+//! own pages. Nothing is stored: the sealed value of the login carries the hash of the cookie.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::AuthorizationServer;
+use super::login_state::LoginState;
+use super::problem::Problem;
 use crate::base::encoding::{base64url, sha256};
 use crate::base::limits;
 use crate::base::secret::Secret;
-use crate::http::{self, Response};
+use crate::http::{Form, Head, Request, Response};
 
 /// Ties a sealed value to one browser: a cookie's name, and the hash of its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,11 +26,6 @@ impl BrowserBinding {
     pub(super) fn hash(&self) -> &str {
         &self.value_hash
     }
-
-    #[cfg(test)]
-    pub(super) fn fake(number: usize) -> BrowserBinding {
-        BrowserBinding { cookie: String::new(), value_hash: number.to_string() }
-    }
 }
 
 /// The cookie of a new login, on its way to the browser.
@@ -39,24 +35,35 @@ pub(super) struct LoginCookie {
     value: Secret<String>,
 }
 
-impl AuthorizationServer {
-    /// C3: the form was sent by our own page: the right type, and where the browser says from where, from here.
-    pub(super) fn is_own_form(&self, head: &http::Head) -> bool {
+/// The parameters of a query or form. O8: a repeated one means that somebody wants two readers to see two requests.
+pub(super) fn read_form(bytes: &[u8], repeatable: &[&str]) -> Result<Form, Problem> {
+    let form = Form::parse(bytes).map_err(|_| Problem::Unreadable)?;
+    if form.repeated(repeatable).is_some() { Err(Problem::Unreadable) } else { Ok(form) }
+}
+
+/// The parameters of a request without a body.
+pub(super) fn read_query(head: &Head, repeatable: &[&str]) -> Result<Form, Problem> {
+    read_form(head.query.as_deref().unwrap_or_default().as_bytes(), repeatable)
+}
+
+impl LoginState {
+    /// C3: the form of one of our own pages: the right type, and where the browser says from where, from here.
+    pub(super) fn own_form(&self, request: &Request) -> Result<Form, Problem> {
+        let head = &request.head;
         let form = head.media_type() == Ok(Some("application/x-www-form-urlencoded".to_owned()));
-        let origin = head
-            .headers
-            .one("origin")
-            .is_ok_and(|origin| origin.is_none_or(|o| o == self.settings.public_url.origin()));
-        let site =
-            head.headers.one("sec-fetch-site").is_ok_and(|site| site.is_none_or(|s| s == "same-origin"));
-        form && origin && site
+        let is_or_absent = |name, expected: &str| {
+            head.headers.one(name).is_ok_and(|value| value.is_none_or(|value| value == expected))
+        };
+        let own = is_or_absent("origin", self.url.origin()) && is_or_absent("sec-fetch-site", "same-origin");
+        if form && own { read_form(&request.body, &[]) } else { Err(Problem::ForeignForm) }
     }
 
     /// Whether the request carries the cookie to which a sealed value is bound.
-    pub(super) fn is_same_browser(&self, head: &http::Head, binding: &BrowserBinding) -> bool {
-        self.login_cookies(head).any(|(name, value)| {
+    pub(super) fn check_browser(&self, head: &Head, binding: &BrowserBinding) -> Result<(), Problem> {
+        let same = self.login_cookies(head).any(|(name, value)| {
             name == binding.cookie && Secret::new(hash(value)).matches(binding.value_hash.as_bytes())
-        })
+        });
+        if same { Ok(()) } else { Err(Problem::OtherBrowser) }
     }
 
     /// A cookie for a login that starts now.
@@ -71,15 +78,10 @@ impl AuthorizationServer {
 
     /// Sets the cookie of a login that starts with this response. C5: one cookie a login, so that several tabs work; the
     /// oldest makes room, and browsers send the oldest first.
-    pub(super) fn start_login(
-        &self,
-        response: Response,
-        cookie: &LoginCookie,
-        head: &http::Head,
-    ) -> Response {
+    pub(super) fn start_login(&self, response: Response, cookie: &LoginCookie, head: &Head) -> Response {
         let lifetime = limits::LOGIN_LIFETIME;
         let response = self.set_cookie(response, (&cookie.binding.cookie, cookie.value.expose()), lifetime);
-        let ours: Vec<String> = self.login_cookies(head).map(|(name, _)| name.to_owned()).collect();
+        let ours: Vec<&str> = self.login_cookies(head).map(|(name, _)| name).collect();
         let surplus = ours.len().saturating_add(1).saturating_sub(limits::LOGINS_PER_BROWSER);
         ours.iter().take(surplus).fold(response, |response, name| self.clear_cookie(response, name))
     }
@@ -92,7 +94,7 @@ impl AuthorizationServer {
     /// The name of a cookie of ours. C5: `__Host-` keeps other hosts of the domain from setting it. Plain http (loopback
     /// only) has no Secure cookies that every browser keeps.
     pub(super) fn cookie_name(&self, name: &str) -> String {
-        if self.settings.public_url.is_https() { format!("__Host-{name}") } else { name.to_owned() }
+        if self.url.is_https() { format!("__Host-{name}") } else { name.to_owned() }
     }
 
     /// C5: for this host only, not for scripts, and not with what other sites send but links.
@@ -102,7 +104,7 @@ impl AuthorizationServer {
         (name, value): (&str, &str),
         lifetime: Duration,
     ) -> Response {
-        let secure = if self.settings.public_url.is_https() { " Secure;" } else { "" };
+        let secure = if self.url.is_https() { " Secure;" } else { "" };
         let age = lifetime.as_secs();
         let cookie = format!("{name}={value}; Max-Age={age}; Path=/;{secure} HttpOnly; SameSite=Lax");
         response.header("Set-Cookie", cookie)
@@ -117,7 +119,7 @@ impl AuthorizationServer {
     }
 
     /// The login cookies of a request, name and value, in the order the browser sent them.
-    fn login_cookies<'a>(&self, head: &'a http::Head) -> impl Iterator<Item = (&'a str, &'a str)> {
+    fn login_cookies<'a>(&self, head: &'a Head) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         let prefix = self.login_cookie_prefix();
         cookies(head).filter(move |(name, _)| {
             let suffix = name.strip_prefix(&prefix).unwrap_or_default();
@@ -127,7 +129,7 @@ impl AuthorizationServer {
 }
 
 /// The cookies of a request, name and value, in the order the browser sent them.
-pub(super) fn cookies(head: &http::Head) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn cookies(head: &Head) -> impl Iterator<Item = (&str, &str)> {
     let pairs = head.headers.all("cookie").flat_map(|value| value.split(';'));
     pairs.filter_map(|pair| pair.trim().split_once('='))
 }

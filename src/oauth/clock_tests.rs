@@ -19,27 +19,27 @@ fn nothing_is_issued_while_the_clock_is_a_day_behind_the_table() {
     let callback = format!("/auth/callback?state={}&code=good", browser.github_state);
     let callback = request("GET", &callback).with("Cookie", &browser.cookies.join("; "));
     let now = fixture.clock.now();
-    fixture.server.newest = now.plus(limits::CLOCK_BEHIND);
-    assert!(!fixture.server.clock_is_behind());
-    fixture.server.newest = now.plus(limits::CLOCK_BEHIND + Duration::from_secs(1));
+    fixture.restart(|parts| parts.newest = now.plus(limits::CLOCK_BEHIND));
+    assert!(!fixture.server.token.clock.is_behind());
+    fixture.restart(|parts| parts.newest = now.plus(limits::CLOCK_BEHIND + Duration::from_secs(1)));
     for response in [
-        fixture.server.callback(&callback.head),
-        fixture.server.authorize(&request("GET", "/authorize").head),
-        fixture.server.consent(&request("POST", "/consent")),
-        fixture.server.token(&request("POST", "/token")),
+        fixture.server.callback.get(&callback.head),
+        fixture.server.authorize.get(&request("GET", "/authorize").head),
+        fixture.server.consent.post(&request("POST", "/consent")),
+        fixture.server.token.post(&request("POST", "/token")),
     ] {
         assert_eq!((response.status(), response.header_value("retry-after")), (503, Some("30")));
     }
     assert!(fixture.bearer(&pair.access).is_ok());
     // The clock is set: the login goes on.
     fixture.clock.go_ahead(Duration::from_secs(1));
-    assert_eq!(fixture.server.callback(&callback.head).status(), 303);
+    assert_eq!(fixture.server.callback.get(&callback.head).status(), 303);
     // It is not, for as long as that can be waited for.
     fixture.clock.go_back(Duration::from_secs(2));
-    assert!(fixture.server.clock_is_behind());
-    fixture.server.newest = now.plus(limits::GRANT_LIFETIME);
+    assert!(fixture.server.token.clock.is_behind());
+    fixture.restart(|parts| parts.newest = now.plus(limits::GRANT_LIFETIME));
     fixture.clock.advance(limits::CLOCK_WAIT);
-    assert_eq!(error(&fixture.server.token(&request("POST", "/token"))).0, 400);
+    assert_eq!(error(&fixture.server.token.post(&request("POST", "/token"))).0, 400);
 }
 
 /// S5: a clock that jumps ahead for some seconds refuses everybody, and deletes nobody's grant.
@@ -51,7 +51,7 @@ fn a_jump_of_the_clock_and_back_ends_no_grant() {
     let sweep_for = |seconds| {
         for _ in 0..seconds / 2 {
             fixture.clock.advance(limits::SWEEP);
-            fixture.server.sweep();
+            fixture.server.grants.sweep();
         }
     };
     sweep_for(2 * 3600);

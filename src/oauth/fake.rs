@@ -17,10 +17,10 @@ use super::provider::IdentityProvider;
 use super::redirect::{RedirectUri, Registrant};
 use super::*;
 use crate::base::clock::ManualClock;
-use crate::base::identity::Principal;
+use crate::base::identity::{GrantId, Principal, Scopes};
 use crate::base::random::CountedRandom;
 use crate::http::fake::request;
-use crate::http::{Body, Form, append_query};
+use crate::http::{Body, Form, PublicUrl, Response, append_query};
 use crate::oauth::bearer::BearerError;
 use crate::seal;
 use crate::store::MemoryGrants;
@@ -35,6 +35,8 @@ pub(crate) struct Fixture {
     pub(crate) provider: Arc<FakeProvider>,
     pub(crate) grants: Arc<dyn Grants>,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) keys: Arc<Keyring>,
+    random: Arc<CountedRandom>,
     ended: Arc<Mutex<Vec<GrantId>>>,
 }
 
@@ -45,9 +47,8 @@ pub(crate) fn fixture() -> Fixture {
 /// A server at `https://other.example.com` with the same key.
 pub(crate) fn elsewhere() -> Fixture {
     let mut fixture = fixture();
-    let settings = Settings::new(PublicUrl::parse("https://other.example.com").unwrap());
-    let callback = fixture.server.settings.callback.clone(); // the provider knows no other
-    fixture.server.settings = Settings { callback, ..settings };
+    fixture
+        .restart(|parts| parts.resource = resource(PublicUrl::parse("https://other.example.com").unwrap()));
     fixture
 }
 
@@ -63,62 +64,77 @@ pub(crate) fn fixture_over(grants: Arc<dyn Grants>) -> Fixture {
 
 fn built(clients: Clients, grants: Arc<dyn Grants>) -> Fixture {
     let provider = Arc::new(FakeProvider::default());
-    let (clock, ended) = (Arc::new(ManualClock::new()), Arc::new(Mutex::new(Vec::new())));
-    let log = Arc::clone(&ended);
-    let grant_ended: GrantEnded = Box::new(move |id| log.lock().unwrap().push(id));
-    let rules = vec![AllowRule::User("octocat".to_owned())];
-    let server = server((&provider, &grants, &clock), (rules, clients), grant_ended);
-    Fixture { server, provider, grants, clock, ended }
+    let (clock, random) = (Arc::new(ManualClock::new()), Arc::new(CountedRandom::default()));
+    let (keys, ended) = (Arc::new(seal::fake::keyring(1)), Arc::new(Mutex::new(Vec::new())));
+    let parts = parts((&provider, &grants, &clock), (&keys, &random, &ended));
+    let server = AuthorizationServer::new(Parts { clients, ..parts });
+    Fixture { server, provider, grants, clock, keys, random, ended }
+}
+
+type World<'a> = (&'a Arc<FakeProvider>, &'a Arc<dyn Grants>, &'a Arc<ManualClock>);
+type Kept<'a> = (&'a Arc<Keyring>, &'a Arc<CountedRandom>, &'a Arc<Mutex<Vec<GrantId>>>);
+
+fn parts((provider, grants, clock): World<'_>, (keys, random, ended): Kept<'_>) -> Parts {
+    let log = Arc::clone(ended);
+    Parts {
+        resource: resource(PublicUrl::parse("https://mcp.example.com").unwrap()),
+        keys: Arc::clone(keys),
+        grants: Arc::clone(grants),
+        newest: Timestamp(0),
+        provider: Arc::clone(provider) as Arc<dyn IdentityProvider>,
+        rules: Rules {
+            policy: Policy::new(vec![AllowRule::User("octocat".to_owned())]),
+            denied: DenyList::default(),
+        },
+        clients: Clients::default(),
+        registrations_per_hour: limits::REGISTRATIONS,
+        upstream: Upstream::Keep,
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+        random: Arc::clone(random) as Arc<dyn Random>,
+        grant_ended: Box::new(move |id| log.lock().unwrap().push(id)),
+    }
+}
+
+/// The resource at `url`, under which its scopes have no words of their own.
+pub(super) fn resource(url: PublicUrl) -> ProtectedResource {
+    ProtectedResource::new(url, &Scopes::default(), Pages::new("mcp", "MCP server", Vec::new()))
+}
+
+impl Fixture {
+    /// The parts of the server, for another one over the same table, provider, clock and key.
+    pub(crate) fn parts(&self) -> Parts {
+        parts((&self.provider, &self.grants, &self.clock), (&self.keys, &self.random, &self.ended))
+    }
+
+    /// Starts the server again with other parts.
+    pub(crate) fn restart(&mut self, change: impl FnOnce(&mut Parts)) {
+        let mut parts = self.parts();
+        change(&mut parts);
+        self.server = AuthorizationServer::new(parts);
+    }
+
+    /// Starts the server again over a table made of this one.
+    pub(crate) fn restart_over(&mut self, table: impl FnOnce(&Arc<dyn Grants>) -> Arc<dyn Grants>) {
+        let over = table(&self.grants);
+        self.restart(|parts| parts.grants = over);
+    }
+
+    /// The same after a restart with other clients.
+    pub(crate) fn restarted_with(mut self, clients: Clients) -> Fixture {
+        self.restart(|parts| parts.clients = clients);
+        self
+    }
 }
 
 /// Another server over the same table, provider, clock and key, as after a restart.
 pub(crate) fn server_at(fixture: &Fixture, url: PublicUrl) -> AuthorizationServer {
-    let server = server_with(fixture, vec![AllowRule::User("octocat".to_owned())]);
-    AuthorizationServer { settings: Settings::new(url), ..server }
+    AuthorizationServer::new(Parts { resource: resource(url), ..fixture.parts() })
 }
 
 /// The same with other rules.
 pub(crate) fn server_with(fixture: &Fixture, rules: Vec<AllowRule>) -> AuthorizationServer {
-    server(
-        (&fixture.provider, &fixture.grants, &fixture.clock),
-        (rules, Clients::default()),
-        Box::new(|_| ()),
-    )
-}
-
-impl Fixture {
-    /// The same after a restart with other clients.
-    pub(crate) fn restarted_with(self, clients: Clients) -> Fixture {
-        let log = Arc::clone(&self.ended);
-        let grant_ended: GrantEnded = Box::new(move |id| log.lock().unwrap().push(id));
-        let server = server(
-            (&self.provider, &self.grants, &self.clock),
-            (vec![AllowRule::User("octocat".to_owned())], clients),
-            grant_ended,
-        );
-        Fixture { server, ..self }
-    }
-}
-
-type Shared<'a> = (&'a Arc<FakeProvider>, &'a Arc<dyn Grants>, &'a Arc<ManualClock>);
-
-fn server(
-    (provider, grants, clock): Shared<'_>,
-    (rules, clients): (Vec<AllowRule>, Clients),
-    grant_ended: GrantEnded,
-) -> AuthorizationServer {
-    let parts = Parts {
-        keys: Arc::new(seal::fake::keyring(1)),
-        grants: Arc::clone(grants),
-        provider: Arc::clone(provider) as Arc<dyn IdentityProvider>,
-        policy: Policy::new(rules),
-        clients,
-        clock: Arc::clone(clock) as Arc<dyn Clock>,
-        random: Arc::new(CountedRandom::default()),
-        upstream: Upstream::Keep,
-        grant_ended,
-    };
-    AuthorizationServer::new(Settings::new(PublicUrl::parse("https://mcp.example.com").unwrap()), parts)
+    let rules = Rules { policy: Policy::new(rules), denied: DenyList::default() };
+    AuthorizationServer::new(Parts { rules, ..fixture.parts() })
 }
 
 /// A redirect URI, of any private-use scheme: a registration outlives the rule that admitted it.
@@ -133,22 +149,23 @@ impl Fixture {
             redirect_uris: redirect_uris.iter().map(|uri| redirect_uri(uri)).collect(),
             name: Some("Test <client>".to_owned()),
             auth,
-            scopes: self.server.settings.scopes.clone(),
-            issued: self.server.clock.now(),
+            scopes: self.server.resource.scopes.clone(),
+            issued: self.clock.now(),
         };
-        seal::seal(&self.server.keys, &client, &*self.server.random)
+        seal::seal(&self.keys, &client, &*self.random)
     }
 
     /// Posts a form to `/token` or `/revoke`.
     pub(crate) fn post(&self, path: &str, body: &str) -> Response {
         let request =
             request("POST", path).with("Content-Type", "application/x-www-form-urlencoded").body(body);
-        if path == "/token" { self.server.token(&request) } else { self.server.revoke(&request) }
+        if path == "/token" { self.server.token.post(&request) } else { self.server.revoke.post(&request) }
     }
 
     /// Uses a token.
     pub(crate) fn bearer(&self, token: &str) -> Result<Principal, BearerError> {
-        self.server.bearer(&request("POST", "/mcp").with("Authorization", &format!("Bearer {token}")).head)
+        let request = request("POST", "/mcp").with("Authorization", &format!("Bearer {token}"));
+        self.server.bearer.principal(&request.head)
     }
 
     /// The grants that have ended.
@@ -225,7 +242,8 @@ impl<'a> Browser<'a> {
             ("scope", &self.scope),
         ];
         let request = request("GET", &append_query("/authorize", &parameters));
-        let response = self.fixture.server.authorize(&request.with("Cookie", &self.cookies.join("; ")).head);
+        let response =
+            self.fixture.server.authorize.get(&request.with("Cookie", &self.cookies.join("; ")).head);
         let page = text(&response);
         let start = page.find("name=pending value=\"").unwrap() + "name=pending value=\"".len();
         self.form = page[start..].split('"').next().unwrap().to_owned();
@@ -250,7 +268,7 @@ impl<'a> Browser<'a> {
         for (name, value) in headers {
             request = request.with(name, value);
         }
-        self.fixture.server.consent(&request)
+        self.fixture.server.consent.post(&request)
     }
 
     pub(crate) fn approve(&mut self) -> Response {
@@ -267,7 +285,7 @@ impl<'a> Browser<'a> {
     pub(crate) fn callback(&mut self, query: &str) -> Response {
         let mut request = request("GET", &format!("/auth/callback?state={}&{query}", self.github_state));
         request.head.peer = Some(self.peer);
-        self.fixture.server.callback(&request.with("Cookie", &self.cookies.join("; ")).head)
+        self.fixture.server.callback.get(&request.with("Cookie", &self.cookies.join("; ")).head)
     }
 
     pub(crate) fn log_in(&mut self) -> Response {

@@ -1,9 +1,12 @@
 //! The documents by which a client finds everything else (RFC 8414, RFC 9728). They list what works and nothing else.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
+use super::client_registry::ClientRegistry;
 use super::clients::Registration;
-use super::{AuthorizationServer, Endpoint};
+use super::resource::{Endpoint, ProtectedResource};
 use crate::http::{Head, Response};
 
 /// RFC 8414 section 2.
@@ -40,18 +43,24 @@ struct ResourceMetadata<'a> {
 // The C# SDK takes the first.
 const AUTH_METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];
 
-impl AuthorizationServer {
+/// The documents of one server.
+pub(crate) struct MetadataEndpoint {
+    pub(super) resource: Arc<ProtectedResource>,
+    pub(super) clients: Arc<ClientRegistry>,
+}
+
+impl MetadataEndpoint {
     /// `GET /.well-known/oauth-authorization-server`, and its OpenID Connect alias, which some clients try first.
-    pub fn server_metadata(&self) -> Response {
-        let url = &self.settings.public_url;
-        let registration = self.clients.registration == Registration::Open;
+    pub(crate) fn server(&self) -> Response {
+        let url = &self.resource.url;
+        let registration = self.clients.clients.registration == Registration::Open;
         document(&ServerMetadata {
             issuer: url.origin(),
             authorization_endpoint: url.join("/authorize"),
             token_endpoint: url.join("/token"),
             registration_endpoint: registration.then(|| url.join("/register")),
             revocation_endpoint: url.join("/revoke"),
-            scopes_supported: self.settings.scopes.iter().collect(),
+            scopes_supported: self.resource.scopes.iter().collect(),
             response_types_supported: ["code"],
             response_modes_supported: ["query"],
             grant_types_supported: ["authorization_code", "refresh_token"],
@@ -59,17 +68,17 @@ impl AuthorizationServer {
             revocation_endpoint_auth_methods_supported: AUTH_METHODS,
             code_challenge_methods_supported: ["S256"],
             authorization_response_iss_parameter_supported: true,
-            client_id_metadata_document_supported: self.clients.documents.is_some().then_some(true),
+            client_id_metadata_document_supported: self.clients.clients.documents.is_some().then_some(true),
         })
     }
 
     /// `GET /.well-known/oauth-protected-resource`, with and without the resource's path.
-    pub fn resource_metadata(&self, head: &Head, endpoint: Endpoint) -> Response {
+    pub(crate) fn resource(&self, head: &Head, endpoint: Endpoint) -> Response {
         document(&ResourceMetadata {
             // RFC 9728 section 3.3: clients compare it with the URL that they were given.
-            resource: self.settings.public_url.as_named_by(head).join(endpoint.path()),
-            authorization_servers: [self.settings.public_url.origin()],
-            scopes_supported: self.settings.scopes.iter().collect(),
+            resource: self.resource.url.as_named_by(head).join(endpoint.path()),
+            authorization_servers: [self.resource.url.origin()],
+            scopes_supported: self.resource.scopes.iter().collect(),
             bearer_methods_supported: ["header"],
         })
     }
@@ -90,7 +99,7 @@ mod tests {
     #[test]
     fn metadata_is_true() {
         let fixture = fake::fixture();
-        let server = body(&fixture.server.server_metadata());
+        let server = body(&fixture.server.metadata.server());
         let methods = json!(["client_secret_basic", "client_secret_post", "none"]);
         assert_eq!(
             server,
@@ -111,7 +120,7 @@ mod tests {
             })
         );
         assert_eq!(
-            body(&fixture.server.resource_metadata(&request("GET", "/").head, super::Endpoint::Mcp)),
+            body(&fixture.server.metadata.resource(&request("GET", "/").head, super::Endpoint::Mcp)),
             json!({
                 "resource": "https://mcp.example.com/mcp",
                 "authorization_servers": ["https://mcp.example.com"],

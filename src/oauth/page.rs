@@ -1,10 +1,12 @@
 //! What a person sees: plain HTML and one style sheet, no script. Every value in them is escaped here.
 
-use super::authorize::{AuthorizationRequest, AuthorizeError, ReturnTo};
+use super::authorization::{AuthorizationRequest, ReturnTo};
+use super::authorize_error::AuthorizeError;
 use super::clients::Origin;
 use super::problem::Problem;
 use super::provider::Obstacle;
 use super::redirect::{RedirectUri, Target};
+use super::upstream::TokenUse;
 use crate::base::trace;
 use crate::http::{self, Response, escape};
 
@@ -22,33 +24,6 @@ pub struct Pages {
     pub(super) title: String,
     /// What scopes allow, in words.
     scope_words: Vec<(String, String)>,
-}
-
-/// What becomes of the GitHub token of a login (G6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum GitHubToken {
-    /// It is given back.
-    Discarded,
-    /// The policy asks GitHub again with it.
-    KeptForPolicy,
-    /// Tools call GitHub with it.
-    KeptForTools,
-}
-
-impl GitHubToken {
-    fn words(self) -> &'static str {
-        match self {
-            GitHubToken::Discarded => "",
-            GitHubToken::KeptForPolicy => {
-                " This server keeps the GitHub token of this login, encrypted, to ask GitHub now and then whether you are \
-                 still let in."
-            }
-            GitHubToken::KeptForTools => {
-                " This server keeps the GitHub token of this login, encrypted, and its tools call GitHub as you with it, as \
-                 long as the program has access."
-            }
-        }
-    }
 }
 
 impl Pages {
@@ -72,24 +47,35 @@ impl Pages {
     pub(super) fn ended_login(&self, problem: Problem, way_back: &str) -> Response {
         trace::refused(problem.word());
         let (title, text) = problem.texts();
-        self.page(problem.status(), title, &format!("<p>{}</p>{}{way_back}", escape(text), reference()))
+        let body = format!("<p>{}</p>{}{way_back}", escape(text), reference());
+        problem.retry_after(self.page(problem.status(), title, &body))
     }
 
     /// The page for a person whom the policy does not let in; if GitHub says what stands in the way, in those words.
     pub(super) fn not_allowed(&self, login: &str, obstacle: Option<Obstacle>, way_back: &str) -> Response {
-        if let Some(obstacle) = obstacle {
-            return self.blocked(login, obstacle, way_back);
-        }
-        trace::refused("not_allowed");
-        let body = format!(
-            "<p>You are signed in to GitHub as <strong>{}</strong>, and this server does not let that account in.</p>\
-         <p>If you have another GitHub account, sign in to it on github.com first, then start the login again from your \
-         MCP client. Otherwise ask the person who runs this server to let you in. If you should be in through an \
-         organisation, it may have to approve this app first (on GitHub: Settings, Applications).</p>{}{way_back}",
-            escape(login),
-            reference()
-        );
-        self.page(403, "This account is not let in", &body)
+        let login = escape(login);
+        let (word, title, text) = match obstacle {
+            Some(obstacle) => {
+                let (title, text) = obstacle.texts();
+                let text = format!(
+                    "<p>You are signed in to GitHub as <strong>{login}</strong>.</p><p>{}</p>",
+                    escape(text)
+                );
+                (obstacle.word(), title, text)
+            }
+            None => {
+                let text = format!(
+                    "<p>You are signed in to GitHub as <strong>{login}</strong>, and this server does not let that account \
+                     in.</p><p>If you have another GitHub account, sign in to it on github.com first, then start the login \
+                     again from your MCP client. Otherwise ask the person who runs this server to let you in. If you should \
+                     be in through an organisation, it may have to approve this app first (on GitHub: Settings, \
+                     Applications).</p>"
+                );
+                ("not_allowed", "This account is not let in", text)
+            }
+        };
+        trace::refused(word);
+        self.page(403, title, &format!("{text}{}{way_back}", reference()))
     }
 
     /// An answer that is not sent to an open web client by itself, so that this server cannot be used to send people anywhere
@@ -98,8 +84,9 @@ impl Pages {
         let (title, text) = if error == AuthorizeError::Denied {
             ("Nothing was allowed", "You did not let the program in.".to_owned())
         } else {
+            let (_, description) = error.wire();
             let text = "The program asked for something that this server does not do";
-            ("This login cannot go on", format!("{text}: {error}. Its makers can mend that."))
+            ("This login cannot go on", format!("{text}: {description}. Its makers can mend that."))
         };
         self.page(400, title, &format!("<p>{}</p>{way_back}", escape(&text)))
     }
@@ -110,14 +97,14 @@ impl Pages {
         request: &AuthorizationRequest,
         sealed: &str,
         server: &str,
-        token: GitHubToken,
+        token: TokenUse,
     ) -> Response {
-        let name = request.client_name.as_deref().unwrap_or(NAMELESS);
-        let vouched = vouched(&request.origin, &request.redirect_uri);
-        let (kind, warning) = match request.redirect_uri.target() {
+        let to = &request.return_to;
+        let name = to.client_name.as_deref().unwrap_or(NAMELESS);
+        let vouched = vouched(&to.origin, &to.redirect_uri);
+        let (kind, warning) = match to.redirect_uri.target() {
             Target::Web => {
-                let elsewhere =
-                    matches!(&request.origin, Origin::Document(host) if !request.redirect_uri.is_at(host));
+                let elsewhere = matches!(&to.origin, Origin::Document(host) if !to.redirect_uri.is_at(host));
                 let warning = "Allow this only if you have just started this login on the web site where the answer goes.";
                 ("a web site", elsewhere.then_some(warning))
             }
@@ -148,7 +135,7 @@ impl Pages {
          <button name=decision value=deny>Cancel</button>\
          </div></form>",
             name = escape(name),
-            place = escape(&request.redirect_uri.place()),
+            place = escape(&to.redirect_uri.place()),
             resource = escape(&request.resource),
             sealed = escape(sealed),
             token = token.words(),
@@ -193,10 +180,10 @@ pub(super) fn reference() -> String {
 }
 
 /// A button that takes the person back to the client with an error. Where an open web client gets its answer is named (O7).
-pub(super) fn way_back(to: &ReturnTo<'_>, client: Option<&str>, location: &str) -> String {
+pub(super) fn way_back(to: &ReturnTo, location: &str) -> String {
     let place = escape(&to.redirect_uri.place());
     let (words, label) = if to.is_trusted() {
-        (String::new(), escape(client.unwrap_or("the program")))
+        (String::new(), escape(to.client_name.as_deref().unwrap_or("the program")))
     } else {
         let words = "which asked for this login, or just close this page.";
         (format!("<p>You may go back to <strong>{place}</strong>, {words}</p>"), place)

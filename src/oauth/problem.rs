@@ -1,8 +1,10 @@
 //! What can be wrong with a login or a visit to the account page: the status, the word in the log, and what the person is told.
 
-use super::authorize::AuthorizeError;
-use super::obstacle;
+use super::authorize_error::AuthorizeError;
 use super::provider::{Obstacle, ProviderError};
+use crate::base::limits;
+use crate::base::rate::TooMany;
+use crate::http::Response;
 
 /// A problem that is shown to the person, because there is nowhere safe to send them. The texts say what happened and
 /// what to do next; none of them repeats what was sent.
@@ -41,7 +43,7 @@ pub(super) enum Problem {
     /// Too many logins at once.
     Busy,
     /// Too many logins from this address.
-    TooMany,
+    TooMany(TooMany),
     /// The table could not be written.
     Storage,
     /// The account page's table could not be read. Nothing was changed.
@@ -76,7 +78,7 @@ impl Problem {
             | Problem::Table
             | Problem::EndedInMemory
             | Problem::Clock => 503,
-            Problem::TooMany => 429,
+            Problem::TooMany(_) => 429,
             Problem::Unreadable
             | Problem::UnknownClient
             | Problem::NoClientDocument
@@ -98,6 +100,20 @@ impl Problem {
         }
     }
 
+    /// The answer with the time after which the person may try again.
+    pub(super) fn retry_after(self, response: Response) -> Response {
+        let seconds = if let Problem::TooMany(too_many) = self {
+            too_many.retry_after
+        } else if self == Problem::Busy {
+            limits::PLACE_PATIENCE.as_secs()
+        } else if self == Problem::Clock {
+            limits::CLOCK_RETRY.as_secs()
+        } else {
+            return response;
+        };
+        response.header("Retry-After", seconds.to_string())
+    }
+
     /// What the log calls it.
     pub(super) fn word(self) -> &'static str {
         match self {
@@ -115,7 +131,7 @@ impl Problem {
             Problem::Misconfigured => "misconfigured",
             Problem::Busy => "busy",
             Problem::UsedUp => "used_up",
-            Problem::TooMany => "too_many",
+            Problem::TooMany(_) => "too_many",
             Problem::Storage => "storage",
             Problem::DeniedClient => "denied_client",
             Problem::NoClientDocument => "no_client_document",
@@ -181,7 +197,7 @@ impl Problem {
                 "GitHub did not confirm this login",
                 "Its confirmation works once and for a few minutes only. Start the login again from your MCP client.",
             ),
-            Problem::Blocked(obstacle) => obstacle::texts(obstacle),
+            Problem::Blocked(obstacle) => obstacle.texts(),
             Problem::GitHubUnreachable => (
                 "GitHub does not answer",
                 "Wait a minute, then start the login again from your MCP client. githubstatus.com says whether GitHub \
@@ -201,7 +217,7 @@ impl Problem {
                 "Too many people are logging in right now",
                 "Your login is not lost: wait a moment, then reload this page.",
             ),
-            Problem::TooMany => (
+            Problem::TooMany(_) => (
                 "Too many logins from your network",
                 "Wait ten minutes, then start the login again from your MCP client.",
             ),

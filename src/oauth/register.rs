@@ -1,16 +1,22 @@
 //! Dynamic client registration (RFC 7591). Stores nothing: the client id that is handed out is the registration itself,
 //! sealed.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use super::AuthorizationServer;
 use super::answer;
 use super::client::{self, AuthMethod, Client};
 use super::client_metadata::{ClientMetadata, MetadataError, json_rules};
+use super::client_registry::ClientRegistry;
 use super::clients::Registration;
+use super::log_stranger;
 use super::redirect::{RedirectUri, Registrant};
-use crate::base::clock::Timestamp;
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::ClientFingerprint;
+use crate::base::random::Random;
+use crate::base::rate::RateLimit;
+use crate::base::throttle::Throttle;
 use crate::base::{json, limits};
 use crate::http::{self, Response};
 use crate::seal;
@@ -34,11 +40,21 @@ struct RegistrationAnswer<'a> {
     scope: String,
 }
 
-impl AuthorizationServer {
-    /// `POST /register`
-    pub fn register(&self, request: &http::Request) -> Response {
+/// `/register`
+pub(crate) struct RegistrationEndpoint {
+    pub(super) clients: Arc<ClientRegistry>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Registrations of one sender.
+    pub(super) limit: RateLimit,
+    pub(super) log_limit: Throttle,
+}
+
+impl RegistrationEndpoint {
+    /// Registers a client.
+    pub(crate) fn post(&self, request: &http::Request) -> Response {
         // D5: the metadata does not name this endpoint then, but clients guess it.
-        if self.clients.registration == Registration::Closed {
+        if self.clients.clients.registration == Registration::Closed {
             return answer::error(
                 403,
                 "access_denied",
@@ -51,7 +67,7 @@ impl AuthorizationServer {
             Ok(client) => client,
             Err(error) => return answer::error(400, error_code(error), &error.to_string()),
         };
-        match self.rates.registrations.spend(request.head.peer, self.clock.monotonic()) {
+        match self.limit.spend(request.head.peer, self.clock.monotonic()) {
             Ok(()) => self.registered(&client),
             Err(too_many) => answer::too_many(too_many),
         }
@@ -66,13 +82,14 @@ impl AuthorizationServer {
         json::check_object(text, json_rules(|_| false)).map_err(|_| MetadataError::NotJson)?;
         let metadata: ClientMetadata = serde_json::from_str(text).map_err(|_| MetadataError::NotJson)?;
         let auth = auth_method(metadata.token_endpoint_auth_method.as_deref())?;
-        let mut description = metadata.describe(Registrant::Anybody(&self.clients.redirect_schemes))?;
+        let mut description =
+            metadata.describe(Registrant::Anybody(&self.clients.clients.redirect_schemes))?;
         keep_short(&mut description.redirect_uris);
         Ok(Client {
             auth,
             // RFC 7591 section 2: we may register other scopes than were asked for. A client asks for those of its first
             // challenge and learns later that a tool needs more, so it may ask for any; the person is shown which.
-            scopes: self.settings.scopes.clone(),
+            scopes: self.clients.scopes.clone(),
             redirect_uris: description.redirect_uris,
             name: description.name,
             issued: self.clock.now(),
@@ -80,14 +97,15 @@ impl AuthorizationServer {
     }
 
     fn registered(&self, client: &Client) -> Response {
-        let client_id = seal::seal(&self.keys, client, &*self.random);
+        let client_id = seal::seal(&self.clients.keys, client, &*self.random);
         let secret = match client.auth {
             AuthMethod::None => None,
             AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => {
-                client::secrets(&self.keys, &client_id).next()
+                client::secrets(&self.clients.keys, &client_id).next()
             }
         };
-        self.log_of_stranger("client.registered", &ClientFingerprint::of(&client_id));
+        let now = self.clock.monotonic();
+        log_stranger(&self.log_limit, now, "client.registered", &ClientFingerprint::of(&client_id));
         let registration = RegistrationAnswer {
             client_id: &client_id,
             client_id_issued_at: client.issued,
@@ -144,16 +162,16 @@ fn error_code(error: MetadataError) -> &'static str {
 mod tests {
     use serde_json::{Value, json};
 
+    use crate::base::clock::Clock;
     use crate::base::limits;
     use crate::http::fake::request;
-    use crate::oauth::Rates;
     use crate::oauth::fake::{self, body};
 
     fn register(metadata: &Value) -> (u16, Value) {
         let fixture = fake::fixture();
         let request =
             request("POST", "/register").with("Content-Type", "application/json").body(metadata.to_string());
-        let response = fixture.server.register(&request);
+        let response = fixture.server.register.post(&request);
         assert_eq!(response.header_value("cache-control"), Some("no-store"));
         (response.status(), body(&response))
     }
@@ -256,7 +274,7 @@ mod tests {
             let mut request =
                 request("POST", "/register").with("Content-Type", "application/json").body(metadata.clone());
             request.head.peer = Some(std::net::IpAddr::from([192, 0, 2, number]));
-            assert_eq!(fixture.server.register(&request).status(), 201);
+            assert_eq!(fixture.server.register.post(&request).status(), 201);
         }
         assert_eq!(fixture.grants.list().unwrap().len(), 0);
     }
@@ -270,10 +288,10 @@ mod tests {
             let mut request =
                 request("POST", "/register").with("Content-Type", "application/json").body(metadata.clone());
             request.head.peer = Some(std::net::IpAddr::from([192, 0, 2, number]));
-            assert_eq!(fixture.server.register(&request).status(), 201);
+            assert_eq!(fixture.server.register.post(&request).status(), 201);
         }
-        let now = fixture.server.clock.monotonic();
-        let told = |now| fixture.server.strangers.pass("client.registered", now);
+        let now = fixture.clock.monotonic();
+        let told = |now| fixture.server.register.log_limit.pass("client.registered", now);
         assert_eq!(told(now), None);
         let later = now + std::time::Duration::from_secs(1);
         assert_eq!(told(later), Some(crate::base::throttle::Omitted(152)));
@@ -290,15 +308,14 @@ mod tests {
                     .with("Content-Type", "application/json")
                     .body(metadata.clone());
                 request.head.peer = Some(std::net::IpAddr::from([192, 0, 2, 1]));
-                fixture.server.register(&request)
+                fixture.server.register.post(&request)
             };
             assert!((0..most).all(|_| register().status() == 201));
             let response = register();
             assert_eq!((response.status(), response.header_value("retry-after")), (429, Some(retry_after)));
         };
         check(&fixture, 600, "7");
-        let settings = fixture.server.settings.clone().registrations_per_hour(20);
-        fixture.server.rates = Rates::new(&settings);
+        fixture.restart(|parts| parts.registrations_per_hour = 20);
         check(&fixture, 20, "181");
     }
 
@@ -308,7 +325,7 @@ mod tests {
         let fixture = fake::fixture();
         let check = |content_type: &str, body: &str, status| {
             let request = request("POST", "/register").with("Content-Type", content_type).body(body);
-            assert_eq!(fixture.server.register(&request).status(), status, "{body}");
+            assert_eq!(fixture.server.register.post(&request).status(), status, "{body}");
         };
         let body = |more: &str| format!(r#"{{"redirect_uris":["https://a.example/cb"]{more}}}"#);
         let nested = |levels: usize| body(&format!(r#","x":{}{}"#, "[".repeat(levels), "]".repeat(levels)));

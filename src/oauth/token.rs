@@ -7,21 +7,37 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::AuthorizationServer;
 use super::answer;
 use super::client::KnownClient;
+use super::client_requests::ClientRequests;
 use super::issued::{AccessToken, AuthorizationCode, RefreshToken};
+use super::live_grants::{LiveGrants, log_grant};
 use super::policy::Policy;
-use super::provider::ProviderError;
+use super::provider::{IdentityProvider, ProviderError};
+use super::resource::ProtectedResource;
+use super::server_clock::ServerClock;
 use super::token_error::{TokenError, invalid_grant};
-use super::upstream::Asking;
-use crate::base::clock::Timestamp;
+use super::upstream::{Asking, Upstreams};
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::Scopes;
+use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::{limits, log};
-use crate::http::{self, Form, Response};
-use crate::seal::{self, SealError};
+use crate::http::{Form, Request, Response};
+use crate::seal::{self, Keyring, SealError};
 use crate::store::{self, Grant, Stage};
+
+/// `/token`
+pub(crate) struct TokenEndpoint {
+    pub(super) resource: Arc<ProtectedResource>,
+    pub(super) requests: Arc<ClientRequests>,
+    pub(super) keys: Arc<Keyring>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) grants: Arc<LiveGrants>,
+    pub(super) upstreams: Arc<Upstreams>,
+    pub(super) provider: Arc<dyn IdentityProvider>,
+    pub(super) clock: Arc<ServerClock>,
+}
 
 /// RFC 6749 section 5.1. `token_type` is spelled as some clients compare it.
 #[derive(Serialize)]
@@ -42,45 +58,22 @@ struct Pair {
     secret: Secret<[u8; 32]>,
 }
 
-impl AuthorizationServer {
-    /// `POST /token`
-    pub fn token(&self, request: &http::Request) -> Response {
-        if self.clock_is_behind() {
+impl TokenEndpoint {
+    /// A pair of tokens for a code or a refresh token.
+    pub(crate) fn post(&self, request: &Request) -> Response {
+        if self.clock.is_behind() {
             return TokenError::Clock.answer();
         }
-        self.limited(request, |request| self.try_token(request).map(|answer| answer::json(200, &answer)))
-    }
-
-    /// Answers a request. Only failures are limited, and only after they have failed: nobody can guess a code or a token, so
-    /// whoever succeeds is never turned away for what others at the same address, or everywhere, did.
-    pub(super) fn limited(
-        &self,
-        request: &http::Request,
-        attempt: impl FnOnce(&http::Request) -> Result<Response, TokenError>,
-    ) -> Response {
-        attempt(request).unwrap_or_else(|error| {
-            // That the table or GitHub does not answer is nobody's failure but ours.
-            if matches!(error, TokenError::Unavailable | TokenError::UsedUp | TokenError::Clock) {
-                return error.answer();
-            }
-            match self.rates.token_failures.spend(request.head.peer, self.clock.monotonic()) {
-                Ok(()) => error.answer(),
-                Err(too_many) => answer::too_many(too_many),
-            }
+        self.requests.answer(request, |client, form| {
+            self.resource.named_by(form).ok_or(TokenError::Resource)?;
+            let pair = match form.value("grant_type") {
+                Some("authorization_code") => self.redeem(client, form)?,
+                Some("refresh_token") => self.refresh(client, form)?,
+                Some(_) => return Err(TokenError::GrantType),
+                None => return Err(TokenError::Missing("grant_type is required")),
+            };
+            Ok(answer::json(200, &self.issue(pair)))
         })
-    }
-
-    fn try_token(&self, request: &http::Request) -> Result<TokenAnswer, TokenError> {
-        let form = read_form(request)?;
-        let client = self.authenticate(&request.head, &form).map_err(TokenError::Client)?;
-        self.resource_of(&form).ok_or(TokenError::Resource)?;
-        let pair = match form.value("grant_type") {
-            Some("authorization_code") => self.redeem(&client, &form)?,
-            Some("refresh_token") => self.refresh(&client, &form)?,
-            Some(_) => return Err(TokenError::GrantType),
-            None => return Err(TokenError::Missing("grant_type is required")),
-        };
-        Ok(self.issue(pair))
     }
 
     /// A code for the first pair of tokens (RFC 6749 section 4.1.3).
@@ -95,17 +88,17 @@ impl AuthorizationServer {
         // T3: everything is checked before anything is consumed, so that a wrong guess costs the right client nothing.
         code.check(client, verifier, form.value("redirect_uri")).map_err(invalid_grant)?;
         for _ in 0..limits::STORE_ATTEMPTS {
-            let grant = self.grants.get(code.grant)?.ok_or_else(|| invalid_grant("grant_ended"))?;
+            let grant = self.grants.table.get(code.grant)?.ok_or_else(|| invalid_grant("grant_ended"))?;
             // T13: the rules may have changed since GitHub said who it is.
-            if !self.is_good(&grant) {
-                self.end_opened_grant(grant.id, &code.secret, "not_admitted")?;
+            if !self.grants.is_good(&grant) {
+                self.upstreams.end_grant(grant.id, &code.secret, "not_admitted")?;
                 return Err(invalid_grant("not_admitted"));
             }
             match grant.stage {
                 Stage::CodeIssued => {}
                 // T4: the right client with the right verifier sends a code again: either it or a thief had the code first.
                 Stage::Live { .. } => {
-                    self.end_opened_grant(grant.id, &code.secret, "code_replayed")?;
+                    self.upstreams.end_grant(grant.id, &code.secret, "code_replayed")?;
                     return Err(invalid_grant("code_replayed"));
                 }
             }
@@ -115,7 +108,7 @@ impl AuthorizationServer {
                 last_used: now,
                 ..(*grant).clone()
             };
-            match self.grants.update(&redeemed) {
+            match self.grants.table.update(&redeemed) {
                 Ok(()) => {
                     let scopes = redeemed.scopes.clone();
                     return Ok(Pair {
@@ -145,17 +138,17 @@ impl AuthorizationServer {
             return Err(invalid_grant("another_client"));
         }
         // The same rules decide whether GitHub is asked, and what of its answer.
-        let rules = self.rules();
+        let rules = self.grants.rules();
         let mut asking = None;
         for _ in 0..limits::STORE_ATTEMPTS {
-            let grant = self.grants.get(token.grant)?.ok_or_else(|| invalid_grant("grant_ended"))?;
-            if self.endings.include(&grant) {
+            let grant = self.grants.table.get(token.grant)?.ok_or_else(|| invalid_grant("grant_ended"))?;
+            if self.grants.is_ending(&grant) {
                 return Err(invalid_grant("grant_ended"));
             }
             if grant.is_over(now) {
                 return Err(invalid_grant("grant_expired"));
             }
-            let scopes = narrowed(&grant.scopes, form.value("scope"), &self.settings.required_scope)?;
+            let scopes = narrowed(&grant.scopes, form.value("scope"), &self.resource.required_scope)?;
             let (next, turned) = match turn(&grant.stage, token.generation, now) {
                 Turn::Next(generation) => (generation, now),
                 // T10, T11: a lost answer or a parallel refresh gets the current generation again; nothing is written.
@@ -165,12 +158,12 @@ impl AuthorizationServer {
                 // T10: so does another process with the same login, once the policy was asked about it (T13).
                 Turn::Late { generation, turned } => (generation, turned),
                 Turn::Reuse => {
-                    self.end_opened_grant(grant.id, &token.secret, "refresh_reused")?;
+                    self.upstreams.end_grant(grant.id, &token.secret, "refresh_reused")?;
                     return Err(invalid_grant("refresh_reused"));
                 }
                 Turn::FromTheFuture => {
                     log::error("store.rolled_back", &[log::Field::Hint(ROLLED_BACK)]);
-                    self.end_opened_grant(grant.id, &token.secret, "table_rolled_back")?;
+                    self.upstreams.end_grant(grant.id, &token.secret, "table_rolled_back")?;
                     return Err(invalid_grant("table_rolled_back"));
                 }
             };
@@ -191,21 +184,22 @@ impl AuthorizationServer {
                     Verdict::Later(error) => return Err(error),
                     Verdict::No => {
                         drop(asking.take());
-                        self.end_opened_grant(grant.id, &token.secret, "not_admitted")?;
+                        self.upstreams.end_grant(grant.id, &token.secret, "not_admitted")?;
                         return Err(invalid_grant("not_admitted"));
                     }
                 };
             // Asking may have exchanged GitHub's token, which is a write of its own.
-            let current = self.grants.get(token.grant)?.ok_or_else(|| invalid_grant("grant_ended"))?;
+            let current = self.grants.table.get(token.grant)?.ok_or_else(|| invalid_grant("grant_ended"))?;
             if current.stage != grant.stage {
                 continue;
             }
             let stage = Stage::Live { generation: next, turned };
             let rotated = Grant { stage, login, admitted, last_used: now, ..(*current).clone() };
-            match self.grants.update(&rotated) {
+            match self.grants.table.update(&rotated) {
                 Ok(()) => {
                     if turned != now {
-                        log_late(&rotated);
+                        // The line has the address, which tells a second process from a thief.
+                        log_grant(log::warn, "token.shared", &rotated, log::Field::Hint(SHARED));
                     }
                     return Ok(Pair {
                         grant: Arc::new(rotated),
@@ -273,13 +267,7 @@ impl AuthorizationServer {
             // T12: no refresh moves the absolute end.
             expires: turned.plus(limits::REFRESH_IDLE).min(grant.expires),
         };
-        let fields = [
-            log::Field::User(&grant.user.to_string()),
-            log::Field::Client(grant.client.fingerprint.as_str()),
-            log::Field::Grant(&grant.id.to_string()),
-            log::Field::Generation(generation),
-        ];
-        log::info("token.issued", &fields);
+        log_grant(log::info, "token.issued", &grant, log::Field::Generation(generation));
         TokenAnswer {
             access_token: seal::seal(&self.keys, &access, &*self.random),
             token_type: "Bearer",
@@ -322,6 +310,8 @@ const ROLLED_BACK: &str = "grants.redb is older than a token issued since: it wa
                            were revoked since live again. End them all with `mcp-oauth-server grants revoke --all`; \
                            everyone logs in once more";
 
+const SHARED: &str = "two processes share this login, or somebody has a copy of its refresh token";
+
 fn turn(stage: &Stage, presented: u32, now: Timestamp) -> Turn {
     let Stage::Live { generation, turned } = *stage else { return Turn::FromTheFuture };
     match generation.checked_sub(presented) {
@@ -337,17 +327,6 @@ fn turn(stage: &Stage, presented: u32, now: Timestamp) -> Turn {
     }
 }
 
-/// The line has the address, which tells a second process from a thief.
-fn log_late(grant: &Grant) {
-    let fields = [
-        log::Field::User(&grant.user.to_string()),
-        log::Field::Client(grant.client.fingerprint.as_str()),
-        log::Field::Grant(&grant.id.to_string()),
-        log::Field::Hint("two processes share this login, or somebody has a copy of its refresh token"),
-    ];
-    log::warn("token.shared", &fields);
-}
-
 /// T9: a refresh may ask for less than was granted, never for more; what was not granted is dropped (O12).
 fn narrowed(granted: &Scopes, asked: Option<&str>, required: &Scopes) -> Result<Scopes, TokenError> {
     let asked = Scopes::parse(asked.unwrap_or_default()).ok_or(TokenError::Scope)?;
@@ -355,18 +334,6 @@ fn narrowed(granted: &Scopes, asked: Option<&str>, required: &Scopes) -> Result<
         return Ok(granted.clone());
     }
     Ok(granted.intersection(&asked.union(required)))
-}
-
-/// T7: the parameters of a token or revocation request.
-pub(super) fn read_form(request: &http::Request) -> Result<Form, TokenError> {
-    if request.head.media_type() != Ok(Some("application/x-www-form-urlencoded".to_owned())) {
-        return Err(TokenError::NotAForm);
-    }
-    if request.head.query.as_deref().is_some_and(|query| !query.is_empty()) {
-        return Err(TokenError::CredentialsInQuery);
-    }
-    let form = Form::parse(&request.body).map_err(|_| TokenError::NotAForm)?;
-    if form.repeated(&["resource"]).is_some() { Err(TokenError::Repeated) } else { Ok(form) }
 }
 
 #[cfg(test)]

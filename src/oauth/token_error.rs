@@ -1,8 +1,9 @@
 //! Why the token and revocation endpoints refuse, and what they say then.
 
 use super::answer;
-use super::client::ClientError;
-use crate::base::{limits, log, trace};
+use super::client_registry::ClientError;
+use super::live_grants::log_failed;
+use crate::base::{limits, trace};
 use crate::http::Response;
 use crate::store;
 
@@ -92,7 +93,7 @@ pub(super) fn invalid_grant(cause: &'static str) -> TokenError {
 
 impl From<store::Error> for TokenError {
     fn from(error: store::Error) -> TokenError {
-        log::error("store.failed", &[log::Field::Error(&error.to_string())]);
+        log_failed(&error);
         TokenError::Unavailable
     }
 }

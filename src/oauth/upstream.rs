@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::log_ended;
+use super::live_grants::{LiveGrants, log_ended, log_failed};
 use super::provider::{IdentityProvider, ProviderError, ProviderToken};
+use super::rules::Rules;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::encoding::{base64url, from_base64url};
 use crate::base::identity::{GrantId, UpstreamToken, UserId};
@@ -19,7 +20,7 @@ use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::{limits, log};
 use crate::seal::{Keyring, secret_text};
-use crate::store::{self, Grant, Grants};
+use crate::store::{self, Grant};
 
 const CONTEXT: &[u8] = b"upstream";
 
@@ -40,18 +41,69 @@ impl Record {
     }
 }
 
+/// Whether GitHub's own tokens are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    /// Encrypted, for tools that call GitHub as the caller.
+    Keep,
+    /// Only if the policy has to ask GitHub again.
+    Discard,
+}
+
+/// What becomes of the GitHub token of a login (G6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenUse {
+    /// It is given back.
+    Discarded,
+    /// The policy asks GitHub again with it.
+    KeptForPolicy,
+    /// Tools call GitHub with it.
+    KeptForTools,
+}
+
+impl TokenUse {
+    /// What the consent page says of it.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            TokenUse::Discarded => "",
+            TokenUse::KeptForPolicy => {
+                " This server keeps the GitHub token of this login, encrypted, to ask GitHub now and then whether you are \
+                 still let in."
+            }
+            TokenUse::KeptForTools => {
+                " This server keeps the GitHub token of this login, encrypted, and its tools call GitHub as you with it, as \
+                 long as the program has access."
+            }
+        }
+    }
+}
+
 /// Opens, seals and exchanges the tokens of all grants.
 pub(super) struct Upstreams {
     pub(super) keys: Arc<Keyring>,
-    pub(super) grants: Arc<dyn Grants>,
+    pub(super) grants: Arc<LiveGrants>,
     pub(super) provider: Arc<dyn IdentityProvider>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
+    pub(super) upstream: Upstream,
+    pub(super) places: UpstreamPlaces,
+}
+
+/// How many requests ask GitHub about grants at once.
+pub(super) struct UpstreamPlaces {
     /// One request at a time asks GitHub on behalf of a grant; the others wait for what it finds. They are few: each is one of
     /// the calls or refreshes of its user.
-    pub(super) turns: Arc<Quota<GrantId>>,
+    grants: Arc<Quota<GrantId>>,
     /// Refreshes for which GitHub is asked, so that no user holds all workers.
-    pub(super) places: Arc<Quota<UserId>>,
+    pub(super) refreshes: Arc<Quota<UserId>>,
+}
+
+impl Default for UpstreamPlaces {
+    fn default() -> UpstreamPlaces {
+        let grants = Quota::new((1, usize::MAX)).waiting((usize::MAX, usize::MAX));
+        let refreshes = Quota::new(limits::REFRESH_PLACES).waiting(limits::REFRESH_WAITERS);
+        UpstreamPlaces { grants: Arc::new(grants), refreshes: Arc::new(refreshes) }
+    }
 }
 
 /// The right of a refresh to ask GitHub about its grant, until dropped.
@@ -60,27 +112,53 @@ pub(super) struct Asking {
     _place: Held<UserId>,
 }
 
-/// One turn per grant.
-pub(super) fn turns() -> Arc<Quota<GrantId>> {
-    Arc::new(Quota::new((1, usize::MAX)).waiting((usize::MAX, usize::MAX)))
-}
-
-/// The places of refreshes.
-pub(super) fn places() -> Arc<Quota<UserId>> {
-    Arc::new(Quota::new(limits::REFRESH_PLACES).waiting(limits::REFRESH_WAITERS))
-}
-
 impl Upstreams {
+    /// What becomes of the GitHub token of a login under these rules (G6).
+    pub(super) fn token_use(&self, rules: &Rules) -> TokenUse {
+        match self.upstream {
+            Upstream::Keep => TokenUse::KeptForTools,
+            Upstream::Discard if rules.policy.has_groups() => TokenUse::KeptForPolicy,
+            Upstream::Discard => TokenUse::Discarded,
+        }
+    }
+
+    /// Whether the GitHub token of a login is kept under these rules.
+    pub(super) fn keeps_token(&self, rules: &Rules) -> bool {
+        self.token_use(rules) != TokenUse::Discarded
+    }
+
+    /// Ends a grant whose secret is at hand. G6: GitHub's token of it, which nobody can open any more, is given back; GitHub is
+    /// asked once the grant is gone, for [`limits::GITHUB_CALL`] at most, and whatever it answers changes nothing.
+    pub(super) fn end_grant(
+        &self,
+        id: GrantId,
+        secret: &Secret<[u8; 32]>,
+        reason: &'static str,
+    ) -> Result<(), store::Error> {
+        let grant = self.grants.table.get(id).ok().flatten();
+        let kept = grant.and_then(|grant| Some((grant.user, self.access(&grant, secret)?)));
+        if self.grants.end(id, reason)?
+            && let Some((user, access)) = kept
+        {
+            match self.places.refreshes.take(user) {
+                Some(_place) => self.provider.discard(&access),
+                None => log::warn("github.token_kept", &[log::Field::Reason("busy")]),
+            }
+        }
+        Ok(())
+    }
+
     /// A place for the refresh of a grant, and then the turn of the grant, in this order: who has a turn waits for no place.
     pub(super) fn ask(&self, grant: &Grant) -> Result<Asking, ProviderError> {
-        let place = self.places.wait(grant.user, limits::PLACE_PATIENCE).ok_or(ProviderError::Busy)?;
+        let wait = self.places.refreshes.wait(grant.user, limits::PLACE_PATIENCE);
+        let place = wait.ok_or(ProviderError::Busy)?;
         Ok(Asking { turn: self.turn(grant.id)?, _place: place })
     }
 
     /// As long as one call to GitHub may take, and a little.
     fn turn(&self, grant: GrantId) -> Result<Held<GrantId>, ProviderError> {
         let patience = limits::GITHUB_CALL.saturating_add(Duration::from_secs(1));
-        self.turns.wait(grant, patience).ok_or(ProviderError::Busy)
+        self.places.grants.wait(grant, patience).ok_or(ProviderError::Busy)
     }
 
     /// GitHub's token as a grant stores it.
@@ -141,7 +219,7 @@ impl Upstreams {
     ) -> Result<Option<Secret<String>>, ProviderError> {
         let id = turn.key();
         // Whoever had the turn before has perhaps done it.
-        let grant = self.grants.get(id).map_err(|error| not_stored(&error))?;
+        let grant = self.grants.table.get(id).map_err(|error| not_stored(&error))?;
         let Some(record) = grant.and_then(|grant| self.open(&grant, secret)) else { return Ok(None) };
         if !record.is_stale(self.clock.now()) {
             return Ok(Some(record.access));
@@ -157,9 +235,13 @@ impl Upstreams {
     /// Writes the new token into whatever the grant has become meanwhile.
     fn keep(&self, id: GrantId, sealed: &str) -> Result<(), ProviderError> {
         for _ in 0..limits::STORE_ATTEMPTS {
-            let grant =
-                self.grants.get(id).map_err(|error| not_stored(&error))?.ok_or(ProviderError::Refused)?;
-            match self.grants.update(&Grant { upstream: Some(sealed.to_owned()), ..(*grant).clone() }) {
+            let grant = self
+                .grants
+                .table
+                .get(id)
+                .map_err(|error| not_stored(&error))?
+                .ok_or(ProviderError::Refused)?;
+            match self.grants.table.update(&Grant { upstream: Some(sealed.to_owned()), ..(*grant).clone() }) {
                 Ok(()) => return Ok(()),
                 Err(store::Error::Conflict) => {}
                 Err(error) => return Err(not_stored(&error)),
@@ -171,7 +253,7 @@ impl Upstreams {
 
 /// GitHub's old token is dead and the new one could not be kept: the person will have to log in again.
 fn not_stored(error: &store::Error) -> ProviderError {
-    log::error("store.failed", &[log::Field::Error(&error.to_string())]);
+    log_failed(error);
     ProviderError::Unreachable
 }
 
@@ -197,110 +279,18 @@ impl UpstreamToken for CallersUpstream {
     /// grant and no more: the call that found out can still be answered, and the next sweep ends what else belongs to it.
     fn refused(&self) {
         let Upstreams { grants, provider, .. } = &*self.upstreams;
-        let Ok(Some(grant)) = grants.get(self.grant.id) else { return };
+        let Ok(Some(grant)) = grants.table.get(self.grant.id) else { return };
         let Some(access) = self.upstreams.access(&grant, &self.secret) else { return };
         if !provider.identify(&access).is_err_and(ProviderError::is_refusal) {
             return;
         }
-        match grants.delete(grant.id) {
+        match grants.table.delete(grant.id) {
             Ok(true) => log_ended(&grant, "github_token_refused"),
             Ok(false) => {}
-            Err(error) => drop(not_stored(&error)),
+            Err(error) => log_failed(&error),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::oauth::fake::{self, Browser};
-
-    /// S4: the stored token opens with the grant's secret only, and in its own record only.
-    #[test]
-    fn the_stored_token_opens_with_the_grants_secret_only() {
-        let fixture = fake::fixture();
-        let tokens = Browser::new(&fixture).tokens();
-        let grant = fixture.grants.list().unwrap()[0].clone();
-        let record = serde_json::to_string(&*grant).unwrap();
-        assert!(!record.contains("gho_"), "{record}");
-        let upstreams = &fixture.server.upstreams;
-        assert!(upstreams.open(&grant, &Secret::new([0; 32])).is_none());
-        let caller = fixture.bearer(&tokens.access).unwrap();
-        assert_eq!(caller.upstream.token().unwrap().expose(), "gho_fake");
-    }
-
-    /// A token that expires is exchanged once, however many ask, and the new one is on the disk.
-    #[test]
-    fn an_expiring_token_is_exchanged_once() {
-        let fixture = fake::fixture();
-        fixture.provider.expiring(Duration::from_secs(8 * 3600));
-        let mut browser = Browser::new(&fixture);
-        let mut tokens = browser.tokens();
-        assert_eq!(fixture.bearer(&tokens.access).unwrap().upstream.token().unwrap().expose(), "gho_fake");
-        for _ in 0..8 {
-            fixture.clock.advance(Duration::from_secs(3600));
-            tokens = fake::tokens(&browser.refresh(&tokens.refresh));
-        }
-        assert_eq!(fixture.provider.exchanges(), 0);
-        let caller = fixture.bearer(&tokens.access).unwrap();
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| assert_eq!(caller.upstream.token().unwrap().expose(), "ghu_1"));
-            }
-        });
-        assert_eq!(fixture.provider.exchanges(), 1);
-        let again = fixture.bearer(&tokens.access).unwrap();
-        assert_eq!(again.upstream.token().unwrap().expose(), "ghu_1");
-        assert_eq!(fixture.provider.exchanges(), 1);
-    }
-
-    /// A refusal is not retried with the same token. If the old one is not good either, the grant ends, so that the client logs
-    /// in again by itself: 401 for its requests, `invalid_grant` for its refresh token.
-    #[test]
-    fn a_token_that_cannot_be_exchanged_ends_the_grant() {
-        let fixture = fake::fixture();
-        fixture.provider.expiring(Duration::from_secs(30));
-        let mut browser = Browser::new(&fixture);
-        let tokens = browser.tokens();
-        fixture.provider.fail_with(ProviderError::Refused);
-        assert!(fixture.bearer(&tokens.access).unwrap().upstream.token().is_none());
-        assert!(fixture.bearer(&tokens.access).is_err());
-        assert_eq!(fake::body(&browser.refresh(&tokens.refresh))["error"], "invalid_grant");
-        fixture.provider.recover();
-        assert_eq!(browser.log_in().status(), 303);
-    }
-
-    /// A tool says that GitHub does not take its token; what counts is what GitHub says when asked whose it is. An outage ends
-    /// nothing, nor does a tool that is wrong.
-    #[test]
-    fn a_kept_token_that_github_refuses_ends_the_grant() {
-        let fixture = fake::fixture();
-        let mut browser = Browser::new(&fixture);
-        let tokens = browser.tokens();
-        let refused = || fixture.bearer(&tokens.access).unwrap().upstream.refused();
-        refused();
-        for error in [ProviderError::Unreachable, ProviderError::UsedUp, ProviderError::Nonsense] {
-            fixture.provider.fail_with(error);
-            refused();
-        }
-        fixture.provider.recover();
-        assert_eq!(fixture.bearer(&tokens.access).unwrap().upstream.token().unwrap().expose(), "gho_fake");
-        fixture.provider.fail_with(ProviderError::Refused);
-        refused();
-        assert_eq!(fixture.bearer(&tokens.access).unwrap_err(), crate::oauth::bearer::BearerError::Invalid);
-        assert_eq!(fake::body(&browser.refresh(&tokens.refresh))["error"], "invalid_grant");
-    }
-
-    /// G6: GitHub's answer finds the grant gone; what it brought is given back, and handed to nobody.
-    #[test]
-    fn a_token_that_comes_after_the_end_of_its_grant_is_given_back() {
-        let fixture = fake::fixture();
-        fixture.provider.expiring(Duration::from_secs(30));
-        let tokens = Browser::new(&fixture).tokens();
-        let caller = fixture.bearer(&tokens.access).unwrap();
-        let grants = Arc::clone(&fixture.grants);
-        fixture.provider.while_asked(move || assert!(grants.delete(caller.grant).unwrap()));
-        assert!(caller.upstream.token().is_none());
-        assert_eq!((fixture.provider.exchanges(), fixture.provider.discarded()), (1, 1));
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::open_error::{OpenError, io_error};
@@ -11,9 +11,9 @@ use super::private;
 use super::private::StateDirectory;
 use super::redb::{NAME as GRANTS, RedbGrants};
 use crate::base::encoding::{base64url, from_base64url};
-use crate::base::limits;
 use crate::base::random::Random;
 use crate::base::secret::Secret;
+use crate::base::{capped, limits};
 use crate::seal::Keyring;
 
 /// Its name in the state directory.
@@ -115,8 +115,7 @@ fn prepend(path: &Path, random: &dyn Random) -> Result<Vec<Secret<[u8; 32]>>, Op
 }
 
 fn read(file: File, path: &Path) -> Result<Vec<Secret<[u8; 32]>>, OpenError> {
-    let mut text = String::new();
-    file.take(limits::KEY_FILE_BYTES).read_to_string(&mut text).map_err(io_error(path))?;
+    let text = capped::read_text_from(file, limits::KEY_FILE_BYTES).map_err(io_error(path))?;
     let keys = parse(&text).map_err(|line| OpenError::BadKey { path: path.to_owned(), line })?;
     let count_is_right = (1..=limits::KEYS).contains(&keys.len());
     count_is_right.then_some(keys).ok_or_else(|| OpenError::KeyCount(path.to_owned()))

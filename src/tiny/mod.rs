@@ -24,9 +24,9 @@ use std::time::Duration;
 
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
+use crate::base::counters::Counters;
 use crate::base::limits;
 use crate::base::log::{self, Field};
-use crate::base::tally::Tally;
 use crate::base::thread_count::ThreadCount;
 use crate::edge::caps::{Bodies, Cap};
 use crate::edge::{Counts, Listener};
@@ -74,7 +74,7 @@ struct Shared {
     threads: Arc<ThreadCount>,
     streams: Arc<Cap>,
     bodies: Bodies,
-    refusals: Tally,
+    refusals: Counters,
 }
 
 impl Tiny {
@@ -98,7 +98,7 @@ impl Tiny {
             threads: ThreadCount::at_most(capacity.tiny_threads()),
             streams: Cap::new(capacity.streams),
             bodies: Bodies::new(capacity.body_bytes_in_flight(), limits::LARGE_BODY_BYTES_IN_FLIGHT),
-            refusals: Tally::default(),
+            refusals: Counters::default(),
         });
         let accepting = Arc::clone(&shared);
         // Ends when `Tiny::close` trips `closing` and shuts the listener.

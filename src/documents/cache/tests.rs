@@ -47,7 +47,7 @@ fn a_document_is_good_until_it_expires() {
     let mut cache = Cache::default();
     let check = |cache: &Cache, now, expected| assert_eq!(look(cache, "a", seconds(now)), expected, "{now}");
     check(&cache, 0, UNKNOWN);
-    cache.keep("a", None, document(), seconds(60));
+    cache.keep("a", None, document(), (seconds(0), seconds(60)));
     check(&cache, 59, FRESH);
     check(&cache, 60, STALE);
     check(&cache, 86_459, STALE);
@@ -69,20 +69,21 @@ fn the_number_of_documents_is_bounded() {
     let mut cache = Cache::default();
     let document = document();
     for number in 0..=u64::try_from(limits::DOCUMENTS).unwrap() {
-        cache.keep(&number.to_string(), None, Arc::clone(&document), seconds(100 + number));
+        cache.keep(&number.to_string(), None, Arc::clone(&document), (seconds(0), seconds(100 + number)));
     }
-    assert_eq!(cache.entries.len(), limits::DOCUMENTS);
+    assert_eq!(cache.documents.len(), limits::DOCUMENTS);
     assert_eq!(look(&cache, "0", seconds(0)), (false, false));
-    cache.keep("1", None, document, seconds(99));
-    assert_eq!(cache.entries.len(), limits::DOCUMENTS);
+    cache.keep("1", None, document, (seconds(0), seconds(99)));
+    assert_eq!(cache.documents.len(), limits::DOCUMENTS);
 }
 
 /// I5: a sender with a thousand documents of its own, good for a day, pushes out its own.
 #[test]
 fn the_sender_with_most_documents_makes_room() {
     let mut cache = Cache::default();
-    let sender = |last| Some(Neighbour::V4([192, 0, 2, last]));
-    let mut keep = |url: &str, last, until| cache.keep(url, sender(last), document(), seconds(until));
+    let sender = |last| Some(Sender::V4([192, 0, 2, last]));
+    let mut keep =
+        |url: &str, last, until| cache.keep(url, sender(last), document(), (seconds(0), seconds(until)));
     keep("known", 1, 60);
     keep("shared", 2, 60);
     keep("first", 2, 86_399);
@@ -95,7 +96,7 @@ fn the_sender_with_most_documents_makes_room() {
             keep("known", 2, 60);
         }
     }
-    assert_eq!(cache.entries.len(), limits::DOCUMENTS);
+    assert_eq!(cache.documents.len(), limits::DOCUMENTS);
     let is_kept = |url: &str| look(&cache, url, seconds(0)).1;
     assert_eq!(["known", "shared", "first"].map(is_kept), [true, true, false]);
 }

@@ -7,11 +7,11 @@ use super::*;
 
 const LONG: Duration = Duration::from_secs(60);
 
-fn sender(last: u8) -> Option<Neighbour> {
-    Some(Neighbour::V4([192, 0, 2, last]))
+fn sender(last: u8) -> Option<Sender> {
+    Some(Sender::V4([192, 0, 2, last]))
 }
 
-fn fetch<'a>(flights: &'a Flights, url: &'a str, sender: Option<Neighbour>) -> Flight<'a> {
+fn fetch<'a>(flights: &'a Flights, url: &'a str, sender: Option<Sender>) -> Flight<'a> {
     match flights.board(url, sender, LONG) {
         Some(Turn::Fetch(flight)) => flight,
         Some(Turn::Fetched) | None => panic!("{url} is not fetched"),

@@ -5,7 +5,7 @@ use super::*;
 fn openings_have_a_rate() {
     let openings = openings();
     let start = Duration::from_secs(1000);
-    let spend = |user, now| openings.spend_as(Some(UserId(user)), now).is_ok();
+    let spend = |user, now| openings.spend_as(UserId(user), now).is_ok();
     assert!((0..limits::OPENINGS).all(|_| spend(1, start)));
     assert!(!spend(1, start));
     assert!(spend(2, start));

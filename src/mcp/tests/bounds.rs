@@ -1,8 +1,8 @@
 //! What one user can make the server keep, at the limit and one above (M17), and that nobody else has less for it.
 
 use super::*;
-use crate::base::budget::Budget;
 use crate::base::limits;
+use crate::base::quota::Quota;
 
 /// A server whose one tool answers with so many bytes.
 fn talkative() -> Endpoint {
@@ -139,7 +139,7 @@ fn nothing_is_left_of_what_is_over() {
         assert_eq!(again.rest().len(), 5, "the place, three messages, the result");
     }
     let whole =
-        |budget: &Arc<Budget>, (each, _): (usize, usize)| budget.share(UserId(1)).hold(each).is_some();
+        |budget: &Arc<Quota<UserId>>, (each, _): (usize, usize)| budget.share(UserId(1)).hold(each).is_some();
     let budgets = &endpoint.mcp.0.budgets;
     assert!(!whole(&budgets.replay, limits::REPLAY_BYTES_KEPT));
     for _ in 0..2 {

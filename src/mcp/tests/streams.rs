@@ -359,3 +359,20 @@ fn a_change_is_told_to_its_recipients_only() {
     publisher.tools_changed();
     assert_eq!(told(), [true; 4]);
 }
+
+/// A backend in front of another server passes its notifications on byte for byte.
+#[test]
+fn a_forwarded_notification_stays_as_it_is() {
+    let params = r#"{"progressToken":"t","progress":9007199254740993,"total":1.10}"#;
+    let tool =
+        Tool::new("t", "Forwards", json!({ "type": "object" })).handler(move |context, _: NoArguments| {
+            let params = serde_json::value::RawValue::from_string(params.to_owned()).unwrap();
+            context.forward("notifications/progress", &params);
+            Ok("done")
+        });
+    let endpoint = endpoint(ToolServer::builder("n", "1").tool(tool).build().unwrap());
+    let session = endpoint.session();
+    let events = endpoint.send(post(&call(1, "t", json!({}))).with("Mcp-Session-Id", &session)).events();
+    let expected = format!(r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{params}}}"#);
+    assert!(events.rest().iter().any(|event| event.data == expected));
+}

@@ -1,6 +1,7 @@
 //! Which authorization requests are believed, and where the others are told so.
 
 use super::*;
+use crate::http::append_query;
 use crate::http::fake::request;
 use crate::oauth::client::AuthMethod;
 use crate::oauth::fake::{self, CHALLENGE, Fixture, text};
@@ -9,7 +10,7 @@ const WEB: &str = "https://a.example/cb";
 const LOCAL: &str = "http://127.0.0.1/cb";
 
 fn authorize(fixture: &Fixture, query: &str) -> Response {
-    fixture.server.authorize(&request("GET", &format!("/authorize?{query}")).head)
+    fixture.server.authorize.get(&request("GET", &format!("/authorize?{query}")).head)
 }
 
 /// The query of a good request; the parameters of `changes` replace its own, empty ones remove them.
@@ -149,9 +150,8 @@ fn repeated_parameters_are_refused() {
 #[test]
 fn our_resource_has_few_spellings() {
     let fixture = fake::fixture();
-    let check = |resource: &str, ours| {
-        assert_eq!(fixture.server.settings.is_our_resource(resource), ours, "{resource}")
-    };
+    let check =
+        |resource: &str, ours| assert_eq!(fixture.server.resource.is_named(resource), ours, "{resource}");
     for ours in [
         "https://mcp.example.com/mcp",
         "https://mcp.example.com/mcp/",
@@ -176,10 +176,10 @@ fn our_resource_has_few_spellings() {
     ] {
         check(other, false);
     }
-    let local = crate::oauth::Settings::new(crate::http::PublicUrl::parse("http://127.0.0.1:3001").unwrap());
+    let local = fake::resource(crate::http::PublicUrl::parse("http://127.0.0.1:3001").unwrap());
     for name in ["127.0.0.1", "localhost", "[::1]"] {
-        assert!(local.is_our_resource(&format!("http://{name}:3001/mcp")), "{name}");
-        assert!(!local.is_our_resource(&format!("http://{name}:3002/mcp")), "{name}");
+        assert!(local.is_named(&format!("http://{name}:3001/mcp")), "{name}");
+        assert!(!local.is_named(&format!("http://{name}:3002/mcp")), "{name}");
     }
 }
 
@@ -189,7 +189,7 @@ fn granted_scopes_are_asked_and_allowed() {
     let (required, allowed) = (Scopes::parse("mcp").unwrap(), Scopes::parse("mcp admin").unwrap());
     let check = |asked, granted: Option<&str>| {
         assert_eq!(
-            granted_scopes((&required, &allowed), asked).ok().map(|s| s.to_string()).as_deref(),
+            granted_scopes(&required, &allowed, asked).ok().map(|s| s.to_string()).as_deref(),
             granted,
             "{asked:?}"
         );

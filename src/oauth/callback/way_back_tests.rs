@@ -36,7 +36,7 @@ fn a_failed_login_has_a_way_back_to_the_client() {
     check(&fails(ProviderError::Nonsense), "code=good", "temporarily_unavailable");
     check(&fails(ProviderError::UsedUp), "code=good", "temporarily_unavailable");
     check(&fails(ProviderError::Busy), "code=good", "temporarily_unavailable");
-    let full = |f: &mut fake::Fixture| f.server.grants = std::sync::Arc::new(fake::ReadOnly::new(&f.grants));
+    let full = |f: &mut fake::Fixture| f.restart_over(|grants| Arc::new(fake::ReadOnly::new(grants)));
     check(&full, "code=good", "temporarily_unavailable");
 }
 

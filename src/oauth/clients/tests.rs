@@ -5,9 +5,12 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::base::limits;
 use crate::base::secret::Secret;
 use crate::http::fake::request;
 use crate::http::{Response, append_query};
+use crate::oauth::DenyList;
+use crate::oauth::client::{self, AuthMethod};
 use crate::oauth::configured::ConfiguredMembers;
 use crate::oauth::fake::{self, Browser, CHALLENGE, FakeDocuments, Fixture, ReadOnly, body, text};
 use crate::store::conformance;
@@ -33,9 +36,12 @@ pub(super) fn serving(documents: &Arc<FakeDocuments>) -> Clients {
     Clients { documents: Some(documents), ..Clients::default() }
 }
 
-fn denying(list: &str) -> Clients {
-    let denied = DenyList::parse(list).unwrap();
-    Clients { denied, ..serving(&Arc::default()) }
+/// Starts the server again with these clients and this deny list.
+fn deny(fixture: &mut Fixture, list: &str, clients: Clients) {
+    fixture.restart(|parts| {
+        parts.clients = clients;
+        parts.rules.denied = DenyList::parse(list).unwrap();
+    });
 }
 
 pub(super) fn configured(redirect_uri: &str) -> Clients {
@@ -65,7 +71,7 @@ pub(super) fn authorize(fixture: &Fixture, client_id: &str, changes: &[(&str, &s
         parameters.retain(|(other, _)| *other != name);
         parameters.push((name, value));
     }
-    fixture.server.authorize(&request("GET", &append_query("/authorize", &parameters)).head)
+    fixture.server.authorize.get(&request("GET", &append_query("/authorize", &parameters)).head)
 }
 
 /// A client whose id is the URL of its document logs in and refreshes, and only the login looks for the document.
@@ -158,10 +164,10 @@ fn without_documents_a_url_is_unknown() {
     assert!(page.contains("does not know the program"), "{page}");
     let form = format!("grant_type=refresh_token&refresh_token=x&client_id={URL}");
     assert_eq!(fixture.post("/token", &form).status(), 401);
-    assert!(body(&fixture.server.server_metadata())["client_id_metadata_document_supported"].is_null());
+    assert!(body(&fixture.server.metadata.server())["client_id_metadata_document_supported"].is_null());
     let (fixture, _) = with_document(WEB);
     assert_eq!(fixture.post("/token", &form).status(), 400);
-    assert_eq!(body(&fixture.server.server_metadata())["client_id_metadata_document_supported"], true);
+    assert_eq!(body(&fixture.server.metadata.server())["client_id_metadata_document_supported"], true);
 }
 
 /// O7: an error goes straight back to a local or a configured client; to an open web client only by the person's own hand.
@@ -188,7 +194,7 @@ fn a_configured_client_uses_its_own_secret() {
     let fixture = fake::fixture_with(configured(LOCAL));
     let mut browser = Browser::of(&fixture, "agent".to_owned(), "xyz");
     let code = browser.code();
-    let derived = client::secrets(&fixture.server.keys, "agent").next().unwrap().expose().clone();
+    let derived = client::secrets(&fixture.keys, "agent").next().unwrap().expose().clone();
     for wrong in ["", "0123456789abcdef0123456789abcdeF", &derived] {
         assert_eq!(browser.redeem(&code, &[("client_secret", wrong)]).status(), 401, "{wrong}");
     }
@@ -208,22 +214,21 @@ fn registration_can_be_closed() {
     let fixture = fixture.restarted_with(closed);
     let metadata = json!({ "redirect_uris": [WEB] }).to_string();
     let register = request("POST", "/register").with("Content-Type", "application/json").body(metadata);
-    assert_eq!(fixture.server.register(&register).status(), 403);
-    assert!(body(&fixture.server.server_metadata())["registration_endpoint"].is_null());
+    assert_eq!(fixture.server.register.post(&register).status(), 403);
+    assert!(body(&fixture.server.metadata.server())["registration_endpoint"].is_null());
     assert_eq!(authorize(&fixture, &id, &[]).status(), 200);
 }
 
 /// D6: a denied client gets no consent page and no document is fetched for it.
 #[test]
 fn a_denied_client_is_refused_at_the_start() {
-    let fixture = fake::fixture();
+    let mut fixture = fake::fixture();
     let id = fixture.client_id(AuthMethod::None, &[WEB]);
-    let fixture = fixture.restarted_with(denying(ClientFingerprint::of(&id).as_str()));
+    deny(&mut fixture, ClientFingerprint::of(&id).as_str(), serving(&Arc::default()));
     assert_eq!(authorize(&fixture, &id, &[]).status(), 403);
     for list in [URL, "claude.example"] {
-        let (fixture, documents) = with_document(WEB);
-        let denied = DenyList::parse(list).unwrap();
-        let fixture = fixture.restarted_with(Clients { denied, ..serving(&documents) });
+        let (mut fixture, documents) = with_document(WEB);
+        deny(&mut fixture, list, serving(&documents));
         assert_eq!(authorize(&fixture, URL, &[]).status(), 403, "{list}");
         assert_eq!(documents.finds(), 0);
     }
@@ -233,15 +238,15 @@ fn a_denied_client_is_refused_at_the_start() {
 #[test]
 fn denying_a_client_ends_its_grants() {
     for list in [URL, "claude.example", ClientFingerprint::of(URL).as_str()] {
-        let (fixture, _) = with_document(LOCAL);
+        let (mut fixture, _) = with_document(LOCAL);
         let (denied, other) =
             (Browser::of(&fixture, URL.to_owned(), "a").tokens(), Browser::new(&fixture).tokens());
-        let fixture = fixture.restarted_with(denying(list));
+        deny(&mut fixture, list, serving(&Arc::default()));
         assert!(fixture.bearer(&denied.access).is_err(), "{list}: before the grants are ended");
         let form = format!("grant_type=refresh_token&client_id={URL}&refresh_token={}", denied.refresh);
         assert_eq!(fixture.post("/token", &form).status(), 401, "{list}");
         assert_eq!(fixture.grants.list().unwrap().len(), 2);
-        fixture.server.end_denied_grants();
+        fixture.server.grants.end_denied();
         assert_eq!((fixture.grants.list().unwrap().len(), fixture.ended().len()), (1, 1), "{list}");
         assert!(fixture.bearer(&denied.access).is_err());
         assert!(fixture.bearer(&other.access).is_ok());
@@ -252,19 +257,23 @@ fn denying_a_client_ends_its_grants() {
 /// grants costs few writes, because signals wait for them.
 #[test]
 fn denying_a_client_ends_its_sessions_whatever_the_disk_says() {
-    let (fixture, _) = with_document(LOCAL);
+    let (mut fixture, _) = with_document(LOCAL);
     for number in 0..=limits::SWEEP_BATCH {
         let mut grant = conformance::grant(number.try_into().unwrap());
         grant.client.fingerprint = ClientFingerprint::of(URL);
         fixture.grants.insert(&grant).unwrap();
     }
-    assert!(fixture.server.is_live(conformance::grant(0).id));
-    let mut fixture = fixture.restarted_with(denying(URL));
+    assert!(fixture.server.grants.is_live(conformance::grant(0).id));
+    deny(&mut fixture, URL, serving(&Arc::default()));
     let grants = fixture.grants.list().unwrap();
-    assert!(!grants.iter().any(|grant| fixture.server.is_live(grant.id)));
+    assert!(!grants.iter().any(|grant| fixture.server.grants.is_live(grant.id)));
     let disk = Arc::new(ReadOnly::new(&fixture.grants));
-    fixture.server.grants = Arc::clone(&disk) as _;
-    fixture.server.end_denied_grants();
+    let over = Arc::clone(&disk);
+    fixture.restart(|parts| {
+        parts.grants = over;
+        parts.rules.denied = DenyList::parse(URL).unwrap();
+    });
+    fixture.server.grants.end_denied();
     assert_eq!(disk.deletions.load(Ordering::Relaxed), 2, "one write for each batch, though the first fails");
     assert_eq!(fixture.ended(), grants.iter().map(|grant| grant.id).collect::<Vec<_>>());
 }
@@ -272,9 +281,9 @@ fn denying_a_client_ends_its_sessions_whatever_the_disk_says() {
 /// D6: a code that a denied client still holds buys nothing.
 #[test]
 fn a_denied_client_redeems_no_code() {
-    let (fixture, _) = with_document(LOCAL);
+    let (mut fixture, _) = with_document(LOCAL);
     let code = Browser::of(&fixture, URL.to_owned(), "a").code();
-    let fixture = fixture.restarted_with(denying("claude.example"));
+    deny(&mut fixture, "claude.example", serving(&Arc::default()));
     let form = append_query(
         "",
         &[

@@ -19,6 +19,7 @@ pub(crate) struct FakeProvider {
 
 struct FakeState {
     identity: Identity,
+    redirect_uri: String,
     groups: HashSet<String>,
     error: Option<ProviderError>,
     verifiers: Vec<String>,
@@ -37,6 +38,7 @@ impl Default for FakeProvider {
         let identity = Identity { user: UserId(583_231), login: "octocat".to_owned() };
         let state = FakeState {
             identity,
+            redirect_uri: String::new(),
             groups: HashSet::new(),
             error: None,
             verifiers: Vec::new(),
@@ -123,6 +125,7 @@ impl FakeState {
 
 impl IdentityProvider for FakeProvider {
     fn authorize_url(&self, request: &LoginRequest<'_>) -> String {
+        request.redirect_uri.clone_into(&mut self.state.lock().unwrap().redirect_uri);
         append_query(
             "https://github.test/authorize",
             &[("state", request.state), ("code_challenge", request.code_challenge), ("scope", request.scope)],
@@ -137,7 +140,9 @@ impl IdentityProvider for FakeProvider {
         self.pass();
         let mut state = self.state.lock().unwrap();
         state.verifiers.push(redemption.code_verifier.expose().clone());
-        assert_eq!(redemption.redirect_uri, "https://mcp.example.com/auth/callback");
+        // RFC 6749 section 4.1.3: the one that the code was asked for with.
+        assert!(redemption.redirect_uri.ends_with(".example.com/auth/callback"));
+        assert_eq!(redemption.redirect_uri, state.redirect_uri);
         match (state.error, redemption.code) {
             (Some(error), _) => Err(error),
             (None, "good") => Ok(state.token("gho_fake".to_owned())),

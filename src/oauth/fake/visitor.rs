@@ -2,7 +2,7 @@
 
 use super::{Fixture, text};
 use crate::http::fake::request;
-use crate::http::{self, Form, Response};
+use crate::http::{self, Form, Method, Response};
 
 const ORIGIN: &str = "https://mcp.example.com";
 
@@ -39,8 +39,9 @@ impl<'a> Visitor<'a> {
         request.head.peer = Some(std::net::IpAddr::from(self.peer));
         let server = &self.fixture.server;
         let response = match &*request.head.path {
-            "/account" => server.account(&request),
-            "/auth/callback" => server.callback(&request.head),
+            "/account" if request.head.method == Method::Post => server.account.post(&request),
+            "/account" => server.account.get(&request.head),
+            "/auth/callback" => server.callback.get(&request.head),
             other => panic!("{other}"),
         };
         for (_, value) in response.headers().filter(|(name, _)| *name == "Set-Cookie") {

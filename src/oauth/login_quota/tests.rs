@@ -5,6 +5,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
+use crate::base::clock::Clock;
 use crate::oauth::fake::{self, Browser, Fixture, text, tokens};
 use crate::oauth::provider::{Group, ProviderError};
 use crate::oauth::{AllowRule, AuthorizationServer};
@@ -47,7 +48,7 @@ fn log_in_together(people: &mut [Browser<'_>]) -> usize {
 fn everybody_who_comes_back_at_once_gets_in() {
     let fixture = fake::fixture();
     fixture.provider.takes(Duration::from_millis(100));
-    let mut people: Vec<_> = (0..limits::LOGINS.0).map(|_| at(&fixture, 1)).collect();
+    let mut people: Vec<_> = (0..limits::LOGINS).map(|_| at(&fixture, 1)).collect();
     assert_eq!(log_in_together(&mut people), people.len());
 }
 
@@ -84,7 +85,7 @@ fn the_refreshes_of_one_user_keep_nobody_from_logging_in() {
                 }
             });
         }
-        while fixture.server.upstreams.places.queue() == 0 {
+        while fixture.server.token.upstreams.places.refreshes.queue() == 0 {
             std::thread::yield_now();
         }
         assert_eq!(log_in_together(&mut others), others.len());
@@ -96,12 +97,12 @@ fn the_refreshes_of_one_user_keep_nobody_from_logging_in() {
 #[test]
 fn a_login_without_a_place_is_not_spent() {
     let mut fixture = fake::fixture();
-    fixture.server.logins.patience = Duration::ZERO;
+    fixture.server.callback.quota.patience = Duration::ZERO;
     let (mut one, mut other) = (at(&fixture, 1), at(&fixture, 1));
-    let (one_s, elsewhere) = (Neighbour::of(Some(one.peer)), Neighbour::of(Some(at(&fixture, 2).peer)));
+    let (one_s, elsewhere) = (Sender::of(Some(one.peer)), Sender::of(Some(at(&fixture, 2).peer)));
     one.approve();
     other.approve();
-    let places = &fixture.server.logins.places;
+    let places = &fixture.server.callback.quota.places;
     let held: Vec<_> = (0..limits::LOGIN_PLACES.0).map(|_| places.take(one_s).unwrap()).collect();
     assert!(places.take(one_s).is_none() && places.take(elsewhere).is_some());
     let busy = one.callback("code=good");
@@ -122,7 +123,7 @@ fn nine_senders_lock_nobody_out() {
         let mut asked = 0;
         for _ in 0..6 {
             for number in 0..9 {
-                for _ in 0..limits::LOGINS.0 {
+                for _ in 0..limits::LOGINS {
                     let mut browser = at(&fixture, number);
                     if stranger {
                         fixture.provider.identity(7, "stranger");
@@ -180,7 +181,7 @@ fn the_limit_of_all_is_what_github_allows() {
     }
     fixture.provider.recover();
     for _ in limits::FAILED_LOGINS + 1..limits::LOGINS_AT_GITHUB {
-        fixture.server.logins.count(fixture.server.clock.monotonic());
+        fixture.server.callback.quota.count(fixture.clock.monotonic());
     }
     somebody.approve();
     let response = somebody.callback("code=good");
@@ -218,7 +219,7 @@ fn a_login_that_ends_in_no_answer_is_charged_to_its_sender() {
     let fixture = fake::fixture();
     fixture.provider.fail_with(ProviderError::UsedUp);
     let asked = || {
-        (0..limits::SIGN_INS.0).for_each(|_| {
+        (0..limits::SIGN_INS).for_each(|_| {
             let mut visitor = fake::Visitor::new(&fixture);
             visitor.press("sign_in=github");
             visitor.callback("code=good");
@@ -262,14 +263,14 @@ fn github_is_not_asked_about_an_impossible_code() {
 #[test]
 fn a_sender_without_allowance_waits_for_no_place() {
     let mut fixture = fake::fixture();
-    fixture.server.logins.patience = Duration::ZERO;
+    fixture.server.callback.quota.patience = Duration::ZERO;
     let mut browser = at(&fixture, 1);
-    let (sender, now) = (Neighbour::of(Some(browser.peer)), fixture.server.clock.monotonic());
+    let (sender, now) = (Sender::of(Some(browser.peer)), fixture.clock.monotonic());
     browser.approve();
-    let logins = &fixture.server.logins;
+    let logins = &fixture.server.callback.quota;
     let _held: Vec<_> = (0..limits::LOGIN_PLACES.0).map(|_| logins.places.take(sender).unwrap()).collect();
     assert_eq!(browser.callback("code=good").status(), 503);
-    (0..limits::FAILED_LOGINS).for_each(|_| logins.charge(None, (Some(browser.peer), now)));
+    (0..limits::FAILED_LOGINS).for_each(|_| logins.charge(None, Some(browser.peer), now));
     assert_eq!(browser.callback("code=good").status(), 429);
 }
 
@@ -280,7 +281,7 @@ fn no_hour_has_as_many_logins_as_github_allows() {
     let in_an_hour: usize = (0..3600)
         .map(|second| {
             let now = HOUR + Duration::from_secs(second);
-            std::iter::from_fn(|| logins.all.spend(None, now).ok()).count()
+            std::iter::from_fn(|| logins.all.spend_as((), now).ok()).count()
         })
         .sum();
     assert!((1800..2000).contains(&in_an_hour), "{in_an_hour}");

@@ -146,7 +146,7 @@ impl Run {
                 self.model.now -= seconds;
             }
             Step::Sweep => {
-                self.world.server.sweep();
+                self.world.server.grants.sweep();
                 self.model.sweep();
             }
             Step::Restart => self.restart(),

@@ -6,15 +6,16 @@ use serde_json::{Value, json};
 
 use super::model::{Answer, Call, RedeemFault, Rule, Sender, words};
 use super::people::{MeetingTable, PEOPLE, People};
-use crate::base::clock::{Clock, ManualClock};
+use crate::base::clock::{Clock, ManualClock, Timestamp};
 use crate::base::encoding::{base64url, sha256};
 use crate::base::identity::{GrantId, Scopes, UserId};
+use crate::base::limits;
 use crate::base::random::{CountedRandom, Random};
 use crate::http::fake::request;
 use crate::http::{Form, PublicUrl, Response, append_query};
 use crate::oauth::fake::{body, text};
 use crate::oauth::provider::{Group, IdentityProvider};
-use crate::oauth::{AllowRule, AuthorizationServer, Parts, Policy, Settings};
+use crate::oauth::{AllowRule, AuthorizationServer, Pages, Parts, Policy, ProtectedResource, Rules};
 use crate::seal;
 use crate::store::{Grant, Grants};
 
@@ -108,7 +109,7 @@ impl World {
         }
         let request =
             request("POST", "/register").with("Content-Type", "application/json").body(metadata.to_string());
-        let response = self.server.register(&request);
+        let response = self.server.register.post(&request);
         let answer = body(&response);
         assert_eq!(response.status(), 201, "{answer}");
         let member = |name: &str| answer[name].as_str().map(str::to_owned);
@@ -131,7 +132,8 @@ impl World {
             parameters.retain(|(other, _)| *other != name);
             parameters.push((name, value));
         }
-        let response = self.server.authorize(&request("GET", &append_query("/authorize", &parameters)).head);
+        let response =
+            self.server.authorize.get(&request("GET", &append_query("/authorize", &parameters)).head);
         assert!(!response.header_value("location").is_some_and(|location| location.contains("code=")));
         let page = text(&response);
         let Some((_, rest)) = page.split_once("name=pending value=\"") else { return false };
@@ -148,7 +150,7 @@ impl World {
         let cookie = &self.logins[browser].cookie;
         let request =
             request("POST", "/consent").with("Content-Type", FORM).with("Cookie", cookie).body(body);
-        let response = self.server.consent(&request);
+        let response = self.server.consent.post(&request);
         if let Some(state) = parameter(&response, "state").filter(|state| state.starts_with("mcp_gl_")) {
             self.logins[login].github_state = Some((state, self.clock.now().0 + 600));
         }
@@ -161,7 +163,7 @@ impl World {
         let state = self.logins[login].github_state.as_ref().map_or("", |(state, _)| state);
         let before: Vec<GrantId> = self.stored().iter().map(|grant| grant.id).collect();
         let request = request("GET", &format!("/auth/callback?state={state}&{answer}"));
-        let response = self.server.callback(&request.with("Cookie", &self.logins[browser].cookie).head);
+        let response = self.server.callback.get(&request.with("Cookie", &self.logins[browser].cookie).head);
         let code = parameter(&response, "code");
         if let Some(text) = &code {
             let (client, number) = (self.logins[login].client, self.logins[login].number);
@@ -265,13 +267,13 @@ impl World {
         form.extend(secret.map(|secret| ("client_secret", secret)));
         let body = append_query("", &form)[1..].to_owned();
         let request = request("POST", path).with("Content-Type", FORM).body(body);
-        if path == "/token" { self.server.token(&request) } else { self.server.revoke(&request) }
+        if path == "/token" { self.server.token.post(&request) } else { self.server.revoke.post(&request) }
     }
 
     /// Who calls with this token, and that it opens their own GitHub token and nobody else's.
     fn bearer(&self, token: &str) -> Answer {
         let request = request("POST", "/mcp").with("Authorization", &format!("Bearer {token}"));
-        match self.server.bearer(&request.head) {
+        match self.server.bearer.principal(&request.head) {
             Ok(caller) => {
                 assert_eq!(caller.upstream.token().unwrap().expose(), &format!("gho_{}", caller.user.0));
                 let grant = self.grants.iter().position(|id| *id == caller.grant).unwrap();
@@ -289,20 +291,22 @@ fn server((table, clock, provider, random): Shared<'_>, rule: Rule, people: &[u6
         Rule::Names => people.iter().map(|&id| AllowRule::Id(UserId(id))).collect(),
         Rule::Members => vec![AllowRule::Group(Group::Org("acme".to_owned()))],
     };
-    let mut settings = Settings::new(PublicUrl::parse("https://mcp.example.com").unwrap());
-    settings.scopes = Scopes::parse("mcp read write").unwrap();
-    let parts = Parts {
+    let url = PublicUrl::parse("https://mcp.example.com").unwrap();
+    let tool_scopes = Scopes::parse("read write").unwrap();
+    AuthorizationServer::new(Parts {
+        resource: ProtectedResource::new(url, &tool_scopes, Pages::new("mcp", "MCP server", Vec::new())),
         keys: Arc::new(seal::fake::keyring(1)),
         grants: Arc::clone(table) as Arc<dyn Grants>,
         provider: Arc::clone(provider) as Arc<dyn IdentityProvider>,
-        policy: Policy::new(rules),
+        newest: Timestamp(0),
+        rules: Rules { policy: Policy::new(rules), ..Rules::default() },
+        registrations_per_hour: limits::REGISTRATIONS,
         clients: crate::oauth::Clients::default(),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         random: Arc::clone(random) as Arc<dyn Random>,
         upstream: crate::oauth::Upstream::Keep,
         grant_ended: Box::new(|_| ()),
-    };
-    AuthorizationServer::new(settings, parts)
+    })
 }
 
 /// A parameter in the query of a redirect.

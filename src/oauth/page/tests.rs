@@ -18,7 +18,7 @@ fn pages_cannot_be_framed_scripted_or_cached() {
         (pages.not_allowed("octocat", None, ""), "no-referrer"),
         (pages.interstitial(AuthorizeError::Denied, ""), "no-referrer"),
         (pages.home(200, "https://mcp.example.com/mcp"), "no-referrer"),
-        (fixture.server.account(&request("GET", "/account")), "same-origin"),
+        (fixture.server.account.get(&request("GET", "/account").head), "same-origin"),
         (consent, "same-origin"),
     ] {
         let csp = response.header_value("content-security-policy").unwrap();
@@ -106,10 +106,11 @@ fn scopes_are_shown_in_words() {
 fn the_consent_page_says_when_a_github_token_is_kept() {
     let check = |upstream, rules: Vec<crate::oauth::AllowRule>, words: Option<&str>| {
         let mut fixture = fake::fixture();
-        fixture.server.upstream = upstream;
+        fixture.restart(|parts| parts.upstream = upstream);
         let policy = crate::oauth::Policy::new(rules);
         fixture
             .server
+            .grants
             .change_rules(crate::oauth::Rules { policy, denied: crate::oauth::DenyList::default() });
         let (_, page) = consent_page(&fixture, "https://a.example/cb");
         assert_eq!(page.contains("keeps the GitHub token"), words.is_some(), "{page}");
@@ -136,7 +137,7 @@ fn page_of(fixture: &Fixture, client_id: &str, redirect_uri: &str) -> (Response,
         ("code_challenge_method", "S256"),
     ];
     let target = append_query("/authorize", &parameters);
-    let response = fixture.server.authorize(&request("GET", &target).head);
+    let response = fixture.server.authorize.get(&request("GET", &target).head);
     let page = text(&response);
     (response, page)
 }

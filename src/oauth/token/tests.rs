@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::base::clock::Clock;
 use crate::http::fake::request;
-use crate::oauth::client::{AuthMethod, ClientError};
+use crate::oauth::client::AuthMethod;
+use crate::oauth::client_registry::ClientError;
 use crate::oauth::fake::{self, Browser, VERIFIER, body, tokens};
 
 pub(in crate::oauth) fn error(response: &Response) -> (u16, String) {
@@ -227,10 +228,10 @@ fn grants_end_when_idle_and_in_any_case() {
     }
     fixture.clock.advance(Duration::from_secs(10 * 86_400));
     assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());
-    fixture.server.sweep();
+    fixture.server.grants.sweep();
     assert_eq!(fixture.grants.list().unwrap().len(), 2, "kept for an hour");
     fixture.clock.advance(limits::EXPIRED_KEPT);
-    fixture.server.sweep();
+    fixture.server.grants.sweep();
     assert!(fixture.grants.list().unwrap().is_empty());
 }
 
@@ -356,8 +357,8 @@ fn a_basic_client_is_challenged() {
 #[test]
 fn parameters_come_as_a_form() {
     let fixture = fake::fixture();
-    let check = |request: http::Request| {
-        assert_eq!(error(&fixture.server.token(&request)), (400, "invalid_request".to_owned()));
+    let check = |request: crate::http::Request| {
+        assert_eq!(error(&fixture.server.token.post(&request)), (400, "invalid_request".to_owned()));
     };
     let form = "application/x-www-form-urlencoded";
     check(request("POST", "/token").with("Content-Type", "application/json").body("{}"));
@@ -374,20 +375,23 @@ fn a_sender_that_fails_too_often_waits() {
     let mut request =
         request("POST", "/token").with("Content-Type", "application/x-www-form-urlencoded").body("a=b");
     request.head.peer = Some(std::net::IpAddr::from([192, 0, 2, 1]));
-    for _ in 0..limits::TOKEN_FAILURES.0 {
-        assert_eq!(fixture.server.token(&request).status(), 401);
+    for _ in 0..limits::TOKEN_FAILURES {
+        assert_eq!(fixture.server.token.post(&request).status(), 401);
     }
-    assert_eq!(error(&fixture.server.token(&request)), (429, "temporarily_unavailable".to_owned()));
-    assert_eq!(fixture.server.revoke(&request).status(), 429);
+    assert_eq!(error(&fixture.server.token.post(&request)), (429, "temporarily_unavailable".to_owned()));
+    assert_eq!(fixture.server.revoke.post(&request).status(), 429);
     let mut browser = Browser::new(&fixture);
     let code = browser.code();
     let form = format!(
         "grant_type=authorization_code&code={code}&client_id={}&code_verifier={VERIFIER}",
         browser.client_id
     );
-    assert_eq!(fixture.server.token(&http::Request { body: form.into(), ..request.clone() }).status(), 200);
+    assert_eq!(
+        fixture.server.token.post(&crate::http::Request { body: form.into(), ..request.clone() }).status(),
+        200
+    );
     fixture.clock.advance(Duration::from_secs(600));
-    assert_eq!(fixture.server.token(&request).status(), 401);
+    assert_eq!(fixture.server.token.post(&request).status(), 401);
 }
 
 /// T10, T18: what a generation is worth, case by case, also when the clock went back since.

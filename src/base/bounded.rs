@@ -1,0 +1,121 @@
+//! A map of bounded size that forgets: what is remembered of strangers, be it a rate, a pause, a spent login or a document.
+//!
+//! Every entry has an owner and a time at which it ends. An owner who has as many entries as one may have makes room for
+//! their own next one; when the map is full, the owner with most entries makes room. In both cases the entry that ends
+//! soonest goes, so nobody's entries push out those of others. Without owners (`O = ()`), the soonest of all goes.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::Duration;
+
+/// A map of bounded size. Times are those of [`super::clock::Clock::monotonic`].
+#[derive(Debug)]
+pub struct BoundedMap<K, V, O = ()> {
+    per_owner_limit: usize,
+    limit: usize,
+    entries: HashMap<K, Entry<V, O>>,
+}
+
+#[derive(Debug)]
+struct Entry<V, O> {
+    value: V,
+    owner: O,
+    ends: Duration,
+}
+
+impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
+    /// At most `limit` entries, all of one owner.
+    pub fn new(limit: usize) -> BoundedMap<K, V> {
+        BoundedMap::per_owner((limit, limit))
+    }
+}
+
+impl<K: Clone + Eq + Hash, V, O: Clone + Eq + Hash> BoundedMap<K, V, O> {
+    /// At most so many entries of one owner, and in all.
+    pub fn per_owner((per_owner_limit, limit): (usize, usize)) -> BoundedMap<K, V, O> {
+        BoundedMap { per_owner_limit, limit, entries: HashMap::new() }
+    }
+
+    /// The value, unless its time is over.
+    pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q, now: Duration) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        self.entries.get(key).filter(|entry| entry.ends > now).map(|entry| &entry.value)
+    }
+
+    /// The value, even if its time is over.
+    pub fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        self.entries.get_mut(key).map(|entry| &mut entry.value)
+    }
+
+    /// Whose entry it is, and when it ends.
+    pub fn owner_and_end<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<(&O, Duration)>
+    where
+        K: Borrow<Q>,
+    {
+        self.entries.get(key).map(|entry| (&entry.owner, entry.ends))
+    }
+
+    /// How many entries an owner has.
+    pub fn count_of(&self, owner: &O) -> usize {
+        self.entries.values().filter(|entry| entry.owner == *owner).count()
+    }
+
+    /// Adds or replaces an entry, which ends at `ends`.
+    pub fn insert(&mut self, key: K, value: V, owner: O, (now, ends): (Duration, Duration)) {
+        if !self.entries.contains_key(&key) {
+            self.make_room(&owner, now);
+        }
+        self.entries.insert(key, Entry { value, owner, ends });
+    }
+
+    /// Removes an entry.
+    pub fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        self.entries.remove(key).map(|entry| entry.value)
+    }
+
+    fn make_room(&mut self, owner: &O, now: Duration) {
+        // An owner cannot have more entries than there are: while there are few, there is nothing to count.
+        if self.entries.len() < self.per_owner_limit {
+            return;
+        }
+        self.entries.retain(|_, entry| entry.ends > now);
+        let Some(loser) = self.loser(owner) else { return };
+        let theirs = self.entries.iter().filter(|(_, entry)| entry.owner == loser);
+        let soonest = theirs.min_by_key(|(_, entry)| entry.ends).map(|(key, _)| key.clone());
+        soonest.and_then(|key| self.entries.remove(&key));
+    }
+
+    /// The owner who makes room for one more entry of `owner`, if there is no room.
+    fn loser(&self, owner: &O) -> Option<O> {
+        if self.count_of(owner) >= self.per_owner_limit {
+            return Some(owner.clone());
+        }
+        if self.entries.len() < self.limit {
+            return None;
+        }
+        let mut counts: HashMap<&O, usize> = HashMap::new();
+        for entry in self.entries.values() {
+            let count = counts.entry(&entry.owner).or_default();
+            *count = count.saturating_add(1);
+        }
+        counts.into_iter().max_by_key(|(_, count)| *count).map(|(owner, _)| owner.clone())
+    }
+
+    /// How many entries there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+use super::*;
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// Runs `wait` in threads that are started one after the other, and says in which order they got what they waited for.
+fn order(quota: &Arc<Quota<char>>, keys: &str, meanwhile: impl FnOnce(&Mutex<String>)) -> String {
+    let order = Mutex::new(String::new());
+    std::thread::scope(|scope| {
+        for (number, key) in keys.chars().enumerate() {
+            let order = &order;
+            scope.spawn(move || {
+                let held = quota.wait(key, LONG);
+                order.lock().push(key);
+                drop(held);
+            });
+            while quota.queue() <= number {
+                std::thread::yield_now();
+            }
+        }
+        meanwhile(&order);
+    });
+    order.lock().clone()
+}
+
+#[test]
+fn each_holds_so_many_and_what_is_dropped_is_given_back() {
+    let quota = Quota::per_key(2);
+    let first = [quota.take(1).unwrap(), quota.take(1).unwrap()];
+    assert!(quota.take(1).is_none());
+    let other = quota.take(2).unwrap();
+    drop(first);
+    let again = quota.take(1).unwrap();
+    drop((other, again));
+    assert!(quota.is_unused());
+}
+
+/// One place in all: whoever waits gets it in the order in which they came.
+#[test]
+fn places_are_given_in_the_order_of_arrival() {
+    let quota = Arc::new(Quota::new((1, 1)).waiting((9, 9)));
+    let held = quota.take('x');
+    assert_eq!(order(&quota, "abcda", |_| drop(held)), "abcda");
+    assert!(quota.is_unused() && quota.queue() == 0);
+}
+
+/// A key at its share waits for its own places; others pass it.
+#[test]
+fn who_holds_a_whole_share_keeps_nobody_else_waiting() {
+    let quota = Arc::new(Quota::new((1, 2)).waiting((9, 9)));
+    let (mine, other) = (quota.take('a'), quota.take('x'));
+    let order = order(&quota, "aabc", |order| {
+        drop(other);
+        while order.lock().len() < 2 {
+            std::thread::yield_now();
+        }
+        drop(mine);
+    });
+    assert_eq!(order, "bcaa");
+}
+
+/// Limit and limit plus one, of a key and of all; whoever waits in vain holds nothing.
+#[test]
+fn few_wait_and_not_for_ever() {
+    let quota = Arc::new(Quota::new((1, 1)).waiting((2, 3)));
+    let held = quota.take('x').unwrap();
+    assert!(quota.wait('a', Duration::from_millis(1)).is_none());
+    let order = order(&quota, "aab", |_| {
+        assert!(quota.wait('a', LONG).is_none(), "one more than a key may have waiting");
+        assert!(quota.wait('c', LONG).is_none(), "one more than all may");
+        drop(held);
+    });
+    assert_eq!(order, "aab");
+    assert!(quota.is_unused());
+}
+
+/// M17: at the limit and one above, for one user and for all; what is dropped is given back. A little is everybody's.
+#[test]
+fn a_user_has_a_share_and_all_have_a_budget() {
+    let some = limits::FLOOR_BYTES;
+    let budget = Quota::bytes((10 * some, 25 * some));
+    let hold = |user, bytes| budget.share(UserId(user)).hold(bytes);
+    let mine = [hold(1, 4 * some).unwrap(), hold(1, 6 * some).unwrap()];
+    assert!(hold(1, 1).is_none());
+    let other = hold(2, 10 * some).unwrap();
+    assert!(hold(3, 5 * some + 1).is_none());
+    let third = hold(3, 5 * some).unwrap();
+    assert!(hold(4, some + 1).is_none() && hold(3, 1).is_none());
+    let little = [hold(4, some - 1).unwrap(), hold(4, 1).unwrap()];
+    assert!(hold(4, 1).is_none());
+    drop((mine, little));
+    assert!(hold(1, 10 * some + 1).is_none());
+    drop((hold(1, 10 * some).unwrap(), other, third));
+    assert!(budget.is_unused());
+}
+
+#[test]
+fn what_is_held_grows_as_far_as_there_is_room() {
+    let quota = Arc::new(Quota::new((10, 10)));
+    let (mut one, mut two) = (quota.hold((), 0).unwrap(), quota.hold((), 0).unwrap());
+    assert!(one.grow(4) && one.grow(6));
+    assert!(!two.grow(1) && two.grow(0) && !two.grow(usize::MAX));
+    assert_eq!(quota.held(), 10);
+    drop(one);
+    assert!(two.grow(10));
+    drop(two);
+    assert!(quota.is_unused());
+}

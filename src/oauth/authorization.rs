@@ -1,0 +1,70 @@
+//! The values of the authorization endpoint: a checked request and where its answer goes.
+
+use serde::{Deserialize, Serialize};
+
+use super::clients::Origin;
+use super::redirect::{RedirectUri, Target};
+use crate::base::encoding::from_base64url;
+use crate::base::identity::{ClientFingerprint, Scopes};
+
+/// An authorization request whose client, redirect URI and parameters were all checked. Made by
+/// [`super::authorize::AuthorizeEndpoint`] alone; carried, sealed, through consent and login.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct AuthorizationRequest {
+    #[serde(rename = "c")]
+    pub(super) client: ClientFingerprint,
+    #[serde(rename = "t")]
+    pub(super) return_to: ReturnTo,
+    #[serde(rename = "h")]
+    pub(super) code_challenge: CodeChallenge,
+    /// What is granted if the person agrees.
+    #[serde(rename = "o")]
+    pub(super) scopes: Scopes,
+    /// What the tokens will be for.
+    #[serde(rename = "u")]
+    pub(super) resource: String,
+}
+
+/// Where the answer goes, and who is waiting for it there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ReturnTo {
+    /// What the client calls itself.
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    pub(super) client_name: Option<String>,
+    /// What that name is worth.
+    #[serde(rename = "f")]
+    pub(super) origin: Origin,
+    /// Registered, with the port that was asked for.
+    #[serde(rename = "r")]
+    pub(super) redirect_uri: RedirectUri,
+    /// The client's own state, returned byte for byte and never interpreted.
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub(super) state: Option<String>,
+}
+
+impl ReturnTo {
+    /// O7: whether the browser may be sent there with an error: to a program on this device, or a client of the operator's.
+    /// The redirect URI of an open web client was chosen freely by its maker.
+    pub(super) fn is_trusted(&self) -> bool {
+        match (self.redirect_uri.target(), &self.origin) {
+            (Target::Loopback | Target::PrivateScheme, _) | (Target::Web, Origin::Configured) => true,
+            (Target::Web, Origin::Registered | Origin::Document(_)) => false,
+        }
+    }
+}
+
+/// An S256 code challenge: the base64url of 32 bytes (RFC 7636 section 4.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct CodeChallenge(String);
+
+impl CodeChallenge {
+    /// Reads a challenge; `None` unless it is one that S256 can give.
+    pub(super) fn parse(text: &str) -> Option<CodeChallenge> {
+        (text.len() == 43 && from_base64url(text)?.len() == 32).then(|| CodeChallenge(text.to_owned()))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,185 @@
+//! Who a request's client is: as it says of itself when it asks for authorization, proven when it asks for tokens.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::client::{self, AuthMethod, KnownClient};
+use super::client_url::ClientUrl;
+use super::clients::{AskingClient, Clients, Origin};
+use super::live_grants::LiveGrants;
+use super::problem::Problem;
+use crate::base::clock::Clock;
+use crate::base::identity::{ClientFingerprint, Scopes};
+use crate::base::secret::Secret;
+use crate::base::trace;
+use crate::http;
+use crate::seal::Keyring;
+
+/// Finds the client that a request names.
+pub(crate) struct ClientRegistry {
+    pub(super) clients: Clients,
+    pub(super) keys: Arc<Keyring>,
+    /// Knows which clients are denied.
+    pub(super) grants: Arc<LiveGrants>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// The scopes that there are.
+    pub(super) scopes: Scopes,
+}
+
+impl ClientRegistry {
+    /// The client that asks for authorization. The document of one whose id is a URL may have to be fetched first.
+    pub(super) fn asking_client(
+        &self,
+        client_id: &str,
+        peer: Option<IpAddr>,
+    ) -> Result<AskingClient, Problem> {
+        let fingerprint = ClientFingerprint::of(client_id);
+        // Not a line of its own in the log: strangers choose how often they ask, and the request's line has the reason.
+        if self.grants.rules().denied.names(client_id) {
+            return Err(Problem::DeniedClient);
+        }
+        let supported = &self.scopes;
+        if let Some(configured) = self.clients.configured(client_id) {
+            let description = configured.description.clone();
+            return Ok(AskingClient {
+                fingerprint,
+                origin: Origin::Configured,
+                scopes: description.scopes(supported),
+                name: description.name,
+                redirect_uris: description.redirect_uris,
+            });
+        }
+        // O16: the ids of registered clients never look like this.
+        if client_id.starts_with(ClientUrl::PREFIX) {
+            let documents = self.clients.documents.as_ref().ok_or(Problem::UnknownClient)?;
+            // I5: one answer, whatever is wrong with the URL, what is behind it, or how often it was asked for.
+            let url = ClientUrl::parse(client_id).ok_or(Problem::NoClientDocument)?;
+            let document = documents.find(&url, peer).ok_or(Problem::NoClientDocument)?;
+            return Ok(AskingClient {
+                fingerprint,
+                origin: Origin::Document(url.host().to_owned()),
+                scopes: document.description.scopes(supported),
+                name: document.description.name.clone(),
+                redirect_uris: document.description.redirect_uris.clone(),
+            });
+        }
+        let client = client::open(&self.keys, client_id, self.clock.now()).ok_or(Problem::UnknownClient)?;
+        Ok(AskingClient {
+            fingerprint,
+            origin: Origin::Registered,
+            name: client.name,
+            redirect_uris: client.redirect_uris,
+            scopes: client.scopes,
+        })
+    }
+
+    /// How the client with this id authenticates at the token endpoint, if there is such a client. No document is needed
+    /// for that: whoever is described by one is public, and what was granted under its URL is bound to the URL.
+    pub(super) fn auth_method(&self, client_id: &str) -> Option<AuthMethod> {
+        if let Some(configured) = self.clients.configured(client_id) {
+            return Some(configured.auth);
+        }
+        if self.clients.documents.is_some() && ClientUrl::parse(client_id).is_some() {
+            return Some(AuthMethod::None);
+        }
+        Some(client::open(&self.keys, client_id, self.clock.now())?.auth)
+    }
+
+    /// Who sends this form (T8).
+    pub(super) fn authenticate(
+        &self,
+        head: &http::Head,
+        form: &http::Form,
+    ) -> Result<KnownClient, ClientError> {
+        let presented = Presented::read(head, form)?;
+        let fingerprint = ClientFingerprint::of(&presented.id);
+        trace::names_client(&fingerprint);
+        let invalid = ClientError::Invalid { basic: presented.basic };
+        // The secret is computed and compared whatever the id is, so that an unknown client costs what a wrong secret does.
+        let given = presented.secret.as_ref().map_or("", |secret| secret.expose().as_str());
+        let derived = client::secrets(&self.keys, &presented.id)
+            .fold(false, |found, secret| found | secret.matches(given.as_bytes()));
+        let right = match self.clients.configured(&presented.id) {
+            Some(configured) => configured.has_secret(given.as_bytes()),
+            None => derived,
+        };
+        let registered = self.auth_method(&presented.id).ok_or(invalid)?;
+        // The secret proves the client, by whichever of the two methods it comes; a public client has none to send.
+        let proven = match registered {
+            AuthMethod::None => presented.secret.is_none(),
+            AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => right,
+        };
+        // D6: a denied client is as good as unknown.
+        if !proven || self.grants.rules().denied.names(&presented.id) {
+            return Err(invalid);
+        }
+        Ok(KnownClient { fingerprint })
+    }
+}
+
+/// Why a client was not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClientError {
+    /// It contradicts itself: two methods at once, two headers, an unreadable header.
+    Malformed,
+    /// It is unknown, or its secret is wrong, missing or one too many: these are not told apart (RFC 6749 section 5.2).
+    Invalid {
+        /// Whether it tried HTTP Basic, which is then named in the answer.
+        basic: bool,
+    },
+}
+
+/// What a request says about its client.
+struct Presented {
+    id: String,
+    secret: Option<Secret<String>>,
+    /// Whether it used HTTP Basic.
+    basic: bool,
+}
+
+impl Presented {
+    fn read(head: &http::Head, form: &http::Form) -> Result<Presented, ClientError> {
+        let header = head.headers.one("authorization").map_err(|_| ClientError::Malformed)?;
+        let (form_id, form_secret) = (form.value("client_id"), form.value("client_secret"));
+        match header {
+            Some(value) => {
+                // RFC 6749 section 2.3: no more than one method in one request.
+                if form_secret.is_some() {
+                    return Err(ClientError::Malformed);
+                }
+                let (id, secret) = basic(value).ok_or(ClientError::Invalid { basic: true })?;
+                // Python's SDK repeats the id in the form; only a different one is a contradiction.
+                if form_id.is_some_and(|other| other != id) {
+                    return Err(ClientError::Malformed);
+                }
+                Ok(Presented { id, secret, basic: true })
+            }
+            None => Ok(Presented {
+                id: form_id.ok_or(ClientError::Invalid { basic: false })?.to_owned(),
+                secret: form_secret.map(|secret| Secret::new(secret.to_owned())),
+                basic: false,
+            }),
+        }
+    }
+}
+
+/// Reads a Basic header whose id and secret are form-encoded (RFC 6749 section 2.3.1). An empty secret is none: some public
+/// clients send their id so.
+fn basic(value: &str) -> Option<(String, Option<Secret<String>>)> {
+    let (scheme, credentials) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
+    let (id, secret) = text.split_once(':')?;
+    // Ids and secrets of ours are unchanged by form encoding; clients differ in whether they apply it.
+    let decode = |part: &str| http::form_decode(part.as_bytes()).ok();
+    let secret = Some(decode(secret)?).filter(|secret| !secret.is_empty());
+    Some((decode(id)?, secret.map(Secret::new)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! Which grants are good: those of the table that the rules of the moment admit and that nobody has ended.
+//!
+//! While the table cannot be read, who wants grants ended is known, but not which grants those are. Such endings hold at once
+//! for every grant that is in memory, and are carried out when the table can be read again (S3).
+
+use std::sync::Arc;
+
+use super::expiry::Readings;
+use super::rules::Rules;
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::identity::{GrantId, UserId};
+use crate::base::lock::Mutex;
+use crate::base::{limits, log};
+use crate::store::{self, Expiry, Grant, Grants, Picks, Stage};
+
+/// Told of every grant that ends, so that its sessions and streams end with it.
+pub(crate) type GrantEnded = Box<dyn Fn(GrantId) + Send + Sync>;
+
+/// The table with its rules and the endings that wait for it.
+pub(crate) struct LiveGrants {
+    pub(super) table: Arc<dyn Grants>,
+    clock: Arc<dyn Clock>,
+    on_end: GrantEnded,
+    /// Guards which rules hold. Held to copy a pointer.
+    rules: Mutex<Arc<Rules>>,
+    /// Guards the endings that wait. New ones are added at the end; the sweep alone takes them out.
+    waiting: Mutex<Vec<Ending>>,
+    readings: Readings,
+}
+
+struct Ending {
+    /// Whose grants they are, if one person's.
+    user: Option<UserId>,
+    /// Grants that were made later are not meant.
+    since: Timestamp,
+    picks: Picks,
+    reason: &'static str,
+}
+
+impl Ending {
+    fn among(&self, grants: &[Arc<Grant>]) -> Vec<GrantId> {
+        let theirs = |grant: &&Arc<Grant>| {
+            self.user.is_none_or(|user| user == grant.user) && grant.created <= self.since
+        };
+        (self.picks)(&grants.iter().filter(theirs).cloned().collect::<Vec<_>>())
+    }
+}
+
+/// Why grants that were to end are not deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotDeleted {
+    /// They are refused from now on, and deleted when the table takes that.
+    Remembered,
+    /// Nothing was done: the table cannot be read, and too many endings wait for it.
+    Forgotten,
+}
+
+impl LiveGrants {
+    pub(super) fn new(
+        table: Arc<dyn Grants>,
+        clock: Arc<dyn Clock>,
+        rules: Rules,
+        on_end: GrantEnded,
+    ) -> LiveGrants {
+        LiveGrants {
+            table,
+            clock,
+            on_end,
+            rules: Mutex::new(Arc::new(rules)),
+            waiting: Mutex::default(),
+            readings: Readings::default(),
+        }
+    }
+
+    /// The rules that hold now. A decision in several steps takes them once.
+    pub(super) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.lock())
+    }
+
+    /// Replaces the rules. Returns whether they changed. Grants of clients that are denied now end at once (D6). People who are
+    /// not named any more are refused at their next request; where groups decide, which takes GitHub's word, at their next
+    /// refresh (T13).
+    pub(crate) fn change_rules(&self, rules: Rules) -> bool {
+        if *self.rules() == rules {
+            return false;
+        }
+        *self.rules.lock() = Arc::new(rules);
+        self.end_denied();
+        true
+    }
+
+    /// Whether tokens of a grant that is not over are still good, as far as can be said without GitHub (T13, D6, S3).
+    pub(super) fn is_good(&self, grant: &Arc<Grant>) -> bool {
+        self.rules().still_admit(grant) && !self.is_ending(grant)
+    }
+
+    /// Whether this grant was ended while the table could not be read.
+    pub(super) fn is_ending(&self, grant: &Arc<Grant>) -> bool {
+        self.waiting.lock().iter().any(|ending| !ending.among(std::slice::from_ref(grant)).is_empty())
+    }
+
+    /// Whether tokens of this grant are still good. While the table cannot be read nothing is taken for ended.
+    pub(crate) fn is_live(&self, id: GrantId) -> bool {
+        let now = self.clock.now();
+        match self.table.get(id) {
+            Ok(grant) => grant.is_some_and(|grant| !grant.is_over(now) && self.is_good(&grant)),
+            Err(_) => true,
+        }
+    }
+
+    /// Whether grants can be made and changed, as far as is known.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.table.takes_writes()
+    }
+
+    /// Ends a grant and everything that belongs to it. Returns whether there was one. `reason` is a fixed word for the log.
+    ///
+    /// # Errors
+    /// [`store::Error`] if that is not durable yet. S3: its sessions and streams have ended all the same.
+    pub(crate) fn end(&self, id: GrantId, reason: &'static str) -> Result<bool, store::Error> {
+        let grant = self.table.get(id).ok().flatten();
+        let deleted = self.table.delete(id);
+        (self.on_end)(id);
+        if let (Ok(true), Some(grant)) = (&deleted, grant) {
+            log_ended(&grant, reason);
+        }
+        deleted
+    }
+
+    /// Ends the grants that `picks` finds, of one person or of all.
+    pub(super) fn end_picked(
+        &self,
+        user: Option<UserId>,
+        reason: &'static str,
+        picks: Picks,
+    ) -> Result<(), NotDeleted> {
+        let listed = user.map_or_else(|| self.table.list(), |user| self.table.of_user(user));
+        match listed {
+            Ok(grants) => self.end_all(&grants, &picks(&grants), reason),
+            Err(error) => {
+                log_failed(&error);
+                let remembered = self.end_later(user, reason, picks);
+                Err(if remembered { NotDeleted::Remembered } else { NotDeleted::Forgotten })
+            }
+        }
+    }
+
+    /// Ends those of `grants` that `ids` names: one write for many, and each is tried, whatever became of the one before it.
+    fn end_all(
+        &self,
+        grants: &[Arc<Grant>],
+        ids: &[GrantId],
+        reason: &'static str,
+    ) -> Result<(), NotDeleted> {
+        ids.iter().for_each(|id| (self.on_end)(*id));
+        let mut outcome = Ok(());
+        for batch in ids.chunks(limits::SWEEP_BATCH) {
+            match self.table.delete_all(batch) {
+                Ok(deleted) => {
+                    let ended = grants.iter().filter(|grant| deleted.contains(&grant.id));
+                    ended.for_each(|grant| log_ended(grant, reason));
+                }
+                Err(error) => {
+                    log_failed(&error);
+                    outcome = Err(NotDeleted::Remembered);
+                }
+            }
+        }
+        outcome
+    }
+
+    /// Has the grants that `picks` finds refused from now on and ended when the table can be read. Returns whether there was
+    /// room to remember that.
+    pub(crate) fn end_later(&self, user: Option<UserId>, reason: &'static str, picks: Picks) -> bool {
+        let mut waiting = self.waiting.lock();
+        let theirs = waiting.iter().filter(|ending| ending.user == user).count();
+        let (per_user, in_total) = limits::WAITING_ENDINGS;
+        if theirs >= per_user || waiting.len() >= in_total {
+            return false;
+        }
+        waiting.push(Ending { user, since: self.clock.now(), picks, reason });
+        true
+    }
+
+    /// D6: ends the grants of clients that are on the deny list. Called before anything is served, and when the list has changed.
+    pub(crate) fn end_denied(&self) {
+        let rules = self.rules();
+        if rules.denied.is_empty() {
+            return;
+        }
+        let picks = move |grants: &[Arc<Grant>]| {
+            let theirs = grants.iter().filter(|grant| rules.denied.names_client_of(&grant.client));
+            theirs.map(|grant| grant.id).collect()
+        };
+        // Their tokens are refused in any case as long as the list names them, and the sweep ends their sessions.
+        let _ = self.end_picked(None, "client_denied", Box::new(picks));
+    }
+
+    /// Deletes what has expired. Called every [`limits::SWEEP`].
+    pub(crate) fn sweep(&self) {
+        let now = self.clock.now();
+        let settled = self.readings.settled(self.clock.monotonic(), now);
+        match self.table.sweep(Expiry { settled, now }) {
+            Ok(ended) => ended.iter().for_each(|grant| {
+                log_ended(grant, if grant.stage == Stage::CodeIssued { "not_redeemed" } else { "expired" });
+                (self.on_end)(grant.id);
+            }),
+            Err(error) => log_failed(&error),
+        }
+        self.carry_out_endings();
+    }
+
+    /// A deletion that cannot be written is remembered by the table.
+    fn carry_out_endings(&self) {
+        let count = self.waiting.lock().len();
+        if count == 0 {
+            return;
+        }
+        let Ok(grants) = self.table.list() else { return }; // the sweep has logged why
+        let ended: Vec<_> =
+            self.waiting.lock().iter().take(count).map(|one| (one.among(&grants), one.reason)).collect();
+        for (ids, reason) in ended {
+            let _ = self.end_all(&grants, &ids, reason);
+        }
+        self.waiting.lock().drain(..count);
+    }
+}
+
+/// Logs an event of a grant.
+pub(super) fn log_grant(
+    log: fn(&'static str, &[log::Field<'_>]),
+    event: &'static str,
+    grant: &Grant,
+    detail: log::Field<'_>,
+) {
+    let fields = [
+        log::Field::User(&grant.user.to_string()),
+        log::Field::Client(grant.client.fingerprint.as_str()),
+        log::Field::Grant(&grant.id.to_string()),
+        detail,
+    ];
+    log(event, &fields);
+}
+
+pub(super) fn log_ended(grant: &Grant, reason: &'static str) {
+    log_grant(log::info, "grant.ended", grant, log::Field::Reason(reason));
+}
+
+/// Logs that the table could not be read or written.
+pub(super) fn log_failed(error: &store::Error) {
+    log::error("store.failed", &[log::Field::Error(&error.to_string())]);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! One MCP server as its clients know it: the resource of their tokens (RFC 9728) and the issuer of these (RFC 8414). Every URL
+//! that the endpoints name comes from here, never from a request (O15).
+
+use super::page::Pages;
+use super::redirect::RedirectUri;
+use crate::base::identity::Scopes;
+use crate::http::{Form, PublicUrl, Response, append_query};
+
+/// The resource and its issuer.
+#[derive(Clone, Debug)]
+pub(crate) struct ProtectedResource {
+    /// Where the endpoints are. Its origin is the issuer identifier.
+    pub(super) url: PublicUrl,
+    /// The canonical URI that tokens are bound to (RFC 8707).
+    pub(super) uri: String,
+    /// The scopes that clients may ask for.
+    pub(super) scopes: Scopes,
+    /// The scope without which nothing can be called.
+    pub(super) required_scope: Scopes,
+    pub(super) pages: Pages,
+}
+
+/// Where clients use their tokens: one resource, known to clients of 2024-11-05 by another path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// `/mcp`
+    Mcp,
+    /// `/sse`
+    Sse,
+}
+
+impl Endpoint {
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Endpoint::Mcp => "/mcp",
+            Endpoint::Sse => "/sse",
+        }
+    }
+}
+
+impl ProtectedResource {
+    /// The MCP server at `/mcp` below `url`, with the scope `mcp` and those that tools need beyond it.
+    pub(crate) fn new(url: PublicUrl, tool_scopes: &Scopes, pages: Pages) -> ProtectedResource {
+        let required_scope = Scopes::parse("mcp").unwrap_or_default();
+        let scopes = required_scope.union(tool_scopes);
+        ProtectedResource { uri: url.join(Endpoint::Mcp.path()), url, scopes, required_scope, pages }
+    }
+
+    /// The issuer identifier.
+    pub(super) fn issuer(&self) -> &str {
+        self.url.origin()
+    }
+
+    /// `GET /`: the page for a person who opens the server in a browser.
+    pub(crate) fn home(&self) -> Response {
+        self.pages.home(200, &self.uri)
+    }
+
+    /// The URI that tokens are bound to, if every resource that a request names is this one (RFC 8707 section 2).
+    pub(super) fn named_by(&self, form: &Form) -> Option<&str> {
+        form.values("resource").all(|named| self.is_named(named)).then_some(self.uri.as_str())
+    }
+
+    /// O13: the canonical URI, or the origin that some clients name instead; scheme and host in any case, any name of loopback
+    /// for another, with or without the default port and one slash at the end.
+    pub(super) fn is_named(&self, text: &str) -> bool {
+        let scheme = if self.url.is_https() { "https" } else { "http" };
+        let Some((their_scheme, rest)) = text.split_once("://") else { return false };
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        their_scheme.eq_ignore_ascii_case(scheme)
+            && self.url.accepts_host(authority)
+            && matches!(path, "" | "/" | "/mcp" | "/mcp/" | "/sse" | "/sse/")
+    }
+
+    /// The redirect URI with these parameters and our `iss`, once (RFC 9207, O10).
+    pub(super) fn answer_location(
+        &self,
+        redirect_uri: &RedirectUri,
+        parameters: &[(&str, Option<&str>)],
+    ) -> String {
+        let present = parameters.iter().filter_map(|&(name, value)| Some((name, value?)));
+        let all: Vec<_> = present.chain(std::iter::once(("iss", self.issuer()))).collect();
+        append_query(redirect_uri.as_str(), &all)
+    }
+}
+
+/// O11, B3: always 303, no body, never cached, never named as a referrer.
+pub(super) fn see_other(location: String) -> Response {
+    Response::new(303)
+        .header("Location", location)
+        .header("Cache-Control", "no-store")
+        .header("Referrer-Policy", "no-referrer")
+}

@@ -1,0 +1,68 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::oauth::fake::{Browser, fixture};
+use crate::oauth::policy::AllowRule;
+use crate::oauth::provider::Group;
+
+fn rules(allow: AllowRule) -> Rules {
+    Rules { policy: Policy::new(vec![allow]), denied: DenyList::default() }
+}
+
+fn user(login: &str) -> AllowRule {
+    AllowRule::User(login.to_owned())
+}
+
+/// T13: without groups in the rules, the next request already is refused, and the refresh that follows ends the grant.
+#[test]
+fn whoever_is_not_named_any_more_is_out_at_once() {
+    let fixture = fixture();
+    let tokens = Browser::new(&fixture).tokens();
+    assert!(fixture.bearer(&tokens.access).is_ok());
+    assert!(!fixture.server.grants.change_rules(rules(user("octocat"))), "these are the rules that it has");
+    assert!(fixture.server.grants.change_rules(rules(user("hubot"))));
+    assert!(fixture.bearer(&tokens.access).is_err());
+    assert!(fixture.server.grants.change_rules(rules(user("octocat"))));
+    assert!(fixture.bearer(&tokens.access).is_ok(), "nothing was ended");
+}
+
+/// T13, G6: rules that change while GitHub is asked hold for the next login; this one's token is kept as its own rules say.
+#[test]
+fn one_login_is_decided_by_one_set_of_rules() {
+    let mut fixture = fixture();
+    fixture.restart(|parts| parts.upstream = crate::oauth::Upstream::Discard);
+    fixture.server.grants.change_rules(rules(AllowRule::Group(Group::Org("github".to_owned()))));
+    fixture.provider.member_of(&["github"]);
+    let mut browser = Browser::new(&fixture);
+    let (asked, changed) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+    let barriers = Arc::new((asked, changed));
+    let theirs = Arc::clone(&barriers);
+    fixture.provider.while_asked(move || {
+        theirs.0.wait();
+        theirs.1.wait();
+    });
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            barriers.0.wait();
+            fixture.server.grants.change_rules(rules(user("octocat")));
+            barriers.1.wait();
+        });
+        assert_eq!(browser.log_in().status(), 303);
+    });
+    assert!(fixture.grants.list().unwrap()[0].upstream.is_some());
+    assert_eq!(fixture.provider.discarded(), 0);
+    browser.log_in();
+    assert_eq!(fixture.provider.discarded(), 1);
+}
+
+/// T13: where GitHub has to be asked, access lasts until the next refresh, an hour at most.
+#[test]
+fn where_groups_decide_access_ends_with_the_next_refresh() {
+    let fixture = fixture();
+    let mut browser = Browser::new(&fixture);
+    let tokens = browser.tokens();
+    assert!(fixture.server.grants.change_rules(rules(AllowRule::Group(Group::Org("github".to_owned())))));
+    assert!(fixture.bearer(&tokens.access).is_ok());
+    assert_eq!(browser.refresh(&tokens.refresh).status(), 400);
+    assert!(fixture.bearer(&tokens.access).is_err());
+}

@@ -1,0 +1,91 @@
+use super::*;
+use crate::oauth::fake::{self, Browser};
+
+/// S4: the stored token opens with the grant's secret only, and in its own record only.
+#[test]
+fn the_stored_token_opens_with_the_grants_secret_only() {
+    let fixture = fake::fixture();
+    let tokens = Browser::new(&fixture).tokens();
+    let grant = fixture.grants.list().unwrap()[0].clone();
+    let record = serde_json::to_string(&*grant).unwrap();
+    assert!(!record.contains("gho_"), "{record}");
+    let upstreams = &fixture.server.token.upstreams;
+    assert!(upstreams.open(&grant, &Secret::new([0; 32])).is_none());
+    let caller = fixture.bearer(&tokens.access).unwrap();
+    assert_eq!(caller.upstream.token().unwrap().expose(), "gho_fake");
+}
+
+/// A token that expires is exchanged once, however many ask, and the new one is on the disk.
+#[test]
+fn an_expiring_token_is_exchanged_once() {
+    let fixture = fake::fixture();
+    fixture.provider.expiring(Duration::from_secs(8 * 3600));
+    let mut browser = Browser::new(&fixture);
+    let mut tokens = browser.tokens();
+    assert_eq!(fixture.bearer(&tokens.access).unwrap().upstream.token().unwrap().expose(), "gho_fake");
+    for _ in 0..8 {
+        fixture.clock.advance(Duration::from_secs(3600));
+        tokens = fake::tokens(&browser.refresh(&tokens.refresh));
+    }
+    assert_eq!(fixture.provider.exchanges(), 0);
+    let caller = fixture.bearer(&tokens.access).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(caller.upstream.token().unwrap().expose(), "ghu_1"));
+        }
+    });
+    assert_eq!(fixture.provider.exchanges(), 1);
+    let again = fixture.bearer(&tokens.access).unwrap();
+    assert_eq!(again.upstream.token().unwrap().expose(), "ghu_1");
+    assert_eq!(fixture.provider.exchanges(), 1);
+}
+
+/// A refusal is not retried with the same token. If the old one is not good either, the grant ends, so that the client logs
+/// in again by itself: 401 for its requests, `invalid_grant` for its refresh token.
+#[test]
+fn a_token_that_cannot_be_exchanged_ends_the_grant() {
+    let fixture = fake::fixture();
+    fixture.provider.expiring(Duration::from_secs(30));
+    let mut browser = Browser::new(&fixture);
+    let tokens = browser.tokens();
+    fixture.provider.fail_with(ProviderError::Refused);
+    assert!(fixture.bearer(&tokens.access).unwrap().upstream.token().is_none());
+    assert!(fixture.bearer(&tokens.access).is_err());
+    assert_eq!(fake::body(&browser.refresh(&tokens.refresh))["error"], "invalid_grant");
+    fixture.provider.recover();
+    assert_eq!(browser.log_in().status(), 303);
+}
+
+/// A tool says that GitHub does not take its token; what counts is what GitHub says when asked whose it is. An outage ends
+/// nothing, nor does a tool that is wrong.
+#[test]
+fn a_kept_token_that_github_refuses_ends_the_grant() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let tokens = browser.tokens();
+    let refused = || fixture.bearer(&tokens.access).unwrap().upstream.refused();
+    refused();
+    for error in [ProviderError::Unreachable, ProviderError::UsedUp, ProviderError::Nonsense] {
+        fixture.provider.fail_with(error);
+        refused();
+    }
+    fixture.provider.recover();
+    assert_eq!(fixture.bearer(&tokens.access).unwrap().upstream.token().unwrap().expose(), "gho_fake");
+    fixture.provider.fail_with(ProviderError::Refused);
+    refused();
+    assert_eq!(fixture.bearer(&tokens.access).unwrap_err(), crate::oauth::bearer::BearerError::Invalid);
+    assert_eq!(fake::body(&browser.refresh(&tokens.refresh))["error"], "invalid_grant");
+}
+
+/// G6: GitHub's answer finds the grant gone; what it brought is given back, and handed to nobody.
+#[test]
+fn a_token_that_comes_after_the_end_of_its_grant_is_given_back() {
+    let fixture = fake::fixture();
+    fixture.provider.expiring(Duration::from_secs(30));
+    let tokens = Browser::new(&fixture).tokens();
+    let caller = fixture.bearer(&tokens.access).unwrap();
+    let grants = Arc::clone(&fixture.grants);
+    fixture.provider.while_asked(move || assert!(grants.delete(caller.grant).unwrap()));
+    assert!(caller.upstream.token().is_none());
+    assert_eq!((fixture.provider.exchanges(), fixture.provider.discarded()), (1, 1));
+}
