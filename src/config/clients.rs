@@ -10,14 +10,13 @@
 //! Without `client_secret_file` a client is public; with one it authenticates by HTTP Basic, or as
 //! `token_endpoint_auth_method` says. A relative path starts where the file is.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use super::{ClientSecret, ConfigError};
 use crate::base::{capped, json, limits};
-use crate::oauth::{ConfiguredClient, ConfiguredMembers, DenyList, RedirectSchemes, Registration};
+use crate::oauth::{Client, ConfiguredMembers, DenyList, RedirectSchemes, Registration};
 
 /// What the options say about clients.
 #[derive(Debug)]
@@ -45,66 +44,43 @@ pub enum Switch {
     Off,
 }
 
-/// One client of the file. A member that is not understood could be a misspelt one, so it is refused.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    client_id: String,
-    client_name: Option<String>,
-    redirect_uris: Vec<String>,
-    token_endpoint_auth_method: Option<String>,
-    client_secret_file: Option<PathBuf>,
-}
-
 impl ClientSettings {
     /// Whether any client at all could come.
     pub(super) fn admit_anybody(&self) -> bool {
         self.registration == Registration::Open || self.documents == Switch::On || self.file.is_some()
     }
 
-    /// The operator's clients; none without a file.
+    /// The operator's clients by their ids; none without a file.
     ///
     /// # Errors
     /// [`ConfigError::ClientsFile`], or [`ConfigError::SecretFile`] of one of them.
-    pub fn configured(&self) -> Result<Vec<ConfiguredClient>, ConfigError> {
-        let Some(path) = &self.file else { return Ok(Vec::new()) };
+    pub fn configured(&self) -> Result<BTreeMap<String, Client>, ConfigError> {
+        let mut clients = BTreeMap::new();
+        let Some(path) = &self.file else { return Ok(clients) };
         let failed = |why: String| ConfigError::ClientsFile(path.clone(), why);
         let text = File::open(path)
             .and_then(|file| capped::read_text_from(file, limits::CLIENTS_FILE_BYTES))
             .map_err(|error| failed(error.to_string()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let mut clients: Vec<ConfiguredClient> = Vec::new();
-        for entry in entries(&text).map_err(|error| failed(error.to_string()))? {
-            let id = entry.client_id.clone();
-            let client = ConfiguredClient::new(entry.members(folder)?)
+        for members in read(&text).map_err(|error| failed(error.to_string()))? {
+            let id = members.client_id.clone();
+            let secret_file = members.client_secret_file.as_ref();
+            let secret = secret_file.map(|file| ClientSecret::File(folder.join(file)).read()).transpose()?;
+            let client = Client::configured(members, secret)
                 .map_err(|why| failed(format!("client {id:?}: {why}")))?;
-            if clients.iter().any(|other| other.id() == id) {
+            if clients.insert(id.clone(), client).is_some() {
                 return Err(failed(format!("client {id:?} is there twice")));
             }
-            clients.push(client);
         }
         Ok(clients)
     }
 }
 
-fn entries(text: &str) -> Result<Vec<Entry>, serde_json::Error> {
+fn read(text: &str) -> Result<Vec<ConfiguredMembers>, serde_json::Error> {
     let rules =
         json::Rules { depth: limits::METADATA_DEPTH, values: limits::JSON_VALUES, is_forbidden: |_| false };
     json::check(text, rules)?;
     serde_json::from_str(text)
-}
-
-impl Entry {
-    fn members(self, folder: &Path) -> Result<ConfiguredMembers, ConfigError> {
-        let secret_file = self.client_secret_file.map(|file| ClientSecret::File(folder.join(file)));
-        Ok(ConfiguredMembers {
-            client_id: self.client_id,
-            client_name: self.client_name,
-            redirect_uris: self.redirect_uris,
-            token_endpoint_auth_method: self.token_endpoint_auth_method,
-            client_secret: secret_file.map(|file| file.read()).transpose()?,
-        })
-    }
 }
 
 pub(super) fn registration(text: &str) -> Result<Registration, &'static str> {
@@ -150,7 +126,7 @@ mod tests {
         }
     }
 
-    fn read(file: PathBuf) -> Result<Vec<String>, String> {
+    fn ids(file: PathBuf) -> Result<Vec<String>, String> {
         let settings = ClientSettings {
             file: Some(file),
             denied: DenyList::default(),
@@ -160,7 +136,7 @@ mod tests {
             documents: Switch::On,
         };
         let clients = settings.configured().map_err(|error| error.to_string())?;
-        Ok(clients.iter().map(|client| client.id().to_owned()).collect())
+        Ok(clients.into_keys().collect())
     }
 
     /// What becomes of a file with this text, beside a file `secret`.
@@ -169,7 +145,7 @@ mod tests {
         let file = folder.0.join("clients.json");
         fs::write(&file, text).unwrap();
         fs::write(folder.0.join("secret"), "0123456789abcdef0123456789abcdef\n").unwrap();
-        match (read(file), expected) {
+        match (ids(file), expected) {
             (Ok(ids), Ok(expected)) => assert_eq!(ids, expected),
             (Err(error), Err(part)) => {
                 assert!(error.contains(part) && error.contains("clients-"), "{error}");
@@ -208,6 +184,6 @@ mod tests {
         check(&format!(r#"[{{"client_id": "mcp_x", {uris}}}]"#), Err("does not start with mcp_"));
         let missing = format!(r#"[{{"client_id": "app", {uris}, "client_secret_file": "missing"}}]"#);
         check(&missing, Err("client secret cannot be read from"));
-        assert!(read("/nonexistent/clients.json".into()).unwrap_err().contains("/nonexistent/clients.json"));
+        assert!(ids("/nonexistent/clients.json".into()).unwrap_err().contains("/nonexistent/clients.json"));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::bounded::BoundedMap;
 use crate::base::limits;
 use crate::base::sender::Sender;
-use crate::oauth::ClientDocument;
+use crate::oauth::Client;
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +19,7 @@ pub(super) struct Cache {
 }
 
 struct CachedDocument {
-    document: Arc<ClientDocument>,
+    document: Arc<Client>,
     fresh_until: Duration,
 }
 
@@ -31,13 +31,13 @@ impl Default for Cache {
 
 impl Cache {
     /// A document that need not be fetched again yet.
-    pub(super) fn fresh(&self, url: &str, now: Duration) -> Option<Arc<ClientDocument>> {
+    pub(super) fn fresh(&self, url: &str, now: Duration) -> Option<Arc<Client>> {
         let cached = self.documents.get(url, now).filter(|cached| cached.fresh_until > now)?;
         Some(Arc::clone(&cached.document))
     }
 
     /// A document that may be used if it cannot be fetched again.
-    pub(super) fn usable(&self, url: &str, now: Duration) -> Option<Arc<ClientDocument>> {
+    pub(super) fn usable(&self, url: &str, now: Duration) -> Option<Arc<Client>> {
         self.documents.get(url, now).map(|cached| Arc::clone(&cached.document))
     }
 
@@ -47,7 +47,7 @@ impl Cache {
         &mut self,
         url: &str,
         sender: Option<Sender>,
-        document: Arc<ClientDocument>,
+        document: Arc<Client>,
         (now, fresh_until): (Duration, Duration),
     ) {
         let count = |sender: &Option<Sender>| self.documents.count_of(sender);

@@ -28,7 +28,7 @@ use crate::base::rate::{Rate, RateLimit};
 use crate::base::sender::Sender;
 use crate::base::throttle::Throttle;
 use crate::http::PublicUrl;
-use crate::oauth::{ClientDocument, ClientDocuments, ClientUrl, RedirectSchemes};
+use crate::oauth::{Client, ClientDocuments, ClientUrl, RedirectSchemes};
 use crate::trust::Trust;
 
 /// For tests/fuzz.
@@ -50,7 +50,7 @@ pub struct Documents {
 }
 
 impl ClientDocuments for Documents {
-    fn find(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Option<Arc<ClientDocument>> {
+    fn find(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Option<Arc<Client>> {
         let fresh = self.fresh(url);
         if fresh.is_some() {
             return fresh;
@@ -83,17 +83,17 @@ impl Documents {
         }
     }
 
-    fn fresh(&self, url: &ClientUrl) -> Option<Arc<ClientDocument>> {
+    fn fresh(&self, url: &ClientUrl) -> Option<Arc<Client>> {
         self.cache.lock().fresh(url.as_str(), self.clock.monotonic())
     }
 
-    fn usable(&self, url: &ClientUrl) -> Option<Arc<ClientDocument>> {
+    fn usable(&self, url: &ClientUrl) -> Option<Arc<Client>> {
         self.cache.lock().usable(url.as_str(), self.clock.monotonic())
     }
 
     /// Costs the sender one of its allowance for fetching a document that is not remembered, and for every failed fetch, its
     /// own or one that it waited for. Waiting for a document that comes, and refreshing a remembered one, are free.
-    fn look_for(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Result<Arc<ClientDocument>, NotFound> {
+    fn look_for(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Result<Arc<Client>, NotFound> {
         let now = || self.clock.monotonic();
         let spend = || self.allowances.spend(peer, now()).map_err(|_| NotFound::SenderRate);
         self.allowances.check(peer, now()).map_err(|_| NotFound::SenderRate)?;
@@ -120,11 +120,10 @@ impl Documents {
         found
     }
 
-    fn fetch(&self, url: &ClientUrl, sender: Option<Sender>) -> Result<Arc<ClientDocument>, NotFound> {
+    fn fetch(&self, url: &ClientUrl, sender: Option<Sender>) -> Result<Arc<Client>, NotFound> {
         let fetched = self.fetcher.fetch(url).and_then(|answer| {
-            let document = ClientDocument::parse(url, &answer.body, &self.schemes);
-            let document = document.ok_or(NotFound::Invalid("it breaks a rule"))?;
-            Ok((Arc::new(document), cache::lifetime(&answer.cache_control)))
+            let client = Client::described(url, &answer.body, &self.schemes).map_err(NotFound::Invalid)?;
+            Ok((Arc::new(client), cache::lifetime(&answer.cache_control)))
         });
         let now = self.clock.monotonic();
         let mut cache = self.cache.lock();

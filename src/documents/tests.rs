@@ -120,7 +120,7 @@ impl Web {
     }
 
     /// Looks for the document at `url` while the server answers with these bytes.
-    fn find(&self, url: &str, answer: &[u8]) -> Option<Arc<ClientDocument>> {
+    fn find(&self, url: &str, answer: &[u8]) -> Option<Arc<Client>> {
         thread::scope(|scope| {
             let finder = scope.spawn(|| self.look(url));
             let (_, mut socket) = self.request();
@@ -129,11 +129,11 @@ impl Web {
         })
     }
 
-    fn look(&self, url: &str) -> Option<Arc<ClientDocument>> {
+    fn look(&self, url: &str) -> Option<Arc<Client>> {
         self.look_from(url, [192, 0, 2, 1])
     }
 
-    fn look_from(&self, url: &str, peer: [u8; 4]) -> Option<Arc<ClientDocument>> {
+    fn look_from(&self, url: &str, peer: [u8; 4]) -> Option<Arc<Client>> {
         self.documents.find(&ClientUrl::parse(url).unwrap(), Some(IpAddr::from(peer)))
     }
 

@@ -24,4 +24,4 @@ pub use response::{Body, Field, Response};
 pub use sse::Event;
 pub use stream::{Next, Stream, StreamSender, Waker};
 pub use url::{PublicUrl, append_query, percent_encode};
-pub(crate) use url::{is_loopback_host, split_port};
+pub(crate) use url::{Uri, is_loopback_host, split_port};

@@ -33,6 +33,43 @@ pub fn append_query(uri: &str, parameters: &[(&str, &str)]) -> String {
     out
 }
 
+/// A URI split at its delimiters (RFC 3986 section 3). Nothing is decoded, normalised or checked: each reader has rules of its
+/// own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Uri<'a> {
+    /// Empty if there is none.
+    pub(crate) scheme: &'a str,
+    pub(crate) authority: Option<&'a str>,
+    pub(crate) path: &'a str,
+    pub(crate) query: Option<&'a str>,
+}
+
+impl<'a> Uri<'a> {
+    pub(crate) fn split(text: &'a str) -> Uri<'a> {
+        let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
+        let (before, query) = rest.split_once('?').map_or((rest, None), |(before, query)| (before, Some(query)));
+        let (authority, path) = match before.strip_prefix("//") {
+            None => (None, before),
+            Some(after) => {
+                let (authority, path) = after.split_at(after.find('/').unwrap_or(after.len()));
+                (Some(authority), path)
+            }
+        };
+        Uri { scheme, authority, path, query }
+    }
+
+    /// The host; `None` if there is no authority, or one with an invalid port.
+    pub(crate) fn host(&self) -> Option<&'a str> {
+        Some(split_port(self.authority?)?.0)
+    }
+
+    /// Whether the path has a segment `.` or `..`, plain or encoded: parsers differ in whether they remove it.
+    pub(crate) fn has_dot_segment(&self) -> bool {
+        let path = self.path.to_ascii_lowercase().replace("%2e", ".");
+        path.split('/').any(|segment| matches!(segment, "." | ".."))
+    }
+}
+
 /// The URL under which this server is reached: scheme, host and perhaps a port, no path. It comes from the
 /// configuration only, never from a request (O15).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,6 +207,22 @@ pub(crate) fn is_loopback_host(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_uri_is_split_at_its_delimiters() {
+        let check = |text, scheme, authority, path, query| {
+            assert_eq!(Uri::split(text), Uri { scheme, authority, path, query }, "{text}");
+        };
+        check("https://a.example:1/b/c?d?e", "https", Some("a.example:1"), "/b/c", Some("d?e"));
+        check("https://a.example?b/c", "https", Some("a.example"), "", Some("b/c"));
+        check("com.example.app:/cb?", "com.example.app", None, "/cb", Some(""));
+        check("http:127.0.0.1/cb", "http", None, "127.0.0.1/cb", None);
+        check("https:///cb", "https", Some(""), "/cb", None);
+        check("/cb", "", None, "/cb", None);
+        let has_dots = |text| Uri::split(text).has_dot_segment();
+        assert!(["a:/../b", "a:b/.", "a://h/%2E%2e", "a:.%2e/b"].into_iter().all(has_dots));
+        assert!(!["a:/...", "a:/b?c=/../", "a://../b", "a:/.b/c."].into_iter().any(has_dots));
+    }
 
     /// O11: what a redirect URI brings stays, and nothing that is appended can end the line.
     #[test]

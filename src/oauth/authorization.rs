@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::clients::Origin;
+use super::client::Origin;
 use super::redirect::{RedirectUri, Target};
 use crate::base::encoding::from_base64url;
 use crate::base::identity::{ClientFingerprint, Scopes};

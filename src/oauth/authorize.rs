@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::authorization::{AuthorizationRequest, CodeChallenge, ReturnTo};
 use super::authorize_error::AuthorizeError;
 use super::browser::read_query;
+use super::client::Client;
 use super::client_registry::ClientRegistry;
-use super::clients::AskingClient;
 use super::live_grants::LiveGrants;
 use super::login::PendingAuthorization;
 use super::login_state::LoginState;
@@ -41,9 +41,10 @@ impl AuthorizeEndpoint {
         self.clock.check()?;
         let query = read_query(head, &["resource"])?;
         let client_id = query.value("client_id").ok_or(Problem::UnknownClient)?;
-        trace::names_client(&ClientFingerprint::of(client_id));
+        let fingerprint = ClientFingerprint::of(client_id);
+        trace::names_client(&fingerprint);
         // O6: as long as client and redirect URI are not both proven, nobody is sent anywhere.
-        let client = self.clients.asking_client(client_id, head.peer)?;
+        let client = self.clients.find(client_id, head.peer)?;
         let registrant = self.clients.clients.registrant(&client.origin);
         let redirect_uri = redirect_uri(&client, registrant, query.value("redirect_uri"))
             .ok_or(Problem::UnregisteredRedirect)?;
@@ -53,7 +54,8 @@ impl AuthorizeEndpoint {
             redirect_uri,
             state: query.value("state").map(str::to_owned),
         };
-        Ok(match self.check(&client, &query, &return_to) {
+        let allowed = client.scopes(&self.resource.scopes);
+        Ok(match self.check(fingerprint, &allowed, &query, &return_to) {
             Ok(request) => self.ask_for_consent(request, head),
             Err(error) => self.resource.refuse(&return_to, error),
         })
@@ -62,7 +64,8 @@ impl AuthorizeEndpoint {
     /// Checks everything but client and redirect URI.
     fn check(
         &self,
-        client: &AskingClient,
+        client: ClientFingerprint,
+        allowed: &Scopes,
         query: &Form,
         return_to: &ReturnTo,
     ) -> Result<AuthorizationRequest, AuthorizeError> {
@@ -91,10 +94,10 @@ impl AuthorizeEndpoint {
         }
         let code_challenge = CodeChallenge::parse(challenge).ok_or(AuthorizeError::BadChallenge)?;
         Ok(AuthorizationRequest {
-            client: client.fingerprint.clone(),
+            client,
             return_to: return_to.clone(),
             code_challenge,
-            scopes: granted_scopes(&self.resource.required_scope, &client.scopes, query.value("scope"))?,
+            scopes: granted_scopes(&self.resource.required_scope, allowed, query.value("scope"))?,
             resource: self.resource.named_by(query).ok_or(AuthorizeError::Resource)?.to_owned(),
         })
     }
@@ -114,7 +117,7 @@ impl AuthorizeEndpoint {
 /// O3, O4: the registered URI that admits the requested one, with the requested port; or the only one there is, if it has
 /// no port to be chosen.
 fn redirect_uri(
-    client: &AskingClient,
+    client: &Client,
     registrant: Registrant<'_>,
     requested: Option<&str>,
 ) -> Option<RedirectUri> {

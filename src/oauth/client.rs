@@ -1,13 +1,13 @@
-//! Registered clients: each is sealed into its own `client_id`, so nothing is stored.
+//! Clients. One that registers is sealed into its own `client_id`, so nothing is stored.
 
 use serde::{Deserialize, Serialize};
 
 use super::redirect::RedirectUri;
 use crate::base::clock::Timestamp;
 use crate::base::encoding::base64url;
-use crate::base::identity::{ClientFingerprint, Scopes};
+use crate::base::identity::Scopes;
 use crate::base::secret::Secret;
-use crate::seal::{self, Keyring, Sealed};
+use crate::seal::{Keyring, Sealed};
 
 const SECRET_PREFIX: &str = "mcp_cs_";
 
@@ -23,24 +23,60 @@ pub(super) enum AuthMethod {
     ClientSecretPost,
 }
 
-/// A registered client, as it travels in its `client_id`.
+/// A client, whichever way it became known. One that registered travels, sealed, in its own `client_id`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Client {
-    /// Where its codes may be sent; one at least.
+pub struct Client {
+    /// Where its codes may be sent; at least one.
     #[serde(rename = "r")]
-    pub redirect_uris: Vec<RedirectUri>,
-    /// What it calls itself, if it does.
+    pub(super) redirect_uris: Vec<RedirectUri>,
+    /// What it calls itself, without disguises.
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// How it authenticates.
+    pub(super) name: Option<String>,
     #[serde(rename = "a")]
-    pub auth: AuthMethod,
-    /// What it may ask for.
+    pub(super) auth: AuthMethod,
+    /// The scopes that it named, or that it was registered for.
     #[serde(rename = "s")]
-    pub scopes: Scopes,
+    pub(super) scopes: Scopes,
     /// When it registered.
     #[serde(rename = "t")]
-    pub issued: Timestamp,
+    pub(super) issued: Option<Timestamp>,
+    /// No other client than a registered one is ever sealed.
+    #[serde(skip)]
+    pub(super) origin: Origin,
+    /// The secret of a configured client; see [`secrets`] for a registered one's.
+    #[serde(skip)]
+    pub(super) secret: Option<Secret<String>>,
+}
+
+/// How a client became known, and so what its name is worth.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Origin {
+    /// It registered by itself, under a name and redirect URIs of its choice.
+    #[default]
+    Registered,
+    /// It is described by a document at this host.
+    Document(String),
+    /// The operator configured it.
+    Configured,
+}
+
+impl Origin {
+    /// The host that vouches for the client, if one does.
+    pub(super) fn host(&self) -> Option<&str> {
+        match self {
+            Origin::Document(host) => Some(host),
+            Origin::Registered | Origin::Configured => None,
+        }
+    }
+}
+
+impl Client {
+    /// The scopes that it may ask for: of `supported` those that it named, or all if it named none of them.
+    pub(super) fn scopes(&self, supported: &Scopes) -> Scopes {
+        let known = self.scopes.intersection(supported);
+        if known.is_empty() { supported.clone() } else { known }
+    }
 }
 
 impl Sealed for Client {
@@ -51,18 +87,6 @@ impl Sealed for Client {
     fn expires(&self) -> Option<Timestamp> {
         None
     }
-}
-
-/// A client that has proven who it is, as far as its kind can.
-#[derive(Clone, Debug)]
-pub(super) struct KnownClient {
-    /// Names it in codes, tokens, grants and the log.
-    pub fingerprint: ClientFingerprint,
-}
-
-/// Opens the `client_id` of a registered client.
-pub(super) fn open(keys: &Keyring, client_id: &str, now: Timestamp) -> Option<Client> {
-    seal::open(keys, client_id, now).ok()
 }
 
 /// The secret of a registered client, under each of our keys, the newest first: computed from the `client_id`, never stored.

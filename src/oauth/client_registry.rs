@@ -6,9 +6,9 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::client::{self, AuthMethod, KnownClient};
+use super::client::{self, AuthMethod, Client};
 use super::client_url::ClientUrl;
-use super::clients::{AskingClient, Clients, Origin};
+use super::clients::Clients;
 use super::live_grants::LiveGrants;
 use super::problem::Problem;
 use crate::base::clock::Clock;
@@ -16,7 +16,7 @@ use crate::base::identity::{ClientFingerprint, Scopes};
 use crate::base::secret::Secret;
 use crate::base::trace;
 use crate::http;
-use crate::seal::Keyring;
+use crate::seal::{self, Keyring};
 
 /// Finds the client that a request names.
 pub(crate) struct ClientRegistry {
@@ -31,69 +31,47 @@ pub(crate) struct ClientRegistry {
 
 impl ClientRegistry {
     /// The client that asks for authorization. The document of one whose id is a URL may have to be fetched first.
-    pub(super) fn asking_client(
-        &self,
-        client_id: &str,
-        peer: Option<IpAddr>,
-    ) -> Result<AskingClient, Problem> {
-        let fingerprint = ClientFingerprint::of(client_id);
-        // Not a line of its own in the log: strangers choose how often they ask, and the request's line has the reason.
+    pub(super) fn find(&self, client_id: &str, peer: Option<IpAddr>) -> Result<Client, Problem> {
+        // Not a log line of its own: strangers choose how often they ask, and the request's line has the reason.
         if self.grants.rules().denied.names(client_id) {
             return Err(Problem::DeniedClient);
         }
-        let supported = &self.scopes;
-        if let Some(configured) = self.clients.configured(client_id) {
-            let description = configured.description.clone();
-            return Ok(AskingClient {
-                fingerprint,
-                origin: Origin::Configured,
-                scopes: description.scopes(supported),
-                name: description.name,
-                redirect_uris: description.redirect_uris,
-            });
+        if let Some(client) = self.clients.configured.get(client_id) {
+            return Ok(client.clone());
         }
         // O16: the ids of registered clients never look like this.
         if client_id.starts_with(ClientUrl::PREFIX) {
             let documents = self.clients.documents.as_ref().ok_or(Problem::UnknownClient)?;
             // I5: one answer, whatever is wrong with the URL, what is behind it, or how often it was asked for.
             let url = ClientUrl::parse(client_id).ok_or(Problem::NoClientDocument)?;
-            let document = documents.find(&url, peer).ok_or(Problem::NoClientDocument)?;
-            return Ok(AskingClient {
-                fingerprint,
-                origin: Origin::Document(url.host().to_owned()),
-                scopes: document.description.scopes(supported),
-                name: document.description.name.clone(),
-                redirect_uris: document.description.redirect_uris.clone(),
-            });
+            let client = documents.find(&url, peer).ok_or(Problem::NoClientDocument)?;
+            return Ok(Arc::unwrap_or_clone(client));
         }
-        let client = client::open(&self.keys, client_id, self.clock.now()).ok_or(Problem::UnknownClient)?;
-        Ok(AskingClient {
-            fingerprint,
-            origin: Origin::Registered,
-            name: client.name,
-            redirect_uris: client.redirect_uris,
-            scopes: client.scopes,
-        })
+        self.registered(client_id).ok_or(Problem::UnknownClient)
     }
 
-    /// How the client with this id authenticates at the token endpoint, if there is such a client. No document is needed
-    /// for that: whoever is described by one is public, and what was granted under its URL is bound to the URL.
-    pub(super) fn auth_method(&self, client_id: &str) -> Option<AuthMethod> {
-        if let Some(configured) = self.clients.configured(client_id) {
-            return Some(configured.auth);
+    fn registered(&self, client_id: &str) -> Option<Client> {
+        seal::open(&self.keys, client_id, self.clock.now()).ok()
+    }
+
+    /// How the client with this id authenticates at the token endpoint, if there is such a client. That takes no document: a
+    /// client that is described by one is public, and what was granted under its URL is bound to the URL.
+    fn auth_method(&self, client_id: &str) -> Option<AuthMethod> {
+        if let Some(client) = self.clients.configured.get(client_id) {
+            return Some(client.auth);
         }
         if self.clients.documents.is_some() && ClientUrl::parse(client_id).is_some() {
             return Some(AuthMethod::None);
         }
-        Some(client::open(&self.keys, client_id, self.clock.now())?.auth)
+        Some(self.registered(client_id)?.auth)
     }
 
-    /// Who sends this form (T8).
+    /// The client that sends this form (T8).
     pub(super) fn authenticate(
         &self,
         head: &http::Head,
         form: &http::Form,
-    ) -> Result<KnownClient, ClientError> {
+    ) -> Result<ClientFingerprint, ClientError> {
         let presented = Presented::read(head, form)?;
         let fingerprint = ClientFingerprint::of(&presented.id);
         trace::names_client(&fingerprint);
@@ -102,8 +80,8 @@ impl ClientRegistry {
         let given = presented.secret.as_ref().map_or("", |secret| secret.expose().as_str());
         let derived = client::secrets(&self.keys, &presented.id)
             .fold(false, |found, secret| found | secret.matches(given.as_bytes()));
-        let right = match self.clients.configured(&presented.id) {
-            Some(configured) => configured.has_secret(given.as_bytes()),
+        let right = match self.clients.configured.get(&presented.id) {
+            Some(client) => client.secret.as_ref().is_some_and(|secret| secret.matches(given.as_bytes())),
             None => derived,
         };
         let registered = self.auth_method(&presented.id).ok_or(invalid)?;
@@ -116,7 +94,7 @@ impl ClientRegistry {
         if !proven || self.grants.rules().denied.names(&presented.id) {
             return Err(invalid);
         }
-        Ok(KnownClient { fingerprint })
+        Ok(fingerprint)
     }
 }
 

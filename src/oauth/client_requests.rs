@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::answer;
-use super::client::KnownClient;
 use super::client_registry::ClientRegistry;
 use super::token_error::TokenError;
 use crate::base::clock::Clock;
+use crate::base::identity::ClientFingerprint;
 use crate::base::rate::RateLimit;
 use crate::http::{Form, Request, Response};
 
@@ -24,7 +24,7 @@ impl ClientRequests {
     pub(super) fn answer(
         &self,
         request: &Request,
-        attempt: impl FnOnce(&KnownClient, &Form) -> Result<Response, TokenError>,
+        attempt: impl FnOnce(&ClientFingerprint, &Form) -> Result<Response, TokenError>,
     ) -> Response {
         let outcome = read_form(request).and_then(|form| {
             let client = self.clients.authenticate(&request.head, &form).map_err(TokenError::Client)?;

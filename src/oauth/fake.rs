@@ -12,7 +12,7 @@ pub(crate) use self::documents::FakeDocuments;
 pub(crate) use self::provider::FakeProvider;
 pub(crate) use self::read_only::ReadOnly;
 pub(crate) use self::visitor::Visitor;
-use super::client::{AuthMethod, Client};
+use super::client::{AuthMethod, Client, Origin};
 use super::provider::IdentityProvider;
 use super::redirect::{RedirectUri, Registrant};
 use super::*;
@@ -150,7 +150,9 @@ impl Fixture {
             name: Some("Test <client>".to_owned()),
             auth,
             scopes: self.server.resource.scopes.clone(),
-            issued: self.clock.now(),
+            issued: Some(self.clock.now()),
+            origin: Origin::Registered,
+            secret: None,
         };
         seal::seal(&self.keys, &client, &*self.random)
     }

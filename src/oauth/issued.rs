@@ -4,7 +4,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::authorization::{AuthorizationRequest, CodeChallenge};
-use super::client::KnownClient;
 use crate::base::clock::Timestamp;
 use crate::base::encoding::{base64url, sha256};
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes};
@@ -102,7 +101,7 @@ impl AuthorizationCode {
     /// Whether this client may redeem it with this verifier, and the redirect URI if it repeats one; else the cause for the log.
     pub(super) fn check(
         &self,
-        client: &KnownClient,
+        client: &ClientFingerprint,
         verifier: &str,
         redirect_uri: Option<&str>,
     ) -> Result<(), &'static str> {
@@ -113,7 +112,7 @@ impl AuthorizationCode {
         let verified = well_formed && challenge.matches(self.code_challenge.as_str().as_bytes());
         // T6: OAuth 2.1 no longer needs the redirect URI here, but a different one is another request's.
         let same_redirect = redirect_uri.is_none_or(|uri| uri == self.redirect_uri);
-        match (self.client == client.fingerprint, verified, same_redirect) {
+        match (self.client == *client, verified, same_redirect) {
             (true, true, true) => Ok(()),
             (false, _, _) => Err("another_client"),
             (true, false, _) => Err("wrong_verifier"),

@@ -2,7 +2,7 @@
 
 use super::authorization::{AuthorizationRequest, ReturnTo};
 use super::authorize_error::AuthorizeError;
-use super::clients::Origin;
+use super::client::Origin;
 use super::problem::Problem;
 use super::provider::Obstacle;
 use super::redirect::{RedirectUri, Target};

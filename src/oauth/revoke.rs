@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use super::answer;
-use super::client::KnownClient;
 use super::client_requests::ClientRequests;
 use super::issued::{AccessToken, RefreshToken};
 use super::live_grants::LiveGrants;
@@ -33,7 +32,7 @@ impl RevocationEndpoint {
         })
     }
 
-    fn revoke(&self, client: &KnownClient, form: &Form) -> Result<(), TokenError> {
+    fn revoke(&self, client: &ClientFingerprint, form: &Form) -> Result<(), TokenError> {
         let token = form.value("token").ok_or(TokenError::Missing("token is required"))?;
         // RFC 7009 section 2.2: an unknown, expired or foreign token is no error, and nothing happens. The hint is not
         // needed: a token says itself what it is.
@@ -45,7 +44,7 @@ impl RevocationEndpoint {
             // its bearer may end it then.
             Err(_) => owner,
         };
-        if owner.is_none_or(|owner| owner == client.fingerprint) {
+        if owner.is_none_or(|owner| owner == *client) {
             self.upstreams.end_grant(id, &secret, "revoked")?;
         }
         Ok(())

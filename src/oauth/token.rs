@@ -8,7 +8,6 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::answer;
-use super::client::KnownClient;
 use super::client_requests::ClientRequests;
 use super::issued::{AccessToken, AuthorizationCode, RefreshToken};
 use super::live_grants::{LiveGrants, log_grant};
@@ -19,7 +18,7 @@ use super::server_clock::ServerClock;
 use super::token_error::{TokenError, invalid_grant};
 use super::upstream::{Asking, Upstreams};
 use crate::base::clock::{Clock, Timestamp};
-use crate::base::identity::Scopes;
+use crate::base::identity::{ClientFingerprint, Scopes};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::{limits, log};
@@ -77,7 +76,7 @@ impl TokenEndpoint {
     }
 
     /// A code for the first pair of tokens (RFC 6749 section 4.1.3).
-    fn redeem(&self, client: &KnownClient, form: &Form) -> Result<Pair, TokenError> {
+    fn redeem(&self, client: &ClientFingerprint, form: &Form) -> Result<Pair, TokenError> {
         let text = form.value("code").ok_or(TokenError::Missing("code is required"))?;
         let verifier = form.value("code_verifier").ok_or(TokenError::Missing("code_verifier is required"))?;
         let now = self.clock.now();
@@ -127,14 +126,14 @@ impl TokenEndpoint {
     }
 
     /// A refresh token for the next pair (RFC 6749 section 6, OAuth 2.1 section 4.3).
-    fn refresh(&self, client: &KnownClient, form: &Form) -> Result<Pair, TokenError> {
+    fn refresh(&self, client: &ClientFingerprint, form: &Form) -> Result<Pair, TokenError> {
         let text = form.value("refresh_token").ok_or(TokenError::Missing("refresh_token is required"))?;
         let now = self.clock.now();
         let token: RefreshToken = seal::open(&self.keys, text, now).map_err(|error| match error {
             SealError::Expired => invalid_grant("refresh_token_expired"),
             SealError::Malformed | SealError::Forged => invalid_grant("refresh_token_unknown"),
         })?;
-        if token.client != client.fingerprint {
+        if token.client != *client {
             return Err(invalid_grant("another_client"));
         }
         // The same rules decide whether GitHub is asked, and what of its answer.

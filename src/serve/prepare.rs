@@ -1,5 +1,6 @@
 //! Everything that a start needs and can look at without changing anything: `check` prints it, a start goes on with it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::config::{Config, Door, Listen};
 use crate::edge::Tls;
 use crate::github::{GitHub, GitHubSettings};
 use crate::mcp::Backend;
-use crate::oauth::ConfiguredClient;
+use crate::oauth::Client;
 use crate::seal::Keyring;
 use crate::store::{Medium, OpenError, Opener, RedbGrants, StateDirectory, key_file};
 use crate::trust::Trust;
@@ -25,7 +26,7 @@ pub(crate) struct Prepared<B> {
     pub(crate) warnings: Vec<(String, String)>,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) outside: Option<Outside<B>>,
-    pub(crate) configured: Vec<ConfiguredClient>,
+    pub(crate) configured: BTreeMap<String, Client>,
     pub(crate) state: State,
 }
 

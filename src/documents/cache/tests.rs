@@ -3,11 +3,11 @@
 use super::*;
 use crate::oauth::{ClientUrl, RedirectSchemes};
 
-fn document() -> Arc<ClientDocument> {
+fn document() -> Arc<Client> {
     let url = ClientUrl::parse("https://a.example/c").unwrap();
     let body =
         br#"{"client_id":"https://a.example/c","client_name":"A","redirect_uris":["https://a.example/cb"]}"#;
-    Arc::new(ClientDocument::parse(&url, body, &RedirectSchemes::default()).unwrap())
+    Arc::new(Client::described(&url, body, &RedirectSchemes::default()).unwrap())
 }
 
 fn seconds(seconds: u64) -> Duration {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::base::limits;
+use crate::base::identity::ClientFingerprint;
 use crate::base::secret::Secret;
 use crate::http::fake::request;
 use crate::http::{Response, append_query};
@@ -46,16 +47,18 @@ fn deny(fixture: &mut Fixture, list: &str, clients: Clients) {
 
 pub(super) fn configured(redirect_uri: &str) -> Clients {
     let client = |id: &str, secret: Option<&str>| {
-        ConfiguredClient::new(ConfiguredMembers {
+        let members = ConfiguredMembers {
             client_id: id.to_owned(),
             client_name: Some("Agent".to_owned()),
             redirect_uris: vec![redirect_uri.to_owned()],
             token_endpoint_auth_method: secret.map(|_| "client_secret_post".to_owned()),
-            client_secret: secret.map(|secret| Secret::new(secret.to_owned())),
-        })
-        .unwrap()
+            client_secret_file: None,
+        };
+        let secret = secret.map(|secret| Secret::new(secret.to_owned()));
+        (id.to_owned(), Client::configured(members, secret).unwrap())
     };
-    Clients { configured: vec![client("agent", Some(SECRET)), client("app", None)], ..Clients::default() }
+    let configured = [client("agent", Some(SECRET)), client("app", None)].into();
+    Clients { configured, ..Clients::default() }
 }
 
 /// Asks for authorization with everything right but for `changes`.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use crate::oauth::{ClientDocument, ClientDocuments, ClientUrl, RedirectSchemes};
+use crate::oauth::{Client, ClientDocuments, ClientUrl, RedirectSchemes};
 
 /// Documents that are there without a network.
 #[derive(Default)]
@@ -26,10 +26,10 @@ impl FakeDocuments {
 }
 
 impl ClientDocuments for FakeDocuments {
-    fn find(&self, url: &ClientUrl, _: Option<IpAddr>) -> Option<Arc<ClientDocument>> {
+    fn find(&self, url: &ClientUrl, _: Option<IpAddr>) -> Option<Arc<Client>> {
         *self.finds.lock().unwrap() += 1;
         let documents = self.documents.lock().unwrap();
         let body = documents.get(url.as_str())?.as_bytes();
-        ClientDocument::parse(url, body, &RedirectSchemes::default()).map(Arc::new)
+        Client::described(url, body, &RedirectSchemes::default()).ok().map(Arc::new)
     }
 }

@@ -3,13 +3,12 @@ use super::*;
 /// T5: 43 to 128 unreserved characters; whatever else is refused though its hash is the challenge.
 #[test]
 fn a_verifier_has_its_form_and_its_hash() {
-    let fingerprint = ClientFingerprint::of("client");
-    let client = KnownClient { fingerprint: fingerprint.clone() };
+    let client = ClientFingerprint::of("client");
     let check = |verifier: &str, presented: &str, expected| {
         let challenge = CodeChallenge::parse(&base64url(&sha256(verifier.as_bytes()))).unwrap();
         let code = AuthorizationCode {
             grant: GrantId([1; 16]),
-            client: fingerprint.clone(),
+            client: client.clone(),
             redirect_uri: "https://a.example/cb".to_owned(),
             code_challenge: challenge,
             secret: Secret::new([0; 32]),

@@ -7,17 +7,17 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use libfuzzer_sys::fuzz_target;
 use mcp_oauth_server::internals::oauth::{
-    AuthorizationServer, ClientDocument, ClientDocuments, ClientUrl, Clients, RedirectSchemes,
+    AuthorizationServer, Client, ClientDocuments, ClientUrl, Clients, RedirectSchemes,
 };
 use oracle::{authorize_query, bytes, judge_redirect, request, server_with};
 use serde_json::Value;
 
 /// Finds what the last input brought.
 #[derive(Default)]
-struct Last(Mutex<Option<Arc<ClientDocument>>>);
+struct Last(Mutex<Option<Arc<Client>>>);
 
 impl ClientDocuments for Last {
-    fn find(&self, _: &ClientUrl, _: Option<IpAddr>) -> Option<Arc<ClientDocument>> {
+    fn find(&self, _: &ClientUrl, _: Option<IpAddr>) -> Option<Arc<Client>> {
         self.0.lock().unwrap().clone()
     }
 }
@@ -34,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
     let Some(url) = ClientUrl::parse(text) else { return };
     assert_eq!(url.as_str(), text);
     judge_url(text, url.host());
-    let document = ClientDocument::parse(&url, body, &RedirectSchemes::default()).map(Arc::new);
+    let document = Client::described(&url, body, &RedirectSchemes::default()).ok().map(Arc::new);
     let members = std::str::from_utf8(body).ok().and_then(|body| serde_json::from_str::<Value>(body).ok());
     if document.is_some() {
         // What is skipped may have a lone surrogate, which a reader of all of it refuses.
