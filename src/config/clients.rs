@@ -66,8 +66,8 @@ impl ClientSettings {
             let id = members.client_id.clone();
             let secret_file = members.client_secret_file.as_ref();
             let secret = secret_file.map(|file| ClientSecret::File(folder.join(file)).read()).transpose()?;
-            let client = Client::configured(members, secret)
-                .map_err(|why| failed(format!("client {id:?}: {why}")))?;
+            let client =
+                Client::configured(members, secret).map_err(|why| failed(format!("client {id:?}: {why}")))?;
             if clients.insert(id.clone(), client).is_some() {
                 return Err(failed(format!("client {id:?} is there twice")));
             }

@@ -47,7 +47,8 @@ pub(crate) struct Uri<'a> {
 impl<'a> Uri<'a> {
     pub(crate) fn split(text: &'a str) -> Uri<'a> {
         let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
-        let (before, query) = rest.split_once('?').map_or((rest, None), |(before, query)| (before, Some(query)));
+        let (before, query) =
+            rest.split_once('?').map_or((rest, None), |(before, query)| (before, Some(query)));
         let (authority, path) = match before.strip_prefix("//") {
             None => (None, before),
             Some(after) => {

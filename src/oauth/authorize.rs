@@ -116,11 +116,7 @@ impl AuthorizeEndpoint {
 
 /// O3, O4: the registered URI that admits the requested one, with the requested port; or the only one there is, if it has
 /// no port to be chosen.
-fn redirect_uri(
-    client: &Client,
-    registrant: Registrant<'_>,
-    requested: Option<&str>,
-) -> Option<RedirectUri> {
+fn redirect_uri(client: &Client, registrant: Registrant<'_>, requested: Option<&str>) -> Option<RedirectUri> {
     let registered = &client.redirect_uris;
     let text = match (requested, registered.as_slice()) {
         (Some(text), _) => text,

@@ -31,7 +31,8 @@ impl ClientUrl {
         }
         let uri = Uri::split(text);
         let host = uri.authority.map(|authority| authority.strip_suffix(":443").unwrap_or(authority))?;
-        let fine = uri.scheme == "https" && is_public_name(host) && uri.path.len() > 1 && !uri.has_dot_segment();
+        let fine =
+            uri.scheme == "https" && is_public_name(host) && uri.path.len() > 1 && !uri.has_dot_segment();
         fine.then(|| ClientUrl { text: text.to_owned(), host: host.to_owned() })
     }
 

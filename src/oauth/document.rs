@@ -38,7 +38,11 @@ impl Client {
     ///
     /// # Errors
     /// The rule that the document breaks, for the log.
-    pub fn described(url: &ClientUrl, body: &[u8], schemes: &RedirectSchemes) -> Result<Client, &'static str> {
+    pub fn described(
+        url: &ClientUrl,
+        body: &[u8],
+        schemes: &RedirectSchemes,
+    ) -> Result<Client, &'static str> {
         // Section 4.1 of the draft: nobody shares a secret with a document that everybody can read.
         let document: Document = client_metadata::read(body, |name| name.starts_with("client_secret"))
             .ok_or("it must be a JSON object of client metadata without a secret")?;

@@ -14,10 +14,10 @@ use super::log_stranger;
 use super::redirect::{RedirectUri, Registrant};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::ClientFingerprint;
+use crate::base::limits;
 use crate::base::random::Random;
 use crate::base::rate::RateLimit;
 use crate::base::throttle::Throttle;
-use crate::base::limits;
 use crate::http::{self, Response};
 use crate::seal;
 

@@ -9,16 +9,9 @@ fn check(name: &str, expected: &str) {
 /// C7: a name that shows what it is stays as it is.
 #[test]
 fn a_visible_name_is_kept() {
-    for fine in [
-        "Claude",
-        "Курсор",
-        "日本語 クライアント",
-        "a'<b>&amp;\"\\",
-        "Ünïcödé ✓",
-        "e\u{301}",
-        "नमस्ते",
-        "🤖",
-    ] {
+    for fine in
+        ["Claude", "Курсор", "日本語 クライアント", "a'<b>&amp;\"\\", "Ünïcödé ✓", "e\u{301}", "नमस्ते", "🤖"]
+    {
         check(fine, fine);
     }
     let longest = "ü".repeat(limits::CLIENT_NAME_CHARS);

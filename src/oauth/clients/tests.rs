@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::base::limits;
 use crate::base::identity::ClientFingerprint;
+use crate::base::limits;
 use crate::base::secret::Secret;
 use crate::http::fake::request;
 use crate::http::{Response, append_query};

@@ -78,10 +78,8 @@ fn an_id_is_of_no_other_kind() {
 #[test]
 fn redirect_uris_are_checked() {
     let good = "http://192.168.1.20:5678/cb";
-    let with = |uri: &str| ConfiguredMembers {
-        redirect_uris: vec![good.to_owned(), uri.to_owned()],
-        ..members()
-    };
+    let with =
+        |uri: &str| ConfiguredMembers { redirect_uris: vec![good.to_owned(), uri.to_owned()], ..members() };
     check(with("http://nas.local/cb"), Ok(AuthMethod::None));
     check(with("http://agent.example/cb"), Err("use https"));
     check(with("data:text/html,x"), Err("https, loopback http"));

@@ -107,10 +107,7 @@ fn a_document_is_one_plain_json_object() {
     let deep = good.replacen('{', &format!(r#"{{"x":{}{},"#, "[".repeat(8), "]".repeat(8)), 1);
     let with_mark = format!("\u{feff}{good}");
     for bad in [&twice, &deep, &with_mark, &format!("{good}{good}"), &format!("[{good}]"), "<html>", ""] {
-        assert!(
-            Client::described(&url, bad.as_bytes(), &RedirectSchemes::default()).is_err(),
-            "{bad}"
-        );
+        assert!(Client::described(&url, bad.as_bytes(), &RedirectSchemes::default()).is_err(), "{bad}");
     }
     assert!(Client::described(&url, b"\xff", &RedirectSchemes::default()).is_err());
 }

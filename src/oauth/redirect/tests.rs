@@ -124,15 +124,9 @@ fn the_operators_clients_may_be_in_the_local_network() {
     for host in ["a.internal", "a.home", "b.home.arpa", "a.localdomain"] {
         check(&format!("http://{host}/cb"), Ok(Target::Web));
     }
-    for host in [
-        "8.8.8.8",
-        "172.32.0.1",
-        "169.254.169.254",
-        "134744072",
-        "0x8080808",
-        "a.example",
-        "[2001:db8::1]",
-    ] {
+    for host in
+        ["8.8.8.8", "172.32.0.1", "169.254.169.254", "134744072", "0x8080808", "a.example", "[2001:db8::1]"]
+    {
         check(&format!("http://{host}/cb"), Err(PLAIN_HTTP));
     }
     check("http://localhost/cb", Ok(Target::Loopback));

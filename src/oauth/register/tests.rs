@@ -87,11 +87,7 @@ fn what_is_usable_is_kept_and_said() {
     };
     let uri = "https://a.example/cb";
     let named = |name: &str| json!({ "redirect_uris": [uri], "client_name": name });
-    check(
-        json!({ "redirect_uris": ["nobodys://cb", uri, "http://a.example/", null] }),
-        json!([uri]),
-        None,
-    );
+    check(json!({ "redirect_uris": ["nobodys://cb", uri, "http://a.example/", null] }), json!([uri]), None);
     check(named("Claude\n"), json!([uri]), Some("Claude"));
     check(named("Soft\u{ad}Hyphen 👩\u{200d}💻"), json!([uri]), Some("SoftHyphen 👩💻"));
     check(named(&"a".repeat(101)), json!([uri]), Some(&"a".repeat(100)));
@@ -144,9 +140,8 @@ fn a_sender_registers_so_often_and_no_more() {
     let metadata = json!({"redirect_uris": ["https://a.example/cb"]}).to_string();
     let check = |fixture: &fake::Fixture, most: usize, retry_after: &str| {
         let register = || {
-            let mut request = request("POST", "/register")
-                .with("Content-Type", "application/json")
-                .body(metadata.clone());
+            let mut request =
+                request("POST", "/register").with("Content-Type", "application/json").body(metadata.clone());
             request.head.peer = Some(std::net::IpAddr::from([192, 0, 2, 1]));
             fixture.server.register.post(&request)
         };
@@ -191,8 +186,7 @@ fn a_registration_keeps_no_other_urls() {
         "tos_uri": "javascript:alert(1)", "policy_uri": "https://a.example", "jwks_uri": "https://a.example/keys",
     }));
     assert_eq!(status, 201);
-    let names: Vec<_> =
-        answer.as_object().unwrap().keys().filter(|name| name.ends_with("_uri")).collect();
+    let names: Vec<_> = answer.as_object().unwrap().keys().filter(|name| name.ends_with("_uri")).collect();
     assert!(names.is_empty(), "{names:?}");
 }
 

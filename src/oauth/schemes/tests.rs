@@ -18,9 +18,7 @@ fn the_operator_adds_schemes_but_none_that_a_browser_runs() {
     assert!(["myapp", "their-app", "web+mcp", "cursor"].iter().all(|scheme| added.admit(scheme)));
     assert!(!added.admit("other"));
     for scheme in FORBIDDEN {
-        assert!(
-            RedirectSchemes::parse(&format!("myapp,{scheme}")).unwrap_err().contains("cannot be added")
-        );
+        assert!(RedirectSchemes::parse(&format!("myapp,{scheme}")).unwrap_err().contains("cannot be added"));
     }
     for text in ["", ",", "MyApp", "my app", "1app", "myapp:/x", "javascript:", "*"] {
         assert!(RedirectSchemes::parse(text).unwrap_err().contains("lower case"), "{text:?}");
