@@ -343,7 +343,7 @@ impl Context {
 
     /// What [`Context::remember`] was given in an earlier round of this call; `None` in the first.
     pub fn remembered<T: DeserializeOwned>(&self) -> Option<T> {
-        serde_json::from_str(self.exchange.dialect().remembered()?.get()).ok()
+        serde_json::from_str(self.exchange.dialect().round()?.remembered()?.get()).ok()
     }
 
     /// Keeps `value` for the next round, should this one end with a question. It travels with the client, sealed.
@@ -352,7 +352,9 @@ impl Context {
     /// [`Error::INTERNAL`] if `value` cannot be JSON.
     pub fn remember(&self, value: &impl Serialize) -> Result<(), CallError> {
         let value = to_raw_value(value).map_err(|_| Error::internal())?;
-        self.exchange.dialect().remember(value);
+        if let Some(round) = self.exchange.dialect().round() {
+            round.remember(value);
+        }
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::call::{CallError, ClientCapabilities, InputRequest, Level, Reply};
 use super::jsonrpc::{self, Error, RequestId};
+use super::mrtr::Round;
 use super::stream::EventStream;
 use super::table::Row;
 use super::task::Task;
@@ -52,13 +53,10 @@ pub(super) trait Dialect: Send + Sync {
     /// The client's results to these questions, in their order.
     fn ask(&self, exchange: &Exchange, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError>;
 
-    /// The value that an earlier round of this call left (MRTR).
-    fn remembered(&self) -> Option<&RawValue> {
+    /// The round of a call that comes back with the client's answers (MRTR).
+    fn round(&self) -> Option<&Round> {
         None
     }
-
-    /// Leaves a value for the next round of this call.
-    fn remember(&self, _: Box<RawValue>) {}
 
     /// A task for this call, which its client can ask for already, and the response with its handle; `None` if the call cannot
     /// be a task.

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::RecvTimeoutError;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -16,7 +15,8 @@ use super::header::{self, Mismatch};
 use super::initialize::Initialize;
 use super::intake::{Message, Payload};
 use super::jsonrpc::{self, Error, RequestId};
-use super::session::{Kind, NewSession, Refused, Session};
+use super::mrtr::wait_for;
+use super::session::{Kind, NewSession, Session};
 use super::session_id::SessionId;
 use super::stream::{EventStream, Priming};
 use super::table::{Full, Row};
@@ -229,8 +229,8 @@ fn serve(
     let answer = match method {
         "ping" => Ok(()),
         "logging/setLevel" => set_level(session, params),
-        "resources/subscribe" => subscribe(core, session, params),
-        "resources/unsubscribe" => unsubscribe(core, session, params),
+        "resources/subscribe" => resource(core, params).and_then(|uri| session.subscribe(&uri)),
+        "resources/unsubscribe" => resource(core, params).map(|uri| session.unsubscribe(&uri)),
         _ => match Operation::from_method(method) {
             Some(operation) if core.backend.description().offers(operation) => {
                 return call(core, caller, session, (id, operation, params));
@@ -272,11 +272,7 @@ fn call(
         return caller.responder.respond(refusal);
     }
     let cancel = CancelToken::new();
-    if let Err(refused) = session.begin(&id, &cancel) {
-        let error = match refused {
-            Refused::DuplicateId => Error::new(Error::INVALID_REQUEST, "A request with this id is in flight"),
-            Refused::Ended => Error::new(Error::SESSION_NOT_FOUND, "Session not found"),
-        };
+    if let Err(error) = session.begin(&id, &cancel) {
         return caller.answer(failed(&id, &error));
     }
     let dialect = Box::new(LegacyCall { session: Arc::clone(session), id });
@@ -302,22 +298,12 @@ fn set_level(session: &Session, params: Option<&RawValue>) -> Result<(), Error> 
     Ok(())
 }
 
-#[derive(Deserialize)]
-struct ResourceParams {
-    uri: String,
-}
-
-fn subscribe(core: &Core, session: &Session, params: Option<&RawValue>) -> Result<(), Error> {
-    let uri = resource(core, params)?;
-    if session.subscribe(&uri) { Ok(()) } else { Err(Error::invalid_params("Too many subscriptions")) }
-}
-
-fn unsubscribe(core: &Core, session: &Session, params: Option<&RawValue>) -> Result<(), Error> {
-    session.unsubscribe(&resource(core, params)?);
-    Ok(())
-}
-
+/// The resource that a request subscribes to, or unsubscribes from.
 fn resource(core: &Core, params: Option<&RawValue>) -> Result<String, Error> {
+    #[derive(Deserialize)]
+    struct ResourceParams {
+        uri: String,
+    }
     if !core.backend.description().offers(Operation::ReadResource) {
         return Err(Error::method_not_found());
     }
@@ -370,24 +356,10 @@ impl Dialect for LegacyCall {
             exchange.say(&jsonrpc::request(&id, request.method(), &request.params));
             waiting.push((id, answer));
         }
-        let mut answers = Vec::with_capacity(waiting.len());
-        for (id, answer) in waiting {
-            match answer.recv_timeout(limits::ASK) {
-                Ok(Ok(result)) => answers.push(result),
-                Ok(Err(error)) => {
-                    return Err(CallError::Tool(format!(
-                        "The client answered with an error: {}",
-                        error.message
-                    )));
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    self.session.forget_question(&id);
-                    return Err("The client did not answer in time".into());
-                }
-                Err(RecvTimeoutError::Disconnected) => return Err(CallError::Cancelled),
-            }
-        }
-        Ok(answers)
+        let answers = waiting
+            .iter()
+            .map(|(id, answer)| wait_for(answer).inspect_err(|_| self.session.forget_question(id)));
+        answers.collect()
     }
 
     fn error(&self, error: CallError) -> Error {

@@ -150,7 +150,6 @@ mod record;
 mod resource;
 mod session;
 mod session_id;
-mod session_table;
 mod stream;
 mod subscribers;
 mod table;

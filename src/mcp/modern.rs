@@ -289,12 +289,8 @@ impl Dialect for ModernCall {
         self.round.ask(requests)
     }
 
-    fn remembered(&self) -> Option<&RawValue> {
-        self.round.remembered()
-    }
-
-    fn remember(&self, value: Box<RawValue>) {
-        self.round.remember(value);
+    fn round(&self) -> Option<&Round> {
+        Some(&self.round)
     }
 
     fn begin_task(&self, principal: &Principal, client: &ClientCapabilities) -> Option<(Arc<Task>, Encoded)> {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -22,6 +23,21 @@ use crate::seal::{self, Keyring, Sealed};
 
 /// `inputResponses`: the client's answers by the keys of their questions.
 pub(super) type Answers = BTreeMap<String, Box<RawValue>>;
+
+/// The client's response to a request of ours.
+pub(super) type ClientAnswer = Result<Box<RawValue>, Error>;
+
+/// Waits for a response of the client, [`limits::ASK`] at most.
+pub(super) fn wait_for(answer: &Receiver<ClientAnswer>) -> Result<Box<RawValue>, CallError> {
+    match answer.recv_timeout(limits::ASK) {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(error)) => {
+            Err(CallError::Tool(format!("The client answered with an error: {}", error.message)))
+        }
+        Err(RecvTimeoutError::Timeout) => Err("The client did not answer in time".into()),
+        Err(RecvTimeoutError::Disconnected) => Err(CallError::Cancelled),
+    }
+}
 
 /// The contents of a `requestState`.
 #[derive(Serialize, Deserialize)]
@@ -183,39 +199,21 @@ impl Round {
 /// Whether an answer has the members that the result of its method must have.
 pub(super) fn has_shape(capability: Capability, answer: &RawValue) -> bool {
     #[derive(Deserialize)]
-    #[allow(dead_code)] // read by serde only
-    enum Action {
-        #[serde(rename = "accept")]
-        Accept,
-        #[serde(rename = "decline")]
-        Decline,
-        #[serde(rename = "cancel")]
-        Cancel,
+    struct AnswerMembers<'a> {
+        action: Option<String>,
+        #[serde(borrow)]
+        content: Option<&'a RawValue>,
+        role: Option<IgnoredAny>,
+        roots: Option<Vec<IgnoredAny>>,
     }
-    #[derive(Deserialize)]
-    #[allow(dead_code)] // read by serde only
-    struct Elicited {
-        action: Action,
-        content: Option<Box<RawValue>>,
-    }
-    #[derive(Deserialize)]
-    #[allow(dead_code)] // read by serde only
-    struct Sampled {
-        role: IgnoredAny,
-        content: IgnoredAny,
-    }
-    #[derive(Deserialize)]
-    #[allow(dead_code)] // read by serde only
-    struct Roots {
-        roots: Vec<IgnoredAny>,
-    }
-    let text = answer.get();
+    let Ok(AnswerMembers { action, content, role, roots }) = json::read(answer.get()) else { return false };
     match capability {
-        Capability::Elicitation => json::read::<Elicited>(text).is_ok_and(|Elicited { content, .. }| {
-            content.is_none_or(|content| is_object(&content) || is_absent(&content))
-        }),
-        Capability::Sampling => json::read::<Sampled>(text).is_ok(),
-        Capability::Roots => json::read::<Roots>(text).is_ok(),
+        Capability::Elicitation => {
+            matches!(action.as_deref(), Some("accept" | "decline" | "cancel"))
+                && content.is_none_or(|content| is_object(content) || is_absent(content))
+        }
+        Capability::Sampling => role.is_some() && content.is_some(),
+        Capability::Roots => roots.is_some(),
     }
 }
 

@@ -1,20 +1,22 @@
 //! One legacy session: its owner, its requests in flight with our questions to the client, its streams and subscriptions.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use serde_json::value::RawValue;
 
 use super::budgets::Shares;
 use super::call::{ClientCapabilities, Level};
 use super::change::Change;
 use super::jsonrpc::{Error, RequestId};
+use super::mrtr::ClientAnswer;
 use super::stream::{EventStream, OpenStream, Priming, ReadFrom, Replay, parse_event_id};
-use super::table::{Owner, Row};
+use super::table::{Full, Owner, Row, Table, count};
 use crate::base::cancel::CancelToken;
+use crate::base::capacity::Capacity;
 use crate::base::identity::Principal;
 use crate::base::limits;
 use crate::base::lock::Mutex;
@@ -23,9 +25,6 @@ use crate::http::Stream;
 
 /// The stream that belongs to no request; the client reads it with GET.
 const STANDALONE: u64 = 0;
-
-/// The client's response to a request of ours.
-pub(super) type ClientAnswer = Result<Box<RawValue>, Error>;
 
 /// What a session starts with.
 #[derive(Debug)]
@@ -91,15 +90,6 @@ struct InFlight {
     cancel: CancelToken,
     /// Our questions while it runs, each with the way to the handler that waits. Dropped when nobody is to wait any more.
     questions: HashMap<RequestId, Sender<ClientAnswer>>,
-}
-
-/// Why a request cannot run in its session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// Its id is that of a request that still runs.
-    DuplicateId,
-    /// The session has ended meanwhile.
-    Ended,
 }
 
 impl Session {
@@ -172,15 +162,15 @@ impl Session {
 
     // ---- requests in flight ----
 
-    /// Takes a request in.
-    pub(super) fn begin(&self, id: &RequestId, cancel: &CancelToken) -> Result<(), Refused> {
+    /// Takes a request in, unless the session has ended meanwhile.
+    pub(super) fn begin(&self, id: &RequestId, cancel: &CancelToken) -> Result<(), Error> {
         let mut state = self.state.lock();
         if state.ended {
-            return Err(Refused::Ended);
+            return Err(Error::new(Error::SESSION_NOT_FOUND, "Session not found"));
         }
         // M7: two requests with one id could not be told apart by their responses.
         if state.in_flight.contains_key(id) {
-            return Err(Refused::DuplicateId);
+            return Err(Error::new(Error::INVALID_REQUEST, "A request with this id is in flight"));
         }
         let request = InFlight { cancel: cancel.clone(), questions: HashMap::new() };
         state.in_flight.insert(id.clone(), request);
@@ -309,15 +299,17 @@ impl Session {
         level >= self.state.lock().log_level
     }
 
-    /// Subscribes to a resource. Returns whether there was room.
-    pub(super) fn subscribe(&self, uri: &str) -> bool {
+    /// Subscribes to a resource, if there is room.
+    pub(super) fn subscribe(&self, uri: &str) -> Result<(), Error> {
         let mut state = self.state.lock();
         if state.subscriptions.contains_key(uri) {
-            return true;
+            return Ok(());
         }
-        let room = state.subscriptions.len() < limits::SUBSCRIPTIONS;
-        let held = room.then(|| self.shares.kept.hold(uri.len())).flatten();
-        held.is_some_and(|held| state.subscriptions.insert(uri.into(), held).is_none())
+        let has_room = state.subscriptions.len() < limits::SUBSCRIPTIONS;
+        let held = if has_room { self.shares.kept.hold(uri.len()) } else { None };
+        let held = held.ok_or_else(|| Error::invalid_params("Too many subscriptions"))?;
+        state.subscriptions.insert(uri.into(), held);
+        Ok(())
     }
 
     pub(super) fn unsubscribe(&self, uri: &str) {
@@ -377,6 +369,39 @@ impl Row for Session {
         drop(requests);
         for events in streams.values().chain([&self.standalone]) {
             events.finish();
+        }
+    }
+}
+
+impl Table<Session> {
+    /// Adds a session. The one that makes room, if one must, is of the client with most of its user's sessions; of those it is the
+    /// least recently used.
+    pub(super) fn insert(&self, session: &Arc<Session>, capacity: &Capacity) -> Result<Arc<Session>, Full> {
+        let newcomer = session.owner().grant;
+        let least_used = |sessions: &[&Arc<Session>]| {
+            let of_grant = count(sessions.iter().map(|each| each.owner().grant));
+            let last = sessions.iter().min_by_key(|each| {
+                let grant = each.owner().grant;
+                (Reverse(of_grant.get(&grant)), grant != newcomer, each.used())
+            });
+            last.map(|session| Arc::clone(session))
+        };
+        self.insert_within((capacity.sessions_per_user, capacity.sessions), session, least_used)
+    }
+
+    /// The caller's latest session that no request has named yet.
+    pub(super) fn unnamed(&self, principal: &Principal) -> Option<Arc<Session>> {
+        let candidates =
+            self.all().into_iter().filter(|each| each.is_unnamed() && each.owner().is(principal));
+        candidates.max_by_key(|each| each.used())
+    }
+
+    /// Ends unused sessions.
+    pub(super) fn sweep(&self, now: Duration) {
+        for session in self.all() {
+            if session.sweep(now) {
+                self.end(&session);
+            }
         }
     }
 }

@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::change::{Change, Filter};
 use super::jsonrpc::{self, RequestId};
-use super::session_table::SessionTable;
+use super::session::Session;
 use super::stream::EventStream;
-use super::table::{Owner, Row};
+use super::table::{Owner, Row, Table};
 use crate::base::identity::{GrantId, Principal, UserId};
 use crate::base::lock::Mutex;
 use crate::base::quota::Held;
@@ -18,7 +18,7 @@ use crate::base::quota::Held;
 /// The sessions, and the open streams of `subscriptions/listen`.
 #[derive(Debug, Default)]
 pub(super) struct Subscribers {
-    pub(super) sessions: SessionTable,
+    pub(super) sessions: Table<Session>,
     /// Guards which streams are open.
     subscriptions: Mutex<Vec<Arc<Subscription>>>,
 }

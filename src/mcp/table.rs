@@ -37,7 +37,7 @@ pub(super) trait Row {
 }
 
 /// The rows by their ids.
-pub(super) type Rows<R> = HashMap<Box<str>, Arc<R>>;
+type Rows<R> = HashMap<Box<str>, Arc<R>>;
 
 /// Every session, or every task.
 #[derive(Debug)]
@@ -50,35 +50,6 @@ pub(super) struct Table<R> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
-/// The user who makes room for one more row of `user`, if one must: `user`, if they have `each` rows; the user with most, if there
-/// are `all` rows, so that nobody is locked out by those who hoard.
-pub(super) fn displaced<R: Row>(
-    rows: &Rows<R>,
-    user: UserId,
-    (each, all): (usize, usize),
-) -> Result<Option<UserId>, Full> {
-    let counts = count(rows.values().map(|row| row.owner().user));
-    let own = counts.get(&user).copied().unwrap_or_default();
-    let most = counts.into_iter().max_by_key(|(_, count)| *count);
-    match most {
-        _ if own >= each => Ok(Some(user)),
-        _ if rows.len() < all => Ok(None),
-        // Between users with as many, or one more, an exchange would gain nothing.
-        Some((whose, count)) if count > own.saturating_add(1) => Ok(Some(whose)),
-        Some(_) | None => Err(Full),
-    }
-}
-
-/// How often each key is there.
-pub(super) fn count<K: Eq + Hash>(keys: impl Iterator<Item = K>) -> HashMap<K, usize> {
-    let mut counts = HashMap::new();
-    for key in keys {
-        let count: &mut usize = counts.entry(key).or_default();
-        *count = count.saturating_add(1);
-    }
-    counts
-}
-
 impl<R> Default for Table<R> {
     fn default() -> Table<R> {
         Table { rows: Mutex::default() }
@@ -86,18 +57,26 @@ impl<R> Default for Table<R> {
 }
 
 impl<R: Row> Table<R> {
-    /// Adds a row in place of what `displaced` says. Returns the row of that id: another one if it is there already.
-    pub(super) fn put(
+    /// Adds a row. If its user has `each` rows, one of theirs makes room; if there are `all` rows, one of the user with most, so that
+    /// nobody is locked out by those who hoard. `choose` picks it. Returns the row of that id: another one if it is there already.
+    pub(super) fn insert_within(
         &self,
+        (each, all): (usize, usize),
         row: &Arc<R>,
-        displaced: impl FnOnce(&Rows<R>) -> Result<Option<Arc<R>>, Full>,
+        choose: impl FnOnce(&[&Arc<R>]) -> Option<Arc<R>>,
     ) -> Result<Arc<R>, Full> {
         let displaced = {
             let mut rows = self.rows.lock();
             if let Some(present) = rows.get(row.id()) {
                 return Ok(Arc::clone(present));
             }
-            let displaced = displaced(&rows)?;
+            let displaced = match user_to_displace(&rows, row.owner().user, (each, all))? {
+                Some(user) => {
+                    let theirs: Vec<_> = rows.values().filter(|row| row.owner().user == user).collect();
+                    Some(choose(&theirs).ok_or(Full)?)
+                }
+                None => None,
+            };
             if let Some(displaced) = &displaced {
                 rows.remove(displaced.id());
             }
@@ -151,4 +130,32 @@ impl<R: Row> Table<R> {
     pub(super) fn count(&self) -> usize {
         self.rows.lock().len()
     }
+}
+
+/// The user who makes room for one more row of `user`, if one must.
+fn user_to_displace<R: Row>(
+    rows: &Rows<R>,
+    user: UserId,
+    (each, all): (usize, usize),
+) -> Result<Option<UserId>, Full> {
+    let counts = count(rows.values().map(|row| row.owner().user));
+    let own = counts.get(&user).copied().unwrap_or_default();
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    match most {
+        _ if own >= each => Ok(Some(user)),
+        _ if rows.len() < all => Ok(None),
+        // Between users with as many, or one more, an exchange would gain nothing.
+        Some((other, count)) if count > own.saturating_add(1) => Ok(Some(other)),
+        Some(_) | None => Err(Full),
+    }
+}
+
+/// How often each key is there.
+pub(super) fn count<K: Eq + Hash>(keys: impl Iterator<Item = K>) -> HashMap<K, usize> {
+    let mut counts = HashMap::new();
+    for key in keys {
+        let count: &mut usize = counts.entry(key).or_default();
+        *count = count.saturating_add(1);
+    }
+    counts
 }

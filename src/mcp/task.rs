@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 use serde_json::value::RawValue;
 
 use super::call::{CallError, InputRequest};
 use super::jsonrpc::Error;
-use super::mrtr::{Answers, has_shape};
-use super::table::{Full, Owner, Row, Table, displaced};
+use super::mrtr::{Answers, ClientAnswer, has_shape, wait_for};
+use super::table::{Full, Owner, Row, Table};
 use crate::base::cancel::CancelToken;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::Principal;
@@ -65,7 +65,7 @@ pub(super) enum Status {
 pub(super) struct OpenQuestion {
     pub(super) request: InputRequest,
     /// Dropped with the last copy when nobody is to wait any more.
-    answer: Sender<Box<RawValue>>,
+    answer: Sender<ClientAnswer>,
 }
 
 impl Status {
@@ -132,14 +132,8 @@ impl Task {
             }
             self.change(&mut state, Status::InputRequired(open));
         }
-        let answers = waiting.into_iter().map(|answer| answer.recv_timeout(limits::ASK));
-        answers.collect::<Result<_, _>>().map_err(|error| match error {
-            RecvTimeoutError::Timeout => {
-                self.give_up_asking();
-                "The client did not answer in time".into()
-            }
-            RecvTimeoutError::Disconnected => CallError::Cancelled,
-        })
+        let answers: Result<_, _> = waiting.iter().map(wait_for).collect();
+        answers.inspect_err(|_| self.give_up_asking())
     }
 
     /// Takes the client's answers. Those to nothing are ignored; one of the wrong shape leaves its question open.
@@ -151,7 +145,7 @@ impl Task {
             if open.get_mut(&key).is_some_and(fits)
                 && let Some(question) = open.remove(&key)
             {
-                let _ = question.answer.try_send(answer); // the handler may have given up
+                let _ = question.answer.try_send(Ok(answer)); // the handler may have given up
             }
         }
         if open.is_empty() {
@@ -211,17 +205,13 @@ impl Row for Task {
 }
 
 impl Table<Task> {
-    /// Adds a task. If its user has as many as one may, or the table is full, the first to expire makes room among the finished
-    /// ones of that user, or of the user with most.
+    /// Adds a task. The one that makes room, if one must, is over; of those it is the first to expire.
     pub(super) fn insert(&self, task: &Arc<Task>) -> Result<(), Full> {
-        self.put(task, |tasks| {
-            let most = (limits::TASKS_PER_USER, limits::TASKS);
-            let Some(user) = displaced(tasks, task.owner().user, most)? else { return Ok(None) };
-            let of_user = tasks.values().filter(|each| each.owner().user == user);
-            let over = of_user.filter(|each| each.state.lock().status.is_final());
-            over.min_by_key(|each| each.expires).cloned().map(Some).ok_or(Full)
-        })
-        .map(drop)
+        let first_to_expire = |tasks: &[&Arc<Task>]| {
+            let over = tasks.iter().filter(|each| each.state.lock().status.is_final());
+            over.min_by_key(|each| each.expires).map(|each| Arc::clone(each))
+        };
+        self.insert_within((limits::TASKS_PER_USER, limits::TASKS), task, first_to_expire).map(drop)
     }
 
     /// Forgets the tasks whose time is over, and ends those of them that still run.
