@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::private::fake::TestDirectory;
+use super::fake::{Disk, TestDirectory};
 use super::{
     Error, Expiry, GRANTS_FILE, Grant, GrantClient, Grants, MemoryGrants, RedbGrants, Stage, StateDirectory,
 };
@@ -40,32 +40,32 @@ pub(crate) fn grant(number: u64) -> Grant {
     }
 }
 
-/// A table in a file that can be taken away from it.
+/// A table on a disk that can be taken away from it.
 pub(crate) struct Removable {
     pub(crate) table: Arc<RedbGrants>,
-    directory: TestDirectory,
+    disk: Disk,
+    _directory: TestDirectory,
 }
 
 impl Removable {
     pub(crate) fn new() -> Removable {
-        let directory = TestDirectory::new();
+        let (directory, disk) = (TestDirectory::new(), Disk::default());
         let state = StateDirectory::open(directory.path()).unwrap();
-        let table = Arc::new(RedbGrants::open(&state, &seal::fake::keyring(1)).unwrap());
-        Removable { table, directory }
+        drop(RedbGrants::open(&state, &seal::fake::keyring(1)).unwrap());
+        let table = Arc::new(disk.table(state.file(GRANTS_FILE)));
+        Removable { table, disk, _directory: directory }
     }
 
     /// From now on nothing can be read but what is in memory.
     pub(crate) fn take_away(&self) {
-        let file = self.directory.path().join(GRANTS_FILE);
-        std::fs::rename(file, self.directory.path().join("away")).unwrap();
+        self.disk.take_away(true);
         assert!(self.table.delete(grant(u64::MAX).id).is_err());
         assert!(self.table.list().is_err());
     }
 
-    /// The next sweep finds the file again.
+    /// The next sweep finds the disk again.
     pub(crate) fn put_back(&self) {
-        let file = self.directory.path().join(GRANTS_FILE);
-        std::fs::rename(self.directory.path().join("away"), file).unwrap();
+        self.disk.take_away(false);
     }
 }
 

@@ -39,10 +39,8 @@ pub enum Choice {
     Named,
 }
 
-/// The keys; `None` if there are none yet and the next start makes the first one in the state directory at `state`.
-///
-/// # Errors
-/// [`OpenError`]. A missing key is one if it was named elsewhere, or if there is a table that was made with it.
+/// The keys; `None` if there are none yet and the next start makes the first one in the state directory at `state`. A missing
+/// key is an error if it was named elsewhere, or if there is a table that was made with it.
 pub fn find(file: &KeyFile, state: &Path) -> Result<Option<Keyring>, OpenError> {
     let path = &file.path;
     let opened = match file.choice {
@@ -57,15 +55,12 @@ pub fn find(file: &KeyFile, state: &Path) -> Result<Option<Keyring>, OpenError> 
             private::check_given(&opened, path, state)?;
             read(opened, path).and_then(|keys| keyring(&keys, path)).map(Some)
         }
-        None if state.join(GRANTS).exists() => Err(OpenError::KeyMissing(path.clone())),
+        None if state.join(GRANTS).exists() => Err(missing(path)),
         None => Ok(None),
     }
 }
 
 /// The keys in a state directory; makes the first one if there is neither a key nor anything made with one.
-///
-/// # Errors
-/// [`OpenError`].
 #[cfg(any(test, feature = "internals"))]
 pub fn load_or_create(directory: &StateDirectory, random: &dyn Random) -> Result<Keyring, OpenError> {
     let file = KeyFile { path: directory.file(NAME), choice: Choice::Default };
@@ -73,9 +68,6 @@ pub fn load_or_create(directory: &StateDirectory, random: &dyn Random) -> Result
 }
 
 /// Makes the first key.
-///
-/// # Errors
-/// [`OpenError`].
 pub fn create(path: &Path, random: &dyn Random) -> Result<Keyring, OpenError> {
     let keys = [Secret::new(random.bytes())];
     private::write_private(path, print(&keys).as_bytes())?;
@@ -83,10 +75,8 @@ pub fn create(path: &Path, random: &dyn Random) -> Result<Keyring, OpenError> {
 }
 
 /// Puts a new key before the others: first in the file at `path`, then in `keys`, so that nothing is sealed under a key
-/// that a crash would lose. Says how many keys there are now. Comments are not kept. Not to be called twice at once.
-///
-/// # Errors
-/// [`OpenError`]; `keys` are then as they were.
+/// that a crash would lose. Returns how many keys there are now. Comments are not kept. After an error `keys` are as they
+/// were. Not to be called twice at once.
 pub fn rotate(
     path: &Path,
     keys: &Keyring,
@@ -104,11 +94,11 @@ pub fn rotate(
 
 /// Puts a new key before those in the file. What goes wrong leaves the file as it was.
 fn prepend(path: &Path, random: &dyn Random) -> Result<Vec<Secret<[u8; 32]>>, OpenError> {
-    let file = private::open_private(path)?.ok_or_else(|| OpenError::KeyMissing(path.to_owned()))?;
+    let file = private::open_private(path)?.ok_or_else(|| missing(path))?;
     let mut keys = read(file, path)?;
     keys.insert(0, Secret::new(random.bytes()));
     if keys.len() > limits::KEYS {
-        return Err(OpenError::KeyCount(path.to_owned()));
+        return Err(wrong_count(path));
     }
     private::write_private(path, print(&keys).as_bytes())?;
     Ok(keys)
@@ -116,13 +106,29 @@ fn prepend(path: &Path, random: &dyn Random) -> Result<Vec<Secret<[u8; 32]>>, Op
 
 fn read(file: File, path: &Path) -> Result<Vec<Secret<[u8; 32]>>, OpenError> {
     let text = capped::read_text_from(file, limits::KEY_FILE_BYTES).map_err(io_error(path))?;
-    let keys = parse(&text).map_err(|line| OpenError::BadKey { path: path.to_owned(), line })?;
+    let keys = parse(&text).map_err(|line| {
+        let path = path.display();
+        OpenError::Unusable(format!("{path}, line {line}: a key is 43 characters of base64url (32 bytes)"))
+    })?;
     let count_is_right = (1..=limits::KEYS).contains(&keys.len());
-    count_is_right.then_some(keys).ok_or_else(|| OpenError::KeyCount(path.to_owned()))
+    count_is_right.then_some(keys).ok_or_else(|| wrong_count(path))
 }
 
 fn keyring(keys: &[Secret<[u8; 32]>], path: &Path) -> Result<Keyring, OpenError> {
-    Keyring::new(keys).ok_or_else(|| OpenError::KeyCount(path.to_owned()))
+    Keyring::new(keys).ok_or_else(|| wrong_count(path))
+}
+
+fn wrong_count(path: &Path) -> OpenError {
+    let path = path.display();
+    OpenError::Unusable(format!("{path} must hold from 1 to {} keys, one a line", limits::KEYS))
+}
+
+fn missing(path: &Path) -> OpenError {
+    OpenError::Unusable(format!(
+        "{} is missing, but there are grants made with it. Restore it, or delete the grants too: everyone then has to \
+         log in again",
+        path.display()
+    ))
 }
 
 /// The keys of a key file's text, or the number of the line that is none.
@@ -146,97 +152,4 @@ fn print(keys: &[Secret<[u8; 32]>]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::super::redb;
-    use super::private::fake::TestDirectory;
-    use super::*;
-    use crate::base::random::CountedRandom;
-
-    fn opens(keys: &Keyring, other: &Keyring) -> bool {
-        let sealed = other.encrypt(&[b"test"], b"text", &CountedRandom::default());
-        keys.decrypt(&[b"test"], &sealed).is_some()
-    }
-
-    #[test]
-    fn the_first_start_makes_a_key_and_the_next_reads_it() {
-        let test = TestDirectory::new();
-        let directory = StateDirectory::open(test.path()).unwrap();
-        let random = CountedRandom::default();
-        let made = load_or_create(&directory, &random).unwrap();
-        let read = load_or_create(&directory, &random).unwrap();
-        assert!(opens(&read, &made));
-        let mode = std::fs::metadata(directory.file(NAME)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o7777, 0o600);
-    }
-
-    /// S4: a lost key is not silently replaced while there is something that only it opens.
-    #[test]
-    fn a_missing_key_beside_grants_is_refused() {
-        let test = TestDirectory::new();
-        let directory = StateDirectory::open(test.path()).unwrap();
-        std::fs::write(directory.file(redb::NAME), "").unwrap();
-        let outcome = load_or_create(&directory, &CountedRandom::default());
-        assert!(matches!(outcome, Err(OpenError::KeyMissing(_))), "{outcome:?}");
-    }
-
-    /// S4: after a rotation the new key seals and the older ones still open.
-    #[test]
-    fn a_prepended_key_seals_and_the_older_ones_open() {
-        let test = TestDirectory::new();
-        let directory = StateDirectory::open(test.path()).unwrap();
-        let random = CountedRandom::default();
-        let before = load_or_create(&directory, &random).unwrap();
-        assert_eq!(prepend(&directory.file(NAME), &random).unwrap().len(), 2);
-        let after = load_or_create(&directory, &random).unwrap();
-        assert!(opens(&after, &before) && !opens(&before, &after));
-    }
-
-    #[test]
-    fn a_full_key_file_is_left_as_it_is() {
-        let test = TestDirectory::new();
-        let directory = StateDirectory::open(test.path()).unwrap();
-        let random = CountedRandom::default();
-        load_or_create(&directory, &random).unwrap();
-        for count in 2..=limits::KEYS {
-            assert_eq!(prepend(&directory.file(NAME), &random).unwrap().len(), count);
-        }
-        let text = std::fs::read(directory.file(NAME)).unwrap();
-        assert!(matches!(prepend(&directory.file(NAME), &random), Err(OpenError::KeyCount(_))));
-        assert_eq!(std::fs::read(directory.file(NAME)).unwrap(), text);
-    }
-
-    #[test]
-    fn a_line_that_is_no_key_is_named() {
-        let key = base64url(&[7; 32]);
-        let check = |text: String, expected: Result<usize, usize>| {
-            assert_eq!(parse(&text).map(|keys| keys.len()), expected, "{text}");
-        };
-        check(format!("# comment\n\n  {key}  \n{key}\r\n"), Ok(2));
-        check(String::new(), Ok(0));
-        check(format!("{key}\n{key}="), Err(2));
-        check(format!("# comment\n{}", base64url(&[7; 31])), Err(2));
-        check(format!("{key} {key}"), Err(1));
-    }
-
-    /// S1: a named key file may be its group's and a symlink, as Kubernetes mounts secrets, but nothing for others.
-    #[test]
-    fn a_named_file_may_be_a_symlink_whose_target_others_cannot_read() {
-        let test = TestDirectory::new();
-        let directory = StateDirectory::open(test.path()).unwrap();
-        let (target, path) = (directory.file("..data"), directory.file(NAME));
-        std::fs::write(&target, base64url(&[7; 32])).unwrap();
-        std::os::unix::fs::symlink(&target, &path).unwrap();
-        let find = |choice| find(&KeyFile { path: path.clone(), choice }, directory.path());
-        for (mode, welcome) in [(0o400, true), (0o600, true), (0o440, true), (0o644, false), (0o604, false)] {
-            std::fs::set_permissions(&target, std::fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(find(Choice::Named).is_ok(), welcome, "{mode:o}");
-        }
-        assert!(matches!(find(Choice::Default), Err(OpenError::WrongKind(_))));
-        std::fs::remove_file(&path).unwrap();
-        assert!(find(Choice::Named).unwrap().is_none(), "made at the first start");
-        let elsewhere = KeyFile { path: directory.file("other"), choice: Choice::Named };
-        assert!(super::find(&elsewhere, directory.path()).is_err());
-    }
-}
+mod tests;

@@ -14,23 +14,20 @@ mod backup;
 mod cache;
 #[cfg(test)]
 pub(crate) mod conformance;
-#[cfg(test)]
-mod durability;
-mod in_place;
-pub mod key_file;
 #[cfg(any(test, feature = "internals"))]
-mod memory;
+pub(crate) mod fake;
+pub mod key_file;
 mod open_error;
 mod private;
 mod redb;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 pub use self::backup::deliver;
 #[cfg(any(test, feature = "internals"))]
-pub use self::memory::MemoryGrants;
+pub use self::fake::MemoryGrants;
 pub use self::open_error::OpenError;
-#[cfg(test)]
-pub(crate) use self::private::fake;
 pub use self::private::{Opener, StateDirectory, check_directory, is_for_group, runs_as_root};
 pub use self::redb::{Medium, NAME as GRANTS_FILE, RedbGrants};
 
@@ -162,111 +159,43 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The table. Every change is durable before the call returns.
+/// The table. Every change is durable before the call returns. Each call may end with [`Error::Storage`].
 pub trait Grants: Send + Sync {
-    /// Adds a grant whose id is new.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] if there is one with this id, [`Error::Storage`].
+    /// Adds a grant whose id is new; [`Error::Conflict`] if there is one with this id.
     fn insert(&self, grant: &Grant) -> Result<(), Error>;
 
     /// The grant with this id.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
     fn get(&self, id: GrantId) -> Result<Option<Arc<Grant>>, Error>;
 
     /// Replaces the grant with `grant.id` if the stored one still has `grant.revision`; the stored one then has the next
-    /// revision. This compare-and-swap settles every race.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] if it was changed or deleted since it was read, [`Error::Storage`].
+    /// revision. This compare-and-swap settles every race: [`Error::Conflict`] if the grant was changed or deleted since it
+    /// was read.
     fn update(&self, grant: &Grant) -> Result<(), Error>;
 
-    /// Deletes a grant: everything issued under it is dead. Says whether there was one.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
+    /// Deletes a grant: everything issued under it is dead. Returns whether there was one.
     fn delete(&self, id: GrantId) -> Result<bool, Error> {
         self.delete_all(&[id]).map(|deleted| !deleted.is_empty())
     }
 
-    /// Deletes these grants, [`limits::SWEEP_BATCH`] at most, in one write. Says which of them there were.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
+    /// Deletes these grants, [`limits::SWEEP_BATCH`] at most, in one write. Returns those that there were.
     fn delete_all(&self, ids: &[GrantId]) -> Result<Vec<GrantId>, Error>;
 
     /// Every grant, in the order of their ids.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
     fn list(&self) -> Result<Vec<Arc<Grant>>, Error>;
 
     /// How many grants there are.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
     fn count(&self) -> Result<u64, Error> {
         self.list().map(|grants| u64::try_from(grants.len()).unwrap_or(u64::MAX))
     }
 
     /// The grants of one user.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
     fn of_user(&self, user: UserId) -> Result<Vec<Arc<Grant>>, Error>;
 
-    /// Deletes a batch of the grants that `expiry` is about and returns them.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
+    /// Deletes a batch of the grants that `expiry` covers and returns them.
     fn sweep(&self, expiry: Expiry) -> Result<Vec<Arc<Grant>>, Error>;
 
     /// Whether writes succeed, as far as is known. While they do not, each [`Grants::sweep`] tries one.
     fn takes_writes(&self) -> bool {
         true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// T2, L3: the records that docs/storage.md shows are what is stored: every field of them, and no other.
-    #[test]
-    fn the_documented_records_are_the_stored_ones() {
-        let text = include_str!("../../docs/storage.md");
-        let examples: Vec<&str> =
-            text.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-        assert_eq!(examples.len(), 2);
-        for example in examples {
-            let grant: Grant = serde_json::from_str(example).unwrap();
-            let shown: serde_json::Value = serde_json::from_str(example).unwrap();
-            assert_eq!(serde_json::to_value(&grant).unwrap(), shown);
-        }
-    }
-
-    /// A record of another schema is an error, not a guess.
-    #[test]
-    fn an_unknown_field_is_refused() {
-        let mut value = serde_json::to_value(conformance::grant(1)).unwrap();
-        value["admin"] = true.into();
-        assert!(serde_json::from_value::<Grant>(value).is_err());
-    }
-
-    #[test]
-    fn a_grant_ends_when_idle_or_when_its_time_is_over() {
-        let grant = conformance::grant(1);
-        let check = |stage, expires: u64, expected: u64| {
-            let grant = Grant { stage, expires: Timestamp(expires), ..grant.clone() };
-            assert_eq!(grant.end(), Timestamp(expected));
-            assert!(grant.is_over(Timestamp(expected)) && !grant.is_over(Timestamp(expected - 1)));
-        };
-        let idle = limits::REFRESH_IDLE.as_secs();
-        let live = |turned| Stage::Live { generation: 3, turned: Timestamp(turned) };
-        check(Stage::CodeIssued, 60, 60);
-        check(live(1000), 1000 + 2 * idle, 1000 + idle);
-        check(live(1000), 1000 + idle / 2, 1000 + idle / 2);
     }
 }

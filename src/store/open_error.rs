@@ -1,95 +1,30 @@
-//! Every reason not to start with what is in the state directory, in words that say what the operator can do.
+//! Why the state directory, or a file in it, is not used. The text says what the operator can do.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::base::limits;
-
-/// Why the server does not start with what it finds. The text says what the operator can do.
+/// Why the state directory, or a file in it, is not used.
 #[derive(Debug)]
 pub enum OpenError {
-    /// The operating system refused.
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// Other users may read or write it.
-    LoosePermissions {
-        /// The file or directory.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-        /// What they should be.
-        wanted: u32,
-    },
-    /// It belongs to somebody else.
-    ForeignOwner {
-        /// The file or directory.
-        path: PathBuf,
-        /// Whose it is.
-        owner: u32,
-        /// Who we are.
-        us: u32,
-    },
-    /// It is not a regular file, or not a directory.
-    WrongKind(PathBuf),
     /// Another process uses the state directory.
     AlreadyRunning(PathBuf),
-    /// The key file has a line that is no key.
-    BadKey {
-        /// The key file.
-        path: PathBuf,
-        /// Which line, from 1.
-        line: usize,
-    },
-    /// The key file has no key, or more than [`limits::KEYS`].
-    KeyCount(PathBuf),
-    /// There are grants, but the key file is gone.
-    KeyMissing(PathBuf),
-    /// The grants were written under a key that is not in the key file.
-    WrongKey(PathBuf),
-    /// It is no grants table, or no longer one.
-    Damaged {
-        /// The grants file.
-        path: PathBuf,
-        /// What was seen.
-        detail: String,
-    },
-    /// A later version of this program wrote it.
-    NewerSchema {
-        /// The grants file.
-        path: PathBuf,
-        /// The schema version found.
-        found: u64,
-    },
-    /// The file system has no locks, so a second server could not be kept out.
-    NoLocks {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
+    /// It belongs to another user than the one that we are.
+    ForeignOwner { path: PathBuf, owner: u32, us: u32 },
+    /// The operating system refused.
+    Io { path: PathBuf, source: io::Error },
+    /// It is not what it must be. Whole sentences, which begin with the path.
+    Unusable(String),
 }
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            OpenError::Io { path, source } => write!(
+            OpenError::AlreadyRunning(path) => write!(
                 f,
-                "{}: {source}. The server's user must be able to read and write it; MCP_STATE_DIR names another place",
+                "another server is already running with {}. Stop it, or choose another MCP_STATE_DIR",
                 path.display()
             ),
-            OpenError::LoosePermissions { path, mode, wanted } => {
-                let path = path.display();
-                write!(
-                    f,
-                    "{path} is open to other users (mode {mode:04o}). Run: chmod {wanted:o} {path} (of a Kubernetes \
-                     secret, set defaultMode: 0440; of a CIFS volume, mount it with file_mode=0600,dir_mode=0700)"
-                )
-            }
             OpenError::ForeignOwner { path, owner, us } => {
                 let path = path.display();
                 write!(
@@ -98,71 +33,35 @@ impl fmt::Display for OpenError {
                      Run: chown -R {us} {path}, or start the server as user {owner}"
                 )
             }
-            OpenError::WrongKind(path) => {
-                write!(f, "{} is not what it should be: a plain file, or a directory", path.display())
-            }
-            OpenError::AlreadyRunning(path) => {
-                write!(
-                    f,
-                    "another server is already running with {}. Stop it, or choose another MCP_STATE_DIR",
-                    path.display()
-                )
-            }
-            OpenError::BadKey { path, line } => {
-                write!(f, "{}, line {line}: a key is 43 characters of base64url (32 bytes)", path.display())
-            }
-            OpenError::KeyCount(path) => {
-                let path = path.display();
-                write!(f, "{path} must hold from 1 to {} keys, one a line", limits::KEYS)
-            }
-            OpenError::KeyMissing(path) => write!(
+            OpenError::Io { path, source } => write!(
                 f,
-                "{} is missing, but there are grants made with it. Restore it, or delete the grants too: \
-                 everyone then has to log in again",
+                "{}: {source}. The server's user must be able to read and write it; MCP_STATE_DIR names another place",
                 path.display()
             ),
-            OpenError::WrongKey(path) => write!(
-                f,
-                "{} was written under a key that is not in the key file. Restore the key, or move the \
-                 file away: everyone then has to log in again",
-                path.display()
-            ),
-            OpenError::Damaged { path, detail } => write!(
-                f,
-                "{} is damaged or not a grants table ({detail}). Restore a backup, or move the file away: \
-                 everyone then has to log in again",
-                path.display()
-            ),
-            OpenError::NewerSchema { path, found } => write!(
-                f,
-                "{} was written by a later version of this program (schema {found}). Use that version",
-                path.display()
-            ),
-            OpenError::NoLocks { path, source } => write!(
-                f,
-                "{} cannot be locked ({source}), so a second server could write to the same table. Put the state \
-                 directory on a local disk, or mount the volume with locks (NFS 4, or NFS 3 with rpc.statd; no nolock)",
-                path.display()
-            ),
+            OpenError::Unusable(text) => f.write_str(text),
         }
     }
 }
 
-impl std::error::Error for OpenError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            OpenError::Io { source, .. } | OpenError::NoLocks { source, .. } => Some(source),
-            OpenError::LoosePermissions { .. }
-            | OpenError::ForeignOwner { .. }
-            | OpenError::WrongKind(_)
-            | OpenError::AlreadyRunning(_)
-            | OpenError::BadKey { .. }
-            | OpenError::KeyCount(_)
-            | OpenError::KeyMissing(_)
-            | OpenError::WrongKey(_)
-            | OpenError::Damaged { .. }
-            | OpenError::NewerSchema { .. } => None,
-        }
+impl std::error::Error for OpenError {}
+
+impl OpenError {
+    /// The file system has no locks.
+    pub(super) fn no_locks(path: &Path, error: &io::Error) -> OpenError {
+        OpenError::Unusable(format!(
+            "{} cannot be locked ({error}), so a second server could write to the same table. Put the state \
+             directory on a local disk, or mount the volume with locks (NFS 4, or NFS 3 with rpc.statd; no nolock)",
+            path.display()
+        ))
+    }
+
+    /// The file is no grants table, or no longer one.
+    pub(super) fn damaged(path: &Path, detail: impl fmt::Display) -> OpenError {
+        OpenError::Unusable(format!(
+            "{} is damaged or not a grants table ({detail}). Restore a backup, or move the file away: \
+             everyone then has to log in again",
+            path.display()
+        ))
     }
 }
 

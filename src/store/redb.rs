@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard};
 
 use ::redb::{
@@ -39,14 +39,14 @@ pub(super) const BY_END: TableDefinition<'_, (u64, Key), ()> = TableDefinition::
 /// What `schema` knows about the file.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
-type Opener = Box<dyn Fn() -> Result<Database, OpenError> + Send + Sync>;
+type OpenDatabase = Box<dyn Fn() -> Result<Database, OpenError> + Send + Sync>;
 
 /// The table in one file.
 pub struct RedbGrants {
     /// Guards what is in memory; held for a look-up, never during I/O.
     state: Mutex<State>,
-    /// Opens the file again after the disk has failed.
-    opener: Opener,
+    /// Opens the file, once more after the disk has failed.
+    open: OpenDatabase,
     newest: Timestamp,
 }
 
@@ -76,42 +76,46 @@ impl fmt::Debug for RedbGrants {
 }
 
 impl RedbGrants {
-    /// Opens the grants of a state directory, or makes an empty table if there is none.
-    ///
-    /// # Errors
-    /// [`OpenError`] for anything that is not a table made with one of these keys. Nothing was changed then.
+    /// Opens the grants of a state directory, or makes an empty table if there is none. Whatever is not a table made with one of
+    /// these keys is an error; nothing was changed then.
     pub fn open(directory: &StateDirectory, keys: &Keyring) -> Result<RedbGrants, OpenError> {
-        if let Some(table) = RedbGrants::existing(directory, keys, Medium::File)? {
-            return Ok(table);
-        }
         let path = directory.file(NAME);
-        schema::create(&path, keys)?;
-        log::info("store.created", &[log::Field::Path(&path.display().to_string())]);
-        let missing = || OpenError::Damaged { path, detail: "it is gone".to_owned() };
-        RedbGrants::existing(directory, keys, Medium::File)?.ok_or_else(missing)
+        if private::open_private(&path)?.is_none() {
+            schema::create(&path, keys)?;
+            log::info("store.created", &[log::Field::Path(&path.display().to_string())]);
+        }
+        RedbGrants::opened(path, keys, Medium::File)
     }
 
     /// Opens the grants of a state directory if there are any.
-    ///
-    /// # Errors
-    /// [`OpenError`] for anything that is not a table made with one of these keys.
     pub fn existing(
         directory: &StateDirectory,
         keys: &Keyring,
         medium: Medium,
     ) -> Result<Option<RedbGrants>, OpenError> {
         let path = directory.file(NAME);
-        if private::open_private(&path)?.is_none() {
-            return Ok(None);
-        }
+        private::open_private(&path)?.map(|_| RedbGrants::opened(path, keys, medium)).transpose()
+    }
+
+    fn opened(path: PathBuf, keys: &Keyring, medium: Medium) -> Result<RedbGrants, OpenError> {
         let file = path.clone();
-        let opener: Opener = match medium {
+        let open: OpenDatabase = match medium {
             Medium::File => Box::new(move || schema::open(&file)),
             Medium::Copy => Box::new(move || schema::open_copy(&file)),
         };
-        let database = opener()?;
+        let database = open()?;
         let newest = schema::check(&database, &path, keys)?;
-        Ok(Some(RedbGrants { newest, ..RedbGrants::new(database, opener) }))
+        Ok(RedbGrants { newest, ..RedbGrants::new(database, open) })
+    }
+
+    pub(super) fn new(database: Database, open: OpenDatabase) -> RedbGrants {
+        let state = State {
+            database: Some(Arc::new(database)),
+            cache: Cache::new(limits::CACHED_GRANTS),
+            unwritten_deletions: BTreeSet::new(),
+            refuses_writes: false,
+        };
+        RedbGrants { state: Mutex::new(state), open, newest: Timestamp(0) }
     }
 
     /// The newest time that had been written when the table was opened. 1970 for a new table.
@@ -119,30 +123,15 @@ impl RedbGrants {
         self.newest
     }
 
-    /// Notes which key seals from now on, if that is another one, so that a later start does not look for the one before.
-    ///
-    /// # Errors
-    /// [`Error::Storage`]; the next start, with both keys, makes up for it.
+    /// Notes which key seals from now on, if that is another one, so that a later start does not look for the one before. If
+    /// that fails, the next start, with both keys, makes up for it.
     pub fn adopt_key(&self, keys: &Keyring) -> Result<(), Error> {
         self.with_database(|database| schema::adopt_key(database, keys))
     }
 
     /// Writes a consistent copy into a new file at `path`.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
     pub fn back_up(&self, path: &Path) -> Result<(), Error> {
         self.with_database(|database| backup::copy(database, path))
-    }
-
-    pub(super) fn new(database: Database, opener: Opener) -> RedbGrants {
-        let state = State {
-            database: Some(Arc::new(database)),
-            cache: Cache::new(limits::CACHED_GRANTS),
-            unwritten_deletions: BTreeSet::new(),
-            refuses_writes: false,
-        };
-        RedbGrants { state: Mutex::new(state), opener, newest: Timestamp(0) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -204,7 +193,7 @@ impl RedbGrants {
         if self.state().database.is_some() {
             return Ok(());
         }
-        let database = (self.opener)().map_err(|error| Error::Storage(error.to_string()))?;
+        let database = (self.open)().map_err(|error| Error::Storage(error.to_string()))?;
         self.state().database = Some(Arc::new(database));
         log::info("store.recovered", &[]);
         Ok(())
@@ -300,22 +289,24 @@ impl Grants for RedbGrants {
         self.recover()?;
         self.write_deletions()?;
         if !self.takes_writes() {
-            self.write(&[], |tables| schema::write_again(&mut tables.meta))?;
+            self.write(&[], |tables| schema::write_version(&mut tables.meta))?;
         }
         let over = self.with_database(|database| {
             let transaction = database.begin_read()?;
             let (table, grants) = (transaction.open_table(BY_END)?, transaction.open_table(GRANTS)?);
-            let end = (expiry.settled.0, Key::MAX);
-            let settled = table.range(..=end)?.take(limits::SWEEP_BATCH);
-            let mut over = settled.map(|entry| Ok(entry?.0.value())).collect::<Result<Vec<_>, Failure>>()?;
-            // The latest first: a code ends a minute after its login, and years may lie behind the others.
-            let later =
-                table.range(end..=(expiry.now.0.max(end.0), Key::MAX))?.rev().take(limits::SWEEP_BATCH);
-            for entry in later {
-                let entry = entry?.0.value();
-                if load(&grants, entry.1).is_ok_and(|grant| grant.is_some_and(|grant| expiry.covers(&grant)))
-                {
-                    over.push(entry);
+            let settled = (expiry.settled.0, Key::MAX);
+            let now = (expiry.now.0.max(expiry.settled.0), Key::MAX);
+            // Of those whose end is not settled the latest first: a code ends a minute after its login, and years may lie
+            // behind the others.
+            let ended = table.range(..=settled)?.take(limits::SWEEP_BATCH);
+            let ended = ended.chain(table.range(settled..=now)?.rev().take(limits::SWEEP_BATCH));
+            let covers =
+                |key| load(&grants, key).is_ok_and(|found| found.is_some_and(|it| expiry.covers(&it)));
+            let mut over = Vec::new();
+            for entry in ended {
+                let (end, key) = entry?.0.value();
+                if end <= expiry.settled.0 || covers(key) {
+                    over.push((end, key));
                 }
             }
             Ok(over)

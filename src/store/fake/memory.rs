@@ -1,12 +1,12 @@
-//! The table in memory: for tests, and for trying things out. It forgets everything when the process ends.
+//! The table in memory. It forgets everything when the process ends.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, MutexGuard};
 
-use super::{Error, Expiry, Grant, Grants};
 use crate::base::identity::{GrantId, UserId};
 use crate::base::lock::Mutex;
+use crate::store::{Error, Expiry, Grant, Grants};
 
 /// The table in memory.
 #[derive(Debug, Default)]

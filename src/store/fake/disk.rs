@@ -1,0 +1,90 @@
+//! A file on a disk that fails when a test wants it to.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ::redb::backends::FileBackend;
+use ::redb::{Builder, Database, StorageBackend};
+
+use crate::store::private;
+use crate::store::{OpenError, RedbGrants};
+
+/// The switches of a disk.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk {
+    /// Nothing can be written.
+    is_full: Arc<AtomicBool>,
+    /// Nothing can be read either.
+    is_gone: Arc<AtomicBool>,
+}
+
+impl Disk {
+    pub(crate) fn fill(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::SeqCst);
+    }
+
+    pub(crate) fn take_away(&self, is_gone: bool) {
+        self.is_gone.store(is_gone, Ordering::SeqCst);
+    }
+
+    /// The table in an existing file on this disk.
+    pub(crate) fn table(&self, path: PathBuf) -> RedbGrants {
+        let disk = self.clone();
+        let open = move || disk.open(&path);
+        RedbGrants::new(open().unwrap(), Box::new(open))
+    }
+
+    fn open(&self, path: &std::path::Path) -> Result<Database, OpenError> {
+        let file = FileBackend::new(private::open_private(path)?.unwrap()).unwrap();
+        let file = FileOnDisk { file, disk: self.clone() };
+        Builder::new().create_with_backend(file).map_err(|error| OpenError::damaged(path, error))
+    }
+
+    fn check_read(&self) -> io::Result<()> {
+        if self.is_gone.load(Ordering::SeqCst) { Err(io::ErrorKind::NotFound.into()) } else { Ok(()) }
+    }
+
+    fn check_write(&self) -> io::Result<()> {
+        self.check_read()?;
+        if self.is_full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+}
+
+#[derive(Debug)]
+struct FileOnDisk {
+    file: FileBackend,
+    disk: Disk,
+}
+
+impl StorageBackend for FileOnDisk {
+    fn len(&self) -> io::Result<u64> {
+        self.disk.check_read()?;
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.disk.check_read()?;
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.check_write()?;
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.check_write()?;
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.disk.check_write()?;
+        self.file.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+}
