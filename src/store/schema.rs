@@ -156,14 +156,15 @@ fn builder() -> Builder {
 }
 
 fn open_error(error: DatabaseError, path: &Path) -> OpenError {
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => OpenError::AlreadyRunning(path.to_owned()),
-        // Those two kinds are redb's own words for a file that is not one of its files.
-        DatabaseError::Storage(StorageError::Io(source))
-            if !matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
-        {
-            OpenError::Io { path: path.to_owned(), source }
-        }
-        error => OpenError::damaged(path, error),
+    let detail = error.to_string();
+    if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
+        return OpenError::AlreadyRunning(path.to_owned());
     }
+    // Those two kinds are redb's own words for a file that is not one of its files.
+    if let DatabaseError::Storage(StorageError::Io(source)) = error
+        && !matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+    {
+        return OpenError::Io { path: path.to_owned(), source };
+    }
+    OpenError::damaged(path, detail)
 }
