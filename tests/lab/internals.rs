@@ -21,7 +21,62 @@ pub mod oauth {
     pub use crate::oauth::provider::{
         Group, Identity, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,
     };
-    pub use crate::oauth::*;
+    pub use crate::oauth::{Client, ClientDocuments, ClientUrl, Clients, RedirectSchemes};
+
+    use std::sync::Arc;
+
+    use crate::base::clock::{Clock, Timestamp};
+    use crate::base::identity::Scopes;
+    use crate::base::limits;
+    use crate::base::random::Random;
+    use crate::http::{Head, PublicUrl, Request, Response};
+    use crate::oauth;
+    use crate::seal::Keyring;
+    use crate::store::Grants;
+
+    /// An authorization server that lets nobody in.
+    pub struct AuthorizationServer(oauth::AuthorizationServer);
+
+    impl AuthorizationServer {
+        /// The server at `url`.
+        pub fn new(
+            url: PublicUrl,
+            keys: Keyring,
+            (grants, provider, clients): (Arc<dyn Grants>, Arc<dyn IdentityProvider>, Clients),
+            (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
+        ) -> AuthorizationServer {
+            let pages = oauth::Pages::new("mcp", "MCP server", Vec::new());
+            AuthorizationServer(oauth::AuthorizationServer::new(oauth::Parts {
+                resource: oauth::ProtectedResource::new(url, &Scopes::default(), pages),
+                keys: Arc::new(keys),
+                grants,
+                newest: Timestamp(0),
+                provider,
+                rules: oauth::Rules::default(),
+                clients,
+                registrations_per_hour: limits::REGISTRATIONS,
+                upstream: oauth::Upstream::Discard,
+                clock,
+                random,
+                grant_ended: Box::new(|_| ()),
+            }))
+        }
+
+        /// `POST /register`
+        pub fn register(&self, request: &Request) -> Response {
+            self.0.register.post(request)
+        }
+
+        /// `GET /authorize`
+        pub fn authorize(&self, head: &Head) -> Response {
+            self.0.authorize.get(head)
+        }
+
+        /// `POST /token`
+        pub fn token(&self, request: &Request) -> Response {
+            self.0.token.post(request)
+        }
+    }
 }
 
 pub use crate::documents::is_global;

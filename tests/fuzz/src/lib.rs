@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mcp_oauth_server::internals::base::{Clock, Timestamp};
 use mcp_oauth_server::internals::base::Random;
 use mcp_oauth_server::internals::base::Secret;
+use mcp_oauth_server::internals::base::{Clock, Timestamp};
 use mcp_oauth_server::internals::http::{Body, Head, Headers, Method, PublicUrl, Request, Response, Scheme};
+use mcp_oauth_server::internals::oauth::{AuthorizationServer, Clients};
 use mcp_oauth_server::internals::oauth::{
     Group, Identity, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,
 };
-use mcp_oauth_server::internals::oauth::{AuthorizationServer, Clients, Parts, Policy, Settings, Upstream};
 use mcp_oauth_server::internals::seal::Keyring;
 use mcp_oauth_server::internals::{Grants, MemoryGrants};
 
@@ -82,19 +82,11 @@ pub fn server() -> (AuthorizationServer, Arc<MemoryGrants>) {
 /// The same for these clients.
 pub fn server_with(clients: Clients) -> (AuthorizationServer, Arc<MemoryGrants>) {
     let grants = Arc::new(MemoryGrants::default());
-    let parts = Parts {
-        keys: Arc::new(keys()),
-        grants: Arc::clone(&grants) as Arc<dyn Grants>,
-        provider: Arc::new(NoProvider),
-        policy: Policy::default(),
-        clients,
-        clock: Arc::new(FastClock::default()),
-        random: Arc::new(SameRandom),
-        upstream: Upstream::Discard,
-        grant_ended: Box::new(|_| ()),
-    };
     let url = PublicUrl::parse("https://mcp.example.com").expect("an https URL");
-    (AuthorizationServer::new(Settings::new(url), parts), grants)
+    let outside = (Arc::clone(&grants) as Arc<dyn Grants>, Arc::new(NoProvider) as _, clients);
+    let chance = (Arc::new(FastClock::default()) as _, Arc::new(SameRandom) as _);
+    let server = AuthorizationServer::new(url, keys(), outside, chance);
+    (server, grants)
 }
 
 /// A request as a door would hand it on.
@@ -122,7 +114,8 @@ pub fn bytes(response: &Response) -> &[u8] {
 
 /// Registers a client and returns the answer, if it was accepted.
 pub fn register(server: &AuthorizationServer, metadata: &[u8]) -> Option<serde_json::Value> {
-    let response = server.register(&request("POST", None, &[("Content-Type", "application/json")], metadata));
+    let sent = request("POST", None, &[("Content-Type", "application/json")], metadata);
+    let response = server.register(&sent);
     let answer = serde_json::from_slice(bytes(&response)).expect("the answer is JSON");
     match response.status() {
         201 => Some(answer),
