@@ -29,7 +29,7 @@ struct Callers {
 
 #[derive(Debug)]
 struct Caller {
-    /// Never used again: a caller that lost its place finds nobody under its own.
+    /// Never reused, so that a caller that lost its place does not find another under its id.
     id: u64,
     url: String,
     /// An IPv4 address or an IPv6 site. `None` is this machine, where a proxy may bring many people: it is not limited.

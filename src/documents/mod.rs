@@ -51,16 +51,18 @@ pub struct Documents {
 
 impl ClientDocuments for Documents {
     fn find(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Option<Arc<Client>> {
-        let fresh = self.fresh(url);
-        if fresh.is_some() {
-            return fresh;
+        if let Some(client) = self.fresh(url) {
+            return Some(client);
         }
-        let fetched = self.look_for(url, peer);
-        fetched.map_err(|error| self.log(url, &error)).ok().or_else(|| {
-            // A document that is still here was not withdrawn by its host: neither an outage nor a crowd keeps a known
-            // client out.
-            self.usable(url)
-        })
+        match self.look_for(url, peer) {
+            Ok(client) => Some(client),
+            Err(error) => {
+                self.log(url, &error);
+                // A document that is still here was not withdrawn by its host: neither an outage nor a crowd keeps a known
+                // client out.
+                self.usable(url)
+            }
+        }
     }
 }
 
@@ -142,9 +144,8 @@ impl Documents {
 
     /// Logs each reason once a second.
     fn log(&self, url: &ClientUrl, error: &NotFound) {
-        let reason = error.reason();
+        let (reason, detail) = error.reason();
         let Some(omitted) = self.log_limit.pass(reason, self.clock.monotonic()) else { return };
-        let detail = error.detail();
         let mut fields = vec![Field::Addr(url.host()), Field::Reason(reason), Field::Omitted(omitted)];
         fields.extend(detail.as_deref().map(Field::Error));
         log::info("client_document.not_found", &fields);

@@ -1,7 +1,5 @@
 //! Why a document was not found. For the log alone: a stranger who learned it could explore our network.
 
-use std::borrow::Cow;
-
 pub(super) enum NotFound {
     /// The sender's allowance is spent.
     SenderRate,
@@ -9,7 +7,7 @@ pub(super) enum NotFound {
     Busy,
     /// The fetch that the caller waited for failed.
     ConcurrentFetch,
-    /// No answer: the name leads nowhere, or to an address that is not public; or nobody answers there, in time and in HTTP.
+    /// No answer: the name does not resolve, or to an address that is not public; or there is no answer in time and in HTTP.
     Unreachable(ureq::Error),
     /// An answer with a status other than 200.
     Status(u16),
@@ -33,23 +31,15 @@ impl NotFound {
         }
     }
 
-    pub(super) fn reason(&self) -> &'static str {
+    /// A fixed word and details for the log. The details are words of ours, of ureq or of the system: nothing of a body.
+    pub(super) fn reason(&self) -> (&'static str, Option<String>) {
         match self {
-            NotFound::SenderRate => "sender_rate",
-            NotFound::Busy => "too_many_at_once",
-            NotFound::ConcurrentFetch => "concurrent_fetch_failed",
-            NotFound::Unreachable(_) | NotFound::Status(_) => "not_fetched",
-            NotFound::Invalid(_) => "not_valid",
-        }
-    }
-
-    pub(super) fn detail(&self) -> Option<Cow<'static, str>> {
-        match self {
-            NotFound::SenderRate | NotFound::Busy | NotFound::ConcurrentFetch => None,
-            // ureq's or the system's words: nothing of a body.
-            NotFound::Unreachable(error) => Some(error.to_string().into()),
-            NotFound::Status(status) => Some(format!("status {status}, not 200").into()),
-            NotFound::Invalid(rule) => Some((*rule).into()),
+            NotFound::SenderRate => ("sender_rate", None),
+            NotFound::Busy => ("too_many_at_once", None),
+            NotFound::ConcurrentFetch => ("concurrent_fetch_failed", None),
+            NotFound::Unreachable(error) => ("not_fetched", Some(error.to_string())),
+            NotFound::Status(status) => ("not_fetched", Some(format!("status {status}, not 200"))),
+            NotFound::Invalid(rule) => ("not_valid", Some((*rule).to_owned())),
         }
     }
 }

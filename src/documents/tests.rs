@@ -282,7 +282,7 @@ fn only_public_addresses_are_connected_to() {
             Guard { names, own: OWN.parse().ok(), is_allowed },
             Duration::from_secs(60),
         );
-        let error = fetcher.fetch(&ClientUrl::parse(URL).unwrap()).unwrap_err().detail().unwrap();
+        let error = fetcher.fetch(&ClientUrl::parse(URL).unwrap()).unwrap_err().reason().1.unwrap();
         assert!(error.contains("not a public address"), "{found:?}: {error}");
     };
     check(&["127.0.0.1"], &[], is_global);
@@ -306,7 +306,8 @@ fn the_product_reaches_no_loopback() {
     let error = Fetcher::new(&own, &Trust::load(None).unwrap())
         .fetch(&ClientUrl::unchecked(&url))
         .unwrap_err()
-        .detail()
+        .reason()
+        .1
         .unwrap();
     assert!(error.contains("not a public address"), "{error}");
     assert!(listener.accept().is_err());

@@ -12,7 +12,7 @@ struct ErrorBody<'a> {
     error_description: &'a str,
 }
 
-/// A JSON answer that nobody keeps (T16).
+/// A JSON answer that is not cached (T16).
 pub(super) fn json(status: u16, value: &impl Serialize) -> Response {
     no_store(Response::json(status, value))
 }
@@ -30,7 +30,7 @@ pub(super) fn too_many(too_many: TooMany) -> Response {
         .header("Retry-After", too_many.retry_after.to_string())
 }
 
-/// An answer that nobody keeps.
+/// An answer that is not cached.
 pub(super) fn no_store(response: Response) -> Response {
     response.header("Cache-Control", "no-store").header("Pragma", "no-cache")
 }

@@ -13,7 +13,7 @@ use super::schemes::RedirectSchemes;
 pub struct Clients {
     /// The operator's own, by their ids.
     pub configured: BTreeMap<String, Client>,
-    /// Whether strangers may register.
+    /// Whether clients may register by themselves.
     pub registration: Registration,
     /// Private-use schemes of redirect URIs that they may have, beside those of known clients.
     pub redirect_schemes: RedirectSchemes,
@@ -24,10 +24,10 @@ pub struct Clients {
 /// Whether clients may register by themselves (RFC 7591).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Registration {
-    /// Anybody may.
+    /// They may.
     #[default]
     Open,
-    /// Nobody may. Clients that registered before stay.
+    /// They may not. Clients that registered before stay.
     Closed,
 }
 

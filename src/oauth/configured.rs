@@ -60,7 +60,7 @@ impl Client {
             (Some("client_secret_post"), Some(_)) => AuthMethod::ClientSecretPost,
             (Some(_), _) => return Err(BAD_METHOD),
         };
-        // T1: nobody guesses it.
+        // T1: it cannot be guessed.
         if secret.as_ref().is_some_and(|secret| secret.expose().len() < limits::CONFIGURED_SECRET_BYTES) {
             return Err(SHORT_SECRET);
         }

@@ -1,4 +1,4 @@
-//! The operator's deny list: clients that nobody may use here (D6).
+//! The operator's deny list: clients that are refused, however they are known (D6).
 
 use std::collections::HashSet;
 
@@ -36,7 +36,6 @@ impl DenyList {
         Ok(list)
     }
 
-    /// Whether nobody is on it.
     pub(super) fn is_empty(&self) -> bool {
         self.fingerprints.is_empty() && self.hosts.is_empty()
     }
@@ -53,7 +52,7 @@ impl DenyList {
             || client.host.as_deref().is_some_and(|host| self.names_host(host))
     }
 
-    /// A host is on the list if it or a domain that it is in is.
+    /// Whether a host or one of its parent domains is on the list.
     fn names_host(&self, host: &str) -> bool {
         let parents = host.match_indices('.').filter_map(|(dot, _)| host.get(dot.saturating_add(1)..));
         std::iter::once(host).chain(parents).any(|name| self.hosts.contains(name))

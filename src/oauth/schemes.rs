@@ -1,5 +1,5 @@
 //! Private-use schemes of redirect URIs (RFC 8252 section 7.1): those of known clients, those that the operator adds, and
-//! those that nobody can add.
+//! those that cannot be added.
 
 #[cfg(test)]
 mod tests;
