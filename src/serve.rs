@@ -114,14 +114,12 @@ impl Server {
         let rotate_key = rotate_key(config, &keys, Arc::clone(&table));
         let copy = directory.file(operator::COPY);
 
-        let description = backend.description();
-        let info = &description.info;
-        let title = info.title();
-        let pages = oauth::Pages::new(&info.name, title, description.scope_words.clone());
-        let resource = oauth::ProtectedResource::new(public_url.clone(), &description.scopes, pages);
+        let consent = backend.consent();
+        let pages = oauth::Pages::new(&consent.name, &consent.title, consent.scope_words.clone());
+        let resource = oauth::ProtectedResource::new(public_url.clone(), &consent.scopes, pages);
         let challenges = resource.clone();
         let upstream =
-            if description.keeps_github_tokens { oauth::Upstream::Keep } else { oauth::Upstream::Discard };
+            if consent.keeps_github_tokens { oauth::Upstream::Keep } else { oauth::Upstream::Discard };
         let mcp = Mcp::new(mcp::Settings {
             backend: Arc::new(backend),
             keys: Arc::clone(&keys),

@@ -9,17 +9,22 @@ use serde::{Deserialize, forward_to_deserialize_any};
 
 use crate::base::{json, limits};
 
-/// JSON as a type, or where it does not fit and what was expected there.
+/// Reads JSON as a type, or says where it does not fit and what was expected there.
 pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
-    json::read(text).map_err(|error| explain(text, &error))
+    read_member("", text)
 }
 
-/// The place of an error of serde's in this text, and what it is.
-pub(super) fn explain(text: &str, error: &serde_json::Error) -> String {
+/// As [`read`], for the value of a member: places in errors begin with its name.
+pub(super) fn read_member<'a, T: Deserialize<'a>>(name: &str, text: &'a str) -> Result<T, String> {
+    json::read(text).map_err(|error| explain(name, text, &error))
+}
+
+/// The place of an error of serde's in the text of the member `name`, and what it is.
+pub(super) fn explain(name: &str, text: &str, error: &serde_json::Error) -> String {
     let reason = error.to_string();
     // Line and column mean nothing to a model, which did not write this text; the name of the member does.
     let reason = reason.rsplit_once(" at line ").map_or(&*reason, |(reason, _)| reason);
-    match place(text, error.line(), error.column()) {
+    match place(name, text, (error.line(), error.column())) {
         place if place.is_empty() => cut(reason).into_owned(),
         place => format!("{}: {}", cut(&place), cut(reason)),
     }
@@ -43,8 +48,8 @@ enum Step<'a> {
     Element(usize),
 }
 
-/// The path to where serde stopped, like `filter.tags[2]`; empty for the whole text. The text is valid JSON up to there.
-fn place(text: &str, line: usize, column: usize) -> String {
+/// The path from `base` to where serde stopped, like `filter.tags[2]`; `base` for the whole text. The text is valid JSON up to there.
+fn place(base: &str, text: &str, (line, column): (usize, usize)) -> String {
     let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
     let end = lines.map(str::len).sum::<usize>().saturating_add(column);
     let mut rest = text.get(..end).unwrap_or(text);
@@ -69,7 +74,7 @@ fn place(text: &str, line: usize, column: usize) -> String {
             _ => {}
         }
     }
-    path.iter().fold(String::new(), |path, step| match step {
+    path.iter().fold(base.to_owned(), |path, step| match step {
         Step::Member { name, .. } if path.is_empty() => (*name).to_owned(),
         Step::Member { name, .. } => format!("{path}.{name}"),
         Step::Element(index) => format!("{path}[{index}]"),

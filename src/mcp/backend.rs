@@ -1,19 +1,20 @@
 //! What serves the calls: tools in this process, a child process, another server. And what it is told of a call.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply};
+use super::call::{
+    Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply, TASKS_EXTENSION,
+};
 use super::calls::Permit;
 use super::exchange::Exchange;
-use super::intake::without_absent;
 use super::jsonrpc::{self, Error, RequestId};
+use super::members::Members;
 use super::subscribers::Publisher;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::{Principal, Scopes};
@@ -23,24 +24,64 @@ use crate::base::limits;
 
 /// Serves calls. [`ToolServer`](super::ToolServer) is the one for tools in this process.
 pub trait Backend: Send + Sync {
-    /// What this server is and offers. Asked for each discovery, so it must be cheap.
-    fn description(&self) -> &Description;
+    /// What people agree to at the login. Asked when the server starts.
+    fn consent(&self) -> &Consent;
+
+    /// What a caller is offered. Asked once for each request that needs it. It may block while a peer starts.
+    ///
+    /// # Errors
+    /// The error that the client is told, if the description cannot be had.
+    fn description(&self, caller: &Principal) -> Result<Arc<Description>, Error>;
 
     /// Serves one call: ends it with [`Context::complete`], now or later, from any thread. Lists are not counted as calls
     /// that run, so they must be cheap.
-    fn call(&self, call: Call, context: Context);
+    fn call(&self, context: Context);
 
-    /// The arguments of a tool that a 2026-07-28 client repeats in headers (`x-mcp-header`).
-    fn mirrored(&self, tool: &str) -> Option<Arc<[Mirrored]>>;
+    /// What holds for calls of a tool; `None` if nothing does, or the tool is unknown.
+    fn tool_rules(&self, caller: &Principal, tool: &str) -> Option<Arc<ToolRules>>;
 
-    /// How this backend spells what a call is for, for the log: a tool or a prompt by its name, a resource by its URI or the template
-    /// that it matches. `None` if it does not know it.
-    fn known(&self, _operation: Operation, _name: &str) -> Option<&str> {
+    /// The subject of a call in the backend's own spelling, for the log: a tool or a prompt by its name, a resource by its URI
+    /// or the template that it matches. `None` if the backend does not know it.
+    fn known(&self, _operation: Operation, _name: &str) -> Option<Cow<'_, str>> {
         None
     }
+}
 
-    /// The scopes that a tool needs beyond the one that every caller has; `None` if it needs none.
-    fn scopes(&self, tool: &str) -> Option<Arc<Scopes>>;
+/// What the login has to know of a backend: the text of the consent page, and which scopes there are.
+#[derive(Clone, Debug, Default)]
+pub struct Consent {
+    /// The server's name, for programs.
+    pub name: String,
+    /// The server's name, for people.
+    pub title: String,
+    /// The scopes that any of the tools needs beyond the one that every caller has.
+    pub scopes: Scopes,
+    /// What scopes allow, in words; a scope without words is shown as it is.
+    pub scope_words: Vec<(String, String)>,
+    /// Whether tools use the caller's own token at GitHub ([`Principal::upstream`]). If not, it is not kept.
+    pub keeps_github_tokens: bool,
+}
+
+/// What a server is and offers.
+#[derive(Clone, Debug, Default)]
+pub struct Description {
+    /// `serverInfo`: `name`, `version`, and perhaps `title`, `icons`, `websiteUrl`.
+    pub info: Map<String, Value>,
+    /// What a model should know about the server as a whole.
+    pub instructions: Option<String>,
+    /// The capabilities as `initialize` has them. What they do not name is "method not found".
+    pub capabilities: Map<String, Value>,
+    /// Whether calls may become tasks ([`Context::become_task`]).
+    pub has_tasks: bool,
+}
+
+/// What holds for calls of a tool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToolRules {
+    /// The scopes that a caller's token needs beyond the one that every token has.
+    pub scopes: Scopes,
+    /// The arguments that a 2026-07-28 client repeats in headers (`x-mcp-header`).
+    pub mirrored: Vec<Mirrored>,
 }
 
 /// An argument that is repeated in a header `Mcp-Param-…`.
@@ -52,111 +93,27 @@ pub struct Mirrored {
     pub path: Vec<String>,
 }
 
-/// What a server is and offers.
-#[derive(Clone, Debug)]
-pub struct Description {
-    /// Name and version.
-    pub info: Implementation,
-    /// What a model should know about the server as a whole.
-    pub instructions: Option<String>,
-    /// What can be asked; everything else is "method not found".
-    pub operations: Vec<Operation>,
-    /// Whether the lists may change while the server runs: clients are promised to be told (`listChanged`).
-    pub lists_change: bool,
-    /// The scopes that any of the tools needs beyond the one that every caller has.
-    pub scopes: Scopes,
-    /// What scopes allow, in words for the consent page; one without words is shown as it is.
-    pub scope_words: Vec<(String, String)>,
-    /// Whether calls may become tasks ([`Context::become_task`]).
-    pub has_tasks: bool,
-    /// Whether tools use the caller's own token at GitHub (`Principal::upstream`). If not, it is not kept.
-    pub keeps_github_tokens: bool,
-}
-
 impl Description {
     /// Whether `operation` is offered.
     pub fn offers(&self, operation: Operation) -> bool {
-        self.operations.contains(&operation)
+        self.capabilities.contains_key(operation.capability())
     }
 
-    /// The same as the `capabilities` of `initialize` and `server/discover`.
-    pub(super) fn capabilities(&self) -> ServerCapabilities {
-        let list_changed = self.lists_change;
-        let list = |operation| self.offers(operation).then_some(ListCapability { list_changed });
-        ServerCapabilities {
-            tools: list(Operation::ListTools),
-            prompts: list(Operation::ListPrompts),
-            resources: self
-                .offers(Operation::ListResources)
-                .then_some(ResourceCapability { subscribe: true, list_changed }),
-            logging: Empty {},
-            completions: self.offers(Operation::Complete).then_some(Empty {}),
-            extensions: None,
+    /// Whether the capability that `operation` belongs to has this flag: `listChanged`, `subscribe`.
+    pub(super) fn promises(&self, operation: Operation, flag: &str) -> bool {
+        let capability = self.capabilities.get(operation.capability());
+        capability.and_then(|capability| capability.get(flag)) == Some(&Value::Bool(true))
+    }
+
+    /// The capabilities as `server/discover` has them.
+    pub(super) fn modern_capabilities(&self) -> Map<String, Value> {
+        let mut capabilities = self.capabilities.clone();
+        let extensions = capabilities.entry("extensions").or_insert_with(|| json!({}));
+        match extensions.as_object_mut().filter(|_| self.has_tasks) {
+            Some(extensions) => drop(extensions.insert(TASKS_EXTENSION.to_owned(), json!({}))),
+            None => return self.capabilities.clone(),
         }
-    }
-
-    /// The same with the extensions of 2026-07-28.
-    pub(super) fn modern_capabilities(&self) -> ServerCapabilities {
-        let extensions = self.has_tasks.then_some(Extensions { tasks: Empty {} });
-        ServerCapabilities { extensions, ..self.capabilities() }
-    }
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct ServerCapabilities {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tools: Option<ListCapability>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prompts: Option<ListCapability>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resources: Option<ResourceCapability>,
-    logging: Empty,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    completions: Option<Empty>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    extensions: Option<Extensions>,
-}
-
-#[derive(Debug, Serialize)]
-struct Extensions {
-    #[serde(rename = "io.modelcontextprotocol/tasks")]
-    tasks: Empty,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ListCapability {
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    list_changed: bool,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ResourceCapability {
-    subscribe: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    list_changed: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct Empty {}
-
-/// A program's name and version, and what else clients may show of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Implementation {
-    /// The name, for programs.
-    pub name: String,
-    /// The version.
-    pub version: String,
-    /// `title` (the name for people), `icons`, `websiteUrl`.
-    #[serde(flatten)]
-    pub more: Map<String, Value>,
-}
-
-impl Implementation {
-    /// The name for people: the title, if there is one.
-    pub fn title(&self) -> &str {
-        self.more.get("title").and_then(Value::as_str).unwrap_or(&self.name)
+        capabilities
     }
 }
 
@@ -180,14 +137,18 @@ pub struct Context {
     pub(super) client: ClientCapabilities,
     pub(super) progress_token: Option<RequestId>,
     pub(super) publisher: Publisher,
-    /// What is asked, for backends that run handlers.
-    pub(super) call: Option<Call>,
+    pub(super) call: Call,
     pub(super) exchange: Arc<Exchange>,
     /// Gives the call's place back when it is over; lists need none.
     pub(super) permit: Option<Permit>,
 }
 
 impl Context {
+    /// What is asked.
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
+
     /// Who calls.
     pub fn principal(&self) -> &Principal {
         &self.principal
@@ -198,16 +159,10 @@ impl Context {
         &self.client
     }
 
-    /// What the client put under a key of the request's `_meta`, if it is a `T`: a key of your own, or `traceparent`,
-    /// `tracestate` and `baggage`, by which your calls to other services join the client's trace (W3C Trace Context).
+    /// A value of the request's `_meta`, if it is a `T`: under a key of your own, or `traceparent`, `tracestate` and `baggage`,
+    /// by which your calls to other services join the client's trace (W3C Trace Context).
     pub fn meta<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
-        #[derive(Deserialize)]
-        struct Params<'a> {
-            #[serde(borrow, rename = "_meta")]
-            meta: BTreeMap<String, &'a RawValue>,
-        }
-        let Params { meta } = self.call.as_ref()?.params().ok()?;
-        json::read(meta.get(key)?.get()).ok()
+        self.call.params.object("_meta").ok()?.read(key).ok()?
     }
 
     /// Tripped when nobody wants the result any more, or the call has run for `CALL` (a task:
@@ -332,10 +287,10 @@ impl Context {
         }?;
         let seen = |(capability, answer): (Capability, Box<RawValue>)| match capability {
             // A form's content may be absent, which clients write in several ways.
-            Capability::Elicitation => match without_absent(&answer) {
-                Ok(Some(Cow::Owned(answer))) => answer,
-                Ok(Some(Cow::Borrowed(_)) | None) | Err(_) => answer,
-            },
+            Capability::Elicitation => {
+                let members = serde_json::from_str::<Members>(answer.get()).ok();
+                members.and_then(|members| members.present().to_raw().ok()).unwrap_or(answer)
+            }
             Capability::Sampling | Capability::Roots => answer,
         };
         Ok(capabilities.into_iter().zip(answers).map(seen).collect())
@@ -367,6 +322,11 @@ impl Context {
     /// backends that serve a call without a thread that waits on it. It must not block.
     pub fn on_cancel(&self, action: impl FnOnce() + Send + 'static) {
         self.cancel().on_trip(action);
+    }
+
+    /// The token under which the client wants to hear of progress, if it does.
+    pub fn progress_token(&self) -> Option<&RequestId> {
+        self.progress_token.as_ref()
     }
 
     /// Whether the client wants log messages of this level.

@@ -1,18 +1,15 @@
 //! The era-free nouns: what a client asks of a backend, and what a backend answers.
 
-use std::borrow::Cow;
-use std::sync::Arc;
-
-use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde::ser::SerializeStruct;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value};
 
-use super::arguments;
-use super::intake::is_absent;
 use super::jsonrpc::Error;
-use crate::base::json;
+use super::members::Members;
+
+/// The extension's name in the capabilities of both sides.
+pub(super) const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 /// What a client can ask of a backend, in both eras.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,19 +33,16 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The operation of a method's name.
-    pub fn from_method(method: &str) -> Option<Operation> {
-        Some(match method {
-            "tools/list" => Operation::ListTools,
-            "tools/call" => Operation::CallTool,
-            "prompts/list" => Operation::ListPrompts,
-            "prompts/get" => Operation::GetPrompt,
-            "resources/list" => Operation::ListResources,
-            "resources/templates/list" => Operation::ListResourceTemplates,
-            "resources/read" => Operation::ReadResource,
-            "completion/complete" => Operation::Complete,
-            _ => return None,
-        })
+    /// The server's capability that stands for it.
+    pub(super) fn capability(self) -> &'static str {
+        match self {
+            Operation::ListTools | Operation::CallTool => "tools",
+            Operation::ListPrompts | Operation::GetPrompt => "prompts",
+            Operation::ListResources | Operation::ListResourceTemplates | Operation::ReadResource => {
+                "resources"
+            }
+            Operation::Complete => "completions",
+        }
     }
 
     /// Whether it lists what is offered, which costs next to nothing.
@@ -64,23 +58,13 @@ impl Operation {
         }
     }
 
-    /// Whether its params name a tool, prompt or resource. These are also the ones that may ask the client for more.
-    pub(super) fn takes_a_name(self) -> bool {
+    /// Whether it may ask the client for more (MRTR, "Supported Requests").
+    pub(super) fn may_ask(self) -> bool {
         matches!(self, Operation::CallTool | Operation::GetPrompt | Operation::ReadResource)
     }
 
-    /// The name or URI in its params.
-    pub(super) fn named<'a>(
-        self,
-        name: &'a Option<String>,
-        uri: &'a Option<String>,
-    ) -> Result<&'a str, Error> {
-        let name = if self == Operation::ReadResource { uri } else { name };
-        name.as_deref().ok_or_else(|| Error::invalid_params("Invalid params: the name or URI is missing"))
-    }
-
     /// The method's name.
-    pub fn method(self) -> &'static str {
+    pub const fn method(self) -> &'static str {
         match self {
             Operation::ListTools => "tools/list",
             Operation::CallTool => "tools/call",
@@ -99,80 +83,14 @@ impl Operation {
 pub struct Call {
     /// What is asked.
     pub operation: Operation,
-    /// The params as the client wrote them: an object that was scanned (M10) and not built.
-    pub params: Box<RawValue>,
+    /// What it is for: the name of a tool or prompt, or the URI of a resource. Empty for other operations.
+    pub subject: String,
+    /// The params as the client wrote them, without those that count as absent.
+    pub params: Members,
 }
 
-impl Call {
-    /// A call with the client's params; without any they are an empty object.
-    pub(super) fn new(operation: Operation, params: Option<&RawValue>) -> Call {
-        Call { operation, params: params.map_or_else(empty, RawValue::to_owned) }
-    }
-
-    /// The params as a type.
-    ///
-    /// # Errors
-    /// [`Error::INVALID_PARAMS`] with the reason in words.
-    pub fn params<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
-        parse(Some(&self.params))
-    }
-}
-
-/// Params as a type; absent ones are an empty object.
-pub(super) fn parse<'a, T: Deserialize<'a>>(params: Option<&'a RawValue>) -> Result<T, Error> {
-    arguments::read(params.map_or("{}", RawValue::get))
-        .map_err(|reason| Error::invalid_params(format!("Invalid params: {reason}")))
-}
-
-/// Reads a member that may be absent and that some clients write as null or `[]` then.
-pub(super) fn absent_or<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    let value = Box::<RawValue>::deserialize(deserializer)?;
-    if is_absent(&value) { Ok(T::default()) } else { json::read(value.get()).map_err(D::Error::custom) }
-}
-
-fn empty() -> Box<RawValue> {
-    RawValue::from_string("{}".to_owned()).expect("an empty object is JSON")
-}
-
-/// A result: the members of its object. What the era adds (`resultType`, cache hints, `serverInfo`) is not among them.
-#[derive(Debug, Default)]
-pub struct Reply {
-    pub(super) members: Vec<(Cow<'static, str>, Box<RawValue>)>,
-}
-
-impl Reply {
-    /// A result with one more member.
-    ///
-    /// # Errors
-    /// [`Error::INTERNAL`] if `value` cannot be JSON (a map with keys that are no strings).
-    pub fn with(
-        mut self,
-        name: impl Into<Cow<'static, str>>,
-        value: &impl Serialize,
-    ) -> Result<Reply, Error> {
-        let value = to_raw_value(value).map_err(|_| Error::internal())?;
-        self.members.push((name.into(), value));
-        Ok(self)
-    }
-
-    /// Whether it says that the tool has failed.
-    pub(super) fn is_error(&self) -> bool {
-        self.members.iter().any(|(name, value)| name == "isError" && value.get() == "true")
-    }
-
-    /// The result by itself.
-    pub(super) fn into_json(self) -> Result<Arc<RawValue>, Error> {
-        to_raw_value(&self).map(Arc::from).map_err(|_| Error::internal())
-    }
-}
-
-impl Serialize for Reply {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.members.iter().map(|(name, value)| (name, value)))
-    }
-}
+/// A result. The members that an era adds (`resultType`, cache hints, `serverInfo`) are not among them.
+pub type Reply = Members;
 
 /// How much a log message matters (RFC 5424), least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -220,42 +138,32 @@ impl Capability {
 
 /// What the client says that it can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Declared")]
+#[serde(try_from = "Map<String, Value>")]
 pub struct ClientCapabilities(
     /// One bit each. A part of sealed session ids: what a bit means must not change.
     pub(super) u8,
 );
 
-/// The capabilities as a client writes them: a member that is there declares one, an empty object included.
-#[derive(Deserialize)]
-struct Declared {
-    sampling: Option<IgnoredAny>,
-    elicitation: Option<Value>,
-    roots: Option<IgnoredAny>,
-    extensions: Option<Value>,
-}
-
-impl TryFrom<Declared> for ClientCapabilities {
+impl TryFrom<Map<String, Value>> for ClientCapabilities {
     type Error = String;
 
-    fn try_from(declared: Declared) -> Result<ClientCapabilities, String> {
-        // PHP writes an empty object as `[]`.
-        let check = |name: &str, value: &Option<Value>| match value {
-            None | Some(Value::Object(_)) => Ok(()),
-            Some(Value::Array(elements)) if elements.is_empty() => Ok(()),
+    /// A member that is there declares a capability, an empty object included.
+    fn try_from(declared: Map<String, Value>) -> Result<ClientCapabilities, String> {
+        let is_declared = |name: &str| declared.get(name).is_some_and(|value| !value.is_null());
+        let has = |name: &str, member: &str| match declared.get(name) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Object(members)) => Ok(members.get(member).is_some_and(|value| !value.is_null())),
+            // PHP writes an empty object as `[]`.
+            Some(Value::Array(elements)) if elements.is_empty() => Ok(false),
             Some(_) => Err(format!("{name} must be an object")),
         };
-        check("elicitation", &declared.elicitation)?;
-        check("extensions", &declared.extensions)?;
-        let has = |object: &Value, name| object.get(name).is_some_and(|member| !member.is_null());
         // An empty object means forms, as it did before there were URLs.
-        let forms = declared.elicitation.is_some_and(|modes| has(&modes, "form") || !has(&modes, "url"));
-        let tasks = declared.extensions.is_some_and(|all| has(&all, "io.modelcontextprotocol/tasks"));
+        let forms = has("elicitation", "form")? || !has("elicitation", "url")?;
         let bits = [
-            (declared.sampling.is_some(), ClientCapabilities::bit(Capability::Sampling)),
-            (forms, ClientCapabilities::bit(Capability::Elicitation)),
-            (declared.roots.is_some(), ClientCapabilities::bit(Capability::Roots)),
-            (tasks, ClientCapabilities::TASKS),
+            (is_declared("sampling"), ClientCapabilities::bit(Capability::Sampling)),
+            (is_declared("elicitation") && forms, ClientCapabilities::bit(Capability::Elicitation)),
+            (is_declared("roots"), ClientCapabilities::bit(Capability::Roots)),
+            (has("extensions", TASKS_EXTENSION)?, ClientCapabilities::TASKS),
         ];
         Ok(ClientCapabilities(
             bits.iter().filter(|(is_there, _)| *is_there).fold(0, |all, (_, bit)| all | bit),
@@ -393,38 +301,5 @@ impl From<&str> for CallError {
 impl From<Error> for CallError {
     fn from(error: Error) -> CallError {
         CallError::Protocol(error)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(capabilities: &str, expected: [bool; 3]) {
-        let client: ClientCapabilities = serde_json::from_str(capabilities).unwrap();
-        let all = [Capability::Sampling, Capability::Elicitation, Capability::Roots];
-        assert_eq!(all.map(|capability| client.supports(capability)), expected, "{capabilities}");
-    }
-
-    #[test]
-    fn a_capability_is_there_when_its_object_is() {
-        check("{}", [false, false, false]);
-        check(r#"{"sampling":{"tools":{}},"roots":{"listChanged":true},"x":1}"#, [true, false, true]);
-        check(r#"{"elicitation":{}}"#, [false, true, false]);
-        check(r#"{"elicitation":{"url":{}}}"#, [false, false, false]);
-        check(r#"{"elicitation":{"url":{},"form":{}}}"#, [false, true, false]);
-        check(r#"{"elicitation":{"url":{},"form":null}}"#, [false, false, false]);
-        check(
-            r#"{"sampling":null,"elicitation":null,"roots":null,"extensions":null}"#,
-            [false, false, false],
-        );
-        check(r#"{"sampling":[],"elicitation":[],"roots":[],"extensions":[]}"#, [true, true, true]);
-        for bad in [
-            r#"{"elicitation":[{}]}"#,
-            r#"{"extensions":["io.modelcontextprotocol/tasks"]}"#,
-            r#"{"elicitation":7}"#,
-        ] {
-            assert!(serde_json::from_str::<ClientCapabilities>(bad).is_err(), "{bad}");
-        }
     }
 }

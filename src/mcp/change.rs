@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::call::absent_or;
+use super::members::absent_or;
 
 /// A change, and the notification of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

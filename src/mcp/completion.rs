@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 
 use super::backend::Context;
-use super::call::{Reply, absent_or};
+use super::call::Reply;
 use super::jsonrpc::Error;
+use super::members::{Members, absent_or};
 use crate::base::limits;
 
 type Completer = dyn Fn(&Context, &Partial) -> Vec<String> + Send + Sync;
@@ -37,34 +39,17 @@ impl Completers {
         self.0.keys().map(String::as_str)
     }
 
-    /// The result for a request; an argument without a completer has no values.
-    pub(super) fn complete(&self, context: &Context, request: CompleteParams) -> Result<Reply, Error> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Completion {
-            values: Vec<String>,
-            total: usize,
-            has_more: bool,
-        }
-        let CompleteParams { argument: NamedValue { name, value }, context: Known { arguments }, .. } =
-            request;
+    /// The result for the params of a request; an argument without a completer has no values.
+    pub(super) fn complete(&self, context: &Context, params: &Members) -> Result<Reply, Error> {
+        let NamedValue { name, value } = params.require("argument")?;
+        let Known { arguments } = params.read("context")?.unwrap_or_default();
         let partial = Partial { value, arguments };
         let mut values = self.0.get(&name).map(|completer| completer(context, &partial)).unwrap_or_default();
         let total = values.len();
         values.truncate(limits::COMPLETION_VALUES);
-        let has_more = total > values.len();
-        Reply::default().with("completion", &Completion { values, total, has_more })
+        let completion = json!({ "hasMore": total > values.len(), "total": total, "values": values });
+        Reply::default().with("completion", &completion)
     }
-}
-
-/// The params of `completion/complete`.
-#[derive(Deserialize)]
-pub(super) struct CompleteParams {
-    #[serde(rename = "ref")]
-    pub(super) reference: Reference,
-    argument: NamedValue,
-    #[serde(default)]
-    context: Known,
 }
 
 /// What an argument belongs to: a `ref/prompt` with a name, or a `ref/resource` with the URI of a template.

@@ -107,7 +107,11 @@ impl Encoded {
 }
 
 fn outcome(reply: &Reply) -> CallOutcome {
-    if reply.is_error() { CallOutcome::ToolError } else { CallOutcome::Ok }
+    if reply.get("isError").is_some_and(|value| value.get() == "true") {
+        CallOutcome::ToolError
+    } else {
+        CallOutcome::Ok
+    }
 }
 
 /// One call's answer in the making.
@@ -265,7 +269,7 @@ impl Exchange {
         };
         let witness = self.state.lock().witness.take();
         witness_end(witness, outcome);
-        task.finish(result.and_then(Reply::into_json));
+        task.finish(result.and_then(|reply| reply.to_raw()).map(Arc::from));
     }
 
     /// Whether the answer is a stream that nobody has read for so long that nobody can take it up again.

@@ -7,8 +7,11 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::backend::{Backend, Mirrored};
-use super::call::{Operation, parse};
+use super::call::Operation;
+use super::exchange::Caller;
 use super::jsonrpc::Error;
+use super::members::Members;
+use super::methods::MethodRow;
 use crate::http::Headers;
 
 /// The header says something else than the body, stands twice, or is missing.
@@ -71,25 +74,19 @@ pub(super) fn check_arguments(
 /// Checks the headers of a message of the legacy era, whose clients need not send them. Gateways go by them whatever the version.
 pub(super) fn check_sent(
     backend: &dyn Backend,
-    headers: &Headers,
-    (method, params): (&str, Option<&RawValue>),
+    Caller { head, principal, .. }: &Caller,
+    (method, params): (&str, &Members),
 ) -> Result<(), Error> {
-    #[derive(Deserialize)]
-    struct NamedParams<'a> {
-        name: Option<String>,
-        uri: Option<String>,
-        #[serde(borrow)]
-        arguments: Option<&'a RawValue>,
-    }
+    let headers = &head.headers;
     check_method(headers, method, Presence::Optional)?;
     let is_sent = headers.iter().any(|(name, _)| name == "mcp-name" || name.starts_with("mcp-param-"));
-    let operation = Operation::from_method(method).filter(|operation| is_sent && operation.takes_a_name());
-    let Some(operation) = operation else { return Ok(()) };
-    let NamedParams { name, uri, arguments } = parse(params)?;
-    let name = operation.named(&name, &uri)?;
-    check_name(headers, name, Presence::Optional)?;
-    match backend.mirrored(name).filter(|_| operation == Operation::CallTool) {
-        Some(mirrored) => check_arguments(headers, &mirrored, arguments, Presence::Optional),
+    let row = MethodRow::find(method).filter(|row| is_sent && row.operation.is_some());
+    let Some(row) = row else { return Ok(()) };
+    let Some(subject) = row.subject(params)? else { return Ok(()) };
+    check_name(headers, &subject, Presence::Optional)?;
+    let is_tool = row.operation == Some(Operation::CallTool);
+    match is_tool.then(|| backend.tool_rules(principal, &subject)).flatten() {
+        Some(rules) => check_arguments(headers, &rules.mirrored, params.get("arguments"), Presence::Optional),
         None => Ok(()),
     }
 }

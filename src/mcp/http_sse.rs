@@ -44,7 +44,7 @@ pub(super) fn post(core: &Arc<Core>, body: &[u8], mut caller: Caller) {
         Err(refusal) => return caller.responder.respond(*refusal),
     };
     core.note_call(&message, &caller.responder);
-    if let Some(refusal) = legacy::contradiction(core, &caller.head, &message) {
+    if let Some(refusal) = legacy::contradiction(core, &caller, &message) {
         return caller.responder.respond(refusal);
     }
     let Some(session) = find_session(core, &caller) else {
@@ -55,13 +55,11 @@ pub(super) fn post(core: &Arc<Core>, body: &[u8], mut caller: Caller) {
     if let Message::Request { id, method, params } = &message
         && method == "initialize"
     {
-        return caller.answer(match Initialize::read(params.as_deref(), &VERSIONS, OLDEST) {
-            Ok(initialize) => {
-                session.declare(initialize.client);
-                initialize.encode(core, id)
-            }
-            Err(error) => legacy::failed(id, &error),
+        let result = Initialize::read(params, &VERSIONS, OLDEST).and_then(|initialize| {
+            session.declare(initialize.client);
+            initialize.result(&*core.backend, &caller.principal)
         });
+        return caller.answer(legacy::encode(id, result));
     }
     legacy::deliver(core, &session, message, caller);
 }

@@ -2,14 +2,14 @@
 //! differently is refused before anything looks at it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
 use super::arguments::explain;
 use super::jsonrpc::{Error, RequestId};
+use super::members::{Members, is_absent};
 use crate::base::{json, limits};
 
 const RULES: json::Rules =
@@ -17,29 +17,33 @@ const RULES: json::Rules =
 
 /// One message of a client. Params and results stay text until someone knows their type.
 #[derive(Debug)]
-pub(super) enum Message<'a> {
-    Request { id: RequestId, method: Cow<'a, str>, params: Option<Cow<'a, RawValue>> },
-    Notification { method: Cow<'a, str>, params: Option<Cow<'a, RawValue>> },
-    Response { id: RequestId, payload: Payload<'a> },
+pub(super) enum Message {
+    Request {
+        id: RequestId,
+        method: String,
+        params: Members,
+    },
+    Notification {
+        method: String,
+        params: Members,
+    },
+    /// The answer to a request of ours.
+    Response {
+        id: RequestId,
+        answer: Result<Box<RawValue>, Error>,
+    },
 }
 
-impl Message<'_> {
+impl Message {
     /// The method and the params, which an answer does not have.
-    pub(super) fn call(&self) -> Option<(&str, Option<&RawValue>)> {
+    pub(super) fn call(&self) -> Option<(&str, &Members)> {
         match self {
             Message::Request { method, params, .. } | Message::Notification { method, params } => {
-                Some((method, params.as_deref()))
+                Some((method, params))
             }
             Message::Response { .. } => None,
         }
     }
-}
-
-/// What a client answers to a request of ours.
-#[derive(Debug)]
-pub(super) enum Payload<'a> {
-    Result(&'a RawValue),
-    Error(Error),
 }
 
 /// Why a body is no message.
@@ -56,7 +60,7 @@ pub(super) struct Refusal {
 ///
 /// # Errors
 /// [`Error::PARSE`] if it is not JSON, [`Error::INVALID_REQUEST`] if it is something else.
-pub(super) fn parse(body: &[u8]) -> Result<Message<'_>, Refusal> {
+pub(super) fn parse(body: &[u8]) -> Result<Message, Refusal> {
     let Ok(text) = std::str::from_utf8(body) else {
         return Err(refusal(
             &String::from_utf8_lossy(body),
@@ -73,7 +77,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Message<'_>, Refusal> {
             Category::Data => (Error::INVALID_REQUEST, "Not a JSON-RPC 2.0 message"),
             Category::Io | Category::Syntax | Category::Eof => (Error::PARSE, "The body is not JSON"),
         };
-        let reason = explain(text, &error);
+        let reason = explain("", text, &error);
         Refusal {
             is_in_params: reason.starts_with("params"),
             ..refusal(text, Error::new(code, format!("{what}: {reason}")))
@@ -114,31 +118,30 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-impl<'a> Envelope<'a> {
+impl Envelope<'_> {
     /// The message, or what is wrong with which member.
-    fn message(self) -> Result<Message<'a>, &'static str> {
+    fn message(self) -> Result<Message, &'static str> {
         if self.jsonrpc != "2.0" {
             return Err("jsonrpc must be \"2.0\"");
         }
         let id = self.id.map(|id| serde_json::from_str::<RequestId>(id.get())).transpose();
         let id = id.map_err(|_| "id must be a short string or an integer")?;
-        let params = self.params.map_or(Ok(None), without_absent)?;
+        let params = self.params.map_or_else(|| Ok(Members::default()), members)?;
         match (self.method, id, self.result, self.error) {
             (Some(method), id, None, None) => {
-                let Name(method) =
-                    serde_json::from_str(method.get()).map_err(|_| "method must be a string")?;
+                let method = serde_json::from_str(method.get()).map_err(|_| "method must be a string")?;
                 Ok(match id {
                     Some(id) => Message::Request { id, method, params },
                     None => Message::Notification { method, params },
                 })
             }
             (None, Some(id), Some(result), None) if is_object(result) => {
-                Ok(Message::Response { id, payload: Payload::Result(result) })
+                Ok(Message::Response { id, answer: Ok(result.to_owned()) })
             }
             (None, Some(id), None, Some(error)) if is_object(error) => {
                 let error =
                     serde_json::from_str(error.get()).map_err(|_| "error must have a code and a message")?;
-                Ok(Message::Response { id, payload: Payload::Error(error) })
+                Ok(Message::Response { id, answer: Err(error) })
             }
             (None, None, _, _) => Err("id is missing"),
             (None, ..) => Err("there must be one of method, result and error; the last two are objects"),
@@ -147,151 +150,21 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// Params, or the answer to a form, without what counts as absent: members that are null, or `[]`, which is how PHP writes an
-/// empty object. No member of these is an array, so nothing else is lost. Handlers do not see them.
-pub(super) fn without_absent(params: &RawValue) -> Result<Option<Cow<'_, RawValue>>, &'static str> {
-    if !is_object(params) {
-        return if is_absent(params) { Ok(None) } else { Err("params must be an object") };
+/// The params. Handlers do not see members that count as absent; no member of params is an array.
+fn members(params: &RawValue) -> Result<Members, &'static str> {
+    if is_absent(params) {
+        return Ok(Members::default());
     }
-    // Most have neither, and need no second look.
-    if !params.get().contains("null") && !params.get().contains('[') {
-        return Ok(Some(Cow::Borrowed(params)));
-    }
-    let members: Result<BTreeMap<Cow<'_, str>, &RawValue>, _> = serde_json::from_str(params.get());
-    let mut members = members.map_err(|_| "params must be an object")?;
-    let before = members.len();
-    members.retain(|_, value| !is_absent(value));
-    if members.len() == before {
-        return Ok(Some(Cow::Borrowed(params)));
-    }
-    to_raw_value(&members).map(|params| Some(Cow::Owned(params))).map_err(|_| "params must be an object")
+    let members: Members = serde_json::from_str(params.get()).map_err(|_| "params must be an object")?;
+    Ok(members.present())
 }
 
 pub(super) fn is_object(value: &RawValue) -> bool {
     value.get().starts_with('{')
 }
 
-/// Whether the value of a member that may be absent, and is no array, counts as absent.
-pub(super) fn is_absent(value: &RawValue) -> bool {
-    let elements = value.get().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    value.get() == "null" || elements.is_some_and(|elements| elements.trim_start().is_empty())
-}
-
-/// A string that is borrowed if it has no escapes.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
 /// Whether a parser that ignores case would take `key` for a member of the envelope.
 fn is_variant(key: &str) -> bool {
     const MEMBERS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
     MEMBERS.iter().any(|member| key != *member && key.eq_ignore_ascii_case(member))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(body: &[u8], expected: Result<&str, i64>) {
-        let found = match parse(body) {
-            Ok(Message::Request { .. }) => Ok("request"),
-            Ok(Message::Notification { .. }) => Ok("notification"),
-            Ok(Message::Response { .. }) => Ok("response"),
-            Err(refusal) => Err(refusal.error.code),
-        };
-        assert_eq!(found, expected, "{}", String::from_utf8_lossy(body));
-    }
-
-    #[test]
-    fn there_are_three_kinds_of_message() {
-        check(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, Ok("request"));
-        check(br#" {"jsonrpc":"2.0","id":"a","method":"\u0070ing","params":{}} "#, Ok("request"));
-        check(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, Ok("notification"));
-        check(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#, Ok("response"));
-        check(br#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"no"}}"#, Ok("response"));
-        check(
-            br#"{"jsonrpc":"2.0","id":1,"method":"ping","params":null,"result":null,"error":null}"#,
-            Ok("request"),
-        );
-        check(br#"{"jsonrpc":"2.0","method":"a","params":[]}"#, Ok("notification"));
-        check(
-            br#"{"jsonrpc":"2.0","id":1.0,"method":null,"params":null,"result":{},"error":null}"#,
-            Ok("response"),
-        );
-    }
-
-    /// M10: a body is exactly one JSON-RPC object.
-    #[test]
-    fn what_is_not_one_message_is_refused() {
-        for body in [
-            &br#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#[..],
-            b"[]",
-            b"{}",
-            b"7",
-            b"null",
-            br#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
-            br#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
-            br#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
-            br#"{"jsonrpc":"2.0","id":true,"method":"ping"}"#,
-            br#"{"jsonrpc":"2.0","id":1,"method":7}"#,
-            br#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[null]}"#,
-            br#"{"jsonrpc":"2.0","id":1,"method":"ping","params":7}"#,
-            br#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#,
-            br#"{"jsonrpc":"2.0","id":1,"method":null}"#,
-            br#"{"jsonrpc":"2.0","id":1,"result":null}"#,
-            br#"{"jsonrpc":"2.0","id":1,"result":[]}"#,
-            br#"{"jsonrpc":"2.0","id":null,"result":{}}"#,
-            br#"{"jsonrpc":null,"id":1,"method":"ping"}"#,
-            br#"{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":"x"}}"#,
-            br#"{"jsonrpc":"2.0","id":1,"result":7}"#,
-            br#"{"jsonrpc":"2.0","id":1,"error":[1,"no"]}"#,
-            br#"{"jsonrpc":"2.0","result":{}}"#,
-        ] {
-            check(body, Err(Error::INVALID_REQUEST));
-        }
-        for body in [
-            &b""[..],
-            b"{",
-            b"NaN",
-            b"\xef\xbb\xbf{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}",
-            br#"{"jsonrpc":"2.0","id":1,"method":"ping"}{}"#,
-            br#"{"jsonrpc":"2.0","id":1,"method":"ping"} x"#,
-            br#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":NaN}}"#,
-            br#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":"\ud800"}}"#,
-            b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}",
-        ] {
-            check(body, Err(Error::PARSE));
-        }
-    }
-
-    /// M10: Go's CVE-2026-27896 and its kin: members that another parser would read.
-    #[test]
-    fn members_that_parsers_disagree_about_are_refused() {
-        for body in [
-            &br#"{"jsonrpc":"2.0","id":1,"Method":"tools/call","method":"ping"}"#[..],
-            br#"{"jsonrpc":"2.0","id":1,"METHOD":"tools/call"}"#,
-            br#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}"#,
-            br#"{"jsonrpc":"2.0","id":1,"method":"ping","m\u0065thod":"tools/call"}"#,
-            br#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"name":"a","name":"b"}}"#,
-        ] {
-            check(body, Err(Error::INVALID_REQUEST));
-        }
-        let many: String = (0..40).map(|n| format!("\"k{n}\":0,")).collect();
-        let body = |extra: &str| {
-            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{{many}{extra}}}}}"#).into_bytes()
-        };
-        check(&body("\"k40\":0"), Ok("request"));
-        check(&body("\"k39\":0"), Err(Error::INVALID_REQUEST));
-    }
-
-    /// M10: depth and members are bounded before anything is built.
-    #[test]
-    fn depth_and_members_are_bounded() {
-        let body = |value: String| {
-            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"a":{value}}}}}"#).into_bytes()
-        };
-        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-        check(&body(nested(limits::JSON_DEPTH - 2)), Ok("request"));
-        check(&body(nested(limits::JSON_DEPTH + 1)), Err(Error::INVALID_REQUEST));
-        check(&body(format!("[{}0]", "0,".repeat(limits::JSON_VALUES))), Err(Error::INVALID_REQUEST));
-    }
 }

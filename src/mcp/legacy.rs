@@ -3,18 +3,19 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Core;
 use super::backend::Context;
-use super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Reply, parse};
+use super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Reply};
 use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
 use super::exchange::{Caller, Dialect, Encoded, Exchange};
 use super::header::{self, Mismatch};
 use super::initialize::Initialize;
-use super::intake::{Message, Payload};
+use super::intake::Message;
 use super::jsonrpc::{self, Error, RequestId};
+use super::members::Members;
+use super::methods::MethodRow;
 use super::mrtr::wait_for;
 use super::session::{Kind, NewSession, Session};
 use super::session_id::SessionId;
@@ -23,17 +24,17 @@ use super::table::{Full, Row};
 use crate::base::cancel::CancelToken;
 use crate::base::identity::{Principal, UserId};
 use crate::base::limits;
-use crate::http::{Head, Response, Stream};
+use crate::http::{Response, Stream};
 
 /// Serves a POST.
-pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message<'_>) {
-    if let Some(refusal) = contradiction(core, &caller.head, &message) {
+pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message) {
+    if let Some(refusal) = contradiction(core, &caller, &message) {
         return caller.responder.respond(refusal);
     }
     if let Message::Request { id, method, params } = &message
         && method == "initialize"
     {
-        let response = initialize(core, &caller.principal, id, params.as_deref());
+        let response = initialize(core, &caller.principal, id, params);
         return caller.responder.respond(response);
     }
     let session = find_session(core, &caller).or_else(|refusal| unnamed_session(core, &caller, refusal));
@@ -44,22 +45,19 @@ pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message<'_>) {
 }
 
 /// The refusal of a message whose headers say something else (M12).
-pub(super) fn contradiction(core: &Core, head: &Head, message: &Message<'_>) -> Option<Response> {
-    let error = header::check_sent(&*core.backend, &head.headers, message.call()?).err()?;
+pub(super) fn contradiction(core: &Core, caller: &Caller, message: &Message) -> Option<Response> {
+    let error = header::check_sent(&*core.backend, caller, message.call()?).err()?;
     Some(Encoded::error(400, id_of(message), &error).into_response())
 }
 
 /// Hands a message to its session.
-pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message<'_>, caller: Caller) {
+pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message, caller: Caller) {
     match message {
         Message::Request { id, method, params } => {
-            return serve(core, caller, session, (id, &method, params.as_deref()));
+            return serve(core, caller, session, (id, &method, params));
         }
-        Message::Notification { method, params } => notice(session, &method, params.as_deref()),
-        Message::Response { id, payload: Payload::Result(result) } => {
-            session.answer(&id, Ok(result.to_owned()));
-        }
-        Message::Response { id, payload: Payload::Error(error) } => session.answer(&id, Err(error)),
+        Message::Notification { method, params } => notice(session, &method, &params),
+        Message::Response { id, answer } => session.answer(&id, answer),
     }
     caller.responder.respond(Response::new(202));
 }
@@ -95,7 +93,7 @@ fn read(core: &Core, caller: &Caller) -> Result<Response, Refusal> {
     Ok(Response::new(200).stream(session.read(last_event_id, open)))
 }
 
-fn id_of<'a>(message: &'a Message<'_>) -> Option<&'a RequestId> {
+fn id_of(message: &Message) -> Option<&RequestId> {
     match message {
         Message::Request { id, .. } => Some(id),
         Message::Notification { .. } | Message::Response { .. } => None,
@@ -206,7 +204,7 @@ pub(super) fn new_session(core: &Core, user: UserId, id: Box<str>) -> NewSession
     }
 }
 
-fn initialize(core: &Core, principal: &Principal, id: &RequestId, params: Option<&RawValue>) -> Response {
+fn initialize(core: &Core, principal: &Principal, id: &RequestId, params: &Members) -> Response {
     let [latest, ..] = LEGACY_VERSIONS;
     let initialize = match Initialize::read(params, &LEGACY_VERSIONS, latest) {
         Ok(initialize) => initialize,
@@ -215,7 +213,10 @@ fn initialize(core: &Core, principal: &Principal, id: &RequestId, params: Option
     let contents = SessionId::new(principal.grant, initialize.version, initialize.client);
     let session_id = contents.seal(core);
     match open_session(core, principal, &session_id, &contents) {
-        Ok(_) => initialize.encode(core, id).into_response().header("Mcp-Session-Id", session_id),
+        Ok(_) => {
+            let result = initialize.result(&*core.backend, principal);
+            encode(id, result).into_response().header("Mcp-Session-Id", session_id)
+        }
         Err(refusal) => refusal.response(Some(id)),
     }
 }
@@ -224,50 +225,48 @@ fn serve(
     core: &Arc<Core>,
     caller: Caller,
     session: &Arc<Session>,
-    (id, method, params): (RequestId, &str, Option<&RawValue>),
+    (id, method, params): (RequestId, &str, Members),
 ) {
     let answer = match method {
         "ping" => Ok(()),
-        "logging/setLevel" => set_level(session, params),
-        "resources/subscribe" => resource(core, params).and_then(|uri| session.subscribe(&uri)),
-        "resources/unsubscribe" => resource(core, params).map(|uri| session.unsubscribe(&uri)),
-        _ => match Operation::from_method(method) {
-            Some(operation) if core.backend.description().offers(operation) => {
-                return call(core, caller, session, (id, operation, params));
+        "logging/setLevel" => params.require("level").map(|level| session.set_log_level(level)),
+        "resources/subscribe" => resource(core, &caller, &params).and_then(|uri| session.subscribe(&uri)),
+        "resources/unsubscribe" => resource(core, &caller, &params).map(|uri| session.unsubscribe(&uri)),
+        _ => match decode(core, &caller, method, &params) {
+            Ok((operation, subject, progress_token)) => {
+                let call = Call { operation, subject, params };
+                return self::call(core, caller, session, (id, call, progress_token));
             }
-            Some(_) | None => Err(Error::method_not_found()),
+            Err(error) => Err(error),
         },
     };
-    let encoded = match answer {
-        Ok(()) => Encoded::result(&id, &Reply::default()),
-        Err(error) => failed(&id, &error),
-    };
-    caller.answer(encoded);
+    caller.answer(encode(&id, answer.map(|()| Reply::default())));
+}
+
+/// The operation, its subject and the progress token.
+fn decode(
+    core: &Core,
+    caller: &Caller,
+    method: &str,
+    params: &Members,
+) -> Result<(Operation, String, Option<RequestId>), Error> {
+    let row = MethodRow::find(method).ok_or_else(Error::method_not_found)?;
+    let operation = row.operation.ok_or_else(Error::method_not_found)?;
+    if !core.backend.description(&caller.principal)?.offers(operation) {
+        return Err(Error::method_not_found());
+    }
+    let progress_token = params.object("_meta")?.read("progressToken")?;
+    Ok((operation, row.subject(params)?.unwrap_or_default(), progress_token))
 }
 
 fn call(
     core: &Core,
     caller: Caller,
     session: &Arc<Session>,
-    (id, operation, params): (RequestId, Operation, Option<&RawValue>),
+    (id, call, progress_token): (RequestId, Call, Option<RequestId>),
 ) {
-    #[derive(Deserialize)]
-    struct CallParams {
-        #[serde(default, rename = "_meta")]
-        meta: LegacyMeta,
-        name: Option<String>,
-    }
-    #[derive(Default, Deserialize)]
-    struct LegacyMeta {
-        #[serde(rename = "progressToken")]
-        progress_token: Option<RequestId>,
-    }
-    let CallParams { meta, name } = match parse(params) {
-        Ok(params) => params,
-        Err(error) => return caller.answer(failed(&id, &error)),
-    };
-    if operation == Operation::CallTool
-        && let Some(refusal) = core.scope_refusal(&caller.principal, &name.unwrap_or_default())
+    if call.operation == Operation::CallTool
+        && let Some(refusal) = core.scope_refusal(&caller.principal, &call.subject)
     {
         return caller.responder.respond(refusal);
     }
@@ -276,56 +275,44 @@ fn call(
         return caller.answer(failed(&id, &error));
     }
     let dialect = Box::new(LegacyCall { session: Arc::clone(session), id });
-    let context = Context {
+    core.start(Context {
         principal: caller.principal,
         client: session.client(),
-        progress_token: meta.progress_token,
+        progress_token,
         publisher: core.publisher(),
-        call: None,
+        call,
         exchange: Exchange::new(dialect, cancel, (caller.responder, caller.stream)),
         permit: None,
-    };
-    core.start(Call::new(operation, params), context);
-}
-
-fn set_level(session: &Session, params: Option<&RawValue>) -> Result<(), Error> {
-    #[derive(Deserialize)]
-    struct SetLevelParams {
-        level: Level,
-    }
-    let SetLevelParams { level } = parse(params)?;
-    session.set_log_level(level);
-    Ok(())
+    });
 }
 
 /// The resource that a request subscribes to, or unsubscribes from.
-fn resource(core: &Core, params: Option<&RawValue>) -> Result<String, Error> {
-    #[derive(Deserialize)]
-    struct ResourceParams {
-        uri: String,
-    }
-    if !core.backend.description().offers(Operation::ReadResource) {
+fn resource(core: &Core, caller: &Caller, params: &Members) -> Result<String, Error> {
+    if !core.backend.description(&caller.principal)?.promises(Operation::ReadResource, "subscribe") {
         return Err(Error::method_not_found());
     }
-    let ResourceParams { uri } = parse(params)?;
+    let uri: String = params.require("uri")?;
     if uri.len() > limits::URI_BYTES { Err(Error::invalid_params("The URI is too long")) } else { Ok(uri) }
 }
 
 /// Takes a notification. Unknown ones, and ones that make no sense, are ignored: nobody waits for an answer.
-fn notice(session: &Session, method: &str, params: Option<&RawValue>) {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Cancelled {
-        request_id: RequestId,
-    }
+fn notice(session: &Session, method: &str, params: &Members) {
     if method == "notifications/cancelled"
-        && let Ok(Cancelled { request_id }) = parse(params)
+        && let Ok(request_id) = params.require("requestId")
     {
         session.cancel(&request_id);
     }
 }
 
-pub(super) fn failed(id: &RequestId, error: &Error) -> Encoded {
+/// The response with a result, or with an error.
+pub(super) fn encode(id: &RequestId, result: Result<Reply, Error>) -> Encoded {
+    match result {
+        Ok(reply) => Encoded::reply(id, &reply, &reply),
+        Err(error) => failed(id, &error),
+    }
+}
+
+fn failed(id: &RequestId, error: &Error) -> Encoded {
     Encoded::error(200, Some(id), error)
 }
 
@@ -380,10 +367,7 @@ impl Dialect for LegacyCall {
     }
 
     fn encode(&self, result: Result<Reply, CallError>) -> Encoded {
-        match result {
-            Ok(reply) => Encoded::reply(&self.id, &reply, &reply),
-            Err(error) => failed(&self.id, &self.error(error)),
-        }
+        encode(&self.id, result.map_err(|error| self.error(error)))
     }
 
     fn ended(&self) {

@@ -142,6 +142,8 @@ mod initialize;
 mod intake;
 mod jsonrpc;
 mod legacy;
+mod members;
+mod methods;
 mod modern;
 mod modern_answer;
 mod mrtr;
@@ -186,7 +188,7 @@ use crate::seal::Keyring;
 #[doc(hidden)]
 pub mod fuzzing;
 
-pub use self::backend::{Backend, Context, Description, Implementation, Mirrored, Progress};
+pub use self::backend::{Backend, Consent, Context, Description, Mirrored, Progress, ToolRules};
 pub use self::build_error::BuildError;
 pub use self::call::{
     Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply,
@@ -194,6 +196,7 @@ pub use self::call::{
 pub use self::completion::Partial;
 pub use self::content::{Content, PromptResult, ResourceContents, Role, ToolResult};
 pub use self::jsonrpc::{Error, RequestId};
+pub use self::members::Members;
 pub use self::prompt::Prompt;
 pub use self::resource::{Match, Resource};
 pub use self::subscribers::Publisher;
@@ -368,21 +371,22 @@ impl Mcp {
 
 impl Core {
     /// Hands a call to the backend, if there is room for it (M17).
-    fn start(&self, call: Call, mut context: Context) {
+    fn start(&self, mut context: Context) {
         // A list is answered at once, even to a user whose calls have taken all places.
-        if !call.operation.is_list() {
+        if !context.call.operation.is_list() {
             match self.calls.begin(&context.principal, &context.exchange, self.clock.monotonic()) {
                 Ok(permit) => context.permit = Some(permit),
                 Err(why) => return context.complete(Err(Error::new(Error::BUSY, why).into())),
             }
         }
-        trace::in_tool(|| self.backend.call(call, context));
+        trace::in_tool(|| self.backend.call(context));
     }
 
     /// The answer to a caller whose token lacks scopes that `tool` needs: it names those and the ones of the token.
     fn scope_refusal(&self, principal: &Principal, tool: &str) -> Option<Response> {
-        let needed = self.backend.scopes(tool).filter(|needed| !needed.is_subset(&principal.scopes))?;
-        Some((self.insufficient_scope)(&principal.scopes.union(&needed)))
+        let rules = self.backend.tool_rules(principal, tool)?;
+        let has_all = rules.scopes.is_subset(&principal.scopes);
+        (!has_all).then(|| (self.insufficient_scope)(&principal.scopes.union(&rules.scopes)))
     }
 
     /// Whether a user may open one more session or stream now (M17).

@@ -3,21 +3,22 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::Core;
-use super::backend::Context;
-use super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Reply, parse};
+use super::backend::{Context, Description};
+use super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Reply};
 use super::change::Filter;
-use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
+use super::era::{LEGACY_VERSIONS, MODERN_VERSION, PROTOCOL_VERSION};
 use super::exchange::{Caller, Dialect, Encoded, Exchange};
 use super::header::{self, Mismatch, Presence, mismatch};
 use super::intake::Message;
 use super::jsonrpc::{Error, RequestId};
+use super::members::Members;
+use super::methods::MethodRow;
 use super::modern_answer::{complete, failed, input_required, missing, missing_tasks, ttl};
-use super::mrtr::{Answers, CallSubject, Round, Sealing};
+use super::mrtr::{CallSubject, Round, Sealing};
 use super::session::millis;
 use super::stream::EventStream;
 use super::subscribers::Subscription;
@@ -30,22 +31,21 @@ use crate::base::limits;
 use crate::http::{Response, Stream};
 
 /// Serves a POST.
-pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message<'_>) {
+pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message) {
     match message {
         Message::Request { id, method, params } => {
-            let raw = params.as_deref();
-            let (method, params) = match decode(core, &caller, &method, raw) {
+            let request = match decode(core, &caller, &method, params) {
                 Ok(request) => request,
                 Err(error) => return caller.answer(failed(&id, &error)),
             };
-            match method {
-                ModernMethod::Discover => caller.answer(discover(core, &id)),
-                ModernMethod::Listen => listen(core, caller, id, (raw, &params.meta.client_capabilities)),
-                ModernMethod::Operation(operation) => call(core, caller, id, (operation, params, raw)),
+            match request.method {
+                ModernMethod::Discover => caller.answer(discover(&request.description, &id)),
+                ModernMethod::Listen => listen(core, caller, id, &request),
+                ModernMethod::Operation(operation) => call(core, caller, id, (operation, request)),
                 ModernMethod::Task(method) => {
-                    let answers = params.input_responses;
-                    let task = params.task_id.unwrap_or_default();
-                    let request = TaskRequest { id: &id, method, task: &task, answers };
+                    let ModernRequest { subject, params, description, .. } = &request;
+                    let request =
+                        TaskRequest { id: &id, method, task: subject, params, info: &description.info };
                     caller.responder.respond(task_methods::serve(core, &caller.principal, request));
                 }
             }
@@ -66,92 +66,68 @@ enum ModernMethod {
     Task(TaskMethod),
 }
 
-#[derive(Deserialize)]
-struct ModernParams<'a> {
-    #[serde(rename = "_meta")]
-    meta: ModernMeta,
-    name: Option<String>,
-    uri: Option<String>,
-    #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
-    #[serde(rename = "inputResponses")]
-    input_responses: Option<Answers>,
-    #[serde(rename = "requestState")]
-    request_state: Option<String>,
-    #[serde(rename = "taskId")]
-    task_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ModernMeta {
-    #[serde(rename = "io.modelcontextprotocol/protocolVersion")]
-    protocol_version: String,
-    #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
-    client_capabilities: ClientCapabilities,
-    #[serde(rename = "io.modelcontextprotocol/logLevel")]
+/// A request that has passed the checks.
+struct ModernRequest {
+    method: ModernMethod,
+    /// The name, URI or task that the request is for; empty for other methods.
+    subject: String,
+    params: Members,
+    client: ClientCapabilities,
     log_level: Option<Level>,
-    #[serde(rename = "progressToken")]
     progress_token: Option<RequestId>,
+    description: Arc<Description>,
 }
 
 /// The ladder of checks (M12): `_meta`, version, method, name, mirrored arguments.
-fn decode<'a>(
-    core: &Core,
-    caller: &Caller,
-    method: &str,
-    params: Option<&'a RawValue>,
-) -> Result<(ModernMethod, ModernParams<'a>), Error> {
-    let params: ModernParams<'_> = parse(params)?;
-    let (headers, version) = (&caller.head.headers, &params.meta.protocol_version);
+fn decode(core: &Core, caller: &Caller, method: &str, params: Members) -> Result<ModernRequest, Error> {
+    let meta = params.object("_meta")?;
+    let version: String = meta.require(PROTOCOL_VERSION)?;
+    let client: ClientCapabilities = meta.require("io.modelcontextprotocol/clientCapabilities")?;
+    let log_level = meta.read("io.modelcontextprotocol/logLevel")?;
+    let progress_token = meta.read("progressToken")?;
+    let headers = &caller.head.headers;
     let stated = header::version(headers).map_err(|Mismatch| mismatch("MCP-Protocol-Version"))?;
     // Some clients have the transport of a legacy version and the bodies of this one: these know no other headers either.
     let is_mixed =
         version == MODERN_VERSION && stated.is_some_and(|stated| LEGACY_VERSIONS.contains(&stated));
     let presence = if is_mixed { Presence::Optional } else { Presence::Required };
-    if !is_mixed && stated != Some(version) {
+    if !is_mixed && stated != Some(&*version) {
         return Err(mismatch("MCP-Protocol-Version"));
     }
     if version != MODERN_VERSION {
         return Err(Error::new(Error::UNSUPPORTED_VERSION, "Unsupported protocol version")
-            .with_data(json!({ "supported": [MODERN_VERSION], "requested": version })));
+            .with_data(&json!({ "supported": [MODERN_VERSION], "requested": version })));
     }
     header::check_method(headers, method, presence)?;
-    let description = core.backend.description();
-    let method = match method {
-        "server/discover" => ModernMethod::Discover,
-        "subscriptions/listen" => ModernMethod::Listen,
-        _ => match (Operation::from_method(method), TaskMethod::from_method(method)) {
-            (Some(operation), _) if description.offers(operation) => ModernMethod::Operation(operation),
-            (_, Some(method)) if description.has_tasks => ModernMethod::Task(method),
-            (_, _) => return Err(Error::method_not_found()),
-        },
+    let description = core.backend.description(&caller.principal)?;
+    let row = MethodRow::find(method).ok_or_else(Error::method_not_found)?;
+    let method = match (method, row.operation, TaskMethod::from_method(method)) {
+        ("server/discover", ..) => ModernMethod::Discover,
+        ("subscriptions/listen", ..) => ModernMethod::Listen,
+        (_, Some(operation), _) if description.offers(operation) => ModernMethod::Operation(operation),
+        (_, _, Some(method)) if description.has_tasks => ModernMethod::Task(method),
+        (..) => return Err(Error::method_not_found()),
     };
-    if let ModernMethod::Task(_) = method {
-        let task = params.task_id.as_deref().ok_or_else(|| Error::invalid_params("taskId is missing"))?;
-        header::check_name(headers, task, presence)?;
-        if !params.meta.client_capabilities.takes_tasks() {
-            return Err(missing_tasks());
-        }
+    let subject = row.subject(&params)?;
+    if let Some(subject) = &subject {
+        header::check_name(headers, subject, presence)?;
     }
-    if let ModernMethod::Operation(operation) = method
-        && operation.takes_a_name()
+    let subject = subject.unwrap_or_default();
+    if matches!(method, ModernMethod::Task(_)) && !client.takes_tasks() {
+        return Err(missing_tasks());
+    }
+    if let ModernMethod::Operation(Operation::CallTool) = method
+        && let Some(rules) = core.backend.tool_rules(&caller.principal, &subject)
     {
-        let name = operation.named(&params.name, &params.uri)?;
-        header::check_name(headers, name, presence)?;
-        if operation == Operation::CallTool
-            && let Some(mirrored) = core.backend.mirrored(name)
-        {
-            header::check_arguments(headers, &mirrored, params.arguments, Presence::Required)?;
-        }
+        header::check_arguments(headers, &rules.mirrored, params.get("arguments"), Presence::Required)?;
     }
     if is_mixed {
         core.tolerated.count("modern_body_under_legacy_version", &caller.principal);
     }
-    Ok((method, params))
+    Ok(ModernRequest { method, subject, params, client, log_level, progress_token, description })
 }
 
-fn discover(core: &Core, id: &RequestId) -> Encoded {
-    let description = core.backend.description();
+fn discover(description: &Description, id: &RequestId) -> Encoded {
     let reply = Reply::default()
         .with("supportedVersions", &[MODERN_VERSION])
         .and_then(|reply| reply.with("capabilities", &description.modern_capabilities()))
@@ -160,19 +136,14 @@ fn discover(core: &Core, id: &RequestId) -> Encoded {
             None => Ok(reply),
         });
     match reply {
-        Ok(reply) => complete(core, id, &reply, Some(millis(limits::LIST_TTL))),
+        Ok(reply) => complete(&description.info, id, (&reply, Some(millis(limits::LIST_TTL)))),
         Err(error) => failed(id, &error),
     }
 }
 
 /// `subscriptions/listen`: the answer is a stream that stays open, with the changes that were asked for and are offered.
-fn listen(
-    core: &Core,
-    caller: Caller,
-    id: RequestId,
-    (params, client): (Option<&RawValue>, &ClientCapabilities),
-) {
-    match subscribe(core, &caller.principal, &id, (params, client)) {
+fn listen(core: &Core, caller: Caller, id: RequestId, request: &ModernRequest) {
+    match subscribe(core, &caller.principal, &id, request) {
         Ok(body) => caller.responder.respond(Response::new(200).stream(body)),
         Err(error) => caller.answer(failed(&id, &error)),
     }
@@ -182,23 +153,17 @@ fn subscribe(
     core: &Core,
     principal: &Principal,
     id: &RequestId,
-    (params, client): (Option<&RawValue>, &ClientCapabilities),
+    ModernRequest { params, client, description, .. }: &ModernRequest,
 ) -> Result<Stream, Error> {
-    #[derive(Deserialize)]
-    struct ListenParams {
-        notifications: Filter,
-    }
-    let ListenParams { notifications: mut granted } = parse(params)?;
+    let mut granted: Filter = params.require("notifications")?;
     // Tasks, "Task Status Notifications": a client that asks for them must take tasks.
     if !std::mem::take(&mut granted.task_ids).is_empty() && !client.takes_tasks() {
         return Err(missing_tasks());
     }
-    let description = core.backend.description();
-    let changes = |operation| description.lists_change && description.offers(operation);
-    granted.tools_list_changed &= changes(Operation::ListTools);
-    granted.prompts_list_changed &= changes(Operation::ListPrompts);
-    granted.resources_list_changed &= changes(Operation::ListResources);
-    if !description.offers(Operation::ReadResource) {
+    granted.tools_list_changed &= description.promises(Operation::ListTools, "listChanged");
+    granted.prompts_list_changed &= description.promises(Operation::ListPrompts, "listChanged");
+    granted.resources_list_changed &= description.promises(Operation::ListResources, "listChanged");
+    if !description.promises(Operation::ReadResource, "subscribe") {
         granted.resource_subscriptions.clear();
     }
     let too_long = |uri: &String| uri.len() > limits::URI_BYTES;
@@ -217,21 +182,15 @@ fn subscribe(
     Ok(body)
 }
 
-fn call(
-    core: &Arc<Core>,
-    caller: Caller,
-    id: RequestId,
-    (operation, params, raw): (Operation, ModernParams<'_>, Option<&RawValue>),
-) {
-    let name = operation.named(&params.name, &params.uri).map(str::to_owned).unwrap_or_default();
+fn call(core: &Arc<Core>, caller: Caller, id: RequestId, (operation, request): (Operation, ModernRequest)) {
+    let ModernRequest { subject, params, client, log_level, progress_token, description, .. } = request;
     if operation == Operation::CallTool
-        && let Some(refusal) = core.scope_refusal(&caller.principal, &name)
+        && let Some(refusal) = core.scope_refusal(&caller.principal, &subject)
     {
         return caller.responder.respond(refusal);
     }
-    let subject = CallSubject { operation, name, arguments: params.arguments.map(RawValue::to_owned) };
-    let brought = (params.input_responses.unwrap_or_default(), params.request_state.as_deref());
-    let round = match Round::begin(&caller.principal, subject, brought, &core.sealing()) {
+    let call = Call { operation, subject, params };
+    let round = match round(core, &caller.principal, &call) {
         Ok(round) => round,
         Err(error) => return caller.answer(failed(&id, &error)),
     };
@@ -242,21 +201,32 @@ fn call(
         core: Arc::clone(core),
         id,
         operation,
-        log_level: params.meta.log_level,
+        description,
+        log_level,
         cancel: cancel.clone(),
         user: caller.principal.user,
         round,
     };
-    let context = Context {
+    core.start(Context {
         principal: caller.principal,
-        client: params.meta.client_capabilities,
-        progress_token: params.meta.progress_token,
+        client,
+        progress_token,
         publisher: core.publisher(),
-        call: None,
+        call,
         exchange: Exchange::new(Box::new(dialect), cancel, (caller.responder, None)),
         permit: None,
+    });
+}
+
+fn round(core: &Core, principal: &Principal, call: &Call) -> Result<Round, Error> {
+    let answers = call.params.read("inputResponses")?.unwrap_or_default();
+    let state: Option<String> = call.params.read("requestState")?;
+    let subject = CallSubject {
+        operation: call.operation,
+        name: call.subject.clone(),
+        arguments: call.params.get("arguments").map(RawValue::to_owned),
     };
-    core.start(Call::new(operation, raw), context);
+    Round::begin(principal, subject, (answers, state.as_deref()), &core.sealing())
 }
 
 impl Core {
@@ -270,6 +240,7 @@ struct ModernCall {
     core: Arc<Core>,
     id: RequestId,
     operation: Operation,
+    description: Arc<Description>,
     log_level: Option<Level>,
     cancel: CancelToken,
     user: UserId,
@@ -294,7 +265,7 @@ impl Dialect for ModernCall {
     }
 
     fn begin_task(&self, principal: &Principal, client: &ClientCapabilities) -> Option<(Arc<Task>, Encoded)> {
-        let (core, description) = (&self.core, self.core.backend.description());
+        let (core, description) = (&self.core, &self.description);
         let can_be = self.operation == Operation::CallTool && description.has_tasks && client.takes_tasks();
         if !can_be || core.closing.is_tripped() {
             return None;
@@ -325,10 +296,10 @@ impl Dialect for ModernCall {
 
     fn encode(&self, result: Result<Reply, CallError>) -> Encoded {
         match result {
-            Ok(reply) => complete(&self.core, &self.id, &reply, ttl(self.operation)),
-            Err(CallError::InputRequired(requests)) if self.operation.takes_a_name() => {
+            Ok(reply) => complete(&self.description.info, &self.id, (&reply, ttl(self.operation))),
+            Err(CallError::InputRequired(requests)) if self.operation.may_ask() => {
                 let state = self.round.next_state(&self.core.sealing());
-                input_required(&self.core, &self.id, (&requests, state))
+                input_required(&self.description.info, &self.id, (&requests, state))
             }
             Err(error) => failed(&self.id, &self.error(error)),
         }

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::Core;
-use super::backend::Implementation;
-use super::call::{InputRequest, Operation, Reply};
+use super::call::{InputRequest, Operation, Reply, TASKS_EXTENSION};
 use super::exchange::Encoded;
 use super::jsonrpc::{Error, RequestId};
 use super::session::millis;
-use super::task;
 use crate::base::limits;
+
+/// `serverInfo`.
+type ServerInfo = Map<String, Value>;
 
 /// How long a client may rely on the result of an operation, in milliseconds; `None` for those that have no such hint.
 pub(super) fn ttl(operation: Operation) -> Option<u64> {
@@ -27,8 +27,12 @@ pub(super) fn ttl(operation: Operation) -> Option<u64> {
     }
 }
 
-pub(super) fn complete(core: &Core, id: &RequestId, reply: &Reply, ttl_millis: Option<u64>) -> Encoded {
-    let result = CompleteResult { reply, ttl_millis, info: &core.backend.description().info };
+pub(super) fn complete(
+    info: &ServerInfo,
+    id: &RequestId,
+    (reply, ttl_millis): (&Reply, Option<u64>),
+) -> Encoded {
+    let result = CompleteResult { reply, ttl_millis, info };
     Encoded::reply(id, &result, reply)
 }
 
@@ -52,7 +56,7 @@ pub(super) fn failed(id: &RequestId, error: &Error) -> Encoded {
 
 /// The call ends with questions, and is to come back with the answers and `state`.
 pub(super) fn input_required(
-    core: &Core,
+    info: &ServerInfo,
     id: &RequestId,
     (requests, state): (&[InputRequest], Option<String>),
 ) -> Encoded {
@@ -60,26 +64,26 @@ pub(super) fn input_required(
         result_type: "input_required",
         input_requests: requests.iter().map(|request| (&*request.key, request)).collect(),
         request_state: state,
-        meta: ServerMeta { server_info: &core.backend.description().info },
+        meta: ServerMeta { server_info: info },
     };
     Encoded::result(id, &result)
 }
 
 /// The client did not say with this request that it takes tasks.
 pub(super) fn missing_tasks() -> Error {
-    missing(&json!({ "extensions": { task::EXTENSION: {} } }))
+    missing(&json!({ "extensions": { TASKS_EXTENSION: {} } }))
 }
 
 pub(super) fn missing(capabilities: &Value) -> Error {
     Error::new(Error::MISSING_CAPABILITY, "Missing required client capability")
-        .with_data(json!({ "requiredCapabilities": capabilities }))
+        .with_data(&json!({ "requiredCapabilities": capabilities }))
 }
 
 /// A result with the members that this era adds. Results depend on who asks: no shared cache may keep them (M16).
 struct CompleteResult<'a> {
     reply: &'a Reply,
     ttl_millis: Option<u64>,
-    info: &'a Implementation,
+    info: &'a ServerInfo,
 }
 
 impl Serialize for CompleteResult<'_> {
@@ -87,7 +91,7 @@ impl Serialize for CompleteResult<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("resultType", "complete")?;
         let mut has_meta = false;
-        for (name, value) in &self.reply.members {
+        for (name, value) in self.reply.iter() {
             has_meta |= name == "_meta";
             map.serialize_entry(name, value)?;
         }
@@ -105,7 +109,7 @@ impl Serialize for CompleteResult<'_> {
 #[derive(Serialize)]
 pub(super) struct ServerMeta<'a> {
     #[serde(rename = "io.modelcontextprotocol/serverInfo")]
-    pub(super) server_info: &'a Implementation,
+    pub(super) server_info: &'a ServerInfo,
 }
 
 #[derive(Serialize)]

@@ -11,8 +11,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::call::{CallError, Capability, InputRequest, Operation};
-use super::intake::{is_absent, is_object};
+use super::intake::is_object;
 use super::jsonrpc::Error;
+use super::members::is_absent;
 use crate::base::clock::Timestamp;
 use crate::base::encoding::{base64url, sha256};
 use crate::base::identity::{ClientFingerprint, Principal, UserId};

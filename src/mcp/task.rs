@@ -19,9 +19,6 @@ use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Share};
 
-/// The extension's name, in the capabilities of both sides.
-pub(super) const EXTENSION: &str = "io.modelcontextprotocol/tasks";
-
 /// What a task starts with.
 pub(super) struct NewTask {
     pub(super) id: Box<str>,

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::Core;
-use super::backend::Implementation;
 use super::call::{InputRequest, Reply};
 use super::exchange::Encoded;
 use super::jsonrpc::{Error, RequestId};
+use super::members::Members;
 use super::modern_answer::{ServerMeta, complete, failed};
-use super::mrtr::Answers;
 use super::session::millis;
 use super::table::Row;
 use super::task::{Status, Task};
@@ -42,8 +42,8 @@ pub(super) struct TaskRequest<'a> {
     pub(super) id: &'a RequestId,
     pub(super) method: TaskMethod,
     pub(super) task: &'a str,
-    /// Of `tasks/update`.
-    pub(super) answers: Option<Answers>,
+    pub(super) params: &'a Members,
+    pub(super) info: &'a Map<String, Value>,
 }
 
 /// A task as its client sees it.
@@ -70,7 +70,7 @@ struct DetailedTask<'a> {
 }
 
 /// The result of a call that has become a task: its handle.
-pub(super) fn created(id: &RequestId, task: &Task, info: &Implementation) -> Encoded {
+pub(super) fn created(id: &RequestId, task: &Task, info: &Map<String, Value>) -> Encoded {
     encode(id, task, ("task", info))
 }
 
@@ -84,19 +84,20 @@ pub(super) fn serve(core: &Core, principal: &Principal, request: TaskRequest<'_>
     if let Some(refusal) = core.scope_refusal(principal, task.tool()) {
         return refusal;
     }
-    let info = &core.backend.description().info;
-    match (request.method, request.answers) {
-        (TaskMethod::Get, _) => return encode(id, &task, ("complete", info)).into_response(),
-        (TaskMethod::Update, Some(answers)) => task.answer(answers),
-        (TaskMethod::Update, None) => {
-            return failed(id, &Error::invalid_params("inputResponses is missing")).into_response();
-        }
-        (TaskMethod::Cancel, _) => task.end(),
-    }
-    complete(core, id, &Reply::default(), None).into_response()
+    perform(&task, &request).unwrap_or_else(|error| failed(id, &error)).into_response()
 }
 
-fn encode(id: &RequestId, task: &Task, (result_type, info): (&'static str, &Implementation)) -> Encoded {
+fn perform(task: &Task, request: &TaskRequest<'_>) -> Result<Encoded, Error> {
+    let TaskRequest { id, method, params, info, .. } = request;
+    match method {
+        TaskMethod::Get => return Ok(encode(id, task, ("complete", info))),
+        TaskMethod::Update => task.answer(params.require("inputResponses")?),
+        TaskMethod::Cancel => task.end(),
+    }
+    Ok(complete(info, id, (&Reply::default(), None)))
+}
+
+fn encode(id: &RequestId, task: &Task, (result_type, info): (&'static str, &Map<String, Value>)) -> Encoded {
     let (status, updated) = task.status();
     let (word, result, error, questions) = match &status {
         Status::Working => ("working", None, None, None),

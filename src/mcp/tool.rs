@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::backend::{Context, Mirrored};
+use super::backend::{Context, Mirrored, ToolRules};
 use super::build_error::BuildError;
 use super::call::CallError;
 use super::content::ToolResult;
@@ -117,6 +117,14 @@ impl Tool {
         let Some(handler) = &self.handler else { return refuse("it has no handler") };
         let properties = self.schema().get("properties").and_then(Value::as_object);
         handler.check(("tool", name), properties.into_iter().flat_map(|all| all.keys().map(String::as_str)))
+    }
+
+    /// The rules of a tool that has been checked.
+    pub(super) fn rules(&self) -> ToolRules {
+        ToolRules {
+            scopes: self.scopes.clone().unwrap_or_default(),
+            mirrored: self.mirrored().unwrap_or_default(),
+        }
     }
 
     /// The arguments that are repeated in headers; `None` if the annotations break the rules of transports, "Custom Headers

@@ -5,22 +5,20 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use super::arguments;
-use super::backend::{Backend, Context, Description, Implementation, Mirrored};
+use super::backend::{Backend, Consent, Context, Description, ToolRules};
 use super::build_error::BuildError;
 use super::call::{Call, CallError, Operation, Reply};
-use super::completion::CompleteParams;
+use super::completion::Reference;
 use super::content::ToolResult;
 use super::definition::Definition;
 use super::jsonrpc::Error;
 use super::prompt::Prompt;
 use super::resource::{Match, Resource};
 use super::tool::{TaskSupport, Tool};
-use crate::base::identity::Scopes;
+use crate::base::identity::{Principal, Scopes};
 
 /// Tools, prompts and resources in this process.
 ///
@@ -40,21 +38,23 @@ use crate::base::identity::Scopes;
 /// # Ok::<(), mcp_oauth_server::mcp::BuildError>(())
 /// ```
 pub struct ToolServer {
-    description: Description,
-    /// The results of the lists, each with the name of its member.
-    lists: HashMap<Operation, (&'static str, Box<RawValue>)>,
+    consent: Consent,
+    description: Arc<Description>,
+    lists: HashMap<Operation, Reply>,
     tools: HashMap<String, Tool>,
     prompts: HashMap<String, Prompt>,
     resources: HashMap<String, Resource>,
     /// In the order given: the first that fits a URI reads it.
     templates: Vec<Resource>,
-    mirrored: HashMap<String, Arc<[Mirrored]>>,
-    scopes: HashMap<String, Arc<Scopes>>,
+    rules: HashMap<String, Arc<ToolRules>>,
 }
 
 /// Collects what a [`ToolServer`] offers; lists keep this order.
 pub struct Builder {
-    description: Description,
+    consent: Consent,
+    info: Map<String, Value>,
+    instructions: Option<String>,
+    lists_change: bool,
     tools: Vec<Tool>,
     prompts: Vec<Prompt>,
     resources: Vec<Resource>,
@@ -63,21 +63,21 @@ pub struct Builder {
 impl ToolServer {
     /// A server that offers nothing yet. Clients see its name and version.
     pub fn builder(name: impl Into<String>, version: impl Into<String>) -> Builder {
-        let description = Description {
-            info: Implementation { name: name.into(), version: version.into(), more: Map::new() },
+        let name = name.into();
+        let builder = Builder {
+            consent: Consent { name: name.clone(), ..Consent::default() },
+            info: Map::new(),
             instructions: None,
-            operations: Vec::new(),
             lists_change: false,
-            scopes: Scopes::default(),
-            scope_words: Vec::new(),
-            has_tasks: false,
-            keeps_github_tokens: false,
+            tools: Vec::new(),
+            prompts: Vec::new(),
+            resources: Vec::new(),
         };
-        Builder { description, tools: Vec::new(), prompts: Vec::new(), resources: Vec::new() }
+        builder.with("name", name).with("version", version.into())
     }
 
     fn result(&self, context: &Context) -> Result<Reply, CallError> {
-        let call = context.call.as_ref().ok_or_else(Error::internal)?;
+        let call = context.call();
         match call.operation {
             Operation::ListTools
             | Operation::ListPrompts
@@ -85,9 +85,9 @@ impl ToolServer {
             | Operation::ListResourceTemplates => self.list(call),
             Operation::CallTool => self.call_tool(call, context),
             Operation::GetPrompt => {
-                let Named { name, arguments } = call.params()?;
-                let prompt = self.prompts.get(&*name).ok_or_else(|| unknown("prompt", &name))?;
-                prompt.fill_in(context, arguments)
+                let name = &call.subject;
+                let prompt = self.prompts.get(name).ok_or_else(|| unknown("prompt", name))?;
+                prompt.fill_in(context, call.params.get("arguments"))
             }
             Operation::ReadResource => self.read_resource(call, context),
             Operation::Complete => self.complete(call, context),
@@ -96,20 +96,15 @@ impl ToolServer {
 
     /// A list. It is whole: there is no next page, so no cursor can be one of ours.
     fn list(&self, call: &Call) -> Result<Reply, CallError> {
-        #[derive(Deserialize)]
-        struct Page {
-            cursor: Option<String>,
-        }
-        let (name, list) = self.lists.get(&call.operation).ok_or_else(Error::internal)?;
-        match call.params()? {
-            Page { cursor: None } => Ok(Reply::default().with(*name, list)?),
-            Page { cursor: Some(_) } => Err(Error::invalid_params("Unknown cursor").into()),
+        match call.params.read::<String>("cursor")? {
+            None => Ok(self.lists.get(&call.operation).cloned().ok_or_else(Error::internal)?),
+            Some(_) => Err(Error::invalid_params("Unknown cursor").into()),
         }
     }
 
     fn call_tool(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
-        let Named { name, arguments } = call.params()?;
-        let tool = self.tools.get(&*name).ok_or_else(|| unknown("tool", &name))?;
+        let name = &call.subject;
+        let tool = self.tools.get(name).ok_or_else(|| unknown("tool", name))?;
         let handler = tool.handler.as_ref().ok_or_else(Error::internal)?;
         match tool.tasks {
             TaskSupport::Never | TaskSupport::ByHandler => {}
@@ -122,7 +117,7 @@ impl ToolServer {
             }
             TaskSupport::Required => return Err(CallError::TaskRequired),
         }
-        match handler.run(context, arguments) {
+        match handler.run(context, call.params.get("arguments")) {
             // A failure of the tool is a result: the model sees it and can do better (tools, "Error Handling").
             Err(CallError::Tool(text)) => Ok(ToolResult::error(text).reply()?),
             result => result,
@@ -130,16 +125,12 @@ impl ToolServer {
     }
 
     fn read_resource(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
-        #[derive(Deserialize)]
-        struct Params {
-            uri: String,
-        }
-        let Params { uri } = call.params()?;
-        match self.resource(&uri) {
+        let uri = &call.subject;
+        match self.resource(uri) {
             Some((resource, found)) => resource.read(context, &found),
             None => {
                 let error = Error::new(Error::RESOURCE_NOT_FOUND, "Resource not found");
-                Err(error.with_data(json!({ "uri": uri })).into())
+                Err(error.with_data(&json!({ "uri": uri })).into())
             }
         }
     }
@@ -154,8 +145,7 @@ impl ToolServer {
     }
 
     fn complete(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
-        let params: CompleteParams = call.params()?;
-        let reference = &params.reference;
+        let reference: Reference = call.params.require("ref")?;
         let completers = match (&*reference.r#type, &reference.name, &reference.uri) {
             ("ref/prompt", Some(name), _) => self.prompts.get(name).map(|prompt| &prompt.completers),
             ("ref/resource", _, Some(uri)) => {
@@ -169,16 +159,8 @@ impl ToolServer {
         };
         let completers =
             completers.ok_or_else(|| Error::invalid_params("Unknown prompt or resource template"))?;
-        Ok(completers.complete(context, params)?)
+        Ok(completers.complete(context, &call.params)?)
     }
-}
-
-#[derive(Deserialize)]
-struct Named<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
 }
 
 fn unknown(what: &str, name: &str) -> Error {
@@ -186,26 +168,25 @@ fn unknown(what: &str, name: &str) -> Error {
 }
 
 impl Backend for ToolServer {
-    fn description(&self) -> &Description {
-        &self.description
+    fn consent(&self) -> &Consent {
+        &self.consent
     }
 
-    fn call(&self, call: Call, context: Context) {
-        let context = Context { call: Some(call), ..context };
+    fn description(&self, _: &Principal) -> Result<Arc<Description>, Error> {
+        Ok(Arc::clone(&self.description))
+    }
+
+    fn call(&self, context: Context) {
         let result = self.result(&context);
         context.complete(result);
     }
 
-    fn mirrored(&self, tool: &str) -> Option<Arc<[Mirrored]>> {
-        self.mirrored.get(tool).cloned()
+    fn tool_rules(&self, _: &Principal, tool: &str) -> Option<Arc<ToolRules>> {
+        self.rules.get(tool).cloned()
     }
 
-    fn scopes(&self, tool: &str) -> Option<Arc<Scopes>> {
-        self.scopes.get(tool).cloned()
-    }
-
-    fn known(&self, operation: Operation, name: &str) -> Option<&str> {
-        match operation {
+    fn known(&self, operation: Operation, name: &str) -> Option<Cow<'_, str>> {
+        let known = match operation {
             Operation::CallTool => self.tools.get(name).map(Tool::name),
             Operation::GetPrompt => self.prompts.get(name).map(Prompt::name),
             Operation::ReadResource => self.resource(name).map(|(resource, _)| resource.uri()),
@@ -214,27 +195,28 @@ impl Backend for ToolServer {
             | Operation::ListResources
             | Operation::ListResourceTemplates
             | Operation::Complete => None,
-        }
+        };
+        known.map(Cow::from)
     }
 }
 
 impl Builder {
     /// Sets a member of what clients see of the server itself: `title`, `icons`, `websiteUrl`. Pages show the title.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Builder {
-        self.description.info.more.insert(name.to_owned(), value.into());
+        self.info.insert(name.to_owned(), value.into());
         self
     }
 
     /// Sets what a model should know about the server as a whole.
     pub fn instructions(mut self, instructions: impl Into<String>) -> Builder {
-        self.description.instructions = Some(instructions.into());
+        self.instructions = Some(instructions.into());
         self
     }
 
     /// Says what a scope allows, in words that people read before they agree: "Read your calendar". `name` is a scope that a
     /// tool needs, or `mcp`, which every caller has.
     pub fn scope(mut self, name: impl Into<String>, words: impl Into<String>) -> Builder {
-        self.description.scope_words.push((name.into(), words.into()));
+        self.consent.scope_words.push((name.into(), words.into()));
         self
     }
 
@@ -242,7 +224,7 @@ impl Builder {
     /// [`Publisher::tools_changed`](super::Publisher::tools_changed) and its siblings. The lists of this server by itself are
     /// fixed, so nothing is promised otherwise.
     pub fn lists_change(mut self) -> Builder {
-        self.description.lists_change = true;
+        self.lists_change = true;
         self
     }
 
@@ -250,7 +232,7 @@ impl Builder {
     /// It is kept encrypted; without this it is dropped after the login. A tool to which GitHub answers 401 calls
     /// `upstream.refused()`, so that the client logs in again by itself.
     pub fn keep_github_tokens(mut self) -> Builder {
-        self.description.keeps_github_tokens = true;
+        self.consent.keeps_github_tokens = true;
         self
     }
 
@@ -277,26 +259,19 @@ impl Builder {
     /// # Errors
     /// [`BuildError`] for the first thing that cannot be offered.
     pub fn build(self) -> Result<ToolServer, BuildError> {
-        let Builder { mut description, tools, prompts, resources } = self;
-        tools.iter().try_for_each(Tool::check)?;
-        prompts.iter().try_for_each(Prompt::check)?;
-        resources.iter().try_for_each(Resource::check)?;
-        let named = |tool: &Tool| tool.name().to_owned();
-        let scopes: HashMap<_, _> = tools
+        self.tools.iter().try_for_each(Tool::check)?;
+        self.prompts.iter().try_for_each(Prompt::check)?;
+        self.resources.iter().try_for_each(Resource::check)?;
+        let description = self.description();
+        let Builder { mut consent, info, tools, prompts, resources, .. } = self;
+        let rules: HashMap<_, _> = tools
             .iter()
-            .filter_map(|tool| Some((named(tool), Arc::new(tool.scopes.clone()?))))
-            .filter(|(_, scopes)| !scopes.is_empty())
+            .map(|tool| (tool.name().to_owned(), Arc::new(tool.rules())))
+            .filter(|(_, rules)| **rules != ToolRules::default())
             .collect();
-        let mirrored = tools
-            .iter()
-            .filter_map(|tool| Some((named(tool), tool.mirrored()?)))
-            .filter(|(_, mirrored)| !mirrored.is_empty())
-            .map(|(name, mirrored)| (name, mirrored.into()))
-            .collect();
-        description.scopes = scopes.values().fold(Scopes::default(), |all, each| all.union(each));
-        check_scope_words(&description)?;
-        description.operations = operations(&tools, &prompts, &resources);
-        description.has_tasks = tools.iter().any(|tool| tool.tasks != TaskSupport::Never);
+        consent.scopes = rules.values().fold(Scopes::default(), |all, each| all.union(&each.scopes));
+        consent.title = info.get("title").and_then(Value::as_str).unwrap_or(&consent.name).to_owned();
+        check_scope_words(&consent)?;
         let (templates, resources): (Vec<_>, Vec<_>) = resources.into_iter().partition(Resource::is_template);
         let lists = HashMap::from([
             (Operation::ListTools, list("tools", tools.iter().map(|each| &each.definition))),
@@ -309,43 +284,46 @@ impl Builder {
         ]);
         by_name("resource", templates.iter(), |each| each.uri())?;
         Ok(ToolServer {
-            description,
+            consent,
+            description: Arc::new(description),
             lists,
             tools: by_name("tool", tools, Tool::name)?,
             prompts: by_name("prompt", prompts, Prompt::name)?,
             resources: by_name("resource", resources, Resource::uri)?,
             templates,
-            mirrored,
-            scopes,
+            rules,
         })
     }
+
+    fn description(&self) -> Description {
+        let mut list = Map::new();
+        if self.lists_change {
+            list.insert("listChanged".to_owned(), true.into());
+        }
+        let mut resources = list.clone();
+        resources.insert("subscribe".to_owned(), true.into());
+        let completes = !self.prompts.is_empty() || self.resources.iter().any(Resource::is_template);
+        let capabilities = [
+            (true, "logging", Map::new()),
+            (!self.tools.is_empty(), "tools", list.clone()),
+            (!self.prompts.is_empty(), "prompts", list),
+            (!self.resources.is_empty(), "resources", resources),
+            (completes, "completions", Map::new()),
+        ];
+        let offered = capabilities.into_iter().filter(|(is_offered, ..)| *is_offered);
+        Description {
+            info: self.info.clone(),
+            instructions: self.instructions.clone(),
+            capabilities: offered.map(|(_, name, value)| (name.to_owned(), value.into())).collect(),
+            has_tasks: self.tools.iter().any(|tool| tool.tasks != TaskSupport::Never),
+        }
+    }
 }
 
-fn operations(tools: &[Tool], prompts: &[Prompt], resources: &[Resource]) -> Vec<Operation> {
-    let mut operations = Vec::new();
-    if !tools.is_empty() {
-        operations.extend([Operation::ListTools, Operation::CallTool]);
-    }
-    if !prompts.is_empty() {
-        operations.extend([Operation::ListPrompts, Operation::GetPrompt]);
-    }
-    if !resources.is_empty() {
-        operations.extend([
-            Operation::ListResources,
-            Operation::ListResourceTemplates,
-            Operation::ReadResource,
-        ]);
-    }
-    if !prompts.is_empty() || resources.iter().any(Resource::is_template) {
-        operations.push(Operation::Complete);
-    }
-    operations
-}
-
-/// A list as clients get it, with the name of its member.
-fn list<'a>(name: &'static str, all: impl Iterator<Item = &'a Definition>) -> (&'static str, Box<RawValue>) {
+/// The result of a list.
+fn list<'a>(member: &'static str, all: impl Iterator<Item = &'a Definition>) -> Reply {
     let all: Vec<_> = all.collect();
-    (name, to_raw_value(&all).expect("definitions are JSON already"))
+    Reply::default().with(member, &all).expect("definitions are JSON already")
 }
 
 /// Indexes what has a name; no two may have the same.
@@ -366,7 +344,7 @@ fn by_name<T>(
 }
 
 /// Checks that each scope with words is one that somebody can be asked for.
-fn check_scope_words(Description { scopes, scope_words, .. }: &Description) -> Result<(), BuildError> {
+fn check_scope_words(Consent { scopes, scope_words, .. }: &Consent) -> Result<(), BuildError> {
     for (name, _) in scope_words {
         let refuse = |why| Err(BuildError::new("scope", name, why));
         if name != "mcp" && !scopes.contains(name) {

@@ -108,34 +108,24 @@ fn a_panicking_handler_still_answers() {
 /// A backend that loses its call still answers.
 #[test]
 fn a_lost_call_is_an_internal_error() {
-    struct Loses(Description);
+    struct Loses(Consent);
     impl Backend for Loses {
-        fn description(&self) -> &Description {
+        fn consent(&self) -> &Consent {
             &self.0
         }
 
-        fn call(&self, _: Call, _: Context) {}
-
-        fn mirrored(&self, _: &str) -> Option<Arc<[Mirrored]>> {
-            None
+        fn description(&self, _: &Principal) -> Result<Arc<Description>, Error> {
+            let capabilities = serde_json::Map::from_iter([("tools".to_owned(), json!({}))]);
+            Ok(Arc::new(Description { capabilities, ..Description::default() }))
         }
 
-        fn scopes(&self, _: &str) -> Option<Arc<Scopes>> {
+        fn call(&self, _: Context) {}
+
+        fn tool_rules(&self, _: &Principal, _: &str) -> Option<Arc<ToolRules>> {
             None
         }
     }
-    let info = Implementation { name: "n".into(), version: "1".into(), more: serde_json::Map::new() };
-    let description = Description {
-        info,
-        instructions: None,
-        operations: vec![Operation::CallTool],
-        scopes: Scopes::default(),
-        scope_words: Vec::new(),
-        has_tasks: false,
-        lists_change: false,
-        keeps_github_tokens: false,
-    };
-    let endpoint = endpoint(Loses(description));
+    let endpoint = endpoint(Loses(Consent::default()));
     let session = endpoint.session();
     let answer = endpoint.send(in_session(post(&call(1, "any", json!({}))), &session));
     assert_eq!((answer.status, answer.error_code()), (200, -32603));
@@ -170,8 +160,8 @@ fn what_tools_need_is_said_before_anybody_calls() {
     };
     let server =
         ToolServer::builder("n", "1").tool(tool("a")).tool(tool("b")).keep_github_tokens().build().unwrap();
-    assert_eq!(server.description().scopes.to_string(), "a b");
-    assert!(server.description().keeps_github_tokens);
+    assert_eq!(server.consent().scopes.to_string(), "a b");
+    assert!(server.consent().keeps_github_tokens);
     let bad =
         Tool::new("bad", "t", json!({ "type": "object" })).scopes("a\"b").handler(|_, _: NoArguments| Ok(""));
     let refused = ToolServer::builder("n", "1").tool(bad).build();
@@ -192,7 +182,7 @@ fn scopes_have_words_of_their_own() {
         words.iter().fold(builder, |builder, (name, words)| builder.scope(*name, *words)).build()
     };
     let server = build(&[("repo", "Read your repositories"), ("mcp", "Say hello")]).ok().unwrap();
-    let words = &server.description().scope_words;
+    let words = &server.consent().scope_words;
     assert_eq!(words[0], ("repo".to_owned(), "Read your repositories".to_owned()));
     assert_eq!(words.len(), 2);
     let refused = |words: &[(&str, &str)]| build(words).err().unwrap().to_string();

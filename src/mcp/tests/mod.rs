@@ -2,9 +2,12 @@
 
 mod arguments;
 mod bounds;
+mod call;
 mod ending;
 mod grants;
 mod http_sse;
+mod intake;
+mod jsonrpc;
 mod legacy;
 mod modern;
 mod nameless;

@@ -150,28 +150,28 @@ fn a_client_of_2024_11_05_is_served() {
 
 /// A server with one tool that says what it gets.
 fn echo() -> Endpoint {
-    struct Echo(Description);
+    struct Echo(ToolServer);
     impl Backend for Echo {
-        fn description(&self) -> &Description {
-            &self.0
+        fn consent(&self) -> &Consent {
+            self.0.consent()
         }
 
-        fn call(&self, call: Call, context: Context) {
-            let reply = Reply::default().with("params", &call.params).unwrap();
+        fn description(&self, caller: &Principal) -> Result<Arc<Description>, Error> {
+            self.0.description(caller)
+        }
+
+        fn call(&self, context: Context) {
+            let reply = Reply::default().with("params", &context.call().params).unwrap();
             context.complete(Ok(reply));
         }
 
-        fn mirrored(&self, _: &str) -> Option<Arc<[Mirrored]>> {
-            None
-        }
-
-        fn scopes(&self, _: &str) -> Option<Arc<Scopes>> {
+        fn tool_rules(&self, _: &Principal, _: &str) -> Option<Arc<ToolRules>> {
             None
         }
     }
     let tool = Tool::new("t", "", json!({ "type": "object" })).handler(|_, _: NoArguments| Ok(""));
     let server = ToolServer::builder("echo", "1").tool(tool).build().unwrap();
-    endpoint(Echo(server.description().clone()))
+    endpoint(Echo(server))
 }
 
 /// Null, and the `[]` that PHP writes for an empty object, are as good as absent where an object may be: in both eras, and a
@@ -180,14 +180,15 @@ fn echo() -> Endpoint {
 fn what_counts_as_absent_reaches_no_tool() {
     let endpoint = echo();
     let session = endpoint.session();
-    let check = |params: &str, expected: Value| {
-        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+    let send = |method: &str, params: &str, expected: Value| {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
         let answer = endpoint.send(post_text(&body).with("Mcp-Session-Id", &session));
         assert_eq!(answer.json()["result"]["params"], expected, "{params}");
     };
-    check("null", json!({}));
-    check("[]", json!({}));
-    check("[ \n ]", json!({}));
+    for absent in ["null", "[]", "[ \n ]"] {
+        send("tools/list", absent, json!({}));
+    }
+    let check = |params: &str, expected: Value| send("tools/call", params, expected);
     check(r#"{"name":"t","arguments":null,"_meta":null}"#, json!({ "name": "t" }));
     check(r#"{"name":"t","arguments":[],"_meta":[],"task":[ ]}"#, json!({ "name": "t" }));
     let kept =

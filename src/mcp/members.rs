@@ -1,0 +1,132 @@
+//! The members of a JSON object, each value as the text it was written in: params, their `_meta`, and results.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::arguments;
+use super::jsonrpc::Error;
+use crate::base::json;
+
+/// The members of a JSON object in their order. Values are kept as text, so integers of 64 bits, escapes and members that this
+/// server does not know pass through as they are.
+#[derive(Clone, Debug, Default)]
+pub struct Members(Vec<(Cow<'static, str>, Box<RawValue>)>);
+
+impl Members {
+    /// Adds a member.
+    ///
+    /// # Errors
+    /// [`Error::INTERNAL`] if `value` cannot be JSON (a map with keys that are no strings).
+    pub fn with(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: &impl Serialize,
+    ) -> Result<Members, Error> {
+        let value = to_raw_value(value).map_err(|_| Error::internal())?;
+        self.0.push((name.into(), value));
+        Ok(self)
+    }
+
+    /// Removes a member, if it is there.
+    pub fn without(mut self, name: &str) -> Members {
+        self.0.retain(|(other, _)| other != name);
+        self
+    }
+
+    /// The members that have a value: neither null nor `[]`, which is how PHP writes an empty object. Not for objects that
+    /// have arrays among their members.
+    pub(super) fn present(mut self) -> Members {
+        self.0.retain(|(_, value)| !is_absent(value));
+        self
+    }
+
+    /// The text of a member.
+    pub fn get(&self, name: &str) -> Option<&RawValue> {
+        self.0.iter().find(|(other, _)| other == name).map(|(_, value)| &**value)
+    }
+
+    /// A member as a type; `None` if it is absent or null.
+    ///
+    /// # Errors
+    /// [`Error::INVALID_PARAMS`] with the reason in words.
+    pub fn read<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Result<Option<T>, Error> {
+        let text = self.get(name).map_or("null", RawValue::get);
+        arguments::read_member(name, text)
+            .map_err(|reason| Error::invalid_params(format!("Invalid params: {reason}")))
+    }
+
+    /// A member as a type.
+    ///
+    /// # Errors
+    /// [`Error::INVALID_PARAMS`] with the reason in words, also if the member is absent or null.
+    pub fn require<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Result<T, Error> {
+        let missing = || Error::invalid_params(format!("Invalid params: missing field `{name}`"));
+        self.read(name)?.ok_or_else(missing)
+    }
+
+    /// The members of a member that is an object; none if it is absent.
+    ///
+    /// # Errors
+    /// [`Error::INVALID_PARAMS`] if it is something else.
+    pub fn object(&self, name: &str) -> Result<Members, Error> {
+        Ok(self.read(name)?.unwrap_or_default())
+    }
+
+    /// The object's text.
+    ///
+    /// # Errors
+    /// None that can happen: the values are JSON.
+    pub fn to_raw(&self) -> Result<Box<RawValue>, Error> {
+        to_raw_value(self).map_err(|_| Error::internal())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+}
+
+/// Whether the value of a member that may be absent, and is no array, counts as absent.
+pub(super) fn is_absent(value: &RawValue) -> bool {
+    let elements = value.get().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    value.get() == "null" || elements.is_some_and(|elements| elements.trim_start().is_empty())
+}
+
+/// Reads a member that may be absent and that some clients write as null or `[]` then.
+pub(super) fn absent_or<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let value = Box::<RawValue>::deserialize(deserializer)?;
+    if is_absent(&value) { Ok(T::default()) } else { json::read(value.get()).map_err(D::Error::custom) }
+}
+
+impl Serialize for Members {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Members, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some((name, value)) = object.next_entry::<String, Box<RawValue>>()? {
+                    members.push((name.into(), value));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}

@@ -1,0 +1,58 @@
+//! The methods that clients may call: one row each. Which of them are served is each era's matter.
+
+use super::call::Operation;
+use super::jsonrpc::Error;
+use super::members::Members;
+
+/// A method that clients may call.
+#[derive(Debug)]
+pub(super) struct MethodRow {
+    pub(super) name: &'static str,
+    /// The operation of the backend that serves it. All other methods are served here.
+    pub(super) operation: Option<Operation>,
+    /// The member of params that says what a call is for. `Mcp-Name` repeats it.
+    subject: Option<&'static str>,
+}
+
+const METHODS: [MethodRow; 18] = [
+    ours("initialize", None),
+    ours("ping", None),
+    ours("logging/setLevel", None),
+    ours("resources/subscribe", Some("uri")),
+    ours("resources/unsubscribe", Some("uri")),
+    ours("server/discover", None),
+    ours("subscriptions/listen", None),
+    ours("tasks/get", Some("taskId")),
+    ours("tasks/update", Some("taskId")),
+    ours("tasks/cancel", Some("taskId")),
+    of_backend(Operation::ListTools, None),
+    of_backend(Operation::CallTool, Some("name")),
+    of_backend(Operation::ListPrompts, None),
+    of_backend(Operation::GetPrompt, Some("name")),
+    of_backend(Operation::ListResources, None),
+    of_backend(Operation::ListResourceTemplates, None),
+    of_backend(Operation::ReadResource, Some("uri")),
+    of_backend(Operation::Complete, None),
+];
+
+const fn ours(name: &'static str, subject: Option<&'static str>) -> MethodRow {
+    MethodRow { name, operation: None, subject }
+}
+
+const fn of_backend(operation: Operation, subject: Option<&'static str>) -> MethodRow {
+    MethodRow { name: operation.method(), operation: Some(operation), subject }
+}
+
+impl MethodRow {
+    pub(super) fn find(name: &str) -> Option<&'static MethodRow> {
+        METHODS.iter().find(|row| row.name == name)
+    }
+
+    /// What a call is for: the name, URI or id in its params. `None` if the method has no such member.
+    ///
+    /// # Errors
+    /// [`Error::INVALID_PARAMS`] if the params lack it.
+    pub(super) fn subject(&self, params: &Members) -> Result<Option<String>, Error> {
+        self.subject.map(|member| params.require(member)).transpose()
+    }
+}
