@@ -2,20 +2,19 @@
 //! whether a server would start with it. Looks at files and reads them; changes nothing.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::base::capacity::Capacity;
 use crate::base::log;
-use crate::config::{ClientSecret, Config, Door, Listen};
+use crate::config::{ClientSecret, Config, Listen, Warning};
 use crate::edge::Tls;
 use crate::github::GitHub;
 use crate::http::TrustedProxies;
 use crate::mcp::Backend;
 use crate::oauth::AllowRule;
 use crate::oauth::provider::Group;
-use crate::serve::{StartError, State, addresses, prepare};
-use crate::store::{self, Grants, Medium, OpenError};
+use crate::serve::{State, prepare};
+use crate::store::{self, Grants, Medium};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -48,15 +47,9 @@ where
     report.state(config, &prepared.state);
     report.capacity(&config.capacity);
     report.watching(config);
-    report.warnings.extend(prepared.warnings.into_iter().map(|(what, fix)| ("warning", what, fix)));
-    for error in prepared.errors {
-        if matches!(error, StartError::State(OpenError::AlreadyRunning(_))) {
-            let text = "so the key, the grants, the places and the ports were not looked at";
-            report.say("a server is running", text);
-        } else {
-            report.faults.push(error.to_string());
-        }
-    }
+    let warnings = prepared.warnings.into_iter();
+    report.warnings.extend(warnings.map(|Warning { what, fix, .. }| ("warning", what, fix)));
+    report.faults.extend(prepared.errors.iter().map(ToString::to_string));
     report
 }
 
@@ -75,47 +68,39 @@ impl Report {
     }
 
     fn doors(&mut self, config: &Config, tls: Option<&Tls>) {
-        let listening = addresses(&config.door).first().copied();
-        // Where nobody listens on an address the public URL is given.
-        let listening = listening.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
-        match config.public_url(listening) {
+        let address = config.places().find_map(Listen::address);
+        match config.public_url(address) {
             Ok(url) => {
                 self.say("clients use", url.join("/mcp"));
                 self.say("GitHub sends logins to", url.join("/auth/callback"));
             }
-            Err(_) if listening.port() == 0 => {
+            Err(_) if address.is_some_and(|address| address.port() == 0) => {
                 self.say("clients use", "a port that the system picks at the start")
             }
             Err(error) => self.faults.push(error.to_string()),
         }
-        let for_a_proxy = "for a reverse proxy on this machine";
-        match &config.door {
-            Door::Edge(listens) => listens.iter().for_each(|listen| {
-                let manner = match (listen, &config.tls) {
-                    (Listen::Unix(_), _) => "for this user and its group",
-                    (Listen::Tcp(_) | Listen::Systemd, Some(_)) => "TLS 1.2 and 1.3",
-                    (Listen::Tcp(_) | Listen::Systemd, None) => "in the clear",
-                };
-                self.say("it listens on", format!("{listen}, {manner}"));
-            }),
-            Door::ProxyTcp(address) => self.say("it listens on", format!("{address}, {for_a_proxy}")),
-            Door::ProxyUnix(path) => {
-                self.say("it listens on", format!("unix:{}, {for_a_proxy}", path.display()))
-            }
+        for place in &config.listen {
+            let manner = match (place, config.tls_files()) {
+                (Listen::Unix(_), _) => "for this user and its group",
+                (Listen::Tcp(_) | Listen::Systemd, Some(_)) => "TLS 1.2 and 1.3",
+                (Listen::Tcp(_) | Listen::Systemd, None) => "in the clear",
+            };
+            self.say("it listens on", format!("{place}, {manner}"));
         }
-        if let Some(files) = &config.tls {
-            self.say("certificate", format!("{}, key {}", files.cert.display(), files.key.display()));
+        if let Some(place) = &config.behind_proxy {
+            self.say("it listens on", format!("{place}, for a reverse proxy on this machine"));
+        }
+        if let Some((cert, key)) = config.tls_files() {
+            self.say("certificate", format!("{}, key {}", cert.display(), key.display()));
             if tls.is_some_and(Tls::key_is_exposed) {
                 self.warn(
                     "every user of this machine can read the certificate's key",
-                    format!("chmod 600 {}", files.key.display()),
+                    format!("chmod 600 {}", key.display()),
                 );
             }
         }
         let elsewhere = |listen: &Listen| matches!(listen, Listen::Tcp(_)) && !listen.is_loopback();
-        if config.tls.is_none()
-            && matches!(&config.door, Door::Edge(listens) if listens.iter().any(elsewhere))
-        {
+        if config.tls_files().is_none() && config.listen.iter().any(elsewhere) {
             self.warn(
                 "tokens travel in the clear to an address that others reach",
                 "give it a certificate (MCP_TLS_CERT), or listen on loopback or a Unix socket behind a proxy",
@@ -152,14 +137,14 @@ impl Report {
 
     fn github(&mut self, config: &Config) {
         let app = &config.github;
-        self.say("GitHub", format!("{}, API {}, app {}", app.url, app.api_url, app.client_id));
+        self.say("GitHub", format!("{}, API {}, app {}", app.url, app.api_url(), app.client_id));
         if matches!(app.client_secret, ClientSecret::Given(_)) {
             self.warn(
                 "the client secret is in the environment, which child processes and crash reports see",
                 "put it into a file of mode 0600 that GITHUB_CLIENT_SECRET_FILE names",
             );
         }
-        if let Some(path) = app.client_secret.exposed() {
+        if let Some(path) = app.client_secret.exposed_file() {
             self.warn(
                 "every user of this machine can read the client secret's file",
                 format!("chmod 600 {}", path.display()),
@@ -171,7 +156,7 @@ impl Report {
     }
 
     fn state(&mut self, config: &Config, state: &State) {
-        let files = &config.state;
+        let files = config.state_files();
         self.say("state", format!("{}: the grants", files.directory.display()));
         self.say("operator's socket", files.socket.display().to_string());
         self.say("key", files.key_file.path.display().to_string());
@@ -180,6 +165,10 @@ impl Report {
             "GitHub number and login, client, times; GitHub's token, sealed so that a stolen disk does not open it",
         );
         match (&state.directory, &state.table) {
+            _ if state.is_in_use => {
+                let text = "so the key, the grants, the places and the ports were not looked at";
+                self.say("a server is running", text);
+            }
             (None, _) if !files.directory.exists() => {
                 self.say("grants", "none yet: the state directory will be made");
             }
@@ -214,30 +203,27 @@ impl Report {
     }
 
     fn watching(&mut self, config: &Config) {
-        let watch = &config.watch;
         let metrics =
-            watch.metrics_listen.map_or_else(String::new, |address| format!(", http://{address}/metrics"));
+            config.metrics_listen.map_or_else(String::new, |address| format!(", http://{address}/metrics"));
         self.say("numbers", format!("/metrics on the operator's socket{metrics}"));
-        let format = match watch.log_format {
+        let format = match config.log_format {
             log::Format::Human => "for people",
             log::Format::Json => "as JSON",
         };
         self.say("log", format!("standard error, {format}"));
-        if watch.trusted_proxies.contain_everybody() {
+        if config.trusted_proxies.contain_everybody() {
             self.warn(
                 "everybody is a trusted proxy, and can choose the address that limits and the log go by",
                 "name the addresses of your proxies in MCP_TRUSTED_PROXY, and no others",
             );
         }
-        let for_proxies = match &config.door {
-            Door::Edge(listens) => listens.iter().any(|listen| matches!(listen, Listen::Unix(_))),
-            Door::ProxyTcp(_) | Door::ProxyUnix(_) => true,
-        };
+        let for_proxies =
+            config.behind_proxy.is_some() || config.listen.iter().any(|place| place.path().is_some());
         // Nobody but a proxy on this machine makes an https URL of a listener on loopback that does not encrypt.
-        let behind_one = config.tls.is_none()
-            && config.public_url(SocketAddr::from(([0, 0, 0, 0], 0))).is_ok_and(|url| url.is_https())
-            && addresses(&config.door).iter().any(|address| address.ip().is_loopback());
-        if (for_proxies || behind_one) && watch.trusted_proxies == TrustedProxies::default() {
+        let behind_one = config.tls_files().is_none()
+            && config.public_url(None).is_ok_and(|url| url.is_https())
+            && config.places().any(Listen::is_loopback);
+        if (for_proxies || behind_one) && config.trusted_proxies == TrustedProxies::default() {
             self.warn(
                 "limits by address take everybody behind the proxy for one",
                 "have the proxy set X-Forwarded-For and name it in MCP_TRUSTED_PROXY (127.0.0.1, or unix for the Unix socket)",

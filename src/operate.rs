@@ -1,122 +1,87 @@
 //! The operator's commands. A running server is asked through its socket; when none runs, which the state directory's lock
 //! tells, the command does it there itself.
 
-use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
-use crate::base::clock::{self, Clock, SystemClock};
+use crate::base::clock::{Clock, SystemClock};
 use crate::base::limits;
 use crate::base::random::OsRandom;
+use crate::base::startup_error::StartupError;
 use crate::config::{OperatorCommand, Probe, StateFiles};
-use crate::operator::{self, ErrorAnswer, Operation, Operator, OperatorError, Outcome};
+use crate::operator::{self, ErrorAnswer, Operation, Operator, Outcome};
 use crate::store::{self, Grants, Medium, OpenError, Opener, RedbGrants, StateDirectory, key_file};
-
 use crate::trust;
 
 pub mod report;
 
-/// Why it was not done. The text says what to do.
-#[derive(Debug)]
-pub enum OperateError {
-    /// No server has ever run with this state directory.
-    NothingThere(PathBuf),
-    /// The state directory, the key or the grants table.
-    State(OpenError),
-    /// A server runs, but its socket does not answer.
-    Socket(PathBuf, io::Error),
-    /// The running server says why not.
-    Refused(String),
-    /// It was tried here.
-    Failed(OperatorError),
-    /// The copy cannot be put where it was asked for.
-    Copy(PathBuf, io::Error),
-}
-
-impl fmt::Display for OperateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OperateError::NothingThere(directory) => write!(
-                f,
-                "no server has run with the state directory {0} yet; name another with --state-dir \
-                 (the demo's is `demo` in the one that it is given)",
-                directory.display()
-            ),
-            OperateError::State(OpenError::ForeignOwner { path, owner, us }) => write!(
-                f,
-                "{} belongs to user {owner}, but this command runs as user {us}. Run it as root or as the server's user",
-                path.display()
-            ),
-            OperateError::State(OpenError::Io { path, source })
-                if source.kind() == io::ErrorKind::PermissionDenied =>
-            {
-                let path = path.display();
-                write!(f, "{path}: {source}. Run the command as the user that the server runs as, or as root")
-            }
-            OperateError::State(error) => error.fmt(f),
-            OperateError::Socket(path, error) => write!(
-                f,
-                "a server is running, but does not answer at {}: {error}. If it is just starting or stopping, try again",
-                path.display()
-            ),
-            OperateError::Refused(text) => f.write_str(&report::visible(text)),
-            OperateError::Failed(error) => error.fmt(f),
-            OperateError::Copy(path, error) => {
-                write!(
-                    f,
-                    "the copy cannot be written to {}: {error}. Name a file that is not there yet",
-                    path.display()
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for OperateError {}
-
-impl From<OpenError> for OperateError {
-    fn from(error: OpenError) -> OperateError {
-        OperateError::State(error)
-    }
-}
-
-/// Does it, wherever it can be done.
-///
-/// # Errors
-/// [`OperateError`].
-pub fn operate(command: &OperatorCommand) -> Result<Outcome, OperateError> {
+/// Carries out a command, in the running server or without one.
+pub fn operate(command: &OperatorCommand) -> Result<Outcome, StartupError> {
     let outcome = perform(&command.operation, &command.files)?;
     if let (Outcome::BackedUp, Some(file)) = (&outcome, &command.file) {
         // Root may run this on another user's server, whose answer is not believed: the copy has a fixed name.
         let copy = command.files.directory.join(operator::COPY);
-        store::deliver(&copy, file).map_err(|error| OperateError::Copy(file.clone(), error))?;
+        store::deliver(&copy, file).map_err(|error| {
+            let file = file.display();
+            StartupError::new(format!(
+                "the copy cannot be written to {file}: {error}. Name a file that is not there yet"
+            ))
+        })?;
     }
     Ok(outcome)
 }
 
-fn perform(operation: &Operation, files: &StateFiles) -> Result<Outcome, OperateError> {
-    let nothing_there = || OperateError::NothingThere(files.directory.clone());
+fn perform(operation: &Operation, files: &StateFiles) -> Result<Outcome, StartupError> {
     match StateDirectory::existing(&files.directory, Opener::Command) {
-        Ok(directory) => here(operation, files, &directory.ok_or_else(nothing_there)?),
+        Ok(Some(directory)) => here(operation, files, &directory),
+        Ok(None) => Err(nothing_there(files)),
         Err(OpenError::AlreadyRunning(_)) => ask(operation, &files.socket),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(state_error(&error)),
     }
 }
 
-/// No server runs, and none can start meanwhile: the directory is locked by us.
+fn nothing_there(files: &StateFiles) -> StartupError {
+    let directory = files.directory.display();
+    StartupError::new(format!(
+        "no server has run with the state directory {directory} yet; {OTHER_DIRECTORY}"
+    ))
+}
+
+/// What to do where no server is.
+const OTHER_DIRECTORY: &str =
+    "name another with --state-dir (the demo's is `demo` in the one that it is given)";
+
+/// Why the state cannot be used by this user, or by anyone. To give the state to another user would keep the server from it.
+fn state_error(error: &OpenError) -> StartupError {
+    StartupError::new(match error {
+        OpenError::ForeignOwner { path, owner, us } => format!(
+            "{} belongs to user {owner}, but this command runs as user {us}. Run it as root or as the server's user",
+            path.display()
+        ),
+        OpenError::Io { path, source } if source.kind() == io::ErrorKind::PermissionDenied => format!(
+            "{}: {source}. Run the command as the user that the server runs as, or as root",
+            path.display()
+        ),
+        error => error.to_string(),
+    })
+}
+
+/// Works on the files themselves. No server runs, and none can start meanwhile: the directory is locked by us.
 fn here(
     operation: &Operation,
     files: &StateFiles,
     directory: &StateDirectory,
-) -> Result<Outcome, OperateError> {
-    let nothing_there = || OperateError::NothingThere(files.directory.clone());
+) -> Result<Outcome, StartupError> {
+    let keys = key_file::find(&files.key_file, &files.directory).map_err(|error| state_error(&error))?;
+    let keys = keys.ok_or_else(|| nothing_there(files))?;
+    let grants = RedbGrants::existing(directory, &keys, Medium::File).map_err(|error| state_error(&error))?;
+    let grants = Arc::new(grants.ok_or_else(|| nothing_there(files))?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let keys = key_file::find(&files.key_file, &files.directory)?.ok_or_else(nothing_there)?;
-    let grants = RedbGrants::existing(directory, &keys, Medium::File)?.ok_or_else(nothing_there)?;
-    let grants = Arc::new(grants);
     let (ending, rotating, key_file) =
         (Arc::clone(&grants), Arc::clone(&grants), files.key_file.path.clone());
     let (copied, copy) = (Arc::clone(&grants), directory.file(operator::COPY));
@@ -129,77 +94,74 @@ fn here(
         look: Box::new(|| None),
         back_up: Box::new(move || copied.back_up(&copy)),
     });
-    operator.perform(operation).map_err(OperateError::Failed)
+    operator.perform(operation).map_err(|error| StartupError::new(error.to_string()))
 }
 
-/// Asks the running server. As long as it takes: ending many grants is many writes, and the operator can interrupt.
-fn ask(operation: &Operation, socket: &Path) -> Result<Outcome, OperateError> {
-    let failed = |error| OperateError::Socket(socket.to_owned(), error);
-    let answer = exchange(operation, socket).map_err(failed)?;
+/// Asks the running server, however long it takes: ending many grants is many writes, and the operator can interrupt.
+fn ask(operation: &Operation, socket: &Path) -> Result<Outcome, StartupError> {
+    let failed = |error: io::Error| {
+        StartupError::new(format!(
+            "a server is running, but does not answer at {}: {error}. If it is just starting or stopping, try again",
+            socket.display()
+        ))
+    };
+    let body = serde_json::to_vec(operation).map_err(|error| failed(error.into()))?;
+    let (path, length) = (operator::PATH, body.len());
+    let head =
+        format!("POST {path} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n");
+    let answer = exchange(socket, &head, &body).map_err(failed)?;
     let (status, body) = parse(&answer).ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
     if status == 200 {
         return serde_json::from_slice(body).map_err(|error| failed(error.into()));
     }
     let text = serde_json::from_slice::<ErrorAnswer>(body).map(|answer| answer.error);
-    Err(OperateError::Refused(
-        text.unwrap_or_else(|_| format!("the server answered {status}; its log says more")),
-    ))
+    let text = text.unwrap_or_else(|_| format!("the server answered {status}; its log says more"));
+    Err(StartupError::new(report::visible(&text)))
 }
 
-fn exchange(operation: &Operation, socket: &Path) -> io::Result<Vec<u8>> {
-    let body = serde_json::to_vec(operation)?;
-    let (path, length) = (operator::PATH, body.len());
-    let head =
-        format!("POST {path} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n");
-    talk(UnixStream::connect(socket)?, &head, &body, None)
-}
-
-/// One request and its answer, of [`limits::OPERATOR_ANSWER_BYTES`] at most, until `deadline` if there is one.
-fn talk(mut line: UnixStream, head: &str, body: &[u8], deadline: Option<Instant>) -> io::Result<Vec<u8>> {
-    let left = |line: &UnixStream| {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(clock::instant()));
-        if left.is_some_and(|left| left.is_zero()) {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        line.set_write_timeout(left).and_then(|()| line.set_read_timeout(left))
-    };
-    left(&line)?;
-    write!(line, "{head}Host: operator\r\nConnection: close\r\n\r\n")?;
-    line.write_all(body)?;
-    let (mut answer, mut piece) = (Vec::new(), vec![0; 16 * 1024]);
-    loop {
-        left(&line)?;
-        let length = line.read(&mut piece)?;
-        let Some(read) = piece.get(..length).filter(|read| !read.is_empty()) else { return Ok(answer) };
-        answer.extend_from_slice(read);
-        if answer.len() > limits::OPERATOR_ANSWER_BYTES {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
+/// One request and its answer, of [`limits::OPERATOR_ANSWER_BYTES`] at most.
+fn exchange(socket: &Path, head: &str, body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut stream = UnixStream::connect(socket)?;
+    write!(stream, "{head}Host: operator\r\nConnection: close\r\n\r\n")?;
+    stream.write_all(body)?;
+    let most = u64::try_from(limits::OPERATOR_ANSWER_BYTES).unwrap_or(u64::MAX);
+    let mut answer = Vec::new();
+    stream.take(most.saturating_add(1)).read_to_end(&mut answer)?;
+    if answer.len() > limits::OPERATOR_ANSWER_BYTES {
+        Err(io::ErrorKind::FileTooLarge.into())
+    } else {
+        Ok(answer)
     }
 }
 
 /// Asks a server whether it is up: at its URL, or else over the operator's socket.
-///
-/// # Errors
-/// It is not, and why.
-pub fn health(probe: &Probe) -> Result<(), String> {
+pub fn health(probe: &Probe) -> Result<(), StartupError> {
     let (place, status) = match &probe.url {
         Some(url) => (url.clone(), trust::status(&format!("{}/healthz", url.trim_end_matches('/')))),
-        None => (probe.socket.display().to_string(), status_over(&probe.socket)),
+        None => (probe.socket.display().to_string(), status_over(probe.socket.clone(), limits::HEALTH)),
     };
     match status {
         Ok(200) => Ok(()),
-        Ok(status) => Err(format!("{place} answers {status}")),
-        Err(error) => Err(format!("{place}: {error}")),
+        Ok(status) => Err(StartupError::new(format!("{place} answers {status}"))),
+        Err(why) if probe.url.is_none() => Err(StartupError::new(format!(
+            "no server answers at {place}: {why}; if it is elsewhere, {OTHER_DIRECTORY}"
+        ))),
+        Err(why) => Err(StartupError::unusable(place, why)),
     }
 }
 
-fn status_over(socket: &Path) -> Result<u16, String> {
-    let deadline = clock::instant() + limits::HEALTH;
-    let asked = UnixStream::connect(socket)
-        .and_then(|line| talk(line, "GET /healthz HTTP/1.1\r\n", b"", Some(deadline)));
-    let answer = asked.map_err(|error| error.to_string())?;
-    parse(&answer).map(|(status, _)| status).ok_or_else(|| "no whole answer".to_owned())
+/// The status of `/healthz`, within `patience`.
+fn status_over(socket: PathBuf, patience: Duration) -> Result<u16, String> {
+    let (sender, answer) = channel();
+    let ask = move || {
+        let answer = exchange(&socket, "GET /healthz HTTP/1.1\r\n", b"");
+        let status = answer.map(|answer| parse(&answer).map(|(status, _)| status));
+        let _ = sender.send(status); // nobody waits any more
+    };
+    // A thread, since connecting to a server that hangs can block for ever and std has no limit for that. Ends with the process.
+    thread::Builder::new().name("health".to_owned()).spawn(ask).map_err(|error| error.to_string())?;
+    let status = answer.recv_timeout(patience).map_err(|_| "no answer in time".to_owned())?;
+    status.map_err(|error| error.to_string())?.ok_or_else(|| "no whole answer".to_owned())
 }
 
 /// Status and body of a whole answer of our own server; `None` if it was cut off.

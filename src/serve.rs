@@ -1,7 +1,9 @@
 //! From a configuration to a running server, and to its end. Everything above has been told what it stands on here.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -10,20 +12,18 @@ use std::time::Duration;
 mod counted;
 mod doors;
 mod prepare;
-mod start_error;
 
 use self::counted::Counted;
-use self::doors::{Listening, Public};
+use self::doors::PublicDoor;
 use self::prepare::{Outside, Prepared};
-pub(crate) use self::prepare::{State, addresses, prepare};
-pub use self::start_error::StartError;
+pub use self::prepare::{State, prepare};
 use crate::app::App;
 use crate::base::cancel::CancelToken;
-use crate::base::capacity::Capacity;
 use crate::base::clock::{self, Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
+use crate::base::startup_error::StartupError;
 use crate::base::{limits, log};
-use crate::config::{Config, Switch};
+use crate::config::{Config, StateFiles, Warning};
 use crate::documents::Documents;
 use crate::edge::{self, Access, Edge, Listener, Tls};
 use crate::front::Front;
@@ -31,33 +31,20 @@ use crate::github::GitHub;
 use crate::http::{Handler, PublicUrl};
 use crate::mcp::{self, Backend, Mcp};
 use crate::metrics::{self, Metrics};
-use crate::oauth::{self, AuthorizationServer, ClientDocuments, Clients, Policy};
+use crate::oauth::{self, AuthorizationServer, Client, ClientDocuments, Clients, Policy};
 use crate::operator::{self, Operator, RotateKey, Running};
 use crate::seal::Keyring;
 use crate::server::Pool;
-use crate::store::{Grants, Medium, RedbGrants, StateDirectory, key_file};
+use crate::store::{Grants, Medium, OpenError, RedbGrants, StateDirectory, key_file};
 use crate::sys;
 use crate::tiny::{self, AcceptEnd, Tiny};
 
-/// The options that name a place, as a message names them.
-pub(crate) const LISTEN: &str = "--listen or MCP_LISTEN";
-const BEHIND_PROXY: &str = "--behind-proxy or MCP_BEHIND_PROXY";
-pub(crate) const METRICS_LISTEN: &str = "--metrics-listen or MCP_METRICS_LISTEN";
-pub(crate) const STATE_DIR: &str = "--state-dir or MCP_STATE_DIR";
-
-/// Raises the limit of open files as far as it goes, and compares it with what is needed.
-///
-/// # Errors
-/// [`StartError::Descriptors`].
-pub fn check_descriptors(capacity: &Capacity) -> Result<(), StartError> {
-    let limit = sys::raise_descriptor_limit();
-    if limit < capacity.descriptors() { Err(StartError::Descriptors(*capacity, limit)) } else { Ok(()) }
-}
+const METRICS_LISTEN: &str = "--metrics-listen or MCP_METRICS_LISTEN";
 
 /// A running server. [`Server::stop`] ends it.
 pub struct Server {
     app: Arc<App>,
-    public: Public,
+    public: PublicDoor,
     /// Tripped when the public door has closed by itself, for a fault of tiny_http.
     door_ended: CancelToken,
     tls: Option<Arc<Tls>>,
@@ -73,49 +60,56 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server whose tools are what `backend` makes of the GitHub client.
-    ///
-    /// # Errors
-    /// [`StartError`]: everything that `prepare` finds, or else the first thing that then cannot be made.
+    /// Starts a server whose tools are what `backend` makes of the GitHub client. Returns all errors that `prepare` finds, or
+    /// else the first of what then cannot be made.
     pub fn start<B, E>(
         config: &Config,
         backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>,
-    ) -> Result<Server, Vec<StartError>>
+    ) -> Result<Server, Vec<StartupError>>
     where
         B: Backend + 'static,
         E: fmt::Display,
     {
         let prepared = prepare(config, Medium::File, backend);
-        for (what, fix) in &prepared.warnings {
+        for Warning { what, fix, .. } in &prepared.warnings {
             log::warn("start.warning", &[log::Field::Error(what), log::Field::Hint(fix)]);
         }
-        if !prepared.errors.is_empty() {
-            return Err(prepared.errors);
+        match prepared {
+            Prepared { errors, tls, outside: Some(outside), clients, state, .. } if errors.is_empty() => {
+                Server::go(config, tls, outside, clients, state).map_err(|error| vec![error])
+            }
+            Prepared { errors, .. } => Err(errors),
         }
-        Server::go(config, prepared).map_err(|error| vec![error])
     }
 
     /// Makes what is missing, takes the doors and opens them.
-    fn go<B: Backend + 'static>(config: &Config, prepared: Prepared<B>) -> Result<Server, StartError> {
-        let Prepared { tls, outside, configured, state, .. } = prepared;
-        let Some(Outside { trust, github, backend }) = outside else {
-            return Err(StartError::NothingToServe);
-        };
+    fn go<B: Backend + 'static>(
+        config: &Config,
+        tls: Option<Arc<Tls>>,
+        Outside { trust, github, backend }: Outside<B>,
+        clients: BTreeMap<String, Client>,
+        state: State,
+    ) -> Result<Server, StartupError> {
         let capacity = config.capacity;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let random: Arc<dyn Random> = Arc::new(OsRandom);
         // Before anything is made: nothing is touched if an address is not to be had.
-        let listening = Listening::bind(config)?;
-        let public_url = config.public_url(listening.address())?;
-        let (directory, keys, table) = complete(config, state, &*random)?;
+        let listeners = doors::bind(config)?;
+        let public_url = config.public_url(listeners.iter().find_map(Listener::address))?;
+        let files = config.state_files();
+        let (directory, keys, table) =
+            complete(&files, state, &*random).map_err(|error| StartupError::new(error.to_string()))?;
+        table.adopt_key(&keys).map_err(|error| StartupError::new(error.to_string()))?;
         let newest = table.newest();
         let (keys, table) = (Arc::new(keys), Arc::new(table));
         let grants: Arc<dyn Grants> = Arc::clone(&table) as Arc<dyn Grants>;
-        let rotate_key = rotate_key(config, &keys, Arc::clone(&table));
+        let rotate_key = rotate_key(files.key_file.path, &keys, Arc::clone(&table));
         let copy = directory.file(operator::COPY);
 
         let consent = backend.consent();
-        let pages = oauth::Pages::new(&consent.name, &consent.title, consent.scope_words.clone());
+        // The name under which README adds the demo to a client.
+        let name = if config.is_demo { "demo" } else { &consent.name };
+        let pages = oauth::Pages::new(name, &consent.title, consent.scope_words.clone());
         let resource = oauth::ProtectedResource::new(public_url.clone(), &consent.scopes, pages);
         let challenges = resource.clone();
         let upstream =
@@ -128,14 +122,11 @@ impl Server {
             capacity,
             insufficient_scope: Box::new(move |needed| challenges.insufficient_scope(needed)),
         });
-        let documents = match config.clients.documents {
-            Switch::On => {
-                let schemes = config.clients.redirect_schemes.clone();
-                let documents = Documents::new(&public_url, &trust, schemes, Arc::clone(&clock));
-                Some(Arc::new(documents) as Arc<dyn ClientDocuments>)
-            }
-            Switch::Off => None,
-        };
+        let documents = config.clients.documents.then(|| {
+            let schemes = config.clients.redirect_schemes.clone();
+            let documents = Documents::new(&public_url, &trust, schemes, Arc::clone(&clock));
+            Arc::new(documents) as Arc<dyn ClientDocuments>
+        });
         let (sessions, counted, looked) = (mcp.clone(), mcp.clone(), mcp.clone());
         let oauth = AuthorizationServer::new(oauth::Parts {
             resource,
@@ -148,7 +139,7 @@ impl Server {
                 denied: config.clients.denied.clone(),
             },
             clients: Clients {
-                configured,
+                configured: clients,
                 registration: config.clients.registration,
                 redirect_schemes: config.clients.redirect_schemes.clone(),
                 documents,
@@ -163,9 +154,9 @@ impl Server {
         let app = App::new(oauth, mcp, public_url.clone(), config.allowed_origins.clone());
         let app = Arc::new(if config.legacy_sse { app.with_pair() } else { app });
 
-        let pool = Arc::new(Pool::start(capacity.queue()).map_err(StartError::Threads)?);
+        let pool = Arc::new(Pool::start(capacity.queue()).map_err(no_threads)?);
         let metrics = Arc::new(Metrics::default());
-        let proxies = &config.watch.trusted_proxies;
+        let proxies = &config.trusted_proxies;
         let front = Front::new(Arc::clone(&app) as _, proxies.clone(), &*random, Arc::clone(&metrics));
         let door =
             |handler, accept_end| tiny::Parts { handler, pool: Arc::clone(&pool), capacity, accept_end };
@@ -181,7 +172,7 @@ impl Server {
             ended.trip();
             sys::request_stop();
         }));
-        let public = listening.open(door(Arc::new(front), stop), settings)?;
+        let public = PublicDoor::open(config, listeners, door(Arc::new(front), stop), settings)?;
 
         let counted = Counted {
             version: config.program.version,
@@ -210,7 +201,7 @@ impl Server {
             back_up: Box::new(move || table.back_up(&copy)),
         });
         let operator: Arc<dyn Handler> = Arc::new(metrics::Beside(Arc::clone(&numbers), Arc::new(operator)));
-        let operator_path = &config.state.socket;
+        let operator_path = &files.socket;
         let operator = door(operator, AcceptEnd::Reopen);
         let operator = Listener::unix(operator_path, Access::Owner)
             .and_then(|listener| Tiny::start(listener, operator))
@@ -222,13 +213,13 @@ impl Server {
                 ];
                 log::warn("operator.no_socket", &fields);
             });
-        let metrics = config.watch.metrics_listen.map(|address| {
+        let metrics = config.metrics_listen.map(|address| {
             let port = Listener::tcp(address)
                 .and_then(|listener| Edge::start(vec![listener], numbers, Arc::clone(&pool), small_door()));
-            port.map_err(|error| StartError::Listen(address.to_string(), METRICS_LISTEN, error))
+            port.map_err(|error| doors::cannot_listen(&address, METRICS_LISTEN, &error))
         });
         let metrics = metrics.transpose()?;
-        let sweeper = Sweeper::start(Arc::clone(&app), tls.clone()).map_err(StartError::Threads)?;
+        let sweeper = Sweeper::start(Arc::clone(&app), tls.clone()).map_err(no_threads)?;
         let fields = [
             log::Field::Url(public_url.origin()),
             log::Field::Version(config.program.version),
@@ -278,10 +269,8 @@ impl Server {
 
     /// Stops within [`limits::DRAIN`]: takes no more requests, lets calls finish for [`limits::DRAIN_CALLS`], cancels what is left
     /// of them, and lets go of the table.
-    ///
-    /// # Errors
-    /// [`StartError::DoorEnded`] if it had to stop because its public door had closed by itself.
-    pub fn stop(mut self) -> Result<(), StartError> {
+    /// An error if it had to stop because its public door had closed by itself.
+    pub fn stop(mut self) -> Result<(), StartupError> {
         log::info("stopping", &[]);
         let deadline = clock::instant() + limits::DRAIN;
         let left = || deadline.saturating_duration_since(clock::instant());
@@ -300,7 +289,13 @@ impl Server {
         self.sweeper.stop(left().max(limits::LAST_SWEEP));
         self.pool.stop(left());
         log::info("stopped", &[]);
-        if self.door_ended.is_tripped() { Err(StartError::DoorEnded) } else { Ok(()) }
+        if !self.door_ended.is_tripped() {
+            return Ok(());
+        }
+        Err(StartupError::new(
+            "no connections could be accepted any more at MCP_BEHIND_PROXY, for the reason in the log: start the \
+             server again, as a service manager does",
+        ))
     }
 }
 
@@ -315,22 +310,26 @@ fn small_door() -> edge::Settings {
     }
 }
 
-/// Makes what is missing of the state: the directory, the first key, an empty table. From now on the first key answers for it.
+/// Why there is no thread.
+pub fn no_threads(error: io::Error) -> StartupError {
+    StartupError::new(format!("the system gives no more threads: {error}"))
+}
+
+/// Makes what is missing of the state: the directory, the first key, an empty table.
 fn complete(
-    config: &Config,
+    files: &StateFiles,
     state: State,
     random: &dyn Random,
-) -> Result<(StateDirectory, Keyring, RedbGrants), StartError> {
-    let State { directory, keys, table } = state;
-    let directory = directory.map_or_else(|| StateDirectory::open(&config.state.directory), Ok)?;
-    let keys = keys.map_or_else(|| key_file::create(&config.state.key_file.path, random), Ok)?;
+) -> Result<(StateDirectory, Keyring, RedbGrants), OpenError> {
+    let State { directory, keys, table, .. } = state;
+    let directory = directory.map_or_else(|| StateDirectory::open(&files.directory), Ok)?;
+    let keys = keys.map_or_else(|| key_file::create(&files.key_file.path, random), Ok)?;
     let table = table.map_or_else(|| RedbGrants::open(&directory, &keys), Ok)?;
-    table.adopt_key(&keys).map_err(StartError::Table)?;
     Ok((directory, keys, table))
 }
 
-fn rotate_key(config: &Config, keys: &Arc<Keyring>, table: Arc<RedbGrants>) -> RotateKey {
-    let (path, keys) = (config.state.key_file.path.clone(), Arc::clone(keys));
+fn rotate_key(path: PathBuf, keys: &Arc<Keyring>, table: Arc<RedbGrants>) -> RotateKey {
+    let keys = Arc::clone(keys);
     Box::new(move || key_file::rotate(&path, &keys, &table, &OsRandom))
 }
 

@@ -416,8 +416,6 @@ pub const SIMULATED_RECORDS: usize = 256;
 
 /// The configuration file (bytes).
 pub const CONFIG_FILE_BYTES: usize = 64 * 1024;
-/// So many letters put in, taken out or changed make a misspelt option of a name; more make another word.
-pub const MISSPELT_LETTERS: usize = 3;
 /// A certificate with its chain, or its key (bytes).
 pub const TLS_FILE_BYTES: usize = 256 * 1024;
 /// The certificates that are trusted besides the built-in ones (bytes): a system's whole bundle has 220,000.

@@ -186,10 +186,31 @@ fn a_check_finds_what_a_start_finds_and_changes_nothing() {
     same(&all, &["client secret cannot be read", "/nonexistent/ca", "key is not what it should be"]);
 }
 
+/// A check by root of a state directory that belongs to the server's user says that root must not start it, and makes no file
+/// in it to find out.
+#[test]
+fn a_check_makes_nothing_in_a_directory_of_another_user() {
+    if !store::runs_as_root() {
+        return; // only root can give the directory away
+    }
+    let test = TestDirectory::new();
+    drop(StateDirectory::open(test.path()).unwrap());
+    std::os::unix::fs::chown(test.path(), Some(61_184), Some(61_184)).unwrap();
+    let changed = || std::fs::metadata(test.path()).unwrap().modified().unwrap();
+    let before = changed();
+    let state = ("MCP_STATE_DIR", test.path().to_str().unwrap());
+    check_words(&[state], false, &["belongs to user 61184, but the server runs as user 0"]);
+    assert_eq!(before, changed());
+}
+
 /// What is given without being used, and what a volume does not offer, is said with its consequence.
 #[test]
 fn what_will_not_work_as_it_should_is_a_warning() {
-    check_words(&[("MCP_ALOW", "any")], true, &["warning: the variable MCP_ALOW is no option"]);
+    check_words(
+        &[("MCP_ALOW", "any")],
+        true,
+        &["warning: the environment has variables that are no options: MCP_ALOW"],
+    );
     let long = format!("/tmp/{}/operator.sock", "a".repeat(100));
     check_words(
         &[("MCP_OPERATOR_SOCKET", &long)],

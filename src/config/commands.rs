@@ -1,42 +1,38 @@
-//! The table of commands: each has its words, its arguments and its help in one place.
+//! The table of commands, and how a command line is split into a command, its arguments and options.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use super::options::{self, Reads};
-use super::{ConfigError, values};
+use super::options::{self, ConfigOption, Reads};
+use super::sources::Given;
+use super::values;
 use crate::base::identity::{ClientFingerprint, GrantId, UserId};
+use crate::base::startup_error::StartupError;
 use crate::operator::{Operation, Selection};
 use crate::store::key_file::KeyFile;
 
-/// What the operator asks for on the command line.
+/// An operation on a server's grants or key, and how to carry it out.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OperatorCommand {
-    /// What is to be done.
     pub operation: Operation,
-    /// To which server.
     pub files: StateFiles,
-    /// Where a copy goes.
+    /// Where a backup goes.
     pub file: Option<PathBuf>,
-    /// How its outcome is printed.
-    pub format: Format,
+    pub format: OutcomeFormat,
 }
 
-/// Where a server is asked whether it is up.
+/// Where `health` asks.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Probe {
     /// The operator's socket.
     pub socket: PathBuf,
-    /// Its URL, instead.
+    /// The server's URL, asked instead of the socket.
     pub url: Option<String>,
 }
 
-/// Where a server keeps what the operator's commands are about.
+/// The files of a server that the operator's commands work on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateFiles {
-    /// The state directory.
     pub directory: PathBuf,
-    /// The key file.
     pub key_file: KeyFile,
     /// The operator's socket.
     pub socket: PathBuf,
@@ -44,11 +40,9 @@ pub struct StateFiles {
 
 /// How an outcome is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// For people.
+pub enum OutcomeFormat {
     #[default]
     Text,
-    /// For programs.
     Json,
 }
 
@@ -58,140 +52,223 @@ pub(super) enum Action {
     Serve,
     Demo,
     Check,
-    Help,
-    /// Asks the running server, or does it to the state directory itself.
-    Operate(fn(&Arguments) -> Result<Operation, ConfigError>),
-    /// Asks a server whether it is up.
     Health,
+    Help,
+    /// Asks the running server, or works on the state directory itself.
+    Operate(fn(&CommandLine) -> Result<Operation, StartupError>),
 }
 
 /// One command.
 pub(super) struct Command {
     /// Its words; none to serve.
     pub(super) words: &'static [&'static str],
-    /// What it takes besides options, one of them.
-    arguments: &'static [Argument],
-    help: &'static str,
+    /// Its arguments besides options, as help shows them.
+    arguments: &'static str,
+    pub(super) help: &'static str,
     pub(super) action: Action,
 }
 
-/// One argument of a command.
-struct Argument {
-    /// Its flag; none for what stands alone.
-    flag: Option<&'static str>,
-    /// What its value is, if it has one.
-    metavar: Option<&'static str>,
-    /// Takes its value over, or says what is wrong with it.
-    take: fn(&mut Arguments, &str) -> Result<(), &'static str>,
-}
-
-/// What the arguments of a command said.
-#[derive(Default)]
-pub(super) struct Arguments {
+/// What a command line says.
+pub(super) struct CommandLine {
+    pub(super) command: &'static Command,
+    pub(super) flags: Vec<Given>,
     selections: Vec<Selection>,
-    pub(super) format: Format,
+    pub(super) format: OutcomeFormat,
     pub(super) file: Option<PathBuf>,
     pub(super) url: Option<String>,
 }
 
-/// Every command that operates takes it.
-const JSON: &str = "--json";
-
 /// Every command, in the order in which `--help` and the README show them.
 pub(super) const COMMANDS: &[Command] = &[
-    Command { words: &[], arguments: &[], help: "serve", action: Action::Serve },
+    Command { words: &[], arguments: "", help: "serve", action: Action::Serve },
     Command {
         words: &["demo"],
-        arguments: &[],
+        arguments: "",
         help: "serve on loopback with a simulated GitHub, no account needed",
         action: Action::Demo,
     },
     Command {
         words: &["check"],
-        arguments: &[],
+        arguments: "",
         help: "say what the options mean, what of it is unsafe, and whether a server would start",
         action: Action::Check,
     },
     Command {
         words: &["grants", "list"],
-        arguments: &[],
+        arguments: "",
         help: "list who let which program in",
         action: Action::Operate(|_| Ok(Operation::ListGrants)),
     },
     Command {
         words: &["grants", "revoke"],
-        arguments: &[
-            Argument { flag: None, metavar: Some("ID"), take: |all, text| select(all, grant(text)) },
-            Argument {
-                flag: Some("--user"),
-                metavar: Some("LOGIN|NUMBER"),
-                take: |all, text| select(all, user(text)),
-            },
-            Argument {
-                flag: Some("--client"),
-                metavar: Some("FINGERPRINT"),
-                take: |all, text| select(all, client(text)),
-            },
-            Argument { flag: Some("--all"), metavar: None, take: |all, _| select(all, Ok(Selection::All)) },
-        ],
+        arguments: "(ID | --user LOGIN|NUMBER | --client FINGERPRINT | --all)",
         help: "end one grant, those of a person or a program, or all: with their tokens, sessions and streams",
         action: Action::Operate(revoke),
     },
     Command {
         words: &["key", "rotate"],
-        arguments: &[],
+        arguments: "",
         help: "seal with a new key from now on, at once if the server runs; what older keys sealed still opens",
         action: Action::Operate(|_| Ok(Operation::RotateKey)),
     },
     Command {
         words: &["backup"],
-        arguments: &[Argument { flag: None, metavar: Some("FILE"), take: file }],
+        arguments: "FILE",
         help: "copy the grants to a new file, consistent also while the server runs; the key is not in it",
         action: Action::Operate(back_up),
     },
     Command {
         words: &["status"],
-        arguments: &[],
-        help: "say since when the server is up, its version, and how many grants, sessions, streams and calls it has",
+        arguments: "",
+        help: "say since when the server is up, its version, and how many grants, sessions, streams and running calls it has",
         action: Action::Operate(|_| Ok(Operation::Status)),
     },
     Command {
         words: &["health"],
-        arguments: &[Argument { flag: Some("--url"), metavar: Some("URL"), take: url }],
+        arguments: "[--url URL]",
         help: "exit with 0 if the server is up, else with 1: asked over the operator's socket, or at its URL",
         action: Action::Health,
     },
-    Command { words: &["help"], arguments: &[], help: "print this", action: Action::Help },
+    Command { words: &["help"], arguments: "", help: "print this", action: Action::Help },
 ];
 
-fn revoke(arguments: &Arguments) -> Result<Operation, ConfigError> {
-    let why = match arguments.selections.as_slice() {
+impl Command {
+    /// Which options it reads.
+    pub(super) fn reads(&self) -> Reads {
+        match self.action {
+            Action::Serve | Action::Check | Action::Help => Reads::Everything,
+            Action::Demo => Reads::Demo,
+            Action::Health | Action::Operate(_) => Reads::StateFiles,
+        }
+    }
+
+    /// `PROGRAM grants revoke (ID | --user LOGIN|NUMBER | …) [--json]`
+    pub(super) fn usage(&self, program: &str) -> String {
+        let json = if matches!(self.action, Action::Operate(_)) { "[--json]" } else { "" };
+        let parts = [&[program], self.words, &[self.arguments, json]].concat();
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The words with which a command line begins.
+pub(super) fn words(line: &[String]) -> Vec<&str> {
+    line.iter().map(String::as_str).take_while(|word| !word.starts_with('-')).collect()
+}
+
+/// The command that a command line begins with. No command's words begin another's, apart from those of `serve`, which has none.
+fn find(line: &[String]) -> Result<&'static Command, StartupError> {
+    let words = words(line);
+    let longest =
+        COMMANDS.iter().filter(|command| words.starts_with(command.words)).max_by_key(|c| c.words.len());
+    longest.filter(|command| !command.words.is_empty() || words.is_empty()).ok_or_else(|| {
+        let names: Vec<String> = COMMANDS.iter().skip(1).map(|command| command.words.join(" ")).collect();
+        let names = names.join(", ");
+        StartupError::new(format!(
+            "there is no command {:?}; leave it out to serve, or write one of: {names}",
+            words.join(" ")
+        ))
+    })
+}
+
+/// Splits a command line.
+pub(super) fn parse(line: Vec<String>) -> Result<CommandLine, StartupError> {
+    let command = find(&line)?;
+    let mut parsed = CommandLine {
+        command,
+        flags: Vec::new(),
+        selections: Vec::new(),
+        format: OutcomeFormat::Text,
+        file: None,
+        url: None,
+    };
+    let mut args = line.into_iter().skip(command.words.len());
+    while let Some(arg) = args.next() {
+        // A grant's ID is base64url and may begin with a hyphen. No flag looks like one.
+        if !arg.starts_with('-') || grant(&arg).is_ok() {
+            parsed.take_word(&arg)?;
+            continue;
+        }
+        let (flag, attached) = match arg.split_once('=') {
+            Some((flag, value)) => (flag, Some(value.to_owned())),
+            None => (arg.as_str(), None),
+        };
+        parsed.take_flag(flag, attached, &mut args)?;
+    }
+    Ok(parsed)
+}
+
+impl CommandLine {
+    fn take_word(&mut self, word: &str) -> Result<(), StartupError> {
+        match self.command.words {
+            ["grants", "revoke"] => {
+                let selection = grant(word).map_err(|why| StartupError::unusable("grants revoke", why));
+                self.selections.push(selection?);
+            }
+            ["backup"] if self.file.is_none() => self.file = Some(word.into()),
+            ["backup"] => return Err(StartupError::unusable("backup", "say one file")),
+            words => {
+                let name = words.join(" ");
+                let text = format!("{name} takes no argument {word:?}; {name} --help shows what it takes");
+                return Err(StartupError::new(text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a flag. Its value is attached to it by an equals sign, or is the next argument.
+    fn take_flag(
+        &mut self,
+        flag: &str,
+        attached: Option<String>,
+        rest: &mut dyn Iterator<Item = String>,
+    ) -> Result<(), StartupError> {
+        let is_bare = attached.is_none();
+        let value = || {
+            let value = attached.or_else(|| rest.next()).filter(|value| !value.is_empty());
+            value.ok_or_else(|| StartupError::new(format!("{flag} needs a value")))
+        };
+        let unusable = |why| StartupError::unusable(flag, why);
+        match (self.command.words, flag) {
+            (["grants", "revoke"], "--user") => self.selections.push(user(&value()?).map_err(unusable)?),
+            (["grants", "revoke"], "--client") => self.selections.push(client(&value()?).map_err(unusable)?),
+            (["grants", "revoke"], "--all") if is_bare => self.selections.push(Selection::All),
+            (["grants", "revoke"], "--all") => return Err(unusable("it takes no value")),
+            (["health"], "--url") => self.url = Some(url(value()?).map_err(unusable)?),
+            (_, "--json") if is_bare && matches!(self.command.action, Action::Operate(_)) => {
+                self.format = OutcomeFormat::Json;
+            }
+            _ => self.add_option(options::of_flag(flag, self.command.reads())?, value()?)?,
+        }
+        Ok(())
+    }
+
+    fn add_option(&mut self, option: &'static ConfigOption, value: String) -> Result<(), StartupError> {
+        match self.flags.iter_mut().find(|earlier| earlier.option.env == option.env) {
+            Some(earlier) if option.is_list() => earlier.value = format!("{},{value}", earlier.value),
+            Some(_) => return Err(StartupError::new(format!("{} is given twice", option.flag()))),
+            None => self.flags.push(Given::flag(option, value)),
+        }
+        Ok(())
+    }
+}
+
+fn revoke(line: &CommandLine) -> Result<Operation, StartupError> {
+    let why = match line.selections.as_slice() {
         [selection] => return Ok(Operation::Revoke(selection.clone())),
         [] => "say what is to end: an ID, or --user, --client or --all",
         [..] => "say one thing: an ID, or --user, --client or --all",
     };
-    Err(ConfigError::BadValue("grants revoke", why))
+    Err(StartupError::unusable("grants revoke", why))
 }
 
-fn back_up(arguments: &Arguments) -> Result<Operation, ConfigError> {
-    let missing = ConfigError::BadValue("backup", "say to which file");
-    arguments.file.as_ref().map(|_| Operation::BackUp).ok_or(missing)
+fn back_up(line: &CommandLine) -> Result<Operation, StartupError> {
+    let missing = StartupError::unusable("backup", "say to which file");
+    if line.file.is_some() { Ok(Operation::BackUp) } else { Err(missing) }
 }
 
-fn select(arguments: &mut Arguments, selection: Result<Selection, &'static str>) -> Result<(), &'static str> {
-    arguments.selections.push(selection?);
-    Ok(())
-}
-
-fn file(arguments: &mut Arguments, text: &str) -> Result<(), &'static str> {
-    let earlier = arguments.file.replace(text.into());
-    if earlier.is_none() { Ok(()) } else { Err("say one file") }
-}
-
-fn url(arguments: &mut Arguments, text: &str) -> Result<(), &'static str> {
-    arguments.url = Some(text.to_owned());
+fn url(text: String) -> Result<String, &'static str> {
     let known = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
-    if known { Ok(()) } else { Err("write the server's URL, like http://127.0.0.1:3001") }
+    if known { Ok(text) } else { Err("write the server's URL, like http://127.0.0.1:3001") }
 }
 
 fn grant(text: &str) -> Result<Selection, &'static str> {
@@ -214,139 +291,4 @@ fn user(text: &str) -> Result<Selection, &'static str> {
 fn client(text: &str) -> Result<Selection, &'static str> {
     let client = ClientFingerprint::parse(text).map(Selection::Client);
     client.ok_or("a program's fingerprint is the CLIENT column of `grants list`")
-}
-
-/// The command that a command line begins with.
-///
-/// # Errors
-/// [`ConfigError::UnknownCommand`].
-pub(super) fn of_line(line: &[String]) -> Result<&'static Command, ConfigError> {
-    let words: Vec<&str> =
-        line.iter().map(String::as_str).take_while(|word| !word.starts_with('-')).collect();
-    // No command's words begin another's, but for the one that has none.
-    let longest =
-        COMMANDS.iter().filter(|command| words.starts_with(command.words)).max_by_key(|c| c.words.len());
-    longest.filter(|command| !command.words.is_empty() || words.is_empty()).ok_or_else(|| {
-        let like = COMMANDS.iter().filter(|command| command.words.first() == words.first());
-        let like = like.map(|command| command.words.join(" ")).collect();
-        ConfigError::UnknownCommand(words.join(" "), like)
-    })
-}
-
-/// The help that a command line asks for: of the commands that begin with its words, or of everything. `None` if it asks for
-/// none, or there is no such command.
-pub(super) fn asked_help(program: &str, line: &[String]) -> Option<String> {
-    let words: Vec<&str> =
-        line.iter().map(String::as_str).take_while(|word| !word.starts_with('-')).collect();
-    let words = match words.split_first() {
-        Some((&"help", rest)) => rest,
-        _ if line.iter().any(|word| word == "--help" || word == "-h") => words.as_slice(),
-        _ => return None,
-    };
-    if words.is_empty() {
-        return Some(options::help(program));
-    }
-    let asked = COMMANDS.iter().filter(|command| command.words.starts_with(words));
-    let help: Vec<String> = asked.map(|command| command.help(program)).collect();
-    (!help.is_empty()).then(|| help.join("\n"))
-}
-
-impl Command {
-    /// What `COMMAND --help` prints.
-    fn help(&self, program: &str) -> String {
-        let mut out = format!("{}\n    {}\n\nOptions:\n", self.usage(program), self.help);
-        out.push_str(&options::list(self.reads()));
-        out
-    }
-
-    /// Which options it reads.
-    pub(super) fn reads(&self) -> Reads {
-        match self.action {
-            Action::Operate(_) | Action::Health => Reads::StateFiles,
-            Action::Serve | Action::Demo | Action::Check | Action::Help => Reads::Everything,
-        }
-    }
-
-    #[cfg(test)]
-    fn operates(&self) -> bool {
-        self.reads() == Reads::StateFiles
-    }
-
-    /// Takes an argument of this command, with its value if it has one. Says whether it was one of its own.
-    ///
-    /// # Errors
-    /// [`ConfigError`] if its value cannot be used.
-    pub(super) fn take(
-        &self,
-        arguments: &mut Arguments,
-        (word, attached): (&str, &Option<String>),
-        rest: &mut dyn Iterator<Item = String>,
-    ) -> Result<bool, ConfigError> {
-        if word == JSON && attached.is_none() && matches!(self.action, Action::Operate(_)) {
-            arguments.format = Format::Json;
-            return Ok(true);
-        }
-        // A grant's ID is base64url and may begin with a hyphen. No flag looks like one.
-        let is_flag = word.starts_with('-') && grant(word).is_err();
-        let flag = is_flag.then_some(word);
-        let Some(argument) = self.arguments.iter().find(|argument| argument.flag == flag) else {
-            return Ok(false);
-        };
-        let name = argument.flag.or(self.words.first().copied().filter(|word| *word != "grants"));
-        let name = name.unwrap_or("grants revoke");
-        let value = match (argument.flag, argument.metavar) {
-            (None, _) => Some(word.to_owned()),
-            (Some(_), Some(_)) => attached.clone().or_else(|| rest.next()).filter(|value| !value.is_empty()),
-            (Some(_), None) if attached.is_some() => {
-                return Err(ConfigError::BadValue(name, "it takes no value"));
-            }
-            (Some(_), None) => Some(String::new()),
-        };
-        let value = value.ok_or(ConfigError::MissingValue(name))?;
-        (argument.take)(arguments, &value).map_err(|why| ConfigError::BadValue(name, why))?;
-        Ok(true)
-    }
-
-    /// `PROGRAM grants revoke (ID | --user LOGIN|NUMBER | …) [--json]`
-    fn usage(&self, program: &str) -> String {
-        let form = |argument: &Argument| {
-            [argument.flag, argument.metavar].into_iter().flatten().collect::<Vec<_>>().join(" ")
-        };
-        let forms: Vec<String> = self.arguments.iter().map(form).collect();
-        let arguments = match (forms.as_slice(), self.action) {
-            ([], _) => String::new(),
-            ([form], Action::Health) => format!("[{form}]"),
-            ([form], _) => form.clone(),
-            (forms, _) => format!("({})", forms.join(" | ")),
-        };
-        let options = if matches!(self.action, Action::Operate(_)) { "[--json]" } else { "" };
-        let parts = [program, &self.words.join(" "), &arguments, options];
-        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
-    }
-}
-
-/// The commands as `--help` lists them.
-pub(super) fn help(program: &str) -> String {
-    let mut out = String::new();
-    for command in COMMANDS {
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "  {}\n      {}", command.usage(program), command.help);
-    }
-    out
-}
-
-/// The table of the operator's commands in the README, in Markdown. A test compares the two.
-#[cfg(test)]
-pub fn markdown() -> String {
-    let mut out = String::from("| command | what it does |\n| --- | --- |\n");
-    for command in COMMANDS.iter().filter(|command| command.operates()) {
-        // Writing to a String cannot fail. A bar would end the cell.
-        let _ = writeln!(
-            out,
-            "| `{}` | {} |",
-            command.usage("mcp-oauth-server").replace('|', "\\|"),
-            command.help
-        );
-    }
-    out
 }

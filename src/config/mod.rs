@@ -1,241 +1,137 @@
 //! The configuration: from the command line, the environment and a file to values that are known to be good.
 //!
-//! The tables of [`options`] and [`commands`] are what parsing, `--help` and the README are made from. [`from_process`] is the
-//! only reader of the process's arguments and environment; everything else here is pure but what reads the operator's files.
+//! Options write into a [`Config`] that holds the defaults; then `faults` finds what is missing and what does not fit together.
+//! Parsing, `--help` and the README are made from the tables of `options` and `commands`. [`from_process`] is the only reader of the
+//! process's arguments and environment; everything else here is pure but what reads the operator's files.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use crate::base::capacity::Capacity;
+use crate::base::encoding::sha256;
 use crate::base::log;
+use crate::base::secret::Secret;
+use crate::base::startup_error::StartupError;
 use crate::github::BaseUrl;
 use crate::http::{PublicUrl, TrustedProxies};
 use crate::oauth::AllowRule;
+use crate::operator;
+use crate::store::key_file::{self, Choice, KeyFile};
 
+mod client_secret;
 mod clients;
-pub mod commands;
-mod draft;
-mod given;
-pub mod options;
+mod commands;
+mod faults;
+mod help;
+mod options;
+mod sources;
 mod values;
 
-pub use self::clients::{ClientSettings, Switch};
-pub use self::commands::{Format, OperatorCommand, Probe, StateFiles};
-pub use self::given::{Environment, Snapshot};
-pub use self::values::{ClientSecret, Door, Listen, TlsFiles};
-use commands::{Action, Arguments, Command};
-use draft::{Draft, Host, PUBLIC_URL};
-use given::Given;
+pub use self::client_secret::ClientSecret;
+pub use self::clients::ClientSettings;
+pub use self::commands::{OperatorCommand, OutcomeFormat, Probe, StateFiles};
+pub use self::sources::{Environment, Warning};
+pub use self::values::Listen;
+use commands::{Action, CommandLine};
+use options::{OPTIONS, Reads};
+
+const PORT: u16 = 3001;
 
 /// What the program was asked to do.
 #[derive(Debug)]
 pub enum Invocation {
-    /// Serve, with the real GitHub.
+    /// Serve.
     Serve(Config),
-    /// Serve on loopback, with a simulated GitHub beside it.
-    Demo(Config),
+    /// Say what the configuration means and whether a server would start with it.
+    Check(Config),
     /// Look after the grants or the key.
     Operate(OperatorCommand),
     /// Ask whether a server is up.
     Health(Probe),
-    /// Say what the configuration means and whether a server would start with it.
-    Check(Config),
-    /// Print this.
-    Help(String),
-    /// Print the version.
-    Version,
+    /// Print this help or version.
+    Print(String),
 }
 
 /// The program that is configured: this crate's own, or that of a library user.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Program {
-    /// What its help and its messages call it; the default state directory is called so, too.
+    /// The name in help and messages, and of the default state directory.
     pub name: &'static str,
-    /// Its version.
     pub version: &'static str,
 }
 
 impl Program {
-    /// # Errors
-    /// The name cannot be that of a directory: it has one to 64 ASCII letters, digits, dots, hyphens and underscores, and does
-    /// not begin with a dot.
-    pub fn new(name: &'static str, version: &'static str) -> Result<Program, ConfigError> {
+    /// The name becomes that of a directory: one to 64 ASCII letters, digits, dots, hyphens and underscores, no dot first.
+    pub fn new(name: &'static str, version: &'static str) -> Result<Program, StartupError> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
         if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.bytes().all(allowed) {
-            return Err(ConfigError::ProgramName(name));
+            return Err(StartupError::new(format!(
+                "{name:?} is no name for a program: write letters, digits, hyphens and underscores"
+            )));
         }
         Ok(Program { name, version })
     }
 }
 
 /// Everything the operator decides.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Config {
-    /// Whose it is.
     pub program: Program,
-    /// The file that it was read from, if there was one.
+    /// Whether a simulated GitHub is served beside it.
+    pub is_demo: bool,
+    /// The configuration file.
     pub file: Option<PathBuf>,
-    /// What was given for each option.
-    pub given: Snapshot,
-    /// What of it the operator may not have meant.
-    pub warnings: Vec<ConfigWarning>,
+    /// What was given for each option, as digests since secrets are among it: for a comparison with what is given later.
+    given: BTreeMap<&'static str, [u8; 32]>,
+    pub warnings: Vec<Warning>,
     /// How many sockets systemd has opened for this process, from descriptor 3 on.
     pub passed_sockets: i32,
-    /// Where requests come in.
-    pub door: Door,
-    /// What encrypts it; `None` serves in the clear.
-    pub tls: Option<TlsFiles>,
-    /// The URL under which clients reach this server, where the operator gave one; see [`Config::public_url`].
-    given_url: Option<PublicUrl>,
-    /// Where the grants table, the key and the operator's socket live.
-    pub state: StateFiles,
-    /// The OAuth app at GitHub. For [`Invocation::Demo`] made up, its URLs without meaning.
+    /// Where clients connect. Empty where a proxy hands their requests over.
+    pub listen: Vec<Listen>,
+    /// Where a trusted proxy hands over its clients' requests.
+    pub behind_proxy: Option<Listen>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    public_url: Option<PublicUrl>,
+    state_dir: PathBuf,
+    key_file: Option<PathBuf>,
+    operator_socket: Option<PathBuf>,
+    /// The OAuth app at GitHub. Made up for a demo.
     pub github: GitHubApp,
     /// Certificates that are trusted besides the built-in ones, by every call to the outside.
     pub ca_file: Option<PathBuf>,
     /// Who is let in: whoever matches one of these. Never empty.
     pub allow: Vec<AllowRule>,
-    /// Through which clients they come.
     pub clients: ClientSettings,
     /// Origins of web pages that may call the API.
     pub allowed_origins: Vec<String>,
-    /// Whether the HTTP+SSE pair of 2024-11-05 is served.
+    /// Whether the HTTP+SSE transport of 2024-11-05 is served.
     pub legacy_sse: bool,
-    /// How much at once.
     pub capacity: Capacity,
-    /// What the operator wants to see, and whom to believe about it.
-    pub watch: Watch,
-}
-
-/// What has to do with watching the server, not with whom it serves.
-#[derive(Debug, Default)]
-pub struct Watch {
     /// The proxies whose word on their clients' addresses is taken.
     pub trusted_proxies: TrustedProxies,
     /// Where `/metrics` is besides the operator's socket.
     pub metrics_listen: Option<SocketAddr>,
-    /// How the log is written.
     pub log_format: log::Format,
 }
 
 /// The operator's OAuth app at GitHub.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct GitHubApp {
-    /// The app's client id.
     pub client_id: String,
-    /// The app's client secret.
     pub client_secret: ClientSecret,
     /// GitHub's pages.
     pub url: BaseUrl,
-    /// GitHub's API.
-    pub api_url: BaseUrl,
+    api_url: Option<BaseUrl>,
 }
 
-/// Why the program does not start. The text says what to write instead.
-#[derive(Debug)]
-pub enum ConfigError {
-    /// The program was given a name that cannot be one.
-    ProgramName(&'static str),
-    /// The first words are no command, and the commands that begin like them.
-    UnknownCommand(String, Vec<String>),
-    /// An argument that is no option, and the flag that it resembles.
-    UnknownOption(String, Option<&'static str>),
-    /// The flag of an option that the command does not read, and those that it does.
-    ForeignOption(&'static str, Vec<&'static str>),
-    /// A secret on the command line, where every user of the host can read it: its variable.
-    SecretOption(&'static str),
-    /// The configuration file, or a line of it, cannot be used.
-    File(PathBuf, String),
-    /// A flag without its value.
-    MissingValue(&'static str),
-    /// A flag that was given twice.
-    GivenTwice(&'static str),
-    /// A value that cannot be used: the option as it was given, and what is wrong with it.
-    BadValue(&'static str, &'static str),
-    /// An entry of a comma list that cannot be used: the option as it was given, the entry, and what is wrong with it.
-    BadEntry(&'static str, String, &'static str),
-    /// Something that must be chosen was not: the option's variable, and what to write.
-    Missing(&'static str, &'static str),
-    /// The file with the client secret cannot be used.
-    SecretFile(PathBuf, String),
-    /// The file with the operator's clients cannot be used.
-    ClientsFile(PathBuf, String),
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ConfigError::ProgramName(name) => {
-                write!(f, "{name:?} is no name for a program: write letters, digits, hyphens and underscores")
-            }
-            ConfigError::UnknownCommand(word, like) if !like.is_empty() => {
-                write!(f, "there is no command {word:?}; say {}", like.join(" or "))
-            }
-            ConfigError::UnknownCommand(word, _) => {
-                write!(f, "there is no command {word:?}; leave it out to serve. --help lists them")
-            }
-            ConfigError::UnknownOption(word, Some(nearest)) => {
-                write!(f, "there is no option {word:?}; the nearest is {nearest}. --help lists them")
-            }
-            ConfigError::UnknownOption(word, None) => {
-                write!(f, "there is no option {word:?}; --help lists them")
-            }
-            ConfigError::ForeignOption(flag, own) => {
-                write!(f, "{flag} is not for this command; these are: {}", own.join(", "))
-            }
-            ConfigError::SecretOption(variable) => write!(
-                f,
-                "a secret is not taken from the command line, which every user of this machine can read: \
-                 put it into a file that {variable}_FILE names"
-            ),
-            ConfigError::File(path, why) => write!(f, "{}: {why}", path.display()),
-            ConfigError::MissingValue(flag) => write!(f, "{flag} needs a value"),
-            ConfigError::GivenTwice(flag) => write!(f, "{flag} is given twice"),
-            ConfigError::BadValue(option, why) => write!(f, "{option}: {why}"),
-            ConfigError::BadEntry(option, entry, why) => write!(f, "{option}: {why}; {entry:?} is wrong"),
-            ConfigError::Missing(option, what) => write!(f, "{option} is not set: {what}"),
-            ConfigError::SecretFile(path, why) => {
-                write!(f, "the client secret cannot be read from {}: {why}", path.display())
-            }
-            ConfigError::ClientsFile(path, why) => {
-                write!(f, "the clients in {} cannot be used: {why}", path.display())
-            }
-        }
+impl GitHubApp {
+    /// GitHub's API: as configured, else the one that belongs to the pages.
+    pub fn api_url(&self) -> BaseUrl {
+        self.api_url.clone().unwrap_or_else(|| self.url.api())
     }
-}
-
-impl std::error::Error for ConfigError {}
-
-/// What an operator may not have meant, and no reason not to start.
-#[derive(Debug)]
-pub enum ConfigWarning {
-    /// A variable that looks like an option and is none, and the nearest that is.
-    Unknown(String, &'static str),
-    /// An option that is given twice: its variable, the place that is not used, and the one that is.
-    Shadowed(&'static str, String, String),
-}
-
-impl ConfigWarning {
-    /// What was found, and what to do about it.
-    pub fn texts(&self) -> (String, &'static str) {
-        match self {
-            ConfigWarning::Unknown(name, nearest) => (
-                format!("the variable {name} is no option; the nearest is {nearest}"),
-                "write that, or leave it if the variable is another program's",
-            ),
-            ConfigWarning::Shadowed(option, unused, used) => (
-                format!("{option} in {unused} is not used: {used} has it as well"),
-                "take one of the two away",
-            ),
-        }
-    }
-}
-
-/// Prints errors, one a line.
-pub(crate) fn lines(errors: &[impl fmt::Display]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// How this process was started, for a command that starts it again.
@@ -245,15 +141,12 @@ pub fn command() -> String {
 }
 
 /// The configuration of this process, as it stands now.
-///
-/// # Errors
-/// [`ConfigError`].
 #[allow(clippy::disallowed_methods)] // this is the environment's home
-pub fn from_process(program: Program) -> Result<Invocation, Vec<ConfigError>> {
+pub fn from_process(program: Program) -> Result<Invocation, Vec<StartupError>> {
     let args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
     let text = |text: OsString| text.to_string_lossy().into_owned();
     let mut env: Environment = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
-    // sd_listen_fds(3): sockets are passed to the process of this number, not to whom it may start.
+    // sd_listen_fds(3): sockets are passed to the process of this number, not to those that it starts.
     if env.get("LISTEN_PID").is_none_or(|process| *process != std::process::id().to_string()) {
         env.remove("LISTEN_FDS");
     }
@@ -262,99 +155,129 @@ pub fn from_process(program: Program) -> Result<Invocation, Vec<ConfigError>> {
 
 impl Config {
     /// Reads arguments (without the program's name), environment, and the file that one of them names. A flag wins over its
-    /// variable, that over the file; an empty variable is an unset one.
-    ///
-    /// # Errors
-    /// [`ConfigError`]: the first of the command line, or else all that there are.
+    /// variable, that over the file; an empty variable is an unset one. Returns the first error of the command line, or else
+    /// all errors that there are.
     pub fn from(
         program: Program,
         args: impl Iterator<Item = String>,
         env: &Environment,
-    ) -> Result<Invocation, Vec<ConfigError>> {
+    ) -> Result<Invocation, Vec<StartupError>> {
         let line: Vec<String> = args.collect();
-        if let Some(help) = commands::asked_help(program.name, &line) {
-            return Ok(Invocation::Help(help));
+        if let Some(text) = help::asked(program, &line) {
+            return Ok(Invocation::Print(text));
         }
-        if line.iter().any(|arg| ["--version", "-V"].contains(&arg.as_str())) {
-            return Ok(Invocation::Version);
+        let mut line = commands::parse(line).map_err(|error| vec![error])?;
+        let reads = line.command.reads();
+        let (given, warnings) = sources::read(std::mem::take(&mut line.flags), env)?;
+        let mut config = Config {
+            program,
+            warnings,
+            given: given.iter().map(|each| (each.option.env, sha256(each.value.as_bytes()))).collect(),
+            passed_sockets: passed_sockets(env),
+            state_dir: default_state_dir(program, env).unwrap_or_default(),
+            ..Config::default()
+        };
+        if reads == Reads::Demo {
+            config.take_demo_defaults();
         }
-        let (command, arguments, flags) = command_line(line).map_err(|error| vec![error])?;
-        let (given, warnings) = given::all(flags, env, command.reads())?;
-        let (host, mut draft) = (Host { program, env }, Draft::default());
         let (mut errors, mut unusable) = (Vec::new(), Vec::new());
-        for each in &given {
-            if let Err(error) = each.apply(&mut draft) {
+        for each in given.iter().filter(|each| each.option.is_read(reads)) {
+            if let Err(error) = each.apply(&mut config) {
                 errors.push(error);
                 unusable.push(each.option.env);
             }
         }
-        (draft.given, draft.warnings) = (Snapshot::of(&given), warnings);
-        let invocation = match command.action {
-            Action::Serve => draft.serve(&host).map(Invocation::Serve),
-            Action::Demo => draft.demo(&host).map(Invocation::Demo),
-            Action::Check => draft.serve(&host).map(Invocation::Check),
-            Action::Help => Ok(Invocation::Help(options::help(program.name))),
-            Action::Health => {
-                let files = draft.state_files(&host).map_err(|error| vec![error]);
-                files.map(|files| Invocation::Health(Probe { socket: files.socket, url: arguments.url }))
-            }
-            Action::Operate(operation) => operation(&arguments)
-                .and_then(|operation| {
-                    let (files, Arguments { format, file, .. }) = (draft.state_files(&host)?, arguments);
-                    Ok(Invocation::Operate(OperatorCommand { operation, files, file, format }))
-                })
-                .map_err(|error| vec![error]),
+        if config.listen.is_empty() && config.behind_proxy.is_none() {
+            config.listen = vec![Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)))];
+        }
+        let faults = match reads {
+            Reads::Everything => faults::of(&config),
+            Reads::Demo => faults::of_demo(&config, &given),
+            Reads::StateFiles => faults::state_dir(&config).into_iter().collect(),
         };
         // An option whose value cannot be used is not missing.
-        let said = |error: &ConfigError| {
-            let option = |name| unusable.contains(name);
-            matches!(error, ConfigError::Missing(name, _) | ConfigError::BadValue(name, _) if option(name))
-        };
-        match invocation {
-            Ok(invocation) if errors.is_empty() => return Ok(invocation),
-            Ok(_) => {}
-            Err(more) => errors.extend(more.into_iter().filter(|error| !said(error))),
+        errors.extend(faults.into_iter().filter(|fault| !unusable.contains(&fault.subject.as_str())));
+        if reads == Reads::Demo {
+            // Its made-up users must not become grants of the real server.
+            config.state_dir.push("demo");
         }
-        Err(errors)
+        let invocation = config.invocation(line).map_err(|error| errors.push(error));
+        invocation.ok().filter(|_| errors.is_empty()).ok_or(errors)
+    }
+
+    fn invocation(self, line: CommandLine) -> Result<Invocation, StartupError> {
+        Ok(match line.command.action {
+            Action::Serve | Action::Demo => Invocation::Serve(self),
+            Action::Check => Invocation::Check(self),
+            Action::Help => Invocation::Print(help::all(self.program.name)),
+            Action::Health => Invocation::Health(Probe { socket: self.state_files().socket, url: line.url }),
+            Action::Operate(operation) => Invocation::Operate(OperatorCommand {
+                operation: operation(&line)?,
+                files: self.state_files(),
+                file: line.file,
+                format: line.format,
+            }),
+        })
+    }
+
+    /// The defaults of a demo: everybody is let in, nothing is asked of the internet, the MCP Inspector's page may call.
+    fn take_demo_defaults(&mut self) {
+        self.is_demo = true;
+        self.allow = vec![AllowRule::Any];
+        self.clients.documents = false;
+        self.allowed_origins = ["http://localhost:6274", "http://127.0.0.1:6274"].map(str::to_owned).to_vec();
+        self.github.client_id = "demo".to_owned();
+        self.github.client_secret = ClientSecret::Given(Secret::new("demo".to_owned()));
+    }
+
+    /// The certificate and its private key, if the server encrypts by itself.
+    pub fn tls_files(&self) -> Option<(&Path, &Path)> {
+        self.tls_cert.as_deref().zip(self.tls_key.as_deref())
+    }
+
+    /// The files of the server's state.
+    pub fn state_files(&self) -> StateFiles {
+        let directory = self.state_dir.clone();
+        let key_file = match &self.key_file {
+            Some(path) => KeyFile { path: path.clone(), choice: Choice::Named },
+            None => KeyFile { path: directory.join(key_file::NAME), choice: Choice::Default },
+        };
+        let socket = self.operator_socket.clone().unwrap_or_else(|| directory.join(operator::SOCKET));
+        StateFiles { directory, key_file, socket }
+    }
+
+    /// The places where connections come in, through whichever door.
+    pub fn places(&self) -> impl Iterator<Item = &Listen> {
+        self.listen.iter().chain(&self.behind_proxy)
     }
 
     /// The URL under which clients reach this server: as given, or else `http://` and the loopback address that `bound`
     /// turned out to be.
-    ///
-    /// # Errors
-    /// [`ConfigError::Missing`] if none was given and `bound` is no loopback address. [`Config::from`] has ruled that out.
-    pub fn public_url(&self, bound: SocketAddr) -> Result<PublicUrl, ConfigError> {
-        match &self.given_url {
-            Some(url) => Ok(url.clone()),
-            None => PublicUrl::parse(&format!("http://{bound}")).map_err(|_| PUBLIC_URL),
-        }
+    pub fn public_url(&self, bound: Option<SocketAddr>) -> Result<PublicUrl, StartupError> {
+        let of_address = || PublicUrl::parse(&format!("http://{}", bound?)).ok();
+        let url = self.public_url.clone().or_else(of_address);
+        url.ok_or_else(|| StartupError::missing("MCP_PUBLIC_URL", faults::NO_PUBLIC_URL))
+    }
+
+    /// The options whose values differ from those in `other`.
+    pub fn differences(&self, other: &Config) -> Vec<&'static str> {
+        let names = OPTIONS.iter().map(|option| option.env);
+        names.filter(|name| self.given.get(name) != other.given.get(name)).collect()
     }
 }
 
-/// The command of a command line, its arguments and its options.
-fn command_line(line: Vec<String>) -> Result<(&'static Command, Arguments, Vec<Given>), ConfigError> {
-    let command = commands::of_line(&line)?;
-    let mut args = line.into_iter().skip(command.words.len());
-    let mut arguments = Arguments::default();
-    let mut flags: Vec<Given> = Vec::new();
-    while let Some(arg) = args.next() {
-        let (flag, attached) = match arg.split_once('=') {
-            Some((flag, value)) => (flag, Some(value.to_owned())),
-            None => (arg.as_str(), None),
-        };
-        if command.take(&mut arguments, (flag, &attached), &mut args)? {
-            continue;
-        }
-        let (option, name) = options::of_flag(flag, command.reads())?;
-        let value = attached.or_else(|| args.next()).filter(|value| !value.is_empty());
-        let value = value.ok_or(ConfigError::MissingValue(name))?;
-        match flags.iter_mut().find(|earlier| earlier.option.env == option.env) {
-            Some(earlier) if option.is_list() => earlier.value = format!("{},{value}", earlier.value),
-            Some(_) => return Err(ConfigError::GivenTwice(name)),
-            None => flags.push(Given::flag(option, value)),
-        }
-    }
-    Ok((command, arguments, flags))
+/// The state directory of systemd, else the one of the XDG base directory specification. Relative paths in either are ignored.
+fn default_state_dir(program: Program, env: &Environment) -> Option<PathBuf> {
+    let path = |name: &str| env.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let systemd = env.get("STATE_DIRECTORY").and_then(|list| list.split(':').next()).map(PathBuf::from);
+    let home = || path("HOME").map(|home| home.join(".local/state"));
+    let of_user = || path("XDG_STATE_HOME").or_else(home).map(|base| base.join(program.name));
+    systemd.filter(|path| path.is_absolute()).or_else(of_user)
+}
+
+/// How many sockets systemd has opened for this process (sd_listen_fds(3)).
+fn passed_sockets(env: &Environment) -> i32 {
+    env.get("LISTEN_FDS").and_then(|count| count.parse().ok()).filter(|count| *count > 0).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,8 +1,15 @@
-use super::options::OPTIONS;
+use std::fmt::Write as _;
+
+use super::commands::COMMANDS;
+use super::options::Reads;
 use super::*;
 use crate::base::identity::UserId;
 use crate::oauth::provider::Group;
 use crate::oauth::{DenyList, RedirectSchemes, Registration};
+
+fn lines(errors: &[StartupError]) -> String {
+    errors.iter().map(|error| format!("{error}\n")).collect()
+}
 
 mod commands;
 mod deploying;
@@ -18,19 +25,19 @@ const READY: &[(&str, &str)] = &[
     ("HOME", "/home/me"),
 ];
 
-fn parse(args: &[&str], env: &[(&str, &str)]) -> Result<Invocation, Vec<ConfigError>> {
+fn parse(args: &[&str], env: &[(&str, &str)]) -> Result<Invocation, Vec<StartupError>> {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Config::from(PROGRAM, args.iter().map(|arg| (*arg).to_owned()), &env)
 }
 
-fn door(address: &str) -> Door {
-    Door::Edge(vec![Listen::Tcp(address.parse().unwrap())])
+fn tcp(address: &str) -> Listen {
+    Listen::Tcp(address.parse().unwrap())
 }
 
 /// What `args` give on top of an environment that is enough to serve.
 fn config(args: &[&str], more: &[(&str, &str)]) -> Config {
     match parse(args, &[READY, more].concat()) {
-        Ok(Invocation::Serve(config) | Invocation::Demo(config)) => config,
+        Ok(Invocation::Serve(config)) => config,
         other => panic!("{other:?}"),
     }
 }
@@ -45,47 +52,58 @@ fn refused(args: &[&str], more: &[(&str, &str)], expected: &str) {
 #[test]
 fn three_variables_are_enough_to_serve() {
     let config = config(&[], &[]);
-    assert_eq!(config.door, door("127.0.0.1:3001"));
-    assert_eq!(config.state.directory, PathBuf::from("/home/me/.local/state/our-server"));
-    assert_eq!(config.state.key_file.path, PathBuf::from("/home/me/.local/state/our-server/key"));
+    assert_eq!((config.listen.as_slice(), &config.behind_proxy), (&[tcp("127.0.0.1:3001")][..], &None));
+    let files = config.state_files();
+    assert_eq!(files.directory, PathBuf::from("/home/me/.local/state/our-server"));
+    assert_eq!(files.key_file.path, PathBuf::from("/home/me/.local/state/our-server/key"));
     assert_eq!(config.github.url.to_string(), "https://github.com");
-    assert_eq!(config.github.api_url.to_string(), "https://api.github.com");
+    assert_eq!(config.github.api_url().to_string(), "https://api.github.com");
     assert!(config.github.client_secret.read().unwrap().matches(b"hush-hush"));
-    let bound = "127.0.0.1:4711".parse().unwrap();
+    let bound = "127.0.0.1:4711".parse().ok();
     assert_eq!(config.public_url(bound).unwrap().origin(), "http://127.0.0.1:4711");
 }
 
 #[test]
 fn commands_are_the_first_word() {
-    assert!(matches!(parse(&[], READY), Ok(Invocation::Serve(_))));
-    assert!(matches!(parse(&["demo"], READY), Ok(Invocation::Demo(_))));
+    assert!(matches!(parse(&[], READY), Ok(Invocation::Serve(config)) if !config.is_demo));
+    assert!(matches!(parse(&["demo"], READY), Ok(Invocation::Serve(config)) if config.is_demo));
     assert!(matches!(parse(&["check", "--allow", "any"], READY), Ok(Invocation::Check(_))));
     for help in [&["help"][..], &["--help"], &["-h"], &["demo", "--help"]] {
-        assert!(matches!(parse(help, &[]), Ok(Invocation::Help(_))), "{help:?}");
+        assert!(matches!(parse(help, &[]), Ok(Invocation::Print(_))), "{help:?}");
     }
-    assert!(matches!(parse(&["--version"], &[]), Ok(Invocation::Version)));
-    refused(&["server"], &[], "no command \"server\"");
+    assert!(
+        matches!(parse(&["--version"], &[]), Ok(Invocation::Print(text)) if text == "our-server 7.0.0\n")
+    );
+    refused(
+        &["server"],
+        &[],
+        "no command \"server\"; leave it out to serve, or write one of: demo, check, grants list, ",
+    );
 }
 
 #[test]
 fn a_flag_wins_over_its_variable() {
     let env = [("MCP_LISTEN", "127.0.0.1:1")];
     for args in [&["--listen", "127.0.0.1:2"][..], &["--listen=127.0.0.1:2"]] {
-        assert_eq!(config(args, &env).door, door("127.0.0.1:2"));
+        assert_eq!(config(args, &env).listen, [tcp("127.0.0.1:2")]);
     }
-    assert_eq!(config(&[], &env).door, door("127.0.0.1:1"));
+    assert_eq!(config(&[], &env).listen, [tcp("127.0.0.1:1")]);
     // A variable that a flag overrides is not even looked at.
     config(&["--listen", "127.0.0.1:2"], &[("MCP_LISTEN", "nonsense")]);
 }
 
 #[test]
 fn arguments_that_mean_nothing_are_refused() {
-    refused(&["--lissten", "127.0.0.1:2"], &[], "no option \"--lissten\"; the nearest is --listen.");
+    refused(
+        &["--lissten", "127.0.0.1:2"],
+        &[],
+        "no option \"--lissten\" here; these are: --github-client-id, ",
+    );
     refused(&["--listen"], &[], "--listen needs a value");
     refused(&["--listen="], &[], "--listen needs a value");
     refused(&["--state-dir", "/a", "--state-dir", "/a"], &[], "--state-dir is given twice");
-    refused(&["demo", "again"], &[], "no option \"again\"; --help lists them");
-    refused(&["--listen-to-all", "x"], &[], "no option \"--listen-to-all\"; --help lists them");
+    refused(&["demo", "again"], &[], "demo takes no argument \"again\"; demo --help shows what it takes");
+    refused(&["check", "demo"], &[], "check takes no argument \"demo\"");
 }
 
 /// G9: a secret on the command line would be visible to every user of the host.
@@ -94,7 +112,7 @@ fn no_flag_takes_the_secret() {
     for args in [&["--github-client-secret", "hush-hush"][..], &["--github-client-secret=hush-hush"]] {
         refused(args, &[], "a file that GITHUB_CLIENT_SECRET_FILE names");
     }
-    assert!(OPTIONS.iter().any(|option| option.env == "GITHUB_CLIENT_SECRET" && option.flag.is_none()));
+    assert!(OPTIONS.iter().any(|option| option.env == "GITHUB_CLIENT_SECRET" && option.is_secret()));
 }
 
 #[test]
@@ -161,24 +179,19 @@ fn strangers_are_served_under_a_public_url_only() {
     refused(&["--behind-proxy", "127.0.0.1:80"], &[], "MCP_PUBLIC_URL is not set");
     refused(&[], &[("MCP_PUBLIC_URL", "http://mcp.example.com")], "MCP_PUBLIC_URL: http is for loopback");
     let config = config(&["--listen", "0.0.0.0:443", "--public-url", "https://mcp.example.com"], &[]);
-    assert_eq!(
-        config.public_url("0.0.0.0:443".parse().unwrap()).unwrap().origin(),
-        "https://mcp.example.com"
-    );
+    assert_eq!(config.public_url("0.0.0.0:443".parse().ok()).unwrap().origin(), "https://mcp.example.com");
 }
 
 /// H1: tiny_http is not reachable by strangers.
 #[test]
 fn the_trusted_door_is_on_loopback_or_a_unix_socket() {
-    let check = |text: &str, expected: Door| {
-        assert_eq!(
-            config(&["--behind-proxy", text], &[("MCP_PUBLIC_URL", "https://a.example")]).door,
-            expected
-        );
+    let check = |text: &str, expected: Listen| {
+        let config = config(&["--behind-proxy", text], &[("MCP_PUBLIC_URL", "https://a.example")]);
+        assert_eq!((config.listen, config.behind_proxy), (Vec::new(), Some(expected)));
     };
-    check("127.0.0.1:3001", Door::ProxyTcp("127.0.0.1:3001".parse().unwrap()));
-    check("unix:/run/mcp.sock", Door::ProxyUnix("/run/mcp.sock".into()));
-    for bad in ["0.0.0.0:3001", "10.0.0.1:80", "unix:run/mcp.sock", "localhost:80", "127.0.0.1"] {
+    check("127.0.0.1:3001", tcp("127.0.0.1:3001"));
+    check("unix:/run/mcp.sock", Listen::Unix("/run/mcp.sock".into()));
+    for bad in ["systemd", "0.0.0.0:3001", "10.0.0.1:80", "unix:run/mcp.sock", "localhost:80", "127.0.0.1"] {
         refused(&["--behind-proxy", bad], &[], "--behind-proxy: write a loopback address");
     }
     refused(&["--behind-proxy", "127.0.0.1:1", "--listen", "127.0.0.1:2"], &[], "one door serves");
@@ -190,26 +203,25 @@ fn tls_has_a_certificate_a_key_and_an_https_url() {
     let both = ["--tls-cert", "/tls/cert.pem", "--tls-key", "/tls/key.pem"];
     let url = ("MCP_PUBLIC_URL", "https://mcp.example.com");
     let config = config(&both, &[url, ("MCP_LISTEN", "[::]:443")]);
-    assert_eq!(config.tls, Some(TlsFiles { cert: "/tls/cert.pem".into(), key: "/tls/key.pem".into() }));
+    assert_eq!(config.tls_files(), Some((Path::new("/tls/cert.pem"), Path::new("/tls/key.pem"))));
     refused(&cert, &[url], "MCP_TLS_KEY is not set");
     refused(&["--tls-key", "/tls/key.pem"], &[url], "MCP_TLS_CERT is not set");
     refused(&both, &[], "begins with https://");
     refused(&both, &[("MCP_PUBLIC_URL", "http://127.0.0.1:3001")], "begins with https://");
     refused(&both, &[url, ("MCP_BEHIND_PROXY", "127.0.0.1:1")], "the proxy encrypts");
-    refused(&[&["demo"], &both[..]].concat(), &[], "anyone can log in as anyone");
+    let files = [("MCP_TLS_CERT", "/tls/cert.pem"), ("MCP_TLS_KEY", "/tls/key.pem")];
+    refused(&["demo"], &files, "anyone can log in as anyone");
+    refused(&[&["demo"], &both[..]].concat(), &[], "no option \"--tls-cert\" here");
 }
 
 #[test]
 fn watching_has_its_options() {
     let args =
         ["--trusted-proxy", "unix,10.0.0.0/8", "--metrics-listen", "[::1]:9090", "--log-format", "json"];
-    let watch = config(&args, &[]).watch;
+    let watch = config(&args, &[]);
     assert!(watch.trusted_proxies.contain(None) && watch.trusted_proxies.contain("10.1.1.1".parse().ok()));
     assert_eq!(watch.metrics_listen, "[::1]:9090".parse().ok());
-    assert_eq!(
-        (watch.log_format, config(&[], &[]).watch.log_format),
-        (log::Format::Json, log::Format::Human)
-    );
+    assert_eq!((watch.log_format, config(&[], &[]).log_format), (log::Format::Json, log::Format::Human));
     refused(&["--trusted-proxy", "proxy.example"], &[], "--trusted-proxy: write a comma list");
     refused(&["--metrics-listen", "0.0.0.0:9090"], &[], "--metrics-listen: write a loopback address");
     refused(&["--log-format", "yaml"], &[], "--log-format: write human or json");
@@ -245,7 +257,7 @@ fn another_github_brings_its_own_api() {
     let check = |args: &[&str], url: &str, api_url: &str| {
         let github = config(args, &[]).github;
         assert_eq!(
-            (github.url.to_string(), github.api_url.to_string()),
+            (github.url.to_string(), github.api_url().to_string()),
             (url.to_owned(), api_url.to_owned())
         );
     };
@@ -263,25 +275,31 @@ fn another_github_brings_its_own_api() {
 #[test]
 fn the_state_directory_follows_systemd_then_xdg() {
     let check = |env: &[(&str, &str)], expected: &str| {
-        assert_eq!(config(&[], env).state.directory, PathBuf::from(expected));
+        assert_eq!(config(&[], env).state_files().directory, PathBuf::from(expected));
     };
     check(&[("XDG_STATE_HOME", "/xdg")], "/xdg/our-server");
     check(&[("XDG_STATE_HOME", "xdg")], "/home/me/.local/state/our-server");
     check(&[("XDG_STATE_HOME", "/xdg"), ("STATE_DIRECTORY", "/var/lib/mcp:/x")], "/var/lib/mcp");
     check(&[("STATE_DIRECTORY", "/var/lib/mcp"), ("MCP_STATE_DIR", "/mine")], "/mine");
-    assert_eq!(config(&["--key-file", "/cred/key"], &[]).state.key_file.path, PathBuf::from("/cred/key"));
+    assert_eq!(
+        config(&["--key-file", "/cred/key"], &[]).state_files().key_file.path,
+        PathBuf::from("/cred/key")
+    );
 }
 
 #[test]
 fn a_demo_needs_nothing_and_shares_nothing() {
-    let Ok(Invocation::Demo(demo)) = parse(&["demo"], &[("HOME", "/home/me")]) else { panic!("not a demo") };
+    let Ok(Invocation::Serve(demo)) = parse(&["demo"], &[("HOME", "/home/me")]) else { panic!("not a demo") };
     assert_eq!(demo.allow, [AllowRule::Any]);
-    let state = demo.state;
+    let state = demo.state_files();
     assert!(
         state.directory.ends_with("our-server/demo") && state.key_file.path.starts_with(&state.directory)
     );
-    let beside = config(&["demo", "--key-file", "/cred/key"], &[("MCP_STATE_DIR", "/var/lib/mcp")]);
-    assert_eq!(beside.state.key_file.path, PathBuf::from("/var/lib/mcp/demo/key"));
+    let env =
+        [("MCP_STATE_DIR", "/var/lib/mcp"), ("MCP_OAUTH_KEY_FILE", "/cred/key"), ("GITHUB_URL", "nonsense")];
+    let beside = config(&["demo"], &env);
+    assert_eq!(beside.state_files().key_file.path, PathBuf::from("/var/lib/mcp/demo/key"));
+    refused(&["demo", "--key-file", "/cred/key"], &[], "no option \"--key-file\" here");
     assert!(!beside.github.client_secret.read().unwrap().matches(b"hush-hush"));
 }
 
@@ -289,7 +307,8 @@ fn a_demo_needs_nothing_and_shares_nothing() {
 fn a_demo_stays_on_loopback() {
     refused(&["demo", "--listen", "0.0.0.0:3001"], &[], "anyone can log in as anyone");
     refused(&["demo", "--public-url", "https://a.example"], &[], "anyone can log in as anyone");
-    refused(&["demo", "--behind-proxy", "127.0.0.1:1"], &[], "anyone can log in as anyone");
+    refused(&["demo"], &[("MCP_BEHIND_PROXY", "127.0.0.1:1")], "anyone can log in as anyone");
+    refused(&["demo", "--behind-proxy", "127.0.0.1:1"], &[], "no option \"--behind-proxy\" here");
 }
 
 #[test]
@@ -314,11 +333,11 @@ fn clients_come_by_themselves_unless_told_otherwise() {
         let clients = config(args, &[]).clients;
         assert_eq!((clients.registration, clients.documents), (registration, documents), "{args:?}");
     };
-    check(&[], Registration::Open, Switch::On);
-    check(&["--registration", "closed"], Registration::Closed, Switch::On);
-    check(&["--client-documents=off"], Registration::Open, Switch::Off);
-    check(&["demo"], Registration::Open, Switch::Off);
-    check(&["demo", "--client-documents", "on"], Registration::Open, Switch::On);
+    check(&[], Registration::Open, true);
+    check(&["--registration", "closed"], Registration::Closed, true);
+    check(&["--client-documents=off"], Registration::Open, false);
+    check(&["demo"], Registration::Open, false);
+    check(&["demo", "--client-documents", "on"], Registration::Open, true);
     let none = ["--registration", "closed", "--client-documents", "off"];
     refused(&none, &[], "no client could come");
     assert_eq!(config(&none, &[("MCP_CLIENTS", "/etc/clients")]).clients.file, Some("/etc/clients".into()));
@@ -350,18 +369,49 @@ fn denied_clients_are_fingerprints_urls_and_hosts() {
 
 #[test]
 fn help_names_every_option_and_its_variable() {
-    let help = options::help("our-server");
+    let help = help::all("our-server");
     for option in OPTIONS {
-        assert!(
-            help.contains(option.env) && option.flag.is_none_or(|flag| help.contains(flag)),
-            "{}",
-            option.env
-        );
+        assert!(help.contains(option.env), "{}", option.env);
+        assert_eq!(help.contains(&format!("  {} ", option.flag())), !option.is_secret(), "{}", option.env);
+    }
+}
+
+/// A newcomer is not shown what a demo refuses or ignores.
+#[test]
+fn the_help_of_a_demo_has_what_it_takes() {
+    let Ok(Invocation::Print(help)) = parse(&["demo", "--help"], &[]) else { panic!("no help") };
+    assert!(help.contains("  --listen WHERE\n") && help.contains("  --public-url URL\n"), "{help}");
+    for refused in
+        ["--tls-cert", "--behind-proxy", "--github-client-id", "GITHUB_CLIENT_SECRET", "--key-file"]
+    {
+        assert!(!help.contains(refused), "{refused}: {help}");
     }
 }
 
 #[test]
-fn readme_has_this_option_table() {
+fn readme_has_these_tables() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    assert!(readme.contains(&options::markdown()), "put this table into README.md:\n{}", options::markdown());
+    for table in [option_table(), command_table()] {
+        assert!(readme.contains(&table), "put this table into README.md:\n{table}");
+    }
+}
+
+/// The option table of the README, in Markdown.
+fn option_table() -> String {
+    let mut out = String::from("| variable | flag | default | what it is |\n| --- | --- | --- | --- |\n");
+    for option in OPTIONS {
+        let flag = if option.is_secret() { "—".to_owned() } else { format!("`{}`", option.flag()) };
+        let _ = writeln!(out, "| `{}` | {flag} | {} | {} |", option.env, option.default, option.help);
+    }
+    out
+}
+
+/// The table of the operator's commands in the README, in Markdown. A bar would end the cell.
+fn command_table() -> String {
+    let mut out = String::from("| command | what it does |\n| --- | --- |\n");
+    for command in COMMANDS.iter().filter(|command| command.reads() == Reads::StateFiles) {
+        let usage = command.usage("mcp-oauth-server").replace('|', "\\|");
+        let _ = writeln!(out, "| `{usage}` | {} |", command.help);
+    }
+    out
 }

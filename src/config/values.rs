@@ -2,36 +2,21 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::ConfigError;
 use crate::base::identity::UserId;
-use crate::base::secret::Secret;
-use crate::base::{capped, limits, log};
+use crate::base::{limits, log};
 use crate::http::split_port;
-use crate::oauth::AllowRule;
 use crate::oauth::provider::Group;
+use crate::oauth::{AllowRule, Registration};
 
-/// Where requests come in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Door {
-    /// The edge, for anyone who reaches one of these. Never empty.
-    Edge(Vec<Listen>),
-    /// The trusted door, for a reverse proxy on this loopback address.
-    ProxyTcp(SocketAddr),
-    /// The trusted door, for a reverse proxy on this Unix socket.
-    ProxyUnix(PathBuf),
-}
-
-/// What the edge listens on.
+/// One place where connections come in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// An address.
     Tcp(SocketAddr),
     /// A Unix socket at this absolute path, for this user and its group.
     Unix(PathBuf),
-    /// Whatever sockets systemd has opened for this process.
+    /// All sockets that systemd has opened for this process.
     Systemd,
 }
 
@@ -46,89 +31,34 @@ impl fmt::Display for Listen {
 }
 
 impl Listen {
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Listen::Tcp(address) => Some(*address),
+            Listen::Unix(_) | Listen::Systemd => None,
+        }
+    }
+
+    pub fn path(&self) -> Option<&PathBuf> {
+        match self {
+            Listen::Unix(path) => Some(path),
+            Listen::Tcp(_) | Listen::Systemd => None,
+        }
+    }
+
     /// Whether only this machine reaches it, by an address that makes a URL.
     pub fn is_loopback(&self) -> bool {
-        matches!(self, Listen::Tcp(address) if address.ip().is_loopback())
-    }
-}
-
-/// Where the certificate is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate and its chain.
-    pub cert: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-}
-
-/// Where the client secret is.
-#[derive(Debug)]
-pub enum ClientSecret {
-    /// In the environment.
-    Given(Secret<String>),
-    /// Alone in this file.
-    File(PathBuf),
-}
-
-impl ClientSecret {
-    /// Its file, if every user of this machine can read that.
-    pub fn exposed(&self) -> Option<&Path> {
-        let ClientSecret::File(path) = self else { return None };
-        let open = std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o007 != 0);
-        open.then_some(path)
+        self.address().is_some_and(|address| address.ip().is_loopback())
     }
 
-    /// The one secret; a file's surrounding white space is dropped.
-    ///
-    /// # Errors
-    /// [`ConfigError::SecretFile`].
-    pub fn read(&self) -> Result<Secret<String>, ConfigError> {
-        self.read_lines(1).map(|(secret, _)| secret)
-    }
-
-    /// The secret, and the one that takes its place or had it before, if the file has a second line (G9).
-    ///
-    /// # Errors
-    /// [`ConfigError::SecretFile`].
-    pub fn read_two(&self) -> Result<(Secret<String>, Option<Secret<String>>), ConfigError> {
-        self.read_lines(2)
-    }
-
-    fn read_lines(&self, most: usize) -> Result<(Secret<String>, Option<Secret<String>>), ConfigError> {
-        let path = match self {
-            ClientSecret::Given(secret) => return Ok((secret.clone(), None)),
-            ClientSecret::File(path) => path,
-        };
-        let failed = |why: String| ConfigError::SecretFile(path.clone(), why);
-        let bytes = capped::read(path, limits::CLIENT_SECRET_FILE_BYTES);
-        let bytes = bytes.map_err(|error| failed(error.to_string()))?;
-        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-            return Err(failed("it is UTF-16: save it as plain text (ASCII or UTF-8)".to_owned()));
+    fn parse(text: &str) -> Option<Listen> {
+        match text.strip_prefix("unix:") {
+            Some(path) => absolute(path).ok().map(Listen::Unix),
+            None => text.parse().ok().map(Listen::Tcp),
         }
-        let text = String::from_utf8_lossy(&bytes);
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let read = |line: &str| secret(line.to_owned()).map_err(|why| failed(why.to_owned()));
-        let mut secrets = lines.map(read).collect::<Result<Vec<_>, _>>()?;
-        if secrets.len() > most {
-            return Err(failed(format!("it has more than {most} lines")));
-        }
-        let second = if secrets.len() > 1 { secrets.pop() } else { None };
-        secrets.pop().map(|secret| (secret, second)).ok_or_else(|| failed("it is empty".to_owned()))
     }
 }
 
-/// A secret is printable ASCII: what else is in it came along unseen, and would be refused later as a wrong secret.
-pub(super) fn secret(text: String) -> Result<Secret<String>, &'static str> {
-    if text.starts_with('\u{feff}') {
-        return Err("it begins with a byte order mark: save it as plain text without one");
-    }
-    if !text.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err("it has a character that is not printable ASCII, or a space in it: copy it once more");
-    }
-    Ok(Secret::new(text))
-}
-
-pub(super) fn absolute(text: String) -> Result<PathBuf, &'static str> {
+pub(super) fn absolute(text: &str) -> Result<PathBuf, &'static str> {
     let path = PathBuf::from(text);
     if path.is_absolute() { Ok(path) } else { Err("write an absolute path, like /run/mcp/operator.sock") }
 }
@@ -141,17 +71,33 @@ pub(super) fn switch(text: &str) -> Result<bool, &'static str> {
     }
 }
 
-/// How many of something there may be.
+pub(super) fn registration(text: &str) -> Result<Registration, &'static str> {
+    match text {
+        "open" => Ok(Registration::Open),
+        "closed" => Ok(Registration::Closed),
+        _ => Err("write open or closed"),
+    }
+}
+
+pub(super) fn log_format(text: &str) -> Result<log::Format, &'static str> {
+    match text {
+        "human" => Ok(log::Format::Human),
+        "json" => Ok(log::Format::Json),
+        _ => Err("write human or json"),
+    }
+}
+
+/// A capacity.
 pub(super) fn count(text: &str) -> Result<usize, &'static str> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
     let number = if digits { text.parse().ok() } else { None };
     number.filter(|count| (1..=limits::CAPACITY_MAX).contains(count)).ok_or("write a number from 1 to 100000")
 }
 
-pub(super) fn client_id(text: String) -> Result<String, &'static str> {
+pub(super) fn client_id(text: &str) -> Result<String, &'static str> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     if text.bytes().all(allowed) {
-        Ok(text)
+        Ok(text.to_owned())
     } else {
         Err("a client id has letters, digits, dots, hyphens and underscores only, like Ov23liAbCdEf")
     }
@@ -233,27 +179,29 @@ fn origin(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// A comma list of what to listen on.
+/// A comma list of places to listen at.
 pub(super) fn listen(text: &str) -> Result<Vec<Listen>, &'static str> {
     const FORMS: &str = "write an IP address and a port like 127.0.0.1:3001 or [::]:443, unix: and an absolute path, \
                          or systemd for its sockets";
-    let each = |text: &str| {
-        if text == "systemd" {
-            return Ok(Listen::Systemd);
-        }
-        match text.strip_prefix("unix:").map(PathBuf::from) {
-            Some(path) if path.is_absolute() => Ok(Listen::Unix(path)),
-            Some(_) => Err(FORMS),
-            None => text.parse().map(Listen::Tcp).map_err(|_| FORMS),
-        }
+    let place = |text: &str| match text {
+        "systemd" => Some(Listen::Systemd),
+        _ => Listen::parse(text),
     };
-    let listens: Vec<Listen> = text.split(',').map(|text| each(text.trim())).collect::<Result<_, _>>()?;
+    let places = text.split(',').map(|text| place(text.trim()).ok_or(FORMS));
+    let places: Vec<Listen> = places.collect::<Result<_, _>>()?;
     // Sockets of systemd have one owner each; two of anything else would fail later, and say less.
-    let twice = |(place, listen)| listens.iter().take(place).any(|earlier| earlier == listen);
-    if listens.iter().enumerate().any(twice) { Err("name each once") } else { Ok(listens) }
+    let repeats = |(index, place)| places.iter().take(index).any(|earlier| earlier == place);
+    if places.iter().enumerate().any(repeats) { Err("name each once") } else { Ok(places) }
 }
 
-/// Numbers are for this machine, too.
+/// The trusted door must not be reachable by strangers: a loopback address, or a Unix socket.
+pub(super) fn behind_proxy(text: &str) -> Result<Listen, &'static str> {
+    Listen::parse(text)
+        .filter(|place| place.is_loopback() || place.path().is_some())
+        .ok_or("write a loopback address and port like 127.0.0.1:3001, or unix: and an absolute path")
+}
+
+/// Metrics are for this machine only.
 pub(super) fn metrics_listen(text: &str) -> Result<SocketAddr, &'static str> {
     let address: Option<SocketAddr> = text.parse().ok();
     address
@@ -261,113 +209,5 @@ pub(super) fn metrics_listen(text: &str) -> Result<SocketAddr, &'static str> {
         .ok_or("write a loopback address and port, like 127.0.0.1:9090")
 }
 
-pub(super) fn log_format(text: &str) -> Result<log::Format, &'static str> {
-    match text {
-        "human" => Ok(log::Format::Human),
-        "json" => Ok(log::Format::Json),
-        _ => Err("write human or json"),
-    }
-}
-
-/// The trusted door must not be reachable by strangers: a loopback address, or a socket file.
-pub(super) fn behind_proxy(text: &str) -> Result<Door, &'static str> {
-    const FORMS: &str =
-        "write a loopback address and port like 127.0.0.1:3001, or unix: and an absolute path";
-    if let Some(path) = text.strip_prefix("unix:") {
-        let path = PathBuf::from(path);
-        return if path.is_absolute() { Ok(Door::ProxyUnix(path)) } else { Err(FORMS) };
-    }
-    let address: SocketAddr = text.parse().map_err(|_| FORMS)?;
-    if address.ip().is_loopback() { Ok(Door::ProxyTcp(address)) } else { Err(FORMS) }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// M19: what a browser can send as an origin can be allowed, and stands as it is sent.
-    #[test]
-    fn any_serialized_origin_can_be_allowed() {
-        for (text, origin) in [
-            ("null", "null"),
-            ("https://inspector.example", "https://inspector.example"),
-            ("https://Inspector.example:443/", "https://inspector.example"),
-            ("http://192.168.1.10:6274", "http://192.168.1.10:6274"),
-            ("http://[::1]:80", "http://[::1]"),
-            ("app://obsidian.md", "app://obsidian.md"),
-            ("chrome-extension://abcdefghijklmnop", "chrome-extension://abcdefghijklmnop"),
-            ("vscode-webview://0A1b", "vscode-webview://0A1b"),
-            ("tauri://localhost", "tauri://localhost"),
-            ("app://localhost:443", "app://localhost:443"),
-            ("file://", "file://"),
-        ] {
-            assert_eq!(origins(text), Ok(vec![origin.to_owned()]), "{text}");
-        }
-        let two = vec!["null".to_owned(), "app://-".to_owned()];
-        assert_eq!(origins("null, app://-"), Ok(two));
-        let odd = [
-            "",
-            "*",
-            "https://",
-            "https://*.example",
-            "inspector.example",
-            "HTTPS://a",
-            "://a",
-            "Null",
-            "null,",
-        ];
-        for bad in odd.into_iter().chain([
-            "https://a/path",
-            "https://u@a",
-            "https://a:b",
-            "https://a?b",
-            "app://a b",
-        ]) {
-            assert!(origins(bad).is_err(), "{bad}");
-        }
-    }
-
-    /// G9: one secret, or two while it is changed.
-    #[test]
-    fn a_secret_file_has_one_line_or_two() {
-        let file = std::env::temp_dir().join(format!("mcp-oauth-server-secrets-{}", std::process::id()));
-        let check = |text: &str, expected: Option<(&str, Option<&str>)>| {
-            std::fs::write(&file, text).unwrap();
-            let read = ClientSecret::File(file.clone()).read_two().ok();
-            let read =
-                read.map(|(one, other)| (one.expose().clone(), other.map(|other| other.expose().clone())));
-            let expected = expected.map(|(one, other)| (one.to_owned(), other.map(str::to_owned)));
-            assert_eq!(read, expected, "{text:?}");
-        };
-        check("one\n", Some(("one", None)));
-        check(" one \r\n\n two\n", Some(("one", Some("two"))));
-        check("one\ntwo\nthree", None);
-        check("\n \n", None);
-        std::fs::write(&file, "one\ntwo").unwrap();
-        assert!(ClientSecret::File(file.clone()).read().is_err());
-        std::fs::remove_file(&file).unwrap();
-    }
-
-    /// G9: what an editor or a clipboard adds is said at the start, not by GitHub as a wrong secret.
-    #[test]
-    fn a_secret_is_printable_ascii_or_says_why_not() {
-        let file = std::env::temp_dir().join(format!("mcp-oauth-server-ascii-{}", std::process::id()));
-        for (bytes, words) in [
-            (&b"\xef\xbb\xbfhush-hush\n"[..], "byte order mark"),
-            (b"\xff\xfeh\0u\0s\0h\0", "UTF-16"),
-            (b"hush\xe2\x80\x8bhush", "not printable ASCII"),
-            (b"hush\x00hush", "not printable ASCII"),
-            (b"hush\x1b[0m", "not printable ASCII"),
-            (b"hush\xe9", "not printable ASCII"),
-            (b"hush hush", "a space in it"),
-            (b"good\nhush\xc2\xa0hush", "not printable ASCII"),
-        ] {
-            std::fs::write(&file, bytes).unwrap();
-            let error = ClientSecret::File(file.clone()).read_two().unwrap_err().to_string();
-            assert!(error.contains(words) && error.contains("mcp-oauth-server-ascii-"), "{error}");
-            assert!(!error.contains("hush"), "{error}");
-        }
-        std::fs::remove_file(&file).unwrap();
-        assert!(secret("\u{feff}hush".to_owned()).is_err() && secret("hush".to_owned()).is_ok());
-    }
-}
+mod tests;

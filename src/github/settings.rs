@@ -55,6 +55,15 @@ impl BaseUrl {
         Ok(BaseUrl { origin: PublicUrl::parse(origin)?, path: path.to_owned() })
     }
 
+    /// The API that belongs to these pages: a GitHub Enterprise Server has it beside them. A token of one GitHub must never go
+    /// to another.
+    pub fn api(&self) -> BaseUrl {
+        if *self == BaseUrl::default() {
+            return BaseUrl::parse(API_URL).expect("a test parses it");
+        }
+        BaseUrl { origin: self.origin.clone(), path: format!("{}/api/v3", self.path) }
+    }
+
     /// The URL of `path` below this one. `path` starts with a slash.
     pub fn join(&self, path: &str) -> String {
         format!("{self}{path}")
@@ -63,6 +72,13 @@ impl BaseUrl {
     /// Whether what is sent there is encrypted; if not, it does not leave this machine.
     pub fn is_https(&self) -> bool {
         self.origin.is_https()
+    }
+}
+
+/// GitHub itself.
+impl Default for BaseUrl {
+    fn default() -> BaseUrl {
+        BaseUrl::parse(URL).expect("a test parses it")
     }
 }
 

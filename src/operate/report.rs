@@ -1,6 +1,6 @@
 //! An outcome in words, or as JSON.
 
-use crate::config::Format;
+use crate::config::OutcomeFormat;
 use crate::operator::{GrantSummary, Operation, Outcome, Running, Selection};
 
 const HEADINGS: [&str; 7] = ["ID", "USER", "CLIENT", "LOGIN SENT TO", "CREATED", "LAST USED", "PROGRAM"];
@@ -8,13 +8,13 @@ const HEADINGS: [&str; 7] = ["ID", "USER", "CLIENT", "LOGIN SENT TO", "CREATED",
 const NONE: &str = "There are no grants.\n";
 
 /// What is printed.
-pub fn print(operation: &Operation, outcome: &Outcome, format: Format) -> String {
+pub fn print(operation: &Operation, outcome: &Outcome, format: OutcomeFormat) -> String {
     match format {
-        Format::Text if missed(operation, outcome) && matches!(operation, Operation::Revoke(_)) => {
+        OutcomeFormat::Text if missed(operation, outcome) && matches!(operation, Operation::Revoke(_)) => {
             "No grant matches: nothing was revoked.\n".to_owned()
         }
-        Format::Text => text(outcome),
-        Format::Json => {
+        OutcomeFormat::Text => text(outcome),
+        OutcomeFormat::Json => {
             let json = serde_json::to_string(outcome).expect("an outcome is structs with string keys");
             json + "\n"
         }
@@ -48,13 +48,13 @@ fn text(outcome: &Outcome) -> String {
             let lines: String = ids.iter().map(|id| format!("revoked {id}\n")).collect();
             lines + "Their tokens, sessions and streams have ended.\n"
         }
-        Outcome::Status { grants, server: None } => format!("No server runs.\nGrants    {grants}\n"),
+        Outcome::Status { grants, server: None } => format!("No server runs.\nGrants         {grants}\n"),
         Outcome::Status { grants, server: Some(server) } => {
             let Running { version, since, sessions, streams, calls } = server;
             let (since, version) = (visible(since), visible(version));
             format!(
-                "Up since  {since}\nVersion   {version}\nGrants    {grants}\nSessions  {sessions}\nStreams   {streams}\n\
-                 Calls     {calls}\n"
+                "Up since       {since}\nVersion        {version}\nGrants         {grants}\nSessions       {sessions}\n\
+                 Streams        {streams}\nRunning calls  {calls}\n"
             )
         }
         Outcome::BackedUp => "The grants are copied. The key is not in the copy.\n".to_owned(),
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn grants_are_a_table_in_columns() {
         let grants = vec![summary("octocat", "Example Editor"), summary("mona", "")];
-        let text = print(&Operation::ListGrants, &Outcome::Grants(grants), Format::Text);
+        let text = print(&Operation::ListGrants, &Outcome::Grants(grants), OutcomeFormat::Text);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3);
         let column = lines[0].find("LOGIN SENT TO").unwrap();
@@ -141,7 +141,7 @@ mod tests {
     fn the_host_that_describes_a_program_is_named() {
         let mut grant = summary("octocat", "Editor");
         grant.client.host = Some("editor.example".to_owned());
-        let text = print(&Operation::ListGrants, &Outcome::Grants(vec![grant]), Format::Text);
+        let text = print(&Operation::ListGrants, &Outcome::Grants(vec![grant]), OutcomeFormat::Text);
         assert!(text.ends_with("  Editor (editor.example)\n"), "{text}");
     }
 
@@ -150,21 +150,24 @@ mod tests {
         let text = print(
             &Operation::ListGrants,
             &Outcome::Grants(vec![summary("o", "a\u{1b}[2J\nb")]),
-            Format::Text,
+            OutcomeFormat::Text,
         );
         assert!(text.ends_with("  a\\u{1b}[2J\\nb\n"), "{text}");
     }
 
     #[test]
     fn programs_get_one_line_of_json() {
-        let json =
-            print(&Operation::ListGrants, &Outcome::Grants(vec![summary("octocat", "x")]), Format::Json);
+        let json = print(
+            &Operation::ListGrants,
+            &Outcome::Grants(vec![summary("octocat", "x")]),
+            OutcomeFormat::Json,
+        );
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["grants"][0]["login"], "octocat");
         assert_eq!(value["grants"][0]["client"]["redirect"], "http://127.0.0.1");
         assert_eq!(json.lines().count(), 1);
         assert_eq!(
-            print(&Operation::RotateKey, &Outcome::Rotated { keys: 2 }, Format::Json),
+            print(&Operation::RotateKey, &Outcome::Rotated { keys: 2 }, OutcomeFormat::Json),
             "{\"rotated\":{\"keys\":2}}\n"
         );
     }
@@ -173,7 +176,7 @@ mod tests {
     fn a_name_that_nobody_has_is_noticed() {
         let check = |selection, ids: &[GrantId], expected| {
             let (operation, outcome) = (Operation::Revoke(selection), Outcome::Revoked(ids.to_vec()));
-            let text = print(&operation, &outcome, Format::Text);
+            let text = print(&operation, &outcome, OutcomeFormat::Text);
             assert_eq!((missed(&operation, &outcome), text.lines().next()), expected);
         };
         check(

@@ -1,53 +1,58 @@
-//! Everything that a start needs and can look at without changing anything: `check` prints it, a start goes on with it.
+//! What a start needs, as far as it can be looked at without changing anything. `check` prints it, a start goes on with it.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 
-use super::doors::{self, check_directory};
-use super::{METRICS_LISTEN, STATE_DIR, StartError, check_descriptors};
-use crate::base::clock;
-use crate::base::limits;
-use crate::config::{Config, Door, Listen};
+use super::doors;
+use crate::base::capacity::Capacity;
+use crate::base::startup_error::StartupError;
+use crate::base::{clock, limits};
+use crate::config::{Config, Warning};
 use crate::edge::Tls;
 use crate::github::{GitHub, GitHubSettings};
 use crate::mcp::Backend;
 use crate::oauth::Client;
 use crate::seal::Keyring;
-use crate::store::{Medium, OpenError, Opener, RedbGrants, StateDirectory, key_file};
+use crate::store::{self, Medium, OpenError, Opener, RedbGrants, StateDirectory, key_file};
+use crate::sys;
 use crate::trust::Trust;
 
 /// What was found.
-pub(crate) struct Prepared<B> {
+pub struct Prepared<B> {
     /// Why the server does not start.
-    pub(crate) errors: Vec<StartError>,
-    /// What will not work as it should: what it is, and what to do about it.
-    pub(crate) warnings: Vec<(String, String)>,
-    pub(crate) tls: Option<Arc<Tls>>,
-    pub(crate) outside: Option<Outside<B>>,
-    pub(crate) configured: BTreeMap<String, Client>,
-    pub(crate) state: State,
+    pub errors: Vec<StartupError>,
+    /// What will not work as it should.
+    pub warnings: Vec<Warning>,
+    pub tls: Option<Arc<Tls>>,
+    /// Missing only if there are errors.
+    pub(super) outside: Option<Outside<B>>,
+    pub(super) clients: BTreeMap<String, Client>,
+    pub state: State,
 }
 
-/// What the server calls, and the tools that are made with it.
-pub(crate) struct Outside<B> {
-    pub(crate) trust: Trust,
-    pub(crate) github: Arc<GitHub>,
-    pub(crate) backend: B,
+/// What calls the outside, and the tools that are made with it.
+pub(super) struct Outside<B> {
+    pub(super) trust: Trust,
+    pub(super) github: Arc<GitHub>,
+    pub(super) backend: B,
 }
 
 /// What there is in the state directory. A start makes what is missing.
 #[derive(Default)]
-pub(crate) struct State {
-    pub(crate) directory: Option<StateDirectory>,
-    pub(crate) keys: Option<Keyring>,
-    pub(crate) table: Option<RedbGrants>,
+pub struct State {
+    /// Whether another server works with it, so that nothing of it was looked at.
+    pub is_in_use: bool,
+    pub directory: Option<StateDirectory>,
+    pub(super) keys: Option<Keyring>,
+    pub table: Option<RedbGrants>,
 }
 
 /// Looks at everything that a start needs. With [`Medium::Copy`] not even the table's file is opened for writing, and what is
 /// returned can be looked at, not served.
-pub(crate) fn prepare<B, E>(
+pub fn prepare<B, E>(
     config: &Config,
     medium: Medium,
     backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>,
@@ -58,28 +63,46 @@ where
 {
     let mut errors = Vec::new();
     keep(&mut errors, check_descriptors(&config.capacity));
-    let tls = config.tls.as_ref().and_then(|files| keep(&mut errors, Tls::load(&files.cert, &files.key)));
-    let configured = keep(&mut errors, config.clients.configured()).unwrap_or_default();
+    let tls = config.tls_files().and_then(|(cert, key)| keep(&mut errors, Tls::load(cert, key)));
+    let clients = keep(&mut errors, config.clients.configured()).unwrap_or_default();
     let outside = outside(config, &mut errors, backend);
     let mut state = State::default();
     let opened = open(config, medium, &mut state);
-    let another_runs = matches!(opened, Err(OpenError::AlreadyRunning(_)));
-    keep(&mut errors, opened);
+    state.is_in_use = matches!(opened, Err(OpenError::AlreadyRunning(_)));
+    if let Err(error) = opened
+        && (medium == Medium::File || !state.is_in_use)
+    {
+        errors.push(StartupError::new(error.to_string()));
+    }
     // The places of the server that runs are taken, by itself.
-    if !another_runs {
-        errors.extend(check_places(config));
+    if !state.is_in_use {
+        check_places(config, &mut errors);
     }
     let warnings = warnings(config, &state);
-    Prepared { errors, warnings, tls: tls.map(Arc::new), outside, configured, state }
+    Prepared { errors, warnings, tls: tls.map(Arc::new), outside, clients, state }
 }
 
-fn keep<T>(errors: &mut Vec<StartError>, result: Result<T, impl Into<StartError>>) -> Option<T> {
-    result.map_err(|error| errors.push(error.into())).ok()
+fn keep<T>(errors: &mut Vec<StartupError>, result: Result<T, StartupError>) -> Option<T> {
+    result.map_err(|error| errors.push(error)).ok()
+}
+
+/// Raises the limit of open files as far as it goes, and compares it with what is needed.
+fn check_descriptors(capacity: &Capacity) -> Result<(), StartupError> {
+    let (limit, needed) = (sys::raise_descriptor_limit(), capacity.descriptors());
+    if limit >= needed {
+        return Ok(());
+    }
+    Err(StartupError::new(format!(
+        "{} connections need {needed} open files, and this process may have {limit}: raise the limit \
+         (LimitNOFILE={needed} for systemd, --ulimit nofile={needed} for Docker, else ulimit -n {needed}), or \
+         lower MCP_MAX_CONNECTIONS",
+        capacity.connections
+    )))
 }
 
 fn outside<B, E>(
     config: &Config,
-    errors: &mut Vec<StartError>,
+    errors: &mut Vec<StartupError>,
     backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>,
 ) -> Option<Outside<B>>
 where
@@ -95,18 +118,23 @@ where
         client_secret,
         other_secret,
         url: app.url.clone(),
-        api_url: app.api_url.clone(),
+        api_url: app.api_url(),
         proxy: None,
         trust: trust.clone(),
     }));
-    let backend = backend(&github).map_err(|error| StartError::Backend(error.to_string()));
+    let backend =
+        backend(&github).map_err(|error| StartupError::new(format!("the tools cannot be served: {error}")));
     Some(Outside { trust, backend: keep(errors, backend)?, github })
 }
 
 /// Opens what there is, and makes nothing.
 fn open(config: &Config, medium: Medium, state: &mut State) -> Result<(), OpenError> {
-    let files = &config.state;
-    state.directory = StateDirectory::existing(&files.directory, Opener::Server)?;
+    let files = config.state_files();
+    let opener = match medium {
+        Medium::File => Opener::Server,
+        Medium::Copy => Opener::Check,
+    };
+    state.directory = StateDirectory::existing(&files.directory, opener)?;
     state.keys = key_file::find(&files.key_file, &files.directory)?;
     if let (Some(directory), Some(keys)) = (&state.directory, &state.keys) {
         state.table = RedbGrants::existing(directory, keys, medium)?;
@@ -114,35 +142,45 @@ fn open(config: &Config, medium: Medium, state: &mut State) -> Result<(), OpenEr
     Ok(())
 }
 
-/// Whether directories and sockets can be made where they are to be.
-fn check_places(config: &Config) -> Vec<StartError> {
-    let mut errors = Vec::new();
-    let state = &config.state.directory;
-    if let Some(nearest) = state.ancestors().find(|directory| directory.exists()) {
-        keep(&mut errors, check_directory(nearest, STATE_DIR));
+/// Looks whether directories and sockets can be made where they are to be.
+fn check_places(config: &Config, errors: &mut Vec<StartupError>) {
+    let directory = config.state_files().directory;
+    if let Some(nearest) = directory.ancestors().find(|directory| directory.exists()) {
+        keep(errors, check_directory(nearest, "--state-dir or MCP_STATE_DIR"));
     }
-    keep(&mut errors, doors::check_place(&config.door));
-    let option = doors::option(&config.door);
-    let doors = addresses(&config.door).into_iter().map(|address| (address, option));
-    let numbers = config.watch.metrics_listen.map(|address| (address, METRICS_LISTEN));
+    let setting = doors::setting(config);
+    for directory in config.places().filter_map(|place| place.path()?.parent()) {
+        keep(errors, check_directory(directory, setting));
+    }
+    let places = config.places().filter_map(|place| Some((place.address()?, setting)));
+    let metrics = config.metrics_listen.map(|address| (address, super::METRICS_LISTEN));
     // All at once, so that two options with one address are found.
     let mut bound = Vec::new();
-    for (address, option) in doors.chain(numbers) {
+    for (address, setting) in places.chain(metrics) {
         let place = TcpListener::bind(address);
-        let place = place.map_err(|error| StartError::Listen(address.to_string(), option, error));
-        bound.extend(keep(&mut errors, place));
+        let place = place.map_err(|error| doors::cannot_listen(&address, setting, &error));
+        bound.extend(keep(errors, place));
     }
-    errors
 }
 
-fn warnings(config: &Config, state: &State) -> Vec<(String, String)> {
-    let mut warnings: Vec<(String, String)> = config
-        .warnings
-        .iter()
-        .map(|warning| warning.texts())
-        .map(|(what, fix)| (what, fix.to_owned()))
-        .collect();
-    let mut warn = |what: String, fix: &str| warnings.push((what, fix.to_owned()));
+/// Looks whether something can be made in this directory, which `setting` names.
+fn check_directory(path: &Path, setting: &str) -> Result<(), StartupError> {
+    store::check_directory(path).map_err(|error| {
+        let path = path.display();
+        StartupError::new(if error.kind() == std::io::ErrorKind::NotFound {
+            format!("the directory {path} does not exist; make it, or choose another with {setting}")
+        } else {
+            format!(
+                "this user can make nothing in {path}: {error}. Let it, or choose another directory with {setting}"
+            )
+        })
+    })
+}
+
+fn warnings(config: &Config, state: &State) -> Vec<Warning> {
+    let mut warnings = config.warnings.clone();
+    let mut warn =
+        |what: String, fix: &str| warnings.push(Warning { what, fix: fix.to_owned(), hidden: None });
     if let Some(Err(error)) = state.directory.as_ref().map(StateDirectory::sync) {
         warn(
             format!(
@@ -158,7 +196,13 @@ fn warnings(config: &Config, state: &State) -> Vec<(String, String)> {
             "set the clock; if it is right, it was wrong when the record was written",
         );
     }
-    let socket = config.state.socket.as_os_str().len();
+    if state.directory.as_ref().is_some_and(StateDirectory::is_unproven) {
+        warn(
+            "the state directory belongs to another user: whether the server may use it shows only when it starts".to_owned(),
+            "on such a volume, nothing; else give the directory to the server's user",
+        );
+    }
+    let socket = config.state_files().socket.as_os_str().len();
     if socket > limits::SOCKET_PATH_BYTES {
         warn(
             format!(
@@ -173,16 +217,3 @@ fn warnings(config: &Config, state: &State) -> Vec<(String, String)> {
 
 /// What follows from a socket that cannot be made.
 pub(super) const NO_SOCKET: &str = "grants, key, status, backup and health cannot reach the running server, and its operator's /metrics is not there";
-
-/// The addresses that are listened on.
-pub(crate) fn addresses(door: &Door) -> Vec<SocketAddr> {
-    let address = |listen: &Listen| match listen {
-        Listen::Tcp(address) => Some(*address),
-        Listen::Unix(_) | Listen::Systemd => None,
-    };
-    match door {
-        Door::Edge(listens) => listens.iter().filter_map(address).collect(),
-        Door::ProxyTcp(address) => vec![*address],
-        Door::ProxyUnix(_) => Vec::new(),
-    }
-}

@@ -13,6 +13,8 @@ use super::open_error::{OpenError, io_error};
 #[derive(Debug)]
 pub struct StateDirectory {
     path: PathBuf,
+    /// Whether only a start can tell that it is ours.
+    is_unproven: bool,
     /// The directory itself, locked until this is dropped or the process ends, however it ends.
     lock: File,
 }
@@ -31,6 +33,8 @@ pub enum Opener {
     Server,
     /// A command of the operator, which root may run on any user's directory.
     Command,
+    /// A look that changes nothing.
+    Check,
 }
 
 impl StateDirectory {
@@ -58,11 +62,13 @@ impl StateDirectory {
         let (found, us) = check_mode(&lock, path, 0o700)?;
         // Root's directories are open to root in any case; a volume of Kubernetes belongs to root, and its group to us.
         let is_ours = found.uid() == us || found.uid() == 0 || (us == 0 && opener == Opener::Command);
-        if !is_ours && !owner_of_new_files(path).is_ok_and(|owner| owner == found.uid()) {
+        let owner =
+            if is_ours { Some(found.uid()) } else { owner_of_new_files(path, opener).unwrap_or(Some(us)) };
+        if owner.is_some_and(|owner| owner != found.uid()) {
             return Err(OpenError::ForeignOwner { path: path.to_owned(), owner: found.uid(), us });
         }
         match lock.try_lock() {
-            Ok(()) => Ok(Some(StateDirectory { path: path.to_owned(), lock })),
+            Ok(()) => Ok(Some(StateDirectory { path: path.to_owned(), is_unproven: owner.is_none(), lock })),
             Err(TryLockError::WouldBlock) => Err(OpenError::AlreadyRunning(path.to_owned())),
             Err(TryLockError::Error(error)) => Err(OpenError::no_locks(path, &error)),
         }
@@ -74,6 +80,11 @@ impl StateDirectory {
     /// The file system cannot, as some network volumes: a new file's name may then be lost with the power.
     pub fn sync(&self) -> io::Result<()> {
         self.lock.sync_all()
+    }
+
+    /// Whether it belongs to another user, on a volume where only a start can tell whether that is us.
+    pub fn is_unproven(&self) -> bool {
+        self.is_unproven
     }
 
     /// Where it is.
@@ -134,14 +145,24 @@ pub(super) fn open_copy(path: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidData, "the server's copy is not a file of its own"))
 }
 
-/// The owner that new files in this directory get: on a network volume perhaps not the user that this process runs as.
-fn owner_of_new_files(directory: &Path) -> Result<u32, OpenError> {
-    let path = directory.join("owner.new");
-    let file = create_private(&path)?;
-    std::fs::remove_file(&path)
-        .and_then(|()| file.metadata())
-        .map(|found| found.uid())
-        .map_err(io_error(&path))
+/// The owner that new files in this directory get: on a network volume perhaps not the user that this process runs as. A file
+/// without a name tells. Some volumes have none, and a named one is not for a check to make: `None`.
+fn owner_of_new_files(directory: &Path, opener: Opener) -> Result<Option<u32>, OpenError> {
+    let unnamed = OpenOptions::new().write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(directory);
+    let file = match unnamed {
+        Ok(file) => file,
+        Err(error) if !matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR)) => {
+            return Err(io_error(directory)(error));
+        }
+        Err(_) if opener == Opener::Check => return Ok(None),
+        Err(_) => {
+            let path = directory.join("owner.new");
+            let file = create_private(&path)?;
+            std::fs::remove_file(&path).map_err(io_error(&path))?;
+            file
+        }
+    };
+    file.metadata().map(|found| Some(found.uid())).map_err(io_error(directory))
 }
 
 /// What root makes in the place of another user's file, or in another user's directory, is that user's.

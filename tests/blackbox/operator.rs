@@ -196,13 +196,13 @@ fn a_server_says_whether_it_is_up() {
     assert_eq!((status.status, &said["grants"], &said["server"]["sessions"]), (0, &json!(1), &json!(1)));
     assert_eq!(said["server"]["version"], env!("CARGO_PKG_VERSION"));
     let text = run(&server, &["status"]).out;
-    assert!(text.starts_with("Up since  20") && text.contains("Grants    1\n"), "{text}");
+    assert!(text.starts_with("Up since       20") && text.contains("Grants         1\n"), "{text}");
     assert!(server.stop().success());
     for probe in [&["health"][..], &["health", "--url", &url]] {
         assert_eq!(run(&server, probe).status, 1, "{probe:?}");
     }
     let status = run(&server, &["status"]);
-    assert_eq!((status.status, status.out.as_str()), (1, "No server runs.\nGrants    1\n"));
+    assert_eq!((status.status, status.out.as_str()), (1, "No server runs.\nGrants         1\n"));
 }
 
 /// S2: a copy made while the server runs, or not, is a table that a server starts with; nothing is overwritten.

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::base::identity::{ClientFingerprint, GrantId};
-use crate::config::commands;
 use crate::operator::{Operation, Selection};
 
 /// The command that these words are, in an environment that could not serve.
@@ -40,6 +39,7 @@ fn commands_look_after_a_server() {
     );
     refused(&["backup"], &[], "backup: say to which file");
     refused(&["backup", "a", "b"], &[], "backup: say one file");
+    assert_eq!(command(&["backup", "/a=b"]).file, Some(PathBuf::from("/a=b")));
     let probe = |args: &[&str]| match parse(args, &[("MCP_STATE_DIR", "/state")]) {
         Ok(Invocation::Health(probe)) => probe,
         other => panic!("{args:?}: {other:?}"),
@@ -58,12 +58,12 @@ fn commands_look_after_a_server() {
 #[test]
 fn a_command_needs_to_know_where_the_state_is_and_no_more() {
     let files = command(&["grants", "list", "--state-dir", "/var/lib/mcp", "--json"]);
-    assert_eq!((files.format, files.files.directory), (Format::Json, PathBuf::from("/var/lib/mcp")));
+    assert_eq!((files.format, files.files.directory), (OutcomeFormat::Json, PathBuf::from("/var/lib/mcp")));
     assert_eq!(files.files.key_file.path, PathBuf::from("/var/lib/mcp/key"));
     let files = command(&["key", "rotate", "--key-file=/keys/mcp"]).files;
     assert_eq!(files.key_file.path, PathBuf::from("/keys/mcp"));
     assert_eq!(files.directory, PathBuf::from("/home/me/.local/state/our-server"));
-    refused(&["grants", "list", "--listen", "127.0.0.1:1"], &[], "--listen is not for this command");
+    refused(&["grants", "list", "--listen", "127.0.0.1:1"], &[], "no option \"--listen\" here");
     refused(
         &["key", "rotate", "--listen=x"],
         &[],
@@ -75,18 +75,18 @@ fn a_command_needs_to_know_where_the_state_is_and_no_more() {
 /// Else that flag would be taken for the ID of a grant.
 #[test]
 fn no_flag_looks_like_an_id() {
-    for flag in OPTIONS.iter().filter_map(|option| option.flag) {
-        assert!(GrantId::try_from(flag.to_owned()).is_err(), "{flag}");
+    for flag in OPTIONS.iter().map(|option| option.flag()) {
+        assert!(GrantId::try_from(flag.clone()).is_err(), "{flag}");
     }
 }
 
 /// Nothing is ended that was not named, and nothing is guessed.
 #[test]
 fn commands_that_could_mean_something_else_are_refused() {
-    refused(&["grants"], &[], "no command \"grants\"; say grants list or grants revoke");
-    refused(&["grants", "lists"], &[], "no command \"grants lists\"; say grants list or grants revoke");
-    refused(&["key"], &[], "no command \"key\"; say key rotate");
-    refused(&["key", "rotate", "now"], &[], "no option \"now\"");
+    refused(&["grants"], &[], "no command \"grants\"; leave it out to serve, or write one of: ");
+    refused(&["grants", "lists"], &[], "check, grants list, grants revoke, key rotate, backup");
+    refused(&["key"], &[], "no command \"key\"");
+    refused(&["key", "rotate", "now"], &[], "key rotate takes no argument \"now\"");
     refused(&["grants", "list", "--all"], &[], "no option \"--all\"");
     refused(&["grants", "revoke"], &[], "say what is to end");
     refused(&["grants", "revoke", "--all", "--user", "octocat"], &[], "say one thing");
@@ -102,9 +102,9 @@ fn commands_that_could_mean_something_else_are_refused() {
 }
 
 #[test]
-fn help_and_readme_have_every_command() {
-    let help = options::help("our-server");
-    for command in commands::COMMANDS {
+fn help_has_every_command() {
+    let help = help::all("our-server");
+    for command in COMMANDS {
         assert!(help.contains(&command.words.join(" ")), "{:?}", command.words);
     }
     assert!(help.starts_with("our-server: MCP over") && help.contains("  our-server demo\n"), "{help}");
@@ -112,28 +112,25 @@ fn help_and_readme_have_every_command() {
         help.contains("grants revoke (ID | --user LOGIN|NUMBER | --client FINGERPRINT | --all) [--json]"),
         "{help}"
     );
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let table = commands::markdown();
-    assert!(readme.contains(&table), "put this table into README.md:\n{table}");
 }
 
 /// Each command's own help, and no more.
 #[test]
 fn a_command_explains_itself() {
-    let help = |args: &[&str]| match parse(args, &[]) {
-        Ok(Invocation::Help(text)) => text,
+    let help_of = |args: &[&str]| match parse(args, &[]) {
+        Ok(Invocation::Print(text)) => text,
         other => panic!("{args:?}: {other:?}"),
     };
-    let revoke = help(&["grants", "revoke", "--help"]);
+    let revoke = help_of(&["grants", "revoke", "--help"]);
     assert!(
         revoke.starts_with("our-server grants revoke (ID |") && revoke.contains("--state-dir DIR"),
         "{revoke}"
     );
     assert!(!revoke.contains("--allow") && !revoke.contains("grants list"), "{revoke}");
-    assert_eq!(help(&["help", "grants", "revoke"]), revoke);
-    let both = help(&["grants", "-h"]);
+    assert_eq!(help_of(&["help", "grants", "revoke"]), revoke);
+    let both = help_of(&["grants", "-h"]);
     assert!(both.contains(&revoke) && both.contains("our-server grants list"), "{both}");
-    assert!(help(&["check", "--allow", "any", "--help"]).contains("--allow RULES"));
-    assert_eq!(help(&["--help"]), options::help("our-server"));
+    assert!(help_of(&["check", "--allow", "any", "--help"]).contains("--allow RULES"));
+    assert_eq!(help_of(&["--help"]), help::all("our-server"));
     refused(&["nonsense", "--help"], &[], "there is no command");
 }

@@ -66,15 +66,16 @@ fn the_manifest_configures_a_server() {
     std::fs::remove_file(&path).unwrap();
     let Ok(Invocation::Serve(config)) = parsed else { panic!("{parsed:?}") };
     assert!(manifest.contains("name: MCP_CONFIG\n              value: /config/mcp.conf"));
+    let files = config.state_files();
     for (file, mount) in [
-        (&config.state.directory, "/state"),
-        (&config.state.socket, "/run/mcp"),
+        (&files.directory, "/state"),
+        (&files.socket, "/run/mcp"),
         (&PathBuf::from("/secrets/github-secret"), "/secrets"),
     ] {
         assert!(file.starts_with(mount) && manifest.contains(&format!("mountPath: {mount}\n")), "{mount}");
     }
     assert!(matches!(&config.github.client_secret, ClientSecret::File(path) if path.starts_with("/secrets")));
-    assert_eq!(config.door, door("[::]:3001"));
+    assert_eq!(config.listen, [tcp("[::]:3001")]);
     for line in [
         "replicas: 1",
         "type: Recreate",

@@ -34,14 +34,14 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     let file = Written::new("layers", text, 0o644);
     let args = ["--listen", "[::1]:3", "--trusted-proxy", "::1"];
     let all = config(&args, &[("MCP_CONFIG", file.path()), ("MCP_LISTEN", "[::1]:2")]);
-    assert_eq!(all.door, door("[::1]:3"));
-    assert_eq!((all.github.client_id.as_str(), all.watch.log_format), ("Ov23li", log::Format::Json));
+    assert_eq!(all.listen, [tcp("[::1]:3")]);
+    assert_eq!((all.github.client_id.as_str(), all.log_format), ("Ov23li", log::Format::Json));
     // That the file has a secret file changes nothing for a secret in the environment: that was given later.
     assert!(all.github.client_secret.read().unwrap().matches(b"hush-hush"));
     assert_eq!(all.file.as_deref(), Some(file.0.as_path()));
     // A flag names the file, too; another than a variable.
     let flag = ["--config", file.path(), "--trusted-proxy", "::1"];
-    assert_eq!(config(&flag, &[("MCP_CONFIG", "/nonexistent")]).door, door("[::1]:1"));
+    assert_eq!(config(&flag, &[("MCP_CONFIG", "/nonexistent")]).listen, [tcp("[::1]:1")]);
     let both = ["grants", "list", "--config", file.path()];
     assert!(
         matches!(parse(&both, READY), Ok(Invocation::Operate(_))),
@@ -72,24 +72,25 @@ fn a_file_is_regular_and_whole() {
     refused(&["--config", "/dev/null"], &[], "/dev/null: it is not a regular file");
 }
 
-/// Kubernetes announces a service called `mcp-config` so, and other programs have variables like ours.
+/// Other programs have variables that begin like ours, and Kubernetes sets some for a service called `mcp-config`.
 #[test]
-fn a_variable_that_resembles_an_option_is_a_warning() {
-    let warned = |name: &str, expected: &str| {
-        let warnings = config(&[], &[(name, "tcp://10.0.0.1:80")]).warnings;
-        let texts: Vec<String> = warnings.iter().map(|warning| warning.texts().0).collect();
-        assert!(texts.len() == 1 && texts[0].contains(name) && texts[0].ends_with(expected), "{texts:?}");
-    };
-    warned("MCP_ALOW", "the nearest is MCP_ALLOW");
-    warned("MCP_DENY_CLIENT", "the nearest is MCP_DENY_CLIENTS");
-    warned("MCP_ALLOWED_USERS", "the nearest is MCP_ALLOW");
-    warned("MCP_CONFIG_PORT", "the nearest is MCP_CONFIG");
-    warned("MCP_CLIENT_ID", "the nearest is MCP_CLIENTS");
-    for other in ["MCP_PORT", "MCP_SERVICE_PORT_HTTP", "MCP_OAUTH_SERVER_SERVICE_PORT", "MCP_TIMEOUT"] {
-        assert!(config(&[], &[(other, "7"), ("GITHUB_ACTIONS", "true")]).warnings.is_empty(), "{other}");
+fn variables_that_are_no_options_are_a_warning() {
+    let warnings = |env: &[(&str, &str)]| config(&[], env).warnings;
+    let unknown = warnings(&[("MCP_ALOW", "any"), ("MCP_DENY_CLIENT", "x"), ("MCP_TIMEOUT", "7")]);
+    assert_eq!(unknown.len(), 1, "{unknown:?}");
+    assert_eq!(
+        unknown[0].what,
+        "the environment has variables that are no options: MCP_ALOW, MCP_DENY_CLIENT, MCP_TIMEOUT"
+    );
+    assert!(unknown[0].fix.contains("the options are GITHUB_CLIENT_ID, ") && unknown[0].hidden.is_none());
+    for other in
+        ["MCP_CONFIG_PORT", "MCP_PORT", "MCP_CONFIG_SERVICE_HOST", "MCP_SERVICE_PORT_HTTP", "GITHUB_ACTIONS"]
+    {
+        assert!(warnings(&[(other, "tcp://10.0.0.1:80")]).is_empty(), "{other}");
     }
+    assert!(OPTIONS.iter().all(|option| !option.env.contains("_PORT") && !option.env.contains("_SERVICE_")));
     let file = Written::new("misspelt", "MCP_DENY_CLIENT=x\n", 0o644);
-    refused(&["--config", file.path()], &[], ":1: there is no option \"MCP_DENY_CLIENT\"");
+    refused(&["--config", file.path()], &[], ":1: there is no option \"MCP_DENY_CLIENT\"; the options are ");
 }
 
 /// What is in the file and does not count is said: SIGHUP cannot reread what the environment hides.
@@ -97,7 +98,7 @@ fn a_variable_that_resembles_an_option_is_a_warning() {
 fn an_option_that_another_place_hides_is_named() {
     let file = Written::new("hidden", "MCP_ALLOW=id:1\nMCP_LISTEN=[::1]:1\n", 0o644);
     let all = config(&["--config", file.path(), "--listen", "[::1]:3"], &[("MCP_LISTEN", "[::1]:2")]);
-    let texts: Vec<String> = all.warnings.iter().map(|warning| warning.texts().0).collect();
+    let texts: Vec<String> = all.warnings.iter().map(|warning| warning.what.clone()).collect();
     let path = file.path();
     let expected = [
         format!("MCP_ALLOW in {path}:1 is not used: the environment has it as well"),
@@ -105,6 +106,7 @@ fn an_option_that_another_place_hides_is_named() {
         "MCP_LISTEN in the environment is not used: the command line has it as well".to_owned(),
     ];
     assert_eq!(texts, expected);
+    assert!(all.warnings.iter().any(|warning| warning.hidden == Some("MCP_ALLOW")));
 }
 
 /// Each try of an operator shows everything that is wrong, and nothing that follows from something else.
@@ -129,8 +131,8 @@ fn errors_are_told_all_at_once() {
 
 #[test]
 fn what_was_given_otherwise_is_named() {
-    let before = config(&["--listen", "[::1]:1"], &[("MCP_LOG_FORMAT", "json")]).given;
-    let after = config(&["--listen", "[::1]:2"], &[("GITHUB_CLIENT_SECRET", "other")]).given;
+    let before = config(&["--listen", "[::1]:1"], &[("MCP_LOG_FORMAT", "json")]);
+    let after = config(&["--listen", "[::1]:2"], &[("GITHUB_CLIENT_SECRET", "other")]);
     assert_eq!(before.differences(&after), ["GITHUB_CLIENT_SECRET", "MCP_LISTEN", "MCP_LOG_FORMAT"]);
     assert!(before.differences(&before).is_empty());
 }

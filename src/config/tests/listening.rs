@@ -7,9 +7,8 @@ const URL: (&str, &str) = ("MCP_PUBLIC_URL", "https://mcp.example.com");
 #[test]
 fn there_can_be_several_places_to_listen() {
     let check = |args: &[&str], env: &[(&str, &str)], expected: &[Listen]| {
-        assert_eq!(config(args, env).door, Door::Edge(expected.to_vec()), "{args:?}");
+        assert_eq!(config(args, env).listen, expected, "{args:?}");
     };
-    let tcp = |address: &str| Listen::Tcp(address.parse().unwrap());
     let (one, other) = (tcp("127.0.0.1:1"), tcp("[::1]:2"));
     check(&["--listen", "127.0.0.1:1", "--listen=[::1]:2"], &[], &[one.clone(), other.clone()]);
     check(&[], &[("MCP_LISTEN", "127.0.0.1:1, [::1]:2")], &[one.clone(), other]);

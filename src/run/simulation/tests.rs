@@ -9,11 +9,11 @@ fn the_banner_can_be_pasted() {
     let usual = steps("target/debug/server", "http://127.0.0.1:3001");
     for line in [
         "claude mcp add --transport http demo http://127.0.0.1:3001/mcp && claude mcp login demo\n",
-        "codex mcp add demo --url http://127.0.0.1:3001/mcp\n",
+        "codex mcp add demo --url http://127.0.0.1:3001/mcp && codex mcp login demo\n",
         "code --add-mcp '{\"name\":\"demo\",\"type\":\"http\",\"url\":\"http://127.0.0.1:3001/mcp\"}'\n",
         "links that install it: http://127.0.0.1:3001/\n",
         "(callback URL http://127.0.0.1:3001/auth/callback)",
-        "    GITHUB_CLIENT_ID=... GITHUB_CLIENT_SECRET=... MCP_ALLOW=user:YOUR-LOGIN target/debug/server\n",
+        "    GITHUB_CLIENT_ID=... GITHUB_CLIENT_SECRET_FILE=github-secret MCP_ALLOW=user:YOUR-LOGIN target/debug/server\n",
     ] {
         assert!(usual.contains(line), "{line}: {usual}");
     }

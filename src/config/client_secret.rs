@@ -1,0 +1,81 @@
+//! Secrets of OAuth clients: that of our own app at GitHub, and those of the operator's clients.
+
+use std::fmt::Display;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::base::secret::Secret;
+use crate::base::startup_error::StartupError;
+use crate::base::{capped, limits};
+
+/// What to do about a secret of the GitHub app that is not set.
+pub(super) const NOT_SET: &str =
+    "copy the OAuth app's client secret there, or into a file that GITHUB_CLIENT_SECRET_FILE names";
+
+/// Where a client secret is.
+#[derive(Debug, Default)]
+pub enum ClientSecret {
+    #[default]
+    Unset,
+    /// In the environment.
+    Given(Secret<String>),
+    /// Alone in this file.
+    File(PathBuf),
+}
+
+impl ClientSecret {
+    /// Its file, if every user of this machine can read that.
+    pub fn exposed_file(&self) -> Option<&Path> {
+        let ClientSecret::File(path) = self else { return None };
+        let exposed = std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o007 != 0);
+        exposed.then_some(path)
+    }
+
+    /// The one secret. White space around it in a file is dropped.
+    pub fn read(&self) -> Result<Secret<String>, StartupError> {
+        self.read_lines(1).map(|(secret, _)| secret)
+    }
+
+    /// The secret, and from the second line of a file another one, while the operator replaces it (G9).
+    pub fn read_two(&self) -> Result<(Secret<String>, Option<Secret<String>>), StartupError> {
+        self.read_lines(2)
+    }
+
+    fn read_lines(&self, most: usize) -> Result<(Secret<String>, Option<Secret<String>>), StartupError> {
+        let path = match self {
+            ClientSecret::Unset => return Err(StartupError::missing("GITHUB_CLIENT_SECRET", NOT_SET)),
+            ClientSecret::Given(secret) => return Ok((secret.clone(), None)),
+            ClientSecret::File(path) => path,
+        };
+        let failed = |why: &dyn Display| {
+            StartupError::unusable(format!("the client secret cannot be read from {}", path.display()), why)
+        };
+        let bytes = capped::read(path, limits::CLIENT_SECRET_FILE_BYTES).map_err(|error| failed(&error))?;
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            return Err(failed(&"it is UTF-16: save it as plain text (ASCII or UTF-8)"));
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let mut secrets =
+            lines.map(parse).collect::<Result<Vec<_>, _>>().map_err(|why| failed(&why))?.into_iter();
+        match (secrets.next(), secrets.next(), secrets.len()) {
+            (None, ..) => Err(failed(&"it is empty")),
+            (Some(secret), other, 0) if other.is_none() || most > 1 => Ok((secret, other)),
+            (Some(_), ..) => Err(failed(&format!("it has more than {most} lines"))),
+        }
+    }
+}
+
+/// What is wrong with a secret that is not printable ASCII came along unseen, and GitHub would refuse it as a wrong secret.
+pub(super) fn parse(text: &str) -> Result<Secret<String>, &'static str> {
+    if text.starts_with('\u{feff}') {
+        return Err("it begins with a byte order mark: save it as plain text without one");
+    }
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err("it has a character that is not printable ASCII, or a space in it: copy it once more");
+    }
+    Ok(Secret::new(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! What the demo has besides a server: the simulated GitHub, and words for a newcomer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::base::capacity::Capacity;
+use crate::base::clock::SystemClock;
+use crate::base::limits;
+use crate::base::random::OsRandom;
+use crate::base::startup_error::StartupError;
+use crate::config::GitHubApp;
+use crate::edge::{self, Edge, Listener};
+use crate::github::BaseUrl;
+use crate::http::PublicUrl;
+use crate::serve;
+use crate::server::Pool;
+use crate::simulated::Simulated;
+
+/// The simulated GitHub, behind an edge of its own on a loopback port.
+pub(super) struct SimulatedGitHub {
+    edge: Edge,
+    pool: Arc<Pool>,
+}
+
+impl SimulatedGitHub {
+    /// Starts it and points `app` at it.
+    pub(super) fn start(app: &mut GitHubApp) -> Result<SimulatedGitHub, StartupError> {
+        let failed = |why: &dyn std::fmt::Display| {
+            StartupError::new(format!("the simulated GitHub cannot listen on a loopback port: {why}"))
+        };
+        let listener =
+            Listener::tcp(SocketAddr::from(([127, 0, 0, 1], 0))).map_err(|error| failed(&error))?;
+        app.url = BaseUrl::parse(&format!("http://{}", listener.name())).map_err(|why| failed(&why))?;
+        let secret = app.client_secret.read()?;
+        let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(OsRandom));
+        let simulated = Simulated::new(&app.client_id, &secret, clock, random);
+        let pool = Arc::new(Pool::start(Capacity::default().queue()).map_err(serve::no_threads)?);
+        let edge =
+            Edge::start(vec![listener], Arc::new(simulated), Arc::clone(&pool), edge::Settings::default());
+        Ok(SimulatedGitHub { edge: edge.map_err(|error| failed(&error))?, pool })
+    }
+
+    pub(super) fn stop(self) {
+        self.edge.stop(limits::DRAIN);
+        self.pool.stop(limits::DRAIN);
+    }
+}
+
+/// What a newcomer can do with the demo, which `command` started.
+pub(super) fn next_steps(command: &str, url: &PublicUrl) -> String {
+    let origin = url.origin();
+    // The same address again, which GitHub must know.
+    let address = match url.authority() {
+        "127.0.0.1:3001" => String::new(),
+        other if other.parse::<SocketAddr>().is_ok() => format!("MCP_LISTEN={other} "),
+        _ => format!("MCP_PUBLIC_URL={origin} "),
+    };
+    format!(
+        r#"
+  Serving MCP at {origin}/mcp, with a SIMULATED GitHub: no account needed, nothing leaves this computer.
+
+  Connect a client; it opens a browser, where you pick one of the made-up users:
+    Claude Code    claude mcp add --transport http demo {origin}/mcp && claude mcp login demo
+    Codex          codex mcp add demo --url {origin}/mcp && codex mcp login demo
+    VS Code        code --add-mcp '{{"name":"demo","type":"http","url":"{origin}/mcp"}}'
+    Cursor         ~/.cursor/mcp.json: {{"mcpServers":{{"demo":{{"url":"{origin}/mcp"}}}}}}
+    MCP Inspector  npx @modelcontextprotocol/inspector   (Streamable HTTP, {origin}/mcp)
+    Others, and links that install it: {origin}/
+
+  With the real GitHub: register an OAuth app at https://github.com/settings/developers
+  (callback URL {origin}/auth/callback), stop this with Ctrl-C, put the app's client secret
+  into a file that only you can read, and start the server:
+    (umask 077; cat > github-secret)     # paste the secret, then Enter and Ctrl-D
+    {address}GITHUB_CLIENT_ID=... GITHUB_CLIENT_SECRET_FILE=github-secret MCP_ALLOW=user:YOUR-LOGIN {command}
+
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests;
