@@ -67,7 +67,7 @@ fn state_error(error: &OpenError) -> StartupError {
             "{}: {source}. Run the command as the user that the server runs as, or as root",
             path.display()
         ),
-        error => error.to_string(),
+        OpenError::AlreadyRunning(_) | OpenError::Io { .. } | OpenError::Unusable(_) => error.to_string(),
     })
 }
 
