@@ -355,7 +355,7 @@ impl Handler for App {
             Ok(Work::Account) if head.method == Method::Post => self.oauth.account.post(&request),
             Ok(Work::Account) => self.oauth.account.get(head),
             Ok(Work::Token) => self.oauth.token.post(&request),
-            Ok(Work::Revoke) => self.oauth.revoke.post(&request),
+            Ok(Work::Revoke) => self.oauth.token.post_revocation(&request),
         };
         responder.respond(response);
     }

@@ -112,8 +112,7 @@ impl Server {
         let pages = oauth::Pages::new(name, &consent.title, consent.scope_words.clone());
         let resource = oauth::ProtectedResource::new(public_url.clone(), &consent.scopes, pages);
         let challenges = resource.clone();
-        let upstream =
-            if consent.keeps_github_tokens { oauth::Upstream::Keep } else { oauth::Upstream::Discard };
+        let tools_call_github = consent.keeps_github_tokens;
         let mcp = Mcp::new(mcp::Settings {
             backend: Arc::new(backend),
             keys: Arc::clone(&keys),
@@ -145,7 +144,7 @@ impl Server {
                 documents,
             },
             registrations_per_hour: config.clients.registrations_per_hour,
-            upstream,
+            tools_call_github,
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             grant_ended: Box::new(move |grant| sessions.end_grant(grant)),

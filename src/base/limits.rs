@@ -398,6 +398,8 @@ pub const CLOCK_BEHIND: Duration = Duration::from_secs(86_400);
 pub const CLOCK_WAIT: Duration = Duration::from_secs(600);
 /// When clients and people are to ask again meanwhile.
 pub const CLOCK_RETRY: Duration = Duration::from_secs(30);
+/// When clients are to ask again while the table cannot be read or written.
+pub const STORE_RETRY: Duration = Duration::from_secs(5);
 
 /// The longest answer that an operator's command reads (bytes): room for the summaries of 100,000 grants.
 pub const OPERATOR_ANSWER_BYTES: usize = 64 * 1024 * 1024;

@@ -18,15 +18,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::account_page::{HANDLES_END, Notice, SignIn, handle};
-use super::browser;
-use super::live_grants::{LiveGrants, NotDeleted, log_failed};
+use super::account_page::{ALL_ENDED, ENDED, HANDLES_END, SignIn, handle};
+use super::browser::{self, LoginState, ShortLived};
+use super::live_grants::{LiveGrants, log_failed};
 use super::login::GitHubLogin;
-use super::login_state::{LoginState, ShortLived};
 use super::problem::Problem;
 use super::provider::{Identity, IdentityProvider};
 use super::resource::{ProtectedResource, see_other};
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::{GrantId, UserId};
 use crate::base::rate::RateLimit;
 use crate::base::secret::Secret;
@@ -40,7 +39,7 @@ const HANDLE_CHARS: usize = 43;
 const COOKIE: &str = "mcp_account";
 
 /// `/account`
-pub(crate) struct AccountEndpoint {
+pub struct AccountEndpoint {
     pub(super) resource: Arc<ProtectedResource>,
     pub(super) logins: Arc<LoginState>,
     /// Makes the URL of its login page; it is not asked anything here.
@@ -87,18 +86,17 @@ struct SignedIn {
 /// The cookie is Lax: a browser does not send a Strict one along when GitHub's redirects end here, so the person would look
 /// signed out. Lax keeps it from every request of another site but a link to the page, which shows that site nothing and
 /// changes nothing.
-pub(super) fn sign_in(logins: &LoginState, identity: Identity) -> Response {
+pub(super) fn sign_in(logins: &LoginState, identity: Identity, now: Timestamp) -> Response {
     let Identity { user, login } = identity;
     log::info("account.signed_in", &[log::Field::User(&user.to_string()), log::Field::Login(&login)]);
-    let sealed =
-        logins.seal(AccountSession { user, login }, logins.clock.now().plus(limits::ACCOUNT_LIFETIME));
+    let sealed = logins.seal(AccountSession { user, login }, now.plus(limits::ACCOUNT_LIFETIME));
     let cookie = logins.cookie_name(COOKIE);
     logins.set_cookie(see_other(logins.account_url()), (&cookie, &sealed), limits::ACCOUNT_LIFETIME)
 }
 
 impl AccountEndpoint {
     /// The person's grants, or the button to sign in.
-    pub(crate) fn get(&self, head: &Head) -> Response {
+    pub fn get(&self, head: &Head) -> Response {
         match self.signed_in(head) {
             Some(signed_in) => self.list_grants(&signed_in, None),
             None => self.resource.pages.sign_in(SignIn::First),
@@ -106,7 +104,7 @@ impl AccountEndpoint {
     }
 
     /// What a button of the page asks for.
-    pub(crate) fn post(&self, request: &Request) -> Response {
+    pub fn post(&self, request: &Request) -> Response {
         self.try_post(request).unwrap_or_else(|why| self.resource.pages.sign_in(why))
     }
 
@@ -122,12 +120,12 @@ impl AccountEndpoint {
             return Err(SignIn::Again(Problem::ForeignForm));
         }
         match (form.value("revoke"), form.value("sign_out")) {
-            (Some("all"), None) => Ok(self.end(&signed_in, None, Notice::AllEnded)),
+            (Some("all"), None) => Ok(self.end(&signed_in, None, ALL_ENDED)),
             (Some(handles), None) => {
                 // Bounded, and one hash a grant: the field is as long as its sender likes.
                 let handles = handles.split(HANDLES_END).take(limits::GRANTS_PER_USER);
                 let wanted = handles.filter(|one| one.len() == HANDLE_CHARS).map(str::to_owned);
-                Ok(self.end(&signed_in, Some(wanted.collect()), Notice::Ended))
+                Ok(self.end(&signed_in, Some(wanted.collect()), ENDED))
             }
             (None, Some(_)) => {
                 let page = self.resource.pages.sign_in(SignIn::SignedOut);
@@ -159,7 +157,7 @@ impl AccountEndpoint {
     }
 
     /// The person's grants, the latest used first.
-    fn list_grants(&self, signed_in: &SignedIn, notice: Option<Notice>) -> Response {
+    fn list_grants(&self, signed_in: &SignedIn, notice: Option<&'static str>) -> Response {
         let SignedIn { session, cookie_hash } = signed_in;
         let mut grants = match self.grants.table.of_user(session.user) {
             Ok(grants) => grants,
@@ -180,15 +178,14 @@ impl AccountEndpoint {
     }
 
     /// Ends the person's grants with the handles `wanted`, or all of theirs. One that is not there has ended already.
-    fn end(&self, signed_in: &SignedIn, wanted: Option<HashSet<String>>, notice: Notice) -> Response {
+    fn end(&self, signed_in: &SignedIn, wanted: Option<HashSet<String>>, notice: &'static str) -> Response {
         let picks = move |grants: &[Arc<Grant>]| -> Vec<GrantId> {
             let is_wanted = |id| wanted.as_ref().is_none_or(|wanted| wanted.contains(&handle(id)));
             grants.iter().map(|grant| grant.id).filter(|id| is_wanted(*id)).collect()
         };
         match self.grants.end_picked(Some(signed_in.session.user), "owner", Box::new(picks)) {
             Ok(()) => self.list_grants(signed_in, Some(notice)),
-            Err(NotDeleted::Remembered) => self.resource.pages.problem(Problem::EndedInMemory),
-            Err(NotDeleted::Forgotten) => self.resource.pages.problem(Problem::Table),
+            Err(problem) => self.resource.pages.problem(problem),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::browser;
 use super::page::{self, Pages};
-use super::problem::Problem;
+use super::problem::{Explanation, Problem};
 use crate::base::clock::Timestamp;
 use crate::base::identity::GrantId;
 use crate::http::{Response, escape, is_loopback_host, split_port};
@@ -24,23 +24,8 @@ pub(super) enum SignIn {
     Again(Problem),
 }
 
-/// What has just been done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Notice {
-    /// One grant was ended.
-    Ended,
-    /// All were.
-    AllEnded,
-}
-
-impl Notice {
-    fn text(self) -> &'static str {
-        match self {
-            Notice::Ended => "That access has ended. The program is signed out of this server.",
-            Notice::AllEnded => "All access has ended. Every program is signed out of this server.",
-        }
-    }
-}
+pub(super) const ENDED: &str = "That access has ended. The program is signed out of this server.";
+pub(super) const ALL_ENDED: &str = "All access has ended. Every program is signed out of this server.";
 
 const TITLE: &str = "Programs that act in your name";
 
@@ -54,20 +39,19 @@ impl Pages {
             SignIn::SignedOut => {
                 (200, "You are signed out here", "You may still be signed in at github.com in this browser.")
             }
-            SignIn::Expired => (
-                400,
-                "You are not signed in any more",
-                "Nothing was changed. Signing in lasts ten minutes here.",
-            ),
+            SignIn::Expired => {
+                let text = "Nothing was changed. Signing in lasts ten minutes here.";
+                (400, "You are not signed in any more", text)
+            }
             SignIn::Again(problem) => {
-                let (title, _) = problem.texts();
+                let Explanation { status, title, .. } = problem.explanation();
                 let text = if matches!(problem, Problem::TooMany(_)) {
                     "Wait ten minutes, then sign in again."
                 } else {
                     "Nothing was changed. Wait a minute, then sign in again. If this stays so, tell the person who runs \
                      this server."
                 };
-                (problem.status(), title, text)
+                (status, title, text)
             }
         };
         let body = format!(
@@ -88,10 +72,10 @@ impl Pages {
         login: &str,
         grants: &[Arc<Grant>],
         sealed: &str,
-        notice: Option<Notice>,
+        notice: Option<&'static str>,
     ) -> Response {
         let notice = notice
-            .map(|notice| format!("<p class=done role=status>{}</p>", escape(notice.text())))
+            .map(|notice| format!("<p class=done role=status>{}</p>", escape(notice)))
             .unwrap_or_default();
         let programs: String = programs(grants).iter().map(|program| self.program(program)).collect();
         let (programs, all) = if programs.is_empty() {
@@ -136,8 +120,7 @@ impl Pages {
     }
 
     fn login(&self, grant: &Grant, ends_one: bool) -> String {
-        let scopes: String =
-            grant.scopes.iter().map(|scope| format!("<li>{}</li>", self.scope_in_words(scope))).collect();
+        let scopes = self.scope_list(&grant.scopes);
         let end = if ends_one {
             format!("<button class=danger name=revoke value=\"{}\">End this login</button>", handle(grant.id))
         } else {
@@ -150,11 +133,6 @@ impl Pages {
             time(grant.last_used),
             escape(&grant.client.redirect),
         )
-    }
-
-    /// C9: with no-referrer browsers would send `Origin: null` with the form.
-    fn form_page(&self, status: u16, title: &str, body: &str) -> Response {
-        self.page_with_referrer(status, title, body, "same-origin")
     }
 }
 
@@ -197,13 +175,9 @@ fn place(redirect: &str) -> &str {
     if authority.is_some_and(|(host, _)| is_loopback_host(host)) { "your computer" } else { redirect }
 }
 
-fn time(time: Timestamp) -> String {
-    format!("<time datetime=\"{}\">{}</time>", time.rfc3339(), minute(time))
-}
-
 /// `2026-11-23 03:44 UTC`
-fn minute(time: Timestamp) -> String {
+fn time(time: Timestamp) -> String {
     let machine = time.rfc3339();
-    let minute = machine.split_at_checked(16).map_or(machine.as_str(), |(minute, _)| minute);
-    format!("{} UTC", minute.replace('T', " "))
+    let minute = machine.get(..16).unwrap_or(&machine).replace('T', " ");
+    format!("<time datetime=\"{machine}\">{minute} UTC</time>")
 }

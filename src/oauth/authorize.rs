@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use super::authorization::{AuthorizationRequest, CodeChallenge, ReturnTo};
 use super::authorize_error::AuthorizeError;
-use super::browser::read_query;
+use super::browser::{LoginState, read_query};
 use super::client::Client;
 use super::client_registry::ClientRegistry;
 use super::live_grants::LiveGrants;
 use super::login::PendingAuthorization;
-use super::login_state::LoginState;
 use super::problem::Problem;
 use super::redirect::{RedirectUri, Registrant, Target};
 use super::resource::ProtectedResource;
@@ -21,7 +20,7 @@ use crate::base::{limits, trace};
 use crate::http::{Form, Head, Response};
 
 /// `/authorize`
-pub(crate) struct AuthorizeEndpoint {
+pub struct AuthorizeEndpoint {
     pub(super) resource: Arc<ProtectedResource>,
     pub(super) clients: Arc<ClientRegistry>,
     pub(super) logins: Arc<LoginState>,
@@ -33,7 +32,7 @@ pub(crate) struct AuthorizeEndpoint {
 impl AuthorizeEndpoint {
     /// Checks the request and shows the consent page. Stores nothing; may be repeated (some clients ask once before they open
     /// the browser).
-    pub(crate) fn get(&self, head: &Head) -> Response {
+    pub fn get(&self, head: &Head) -> Response {
         self.try_get(head).unwrap_or_else(|problem| self.resource.pages.problem(problem))
     }
 

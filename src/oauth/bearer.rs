@@ -8,7 +8,7 @@ use super::resource::{Endpoint, ProtectedResource};
 use super::upstream::{CallersUpstream, Upstreams};
 use crate::base::clock::Clock;
 use crate::base::identity::{Principal, Scopes};
-use crate::base::trace;
+use crate::base::{limits, trace};
 use crate::http::{Head, Method, PublicUrl, Response};
 use crate::seal::{self, Keyring};
 use crate::store::{self, Stage};
@@ -28,21 +28,8 @@ pub enum BearerError {
     Unavailable,
 }
 
-impl BearerError {
-    /// What the log calls it.
-    fn word(self) -> &'static str {
-        match self {
-            BearerError::Missing => "no_token",
-            BearerError::Malformed => "malformed_token",
-            BearerError::Invalid => "invalid_token",
-            BearerError::InsufficientScope => "insufficient_scope",
-            BearerError::Unavailable => "storage",
-        }
-    }
-}
-
 /// What access tokens are checked against.
-pub(crate) struct BearerCheck {
+pub struct BearerCheck {
     pub(super) resource: Arc<ProtectedResource>,
     pub(super) keys: Arc<Keyring>,
     pub(super) grants: Arc<LiveGrants>,
@@ -56,7 +43,7 @@ impl BearerCheck {
     ///
     /// # Errors
     /// [`BearerError`]; [`ProtectedResource::challenge`] is the answer to it.
-    pub(crate) fn principal(&self, head: &Head) -> Result<Principal, BearerError> {
+    pub fn principal(&self, head: &Head) -> Result<Principal, BearerError> {
         let token = token_of(head)?;
         let now = self.clock.now();
         let token: AccessToken = seal::open(&self.keys, token, now).map_err(|_| BearerError::Invalid)?;
@@ -118,7 +105,7 @@ pub fn token_of(head: &Head) -> Result<&str, BearerError> {
 impl ProtectedResource {
     /// The answer to a request that is not let through (RFC 6750 section 3, RFC 9728 section 5.1). A person who has opened the
     /// endpoint in a browser finds the home page in it.
-    pub(crate) fn challenge(&self, head: &Head, endpoint: Endpoint, error: BearerError) -> Response {
+    pub fn challenge(&self, head: &Head, endpoint: Endpoint, error: BearerError) -> Response {
         let challenge = challenge(&self.url.as_named_by(head), endpoint, error, &self.required_scope);
         if error != BearerError::Missing || !wants_page(head) {
             return challenge;
@@ -129,25 +116,28 @@ impl ProtectedResource {
 
     /// The answer to a caller whose token is good, but lacks scopes that a tool needs: all `needed` scopes, so that the
     /// client asks for them together (MCP, authorization, "Scope Challenge Handling").
-    pub(crate) fn insufficient_scope(&self, needed: &Scopes) -> Response {
+    pub fn insufficient_scope(&self, needed: &Scopes) -> Response {
         let scope = self.required_scope.union(needed);
         challenge(&self.url, Endpoint::Mcp, BearerError::InsufficientScope, &scope)
     }
 }
 
 fn challenge(url: &PublicUrl, endpoint: Endpoint, error: BearerError, scope: &Scopes) -> Response {
-    trace::refused(error.word());
-    // Clients search for `name=` in the whole header: no value repeats a parameter's name or has quotes of its own.
-    let (status, error) = match error {
-        BearerError::Missing => (401, None),
-        BearerError::Invalid => (401, Some("invalid_token")),
-        BearerError::Malformed => (400, Some("invalid_request")),
-        BearerError::InsufficientScope => (403, Some("insufficient_scope")),
-        BearerError::Unavailable => return Response::new(503).header("Retry-After", "5"),
+    let (status, reason, code) = match error {
+        BearerError::Missing => (401, "no_token", None),
+        BearerError::Malformed => (400, "malformed_token", Some("invalid_request")),
+        BearerError::Invalid => (401, "invalid_token", Some("invalid_token")),
+        BearerError::InsufficientScope => (403, "insufficient_scope", Some("insufficient_scope")),
+        BearerError::Unavailable => (503, "storage", None),
     };
+    trace::refused(reason);
+    if error == BearerError::Unavailable {
+        return Response::new(status).header("Retry-After", limits::STORE_RETRY.as_secs().to_string());
+    }
+    // Clients search for `name=` in the whole header: no value repeats a parameter's name or has quotes of its own.
     let metadata = format!("/.well-known/oauth-protected-resource{}", endpoint.path());
     let metadata = url.join(&metadata);
-    let error = error.map(|error| format!(", error=\"{error}\"")).unwrap_or_default();
+    let error = code.map(|code| format!(", error=\"{code}\"")).unwrap_or_default();
     Response::new(status)
         .header(
             "WWW-Authenticate",

@@ -1,16 +1,76 @@
-//! Which browser it is: the cookie that ties a login to the browser it was started in, and whether a form came from one of our
-//! own pages. Nothing is stored: the sealed value of the login carries the hash of the cookie.
+//! What a login leaves with the browser: sealed values, good for a few minutes and only at the public URL that sealed them,
+//! because two servers may have one key file; and the cookie that ties them to the browser it was started in. Nothing is stored:
+//! the sealed value carries the hash of the cookie.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::login_state::LoginState;
 use super::problem::Problem;
+use super::spent_logins::SpentLogins;
+use crate::base::clock::Timestamp;
 use crate::base::encoding::{base64url, sha256};
 use crate::base::limits;
+use crate::base::random::Random;
 use crate::base::secret::Secret;
-use crate::http::{Form, Head, Request, Response};
+use crate::http::{Form, Head, PublicUrl, Request, Response};
+use crate::seal::{self, Keyring, Sealed};
+
+/// Seals and opens the stages of logins, and knows which logins are over.
+pub(super) struct LoginState {
+    pub(super) url: PublicUrl,
+    pub(super) keys: Arc<Keyring>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) spent: SpentLogins,
+}
+
+/// A value that is sealed for a few minutes.
+pub(super) trait ShortLived: Serialize + DeserializeOwned {
+    /// As [`Sealed::PREFIX`].
+    const PREFIX: &'static str;
+}
+
+#[derive(Serialize, Deserialize)]
+struct Issued<T> {
+    #[serde(rename = "v")]
+    value: T,
+    #[serde(rename = "i")]
+    issuer: String,
+    #[serde(rename = "e")]
+    expires: Timestamp,
+}
+
+impl<T: ShortLived> Sealed for Issued<T> {
+    const PREFIX: &'static str = T::PREFIX;
+    fn expires(&self) -> Option<Timestamp> {
+        Some(self.expires)
+    }
+}
+
+impl LoginState {
+    /// Seals a value that opens here until `expires`.
+    pub(super) fn seal<T: ShortLived>(&self, value: T, expires: Timestamp) -> String {
+        let issuer = self.url.origin().to_owned();
+        seal::seal(&self.keys, &Issued { value, issuer, expires }, &*self.random)
+    }
+
+    /// Opens what [`LoginState::seal`] sealed here; `None` for anything else.
+    pub(super) fn open<T: ShortLived>(&self, text: &str, now: Timestamp) -> Option<T> {
+        let issued = seal::open::<Issued<T>>(&self.keys, text, now).ok()?;
+        (issued.issuer == self.url.origin()).then_some(issued.value)
+    }
+
+    /// Where GitHub sends the browser back to.
+    pub(super) fn callback_url(&self) -> String {
+        self.url.join("/auth/callback")
+    }
+
+    pub(super) fn account_url(&self) -> String {
+        self.url.join("/account")
+    }
+}
 
 /// Ties a sealed value to one browser: a cookie's name, and the hash of its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

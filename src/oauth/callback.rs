@@ -7,16 +7,15 @@ use super::account;
 use super::account_page::SignIn;
 use super::authorization::AuthorizationRequest;
 use super::authorize_error::AuthorizeError;
-use super::browser::read_query;
+use super::browser::{LoginState, read_query};
 use super::issued::AuthorizationCode;
 use super::live_grants::LiveGrants;
 use super::login::{GitHubLogin, Purpose, is_marked_account};
 use super::login_quota::LoginQuota;
-use super::login_state::LoginState;
+use super::policy::Rules;
 use super::problem::Problem;
 use super::provider::{Identity, IdentityProvider, Obstacle, ProviderError, ProviderToken, Redemption};
 use super::resource::{ProtectedResource, see_other};
-use super::rules::Rules;
 use super::server_clock::ServerClock;
 use super::upstream::Upstreams;
 use crate::base::clock::Clock;
@@ -28,7 +27,7 @@ use crate::seal;
 use crate::store::{self, Grant, GrantClient, Stage};
 
 /// `/auth/callback`
-pub(crate) struct CallbackEndpoint {
+pub struct CallbackEndpoint {
     pub(super) resource: Arc<ProtectedResource>,
     pub(super) logins: Arc<LoginState>,
     pub(super) provider: Arc<dyn IdentityProvider>,
@@ -42,27 +41,27 @@ pub(crate) struct CallbackEndpoint {
 enum LoginError {
     /// The person cancelled at GitHub.
     Cancelled,
-    Provider(ProviderError),
     /// The policy says no; perhaps because of something that GitHub has named.
     NotAllowed(Identity, Option<Obstacle>),
-    Store(store::Error),
+    Other(Problem),
 }
 
 impl From<ProviderError> for LoginError {
     fn from(error: ProviderError) -> LoginError {
-        LoginError::Provider(error)
+        LoginError::Other(Problem::GitHub(error))
     }
 }
 
 impl From<store::Error> for LoginError {
     fn from(error: store::Error) -> LoginError {
-        LoginError::Store(error)
+        log::error("login.not_stored", &[log::Field::Error(&error.to_string())]);
+        LoginError::Other(Problem::Storage)
     }
 }
 
 impl CallbackEndpoint {
     /// The end of a login of either purpose.
-    pub(crate) fn get(&self, head: &Head) -> Response {
+    pub fn get(&self, head: &Head) -> Response {
         let pages = &self.resource.pages;
         let query = match self.read(head) {
             Ok(query) => query,
@@ -141,8 +140,9 @@ impl CallbackEndpoint {
         let rules = self.grants.rules();
         let admitted = self.admit(request, token, &rules);
         // G6: a token that nobody will ask for is given back. A GitHub that does not answer takes nothing back either.
-        let unreachable = matches!(admitted, Err(LoginError::Provider(ProviderError::Unreachable)));
-        if !unreachable && (admitted.is_err() || !self.upstreams.keeps_token(&rules)) {
+        let unreachable = Problem::GitHub(ProviderError::Unreachable);
+        let has_failed = matches!(&admitted, Err(LoginError::Other(problem)) if *problem == unreachable);
+        if !has_failed && (admitted.is_err() || !self.upstreams.keeps_token(&rules)) {
             self.provider.discard(&access);
         }
         let (user, code) = admitted?;
@@ -181,7 +181,14 @@ impl CallbackEndpoint {
             log::Field::Grant(&grant.id.to_string()),
         ];
         log::info("login.admitted", &fields);
-        let code = AuthorizationCode::new(&grant, request, secret);
+        let code = AuthorizationCode {
+            grant: grant.id,
+            client: request.client.clone(),
+            redirect_uri: request.return_to.redirect_uri.as_str().to_owned(),
+            code_challenge: request.code_challenge.clone(),
+            secret,
+            expires: grant.expires,
+        };
         Ok((identity.user, seal::seal(&self.logins.keys, &code, &*self.logins.random)))
     }
 
@@ -238,36 +245,33 @@ impl CallbackEndpoint {
         // Everybody with an account at GitHub gets here. A person who has nothing to see is charged like one who is not let in.
         let has_grants = self.grants.table.of_user(identity.user).is_ok_and(|grants| !grants.is_empty());
         self.quota.charge(has_grants.then_some(identity.user), peer, self.clock.monotonic());
-        Ok(account::sign_in(&self.logins, identity))
+        Ok(account::sign_in(&self.logins, identity, self.clock.now()))
     }
 
     /// Answers a login that came to nothing, and charges its sender where that could be brought about on purpose.
     fn refuse(&self, purpose: &Purpose, error: LoginError, peer: Option<IpAddr>) -> Response {
         let now = self.clock.monotonic();
-        let problem = match (error, purpose) {
-            (LoginError::Cancelled, Purpose::Authorize(request)) => {
-                return self.resource.refuse(&request.return_to, AuthorizeError::Denied);
+        if let LoginError::Other(Problem::GitHub(error)) = error {
+            self.quota.failed(error, peer, now);
+        }
+        match (purpose, error) {
+            (Purpose::Authorize(request), LoginError::Cancelled) => {
+                self.resource.refuse(&request.return_to, AuthorizeError::Denied)
             }
-            (LoginError::NotAllowed(identity, obstacle), Purpose::Authorize(request)) => {
+            (Purpose::Authorize(request), LoginError::NotAllowed(identity, obstacle)) => {
                 self.quota.charge(None, peer, now);
-                return self.not_allowed(request, &identity, obstacle);
+                self.not_allowed(request, &identity, obstacle)
             }
-            // The account page is for everybody, so its own answer is the one to somebody who is not signed in.
-            (LoginError::Cancelled | LoginError::NotAllowed(..), Purpose::Account) => {
-                return see_other(self.logins.account_url());
+            (Purpose::Authorize(request), LoginError::Other(problem)) => {
+                self.resource.end_login(&request.return_to, problem)
             }
-            (LoginError::Provider(error), _) => {
-                self.quota.failed(error, peer, now);
-                Problem::from(error)
+            (Purpose::Account, LoginError::Other(problem)) => {
+                self.resource.pages.sign_in(SignIn::Again(problem))
             }
-            (LoginError::Store(error), _) => {
-                log::error("login.not_stored", &[log::Field::Error(&error.to_string())]);
-                Problem::Storage
+            // Everybody may see their account page: no policy was asked.
+            (Purpose::Account, LoginError::Cancelled | LoginError::NotAllowed(..)) => {
+                see_other(self.logins.account_url())
             }
-        };
-        match purpose {
-            Purpose::Authorize(request) => self.resource.end_login(&request.return_to, problem),
-            Purpose::Account => self.resource.pages.sign_in(SignIn::Again(problem)),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::http;
 use crate::seal::{self, Keyring};
 
 /// Finds the client that a request names.
-pub(crate) struct ClientRegistry {
+pub struct ClientRegistry {
     pub(super) clients: Clients,
     pub(super) keys: Arc<Keyring>,
     /// Knows which clients are denied.

@@ -8,10 +8,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::authorize_error::AuthorizeError;
+use super::browser::LoginState;
 use super::live_grants::LiveGrants;
 use super::log_stranger;
 use super::login::PendingAuthorization;
-use super::login_state::LoginState;
 use super::problem::Problem;
 use super::provider::IdentityProvider;
 use super::resource::ProtectedResource;
@@ -23,7 +23,7 @@ use crate::base::trace;
 use crate::http::{Request, Response};
 
 /// `/consent`
-pub(crate) struct ConsentEndpoint {
+pub struct ConsentEndpoint {
     pub(super) resource: Arc<ProtectedResource>,
     pub(super) logins: Arc<LoginState>,
     pub(super) grants: Arc<LiveGrants>,
@@ -37,7 +37,7 @@ pub(crate) struct ConsentEndpoint {
 
 impl ConsentEndpoint {
     /// The person's answer.
-    pub(crate) fn post(&self, request: &Request) -> Response {
+    pub fn post(&self, request: &Request) -> Response {
         self.try_post(request).unwrap_or_else(|problem| self.resource.pages.problem(problem))
     }
 

@@ -88,7 +88,7 @@ fn parts((provider, grants, clock): World<'_>, (keys, random, ended): Kept<'_>) 
         },
         clients: Clients::default(),
         registrations_per_hour: limits::REGISTRATIONS,
-        upstream: Upstream::Keep,
+        tools_call_github: true,
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         random: Arc::clone(random) as Arc<dyn Random>,
         grant_ended: Box::new(move |id| log.lock().unwrap().push(id)),
@@ -161,7 +161,11 @@ impl Fixture {
     pub(crate) fn post(&self, path: &str, body: &str) -> Response {
         let request =
             request("POST", path).with("Content-Type", "application/x-www-form-urlencoded").body(body);
-        if path == "/token" { self.server.token.post(&request) } else { self.server.revoke.post(&request) }
+        if path == "/token" {
+            self.server.token.post(&request)
+        } else {
+            self.server.token.post_revocation(&request)
+        }
     }
 
     /// Uses a token.

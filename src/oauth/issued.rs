@@ -3,13 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::authorization::{AuthorizationRequest, CodeChallenge};
+use super::authorization::CodeChallenge;
 use crate::base::clock::Timestamp;
 use crate::base::encoding::{base64url, sha256};
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes};
 use crate::base::secret::Secret;
 use crate::seal::{self, Sealed};
-use crate::store::Grant;
 
 /// An authorization code (RFC 6749 section 4.1.2), bound to its grant, client, redirect URI and challenge.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,24 +31,6 @@ impl Sealed for AuthorizationCode {
     const PREFIX: &'static str = "mcp_ac_";
     fn expires(&self) -> Option<Timestamp> {
         Some(self.expires)
-    }
-}
-
-impl AuthorizationCode {
-    /// The code of a grant that was just made.
-    pub(super) fn new(
-        grant: &Grant,
-        request: &AuthorizationRequest,
-        secret: Secret<[u8; 32]>,
-    ) -> AuthorizationCode {
-        AuthorizationCode {
-            grant: grant.id,
-            client: request.client.clone(),
-            redirect_uri: request.return_to.redirect_uri.as_str().to_owned(),
-            code_challenge: request.code_challenge.clone(),
-            secret,
-            expires: grant.expires,
-        }
     }
 }
 

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::expiry::Readings;
-use super::rules::Rules;
+use super::policy::Rules;
+use super::problem::Problem;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::{GrantId, UserId};
 use crate::base::lock::Mutex;
@@ -14,10 +15,10 @@ use crate::base::{limits, log};
 use crate::store::{self, Expiry, Grant, Grants, Picks, Stage};
 
 /// Told of every grant that ends, so that its sessions and streams end with it.
-pub(crate) type GrantEnded = Box<dyn Fn(GrantId) + Send + Sync>;
+pub type GrantEnded = Box<dyn Fn(GrantId) + Send + Sync>;
 
 /// The table with its rules and the endings that wait for it.
-pub(crate) struct LiveGrants {
+pub struct LiveGrants {
     pub(super) table: Arc<dyn Grants>,
     clock: Arc<dyn Clock>,
     on_end: GrantEnded,
@@ -46,15 +47,6 @@ impl Ending {
     }
 }
 
-/// Why grants that were to end are not deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotDeleted {
-    /// They are refused from now on, and deleted when the table takes that.
-    Remembered,
-    /// Nothing was done: the table cannot be read, and too many endings wait for it.
-    Forgotten,
-}
-
 impl LiveGrants {
     pub(super) fn new(
         table: Arc<dyn Grants>,
@@ -62,14 +54,8 @@ impl LiveGrants {
         rules: Rules,
         on_end: GrantEnded,
     ) -> LiveGrants {
-        LiveGrants {
-            table,
-            clock,
-            on_end,
-            rules: Mutex::new(Arc::new(rules)),
-            waiting: Mutex::default(),
-            readings: Readings::default(),
-        }
+        let (rules, waiting) = (Mutex::new(Arc::new(rules)), Mutex::default());
+        LiveGrants { table, clock, on_end, rules, waiting, readings: Readings::default() }
     }
 
     /// The rules that hold now. A decision in several steps takes them once.
@@ -80,7 +66,7 @@ impl LiveGrants {
     /// Replaces the rules. Returns whether they changed. Grants of clients that are denied now end at once (D6). People who are
     /// not named any more are refused at their next request; where groups decide, which takes GitHub's word, at their next
     /// refresh (T13).
-    pub(crate) fn change_rules(&self, rules: Rules) -> bool {
+    pub fn change_rules(&self, rules: Rules) -> bool {
         if *self.rules() == rules {
             return false;
         }
@@ -100,7 +86,7 @@ impl LiveGrants {
     }
 
     /// Whether tokens of this grant are still good. While the table cannot be read nothing is taken for ended.
-    pub(crate) fn is_live(&self, id: GrantId) -> bool {
+    pub fn is_live(&self, id: GrantId) -> bool {
         let now = self.clock.now();
         match self.table.get(id) {
             Ok(grant) => grant.is_some_and(|grant| !grant.is_over(now) && self.is_good(&grant)),
@@ -109,7 +95,7 @@ impl LiveGrants {
     }
 
     /// Whether grants can be made and changed, as far as is known.
-    pub(crate) fn is_ready(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         self.table.takes_writes()
     }
 
@@ -117,7 +103,7 @@ impl LiveGrants {
     ///
     /// # Errors
     /// [`store::Error`] if that is not durable yet. S3: its sessions and streams have ended all the same.
-    pub(crate) fn end(&self, id: GrantId, reason: &'static str) -> Result<bool, store::Error> {
+    pub fn end(&self, id: GrantId, reason: &'static str) -> Result<bool, store::Error> {
         let grant = self.table.get(id).ok().flatten();
         let deleted = self.table.delete(id);
         (self.on_end)(id);
@@ -128,30 +114,28 @@ impl LiveGrants {
     }
 
     /// Ends the grants that `picks` finds, of one person or of all.
+    ///
+    /// # Errors
+    /// [`Problem::EndedInMemory`] if that is not durable yet, [`Problem::Table`] if nothing was done.
     pub(super) fn end_picked(
         &self,
         user: Option<UserId>,
         reason: &'static str,
         picks: Picks,
-    ) -> Result<(), NotDeleted> {
+    ) -> Result<(), Problem> {
         let listed = user.map_or_else(|| self.table.list(), |user| self.table.of_user(user));
         match listed {
             Ok(grants) => self.end_all(&grants, &picks(&grants), reason),
             Err(error) => {
                 log_failed(&error);
                 let remembered = self.end_later(user, reason, picks);
-                Err(if remembered { NotDeleted::Remembered } else { NotDeleted::Forgotten })
+                Err(if remembered { Problem::EndedInMemory } else { Problem::Table })
             }
         }
     }
 
     /// Ends those of `grants` that `ids` names: one write for many, and each is tried, whatever became of the one before it.
-    fn end_all(
-        &self,
-        grants: &[Arc<Grant>],
-        ids: &[GrantId],
-        reason: &'static str,
-    ) -> Result<(), NotDeleted> {
+    fn end_all(&self, grants: &[Arc<Grant>], ids: &[GrantId], reason: &'static str) -> Result<(), Problem> {
         ids.iter().for_each(|id| (self.on_end)(*id));
         let mut outcome = Ok(());
         for batch in ids.chunks(limits::SWEEP_BATCH) {
@@ -162,7 +146,7 @@ impl LiveGrants {
                 }
                 Err(error) => {
                     log_failed(&error);
-                    outcome = Err(NotDeleted::Remembered);
+                    outcome = Err(Problem::EndedInMemory);
                 }
             }
         }
@@ -171,7 +155,7 @@ impl LiveGrants {
 
     /// Has the grants that `picks` finds refused from now on and ended when the table can be read. Returns whether there was
     /// room to remember that.
-    pub(crate) fn end_later(&self, user: Option<UserId>, reason: &'static str, picks: Picks) -> bool {
+    pub fn end_later(&self, user: Option<UserId>, reason: &'static str, picks: Picks) -> bool {
         let mut waiting = self.waiting.lock();
         let theirs = waiting.iter().filter(|ending| ending.user == user).count();
         let (per_user, in_total) = limits::WAITING_ENDINGS;
@@ -183,7 +167,7 @@ impl LiveGrants {
     }
 
     /// D6: ends the grants of clients that are on the deny list. Called before anything is served, and when the list has changed.
-    pub(crate) fn end_denied(&self) {
+    pub fn end_denied(&self) {
         let rules = self.rules();
         if rules.denied.is_empty() {
             return;
@@ -197,7 +181,7 @@ impl LiveGrants {
     }
 
     /// Deletes what has expired. Called every [`limits::SWEEP`].
-    pub(crate) fn sweep(&self) {
+    pub fn sweep(&self) {
         let now = self.clock.now();
         let settled = self.readings.settled(self.clock.monotonic(), now);
         match self.table.sweep(Expiry { settled, now }) {

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::authorization::AuthorizationRequest;
-use super::browser::BrowserBinding;
-use super::login_state::{LoginState, ShortLived};
+use super::browser::{BrowserBinding, LoginState, ShortLived};
 use super::provider::{IdentityProvider, LoginRequest};
 use super::resource::see_other;
 use crate::base::clock::Timestamp;

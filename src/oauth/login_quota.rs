@@ -46,7 +46,8 @@ impl LoginQuota {
         let allowed = || self.failures.check(peer, now).and_then(|()| self.all.check_as((), now));
         // Before the wait, so that a sender without allowance holds up nobody; after it, because others have failed meanwhile.
         allowed().map_err(Problem::TooMany)?;
-        let place = self.places.wait(Sender::of(peer), self.patience).ok_or(Problem::Busy)?;
+        let place = self.places.wait(Sender::of(peer), self.patience);
+        let place = place.ok_or(Problem::GitHub(ProviderError::Busy))?;
         allowed().map_err(Problem::TooMany)?;
         Ok(place)
     }

@@ -47,14 +47,14 @@ struct ResourceMetadata<'a> {
 const AUTH_METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];
 
 /// The documents of one server.
-pub(crate) struct MetadataEndpoint {
+pub struct MetadataEndpoint {
     pub(super) resource: Arc<ProtectedResource>,
     pub(super) clients: Arc<ClientRegistry>,
 }
 
 impl MetadataEndpoint {
     /// `GET /.well-known/oauth-authorization-server`, and its OpenID Connect alias, which some clients try first.
-    pub(crate) fn server(&self) -> Response {
+    pub fn server(&self) -> Response {
         let url = &self.resource.url;
         let registration = self.clients.clients.registration == Registration::Open;
         document(&ServerMetadata {
@@ -76,7 +76,7 @@ impl MetadataEndpoint {
     }
 
     /// `GET /.well-known/oauth-protected-resource`, with and without the resource's path.
-    pub(crate) fn resource(&self, head: &Head, endpoint: Endpoint) -> Response {
+    pub fn resource(&self, head: &Head, endpoint: Endpoint) -> Response {
         document(&ResourceMetadata {
             // RFC 9728 section 3.3: clients compare it with the URL that they were given.
             resource: self.resource.url.as_named_by(head).join(endpoint.path()),

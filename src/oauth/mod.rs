@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::ClientFingerprint;
+use crate::base::quota::Quota;
 use crate::base::random::Random;
 use crate::base::rate::{Rate, RateLimit};
 use crate::base::throttle::Throttle;
@@ -36,7 +37,6 @@ mod callback;
 mod client;
 mod client_metadata;
 mod client_registry;
-mod client_requests;
 mod client_url;
 mod clients;
 #[cfg(test)]
@@ -51,19 +51,15 @@ mod issued;
 mod live_grants;
 mod login;
 mod login_quota;
-mod login_state;
 mod metadata;
-mod obstacle;
 mod page;
 mod policy;
 mod problem;
 pub mod provider;
 mod redirect;
-mod refusal;
 mod register;
 mod resource;
 mod revoke;
-mod rules;
 mod schemes;
 mod server_clock;
 mod spent_logins;
@@ -80,32 +76,28 @@ use account::AccountEndpoint;
 use authorize::AuthorizeEndpoint;
 use bearer::BearerCheck;
 pub use bearer::token_of;
+use browser::LoginState;
 use callback::CallbackEndpoint;
 pub use client::Client;
 use client_registry::ClientRegistry;
-use client_requests::ClientRequests;
 pub use client_url::ClientUrl;
 pub use clients::{Clients, Registration};
 pub use configured::ConfiguredMembers;
 use consent::ConsentEndpoint;
 pub use deny::DenyList;
 pub use document::ClientDocuments;
-pub(crate) use live_grants::{GrantEnded, LiveGrants};
+pub use live_grants::{GrantEnded, LiveGrants};
 use login_quota::LoginQuota;
-use login_state::LoginState;
 use metadata::MetadataEndpoint;
 pub use page::Pages;
-pub use policy::{AllowRule, Policy};
+pub use policy::{AllowRule, Policy, Rules};
 use register::RegistrationEndpoint;
-pub(crate) use resource::{Endpoint, ProtectedResource};
-use revoke::RevocationEndpoint;
-pub use rules::Rules;
+pub use resource::{Endpoint, ProtectedResource};
 pub use schemes::RedirectSchemes;
 use server_clock::ServerClock;
 use spent_logins::SpentLogins;
 use token::TokenEndpoint;
-pub use upstream::Upstream;
-use upstream::{UpstreamPlaces, Upstreams};
+use upstream::Upstreams;
 
 /// What an authorization server stands on.
 pub struct Parts {
@@ -125,8 +117,8 @@ pub struct Parts {
     pub clients: Clients,
     /// Registrations that a sender may make in an hour.
     pub registrations_per_hour: usize,
-    /// Whether tools need GitHub's tokens.
-    pub upstream: Upstream,
+    /// Whether tools call GitHub as the caller, so that GitHub's tokens are kept.
+    pub tools_call_github: bool,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     /// Told of every grant that ends.
@@ -143,7 +135,6 @@ pub struct AuthorizationServer {
     pub callback: CallbackEndpoint,
     pub account: AccountEndpoint,
     pub token: TokenEndpoint,
-    pub revoke: RevocationEndpoint,
     pub bearer: BearerCheck,
     pub grants: Arc<LiveGrants>,
 }
@@ -151,7 +142,7 @@ pub struct AuthorizationServer {
 impl AuthorizationServer {
     /// Gives each endpoint its parts.
     pub fn new(parts: Parts) -> AuthorizationServer {
-        let Parts { resource, keys, provider, clients, upstream, random, .. } = parts;
+        let Parts { resource, keys, provider, clients, random, .. } = parts;
         let server_clock = Arc::new(ServerClock::new(parts.clock, parts.newest));
         let clock: Arc<dyn Clock> = server_clock.clone();
         let resource = Arc::new(resource);
@@ -164,25 +155,20 @@ impl AuthorizationServer {
             clock: clock.clone(),
             scopes: resource.scopes.clone(),
         });
-        let requests = Arc::new(ClientRequests {
-            clients: clients.clone(),
-            clock: clock.clone(),
-            failures: limit(limits::TOKEN_FAILURES, TEN_MINUTES),
-        });
         let upstreams = Arc::new(Upstreams {
             keys: keys.clone(),
             grants: grants.clone(),
             provider: provider.clone(),
             clock: clock.clone(),
             random: random.clone(),
-            upstream,
-            places: UpstreamPlaces::default(),
+            tools_call_github: parts.tools_call_github,
+            refresh_locks: Arc::new(Quota::new((1, usize::MAX)).waiting((usize::MAX, usize::MAX))),
+            places: Arc::new(Quota::new(limits::REFRESH_PLACES).waiting(limits::REFRESH_WAITERS)),
         });
         let logins = Arc::new(LoginState {
             url: resource.url.clone(),
             keys: keys.clone(),
             random: random.clone(),
-            clock: clock.clone(),
             spent: SpentLogins::default(),
         });
         AuthorizationServer {
@@ -196,7 +182,7 @@ impl AuthorizationServer {
             },
             authorize: AuthorizeEndpoint {
                 resource: resource.clone(),
-                clients,
+                clients: clients.clone(),
                 logins: logins.clone(),
                 grants: grants.clone(),
                 upstreams: upstreams.clone(),
@@ -230,20 +216,14 @@ impl AuthorizationServer {
             },
             token: TokenEndpoint {
                 resource: resource.clone(),
-                requests: requests.clone(),
+                clients,
                 keys: keys.clone(),
                 random,
                 grants: grants.clone(),
                 upstreams: upstreams.clone(),
                 provider,
                 clock: server_clock,
-            },
-            revoke: RevocationEndpoint {
-                requests,
-                keys: keys.clone(),
-                grants: grants.clone(),
-                upstreams: upstreams.clone(),
-                clock: clock.clone(),
+                failures: limit(limits::TOKEN_FAILURES, TEN_MINUTES),
             },
             bearer: BearerCheck {
                 resource: resource.clone(),

@@ -3,10 +3,11 @@
 use super::authorization::{AuthorizationRequest, ReturnTo};
 use super::authorize_error::AuthorizeError;
 use super::client::Origin;
-use super::problem::Problem;
+use super::problem::{Explanation, Problem, blocked};
 use super::provider::Obstacle;
 use super::redirect::{RedirectUri, Target};
 use super::upstream::TokenUse;
+use crate::base::identity::Scopes;
 use crate::base::trace;
 use crate::http::{self, Response, escape};
 
@@ -45,37 +46,33 @@ impl Pages {
 
     /// The page of a problem that ended the login of a client, with the way back to it.
     pub(super) fn ended_login(&self, problem: Problem, way_back: &str) -> Response {
-        trace::refused(problem.word());
-        let (title, text) = problem.texts();
+        let Explanation { status, reason, title, text } = problem.explanation();
+        trace::refused(reason);
         let body = format!("<p>{}</p>{}{way_back}", escape(text), reference());
-        problem.retry_after(self.page(problem.status(), title, &body))
+        problem.retry_after(self.page(status, title, &body))
     }
 
     /// The page for a person whom the policy does not let in; if GitHub says what stands in the way, in those words.
     pub(super) fn not_allowed(&self, login: &str, obstacle: Option<Obstacle>, way_back: &str) -> Response {
         let login = escape(login);
-        let (word, title, text) = match obstacle {
+        let (reason, title, text) = match obstacle {
             Some(obstacle) => {
-                let (title, text) = obstacle.texts();
-                let text = format!(
-                    "<p>You are signed in to GitHub as <strong>{login}</strong>.</p><p>{}</p>",
-                    escape(text)
-                );
-                (obstacle.word(), title, text)
+                let Explanation { reason, title, text, .. } = blocked(obstacle);
+                (reason, title, format!("<strong>{login}</strong>.</p><p>{}", escape(text)))
             }
             None => {
                 let text = format!(
-                    "<p>You are signed in to GitHub as <strong>{login}</strong>, and this server does not let that account \
-                     in.</p><p>If you have another GitHub account, sign in to it on github.com first, then start the login \
-                     again from your MCP client. Otherwise ask the person who runs this server to let you in. If you should \
-                     be in through an organisation, it may have to approve this app first (on GitHub: Settings, \
-                     Applications).</p>"
+                    "<strong>{login}</strong>, and this server does not let that account in.</p><p>If you have another \
+                     GitHub account, sign in to it on github.com first, then start the login again from your MCP client. \
+                     Otherwise ask the person who runs this server to let you in. If you should be in through an \
+                     organisation, it may have to approve this app first (on GitHub: Settings, Applications)."
                 );
                 ("not_allowed", "This account is not let in", text)
             }
         };
-        trace::refused(word);
-        self.page(403, title, &format!("{text}{}{way_back}", reference()))
+        trace::refused(reason);
+        let body = format!("<p>You are signed in to GitHub as {text}</p>{}{way_back}", reference());
+        self.page(403, title, &body)
     }
 
     /// An answer that is not sent to an open web client by itself, so that this server cannot be used to send people anywhere
@@ -117,8 +114,7 @@ impl Pages {
                 Some("Allow this only if you have just started this login in an app on this device."),
             ),
         };
-        let scopes: String =
-            request.scopes.iter().map(|scope| format!("<li>{}</li>", self.scope_in_words(scope))).collect();
+        let scopes = self.scope_list(&request.scopes);
         let warning = warning.map(|text| format!("<p class=warn>{text}</p>")).unwrap_or_default();
         let body = format!(
             "<dl>\
@@ -140,11 +136,14 @@ impl Pages {
             sealed = escape(sealed),
             token = token.words(),
         );
-        // C9: with no-referrer browsers would send `Origin: null` with the form.
-        self.page_with_referrer(200, &format!("Let {name} use {server}?"), &body, "same-origin")
+        self.form_page(200, &format!("Let {name} use {server}?"), &body)
     }
 
-    pub(super) fn scope_in_words(&self, scope: &str) -> String {
+    pub(super) fn scope_list(&self, scopes: &Scopes) -> String {
+        scopes.iter().map(|scope| format!("<li>{}</li>", self.scope_in_words(scope))).collect()
+    }
+
+    fn scope_in_words(&self, scope: &str) -> String {
         match (self.scope_words.iter().find(|(name, _)| name == scope), scope) {
             (Some((_, words)), _) => escape(words),
             (None, "mcp") => "Use the tools, prompts and resources of this server in your name".to_owned(),
@@ -156,13 +155,12 @@ impl Pages {
         self.page_with_referrer(status, title, body, "no-referrer")
     }
 
-    pub(super) fn page_with_referrer(
-        &self,
-        status: u16,
-        title: &str,
-        body: &str,
-        referrer: &'static str,
-    ) -> Response {
+    /// C9: with no-referrer browsers would send `Origin: null` with the form.
+    pub(super) fn form_page(&self, status: u16, title: &str, body: &str) -> Response {
+        self.page_with_referrer(status, title, body, "same-origin")
+    }
+
+    fn page_with_referrer(&self, status: u16, title: &str, body: &str, referrer: &'static str) -> Response {
         let body = format!(
             "<main><p class=server>{}</p><h1>{}</h1>{body}</main>",
             escape(&self.title),

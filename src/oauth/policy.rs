@@ -1,8 +1,10 @@
 //! Who may log in.
 
+use super::deny::DenyList;
 use super::provider::{Group, Identity, IdentityProvider, ProviderError};
 use crate::base::identity::UserId;
 use crate::base::secret::Secret;
+use crate::store::Grant;
 
 /// One rule of `MCP_ALLOW`; whoever satisfies one of them is let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,5 +84,23 @@ impl Policy {
     }
 }
 
+/// What the operator may change while the server runs, as it holds at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Says who may come in.
+    pub policy: Policy,
+    /// Says which clients are refused, however they are known.
+    pub denied: DenyList,
+}
+
+impl Rules {
+    /// Whether tokens of a grant that is not over are still good, as far as can be said without GitHub (T13, D6).
+    pub(super) fn still_admit(&self, grant: &Grant) -> bool {
+        self.policy.may_still_admit(&grant.identity()) && !self.denied.names_client_of(&grant.client)
+    }
+}
+
+#[cfg(test)]
+mod rules_tests;
 #[cfg(test)]
 mod tests;

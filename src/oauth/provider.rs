@@ -87,6 +87,26 @@ impl Obstacle {
             Obstacle::NotPermitted => "app_not_permitted",
         }
     }
+
+    /// For the log: what the operator can do.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Obstacle::Suspended
+            | Obstacle::UnverifiedEmail
+            | Obstacle::InvitationPending
+            | Obstacle::SingleSignOn => "none: the page tells the person what to do at GitHub",
+            Obstacle::AppNotApproved => {
+                "an owner approves the app: the organisation's Settings, Third-party Access, OAuth app policy"
+            }
+            Obstacle::AddressNotAllowed => {
+                "an owner adds this server's address: the organisation's Settings, Authentication security, IP allow list"
+            }
+            Obstacle::NotPermitted => {
+                "an OAuth app needs the scope read:org, which is asked for at a login; a GitHub App needs the organisation \
+             permission Members, read-only"
+            }
+        }
+    }
 }
 
 /// Why the provider's answer cannot be used.
@@ -112,26 +132,13 @@ pub enum ProviderError {
 impl ProviderError {
     /// Whether it is the provider's word about this code, token or person.
     pub(crate) fn is_refusal(self) -> bool {
-        match self {
-            ProviderError::Refused | ProviderError::Blocked(_) => true,
-            ProviderError::Misconfigured
-            | ProviderError::Unreachable
-            | ProviderError::Nonsense
-            | ProviderError::Busy
-            | ProviderError::UsedUp => false,
-        }
+        matches!(self, ProviderError::Refused | ProviderError::Blocked(_))
     }
 
     /// Whether a login that ends with it is charged to its sender. Not if the fault is ours or the network's; all else can be
     /// brought about on purpose, by the account or the code that is chosen.
     pub(super) fn is_charged(self) -> bool {
-        match self {
-            ProviderError::Refused
-            | ProviderError::Blocked(_)
-            | ProviderError::Nonsense
-            | ProviderError::UsedUp => true,
-            ProviderError::Misconfigured | ProviderError::Unreachable | ProviderError::Busy => false,
-        }
+        !matches!(self, ProviderError::Misconfigured | ProviderError::Unreachable | ProviderError::Busy)
     }
 }
 

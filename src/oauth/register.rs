@@ -48,7 +48,7 @@ struct RegistrationAnswer<'a> {
 }
 
 /// `/register`
-pub(crate) struct RegistrationEndpoint {
+pub struct RegistrationEndpoint {
     pub(super) clients: Arc<ClientRegistry>,
     pub(super) random: Arc<dyn Random>,
     pub(super) clock: Arc<dyn Clock>,
@@ -59,7 +59,7 @@ pub(crate) struct RegistrationEndpoint {
 
 impl RegistrationEndpoint {
     /// Registers a client.
-    pub(crate) fn post(&self, request: &http::Request) -> Response {
+    pub fn post(&self, request: &http::Request) -> Response {
         // D5: the metadata does not name this endpoint then, but clients guess it.
         if self.clients.clients.registration == Registration::Closed {
             return answer::error(

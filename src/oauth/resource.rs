@@ -1,14 +1,18 @@
 //! One MCP server as its clients know it: the resource of their tokens (RFC 9728) and the issuer of these (RFC 8414). Every URL
 //! that the endpoints name comes from here, never from a request (O15).
 
-use super::page::Pages;
+use super::authorization::ReturnTo;
+use super::authorize_error::AuthorizeError;
+use super::page::{self, Pages};
+use super::problem::Problem;
 use super::redirect::RedirectUri;
 use crate::base::identity::Scopes;
+use crate::base::trace;
 use crate::http::{Form, PublicUrl, Response, append_query};
 
 /// The resource and its issuer.
 #[derive(Clone, Debug)]
-pub(crate) struct ProtectedResource {
+pub struct ProtectedResource {
     /// Where the endpoints are. Its origin is the issuer identifier.
     pub(super) url: PublicUrl,
     /// The canonical URI that tokens are bound to (RFC 8707).
@@ -22,7 +26,7 @@ pub(crate) struct ProtectedResource {
 
 /// Where clients use their tokens: one resource, known to clients of 2024-11-05 by another path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Endpoint {
+pub enum Endpoint {
     /// `/mcp`
     Mcp,
     /// `/sse`
@@ -40,7 +44,7 @@ impl Endpoint {
 
 impl ProtectedResource {
     /// The MCP server at `/mcp` below `url`, with the scope `mcp` and those that tools need beyond it.
-    pub(crate) fn new(url: PublicUrl, tool_scopes: &Scopes, pages: Pages) -> ProtectedResource {
+    pub fn new(url: PublicUrl, tool_scopes: &Scopes, pages: Pages) -> ProtectedResource {
         let required_scope = Scopes::parse("mcp").unwrap_or_default();
         let scopes = required_scope.union(tool_scopes);
         ProtectedResource { uri: url.join(Endpoint::Mcp.path()), url, scopes, required_scope, pages }
@@ -52,7 +56,7 @@ impl ProtectedResource {
     }
 
     /// `GET /`: the page for a person who opens the server in a browser.
-    pub(crate) fn home(&self) -> Response {
+    pub fn home(&self) -> Response {
         self.pages.home(200, &self.uri)
     }
 
@@ -70,6 +74,33 @@ impl ProtectedResource {
         their_scheme.eq_ignore_ascii_case(scheme)
             && self.url.accepts_host(authority)
             && matches!(path, "" | "/" | "/mcp" | "/mcp/" | "/sse" | "/sse/")
+    }
+
+    /// Refuses a client's request.
+    pub(super) fn refuse(&self, to: &ReturnTo, error: AuthorizeError) -> Response {
+        let (code, _) = error.wire();
+        trace::refused(code);
+        if to.is_trusted() {
+            return see_other(self.error_location(to, error));
+        }
+        self.pages.interstitial(error, &self.way_back(to, error))
+    }
+
+    /// The page of a problem that ended a login, with a button that tells the client.
+    pub(super) fn end_login(&self, to: &ReturnTo, problem: Problem) -> Response {
+        self.pages.ended_login(problem, &self.way_back(to, problem.answer()))
+    }
+
+    /// The button that takes the person back to the client with an error.
+    pub(super) fn way_back(&self, to: &ReturnTo, error: AuthorizeError) -> String {
+        page::way_back(to, &self.error_location(to, error))
+    }
+
+    fn error_location(&self, to: &ReturnTo, error: AuthorizeError) -> String {
+        let (code, description) = error.wire();
+        let state = to.state.as_deref().filter(|_| error != AuthorizeError::StateTooLong);
+        let parameters = [("error", Some(code)), ("error_description", Some(description)), ("state", state)];
+        self.answer_location(&to.redirect_uri, &parameters)
     }
 
     /// The redirect URI with these parameters and our `iss`, once (RFC 9207, O10).

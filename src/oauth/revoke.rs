@@ -1,33 +1,20 @@
 //! Revocation (RFC 7009). A token of a grant ends the whole grant: access tokens are sealed, not stored, so there is
 //! nothing smaller to end, and a client that revokes one is leaving.
 
-use std::sync::Arc;
-
 use super::answer;
-use super::client_requests::ClientRequests;
 use super::issued::{AccessToken, RefreshToken};
-use super::live_grants::LiveGrants;
+use super::token::TokenEndpoint;
 use super::token_error::TokenError;
-use super::upstream::Upstreams;
 use crate::base::clock::Clock;
 use crate::base::identity::{ClientFingerprint, GrantId};
 use crate::base::secret::Secret;
 use crate::http::{Form, Request, Response};
-use crate::seal::{self, Keyring};
+use crate::seal;
 
-/// `/revoke`
-pub(crate) struct RevocationEndpoint {
-    pub(super) requests: Arc<ClientRequests>,
-    pub(super) keys: Arc<Keyring>,
-    pub(super) grants: Arc<LiveGrants>,
-    pub(super) upstreams: Arc<Upstreams>,
-    pub(super) clock: Arc<dyn Clock>,
-}
-
-impl RevocationEndpoint {
-    /// Ends the grant of a token.
-    pub(crate) fn post(&self, request: &Request) -> Response {
-        self.requests.answer(request, |client, form| {
+impl TokenEndpoint {
+    /// `POST /revoke`: ends the grant of a token.
+    pub fn post_revocation(&self, request: &Request) -> Response {
+        self.answer(request, |client, form| {
             self.revoke(client, form).map(|()| answer::no_store(Response::new(200)))
         })
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::answer;
-use super::client_requests::ClientRequests;
+use super::client_registry::ClientRegistry;
 use super::issued::{AccessToken, AuthorizationCode, RefreshToken};
 use super::live_grants::{LiveGrants, log_grant};
 use super::policy::Policy;
@@ -18,24 +18,27 @@ use super::server_clock::ServerClock;
 use super::token_error::{TokenError, invalid_grant};
 use super::upstream::{Asking, Upstreams};
 use crate::base::clock::{Clock, Timestamp};
-use crate::base::identity::{ClientFingerprint, Scopes};
+use crate::base::identity::{ClientFingerprint, GrantId, Scopes};
 use crate::base::random::Random;
+use crate::base::rate::RateLimit;
 use crate::base::secret::Secret;
 use crate::base::{limits, log};
 use crate::http::{Form, Request, Response};
 use crate::seal::{self, Keyring, SealError};
 use crate::store::{self, Grant, Stage};
 
-/// `/token`
-pub(crate) struct TokenEndpoint {
+/// `/token` and `/revoke`: the requests for which a client authenticates.
+pub struct TokenEndpoint {
     pub(super) resource: Arc<ProtectedResource>,
-    pub(super) requests: Arc<ClientRequests>,
+    pub(super) clients: Arc<ClientRegistry>,
     pub(super) keys: Arc<Keyring>,
     pub(super) random: Arc<dyn Random>,
     pub(super) grants: Arc<LiveGrants>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) provider: Arc<dyn IdentityProvider>,
     pub(super) clock: Arc<ServerClock>,
+    /// Failures of one sender.
+    pub(super) failures: RateLimit,
 }
 
 /// RFC 6749 section 5.1. `token_type` is spelled as some clients compare it.
@@ -48,35 +51,50 @@ struct TokenAnswer {
     scope: String,
 }
 
-/// What is to be written as a pair of tokens.
-struct Pair {
-    grant: Arc<Grant>,
-    generation: u32,
-    turned: Timestamp,
-    scopes: Scopes,
-    secret: Secret<[u8; 32]>,
-}
-
 impl TokenEndpoint {
-    /// A pair of tokens for a code or a refresh token.
-    pub(crate) fn post(&self, request: &Request) -> Response {
+    /// `POST /token`: a pair of tokens for a code or a refresh token.
+    pub fn post(&self, request: &Request) -> Response {
         if self.clock.is_behind() {
             return TokenError::Clock.answer();
         }
-        self.requests.answer(request, |client, form| {
+        self.answer(request, |client, form| {
             self.resource.named_by(form).ok_or(TokenError::Resource)?;
-            let pair = match form.value("grant_type") {
+            let tokens = match form.value("grant_type") {
                 Some("authorization_code") => self.redeem(client, form)?,
                 Some("refresh_token") => self.refresh(client, form)?,
                 Some(_) => return Err(TokenError::GrantType),
                 None => return Err(TokenError::Missing("grant_type is required")),
             };
-            Ok(answer::json(200, &self.issue(pair)))
+            Ok(answer::json(200, &tokens))
+        })
+    }
+
+    /// Answers a client's request. Only failures are limited, and only after they have failed: nobody can guess a code or a
+    /// token, so a client that succeeds is never turned away for what others at the same address, or everywhere, did.
+    pub(super) fn answer(
+        &self,
+        request: &Request,
+        attempt: impl FnOnce(&ClientFingerprint, &Form) -> Result<Response, TokenError>,
+    ) -> Response {
+        let outcome = read_form(request).and_then(|form| {
+            let client = self.clients.authenticate(&request.head, &form).map_err(TokenError::Client)?;
+            attempt(&client, &form)
+        });
+        outcome.unwrap_or_else(|error| {
+            // That the table or GitHub does not answer is nobody's failure but ours.
+            let is_ours = matches!(error, TokenError::Unavailable | TokenError::UsedUp | TokenError::Clock);
+            if is_ours {
+                return error.answer();
+            }
+            match self.failures.spend(request.head.peer, self.clock.monotonic()) {
+                Ok(()) => error.answer(),
+                Err(too_many) => answer::too_many(too_many),
+            }
         })
     }
 
     /// A code for the first pair of tokens (RFC 6749 section 4.1.3).
-    fn redeem(&self, client: &ClientFingerprint, form: &Form) -> Result<Pair, TokenError> {
+    fn redeem(&self, client: &ClientFingerprint, form: &Form) -> Result<TokenAnswer, TokenError> {
         let text = form.value("code").ok_or(TokenError::Missing("code is required"))?;
         let verifier = form.value("code_verifier").ok_or(TokenError::Missing("code_verifier is required"))?;
         let now = self.clock.now();
@@ -90,16 +108,12 @@ impl TokenEndpoint {
             let grant = self.grants.table.get(code.grant)?.ok_or_else(|| invalid_grant("grant_ended"))?;
             // T13: the rules may have changed since GitHub said who it is.
             if !self.grants.is_good(&grant) {
-                self.upstreams.end_grant(grant.id, &code.secret, "not_admitted")?;
-                return Err(invalid_grant("not_admitted"));
+                return Err(self.end(grant.id, &code.secret, "not_admitted"));
             }
             match grant.stage {
                 Stage::CodeIssued => {}
                 // T4: the right client with the right verifier sends a code again: either it or a thief had the code first.
-                Stage::Live { .. } => {
-                    self.upstreams.end_grant(grant.id, &code.secret, "code_replayed")?;
-                    return Err(invalid_grant("code_replayed"));
-                }
+                Stage::Live { .. } => return Err(self.end(grant.id, &code.secret, "code_replayed")),
             }
             let redeemed = Grant {
                 stage: Stage::Live { generation: 0, turned: now },
@@ -108,16 +122,7 @@ impl TokenEndpoint {
                 ..(*grant).clone()
             };
             match self.grants.table.update(&redeemed) {
-                Ok(()) => {
-                    let scopes = redeemed.scopes.clone();
-                    return Ok(Pair {
-                        grant: Arc::new(redeemed),
-                        generation: 0,
-                        turned: now,
-                        scopes,
-                        secret: code.secret,
-                    });
-                }
+                Ok(()) => return Ok(self.issue(&redeemed, (0, now), &redeemed.scopes, &code.secret)),
                 Err(store::Error::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -126,7 +131,7 @@ impl TokenEndpoint {
     }
 
     /// A refresh token for the next pair (RFC 6749 section 6, OAuth 2.1 section 4.3).
-    fn refresh(&self, client: &ClientFingerprint, form: &Form) -> Result<Pair, TokenError> {
+    fn refresh(&self, client: &ClientFingerprint, form: &Form) -> Result<TokenAnswer, TokenError> {
         let text = form.value("refresh_token").ok_or(TokenError::Missing("refresh_token is required"))?;
         let now = self.clock.now();
         let token: RefreshToken = seal::open(&self.keys, text, now).map_err(|error| match error {
@@ -152,18 +157,14 @@ impl TokenEndpoint {
                 Turn::Next(generation) => (generation, now),
                 // T10, T11: a lost answer or a parallel refresh gets the current generation again; nothing is written.
                 Turn::Again { generation, turned } => {
-                    return Ok(Pair { grant, generation, turned, scopes, secret: token.secret });
+                    return Ok(self.issue(&grant, (generation, turned), &scopes, &token.secret));
                 }
                 // T10: so does another process with the same login, once the policy was asked about it (T13).
                 Turn::Late { generation, turned } => (generation, turned),
-                Turn::Reuse => {
-                    self.upstreams.end_grant(grant.id, &token.secret, "refresh_reused")?;
-                    return Err(invalid_grant("refresh_reused"));
-                }
+                Turn::Reuse => return Err(self.end(grant.id, &token.secret, "refresh_reused")),
                 Turn::FromTheFuture => {
                     log::error("store.rolled_back", &[log::Field::Hint(ROLLED_BACK)]);
-                    self.upstreams.end_grant(grant.id, &token.secret, "table_rolled_back")?;
-                    return Err(invalid_grant("table_rolled_back"));
+                    return Err(self.end(grant.id, &token.secret, "table_rolled_back"));
                 }
             };
             // T11: one of parallel refreshes asks GitHub; the others then find the generation that it has made. A refresh that
@@ -183,8 +184,7 @@ impl TokenEndpoint {
                     Verdict::Later(error) => return Err(error),
                     Verdict::No => {
                         drop(asking.take());
-                        self.upstreams.end_grant(grant.id, &token.secret, "not_admitted")?;
-                        return Err(invalid_grant("not_admitted"));
+                        return Err(self.end(grant.id, &token.secret, "not_admitted"));
                     }
                 };
             // Asking may have exchanged GitHub's token, which is a write of its own.
@@ -200,13 +200,7 @@ impl TokenEndpoint {
                         // The line has the address, which tells a second process from a thief.
                         log_grant(log::warn, "token.shared", &rotated, log::Field::Hint(SHARED));
                     }
-                    return Ok(Pair {
-                        grant: Arc::new(rotated),
-                        generation: next,
-                        turned,
-                        scopes,
-                        secret: token.secret,
-                    });
+                    return Ok(self.issue(&rotated, (next, turned), &scopes, &token.secret));
                 }
                 Err(store::Error::Conflict) => {}
                 Err(error) => return Err(error.into()),
@@ -240,15 +234,29 @@ impl TokenEndpoint {
             Err(ProviderError::Unreachable | ProviderError::Nonsense | ProviderError::Misconfigured) => {
                 Verdict::Outage
             }
-            // What users can bring about is no outage: else whoever has left would stay for a day by using up their own
+            // What users can bring about is no outage: else a person who has left would stay for a day by using up their own
             // requests at GitHub, or by refreshing many grants at once.
             Err(ProviderError::UsedUp) => Verdict::Later(TokenError::UsedUp),
             Err(ProviderError::Busy) => Verdict::Later(TokenError::Unavailable),
         }
     }
 
-    fn issue(&self, pair: Pair) -> TokenAnswer {
-        let Pair { grant, generation, turned, scopes, secret } = pair;
+    /// Ends a grant whose code or token shows that it must not go on.
+    fn end(&self, id: GrantId, secret: &Secret<[u8; 32]>, reason: &'static str) -> TokenError {
+        match self.upstreams.end_grant(id, secret, reason) {
+            Ok(()) => invalid_grant(reason),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// The pair of tokens of a generation, which was made at `turned`.
+    fn issue(
+        &self,
+        grant: &Grant,
+        (generation, turned): (u32, Timestamp),
+        scopes: &Scopes,
+        secret: &Secret<[u8; 32]>,
+    ) -> TokenAnswer {
         let now = self.clock.now();
         let access_end = now.plus(limits::ACCESS_TOKEN_LIFETIME).min(grant.expires);
         let access = AccessToken {
@@ -262,11 +270,11 @@ impl TokenEndpoint {
             grant: grant.id,
             client: grant.client.fingerprint.clone(),
             generation,
-            secret,
+            secret: secret.clone(),
             // T12: no refresh moves the absolute end.
             expires: turned.plus(limits::REFRESH_IDLE).min(grant.expires),
         };
-        log_grant(log::info, "token.issued", &grant, log::Field::Generation(generation));
+        log_grant(log::info, "token.issued", grant, log::Field::Generation(generation));
         TokenAnswer {
             access_token: seal::seal(&self.keys, &access, &*self.random),
             token_type: "Bearer",
@@ -333,6 +341,18 @@ fn narrowed(granted: &Scopes, asked: Option<&str>, required: &Scopes) -> Result<
         return Ok(granted.clone());
     }
     Ok(granted.intersection(&asked.union(required)))
+}
+
+/// T7: the parameters of a token or revocation request.
+fn read_form(request: &Request) -> Result<Form, TokenError> {
+    if request.head.media_type() != Ok(Some("application/x-www-form-urlencoded".to_owned())) {
+        return Err(TokenError::NotAForm);
+    }
+    if request.head.query.as_deref().is_some_and(|query| !query.is_empty()) {
+        return Err(TokenError::CredentialsInQuery);
+    }
+    let form = Form::parse(&request.body).map_err(|_| TokenError::NotAForm)?;
+    if form.repeated(&["resource"]).is_some() { Err(TokenError::Repeated) } else { Ok(form) }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Why the token and revocation endpoints refuse, and what they say then.
 
+use std::time::Duration;
+
 use super::answer;
 use super::client_registry::ClientError;
 use super::live_grants::log_failed;
@@ -31,58 +33,52 @@ pub(super) enum TokenError {
 impl TokenError {
     /// The one place where the surface's errors meet the wire.
     pub(super) fn answer(self) -> Response {
-        let invalid_request = |description| answer::error(400, "invalid_request", description);
-        match self {
-            TokenError::NotAForm => {
-                invalid_request("send the parameters as application/x-www-form-urlencoded, in UTF-8")
+        let (status, code, description) = match self {
+            Self::NotAForm => {
+                (400, "invalid_request", "send the parameters as application/x-www-form-urlencoded, in UTF-8")
             }
-            TokenError::CredentialsInQuery => {
-                invalid_request("parameters belong in the body, not in the URL")
+            Self::CredentialsInQuery => {
+                (400, "invalid_request", "parameters belong in the body, not in the URL")
             }
-            TokenError::Repeated => invalid_request("a parameter is repeated"),
-            TokenError::Missing(what) => invalid_request(what),
-            TokenError::Client(ClientError::Malformed) => {
-                invalid_request("use one way of client authentication")
+            Self::Repeated => (400, "invalid_request", "a parameter is repeated"),
+            Self::Missing(what) => (400, "invalid_request", what),
+            Self::Client(ClientError::Malformed) => {
+                (400, "invalid_request", "use one way of client authentication")
             }
-            TokenError::Client(ClientError::Invalid { basic }) => {
-                let response =
-                    answer::error(401, "invalid_client", "unknown client or wrong client authentication");
-                if basic {
-                    response.header("WWW-Authenticate", "Basic realm=\"mcp-oauth-server\"")
-                } else {
-                    response
-                }
+            Self::Client(ClientError::Invalid { .. }) => {
+                (401, "invalid_client", "unknown client or wrong client authentication")
             }
-            TokenError::GrantType => answer::error(
-                400,
-                "unsupported_grant_type",
-                "grant_type must be authorization_code or refresh_token",
-            ),
-            TokenError::InvalidGrant => answer::error(
-                400,
-                "invalid_grant",
-                "the code or token is invalid, expired, used or revoked: log in again",
-            ),
-            TokenError::Scope => answer::error(400, "invalid_scope", "scope must be a list of scope names"),
-            TokenError::Resource => {
-                answer::error(400, "invalid_target", "resource must be the URL of this MCP server")
+            Self::GrantType => {
+                (400, "unsupported_grant_type", "grant_type must be authorization_code or refresh_token")
             }
-            TokenError::Unavailable => answer::error(503, "temporarily_unavailable", "try again in a moment")
-                .header("Retry-After", "5"),
-            TokenError::UsedUp => answer::error(
-                503,
-                "temporarily_unavailable",
-                "your GitHub account has used up its requests of this hour: try again later",
-            )
-            .header("Retry-After", limits::GITHUB_PAUSE.as_secs().to_string()),
-            TokenError::Clock => answer::error(
-                503,
-                "temporarily_unavailable",
-                "the clock of this server is not set yet: try again",
-            )
-            .header("Retry-After", limits::CLOCK_RETRY.as_secs().to_string()),
+            Self::InvalidGrant => {
+                let description = "the code or token is invalid, expired, used or revoked: log in again";
+                (400, "invalid_grant", description)
+            }
+            Self::Scope => (400, "invalid_scope", "scope must be a list of scope names"),
+            Self::Resource => (400, "invalid_target", "resource must be the URL of this MCP server"),
+            Self::Unavailable => return unavailable("try again in a moment", limits::STORE_RETRY),
+            Self::UsedUp => {
+                let description =
+                    "your GitHub account has used up its requests of this hour: try again later";
+                return unavailable(description, limits::GITHUB_PAUSE);
+            }
+            Self::Clock => {
+                let description = "the clock of this server is not set yet: try again";
+                return unavailable(description, limits::CLOCK_RETRY);
+            }
+        };
+        let response = answer::error(status, code, description);
+        if self == Self::Client(ClientError::Invalid { basic: true }) {
+            return response.header("WWW-Authenticate", "Basic realm=\"mcp-oauth-server\"");
         }
+        response
     }
+}
+
+fn unavailable(description: &'static str, retry_after: Duration) -> Response {
+    answer::error(503, "temporarily_unavailable", description)
+        .header("Retry-After", retry_after.as_secs().to_string())
 }
 
 /// [`TokenError::InvalidGrant`], whose cause is for the log alone.

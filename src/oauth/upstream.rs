@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::live_grants::{LiveGrants, log_ended, log_failed};
+use super::policy::Rules;
 use super::provider::{IdentityProvider, ProviderError, ProviderToken};
-use super::rules::Rules;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::encoding::{base64url, from_base64url};
 use crate::base::identity::{GrantId, UpstreamToken, UserId};
@@ -39,15 +39,6 @@ impl Record {
     fn is_stale(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|end| now.plus(limits::UPSTREAM_MARGIN) >= end)
     }
-}
-
-/// Whether GitHub's own tokens are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Upstream {
-    /// Encrypted, for tools that call GitHub as the caller.
-    Keep,
-    /// Only if the policy has to ask GitHub again.
-    Discard,
 }
 
 /// What becomes of the GitHub token of a login (G6).
@@ -85,40 +76,30 @@ pub(super) struct Upstreams {
     pub(super) provider: Arc<dyn IdentityProvider>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
-    pub(super) upstream: Upstream,
-    pub(super) places: UpstreamPlaces,
-}
-
-/// How many requests ask GitHub about grants at once.
-pub(super) struct UpstreamPlaces {
+    /// Whether tools call GitHub as the caller.
+    pub(super) tools_call_github: bool,
     /// One request at a time asks GitHub on behalf of a grant; the others wait for what it finds. They are few: each is one of
     /// the calls or refreshes of its user.
-    grants: Arc<Quota<GrantId>>,
+    pub(super) refresh_locks: Arc<Quota<GrantId>>,
     /// Refreshes for which GitHub is asked, so that no user holds all workers.
-    pub(super) refreshes: Arc<Quota<UserId>>,
-}
-
-impl Default for UpstreamPlaces {
-    fn default() -> UpstreamPlaces {
-        let grants = Quota::new((1, usize::MAX)).waiting((usize::MAX, usize::MAX));
-        let refreshes = Quota::new(limits::REFRESH_PLACES).waiting(limits::REFRESH_WAITERS);
-        UpstreamPlaces { grants: Arc::new(grants), refreshes: Arc::new(refreshes) }
-    }
+    pub(super) places: Arc<Quota<UserId>>,
 }
 
 /// The right of a refresh to ask GitHub about its grant, until dropped.
 pub(super) struct Asking {
-    turn: Held<GrantId>,
+    lock: Held<GrantId>,
     _place: Held<UserId>,
 }
 
 impl Upstreams {
     /// What becomes of the GitHub token of a login under these rules (G6).
     pub(super) fn token_use(&self, rules: &Rules) -> TokenUse {
-        match self.upstream {
-            Upstream::Keep => TokenUse::KeptForTools,
-            Upstream::Discard if rules.policy.has_groups() => TokenUse::KeptForPolicy,
-            Upstream::Discard => TokenUse::Discarded,
+        if self.tools_call_github {
+            TokenUse::KeptForTools
+        } else if rules.policy.has_groups() {
+            TokenUse::KeptForPolicy
+        } else {
+            TokenUse::Discarded
         }
     }
 
@@ -140,7 +121,7 @@ impl Upstreams {
         if self.grants.end(id, reason)?
             && let Some((user, access)) = kept
         {
-            match self.places.refreshes.take(user) {
+            match self.places.take(user) {
                 Some(_place) => self.provider.discard(&access),
                 None => log::warn("github.token_kept", &[log::Field::Reason("busy")]),
             }
@@ -150,15 +131,14 @@ impl Upstreams {
 
     /// A place for the refresh of a grant, and then the turn of the grant, in this order: who has a turn waits for no place.
     pub(super) fn ask(&self, grant: &Grant) -> Result<Asking, ProviderError> {
-        let wait = self.places.refreshes.wait(grant.user, limits::PLACE_PATIENCE);
-        let place = wait.ok_or(ProviderError::Busy)?;
-        Ok(Asking { turn: self.turn(grant.id)?, _place: place })
+        let place = self.places.wait(grant.user, limits::PLACE_PATIENCE).ok_or(ProviderError::Busy)?;
+        Ok(Asking { lock: self.lock(grant.id)?, _place: place })
     }
 
     /// As long as one call to GitHub may take, and a little.
-    fn turn(&self, grant: GrantId) -> Result<Held<GrantId>, ProviderError> {
+    fn lock(&self, grant: GrantId) -> Result<Held<GrantId>, ProviderError> {
         let patience = limits::GITHUB_CALL.saturating_add(Duration::from_secs(1));
-        self.places.grants.wait(grant, patience).ok_or(ProviderError::Busy)
+        self.refresh_locks.wait(grant, patience).ok_or(ProviderError::Busy)
     }
 
     /// GitHub's token as a grant stores it.
@@ -182,8 +162,7 @@ impl Upstreams {
     ) -> Result<Option<Secret<String>>, ProviderError> {
         match self.open(grant, secret) {
             Some(record) if record.is_stale(self.clock.now()) => {
-                let turn = self.turn(grant.id)?;
-                self.exchanged(&turn, secret)
+                self.exchanged(&self.lock(grant.id)?, secret)
             }
             record => Ok(record.map(|record| record.access)),
         }
@@ -209,15 +188,15 @@ impl Upstreams {
         asking: &Asking,
         secret: &Secret<[u8; 32]>,
     ) -> Result<Option<Secret<String>>, ProviderError> {
-        self.exchanged(&asking.turn, secret)
+        self.exchanged(&asking.lock, secret)
     }
 
     fn exchanged(
         &self,
-        turn: &Held<GrantId>,
+        lock: &Held<GrantId>,
         secret: &Secret<[u8; 32]>,
     ) -> Result<Option<Secret<String>>, ProviderError> {
-        let id = turn.key();
+        let id = lock.key();
         // Whoever had the turn before has perhaps done it.
         let grant = self.grants.table.get(id).map_err(|error| not_stored(&error))?;
         let Some(record) = grant.and_then(|grant| self.open(&grant, secret)) else { return Ok(None) };

@@ -55,7 +55,7 @@ pub mod oauth {
                 rules: oauth::Rules::default(),
                 clients,
                 registrations_per_hour: limits::REGISTRATIONS,
-                upstream: oauth::Upstream::Discard,
+                tools_call_github: false,
                 clock,
                 random,
                 grant_ended: Box::new(|_| ()),

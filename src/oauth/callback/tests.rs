@@ -147,7 +147,7 @@ fn a_token_that_nobody_needs_is_given_back() {
         (fixture.provider.discarded(), fixture.grants.list().unwrap()[0].upstream.is_some()),
         (0, true)
     );
-    fixture.restart(|parts| parts.upstream = crate::oauth::Upstream::Discard);
+    fixture.restart(|parts| parts.tools_call_github = false);
     fixture.clock.advance(limits::CODE_LIFETIME);
     fixture.server.grants.sweep();
     Browser::new(&fixture).log_in();

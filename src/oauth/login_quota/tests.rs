@@ -85,7 +85,7 @@ fn the_refreshes_of_one_user_keep_nobody_from_logging_in() {
                 }
             });
         }
-        while fixture.server.token.upstreams.places.refreshes.queue() == 0 {
+        while fixture.server.token.upstreams.places.queue() == 0 {
             std::thread::yield_now();
         }
         assert_eq!(log_in_together(&mut others), others.len());

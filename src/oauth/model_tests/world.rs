@@ -267,7 +267,11 @@ impl World {
         form.extend(secret.map(|secret| ("client_secret", secret)));
         let body = append_query("", &form)[1..].to_owned();
         let request = request("POST", path).with("Content-Type", FORM).body(body);
-        if path == "/token" { self.server.token.post(&request) } else { self.server.revoke.post(&request) }
+        if path == "/token" {
+            self.server.token.post(&request)
+        } else {
+            self.server.token.post_revocation(&request)
+        }
     }
 
     /// Who calls with this token, and that it opens their own GitHub token and nobody else's.
@@ -304,7 +308,7 @@ fn server((table, clock, provider, random): Shared<'_>, rule: Rule, people: &[u6
         clients: crate::oauth::Clients::default(),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         random: Arc::clone(random) as Arc<dyn Random>,
-        upstream: crate::oauth::Upstream::Keep,
+        tools_call_github: true,
         grant_ended: Box::new(|_| ()),
     })
 }

@@ -3,9 +3,9 @@
 use super::*;
 use crate::http::append_query;
 use crate::http::fake::request;
-use crate::oauth::Upstream;
 use crate::oauth::client::AuthMethod;
 use crate::oauth::fake::{self, Fixture, text};
+use crate::oauth::provider::ProviderError;
 
 /// B1, C8: every page carries every header, and none a `form-action`.
 #[test]
@@ -50,7 +50,7 @@ fn every_page_names_its_server_and_has_an_icon() {
     let pages = pages();
     let account = crate::oauth::account_page::SignIn::First;
     for response in [
-        pages.problem(Problem::Busy),
+        pages.problem(Problem::GitHub(ProviderError::Busy)),
         pages.not_allowed("octocat", None, ""),
         pages.interstitial(AuthorizeError::Denied, ""),
         pages.home(200, "https://mcp.example.com/mcp"),
@@ -104,9 +104,9 @@ fn scopes_are_shown_in_words() {
 /// G6: the consent page says when GitHub's token is kept, and for what.
 #[test]
 fn the_consent_page_says_when_a_github_token_is_kept() {
-    let check = |upstream, rules: Vec<crate::oauth::AllowRule>, words: Option<&str>| {
+    let check = |tools_call_github, rules: Vec<crate::oauth::AllowRule>, words: Option<&str>| {
         let mut fixture = fake::fixture();
-        fixture.restart(|parts| parts.upstream = upstream);
+        fixture.restart(|parts| parts.tools_call_github = tools_call_github);
         let policy = crate::oauth::Policy::new(rules);
         fixture
             .server
@@ -118,9 +118,9 @@ fn the_consent_page_says_when_a_github_token_is_kept() {
     };
     let any = || vec![crate::oauth::AllowRule::Any];
     let group = crate::oauth::AllowRule::Group(crate::oauth::provider::Group::Org("acme".to_owned()));
-    check(Upstream::Discard, any(), None);
-    check(Upstream::Discard, vec![group], Some("ask GitHub now and then whether you are still let in"));
-    check(Upstream::Keep, any(), Some("its tools call GitHub as you"));
+    check(false, any(), None);
+    check(false, vec![group], Some("ask GitHub now and then whether you are still let in"));
+    check(true, any(), Some("its tools call GitHub as you"));
 }
 
 fn consent_page(fixture: &Fixture, redirect_uri: &str) -> (Response, String) {
@@ -221,7 +221,7 @@ fn what_stands_in_the_way_is_said_in_its_own_words() {
     let check = |obstacle, words: &str| {
         let told = pages().not_allowed("octocat", Some(obstacle), "");
         assert!(text(&told).contains("<strong>octocat</strong>"));
-        for response in [told, pages().problem(Problem::Blocked(obstacle))] {
+        for response in [told, pages().problem(Problem::GitHub(ProviderError::Blocked(obstacle)))] {
             let page = text(&response);
             assert!(response.status() == 403 && page.contains(words), "{page}");
             let blames = ["does not let that account in", "a few minutes"].iter().any(|it| page.contains(it));

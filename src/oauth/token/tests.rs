@@ -379,7 +379,7 @@ fn a_sender_that_fails_too_often_waits() {
         assert_eq!(fixture.server.token.post(&request).status(), 401);
     }
     assert_eq!(error(&fixture.server.token.post(&request)), (429, "temporarily_unavailable".to_owned()));
-    assert_eq!(fixture.server.revoke.post(&request).status(), 429);
+    assert_eq!(fixture.server.token.post_revocation(&request).status(), 429);
     let mut browser = Browser::new(&fixture);
     let code = browser.code();
     let form = format!(
