@@ -1,3 +1,5 @@
+//! Rules that change while the server runs.
+
 use std::sync::Arc;
 
 use super::*;
