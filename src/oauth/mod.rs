@@ -119,7 +119,9 @@ pub struct Parts {
     pub registrations_per_hour: usize,
     /// Whether tools call GitHub as the caller, so that GitHub's tokens are kept.
     pub tools_call_github: bool,
+    /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Randomness for secrets and salts.
     pub random: Arc<dyn Random>,
     /// Told of every grant that ends.
     pub grant_ended: GrantEnded,
@@ -127,15 +129,25 @@ pub struct Parts {
 
 /// The endpoints of one server, each with what it works on.
 pub struct AuthorizationServer {
+    /// The home page and the challenges of the MCP endpoint.
     pub resource: Arc<ProtectedResource>,
+    /// `/.well-known/…`
     pub metadata: MetadataEndpoint,
+    /// `/register`
     pub register: RegistrationEndpoint,
+    /// `/authorize`
     pub authorize: AuthorizeEndpoint,
+    /// `/consent`
     pub consent: ConsentEndpoint,
+    /// `/auth/callback`
     pub callback: CallbackEndpoint,
+    /// `/account`
     pub account: AccountEndpoint,
+    /// `/token` and `/revoke`
     pub token: TokenEndpoint,
+    /// The access tokens of requests.
     pub bearer: BearerCheck,
+    /// What the operator and the sweep end.
     pub grants: Arc<LiveGrants>,
 }
 
