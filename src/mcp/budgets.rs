@@ -1,4 +1,4 @@
-//! What each user may take up (M17): memory for what they leave unread, may replay, or have not fetched; sessions and streams.
+//! Bounds per user (M17): memory of unread, replayable and kept data; the rate of new sessions and streams.
 
 use std::sync::Arc;
 use std::time::Duration;

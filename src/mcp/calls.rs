@@ -75,11 +75,10 @@ impl Calls {
         Ok(Permit { calls: Arc::clone(self), number, place, task_place: OnceLock::new() })
     }
 
-    /// Ends calls that have run for too long, and those whose answer nobody has read for as long as it could have been taken up
-    /// again.
+    /// Ends calls that have run for too long, and those whose answer has had no reader for as long as it could be resumed.
     pub(super) fn sweep(&self, now: Duration) {
         for (started, exchange) in self.all(|call| Some((call.started, call.exchange.upgrade()?))) {
-            // A task has a lifetime of its own, and nobody reads along.
+            // A task has a lifetime of its own, and no reader.
             if exchange.task().is_some() {
                 continue;
             }
@@ -108,7 +107,7 @@ impl Calls {
         self.all(|call| Some(call.grant))
     }
 
-    /// How many run.
+    /// The number of running calls.
     pub(super) fn count(&self) -> usize {
         self.running.lock().by_number.len()
     }

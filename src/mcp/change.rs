@@ -1,4 +1,4 @@
-//! What can change outside of a call, and which changes a client wants to hear of.
+//! Changes outside of calls, and the filter of those that a client wants to be told.
 
 use std::collections::BTreeSet;
 

@@ -39,7 +39,7 @@ impl Mcp {
         }
     }
 
-    /// Lets calls that run finish, for a server that stops. Streams that belong to no call end, and so do tasks: nobody could fetch
+    /// Lets running calls finish, for a server that stops. Streams that belong to no call end, and so do tasks: nobody could fetch
     /// their results. The stream of an HTTP+SSE client brings the answers of calls and ends with the last of them.
     pub fn close(&self) {
         self.0.closing.trip();

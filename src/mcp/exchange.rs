@@ -1,4 +1,4 @@
-//! One call on its way: silent until it says something, then a stream, then over. Knows no era: a [`Dialect`] does.
+//! The answer of one call: silent until the handler sends a message, then a stream, then over. Eras differ in their [`Dialect`].
 
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -114,7 +114,7 @@ fn outcome(reply: &Reply) -> CallOutcome {
     }
 }
 
-/// One call's answer in the making.
+/// The answer of one call in the making.
 pub(super) struct Exchange {
     dialect: Box<dyn Dialect>,
     cancel: CancelToken,
@@ -178,8 +178,7 @@ impl Exchange {
         self.task().map_or(&self.cancel, |task| task.cancelled())
     }
 
-    /// Makes the call a task and answers with its handle. Returns whether it is one now. If the call is over already there is
-    /// nobody who would ask for the task.
+    /// Makes the call a task and answers with its handle. Returns whether it is one now: not if the call is over already.
     pub(super) fn become_task(&self, principal: &Principal, client: &ClientCapabilities) -> bool {
         let Some((task, handle)) = self.dialect.begin_task(principal, client) else { return false };
         let phase = std::mem::replace(&mut self.state.lock().phase, Phase::Over);
@@ -193,8 +192,8 @@ impl Exchange {
         true
     }
 
-    /// Says something to the client before the response; the answer becomes a stream. Lost if the call is over. A handler
-    /// that says more than its client reads is slowed down, until the door gives the client up.
+    /// Sends a message before the response; the answer becomes a stream. The message is lost if the call is over. A handler that
+    /// sends more than its client reads is slowed down, until the door gives the client up.
     pub(super) fn say(&self, message: &str) {
         let Some(events) = self.events() else { return };
         while events.is_crowded() && !self.cancel.wait(limits::STREAM_PACE) {}
@@ -272,7 +271,7 @@ impl Exchange {
         task.finish(result.and_then(|reply| reply.to_raw()).map(Arc::from));
     }
 
-    /// Whether the answer is a stream that nobody has read for so long that nobody can take it up again.
+    /// Whether the answer is a stream without a reader for so long that it can no longer be resumed.
     pub(super) fn is_abandoned(&self, now: Duration) -> bool {
         let events = match &self.state.lock().phase {
             Phase::Streaming(events) => Arc::clone(events),
@@ -302,14 +301,14 @@ impl Exchange {
     }
 }
 
-/// Tells the log how the call has ended, before its client can know.
+/// Reports the call's end to the log, before the client can know of it.
 fn witness_end(witness: Option<Arc<dyn Witness>>, outcome: CallOutcome) {
     if let Some(witness) = witness {
         witness.ended(outcome);
     }
 }
 
-/// The response, in the way that is left for it.
+/// Sends the response in the way that the phase leaves for it.
 fn respond(phase: Phase, response: Encoded) {
     match phase {
         Phase::Silent(responder) => responder.respond(response.into_response()),

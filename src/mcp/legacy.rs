@@ -188,7 +188,7 @@ fn unnamed_session(core: &Core, caller: &Caller, refusal: Refusal) -> Result<Arc
     let initialized = core.subscribers.sessions.unnamed(&caller.principal).ok_or(refusal)?;
     initialized.touch(core.clock.monotonic());
     let new = new_session(core, caller.principal.user, "".into());
-    Ok(Arc::new(Session::new(&caller.principal, NewSession { kind: Kind::Unnamed, ..new })))
+    Ok(Arc::new(Session::new(&caller.principal, NewSession { kind: Kind::SingleRequest, ..new })))
 }
 
 /// A new session of a client without capabilities.

@@ -205,7 +205,7 @@ pub use self::tool_server::{Builder, ToolServer};
 pub use crate::base::cancel::CancelToken;
 pub use crate::base::identity::{GrantId, Principal, Scopes, UpstreamToken, UserId};
 
-/// What an MCP endpoint is made of.
+/// The parts of an MCP endpoint.
 pub struct Settings {
     /// Serves the calls.
     pub backend: Arc<dyn Backend>,
@@ -215,7 +215,7 @@ pub struct Settings {
     pub clock: Arc<dyn Clock>,
     /// Session ids.
     pub random: Arc<dyn Random>,
-    /// How many sessions and streams there may be.
+    /// The most sessions and streams.
     pub capacity: Capacity,
     /// The answer to a caller whose token lacks these scopes.
     pub insufficient_scope: InsufficientScope,
@@ -241,7 +241,7 @@ pub struct Counts {
     pub tasks: usize,
 }
 
-/// What the files of this module share.
+/// The state that the files of this module share.
 struct Core {
     backend: Arc<dyn Backend>,
     keys: Arc<Keyring>,
@@ -341,7 +341,7 @@ impl Mcp {
         }
     }
 
-    /// How often a request was served although it breaks the protocol, by kind.
+    /// The number of requests that were served although they break the protocol, by kind.
     pub fn tolerated(&self) -> Vec<(&'static str, u64)> {
         self.0.tolerated.counts()
     }

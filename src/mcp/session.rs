@@ -26,7 +26,7 @@ use crate::http::Stream;
 /// The stream that belongs to no request; the client reads it with GET.
 const STANDALONE: u64 = 0;
 
-/// What a session starts with.
+/// The values that a session starts with.
 #[derive(Debug)]
 pub(super) struct NewSession {
     pub(super) id: Box<str>,
@@ -40,19 +40,23 @@ pub(super) struct NewSession {
     pub(super) now: Duration,
 }
 
+impl NewSession {
+    /// A resumable stream of the session.
+    fn stream(&self, stream: u64) -> EventStream {
+        let replay = Replay { incarnation: self.incarnation, stream, priming: self.priming };
+        EventStream::resumable(self.shares.clone(), replay)
+    }
+}
+
 /// A session. Ends once, for good.
 #[derive(Debug)]
 pub(super) struct Session {
-    id: Box<str>,
+    start: NewSession,
     owner: Owner,
-    kind: Kind,
     /// Set once, by `initialize`.
     client: OnceLock<ClientCapabilities>,
     /// Whether a request has named the session.
     named: AtomicBool,
-    priming: Priming,
-    shares: Shares,
-    incarnation: u32,
     standalone: Arc<EventStream>,
     next_stream: AtomicU64,
     next_question: AtomicI64,
@@ -69,8 +73,8 @@ pub(super) enum Kind {
     Streamable,
     /// HTTP+SSE (2024-11-05): in the table, as long as its one stream is read.
     HttpSse,
-    /// For one request of a client that never names its session. Nobody can be asked anything in it.
-    Unnamed,
+    /// For one request of a client that never names its session. The client can be asked nothing in it.
+    SingleRequest,
 }
 
 #[derive(Debug)]
@@ -88,20 +92,19 @@ struct State {
 #[derive(Debug)]
 struct InFlight {
     cancel: CancelToken,
-    /// Our questions while it runs, each with the way to the handler that waits. Dropped when nobody is to wait any more.
+    /// Our questions while it runs, each with the way to the handler that waits. Dropping one ends the waiting.
     questions: HashMap<RequestId, Sender<ClientAnswer>>,
 }
 
 impl Session {
     /// A session whose own stream can be resumed.
-    pub(super) fn new(principal: &Principal, new: NewSession) -> Session {
-        let replay = Replay { incarnation: new.incarnation, stream: STANDALONE, priming: new.priming };
-        let stream = EventStream::resumable(new.shares.clone(), replay);
-        Session::on_stream(principal, new, stream)
+    pub(super) fn new(principal: &Principal, start: NewSession) -> Session {
+        let stream = start.stream(STANDALONE);
+        Session::on_stream(principal, start, stream)
     }
 
     /// A session on this stream.
-    pub(super) fn on_stream(principal: &Principal, new: NewSession, stream: EventStream) -> Session {
+    pub(super) fn on_stream(principal: &Principal, start: NewSession, stream: EventStream) -> Session {
         let state = State {
             ended: false,
             log_level: Level::Debug, // the specification lets us choose until logging/setLevel
@@ -110,24 +113,20 @@ impl Session {
             subscriptions: BTreeMap::new(),
         };
         Session {
-            id: new.id,
             owner: principal.into(),
-            kind: new.kind,
-            client: new.client.map(OnceLock::from).unwrap_or_default(),
+            client: start.client.map(OnceLock::from).unwrap_or_default(),
             named: AtomicBool::new(false),
-            priming: new.priming,
-            shares: new.shares,
-            incarnation: new.incarnation,
             standalone: Arc::new(stream),
             next_stream: AtomicU64::new(STANDALONE.saturating_add(1)),
-            next_question: AtomicI64::new(new.incarnation.into()),
-            used: AtomicU64::new(millis(new.now)),
+            next_question: AtomicI64::new(start.incarnation.into()),
+            used: AtomicU64::new(millis(start.now)),
             state: Mutex::new(state),
+            start,
         }
     }
 
     pub(super) fn kind(&self) -> Kind {
-        self.kind
+        self.start.kind
     }
 
     /// The client's capabilities: none, before it has declared them.
@@ -147,7 +146,7 @@ impl Session {
 
     /// Whether the session may be of a client that never names it.
     pub(super) fn is_unnamed(&self) -> bool {
-        self.kind == Kind::Streamable && !self.named.load(Ordering::Relaxed)
+        self.start.kind == Kind::Streamable && !self.named.load(Ordering::Relaxed)
     }
 
     /// Notes that the session is in use.
@@ -237,8 +236,7 @@ impl Session {
     /// A fresh stream of a request, with its first reader. Not kept before [`Session::keep`].
     pub(super) fn new_stream(&self) -> (EventStream, Stream) {
         let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
-        let replay = Replay { incarnation: self.incarnation, stream, priming: self.priming };
-        let events = EventStream::resumable(self.shares.clone(), replay);
+        let events = self.start.stream(stream);
         let body = events.attach(ReadFrom::Start, None);
         (events, body)
     }
@@ -261,10 +259,10 @@ impl Session {
     }
 
     /// The body of a GET: the stream of `Last-Event-ID` after that event, or the standalone one. An id that is not of
-    /// this session's and incarnation's gets the standalone stream and nothing that was meant for somebody else (M8).
+    /// this session's and incarnation's gets the standalone stream, and no events of another's (M8).
     pub(super) fn read(&self, last_event_id: Option<&str>, open: OpenStream) -> Stream {
         let event = last_event_id.and_then(parse_event_id);
-        let (stream, from) = match event.filter(|(incarnation, ..)| *incarnation == self.incarnation) {
+        let (stream, from) = match event.filter(|(incarnation, ..)| *incarnation == self.start.incarnation) {
             Some((_, STANDALONE, after)) => (None, ReadFrom::After(after)),
             Some((_, stream, after)) => match self.state.lock().streams.get(&stream) {
                 Some(events) => (Some(Arc::clone(events)), ReadFrom::After(after)),
@@ -275,7 +273,7 @@ impl Session {
         stream.as_ref().unwrap_or(&self.standalone).attach(from, Some(open))
     }
 
-    /// How many connections read a stream of the session by GET.
+    /// The number of connections that read a stream of the session by GET.
     pub(super) fn open_readers(&self) -> usize {
         self.streams().iter().filter(|events| events.has_open_reader()).count()
     }
@@ -306,7 +304,7 @@ impl Session {
             return Ok(());
         }
         let has_room = state.subscriptions.len() < limits::SUBSCRIPTIONS;
-        let held = if has_room { self.shares.kept.hold(uri.len()) } else { None };
+        let held = if has_room { self.start.shares.kept.hold(uri.len()) } else { None };
         let held = held.ok_or_else(|| Error::invalid_params("Too many subscriptions"))?;
         state.subscriptions.insert(uri.into(), held);
         Ok(())
@@ -333,13 +331,13 @@ impl Session {
         !self.state.lock().in_flight.is_empty()
     }
 
-    /// Forgets streams that nobody can want any more, and ends the connections of readers whose token has expired. Returns
+    /// Forgets streams that can no longer be resumed, and ends the connections of readers whose token has expired. Returns
     /// whether the session itself is idle.
     pub(super) fn sweep(&self, now: Duration) -> bool {
         let over = self.streams().into_iter().filter(|events| events.is_over(now));
         let over: BTreeSet<u64> = over.filter_map(|events| events.number()).collect();
         self.state.lock().streams.retain(|number, _| !over.contains(number));
-        let (is_busy, is_http_sse) = (self.is_busy(), self.kind == Kind::HttpSse);
+        let (is_busy, is_http_sse) = (self.is_busy(), self.start.kind == Kind::HttpSse);
         // The stream of HTTP+SSE brings every answer: it stays for a call that runs.
         if !(is_busy && is_http_sse) {
             self.streams().iter().for_each(|events| events.expire(now));
@@ -351,7 +349,7 @@ impl Session {
 
 impl Row for Session {
     fn id(&self) -> &str {
-        &self.id
+        &self.start.id
     }
 
     fn owner(&self) -> &Owner {

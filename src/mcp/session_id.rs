@@ -62,7 +62,7 @@ impl SessionId {
 #[derive(Debug)]
 pub(super) struct EndedSessions {
     /// Guards the digests of their ids, which end with the longest grant. One that is forgotten would open an empty session
-    /// for its own grant and for nobody else, so it does not matter whose they are.
+    /// for its own grant only, so it does not matter whose they are.
     digests: Mutex<BoundedMap<[u8; 32], ()>>,
 }
 

@@ -21,7 +21,7 @@ pub(super) enum Priming {
     Omitted,
 }
 
-/// What makes a stream resumable: the incarnation of its session, and its number there.
+/// The identity of a resumable stream: the incarnation of its session, and its number there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Replay {
     pub(super) incarnation: u32,
@@ -39,7 +39,7 @@ pub(super) enum ReadFrom {
     After(u64),
 }
 
-/// What a connection holds whose stream belongs to no call: one opened by GET or `subscriptions/listen`.
+/// The place and the deadline of a stream that belongs to no call: one opened by GET or `subscriptions/listen`.
 #[derive(Debug)]
 pub(super) struct OpenStream {
     /// Its place among its user's (M17).

@@ -1,5 +1,5 @@
-//! Everybody who can be told of a change: sessions by their own stream, and the streams of `subscriptions/listen` (2026-07-28,
-//! patterns, "Subscriptions").
+//! The streams on which changes are told: those of sessions, and those of `subscriptions/listen` (2026-07-28, patterns,
+//! "Subscriptions").
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,12 +69,12 @@ impl Publisher {
         Publisher { subscribers, recipients: Recipients::Everyone }
     }
 
-    /// The same, which tells the clients of one user only.
+    /// A publisher that tells the clients of one user only.
     pub fn for_user(&self, user: UserId) -> Publisher {
         Publisher { recipients: Recipients::User(user), ..self.clone() }
     }
 
-    /// The same, which tells the client of one grant only.
+    /// A publisher that tells the client of one grant only.
     pub fn for_grant(&self, grant: GrantId) -> Publisher {
         Publisher { recipients: Recipients::Grant(grant), ..self.clone() }
     }

@@ -58,7 +58,7 @@ impl<R> Default for Table<R> {
 
 impl<R: Row> Table<R> {
     /// Adds a row. If its user has `each` rows, one of theirs makes room; if there are `all` rows, one of the user with most, so that
-    /// nobody is locked out by those who hoard. `choose` picks it. Returns the row of that id: another one if it is there already.
+    /// hoarders lock out no other user. `choose` picks it. Returns the row of that id: another one if it is there already.
     pub(super) fn insert_within(
         &self,
         (each, all): (usize, usize),
@@ -126,7 +126,7 @@ impl<R: Row> Table<R> {
         self.rows.lock().values().cloned().collect()
     }
 
-    /// How many there are.
+    /// The number of rows.
     pub(super) fn count(&self) -> usize {
         self.rows.lock().len()
     }

@@ -19,7 +19,7 @@ use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Share};
 
-/// What a task starts with.
+/// The values that a task starts with.
 pub(super) struct NewTask {
     pub(super) id: Box<str>,
     pub(super) tool: Box<str>,
@@ -29,7 +29,7 @@ pub(super) struct NewTask {
 
 /// A task. Once it is over it stays as it is.
 pub(super) struct Task {
-    new: NewTask,
+    start: NewTask,
     owner: Owner,
     cancel: CancelToken,
     created: Timestamp,
@@ -61,7 +61,7 @@ pub(super) enum Status {
 #[derive(Clone)]
 pub(super) struct OpenQuestion {
     pub(super) request: InputRequest,
-    /// Dropped with the last copy when nobody is to wait any more.
+    /// Dropping the last copy ends the waiting.
     answer: Sender<ClientAnswer>,
 }
 
@@ -76,11 +76,11 @@ impl Status {
 
 impl Task {
     /// A task that works.
-    pub(super) fn new(principal: &Principal, new: NewTask) -> Task {
-        let (created, now) = (new.clock.now(), new.clock.monotonic());
+    pub(super) fn new(principal: &Principal, start: NewTask) -> Task {
+        let (created, now) = (start.clock.now(), start.clock.monotonic());
         let state = State { updated: created, status: Status::Working, asked: BTreeSet::new(), held: None };
         Task {
-            new,
+            start,
             owner: principal.into(),
             cancel: CancelToken::new(),
             created,
@@ -91,10 +91,10 @@ impl Task {
 
     /// The name of the tool that it runs.
     pub(super) fn tool(&self) -> &str {
-        &self.new.tool
+        &self.start.tool
     }
 
-    /// Tripped when nobody wants the result any more.
+    /// Tripped when the result is no longer wanted.
     pub(super) fn cancelled(&self) -> &CancelToken {
         &self.cancel
     }
@@ -162,7 +162,7 @@ impl Task {
             Status::Failed(error) => error.message.len(),
             Status::Working | Status::InputRequired(_) | Status::Cancelled => 0,
         };
-        let held = (bytes <= limits::ANSWER_BYTES).then(|| self.new.kept.hold(bytes)).flatten();
+        let held = (bytes <= limits::ANSWER_BYTES).then(|| self.start.kept.hold(bytes)).flatten();
         let too_large = || Status::Failed(Error::new(Error::INTERNAL, "The result is too large to be kept"));
         let status = if held.is_some() { status } else { too_large() };
         let mut state = self.state.lock();
@@ -181,13 +181,13 @@ impl Task {
 
     fn change(&self, state: &mut State, status: Status) {
         state.status = status;
-        state.updated = self.new.clock.now();
+        state.updated = self.start.clock.now();
     }
 }
 
 impl Row for Task {
     fn id(&self) -> &str {
-        &self.new.id
+        &self.start.id
     }
 
     fn owner(&self) -> &Owner {
