@@ -119,7 +119,7 @@ where
     let next_signal = sys::block_signals();
     log::set_format(config.log_format);
     // Dropped last: it writes to the last line.
-    let _writer = log::Writer::start().map_err(|error| vec![serve::no_threads(error)])?;
+    let _writer = log::start_writer().map_err(|error| vec![serve::no_threads(error)])?;
     let simulated = config.is_demo.then(|| SimulatedGitHub::start(&mut config.github)).transpose();
     let simulated = simulated.map_err(|error| vec![error])?;
     let server = Server::start(&config, backend)?;

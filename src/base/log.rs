@@ -1,23 +1,25 @@
 //! The log: one line an event on standard error, for people or as JSON, from a closed set of events and fields. What is
 //! logged while a request is worked on names that request and whom it counts for. `log_writer` does the writing.
 //!
-//! There is no way to log a free text of ours, a query, a header or a body: a field exists here or it is not
-//! logged. Values that a stranger chose are escaped and cut to [`VALUE_BYTES`].
+//! There is no way to log a free text of ours, a query, a header or a body: a field exists here or it is not logged. Values
+//! are escaped and cut, for strangers chose some of them.
 
 use std::fmt::Write as _;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::clock;
-use super::log_writer::{self, Share};
+use super::clock::{self, Timestamp};
+use super::limits;
+use super::log_writer::{self, Writer};
 use super::throttle::Omitted;
 use super::trace::{self, Trace};
-
-pub use super::log_writer::Writer;
 
 /// The usual line fits without growing (bytes).
 const LINE_GUESS: usize = 256;
 /// The longest value of a field (bytes).
-pub const VALUE_BYTES: usize = 200;
+const VALUE_BYTES: usize = 200;
+/// The longest advice to the operator and the longest error (bytes), which may end in advice. Strangers choose none of it.
+const ADVICE_BYTES: usize = 1000;
 
 /// How much an event matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,69 +95,44 @@ pub enum Field<'a> {
     Version(&'a str),
 }
 
-impl Field<'_> {
-    fn name(&self) -> &'static str {
-        match self {
-            Field::Addr(_) => "addr",
-            Field::Client(_) => "client",
-            Field::Count(_) => "count",
-            Field::Error(_) => "error",
-            Field::Generation(_) => "generation",
-            Field::Grant(_) => "grant",
-            Field::Hint(_) => "hint",
-            Field::Login(_) => "login",
-            Field::Omitted(_) => "omitted",
-            Field::Method(_) => "method",
-            Field::Millis(_) => "ms",
-            Field::Options(_) => "options",
-            Field::Outcome(_) => "outcome",
-            Field::Path(_) => "path",
-            Field::Peer(_) => "peer",
-            Field::Reason(_) => "reason",
-            Field::Request(_) => "request",
-            Field::Route(_) => "route",
-            Field::Rpc(_) => "rpc",
-            Field::Status(_) => "status",
-            Field::Target(_) => "target",
-            Field::Url(_) => "url",
-            Field::User(_) => "user",
-            Field::Version(_) => "version",
-        }
-    }
-
-    fn value(&self) -> Value<'_> {
-        match *self {
-            Field::Count(number) | Field::Millis(number) | Field::Omitted(Omitted(number)) => {
-                Value::Number(number)
-            }
-            Field::Status(status) => Value::Number(status.into()),
-            Field::Generation(number) => Value::Number(number.into()),
-            Field::Addr(text)
-            | Field::Client(text)
-            | Field::Error(text)
-            | Field::Grant(text)
-            | Field::Hint(text)
-            | Field::Login(text)
-            | Field::Method(text)
-            | Field::Options(text)
-            | Field::Outcome(text)
-            | Field::Path(text)
-            | Field::Peer(text)
-            | Field::Reason(text)
-            | Field::Request(text)
-            | Field::Route(text)
-            | Field::Rpc(text)
-            | Field::Target(text)
-            | Field::Url(text)
-            | Field::User(text)
-            | Field::Version(text) => Value::Text(text),
-        }
-    }
-}
-
 enum Value<'a> {
     Number(u64),
     Text(&'a str),
+}
+
+impl Field<'_> {
+    fn name_and_value(&self) -> (&'static str, Value<'_>) {
+        match *self {
+            Field::Addr(text) => ("addr", Value::Text(text)),
+            Field::Client(text) => ("client", Value::Text(text)),
+            Field::Count(number) => ("count", Value::Number(number)),
+            Field::Error(text) => ("error", Value::Text(text)),
+            Field::Generation(number) => ("generation", Value::Number(number.into())),
+            Field::Grant(text) => ("grant", Value::Text(text)),
+            Field::Hint(text) => ("hint", Value::Text(text)),
+            Field::Login(text) => ("login", Value::Text(text)),
+            Field::Omitted(Omitted(number)) => ("omitted", Value::Number(number)),
+            Field::Method(text) => ("method", Value::Text(text)),
+            Field::Millis(number) => ("ms", Value::Number(number)),
+            Field::Options(text) => ("options", Value::Text(text)),
+            Field::Outcome(text) => ("outcome", Value::Text(text)),
+            Field::Path(text) => ("path", Value::Text(text)),
+            Field::Peer(text) => ("peer", Value::Text(text)),
+            Field::Reason(text) => ("reason", Value::Text(text)),
+            Field::Request(text) => ("request", Value::Text(text)),
+            Field::Route(text) => ("route", Value::Text(text)),
+            Field::Rpc(text) => ("rpc", Value::Text(text)),
+            Field::Status(number) => ("status", Value::Number(number.into())),
+            Field::Target(text) => ("target", Value::Text(text)),
+            Field::Url(text) => ("url", Value::Text(text)),
+            Field::User(text) => ("user", Value::Text(text)),
+            Field::Version(text) => ("version", Value::Text(text)),
+        }
+    }
+
+    fn most_bytes(&self) -> usize {
+        if matches!(self, Field::Hint(_) | Field::Error(_)) { ADVICE_BYTES } else { VALUE_BYTES }
+    }
 }
 
 static QUIET: AtomicBool = AtomicBool::new(false);
@@ -171,47 +148,23 @@ pub fn set_format(format: Format) {
     JSON.store(format == Format::Json, Ordering::Relaxed);
 }
 
-/// Writes one line. `event` is a fixed name like `token.issued`.
-pub fn write(level: Level, event: &'static str, fields: &[Field<'_>]) {
-    if level == Level::Info && QUIET.load(Ordering::Relaxed) {
-        return;
-    }
-    let line = line((level, event), fields, trace::current());
-    if cfg!(test) {
-        #[allow(clippy::print_stderr)] // the test harness shows it with the test that failed
-        {
-            eprint!("{line}");
-        }
-        return;
-    }
-    log_writer::write(share(event), line);
+fn format() -> Format {
+    if JSON.load(Ordering::Relaxed) { Format::Json } else { Format::Human }
 }
 
-/// Lines that anybody can cause in any number leave room in the queue for everything else, or a user could have the lines
-/// dropped that say what they have done.
-fn share(event: &str) -> Share {
-    match event {
-        "request" | "client.registered" | "consent.given" | "consent.denied" => Share::Most,
-        _ => Share::Whole,
-    }
+/// Has lines written in the background until the writer is dropped.
+///
+/// # Errors
+/// The operating system gives no thread.
+pub fn start_writer() -> io::Result<Writer> {
+    Writer::start(dropped)
 }
 
-/// The line that stands for `count` others which had no room.
-pub(super) fn dropped(count: u64) -> String {
-    let hint = "whatever reads the log is slower than what happens";
-    line((Level::Warn, "log.dropped"), &[Field::Count(count), Field::Hint(hint)], None)
-}
-
-fn line(about: (Level, &str), fields: &[Field<'_>], trace: Option<Trace>) -> String {
-    match JSON.load(Ordering::Relaxed) {
-        false => human(clock::now(), about, fields, trace),
-        true => json(clock::now(), about, fields, trace),
-    }
-}
-
-/// Writes an event of [`Level::Info`].
+/// Writes an event of [`Level::Info`]. `event` is a fixed name like `token.issued`.
 pub fn info(event: &'static str, fields: &[Field<'_>]) {
-    write(Level::Info, event, fields);
+    if !QUIET.load(Ordering::Relaxed) {
+        write(Level::Info, event, fields);
+    }
 }
 
 /// Writes an event of [`Level::Warn`].
@@ -224,34 +177,37 @@ pub fn error(event: &'static str, fields: &[Field<'_>]) {
     write(Level::Error, event, fields);
 }
 
-fn human(
-    now: clock::Timestamp,
-    (level, event): (Level, &str),
-    fields: &[Field<'_>],
-    trace: Option<Trace>,
-) -> String {
-    let level = match level {
-        Level::Info => "info ",
-        Level::Warn => "warn ",
-        Level::Error => "error",
-    };
-    let mut line = String::with_capacity(LINE_GUESS);
-    let _ = write!(line, "{} {level} {event}", now.rfc3339()); // writing to a String cannot fail
-    with_trace(fields, trace, |field| {
-        line.push(' ');
-        line.push_str(field.name());
-        line.push('=');
-        match field.value() {
-            Value::Number(number) => push_display(&mut line, number),
-            Value::Text(text) => push_quoted(&mut line, text),
+fn write(level: Level, event: &'static str, fields: &[Field<'_>]) {
+    let line = line(format(), clock::now(), (level, event), fields, trace::current());
+    if cfg!(test) {
+        #[allow(clippy::print_stderr)] // the test harness shows it with the test that failed
+        {
+            eprint!("{line}");
         }
-    });
-    line.push('\n');
-    line
+        return;
+    }
+    log_writer::write(line, room(event));
 }
 
-fn json(
-    now: clock::Timestamp,
+/// How many lines may wait for one more to be queued. Lines that anybody can cause in any number leave room for everything
+/// else, or a user could have the lines dropped that say what they have done.
+fn room(event: &str) -> usize {
+    match event {
+        "request" | "client.registered" | "consent.given" | "consent.denied" => limits::LOG_LINES / 4 * 3,
+        _ => limits::LOG_LINES,
+    }
+}
+
+/// The line that stands for `count` others which had no room.
+fn dropped(count: u64) -> String {
+    let hint = "whatever reads the log is slower than what happens";
+    let fields = [Field::Count(count), Field::Hint(hint)];
+    line(format(), clock::now(), (Level::Warn, "log.dropped"), &fields, None)
+}
+
+fn line(
+    format: Format,
+    now: Timestamp,
     (level, event): (Level, &str),
     fields: &[Field<'_>],
     trace: Option<Trace>,
@@ -262,144 +218,65 @@ fn json(
         Level::Error => "error",
     };
     let mut line = String::with_capacity(LINE_GUESS);
-    let _ = write!(line, r#"{{"time":"{}","level":"{level}","event":"{event}""#, now.rfc3339());
-    with_trace(fields, trace, |field| {
-        line.push_str(",\"");
-        line.push_str(field.name());
-        line.push_str("\":");
-        match field.value() {
-            Value::Number(number) => push_display(&mut line, number),
-            Value::Text(text) => push_json(&mut line, text),
+    let time = now.rfc3339();
+    // Writing to a String cannot fail.
+    let _ = match format {
+        Format::Human => write!(line, "{time} {level:<5} {event}"),
+        Format::Json => write!(line, r#"{{"time":"{time}","level":"{level}","event":"{event}""#),
+    };
+    fields.iter().for_each(|field| push_field(&mut line, format, field));
+    if let Some(Trace { request, peer }) = trace {
+        push_field(&mut line, format, &Field::Request(&request.to_string()));
+        if let Some(peer) = peer {
+            push_field(&mut line, format, &Field::Peer(&peer.to_string()));
         }
-    });
-    line.push_str("}\n");
+    }
+    line.push_str(if format == Format::Json { "}\n" } else { "\n" });
     line
 }
 
-/// Gives each field to `push`, and then those of the request that is being worked on.
-fn with_trace(fields: &[Field<'_>], trace: Option<Trace>, mut push: impl FnMut(&Field<'_>)) {
-    fields.iter().filter(|field| !matches!(field, Field::Omitted(Omitted(0)))).for_each(&mut push);
-    let Some(trace) = trace else { return };
-    push(&Field::Request(&trace.request.to_string()));
-    if let Some(peer) = trace.peer {
-        push(&Field::Peer(&peer.to_string()));
+fn push_field(line: &mut String, format: Format, field: &Field<'_>) {
+    if matches!(field, Field::Omitted(Omitted(0))) {
+        return;
+    }
+    let (name, value) = field.name_and_value();
+    let (before, after) = match format {
+        Format::Human => (" ", "="),
+        Format::Json => (",\"", "\":"),
+    };
+    [before, name, after].iter().for_each(|part| line.push_str(part));
+    match value {
+        Value::Number(number) => drop(write!(line, "{number}")), // writing to a String cannot fail
+        Value::Text(text) => push_text(line, format, text, field.most_bytes()),
     }
 }
 
-fn push_display(line: &mut String, value: impl std::fmt::Display) {
-    let _ = write!(line, "{value}"); // writing to a String cannot fail
-}
-
-/// Plain words as they are, anything else in quotes with control and non-ASCII characters escaped.
-fn push_quoted(line: &mut String, text: &str) {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/@[]+,%".contains(&b);
-    if !text.is_empty() && text.len() <= VALUE_BYTES && text.bytes().all(plain) {
+/// Adds a text of which at most `most` bytes are written: for people a plain word as it is, anything else as a quoted string.
+/// Control and non-ASCII characters are escaped: the line is safe on a terminal.
+fn push_text(line: &mut String, format: Format, text: &str, most: usize) {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/@[]+,%".contains(&b);
+    let is_word = !text.is_empty() && text.len() <= most && text.bytes().all(is_plain);
+    if format == Format::Human && is_word {
         line.push_str(text);
         return;
     }
     line.push('"');
-    let end = line.len().saturating_add(VALUE_BYTES);
+    let end = line.len().saturating_add(most);
     for character in text.chars() {
         if line.len() >= end {
-            line.push('…');
+            line.push_str("...");
             break;
         }
-        if matches!(character, ' '..='~') && character != '"' && character != '\\' {
-            line.push(character);
-        } else {
-            line.extend(character.escape_default());
-        }
-    }
-    line.push('"');
-}
-
-/// A JSON string of at most [`VALUE_BYTES`], with control and non-ASCII characters escaped: it is safe on a terminal, too.
-fn push_json(line: &mut String, text: &str) {
-    line.push('"');
-    let end = line.len().saturating_add(VALUE_BYTES);
-    for character in text.chars() {
-        if line.len() >= end {
-            line.push_str("\\u2026");
-            break;
-        }
-        if matches!(character, ' '..='~') && character != '"' && character != '\\' {
-            line.push(character);
-        } else {
-            for unit in character.encode_utf16(&mut [0; 2]) {
+        match character {
+            ' '..='~' if character != '"' && character != '\\' => line.push(character),
+            _ if format == Format::Human => line.extend(character.escape_default()),
+            _ => character.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
                 let _ = write!(line, "\\u{unit:04x}"); // writing to a String cannot fail
-            }
+            }),
         }
     }
     line.push('"');
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FIELDS: [Field<'static>; 3] =
-        [Field::User("github:1"), Field::Login("octo \"cat\" ü"), Field::Status(200)];
-
-    #[test]
-    fn a_line_has_time_level_event_and_fields() {
-        assert_eq!(
-            human(clock::Timestamp(0), (Level::Info, "login.admitted"), &FIELDS, None),
-            "1970-01-01T00:00:00Z info  login.admitted user=github:1 login=\"octo \\\"cat\\\" \\u{fc}\" status=200\n"
-        );
-    }
-
-    /// L2: whatever a stranger chose, a line is a line.
-    #[test]
-    fn a_line_of_json_has_the_same() {
-        let line = json(clock::Timestamp(0), (Level::Info, "login.admitted"), &FIELDS, None);
-        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let expected = serde_json::json!({
-            "time": "1970-01-01T00:00:00Z", "level": "info", "event": "login.admitted",
-            "user": "github:1", "login": "octo \"cat\" ü", "status": 200,
-        });
-        assert!(read == expected && line.is_ascii() && line.ends_with("}\n"), "{line}");
-    }
-
-    /// L2: what a request does can be found by its id.
-    #[test]
-    fn a_line_names_the_request_it_was_written_for() {
-        let trace = Trace { request: trace::RequestId([0xab; 6]), peer: Some([192, 0, 2, 1].into()) };
-        let about = (Level::Warn, "login.failed");
-        let line = human(clock::Timestamp(0), about, &[], Some(trace));
-        assert_eq!(line, "1970-01-01T00:00:00Z warn  login.failed request=abababababab peer=192.0.2.1\n");
-        let line = json(clock::Timestamp(0), about, &[], Some(Trace { peer: None, ..trace }));
-        assert!(line.ends_with("\"event\":\"login.failed\",\"request\":\"abababababab\"}\n"), "{line}");
-    }
-
-    /// L2: a flood of requests does not push out what the operator has to see.
-    #[test]
-    fn only_lines_of_requests_leave_room_for_others() {
-        for event in ["request", "client.registered", "consent.given", "consent.denied"] {
-            assert_eq!(share(event), Share::Most, "{event}");
-        }
-        for event in ["token.issued", "grant.ended", "login.admitted", "request.refused", "store.failed"] {
-            assert_eq!(share(event), Share::Whole, "{event}");
-        }
-    }
-
-    #[test]
-    fn a_strangers_value_cannot_forge_a_line() {
-        let mut text = String::new();
-        push_quoted(&mut text, "a\r\n2026 info \u{1b}[31m\u{202e}\"");
-        assert_eq!(text, r#""a\r\n2026 info \u{1b}[31m\u{202e}\"""#);
-        let mut text = String::new();
-        push_json(&mut text, "a\r\n\u{1b}\u{202e}\"\u{1f600}");
-        assert_eq!(text, r#""a\u000d\u000a\u001b\u202e\u0022\ud83d\ude00""#);
-    }
-
-    /// L2: and it is short.
-    #[test]
-    fn a_strangers_value_is_cut() {
-        let mut text = String::new();
-        push_quoted(&mut text, &"x".repeat(10_000));
-        assert!(text.len() <= VALUE_BYTES + 8, "{}", text.len());
-        let mut text = String::new();
-        push_json(&mut text, &"\u{1f600}".repeat(10_000));
-        assert!(text.len() <= VALUE_BYTES + 20, "{}", text.len());
-    }
-}
+mod tests;

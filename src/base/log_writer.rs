@@ -1,5 +1,5 @@
-//! The thread that writes the log. Whoever logs hands a line over and goes on: a reader that stalls, a terminal or a pipe,
-//! costs lines and never a request.
+//! The thread that writes the log. A line is handed over and nobody waits for it to be written: a reader that stalls, a
+//! terminal or a pipe, costs lines and never a request.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -9,26 +9,21 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::limits;
-use crate::base::lock::RwLock;
+use super::lock::RwLock;
 
 /// Lines on their way, and how many had no room.
 #[derive(Debug)]
-pub(super) struct Queue {
+struct Queue {
     lines: Sender<String>,
     dropped: Arc<AtomicU64>,
 }
 
-/// How much of the queue a line may find taken and still go in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Share {
-    /// Three quarters: for lines that anybody can bring about as often as they like.
-    Most,
-    /// All of it.
-    Whole,
-}
+/// The line that stands for so many others.
+type DroppedLine = fn(u64) -> String;
 
 /// The writing thread. Dropped, it has written what was logged before, unless its reader stalls.
 #[derive(Debug)]
+#[must_use]
 pub struct Writer {
     ended: Receiver<()>,
 }
@@ -37,12 +32,9 @@ pub struct Writer {
 static QUEUE: RwLock<Option<Queue>> = RwLock::new(None);
 
 impl Writer {
-    /// Starts to write to standard error in the background.
-    ///
-    /// # Errors
-    /// The operating system gives no thread.
-    pub fn start() -> io::Result<Writer> {
-        let (queue, ended) = Queue::start(io::stderr())?;
+    /// Starts to write to standard error.
+    pub(super) fn start(dropped_line: DroppedLine) -> io::Result<Writer> {
+        let (queue, ended) = Queue::start(io::stderr(), dropped_line)?;
         *QUEUE.write() = Some(queue);
         Ok(Writer { ended })
     }
@@ -56,10 +48,10 @@ impl Drop for Writer {
     }
 }
 
-/// Writes a line, in the background if there is a [`Writer`].
-pub(super) fn write(share: Share, line: String) {
+/// Writes a line, if there is a [`Writer`] in the background, and if fewer than `room` lines wait there.
+pub(super) fn write(line: String, room: usize) {
     match &*QUEUE.read() {
-        Some(queue) => queue.push(share, line),
+        Some(queue) => queue.push(line, room),
         // A log that cannot be written must not stop the server.
         None => drop(io::stderr().lock().write_all(line.as_bytes())),
     }
@@ -67,32 +59,30 @@ pub(super) fn write(share: Share, line: String) {
 
 impl Queue {
     /// A queue and the thread that empties it, whose end the receiver sees.
-    fn start(out: impl Write + Send + 'static) -> io::Result<(Queue, Receiver<()>)> {
+    fn start(
+        out: impl Write + Send + 'static,
+        dropped_line: DroppedLine,
+    ) -> io::Result<(Queue, Receiver<()>)> {
         let (lines, waiting) = bounded(limits::LOG_LINES);
         let (end, ended) = bounded(0);
         let dropped = Arc::default();
         let queue = Queue { lines, dropped: Arc::clone(&dropped) };
         // Ends when the queue is dropped and what is in it has been written.
         thread::Builder::new().name("log".to_owned()).spawn(move || {
-            empty(&waiting, &dropped, out);
+            empty(&waiting, &dropped, dropped_line, out);
             drop(end);
         })?;
         Ok((queue, ended))
     }
 
-    /// Adds a line if there is room in its share.
-    fn push(&self, share: Share, line: String) {
-        let most = match share {
-            Share::Most => limits::LOG_LINES / 4 * 3,
-            Share::Whole => limits::LOG_LINES,
-        };
-        if self.lines.len() >= most || matches!(self.lines.try_send(line), Err(TrySendError::Full(_))) {
+    fn push(&self, line: String, room: usize) {
+        if self.lines.len() >= room || matches!(self.lines.try_send(line), Err(TrySendError::Full(_))) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-fn empty(lines: &Receiver<String>, dropped: &AtomicU64, mut out: impl Write) {
+fn empty(lines: &Receiver<String>, dropped: &AtomicU64, dropped_line: DroppedLine, mut out: impl Write) {
     while let Ok(first) = lines.recv() {
         // Nobody wakes a thread that does not wait for a line: most requests are spared that.
         thread::park_timeout(limits::LOG_GATHER);
@@ -103,7 +93,7 @@ fn empty(lines: &Receiver<String>, dropped: &AtomicU64, mut out: impl Write) {
             let _ = out.write_all(batch.as_bytes());
             let count = dropped.swap(0, Ordering::Relaxed);
             if count > 0 {
-                let _ = out.write_all(super::log::dropped(count).as_bytes());
+                let _ = out.write_all(dropped_line(count).as_bytes());
             }
             batch = lines.try_recv().unwrap_or_default();
         }
@@ -111,49 +101,4 @@ fn empty(lines: &Receiver<String>, dropped: &AtomicU64, mut out: impl Write) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::*;
-
-    /// A reader that takes one write whenever it is told to.
-    struct Slow {
-        go_on: mpsc::Receiver<()>,
-        read: mpsc::Sender<String>,
-    }
-
-    impl Write for Slow {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.go_on.recv(); // an error is as good as a word: the test has let go
-            self.read.send(String::from_utf8_lossy(bytes).into_owned()).unwrap();
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// L2: a reader that stalls costs lines, the unimportant ones first, and the log says how many; nobody waits.
-    #[test]
-    fn a_stalled_reader_costs_lines_and_no_time() {
-        let ((go, go_on), (read, lines)) = (mpsc::channel(), mpsc::channel());
-        let (queue, ended) = Queue::start(Slow { go_on, read }).unwrap();
-        for number in 0..limits::LOG_LINES * 2 {
-            queue.push(Share::Most, format!("info {number}\n"));
-        }
-        queue.push(Share::Whole, "error\n".to_owned());
-        drop((go, queue));
-        assert!(ended.recv_timeout(limits::LOG_PATIENCE * 30).is_err_and(|error| error.is_disconnected()));
-        let written: String = lines.iter().collect();
-        let written: Vec<&str> = written.split_inclusive('\n').collect();
-        assert_eq!(written.iter().filter(|line| line.contains("log.dropped")).count(), 1, "{written:?}");
-        let kept = written.iter().filter(|line| line.starts_with("info")).count();
-        let room = limits::LOG_LINES / 4 * 3;
-        // What the writer had already taken when its reader stalled comes on top.
-        assert!((room..=room + limits::LOG_BATCH + 1).contains(&kept), "{kept}");
-        let dropped = format!("count={}", limits::LOG_LINES * 2 - kept);
-        assert!(written.iter().any(|line| line.contains(&dropped)), "{dropped} {written:?}");
-        assert_eq!(*written.last().unwrap(), "error\n");
-    }
-}
+mod tests;

@@ -1,0 +1,28 @@
+use super::*;
+
+#[test]
+fn tripping_wakes_whoever_waits() {
+    let token = CancelToken::new();
+    let other = token.clone();
+    let waiter = std::thread::spawn(move || other.wait(Duration::from_secs(60)));
+    token.trip();
+    assert!(waiter.join().unwrap());
+    assert!(token.is_tripped());
+}
+
+#[test]
+fn tripping_runs_what_was_registered_once() {
+    let (token, (sender, ran)) = (CancelToken::new(), std::sync::mpsc::channel());
+    let other = sender.clone();
+    token.on_trip(move || other.send("before").unwrap());
+    assert!(ran.try_recv().is_err());
+    token.trip();
+    token.trip();
+    token.on_trip(move || sender.send("after").unwrap());
+    assert_eq!(ran.iter().collect::<Vec<_>>(), ["before", "after"]);
+}
+
+#[test]
+fn waiting_ends_by_itself() {
+    assert!(!CancelToken::new().wait(Duration::from_millis(1)));
+}

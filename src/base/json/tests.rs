@@ -1,0 +1,104 @@
+use super::*;
+
+const RULES: Rules = Rules { depth: 3, values: 6, is_forbidden: |name| name == "secret" };
+
+fn assert_fine(text: &str, expected: bool) {
+    assert_eq!(check(text, RULES).is_ok(), expected, "{text}");
+}
+
+#[test]
+fn depth_and_values_are_counted_to_the_limit() {
+    assert_fine("[[[]]]", true);
+    assert_fine("[[[[]]]]", false);
+    assert_fine(r#"{"a":{"b":{}}}"#, true);
+    assert_fine(r#"{"a":{"b":{"c":{}}}}"#, false);
+    assert_fine("[1,2,3,4,5]", true);
+    assert_fine("[1,2,3,4,5,6]", false);
+}
+
+#[test]
+fn an_object_is_no_array() {
+    assert!(check_object(" {\"a\":1}", RULES).is_ok());
+    assert!(check_object("[1]", RULES).is_err());
+    assert!(check_object("\"{\"", RULES).is_err());
+}
+
+#[derive(Debug, Deserialize)]
+#[allow(dead_code)] // compared by their Debug
+struct Outer<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    inner: Option<Vec<Inner>>,
+    any: Option<Any>,
+    big: Option<u128>,
+    #[serde(borrow)]
+    raw: Option<&'a serde_json::value::RawValue>,
+}
+
+#[derive(Debug, Deserialize)]
+#[allow(dead_code)] // compared by their Debug
+struct Inner {
+    one: Option<f32>,
+    pair: Option<(u8, i64)>,
+}
+
+#[derive(Debug, Deserialize)]
+#[allow(dead_code)] // compared by their Debug
+struct Any(serde_json::Value);
+
+#[test]
+fn a_struct_is_read_from_an_object_at_every_depth() {
+    let text = r#"{"name":"a\n","inner":[{"one":1},{"pair":[1,-2]},{}],"any":[null,true,[]],"big":36893488147419103232,
+        "raw":["x"],"other":[{}]}"#;
+    let value: Outer<'_> = read(text).unwrap();
+    let expected: Outer<'_> = serde_json::from_str(text).unwrap();
+    assert_eq!(format!("{value:?}"), format!("{expected:?}"), "as serde reads it");
+    assert_eq!(value.raw.unwrap().get(), r#"["x"]"#);
+    for positions in [
+        r#"["a",null,null,null,null]"#,
+        r#"{"name":"a","inner":[[1,[1,2]]]}"#,
+        r#"{"name":"a","inner":[[]]}"#,
+    ] {
+        assert!(read::<Outer<'_>>(positions).is_err(), "{positions}");
+    }
+    assert!(read::<Inner>("{} {}").is_err());
+}
+
+#[test]
+fn a_name_stands_once_however_it_is_written() {
+    assert_fine(r#"{"a":1,"b":{"a":2}}"#, true);
+    assert_fine(r#"{"a":1,"a":2}"#, false);
+    assert_fine(r#"{"a":1,"\u0061":2}"#, false);
+    assert_fine(r#"[{"b":1,"b":1}]"#, false);
+}
+
+#[test]
+fn a_forbidden_name_is_forbidden_at_the_top_only() {
+    assert_fine(r#"{"secret":1}"#, false);
+    assert_fine(r#"{"a":{"secret":1}}"#, true);
+}
+
+/// What serde_json builds of such a member is text that no scan has seen: deep, large, with repeated names.
+#[test]
+fn a_member_that_serde_json_reads_as_a_text_of_its_own_is_refused_at_every_depth() {
+    for name in [
+        "$serde_json::private::RawValue",
+        "$serde_json::private::Number",
+        "$serde_json::private::",
+        r"\u0024serde_json::private::RawValue",
+        r"$serde\u005fjson::private\u003a:Number",
+    ] {
+        assert_fine(&format!(r#"{{"{name}":"[]"}}"#), false);
+        assert_fine(&format!(r#"[{{"a":1,"{name}":"[]"}}]"#), false);
+        assert_fine(&format!(r#"{{"a":[{{"{name}":"{{\"b\":1,\"b\":2}}"}}]}}"#), false);
+    }
+    assert_fine(r#"{"a":"$serde_json::private::RawValue"}"#, true);
+    assert_fine(r#"{"serde_json::private::RawValue":"[]","$schema":"x"}"#, true);
+}
+
+#[test]
+fn it_is_one_whole_json_text() {
+    for bad in ["", "{", "{} {}", "[1,]", "NaN", "1e999", r#""\ud800""#, "{'a':1}"] {
+        assert_fine(bad, false);
+    }
+}

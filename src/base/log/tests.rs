@@ -1,0 +1,75 @@
+use super::*;
+
+const FIELDS: [Field<'static>; 3] =
+    [Field::User("github:1"), Field::Login("octo \"cat\" ü"), Field::Status(200)];
+
+#[test]
+fn a_line_has_time_level_event_and_fields() {
+    assert_eq!(
+        line(Format::Human, Timestamp(0), (Level::Info, "login.admitted"), &FIELDS, None),
+        "1970-01-01T00:00:00Z info  login.admitted user=github:1 login=\"octo \\\"cat\\\" \\u{fc}\" status=200\n"
+    );
+}
+
+/// L2: whatever a stranger chose, a line is a line.
+#[test]
+fn a_line_of_json_has_the_same() {
+    let text = line(Format::Json, Timestamp(0), (Level::Info, "login.admitted"), &FIELDS, None);
+    let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let expected = serde_json::json!({
+        "time": "1970-01-01T00:00:00Z", "level": "info", "event": "login.admitted",
+        "user": "github:1", "login": "octo \"cat\" ü", "status": 200,
+    });
+    assert!(read == expected && text.is_ascii() && text.ends_with("}\n"), "{text}");
+}
+
+/// L2: what a request does can be found by its id.
+#[test]
+fn a_line_names_the_request_it_was_written_for() {
+    let trace = Trace { request: trace::RequestId([0xab; 6]), peer: Some([192, 0, 2, 1].into()) };
+    let about = (Level::Warn, "login.failed");
+    let text = line(Format::Human, Timestamp(0), about, &[], Some(trace));
+    assert_eq!(text, "1970-01-01T00:00:00Z warn  login.failed request=abababababab peer=192.0.2.1\n");
+    let text = line(Format::Json, Timestamp(0), about, &[], Some(Trace { peer: None, ..trace }));
+    assert!(text.ends_with("\"event\":\"login.failed\",\"request\":\"abababababab\"}\n"), "{text}");
+}
+
+/// L2: a flood of requests does not push out what the operator has to see.
+#[test]
+fn only_lines_of_requests_leave_room_for_others() {
+    for event in ["request", "client.registered", "consent.given", "consent.denied"] {
+        assert!(room(event) < limits::LOG_LINES, "{event}");
+    }
+    for event in ["token.issued", "grant.ended", "login.admitted", "request.refused", "store.failed"] {
+        assert_eq!(room(event), limits::LOG_LINES, "{event}");
+    }
+}
+
+#[test]
+fn a_strangers_value_cannot_forge_a_line() {
+    let mut text = String::new();
+    push_text(&mut text, Format::Human, "a\r\n2026 info \u{1b}[31m\u{202e}\"", VALUE_BYTES);
+    assert_eq!(text, r#""a\r\n2026 info \u{1b}[31m\u{202e}\"""#);
+    let mut text = String::new();
+    push_text(&mut text, Format::Json, "a\r\n\u{1b}\u{202e}\"\u{1f600}", VALUE_BYTES);
+    assert_eq!(text, r#""a\u000d\u000a\u001b\u202e\u0022\ud83d\ude00""#);
+}
+
+/// L2: and it is short.
+#[test]
+fn a_strangers_value_is_cut() {
+    let mut text = String::new();
+    push_text(&mut text, Format::Human, &"x".repeat(10_000), VALUE_BYTES);
+    assert!(text.len() <= VALUE_BYTES + 8, "{}", text.len());
+    let mut text = String::new();
+    push_text(&mut text, Format::Json, &"\u{1f600}".repeat(10_000), VALUE_BYTES);
+    assert!(text.len() <= VALUE_BYTES + 20, "{}", text.len());
+}
+
+#[test]
+fn advice_is_longer_than_what_strangers_choose() {
+    let long = "x".repeat(500);
+    let text = |field| line(Format::Human, Timestamp(0), (Level::Warn, "a"), &[field], None);
+    assert!(text(Field::Hint(&long)).contains(&long) && text(Field::Error(&long)).contains(&long));
+    assert!(!text(Field::Path(&long)).contains(&long));
+}

@@ -1,0 +1,111 @@
+use super::*;
+use crate::base::clock;
+
+fn soon() -> Instant {
+    clock::instant() + Duration::from_millis(1)
+}
+
+fn later() -> Instant {
+    clock::instant() + Duration::from_secs(60)
+}
+
+#[test]
+fn the_answer_reaches_whoever_waits() {
+    let (responder, waiter) = Responder::pair();
+    let door = std::thread::spawn(move || waiter.wait(later()).unwrap().status());
+    responder.respond(Response::new(202));
+    assert_eq!(door.join().unwrap(), 202);
+}
+
+#[test]
+fn a_dropped_responder_answers_500() {
+    let (responder, waiter) = Responder::pair();
+    drop(responder);
+    assert_eq!(waiter.wait(later()).unwrap().status(), 500);
+}
+
+#[test]
+fn common_fields_are_on_every_answer() {
+    let (responder, waiter) = Responder::pair();
+    drop(responder.with_fields(vec![("X-Content-Type-Options", "nosniff".into())]));
+    assert_eq!(waiter.wait(later()).unwrap().header_value("x-content-type-options"), Some("nosniff"));
+}
+
+struct Note(std::sync::mpsc::Sender<String>);
+
+impl Note {
+    fn note(&self, text: impl ToString) {
+        self.0.send(text.to_string()).unwrap();
+    }
+}
+
+impl Witness for Note {
+    fn identify(&self, caller: &Principal) {
+        self.note(caller.user);
+    }
+
+    fn called(&self, method: &'static str, _: Option<&str>) {
+        self.note(method);
+    }
+
+    fn ended(&self, outcome: CallOutcome) {
+        self.note(format!("{outcome:?}"));
+    }
+
+    fn answered(&self, status: u16) {
+        self.note(status);
+    }
+}
+
+#[test]
+fn the_witness_sees_caller_and_answer_once_even_if_nobody_answers() {
+    let (sender, notes) = std::sync::mpsc::channel();
+    let (responder, _waiter) = Responder::pair();
+    let responder = responder.with_witness(Arc::new(Note(sender)));
+    responder.witness().unwrap().identify(&crate::base::identity::fake::principal(7));
+    drop(responder);
+    assert_eq!(notes.iter().collect::<Vec<_>>(), ["github:7", "500"]);
+}
+
+/// L2: a call that goes on after the head of its answer has its end seen.
+#[test]
+fn the_witness_of_a_call_sees_its_end_after_the_head() {
+    let (sender, notes) = std::sync::mpsc::channel();
+    let (responder, _waiter) = Responder::pair();
+    let responder = responder.with_witness(Arc::new(Note(sender)));
+    let call = responder.witness().unwrap();
+    call.called("ping", None);
+    responder.respond(Response::new(200).ending(CallOutcome::Ok));
+    assert_eq!(notes.try_iter().collect::<Vec<_>>(), ["ping", "Ok", "200"]);
+    call.ended(CallOutcome::Cancelled);
+    drop(call);
+    assert_eq!(notes.iter().collect::<Vec<_>>(), ["Cancelled"]);
+}
+
+#[test]
+fn the_slow_hook_runs_once_and_only_without_an_answer() {
+    let (responder, waiter) = Responder::pair();
+    let ran = CancelToken::new();
+    let mark = ran.clone();
+    responder.when_slow(move || mark.trip());
+    assert!(waiter.wait(soon()).is_none());
+    waiter.run_slow_hook();
+    waiter.run_slow_hook();
+    assert!(ran.is_tripped());
+
+    let (responder, waiter) = Responder::pair();
+    let ran = CancelToken::new();
+    let mark = ran.clone();
+    responder.when_slow(move || mark.trip());
+    responder.respond(Response::new(200));
+    waiter.run_slow_hook();
+    assert!(!ran.is_tripped());
+}
+
+#[test]
+fn the_application_learns_that_the_client_has_gone() {
+    let (responder, waiter) = Responder::pair();
+    let gone = responder.client_gone();
+    waiter.client_has_gone();
+    assert!(gone.is_tripped());
+}
