@@ -58,21 +58,21 @@ pub(super) fn tools() -> Vec<Tool> {
         .tasks(TaskSupport::Optional)
         .handler(|context, Deletion { filename }| {
             let question = format!("Delete {filename}?");
-            let answer: Answer = context.ask(elicit("confirm", &question, ("confirm", "boolean"))?)?;
+            let answer: Answer = context.ask(elicit("confirm", &question, ("confirm", "boolean")))?;
             Ok(format!("{filename}: {}", answer.action))
         }),
         tool("multi_input", "Asks two things at once").tasks(TaskSupport::Optional).handler(
             |context, _: NoArguments| {
                 let answers = context.ask_all(vec![
-                    elicit("first", "First?", ("value", "string"))?,
-                    elicit("second", "Second?", ("value", "string"))?,
+                    elicit("first", "First?", ("value", "string")),
+                    elicit("second", "Second?", ("value", "string")),
                 ])?;
                 Ok(format!("{} answers", answers.len()))
             },
         ),
         tool("test_tool_with_task", "Asks for a name, then works").tasks(TaskSupport::ByHandler).handler(
             |context, _: NoArguments| {
-                let question = elicit("user_name", "What is your name?", ("name", "string"))?;
+                let question = elicit("user_name", "What is your name?", ("name", "string"));
                 let answer: Answer = context.ask(question)?;
                 let _ = context.become_task()?; // a client that takes none waits
                 wait(context, Duration::from_millis(200))?;

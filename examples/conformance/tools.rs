@@ -132,15 +132,15 @@ struct Sampled {
     content: Value,
 }
 
-fn elicit(key: &str, message: &str, field: (&str, &str)) -> Result<InputRequest, CallError> {
+fn elicit(key: &str, message: &str, field: (&str, &str)) -> InputRequest {
     let (name, kind) = field;
     let schema = json!({ "type": "object", "properties": { name: { "type": kind } }, "required": [name] });
-    Ok(InputRequest::elicitation(key, message, &schema)?)
+    InputRequest::elicitation(key, message, &schema)
 }
 
-fn sample(key: &str, prompt: &str, max_tokens: u32) -> Result<InputRequest, CallError> {
+fn sample(key: &str, prompt: &str, max_tokens: u32) -> InputRequest {
     let message = json!({ "role": "user", "content": { "type": "text", "text": prompt } });
-    Ok(InputRequest::sampling(key, &json!({ "messages": [message], "maxTokens": max_tokens }))?)
+    InputRequest::sampling(key, &json!({ "messages": [message], "maxTokens": max_tokens }))
 }
 
 /// An elicitation with these properties, whatever the answer is.
@@ -148,7 +148,7 @@ fn form(name: &'static str, description: &'static str, properties: Value) -> Too
     tool(name, description).handler(move |context, _: NoArguments| {
         let schema = json!({ "type": "object", "properties": properties });
         let answer: Answer =
-            context.ask(InputRequest::elicitation("form", "Please fill in the form", &schema)?)?;
+            context.ask(InputRequest::elicitation("form", "Please fill in the form", &schema))?;
         Ok(format!("Elicitation completed: {}, {}", answer.action, json!(answer.content)))
     })
 }
@@ -166,7 +166,7 @@ fn questions() -> Vec<Tool> {
     vec![
         Tool::new("test_sampling", "Asks the client's model", required("prompt")).handler(
             |context, Prompt { prompt }| {
-                let answer: Sampled = context.ask(sample("sampling", &prompt, 100)?)?;
+                let answer: Sampled = context.ask(sample("sampling", &prompt, 100))?;
                 Ok(format!(
                     "LLM response: {}",
                     answer.content.get("text").and_then(Value::as_str).unwrap_or_default()
@@ -183,7 +183,7 @@ fn questions() -> Vec<Tool> {
                     },
                     "required": ["username", "email"],
                 });
-                let answer: Answer = context.ask(InputRequest::elicitation("user", &message, &schema)?)?;
+                let answer: Answer = context.ask(InputRequest::elicitation("user", &message, &schema))?;
                 Ok(format!("User response: {}, {}", answer.action, json!(answer.content)))
             },
         ),
@@ -220,7 +220,7 @@ fn rounds() -> Vec<Tool> {
     let confirm = |name, description| {
         tool(name, description).handler(|context, _: NoArguments| {
             context.remember(&"confirm")?;
-            let _: Answer = context.ask(elicit("confirm", "Please confirm", ("ok", "boolean"))?)?;
+            let _: Answer = context.ask(elicit("confirm", "Please confirm", ("ok", "boolean")))?;
             match context.remembered::<String>() {
                 Some(_) => Ok("state-ok"),
                 None => Err("the state did not come back".into()),
@@ -233,13 +233,13 @@ fn rounds() -> Vec<Tool> {
         tool("test_input_required_result_sampling", "Asks the client's model").handler(
             |context, _: NoArguments| {
                 let answer: Sampled =
-                    context.ask(sample("capital_question", "What is the capital of France?", 100)?)?;
+                    context.ask(sample("capital_question", "What is the capital of France?", 100))?;
                 Ok(format!("The model says: {}", answer.content))
             },
         ),
         tool("test_input_required_result_list_roots", "Asks for the roots").handler(
             |context, _: NoArguments| {
-                let answer: Value = context.ask(InputRequest::roots("client_roots")?)?;
+                let answer: Value = context.ask(InputRequest::roots("client_roots"))?;
                 Ok(format!("Roots: {}", json!(answer.get("roots"))))
             },
         ),
@@ -249,28 +249,27 @@ fn rounds() -> Vec<Tool> {
             |context, _: NoArguments| {
                 context.remember(&"multiple")?;
                 let answers = context.ask_all(vec![
-                    elicit("user_name", "What is your name?", ("name", "string"))?,
-                    sample("greeting", "Write a greeting", 50)?,
-                    InputRequest::roots("client_roots")?,
+                    elicit("user_name", "What is your name?", ("name", "string")),
+                    sample("greeting", "Write a greeting", 50),
+                    InputRequest::roots("client_roots"),
                 ])?;
                 Ok(format!("{} answers", answers.len()))
             },
         ),
         tool("test_input_required_result_multi_round", "Asks twice").handler(|context, _: NoArguments| {
             context.remember(&"rounds")?;
-            let first: Answer = context.ask(elicit("step1", "Step 1: your name?", ("name", "string"))?)?;
-            let second: Answer =
-                context.ask(elicit("step2", "Step 2: your colour?", ("color", "string"))?)?;
+            let first: Answer = context.ask(elicit("step1", "Step 1: your name?", ("name", "string")))?;
+            let second: Answer = context.ask(elicit("step2", "Step 2: your colour?", ("color", "string")))?;
             Ok(format!("{} likes {}", first.field("name"), second.field("color")))
         }),
         tool("test_input_required_result_capabilities", "Asks what the client can answer").handler(
             |context, _: NoArguments| {
                 let mut questions = Vec::new();
                 if context.client().supports(Capability::Sampling) {
-                    questions.push(sample("sampled", "Say hello", 50)?);
+                    questions.push(sample("sampled", "Say hello", 50));
                 }
                 if context.client().supports(Capability::Elicitation) {
-                    questions.push(elicit("user_name", "What is your name?", ("name", "string"))?);
+                    questions.push(elicit("user_name", "What is your name?", ("name", "string")));
                 }
                 if questions.is_empty() {
                     return Err(CallError::MissingCapability(Capability::Sampling));
@@ -282,7 +281,7 @@ fn rounds() -> Vec<Tool> {
 }
 
 fn ask_name(context: &Context, _: NoArguments) -> Result<String, CallError> {
-    let answer: Answer = context.ask(elicit("user_name", "What is your name?", ("name", "string"))?)?;
+    let answer: Answer = context.ask(elicit("user_name", "What is your name?", ("name", "string")))?;
     Ok(format!("Hello, {}!", answer.field("name")))
 }
 
@@ -344,7 +343,7 @@ fn prompts() -> Vec<Prompt> {
         }),
         Prompt::new("test_input_required_result_prompt", "A prompt that asks for its context").handler(
             |context, _: NoArguments| {
-                let question = elicit("user_context", "What is the context?", ("context", "string"))?;
+                let question = elicit("user_context", "What is the context?", ("context", "string"));
                 let answer: Answer = context.ask(question)?;
                 Ok(format!("Context: {}", answer.field("context")))
             },

@@ -257,14 +257,14 @@ impl Context {
         &self,
         key: &str,
         message: &str,
-        form: &impl Serialize,
+        form: &Value,
     ) -> Result<Option<T>, CallError> {
         #[derive(Deserialize)]
         struct Elicited {
             action: String,
             content: Option<Box<RawValue>>,
         }
-        let Elicited { action, content } = self.ask(InputRequest::elicitation(key, message, form)?)?;
+        let Elicited { action, content } = self.ask(InputRequest::elicitation(key, message, form))?;
         match &*action {
             // A form without fields may come back without content.
             "accept" => from_answer(content.as_deref().map_or("{}", RawValue::get)).map(Some),

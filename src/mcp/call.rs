@@ -1,9 +1,8 @@
 //! The era-free nouns: what a client asks of a backend, and what a backend answers.
 
-use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::jsonrpc::Error;
 use super::members::Members;
@@ -134,6 +133,15 @@ impl Capability {
             Capability::Roots => "roots",
         }
     }
+
+    /// The method that needs it.
+    pub fn method(self) -> &'static str {
+        match self {
+            Capability::Sampling => "sampling/createMessage",
+            Capability::Elicitation => "elicitation/create",
+            Capability::Roots => "roots/list",
+        }
+    }
 }
 
 /// What the client says that it can do.
@@ -193,79 +201,46 @@ impl ClientCapabilities {
     }
 }
 
+impl Serialize for Capability {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.method())
+    }
+}
+
 /// A question to the client. Its JSON is that of MRTR: method and params.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct InputRequest {
     /// Names the question within its call: the same in every round.
+    #[serde(skip)]
     pub key: String,
     /// What the client must be able to do; decides the method.
+    #[serde(rename = "method")]
     pub capability: Capability,
     /// The params of the method.
     pub params: Box<RawValue>,
 }
 
-impl Serialize for InputRequest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut question = serializer.serialize_struct("InputRequest", 2)?;
-        question.serialize_field("method", self.method())?;
-        question.serialize_field("params", &self.params)?;
-        question.end()
-    }
-}
-
 impl InputRequest {
-    /// The method of the question.
-    pub fn method(&self) -> &'static str {
-        match self.capability {
-            Capability::Sampling => "sampling/createMessage",
-            Capability::Elicitation => "elicitation/create",
-            Capability::Roots => "roots/list",
-        }
-    }
-
     /// `sampling/createMessage`: has the client's model continue a conversation.
-    ///
-    /// # Errors
-    /// [`Error::INTERNAL`] if `params` cannot be JSON.
-    pub fn sampling(key: impl Into<String>, params: &impl Serialize) -> Result<InputRequest, Error> {
-        InputRequest::new(key, Capability::Sampling, params)
+    pub fn sampling(key: impl Into<String>, params: &Value) -> InputRequest {
+        InputRequest::new(key.into(), Capability::Sampling, params)
     }
 
     /// `elicitation/create`: has the person fill in a form. `schema` is a flat JSON object schema. The answer is
     /// `{"action": "accept" | "decline" | "cancel", "content": {…}}`; `content` holds the form's fields and is there after
     /// `accept` only.
-    ///
-    /// # Errors
-    /// [`Error::INTERNAL`] if `schema` cannot be JSON.
-    pub fn elicitation(
-        key: impl Into<String>,
-        message: &str,
-        schema: &impl Serialize,
-    ) -> Result<InputRequest, Error> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Params<'a, S> {
-            message: &'a str,
-            requested_schema: &'a S,
-        }
-        InputRequest::new(key, Capability::Elicitation, &Params { message, requested_schema: schema })
+    pub fn elicitation(key: impl Into<String>, message: &str, schema: &Value) -> InputRequest {
+        let params = json!({ "message": message, "requestedSchema": schema });
+        InputRequest::new(key.into(), Capability::Elicitation, &params)
     }
 
     /// `roots/list`: the directories that the client works in.
-    ///
-    /// # Errors
-    /// None that can happen; the signature is that of its siblings.
-    pub fn roots(key: impl Into<String>) -> Result<InputRequest, Error> {
-        InputRequest::new(key, Capability::Roots, &serde_json::Map::new())
+    pub fn roots(key: impl Into<String>) -> InputRequest {
+        InputRequest::new(key.into(), Capability::Roots, &json!({}))
     }
 
-    fn new(
-        key: impl Into<String>,
-        capability: Capability,
-        params: &impl Serialize,
-    ) -> Result<InputRequest, Error> {
-        let params = to_raw_value(params).map_err(|_| Error::internal())?;
-        Ok(InputRequest { key: key.into(), capability, params })
+    fn new(key: String, capability: Capability, params: &Value) -> InputRequest {
+        InputRequest { key, capability, params: to_raw_value(params).expect("a JSON value is JSON") }
     }
 }
 

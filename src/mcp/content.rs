@@ -125,14 +125,8 @@ impl ToolResult {
     }
 }
 
-impl From<String> for ToolResult {
-    fn from(text: String) -> ToolResult {
-        Content::text(text).into()
-    }
-}
-
-impl From<&str> for ToolResult {
-    fn from(text: &str) -> ToolResult {
+impl<T: Into<String>> From<T> for ToolResult {
+    fn from(text: T) -> ToolResult {
         Content::text(text).into()
     }
 }
@@ -177,8 +171,8 @@ impl PromptResult {
     }
 }
 
-impl From<String> for PromptResult {
-    fn from(text: String) -> PromptResult {
+impl<T: Into<String>> From<T> for PromptResult {
+    fn from(text: T) -> PromptResult {
         PromptResult::default().with(Role::User, Content::text(text))
     }
 }

@@ -13,5 +13,5 @@ pub fn intake(body: &[u8]) -> Result<Option<String>, i64> {
 
 /// What an `Mcp-Name` or `Mcp-Param-…` field says.
 pub fn header(field: &str) -> Option<String> {
-    super::header::decode(field).ok()
+    super::header::decode(field)
 }

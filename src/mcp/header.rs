@@ -14,15 +14,11 @@ use super::members::Members;
 use super::methods::MethodRow;
 use crate::http::Headers;
 
-/// The header says something else than the body, stands twice, or is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mismatch;
-
 /// The value of `MCP-Protocol-Version`. Some clients send it twice, which proxies join by a comma: one value, if all are equal.
-pub(super) fn version(headers: &Headers) -> Result<Option<&str>, Mismatch> {
+pub(super) fn version(headers: &Headers) -> Result<Option<&str>, Error> {
     let mut values = versions(headers);
     let first = values.next();
-    if values.all(|value| Some(value) == first) { Ok(first) } else { Err(Mismatch) }
+    if values.all(|value| Some(value) == first) { Ok(first) } else { Err(mismatch("MCP-Protocol-Version")) }
 }
 
 /// Whether [`version`] has one value out of several.
@@ -56,19 +52,32 @@ pub(super) fn check_method(headers: &Headers, method: &str, presence: Presence) 
 
 /// Checks that `Mcp-Name`, decoded, is the name or URI.
 pub(super) fn check_name(headers: &Headers, name: &str, presence: Presence) -> Result<(), Error> {
-    let value = headers.one("mcp-name").ok().flatten().and_then(|value| decode(value).ok());
+    let value = headers.one("mcp-name").ok().flatten().and_then(decode);
     let is_right = presence.skips(headers, "mcp-name") || value.as_deref() == Some(name);
     if is_right { Ok(()) } else { Err(mismatch("Mcp-Name")) }
 }
 
-/// Checks the headers of mirrored arguments: each must be there exactly if its argument is and say the same.
+/// Checks the headers of mirrored arguments: each must be there exactly if its argument is, and say the same.
 pub(super) fn check_arguments(
     headers: &Headers,
     mirrored: &[Mirrored],
     arguments: Option<&RawValue>,
     presence: Presence,
 ) -> Result<(), Error> {
-    check_mirrored(headers, mirrored, arguments, presence).map_err(|Mismatch| mismatch("Mcp-Param"))
+    let Ok(arguments) = arguments.map_or(Ok(Value::Null), Value::deserialize) else {
+        return Err(mismatch("Mcp-Param"));
+    };
+    let is_right = |parameter: &Mirrored| {
+        let value = parameter.path.iter().try_fold(&arguments, |value, name| value.get(name));
+        let mut fields = headers.all(&parameter.header);
+        match (value.filter(|value| !value.is_null()), fields.next(), fields.next()) {
+            (None, None, _) => true,
+            (Some(_), None, _) => presence == Presence::Optional,
+            (Some(value), Some(field), None) => decode(field).is_some_and(|field| says(&field, value)),
+            (None, Some(_), _) | (_, _, Some(_)) => false,
+        }
+    };
+    if mirrored.iter().all(is_right) { Ok(()) } else { Err(mismatch("Mcp-Param")) }
 }
 
 /// Checks the headers of a message of the legacy era, whose clients need not send them. Gateways go by them whatever the version.
@@ -96,26 +105,6 @@ pub(super) fn mismatch(header: &str) -> Error {
     Error::new(Error::HEADER_MISMATCH, format!("{header} is missing or differs from the body"))
 }
 
-fn check_mirrored(
-    headers: &Headers,
-    mirrored: &[Mirrored],
-    arguments: Option<&RawValue>,
-    presence: Presence,
-) -> Result<(), Mismatch> {
-    let arguments = arguments.map_or(Ok(Value::Null), |raw| Value::deserialize(raw).map_err(|_| Mismatch))?;
-    for parameter in mirrored {
-        let value = parameter.path.iter().try_fold(&arguments, |value, name| value.get(name));
-        let mut fields = headers.all(&parameter.header);
-        match (value.unwrap_or(&Value::Null), fields.next()) {
-            (Value::Null, None) => {}
-            (_, None) if presence == Presence::Optional => {}
-            (value, Some(field)) if fields.next().is_none() && says(&decode(field)?, value) => {}
-            _ => return Err(Mismatch),
-        }
-    }
-    Ok(())
-}
-
 fn says(field: &str, value: &Value) -> bool {
     match value {
         Value::String(text) => field == text,
@@ -135,18 +124,15 @@ fn same(a: f64, b: f64) -> bool {
     a.abs() <= SAFE && a.total_cmp(&b).is_eq()
 }
 
-/// The value of a header that may be `=?base64?…?=`.
-pub(super) fn decode(field: &str) -> Result<String, Mismatch> {
+/// The value of a header that may be `=?base64?…?=`; `None` if it is malformed.
+pub(super) fn decode(field: &str) -> Option<String> {
     let field = field.trim_matches([' ', '\t']);
     if !field.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t')) {
-        return Err(Mismatch);
+        return None;
     }
     match field.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
-        Some(encoded) => {
-            let bytes = STANDARD.decode(encoded).map_err(|_| Mismatch)?;
-            String::from_utf8(bytes).map_err(|_| Mismatch)
-        }
-        None => Ok(field.to_owned()),
+        Some(encoded) => String::from_utf8(STANDARD.decode(encoded).ok()?).ok(),
+        None => Some(field.to_owned()),
     }
 }
 

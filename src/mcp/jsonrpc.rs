@@ -1,10 +1,7 @@
 //! JSON-RPC 2.0: ids, errors, and the frames that we write. Reading is [`super::intake`]'s.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{self, Deserializer, Visitor};
-use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
@@ -12,7 +9,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::base::limits;
 
 /// A request's id, also a progress token: a string or an integer, never null (MCP, basic, "Requests").
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged, try_from = "Value")]
 pub enum RequestId {
     /// An integer.
     Integer(i64),
@@ -20,50 +18,28 @@ pub enum RequestId {
     String(Box<str>),
 }
 
-impl Serialize for RequestId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            RequestId::Integer(number) => serializer.serialize_i64(*number),
-            RequestId::String(text) => serializer.serialize_str(text),
-        }
+impl TryFrom<Value> for RequestId {
+    type Error = &'static str;
+
+    fn try_from(value: Value) -> Result<RequestId, &'static str> {
+        let id = match &value {
+            Value::Number(number) => {
+                number.as_i64().or_else(|| integral(number.as_f64()?)).map(RequestId::Integer)
+            }
+            Value::String(text) if text.len() <= limits::REQUEST_ID_BYTES => {
+                Some(RequestId::String(text.as_str().into()))
+            }
+            Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        id.ok_or("expected a short string or an integer")
     }
 }
 
-impl<'de> Deserialize<'de> for RequestId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RequestId, D::Error> {
-        struct Id;
-        impl Visitor<'_> for Id {
-            type Value = RequestId;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a short string or an integer")
-            }
-
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<RequestId, E> {
-                Ok(RequestId::Integer(number))
-            }
-
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<RequestId, E> {
-                i64::try_from(number).map(RequestId::Integer).map_err(|_| E::custom("integer out of range"))
-            }
-
-            /// Lua and PHP write integers like this. Up to 2^53 no two integers are the same double.
-            fn visit_f64<E: de::Error>(self, number: f64) -> Result<RequestId, E> {
-                const EXACT: f64 = 9_007_199_254_740_992.0;
-                let integer = Some(number).filter(|number| number.fract() == 0.0 && number.abs() <= EXACT);
-                let integer = integer.and_then(|number| format!("{number:.0}").parse().ok());
-                integer.map(RequestId::Integer).ok_or_else(|| E::custom("not an integer up to 2^53"))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<RequestId, E> {
-                if text.len() > limits::REQUEST_ID_BYTES {
-                    return Err(E::custom("string too long"));
-                }
-                Ok(RequestId::String(text.into()))
-            }
-        }
-        deserializer.deserialize_any(Id)
-    }
+/// The integer that a float stands for: Lua and PHP write integers like this. Up to 2^53 no two integers are the same double.
+fn integral(number: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let is_integer = number.fract() == 0.0 && number.abs() <= EXACT;
+    is_integer.then(|| format!("{number:.0}").parse().ok()).flatten()
 }
 
 /// A JSON-RPC error object.
@@ -147,26 +123,19 @@ impl Error {
     }
 }
 
-/// The one value of the member `jsonrpc`.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Version;
-
-impl Serialize for Version {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("2.0")
-    }
-}
+/// The value of the member `jsonrpc`.
+const VERSION: &str = "2.0";
 
 #[derive(Serialize)]
 struct ResultFrame<'a, T> {
-    jsonrpc: Version,
+    jsonrpc: &'static str,
     id: &'a RequestId,
     result: &'a T,
 }
 
 #[derive(Serialize)]
 struct ErrorFrame<'a> {
-    jsonrpc: Version,
+    jsonrpc: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a RequestId>,
     error: &'a Error,
@@ -174,7 +143,7 @@ struct ErrorFrame<'a> {
 
 #[derive(Serialize)]
 struct RequestFrame<'a, P> {
-    jsonrpc: Version,
+    jsonrpc: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a RequestId>,
     method: &'a str,
@@ -184,23 +153,23 @@ struct RequestFrame<'a, P> {
 
 /// A response with a result. A result that cannot be JSON becomes an internal error.
 pub(super) fn result(id: &RequestId, result: &impl Serialize) -> String {
-    let frame = ResultFrame { jsonrpc: Version, id, result };
+    let frame = ResultFrame { jsonrpc: VERSION, id, result };
     serde_json::to_string(&frame).unwrap_or_else(|_| error(Some(id), &Error::internal()))
 }
 
 /// A response with an error; without an id if none could be read.
 pub(super) fn error(id: Option<&RequestId>, error: &Error) -> String {
-    to_text(&ErrorFrame { jsonrpc: Version, id, error })
+    to_text(&ErrorFrame { jsonrpc: VERSION, id, error })
 }
 
 /// A notification.
 pub(super) fn notification(method: &str, params: Option<&impl Serialize>) -> String {
-    to_text(&RequestFrame { jsonrpc: Version, id: None, method, params })
+    to_text(&RequestFrame { jsonrpc: VERSION, id: None, method, params })
 }
 
 /// A request of ours.
 pub(super) fn request(id: &RequestId, method: &str, params: &RawValue) -> String {
-    to_text(&RequestFrame { jsonrpc: Version, id: Some(id), method, params: Some(params) })
+    to_text(&RequestFrame { jsonrpc: VERSION, id: Some(id), method, params: Some(params) })
 }
 
 /// Our frames are structs, strings, numbers and values that were JSON before: they cannot fail to be JSON again.

@@ -10,7 +10,7 @@ use super::backend::Context;
 use super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Reply};
 use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
 use super::exchange::{Caller, Dialect, Encoded, Exchange};
-use super::header::{self, Mismatch};
+use super::header;
 use super::initialize::Initialize;
 use super::intake::Message;
 use super::jsonrpc::{self, Error, RequestId};
@@ -131,7 +131,7 @@ impl Refusal {
 
 /// The caller's session. A missing version header means 2025-03-26, whose rules are no different here.
 fn find_session(core: &Core, caller: &Caller) -> Result<Arc<Session>, Refusal> {
-    let version = header::version(&caller.head.headers).map_err(|Mismatch| Refusal::DuplicateHeader)?;
+    let version = header::version(&caller.head.headers).map_err(|_| Refusal::DuplicateHeader)?;
     if version.is_some_and(|version| version != MODERN_VERSION && !LEGACY_VERSIONS.contains(&version)) {
         return Err(Refusal::UnknownVersion);
     }
@@ -340,7 +340,7 @@ impl Dialect for LegacyCall {
         let mut waiting = Vec::with_capacity(requests.len());
         for request in &requests {
             let (id, answer) = self.session.expect_answer(&self.id);
-            exchange.say(&jsonrpc::request(&id, request.method(), &request.params));
+            exchange.say(&jsonrpc::request(&id, request.capability.method(), &request.params));
             waiting.push((id, answer));
         }
         let answers = waiting

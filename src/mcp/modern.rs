@@ -12,7 +12,7 @@ use super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Oper
 use super::change::Filter;
 use super::era::{LEGACY_VERSIONS, MODERN_VERSION, PROTOCOL_VERSION};
 use super::exchange::{Caller, Dialect, Encoded, Exchange};
-use super::header::{self, Mismatch, Presence, mismatch};
+use super::header::{self, Presence, mismatch};
 use super::intake::Message;
 use super::jsonrpc::{Error, RequestId};
 use super::members::Members;
@@ -86,7 +86,7 @@ fn decode(core: &Core, caller: &Caller, method: &str, params: Members) -> Result
     let log_level = meta.read("io.modelcontextprotocol/logLevel")?;
     let progress_token = meta.read("progressToken")?;
     let headers = &caller.head.headers;
-    let stated = header::version(headers).map_err(|Mismatch| mismatch("MCP-Protocol-Version"))?;
+    let stated = header::version(headers)?;
     // Some clients have the transport of a legacy version and the bodies of this one: these know no other headers either.
     let is_mixed =
         version == MODERN_VERSION && stated.is_some_and(|stated| LEGACY_VERSIONS.contains(&stated));

@@ -131,10 +131,9 @@ impl Tool {
     /// from Tool Parameters": clients then drop the tool.
     pub(super) fn mirrored(&self) -> Option<Vec<Mirrored>> {
         let mut found = Vec::new();
-        collect(self.schema(), &mut Vec::new(), &mut found)?;
+        collect(self.schema(), Some(&[]), &mut found)?;
         let names: BTreeSet<&str> = found.iter().map(|each| each.header.as_str()).collect();
-        let whole = names.len() == found.len() && found.len() == annotations(self.schema());
-        whole.then_some(found)
+        (names.len() == found.len()).then_some(found)
     }
 
     fn schema(&self) -> &Value {
@@ -144,22 +143,27 @@ impl Tool {
 
 const ANNOTATION: &str = "x-mcp-header";
 
-/// Walks the properties of properties, the only places where an annotation may stand.
-fn collect(schema: &Value, path: &mut Vec<String>, found: &mut Vec<Mirrored>) -> Option<()> {
-    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return Some(()) };
-    for (name, property) in properties {
-        path.push(name.clone());
-        if let Some(annotation) = property.get(ANNOTATION) {
-            let header = annotation.as_str().filter(|name| is_token(name))?;
-            let kind = property.get("type").and_then(Value::as_str);
-            if !matches!(kind, Some("string" | "integer" | "boolean")) {
-                return None;
-            }
-            let header = format!("mcp-param-{}", header.to_ascii_lowercase());
-            found.push(Mirrored { header, path: path.clone() });
+/// Walks a schema. `path` leads to the property that it describes; annotations may stand at properties of properties only.
+fn collect(schema: &Value, path: Option<&[String]>, found: &mut Vec<Mirrored>) -> Option<()> {
+    if let Some(elements) = schema.as_array() {
+        return elements.iter().try_for_each(|element| collect(element, None, found));
+    }
+    let Some(members) = schema.as_object() else { return Some(()) };
+    if let Some(annotation) = members.get(ANNOTATION) {
+        let path = path.filter(|path| !path.is_empty())?.to_vec();
+        let header = annotation.as_str().filter(|name| is_token(name))?.to_ascii_lowercase();
+        let kind = members.get("type").and_then(Value::as_str);
+        matches!(kind, Some("string" | "integer" | "boolean")).then_some(())?;
+        found.push(Mirrored { header: format!("mcp-param-{header}"), path });
+    }
+    for (name, member) in members {
+        let Some((path, properties)) = path.zip(member.as_object()).filter(|_| name == "properties") else {
+            collect(member, None, found)?;
+            continue;
+        };
+        for (name, property) in properties {
+            collect(property, Some(&[path, std::slice::from_ref(name)].concat()), found)?;
         }
-        collect(property, path, found)?;
-        path.pop();
     }
     Some(())
 }
@@ -167,16 +171,4 @@ fn collect(schema: &Value, path: &mut Vec<String>, found: &mut Vec<Mirrored>) ->
 /// Whether a name has the characters of a field name (RFC 9110 section 5.6.2).
 fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
-}
-
-/// Counts the annotations anywhere in a schema.
-fn annotations(schema: &Value) -> usize {
-    match schema {
-        Value::Object(members) => members
-            .iter()
-            .map(|(name, value)| usize::from(name == ANNOTATION).saturating_add(annotations(value)))
-            .sum(),
-        Value::Array(elements) => elements.iter().map(annotations).sum(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
-    }
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 fn check(field: &str, expected: Option<&str>) {
-    assert_eq!(decode(field).ok().as_deref(), expected, "{field:?}");
+    assert_eq!(decode(field).as_deref(), expected, "{field:?}");
 }
 
 /// M12: values are compared after decoding.
@@ -18,31 +18,31 @@ fn a_value_may_be_encoded() {
     check("ä", None);
 }
 
-fn check_argument(argument: &str, fields: &[&str], expected: Result<(), Mismatch>) {
+fn check_argument(argument: &str, fields: &[&str], expected: bool) {
     let mirrored = [Mirrored { header: "mcp-param-a".into(), path: vec!["outer".into(), "inner".into()] }];
     let mut headers = Headers::default();
     for field in fields {
         headers.push("Mcp-Param-A", field);
     }
     let arguments = RawValue::from_string(format!(r#"{{"outer":{{"inner":{argument}}}}}"#)).unwrap();
-    let found = check_mirrored(&headers, &mirrored, Some(&arguments), Presence::Required);
+    let found = check_arguments(&headers, &mirrored, Some(&arguments), Presence::Required).is_ok();
     assert_eq!(found, expected, "{argument} {fields:?}");
 }
 
 /// M12: `Mcp-Param-*` must say what the arguments say.
 #[test]
 fn mirrored_arguments_must_be_the_same() {
-    check_argument("\"x\"", &["x"], Ok(()));
-    check_argument("\"x\"", &["=?base64?eA==?="], Ok(()));
-    check_argument("42", &["42.0"], Ok(()));
-    check_argument("true", &["true"], Ok(()));
-    check_argument("null", &[], Ok(()));
-    check_argument("\"x\"", &[], Err(Mismatch));
-    check_argument("\"x\"", &["X"], Err(Mismatch));
-    check_argument("\"x\"", &["x", "x"], Err(Mismatch));
-    check_argument("true", &["True"], Err(Mismatch));
-    check_argument("42", &["43"], Err(Mismatch));
-    check_argument("9007199254740993", &["9007199254740992"], Err(Mismatch));
-    check_argument("null", &["x"], Err(Mismatch));
-    check_argument("[1]", &["1"], Err(Mismatch));
+    check_argument("\"x\"", &["x"], true);
+    check_argument("\"x\"", &["=?base64?eA==?="], true);
+    check_argument("42", &["42.0"], true);
+    check_argument("true", &["true"], true);
+    check_argument("null", &[], true);
+    check_argument("\"x\"", &[], false);
+    check_argument("\"x\"", &["X"], false);
+    check_argument("\"x\"", &["x", "x"], false);
+    check_argument("true", &["True"], false);
+    check_argument("42", &["43"], false);
+    check_argument("9007199254740993", &["9007199254740992"], false);
+    check_argument("null", &["x"], false);
+    check_argument("[1]", &["1"], false);
 }

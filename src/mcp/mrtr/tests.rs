@@ -10,7 +10,7 @@ fn subject(name: &str, arguments: &str) -> CallSubject {
 }
 
 fn question(key: &str) -> InputRequest {
-    InputRequest::elicitation(key, "?", &serde_json::json!({"type": "object", "properties": {}})).unwrap()
+    InputRequest::elicitation(key, "?", &serde_json::json!({"type": "object", "properties": {}}))
 }
 
 fn accepted(key: &str) -> Answers {

@@ -175,8 +175,8 @@ fn a_key_means_one_question_only() {
     let tool = Tool::new("twice", "t", json!({ "type": "object" })).tasks(TaskSupport::Required);
     let tool = tool.handler(|context, _: NoArguments| {
         let question = || InputRequest::elicitation("same", "?", &json!({ "type": "object" }));
-        let _: Value = context.ask(question()?)?;
-        let _: Value = context.ask(question()?)?;
+        let _: Value = context.ask(question())?;
+        let _: Value = context.ask(question())?;
         Ok("asked twice")
     });
     let endpoint = endpoint(ToolServer::builder("n", "1").tool(tool).build().unwrap());
