@@ -16,8 +16,8 @@ use ureq::typestate::AgentScope;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::time::{Duration, Instant};
 use ureq::unversioned::transport::{
-    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
-    TcpConnector, Transport, TransportAdapter,
+    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, TcpConnector, Transport,
+    TransportAdapter,
 };
 
 use crate::base::startup_error::StartupError;
@@ -55,9 +55,9 @@ impl Trust {
         Ok(Trust(Arc::new(config)))
     }
 
-    /// How ureq connects: through the proxy that its agent is told of, if any, over TCP, and over TLS for https.
+    /// How ureq connects: over TCP, and over TLS for https.
     pub(crate) fn connector(&self) -> impl Connector<()> {
-        ConnectProxyConnector::default().chain(TcpConnector::default()).chain(TlsConnector(self.clone()))
+        TcpConnector::default().chain(TlsConnector(self.clone()))
     }
 }
 

@@ -11,71 +11,60 @@ use crate::base::secret::Secret;
 use crate::oauth::provider::{Identity, Obstacle, ProviderError, ProviderToken};
 
 /// Why the token endpoint gave no token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// The code is unknown, expired, used, or not for this verifier.
-    BadVerificationCode,
-    /// The refresh token is unknown, expired or used.
-    BadRefreshToken,
-    /// The person has to verify an email address at GitHub first.
-    UnverifiedUserEmail,
-    /// GitHub does not know this client id and secret.
-    IncorrectClientCredentials,
-    /// Our callback is not the app's.
-    RedirectUriMismatch,
-    /// GitHub has suspended the app.
-    ApplicationSuspended,
-    /// An error that GitHub does not document.
-    Unknown,
-    /// It is not an answer of a token endpoint.
-    Malformed,
-}
-
-impl Refusal {
-    pub(super) fn error(self) -> ProviderError {
-        match self {
-            Refusal::BadVerificationCode | Refusal::BadRefreshToken => ProviderError::Refused,
-            Refusal::UnverifiedUserEmail => ProviderError::Blocked(Obstacle::UnverifiedEmail),
-            Refusal::IncorrectClientCredentials
-            | Refusal::RedirectUriMismatch
-            | Refusal::ApplicationSuspended => ProviderError::Misconfigured,
-            Refusal::Unknown | Refusal::Malformed => ProviderError::Nonsense,
-        }
-    }
-
-    /// The word for the log.
-    pub(super) fn reason(self) -> &'static str {
-        match self {
-            Refusal::BadVerificationCode => "bad_verification_code",
-            Refusal::BadRefreshToken => "bad_refresh_token",
-            Refusal::UnverifiedUserEmail => "unverified_user_email",
-            Refusal::IncorrectClientCredentials => "incorrect_client_credentials",
-            Refusal::RedirectUriMismatch => "redirect_uri_mismatch",
-            Refusal::ApplicationSuspended => "application_suspended",
-            Refusal::Unknown => "unknown_error",
-            Refusal::Malformed => "malformed",
-        }
-    }
-
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// GitHub's word, or ours; for the log.
+    pub(super) reason: &'static str,
+    pub(super) error: ProviderError,
     /// What the operator can do.
-    pub(super) fn hint(self) -> &'static str {
-        match self {
-            Refusal::BadVerificationCode => "none if it is rare: the person took too long or went back",
-            Refusal::BadRefreshToken => "none: the person has to log in again",
-            Refusal::UnverifiedUserEmail => "the person has to verify an email address at GitHub",
-            Refusal::IncorrectClientCredentials => {
-                "compare GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET with the app's page at GitHub"
-            }
-            Refusal::RedirectUriMismatch => {
-                "set the callback URL on the app's page at GitHub to the url here"
-            }
-            Refusal::ApplicationSuspended => "GitHub has suspended the app: see its page at GitHub",
-            Refusal::Unknown | Refusal::Malformed => {
-                "check that GITHUB_URL is a GitHub; see githubstatus.com"
-            }
-        }
-    }
+    pub(super) hint: &'static str,
 }
+
+/// GitHub does not know this client id and secret.
+pub(super) const WRONG_CREDENTIALS: &Refusal = &Refusal {
+    reason: "incorrect_client_credentials",
+    error: ProviderError::Misconfigured,
+    hint: "compare GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET with the app's page at GitHub",
+};
+
+/// It is not an answer of a token endpoint.
+pub(super) const MALFORMED: &Refusal =
+    &Refusal { reason: "malformed", error: ProviderError::Nonsense, hint: NOT_GITHUB };
+
+/// An error that GitHub does not document.
+const UNKNOWN: &Refusal =
+    &Refusal { reason: "unknown_error", error: ProviderError::Nonsense, hint: NOT_GITHUB };
+
+const NOT_GITHUB: &str = "check that GITHUB_URL is a GitHub; see githubstatus.com";
+
+/// The errors that GitHub documents, apart from [`WRONG_CREDENTIALS`].
+const REFUSALS: &[Refusal] = &[
+    Refusal {
+        reason: "bad_verification_code",
+        error: ProviderError::Refused,
+        hint: "none if it is rare: the person took too long or went back",
+    },
+    Refusal {
+        reason: "bad_refresh_token",
+        error: ProviderError::Refused,
+        hint: "none: the person has to log in again",
+    },
+    Refusal {
+        reason: "unverified_user_email",
+        error: ProviderError::Blocked(Obstacle::UnverifiedEmail),
+        hint: "the person has to verify an email address at GitHub",
+    },
+    Refusal {
+        reason: "redirect_uri_mismatch",
+        error: ProviderError::Misconfigured,
+        hint: "set the callback URL on the app's page at GitHub to the url here",
+    },
+    Refusal {
+        reason: "application_suspended",
+        error: ProviderError::Misconfigured,
+        hint: "GitHub has suspended the app: see its page at GitHub",
+    },
+];
 
 /// One JSON object in UTF-8. Serde alone would take the members from an array too, and not look at what it skips.
 fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
@@ -95,23 +84,18 @@ struct TokenAnswer {
 }
 
 /// The token in an answer of the token endpoint, whose errors come with status 200.
-pub(super) fn token(body: &[u8]) -> Result<ProviderToken, Refusal> {
-    let answer: TokenAnswer = object(body).ok_or(Refusal::Malformed)?;
+pub(super) fn token(body: &[u8]) -> Result<ProviderToken, &'static Refusal> {
+    let answer: TokenAnswer = object(body).ok_or(MALFORMED)?;
     if let Some(error) = answer.error {
         return Err(match error.as_str() {
-            "bad_verification_code" => Refusal::BadVerificationCode,
-            "bad_refresh_token" => Refusal::BadRefreshToken,
-            "unverified_user_email" => Refusal::UnverifiedUserEmail,
             // An unknown client id is answered 404 with this text.
-            "incorrect_client_credentials" | "Not Found" => Refusal::IncorrectClientCredentials,
-            "redirect_uri_mismatch" => Refusal::RedirectUriMismatch,
-            "application_suspended" => Refusal::ApplicationSuspended,
-            _ => Refusal::Unknown,
+            "incorrect_client_credentials" | "Not Found" => WRONG_CREDENTIALS,
+            error => REFUSALS.iter().find(|refusal| refusal.reason == error).unwrap_or(UNKNOWN),
         });
     }
     let is_bearer = answer.token_type.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"));
     let secret = |text: Option<String>| text.filter(|text| is_bearer && is_token(text)).map(Secret::new);
-    let access = secret(answer.access_token).ok_or(Refusal::Malformed)?;
+    let access = secret(answer.access_token).ok_or(MALFORMED)?;
     let expires_in = answer.expires_in.map(Duration::from_secs);
     Ok(ProviderToken { access, expires_in, refresh: secret(answer.refresh_token) })
 }

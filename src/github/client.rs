@@ -46,7 +46,6 @@ impl Client {
         // The code of a login is good once, which is one more reason for keeping no connection.
         let config = agent_config(timeout)
             .https_only(settings.url.is_https() && settings.api_url.is_https())
-            .proxy(settings.proxy.as_ref().map(|proxy| proxy.0.clone()))
             .timeout_resolve(Some(timeout.min(limits::GITHUB_CONNECT)))
             .timeout_connect(Some(timeout.min(limits::GITHUB_CONNECT)))
             .build();

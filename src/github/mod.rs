@@ -27,7 +27,7 @@ pub mod fuzzing {
 
 pub use self::answer::Profile;
 use self::client::{Answer, Client};
-pub use self::settings::{API_URL, BaseUrl, GitHubSettings, Proxy, URL};
+pub use self::settings::{API_URL, BaseUrl, GitHubSettings, URL};
 use crate::base::limits;
 use crate::base::log::{self, Field};
 use crate::base::secret::Secret;
@@ -114,7 +114,7 @@ impl GitHub {
             // 404 and 422: GitHub knows no such token, which is what was wanted.
             204 | 404 | 422 => Ok(()),
             401 => {
-                let hint = answer::Refusal::IncorrectClientCredentials.hint();
+                let hint = answer::WRONG_CREDENTIALS.hint;
                 Err(misconfigured("discard", hint, &url))
             }
             status => Err(nonsense("discard", status)),
@@ -153,12 +153,11 @@ impl GitHub {
             }
             // A token is a token only with status 200; an error is one with any.
             let token = answer::token(&body);
-            let token =
-                token.and_then(|token| (status == 200).then_some(token).ok_or(answer::Refusal::Malformed));
+            let token = token.and_then(|token| (status == 200).then_some(token).ok_or(answer::MALFORMED));
             Ok((status, token))
         };
-        let is_refused = |(_, token): &(u16, Result<ProviderToken, answer::Refusal>)| {
-            matches!(token, Err(answer::Refusal::IncorrectClientCredentials))
+        let is_refused = |(_, token): &(u16, Result<ProviderToken, &answer::Refusal>)| {
+            token.as_ref().is_err_and(|refusal| *refusal == answer::WRONG_CREDENTIALS)
         };
         let (status, token) = self.with_secret(ask, is_refused)?;
         token.map_err(|refusal| {
@@ -168,12 +167,12 @@ impl GitHub {
                 &[
                     Field::Route("token"),
                     Field::Status(status),
-                    Field::Reason(refusal.reason()),
+                    Field::Reason(refusal.reason),
                     Field::Url(redirect_uri.unwrap_or(&url)),
-                    Field::Hint(refusal.hint()),
+                    Field::Hint(refusal.hint),
                 ],
             );
-            refusal.error()
+            refusal.error
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::base::secret::Secret;
-use crate::http::PublicUrl;
+use crate::http::{PublicUrl, Uri};
 use crate::trust::Trust;
 
 /// Where GitHub's login pages are.
@@ -24,8 +24,6 @@ pub struct GitHubSettings {
     pub url: BaseUrl,
     /// GitHub's API, see [`API_URL`].
     pub api_url: BaseUrl,
-    /// The only way a proxy is used: the environment is not asked.
-    pub proxy: Option<Proxy>,
     /// Whose certificates are believed.
     pub trust: Trust,
 }
@@ -43,13 +41,12 @@ impl BaseUrl {
     /// # Errors
     /// A sentence that says what is wrong.
     pub fn parse(text: &str) -> Result<BaseUrl, &'static str> {
-        let authority = text.find("://").map_or(0, |colon| colon.saturating_add("://".len()));
-        let slash = text.get(authority..).and_then(|rest| rest.find('/'));
-        let (origin, path) = text.split_at(slash.map_or(text.len(), |slash| authority.saturating_add(slash)));
+        let Uri { path, query, .. } = Uri::split(text);
+        let origin = text.strip_suffix(path).unwrap_or(text);
         let path = path.strip_suffix('/').unwrap_or(path);
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
         let is_segment = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(plain);
-        if !path.split('/').skip(1).all(is_segment) {
+        if query.is_some() || !path.split('/').skip(1).all(is_segment) {
             return Err("its path must be plain segments, without a query, a fragment or dots");
         }
         Ok(BaseUrl { origin: PublicUrl::parse(origin)?, path: path.to_owned() })
@@ -85,29 +82,6 @@ impl Default for BaseUrl {
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.origin, self.path)
-    }
-}
-
-/// An HTTP proxy that is asked to connect to GitHub. It sees GitHub's name and ciphertext.
-#[derive(Clone)]
-pub struct Proxy(pub(super) ureq::Proxy);
-
-impl Proxy {
-    /// Reads `http://[USER:PASSWORD@]HOST:PORT`.
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong.
-    pub fn parse(text: &str) -> Result<Proxy, &'static str> {
-        if !text.starts_with("http://") && !text.starts_with("https://") {
-            return Err("a proxy's URL starts with http:// or https://");
-        }
-        ureq::Proxy::new(text).map(Proxy).map_err(|_| "it is no URL of a proxy")
-    }
-}
-
-impl fmt::Debug for Proxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Proxy") // it may hold a password
     }
 }
 

@@ -68,7 +68,6 @@ fn settings(url: &str) -> GitHubSettings {
         other_secret: None,
         url: BaseUrl::parse(url).unwrap(),
         api_url: BaseUrl::parse(&format!("{url}/api/v3")).unwrap(),
-        proxy: None,
         trust: crate::trust::Trust::load(None).unwrap(),
     }
 }
@@ -239,7 +238,7 @@ fn a_user_is_asked_for_with_their_token() {
     }
 }
 
-/// G7: a proxy is used if it is configured, not because the environment names one.
+/// G7: no proxy is used because the environment names one.
 #[test]
 fn a_proxy_in_the_environment_is_ignored() {
     let child = std::process::Command::new(std::env::current_exe().unwrap())
@@ -249,26 +248,6 @@ fn a_proxy_in_the_environment_is_ignored() {
         .unwrap();
     assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
     assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed"));
-}
-
-/// G7: a configured proxy is asked to connect, and learns nothing else.
-#[test]
-fn a_configured_proxy_is_asked_to_connect() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let proxy = Proxy::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-    let url = "https://github.example";
-    let github = GitHub::new(GitHubSettings { proxy: Some(proxy), ..settings(url) });
-    // Ends after one connection.
-    let seen = std::thread::spawn(move || {
-        let (mut socket, _) = listener.accept().unwrap();
-        let request = read_request(&socket);
-        let _ = socket.write_all(&answer("502 Bad Gateway", b""));
-        request
-    });
-    assert_eq!(github.identify(&token()), Err(ProviderError::Unreachable));
-    let request = seen.join().unwrap();
-    assert!(request.starts_with("connect github.example:443 http/1.1\r\n"), "{request}");
-    assert!(!request.contains("gho_"), "{request}");
 }
 
 #[test]

@@ -134,12 +134,16 @@ impl PublicUrl {
 
     /// Whether `host[:port]` is this server's: without case, its default port written or not.
     pub fn is_authority(&self, text: &str) -> bool {
+        self.matches(text, str::eq_ignore_ascii_case)
+    }
+
+    fn matches(&self, authority: &str, is_same_host: impl FnOnce(&str, &str) -> bool) -> bool {
         let (Some((ours, our_port)), Some((theirs, their_port))) =
-            (split_port(&self.authority), split_port(text))
+            (split_port(&self.authority), split_port(authority))
         else {
             return false;
         };
-        ours.eq_ignore_ascii_case(theirs) && self.port(our_port) == self.port(their_port)
+        is_same_host(ours, theirs) && self.port(our_port) == self.port(their_port)
     }
 
     fn port(&self, written: Option<u16>) -> u16 {
@@ -149,15 +153,8 @@ impl PublicUrl {
     /// Whether a request with this Host field is meant for this server: the public host, or for a loopback URL any
     /// spelling of loopback with the same port (M2).
     pub fn accepts_host(&self, host: &str) -> bool {
-        if host.eq_ignore_ascii_case(&self.authority) || self.is_authority(host) {
-            return true;
-        }
-        let (Some((ours, our_port)), Some((theirs, their_port))) =
-            (split_port(&self.authority), split_port(host))
-        else {
-            return false;
-        };
-        is_loopback_host(ours) && is_loopback_host(theirs) && self.port(our_port) == self.port(their_port)
+        let is_loopback = |ours: &str, theirs: &str| is_loopback_host(ours) && is_loopback_host(theirs);
+        self.is_authority(host) || self.matches(host, is_loopback)
     }
 
     /// This URL with the host of a request. Only loopback has several names, which clients do not take for one another (O15).

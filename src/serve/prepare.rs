@@ -119,7 +119,6 @@ where
         other_secret,
         url: app.url.clone(),
         api_url: app.api_url(),
-        proxy: None,
         trust: trust.clone(),
     }));
     let backend =

@@ -284,7 +284,6 @@ fn the_client_logs_people_in_here_as_at_github() {
         other_secret: None,
         url: BaseUrl::parse(&url).unwrap(),
         api_url: BaseUrl::parse(&format!("{url}/api/v3")).unwrap(),
-        proxy: None,
         trust: crate::trust::Trust::load(None).unwrap(),
     });
     let verifier = Secret::new(VERIFIER.to_owned());
