@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account_page::{ALL_ENDED, ENDED, HANDLES_END, SignIn, handle};
 use super::browser::{self, LoginState, ShortLived};
-use super::live_grants::{LiveGrants, log_failed};
+use super::live_grants::LiveGrants;
 use super::login::GitHubLogin;
 use super::problem::Problem;
 use super::provider::{Identity, IdentityProvider};
@@ -162,7 +162,7 @@ impl AccountEndpoint {
         let mut grants = match self.grants.table.of_user(session.user) {
             Ok(grants) => grants,
             Err(error) => {
-                log_failed(&error);
+                error.log();
                 // What was asked for is done: only the list cannot be shown.
                 let problem = if notice.is_some() { Problem::EndedInMemory } else { Problem::Table };
                 return self.resource.pages.problem(problem);

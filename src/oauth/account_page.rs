@@ -14,13 +14,13 @@ use crate::store::Grant;
 /// Why the sign-in page is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignIn {
-    /// The person has just come.
+    /// The first visit.
     First,
-    /// They signed out.
+    /// After signing out.
     SignedOut,
-    /// They were signed in for as long as that lasts.
+    /// The session has ended.
     Expired,
-    /// Something went wrong on the way.
+    /// After a problem.
     Again(Problem),
 }
 

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::authorization::{AuthorizationRequest, CodeChallenge, ReturnTo};
-use super::authorize_error::AuthorizeError;
+use super::authorization::{AuthorizationRequest, AuthorizeError, CodeChallenge, ReturnTo};
 use super::browser::{LoginState, read_query};
 use super::client::Client;
 use super::client_registry::ClientRegistry;

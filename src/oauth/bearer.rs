@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::issued::AccessToken;
-use super::live_grants::{LiveGrants, log_failed};
+use super::live_grants::LiveGrants;
 use super::resource::{Endpoint, ProtectedResource};
 use super::upstream::{CallersUpstream, Upstreams};
 use crate::base::clock::Clock;
@@ -51,7 +51,7 @@ impl BearerCheck {
         if token.resource != self.resource.uri {
             return Err(BearerError::Invalid);
         }
-        let grant = self.grants.table.get(token.grant).map_err(unavailable)?.ok_or(BearerError::Invalid)?;
+        let grant = self.grants.table.get(token.grant)?.ok_or(BearerError::Invalid)?;
         if grant.is_over(now) || grant.stage == Stage::CodeIssued {
             return Err(BearerError::Invalid);
         }
@@ -146,9 +146,11 @@ fn challenge(url: &PublicUrl, endpoint: Endpoint, error: BearerError, scope: &Sc
         .header("Cache-Control", "no-store")
 }
 
-fn unavailable(error: store::Error) -> BearerError {
-    log_failed(&error);
-    BearerError::Unavailable
+impl From<store::Error> for BearerError {
+    fn from(error: store::Error) -> BearerError {
+        error.log();
+        BearerError::Unavailable
+    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::account;
 use super::account_page::SignIn;
-use super::authorization::AuthorizationRequest;
-use super::authorize_error::AuthorizeError;
+use super::authorization::{AuthorizationRequest, AuthorizeError};
 use super::browser::{LoginState, read_query};
 use super::issued::AuthorizationCode;
 use super::live_grants::LiveGrants;
@@ -136,7 +135,7 @@ impl CallbackEndpoint {
         peer: Option<IpAddr>,
     ) -> Result<Response, LoginError> {
         let access = token.access.clone();
-        // The same rules decide who comes in and whether the token is kept.
+        // One set of rules decides who is admitted and whether the token is kept.
         let rules = self.grants.rules();
         let admitted = self.admit(request, token, &rules);
         // G6: a token that nobody will ask for is given back. A GitHub that does not answer takes nothing back either.
@@ -263,7 +262,7 @@ impl CallbackEndpoint {
                 self.not_allowed(request, &identity, obstacle)
             }
             (Purpose::Authorize(request), LoginError::Other(problem)) => {
-                self.resource.end_login(&request.return_to, problem)
+                self.resource.problem_page(&request.return_to, problem)
             }
             (Purpose::Account, LoginError::Other(problem)) => {
                 self.resource.pages.sign_in(SignIn::Again(problem))

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::authorize_error::AuthorizeError;
+use super::authorization::AuthorizeError;
 use super::browser::LoginState;
 use super::live_grants::LiveGrants;
 use super::log_stranger;
@@ -82,7 +82,7 @@ impl ConsentEndpoint {
         let PendingAuthorization { request, .. } = &pending;
         let now = self.clock.monotonic();
         if let Err(too_many) = self.answers.spend(peer, now) {
-            return self.resource.end_login(&request.return_to, Problem::TooMany(too_many));
+            return self.resource.problem_page(&request.return_to, Problem::TooMany(too_many));
         }
         log_stranger(&self.log_limit, now, "consent.given", &request.client);
         let login = pending.approve(&*self.logins.random);

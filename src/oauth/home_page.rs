@@ -9,7 +9,7 @@ use super::page::Pages;
 use crate::http::{Response, escape, percent_encode};
 
 impl Pages {
-    /// The page for whoever opens the server, or its `endpoint`, in a browser.
+    /// The page for a person who opens the server, or its `endpoint`, in a browser.
     pub(super) fn home(&self, status: u16, endpoint: &str) -> Response {
         let name = &self.name;
         let vs_code = percent_encode(&json!({ "name": name, "type": "http", "url": endpoint }).to_string());

@@ -1,7 +1,7 @@
 //! Which grants are good: those of the table that the rules of the moment admit and that nobody has ended.
 //!
-//! While the table cannot be read, who wants grants ended is known, but not which grants those are. Such endings hold at once
-//! for every grant that is in memory, and are carried out when the table can be read again (S3).
+//! While the table cannot be read, the grants that somebody ends cannot be looked up. Such endings wait: they hold at once for
+//! every grant that is in memory, and are carried out when the table can be read again (S3).
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::base::lock::Mutex;
 use crate::base::{limits, log};
 use crate::store::{self, Expiry, Grant, Grants, Picks, Stage};
 
-/// Told of every grant that ends, so that its sessions and streams end with it.
+/// Called with every grant that ends, so that its sessions and streams end with it.
 pub type GrantEnded = Box<dyn Fn(GrantId) + Send + Sync>;
 
 /// The table with its rules and the endings that wait for it.
@@ -127,7 +127,7 @@ impl LiveGrants {
         match listed {
             Ok(grants) => self.end_all(&grants, &picks(&grants), reason),
             Err(error) => {
-                log_failed(&error);
+                error.log();
                 let remembered = self.end_later(user, reason, picks);
                 Err(if remembered { Problem::EndedInMemory } else { Problem::Table })
             }
@@ -145,7 +145,7 @@ impl LiveGrants {
                     ended.for_each(|grant| log_ended(grant, reason));
                 }
                 Err(error) => {
-                    log_failed(&error);
+                    error.log();
                     outcome = Err(Problem::EndedInMemory);
                 }
             }
@@ -189,7 +189,7 @@ impl LiveGrants {
                 log_ended(grant, if grant.stage == Stage::CodeIssued { "not_redeemed" } else { "expired" });
                 (self.on_end)(grant.id);
             }),
-            Err(error) => log_failed(&error),
+            Err(error) => error.log(),
         }
         self.carry_out_endings();
     }
@@ -228,11 +228,6 @@ pub(super) fn log_grant(
 
 pub(super) fn log_ended(grant: &Grant, reason: &'static str) {
     log_grant(log::info, "grant.ended", grant, log::Field::Reason(reason));
-}
-
-/// Logs that the table could not be read or written.
-pub(super) fn log_failed(error: &store::Error) {
-    log::error("store.failed", &[log::Field::Error(&error.to_string())]);
 }
 
 #[cfg(test)]

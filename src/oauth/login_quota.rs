@@ -1,8 +1,7 @@
 //! Bounds of logins that reach GitHub: how many at once, and how often.
 //!
-//! GitHub allows an app so many logins an hour, whoever begins them. A login counts when GitHub is asked about it, for a browser
-//! that has its state and its cookie; one that brings nothing is charged to its sender, so that few senders cannot use up
-//! what all share.
+//! GitHub limits the logins of an app in an hour. A login counts when GitHub is asked about it, for a browser that has its state
+//! and its cookie; one that comes to nothing is charged to its sender, so that few senders cannot use up what all share.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use crate::base::rate::{Rate, RateLimit};
 use crate::base::sender::Sender;
 use crate::base::{limits, log};
 
-/// Places for logins, which no call and no refresh can take, and what has been spent.
+/// Places for logins, which no call and no refresh can take, and the rates of logins.
 pub(super) struct LoginQuota {
     places: Arc<Quota<Sender>>,
     patience: Duration,
@@ -65,7 +64,7 @@ impl LoginQuota {
         log::warn("login.failed", &[log::Field::Reason(&error.to_string())]);
     }
 
-    /// Charges the sender of a login that has brought nothing: `user` is `None`, or has had so many that one more is nothing.
+    /// Charges the sender of a login that nobody gains by: without a user, or of a user who has spent their own allowance.
     pub(super) fn charge(&self, user: Option<UserId>, peer: Option<IpAddr>, now: Duration) {
         if user.is_none_or(|user| self.by_user.spend_as(user, now).is_err()) {
             let _ = self.failures.spend(peer, now);

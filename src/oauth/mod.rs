@@ -30,7 +30,6 @@ mod account_page;
 mod answer;
 mod authorization;
 mod authorize;
-mod authorize_error;
 mod bearer;
 mod browser;
 mod callback;
@@ -99,7 +98,7 @@ use spent_logins::SpentLogins;
 use token::TokenEndpoint;
 use upstream::Upstreams;
 
-/// What an authorization server stands on.
+/// The parts of an authorization server.
 pub struct Parts {
     /// The MCP server that it guards.
     pub resource: ProtectedResource,
@@ -109,11 +108,11 @@ pub struct Parts {
     pub grants: Arc<dyn Grants>,
     /// When the newest record of the table was written.
     pub newest: Timestamp,
-    /// Says who a person is.
+    /// Identifies people.
     pub provider: Arc<dyn provider::IdentityProvider>,
-    /// Says who may come in, and which clients are refused.
+    /// Who may log in, and which clients are refused.
     pub rules: Rules,
-    /// Says through which clients.
+    /// Who may be a client.
     pub clients: Clients,
     /// Registrations that a sender may make in an hour.
     pub registrations_per_hour: usize,
@@ -123,7 +122,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Randomness for secrets and salts.
     pub random: Arc<dyn Random>,
-    /// Told of every grant that ends.
+    /// Called with every grant that ends.
     pub grant_ended: GrantEnded,
 }
 

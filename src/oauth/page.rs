@@ -1,7 +1,6 @@
 //! What a person sees: plain HTML and one style sheet, no script. Every value in them is escaped here.
 
-use super::authorization::{AuthorizationRequest, ReturnTo};
-use super::authorize_error::AuthorizeError;
+use super::authorization::{AuthorizationRequest, AuthorizeError, ReturnTo};
 use super::client::Origin;
 use super::problem::{Explanation, Problem, blocked};
 use super::provider::Obstacle;
@@ -99,23 +98,15 @@ impl Pages {
         let to = &request.return_to;
         let name = to.client_name.as_deref().unwrap_or(NAMELESS);
         let vouched = vouched(&to.origin, &to.redirect_uri);
-        let (kind, warning) = match to.redirect_uri.target() {
-            Target::Web => {
-                let elsewhere = matches!(&to.origin, Origin::Document(host) if !to.redirect_uri.is_at(host));
-                let warning = "Allow this only if you have just started this login on the web site where the answer goes.";
-                ("a web site", elsewhere.then_some(warning))
-            }
-            Target::Loopback => (
-                "a program on this computer",
-                Some("Allow this only if you have just started this login in a program on this computer."),
-            ),
-            Target::PrivateScheme => (
-                "an app on this device",
-                Some("Allow this only if you have just started this login in an app on this device."),
-            ),
+        let elsewhere = matches!(&to.origin, Origin::Document(host) if !to.redirect_uri.is_at(host));
+        let (kind, started) = match to.redirect_uri.target() {
+            Target::Web => ("a web site", elsewhere.then_some("on the web site where the answer goes")),
+            Target::Loopback => ("a program on this computer", Some("in a program on this computer")),
+            Target::PrivateScheme => ("an app on this device", Some("in an app on this device")),
         };
+        let warn = "Allow this only if you have just started this login";
+        let warning = started.map(|place| format!("<p class=warn>{warn} {place}.</p>")).unwrap_or_default();
         let scopes = self.scope_list(&request.scopes);
-        let warning = warning.map(|text| format!("<p class=warn>{text}</p>")).unwrap_or_default();
         let body = format!(
             "<dl>\
          <div><dt>Who asks</dt><dd>{name}<small>{vouched}</small></dd></div>\

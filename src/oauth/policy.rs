@@ -6,7 +6,7 @@ use crate::base::identity::UserId;
 use crate::base::secret::Secret;
 use crate::store::Grant;
 
-/// One rule of `MCP_ALLOW`; whoever satisfies one of them is let in.
+/// One rule of `MCP_ALLOW`. A person who satisfies one of them is admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowRule {
     /// Everybody with an account at the provider.
@@ -19,7 +19,7 @@ pub enum AllowRule {
     Group(Group),
 }
 
-/// Everything that was chosen; without a rule nobody is let in.
+/// The rules of `MCP_ALLOW`; without one nobody is admitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     rules: Vec<AllowRule>,
@@ -87,9 +87,9 @@ impl Policy {
 /// What the operator may change while the server runs, as it holds at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// Says who may come in.
+    /// Who may log in.
     pub policy: Policy,
-    /// Says which clients are refused, however they are known.
+    /// Clients that are refused, however they are known.
     pub denied: DenyList,
 }
 

@@ -156,7 +156,7 @@ impl fmt::Display for ProviderError {
     }
 }
 
-/// Whoever says who a person is. Calls may take as long as [`crate::base::limits::GITHUB_CALL`] each.
+/// Identifies people. Calls may take as long as [`crate::base::limits::GITHUB_CALL`] each.
 pub trait IdentityProvider: Send + Sync {
     /// The page to which the browser is sent.
     fn authorize_url(&self, request: &LoginRequest<'_>) -> String;
@@ -188,7 +188,7 @@ pub trait IdentityProvider: Send + Sync {
     /// Whether `identity`, whose token this is, is an active member of `group`. Anything but a clear yes is a no.
     ///
     /// # Errors
-    /// [`ProviderError::Blocked`] is a no with its reason; the others say that there was no answer at all.
+    /// [`ProviderError::Blocked`] is a no with its reason; any other error means that there was no answer.
     fn is_member(
         &self,
         token: &Secret<String>,

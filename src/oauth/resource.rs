@@ -1,8 +1,7 @@
 //! One MCP server as its clients know it: the resource of their tokens (RFC 9728) and the issuer of these (RFC 8414). Every URL
 //! that the endpoints name comes from here, never from a request (O15).
 
-use super::authorization::ReturnTo;
-use super::authorize_error::AuthorizeError;
+use super::authorization::{AuthorizeError, ReturnTo};
 use super::page::{self, Pages};
 use super::problem::Problem;
 use super::redirect::RedirectUri;
@@ -87,7 +86,7 @@ impl ProtectedResource {
     }
 
     /// The page of a problem that ended a login, with a button that tells the client.
-    pub(super) fn end_login(&self, to: &ReturnTo, problem: Problem) -> Response {
+    pub(super) fn problem_page(&self, to: &ReturnTo, problem: Problem) -> Response {
         self.pages.ended_login(problem, &self.way_back(to, problem.answer()))
     }
 

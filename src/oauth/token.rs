@@ -141,7 +141,7 @@ impl TokenEndpoint {
         if token.client != *client {
             return Err(invalid_grant("another_client"));
         }
-        // The same rules decide whether GitHub is asked, and what of its answer.
+        // One set of rules decides whether GitHub is asked, and about its answer.
         let rules = self.grants.rules();
         let mut asking = None;
         for _ in 0..limits::STORE_ATTEMPTS {
@@ -168,7 +168,7 @@ impl TokenEndpoint {
                 }
             };
             // T11: one of parallel refreshes asks GitHub; the others then find the generation that it has made. A refresh that
-            // finds no place has used up nothing.
+            // finds no place has consumed nothing.
             if asking.is_none() && rules.policy.has_groups() {
                 asking = Some(self.upstreams.ask(&grant).map_err(|_| TokenError::Unavailable)?);
                 continue;
@@ -220,7 +220,7 @@ impl TokenEndpoint {
             let named = policy.names(&grant.identity());
             return if named { Verdict::Yes(grant.login.clone()) } else { Verdict::No };
         };
-        let asked = self.upstreams.token_for(asking, secret).and_then(|token| {
+        let asked = self.upstreams.token_under(&asking.lock, secret).and_then(|token| {
             let token = token.ok_or(ProviderError::Refused)?;
             // The login may have changed hands since; the number says whose token this is.
             let identity = self.provider.identify(&token)?;
@@ -303,7 +303,7 @@ enum Turn {
     Next(u32),
     /// It was replaced within [`limits::REFRESH_RETRY`], and its successor was not used: the current generation once more.
     Again { generation: u32, turned: Timestamp },
-    /// The same within [`limits::REFRESH_GRACE`]: two have the token, two processes of one client or a thief and a client.
+    /// Likewise within [`limits::REFRESH_GRACE`]: two have the token, two processes of one client or a thief and a client.
     Late { generation: u32, turned: Timestamp },
     /// Its successor was used, or it was replaced longer ago: somebody has a copy.
     Reuse,

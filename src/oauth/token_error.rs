@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::answer;
 use super::client_registry::ClientError;
-use super::live_grants::log_failed;
 use crate::base::{limits, trace};
 use crate::http::Response;
 use crate::store;
@@ -89,7 +88,7 @@ pub(super) fn invalid_grant(cause: &'static str) -> TokenError {
 
 impl From<store::Error> for TokenError {
     fn from(error: store::Error) -> TokenError {
-        log_failed(&error);
+        error.log();
         TokenError::Unavailable
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::live_grants::{LiveGrants, log_ended, log_failed};
+use super::live_grants::{LiveGrants, log_ended};
 use super::policy::Rules;
 use super::provider::{IdentityProvider, ProviderError, ProviderToken};
 use crate::base::clock::{Clock, Timestamp};
@@ -24,7 +24,7 @@ use crate::store::{self, Grant};
 
 const CONTEXT: &[u8] = b"upstream";
 
-/// What is encrypted.
+/// The encrypted record.
 #[derive(Serialize, Deserialize)]
 struct Record {
     #[serde(rename = "a", with = "secret_text")]
@@ -78,8 +78,8 @@ pub(super) struct Upstreams {
     pub(super) random: Arc<dyn Random>,
     /// Whether tools call GitHub as the caller.
     pub(super) tools_call_github: bool,
-    /// One request at a time asks GitHub on behalf of a grant; the others wait for what it finds. They are few: each is one of
-    /// the calls or refreshes of its user.
+    /// One request at a time exchanges the token of a grant; the others wait for the result. They are few: each is one of the
+    /// calls or refreshes of its user.
     pub(super) refresh_locks: Arc<Quota<GrantId>>,
     /// Refreshes for which GitHub is asked, so that no user holds all workers.
     pub(super) places: Arc<Quota<UserId>>,
@@ -87,7 +87,7 @@ pub(super) struct Upstreams {
 
 /// The right of a refresh to ask GitHub about its grant, until dropped.
 pub(super) struct Asking {
-    lock: Held<GrantId>,
+    pub(super) lock: Held<GrantId>,
     _place: Held<UserId>,
 }
 
@@ -129,13 +129,13 @@ impl Upstreams {
         Ok(())
     }
 
-    /// A place for the refresh of a grant, and then the turn of the grant, in this order: who has a turn waits for no place.
+    /// A place for the refresh of a grant, and then the lock of the grant, in this order: a request with a lock waits for no place.
     pub(super) fn ask(&self, grant: &Grant) -> Result<Asking, ProviderError> {
         let place = self.places.wait(grant.user, limits::PLACE_PATIENCE).ok_or(ProviderError::Busy)?;
         Ok(Asking { lock: self.lock(grant.id)?, _place: place })
     }
 
-    /// As long as one call to GitHub may take, and a little.
+    /// Waits as long as one call to GitHub may take, and a little.
     fn lock(&self, grant: GrantId) -> Result<Held<GrantId>, ProviderError> {
         let patience = limits::GITHUB_CALL.saturating_add(Duration::from_secs(1));
         self.refresh_locks.wait(grant, patience).ok_or(ProviderError::Busy)
@@ -162,7 +162,7 @@ impl Upstreams {
     ) -> Result<Option<Secret<String>>, ProviderError> {
         match self.open(grant, secret) {
             Some(record) if record.is_stale(self.clock.now()) => {
-                self.exchanged(&self.lock(grant.id)?, secret)
+                self.token_under(&self.lock(grant.id)?, secret)
             }
             record => Ok(record.map(|record| record.access)),
         }
@@ -179,26 +179,15 @@ impl Upstreams {
         serde_json::from_slice(&json).ok()
     }
 
-    /// The same for a refresh.
-    ///
-    /// # Errors
-    /// As above.
-    pub(super) fn token_for(
-        &self,
-        asking: &Asking,
-        secret: &Secret<[u8; 32]>,
-    ) -> Result<Option<Secret<String>>, ProviderError> {
-        self.exchanged(&asking.lock, secret)
-    }
-
-    fn exchanged(
+    /// GitHub's token of the grant whose lock is held, exchanged first if it is about to expire.
+    pub(super) fn token_under(
         &self,
         lock: &Held<GrantId>,
         secret: &Secret<[u8; 32]>,
     ) -> Result<Option<Secret<String>>, ProviderError> {
         let id = lock.key();
-        // Whoever had the turn before has perhaps done it.
-        let grant = self.grants.table.get(id).map_err(|error| not_stored(&error))?;
+        // The request that had the lock before has perhaps done it.
+        let grant = self.grants.table.get(id)?;
         let Some(record) = grant.and_then(|grant| self.open(&grant, secret)) else { return Ok(None) };
         if !record.is_stale(self.clock.now()) {
             return Ok(Some(record.access));
@@ -214,26 +203,23 @@ impl Upstreams {
     /// Writes the new token into whatever the grant has become meanwhile.
     fn keep(&self, id: GrantId, sealed: &str) -> Result<(), ProviderError> {
         for _ in 0..limits::STORE_ATTEMPTS {
-            let grant = self
-                .grants
-                .table
-                .get(id)
-                .map_err(|error| not_stored(&error))?
-                .ok_or(ProviderError::Refused)?;
+            let grant = self.grants.table.get(id)?.ok_or(ProviderError::Refused)?;
             match self.grants.table.update(&Grant { upstream: Some(sealed.to_owned()), ..(*grant).clone() }) {
                 Ok(()) => return Ok(()),
                 Err(store::Error::Conflict) => {}
-                Err(error) => return Err(not_stored(&error)),
+                Err(error) => return Err(error.into()),
             }
         }
         Err(ProviderError::Busy)
     }
 }
 
-/// GitHub's old token is dead and the new one could not be kept: the person will have to log in again.
-fn not_stored(error: &store::Error) -> ProviderError {
-    log_failed(error);
-    ProviderError::Unreachable
+impl From<store::Error> for ProviderError {
+    /// GitHub's old token may be dead and the new one not kept: then the person has to log in again.
+    fn from(error: store::Error) -> ProviderError {
+        error.log();
+        ProviderError::Unreachable
+    }
 }
 
 /// The token of one caller's grant, opened when a tool asks for it, not at each request.
@@ -266,7 +252,7 @@ impl UpstreamToken for CallersUpstream {
         match grants.table.delete(grant.id) {
             Ok(true) => log_ended(&grant, "github_token_refused"),
             Ok(false) => {}
-            Err(error) => log_failed(&error),
+            Err(error) => error.log(),
         }
     }
 }

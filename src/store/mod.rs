@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
 use crate::base::identity::{ClientFingerprint, GrantId, Identity, Scopes, UserId};
-use crate::base::limits;
+use crate::base::{limits, log};
 
 mod backup;
 mod cache;
@@ -158,6 +158,13 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl Error {
+    /// Logs it.
+    pub fn log(&self) {
+        log::error("store.failed", &[log::Field::Error(&self.to_string())]);
+    }
+}
 
 /// The table. Every change is durable before the call returns. Each call may end with [`Error::Storage`].
 pub trait Grants: Send + Sync {
