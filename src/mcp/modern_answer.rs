@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::call::{InputRequest, Operation, Reply, TASKS_EXTENSION};
@@ -27,12 +26,14 @@ pub(super) fn ttl(operation: Operation) -> Option<u64> {
     }
 }
 
-pub(super) fn complete(
-    info: &ServerInfo,
-    id: &RequestId,
-    (reply, ttl_millis): (&Reply, Option<u64>),
-) -> Encoded {
-    let result = CompleteResult { reply, ttl_millis, info };
+pub(super) fn complete(info: &ServerInfo, id: &RequestId, (reply, ttl_ms): (&Reply, Option<u64>)) -> Encoded {
+    let result = CompleteResult {
+        result_type: "complete",
+        reply,
+        ttl_ms,
+        cache_scope: ttl_ms.map(|_| "private"),
+        meta: reply.get("_meta").is_none().then_some(ServerMeta { server_info: info }),
+    };
     Encoded::reply(id, &result, reply)
 }
 
@@ -80,30 +81,18 @@ pub(super) fn missing(capabilities: &Value) -> Error {
 }
 
 /// A result with the members that this era adds. Results depend on who asks: no shared cache may keep them (M16).
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct CompleteResult<'a> {
+    result_type: &'static str,
+    #[serde(flatten)]
     reply: &'a Reply,
-    ttl_millis: Option<u64>,
-    info: &'a ServerInfo,
-}
-
-impl Serialize for CompleteResult<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("resultType", "complete")?;
-        let mut has_meta = false;
-        for (name, value) in self.reply.iter() {
-            has_meta |= name == "_meta";
-            map.serialize_entry(name, value)?;
-        }
-        if let Some(ttl) = self.ttl_millis {
-            map.serialize_entry("ttlMs", &ttl)?;
-            map.serialize_entry("cacheScope", "private")?;
-        }
-        if !has_meta {
-            map.serialize_entry("_meta", &ServerMeta { server_info: self.info })?;
-        }
-        map.end()
-    }
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_scope: Option<&'static str>,
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    meta: Option<ServerMeta<'a>>,
 }
 
 #[derive(Serialize)]
