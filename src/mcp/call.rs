@@ -1,8 +1,10 @@
 //! The era-free nouns: what a client asks of a backend, and what a backend answers.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::jsonrpc::Error;
 use super::members::Members;
@@ -146,17 +148,17 @@ impl Capability {
 
 /// What the client says that it can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Map<String, Value>")]
+#[serde(try_from = "BTreeMap<String, Value>")]
 pub struct ClientCapabilities(
     /// One bit each. A part of sealed session ids: what a bit means must not change.
     pub(super) u8,
 );
 
-impl TryFrom<Map<String, Value>> for ClientCapabilities {
+impl TryFrom<BTreeMap<String, Value>> for ClientCapabilities {
     type Error = String;
 
     /// A member that is there declares a capability, an empty object included.
-    fn try_from(declared: Map<String, Value>) -> Result<ClientCapabilities, String> {
+    fn try_from(declared: BTreeMap<String, Value>) -> Result<ClientCapabilities, String> {
         let is_declared = |name: &str| declared.get(name).is_some_and(|value| !value.is_null());
         let has = |name: &str, member: &str| match declared.get(name) {
             None | Some(Value::Null) => Ok(false),

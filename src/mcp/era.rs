@@ -1,5 +1,8 @@
 //! The era of a message: decided here, once. Nothing else asks for it.
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
 use super::header;
 use super::intake::Message;
 use crate::http::Headers;
@@ -9,9 +12,6 @@ use crate::http::Headers;
 pub(super) const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 /// The version of the modern era.
 pub(super) const MODERN_VERSION: &str = "2026-07-28";
-
-/// The member of `_meta` that names the version of a modern request.
-pub(super) const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 
 /// The two ways of speaking MCP over Streamable HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +29,17 @@ pub(super) enum Era {
 pub(super) fn classify(message: &Message, headers: &Headers) -> Era {
     let Some((method, params)) = message.call() else { return of_headers(headers) };
     // A `_meta` that is no object names no version; the check of the era refuses it.
-    let meta = params.object("_meta").unwrap_or_default();
-    if meta.get(PROTOCOL_VERSION).is_some_and(|version| version.get() != "null") {
+    if let Ok(Some(VersionMeta { version: Some(_) })) = params.read("_meta") {
         return Era::Modern;
     }
     if method == "initialize" { Era::Legacy } else { of_headers(headers) }
+}
+
+/// The member of `_meta` that only modern requests have.
+#[derive(Deserialize)]
+struct VersionMeta<'a> {
+    #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
+    version: Option<&'a RawValue>,
 }
 
 /// The era by the headers alone: also decides the status for a body that is no message.

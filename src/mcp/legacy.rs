@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Core;
@@ -243,6 +244,12 @@ fn serve(
     caller.answer(encode(&id, answer.map(|()| Reply::default())));
 }
 
+#[derive(Default, Deserialize)]
+struct LegacyMeta {
+    #[serde(rename = "progressToken")]
+    progress_token: Option<RequestId>,
+}
+
 /// The operation, its subject and the progress token.
 fn decode(
     core: &Core,
@@ -255,7 +262,7 @@ fn decode(
     if !core.backend.description(&caller.principal)?.offers(operation) {
         return Err(Error::method_not_found());
     }
-    let progress_token = params.object("_meta")?.read("progressToken")?;
+    let LegacyMeta { progress_token } = params.read("_meta")?.unwrap_or_default();
     Ok((operation, row.subject(params)?.unwrap_or_default(), progress_token))
 }
 

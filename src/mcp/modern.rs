@@ -1,8 +1,10 @@
 //! The modern era: 2026-07-28. Every request describes itself, in its `_meta` and again in its headers; between two requests
 //! only the sealed state that the client carries is remembered.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -10,7 +12,7 @@ use super::Core;
 use super::backend::{Context, Description};
 use super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Reply};
 use super::change::Filter;
-use super::era::{LEGACY_VERSIONS, MODERN_VERSION, PROTOCOL_VERSION};
+use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
 use super::exchange::{Caller, Dialect, Encoded, Exchange};
 use super::header::{self, Presence, mismatch};
 use super::intake::Message;
@@ -78,13 +80,21 @@ struct ModernRequest {
     description: Arc<Description>,
 }
 
+#[derive(Deserialize)]
+struct ModernMeta<'a> {
+    #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
+    version: Cow<'a, str>,
+    #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
+    client: ClientCapabilities,
+    #[serde(rename = "io.modelcontextprotocol/logLevel")]
+    log_level: Option<Level>,
+    #[serde(rename = "progressToken")]
+    progress_token: Option<RequestId>,
+}
+
 /// The ladder of checks (M12): `_meta`, version, method, name, mirrored arguments.
 fn decode(core: &Core, caller: &Caller, method: &str, params: Members) -> Result<ModernRequest, Error> {
-    let meta = params.object("_meta")?;
-    let version: String = meta.require(PROTOCOL_VERSION)?;
-    let client: ClientCapabilities = meta.require("io.modelcontextprotocol/clientCapabilities")?;
-    let log_level = meta.read("io.modelcontextprotocol/logLevel")?;
-    let progress_token = meta.read("progressToken")?;
+    let ModernMeta { version, client, log_level, progress_token } = params.require("_meta")?;
     let headers = &caller.head.headers;
     let stated = header::version(headers)?;
     // Some clients have the transport of a legacy version and the bodies of this one: these know no other headers either.
