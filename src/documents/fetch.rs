@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ureq::http::{HeaderMap, Uri};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{Connector, NextTimeout, time};
+use ureq::unversioned::transport::{Connector, DefaultConnector, NextTimeout, time};
 use ureq::{Agent, config::Config};
 
 use super::address;
@@ -15,7 +15,7 @@ use super::not_found::NotFound;
 use crate::base::{capped, limits};
 use crate::http::PublicUrl;
 use crate::oauth::ClientUrl;
-use crate::trust::{Trust, agent_config};
+use crate::trust::Trust;
 
 /// An answer that may be a document.
 #[derive(Debug)]
@@ -38,15 +38,17 @@ impl Fetcher {
             own: own.origin().parse().ok(),
             is_allowed: address::is_global,
         };
-        Fetcher::with(trust.connector(), guard, limits::DOCUMENT_FETCH)
+        Fetcher::with(trust, DefaultConnector::default(), guard, limits::DOCUMENT_FETCH)
     }
 
     pub(super) fn with(
+        trust: &Trust,
         connector: impl Connector<()>,
         guard: Guard<impl Resolver>,
         timeout: Duration,
     ) -> Fetcher {
-        let config = agent_config(timeout)
+        let config = trust
+            .agent_config(timeout)
             .https_only(true)
             .timeout_resolve(Some(timeout.min(limits::DOCUMENT_RESOLVE)))
             .max_response_header_size(limits::DOCUMENT_HEAD_BYTES)

@@ -90,7 +90,7 @@ fn documents(
 ) -> (Documents, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new());
     let guard = Guard { names, own: OWN.parse().ok(), is_allowed };
-    let fetcher = Fetcher::with(Clear(TcpConnector::default()), guard, timeout);
+    let fetcher = Fetcher::with(&Trust::load(None).unwrap(), Clear(TcpConnector::default()), guard, timeout);
     let schemes = RedirectSchemes::default();
     (Documents::with(fetcher, schemes, Arc::clone(&clock) as Arc<dyn Clock>), clock)
 }
@@ -278,6 +278,7 @@ fn only_public_addresses_are_connected_to() {
             own: own.iter().map(|text| address(text)).collect(),
         };
         let fetcher = Fetcher::with(
+            &Trust::load(None).unwrap(),
             Clear(TcpConnector::default()),
             Guard { names, own: OWN.parse().ok(), is_allowed },
             Duration::from_secs(60),

@@ -8,7 +8,6 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ureq::http::{HeaderMap, Response};
-use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body};
 
 use super::answer;
@@ -20,7 +19,6 @@ use crate::base::log::{self, Field};
 use crate::base::secret::Secret;
 use crate::base::{capped, limits};
 use crate::oauth::provider::ProviderError;
-use crate::trust::agent_config;
 
 const API_MEDIA_TYPE: &str = "application/vnd.github+json";
 /// The version of GitHub's REST API that `answer` was written for.
@@ -44,13 +42,15 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(settings: &GitHubSettings, timeout: Duration) -> Client {
         // The code of a login is good once, which is one more reason for keeping no connection.
-        let config = agent_config(timeout)
+        let config = settings
+            .trust
+            .agent_config(timeout)
             .https_only(settings.url.is_https() && settings.api_url.is_https())
             .timeout_resolve(Some(timeout.min(limits::GITHUB_CONNECT)))
             .timeout_connect(Some(timeout.min(limits::GITHUB_CONNECT)))
             .build();
         Client {
-            agent: Agent::with_parts(config, settings.trust.connector(), DefaultResolver::default()),
+            agent: config.new_agent(),
             breaker: Breaker::default(),
             clock: SystemClock::new(),
             outcomes: Counters::default(),

@@ -1,11 +1,10 @@
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::thread;
 
 use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection};
-use ureq::Agent;
-use ureq::unversioned::resolver::DefaultResolver;
+use rustls::{ALL_VERSIONS, ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
 
@@ -42,8 +41,7 @@ fn greet(stream: &mut StreamOwned<ServerConnection, TcpStream>) {
 }
 
 fn get(trust: &Trust, port: u16, timeout: std::time::Duration) -> Result<String, String> {
-    let config = Agent::config_builder().https_only(true).timeout_global(Some(timeout)).build();
-    let agent = Agent::with_parts(config, trust.connector(), DefaultResolver::default());
+    let agent = trust.agent_config(timeout).https_only(true).build().new_agent();
     let answer = agent.get(format!("https://localhost:{port}/")).call();
     answer.and_then(|response| response.into_body().read_to_string()).map_err(|error| error.to_string())
 }

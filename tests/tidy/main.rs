@@ -204,7 +204,7 @@ const DEPENDENCIES: &[&str] = &[
     "subtle",
     "tiny_http",
     "ureq",
-    "webpki-roots",
+    "webpki-root-certs",
 ];
 
 const MOST_LINES: usize = 450;
