@@ -8,7 +8,7 @@ use super::page::{self, Pages};
 use super::problem::{Explanation, Problem};
 use crate::base::clock::Timestamp;
 use crate::base::identity::GrantId;
-use crate::http::{Response, escape, is_loopback_host, split_port};
+use crate::http::{Response, Uri, escape, is_loopback_host};
 use crate::store::Grant;
 
 /// Why the sign-in page is shown.
@@ -171,8 +171,9 @@ fn programs(grants: &[Arc<Grant>]) -> Vec<Program<'_>> {
 
 /// Where a login was sent, in short. A program on a computer listens on another port for each.
 fn place(redirect: &str) -> &str {
-    let authority = redirect.strip_prefix("http://").and_then(split_port);
-    if authority.is_some_and(|(host, _)| is_loopback_host(host)) { "your computer" } else { redirect }
+    let uri = Uri::split(redirect);
+    let is_local = uri.scheme == "http" && uri.host().is_some_and(is_loopback_host);
+    if is_local { "your computer" } else { redirect }
 }
 
 /// `2026-11-23 03:44 UTC`

@@ -43,7 +43,7 @@ impl AuthorizeEndpoint {
         trace::names_client(&fingerprint);
         // O6: as long as client and redirect URI are not both proven, nobody is sent anywhere.
         let client = self.clients.find(client_id, head.peer)?;
-        let registrant = self.clients.clients.registrant(&client.origin);
+        let registrant = self.clients.sources.registrant(&client.origin);
         let redirect_uri = redirect_uri(&client, registrant, query.value("redirect_uri"))
             .ok_or(Problem::UnregisteredRedirect)?;
         let return_to = ReturnTo {

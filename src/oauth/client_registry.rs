@@ -1,4 +1,4 @@
-//! Who a request's client is: as it says of itself when it asks for authorization, proven when it asks for tokens.
+//! The client of a request: as it calls itself when it asks for authorization, authenticated when it asks for tokens.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use super::client_url::ClientUrl;
 use super::clients::Clients;
 use super::live_grants::LiveGrants;
 use super::problem::Problem;
+use super::token_error::TokenError;
 use crate::base::clock::Clock;
 use crate::base::identity::{ClientFingerprint, Scopes};
 use crate::base::secret::Secret;
@@ -20,7 +21,7 @@ use crate::seal::{self, Keyring};
 
 /// Finds the client that a request names.
 pub struct ClientRegistry {
-    pub(super) clients: Clients,
+    pub(super) sources: Clients,
     pub(super) keys: Arc<Keyring>,
     /// Knows which clients are denied.
     pub(super) grants: Arc<LiveGrants>,
@@ -36,12 +37,12 @@ impl ClientRegistry {
         if self.grants.rules().denied.names(client_id) {
             return Err(Problem::DeniedClient);
         }
-        if let Some(client) = self.clients.configured.get(client_id) {
+        if let Some(client) = self.sources.configured.get(client_id) {
             return Ok(client.clone());
         }
         // O16: the ids of registered clients never look like this.
         if client_id.starts_with(ClientUrl::PREFIX) {
-            let documents = self.clients.documents.as_ref().ok_or(Problem::UnknownClient)?;
+            let documents = self.sources.documents.as_ref().ok_or(Problem::UnknownClient)?;
             // I5: one answer, whatever is wrong with the URL, what is behind it, or how often it was asked for.
             let url = ClientUrl::parse(client_id).ok_or(Problem::NoClientDocument)?;
             let client = documents.find(&url, peer).ok_or(Problem::NoClientDocument)?;
@@ -57,10 +58,10 @@ impl ClientRegistry {
     /// How the client with this id authenticates at the token endpoint, if there is such a client. That takes no document: a
     /// client that is described by one is public, and what was granted under its URL is bound to the URL.
     fn auth_method(&self, client_id: &str) -> Option<AuthMethod> {
-        if let Some(client) = self.clients.configured.get(client_id) {
+        if let Some(client) = self.sources.configured.get(client_id) {
             return Some(client.auth);
         }
-        if self.clients.documents.is_some() && ClientUrl::parse(client_id).is_some() {
+        if self.sources.documents.is_some() && ClientUrl::parse(client_id).is_some() {
             return Some(AuthMethod::None);
         }
         Some(self.registered(client_id)?.auth)
@@ -71,21 +72,21 @@ impl ClientRegistry {
         &self,
         head: &http::Head,
         form: &http::Form,
-    ) -> Result<ClientFingerprint, ClientError> {
+    ) -> Result<ClientFingerprint, TokenError> {
         let presented = Presented::read(head, form)?;
         let fingerprint = ClientFingerprint::of(&presented.id);
         trace::names_client(&fingerprint);
-        let invalid = ClientError::Invalid { basic: presented.basic };
-        // The secret is computed and compared whatever the id is, so that an unknown client costs what a wrong secret does.
+        let invalid = TokenError::InvalidClient { basic: presented.basic };
+        // The secret is computed and compared for every id, so that an unknown client costs what a wrong secret does.
         let given = presented.secret.as_ref().map_or("", |secret| secret.expose().as_str());
         let derived = client::secrets(&self.keys, &presented.id)
             .fold(false, |found, secret| found | secret.matches(given.as_bytes()));
-        let right = match self.clients.configured.get(&presented.id) {
+        let right = match self.sources.configured.get(&presented.id) {
             Some(client) => client.secret.as_ref().is_some_and(|secret| secret.matches(given.as_bytes())),
             None => derived,
         };
         let registered = self.auth_method(&presented.id).ok_or(invalid)?;
-        // The secret proves the client, by whichever of the two methods it comes; a public client has none to send.
+        // The secret proves the client, by either method; a public client has none to send.
         let proven = match registered {
             AuthMethod::None => presented.secret.is_none(),
             AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => right,
@@ -98,45 +99,33 @@ impl ClientRegistry {
     }
 }
 
-/// Why a client was not believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ClientError {
-    /// It contradicts itself: two methods at once, two headers, an unreadable header.
-    Malformed,
-    /// It is unknown, or its secret is wrong, missing or one too many: these are not told apart (RFC 6749 section 5.2).
-    Invalid {
-        /// Whether it tried HTTP Basic, which is then named in the answer.
-        basic: bool,
-    },
-}
-
-/// What a request says about its client.
+/// The credentials in a request.
 struct Presented {
     id: String,
     secret: Option<Secret<String>>,
-    /// Whether it used HTTP Basic.
+    /// Whether they came by HTTP Basic, which the refusal then names.
     basic: bool,
 }
 
 impl Presented {
-    fn read(head: &http::Head, form: &http::Form) -> Result<Presented, ClientError> {
-        let header = head.headers.one("authorization").map_err(|_| ClientError::Malformed)?;
+    fn read(head: &http::Head, form: &http::Form) -> Result<Presented, TokenError> {
+        let header = head.headers.one("authorization").map_err(|_| TokenError::MalformedClient)?;
         let (form_id, form_secret) = (form.value("client_id"), form.value("client_secret"));
         match header {
             Some(value) => {
                 // RFC 6749 section 2.3: no more than one method in one request.
                 if form_secret.is_some() {
-                    return Err(ClientError::Malformed);
+                    return Err(TokenError::MalformedClient);
                 }
-                let (id, secret) = basic(value).ok_or(ClientError::Invalid { basic: true })?;
+                let (id, secret) = basic(value).ok_or(TokenError::InvalidClient { basic: true })?;
                 // Python's SDK repeats the id in the form; only a different one is a contradiction.
                 if form_id.is_some_and(|other| other != id) {
-                    return Err(ClientError::Malformed);
+                    return Err(TokenError::MalformedClient);
                 }
                 Ok(Presented { id, secret, basic: true })
             }
             None => Ok(Presented {
-                id: form_id.ok_or(ClientError::Invalid { basic: false })?.to_owned(),
+                id: form_id.ok_or(TokenError::InvalidClient { basic: false })?.to_owned(),
                 secret: form_secret.map(|secret| Secret::new(secret.to_owned())),
                 basic: false,
             }),
@@ -144,8 +133,8 @@ impl Presented {
     }
 }
 
-/// Reads a Basic header whose id and secret are form-encoded (RFC 6749 section 2.3.1). An empty secret is none: some public
-/// clients send their id so.
+/// Reads a Basic header, whose id and secret are form-encoded (RFC 6749 section 2.3.1). An empty secret is none: some public
+/// clients send their id this way.
 fn basic(value: &str) -> Option<(String, Option<Secret<String>>)> {
     let (scheme, credentials) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {

@@ -56,7 +56,7 @@ impl MetadataEndpoint {
     /// `GET /.well-known/oauth-authorization-server`, and its OpenID Connect alias, which some clients try first.
     pub fn server(&self) -> Response {
         let url = &self.resource.url;
-        let registration = self.clients.clients.registration == Registration::Open;
+        let registration = self.clients.sources.registration == Registration::Open;
         document(&ServerMetadata {
             issuer: url.origin(),
             authorization_endpoint: url.join("/authorize"),
@@ -71,7 +71,7 @@ impl MetadataEndpoint {
             revocation_endpoint_auth_methods_supported: AUTH_METHODS,
             code_challenge_methods_supported: ["S256"],
             authorization_response_iss_parameter_supported: true,
-            client_id_metadata_document_supported: self.clients.clients.documents.is_some().then_some(true),
+            client_id_metadata_document_supported: self.clients.sources.documents.is_some().then_some(true),
         })
     }
 

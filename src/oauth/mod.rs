@@ -160,7 +160,7 @@ impl AuthorizationServer {
         let registrations = u32::try_from(parts.registrations_per_hour).unwrap_or(u32::MAX);
         let grants = Arc::new(LiveGrants::new(parts.grants, clock.clone(), parts.rules, parts.grant_ended));
         let clients = Arc::new(ClientRegistry {
-            clients,
+            sources: clients,
             keys: keys.clone(),
             grants: grants.clone(),
             clock: clock.clone(),

@@ -61,7 +61,7 @@ impl RegistrationEndpoint {
     /// Registers a client.
     pub fn post(&self, request: &http::Request) -> Response {
         // D5: the metadata does not name this endpoint then, but clients guess it.
-        if self.clients.clients.registration == Registration::Closed {
+        if self.clients.sources.registration == Registration::Closed {
             return answer::error(
                 403,
                 "access_denied",
@@ -86,7 +86,7 @@ impl RegistrationEndpoint {
         }
         let metadata: ClientMetadata = client_metadata::read(&request.body, |_| false).ok_or(NOT_JSON)?;
         let auth = auth_method(metadata.token_endpoint_auth_method.as_deref())?;
-        let registrant = Registrant::Anybody(&self.clients.clients.redirect_schemes);
+        let registrant = Registrant::Anybody(&self.clients.sources.redirect_schemes);
         let mut client = metadata.client(Origin::Registered, auth, registrant)?;
         keep_short(&mut client.redirect_uris);
         // RFC 7591 section 2: we may register other scopes than were asked for. A client asks for those of its first challenge
@@ -98,12 +98,9 @@ impl RegistrationEndpoint {
 
     fn registered(&self, client: &Client) -> Response {
         let client_id = seal::seal(&self.clients.keys, client, &*self.random);
-        let secret = match client.auth {
-            AuthMethod::None => None,
-            AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => {
-                client::secrets(&self.clients.keys, &client_id).next()
-            }
-        };
+        let secret = (client.auth != AuthMethod::None)
+            .then(|| client::secrets(&self.clients.keys, &client_id).next())
+            .flatten();
         let now = self.clock.monotonic();
         log_stranger(&self.log_limit, now, "client.registered", &ClientFingerprint::of(&client_id));
         let registration = RegistrationAnswer {
@@ -122,20 +119,18 @@ impl RegistrationEndpoint {
     }
 }
 
-/// D2: as many as travel in a `client_id`, the first ones first.
+/// D2: the first ones, as many as travel in a `client_id`.
 fn keep_short(redirect_uris: &mut Vec<RedirectUri>) {
     let mut left = limits::REDIRECT_URIS_BYTES;
-    redirect_uris.retain(|uri| match left.checked_sub(uri.as_str().len()) {
-        Some(rest) => {
-            left = rest;
-            true
-        }
-        None => false,
+    redirect_uris.retain(|uri| {
+        let rest = left.checked_sub(uri.as_str().len());
+        left = rest.unwrap_or(left);
+        rest.is_some()
     });
     redirect_uris.truncate(limits::REDIRECT_URIS);
 }
 
-/// What a registration may ask for.
+/// The method that a registration asks for.
 fn auth_method(name: Option<&str>) -> Result<AuthMethod, MetadataError> {
     match name {
         Some("none") => Ok(AuthMethod::None),

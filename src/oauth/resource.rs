@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::redirect::RedirectUri;
 use crate::base::identity::Scopes;
 use crate::base::trace;
-use crate::http::{Form, PublicUrl, Response, append_query};
+use crate::http::{Form, PublicUrl, Response, Uri, append_query};
 
 /// The resource and its issuer.
 #[derive(Clone, Debug)]
@@ -68,11 +68,11 @@ impl ProtectedResource {
     /// for another, with or without the default port and one slash at the end.
     pub(super) fn is_named(&self, text: &str) -> bool {
         let scheme = if self.url.is_https() { "https" } else { "http" };
-        let Some((their_scheme, rest)) = text.split_once("://") else { return false };
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        their_scheme.eq_ignore_ascii_case(scheme)
-            && self.url.accepts_host(authority)
-            && matches!(path, "" | "/" | "/mcp" | "/mcp/" | "/sse" | "/sse/")
+        let uri = Uri::split(text);
+        uri.scheme.eq_ignore_ascii_case(scheme)
+            && uri.authority.is_some_and(|authority| self.url.accepts_host(authority))
+            && matches!(uri.path, "" | "/" | "/mcp" | "/mcp/" | "/sse" | "/sse/")
+            && uri.query.is_none()
     }
 
     /// Refuses a client's request.

@@ -77,7 +77,7 @@ impl TokenEndpoint {
         attempt: impl FnOnce(&ClientFingerprint, &Form) -> Result<Response, TokenError>,
     ) -> Response {
         let outcome = read_form(request).and_then(|form| {
-            let client = self.clients.authenticate(&request.head, &form).map_err(TokenError::Client)?;
+            let client = self.clients.authenticate(&request.head, &form)?;
             attempt(&client, &form)
         });
         outcome.unwrap_or_else(|error| {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::answer;
-use super::client_registry::ClientError;
 use crate::base::{limits, trace};
 use crate::http::Response;
 use crate::store;
@@ -14,7 +13,13 @@ pub(super) enum TokenError {
     NotAForm,
     CredentialsInQuery,
     Repeated,
-    Client(ClientError),
+    /// Two methods of client authentication, two headers, or an unreadable one.
+    MalformedClient,
+    /// An unknown client, or a wrong, missing or superfluous secret: these are not told apart (RFC 6749 section 5.2).
+    InvalidClient {
+        /// Whether the client tried HTTP Basic, which the answer then names.
+        basic: bool,
+    },
     Missing(&'static str),
     GrantType,
     /// Wrong, used, expired, revoked or another client's: the difference is nobody's business.
@@ -41,10 +46,8 @@ impl TokenError {
             }
             Self::Repeated => (400, "invalid_request", "a parameter is repeated"),
             Self::Missing(what) => (400, "invalid_request", what),
-            Self::Client(ClientError::Malformed) => {
-                (400, "invalid_request", "use one way of client authentication")
-            }
-            Self::Client(ClientError::Invalid { .. }) => {
+            Self::MalformedClient => (400, "invalid_request", "use one way of client authentication"),
+            Self::InvalidClient { .. } => {
                 (401, "invalid_client", "unknown client or wrong client authentication")
             }
             Self::GrantType => {
@@ -68,7 +71,7 @@ impl TokenError {
             }
         };
         let response = answer::error(status, code, description);
-        if self == Self::Client(ClientError::Invalid { basic: true }) {
+        if matches!(self, Self::InvalidClient { basic: true }) {
             return response.header("WWW-Authenticate", "Basic realm=\"mcp-oauth-server\"");
         }
         response

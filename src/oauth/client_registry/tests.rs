@@ -13,7 +13,7 @@ fn registered(fixture: &Fixture, auth: AuthMethod) -> Registered {
     Registered { id, secret }
 }
 
-fn authenticate(fixture: &Fixture, header: Option<String>, body: &str) -> Result<(), ClientError> {
+fn authenticate(fixture: &Fixture, header: Option<String>, body: &str) -> Result<(), TokenError> {
     let mut request = request("POST", "/token");
     if let Some(header) = header {
         request = request.with("Authorization", &header);
@@ -51,7 +51,7 @@ fn a_wrong_secret_or_id_is_refused_alike() {
     let fixture = fake::fixture();
     let refused = |header: Option<String>, body: &str| {
         let basic = header.is_some();
-        assert_eq!(authenticate(&fixture, header, body), Err(ClientError::Invalid { basic }), "{body}");
+        assert_eq!(authenticate(&fixture, header, body), Err(TokenError::InvalidClient { basic }), "{body}");
     };
     let public = registered(&fixture, AuthMethod::None);
     refused(None, &format!("client_id={}&client_secret={}", public.id, public.secret));
@@ -75,6 +75,6 @@ fn contradictions_are_malformed() {
     let client = registered(&fixture, AuthMethod::ClientSecretBasic);
     let header = || basic_header(&client.id, &client.secret);
     let body = format!("client_secret={}", client.secret);
-    assert_eq!(authenticate(&fixture, header(), &body), Err(ClientError::Malformed));
-    assert_eq!(authenticate(&fixture, header(), "client_id=other"), Err(ClientError::Malformed));
+    assert_eq!(authenticate(&fixture, header(), &body), Err(TokenError::MalformedClient));
+    assert_eq!(authenticate(&fixture, header(), "client_id=other"), Err(TokenError::MalformedClient));
 }

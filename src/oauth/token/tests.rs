@@ -6,7 +6,6 @@ use super::*;
 use crate::base::clock::Clock;
 use crate::http::fake::request;
 use crate::oauth::client::AuthMethod;
-use crate::oauth::client_registry::ClientError;
 use crate::oauth::fake::{self, Browser, VERIFIER, body, tokens};
 
 pub(in crate::oauth) fn error(response: &Response) -> (u16, String) {
@@ -323,9 +322,9 @@ fn errors_are_plain_json_that_nobody_keeps() {
         TokenError::NotAForm,
         TokenError::CredentialsInQuery,
         TokenError::Repeated,
-        TokenError::Client(ClientError::Malformed),
-        TokenError::Client(ClientError::Invalid { basic: true }),
-        TokenError::Client(ClientError::Invalid { basic: false }),
+        TokenError::MalformedClient,
+        TokenError::InvalidClient { basic: true },
+        TokenError::InvalidClient { basic: false },
         TokenError::Missing("code is required"),
         TokenError::GrantType,
         TokenError::InvalidGrant,
@@ -346,7 +345,7 @@ fn errors_are_plain_json_that_nobody_keeps() {
 #[test]
 fn a_basic_client_is_challenged() {
     let check = |basic, expected| {
-        let response = TokenError::Client(ClientError::Invalid { basic }).answer();
+        let response = TokenError::InvalidClient { basic }.answer();
         assert_eq!((response.status(), response.header_value("www-authenticate")), (401, expected));
     };
     check(true, Some("Basic realm=\"mcp-oauth-server\""));
