@@ -133,12 +133,8 @@ pub struct Progress {
 /// What a backend is told of a call, and its way to say something. Dropped without an outcome, the call fails with an
 /// internal error.
 pub struct Context {
-    pub(super) principal: Principal,
-    pub(super) client: ClientCapabilities,
-    pub(super) progress_token: Option<RequestId>,
-    pub(super) publisher: Publisher,
-    pub(super) call: Call,
     pub(super) exchange: Arc<Exchange>,
+    pub(super) publisher: Publisher,
     /// Gives the call's place back when it is over; lists need none.
     pub(super) permit: Option<Permit>,
 }
@@ -146,23 +142,23 @@ pub struct Context {
 impl Context {
     /// What is asked.
     pub fn call(&self) -> &Call {
-        &self.call
+        &self.exchange.call().call
     }
 
     /// Who calls.
     pub fn principal(&self) -> &Principal {
-        &self.principal
+        &self.exchange.call().principal
     }
 
     /// What the client can do.
     pub fn client(&self) -> &ClientCapabilities {
-        &self.client
+        &self.exchange.call().client
     }
 
     /// A value of the request's `_meta`, if it is a `T`: under a key of your own, or `traceparent`, `tracestate` and `baggage`,
     /// by which your calls to other services join the client's trace (W3C Trace Context).
     pub fn meta<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
-        self.call.params.object("_meta").ok()?.read(key).ok()?
+        self.call().params.object("_meta").ok()?.read(key).ok()?
     }
 
     /// Tripped when nobody wants the result any more, or the call has run for `CALL` (a task:
@@ -186,7 +182,7 @@ impl Context {
         }
         let Some(permit) = &self.permit else { return Ok(false) };
         let Some(place) = permit.task_place() else { return Ok(false) };
-        let is_task = self.exchange.become_task(&self.principal, &self.client);
+        let is_task = self.exchange.become_task();
         if is_task {
             permit.hold(place);
         }
@@ -220,7 +216,7 @@ impl Context {
             #[serde(flatten)]
             progress: &'a Progress,
         }
-        if let Some(progress_token) = &self.progress_token {
+        if let Some(progress_token) = self.progress_token() {
             let params = Params { progress_token, progress };
             self.exchange.say(&jsonrpc::notification("notifications/progress", Some(&params)));
         }
@@ -231,7 +227,11 @@ impl Context {
     /// # Errors
     /// [`CallError::MissingCapability`].
     pub fn require(&self, capability: Capability) -> Result<(), CallError> {
-        if self.client.supports(capability) { Ok(()) } else { Err(CallError::MissingCapability(capability)) }
+        if self.client().supports(capability) {
+            Ok(())
+        } else {
+            Err(CallError::MissingCapability(capability))
+        }
     }
 
     /// Asks the client one thing. Up to 2025-11-25 this waits for the answer, `ASK` at most, and so does a
@@ -326,7 +326,7 @@ impl Context {
 
     /// The token under which the client wants to hear of progress, if it does.
     pub fn progress_token(&self) -> Option<&RequestId> {
-        self.progress_token.as_ref()
+        self.exchange.call().progress_token.as_ref()
     }
 
     /// Whether the client wants log messages of this level.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use super::exchange::Exchange;
-use crate::base::identity::{GrantId, Principal, UserId};
+use crate::base::identity::{GrantId, UserId};
 use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Quota};
@@ -58,10 +58,10 @@ impl Calls {
     /// Why there is none, in words for the caller.
     pub(super) fn begin(
         self: &Arc<Calls>,
-        principal: &Principal,
         exchange: &Arc<Exchange>,
         now: Duration,
     ) -> Result<Permit, &'static str> {
+        let principal = &exchange.call().principal;
         let place = self.places.take(principal.user);
         let mut running = self.running.lock();
         if let Some(why) = running.closed {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::call::{CallError, ClientCapabilities, InputRequest, Level, Reply};
+use super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Reply};
 use super::jsonrpc::{self, Error, RequestId};
 use super::mrtr::Round;
 use super::stream::EventStream;
@@ -39,13 +39,23 @@ impl Caller {
     }
 }
 
+/// A call that its era has decoded, and who calls.
+pub(super) struct DecodedCall {
+    pub(super) call: Call,
+    pub(super) principal: Principal,
+    pub(super) client: ClientCapabilities,
+    pub(super) progress_token: Option<RequestId>,
+    /// Tripped when the result is no longer wanted.
+    pub(super) cancel: CancelToken,
+}
+
 /// Era-specific behaviour of one call: log filtering, its stream, questions to the client, tasks, encoding.
 pub(super) trait Dialect: Send + Sync {
     /// Whether the client wants log messages of this level.
     fn wants_log(&self, level: Level) -> bool;
 
     /// A fresh stream for this call's answer. Takes no lock.
-    fn stream(&self) -> (EventStream, Stream);
+    fn stream(&self, call: &DecodedCall) -> (EventStream, Stream);
 
     /// Called once, when that stream is the answer and before its head is sent.
     fn streaming(&self, _: &Arc<EventStream>) {}
@@ -60,7 +70,7 @@ pub(super) trait Dialect: Send + Sync {
 
     /// A task for this call, which its client can ask for already, and the response with its handle; `None` if the call cannot
     /// be a task.
-    fn begin_task(&self, _: &Principal, _: &ClientCapabilities) -> Option<(Arc<Task>, Encoded)> {
+    fn begin_task(&self, _: &DecodedCall) -> Option<(Arc<Task>, Encoded)> {
         None
     }
 
@@ -68,7 +78,7 @@ pub(super) trait Dialect: Send + Sync {
     fn error(&self, error: CallError) -> Error;
 
     /// The response of the call.
-    fn encode(&self, result: Result<Reply, CallError>) -> Encoded;
+    fn encode(&self, call: &DecodedCall, result: Result<Reply, CallError>) -> Encoded;
 
     /// Called once, before the response is sent or dropped: the call is no longer in flight.
     fn ended(&self) {}
@@ -116,8 +126,8 @@ fn outcome(reply: &Reply) -> CallOutcome {
 
 /// The answer of one call in the making.
 pub(super) struct Exchange {
+    call: DecodedCall,
     dialect: Box<dyn Dialect>,
-    cancel: CancelToken,
     /// The task that the call has become, once and for good.
     task: OnceLock<Arc<Task>>,
     /// Guards the steps of the answer: silence, stream, end.
@@ -142,15 +152,15 @@ impl Exchange {
     /// The exchange of a call that has just arrived. If it is slow it becomes a stream by itself: some clients hold a
     /// lock until the head of the answer arrives.
     pub(super) fn new(
+        call: DecodedCall,
         dialect: Box<dyn Dialect>,
-        cancel: CancelToken,
         (responder, stream): (Responder, Option<Arc<EventStream>>),
     ) -> Arc<Exchange> {
         let (task, witness) = (OnceLock::new(), responder.witness());
         if let Some(events) = stream {
             responder.respond(Response::new(202));
             let state = Mutex::new(State { phase: Phase::Sharing(events), witness });
-            return Arc::new(Exchange { dialect, cancel, task, state });
+            return Arc::new(Exchange { call, dialect, task, state });
         }
         Arc::new_cyclic(|this: &Weak<Exchange>| {
             let this = Weak::clone(this);
@@ -160,8 +170,12 @@ impl Exchange {
                 }
             });
             let state = Mutex::new(State { phase: Phase::Silent(responder), witness });
-            Exchange { dialect, cancel, task, state }
+            Exchange { call, dialect, task, state }
         })
+    }
+
+    pub(super) fn call(&self) -> &DecodedCall {
+        &self.call
     }
 
     pub(super) fn dialect(&self) -> &dyn Dialect {
@@ -175,12 +189,12 @@ impl Exchange {
 
     /// Tripped when nobody wants the result any more.
     pub(super) fn cancelled(&self) -> &CancelToken {
-        self.task().map_or(&self.cancel, |task| task.cancelled())
+        self.task().map_or(&self.call.cancel, |task| task.cancelled())
     }
 
     /// Makes the call a task and answers with its handle. Returns whether it is one now: not if the call is over already.
-    pub(super) fn become_task(&self, principal: &Principal, client: &ClientCapabilities) -> bool {
-        let Some((task, handle)) = self.dialect.begin_task(principal, client) else { return false };
+    pub(super) fn become_task(&self) -> bool {
+        let Some((task, handle)) = self.dialect.begin_task(&self.call) else { return false };
         let phase = std::mem::replace(&mut self.state.lock().phase, Phase::Over);
         if matches!(phase, Phase::Over) {
             task.end();
@@ -196,7 +210,7 @@ impl Exchange {
     /// sends more than its client reads is slowed down, until the door gives the client up.
     pub(super) fn say(&self, message: &str) {
         let Some(events) = self.events() else { return };
-        while events.is_crowded() && !self.cancel.wait(limits::STREAM_PACE) {}
+        while events.is_crowded() && !self.call.cancel.wait(limits::STREAM_PACE) {}
         events.publish(message);
     }
 
@@ -223,7 +237,7 @@ impl Exchange {
     pub(super) fn give_up(&self, why: &'static str) {
         let error = Error::new(Error::INTERNAL, why);
         self.end(Err(error.into()), Some(CallOutcome::Cancelled));
-        self.cancel.trip();
+        self.call.cancel.trip();
     }
 
     /// `logged` is the outcome in the log, if it is not that of the answer.
@@ -239,7 +253,7 @@ impl Exchange {
             (std::mem::replace(&mut state.phase, Phase::Over), state.witness.take())
         };
         self.dialect.ended();
-        if self.cancel.is_tripped() {
+        if self.call.cancel.is_tripped() {
             witness_end(witness, CallOutcome::Cancelled);
             return match phase {
                 Phase::Silent(responder) => {
@@ -249,10 +263,10 @@ impl Exchange {
                 Phase::Sharing(_) | Phase::Over => {}
             };
         }
-        let mut answer = self.dialect.encode(result);
+        let mut answer = self.dialect.encode(&self.call, result);
         if answer.text.len() > limits::ANSWER_BYTES {
             let error = Error::new(Error::INTERNAL, "The result is too large to be sent");
-            answer = self.dialect.encode(Err(error.into()));
+            answer = self.dialect.encode(&self.call, Err(error.into()));
         }
         answer.outcome = logged.unwrap_or(answer.outcome);
         witness_end(witness, answer.outcome);
@@ -290,7 +304,7 @@ impl Exchange {
             let Phase::Silent(responder) = std::mem::replace(&mut state.phase, Phase::Over) else {
                 return None;
             };
-            let (events, body) = self.dialect.stream();
+            let (events, body) = self.dialect.stream(&self.call);
             let events = Arc::new(events);
             state.phase = Phase::Streaming(Arc::clone(&events));
             (events, body, responder)

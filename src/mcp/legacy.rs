@@ -7,10 +7,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Core;
-use super::backend::Context;
 use super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Reply};
 use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
-use super::exchange::{Caller, Dialect, Encoded, Exchange};
+use super::exchange::{Caller, DecodedCall, Dialect, Encoded, Exchange};
 use super::header;
 use super::initialize::Initialize;
 use super::intake::Message;
@@ -282,15 +281,9 @@ fn call(
         return caller.answer(failed(&id, &error));
     }
     let dialect = Box::new(LegacyCall { session: Arc::clone(session), id });
-    core.start(Context {
-        principal: caller.principal,
-        client: session.client(),
-        progress_token,
-        publisher: core.publisher(),
-        call,
-        exchange: Exchange::new(dialect, cancel, (caller.responder, caller.stream)),
-        permit: None,
-    });
+    let client = session.client();
+    let call = DecodedCall { call, principal: caller.principal, client, progress_token, cancel };
+    core.start(Exchange::new(call, dialect, (caller.responder, caller.stream)));
 }
 
 /// The resource that a request subscribes to, or unsubscribes from.
@@ -334,7 +327,7 @@ impl Dialect for LegacyCall {
         self.session.wants_log(level)
     }
 
-    fn stream(&self) -> (EventStream, Stream) {
+    fn stream(&self, _: &DecodedCall) -> (EventStream, Stream) {
         self.session.new_stream()
     }
 
@@ -373,7 +366,7 @@ impl Dialect for LegacyCall {
         }
     }
 
-    fn encode(&self, result: Result<Reply, CallError>) -> Encoded {
+    fn encode(&self, _: &DecodedCall, result: Result<Reply, CallError>) -> Encoded {
         encode(&self.id, result.map_err(|error| self.error(error)))
     }
 

@@ -168,7 +168,7 @@ use self::accept::{accepts, read, refusal};
 use self::budgets::Budgets;
 use self::calls::Calls;
 use self::era::Era;
-use self::exchange::Caller;
+use self::exchange::{Caller, Exchange};
 use self::session_id::EndedSessions;
 use self::stream::OpenStream;
 use self::subscribers::Subscribers;
@@ -371,15 +371,17 @@ impl Mcp {
 
 impl Core {
     /// Hands a call to the backend, if there is room for it (M17).
-    fn start(&self, mut context: Context) {
+    fn start(&self, exchange: Arc<Exchange>) {
         // A list is answered at once, even to a user whose calls have taken all places.
-        if !context.call.operation.is_list() {
-            match self.calls.begin(&context.principal, &context.exchange, self.clock.monotonic()) {
-                Ok(permit) => context.permit = Some(permit),
-                Err(why) => return context.complete(Err(Error::new(Error::BUSY, why).into())),
+        let is_list = exchange.call().call.operation.is_list();
+        let permit = (!is_list).then(|| self.calls.begin(&exchange, self.clock.monotonic())).transpose();
+        match permit {
+            Ok(permit) => {
+                let context = Context { exchange, publisher: self.publisher(), permit };
+                trace::in_tool(|| self.backend.call(context));
             }
+            Err(why) => exchange.complete(Err(Error::new(Error::BUSY, why).into())),
         }
-        trace::in_tool(|| self.backend.call(context));
     }
 
     /// The answer to a caller whose token lacks scopes that `tool` needs: it names those and the ones of the token.

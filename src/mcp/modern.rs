@@ -9,26 +9,25 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::Core;
-use super::backend::{Context, Description};
+use super::backend::Description;
 use super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Reply};
 use super::change::Filter;
 use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
-use super::exchange::{Caller, Dialect, Encoded, Exchange};
+use super::exchange::{Caller, DecodedCall, Dialect, Encoded, Exchange};
 use super::header::{self, Presence, mismatch};
 use super::intake::Message;
 use super::jsonrpc::{Error, RequestId};
 use super::members::Members;
 use super::methods::MethodRow;
 use super::modern_answer::{complete, failed, input_required, missing, missing_tasks, ttl};
-use super::mrtr::{CallSubject, Round, Sealing};
+use super::mrtr::{Round, Sealing};
 use super::session::millis;
 use super::stream::EventStream;
 use super::subscribers::Subscription;
 use super::task::{NewTask, Task};
 use super::task_methods::{self, TaskMethod, TaskRequest};
-use crate::base::cancel::CancelToken;
 use crate::base::encoding::base64url;
-use crate::base::identity::{Principal, UserId};
+use crate::base::identity::Principal;
 use crate::base::limits;
 use crate::http::{Response, Stream};
 
@@ -207,36 +206,15 @@ fn call(core: &Arc<Core>, caller: Caller, id: RequestId, (operation, request): (
     // A client cancels by going away (transports, "Cancellation"): before the head that is seen by the responder's
     // token, after it by the stream's, so both are this one.
     let cancel = caller.responder.client_gone();
-    let dialect = ModernCall {
-        core: Arc::clone(core),
-        id,
-        operation,
-        description,
-        log_level,
-        cancel: cancel.clone(),
-        user: caller.principal.user,
-        round,
-    };
-    core.start(Context {
-        principal: caller.principal,
-        client,
-        progress_token,
-        publisher: core.publisher(),
-        call,
-        exchange: Exchange::new(Box::new(dialect), cancel, (caller.responder, None)),
-        permit: None,
-    });
+    let dialect = Box::new(ModernCall { core: Arc::clone(core), id, description, log_level, round });
+    let call = DecodedCall { call, principal: caller.principal, client, progress_token, cancel };
+    core.start(Exchange::new(call, dialect, (caller.responder, None)));
 }
 
 fn round(core: &Core, principal: &Principal, call: &Call) -> Result<Round, Error> {
     let answers = call.params.read("inputResponses")?.unwrap_or_default();
     let state: Option<String> = call.params.read("requestState")?;
-    let subject = CallSubject {
-        operation: call.operation,
-        name: call.subject.clone(),
-        arguments: call.params.get("arguments").map(RawValue::to_owned),
-    };
-    Round::begin(principal, subject, (answers, state.as_deref()), &core.sealing())
+    Round::begin(principal, call, (answers, state.as_deref()), &core.sealing())
 }
 
 impl Core {
@@ -249,11 +227,8 @@ impl Core {
 struct ModernCall {
     core: Arc<Core>,
     id: RequestId,
-    operation: Operation,
     description: Arc<Description>,
     log_level: Option<Level>,
-    cancel: CancelToken,
-    user: UserId,
     round: Round,
 }
 
@@ -262,8 +237,8 @@ impl Dialect for ModernCall {
         self.log_level.is_some_and(|wanted| level >= wanted)
     }
 
-    fn stream(&self) -> (EventStream, Stream) {
-        EventStream::ephemeral(self.core.budgets.of(self.user), self.cancel.clone())
+    fn stream(&self, call: &DecodedCall) -> (EventStream, Stream) {
+        EventStream::ephemeral(self.core.budgets.of(call.principal.user), call.cancel.clone())
     }
 
     fn ask(&self, _: &Exchange, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
@@ -274,16 +249,17 @@ impl Dialect for ModernCall {
         Some(&self.round)
     }
 
-    fn begin_task(&self, principal: &Principal, client: &ClientCapabilities) -> Option<(Arc<Task>, Encoded)> {
+    fn begin_task(&self, decoded: &DecodedCall) -> Option<(Arc<Task>, Encoded)> {
         let (core, description) = (&self.core, &self.description);
-        let can_be = self.operation == Operation::CallTool && description.has_tasks && client.takes_tasks();
+        let DecodedCall { call, principal, client, .. } = decoded;
+        let can_be = call.operation == Operation::CallTool && description.has_tasks && client.takes_tasks();
         if !can_be || core.closing.is_tripped() {
             return None;
         }
         let new = NewTask {
             id: base64url(&core.random.bytes::<32>()).into(),
             clock: Arc::clone(&core.clock),
-            tool: self.round.name().into(),
+            tool: call.subject.as_str().into(),
             kept: core.budgets.of(principal.user).kept,
         };
         let task = Arc::new(Task::new(principal, new));
@@ -304,11 +280,12 @@ impl Dialect for ModernCall {
         }
     }
 
-    fn encode(&self, result: Result<Reply, CallError>) -> Encoded {
+    fn encode(&self, decoded: &DecodedCall, result: Result<Reply, CallError>) -> Encoded {
+        let DecodedCall { call, principal, .. } = decoded;
         match result {
-            Ok(reply) => complete(&self.description.info, &self.id, (&reply, ttl(self.operation))),
-            Err(CallError::InputRequired(requests)) if self.operation.may_ask() => {
-                let state = self.round.next_state(&self.core.sealing());
+            Ok(reply) => complete(&self.description.info, &self.id, (&reply, ttl(call.operation))),
+            Err(CallError::InputRequired(requests)) if call.operation.may_ask() => {
+                let state = self.round.next_state(principal, call, &self.core.sealing());
                 input_required(&self.description.info, &self.id, (&requests, state))
             }
             Err(error) => failed(&self.id, &self.error(error)),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::call::{CallError, Capability, InputRequest, Operation};
+use super::call::{Call, CallError, Capability, InputRequest};
 use super::intake::is_object;
 use super::jsonrpc::Error;
 use super::members::is_absent;
@@ -60,21 +60,12 @@ impl Sealed for RequestState {
     }
 }
 
-/// The parts of a call that its state is bound to.
-pub(super) struct CallSubject {
-    pub(super) operation: Operation,
-    /// The name or the URI.
-    pub(super) name: String,
-    pub(super) arguments: Option<Box<RawValue>>,
-}
-
-impl CallSubject {
-    /// Equal for equal arguments, however they are spaced and ordered.
-    fn digest(&self) -> String {
-        let arguments = self.arguments.as_ref().and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
-        let parts = (self.operation.method(), &self.name, arguments);
-        base64url(&sha256(&serde_json::to_vec(&parts).unwrap_or_default()))
-    }
+/// The digest of what a state is bound to: operation, name and arguments, however these are spaced and ordered.
+fn digest(call: &Call) -> String {
+    let arguments = call.params.get("arguments");
+    let arguments = arguments.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
+    let parts = (call.operation.method(), &call.subject, arguments);
+    base64url(&sha256(&serde_json::to_vec(&parts).unwrap_or_default()))
 }
 
 /// The means of opening and sealing states.
@@ -86,9 +77,6 @@ pub(super) struct Sealing<'a> {
 
 /// One round of a call.
 pub(super) struct Round {
-    user: UserId,
-    client: ClientFingerprint,
-    subject: CallSubject,
     /// Of this request and of earlier rounds.
     answers: Answers,
     remembered: Option<Box<RawValue>>,
@@ -110,7 +98,7 @@ impl Round {
     /// of these it was is not told.
     pub(super) fn begin(
         principal: &Principal,
-        subject: CallSubject,
+        call: &Call,
         (fresh, state): (Answers, Option<&str>),
         sealing: &Sealing<'_>,
     ) -> Result<Round, Error> {
@@ -123,7 +111,7 @@ impl Round {
                     seal::open(sealing.keys, text, sealing.now).map_err(|_| invalid())?;
                 let ours = state.user == principal.user
                     && state.client == principal.client
-                    && state.digest == subject.digest();
+                    && state.digest == digest(call);
                 if !ours {
                     return Err(invalid());
                 }
@@ -131,14 +119,7 @@ impl Round {
             }
         };
         answers.extend(fresh);
-        Ok(Round {
-            user: principal.user,
-            client: principal.client.clone(),
-            subject,
-            answers,
-            remembered,
-            next: Mutex::default(),
-        })
+        Ok(Round { answers, remembered, next: Mutex::default() })
     }
 
     /// The answers to these questions, if all are there; else the call ends with those that are open.
@@ -159,11 +140,6 @@ impl Round {
         Err(CallError::InputRequired(open.map(|(request, _)| request).collect()))
     }
 
-    /// The name of the call's tool or prompt, or its URI.
-    pub(super) fn name(&self) -> &str {
-        &self.subject.name
-    }
-
     pub(super) fn remembered(&self) -> Option<&RawValue> {
         self.remembered.as_deref()
     }
@@ -173,16 +149,21 @@ impl Round {
     }
 
     /// The state for the next round; `None` if there is nothing to know.
-    pub(super) fn next_state(&self, sealing: &Sealing<'_>) -> Option<String> {
+    pub(super) fn next_state(
+        &self,
+        principal: &Principal,
+        call: &Call,
+        sealing: &Sealing<'_>,
+    ) -> Option<String> {
         let next = std::mem::take(&mut *self.next.lock());
         let remembered = next.remembered.or_else(|| self.remembered.clone());
         if next.answers.is_empty() && remembered.is_none() {
             return None;
         }
         let state = RequestState {
-            user: self.user,
-            client: self.client.clone(),
-            digest: self.subject.digest(),
+            user: principal.user,
+            client: principal.client.clone(),
+            digest: digest(call),
             expires: sealing.now.plus(limits::REQUEST_STATE_LIFETIME),
             answers: next.answers,
             remembered,

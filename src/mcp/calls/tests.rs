@@ -1,8 +1,9 @@
 use serde_json::value::RawValue;
 
-use super::super::call::{CallError, InputRequest, Level, Reply};
-use super::super::exchange::{Dialect, Encoded};
+use super::super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Reply};
+use super::super::exchange::{DecodedCall, Dialect, Encoded};
 use super::super::jsonrpc::{Error, RequestId};
+use super::super::members::Members;
 use super::super::stream::EventStream;
 use super::*;
 use crate::base::cancel::CancelToken;
@@ -17,7 +18,7 @@ impl Dialect for Plain {
         false
     }
 
-    fn stream(&self) -> (EventStream, Stream) {
+    fn stream(&self, _: &DecodedCall) -> (EventStream, Stream) {
         unreachable!("nothing is said")
     }
 
@@ -29,18 +30,26 @@ impl Dialect for Plain {
         Error::internal()
     }
 
-    fn encode(&self, _: Result<Reply, CallError>) -> Encoded {
+    fn encode(&self, _: &DecodedCall, _: Result<Reply, CallError>) -> Encoded {
         Encoded::error(200, Some(&RequestId::Integer(1)), &Error::internal())
     }
 }
 
-fn exchange(cancel: &CancelToken) -> Arc<Exchange> {
+fn exchange(user: u64, cancel: &CancelToken) -> Arc<Exchange> {
+    let call = Call { operation: Operation::CallTool, subject: "any".to_owned(), params: Members::default() };
+    let decoded = DecodedCall {
+        call,
+        principal: fake::principal(user),
+        client: ClientCapabilities::default(),
+        progress_token: None,
+        cancel: cancel.clone(),
+    };
     let (responder, _) = Responder::pair();
-    Exchange::new(Box::new(Plain), cancel.clone(), (responder, None))
+    Exchange::new(decoded, Box::new(Plain), (responder, None))
 }
 
 fn begin(calls: &Arc<Calls>, user: u64) -> Result<Permit, &'static str> {
-    calls.begin(&fake::principal(user), &exchange(&CancelToken::new()), Duration::ZERO)
+    calls.begin(&exchange(user, &CancelToken::new()), Duration::ZERO)
 }
 
 /// M17: calls are bounded per user and in all.
@@ -87,9 +96,8 @@ fn tasks_that_run_leave_calls_their_places() {
 fn a_grants_end_cancels_its_calls_only() {
     let calls = Calls::new();
     let (mine, other) = (CancelToken::new(), CancelToken::new());
-    let running = [(1, exchange(&mine)), (2, exchange(&other))];
-    let begin = |(user, exchange)| calls.begin(&fake::principal(user), exchange, Duration::ZERO);
-    let _permits = [begin((1, &running[0].1)), begin((2, &running[1].1))];
+    let running = [exchange(1, &mine), exchange(2, &other)];
+    let _permits = running.each_ref().map(|exchange| calls.begin(exchange, Duration::ZERO));
     calls.cancel_grant(fake::principal(1).grant);
     assert!(mine.is_tripped());
     assert!(!other.is_tripped());

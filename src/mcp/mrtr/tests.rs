@@ -1,12 +1,15 @@
+use super::super::call::Operation;
+use super::super::members::Members;
 use super::*;
 use crate::base::clock::ManualClock;
 use crate::base::identity::fake::principal;
 use crate::base::random::CountedRandom;
 use crate::seal::fake::keyring;
 
-fn subject(name: &str, arguments: &str) -> CallSubject {
+fn call(name: &str, arguments: &str) -> Call {
     let arguments = RawValue::from_string(arguments.to_owned()).unwrap();
-    CallSubject { operation: Operation::CallTool, name: name.to_owned(), arguments: Some(arguments) }
+    let params = Members::default().with("arguments", &arguments).unwrap();
+    Call { operation: Operation::CallTool, subject: name.to_owned(), params }
 }
 
 fn question(key: &str) -> InputRequest {
@@ -19,17 +22,17 @@ fn accepted(key: &str) -> Answers {
 }
 
 /// A state made for user 1, tool `a`, arguments `{"x":1,"y":2}` at the clock's start; whether this request may use it.
-fn check(user: u64, subject: CallSubject, edit: impl Fn(String) -> String, seconds: u64, expected: bool) {
+fn check(user: u64, call: Call, edit: impl Fn(String) -> String, seconds: u64, expected: bool) {
     let (keys, random) = (keyring(1), CountedRandom::default());
     let sealing = |now| Sealing { keys: &keys, random: &random, now };
-    let made = self::subject("a", r#"{"x":1,"y":2}"#);
+    let made = self::call("a", r#"{"x":1,"y":2}"#);
     let start = sealing(ManualClock::START);
-    let first = Round::begin(&principal(1), made, (accepted("one"), None), &start).unwrap();
+    let first = Round::begin(&principal(1), &made, (accepted("one"), None), &start).unwrap();
     assert!(first.ask(vec![question("one"), question("two")]).is_err());
-    let state = edit(first.next_state(&start).unwrap());
+    let state = edit(first.next_state(&principal(1), &made, &start).unwrap());
 
     let later = sealing(Timestamp(ManualClock::START.0 + seconds));
-    let second = Round::begin(&principal(user), subject, (accepted("two"), Some(&state)), &later);
+    let second = Round::begin(&principal(user), &call, (accepted("two"), Some(&state)), &later);
     let answered = second.map(|round| round.ask(vec![question("one"), question("two")]).is_ok());
     assert_eq!(answered.map_err(|error| error.code), if expected { Ok(true) } else { Err(-32602) });
 }
@@ -37,11 +40,11 @@ fn check(user: u64, subject: CallSubject, edit: impl Fn(String) -> String, secon
 /// M15: a state is bound to the user, the request and the time, and cannot be forged.
 #[test]
 fn a_state_is_good_for_its_user_request_and_time_only() {
-    let same = || subject("a", r#"{ "y":2, "x":1 }"#);
+    let same = || call("a", r#"{ "y":2, "x":1 }"#);
     check(1, same(), |state| state, 0, true);
     check(2, same(), |state| state, 0, false);
-    check(1, subject("b", r#"{"x":1,"y":2}"#), |state| state, 0, false);
-    check(1, subject("a", r#"{"x":1,"y":3}"#), |state| state, 0, false);
+    check(1, call("b", r#"{"x":1,"y":2}"#), |state| state, 0, false);
+    check(1, call("a", r#"{"x":1,"y":3}"#), |state| state, 0, false);
     check(1, same(), |state| format!("{state}-TAMPERED"), 0, false);
     check(1, same(), |state| state.replacen("mcp_state_", "mcp_", 1), 0, false);
     check(1, same(), |state| state, limits::REQUEST_STATE_LIFETIME.as_secs() - 1, true);
