@@ -140,10 +140,10 @@ impl AccountEndpoint {
         self.sign_ins
             .spend(head.peer, self.clock.monotonic())
             .map_err(|too_many| SignIn::Again(Problem::TooMany(too_many)))?;
-        let cookie = self.logins.new_login_cookie();
-        let login = GitHubLogin::to_account(cookie.binding.clone(), &*self.logins.random);
-        let response = login.see_github(&self.logins, &*self.provider, "", self.clock.now());
-        Ok(self.logins.start_login(response, &cookie, head))
+        Ok(self.logins.begin(head, |browser| {
+            let login = GitHubLogin::to_account(browser, &*self.logins.random);
+            login.see_github(&self.logins, &*self.provider, "", self.clock.now())
+        }))
     }
 
     /// The session of a request. Of several cookies of that name the first that opens counts: only a page of this host, or on

@@ -101,14 +101,14 @@ impl AuthorizeEndpoint {
     }
 
     fn ask_for_consent(&self, request: AuthorizationRequest, head: &Head) -> Response {
-        let cookie = self.logins.new_login_cookie();
         let expires = self.clock.now().plus(limits::LOGIN_LIFETIME);
-        let pending = PendingAuthorization { request: request.clone(), browser: cookie.binding.clone() };
-        let sealed = self.logins.seal(pending, expires);
         let server = self.resource.url.authority();
         let token_use = self.upstreams.token_use(&self.grants.rules());
-        let page = self.resource.pages.consent(&request, &sealed, server, token_use);
-        self.logins.start_login(page, &cookie, head)
+        self.logins.begin(head, |browser| {
+            let pending = PendingAuthorization { request: request.clone(), browser };
+            let sealed = self.logins.seal(pending, expires);
+            self.resource.pages.consent(&request, &sealed, server, token_use)
+        })
     }
 }
 

@@ -88,13 +88,6 @@ impl BrowserBinding {
     }
 }
 
-/// The cookie of a new login, on its way to the browser.
-pub(super) struct LoginCookie {
-    /// What ties a sealed value to it.
-    pub(super) binding: BrowserBinding,
-    value: Secret<String>,
-}
-
 /// The parameters of a query or form. O8: a repeated one means that somebody wants two readers to see two requests.
 pub(super) fn read_form(bytes: &[u8], repeatable: &[&str]) -> Result<Form, Problem> {
     let form = Form::parse(bytes).map_err(|_| Problem::Unreadable)?;
@@ -126,21 +119,13 @@ impl LoginState {
         if same { Ok(()) } else { Err(Problem::OtherBrowser) }
     }
 
-    /// A cookie for a login that starts now.
-    pub(super) fn new_login_cookie(&self) -> LoginCookie {
-        let value = base64url(&self.random.bytes::<32>());
+    /// Starts a login with the response that `respond` makes for its binding, and sets its cookie. C5: one cookie a login, so
+    /// that several tabs work; the oldest makes room, and browsers send the oldest first.
+    pub(super) fn begin(&self, head: &Head, respond: impl FnOnce(BrowserBinding) -> Response) -> Response {
+        let value = Secret::new(base64url(&self.random.bytes::<32>()));
         let cookie = format!("{}{}", self.login_cookie_prefix(), base64url(&self.random.bytes::<6>()));
-        LoginCookie {
-            binding: BrowserBinding { cookie, value_hash: hash(&value) },
-            value: Secret::new(value),
-        }
-    }
-
-    /// Sets the cookie of a login that starts with this response. C5: one cookie a login, so that several tabs work; the
-    /// oldest makes room, and browsers send the oldest first.
-    pub(super) fn start_login(&self, response: Response, cookie: &LoginCookie, head: &Head) -> Response {
-        let lifetime = limits::LOGIN_LIFETIME;
-        let response = self.set_cookie(response, (&cookie.binding.cookie, cookie.value.expose()), lifetime);
+        let binding = BrowserBinding { cookie: cookie.clone(), value_hash: hash(value.expose()) };
+        let response = self.set_cookie(respond(binding), (&cookie, value.expose()), limits::LOGIN_LIFETIME);
         let ours: Vec<&str> = self.login_cookies(head).map(|(name, _)| name).collect();
         let surplus = ours.len().saturating_add(1).saturating_sub(limits::LOGINS_PER_BROWSER);
         ours.iter().take(surplus).fold(response, |response, name| self.clear_cookie(response, name))

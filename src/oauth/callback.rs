@@ -103,9 +103,7 @@ impl CallbackEndpoint {
         };
         // C4: one answer a login. Without this, one consent would buy any number of calls to GitHub, and as many grants.
         // Nor does one count that was answered no after all, in another tab (C10).
-        if !self.logins.spent.end(login.browser.hash(), peer, now) {
-            return Err(Problem::AlreadyAnswered);
-        }
+        self.logins.spent.end(login.browser.hash(), peer, now)?;
         let outcome = code.and_then(|code| self.ask_github(&login, code, peer));
         let response = outcome.unwrap_or_else(|error| self.refuse(&login.purpose, error, peer));
         Ok(self.logins.end_login(response, &login.browser))

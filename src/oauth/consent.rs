@@ -68,9 +68,7 @@ impl ConsentEndpoint {
         let PendingAuthorization { request, browser } = pending;
         let now = self.clock.monotonic();
         if self.answers.spend(peer, now).is_ok() {
-            if !self.logins.spent.end(browser.hash(), peer, now) {
-                return Err(Problem::AlreadyAnswered);
-            }
+            self.logins.spent.end(browser.hash(), peer, now)?;
             log_stranger(&self.log_limit, now, "consent.denied", &request.client);
         }
         let response = self.resource.refuse(&request.return_to, AuthorizeError::Denied);

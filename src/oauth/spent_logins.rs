@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::problem::Problem;
 use crate::base::bounded::BoundedMap;
 use crate::base::limits;
 use crate::base::lock::Mutex;
@@ -24,16 +25,16 @@ impl Default for SpentLogins {
 }
 
 impl SpentLogins {
-    /// Ends the login with this hash at `now`, a time of the monotonic clock. Returns whether it was still open: exactly one of
-    /// those who end it at the same time is told so.
-    pub(super) fn end(&self, login: &str, peer: Option<IpAddr>, now: Duration) -> bool {
+    /// Ends the login with this hash at `now`, a time of the monotonic clock. An error if it was over already: of requests that
+    /// end it at the same time, exactly one succeeds.
+    pub(super) fn end(&self, login: &str, peer: Option<IpAddr>, now: Duration) -> Result<(), Problem> {
         let mut spent = self.spent.lock();
-        let is_open = spent.owner_and_end(login).is_none();
-        if is_open {
-            let times = (now, now.saturating_add(limits::LOGIN_LIFETIME));
-            spent.insert(login.to_owned(), (), Sender::of(peer).site(), times);
+        if spent.owner_and_end(login).is_some() {
+            return Err(Problem::AlreadyAnswered);
         }
-        is_open
+        let times = (now, now.saturating_add(limits::LOGIN_LIFETIME));
+        spent.insert(login.to_owned(), (), Sender::of(peer).site(), times);
+        Ok(())
     }
 
     /// Whether a login is over.

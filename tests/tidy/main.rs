@@ -163,7 +163,7 @@ const EXPOSURES: &[(&str, usize)] = &[
     ("src/github/breaker.rs", 1),
     ("src/github/client.rs", 2),
     ("src/github/mod.rs", 4),
-    ("src/oauth/browser.rs", 1),
+    ("src/oauth/browser.rs", 2),
     ("src/oauth/client.rs", 1),
     ("src/oauth/client_registry.rs", 1),
     ("src/oauth/configured.rs", 2),
