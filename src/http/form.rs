@@ -1,7 +1,5 @@
 //! `application/x-www-form-urlencoded`, in queries and bodies, read strictly (O8).
 
-use std::fmt;
-
 use crate::base::limits;
 
 /// Why a form was not understood.
@@ -13,16 +11,6 @@ pub enum FormError {
     NotUtf8,
     /// More parameters than any form has.
     TooMany,
-}
-
-impl fmt::Display for FormError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            FormError::BadEscape => "a percent sign must be followed by two hexadecimal digits",
-            FormError::NotUtf8 => "parameters must be UTF-8",
-            FormError::TooMany => "there may be 64 parameters at most",
-        })
-    }
 }
 
 /// The parameters of a form, in order.

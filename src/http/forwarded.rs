@@ -13,11 +13,13 @@ pub struct TrustedProxies {
     unix_socket: bool,
 }
 
-/// Every address that begins like this one.
+/// Every address that begins like the first one. IPv4 addresses are compared as mapped into IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Network {
-    address: IpAddr,
-    prefix: u32,
+    is_ipv4: bool,
+    first: u128,
+    /// How many bits at the end differ from address to address.
+    free_bits: u32,
 }
 
 impl TrustedProxies {
@@ -45,7 +47,7 @@ impl TrustedProxies {
 
     /// Whether a whole address family is trusted: nobody is left who could not lie.
     pub fn contain_everybody(&self) -> bool {
-        self.networks.iter().any(|network| network.prefix == 0)
+        self.networks.iter().any(|network| network.free_bits == address_bits(network.is_ipv4))
     }
 
     /// Where a request came from. Each proxy adds to the end of X-Forwarded-For whom it was called by, so it is read from
@@ -76,41 +78,38 @@ impl Network {
             None => (text, None),
         };
         let address: IpAddr = address.parse().map_err(|_| FORMS)?;
-        let whole = if address.is_ipv4() { 32 } else { 128 };
+        let whole = address_bits(address.is_ipv4());
         let digits =
             |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-        let prefix = prefix.map_or(Some(whole), digits).filter(|&prefix| prefix <= whole).ok_or(FORMS)?;
-        let network = Network { address, prefix };
-        if bits(address).0 & !network.mask() & low_bits(whole) != 0 {
+        let prefix: u32 = prefix.map_or(Some(whole), digits).ok_or(FORMS)?;
+        let free_bits = whole.checked_sub(prefix).ok_or(FORMS)?;
+        let network = Network { is_ipv4: address.is_ipv4(), first: as_ipv6(address), free_bits };
+        if network.first & !network.mask() != 0 {
             return Err("the address of a network ends in zeros, like 10.0.0.0/8");
         }
         Ok(network)
     }
 
     fn contains(&self, address: IpAddr) -> bool {
-        let (ours, family) = bits(self.address);
-        let (theirs, their_family) = bits(address.to_canonical());
-        family == their_family && (ours ^ theirs) & self.mask() == 0
+        let address = address.to_canonical();
+        address.is_ipv4() == self.is_ipv4 && (as_ipv6(address) ^ self.first) & self.mask() == 0
     }
 
     /// Ones where an address must be the same.
     fn mask(&self) -> u128 {
-        let whole = bits(self.address).1;
-        low_bits(whole) & !low_bits(whole.saturating_sub(self.prefix))
+        u128::MAX.checked_shl(self.free_bits).unwrap_or(0)
     }
 }
 
-/// An address as a number, and how many bits it has.
-fn bits(address: IpAddr) -> (u128, u32) {
+fn address_bits(is_ipv4: bool) -> u32 {
+    if is_ipv4 { 32 } else { 128 }
+}
+
+fn as_ipv6(address: IpAddr) -> u128 {
     match address {
-        IpAddr::V4(address) => (u128::from(address.to_bits()), 32),
-        IpAddr::V6(address) => (address.to_bits(), 128),
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
     }
-}
-
-/// That many ones.
-fn low_bits(count: u32) -> u128 {
-    u128::MAX.checked_shr(128_u32.saturating_sub(count)).unwrap_or(0)
 }
 
 /// One hop: an address, in brackets or not, and perhaps a port, as some proxies add it.

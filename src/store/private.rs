@@ -39,25 +39,20 @@ pub enum Opener {
 
 impl StateDirectory {
     /// Opens the state directory for a server, after making it (0700) if there is none, and keeps other processes out.
-    ///
-    /// # Errors
-    /// As [`StateDirectory::existing`].
     pub fn open(path: &Path) -> Result<StateDirectory, OpenError> {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error(path))?;
         let missing = || io_error(path)(io::ErrorKind::NotFound.into());
         StateDirectory::existing(path, Opener::Server)?.ok_or_else(missing)
     }
 
-    /// Opens the state directory if there is one, and keeps other processes out.
-    ///
-    /// # Errors
-    /// [`OpenError`] if others may look into it, if it is not ours, or if another process has it.
+    /// Opens the state directory if there is one, and keeps other processes out. It is an error that others may look into
+    /// it, that it is not ours, or that another process has it.
     pub fn existing(path: &Path, opener: Opener) -> Result<Option<StateDirectory>, OpenError> {
         // A symlink is followed here: systemd's StateDirectory= is one. What it leads to is what is checked.
         let lock = match OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path) {
             Ok(lock) => lock,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(OpenError::Io { path: path.to_owned(), source }),
+            Err(error) => return Err(io_error(path)(error)),
         };
         let (found, us) = check_mode(&lock, path, 0o700)?;
         // Root's directories are open to root in any case; a volume of Kubernetes belongs to root, and its group to us.
@@ -74,10 +69,8 @@ impl StateDirectory {
         }
     }
 
-    /// Writes the directory's entries to the disk.
-    ///
-    /// # Errors
-    /// The file system cannot, as some network volumes: a new file's name may then be lost with the power.
+    /// Writes the directory's entries to the disk. Some network volumes cannot: a new file's name may then be lost with the
+    /// power.
     pub fn sync(&self) -> io::Result<()> {
         self.lock.sync_all()
     }
@@ -110,7 +103,7 @@ pub(super) fn open_private(path: &Path) -> Result<Option<File>, OpenError> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => Err(wrong_kind(path)),
-        Err(source) => Err(OpenError::Io { path: path.to_owned(), source }),
+        Err(error) => Err(io_error(path)(error)),
     }
 }
 
@@ -255,9 +248,6 @@ pub fn runs_as_root() -> bool {
 }
 
 /// Whether files can be made in this directory, as far as its mode says: for its owner, for others, for root.
-///
-/// # Errors
-/// It is not there, no directory, or not for this user to write.
 pub fn check_directory(path: &Path) -> io::Result<()> {
     let (found, user) = (std::fs::metadata(path)?, effective_user()?);
     // A group's bits speak for its members, and for whoever an access list names.

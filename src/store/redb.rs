@@ -5,9 +5,8 @@
 //! database is then opened again, at once or by a later sweep.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 use ::redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
@@ -69,12 +68,6 @@ struct State {
     refuses_writes: bool,
 }
 
-impl fmt::Debug for RedbGrants {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedbGrants").finish_non_exhaustive()
-    }
-}
-
 impl RedbGrants {
     /// Opens the grants of a state directory, or makes an empty table if there is none. Whatever is not a table made with one of
     /// these keys is an error; nothing was changed then.
@@ -134,19 +127,15 @@ impl RedbGrants {
         self.with_database(|database| backup::copy(database, path))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
-    }
-
     /// Runs `work` on the database. If the disk fails, the database is closed and opened again, because redb does nothing
     /// more after a failed write; if that does not work yet, each sweep tries again.
     fn with_database<T>(&self, work: impl FnOnce(&Database) -> Result<T, Failure>) -> Result<T, Error> {
-        let database = self.state().database.clone();
+        let database = self.state.lock().database.clone();
         let database = database.ok_or_else(|| Error::Storage("waiting for the disk".to_owned()))?;
         work(&database).map_err(|failure| {
             if let Failure::Disk(error) = &failure {
                 log::error("store.failed", &[log::Field::Error(&error.to_string())]);
-                let closed = self.state().database.take_if(|current| Arc::ptr_eq(current, &database));
+                let closed = self.state.lock().database.take_if(|current| Arc::ptr_eq(current, &database));
                 drop((closed, database)); // outside the lock: the last owner closes the file
                 let _ = self.recover();
             }
@@ -166,7 +155,7 @@ impl RedbGrants {
             transaction.commit()?; // redb's default durability: on the disk when this returns
             Ok(result)
         });
-        let mut state = self.state();
+        let mut state = self.state.lock();
         ids.iter().for_each(|&id| state.cache.forget(id));
         state.refuses_writes = matches!(outcome, Err(Error::Storage(_)));
         outcome
@@ -183,28 +172,28 @@ impl RedbGrants {
             let grants = keys(&transaction)?.into_iter().map(|key| load(&table, key).transpose());
             grants.flatten().map(|grant| grant.map(Arc::new)).collect::<Result<Vec<_>, Failure>>()
         })?;
-        let state = self.state();
+        let state = self.state.lock();
         grants.retain(|grant| !state.unwritten_deletions.contains(&grant.id));
         Ok(grants)
     }
 
     /// Opens the file again if the disk had failed.
     fn recover(&self) -> Result<(), Error> {
-        if self.state().database.is_some() {
+        if self.state.lock().database.is_some() {
             return Ok(());
         }
         let database = (self.open)().map_err(|error| Error::Storage(error.to_string()))?;
-        self.state().database = Some(Arc::new(database));
+        self.state.lock().database = Some(Arc::new(database));
         log::info("store.recovered", &[]);
         Ok(())
     }
 
     /// Writes the deletions that could not be written before.
     fn write_deletions(&self) -> Result<(), Error> {
-        let ids: Vec<GrantId> = self.state().unwritten_deletions.iter().copied().collect();
+        let ids: Vec<GrantId> = self.state.lock().unwritten_deletions.iter().copied().collect();
         if !ids.is_empty() {
             self.write(&ids, |tables| ids.iter().try_for_each(|&id| tables.delete(id).map(drop)))?;
-            self.state().unwritten_deletions.retain(|id| ids.binary_search(id).is_err()); // in order: they are a set's
+            self.state.lock().unwritten_deletions.retain(|id| ids.binary_search(id).is_err()); // in order: they are a set's
         }
         Ok(())
     }
@@ -220,7 +209,7 @@ impl Grants for RedbGrants {
 
     fn get(&self, id: GrantId) -> Result<Option<Arc<Grant>>, Error> {
         let start = {
-            let mut state = self.state();
+            let mut state = self.state.lock();
             if state.unwritten_deletions.contains(&id) {
                 return Ok(None);
             }
@@ -234,12 +223,12 @@ impl Grants for RedbGrants {
             load(&transaction.open_table(GRANTS)?, key(id))
         })?;
         let Some(grant) = grant.map(Arc::new) else { return Ok(None) };
-        self.state().cache.fill(&grant, start);
+        self.state.lock().cache.fill(&grant, start);
         Ok(Some(grant))
     }
 
     fn update(&self, grant: &Grant) -> Result<(), Error> {
-        if self.state().unwritten_deletions.contains(&grant.id) {
+        if self.state.lock().unwritten_deletions.contains(&grant.id) {
             return Err(Error::Conflict);
         }
         self.write(&[grant.id], |tables| match load(&tables.grants, key(grant.id))? {
@@ -257,7 +246,7 @@ impl Grants for RedbGrants {
             ids.iter().filter_map(delete).collect()
         });
         if let Err(Error::Storage(_)) = outcome {
-            self.state().unwritten_deletions.extend(ids);
+            self.state.lock().unwritten_deletions.extend(ids);
         }
         outcome
     }
@@ -273,7 +262,7 @@ impl Grants for RedbGrants {
     fn count(&self) -> Result<u64, Error> {
         let stored =
             self.with_database(|database| Ok(database.begin_read()?.open_table(GRANTS)?.len()?))?;
-        let unwritten = u64::try_from(self.state().unwritten_deletions.len()).unwrap_or(u64::MAX);
+        let unwritten = u64::try_from(self.state.lock().unwritten_deletions.len()).unwrap_or(u64::MAX);
         Ok(stored.saturating_sub(unwritten))
     }
 
@@ -319,7 +308,7 @@ impl Grants for RedbGrants {
     }
 
     fn takes_writes(&self) -> bool {
-        let state = self.state();
+        let state = self.state.lock();
         state.database.is_some() && !state.refuses_writes
     }
 }

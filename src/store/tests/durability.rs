@@ -43,7 +43,7 @@ fn written() -> TestDirectory {
 fn refused(directory: &TestDirectory) -> String {
     let file = directory.path().join(NAME);
     let before = std::fs::read(&file).unwrap();
-    let error = open(directory.path()).unwrap_err().to_string();
+    let error = open(directory.path()).err().unwrap().to_string();
     assert!(error.contains(&file.display().to_string()), "{error}");
     assert!(before == std::fs::read(&file).unwrap(), "{error}");
     error
@@ -99,7 +99,7 @@ fn a_table_of_another_program_is_refused() {
     let draft = private::create_private(&directory.path().join("other")).unwrap();
     drop(Builder::new().create_with_backend(FileBackend::new(draft).unwrap()).unwrap());
     std::fs::rename(directory.path().join("other"), file).unwrap();
-    let error = open(directory.path()).unwrap_err().to_string();
+    let error = open(directory.path()).err().unwrap().to_string();
     assert!(error.contains("damaged or not a grants table"), "{error}");
 }
 
@@ -112,7 +112,7 @@ fn a_newer_schema_is_refused() {
     transaction.open_table(META).unwrap().insert("schema", 2_u64.to_be_bytes().as_slice()).unwrap();
     transaction.commit().unwrap();
     drop(database);
-    let error = open(directory.path()).unwrap_err().to_string();
+    let error = open(directory.path()).err().unwrap().to_string();
     assert!(error.contains("was written by a later version of this program (schema 2)"), "{error}");
 }
 
@@ -128,7 +128,7 @@ fn with_keys(directory: &TestDirectory, keys: &[u8]) -> (Result<RedbGrants, Open
 fn a_wrong_key_is_refused_and_a_rotated_one_is_not() {
     let directory = written();
     let assert_wrong = |keys: &[u8]| {
-        let error = with_keys(&directory, keys).0.unwrap_err().to_string();
+        let error = with_keys(&directory, keys).0.err().unwrap().to_string();
         assert!(error.contains("under a key that is not in the key file"), "{error}");
     };
     assert_wrong(&[2]);
