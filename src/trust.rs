@@ -33,7 +33,7 @@ impl Trust {
         if let Some(path) = file {
             let failed = |why: &dyn Display| StartupError::unusable(path.display(), why);
             let nothing = || failed(&"it must hold certificates in PEM form, and each must be whole");
-            let pem = capped::read(path, limits::CA_FILE_BYTES).map_err(|error| failed(&error))?;
+            let pem = capped::read(path).map_err(|error| failed(&error))?;
             let before = roots.len();
             for certificate in CertificateDer::pem_slice_iter(&pem) {
                 let certificate = certificate.map_err(|_| nothing())?;

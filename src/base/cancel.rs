@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Condvar};
 use std::time::Duration;
 
-use super::clock;
-use crate::base::lock::{Mutex, wait_timeout};
+use super::lock::{Mutex, wait_timeout_while};
 
 /// Says that the result of some work is no longer wanted. Clones share one flag; it never resets.
 #[derive(Clone, Debug, Default)]
@@ -65,18 +64,10 @@ impl CancelToken {
         self.0.state.lock().tripped
     }
 
-    /// Sleeps for `duration` or until the token is tripped; says whether it was.
+    /// Sleeps for `duration` or until the token is tripped. Returns whether it was.
     pub fn wait(&self, duration: Duration) -> bool {
-        let deadline = clock::instant() + duration;
-        let mut state = self.0.state.lock();
-        while !state.tripped {
-            let left = deadline.saturating_duration_since(clock::instant());
-            if left.is_zero() {
-                return false;
-            }
-            state = wait_timeout(&self.0.changed, state, left);
-        }
-        true
+        let is_waiting = |state: &mut TokenState| !state.tripped;
+        wait_timeout_while(&self.0.changed, self.0.state.lock(), duration, is_waiting).tripped
     }
 }
 

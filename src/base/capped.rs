@@ -4,9 +4,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The bytes of a file, or an error if there are more than `most`.
-pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
-    read_from(File::open(path)?, most)
+use super::limits;
+
+/// The bytes of an operator's file.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_from(File::open(path)?, limits::FILE_BYTES)
 }
 
 /// Everything that a reader brings, or an error ([`io::ErrorKind::FileTooLarge`]) if that is more than `most` bytes.
@@ -20,10 +22,9 @@ pub fn read_from(reader: impl Read, most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The same as text, which is UTF-8.
-pub fn read_text_from(reader: impl Read, most: usize) -> io::Result<String> {
-    let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text");
-    String::from_utf8(read_from(reader, most)?).map_err(not_text)
+/// What was read as text.
+pub fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
 #[cfg(test)]

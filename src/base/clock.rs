@@ -69,12 +69,6 @@ impl SystemClock {
     }
 }
 
-impl Default for SystemClock {
-    fn default() -> SystemClock {
-        SystemClock::new()
-    }
-}
-
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         now()

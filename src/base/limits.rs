@@ -1,12 +1,6 @@
 //! Every number that bounds something, the unit in its name, and why it is what it is.
 
-mod trusted_door;
-
 use std::time::Duration;
-
-pub use trusted_door::{
-    TINY_DEAD_LOOKS, TINY_DROP_BYTES, TINY_LOOK, TINY_REOPEN_PAUSE, TINY_THREADS_BESIDE_STREAMS,
-};
 
 // ---- the edge: one connection ----
 
@@ -79,6 +73,19 @@ pub const STREAMS: usize = 256;
 pub const LARGE_BODY_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
 /// Large bodies of one user at once: fewer than all their connections, so that no few users hold all of the above.
 pub const LARGE_BODIES_PER_USER: usize = 2;
+
+// ---- the door for a trusted proxy ----
+
+/// Requests that are answered at once besides open streams.
+pub const TINY_THREADS_BESIDE_STREAMS: usize = 64;
+/// The largest body of a request that may be dropped (bytes): tiny_http allocates what is missing of it, untouched.
+pub const TINY_DROP_BYTES: usize = 64 * 1024 * 1024;
+/// After so long without a request it is checked whether tiny_http still accepts connections.
+pub const TINY_LOOK: Duration = Duration::from_millis(200);
+/// After so many checks in a row that find a connection waiting, it does not.
+pub const TINY_DEAD_LOOKS: u32 = 3;
+/// The pause before a door is opened anew: long enough for descriptors to become free.
+pub const TINY_REOPEN_PAUSE: Duration = Duration::from_millis(500);
 
 // ---- bodies and JSON ----
 
@@ -378,8 +385,6 @@ pub const GITHUB_TOKEN_BYTES: usize = 1024;
 
 /// Keys in the key file: each costs an attempt on every value that none of them sealed.
 pub const KEYS: usize = 8;
-/// The key file (bytes).
-pub const KEY_FILE_BYTES: usize = 16 * 1024;
 /// Grants kept in memory, about 1 KiB each: four times [`SESSIONS`], so that every caller who is active finds their grant
 /// here; others are read from the table.
 pub const CACHED_GRANTS: usize = 4096;
@@ -416,16 +421,8 @@ pub const SIMULATED_RECORDS: usize = 256;
 
 // ---- configuration ----
 
-/// The configuration file (bytes).
-pub const CONFIG_FILE_BYTES: usize = 64 * 1024;
-/// A certificate with its chain, or its key (bytes).
-pub const TLS_FILE_BYTES: usize = 256 * 1024;
-/// The certificates that are trusted besides the built-in ones (bytes): a system's whole bundle has 220,000.
-pub const CA_FILE_BYTES: usize = 1024 * 1024;
-/// The file with GitHub's client secret (bytes).
-pub const CLIENT_SECRET_FILE_BYTES: usize = 4 * 1024;
-/// The file that names the operator's clients (bytes).
-pub const CLIENTS_FILE_BYTES: usize = 256 * 1024;
+/// A file of the operator (bytes): a system's whole bundle of certificates has 220,000.
+pub const FILE_BYTES: usize = 1024 * 1024;
 /// The longest login of a GitHub account or organisation (bytes).
 pub const LOGIN_BYTES: usize = 39;
 

@@ -4,9 +4,9 @@ use std::fmt::Display;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::base::capped;
 use crate::base::secret::Secret;
 use crate::base::startup_error::StartupError;
-use crate::base::{capped, limits};
 
 /// What to do about a secret of the GitHub app that is not set.
 pub(super) const NOT_SET: &str =
@@ -50,7 +50,7 @@ impl ClientSecret {
         let failed = |why: &dyn Display| {
             StartupError::unusable(format!("the client secret cannot be read from {}", path.display()), why)
         };
-        let bytes = capped::read(path, limits::CLIENT_SECRET_FILE_BYTES).map_err(|error| failed(&error))?;
+        let bytes = capped::read(path).map_err(|error| failed(&error))?;
         if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
             return Err(failed(&"it is UTF-16: save it as plain text (ASCII or UTF-8)"));
         }

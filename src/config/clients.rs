@@ -11,7 +11,6 @@
 //! `token_endpoint_auth_method` says. A relative path starts where the file is.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::client_secret::ClientSecret;
@@ -60,9 +59,7 @@ impl ClientSettings {
         let failed = |why: String| {
             StartupError::unusable(format!("the clients in {} cannot be used", path.display()), why)
         };
-        let text = File::open(path)
-            .and_then(|file| capped::read_text_from(file, limits::CLIENTS_FILE_BYTES))
-            .map_err(|error| failed(error.to_string()))?;
+        let text = capped::read(path).and_then(capped::text).map_err(|error| failed(error.to_string()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for members in read(&text).map_err(|error| failed(error.to_string()))? {
             let id = members.client_id.clone();

@@ -7,14 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Config;
 use super::options::{self, ConfigOption, OPTIONS};
+use crate::base::capped;
 use crate::base::startup_error::StartupError;
-use crate::base::{capped, limits};
 
 /// The environment of a process.
 pub type Environment = BTreeMap<String, String>;
@@ -129,8 +128,7 @@ fn read_file(path: &Path) -> Result<Vec<Given>, Vec<StartupError>> {
     if !found.is_file() {
         return Err(failed(&"it is not a regular file"));
     }
-    let text = File::open(path).and_then(|file| capped::read_text_from(file, limits::CONFIG_FILE_BYTES));
-    let text = text.map_err(|error| failed(&error))?;
+    let text = capped::read(path).and_then(capped::text).map_err(|error| failed(&error))?;
     // Of a file that is being written SIGHUP would find a part, or nothing, and a deny list that is missing denies nobody.
     if !text.ends_with('\n') {
         let why = "its last line does not end with a newline, as if it were still being written: write it elsewhere, and mv it \

@@ -17,10 +17,10 @@ use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, ServerConnection};
 
 use super::socket::Stream;
+use crate::base::capped;
 use crate::base::lock::{Mutex, RwLock};
 use crate::base::log::{self, Field};
 use crate::base::startup_error::StartupError;
-use crate::base::{capped, limits};
 
 /// What makes an edge speak TLS.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ fn pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedK
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, StartupError> {
-    capped::read(path, limits::TLS_FILE_BYTES).map_err(|error| StartupError::unusable(path.display(), error))
+    capped::read(path).map_err(|error| StartupError::unusable(path.display(), error))
 }
 
 /// One client's session. It reads and writes the socket that it is handed, at most once a call: whoever calls again looks

@@ -1,15 +1,15 @@
 //! One request and its answer, between the door's thread that waits and the worker that will answer, now or later.
 
 use std::sync::{Arc, Condvar};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::request::{Head, Request};
 use super::response::{Field, Response};
 use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
-use crate::base::limits;
-use crate::base::lock::{Mutex, wait_timeout};
+use crate::base::lock::{Mutex, wait_timeout_while};
 use crate::base::quota::Share;
+use crate::base::{clock, limits};
 
 /// A request whose body may be read.
 pub struct Admission {
@@ -221,17 +221,9 @@ impl Waiter {
             }
             std::thread::yield_now();
         }
-        let mut state = self.0.lock();
-        loop {
-            if let Some(response) = state.answer.take() {
-                return Some(response);
-            }
-            let left: Duration = deadline.saturating_duration_since(crate::base::clock::instant());
-            if left.is_zero() {
-                return None;
-            }
-            state = wait_timeout(&self.0.answered, state, left);
-        }
+        let left = deadline.saturating_duration_since(clock::instant());
+        let is_waiting = |state: &mut State| state.answer.is_none();
+        wait_timeout_while(&self.0.answered, self.0.lock(), left, is_waiting).answer.take()
     }
 
     /// Runs what [`Responder::when_slow`] left, if anything.

@@ -105,7 +105,7 @@ fn prepend(path: &Path, random: &dyn Random) -> Result<Vec<Secret<[u8; 32]>>, Op
 }
 
 fn read(file: File, path: &Path) -> Result<Vec<Secret<[u8; 32]>>, OpenError> {
-    let text = capped::read_text_from(file, limits::KEY_FILE_BYTES).map_err(io_error(path))?;
+    let text = capped::read_from(file, limits::FILE_BYTES).and_then(capped::text).map_err(io_error(path))?;
     let keys = parse(&text).map_err(|line| {
         let path = path.display();
         OpenError::Unusable(format!("{path}, line {line}: a key is 43 characters of base64url (32 bytes)"))

@@ -86,7 +86,7 @@ fn a_file_that_cannot_be_used_is_named() {
     check("key.pem", Some(&std::fs::read(fixture("ecdsa.key")).unwrap()), "certificates in PEM form");
     check("half.pem", Some(&[&good[..], broken].concat()), "each must be whole");
     let mut long = good;
-    long.resize(limits::CA_FILE_BYTES, b'\n');
+    long.resize(limits::FILE_BYTES, b'\n');
     std::fs::write(folder.join("full.pem"), &long).unwrap();
     assert!(Trust::load(Some(&folder.join("full.pem"))).is_ok());
     long.push(b'\n');

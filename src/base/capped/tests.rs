@@ -10,6 +10,6 @@ fn what_is_too_large_is_an_error_and_no_part_of_it_is_used() {
 
 #[test]
 fn a_text_is_utf_8() {
-    assert_eq!(read_text_from("ä".as_bytes(), 2).unwrap(), "ä");
-    assert_eq!(read_text_from(&b"\xff"[..], 2).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    assert_eq!(text("ä".into()).unwrap(), "ä");
+    assert_eq!(text(vec![0xff]).unwrap_err().kind(), io::ErrorKind::InvalidData);
 }

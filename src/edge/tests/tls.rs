@@ -253,6 +253,8 @@ fn files_that_cannot_be_used_are_named() {
     };
     check("swapped", &|files| copy(files, "ecdsa.pem"), "key", "no private key");
     check("other", &|files| copy(files, "rsa.key"), "pem", "together");
-    let endless = |files: &Files| fs::write(files.0.join("pem"), vec![b'x'; 300_000]).unwrap();
+    let endless = |files: &Files| {
+        fs::write(files.0.join("pem"), vec![b'x'; crate::base::limits::FILE_BYTES + 1]).unwrap()
+    };
     check("endless", &endless, "pem", "larger");
 }

@@ -1,5 +1,6 @@
+use std::time::Duration;
+
 use super::*;
-use crate::base::clock;
 
 fn soon() -> Instant {
     clock::instant() + Duration::from_millis(1)
