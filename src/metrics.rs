@@ -214,30 +214,6 @@ impl Handler for Endpoint {
     }
 }
 
-/// `/metrics` beside another handler's paths.
-pub struct Beside(
-    /// What answers `/metrics`.
-    pub Arc<Endpoint>,
-    /// What answers everything else.
-    pub Arc<dyn Handler>,
-);
-
-impl Beside {
-    fn of(&self, head: &Head) -> &dyn Handler {
-        if &*head.path == "/metrics" { &*self.0 } else { &*self.1 }
-    }
-}
-
-impl Handler for Beside {
-    fn admit(&self, head: &Head) -> Result<Admission, Box<Response>> {
-        self.of(head).admit(head)
-    }
-
-    fn handle(&self, request: Request, responder: Responder) {
-        self.of(&request.head).handle(request, responder);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

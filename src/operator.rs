@@ -205,6 +205,8 @@ pub struct Parts {
     pub look: Look,
     /// Copies the table.
     pub back_up: BackUp,
+    /// Answers `/metrics`, in a running server.
+    pub metrics: Option<Arc<dyn Handler>>,
 }
 
 /// Does what the operator asks.
@@ -319,6 +321,9 @@ impl Handler for Operator {
 
     fn handle(&self, request: Request, responder: Responder) {
         let head = &request.head;
+        if let Some(metrics) = self.parts.metrics.as_ref().filter(|_| &*head.path == "/metrics") {
+            return metrics.handle(request, responder);
+        }
         responder.respond(match (&head.method, &*head.path) {
             (Method::Get | Method::Head, "/healthz") => plain(200, "ok\n"),
             (Method::Get | Method::Head, "/readyz") => self.readiness(),

@@ -32,7 +32,7 @@ use crate::http::{Handler, PublicUrl};
 use crate::mcp::{self, Backend, Mcp};
 use crate::metrics::{self, Metrics};
 use crate::oauth::{self, AuthorizationServer, Client, ClientDocuments, Clients, Policy};
-use crate::operator::{self, Operator, RotateKey, Running};
+use crate::operator::{self, Operator, RotateKey};
 use crate::seal::Keyring;
 use crate::server::Pool;
 use crate::store::{Grants, Medium, OpenError, RedbGrants, StateDirectory, key_file};
@@ -126,7 +126,7 @@ impl Server {
             let documents = Documents::new(&public_url, &trust, schemes, Arc::clone(&clock));
             Arc::new(documents) as Arc<dyn ClientDocuments>
         });
-        let (sessions, counted, looked) = (mcp.clone(), mcp.clone(), mcp.clone());
+        let (sessions, counted) = (mcp.clone(), mcp.clone());
         let oauth = AuthorizationServer::new(oauth::Parts {
             resource,
             keys,
@@ -173,7 +173,7 @@ impl Server {
         }));
         let public = PublicDoor::open(config, listeners, door(Arc::new(front), stop), settings)?;
 
-        let counted = Counted {
+        let counted = Arc::new(Counted {
             version: config.program.version,
             started: clock.now(),
             door: public.counter(),
@@ -181,27 +181,22 @@ impl Server {
             mcp: counted,
             grants: Arc::clone(&grants),
             github,
-        };
+        });
+        let looked = Arc::clone(&counted);
         let numbers = Arc::new(metrics::Endpoint::new(metrics, Box::new(move || counted.snapshot())));
         let (ending, later) = (Arc::clone(&app), Arc::clone(&app));
-        let (version, since, door_counts) = (config.program.version, clock.now().rfc3339(), public.counter());
-        let look = move || {
-            let (counts, streams) = (looked.counts(), door_counts().streams);
-            let (version, since) = (version.to_owned(), since.clone());
-            Some(Running { version, since, sessions: counts.sessions, streams, calls: counts.calls })
-        };
         let operator = Operator::new(operator::Parts {
             grants,
             clock,
             end_grant: Box::new(move |grant| ending.end_grant(grant)),
             end_later: Box::new(move |picks| later.end_later(picks)),
             rotate_key,
-            look: Box::new(look),
+            look: Box::new(move || Some(looked.running())),
             back_up: Box::new(move || table.back_up(&copy)),
+            metrics: Some(Arc::clone(&numbers) as Arc<dyn Handler>),
         });
-        let operator: Arc<dyn Handler> = Arc::new(metrics::Beside(Arc::clone(&numbers), Arc::new(operator)));
         let operator_path = &files.socket;
-        let operator = door(operator, AcceptEnd::Reopen);
+        let operator = door(Arc::new(operator), AcceptEnd::Reopen);
         let operator = Listener::unix(operator_path, Access::Owner)
             .and_then(|listener| Tiny::start(listener, operator))
             .inspect_err(|error| {

@@ -1,7 +1,7 @@
 //! A GitHub of made-up people, for trying the server out and for its tests: no account, no network, nothing proven.
 //!
 //! It speaks what `github` asks for, at the paths of a GitHub Enterprise Server (`/login/oauth`, `/api/v3`), and answers
-//! as GitHub does, errors with status 200 included. Whoever reaches it can be anyone, so it answers only to loopback
+//! as GitHub does, errors with status 200 included. Its callers prove nothing, so it answers only to loopback
 //! names, sends codes to loopback callbacks only, and says on every page and log line what it is.
 
 mod page;
@@ -12,6 +12,7 @@ use std::sync::{Arc, MutexGuard};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::encoding::{base64url, sha256};
@@ -91,59 +92,13 @@ impl Sealed for Token {
     }
 }
 
-/// What is asked for.
-enum Route<'a> {
-    Authorize,
-    AccessToken,
-    User,
-    OrgMembership(&'a str),
-    TeamMembership { org: &'a str, slug: &'a str, login: &'a str },
-    Application(&'a str),
-}
-
-impl<'a> Route<'a> {
-    fn of(path: &'a str) -> Option<Route<'a>> {
-        let segments: Vec<&str> = path.split('/').skip(1).collect();
-        match segments.as_slice() {
-            ["login", "oauth", "authorize"] => Some(Route::Authorize),
-            ["login", "oauth", "access_token"] => Some(Route::AccessToken),
-            ["api", "v3", "user"] => Some(Route::User),
-            ["api", "v3", "user", "memberships", "orgs", org] => Some(Route::OrgMembership(org)),
-            ["api", "v3", "orgs", org, "teams", slug, "memberships", login] => {
-                Some(Route::TeamMembership { org, slug, login })
-            }
-            ["api", "v3", "applications", client_id, "token"] => Some(Route::Application(client_id)),
-            _ => None,
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        match self {
-            Route::Authorize => "authorize",
-            Route::AccessToken => "access_token",
-            Route::User => "user",
-            Route::OrgMembership(_) => "org_membership",
-            Route::TeamMembership { .. } => "team_membership",
-            Route::Application(_) => "application",
-        }
-    }
-}
-
-impl std::fmt::Debug for Simulated {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Simulated").field("client_id", &self.client_id).finish_non_exhaustive()
-    }
-}
-
 impl Handler for Simulated {
     fn admit(&self, _: &Head) -> Result<Admission, Box<Response>> {
         Ok(Admission::up_to(limits::FORM_BYTES))
     }
 
     fn handle(&self, request: Request, responder: Responder) {
-        let route = Route::of(&request.head.path);
-        let name = route.as_ref().map_or("unknown", Route::name);
-        let response = self.answer(route, &request);
+        let (name, response) = self.answer(&request);
         let method = Field::Method(request.head.method.as_str());
         log::info("simulated.github", &[method, Field::Route(name), Field::Status(response.status())]);
         responder.respond(response);
@@ -173,33 +128,42 @@ impl Simulated {
         self.records.lock()
     }
 
-    fn answer(&self, route: Option<Route<'_>>, request: &Request) -> Response {
+    /// The name of the route, for the log, and the answer.
+    fn answer(&self, request: &Request) -> (&'static str, Response) {
         let head = &request.head;
         let Some(url) = own_url(head) else {
-            return page::problem(421, "This simulated GitHub answers to loopback names only.");
+            return ("unknown", page::problem(421, "This simulated GitHub answers to loopback names only."));
         };
-        match (route, &head.method) {
-            (Some(Route::Authorize), Method::Get) => {
-                self.ask(Form::parse(head.query.as_deref().unwrap_or_default().as_bytes()))
+        let segments: Vec<&str> = head.path.split('/').skip(1).collect();
+        let is = |method| head.method == method;
+        let (gets, posts, deletes) = (is(Method::Get), is(Method::Post), is(Method::Delete));
+        // `None` for a method that the route does not have.
+        let (name, answer) = match segments.as_slice() {
+            ["login", "oauth", "authorize"] if posts => ("authorize", Some(self.decide(request, &url))),
+            ["login", "oauth", "authorize"] => ("authorize", gets.then(|| self.ask(head))),
+            ["login", "oauth", "access_token"] => ("access_token", posts.then(|| self.redeem(&request.body))),
+            ["api", "v3", "user"] => ("user", gets.then(|| self.user(head))),
+            ["api", "v3", "user", "memberships", "orgs", org] => {
+                ("org_membership", gets.then(|| self.org_membership(head, org)))
             }
-            (Some(Route::Authorize), Method::Post) => self.decide(request, &url),
-            (Some(Route::AccessToken), Method::Post) => self.redeem(&request.body),
-            (Some(Route::User), Method::Get) => self.user(head),
-            (Some(Route::OrgMembership(org)), Method::Get) => self.org_membership(head, org),
-            (Some(Route::TeamMembership { org, slug, login }), Method::Get) => {
-                self.team_membership(head, &[org, slug, login])
+            ["api", "v3", "orgs", org, "teams", slug, "memberships", login] => {
+                ("team_membership", gets.then(|| self.team_membership(head, &[org, slug, login])))
             }
-            (Some(Route::Application(client_id)), Method::Delete) => self.delete_token(request, client_id),
-            (Some(_), _) => message(405, "Method Not Allowed"),
-            (None, _) => message(404, "Not Found"),
-        }
+            ["api", "v3", "applications", client_id, "token"] => {
+                ("application", deletes.then(|| self.delete_token(request, client_id)))
+            }
+            _ => ("unknown", Some(message(404, "Not Found"))),
+        };
+        (name, answer.unwrap_or_else(|| message(405, "Method Not Allowed")))
     }
 
     // ---- the login pages ----
 
     /// The page on which the person chooses who to be.
-    fn ask(&self, form: Result<Form, crate::http::FormError>) -> Response {
-        let Ok(form) = form else { return page::problem(400, "The request cannot be read.") };
+    fn ask(&self, head: &Head) -> Response {
+        let Ok(form) = Form::parse(head.query.as_deref().unwrap_or_default().as_bytes()) else {
+            return page::problem(400, "The request cannot be read.");
+        };
         match self.check_authorization(&form) {
             Ok(_) => page::choose(&form, &PEOPLE),
             Err(problem) => page::problem(400, problem),
@@ -263,34 +227,30 @@ impl Simulated {
     fn redeem(&self, body: &[u8]) -> Response {
         let form = Form::parse(body).unwrap_or_default();
         let value = |name| form.value(name).unwrap_or_default();
+        let refused = |error: &str, description: &str| {
+            json(200, &json!({ "error": error, "error_description": description }))
+        };
         if value("client_id") != self.client_id {
-            return json(404, &TokenError { error: "Not Found", error_description: "" });
+            return json(404, &json!({ "error": "Not Found" }));
         }
         if !self.client_secret.matches(value("client_secret").as_bytes()) {
             let description = "The client_id and/or client_secret passed are incorrect.";
-            return json(
-                200,
-                &TokenError { error: "incorrect_client_credentials", error_description: description },
-            );
+            return refused("incorrect_client_credentials", description);
         }
-        let bad_code = TokenError {
-            error: "bad_verification_code",
-            error_description: "The code passed is incorrect or expired.",
-        };
-        let Some(record) = self.take_code(value("code")) else { return json(200, &bad_code) };
+        let bad_code = || refused("bad_verification_code", "The code passed is incorrect or expired.");
+        let Some(record) = self.take_code(value("code")) else { return bad_code() };
         if form.value("redirect_uri").is_some_and(|uri| uri != record.redirect_uri) {
             let description = "The redirect_uri MUST match the registered callback URL for this application.";
-            return json(200, &TokenError { error: "redirect_uri_mismatch", error_description: description });
+            return refused("redirect_uri_mismatch", description);
         }
         let challenge = base64url(&sha256(value("code_verifier").as_bytes()));
         if record.code_challenge.is_some_and(|expected| expected != challenge) {
-            return json(200, &bad_code);
+            return bad_code();
         }
         let scopes: Vec<&str> = record.scope.split([' ', ',']).filter(|scope| !scope.is_empty()).collect();
         let token = Token { id: record.person.id, scopes: scopes.join(", ") };
         let token = seal::seal(&self.keys, &token, &*self.random);
-        let scope = scopes.join(",");
-        json(200, &TokenAnswer { access_token: &token, scope: &scope, token_type: "bearer" })
+        json(200, &json!({ "access_token": token, "scope": scopes.join(","), "token_type": "bearer" }))
     }
 
     /// A code is good once, right or wrong as the rest of the request may be.
@@ -306,7 +266,8 @@ impl Simulated {
     fn user(&self, head: &Head) -> Response {
         let Some((person, scopes)) = self.bearer(head) else { return message(401, "Bad credentials") };
         let Person { id, login, name, .. } = *person;
-        json(200, &User { login, id, name, email: None, kind: "User" }).header("X-OAuth-Scopes", scopes)
+        let user = json!({ "login": login, "id": id, "name": name, "email": null, "type": "User" });
+        json(200, &user).header("X-OAuth-Scopes", scopes)
     }
 
     fn org_membership(&self, head: &Head, org: &str) -> Response {
@@ -338,7 +299,7 @@ impl Simulated {
         safe(Response::new(204))
     }
 
-    /// Whose token a request to the API carries, and its scopes.
+    /// The owner of the token of a request to the API, and its scopes.
     fn bearer(&self, head: &Head) -> Option<(&'static Person, String)> {
         self.open(head.headers.one("authorization").ok()??.strip_prefix("Bearer ")?)
     }
@@ -378,38 +339,9 @@ fn membership(scopes: &str, state: Option<&str>) -> Response {
         return message(403, "You need at least read:org scope to see this membership.");
     }
     match state {
-        Some(state) => json(200, &Membership { state, role: "member" }),
+        Some(state) => json(200, &json!({ "state": state, "role": "member" })),
         None => message(404, "Not Found"),
     }
-}
-
-#[derive(Serialize)]
-struct TokenAnswer<'a> {
-    access_token: &'a str,
-    scope: &'a str,
-    token_type: &'a str,
-}
-
-#[derive(Serialize)]
-struct TokenError<'a> {
-    error: &'a str,
-    error_description: &'a str,
-}
-
-#[derive(Serialize)]
-struct User<'a> {
-    login: &'a str,
-    id: u64,
-    name: &'a str,
-    email: Option<&'a str>,
-    #[serde(rename = "type")]
-    kind: &'a str,
-}
-
-#[derive(Serialize)]
-struct Membership<'a> {
-    state: &'a str,
-    role: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -417,16 +349,11 @@ struct TokenToDelete {
     access_token: String,
 }
 
-#[derive(Serialize)]
-struct Message<'a> {
-    message: &'a str,
-}
-
 fn message(status: u16, text: &str) -> Response {
-    json(status, &Message { message: text })
+    json(status, &json!({ "message": text }))
 }
 
-fn json(status: u16, value: &impl Serialize) -> Response {
+fn json(status: u16, value: &Value) -> Response {
     safe(Response::json(status, value))
 }
 

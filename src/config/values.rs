@@ -63,28 +63,21 @@ pub(super) fn absolute(text: &str) -> Result<PathBuf, &'static str> {
     if path.is_absolute() { Ok(path) } else { Err("write an absolute path, like /run/mcp/operator.sock") }
 }
 
+/// One of two words.
+fn word<T>(text: &str, words: [(&str, T); 2], forms: &'static str) -> Result<T, &'static str> {
+    words.into_iter().find(|(word, _)| *word == text).map(|(_, value)| value).ok_or(forms)
+}
+
 pub(super) fn switch(text: &str) -> Result<bool, &'static str> {
-    match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err("write on or off"),
-    }
+    word(text, [("on", true), ("off", false)], "write on or off")
 }
 
 pub(super) fn registration(text: &str) -> Result<Registration, &'static str> {
-    match text {
-        "open" => Ok(Registration::Open),
-        "closed" => Ok(Registration::Closed),
-        _ => Err("write open or closed"),
-    }
+    word(text, [("open", Registration::Open), ("closed", Registration::Closed)], "write open or closed")
 }
 
 pub(super) fn log_format(text: &str) -> Result<log::Format, &'static str> {
-    match text {
-        "human" => Ok(log::Format::Human),
-        "json" => Ok(log::Format::Json),
-        _ => Err("write human or json"),
-    }
+    word(text, [("human", log::Format::Human), ("json", log::Format::Json)], "write human or json")
 }
 
 /// A capacity.

@@ -13,8 +13,8 @@ mod stream;
 mod url;
 
 pub use exchange::{Admission, CallOutcome, Handler, Responder, Waiter, Witness};
+pub use form::Form;
 pub(crate) use form::decode as form_decode;
-pub use form::{Form, FormError};
 pub use forwarded::TrustedProxies;
 pub use html::{escape, page};
 #[cfg(test)]

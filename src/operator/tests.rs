@@ -38,6 +38,7 @@ fn fixture(users: &[(u64, &str)]) -> Fixture {
         rotate_key: Box::new(|| Ok(2)),
         look: Box::new(|| None),
         back_up: Box::new(|| Ok(())),
+        metrics: None,
     });
     Fixture { operator, grants, clock, ended }
 }

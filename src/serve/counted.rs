@@ -1,4 +1,4 @@
-//! The numbers that are looked up when somebody asks for the metrics.
+//! The numbers of a running server that are looked up when the metrics or the status are asked for.
 
 use std::sync::Arc;
 
@@ -7,10 +7,11 @@ use crate::edge;
 use crate::github::GitHub;
 use crate::mcp::Mcp;
 use crate::metrics::{self, Snapshot};
+use crate::operator::Running;
 use crate::server::Pool;
 use crate::store::Grants;
 
-/// Everything that is looked at for metrics.
+/// Everything that is looked at.
 pub(super) struct Counted {
     pub(super) version: &'static str,
     pub(super) started: Timestamp,
@@ -22,6 +23,17 @@ pub(super) struct Counted {
 }
 
 impl Counted {
+    pub(super) fn running(&self) -> Running {
+        let counts = self.mcp.counts();
+        Running {
+            version: self.version.to_owned(),
+            since: self.started.rfc3339(),
+            sessions: counts.sessions,
+            streams: (self.door)().streams,
+            calls: counts.calls,
+        }
+    }
+
     pub(super) fn snapshot(&self) -> Snapshot {
         let (door, mcp) = ((self.door)(), self.mcp.counts());
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
