@@ -14,7 +14,7 @@ mod tests;
 
 /// The documents by URL. Each is owned by the sender for which it was fetched (`None` is this machine) and ends when it may
 /// not be used any more. Times are those of the monotonic clock.
-pub(super) struct Cache {
+pub(super) struct DocumentCache {
     documents: BoundedMap<String, CachedDocument, Option<Sender>>,
 }
 
@@ -23,13 +23,13 @@ struct CachedDocument {
     fresh_until: Duration,
 }
 
-impl Default for Cache {
-    fn default() -> Cache {
-        Cache { documents: BoundedMap::per_owner((limits::DOCUMENTS, limits::DOCUMENTS)) }
+impl Default for DocumentCache {
+    fn default() -> DocumentCache {
+        DocumentCache { documents: BoundedMap::per_owner((limits::DOCUMENTS, limits::DOCUMENTS)) }
     }
 }
 
-impl Cache {
+impl DocumentCache {
     /// A document that need not be fetched again yet.
     pub(super) fn fresh(&self, url: &str, now: Duration) -> Option<Arc<Client>> {
         let cached = self.documents.get(url, now).filter(|cached| cached.fresh_until > now)?;

@@ -1,9 +1,10 @@
-//! Limits on concurrent look-ups: one fetch per URL and per sender, [`limits::DOCUMENT_FETCHES`] in all. Other callers wait, and
-//! when too many do, the sender with most callers loses its latest one to a sender with fewer.
+//! Limits on concurrent look-ups: one fetch per URL and per sender, [`limits::DOCUMENT_FETCHES`] in all. Other look-ups wait, and
+//! when too many do, the sender with most look-ups loses its latest one to a sender with fewer.
 
 use std::sync::Condvar;
 use std::time::Duration;
 
+use super::not_found::NotFound;
 use crate::base::limits;
 use crate::base::lock::{Mutex, wait_timeout_while};
 use crate::base::sender::Sender;
@@ -11,132 +12,127 @@ use crate::base::sender::Sender;
 #[cfg(test)]
 mod tests;
 
-/// At most [`limits::DOCUMENT_CALLERS`] callers at once.
+/// At most [`limits::DOCUMENT_CALLERS`] look-ups at once.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
-    /// Guards who fetches and who waits.
-    callers: Mutex<Callers>,
-    /// Wakes the waiting callers when one leaves or loses its place.
+    /// Guards which look-ups fetch and which wait.
+    lookups: Mutex<LookUps>,
+    /// Wakes the waiting look-ups when one leaves or loses its place.
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Callers {
-    /// A caller that lost its place is not in the list any more.
-    present: Vec<Caller>,
+struct LookUps {
+    /// A look-up that lost its place is not in the list any more.
+    present: Vec<LookUp>,
     next_id: u64,
 }
 
 #[derive(Debug)]
-struct Caller {
-    /// Never reused, so that a caller that lost its place does not find another under its id.
+struct LookUp {
+    /// Never reused, so that a look-up that lost its place does not find another under its id.
     id: u64,
     url: String,
     /// An IPv4 address or an IPv6 site. `None` is this machine, where a proxy may bring many people: it is not limited.
     sender: Option<Sender>,
-    stage: Stage,
+    stage: LookUpStage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum LookUpStage {
     Waiting,
     Fetching,
-    /// Another caller has fetched its URL.
+    /// Another look-up has fetched its URL.
     Fetched,
 }
 
-/// What a caller does next.
-pub(super) enum Turn<'a> {
-    /// It fetches.
-    Fetch(Flight<'a>),
-    /// Another caller has fetched the URL, or failed to.
-    Fetched,
-}
-
-/// A caller that fetches, until dropped.
+/// A look-up that fetches, until dropped.
 pub(super) struct Flight<'a> {
     flights: &'a Flights,
     id: u64,
     url: &'a str,
 }
 
-impl Callers {
-    fn find(&self, id: u64) -> Option<&Caller> {
-        self.present.iter().find(|caller| caller.id == id)
-    }
-
-    fn may_fetch(&self, caller: &Caller) -> bool {
-        let mut fetching = self.present.iter().filter(|other| other.stage == Stage::Fetching);
-        let is_limited = caller.sender.is_some();
+impl LookUps {
+    fn may_fetch(&self, lookup: &LookUp) -> bool {
+        let mut fetching = self.present.iter().filter(|other| other.stage == LookUpStage::Fetching);
+        let is_limited = lookup.sender.is_some();
         fetching.clone().count() < limits::DOCUMENT_FETCHES
-            && fetching.all(|other| other.url != caller.url && !(is_limited && other.sender == caller.sender))
+            && fetching.all(|other| other.url != lookup.url && !(is_limited && other.sender == lookup.sender))
     }
 
     fn has_to_wait(&self, id: u64) -> bool {
-        self.find(id).is_some_and(|caller| caller.stage == Stage::Waiting && !self.may_fetch(caller))
+        let waits = |lookup: &LookUp| lookup.stage == LookUpStage::Waiting && !self.may_fetch(lookup);
+        self.present.iter().any(|lookup| lookup.id == id && waits(lookup))
     }
 
-    /// Removes the latest waiting caller of the sender with most callers, if that has more than `sender` will have.
+    /// Removes the latest waiting look-up of the sender with most look-ups, if that has more than `sender` will have.
     fn make_room(&mut self, sender: Option<Sender>) -> Option<()> {
-        let count = |sender| self.present.iter().filter(|caller| caller.sender == sender).count();
-        let waiting = self.present.iter().filter(|caller| caller.stage == Stage::Waiting);
-        let last = waiting.max_by_key(|caller| (count(caller.sender), caller.id))?;
+        let count = |sender| self.present.iter().filter(|lookup| lookup.sender == sender).count();
+        let waiting = self.present.iter().filter(|lookup| lookup.stage == LookUpStage::Waiting);
+        let last = waiting.max_by_key(|lookup| (count(lookup.sender), lookup.id))?;
         let (id, is_larger) = (last.id, count(last.sender) > count(sender).saturating_add(1));
-        is_larger.then(|| self.present.retain(|caller| caller.id != id))
+        is_larger.then(|| self.present.retain(|lookup| lookup.id != id))
     }
 }
 
 impl Flights {
-    /// Waits for a turn, `patience` at most. `None`: there are too many callers, or it took too long.
+    /// Waits for a turn to fetch, `patience` at most.
+    ///
+    /// # Errors
+    /// [`NotFound::Busy`] if there are too many look-ups or it took too long, [`NotFound::ConcurrentFetch`] if another look-up has
+    /// fetched the URL, or failed to.
     pub(super) fn board<'a>(
         &'a self,
         url: &'a str,
         sender: Option<Sender>,
         patience: Duration,
-    ) -> Option<Turn<'a>> {
-        let mut callers = self.callers.lock();
-        if callers.present.len() >= limits::DOCUMENT_CALLERS {
-            callers.make_room(sender)?;
+    ) -> Result<Flight<'a>, NotFound> {
+        let mut lookups = self.lookups.lock();
+        if lookups.present.len() >= limits::DOCUMENT_CALLERS {
+            lookups.make_room(sender).ok_or(NotFound::Busy)?;
             self.changed.notify_all();
         }
-        let id = callers.next_id;
-        callers.next_id = id.wrapping_add(1);
-        callers.present.push(Caller { id, url: url.to_owned(), sender, stage: Stage::Waiting });
-        // Removes the caller if it leaves without a turn. Dropped after the guard below.
+        let id = lookups.next_id;
+        lookups.next_id = id.wrapping_add(1);
+        lookups.present.push(LookUp { id, url: url.to_owned(), sender, stage: LookUpStage::Waiting });
+        // Removes the look-up if it leaves without a turn. Dropped after the guard below.
         let flight = Flight { flights: self, id, url };
-        let mut callers =
-            wait_timeout_while(&self.changed, callers, patience, |callers| callers.has_to_wait(id));
-        if callers.has_to_wait(id) {
-            return None;
+        let mut lookups =
+            wait_timeout_while(&self.changed, lookups, patience, |lookups| lookups.has_to_wait(id));
+        if lookups.has_to_wait(id) {
+            return Err(NotFound::Busy);
         }
-        let caller = callers.present.iter_mut().find(|caller| caller.id == id)?;
-        if caller.stage == Stage::Fetched {
-            return Some(Turn::Fetched);
+        let own = lookups.present.iter_mut().find(|lookup| lookup.id == id).ok_or(NotFound::Busy)?;
+        if own.stage == LookUpStage::Fetched {
+            return Err(NotFound::ConcurrentFetch);
         }
-        caller.stage = Stage::Fetching;
-        Some(Turn::Fetch(flight))
+        own.stage = LookUpStage::Fetching;
+        Ok(flight)
     }
 
-    /// How many callers fetch or wait.
+    /// How many look-ups fetch or wait.
     #[cfg(test)]
-    pub(super) fn callers(&self) -> usize {
-        self.callers.lock().present.len()
+    pub(super) fn lookups(&self) -> usize {
+        self.lookups.lock().present.len()
     }
 }
 
 impl Flight<'_> {
-    /// Ends a fetch: its outcome is that of every caller who waits for the same URL. A flight that is dropped without a fetch
+    /// Ends a fetch: its outcome is that of every look-up that waits for the same URL. A flight that is dropped without a fetch
     /// leaves the fetch to the next of them.
     pub(super) fn land(self) {
-        let mut callers = self.flights.callers.lock();
-        let waiting = callers.present.iter_mut().filter(|caller| caller.stage == Stage::Waiting);
-        waiting.filter(|caller| caller.url == self.url).for_each(|caller| caller.stage = Stage::Fetched);
+        let mut lookups = self.flights.lookups.lock();
+        let waiting = lookups.present.iter_mut().filter(|lookup| lookup.stage == LookUpStage::Waiting);
+        waiting
+            .filter(|lookup| lookup.url == self.url)
+            .for_each(|lookup| lookup.stage = LookUpStage::Fetched);
     }
 }
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        self.flights.callers.lock().present.retain(|caller| caller.id != self.id);
+        self.flights.lookups.lock().present.retain(|lookup| lookup.id != self.id);
         self.flights.changed.notify_all();
     }
 }

@@ -16,9 +16,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::cache::Cache;
+use self::cache::DocumentCache;
 use self::fetch::Fetcher;
-use self::flights::{Flights, Turn};
+use self::flights::Flights;
 use self::not_found::NotFound;
 use crate::base::clock::Clock;
 use crate::base::limits;
@@ -40,7 +40,7 @@ pub struct Documents {
     fetcher: Fetcher,
     clock: Arc<dyn Clock>,
     /// Guards the remembered documents; locked for one look-up or change, never while fetching.
-    cache: Mutex<Cache>,
+    cache: Mutex<DocumentCache>,
     flights: Flights,
     allowances: RateLimit,
     /// Private-use schemes that the operator admits in redirect URIs.
@@ -103,17 +103,18 @@ impl Documents {
         let sender = Sender::elsewhere(peer).map(Sender::site);
         let is_remembered = self.usable(url).is_some();
         let patience = if is_remembered { Duration::ZERO } else { limits::DOCUMENT_WAIT };
-        let turn = self.flights.board(url.as_str(), sender, patience).ok_or(NotFound::Busy)?;
+        let flight = self.flights.board(url.as_str(), sender, patience);
         if let Some(document) = self.fresh(url) {
             return Ok(document);
         }
-        let Turn::Fetch(flight) = turn else {
-            spend()?;
-            return Err(NotFound::ConcurrentFetch);
+        let costs = match &flight {
+            Ok(_) => !is_remembered,
+            Err(error) => matches!(error, NotFound::ConcurrentFetch),
         };
-        if !is_remembered {
+        if costs {
             spend()?;
         }
+        let flight = flight?;
         let found = self.fetch(url, sender);
         flight.land();
         if is_remembered && found.is_err() {

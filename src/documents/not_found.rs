@@ -1,5 +1,6 @@
 //! Why a document was not found. For the log alone: a stranger who learned it could explore our network.
 
+#[derive(Debug)]
 pub(super) enum NotFound {
     /// The sender's allowance is spent.
     SenderRate,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::client::Origin;
+use super::client::ClientOrigin;
 use super::redirect::{RedirectUri, Target};
 use crate::base::encoding::from_base64url;
 use crate::base::identity::{ClientFingerprint, Scopes};
@@ -33,7 +33,7 @@ pub(super) struct ReturnTo {
     pub(super) client_name: Option<String>,
     /// What that name is worth.
     #[serde(rename = "f")]
-    pub(super) origin: Origin,
+    pub(super) origin: ClientOrigin,
     /// Registered, with the port that was asked for.
     #[serde(rename = "r")]
     pub(super) redirect_uri: RedirectUri,
@@ -47,8 +47,8 @@ impl ReturnTo {
     /// The redirect URI of an open web client was chosen freely by its maker.
     pub(super) fn is_trusted(&self) -> bool {
         match (self.redirect_uri.target(), &self.origin) {
-            (Target::Loopback | Target::PrivateScheme, _) | (Target::Web, Origin::Configured) => true,
-            (Target::Web, Origin::Registered | Origin::Document(_)) => false,
+            (Target::Loopback | Target::PrivateScheme, _) | (Target::Web, ClientOrigin::Configured) => true,
+            (Target::Web, ClientOrigin::Registered | ClientOrigin::Document(_)) => false,
         }
     }
 }

@@ -42,7 +42,7 @@ pub struct Client {
     pub(super) issued: Option<Timestamp>,
     /// No other client than a registered one is ever sealed.
     #[serde(skip)]
-    pub(super) origin: Origin,
+    pub(super) origin: ClientOrigin,
     /// The secret of a configured client; see [`secrets`] for a registered one's.
     #[serde(skip)]
     pub(super) secret: Option<Secret<String>>,
@@ -51,7 +51,7 @@ pub struct Client {
 /// How a client became known, and so what its name is worth.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Origin {
+pub(super) enum ClientOrigin {
     /// It registered by itself, under a name and redirect URIs of its choice.
     #[default]
     Registered,
@@ -61,12 +61,12 @@ pub(super) enum Origin {
     Configured,
 }
 
-impl Origin {
+impl ClientOrigin {
     /// The host that vouches for the client, if one does.
     pub(super) fn host(&self) -> Option<&str> {
         match self {
-            Origin::Document(host) => Some(host),
-            Origin::Registered | Origin::Configured => None,
+            ClientOrigin::Document(host) => Some(host),
+            ClientOrigin::Registered | ClientOrigin::Configured => None,
         }
     }
 }

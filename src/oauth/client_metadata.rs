@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::client::{AuthMethod, Client, Origin};
+use super::client::{AuthMethod, Client, ClientOrigin};
 use super::redirect::{RedirectUri, Registrant};
 use crate::base::identity::Scopes;
 use crate::base::{json, limits};
@@ -60,7 +60,7 @@ impl ClientMetadata {
     /// The first rule that is broken; of redirect URIs, only if none is left.
     pub(super) fn client(
         self,
-        origin: Origin,
+        origin: ClientOrigin,
         auth: AuthMethod,
         registrant: Registrant<'_>,
     ) -> Result<Client, MetadataError> {

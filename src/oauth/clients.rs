@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::client::{Client, Origin};
+use super::client::{Client, ClientOrigin};
 use super::document::ClientDocuments;
 use super::redirect::Registrant;
 use super::schemes::RedirectSchemes;
@@ -33,10 +33,12 @@ pub enum Registration {
 
 impl Clients {
     /// The rules for the redirect URIs of a client.
-    pub(super) fn registrant(&self, origin: &Origin) -> Registrant<'_> {
+    pub(super) fn registrant(&self, origin: &ClientOrigin) -> Registrant<'_> {
         match origin {
-            Origin::Registered | Origin::Document(_) => Registrant::Anybody(&self.redirect_schemes),
-            Origin::Configured => Registrant::Operator,
+            ClientOrigin::Registered | ClientOrigin::Document(_) => {
+                Registrant::Anybody(&self.redirect_schemes)
+            }
+            ClientOrigin::Configured => Registrant::Operator,
         }
     }
 }

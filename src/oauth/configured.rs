@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::client::{AuthMethod, Client, Origin};
+use super::client::{AuthMethod, Client, ClientOrigin};
 use super::client_metadata::{ClientMetadata, MetadataError};
 use super::client_url::ClientUrl;
 use super::redirect::{RedirectUri, Registrant};
@@ -78,7 +78,7 @@ impl Client {
             redirect_uris: Some(members.redirect_uris.into_iter().map(Some).collect()),
             ..ClientMetadata::default()
         };
-        let client = metadata.client(Origin::Configured, auth, Registrant::Operator);
+        let client = metadata.client(ClientOrigin::Configured, auth, Registrant::Operator);
         client.map(|client| Client { secret, ..client }).map_err(MetadataError::description)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::client::{AuthMethod, Client, Origin};
+use super::client::{AuthMethod, Client, ClientOrigin};
 use super::client_metadata::{self, ClientMetadata, MetadataError};
 use super::client_url::ClientUrl;
 use super::redirect::Registrant;
@@ -53,7 +53,7 @@ impl Client {
         if !document.admits_none() {
             return Err("token_endpoint_auth_method must be none");
         }
-        let origin = Origin::Document(url.host().to_owned());
+        let origin = ClientOrigin::Document(url.host().to_owned());
         let client = document
             .metadata
             .client(origin, AuthMethod::None, Registrant::Anybody(schemes))

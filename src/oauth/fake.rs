@@ -12,7 +12,7 @@ pub(crate) use self::documents::FakeDocuments;
 pub(crate) use self::provider::FakeProvider;
 pub(crate) use self::read_only::ReadOnly;
 pub(crate) use self::visitor::Visitor;
-use super::client::{AuthMethod, Client, Origin};
+use super::client::{AuthMethod, Client, ClientOrigin};
 use super::provider::IdentityProvider;
 use super::redirect::{RedirectUri, Registrant};
 use super::*;
@@ -151,7 +151,7 @@ impl Fixture {
             auth,
             scopes: self.server.resource.scopes.clone(),
             issued: Some(self.clock.now()),
-            origin: Origin::Registered,
+            origin: ClientOrigin::Registered,
             secret: None,
         };
         seal::seal(&self.keys, &client, &*self.random)

@@ -1,7 +1,7 @@
 //! What a person sees: plain HTML and one style sheet, no script. Every value in them is escaped here.
 
 use super::authorization::{AuthorizationRequest, AuthorizeError, ReturnTo};
-use super::client::Origin;
+use super::client::ClientOrigin;
 use super::problem::{Explanation, Problem, blocked};
 use super::provider::Obstacle;
 use super::redirect::{RedirectUri, Target};
@@ -98,7 +98,7 @@ impl Pages {
         let to = &request.return_to;
         let name = to.client_name.as_deref().unwrap_or(NAMELESS);
         let vouched = vouched(&to.origin, &to.redirect_uri);
-        let elsewhere = matches!(&to.origin, Origin::Document(host) if !to.redirect_uri.is_at(host));
+        let elsewhere = matches!(&to.origin, ClientOrigin::Document(host) if !to.redirect_uri.is_at(host));
         let (kind, started) = match to.redirect_uri.target() {
             Target::Web => ("a web site", elsewhere.then_some("on the web site where the answer goes")),
             Target::Loopback => ("a program on this computer", Some("in a program on this computer")),
@@ -186,13 +186,13 @@ pub(super) fn way_back(to: &ReturnTo, location: &str) -> String {
 /// C1: what the client's name is worth. A document says that its host stands behind the client. But many hosts serve files
 /// that others have put there, so it counts only for codes that go to that very host; and a program on this computer can
 /// present anybody's document: its redirect URI is open to every other program here.
-fn vouched(origin: &Origin, redirect_uri: &RedirectUri) -> String {
+fn vouched(origin: &ClientOrigin, redirect_uri: &RedirectUri) -> String {
     let host = match origin {
-        Origin::Registered => {
+        ClientOrigin::Registered => {
             return "This name is unverified: the program registered it by itself.".to_owned();
         }
-        Origin::Configured => return "The person who runs this server registered it.".to_owned(),
-        Origin::Document(host) => escape(host),
+        ClientOrigin::Configured => return "The person who runs this server registered it.".to_owned(),
+        ClientOrigin::Document(host) => escape(host),
     };
     match redirect_uri.target() {
         Target::Web if redirect_uri.is_at(&host) => format!("Verified: it belongs to <b>{host}</b>."),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::answer;
-use super::client::{self, AuthMethod, Client, Origin};
+use super::client::{self, AuthMethod, Client, ClientOrigin};
 use super::client_metadata::{self, ClientMetadata, MetadataError};
 use super::client_registry::ClientRegistry;
 use super::clients::Registration;
@@ -87,7 +87,7 @@ impl RegistrationEndpoint {
         let metadata: ClientMetadata = client_metadata::read(&request.body, |_| false).ok_or(NOT_JSON)?;
         let auth = auth_method(metadata.token_endpoint_auth_method.as_deref())?;
         let registrant = Registrant::Anybody(&self.clients.sources.redirect_schemes);
-        let mut client = metadata.client(Origin::Registered, auth, registrant)?;
+        let mut client = metadata.client(ClientOrigin::Registered, auth, registrant)?;
         keep_short(&mut client.redirect_uris);
         // RFC 7591 section 2: we may register other scopes than were asked for. A client asks for those of its first challenge
         // and learns later that a tool needs more, so it may ask for any; the person is shown which.

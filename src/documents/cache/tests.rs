@@ -35,7 +35,7 @@ fn a_lifetime_is_bounded() {
 }
 
 /// Whether the document at `url` is fresh, and whether it is usable.
-fn look(cache: &Cache, url: &str, now: Duration) -> (bool, bool) {
+fn look(cache: &DocumentCache, url: &str, now: Duration) -> (bool, bool) {
     (cache.fresh(url, now).is_some(), cache.usable(url, now).is_some())
 }
 
@@ -44,8 +44,9 @@ fn a_document_is_good_until_it_expires() {
     const FRESH: (bool, bool) = (true, true);
     const STALE: (bool, bool) = (false, true);
     const UNKNOWN: (bool, bool) = (false, false);
-    let mut cache = Cache::default();
-    let check = |cache: &Cache, now, expected| assert_eq!(look(cache, "a", seconds(now)), expected, "{now}");
+    let mut cache = DocumentCache::default();
+    let check =
+        |cache: &DocumentCache, now, expected| assert_eq!(look(cache, "a", seconds(now)), expected, "{now}");
     check(&cache, 0, UNKNOWN);
     cache.keep("a", None, document(), (seconds(0), seconds(60)));
     check(&cache, 59, FRESH);
@@ -66,7 +67,7 @@ fn a_document_is_good_until_it_expires() {
 /// I5: a thousand documents, and the one that expires soonest makes room for one more.
 #[test]
 fn the_number_of_documents_is_bounded() {
-    let mut cache = Cache::default();
+    let mut cache = DocumentCache::default();
     let document = document();
     for number in 0..=u64::try_from(limits::DOCUMENTS).unwrap() {
         cache.keep(&number.to_string(), None, Arc::clone(&document), (seconds(0), seconds(100 + number)));
@@ -80,7 +81,7 @@ fn the_number_of_documents_is_bounded() {
 /// I5: a sender with a thousand documents of its own, good for a day, pushes out its own.
 #[test]
 fn the_sender_with_most_documents_makes_room() {
-    let mut cache = Cache::default();
+    let mut cache = DocumentCache::default();
     let sender = |last| Some(Sender::V4([192, 0, 2, last]));
     let mut keep =
         |url: &str, last, until| cache.keep(url, sender(last), document(), (seconds(0), seconds(until)));

@@ -13,8 +13,8 @@ fn sender(last: u8) -> Option<Sender> {
 
 fn fetch<'a>(flights: &'a Flights, url: &'a str, sender: Option<Sender>) -> Flight<'a> {
     match flights.board(url, sender, LONG) {
-        Some(Turn::Fetch(flight)) => flight,
-        Some(Turn::Fetched) | None => panic!("{url} is not fetched"),
+        Ok(flight) => flight,
+        Err(error) => panic!("{url} is not fetched: {error:?}"),
     }
 }
 
@@ -28,19 +28,19 @@ fn the_sender_with_most_callers_makes_room() {
         for number in 1..limits::DOCUMENT_CALLERS {
             let (told, flights) = (told.clone(), &flights);
             scope.spawn(move || {
-                told.send(flights.board(&format!("a{number}"), sender(1), LONG).is_some()).unwrap();
+                told.send(flights.board(&format!("a{number}"), sender(1), LONG).is_ok()).unwrap();
             });
         }
-        while flights.callers() < limits::DOCUMENT_CALLERS {
+        while flights.lookups() < limits::DOCUMENT_CALLERS {
             thread::yield_now();
         }
-        assert!(flights.board("one more", sender(1), LONG).is_none());
+        assert!(flights.board("one more", sender(1), LONG).is_err());
         drop(fetch(&flights, "b", sender(2)));
         assert_eq!(answers.recv(), Ok(false));
         drop(first);
         assert!((2..limits::DOCUMENT_CALLERS).all(|_| answers.recv() == Ok(true)));
     });
-    assert_eq!(flights.callers(), 0);
+    assert_eq!(flights.lookups(), 0);
 }
 
 /// I3: whoever may not fetch after all does not speak for those who follow.
@@ -50,8 +50,8 @@ fn those_who_follow_a_fetch_that_was_none_try_for_themselves() {
     let check = |lands: fn(Flight<'_>), fetches: bool| {
         thread::scope(|scope| {
             let first = fetch(&flights, "a", sender(1));
-            let next = scope.spawn(|| matches!(flights.board("a", sender(2), LONG), Some(Turn::Fetch(_))));
-            while flights.callers() < 2 {
+            let next = scope.spawn(|| flights.board("a", sender(2), LONG).is_ok());
+            while flights.lookups() < 2 {
                 thread::yield_now();
             }
             lands(first);
@@ -71,7 +71,7 @@ fn those_who_follow_a_fetch_that_was_none_try_for_themselves() {
 fn nobody_waits_for_ever() {
     let flights = Flights::default();
     let _first = fetch(&flights, "a", sender(1));
-    assert!(flights.board("a", sender(2), Duration::from_millis(1)).is_none());
-    assert!(flights.board("b", sender(1), Duration::from_millis(1)).is_none());
-    assert_eq!(flights.callers(), 1);
+    assert!(flights.board("a", sender(2), Duration::from_millis(1)).is_err());
+    assert!(flights.board("b", sender(1), Duration::from_millis(1)).is_err());
+    assert_eq!(flights.lookups(), 1);
 }

@@ -9,7 +9,7 @@ fn found_by_all(web: &Web, peers: &[[u8; 4]], bytes: &[u8]) -> Vec<bool> {
         let finders: Vec<_> =
             peers.iter().map(|peer| scope.spawn(|| web.look_from(URL, *peer).is_some())).collect();
         let (_, mut socket) = web.request();
-        while web.documents.flights.callers() < peers.len() {
+        while web.documents.flights.lookups() < peers.len() {
             thread::yield_now();
         }
         send(&mut socket, bytes);
@@ -28,7 +28,7 @@ fn one_url_is_fetched_once_at_a_time() {
             let web = Web::new();
             assert_eq!(found_by_all(&web, &peers, &bytes), [expected; 10]);
             web.assert_silent();
-            assert_eq!(web.documents.flights.callers(), 0);
+            assert_eq!(web.documents.flights.lookups(), 0);
         }
     }
 }
@@ -90,7 +90,7 @@ fn a_copy_is_used_while_another_refreshes_it() {
         let begun = clock::instant();
         assert!(web.look_from(URL, [10, 0, 0, 1]).is_some());
         assert!(begun.elapsed() < limits::DOCUMENT_WAIT);
-        assert_eq!(web.documents.flights.callers(), 1);
+        assert_eq!(web.documents.flights.lookups(), 1);
         send(&mut socket, &document(URL));
         assert!(first.join().unwrap());
     });
@@ -113,7 +113,7 @@ fn the_networks_of_one_site_keep_nobody_out() {
             })
             .collect();
         let (_, mut socket) = web.request();
-        while web.documents.flights.callers() < limits::DOCUMENT_CALLERS {
+        while web.documents.flights.lookups() < limits::DOCUMENT_CALLERS {
             thread::yield_now();
         }
         assert!(web.find(URL, &document(URL)).is_some());
@@ -136,7 +136,7 @@ fn few_documents_are_fetched_at_once() {
             .collect();
         let mut waiting: Vec<_> = urls.iter().map(|_| web.request()).collect();
         let next = scope.spawn(|| web.look(URL));
-        while web.documents.flights.callers() <= limits::DOCUMENT_FETCHES {
+        while web.documents.flights.lookups() <= limits::DOCUMENT_FETCHES {
             thread::yield_now();
         }
         web.assert_silent();
@@ -159,7 +159,7 @@ fn one_sender_holds_one_place() {
         let slow = scope.spawn(|| find("https://slow.example/c", first));
         let (_, mut socket) = web.request();
         let next = scope.spawn(|| find("https://next.example/c", second));
-        while web.documents.flights.callers() < 2 {
+        while web.documents.flights.lookups() < 2 {
             thread::yield_now();
         }
         web.assert_silent();
@@ -244,7 +244,7 @@ fn a_known_client_comes_in_though_all_places_are_taken() {
             })
             .collect();
         let mut fetched: Vec<_> = (0..limits::DOCUMENT_FETCHES).map(|_| web.request()).collect();
-        while web.documents.flights.callers() < limits::DOCUMENT_CALLERS {
+        while web.documents.flights.lookups() < limits::DOCUMENT_CALLERS {
             thread::yield_now();
         }
         assert!(web.look(URL).is_some());
