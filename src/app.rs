@@ -30,8 +30,8 @@ pub struct App {
     public_url: PublicUrl,
     /// Origins of web pages that may call the API, as browsers write them.
     allowed_origins: Vec<String>,
-    /// Whether the HTTP+SSE pair of 2024-11-05 is served.
-    serves_pair: bool,
+    /// Whether HTTP+SSE (2024-11-05) is served.
+    serves_http_sse: bool,
     /// Messages above [`limits::UNCHECKED_BODY_BYTES`] that are read or wait for their answer.
     large_bodies: Arc<Quota<UserId>>,
     /// What the log has been told of refusals since the start.
@@ -64,13 +64,13 @@ impl App {
     ) -> App {
         let large_bodies = Quota::per_key(limits::LARGE_BODIES_PER_USER);
         let (refusals, started) = (Throttle::new(1), clock::instant());
-        let serves_pair = false;
+        let serves_http_sse = false;
         App {
             oauth,
             mcp,
             public_url,
             allowed_origins,
-            serves_pair,
+            serves_http_sse,
             large_bodies,
             refusals,
             started,
@@ -78,9 +78,9 @@ impl App {
         }
     }
 
-    /// The same with the HTTP+SSE pair of 2024-11-05, at `/sse` and `/message`.
-    pub fn with_pair(mut self) -> App {
-        self.serves_pair = true;
+    /// The same with HTTP+SSE (2024-11-05), at `/sse` and `/message`.
+    pub fn with_http_sse(mut self) -> App {
+        self.serves_http_sse = true;
         self
     }
 
@@ -198,7 +198,7 @@ impl App {
             return Err(plain(421, format!("This server is reached at {} only.\n", self.public_url)));
         }
         let route = match route {
-            Ok(route) if route.is_of_pair() && !self.serves_pair => Err(NoRoute::NotFound),
+            Ok(route) if route.is_http_sse() && !self.serves_http_sse => Err(NoRoute::NotFound),
             found => found,
         };
         let route = route.map_err(|error| match error {

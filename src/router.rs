@@ -31,11 +31,11 @@ pub enum Route {
     Account,
     /// The MCP endpoint.
     Mcp,
-    /// The stream of the HTTP+SSE pair of 2024-11-05.
+    /// The stream of HTTP+SSE (2024-11-05).
     Sse,
     /// Where its clients post to.
     Message,
-    /// RFC 9728 metadata of the pair.
+    /// RFC 9728 metadata of HTTP+SSE.
     SseMetadata,
 }
 
@@ -150,8 +150,8 @@ impl Route {
         }
     }
 
-    /// Whether it belongs to the HTTP+SSE pair of 2024-11-05, which is off unless it is asked for.
-    pub fn is_of_pair(self) -> bool {
+    /// Whether it belongs to HTTP+SSE (2024-11-05), which is off unless it is asked for.
+    pub fn is_http_sse(self) -> bool {
         matches!(self, Route::Sse | Route::Message | Route::SseMetadata)
     }
 

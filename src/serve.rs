@@ -151,7 +151,7 @@ impl Server {
         });
         oauth.grants.end_denied();
         let app = App::new(oauth, mcp, public_url.clone(), config.allowed_origins.clone());
-        let app = Arc::new(if config.legacy_sse { app.with_pair() } else { app });
+        let app = Arc::new(if config.legacy_sse { app.with_http_sse() } else { app });
 
         let pool = Arc::new(Pool::start(capacity.queue()).map_err(no_threads)?);
         let metrics = Arc::new(Metrics::default());

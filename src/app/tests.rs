@@ -100,7 +100,7 @@ fn health_and_readiness_reveal_nothing() {
 #[test]
 fn head_without_a_token_is_challenged() {
     let fixture = fake::fixture();
-    let app = app(&fixture).with_pair();
+    let app = app(&fixture).with_http_sse();
     for path in ["/mcp", "/mcp/", "/sse"] {
         let refused = answer(&app, to("HEAD", path));
         assert_eq!(refused.status(), 401, "{path}");
@@ -361,7 +361,7 @@ fn a_stream_does_not_outlive_its_token() {
 #[test]
 fn the_pair_is_off_until_it_is_asked_for() {
     let fixture = fake::fixture();
-    let (off, on) = (app(&fixture), app(&fixture).with_pair());
+    let (off, on) = (app(&fixture), app(&fixture).with_http_sse());
     let metadata = "/.well-known/oauth-protected-resource/sse";
     for (method, path) in [("GET", "/sse"), ("POST", "/message"), ("GET", metadata)] {
         assert_eq!(answer(&off, to(method, path)).status(), 404, "{path}");

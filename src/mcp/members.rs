@@ -121,12 +121,23 @@ impl<'de> Deserialize<'de> for Members {
 
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Members, A::Error> {
                 let mut members = Vec::new();
-                while let Some((name, value)) = object.next_entry::<String, Box<RawValue>>()? {
-                    members.push((name.into(), value));
+                while let Some((name, value)) = object.next_entry::<MemberName<'_>, Box<RawValue>>()? {
+                    members.push((name.into_static(), value));
                 }
                 Ok(Members(members))
             }
         }
         deserializer.deserialize_map(InOrder)
+    }
+}
+
+#[derive(Deserialize)]
+struct MemberName<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl MemberName<'_> {
+    /// The name; a usual one takes no allocation.
+    fn into_static(self) -> Cow<'static, str> {
+        let usual = ["_meta", "name", "arguments", "uri"].into_iter().find(|usual| *usual == self.0);
+        usual.map_or_else(|| Cow::Owned(self.0.into_owned()), Cow::Borrowed)
     }
 }

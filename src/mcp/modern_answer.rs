@@ -16,14 +16,10 @@ type ServerInfo = Map<String, Value>;
 
 /// How long a client may rely on the result of an operation, in milliseconds; `None` for those that have no such hint.
 pub(super) fn ttl(operation: Operation) -> Option<u64> {
-    match operation {
-        Operation::ListTools
-        | Operation::ListPrompts
-        | Operation::ListResources
-        | Operation::ListResourceTemplates => Some(millis(limits::LIST_TTL)),
-        Operation::ReadResource => Some(0),
-        Operation::CallTool | Operation::GetPrompt | Operation::Complete => None,
+    if operation.is_list() {
+        return Some(millis(limits::LIST_TTL));
     }
+    (operation == Operation::ReadResource).then_some(0)
 }
 
 pub(super) fn complete(info: &ServerInfo, id: &RequestId, (reply, ttl_ms): (&Reply, Option<u64>)) -> Encoded {
