@@ -1,4 +1,4 @@
-//! A map of bounded size that forgets: what is remembered of strangers, be it a rate, a pause, a spent login or a document.
+//! A map of bounded size: for what is remembered of strangers, such as rates, pauses, spent logins and documents.
 //!
 //! Every entry has an owner and a time at which it ends. An owner who has as many entries as one may have makes room for
 //! their own next one; when the map is full, the owner with most entries makes room. In both cases the entry that ends
@@ -32,7 +32,7 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V, O: Clone + Eq + Hash> BoundedMap<K, V, O> {
-    /// At most so many entries of one owner, and in all.
+    /// Limits per owner and in total.
     pub fn per_owner((per_owner_limit, limit): (usize, usize)) -> BoundedMap<K, V, O> {
         BoundedMap { per_owner_limit, limit, entries: HashMap::new() }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::lock::{Mutex, wait_timeout_while};
 
-/// Says that the result of some work is no longer wanted. Clones share one flag; it never resets.
+/// A flag: the result of some work is no longer wanted. Clones share one flag; it never resets.
 #[derive(Clone, Debug, Default)]
 pub struct CancelToken(Arc<Shared>);
 
@@ -32,7 +32,7 @@ impl fmt::Debug for Shared {
 }
 
 impl CancelToken {
-    /// A token that nobody has tripped.
+    /// A token that is not tripped.
     pub fn new() -> CancelToken {
         CancelToken::default()
     }

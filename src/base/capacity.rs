@@ -2,7 +2,7 @@
 
 use super::limits;
 
-/// What may be open at once. The defaults are those of [`limits`]; [`Capacity::fault`] says what does not fit together.
+/// Limits on what is open at once. The defaults are those of [`limits`]; [`Capacity::fault`] checks that they fit together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
     /// Connections, one thread each.

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
-/// What is tolerated.
+/// Limits of a text.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// Arrays and objects inside one another, the outermost counted.

@@ -1,5 +1,5 @@
 //! The log: one line an event on standard error, for people or as JSON, from a closed set of events and fields. What is
-//! logged while a request is worked on names that request and whom it counts for. `log_writer` does the writing.
+//! logged during a request carries its id and the address that it counts for. `log_writer` does the writing.
 //!
 //! There is no way to log a free text of ours, a query, a header or a body: a field exists here or it is not logged. Values
 //! are escaped and cut, for strangers chose some of them.
@@ -24,11 +24,11 @@ const ADVICE_BYTES: usize = 1000;
 /// How much an event matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// Things are as they should be.
+    /// Normal operation.
     Info,
-    /// Someone should look at it some day; the text says at what.
+    /// Needs attention some day; the text says what does.
     Warn,
-    /// Something does not work; the text says what to do.
+    /// A failure; the text says what to do.
     Error,
 }
 
@@ -73,7 +73,7 @@ pub enum Field<'a> {
     Outcome(&'a str),
     /// A file, or the path of a request that is none of ours.
     Path(&'a str),
-    /// Whom a request counts for: an address.
+    /// The address that a request counts for.
     Peer(&'a str),
     /// Why something was refused, one of a few fixed words.
     Reason(&'a str),
@@ -198,7 +198,7 @@ fn room(event: &str) -> usize {
     }
 }
 
-/// The line that stands for `count` others which had no room.
+/// The line in place of `count` lines that had no room.
 fn dropped(count: u64) -> String {
     let hint = "whatever reads the log is slower than what happens";
     let fields = [Field::Count(count), Field::Hint(hint)];

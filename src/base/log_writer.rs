@@ -1,5 +1,5 @@
-//! The thread that writes the log. A line is handed over and nobody waits for it to be written: a reader that stalls, a
-//! terminal or a pipe, costs lines and never a request.
+//! The thread that writes the log. Lines are handed over and not waited for: a stalled reader, a terminal or a pipe, costs
+//! lines and never a request.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ struct Queue {
     dropped: Arc<AtomicU64>,
 }
 
-/// The line that stands for so many others.
+/// Makes the line in place of a number of dropped lines.
 type DroppedLine = fn(u64) -> String;
 
 /// The writing thread. Dropped, it has written what was logged before, unless its reader stalls.

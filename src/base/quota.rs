@@ -1,4 +1,4 @@
-//! At most so many at once: per key, and in total. What was taken is given back when its guard is dropped.
+//! Limits on what is held at once, per key and in total. Dropping a guard gives back what it holds.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -31,7 +31,7 @@ struct State<K> {
     next_ticket: u64,
 }
 
-/// What is held, until dropped.
+/// A guard: holds an amount until dropped.
 #[derive(Debug)]
 pub struct Held<K: Copy + Eq + Hash = UserId> {
     quota: Arc<Quota<K>>,
@@ -47,37 +47,37 @@ pub struct Share<K = UserId> {
 }
 
 impl Quota<UserId> {
-    /// Memory budget: bytes per user and in total. Each user may hold [`limits::FLOOR_BYTES`] whatever others hold: a few who
-    /// hoard break nobody else's streams.
+    /// Memory budget: bytes per user and in total. Each user may hold [`limits::FLOOR_BYTES`] whatever others hold, so that a
+    /// few who hoard break no streams of others.
     pub fn bytes(limits: (usize, usize)) -> Arc<Quota<UserId>> {
         Arc::new(Quota::new(limits).floor(limits::FLOOR_BYTES))
     }
 }
 
 impl<K: Copy + Eq + Hash> Quota<K> {
-    /// At most so many per key, and in total. Nobody waits.
+    /// Limits per key and in total. [`Quota::wait`] does not wait.
     pub fn new((per_key, total): (usize, usize)) -> Quota<K> {
         let state = State { by_key: HashMap::new(), in_total: 0, queue: VecDeque::new(), next_ticket: 0 };
         let (state, changed) = (Mutex::new(state), Condvar::new());
         Quota { per_key, total, floor: 0, waiting: (0, 0), state, changed }
     }
 
-    /// At most so many per key.
+    /// A limit per key only.
     pub fn per_key(per_key: usize) -> Arc<Quota<K>> {
         Arc::new(Quota::new((per_key, usize::MAX)))
     }
 
-    /// The same, but a key may hold up to `floor` whatever the others hold.
+    /// Lets a key hold up to `floor` whatever the others hold.
     pub fn floor(self, floor: usize) -> Quota<K> {
         Quota { floor, ..self }
     }
 
-    /// The same, but [`Quota::wait`] lets this many wait: of each key, and in total.
+    /// Lets this many wait in [`Quota::wait`]: per key and in total.
     pub fn waiting(self, waiting: (usize, usize)) -> Quota<K> {
         Quota { waiting, ..self }
     }
 
-    /// What `key` may hold.
+    /// The part of `key`.
     pub fn share(self: &Arc<Self>, key: K) -> Share<K> {
         Share { quota: Arc::clone(self), key }
     }
@@ -94,7 +94,7 @@ impl<K: Copy + Eq + Hash> Quota<K> {
     }
 
     /// One more for `key`, waiting for it up to `patience`; `None` if there was no room in that time, or if too many wait
-    /// already. Whoever came first is first, except that keys which hold all that they may keep nobody else waiting.
+    /// already. First come, first served, but a key at its limit does not hold up the others.
     pub fn wait(self: &Arc<Self>, key: K, patience: Duration) -> Option<Held<K>> {
         let mut state = self.lock();
         let ticket = state.next_ticket;
@@ -178,7 +178,7 @@ impl<K: Copy + Eq + Hash> Share<K> {
 }
 
 impl<K: Copy + Eq + Hash> Held<K> {
-    /// Whose it is.
+    /// The key that it counts for.
     pub fn key(&self) -> K {
         self.key
     }

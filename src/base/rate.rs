@@ -1,7 +1,7 @@
 //! Rates that strangers may not exceed: per sender (or whatever else a key tells apart), and in total.
 //!
-//! What is kept of a key is one moment: when its allowance will be whole again (the generic cell rate algorithm). The
-//! number of keys that are kept is bounded, whoever sends.
+//! One moment is kept per key: when its allowance will be whole again (the generic cell rate algorithm). The number of keys
+//! is bounded.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use super::limits;
 use super::lock::Mutex;
 use super::sender::Sender;
 
-/// So many at once, and as many again in every such time.
+/// A burst of `count`, renewed in every `per`.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
     /// How many; above zero.
@@ -22,7 +22,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// How long one costs.
+    /// The time that one costs.
     fn step(self) -> Duration {
         self.per.checked_div(self.count).unwrap_or(self.per)
     }
@@ -86,7 +86,7 @@ impl<K: Clone + Eq + Hash> RateLimit<K> {
 impl RateLimit {
     /// Spends one of the sender's allowance; of IPv6, one of its /48's as well, which has as much as
     /// [`limits::SENDERS_PER_SITE`] senders. Everybody who comes from one address of this machine, or through a Unix socket,
-    /// is one sender: a proxy that nobody has named brings many.
+    /// is one sender: an unnamed proxy brings many.
     ///
     /// # Errors
     /// [`TooMany`]; nothing was spent.

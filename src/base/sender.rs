@@ -28,13 +28,13 @@ impl Sender {
         }
     }
 
-    /// The same; `None` on this machine, from where one proxy may bring many people at once.
+    /// The sender, unless it is on this machine, where one proxy may bring many people at once.
     pub fn elsewhere(peer: Option<IpAddr>) -> Option<Sender> {
         let elsewhere = peer.is_some_and(|address| !address.to_canonical().is_loopback());
         elsewhere.then(|| Sender::of(peer))
     }
 
-    /// The whole site: the /48 of an IPv6 network, whose 65,536 networks must not count as that many; else the sender itself.
+    /// The /48 of an IPv6 sender, whose 65,536 networks must not count as that many senders; else the sender itself.
     pub fn site(self) -> Sender {
         match self {
             Sender::V6([a, b, c, _]) => Sender::V6Site([a, b, c]),

@@ -1,11 +1,11 @@
-//! Log lines that strangers can cause at will: so many a second of each kind, and how many were left out.
+//! Limits log lines that strangers can cause at will: a rate per kind, and a count of those that were left out.
 
 use std::time::Duration;
 
 use super::counters::Counters;
 use super::rate::{Rate, RateLimit};
 
-/// Lets so many events of each kind through in a second, and counts the others. The kinds are words of ours.
+/// Passes a number of events per second and kind, and counts the others. The kinds are words of ours.
 #[derive(Debug)]
 pub struct Throttle {
     rate: RateLimit<&'static str>,

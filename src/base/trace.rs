@@ -44,11 +44,11 @@ impl RequestIds {
 pub struct Trace {
     /// Its id.
     pub request: RequestId,
-    /// Whom it counts for; `None` if that is not known.
+    /// The address that it counts for, if known.
     pub peer: Option<IpAddr>,
 }
 
-/// What is noted of the request that a thread is working on.
+/// Notes about the request that a thread is working on.
 #[derive(Default)]
 struct Notes {
     trace: Option<Trace>,
@@ -68,7 +68,7 @@ pub fn within<R>(trace: Trace, work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// Puts back what was there before, after a panic as well.
+/// Restores the earlier notes, after a panic as well.
 struct Leave(Notes);
 
 impl Drop for Leave {
@@ -77,7 +77,7 @@ impl Drop for Leave {
     }
 }
 
-/// Runs code of a tool: what a panic in it says may be logged, unlike that of one in code that handles tokens.
+/// Runs code of a tool: the message of a panic in it may be logged, unlike one in code that handles tokens.
 pub fn in_tool<R>(work: impl FnOnce() -> R) -> R {
     let set = |in_tool| NOTES.with_borrow_mut(|notes| std::mem::replace(&mut notes.in_tool, in_tool));
     let before = set(true);

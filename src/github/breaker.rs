@@ -1,4 +1,4 @@
-//! Whom GitHub has asked to slow down (G7).
+//! The callers that GitHub has asked to slow down (G7).
 //!
 //! GitHub counts calls with a user's token against that user, and calls with the app's secret against the app. So do we:
 //! a user who has used up their own budget, perhaps elsewhere and on purpose, must not lock out everyone else.
@@ -12,7 +12,7 @@ use crate::base::lock::Mutex;
 use crate::base::secret::Secret;
 use crate::oauth::provider::ProviderError;
 
-/// Against whose budget a call counts.
+/// The owner of the budget that a call counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Caller {
     /// The app's: calls with the client secret.

@@ -11,7 +11,7 @@ pub const URL: &str = "https://github.com";
 /// Where GitHub's API is. Of a GitHub Enterprise Server it is `https://HOST/api/v3`.
 pub const API_URL: &str = "https://api.github.com";
 
-/// What it takes to talk to GitHub.
+/// The app at GitHub, and where GitHub is.
 #[derive(Clone, Debug)]
 pub struct GitHubSettings {
     /// The app's client id.

@@ -1,12 +1,11 @@
-//! Whose word is taken for where a request came from (H10): that of proxies which the operator has named, and
-//! no further than to the first address that is not one of them. For limits and the log, never for a decision about
-//! rights.
+//! The client's address behind proxies (H10): X-Forwarded-For is believed of proxies that the operator has named, up to the
+//! first address that is not one of them. For limits and the log, never for a decision about rights.
 
 use std::net::IpAddr;
 
 use super::request::Headers;
 
-/// The proxies that tell the truth about their clients.
+/// The proxies that are believed about their clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     networks: Vec<Network>,
@@ -23,7 +22,7 @@ struct Network {
 }
 
 impl TrustedProxies {
-    /// Reads a comma list of addresses, of networks like `10.0.0.0/8` or `2001:db8::/32`, and `unix` for whoever comes
+    /// Reads a comma list of addresses, of networks like `10.0.0.0/8` or `2001:db8::/32`, and `unix` for all who come
     /// through the Unix socket.
     ///
     /// # Errors
@@ -45,7 +44,7 @@ impl TrustedProxies {
         peer.map_or(self.unix_socket, |peer| self.networks.iter().any(|network| network.contains(peer)))
     }
 
-    /// Whether a whole address family is trusted: nobody is left who could not lie.
+    /// Whether a whole address family is trusted, so that every client could lie.
     pub fn contain_everybody(&self) -> bool {
         self.networks.iter().any(|network| network.free_bits == address_bits(network.is_ipv4))
     }
@@ -95,7 +94,7 @@ impl Network {
         address.is_ipv4() == self.is_ipv4 && (as_ipv6(address) ^ self.first) & self.mask() == 0
     }
 
-    /// Ones where an address must be the same.
+    /// The bits that all addresses of the network share.
     fn mask(&self) -> u128 {
         u128::MAX.checked_shl(self.free_bits).unwrap_or(0)
     }

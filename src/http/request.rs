@@ -71,7 +71,7 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// Room for so many fields, whose names and values have so many bytes together.
+    /// Room for this many fields, and bytes of names and values.
     pub fn with_capacity(fields: usize, bytes: usize) -> Headers {
         Headers { text: String::with_capacity(bytes), fields: Vec::with_capacity(fields) }
     }

@@ -40,13 +40,13 @@ impl Response {
         Response { status, headers, body: Body::Bytes(Vec::new()), held: None, outcome: None }
     }
 
-    /// The same with one more header field.
+    /// Adds a header field.
     pub fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Response {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// The same with this body.
+    /// Sets the body.
     pub fn bytes(mut self, content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
         self.body = Body::Bytes(body.into());
         self.header("Content-Type", content_type)
@@ -60,7 +60,7 @@ impl Response {
         }
     }
 
-    /// The same with a stream of server-sent events as its body.
+    /// Makes a stream of server-sent events the body.
     pub fn stream(mut self, stream: Stream) -> Response {
         self.body = Body::Stream(stream);
         // X-Accel-Buffering is how nginx is told not to hold events back.
@@ -69,7 +69,7 @@ impl Response {
             .header("X-Accel-Buffering", "no")
     }
 
-    /// The same with those of these fields that it does not have itself.
+    /// Adds those of these fields that the response does not have itself.
     pub fn with_fields(mut self, fields: Vec<Field>) -> Response {
         for field in fields {
             if self.header_value(field.0).is_none() {
@@ -79,7 +79,7 @@ impl Response {
         self
     }
 
-    /// The same as the end of a call, for the log.
+    /// Notes how the call ended, for the log.
     pub fn ending(self, outcome: CallOutcome) -> Response {
         Response { outcome: Some(outcome), ..self }
     }
@@ -109,8 +109,8 @@ impl Response {
         self.held.take()
     }
 
-    /// The same, counted in `unread` until the door has sent it; small ones and streams, which count what they say, are not.
-    /// If that is too much, the answer becomes one that says so.
+    /// Counts the body in `unread` until the door has sent it, unless it is small or a stream, which counts its own chunks. A
+    /// body that is too much becomes a 429.
     pub fn counted(mut self, unread: &Share) -> Response {
         let size = match &self.body {
             Body::Bytes(bytes) if bytes.len() > limits::SMALL_ANSWER_BYTES => bytes.len(),

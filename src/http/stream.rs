@@ -8,9 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
 
 use crate::base::cancel::CancelToken;
-use crate::base::identity::UserId;
 use crate::base::limits;
-use crate::base::quota;
 use crate::base::quota::{Held, Share};
 
 /// Why a chunk was not taken. Either way the stream is over for its sender.
@@ -45,7 +43,7 @@ pub struct Stream {
     woken: Receiver<()>,
     waker: Waker,
     /// Its place among its user's streams, if it counts there.
-    _place: Option<quota::Held<UserId>>,
+    _place: Option<Held>,
 }
 
 /// Bytes on their way to a reader. They count as unread until this is dropped.
@@ -83,8 +81,8 @@ impl Stream {
         (StreamSender { chunks: sender, unread, waiting, gone }, stream)
     }
 
-    /// The same stream, which holds `place` until the door lets go of it.
-    pub fn holding(mut self, place: quota::Held<UserId>) -> Stream {
+    /// Has the stream hold `place` until the door lets go of it.
+    pub fn holding(mut self, place: Held) -> Stream {
         self._place = Some(place);
         self
     }
@@ -151,7 +149,7 @@ impl StreamSender {
         })
     }
 
-    /// Whether the reader is so far behind that more than half of the room is taken. Whoever can wait should.
+    /// Whether more than half of the room is taken. A sender that can wait should.
     pub fn is_crowded(&self) -> bool {
         let bytes = self.waiting.load(Ordering::Relaxed);
         self.chunks.len() > limits::STREAM_EVENTS / 2 || bytes > limits::STREAM_BYTES / 2

@@ -1,4 +1,4 @@
-//! The little that is needed of URLs: our own public URL, and appending to others without touching what is there.
+//! URLs: our own public URL, splitting others, and appending to them without touching what is there.
 
 use std::borrow::Cow;
 use std::fmt;

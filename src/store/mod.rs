@@ -43,7 +43,7 @@ pub struct Grant {
     pub user: UserId,
     /// Their login at that time. For display only.
     pub login: String,
-    /// Whom they let in.
+    /// The client that they let in.
     pub client: GrantClient,
     /// What they consented to. Never grows.
     pub scopes: Scopes,
@@ -71,7 +71,7 @@ pub struct Grant {
 pub struct GrantClient {
     /// Which client.
     pub fingerprint: ClientFingerprint,
-    /// What it calls itself.
+    /// Its name for itself.
     pub name: String,
     /// The host that describes it, if its id is the URL of a metadata document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,7 +96,7 @@ pub enum Stage {
 }
 
 impl Grant {
-    /// Whom it belongs to, as the policy sees it.
+    /// Its owner, as the policy sees them.
     pub fn identity(&self) -> Identity {
         Identity { user: self.user, login: self.login.clone() }
     }
@@ -114,7 +114,7 @@ impl Grant {
         now >= self.end()
     }
 
-    /// The same grant as it stands in the table after an update.
+    /// The grant as an update stores it.
     fn next_revision(&self) -> Grant {
         Grant { revision: self.revision.wrapping_add(1), ..self.clone() }
     }

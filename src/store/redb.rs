@@ -42,14 +42,14 @@ type OpenDatabase = Box<dyn Fn() -> Result<Database, OpenError> + Send + Sync>;
 
 /// The table in one file.
 pub struct RedbGrants {
-    /// Guards what is in memory; held for a look-up, never during I/O.
+    /// Guards the connection, the cache and what is still to be written; held for a look-up, never during I/O.
     state: Mutex<State>,
     /// Opens the file, once more after the disk has failed.
     open: OpenDatabase,
     newest: Timestamp,
 }
 
-/// What is opened of a table.
+/// What a table is opened on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Medium {
     /// The file.
