@@ -25,7 +25,7 @@ use super::login::GitHubLogin;
 use super::problem::Problem;
 use super::provider::{Identity, IdentityProvider};
 use super::resource::{ProtectedResource, see_other};
-use crate::base::clock::{Clock, Timestamp};
+use crate::base::clock::Clock;
 use crate::base::identity::{GrantId, UserId};
 use crate::base::rate::RateLimit;
 use crate::base::secret::Secret;
@@ -45,7 +45,6 @@ pub struct AccountEndpoint {
     /// Makes the URL of its login page; it is not asked anything here.
     pub(super) provider: Arc<dyn IdentityProvider>,
     pub(super) grants: Arc<LiveGrants>,
-    pub(super) clock: Arc<dyn Clock>,
     /// Sign-ins that a sender may start.
     pub(super) sign_ins: RateLimit,
 }
@@ -86,10 +85,11 @@ struct SignedIn {
 /// The cookie is Lax: a browser does not send a Strict one along when GitHub's redirects end here, so the person would look
 /// signed out. Lax keeps it from every request of another site but a link to the page, which shows that site nothing and
 /// changes nothing.
-pub(super) fn sign_in(logins: &LoginState, identity: Identity, now: Timestamp) -> Response {
+pub(super) fn sign_in(logins: &LoginState, identity: Identity) -> Response {
     let Identity { user, login } = identity;
     log::info("account.signed_in", &[log::Field::User(&user.to_string()), log::Field::Login(&login)]);
-    let sealed = logins.seal(AccountSession { user, login }, now.plus(limits::ACCOUNT_LIFETIME));
+    let expires = logins.clock.now().plus(limits::ACCOUNT_LIFETIME);
+    let sealed = logins.seal(AccountSession { user, login }, expires);
     let cookie = logins.cookie_name(COOKIE);
     logins.set_cookie(see_other(logins.account_url()), (&cookie, &sealed), limits::ACCOUNT_LIFETIME)
 }
@@ -115,7 +115,7 @@ impl AccountEndpoint {
         }
         let signed_in = self.signed_in(&request.head).ok_or(SignIn::Expired)?;
         let sealed = form.value("form").unwrap_or_default();
-        let csrf = self.logins.open::<AccountForm>(sealed, self.clock.now());
+        let csrf = self.logins.open::<AccountForm>(sealed, self.logins.clock.now());
         if !csrf.is_some_and(|csrf| Secret::new(csrf.session).matches(signed_in.cookie_hash.as_bytes())) {
             return Err(SignIn::Again(Problem::ForeignForm));
         }
@@ -138,18 +138,18 @@ impl AccountEndpoint {
     /// GitHub is asked for nothing but who this is.
     fn start_sign_in(&self, head: &Head) -> Result<Response, SignIn> {
         self.sign_ins
-            .spend(head.peer, self.clock.monotonic())
+            .spend(head.peer, self.logins.clock.monotonic())
             .map_err(|too_many| SignIn::Again(Problem::TooMany(too_many)))?;
         Ok(self.logins.begin(head, |browser| {
             let login = GitHubLogin::to_account(browser, &*self.logins.random);
-            login.see_github(&self.logins, &*self.provider, "", self.clock.now())
+            login.see_github(&self.logins, &*self.provider, "", self.logins.clock.now())
         }))
     }
 
     /// The session of a request. Of several cookies of that name the first that opens counts: only a page of this host, or on
     /// plain http a program of this computer, can have set another (H11).
     fn signed_in(&self, head: &Head) -> Option<SignedIn> {
-        let (name, now) = (self.logins.cookie_name(COOKIE), self.clock.now());
+        let (name, now) = (self.logins.cookie_name(COOKIE), self.logins.clock.now());
         browser::cookies(head).filter(|(other, _)| *other == name).find_map(|(_, value)| {
             let session = self.logins.open::<AccountSession>(value, now)?;
             Some(SignedIn { session, cookie_hash: browser::hash(value) })
@@ -168,7 +168,7 @@ impl AccountEndpoint {
                 return self.resource.pages.problem(problem);
             }
         };
-        let now = self.clock.now();
+        let now = self.logins.clock.now();
         grants.retain(|grant| !grant.is_over(now) && !self.grants.is_ending(grant));
         grants.sort_by_key(|grant| Reverse((grant.last_used, grant.created, grant.id)));
         // It is worth something together with the session's cookie alone, so it may expire after it.

@@ -11,7 +11,6 @@ use super::login::PendingAuthorization;
 use super::problem::Problem;
 use super::redirect::{RedirectUri, Registrant, Target};
 use super::resource::ProtectedResource;
-use super::server_clock::ServerClock;
 use super::upstream::Upstreams;
 use crate::base::clock::Clock;
 use crate::base::identity::{ClientFingerprint, Scopes};
@@ -25,7 +24,6 @@ pub struct AuthorizeEndpoint {
     pub(super) logins: Arc<LoginState>,
     pub(super) grants: Arc<LiveGrants>,
     pub(super) upstreams: Arc<Upstreams>,
-    pub(super) clock: Arc<ServerClock>,
 }
 
 impl AuthorizeEndpoint {
@@ -36,7 +34,7 @@ impl AuthorizeEndpoint {
     }
 
     fn try_get(&self, head: &Head) -> Result<Response, Problem> {
-        self.clock.check()?;
+        self.logins.clock.check()?;
         let query = read_query(head, &["resource"])?;
         let client_id = query.value("client_id").ok_or(Problem::UnknownClient)?;
         let fingerprint = ClientFingerprint::of(client_id);
@@ -59,7 +57,7 @@ impl AuthorizeEndpoint {
         })
     }
 
-    /// Checks everything but client and redirect URI.
+    /// Checks everything but client and redirect URI; the first refusal that applies counts.
     fn check(
         &self,
         client: ClientFingerprint,
@@ -67,41 +65,34 @@ impl AuthorizeEndpoint {
         query: &Form,
         return_to: &ReturnTo,
     ) -> Result<AuthorizationRequest, AuthorizeError> {
-        if return_to.state.as_ref().is_some_and(|state| state.len() > limits::STATE_BYTES) {
-            return Err(AuthorizeError::StateTooLong);
+        let is_long = |state: &String| state.len() > limits::STATE_BYTES;
+        let asks_for_none = |prompt: &str| prompt.split(' ').any(|word| word == "none");
+        let refusals = [
+            (return_to.state.as_ref().is_some_and(is_long), AuthorizeError::StateTooLong),
+            (query.contains("request"), AuthorizeError::RequestObject),
+            (query.contains("request_uri"), AuthorizeError::RequestUri),
+            (query.value("response_type") != Some("code"), AuthorizeError::ResponseType),
+            (query.value("response_mode").is_some_and(|mode| mode != "query"), AuthorizeError::ResponseMode),
+            (query.value("prompt").is_some_and(asks_for_none), AuthorizeError::NoInteraction),
+            // O2: from every client, and S256 said out loud: RFC 7636 would take an absent method for `plain`.
+            (query.value("code_challenge").is_none(), AuthorizeError::NoChallenge),
+            (query.value("code_challenge_method") != Some("S256"), AuthorizeError::ChallengeMethod),
+        ];
+        if let Some((_, error)) = refusals.into_iter().find(|(applies, _)| *applies) {
+            return Err(error);
         }
-        if query.contains("request") {
-            return Err(AuthorizeError::RequestObject);
-        }
-        if query.contains("request_uri") {
-            return Err(AuthorizeError::RequestUri);
-        }
-        if query.value("response_type") != Some("code") {
-            return Err(AuthorizeError::ResponseType);
-        }
-        if query.value("response_mode").is_some_and(|mode| mode != "query") {
-            return Err(AuthorizeError::ResponseMode);
-        }
-        if query.value("prompt").is_some_and(|prompt| prompt.split(' ').any(|word| word == "none")) {
-            return Err(AuthorizeError::NoInteraction);
-        }
-        // O2: from every client, and S256 said out loud: RFC 7636 would take an absent method for `plain`.
-        let challenge = query.value("code_challenge").ok_or(AuthorizeError::NoChallenge)?;
-        if query.value("code_challenge_method") != Some("S256") {
-            return Err(AuthorizeError::ChallengeMethod);
-        }
-        let code_challenge = CodeChallenge::parse(challenge).ok_or(AuthorizeError::BadChallenge)?;
+        let code_challenge = query.value("code_challenge").and_then(CodeChallenge::parse);
         Ok(AuthorizationRequest {
             client,
             return_to: return_to.clone(),
-            code_challenge,
+            code_challenge: code_challenge.ok_or(AuthorizeError::BadChallenge)?,
             scopes: granted_scopes(&self.resource.required_scope, allowed, query.value("scope"))?,
             resource: self.resource.named_by(query).ok_or(AuthorizeError::Resource)?.to_owned(),
         })
     }
 
     fn ask_for_consent(&self, request: AuthorizationRequest, head: &Head) -> Response {
-        let expires = self.clock.now().plus(limits::LOGIN_LIFETIME);
+        let expires = self.logins.clock.now().plus(limits::LOGIN_LIFETIME);
         let server = self.resource.url.authority();
         let token_use = self.upstreams.token_use(&self.grants.rules());
         self.logins.begin(head, |browser| {

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
+use super::server_clock::ServerClock;
 use super::spent_logins::SpentLogins;
 use crate::base::clock::Timestamp;
 use crate::base::encoding::{base64url, sha256};
@@ -23,6 +24,7 @@ pub(super) struct LoginState {
     pub(super) url: PublicUrl,
     pub(super) keys: Arc<Keyring>,
     pub(super) random: Arc<dyn Random>,
+    pub(super) clock: Arc<ServerClock>,
     pub(super) spent: SpentLogins,
 }
 

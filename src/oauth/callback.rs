@@ -15,7 +15,6 @@ use super::policy::Rules;
 use super::problem::Problem;
 use super::provider::{Identity, IdentityProvider, Obstacle, ProviderError, ProviderToken, Redemption};
 use super::resource::{ProtectedResource, see_other};
-use super::server_clock::ServerClock;
 use super::upstream::Upstreams;
 use crate::base::clock::Clock;
 use crate::base::identity::{GrantId, UserId};
@@ -33,7 +32,6 @@ pub struct CallbackEndpoint {
     pub(super) grants: Arc<LiveGrants>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) quota: LoginQuota,
-    pub(super) clock: Arc<ServerClock>,
 }
 
 /// Why a login that GitHub has answered comes to nothing.
@@ -77,7 +75,7 @@ impl CallbackEndpoint {
     }
 
     fn read(&self, head: &Head) -> Result<Form, Problem> {
-        self.clock.check()?;
+        self.logins.clock.check()?;
         let query = read_query(head, &[])?;
         // G2: GitHub names itself since 2026; older GitHub Enterprise Servers do not.
         if query.value("iss").is_some_and(|issuer| issuer != self.provider.issuer()) {
@@ -88,7 +86,8 @@ impl CallbackEndpoint {
 
     /// Ends the login; a problem leaves it open, if it was.
     fn finish(&self, head: &Head, query: &Form, state: &str) -> Result<Response, Problem> {
-        let login = GitHubLogin::open(&self.logins, state, self.clock.now()).ok_or(Problem::LoginExpired)?;
+        let login =
+            GitHubLogin::open(&self.logins, state, self.logins.clock.now()).ok_or(Problem::LoginExpired)?;
         if let Purpose::Authorize(request) = &login.purpose {
             trace::names_client(&request.client);
         }
@@ -96,7 +95,7 @@ impl CallbackEndpoint {
         self.logins.check_browser(head, &login.browser)?;
         let (code, peer) = (code_of(query), head.peer);
         // A login is spent only once it has its place: a person who finds none reloads the page.
-        let now = self.clock.monotonic();
+        let now = self.logins.clock.monotonic();
         let _place = match &code {
             Ok(_) => Some(self.quota.place(peer, now)?),
             Err(_) => None,
@@ -115,7 +114,7 @@ impl CallbackEndpoint {
         code: &str,
         peer: Option<IpAddr>,
     ) -> Result<Response, LoginError> {
-        self.quota.count(self.clock.monotonic());
+        self.quota.count(self.logins.clock.monotonic());
         let redirect_uri = &self.logins.callback_url();
         let token =
             self.provider.redeem(&Redemption { code, code_verifier: &login.verifier(), redirect_uri })?;
@@ -143,7 +142,7 @@ impl CallbackEndpoint {
             self.provider.discard(&access);
         }
         let (user, code) = admitted?;
-        self.quota.charge(Some(user), peer, self.clock.monotonic());
+        self.quota.charge(Some(user), peer, self.logins.clock.monotonic());
         let to = &request.return_to;
         let parameters = [("code", Some(code.as_str())), ("state", to.state.as_deref())];
         Ok(see_other(self.resource.answer_location(&to.redirect_uri, &parameters)))
@@ -196,7 +195,7 @@ impl CallbackEndpoint {
         secret: &Secret<[u8; 32]>,
         kept: Option<ProviderToken>,
     ) -> Grant {
-        let now = self.clock.now();
+        let now = self.logins.clock.now();
         let id = GrantId(self.logins.random.bytes());
         let to = &request.return_to;
         Grant {
@@ -241,13 +240,13 @@ impl CallbackEndpoint {
         let identity = identity?;
         // Everybody with an account at GitHub gets here. A person who has nothing to see is charged like one who is not let in.
         let has_grants = self.grants.table.of_user(identity.user).is_ok_and(|grants| !grants.is_empty());
-        self.quota.charge(has_grants.then_some(identity.user), peer, self.clock.monotonic());
-        Ok(account::sign_in(&self.logins, identity, self.clock.now()))
+        self.quota.charge(has_grants.then_some(identity.user), peer, self.logins.clock.monotonic());
+        Ok(account::sign_in(&self.logins, identity))
     }
 
     /// Answers a login that came to nothing, and charges its sender where that could be brought about on purpose.
     fn refuse(&self, purpose: &Purpose, error: LoginError, peer: Option<IpAddr>) -> Response {
-        let now = self.clock.monotonic();
+        let now = self.logins.clock.monotonic();
         if let LoginError::Other(Problem::GitHub(error)) = error {
             self.quota.failed(error, peer, now);
         }

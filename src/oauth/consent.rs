@@ -15,7 +15,6 @@ use super::login::PendingAuthorization;
 use super::problem::Problem;
 use super::provider::IdentityProvider;
 use super::resource::ProtectedResource;
-use super::server_clock::ServerClock;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::rate::RateLimit;
 use crate::base::throttle::Throttle;
@@ -29,7 +28,6 @@ pub struct ConsentEndpoint {
     pub(super) grants: Arc<LiveGrants>,
     /// Makes the URL of its login page; it is not asked anything here.
     pub(super) provider: Arc<dyn IdentityProvider>,
-    pub(super) clock: Arc<ServerClock>,
     /// Answers of one sender: each is logged and remembered.
     pub(super) answers: RateLimit,
     pub(super) log_limit: Throttle,
@@ -42,10 +40,10 @@ impl ConsentEndpoint {
     }
 
     fn try_post(&self, request: &Request) -> Result<Response, Problem> {
-        self.clock.check()?;
+        self.logins.clock.check()?;
         let form = self.logins.own_form(request)?;
         // Taken once, before it is known whether the login is over: nothing made here outlives what is remembered of its end.
-        let now = self.clock.now();
+        let now = self.logins.clock.now();
         let sealed = form.value("pending").unwrap_or_default();
         let pending: PendingAuthorization = self.logins.open(sealed, now).ok_or(Problem::LoginExpired)?;
         trace::names_client(&pending.request.client);
@@ -66,7 +64,7 @@ impl ConsentEndpoint {
     /// Over the limit it is told to the client, no more.
     fn deny(&self, pending: &PendingAuthorization, peer: Option<IpAddr>) -> Result<Response, Problem> {
         let PendingAuthorization { request, browser } = pending;
-        let now = self.clock.monotonic();
+        let now = self.logins.clock.monotonic();
         if self.answers.spend(peer, now).is_ok() {
             self.logins.spent.end(browser.hash(), peer, now)?;
             log_stranger(&self.log_limit, now, "consent.denied", &request.client);
@@ -78,7 +76,7 @@ impl ConsentEndpoint {
     /// C4: the state for GitHub is made after the person's yes, never before.
     fn approve(&self, pending: PendingAuthorization, peer: Option<IpAddr>, begun: Timestamp) -> Response {
         let PendingAuthorization { request, .. } = &pending;
-        let now = self.clock.monotonic();
+        let now = self.logins.clock.monotonic();
         if let Err(too_many) = self.answers.spend(peer, now) {
             return self.resource.problem_page(&request.return_to, Problem::TooMany(too_many));
         }

@@ -180,6 +180,7 @@ impl AuthorizationServer {
             url: resource.url.clone(),
             keys: keys.clone(),
             random: random.clone(),
+            clock: server_clock.clone(),
             spent: SpentLogins::default(),
         });
         AuthorizationServer {
@@ -197,14 +198,12 @@ impl AuthorizationServer {
                 logins: logins.clone(),
                 grants: grants.clone(),
                 upstreams: upstreams.clone(),
-                clock: server_clock.clone(),
             },
             consent: ConsentEndpoint {
                 resource: resource.clone(),
                 logins: logins.clone(),
                 grants: grants.clone(),
                 provider: provider.clone(),
-                clock: server_clock.clone(),
                 answers: limit(limits::LOGINS, TEN_MINUTES),
                 log_limit: Throttle::new(limits::LOG_STRANGERS_PER_SECOND),
             },
@@ -215,14 +214,12 @@ impl AuthorizationServer {
                 grants: grants.clone(),
                 upstreams: upstreams.clone(),
                 quota: LoginQuota::new(),
-                clock: server_clock.clone(),
             },
             account: AccountEndpoint {
                 resource: resource.clone(),
                 logins,
                 provider: provider.clone(),
                 grants: grants.clone(),
-                clock: clock.clone(),
                 sign_ins: limit(limits::SIGN_INS, TEN_MINUTES),
             },
             token: TokenEndpoint {
