@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::backend::Context;
 use super::call::Reply;
+use super::context::Context;
 use super::jsonrpc::Error;
 use super::members::{Members, absent_or};
 use crate::base::limits;

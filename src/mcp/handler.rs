@@ -4,9 +4,9 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::arguments;
-use super::backend::Context;
 use super::build_error::BuildError;
 use super::call::{CallError, Reply};
+use super::context::Context;
 use super::jsonrpc::Error;
 
 type Run = dyn Fn(&Context, &RawValue) -> Result<Reply, CallError> + Send + Sync;

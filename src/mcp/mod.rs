@@ -2,13 +2,13 @@
 //!
 //! A request comes in already authenticated, its Host and Origin checked. What is left is done in this order (M1): method,
 //! `Accept` and content type, one strict parse, the era, and then the era's own checks. The era decodes to a [`Call`] and
-//! encodes an [`Outcome`]; the [`Backend`] in between does not know which it was.
+//! encodes the [`Reply`] or the [`CallError`]; the [`Backend`] in between does not know which era it was.
 //!
 //! # A server of your own
 //!
 //! A [`ToolServer`] is built of [`Tool`]s, [`Prompt`]s and [`Resource`]s, each with a closure that serves it, and handed to
-//! [`crate::run`]; that is the whole program. A closure is given the [`Context`] of its call and the
-//! arguments as a type of its own. It runs on a worker thread and may block there.
+//! [`crate::run`]; that is the whole program. A closure gets the [`Context`] of its call and the arguments as a type of its
+//! own. It runs on a worker thread and may block there.
 //!
 //! ```no_run
 //! use std::process::ExitCode;
@@ -131,6 +131,7 @@ mod calls;
 mod change;
 mod completion;
 mod content;
+mod context;
 mod definition;
 mod ending;
 mod era;
@@ -188,13 +189,14 @@ use crate::seal::Keyring;
 #[doc(hidden)]
 pub mod fuzzing;
 
-pub use self::backend::{Backend, Consent, Context, Description, Mirrored, Progress, ToolRules};
+pub use self::backend::{Backend, Consent, Description, Mirrored, ToolRules};
 pub use self::build_error::BuildError;
 pub use self::call::{
     Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply,
 };
 pub use self::completion::Partial;
 pub use self::content::{Content, PromptResult, ResourceContents, Role, ToolResult};
+pub use self::context::{Context, Progress};
 pub use self::jsonrpc::{Error, RequestId};
 pub use self::members::Members;
 pub use self::prompt::Prompt;
@@ -206,6 +208,7 @@ pub use crate::base::cancel::CancelToken;
 pub use crate::base::identity::{GrantId, Principal, Scopes, UpstreamToken, UserId};
 
 /// The parts of an MCP endpoint.
+#[doc(hidden)]
 pub struct Settings {
     /// Serves the calls.
     pub backend: Arc<dyn Backend>,
@@ -222,14 +225,17 @@ pub struct Settings {
 }
 
 /// Makes the answer that names the scopes a caller needs.
+#[doc(hidden)]
 pub type InsufficientScope = Box<dyn Fn(&Scopes) -> Response + Send + Sync>;
 
 /// The MCP endpoint. Clones are the same endpoint.
 #[derive(Clone)]
+#[doc(hidden)]
 pub struct Mcp(Arc<Core>);
 
 /// Gauges for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[doc(hidden)]
 pub struct Counts {
     /// Legacy sessions.
     pub sessions: usize,

@@ -8,11 +8,11 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::arguments;
-use super::backend::Context;
 use super::build_error::BuildError;
 use super::call::{CallError, Reply};
 use super::completion::{Completers, Partial};
 use super::content::PromptResult;
+use super::context::Context;
 use super::definition::Definition;
 use super::handler::TypedHandler;
 use super::jsonrpc::Error;

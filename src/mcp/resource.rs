@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::backend::Context;
 use super::build_error::BuildError;
 use super::call::{CallError, Reply};
 use super::completion::{Completers, Partial};
 use super::content::ResourceContents;
+use super::context::Context;
 use super::definition::Definition;
 use super::jsonrpc::Error;
 use super::uri_template::UriTemplate;

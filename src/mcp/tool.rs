@@ -6,10 +6,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::backend::{Context, Mirrored, ToolRules};
+use super::backend::{Mirrored, ToolRules};
 use super::build_error::BuildError;
 use super::call::CallError;
 use super::content::ToolResult;
+use super::context::Context;
 use super::definition::Definition;
 use super::handler::TypedHandler;
 use crate::base::identity::Scopes;

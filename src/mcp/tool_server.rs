@@ -8,11 +8,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::arguments;
-use super::backend::{Backend, Consent, Context, Description, ToolRules};
+use super::backend::{Backend, Consent, Description, ToolRules};
 use super::build_error::BuildError;
 use super::call::{Call, CallError, Operation, Reply};
 use super::completion::Reference;
 use super::content::ToolResult;
+use super::context::Context;
 use super::definition::Definition;
 use super::jsonrpc::Error;
 use super::prompt::Prompt;
@@ -50,6 +51,7 @@ pub struct ToolServer {
 }
 
 /// Collects what a [`ToolServer`] offers; lists keep this order.
+#[derive(Default)]
 pub struct Builder {
     consent: Consent,
     info: Map<String, Value>,
@@ -64,15 +66,8 @@ impl ToolServer {
     /// A server that offers nothing yet. Clients see its name and version.
     pub fn builder(name: impl Into<String>, version: impl Into<String>) -> Builder {
         let name = name.into();
-        let builder = Builder {
-            consent: Consent { name: name.clone(), ..Consent::default() },
-            info: Map::new(),
-            instructions: None,
-            lists_change: false,
-            tools: Vec::new(),
-            prompts: Vec::new(),
-            resources: Vec::new(),
-        };
+        let consent = Consent { name: name.clone(), ..Consent::default() };
+        let builder = Builder { consent, ..Builder::default() };
         builder.with("name", name).with("version", version.into())
     }
 

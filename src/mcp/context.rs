@@ -1,0 +1,249 @@
+//! What a handler or a backend knows of one call, and what it can say to the client before the call ends.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Reply};
+use super::calls::Permit;
+use super::exchange::Exchange;
+use super::jsonrpc::{self, Error, RequestId};
+use super::members::Members;
+use super::subscribers::Publisher;
+use crate::base::cancel::CancelToken;
+use crate::base::identity::Principal;
+use crate::base::json;
+
+/// How far a call has come.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Progress {
+    /// Grows with every report.
+    pub progress: f64,
+    /// What it grows to, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<f64>,
+    /// What is happening.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// A call as a handler or a backend sees it. Dropped without [`Context::complete`], the call fails with an internal error.
+pub struct Context {
+    pub(super) exchange: Arc<Exchange>,
+    pub(super) publisher: Publisher,
+    /// Gives the call's place back when it is over; lists need none.
+    pub(super) permit: Option<Permit>,
+}
+
+impl Context {
+    /// What is asked.
+    pub fn call(&self) -> &Call {
+        &self.exchange.call().call
+    }
+
+    /// Who calls.
+    pub fn principal(&self) -> &Principal {
+        &self.exchange.call().principal
+    }
+
+    /// What the client can do.
+    pub fn client(&self) -> &ClientCapabilities {
+        &self.exchange.call().client
+    }
+
+    /// A value of the request's `_meta`, if it is a `T`: under a key of your own, or `traceparent`, `tracestate` and `baggage`,
+    /// by which your calls to other services join the client's trace (W3C Trace Context).
+    pub fn meta<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        self.call().params.object("_meta").ok()?.read(key).ok()?
+    }
+
+    /// Tripped when the result is no longer wanted, or the call has run for fifteen minutes (a task: for an hour). Wait on it
+    /// instead of sleeping.
+    pub fn cancel(&self) -> &CancelToken {
+        self.exchange.cancelled()
+    }
+
+    /// Makes the call a task, if its client takes tasks and there is room for one more. Returns whether it is one now. The
+    /// client gets the handle of the task and asks for the result later. Questions to the client should come before: those of
+    /// a task wait until the client looks, see [`super::TaskSupport::ByHandler`].
+    ///
+    /// # Errors
+    /// [`CallError::Cancelled`] if nobody waits for the call any more.
+    pub fn become_task(&self) -> Result<bool, CallError> {
+        if self.exchange.task().is_some() {
+            return Ok(true);
+        }
+        if self.cancel().is_tripped() {
+            return Err(CallError::Cancelled);
+        }
+        let Some(permit) = &self.permit else { return Ok(false) };
+        let Some(place) = permit.task_place() else { return Ok(false) };
+        let is_task = self.exchange.become_task();
+        if is_task {
+            permit.hold(place);
+        }
+        Ok(is_task)
+    }
+
+    /// For telling clients that something has changed.
+    pub fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    /// Sends a log message, if the client wants messages of this level.
+    pub fn log(&self, level: Level, data: &impl Serialize) {
+        #[derive(Serialize)]
+        struct Params<'a, T> {
+            level: Level,
+            data: &'a T,
+        }
+        if self.wants_log(level) {
+            let params = Params { level, data };
+            self.exchange.say(&jsonrpc::notification("notifications/message", Some(&params)));
+        }
+    }
+
+    /// Reports progress, if the client gave a token for it.
+    pub fn progress(&self, progress: &Progress) {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Params<'a> {
+            progress_token: &'a RequestId,
+            #[serde(flatten)]
+            progress: &'a Progress,
+        }
+        if let Some(progress_token) = self.progress_token() {
+            let params = Params { progress_token, progress };
+            self.exchange.say(&jsonrpc::notification("notifications/progress", Some(&params)));
+        }
+    }
+
+    /// Checks that the client can do what is needed.
+    ///
+    /// # Errors
+    /// [`CallError::MissingCapability`].
+    pub fn require(&self, capability: Capability) -> Result<(), CallError> {
+        if self.client().supports(capability) {
+            Ok(())
+        } else {
+            Err(CallError::MissingCapability(capability))
+        }
+    }
+
+    /// Asks the client one thing. Up to 2025-11-25, and in a task, this waits for the answer for up to five minutes. In
+    /// 2026-07-28 it ends the call with `?`, and the handler runs again, from its start, when the client calls again with the
+    /// answer. So a handler should ask before it acts.
+    ///
+    /// # Errors
+    /// [`CallError`]; hand it on with `?`.
+    pub fn ask<T: DeserializeOwned>(&self, request: InputRequest) -> Result<T, CallError> {
+        self.ask_all(vec![request])?
+            .into_iter()
+            .next()
+            .map_or(Err(CallError::Cancelled), |answer| from_answer(answer.get()))
+    }
+
+    /// Has the person fill in a form; `None` if they declined. `key` names the question within its call, `form` is a flat JSON
+    /// object schema. Asks as [`Context::ask`] does, so a handler should ask before it acts.
+    ///
+    /// # Errors
+    /// As [`Context::ask`].
+    pub fn elicit<T: DeserializeOwned>(
+        &self,
+        key: &str,
+        message: &str,
+        form: &Value,
+    ) -> Result<Option<T>, CallError> {
+        #[derive(Deserialize)]
+        struct Elicited {
+            action: String,
+            content: Option<Box<RawValue>>,
+        }
+        let Elicited { action, content } = self.ask(InputRequest::elicitation(key, message, form))?;
+        match &*action {
+            // A form without fields may come back without content.
+            "accept" => from_answer(content.as_deref().map_or("{}", RawValue::get)).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Asks several things at once; the answers stand in the order of the questions.
+    ///
+    /// # Errors
+    /// As [`Context::ask`].
+    pub fn ask_all(&self, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
+        for request in &requests {
+            self.require(request.capability)?;
+        }
+        let capabilities: Vec<_> = requests.iter().map(|request| request.capability).collect();
+        let answers = match self.exchange.task() {
+            Some(task) => task.ask(requests),
+            None => self.exchange.dialect().ask(&self.exchange, requests),
+        }?;
+        let seen = |(capability, answer): (Capability, Box<RawValue>)| match capability {
+            // A form's content may be absent, which clients write in several ways.
+            Capability::Elicitation => {
+                let members = serde_json::from_str::<Members>(answer.get()).ok();
+                members.and_then(|members| members.present().to_raw().ok()).unwrap_or(answer)
+            }
+            Capability::Sampling | Capability::Roots => answer,
+        };
+        Ok(capabilities.into_iter().zip(answers).map(seen).collect())
+    }
+
+    /// The value that an earlier round of this call has kept with [`Context::remember`]; `None` in the first round.
+    pub fn remembered<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_str(self.exchange.dialect().round()?.remembered()?.get()).ok()
+    }
+
+    /// Keeps `value` for the next round, should this one end with a question. It travels with the client, sealed.
+    ///
+    /// # Errors
+    /// [`Error::INTERNAL`] if `value` cannot be JSON.
+    pub fn remember(&self, value: &impl Serialize) -> Result<(), CallError> {
+        let value = to_raw_value(value).map_err(|_| Error::internal())?;
+        if let Some(round) = self.exchange.dialect().round() {
+            round.remember(value);
+        }
+        Ok(())
+    }
+
+    /// Ends the connection but not the call, for a long wait. Does nothing where clients cannot take a stream up again.
+    pub fn disconnect(&self) {
+        self.exchange.disconnect();
+    }
+
+    /// Runs `action` when [`Context::cancel`] is tripped, on the thread that trips it; at once if it is tripped already. For
+    /// backends that serve a call without a thread that waits on it. It must not block.
+    pub fn on_cancel(&self, action: impl FnOnce() + Send + 'static) {
+        self.cancel().on_trip(action);
+    }
+
+    /// The token under which the client wants to hear of progress, if it does.
+    pub fn progress_token(&self) -> Option<&RequestId> {
+        self.exchange.call().progress_token.as_ref()
+    }
+
+    /// Whether the client wants log messages of this level.
+    pub fn wants_log(&self, level: Level) -> bool {
+        self.exchange.dialect().wants_log(level)
+    }
+
+    /// Passes a notification of another server on, as it stands. Does not wait: one that the client is too slow for is lost.
+    pub fn forward(&self, method: &str, params: &RawValue) {
+        self.exchange.try_say(&jsonrpc::notification(method, Some(&params)));
+    }
+
+    /// Ends the call; only the first time counts. [`CallError::Tool`] becomes a JSON-RPC error here: a failure that the model
+    /// is to read is a result with `isError`.
+    pub fn complete(&self, result: Result<Reply, CallError>) {
+        self.exchange.complete(result);
+    }
+}
+
+fn from_answer<T: DeserializeOwned>(answer: &str) -> Result<T, CallError> {
+    json::read(answer).map_err(|_| Error::invalid_params("The client's answer has the wrong shape").into())
+}
