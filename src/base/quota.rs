@@ -117,7 +117,6 @@ impl<K: Copy + Eq + Hash> Quota<K> {
     }
 
     /// How much is held in total.
-    #[cfg(test)]
     pub fn held(&self) -> usize {
         self.lock().in_total
     }

@@ -109,7 +109,7 @@ impl Calls {
 
     /// The number of running calls.
     pub(super) fn count(&self) -> usize {
-        self.running.lock().by_number.len()
+        self.places.held()
     }
 
     fn all<T>(&self, view: impl Fn(&RunningCall) -> Option<T>) -> Vec<T> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Reply};
+use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Reply};
 use super::jsonrpc::{self, Error, RequestId};
 use super::mrtr::Round;
 use super::stream::EventStream;
@@ -74,8 +74,21 @@ pub(super) trait Dialect: Send + Sync {
         None
     }
 
+    /// The error for a client without a capability that the call needs; `None`: without tasks.
+    fn missing(&self, capability: Option<Capability>) -> Error;
+
     /// The JSON-RPC error for a handler's.
-    fn error(&self, error: CallError) -> Error;
+    fn error(&self, error: CallError) -> Error {
+        match error {
+            CallError::MissingCapability(capability) => self.missing(Some(capability)),
+            CallError::TaskRequired => self.missing(None),
+            // A backend that ends a call with questions where its era asks and waits is wrong.
+            CallError::InputRequired(_) => Error::internal(),
+            CallError::Tool(text) => Error::new(Error::INTERNAL, text),
+            CallError::Protocol(error) => error,
+            CallError::Cancelled => Error::new(Error::INTERNAL, "Cancelled"),
+        }
+    }
 
     /// The response of the call.
     fn encode(&self, call: &DecodedCall, result: Result<Reply, CallError>) -> Encoded;

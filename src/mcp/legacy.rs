@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Core;
-use super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Reply};
+use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply};
 use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
 use super::exchange::{Caller, DecodedCall, Dialect, Encoded, Exchange};
 use super::header;
@@ -349,21 +349,12 @@ impl Dialect for LegacyCall {
         answers.collect()
     }
 
-    fn error(&self, error: CallError) -> Error {
-        match error {
-            CallError::MissingCapability(capability) => {
-                let words = format!("The client does not support {}", capability.name());
-                Error::new(Error::INVALID_REQUEST, words)
-            }
-            CallError::TaskRequired => {
-                Error::new(Error::INVALID_REQUEST, "This tool needs a client that takes tasks")
-            }
-            // Questions are asked on the stream in this era; a backend that answers with them is wrong.
-            CallError::InputRequired(_) => Error::internal(),
-            CallError::Tool(text) => Error::new(Error::INTERNAL, text),
-            CallError::Protocol(error) => error,
-            CallError::Cancelled => Error::new(Error::INTERNAL, "Cancelled"),
-        }
+    fn missing(&self, capability: Option<Capability>) -> Error {
+        let words = match capability {
+            Some(capability) => format!("The client does not support {}", capability.name()),
+            None => "This tool needs a client that takes tasks".to_owned(),
+        };
+        Error::new(Error::INVALID_REQUEST, words)
     }
 
     fn encode(&self, _: &DecodedCall, result: Result<Reply, CallError>) -> Encoded {

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::Core;
 use super::backend::Description;
-use super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Reply};
+use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply};
 use super::change::Filter;
 use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
 use super::exchange::{Caller, DecodedCall, Dialect, Encoded, Exchange};
@@ -268,22 +268,15 @@ impl Dialect for ModernCall {
         Some((task, handle))
     }
 
-    fn error(&self, error: CallError) -> Error {
-        match error {
-            CallError::MissingCapability(capability) => missing(&json!({ capability.name(): {} })),
-            CallError::TaskRequired => missing_tasks(),
-            // Nothing else may ask for input (MRTR, "Supported Requests"), and a task asks and waits.
-            CallError::InputRequired(_) => Error::internal(),
-            CallError::Tool(text) => Error::new(Error::INTERNAL, text),
-            CallError::Protocol(error) => error,
-            CallError::Cancelled => Error::new(Error::INTERNAL, "Cancelled"),
-        }
+    fn missing(&self, capability: Option<Capability>) -> Error {
+        capability.map_or_else(missing_tasks, |capability| missing(&json!({ capability.name(): {} })))
     }
 
     fn encode(&self, decoded: &DecodedCall, result: Result<Reply, CallError>) -> Encoded {
         let DecodedCall { call, principal, .. } = decoded;
         match result {
             Ok(reply) => complete(&self.description.info, &self.id, (&reply, ttl(call.operation))),
+            // Nothing else may ask for input (MRTR, "Supported Requests").
             Err(CallError::InputRequired(requests)) if call.operation.may_ask() => {
                 let state = self.round.next_state(principal, call, &self.core.sealing());
                 input_required(&self.description.info, &self.id, (&requests, state))

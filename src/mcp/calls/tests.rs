@@ -1,6 +1,8 @@
 use serde_json::value::RawValue;
 
-use super::super::call::{Call, CallError, ClientCapabilities, InputRequest, Level, Operation, Reply};
+use super::super::call::{
+    Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply,
+};
 use super::super::exchange::{DecodedCall, Dialect, Encoded};
 use super::super::jsonrpc::{Error, RequestId};
 use super::super::members::Members;
@@ -26,7 +28,7 @@ impl Dialect for Plain {
         Err(CallError::Cancelled)
     }
 
-    fn error(&self, _: CallError) -> Error {
+    fn missing(&self, _: Option<Capability>) -> Error {
         Error::internal()
     }
 
