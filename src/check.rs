@@ -1,5 +1,5 @@
-//! What a configuration means, in words: who may log in, from where, what is stored where, what is unsafe about it, and
-//! whether a server would start with it. Looks at files and reads them; changes nothing.
+//! The report of `check`: the meaning of a configuration in words, its risks, and whether a server would start with it. Reads
+//! files and changes nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,18 +16,18 @@ use crate::oauth::provider::Group;
 use crate::serve::{State, prepare};
 use crate::store::{self, Grants, Medium};
 
-/// What was found.
+/// The findings.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// What holds: a topic and what there is to say of it.
+    /// Topic and text.
     facts: Vec<(&'static str, String)>,
-    /// What is unsafe or will not work as it should, which of the two, and what to do about it.
+    /// `unsafe` or `warning`, the text, and what to do about it.
     warnings: Vec<(&'static str, String, String)>,
     /// Why the server would not start.
     faults: Vec<String>,
 }
 
-/// Looks at everything that a start would look at.
+/// Runs the checks of a start and reports the configuration.
 pub fn check<B, E>(config: &Config, backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>) -> Report
 where
     B: Backend + 'static,
@@ -219,7 +219,7 @@ impl Report {
         }
         let for_proxies =
             config.behind_proxy.is_some() || config.listen.iter().any(|place| place.path().is_some());
-        // Nobody but a proxy on this machine makes an https URL of a listener on loopback that does not encrypt.
+        // An https URL with an unencrypted listener on loopback means a proxy on this machine.
         let behind_one = config.tls_files().is_none()
             && config.public_url(None).is_ok_and(|url| url.is_https())
             && config.places().any(Listen::is_loopback);

@@ -1,7 +1,7 @@
-//! The numbers of a running server, and how they read for Prometheus (its text format, version 0.0.4).
+//! The counters of a running server, and `/metrics` in the text format of Prometheus (version 0.0.4).
 //!
-//! Nothing that a request says becomes a label: routes, classes, methods and reasons are words of ours, so that strangers
-//! cannot make the page longer.
+//! No part of a request becomes a label: routes, classes, methods and reasons come from closed sets, so that strangers cannot
+//! make the page longer.
 
 use std::fmt::{Display, Write as _};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::http::{
 };
 use crate::router::Route;
 
-/// What is counted of requests.
+/// Counters of requests.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// By the route's slot.
@@ -25,12 +25,12 @@ pub struct Metrics {
     calls: Counters<(&'static str, &'static str)>,
 }
 
-/// What is counted of one route.
+/// Counters of one route.
 #[derive(Debug, Default)]
 struct RouteNumbers {
     /// Answers with 1xx, 2xx, 3xx, 4xx, 5xx.
     classes: [AtomicU64; 5],
-    /// Answers that took at most that long, as [`limits::LATENCY_BUCKETS_MICROS`] says; each counted in one of them only.
+    /// Answers by time taken, at the bounds of [`limits::LATENCY_BUCKETS_MICROS`]. Each answer counts in one bucket only.
     buckets: [AtomicU64; limits::LATENCY_BUCKETS_MICROS.len()],
     /// All answers together (microseconds).
     micros: AtomicU64,
@@ -38,18 +38,17 @@ struct RouteNumbers {
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// What is not counted here but looked up when somebody asks.
+/// Numbers that are looked up for each page.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// The program's version.
     pub version: &'static str,
     /// Gauges: name, what it is, value.
     pub gauges: Vec<(&'static str, &'static str, u64)>,
     /// Calls to GitHub by how they ended.
     pub github_calls: Vec<(&'static str, u64)>,
-    /// What the door refused before there was a request.
+    /// Connections and heads that the door refused, by reason.
     pub door_refusals: Vec<(&'static str, u64)>,
-    /// Requests that break the protocol and were served.
+    /// Requests that were served although they break the protocol, by kind.
     pub tolerated: Vec<(&'static str, u64)>,
 }
 
@@ -113,7 +112,7 @@ impl Metrics {
         page.0
     }
 
-    /// The routes that somebody has asked for.
+    /// Calls `with` for each route that was used.
     fn each_route(&self, mut with: impl FnMut(&'static str, &RouteNumbers)) {
         for (slot, numbers) in self.routes.iter().enumerate() {
             if numbers.classes.iter().any(|count| count.load(Ordering::Relaxed) > 0)
@@ -133,7 +132,7 @@ impl Page {
         let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
-    /// Names and values of labels are words of ours: nothing in them has to be escaped.
+    /// Names and values of labels come from closed sets: nothing in them has to be escaped.
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.0.push_str(name);
         for (index, (label, text)) in labels.iter().enumerate() {
@@ -172,17 +171,16 @@ pub fn resident_bytes() -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Looks up what is not counted.
+/// Looks up the numbers of a [`Snapshot`].
 pub type Look = Box<dyn Fn() -> Snapshot + Send + Sync>;
 
-/// `/metrics`, for whoever may open the operator's socket, or the loopback port that the operator gave it.
+/// `/metrics`, on the operator's socket and on the loopback port that the operator gave it.
 pub struct Endpoint {
     metrics: Arc<Metrics>,
     look: Look,
 }
 
 impl Endpoint {
-    /// The endpoint of these numbers.
     pub fn new(metrics: Arc<Metrics>, look: Look) -> Endpoint {
         Endpoint { metrics, look }
     }
@@ -191,7 +189,7 @@ impl Endpoint {
         if !matches!(head.method, Method::Get | Method::Head) {
             return Response::new(405).header("Allow", "GET, HEAD");
         }
-        // A page in a browser on this machine, whose host name was pointed here, says so.
+        // DNS rebinding: a page in a browser on this machine sends its own host name.
         let host = head.headers.one("host").ok().flatten().and_then(split_port);
         if head.peer.is_some() && !host.is_some_and(|(host, _)| is_loopback_host(host)) {
             return Response::new(421);
@@ -215,86 +213,4 @@ impl Handler for Endpoint {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::{Body, fake};
-
-    fn counted() -> Arc<Metrics> {
-        let metrics = Metrics::default();
-        metrics.answered(Some(Route::Mcp), 200, Duration::from_micros(700));
-        metrics.answered(Some(Route::Mcp), 202, Duration::from_millis(30));
-        metrics.answered(Some(Route::Mcp), 503, Duration::from_secs(100));
-        metrics.answered(None, 404, Duration::ZERO);
-        metrics.answered(None, 999, Duration::ZERO);
-        metrics.refused("host");
-        metrics.refused("host");
-        metrics.called("tools/call", "ok");
-        metrics.called("tools/call", "tool_error");
-        metrics.called("tools/call", "ok");
-        Arc::new(metrics)
-    }
-
-    fn endpoint() -> Endpoint {
-        let snapshot = Snapshot {
-            version: "1.2.3",
-            gauges: vec![("mcp_connections", "Open connections.", 3)],
-            github_calls: vec![("ok", 5)],
-            door_refusals: vec![("too_slow", 1)],
-            tolerated: vec![("repeated_version", 2)],
-        };
-        Endpoint::new(counted(), Box::new(move || snapshot.clone()))
-    }
-
-    fn ask(request: Request) -> (u16, String) {
-        let response = endpoint().answer(&request.head);
-        let text = match response.body() {
-            Body::Bytes(bytes) => String::from_utf8(bytes.clone()).unwrap(),
-            Body::Stream(_) => panic!("a stream"),
-        };
-        (response.status(), text)
-    }
-
-    #[test]
-    fn the_page_has_what_was_counted() {
-        let (status, page) = ask(fake::request("GET", "/metrics").with("Host", "127.0.0.1:9090"));
-        assert_eq!(status, 200);
-        for line in [
-            r#"mcp_requests_total{route="mcp",class="2xx"} 2"#,
-            r#"mcp_requests_total{route="mcp",class="5xx"} 1"#,
-            r#"mcp_requests_total{route="none",class="4xx"} 1"#,
-            r#"mcp_request_seconds_bucket{route="mcp",le="0.001"} 1"#,
-            r#"mcp_request_seconds_bucket{route="mcp",le="0.1"} 2"#,
-            r#"mcp_request_seconds_bucket{route="mcp",le="+Inf"} 3"#,
-            r#"mcp_request_seconds_sum{route="mcp"} 100.0307"#,
-            r#"mcp_request_seconds_count{route="mcp"} 3"#,
-            r#"mcp_refusals_total{reason="host"} 2"#,
-            r#"mcp_door_refusals_total{reason="too_slow"} 1"#,
-            r#"mcp_github_calls_total{outcome="ok"} 5"#,
-            r#"mcp_tolerated_total{kind="repeated_version"} 2"#,
-            r#"mcp_calls_total{method="tools/call",outcome="ok"} 2"#,
-            r#"mcp_calls_total{method="tools/call",outcome="tool_error"} 1"#,
-            r#"mcp_build_info{version="1.2.3"} 1"#,
-            "# TYPE mcp_connections gauge",
-            "mcp_connections 3",
-        ] {
-            assert!(page.lines().any(|each| each == line), "{line} is not in\n{page}");
-        }
-        assert!(!page.contains("token"), "a route that nobody asked for has no line:\n{page}");
-    }
-
-    /// M2: a page whose host name was pointed at the port reads nothing.
-    #[test]
-    fn only_this_machine_is_told() {
-        assert_eq!(ask(fake::request("GET", "/metrics").with("Host", "rebound.example")).0, 421);
-        assert_eq!(ask(fake::request("GET", "/metrics").with("Host", "[::1]:9090")).0, 200);
-        assert_eq!(ask(fake::request("POST", "/metrics").with("Host", "localhost")).0, 405);
-        let mut through_the_socket = fake::request("GET", "/metrics").with("Host", "anything");
-        through_the_socket.head.peer = None;
-        assert_eq!(ask(through_the_socket).0, 200);
-    }
-
-    #[test]
-    fn this_process_has_memory() {
-        assert!(resident_bytes().unwrap() > 100_000);
-    }
-}
+mod tests;

@@ -1,5 +1,5 @@
-//! The operator's commands. A running server is asked through its socket; when none runs, which the state directory's lock
-//! tells, the command does it there itself.
+//! The operator's commands. They ask the running server through its socket; if no server holds the lock of the state
+//! directory, they work on the files in it.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;

@@ -1,8 +1,8 @@
-//! What the operator can ask of the grants and the key. The same code answers on the operator's socket of a running server
-//! and, when none runs, inside the command itself (`operate`).
+//! Operations on the grants and the key. The same code answers on the operator's socket of a running server and, when none
+//! runs, inside the command itself (`operate`).
 //!
-//! The socket is a file of mode 0600 in the state directory: whoever opens it is the operator. Nothing of this is on the
-//! public door (A1).
+//! The socket is a file of mode 0600 in the state directory: a process that can open it acts for the operator. The public
+//! door has none of this (A1).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,47 +16,41 @@ use crate::base::{limits, log};
 use crate::http::{Admission, Handler, Head, Method, Request, Responder, Response};
 use crate::store::{self, Grant, GrantClient, Grants, OpenError, Picks};
 
-/// The draft of a copy of the table in the state directory.
+/// The file in the state directory that a copy of the table is written to.
 pub const COPY: &str = "backup.new";
 /// The operator's socket in the state directory.
 pub const SOCKET: &str = "operator.sock";
 /// The path of the endpoint that takes an [`Operation`] and answers an [`Outcome`], or an [`ErrorAnswer`], as JSON.
 pub const PATH: &str = "/operation";
 
-/// What is asked.
+/// An operation that the operator asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// Every grant.
     ListGrants,
     /// End these grants, and everything that was issued under them.
     Revoke(Selection),
     /// Seal with a new key from now on; the older ones still open.
     RotateKey,
-    /// How the server is.
     Status,
     /// Copy the table to a file in the state directory.
     BackUp,
 }
 
-/// Which grants.
+/// The grants that an operation is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Selection {
-    /// This one.
     Grant(GrantId),
-    /// Those of the user with this number.
     User(UserId),
-    /// Those of whoever had this login, in any case, when they logged in. If they were renamed since, their other grants
-    /// belong to the same number and are meant as well.
+    /// Grants of users who had this login, in any case, when they logged in. If such a user was renamed since, the grants under
+    /// the other login are included: they belong to the same number.
     Login(String),
-    /// Those of this client.
     Client(ClientFingerprint),
-    /// All of them.
     All,
 }
 
-/// What came of it.
+/// The result of an [`Operation`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -64,12 +58,10 @@ pub enum Outcome {
     Grants(Vec<GrantSummary>),
     /// The grants that have ended.
     Revoked(Vec<GrantId>),
-    /// The key was changed, and there are so many now.
     Rotated {
-        /// Keys in the key file.
+        /// The number of keys in the key file.
         keys: usize,
     },
-    /// How the server is.
     Status {
         /// Grants that are not over.
         grants: usize,
@@ -80,43 +72,36 @@ pub enum Outcome {
     BackedUp,
 }
 
-/// A server that runs.
+/// A running server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
-    /// Its version.
     pub version: String,
-    /// When it was started, RFC 3339.
+    /// The time of its start, RFC 3339.
     pub since: String,
     /// Sessions of the older protocol era.
     pub sessions: usize,
-    /// Open streams.
     pub streams: usize,
-    /// Calls that run.
+    /// Running calls.
     pub calls: usize,
 }
 
 /// A grant as the operator sees it. Times are RFC 3339.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantSummary {
-    /// Names the grant.
     pub id: GrantId,
-    /// Who logged in.
     pub user: UserId,
-    /// Their login at that time.
+    /// The user's login when they logged in.
     pub login: String,
-    /// Whom they let in.
     pub client: GrantClient,
-    /// What they consented to.
     pub scopes: Scopes,
-    /// When they logged in.
     pub created: String,
-    /// When tokens were last made. They may have been used for an hour after that: [`limits::ACCESS_TOKEN_LIFETIME`].
+    /// The time of the last token response. Its tokens may have been used for an hour after that: [`limits::ACCESS_TOKEN_LIFETIME`].
     pub last_used: String,
-    /// When it is over unless it is refreshed.
+    /// The end of the grant unless it is refreshed.
     pub ends: String,
 }
 
-/// Why it was not done.
+/// Why an operation was not carried out.
 #[derive(Debug)]
 pub enum OperatorError {
     /// The table could not be read. Nothing was done.
@@ -125,11 +110,9 @@ pub enum OperatorError {
     Later(store::Error),
     /// Some of the grants could not be deleted.
     Unfinished {
-        /// How many.
         failed: usize,
-        /// Of how many.
         of: usize,
-        /// Why the last of them could not.
+        /// The last of the errors.
         error: store::Error,
     },
     /// The key file could not be changed.
@@ -170,46 +153,38 @@ impl OperatorError {
     }
 }
 
-/// What the endpoint answers instead of an [`Outcome`].
+/// The answer of the endpoint when there is no [`Outcome`].
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ErrorAnswer {
-    /// What went wrong, for the operator.
     pub error: String,
 }
 
-/// Ends a grant and everything that belongs to it; says whether there was one.
+/// Ends a grant and everything that belongs to it. Returns whether there was one.
 pub type EndGrant = Box<dyn Fn(GrantId) -> Result<bool, store::Error> + Send + Sync>;
-/// Ends grants when the table can be read again; says whether that is remembered.
+/// Ends grants when the table can be read again. Returns whether that is remembered.
 pub type EndLater = Box<dyn Fn(Picks) -> bool + Send + Sync>;
-/// Puts a new key before the others and, in a running server, into use; says how many there are now.
+/// Puts a new key before the others and, in a running server, into use. Returns the number of keys.
 pub type RotateKey = Box<dyn Fn() -> Result<usize, OpenError> + Send + Sync>;
 
-/// How the server is, for a server that runs.
+/// Describes the server, if it runs.
 pub type Look = Box<dyn Fn() -> Option<Running> + Send + Sync>;
-/// Copies the table; says to which file.
+/// Copies the table to [`COPY`].
 pub type BackUp = Box<dyn Fn() -> Result<(), store::Error> + Send + Sync>;
 
-/// What the operator's commands work on.
+/// What the operations work on.
 pub struct Parts {
-    /// The one table.
     pub grants: Arc<dyn Grants>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Ends a grant.
     pub end_grant: EndGrant,
-    /// Ends grants that cannot be looked up now.
     pub end_later: EndLater,
-    /// Changes the key.
     pub rotate_key: RotateKey,
-    /// Looks at the server.
     pub look: Look,
-    /// Copies the table.
     pub back_up: BackUp,
     /// Answers `/metrics`, in a running server.
     pub metrics: Option<Arc<dyn Handler>>,
 }
 
-/// Does what the operator asks.
+/// Carries out the operator's operations.
 pub struct Operator {
     parts: Parts,
     /// Held while a file of the state directory is written. Nobody waits for it.
@@ -217,15 +192,10 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// An operator's desk over these parts.
     pub fn new(parts: Parts) -> Operator {
         Operator { parts, writing: Mutex::new(()) }
     }
 
-    /// Does it.
-    ///
-    /// # Errors
-    /// [`OperatorError`].
     pub fn perform(&self, operation: &Operation) -> Result<Outcome, OperatorError> {
         match operation {
             Operation::ListGrants => self.list(),
@@ -244,7 +214,7 @@ impl Operator {
         Ok(Outcome::Grants(grants.iter().map(|grant| GrantSummary::of(grant)).collect()))
     }
 
-    /// Each is tried, whatever became of the one before it.
+    /// Tries to end each grant, even if another could not be ended.
     fn revoke(&self, selection: &Selection) -> Result<Outcome, OperatorError> {
         let grants = self.parts.grants.list().map_err(|error| {
             let wanted = selection.clone();
@@ -258,7 +228,7 @@ impl Operator {
         for &id in &ids {
             match (self.parts.end_grant)(id) {
                 Ok(true) => revoked.push(id),
-                Ok(false) => {} // somebody else has just ended it
+                Ok(false) => {} // it has just ended otherwise
                 Err(error) => (failed, last_error) = (failed.saturating_add(1), Some(error)),
             }
         }
@@ -336,7 +306,7 @@ impl Handler for Operator {
 }
 
 impl Selection {
-    /// The grants that are meant, of these.
+    /// The ids of the selected grants.
     fn of(&self, grants: &[Arc<Grant>]) -> Vec<GrantId> {
         let had_login = |login: &str| -> BTreeSet<UserId> {
             let theirs = grants.iter().filter(|grant| grant.login.eq_ignore_ascii_case(login));

@@ -1,4 +1,5 @@
-//! From a configuration to a running server, and to its end. Everything above has been told what it stands on here.
+//! The start and the stop of a server: builds the parts from the configuration and connects them. Decides nothing about a
+//! request.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -48,9 +49,9 @@ pub struct Server {
     /// Tripped when the public door has closed by itself, for a fault of tiny_http.
     door_ended: CancelToken,
     tls: Option<Arc<Tls>>,
-    /// The operator's socket, if there can be one.
+    /// Missing if its socket could not be made.
     operator: Option<Tiny>,
-    /// The port for metrics, if the operator wants one. Every user of this machine can reach it.
+    /// The port for metrics. Every user of this machine can reach it.
     metrics: Option<Edge>,
     pool: Arc<Pool>,
     sweeper: Sweeper,
@@ -82,7 +83,7 @@ impl Server {
         }
     }
 
-    /// Makes what is missing, takes the doors and opens them.
+    /// Takes the addresses, makes what is missing of the state, builds the parts and opens the doors.
     fn go<B: Backend + 'static>(
         config: &Config,
         tls: Option<Arc<Tls>>,
@@ -93,7 +94,7 @@ impl Server {
         let capacity = config.capacity;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let random: Arc<dyn Random> = Arc::new(OsRandom);
-        // Before anything is made: nothing is touched if an address is not to be had.
+        // Before anything is made, so that a start without its addresses changes nothing.
         let listeners = doors::bind(config)?;
         let public_url = config.public_url(listeners.iter().find_map(Listener::address))?;
         let files = config.state_files();
@@ -247,23 +248,21 @@ impl Server {
         &self.public_url
     }
 
-    /// Reads the certificate again, if there is one.
+    /// Reloads the certificate.
     pub fn reload_certificate(&self) {
         if let Some(tls) = &self.tls {
             tls.reload();
         }
     }
 
-    /// Takes the rules over that another configuration has: who is let in, which clients are refused. Says whether they are
-    /// others.
+    /// Replaces the rules, who is let in and which clients are denied, by those of `config`. Returns whether they changed.
     pub fn change_rules(&self, config: &Config) -> bool {
         let policy = Policy::new(config.allow.clone());
         self.app.change_rules(oauth::Rules { policy, denied: config.clients.denied.clone() })
     }
 
-    /// Stops within [`limits::DRAIN`]: takes no more requests, lets calls finish for [`limits::DRAIN_CALLS`], cancels what is left
-    /// of them, and lets go of the table.
-    /// An error if it had to stop because its public door had closed by itself.
+    /// Stops within [`limits::DRAIN`]: accepts no more requests, lets calls finish for [`limits::DRAIN_CALLS`], cancels the rest and
+    /// closes the table. Returns an error if the public door had closed by itself.
     pub fn stop(mut self) -> Result<(), StartupError> {
         log::info("stopping", &[]);
         let deadline = clock::instant() + limits::DRAIN;
@@ -293,7 +292,7 @@ impl Server {
     }
 }
 
-/// A door for one page, which takes neither bodies nor streams.
+/// The limits of a door for one page, without bodies and streams.
 fn small_door() -> edge::Settings {
     edge::Settings {
         connections: limits::METRICS_CONNECTIONS,
@@ -327,10 +326,10 @@ fn rotate_key(path: PathBuf, keys: &Arc<Keyring>, table: Arc<RedbGrants>) -> Rot
     Box::new(move || key_file::rotate(&path, &keys, &table, &OsRandom))
 }
 
-/// The thread that looks for what has expired, the certificate included, and gives free memory back.
+/// The thread that deletes expired grants, looks for a renewed certificate and gives free memory back.
 struct Sweeper {
     stop: CancelToken,
-    /// Nothing comes from it; its other end is dropped when the thread ends.
+    /// Carries no value: the sender is dropped when the thread ends.
     ended: Receiver<()>,
 }
 
@@ -367,15 +366,4 @@ impl Sweeper {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// H13: a disk that does not answer holds up the last sweep, not the end.
-    #[test]
-    fn a_sweep_that_hangs_is_left() {
-        let (_hanging, ended) = channel();
-        let stop = CancelToken::new();
-        Sweeper { stop: stop.clone(), ended }.stop(Duration::from_millis(1));
-        assert!(stop.is_tripped());
-    }
-}
+mod tests;

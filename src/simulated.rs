@@ -51,7 +51,7 @@ static PEOPLE: [Person; 3] = [
 pub struct Simulated {
     client_id: String,
     client_secret: Secret<String>,
-    /// Its tokens', from the client secret.
+    /// Keys of the tokens, derived from the client secret.
     keys: Keyring,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -63,7 +63,7 @@ pub struct Simulated {
 #[derive(Default)]
 struct Records {
     codes: VecDeque<Code>,
-    /// The hashes of tokens that were deleted. Until a restart: those who are logged in here are nobody.
+    /// The hashes of tokens that were deleted. Forgotten at a restart: no real identity depends on them.
     deleted: VecDeque<[u8; 32]>,
 }
 
@@ -76,7 +76,7 @@ struct Code {
     expires: Timestamp,
 }
 
-/// What a token says, sealed into it: a restart forgets nobody.
+/// The content of a token, sealed into it, so that tokens outlive a restart.
 #[derive(Serialize, Deserialize)]
 struct Token {
     #[serde(rename = "u")]
@@ -170,7 +170,7 @@ impl Simulated {
         }
     }
 
-    /// The callback's URI of a request that GitHub would show a page for.
+    /// The `redirect_uri` of a request, if GitHub would show a page for it.
     fn check_authorization<'f>(&self, form: &'f Form) -> Result<&'f str, &'static str> {
         if form.value("client_id") != Some(&self.client_id) {
             return Err("No app here has this client_id.");
@@ -183,9 +183,9 @@ impl Simulated {
         )
     }
 
-    /// Sends the browser back, with a code or without.
+    /// Redirects the browser to the app, with a code or an error.
     fn decide(&self, request: &Request, url: &PublicUrl) -> Response {
-        // A page elsewhere must not press the button.
+        // CSRF: the form must come from our own page.
         if !matches!(request.head.headers.one("sec-fetch-site"), Ok(None | Some("same-origin"))) {
             return page::problem(403, "The form was sent from another site.");
         }
@@ -253,7 +253,7 @@ impl Simulated {
         json(200, &json!({ "access_token": token, "scope": scopes.join(","), "token_type": "bearer" }))
     }
 
-    /// A code is good once, right or wrong as the rest of the request may be.
+    /// Takes a code, which is good once even if the rest of the request is wrong.
     fn take_code(&self, code: &str) -> Option<Code> {
         let now = self.clock.now();
         let mut records = self.records();
@@ -312,7 +312,7 @@ impl Simulated {
 }
 
 /// The URL under which the browser sees this server, if it is a loopback one. The Host field may say so here, and only
-/// here: whoever can make it say something else can already be anyone.
+/// here: a client that sends another can log in as anyone anyway.
 fn own_url(head: &Head) -> Option<PublicUrl> {
     let host = head.headers.one("host").ok()??;
     PublicUrl::parse(&format!("http://{host}")).ok()
@@ -361,7 +361,7 @@ fn redirect(location: String) -> Response {
     safe(Response::new(303).header("Location", location))
 }
 
-/// What every answer says to a browser (B2, B3).
+/// The header fields of every answer (B2, B3).
 fn safe(response: Response) -> Response {
     response
         .header("Cache-Control", "no-store")

@@ -7,7 +7,7 @@ const HEADINGS: [&str; 7] = ["ID", "USER", "CLIENT", "LOGIN SENT TO", "CREATED",
 
 const NONE: &str = "There are no grants.\n";
 
-/// What is printed.
+/// The text that a command prints.
 pub fn print(operation: &Operation, outcome: &Outcome, format: OutcomeFormat) -> String {
     match format {
         OutcomeFormat::Text if missed(operation, outcome) && matches!(operation, Operation::Revoke(_)) => {
@@ -21,7 +21,7 @@ pub fn print(operation: &Operation, outcome: &Outcome, format: OutcomeFormat) ->
     }
 }
 
-/// Whether something was named or asked about that is not there. `--all` of nothing is all.
+/// Whether the command names or asks about something that does not exist. `--all` matches even if there is nothing.
 pub fn missed(operation: &Operation, outcome: &Outcome) -> bool {
     if matches!(outcome, Outcome::Status { server: None, .. }) {
         return true;
@@ -102,90 +102,4 @@ pub(super) fn visible(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::identity::{GrantId, Scopes, UserId};
-    use crate::store::GrantClient;
-    use crate::store::conformance::grant;
-
-    fn summary(login: &str, name: &str) -> GrantSummary {
-        GrantSummary {
-            id: GrantId([7; 16]),
-            user: UserId(583_231),
-            login: login.to_owned(),
-            client: GrantClient { name: name.to_owned(), ..grant(1).client },
-            scopes: Scopes::parse("mcp").unwrap(),
-            created: "2026-01-01T00:00:00Z".to_owned(),
-            last_used: "2026-01-02T00:00:00Z".to_owned(),
-            ends: "2026-04-01T00:00:00Z".to_owned(),
-        }
-    }
-
-    #[test]
-    fn grants_are_a_table_in_columns() {
-        let grants = vec![summary("octocat", "Example Editor"), summary("mona", "")];
-        let text = print(&Operation::ListGrants, &Outcome::Grants(grants), OutcomeFormat::Text);
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 3);
-        let column = lines[0].find("LOGIN SENT TO").unwrap();
-        assert!(lines[1..].iter().all(|line| line[column..].starts_with("http://127.0.0.1  2026-01-01T")));
-        assert!(
-            lines[1].contains("octocat (583231)")
-                && lines[1].ends_with("2026-01-02T00:00:00Z  Example Editor")
-        );
-        assert!(lines[2].ends_with("  -"));
-    }
-
-    /// C1: a host stands behind the name, if one does.
-    #[test]
-    fn the_host_that_describes_a_program_is_named() {
-        let mut grant = summary("octocat", "Editor");
-        grant.client.host = Some("editor.example".to_owned());
-        let text = print(&Operation::ListGrants, &Outcome::Grants(vec![grant]), OutcomeFormat::Text);
-        assert!(text.ends_with("  Editor (editor.example)\n"), "{text}");
-    }
-
-    #[test]
-    fn a_name_does_not_command_the_terminal() {
-        let text = print(
-            &Operation::ListGrants,
-            &Outcome::Grants(vec![summary("o", "a\u{1b}[2J\nb")]),
-            OutcomeFormat::Text,
-        );
-        assert!(text.ends_with("  a\\u{1b}[2J\\nb\n"), "{text}");
-    }
-
-    #[test]
-    fn programs_get_one_line_of_json() {
-        let json = print(
-            &Operation::ListGrants,
-            &Outcome::Grants(vec![summary("octocat", "x")]),
-            OutcomeFormat::Json,
-        );
-        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(value["grants"][0]["login"], "octocat");
-        assert_eq!(value["grants"][0]["client"]["redirect"], "http://127.0.0.1");
-        assert_eq!(json.lines().count(), 1);
-        assert_eq!(
-            print(&Operation::RotateKey, &Outcome::Rotated { keys: 2 }, OutcomeFormat::Json),
-            "{\"rotated\":{\"keys\":2}}\n"
-        );
-    }
-
-    #[test]
-    fn a_name_that_nobody_has_is_noticed() {
-        let check = |selection, ids: &[GrantId], expected| {
-            let (operation, outcome) = (Operation::Revoke(selection), Outcome::Revoked(ids.to_vec()));
-            let text = print(&operation, &outcome, OutcomeFormat::Text);
-            assert_eq!((missed(&operation, &outcome), text.lines().next()), expected);
-        };
-        check(
-            Selection::Login("nobody".to_owned()),
-            &[],
-            (true, Some("No grant matches: nothing was revoked.")),
-        );
-        let revoked = (false, Some("revoked BwcHBwcHBwcHBwcHBwcHBw"));
-        check(Selection::Login("octocat".to_owned()), &[GrantId([7; 16])], revoked);
-        check(Selection::All, &[], (false, Some("There are no grants.")));
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! The numbers of a running server that are looked up when the metrics or the status are asked for.
+//! The numbers of a running server that are looked up for `/metrics` and `status`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::operator::Running;
 use crate::server::Pool;
 use crate::store::Grants;
 
-/// Everything that is looked at.
+/// The sources of these numbers.
 pub(super) struct Counted {
     pub(super) version: &'static str,
     pub(super) started: Timestamp,

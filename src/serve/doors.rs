@@ -1,5 +1,4 @@
-//! The door through which clients come: its places are taken before anything else is touched, and it is opened when all is
-//! there to serve.
+//! The public door. Its addresses are taken before anything else is changed, and it is opened last.
 
 use std::fmt::Display;
 use std::io;
@@ -11,7 +10,7 @@ use crate::config::{Config, Listen};
 use crate::edge::{self, Access, Edge, Listener};
 use crate::tiny::{self, Tiny};
 
-/// The door through which clients come.
+/// The public door.
 pub(super) enum PublicDoor {
     /// For anyone.
     Edge(Edge),
@@ -91,7 +90,7 @@ impl PublicDoor {
         Ok(door)
     }
 
-    /// What the door has been doing.
+    /// A function that reads the door's counters.
     pub(super) fn counter(&self) -> Box<dyn Fn() -> edge::Counts + Send + Sync> {
         match self {
             PublicDoor::Edge(edge) => edge.counter(),

@@ -1,4 +1,4 @@
-//! What a start needs, as far as it can be looked at without changing anything. `check` prints it, a start goes on with it.
+//! The checks of a start, which change nothing. `check` prints the result, a start goes on with it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,11 +20,10 @@ use crate::store::{self, Medium, OpenError, Opener, RedbGrants, StateDirectory, 
 use crate::sys;
 use crate::trust::Trust;
 
-/// What was found.
+/// The result of the checks.
 pub struct Prepared<B> {
     /// Why the server does not start.
     pub errors: Vec<StartupError>,
-    /// What will not work as it should.
     pub warnings: Vec<Warning>,
     pub tls: Option<Arc<Tls>>,
     /// Missing only if there are errors.
@@ -33,7 +32,7 @@ pub struct Prepared<B> {
     pub state: State,
 }
 
-/// What calls the outside, and the tools that are made with it.
+/// The clients of the outside, and the tools that use them.
 pub(super) struct Outside<B> {
     pub(super) trust: Trust,
     pub(super) github: Arc<GitHub>,
@@ -43,15 +42,15 @@ pub(super) struct Outside<B> {
 /// What there is in the state directory. A start makes what is missing.
 #[derive(Default)]
 pub struct State {
-    /// Whether another server works with it, so that nothing of it was looked at.
+    /// Whether another server runs with it, so that nothing in it was opened.
     pub is_in_use: bool,
     pub directory: Option<StateDirectory>,
     pub(super) keys: Option<Keyring>,
     pub table: Option<RedbGrants>,
 }
 
-/// Looks at everything that a start needs. With [`Medium::Copy`] not even the table's file is opened for writing, and what is
-/// returned can be looked at, not served.
+/// Checks everything that a start needs. With [`Medium::Copy`] not even the table's file is opened for writing, and the result
+/// cannot be served.
 pub fn prepare<B, E>(
     config: &Config,
     medium: Medium,
@@ -74,7 +73,7 @@ where
     {
         errors.push(StartupError::new(error.to_string()));
     }
-    // The places of the server that runs are taken, by itself.
+    // The running server has taken its places itself.
     if !state.is_in_use {
         check_places(config, &mut errors);
     }
@@ -141,7 +140,7 @@ fn open(config: &Config, medium: Medium, state: &mut State) -> Result<(), OpenEr
     Ok(())
 }
 
-/// Looks whether directories and sockets can be made where they are to be.
+/// Checks whether the directories and sockets can be made.
 fn check_places(config: &Config, errors: &mut Vec<StartupError>) {
     let directory = config.state_files().directory;
     if let Some(nearest) = directory.ancestors().find(|directory| directory.exists()) {
@@ -153,7 +152,7 @@ fn check_places(config: &Config, errors: &mut Vec<StartupError>) {
     }
     let places = config.places().filter_map(|place| Some((place.address()?, setting)));
     let metrics = config.metrics_listen.map(|address| (address, super::METRICS_LISTEN));
-    // All at once, so that two options with one address are found.
+    // Held together, so that two options with one address are found.
     let mut bound = Vec::new();
     for (address, setting) in places.chain(metrics) {
         let place = TcpListener::bind(address);
@@ -162,7 +161,7 @@ fn check_places(config: &Config, errors: &mut Vec<StartupError>) {
     }
 }
 
-/// Looks whether something can be made in this directory, which `setting` names.
+/// Checks whether files can be made in this directory, which `setting` names.
 fn check_directory(path: &Path, setting: &str) -> Result<(), StartupError> {
     store::check_directory(path).map_err(|error| {
         let path = path.display();

@@ -13,11 +13,11 @@ label{display:block;padding:.4rem 0}\
 button{font:inherit;padding:.6rem 1.2rem;margin:0 .5rem .5rem 0;border:1px solid #8888;border-radius:.5rem}\
 code{overflow-wrap:anywhere}";
 
-/// What of the request comes back with the form.
+/// Parameters of the request that the form sends back.
 const CARRIED: [&str; 6] =
     ["client_id", "redirect_uri", "state", "scope", "code_challenge", "code_challenge_method"];
 
-/// Who to be, and whether to go on.
+/// The page on which the person chooses a user and authorizes or cancels.
 pub(super) fn choose(form: &Form, people: &[Person]) -> Response {
     let mut hidden = String::new();
     for name in CARRIED {
@@ -53,7 +53,7 @@ pub(super) fn choose(form: &Form, people: &[Person]) -> Response {
     )
 }
 
-/// Why there is nothing to choose.
+/// An error page.
 pub(super) fn problem(status: u16, text: &'static str) -> Response {
     page(status, &format!("<h1>This does not work</h1><p>{text}</p>"))
 }

@@ -1,0 +1,12 @@
+//! How a server ends.
+
+use super::*;
+
+/// H13: a disk that does not answer holds up the last sweep, not the end.
+#[test]
+fn a_sweep_that_hangs_is_left() {
+    let (_hanging, ended) = channel();
+    let stop = CancelToken::new();
+    Sweeper { stop: stop.clone(), ended }.stop(Duration::from_millis(1));
+    assert!(stop.is_tripped());
+}
