@@ -9,6 +9,9 @@ use crate::base::identity::Scopes;
 use crate::base::secret::Secret;
 use crate::seal::{Keyring, Sealed};
 
+#[cfg(test)]
+mod tests;
+
 const SECRET_PREFIX: &str = "mcp_cs_";
 
 /// How a client proves who it is at the token and revocation endpoints (RFC 7591 section 2).
