@@ -1,5 +1,7 @@
 //! What tools, prompts and resources answer with.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -15,35 +17,38 @@ pub struct Content(Definition);
 impl Content {
     /// Text.
     pub fn text(text: impl Into<String>) -> Content {
-        Content::new("text", [("text", text.into().into())])
+        Content(Definition::new([("type", "text".into()), ("text", text.into().into())]))
     }
 
     /// An image: its bytes in base64 and its media type.
     pub fn image(base64: impl Into<String>, mime_type: &str) -> Content {
-        Content::new("image", [("data", base64.into().into()), ("mimeType", mime_type.into())])
+        Content::binary("image", base64.into(), mime_type)
     }
 
     /// A sound: its bytes in base64 and its media type.
     pub fn audio(base64: impl Into<String>, mime_type: &str) -> Content {
-        Content::new("audio", [("data", base64.into().into()), ("mimeType", mime_type.into())])
+        Content::binary("audio", base64.into(), mime_type)
     }
 
     /// The contents of a resource.
-    pub fn resource(ResourceContents(Definition(contents)): ResourceContents) -> Content {
-        Content::new("resource", [("resource", contents.into())])
+    pub fn resource(ResourceContents(contents): ResourceContents) -> Content {
+        Content(Definition::new([("type", "resource".into()), ("resource", contents.into())]))
     }
 
     /// A link to a resource that can be read: its URI and its name.
     pub fn resource_link(uri: impl Into<String>, name: impl Into<String>) -> Content {
-        Content::new("resource_link", [("uri", uri.into().into()), ("name", name.into().into())])
+        let members =
+            [("type", "resource_link".into()), ("uri", uri.into().into()), ("name", name.into().into())];
+        Content(Definition::new(members))
     }
 
-    fn new<const N: usize>(kind: &str, members: [(&str, Value); N]) -> Content {
-        Content(Definition::new(members)).with("type", kind)
+    fn binary(kind: &str, base64: String, mime_type: &str) -> Content {
+        let members = [("type", kind.into()), ("data", base64.into()), ("mimeType", mime_type.into())];
+        Content(Definition::new(members))
     }
 
     /// Sets a member: `annotations`; of a link, `title`, `description`, `mimeType`, `size`.
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Content {
+    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Content {
         self.0.set(name, value);
         self
     }
@@ -67,7 +72,7 @@ impl ResourceContents {
     }
 
     /// Sets a member: `mimeType`.
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> ResourceContents {
+    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> ResourceContents {
         self.0.set(name, value);
         self
     }
@@ -75,7 +80,7 @@ impl ResourceContents {
     /// The contents with the URI and the media type of the resource that is read, where they have none of their own.
     pub(super) fn or_of(mut self, uri: &str, mime_type: Option<&Value>) -> ResourceContents {
         if self.0.get("uri").is_none() {
-            self.0.set("uri", uri);
+            self.0.set("uri", uri.to_owned());
         }
         match mime_type {
             Some(mime_type) if self.0.get("mimeType").is_none() => self.with("mimeType", mime_type.clone()),

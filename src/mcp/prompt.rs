@@ -20,6 +20,7 @@ use super::jsonrpc::Error;
 /// A prompt.
 pub struct Prompt {
     pub(super) definition: Definition,
+    arguments: Vec<Value>,
     pub(super) completers: Completers,
     handler: Option<TypedHandler>,
 }
@@ -29,26 +30,28 @@ impl Prompt {
     pub fn new(name: impl Into<String>, description: impl Into<String>) -> Prompt {
         let definition =
             Definition::new([("name", name.into().into()), ("description", description.into().into())]);
-        Prompt { definition, completers: Completers::default(), handler: None }
+        Prompt { definition, arguments: Vec::new(), completers: Completers::default(), handler: None }
     }
 
     /// Sets a member of the prompt's definition: `title`, `icons`.
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Prompt {
+    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Prompt {
         self.definition.set(name, value);
         self
     }
 
     /// Adds an argument that must be given. The value of an argument is a string; clients show arguments in this order.
-    pub fn required_argument(mut self, name: &str, description: &str) -> Prompt {
-        let argument = json!({ "name": name, "description": description, "required": true });
-        self.definition.push("arguments", argument);
-        self
+    pub fn required_argument(self, name: &str, description: &str) -> Prompt {
+        self.argument(json!({ "name": name, "description": description, "required": true }))
     }
 
     /// Adds an argument that may be left out.
-    pub fn optional_argument(mut self, name: &str, description: &str) -> Prompt {
-        let argument = json!({ "name": name, "description": description, "required": false });
-        self.definition.push("arguments", argument);
+    pub fn optional_argument(self, name: &str, description: &str) -> Prompt {
+        self.argument(json!({ "name": name, "description": description, "required": false }))
+    }
+
+    fn argument(mut self, argument: Value) -> Prompt {
+        self.arguments.push(argument);
+        self.definition.set("arguments", self.arguments.clone());
         self
     }
 
@@ -83,7 +86,7 @@ impl Prompt {
         let Some(handler) = &self.handler else {
             return Err(BuildError::new("prompt", self.name(), "it has no handler"));
         };
-        handler.check(("prompt", self.name()), self.arguments().filter_map(name_of))
+        handler.check(("prompt", self.name()), self.arguments.iter().filter_map(name_of))
     }
 
     pub(super) fn fill_in(
@@ -95,15 +98,11 @@ impl Prompt {
         let sent: BTreeMap<Cow<'_, str>, IgnoredAny> = arguments::read(arguments.map_or("{}", RawValue::get))
             .map_err(|reason| Error::invalid_params(format!("Invalid arguments: {reason}")))?;
         let is_required = |argument: &&Value| argument.get("required") == Some(&Value::Bool(true));
-        let mut required = self.arguments().filter(is_required).filter_map(name_of);
+        let mut required = self.arguments.iter().filter(is_required).filter_map(name_of);
         match required.find(|name| !sent.contains_key(*name)) {
             Some(missing) => Err(Error::invalid_params(format!("Missing argument: {missing}")).into()),
             None => handler.run(context, arguments),
         }
-    }
-
-    fn arguments(&self) -> impl Iterator<Item = &Value> {
-        self.definition.get("arguments").and_then(Value::as_array).into_iter().flatten()
     }
 }
 

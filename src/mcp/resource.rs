@@ -1,6 +1,7 @@
 //! A resource at one URI, or one at every URI that a template fits: its definition, as clients see it, and the closure that
 //! reads it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -49,13 +50,13 @@ impl Resource {
         Resource { template, ..Resource::described("uriTemplate", uri_template, name.into()) }
     }
 
-    fn described(place: &str, uri: String, name: String) -> Resource {
+    fn described(place: &'static str, uri: String, name: String) -> Resource {
         let definition = Definition::new([(place, uri.into()), ("name", name.into())]);
         Resource { definition, completers: Completers::default(), template: None, reader: None }
     }
 
     /// Sets a member of the resource's definition: `title`, `description`, `mimeType`, `size`, `annotations`, `icons`.
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Resource {
+    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Resource {
         self.definition.set(name, value);
         self
     }

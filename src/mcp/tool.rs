@@ -1,5 +1,6 @@
 //! A tool: its definition, as clients see it, and the closure that runs it.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
@@ -57,7 +58,7 @@ impl Tool {
     ///
     /// An `outputSchema` is a JSON schema of what [`ToolResult::structured`] is given, which is not checked. Clients refuse
     /// icons whose `src` is no `https:` or `data:` URI, and should refuse those of another site than the server's.
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Tool {
+    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Tool {
         self.definition.set(name, value);
         self
     }

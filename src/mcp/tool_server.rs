@@ -197,8 +197,8 @@ impl Backend for ToolServer {
 
 impl Builder {
     /// Sets a member of what clients see of the server itself: `title`, `icons`, `websiteUrl`. Pages show the title.
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Builder {
-        self.info.insert(name.to_owned(), value.into());
+    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Builder {
+        self.info.insert(name.into().into_owned(), value.into());
         self
     }
 
