@@ -105,7 +105,7 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
     ConfigOption {
         env: "MCP_ALLOW",
         takes: Takes::List("RULES"),
-        default: "required",
+        default: "required; any for demo",
         help: "who is let in: a comma list of user:LOGIN, id:NUMBER, org:ORG, team:ORG/SLUG; or any",
         apply: |config, value| set(&mut config.allow, values::allow_rules(value)),
     },
@@ -154,7 +154,7 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
     ConfigOption {
         env: "MCP_ALLOW_ORIGIN",
         takes: Takes::List("ORIGINS"),
-        default: "none",
+        default: "none; the MCP Inspector's for demo",
         help: "a comma list of the origins of web pages and apps that may call the API, like https://inspector.example, app://name, null",
         apply: |config, value| set(&mut config.allowed_origins, values::origins(value)),
     },

@@ -116,7 +116,7 @@ fn unknown_variables(env: &Environment) -> Option<Warning> {
     let unknown: Vec<&str> = env.keys().map(String::as_str).filter(unknown).collect();
     (!unknown.is_empty()).then(|| Warning {
         what: format!("the environment has variables that are no options: {}", unknown.join(", ")),
-        fix: format!("leave them if they are other programs'; the options are {}", options::names()),
+        fix: "leave them if they are other programs'; --help lists the options".to_owned(),
         hidden: None,
     })
 }
