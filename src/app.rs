@@ -1,87 +1,98 @@
-//! The application: every request that came through a door, from its head to its answer. No socket, clock or disk in here.
+//! The application: each request that came through a door, from its head to its answer. No socket, clock or disk in here.
 //!
-//! The checks come in this order (M1): Host, Origin, path and method, then what the route itself asks for.
+//! The checks come in this order (M1): Host, Origin, path and method, then the token or form that the route needs.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
-use crate::base::identity::{GrantId, UserId};
-use crate::base::quota::Quota;
-use crate::base::throttle::Throttle;
-use crate::base::{clock, limits, log, trace};
-use crate::http::{Admission, Field, Handler, Head, Method, PublicUrl, Request, Responder, Response};
+use crate::base::identity::UserId;
+use crate::base::limits;
+use crate::base::quota::{Held, Quota};
+use crate::base::random::Random;
+use crate::base::trace::{self, RequestIds, Trace};
+use crate::http::{
+    Admission, Handler, Head, Method, PublicUrl, Request, Responder, Response, Ticket, TrustedProxies,
+    Witness,
+};
 use crate::mcp::Mcp;
-use crate::oauth::{AuthorizationServer, Endpoint, Rules, token_of};
+use crate::metrics::Metrics;
+use crate::oauth::{AuthorizationServer, Endpoint, LiveGrants, token_of};
 use crate::router::{MESSAGE, NoRoute, Route};
-use crate::store;
 
-/// What a browser may send to the API from a page of another origin, and read of the answer.
-const CORS_METHODS: &str = "GET, POST, DELETE";
-const CORS_REQUEST_HEADERS: &str = "Authorization, Content-Type, Accept, Last-Event-ID, Mcp-Session-Id, \
-                                    Mcp-Protocol-Version, Mcp-Method, Mcp-Name";
-const CORS_RESPONSE_HEADERS: &str = "Mcp-Session-Id, WWW-Authenticate";
+mod browser_rules;
+mod log_line;
+mod senders;
+#[cfg(test)]
+mod tests;
 
-/// Everything behind the doors.
+use self::browser_rules::{BrowserRules, plain};
+use self::log_line::{LogLine, RequestLog};
+use self::senders::Senders;
+
+/// The parts of an application.
+pub struct AppParts<'a> {
+    /// The authorization server.
+    pub oauth: AuthorizationServer,
+    /// The MCP half.
+    pub mcp: Mcp,
+    /// Where clients reach the server.
+    pub public_url: PublicUrl,
+    /// Origins of web pages that may call the API besides our own.
+    pub allowed_origins: Vec<String>,
+    /// Whether HTTP+SSE of 2024-11-05 is served, at `/sse` and `/message`.
+    pub serves_http_sse: bool,
+    /// Whose X-Forwarded-For is believed.
+    pub proxies: TrustedProxies,
+    /// Where request ids begin.
+    pub random: &'a dyn Random,
+    /// Where answers are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Everything behind the public door.
 pub struct App {
     oauth: AuthorizationServer,
     mcp: Mcp,
-    public_url: PublicUrl,
-    /// Origins of web pages that may call the API, as browsers write them.
-    allowed_origins: Vec<String>,
-    /// Whether HTTP+SSE (2024-11-05) is served.
-    serves_http_sse: bool,
+    browsers: BrowserRules,
+    senders: Senders,
+    ids: RequestIds,
+    log: Arc<RequestLog>,
     /// Messages above [`limits::UNCHECKED_BODY_BYTES`] that are read or wait for their answer.
     large_bodies: Arc<Quota<UserId>>,
-    /// What the log has been told of refusals since the start.
-    refusals: Throttle,
-    started: Instant,
     /// Whether the server stops.
     closing: AtomicBool,
 }
 
-/// What is to be done for a request whose head alone does not decide the answer.
-#[derive(Clone, Copy)]
-enum Work {
-    Mcp(Endpoint),
-    Register,
-    Authorize,
-    Consent,
-    Callback,
-    Token,
-    Revoke,
-    Account,
+/// What follows from the head of a request.
+enum Decision {
+    /// The head alone decides.
+    Answer(Response),
+    /// A body of at most `limit` bytes is read, and `then` runs. A large message has a place of its user.
+    Read { limit: usize, place: Option<Held<UserId>>, then: Continuation },
 }
 
+/// What runs with a whole request.
+#[derive(Clone, Copy)]
+enum Continuation {
+    OAuth(OAuthAnswer),
+    Mcp(Endpoint),
+}
+
+type OAuthAnswer = fn(&AuthorizationServer, &Request) -> Response;
+
 impl App {
-    /// Puts the two halves together. `allowed_origins` are those of web pages that may call the API, besides our own.
-    pub fn new(
-        oauth: AuthorizationServer,
-        mcp: Mcp,
-        public_url: PublicUrl,
-        allowed_origins: Vec<String>,
-    ) -> App {
-        let large_bodies = Quota::per_key(limits::LARGE_BODIES_PER_USER);
-        let (refusals, started) = (Throttle::new(1), clock::instant());
-        let serves_http_sse = false;
+    /// Puts the two halves together.
+    pub fn new(parts: AppParts<'_>) -> App {
         App {
-            oauth,
-            mcp,
-            public_url,
-            allowed_origins,
-            serves_http_sse,
-            large_bodies,
-            refusals,
-            started,
+            oauth: parts.oauth,
+            mcp: parts.mcp,
+            browsers: BrowserRules::new(parts.public_url, parts.allowed_origins, parts.serves_http_sse),
+            senders: Senders { proxies: parts.proxies, proxy_noticed: AtomicBool::new(false) },
+            ids: RequestIds::new(parts.random),
+            log: Arc::new(RequestLog::new(parts.metrics)),
+            large_bodies: Quota::per_key(limits::LARGE_BODIES_PER_USER),
             closing: AtomicBool::new(false),
         }
-    }
-
-    /// The same with HTTP+SSE (2024-11-05), at `/sse` and `/message`.
-    pub fn with_http_sse(mut self) -> App {
-        self.serves_http_sse = true;
-        self
     }
 
     /// Ends what has expired. Called every [`limits::SWEEP`].
@@ -96,25 +107,12 @@ impl App {
         }
     }
 
-    /// Ends a grant at the operator's word, with its sessions and streams; says whether there was one.
-    ///
-    /// # Errors
-    /// [`store::Error`] if that is not durable yet.
-    pub fn end_grant(&self, id: GrantId) -> Result<bool, store::Error> {
-        self.oauth.grants.end(id, "operator")
+    /// The grants, for the operator.
+    pub fn grants(&self) -> &LiveGrants {
+        &self.oauth.grants
     }
 
-    /// The same for grants that cannot be looked up now; says whether that is remembered.
-    pub fn end_later(&self, picks: store::Picks) -> bool {
-        self.oauth.grants.end_later(None, "operator", picks)
-    }
-
-    /// Has other rules hold from now on; says whether they are others.
-    pub fn change_rules(&self, rules: Rules) -> bool {
-        self.oauth.grants.change_rules(rules)
-    }
-
-    /// Whether it can serve: it is not stopping, and what it grants can be written.
+    /// Whether it can serve: it is not stopping, and grants can be written.
     fn is_ready(&self) -> bool {
         !self.closing.load(Ordering::Relaxed) && self.oauth.grants.is_ready()
     }
@@ -130,175 +128,75 @@ impl App {
         self.mcp.give_up();
     }
 
-    /// What is to be done for a request; or its answer, if the head alone decides that: a refusal, a document that is always
-    /// the same, the challenge to whoever brings no token. Quick, because it runs on the door's thread: strangers who
-    /// get no further take no worker, and nothing of theirs is kept.
-    fn decide(&self, head: &Head) -> Result<Work, Box<Response>> {
-        let route = self.route(head)?;
-        if head.method == Method::Options {
-            return Err(Box::new(preflight(head)));
-        }
-        if let Some(elsewhere) = self.elsewhere(route, head) {
-            return Err(Box::new(elsewhere));
-        }
-        let endpoint = match route {
-            Route::Mcp => Endpoint::Mcp,
-            Route::Sse | Route::Message => Endpoint::Sse,
-            Route::Register => return Ok(Work::Register),
-            Route::Authorize => return Ok(Work::Authorize),
-            Route::Consent => return Ok(Work::Consent),
-            Route::Callback => return Ok(Work::Callback),
-            Route::Account => return Ok(Work::Account),
-            Route::Token => return Ok(Work::Token),
-            Route::Revoke => return Ok(Work::Revoke),
-            Route::Home => return Err(Box::new(self.oauth.resource.home())),
-            Route::Health => return Err(plain(200, "ok\n")),
-            Route::Ready if self.is_ready() => return Err(plain(200, "ready\n")),
-            Route::Ready => return Err(plain(503, "not ready\n")),
-            Route::ResourceMetadata => {
-                return Err(Box::new(self.oauth.metadata.resource(head, Endpoint::Mcp)));
-            }
-            Route::SseMetadata => return Err(Box::new(self.oauth.metadata.resource(head, Endpoint::Sse))),
-            Route::ServerMetadata => return Err(Box::new(self.oauth.metadata.server())),
+    /// Decides on a head. Runs on the door's thread: strangers who get no further take no worker, and nothing is stored for them.
+    fn decide(&self, found: Result<Route, NoRoute>, head: &Head) -> Decision {
+        let route = match self.browsers.check(found, head) {
+            Ok(route) => route,
+            Err(refusal) => return Decision::Answer(*refusal),
         };
-        match token_of(head) {
-            Err(error) => Err(Box::new(self.oauth.resource.challenge(head, endpoint, error))),
-            Ok(_) if head.method == Method::Head => Err(self.no_method(route.methods())),
-            Ok(_) => Ok(Work::Mcp(endpoint)),
+        if let Some(answer) = self.browsers.answer(route, head) {
+            return Decision::Answer(answer);
+        }
+        let read = |limit, answer| Decision::Read { limit, place: None, then: Continuation::OAuth(answer) };
+        let form = |answer: OAuthAnswer| read(limits::FORM_BYTES, answer);
+        let page = |answer: OAuthAnswer| read(0, answer);
+        match route {
+            Route::Mcp | Route::Sse | Route::Message => self.admit_message(route, head),
+            Route::Register => form(|oauth, request| oauth.register.post(request)),
+            Route::Authorize => page(|oauth, request| oauth.authorize.get(&request.head)),
+            Route::Consent => form(|oauth, request| oauth.consent.post(request)),
+            Route::Callback => page(|oauth, request| oauth.callback.get(&request.head)),
+            Route::Token => form(|oauth, request| oauth.token.post(request)),
+            Route::Revoke => form(|oauth, request| oauth.token.post_revocation(request)),
+            Route::Account if head.method == Method::Post => {
+                form(|oauth, request| oauth.account.post(request))
+            }
+            Route::Account => page(|oauth, request| oauth.account.get(&request.head)),
+            Route::Home => Decision::Answer(self.oauth.resource.home()),
+            Route::Health => Decision::Answer(plain(200, "ok\n")),
+            Route::Ready if self.is_ready() => Decision::Answer(plain(200, "ready\n")),
+            Route::Ready => Decision::Answer(plain(503, "not ready\n")),
+            Route::ResourceMetadata => Decision::Answer(self.oauth.metadata.resource(head, Endpoint::Mcp)),
+            Route::SseMetadata => Decision::Answer(self.oauth.metadata.resource(head, Endpoint::Sse)),
+            Route::ServerMetadata => Decision::Answer(self.oauth.metadata.server()),
         }
     }
 
-    /// A page that was asked for by another name of loopback is shown under the configured one: a login's cookie and
-    /// forms are good there only.
-    fn elsewhere(&self, route: Route, head: &Head) -> Option<Response> {
-        let is_page =
-            !route.is_api() && !route.is_probe() && matches!(head.method, Method::Get | Method::Head);
-        if !is_page || *self.public_url.as_named_by(head) == self.public_url {
-            return None;
+    /// Decides how much body of an MCP message is read. A large one is only read for a caller with a good token, so that
+    /// strangers cannot have megabytes kept for them.
+    fn admit_message(&self, route: Route, head: &Head) -> Decision {
+        let endpoint = if route == Route::Mcp { Endpoint::Mcp } else { Endpoint::Sse };
+        let then = Continuation::Mcp(endpoint);
+        let challenge = |error| Decision::Answer(self.oauth.resource.challenge(head, endpoint, error));
+        if let Err(error) = token_of(head) {
+            return challenge(error);
         }
-        let query = head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
-        let location = self.public_url.join(&head.path) + &query;
-        Some(Response::new(303).header("Location", location).header("Cache-Control", "no-store"))
-    }
-
-    /// The checks that every request passes (M2).
-    fn route(&self, head: &Head) -> Result<Route, Box<Response>> {
-        let route = Route::of(head);
-        // A2: a probe knows the server by its address, or by no name at all; its answer is the same for everybody.
-        if let Ok(probe) = route
-            && probe.is_probe()
-        {
-            return Ok(probe);
+        match head.method {
+            Method::Head => return Decision::Answer(self.browsers.no_method(route.methods())),
+            Method::Get => return Decision::Read { limit: 0, place: None, then },
+            Method::Post | Method::Delete | Method::Options | Method::Other(_) => {}
         }
-        // M2: a page whose host name was pointed at us (DNS rebinding) says so in its Host field.
-        let host = head.headers.one("host").ok().flatten().unwrap_or_default();
-        if !self.public_url.accepts_host(host) {
-            trace::refused("host");
-            self.log_refused("host", host, "if this is your host, set MCP_PUBLIC_URL to it");
-            return Err(plain(421, format!("This server is reached at {} only.\n", self.public_url)));
+        if !head.may_exceed(limits::UNCHECKED_BODY_BYTES) {
+            return Decision::Read { limit: limits::UNCHECKED_BODY_BYTES, place: None, then };
         }
-        let route = match route {
-            Ok(route) if route.is_http_sse() && !self.serves_http_sse => Err(NoRoute::NotFound),
-            found => found,
+        let caller = match self.oauth.bearer.principal(head) {
+            Ok(caller) => caller,
+            Err(error) => return challenge(error),
         };
-        let route = route.map_err(|error| match error {
-            NoRoute::NotFound if is_public(head) && head.method == Method::Options => {
-                Box::new(preflight(head))
-            }
-            NoRoute::NotFound => {
-                trace::refused("not_found");
-                let endpoint = self.public_url.join("/mcp");
-                plain(404, format!("Nothing is here. The MCP endpoint is {endpoint}\n"))
-            }
-            NoRoute::MethodNotAllowed(allow) => {
-                trace::refused("method_not_allowed");
-                self.no_method(allow)
-            }
-        });
-        // M2: the API is not for pages of other origins. The consent form checks its Origin itself, and shows a page.
-        let guarded = route.as_ref().is_ok_and(|route| route.is_api()) && !is_public(head);
-        match head.headers.one("origin") {
-            Ok(Some(origin)) if guarded && !self.admits_origin(origin) => {
-                trace::refused("origin");
-                let hint = "if this is your web client, name its origin in MCP_ALLOW_ORIGIN";
-                self.log_refused("origin", origin, hint);
-                Err(plain(403, "Pages of this origin may not use this server.\n"))
-            }
-            Ok(_) => route,
-            Err(_) => {
-                trace::refused("two_origins");
-                Err(plain(400, "Two Origin fields.\n"))
-            }
-        }
-    }
-
-    fn no_method(&self, allow: &'static str) -> Box<Response> {
-        let endpoint = self.public_url.join("/mcp");
-        let response =
-            plain(405, format!("This path does not take this method. The MCP endpoint is {endpoint}\n"));
-        Box::new(response.header("Allow", allow))
-    }
-
-    /// At most once a second for each reason: strangers choose how often they come.
-    fn log_refused(&self, reason: &'static str, found: &str, hint: &'static str) {
-        if let Some(omitted) = self.refusals.pass(reason, self.started.elapsed()) {
-            let fields = [
-                log::Field::Reason(reason),
-                log::Field::Addr(found),
-                log::Field::Hint(hint),
-                log::Field::Omitted(omitted),
-            ];
-            log::info("request.refused", &fields);
-        }
-    }
-
-    fn admits_origin(&self, origin: &str) -> bool {
-        self.public_url.accepts_origin(origin) || self.allowed_origins.iter().any(|allowed| allowed == origin)
-    }
-
-    /// What every answer to a request carries (B2, M19).
-    fn common_fields(&self, head: &Head) -> Vec<Field> {
-        let fixed = |text: &'static str| Cow::Borrowed(text);
-        let mut fields: Vec<Field> = Vec::with_capacity(8);
-        fields.push(("X-Content-Type-Options", fixed("nosniff")));
-        fields.push(("Referrer-Policy", fixed("no-referrer")));
-        if self.public_url.is_https() {
-            fields.push(("Strict-Transport-Security", fixed("max-age=31536000")));
-        }
-        if is_public(head) {
-            fields.push(("Access-Control-Allow-Origin", fixed("*")));
-            return fields;
-        }
-        let route = Route::of(head).ok();
-        if !route.is_some_and(Route::is_api) {
-            fields.push(("Cross-Origin-Resource-Policy", fixed("same-origin")));
-            // Not on the pages of a login: it severs a popup from the client's page that opened it.
-            if matches!(route, Some(Route::Home | Route::Account)) {
-                fields.push(("Cross-Origin-Opener-Policy", fixed("same-origin")));
-            }
-            return fields;
-        }
-        if route.is_some_and(Route::takes_token) {
-            // M16: what a tool says is for its caller.
-            fields.push(("Cache-Control", fixed("no-store")));
-        }
-        fields.push(("Vary", fixed("Origin")));
-        let origin = head.headers.one("origin").ok().flatten();
-        if let Some(origin) = origin.filter(|origin| self.admits_origin(origin)) {
-            fields.push(("Access-Control-Allow-Origin", Cow::Owned(origin.to_owned())));
-            fields.push(("Access-Control-Expose-Headers", fixed(CORS_RESPONSE_HEADERS)));
-        }
-        fields
-    }
-
-    /// A large body takes one of the few places that its user has: nobody's slow bodies keep others' from being read.
-    fn admit_large(&self, user: UserId) -> Result<Admission, Box<Response>> {
-        let words = "You are sending other large messages already: wait until one of them is answered.\n";
-        let place = self.large_bodies.take(user).ok_or_else(|| {
+        // It takes one of the few places of its user: slow bodies of one user keep nobody else's from being read.
+        let Some(place) = self.large_bodies.take(caller.user) else {
             trace::refused("large_bodies");
-            Box::new(plain(429, words).header("Retry-After", "1"))
-        })?;
-        Ok(Admission::up_to(limits::MCP_BYTES).holding(place))
+            let words = "You are sending other large messages already: wait until one of them is answered.\n";
+            return Decision::Answer(plain(429, words).header("Retry-After", "1"));
+        };
+        Decision::Read { limit: limits::MCP_BYTES, place: Some(place), then }
+    }
+
+    fn run(&self, then: Continuation, request: Request, responder: Responder) {
+        match then {
+            Continuation::OAuth(answer) => responder.respond(answer(&self.oauth, &request)),
+            Continuation::Mcp(endpoint) => self.call_mcp(endpoint, request, responder),
+        }
     }
 
     fn call_mcp(&self, endpoint: Endpoint, request: Request, responder: Responder) {
@@ -314,76 +212,33 @@ impl App {
             Endpoint::Sse => self.mcp.handle_http_sse(request, principal, (responder, MESSAGE)),
         }
     }
-
-    /// How much body of an MCP message is read.
-    fn admit_message(&self, endpoint: Endpoint, head: &Head) -> Result<Admission, Box<Response>> {
-        if !head.may_exceed(limits::UNCHECKED_BODY_BYTES) {
-            return Ok(Admission::up_to(limits::UNCHECKED_BODY_BYTES));
-        }
-        match self.oauth.bearer.principal(head) {
-            Ok(caller) => self.admit_large(caller.user),
-            Err(error) => Err(Box::new(self.oauth.resource.challenge(head, endpoint, error))),
-        }
-    }
 }
 
 impl Handler for App {
-    /// Decides on the head alone how much body is welcome. A large JSON-RPC message is only read for a caller whose token
-    /// is good, so that strangers cannot have megabytes kept for them.
-    fn admit(&self, head: &Head) -> Result<Admission, Box<Response>> {
-        let admitted = self.decide(head).and_then(|work| match work {
-            Work::Mcp(_) if head.method == Method::Get => Ok(Admission::up_to(0)),
-            Work::Mcp(endpoint) => self.admit_message(endpoint, head),
-            Work::Register | Work::Consent | Work::Token | Work::Revoke | Work::Account => {
-                Ok(Admission::up_to(limits::FORM_BYTES))
+    /// The one look-up of the route, the one decision and the one request id; both continuations carry the same fields and
+    /// leave the same line in the log.
+    fn admit(self: Arc<Self>, mut head: Head) -> Admission {
+        head.peer = self.senders.sender(&head);
+        let trace = Trace { request: self.ids.next(), peer: head.peer };
+        let found = Route::of(&head);
+        let line = LogLine::new(&self.log, trace, found.ok(), &head);
+        let fields = self.browsers.common_fields(found.ok(), &head);
+        let decision = trace::within(trace, || {
+            let decision = self.decide(found, &head);
+            if let Decision::Answer(response) = &decision {
+                line.answered(response.status());
             }
-            Work::Authorize | Work::Callback => Ok(Admission::up_to(0)),
+            decision
         });
-        admitted.map_err(|response| Box::new(response.with_fields(self.common_fields(head))))
-    }
-
-    fn handle(&self, request: Request, responder: Responder) {
-        let responder = responder.with_fields(self.common_fields(&request.head));
-        let head = &request.head;
-        let response = match self.decide(head) {
-            Err(response) => *response,
-            Ok(Work::Mcp(endpoint)) => return self.call_mcp(endpoint, request, responder),
-            Ok(Work::Register) => self.oauth.register.post(&request),
-            Ok(Work::Authorize) => self.oauth.authorize.get(head),
-            Ok(Work::Consent) => self.oauth.consent.post(&request),
-            Ok(Work::Callback) => self.oauth.callback.get(head),
-            Ok(Work::Account) if head.method == Method::Post => self.oauth.account.post(&request),
-            Ok(Work::Account) => self.oauth.account.get(head),
-            Ok(Work::Token) => self.oauth.token.post(&request),
-            Ok(Work::Revoke) => self.oauth.token.post_revocation(&request),
-        };
-        responder.respond(response);
+        match decision {
+            Decision::Answer(response) => Admission::Answered(response.with_fields(fields)),
+            Decision::Read { limit, place, then } => {
+                let run = move |body, responder: Responder| {
+                    let responder = responder.with_fields(fields).with_witness(Arc::new(line.restarted()));
+                    trace::within(trace, || self.run(then, Request { head, body }, responder));
+                };
+                Admission::Welcome(Ticket::new(limit, run).holding(place))
+            }
+        }
     }
 }
-
-/// Whether it asks for metadata: the same for everybody, so that pages of any origin may read it (M19). What is not there is
-/// no secret either, and clients look in several places.
-fn is_public(head: &Head) -> bool {
-    head.path.starts_with("/.well-known/")
-}
-
-/// The answer to OPTIONS: browsers ask before they let a page call the API. Tools may take arguments from headers of their
-/// own, so any `Mcp-Param-…` that is asked for is allowed.
-fn preflight(head: &Head) -> Response {
-    let asked = head.headers.one("access-control-request-headers").ok().flatten().unwrap_or_default();
-    let token = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    let parameters = asked.split(',').map(|name| name.trim().to_ascii_lowercase());
-    let parameters = parameters.filter(|name| name.starts_with("mcp-param-") && token(name));
-    let allowed = parameters.fold(CORS_REQUEST_HEADERS.to_owned(), |list, name| list + ", " + &name);
-    Response::new(204)
-        .header("Access-Control-Allow-Methods", CORS_METHODS)
-        .header("Access-Control-Allow-Headers", allowed)
-        .header("Access-Control-Max-Age", "600")
-}
-
-fn plain(status: u16, text: impl Into<String>) -> Box<Response> {
-    Box::new(Response::new(status).bytes("text/plain; charset=utf-8", text.into()))
-}
-
-#[cfg(test)]
-mod tests;

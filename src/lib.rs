@@ -40,12 +40,10 @@ extern crate self as mcp_oauth_server;
 mod app;
 mod base;
 mod check;
-
 mod config;
 mod demo;
 mod documents;
 mod edge;
-mod front;
 pub mod github;
 mod http;
 pub mod mcp;
@@ -57,12 +55,12 @@ mod router;
 mod run;
 mod seal;
 mod serve;
-mod server;
 mod simulated;
 mod store;
 mod sys;
 mod tiny;
 mod trust;
+mod workers;
 
 #[doc(hidden)]
 pub use run::main;

@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use crate::base::counters::Counters;
 use crate::base::limits;
-use crate::http::{
-    Admission, Handler, Head, Method, Request, Responder, Response, is_loopback_host, split_port,
-};
+use crate::http::{Admission, Handler, Head, Method, Response, is_loopback_host, split_port};
 use crate::router::Route;
 
 /// Counters of requests.
@@ -200,15 +198,11 @@ impl Endpoint {
 }
 
 impl Handler for Endpoint {
-    fn admit(&self, _: &Head) -> Result<Admission, Box<Response>> {
-        Ok(Admission::up_to(0))
-    }
-
-    fn handle(&self, request: Request, responder: Responder) {
-        responder.respond(match &*request.head.path {
-            "/metrics" => self.answer(&request.head),
-            _ => Response::new(404),
-        });
+    fn admit(self: Arc<Self>, head: Head) -> Admission {
+        match &*head.path {
+            "/metrics" => Admission::up_to(0, head, move |request| self.answer(&request.head)),
+            _ => Admission::Answered(Response::new(404)),
+        }
     }
 }
 

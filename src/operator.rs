@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::Clock;
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
 use crate::base::{limits, log};
-use crate::http::{Admission, Handler, Head, Method, Request, Responder, Response};
+use crate::http::{Admission, Handler, Head, Method, Request, Response};
 use crate::store::{self, Grant, GrantClient, Grants, OpenError, Picks};
 
 /// The file in the state directory that a copy of the table is written to.
@@ -285,23 +285,23 @@ impl Operator {
 }
 
 impl Handler for Operator {
-    fn admit(&self, head: &Head) -> Result<Admission, Box<Response>> {
-        Ok(Admission::up_to(if &*head.path == PATH { limits::FORM_BYTES } else { 0 }))
-    }
-
-    fn handle(&self, request: Request, responder: Responder) {
-        let head = &request.head;
+    fn admit(self: Arc<Self>, head: Head) -> Admission {
         if let Some(metrics) = self.parts.metrics.as_ref().filter(|_| &*head.path == "/metrics") {
-            return metrics.handle(request, responder);
+            return Arc::clone(metrics).admit(head);
         }
-        responder.respond(match (&head.method, &*head.path) {
+        Admission::Answered(match (&head.method, &*head.path) {
+            (Method::Post, PATH) => {
+                let answer = move |request: &Request| self.answer(&request.body);
+                return Admission::up_to(limits::FORM_BYTES, head, answer);
+            }
+            (Method::Get | Method::Head, "/readyz") => {
+                return Admission::up_to(0, head, move |_| self.readiness());
+            }
             (Method::Get | Method::Head, "/healthz") => plain(200, "ok\n"),
-            (Method::Get | Method::Head, "/readyz") => self.readiness(),
-            (Method::Post, PATH) => self.answer(&request.body),
             (_, "/healthz" | "/readyz") => plain(405, "GET or HEAD.\n").header("Allow", "GET, HEAD"),
             (_, PATH) => plain(405, "POST.\n").header("Allow", "POST"),
             _ => plain(404, "The operator's paths are /healthz, /readyz, /metrics and /operation.\n"),
-        });
+        })
     }
 }
 

@@ -2,10 +2,10 @@
 
 use crate::http::{Head, Method};
 
-/// Everything this server answers.
+/// Everything that this server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// What a person sees who opens the server in a browser.
+    /// The page for a person who opens the server in a browser.
     Home,
     /// Whether the process answers.
     Health,
@@ -39,6 +39,23 @@ pub enum Route {
     SseMetadata,
 }
 
+/// Who asks for a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteKind {
+    /// A person.
+    Page,
+    /// A person whose client waits for the end of the login.
+    Login,
+    /// A load balancer, an orchestrator or a monitor, which knows the server by its address.
+    Probe,
+    /// A client that looks for endpoints.
+    Metadata,
+    /// A client that registers, or trades tokens.
+    OAuth,
+    /// A client with an access token.
+    Mcp,
+}
+
 /// Why there is no route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoRoute {
@@ -51,31 +68,28 @@ pub enum NoRoute {
 /// Where clients of 2024-11-05 post to.
 pub const MESSAGE: &str = "/message";
 
-/// What `Allow` says of the MCP endpoint.
-const MCP_METHODS: &str = "GET, POST, DELETE, OPTIONS";
-
-/// Every path, and what `Allow` says of it. Clients join paths to a server's URL with and without a slash.
-const TABLE: [(&str, Route, &str); 20] = [
-    ("/mcp", Route::Mcp, MCP_METHODS),
-    ("/mcp/", Route::Mcp, MCP_METHODS),
-    ("/token", Route::Token, "POST, OPTIONS"),
-    ("/register", Route::Register, "POST, OPTIONS"),
-    ("/revoke", Route::Revoke, "POST, OPTIONS"),
-    ("/authorize", Route::Authorize, "GET"),
-    ("/consent", Route::Consent, "POST"),
-    ("/auth/callback", Route::Callback, "GET"),
-    ("/account", Route::Account, "GET, POST"),
-    ("/.well-known/oauth-protected-resource/mcp", Route::ResourceMetadata, "GET, HEAD, OPTIONS"),
-    ("/.well-known/oauth-protected-resource/mcp/", Route::ResourceMetadata, "GET, HEAD, OPTIONS"),
-    ("/.well-known/oauth-protected-resource", Route::ResourceMetadata, "GET, HEAD, OPTIONS"),
-    ("/.well-known/oauth-authorization-server", Route::ServerMetadata, "GET, HEAD, OPTIONS"),
-    ("/.well-known/openid-configuration", Route::ServerMetadata, "GET, HEAD, OPTIONS"),
-    ("/sse", Route::Sse, "GET, OPTIONS"),
-    (MESSAGE, Route::Message, "POST, OPTIONS"),
-    ("/.well-known/oauth-protected-resource/sse", Route::SseMetadata, "GET, HEAD, OPTIONS"),
-    ("/healthz", Route::Health, "GET, HEAD"),
-    ("/readyz", Route::Ready, "GET, HEAD"),
-    ("/", Route::Home, "GET, HEAD"),
+/// Every path. Clients join paths to a server's URL with and without a slash.
+const PATHS: [(&str, Route); 20] = [
+    ("/mcp", Route::Mcp),
+    ("/mcp/", Route::Mcp),
+    ("/token", Route::Token),
+    ("/register", Route::Register),
+    ("/revoke", Route::Revoke),
+    ("/authorize", Route::Authorize),
+    ("/consent", Route::Consent),
+    ("/auth/callback", Route::Callback),
+    ("/account", Route::Account),
+    ("/.well-known/oauth-protected-resource/mcp", Route::ResourceMetadata),
+    ("/.well-known/oauth-protected-resource/mcp/", Route::ResourceMetadata),
+    ("/.well-known/oauth-protected-resource", Route::ResourceMetadata),
+    ("/.well-known/oauth-authorization-server", Route::ServerMetadata),
+    ("/.well-known/openid-configuration", Route::ServerMetadata),
+    ("/sse", Route::Sse),
+    (MESSAGE, Route::Message),
+    ("/.well-known/oauth-protected-resource/sse", Route::SseMetadata),
+    ("/healthz", Route::Health),
+    ("/readyz", Route::Ready),
+    ("/", Route::Home),
 ];
 
 impl Route {
@@ -84,69 +98,60 @@ impl Route {
     /// # Errors
     /// [`NoRoute`].
     pub fn of(head: &Head) -> Result<Route, NoRoute> {
-        let row = TABLE.iter().find(|(path, ..)| *path == &*head.path);
-        let &(_, route, allow) = row.ok_or(NoRoute::NotFound)?;
+        let row = PATHS.iter().find(|(path, _)| *path == &*head.path);
+        let &(_, route) = row.ok_or(NoRoute::NotFound)?;
         let method = head.method.as_str();
         // Some clients ask by HEAD whether a login is needed; the application answers with the challenge, or 405.
-        let asks_for_challenge = head.method == Method::Head && route.takes_token();
-        if asks_for_challenge || allow.split(", ").any(|allowed| allowed == method) {
+        let asks_for_challenge = head.method == Method::Head && route.kind() == RouteKind::Mcp;
+        if asks_for_challenge || route.methods().split(", ").any(|allowed| allowed == method) {
             Ok(route)
         } else {
-            Err(NoRoute::MethodNotAllowed(allow))
+            Err(NoRoute::MethodNotAllowed(route.methods()))
         }
     }
 
-    /// Whether programs call it, perhaps from a page of another origin. The others are pages for people.
-    pub fn is_api(self) -> bool {
+    /// The name in log and metrics, who asks for it, and its methods as an Allow field lists them.
+    fn row(self) -> (&'static str, RouteKind, &'static str) {
         match self {
-            Route::Mcp
-            | Route::Sse
-            | Route::Message
-            | Route::SseMetadata
-            | Route::Token
-            | Route::Register
-            | Route::Revoke
-            | Route::ResourceMetadata
-            | Route::ServerMetadata => true,
-            Route::Home
-            | Route::Health
-            | Route::Ready
-            | Route::Authorize
-            | Route::Consent
-            | Route::Callback
-            | Route::Account => false,
+            Route::Home => ("home", RouteKind::Page, "GET, HEAD"),
+            Route::Account => ("account", RouteKind::Page, "GET, POST"),
+            Route::Authorize => ("authorize", RouteKind::Login, "GET"),
+            Route::Consent => ("consent", RouteKind::Login, "POST"),
+            Route::Callback => ("callback", RouteKind::Login, "GET"),
+            Route::Health => ("health", RouteKind::Probe, "GET, HEAD"),
+            Route::Ready => ("ready", RouteKind::Probe, "GET, HEAD"),
+            Route::ResourceMetadata => ("resource_metadata", RouteKind::Metadata, "GET, HEAD, OPTIONS"),
+            Route::ServerMetadata => ("server_metadata", RouteKind::Metadata, "GET, HEAD, OPTIONS"),
+            Route::SseMetadata => ("sse_metadata", RouteKind::Metadata, "GET, HEAD, OPTIONS"),
+            Route::Register => ("register", RouteKind::OAuth, "POST, OPTIONS"),
+            Route::Token => ("token", RouteKind::OAuth, "POST, OPTIONS"),
+            Route::Revoke => ("revoke", RouteKind::OAuth, "POST, OPTIONS"),
+            Route::Mcp => ("mcp", RouteKind::Mcp, "GET, POST, DELETE, OPTIONS"),
+            Route::Sse => ("sse", RouteKind::Mcp, "GET, OPTIONS"),
+            Route::Message => ("message", RouteKind::Mcp, "POST, OPTIONS"),
         }
     }
 
-    /// Whether it is for callers with an access token.
-    pub fn takes_token(self) -> bool {
-        matches!(self, Route::Mcp | Route::Sse | Route::Message)
+    /// The name in log and metrics.
+    pub fn name(self) -> &'static str {
+        self.row().0
     }
 
-    /// Whether it is a probe's: of a load balancer, an orchestrator or a monitor, which knows the server by its address.
-    pub fn is_probe(self) -> bool {
-        matches!(self, Route::Health | Route::Ready)
+    /// Who asks for it.
+    pub fn kind(self) -> RouteKind {
+        self.row().1
     }
 
     /// The methods of its path, as an Allow field lists them.
     pub fn methods(self) -> &'static str {
-        TABLE.iter().find(|(_, route, _)| *route == self).map_or("", |(.., allow)| allow)
+        self.row().2
     }
 
-    /// Places for whatever is kept by route; the last is for requests without one.
-    pub const SLOTS: usize = TABLE.len() + 1;
-
-    /// This route's place.
-    pub fn slot(route: Option<Route>) -> usize {
-        let row = TABLE.iter().position(|(_, each, _)| Some(*each) == route);
-        row.unwrap_or(TABLE.len())
-    }
-
-    /// What the log calls whoever has this place, if somebody has.
-    pub fn slot_name(slot: usize) -> Option<&'static str> {
-        match TABLE.get(slot) {
-            Some((_, route, _)) => Some(route.name()),
-            None => (slot == TABLE.len()).then_some("none"),
+    /// Whether programs call it, perhaps from a page of another origin. The others are pages and probes.
+    pub fn is_api(self) -> bool {
+        match self.kind() {
+            RouteKind::Metadata | RouteKind::OAuth | RouteKind::Mcp => true,
+            RouteKind::Page | RouteKind::Login | RouteKind::Probe => false,
         }
     }
 
@@ -155,87 +160,23 @@ impl Route {
         matches!(self, Route::Sse | Route::Message | Route::SseMetadata)
     }
 
-    /// What the log calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Route::Home => "home",
-            Route::Health => "health",
-            Route::Ready => "ready",
-            Route::ResourceMetadata => "resource_metadata",
-            Route::ServerMetadata => "server_metadata",
-            Route::Register => "register",
-            Route::Authorize => "authorize",
-            Route::Consent => "consent",
-            Route::Callback => "callback",
-            Route::Token => "token",
-            Route::Revoke => "revoke",
-            Route::Account => "account",
-            Route::Mcp => "mcp",
-            Route::Sse => "sse",
-            Route::Message => "message",
-            Route::SseMetadata => "sse_metadata",
+    /// The number of [`Route::slot`]s; the last is for requests without a route.
+    pub const SLOTS: usize = PATHS.len() + 1;
+
+    /// This route's place in an array.
+    pub fn slot(route: Option<Route>) -> usize {
+        let row = PATHS.iter().position(|(_, each)| Some(*each) == route);
+        row.unwrap_or(PATHS.len())
+    }
+
+    /// The name of the route that has this place, if one has.
+    pub fn slot_name(slot: usize) -> Option<&'static str> {
+        match PATHS.get(slot) {
+            Some((_, route)) => Some(route.name()),
+            None => (slot == PATHS.len()).then_some("none"),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::fake::request;
-
-    fn route(method: &str, path: &str) -> Result<Route, NoRoute> {
-        Route::of(&request(method, path).head)
-    }
-
-    /// H9, A1: these are all the paths that strangers reach, and none of them is the operator's.
-    #[test]
-    fn every_path_has_its_methods() {
-        for (path, expected, allow) in TABLE {
-            for method in allow.split(", ") {
-                assert_eq!(route(method, path), Ok(expected), "{method} {path}");
-            }
-            for method in ["PUT", "TRACE", "CONNECT", "PATCH", "get"] {
-                assert_eq!(route(method, path), Err(NoRoute::MethodNotAllowed(allow)), "{method} {path}");
-            }
-        }
-    }
-
-    /// H8: a path is what it is, byte for byte.
-    #[test]
-    fn similar_paths_are_not_found() {
-        for path in [
-            "/mcp//",
-            "//mcp",
-            "/MCP",
-            "/./mcp",
-            "/%6dcp",
-            "/mcp%2F",
-            "/mcp;a=b",
-            "/x/../mcp",
-            "/token/",
-            "",
-            "*",
-            "/consent/",
-        ] {
-            assert_eq!(route("POST", path), Err(NoRoute::NotFound), "{path}");
-        }
-    }
-
-    /// H8: people write the server's URL with a slash at its end, too.
-    #[test]
-    fn the_mcp_endpoint_may_end_in_a_slash() {
-        for method in ["GET", "POST", "DELETE", "OPTIONS"] {
-            assert_eq!(route(method, "/mcp/"), Ok(Route::Mcp), "{method}");
-        }
-        let metadata = "/.well-known/oauth-protected-resource/mcp/";
-        assert_eq!(route("GET", metadata), Ok(Route::ResourceMetadata));
-    }
-
-    /// O14: the authorization endpoint is GET and nothing else.
-    #[test]
-    fn authorize_takes_get_only() {
-        for method in ["HEAD", "POST", "OPTIONS"] {
-            assert_eq!(route(method, "/authorize"), Err(NoRoute::MethodNotAllowed("GET")), "{method}");
-        }
-    }
-}
+mod tests;

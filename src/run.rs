@@ -15,8 +15,8 @@ use crate::github::GitHub;
 use crate::mcp::Backend;
 use crate::operate::{self, report};
 use crate::serve::{self, Server};
-use crate::server;
 use crate::sys;
+use crate::workers;
 
 mod simulation;
 
@@ -46,7 +46,7 @@ where
 {
     sys::set_up_libc();
     sys::raise_descriptor_limit();
-    server::log_panics();
+    workers::log_panics();
     let program = Program::new(name, version).map_err(|error| vec![error]);
     let done = program.and_then(config::from_process).and_then(|invocation| match invocation {
         Invocation::Serve(config) => serve(config, backend),

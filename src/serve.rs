@@ -18,7 +18,7 @@ use self::counted::Counted;
 use self::doors::PublicDoor;
 use self::prepare::{Outside, Prepared};
 pub use self::prepare::{State, prepare};
-use crate::app::App;
+use crate::app::{App, AppParts};
 use crate::base::cancel::CancelToken;
 use crate::base::clock::{self, Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
@@ -27,7 +27,6 @@ use crate::base::{limits, log};
 use crate::config::{Config, StateFiles, Warning};
 use crate::documents::Documents;
 use crate::edge::{self, Access, Edge, Listener, Tls};
-use crate::front::Front;
 use crate::github::GitHub;
 use crate::http::{Handler, PublicUrl};
 use crate::mcp::{self, Backend, Mcp};
@@ -35,10 +34,10 @@ use crate::metrics::{self, Metrics};
 use crate::oauth::{self, AuthorizationServer, Client, ClientDocuments, Clients, Policy};
 use crate::operator::{self, Operator, RotateKey};
 use crate::seal::Keyring;
-use crate::server::Pool;
 use crate::store::{Grants, Medium, OpenError, RedbGrants, StateDirectory, key_file};
 use crate::sys;
 use crate::tiny::{self, AcceptEnd, Tiny};
+use crate::workers::Pool;
 
 const METRICS_LISTEN: &str = "--metrics-listen or MCP_METRICS_LISTEN";
 
@@ -151,13 +150,20 @@ impl Server {
             grant_ended: Box::new(move |grant| sessions.end_grant(grant)),
         });
         oauth.grants.end_denied();
-        let app = App::new(oauth, mcp, public_url.clone(), config.allowed_origins.clone());
-        let app = Arc::new(if config.legacy_sse { app.with_http_sse() } else { app });
-
-        let pool = Arc::new(Pool::start(capacity.queue()).map_err(no_threads)?);
         let metrics = Arc::new(Metrics::default());
         let proxies = &config.trusted_proxies;
-        let front = Front::new(Arc::clone(&app) as _, proxies.clone(), &*random, Arc::clone(&metrics));
+        let app = Arc::new(App::new(AppParts {
+            oauth,
+            mcp,
+            public_url: public_url.clone(),
+            allowed_origins: config.allowed_origins.clone(),
+            serves_http_sse: config.legacy_sse,
+            proxies: proxies.clone(),
+            random: &*random,
+            metrics: Arc::clone(&metrics),
+        }));
+
+        let pool = Arc::new(Pool::start(capacity.queue()).map_err(no_threads)?);
         let door =
             |handler, accept_end| tiny::Parts { handler, pool: Arc::clone(&pool), capacity, accept_end };
         let settings = edge::Settings {
@@ -172,7 +178,7 @@ impl Server {
             ended.trip();
             sys::request_stop();
         }));
-        let public = PublicDoor::open(config, listeners, door(Arc::new(front), stop), settings)?;
+        let public = PublicDoor::open(config, listeners, door(Arc::clone(&app) as _, stop), settings)?;
 
         let counted = Arc::new(Counted {
             version: config.program.version,
@@ -189,8 +195,8 @@ impl Server {
         let operator = Operator::new(operator::Parts {
             grants,
             clock,
-            end_grant: Box::new(move |grant| ending.end_grant(grant)),
-            end_later: Box::new(move |picks| later.end_later(picks)),
+            end_grant: Box::new(move |grant| ending.grants().end(grant, "operator")),
+            end_later: Box::new(move |picks| later.grants().end_later(None, "operator", picks)),
             rotate_key,
             look: Box::new(move || Some(looked.running())),
             back_up: Box::new(move || table.back_up(&copy)),
@@ -258,7 +264,7 @@ impl Server {
     /// Replaces the rules, who is let in and which clients are denied, by those of `config`. Returns whether they changed.
     pub fn change_rules(&self, config: &Config) -> bool {
         let policy = Policy::new(config.allow.clone());
-        self.app.change_rules(oauth::Rules { policy, denied: config.clients.denied.clone() })
+        self.app.grants().change_rules(oauth::Rules { policy, denied: config.clients.denied.clone() })
     }
 
     /// Stops within [`limits::DRAIN`]: accepts no more requests, lets calls finish for [`limits::DRAIN_CALLS`], cancels the rest and

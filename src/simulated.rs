@@ -21,9 +21,7 @@ use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
-use crate::http::{
-    Admission, Form, Handler, Head, Method, PublicUrl, Request, Responder, Response, append_query,
-};
+use crate::http::{Admission, Form, Handler, Head, Method, PublicUrl, Request, Response, append_query};
 use crate::seal::{self, Keyring, Sealed};
 
 /// The one organisation. `octocat` is a member, `mona` is invited, `hubot` is neither.
@@ -93,15 +91,13 @@ impl Sealed for Token {
 }
 
 impl Handler for Simulated {
-    fn admit(&self, _: &Head) -> Result<Admission, Box<Response>> {
-        Ok(Admission::up_to(limits::FORM_BYTES))
-    }
-
-    fn handle(&self, request: Request, responder: Responder) {
-        let (name, response) = self.answer(&request);
-        let method = Field::Method(request.head.method.as_str());
-        log::info("simulated.github", &[method, Field::Route(name), Field::Status(response.status())]);
-        responder.respond(response);
+    fn admit(self: Arc<Self>, head: Head) -> Admission {
+        Admission::up_to(limits::FORM_BYTES, head, move |request| {
+            let (name, response) = self.answer(request);
+            let method = Field::Method(request.head.method.as_str());
+            log::info("simulated.github", &[method, Field::Route(name), Field::Status(response.status())]);
+            response
+        })
     }
 }
 

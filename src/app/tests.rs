@@ -4,45 +4,58 @@ use std::sync::Arc;
 
 use super::*;
 use crate::base::capacity::Capacity;
-use crate::base::clock;
-use crate::base::random::CountedRandom;
+use crate::base::random::{CountedRandom, OsRandom};
+use crate::http::desk::{answer, body_limit};
 use crate::http::fake::request;
 use crate::mcp::{self, ToolServer};
 use crate::oauth::fake::{self, Browser, Fixture};
 use crate::seal::fake::keyring;
 
+mod log_lines;
 mod origins;
 
 const ORIGIN: &str = "https://inspector.example";
 
 /// An app over the fixture's table and keys, at `https://mcp.example.com`.
-fn app(fixture: &Fixture) -> App {
+fn app(fixture: &Fixture) -> Arc<App> {
     app_at("https://mcp.example.com", fixture)
 }
 
-fn app_at(url: &str, fixture: &Fixture) -> App {
-    let backend = ToolServer::builder("test", "1").build().unwrap();
-    let mcp = Mcp::new(mcp::Settings {
+fn app_at(url: &str, fixture: &Fixture) -> Arc<App> {
+    Arc::new(App::new(parts(url, fixture)))
+}
+
+fn with_http_sse(fixture: &Fixture) -> Arc<App> {
+    Arc::new(App::new(AppParts { serves_http_sse: true, ..parts("https://mcp.example.com", fixture) }))
+}
+
+fn parts(url: &str, fixture: &Fixture) -> AppParts<'static> {
+    let url = PublicUrl::parse(url).unwrap();
+    AppParts {
+        oauth: fake::server_at(fixture, url.clone()),
+        mcp: mcp(fixture, ToolServer::builder("test", "1").build().unwrap()),
+        public_url: url,
+        allowed_origins: ["null", "app://obsidian.md", ORIGIN].map(str::to_owned).to_vec(),
+        serves_http_sse: false,
+        proxies: TrustedProxies::default(),
+        random: &OsRandom,
+        metrics: Arc::default(),
+    }
+}
+
+fn mcp(fixture: &Fixture, backend: ToolServer) -> Mcp {
+    Mcp::new(mcp::Settings {
         backend: Arc::new(backend),
         keys: Arc::new(keyring(1)),
         clock: Arc::clone(&fixture.clock) as Arc<dyn crate::base::clock::Clock>,
         random: Arc::new(CountedRandom::default()),
         capacity: Capacity::default(),
         insufficient_scope: Box::new(|_| Response::new(403)),
-    });
-    let url = PublicUrl::parse(url).unwrap();
-    let allowed = ["null", "app://obsidian.md", ORIGIN].map(str::to_owned).to_vec();
-    App::new(fake::server_at(fixture, url.clone()), mcp, url, allowed)
+    })
 }
 
 fn to(method: &str, target: &str) -> Request {
     request(method, target).with("Host", "mcp.example.com")
-}
-
-fn answer(app: &impl Handler, request: Request) -> Response {
-    let (responder, waiter) = Responder::pair();
-    app.handle(request, responder);
-    waiter.wait(clock::instant() + std::time::Duration::from_secs(20)).unwrap()
 }
 
 fn initialize(token: &str) -> Request {
@@ -61,10 +74,7 @@ fn checks_come_in_order() {
     let fixture = fake::fixture();
     let app = app(&fixture);
     let check = |request: Request, status: u16| {
-        let admitted = app.admit(&request.head).map_or_else(|response| response.status(), |_| 200);
-        let answered = answer(&app, request).status();
-        assert_eq!(answered, status);
-        assert!(admitted == status || admitted == 200, "{admitted} {status}");
+        assert_eq!(answer(&app, request).status(), status);
     };
     check(request("POST", "/mcp").with("Host", "evil.example").with("Origin", "https://evil.example"), 421);
     check(request("POST", "/mcp"), 421);
@@ -100,7 +110,7 @@ fn health_and_readiness_reveal_nothing() {
 #[test]
 fn head_without_a_token_is_challenged() {
     let fixture = fake::fixture();
-    let app = app(&fixture).with_http_sse();
+    let app = with_http_sse(&fixture);
     for path in ["/mcp", "/mcp/", "/sse"] {
         let refused = answer(&app, to("HEAD", path));
         assert_eq!(refused.status(), 401, "{path}");
@@ -155,9 +165,7 @@ fn a_token_opens_the_mcp_endpoint_until_it_is_revoked() {
 fn only_callers_may_send_much() {
     let fixture = fake::fixture();
     let app = app(&fixture);
-    let limit = |request: Request| {
-        app.admit(&request.head).map(|admission| admission.limit()).map_err(|response| response.status())
-    };
+    let limit = |request: Request| body_limit(&app, request.head);
     let unchecked = limits::UNCHECKED_BODY_BYTES;
     assert_eq!(limit(to("POST", "/mcp").with("Content-Length", "1")), Err(401));
     let guess = || to("POST", "/mcp").with("Authorization", "Bearer guess");
@@ -179,7 +187,10 @@ fn a_user_sends_few_large_bodies_at_once() {
     let tokens = Browser::new(&fixture).tokens();
     let admit = |length: &str| {
         let request = initialize(&tokens.access).with("Content-Length", length);
-        app.admit(&request.head).map_err(|response| response.status())
+        match Arc::clone(&app).admit(request.head) {
+            Admission::Welcome(ticket) => Ok(ticket),
+            Admission::Answered(response) => Err(response.status()),
+        }
     };
     let held: Vec<_> = (0..limits::LARGE_BODIES_PER_USER).map(|_| admit("1000000").ok().unwrap()).collect();
     assert_eq!(admit("1000000").err(), Some(429));
@@ -310,7 +321,7 @@ fn using_a_token_writes_nothing() {
     fixture.clock.advance(limits::ACCESS_TOKEN_LIFETIME - limits::REFRESH_RETRY / 4);
     let before = fixture.grants.list().unwrap();
     let large = initialize(&again.access).with("Content-Length", "1000000");
-    assert!(app.admit(&large.head).is_ok());
+    assert!(body_limit(&app, large.head).is_ok());
     assert_eq!(answer(&app, initialize(&again.access)).status(), 200);
     assert_eq!(fixture.grants.list().unwrap(), before);
 }
@@ -334,8 +345,8 @@ fn an_expired_grant_takes_its_sessions_along() {
 fn a_stream_does_not_outlive_its_token() {
     let fixture = fake::fixture();
     let group = crate::oauth::provider::Group::Org("acme".to_owned());
-    let mut app = app(&fixture);
-    app.oauth = fake::server_with(&fixture, vec![crate::oauth::AllowRule::Group(group)]);
+    let oauth = fake::server_with(&fixture, vec![crate::oauth::AllowRule::Group(group)]);
+    let app = Arc::new(App::new(AppParts { oauth, ..parts("https://mcp.example.com", &fixture) }));
     fixture.provider.member_of(&["acme"]);
     let token = Browser::new(&fixture).tokens().access;
     let listen = r#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{
@@ -361,7 +372,7 @@ fn a_stream_does_not_outlive_its_token() {
 #[test]
 fn the_pair_is_off_until_it_is_asked_for() {
     let fixture = fake::fixture();
-    let (off, on) = (app(&fixture), app(&fixture).with_http_sse());
+    let (off, on) = (app(&fixture), with_http_sse(&fixture));
     let metadata = "/.well-known/oauth-protected-resource/sse";
     for (method, path) in [("GET", "/sse"), ("POST", "/message"), ("GET", metadata)] {
         assert_eq!(answer(&off, to(method, path)).status(), 404, "{path}");

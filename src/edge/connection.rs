@@ -5,6 +5,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::caps::Share;
 use super::chunked::Decoder;
 use super::head::{self, Checked, Framing, Origin};
 use super::refusal::Refusal;
@@ -12,8 +13,8 @@ use super::socket::{Filled, Socket};
 use super::wire::{self, After, Asked, Outbody, Pace, Sink};
 use super::{Kept, Link, Phase, RECEIVING, Shared};
 use crate::base::{clock, limits};
-use crate::http::{Request, Responder, Response, Waiter};
-use crate::server::Job;
+use crate::http::{Admission, Response, Waiter};
+use crate::workers::Full;
 
 /// A connection and the thread that serves it.
 pub(crate) struct Connection {
@@ -130,20 +131,26 @@ impl Connection {
         }
     }
 
-    /// One request and its answer.
+    /// Serves one request.
     fn exchange(&mut self, checked: Checked) -> Result<After, Ended> {
         let asked = Asked::by(checked.version, &checked.head.method);
-        let after = if checked.persistent { After::Keep } else { After::Close };
-        let admission = match self.shared.handler.admit(&checked.head) {
-            Ok(admission) => admission,
-            Err(response) => return self.answer_unread(*response, &checked),
+        let skippable = skippable(&checked);
+        let Checked { head, framing, persistent, expects_continue, .. } = checked;
+        let ticket = match Arc::clone(&self.shared.handler).admit(head) {
+            Admission::Welcome(ticket) => ticket,
+            Admission::Answered(response) => {
+                // The body is read first: a client that has read `Keep-Alive` may send its next request, which what is still missing
+                // of the body would swallow.
+                let keep = skippable.is_some_and(|length| self.skip(length));
+                return self.answer(response, asked, if keep { After::Keep } else { After::Close });
+            }
         };
         // Large bodies are only admitted for authenticated callers; these connections make no room for others.
-        if admission.limit() > limits::UNCHECKED_BODY_BYTES {
+        if ticket.limit() > limits::UNCHECKED_BODY_BYTES {
             self.link.wait_since(RECEIVING);
         }
-        let mut share = self.shared.bodies.share(admission.limit());
-        let body = match self.body(&checked, admission.limit(), |more| share.grow(more)) {
+        let mut share = self.shared.bodies.share(ticket.limit());
+        let body = match self.body(framing, expects_continue, (ticket.limit(), &mut share)) {
             Ok(body) => body,
             Err(BodyError::Refused(refusal)) => return self.refuse(refusal),
             Err(BodyError::Ended) => return Err(Ended),
@@ -151,40 +158,15 @@ impl Connection {
         if self.link.keep().ok_or(Ended)? == Kept::Shut {
             self.socket.note_shut();
         }
-        let (responder, waiter) = Responder::pair();
-        let request = Request { head: checked.head, body };
-        let held = Arc::new((share, admission));
-        let job = Job {
-            handler: Arc::clone(&self.shared.handler),
-            request,
-            responder,
-            held: Arc::clone(&held) as _,
+        let response = match self.shared.pool.submit(ticket, body, share) {
+            Ok(waiter) => self.wait(&waiter)?,
+            Err(Full) => self.refusal(Refusal::Busy),
         };
-        let response = match self.shared.pool.submit(job) {
-            Ok(()) => self.wait(&waiter)?,
-            Err(_full) => self.refusal(Refusal::Busy),
-        };
-        drop(held);
-        self.answer(response, asked, after)
+        self.answer(response, asked, if persistent { After::Keep } else { After::Close })
     }
 
-    /// Answers a request whose body was not asked for. The connection stays only if a small body has come whole before the
-    /// answer leaves: whoever has read that an answer ends in `Keep` may send the next request, and what is still missing
-    /// of the body would swallow it. A client that waits for `100 Continue` may send it or not (RFC 9110 section 10.1.1).
-    fn answer_unread(&mut self, response: Response, checked: &Checked) -> Result<After, Ended> {
-        let asked = Asked::by(checked.version, &checked.head.method);
-        let small = match checked.framing {
-            Framing::Length(0) => Some(0),
-            Framing::Length(length) if !checked.expects_continue => usize::try_from(length).ok(),
-            Framing::Length(_) | Framing::Chunked => None,
-        };
-        let small = small.filter(|&length| length <= limits::DRAIN_BYTES && checked.persistent);
-        let after = if small.is_some_and(|length| self.discard(length)) { After::Keep } else { After::Close };
-        self.answer(response, asked, after)
-    }
-
-    /// Reads past a body that nobody wants. Says whether all of it came: many clients send it in a packet of its own.
-    fn discard(&mut self, mut left: usize) -> bool {
+    /// Reads past a body that is not used. Returns whether all of it came: many clients send it in a packet of its own.
+    fn skip(&mut self, mut left: usize) -> bool {
         let deadline = clock::instant() + self.shared.settings.drain_time;
         loop {
             let here = self.socket.unread().len().min(left);
@@ -201,15 +183,15 @@ impl Connection {
     }
 
     /// The whole body, at most `limit` bytes. Memory grows with what has arrived, never with what was announced (H2),
-    /// and `grow` is asked for all of it.
+    /// and is counted in `share`.
     fn body(
         &mut self,
-        checked: &Checked,
-        limit: usize,
-        mut grow: impl FnMut(usize) -> bool,
+        framing: Framing,
+        expects_continue: bool,
+        (limit, share): (usize, &mut Share),
     ) -> Result<Vec<u8>, BodyError> {
         let mut body = Vec::new();
-        let mut reader = match checked.framing {
+        let mut reader = match framing {
             Framing::Length(0) => return Ok(body),
             Framing::Length(length) => {
                 let length = usize::try_from(length).ok().filter(|&length| length <= limit);
@@ -218,7 +200,7 @@ impl Connection {
             Framing::Chunked => Reader::Chunked(Decoder::new(limit)),
         };
         // H9: only now, when head and size were found welcome.
-        if checked.expects_continue && self.socket.unread().is_empty() {
+        if expects_continue && self.socket.unread().is_empty() {
             let go_on = self.socket.write(&mut [IoSlice::new(b"HTTP/1.1 100 Continue\r\n\r\n")]);
             go_on.map_err(|_| BodyError::Ended)?;
         }
@@ -230,7 +212,7 @@ impl Connection {
             let used = reader.take(self.socket.unread(), &mut body)?;
             self.socket.consume(used);
             received = received.saturating_add(used);
-            if !grow(body.len().saturating_sub(before)) {
+            if !share.grow(body.len().saturating_sub(before)) {
                 return Err(Refusal::Busy.into());
             }
             if reader.is_done(body.len()) {
@@ -303,6 +285,17 @@ impl Connection {
             }
         };
         written.map(|()| outgoing.after).map_err(|_| Ended)
+    }
+}
+
+/// The length of a body that can be read past, so that the connection can stay. A client that waits for `100 Continue` may
+/// send its body or not (RFC 9110 section 10.1.1).
+fn skippable(checked: &Checked) -> Option<usize> {
+    match checked.framing {
+        Framing::Length(length) if checked.persistent && (length == 0 || !checked.expects_continue) => {
+            usize::try_from(length).ok().filter(|&length| length <= limits::DRAIN_BYTES)
+        }
+        Framing::Length(_) | Framing::Chunked => None,
     }
 }
 

@@ -37,7 +37,7 @@ use crate::base::lock::{Mutex, wait_timeout};
 use crate::base::throttle::Throttle;
 use crate::base::{clock, limits};
 use crate::http::{Handler, TrustedProxies};
-use crate::server::Pool;
+use crate::workers::Pool;
 use caps::{Bodies, Cap, Connections};
 use socket::Stream;
 use watch::Watch;

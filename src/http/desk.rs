@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use crate::base::cancel::CancelToken;
 use crate::base::identity::UserId;
-use crate::base::limits;
 use crate::base::quota::Quota;
-use crate::http::{Admission, Handler, Head, Request, Responder, Response, Stream, StreamSender};
+use crate::base::{clock, limits};
+use crate::http::{Admission, Handler, Head, Request, Responder, Response, Stream, StreamSender, Ticket};
 
 /// Bodies larger than this are refused by the desk.
 pub(crate) const LIMIT: usize = 100_000;
@@ -58,21 +58,7 @@ impl Desk {
         (Arc::new(Desk { release: CancelToken::new(), out: Mutex::new(out) }), events)
     }
 
-    fn tell(&self, event: Event) {
-        let _ = self.out.lock().unwrap().send(event);
-    }
-}
-
-impl Handler for Desk {
-    fn admit(&self, head: &Head) -> Result<Admission, Box<Response>> {
-        if head.path.starts_with("/refused") {
-            return Err(Box::new(Response::new(401).bytes("text/plain", "no")));
-        }
-        Ok(Admission::up_to(if head.path.starts_with("/small") { SMALL } else { LIMIT }))
-    }
-
-    fn handle(&self, request: Request, responder: Responder) {
-        let Request { head, body } = request;
+    fn answer(&self, head: &Head, body: Vec<u8>, responder: Responder) {
         match &*head.path {
             "/panic" => panic!("on purpose"),
             "/wait" => assert!(self.release.wait(PATIENCE)),
@@ -94,6 +80,41 @@ impl Handler for Desk {
         let mut said = format!("{} {} ", head.method.as_str(), head.path).into_bytes();
         said.extend(body);
         responder.respond(Response::new(200).bytes("text/plain", said));
+    }
+
+    fn tell(&self, event: Event) {
+        let _ = self.out.lock().unwrap().send(event);
+    }
+}
+
+impl Handler for Desk {
+    fn admit(self: Arc<Self>, head: Head) -> Admission {
+        if head.path.starts_with("/refused") {
+            return Admission::Answered(Response::new(401).bytes("text/plain", "no"));
+        }
+        let limit = if head.path.starts_with("/small") { SMALL } else { LIMIT };
+        Admission::Welcome(Ticket::new(limit, move |body, responder| self.answer(&head, body, responder)))
+    }
+}
+
+/// Has `handler` answer a request, on this thread.
+pub(crate) fn answer<H: Handler>(handler: &Arc<H>, request: Request) -> Response {
+    let Request { head, body } = request;
+    match Arc::clone(handler).admit(head) {
+        Admission::Answered(response) => response,
+        Admission::Welcome(ticket) => {
+            let (responder, waiter) = Responder::pair();
+            ticket.run(body, responder);
+            waiter.wait(clock::instant() + PATIENCE).unwrap()
+        }
+    }
+}
+
+/// How much body `handler` welcomes, or the status of the answer that it has without one.
+pub(crate) fn body_limit<H: Handler>(handler: &Arc<H>, head: Head) -> Result<usize, u16> {
+    match Arc::clone(handler).admit(head) {
+        Admission::Answered(response) => Err(response.status()),
+        Admission::Welcome(ticket) => Ok(ticket.limit()),
     }
 }
 

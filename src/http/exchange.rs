@@ -11,41 +11,65 @@ use crate::base::lock::{Mutex, wait_timeout_while};
 use crate::base::quota::Share;
 use crate::base::{clock, limits};
 
-/// A request whose body may be read.
-pub struct Admission {
-    limit: usize,
-    _place: Option<Box<dyn Send + Sync>>,
+/// A decision on the head of a request.
+pub enum Admission {
+    /// The head alone decides: the answer. The door discards the body or closes the connection.
+    Answered(Response),
+    /// The rest of the request is welcome.
+    Welcome(Ticket),
 }
 
-impl Admission {
-    /// At most `limit` bytes of body are welcome.
-    pub fn up_to(limit: usize) -> Admission {
-        Admission { limit, _place: None }
+/// The continuation of a request that was let in: how much body is welcome, and what runs with it.
+pub struct Ticket {
+    limit: usize,
+    place: Option<Box<dyn Send + Sync>>,
+    run: Box<dyn FnOnce(Vec<u8>, Responder) + Send>,
+}
+
+impl Ticket {
+    /// Welcomes a body of at most `limit` bytes. `run` answers through the responder, before it returns or later from any thread.
+    pub fn new(limit: usize, run: impl FnOnce(Vec<u8>, Responder) + Send + 'static) -> Ticket {
+        Ticket { limit, place: None, run: Box::new(run) }
     }
 
-    /// The same; `place` is what the request takes of something that is short. It is dropped when the request has been
-    /// answered and its handler has returned.
-    pub fn holding(self, place: impl Send + Sync + 'static) -> Admission {
-        Admission { _place: Some(Box::new(place)), ..self }
+    /// Attaches what the request takes of a bounded supply. It is dropped when the request has been answered and `run` has
+    /// returned.
+    pub fn holding(self, place: impl Send + Sync + 'static) -> Ticket {
+        Ticket { place: Some(Box::new(place)), ..self }
     }
 
     /// How many bytes of body are welcome.
     pub fn limit(&self) -> usize {
         self.limit
     }
+
+    /// Detaches what [`Ticket::holding`] attached.
+    pub(crate) fn take_place(&mut self) -> Option<Box<dyn Send + Sync>> {
+        self.place.take()
+    }
+
+    /// Answers the request, whose body this is.
+    pub fn run(self, body: Vec<u8>, responder: Responder) {
+        (self.run)(body, responder);
+    }
+}
+
+impl Admission {
+    /// Welcomes a request that is answered as soon as it is whole.
+    pub fn up_to(
+        limit: usize,
+        head: Head,
+        answer: impl FnOnce(&Request) -> Response + Send + 'static,
+    ) -> Admission {
+        let run = |body, responder: Responder| responder.respond(answer(&Request { head, body }));
+        Admission::Welcome(Ticket::new(limit, run))
+    }
 }
 
 /// What a door serves.
 pub trait Handler: Send + Sync {
-    /// Looks at a head before its body is read: how many bytes of body are welcome, or the answer if the head alone
-    /// decides it. Runs on the door's thread; must be quick and must not wait.
-    ///
-    /// # Errors
-    /// The answer. The door sends it, and discards the body or closes the connection.
-    fn admit(&self, head: &Head) -> Result<Admission, Box<Response>>;
-
-    /// Answers a request through `responder`, before it returns or later from any thread.
-    fn handle(&self, request: Request, responder: Responder);
+    /// Decides on a head before its body is read. Runs on the door's thread; must be quick and must not wait.
+    fn admit(self: Arc<Self>, head: Head) -> Admission;
 }
 
 /// Sees what becomes of one request, for the log and the numbers. Whoever holds it last says by dropping it that the answer is
@@ -102,6 +126,8 @@ pub struct Responder {
     /// Where a large answer is counted.
     unread: Option<Share>,
     witness: Option<Arc<dyn Witness>>,
+    /// What the request takes of bounded supplies, until it is answered.
+    held: Option<Arc<dyn Send + Sync>>,
 }
 
 /// The door's end: waits for the answer.
@@ -120,6 +146,7 @@ impl Responder {
             fields: Vec::new(),
             unread: None,
             witness: None,
+            held: None,
         };
         (responder, Waiter(exchange))
     }
@@ -144,6 +171,12 @@ impl Responder {
     /// Has `witness` told of the caller and the answer.
     pub fn with_witness(mut self, witness: Arc<dyn Witness>) -> Responder {
         self.witness = Some(witness);
+        self
+    }
+
+    /// Keeps `held` until the answer is there.
+    pub fn holding(mut self, held: Arc<dyn Send + Sync>) -> Responder {
+        self.held = Some(held);
         self
     }
 

@@ -1,7 +1,7 @@
 //! What the page of metrics has, and who is told.
 
 use super::*;
-use crate::http::{Body, fake};
+use crate::http::{Body, Request, fake};
 
 fn counted() -> Arc<Metrics> {
     let metrics = Metrics::default();

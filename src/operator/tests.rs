@@ -1,17 +1,17 @@
 //! What the operator's endpoint does to a table in memory.
 
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 use super::*;
-use crate::base::clock::{self, ManualClock};
+use crate::base::clock::ManualClock;
 use crate::http::Body;
+use crate::http::desk::{answer, body_limit};
 use crate::http::fake::request;
 use crate::store::MemoryGrants;
 use crate::store::conformance::{Removable, grant};
 
 struct Fixture {
-    operator: Operator,
+    operator: Arc<Operator>,
     grants: Arc<MemoryGrants>,
     clock: Arc<ManualClock>,
     /// The grants that were ended.
@@ -40,16 +40,16 @@ fn fixture(users: &[(u64, &str)]) -> Fixture {
         back_up: Box::new(|| Ok(())),
         metrics: None,
     });
-    Fixture { operator, grants, clock, ended }
+    Fixture { operator: Arc::new(operator), grants, clock, ended }
 }
 
-fn answer(operator: &Operator, request: Request) -> Response {
-    let (responder, waiter) = Responder::pair();
-    operator.handle(request, responder);
-    waiter.wait(clock::instant() + Duration::from_secs(20)).unwrap()
+impl Fixture {
+    fn parts(&mut self) -> &mut Parts {
+        &mut Arc::get_mut(&mut self.operator).unwrap().parts
+    }
 }
 
-fn post(operator: &Operator, body: &str) -> (u16, serde_json::Value) {
+fn post(operator: &Arc<Operator>, body: &str) -> (u16, serde_json::Value) {
     let response = answer(operator, request("POST", PATH).body(body));
     let Body::Bytes(bytes) = response.body() else { panic!("a stream") };
     (response.status(), serde_json::from_slice(bytes).unwrap())
@@ -121,7 +121,7 @@ fn a_selection_ends_what_it_names() {
 fn every_deletion_is_tried() {
     let mut fixture = fixture(&[(1, "a"), (1, "a"), (1, "a")]);
     let table = Arc::clone(&fixture.grants);
-    fixture.operator.parts.end_grant = Box::new(move |one| {
+    fixture.parts().end_grant = Box::new(move |one| {
         if one == id(2) { Err(store::Error::Storage("full".to_owned())) } else { table.delete(one) }
     });
     let (status, body) = post(&fixture.operator, r#"{"revoke":"all"}"#);
@@ -136,15 +136,15 @@ fn what_cannot_be_looked_up_is_ended_later() {
     let file = Removable::new();
     file.take_away();
     let mut fixture = fixture(&[]);
-    fixture.operator.parts.grants = file.table.clone();
-    let promises = |operator: &Operator| {
+    fixture.parts().grants = file.table.clone();
+    let promises = |operator: &Arc<Operator>| {
         let (status, body) = post(operator, r#"{"revoke":{"user":2}}"#);
         assert_eq!(status, 503);
         body["error"].as_str().unwrap().contains("refuses these grants from now on")
     };
     assert!(!promises(&fixture.operator));
     let (out, picked) = channel();
-    fixture.operator.parts.end_later = Box::new(move |picks| {
+    fixture.parts().end_later = Box::new(move |picks| {
         let of = |(user, number)| Arc::new(Grant { user: UserId(user), ..grant(number) });
         out.send(picks(&[(1, 1), (2, 2)].map(of))).is_ok()
     });
@@ -170,7 +170,7 @@ fn a_status_counts_what_lives() {
     let mut fixture = fixture(&[(1, "octocat"), (2, "mona")]);
     let running = Running { version: "1".into(), since: "x".into(), sessions: 1, streams: 2, calls: 3 };
     let answer = running.clone();
-    fixture.operator.parts.look = Box::new(move || Some(answer.clone()));
+    fixture.parts().look = Box::new(move || Some(answer.clone()));
     let status = |fixture: &Fixture| fixture.operator.perform(&Operation::Status).unwrap();
     assert_eq!(status(&fixture), Outcome::Status { grants: 2, server: Some(running.clone()) });
     fixture.clock.advance(limits::GRANT_LIFETIME);
@@ -190,6 +190,6 @@ fn one_command_at_a_time_changes_the_key() {
 #[test]
 fn nothing_else_is_read() {
     let fixture = fixture(&[]);
-    let limit = |path| fixture.operator.admit(&request("POST", path).head).unwrap().limit();
-    assert_eq!((limit(PATH), limit("/healthz"), limit("/")), (limits::FORM_BYTES, 0, 0));
+    let limit = |path| body_limit(&fixture.operator, request("POST", path).head);
+    assert_eq!((limit(PATH), limit("/healthz"), limit("/")), (Ok(limits::FORM_BYTES), Err(405), Err(404)));
 }

@@ -13,8 +13,8 @@ use crate::edge::{self, Edge, Listener};
 use crate::github::BaseUrl;
 use crate::http::PublicUrl;
 use crate::serve;
-use crate::server::Pool;
 use crate::simulated::Simulated;
+use crate::workers::Pool;
 
 /// The simulated GitHub, behind an edge of its own on a loopback port.
 pub(super) struct SimulatedGitHub {

@@ -8,8 +8,8 @@ use crate::github::GitHub;
 use crate::mcp::Mcp;
 use crate::metrics::{self, Snapshot};
 use crate::operator::Running;
-use crate::server::Pool;
 use crate::store::Grants;
+use crate::workers::Pool;
 
 /// The sources of these numbers.
 pub(super) struct Counted {

@@ -5,9 +5,10 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::*;
-use crate::base::clock::{self, ManualClock};
+use crate::base::clock::ManualClock;
 use crate::base::random::CountedRandom;
 use crate::github::{BaseUrl, GitHub, GitHubSettings};
+use crate::http::desk::answer;
 use crate::http::{Body, Headers, Scheme};
 use crate::oauth::provider::{Group, IdentityProvider, LoginRequest, Obstacle, ProviderError, Redemption};
 
@@ -15,11 +16,11 @@ const CALLBACK: &str = "http://127.0.0.1:3001/callback";
 const VERIFIER: &str = "a-verifier-of-at-least-forty-three-characters";
 const CALLBACK_PARAMETER: &str = "redirect_uri=http%3A%2F%2F127.0.0.1%3A3001%2Fcallback";
 
-fn simulated() -> (Simulated, Arc<ManualClock>) {
+fn simulated() -> (Arc<Simulated>, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new());
     let secret = Secret::new("secret".to_owned());
     let random = Arc::new(CountedRandom::default());
-    (Simulated::new("client", &secret, Arc::<ManualClock>::clone(&clock), random), clock)
+    (Arc::new(Simulated::new("client", &secret, Arc::<ManualClock>::clone(&clock), random)), clock)
 }
 
 /// A request as a door would make it; `fields` are `Name: value` lines.
@@ -39,12 +40,6 @@ fn request(line: &str, fields: &[&str], body: &str) -> Request {
     Request { head, body: body.into() }
 }
 
-fn send(github: &Simulated, request: Request) -> Response {
-    let (responder, waiter) = Responder::pair();
-    github.handle(request, responder);
-    waiter.wait(clock::instant()).unwrap()
-}
-
 fn text(response: &Response) -> String {
     match response.body() {
         Body::Bytes(bytes) => String::from_utf8(bytes.clone()).unwrap(),
@@ -53,21 +48,21 @@ fn text(response: &Response) -> String {
 }
 
 /// The callback that the browser is sent to after the person has pressed a button.
-fn decide(github: &Simulated, login: &str, decision: &str) -> Form {
+fn decide(github: &Arc<Simulated>, login: &str, decision: &str) -> Form {
     let challenge = base64url(&sha256(VERIFIER.as_bytes()));
     let body = format!(
         "client_id=client&{CALLBACK_PARAMETER}&state=s%26t&scope=read%3Aorg&code_challenge={challenge}\
          &code_challenge_method=S256&login={login}&decision={decision}"
     );
-    let response = send(github, request("POST /login/oauth/authorize", &["Host: 127.0.0.1:3002"], &body));
+    let response = answer(github, request("POST /login/oauth/authorize", &["Host: 127.0.0.1:3002"], &body));
     assert_eq!(response.status(), 303, "{}", text(&response));
     let location = response.header_value("location").unwrap();
     Form::parse(location.strip_prefix(&format!("{CALLBACK}?")).unwrap().as_bytes()).unwrap()
 }
 
-fn redeem(github: &Simulated, parameters: &str) -> String {
+fn redeem(github: &Arc<Simulated>, parameters: &str) -> String {
     let response =
-        send(github, request("POST /login/oauth/access_token", &["Host: localhost:3002"], parameters));
+        answer(github, request("POST /login/oauth/access_token", &["Host: localhost:3002"], parameters));
     assert_eq!(response.status(), 200);
     text(&response)
 }
@@ -76,7 +71,7 @@ fn redeem(github: &Simulated, parameters: &str) -> String {
 fn every_page_says_that_it_is_simulated() {
     let (github, _) = simulated();
     let check = |target: &str, status| {
-        let response = send(&github, request(&format!("GET {target}"), &["Host: localhost:3002"], ""));
+        let response = answer(&github, request(&format!("GET {target}"), &["Host: localhost:3002"], ""));
         assert_eq!(response.status(), status, "{target}");
         assert!(text(&response).contains("<strong>SIMULATED</strong>"), "{target}");
     };
@@ -95,7 +90,7 @@ fn pages_have_the_headers_of_a_login_page_and_escape_what_they_show() {
     let line = format!(
         "GET /login/oauth/authorize?client_id=client&{CALLBACK_PARAMETER}&state=%22%3E%3Cscript%3E&scope=%3Cb%3E"
     );
-    let response = send(&github, request(&line, &["Host: localhost:3002"], ""));
+    let response = answer(&github, request(&line, &["Host: localhost:3002"], ""));
     let policy = response.header_value("content-security-policy").unwrap();
     assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
     assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("form-action"), "{policy}");
@@ -129,7 +124,7 @@ fn a_form_from_another_site_or_host_is_refused() {
     let (github, _) = simulated();
     let body = format!("client_id=client&{CALLBACK_PARAMETER}&login=octocat&decision=authorize");
     let check = |fields: &[&str], status| {
-        let response = send(&github, request("POST /login/oauth/authorize", fields, &body));
+        let response = answer(&github, request("POST /login/oauth/authorize", fields, &body));
         assert_eq!(response.status(), status, "{fields:?}");
     };
     check(&["Host: localhost:3002", "Sec-Fetch-Site: same-origin"], 303);
@@ -182,7 +177,7 @@ fn codes_are_bounded_and_the_oldest_makes_room() {
 fn unknown_paths_and_methods_are_refused() {
     let (github, _) = simulated();
     let check = |line, status| {
-        assert_eq!(send(&github, request(line, &["Host: localhost"], "")).status(), status, "{line}");
+        assert_eq!(answer(&github, request(line, &["Host: localhost"], "")).status(), status, "{line}");
     };
     check("GET /", 404);
     check("GET /login/oauth/authorize/", 404);
@@ -198,16 +193,16 @@ fn unknown_paths_and_methods_are_refused() {
 fn a_token_outlives_a_restart() {
     let (github, _) = simulated();
     let code = decide(&github, "octocat", "authorize").value("code").unwrap().to_owned();
-    let answer = redeem(
+    let tokens = redeem(
         &github,
         &format!(
             "client_id=client&client_secret=secret&code={code}&{CALLBACK_PARAMETER}&code_verifier={VERIFIER}"
         ),
     );
-    let token = answer.split("\"access_token\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let token = tokens.split("\"access_token\":\"").nth(1).unwrap().split('"').next().unwrap();
     let bearer = format!("Authorization: Bearer {token}");
-    let user = |github: &Simulated| {
-        let response = send(github, request("GET /api/v3/user", &["Host: localhost", &bearer], ""));
+    let user = |github: &Arc<Simulated>| {
+        let response = answer(github, request("GET /api/v3/user", &["Host: localhost", &bearer], ""));
         (response.status(), text(&response).contains("\"login\":\"octocat\""))
     };
     let (again, _) = simulated();
@@ -216,20 +211,20 @@ fn a_token_outlives_a_restart() {
     let body = format!("{{\"access_token\":\"{token}\"}}");
     for status in [204, 404] {
         let line = "DELETE /api/v3/applications/client/token";
-        assert_eq!(send(&again, request(line, &["Host: localhost", &basic], &body)).status(), status);
+        assert_eq!(answer(&again, request(line, &["Host: localhost", &basic], &body)).status(), status);
     }
     assert_eq!(user(&again), (401, false));
 }
 
 /// A door for one test: each connection carries one request. Ends with the process.
-fn serve(github: Simulated) -> String {
+fn serve(github: Arc<Simulated>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || listener.incoming().for_each(|socket| serve_one(&github, &socket.unwrap())));
     url
 }
 
-fn serve_one(github: &Simulated, socket: &TcpStream) {
+fn serve_one(github: &Arc<Simulated>, socket: &TcpStream) {
     let mut reader = BufReader::new(socket);
     let mut lines = Vec::new();
     loop {
@@ -246,7 +241,7 @@ fn serve_one(github: &Simulated, socket: &TcpStream) {
     let length = request.head.headers.one("content-length").unwrap().map_or(0, |n| n.parse().unwrap());
     request.body.resize(length, 0);
     reader.read_exact(&mut request.body).unwrap();
-    let response = send(github, request);
+    let response = answer(github, request);
     let body = text(&response);
     let mut out = Vec::new();
     assert!(response.write_head(&mut out));

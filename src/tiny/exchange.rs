@@ -10,8 +10,8 @@ use crate::edge::Refusal;
 use crate::edge::caps::Share;
 use crate::edge::head::{self, Checked, Framing, Origin, RequestLine, Version};
 use crate::edge::wire::{self, After, Asked, Outbody, Pace, Sink};
-use crate::http::{Request, Responder, Response, Scheme, Waiter};
-use crate::server::Job;
+use crate::http::{Admission, Response, Scheme, Waiter};
+use crate::workers::Full;
 
 impl Shared {
     /// Answers a request.
@@ -39,23 +39,15 @@ impl Shared {
         if checked.persistent {
             return Ok(close_required());
         }
-        let admission = match self.handler.admit(&checked.head) {
-            Ok(admission) => admission,
-            Err(response) => return Ok(*response),
+        let ticket = match Arc::clone(&self.handler).admit(checked.head) {
+            Admission::Welcome(ticket) => ticket,
+            Admission::Answered(response) => return Ok(response),
         };
         let Framing::Length(length) = checked.framing else { return Ok(length_required()) };
-        let length = usize::try_from(length).ok().filter(|&length| length <= admission.limit());
-        let mut share = self.bodies.share(admission.limit());
+        let length = usize::try_from(length).ok().filter(|&length| length <= ticket.limit());
+        let mut share = self.bodies.share(ticket.limit());
         let body = read_body(request, length.ok_or(Refusal::BodyTooLarge)?, &mut share)?;
-        let (responder, waiter) = Responder::pair();
-        let held = Arc::new((share, admission));
-        let job = Job {
-            handler: Arc::clone(&self.handler),
-            request: Request { head: checked.head, body },
-            responder,
-            held: Arc::clone(&held) as _,
-        };
-        self.pool.submit(job).map_err(|_full| Refusal::Busy)?;
+        let waiter = self.pool.submit(ticket, body, share).map_err(|Full| Refusal::Busy)?;
         Ok(wait(&waiter))
     }
 

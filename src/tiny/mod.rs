@@ -31,8 +31,8 @@ use crate::base::thread_count::ThreadCount;
 use crate::edge::caps::{Bodies, Cap};
 use crate::edge::{Counts, Listener};
 use crate::http::Handler;
-use crate::server::Pool;
 use crate::sys;
+use crate::workers::Pool;
 
 /// The parts of a door.
 pub struct Parts {

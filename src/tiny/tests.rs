@@ -13,8 +13,8 @@ use crate::edge::listener::Opener;
 use crate::edge::{Access, Listener};
 use crate::http::Response;
 use crate::http::desk::{Answer, Client, Desk, Event, LIMIT, PATIENCE};
-use crate::server::Pool;
 use crate::tiny::{AcceptEnd, Parts, Tiny};
+use crate::workers::Pool;
 
 struct Door {
     tiny: Option<Tiny>,

@@ -13,7 +13,7 @@ pub use crate::edge::{Edge, Listener, Settings as EdgeSettings, chunked, head};
 pub mod http {
     pub use crate::http::{
         Admission, Body, Event, Form, Handler, Head, Headers, Method, PublicUrl, Request, Responder,
-        Response, Scheme, percent_encode,
+        Response, Scheme, Ticket, percent_encode,
     };
 }
 /// The authorization server.
@@ -86,8 +86,8 @@ pub use crate::mcp::fuzzing::{header, intake};
 pub mod seal {
     pub use crate::seal::*;
 }
-pub use crate::server::Pool;
 pub use crate::store::{
     Grant, GrantClient, Grants, MemoryGrants, RedbGrants, Stage, StateDirectory, key_file,
 };
 pub use crate::sys::raise_descriptor_limit;
+pub use crate::workers::Pool;

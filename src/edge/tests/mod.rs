@@ -18,7 +18,7 @@ use crate::base::{clock, limits};
 use crate::edge::{Edge, Listener, Settings};
 use crate::http::desk::{Client, Desk, Event, LIMIT, PATIENCE, SMALL};
 use crate::http::{Response, TrustedProxies};
-use crate::server::Pool;
+use crate::workers::Pool;
 
 struct Door {
     edge: Edge,

@@ -16,7 +16,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use mcp_oauth_server::internals::base::limits;
 use mcp_oauth_server::internals::{Edge, EdgeSettings as Settings, Listener};
-use mcp_oauth_server::internals::http::{Admission, Handler, Head, Request, Responder, Response};
+use mcp_oauth_server::internals::http::{Admission, Handler, Head, Request, Response};
 use mcp_oauth_server::internals::Pool;
 
 /// The field that says what was read.
@@ -69,19 +69,16 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 struct Echo;
 
 impl Handler for Echo {
-    fn admit(&self, _: &Head) -> Result<Admission, Box<Response>> {
-        Ok(Admission::up_to(64 * 1024))
-    }
-
-    fn handle(&self, request: Request, responder: Responder) {
-        let Request { head, body } = request;
-        let query = head.query.map(|query| format!("?{query}")).unwrap_or_default();
-        let read = Understood {
-            method: head.method.as_str().to_owned(),
-            target: format!("{}{query}", head.path),
-            body,
-        };
-        responder.respond(Response::new(200).header("X-Read", read.encode()));
+    fn admit(self: Arc<Self>, head: Head) -> Admission {
+        Admission::up_to(64 * 1024, head, |Request { head, body }| {
+            let query = head.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+            let read = Understood {
+                method: head.method.as_str().to_owned(),
+                target: format!("{}{query}", head.path),
+                body: body.clone(),
+            };
+            Response::new(200).header("X-Read", read.encode())
+        })
     }
 }
 

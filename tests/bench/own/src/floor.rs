@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mcp_oauth_server::internals::base::limits;
 use mcp_oauth_server::internals::{Edge, EdgeSettings as Settings, Listener};
-use mcp_oauth_server::internals::http::{Admission, Handler, Head, Request, Responder, Response};
+use mcp_oauth_server::internals::http::{Admission, Handler, Head, Response};
 use mcp_oauth_server::internals::Pool;
 
 /// Requests that may wait for a worker.
@@ -16,12 +16,10 @@ const QUEUE: usize = 1024;
 struct Constant(String);
 
 impl Handler for Constant {
-    fn admit(&self, _: &Head) -> Result<Admission, Box<Response>> {
-        Ok(Admission::up_to(limits::UNCHECKED_BODY_BYTES))
-    }
-
-    fn handle(&self, _: Request, responder: Responder) {
-        responder.respond(Response::new(200).bytes("application/json", self.0.clone()));
+    fn admit(self: Arc<Self>, head: Head) -> Admission {
+        Admission::up_to(limits::UNCHECKED_BODY_BYTES, head, move |_| {
+            Response::new(200).bytes("application/json", self.0.clone())
+        })
     }
 }
 

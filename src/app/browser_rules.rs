@@ -1,0 +1,201 @@
+//! What browsers may do: under which host they reach this server, which pages may call it, and what its answers tell them.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use crate::base::throttle::Throttle;
+use crate::base::{clock, log, trace};
+use crate::http::{Field, Head, Method, PublicUrl, Response};
+use crate::router::{NoRoute, Route, RouteKind};
+
+/// What a page of another origin may send to the API, and read of the answer.
+const CORS_METHODS: &str = "GET, POST, DELETE";
+const CORS_REQUEST_HEADERS: &str = "Authorization, Content-Type, Accept, Last-Event-ID, Mcp-Session-Id, \
+                                    Mcp-Protocol-Version, Mcp-Method, Mcp-Name";
+const CORS_RESPONSE_HEADERS: &str = "Mcp-Session-Id, WWW-Authenticate";
+
+/// The rules for hosts and origins.
+pub(super) struct BrowserRules {
+    public_url: PublicUrl,
+    /// Origins of web pages that may call the API, as browsers write them.
+    allowed_origins: Vec<String>,
+    /// Whether HTTP+SSE of 2024-11-05 is served.
+    serves_http_sse: bool,
+    /// Bounds the log lines about refusals.
+    refusals: Throttle,
+    started: Instant,
+}
+
+impl BrowserRules {
+    pub(super) fn new(
+        public_url: PublicUrl,
+        allowed_origins: Vec<String>,
+        serves_http_sse: bool,
+    ) -> BrowserRules {
+        let (refusals, started) = (Throttle::new(1), clock::instant());
+        BrowserRules { public_url, allowed_origins, serves_http_sse, refusals, started }
+    }
+
+    /// The checks that every request passes (M2).
+    ///
+    /// # Errors
+    /// The answer.
+    pub(super) fn check(&self, found: Result<Route, NoRoute>, head: &Head) -> Result<Route, Box<Response>> {
+        // A2: a probe knows the server by its address, or by no name at all; its answer is the same for everybody.
+        if let Ok(probe) = found
+            && probe.kind() == RouteKind::Probe
+        {
+            return Ok(probe);
+        }
+        // M2: a page whose host name was pointed at us (DNS rebinding) says so in its Host field.
+        let host = head.headers.one("host").ok().flatten().unwrap_or_default();
+        if !self.public_url.accepts_host(host) {
+            trace::refused("host");
+            self.log_refused("host", host, "if this is your host, set MCP_PUBLIC_URL to it");
+            return Err(plain(421, format!("This server is reached at {} only.\n", self.public_url)).into());
+        }
+        let route = match found {
+            Ok(route) if route.is_http_sse() && !self.serves_http_sse => Err(NoRoute::NotFound),
+            found => found,
+        };
+        let route = route.map_err(|error| Box::new(self.no_route(error, head)));
+        match self.refuse_origin(route.as_ref().is_ok_and(|route| route.is_api()), head) {
+            Some(refusal) => Err(Box::new(refusal)),
+            None => route,
+        }
+    }
+
+    /// The answer to a request that has no route.
+    fn no_route(&self, error: NoRoute, head: &Head) -> Response {
+        match error {
+            NoRoute::NotFound if is_public(head) && head.method == Method::Options => preflight(head),
+            NoRoute::NotFound => {
+                trace::refused("not_found");
+                let endpoint = self.public_url.join("/mcp");
+                plain(404, format!("Nothing is here. The MCP endpoint is {endpoint}\n"))
+            }
+            NoRoute::MethodNotAllowed(allow) => {
+                trace::refused("method_not_allowed");
+                self.no_method(allow)
+            }
+        }
+    }
+
+    /// M2: the API is not for pages of other origins. The consent form checks its Origin itself, and shows a page.
+    fn refuse_origin(&self, is_api: bool, head: &Head) -> Option<Response> {
+        let Ok(origin) = head.headers.one("origin") else {
+            trace::refused("two_origins");
+            return Some(plain(400, "Two Origin fields.\n"));
+        };
+        match origin {
+            Some(origin) if is_api && !is_public(head) && !self.admits_origin(origin) => {
+                trace::refused("origin");
+                let hint = "if this is your web client, name its origin in MCP_ALLOW_ORIGIN";
+                self.log_refused("origin", origin, hint);
+                Some(plain(403, "Pages of this origin may not use this server.\n"))
+            }
+            Some(_) | None => None,
+        }
+    }
+
+    /// The answer for browsers that precedes the route's own, if there is one.
+    pub(super) fn answer(&self, route: Route, head: &Head) -> Option<Response> {
+        if head.method == Method::Options { Some(preflight(head)) } else { self.elsewhere(route, head) }
+    }
+
+    /// A page that was asked for by another name of loopback is shown under the configured one: a login's cookie and
+    /// forms are good there only.
+    fn elsewhere(&self, route: Route, head: &Head) -> Option<Response> {
+        let is_page = matches!(route.kind(), RouteKind::Page | RouteKind::Login)
+            && matches!(head.method, Method::Get | Method::Head);
+        if !is_page || *self.public_url.as_named_by(head) == self.public_url {
+            return None;
+        }
+        let query = head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
+        let location = self.public_url.join(&head.path) + &query;
+        Some(Response::new(303).header("Location", location).header("Cache-Control", "no-store"))
+    }
+
+    /// The answer to a method that the path does not take.
+    pub(super) fn no_method(&self, allow: &'static str) -> Response {
+        let endpoint = self.public_url.join("/mcp");
+        let words = format!("This path does not take this method. The MCP endpoint is {endpoint}\n");
+        plain(405, words).header("Allow", allow)
+    }
+
+    /// Logs at most once a second for each reason: strangers choose how often they come.
+    fn log_refused(&self, reason: &'static str, found: &str, hint: &'static str) {
+        if let Some(omitted) = self.refusals.pass(reason, self.started.elapsed()) {
+            let fields = [
+                log::Field::Reason(reason),
+                log::Field::Addr(found),
+                log::Field::Hint(hint),
+                log::Field::Omitted(omitted),
+            ];
+            log::info("request.refused", &fields);
+        }
+    }
+
+    fn admits_origin(&self, origin: &str) -> bool {
+        self.public_url.accepts_origin(origin) || self.allowed_origins.iter().any(|allowed| allowed == origin)
+    }
+
+    /// The fields that every answer to a request carries (B2, M19).
+    pub(super) fn common_fields(&self, route: Option<Route>, head: &Head) -> Vec<Field> {
+        let fixed = |text: &'static str| Cow::Borrowed(text);
+        let mut fields: Vec<Field> = Vec::with_capacity(8);
+        fields.push(("X-Content-Type-Options", fixed("nosniff")));
+        fields.push(("Referrer-Policy", fixed("no-referrer")));
+        if self.public_url.is_https() {
+            fields.push(("Strict-Transport-Security", fixed("max-age=31536000")));
+        }
+        if is_public(head) {
+            fields.push(("Access-Control-Allow-Origin", fixed("*")));
+            return fields;
+        }
+        let kind = route.map(Route::kind);
+        if !route.is_some_and(Route::is_api) {
+            fields.push(("Cross-Origin-Resource-Policy", fixed("same-origin")));
+            // Not on the pages of a login: it severs a popup from the client's page that opened it.
+            if kind == Some(RouteKind::Page) {
+                fields.push(("Cross-Origin-Opener-Policy", fixed("same-origin")));
+            }
+            return fields;
+        }
+        if kind == Some(RouteKind::Mcp) {
+            // M16: what a tool says is for its caller.
+            fields.push(("Cache-Control", fixed("no-store")));
+        }
+        fields.push(("Vary", fixed("Origin")));
+        let origin = head.headers.one("origin").ok().flatten();
+        if let Some(origin) = origin.filter(|origin| self.admits_origin(origin)) {
+            fields.push(("Access-Control-Allow-Origin", Cow::Owned(origin.to_owned())));
+            fields.push(("Access-Control-Expose-Headers", fixed(CORS_RESPONSE_HEADERS)));
+        }
+        fields
+    }
+}
+
+/// Whether it asks for metadata: the same for everybody, so that pages of any origin may read it (M19). What is not there is
+/// no secret either, and clients look in several places.
+fn is_public(head: &Head) -> bool {
+    head.path.starts_with("/.well-known/")
+}
+
+/// The answer to OPTIONS: browsers ask before they let a page call the API. Tools may take arguments from headers of their
+/// own, so any `Mcp-Param-…` that is asked for is allowed.
+fn preflight(head: &Head) -> Response {
+    let asked = head.headers.one("access-control-request-headers").ok().flatten().unwrap_or_default();
+    let token = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let parameters = asked.split(',').map(|name| name.trim().to_ascii_lowercase());
+    let parameters = parameters.filter(|name| name.starts_with("mcp-param-") && token(name));
+    let allowed = parameters.fold(CORS_REQUEST_HEADERS.to_owned(), |list, name| list + ", " + &name);
+    Response::new(204)
+        .header("Access-Control-Allow-Methods", CORS_METHODS)
+        .header("Access-Control-Allow-Headers", allowed)
+        .header("Access-Control-Max-Age", "600")
+}
+
+pub(super) fn plain(status: u16, text: impl Into<String>) -> Response {
+    Response::new(status).bytes("text/plain; charset=utf-8", text.into())
+}

@@ -1,0 +1,156 @@
+//! The line of a request in the log, and its part in the numbers, written when its answer is complete.
+//!
+//! A line has method, route, status, the time to the end of the answer, address and, once proven, who asked; of a call its
+//! JSON-RPC method, target and outcome; the path if that is none of ours. Never a query, a header or a body (L1).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::base::identity::{ClientFingerprint, Principal};
+use crate::base::lock::Mutex;
+use crate::base::log::{self, Field};
+use crate::base::throttle::Throttle;
+use crate::base::trace::{self, Trace};
+use crate::base::{clock, limits};
+use crate::http::{CallOutcome, Head, Method, Witness};
+use crate::metrics::Metrics;
+use crate::router::Route;
+
+/// What all lines share.
+pub(super) struct RequestLog {
+    metrics: Arc<Metrics>,
+    /// Bounds the lines of requests that nobody has authenticated.
+    strangers: Throttle,
+    started: Instant,
+}
+
+/// One line, written when it is dropped. A request that the door did not pass on leaves none.
+pub(super) struct LogLine {
+    log: Arc<RequestLog>,
+    trace: Trace,
+    method: Method,
+    route: Option<Route>,
+    /// The path of a request that has no route.
+    path: Option<Box<str>>,
+    started: Instant,
+    /// Guards what is found out meanwhile.
+    noted: Mutex<Noted>,
+}
+
+#[derive(Default)]
+struct Noted {
+    caller: Option<Principal>,
+    /// The OAuth client that the request names, if the caller is not proven.
+    client: Option<ClientFingerprint>,
+    /// The JSON-RPC method, and its target.
+    call: Option<(&'static str, Option<Box<str>>)>,
+    outcome: Option<CallOutcome>,
+    reason: Option<&'static str>,
+    status: Option<u16>,
+}
+
+impl RequestLog {
+    pub(super) fn new(metrics: Arc<Metrics>) -> RequestLog {
+        let strangers = Throttle::new(limits::LOG_STRANGERS_PER_SECOND);
+        RequestLog { metrics, strangers, started: clock::instant() }
+    }
+}
+
+impl LogLine {
+    pub(super) fn new(log: &Arc<RequestLog>, trace: Trace, route: Option<Route>, head: &Head) -> LogLine {
+        LogLine {
+            log: Arc::clone(log),
+            trace,
+            method: head.method.clone(),
+            route,
+            path: route.is_none().then(|| (*head.path).into()),
+            started: clock::instant(),
+            noted: Mutex::default(),
+        }
+    }
+
+    /// Measures the time from now on: a worker has taken the request.
+    pub(super) fn restarted(mut self) -> LogLine {
+        self.started = clock::instant();
+        self
+    }
+
+    fn write(&self) {
+        let Noted { caller, client, call, outcome, reason, status } = &*self.noted.lock();
+        // The request did not become whole, so it was not answered here.
+        let Some(status) = *status else { return };
+        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut fields = Vec::with_capacity(12);
+        fields.extend([
+            Field::Method(self.method.as_str()),
+            Field::Route(self.route.map_or("none", Route::name)),
+            Field::Status(status),
+            Field::Millis(millis),
+        ]);
+        fields.extend(self.path.as_deref().map(Field::Path));
+        // The JSON-RPC error tells the sender what is wrong with a message; the log has one word for all of these.
+        let message = matches!(self.route, Some(Route::Mcp | Route::Message)) && status == 400;
+        let mut reason = reason.or(message.then_some("bad_message"));
+        if let Some(CallOutcome::ProtocolError(word)) = *outcome {
+            reason = Some(word);
+        }
+        if let Some((method, target)) = call {
+            let outcome = match outcome {
+                Some(CallOutcome::Ok) => "ok",
+                Some(CallOutcome::ToolError) => "tool_error",
+                Some(CallOutcome::Cancelled) => "cancelled",
+                Some(CallOutcome::ProtocolError(_)) | None => "protocol_error",
+            };
+            self.log.metrics.called(method, outcome);
+            fields.push(Field::Rpc(method));
+            fields.extend(target.as_deref().map(Field::Target));
+            fields.push(Field::Outcome(outcome));
+        }
+        if let Some(reason) = reason {
+            self.log.metrics.refused(reason);
+            fields.push(Field::Reason(reason));
+        }
+        let ids = caller.as_ref().map(|caller| (caller.user.to_string(), caller.grant.to_string()));
+        let client = caller.as_ref().map(|caller| &caller.client).or(client.as_ref());
+        fields.extend(ids.iter().map(|(user, _)| Field::User(user)));
+        fields.extend(client.map(|client| Field::Client(client.as_str())));
+        fields.extend(ids.iter().map(|(_, grant)| Field::Grant(grant)));
+        if caller.is_none() {
+            // Strangers choose how often they come. The numbers count them all.
+            let told = self.log.strangers.pass("request", self.log.started.elapsed());
+            let Some(omitted) = told else { return };
+            fields.push(Field::Omitted(omitted));
+        }
+        log::info("request", &fields);
+    }
+}
+
+impl Witness for LogLine {
+    fn identify(&self, caller: &Principal) {
+        self.noted.lock().caller = Some(caller.clone());
+    }
+
+    fn called(&self, method: &'static str, target: Option<&str>) {
+        self.noted.lock().call = Some((method, target.map(Into::into)));
+    }
+
+    fn ended(&self, outcome: CallOutcome) {
+        self.noted.lock().outcome = Some(outcome);
+    }
+
+    fn answered(&self, status: u16) {
+        self.log.metrics.answered(self.route, status, self.started.elapsed());
+        let mut noted = self.noted.lock();
+        noted.status = Some(status);
+        // An answer that comes later comes from a thread that does not work on this request, or on another.
+        if trace::current() == Some(self.trace) {
+            (noted.reason, noted.client) = (trace::reason(), trace::client());
+        }
+    }
+}
+
+impl Drop for LogLine {
+    fn drop(&mut self) {
+        trace::within(self.trace, || self.write());
+    }
+}

@@ -1,0 +1,122 @@
+//! What requests leave behind: an id of their own, a sender, and one line each.
+
+use super::*;
+use crate::mcp::Tool;
+use crate::metrics::Snapshot;
+
+/// An app behind a proxy at 127.0.0.1, and what it counts.
+fn counted(fixture: &Fixture) -> (Arc<App>, Arc<Metrics>) {
+    let metrics: Arc<Metrics> = Arc::default();
+    let parts = AppParts { metrics: Arc::clone(&metrics), ..parts("https://mcp.example.com", fixture) };
+    (Arc::new(App::new(parts)), metrics)
+}
+
+/// The page has each of these lines.
+fn check(metrics: &Metrics, lines: &[&str]) {
+    let page = metrics.page(&Snapshot::default());
+    for line in lines {
+        assert!(page.lines().any(|each| each == *line), "{line} is not in\n{page}");
+    }
+}
+
+fn post(token: &str, body: &str) -> Request {
+    to("POST", "/mcp")
+        .with("Authorization", &format!("Bearer {token}"))
+        .with("Content-Type", "application/json")
+        .with("Accept", "application/json, text/event-stream")
+        .body(body)
+}
+
+/// H10: the application counts and logs the client, not its proxy.
+#[test]
+fn the_application_is_told_the_clients_address_and_each_request_has_an_id_of_its_own() {
+    let fixture = fake::fixture();
+    let (out, seen) = std::sync::mpsc::channel();
+    let out = std::sync::Mutex::new(out);
+    let tool = Tool::new("trace", "t", serde_json::json!({ "type": "object" }));
+    let tool = tool.handler(move |_, _: serde_json::Value| {
+        out.lock().unwrap().send(trace::current().unwrap()).unwrap();
+        Ok::<String, mcp::CallError>(String::new())
+    });
+    let backend = ToolServer::builder("test", "1").tool(tool).build().unwrap();
+    let app = Arc::new(App::new(AppParts {
+        mcp: mcp(&fixture, backend),
+        proxies: TrustedProxies::parse("127.0.0.1").unwrap(),
+        ..parts("https://mcp.example.com", &fixture)
+    }));
+    let token = Browser::new(&fixture).tokens().access;
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"trace","arguments":{},
+        "_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
+    let ask = |hop: &str| {
+        let request = post(&token, call)
+            .with("MCP-Protocol-Version", "2026-07-28")
+            .with("Mcp-Method", "tools/call")
+            .with("Mcp-Name", "trace")
+            .with("X-Forwarded-For", hop);
+        let answer = answer(&app, request);
+        assert_eq!(answer.status(), 200, "{}", fake::text(&answer));
+        seen.recv().unwrap()
+    };
+    let (first, second) = (ask("198.51.100.1"), ask("198.51.100.2"));
+    assert_eq!(first.peer, Some([198, 51, 100, 1].into()));
+    assert_eq!(second.peer, Some([198, 51, 100, 2].into()));
+    assert_ne!(first.request, second.request);
+    assert_eq!(trace::current(), None);
+}
+
+#[test]
+fn every_answer_is_counted_once_with_its_reason() {
+    let fixture = fake::fixture();
+    let (app, metrics) = counted(&fixture);
+    answer(&app, to("POST", "/mcp"));
+    answer(&app, request("GET", "/").with("Host", "evil.example"));
+    answer(&app, to("GET", "/healthz"));
+    // A body that does not come is the door's to count.
+    drop(Arc::clone(&app).admit(to("POST", "/token").head));
+    check(
+        &metrics,
+        &[
+            r#"mcp_requests_total{route="mcp",class="4xx"} 1"#,
+            r#"mcp_requests_total{route="home",class="4xx"} 1"#,
+            r#"mcp_requests_total{route="health",class="2xx"} 1"#,
+            r#"mcp_refusals_total{reason="host"} 1"#,
+            r#"mcp_refusals_total{reason="no_token"} 1"#,
+        ],
+    );
+    assert!(!metrics.page(&Snapshot::default()).contains(r#"route="token""#));
+}
+
+/// Writes the line of a request to `/mcp` that is answered while this thread works on `current`.
+fn answered(status: u16, reason: Option<&'static str>, current: Trace) -> Arc<Metrics> {
+    let metrics: Arc<Metrics> = Arc::default();
+    let log = Arc::new(RequestLog::new(Arc::clone(&metrics)));
+    let line = LogLine::new(&log, OWN, Some(Route::Mcp), &request("POST", "/mcp").head);
+    trace::within(current, || {
+        reason.into_iter().for_each(trace::refused);
+        line.answered(status);
+    });
+    drop(line);
+    metrics
+}
+
+const OWN: Trace = Trace { request: trace::RequestId([1; 6]), peer: None };
+
+#[test]
+fn a_message_that_is_none_has_a_reason() {
+    let metrics = answered(400, None, OWN);
+    check(
+        &metrics,
+        &[
+            r#"mcp_requests_total{route="mcp",class="4xx"} 1"#,
+            r#"mcp_refusals_total{reason="bad_message"} 1"#,
+        ],
+    );
+}
+
+#[test]
+fn an_answer_from_another_request_takes_no_reason_along() {
+    let other = Trace { request: trace::RequestId([9; 6]), ..OWN };
+    let metrics = answered(200, Some("of_the_other"), other);
+    check(&metrics, &[r#"mcp_requests_total{route="mcp",class="2xx"} 1"#]);
+    assert!(!metrics.page(&Snapshot::default()).contains("of_the_other"));
+}

@@ -1,0 +1,241 @@
+//! The bounded queue between the doors and the application, and the workers that empty it.
+//!
+//! [`limits::WORKERS`] workers always run. A handler may block (a tool, a call to GitHub), so a supervisor adds workers
+//! while the queue does not move, up to [`limits::WORKERS_MAX`]; it sleeps while the queue is empty. Nothing here knows
+//! sockets.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use crate::base::lock::{Mutex, RwLock};
+use crate::base::log::{self, Field};
+use crate::base::thread_count::ThreadCount;
+use crate::base::{clock, limits, trace};
+use crate::http::{Responder, Ticket, Waiter};
+
+/// A whole request on its way to a worker.
+struct Job {
+    ticket: Ticket,
+    body: Vec<u8>,
+    responder: Responder,
+    /// What the request takes of bounded supplies. Kept until the ticket's run has returned, which may be long after the answer:
+    /// that is a stream, or the client has gone.
+    _held: Arc<dyn Send + Sync>,
+}
+
+/// The queue is full, or closed because the server stops: the door answers 503.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// The queue and its workers.
+pub struct Pool {
+    /// The way in; taken out to close the queue, whereupon workers finish what waits and end.
+    jobs: RwLock<Option<Sender<Box<Job>>>>,
+    shared: Arc<Shared>,
+    supervisor: Mutex<Option<JoinHandle<()>>>,
+    /// For `unpark` without a lock.
+    supervisor_thread: thread::Thread,
+}
+
+struct Shared {
+    queue: Receiver<Box<Job>>,
+    /// Jobs that workers have taken, ever: the supervisor sees by it whether the queue moves.
+    taken: AtomicU64,
+    /// Whether the supervisor is awake and looks at the queue by itself.
+    watching: AtomicBool,
+    stopping: AtomicBool,
+    workers: Arc<ThreadCount>,
+    /// Numbers the workers' names.
+    started: AtomicUsize,
+}
+
+/// How long a worker stays.
+#[derive(Clone, Copy)]
+enum Stay {
+    UntilClosed,
+    WhileNeeded,
+}
+
+impl Pool {
+    /// Starts the workers, for whom at most `queue` requests wait.
+    ///
+    /// # Errors
+    /// The operating system gives no threads.
+    pub fn start(queue: usize) -> io::Result<Pool> {
+        let (sender, queue) = bounded(queue);
+        let shared = Arc::new(Shared {
+            queue,
+            taken: AtomicU64::new(0),
+            watching: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            workers: ThreadCount::at_most(limits::WORKERS_MAX),
+            started: AtomicUsize::new(0),
+        });
+        for _ in 0..limits::WORKERS {
+            shared.spawn_worker(Stay::UntilClosed)?;
+        }
+        let watched = Arc::clone(&shared);
+        // Ends when `Pool::stop` or the pool's drop sets `stopping` and unparks it.
+        let supervisor =
+            thread::Builder::new().name("supervisor".to_owned()).spawn(move || watched.supervise())?;
+        let supervisor_thread = supervisor.thread().clone();
+        let supervisor = Mutex::new(Some(supervisor));
+        Ok(Pool { jobs: RwLock::new(Some(sender)), shared, supervisor, supervisor_thread })
+    }
+
+    /// Hands a whole request to a worker; never waits. `counted` is what its body takes, to be given back together with what
+    /// the ticket holds: when the answer is there and the ticket's run has returned.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn submit(
+        &self,
+        mut ticket: Ticket,
+        body: Vec<u8>,
+        counted: impl Send + Sync + 'static,
+    ) -> Result<Waiter, Full> {
+        let held: Arc<dyn Send + Sync> = Arc::new((counted, ticket.take_place()));
+        let (responder, waiter) = Responder::pair();
+        let responder = responder.holding(Arc::clone(&held));
+        let jobs = self.jobs.read();
+        let jobs = jobs.as_ref().ok_or(Full)?;
+        jobs.try_send(Box::new(Job { ticket, body, responder, _held: held })).map_err(|_| Full)?;
+        // The supervisor lowers `watching` and then looks at the queue once more, in this order, both sequentially
+        // consistent: either it sees this job or we see the flag down.
+        let asleep = !self.shared.watching.load(Ordering::SeqCst);
+        if asleep && !self.shared.queue.is_empty() && !self.shared.watching.swap(true, Ordering::SeqCst) {
+            self.supervisor_thread.unpark();
+        }
+        Ok(waiter)
+    }
+
+    /// Requests that wait for a worker now.
+    pub fn waiting(&self) -> usize {
+        self.shared.queue.len()
+    }
+
+    /// Workers that run now.
+    pub fn workers(&self) -> usize {
+        self.shared.workers.running()
+    }
+
+    /// Closes the queue, lets the workers finish what is in it, and waits for them up to `patience`. Says whether all
+    /// have ended.
+    pub fn stop(&self, patience: Duration) -> bool {
+        let deadline = clock::instant() + patience;
+        drop(self.jobs.write().take());
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.supervisor_thread.unpark();
+        let supervisor = self.supervisor.lock().take();
+        if let Some(supervisor) = supervisor {
+            let _ = supervisor.join(); // it neither panics nor waits for long
+        }
+        self.shared.workers.wait_for_end(deadline.saturating_duration_since(clock::instant()))
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+    }
+}
+
+impl Shared {
+    /// Sleeps while the queue is empty. While it is not, looks every [`QUEUE_TICK`] whether it moves.
+    fn supervise(self: Arc<Shared>) {
+        let mut taken_before = self.taken.load(Ordering::Relaxed);
+        while !self.stopping.load(Ordering::SeqCst) {
+            if self.queue.is_empty() {
+                self.watching.store(false, Ordering::SeqCst);
+                if self.queue.is_empty() {
+                    thread::park();
+                }
+                self.watching.store(true, Ordering::SeqCst);
+                taken_before = self.taken.load(Ordering::Relaxed);
+            }
+            thread::park_timeout(limits::QUEUE_TICK);
+            let taken_now = self.taken.load(Ordering::Relaxed);
+            let moved = taken_now.wrapping_sub(taken_before);
+            taken_before = taken_now;
+            for _ in 0..wanted_workers(self.queue.len(), moved) {
+                if self.spawn_worker(Stay::WhileNeeded).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn spawn_worker(self: &Arc<Shared>, stay: Stay) -> io::Result<()> {
+        let counted = self.workers.enter().ok_or(io::ErrorKind::WouldBlock)?;
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let shared = Arc::clone(self);
+        // Ends when the queue is closed and empty; one that stays only while needed, as `Shared::work` says.
+        thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .stack_size(limits::WORKER_STACK_BYTES)
+            .spawn(move || {
+                shared.work(stay);
+                drop(counted);
+            })
+            .map(drop)
+    }
+
+    fn work(&self, stay: Stay) {
+        // An extra worker ends at the first moment after this at which nothing waits. Counting from its last job
+        // would keep it for ever: idle workers take turns.
+        let needed_until = clock::instant() + limits::WORKER_IDLE;
+        loop {
+            let job = match stay {
+                Stay::UntilClosed => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Stay::WhileNeeded => self.queue.recv_deadline(needed_until),
+            };
+            let Ok(job) = job else { return };
+            self.taken.fetch_add(1, Ordering::Relaxed);
+            run(*job);
+        }
+    }
+}
+
+/// How many workers to add, given how many jobs wait and how many were taken in the last tick.
+fn wanted_workers(waiting: usize, moved: u64) -> usize {
+    match u64::try_from(waiting) {
+        Ok(0) => 0,
+        _ if moved == 0 => waiting, // everybody is blocked
+        Ok(waiting) if moved >= waiting => 0,
+        Ok(_) | Err(_) => 1,
+    }
+}
+
+/// Answers one request. A panic ends the request with the 500 of its dropped responder, not the worker (H12).
+fn run(job: Job) {
+    let Job { ticket, body, responder, _held } = job;
+    if catch_unwind(AssertUnwindSafe(|| ticket.run(body, responder))).is_err() {
+        log::error("request.panicked", &[Field::Hint("this is a bug, please report it")]);
+    }
+}
+
+/// Logs panics by their place in the code, those in tools with their message too.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let (text, payload) = (panic.payload().downcast_ref::<String>(), panic.payload());
+        let said = text.map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+        let said = said.and_then(loggable).map(Field::Error);
+        log::error("panic", &[Field::Path(&place)].into_iter().chain(said).collect::<Vec<_>>());
+    }));
+}
+
+/// The message of a panic, if it may be logged. One in our own code may quote a request or a secret; a tool's author chose the
+/// words of a tool's, and the operator needs them.
+fn loggable(message: &str) -> Option<&str> {
+    trace::is_in_tool().then_some(message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+use super::*;
+use crate::base::cancel::CancelToken;
+use crate::http::Response;
+
+/// Answers as the path says.
+fn answer(path: &str, release: &CancelToken, responder: Responder) {
+    match path {
+        "/panic" => panic!("on purpose"),
+        "/wait" => assert!(release.wait(Duration::from_secs(60))),
+        "/go-on" => {
+            responder.respond(Response::new(202));
+            return assert!(release.wait(Duration::from_secs(60)));
+        }
+        _ => {}
+    }
+    responder.respond(Response::new(204));
+}
+
+/// Keeps the backtraces of panics that tests ask for out of their output, and the time that they take.
+fn hide_intended_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if panic.payload().downcast_ref::<&str>() != Some(&"on purpose") {
+                usual(panic);
+            }
+        }));
+    });
+}
+
+const QUEUE: usize = 200;
+
+struct Bench {
+    pool: Pool,
+    release: CancelToken,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        hide_intended_panics();
+        Bench { pool: Pool::start(QUEUE).unwrap(), release: CancelToken::new() }
+    }
+
+    fn submit(&self, path: &'static str) -> Result<Waiter, Full> {
+        self.submit_holding(path, Arc::new(()))
+    }
+
+    fn submit_holding(&self, path: &'static str, held: Arc<()>) -> Result<Waiter, Full> {
+        let release = self.release.clone();
+        let ticket = Ticket::new(0, move |_, responder| answer(path, &release, responder));
+        self.pool.submit(ticket, Vec::new(), held)
+    }
+
+    fn status(&self, waiter: &Waiter) -> u16 {
+        waiter.wait(clock::instant() + Duration::from_secs(60)).unwrap().status()
+    }
+}
+
+#[test]
+fn a_job_is_answered() {
+    let bench = Bench::new();
+    let waiter = bench.submit("/").unwrap();
+    assert_eq!(bench.status(&waiter), 204);
+}
+
+/// H3: what a request takes is given back when its handler is done with it, not when it is answered.
+#[test]
+fn what_a_request_takes_is_held_as_long_as_its_handler_runs() {
+    let bench = Bench::new();
+    let held = Arc::new(());
+    let waiter = bench.submit_holding("/go-on", Arc::clone(&held)).unwrap();
+    assert_eq!((bench.status(&waiter), Arc::strong_count(&held)), (202, 2));
+    bench.release.trip();
+    assert!(bench.pool.stop(Duration::from_secs(60)));
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
+/// H12: a panic is a 500 and costs no worker.
+#[test]
+fn a_panic_is_a_500_and_the_workers_live_on() {
+    let bench = Bench::new();
+    for _ in 0..limits::WORKERS * 2 {
+        let waiter = bench.submit("/panic").unwrap();
+        assert_eq!(bench.status(&waiter), 500);
+    }
+    // More may have been added while panics were being reported.
+    assert!(bench.pool.workers() >= limits::WORKERS);
+    let waiter = bench.submit("/").unwrap();
+    assert_eq!(bench.status(&waiter), 204);
+}
+
+/// L1, H12: of a panic in our own code the place alone is logged.
+#[test]
+fn what_a_panic_says_is_logged_of_tools_only() {
+    assert_eq!(loggable("Bearer mcp_at_x"), None);
+    assert_eq!(trace::in_tool(|| loggable("no such row")), Some("no such row"));
+    assert_eq!(loggable("Bearer mcp_at_x"), None);
+}
+
+#[test]
+fn blocked_workers_are_joined_by_others_up_to_the_limit_and_then_the_queue_fills() {
+    let bench = Bench::new();
+    let blocked: Vec<_> = (0..limits::WORKERS).map(|_| bench.submit("/wait").unwrap()).collect();
+    // Answered although every worker there was at the start is blocked.
+    let waiter = bench.submit("/").unwrap();
+    assert_eq!(bench.status(&waiter), 204);
+
+    let more: Vec<_> = std::iter::from_fn(|| bench.submit("/wait").ok()).take(QUEUE * 2).collect();
+    assert!(more.len() >= QUEUE && more.len() <= QUEUE + limits::WORKERS_MAX);
+    assert!(bench.pool.workers() <= limits::WORKERS_MAX);
+    assert_eq!(bench.submit("/").err(), Some(Full));
+    bench.release.trip();
+    for waiter in blocked.iter().chain(&more) {
+        assert_eq!(bench.status(waiter), 204);
+    }
+}
+
+/// H13: what waits is finished, what comes later is refused.
+#[test]
+fn stopping_finishes_the_queue_and_refuses_more() {
+    let bench = Bench::new();
+    let waiters: Vec<_> = (0..QUEUE).map(|_| bench.submit("/wait").unwrap()).collect();
+    assert!(!bench.pool.stop(Duration::ZERO));
+    assert_eq!(bench.submit("/").err(), Some(Full));
+    bench.release.trip();
+    assert!(bench.pool.stop(Duration::from_secs(60)));
+    for waiter in &waiters {
+        assert_eq!(bench.status(waiter), 204);
+    }
+}
+
+#[test]
+fn workers_are_added_only_while_the_queue_does_not_move() {
+    for (waiting, moved, wanted) in [(0, 0, 0), (0, 9, 0), (5, 0, 5), (5, 4, 1), (5, 5, 0)] {
+        assert_eq!(wanted_workers(waiting, moved), wanted, "{waiting} waiting, {moved} moved");
+    }
+}
