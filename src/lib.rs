@@ -21,7 +21,7 @@
 //!         "properties": { "greeting": { "type": "string" } },
 //!         "required": ["greeting"],
 //!     });
-//!     let hello = Tool::new("hello", "Greets whoever is logged in", schema)
+//!     let hello = Tool::new("hello", "Greets the caller", schema)
 //!         .handler(|context, Hello { greeting }| Ok(format!("{greeting}, {}!", context.principal().login)));
 //!     ToolServer::builder("hello", "1.0.0").tool(hello).build()
 //! }

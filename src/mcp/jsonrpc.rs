@@ -102,7 +102,7 @@ impl Error {
         }
     }
 
-    /// The same with data.
+    /// The error with data.
     pub fn with_data(self, data: &Value) -> Error {
         Error { data: to_raw_value(data).ok(), ..self }
     }
