@@ -177,12 +177,12 @@ for (const look of LOOKS) {
       await shoot(page, `account-${look.name}`);
       await page.keyboard.press("Tab");
       assert.equal(await page.evaluate(() => document.activeElement.textContent), "End this login");
-      await page.keyboard.press("Enter");
+      await Promise.all([page.waitForEvent("load"), page.keyboard.press("Enter")]);
       assert.match(await page.getByRole("status").textContent(), /has ended/);
       assert.equal(await ends.count(), before);
       await page.keyboard.press("Tab");
       assert.match(await page.evaluate(() => document.activeElement.ariaLabel), /^End access of Browser walk/);
-      await page.keyboard.press("Enter");
+      await Promise.all([page.waitForEvent("load"), page.keyboard.press("Enter")]);
       assert.match(await page.getByRole("status").textContent(), /has ended/);
       assert.equal(await ends.count(), before - 1);
       const all = page.getByRole("button", { name: "Yes, end all access" });
