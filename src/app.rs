@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::base::identity::UserId;
 use crate::base::limits;
@@ -126,6 +127,11 @@ impl App {
     /// Cancels the calls that still run; their callers are told.
     pub fn give_up(&self) {
         self.mcp.give_up();
+    }
+
+    /// Ends what the backend runs. Waits for that, up to `patience`.
+    pub fn stop_backend(&self, patience: Duration) {
+        self.mcp.stop_backend(patience);
     }
 
     /// Decides on a head. Runs on the door's thread: strangers who get no further take no worker, and nothing is stored for them.

@@ -39,6 +39,7 @@ extern crate self as mcp_oauth_server;
 
 mod app;
 mod base;
+mod bridge;
 mod check;
 mod config;
 mod demo;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::base::log;
 use crate::base::startup_error::StartupError;
+use crate::bridge::{self, Bridge, BridgeHost};
 use crate::check;
 use crate::config::{self, Config, Invocation, OperatorCommand, Program};
 use crate::demo;
@@ -44,12 +45,18 @@ where
     B: Backend + 'static,
     E: Display,
 {
+    if let Some(status) = bridge::serve_as_guardian(config::arguments()) {
+        return status;
+    }
     sys::set_up_libc();
     sys::raise_descriptor_limit();
     workers::log_panics();
     let program = Program::new(name, version).map_err(|error| vec![error]);
     let done = program.and_then(config::from_process).and_then(|invocation| match invocation {
         Invocation::Serve(config) => serve(config, backend),
+        Invocation::Check(config) if config.bridge.programs() > 0 => {
+            check(&config, |_| bridge_of(&config)).map_err(|error| vec![error])
+        }
         Invocation::Check(config) => check(&config, backend).map_err(|error| vec![error]),
         Invocation::Operate(command) => operate(&command).map_err(|error| vec![error]),
         // 1 where the server is not up, as container runtimes expect.
@@ -122,7 +129,14 @@ where
     let _writer = log::start_writer().map_err(|error| vec![serve::no_threads(error)])?;
     let simulated = config.is_demo.then(|| SimulatedGitHub::start(&mut config.github)).transpose();
     let simulated = simulated.map_err(|error| vec![error])?;
-    let server = Server::start(&config, backend)?;
+    let server = match config.bridge.programs() {
+        0 => Server::start(&config, backend),
+        _ => {
+            // Programs of the same user must not read the keys out of this process.
+            sys::hide_memory();
+            Server::start(&config, |_| bridge_of(&config))
+        }
+    }?;
     if simulated.is_some() {
         let url = config.github.url.to_string();
         let fields = [log::Field::Url(&url), log::Field::Hint("anyone can log in as anyone")];
@@ -136,6 +150,14 @@ where
         github.stop();
     }
     stopped.map(|()| ExitCode::SUCCESS).map_err(|error| vec![error])
+}
+
+/// The backend for the program that the command line names.
+fn bridge_of(config: &Config) -> Result<Bridge, StartupError> {
+    let Program { name, version } = config.program;
+    let files = config.state_files();
+    let host = BridgeHost { name, version, state_dir: &files.directory, root_is_fine: config.is_demo };
+    config.bridge.bridge(host)
 }
 
 /// Waits for SIGTERM or SIGINT, and reloads at SIGHUP, which a closing terminal sends as well.

@@ -278,6 +278,7 @@ impl Server {
         if !self.public.wait(limits::DRAIN_CALLS) {
             self.app.give_up();
         }
+        self.app.stop_backend(Duration::ZERO); // it ends while everything else does
         self.public.stop(left());
         if let Some(operator) = self.operator {
             operator.stop(left());
@@ -287,6 +288,7 @@ impl Server {
         }
         self.sweeper.stop(left().max(limits::LAST_SWEEP));
         self.pool.stop(left());
+        self.app.stop_backend(left());
         log::info("stopped", &[]);
         if !self.door_ended.is_tripped() {
             return Ok(());

@@ -3,6 +3,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus};
 
 /// Has glibc unmap large buffers when they are freed and, linked statically, load no resolvers (another glibc's would crash).
 pub fn set_up_libc() {
@@ -83,4 +85,112 @@ pub(crate) fn adopt_listener(fd: i32, backlog: i32) -> io::Result<OwnedFd> {
     // SAFETY: listen takes any number, and fails unless it is an open socket; that it is nobody else's, the caller knows.
     let owned = unsafe { (libc::listen(fd, backlog) == 0).then(|| OwnedFd::from_raw_fd(fd)) };
     owned.ok_or_else(io::Error::last_os_error)
+}
+
+/// Closes this process's memory and environment to others of the same user: `ptrace`, `/proc/PID/mem`, `/proc/PID/environ`.
+pub(crate) fn hide_memory() {
+    // SAFETY: an integer argument; it cannot fail.
+    let _ = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
+}
+
+/// Whether this process may do everything.
+pub(crate) fn is_root() -> bool {
+    // SAFETY: it cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Prepares this process for starting one program and outliving all that it starts: a session of its own, orphans become its
+/// children, no core files, files for the owner only, no privileges gained by `exec`.
+pub(crate) fn become_guardian() -> io::Result<()> {
+    hide_memory();
+    let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: integer arguments and one live rlimit. A process that was just forked leads no group, so setsid succeeds.
+    unsafe {
+        libc::setsid();
+        libc::umask(0o077);
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core);
+        if libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) != 0
+            || libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
+        {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Says whether a descriptor is closed by `exec`.
+pub(crate) fn close_on_exec(fd: i32, close: bool) -> io::Result<()> {
+    let flags = if close { libc::FD_CLOEXEC } else { 0 };
+    // SAFETY: integer arguments; a number that is no descriptor is an error.
+    let done = unsafe { libc::fcntl(fd, libc::F_SETFD, flags) } == 0;
+    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Has the program of `command` inherit a descriptor under its number.
+pub(crate) fn inherit(command: &mut Command, fd: &impl AsFd) {
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: between fork and exec it makes one system call and allocates nothing.
+    unsafe { command.pre_exec(move || close_on_exec(fd, false)) };
+}
+
+/// Has the program of `command` start with no signal blocked, and killed when the thread that starts it ends.
+pub(crate) fn die_with_parent(command: &mut Command) {
+    let prepare = || {
+        // SAFETY: zeros are an empty set on Linux; a live set, a null pointer, integers.
+        let done = unsafe {
+            let none: libc::sigset_t = std::mem::zeroed();
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0
+        };
+        if done { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    // SAFETY: between fork and exec it makes two system calls and allocates nothing.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// Takes over a descriptor that this process was started with.
+pub(crate) fn adopt(fd: i32) -> io::Result<OwnedFd> {
+    close_on_exec(fd, true)?;
+    // SAFETY: it is open, as the call above has shown; the caller is the only one who was told its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Points standard input, output and error at `file`.
+pub(crate) fn replace_standard_streams(file: &impl AsFd) {
+    for stream in 0..=2 {
+        // SAFETY: two numbers, of which the first is an open descriptor.
+        unsafe { libc::dup2(file.as_fd().as_raw_fd(), stream) };
+    }
+}
+
+/// Waits until a child has ended, and leaves it a zombie: its number, and that of its group, stay its own. `None` without children.
+pub(crate) fn wait_for_death() -> Option<i32> {
+    loop {
+        // SAFETY: zeros are a siginfo_t; it is live, and filled by a call that succeeds.
+        let (done, pid) = unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let done = libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOWAIT) == 0;
+            (done, info.si_pid())
+        };
+        if done {
+            return Some(pid);
+        }
+        if io::Error::last_os_error().raw_os_error() != Some(libc::EINTR) {
+            return None;
+        }
+    }
+}
+
+/// Reaps a child that [`wait_for_death`] has named.
+pub(crate) fn reap(pid: i32) -> ExitStatus {
+    let mut status = 0;
+    // SAFETY: a live integer.
+    unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    ExitStatus::from_raw(status)
+}
+
+/// Sends a signal to a process, or to the group `-pid`. One that is gone needs none.
+pub(crate) fn send_signal(pid: i32, signal: i32) {
+    // SAFETY: integer arguments.
+    unsafe { libc::kill(pid, signal) };
 }

@@ -1,5 +1,7 @@
 //! Every number that bounds something, the unit in its name, and why it is what it is.
 
+pub mod bridge;
+
 use std::time::Duration;
 
 // ---- the edge: one connection ----

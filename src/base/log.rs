@@ -59,6 +59,8 @@ pub enum Field<'a> {
     Grant(&'a str),
     /// What the operator can do about it.
     Hint(&'a str),
+    /// A line that a program behind the bridge wrote to its standard error.
+    Line(&'a str),
     /// A GitHub login.
     Login(&'a str),
     /// How many events like this one were not logged since the last that was; zero is not written.
@@ -75,6 +77,8 @@ pub enum Field<'a> {
     Path(&'a str),
     /// The address that a request counts for.
     Peer(&'a str),
+    /// A process id.
+    Process(i32),
     /// Why something was refused, one of a few fixed words.
     Reason(&'a str),
     /// A request's correlation id, also shown on the error page.
@@ -83,6 +87,8 @@ pub enum Field<'a> {
     Route(&'a str),
     /// The JSON-RPC method of a call, one of those that are known.
     Rpc(&'a str),
+    /// A server behind the bridge, by the operator's name for it.
+    Server(&'a str),
     /// An HTTP status.
     Status(u16),
     /// The tool, prompt or resource that a call is for, as the server spells it.
@@ -110,6 +116,7 @@ impl Field<'_> {
             Field::Generation(number) => ("generation", Value::Number(number.into())),
             Field::Grant(text) => ("grant", Value::Text(text)),
             Field::Hint(text) => ("hint", Value::Text(text)),
+            Field::Line(text) => ("line", Value::Text(text)),
             Field::Login(text) => ("login", Value::Text(text)),
             Field::Omitted(Omitted(number)) => ("omitted", Value::Number(number)),
             Field::Method(text) => ("method", Value::Text(text)),
@@ -118,10 +125,12 @@ impl Field<'_> {
             Field::Outcome(text) => ("outcome", Value::Text(text)),
             Field::Path(text) => ("path", Value::Text(text)),
             Field::Peer(text) => ("peer", Value::Text(text)),
+            Field::Process(number) => ("pid", Value::Number(number.unsigned_abs().into())),
             Field::Reason(text) => ("reason", Value::Text(text)),
             Field::Request(text) => ("request", Value::Text(text)),
             Field::Route(text) => ("route", Value::Text(text)),
             Field::Rpc(text) => ("rpc", Value::Text(text)),
+            Field::Server(text) => ("server", Value::Text(text)),
             Field::Status(number) => ("status", Value::Number(number.into())),
             Field::Target(text) => ("target", Value::Text(text)),
             Field::Url(text) => ("url", Value::Text(text)),

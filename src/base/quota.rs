@@ -122,7 +122,6 @@ impl<K: Copy + Eq + Hash> Quota<K> {
     }
 
     /// Whether nothing is held.
-    #[cfg(test)]
     pub fn is_unused(&self) -> bool {
         let state = self.lock();
         state.by_key.is_empty() && state.in_total == 0

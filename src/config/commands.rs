@@ -7,6 +7,7 @@ use super::sources::Given;
 use super::values;
 use crate::base::identity::{ClientFingerprint, GrantId, UserId};
 use crate::base::startup_error::StartupError;
+use crate::bridge::BridgeOptions;
 use crate::operator::{Operation, Selection};
 use crate::store::key_file::KeyFile;
 
@@ -76,20 +77,30 @@ pub(super) struct CommandLine {
     pub(super) format: OutcomeFormat,
     pub(super) file: Option<PathBuf>,
     pub(super) url: Option<String>,
+    /// The program to be served, with its variables.
+    pub(super) bridge: BridgeOptions,
 }
+
+/// How a program to be served is written.
+const BRIDGED: &str = "[[--env NAME[=VALUE]]... -- COMMAND [ARG...]]";
 
 /// Every command, in the order in which `--help` and the README show them.
 pub(super) const COMMANDS: &[Command] = &[
-    Command { words: &[], arguments: "", help: "serve", action: Action::Serve },
+    Command {
+        words: &[],
+        arguments: BRIDGED,
+        help: "serve: these tools, or those of an MCP server on standard input and output, which COMMAND starts for each person and client",
+        action: Action::Serve,
+    },
     Command {
         words: &["demo"],
-        arguments: "",
+        arguments: BRIDGED,
         help: "serve on loopback with a simulated GitHub, no account needed",
         action: Action::Demo,
     },
     Command {
         words: &["check"],
-        arguments: "",
+        arguments: BRIDGED,
         help: "say what the options mean, what of it is unsafe, and whether a server would start",
         action: Action::Check,
     },
@@ -180,9 +191,16 @@ pub(super) fn parse(line: Vec<String>) -> Result<CommandLine, StartupError> {
         format: OutcomeFormat::Text,
         file: None,
         url: None,
+        bridge: BridgeOptions::default(),
     };
     let mut args = line.into_iter().skip(command.words.len());
     while let Some(arg) = args.next() {
+        if arg == "--" && command.arguments == BRIDGED {
+            parsed.bridge.command = args.collect();
+            let missing = || StartupError::unusable("--", "write the program to be served behind it");
+            parsed.bridge.command.first().ok_or_else(missing)?;
+            break;
+        }
         // A grant's ID is base64url and may begin with a hyphen. No flag looks like one.
         if !arg.starts_with('-') || grant(&arg).is_ok() {
             parsed.take_word(&arg)?;
@@ -233,6 +251,7 @@ impl CommandLine {
             (["grants", "revoke"], "--client") => self.selections.push(client(&value()?).map_err(unusable)?),
             (["grants", "revoke"], "--all") if is_bare => self.selections.push(Selection::All),
             (["grants", "revoke"], "--all") => return Err(unusable("it takes no value")),
+            (_, "--env") if self.command.arguments == BRIDGED => self.bridge.env.push(value()?),
             (["health"], "--url") => self.url = Some(url(value()?).map_err(unusable)?),
             (_, "--json") if is_bare && matches!(self.command.action, Action::Operate(_)) => {
                 self.format = OutcomeFormat::Json;

@@ -14,6 +14,7 @@ use crate::base::encoding::sha256;
 use crate::base::log;
 use crate::base::secret::Secret;
 use crate::base::startup_error::StartupError;
+use crate::bridge::BridgeOptions;
 use crate::github::BaseUrl;
 use crate::http::{PublicUrl, TrustedProxies};
 use crate::oauth::AllowRule;
@@ -110,6 +111,8 @@ pub struct Config {
     /// Whether the HTTP+SSE transport of 2024-11-05 is served.
     pub legacy_sse: bool,
     pub capacity: Capacity,
+    /// The program that is served in place of this one's own tools.
+    pub bridge: BridgeOptions,
     /// The proxies whose word on their clients' addresses is taken.
     pub trusted_proxies: TrustedProxies,
     /// Where `/metrics` is besides the operator's socket.
@@ -140,10 +143,16 @@ pub fn command() -> String {
     std::env::args_os().next().map(|command| command.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
+/// The arguments of this process.
+#[allow(clippy::disallowed_methods)] // this is the environment's home
+pub fn arguments() -> impl Iterator<Item = OsString> {
+    std::env::args_os().skip(1)
+}
+
 /// The configuration of this process, as it stands now.
 #[allow(clippy::disallowed_methods)] // this is the environment's home
 pub fn from_process(program: Program) -> Result<Invocation, Vec<StartupError>> {
-    let args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    let args = arguments().map(|arg| arg.to_string_lossy().into_owned());
     let text = |text: OsString| text.to_string_lossy().into_owned();
     let mut env: Environment = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
     // sd_listen_fds(3): sockets are passed to the process of this number, not to those that it starts.
@@ -175,11 +184,13 @@ impl Config {
             given: given.iter().map(|each| (each.option.env, sha256(each.value.as_bytes()))).collect(),
             passed_sockets: passed_sockets(env),
             state_dir: default_state_dir(program, env).unwrap_or_default(),
+            bridge: std::mem::take(&mut line.bridge),
             ..Config::default()
         };
         if reads == Reads::Demo {
             config.take_demo_defaults();
         }
+        config.bridge.take_variables(env);
         let (mut errors, mut unusable) = (Vec::new(), Vec::new());
         for each in given.iter().filter(|each| each.option.is_read(reads)) {
             if let Err(error) = each.apply(&mut config) {

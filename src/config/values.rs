@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::base::identity::UserId;
 use crate::base::{limits, log};
@@ -85,6 +86,14 @@ pub(super) fn count(text: &str) -> Result<usize, &'static str> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
     let number = if digits { text.parse().ok() } else { None };
     number.filter(|count| (1..=limits::CAPACITY_MAX).contains(count)).ok_or("write a number from 1 to 100000")
+}
+
+/// A time of up to a day.
+pub(super) fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    let number = if digits { text.parse().ok() } else { None };
+    let number = number.filter(|seconds| (1..=86_400).contains(seconds));
+    number.map(Duration::from_secs).ok_or("write a number of seconds from 1 to 86400")
 }
 
 pub(super) fn client_id(text: &str) -> Result<String, &'static str> {

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::call::{Operation, TASKS_EXTENSION};
 use super::context::Context;
 use super::jsonrpc::Error;
-use crate::base::identity::{Principal, Scopes};
+use crate::base::identity::{GrantId, Principal, Scopes};
 
 /// Serves calls. [`ToolServer`](super::ToolServer) is the one for tools in this process.
 pub trait Backend: Send + Sync {
@@ -33,6 +34,20 @@ pub trait Backend: Send + Sync {
     fn known(&self, _operation: Operation, _name: &str) -> Option<Cow<'_, str>> {
         None
     }
+
+    /// The grants for which the backend keeps something that has to go with them.
+    fn grants(&self) -> Vec<GrantId> {
+        Vec::new()
+    }
+
+    /// A grant has ended: what is kept for it goes.
+    fn end_grant(&self, _grant: GrantId) {}
+
+    /// The server is about to stop: what no call needs ends, and nothing new begins.
+    fn close(&self) {}
+
+    /// The server stops: everything ends. Waits for that, up to `patience`.
+    fn stop(&self, _patience: Duration) {}
 }
 
 /// What the login has to know of a backend: the text of the consent page, and which scopes there are.

@@ -1,6 +1,7 @@
 //! Endings: of everything that belongs to a grant, of what is unused, and of the endpoint as a whole.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::session::Kind;
 use super::table::Row;
@@ -11,6 +12,7 @@ impl Mcp {
     /// Ends at once what belongs to a grant: its sessions, its streams, its calls, its tasks.
     pub fn end_grant(&self, grant: GrantId) {
         self.0.calls.cancel_grant(grant);
+        self.0.backend.end_grant(grant);
         self.0.tasks.end_grant(grant);
         self.0.subscribers.sessions.end_grant(grant);
         self.0.subscribers.end_grant(grant);
@@ -23,6 +25,7 @@ impl Mcp {
         let subscriptions = self.0.subscribers.subscriptions();
         grants.extend(subscriptions.iter().map(|subscription| subscription.grant()));
         grants.extend(self.0.calls.grants());
+        grants.extend(self.0.backend.grants());
         grants
     }
 
@@ -44,6 +47,7 @@ impl Mcp {
     pub fn close(&self) {
         self.0.closing.trip();
         self.0.tasks.close();
+        self.0.backend.close();
         self.0.end_open_streams();
     }
 
@@ -51,6 +55,11 @@ impl Mcp {
     pub fn give_up(&self) {
         self.0.calls.close("The server is stopping: call again in a moment");
         self.0.subscribers.sessions.close();
+    }
+
+    /// Ends what the backend runs, after the calls. Waits for that, up to `patience`.
+    pub fn stop_backend(&self, patience: Duration) {
+        self.0.backend.stop(patience);
     }
 }
 

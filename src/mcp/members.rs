@@ -37,6 +37,16 @@ impl Members {
         self
     }
 
+    /// Keeps the members whose names `keep` accepts.
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.0.retain(|(name, _)| keep(name));
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The members that have a value: neither null nor `[]`, which is how PHP writes an empty object. Not for objects that
     /// have arrays among their members.
     pub(super) fn present(mut self) -> Members {

@@ -61,7 +61,7 @@ where
     E: fmt::Display,
 {
     let mut errors = Vec::new();
-    keep(&mut errors, check_descriptors(&config.capacity));
+    keep(&mut errors, check_descriptors(&config.capacity, config.bridge.programs()));
     let tls = config.tls_files().and_then(|(cert, key)| keep(&mut errors, Tls::load(cert, key)));
     let clients = keep(&mut errors, config.clients.configured()).unwrap_or_default();
     let outside = outside(config, &mut errors, backend);
@@ -86,15 +86,20 @@ fn keep<T>(errors: &mut Vec<StartupError>, result: Result<T, StartupError>) -> O
 }
 
 /// Raises the limit of open files as far as it goes, and compares it with what is needed.
-fn check_descriptors(capacity: &Capacity) -> Result<(), StartupError> {
-    let (limit, needed) = (sys::raise_descriptor_limit(), capacity.descriptors());
+fn check_descriptors(capacity: &Capacity, programs: usize) -> Result<(), StartupError> {
+    let of_programs = u64::try_from(programs.saturating_mul(limits::bridge::DESCRIPTORS)).unwrap_or(u64::MAX);
+    let (limit, needed) = (sys::raise_descriptor_limit(), capacity.descriptors().saturating_add(of_programs));
     if limit >= needed {
         return Ok(());
     }
+    let (and_programs, option) = match programs {
+        0 => (String::new(), "MCP_MAX_CONNECTIONS"),
+        _ => (format!(" and {programs} programs"), "MCP_MAX_CONNECTIONS or MCP_MAX_CHILDREN"),
+    };
     Err(StartupError::new(format!(
-        "{} connections need {needed} open files, and this process may have {limit}: raise the limit \
+        "{} connections{and_programs} need {needed} open files, and this process may have {limit}: raise the limit \
          (LimitNOFILE={needed} for systemd, --ulimit nofile={needed} for Docker, else ulimit -n {needed}), or \
-         lower MCP_MAX_CONNECTIONS",
+         lower {option}",
         capacity.connections
     )))
 }

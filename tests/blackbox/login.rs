@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::browser::Browser;
 use crate::support::github::FakeGitHub;
-use crate::support::http::{Request, parameter};
+use crate::support::http::Request;
 use crate::support::server::Server;
 use crate::support::walk::{REDIRECT_URI, Tokens, VERIFIER, in_session, modern, reply};
 
@@ -88,16 +88,7 @@ fn the_door_for_a_proxy_serves_logins_and_tools_too() {
 #[test]
 fn the_demo_lets_a_made_up_person_in() {
     let server = Server::demo();
-    let client = server.register(&[REDIRECT_URI]);
-    let mut browser = Browser::default();
-    let at_github = server.approve(&client, &mut browser);
-    let mut at_github_browser = Browser::default();
-    let page = at_github_browser.visit(&at_github).expect(200);
-    assert!(page.text().contains("SIMULATED"), "{}", page.text());
-    let answer = at_github_browser.press(&at_github, &page, ("decision", "authorize")).expect(303);
-    let answer = browser.visit(answer.field("location").unwrap()).expect(303);
-    let code = parameter(answer.field("location").unwrap(), "code").unwrap();
-    let tokens = Tokens::of(&server.redeem(&client, &code).expect(200).json());
+    let tokens = server.login_at_demo();
     let greet = modern("tools/call", json!({"name": "greet", "arguments": {"name": "Ada"}}));
     let greeting = reply(&greet.bearer(&tokens.access).send(server.authority()).unwrap().expect(200));
     assert_eq!(greeting["result"]["content"][0]["text"], "Hello, Ada!");

@@ -7,6 +7,7 @@ mod support;
 
 mod abuse;
 mod audit;
+mod bridge;
 mod calls;
 mod crowd;
 mod endings;
@@ -16,6 +17,7 @@ mod login;
 mod mcp;
 mod operations;
 mod operator;
+mod peer;
 mod reload;
 mod seed;
 mod storm;

@@ -54,17 +54,29 @@ impl Server {
         Server::launch(&[], &authority, &for_github(&github.url(), &door))
     }
 
-    /// Starts the demo, with its own GitHub.
-    pub(crate) fn demo() -> Server {
+    /// Starts a server with this command line and more in its environment.
+    pub(crate) fn start_command(github: &FakeGitHub, arguments: &[&str], more: &[(&str, &str)]) -> Server {
         let authority = free_address();
-        Server::launch(&["demo"], &authority, &[("MCP_LISTEN".to_owned(), authority.clone())])
+        let environment = [&[("MCP_LISTEN", authority.as_str())], more].concat();
+        Server::launch(arguments, &authority, &for_github(&github.url(), &environment))
     }
 
-    fn launch(
-        arguments: &'static [&'static str],
-        authority: &str,
-        environment: &[(String, String)],
-    ) -> Server {
+    /// Starts the demo, with its own GitHub.
+    pub(crate) fn demo() -> Server {
+        Server::demo_with(&[])
+    }
+
+    /// The same with more on its command line.
+    pub(crate) fn demo_with(arguments: &[&str]) -> Server {
+        let authority = free_address();
+        Server::launch(
+            &[&["demo"], arguments].concat(),
+            &authority,
+            &[("MCP_LISTEN".to_owned(), authority.clone())],
+        )
+    }
+
+    fn launch(arguments: &[&str], authority: &str, environment: &[(String, String)]) -> Server {
         let state_dir = temporary_directory();
         let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"));
         command
@@ -209,6 +221,7 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.state_dir);
+        let _ = fs::remove_dir_all(self.state_dir.with_extension("children"));
     }
 }
 

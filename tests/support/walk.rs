@@ -126,6 +126,19 @@ impl Server {
         (client, tokens)
     }
 
+    /// A whole login at a demo, as one of its made-up people.
+    pub(crate) fn login_at_demo(&self) -> Tokens {
+        let client = self.register(&[REDIRECT_URI]);
+        let (mut browser, mut at_github_browser) = (Browser::default(), Browser::default());
+        let at_github = self.approve(&client, &mut browser);
+        let page = at_github_browser.visit(&at_github).expect(200);
+        assert!(page.text().contains("SIMULATED"), "{}", page.text());
+        let answer = at_github_browser.press(&at_github, &page, ("decision", "authorize")).expect(303);
+        let answer = browser.visit(answer.field("location").unwrap()).expect(303);
+        let code = parameter(answer.field("location").unwrap(), "code").unwrap();
+        Tokens::of(&self.redeem(&client, &code).expect(200).json())
+    }
+
     /// A legacy `initialize` with this token.
     pub(crate) fn initialize(&self, token: &str) -> Answer {
         let body = json!({

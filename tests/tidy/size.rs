@@ -22,6 +22,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("trust", 148),
         ],
     ),
+    ("the bridge", &[("bridge", 2350)]),
     ("ring 3, MCP", &[("mcp", 5430)]),
     (
         "ring 4, shell",

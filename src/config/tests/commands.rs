@@ -107,7 +107,7 @@ fn help_has_every_command() {
     for command in COMMANDS {
         assert!(help.contains(&command.words.join(" ")), "{:?}", command.words);
     }
-    assert!(help.starts_with("our-server: MCP over") && help.contains("  our-server demo\n"), "{help}");
+    assert!(help.starts_with("our-server: MCP over") && help.contains("  our-server demo ["), "{help}");
     assert!(
         help.contains("grants revoke (ID | --user LOGIN|NUMBER | --client FINGERPRINT | --all) [--json]"),
         "{help}"
@@ -133,4 +133,26 @@ fn a_command_explains_itself() {
     assert!(help_of(&["check", "--allow", "any", "--help"]).contains("--allow RULES"));
     assert_eq!(help_of(&["--help"]), help::all("our-server"));
     refused(&["nonsense", "--help"], &[], "there is no command");
+}
+
+/// P1: the vector of arguments is taken as it stands, whatever is in it.
+#[test]
+fn what_stands_behind_two_hyphens_is_a_program() {
+    let of = |args: &[&str]| config(args, &[("MCP_STATE_DIR", "/state"), ("KEY", "k")]).bridge;
+    let bridge = of(&["--env", "A=1,2=3", "--env=KEY", "--", "npx", "-y", "--", "--listen", "a b"]);
+    assert_eq!(bridge.command, ["npx", "-y", "--", "--listen", "a b"]);
+    assert_eq!(
+        (bridge.env.as_slice(), bridge.programs()),
+        (&["A=1,2=3".to_owned(), "KEY".to_owned()][..], 64)
+    );
+    assert_eq!(of(&[]).programs(), 0);
+    assert_eq!(of(&["--max-children", "3", "--", "x"]).programs(), 3);
+    assert!(
+        matches!(parse(&["check", "--", "x"], READY), Ok(Invocation::Check(config)) if config.bridge.programs() > 0)
+    );
+    refused(&["--"], &[], "--: write the program");
+    refused(&["status", "--", "x"], &[], "no option \"--\"");
+    refused(&["status", "--env", "A"], &[], "no option \"--env\"");
+    refused(&["--bridge-idle", "0"], &[], "--bridge-idle: write a number of seconds");
+    refused(&["--children-dir", "here"], &[], "--children-dir: write an absolute path");
 }

@@ -1,0 +1,55 @@
+//! The bridge: programs that are started, and the servers that they are.
+
+use std::time::Duration;
+
+/// A line of a program's standard output (bytes): a message. Above what a client may get, so that an answer that is too large is an
+/// error of its call alone.
+pub const LINE_BYTES: usize = 8 * 1024 * 1024;
+/// Text on a program's standard output that is not JSON-RPC, and the time in which so much of it is a flood (bytes).
+pub const NOISE: (usize, Duration) = (1024 * 1024, Duration::from_secs(60));
+/// What is looked at of a line of a program's standard error (bytes).
+pub const ERROR_LINE_BYTES: usize = 4 * 1024;
+/// Lines of one program's standard error that are logged in a second.
+pub const ERROR_LINES: u32 = 20;
+/// Lines of it that are repeated in the line that tells of the program's end.
+pub const LAST_LINES: usize = 5;
+/// Messages that wait until a program reads them.
+pub const MESSAGES: usize = 256;
+/// All of them together (bytes); one message alone may be larger.
+pub const WAITING_BYTES: usize = 16 * 1024 * 1024;
+/// How long a program may leave its standard input unread while something waits there.
+pub const STALL: Duration = Duration::from_secs(30);
+/// From the end of its input to SIGTERM, for a program that is to end.
+pub const CLOSE: Duration = Duration::from_secs(2);
+/// From SIGTERM to SIGKILL.
+pub const TERMINATE: Duration = Duration::from_secs(3);
+/// Requests that run at one peer: above what one user may have running, for servers that several share, and lists, which are not
+/// counted among a user's calls.
+pub const REQUESTS: usize = 128;
+/// Requests of one peer to its client that wait for an answer.
+pub const QUESTIONS: usize = 8;
+/// A program that has lived for so long and then fails is started again at once.
+pub const STEADY: Duration = Duration::from_secs(60);
+/// How long a start waits after the second failure in a row; twice as long after each further one, up to the longest.
+pub const PAUSE: Duration = Duration::from_secs(1);
+pub const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Callers of whom it is remembered what their program said of itself, or that it failed.
+pub const SLOTS: usize = 512;
+/// How often it is looked whether all programs are gone, when the server stops.
+pub const STOP_STEP: Duration = Duration::from_millis(20);
+/// What a peer says of itself (bytes): it is kept for each caller.
+pub const GREETING_BYTES: usize = 64 * 1024;
+/// Questions of peers that wait for people, of one user and of all: each holds a thread.
+pub const QUESTIONS_WAITING: (usize, usize) = (8, 64);
+/// Requests that wait for the first start of their program, of one user and of all: each holds a worker.
+pub const FIRST_CALLERS: (usize, usize) = (4, 24);
+/// The stack of a bridge's threads (bytes): the deepest calls parse a message and complete a call.
+pub const STACK_BYTES: usize = 256 * 1024;
+/// Programs that run, of one person and in all, unless the operator says otherwise.
+pub const PROGRAMS: (usize, usize) = (8, 64);
+/// How long a program is kept that nobody uses, unless the operator says otherwise.
+pub const IDLE: Duration = Duration::from_secs(600);
+/// From the start of a program to its answer to `initialize`: `npx` and `uvx` fetch it first.
+pub const START: Duration = Duration::from_secs(60);
+/// Descriptors of one program: its pipes, its guardian's socket, a pipe that wakes its thread.
+pub const DESCRIPTORS: usize = 8;

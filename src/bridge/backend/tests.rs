@@ -1,0 +1,245 @@
+//! The bridge behind the MCP endpoint: clients of both eras in front, a peer that answers by a script behind.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::base::identity::fake::principal;
+use crate::http::Responder;
+
+mod rig;
+
+use self::rig::{legacy, modern, next, post, rig, usual};
+
+#[test]
+fn a_client_sees_the_peers_own_description() {
+    let rig = rig(usual);
+    let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "c", "version": "1" } });
+    let result = rig
+        .send(post(&json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params })))
+        .json()["result"]
+        .clone();
+    assert_eq!(result["serverInfo"], json!({ "name": "peer", "version": "7", "x": 1.0 }));
+    assert_eq!(result["instructions"], "Be gentle.");
+    assert_eq!(
+        result["capabilities"],
+        json!({ "tools": { "listChanged": true }, "resources": {}, "completions": {}, "logging": {} })
+    );
+    let discovered = rig.send(modern("server/discover", json!({}))).json()["result"].clone();
+    assert_eq!(
+        (&discovered["instructions"], &discovered["capabilities"]["tools"]),
+        (&json!("Be gentle."), &json!({ "listChanged": true }))
+    );
+    assert_eq!(
+        rig.send(modern("prompts/list", json!({}))).json()["error"]["code"],
+        -32601,
+        "the peer has none"
+    );
+    assert_eq!(rig.peers.all.lock().len(), 1);
+}
+
+/// Byte for byte: big integers, floats, order, escapes, unknown members, in results and in errors, in both eras.
+#[test]
+fn answers_pass_as_they_are() {
+    let rig = rig(usual);
+    let session = rig.session_as(1);
+    let call = |name: &str| json!({ "name": name, "arguments": {} });
+    assert_eq!(
+        rig.send(legacy(&session, "tools/call", call("numbers"))).last(),
+        r#"{"jsonrpc":"2.0","id":1,"result":{"z":18446744073709551615,"content":[{"type":"text","text":"\u00e4\/"}],"a":1.10e+2,"isError":true}}"#
+    );
+    let modern_answer = rig.send(modern("tools/call", call("numbers"))).last();
+    for part in [
+        r#""z":18446744073709551615,"content":[{"type":"text","text":"\u00e4\/"}],"a":1.10e+2"#,
+        r#""resultType":"complete""#,
+    ] {
+        assert!(modern_answer.contains(part), "{modern_answer}");
+    }
+    let error = r#""error":{"code":-5,"message":"no","data":[9007199254740993,1.10]}"#;
+    assert!(rig.send(legacy(&session, "tools/call", call("refuse"))).last().contains(error));
+    assert!(rig.send(modern("tools/call", call("refuse"))).last().contains(error));
+    let list = rig.send(legacy(&session, "tools/list", json!({ "cursor": "c" }))).last();
+    assert!(
+        list.contains(
+            r#"{"tools":[{"name":"any", "inputSchema":{"type":"object","z":1.10}}],"nextCursor":"opaque"}"#
+        ),
+        "{list}"
+    );
+    assert!(rig.peer(0).sent().iter().any(|sent| sent.contains(r#""params":{"cursor":"c"}"#)));
+}
+
+#[test]
+fn a_resource_that_is_not_there_is_said_in_the_words_of_each_era() {
+    let rig = rig(usual);
+    let session = rig.session_as(1);
+    let read = json!({ "uri": "x://y" });
+    assert_eq!(rig.send(legacy(&session, "resources/read", read.clone())).json()["error"]["code"], -32002);
+    let error = rig.send(modern("resources/read", read)).json()["error"].clone();
+    assert_eq!((&error["code"], &error["data"]["uri"]), (&json!(-32602), &json!("x://y")));
+}
+
+#[test]
+fn progress_and_log_messages_come_on_the_calls_stream() {
+    let rig = rig(usual);
+    let session = rig.session_as(1);
+    let params = json!({ "name": "report", "_meta": { "progressToken": "mine" } });
+    let messages = rig.send(legacy(&session, "tools/call", params)).messages();
+    let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progress":9007199254740993,"progressToken":"mine"}}"#;
+    let log = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"error","logger":"l","data":1.10}}"#;
+    assert!(messages.iter().any(|message| message == progress), "{messages:?}");
+    assert!(messages.iter().any(|message| message == log), "{messages:?}");
+    assert!(messages.last().unwrap().contains("reported"));
+    let messages = rig.send(modern("tools/call", json!({ "name": "report", "token": "mine" }))).messages();
+    assert!(messages.contains(&progress.to_owned()) && messages.contains(&log.to_owned()), "{messages:?}");
+    assert!(!messages.iter().any(|message| message.contains("debug")), "below the level of the request");
+}
+
+#[test]
+fn a_question_is_asked_on_the_calls_stream_of_a_legacy_client() {
+    let rig = rig(usual);
+    let session = rig.session_as(1);
+    let stream = rig.send(legacy(&session, "tools/call", json!({ "name": "ask" }))).stream();
+    let question: Value = loop {
+        let message: Value = serde_json::from_str(&next(&stream).unwrap()).unwrap();
+        if message["method"] == "elicitation/create" {
+            break message;
+        }
+    };
+    assert_eq!(question["params"]["message"], "Who?");
+    let answer = json!({ "jsonrpc": "2.0", "id": question["id"], "result": { "action": "accept", "content": { "n": 1.5 } } });
+    assert_eq!(rig.send(post(&answer).with("Mcp-Session-Id", &session)).status, 202);
+    let told = rig.wait_for(0, r#""id":"q1""#);
+    assert!(told.contains(r#""result":{"action":"accept","content":{"n":1.5}}"#), "{told}");
+}
+
+/// Never silence: a question that cannot be put gets an error at once.
+#[test]
+fn a_question_that_cannot_be_asked_is_refused() {
+    let rig = rig(usual);
+    let (responder, _waiter) = Responder::pair();
+    rig.session_as(1);
+    rig.mcp.handle(modern("tools/call", json!({ "name": "ask" })), principal(1), responder);
+    assert!(rig.wait_for(0, r#""id":"q1""#).contains("cannot be asked during this call"));
+}
+
+#[test]
+fn a_cancelled_call_is_cancelled_at_the_peer() {
+    let rig = rig(usual);
+    let session = rig.session_as(1);
+    let stream = rig.send(legacy(&session, "tools/call", json!({ "name": "hang" }))).stream();
+    let sent = rig.wait_for(0, r#""name":"hang""#);
+    let id = serde_json::from_str::<Value>(&sent).unwrap()["id"].clone();
+    let cancelled =
+        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 } });
+    assert_eq!(rig.send(post(&cancelled).with("Mcp-Session-Id", &session)).status, 202);
+    assert!(rig.wait_for(0, "notifications/cancelled").contains(&format!(r#""requestId":{id}"#)));
+    let rest: Vec<String> = std::iter::from_fn(|| next(&stream)).collect();
+    assert!(rest.len() == 1 && rest[0].contains("started"), "no response: {rest:?}");
+}
+
+#[test]
+fn a_dead_peer_fails_its_calls_and_the_next_call_starts_another() {
+    let rig = rig(usual);
+    let session = rig.session_as(1);
+    let stream = rig.send(legacy(&session, "tools/call", json!({ "name": "hang" }))).stream();
+    rig.wait_for(0, r#""name":"hang""#);
+    rig.peer(0).die();
+    let last = std::iter::from_fn(|| next(&stream)).last().unwrap();
+    assert!(last.contains("it was killed by signal 9. The next call starts it again"), "{last}");
+    assert!(
+        rig.send(legacy(&session, "tools/call", json!({ "name": "report" }))).last().contains("reported")
+    );
+    assert_eq!(rig.peers.all.lock().len(), 2);
+}
+
+#[test]
+fn an_answer_that_cannot_be_passed_is_an_error_of_its_call_alone() {
+    let rig = rig(usual);
+    let call = |name: &str| {
+        rig.send(modern("tools/call", json!({ "name": name }))).json()["error"]["message"].clone()
+    };
+    assert_eq!(call("large"), "The result is too large to be sent");
+    assert_eq!(call("nonsense"), "The server \"test\" answered with no result");
+    assert_eq!(rig.peers.all.lock().len(), 1);
+}
+
+/// P2: same ids of two persons never meet, and each has a peer of their own.
+#[test]
+fn two_persons_have_two_peers_and_hear_of_their_own_changes() {
+    let rig = rig(usual);
+    let sessions = [1, 2].map(|user| rig.session_as(user));
+    let get = |user: u64, session: &str| {
+        let request = crate::http::fake::request("GET", "/mcp").with("Accept", "text/event-stream");
+        rig.send_as(user, request.with("Mcp-Session-Id", session)).stream()
+    };
+    for (user, session) in [(1, &sessions[0]), (2, &sessions[1])] {
+        rig.send_as(user, legacy(session, "tools/list", json!({}))).last();
+    }
+    let streams = [get(1, &sessions[0]), get(2, &sessions[1])];
+    rig.peer(1).say(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#);
+    assert_eq!(
+        next(&streams[1]).as_deref(),
+        Some(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#)
+    );
+    rig.mcp.close();
+    assert_eq!(next(&streams[0]), None, "the other hears nothing");
+}
+
+#[test]
+fn a_revoked_grant_ends_its_peer() {
+    let rig = rig(usual);
+    rig.session_as(1);
+    let grant = principal(1).grant;
+    assert!(rig.mcp.grants().contains(&grant));
+    rig.mcp.end_grant(grant);
+    assert!(*rig.peer(0).has_ended.lock());
+}
+
+#[test]
+fn a_peer_that_does_not_start_is_said_in_words() {
+    let rig = rig(|_| Vec::new());
+    let waiting = std::thread::spawn({
+        let peers = rig.peers.clone();
+        move || {
+            while peers.all.lock().is_empty() {
+                std::thread::yield_now();
+            }
+            let peer = Arc::clone(&peers.all.lock()[0]);
+            peer.die();
+        }
+    });
+    let error = rig.send(modern("server/discover", json!({}))).json()["error"]["message"].clone();
+    assert_eq!(
+        error,
+        "The server \"test\" is not available: it was killed by signal 9 before it answered initialize"
+    );
+    waiting.join().unwrap();
+}
+
+/// A peer of 2026-07-28: what its era adds to a result is replaced by what ours adds.
+#[test]
+fn a_modern_peer_serves_both_eras() {
+    let rig = rig(|message| {
+        let id = message["id"].to_string();
+        let meta = &message["params"]["_meta"];
+        let version = &meta["io.modelcontextprotocol/protocolVersion"];
+        vec![match message["method"].as_str() {
+            Some("initialize") => {
+                format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32601,"message":"no"}}}}"#)
+            }
+            Some("server/discover") if version == "2026-07-28" => {
+                format!(
+                    r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{{"tools":{{}}}}}}}}"#
+                )
+            }
+            _ => format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","ttlMs":5,"cacheScope":"public","version":{version},"content":[]}}}}"#
+            ),
+        }]
+    });
+    let session = rig.session_as(1);
+    let result = rig.send(legacy(&session, "tools/call", json!({ "name": "t" }))).json()["result"].clone();
+    assert_eq!(result, json!({ "version": "2026-07-28", "content": [] }));
+    let result = rig.send(modern("tools/call", json!({ "name": "t" }))).json()["result"].clone();
+    assert_eq!((&result["version"], &result["resultType"]), (&json!("2026-07-28"), &json!("complete")));
+    assert!(result["cacheScope"] != "public");
+}

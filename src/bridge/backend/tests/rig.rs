@@ -1,0 +1,268 @@
+//! A bridge with a scripted peer, and clients of both eras.
+
+use std::io;
+use std::sync::Weak;
+
+use serde_json::{Value, json};
+
+use super::super::*;
+use crate::base::capacity::Capacity;
+use crate::base::clock::{self, ManualClock};
+use crate::base::identity::fake::principal;
+use crate::base::lock::Mutex;
+use crate::base::random::CountedRandom;
+use crate::bridge::message::ClientInfo;
+use crate::bridge::transport::{ProgramEnd, Receiver, Transport};
+use crate::http::{Body, Next, Request, Responder, Response, Stream};
+use crate::mcp::{Mcp, Settings};
+use crate::seal::fake::keyring;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// What a peer writes when it is sent a message.
+pub(super) type Script = fn(&Value) -> Vec<String>;
+
+/// A peer that answers by a script, at once and on the thread that asks it.
+pub(super) struct ScriptedPeer {
+    pub(super) script: Script,
+    pub(super) receiver: Weak<dyn Receiver>,
+    pub(super) sent: Mutex<Vec<String>>,
+    pub(super) has_ended: Mutex<bool>,
+}
+
+impl ScriptedPeer {
+    pub(super) fn say(&self, text: &str) {
+        if let Some(receiver) = self.receiver.upgrade() {
+            assert!(receiver.receive(text), "{text}");
+        }
+    }
+
+    pub(super) fn die(&self) {
+        *self.has_ended.lock() = true;
+        self.receiver.upgrade().unwrap().ended(&ProgramEnd::Killed(9));
+    }
+
+    pub(super) fn sent(&self) -> Vec<String> {
+        std::mem::take(&mut self.sent.lock())
+    }
+}
+
+impl Transport for ScriptedPeer {
+    fn send(&self, message: String) -> Result<(), Undelivered> {
+        if *self.has_ended.lock() {
+            return Err(Undelivered::Ended);
+        }
+        let answers = (self.script)(&serde_json::from_str(&message).unwrap());
+        self.sent.lock().push(message);
+        answers.iter().for_each(|answer| self.say(answer));
+        Ok(())
+    }
+
+    fn end(&self) {
+        *self.has_ended.lock() = true;
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Peers {
+    pub(super) script: Script,
+    pub(super) all: Arc<Mutex<Vec<Arc<ScriptedPeer>>>>,
+    /// As the program's thread does, so that receivers live.
+    pub(super) receivers: Arc<Mutex<Vec<Arc<dyn Receiver>>>>,
+}
+
+impl Launcher for Peers {
+    fn launch(&self, _: &Principal, receiver: Arc<dyn Receiver>) -> io::Result<Arc<dyn Transport>> {
+        let peer = ScriptedPeer {
+            script: self.script,
+            receiver: Arc::downgrade(&receiver),
+            sent: Mutex::default(),
+            has_ended: Mutex::new(false),
+        };
+        let peer = Arc::new(peer);
+        self.receivers.lock().push(receiver);
+        self.all.lock().push(Arc::clone(&peer));
+        Ok(peer)
+    }
+}
+
+/// An endpoint whose backend is a bridge.
+pub(super) struct Rig {
+    pub(super) mcp: Mcp,
+    pub(super) peers: Peers,
+}
+
+/// The usual peer: what it does depends on the tool's name.
+pub(super) fn usual(message: &Value) -> Vec<String> {
+    let id = message["id"].to_string();
+    let result = |result: &str| vec![format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)];
+    let text = |text: &str| result(&json!({ "content": [{ "type": "text", "text": text }] }).to_string());
+    match (message["method"].as_str(), message["params"]["name"].as_str()) {
+        (Some("initialize"), _) => result(
+            r#"{"protocolVersion":"2025-11-25","serverInfo":{"name":"peer","version":"7","x":1.0},"instructions":"Be gentle.","capabilities":{"tools":{"listChanged":true},"resources":{"subscribe":true},"completions":{},"tasks":{"list":{}},"logging":{}}}"#,
+        ),
+        (Some("tools/list"), _) => result(r#"{"tools":[{"name":"any", "inputSchema":{"type":"object","z":1.10}}],"nextCursor":"opaque"}"#),
+        (Some("completion/complete"), _) => result(r#"{"completion":{"values":["a"]}}"#),
+        (Some("resources/read"), _) => {
+            vec![format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32002,"message":"gone","data":{{"uri":"x://y","n":1.10}}}}}}"#)]
+        }
+        (Some("tools/call"), Some("numbers")) => {
+            result(r#"{"z":18446744073709551615,"content":[{"type":"text","text":"\u00e4\/"}],"a":1.10e+2,"isError":true}"#)
+        }
+        (Some("tools/call"), Some("refuse")) => {
+            vec![format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-5,"message":"no","data":[9007199254740993,1.10]}}}}"#)]
+        }
+        (Some("tools/call"), Some("report")) => {
+            let token = &message["params"]["_meta"]["progressToken"];
+            let mut all = vec![
+                format!(r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progress":9007199254740993,"progressToken":{token}}}}}"#),
+                r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"error","logger":"l","data":1.10}}"#.to_owned(),
+                r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"debug","data":2}}"#.to_owned(),
+            ];
+            all.extend(text("reported"));
+            all
+        }
+        (Some("tools/call"), Some("large")) => text(&"x".repeat(limits::ANSWER_BYTES)),
+        (Some("tools/call"), Some("nonsense")) => result("7"),
+        (Some("tools/call"), Some("ask")) => vec![
+            r#"{"jsonrpc":"2.0","id":"q1","method":"elicitation/create","params":{"message":"Who?","requestedSchema":{"type":"object","properties":{}}}}"#.to_owned(),
+        ],
+        (Some("tools/call"), Some("hang")) => vec![
+            r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"alert","data":"started"}}"#.to_owned(),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+pub(super) fn rig(script: Script) -> Rig {
+    let settings = InstanceSettings {
+        server: Arc::from("test"),
+        start: Duration::from_secs(60),
+        idle: Duration::from_secs(600),
+        most: (8, 64),
+        client_info: ClientInfo { name: "us", version: "1" },
+    };
+    let peers = Peers { script, all: Arc::default(), receivers: Arc::default() };
+    let bridge = Bridge::new(Consent::default(), settings, Box::new(peers.clone()));
+    let mcp = Mcp::new(Settings {
+        backend: Arc::new(bridge),
+        keys: Arc::new(keyring(1)),
+        clock: Arc::new(ManualClock::new()),
+        random: Arc::new(CountedRandom::default()),
+        capacity: Capacity::default(),
+        insufficient_scope: Box::new(|_| Response::new(403)),
+    });
+    Rig { mcp, peers }
+}
+
+/// An answer: its status and its messages, which are read as they come.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) session: Option<String>,
+    pub(super) body: Body,
+}
+
+impl Answer {
+    pub(super) fn messages(self) -> Vec<String> {
+        match self.body {
+            Body::Bytes(bytes) => vec![String::from_utf8(bytes).unwrap()],
+            Body::Stream(stream) => std::iter::from_fn(|| next(&stream)).collect(),
+        }
+    }
+
+    pub(super) fn last(self) -> String {
+        self.messages().pop().unwrap()
+    }
+
+    pub(super) fn json(self) -> Value {
+        serde_json::from_str(&self.last()).unwrap()
+    }
+
+    pub(super) fn stream(self) -> Stream {
+        match self.body {
+            Body::Stream(stream) => stream,
+            Body::Bytes(bytes) => panic!("{}", String::from_utf8_lossy(&bytes)),
+        }
+    }
+}
+
+/// The next message of a stream.
+pub(super) fn next(stream: &Stream) -> Option<String> {
+    loop {
+        let Next::Chunk(chunk) = stream.next(SOON) else { return None };
+        let text = String::from_utf8(chunk.to_vec()).unwrap();
+        let data = text.lines().find_map(|line| line.strip_prefix("data: ").map(str::to_owned));
+        if data.as_ref().is_some_and(|data| !data.is_empty()) {
+            return data;
+        }
+    }
+}
+
+pub(super) fn post(body: &Value) -> Request {
+    crate::http::fake::request("POST", "/mcp")
+        .with("Accept", "application/json, text/event-stream")
+        .with("Content-Type", "application/json")
+        .body(body.to_string())
+}
+
+pub(super) fn legacy(session: &str, method: &str, params: Value) -> Request {
+    post(&json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }))
+        .with("Mcp-Session-Id", session)
+}
+
+pub(super) fn modern(method: &str, mut params: Value) -> Request {
+    let mut meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": { "elicitation": {} },
+        "io.modelcontextprotocol/logLevel": "info",
+    });
+    if let Some(token) = params.get("token").cloned() {
+        meta["progressToken"] = token;
+    }
+    params["_meta"] = meta;
+    let name = ["name", "uri"].iter().find_map(|member| params[member].as_str()).map(str::to_owned);
+    let request = post(&json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }))
+        .with("MCP-Protocol-Version", "2026-07-28")
+        .with("Mcp-Method", method);
+    match name {
+        Some(name) => request.with("Mcp-Name", &name),
+        None => request,
+    }
+}
+
+impl Rig {
+    pub(super) fn send_as(&self, user: u64, request: Request) -> Answer {
+        let (responder, waiter) = Responder::pair();
+        let mcp = self.mcp.clone();
+        std::thread::spawn(move || mcp.handle(request, principal(user), responder));
+        let response = waiter.wait(clock::instant() + SOON).expect("an answer within the time");
+        let session = response.header_value("Mcp-Session-Id").map(str::to_owned);
+        Answer { status: response.status(), session, body: response.into_body() }
+    }
+
+    pub(super) fn send(&self, request: Request) -> Answer {
+        self.send_as(1, request)
+    }
+
+    pub(super) fn session_as(&self, user: u64) -> String {
+        let params = json!({ "protocolVersion": "2025-11-25", "capabilities": { "elicitation": {} }, "clientInfo": { "name": "c", "version": "1" } });
+        let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
+        self.send_as(user, post(&body)).session.unwrap()
+    }
+
+    pub(super) fn peer(&self, index: usize) -> Arc<ScriptedPeer> {
+        Arc::clone(&self.peers.all.lock()[index])
+    }
+
+    /// Waits until a peer was sent a message that contains this.
+    pub(super) fn wait_for(&self, index: usize, words: &str) -> String {
+        let deadline = clock::instant() + SOON;
+        loop {
+            if let Some(found) = self.peer(index).sent.lock().iter().find(|message| message.contains(words)) {
+                return found.clone();
+            }
+            assert!(clock::instant() < deadline, "{words} was not sent: {:?}", self.peer(index).sent());
+            std::thread::yield_now();
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! A transport and a waiter for tests: they keep what they are told.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::peer::{PeerQuestion, Requester, Settled};
+use super::transport::{Transport, Undelivered};
+use crate::base::identity::GrantId;
+use crate::base::lock::Mutex;
+
+pub(super) fn raw(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.to_owned()).unwrap()
+}
+
+/// Keeps what is sent.
+#[derive(Default)]
+pub(super) struct FakeTransport {
+    sent: Mutex<Vec<String>>,
+    refusal: Mutex<Option<Undelivered>>,
+}
+
+impl FakeTransport {
+    /// What was sent since the last look.
+    pub(super) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.sent.lock())
+    }
+
+    /// Refuses everything from now on.
+    pub(super) fn refuse(&self, refusal: Undelivered) {
+        *self.refusal.lock() = Some(refusal);
+    }
+}
+
+impl Transport for FakeTransport {
+    fn send(&self, message: String) -> Result<(), Undelivered> {
+        match *self.refusal.lock() {
+            Some(refusal) => Err(refusal),
+            None => {
+                self.sent.lock().push(message);
+                Ok(())
+            }
+        }
+    }
+
+    fn end(&self) {
+        self.refuse(Undelivered::Ended);
+    }
+}
+
+/// Keeps what it is told as texts, and questions until they are taken.
+pub(super) struct FakeRequester {
+    owner: GrantId,
+    told: Mutex<Vec<String>>,
+    questions: Mutex<VecDeque<PeerQuestion>>,
+}
+
+impl FakeRequester {
+    /// A waiter whose client has this grant.
+    pub(super) fn of(grant: u8) -> Arc<FakeRequester> {
+        let (told, questions) = (Mutex::default(), Mutex::default());
+        Arc::new(FakeRequester { owner: GrantId([grant; 16]), told, questions })
+    }
+
+    /// What it was told since the last look.
+    pub(super) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.told.lock())
+    }
+
+    /// The first question that is open.
+    pub(super) fn question(&self) -> PeerQuestion {
+        self.questions.lock().pop_front().expect("a question")
+    }
+
+    fn tell(&self, kind: &str, text: &str) {
+        self.told.lock().push(format!("{kind} {text}"));
+    }
+}
+
+impl Requester for FakeRequester {
+    fn answer(&self, answer: Settled<'_>) {
+        match answer {
+            Settled::Answered(Ok(result)) => self.tell("result", result.get()),
+            Settled::Answered(Err(error)) => self.tell("error", error.get()),
+            Settled::Ended(end) => self.tell("ended", &end.to_string()),
+        }
+    }
+
+    fn owner(&self) -> Option<GrantId> {
+        Some(self.owner)
+    }
+
+    fn progress(&self, params: &RawValue) {
+        self.tell("progress", params.get());
+    }
+
+    fn log(&self, params: &RawValue) {
+        self.tell("log", params.get());
+    }
+
+    fn ask(self: Arc<Self>, question: PeerQuestion) {
+        self.tell(&question.method, question.params.get());
+        self.questions.lock().push_back(question);
+    }
+}

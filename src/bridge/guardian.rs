@@ -1,0 +1,193 @@
+//! The guardian: this binary, started a second time between the server and one program of an operator. It starts the program,
+//! says how that ended, and leaves nothing of it: every descendant is killed when the program has ended, and when the server
+//! has, by whatever signal. It holds no secret of the server, and its only connection to it is one socket.
+//!
+//! On that socket the server writes [`TERMINATE`]; closing its writing side means: kill. The guardian writes lines, see [`GuardianReport`].
+
+use std::fs;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitCode, ExitStatus};
+use std::sync::Arc;
+use std::thread;
+
+use crate::base::lock::Mutex;
+use crate::sys;
+
+/// The first argument of a guardian. The others: the descriptor of its socket, the user and the group of the program or `-`, the
+/// program, its arguments.
+pub(super) const FLAG: &str = "--guardian";
+/// Asks the guardian to send SIGTERM to the program's group.
+pub(super) const TERMINATE: u8 = b't';
+/// The stack of the guardian's second thread (bytes): it reads one byte at a time.
+const STACK_BYTES: usize = 64 * 1024;
+
+/// What a guardian tells the server, one a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GuardianReport {
+    /// `started PID`
+    Started(i32),
+    /// `failed ERRNO`: the program cannot be started.
+    Failed(i32),
+    /// `exited STATUS`
+    Exited(i32),
+    /// `killed SIGNAL`
+    Killed(i32),
+}
+
+impl GuardianReport {
+    pub(super) fn parse(line: &str) -> Option<GuardianReport> {
+        let (word, number) = line.split_once(' ')?;
+        let number = number.parse().ok()?;
+        match word {
+            "started" => Some(GuardianReport::Started(number)),
+            "failed" => Some(GuardianReport::Failed(number)),
+            "exited" => Some(GuardianReport::Exited(number)),
+            "killed" => Some(GuardianReport::Killed(number)),
+            _ => None,
+        }
+    }
+
+    fn line(self) -> String {
+        let (word, number) = match self {
+            GuardianReport::Started(pid) => ("started", pid),
+            GuardianReport::Failed(errno) => ("failed", errno),
+            GuardianReport::Exited(status) => ("exited", status),
+            GuardianReport::Killed(signal) => ("killed", signal),
+        };
+        format!("{word} {number}\n")
+    }
+
+    fn of_death(status: ExitStatus) -> GuardianReport {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => GuardianReport::Exited(code),
+            (None, signal) => GuardianReport::Killed(signal.unwrap_or_default()),
+        }
+    }
+}
+
+/// Serves as a guardian, if these arguments (without the program's name) say so. To be called before anything else is started.
+pub(crate) fn serve(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<ExitCode> {
+    arguments.next().filter(|first| first == FLAG)?;
+    let mut number = || arguments.next().and_then(|text| text.to_str()?.parse::<i32>().ok());
+    let (socket, user, group) = (number(), number(), number());
+    let (Some(socket), Some(program)) = (socket, arguments.next()) else { return Some(ExitCode::FAILURE) };
+    let mut command = Command::new(program);
+    command.args(arguments);
+    let id = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
+    if let Some(user) = id(user) {
+        command.uid(user);
+    }
+    if let Some(group) = id(group) {
+        command.gid(group);
+    }
+    let done = UnixSocket::adopt(socket).and_then(|socket| guard(command, socket));
+    Some(if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+struct UnixSocket(UnixStream);
+
+impl UnixSocket {
+    fn adopt(fd: i32) -> io::Result<UnixSocket> {
+        Ok(UnixSocket(UnixStream::from(sys::adopt(fd)?)))
+    }
+
+    fn report(&mut self, report: GuardianReport) {
+        // A server that is gone has closed it, which the other thread notices.
+        let _ = self.0.write_all(report.line().as_bytes());
+    }
+}
+
+/// Starts the program and stays until nothing of it is left.
+fn guard(mut command: Command, mut socket: UnixSocket) -> io::Result<()> {
+    // The server decides when it is over; signals to all processes of a terminal or a unit are not for the guardian.
+    let _ = sys::block_signals();
+    sys::become_guardian()?;
+    close_inherited()?;
+    command.process_group(0);
+    sys::die_with_parent(&mut command);
+    let child = match command.spawn() {
+        Ok(child) => child.id().cast_signed(),
+        Err(error) => {
+            socket.report(GuardianReport::Failed(error.raw_os_error().unwrap_or_default()));
+            return Ok(());
+        }
+    };
+    drop(command);
+    sys::replace_standard_streams(&File::options().read(true).write(true).open("/dev/null")?);
+    socket.report(GuardianReport::Started(child));
+    let group = Arc::new(Mutex::new(Some(child)));
+    obey(socket.0.try_clone()?, Arc::clone(&group))?;
+    let mut is_over = false;
+    while let Some(dead) = sys::wait_for_death() {
+        if dead == child && !is_over {
+            is_over = true;
+            // Before it is reaped: after that its number may be another's.
+            sys::send_signal(-child, libc::SIGKILL);
+            *group.lock() = None;
+            socket.report(GuardianReport::of_death(sys::reap(dead)));
+        } else {
+            sys::reap(dead);
+        }
+        if is_over {
+            kill_children();
+        }
+    }
+    Ok(())
+}
+
+/// Starts the thread that does what the server says. It ends with the process.
+fn obey(mut socket: UnixStream, group: Arc<Mutex<Option<i32>>>) -> io::Result<()> {
+    let signal = move |signal| {
+        if let Some(group) = *group.lock() {
+            sys::send_signal(-group, signal);
+        }
+    };
+    let work = move || {
+        let mut word = [0];
+        while matches!(socket.read(&mut word), Ok(1)) {
+            if word == [TERMINATE] {
+                signal(libc::SIGTERM);
+            }
+        }
+        signal(libc::SIGKILL);
+    };
+    thread::Builder::new().name("guardian".to_owned()).stack_size(STACK_BYTES).spawn(work)?;
+    Ok(())
+}
+
+/// Has the program inherit its standard streams alone: what systemd passed to the server, say, came along.
+fn close_inherited() -> io::Result<()> {
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let number = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+        if let Some(number) = number.filter(|number| *number > 2) {
+            let _ = sys::close_on_exec(number, true); // the directory's own is listed, too
+        }
+    }
+    Ok(())
+}
+
+/// Kills every child. Their children become this process's when they have died, and are killed after the next death.
+fn kill_children() {
+    let Ok(processes) = fs::read_dir("/proc") else { return };
+    let me = std::process::id().cast_signed();
+    for process in processes.flatten() {
+        let pid = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
+        if let Some(pid) = pid
+            && parent_of(pid) == Some(me)
+        {
+            sys::send_signal(pid, libc::SIGKILL);
+        }
+    }
+}
+
+/// The parent of a process: the second field after the name, which is in parentheses and may contain some.
+fn parent_of(pid: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    status.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

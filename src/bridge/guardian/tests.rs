@@ -1,0 +1,180 @@
+//! Real programs under a real guardian: the test harness, told to run one test, which is the guardian.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::*;
+use crate::base::clock;
+use crate::bridge::launch::{Child, Directories, Launch};
+use crate::bridge::template::Variables;
+
+/// Serves as the guardian of another test when it is started as one; see `launch::ARGUMENTS`.
+#[test]
+#[allow(clippy::disallowed_methods, clippy::exit)] // it is the whole process then
+fn serves_when_asked() {
+    let asked = std::env::args_os().skip_while(|argument| argument != FLAG);
+    if serve(asked).is_some() {
+        std::process::exit(0);
+    }
+}
+
+fn directory() -> PathBuf {
+    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    std::env::temp_dir().join(format!("mcp-guardian-test-{}-{number}", std::process::id()))
+}
+
+/// Starts a shell script.
+fn start(script: &str) -> Child {
+    let launch = Launch {
+        program: PathBuf::from("/bin/sh"),
+        args: vec!["-c".to_owned(), script.to_owned()],
+        env: Vec::new(),
+        directories: Directories::make(&directory(), &["sh"], None).unwrap(),
+        user: None,
+    };
+    let environment: Variables = [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into();
+    launch.start(&environment).unwrap()
+}
+
+/// Everything that the guardian says until it is gone.
+fn reports(child: &mut Child) -> Vec<GuardianReport> {
+    let mut all = Vec::new();
+    while let Some(reports) = child.guardian.read() {
+        all.extend(reports);
+    }
+    all
+}
+
+/// The lines that a program prints; the first of the test harness, which is the guardian, are not its own.
+fn lines(child: &mut Child) -> impl Iterator<Item = String> + use<> {
+    let stdout = std::mem::replace(&mut child.stdout, start("").stdout);
+    BufReader::new(stdout)
+        .lines()
+        .map_while(Result::ok)
+        .filter(|line| !line.is_empty() && !line.starts_with("running"))
+}
+
+fn is_alive(pid: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    status.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
+fn wait_until_gone(pid: &str) {
+    let deadline = clock::instant() + Duration::from_secs(20);
+    while is_alive(pid) {
+        assert!(clock::instant() < deadline, "{pid} lives");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_end_of_a_program_is_reported() {
+    let check = |script: &str, expected: GuardianReport| {
+        let mut child = start(script);
+        let reports = reports(&mut child);
+        let [GuardianReport::Started(pid), end] = reports[..] else { panic!("{reports:?}") };
+        assert!(pid > 1 && end == expected, "{script}: {reports:?}");
+    };
+    check("exit 0", GuardianReport::Exited(0));
+    check("exit 7", GuardianReport::Exited(7));
+    check("kill -9 $$", GuardianReport::Killed(9));
+}
+
+#[test]
+fn a_program_that_cannot_be_started_is_reported() {
+    let directories = Directories::make(&directory(), &["none"], None).unwrap();
+    let program = PathBuf::from("/nonexistent/program");
+    let launch = Launch { program, args: Vec::new(), env: Vec::new(), directories, user: None };
+    let mut child = launch.start(&Variables::new()).unwrap();
+    assert_eq!(reports(&mut child), [GuardianReport::Failed(libc::ENOENT)]);
+}
+
+/// P4: grandchildren, in other sessions and groups too, die with the program.
+#[test]
+fn nothing_of_a_program_outlives_it() {
+    let mut child = start(
+        "sleep 1000 & echo $!; (setsid sh -c 'sleep 1001 & echo $!; exec sleep 1002' &); read line; exit 3",
+    );
+    let pids: Vec<String> = lines(&mut child).take(2).collect();
+    child.stdin.write_all(b"end\n").unwrap();
+    assert_eq!(reports(&mut child).last(), Some(&GuardianReport::Exited(3)));
+    pids.iter().for_each(|pid| wait_until_gone(pid));
+}
+
+/// P4: closing the socket, which the end of the server does by whatever cause, kills everything: SIGTERM ignored, a daemon that
+/// has forked twice, whose parent is long gone.
+#[test]
+fn nothing_of_a_program_outlives_the_server() {
+    let script = "trap '' TERM HUP; (setsid sh -c '(trap \"\" TERM; sleep 1003) & echo $!' &); echo $$; while :; do sleep 1; done";
+    let mut child = start(script);
+    let pids: Vec<String> = lines(&mut child).take(2).collect();
+    assert!(pids.iter().all(|pid| is_alive(pid)), "{pids:?}");
+    drop(child);
+    pids.iter().for_each(|pid| wait_until_gone(pid));
+}
+
+#[test]
+fn a_program_is_asked_to_end_before_it_is_killed() {
+    let mut child = start("trap 'echo asked; exit 5' TERM; echo ready; while :; do sleep 0.05; done");
+    let mut lines = lines(&mut child);
+    assert_eq!(lines.next().as_deref(), Some("ready"));
+    child.guardian.terminate();
+    assert_eq!(lines.next().as_deref(), Some("asked"));
+    assert_eq!(reports(&mut child).last(), Some(&GuardianReport::Exited(5)));
+}
+
+/// P1: no descriptors above 2, a process group of its own in a session without terminal, umask 077, no core files, nothing gained by
+/// `exec`, and its parent out of reach.
+#[test]
+fn a_program_starts_from_a_clean_state() {
+    let mut child = start(
+        "ls /proc/self/fd | tr '\\n' ' '; echo; umask; ulimit -c; cut -d' ' -f5,6,7 /proc/$$/stat; echo $$; grep NoNewPrivs /proc/$$/status; grep SigBlk /proc/self/status; env | sort | tr '\\n' ' '; echo; stat -c %a $HOME $TMPDIR; pwd",
+    );
+    let lines: Vec<String> = lines(&mut child).collect();
+    let [fds, umask, core, stat, pid, privileges, blocked, env, home, temporary, cwd] = &lines[..] else {
+        panic!("{lines:#?}")
+    };
+    assert_eq!(fds, "0 1 2 3 ", "3 is the directory itself");
+    assert_eq!((&**umask, &**core), ("0077", "0"));
+    let [group, session, terminal] = stat.split(' ').collect::<Vec<_>>()[..] else { panic!("{stat}") };
+    assert!(group == pid && session != pid && terminal == "0", "{stat} {pid}");
+    let parent = parent_of(std::process::id().cast_signed()).unwrap().to_string();
+    assert!(session != parent && privileges.ends_with('1'), "{privileges}");
+    assert!(blocked.ends_with("0000000000000000"), "{blocked}");
+    let names: Vec<&str> = env.split(' ').filter_map(|pair| Some(pair.split_once('=')?.0)).collect();
+    assert_eq!(names, ["HOME", "PATH", "PWD", "TMPDIR"], "{env}");
+    assert!((&**home, &**temporary) == ("700", "700") && cwd.ends_with("/sh/home"), "{cwd}");
+}
+
+/// Standard input is the program's alone: its end is seen.
+#[test]
+fn the_end_of_standard_input_reaches_the_program() {
+    let mut child = start("cat; echo over");
+    let mut lines = lines(&mut child);
+    child.stdin.write_all(b"one\n").unwrap();
+    assert_eq!(lines.next().as_deref(), Some("one"));
+    let Child { stdin, mut guardian, mut stderr, .. } = child;
+    drop(stdin);
+    assert_eq!(lines.next().as_deref(), Some("over"));
+    assert_eq!(lines.next(), None);
+    let mut text = String::new();
+    stderr.read_to_string(&mut text).unwrap();
+    while guardian.read().is_some() {}
+}
+
+#[test]
+fn reports_survive_the_socket() {
+    for report in [
+        GuardianReport::Started(7),
+        GuardianReport::Failed(2),
+        GuardianReport::Exited(255),
+        GuardianReport::Killed(9),
+    ] {
+        assert_eq!(GuardianReport::parse(report.line().trim_end()), Some(report));
+    }
+    for bad in ["", "started", "started x", "born 7"] {
+        assert_eq!(GuardianReport::parse(bad), None, "{bad}");
+    }
+}

@@ -1,0 +1,231 @@
+//! The handshake with a peer: `initialize`, and where that is refused, `server/discover` of 2026-07-28.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::message::{ClientInfo, Introduction};
+use super::peer::{Peer, PeerQuestion, Requester, Settled};
+use crate::base::identity::GrantId;
+use crate::base::limits;
+use crate::base::lock::Mutex;
+use crate::mcp::{Description, Members};
+
+/// The versions that `initialize` may agree on. The last is what we ask for.
+const LEGACY: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+/// The version without `initialize`.
+const MODERN: &str = "2026-07-28";
+
+/// What a peer says of itself.
+#[derive(Clone, Debug)]
+pub(super) struct Greeting {
+    /// Whether it is of 2026-07-28, whose results have members of their own.
+    pub(super) is_modern: bool,
+    pub(super) description: Arc<Description>,
+}
+
+/// Capabilities that are passed on. Others, like the tasks of 2025-11-25, have methods that are not.
+const CARRIED: [&str; 6] = ["tools", "prompts", "resources", "completions", "logging", "extensions"];
+/// An extension that is not passed on.
+const TASKS: &str = "io.modelcontextprotocol/tasks";
+
+/// Why there is no peer to talk to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum HandshakeError {
+    /// It ended: how.
+    Ended(String),
+    /// It answered what is no answer to `initialize`.
+    Unreadable,
+    /// It speaks only this version.
+    Version(String),
+    /// It refused both `initialize` and `server/discover`, in these words.
+    Refused(String),
+}
+
+type Done = Box<dyn FnOnce(Result<Greeting, HandshakeError>) + Send>;
+
+/// Starts the handshake; `done` is called once, from the thread that reads the peer.
+pub(super) fn start(peer: &Arc<Peer>, client_info: ClientInfo, done: Done) {
+    // What we can carry to clients. Not `roots`: they are directories of the client's machine, and servers take them for their own;
+    // the official filesystem server would let a client replace the directories that the operator named.
+    let capabilities = json!({ "sampling": {}, "elicitation": {} });
+    let params = Members::default()
+        .with("protocolVersion", &"2025-11-25")
+        .and_then(|params| params.with("capabilities", &capabilities))
+        .and_then(|params| params.with("clientInfo", &client_info));
+    let waiter = Handshake {
+        peer: Arc::clone(peer),
+        step: HandshakeStep::Initialize,
+        client_info,
+        done: Mutex::new(Some(done)),
+    };
+    waiter.send("initialize", &params.unwrap_or_default()); // all of it is JSON
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HandshakeStep {
+    Initialize,
+    Discover,
+}
+
+struct Handshake {
+    peer: Arc<Peer>,
+    step: HandshakeStep,
+    client_info: ClientInfo,
+    /// Guards who is told of the outcome; taken by the first.
+    done: Mutex<Option<Done>>,
+}
+
+impl Handshake {
+    fn send(self, method: &str, params: &Members) {
+        let (peer, this) = (Arc::clone(&self.peer), Arc::new(self));
+        if peer.request(method, params, Arc::clone(&this) as Arc<dyn Requester>).is_err() {
+            let how = this.peer.how_it_ended().unwrap_or_else(|| "it was ended".to_owned());
+            this.finish(Err(HandshakeError::Ended(how)));
+        }
+    }
+
+    fn finish(&self, outcome: Result<Greeting, HandshakeError>) {
+        let done = self.done.lock().take();
+        if let Some(done) = done {
+            done(outcome);
+        }
+    }
+
+    /// The peer refuses `initialize`: it may be of 2026-07-28.
+    fn discover(&self) {
+        self.peer.introduce(Introduction {
+            protocol_version: MODERN,
+            client_info: self.client_info,
+            client_capabilities: serde_json::Map::new(),
+        });
+        let done = Mutex::new(self.done.lock().take());
+        let next = Handshake {
+            peer: Arc::clone(&self.peer),
+            step: HandshakeStep::Discover,
+            client_info: self.client_info,
+            done,
+        };
+        next.send("server/discover", &Members::default());
+    }
+}
+
+impl Requester for Handshake {
+    fn answer(&self, answer: Settled<'_>) {
+        match (self.step, answer) {
+            (HandshakeStep::Initialize, Settled::Answered(Ok(result))) => {
+                let greeting = initialized(result);
+                if greeting.is_ok() {
+                    self.peer.notify("notifications/initialized", None::<()>);
+                }
+                self.finish(greeting);
+            }
+            (HandshakeStep::Initialize, Settled::Answered(Err(_))) => self.discover(),
+            (HandshakeStep::Discover, Settled::Answered(Ok(result))) => self.finish(discovered(result)),
+            (HandshakeStep::Discover, Settled::Answered(Err(error))) => {
+                self.finish(Err(HandshakeError::Refused(words(error))))
+            }
+            (HandshakeStep::Initialize | HandshakeStep::Discover, Settled::Ended(end)) => {
+                self.finish(Err(HandshakeError::Ended(end.to_string())));
+            }
+        }
+    }
+
+    fn owner(&self) -> Option<GrantId> {
+        None
+    }
+
+    fn progress(&self, _: &RawValue) {}
+
+    fn log(&self, _: &RawValue) {}
+
+    fn ask(self: Arc<Self>, _: PeerQuestion) {}
+}
+
+/// What both eras say of a server.
+#[derive(Deserialize)]
+struct Introduced {
+    #[serde(default)]
+    capabilities: Map<String, Value>,
+    #[serde(default)]
+    instructions: Option<String>,
+}
+
+impl Introduced {
+    fn describe(self, info: Option<Map<String, Value>>) -> Arc<Description> {
+        let mut capabilities = self.capabilities;
+        capabilities.retain(|name, value| CARRIED.contains(&name.as_str()) && value.is_object());
+        // Subscriptions do not reach the peer.
+        if let Some(resources) = capabilities.get_mut("resources").and_then(Value::as_object_mut) {
+            resources.remove("subscribe");
+        }
+        if let Some(extensions) = capabilities.get_mut("extensions").and_then(Value::as_object_mut) {
+            extensions.remove(TASKS);
+        }
+        let unnamed =
+            || Map::from_iter([("name".to_owned(), json!("unnamed")), ("version".to_owned(), json!("0"))]);
+        let info = info.filter(|info| info.get("name").is_some_and(Value::is_string)).unwrap_or_else(unnamed);
+        Arc::new(Description { info, instructions: self.instructions, capabilities, has_tasks: false })
+    }
+}
+
+fn initialized(result: &RawValue) -> Result<Greeting, HandshakeError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct InitializeResult {
+        protocol_version: String,
+        #[serde(flatten)]
+        introduced: Introduced,
+        #[serde(default)]
+        server_info: Option<Map<String, Value>>,
+    }
+    let InitializeResult { protocol_version, introduced, server_info } = read(result)?;
+    if !LEGACY.contains(&protocol_version.as_str()) {
+        return Err(HandshakeError::Version(protocol_version));
+    }
+    Ok(Greeting { is_modern: false, description: introduced.describe(server_info) })
+}
+
+fn discovered(result: &RawValue) -> Result<Greeting, HandshakeError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct DiscoverResult {
+        supported_versions: Vec<String>,
+        #[serde(flatten)]
+        introduced: Introduced,
+        #[serde(rename = "_meta", default)]
+        meta: DiscoverMeta,
+    }
+    #[derive(Default, Deserialize)]
+    struct DiscoverMeta {
+        #[serde(rename = "io.modelcontextprotocol/serverInfo", default)]
+        server_info: Option<Map<String, Value>>,
+    }
+    let DiscoverResult { supported_versions, introduced, meta } = read(result)?;
+    if !supported_versions.iter().any(|version| version == MODERN) {
+        return Err(HandshakeError::Version(supported_versions.join(", ")));
+    }
+    Ok(Greeting { is_modern: true, description: introduced.describe(meta.server_info) })
+}
+
+/// Reads a result that is kept for each caller, so it has a limit.
+fn read<T: DeserializeOwned>(result: &RawValue) -> Result<T, HandshakeError> {
+    let is_short = result.get().len() <= limits::bridge::GREETING_BYTES;
+    let result = is_short.then(|| serde_json::from_str(result.get()).ok()).flatten();
+    result.ok_or(HandshakeError::Unreadable)
+}
+
+/// What an error says to people.
+fn words(error: &RawValue) -> String {
+    #[derive(Deserialize)]
+    struct ErrorWords {
+        message: String,
+    }
+    serde_json::from_str(error.get()).map_or_else(|_| "an error".to_owned(), |ErrorWords { message }| message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+use std::sync::Weak;
+
+use serde_json::json;
+
+use super::*;
+use crate::bridge::fake::FakeTransport;
+use crate::bridge::peer::Observer;
+use crate::bridge::transport::{ProgramEnd, Transport};
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn notified(&self, _: &str, _: Option<&RawValue>) {}
+}
+
+/// Shakes hands with a peer that answers in these ways, and returns what was sent and what came of it.
+fn shake(answers: &[&str]) -> (Vec<String>, Option<Result<Greeting, HandshakeError>>) {
+    let (peer, transport) = (Peer::new(Weak::<Nobody>::new()), Arc::new(FakeTransport::default()));
+    peer.connect(Arc::clone(&transport) as Arc<dyn Transport>);
+    let outcome = Arc::new(Mutex::new(None));
+    let told = Arc::clone(&outcome);
+    start(
+        &peer,
+        ClientInfo { name: "us", version: "1" },
+        Box::new(move |greeting| *told.lock() = Some(greeting)),
+    );
+    let mut sent = transport.take();
+    for (index, answer) in answers.iter().enumerate() {
+        match *answer {
+            "end" => peer.ended(&ProgramEnd::Exited(1)),
+            answer => assert!(peer.receive(&format!(r#"{{"jsonrpc":"2.0","id":{},{answer}}}"#, index + 1))),
+        }
+        sent.extend(transport.take());
+    }
+    let outcome = outcome.lock().take();
+    (sent, outcome)
+}
+
+fn check_error(answers: &[&str], expected: HandshakeError) {
+    match shake(answers).1 {
+        Some(Err(error)) => assert_eq!(error, expected, "{answers:?}"),
+        other => panic!("{answers:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn every_version_with_initialize_is_spoken() {
+    for version in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] {
+        let answer = format!(
+            r#""result":{{"protocolVersion":"{version}","capabilities":{{"tools":{{"listChanged":true}},"prompts":{{}},"x":1}},"serverInfo":{{"name":"s","version":"2","x":1.0}},"instructions":"read"}}"#
+        );
+        let (sent, outcome) = shake(&[&answer]);
+        let greeting = outcome.unwrap().unwrap();
+        let description = &greeting.description;
+        assert_eq!(
+            (greeting.is_modern, description.instructions.as_deref()),
+            (false, Some("read")),
+            "{version}"
+        );
+        assert_eq!(
+            json!(description.capabilities),
+            json!({ "tools": { "listChanged": true }, "prompts": {} })
+        );
+        assert_eq!(json!(description.info), json!({ "name": "s", "version": "2", "x": 1.0 }));
+        assert_eq!(
+            sent,
+            [
+                r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{},"sampling":{}},"clientInfo":{"name":"us","version":"1"}}}"#,
+                r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
+            ]
+        );
+    }
+}
+
+#[test]
+fn a_peer_that_refuses_initialize_is_asked_in_the_words_of_2026() {
+    let refusal = r#""error":{"code":-32601,"message":"Method not found"}"#;
+    let answer = r#""result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s","version":"2"}}}"#;
+    let (sent, outcome) = shake(&[refusal, answer]);
+    let greeting = outcome.unwrap().unwrap();
+    assert!(greeting.is_modern);
+    assert_eq!(json!(greeting.description.capabilities), json!({ "tools": {} }));
+    assert_eq!(json!(greeting.description.info), json!({ "name": "s", "version": "2" }));
+    assert_eq!(
+        sent[1..],
+        [
+            r#"{"jsonrpc":"2.0","id":2,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"us","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}"#
+        ]
+    );
+    check_error(
+        &[refusal, r#""error":{"code":-1,"message":"go away"}"#],
+        HandshakeError::Refused("go away".to_owned()),
+    );
+    check_error(
+        &[refusal, r#""result":{"supportedVersions":["2099-01-01"]}"#],
+        HandshakeError::Version("2099-01-01".to_owned()),
+    );
+    check_error(&[refusal, "end"], HandshakeError::Ended("it ended with exit status 1".to_owned()));
+}
+
+#[test]
+fn what_is_no_handshake_is_an_error() {
+    check_error(&["end"], HandshakeError::Ended("it ended with exit status 1".to_owned()));
+    check_error(&[r#""result":{}"#], HandshakeError::Unreadable);
+    check_error(&[r#""result":null"#], HandshakeError::Unreadable);
+    check_error(
+        &[r#""result":{"protocolVersion":"2023-01-01"}"#],
+        HandshakeError::Version("2023-01-01".to_owned()),
+    );
+    assert!(shake(&[]).1.is_none(), "there is no answer yet");
+}
+
+/// What has methods or notifications that are not passed on is not promised, and what is kept has a limit.
+#[test]
+fn only_what_is_passed_on_is_offered() {
+    let result = |text: &str| initialized(&RawValue::from_string(text.to_owned()).unwrap());
+    let capabilities = r#"{"tools":{},"resources":{"subscribe":true,"listChanged":true},"tasks":{"list":{}},"logging":{},"experimental":{},"completions":null,"extensions":{"io.modelcontextprotocol/tasks":{},"x/y":{}}}"#;
+    let greeting =
+        result(&format!(r#"{{"protocolVersion":"2025-11-25","capabilities":{capabilities}}}"#)).unwrap();
+    let expected = json!({ "tools": {}, "resources": { "listChanged": true }, "logging": {}, "extensions": { "x/y": {} } });
+    assert_eq!(json!(greeting.description.capabilities), expected);
+    assert_eq!(json!(greeting.description.info), json!({ "name": "unnamed", "version": "0" }));
+    let sized = |length: usize| {
+        result(&format!(r#"{{"protocolVersion":"2025-11-25","instructions":"{}"}}"#, "x".repeat(length)))
+    };
+    assert!(sized(limits::bridge::GREETING_BYTES - 54).is_ok());
+    assert_eq!(sized(limits::bridge::GREETING_BYTES).err(), Some(HandshakeError::Unreadable));
+}

@@ -1,0 +1,342 @@
+//! Instances over transports of the test, whose peers say what the test has them say.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::base::identity::fake::principal;
+use crate::bridge::fake::{FakeRequester, FakeTransport};
+use crate::bridge::transport::Undelivered;
+use crate::mcp::{Members, Operation};
+
+/// A launched peer.
+#[derive(Clone)]
+struct Launched {
+    receiver: Arc<dyn Receiver>,
+    transport: Arc<FakeTransport>,
+}
+
+impl Launched {
+    /// Answers `initialize`.
+    fn greet(&self) {
+        let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}}}}"#;
+        assert!(self.receiver.receive(answer));
+    }
+
+    fn die(&self) {
+        self.receiver.ended(&ProgramEnd::Exited(1));
+    }
+
+    fn was_ended(&self) -> bool {
+        self.transport.send(String::new()) == Err(Undelivered::Ended)
+    }
+}
+
+#[derive(Clone, Default)]
+struct FakeLauncher {
+    launched: Arc<Mutex<Vec<Launched>>>,
+    fails: Arc<Mutex<bool>>,
+}
+
+impl Launcher for FakeLauncher {
+    fn launch(&self, _: &Principal, receiver: Arc<dyn Receiver>) -> io::Result<Arc<dyn Transport>> {
+        if *self.fails.lock() {
+            return Err(io::Error::from_raw_os_error(libc::ENOENT));
+        }
+        let transport = Arc::new(FakeTransport::default());
+        self.launched.lock().push(Launched { receiver, transport: Arc::clone(&transport) });
+        Ok(transport)
+    }
+}
+
+/// What a job was given.
+type Found = Result<Arc<Instance>, Unavailable>;
+
+/// Instances and what a test sees of them.
+struct Fleet {
+    instances: Arc<Instances>,
+    launcher: FakeLauncher,
+    changes: Arc<Mutex<Vec<String>>>,
+}
+
+fn fleet(most: (usize, usize), idle: Duration) -> Fleet {
+    let settings = InstanceSettings {
+        server: Arc::from("test"),
+        start: Duration::from_secs(60),
+        idle,
+        most,
+        client_info: ClientInfo { name: "us", version: "1" },
+    };
+    let (launcher, changes) = (FakeLauncher::default(), Arc::new(Mutex::new(Vec::new())));
+    let told = Arc::clone(&changes);
+    let tell = move |grant: GrantId, method: &str, _: Option<&RawValue>| {
+        told.lock().push(format!("{grant} {method}"))
+    };
+    let instances = Instances::new(settings, Box::new(launcher.clone()), Box::new(tell));
+    Fleet { instances, launcher, changes }
+}
+
+fn usual() -> Fleet {
+    fleet((8, 64), Duration::from_secs(600))
+}
+
+/// A person with a client of theirs.
+fn person(user: u64, grant: u8) -> Principal {
+    Principal { grant: GrantId([grant; 16]), ..principal(user) }
+}
+
+impl Fleet {
+    /// Asks for an instance; the result is there when it is.
+    fn ask(&self, person: &Principal) -> Arc<Mutex<Option<Found>>> {
+        let outcome = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&outcome);
+        let job: Job =
+            Box::new(move |found| *told.lock() = Some(found.map(|(instance, _)| Arc::clone(instance))));
+        self.instances.with(person, job);
+        outcome
+    }
+
+    /// A ready instance.
+    fn ready(&self, person: &Principal) -> Arc<Instance> {
+        let outcome = self.ask(person);
+        if outcome.lock().is_none() {
+            self.last().greet();
+        }
+        let outcome = outcome.lock().take();
+        outcome.unwrap().unwrap()
+    }
+
+    fn refusal(&self, person: &Principal) -> Unavailable {
+        let outcome = self.ask(person).lock().take();
+        outcome.unwrap().err().unwrap()
+    }
+
+    fn last(&self) -> Launched {
+        self.launcher.launched.lock().last().unwrap().clone()
+    }
+
+    fn launches(&self) -> usize {
+        self.launcher.launched.lock().len()
+    }
+}
+
+#[test]
+fn simultaneous_callers_start_one_instance() {
+    let fleet = usual();
+    let asked: Vec<_> = (0..5).map(|_| fleet.ask(&person(1, 1))).collect();
+    assert_eq!(fleet.launches(), 1);
+    assert!(asked.iter().all(|outcome| outcome.lock().is_none()), "they wait for the handshake");
+    fleet.last().greet();
+    let found: Vec<_> = asked.iter().map(|outcome| outcome.lock().take().unwrap().unwrap()).collect();
+    assert!(found.iter().all(|instance| Arc::ptr_eq(instance, &found[0])));
+    assert!(fleet.instances.description(&person(1, 1)).unwrap().offers(Operation::CallTool));
+    assert!(fleet.instances.description(&person(2, 2)).is_none());
+    fleet.ready(&person(1, 1));
+    assert_eq!(fleet.launches(), 1);
+}
+
+/// P2: a person with one client program shares a process with nobody.
+#[test]
+fn each_grant_has_an_instance_of_its_own() {
+    let fleet = usual();
+    for (user, grant) in [(1, 1), (1, 1), (1, 2), (2, 3)] {
+        fleet.ready(&person(user, grant));
+    }
+    assert_eq!(fleet.launches(), 3);
+}
+
+#[test]
+fn the_longest_idle_instance_makes_room() {
+    let fleet = fleet((2, 3), Duration::from_secs(600));
+    let [first, second] = [1, 2].map(|grant| fleet.ready(&person(1, grant)));
+    fleet.ready(&person(1, 1));
+    fleet.ready(&person(1, 3));
+    assert!(fleet.launcher.launched.lock()[1].was_ended(), "the first was used after the second");
+    assert!(!fleet.launcher.launched.lock()[0].was_ended());
+    fleet.ready(&person(2, 4));
+    fleet.ready(&person(3, 5));
+    assert!(fleet.launcher.launched.lock()[0].was_ended(), "one of all");
+    drop((first, second));
+}
+
+#[test]
+fn instances_in_use_are_not_ended_for_others() {
+    let fleet = fleet((1, 1), Duration::from_secs(600));
+    let busy = fleet.ready(&person(1, 1));
+    let id = busy.peer.request("tools/call", &Members::default(), FakeRequester::of(1)).unwrap();
+    for other in [person(1, 2), person(2, 3)] {
+        assert_eq!(fleet.refusal(&other), Unavailable::TooMany);
+    }
+    busy.peer.cancel(id, "done");
+    fleet.ready(&person(2, 3));
+}
+
+/// Programs that are being ended count, too: nobody has them replaced without bound.
+#[test]
+fn dying_programs_are_bounded() {
+    let fleet = fleet((1, 64), Duration::from_secs(600));
+    fleet.ready(&person(1, 1));
+    fleet.ready(&person(1, 2));
+    assert_eq!(
+        fleet.refusal(&person(1, 3)),
+        Unavailable::TooMany,
+        "two programs of theirs live, the first is dying"
+    );
+    let launched = std::mem::take(&mut *fleet.launcher.launched.lock());
+    launched[0].die();
+    drop(launched);
+    fleet.ready(&person(1, 3));
+}
+
+#[test]
+fn failures_in_a_row_make_the_next_start_wait() {
+    let fleet = usual();
+    let caller = person(1, 1);
+    for attempt in 0..2 {
+        let outcome = fleet.ask(&caller);
+        fleet.last().die();
+        let error = outcome.lock().take().unwrap().err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "it ended with exit status 1 before it answered initialize",
+            "{attempt}"
+        );
+    }
+    assert_eq!(fleet.refusal(&caller), Unavailable::Failing(1));
+    assert_eq!(fleet.launches(), 2);
+    fleet.ready(&person(2, 2));
+    let slot = |failures, ago| Slot {
+        instance: None,
+        description: None,
+        failures,
+        failed: Some(clock::instant() - Duration::from_secs(ago)),
+    };
+    let pause = |failures, ago| {
+        slot(failures, ago).pause(clock::instant()).map_or(0, |pause| pause.as_millis().div_ceil(1000))
+    };
+    assert_eq!([1, 2, 3, 4, 7, 8, 99].map(|failures| pause(failures, 0)), [0, 1, 2, 4, 32, 60, 60]);
+    assert_eq!([pause(4, 3), pause(4, 4), pause(0, 0)], [1, 0, 0]);
+}
+
+#[test]
+fn a_program_that_cannot_be_launched_says_why() {
+    let fleet = usual();
+    *fleet.launcher.fails.lock() = true;
+    let why = fleet.refusal(&person(1, 1)).to_string();
+    assert_eq!(why, "it could not be started: No such file or directory (os error 2)");
+    *fleet.launcher.fails.lock() = false;
+    fleet.ready(&person(1, 1));
+}
+
+/// After the end of one that was ready the next call starts another.
+#[test]
+fn the_next_call_starts_a_dead_instance_again() {
+    let fleet = usual();
+    let instance = fleet.ready(&person(1, 1));
+    let waiter = FakeRequester::of(1);
+    instance.peer.request("tools/call", &Members::default(), Arc::clone(&waiter) as _).unwrap();
+    fleet.last().die();
+    assert_eq!(waiter.take(), ["ended it ended with exit status 1"]);
+    let again = fleet.ready(&person(1, 1));
+    assert!(!Arc::ptr_eq(&instance, &again));
+    let late: Arc<Mutex<Option<Unavailable>>> = Arc::default();
+    let told = Arc::clone(&late);
+    instance.when_ready(Box::new(move |found| *told.lock() = found.err()));
+    assert_eq!(late.lock().take(), Some(Unavailable::Ended));
+}
+
+#[test]
+fn an_idle_instance_runs_out_of_patience_and_a_busy_one_does_not() {
+    let fleet = fleet((8, 64), Duration::from_millis(20));
+    let instance = fleet.ready(&person(1, 1));
+    let id = instance.peer.request("tools/call", &Members::default(), FakeRequester::of(1)).unwrap();
+    let deadline = clock::instant() + Duration::from_millis(40);
+    while clock::instant() < deadline {
+        assert!(!instance.patience().is_zero());
+    }
+    instance.peer.cancel(id, "done");
+    while !instance.patience().is_zero() {
+        std::thread::yield_now();
+    }
+    instance.ending();
+    assert!(
+        fleet.instances.description(&person(1, 1)).is_some(),
+        "a client that comes back is served at once"
+    );
+    fleet.ready(&person(1, 1));
+    assert_eq!(fleet.launches(), 2);
+}
+
+#[test]
+fn a_start_that_takes_too_long_fails_its_callers() {
+    let fleet = usual();
+    let outcome = fleet.ask(&person(1, 1));
+    let left = fleet.last().receiver.patience();
+    assert!(left > Duration::from_secs(50) && left <= Duration::from_secs(60));
+    fleet.last().receiver.ending();
+    let why = outcome.lock().take().unwrap().err().unwrap();
+    assert_eq!(why.to_string(), "it did not answer initialize within 60 s");
+}
+
+#[test]
+fn a_refused_handshake_ends_the_program() {
+    let fleet = usual();
+    let outcome = fleet.ask(&person(1, 1));
+    let launched = fleet.last();
+    assert!(
+        launched.receiver.receive(r#"{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"1999-01-01"}}"#)
+    );
+    assert!(launched.was_ended());
+    let why = outcome.lock().take().unwrap().err().unwrap().to_string();
+    assert!(why.contains("version \"1999-01-01\""), "{why}");
+}
+
+/// Decision 7: revoked at once, idle ones at once when the server stops, and nothing is started any more.
+#[test]
+fn instances_end_with_their_grant_and_with_the_server() {
+    let fleet = usual();
+    let [revoked, idle, busy] = [1, 2, 3].map(|grant| fleet.ready(&person(1, grant)));
+    busy.peer.request("tools/call", &Members::default(), FakeRequester::of(1)).unwrap();
+    assert_eq!(fleet.instances.grants().len(), 3);
+    fleet.instances.end_grant(GrantId([1; 16]));
+    let ended = |index: usize| fleet.launcher.launched.lock()[index].was_ended();
+    assert_eq!([0, 1, 2].map(ended), [true, false, false]);
+    fleet.instances.close();
+    assert_eq!([0, 1, 2].map(ended), [true, true, false]);
+    assert_eq!(fleet.refusal(&person(2, 9)), Unavailable::Stopping);
+    fleet.instances.stop(Duration::ZERO);
+    assert!(ended(2));
+    drop((revoked, idle, busy));
+    std::mem::take(&mut *fleet.launcher.launched.lock()).iter().for_each(Launched::die);
+    fleet.instances.stop(Duration::from_secs(20));
+    assert!(fleet.instances.places.is_unused());
+}
+
+#[test]
+fn changes_are_told_with_whom_they_concern() {
+    let fleet = usual();
+    fleet.ready(&person(1, 1));
+    assert!(
+        fleet.last().receiver.receive(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#)
+    );
+    let changes = fleet.changes.lock();
+    assert!(
+        changes.len() == 1
+            && changes[0].starts_with(&GrantId([1; 16]).to_string())
+            && changes[0].ends_with("notifications/tools/list_changed")
+    );
+}
+
+/// A job that is done with an instance may ask for another: no lock is held meanwhile.
+#[test]
+fn jobs_run_without_locks() {
+    let fleet = Arc::new(usual());
+    let (count, again) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&fleet));
+    let counted = Arc::clone(&count);
+    let job: Job = Box::new(move |_| {
+        let inner: Job = Box::new(move |found| drop(found.map(|_| counted.fetch_add(1, Ordering::SeqCst))));
+        again.instances.with(&person(1, 1), inner);
+    });
+    fleet.instances.with(&person(1, 1), job);
+    fleet.last().greet();
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}

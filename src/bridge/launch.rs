@@ -1,0 +1,197 @@
+//! Starting a program: its guardian, its environment, its directories. P1: an argument vector that the operator wrote, no shell,
+//! an environment that is built from nothing.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, lchown};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{self, Path, PathBuf};
+use std::process::{self, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+
+use super::guardian::{FLAG, GuardianReport, TERMINATE};
+use super::template::Variables;
+use crate::base::secret::Secret;
+use crate::sys;
+
+/// Variables of the server that every program gets. Those that begin with `LC_` come to them.
+const PASSED: [&str; 5] = ["PATH", "LANG", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+/// Where programs are looked for without a `PATH`.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Runs this executable again, whatever has become of its file meanwhile.
+const EXECUTABLE: &str = "/proc/self/exe";
+#[cfg(not(test))]
+const ARGUMENTS: [&str; 1] = [FLAG];
+/// The test harness runs one test, which serves as the guardian.
+#[cfg(test)]
+const ARGUMENTS: [&str; 6] =
+    ["bridge::guardian::tests::serves_when_asked", "--exact", "--nocapture", "--quiet", "--", FLAG];
+
+/// A program that is about to be started.
+pub(crate) struct Launch {
+    /// An absolute path, see [`find`].
+    pub(crate) program: PathBuf,
+    pub(crate) args: Vec<String>,
+    /// The entry's own variables.
+    pub(crate) env: Vec<(String, Secret<String>)>,
+    /// HOME, which is the working directory, and TMPDIR.
+    pub(crate) directories: Directories,
+    pub(crate) user: Option<RunAs>,
+}
+
+/// The user that a program runs as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RunAs {
+    pub(crate) id: u32,
+    pub(crate) group: u32,
+}
+
+/// A program that has been started, or is being.
+pub(crate) struct Child {
+    pub(crate) stdin: ChildStdin,
+    pub(crate) stdout: ChildStdout,
+    pub(crate) stderr: ChildStderr,
+    pub(crate) guardian: Guardian,
+}
+
+/// The server's side of a guardian. Dropped, it has the guardian kill everything and waits for that.
+pub(crate) struct Guardian {
+    process: process::Child,
+    socket: UnixStream,
+    /// What was read of a report that has not come as a whole.
+    unread: Vec<u8>,
+}
+
+impl Launch {
+    /// Starts the guardian, which starts the program.
+    pub(crate) fn start(&self, environment: &Variables) -> io::Result<Child> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let id = |id: Option<u32>| id.map_or("-".to_owned(), |id| id.to_string());
+        let mut command = Command::new(EXECUTABLE);
+        command
+            .arg0("mcp-guardian")
+            .args(ARGUMENTS)
+            .arg(theirs.as_raw_fd().to_string())
+            .arg(id(self.user.map(|user| user.id)))
+            .arg(id(self.user.map(|user| user.group)))
+            .arg(&self.program)
+            .args(&self.args)
+            .env_clear()
+            .envs(base_environment(environment))
+            .env("HOME", &self.directories.home)
+            .env("TMPDIR", &self.directories.temporary)
+            .envs(self.env.iter().map(|(name, value)| (name, value.expose())))
+            .current_dir(&self.directories.home)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        sys::inherit(&mut command, &theirs);
+        let mut process = command.spawn()?;
+        let streams = (process.stdin.take(), process.stdout.take(), process.stderr.take());
+        let guardian = Guardian { process, socket: ours, unread: Vec::new() };
+        let (Some(stdin), Some(stdout), Some(stderr)) = streams else {
+            return Err(io::Error::other("a pipe is missing"));
+        };
+        Ok(Child { stdin, stdout, stderr, guardian })
+    }
+}
+
+impl Guardian {
+    /// Sends SIGTERM to the program's group.
+    pub(crate) fn terminate(&mut self) {
+        let _ = self.socket.write_all(&[TERMINATE]); // one that is gone has killed all
+    }
+
+    /// Kills the program and all that it has started.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.socket.shutdown(Shutdown::Write); // one that is gone has killed all
+    }
+
+    /// Reads what the guardian has sent; to be called when its socket is readable. `None` if it is gone.
+    pub(crate) fn read(&mut self) -> Option<Vec<GuardianReport>> {
+        let mut bytes = [0; 256];
+        let length = self.socket.read(&mut bytes).unwrap_or_default();
+        self.unread.extend_from_slice(bytes.get(..length).filter(|bytes| !bytes.is_empty())?);
+        let mut reports = Vec::new();
+        while let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.unread.drain(..=end).collect();
+            reports.extend(
+                std::str::from_utf8(&line).ok().and_then(|line| GuardianReport::parse(line.trim_end())),
+            );
+        }
+        Some(reports)
+    }
+}
+
+impl AsFd for Guardian {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Guardian {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = self.process.wait(); // it ends as soon as everything is killed
+    }
+}
+
+/// The variables that every program gets.
+fn base_environment(environment: &Variables) -> impl Iterator<Item = (&String, &String)> {
+    environment.iter().filter(|(name, _)| PASSED.contains(&name.as_str()) || name.starts_with("LC_"))
+}
+
+/// The absolute path of a program: as it stands if it has a slash, else the first of `PATH` that can be executed.
+pub(crate) fn find(command: &str, environment: &Variables) -> Option<PathBuf> {
+    let is_executable = |path: &PathBuf| {
+        fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    };
+    if command.contains('/') {
+        return path::absolute(command).ok().filter(is_executable);
+    }
+    let directories = environment.get("PATH").map_or(DEFAULT_PATH, String::as_str);
+    let candidate = |directory: &str| path::absolute(Path::new(directory).join(command)).ok();
+    directories.split(':').filter_map(candidate).find(is_executable)
+}
+
+/// The directories of a program that it may write to. The directory above them is the server's: what the program does to its
+/// own, links included, does not lead the server elsewhere.
+pub(crate) struct Directories {
+    pub(crate) home: PathBuf,
+    pub(crate) temporary: PathBuf,
+}
+
+impl Directories {
+    /// Makes the directories for `names` (the entry's, then the person's) below `root`, which others can pass through and not
+    /// list. What is there already is kept.
+    pub(crate) fn make(root: &Path, names: &[&str], user: Option<RunAs>) -> io::Result<Directories> {
+        let mut path = root.to_owned();
+        make_directory(&path, 0o711)?;
+        for name in names {
+            path.push(name);
+            make_directory(&path, 0o711)?;
+        }
+        let directories = Directories { home: path.join("home"), temporary: path.join("tmp") };
+        for directory in [&directories.home, &directories.temporary] {
+            make_directory(directory, 0o700)?;
+            if let Some(RunAs { id, group }) = user {
+                lchown(directory, Some(id), Some(group))?;
+            }
+        }
+        Ok(directories)
+    }
+}
+
+/// Makes a directory unless it is there, and sets its mode, whatever the umask.
+fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Ok(()) | Err(_) => fs::set_permissions(path, fs::Permissions::from_mode(mode)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! Splitting a stream of bytes into lines of bounded length. A pure value.
+
+/// What a buffer may keep between two lines (bytes); a longer line's memory is given back.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// Bytes that have arrived and are no whole line yet.
+#[derive(Debug)]
+pub(super) struct Lines {
+    buffer: Vec<u8>,
+    limit: usize,
+}
+
+/// A line is longer than the limit.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooLong;
+
+impl Lines {
+    pub(super) fn new(limit: usize) -> Lines {
+        Lines { buffer: Vec::new(), limit }
+    }
+
+    /// Takes bytes and gives each line that they complete, without its line feed, to `each`.
+    pub(super) fn push(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) -> Result<(), TooLong> {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if self.buffer.len().saturating_add(piece.len()) > self.limit.saturating_add(1) {
+                return Err(TooLong);
+            }
+            match piece.strip_suffix(b"\n") {
+                Some(line) if self.buffer.is_empty() => each(line),
+                Some(line) => {
+                    self.buffer.extend_from_slice(line);
+                    each(&self.take());
+                }
+                None => self.buffer.extend_from_slice(piece),
+            }
+        }
+        if self.buffer.len() > self.limit { Err(TooLong) } else { Ok(()) }
+    }
+
+    /// What has arrived of a line that has no end.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        let next = if self.buffer.capacity() > KEPT_BYTES {
+            Vec::new()
+        } else {
+            Vec::with_capacity(self.buffer.capacity())
+        };
+        std::mem::replace(&mut self.buffer, next)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! JSON-RPC with a peer. What arrives is split into its members and otherwise kept as the text that it is; what goes out is the
+//! client's text but for the id, the progress token and members of `_meta` that speak of our own hop.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use crate::mcp::{self, Members};
+
+/// One message of a peer.
+#[derive(Debug)]
+pub(super) enum PeerMessage<'a> {
+    Request {
+        id: &'a RawValue,
+        method: Cow<'a, str>,
+        params: Option<&'a RawValue>,
+    },
+    Notification {
+        method: Cow<'a, str>,
+        params: Option<&'a RawValue>,
+    },
+    Answer {
+        id: u64,
+        answer: PeerAnswer<'a>,
+    },
+    /// JSON-RPC that belongs to nothing: an answer with an id that cannot be ours, a request without a usable one.
+    Stray,
+}
+
+/// A result or an error, as the peer wrote it.
+pub(super) type PeerAnswer<'a> = Result<&'a RawValue, &'a RawValue>;
+
+#[derive(Deserialize)]
+struct PeerEnvelope<'a> {
+    #[serde(borrow)]
+    jsonrpc: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "even_null")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+/// A member that is there, be it null: some servers answer so where nothing is to be said.
+fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// The messages of a text: one, or those of a batch (2025-03-26). Empty if it is not JSON-RPC.
+pub(super) fn parse(text: &str) -> Vec<PeerMessage<'_>> {
+    let text = text.trim_start_matches('\u{feff}').trim();
+    if text.starts_with('[') {
+        let batch: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
+        return batch.into_iter().filter_map(|each| message(each.get())).collect();
+    }
+    message(text).into_iter().collect()
+}
+
+fn message(text: &str) -> Option<PeerMessage<'_>> {
+    // From an array serde would read the members by their order.
+    let envelope = text.starts_with('{').then(|| serde_json::from_str::<PeerEnvelope<'_>>(text).ok())??;
+    let PeerEnvelope { jsonrpc, id, method, params, result, error } = envelope;
+    if jsonrpc != "2.0" {
+        return None;
+    }
+    let is_id = |id: &&RawValue| {
+        id.get().starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit())
+    };
+    Some(match (method, id) {
+        (Some(method), None) => PeerMessage::Notification { method, params },
+        (Some(method), Some(id)) if is_id(&id) => PeerMessage::Request { id, method, params },
+        (Some(_), Some(_)) => PeerMessage::Stray,
+        (None, id) => match (id.and_then(|id| id.get().parse().ok()), error, result) {
+            (Some(id), Some(error), _) => PeerMessage::Answer { id, answer: Err(error) },
+            (Some(id), None, Some(result)) => PeerMessage::Answer { id, answer: Ok(result) },
+            (None, None, None) => return None,
+            (None, ..) | (Some(_), None, None) => PeerMessage::Stray,
+        },
+    })
+}
+
+/// What a request says of the hop from us to the peer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Hop<'a> {
+    /// The token for reports of progress, where the client asked for them.
+    pub(super) progress_token: Option<u64>,
+    /// What 2026-07-28 has in each request's `_meta`; nothing for older peers.
+    pub(super) introduction: Option<&'a Introduction>,
+}
+
+/// Who we are, in the words of 2026-07-28: version, name, capabilities.
+#[derive(Debug)]
+pub(super) struct Introduction {
+    pub(super) protocol_version: &'static str,
+    pub(super) client_info: ClientInfo,
+    pub(super) client_capabilities: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The name under which peers know us.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct ClientInfo {
+    pub(super) name: &'static str,
+    pub(super) version: &'static str,
+}
+
+/// Members of `_meta` that speak of one hop.
+const OF_HOP: &str = "io.modelcontextprotocol/";
+
+/// The client's token for reports of progress.
+pub(super) fn progress_token(params: &Members) -> Option<Box<RawValue>> {
+    let meta = params.object("_meta").ok()?;
+    meta.get("progressToken").map(ToOwned::to_owned)
+}
+
+/// The params of a client as the peer gets them.
+pub(super) fn for_peer(params: &Members, hop: Hop<'_>) -> Result<Members, mcp::Error> {
+    // The client's answers to questions of ours, and our state.
+    let params = params.clone().without("inputResponses").without("requestState");
+    let mut meta = params.object("_meta").unwrap_or_default();
+    meta.retain(|name| !name.starts_with(OF_HOP) && name != "progressToken");
+    if let Some(token) = hop.progress_token {
+        meta = meta.with("progressToken", &token)?;
+    }
+    if let Some(introduction) = hop.introduction {
+        meta = meta
+            .with("io.modelcontextprotocol/protocolVersion", &introduction.protocol_version)?
+            .with("io.modelcontextprotocol/clientInfo", &introduction.client_info)?
+            .with("io.modelcontextprotocol/clientCapabilities", &introduction.client_capabilities)?;
+    }
+    let params = params.without("_meta");
+    if meta.is_empty() { Ok(params) } else { params.with("_meta", &meta) }
+}
+
+#[derive(Serialize)]
+struct RequestToPeer<'a, P> {
+    jsonrpc: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<u64>,
+    method: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<P>,
+}
+
+#[derive(Serialize)]
+struct AnswerToPeer<'a, R, E> {
+    jsonrpc: &'static str,
+    id: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<R>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<E>,
+}
+
+/// A request with this id.
+pub(super) fn request(id: u64, method: &str, params: Option<impl Serialize>) -> String {
+    to_text(&RequestToPeer { jsonrpc: "2.0", id: Some(id), method, params })
+}
+
+pub(super) fn notification(method: &str, params: Option<impl Serialize>) -> String {
+    to_text(&RequestToPeer { jsonrpc: "2.0", id: None, method, params })
+}
+
+/// The answer to a request of the peer, whose id is repeated as it stands.
+pub(super) fn answer(id: &RawValue, answer: Result<impl Serialize, impl Serialize>) -> String {
+    let (result, error) = match answer {
+        Ok(result) => (Some(result), None),
+        Err(error) => (None, Some(error)),
+    };
+    to_text(&AnswerToPeer { jsonrpc: "2.0", id, result, error })
+}
+
+/// Our frames are structs, strings, numbers and texts that were JSON before: they cannot fail to be JSON again.
+fn to_text(frame: &impl Serialize) -> String {
+    serde_json::to_string(frame).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

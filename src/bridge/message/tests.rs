@@ -1,0 +1,142 @@
+use serde_json::json;
+
+use super::*;
+
+fn raw(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.to_owned()).unwrap()
+}
+
+/// The kinds of a text's messages.
+fn check(text: &str, expected: &[&str]) {
+    let kind = |message: &PeerMessage<'_>| match message {
+        PeerMessage::Request { id, method, .. } => format!("request {} {method}", id.get()),
+        PeerMessage::Notification { method, .. } => format!("notification {method}"),
+        PeerMessage::Answer { id, answer: Ok(result) } => format!("result {id} {}", result.get()),
+        PeerMessage::Answer { id, answer: Err(error) } => format!("error {id} {}", error.get()),
+        PeerMessage::Stray => "stray".to_owned(),
+    };
+    assert_eq!(parse(text).iter().map(kind).collect::<Vec<_>>(), expected, "{text}");
+}
+
+#[test]
+fn messages_are_read_loosely() {
+    check(r#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#, &["request 7 ping"]);
+    check(
+        r#" {"jsonrpc":"2.0","id":"a\u0062","method":"p\u0069ng","params":{}} "#,
+        &[r#"request "a\u0062" ping"#],
+    );
+    check(r#"{"jsonrpc":"2.0","method":"m","params":[1]}"#, &["notification m"]);
+    check(r#"{"jsonrpc":"2.0","id":7,"result":{"a": 1.0}}"#, &[r#"result 7 {"a": 1.0}"#]);
+    check(r#"{"jsonrpc":"2.0","id":7,"result":null,"error":null}"#, &["result 7 null"]);
+    check(r#"{"jsonrpc":"2.0","id":7,"result":null,"error":{"code":1}}"#, &[r#"error 7 {"code":1}"#]);
+    check("\u{feff}{\"jsonrpc\":\"2.0\",\"method\":\"m\",\"extra\":1}\r", &["notification m"]);
+    check(
+        r#"[{"jsonrpc":"2.0","id":1,"result":{}},7,{"jsonrpc":"2.0","method":"m"}]"#,
+        &["result 1 {}", "notification m"],
+    );
+}
+
+/// P3: text that is no JSON-RPC is told apart from JSON-RPC that belongs to nothing.
+#[test]
+fn other_text_is_no_message() {
+    let other = [
+        "",
+        "Server running on stdio",
+        "{",
+        "{}",
+        "7",
+        "null",
+        "[]",
+        "[1,2]",
+        "[INFO] ready",
+        r#"{"level":"info","msg":"ready"}"#,
+        r#"{"id":1,"method":"m"}"#,
+        r#"{"jsonrpc":"1.0","id":1,"method":"m"}"#,
+        r#"{"jsonrpc":"2.0"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"m"}"#,
+        r#"["2.0",1,"m"]"#,
+    ];
+    for text in other {
+        check(text, &[]);
+    }
+    for text in [
+        r#"{"jsonrpc":"2.0","id":"7","result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":-7,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":7.5,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":null,"error":{}}"#,
+        r#"{"jsonrpc":"2.0","id":{},"method":"m"}"#,
+        r#"{"jsonrpc":"2.0","id":7}"#,
+        r#"{"jsonrpc":"2.0","id":99999999999999999999,"result":{}}"#,
+    ] {
+        check(text, &["stray"]);
+    }
+}
+
+fn members(text: &str) -> Members {
+    serde_json::from_str(text).unwrap()
+}
+
+fn for_old(params: &str, progress_token: Option<u64>) -> String {
+    let params = for_peer(&members(params), Hop { progress_token, introduction: None });
+    params.unwrap().to_raw().unwrap().get().to_owned()
+}
+
+/// Params pass as they stand: big integers, floats, order, escapes, white space in values, unknown members.
+#[test]
+fn params_pass_byte_for_byte() {
+    let params = r#"{"z":9007199254740993,"a":1.10e+2,"s":"\u00e4\/","arguments":{"b":[1, 2.0],"a":18446744073709551615}}"#;
+    assert_eq!(for_old(params, None), params);
+    let meta = r#"{"_meta":{"x/y":1.0,"progressToken":"t"},"z":9007199254740993,"arguments":{"b":[1, 2.0], "a":"\u00e4"}}"#;
+    assert_eq!(
+        for_old(meta, Some(5)),
+        r#"{"z":9007199254740993,"arguments":{"b":[1, 2.0], "a":"\u00e4"},"_meta":{"x/y":1.0,"progressToken":5}}"#
+    );
+}
+
+#[test]
+fn what_concerns_one_hop_stays_there() {
+    let modern = r#"{"name":"n","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}},"inputResponses":{},"requestState":"s"}"#;
+    assert_eq!(for_old(modern, None), r#"{"name":"n"}"#);
+    let traced = r#"{"_meta":{"traceparent":"00-1","io.modelcontextprotocol/logLevel":"debug"},"name":"n"}"#;
+    assert_eq!(for_old(traced, None), r#"{"name":"n","_meta":{"traceparent":"00-1"}}"#);
+}
+
+#[test]
+fn a_modern_peer_is_told_who_asks() {
+    let introduction = Introduction {
+        protocol_version: "2026-07-28",
+        client_info: ClientInfo { name: "us", version: "1" },
+        client_capabilities: serde_json::Map::new(),
+    };
+    let hop = Hop { progress_token: Some(3), introduction: Some(&introduction) };
+    let told = |params: &str| json!(for_peer(&members(params), hop).unwrap());
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientInfo": {"name": "us", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {}, "progressToken": 3,
+    });
+    let given =
+        r#"{"name":"n","_meta":{"io.modelcontextprotocol/clientInfo":{"name":"them","version":"2"}}}"#;
+    assert_eq!(told(given), json!({ "name": "n", "_meta": meta }));
+    assert_eq!(told("{}"), json!({ "_meta": meta }));
+}
+
+#[test]
+fn the_clients_progress_token_is_found() {
+    let check = |params: &str, expected: Option<&str>| {
+        assert_eq!(progress_token(&members(params)).as_deref().map(RawValue::get), expected, "{params}");
+    };
+    check(r#"{"_meta":{"progressToken":"a\u0062"}}"#, Some(r#""a\u0062""#));
+    check(r#"{"_meta":{"progressToken": 7}}"#, Some("7"));
+    check(r#"{"_meta":{}}"#, None);
+    check(r#"{"progressToken":7}"#, None);
+    check(r#"{"_meta":7,"x":"progressToken"}"#, None);
+}
+
+#[test]
+fn frames_have_no_member_for_what_is_absent() {
+    assert_eq!(request(1, "m", None::<()>), r#"{"jsonrpc":"2.0","id":1,"method":"m"}"#);
+    assert_eq!(notification("m", Some(raw("{ }"))), r#"{"jsonrpc":"2.0","method":"m","params":{ }}"#);
+    let id = raw(r#""a\u0062""#);
+    assert_eq!(answer(&id, Ok::<_, ()>(raw("{}"))), r#"{"jsonrpc":"2.0","id":"a\u0062","result":{}}"#);
+    assert_eq!(answer(&id, Err::<(), _>(7)), r#"{"jsonrpc":"2.0","id":"a\u0062","error":7}"#);
+}

@@ -1,0 +1,323 @@
+//! One peer and the requests that run there. Ids and progress tokens are ours; everything else is passed on as text. Answers that
+//! nobody waits for are dropped: late, repeated, forged ones.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock, Weak};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::message::{self, Hop, Introduction, PeerAnswer, PeerMessage};
+use super::transport::{ProgramEnd, Transport, Undelivered};
+use crate::base::identity::GrantId;
+use crate::base::limits;
+use crate::base::lock::Mutex;
+use crate::mcp::{self, Members};
+
+/// Who waits for the answer to a request. Called from the thread that reads the peer; must not wait.
+pub(super) trait Requester: Send + Sync {
+    /// The request is over. Called once.
+    fn answer(&self, answer: Settled<'_>);
+
+    /// Whose request it is; `None`: our own.
+    fn owner(&self) -> Option<GrantId>;
+
+    /// A report of progress: the params, with the client's own token.
+    fn progress(&self, params: &RawValue);
+
+    /// A log message that the peer wrote while this request ran.
+    fn log(&self, params: &RawValue);
+
+    /// A question of the peer to the client. Dropped without an answer, it is answered with an error.
+    fn ask(self: Arc<Self>, question: PeerQuestion);
+}
+
+/// How a request is over.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Settled<'a> {
+    Answered(PeerAnswer<'a>),
+    /// The peer ended before it answered.
+    Ended(&'a ProgramEnd),
+}
+
+/// What a peer says that concerns no single request.
+pub(super) trait Observer: Send + Sync {
+    fn notified(&self, method: &str, params: Option<&RawValue>);
+}
+
+/// A server that is a client's of ours.
+pub(super) struct Peer {
+    this: Weak<Peer>,
+    observer: Weak<dyn Observer>,
+    transport: OnceLock<Arc<dyn Transport>>,
+    /// What 2026-07-28 has in each request; set when the peer turns out to speak it.
+    introduction: OnceLock<Introduction>,
+    /// Guards the requests and questions that run.
+    state: Mutex<PeerState>,
+}
+
+#[derive(Default)]
+struct PeerState {
+    last_id: u64,
+    running: BTreeMap<u64, Running>,
+    questions: usize,
+    ended: Option<ProgramEnd>,
+}
+
+struct Running {
+    waiter: Arc<dyn Requester>,
+    /// The client's own token.
+    progress_token: Option<Box<RawValue>>,
+}
+
+/// A request of the peer that waits for its answer.
+pub(super) struct PeerQuestion {
+    peer: Weak<Peer>,
+    /// As the peer wrote it; taken by the answer.
+    id: Option<Box<RawValue>>,
+    pub(super) method: String,
+    pub(super) params: Box<RawValue>,
+}
+
+impl Peer {
+    /// A peer without a way to it; see [`Peer::connect`].
+    pub(super) fn new(observer: Weak<dyn Observer>) -> Arc<Peer> {
+        Arc::new_cyclic(|this| Peer {
+            this: Weak::clone(this),
+            observer,
+            transport: OnceLock::new(),
+            introduction: OnceLock::new(),
+            state: Mutex::default(),
+        })
+    }
+
+    /// Gives the peer its transport, once.
+    pub(super) fn connect(&self, transport: Arc<dyn Transport>) {
+        let _ = self.transport.set(transport); // a second one is never made
+    }
+
+    /// From now on each request says who asks, as 2026-07-28 wants it.
+    pub(super) fn introduce(&self, introduction: Introduction) {
+        let _ = self.introduction.set(introduction); // an era is decided once
+    }
+
+    /// Sends a request; its id is for [`Peer::cancel`].
+    pub(super) fn request(
+        &self,
+        method: &str,
+        params: &Members,
+        waiter: Arc<dyn Requester>,
+    ) -> Result<u64, Undelivered> {
+        let progress_token = message::progress_token(params);
+        let wants_progress = progress_token.is_some();
+        let id = {
+            let mut state = self.state.lock();
+            if state.ended.is_some() {
+                return Err(Undelivered::Ended);
+            }
+            if state.running.len() >= limits::bridge::REQUESTS {
+                return Err(Undelivered::Full);
+            }
+            state.last_id = state.last_id.saturating_add(1);
+            let id = state.last_id;
+            // Before it is sent, so that no answer is too early.
+            state.running.insert(id, Running { waiter, progress_token });
+            id
+        };
+        let hop = Hop { progress_token: wants_progress.then_some(id), introduction: self.introduction.get() };
+        let params = message::for_peer(params, hop).unwrap_or_default(); // it was JSON before
+        let sent = self.send(message::request(id, method, Some(params)));
+        if let Err(error) = sent {
+            // If the peer has ended meanwhile, the waiter has been told so and its call is over.
+            self.state.lock().running.remove(&id).ok_or(Undelivered::Ended)?;
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    pub(super) fn notify(&self, method: &str, params: Option<impl Serialize>) {
+        // To one that reads nothing there is nothing to say.
+        let _ = self.send(message::notification(method, params));
+    }
+
+    /// Gives up a request: its waiter hears no more, and the peer is told.
+    pub(super) fn cancel(&self, id: u64, reason: &'static str) {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct CancelledParams {
+            request_id: u64,
+            reason: &'static str,
+        }
+        if self.state.lock().running.remove(&id).is_some() {
+            self.notify("notifications/cancelled", Some(CancelledParams { request_id: id, reason }));
+        }
+    }
+
+    /// Has the peer end.
+    pub(super) fn end(&self) {
+        if let Some(transport) = self.transport.get() {
+            transport.end();
+        }
+    }
+
+    /// How the peer has ended, in words.
+    pub(super) fn how_it_ended(&self) -> Option<String> {
+        self.state.lock().ended.as_ref().map(ToString::to_string)
+    }
+
+    /// How many requests run.
+    pub(super) fn running(&self) -> usize {
+        self.state.lock().running.len()
+    }
+
+    /// Takes one text of the peer; returns whether it is JSON-RPC.
+    pub(super) fn receive(&self, text: &str) -> bool {
+        let messages = message::parse(text);
+        let is_message = !messages.is_empty();
+        for message in messages {
+            match message {
+                PeerMessage::Answer { id, answer } => self.answered(id, answer),
+                PeerMessage::Notification { method, params } => self.notified(&method, params),
+                PeerMessage::Request { id, method, params } => self.asked(id, &method, params),
+                PeerMessage::Stray => {}
+            }
+        }
+        is_message
+    }
+
+    /// The peer is gone: nothing that runs there is answered any more.
+    pub(super) fn ended(&self, end: &ProgramEnd) {
+        let running = {
+            let mut state = self.state.lock();
+            state.ended.get_or_insert_with(|| end.clone());
+            std::mem::take(&mut state.running)
+        };
+        running.into_values().for_each(|running| running.waiter.answer(Settled::Ended(end)));
+    }
+
+    fn send(&self, message: String) -> Result<(), Undelivered> {
+        self.transport.get().ok_or(Undelivered::Ended)?.send(message)
+    }
+
+    fn answered(&self, id: u64, answer: PeerAnswer<'_>) {
+        let running = self.state.lock().running.remove(&id);
+        if let Some(running) = running {
+            running.waiter.answer(Settled::Answered(answer));
+        }
+    }
+
+    fn notified(&self, method: &str, params: Option<&RawValue>) {
+        match (method, params) {
+            ("notifications/progress", Some(params)) => self.progressed(params),
+            ("notifications/message", Some(params)) => {
+                if let Some(waiter) = self.spokesman() {
+                    waiter.log(params);
+                }
+            }
+            _ => {
+                if let Some(observer) = self.observer.upgrade() {
+                    observer.notified(method, params);
+                }
+            }
+        }
+    }
+
+    /// Hands a report of progress to the request that it is about.
+    fn progressed(&self, params: &RawValue) {
+        let Ok(params) = serde_json::from_str::<Members>(params.get()) else { return };
+        let Ok(Some(token)) = params.read::<u64>("progressToken") else { return };
+        let found = {
+            let state = self.state.lock();
+            let running = state.running.get(&token);
+            running.and_then(|running| Some((Arc::clone(&running.waiter), running.progress_token.clone()?)))
+        };
+        let Some((waiter, token)) = found else { return };
+        let params = params.without("progressToken").with("progressToken", &token);
+        if let Ok(params) = params.and_then(|params| params.to_raw()) {
+            waiter.progress(&params);
+        }
+    }
+
+    /// A request of the peer. Each gets an answer.
+    fn asked(&self, id: &RawValue, method: &str, params: Option<&RawValue>) {
+        if method == "ping" {
+            let _ = self.send(message::answer(id, Ok::<_, ()>(serde_json::Map::new()))); // it pings again, or has ended
+            return;
+        }
+        let has_room = {
+            let mut state = self.state.lock();
+            let has_room = state.questions < limits::bridge::QUESTIONS;
+            state.questions = state.questions.saturating_add(1);
+            has_room
+        };
+        let params = params
+            .map_or_else(|| RawValue::from_string("{}".to_owned()).ok(), |params| Some(params.to_owned()));
+        let Some(params) = params else { return };
+        let question = PeerQuestion {
+            peer: Weak::clone(&self.this),
+            id: Some(id.to_owned()),
+            method: method.to_owned(),
+            params,
+        };
+        if !has_room {
+            return question.refuse(&mcp::Error::new(mcp::Error::BUSY, "Too many requests at once"));
+        }
+        match method {
+            "sampling/createMessage" | "elicitation/create" | "roots/list" => match self.spokesman() {
+                Some(waiter) => waiter.ask(question),
+                None => question.refuse(&nobody()),
+            },
+            _ => question.refuse(&mcp::Error::method_not_found()),
+        }
+    }
+
+    /// The running request whose client hears what the peer says without naming a request: the latest, if all that run are one
+    /// client's. Whose it is among several cannot be known.
+    fn spokesman(&self) -> Option<Arc<dyn Requester>> {
+        let state = self.state.lock();
+        let mut of_clients = state
+            .running
+            .values()
+            .rev()
+            .filter_map(|running| Some((running.waiter.owner()?, &running.waiter)));
+        let (owner, latest) = of_clients.next()?;
+        of_clients.all(|(other, _)| other == owner).then(|| Arc::clone(latest))
+    }
+}
+
+fn nobody() -> mcp::Error {
+    let why = "There is no client that can be asked: no call runs, or calls of several clients";
+    mcp::Error::new(mcp::Error::INTERNAL, why)
+}
+
+impl PeerQuestion {
+    /// Answers with a client's result.
+    pub(super) fn answer(mut self, result: &RawValue) {
+        self.settle(Ok::<_, ()>(result));
+    }
+
+    /// Answers with an error.
+    pub(super) fn refuse(mut self, error: &mcp::Error) {
+        self.settle(Err::<(), _>(error));
+    }
+
+    fn settle(&mut self, answer: Result<impl Serialize, impl Serialize>) {
+        let Some(id) = self.id.take() else { return };
+        let Some(peer) = self.peer.upgrade() else { return };
+        {
+            let mut state = peer.state.lock();
+            state.questions = state.questions.saturating_sub(1);
+        }
+        let _ = peer.send(message::answer(&id, answer)); // a peer that has ended needs none
+    }
+}
+
+impl Drop for PeerQuestion {
+    /// No question is left without an answer.
+    fn drop(&mut self) {
+        self.settle(Err::<(), _>(&mcp::Error::internal()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::bridge::fake::{FakeRequester, FakeTransport, raw};
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn notified(&self, _: &str, _: Option<&RawValue>) {}
+}
+
+/// A peer whose transport keeps what is sent.
+fn peer() -> (Arc<Peer>, Arc<FakeTransport>) {
+    let (peer, transport) = (Peer::new(Weak::<Nobody>::new()), Arc::new(FakeTransport::default()));
+    peer.connect(Arc::clone(&transport) as Arc<dyn Transport>);
+    (peer, transport)
+}
+
+fn call(peer: &Peer, params: &str, waiter: &Arc<FakeRequester>) -> u64 {
+    peer.request(
+        "tools/call",
+        &serde_json::from_str(params).unwrap(),
+        Arc::clone(waiter) as Arc<dyn Requester>,
+    )
+    .unwrap()
+}
+
+#[test]
+fn requests_have_ids_of_ours_and_answers_pass_as_text() {
+    let (peer, transport) = peer();
+    let waiters = [FakeRequester::of(1), FakeRequester::of(1)];
+    let ids = [call(&peer, r#"{"a":1.0}"#, &waiters[0]), call(&peer, "{}", &waiters[1])];
+    assert_eq!(transport.take()[0], r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"a":1.0}}"#);
+    assert!(peer.receive(&format!(
+        r#"{{"jsonrpc":"2.0","id":{},"result":{{"n":9007199254740993, "f":1.10}}}}"#,
+        ids[1]
+    )));
+    assert!(
+        peer.receive(&format!(r#"{{"jsonrpc":"2.0","id":{},"error":{{"code":-1,"data":1.0}}}}"#, ids[0]))
+    );
+    assert_eq!(waiters[1].take(), [r#"result {"n":9007199254740993, "f":1.10}"#]);
+    assert_eq!(waiters[0].take(), [r#"error {"code":-1,"data":1.0}"#]);
+    assert_eq!(peer.running(), 0);
+}
+
+/// P3: unknown, forged, repeated and late answers go nowhere.
+#[test]
+fn answers_that_nobody_waits_for_are_dropped() {
+    let (peer, transport) = peer();
+    let waiter = FakeRequester::of(1);
+    let id = call(&peer, "{}", &waiter);
+    for forged in ["2", "0", "-1", "\"1\"", "1.0", "null", "18446744073709551616"] {
+        assert!(peer.receive(&format!(r#"{{"jsonrpc":"2.0","id":{forged},"result":{{}}}}"#)));
+    }
+    assert_eq!((waiter.take(), peer.running()), (vec![], 1));
+    let answer = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#);
+    assert!(peer.receive(&answer) && peer.receive(&answer));
+    assert_eq!(waiter.take(), ["result {}"]);
+    let late = call(&peer, "{}", &waiter);
+    peer.cancel(late, "nobody waits");
+    assert!(peer.receive(&format!(r#"{{"jsonrpc":"2.0","id":{late},"result":{{}}}}"#)));
+    assert_eq!(waiter.take(), Vec::<String>::new());
+    let cancelled = transport.take().pop().unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(&cancelled).unwrap(),
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": late, "reason": "nobody waits"}})
+    );
+    peer.cancel(late, "again");
+    assert_eq!(transport.take(), Vec::<String>::new());
+}
+
+#[test]
+fn progress_reaches_its_request_with_the_clients_token() {
+    let (peer, transport) = peer();
+    let (first, second, quiet) = (FakeRequester::of(1), FakeRequester::of(2), FakeRequester::of(3));
+    let same = r#"{"_meta":{"progressToken":"t"}}"#;
+    let (a, b, c) = (call(&peer, same, &first), call(&peer, same, &second), call(&peer, "{}", &quiet));
+    assert!(transport.take()[1].ends_with(&format!(r#""params":{{"_meta":{{"progressToken":{b}}}}}}}"#)));
+    let report = |token: &str| {
+        let text = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":TOKEN,"progress":9007199254740993,"total":1.10}}"#;
+        assert!(peer.receive(&text.replace("TOKEN", token)));
+    };
+    report(&b.to_string());
+    assert_eq!(second.take(), [r#"progress {"progress":9007199254740993,"total":1.10,"progressToken":"t"}"#]);
+    [c.to_string(), "99".to_owned(), "\"t\"".to_owned(), "null".to_owned()]
+        .iter()
+        .for_each(|token| report(token));
+    assert_eq!((first.take(), second.take(), quiet.take()), (vec![], vec![], vec![]));
+    assert!(peer.receive(&format!(r#"{{"jsonrpc":"2.0","id":{a},"result":{{}}}}"#)));
+    report(&a.to_string());
+    assert_eq!(first.take(), ["result {}"], "nothing after the answer");
+}
+
+/// Log messages and questions name no request: they go to a client only if it is clear which.
+#[test]
+fn what_names_no_request_goes_to_the_one_client_that_has_some() {
+    let (peer, transport) = peer();
+    let log = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","logger":"l","data":1.0}}"#;
+    let ask = r#"{"jsonrpc":"2.0","id":"q","method":"sampling/createMessage","params":{"n":1.0}}"#;
+    assert!(peer.receive(log) && peer.receive(ask));
+    assert!(transport.take().pop().unwrap().contains("no client that can be asked"), "nobody calls");
+    let (old, new, other) = (FakeRequester::of(1), FakeRequester::of(1), FakeRequester::of(2));
+    call(&peer, "{}", &old);
+    call(&peer, "{}", &new);
+    transport.take();
+    assert!(peer.receive(log) && peer.receive(ask));
+    assert_eq!(
+        new.take(),
+        [r#"log {"level":"info","logger":"l","data":1.0}"#, r#"sampling/createMessage {"n":1.0}"#]
+    );
+    new.question().answer(&raw(r#"{"model":"m", "x":1.0}"#));
+    assert_eq!(transport.take(), [r#"{"jsonrpc":"2.0","id":"q","result":{"model":"m", "x":1.0}}"#]);
+    call(&peer, "{}", &other);
+    transport.take();
+    assert!(peer.receive(log) && peer.receive(ask));
+    assert_eq!((old.take(), new.take(), other.take()), (vec![], vec![], vec![]));
+    assert!(transport.take()[0].contains("-32603"), "it is unclear whom to ask");
+}
+
+#[test]
+fn every_request_of_a_peer_is_answered() {
+    let (peer, transport) = peer();
+    let waiter = FakeRequester::of(1);
+    call(&peer, "{}", &waiter);
+    transport.take();
+    let send = |id: usize, method: &str| {
+        assert!(peer.receive(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}"}}"#)))
+    };
+    send(1, "ping");
+    send(2, "tasks/list");
+    assert_eq!(
+        transport.take(),
+        [
+            r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":2,"error":{"code":-32601,"message":"Method not found"}}"#,
+        ]
+    );
+    send(3, "roots/list");
+    drop(waiter.question());
+    assert!(transport.take()[0].contains(r#""id":3,"error":{"code":-32603"#), "forgotten questions too");
+    (0..limits::bridge::QUESTIONS).for_each(|id| send(10 + id, "elicitation/create"));
+    assert_eq!(transport.take(), Vec::<String>::new());
+    send(50, "elicitation/create");
+    assert!(transport.take()[0].contains(r#""id":50,"error":{"code":429"#), "limit plus one");
+    waiter.question().answer(&raw("{}"));
+    transport.take();
+    send(51, "elicitation/create");
+    assert_eq!(transport.take(), Vec::<String>::new());
+}
+
+#[test]
+fn the_end_of_a_peer_ends_what_runs_there() {
+    let (peer, _transport) = peer();
+    let waiter = FakeRequester::of(1);
+    call(&peer, "{}", &waiter);
+    peer.ended(&ProgramEnd::Killed(9));
+    assert_eq!((waiter.take(), peer.running()), (vec!["ended it was killed by signal 9".to_owned()], 0));
+    let late = peer.request("tools/call", &Members::default(), waiter as Arc<dyn Requester>);
+    assert_eq!(late, Err(Undelivered::Ended));
+}
+
+/// P3: requests that run are bounded, and one that could not be sent does not run.
+#[test]
+fn a_peer_has_so_many_requests_and_no_more() {
+    let (peer, transport) = peer();
+    let waiter = FakeRequester::of(1);
+    let ids: Vec<u64> = (0..limits::bridge::REQUESTS).map(|_| call(&peer, "{}", &waiter)).collect();
+    assert_eq!(ids.len(), peer.running());
+    let more = |waiter: &Arc<FakeRequester>| {
+        peer.request("m", &Members::default(), Arc::clone(waiter) as Arc<dyn Requester>)
+    };
+    assert_eq!(more(&waiter), Err(Undelivered::Full));
+    assert!(peer.receive(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#));
+    transport.refuse(Undelivered::Full);
+    assert_eq!((more(&waiter), peer.running()), (Err(Undelivered::Full), limits::bridge::REQUESTS - 1));
+}

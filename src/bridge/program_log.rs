@@ -1,0 +1,82 @@
+//! What a program writes besides messages, for the log: text on its standard output, lines on its standard error.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::base::throttle::Throttle;
+use crate::base::{clock, limits, log};
+
+/// Text on standard output that is not JSON-RPC: banners, log lines. Tolerated up to a rate.
+pub(super) struct Noise {
+    since: Instant,
+    bytes: usize,
+    /// Lines that the log does not know of yet.
+    lines: u64,
+    throttle: Throttle,
+}
+
+impl Noise {
+    pub(super) fn new() -> Noise {
+        Noise { since: clock::instant(), bytes: 0, lines: 0, throttle: Throttle::new(1) }
+    }
+
+    /// One more line; returns whether there is too much by now.
+    pub(super) fn is_flood(&mut self, length: usize) -> bool {
+        if self.since.elapsed() >= limits::bridge::NOISE.1 {
+            (self.since, self.bytes) = (clock::instant(), 0);
+        }
+        self.lines = self.lines.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(length);
+        self.bytes > limits::bridge::NOISE.0
+    }
+
+    pub(super) fn log(&mut self, server: &str, process: Option<i32>) {
+        if self.lines > 0 && self.throttle.pass("noise", self.since.elapsed()).is_some() {
+            let count = std::mem::take(&mut self.lines);
+            let hint = "a server's standard output is for JSON-RPC; what else it writes there belongs on standard error";
+            let mut fields =
+                vec![log::Field::Server(server), log::Field::Count(count), log::Field::Hint(hint)];
+            fields.extend(process.map(log::Field::Process));
+            log::warn("program.noise", &fields);
+        }
+    }
+}
+
+/// A program's standard error: some lines a second go to the log, the last are kept.
+pub(super) struct Errors {
+    since: Instant,
+    throttle: Throttle,
+    last: VecDeque<String>,
+}
+
+impl Errors {
+    pub(super) fn new() -> Errors {
+        let throttle = Throttle::new(limits::bridge::ERROR_LINES);
+        Errors { since: clock::instant(), throttle, last: VecDeque::new() }
+    }
+
+    pub(super) fn take(&mut self, line: &[u8], server: &str, process: Option<i32>) {
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end();
+        if text.is_empty() {
+            return;
+        }
+        if self.last.len() >= limits::bridge::LAST_LINES {
+            self.last.pop_front();
+        }
+        self.last.push_back(text.to_owned());
+        if let Some(omitted) = self.throttle.pass("stderr", self.since.elapsed()) {
+            let mut fields =
+                vec![log::Field::Server(server), log::Field::Line(text), log::Field::Omitted(omitted)];
+            fields.extend(process.map(log::Field::Process));
+            log::info("program.stderr", &fields);
+        }
+    }
+
+    pub(super) fn last(&self) -> Vec<String> {
+        self.last.iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,23 @@
+use super::*;
+
+/// P3: banners are tolerated, a flood is not; limit and limit plus one.
+#[test]
+fn text_on_standard_output_is_tolerated_up_to_a_rate() {
+    let mut noise = Noise::new();
+    assert!(!noise.is_flood(limits::bridge::NOISE.0));
+    assert!(noise.is_flood(1));
+    noise.log("test", Some(7));
+}
+
+#[test]
+fn the_last_lines_of_standard_error_are_kept() {
+    let mut errors = Errors::new();
+    for line in ["1", "", "2 \r", "3", "4", "5", "6", "7"] {
+        errors.take(line.as_bytes(), "test", Some(7));
+    }
+    let last = errors.last();
+    assert_eq!(last, ["3", "4", "5", "6", "7"]);
+    assert_eq!(last.len(), limits::bridge::LAST_LINES);
+    errors.take(b"\xff\x1b[31m", "test", None);
+    assert_eq!(errors.last().last().unwrap(), "\u{fffd}\u{1b}[31m", "escaped by the log");
+}

@@ -1,0 +1,66 @@
+use super::*;
+
+fn bridge(command: &[&str], env: &[&str], more: impl FnOnce(&mut BridgeOptions)) -> Result<Bridge, String> {
+    let mut options = BridgeOptions {
+        command: command.iter().map(ToString::to_string).collect(),
+        env: env.iter().map(ToString::to_string).collect(),
+        ..BridgeOptions::default()
+    };
+    let variables = [("PATH", "/usr/bin:/bin"), ("KEY", "canary"), ("MCP_STATE_DIR", "canary")];
+    options.take_variables(&variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    assert!(!options.variables.contains_key("MCP_STATE_DIR") && !format!("{options:?}").contains("canary"));
+    more(&mut options);
+    let state_dir = Path::new("/nonexistent/state");
+    let host = BridgeHost { name: "n", version: "1", state_dir, root_is_fine: true };
+    options.bridge(host).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_command_is_all_that_is_needed() {
+    assert!(bridge(&["sh", "-c", "echo ${HOME}"], &[], |_| {}).is_ok());
+    assert!(bridge(&["/bin/sh"], &["A=1", "KEY", "WHO=${user.login}", "EMPTY="], |_| {}).is_ok());
+}
+
+#[test]
+fn what_cannot_be_used_is_said_in_words() {
+    let check = |command: &[&str], env: &[&str], expected: &str| {
+        let error = bridge(command, env, |_| {}).err().unwrap();
+        assert!(error.contains(expected) && !error.contains("canary"), "{command:?} {env:?}: {error}");
+    };
+    check(&[], &[], "write the program");
+    check(&["no-such-program"], &[], "no program \"no-such-program\"");
+    check(&["sh", "--user=${user.login}"], &[], "placeholders are for the values of --env");
+    check(&["sh"], &["=x"], "write NAME=VALUE");
+    check(&["sh"], &["ABSENT"], "ABSENT: the variable ABSENT is not set");
+    check(&["sh"], &["MCP_STATE_DIR"], "MCP_STATE_DIR configures this server");
+    check(&["sh"], &["A=${HOME}"], "A: write ${env.HOME}");
+    check(&["sh"], &["A=${github.token}"], "needs a file of servers");
+}
+
+#[test]
+fn users_are_found_by_name_and_number() {
+    assert_eq!(find_user("root").unwrap(), RunAs { id: 0, group: 0 });
+    assert_eq!(find_user("0").unwrap(), RunAs { id: 0, group: 0 });
+    assert_eq!(find_user("54321").unwrap(), RunAs { id: 54321, group: 54321 });
+    assert!(find_user("no-such-user").unwrap_err().to_string().contains("no-such-user"));
+}
+
+/// Decision 6: programs do not run as root, unless it is a trial.
+#[test]
+fn programs_do_not_run_as_root() {
+    if !sys::is_root() {
+        return;
+    }
+    let options = |user: Option<&str>| BridgeOptions {
+        command: vec!["/bin/sh".to_owned()],
+        user: user.map(str::to_owned),
+        ..BridgeOptions::default()
+    };
+    let state_dir = Path::new("/nonexistent/state");
+    let host = BridgeHost { name: "n", version: "1", state_dir, root_is_fine: false };
+    for user in [None, Some("root"), Some("0")] {
+        let error = options(user).bridge(host).err().unwrap().to_string();
+        assert!(error.starts_with("MCP_CHILD_USER: this server runs as root"), "{error}");
+    }
+    assert!(options(Some("1")).bridge(host).is_ok());
+}

@@ -1,0 +1,389 @@
+//! One program as a transport: messages are lines on its standard input and output, its standard error goes to the log.
+//!
+//! Two threads per program. `bridge-program` reads everything (output, errors, the guardian's reports) and owns all deadlines;
+//! it ends when the program has. `bridge-input` writes, so that a full pipe holds up nobody else; it ends when [`Stdio`] is told to
+//! end, or the program is gone.
+
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::AsFd;
+use std::process::{ChildStderr, ChildStdin, ChildStdout};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Sender, bounded};
+
+use super::guardian::GuardianReport;
+use super::launch::{Child, Guardian};
+use super::lines::{Lines, TooLong};
+use super::program_log::{Errors, Noise};
+use super::transport::{Fault, ProgramEnd, Receiver, Transport, Undelivered};
+use crate::base::lock::Mutex;
+use crate::base::{clock, limits, log};
+use crate::sys;
+
+/// What is asked of the kernel in one read (bytes): as much as a pipe holds.
+const READ_BYTES: usize = 64 * 1024;
+/// What a pipe takes without waiting once it takes anything (bytes, `PIPE_BUF`).
+const WRITE_BYTES: usize = 4096;
+
+/// A running program. Dropped, it is ended.
+pub(super) struct Stdio {
+    /// Guards the way to the writing thread; taken when the program is to end.
+    input: Mutex<Option<Sender<String>>>,
+    /// Bytes that wait to be written.
+    waiting: Arc<AtomicUsize>,
+    /// Wakes the reading thread, which then looks whether it is to end.
+    wake: Mutex<PipeWriter>,
+}
+
+impl Stdio {
+    /// Takes over a program that is being started.
+    pub(super) fn start(
+        server: &Arc<str>,
+        child: Child,
+        receiver: Arc<dyn Receiver>,
+    ) -> io::Result<Arc<Stdio>> {
+        let Child { stdin, stdout, stderr, guardian } = child;
+        let (woken, wake) = io::pipe()?;
+        let (input, messages) = bounded(limits::bridge::MESSAGES);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let stdio = Arc::new(Stdio {
+            input: Mutex::new(Some(input)),
+            waiting: Arc::clone(&waiting),
+            wake: Mutex::new(wake),
+        });
+        let stalled = Arc::new(AtomicBool::new(false));
+        let writer = ProgramWriter {
+            messages,
+            waiting,
+            stdin,
+            stalled: Arc::clone(&stalled),
+            wake: stdio.wake.lock().try_clone()?,
+        };
+        let reader = ProgramReader {
+            server: Arc::clone(server),
+            process: None,
+            stdout: Some((stdout, Lines::new(limits::bridge::LINE_BYTES))),
+            stderr: Some((stderr, Lines::new(limits::bridge::ERROR_LINE_BYTES))),
+            guardian,
+            woken,
+            stalled,
+            stdio: Arc::downgrade(&stdio),
+            receiver,
+            noise: Noise::new(),
+            errors: Errors::new(),
+            stage: EndStage::Running,
+            ending: None,
+            buffer: vec![0; READ_BYTES],
+        };
+        thread::Builder::new()
+            .name("bridge-input".to_owned())
+            .stack_size(limits::bridge::STACK_BYTES)
+            .spawn(|| writer.run())?;
+        thread::Builder::new()
+            .name("bridge-program".to_owned())
+            .stack_size(limits::bridge::STACK_BYTES)
+            .spawn(|| reader.run())?;
+        Ok(stdio)
+    }
+
+    fn wake(&self) {
+        let _ = self.wake.lock().write_all(&[0]); // a reader that is gone needs no waking
+    }
+}
+
+impl Transport for Stdio {
+    fn send(&self, mut message: String) -> Result<(), Undelivered> {
+        let input = self.input.lock();
+        let input = input.as_ref().ok_or(Undelivered::Ended)?;
+        message.push('\n');
+        let length = message.len();
+        // One message may be longer than what may wait: then it waits alone.
+        let before = self.waiting.fetch_add(length, Ordering::SeqCst);
+        let has_room = before == 0 || before.saturating_add(length) <= limits::bridge::WAITING_BYTES;
+        if has_room && input.try_send(message).is_ok() {
+            return Ok(());
+        }
+        self.waiting.fetch_sub(length, Ordering::SeqCst);
+        Err(Undelivered::Full)
+    }
+
+    fn end(&self) {
+        if self.input.lock().take().is_some() {
+            self.wake();
+        }
+    }
+}
+
+impl Drop for Stdio {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The writing half.
+struct ProgramWriter {
+    messages: crossbeam_channel::Receiver<String>,
+    waiting: Arc<AtomicUsize>,
+    stdin: ChildStdin,
+    stalled: Arc<AtomicBool>,
+    wake: PipeWriter,
+}
+
+impl ProgramWriter {
+    /// Writes until there is nothing more to come, then closes the program's standard input.
+    fn run(mut self) {
+        while let Ok(mut batch) = self.messages.recv() {
+            // Few large writes instead of many small ones.
+            while batch.len() < READ_BYTES
+                && let Ok(message) = self.messages.try_recv()
+            {
+                batch.push_str(&message);
+            }
+            if !self.write(batch.as_bytes()) {
+                return;
+            }
+            self.waiting.fetch_sub(batch.len(), Ordering::SeqCst);
+        }
+    }
+
+    /// Writes as the program reads; `false` if it does not any more.
+    fn write(&mut self, mut bytes: &[u8]) -> bool {
+        let patience = i32::try_from(limits::bridge::STALL.as_millis()).unwrap_or(i32::MAX);
+        while !bytes.is_empty() {
+            let is_ready = sys::are_ready(&[&self.stdin], libc::POLLOUT, patience).first() == Some(&true);
+            if !is_ready {
+                self.stalled.store(true, Ordering::SeqCst);
+                let _ = self.wake.write_all(&[0]); // a reader that is gone needs no waking
+                return false;
+            }
+            let (piece, _) = bytes.split_at(bytes.len().min(WRITE_BYTES));
+            match self.stdin.write(piece) {
+                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false, // the program has closed it; its end is noticed elsewhere
+            }
+        }
+        true
+    }
+}
+
+/// How far the end of a program has come.
+enum EndStage {
+    Running,
+    /// Its input is closed; at this time it gets SIGTERM.
+    Asked(Instant),
+    /// It got SIGTERM; at this time it is killed.
+    Terminated(Instant),
+    /// It is killed; at this time its guardian is given up.
+    Killed(Instant),
+}
+
+/// The reading half.
+struct ProgramReader {
+    server: Arc<str>,
+    /// The program's number, once it has been started.
+    process: Option<i32>,
+    stdout: Option<(ChildStdout, Lines)>,
+    stderr: Option<(ChildStderr, Lines)>,
+    guardian: Guardian,
+    woken: PipeReader,
+    stalled: Arc<AtomicBool>,
+    stdio: std::sync::Weak<Stdio>,
+    receiver: Arc<dyn Receiver>,
+    noise: Noise,
+    errors: Errors,
+    stage: EndStage,
+    /// What the end is put down to, if it is known before it comes.
+    ending: Option<ProgramEnd>,
+    buffer: Vec<u8>,
+}
+
+impl ProgramReader {
+    fn run(mut self) {
+        let ending = loop {
+            if let Some(ending) = self.step() {
+                break ending;
+            }
+        };
+        // What it wrote before its end counts: it may hold answers.
+        while self.stdout.is_some() && self.look(Duration::ZERO).0 {
+            self.read_output();
+        }
+        while self.stderr.is_some() && self.look(Duration::ZERO).1 {
+            self.read_errors();
+        }
+        let ending = self.ending.take().unwrap_or(ending);
+        self.log_end(&ending);
+        self.close_input();
+        self.receiver.ended(&ending);
+    }
+
+    /// Lets the writing thread end, which closes the program's standard input.
+    fn close_input(&self) {
+        if let Some(stdio) = self.stdio.upgrade() {
+            stdio.input.lock().take();
+        }
+    }
+
+    /// Waits for one event and deals with it; returns how the program ended, when it has.
+    fn step(&mut self) -> Option<ProgramEnd> {
+        let (output, errors, report, wake) = self.look(self.wait());
+        if output {
+            self.read_output();
+        }
+        if errors {
+            self.read_errors();
+        }
+        if wake {
+            let _ = self.woken.read(&mut [0; 64]); // how often it was woken says nothing
+            if self.stalled.load(Ordering::SeqCst) {
+                self.fault(Fault::Stalled);
+            }
+        }
+        if report {
+            let Some(reports) = self.guardian.read() else { return Some(ProgramEnd::Lost) };
+            for report in reports {
+                match report {
+                    GuardianReport::Started(pid) => self.started(pid),
+                    GuardianReport::Failed(error) => return Some(ProgramEnd::NotStarted(error)),
+                    GuardianReport::Exited(status) => return Some(ProgramEnd::Exited(status)),
+                    GuardianReport::Killed(signal) => return Some(ProgramEnd::Killed(signal)),
+                }
+            }
+        }
+        self.advance()
+    }
+
+    /// How long nothing has to be done if nothing happens.
+    fn wait(&self) -> Duration {
+        match self.stage {
+            EndStage::Running => self.receiver.patience(),
+            EndStage::Asked(at) | EndStage::Terminated(at) | EndStage::Killed(at) => {
+                at.saturating_duration_since(clock::instant())
+            }
+        }
+    }
+
+    /// Waits until there is output, an error line, a report, or somebody wakes this thread.
+    fn look(&self, wait: Duration) -> (bool, bool, bool, bool) {
+        // Rounded up, or a wait of less than a millisecond would be none, again and again.
+        let millis = i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+        let mut sources = vec![self.guardian.as_fd(), self.woken.as_fd()];
+        sources.extend(self.stdout.as_ref().map(|(stdout, _)| stdout.as_fd()));
+        sources.extend(self.stderr.as_ref().map(|(stderr, _)| stderr.as_fd()));
+        let mut ready = sys::are_ready(&sources, libc::POLLIN, millis).into_iter();
+        let mut next = |is_there: bool| is_there && ready.next().unwrap_or_default();
+        let (report, wake) = (next(true), next(true));
+        (next(self.stdout.is_some()), next(self.stderr.is_some()), report, wake)
+    }
+
+    /// Takes the next step of an ending whose time has come.
+    fn advance(&mut self) -> Option<ProgramEnd> {
+        let now = clock::instant();
+        match self.stage {
+            EndStage::Running => {
+                let is_asked = self.stdio.upgrade().is_none_or(|stdio| stdio.input.lock().is_none());
+                if !is_asked && self.receiver.patience().is_zero() {
+                    self.close_input();
+                    self.receiver.ending();
+                } else if !is_asked {
+                    return None;
+                }
+                self.stage = EndStage::Asked(now + limits::bridge::CLOSE);
+            }
+            EndStage::Asked(at) if at <= now => {
+                self.guardian.terminate();
+                self.stage = EndStage::Terminated(now + limits::bridge::TERMINATE);
+            }
+            EndStage::Terminated(at) if at <= now => self.kill(),
+            EndStage::Killed(at) if at <= now => return Some(ProgramEnd::Lost),
+            EndStage::Asked(_) | EndStage::Terminated(_) | EndStage::Killed(_) => {}
+        }
+        None
+    }
+
+    fn kill(&mut self) {
+        self.guardian.kill();
+        self.stage = EndStage::Killed(clock::instant() + limits::bridge::TERMINATE);
+    }
+
+    /// Ends a program whose output cannot be borne; nothing more of it is read.
+    fn fault(&mut self, fault: Fault) {
+        self.ending.get_or_insert(ProgramEnd::Faulty(fault));
+        (self.stdout, self.stderr) = (None, None);
+        self.kill();
+    }
+
+    fn read_output(&mut self) {
+        let Some((mut stdout, mut lines)) = self.stdout.take() else { return };
+        let mut fault = None;
+        let length = stdout.read(&mut self.buffer).unwrap_or_default();
+        let bytes = self.buffer.get(..length).unwrap_or_default();
+        let mut take = |line: &[u8]| match std::str::from_utf8(line) {
+            Ok(line) => {
+                if !line.trim_ascii().is_empty()
+                    && !self.receiver.receive(line)
+                    && self.noise.is_flood(line.len())
+                {
+                    fault.get_or_insert(Fault::Flood);
+                }
+            }
+            Err(_) => {
+                fault.get_or_insert(Fault::NotUtf8);
+            }
+        };
+        if bytes.is_empty() {
+            let rest = lines.take();
+            take(&rest);
+        } else if lines.push(bytes, &mut take) == Err(TooLong) {
+            fault = Some(Fault::LineTooLong);
+        }
+        if length > 0 {
+            self.stdout = Some((stdout, lines));
+        }
+        match fault {
+            Some(fault) => self.fault(fault),
+            None => self.noise.log(&self.server, self.process),
+        }
+    }
+
+    fn read_errors(&mut self) {
+        let Some((mut stderr, mut lines)) = self.stderr.take() else { return };
+        let length = stderr.read(&mut self.buffer).unwrap_or_default();
+        let bytes = self.buffer.get(..length).unwrap_or_default();
+        let (server, process) = (&self.server, self.process);
+        let mut take = |line: &[u8]| self.errors.take(line, server, process);
+        if bytes.is_empty() || lines.push(bytes, &mut take) == Err(TooLong) {
+            let rest = lines.take();
+            take(&rest);
+        }
+        if length > 0 {
+            self.stderr = Some((stderr, lines));
+        }
+    }
+
+    fn started(&mut self, pid: i32) {
+        self.process = Some(pid);
+        log::info("program.started", &[log::Field::Server(&self.server), log::Field::Process(pid)]);
+    }
+
+    /// The line that tells of the end: expected ones are information, others have the program's last words.
+    fn log_end(&self, ending: &ProgramEnd) {
+        let (text, last) = (ending.to_string(), self.errors.last());
+        let mut fields = vec![log::Field::Server(&self.server)];
+        fields.extend(self.process.map(log::Field::Process));
+        fields.push(log::Field::Error(&text));
+        if matches!(self.stage, EndStage::Running) || self.ending.is_some() {
+            fields.extend(last.iter().map(|line| log::Field::Line(line)));
+            log::warn("program.died", &fields);
+        } else {
+            log::info("program.ended", &fields);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! Real programs: `sh` under a guardian.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
+
+use crossbeam_channel::{Receiver as Channel, Sender as Sending, unbounded};
+
+use super::*;
+use crate::bridge::launch::{Directories, Launch};
+use crate::bridge::template::Variables;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a receiver was told.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Message(String),
+    Ended(ProgramEnd),
+}
+
+struct Recorder {
+    told: Sending<Told>,
+    deadline: Option<Instant>,
+}
+
+impl Receiver for Recorder {
+    fn receive(&self, text: &str) -> bool {
+        let is_message = text.trim_start().starts_with(['{', '[']);
+        if is_message {
+            let _ = self.told.send(Told::Message(text.to_owned())); // a test that has ended reads no more
+        }
+        is_message
+    }
+
+    fn patience(&self) -> Duration {
+        self.deadline.map_or(PATIENCE, |deadline| deadline.saturating_duration_since(clock::instant()))
+    }
+
+    fn ending(&self) {}
+
+    fn ended(&self, ending: &ProgramEnd) {
+        let _ = self.told.send(Told::Ended(ending.clone()));
+    }
+}
+
+struct Program {
+    stdio: Arc<Stdio>,
+    told: Channel<Told>,
+}
+
+impl Program {
+    fn start(script: &str) -> Program {
+        Program::start_until(script, None)
+    }
+
+    fn start_until(script: &str, deadline: Option<Instant>) -> Program {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::SeqCst);
+        let root = std::env::temp_dir().join(format!("mcp-stdio-test-{}-{number}", std::process::id()));
+        let launch = Launch {
+            program: PathBuf::from("/bin/sh"),
+            args: vec!["-c".to_owned(), script.to_owned()],
+            env: Vec::new(),
+            directories: Directories::make(&root, &["sh"], None).unwrap(),
+            user: None,
+        };
+        let environment: Variables = [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into();
+        let (sender, told) = unbounded();
+        let receiver = Arc::new(Recorder { told: sender, deadline });
+        let stdio = Stdio::start(&Arc::from("test"), launch.start(&environment).unwrap(), receiver).unwrap();
+        Program { stdio, told }
+    }
+
+    fn next(&self) -> Told {
+        self.told.recv_timeout(PATIENCE).expect("the program says something")
+    }
+
+    fn message(&self) -> String {
+        match self.next() {
+            Told::Message(text) => text,
+            Told::Ended(ending) => panic!("{ending}"),
+        }
+    }
+
+    fn ending(&self) -> ProgramEnd {
+        loop {
+            if let Told::Ended(ending) = self.next() {
+                return ending;
+            }
+        }
+    }
+}
+
+#[test]
+fn messages_go_both_ways_and_nothing_else_matters() {
+    let program = Program::start(
+        "echo banner; echo; printf '{\"a\":1}\\r\\n'; echo '  {\"b\":2}'; while read -r line; do printf '[%s]\\n' \"$line\"; done; printf '{\"last\":0}'",
+    );
+    assert_eq!([program.message(), program.message()], ["{\"a\":1}\r", "  {\"b\":2}"]);
+    program.stdio.send("{\"id\":1}".to_owned()).unwrap();
+    program.stdio.send("{\"id\":2}".to_owned()).unwrap();
+    assert_eq!([program.message(), program.message()], ["[{\"id\":1}]", "[{\"id\":2}]"]);
+    program.stdio.end();
+    assert_eq!(program.message(), "{\"last\":0}", "what has no line feed before the end");
+    assert_eq!(program.ending(), ProgramEnd::Exited(0));
+    assert_eq!(program.stdio.send(String::new()), Err(Undelivered::Ended));
+}
+
+/// P3: a line above the limit, invalid UTF-8 and a flood of text end the program; a large message does not.
+#[test]
+fn output_that_cannot_be_borne_ends_the_program() {
+    let check = |script: &str, fault: Fault| {
+        assert_eq!(Program::start(script).ending(), ProgramEnd::Faulty(fault), "{script}");
+    };
+    check("head -c 8388609 /dev/zero | tr '\\0' x; sleep 1000", Fault::LineTooLong);
+    check("printf '\\377\\n'; sleep 1000", Fault::NotUtf8);
+    check("yes banner", Fault::Flood);
+    let program = Program::start("printf '{'; head -c 8000000 /dev/zero | tr '\\0' x; echo '}'");
+    assert_eq!(program.message().len(), 8_000_002);
+    assert_eq!(program.ending(), ProgramEnd::Exited(0));
+}
+
+/// P4: what does not end by the end of its input gets SIGTERM; what ignores that is killed.
+#[test]
+fn a_program_is_ended_in_three_steps() {
+    let started = clock::instant();
+    let program = Program::start("trap 'echo {}; exit 3' TERM; echo {}; while :; do sleep 0.05; done");
+    program.message();
+    program.stdio.end();
+    assert_eq!(program.ending(), ProgramEnd::Exited(3));
+    assert!(started.elapsed() >= limits::bridge::CLOSE);
+    let program = Program::start("trap '' TERM; echo {}; while :; do sleep 1; done");
+    program.message();
+    let started = clock::instant();
+    program.stdio.end();
+    assert_eq!(program.ending(), ProgramEnd::Killed(9));
+    assert!(started.elapsed() >= limits::bridge::CLOSE + limits::bridge::TERMINATE);
+}
+
+/// The end is noticed by the process: a grandchild that holds the pipes hides nothing.
+#[test]
+fn the_end_of_a_program_is_noticed_by_its_process() {
+    let program = Program::start("(setsid sleep 1000 &); echo {}; exit 4");
+    assert_eq!(program.ending(), ProgramEnd::Exited(4));
+}
+
+#[test]
+fn a_program_that_is_dropped_ends() {
+    let Program { stdio, told } = Program::start("cat >/dev/null");
+    drop(stdio);
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(Told::Ended(ProgramEnd::Exited(0))));
+}
+
+#[test]
+fn a_program_ends_when_its_receiver_has_no_patience_left() {
+    let deadline = clock::instant() + Duration::from_millis(50);
+    assert_eq!(Program::start_until("cat >/dev/null", Some(deadline)).ending(), ProgramEnd::Exited(0));
+}
+
+/// P3: what a program does not read is bounded, and nobody waits for it.
+#[test]
+fn a_full_pipe_refuses_and_does_not_block() {
+    let program = Program::start("echo {}; exec sleep 1000");
+    program.message();
+    let large = "x".repeat(4 * 1024 * 1024);
+    let refused = (0..8).find_map(|_| program.stdio.send(large.clone()).err());
+    assert_eq!(refused, Some(Undelivered::Full));
+    let more = (0..=2 * limits::bridge::MESSAGES).find_map(|_| program.stdio.send("{}".to_owned()).err());
+    assert_eq!(more, Some(Undelivered::Full));
+    assert!(program.stdio.waiting.load(Ordering::SeqCst) <= limits::bridge::WAITING_BYTES);
+    program.stdio.end();
+    assert_eq!(program.ending(), ProgramEnd::Killed(15));
+}
+
+#[test]
+fn a_program_that_cannot_be_started_says_why() {
+    let launch = Launch {
+        program: PathBuf::from("/nonexistent"),
+        args: Vec::new(),
+        env: Vec::new(),
+        directories: Directories::make(
+            &std::env::temp_dir().join(format!("mcp-stdio-none-{}", std::process::id())),
+            &["x"],
+            None,
+        )
+        .unwrap(),
+        user: None,
+    };
+    let (told, heard) = unbounded();
+    let receiver = Arc::new(Recorder { told, deadline: None });
+    let _stdio =
+        Stdio::start(&Arc::from("test"), launch.start(&Variables::new()).unwrap(), receiver).unwrap();
+    let Ok(Told::Ended(ending)) = heard.recv_timeout(PATIENCE) else { panic!("no ending") };
+    assert_eq!(ending.to_string(), "it could not be started: No such file or directory (os error 2)");
+}

@@ -1,0 +1,81 @@
+//! What a peer is reached by: messages go out without waiting, come in as text, and at some time there is an end.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The way to a peer. Nothing here waits.
+pub(super) trait Transport: Send + Sync {
+    /// Sends one JSON-RPC message.
+    fn send(&self, message: String) -> Result<(), Undelivered>;
+
+    /// Has the peer end: gently, by the end of its input first.
+    fn end(&self);
+}
+
+/// Why a message was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undelivered {
+    /// The peer reads more slowly than it is written to.
+    Full,
+    /// The peer has ended or is about to.
+    Ended,
+}
+
+/// What the messages of a peer go to. Called from one thread, in order.
+pub(super) trait Receiver: Send + Sync {
+    /// Takes one text; returns whether it is JSON-RPC.
+    fn receive(&self, text: &str) -> bool;
+
+    /// How long the peer may go on if nothing happens; zero: it is to end. Asked after each event, and when that time has passed.
+    fn patience(&self) -> Duration;
+
+    /// The peer is about to end because patience is over. Called at most once.
+    fn ending(&self);
+
+    /// Called once, last.
+    fn ended(&self, ending: &ProgramEnd);
+}
+
+/// How a peer has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ProgramEnd {
+    /// The program exited with this status.
+    Exited(i32),
+    /// The program was killed by this signal.
+    Killed(i32),
+    /// It could not be started: an error number of the system.
+    NotStarted(i32),
+    /// It was ended here because of its output.
+    Faulty(Fault),
+    /// Its guardian is gone.
+    Lost,
+}
+
+/// What of its output ended a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    LineTooLong,
+    NotUtf8,
+    Flood,
+    /// It did not read what was written to it.
+    Stalled,
+}
+
+impl fmt::Display for ProgramEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProgramEnd::Exited(status) => write!(f, "it ended with exit status {status}"),
+            ProgramEnd::Killed(signal) => write!(f, "it was killed by signal {signal}"),
+            ProgramEnd::NotStarted(error) => {
+                write!(f, "it could not be started: {}", std::io::Error::from_raw_os_error(*error))
+            }
+            ProgramEnd::Faulty(fault) => f.write_str(match fault {
+                Fault::LineTooLong => "it was ended: it wrote a line of more than 8 MiB",
+                Fault::NotUtf8 => "it was ended: it wrote what is not UTF-8",
+                Fault::Flood => "it was ended: it wrote too much that is not JSON-RPC to its standard output",
+                Fault::Stalled => "it was ended: it did not read its standard input",
+            }),
+            ProgramEnd::Lost => f.write_str("its guardian process is gone"),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Why a server cannot be used right now.
+
+use std::fmt;
+
+use super::handshake::HandshakeError;
+
+/// Why there is no instance, in words for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unavailable {
+    /// It could not be started.
+    NotStarted(String),
+    /// It did not answer `initialize` in time (seconds).
+    Slow(u64),
+    Handshake(HandshakeError),
+    /// It has failed several times; it is tried again after so many seconds.
+    Failing(u64),
+    /// All places are taken, and none is idle.
+    TooMany,
+    /// It was ended: nobody used it, its grant is gone, another needed its place.
+    Ended,
+    /// This server stops.
+    Stopping,
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unavailable::NotStarted(why) => write!(f, "it could not be started: {why}"),
+            Unavailable::Slow(seconds) => write!(f, "it did not answer initialize within {seconds} s"),
+            Unavailable::Handshake(HandshakeError::Ended(how)) => {
+                write!(f, "{how} before it answered initialize")
+            }
+            Unavailable::Handshake(HandshakeError::Unreadable) => {
+                f.write_str("its answer to initialize cannot be read")
+            }
+            Unavailable::Handshake(HandshakeError::Version(version)) => {
+                write!(f, "it speaks version {version:?} of the protocol, which is not spoken here")
+            }
+            Unavailable::Handshake(HandshakeError::Refused(why)) => write!(f, "it refused initialize: {why}"),
+            Unavailable::Failing(seconds) => {
+                write!(f, "it has failed several times and is tried again in {seconds} s")
+            }
+            Unavailable::TooMany => f.write_str("too many servers are running: try again in a moment"),
+            Unavailable::Ended => f.write_str("it was ended: call again"),
+            Unavailable::Stopping => f.write_str("this server is stopping: call again in a moment"),
+        }
+    }
+}
