@@ -96,31 +96,27 @@ pub fn rotate(
 fn prepend(path: &Path, random: &dyn Random) -> Result<Vec<Secret<[u8; 32]>>, OpenError> {
     let file = private::open_private(path)?.ok_or_else(|| missing(path))?;
     let mut keys = read(file, path)?;
+    keyring(&keys, path)?;
     keys.insert(0, Secret::new(random.bytes()));
-    if keys.len() > limits::KEYS {
-        return Err(wrong_count(path));
-    }
+    keyring(&keys, path)?;
     private::write_private(path, print(&keys).as_bytes())?;
     Ok(keys)
 }
 
 fn read(file: File, path: &Path) -> Result<Vec<Secret<[u8; 32]>>, OpenError> {
     let text = capped::read_from(file, limits::FILE_BYTES).and_then(capped::text).map_err(io_error(path))?;
-    let keys = parse(&text).map_err(|line| {
+    parse(&text).map_err(|line| {
         let path = path.display();
         OpenError::Unusable(format!("{path}, line {line}: a key is 43 characters of base64url (32 bytes)"))
-    })?;
-    let count_is_right = (1..=limits::KEYS).contains(&keys.len());
-    count_is_right.then_some(keys).ok_or_else(|| wrong_count(path))
+    })
 }
 
 fn keyring(keys: &[Secret<[u8; 32]>], path: &Path) -> Result<Keyring, OpenError> {
-    Keyring::new(keys).ok_or_else(|| wrong_count(path))
-}
-
-fn wrong_count(path: &Path) -> OpenError {
-    let path = path.display();
-    OpenError::Unusable(format!("{path} must hold from 1 to {} keys, one a line", limits::KEYS))
+    let keys = Some(keys).filter(|keys| keys.len() <= limits::KEYS).and_then(Keyring::new);
+    keys.ok_or_else(|| {
+        let path = path.display();
+        OpenError::Unusable(format!("{path} must hold from 1 to {} keys, one a line", limits::KEYS))
+    })
 }
 
 fn missing(path: &Path) -> OpenError {
