@@ -54,10 +54,18 @@ impl Quota<UserId> {
     }
 }
 
+impl Quota<()> {
+    /// A limit in total only.
+    pub fn in_total(total: usize) -> Arc<Quota<()>> {
+        Arc::new(Quota::new((total, total)))
+    }
+}
+
 impl<K: Copy + Eq + Hash> Quota<K> {
     /// Limits per key and in total. [`Quota::wait`] does not wait.
     pub fn new((per_key, total): (usize, usize)) -> Quota<K> {
-        let state = State { by_key: HashMap::new(), in_total: 0, queue: VecDeque::new(), next_ticket: 0 };
+        let queue = VecDeque::new();
+        let state = State { by_key: HashMap::new(), in_total: 0, queue, next_ticket: 0 };
         let (state, changed) = (Mutex::new(state), Condvar::new());
         Quota { per_key, total, floor: 0, waiting: (0, 0), state, changed }
     }
@@ -87,10 +95,15 @@ impl<K: Copy + Eq + Hash> Quota<K> {
         self.hold(key, 1)
     }
 
-    /// `amount` more for `key`; `None` if there is no room. A [`Held`] of nothing always has room, and can grow.
+    /// `amount` more for `key`; `None` if there is no room.
     pub fn hold(self: &Arc<Self>, key: K, amount: usize) -> Option<Held<K>> {
-        let mut held = Held { quota: Arc::clone(self), key, amount: 0 };
+        let mut held = self.nothing(key);
         held.grow(amount).then_some(held)
+    }
+
+    /// A guard of nothing yet, which can grow.
+    pub fn nothing(self: &Arc<Self>, key: K) -> Held<K> {
+        Held { quota: Arc::clone(self), key, amount: 0 }
     }
 
     /// One more for `key`, waiting for it up to `patience`; `None` if there was no room in that time, or if too many wait

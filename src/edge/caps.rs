@@ -3,79 +3,33 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::refusal::Refusal;
 use crate::base::limits;
 use crate::base::quota::{Held, Quota};
 use crate::base::sender::Sender;
 
-/// A number that may not exceed another.
-#[derive(Debug)]
-pub(crate) struct Cap {
-    used: AtomicUsize,
-    most: usize,
-}
-
-/// A part of a [`Cap`], given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Share {
-    cap: Arc<Cap>,
-    amount: usize,
-}
-
-impl Cap {
-    /// A cap of `most`, of which nothing is used.
-    pub(crate) fn new(most: usize) -> Arc<Cap> {
-        Arc::new(Cap { used: AtomicUsize::new(0), most })
-    }
-
-    /// How much of it is used.
-    pub(crate) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    /// A share of nothing yet.
-    pub(crate) fn share(self: &Arc<Cap>) -> Share {
-        Share { cap: Arc::clone(self), amount: 0 }
-    }
-}
-
-impl Share {
-    /// Takes `more`; says whether there was room. If not, nothing was taken.
-    pub(crate) fn grow(&mut self, more: usize) -> bool {
-        let take = |used: usize| used.checked_add(more).filter(|&sum| sum <= self.cap.most);
-        let taken = self.cap.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
-        if taken {
-            self.amount = self.amount.saturating_add(more);
-        }
-        taken
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.cap.used.fetch_sub(self.amount, Ordering::Relaxed);
-    }
-}
+/// A part of such a limit, which can grow; given back when dropped.
+pub(crate) type Share = Held<()>;
 
 /// Bodies that are in memory. The small ones, which anybody may send, have room of their own: large ones, however slow,
 /// keep nobody from logging in.
 #[derive(Debug)]
 pub(crate) struct Bodies {
-    small: Arc<Cap>,
-    large: Arc<Cap>,
+    small: Arc<Quota<()>>,
+    large: Arc<Quota<()>>,
 }
 
 impl Bodies {
     /// At most so many bytes of small and of large bodies.
     pub(crate) fn new(small: usize, large: usize) -> Bodies {
-        Bodies { small: Cap::new(small), large: Cap::new(large) }
+        Bodies { small: Quota::in_total(small), large: Quota::in_total(large) }
     }
 
     /// A share of nothing yet, for a body of which `limit` bytes are welcome.
     pub(crate) fn share(&self, limit: usize) -> Share {
-        if limit <= limits::UNCHECKED_BODY_BYTES { self.small.share() } else { self.large.share() }
+        let quota = if limit <= limits::UNCHECKED_BODY_BYTES { &self.small } else { &self.large };
+        quota.nothing(())
     }
 }
 
@@ -83,7 +37,7 @@ impl Bodies {
 #[derive(Debug)]
 pub(crate) struct Connections {
     by_sender: Arc<Quota<Sender>>,
-    total: Arc<Cap>,
+    total: Arc<Quota<()>>,
 }
 
 /// One connection that is counted, until dropped.
@@ -96,7 +50,7 @@ pub(crate) struct Admitted {
 impl Connections {
     /// At most `most` connections, at most `most_each` of one neighbour.
     pub(crate) fn new(most: usize, most_each: usize) -> Connections {
-        Connections { by_sender: Quota::per_key(most_each), total: Cap::new(most) }
+        Connections { by_sender: Quota::per_key(most_each), total: Quota::in_total(most) }
     }
 
     /// Counts one more from `address`. `None` is a trusted proxy, whose connections are of many people; and so are those
@@ -105,24 +59,14 @@ impl Connections {
         let held = Sender::elsewhere(address)
             .map(|neighbour| self.by_sender.take(neighbour).ok_or(Refusal::AddressBusy));
         let held = held.transpose()?; // first, so that who has too many makes nobody else give way
-        let mut share = self.total.share();
-        if share.grow(1) { Ok(Admitted { _of_sender: held, _share: share }) } else { Err(Refusal::Busy) }
+        let share = self.total.take(()).ok_or(Refusal::Busy)?;
+        Ok(Admitted { _of_sender: held, _share: share })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_share_is_given_back() {
-        let cap = Cap::new(10);
-        let (mut one, mut two) = (cap.share(), cap.share());
-        assert!(one.grow(4) && one.grow(6));
-        assert!(!two.grow(1) && two.grow(0) && !two.grow(usize::MAX));
-        drop(one);
-        assert!(two.grow(10));
-    }
 
     #[test]
     fn each_neighbour_and_all_together_are_capped() {

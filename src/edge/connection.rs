@@ -269,12 +269,11 @@ impl Connection {
                 self.socket.write(&mut [IoSlice::new(&outgoing.head), IoSlice::new(&body)])
             }
             Outbody::Stream(stream, coding) => {
-                let mut share = self.shared.streams.share();
-                if !share.grow(1) {
+                let Some(_place) = self.shared.streams.take(()) else {
                     drop(stream);
                     let response = self.refusal(Refusal::Busy);
                     return self.answer(response, asked, after);
-                }
+                };
                 self.socket.release_buffer();
                 self.socket.bound_send_buffer();
                 let _watched = self.shared.watch.add(self.socket.stream(), stream.waker());

@@ -34,11 +34,12 @@ use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
 use crate::base::counters::Counters;
 use crate::base::lock::{Mutex, wait_timeout};
+use crate::base::quota::Quota;
 use crate::base::throttle::Throttle;
 use crate::base::{clock, limits};
 use crate::http::{Handler, TrustedProxies};
 use crate::workers::Pool;
-use caps::{Bodies, Cap, Connections};
+use caps::{Bodies, Connections};
 use socket::Stream;
 use watch::Watch;
 
@@ -138,7 +139,7 @@ struct Shared {
     pool: Arc<Pool>,
     settings: Settings,
     connections: Connections,
-    streams: Arc<Cap>,
+    streams: Arc<Quota<()>>,
     watch: Watch,
     bodies: Bodies,
     refusals: Counters,
@@ -208,7 +209,7 @@ impl Edge {
             handler,
             pool,
             connections: Connections::new(settings.connections, settings.connections_per_address),
-            streams: Cap::new(settings.streams),
+            streams: Quota::in_total(settings.streams),
             watch: Watch::default(),
             bodies: Bodies::new(settings.body_bytes_in_flight, settings.large_body_bytes_in_flight),
             refusals: Counters::default(),
@@ -244,7 +245,7 @@ impl Edge {
         let shared = Arc::clone(&self.shared);
         Box::new(move || Counts {
             connections: shared.lock_links().len(),
-            streams: shared.streams.used(),
+            streams: shared.streams.held(),
             refusals: shared.refusals.counts(),
         })
     }

@@ -56,10 +56,9 @@ impl Shared {
         let written = match outgoing.body {
             Outbody::Bytes(body) => sink.write(&mut [IoSlice::new(&outgoing.head), IoSlice::new(&body)]),
             Outbody::Stream(stream, coding) => {
-                let mut share = self.streams.share();
-                if !share.grow(1) {
+                let Some(_place) = self.streams.take(()) else {
                     return self.write(self.refusal(Refusal::Busy), asked, sink);
-                }
+                };
                 let pace = Pace { check: limits::CLIENT_CHECK, keep_alive: limits::STREAM_KEEP_ALIVE };
                 let is_ending = || self.ended.is_tripped();
                 wire::drain((stream, coding), outgoing.head, &mut sink, (pace, &is_ending))

@@ -27,8 +27,9 @@ use crate::base::capacity::Capacity;
 use crate::base::counters::Counters;
 use crate::base::limits;
 use crate::base::log::{self, Field};
+use crate::base::quota::Quota;
 use crate::base::thread_count::ThreadCount;
-use crate::edge::caps::{Bodies, Cap};
+use crate::edge::caps::Bodies;
 use crate::edge::{Counts, Listener};
 use crate::http::Handler;
 use crate::sys;
@@ -72,7 +73,7 @@ struct Shared {
     ended: CancelToken,
     /// One thread a request.
     threads: Arc<ThreadCount>,
-    streams: Arc<Cap>,
+    streams: Arc<Quota<()>>,
     bodies: Bodies,
     refusals: Counters,
 }
@@ -96,7 +97,7 @@ impl Tiny {
             closing: CancelToken::new(),
             ended: CancelToken::new(),
             threads: ThreadCount::at_most(capacity.tiny_threads()),
-            streams: Cap::new(capacity.streams),
+            streams: Quota::in_total(capacity.streams),
             bodies: Bodies::new(capacity.body_bytes_in_flight(), limits::LARGE_BODY_BYTES_IN_FLIGHT),
             refusals: Counters::default(),
         });
@@ -113,7 +114,7 @@ impl Tiny {
         let shared = Arc::clone(&self.shared);
         Box::new(move || Counts {
             connections: shared.threads.running(),
-            streams: shared.streams.used(),
+            streams: shared.streams.held(),
             refusals: shared.refusals.counts(),
         })
     }

@@ -95,8 +95,8 @@ fn a_user_has_a_share_and_all_have_a_budget() {
 
 #[test]
 fn what_is_held_grows_as_far_as_there_is_room() {
-    let quota = Arc::new(Quota::new((10, 10)));
-    let (mut one, mut two) = (quota.hold((), 0).unwrap(), quota.hold((), 0).unwrap());
+    let quota = Quota::in_total(10);
+    let (mut one, mut two) = (quota.nothing(()), quota.nothing(()));
     assert!(one.grow(4) && one.grow(6));
     assert!(!two.grow(1) && two.grow(0) && !two.grow(usize::MAX));
     assert_eq!(quota.held(), 10);
