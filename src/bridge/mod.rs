@@ -11,6 +11,7 @@ mod instances;
 mod launch;
 mod lines;
 mod message;
+mod passed_call;
 mod peer;
 mod program;
 mod program_log;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::handshake::HandshakeError;
+use crate::mcp::Error;
 
 /// Why there is no instance, in words for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,5 +45,21 @@ impl fmt::Display for Unavailable {
             Unavailable::Ended => f.write_str("it was ended: call again"),
             Unavailable::Stopping => f.write_str("this server is stopping: call again in a moment"),
         }
+    }
+}
+
+impl Unavailable {
+    /// What a client is told of a server of this name.
+    pub(super) fn as_error(&self, server: &str) -> Error {
+        let code = match self {
+            Unavailable::TooMany => Error::BUSY,
+            Unavailable::NotStarted(_)
+            | Unavailable::Slow(_)
+            | Unavailable::Handshake(_)
+            | Unavailable::Failing(_)
+            | Unavailable::Ended
+            | Unavailable::Stopping => Error::INTERNAL,
+        };
+        Error::new(code, format!("The server {server:?} is not available: {self}"))
     }
 }

@@ -11,7 +11,7 @@ use crate::support::github::FakeGitHub;
 use crate::support::http::PATIENCE;
 use crate::support::instant;
 use crate::support::server::Server;
-use crate::support::walk::{in_session, modern, reply};
+use crate::support::walk::{in_session, modern, modern_with, reply};
 
 /// A command line for a server in front of the test's own peer.
 fn in_front_of_peer<'a>(options: &[&'a str], executable: &'a Path) -> Vec<&'a str> {
@@ -202,6 +202,29 @@ fn a_program_asks_a_legacy_client() {
     let answer = stream.last().unwrap();
     let told = answer["result"]["content"][0]["text"].as_str().unwrap();
     assert_eq!(serde_json::from_str::<Value>(told).unwrap()[0], result);
+}
+
+/// The program of 2025-11-25 asks and waits; the client of 2026-07-28 gets `input_required` and comes back.
+#[test]
+fn a_program_asks_a_modern_client() {
+    let github = FakeGitHub::start();
+    let server = bridge(&github, &[]);
+    let (_, tokens) = server.login();
+    let call = |more: Value| {
+        let mut params = json!({ "name": "question", "arguments": {} });
+        params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let request = modern_with("tools/call", params, &json!({ "elicitation": {} }));
+        reply(&request.bearer(&tokens.access).send(server.authority()).unwrap())["result"].clone()
+    };
+    let asked = call(json!({}));
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    let (key, question) = asked["inputRequests"].as_object().unwrap().iter().next().unwrap();
+    assert_eq!(question["params"]["message"], "Who?");
+    let answer = json!({ "action": "accept", "content": { "name": "me" } });
+    let result =
+        call(json!({ "inputResponses": { key.as_str(): answer }, "requestState": asked["requestState"] }));
+    let told = result["content"][0]["text"].as_str().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(told).unwrap()[0], answer);
 }
 
 /// The quickstart of the README: no account, no configuration.

@@ -171,11 +171,16 @@ pub(crate) fn in_session(message: &Value, session: &str) -> Request {
 }
 
 /// A POST of one request of the modern era.
-pub(crate) fn modern(method: &str, mut params: Value) -> Request {
+pub(crate) fn modern(method: &str, params: Value) -> Request {
+    modern_with(method, params, &json!({}))
+}
+
+/// The same of a client that can do this.
+pub(crate) fn modern_with(method: &str, mut params: Value, capabilities: &Value) -> Request {
     params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": {"name": "blackbox", "version": "1"},
-        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientCapabilities": capabilities,
     });
     let name = params["name"].as_str().map(str::to_owned);
     let request = mcp(&json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}))

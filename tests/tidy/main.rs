@@ -195,9 +195,9 @@ const EXPOSURES: &[(&str, usize)] = &[
 /// Where threads are started, and how many such places there are.
 const SPAWNS: &[(&str, usize)] = &[
     ("src/base/log_writer.rs", 1),
-    ("src/bridge/backend.rs", 1),
     ("src/bridge/guardian.rs", 2),
     ("src/bridge/launch.rs", 1),
+    ("src/bridge/passed_call.rs", 1),
     ("src/bridge/stdio.rs", 2),
     ("src/edge/accept.rs", 2),
     ("src/edge/mod.rs", 2),

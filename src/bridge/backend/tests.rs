@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::base::identity::fake::principal;
-use crate::http::Responder;
+use crate::http::{Request, Responder};
 
 mod rig;
 
@@ -117,8 +117,75 @@ fn a_question_that_cannot_be_asked_is_refused() {
     let rig = rig(usual);
     let (responder, _waiter) = Responder::pair();
     rig.session_as(1);
-    rig.mcp.handle(modern("tools/call", json!({ "name": "ask" })), principal(1), responder);
-    assert!(rig.wait_for(0, r#""id":"q1""#).contains("cannot be asked during this call"));
+    rig.mcp.handle(modern("tools/call", json!({ "name": "sample" })), principal(1), responder);
+    assert!(rig.wait_for(0, r#""id":"s1""#).contains("The client does not support sampling"));
+}
+
+/// The round of MRTR that answers `asked`, the result of an earlier one, with these answers.
+fn next_round(tool: &str, asked: &Value, answers: &[(&str, Value)]) -> Request {
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    let responses: Value = answers.iter().map(|(key, answer)| ((*key).to_owned(), answer.clone())).collect();
+    modern(
+        "tools/call",
+        json!({ "name": tool, "inputResponses": responses, "requestState": asked["requestState"] }),
+    )
+}
+
+/// Decision 3: the question of a peer that knows nothing of MRTR becomes `input_required`, and the next request brings the answer.
+#[test]
+fn a_question_becomes_a_round_of_a_modern_client() {
+    let rig = rig(usual);
+    let call = |request: Request| rig.send(request).json()["result"].clone();
+    let asked = call(modern("tools/call", json!({ "name": "ask" })));
+    assert_eq!(asked["inputRequests"]["question-0"]["method"], "elicitation/create", "{asked}");
+    assert_eq!(asked["inputRequests"]["question-0"]["params"]["message"], "Who?");
+    let again = call(next_round("ask", &asked, &[]));
+    assert_eq!(again["inputRequests"], asked["inputRequests"], "what was not answered is asked again");
+    let answer = json!({ "action": "accept", "content": { "n": 1.5 } });
+    let result = call(next_round("ask", &again, &[("question-0", answer.clone())]));
+    assert_eq!((&result["answered"], &result["resultType"]), (&answer, &json!("complete")));
+    assert_eq!(
+        rig.peer(0).sent().iter().filter(|sent| sent.contains("tools/call")).count(),
+        1,
+        "the peer was called once"
+    );
+}
+
+#[test]
+fn questions_after_one_another_are_rounds_after_one_another() {
+    let rig = rig(usual);
+    let call = |request: Request| rig.send(request).json()["result"].clone();
+    let first = call(modern("tools/call", json!({ "name": "ask_twice" })));
+    let answers = [json!({ "action": "decline" }), json!({ "action": "cancel" })];
+    let second = call(next_round("ask_twice", &first, &[("question-0", answers[0].clone())]));
+    assert!(second["inputRequests"]["question-1"].is_object(), "{second}");
+    let result = call(next_round("ask_twice", &second, &[("question-1", answers[1].clone())]));
+    assert_eq!(result["answered"], answers[1]);
+}
+
+/// A state is good once, for its own grant, and as long as the call waits.
+#[test]
+fn a_state_that_comes_again_is_refused() {
+    let rig = rig(usual);
+    let asked = rig.send(modern("tools/call", json!({ "name": "ask" }))).json()["result"].clone();
+    let answer = [("question-0", json!({ "action": "accept" }))];
+    let round = || next_round("ask", &asked, &answer);
+    assert!(rig.send_as(2, round()).json()["error"].is_object(), "another person's");
+    assert!(rig.send(round()).json()["result"].is_object());
+    let again = rig.send(round()).json()["error"].clone();
+    assert!(again["message"].as_str().unwrap().contains("answered already"), "{again}");
+}
+
+/// What the peer answers while the client is away is there when it comes back.
+#[test]
+fn a_peer_that_dies_while_it_waits_for_an_answer_is_told_to_the_next_round() {
+    let rig = rig(usual);
+    let asked = rig.send(modern("tools/call", json!({ "name": "ask" }))).json()["result"].clone();
+    rig.peer(0).die();
+    let error = rig.send(next_round("ask", &asked, &[("question-0", json!({ "action": "accept" }))])).json()
+        ["error"]
+        .clone();
+    assert!(error["message"].as_str().unwrap().contains("killed by signal 9"), "{error}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::base::identity::fake::principal;
 use crate::base::lock::Mutex;
 use crate::base::random::CountedRandom;
 use crate::bridge::message::ClientInfo;
-use crate::bridge::transport::{ProgramEnd, Receiver, Transport};
+use crate::bridge::transport::{ProgramEnd, Receiver, Transport, Undelivered};
 use crate::http::{Body, Next, Request, Responder, Response, Stream};
 use crate::mcp::{Mcp, Settings};
 use crate::seal::fake::keyring;
@@ -124,14 +124,30 @@ pub(super) fn usual(message: &Value) -> Vec<String> {
         }
         (Some("tools/call"), Some("large")) => text(&"x".repeat(limits::ANSWER_BYTES)),
         (Some("tools/call"), Some("nonsense")) => result("7"),
-        (Some("tools/call"), Some("ask")) => vec![
-            r#"{"jsonrpc":"2.0","id":"q1","method":"elicitation/create","params":{"message":"Who?","requestedSchema":{"type":"object","properties":{}}}}"#.to_owned(),
-        ],
+        (Some("tools/call"), Some("ask")) => vec![elicitation("q1")],
         (Some("tools/call"), Some("hang")) => vec![
             r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"alert","data":"started"}}"#.to_owned(),
         ],
+        (Some("tools/call"), Some("sample")) => {
+            vec![r#"{"jsonrpc":"2.0","id":"s1","method":"sampling/createMessage","params":{}}"#.to_owned()]
+        }
+        (Some("tools/call"), Some("ask_twice")) => vec![elicitation("qa")],
+        (None, _) => match message["id"].as_str() {
+            Some("qa") => vec![elicitation("qb")],
+            // The first request of an instance is `initialize`, the second the call that asks.
+            Some("q1" | "qb") => {
+                let answered = json!({ "content": [], "answered": message["result"] });
+                vec![json!({ "jsonrpc": "2.0", "id": 2, "result": answered }).to_string()]
+            }
+            _ => Vec::new(),
+        },
         _ => Vec::new(),
     }
+}
+
+fn elicitation(id: &str) -> String {
+    let params = json!({ "message": "Who?", "requestedSchema": { "type": "object", "properties": {} } });
+    json!({ "jsonrpc": "2.0", "id": id, "method": "elicitation/create", "params": params }).to_string()
 }
 
 pub(super) fn rig(script: Script) -> Rig {

@@ -1,0 +1,348 @@
+//! Calls on their way: a client's call becomes a request of the instance that serves this client, and the answer comes back as it is.
+//!
+//! A question of the peer goes to the client by the call that runs. A client of up to 2025-11-25 is asked on the call's stream. For one of
+//! 2026-07-28 the call is parked (MRTR): its response asks, and the next request of the client, which brings the answers, takes the call
+//! over. The peer knows nothing of that: its request goes on.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread;
+
+use crossbeam_channel::{Sender, bounded};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::handshake::Greeting;
+use super::instances::{Instance, Instances, Job};
+use super::peer::{Peer, PeerQuestion, Requester, Settled};
+use super::transport::Undelivered;
+use super::unavailable::Unavailable;
+use crate::base::encoding::base64url;
+use crate::base::identity::{GrantId, UserId};
+use crate::base::limits;
+use crate::base::lock::Mutex;
+use crate::base::quota::Quota;
+use crate::base::random::{OsRandom, Random};
+use crate::mcp::{CallError, Capability, Context, Error, InputRequest, Level, Members, Operation, Reply};
+
+/// The calls of one server.
+pub(super) struct PassedCalls {
+    instances: Arc<Instances>,
+    /// Threads that wait for the answer to a question.
+    questions: Arc<Quota<UserId>>,
+    /// Guards the calls whose client has been asked and is to come back, by their tickets.
+    parked: Mutex<HashMap<String, ParkedCall>>,
+}
+
+struct ParkedCall {
+    grant: GrantId,
+    /// Takes the request that brings the answers.
+    next: Sender<Context>,
+}
+
+impl PassedCalls {
+    pub(super) fn new(instances: Arc<Instances>) -> Arc<PassedCalls> {
+        let questions = Arc::new(Quota::new(limits::bridge::QUESTIONS_WAITING));
+        Arc::new(PassedCalls { instances, questions, parked: Mutex::default() })
+    }
+
+    /// Passes a call on, or gives it to the call that waits for it.
+    pub(super) fn pass(self: &Arc<PassedCalls>, context: Context) {
+        // The ticket comes sealed, and bound to the user, the client and the call that it was made for.
+        match context.remembered::<String>() {
+            Some(ticket) => self.resume(&ticket, context),
+            None => PassedCall::new(Arc::clone(self), context).run(Attempt::First),
+        }
+    }
+
+    fn resume(&self, ticket: &str, context: Context) {
+        let parked = {
+            let mut parked = self.parked.lock();
+            let is_theirs = parked.get(ticket).is_some_and(|call| call.grant == context.principal().grant);
+            if is_theirs { parked.remove(ticket) } else { None }
+        };
+        let refused = match parked {
+            Some(call) => call.next.send(context).err().map(|unsent| unsent.0),
+            None => Some(context),
+        };
+        if let Some(context) = refused {
+            let why =
+                "The question was answered already, or nobody waits for the answer any more: call again";
+            context.complete(Err(Error::invalid_params(why).into()));
+        }
+    }
+}
+
+/// Whether a call may be tried once more: its instance may have ended between being found and being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    First,
+    Second,
+}
+
+/// One call that is passed on.
+struct PassedCall {
+    calls: Arc<PassedCalls>,
+    /// Whether the peer writes results of 2026-07-28.
+    is_modern_peer: OnceLock<bool>,
+    /// Where the request runs, and its id there.
+    request: OnceLock<(Weak<Peer>, u64)>,
+    /// One question at a time: a round of MRTR is one request of the client.
+    turn: Arc<Quota<()>>,
+    /// How many questions there were: each has a key of its own in the call.
+    asked: AtomicU64,
+    /// Guards which request of the client the call belongs to.
+    state: Mutex<PassedCallState>,
+}
+
+struct PassedCallState {
+    context: Arc<Context>,
+    is_parked: bool,
+    /// The answer that came while the call was parked.
+    answer: Option<Result<Reply, CallError>>,
+}
+
+impl PassedCall {
+    fn new(calls: Arc<PassedCalls>, context: Context) -> Arc<PassedCall> {
+        Arc::new(PassedCall {
+            calls,
+            is_modern_peer: OnceLock::new(),
+            request: OnceLock::new(),
+            turn: Arc::new(
+                Quota::new((1, 1)).waiting((limits::bridge::QUESTIONS, limits::bridge::QUESTIONS)),
+            ),
+            asked: AtomicU64::new(0),
+            state: Mutex::new(PassedCallState { context: Arc::new(context), is_parked: false, answer: None }),
+        })
+    }
+
+    /// The client's request that the call belongs to now.
+    fn context(&self) -> Arc<Context> {
+        Arc::clone(&self.state.lock().context)
+    }
+
+    fn server(&self) -> &str {
+        self.calls.instances.server()
+    }
+
+    fn run(self: Arc<PassedCall>, attempt: Attempt) {
+        let call = Arc::clone(&self);
+        let job: Job = Box::new(move |found| match found {
+            Ok((instance, greeting)) => call.send(instance, greeting, attempt),
+            Err(Unavailable::Ended) if attempt == Attempt::First => call.run(Attempt::Second),
+            Err(why) => call.complete(Err(why.as_error(call.server()).into())),
+        });
+        self.calls.instances.with(self.context().principal(), job);
+    }
+
+    fn send(self: Arc<PassedCall>, instance: &Arc<Instance>, greeting: &Greeting, attempt: Attempt) {
+        let context = self.context();
+        if context.cancel().is_tripped() {
+            return self.complete(Err(CallError::Cancelled));
+        }
+        let _ = self.is_modern_peer.set(greeting.is_modern); // the second attempt's instance is of the same program
+        let (method, params) = (context.call().operation.method(), &context.call().params);
+        let sent = instance.peer.request(method, params, Arc::clone(&self) as Arc<dyn Requester>);
+        match sent {
+            Ok(id) => {
+                let _ = self.request.set((Arc::downgrade(&instance.peer), id)); // it is sent once
+                self.cancel_with(&context);
+            }
+            Err(Undelivered::Ended) if attempt == Attempt::First => self.run(Attempt::Second),
+            Err(Undelivered::Ended) => self.complete(Err(Unavailable::Ended.as_error(self.server()).into())),
+            Err(Undelivered::Full) => {
+                let text = format!("The server {:?} is too busy: try again in a moment", self.server());
+                self.complete(Err(Error::new(Error::BUSY, text).into()));
+            }
+        }
+    }
+
+    /// Has the peer's request cancelled when the client's is.
+    fn cancel_with(self: &Arc<PassedCall>, context: &Context) {
+        let call = Arc::downgrade(self);
+        context.on_cancel(move || {
+            if let Some(call) = call.upgrade() {
+                call.cancel("The client does not wait for the result any more");
+            }
+        });
+    }
+
+    fn cancel(&self, why: &'static str) {
+        let request = self.request.get();
+        if let Some((peer, id)) = request.and_then(|(peer, id)| Some((peer.upgrade()?, *id))) {
+            peer.cancel(id, why);
+        }
+    }
+
+    /// Ends the call; while it is parked, as soon as the client comes back.
+    fn complete(&self, result: Result<Reply, CallError>) {
+        let context = {
+            let mut state = self.state.lock();
+            if state.is_parked {
+                state.answer = Some(result);
+                return;
+            }
+            Arc::clone(&state.context)
+        };
+        context.complete(result);
+    }
+
+    /// The result as a reply of ours: the front adds what its era adds.
+    fn reply(&self, result: &RawValue) -> Result<Reply, CallError> {
+        let unusable =
+            || Error::new(Error::INTERNAL, format!("The server {:?} answered with no result", self.server()));
+        let reply: Members = serde_json::from_str(result.get()).map_err(|_| unusable())?;
+        if !self.is_modern_peer.get().copied().unwrap_or_default() {
+            return Ok(reply);
+        }
+        match reply.read::<String>("resultType")?.as_deref() {
+            None | Some("complete") => Ok(reply.without("resultType").without("ttlMs").without("cacheScope")),
+            Some(_) => Err(unusable().into()),
+        }
+    }
+
+    fn ask_and_wait(self: &Arc<PassedCall>, capability: Capability, question: PeerQuestion) {
+        let Some(_turn) = self.turn.wait((), limits::ASK) else {
+            return question.refuse(&Error::new(Error::BUSY, "Too many questions at once"));
+        };
+        if self.state.lock().is_parked {
+            return question
+                .refuse(&Error::new(Error::INTERNAL, "The client did not answer an earlier question"));
+        }
+        let key = format!("question-{}", self.asked.fetch_add(1, Ordering::SeqCst));
+        let request = InputRequest { key, capability, params: question.params.clone() };
+        match self.answer_of_client(&request) {
+            Ok(answer) => question.answer(&answer),
+            Err(CallError::Tool(text)) => question.refuse(&Error::new(Error::INTERNAL, text)),
+            Err(CallError::Protocol(error)) => question.refuse(&error),
+            Err(
+                CallError::InputRequired(_)
+                | CallError::MissingCapability(_)
+                | CallError::TaskRequired
+                | CallError::Cancelled,
+            ) => {
+                question.refuse(&Error::new(Error::INTERNAL, "The client did not answer"));
+                self.cancel("The client did not answer a question");
+            }
+        }
+    }
+
+    /// The client's answer to a question, over as many requests of the client as it takes.
+    fn answer_of_client(self: &Arc<PassedCall>, request: &InputRequest) -> Result<Box<RawValue>, CallError> {
+        loop {
+            let context = self.context();
+            match context.ask_all(vec![request.clone()]) {
+                Ok(answers) => return answers.into_iter().next().ok_or(CallError::Cancelled),
+                Err(CallError::InputRequired(requests)) => {
+                    let next = self.park(&context, requests).ok_or(CallError::Cancelled)?;
+                    self.take_over(next);
+                }
+                Err(other) => return Err(other),
+            }
+        }
+    }
+
+    /// Ends the client's request with questions; returns the request that brings the answers, `None` if none came in time.
+    fn park(&self, context: &Context, requests: Vec<InputRequest>) -> Option<Context> {
+        let random: &dyn Random = &OsRandom;
+        let ticket = base64url(&random.bytes::<16>());
+        let (next, came) = bounded(1);
+        self.state.lock().is_parked = true;
+        let parked = ParkedCall { grant: context.principal().grant, next };
+        self.calls.parked.lock().insert(ticket.clone(), parked);
+        let _ = context.remember(&ticket); // a text is JSON
+        context.complete(Err(CallError::InputRequired(requests)));
+        let next = came.recv_timeout(limits::ASK).ok();
+        self.calls.parked.lock().remove(&ticket);
+        next.or_else(|| came.try_recv().ok())
+    }
+
+    /// The call belongs to this request of the client from now on.
+    fn take_over(self: &Arc<PassedCall>, context: Context) {
+        let context = Arc::new(context);
+        let answer = {
+            let mut state = self.state.lock();
+            (state.context, state.is_parked) = (Arc::clone(&context), false);
+            state.answer.take()
+        };
+        self.cancel_with(&context);
+        if let Some(answer) = answer {
+            context.complete(answer);
+        }
+    }
+}
+
+impl Requester for PassedCall {
+    fn answer(&self, answer: Settled<'_>) {
+        self.complete(match answer {
+            Settled::Answered(Ok(result)) => self.reply(result),
+            Settled::Answered(Err(error)) => Err(as_error(error).into()),
+            Settled::Ended(end) => {
+                let text = format!(
+                    "The server {:?} did not answer: {end}. The next call starts it again",
+                    self.server()
+                );
+                Err(Error::new(Error::INTERNAL, text).into())
+            }
+        });
+    }
+
+    fn owner(&self) -> Option<GrantId> {
+        Some(self.context().principal().grant)
+    }
+
+    fn progress(&self, params: &RawValue) {
+        self.context().forward("notifications/progress", params);
+    }
+
+    fn log(&self, params: &RawValue) {
+        #[derive(Deserialize)]
+        struct Leveled {
+            level: Level,
+        }
+        let context = self.context();
+        let level = serde_json::from_str::<Leveled>(params.get()).ok();
+        if level.is_some_and(|Leveled { level }| context.wants_log(level)) {
+            context.forward("notifications/message", params);
+        }
+    }
+
+    fn ask(self: Arc<Self>, question: PeerQuestion) {
+        let context = self.context();
+        let capability = match question.method.as_str() {
+            "sampling/createMessage" => Capability::Sampling,
+            "elicitation/create" if !asks_for_url(&question.params) => Capability::Elicitation,
+            _ => return question.refuse(&Error::method_not_found()),
+        };
+        let may_ask = [Operation::CallTool, Operation::GetPrompt, Operation::ReadResource];
+        if !context.client().supports(capability) || !may_ask.contains(&context.call().operation) {
+            let text = format!("The client does not support {} here", capability.name());
+            return question.refuse(&Error::new(Error::INVALID_REQUEST, text));
+        }
+        let Some(place) = self.calls.questions.take(context.principal().user) else {
+            return question.refuse(&Error::new(Error::BUSY, "Too many questions at once"));
+        };
+        let work = move || {
+            let _place = place;
+            self.ask_and_wait(capability, question);
+        };
+        // Ends when the client has answered, or after `ASK`. Where there is no thread, the question is dropped, and so refused.
+        let thread = thread::Builder::new().name("bridge-question".to_owned());
+        let _ = thread.stack_size(limits::bridge::STACK_BYTES).spawn(work);
+    }
+}
+
+/// Whether an elicitation wants a URL to be opened, which is another capability.
+fn asks_for_url(params: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Elicitation {
+        mode: Option<String>,
+    }
+    serde_json::from_str(params.get()).is_ok_and(|Elicitation { mode }| mode.as_deref() == Some("url"))
+}
+
+/// A peer's error as one of ours; one that cannot be read is internal.
+fn as_error(error: &RawValue) -> Error {
+    serde_json::from_str(error.get()).unwrap_or_else(|_| Error::internal())
+}
