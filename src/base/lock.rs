@@ -46,15 +46,6 @@ pub fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<
     condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits for `condition` to be notified, `timeout` at most.
-pub fn wait_timeout<'a, T>(
-    condition: &Condvar,
-    guard: MutexGuard<'a, T>,
-    timeout: Duration,
-) -> MutexGuard<'a, T> {
-    condition.wait_timeout(guard, timeout).unwrap_or_else(PoisonError::into_inner).0
-}
-
 /// Waits for `condition` while `waiting` holds, `timeout` at most.
 pub fn wait_timeout_while<'a, T>(
     condition: &Condvar,

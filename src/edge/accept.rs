@@ -244,7 +244,8 @@ struct Open {
     shared: Arc<Shared>,
     link: Arc<Link>,
     number: u64,
-    admitted: Option<Admitted>,
+    /// Counts the connection out when the link has gone.
+    _admitted: Admitted,
 }
 
 impl Open {
@@ -252,14 +253,12 @@ impl Open {
         let waiting = AtomicU64::new(shared.now());
         let link = Arc::new(Link { stream, waiting });
         shared.lock_links().insert(number, Arc::clone(&link));
-        Open { shared: Arc::clone(shared), link, number, admitted: Some(admitted) }
+        Open { shared: Arc::clone(shared), link, number, _admitted: admitted }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.admitted = None; // before whoever waits for room looks for it
         self.shared.lock_links().remove(&self.number);
-        self.shared.link_ended.notify_all();
     }
 }

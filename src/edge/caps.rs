@@ -8,6 +8,7 @@ use super::refusal::Refusal;
 use crate::base::limits;
 use crate::base::quota::{Held, Quota};
 use crate::base::sender::Sender;
+use crate::base::thread_count::{CountedThread, ThreadCount};
 
 /// A part of such a limit, which can grow; given back when dropped.
 pub(crate) type Share = Held<()>;
@@ -37,20 +38,20 @@ impl Bodies {
 #[derive(Debug)]
 pub(crate) struct Connections {
     by_sender: Arc<Quota<Sender>>,
-    total: Arc<Quota<()>>,
+    total: Arc<ThreadCount>,
 }
 
 /// One connection that is counted, until dropped.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     _of_sender: Option<Held<Sender>>,
-    _share: Share,
+    _counted: CountedThread,
 }
 
 impl Connections {
-    /// At most `most` connections, at most `most_each` of one neighbour.
+    /// At most `most` connections, at most `most_each` of one sender.
     pub(crate) fn new(most: usize, most_each: usize) -> Connections {
-        Connections { by_sender: Quota::per_key(most_each), total: Quota::in_total(most) }
+        Connections { by_sender: Quota::per_key(most_each), total: ThreadCount::at_most(most) }
     }
 
     /// Counts one more from `address`. `None` is a trusted proxy, whose connections are of many people; and so are those
@@ -58,9 +59,14 @@ impl Connections {
     pub(crate) fn admit(&self, address: Option<IpAddr>) -> Result<Admitted, Refusal> {
         let held = Sender::elsewhere(address)
             .map(|neighbour| self.by_sender.take(neighbour).ok_or(Refusal::AddressBusy));
-        let held = held.transpose()?; // first, so that who has too many makes nobody else give way
-        let share = self.total.take(()).ok_or(Refusal::Busy)?;
-        Ok(Admitted { _of_sender: held, _share: share })
+        let held = held.transpose()?; // first: a sender with too many makes nobody else give way
+        let counted = self.total.enter().ok_or(Refusal::Busy)?;
+        Ok(Admitted { _of_sender: held, _counted: counted })
+    }
+
+    /// The threads of all of them.
+    pub(crate) fn threads(&self) -> &ThreadCount {
+        &self.total
     }
 }
 

@@ -22,7 +22,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub use tls::Tls;
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
 use crate::base::counters::Counters;
-use crate::base::lock::{Mutex, wait_timeout};
+use crate::base::lock::Mutex;
 use crate::base::quota::Quota;
 use crate::base::throttle::Throttle;
 use crate::base::{clock, limits};
@@ -152,8 +152,6 @@ struct Shared {
     closing: CancelToken,
     /// Guards the open connections, by number.
     links: Mutex<HashMap<u64, Arc<Link>>>,
-    /// Wakes [`Edge::stop`] when a connection has ended.
-    link_ended: Condvar,
 }
 
 /// What the door holds of a connection, to close it.
@@ -219,7 +217,6 @@ impl Edge {
             phase: AtomicU8::new(0),
             closing: CancelToken::new(),
             links: Mutex::default(),
-            link_ended: Condvar::new(),
         });
         let watching = Arc::clone(&shared);
         // Ends when `Edge::end` closes the watch.
@@ -237,14 +234,14 @@ impl Edge {
     /// Connections that are open now.
     #[cfg(test)]
     pub fn connections(&self) -> usize {
-        self.shared.lock_links().len()
+        self.shared.connections.threads().running()
     }
 
     /// What gives its counts, also to whoever does not own the door.
     pub fn counter(&self) -> Box<dyn Fn() -> Counts + Send + Sync> {
         let shared = Arc::clone(&self.shared);
         Box::new(move || Counts {
-            connections: shared.lock_links().len(),
+            connections: shared.connections.threads().running(),
             streams: shared.streams.held(),
             refusals: shared.refusals.counts(),
         })
@@ -265,7 +262,7 @@ impl Edge {
 
     /// Waits for the connections of a closed door to end. Returns whether all of them have within `patience`.
     pub fn wait(&self, patience: Duration) -> bool {
-        self.shared.wait_for_links(patience)
+        self.shared.connections.threads().wait_for_end(patience)
     }
 
     /// Closes the door and cuts off what has not ended after `patience`.
@@ -285,7 +282,7 @@ impl Edge {
             let _ = link.stream.shutdown(Shutdown::Both);
         }
         // A thread that waits for a worker looks at the phase this often.
-        self.shared.wait_for_links(self.shared.settings.client_check.saturating_mul(2));
+        self.wait(self.shared.settings.client_check.saturating_mul(2));
     }
 }
 
@@ -316,30 +313,16 @@ impl Shared {
     /// Gives up the connection that has waited longest for its client, and sees it end: whoever opens many and says little
     /// makes room for those who have something to say (H6). Says whether there was one.
     fn make_room(&self) -> bool {
+        let before = self.connections.threads().running();
         let links = self.lock_links();
-        let before = links.len();
         let now = self.now();
         let waiting = links.values().map(|link| (link.waiting.load(Ordering::SeqCst), link));
         let longest = waiting.filter(|(since, _)| *since <= now).min_by_key(|(since, _)| *since);
         if !longest.is_some_and(|(since, link)| link.give_up(since)) {
             return false;
         }
-        let none_ended = |links: &mut HashMap<u64, Arc<Link>>| links.len() >= before;
-        drop(self.link_ended.wait_timeout_while(links, limits::MAKE_ROOM_PAUSE, none_ended));
-        true
-    }
-
-    /// Waits until no connection is open; says whether that came to be in time.
-    fn wait_for_links(&self, patience: Duration) -> bool {
-        let deadline = clock::instant() + patience;
-        let mut links = self.lock_links();
-        while !links.is_empty() {
-            let left = deadline.saturating_duration_since(clock::instant());
-            if left.is_zero() {
-                return false;
-            }
-            links = wait_timeout(&self.link_ended, links, left);
-        }
+        drop(links);
+        self.connections.threads().wait_below(before, limits::MAKE_ROOM_PAUSE);
         true
     }
 }
