@@ -1,5 +1,6 @@
 //! The backend for one server: who is offered what, and what ends when.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::unavailable::Unavailable;
 use crate::base::identity::{GrantId, Principal, UserId};
 use crate::base::limits;
 use crate::base::quota::Quota;
-use crate::mcp::{Backend, Consent, Context, Description, Error, Publisher, ToolRules};
+use crate::mcp::{Backend, Consent, Context, Description, Error, Operation, Publisher, ToolRules};
 
 /// One server behind the login.
 pub(crate) struct Bridge {
@@ -97,6 +98,10 @@ impl Backend for Bridge {
 
     fn tool_rules(&self, _: &Principal, _: &str) -> Option<Arc<ToolRules>> {
         None
+    }
+
+    fn known(&self, operation: Operation, name: &str) -> Option<Cow<'_, str>> {
+        self.calls.has_listed(operation, name).then(|| Cow::Owned(name.to_owned()))
     }
 
     fn grants(&self) -> Vec<GrantId> {

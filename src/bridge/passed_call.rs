@@ -4,7 +4,7 @@
 //! 2026-07-28 the call is parked (MRTR): its response asks, and the next request of the client, which brings the answers, takes the call
 //! over. The peer knows nothing of that: its request goes on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
@@ -33,6 +33,8 @@ pub(super) struct PassedCalls {
     questions: Arc<Quota<UserId>>,
     /// Guards the calls whose client has been asked and is to come back, by their tickets.
     parked: Mutex<HashMap<String, ParkedCall>>,
+    /// Guards the names of tools and prompts that were listed: the log names no others.
+    listed: Mutex<HashSet<(Operation, String)>>,
 }
 
 struct ParkedCall {
@@ -44,7 +46,7 @@ struct ParkedCall {
 impl PassedCalls {
     pub(super) fn new(instances: Arc<Instances>) -> Arc<PassedCalls> {
         let questions = Arc::new(Quota::new(limits::bridge::QUESTIONS_WAITING));
-        Arc::new(PassedCalls { instances, questions, parked: Mutex::default() })
+        Arc::new(PassedCalls { instances, questions, parked: Mutex::default(), listed: Mutex::default() })
     }
 
     /// Passes a call on, or gives it to the call that waits for it.
@@ -54,6 +56,34 @@ impl PassedCalls {
             Some(ticket) => self.resume(&ticket, context),
             None => PassedCall::new(Arc::clone(self), context).run(Attempt::First),
         }
+    }
+
+    /// Whether a tool or a prompt of this name was listed.
+    pub(super) fn has_listed(&self, operation: Operation, name: &str) -> bool {
+        self.listed.lock().contains(&(operation, name.to_owned()))
+    }
+
+    /// Notes the names in a list.
+    fn note_listed(&self, operation: Operation, reply: &Reply) {
+        #[derive(Deserialize)]
+        struct Listed {
+            name: String,
+        }
+        let (member, of_call) = match operation {
+            Operation::ListTools => ("tools", Operation::CallTool),
+            Operation::ListPrompts => ("prompts", Operation::GetPrompt),
+            Operation::ListResources
+            | Operation::ListResourceTemplates
+            | Operation::CallTool
+            | Operation::GetPrompt
+            | Operation::ReadResource
+            | Operation::Complete => return,
+        };
+        let Ok(Some(names)) = reply.read::<Vec<Listed>>(member) else { return };
+        let mut listed = self.listed.lock();
+        let room = limits::bridge::NAMES.saturating_sub(listed.len());
+        let short = names.into_iter().filter(|each| each.name.len() <= limits::bridge::NAME_BYTES);
+        listed.extend(short.take(room).map(|each| (of_call, each.name)));
     }
 
     fn resume(&self, ticket: &str, context: Context) {
@@ -193,6 +223,7 @@ impl PassedCall {
         let unusable =
             || Error::new(Error::INTERNAL, format!("The server {:?} answered with no result", self.server()));
         let reply: Members = serde_json::from_str(result.get()).map_err(|_| unusable())?;
+        self.calls.note_listed(self.context().call().operation, &reply);
         if !self.is_modern_peer.get().copied().unwrap_or_default() {
             return Ok(reply);
         }

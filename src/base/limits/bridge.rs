@@ -53,3 +53,7 @@ pub const IDLE: Duration = Duration::from_secs(600);
 pub const START: Duration = Duration::from_secs(60);
 /// Descriptors of one program: its pipes, its guardian's socket, a pipe that wakes its thread.
 pub const DESCRIPTORS: usize = 8;
+/// Names of tools and prompts that the log may name; more than any server has.
+pub const NAMES: usize = 4096;
+/// The longest of them (bytes): what MCP allows the name of a tool.
+pub const NAME_BYTES: usize = 128;

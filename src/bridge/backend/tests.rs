@@ -310,3 +310,14 @@ fn a_modern_peer_serves_both_eras() {
     assert_eq!((&result["version"], &result["resultType"]), (&json!("2026-07-28"), &json!("complete")));
     assert!(result["cacheScope"] != "public");
 }
+
+/// L2: the log names tools as the server spells them, and nothing that a client made up.
+#[test]
+fn names_that_were_listed_are_known() {
+    let rig = rig(usual);
+    assert_eq!(rig.bridge.known(Operation::CallTool, "any"), None);
+    rig.send(modern("tools/list", json!({}))).last();
+    assert_eq!(rig.bridge.known(Operation::CallTool, "any").as_deref(), Some("any"));
+    assert_eq!(rig.bridge.known(Operation::GetPrompt, "any"), None);
+    assert_eq!(rig.bridge.known(Operation::CallTool, "canary"), None);
+}

@@ -89,6 +89,7 @@ impl Launcher for Peers {
 /// An endpoint whose backend is a bridge.
 pub(super) struct Rig {
     pub(super) mcp: Mcp,
+    pub(super) bridge: Arc<Bridge>,
     pub(super) peers: Peers,
 }
 
@@ -159,16 +160,16 @@ pub(super) fn rig(script: Script) -> Rig {
         client_info: ClientInfo { name: "us", version: "1" },
     };
     let peers = Peers { script, all: Arc::default(), receivers: Arc::default() };
-    let bridge = Bridge::new(Consent::default(), settings, Box::new(peers.clone()));
+    let bridge = Arc::new(Bridge::new(Consent::default(), settings, Box::new(peers.clone())));
     let mcp = Mcp::new(Settings {
-        backend: Arc::new(bridge),
+        backend: Arc::clone(&bridge) as Arc<dyn Backend>,
         keys: Arc::new(keyring(1)),
         clock: Arc::new(ManualClock::new()),
         random: Arc::new(CountedRandom::default()),
         capacity: Capacity::default(),
         insufficient_scope: Box::new(|_| Response::new(403)),
     });
-    Rig { mcp, peers }
+    Rig { mcp, bridge, peers }
 }
 
 /// An answer: its status and its messages, which are read as they come.
