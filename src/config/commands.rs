@@ -84,66 +84,48 @@ pub(super) struct CommandLine {
 /// How a program to be served is written.
 const BRIDGED: &str = "[[--env NAME[=VALUE]]... -- COMMAND [ARG...]]";
 
+/// How `grants revoke` is told which grants.
+const SELECTION: &str = "(ID | --user LOGIN|NUMBER | --client FINGERPRINT | --all)";
+
+const fn command(words: &'static [&'static str], arguments: &'static str, action: Action) -> Command {
+    Command { words, arguments, help: "", action }
+}
+
 /// Every command, in the order in which `--help` and the README show them.
 pub(super) const COMMANDS: &[Command] = &[
-    Command {
-        words: &[],
-        arguments: BRIDGED,
-        help: "serve: these tools, or those of an MCP server on standard input and output, which COMMAND starts for each person and client",
-        action: Action::Serve,
-    },
-    Command {
-        words: &["demo"],
-        arguments: BRIDGED,
-        help: "serve on loopback with a simulated GitHub, no account needed",
-        action: Action::Demo,
-    },
-    Command {
-        words: &["check"],
-        arguments: BRIDGED,
-        help: "say what the options mean, what of it is unsafe, and whether a server would start",
-        action: Action::Check,
-    },
-    Command {
-        words: &["grants", "list"],
-        arguments: "",
-        help: "list who let which program in",
-        action: Action::Operate(|_| Ok(Operation::ListGrants)),
-    },
-    Command {
-        words: &["grants", "revoke"],
-        arguments: "(ID | --user LOGIN|NUMBER | --client FINGERPRINT | --all)",
-        help: "end one grant, those of a person or a program, or all: with their tokens, sessions and streams",
-        action: Action::Operate(revoke),
-    },
-    Command {
-        words: &["key", "rotate"],
-        arguments: "",
-        help: "seal with a new key from now on, at once if the server runs; what older keys sealed still opens",
-        action: Action::Operate(|_| Ok(Operation::RotateKey)),
-    },
-    Command {
-        words: &["backup"],
-        arguments: "FILE",
-        help: "copy the grants to a new file, consistent also while the server runs; the key is not in it",
-        action: Action::Operate(back_up),
-    },
-    Command {
-        words: &["status"],
-        arguments: "",
-        help: "say since when the server is up, its version, and how many grants, sessions, streams and running calls it has",
-        action: Action::Operate(|_| Ok(Operation::Status)),
-    },
-    Command {
-        words: &["health"],
-        arguments: "[--url URL]",
-        help: "exit with 0 if the server is up, else with 1: asked over the operator's socket, or at its URL",
-        action: Action::Health,
-    },
-    Command { words: &["help"], arguments: "", help: "print this", action: Action::Help },
+    command(&[], BRIDGED, Action::Serve).help(
+        "serve: these tools, or those of an MCP server on standard input and output, which COMMAND starts \
+         for each person and client",
+    ),
+    command(&["demo"], BRIDGED, Action::Demo)
+        .help("serve on loopback with a simulated GitHub, no account needed"),
+    command(&["check"], BRIDGED, Action::Check)
+        .help("say what the options mean, what of it is unsafe, and whether a server would start"),
+    command(&["grants", "list"], "", Action::Operate(|_| Ok(Operation::ListGrants)))
+        .help("list who let which program in"),
+    command(&["grants", "revoke"], SELECTION, Action::Operate(revoke)).help(
+        "end one grant, those of a person or a program, or all: with their tokens, sessions and streams",
+    ),
+    command(&["key", "rotate"], "", Action::Operate(|_| Ok(Operation::RotateKey))).help(
+        "seal with a new key from now on, at once if the server runs; what older keys sealed still opens",
+    ),
+    command(&["backup"], "FILE", Action::Operate(back_up))
+        .help("copy the grants to a new file, consistent also while the server runs; the key is not in it"),
+    command(&["status"], "", Action::Operate(|_| Ok(Operation::Status))).help(
+        "say since when the server is up, its version, and how many grants, sessions, streams and running \
+         calls it has",
+    ),
+    command(&["health"], "[--url URL]", Action::Health).help(
+        "exit with 0 if the server is up, else with 1: asked over the operator's socket, or at its URL",
+    ),
+    command(&["help"], "", Action::Help).help("print this"),
 ];
 
 impl Command {
+    const fn help(self, help: &'static str) -> Command {
+        Command { help, ..self }
+    }
+
     /// Which options it reads.
     pub(super) fn reads(&self) -> Reads {
         match self.action {

@@ -10,19 +10,23 @@ use crate::github::{self, BaseUrl};
 use crate::http::{PublicUrl, TrustedProxies};
 use crate::oauth::{DenyList, RedirectSchemes};
 
+use Takes::{List, One, Secret};
+
+/// Writes a value into the configuration, or says what is wrong with it.
+type Apply = fn(&mut Config, &str) -> Result<(), &'static str>;
+
 /// One option.
 pub(super) struct ConfigOption {
-    /// Its environment variable.
+    /// The environment variable.
     pub(super) env: &'static str,
     pub(super) takes: Takes,
     /// The default, in words.
     pub(super) default: &'static str,
     pub(super) help: &'static str,
-    /// Writes a value into the configuration, or says what is wrong with it.
-    pub(super) apply: fn(&mut Config, &str) -> Result<(), &'static str>,
+    pub(super) apply: Apply,
 }
 
-/// What stands for the value of an option in its help.
+/// The placeholder for the value in the help of an option.
 pub(super) enum Takes {
     One(&'static str),
     /// A comma list. The flag may be repeated.
@@ -35,16 +39,20 @@ pub(super) enum Takes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reads {
     Everything,
-    /// What a demo does not decide by itself.
+    /// All but those that a demo decides itself.
     Demo,
-    /// Where the state is, and nothing that could be wrong besides.
+    /// The location of the state only, so that nothing else can be wrong.
     StateFiles,
 }
 
 /// The variable that names the configuration file.
 pub(super) const CONFIG: &str = "MCP_CONFIG";
 
-/// What a demo, which is for this machine only, refuses wherever it is set.
+/// The default state directory.
+const STATE_DIR: &str =
+    "systemd's STATE_DIRECTORY, else a directory of the program's name in XDG_STATE_HOME or ~/.local/state";
+
+/// Options that a demo, which is for this machine only, refuses wherever they are set.
 pub(super) const NOT_IN_A_DEMO: [&str; 3] = ["MCP_BEHIND_PROXY", "MCP_TLS_CERT", "MCP_TLS_KEY"];
 
 impl ConfigOption {
@@ -70,276 +78,180 @@ impl ConfigOption {
         matches!(self.takes, Takes::Secret(_))
     }
 
-    /// Its flag, if it is not a secret.
+    const fn help(self, help: &'static str) -> ConfigOption {
+        ConfigOption { help, ..self }
+    }
+
+    const fn sets(self, apply: Apply) -> ConfigOption {
+        ConfigOption { apply, ..self }
+    }
+
+    /// The flag; a secret has none.
     pub(super) fn flag(&self) -> String {
         let name = self.env.strip_prefix("MCP_OAUTH_").or(self.env.strip_prefix("MCP_")).unwrap_or(self.env);
         format!("--{}", name.to_ascii_lowercase().replace('_', "-"))
     }
 }
 
+/// An option without effect so far.
+const fn option(env: &'static str, takes: Takes, default: &'static str) -> ConfigOption {
+    ConfigOption { env, takes, default, help: "", apply: |_, _| Ok(()) }
+}
+
 /// Every option, in the order in which `--help` and the README show them.
 pub(super) const OPTIONS: &[ConfigOption] = &[
-    ConfigOption {
-        env: "GITHUB_CLIENT_ID",
-        takes: Takes::One("ID"),
-        default: "required",
-        help: "the client id of your OAuth app at GitHub",
-        apply: |config, value| set(&mut config.github.client_id, values::client_id(value)),
-    },
-    ConfigOption {
-        env: "GITHUB_CLIENT_SECRET",
-        takes: Takes::Secret("SECRET"),
-        default: "required",
-        help: "its client secret",
-        apply: |config, value| {
+    option("GITHUB_CLIENT_ID", One("ID"), "required")
+        .help("the client id of your OAuth app at GitHub")
+        .sets(|config, value| set(&mut config.github.client_id, values::client_id(value))),
+    option("GITHUB_CLIENT_SECRET", Secret("SECRET"), "required").help("its client secret").sets(
+        |config, value| {
             set(&mut config.github.client_secret, client_secret::parse(value).map(ClientSecret::Given))
         },
-    },
-    ConfigOption {
-        env: "GITHUB_CLIENT_SECRET_FILE",
-        takes: Takes::One("FILE"),
-        default: "none",
-        help: "a file with the client secret, and while you change it the other one in a second line; wins over GITHUB_CLIENT_SECRET",
-        apply: |config, value| set(&mut config.github.client_secret, Ok(ClientSecret::File(value.into()))),
-    },
-    ConfigOption {
-        env: "MCP_ALLOW",
-        takes: Takes::List("RULES"),
-        default: "required; any for demo",
-        help: "who is let in: a comma list of user:LOGIN, id:NUMBER, org:ORG, team:ORG/SLUG; or any",
-        apply: |config, value| set(&mut config.allow, values::allow_rules(value)),
-    },
-    ConfigOption {
-        env: "MCP_PUBLIC_URL",
-        takes: Takes::One("URL"),
-        default: "http:// and the listen address, if that is loopback",
-        help: "the https URL under which clients reach this server",
-        apply: |config, value| set(&mut config.public_url, PublicUrl::parse(value).map(Some)),
-    },
-    ConfigOption {
-        env: "MCP_LISTEN",
-        takes: Takes::List("WHERE"),
-        default: "127.0.0.1:3001",
-        help: "where to listen: a comma list of IP address and port, unix:/PATH, systemd (its .socket unit); may be repeated",
-        apply: |config, value| set(&mut config.listen, values::listen(value)),
-    },
-    ConfigOption {
-        env: "MCP_TLS_CERT",
-        takes: Takes::One("FILE"),
-        default: "none",
-        help: "the certificate and its chain, PEM: encrypt what is listened to; read again when the file changes",
-        apply: |config, value| set(&mut config.tls_cert, path(value)),
-    },
-    ConfigOption {
-        env: "MCP_TLS_KEY",
-        takes: Takes::One("FILE"),
-        default: "none",
-        help: "its private key, PEM",
-        apply: |config, value| set(&mut config.tls_key, path(value)),
-    },
-    ConfigOption {
-        env: "MCP_BEHIND_PROXY",
-        takes: Takes::One("ADDR"),
-        default: "none",
-        help: "instead of listening, take requests from a reverse proxy on a loopback HOST:PORT or unix:/PATH",
-        apply: |config, value| set(&mut config.behind_proxy, values::behind_proxy(value).map(Some)),
-    },
-    ConfigOption {
-        env: "MCP_TRUSTED_PROXY",
-        takes: Takes::List("NETWORKS"),
-        default: "none",
-        help: "whose X-Forwarded-For is believed, for limits and the log: addresses, CIDRs, unix for the Unix socket",
-        apply: |config, value| set(&mut config.trusted_proxies, TrustedProxies::parse(value)),
-    },
-    ConfigOption {
-        env: "MCP_ALLOW_ORIGIN",
-        takes: Takes::List("ORIGINS"),
-        default: "none; the MCP Inspector's for demo",
-        help: "a comma list of the origins of web pages and apps that may call the API, like https://inspector.example, app://name, null",
-        apply: |config, value| set(&mut config.allowed_origins, values::origins(value)),
-    },
-    ConfigOption {
-        env: "MCP_METRICS_LISTEN",
-        takes: Takes::One("HOST:PORT"),
-        default: "none; always on the operator's socket",
-        help: "a loopback address and port for /metrics",
-        apply: |config, value| set(&mut config.metrics_listen, values::metrics_listen(value).map(Some)),
-    },
-    ConfigOption {
-        env: "MCP_LOG_FORMAT",
-        takes: Takes::One("FORMAT"),
-        default: "human",
-        help: "how a line of the log is written: human or json",
-        apply: |config, value| set(&mut config.log_format, values::log_format(value)),
-    },
-    ConfigOption {
-        env: "MCP_CLIENTS",
-        takes: Takes::One("FILE"),
-        default: "none",
-        help: "a JSON list of clients of your own: client_id, client_name, redirect_uris, perhaps client_secret_file",
-        apply: |config, value| set(&mut config.clients.file, path(value)),
-    },
-    ConfigOption {
-        env: "MCP_DENY_CLIENTS",
-        takes: Takes::List("LIST"),
-        default: "none",
-        help: "clients that are refused and lose their grants: a comma list of fingerprints from the log, URLs and hosts",
-        apply: |config, value| set(&mut config.clients.denied, DenyList::parse(value)),
-    },
-    ConfigOption {
-        env: "MCP_REGISTRATION",
-        takes: Takes::One("open|closed"),
-        default: "open",
-        help: "whether clients may register by themselves; those that have done so before stay",
-        apply: |config, value| set(&mut config.clients.registration, values::registration(value)),
-    },
-    ConfigOption {
-        env: "MCP_REGISTRATIONS_PER_HOUR",
-        takes: Takes::One("NUMBER"),
-        default: "600",
-        help: "how often one address may register clients",
-        apply: |config, value| set(&mut config.clients.registrations_per_hour, values::count(value)),
-    },
-    ConfigOption {
-        env: "MCP_REDIRECT_SCHEMES",
-        takes: Takes::List("SCHEMES"),
-        default: "none",
-        help: "a comma list of apps' own schemes, like myapp for myapp://callback, that clients may be answered at, besides those of known clients",
-        apply: |config, value| set(&mut config.clients.redirect_schemes, RedirectSchemes::parse(value)),
-    },
-    ConfigOption {
-        env: "MCP_CLIENT_DOCUMENTS",
-        takes: Takes::One("on|off"),
-        default: "on; off for demo",
-        help: "whether a client's id may be the https URL of its metadata document, which this server then fetches",
-        apply: |config, value| set(&mut config.clients.documents, values::switch(value)),
-    },
-    ConfigOption {
-        env: "MCP_LEGACY_SSE",
-        takes: Takes::One("on|off"),
-        default: "off",
-        help: "also serve the HTTP+SSE transport of 2024-11-05, at /sse and /message",
-        apply: |config, value| set(&mut config.legacy_sse, values::switch(value)),
-    },
-    ConfigOption {
-        env: "MCP_MAX_CONNECTIONS",
-        takes: Takes::One("NUMBER"),
-        default: "512",
-        help: "connections at once, a thread and a descriptor each; an eighth of them from one address",
-        apply: |config, value| set(&mut config.capacity.connections, values::count(value)),
-    },
-    ConfigOption {
-        env: "MCP_MAX_STREAMS",
-        takes: Takes::One("NUMBER"),
-        default: "256",
-        help: "open streams at once; leaves a quarter of the connections free",
-        apply: |config, value| set(&mut config.capacity.streams, values::count(value)),
-    },
-    ConfigOption {
-        env: "MCP_MAX_SESSIONS",
-        takes: Takes::One("NUMBER"),
-        default: "1000",
-        help: "sessions at once",
-        apply: |config, value| set(&mut config.capacity.sessions, values::count(value)),
-    },
-    ConfigOption {
-        env: "MCP_MAX_STREAMS_PER_USER",
-        takes: Takes::One("NUMBER"),
-        default: "24",
-        help: "open streams of one user",
-        apply: |config, value| set(&mut config.capacity.streams_per_user, values::count(value)),
-    },
-    ConfigOption {
-        env: "MCP_MAX_SESSIONS_PER_USER",
-        takes: Takes::One("NUMBER"),
-        default: "32",
-        help: "sessions of one user; the least recently used one makes room",
-        apply: |config, value| set(&mut config.capacity.sessions_per_user, values::count(value)),
-    },
-    ConfigOption {
-        env: "MCP_MAX_CHILDREN",
-        takes: Takes::One("NUMBER"),
-        default: "64",
-        help: "programs of `-- COMMAND` at once; the one unused for the longest time makes room",
-        apply: |config, value| set(&mut config.bridge.most.1, values::count(value)),
-    },
-    ConfigOption {
-        env: "MCP_MAX_CHILDREN_PER_USER",
-        takes: Takes::One("NUMBER"),
-        default: "8",
-        help: "programs of one user",
-        apply: |config, value| set(&mut config.bridge.most.0, values::count(value)),
-    },
-    ConfigOption {
-        env: "MCP_BRIDGE_IDLE",
-        takes: Takes::One("SECONDS"),
-        default: "600",
-        help: "how long a program is kept that nobody uses",
-        apply: |config, value| set(&mut config.bridge.idle, values::seconds(value)),
-    },
-    ConfigOption {
-        env: "MCP_CHILDREN_DIR",
-        takes: Takes::One("DIR"),
-        default: "beside the state directory, its name with .children",
-        help: "where programs have their home directories, one per person",
-        apply: |config, value| set(&mut config.bridge.directory, values::absolute(value).map(Some)),
-    },
-    ConfigOption {
-        env: "MCP_CHILD_USER",
-        takes: Takes::One("USER"),
-        default: "the server's own",
-        help: "the user that programs run as, by name or number; needs the right to",
-        apply: |config, value| set(&mut config.bridge.user, Ok(Some(value.to_owned()))),
-    },
-    ConfigOption {
-        env: CONFIG,
-        takes: Takes::One("FILE"),
-        default: "none",
-        help: "a file of lines like MCP_ALLOW=user:octocat, with the names of the variables; variables and flags win over it",
-        apply: |config, value| set(&mut config.file, path(value)),
-    },
-    ConfigOption {
-        env: "MCP_STATE_DIR",
-        takes: Takes::One("DIR"),
-        default: "systemd's STATE_DIRECTORY, else a directory of the program's name in XDG_STATE_HOME or ~/.local/state",
-        help: "where the grants, the key and the operator's socket are kept",
-        apply: |config, value| set(&mut config.state_dir, Ok(value.into())),
-    },
-    ConfigOption {
-        env: "MCP_OAUTH_KEY_FILE",
-        takes: Takes::One("FILE"),
-        default: "key in the state directory",
-        help: "the server's key; made at the first start",
-        apply: |config, value| set(&mut config.key_file, path(value)),
-    },
-    ConfigOption {
-        env: "MCP_OPERATOR_SOCKET",
-        takes: Takes::One("PATH"),
-        default: "operator.sock in the state directory",
-        help: "where a running server takes the operator's commands, if the state is on a volume that has no Unix sockets",
-        apply: |config, value| set(&mut config.operator_socket, values::absolute(value).map(Some)),
-    },
-    ConfigOption {
-        env: "GITHUB_URL",
-        takes: Takes::One("URL"),
-        default: github::URL,
-        help: "your GitHub Enterprise Server, if you have one",
-        apply: |config, value| set(&mut config.github.url, BaseUrl::parse(value)),
-    },
-    ConfigOption {
-        env: "GITHUB_API_URL",
-        takes: Takes::One("URL"),
-        default: "https://api.github.com, or GITHUB_URL/api/v3",
-        help: "its API",
-        apply: |config, value| set(&mut config.github.api_url, BaseUrl::parse(value).map(Some)),
-    },
-    ConfigOption {
-        env: "MCP_CA_FILE",
-        takes: Takes::One("FILE"),
-        default: "none",
-        help: "certificates, PEM, trusted besides the built-in roots by every call to GitHub and for client documents",
-        apply: |config, value| set(&mut config.ca_file, path(value)),
-    },
+    ),
+    option("GITHUB_CLIENT_SECRET_FILE", One("FILE"), "none")
+        .help(
+            "a file with the client secret, and while you change it the other one in a second line; \
+             wins over GITHUB_CLIENT_SECRET",
+        )
+        .sets(|config, value| set(&mut config.github.client_secret, Ok(ClientSecret::File(value.into())))),
+    option("MCP_ALLOW", List("RULES"), "required; any for demo")
+        .help("who is let in: a comma list of user:LOGIN, id:NUMBER, org:ORG, team:ORG/SLUG; or any")
+        .sets(|config, value| set(&mut config.allow, values::allow_rules(value))),
+    option("MCP_PUBLIC_URL", One("URL"), "http:// and the listen address, if that is loopback")
+        .help("the https URL under which clients reach this server")
+        .sets(|config, value| set(&mut config.public_url, PublicUrl::parse(value).map(Some))),
+    option("MCP_LISTEN", List("WHERE"), "127.0.0.1:3001")
+        .help(
+            "where to listen: a comma list of IP address and port, unix:/PATH, systemd (its .socket \
+             unit); may be repeated",
+        )
+        .sets(|config, value| set(&mut config.listen, values::listen(value))),
+    option("MCP_TLS_CERT", One("FILE"), "none")
+        .help(
+            "the certificate and its chain, PEM: encrypt what is listened to; read again when the file \
+             changes",
+        )
+        .sets(|config, value| set(&mut config.tls_cert, path(value))),
+    option("MCP_TLS_KEY", One("FILE"), "none")
+        .help("its private key, PEM")
+        .sets(|config, value| set(&mut config.tls_key, path(value))),
+    option("MCP_BEHIND_PROXY", One("ADDR"), "none")
+        .help(
+            "instead of listening, take requests from a reverse proxy on a loopback HOST:PORT or \
+             unix:/PATH",
+        )
+        .sets(|config, value| set(&mut config.behind_proxy, values::behind_proxy(value).map(Some))),
+    option("MCP_TRUSTED_PROXY", List("NETWORKS"), "none")
+        .help(
+            "whose X-Forwarded-For is believed, for limits and the log: addresses, CIDRs, unix for the \
+             Unix socket",
+        )
+        .sets(|config, value| set(&mut config.trusted_proxies, TrustedProxies::parse(value))),
+    option("MCP_ALLOW_ORIGIN", List("ORIGINS"), "none; the MCP Inspector's for demo")
+        .help(
+            "a comma list of the origins of web pages and apps that may call the API, like \
+             https://inspector.example, app://name, null",
+        )
+        .sets(|config, value| set(&mut config.allowed_origins, values::origins(value))),
+    option("MCP_METRICS_LISTEN", One("HOST:PORT"), "none; always on the operator's socket")
+        .help("a loopback address and port for /metrics")
+        .sets(|config, value| set(&mut config.metrics_listen, values::metrics_listen(value).map(Some))),
+    option("MCP_LOG_FORMAT", One("FORMAT"), "human")
+        .help("how a line of the log is written: human or json")
+        .sets(|config, value| set(&mut config.log_format, values::log_format(value))),
+    option("MCP_CLIENTS", One("FILE"), "none")
+        .help(
+            "a JSON list of clients of your own: client_id, client_name, redirect_uris, perhaps \
+             client_secret_file",
+        )
+        .sets(|config, value| set(&mut config.clients.file, path(value))),
+    option("MCP_DENY_CLIENTS", List("LIST"), "none")
+        .help(
+            "clients that are refused and lose their grants: a comma list of fingerprints from the \
+             log, URLs and hosts",
+        )
+        .sets(|config, value| set(&mut config.clients.denied, DenyList::parse(value))),
+    option("MCP_REGISTRATION", One("open|closed"), "open")
+        .help("whether clients may register by themselves; those that have done so before stay")
+        .sets(|config, value| set(&mut config.clients.registration, values::registration(value))),
+    option("MCP_REGISTRATIONS_PER_HOUR", One("NUMBER"), "600")
+        .help("how often one address may register clients")
+        .sets(|config, value| set(&mut config.clients.registrations_per_hour, values::count(value))),
+    option("MCP_REDIRECT_SCHEMES", List("SCHEMES"), "none")
+        .help(
+            "a comma list of apps' own schemes, like myapp for myapp://callback, that clients may be \
+             answered at, besides those of known clients",
+        )
+        .sets(|config, value| set(&mut config.clients.redirect_schemes, RedirectSchemes::parse(value))),
+    option("MCP_CLIENT_DOCUMENTS", One("on|off"), "on; off for demo")
+        .help(
+            "whether a client's id may be the https URL of its metadata document, which this server \
+             then fetches",
+        )
+        .sets(|config, value| set(&mut config.clients.documents, values::switch(value))),
+    option("MCP_LEGACY_SSE", One("on|off"), "off")
+        .help("also serve the HTTP+SSE transport of 2024-11-05, at /sse and /message")
+        .sets(|config, value| set(&mut config.legacy_sse, values::switch(value))),
+    option("MCP_MAX_CONNECTIONS", One("NUMBER"), "512")
+        .help("connections at once, a thread and a descriptor each; an eighth of them from one address")
+        .sets(|config, value| set(&mut config.capacity.connections, values::count(value))),
+    option("MCP_MAX_STREAMS", One("NUMBER"), "256")
+        .help("open streams at once; leaves a quarter of the connections free")
+        .sets(|config, value| set(&mut config.capacity.streams, values::count(value))),
+    option("MCP_MAX_SESSIONS", One("NUMBER"), "1000")
+        .help("sessions at once")
+        .sets(|config, value| set(&mut config.capacity.sessions, values::count(value))),
+    option("MCP_MAX_STREAMS_PER_USER", One("NUMBER"), "24")
+        .help("open streams of one user")
+        .sets(|config, value| set(&mut config.capacity.streams_per_user, values::count(value))),
+    option("MCP_MAX_SESSIONS_PER_USER", One("NUMBER"), "32")
+        .help("sessions of one user; the least recently used one makes room")
+        .sets(|config, value| set(&mut config.capacity.sessions_per_user, values::count(value))),
+    option("MCP_MAX_CHILDREN", One("NUMBER"), "64")
+        .help("programs of `-- COMMAND` at once; the one unused for the longest time makes room")
+        .sets(|config, value| set(&mut config.bridge.most.1, values::count(value))),
+    option("MCP_MAX_CHILDREN_PER_USER", One("NUMBER"), "8")
+        .help("programs of one user")
+        .sets(|config, value| set(&mut config.bridge.most.0, values::count(value))),
+    option("MCP_BRIDGE_IDLE", One("SECONDS"), "600")
+        .help("how long a program is kept that nobody uses")
+        .sets(|config, value| set(&mut config.bridge.idle, values::seconds(value))),
+    option("MCP_CHILDREN_DIR", One("DIR"), "beside the state directory, its name with .children")
+        .help("where programs have their home directories, one per person")
+        .sets(|config, value| set(&mut config.bridge.directory, values::absolute(value).map(Some))),
+    option("MCP_CHILD_USER", One("USER"), "the server's own")
+        .help("the user that programs run as, by name or number; needs the right to")
+        .sets(|config, value| set(&mut config.bridge.user, Ok(Some(value.to_owned())))),
+    option(CONFIG, One("FILE"), "none")
+        .help(
+            "a file of lines like MCP_ALLOW=user:octocat, with the names of the variables; variables \
+             and flags win over it",
+        )
+        .sets(|config, value| set(&mut config.file, path(value))),
+    option("MCP_STATE_DIR", One("DIR"), STATE_DIR)
+        .help("where the grants, the key and the operator's socket are kept")
+        .sets(|config, value| set(&mut config.state_dir, Ok(value.into()))),
+    option("MCP_OAUTH_KEY_FILE", One("FILE"), "key in the state directory")
+        .help("the server's key; made at the first start")
+        .sets(|config, value| set(&mut config.key_file, path(value))),
+    option("MCP_OPERATOR_SOCKET", One("PATH"), "operator.sock in the state directory")
+        .help(
+            "where a running server takes the operator's commands, if the state is on a volume that \
+             has no Unix sockets",
+        )
+        .sets(|config, value| set(&mut config.operator_socket, values::absolute(value).map(Some))),
+    option("GITHUB_URL", One("URL"), github::URL)
+        .help("your GitHub Enterprise Server, if you have one")
+        .sets(|config, value| set(&mut config.github.url, BaseUrl::parse(value))),
+    option("GITHUB_API_URL", One("URL"), "https://api.github.com, or GITHUB_URL/api/v3")
+        .help("its API")
+        .sets(|config, value| set(&mut config.github.api_url, BaseUrl::parse(value).map(Some))),
+    option("MCP_CA_FILE", One("FILE"), "none")
+        .help(
+            "certificates, PEM, trusted besides the built-in roots by every call to GitHub and for \
+             client documents",
+        )
+        .sets(|config, value| set(&mut config.ca_file, path(value))),
 ];
 
 fn set<T>(place: &mut T, value: Result<T, &'static str>) -> Result<(), &'static str> {
@@ -356,7 +268,7 @@ pub(super) fn names() -> String {
     OPTIONS.iter().map(|option| option.env).collect::<Vec<_>>().join(", ")
 }
 
-/// The option that has this flag, of those that are read.
+/// The option with this flag, among those that are read.
 pub(super) fn of_flag(flag: &str, reads: Reads) -> Result<&'static ConfigOption, StartupError> {
     let found = OPTIONS.iter().find(|option| option.flag() == flag);
     if let Some(secret) = found.filter(|option| option.is_secret()) {

@@ -81,19 +81,22 @@ pub(super) fn log_format(text: &str) -> Result<log::Format, &'static str> {
     word(text, [("human", log::Format::Human), ("json", log::Format::Json)], "write human or json")
 }
 
+/// A number in digits alone.
+fn number(text: &str) -> Option<u64> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
+}
+
 /// A capacity.
 pub(super) fn count(text: &str) -> Result<usize, &'static str> {
-    let digits = text.bytes().all(|b| b.is_ascii_digit());
-    let number = if digits { text.parse().ok() } else { None };
-    number.filter(|count| (1..=limits::CAPACITY_MAX).contains(count)).ok_or("write a number from 1 to 100000")
+    let count = number(text).and_then(|count| usize::try_from(count).ok());
+    count.filter(|count| (1..=limits::CAPACITY_MAX).contains(count)).ok_or("write a number from 1 to 100000")
 }
 
 /// A time of up to a day.
 pub(super) fn seconds(text: &str) -> Result<Duration, &'static str> {
-    let digits = text.bytes().all(|b| b.is_ascii_digit());
-    let number = if digits { text.parse().ok() } else { None };
-    let number = number.filter(|seconds| (1..=86_400).contains(seconds));
-    number.map(Duration::from_secs).ok_or("write a number of seconds from 1 to 86400")
+    let seconds = number(text).filter(|seconds| (1..=86_400).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or("write a number of seconds from 1 to 86400")
 }
 
 pub(super) fn client_id(text: &str) -> Result<String, &'static str> {
@@ -119,11 +122,8 @@ fn allow_rule(text: &str) -> Result<AllowRule, &'static str> {
     match kind {
         "user" => Ok(AllowRule::User(login(name)?)),
         "id" => {
-            let digits = name.bytes().all(|b| b.is_ascii_digit());
-            let number = if digits { name.parse().ok().filter(|id| *id > 0) } else { None };
-            number
-                .map(|id| AllowRule::Id(UserId(id)))
-                .ok_or("id: is followed by the account's number, above zero")
+            let id = number(name).filter(|id| *id > 0).map(|id| AllowRule::Id(UserId(id)));
+            id.ok_or("id: is followed by the account's number, above zero")
         }
         "org" => Ok(AllowRule::Group(Group::Org(login(name)?))),
         "team" => {
