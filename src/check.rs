@@ -46,6 +46,7 @@ where
     report.github(config);
     report.state(config, &prepared.state);
     report.capacity(&config.capacity);
+    report.program(config);
     report.watching(config);
     let warnings = prepared.warnings.into_iter();
     report.warnings.extend(warnings.map(|Warning { what, fix, .. }| ("warning", what, fix)));
@@ -187,6 +188,27 @@ impl Report {
                     format!("chmod g-rwx {}, unless nobody else is in that group (fsGroup)", path.display()),
                 );
             }
+        }
+    }
+
+    fn program(&mut self, config: &Config) {
+        let bridge = &config.bridge;
+        let Some(command) = bridge.command.first() else { return };
+        let (of_user, in_all) = bridge.most;
+        let user = bridge.user.as_deref().unwrap_or("the server's user");
+        self.say(
+            "it serves",
+            format!("the program {command}, run as {user}: {in_all} at most, {of_user} of one person"),
+        );
+        self.say(
+            "home directories",
+            bridge.home_directories(&config.state_files().directory).display().to_string(),
+        );
+        if bridge.user.is_none() {
+            self.warn(
+                "the program runs as the server's user: it can read the grants, the key and the secret's file",
+                "name another user in MCP_CHILD_USER, or serve programs that you trust",
+            );
         }
     }
 

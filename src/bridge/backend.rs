@@ -108,6 +108,10 @@ impl Backend for Bridge {
         self.instances.grants()
     }
 
+    fn programs(&self) -> usize {
+        self.instances.count()
+    }
+
     fn end_grant(&self, grant: GrantId) {
         self.instances.end_grant(grant);
     }

@@ -152,6 +152,11 @@ impl Instances {
         slots.by_grant.iter().filter(|(_, slot)| slot.instance.is_some()).map(|(grant, _)| *grant).collect()
     }
 
+    /// How many there are, those left out that are being ended.
+    pub(super) fn count(&self) -> usize {
+        self.slots.lock().by_grant.values().filter(|slot| slot.instance.is_some()).count()
+    }
+
     /// Starts nothing any more, and ends what nobody uses.
     pub(super) fn close(&self) {
         self.slots.lock().is_closed = true;

@@ -80,6 +80,16 @@ impl BridgeOptions {
         if self.command.is_empty() { 0 } else { self.most.1 }
     }
 
+    /// The directory above all home directories.
+    pub(crate) fn home_directories(&self, state_dir: &Path) -> PathBuf {
+        let beside = || {
+            let mut name = state_dir.file_name().unwrap_or_default().to_owned();
+            name.push(".children");
+            state_dir.with_file_name(name)
+        };
+        self.directory.clone().unwrap_or_else(beside)
+    }
+
     /// The bridge to the one program of the command line.
     ///
     /// # Errors
@@ -113,17 +123,12 @@ impl BridgeOptions {
             most: self.most,
             client_info: ClientInfo { name: host.name, version: host.version },
         };
-        let beside = || {
-            let mut name = host.state_dir.file_name().unwrap_or_default().to_owned();
-            name.push(".children");
-            host.state_dir.with_file_name(name)
-        };
         let launcher = ProgramLauncher {
             server,
             program,
             args: args.to_vec(),
             env,
-            directory: self.directory.clone().unwrap_or_else(beside),
+            directory: self.home_directories(host.state_dir),
             user,
             variables: self.variables.clone(),
         };

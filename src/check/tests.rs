@@ -223,3 +223,29 @@ fn what_will_not_work_as_it_should_is_a_warning() {
     let state = ("MCP_STATE_DIR", test.path().to_str().unwrap());
     check_words(&[state], true, &["unsafe: its group can use", "fsGroup"]);
 }
+
+/// P1: which program, as whom, and what that means.
+#[test]
+fn a_program_is_looked_for_and_reported() {
+    let of = |args: &[&str]| {
+        let env = PLAIN.iter().chain(&[("MCP_STATE_DIR", "/nonexistent/state"), ("PATH", "/usr/bin:/bin")]);
+        let env = env.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let args = ["check"].iter().chain(args).map(|arg| (*arg).to_owned());
+        let Ok(Invocation::Check(config)) = Config::from(Program::new("test", "1").unwrap(), args, &env)
+        else {
+            panic!("{env:?}")
+        };
+        check(&config, demo::tools).to_string()
+    };
+    let text = of(&["--max-children", "3", "--", "sh", "-c", "hush-hush"]);
+    for word in [
+        "program sh, run as the server's user: 3 at most, 8 of one person",
+        "/nonexistent/state.children",
+        "can read the grants",
+    ] {
+        assert!(text.contains(word), "{word:?} is not in\n{text}");
+    }
+    assert!(!text.contains("hush-hush"), "arguments may be secrets");
+    assert!(!of(&["--child-user", "nobody", "--", "sh"]).contains("can read the grants"));
+    assert!(!of(&[]).contains("home directories"));
+}

@@ -43,6 +43,7 @@ impl Counted {
             ("mcp_sessions", "Sessions of the older protocol era.", number(mcp.sessions)),
             ("mcp_listeners", "Open subscriptions of the newer.", number(mcp.listeners)),
             ("mcp_calls", "Calls that run.", number(mcp.calls)),
+            ("mcp_programs", "Programs that run for `-- COMMAND`.", number(self.mcp.programs())),
             ("mcp_queue", "Requests that wait for a worker.", number(self.pool.waiting())),
             ("mcp_workers", "Workers that run.", number(self.pool.workers())),
             ("process_start_time_seconds", "Start of the server, in seconds since 1970.", self.started.0),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::peer;
 use crate::support::github::FakeGitHub;
-use crate::support::http::PATIENCE;
+use crate::support::http::{PATIENCE, Request};
 use crate::support::instant;
 use crate::support::server::Server;
 use crate::support::walk::{in_session, modern, modern_with, reply};
@@ -80,6 +80,9 @@ fn a_login_stands_in_front_of_a_program() {
         pids[0],
         "another client program of the same person"
     );
+    let socket = std::os::unix::net::UnixStream::connect(server.state_dir().join("operator.sock")).unwrap();
+    let page = Request::get("/metrics").over(socket, "operator").unwrap().finish().unwrap().expect(200);
+    assert!(page.text().contains("\nmcp_programs 2\n"), "{}", page.text());
     let log = server.wait_for_log("as-peer");
     assert!(
         log.contains("program.started") && log.contains("program.stderr") && log.contains("program.noise"),

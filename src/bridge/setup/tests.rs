@@ -64,3 +64,14 @@ fn programs_do_not_run_as_root() {
     }
     assert!(options(Some("1")).bridge(host).is_ok());
 }
+
+#[test]
+fn home_directories_are_beside_the_state() {
+    let of = |options: &BridgeOptions, state: &str| {
+        options.home_directories(Path::new(state)).display().to_string()
+    };
+    let default = BridgeOptions::default();
+    assert_eq!(of(&default, "/var/lib/mcp.d"), "/var/lib/mcp.d.children");
+    let named = BridgeOptions { directory: Some("/srv/homes".into()), ..BridgeOptions::default() };
+    assert_eq!(of(&named, "/var/lib/mcp"), "/srv/homes");
+}
