@@ -427,10 +427,11 @@ impl Receiver for Instance {
 
     fn ended(&self, end: &ProgramEnd) {
         let was_ready = matches!(self.state.lock().phase, InstancePhase::Ready(_));
-        self.peer.ended(end); // a handshake that runs fails by this
         if was_ready {
+            // Before the calls that ran are told, so that a client that calls again at once meets a new instance.
             self.fail(&Unavailable::Ended);
         }
+        self.peer.ended(end); // a running handshake fails by this
     }
 }
 
