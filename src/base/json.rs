@@ -277,7 +277,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
         self.open()?;
         let mut keys = Keys::default();
-        while let Some(Name(key)) = object.next_key()? {
+        while let Some(Text(key)) = object.next_key()? {
             if self.is_forbidden(&key) {
                 return Err(de::Error::custom("a member has a name that is not allowed here"));
             }
@@ -292,28 +292,24 @@ impl<'de> Visitor<'de> for Strict<'_> {
 
 /// A string that is borrowed if it has no escapes.
 #[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 /// The names of one object: compared one by one while they are few, hashed when they are many.
 #[derive(Default)]
 struct Keys<'de> {
-    few: Vec<Cow<'de, str>>,
+    /// On the stack: the usual object costs no allocation.
+    few: [Option<Cow<'de, str>>; 16],
     many: HashSet<Cow<'de, str>>,
 }
 
 impl<'de> Keys<'de> {
-    const FEW: usize = 16;
-
     /// Whether `key` is new.
     fn insert(&mut self, key: Cow<'de, str>) -> bool {
-        if self.few.contains(&key) {
-            return false;
+        match self.few.iter_mut().find(|few| few.as_ref().is_none_or(|other| *other == key)) {
+            Some(Some(_)) => false,
+            Some(free) => free.replace(key).is_none(),
+            None => self.many.insert(key),
         }
-        if self.few.len() < Keys::FEW {
-            self.few.push(key);
-            return true;
-        }
-        self.many.insert(key)
     }
 }
 

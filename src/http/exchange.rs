@@ -223,7 +223,9 @@ impl Responder {
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        self.answer(Response::new(500));
+        if self.exchange.is_some() {
+            self.answer(Response::new(500));
+        }
     }
 }
 

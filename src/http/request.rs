@@ -137,15 +137,14 @@ impl Head {
         }
     }
 
-    /// The media type of the body, in lower case and without parameters.
+    /// Whether the body is of this media type, in any case and with any parameters.
     ///
     /// # Errors
     /// [`Duplicate`] if there are two Content-Type fields.
-    pub fn media_type(&self) -> Result<Option<String>, Duplicate> {
+    pub fn is_of_type(&self, media_type: &str) -> Result<bool, Duplicate> {
         let value = self.headers.one("content-type")?;
-        Ok(value
-            .and_then(|value| value.split(';').next())
-            .map(|essence| essence.trim_ascii().to_ascii_lowercase()))
+        let essence = value.and_then(|value| value.split(';').next());
+        Ok(essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(media_type)))
     }
 }
 

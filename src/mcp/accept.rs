@@ -35,11 +35,15 @@ pub(super) fn refusal(status: u16) -> Response {
 }
 
 /// The one message of a POST. `in_params` is the status for a request that is one but for its params.
-pub(super) fn read(head: &Head, body: &[u8], in_params: u16) -> Result<intake::Message, Box<Response>> {
+pub(super) fn read<'a>(
+    head: &Head,
+    body: &'a [u8],
+    in_params: u16,
+) -> Result<intake::Message<'a>, Box<Response>> {
     // M11: a browser sends any other type across sites without asking first.
-    match head.media_type() {
-        Ok(Some(kind)) if kind == "application/json" => {}
-        Ok(_) => return Err(Box::new(refusal(415))),
+    match head.is_of_type("application/json") {
+        Ok(true) => {}
+        Ok(false) => return Err(Box::new(refusal(415))),
         Err(_) => return Err(Box::new(refusal(400))),
     }
     intake::parse(body).map_err(|intake::Refusal { id, error, is_in_params }| {

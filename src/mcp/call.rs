@@ -1,7 +1,6 @@
 //! The era-free nouns: what a client asks of a backend, and what a backend answers.
 
-use std::collections::BTreeMap;
-
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
@@ -148,32 +147,40 @@ impl Capability {
 
 /// What the client says that it can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "BTreeMap<String, Value>")]
+#[serde(try_from = "Declared")]
 pub struct ClientCapabilities(
     /// One bit each. A part of sealed session ids: what a bit means must not change.
     pub(super) u8,
 );
 
-impl TryFrom<BTreeMap<String, Value>> for ClientCapabilities {
+/// A member that is there declares a capability, an empty object included.
+#[derive(Deserialize)]
+struct Declared {
+    sampling: Option<IgnoredAny>,
+    elicitation: Option<Value>,
+    roots: Option<IgnoredAny>,
+    extensions: Option<Value>,
+}
+
+impl TryFrom<Declared> for ClientCapabilities {
     type Error = String;
 
-    /// A member that is there declares a capability, an empty object included.
-    fn try_from(declared: BTreeMap<String, Value>) -> Result<ClientCapabilities, String> {
-        let is_declared = |name: &str| declared.get(name).is_some_and(|value| !value.is_null());
-        let has = |name: &str, member: &str| match declared.get(name) {
-            None | Some(Value::Null) => Ok(false),
+    fn try_from(declared: Declared) -> Result<ClientCapabilities, String> {
+        let has = |name, value: &Option<Value>, member: &str| match value {
+            None => Ok(false),
             Some(Value::Object(members)) => Ok(members.get(member).is_some_and(|value| !value.is_null())),
             // PHP writes an empty object as `[]`.
             Some(Value::Array(elements)) if elements.is_empty() => Ok(false),
             Some(_) => Err(format!("{name} must be an object")),
         };
         // An empty object means forms, as it did before there were URLs.
-        let forms = has("elicitation", "form")? || !has("elicitation", "url")?;
+        let mode = |mode| has("elicitation", &declared.elicitation, mode);
+        let forms = mode("form")? || !mode("url")?;
         let bits = [
-            (is_declared("sampling"), ClientCapabilities::bit(Capability::Sampling)),
-            (is_declared("elicitation") && forms, ClientCapabilities::bit(Capability::Elicitation)),
-            (is_declared("roots"), ClientCapabilities::bit(Capability::Roots)),
-            (has("extensions", TASKS_EXTENSION)?, ClientCapabilities::TASKS),
+            (declared.sampling.is_some(), ClientCapabilities::bit(Capability::Sampling)),
+            (declared.elicitation.is_some() && forms, ClientCapabilities::bit(Capability::Elicitation)),
+            (declared.roots.is_some(), ClientCapabilities::bit(Capability::Roots)),
+            (has("extensions", &declared.extensions, TASKS_EXTENSION)?, ClientCapabilities::TASKS),
         ];
         Ok(ClientCapabilities(
             bits.iter().filter(|(is_there, _)| *is_there).fold(0, |all, (_, bit)| all | bit),

@@ -11,45 +11,45 @@ use super::jsonrpc::Error;
 
 /// One piece of a result or a prompt.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(transparent)]
-pub struct Content(Definition);
+pub struct Content {
+    r#type: &'static str,
+    #[serde(flatten)]
+    members: Definition,
+}
 
 impl Content {
     /// Text.
     pub fn text(text: impl Into<String>) -> Content {
-        Content(Definition::new([("type", "text".into()), ("text", text.into().into())]))
+        Content::new("text", [("text", text.into().into())])
     }
 
     /// An image: its bytes in base64 and its media type.
     pub fn image(base64: impl Into<String>, mime_type: &str) -> Content {
-        Content::binary("image", base64.into(), mime_type)
+        Content::new("image", [("data", base64.into().into()), ("mimeType", mime_type.into())])
     }
 
     /// A sound: its bytes in base64 and its media type.
     pub fn audio(base64: impl Into<String>, mime_type: &str) -> Content {
-        Content::binary("audio", base64.into(), mime_type)
+        Content::new("audio", [("data", base64.into().into()), ("mimeType", mime_type.into())])
     }
 
     /// The contents of a resource.
     pub fn resource(ResourceContents(contents): ResourceContents) -> Content {
-        Content(Definition::new([("type", "resource".into()), ("resource", contents.into())]))
+        Content::new("resource", [("resource", contents.into())])
     }
 
     /// A link to a resource that can be read: its URI and its name.
     pub fn resource_link(uri: impl Into<String>, name: impl Into<String>) -> Content {
-        let members =
-            [("type", "resource_link".into()), ("uri", uri.into().into()), ("name", name.into().into())];
-        Content(Definition::new(members))
+        Content::new("resource_link", [("uri", uri.into().into()), ("name", name.into().into())])
     }
 
-    fn binary(kind: &str, base64: String, mime_type: &str) -> Content {
-        let members = [("type", kind.into()), ("data", base64.into()), ("mimeType", mime_type.into())];
-        Content(Definition::new(members))
+    fn new<const N: usize>(r#type: &'static str, members: [(&'static str, Value); N]) -> Content {
+        Content { r#type, members: Definition::new(members) }
     }
 
     /// Sets a member: `annotations`; of a link, `title`, `description`, `mimeType`, `size`.
     pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Content {
-        self.0.set(name, value);
+        self.members.set(name, value);
         self
     }
 }

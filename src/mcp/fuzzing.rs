@@ -1,11 +1,15 @@
 //! The private parsers, for tests/fuzz alone.
 
+use std::borrow::Cow;
+
 use super::intake::{self, Message};
 
 /// The method of a message, or none if it is a response; the error's code if it is no message.
 pub fn intake(body: &[u8]) -> Result<Option<String>, i64> {
     match intake::parse(body) {
-        Ok(Message::Request { method, .. } | Message::Notification { method, .. }) => Ok(Some(method)),
+        Ok(Message::Request { method, .. } | Message::Notification { method, .. }) => {
+            Ok(Some(method.into_owned()))
+        }
         Ok(Message::Response { .. }) => Ok(None),
         Err(refusal) => Err(refusal.error.code),
     }
@@ -13,5 +17,5 @@ pub fn intake(body: &[u8]) -> Result<Option<String>, i64> {
 
 /// What an `Mcp-Name` or `Mcp-Param-…` field says.
 pub fn header(field: &str) -> Option<String> {
-    super::header::decode(field)
+    super::header::decode(field).map(Cow::into_owned)
 }

@@ -1,5 +1,7 @@
 //! Headers that repeat what the body says (2026-07-28, transports, "Request Metadata"): they must say the same.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -125,14 +127,14 @@ fn same(a: f64, b: f64) -> bool {
 }
 
 /// The value of a header that may be `=?base64?…?=`; `None` if it is malformed.
-pub(super) fn decode(field: &str) -> Option<String> {
+pub(super) fn decode(field: &str) -> Option<Cow<'_, str>> {
     let field = field.trim_matches([' ', '\t']);
     if !field.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t')) {
         return None;
     }
     match field.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
-        Some(encoded) => String::from_utf8(STANDARD.decode(encoded).ok()?).ok(),
-        None => Some(field.to_owned()),
+        Some(encoded) => String::from_utf8(STANDARD.decode(encoded).ok()?).ok().map(Cow::Owned),
+        None => Some(Cow::Borrowed(field)),
     }
 }
 

@@ -17,14 +17,14 @@ const RULES: json::Rules =
 
 /// One message of a client. Params and results stay text until someone knows their type.
 #[derive(Debug)]
-pub(super) enum Message {
+pub(super) enum Message<'a> {
     Request {
         id: RequestId,
-        method: String,
+        method: Cow<'a, str>,
         params: Members,
     },
     Notification {
-        method: String,
+        method: Cow<'a, str>,
         params: Members,
     },
     /// The answer to a request of ours.
@@ -34,7 +34,7 @@ pub(super) enum Message {
     },
 }
 
-impl Message {
+impl Message<'_> {
     /// The method and the params, which an answer does not have.
     pub(super) fn call(&self) -> Option<(&str, &Members)> {
         match self {
@@ -60,7 +60,7 @@ pub(super) struct Refusal {
 ///
 /// # Errors
 /// [`Error::PARSE`] if it is not JSON, [`Error::INVALID_REQUEST`] if it is something else.
-pub(super) fn parse(body: &[u8]) -> Result<Message, Refusal> {
+pub(super) fn parse(body: &[u8]) -> Result<Message<'_>, Refusal> {
     let Ok(text) = std::str::from_utf8(body) else {
         return Err(refusal(
             &String::from_utf8_lossy(body),
@@ -118,9 +118,9 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-impl Envelope<'_> {
+impl<'a> Envelope<'a> {
     /// The message, or what is wrong with which member.
-    fn message(self) -> Result<Message, &'static str> {
+    fn message(self) -> Result<Message<'a>, &'static str> {
         if self.jsonrpc != "2.0" {
             return Err("jsonrpc must be \"2.0\"");
         }
@@ -129,7 +129,8 @@ impl Envelope<'_> {
         let params = self.params.map_or_else(|| Ok(Members::default()), members)?;
         match (self.method, id, self.result, self.error) {
             (Some(method), id, None, None) => {
-                let method = serde_json::from_str(method.get()).map_err(|_| "method must be a string")?;
+                let method = serde_json::from_str(method.get());
+                let json::Text(method) = method.map_err(|_| "method must be a string")?;
                 Ok(match id {
                     Some(id) => Message::Request { id, method, params },
                     None => Message::Notification { method, params },

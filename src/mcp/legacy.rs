@@ -27,7 +27,7 @@ use crate::base::limits;
 use crate::http::{Response, Stream};
 
 /// Serves a POST.
-pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message) {
+pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message<'_>) {
     if let Some(refusal) = contradiction(core, &caller, &message) {
         return caller.responder.respond(refusal);
     }
@@ -45,13 +45,13 @@ pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message) {
 }
 
 /// The refusal of a message whose headers say something else (M12).
-pub(super) fn contradiction(core: &Core, caller: &Caller, message: &Message) -> Option<Response> {
+pub(super) fn contradiction(core: &Core, caller: &Caller, message: &Message<'_>) -> Option<Response> {
     let error = header::check_sent(&*core.backend, caller, message.call()?).err()?;
     Some(Encoded::error(400, id_of(message), &error).into_response())
 }
 
 /// Hands a message to its session.
-pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message, caller: Caller) {
+pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message<'_>, caller: Caller) {
     match message {
         Message::Request { id, method, params } => {
             return serve(core, caller, session, (id, &method, params));
@@ -93,7 +93,7 @@ fn read(core: &Core, caller: &Caller) -> Result<Response, Refusal> {
     Ok(Response::new(200).stream(session.read(last_event_id, open)))
 }
 
-fn id_of(message: &Message) -> Option<&RequestId> {
+fn id_of<'a>(message: &'a Message<'_>) -> Option<&'a RequestId> {
     match message {
         Message::Request { id, .. } => Some(id),
         Message::Notification { .. } | Message::Response { .. } => None,
@@ -262,7 +262,7 @@ fn decode(
         return Err(Error::method_not_found());
     }
     let LegacyMeta { progress_token } = params.read("_meta")?.unwrap_or_default();
-    Ok((operation, row.subject(params)?.unwrap_or_default(), progress_token))
+    Ok((operation, row.subject(params)?.unwrap_or_default().into_owned(), progress_token))
 }
 
 fn call(

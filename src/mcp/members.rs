@@ -131,8 +131,8 @@ impl<'de> Deserialize<'de> for Members {
 
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Members, A::Error> {
                 let mut members = Vec::new();
-                while let Some((name, value)) = object.next_entry::<MemberName<'_>, Box<RawValue>>()? {
-                    members.push((name.into_static(), value));
+                while let Some((name, value)) = object.next_entry::<json::Text<'_>, Box<RawValue>>()? {
+                    members.push((member_name(name), value));
                 }
                 Ok(Members(members))
             }
@@ -141,13 +141,8 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-#[derive(Deserialize)]
-struct MemberName<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl MemberName<'_> {
-    /// The name; a usual one takes no allocation.
-    fn into_static(self) -> Cow<'static, str> {
-        let usual = ["_meta", "name", "arguments", "uri"].into_iter().find(|usual| *usual == self.0);
-        usual.map_or_else(|| Cow::Owned(self.0.into_owned()), Cow::Borrowed)
-    }
+/// The name to keep; a usual one takes no allocation.
+fn member_name(json::Text(name): json::Text<'_>) -> Cow<'static, str> {
+    let usual = ["_meta", "name", "arguments", "uri"].into_iter().find(|usual| *usual == name);
+    usual.map_or_else(|| Cow::Owned(name.into_owned()), Cow::Borrowed)
 }

@@ -1,8 +1,11 @@
 //! The methods that clients may call: one row each. Which of them are served is each era's matter.
 
+use std::borrow::Cow;
+
 use super::call::Operation;
 use super::jsonrpc::Error;
 use super::members::Members;
+use crate::base::json;
 
 /// A method that clients may call.
 #[derive(Debug)]
@@ -52,7 +55,8 @@ impl MethodRow {
     ///
     /// # Errors
     /// [`Error::INVALID_PARAMS`] if the params lack it.
-    pub(super) fn subject(&self, params: &Members) -> Result<Option<String>, Error> {
-        self.subject.map(|member| params.require(member)).transpose()
+    pub(super) fn subject<'a>(&self, params: &'a Members) -> Result<Option<Cow<'a, str>>, Error> {
+        let subject = self.subject.map(|member| params.require(member)).transpose()?;
+        Ok(subject.map(|json::Text(subject)| subject))
     }
 }

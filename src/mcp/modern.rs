@@ -32,7 +32,7 @@ use crate::base::limits;
 use crate::http::{Response, Stream};
 
 /// Serves a POST.
-pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message) {
+pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message<'_>) {
     match message {
         Message::Request { id, method, params } => {
             let request = match decode(core, &caller, &method, params) {
@@ -121,7 +121,7 @@ fn decode(core: &Core, caller: &Caller, method: &str, params: Members) -> Result
     if let Some(subject) = &subject {
         header::check_name(headers, subject, presence)?;
     }
-    let subject = subject.unwrap_or_default();
+    let subject = subject.unwrap_or_default().into_owned();
     if matches!(method, ModernMethod::Task(_)) && !client.takes_tasks() {
         return Err(missing_tasks());
     }

@@ -9,7 +9,7 @@ use crate::http::Responder;
 
 impl Core {
     /// Tells the responder's witness which call a message is, if it is one.
-    pub(super) fn note_call(&self, message: &Message, responder: &Responder) {
+    pub(super) fn note_call(&self, message: &Message<'_>, responder: &Responder) {
         let (Message::Request { method, params, .. }, Some(witness)) = (message, responder.witness()) else {
             return;
         };

@@ -105,7 +105,7 @@ impl LoginState {
     /// C3: the form of one of our own pages: the right type, and where the browser says from where, from here.
     pub(super) fn own_form(&self, request: &Request) -> Result<Form, Problem> {
         let head = &request.head;
-        let form = head.media_type() == Ok(Some("application/x-www-form-urlencoded".to_owned()));
+        let form = head.is_of_type("application/x-www-form-urlencoded") == Ok(true);
         let is_or_absent = |name, expected: &str| {
             head.headers.one(name).is_ok_and(|value| value.is_none_or(|value| value == expected))
         };

@@ -81,7 +81,7 @@ impl RegistrationEndpoint {
     }
 
     fn try_register(&self, request: &http::Request) -> Result<Client, MetadataError> {
-        if request.head.media_type() != Ok(Some("application/json".to_owned())) {
+        if request.head.is_of_type("application/json") != Ok(true) {
             return Err(NOT_JSON);
         }
         let metadata: ClientMetadata = client_metadata::read(&request.body, |_| false).ok_or(NOT_JSON)?;

@@ -345,7 +345,7 @@ fn narrowed(granted: &Scopes, asked: Option<&str>, required: &Scopes) -> Result<
 
 /// T7: the parameters of a token or revocation request.
 fn read_form(request: &Request) -> Result<Form, TokenError> {
-    if request.head.media_type() != Ok(Some("application/x-www-form-urlencoded".to_owned())) {
+    if request.head.is_of_type("application/x-www-form-urlencoded") != Ok(true) {
         return Err(TokenError::NotAForm);
     }
     if request.head.query.as_deref().is_some_and(|query| !query.is_empty()) {

@@ -15,5 +15,7 @@ fn names_are_found_in_lower_case_and_values_stay() {
 #[test]
 fn a_media_type_is_compared_without_case_and_parameters() {
     let request = fake::request("POST", "/").with("Content-Type", "Application/JSON; charset=utf-8");
-    assert_eq!(request.head.media_type(), Ok(Some("application/json".to_owned())));
+    assert_eq!(request.head.is_of_type("application/json"), Ok(true));
+    assert_eq!(request.head.is_of_type("text/json"), Ok(false));
+    assert_eq!(fake::request("POST", "/").head.is_of_type("application/json"), Ok(false));
 }
