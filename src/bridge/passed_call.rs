@@ -114,6 +114,7 @@ enum Attempt {
 /// One call that is passed on.
 struct PassedCall {
     calls: Arc<PassedCalls>,
+    owner: GrantId,
     /// Whether the peer writes results of 2026-07-28.
     is_modern_peer: OnceLock<bool>,
     /// Where the request runs, and its id there.
@@ -137,6 +138,7 @@ impl PassedCall {
     fn new(calls: Arc<PassedCalls>, context: Context) -> Arc<PassedCall> {
         Arc::new(PassedCall {
             calls,
+            owner: context.principal().grant,
             is_modern_peer: OnceLock::new(),
             request: OnceLock::new(),
             turn: Arc::new(
@@ -280,7 +282,7 @@ impl PassedCall {
         let ticket = base64url(&random.bytes::<16>());
         let (next, came) = bounded(1);
         self.state.lock().is_parked = true;
-        let parked = ParkedCall { grant: context.principal().grant, next };
+        let parked = ParkedCall { grant: self.owner, next };
         self.calls.parked.lock().insert(ticket.clone(), parked);
         let _ = context.remember(&ticket); // a text is JSON
         context.complete(Err(CallError::InputRequired(requests)));
@@ -320,7 +322,7 @@ impl Requester for PassedCall {
     }
 
     fn owner(&self) -> Option<GrantId> {
-        Some(self.context().principal().grant)
+        Some(self.owner)
     }
 
     fn progress(&self, params: &RawValue) {

@@ -65,9 +65,6 @@ pub(crate) struct BridgeHost<'a> {
     pub(crate) root_is_fine: bool,
 }
 
-/// The name of a server that is alone.
-const ONLY: &str = "server";
-
 impl BridgeOptions {
     /// Takes the server's variables over, apart from those that configure it.
     pub(crate) fn take_variables(&mut self, variables: &Variables) {
@@ -115,7 +112,8 @@ impl BridgeOptions {
             return Err(StartupError::unusable("MCP_CHILD_USER", why));
         }
         let env = self.env.iter().map(|each| self.variable(each)).collect::<Result<_, _>>()?;
-        let server: Arc<str> = Arc::from(ONLY);
+        let name = program.file_name().unwrap_or(program.as_os_str());
+        let server: Arc<str> = Arc::from(name.to_string_lossy());
         let settings = InstanceSettings {
             server: Arc::clone(&server),
             start: limits::bridge::START,

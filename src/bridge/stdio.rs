@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Sender, TrySendError, bounded};
 
 use super::guardian::GuardianReport;
 use super::launch::{Child, Guardian};
@@ -68,7 +68,7 @@ impl Stdio {
             stdout: Some((stdout, Lines::new(limits::bridge::LINE_BYTES))),
             stderr: Some((stderr, Lines::new(limits::bridge::ERROR_LINE_BYTES))),
             guardian,
-            woken,
+            woken: Some(woken),
             stalled,
             stdio: Arc::downgrade(&stdio),
             receiver,
@@ -103,11 +103,17 @@ impl Transport for Stdio {
         // One message may be longer than what may wait: then it waits alone.
         let before = self.waiting.fetch_add(length, Ordering::SeqCst);
         let has_room = before == 0 || before.saturating_add(length) <= limits::bridge::WAITING_BYTES;
-        if has_room && input.try_send(message).is_ok() {
-            return Ok(());
-        }
-        self.waiting.fetch_sub(length, Ordering::SeqCst);
-        Err(Undelivered::Full)
+        let sent = match has_room {
+            true => input.try_send(message),
+            false => Err(TrySendError::Full(message)),
+        };
+        sent.map_err(|unsent| {
+            self.waiting.fetch_sub(length, Ordering::SeqCst);
+            match unsent {
+                TrySendError::Full(_) => Undelivered::Full,
+                TrySendError::Disconnected(_) => Undelivered::Ended,
+            }
+        })
     }
 
     fn end(&self) {
@@ -189,7 +195,8 @@ struct ProgramReader {
     stdout: Option<(ChildStdout, Lines)>,
     stderr: Option<(ChildStderr, Lines)>,
     guardian: Guardian,
-    woken: PipeReader,
+    /// Readable when somebody wants this thread to look up.
+    woken: Option<PipeReader>,
     stalled: Arc<AtomicBool>,
     stdio: std::sync::Weak<Stdio>,
     receiver: Arc<dyn Receiver>,
@@ -238,7 +245,10 @@ impl ProgramReader {
             self.read_errors();
         }
         if wake {
-            let _ = self.woken.read(&mut [0; 64]); // how often it was woken says nothing
+            // How often it was woken says nothing; without a byte there is nobody left who could.
+            let woken =
+                self.woken.take().filter(|mut woken| woken.read(&mut [0; 64]).is_ok_and(|length| length > 0));
+            self.woken = woken;
             if self.stalled.load(Ordering::SeqCst) {
                 self.fault(Fault::Stalled);
             }
@@ -271,12 +281,13 @@ impl ProgramReader {
     fn look(&self, wait: Duration) -> (bool, bool, bool, bool) {
         // Rounded up, or a wait of less than a millisecond would be none, again and again.
         let millis = i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
-        let mut sources = vec![self.guardian.as_fd(), self.woken.as_fd()];
+        let mut sources = vec![self.guardian.as_fd()];
+        sources.extend(self.woken.as_ref().map(AsFd::as_fd));
         sources.extend(self.stdout.as_ref().map(|(stdout, _)| stdout.as_fd()));
         sources.extend(self.stderr.as_ref().map(|(stderr, _)| stderr.as_fd()));
         let mut ready = sys::are_ready(&sources, libc::POLLIN, millis).into_iter();
         let mut next = |is_there: bool| is_there && ready.next().unwrap_or_default();
-        let (report, wake) = (next(true), next(true));
+        let (report, wake) = (next(true), next(self.woken.is_some()));
         (next(self.stdout.is_some()), next(self.stderr.is_some()), report, wake)
     }
 

@@ -102,6 +102,11 @@ impl Server {
         format!("http://{}{path}", self.authority)
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything it has printed so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
