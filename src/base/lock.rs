@@ -1,7 +1,7 @@
 //! Locks that ignore poisoning: a panic while a lock is held ends one request ("dropped answers 500"), not the server.
 //! Every critical section of this crate leaves its data consistent at each step that can panic.
 
-use std::sync::{self, Condvar, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{self, Condvar, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A mutual exclusion lock.
@@ -17,27 +17,6 @@ impl<T> Mutex<T> {
     /// Waits until the lock is free and takes it.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A lock for many readers or one writer.
-#[derive(Debug, Default)]
-pub struct RwLock<T>(sync::RwLock<T>);
-
-impl<T> RwLock<T> {
-    /// An unlocked lock.
-    pub const fn new(value: T) -> RwLock<T> {
-        RwLock(sync::RwLock::new(value))
-    }
-
-    /// Waits for the writer, if there is one.
-    pub fn read(&self) -> RwLockReadGuard<'_, T> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until nobody holds the lock.
-    pub fn write(&self) -> RwLockWriteGuard<'_, T> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

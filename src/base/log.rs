@@ -21,17 +21,6 @@ const VALUE_BYTES: usize = 200;
 /// The longest advice to the operator and the longest error (bytes), which may end in advice. Strangers choose none of it.
 const ADVICE_BYTES: usize = 1000;
 
-/// How much an event matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// Normal operation.
-    Info,
-    /// Needs attention some day; the text says what does.
-    Warn,
-    /// A failure; the text says what to do.
-    Error,
-}
-
 /// How a line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
@@ -147,7 +136,7 @@ impl Field<'_> {
 static QUIET: AtomicBool = AtomicBool::new(false);
 static JSON: AtomicBool = AtomicBool::new(false);
 
-/// Silences everything below [`Level::Warn`].
+/// Silences [`info`].
 pub fn set_quiet(quiet: bool) {
     QUIET.store(quiet, Ordering::Relaxed);
 }
@@ -169,24 +158,24 @@ pub fn start_writer() -> io::Result<Writer> {
     Writer::start(dropped)
 }
 
-/// Writes an event of [`Level::Info`]. `event` is a fixed name like `token.issued`.
+/// Writes an event of normal operation. `event` is a fixed name like `token.issued`.
 pub fn info(event: &'static str, fields: &[Field<'_>]) {
     if !QUIET.load(Ordering::Relaxed) {
-        write(Level::Info, event, fields);
+        write("info", event, fields);
     }
 }
 
-/// Writes an event of [`Level::Warn`].
+/// Writes an event that needs attention some day; its fields say what does.
 pub fn warn(event: &'static str, fields: &[Field<'_>]) {
-    write(Level::Warn, event, fields);
+    write("warn", event, fields);
 }
 
-/// Writes an event of [`Level::Error`].
+/// Writes a failure; its fields say what to do.
 pub fn error(event: &'static str, fields: &[Field<'_>]) {
-    write(Level::Error, event, fields);
+    write("error", event, fields);
 }
 
-fn write(level: Level, event: &'static str, fields: &[Field<'_>]) {
+fn write(level: &str, event: &'static str, fields: &[Field<'_>]) {
     let line = line(format(), clock::now(), (level, event), fields, trace::current());
     if cfg!(test) {
         #[allow(clippy::print_stderr)] // the test harness shows it with the test that failed
@@ -211,21 +200,16 @@ fn room(event: &str) -> usize {
 fn dropped(count: u64) -> String {
     let hint = "whatever reads the log is slower than what happens";
     let fields = [Field::Count(count), Field::Hint(hint)];
-    line(format(), clock::now(), (Level::Warn, "log.dropped"), &fields, None)
+    line(format(), clock::now(), ("warn", "log.dropped"), &fields, None)
 }
 
 fn line(
     format: Format,
     now: Timestamp,
-    (level, event): (Level, &str),
+    (level, event): (&str, &str),
     fields: &[Field<'_>],
     trace: Option<Trace>,
 ) -> String {
-    let level = match level {
-        Level::Info => "info",
-        Level::Warn => "warn",
-        Level::Error => "error",
-    };
     let mut line = String::with_capacity(LINE_GUESS);
     let time = now.rfc3339();
     // Writing to a String cannot fail.

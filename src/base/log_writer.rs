@@ -9,7 +9,7 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::limits;
-use super::lock::RwLock;
+use super::lock::Mutex;
 
 /// Lines on their way, and how many had no room.
 #[derive(Debug)]
@@ -29,20 +29,20 @@ pub struct Writer {
 }
 
 /// Where lines go while there is a [`Writer`].
-static QUEUE: RwLock<Option<Queue>> = RwLock::new(None);
+static QUEUE: Mutex<Option<Queue>> = Mutex::new(None);
 
 impl Writer {
     /// Starts to write to standard error.
     pub(super) fn start(dropped_line: DroppedLine) -> io::Result<Writer> {
         let (queue, ended) = Queue::start(io::stderr(), dropped_line)?;
-        *QUEUE.write() = Some(queue);
+        *QUEUE.lock() = Some(queue);
         Ok(Writer { ended })
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        drop(QUEUE.write().take());
+        drop(QUEUE.lock().take());
         // The thread's end, or that patience's: a log that nobody reads does not keep the server from ending.
         let _ = self.ended.recv_timeout(limits::LOG_PATIENCE);
     }
@@ -50,7 +50,7 @@ impl Drop for Writer {
 
 /// Writes a line, if there is a [`Writer`] in the background, and if fewer than `room` lines wait there.
 pub(super) fn write(line: String, room: usize) {
-    match &*QUEUE.read() {
+    match &*QUEUE.lock() {
         Some(queue) => queue.push(line, room),
         // A log that cannot be written must not stop the server.
         None => drop(io::stderr().lock().write_all(line.as_bytes())),

@@ -21,6 +21,5 @@ pub mod rate;
 pub mod secret;
 pub mod sender;
 pub mod startup_error;
-pub mod thread_count;
 pub mod throttle;
 pub mod trace;

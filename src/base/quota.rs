@@ -18,7 +18,7 @@ pub struct Quota<K> {
     waiting: (usize, usize),
     /// Guards the counts and the queue. Keys that hold nothing are removed.
     state: Mutex<State<K>>,
-    /// Wakes the queue when something is given back, and when one of it leaves.
+    /// Wakes those who wait when something is given back, and when one of the queue leaves.
     changed: Condvar,
 }
 
@@ -29,6 +29,8 @@ struct State<K> {
     /// The first comes first.
     queue: VecDeque<(u64, K)>,
     next_ticket: u64,
+    /// How many wait in [`Quota::wait_below`].
+    watchers: usize,
 }
 
 /// A guard: holds an amount until dropped.
@@ -64,8 +66,8 @@ impl Quota<()> {
 impl<K: Copy + Eq + Hash> Quota<K> {
     /// Limits per key and in total. [`Quota::wait`] does not wait.
     pub fn new((per_key, total): (usize, usize)) -> Quota<K> {
-        let queue = VecDeque::new();
-        let state = State { by_key: HashMap::new(), in_total: 0, queue, next_ticket: 0 };
+        let (by_key, queue) = (HashMap::new(), VecDeque::new());
+        let state = State { by_key, in_total: 0, queue, next_ticket: 0, watchers: 0 };
         let (state, changed) = (Mutex::new(state), Condvar::new());
         Quota { per_key, total, floor: 0, waiting: (0, 0), state, changed }
     }
@@ -127,6 +129,16 @@ impl<K: Copy + Eq + Hash> Quota<K> {
         drop(state);
         self.changed.notify_all();
         got.then(|| Held { quota: Arc::clone(self), key, amount: 1 })
+    }
+
+    /// Waits until less than `amount` is held in total. Returns whether that happened within `patience`.
+    pub fn wait_below(&self, amount: usize, patience: Duration) -> bool {
+        let mut state = self.lock();
+        state.watchers = state.watchers.saturating_add(1);
+        let too_much = |state: &mut State<K>| state.in_total >= amount;
+        let mut state = wait_timeout_while(&self.changed, state, patience, too_much);
+        state.watchers = state.watchers.saturating_sub(1);
+        state.in_total < amount
     }
 
     /// How much is held in total.
@@ -210,7 +222,7 @@ impl<K: Copy + Eq + Hash> Drop for Held<K> {
     fn drop(&mut self) {
         let mut state = self.quota.lock();
         state.give_back(self.key, self.amount);
-        let somebody_waits = !state.queue.is_empty();
+        let somebody_waits = !state.queue.is_empty() || state.watchers > 0;
         drop(state);
         if somebody_waits {
             self.quota.changed.notify_all(); // a call to the kernel, which most are spared

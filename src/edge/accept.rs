@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::caps::Admitted;
 use super::connection::Connection;
-use super::head::{Origin, Version};
+use super::head::Version;
 use super::listener::Listener;
 use super::refusal::Refusal;
 use super::socket::{Socket, Stream};
@@ -22,7 +22,6 @@ use super::wire::{self, After, Asked, Outbody, Sink};
 use super::{Link, Phase, Shared};
 use crate::base::limits;
 use crate::base::log::{self, Field};
-use crate::http::Scheme;
 use crate::sys;
 
 /// What log and metrics call it when one connection had to go so that another could come.
@@ -83,7 +82,6 @@ impl Acceptor {
 
     fn take(&mut self, stream: Stream, peer: Option<IpAddr>) {
         let tls = self.tls(&stream);
-        let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
         let stream = Arc::new(stream);
         let Ok(socket) = Socket::new(Arc::clone(&stream), self.shared.settings.write_stall) else {
             return; // the client has already gone
@@ -108,13 +106,12 @@ impl Acceptor {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 self.report(refusal.word(), peer);
-                return self.refuse(socket, refusal, scheme);
+                return self.refuse(socket, refusal, tls.as_deref());
             }
         };
         self.next_number = self.next_number.wrapping_add(1);
         let open = Open::register(Arc::clone(&stream), &self.shared, (self.next_number, admitted));
-        let origin = Origin { peer, scheme };
-        let socket = match tls.map(|tls| tls.session()) {
+        let socket = match tls.as_ref().map(|tls| tls.session()) {
             None => socket,
             Some(Ok(session)) => socket.within(session),
             Some(Err(_)) => return, // no memory, no randomness
@@ -124,13 +121,13 @@ impl Acceptor {
             .name("edge-connection".to_owned())
             .stack_size(limits::CONNECTION_STACK_BYTES)
             .spawn(move || {
-                Connection::new(socket, origin, (Arc::clone(&open.link), Arc::clone(&open.shared))).serve();
+                Connection::new(socket, peer, (Arc::clone(&open.link), Arc::clone(&open.shared))).serve();
                 drop(open); // owned by the thread: it is counted as long as this runs, also if it panics
             });
         if spawned.is_err()
             && let Ok(socket) = Socket::new(stream, self.shared.settings.write_stall)
         {
-            self.refuse(socket, Refusal::Busy, scheme);
+            self.refuse(socket, Refusal::Busy, tls.as_deref());
         }
     }
 
@@ -144,9 +141,9 @@ impl Acceptor {
 
     /// Answers without a thread, and leaves the socket to be read from for a moment. Nothing can be said to a client that
     /// expects TLS: its connection is closed.
-    fn refuse(&self, socket: Socket, refusal: Refusal, scheme: Scheme) {
+    fn refuse(&self, socket: Socket, refusal: Refusal, tls: Option<&Tls>) {
         self.shared.refusals.count(refusal.word());
-        if scheme == Scheme::Https {
+        if tls.is_some() {
             return;
         }
         if let Some(socket) = answered(socket, refusal) {

@@ -8,7 +8,6 @@ use super::refusal::Refusal;
 use crate::base::limits;
 use crate::base::quota::{Held, Quota};
 use crate::base::sender::Sender;
-use crate::base::thread_count::{CountedThread, ThreadCount};
 
 /// A part of such a limit, which can grow; given back when dropped.
 pub(crate) type Share = Held<()>;
@@ -38,20 +37,20 @@ impl Bodies {
 #[derive(Debug)]
 pub(crate) struct Connections {
     by_sender: Arc<Quota<Sender>>,
-    total: Arc<ThreadCount>,
+    total: Arc<Quota<()>>,
 }
 
 /// One connection that is counted, until dropped.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     _of_sender: Option<Held<Sender>>,
-    _counted: CountedThread,
+    _counted: Held<()>,
 }
 
 impl Connections {
     /// At most `most` connections, at most `most_each` of one sender.
     pub(crate) fn new(most: usize, most_each: usize) -> Connections {
-        Connections { by_sender: Quota::per_key(most_each), total: ThreadCount::at_most(most) }
+        Connections { by_sender: Quota::per_key(most_each), total: Quota::in_total(most) }
     }
 
     /// Counts one more from `address`. `None` is a trusted proxy, whose connections are of many people; and so are those
@@ -60,12 +59,12 @@ impl Connections {
         let held = Sender::elsewhere(address)
             .map(|neighbour| self.by_sender.take(neighbour).ok_or(Refusal::AddressBusy));
         let held = held.transpose()?; // first: a sender with too many makes nobody else give way
-        let counted = self.total.enter().ok_or(Refusal::Busy)?;
+        let counted = self.total.take(()).ok_or(Refusal::Busy)?;
         Ok(Admitted { _of_sender: held, _counted: counted })
     }
 
     /// The threads of all of them.
-    pub(crate) fn threads(&self) -> &ThreadCount {
+    pub(crate) fn threads(&self) -> &Quota<()> {
         &self.total
     }
 }

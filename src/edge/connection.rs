@@ -2,12 +2,13 @@
 //! unread (H7).
 
 use std::io::IoSlice;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::caps::Share;
 use super::chunked::Decoder;
-use super::head::{self, Checked, Framing, Origin};
+use super::head::{self, Checked, Framing};
 use super::refusal::Refusal;
 use super::socket::{Filled, Socket};
 use super::wire::{self, After, Asked, Outbody, Pace, Sink};
@@ -19,7 +20,7 @@ use crate::workers::Full;
 /// A connection and the thread that serves it.
 pub(crate) struct Connection {
     socket: Socket,
-    origin: Origin,
+    peer: Option<IpAddr>,
     link: Arc<Link>,
     shared: Arc<Shared>,
 }
@@ -42,10 +43,10 @@ impl From<Refusal> for BodyError {
 impl Connection {
     pub(crate) fn new(
         socket: Socket,
-        origin: Origin,
+        peer: Option<IpAddr>,
         (link, shared): (Arc<Link>, Arc<Shared>),
     ) -> Connection {
-        Connection { socket, origin, link, shared }
+        Connection { socket, peer, link, shared }
     }
 
     /// Serves requests until one side has had enough.
@@ -88,7 +89,7 @@ impl Connection {
         // H3: from the first byte to the last, however they trickle.
         let deadline = clock::instant() + self.shared.settings.head_deadline;
         loop {
-            if let Some((checked, length)) = head::parse(self.socket.unread(), self.origin)? {
+            if let Some((checked, length)) = head::parse(self.socket.unread(), self.peer)? {
                 self.socket.consume(length);
                 return Ok(checked);
             }

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use super::refusal::Refusal;
 use crate::base::limits;
-use crate::http::{Head, Headers, Method, Scheme};
+use crate::http::{Head, Headers, Method};
 
 /// How the end of a body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,15 +27,6 @@ pub enum Version {
     Http10,
     /// HTTP/1.1
     Http11,
-}
-
-/// Where a request came from, as far as the door knows.
-#[derive(Clone, Copy, Debug)]
-pub struct Origin {
-    /// The address of the other end.
-    pub peer: Option<IpAddr>,
-    /// How the bytes travelled.
-    pub scheme: Scheme,
 }
 
 /// The three words of a request line.
@@ -68,7 +59,7 @@ pub struct Checked {
 ///
 /// # Errors
 /// [`Refusal`], as soon as the bytes there are cannot become a head.
-pub fn parse(bytes: &[u8], origin: Origin) -> Result<Option<(Checked, usize)>, Refusal> {
+pub fn parse(bytes: &[u8], peer: Option<IpAddr>) -> Result<Option<(Checked, usize)>, Refusal> {
     // RFC 9112 section 2.2: one empty line before the request line is to be ignored.
     let skipped = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
     let bytes = bytes.get(skipped..).unwrap_or_default();
@@ -90,7 +81,7 @@ pub fn parse(bytes: &[u8], origin: Origin) -> Result<Option<(Checked, usize)>, R
     match httparse::parse_headers(block, &mut fields) {
         Ok(httparse::Status::Complete((read, fields))) if read == block.len() => {
             let fields = fields.iter().map(|field| (field.name, field.value));
-            check(line, fields, origin).map(|checked| Some((checked, skipped.saturating_add(length))))
+            check(line, fields, peer).map(|checked| Some((checked, skipped.saturating_add(length))))
         }
         Err(httparse::Error::TooManyHeaders) => Err(Refusal::HeadTooLarge),
         // The end was found above, so an incomplete parse is as wrong as a failed one.
@@ -158,7 +149,7 @@ fn request_line(line: &[u8]) -> Result<RequestLine<'_>, Refusal> {
 pub fn check<'a>(
     line: RequestLine<'a>,
     fields: impl Iterator<Item = (&'a str, &'a [u8])> + Clone,
-    origin: Origin,
+    peer: Option<IpAddr>,
 ) -> Result<Checked, Refusal> {
     if line.method.is_empty() || !line.method.bytes().all(is_token_byte) {
         return Err(Refusal::MethodNotToken);
@@ -182,8 +173,7 @@ pub fn check<'a>(
     let framing = framing(&headers, line.version)?;
     let persistent = line.version == Version::Http11 && !asks_to_close(&headers);
     let method = Method::from_token(line.method);
-    let Origin { peer, scheme } = origin;
-    let head = Head { method, path: path.into(), query: query.map(Into::into), headers, peer, scheme };
+    let head = Head { method, path: path.into(), query: query.map(Into::into), headers, peer };
     Ok(Checked { head, framing, version: line.version, persistent, expects_continue })
 }
 

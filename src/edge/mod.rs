@@ -234,14 +234,14 @@ impl Edge {
     /// Connections that are open now.
     #[cfg(test)]
     pub fn connections(&self) -> usize {
-        self.shared.connections.threads().running()
+        self.shared.connections.threads().held()
     }
 
     /// What gives its counts, also to whoever does not own the door.
     pub fn counter(&self) -> Box<dyn Fn() -> Counts + Send + Sync> {
         let shared = Arc::clone(&self.shared);
         Box::new(move || Counts {
-            connections: shared.connections.threads().running(),
+            connections: shared.connections.threads().held(),
             streams: shared.streams.held(),
             refusals: shared.refusals.counts(),
         })
@@ -262,7 +262,7 @@ impl Edge {
 
     /// Waits for the connections of a closed door to end. Returns whether all of them have within `patience`.
     pub fn wait(&self, patience: Duration) -> bool {
-        self.shared.connections.threads().wait_for_end(patience)
+        self.shared.connections.threads().wait_below(1, patience)
     }
 
     /// Closes the door and cuts off what has not ended after `patience`.
@@ -313,7 +313,7 @@ impl Shared {
     /// Gives up the connection that has waited longest for its client, and sees it end: whoever opens many and says little
     /// makes room for those who have something to say (H6). Says whether there was one.
     fn make_room(&self) -> bool {
-        let before = self.connections.threads().running();
+        let before = self.connections.threads().held();
         let links = self.lock_links();
         let now = self.now();
         let waiting = links.values().map(|link| (link.waiting.load(Ordering::SeqCst), link));

@@ -18,7 +18,7 @@ use rustls::{ServerConfig, ServerConnection};
 
 use super::socket::Stream;
 use crate::base::capped;
-use crate::base::lock::{Mutex, RwLock};
+use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
 use crate::base::startup_error::StartupError;
 
@@ -35,11 +35,11 @@ pub struct Tls {
 
 /// The certificate that new connections get.
 #[derive(Debug)]
-struct Current(RwLock<Arc<CertifiedKey>>);
+struct Current(Mutex<Arc<CertifiedKey>>);
 
 impl ResolvesServerCert for Current {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.read()))
+        Some(Arc::clone(&self.0.lock()))
     }
 }
 
@@ -60,7 +60,7 @@ impl Tls {
         let provider = Arc::new(ring::default_provider());
         let settings = |error| StartupError::new(format!("TLS cannot be set up: {error}"));
         let look = [look(cert), look(key)];
-        let current = Arc::new(Current(RwLock::new(Arc::new(pair(cert, key, &provider)?))));
+        let current = Arc::new(Current(Mutex::new(Arc::new(pair(cert, key, &provider)?))));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(settings)?
@@ -81,7 +81,7 @@ impl Tls {
         let path = self.cert.display().to_string();
         match pair(&self.cert, &self.key, self.config.crypto_provider()) {
             Ok(pair) => {
-                *self.current.0.write() = Arc::new(pair);
+                *self.current.0.lock() = Arc::new(pair);
                 log::info("tls.reloaded", &[Field::Path(&path)]);
             }
             Err(error) => {

@@ -19,7 +19,7 @@ pub use forwarded::TrustedProxies;
 pub use html::{escape, page};
 #[cfg(test)]
 pub(crate) use request::fake;
-pub use request::{Head, Headers, Method, Request, Scheme};
+pub use request::{Head, Headers, Method, Request};
 pub use response::{Body, Field, Response};
 pub use sse::Event;
 pub use stream::{Next, Stream, StreamSender, Waker};

@@ -45,15 +45,6 @@ impl Method {
     }
 }
 
-/// How the bytes reached the door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// In the clear.
-    Http,
-    /// Through TLS.
-    Https,
-}
-
 /// A header field that may stand once stood twice (H11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duplicate(
@@ -122,8 +113,6 @@ pub struct Head {
     pub headers: Headers,
     /// The address of the other end, `None` on a Unix socket. Only for limits and logs.
     pub peer: Option<IpAddr>,
-    /// How the bytes reached the door.
-    pub scheme: Scheme,
 }
 
 impl Head {
@@ -174,7 +163,6 @@ pub(crate) mod fake {
             query,
             headers: Headers::default(),
             peer: Some(IpAddr::from([127, 0, 0, 1])),
-            scheme: Scheme::Http,
         };
         Request { head, body: Vec::new() }
     }

@@ -94,7 +94,8 @@ impl Response {
         self.status
     }
 
-    /// The body.
+    /// The body, for what looks at answers.
+    #[cfg(any(test, feature = "internals"))]
     pub fn body(&self) -> &Body {
         &self.body
     }

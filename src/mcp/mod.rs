@@ -208,8 +208,7 @@ pub use crate::base::cancel::CancelToken;
 pub use crate::base::identity::{GrantId, Principal, Scopes, UpstreamToken, UserId};
 
 /// The parts of an MCP endpoint.
-#[doc(hidden)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Serves the calls.
     pub backend: Arc<dyn Backend>,
     /// Seals what travels with 2026-07-28 clients.
@@ -225,18 +224,15 @@ pub struct Settings {
 }
 
 /// Makes the answer that names the scopes a caller needs.
-#[doc(hidden)]
-pub type InsufficientScope = Box<dyn Fn(&Scopes) -> Response + Send + Sync>;
+pub(crate) type InsufficientScope = Box<dyn Fn(&Scopes) -> Response + Send + Sync>;
 
 /// The MCP endpoint. Clones are the same endpoint.
 #[derive(Clone)]
-#[doc(hidden)]
-pub struct Mcp(Arc<Core>);
+pub(crate) struct Mcp(Arc<Core>);
 
 /// Gauges for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[doc(hidden)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Legacy sessions.
     pub sessions: usize,
     /// Open `subscriptions/listen` streams.
@@ -333,7 +329,8 @@ impl Mcp {
     }
 
     /// Tells clients of changes from outside of a call.
-    pub fn publisher(&self) -> Publisher {
+    #[cfg(test)]
+    pub(crate) fn publisher(&self) -> Publisher {
         self.0.publisher()
     }
 

@@ -9,7 +9,7 @@ use crate::base::clock::ManualClock;
 use crate::base::random::CountedRandom;
 use crate::github::{BaseUrl, GitHub, GitHubSettings};
 use crate::http::desk::answer;
-use crate::http::{Body, Headers, Scheme};
+use crate::http::{Body, Headers};
 use crate::oauth::provider::{Group, IdentityProvider, LoginRequest, Obstacle, ProviderError, Redemption};
 
 const CALLBACK: &str = "http://127.0.0.1:3001/callback";
@@ -36,7 +36,7 @@ fn request(line: &str, fields: &[&str], body: &str) -> Request {
         headers.push(name, value);
     }
     let method = Method::from_token(method);
-    let head = Head { method, path: path.into(), query, headers, peer: None, scheme: Scheme::Http };
+    let head = Head { method, path: path.into(), query, headers, peer: None };
     Request { head, body: body.into() }
 }
 

@@ -8,9 +8,9 @@ use super::Shared;
 use crate::base::{clock, limits};
 use crate::edge::Refusal;
 use crate::edge::caps::Share;
-use crate::edge::head::{self, Checked, Framing, Origin, RequestLine, Version};
+use crate::edge::head::{self, Checked, Framing, RequestLine, Version};
 use crate::edge::wire::{self, After, Asked, Outbody, Pace, Sink};
-use crate::http::{Admission, Response, Scheme, Waiter};
+use crate::http::{Admission, Response, Waiter};
 use crate::workers::Full;
 
 impl Shared {
@@ -100,7 +100,7 @@ fn check(request: &tiny_http::Request) -> Result<Checked, Refusal> {
     let fields =
         request.headers().iter().map(|field| (field.field.as_str().as_str(), field.value.as_bytes()));
     let peer = request.remote_addr().map(|address| address.ip().to_canonical());
-    head::check(line, fields, Origin { peer, scheme: Scheme::Http })
+    head::check(line, fields, peer)
 }
 
 /// Reads exactly `length` bytes, counted in `share` as they come. A body that was cut off is malformed: tiny_http shows it

@@ -28,7 +28,6 @@ use crate::base::counters::Counters;
 use crate::base::limits;
 use crate::base::log::{self, Field};
 use crate::base::quota::Quota;
-use crate::base::thread_count::ThreadCount;
 use crate::edge::caps::Bodies;
 use crate::edge::{Counts, Listener};
 use crate::http::Handler;
@@ -72,7 +71,7 @@ struct Shared {
     /// Tripped when the door stops waiting for answers.
     ended: CancelToken,
     /// One thread a request.
-    threads: Arc<ThreadCount>,
+    threads: Arc<Quota<()>>,
     streams: Arc<Quota<()>>,
     bodies: Bodies,
     refusals: Counters,
@@ -96,7 +95,7 @@ impl Tiny {
             pool,
             closing: CancelToken::new(),
             ended: CancelToken::new(),
-            threads: ThreadCount::at_most(capacity.tiny_threads()),
+            threads: Quota::in_total(capacity.tiny_threads()),
             streams: Quota::in_total(capacity.streams),
             bodies: Bodies::new(capacity.body_bytes_in_flight(), limits::LARGE_BODY_BYTES_IN_FLIGHT),
             refusals: Counters::default(),
@@ -113,7 +112,7 @@ impl Tiny {
     pub fn counter(&self) -> Box<dyn Fn() -> Counts + Send + Sync> {
         let shared = Arc::clone(&self.shared);
         Box::new(move || Counts {
-            connections: shared.threads.running(),
+            connections: shared.threads.held(),
             streams: shared.streams.held(),
             refusals: shared.refusals.counts(),
         })
@@ -129,7 +128,7 @@ impl Tiny {
 
     /// Waits until everything is answered. Returns whether it was within `patience`.
     pub fn wait(&self, patience: Duration) -> bool {
-        self.shared.threads.wait_for_end(patience)
+        self.shared.threads.wait_below(1, patience)
     }
 
     /// Closes the door and waits up to `patience`; then streams are ended, and the rest is left alone.
@@ -205,7 +204,7 @@ impl Shared {
             log::error("tiny.request_leaked", &[Field::Hint("the proxy must refuse such large bodies")]);
             return std::mem::forget(request);
         }
-        let Some(counted) = self.threads.enter() else { return self.refuse_busy(request) };
+        let Some(counted) = self.threads.take(()) else { return self.refuse_busy(request) };
         let shared = Arc::clone(self);
         // Ends when the request is answered. Without a thread, the dropped request answers 500.
         let _ = thread::Builder::new()

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::base::lock::{Mutex, RwLock};
+use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
-use crate::base::thread_count::ThreadCount;
+use crate::base::quota::Quota;
 use crate::base::{clock, limits, trace};
 use crate::http::{Responder, Ticket, Waiter};
 
@@ -36,7 +36,7 @@ pub struct Full;
 /// The queue and its workers.
 pub struct Pool {
     /// The way in; taken out to close the queue, whereupon workers finish what waits and end.
-    jobs: RwLock<Option<Sender<Box<Job>>>>,
+    jobs: Mutex<Option<Sender<Box<Job>>>>,
     shared: Arc<Shared>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
     /// For `unpark` without a lock.
@@ -50,7 +50,7 @@ struct Shared {
     /// Whether the supervisor is awake and looks at the queue by itself.
     watching: AtomicBool,
     stopping: AtomicBool,
-    workers: Arc<ThreadCount>,
+    workers: Arc<Quota<()>>,
     /// Numbers the workers' names.
     started: AtomicUsize,
 }
@@ -74,7 +74,7 @@ impl Pool {
             taken: AtomicU64::new(0),
             watching: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
-            workers: ThreadCount::at_most(limits::WORKERS_MAX),
+            workers: Quota::in_total(limits::WORKERS_MAX),
             started: AtomicUsize::new(0),
         });
         for _ in 0..limits::WORKERS {
@@ -86,7 +86,7 @@ impl Pool {
             thread::Builder::new().name("supervisor".to_owned()).spawn(move || watched.supervise())?;
         let supervisor_thread = supervisor.thread().clone();
         let supervisor = Mutex::new(Some(supervisor));
-        Ok(Pool { jobs: RwLock::new(Some(sender)), shared, supervisor, supervisor_thread })
+        Ok(Pool { jobs: Mutex::new(Some(sender)), shared, supervisor, supervisor_thread })
     }
 
     /// Hands a whole request to a worker; never waits. `counted` is what its body takes, to be given back together with what
@@ -103,7 +103,7 @@ impl Pool {
         let held: Arc<dyn Send + Sync> = Arc::new((counted, ticket.take_place()));
         let (responder, waiter) = Responder::pair();
         let responder = responder.holding(Arc::clone(&held));
-        let jobs = self.jobs.read();
+        let jobs = self.jobs.lock();
         let jobs = jobs.as_ref().ok_or(Full)?;
         jobs.try_send(Box::new(Job { ticket, body, responder, _held: held })).map_err(|_| Full)?;
         // The supervisor lowers `watching` and then looks at the queue once more, in this order, both sequentially
@@ -122,21 +122,21 @@ impl Pool {
 
     /// Workers that run now.
     pub fn workers(&self) -> usize {
-        self.shared.workers.running()
+        self.shared.workers.held()
     }
 
     /// Closes the queue, lets the workers finish what is in it, and waits for them up to `patience`. Says whether all
     /// have ended.
     pub fn stop(&self, patience: Duration) -> bool {
         let deadline = clock::instant() + patience;
-        drop(self.jobs.write().take());
+        drop(self.jobs.lock().take());
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.supervisor_thread.unpark();
         let supervisor = self.supervisor.lock().take();
         if let Some(supervisor) = supervisor {
             let _ = supervisor.join(); // it neither panics nor waits for long
         }
-        self.shared.workers.wait_for_end(deadline.saturating_duration_since(clock::instant()))
+        self.shared.workers.wait_below(1, deadline.saturating_duration_since(clock::instant()))
     }
 }
 
@@ -172,7 +172,7 @@ impl Shared {
     }
 
     fn spawn_worker(self: &Arc<Shared>, stay: Stay) -> io::Result<()> {
-        let counted = self.workers.enter().ok_or(io::ErrorKind::WouldBlock)?;
+        let counted = self.workers.take(()).ok_or(io::ErrorKind::WouldBlock)?;
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::clone(self);
         // Ends when the queue is closed and empty; one that stays only while needed, as `Shared::work` says.

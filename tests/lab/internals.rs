@@ -13,7 +13,7 @@ pub use crate::edge::{Edge, Listener, Settings as EdgeSettings, chunked, head};
 pub mod http {
     pub use crate::http::{
         Admission, Body, Event, Form, Handler, Head, Headers, Method, PublicUrl, Request, Responder,
-        Response, Scheme, Ticket, percent_encode,
+        Response, Ticket, percent_encode,
     };
 }
 /// The authorization server.

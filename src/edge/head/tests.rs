@@ -1,9 +1,7 @@
 use super::*;
 
-const ORIGIN: Origin = Origin { peer: None, scheme: Scheme::Http };
-
 fn parse_text(text: &str) -> Result<Option<(Checked, usize)>, Refusal> {
-    parse(text.as_bytes(), ORIGIN)
+    parse(text.as_bytes(), None)
 }
 
 /// The status of the refusal of these bytes, 0 if they are taken, 1 if more are waited for.
@@ -240,8 +238,7 @@ fn cookies_have_the_limit_of_the_head() {
 #[test]
 fn bytes_above_ascii_are_opaque_in_values() {
     let head = |field: &[u8]| [b"POST /x HTTP/1.1\r\nHost: a\r\n", field, b"\r\n\r\n"].concat();
-    let read =
-        |field: &[u8]| parse(&head(field), ORIGIN).map(|done| done.unwrap().0).map_err(Refusal::status);
+    let read = |field: &[u8]| parse(&head(field), None).map(|done| done.unwrap().0).map_err(Refusal::status);
     let value = |field: &[u8]| read(field).unwrap().head.headers.one("x-city").unwrap().unwrap().to_owned();
     assert_eq!(value(b"X-City: M\xfcnchen"), "M\u{fc}nchen");
     assert_eq!(value("X-City: München".as_bytes()), "M\u{c3}\u{bc}nchen");
@@ -263,7 +260,7 @@ fn bytes_above_ascii_are_opaque_in_values() {
         assert!(read(bad).is_err(), "{}", bad.escape_ascii());
     }
     for text in [&b"GET / HTTP/1.1\r\nHost: a\xfc\r\n\r\n"[..], b"GET /\xfc HTTP/1.1\r\nHost: a\r\n\r\n"] {
-        assert_eq!(parse(text, ORIGIN).unwrap_err().status(), 400);
+        assert_eq!(parse(text, None).unwrap_err().status(), 400);
     }
     assert!(read(b"Connection: close\xa0").unwrap().persistent);
 }
@@ -290,8 +287,8 @@ fn any_mutation_is_taken_or_refused() {
         for byte in 0..=255 {
             let mut bytes = text.to_vec();
             bytes[position] = byte;
-            if let Ok(Some((checked, length))) = parse(&bytes, ORIGIN) {
-                let (again, same) = parse(&bytes[..length], ORIGIN).unwrap().unwrap();
+            if let Ok(Some((checked, length))) = parse(&bytes, None) {
+                let (again, same) = parse(&bytes[..length], None).unwrap().unwrap();
                 assert_eq!((checked.framing, length), (again.framing, same));
             }
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mcp_oauth_server::internals::base::Random;
 use mcp_oauth_server::internals::base::Secret;
 use mcp_oauth_server::internals::base::{Clock, Timestamp};
-use mcp_oauth_server::internals::http::{Body, Head, Headers, Method, PublicUrl, Request, Response, Scheme};
+use mcp_oauth_server::internals::http::{Body, Head, Headers, Method, PublicUrl, Request, Response};
 use mcp_oauth_server::internals::oauth::{AuthorizationServer, Clients};
 use mcp_oauth_server::internals::oauth::{
     Group, Identity, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,
@@ -99,7 +99,6 @@ pub fn request(method: &str, query: Option<&str>, fields: &[(&str, &str)], body:
         query: query.map(Into::into),
         headers,
         peer: Some(IpAddr::from([127, 0, 0, 1])),
-        scheme: Scheme::Http,
     };
     Request { head, body: body.to_vec() }
 }
