@@ -110,11 +110,10 @@ impl LogLine {
             self.log.metrics.refused(reason);
             fields.push(Field::Reason(reason));
         }
-        let ids = caller.as_ref().map(|caller| (caller.user.to_string(), caller.grant.to_string()));
         let client = caller.as_ref().map(|caller| &caller.client).or(client.as_ref());
-        fields.extend(ids.iter().map(|(user, _)| Field::User(user)));
+        fields.extend(caller.as_ref().map(|caller| Field::User(caller.user)));
         fields.extend(client.map(|client| Field::Client(client.as_str())));
-        fields.extend(ids.iter().map(|(_, grant)| Field::Grant(grant)));
+        fields.extend(caller.as_ref().map(|caller| Field::Grant(caller.grant)));
         if caller.is_none() {
             // Strangers choose how often they come. The numbers count them all.
             let told = self.log.strangers.pass("request", self.log.started.elapsed());

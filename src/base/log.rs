@@ -4,15 +4,16 @@
 //! There is no way to log a free text of ours, a query, a header or a body: a field exists here or it is not logged. Values
 //! are escaped and cut, for strangers chose some of them.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::clock::{self, Timestamp};
+use super::identity::{GrantId, UserId};
 use super::limits;
 use super::log_writer::{self, Writer};
 use super::throttle::Omitted;
-use super::trace::{self, Trace};
+use super::trace::{self, RequestId, Trace};
 
 /// The usual line fits without growing (bytes).
 const LINE_GUESS: usize = 256;
@@ -45,7 +46,7 @@ pub enum Field<'a> {
     /// Which refresh of its grant a token belongs to.
     Generation(u32),
     /// A grant's id.
-    Grant(&'a str),
+    Grant(GrantId),
     /// What the operator can do about it.
     Hint(&'a str),
     /// A line that a program behind the bridge wrote to its standard error.
@@ -71,7 +72,7 @@ pub enum Field<'a> {
     /// Why something was refused, one of a few fixed words.
     Reason(&'a str),
     /// A request's correlation id, also shown on the error page.
-    Request(&'a str),
+    Request(RequestId),
     /// The name of a route, never a request's target.
     Route(&'a str),
     /// The JSON-RPC method of a call, one of those that are known.
@@ -85,13 +86,15 @@ pub enum Field<'a> {
     /// Our own public URL or GitHub's.
     Url(&'a str),
     /// A user's subject, `github:ID`.
-    User(&'a str),
+    User(UserId),
     /// A version.
     Version(&'a str),
 }
 
 enum Value<'a> {
     Number(u64),
+    /// Needs no quotes for people and no escapes.
+    Word(&'a dyn Display),
     Text(&'a str),
 }
 
@@ -103,7 +106,7 @@ impl Field<'_> {
             Field::Count(number) => ("count", Value::Number(number)),
             Field::Error(text) => ("error", Value::Text(text)),
             Field::Generation(number) => ("generation", Value::Number(number.into())),
-            Field::Grant(text) => ("grant", Value::Text(text)),
+            Field::Grant(ref grant) => ("grant", Value::Word(grant)),
             Field::Hint(text) => ("hint", Value::Text(text)),
             Field::Line(text) => ("line", Value::Text(text)),
             Field::Login(text) => ("login", Value::Text(text)),
@@ -116,14 +119,14 @@ impl Field<'_> {
             Field::Peer(text) => ("peer", Value::Text(text)),
             Field::Process(number) => ("pid", Value::Number(number.unsigned_abs().into())),
             Field::Reason(text) => ("reason", Value::Text(text)),
-            Field::Request(text) => ("request", Value::Text(text)),
+            Field::Request(ref request) => ("request", Value::Word(request)),
             Field::Route(text) => ("route", Value::Text(text)),
             Field::Rpc(text) => ("rpc", Value::Text(text)),
             Field::Server(text) => ("server", Value::Text(text)),
             Field::Status(number) => ("status", Value::Number(number.into())),
             Field::Target(text) => ("target", Value::Text(text)),
             Field::Url(text) => ("url", Value::Text(text)),
-            Field::User(text) => ("user", Value::Text(text)),
+            Field::User(ref user) => ("user", Value::Word(user)),
             Field::Version(text) => ("version", Value::Text(text)),
         }
     }
@@ -219,7 +222,7 @@ fn line(
     };
     fields.iter().for_each(|field| push_field(&mut line, format, field));
     if let Some(Trace { request, peer }) = trace {
-        push_field(&mut line, format, &Field::Request(&request.to_string()));
+        push_field(&mut line, format, &Field::Request(request));
         if let Some(peer) = peer {
             push_field(&mut line, format, &Field::Peer(&peer.to_string()));
         }
@@ -240,6 +243,8 @@ fn push_field(line: &mut String, format: Format, field: &Field<'_>) {
     [before, name, after].iter().for_each(|part| line.push_str(part));
     match value {
         Value::Number(number) => drop(write!(line, "{number}")), // writing to a String cannot fail
+        Value::Word(word) if format == Format::Human => drop(write!(line, "{word}")),
+        Value::Word(word) => drop(write!(line, "\"{word}\"")),
         Value::Text(text) => push_text(line, format, text, field.most_bytes()),
     }
 }

@@ -87,7 +87,7 @@ struct SignedIn {
 /// changes nothing.
 pub(super) fn sign_in(logins: &LoginState, identity: Identity) -> Response {
     let Identity { user, login } = identity;
-    log::info("account.signed_in", &[log::Field::User(&user.to_string()), log::Field::Login(&login)]);
+    log::info("account.signed_in", &[log::Field::User(user), log::Field::Login(&login)]);
     let expires = logins.clock.now().plus(limits::ACCOUNT_LIFETIME);
     let sealed = logins.seal(AccountSession { user, login }, expires);
     let cookie = logins.cookie_name(COOKIE);

@@ -171,10 +171,10 @@ impl CallbackEndpoint {
         self.make_room(identity.user)?;
         self.grants.table.insert(&grant)?;
         let fields = [
-            log::Field::User(&identity.user.to_string()),
+            log::Field::User(identity.user),
             log::Field::Login(&identity.login),
             log::Field::Client(request.client.as_str()),
-            log::Field::Grant(&grant.id.to_string()),
+            log::Field::Grant(grant.id),
         ];
         log::info("login.admitted", &fields);
         let code = AuthorizationCode {
@@ -278,7 +278,7 @@ impl CallbackEndpoint {
         obstacle: Option<Obstacle>,
     ) -> Response {
         let fields = [
-            log::Field::User(&identity.user.to_string()),
+            log::Field::User(identity.user),
             log::Field::Login(&identity.login),
             log::Field::Client(request.client.as_str()),
             log::Field::Reason(obstacle.map_or("no_rule", Obstacle::word)),

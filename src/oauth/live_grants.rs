@@ -218,9 +218,9 @@ pub(super) fn log_grant(
     detail: log::Field<'_>,
 ) {
     let fields = [
-        log::Field::User(&grant.user.to_string()),
+        log::Field::User(grant.user),
         log::Field::Client(grant.client.fingerprint.as_str()),
-        log::Field::Grant(&grant.id.to_string()),
+        log::Field::Grant(grant.id),
         detail,
     ];
     log(event, &fields);

@@ -1,7 +1,7 @@
 use super::*;
 
 const FIELDS: [Field<'static>; 3] =
-    [Field::User("github:1"), Field::Login("octo \"cat\" ü"), Field::Status(200)];
+    [Field::User(UserId(1)), Field::Login("octo \"cat\" ü"), Field::Status(200)];
 
 #[test]
 fn a_line_has_time_level_event_and_fields() {
