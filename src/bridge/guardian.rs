@@ -4,6 +4,7 @@
 //!
 //! On that socket the server writes [`TERMINATE`]; closing its writing side means: kill. The guardian writes lines, see [`GuardianReport`].
 
+use std::ffi::OsString;
 use std::fs;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -19,6 +20,8 @@ use crate::sys;
 /// The first argument of a guardian. The others: the descriptor of its socket, the user and the group of the program or `-`, the
 /// program, its arguments.
 pub(super) const FLAG: &str = "--guardian";
+/// Stands for a user or a group that does not change.
+pub(super) const NO_ID: &str = "-";
 /// Asks the guardian to send SIGTERM to the program's group.
 pub(super) const TERMINATE: u8 = b't';
 /// The stack of the guardian's second thread (bytes): it reads one byte at a time.
@@ -69,39 +72,41 @@ impl GuardianReport {
 }
 
 /// Serves as a guardian, if these arguments (without the program's name) say so. To be called before anything else is started.
-pub(crate) fn serve(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<ExitCode> {
+pub(crate) fn serve(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     arguments.next().filter(|first| first == FLAG)?;
-    let mut number = || arguments.next().and_then(|text| text.to_str()?.parse::<i32>().ok());
-    let (socket, user, group) = (number(), number(), number());
-    let (Some(socket), Some(program)) = (socket, arguments.next()) else { return Some(ExitCode::FAILURE) };
-    let mut command = Command::new(program);
-    command.args(arguments);
-    let id = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
-    if let Some(user) = id(user) {
-        command.uid(user);
-    }
-    if let Some(group) = id(group) {
-        command.gid(group);
-    }
-    let done = UnixSocket::adopt(socket).and_then(|socket| guard(command, socket));
+    let done = command(arguments).and_then(|(command, socket)| guard(command, sys::adopt(socket)?.into()));
     Some(if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-struct UnixSocket(UnixStream);
-
-impl UnixSocket {
-    fn adopt(fd: i32) -> io::Result<UnixSocket> {
-        Ok(UnixSocket(UnixStream::from(sys::adopt(fd)?)))
+/// The program that is to be started, and the number of the socket. An argument that cannot be read starts nothing: a program must
+/// not run as another user than the server says.
+fn command(mut arguments: impl Iterator<Item = OsString>) -> io::Result<(Command, i32)> {
+    let unusable = || io::Error::from(io::ErrorKind::InvalidInput);
+    let mut text = || arguments.next().and_then(|text| text.into_string().ok()).ok_or_else(unusable);
+    let socket = text()?.parse().map_err(|_| unusable())?;
+    let id = |text: String| match text.as_str() {
+        NO_ID => Ok(None),
+        text => text.parse::<u32>().map(Some).map_err(|_| unusable()),
+    };
+    let (user, group) = (id(text()?)?, id(text()?)?);
+    let mut command = Command::new(text()?);
+    command.args(arguments);
+    if let Some(user) = user {
+        command.uid(user);
     }
-
-    fn report(&mut self, report: GuardianReport) {
-        // A server that is gone has closed it, which the other thread notices.
-        let _ = self.0.write_all(report.line().as_bytes());
+    if let Some(group) = group {
+        command.gid(group);
     }
+    Ok((command, socket))
+}
+
+fn report(socket: &mut UnixStream, report: GuardianReport) {
+    // A server that is gone has closed it, which the other thread notices.
+    let _ = socket.write_all(report.line().as_bytes());
 }
 
 /// Starts the program and stays until nothing of it is left.
-fn guard(mut command: Command, mut socket: UnixSocket) -> io::Result<()> {
+fn guard(mut command: Command, mut socket: UnixStream) -> io::Result<()> {
     // The server decides when it is over; signals to all processes of a terminal or a unit are not for the guardian.
     let _ = sys::block_signals();
     sys::become_guardian()?;
@@ -111,15 +116,15 @@ fn guard(mut command: Command, mut socket: UnixSocket) -> io::Result<()> {
     let child = match command.spawn() {
         Ok(child) => child.id().cast_signed(),
         Err(error) => {
-            socket.report(GuardianReport::Failed(error.raw_os_error().unwrap_or_default()));
+            report(&mut socket, GuardianReport::Failed(error.raw_os_error().unwrap_or_default()));
             return Ok(());
         }
     };
     drop(command);
     sys::replace_standard_streams(&File::options().read(true).write(true).open("/dev/null")?);
-    socket.report(GuardianReport::Started(child));
+    report(&mut socket, GuardianReport::Started(child));
     let group = Arc::new(Mutex::new(Some(child)));
-    obey(socket.0.try_clone()?, Arc::clone(&group))?;
+    obey(socket.try_clone()?, Arc::clone(&group))?;
     let mut is_over = false;
     while let Some(dead) = sys::wait_for_death() {
         if dead == child && !is_over {
@@ -127,7 +132,7 @@ fn guard(mut command: Command, mut socket: UnixSocket) -> io::Result<()> {
             // Before it is reaped: after that its number may be another's.
             sys::send_signal(-child, libc::SIGKILL);
             *group.lock() = None;
-            socket.report(GuardianReport::of_death(sys::reap(dead)));
+            report(&mut socket, GuardianReport::of_death(sys::reap(dead)));
         } else {
             sys::reap(dead);
         }

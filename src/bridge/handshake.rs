@@ -7,8 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::message::{ClientInfo, Introduction};
-use super::peer::{Peer, PeerQuestion, Requester, Settled};
+use super::message::{ClientInfo, MODERN};
+use super::peer::{Peer, Requester, Settled};
+use super::unavailable::Unavailable;
 use crate::base::identity::GrantId;
 use crate::base::limits;
 use crate::base::lock::Mutex;
@@ -16,8 +17,6 @@ use crate::mcp::{Description, Members};
 
 /// The versions that `initialize` may agree on. The last is what we ask for.
 const LEGACY: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
-/// The version without `initialize`.
-const MODERN: &str = "2026-07-28";
 
 /// What a peer says of itself.
 #[derive(Clone, Debug)]
@@ -32,20 +31,7 @@ const CARRIED: [&str; 6] = ["tools", "prompts", "resources", "completions", "log
 /// An extension that is not passed on.
 const TASKS: &str = "io.modelcontextprotocol/tasks";
 
-/// Why there is no peer to talk to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum HandshakeError {
-    /// It ended: how.
-    Ended(String),
-    /// It answered what is no answer to `initialize`.
-    Unreadable,
-    /// It speaks only this version.
-    Version(String),
-    /// It refused both `initialize` and `server/discover`, in these words.
-    Refused(String),
-}
-
-type Done = Box<dyn FnOnce(Result<Greeting, HandshakeError>) + Send>;
+type Done = Box<dyn FnOnce(Result<Greeting, Unavailable>) + Send>;
 
 /// Starts the handshake; `done` is called once, from the thread that reads the peer.
 pub(super) fn start(peer: &Arc<Peer>, client_info: ClientInfo, done: Done) {
@@ -84,11 +70,11 @@ impl Handshake {
         let (peer, this) = (Arc::clone(&self.peer), Arc::new(self));
         if peer.request(method, params, Arc::clone(&this) as Arc<dyn Requester>).is_err() {
             let how = this.peer.how_it_ended().unwrap_or_else(|| "it was ended".to_owned());
-            this.finish(Err(HandshakeError::Ended(how)));
+            this.finish(Err(Unavailable::Died(how)));
         }
     }
 
-    fn finish(&self, outcome: Result<Greeting, HandshakeError>) {
+    fn finish(&self, outcome: Result<Greeting, Unavailable>) {
         let done = self.done.lock().take();
         if let Some(done) = done {
             done(outcome);
@@ -97,11 +83,7 @@ impl Handshake {
 
     /// The peer refuses `initialize`: it may be of 2026-07-28.
     fn discover(&self) {
-        self.peer.introduce(Introduction {
-            protocol_version: MODERN,
-            client_info: self.client_info,
-            client_capabilities: serde_json::Map::new(),
-        });
+        self.peer.introduce(self.client_info);
         let done = Mutex::new(self.done.lock().take());
         let next = Handshake {
             peer: Arc::clone(&self.peer),
@@ -126,10 +108,10 @@ impl Requester for Handshake {
             (HandshakeStep::Initialize, Settled::Answered(Err(_))) => self.discover(),
             (HandshakeStep::Discover, Settled::Answered(Ok(result))) => self.finish(discovered(result)),
             (HandshakeStep::Discover, Settled::Answered(Err(error))) => {
-                self.finish(Err(HandshakeError::Refused(words(error))))
+                self.finish(Err(Unavailable::Refused(words(error))))
             }
             (HandshakeStep::Initialize | HandshakeStep::Discover, Settled::Ended(end)) => {
-                self.finish(Err(HandshakeError::Ended(end.to_string())));
+                self.finish(Err(Unavailable::Died(end.to_string())));
             }
         }
     }
@@ -137,12 +119,6 @@ impl Requester for Handshake {
     fn owner(&self) -> Option<GrantId> {
         None
     }
-
-    fn progress(&self, _: &RawValue) {}
-
-    fn log(&self, _: &RawValue) {}
-
-    fn ask(self: Arc<Self>, _: PeerQuestion) {}
 }
 
 /// What both eras say of a server.
@@ -172,7 +148,7 @@ impl Introduced {
     }
 }
 
-fn initialized(result: &RawValue) -> Result<Greeting, HandshakeError> {
+fn initialized(result: &RawValue) -> Result<Greeting, Unavailable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct InitializeResult {
@@ -184,12 +160,12 @@ fn initialized(result: &RawValue) -> Result<Greeting, HandshakeError> {
     }
     let InitializeResult { protocol_version, introduced, server_info } = read(result)?;
     if !LEGACY.contains(&protocol_version.as_str()) {
-        return Err(HandshakeError::Version(protocol_version));
+        return Err(Unavailable::Version(protocol_version));
     }
     Ok(Greeting { is_modern: false, description: introduced.describe(server_info) })
 }
 
-fn discovered(result: &RawValue) -> Result<Greeting, HandshakeError> {
+fn discovered(result: &RawValue) -> Result<Greeting, Unavailable> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct DiscoverResult {
@@ -206,16 +182,16 @@ fn discovered(result: &RawValue) -> Result<Greeting, HandshakeError> {
     }
     let DiscoverResult { supported_versions, introduced, meta } = read(result)?;
     if !supported_versions.iter().any(|version| version == MODERN) {
-        return Err(HandshakeError::Version(supported_versions.join(", ")));
+        return Err(Unavailable::Version(supported_versions.join(", ")));
     }
     Ok(Greeting { is_modern: true, description: introduced.describe(meta.server_info) })
 }
 
 /// Reads a result that is kept for each caller, so it has a limit.
-fn read<T: DeserializeOwned>(result: &RawValue) -> Result<T, HandshakeError> {
+fn read<T: DeserializeOwned>(result: &RawValue) -> Result<T, Unavailable> {
     let is_short = result.get().len() <= limits::bridge::GREETING_BYTES;
     let result = is_short.then(|| serde_json::from_str(result.get()).ok()).flatten();
-    result.ok_or(HandshakeError::Unreadable)
+    result.ok_or(Unavailable::Unreadable)
 }
 
 /// What an error says to people.

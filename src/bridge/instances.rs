@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
-use super::handshake::{self, Greeting, HandshakeError};
+use super::handshake::{self, Greeting};
 use super::message::ClientInfo;
 use super::peer::{Observer, Peer};
 use super::transport::{ProgramEnd, Receiver, Transport};
@@ -331,11 +331,11 @@ impl Instance {
     }
 
     /// The handshake is over.
-    fn greeted(self: &Arc<Instance>, greeting: Result<Greeting, HandshakeError>) {
+    fn greeted(self: &Arc<Instance>, greeting: Result<Greeting, Unavailable>) {
         let greeting = match greeting {
             Ok(greeting) => Arc::new(greeting),
             Err(error) => {
-                self.fail(&Unavailable::Handshake(error));
+                self.fail(&error);
                 return self.end();
             }
         };

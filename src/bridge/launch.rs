@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{self, Path, PathBuf};
 use std::process::{self, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 
-use super::guardian::{FLAG, GuardianReport, TERMINATE};
+use super::guardian::{FLAG, GuardianReport, NO_ID, TERMINATE};
 use super::template::Variables;
 use crate::base::secret::Secret;
 use crate::sys;
@@ -69,7 +69,7 @@ impl Launch {
     /// Starts the guardian, which starts the program.
     pub(crate) fn start(&self, environment: &Variables) -> io::Result<Child> {
         let (ours, theirs) = UnixStream::pair()?;
-        let id = |id: Option<u32>| id.map_or("-".to_owned(), |id| id.to_string());
+        let id = |id: Option<u32>| id.map_or(NO_ID.to_owned(), |id| id.to_string());
         let mut command = Command::new(EXECUTABLE);
         command
             .arg0("mcp-guardian")

@@ -85,21 +85,16 @@ fn message(text: &str) -> Option<PeerMessage<'_>> {
     })
 }
 
+/// The version in which each request says who asks.
+pub(super) const MODERN: &str = "2026-07-28";
+
 /// What a request says of the hop from us to the peer.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Hop<'a> {
+pub(super) struct Hop {
     /// The token for reports of progress, where the client asked for them.
     pub(super) progress_token: Option<u64>,
-    /// What 2026-07-28 has in each request's `_meta`; nothing for older peers.
-    pub(super) introduction: Option<&'a Introduction>,
-}
-
-/// Who we are, in the words of 2026-07-28: version, name, capabilities.
-#[derive(Debug)]
-pub(super) struct Introduction {
-    pub(super) protocol_version: &'static str,
-    pub(super) client_info: ClientInfo,
-    pub(super) client_capabilities: serde_json::Map<String, serde_json::Value>,
+    /// Who asks, for peers of [`MODERN`].
+    pub(super) introduction: Option<ClientInfo>,
 }
 
 /// The name under which peers know us.
@@ -119,7 +114,7 @@ pub(super) fn progress_token(params: &Members) -> Option<Box<RawValue>> {
 }
 
 /// The params of a client as the peer gets them.
-pub(super) fn for_peer(params: &Members, hop: Hop<'_>) -> Result<Members, mcp::Error> {
+pub(super) fn for_peer(params: &Members, hop: Hop) -> Result<Members, mcp::Error> {
     // The client's answers to questions of ours, and our state.
     let params = params.clone().without("inputResponses").without("requestState");
     let mut meta = params.object("_meta").unwrap_or_default();
@@ -127,11 +122,11 @@ pub(super) fn for_peer(params: &Members, hop: Hop<'_>) -> Result<Members, mcp::E
     if let Some(token) = hop.progress_token {
         meta = meta.with("progressToken", &token)?;
     }
-    if let Some(introduction) = hop.introduction {
+    if let Some(client_info) = hop.introduction {
         meta = meta
-            .with("io.modelcontextprotocol/protocolVersion", &introduction.protocol_version)?
-            .with("io.modelcontextprotocol/clientInfo", &introduction.client_info)?
-            .with("io.modelcontextprotocol/clientCapabilities", &introduction.client_capabilities)?;
+            .with("io.modelcontextprotocol/protocolVersion", &MODERN)?
+            .with("io.modelcontextprotocol/clientInfo", &client_info)?
+            .with("io.modelcontextprotocol/clientCapabilities", &Members::default())?;
     }
     let params = params.without("_meta");
     if meta.is_empty() { Ok(params) } else { params.with("_meta", &meta) }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::message::{self, Hop, Introduction, PeerAnswer, PeerMessage};
+use super::message::{self, ClientInfo, Hop, PeerAnswer, PeerMessage};
 use super::transport::{ProgramEnd, Transport, Undelivered};
 use crate::base::identity::GrantId;
 use crate::base::limits;
@@ -23,13 +23,13 @@ pub(super) trait Requester: Send + Sync {
     fn owner(&self) -> Option<GrantId>;
 
     /// A report of progress: the params, with the client's own token.
-    fn progress(&self, params: &RawValue);
+    fn progress(&self, _params: &RawValue) {}
 
     /// A log message that the peer wrote while this request ran.
-    fn log(&self, params: &RawValue);
+    fn log(&self, _params: &RawValue) {}
 
     /// A question of the peer to the client. Dropped without an answer, it is answered with an error.
-    fn ask(self: Arc<Self>, question: PeerQuestion);
+    fn ask(self: Arc<Self>, _question: PeerQuestion) {}
 }
 
 /// How a request is over.
@@ -51,7 +51,7 @@ pub(super) struct Peer {
     observer: Weak<dyn Observer>,
     transport: OnceLock<Arc<dyn Transport>>,
     /// What 2026-07-28 has in each request; set when the peer turns out to speak it.
-    introduction: OnceLock<Introduction>,
+    introduction: OnceLock<ClientInfo>,
     /// Guards the requests and questions that run.
     state: Mutex<PeerState>,
 }
@@ -97,7 +97,7 @@ impl Peer {
     }
 
     /// From now on each request says who asks, as 2026-07-28 wants it.
-    pub(super) fn introduce(&self, introduction: Introduction) {
+    pub(super) fn introduce(&self, introduction: ClientInfo) {
         let _ = self.introduction.set(introduction); // an era is decided once
     }
 
@@ -124,7 +124,10 @@ impl Peer {
             state.running.insert(id, Running { waiter, progress_token });
             id
         };
-        let hop = Hop { progress_token: wants_progress.then_some(id), introduction: self.introduction.get() };
+        let hop = Hop {
+            progress_token: wants_progress.then_some(id),
+            introduction: self.introduction.get().copied(),
+        };
         let params = message::for_peer(params, hop).unwrap_or_default(); // it was JSON before
         let sent = self.send(message::request(id, method, Some(params)));
         if let Err(error) = sent {

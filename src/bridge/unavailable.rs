@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::handshake::HandshakeError;
 use crate::mcp::Error;
 
 /// Why there is no instance, in words for a person.
@@ -12,7 +11,14 @@ pub(super) enum Unavailable {
     NotStarted(String),
     /// It did not answer `initialize` in time (seconds).
     Slow(u64),
-    Handshake(HandshakeError),
+    /// It ended before it answered `initialize`: how.
+    Died(String),
+    /// Its answer to `initialize` is none.
+    Unreadable,
+    /// It speaks only this version.
+    Version(String),
+    /// It refused both `initialize` and `server/discover`, in these words.
+    Refused(String),
     /// It has failed several times; it is tried again after so many seconds.
     Failing(u64),
     /// All places are taken, and none is idle.
@@ -28,16 +34,14 @@ impl fmt::Display for Unavailable {
         match self {
             Unavailable::NotStarted(why) => write!(f, "it could not be started: {why}"),
             Unavailable::Slow(seconds) => write!(f, "it did not answer initialize within {seconds} s"),
-            Unavailable::Handshake(HandshakeError::Ended(how)) => {
+            Unavailable::Died(how) => {
                 write!(f, "{how} before it answered initialize")
             }
-            Unavailable::Handshake(HandshakeError::Unreadable) => {
-                f.write_str("its answer to initialize cannot be read")
-            }
-            Unavailable::Handshake(HandshakeError::Version(version)) => {
+            Unavailable::Unreadable => f.write_str("its answer to initialize cannot be read"),
+            Unavailable::Version(version) => {
                 write!(f, "it speaks version {version:?} of the protocol, which is not spoken here")
             }
-            Unavailable::Handshake(HandshakeError::Refused(why)) => write!(f, "it refused initialize: {why}"),
+            Unavailable::Refused(why) => write!(f, "it refused initialize: {why}"),
             Unavailable::Failing(seconds) => {
                 write!(f, "it has failed several times and is tried again in {seconds} s")
             }
@@ -51,15 +55,7 @@ impl fmt::Display for Unavailable {
 impl Unavailable {
     /// What a client is told of a server of this name.
     pub(super) fn as_error(&self, server: &str) -> Error {
-        let code = match self {
-            Unavailable::TooMany => Error::BUSY,
-            Unavailable::NotStarted(_)
-            | Unavailable::Slow(_)
-            | Unavailable::Handshake(_)
-            | Unavailable::Failing(_)
-            | Unavailable::Ended
-            | Unavailable::Stopping => Error::INTERNAL,
-        };
+        let code = if *self == Unavailable::TooMany { Error::BUSY } else { Error::INTERNAL };
         Error::new(code, format!("The server {server:?} is not available: {self}"))
     }
 }

@@ -22,7 +22,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("trust", 58),
         ],
     ),
-    ("the bridge", &[("bridge", 2350)]),
+    ("the bridge", &[("bridge", 2490)]),
     ("ring 3, MCP", &[("mcp", 4823)]),
     (
         "ring 4, shell",

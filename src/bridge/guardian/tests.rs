@@ -178,3 +178,21 @@ fn reports_survive_the_socket() {
         assert_eq!(GuardianReport::parse(bad), None, "{bad}");
     }
 }
+
+/// P1: what the server says of the user is done, or nothing is.
+#[test]
+fn arguments_that_cannot_be_read_start_nothing() {
+    let read =
+        |arguments: &[&str]| command(arguments.iter().map(OsString::from)).map(|(_, socket)| socket).ok();
+    assert_eq!(read(&["5", "-", "-", "sh", "-c", "x"]), Some(5));
+    assert_eq!(read(&["5", "4294967294", "0", "sh"]), Some(5));
+    for bad in [
+        &["5"][..],
+        &["5", "-", "-"],
+        &["x", "-", "-", "sh"],
+        &["5", "4294967296", "-", "sh"],
+        &["5", "-", "nobody", "sh"],
+    ] {
+        assert_eq!(read(bad), None, "{bad:?}");
+    }
+}

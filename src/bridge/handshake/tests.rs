@@ -14,7 +14,7 @@ impl Observer for Nobody {
 }
 
 /// Shakes hands with a peer that answers in these ways, and returns what was sent and what came of it.
-fn shake(answers: &[&str]) -> (Vec<String>, Option<Result<Greeting, HandshakeError>>) {
+fn shake(answers: &[&str]) -> (Vec<String>, Option<Result<Greeting, Unavailable>>) {
     let (peer, transport) = (Peer::new(Weak::<Nobody>::new()), Arc::new(FakeTransport::default()));
     peer.connect(Arc::clone(&transport) as Arc<dyn Transport>);
     let outcome = Arc::new(Mutex::new(None));
@@ -36,7 +36,7 @@ fn shake(answers: &[&str]) -> (Vec<String>, Option<Result<Greeting, HandshakeErr
     (sent, outcome)
 }
 
-fn check_error(answers: &[&str], expected: HandshakeError) {
+fn check_error(answers: &[&str], expected: Unavailable) {
     match shake(answers).1 {
         Some(Err(error)) => assert_eq!(error, expected, "{answers:?}"),
         other => panic!("{answers:?}: {other:?}"),
@@ -89,23 +89,23 @@ fn a_peer_that_refuses_initialize_is_asked_in_the_words_of_2026() {
     );
     check_error(
         &[refusal, r#""error":{"code":-1,"message":"go away"}"#],
-        HandshakeError::Refused("go away".to_owned()),
+        Unavailable::Refused("go away".to_owned()),
     );
     check_error(
         &[refusal, r#""result":{"supportedVersions":["2099-01-01"]}"#],
-        HandshakeError::Version("2099-01-01".to_owned()),
+        Unavailable::Version("2099-01-01".to_owned()),
     );
-    check_error(&[refusal, "end"], HandshakeError::Ended("it ended with exit status 1".to_owned()));
+    check_error(&[refusal, "end"], Unavailable::Died("it ended with exit status 1".to_owned()));
 }
 
 #[test]
 fn what_is_no_handshake_is_an_error() {
-    check_error(&["end"], HandshakeError::Ended("it ended with exit status 1".to_owned()));
-    check_error(&[r#""result":{}"#], HandshakeError::Unreadable);
-    check_error(&[r#""result":null"#], HandshakeError::Unreadable);
+    check_error(&["end"], Unavailable::Died("it ended with exit status 1".to_owned()));
+    check_error(&[r#""result":{}"#], Unavailable::Unreadable);
+    check_error(&[r#""result":null"#], Unavailable::Unreadable);
     check_error(
         &[r#""result":{"protocolVersion":"2023-01-01"}"#],
-        HandshakeError::Version("2023-01-01".to_owned()),
+        Unavailable::Version("2023-01-01".to_owned()),
     );
     assert!(shake(&[]).1.is_none(), "there is no answer yet");
 }
@@ -124,5 +124,5 @@ fn only_what_is_passed_on_is_offered() {
         result(&format!(r#"{{"protocolVersion":"2025-11-25","instructions":"{}"}}"#, "x".repeat(length)))
     };
     assert!(sized(limits::bridge::GREETING_BYTES - 54).is_ok());
-    assert_eq!(sized(limits::bridge::GREETING_BYTES).err(), Some(HandshakeError::Unreadable));
+    assert_eq!(sized(limits::bridge::GREETING_BYTES).err(), Some(Unavailable::Unreadable));
 }

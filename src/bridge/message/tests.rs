@@ -103,12 +103,7 @@ fn what_concerns_one_hop_stays_there() {
 
 #[test]
 fn a_modern_peer_is_told_who_asks() {
-    let introduction = Introduction {
-        protocol_version: "2026-07-28",
-        client_info: ClientInfo { name: "us", version: "1" },
-        client_capabilities: serde_json::Map::new(),
-    };
-    let hop = Hop { progress_token: Some(3), introduction: Some(&introduction) };
+    let hop = Hop { progress_token: Some(3), introduction: Some(ClientInfo { name: "us", version: "1" }) };
     let told = |params: &str| json!(for_peer(&members(params), hop).unwrap());
     let meta = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientInfo": {"name": "us", "version": "1"},
