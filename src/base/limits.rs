@@ -56,9 +56,9 @@ pub const CAPACITY_MAX: usize = 100_000;
 pub const DESCRIPTORS_BESIDE_CONNECTIONS: usize = 256;
 /// Connections to the port for metrics: some monitors, and room for what other programs of this machine try.
 pub const METRICS_CONNECTIONS: usize = 16;
-/// So much later an answer above [`SMALL_ANSWER_BYTES`] counts as waiting for its reader (milliseconds): a caller who reads
-/// slowly is not as idle as one who is silent. A smaller one, which anybody gets, does at once.
-pub const ANSWER_GRACE_MILLIS: u64 = 5000;
+/// How much later an answer above [`SMALL_ANSWER_BYTES`] counts as waiting for its reader: a caller who reads slowly is not as
+/// idle as one who is silent. A smaller one, which anybody gets, does at once.
+pub const ANSWER_GRACE: Duration = Duration::from_secs(5);
 /// Connections that wait to be accepted or refused; the kernel may lower it. One too many waits a second or more before its
 /// client asks again; this many are accepted in less.
 pub const BACKLOG: i32 = 4096;

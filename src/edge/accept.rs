@@ -1,30 +1,28 @@
-//! The accept loop. It outlives every error of `accept` (H6): a server that is full answers, and goes on when it is not.
+//! The accept loop. It outlives every error of `accept` (H6): a full server answers, and accepts again when it has room.
 
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::caps::Admitted;
+use super::Shared;
 use super::connection::Connection;
-use super::head::Version;
 use super::listener::Listener;
 use super::refusal::Refusal;
 use super::socket::{Socket, Stream};
 use super::tls::Tls;
-use super::wire::{self, After, Asked, Outbody, Sink};
-use super::{Link, Phase, Shared};
+use super::wire::{self, After, Asked, Sink};
 use crate::base::limits;
 use crate::base::log::{self, Field};
+use crate::http::Body;
 use crate::sys;
 
-/// What log and metrics call it when one connection had to go so that another could come.
+/// The reason in log and metrics when one connection was closed so that another could come.
 const MADE_ROOM: &str = "made_room";
 
 /// Accepts connections and gives each a thread, or an answer that says why not.
@@ -32,13 +30,11 @@ pub(crate) struct Acceptor {
     shared: Arc<Shared>,
     /// At its end when the door closes.
     woken: UnixStream,
-    /// Numbers the connections.
-    next_number: u64,
     /// Refused connections, to be read from for a moment before they are closed.
     refused: Sender<Socket>,
     /// A descriptor kept for the moment when there are none left.
     spare: Option<UnixStream>,
-    /// Whether room was made for the last one, and was not enough.
+    /// Whether room was made for the last descriptor, and was not enough.
     short: bool,
 }
 
@@ -52,15 +48,15 @@ impl Acceptor {
             .name("edge-refused".to_owned())
             .stack_size(limits::CONNECTION_STACK_BYTES)
             .spawn(move || linger_over(&queue, time))?;
-        Ok(Acceptor { shared, woken, next_number: 0, refused, spare, short: false })
+        Ok(Acceptor { shared, woken, refused, spare, short: false })
     }
 
     /// Accepts until the door closes.
     pub(crate) fn run(mut self, listeners: &[Listener]) {
-        while self.shared.phase() == Phase::Serving {
+        while !self.shared.closing.is_tripped() {
             let watched = listeners.iter().map(AsFd::as_fd).chain([self.woken.as_fd()]);
             let ready = sys::are_ready(&watched.collect::<Vec<_>>(), libc::POLLIN, -1);
-            // What woke it has no listener, and is zipped away.
+            // The entry of `woken` has no listener, and is zipped away.
             for (listener, _) in listeners.iter().zip(ready).filter(|(_, ready)| *ready) {
                 match listener.accept() {
                     Ok((stream, peer)) => {
@@ -71,8 +67,8 @@ impl Acceptor {
                 }
             }
         }
-        // H13: who came before the door closed may have sent a request. Who waits at a socket of systemd's waits for the next
-        // process.
+        // H13: clients that connected before the door closed may have sent a request. Those that wait at a socket of systemd's
+        // wait for the next process.
         for listener in listeners.iter().filter(|listener| !listener.outlives_us()) {
             for (stream, peer) in (0..limits::BACKLOG).map_while(|_| listener.accept().ok()) {
                 self.take(stream, peer);
@@ -90,40 +86,37 @@ impl Acceptor {
         if sys::are_ready(&[&*stream], 0, 0).contains(&true) {
             return;
         }
-        let trusted = self.shared.settings.trusted_proxies.contain(peer);
-        let counted = peer.filter(|_| !trusted);
-        let admitted = match self.shared.connections.admit(counted) {
+        let connections = &self.shared.connections;
+        let counted = peer.filter(|_| !self.shared.settings.trusted_proxies.contain(peer));
+        let admitted = match connections.admit(counted, &stream) {
             Err(Refusal::Busy) => {
-                if self.shared.make_room() {
+                if connections.make_room() {
                     self.shared.refusals.count(MADE_ROOM);
                     self.report(MADE_ROOM, peer);
                 }
-                self.shared.connections.admit(counted) // one may also have ended by itself meanwhile
+                connections.admit(counted, &stream) // one may also have ended by itself meanwhile
             }
             admitted => admitted,
         };
-        let admitted = match admitted {
-            Ok(admitted) => admitted,
+        let link = match admitted {
+            Ok(link) => link,
             Err(refusal) => {
                 self.report(refusal.word(), peer);
                 return self.refuse(socket, refusal, tls.as_deref());
             }
         };
-        self.next_number = self.next_number.wrapping_add(1);
-        let open = Open::register(Arc::clone(&stream), &self.shared, (self.next_number, admitted));
         let socket = match tls.as_ref().map(|tls| tls.session()) {
             None => socket,
             Some(Ok(session)) => socket.within(session),
             Some(Err(_)) => return, // no memory, no randomness
         };
-        // Ends when the client leaves, a deadline passes, or `Edge::end` closes its socket.
+        let connection = Connection { socket, peer, link, shared: Arc::clone(&self.shared) };
+        // Ends when the client leaves, a deadline passes, or `Edge::end` closes its socket. Owns the link: the connection is
+        // counted as long as this runs, also if it panics.
         let spawned = thread::Builder::new()
             .name("edge-connection".to_owned())
             .stack_size(limits::CONNECTION_STACK_BYTES)
-            .spawn(move || {
-                Connection::new(socket, peer, (Arc::clone(&open.link), Arc::clone(&open.shared))).serve();
-                drop(open); // owned by the thread: it is counted as long as this runs, also if it panics
-            });
+            .spawn(move || connection.serve());
         if spawned.is_err()
             && let Ok(socket) = Socket::new(stream, self.shared.settings.write_stall)
         {
@@ -131,7 +124,7 @@ impl Acceptor {
         }
     }
 
-    /// What encrypts this connection. What comes through a Unix socket has not left this machine.
+    /// The TLS settings for this connection. What comes through a Unix socket has not left this machine.
     fn tls(&self, stream: &Stream) -> Option<Arc<Tls>> {
         match stream {
             Stream::Tcp(_) => self.shared.settings.tls.clone(),
@@ -139,8 +132,8 @@ impl Acceptor {
         }
     }
 
-    /// Answers without a thread, and leaves the socket to be read from for a moment. Nothing can be said to a client that
-    /// expects TLS: its connection is closed.
+    /// Answers without a thread, and leaves the socket to be read from for a moment. A client that expects TLS can be told
+    /// nothing: its connection is closed.
     fn refuse(&self, socket: Socket, refusal: Refusal, tls: Option<&Tls>) {
         self.shared.refusals.count(refusal.word());
         if tls.is_some() {
@@ -151,79 +144,75 @@ impl Acceptor {
         }
     }
 
-    /// Says in the log which limit a connection met, at most once a second each: clients choose how often they connect.
+    /// Logs which limit a connection met, at most once a second each: clients choose how often they connect.
     fn report(&self, reason: &'static str, peer: Option<IpAddr>) {
+        let Some(omitted) = self.shared.turned_away.pass(reason, self.shared.started.elapsed()) else {
+            return;
+        };
         let settings = &self.shared.settings;
-        let of_address = reason == Refusal::AddressBusy.word();
-        let limit = if of_address { settings.connections_per_address } else { settings.connections };
-        let now = self.shared.started.elapsed();
-        if let Some(omitted) = self.shared.turned_away.pass(reason, now) {
-            let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-            let peer = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
-            let hint = match of_address {
-                true => {
-                    "an eighth of MCP_MAX_CONNECTIONS is for one address; a proxy belongs into MCP_TRUSTED_PROXY"
-                }
-                false => "MCP_MAX_CONNECTIONS allows more",
-            };
-            let fields = [
-                Field::Reason(reason),
-                Field::Count(limit),
-                Field::Peer(&peer),
-                Field::Omitted(omitted),
-                Field::Hint(hint),
-            ];
-            log::warn("edge.connections_full", &fields);
-        }
+        let (limit, hint) = if reason == Refusal::AddressBusy.word() {
+            let hint =
+                "an eighth of MCP_MAX_CONNECTIONS is for one address; a proxy belongs into MCP_TRUSTED_PROXY";
+            (settings.connections_per_address, hint)
+        } else {
+            (settings.connections, "MCP_MAX_CONNECTIONS allows more")
+        };
+        let peer = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
+        let fields = [
+            Field::Reason(reason),
+            Field::Count(u64::try_from(limit).unwrap_or(u64::MAX)),
+            Field::Peer(&peer),
+            Field::Omitted(omitted),
+            Field::Hint(hint),
+        ];
+        log::warn("edge.connections_full", &fields);
     }
 
     fn survive(&mut self, error: &io::Error, listener: &Listener) {
         let code = error.raw_os_error().unwrap_or_default();
         // The client left between the handshake and now, or a signal came: nothing is wrong here.
         if [libc::EAGAIN, libc::ECONNABORTED, libc::EINTR, libc::EPROTO, libc::EPERM].contains(&code)
-            || self.shared.phase() != Phase::Serving
+            || self.shared.closing.is_tripped()
         {
             return;
         }
         if let Some(omitted) = self.shared.turned_away.pass("accept_failed", self.shared.started.elapsed()) {
-            let hint =
-                Field::Hint("raise the limit of open files, or lower MCP_MAX_CONNECTIONS, if this lasts");
-            log::error(
-                "edge.accept_failed",
-                &[Field::Error(&error.to_string()), hint, Field::Omitted(omitted)],
-            );
+            let hint = "raise the limit of open files, or lower MCP_MAX_CONNECTIONS, if this lasts";
+            let fields = [Field::Error(&error.to_string()), Field::Hint(hint), Field::Omitted(omitted)];
+            log::error("edge.accept_failed", &fields);
         }
-        // Of the whole system's files a connection of ours is one of many: nobody has to go for those (ENFILE).
-        if code == libc::EMFILE {
-            if self.shared.make_room() {
-                self.shared.refusals.count(MADE_ROOM);
-                // What it held is free now, unless something else was faster.
-                if !std::mem::replace(&mut self.short, true) {
-                    return;
-                }
-                let _ = self.shared.closing.wait(limits::ACCEPT_PAUSE);
-                return;
-            }
-            // Gives one waiting client an answer instead of a connection that never moves.
-            self.spare = None;
-            if let Ok((stream, _)) = listener.accept()
-                && self.tls(&stream).is_none()
-                && let Ok(socket) = Socket::new(Arc::new(stream), self.shared.settings.write_stall)
-            {
-                drop(answered(socket, Refusal::Busy));
-            }
-            self.spare = self.woken.try_clone().ok();
+        // Only for a limit of this process (EMFILE): of the whole system's files (ENFILE) our connections are a few of many.
+        if code == libc::EMFILE && self.free_descriptor(listener) {
+            return;
         }
         let _ = self.shared.closing.wait(limits::ACCEPT_PAUSE);
     }
+
+    /// Evicts a connection, or else answers one waiting client by means of the spare descriptor. Returns whether the next
+    /// `accept` can be expected to succeed.
+    fn free_descriptor(&mut self, listener: &Listener) -> bool {
+        if self.shared.connections.make_room() {
+            self.shared.refusals.count(MADE_ROOM);
+            // The descriptor is free now, unless something else was faster.
+            return !std::mem::replace(&mut self.short, true);
+        }
+        self.spare = None;
+        if let Ok((stream, _)) = listener.accept()
+            && self.tls(&stream).is_none()
+            && let Ok(socket) = Socket::new(Arc::new(stream), self.shared.settings.write_stall)
+        {
+            drop(answered(socket, Refusal::Busy));
+        }
+        self.spare = self.woken.try_clone().ok();
+        false
+    }
 }
 
-/// The socket after this answer, unless the client has gone. Takes no time: the send buffer of a fresh socket has room
+/// Answers and returns the socket, unless the client has gone. Takes no time: the send buffer of a fresh socket has room
 /// for a few hundred bytes.
 fn answered(mut socket: Socket, refusal: Refusal) -> Option<Socket> {
-    let asked = Asked { version: Version::Http11, head_only: false };
-    let outgoing = wire::frame(refusal.response(), asked, After::Close);
-    let Outbody::Bytes(body) = outgoing.body else { return None };
+    let outgoing = wire::frame(refusal.response(), Asked::UNREAD, After::Close);
+    let Body::Bytes(body) = outgoing.body else { return None };
     socket.write(&mut [io::IoSlice::new(&outgoing.head), io::IoSlice::new(&body)]).ok()?;
     socket.finish();
     Some(socket)
@@ -233,29 +222,5 @@ fn answered(mut socket: Socket, refusal: Refusal) -> Option<Socket> {
 fn linger_over(refused: &Receiver<Socket>, time: Duration) {
     for mut socket in refused {
         socket.linger(time);
-    }
-}
-
-/// An open connection that the door knows of, until dropped.
-struct Open {
-    shared: Arc<Shared>,
-    link: Arc<Link>,
-    number: u64,
-    /// Counts the connection out when the link has gone.
-    _admitted: Admitted,
-}
-
-impl Open {
-    fn register(stream: Arc<Stream>, shared: &Arc<Shared>, (number, admitted): (u64, Admitted)) -> Open {
-        let waiting = AtomicU64::new(shared.now());
-        let link = Arc::new(Link { stream, waiting });
-        shared.lock_links().insert(number, Arc::clone(&link));
-        Open { shared: Arc::clone(shared), link, number, _admitted: admitted }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.shared.lock_links().remove(&self.number);
     }
 }

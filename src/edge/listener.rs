@@ -1,4 +1,4 @@
-//! Where connections come in: a TCP address, a Unix socket of our own, or a socket that systemd hands over.
+//! Listening sockets: a TCP address, a Unix socket of our own, or a socket that systemd passes.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -12,25 +12,25 @@ use super::socket::Stream;
 use crate::base::limits;
 use crate::sys;
 
-/// A socket that listens.
+/// A listening socket.
 #[derive(Debug)]
 pub enum Listener {
     /// On an address.
     Tcp(TcpListener, Opener),
-    /// On a Unix socket; its path if the socket is ours, and to be removed with this.
+    /// On a Unix socket; its path if this process has made it, and removes it on drop.
     Unix(UnixListener, Option<PathBuf>),
 }
 
-/// Who has opened a socket.
+/// The process that opened a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opener {
-    /// This process, with which it ends.
+    /// This process: the socket ends with it.
     This,
-    /// systemd, which keeps it for the next process.
+    /// systemd, which keeps the socket for the next process.
     Systemd,
 }
 
-/// Who may connect to a Unix socket.
+/// The users who may connect to a Unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// The user that the server runs as: mode 0600.
@@ -43,7 +43,7 @@ impl Listener {
     /// Listens on an address.
     ///
     /// # Errors
-    /// It is in use, or not to be had.
+    /// The address is in use, or not one of this machine.
     pub fn tcp(address: SocketAddr) -> io::Result<Listener> {
         Ok(Listener::Tcp(widen(TcpListener::bind(address)?)?, Opener::This))
     }
@@ -56,12 +56,12 @@ impl Listener {
         Ok(Listener::Unix(bind_unix(path, access)?, Some(path.to_owned())))
     }
 
-    /// The socket that systemd has opened for this process as descriptor `fd` (sd_listen_fds(3)). To be called once each.
+    /// The socket that systemd passes as descriptor `fd` (sd_listen_fds(3)). Called once for each.
     ///
     /// # Errors
-    /// It is no TCP or Unix socket that listens.
+    /// It is not a listening TCP or Unix socket.
     pub(crate) fn passed(fd: i32) -> io::Result<Listener> {
-        // A copy, which std makes so that no program that a tool starts inherits it; systemd's own is closed by this.
+        // std marks its copy close-on-exec, so that no program that a tool starts inherits it; systemd's own is closed here.
         let socket = sys::adopt_listener(fd, limits::BACKLOG)?.try_clone()?;
         let unix = UnixListener::from(socket);
         // std looks at the family of the address, not at the type that we gave the socket.
@@ -73,12 +73,12 @@ impl Listener {
         Ok(Listener::Tcp(tcp, Opener::Systemd))
     }
 
-    /// Whether it is there for the next process, too, and whoever waits at it with it.
+    /// Whether the socket, and the clients that wait at it, stay for the next process.
     pub(super) fn outlives_us(&self) -> bool {
         matches!(self, Listener::Tcp(_, Opener::Systemd) | Listener::Unix(_, None))
     }
 
-    /// The address, if it is a TCP address.
+    /// The address of a TCP socket.
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
             Listener::Tcp(listener, _) => listener.local_addr().ok(),
@@ -86,7 +86,7 @@ impl Listener {
         }
     }
 
-    /// What it is called in the log.
+    /// The name in the log.
     pub fn name(&self) -> String {
         match self {
             Listener::Tcp(listener, _) => {
@@ -102,7 +102,7 @@ impl Listener {
         }
     }
 
-    /// Has accepted sockets send what is written at once: Linux copies this to them.
+    /// Sets TCP_NODELAY, which Linux copies to each accepted socket.
     pub(crate) fn send_at_once(&self) -> io::Result<()> {
         match self {
             Listener::Tcp(listener, _) => {
@@ -112,8 +112,8 @@ impl Listener {
         }
     }
 
-    /// Sets what Linux copies to each accepted socket: probes and acknowledgements find out that a client has vanished
-    /// without a word. And `accept` is not to wait: a client may have gone since the listener was ready.
+    /// Sets options that Linux copies to each accepted socket: probes and acknowledgements reveal that a client has vanished.
+    /// Also lets `accept` not wait: a client may have gone since the listener was ready.
     pub(super) fn tune(&self, stall: Duration) -> io::Result<()> {
         match self {
             Listener::Tcp(listener, _) => {
@@ -128,7 +128,7 @@ impl Listener {
         }
     }
 
-    /// The next connection, and its other end's address unless that is a Unix socket, which has none.
+    /// The next connection and the address of its other end, which a Unix socket does not have.
     pub(super) fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match self {
             Listener::Tcp(listener, _) => {
@@ -156,13 +156,13 @@ impl Drop for Listener {
     }
 }
 
-/// Lets more connections wait to be accepted than std's 128, which are a short burst; what it drops comes a second later.
+/// Lets more connections wait to be accepted than std's 128, which are a short burst; a dropped one comes a second later.
 fn widen(listener: TcpListener) -> io::Result<TcpListener> {
     sys::adopt_listener(listener.into_raw_fd(), limits::BACKLOG).map(TcpListener::from)
 }
 
-/// Fails unless nobody has the socket at `path`. Asks with a datagram: of a stream socket that somebody has, Linux says that it
-/// is of another type, without waiting for room in its queue or troubling its server.
+/// Fails unless the socket at `path` is stale. Connects with a datagram socket: if a server has the stream socket, Linux says
+/// that it is of another type, without waiting for room in its queue and without a connection for the server to accept.
 fn check_stale(path: &Path) -> io::Result<()> {
     match UnixDatagram::unbound()?.connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()), // its server has gone
@@ -193,15 +193,4 @@ fn bind_unix(path: &Path, access: Access) -> io::Result<UnixListener> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// H13: who waits at a socket of systemd's is not taken from the next process.
-    #[test]
-    fn what_systemd_has_opened_outlives_the_process() {
-        let local = SocketAddr::from(([127, 0, 0, 1], 0));
-        assert!(!Listener::tcp(local).unwrap().outlives_us());
-        let fd = TcpListener::bind(local).unwrap().into_raw_fd();
-        assert!(Listener::passed(fd).unwrap().outlives_us());
-    }
-}
+mod tests;

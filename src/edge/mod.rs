@@ -1,4 +1,4 @@
-//! The door for the internet: an accept loop and one thread per connection, on std's sockets.
+//! The public door: an accept loop and one thread per connection, on std's sockets.
 //!
 //! It knows nothing of OAuth or MCP. Bytes become a checked [`http::Request`](crate::http::Request) or a refusal before
 //! any other code sees them; everything that costs memory or a thread is capped first (H1-H13).
@@ -7,6 +7,7 @@ mod accept;
 pub(crate) mod caps;
 pub mod chunked;
 mod connection;
+mod connections;
 pub mod head;
 pub(crate) mod listener;
 mod refusal;
@@ -17,12 +18,10 @@ mod tls;
 mod watch;
 pub(crate) mod wire;
 
-use std::collections::HashMap;
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -33,17 +32,16 @@ pub use tls::Tls;
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
 use crate::base::counters::Counters;
-use crate::base::lock::Mutex;
 use crate::base::quota::Quota;
 use crate::base::throttle::Throttle;
 use crate::base::{clock, limits};
 use crate::http::{Handler, TrustedProxies};
 use crate::workers::Pool;
-use caps::{Bodies, Connections};
-use socket::Stream;
+use caps::Bodies;
+use connections::Connections;
 use watch::Watch;
 
-/// The edge's numbers. The defaults are those of [`limits`]; tests use shorter times.
+/// The limits and times of an edge. The defaults are those of [`limits`]; tests use shorter times.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Connections at once.
@@ -56,15 +54,15 @@ pub struct Settings {
     pub body_bytes_in_flight: usize,
     /// Bytes of bodies above [`limits::UNCHECKED_BODY_BYTES`].
     pub large_body_bytes_in_flight: usize,
-    /// Whose connections are of many people, and not counted by address.
+    /// Senders whose connections are of many people, and not counted by address.
     pub trusted_proxies: TrustedProxies,
-    /// What encrypts; without it everything is in the clear.
+    /// The TLS settings; `None` serves TCP in the clear.
     pub tls: Option<Arc<Tls>>,
-    /// From the first byte of a connection to where requests can flow.
+    /// For the TLS handshake.
     pub handshake_deadline: Duration,
     /// From the first byte of a head to its last.
     pub head_deadline: Duration,
-    /// A whole body.
+    /// For a whole body.
     pub body_deadline: Duration,
     /// How long a body may start slowly.
     pub body_grace: Duration,
@@ -72,11 +70,11 @@ pub struct Settings {
     pub keep_alive_idle: Duration,
     /// How long a write may make no progress.
     pub write_stall: Duration,
-    /// How long a connection that was refused is read from after the answer, and a small refused body is waited for before it.
+    /// How long a refused connection is read from after its answer, and a small refused body is waited for before it.
     pub drain_time: Duration,
     /// When the application is told that an answer takes long.
     pub slow_call: Duration,
-    /// How often it is looked whether a waiting client is still there.
+    /// How often waiting clients are checked for having gone.
     pub client_check: Duration,
     /// How long a stream may be silent.
     pub stream_keep_alive: Duration,
@@ -89,7 +87,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The defaults of a door that takes so much.
+    /// The defaults for a door of this capacity.
     pub fn of(capacity: &Capacity) -> Settings {
         Settings {
             connections: capacity.connections,
@@ -113,21 +111,21 @@ impl Settings {
     }
 }
 
-/// What a door has been doing, for metrics.
+/// The counts of a door, for metrics.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    /// Connections that are open; of the trusted door, requests that are being answered.
+    /// Open connections; of the trusted door, requests that are being answered.
     pub connections: usize,
-    /// Streams that are open.
+    /// Open streams.
     pub streams: usize,
-    /// What was refused before there was a request, by reason, since the start.
+    /// Refusals before there was a request, by reason, since the start.
     pub refusals: Vec<(&'static str, u64)>,
 }
 
 /// The running door.
 pub struct Edge {
     shared: Arc<Shared>,
-    /// The accept loop has the other end, and looks at it when this one is shut.
+    /// Shutting it wakes the accept loop, which polls the other end.
     wake: UnixStream,
     /// Taken when the door is closed.
     acceptor: Option<JoinHandle<()>>,
@@ -138,61 +136,26 @@ struct Shared {
     handler: Arc<dyn Handler>,
     pool: Arc<Pool>,
     settings: Settings,
-    connections: Connections,
+    connections: Arc<Connections>,
     streams: Arc<Quota<()>>,
     watch: Watch,
     bodies: Bodies,
     refusals: Counters,
-    /// Keeps connections that were turned away from filling the log.
+    /// Bounds the log lines about connections that were turned away.
     turned_away: Throttle,
     started: Instant,
-    /// A [`Phase`].
-    phase: AtomicU8,
-    /// Tripped when the door closes; the accept loop pauses on it.
+    /// Tripped when the door closes: requests that have arrived are answered, streams go on until the application ends them;
+    /// nothing else is read.
     closing: CancelToken,
-    /// Guards the open connections, by number.
-    links: Mutex<HashMap<u64, Arc<Link>>>,
-}
-
-/// What the door holds of a connection, to close it.
-struct Link {
-    stream: Arc<Stream>,
-    /// Since when it waits for its client (milliseconds since the door opened), or one of the states below.
-    waiting: AtomicU64,
-}
-
-/// A request runs, or a stream is open.
-const BUSY: u64 = u64::MAX;
-/// It waited the longest when room was needed, and was closed.
-const GIVEN_UP: u64 = u64::MAX - 1;
-/// A large body is being read: of an authenticated caller, so that it makes no room for others.
-const RECEIVING: u64 = u64::MAX - 2;
-/// The door closed before the request was whole: nothing more is read than what has arrived.
-const SHUT: u64 = u64::MAX - 3;
-
-/// What became of a connection before its request was whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kept {
-    Open,
-    /// It is no longer read from.
-    Shut,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Phase {
-    Serving = 0,
-    /// Requests that have arrived are answered, streams go on until the application ends them; nothing else is read.
-    Draining = 1,
-    /// Everything is cut off.
-    Ended = 2,
+    /// Tripped when everything is cut off.
+    ended: CancelToken,
 }
 
 impl Edge {
     /// Starts serving all of `listeners` as one: the limits are for their connections together.
     ///
     /// # Errors
-    /// The operating system gives no thread, or a listener is none.
+    /// The operating system gives no thread, or refuses an option of a listener.
     pub fn start(
         listeners: Vec<Listener>,
         handler: Arc<dyn Handler>,
@@ -214,9 +177,8 @@ impl Edge {
             turned_away: Throttle::new(1),
             started: clock::instant(),
             settings,
-            phase: AtomicU8::new(0),
             closing: CancelToken::new(),
-            links: Mutex::default(),
+            ended: CancelToken::new(),
         });
         let watching = Arc::clone(&shared);
         // Ends when `Edge::end` closes the watch.
@@ -231,38 +193,35 @@ impl Edge {
         Ok(Edge { shared, wake, acceptor: Some(acceptor) })
     }
 
-    /// Connections that are open now.
+    /// The number of open connections.
     #[cfg(test)]
     pub fn connections(&self) -> usize {
-        self.shared.connections.threads().held()
+        self.shared.connections.count()
     }
 
-    /// What gives its counts, also to whoever does not own the door.
+    /// A function that returns the door's counts, also for callers that do not own the door.
     pub fn counter(&self) -> Box<dyn Fn() -> Counts + Send + Sync> {
         let shared = Arc::clone(&self.shared);
         Box::new(move || Counts {
-            connections: shared.connections.threads().held(),
+            connections: shared.connections.count(),
             streams: shared.streams.held(),
             refusals: shared.refusals.counts(),
         })
     }
 
-    /// Closes the door (H13): no new connections; those without a whole request end at once. What runs goes on, and is answered
-    /// with `Connection: close`.
+    /// Closes the door (H13): no new connections; those without a whole request end at once. Running requests go on, and are
+    /// answered with `Connection: close`.
     pub fn close(&mut self) {
         let Some(acceptor) = self.acceptor.take() else { return };
-        self.shared.phase.store(Phase::Draining as u8, Ordering::SeqCst);
         self.shared.closing.trip();
         let _ = self.wake.shutdown(Shutdown::Both);
         let _ = acceptor.join(); // after this nobody listens, and no connection is added
-        for link in self.shared.lock_links().values() {
-            link.shut();
-        }
+        self.shared.connections.shut();
     }
 
     /// Waits for the connections of a closed door to end. Returns whether all of them have within `patience`.
     pub fn wait(&self, patience: Duration) -> bool {
-        self.shared.connections.threads().wait_below(1, patience)
+        self.shared.connections.wait_for_end(patience)
     }
 
     /// Closes the door and cuts off what has not ended after `patience`.
@@ -273,15 +232,13 @@ impl Edge {
     fn end(&mut self, patience: Duration) {
         self.close();
         let over = self.wait(patience);
-        self.shared.phase.store(Phase::Ended as u8, Ordering::SeqCst);
+        self.shared.ended.trip();
         self.shared.watch.close();
         if over {
             return;
         }
-        for link in self.shared.lock_links().values() {
-            let _ = link.stream.shutdown(Shutdown::Both);
-        }
-        // A thread that waits for a worker looks at the phase this often.
+        self.shared.connections.cut();
+        // A thread that waits for a worker looks at `ended` this often.
         self.wait(self.shared.settings.client_check.saturating_mul(2));
     }
 }
@@ -289,79 +246,5 @@ impl Edge {
 impl Drop for Edge {
     fn drop(&mut self) {
         self.end(Duration::ZERO);
-    }
-}
-
-impl Shared {
-    fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::SeqCst) {
-            0 => Phase::Serving,
-            1 => Phase::Draining,
-            _ => Phase::Ended,
-        }
-    }
-
-    fn lock_links(&self) -> MutexGuard<'_, HashMap<u64, Arc<Link>>> {
-        self.links.lock()
-    }
-
-    /// Milliseconds since the door opened.
-    fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(SHUT - 1)
-    }
-
-    /// Gives up the connection that has waited longest for its client, and sees it end: whoever opens many and says little
-    /// makes room for those who have something to say (H6). Says whether there was one.
-    fn make_room(&self) -> bool {
-        let before = self.connections.threads().held();
-        let links = self.lock_links();
-        let now = self.now();
-        let waiting = links.values().map(|link| (link.waiting.load(Ordering::SeqCst), link));
-        let longest = waiting.filter(|(since, _)| *since <= now).min_by_key(|(since, _)| *since);
-        if !longest.is_some_and(|(since, link)| link.give_up(since)) {
-            return false;
-        }
-        drop(links);
-        self.connections.threads().wait_below(before, limits::MAKE_ROOM_PAUSE);
-        true
-    }
-}
-
-impl Link {
-    /// Takes on a state in which the door may close the connection, unless it has done so already. A time means that the
-    /// connection waits for its client since then, who may keep it only as long as there is room.
-    fn wait_since(&self, since: u64) {
-        let closed = |state| [GIVEN_UP, SHUT].contains(&state);
-        let _ = self
-            .waiting
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| (!closed(state)).then_some(since));
-    }
-
-    /// A whole request is there: the connection stays until it is answered. `None` if it was given up before.
-    fn keep(&self) -> Option<Kept> {
-        match self.waiting.swap(BUSY, Ordering::SeqCst) {
-            GIVEN_UP => None,
-            SHUT => Some(Kept::Shut),
-            _ => Some(Kept::Open),
-        }
-    }
-
-    /// Closes it, unless it has stopped waiting.
-    fn give_up(&self, since: u64) -> bool {
-        let given_up =
-            self.waiting.compare_exchange(since, GIVEN_UP, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-        if given_up {
-            let _ = self.stream.shutdown(Shutdown::Both);
-        }
-        given_up
-    }
-
-    /// Ends the reading, unless a whole request has been read. What has arrived can still be read, then comes the end.
-    fn shut(&self) {
-        let unfinished = |state| ![BUSY, GIVEN_UP].contains(&state);
-        let update = |state| unfinished(state).then_some(SHUT);
-        if self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, update).is_ok() {
-            let _ = self.stream.shutdown(Shutdown::Read);
-        }
     }
 }

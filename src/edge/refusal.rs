@@ -1,12 +1,12 @@
-//! Why the edge itself turns a request away, and the one place where that becomes a status.
+//! The reasons for which the edge itself refuses a request, and the one place where they become a status.
 
 use crate::http::Response;
 
-/// What the edge found wrong. After any of these the connection is closed: where the next request would start is
-/// unknown, or the sender is not to be waited for.
+/// What the edge found wrong. The connection is closed after each of these: either the start of the next request is
+/// unknown, or the sender is not worth waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Not HTTP/1 as RFC 9112 has it; the words say what.
+    /// Not HTTP/1 as in RFC 9112; the text says what is wrong.
     Malformed(&'static str),
     /// The method is not a token.
     MethodNotToken,
@@ -31,73 +31,49 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The status that says so.
+    /// The status, the name in metrics, and what the sender can do about it.
+    fn row(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Refusal::Malformed(_) => (400, "malformed", "This is not well-formed HTTP/1.1.\n"),
+            Refusal::Connect => (405, "connect", "This is not a proxy.\n"),
+            Refusal::TooSlow => (408, "too_slow", "Send the request faster.\n"),
+            Refusal::BodyTooLarge => (413, "body_too_large", "Send a smaller body.\n"),
+            Refusal::TargetTooLong => (414, "target_too_long", "Use a shorter request target.\n"),
+            Refusal::Expectation => (417, "expectation", "Expect takes 100-continue only.\n"),
+            Refusal::AddressBusy => {
+                (429, "address_busy", "Close some of the connections from this address first.\n")
+            }
+            Refusal::HeadTooLarge => (431, "head_too_large", "Send fewer or shorter header fields.\n"),
+            Refusal::MethodNotToken => (501, "method_not_token", "The method is not one of HTTP.\n"),
+            Refusal::Busy => (503, "busy", "The server is busy: try again in a moment.\n"),
+            Refusal::Version => (505, "version", "Use HTTP/1.1.\n"),
+        }
+    }
+
+    /// The status of the answer.
+    #[cfg(test)]
     pub fn status(self) -> u16 {
-        match self {
-            Refusal::Malformed(_) => 400,
-            Refusal::Connect => 405,
-            Refusal::TooSlow => 408,
-            Refusal::BodyTooLarge => 413,
-            Refusal::TargetTooLong => 414,
-            Refusal::Expectation => 417,
-            Refusal::AddressBusy => 429,
-            Refusal::HeadTooLarge => 431,
-            Refusal::MethodNotToken => 501,
-            Refusal::Busy => 503,
-            Refusal::Version => 505,
-        }
+        self.row().0
     }
 
-    /// What the metrics call it.
+    /// The name in metrics.
     pub fn word(self) -> &'static str {
-        match self {
-            Refusal::Malformed(_) => "malformed",
-            Refusal::MethodNotToken => "method_not_token",
-            Refusal::Connect => "connect",
-            Refusal::Version => "version",
-            Refusal::TargetTooLong => "target_too_long",
-            Refusal::HeadTooLarge => "head_too_large",
-            Refusal::Expectation => "expectation",
-            Refusal::BodyTooLarge => "body_too_large",
-            Refusal::TooSlow => "too_slow",
-            Refusal::AddressBusy => "address_busy",
-            Refusal::Busy => "busy",
-        }
+        self.row().1
     }
 
-    /// What the sender can do about it.
-    fn sentence(self) -> &'static str {
-        match self {
-            Refusal::Malformed(_) => "This is not well-formed HTTP/1.1.\n",
-            Refusal::MethodNotToken => "The method is not one of HTTP.\n",
-            Refusal::Connect => "This is not a proxy.\n",
-            Refusal::Version => "Use HTTP/1.1.\n",
-            Refusal::TargetTooLong => "Use a shorter request target.\n",
-            Refusal::HeadTooLarge => "Send fewer or shorter header fields.\n",
-            Refusal::Expectation => "Expect takes 100-continue only.\n",
-            Refusal::BodyTooLarge => "Send a smaller body.\n",
-            Refusal::TooSlow => "Send the request faster.\n",
-            Refusal::AddressBusy => "Close some of the connections from this address first.\n",
-            Refusal::Busy => "The server is busy: try again in a moment.\n",
-        }
-    }
-
-    /// The answer, in words of ours: whatever the client sent, none of it comes back.
+    /// The answer. It repeats nothing that the client sent.
     pub fn response(self) -> Response {
-        let response = Response::new(self.status())
+        let (status, _, sentence) = self.row();
+        let response = Response::new(status)
             .header("X-Content-Type-Options", "nosniff")
-            .bytes("text/plain; charset=utf-8", self.sentence());
-        match self {
-            Refusal::Busy | Refusal::AddressBusy => response.header("Retry-After", "1"),
-            Refusal::Connect => response.header("Allow", "GET, HEAD, POST, DELETE, OPTIONS"),
-            Refusal::Malformed(_)
-            | Refusal::MethodNotToken
-            | Refusal::Version
-            | Refusal::TargetTooLong
-            | Refusal::HeadTooLarge
-            | Refusal::Expectation
-            | Refusal::BodyTooLarge
-            | Refusal::TooSlow => response,
+            .bytes("text/plain; charset=utf-8", sentence);
+        if matches!(self, Refusal::Busy | Refusal::AddressBusy) {
+            return response.header("Retry-After", "1");
         }
+        // RFC 9110 section 15.5.6: a 405 lists the methods.
+        if self == Refusal::Connect {
+            return response.header("Allow", "GET, HEAD, POST, DELETE, OPTIONS");
+        }
+        response
     }
 }

@@ -37,11 +37,9 @@ pub(crate) struct Socket {
     is_shut: bool,
 }
 
-/// How waiting for bytes ended.
+/// Why no bytes came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Filled {
-    /// So many more bytes are there.
-    Bytes(usize),
+pub(crate) enum Unfilled {
     /// The client sends no more, or the connection broke.
     Closed,
     /// The deadline passed.
@@ -75,14 +73,14 @@ impl Socket {
     }
 
     /// Agrees with the client on how to encrypt, if that is to be done, but not past `deadline`.
-    pub(crate) fn handshake(&mut self, deadline: Instant) -> Result<(), Filled> {
+    pub(crate) fn handshake(&mut self, deadline: Instant) -> Result<(), Unfilled> {
         while self.is_handshaking() {
             self.limit_read_until(deadline)?;
             let advanced = self.tls.as_mut().map(|session| session.advance(&self.stream));
             match advanced {
                 Some(Ok(true)) | None => {}
                 Some(Err(error)) if is_retried(&error) => {}
-                Some(Ok(false) | Err(_)) => return Err(Filled::Closed),
+                Some(Ok(false) | Err(_)) => return Err(Unfilled::Closed),
             }
         }
         Ok(())
@@ -110,8 +108,8 @@ impl Socket {
         }
     }
 
-    /// Waits until more bytes are there, but not past `deadline`.
-    pub(crate) fn fill(&mut self, deadline: Instant) -> Filled {
+    /// Waits until more bytes are there, but not past `deadline`. Returns their number.
+    pub(crate) fn fill(&mut self, deadline: Instant) -> Result<usize, Unfilled> {
         self.buffer.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end.saturating_sub(self.start));
         if self.end == 0 && self.buffer.len() > limits::READ_BYTES {
@@ -122,38 +120,36 @@ impl Socket {
             self.buffer.resize(most, 0);
         }
         loop {
-            if let Err(ended) = self.limit_read_until(deadline) {
-                return ended;
-            }
+            self.limit_read_until(deadline)?;
             let room = self.buffer.get_mut(self.end..).unwrap_or_default();
             let read = match &mut self.tls {
                 None => (&*self.stream).read(room),
                 Some(session) => session.read(&self.stream, room),
             };
             match read {
-                Ok(0) => return Filled::Closed,
+                Ok(0) => return Err(Unfilled::Closed),
                 Ok(count) => {
                     self.end = self.end.saturating_add(count);
-                    return Filled::Bytes(count);
+                    return Ok(count);
                 }
                 Err(error) if is_retried(&error) => {}
-                Err(_) => return Filled::Closed,
+                Err(_) => return Err(Unfilled::Closed),
             }
         }
     }
 
     /// Sees to it that a read ends about at `deadline`, or says how waiting has ended already.
-    fn limit_read_until(&mut self, deadline: Instant) -> Result<(), Filled> {
+    fn limit_read_until(&mut self, deadline: Instant) -> Result<(), Unfilled> {
         let left = deadline.saturating_duration_since(clock::instant());
         if left.is_zero() {
-            return Err(Filled::TimedOut);
+            return Err(Unfilled::TimedOut);
         }
         let close_enough = left..=left.saturating_add(READ_TIMEOUT_STEP);
         if close_enough.contains(&self.read_timeout) {
             return Ok(());
         }
         let timeout = left.saturating_add(READ_TIMEOUT_STEP / 2);
-        self.stream.set_read_timeout(Some(timeout)).map_err(|_| Filled::Closed)?;
+        self.stream.set_read_timeout(Some(timeout)).map_err(|_| Unfilled::Closed)?;
         self.read_timeout = timeout;
         Ok(())
     }
@@ -176,8 +172,8 @@ impl Socket {
         loop {
             self.start = self.end;
             match self.fill(deadline) {
-                Filled::Bytes(count) if count < left => left = left.saturating_sub(count),
-                Filled::Bytes(_) | Filled::Closed | Filled::TimedOut => return,
+                Ok(count) if count < left => left = left.saturating_sub(count),
+                Ok(_) | Err(_) => return,
             }
         }
     }

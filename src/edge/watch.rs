@@ -1,8 +1,8 @@
-//! Who of the readers of open streams has gone: one thread and one `poll` for all of them, so that an idle stream's own
-//! thread sleeps until it has something to say.
+//! Finds out whose reader has gone among the open streams: one thread and one `poll` for all of them, so that the thread of
+//! an idle stream sleeps until it has something to send.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, MutexGuard};
+use std::sync::{Arc, Condvar};
 use std::time::Duration;
 
 use super::socket::Stream;
@@ -10,7 +10,7 @@ use crate::base::lock::{Mutex, wait, wait_timeout_while};
 use crate::http::Waker;
 use crate::sys;
 
-/// The streams that are watched.
+/// The watched streams of a door.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     /// Guards the watched streams.
@@ -26,7 +26,7 @@ struct State {
     closed: bool,
 }
 
-/// A stream that is watched, until dropped.
+/// A guard: its stream is watched until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Watched<'a> {
     watch: &'a Watch,
@@ -34,9 +34,9 @@ pub(crate) struct Watched<'a> {
 }
 
 impl Watch {
-    /// Has `waker` called when the client at the other end of `socket` has gone, or the door closes.
+    /// Calls `waker` when the client at the other end of `socket` has gone, or the watch closes.
     pub(crate) fn add(&self, socket: Arc<Stream>, waker: Waker) -> Watched<'_> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.closed {
             waker.wake();
         }
@@ -50,16 +50,16 @@ impl Watch {
 
     /// Wakes every stream, now and from now on, and ends [`Watch::run`].
     pub(crate) fn close(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.closed = true;
         state.streams.values().for_each(|(_, waker)| waker.wake());
         drop(state);
         self.changed.notify_one();
     }
 
-    /// Looks every `pause`, as long as there is anything to watch, until closed.
+    /// Checks all streams every `pause`, as long as there are any, until closed.
     pub(crate) fn run(&self, pause: Duration) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while !state.closed {
             if state.streams.is_empty() {
                 state = wait(&self.changed, state);
@@ -72,17 +72,13 @@ impl Watch {
             wakers.iter().zip(gone).filter(|(_, gone)| *gone).for_each(|(waker, _)| waker.wake());
             drop((sockets, wakers));
             let unclosed = |state: &mut State| !state.closed;
-            state = wait_timeout_while(&self.changed, self.lock(), pause, unclosed);
+            state = wait_timeout_while(&self.changed, self.state.lock(), pause, unclosed);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
     }
 }
 
 impl Drop for Watched<'_> {
     fn drop(&mut self) {
-        self.watch.lock().streams.remove(&self.number);
+        self.watch.state.lock().streams.remove(&self.number);
     }
 }

@@ -5,12 +5,12 @@ use std::io::{self, IoSlice, Write};
 use std::sync::Arc;
 
 use super::Shared;
+use crate::base::quota::Held;
 use crate::base::{clock, limits};
 use crate::edge::Refusal;
-use crate::edge::caps::Share;
 use crate::edge::head::{self, Checked, Framing, RequestLine, Version};
-use crate::edge::wire::{self, After, Asked, Outbody, Pace, Sink};
-use crate::http::{Admission, Response, Waiter};
+use crate::edge::wire::{self, After, Asked, Drain, Sink};
+use crate::http::{Admission, Body, Response, Waiter};
 use crate::workers::Full;
 
 impl Shared {
@@ -54,14 +54,15 @@ impl Shared {
     fn write(&self, response: Response, asked: Asked, mut sink: Writer) {
         let outgoing = wire::frame(response, asked, After::Close);
         let written = match outgoing.body {
-            Outbody::Bytes(body) => sink.write(&mut [IoSlice::new(&outgoing.head), IoSlice::new(&body)]),
-            Outbody::Stream(stream, coding) => {
+            Body::Bytes(body) => sink.write(&mut [IoSlice::new(&outgoing.head), IoSlice::new(&body)]),
+            Body::Stream(stream) => {
                 let Some(_place) = self.streams.take(()) else {
                     return self.write(self.refusal(Refusal::Busy), asked, sink);
                 };
-                let pace = Pace { check: limits::CLIENT_CHECK, keep_alive: limits::STREAM_KEEP_ALIVE };
-                let is_ending = || self.ended.is_tripped();
-                wire::drain((stream, coding), outgoing.head, &mut sink, (pace, &is_ending))
+                let (check, keep_alive) = (limits::CLIENT_CHECK, limits::STREAM_KEEP_ALIVE);
+                let is_ending = &|| self.ended.is_tripped();
+                let drain = Drain { version: asked.version, check, keep_alive, is_ending };
+                drain.run(stream, outgoing.head, &mut sink)
             }
         };
         drop(written); // a client that has gone misses its answer
@@ -105,7 +106,11 @@ fn check(request: &tiny_http::Request) -> Result<Checked, Refusal> {
 
 /// Reads exactly `length` bytes, counted in `share` as they come. A body that was cut off is malformed: tiny_http shows it
 /// as one that ended.
-fn read_body(request: &mut tiny_http::Request, length: usize, share: &mut Share) -> Result<Vec<u8>, Refusal> {
+fn read_body(
+    request: &mut tiny_http::Request,
+    length: usize,
+    share: &mut Held<()>,
+) -> Result<Vec<u8>, Refusal> {
     let mut body = Vec::new();
     let mut piece = [0; limits::READ_BYTES];
     while body.len() < length {

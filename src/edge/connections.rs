@@ -1,0 +1,205 @@
+//! The open connections of a door: how many there are, which of them is closed to make room for another, and how all are
+//! closed when the door is.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Shutdown};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::refusal::Refusal;
+use super::socket::Stream;
+use crate::base::lock::Mutex;
+use crate::base::quota::{Held, Quota};
+use crate::base::sender::Sender;
+use crate::base::{clock, limits};
+
+/// All connections of one door.
+pub(crate) struct Connections {
+    by_sender: Arc<Quota<Sender>>,
+    total: Arc<Quota<()>>,
+    /// Guards the registered connections. Taken before the lock of a link, never after it.
+    table: Mutex<OpenLinks>,
+}
+
+#[derive(Default)]
+struct OpenLinks {
+    links: HashMap<u64, Arc<Link>>,
+    next_number: u64,
+}
+
+/// The door's hold on one connection, to close it.
+pub(crate) struct Link {
+    stream: Arc<Stream>,
+    /// Guards what the connection is doing.
+    activity: Mutex<Activity>,
+}
+
+/// What a connection is doing, as far as the door may close it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Activity {
+    /// It waits for its client since then, and may be closed to make room.
+    Waiting(Instant),
+    /// A large body is read. Large bodies are only admitted for authenticated callers; these connections are not evicted.
+    Receiving,
+    /// A request runs, or a stream is open.
+    Busy,
+    /// It was closed to make room.
+    Evicted,
+    /// The door closed before the request was whole: nothing more is read than what has arrived.
+    Shut,
+}
+
+/// One registered connection; counted until dropped.
+pub(crate) struct Registered {
+    connections: Arc<Connections>,
+    link: Arc<Link>,
+    number: u64,
+    _of_sender: Option<Held<Sender>>,
+    _of_total: Held<()>,
+}
+
+impl Connections {
+    /// At most `total` connections, at most `per_sender` from one sender.
+    pub(crate) fn new(total: usize, per_sender: usize) -> Arc<Connections> {
+        let (by_sender, total) = (Quota::per_key(per_sender), Quota::in_total(total));
+        Arc::new(Connections { by_sender, total, table: Mutex::default() })
+    }
+
+    /// Counts and registers a connection from `address`, which is `None` for a trusted proxy and a Unix socket: their
+    /// connections are of many people. So are those from this machine, where a proxy or the operator connects.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+        stream: &Arc<Stream>,
+    ) -> Result<Registered, Refusal> {
+        // The sender's limit first: a sender with too many connections evicts nobody else's.
+        let of_sender = match Sender::elsewhere(address) {
+            Some(sender) => Some(self.by_sender.take(sender).ok_or(Refusal::AddressBusy)?),
+            None => None,
+        };
+        let of_total = self.total.take(()).ok_or(Refusal::Busy)?;
+        let activity = Mutex::new(Activity::Waiting(clock::instant()));
+        let link = Arc::new(Link { stream: Arc::clone(stream), activity });
+        let mut table = self.table.lock();
+        let number = table.next_number;
+        table.next_number = number.wrapping_add(1);
+        table.links.insert(number, Arc::clone(&link));
+        drop(table);
+        let connections = Arc::clone(self);
+        Ok(Registered { connections, link, number, _of_sender: of_sender, _of_total: of_total })
+    }
+
+    /// The number of open connections.
+    pub(crate) fn count(&self) -> usize {
+        self.total.held()
+    }
+
+    /// Waits until all connections have ended. Returns whether they have within `patience`.
+    pub(crate) fn wait_for_end(&self, patience: Duration) -> bool {
+        self.total.wait_below(1, patience)
+    }
+
+    /// Evicts the connection that has waited longest for its client, and waits for its end: clients that open many
+    /// connections and say little make room for those who have something to say (H6). Returns whether there was one.
+    pub(crate) fn make_room(&self) -> bool {
+        let before = self.count();
+        let Some((since, link)) = self.longest_waiting() else { return false };
+        let evicted = link.evict(since);
+        if evicted {
+            self.total.wait_below(before, limits::MAKE_ROOM_PAUSE);
+        }
+        evicted
+    }
+
+    fn longest_waiting(&self) -> Option<(Instant, Arc<Link>)> {
+        let now = clock::instant();
+        let table = self.table.lock();
+        let waiting = table.links.values().filter_map(|link| Some((link.waiting_since(now)?, link)));
+        let (since, link) = waiting.min_by_key(|(since, _)| *since)?;
+        Some((since, Arc::clone(link)))
+    }
+
+    /// Ends the reading of every connection without a whole request.
+    pub(crate) fn shut(&self) {
+        self.each(Link::shut);
+    }
+
+    /// Cuts off every connection.
+    pub(crate) fn cut(&self) {
+        self.each(|link| link.close(Shutdown::Both));
+    }
+
+    fn each(&self, act: impl Fn(&Link)) {
+        let links: Vec<_> = self.table.lock().links.values().map(Arc::clone).collect();
+        links.iter().for_each(|link| act(link));
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.connections.table.lock().links.remove(&self.number);
+    }
+}
+
+impl Deref for Registered {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        &self.link
+    }
+}
+
+impl Link {
+    /// Notes what the connection does, unless the door has closed it.
+    pub(crate) fn note(&self, activity: Activity) {
+        let mut current = self.activity.lock();
+        if !matches!(*current, Activity::Evicted | Activity::Shut) {
+            *current = activity;
+        }
+    }
+
+    /// Keeps the connection until a whole request is answered. Returns what it did before.
+    pub(crate) fn keep(&self) -> Activity {
+        std::mem::replace(&mut self.activity.lock(), Activity::Busy)
+    }
+
+    fn waiting_since(&self, now: Instant) -> Option<Instant> {
+        match *self.activity.lock() {
+            Activity::Waiting(since) => Some(since).filter(|&since| since <= now),
+            Activity::Receiving | Activity::Busy | Activity::Evicted | Activity::Shut => None,
+        }
+    }
+
+    /// Closes the connection to make room, unless it has stopped waiting.
+    fn evict(&self, since: Instant) -> bool {
+        let mut activity = self.activity.lock();
+        let waits = *activity == Activity::Waiting(since);
+        if waits {
+            *activity = Activity::Evicted;
+        }
+        drop(activity);
+        if waits {
+            self.close(Shutdown::Both);
+        }
+        waits
+    }
+
+    /// Ends the reading, unless a whole request has been read. What has arrived can still be read, then comes the end.
+    pub(crate) fn shut(&self) {
+        let mut activity = self.activity.lock();
+        if matches!(*activity, Activity::Busy | Activity::Evicted) {
+            return;
+        }
+        *activity = Activity::Shut;
+        drop(activity);
+        self.close(Shutdown::Read);
+    }
+
+    fn close(&self, how: Shutdown) {
+        let _ = self.stream.shutdown(how); // fails if the client has gone
+    }
+}
+
+#[cfg(test)]
+mod tests;
