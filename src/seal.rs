@@ -173,6 +173,7 @@ pub mod secret_bytes {
     use serde::{Deserialize, Deserializer, Serializer};
 
     use crate::base::encoding::{base64url, from_base64url};
+    use crate::base::json;
     use crate::base::secret::Secret;
 
     /// Writes the secret as base64url.
@@ -188,7 +189,7 @@ pub mod secret_bytes {
     /// # Errors
     /// The deserializer's, or that it is not 32 bytes.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<[u8; 32]>, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let json::Text(text) = Deserialize::deserialize(deserializer)?;
         let bytes = from_base64url(&text).and_then(|bytes| bytes.try_into().ok());
         bytes.map(Secret::new).ok_or_else(|| serde::de::Error::custom("not 32 bytes"))
     }

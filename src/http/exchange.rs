@@ -156,9 +156,9 @@ impl Responder {
         self.answer(response);
     }
 
-    /// Adds header fields to whatever the answer will be, even if it is only the 500 of a dropped responder.
+    /// Sets the header fields of whatever the answer will be, even if it is only the 500 of a dropped responder.
     pub fn with_fields(mut self, fields: Vec<Field>) -> Responder {
-        self.fields.extend(fields);
+        self.fields = fields;
         self
     }
 
@@ -223,9 +223,7 @@ impl Responder {
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        if self.exchange.is_some() {
-            self.answer(Response::new(500));
-        }
+        self.answer(Response::new(500));
     }
 }
 

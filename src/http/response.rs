@@ -11,9 +11,6 @@ use crate::base::{limits, trace};
 /// A header field of a response: mostly fixed text.
 pub type Field = (&'static str, Cow<'static, str>);
 
-/// The fields of the usual answer.
-const USUAL_FIELDS: usize = 8;
-
 /// What follows the head.
 #[derive(Debug)]
 pub enum Body {
@@ -36,8 +33,7 @@ pub struct Response {
 impl Response {
     /// An answer without fields or body.
     pub fn new(status: u16) -> Response {
-        let headers = Vec::with_capacity(USUAL_FIELDS);
-        Response { status, headers, body: Body::Bytes(Vec::new()), held: None, outcome: None }
+        Response { status, headers: Vec::new(), body: Body::Bytes(Vec::new()), held: None, outcome: None }
     }
 
     /// Adds a header field.
@@ -70,13 +66,10 @@ impl Response {
     }
 
     /// Adds those of these fields that the response does not have itself.
-    pub fn with_fields(mut self, fields: Vec<Field>) -> Response {
-        for field in fields {
-            if self.header_value(field.0).is_none() {
-                self.headers.push(field);
-            }
-        }
-        self
+    pub fn with_fields(self, mut fields: Vec<Field>) -> Response {
+        fields.retain(|(name, _)| self.header_value(name).is_none());
+        fields.splice(0..0, self.headers);
+        Response { headers: fields, ..self }
     }
 
     /// Notes how the call ended, for the log.

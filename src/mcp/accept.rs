@@ -1,7 +1,7 @@
 //! Which media types a client takes and sends, and the answer to one that takes or sends others.
 
 use super::exchange::Encoded;
-use super::intake;
+use super::intake::{self, Message};
 use crate::base::trace;
 use crate::http::{Head, Response};
 
@@ -35,11 +35,7 @@ pub(super) fn refusal(status: u16) -> Response {
 }
 
 /// The one message of a POST. `in_params` is the status for a request that is one but for its params.
-pub(super) fn read<'a>(
-    head: &Head,
-    body: &'a [u8],
-    in_params: u16,
-) -> Result<intake::Message<'a>, Box<Response>> {
+pub(super) fn read<'a>(head: &Head, body: &'a [u8], in_params: u16) -> Result<Message<'a>, Box<Response>> {
     // M11: a browser sends any other type across sites without asking first.
     match head.is_of_type("application/json") {
         Ok(true) => {}
