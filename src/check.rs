@@ -2,18 +2,15 @@
 //! files and changes nothing.
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::base::capacity::Capacity;
 use crate::base::log;
 use crate::config::{ClientSecret, Config, Listen, Warning};
 use crate::edge::Tls;
-use crate::github::GitHub;
 use crate::http::TrustedProxies;
-use crate::mcp::Backend;
 use crate::oauth::AllowRule;
 use crate::oauth::provider::Group;
-use crate::serve::{State, prepare};
+use crate::serve::{MakeBackend, State, prepare};
 use crate::store::{self, Grants, Medium};
 
 /// The findings.
@@ -28,11 +25,7 @@ pub struct Report {
 }
 
 /// Runs the checks of a start and reports the configuration.
-pub fn check<B, E>(config: &Config, backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>) -> Report
-where
-    B: Backend + 'static,
-    E: fmt::Display,
-{
+pub fn check(config: &Config, backend: MakeBackend<'_>) -> Report {
     let mut report = Report::default();
     if let Some(file) = &config.file {
         report.say(

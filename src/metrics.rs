@@ -3,35 +3,36 @@
 //! No part of a request becomes a label: routes, classes, methods and reasons come from closed sets, so that strangers cannot
 //! make the page longer.
 
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::base::counters::Counters;
 use crate::base::limits;
+use crate::base::lock::Mutex;
 use crate::http::{Admission, Handler, Head, Method, Response, is_loopback_host, split_port};
 use crate::router::Route;
 
 /// Counters of requests.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// By the route's slot.
-    routes: [RouteNumbers; Route::SLOTS],
+    /// Guards the counters of the routes that were used, by name.
+    routes: Mutex<BTreeMap<&'static str, RouteNumbers>>,
     refusals: Counters,
     /// By JSON-RPC method and outcome.
     calls: Counters<(&'static str, &'static str)>,
 }
 
 /// Counters of one route.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct RouteNumbers {
     /// Answers with 1xx, 2xx, 3xx, 4xx, 5xx.
-    classes: [AtomicU64; 5],
+    classes: [u64; 5],
     /// Answers by time taken, at the bounds of [`limits::LATENCY_BUCKETS_MICROS`]. Each answer counts in one bucket only.
-    buckets: [AtomicU64; limits::LATENCY_BUCKETS_MICROS.len()],
+    buckets: [u64; limits::LATENCY_BUCKETS_MICROS.len()],
     /// All answers together (microseconds).
-    micros: AtomicU64,
+    micros: u64,
 }
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -53,16 +54,17 @@ pub struct Snapshot {
 impl Metrics {
     /// Counts an answer.
     pub fn answered(&self, route: Option<Route>, status: u16, taken: Duration) {
-        let Some(numbers) = self.routes.get(Route::slot(route)) else { return };
         let class = usize::from(status / 100).saturating_sub(1);
         let bucket =
             limits::LATENCY_BUCKETS_MICROS.iter().position(|&most| taken <= Duration::from_micros(most));
         let micros = u64::try_from(taken.as_micros()).unwrap_or(u64::MAX);
-        let bucket = bucket.and_then(|bucket| numbers.buckets.get(bucket));
-        for counter in [numbers.classes.get(class), bucket].into_iter().flatten() {
-            counter.fetch_add(1, Ordering::Relaxed);
+        let mut routes = self.routes.lock();
+        let numbers = routes.entry(route.map_or("none", Route::name)).or_default();
+        let bucket = bucket.and_then(|bucket| numbers.buckets.get_mut(bucket));
+        for counter in [numbers.classes.get_mut(class), bucket].into_iter().flatten() {
+            *counter = counter.saturating_add(1);
         }
-        numbers.micros.fetch_add(micros, Ordering::Relaxed);
+        numbers.micros = numbers.micros.saturating_add(micros);
     }
 
     /// Counts a call that has ended.
@@ -79,16 +81,14 @@ impl Metrics {
     pub fn page(&self, snapshot: &Snapshot) -> String {
         let mut page = Page(String::with_capacity(8 * 1024));
         page.family("mcp_requests_total", "counter", "Answers by route and class of status.");
-        self.each_route(|route, numbers| {
-            for (class, count) in CLASSES.iter().zip(&numbers.classes) {
-                let count = count.load(Ordering::Relaxed);
-                if count > 0 {
-                    page.sample("mcp_requests_total", &[("route", route), ("class", class)], count);
-                }
+        let routes = self.routes.lock().clone();
+        for (route, numbers) in &routes {
+            for (class, count) in CLASSES.iter().zip(&numbers.classes).filter(|(_, count)| **count > 0) {
+                page.sample("mcp_requests_total", &[("route", route), ("class", class)], count);
             }
-        });
+        }
         page.family("mcp_request_seconds", "histogram", "From a worker's start to the answer's head.");
-        self.each_route(|route, numbers| page.histogram(route, numbers));
+        routes.iter().for_each(|(route, numbers)| page.histogram(route, numbers));
         page.family("mcp_calls_total", "counter", "JSON-RPC calls by method and outcome.");
         for ((method, outcome), count) in self.calls.counts() {
             page.sample("mcp_calls_total", &[("method", method), ("outcome", outcome)], count);
@@ -108,17 +108,6 @@ impl Metrics {
             page.sample(name, &[], value);
         }
         page.0
-    }
-
-    /// Calls `with` for each route that was used.
-    fn each_route(&self, mut with: impl FnMut(&'static str, &RouteNumbers)) {
-        for (slot, numbers) in self.routes.iter().enumerate() {
-            if numbers.classes.iter().any(|count| count.load(Ordering::Relaxed) > 0)
-                && let Some(name) = Route::slot_name(slot)
-            {
-                with(name, numbers);
-            }
-        }
     }
 }
 
@@ -148,15 +137,13 @@ impl Page {
     fn histogram(&mut self, route: &str, numbers: &RouteNumbers) {
         let mut below: u64 = 0;
         for (most, count) in limits::LATENCY_BUCKETS_MICROS.iter().zip(&numbers.buckets) {
-            below = below.saturating_add(count.load(Ordering::Relaxed));
+            below = below.saturating_add(*count);
             let most = Duration::from_micros(*most).as_secs_f64().to_string();
             self.sample("mcp_request_seconds_bucket", &[("route", route), ("le", &most)], below);
         }
-        let all =
-            numbers.classes.iter().map(|count| count.load(Ordering::Relaxed)).fold(0, u64::saturating_add);
-        // Read after the buckets, which are counted after the class: never below their sum.
+        let all = numbers.classes.iter().copied().fold(0, u64::saturating_add);
         self.sample("mcp_request_seconds_bucket", &[("route", route), ("le", "+Inf")], all);
-        let sum = Duration::from_micros(numbers.micros.load(Ordering::Relaxed)).as_secs_f64();
+        let sum = Duration::from_micros(numbers.micros).as_secs_f64();
         self.sample("mcp_request_seconds_sum", &[("route", route)], sum);
         self.sample("mcp_request_seconds_count", &[("route", route)], all);
     }

@@ -159,23 +159,6 @@ impl Route {
     pub fn is_http_sse(self) -> bool {
         matches!(self, Route::Sse | Route::Message | Route::SseMetadata)
     }
-
-    /// The number of [`Route::slot`]s; the last is for requests without a route.
-    pub const SLOTS: usize = PATHS.len() + 1;
-
-    /// This route's place in an array.
-    pub fn slot(route: Option<Route>) -> usize {
-        let row = PATHS.iter().position(|(_, each)| Some(*each) == route);
-        row.unwrap_or(PATHS.len())
-    }
-
-    /// The name of the route that has this place, if one has.
-    pub fn slot_name(slot: usize) -> Option<&'static str> {
-        match PATHS.get(slot) {
-            Some((_, route)) => Some(route.name()),
-            None => (slot == PATHS.len()).then_some("none"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use crate::base::log;
 use crate::base::startup_error::StartupError;
-use crate::bridge::{self, Bridge, BridgeHost};
+use crate::bridge::{self, BridgeHost};
 use crate::check;
 use crate::config::{self, Config, Invocation, OperatorCommand, Program};
 use crate::demo;
 use crate::github::GitHub;
 use crate::mcp::Backend;
 use crate::operate::{self, report};
-use crate::serve::{self, Server};
+use crate::serve::{self, MakeBackend, Server};
 use crate::sys;
 use crate::workers;
 
@@ -51,28 +51,39 @@ where
     sys::set_up_libc();
     sys::raise_descriptor_limit();
     workers::log_panics();
-    let program = Program::new(name, version).map_err(|error| vec![error]);
-    let done = program.and_then(config::from_process).and_then(|invocation| match invocation {
-        Invocation::Serve(config) => serve(config, backend),
-        Invocation::Check(config) if config.bridge.programs() > 0 => {
-            check(&config, |_| bridge_of(&config)).map_err(|error| vec![error])
-        }
-        Invocation::Check(config) => check(&config, backend).map_err(|error| vec![error]),
-        Invocation::Operate(command) => operate(&command).map_err(|error| vec![error]),
-        // 1 where the server is not up, as container runtimes expect.
-        Invocation::Health(probe) => Ok(operate::health(&probe).map_or_else(
-            |error| {
-                report_errors(name, &[error]);
-                ExitCode::FAILURE
-            },
-            |()| ExitCode::SUCCESS,
-        )),
-        Invocation::Print(text) => print(&text).map(|()| ExitCode::SUCCESS).map_err(|error| vec![error]),
+    let tools: MakeBackend<'_> = Box::new(|github| match backend(github) {
+        Ok(backend) => Ok(Arc::new(backend)),
+        Err(error) => Err(unservable(&error)),
     });
-    done.unwrap_or_else(|errors| {
+    perform(name, version, tools).unwrap_or_else(|errors| {
         report_errors(name, &errors);
         ExitCode::from(2)
     })
+}
+
+fn perform(
+    name: &'static str,
+    version: &'static str,
+    tools: MakeBackend<'_>,
+) -> Result<ExitCode, Vec<StartupError>> {
+    match config::from_process(Program::new(name, version)?)? {
+        Invocation::Serve(config) => return serve(config, tools),
+        Invocation::Check(config) => check(&config, tools)?,
+        Invocation::Operate(command) => return Ok(operate(&command)?),
+        Invocation::Health(probe) => {
+            // 1 where the server is not up, as container runtimes expect.
+            if let Err(error) = operate::health(&probe) {
+                report_errors(name, &[error]);
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Invocation::Print(text) => print(&text)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn unservable(error: &dyn Display) -> StartupError {
+    StartupError::new(format!("the tools cannot be served: {error}"))
 }
 
 /// Prints errors, one a line.
@@ -97,46 +108,28 @@ fn operate(command: &OperatorCommand) -> Result<ExitCode, StartupError> {
 }
 
 /// Prints what the configuration means.
-fn check<B, E>(
-    config: &Config,
-    backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>,
-) -> Result<ExitCode, StartupError>
-where
-    B: Backend + 'static,
-    E: Display,
-{
+fn check(config: &Config, tools: MakeBackend<'_>) -> Result<(), StartupError> {
     log::set_quiet(true);
-    let report = check::check(config, backend);
+    let report = check::check(config, backend_of(config, tools));
     print(&report.to_string())?;
     if report.is_good() {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
     Err(StartupError::new("a server would not start with this configuration"))
 }
 
-fn serve<B, E>(
-    mut config: Config,
-    backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>,
-) -> Result<ExitCode, Vec<StartupError>>
-where
-    B: Backend + 'static,
-    E: Display,
-{
+fn serve(mut config: Config, tools: MakeBackend<'_>) -> Result<ExitCode, Vec<StartupError>> {
     // Before any thread is started, so that every one of them leaves the signals to this one.
     let next_signal = sys::block_signals();
     log::set_format(config.log_format);
     // Dropped last: it writes to the last line.
-    let _writer = log::start_writer().map_err(|error| vec![serve::no_threads(error)])?;
-    let simulated = config.is_demo.then(|| SimulatedGitHub::start(&mut config.github)).transpose();
-    let simulated = simulated.map_err(|error| vec![error])?;
-    let server = match config.bridge.programs() {
-        0 => Server::start(&config, backend),
-        _ => {
-            // Programs of the same user must not read the keys out of this process.
-            sys::hide_memory();
-            Server::start(&config, |_| bridge_of(&config))
-        }
-    }?;
+    let _writer = log::start_writer().map_err(serve::no_threads)?;
+    let simulated = config.is_demo.then(|| SimulatedGitHub::start(&mut config.github)).transpose()?;
+    if config.bridge.programs() > 0 {
+        // Programs of the same user must not read the keys out of this process.
+        sys::hide_memory();
+    }
+    let server = Server::start(&config, backend_of(&config, tools))?;
     if simulated.is_some() {
         let url = config.github.url.to_string();
         let fields = [log::Field::Url(&url), log::Field::Hint("anyone can log in as anyone")];
@@ -149,15 +142,21 @@ where
     if let Some(github) = simulated {
         github.stop();
     }
-    stopped.map(|()| ExitCode::SUCCESS).map_err(|error| vec![error])
+    stopped?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// The backend for the program that the command line names.
-fn bridge_of(config: &Config) -> Result<Bridge, StartupError> {
-    let Program { name, version } = config.program;
-    let files = config.state_files();
-    let host = BridgeHost { name, version, state_dir: &files.directory, root_is_fine: config.is_demo };
-    config.bridge.bridge(host)
+/// Makes the backend for the program that the command line names, else the tools.
+fn backend_of<'a>(config: &'a Config, tools: MakeBackend<'a>) -> MakeBackend<'a> {
+    if config.bridge.programs() == 0 {
+        return tools;
+    }
+    Box::new(|_| {
+        let Program { name, version } = config.program;
+        let files = config.state_files();
+        let host = BridgeHost { name, version, state_dir: &files.directory, root_is_fine: config.is_demo };
+        Ok(Arc::new(config.bridge.bridge(host).map_err(|error| unservable(&error))?))
+    })
 }
 
 /// Waits for SIGTERM or SIGINT, and reloads at SIGHUP, which a closing terminal sends as well.

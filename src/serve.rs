@@ -2,7 +2,6 @@
 //! request.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,8 +15,8 @@ mod prepare;
 
 use self::counted::Counted;
 use self::doors::PublicDoor;
+pub use self::prepare::{MakeBackend, State, prepare};
 use self::prepare::{Outside, Prepared};
-pub use self::prepare::{State, prepare};
 use crate::app::{App, AppParts};
 use crate::base::cancel::CancelToken;
 use crate::base::clock::{self, Clock, SystemClock};
@@ -27,9 +26,8 @@ use crate::base::{limits, log};
 use crate::config::{Config, StateFiles, Warning};
 use crate::documents::Documents;
 use crate::edge::{self, Access, Edge, Listener, Tls};
-use crate::github::GitHub;
 use crate::http::{Handler, PublicUrl};
-use crate::mcp::{self, Backend, Mcp};
+use crate::mcp::{self, Mcp};
 use crate::metrics::{self, Metrics};
 use crate::oauth::{self, AuthorizationServer, Client, ClientDocuments, Clients, Policy};
 use crate::operator::{self, Operator, RotateKey};
@@ -62,31 +60,24 @@ pub struct Server {
 impl Server {
     /// Starts a server whose tools are what `backend` makes of the GitHub client. Returns all errors that `prepare` finds, or
     /// else the first of what then cannot be made.
-    pub fn start<B, E>(
-        config: &Config,
-        backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>,
-    ) -> Result<Server, Vec<StartupError>>
-    where
-        B: Backend + 'static,
-        E: fmt::Display,
-    {
+    pub fn start(config: &Config, backend: MakeBackend<'_>) -> Result<Server, Vec<StartupError>> {
         let prepared = prepare(config, Medium::File, backend);
         for Warning { what, fix, .. } in &prepared.warnings {
             log::warn("start.warning", &[log::Field::Error(what), log::Field::Hint(fix)]);
         }
         match prepared {
             Prepared { errors, tls, outside: Some(outside), clients, state, .. } if errors.is_empty() => {
-                Server::go(config, tls, outside, clients, state).map_err(|error| vec![error])
+                Ok(Server::go(config, tls, outside, clients, state)?)
             }
             Prepared { errors, .. } => Err(errors),
         }
     }
 
     /// Takes the addresses, makes what is missing of the state, builds the parts and opens the doors.
-    fn go<B: Backend + 'static>(
+    fn go(
         config: &Config,
         tls: Option<Arc<Tls>>,
-        Outside { trust, github, backend }: Outside<B>,
+        Outside { trust, github, backend }: Outside,
         clients: BTreeMap<String, Client>,
         state: State,
     ) -> Result<Server, StartupError> {
@@ -114,7 +105,7 @@ impl Server {
         let challenges = resource.clone();
         let tools_call_github = consent.keeps_github_tokens;
         let mcp = Mcp::new(mcp::Settings {
-            backend: Arc::new(backend),
+            backend: Arc::clone(&backend),
             keys: Arc::clone(&keys),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),

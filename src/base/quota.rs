@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
-use std::sync::{Arc, Condvar, MutexGuard};
+use std::sync::{Arc, Condvar};
 use std::time::Duration;
 
 use super::identity::UserId;
@@ -111,7 +111,7 @@ impl<K: Copy + Eq + Hash> Quota<K> {
     /// One more for `key`, waiting for it up to `patience`; `None` if there was no room in that time, or if too many wait
     /// already. First come, first served, but a key at its limit does not hold up the others.
     pub fn wait(self: &Arc<Self>, key: K, patience: Duration) -> Option<Held<K>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let ticket = state.next_ticket;
         state.next_ticket = ticket.wrapping_add(1);
         state.queue.push_back((ticket, key));
@@ -133,7 +133,7 @@ impl<K: Copy + Eq + Hash> Quota<K> {
 
     /// Waits until less than `amount` is held in total. Returns whether that happened within `patience`.
     pub fn wait_below(&self, amount: usize, patience: Duration) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.watchers = state.watchers.saturating_add(1);
         let too_much = |state: &mut State<K>| state.in_total >= amount;
         let mut state = wait_timeout_while(&self.changed, state, patience, too_much);
@@ -143,12 +143,13 @@ impl<K: Copy + Eq + Hash> Quota<K> {
 
     /// How much is held in total.
     pub fn held(&self) -> usize {
-        self.lock().in_total
+        self.state.lock().in_total
     }
 
-    /// Whether nothing is held.
-    pub fn is_unused(&self) -> bool {
-        let state = self.lock();
+    /// Whether nothing is held and no key is left.
+    #[cfg(test)]
+    pub(crate) fn is_unused(&self) -> bool {
+        let state = self.state.lock();
         state.by_key.is_empty() && state.in_total == 0
     }
 
@@ -164,14 +165,10 @@ impl<K: Copy + Eq + Hash> Quota<K> {
         of_key <= self.per_key && (in_total <= self.total || of_key <= self.floor)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<K>> {
-        self.state.lock()
-    }
-
     /// How many wait.
     #[cfg(test)]
     pub(crate) fn queue(&self) -> usize {
-        self.lock().queue.len()
+        self.state.lock().queue.len()
     }
 }
 
@@ -208,7 +205,7 @@ impl<K: Copy + Eq + Hash> Held<K> {
 
     /// Takes `more`. Returns whether there was room; if not, nothing was taken.
     pub fn grow(&mut self, more: usize) -> bool {
-        let mut state = self.quota.lock();
+        let mut state = self.quota.state.lock();
         let has_room = self.quota.has_room(&state, self.key, more);
         if has_room {
             state.add(self.key, more);
@@ -220,7 +217,7 @@ impl<K: Copy + Eq + Hash> Held<K> {
 
 impl<K: Copy + Eq + Hash> Drop for Held<K> {
     fn drop(&mut self) {
-        let mut state = self.quota.lock();
+        let mut state = self.quota.state.lock();
         state.give_back(self.key, self.amount);
         let somebody_waits = !state.queue.is_empty() || state.watchers > 0;
         drop(state);

@@ -34,3 +34,10 @@ impl Display for StartupError {
 }
 
 impl std::error::Error for StartupError {}
+
+/// For functions that report every error that they find, and call others that stop at the first.
+impl From<StartupError> for Vec<StartupError> {
+    fn from(error: StartupError) -> Vec<StartupError> {
+        vec![error]
+    }
+}

@@ -13,7 +13,6 @@ use super::message::ClientInfo;
 use super::peer::{Observer, Peer};
 use super::transport::{ProgramEnd, Receiver, Transport};
 use super::unavailable::Unavailable;
-use crate::base::cancel::CancelToken;
 use crate::base::identity::{GrantId, Principal, UserId};
 use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Quota};
@@ -167,10 +166,7 @@ impl Instances {
     pub(super) fn stop(&self, patience: Duration) {
         self.slots.lock().is_closed = true;
         self.end_where(|_| true);
-        let (deadline, pause) = (clock::instant() + patience, CancelToken::new());
-        while !self.places.is_unused() && clock::instant() < deadline {
-            let _ = pause.wait(limits::bridge::STOP_STEP); // nobody trips it
-        }
+        self.places.wait_below(1, patience);
     }
 
     /// The instance of this person, and whether it is new and has to be launched.

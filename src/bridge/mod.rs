@@ -21,7 +21,6 @@ mod template;
 mod transport;
 mod unavailable;
 
-pub(crate) use self::backend::Bridge;
 pub(crate) use self::guardian::serve as serve_as_guardian;
 pub(crate) use self::setup::{BridgeHost, BridgeOptions};
 

@@ -18,6 +18,10 @@ const PLAIN: &[(&str, &str)] = &[
     ("MCP_LISTEN", "127.0.0.1:0"),
 ];
 
+fn tools() -> MakeBackend<'static> {
+    Box::new(|github| Ok(std::sync::Arc::new(demo::tools(github).unwrap())))
+}
+
 fn configured(env: &[(&str, &str)]) -> Config {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let program = Program::new("test", "1").unwrap();
@@ -31,7 +35,7 @@ fn check_words(changes: &[(&str, &str)], good: bool, words: &[&str]) -> String {
     let unmade = format!("mcp-oauth-server-check-{}", std::process::id());
     let state_dir = std::env::temp_dir().join(unmade).display().to_string();
     let config = configured(&[PLAIN, &[("MCP_STATE_DIR", state_dir.as_str())], changes].concat());
-    let report = check(&config, demo::tools);
+    let report = check(&config, tools());
     let text = report.to_string();
     assert_eq!(report.is_good(), good, "{text}");
     for word in words {
@@ -159,11 +163,11 @@ fn a_check_finds_what_a_start_finds_and_changes_nothing() {
     let same = |more: &[(&str, &str)], expected: &[&str]| {
         let config = configured(&[PLAIN, &[state], more].concat());
         let before = contents(test.path());
-        let report = check(&config, demo::tools);
+        let report = check(&config, tools());
         assert!(before == contents(test.path()), "the check has changed something");
         assert_eq!(report.faults.len(), expected.len(), "{report}");
         if !expected.is_empty() {
-            let errors = Server::start(&config, demo::tools).map(drop).unwrap_err();
+            let errors = Server::start(&config, tools()).map(drop).unwrap_err();
             assert!(before == contents(test.path()), "the start has changed something");
             assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), report.faults);
             for (error, words) in report.faults.iter().zip(expected) {
@@ -235,7 +239,7 @@ fn a_program_is_looked_for_and_reported() {
         else {
             panic!("{env:?}")
         };
-        check(&config, demo::tools).to_string()
+        check(&config, tools()).to_string()
     };
     let text = of(&["--max-children", "3", "--", "sh", "-c", "hush-hush"]);
     for word in [

@@ -2,16 +2,9 @@
 
 use crate::base::limits;
 
-/// Why a form was not understood.
+/// A `%` that two hexadecimal digits do not follow, bytes that are not UTF-8, or more parameters than any form has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FormError {
-    /// A `%` that two hexadecimal digits do not follow.
-    BadEscape,
-    /// Bytes that are not UTF-8.
-    NotUtf8,
-    /// More parameters than any form has.
-    TooMany,
-}
+pub struct BadForm;
 
 /// The parameters of a form, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,12 +14,12 @@ impl Form {
     /// Reads a form.
     ///
     /// # Errors
-    /// [`FormError`] for anything that a browser would not have sent.
-    pub fn parse(bytes: &[u8]) -> Result<Form, FormError> {
+    /// [`BadForm`] for anything that a browser would not have sent.
+    pub fn parse(bytes: &[u8]) -> Result<Form, BadForm> {
         let pairs = bytes.split(|&b| b == b'&').filter(|pair| !pair.is_empty());
         // Bounds what looking for repeated names costs, before anything is known about the sender.
         if pairs.clone().take(limits::FORM_PARAMETERS.saturating_add(1)).count() > limits::FORM_PARAMETERS {
-            return Err(FormError::TooMany);
+            return Err(BadForm);
         }
         pairs
             .map(|pair| {
@@ -68,7 +61,7 @@ impl Form {
 }
 
 /// Decodes one name or value: `+` is a space, `%XX` a byte, the result UTF-8.
-pub(crate) fn decode(bytes: &[u8]) -> Result<String, FormError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<String, BadForm> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes.iter();
     while let Some(&byte) = rest.next() {
@@ -78,13 +71,13 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<String, FormError> {
                 let mut digit = || {
                     rest.next().and_then(|&b| char::from(b).to_digit(16)).and_then(|d| u8::try_from(d).ok())
                 };
-                let (Some(high), Some(low)) = (digit(), digit()) else { return Err(FormError::BadEscape) };
+                let (Some(high), Some(low)) = (digit(), digit()) else { return Err(BadForm) };
                 high << 4 | low
             }
             other => other,
         });
     }
-    String::from_utf8(out).map_err(|_| FormError::NotUtf8)
+    String::from_utf8(out).map_err(|_| BadForm)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The checks of a start, which change nothing. `check` prints the result, a start goes on with it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,23 +19,26 @@ use crate::store::{self, Medium, OpenError, Opener, RedbGrants, StateDirectory, 
 use crate::sys;
 use crate::trust::Trust;
 
+/// Makes the backend, given the client for GitHub's API.
+pub type MakeBackend<'a> = Box<dyn FnOnce(&Arc<GitHub>) -> Result<Arc<dyn Backend>, StartupError> + 'a>;
+
 /// The result of the checks.
-pub struct Prepared<B> {
+pub struct Prepared {
     /// Why the server does not start.
     pub errors: Vec<StartupError>,
     pub warnings: Vec<Warning>,
     pub tls: Option<Arc<Tls>>,
     /// Missing only if there are errors.
-    pub(super) outside: Option<Outside<B>>,
+    pub(super) outside: Option<Outside>,
     pub(super) clients: BTreeMap<String, Client>,
     pub state: State,
 }
 
 /// The clients of the outside, and the tools that use them.
-pub(super) struct Outside<B> {
+pub(super) struct Outside {
     pub(super) trust: Trust,
     pub(super) github: Arc<GitHub>,
-    pub(super) backend: B,
+    pub(super) backend: Arc<dyn Backend>,
 }
 
 /// What there is in the state directory. A start makes what is missing.
@@ -51,15 +53,7 @@ pub struct State {
 
 /// Checks everything that a start needs. With [`Medium::Copy`] not even the table's file is opened for writing, and the result
 /// cannot be served.
-pub fn prepare<B, E>(
-    config: &Config,
-    medium: Medium,
-    backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>,
-) -> Prepared<B>
-where
-    B: Backend + 'static,
-    E: fmt::Display,
-{
+pub fn prepare(config: &Config, medium: Medium, backend: MakeBackend<'_>) -> Prepared {
     let mut errors = Vec::new();
     keep(&mut errors, check_descriptors(&config.capacity, config.bridge.programs()));
     let tls = config.tls_files().and_then(|(cert, key)| keep(&mut errors, Tls::load(cert, key)));
@@ -104,15 +98,7 @@ fn check_descriptors(capacity: &Capacity, programs: usize) -> Result<(), Startup
     )))
 }
 
-fn outside<B, E>(
-    config: &Config,
-    errors: &mut Vec<StartupError>,
-    backend: impl FnOnce(&Arc<GitHub>) -> Result<B, E>,
-) -> Option<Outside<B>>
-where
-    B: Backend + 'static,
-    E: fmt::Display,
-{
+fn outside(config: &Config, errors: &mut Vec<StartupError>, backend: MakeBackend<'_>) -> Option<Outside> {
     let app = &config.github;
     let secrets = keep(errors, app.client_secret.read_two());
     let trust = keep(errors, Trust::load(config.ca_file.as_deref()));
@@ -125,9 +111,7 @@ where
         api_url: app.api_url(),
         trust: trust.clone(),
     }));
-    let backend =
-        backend(&github).map_err(|error| StartupError::new(format!("the tools cannot be served: {error}")));
-    Some(Outside { trust, backend: keep(errors, backend)?, github })
+    Some(Outside { trust, backend: keep(errors, backend(&github))?, github })
 }
 
 /// Opens what there is, and makes nothing.

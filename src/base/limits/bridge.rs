@@ -35,8 +35,6 @@ pub const PAUSE: Duration = Duration::from_secs(1);
 pub const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Callers of whom it is remembered what their program said of itself, or that it failed.
 pub const SLOTS: usize = 512;
-/// How often it is looked whether all programs are gone, when the server stops.
-pub const STOP_STEP: Duration = Duration::from_millis(20);
 /// What a peer says of itself (bytes): it is kept for each caller.
 pub const GREETING_BYTES: usize = 64 * 1024;
 /// Questions of peers that wait for people, of one user and of all: each holds a thread.
