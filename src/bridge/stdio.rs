@@ -208,6 +208,16 @@ struct ProgramReader {
     buffer: Vec<u8>,
 }
 
+impl Drop for ProgramReader {
+    /// A panic in this thread ends its program; callers must not wait for the answers.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.close_input();
+            self.receiver.ended(&ProgramEnd::Lost);
+        }
+    }
+}
+
 impl ProgramReader {
     fn run(mut self) {
         let ending = loop {

@@ -54,6 +54,12 @@ impl Program {
     }
 
     fn start_until(script: &str, deadline: Option<Instant>) -> Program {
+        let (sender, told) = unbounded();
+        let receiver = Arc::new(Recorder { told: sender, deadline });
+        Program { stdio: Stdio::start(&Arc::from("test"), Program::launch(script), receiver).unwrap(), told }
+    }
+
+    fn launch(script: &str) -> Child {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
         let root = std::env::temp_dir().join(format!("mcp-stdio-test-{}-{number}", std::process::id()));
@@ -65,10 +71,7 @@ impl Program {
             user: None,
         };
         let environment: Variables = [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into();
-        let (sender, told) = unbounded();
-        let receiver = Arc::new(Recorder { told: sender, deadline });
-        let stdio = Stdio::start(&Arc::from("test"), launch.start(&environment).unwrap(), receiver).unwrap();
-        Program { stdio, told }
+        launch.start(&environment).unwrap()
     }
 
     fn next(&self) -> Told {
@@ -192,4 +195,30 @@ fn a_program_that_cannot_be_started_says_why() {
         Stdio::start(&Arc::from("test"), launch.start(&Variables::new()).unwrap(), receiver).unwrap();
     let Ok(Told::Ended(ending)) = heard.recv_timeout(PATIENCE) else { panic!("no ending") };
     assert_eq!(ending.to_string(), "it could not be started: No such file or directory (os error 2)");
+}
+
+/// What goes wrong while a message is dealt with ends its program, and nobody waits for its answers.
+#[test]
+fn a_panic_in_the_receiver_ends_the_program() {
+    struct Panics(Sending<ProgramEnd>);
+    impl Receiver for Panics {
+        fn receive(&self, text: &str) -> bool {
+            panic!("{text}")
+        }
+
+        fn patience(&self) -> Duration {
+            PATIENCE
+        }
+
+        fn ending(&self) {}
+
+        fn ended(&self, end: &ProgramEnd) {
+            self.0.send(end.clone()).unwrap();
+        }
+    }
+    let (sender, ended) = unbounded();
+    let child = Program::launch("echo {}; exec sleep 1000");
+    let stdio = Stdio::start(&Arc::from("test"), child, Arc::new(Panics(sender))).unwrap();
+    assert_eq!(ended.recv_timeout(PATIENCE), Ok(ProgramEnd::Lost));
+    assert_eq!(stdio.send("{}".to_owned()), Err(Undelivered::Ended));
 }
