@@ -14,7 +14,7 @@ use super::Shared;
 use super::connection::Connection;
 use super::listener::Listener;
 use super::refusal::Refusal;
-use super::socket::{Socket, Stream};
+use super::socket::Socket;
 use super::tls::Tls;
 use super::wire::{self, After, Asked, Sink};
 use crate::base::limits;
@@ -76,25 +76,23 @@ impl Acceptor {
         }
     }
 
-    fn take(&mut self, stream: Stream, peer: Option<IpAddr>) {
-        let tls = self.tls(&stream);
-        let stream = Arc::new(stream);
-        let Ok(socket) = Socket::new(Arc::clone(&stream), self.shared.settings.write_stall) else {
-            return; // the client has already gone
-        };
+    fn take(&self, accepted: UnixStream, peer: Option<IpAddr>) {
+        let tls = self.tls(peer);
+        let accepted = Arc::new(accepted);
+        let Ok(socket) = self.socket(&accepted) else { return };
         // Reset before it was accepted: a flood of those costs no threads.
-        if sys::are_ready(&[&*stream], 0, 0).contains(&true) {
+        if sys::are_ready(&[&*accepted], 0, 0).contains(&true) {
             return;
         }
         let connections = &self.shared.connections;
         let counted = peer.filter(|_| !self.shared.settings.trusted_proxies.contain(peer));
-        let admitted = match connections.admit(counted, &stream) {
+        let admitted = match connections.admit(counted, &accepted) {
             Err(Refusal::Busy) => {
                 if connections.make_room() {
                     self.shared.refusals.count(MADE_ROOM);
                     self.report(MADE_ROOM, peer);
                 }
-                connections.admit(counted, &stream) // one may also have ended by itself meanwhile
+                connections.admit(counted, &accepted) // one may also have ended by itself meanwhile
             }
             admitted => admitted,
         };
@@ -102,14 +100,14 @@ impl Acceptor {
             Ok(link) => link,
             Err(refusal) => {
                 self.report(refusal.word(), peer);
-                return self.refuse(socket, refusal, tls.as_deref());
+                return self.refuse(socket, refusal, tls);
             }
         };
-        let socket = match tls.as_ref().map(|tls| tls.session()) {
-            None => socket,
-            Some(Ok(session)) => socket.within(session),
-            Some(Err(_)) => return, // no memory, no randomness
+        let socket = match tls {
+            None => Ok(socket),
+            Some(tls) => socket.encrypted(tls),
         };
+        let Ok(socket) = socket else { return }; // no memory, no randomness
         let connection = Connection { socket, peer, link, shared: Arc::clone(&self.shared) };
         // Ends when the client leaves, a deadline passes, or `Edge::end` closes its socket. Owns the link: the connection is
         // counted as long as this runs, also if it panics.
@@ -118,23 +116,25 @@ impl Acceptor {
             .stack_size(limits::CONNECTION_STACK_BYTES)
             .spawn(move || connection.serve());
         if spawned.is_err()
-            && let Ok(socket) = Socket::new(stream, self.shared.settings.write_stall)
+            && let Ok(socket) = self.socket(&accepted)
         {
-            self.refuse(socket, Refusal::Busy, tls.as_deref());
+            self.refuse(socket, Refusal::Busy, tls);
         }
     }
 
-    /// The TLS settings for this connection. What comes through a Unix socket has not left this machine.
-    fn tls(&self, stream: &Stream) -> Option<Arc<Tls>> {
-        match stream {
-            Stream::Tcp(_) => self.shared.settings.tls.clone(),
-            Stream::Unix(_) => None,
-        }
+    /// Fails if the client has already gone.
+    fn socket(&self, accepted: &Arc<UnixStream>) -> io::Result<Socket> {
+        Socket::new(Arc::clone(accepted), self.shared.settings.write_stall)
+    }
+
+    /// The TLS settings for this connection. What comes through a Unix socket, without an address, has not left this machine.
+    fn tls(&self, peer: Option<IpAddr>) -> Option<&Arc<Tls>> {
+        peer.and(self.shared.settings.tls.as_ref())
     }
 
     /// Answers without a thread, and leaves the socket to be read from for a moment. A client that expects TLS can be told
     /// nothing: its connection is closed.
-    fn refuse(&self, socket: Socket, refusal: Refusal, tls: Option<&Tls>) {
+    fn refuse(&self, socket: Socket, refusal: Refusal, tls: Option<&Arc<Tls>>) {
         self.shared.refusals.count(refusal.word());
         if tls.is_some() {
             return;
@@ -197,9 +197,9 @@ impl Acceptor {
             return !std::mem::replace(&mut self.short, true);
         }
         self.spare = None;
-        if let Ok((stream, _)) = listener.accept()
-            && self.tls(&stream).is_none()
-            && let Ok(socket) = Socket::new(Arc::new(stream), self.shared.settings.write_stall)
+        if let Ok((accepted, peer)) = listener.accept()
+            && self.tls(peer).is_none()
+            && let Ok(socket) = self.socket(&Arc::new(accepted))
         {
             drop(answered(socket, Refusal::Busy));
         }

@@ -241,7 +241,7 @@ impl Connection {
                 };
                 self.socket.release_buffer();
                 self.socket.bound_send_buffer();
-                let _watched = shared.watch.add(self.socket.stream(), stream.waker());
+                let _watched = shared.watch.add(self.socket.socket(), stream.waker());
                 let keep_alive = shared.settings.stream_keep_alive;
                 let is_ending = &|| shared.ended.is_tripped();
                 let drain = Drain { version: asked.version, check: keep_alive, keep_alive, is_ending };

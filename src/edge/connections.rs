@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown};
 use std::ops::Deref;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::refusal::Refusal;
-use super::socket::Stream;
 use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Quota};
 use crate::base::sender::Sender;
@@ -30,7 +30,7 @@ struct OpenLinks {
 
 /// The door's hold on one connection, to close it.
 pub(crate) struct Link {
-    stream: Arc<Stream>,
+    socket: Arc<UnixStream>,
     /// Guards what the connection is doing.
     activity: Mutex<Activity>,
 }
@@ -71,7 +71,7 @@ impl Connections {
     pub(crate) fn admit(
         self: &Arc<Self>,
         address: Option<IpAddr>,
-        stream: &Arc<Stream>,
+        socket: &Arc<UnixStream>,
     ) -> Result<Registered, Refusal> {
         // The sender's limit first: a sender with too many connections evicts nobody else's.
         let of_sender = match Sender::elsewhere(address) {
@@ -80,7 +80,7 @@ impl Connections {
         };
         let of_total = self.total.take(()).ok_or(Refusal::Busy)?;
         let activity = Mutex::new(Activity::Waiting(clock::instant()));
-        let link = Arc::new(Link { stream: Arc::clone(stream), activity });
+        let link = Arc::new(Link { socket: Arc::clone(socket), activity });
         let mut table = self.table.lock();
         let number = table.next_number;
         table.next_number = number.wrapping_add(1);
@@ -197,7 +197,7 @@ impl Link {
     }
 
     fn close(&self, how: Shutdown) {
-        let _ = self.stream.shutdown(how); // fails if the client has gone
+        let _ = self.socket.shutdown(how); // fails if the client has gone
     }
 }
 

@@ -12,6 +12,7 @@ pub mod head;
 pub(crate) mod listener;
 mod refusal;
 mod socket;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -1,40 +1,36 @@
 //! One accepted socket: buffered reads up to a deadline, whole writes up to another, and whether the client is there.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::tls::Session;
+use super::stream::TimedStream;
+use super::tls::{Tls, TlsStream};
 use super::wire::Sink;
 use crate::base::{clock, limits};
 use crate::sys;
 
-/// An accepted connection.
-#[derive(Debug)]
-pub(crate) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
 /// A socket and what was read from it but not yet used.
 pub(crate) struct Socket {
-    stream: Arc<Stream>,
-    /// `None` on a connection in the clear.
-    tls: Option<Session>,
+    socket: Arc<UnixStream>,
+    transport: Transport,
     /// Room for what is read; kept as it is from read to read, so that nothing is cleared again.
     buffer: Vec<u8>,
     /// Where in `buffer` the unused bytes start.
     start: usize,
     /// Where they end.
     end: usize,
-    /// What SO_RCVTIMEO is set to: changing it costs a system call, which the usual request is spared.
-    read_timeout: Duration,
     write_stall: Duration,
     /// Whether the door has shut the reading side.
     is_shut: bool,
+}
+
+/// What carries the bytes.
+enum Transport {
+    Clear(TimedStream),
+    Tls(Box<TlsStream>),
 }
 
 /// Why no bytes came.
@@ -48,42 +44,30 @@ pub(crate) enum Unfilled {
 
 impl Socket {
     /// Takes over an accepted socket in the clear.
-    pub(crate) fn new(stream: Arc<Stream>, write_stall: Duration) -> io::Result<Socket> {
-        stream.prepare(write_stall)?;
-        Ok(Socket {
-            stream,
-            tls: None,
-            buffer: Vec::new(),
-            start: 0,
-            end: 0,
-            read_timeout: Duration::ZERO,
-            write_stall,
-            is_shut: false,
-        })
+    pub(crate) fn new(socket: Arc<UnixStream>, write_stall: Duration) -> io::Result<Socket> {
+        let transport = Transport::Clear(TimedStream::new(Arc::clone(&socket), write_stall)?);
+        Ok(Socket { socket, transport, buffer: Vec::new(), start: 0, end: 0, write_stall, is_shut: false })
     }
 
-    /// The same, with everything from here on inside of TLS.
-    pub(crate) fn within(self, session: Session) -> Socket {
-        Socket { tls: Some(session), ..self }
+    /// Encrypts everything from here on.
+    pub(crate) fn encrypted(self, tls: &Tls) -> io::Result<Socket> {
+        let transport = match self.transport {
+            Transport::Clear(stream) => Transport::Tls(Box::new(tls.accept(stream)?)),
+            Transport::Tls(stream) => Transport::Tls(stream),
+        };
+        Ok(Socket { transport, ..self })
     }
 
-    /// Whether it is still to be agreed how to encrypt.
+    /// Whether the TLS handshake has not ended yet.
     pub(crate) fn is_handshaking(&self) -> bool {
-        self.tls.as_ref().is_some_and(Session::is_handshaking)
+        matches!(&self.transport, Transport::Tls(stream) if stream.conn.is_handshaking())
     }
 
-    /// Agrees with the client on how to encrypt, if that is to be done, but not past `deadline`.
-    pub(crate) fn handshake(&mut self, deadline: Instant) -> Result<(), Unfilled> {
-        while self.is_handshaking() {
-            self.limit_read_until(deadline)?;
-            let advanced = self.tls.as_mut().map(|session| session.advance(&self.stream));
-            match advanced {
-                Some(Ok(true)) | None => {}
-                Some(Err(error)) if is_retried(&error) => {}
-                Some(Ok(false) | Err(_)) => return Err(Unfilled::Closed),
-            }
-        }
-        Ok(())
+    /// Performs the TLS handshake, if there is one, but not past `deadline`.
+    pub(crate) fn handshake(&mut self, deadline: Instant) -> io::Result<()> {
+        let Transport::Tls(stream) = &mut self.transport else { return Ok(()) };
+        stream.sock.set_deadline(deadline);
+        stream.conn.complete_io(&mut stream.sock).map(drop)
     }
 
     /// What has arrived and was not consumed.
@@ -96,9 +80,9 @@ impl Socket {
         self.start = self.start.saturating_add(count).min(self.end);
     }
 
-    /// The socket itself, for whoever watches it.
-    pub(crate) fn stream(&self) -> Arc<Stream> {
-        Arc::clone(&self.stream)
+    /// The socket itself, to be watched.
+    pub(crate) fn socket(&self) -> Arc<UnixStream> {
+        Arc::clone(&self.socket)
     }
 
     /// Gives the buffer's memory back if nothing is in it: an open stream does not need it.
@@ -119,62 +103,42 @@ impl Socket {
         if self.buffer.len() < most {
             self.buffer.resize(most, 0);
         }
-        loop {
-            self.limit_read_until(deadline)?;
-            let room = self.buffer.get_mut(self.end..).unwrap_or_default();
-            let read = match &mut self.tls {
-                None => (&*self.stream).read(room),
-                Some(session) => session.read(&self.stream, room),
-            };
-            match read {
-                Ok(0) => return Err(Unfilled::Closed),
-                Ok(count) => {
-                    self.end = self.end.saturating_add(count);
-                    return Ok(count);
-                }
-                Err(error) if is_retried(&error) => {}
-                Err(_) => return Err(Unfilled::Closed),
+        self.transport.timed().set_deadline(deadline);
+        let room = self.buffer.get_mut(self.end..).unwrap_or_default();
+        match self.transport.read(room) {
+            Ok(count @ 1..) => {
+                self.end = self.end.saturating_add(count);
+                Ok(count)
             }
+            Err(error) if error.kind() == ErrorKind::TimedOut => Err(Unfilled::TimedOut),
+            Ok(0) | Err(_) => Err(Unfilled::Closed),
         }
     }
 
-    /// Sees to it that a read ends about at `deadline`, or says how waiting has ended already.
-    fn limit_read_until(&mut self, deadline: Instant) -> Result<(), Unfilled> {
-        let left = deadline.saturating_duration_since(clock::instant());
-        if left.is_zero() {
-            return Err(Unfilled::TimedOut);
-        }
-        let close_enough = left..=left.saturating_add(READ_TIMEOUT_STEP);
-        if close_enough.contains(&self.read_timeout) {
-            return Ok(());
-        }
-        let timeout = left.saturating_add(READ_TIMEOUT_STEP / 2);
-        self.stream.set_read_timeout(Some(timeout)).map_err(|_| Unfilled::Closed)?;
-        self.read_timeout = timeout;
-        Ok(())
-    }
-
-    /// Says that no more will be written. Fails if the client has gone, which is as good.
+    /// Tells the client that no more will be written. One that did not take what was written before is not waited for.
     pub(crate) fn finish(&mut self) {
-        // What still comes is thrown away undeciphered.
-        if let Some(mut session) = self.tls.take() {
-            session.close(&self.stream);
+        if let Transport::Tls(stream) = &mut self.transport
+            && !stream.conn.wants_write()
+        {
+            stream.sock.set_deadline(clock::instant() + self.write_stall);
+            stream.conn.send_close_notify();
+            let _ = stream.conn.write_tls(&mut stream.sock); // fails if the client has gone
         }
-        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = self.socket.shutdown(Shutdown::Write);
     }
 
     /// Says that no more will be written and reads on for a moment: a socket closed over unread bytes is reset, and a
-    /// reset can overtake the answer (H2).
+    /// reset can overtake the answer (H2). What still comes is thrown away undeciphered.
     pub(crate) fn linger(&mut self, time: Duration) {
         self.finish();
-        let deadline = clock::instant() + time;
+        let stream = self.transport.timed();
+        stream.set_deadline(clock::instant() + time);
+        let mut discarded = [0; limits::READ_BYTES];
         let mut left = limits::DRAIN_BYTES;
-        loop {
-            self.start = self.end;
-            match self.fill(deadline) {
-                Ok(count) if count < left => left = left.saturating_sub(count),
-                Ok(_) | Err(_) => return,
-            }
+        while let Ok(count @ 1..) = stream.read(&mut discarded)
+            && count < left
+        {
+            left = left.saturating_sub(count);
         }
     }
 
@@ -183,122 +147,67 @@ impl Socket {
         self.is_shut = true;
     }
 
-    /// Keeps what a stream's client does not read from piling up in the kernel.
+    /// Keeps what a stream's client does not read from piling up in the kernel, which allows some megabytes otherwise.
     pub(crate) fn bound_send_buffer(&self) {
-        // Without it the kernel bounds the pile at some megabytes.
         let option = (libc::SOL_SOCKET, libc::SO_SNDBUF);
-        let _ = sys::set_option(&*self.stream, option, limits::STREAM_SEND_BUFFER_BYTES);
+        let _ = sys::set_option(&*self.socket, option, limits::STREAM_SEND_BUFFER_BYTES);
     }
 }
 
 impl Sink for Socket {
-    /// Writes everything, at once if the kernel takes it. A client that takes nothing for the write stall, or less
-    /// than [`limits::WRITE_BYTES_PER_SECOND`] after it, is given up.
+    /// Writes everything, at once if the kernel takes it. Gives up on a client that takes nothing for the write stall, or less
+    /// than [`limits::WRITE_BYTES_PER_SECOND`] after it.
     fn write(&mut self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         IoSlice::advance_slices(&mut parts, 0); // drops empty parts
         let total = parts.iter().map(|part| part.len()).fold(0, usize::saturating_add);
         let seconds = u64::try_from(total).unwrap_or(u64::MAX) / limits::WRITE_BYTES_PER_SECOND;
-        let deadline = clock::instant() + self.write_stall + Duration::from_secs(seconds);
-        while !parts.is_empty() || self.holds_output() {
-            let written = match &mut self.tls {
-                None => (&*self.stream).write_vectored(parts),
-                Some(session) if session.holds_output() => session.send(&self.stream).map(|()| 0),
-                Some(session) => session.encrypt(parts),
-            };
-            match written {
-                Ok(0) if self.tls.is_none() => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => IoSlice::advance_slices(&mut parts, count),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error), // WouldBlock, too: SO_SNDTIMEO passed without progress
+        let patience = self.write_stall.saturating_add(Duration::from_secs(seconds));
+        self.transport.timed().set_deadline(clock::instant() + patience);
+        while !parts.is_empty() {
+            let count = self.transport.write_vectored(parts)?;
+            if count == 0 {
+                return Err(ErrorKind::WriteZero.into());
             }
-            // SO_SNDTIMEO starts again with each part that is taken; this does not.
-            if (!parts.is_empty() || self.holds_output()) && clock::instant() >= deadline {
-                return Err(ErrorKind::TimedOut.into());
-            }
+            IoSlice::advance_slices(&mut parts, count);
         }
-        Ok(())
+        self.transport.flush()
     }
 
     /// POLLRDHUP sees a FIN or RST even behind bytes that nobody has read yet, which a peek does not. Once our own side has been
     /// shut it is always there; a RST is seen without it.
     fn client_has_gone(&self) -> bool {
         let events = if self.is_shut { 0 } else { libc::POLLRDHUP };
-        sys::are_ready(&[&*self.stream], events, 0).contains(&true)
+        sys::are_ready(&[&*self.socket], events, 0).contains(&true)
     }
 }
 
-impl Socket {
-    fn holds_output(&self) -> bool {
-        self.tls.as_ref().is_some_and(Session::holds_output)
-    }
-}
-
-impl Stream {
-    /// Bounds every write, and has the kernel send what it is given.
-    fn prepare(&self, write_stall: Duration) -> io::Result<()> {
+impl Transport {
+    /// The stream below TLS, if there is any.
+    fn timed(&mut self) -> &mut TimedStream {
         match self {
-            Stream::Tcp(stream) => {
-                // Without this a short answer waits for the client's delayed acknowledgement, 40 ms.
-                stream.set_nodelay(true)?;
-                stream.set_write_timeout(Some(write_stall))
-            }
-            Stream::Unix(stream) => stream.set_write_timeout(Some(write_stall)),
+            Transport::Clear(stream) => stream,
+            Transport::Tls(stream) => &mut stream.sock,
         }
     }
 
-    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.set_read_timeout(timeout),
-            Stream::Unix(stream) => stream.set_read_timeout(timeout),
-        }
-    }
-
-    pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.shutdown(how),
-            Stream::Unix(stream) => stream.shutdown(how),
-        }
-    }
-}
-
-impl Read for &Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Stream::Tcp(stream) => (&*stream).read(buffer),
-            Stream::Unix(stream) => (&*stream).read(buffer),
+            Transport::Clear(stream) => stream.read(buffer),
+            Transport::Tls(stream) => stream.read(buffer),
         }
-    }
-}
-
-impl Write for &Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_vectored(&[IoSlice::new(bytes)])
     }
 
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Stream::Tcp(stream) => (&*stream).write_vectored(parts),
-            Stream::Unix(stream) => (&*stream).write_vectored(parts),
+            Transport::Clear(stream) => stream.write_vectored(parts),
+            Transport::Tls(stream) => stream.write_vectored(parts),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(()) // nothing is held back
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Stream::Tcp(stream) => stream.as_fd(),
-            Stream::Unix(stream) => stream.as_fd(),
+            Transport::Clear(stream) => stream.flush(),
+            Transport::Tls(stream) => stream.flush(),
         }
     }
-}
-
-/// How far SO_RCVTIMEO may be from a deadline.
-const READ_TIMEOUT_STEP: Duration = Duration::from_millis(20);
-
-fn is_retried(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }

@@ -1,10 +1,10 @@
-//! TLS at the edge, by rustls: the certificate and its renewal, and one session a connection. Which versions, ciphers and
-//! groups are spoken is what rustls thinks right today; there is no option that weakens it.
+//! TLS at the edge, by rustls: the certificate and its renewal. Versions, ciphers and groups are the defaults of rustls; there
+//! is no option that weakens them.
 //!
-//! A certificate is replaced while the server runs: connections that are open keep theirs, new ones get the new one. A
-//! pair of files that cannot be used changes nothing.
+//! A certificate is replaced while the server runs: open connections keep theirs, new ones get the new one. A pair of files
+//! that cannot be used changes nothing.
 
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,22 +14,25 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::socket::Stream;
+use super::stream::TimedStream;
 use crate::base::capped;
 use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
 use crate::base::startup_error::StartupError;
 
-/// What makes an edge speak TLS.
+/// An encrypted connection.
+pub(crate) type TlsStream = StreamOwned<ServerConnection, TimedStream>;
+
+/// The TLS settings of an edge.
 #[derive(Debug)]
 pub struct Tls {
     cert: PathBuf,
     key: PathBuf,
     config: Arc<ServerConfig>,
     current: Arc<Current>,
-    /// Guards what the files looked like.
+    /// Guards what is known of the files.
     looks: Mutex<Looks>,
 }
 
@@ -43,7 +46,7 @@ impl ResolvesServerCert for Current {
     }
 }
 
-/// What two files look like from outside: when they changed, how long they are, where they are on the disk.
+/// The metadata of the two files: when they changed, how long they are, where they are on the disk.
 type Look = [Option<(i64, i64, u64, u64)>; 2];
 
 #[derive(Debug)]
@@ -67,14 +70,14 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // What resumes a session travels with the client, sealed under a key that changes: nothing is kept for strangers.
+        // The client keeps what resumes a session, sealed under a key that changes: nothing is stored for strangers.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = ring::Ticketer::new().map_err(settings)?;
         let looks = Mutex::new(Looks { read: look, last: look });
         Ok(Tls { cert: cert.to_owned(), key: key.to_owned(), config: Arc::new(config), current, looks })
     }
 
-    /// Reads the files again, and logs what came of it. What cannot be used is not.
+    /// Reads the files again, and logs the outcome. Unusable files change nothing.
     pub fn reload(&self) {
         let look = [look(&self.cert), look(&self.key)];
         *self.looks.lock() = Looks { read: look, last: look };
@@ -109,9 +112,10 @@ impl Tls {
         std::fs::metadata(&self.key).is_ok_and(|found| found.mode() & 0o004 != 0)
     }
 
-    /// A session with a client of which nothing is known yet.
-    pub(crate) fn session(&self) -> Result<Session, rustls::Error> {
-        ServerConnection::new(Arc::clone(&self.config)).map(|connection| Session(Box::new(connection)))
+    /// The server's side of TLS over `stream`, before the handshake.
+    pub(crate) fn accept(&self, stream: TimedStream) -> io::Result<TlsStream> {
+        let connection = ServerConnection::new(Arc::clone(&self.config)).map_err(io::Error::other)?;
+        Ok(StreamOwned::new(connection, stream))
     }
 }
 
@@ -141,74 +145,4 @@ fn pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedK
 
 fn read(path: &Path) -> Result<Vec<u8>, StartupError> {
     capped::read(path).map_err(|error| StartupError::unusable(path.display(), error))
-}
-
-/// One client's session. It reads and writes the socket that it is handed, at most once a call: whoever calls again looks
-/// at its own deadline in between.
-pub(crate) struct Session(Box<ServerConnection>);
-
-impl Session {
-    /// Whether application data cannot flow yet.
-    pub(crate) fn is_handshaking(&self) -> bool {
-        self.0.is_handshaking()
-    }
-
-    /// Reads once and answers what has to be answered. `false` if the client has closed the connection.
-    pub(crate) fn advance(&mut self, mut stream: &Stream) -> io::Result<bool> {
-        if self.0.read_tls(&mut stream)? == 0 {
-            return Ok(false);
-        }
-        let processed = self.0.process_new_packets();
-        // Also an alert that says what is wrong.
-        self.flush(stream)?;
-        processed.map(|_| true).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
-    }
-
-    /// Application data into `buffer`; [`ErrorKind::Interrupted`] if what arrived was none.
-    pub(crate) fn read(&mut self, stream: &Stream, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.0.reader().read(buffer) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            read => return read,
-        }
-        if !self.advance(stream)? {
-            return Ok(0);
-        }
-        match self.0.reader().read(buffer) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(ErrorKind::Interrupted.into()),
-            read => read,
-        }
-    }
-
-    /// Encrypts as much of `parts` as the session holds at once, and gives how much that was.
-    pub(crate) fn encrypt(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.writer().write_vectored(parts)
-    }
-
-    /// Whether something is encrypted and not yet sent.
-    pub(crate) fn holds_output(&self) -> bool {
-        self.0.wants_write()
-    }
-
-    /// Writes once.
-    pub(crate) fn send(&mut self, mut stream: &Stream) -> io::Result<()> {
-        match self.0.write_tls(&mut stream)? {
-            0 => Err(ErrorKind::WriteZero.into()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Tells the client that nothing more will come. One that did not even take what was said before is not waited for.
-    pub(crate) fn close(&mut self, stream: &Stream) {
-        if !self.holds_output() {
-            self.0.send_close_notify();
-            let _ = self.flush(stream); // a client that has gone needs no goodbye
-        }
-    }
-
-    fn flush(&mut self, stream: &Stream) -> io::Result<()> {
-        while self.holds_output() {
-            self.send(stream)?;
-        }
-        Ok(())
-    }
 }

@@ -2,10 +2,10 @@
 //! an idle stream sleeps until it has something to send.
 
 use std::collections::HashMap;
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar};
 use std::time::Duration;
 
-use super::socket::Stream;
 use crate::base::lock::{Mutex, wait, wait_timeout_while};
 use crate::http::Waker;
 use crate::sys;
@@ -21,7 +21,7 @@ pub(crate) struct Watch {
 
 #[derive(Debug, Default)]
 struct State {
-    streams: HashMap<u64, (Arc<Stream>, Waker)>,
+    streams: HashMap<u64, (Arc<UnixStream>, Waker)>,
     next_number: u64,
     closed: bool,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Watched<'a> {
 
 impl Watch {
     /// Calls `waker` when the client at the other end of `socket` has gone, or the watch closes.
-    pub(crate) fn add(&self, socket: Arc<Stream>, waker: Waker) -> Watched<'_> {
+    pub(crate) fn add(&self, socket: Arc<UnixStream>, waker: Waker) -> Watched<'_> {
         let mut state = self.state.lock();
         if state.closed {
             waker.wake();
