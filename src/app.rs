@@ -1,6 +1,6 @@
-//! The application: each request that came through a door, from its head to its answer. No socket, clock or disk in here.
+//! The application: each request that came through a door, from its head to its answer. It uses no socket, clock or disk.
 //!
-//! The checks come in this order (M1): Host, Origin, path and method, then the token or form that the route needs.
+//! The order of the checks (M1): Host, Origin, path and method, then the token or form that the route needs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,15 +42,15 @@ pub struct AppParts<'a> {
     pub allowed_origins: Vec<String>,
     /// Whether HTTP+SSE of 2024-11-05 is served, at `/sse` and `/message`.
     pub serves_http_sse: bool,
-    /// Whose X-Forwarded-For is believed.
+    /// The proxies whose X-Forwarded-For is believed.
     pub proxies: TrustedProxies,
-    /// Where request ids begin.
+    /// The start of the request ids.
     pub random: &'a dyn Random,
-    /// Where answers are counted.
+    /// Counts the answers.
     pub metrics: Arc<Metrics>,
 }
 
-/// Everything behind the public door.
+/// The application behind the public door.
 pub struct App {
     oauth: AuthorizationServer,
     mcp: Mcp,
@@ -64,15 +64,15 @@ pub struct App {
     closing: AtomicBool,
 }
 
-/// What follows from the head of a request.
+/// A decision on the head of a request.
 enum Decision {
     /// The head alone decides.
     Answer(Response),
-    /// A body of at most `limit` bytes is read, and `then` runs. A large message has a place of its user.
+    /// A body of at most `limit` bytes is read, and `then` runs. A large message takes one of its user's places.
     Read { limit: usize, place: Option<Held<UserId>>, then: Continuation },
 }
 
-/// What runs with a whole request.
+/// What answers a whole request.
 #[derive(Clone, Copy)]
 enum Continuation {
     OAuth(OAuthAnswer),
@@ -82,7 +82,7 @@ enum Continuation {
 type OAuthAnswer = fn(&AuthorizationServer, &Request) -> Response;
 
 impl App {
-    /// Puts the two halves together.
+    /// Combines the authorization server and the MCP endpoint.
     pub fn new(parts: AppParts<'_>) -> App {
         App {
             oauth: parts.oauth,
@@ -113,28 +113,28 @@ impl App {
         &self.oauth.grants
     }
 
-    /// Whether it can serve: it is not stopping, and grants can be written.
+    /// Whether the server is not stopping and grants can be written.
     fn is_ready(&self) -> bool {
         !self.closing.load(Ordering::Relaxed) && self.oauth.grants.is_ready()
     }
 
-    /// Ends the streams that belong to no call, for a server that stops.
+    /// Ends the streams that belong to no call, because the server stops.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
         self.mcp.close();
     }
 
-    /// Cancels the calls that still run; their callers are told.
+    /// Cancels the running calls and tells their callers.
     pub fn give_up(&self) {
         self.mcp.give_up();
     }
 
-    /// Ends what the backend runs. Waits for that, up to `patience`.
+    /// Ends what the backend runs, and waits for that up to `patience`.
     pub fn stop_backend(&self, patience: Duration) {
         self.mcp.stop_backend(patience);
     }
 
-    /// Decides on a head. Runs on the door's thread: strangers who get no further take no worker, and nothing is stored for them.
+    /// Decides on a head. Runs on the door's thread: strangers who are refused here take no worker, and nothing is stored for them.
     fn decide(&self, found: Result<Route, NoRoute>, head: &Head) -> Decision {
         let route = match self.browsers.check(found, head) {
             Ok(route) => route,
@@ -168,8 +168,8 @@ impl App {
         }
     }
 
-    /// Decides how much body of an MCP message is read. A large one is only read for a caller with a good token, so that
-    /// strangers cannot have megabytes kept for them.
+    /// Decides how much body of an MCP message is read. A large body is only read for an authenticated caller: strangers
+    /// must not fill memory.
     fn admit_message(&self, route: Route, head: &Head) -> Decision {
         let endpoint = if route == Route::Mcp { Endpoint::Mcp } else { Endpoint::Sse };
         let then = Continuation::Mcp(endpoint);
@@ -189,7 +189,7 @@ impl App {
             Ok(caller) => caller,
             Err(error) => return challenge(error),
         };
-        // It takes one of the few places of its user: slow bodies of one user keep nobody else's from being read.
+        // A few places per user: slow bodies of one user block nobody else's.
         let Some(place) = self.large_bodies.take(caller.user) else {
             trace::refused("large_bodies");
             let words = "You are sending other large messages already: wait until one of them is answered.\n";
@@ -221,8 +221,7 @@ impl App {
 }
 
 impl Handler for App {
-    /// The one look-up of the route, the one decision and the one request id; both continuations carry the same fields and
-    /// leave the same line in the log.
+    /// The one place for route look-up, decision, request id, common header fields and log line.
     fn admit(self: Arc<Self>, mut head: Head) -> Admission {
         head.peer = self.senders.sender(&head);
         let trace = Trace { request: self.ids.next(), peer: head.peer };

@@ -39,7 +39,7 @@ pub enum Route {
     SseMetadata,
 }
 
-/// Who asks for a route.
+/// The kind of client that a route is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteKind {
     /// A person.
@@ -137,7 +137,7 @@ impl Route {
         self.row().0
     }
 
-    /// Who asks for it.
+    /// The kind of client that it is for.
     pub fn kind(self) -> RouteKind {
         self.row().1
     }
@@ -147,7 +147,7 @@ impl Route {
         self.row().2
     }
 
-    /// Whether programs call it, perhaps from a page of another origin. The others are pages and probes.
+    /// Whether programs call the route, perhaps from a page of another origin. The others are pages and probes.
     pub fn is_api(self) -> bool {
         match self.kind() {
             RouteKind::Metadata | RouteKind::OAuth | RouteKind::Mcp => true,
@@ -155,7 +155,7 @@ impl Route {
         }
     }
 
-    /// Whether it belongs to HTTP+SSE (2024-11-05), which is off unless it is asked for.
+    /// Whether the route belongs to HTTP+SSE (2024-11-05), which is off by default.
     pub fn is_http_sse(self) -> bool {
         matches!(self, Route::Sse | Route::Message | Route::SseMetadata)
     }

@@ -1,4 +1,5 @@
-//! What browsers may do: under which host they reach this server, which pages may call it, and what its answers tell them.
+//! Rules for browsers: the host under which they reach this server, the pages that may call it, and the header fields of its
+//! answers.
 
 use std::borrow::Cow;
 use std::time::Instant;
@@ -8,7 +9,7 @@ use crate::base::{clock, log, trace};
 use crate::http::{Field, Head, Method, PublicUrl, Response};
 use crate::router::{NoRoute, Route, RouteKind};
 
-/// What a page of another origin may send to the API, and read of the answer.
+/// The methods and fields that a page of another origin may send to the API, and the fields that it may read.
 const CORS_METHODS: &str = "GET, POST, DELETE";
 const CORS_REQUEST_HEADERS: &str = "Authorization, Content-Type, Accept, Last-Event-ID, Mcp-Session-Id, \
                                     Mcp-Protocol-Version, Mcp-Method, Mcp-Name";
@@ -103,8 +104,8 @@ impl BrowserRules {
         if head.method == Method::Options { Some(preflight(head)) } else { self.elsewhere(route, head) }
     }
 
-    /// A page that was asked for by another name of loopback is shown under the configured one: a login's cookie and
-    /// forms are good there only.
+    /// Redirects a page that was requested under another name of loopback to the configured one: a login's cookie and forms are
+    /// only valid there.
     fn elsewhere(&self, route: Route, head: &Head) -> Option<Response> {
         let is_page = matches!(route.kind(), RouteKind::Page | RouteKind::Login)
             && matches!(head.method, Method::Get | Method::Head);
@@ -176,8 +177,8 @@ impl BrowserRules {
     }
 }
 
-/// Whether it asks for metadata: the same for everybody, so that pages of any origin may read it (M19). What is not there is
-/// no secret either, and clients look in several places.
+/// Whether the request is for metadata, which pages of any origin may read (M19): it is the same for everybody. So is a 404
+/// there, and clients look in several places.
 fn is_public(head: &Head) -> bool {
     head.path.starts_with("/.well-known/")
 }

@@ -1,4 +1,4 @@
-//! The line of a request in the log, and its part in the numbers, written when its answer is complete.
+//! The log line of a request, and its part in the metrics, written when its answer is complete.
 //!
 //! A line has method, route, status, the time to the end of the answer, address and, once proven, who asked; of a call its
 //! JSON-RPC method, target and outcome; the path if that is none of ours. Never a query, a header or a body (L1).
@@ -16,15 +16,15 @@ use crate::http::{CallOutcome, Head, Method, Witness};
 use crate::metrics::Metrics;
 use crate::router::Route;
 
-/// What all lines share.
+/// The state that all lines share.
 pub(super) struct RequestLog {
     metrics: Arc<Metrics>,
-    /// Bounds the lines of requests that nobody has authenticated.
+    /// Bounds the lines of unauthenticated requests.
     strangers: Throttle,
     started: Instant,
 }
 
-/// One line, written when it is dropped. A request that the door did not pass on leaves none.
+/// One line, written on drop. A request that did not become whole leaves none.
 pub(super) struct LogLine {
     log: Arc<RequestLog>,
     trace: Trace,
@@ -33,14 +33,14 @@ pub(super) struct LogLine {
     /// The path of a request that has no route.
     path: Option<Box<str>>,
     started: Instant,
-    /// Guards what is found out meanwhile.
+    /// Guards what is learned while the request is served.
     noted: Mutex<Noted>,
 }
 
 #[derive(Default)]
 struct Noted {
     caller: Option<Principal>,
-    /// The OAuth client that the request names, if the caller is not proven.
+    /// The OAuth client that an unauthenticated request names.
     client: Option<ClientFingerprint>,
     /// The JSON-RPC method, and its target.
     call: Option<(&'static str, Option<Box<str>>)>,
@@ -69,7 +69,7 @@ impl LogLine {
         }
     }
 
-    /// Measures the time from now on: a worker has taken the request.
+    /// Restarts the clock: a worker has taken the request.
     pub(super) fn restarted(mut self) -> LogLine {
         self.started = clock::instant();
         self
@@ -115,7 +115,7 @@ impl LogLine {
         fields.extend(client.map(|client| Field::Client(client.as_str())));
         fields.extend(caller.as_ref().map(|caller| Field::Grant(caller.grant)));
         if caller.is_none() {
-            // Strangers choose how often they come. The numbers count them all.
+            // Strangers choose how often they come. The metrics count them all.
             let told = self.log.strangers.pass("request", self.log.started.elapsed());
             let Some(omitted) = told else { return };
             fields.push(Field::Omitted(omitted));
@@ -141,7 +141,7 @@ impl Witness for LogLine {
         self.log.metrics.answered(self.route, status, self.started.elapsed());
         let mut noted = self.noted.lock();
         noted.status = Some(status);
-        // An answer that comes later comes from a thread that does not work on this request, or on another.
+        // A late answer comes from a thread that works on no request, or on another.
         if trace::current() == Some(self.trace) {
             (noted.reason, noted.client) = (trace::reason(), trace::client());
         }

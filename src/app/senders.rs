@@ -1,4 +1,4 @@
-//! Whom a request counts for: the other end of its connection, or the client that a trusted proxy names (H10).
+//! The sender of a request: the other end of its connection, or the client that a trusted proxy names (H10).
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use crate::http::{Head, TrustedProxies};
 /// Finds the sender of a request.
 pub(super) struct Senders {
     pub(super) proxies: TrustedProxies,
-    /// Whether the log has been told of a proxy that is not one of them.
+    /// Whether a proxy that is not trusted has been logged.
     pub(super) proxy_noticed: AtomicBool,
 }
 

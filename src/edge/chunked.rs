@@ -4,7 +4,7 @@ use super::head::is_token_byte;
 use super::refusal::Refusal;
 use crate::base::limits;
 
-/// Takes chunks apart as their bytes arrive. Nothing is allocated for what a chunk only says it will hold.
+/// Decodes chunks as their bytes arrive. Nothing is allocated for what a chunk only announces.
 #[derive(Debug)]
 pub struct Decoder {
     state: State,
@@ -14,19 +14,19 @@ pub struct Decoder {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// In the size, so many digits of it read.
+    /// In the size, after this number of digits.
     Size { size: u64, digits: usize },
-    /// In the extensions, in the so-manyeth byte of the line. They are ignored.
+    /// In the extensions, which are ignored, after this number of bytes of the line.
     Extension { size: u64, length: usize },
     /// The LF after a size.
     SizeLf { size: u64 },
-    /// So many bytes of content are left in this chunk.
+    /// In the content, of which this number of bytes is left.
     Content { left: u64 },
     /// The CR after the content.
     ContentCr,
     /// The LF after the content.
     ContentLf,
-    /// At the start of a line of the trailer section, so many bytes of it read. Trailers are dropped.
+    /// At the start of a line of the trailer section, after this number of its bytes. Trailers are dropped.
     TrailerStart { length: usize },
     /// In the name of a trailer field.
     TrailerName { length: usize },
@@ -41,7 +41,7 @@ enum State {
 }
 
 impl Decoder {
-    /// A decoder for a body of at most `limit` bytes.
+    /// A decoder of a body of at most `limit` bytes.
     pub fn new(limit: usize) -> Decoder {
         Decoder { state: State::Size { size: 0, digits: 0 }, limit }
     }
@@ -136,7 +136,7 @@ impl Decoder {
     }
 }
 
-/// As many as a `u64` has: longer sizes are refused, not wrapped.
+/// The digits of a `u64`: longer sizes are refused, not wrapped.
 const SIZE_DIGITS: usize = 16;
 
 fn is_text(byte: u8) -> bool {

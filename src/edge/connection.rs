@@ -263,8 +263,7 @@ fn skippable(checked: &Checked) -> Option<usize> {
     }
 }
 
-/// H3: how long a body with so many bytes received may take in all. It has a deadline, and a rate below which it is not waited
-/// for even that long.
+/// H3: how long a body may take in all, given the bytes received so far. It has a deadline, and must keep up a rate.
 fn body_patience(received: usize, settings: &Settings) -> Duration {
     let received = u64::try_from(received).unwrap_or(u64::MAX);
     let earned = Duration::from_millis(received.saturating_mul(1000) / limits::BODY_BYTES_PER_SECOND);

@@ -1,8 +1,8 @@
 //! The head of a request: bytes in, a checked [`http::Head`](Head) and the framing of its body out. Pure.
 //!
-//! Strict on purpose (RFC 9112, H1-H5, H9, H11): whatever two parsers could read differently is refused.
-//! `httparse` splits the fields; everything that it lets through is checked here. The trusted door gives its requests
-//! to [`check`], so that both doors mean the same by a request.
+//! Strict on purpose (RFC 9112, H1-H5, H9, H11): anything that two parsers could read differently is refused.
+//! `httparse` splits the fields; everything that it lets through is checked here. The trusted door calls [`check`], too, so
+//! that both doors mean the same by a request.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -14,13 +14,13 @@ use crate::http::{Head, Headers, Method};
 /// How the end of a body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// That many bytes; none if there was neither Content-Length nor Transfer-Encoding.
+    /// A number of bytes; 0 if there is neither Content-Length nor Transfer-Encoding.
     Length(u64),
     /// In chunks.
     Chunked,
 }
 
-/// The versions that are spoken.
+/// The supported versions of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// HTTP/1.0: one request per connection, no chunks.
@@ -40,7 +40,7 @@ pub struct RequestLine<'a> {
     pub version: Version,
 }
 
-/// A head that was found good.
+/// A valid head.
 #[derive(Clone, Debug)]
 pub struct Checked {
     /// What the application sees.
@@ -89,9 +89,9 @@ pub fn parse(bytes: &[u8], peer: Option<IpAddr>) -> Result<Option<(Checked, usiz
     }
 }
 
-/// What can be said of a request line whose end has not arrived.
+/// Checks a request line whose end has not arrived.
 fn unfinished_line(line: &[u8]) -> Result<(), Refusal> {
-    // A TLS hello on a plain port, say, is not waited for.
+    // Bytes that are no HTTP, such as a TLS hello on a plain port, are not waited for.
     if line.first().is_some_and(|&b| !is_token_byte(b) && b != b'\r') {
         return Err(Refusal::MethodNotToken);
     }
@@ -142,7 +142,7 @@ fn request_line(line: &[u8]) -> Result<RequestLine<'_>, Refusal> {
     Ok(RequestLine { method: text(method)?, target: text(target)?, version })
 }
 
-/// Checks what the lines of a head say, and says what they mean together.
+/// Checks the lines of a head and interprets them together.
 ///
 /// # Errors
 /// [`Refusal`] for anything that RFC 9112, RFC 9110 or H1-H11 do not allow.
@@ -290,7 +290,7 @@ fn after_authority<'a>(target: &'a str, host: Option<&str>) -> Result<&'a str, R
     rest.strip_prefix(authority).ok_or(Refusal::Malformed("target"))
 }
 
-/// Whether this can be `host[:port]`: no user, no path, no list. Whose host it is, the application asks.
+/// Whether this can be `host[:port]`: no user, no path, no list. The application checks which host it is.
 fn is_authority(host: &str) -> bool {
     !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%:[]".contains(&b))
 }

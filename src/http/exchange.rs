@@ -1,4 +1,4 @@
-//! One request and its answer, between the door's thread that waits and the worker that will answer, now or later.
+//! One request and its answer, between the door's thread, which waits, and the thread that answers, now or later.
 
 use std::sync::{Arc, Condvar};
 use std::time::Instant;
@@ -66,25 +66,24 @@ impl Admission {
     }
 }
 
-/// What a door serves.
+/// The application behind a door.
 pub trait Handler: Send + Sync {
     /// Decides on a head before its body is read. Runs on the door's thread; must be quick and must not wait.
     fn admit(self: Arc<Self>, head: Head) -> Admission;
 }
 
-/// Sees what becomes of one request, for the log and the numbers. Whoever holds it last says by dropping it that the answer is
-/// complete.
+/// Observes one request for the log and the metrics. Its last holder drops it when the answer is complete.
 pub trait Witness: Send + Sync {
-    /// It is proven who asks.
+    /// The caller is authenticated.
     fn identify(&self, caller: &Principal);
 
-    /// The request is a call of `method`, for this tool, prompt or resource. Both are words of the server, never the client's.
+    /// The request is a call of `method`, for this tool, prompt or resource. Both are names of the server's, never the client's.
     fn called(&self, method: &'static str, target: Option<&str>);
 
     /// How the call ended; the last time counts.
     fn ended(&self, outcome: CallOutcome);
 
-    /// The head of the answer is about to be given to the door.
+    /// The head of the answer is about to reach the door.
     fn answered(&self, status: u16);
 }
 
@@ -93,11 +92,11 @@ pub trait Witness: Send + Sync {
 pub enum CallOutcome {
     /// With a result.
     Ok,
-    /// With a result that says that the tool failed.
+    /// With a result that reports a failure of the tool.
     ToolError,
-    /// With an error of the protocol: which kind.
+    /// With an error of the protocol, of this kind.
     ProtocolError(&'static str),
-    /// Without anybody who wanted the result.
+    /// Without a client to take the result.
     Cancelled,
 }
 
@@ -118,15 +117,15 @@ struct State {
     when_slow: Option<Hook>,
 }
 
-/// The application's end: answers exactly once. Dropped without an answer, it answers 500.
+/// The application's end: answers exactly once. If it is dropped without an answer, that is a 500.
 pub struct Responder {
     exchange: Option<Arc<Exchange>>,
-    /// What every answer to this request carries.
+    /// The fields of every answer to this request.
     fields: Vec<Field>,
-    /// Where a large answer is counted.
+    /// The memory budget for a large answer.
     unread: Option<Share>,
     witness: Option<Arc<dyn Witness>>,
-    /// What the request takes of bounded supplies, until it is answered.
+    /// The request's parts of bounded supplies, until it is answered.
     held: Option<Arc<dyn Send + Sync>>,
 }
 
@@ -162,13 +161,13 @@ impl Responder {
         self
     }
 
-    /// Has the answer counted in `unread`, as [`Response::counted`] does.
+    /// Counts the answer in `unread`, as [`Response::counted`] does.
     pub fn counting(mut self, unread: Share) -> Responder {
         self.unread = Some(unread);
         self
     }
 
-    /// Has `witness` told of the caller and the answer.
+    /// Tells `witness` of the caller and the answer.
     pub fn with_witness(mut self, witness: Arc<dyn Witness>) -> Responder {
         self.witness = Some(witness);
         self
@@ -180,14 +179,14 @@ impl Responder {
         self
     }
 
-    /// Tells the witness who asks.
+    /// Tells the witness who the caller is.
     pub fn identify(&self, caller: &Principal) {
         if let Some(witness) = &self.witness {
             witness.identify(caller);
         }
     }
 
-    /// The witness, to be held by what goes on after the head of the answer.
+    /// The witness, for a stream that goes on after the head of the answer.
     pub fn witness(&self) -> Option<Arc<dyn Witness>> {
         self.witness.clone()
     }
@@ -198,7 +197,7 @@ impl Responder {
             Some(unread) => response.counted(unread),
             None => response,
         };
-        // First, so that whoever has an answer finds it in the log and in the numbers.
+        // Before the answer: a client that has read it finds it in the log and in the metrics.
         if let Some(witness) = self.witness.take() {
             if let Some(outcome) = response.outcome() {
                 witness.ended(outcome);
@@ -213,7 +212,7 @@ impl Responder {
         self.exchange.as_ref().map(|exchange| exchange.gone.clone()).unwrap_or_default()
     }
 
-    /// Has the door's thread run `hook` once if there is no answer yet after [`crate::base::limits::SLOW_CALL`].
+    /// Lets the door's thread run `hook` once if there is no answer yet after [`crate::base::limits::SLOW_CALL`].
     pub fn when_slow(&self, hook: impl FnOnce() + Send + 'static) {
         if let Some(exchange) = &self.exchange {
             exchange.lock().when_slow = Some(Box::new(hook));
@@ -246,8 +245,7 @@ impl Exchange {
 impl Waiter {
     /// The answer, or `None` if it is not there by `deadline`.
     pub fn wait(&self, deadline: Instant) -> Option<Response> {
-        // Most answers are there after a worker's turn or two: seeing them here spares both threads a call to the kernel
-        // to sleep and one to wake.
+        // Most answers come after a turn or two of a worker: yielding spares both threads the system calls to sleep and to wake.
         for _ in 0..limits::ANSWER_YIELDS {
             if let Some(response) = self.0.lock().answer.take() {
                 return Some(response);
@@ -259,7 +257,7 @@ impl Waiter {
         wait_timeout_while(&self.0.answered, self.0.lock(), left, is_waiting).answer.take()
     }
 
-    /// Runs what [`Responder::when_slow`] left, if anything.
+    /// Runs the hook of [`Responder::when_slow`], if there is one.
     pub fn run_slow_hook(&self) {
         let hook = self.0.lock().when_slow.take();
         if let Some(hook) = hook {
@@ -267,7 +265,7 @@ impl Waiter {
         }
     }
 
-    /// Tells the application that nobody waits for the answer any more.
+    /// Tells the application that the client has gone.
     pub fn client_has_gone(&self) {
         self.0.gone.trip();
     }

@@ -24,8 +24,8 @@ struct Job {
     ticket: Ticket,
     body: Vec<u8>,
     responder: Responder,
-    /// What the request takes of bounded supplies. Kept until the ticket's run has returned, which may be long after the answer:
-    /// that is a stream, or the client has gone.
+    /// The request's parts of bounded supplies. Kept until the ticket's run has returned, which may be long after the answer if
+    /// that is a stream, or if the client has gone.
     _held: Arc<dyn Send + Sync>,
 }
 
@@ -35,7 +35,7 @@ pub struct Full;
 
 /// The queue and its workers.
 pub struct Pool {
-    /// The way in; taken out to close the queue, whereupon workers finish what waits and end.
+    /// The sending end. Dropping it closes the queue: workers finish what waits and end.
     jobs: Mutex<Option<Sender<Box<Job>>>>,
     shared: Arc<Shared>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
@@ -45,9 +45,9 @@ pub struct Pool {
 
 struct Shared {
     queue: Receiver<Box<Job>>,
-    /// Jobs that workers have taken, ever: the supervisor sees by it whether the queue moves.
+    /// Jobs that workers have taken since the start: shows the supervisor whether the queue moves.
     taken: AtomicU64,
-    /// Whether the supervisor is awake and looks at the queue by itself.
+    /// Whether the supervisor is awake and checks the queue by itself.
     watching: AtomicBool,
     stopping: AtomicBool,
     workers: Arc<Quota<()>>,
@@ -63,7 +63,7 @@ enum Stay {
 }
 
 impl Pool {
-    /// Starts the workers, for whom at most `queue` requests wait.
+    /// Starts the workers. At most `queue` requests wait for one.
     ///
     /// # Errors
     /// The operating system gives no threads.
@@ -89,8 +89,8 @@ impl Pool {
         Ok(Pool { jobs: Mutex::new(Some(sender)), shared, supervisor, supervisor_thread })
     }
 
-    /// Hands a whole request to a worker; never waits. `counted` is what its body takes, to be given back together with what
-    /// the ticket holds: when the answer is there and the ticket's run has returned.
+    /// Queues a whole request for a worker; never waits. `counted` is the memory budget of its body. It is given back together
+    /// with what the ticket holds, when the request is answered and the ticket's run has returned.
     ///
     /// # Errors
     /// [`Full`].
@@ -115,18 +115,18 @@ impl Pool {
         Ok(waiter)
     }
 
-    /// Requests that wait for a worker now.
+    /// The number of requests that wait for a worker.
     pub fn waiting(&self) -> usize {
         self.shared.queue.len()
     }
 
-    /// Workers that run now.
+    /// The number of workers.
     pub fn workers(&self) -> usize {
         self.shared.workers.held()
     }
 
-    /// Closes the queue, lets the workers finish what is in it, and waits for them up to `patience`. Says whether all
-    /// have ended.
+    /// Closes the queue, lets the workers finish what is in it, and waits for them up to `patience`. Returns whether all have
+    /// ended.
     pub fn stop(&self, patience: Duration) -> bool {
         let deadline = clock::instant() + patience;
         drop(self.jobs.lock().take());
@@ -220,7 +220,7 @@ fn run(job: Job) {
     }
 }
 
-/// Logs panics by their place in the code, those in tools with their message too.
+/// Logs panics by their place in the code, and those in tools with their message.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -231,8 +231,8 @@ pub fn log_panics() {
     }));
 }
 
-/// The message of a panic, if it may be logged. One in our own code may quote a request or a secret; a tool's author chose the
-/// words of a tool's, and the operator needs them.
+/// The message of a panic, if it may be logged: that of a tool, whose author chose it. A message of our own code may quote a
+/// request or a secret.
 fn loggable(message: &str) -> Option<&str> {
     trace::is_in_tool().then_some(message)
 }
