@@ -1,7 +1,7 @@
 //! The report of `check`: the meaning of a configuration in words, its risks, and whether a server would start with it. Reads
 //! files and changes nothing.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::base::capacity::Capacity;
 use crate::base::log;
@@ -16,10 +16,10 @@ use crate::store::{self, Grants, Medium};
 /// The findings.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Topic and text.
-    facts: Vec<(&'static str, String)>,
-    /// `unsafe` or `warning`, the text, and what to do about it.
-    warnings: Vec<(&'static str, String, String)>,
+    /// Lines of a topic and a text.
+    facts: String,
+    /// Paragraphs that say what is unsafe or unusual, and what to do about it.
+    warnings: String,
     /// Why the server would not start.
     faults: Vec<String>,
 }
@@ -41,8 +41,9 @@ pub fn check(config: &Config, backend: MakeBackend<'_>) -> Report {
     report.capacity(&config.capacity);
     report.program(config);
     report.watching(config);
-    let warnings = prepared.warnings.into_iter();
-    report.warnings.extend(warnings.map(|Warning { what, fix, .. }| ("warning", what, fix)));
+    for Warning { what, fix, .. } in &prepared.warnings {
+        report.note("warning", what, fix);
+    }
     report.faults.extend(prepared.errors.iter().map(ToString::to_string));
     report
 }
@@ -53,12 +54,16 @@ impl Report {
         self.faults.is_empty()
     }
 
-    fn say(&mut self, topic: &'static str, text: impl Into<String>) {
-        self.facts.push((topic, text.into()));
+    fn say(&mut self, topic: &str, text: impl fmt::Display) {
+        let _ = writeln!(self.facts, "{topic:<27}{text}"); // writing to a String cannot fail
     }
 
-    fn warn(&mut self, what: impl Into<String>, fix: impl Into<String>) {
-        self.warnings.push(("unsafe", what.into(), fix.into()));
+    fn warn(&mut self, what: impl fmt::Display, fix: impl fmt::Display) {
+        self.note("unsafe", what, fix);
+    }
+
+    fn note(&mut self, kind: &str, what: impl fmt::Display, fix: impl fmt::Display) {
+        let _ = writeln!(self.warnings, "\n{kind}: {what}\n   fix: {fix}"); // as above
     }
 
     fn doors(&mut self, config: &Config, tls: Option<&Tls>) {
@@ -152,8 +157,8 @@ impl Report {
     fn state(&mut self, config: &Config, state: &State) {
         let files = config.state_files();
         self.say("state", format!("{}: the grants", files.directory.display()));
-        self.say("operator's socket", files.socket.display().to_string());
-        self.say("key", files.key_file.path.display().to_string());
+        self.say("operator's socket", files.socket.display());
+        self.say("key", files.key_file.path.display());
         self.say(
             "stored of a person",
             "GitHub number and login, client, times; GitHub's token, sealed so that a stolen disk does not open it",
@@ -193,10 +198,7 @@ impl Report {
             "it serves",
             format!("the program {command}, run as {user}: {in_all} at most, {of_user} of one person"),
         );
-        self.say(
-            "home directories",
-            bridge.home_directories(&config.state_files().directory).display().to_string(),
-        );
+        self.say("home directories", bridge.home_directories(&config.state_files().directory).display());
         if bridge.user.is_none() {
             self.warn(
                 "the program runs as the server's user: it can read the grants, the key and the secret's file",
@@ -262,12 +264,7 @@ fn words(rule: &AllowRule) -> String {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (topic, text) in &self.facts {
-            writeln!(f, "{topic:<27}{text}")?;
-        }
-        for (kind, what, fix) in &self.warnings {
-            writeln!(f, "\n{kind}: {what}\n   fix: {fix}")?;
-        }
+        write!(f, "{}{}", self.facts, self.warnings)?;
         for fault in &self.faults {
             writeln!(f, "\nit would not start: {fault}")?;
         }

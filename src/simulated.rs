@@ -6,14 +6,15 @@
 
 mod page;
 
-use std::collections::VecDeque;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::base::bounded::BoundedMap;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::encoding::{base64url, sha256};
 use crate::base::limits;
@@ -53,25 +54,18 @@ pub struct Simulated {
     keys: Keyring,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    /// Guards the codes that were issued and the tokens that were deleted.
-    records: Mutex<Records>,
+    /// Guards the codes that were issued.
+    codes: Mutex<BoundedMap<String, Code>>,
+    /// Guards the hashes of tokens that were deleted. Forgotten at a restart: no real identity depends on them.
+    deleted: Mutex<BoundedMap<[u8; 32], ()>>,
 }
 
-/// The oldest first; at most [`limits::SIMULATED_RECORDS`] of each.
-#[derive(Default)]
-struct Records {
-    codes: VecDeque<Code>,
-    /// The hashes of tokens that were deleted. Forgotten at a restart: no real identity depends on them.
-    deleted: VecDeque<[u8; 32]>,
-}
-
+/// What a code is good for.
 struct Code {
-    code: Secret<String>,
     person: &'static Person,
     scope: String,
     redirect_uri: String,
     code_challenge: Option<String>,
-    expires: Timestamp,
 }
 
 /// The content of a token, sealed into it, so that tokens outlive a restart.
@@ -116,12 +110,9 @@ impl Simulated {
             client_secret: client_secret.clone(),
             clock,
             random,
-            records: Mutex::default(),
+            codes: Mutex::new(BoundedMap::new(limits::SIMULATED_RECORDS)),
+            deleted: Mutex::new(BoundedMap::new(limits::SIMULATED_RECORDS)),
         }
-    }
-
-    fn records(&self) -> MutexGuard<'_, Records> {
-        self.records.lock()
     }
 
     /// The name of the route, for the log, and the answer.
@@ -205,14 +196,12 @@ impl Simulated {
         };
         let code = base64url(&self.random.bytes::<15>());
         let record = Code {
-            code: Secret::new(code.clone()),
             person,
             scope: form.value("scope").unwrap_or_default().to_owned(),
             redirect_uri: redirect_uri.to_owned(),
             code_challenge: form.value("code_challenge").map(str::to_owned),
-            expires: self.clock.now().plus(limits::LOGIN_LIFETIME),
         };
-        push(&mut self.records().codes, record);
+        self.codes.lock().insert(code.clone(), record, (), self.until(limits::LOGIN_LIFETIME));
         let mut parameters = vec![("code", code.as_str())];
         parameters.extend(state);
         parameters.push(("iss", &issuer));
@@ -249,12 +238,17 @@ impl Simulated {
         json(200, &json!({ "access_token": token, "scope": scopes.join(","), "token_type": "bearer" }))
     }
 
+    /// Now, and the end of something with this lifetime.
+    fn until(&self, lifetime: Duration) -> (Duration, Duration) {
+        let now = self.clock.monotonic();
+        (now, now.saturating_add(lifetime))
+    }
+
     /// Takes a code, which is good once even if the rest of the request is wrong.
     fn take_code(&self, code: &str) -> Option<Code> {
-        let now = self.clock.now();
-        let mut records = self.records();
-        let index = records.codes.iter().position(|record| record.code.matches(code.as_bytes()))?;
-        records.codes.remove(index).filter(|record| now < record.expires)
+        let mut codes = self.codes.lock();
+        let is_good = codes.get(code, self.clock.monotonic()).is_some();
+        codes.remove(code).filter(|_| is_good)
     }
 
     // ---- the API ----
@@ -291,7 +285,8 @@ impl Simulated {
         if self.open(&access_token).is_none() {
             return message(404, "Not Found");
         }
-        push(&mut self.records().deleted, sha256(access_token.as_bytes()));
+        let times = self.until(limits::GRANT_LIFETIME);
+        self.deleted.lock().insert(sha256(access_token.as_bytes()), (), (), times);
         safe(Response::new(204))
     }
 
@@ -303,7 +298,8 @@ impl Simulated {
     fn open(&self, token: &str) -> Option<(&'static Person, String)> {
         let Token { id, scopes } = seal::open(&self.keys, token, self.clock.now()).ok()?;
         let person = PEOPLE.iter().find(|person| person.id == id)?;
-        (!self.records().deleted.contains(&sha256(token.as_bytes()))).then_some((person, scopes))
+        let (hash, now) = (sha256(token.as_bytes()), self.clock.monotonic());
+        self.deleted.lock().get(&hash, now).is_none().then_some((person, scopes))
     }
 }
 
@@ -319,14 +315,6 @@ fn is_loopback(uri: &str) -> bool {
     let host = uri.strip_prefix("http://").and_then(|rest| rest.split(['/', '?']).next());
     let is_plain = uri.bytes().all(|b| b.is_ascii_graphic() && b != b'#' && b != b'\\');
     is_plain && host.is_some_and(|host| PublicUrl::parse(&format!("http://{host}")).is_ok())
-}
-
-/// Adds a record; the oldest makes room.
-fn push<T>(records: &mut VecDeque<T>, record: T) {
-    if records.len() >= limits::SIMULATED_RECORDS {
-        records.pop_front();
-    }
-    records.push_back(record);
 }
 
 /// A membership as GitHub shows it to a token with this scope.

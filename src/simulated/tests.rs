@@ -164,12 +164,13 @@ fn a_code_is_good_once_for_its_verifier_its_callback_and_ten_minutes() {
 /// S5: whoever keeps logging in fills nothing.
 #[test]
 fn codes_are_bounded_and_the_oldest_makes_room() {
-    let (github, _) = simulated();
+    let (github, clock) = simulated();
     let first = decide(&github, "octocat", "authorize");
+    clock.advance(Duration::from_secs(1));
     for _ in 0..limits::SIMULATED_RECORDS {
         decide(&github, "octocat", "authorize");
     }
-    assert_eq!(github.records().codes.len(), limits::SIMULATED_RECORDS);
+    assert_eq!(github.codes.lock().len(), limits::SIMULATED_RECORDS);
     assert!(github.take_code(first.value("code").unwrap()).is_none());
 }
 
