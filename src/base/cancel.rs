@@ -1,10 +1,12 @@
 //! The flag that tells work to stop: tripped once, seen by everyone who holds it.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar};
 use std::time::Duration;
 
 use super::lock::{Mutex, wait_timeout_while};
+use super::log;
 
 /// A flag: the result of some work is no longer wanted. Clones share one flag; it never resets.
 #[derive(Clone, Debug, Default)]
@@ -21,9 +23,14 @@ struct Shared {
 #[derive(Default)]
 struct TokenState {
     tripped: bool,
+    /// The work is over: nothing is to be done any more.
+    disarmed: bool,
     /// Run by [`CancelToken::trip`], outside of the lock.
-    actions: Vec<Box<dyn FnOnce() + Send>>,
+    actions: Vec<Action>,
 }
+
+/// What is to be done when a token is tripped.
+pub(crate) type Action = Box<dyn FnOnce() + Send>;
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,18 +52,30 @@ impl CancelToken {
             std::mem::take(&mut state.actions)
         };
         self.0.changed.notify_all();
-        actions.into_iter().for_each(|action| action());
+        actions.into_iter().for_each(run);
     }
 
     /// Runs `action` when the token is tripped, on the thread that trips it; at once if it is tripped already. It must not wait.
+    /// A panic in it is logged and goes no further.
     pub fn on_trip(&self, action: impl FnOnce() + Send + 'static) {
+        let action: Action = Box::new(action);
         {
             let mut state = self.0.state.lock();
+            if state.disarmed {
+                return;
+            }
             if !state.tripped {
-                return state.actions.push(Box::new(action));
+                return state.actions.push(action);
             }
         }
-        action();
+        run(action);
+    }
+
+    /// The work is over: tripping the token runs nothing from now on. Returns the actions that have not run.
+    pub(crate) fn disarm(&self) -> Vec<Action> {
+        let mut state = self.0.state.lock();
+        state.disarmed = true;
+        std::mem::take(&mut state.actions)
     }
 
     /// Whether the work is to stop.
@@ -68,6 +87,13 @@ impl CancelToken {
     pub fn wait(&self, duration: Duration) -> bool {
         let is_waiting = |state: &mut TokenState| !state.tripped;
         wait_timeout_while(&self.0.changed, self.0.state.lock(), duration, is_waiting).tripped
+    }
+}
+
+/// Runs an action. Whoever trips a token has more to end than this: a panic must not stop it.
+fn run(action: Action) {
+    if catch_unwind(AssertUnwindSafe(action)).is_err() {
+        log::error("cancel.panicked", &[log::Field::Hint("an action for a cancelled call has a bug")]);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The calls that run (M17): each has a place among its user's, and can be ended from outside: with its grant, after too long a
-//! time, and when the server stops. Calls have no rate: a quick one costs next to nothing, a slow one holds its place.
+//! time, and when the server stops. A place is held until the call's context is dropped, not until the call is answered: a handler
+//! that goes on after a cancellation still holds its worker. Calls have no rate: a quick one costs next to nothing, a slow one holds its place.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, Weak};
@@ -35,7 +36,7 @@ struct RunningCall {
     exchange: Weak<Exchange>,
 }
 
-/// A call's place among those that run, until dropped.
+/// A call's place among those that run, and its entry there, until dropped: with the call's [`super::Context`].
 pub(super) struct Permit {
     calls: Arc<Calls>,
     number: u64,

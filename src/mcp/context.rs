@@ -30,11 +30,12 @@ pub struct Progress {
     pub message: Option<String>,
 }
 
-/// A call as a handler or a backend sees it. Dropped without [`Context::complete`], the call fails with an internal error.
+/// A call as a handler or a backend sees it. Dropped without [`Context::complete`], the call fails with an internal error. The
+/// call counts among its user's running calls until the context is dropped: drop it once the call is complete.
 pub struct Context {
     pub(super) exchange: Arc<Exchange>,
     pub(super) publisher: Publisher,
-    /// Gives the call's place back when it is over; lists need none.
+    /// The call's place; lists need none.
     pub(super) permit: Option<Permit>,
 }
 
@@ -61,7 +62,8 @@ impl Context {
     }
 
     /// Tripped when the result is no longer wanted, or the call has run for fifteen minutes (a task: for an hour). Wait on it
-    /// instead of sleeping.
+    /// instead of sleeping. Once the call is complete the token says nothing: it may be tripped when the client has read the
+    /// result.
     pub fn cancel(&self) -> &CancelToken {
         self.exchange.cancelled()
     }
@@ -217,7 +219,8 @@ impl Context {
     }
 
     /// Runs `action` when [`Context::cancel`] is tripped, on the thread that trips it; at once if it is tripped already. For
-    /// backends that serve a call without a thread that waits on it. It must not block.
+    /// backends that serve a call without a thread that waits on it. It must not block; a panic in it is logged. Once the call
+    /// is complete the action is dropped instead, and with it what it captured.
     pub fn on_cancel(&self, action: impl FnOnce() + Send + 'static) {
         self.cancel().on_trip(action);
     }

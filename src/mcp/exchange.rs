@@ -45,7 +45,8 @@ pub(super) struct DecodedCall {
     pub(super) principal: Principal,
     pub(super) client: ClientCapabilities,
     pub(super) progress_token: Option<RequestId>,
-    /// Tripped when the result is no longer wanted.
+    /// Tripped when the result is no longer wanted, and once the client has left the stream that brought it. After the end of the
+    /// call it means nothing.
     pub(super) cancel: CancelToken,
 }
 
@@ -200,7 +201,7 @@ impl Exchange {
         self.task.get()
     }
 
-    /// Tripped when nobody wants the result any more.
+    /// The call's token, or that of the task that it has become.
     pub(super) fn cancelled(&self) -> &CancelToken {
         self.task().map_or(&self.call.cancel, |task| task.cancelled())
     }
@@ -208,12 +209,20 @@ impl Exchange {
     /// Makes the call a task and answers with its handle. Returns whether it is one now: not if the call is over already.
     pub(super) fn become_task(&self) -> bool {
         let Some((task, handle)) = self.dialect.begin_task(&self.call) else { return false };
-        let phase = std::mem::replace(&mut self.state.lock().phase, Phase::Over);
+        let phase = {
+            let mut state = self.state.lock();
+            let phase = std::mem::replace(&mut state.phase, Phase::Over);
+            if !matches!(phase, Phase::Over) {
+                let _ = self.task.set(Arc::clone(&task)); // the phase ends once
+            }
+            phase
+        };
         if matches!(phase, Phase::Over) {
             task.end();
             return false;
         }
-        let _ = self.task.set(task); // the phase ends once
+        // The client leaves with the handle; what it cancels from now on is the task.
+        self.call.cancel.disarm().into_iter().for_each(|action| task.cancelled().on_trip(action));
         self.dialect.ended();
         respond(phase, handle);
         true
@@ -243,10 +252,13 @@ impl Exchange {
 
     /// Ends the call. Only the first result counts. A cancelled call gets no response (MCP, cancellation).
     pub(super) fn complete(&self, result: Result<Reply, CallError>) {
+        // Before the response: a client that leaves when it has read it cancels nothing. What an action holds, the call's place
+        // perhaps, is dropped with it.
+        drop(self.cancelled().disarm());
         self.end(result, None);
     }
 
-    /// Ends the call with an error in these words and tells its handler.
+    /// Ends the call with an error in these words, and tells its handler, which has not ended it.
     pub(super) fn give_up(&self, why: &'static str) {
         let error = Error::new(Error::INTERNAL, why);
         self.end(Err(error.into()), Some(CallOutcome::Cancelled));
@@ -255,16 +267,16 @@ impl Exchange {
 
     /// `logged` is the outcome in the log, if it is not that of the answer.
     fn end(&self, result: Result<Reply, CallError>, logged: Option<CallOutcome>) {
-        if let Some(task) = self.task() {
-            return self.end_task(task, result);
-        }
         let (phase, witness) = {
             let mut state = self.state.lock();
-            if matches!(state.phase, Phase::Over) {
-                return;
-            }
             (std::mem::replace(&mut state.phase, Phase::Over), state.witness.take())
         };
+        if matches!(phase, Phase::Over) {
+            if let Some(task) = self.task() {
+                self.end_task(task, (result, witness));
+            }
+            return;
+        }
         self.dialect.ended();
         if self.call.cancel.is_tripped() {
             witness_end(witness, CallOutcome::Cancelled);
@@ -286,14 +298,13 @@ impl Exchange {
         respond(phase, answer);
     }
 
-    fn end_task(&self, task: &Task, result: Result<Reply, CallError>) {
+    fn end_task(&self, task: &Task, (result, witness): (Result<Reply, CallError>, Option<Arc<dyn Witness>>)) {
         let result = result.map_err(|error| self.dialect.error(error));
         let outcome = match &result {
             _ if task.cancelled().is_tripped() => CallOutcome::Cancelled,
             Ok(reply) => outcome(reply),
             Err(error) => CallOutcome::ProtocolError(error.word()),
         };
-        let witness = self.state.lock().witness.take();
         witness_end(witness, outcome);
         task.finish(result.and_then(|reply| reply.to_raw()).map(Arc::from));
     }

@@ -3,6 +3,7 @@
 mod arguments;
 mod bounds;
 mod call;
+mod cancelling;
 mod ending;
 mod grants;
 mod http_sse;

@@ -1,0 +1,128 @@
+//! Backends that serve a call without a thread that waits on it: what is done when a call is cancelled, and when it is not.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::base::limits;
+
+/// A backend that does this with each call.
+struct Acting<F> {
+    consent: Consent,
+    description: Arc<Description>,
+    act: F,
+}
+
+impl<F: Fn(Arc<Context>) + Send + Sync> Backend for Acting<F> {
+    fn consent(&self) -> &Consent {
+        &self.consent
+    }
+
+    fn description(&self, _: &Principal) -> Result<Arc<Description>, Error> {
+        Ok(Arc::clone(&self.description))
+    }
+
+    fn call(&self, context: Context) {
+        (self.act)(Arc::new(context));
+    }
+
+    fn tool_rules(&self, _: &Principal, _: &str) -> Option<Arc<ToolRules>> {
+        None
+    }
+}
+
+fn acting(act: impl Fn(Arc<Context>) + Send + Sync + 'static) -> Endpoint {
+    let capabilities = serde_json::from_value(json!({ "tools": {}, "logging": {} })).unwrap();
+    let description = Description { capabilities, has_tasks: true, ..Description::default() };
+    endpoint(Acting { consent: Consent::default(), description: Arc::new(description), act })
+}
+
+/// The `_meta` of a client that takes tasks and wants to hear the log.
+fn meta_of_tasks() -> Value {
+    let mut meta = modern::meta();
+    meta["io.modelcontextprotocol/logLevel"] = "debug".into();
+    meta["io.modelcontextprotocol/clientCapabilities"] =
+        json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
+    meta
+}
+
+fn call_of_a_task() -> Request {
+    modern::plain("tools/call", json!({ "name": "a", "arguments": {}, "_meta": meta_of_tasks() }))
+}
+
+/// M17: the action may hold the context, and so the call's place.
+#[test]
+fn a_call_that_is_complete_holds_no_place_by_its_action() {
+    let endpoint = acting(|context| {
+        let kept = Arc::clone(&context);
+        context.on_cancel(move || kept.complete(Err(CallError::Cancelled)));
+        context.complete(Ok(Reply::default()));
+        let kept = Arc::clone(&context);
+        context.on_cancel(move || kept.complete(Err(CallError::Cancelled)));
+    });
+    for id in 0..=limits::CALLS_PER_USER {
+        assert_eq!(endpoint.send(modern::call(id, "a", json!({}))).status, 200);
+    }
+    assert_eq!(endpoint.mcp.counts().calls, 0);
+}
+
+#[test]
+fn a_panic_in_an_action_does_not_keep_the_rest_of_a_grant_alive() {
+    let ran = Arc::new(AtomicUsize::new(0));
+    let (counter, contexts) = (Arc::clone(&ran), crate::base::lock::Mutex::new(Vec::new()));
+    let endpoint = acting(move |context| {
+        let counter = Arc::clone(&counter);
+        context.on_cancel(move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+            panic!("on purpose");
+        });
+        contexts.lock().push(context);
+    });
+    let session = endpoint.session();
+    let stream = endpoint.send(get().with("Mcp-Session-Id", &session)).events();
+    let calls = [1, 2, 3].map(|id| endpoint.start(1, modern::call(id, "a", json!({}))));
+    calls.into_iter().for_each(|call| call.worker.join().unwrap());
+    endpoint.mcp.end_grant(principal(1).grant);
+    assert_eq!((ran.load(Ordering::SeqCst), endpoint.mcp.counts().sessions), (3, 0));
+    assert!(stream.has_ended());
+}
+
+/// The door drops a stream that has ended, and the token with it.
+#[test]
+fn a_client_that_has_read_the_result_cancels_nothing() {
+    let ran = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&ran);
+    let endpoint = acting(move |context| {
+        let counter = Arc::clone(&counter);
+        context.on_cancel(move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+        });
+        context.log(Level::Alert, &"started");
+        context.complete(Ok(Reply::default()));
+    });
+    let events = endpoint.send(call_of_a_task()).events();
+    assert_eq!(events.rest().len(), 2);
+    drop(events);
+    assert_eq!(ran.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn an_action_of_a_call_that_becomes_a_task_is_the_tasks() {
+    let ran = Arc::new(AtomicUsize::new(0));
+    let (counter, contexts) = (Arc::clone(&ran), crate::base::lock::Mutex::new(Vec::new()));
+    let endpoint = acting(move |context| {
+        let counter = Arc::clone(&counter);
+        context.on_cancel(move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+        });
+        context.log(Level::Alert, &"started");
+        assert!(context.become_task().unwrap());
+        contexts.lock().push(context);
+    });
+    let events = endpoint.send(call_of_a_task()).events();
+    let handle = events.rest().pop().unwrap().json();
+    drop(events);
+    assert_eq!(ran.load(Ordering::SeqCst), 0, "the client has its handle");
+    let params = json!({ "taskId": handle["result"]["taskId"], "_meta": meta_of_tasks() });
+    assert_eq!(endpoint.send(modern::plain("tasks/cancel", params)).status, 200);
+    assert_eq!(ran.load(Ordering::SeqCst), 1);
+}
