@@ -132,8 +132,8 @@ impl Peer {
         let sent = self.send(message::request(id, method, Some(params)));
         if let Err(error) = sent {
             // If the peer has ended meanwhile, the waiter has been told so and its call is over.
-            self.state.lock().running.remove(&id).ok_or(Undelivered::Ended)?;
-            return Err(error);
+            let removed = self.remove(id);
+            return Err(if removed.is_some() { error } else { Undelivered::Ended });
         }
         Ok(id)
     }
@@ -151,7 +151,8 @@ impl Peer {
             request_id: u64,
             reason: &'static str,
         }
-        if self.state.lock().running.remove(&id).is_some() {
+        let removed = self.remove(id);
+        if removed.is_some() {
             self.notify("notifications/cancelled", Some(CancelledParams { request_id: id, reason }));
         }
     }
@@ -198,13 +199,17 @@ impl Peer {
         running.into_values().for_each(|running| running.waiter.answer(Settled::Ended(end)));
     }
 
+    /// Takes a request out. It is dropped outside of the lock: its requester may answer a client then.
+    fn remove(&self, id: u64) -> Option<Running> {
+        self.state.lock().running.remove(&id)
+    }
+
     fn send(&self, message: String) -> Result<(), Undelivered> {
         self.transport.get().ok_or(Undelivered::Ended)?.send(message)
     }
 
     fn answered(&self, id: u64, answer: PeerAnswer<'_>) {
-        let running = self.state.lock().running.remove(&id);
-        if let Some(running) = running {
+        if let Some(running) = self.remove(id) {
             running.waiter.answer(Settled::Answered(answer));
         }
     }
