@@ -114,13 +114,16 @@ impl Backend for Bridge {
 
     fn end_grant(&self, grant: GrantId) {
         self.instances.end_grant(grant);
+        self.calls.end_grant(grant);
     }
 
     fn close(&self) {
+        self.calls.close();
         self.instances.close();
     }
 
     fn stop(&self, patience: Duration) {
+        self.calls.close();
         self.instances.stop(patience);
     }
 }

@@ -31,15 +31,24 @@ pub(super) struct PassedCalls {
     instances: Arc<Instances>,
     /// Threads that wait for the answer to a question.
     questions: Arc<Quota<UserId>>,
-    /// Guards the calls whose client has been asked and is to come back, by their tickets.
-    parked: Mutex<HashMap<String, ParkedCall>>,
+    /// Guards the calls whose client has been asked and is to come back.
+    parked: Mutex<ParkedCalls>,
     /// Guards the names of tools and prompts that were listed: the log names no others.
     listed: Mutex<HashSet<(Operation, String)>>,
 }
 
+#[derive(Default)]
+struct ParkedCalls {
+    by_ticket: HashMap<String, ParkedCall>,
+    /// The server stops: no call is parked any more.
+    is_closed: bool,
+}
+
+/// A call without a request of its client: it holds a thread of [`limits::bridge::QUESTIONS_WAITING`] and no place among the user's
+/// calls.
 struct ParkedCall {
     grant: GrantId,
-    /// Takes the request that brings the answers.
+    /// Takes the request that brings the answers. Dropping it ends the waiting.
     next: Sender<Context>,
 }
 
@@ -56,6 +65,25 @@ impl PassedCalls {
             Some(ticket) => self.resume(&ticket, context),
             None => PassedCall::new(Arc::clone(self), context).run(Attempt::First),
         }
+    }
+
+    /// Gives up the parked calls of a grant.
+    pub(super) fn end_grant(&self, grant: GrantId) {
+        let ended: Vec<ParkedCall> = {
+            let mut parked = self.parked.lock();
+            parked.by_ticket.extract_if(|_, call| call.grant == grant).map(|(_, call)| call).collect()
+        };
+        drop(ended); // outside of the lock: it wakes those who wait
+    }
+
+    /// Gives up all parked calls, and parks no further ones: their clients would come back to a server that is gone.
+    pub(super) fn close(&self) {
+        let ended = {
+            let mut parked = self.parked.lock();
+            parked.is_closed = true;
+            std::mem::take(&mut parked.by_ticket)
+        };
+        drop(ended); // outside of the lock: it wakes those who wait
     }
 
     /// Whether a tool or a prompt of this name was listed.
@@ -86,11 +114,26 @@ impl PassedCalls {
         listed.extend(short.take(room).map(|each| (of_call, each.name)));
     }
 
+    /// Parks a call. Returns whether it is parked now: not if the server stops.
+    fn insert(&self, ticket: &str, call: ParkedCall) -> bool {
+        let mut parked = self.parked.lock();
+        let is_open = !parked.is_closed;
+        if is_open {
+            parked.by_ticket.insert(ticket.to_owned(), call);
+        }
+        is_open
+    }
+
+    fn forget(&self, ticket: &str) {
+        self.parked.lock().by_ticket.remove(ticket);
+    }
+
     fn resume(&self, ticket: &str, context: Context) {
         let parked = {
             let mut parked = self.parked.lock();
-            let is_theirs = parked.get(ticket).is_some_and(|call| call.grant == context.principal().grant);
-            if is_theirs { parked.remove(ticket) } else { None }
+            let found = parked.by_ticket.get(ticket);
+            let is_theirs = found.is_some_and(|call| call.grant == context.principal().grant);
+            if is_theirs { parked.by_ticket.remove(ticket) } else { None }
         };
         let refused = match parked {
             Some(call) => call.next.send(context).err().map(|unsent| unsent.0),
@@ -115,6 +158,7 @@ enum Attempt {
 struct PassedCall {
     calls: Arc<PassedCalls>,
     owner: GrantId,
+    operation: Operation,
     /// Whether the peer writes results of 2026-07-28.
     is_modern_peer: OnceLock<bool>,
     /// Where the request runs, and its id there.
@@ -127,11 +171,11 @@ struct PassedCall {
     state: Mutex<PassedCallState>,
 }
 
-struct PassedCallState {
-    context: Arc<Context>,
-    is_parked: bool,
-    /// The answer that came while the call was parked.
-    answer: Option<Result<Reply, CallError>>,
+enum PassedCallState {
+    Running(Arc<Context>),
+    /// With the answer, once it has come.
+    Parked(Option<Result<Reply, CallError>>),
+    Over,
 }
 
 impl PassedCall {
@@ -139,19 +183,23 @@ impl PassedCall {
         Arc::new(PassedCall {
             calls,
             owner: context.principal().grant,
+            operation: context.call().operation,
             is_modern_peer: OnceLock::new(),
             request: OnceLock::new(),
             turn: Arc::new(
                 Quota::new((1, 1)).waiting((limits::bridge::QUESTIONS, limits::bridge::QUESTIONS)),
             ),
             asked: AtomicU64::new(0),
-            state: Mutex::new(PassedCallState { context: Arc::new(context), is_parked: false, answer: None }),
+            state: Mutex::new(PassedCallState::Running(Arc::new(context))),
         })
     }
 
-    /// The client's request that the call belongs to now.
-    fn context(&self) -> Arc<Context> {
-        Arc::clone(&self.state.lock().context)
+    /// The client's request that the call belongs to now; `None` while it is parked, and once it is over.
+    fn context(&self) -> Option<Arc<Context>> {
+        match &*self.state.lock() {
+            PassedCallState::Running(context) => Some(Arc::clone(context)),
+            PassedCallState::Parked(_) | PassedCallState::Over => None,
+        }
     }
 
     fn server(&self) -> &str {
@@ -165,11 +213,13 @@ impl PassedCall {
             Err(Unavailable::Ended) if attempt == Attempt::First => call.run(Attempt::Second),
             Err(why) => call.complete(Err(why.as_error(call.server()).into())),
         });
-        self.calls.instances.with(self.context().principal(), job);
+        if let Some(context) = self.context() {
+            self.calls.instances.with(context.principal(), job);
+        }
     }
 
     fn send(self: Arc<PassedCall>, instance: &Arc<Instance>, greeting: &Greeting, attempt: Attempt) {
-        let context = self.context();
+        let Some(context) = self.context() else { return };
         if context.cancel().is_tripped() {
             return self.complete(Err(CallError::Cancelled));
         }
@@ -179,7 +229,10 @@ impl PassedCall {
         match sent {
             Ok(id) => {
                 let _ = self.request.set((Arc::downgrade(&instance.peer), id)); // it is sent once
-                self.cancel_with(&context);
+                // The peer may have asked and been answered already: then another request of the client has the call.
+                if let Some(context) = self.context() {
+                    self.cancel_with(&context);
+                }
             }
             Err(Undelivered::Ended) if attempt == Attempt::First => self.run(Attempt::Second),
             Err(Undelivered::Ended) => self.complete(Err(Unavailable::Ended.as_error(self.server()).into())),
@@ -190,11 +243,12 @@ impl PassedCall {
         }
     }
 
-    /// Has the peer's request cancelled when the client's is.
-    fn cancel_with(self: &Arc<PassedCall>, context: &Context) {
-        let call = Arc::downgrade(self);
+    /// Has the peer's request cancelled when the client's is, if the call still belongs to that.
+    fn cancel_with(self: &Arc<PassedCall>, context: &Arc<Context>) {
+        let (call, cancelled) = (Arc::downgrade(self), Arc::downgrade(context));
         context.on_cancel(move || {
-            if let Some(call) = call.upgrade() {
+            let Some(call) = call.upgrade() else { return };
+            if call.context().is_some_and(|current| Arc::downgrade(&current).ptr_eq(&cancelled)) {
                 call.cancel("The client does not wait for the result any more");
             }
         });
@@ -209,15 +263,15 @@ impl PassedCall {
 
     /// Ends the call; while it is parked, as soon as the client comes back.
     fn complete(&self, result: Result<Reply, CallError>) {
-        let context = {
-            let mut state = self.state.lock();
-            if state.is_parked {
-                state.answer = Some(result);
-                return;
+        let mut state = self.state.lock();
+        match std::mem::replace(&mut *state, PassedCallState::Over) {
+            PassedCallState::Running(context) => {
+                drop(state);
+                context.complete(result);
             }
-            Arc::clone(&state.context)
-        };
-        context.complete(result);
+            PassedCallState::Parked(_) => *state = PassedCallState::Parked(Some(result)),
+            PassedCallState::Over => {}
+        }
     }
 
     /// The result as a reply of ours: the front adds what its era adds.
@@ -225,7 +279,7 @@ impl PassedCall {
         let unusable =
             || Error::new(Error::INTERNAL, format!("The server {:?} answered with no result", self.server()));
         let reply: Members = serde_json::from_str(result.get()).map_err(|_| unusable())?;
-        self.calls.note_listed(self.context().call().operation, &reply);
+        self.calls.note_listed(self.operation, &reply);
         if !self.is_modern_peer.get().copied().unwrap_or_default() {
             return Ok(reply);
         }
@@ -239,9 +293,8 @@ impl PassedCall {
         let Some(_turn) = self.turn.wait((), limits::ASK) else {
             return question.refuse(&Error::new(Error::BUSY, "Too many questions at once"));
         };
-        if self.state.lock().is_parked {
-            return question
-                .refuse(&Error::new(Error::INTERNAL, "The client did not answer an earlier question"));
+        if self.context().is_none() {
+            return question.refuse(&not_now());
         }
         let key = format!("question-{}", self.asked.fetch_add(1, Ordering::SeqCst));
         let request = InputRequest { key, capability, params: question.params.clone() };
@@ -264,11 +317,11 @@ impl PassedCall {
     /// The client's answer to a question, over as many requests of the client as it takes.
     fn answer_of_client(self: &Arc<PassedCall>, request: &InputRequest) -> Result<Box<RawValue>, CallError> {
         loop {
-            let context = self.context();
+            let context = self.context().ok_or(CallError::Cancelled)?;
             match context.ask_all(vec![request.clone()]) {
                 Ok(answers) => return answers.into_iter().next().ok_or(CallError::Cancelled),
                 Err(CallError::InputRequired(requests)) => {
-                    let next = self.park(&context, requests).ok_or(CallError::Cancelled)?;
+                    let next = self.park(context, requests).ok_or(CallError::Cancelled)?;
                     self.take_over(next);
                 }
                 Err(other) => return Err(other),
@@ -276,32 +329,42 @@ impl PassedCall {
         }
     }
 
-    /// Ends the client's request with questions; returns the request that brings the answers, `None` if none came in time.
-    fn park(&self, context: &Context, requests: Vec<InputRequest>) -> Option<Context> {
+    /// Ends the client's request with questions; returns the request that brings the answers, `None` if none came in time, or none
+    /// can come: the client has gone, its grant or the server ends.
+    fn park(&self, context: Arc<Context>, requests: Vec<InputRequest>) -> Option<Context> {
         let random: &dyn Random = &OsRandom;
         let ticket = base64url(&random.bytes::<16>());
         let (next, came) = bounded(1);
-        self.state.lock().is_parked = true;
-        let parked = ParkedCall { grant: self.owner, next };
-        self.calls.parked.lock().insert(ticket.clone(), parked);
+        {
+            let mut state = self.state.lock();
+            if !matches!(*state, PassedCallState::Running(_)) {
+                return None;
+            }
+            *state = PassedCallState::Parked(None);
+        }
+        let is_parked = self.calls.insert(&ticket, ParkedCall { grant: self.owner, next });
+        // A grant's end cancels its requests first: if that is not seen here, it finds the call among the parked ones.
+        if !is_parked || context.cancel().is_tripped() {
+            self.calls.forget(&ticket);
+            context.complete(Err(Unavailable::Stopping.as_error(self.server()).into()));
+            return None;
+        }
         let _ = context.remember(&ticket); // a text is JSON
         context.complete(Err(CallError::InputRequired(requests)));
+        drop(context); // a call that waits for its client takes no place from the request that brings the answers
         let next = came.recv_timeout(limits::ASK).ok();
-        self.calls.parked.lock().remove(&ticket);
+        self.calls.forget(&ticket);
         next.or_else(|| came.try_recv().ok())
     }
 
     /// The call belongs to this request of the client from now on.
     fn take_over(self: &Arc<PassedCall>, context: Context) {
         let context = Arc::new(context);
-        let answer = {
-            let mut state = self.state.lock();
-            (state.context, state.is_parked) = (Arc::clone(&context), false);
-            state.answer.take()
-        };
+        let before =
+            std::mem::replace(&mut *self.state.lock(), PassedCallState::Running(Arc::clone(&context)));
         self.cancel_with(&context);
-        if let Some(answer) = answer {
-            context.complete(answer);
+        if let PassedCallState::Parked(Some(answer)) = before {
+            self.complete(answer);
         }
     }
 }
@@ -326,7 +389,9 @@ impl Requester for PassedCall {
     }
 
     fn progress(&self, params: &RawValue) {
-        self.context().forward("notifications/progress", params);
+        if let Some(context) = self.context() {
+            context.forward("notifications/progress", params);
+        }
     }
 
     fn log(&self, params: &RawValue) {
@@ -334,7 +399,7 @@ impl Requester for PassedCall {
         struct Leveled {
             level: Level,
         }
-        let context = self.context();
+        let Some(context) = self.context() else { return };
         let level = serde_json::from_str::<Leveled>(params.get()).ok();
         if level.is_some_and(|Leveled { level }| context.wants_log(level)) {
             context.forward("notifications/message", params);
@@ -342,7 +407,9 @@ impl Requester for PassedCall {
     }
 
     fn ask(self: Arc<Self>, question: PeerQuestion) {
-        let context = self.context();
+        let Some(context) = self.context() else {
+            return question.refuse(&not_now());
+        };
         let capability = match question.method.as_str() {
             "sampling/createMessage" => Capability::Sampling,
             "elicitation/create" if !asks_for_url(&question.params) => Capability::Elicitation,
@@ -364,6 +431,10 @@ impl Requester for PassedCall {
         let thread = thread::Builder::new().name("bridge-question".to_owned());
         let _ = thread.stack_size(limits::bridge::STACK_BYTES).spawn(work);
     }
+}
+
+fn not_now() -> Error {
+    Error::new(Error::INTERNAL, "The client did not answer an earlier question, or the call is over")
 }
 
 /// Whether an elicitation wants a URL to be opened, which is another capability.

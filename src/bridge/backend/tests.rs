@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::base::identity::fake::principal;
-use crate::http::{Request, Responder};
+use crate::http::{Request, Responder, Stream};
 
 mod rig;
 
-use self::rig::{legacy, modern, next, post, rig, usual};
+use self::rig::{Rig, legacy, modern, next, post, rig, until, usual};
 
 #[test]
 fn a_client_sees_the_peers_own_description() {
@@ -186,6 +186,76 @@ fn a_peer_that_dies_while_it_waits_for_an_answer_is_told_to_the_next_round() {
         ["error"]
         .clone();
     assert!(error["message"].as_str().unwrap().contains("killed by signal 9"), "{error}");
+}
+
+/// The result of a call whose answer is a stream that asks, and the stream, which its client still reads.
+fn asked_on_a_stream(rig: &Rig, tool: &str) -> (Value, Stream) {
+    let stream = rig.send(modern("tools/call", json!({ "name": tool }))).stream();
+    assert!(next(&stream).unwrap().contains("started"));
+    let asked: Value = serde_json::from_str(&next(&stream).unwrap()).unwrap();
+    (asked["result"].clone(), stream)
+}
+
+/// The door drops the stream that brought the question: the client has not gone.
+#[test]
+fn a_question_at_the_end_of_a_stream_waits_for_its_answer() {
+    let rig = rig(usual);
+    let (asked, stream) = asked_on_a_stream(&rig, "log_ask");
+    assert_eq!(next(&stream), None);
+    drop(stream);
+    let answer = json!({ "action": "accept" });
+    let result = rig.send(next_round("log_ask", &asked, &[("question-0", answer.clone())])).json();
+    assert_eq!(result["result"]["answered"], answer, "{result}");
+    assert!(!rig.peer(0).sent().iter().any(|sent| sent.contains("cancelled")));
+}
+
+/// A request of the client that has been followed by another cancels nothing; the one that followed does.
+#[test]
+fn a_call_is_cancelled_by_its_latest_request_only() {
+    let rig = rig(usual);
+    let (asked, first) = asked_on_a_stream(&rig, "log_ask_log");
+    let round = next_round("log_ask_log", &asked, &[("question-0", json!({ "action": "accept" }))]);
+    let second = rig.send(round).stream();
+    assert!(next(&second).unwrap().contains("started"));
+    drop(first);
+    assert!(!rig.peer(0).sent.lock().iter().any(|sent| sent.contains("cancelled")));
+    drop(second);
+    rig.wait_for(0, "notifications/cancelled");
+}
+
+/// As many questions as a person may have open leave their places to the requests that bring the answers.
+#[test]
+fn calls_that_wait_for_answers_take_no_places() {
+    let rig = rig(usual);
+    let ask = || rig.send(modern("tools/call", json!({ "name": "ask" }))).json()["result"].clone();
+    let asked: Vec<Value> = (0..limits::CALLS_PER_USER).map(|_| ask()).collect();
+    until(|| rig.mcp.counts().calls == 0);
+    let answer = json!({ "action": "accept" });
+    let result = rig.send(next_round("ask", &asked[0], &[("question-0", answer.clone())])).json();
+    assert_eq!(result["result"]["answered"], answer, "{result}");
+}
+
+#[test]
+fn the_end_of_a_grant_ends_its_parked_calls() {
+    let rig = rig(usual);
+    let ask = || rig.send(modern("tools/call", json!({ "name": "ask" }))).json()["result"].clone();
+    let asked: Vec<Value> = (0..limits::bridge::QUESTIONS_WAITING.0).map(|_| ask()).collect();
+    assert!(asked.iter().all(|asked| asked["resultType"] == "input_required"), "{asked:?}");
+    rig.mcp.end_grant(principal(1).grant);
+    let late = rig.send(next_round("ask", &asked[0], &[("question-0", json!({ "action": "accept" }))]));
+    assert!(late.last().contains("nobody waits"));
+    // The places of the questions are free again.
+    until(|| ask()["resultType"] == "input_required");
+}
+
+#[test]
+fn the_end_of_the_server_ends_parked_calls() {
+    let rig = rig(usual);
+    let asked = rig.send(modern("tools/call", json!({ "name": "ask" }))).json()["result"].clone();
+    rig.mcp.close();
+    rig.wait_for(0, "The client did not answer");
+    let late = rig.send(next_round("ask", &asked, &[("question-0", json!({ "action": "accept" }))]));
+    assert!(late.last().contains("nobody waits"));
 }
 
 #[test]

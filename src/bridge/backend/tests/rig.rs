@@ -102,16 +102,22 @@ pub(super) fn usual(message: &Value) -> Vec<String> {
         (Some("initialize"), _) => result(
             r#"{"protocolVersion":"2025-11-25","serverInfo":{"name":"peer","version":"7","x":1.0},"instructions":"Be gentle.","capabilities":{"tools":{"listChanged":true},"resources":{"subscribe":true},"completions":{},"tasks":{"list":{}},"logging":{}}}"#,
         ),
-        (Some("tools/list"), _) => result(r#"{"tools":[{"name":"any", "inputSchema":{"type":"object","z":1.10}}],"nextCursor":"opaque"}"#),
+        (Some("tools/list"), _) => result(
+            r#"{"tools":[{"name":"any", "inputSchema":{"type":"object","z":1.10}}],"nextCursor":"opaque"}"#,
+        ),
         (Some("completion/complete"), _) => result(r#"{"completion":{"values":["a"]}}"#),
         (Some("resources/read"), _) => {
-            vec![format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32002,"message":"gone","data":{{"uri":"x://y","n":1.10}}}}}}"#)]
+            vec![format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32002,"message":"gone","data":{{"uri":"x://y","n":1.10}}}}}}"#
+            )]
         }
-        (Some("tools/call"), Some("numbers")) => {
-            result(r#"{"z":18446744073709551615,"content":[{"type":"text","text":"\u00e4\/"}],"a":1.10e+2,"isError":true}"#)
-        }
+        (Some("tools/call"), Some("numbers")) => result(
+            r#"{"z":18446744073709551615,"content":[{"type":"text","text":"\u00e4\/"}],"a":1.10e+2,"isError":true}"#,
+        ),
         (Some("tools/call"), Some("refuse")) => {
-            vec![format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-5,"message":"no","data":[9007199254740993,1.10]}}}}"#)]
+            vec![format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-5,"message":"no","data":[9007199254740993,1.10]}}}}"#
+            )]
         }
         (Some("tools/call"), Some("report")) => {
             let token = &message["params"]["_meta"]["progressToken"];
@@ -126,15 +132,16 @@ pub(super) fn usual(message: &Value) -> Vec<String> {
         (Some("tools/call"), Some("large")) => text(&"x".repeat(limits::ANSWER_BYTES)),
         (Some("tools/call"), Some("nonsense")) => result("7"),
         (Some("tools/call"), Some("ask")) => vec![elicitation("q1")],
-        (Some("tools/call"), Some("hang")) => vec![
-            r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"alert","data":"started"}}"#.to_owned(),
-        ],
+        (Some("tools/call"), Some("hang")) => vec![LOG.to_owned()],
+        (Some("tools/call"), Some("log_ask")) => vec![LOG.to_owned(), elicitation("q1")],
+        (Some("tools/call"), Some("log_ask_log")) => vec![LOG.to_owned(), elicitation("q2")],
         (Some("tools/call"), Some("sample")) => {
             vec![r#"{"jsonrpc":"2.0","id":"s1","method":"sampling/createMessage","params":{}}"#.to_owned()]
         }
         (Some("tools/call"), Some("ask_twice")) => vec![elicitation("qa")],
         (None, _) => match message["id"].as_str() {
             Some("qa") => vec![elicitation("qb")],
+            Some("q2") => vec![LOG.to_owned()],
             // The first request of an instance is `initialize`, the second the call that asks.
             Some("q1" | "qb") => {
                 let answered = json!({ "content": [], "answered": message["result"] });
@@ -145,6 +152,9 @@ pub(super) fn usual(message: &Value) -> Vec<String> {
         _ => Vec::new(),
     }
 }
+
+const LOG: &str =
+    r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"alert","data":"started"}}"#;
 
 fn elicitation(id: &str) -> String {
     let params = json!({ "message": "Who?", "requestedSchema": { "type": "object", "properties": {} } });
@@ -200,6 +210,15 @@ impl Answer {
             Body::Stream(stream) => stream,
             Body::Bytes(bytes) => panic!("{}", String::from_utf8_lossy(&bytes)),
         }
+    }
+}
+
+/// Waits until something holds.
+pub(super) fn until(holds: impl Fn() -> bool) {
+    let deadline = clock::instant() + SOON;
+    while !holds() {
+        assert!(clock::instant() < deadline, "not within the time");
+        std::thread::yield_now();
     }
 }
 
