@@ -157,7 +157,7 @@ fn find(line: &[String]) -> Result<&'static Command, StartupError> {
         let names: Vec<String> = COMMANDS.iter().skip(1).map(|command| command.words.join(" ")).collect();
         let names = names.join(", ");
         StartupError::new(format!(
-            "there is no command {:?}; leave it out to serve, or write one of: {names}",
+            "there is no command {:?}; leave it out to serve, or write one of: {names}; a program to be served stands behind --",
             words.join(" ")
         ))
     })
@@ -194,6 +194,10 @@ pub(super) fn parse(line: Vec<String>) -> Result<CommandLine, StartupError> {
         };
         parsed.take_flag(flag, attached, &mut args)?;
     }
+    if parsed.bridge.command.is_empty() && !parsed.bridge.env.is_empty() {
+        let why = "it is a variable of a program to be served: write the program at the end, behind --";
+        return Err(StartupError::unusable("--env", why));
+    }
     Ok(parsed)
 }
 
@@ -206,10 +210,17 @@ impl CommandLine {
             }
             ["backup"] if self.file.is_none() => self.file = Some(word.into()),
             ["backup"] => return Err(StartupError::unusable("backup", "say one file")),
+            [] => {
+                let text =
+                    format!("{word:?} is no option; if it is a program to be served, write -- before it");
+                return Err(StartupError::new(text));
+            }
             words => {
                 let name = words.join(" ");
                 let text = format!("{name} takes no argument {word:?}; {name} --help shows what it takes");
-                return Err(StartupError::new(text));
+                let is_bridged = self.command.arguments == BRIDGED;
+                let hint = if is_bridged { "; a program to be served stands behind --" } else { "" };
+                return Err(StartupError::new(text + hint));
             }
         }
         Ok(())

@@ -104,6 +104,13 @@ fn arguments_that_mean_nothing_are_refused() {
     refused(&["--state-dir", "/a", "--state-dir", "/a"], &[], "--state-dir is given twice");
     refused(&["demo", "again"], &[], "demo takes no argument \"again\"; demo --help shows what it takes");
     refused(&["check", "demo"], &[], "check takes no argument \"demo\"");
+    refused(&["npx", "server"], &[], "a program to be served stands behind --");
+    refused(&["demo", "npx"], &[], "a program to be served stands behind --");
+    let forgotten = "\"npx\" is no option; if it is a program to be served, write -- before it";
+    refused(&["--env", "K=1", "npx", "server"], &[], forgotten);
+    let lonely = "--env: it is a variable of a program to be served: write the program at the end, behind --";
+    refused(&["--env", "K=1"], &[], lonely);
+    refused(&["check", "--env", "K=1"], &[], lonely);
 }
 
 /// G9: a secret on the command line would be visible to every user of the host.

@@ -133,6 +133,11 @@ fn a_command_explains_itself() {
     assert!(help_of(&["check", "--allow", "any", "--help"]).contains("--allow RULES"));
     assert_eq!(help_of(&["--help"]), help::all("our-server"));
     refused(&["nonsense", "--help"], &[], "there is no command");
+    for word in ["--help", "-h", "--version", "-V", "help"] {
+        let of_the_program = parse(&["--", "npx", word], READY);
+        assert!(matches!(of_the_program, Ok(Invocation::Serve(_))), "{word}: {of_the_program:?}");
+    }
+    assert!(matches!(parse(&["--version", "--", "npx"], &[]), Ok(Invocation::Print(_))));
 }
 
 /// P1: the vector of arguments is taken as it stands, whatever is in it.
