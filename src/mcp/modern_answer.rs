@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::call::{InputRequest, Operation, Reply, TASKS_EXTENSION};
@@ -25,7 +25,7 @@ pub(super) fn ttl(operation: Operation) -> Option<u64> {
 pub(super) fn complete(info: &ServerInfo, id: &RequestId, (reply, ttl_ms): (&Reply, Option<u64>)) -> Encoded {
     let result = CompleteResult {
         result_type: "complete",
-        reply,
+        reply: HandlersMembers(reply),
         ttl_ms,
         cache_scope: ttl_ms.map(|_| "private"),
         meta: reply.get("_meta").is_none().then_some(ServerMeta { server_info: info }),
@@ -82,13 +82,23 @@ pub(super) fn missing(capabilities: &Value) -> Error {
 struct CompleteResult<'a> {
     result_type: &'static str,
     #[serde(flatten)]
-    reply: &'a Reply,
+    reply: HandlersMembers<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_scope: Option<&'static str>,
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     meta: Option<ServerMeta<'a>>,
+}
+
+/// A reply without the members that this era adds: a handler's, or those of a program of an older version, would be there twice.
+struct HandlersMembers<'a>(&'a Reply);
+
+impl Serialize for HandlersMembers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let is_added = |name: &str| matches!(name, "resultType" | "ttlMs" | "cacheScope");
+        serializer.collect_map(self.0.iter().filter(|(name, _)| !is_added(name)))
+    }
 }
 
 #[derive(Serialize)]

@@ -381,6 +381,18 @@ fn a_modern_peer_serves_both_eras() {
     assert!(result["cacheScope"] != "public");
 }
 
+/// A program of an older version writes members of 2026-07-28: no client of that gets them twice.
+#[test]
+fn no_member_of_a_result_comes_twice() {
+    let rig = rig(usual);
+    let call = json!({ "name": "from_2026", "arguments": {} });
+    let answer = rig.send(modern("tools/call", call)).last();
+    for (member, times) in [("resultType", 1), ("ttlMs", 0), ("cacheScope", 0), ("ttl", 1)] {
+        assert_eq!(answer.matches(&format!("\"{member}\":")).count(), times, "{member}: {answer}");
+    }
+    assert!(answer.contains(r#""resultType":"complete""#) && answer.contains(r#""ttl":1.10"#), "{answer}");
+}
+
 /// L2: the log names tools as the server spells them, and nothing that a client made up.
 #[test]
 fn names_that_were_listed_are_known() {

@@ -130,6 +130,9 @@ pub(super) fn usual(message: &Value) -> Vec<String> {
             all
         }
         (Some("tools/call"), Some("large")) => text(&"x".repeat(limits::ANSWER_BYTES)),
+        (Some("tools/call"), Some("from_2026")) => {
+            result(r#"{"resultType":"partial","ttlMs":5,"cacheScope":"public","content":[],"ttl":1.10}"#)
+        }
         (Some("tools/call"), Some("nonsense")) => result("7"),
         (Some("tools/call"), Some("ask")) => vec![elicitation("q1")],
         (Some("tools/call"), Some("hang")) => vec![LOG.to_owned()],
