@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -182,20 +181,24 @@ impl Round {
 pub(super) fn has_shape(capability: Capability, answer: &RawValue) -> bool {
     #[derive(Deserialize)]
     struct AnswerMembers<'a> {
-        action: Option<String>,
+        #[serde(borrow)]
+        action: Option<&'a RawValue>,
         #[serde(borrow)]
         content: Option<&'a RawValue>,
-        role: Option<IgnoredAny>,
-        roots: Option<Vec<IgnoredAny>>,
+        #[serde(borrow)]
+        role: Option<&'a RawValue>,
+        #[serde(borrow)]
+        roots: Option<&'a RawValue>,
     }
     let Ok(AnswerMembers { action, content, role, roots }) = json::read(answer.get()) else { return false };
     match capability {
         Capability::Elicitation => {
+            let action = action.and_then(|action| json::read::<String>(action.get()).ok());
             matches!(action.as_deref(), Some("accept" | "decline" | "cancel"))
                 && content.is_none_or(|content| is_object(content) || is_absent(content))
         }
         Capability::Sampling => role.is_some() && content.is_some(),
-        Capability::Roots => roots.is_some(),
+        Capability::Roots => roots.is_some_and(|roots| roots.get().starts_with('[')),
     }
 }
 

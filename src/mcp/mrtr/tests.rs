@@ -68,4 +68,10 @@ fn an_answer_of_the_wrong_shape_is_asked_for_again() {
     check(Capability::Sampling, "{}", false);
     check(Capability::Roots, r#"{"roots":[]}"#, true);
     check(Capability::Roots, "null", false);
+    check(Capability::Roots, r#"{"roots":{}}"#, false);
+    // A member of another capability's result says nothing here.
+    check(Capability::Elicitation, r#"{"action":"accept","roots":7,"role":null}"#, true);
+    check(Capability::Sampling, r#"{"role":"assistant","content":{},"action":7}"#, true);
+    check(Capability::Roots, r#"{"roots":[],"action":[]}"#, true);
+    check(Capability::Elicitation, r#"{"action":7}"#, false);
 }
