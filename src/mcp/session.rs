@@ -92,8 +92,9 @@ struct State {
 #[derive(Debug)]
 struct InFlight {
     cancel: CancelToken,
-    /// Our questions while it runs, each with the way to the handler that waits. Dropping one ends the waiting.
-    questions: HashMap<RequestId, Sender<ClientAnswer>>,
+    /// Our questions while it runs, each with the way to the handler that waits. Dropping one ends the waiting. `None` once the
+    /// request is cancelled: nothing more is asked.
+    questions: Option<HashMap<RequestId, Sender<ClientAnswer>>>,
 }
 
 impl Session {
@@ -171,7 +172,7 @@ impl Session {
         if state.in_flight.contains_key(id) {
             return Err(Error::new(Error::INVALID_REQUEST, "A request with this id is in flight"));
         }
-        let request = InFlight { cancel: cancel.clone(), questions: HashMap::new() };
+        let request = InFlight { cancel: cancel.clone(), questions: Some(HashMap::new()) };
         state.in_flight.insert(id.clone(), request);
         Ok(())
     }
@@ -187,7 +188,7 @@ impl Session {
         let cancelled = {
             let mut state = self.state.lock();
             let request = state.in_flight.get_mut(id);
-            request.map(|request| (request.cancel.clone(), std::mem::take(&mut request.questions)))
+            request.map(|request| (request.cancel.clone(), request.questions.take()))
         };
         if let Some((token, questions)) = cancelled {
             token.trip(); // first, so that those who wait for an answer see why they are woken
@@ -204,8 +205,9 @@ impl Session {
         let mut state = self.state.lock();
         if let Some(request) = state.in_flight.get_mut(during)
             && !request.cancel.is_tripped()
+            && let Some(questions) = &mut request.questions
         {
-            request.questions.insert(id.clone(), sender);
+            questions.insert(id.clone(), sender);
         }
         (id, receiver)
     }
@@ -223,7 +225,7 @@ impl Session {
     }
 
     fn take_question(&self, id: &RequestId) -> Option<Sender<ClientAnswer>> {
-        self.state.lock().in_flight.values_mut().find_map(|request| request.questions.remove(id))
+        self.state.lock().in_flight.values_mut().find_map(|request| request.questions.as_mut()?.remove(id))
     }
 
     // ---- streams ----
