@@ -101,6 +101,9 @@ pub const UNCHECKED_BODY_BYTES: usize = 64 * 1024;
 pub const JSON_DEPTH: usize = 64;
 /// The most members and elements of one JSON text.
 pub const JSON_VALUES: usize = 100_000;
+/// Members of an object that is kept member by member: params, `_meta`, a result. Each costs an allocation, and those of a call are
+/// kept as long as it runs; no message has a tenth of them.
+pub const MEMBERS: usize = 256;
 /// The longest JSON-RPC id (bytes): ids are kept while their call runs.
 pub const REQUEST_ID_BYTES: usize = 256;
 
@@ -203,7 +206,8 @@ pub const OPENINGS: u32 = 600;
 pub const CALLS_PER_USER: usize = 8;
 /// How long a call may run, its questions to the person included.
 pub const CALL: Duration = Duration::from_secs(15 * 60);
-/// Calls that run at once; fewer than [`WORKERS_MAX`], so that slow tools leave workers for logins.
+/// Calls that run at once; fewer than [`WORKERS_MAX`], so that slow tools leave workers for logins. A bridged call that waits for
+/// the next request of its client is not one of them: [`bridge::QUESTIONS_WAITING`] bounds those.
 pub const CALLS: usize = 48;
 /// Events kept of a stream for `Last-Event-ID`; fewer than [`STREAM_EVENTS`], so that a new reader has room for all.
 pub const REPLAY_EVENTS: usize = 128;

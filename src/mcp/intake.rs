@@ -83,7 +83,12 @@ pub(super) fn parse(body: &[u8]) -> Result<Message<'_>, Refusal> {
             ..refusal(text, Error::new(code, format!("{what}: {reason}")))
         }
     })?;
-    envelope.message().map_err(|reason| {
+    let params = envelope.params.map_or_else(|| Ok(Members::default()), members);
+    let params = params.map_err(|error| Refusal {
+        is_in_params: error.code == Error::INVALID_PARAMS,
+        ..refusal(text, error)
+    })?;
+    envelope.message(params).map_err(|reason| {
         refusal(text, Error::new(Error::INVALID_REQUEST, format!("Not a JSON-RPC 2.0 message: {reason}")))
     })
 }
@@ -120,13 +125,12 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 
 impl<'a> Envelope<'a> {
     /// The message, or what is wrong with which member.
-    fn message(self) -> Result<Message<'a>, &'static str> {
+    fn message(self, params: Members) -> Result<Message<'a>, &'static str> {
         if self.jsonrpc != "2.0" {
             return Err("jsonrpc must be \"2.0\"");
         }
         let id = self.id.map(|id| serde_json::from_str::<RequestId>(id.get())).transpose();
         let id = id.map_err(|_| "id must be a short string or an integer")?;
-        let params = self.params.map_or_else(|| Ok(Members::default()), members)?;
         match (self.method, id, self.result, self.error) {
             (Some(method), id, None, None) => {
                 let method = serde_json::from_str(method.get());
@@ -152,12 +156,19 @@ impl<'a> Envelope<'a> {
 }
 
 /// The params. Handlers do not see members that count as absent; no member of params is an array.
-fn members(params: &RawValue) -> Result<Members, &'static str> {
+fn members(params: &RawValue) -> Result<Members, Error> {
     if is_absent(params) {
         return Ok(Members::default());
     }
-    let members: Members = serde_json::from_str(params.get()).map_err(|_| "params must be an object")?;
-    Ok(members.present())
+    if !is_object(params) {
+        return Err(Error::new(
+            Error::INVALID_REQUEST,
+            "Not a JSON-RPC 2.0 message: params must be an object",
+        ));
+    }
+    // That it is JSON was checked before.
+    let members = serde_json::from_str::<Members>(params.get());
+    Ok(members.map_err(|_| Error::invalid_params("Invalid params: too many members"))?.present())
 }
 
 pub(super) fn is_object(value: &RawValue) -> bool {

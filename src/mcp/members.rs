@@ -9,7 +9,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::arguments;
 use super::jsonrpc::Error;
-use crate::base::json;
+use crate::base::{json, limits};
 
 /// The members of a JSON object in their order. Values are kept as text, so integers of 64 bits, escapes and members that this
 /// server does not know pass through as they are.
@@ -17,7 +17,7 @@ use crate::base::json;
 pub struct Members(Vec<(Cow<'static, str>, Box<RawValue>)>);
 
 impl Members {
-    /// Adds a member.
+    /// Adds a member. It does not replace one of the same name: see [`Members::without`].
     ///
     /// # Errors
     /// [`Error::INTERNAL`] if `value` cannot be JSON (a map with keys that are no strings).
@@ -132,6 +132,9 @@ impl<'de> Deserialize<'de> for Members {
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Members, A::Error> {
                 let mut members = Vec::new();
                 while let Some((name, value)) = object.next_entry::<json::Text<'_>, Box<RawValue>>()? {
+                    if members.len() >= limits::MEMBERS {
+                        return Err(A::Error::custom("too many members"));
+                    }
                     members.push((member_name(name), value));
                 }
                 Ok(Members(members))

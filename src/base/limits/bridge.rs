@@ -37,7 +37,7 @@ pub const PAUSE_MAX: Duration = Duration::from_secs(60);
 pub const SLOTS: usize = 512;
 /// What a peer says of itself (bytes): it is kept for each caller.
 pub const GREETING_BYTES: usize = 64 * 1024;
-/// Questions of peers that wait for people, of one user and of all: each holds a thread.
+/// Questions of peers that wait for people, of one user and of all: each holds a thread, those of parked calls included.
 pub const QUESTIONS_WAITING: (usize, usize) = (8, 64);
 /// Requests that wait for the first start of their program, of one user and of all: each holds a worker.
 pub const FIRST_CALLERS: (usize, usize) = (4, 24);

@@ -27,6 +27,21 @@ fn an_answer_is_bounded() {
     assert_eq!(endpoint.send(talk(limits::ANSWER_BYTES - around + 1)).error_code(), -32603);
 }
 
+/// Each member of params costs an allocation that lasts as long as the call.
+#[test]
+fn members_of_params_are_bounded() {
+    let endpoint = talkative();
+    let session = endpoint.session();
+    let request = |members: usize| {
+        let mut params = json!({ "name": "talk", "arguments": { "bytes": 1 } });
+        (2..members).for_each(|number| params[format!("member-{number}")] = 0.into());
+        post(&request(1, "tools/call", params)).with("Mcp-Session-Id", &session)
+    };
+    assert_eq!(endpoint.send(request(limits::MEMBERS)).text(), "x");
+    let refused = endpoint.send(request(limits::MEMBERS + 1));
+    assert_eq!((refused.error_code(), &refused.json()["id"]), (-32602, &json!(1)));
+}
+
 /// Answers that wait for a client to read them are counted, small ones apart.
 #[test]
 fn large_answers_that_nobody_reads_are_bounded() {
