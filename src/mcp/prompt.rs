@@ -35,7 +35,7 @@ impl Prompt {
 
     /// Sets a member of the prompt's definition: `title`, `icons`.
     pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Prompt {
-        self.definition.set(name, value);
+        self.definition.set_extra(&["name", "arguments"], name, value);
         self
     }
 
@@ -86,6 +86,7 @@ impl Prompt {
         let Some(handler) = &self.handler else {
             return Err(BuildError::new("prompt", self.name(), "it has no handler"));
         };
+        self.definition.check(("prompt", self.name()))?;
         handler.check(("prompt", self.name()), self.arguments.iter().filter_map(name_of))
     }
 

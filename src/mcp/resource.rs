@@ -57,7 +57,7 @@ impl Resource {
 
     /// Sets a member of the resource's definition: `title`, `description`, `mimeType`, `size`, `annotations`, `icons`.
     pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Resource {
-        self.definition.set(name, value);
+        self.definition.set_extra(&["name", "uri", "uriTemplate"], name, value);
         self
     }
 
@@ -101,6 +101,7 @@ impl Resource {
     }
 
     pub(super) fn check(&self) -> Result<(), BuildError> {
+        self.definition.check(("resource", self.uri()))?;
         let refuse = |why| Err(BuildError::new("resource", self.uri(), why));
         if self.is_template() && self.template.is_none() {
             return refuse("its URI is no template of RFC 6570 level 1");

@@ -54,7 +54,7 @@ pub struct ToolServer {
 #[derive(Default)]
 pub struct Builder {
     consent: Consent,
-    info: Map<String, Value>,
+    info: Definition,
     instructions: Option<String>,
     lists_change: bool,
     tools: Vec<Tool>,
@@ -67,8 +67,8 @@ impl ToolServer {
     pub fn builder(name: impl Into<String>, version: impl Into<String>) -> Builder {
         let name = name.into();
         let consent = Consent { name: name.clone(), ..Consent::default() };
-        let builder = Builder { consent, ..Builder::default() };
-        builder.with("name", name).with("version", version.into())
+        let info = Definition::new([("name", name.into()), ("version", version.into().into())]);
+        Builder { consent, info, ..Builder::default() }
     }
 
     fn result(&self, context: &Context) -> Result<Reply, CallError> {
@@ -198,7 +198,7 @@ impl Backend for ToolServer {
 impl Builder {
     /// Sets a member of what clients see of the server itself: `title`, `icons`, `websiteUrl`. Pages show the title.
     pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Builder {
-        self.info.insert(name.into().into_owned(), value.into());
+        self.info.set_extra(&["name", "version"], name, value);
         self
     }
 
@@ -254,6 +254,7 @@ impl Builder {
     /// # Errors
     /// [`BuildError`] for the first thing that cannot be offered.
     pub fn build(self) -> Result<ToolServer, BuildError> {
+        self.info.check(("server", &self.consent.name))?;
         self.tools.iter().try_for_each(Tool::check)?;
         self.prompts.iter().try_for_each(Prompt::check)?;
         self.resources.iter().try_for_each(Resource::check)?;
@@ -307,7 +308,7 @@ impl Builder {
         ];
         let offered = capabilities.into_iter().filter(|(is_offered, ..)| *is_offered);
         Description {
-            info: self.info.clone(),
+            info: self.info.clone().into(),
             instructions: self.instructions.clone(),
             capabilities: offered.map(|(_, name, value)| (name.to_owned(), value.into())).collect(),
             has_tasks: self.tools.iter().any(|tool| tool.tasks != TaskSupport::Never),

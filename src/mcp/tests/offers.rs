@@ -44,6 +44,25 @@ fn titles_and_icons_are_listed() {
     }
 }
 
+/// What this server itself goes by is set in one place only.
+#[test]
+fn members_with_a_place_of_their_own_are_not_set_as_extras() {
+    let check = |builder: Builder, expected: &str| {
+        assert_eq!(builder.build().err().expect("an error").to_string(), expected);
+    };
+    let builder = || ToolServer::builder("n", "1");
+    let template = Resource::template("a://x/{id}", "r").text("t").with("uriTemplate", "a://y/{id}");
+    check(builder().resource(template), "resource \"a://x/{id}\": its `uriTemplate` cannot be set by `with`");
+    let resource = Resource::new("a:b", "r").text("t").with("uri", "a:c");
+    check(builder().resource(resource), "resource \"a:b\": its `uri` cannot be set by `with`");
+    let prompt = Prompt::new("p", "d").handler(|_, _: NoArguments| Ok(String::new()));
+    check(
+        builder().prompt(prompt.with("arguments", json!([]))),
+        "prompt \"p\": its `arguments` cannot be set by `with`",
+    );
+    check(builder().with("name", "m"), "server \"n\": its `name` cannot be set by `with`");
+}
+
 /// The trace context of a request reaches its handler, in both eras; what is no text is no trace.
 #[test]
 fn a_handler_sees_the_meta_of_its_request() {
