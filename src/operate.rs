@@ -78,7 +78,7 @@ fn here(
     directory: &StateDirectory,
 ) -> Result<Outcome, StartupError> {
     let keys = key_file::find(&files.key_file, &files.directory).map_err(|error| state_error(&error))?;
-    let keys = keys.ok_or_else(|| nothing_there(files))?;
+    let keys = Arc::new(keys.ok_or_else(|| nothing_there(files))?);
     let grants = RedbGrants::existing(directory, &keys, Medium::File).map_err(|error| state_error(&error))?;
     let grants = Arc::new(grants.ok_or_else(|| nothing_there(files))?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());

@@ -92,7 +92,7 @@ impl Server {
             complete(&files, state, &*random).map_err(|error| StartupError::new(error.to_string()))?;
         table.adopt_key(&keys).map_err(|error| StartupError::new(error.to_string()))?;
         let newest = table.newest();
-        let (keys, table) = (Arc::new(keys), Arc::new(table));
+        let table = Arc::new(table);
         let grants: Arc<dyn Grants> = Arc::clone(&table) as Arc<dyn Grants>;
         let rotate_key = rotate_key(files.key_file.path, &keys, Arc::clone(&table));
         let copy = directory.file(operator::COPY);
@@ -312,10 +312,10 @@ fn complete(
     files: &StateFiles,
     state: State,
     random: &dyn Random,
-) -> Result<(StateDirectory, Keyring, RedbGrants), OpenError> {
+) -> Result<(StateDirectory, Arc<Keyring>, RedbGrants), OpenError> {
     let State { directory, keys, table, .. } = state;
     let directory = directory.map_or_else(|| StateDirectory::open(&files.directory), Ok)?;
-    let keys = keys.map_or_else(|| key_file::create(&files.key_file.path, random), Ok)?;
+    let keys = keys.map_or_else(|| key_file::create(&files.key_file.path, random).map(Arc::new), Ok)?;
     let table = table.map_or_else(|| RedbGrants::open(&directory, &keys), Ok)?;
     Ok((directory, keys, table))
 }

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::*;
 use crate::base::random::OsRandom;
@@ -153,7 +154,7 @@ fn contents(directory: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 fn a_check_finds_what_a_start_finds_and_changes_nothing() {
     let test = TestDirectory::new();
     let directory = StateDirectory::open(test.path()).unwrap();
-    let keys = key_file::load_or_create(&directory, &OsRandom).unwrap();
+    let keys = Arc::new(key_file::load_or_create(&directory, &OsRandom).unwrap());
     drop(RedbGrants::open(&directory, &keys).unwrap());
     drop(directory);
     let key = test.path().join("key");

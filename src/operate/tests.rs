@@ -25,7 +25,7 @@ fn files(test: &TestDirectory) -> StateFiles {
 fn written(test: &TestDirectory) -> StateFiles {
     let directory = StateDirectory::open(test.path()).unwrap();
     let now = clock::now();
-    let keys = key_file::load_or_create(&directory, &OsRandom).unwrap();
+    let keys = Arc::new(key_file::load_or_create(&directory, &OsRandom).unwrap());
     let table = RedbGrants::open(&directory, &keys).unwrap();
     for number in [1, 2] {
         let stage = Stage::Live { generation: 0, turned: now };

@@ -47,7 +47,7 @@ pub struct State {
     /// Whether another server runs with it, so that nothing in it was opened.
     pub is_in_use: bool,
     pub directory: Option<StateDirectory>,
-    pub(super) keys: Option<Keyring>,
+    pub(super) keys: Option<Arc<Keyring>>,
     pub table: Option<RedbGrants>,
 }
 
@@ -122,7 +122,7 @@ fn open(config: &Config, medium: Medium, state: &mut State) -> Result<(), OpenEr
         Medium::Copy => Opener::Check,
     };
     state.directory = StateDirectory::existing(&files.directory, opener)?;
-    state.keys = key_file::find(&files.key_file, &files.directory)?;
+    state.keys = key_file::find(&files.key_file, &files.directory)?.map(Arc::new);
     if let (Some(directory), Some(keys)) = (&state.directory, &state.keys) {
         state.table = RedbGrants::existing(directory, keys, medium)?;
     }

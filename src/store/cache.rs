@@ -59,6 +59,13 @@ impl Cache {
         self.old.remove(&id);
     }
 
+    /// To be called when another file may have taken the place of the one that was read.
+    pub(super) fn clear(&mut self) {
+        self.writes = self.writes.wrapping_add(1);
+        self.young.clear();
+        self.old.clear();
+    }
+
     fn keep(&mut self, grant: &Arc<Grant>) {
         if self.young.len() >= self.half {
             self.old = std::mem::take(&mut self.young);

@@ -51,7 +51,7 @@ impl Removable {
     pub(crate) fn new() -> Removable {
         let (directory, disk) = (TestDirectory::new(), Disk::default());
         let state = StateDirectory::open(directory.path()).unwrap();
-        drop(RedbGrants::open(&state, &seal::fake::keyring(1)).unwrap());
+        drop(RedbGrants::open(&state, &Arc::new(seal::fake::keyring(1))).unwrap());
         let table = Arc::new(disk.table(state.file(GRANTS_FILE)));
         Removable { table, disk, _directory: directory }
     }
@@ -82,7 +82,7 @@ fn check(test: impl Fn(&dyn Grants)) {
     test(&MemoryGrants::default());
     let directory = TestDirectory::new();
     let state = StateDirectory::open(directory.path()).unwrap();
-    test(&RedbGrants::open(&state, &seal::fake::keyring(1)).unwrap());
+    test(&RedbGrants::open(&state, &Arc::new(seal::fake::keyring(1))).unwrap());
 }
 
 #[test]

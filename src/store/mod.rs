@@ -16,6 +16,7 @@ mod cache;
 pub(crate) mod conformance;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) mod fake;
+mod file_identity;
 pub mod key_file;
 mod open_error;
 mod private;

@@ -15,6 +15,7 @@ use ::redb::{
 
 use super::backup;
 use super::cache::Cache;
+use super::file_identity::FileIdentity;
 use super::open_error::OpenError;
 use super::private::{self, StateDirectory};
 use super::{Error, Expiry, Grant, Grants, schema};
@@ -38,14 +39,23 @@ pub(super) const BY_END: TableDefinition<'_, (u64, Key), ()> = TableDefinition::
 /// What `schema` knows about the file.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
-type OpenDatabase = Box<dyn Fn() -> Result<Database, OpenError> + Send + Sync>;
+/// A database that is open, after every check of what is in it.
+pub(super) struct OpenTable {
+    pub(super) database: Database,
+    /// The file that the next start should find; `None` for a copy in memory.
+    pub(super) file: Option<FileIdentity>,
+    /// The newest time that had been written when it was opened.
+    pub(super) newest: Timestamp,
+}
+
+type Open = Box<dyn Fn() -> Result<OpenTable, OpenError> + Send + Sync>;
 
 /// The table in one file.
 pub struct RedbGrants {
-    /// Guards the connection, the cache and what is still to be written; held for a look-up, never during I/O.
+    /// Guards the open table, the cache and what is still to be written; held for a look-up, never during I/O.
     state: Mutex<State>,
     /// Opens the file, once more after the disk has failed.
-    open: OpenDatabase,
+    open: Open,
     newest: Timestamp,
 }
 
@@ -60,7 +70,7 @@ pub enum Medium {
 
 struct State {
     /// `None` from when the disk fails until the file has been opened again.
-    database: Option<Arc<Database>>,
+    table: Option<Arc<OpenTable>>,
     cache: Cache,
     /// Grants whose deletion could not be written. They are dead all the same; every sweep tries again (S3).
     unwritten_deletions: BTreeSet<GrantId>,
@@ -71,7 +81,7 @@ struct State {
 impl RedbGrants {
     /// Opens the grants of a state directory, or makes an empty table if there is none. Whatever is not a table made with one of
     /// these keys is an error; nothing was changed then.
-    pub fn open(directory: &StateDirectory, keys: &Keyring) -> Result<RedbGrants, OpenError> {
+    pub fn open(directory: &StateDirectory, keys: &Arc<Keyring>) -> Result<RedbGrants, OpenError> {
         let path = directory.file(NAME);
         if private::open_private(&path)?.is_none() {
             schema::create(&path, keys)?;
@@ -83,32 +93,28 @@ impl RedbGrants {
     /// Opens the grants of a state directory if there are any.
     pub fn existing(
         directory: &StateDirectory,
-        keys: &Keyring,
+        keys: &Arc<Keyring>,
         medium: Medium,
     ) -> Result<Option<RedbGrants>, OpenError> {
         let path = directory.file(NAME);
         private::open_private(&path)?.map(|_| RedbGrants::opened(path, keys, medium)).transpose()
     }
 
-    fn opened(path: PathBuf, keys: &Keyring, medium: Medium) -> Result<RedbGrants, OpenError> {
-        let file = path.clone();
-        let open: OpenDatabase = match medium {
-            Medium::File => Box::new(move || schema::open(&file)),
-            Medium::Copy => Box::new(move || schema::open_copy(&file)),
-        };
-        let database = open()?;
-        let newest = schema::check(&database, &path, keys)?;
-        Ok(RedbGrants { newest, ..RedbGrants::new(database, open) })
+    fn opened(path: PathBuf, keys: &Arc<Keyring>, medium: Medium) -> Result<RedbGrants, OpenError> {
+        let keys = Arc::clone(keys);
+        RedbGrants::new(Box::new(move || schema::open(&path, &keys, medium)))
     }
 
-    pub(super) fn new(database: Database, open: OpenDatabase) -> RedbGrants {
+    pub(super) fn new(open: Open) -> Result<RedbGrants, OpenError> {
+        let table = open()?;
+        let newest = table.newest;
         let state = State {
-            database: Some(Arc::new(database)),
+            table: Some(Arc::new(table)),
             cache: Cache::new(limits::CACHED_GRANTS),
             unwritten_deletions: BTreeSet::new(),
             refuses_writes: false,
         };
-        RedbGrants { state: Mutex::new(state), open, newest: Timestamp(0) }
+        Ok(RedbGrants { state: Mutex::new(state), open, newest })
     }
 
     /// The newest time that had been written when the table was opened. 1970 for a new table.
@@ -119,24 +125,24 @@ impl RedbGrants {
     /// Notes which key seals from now on, if that is another one, so that a later start does not look for the one before. If
     /// that fails, the next start, with both keys, makes up for it.
     pub fn adopt_key(&self, keys: &Keyring) -> Result<(), Error> {
-        self.with_database(|database| schema::adopt_key(database, keys))
+        self.with_table(|table| schema::adopt_key(&table.database, keys))
     }
 
     /// Writes a consistent copy into a new file at `path`.
     pub fn back_up(&self, path: &Path) -> Result<(), Error> {
-        self.with_database(|database| backup::copy(database, path))
+        self.with_table(|table| backup::copy(&table.database, path))
     }
 
     /// Runs `work` on the database. If the disk fails, the database is closed and opened again, because redb does nothing
     /// more after a failed write; if that does not work yet, each sweep tries again.
-    fn with_database<T>(&self, work: impl FnOnce(&Database) -> Result<T, Failure>) -> Result<T, Error> {
-        let database = self.state.lock().database.clone();
-        let database = database.ok_or_else(|| Error::Storage("waiting for the disk".to_owned()))?;
-        work(&database).map_err(|failure| {
+    fn with_table<T>(&self, work: impl FnOnce(&OpenTable) -> Result<T, Failure>) -> Result<T, Error> {
+        let table = self.state.lock().table.clone();
+        let table = table.ok_or_else(|| Error::Storage("waiting for the disk".to_owned()))?;
+        work(&table).map_err(|failure| {
             if let Failure::Disk(error) = &failure {
                 log::error("store.failed", &[log::Field::Error(&error.to_string())]);
-                let closed = self.state.lock().database.take_if(|current| Arc::ptr_eq(current, &database));
-                drop((closed, database)); // outside the lock: the last owner closes the file
+                let closed = self.state.lock().table.take_if(|current| Arc::ptr_eq(current, &table));
+                drop((closed, table)); // outside the lock: the last owner closes the file
                 let _ = self.recover();
             }
             Error::from(failure)
@@ -149,9 +155,10 @@ impl RedbGrants {
         ids: &[GrantId],
         change: impl FnOnce(&mut Tables<'_>) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        let outcome = self.with_database(|database| {
-            let transaction = database.begin_write()?;
+        let outcome = self.with_table(|table| {
+            let transaction = table.database.begin_write()?;
             let result = change(&mut Tables::open(&transaction)?)?; // dropped uncommitted, it has changed nothing
+            table.file.as_ref().map_or(Ok(()), FileIdentity::check)?;
             transaction.commit()?; // redb's default durability: on the disk when this returns
             Ok(result)
         });
@@ -161,29 +168,40 @@ impl RedbGrants {
         outcome
     }
 
-    /// The grants under these keys, apart from those whose deletion is still to be written.
+    /// The grants under these keys, apart from those whose deletion is still to be written and those that cannot be read.
     fn read_all(
         &self,
         keys: impl FnOnce(&ReadTransaction) -> Result<Vec<Key>, Failure>,
     ) -> Result<Vec<Arc<Grant>>, Error> {
-        let mut grants = self.with_database(|database| {
-            let transaction = database.begin_read()?;
-            let table = transaction.open_table(GRANTS)?;
-            let grants = keys(&transaction)?.into_iter().map(|key| load(&table, key).transpose());
-            grants.flatten().map(|grant| grant.map(Arc::new)).collect::<Result<Vec<_>, Failure>>()
+        let mut grants = Vec::new();
+        self.with_table(|table| {
+            let transaction = table.database.begin_read()?;
+            let records = transaction.open_table(GRANTS)?;
+            for key in keys(&transaction)? {
+                match load(&records, key) {
+                    Ok(grant) => grants.extend(grant.map(Arc::new)),
+                    // The others can still be shown and ended.
+                    Err(Failure::Record(detail)) => log::error("store.failed", &[log::Field::Error(&detail)]),
+                    Err(failure @ (Failure::Conflict | Failure::Disk(_))) => return Err(failure),
+                }
+            }
+            Ok(())
         })?;
         let state = self.state.lock();
         grants.retain(|grant| !state.unwritten_deletions.contains(&grant.id));
         Ok(grants)
     }
 
-    /// Opens the file again if the disk had failed.
+    /// Opens the file again if the disk had failed. It may be another file now, with other grants.
     fn recover(&self) -> Result<(), Error> {
-        if self.state.lock().database.is_some() {
+        if self.state.lock().table.is_some() {
             return Ok(());
         }
-        let database = (self.open)().map_err(|error| Error::Storage(error.to_string()))?;
-        self.state.lock().database = Some(Arc::new(database));
+        let table = (self.open)().map_err(|error| Error::Storage(error.to_string()))?;
+        let mut state = self.state.lock();
+        state.table = Some(Arc::new(table));
+        state.cache.clear();
+        drop(state);
         log::info("store.recovered", &[]);
         Ok(())
     }
@@ -218,8 +236,8 @@ impl Grants for RedbGrants {
             }
             state.cache.start_read()
         };
-        let grant = self.with_database(|database| {
-            let transaction = database.begin_read()?;
+        let grant = self.with_table(|table| {
+            let transaction = table.database.begin_read()?;
             load(&transaction.open_table(GRANTS)?, key(id))
         })?;
         let Some(grant) = grant.map(Arc::new) else { return Ok(None) };
@@ -261,7 +279,7 @@ impl Grants for RedbGrants {
     /// Without reading them.
     fn count(&self) -> Result<u64, Error> {
         let stored =
-            self.with_database(|database| Ok(database.begin_read()?.open_table(GRANTS)?.len()?))?;
+            self.with_table(|table| Ok(table.database.begin_read()?.open_table(GRANTS)?.len()?))?;
         let unwritten = u64::try_from(self.state.lock().unwritten_deletions.len()).unwrap_or(u64::MAX);
         Ok(stored.saturating_sub(unwritten))
     }
@@ -280,15 +298,15 @@ impl Grants for RedbGrants {
         if !self.takes_writes() {
             self.write(&[], |tables| schema::write_version(&mut tables.meta))?;
         }
-        let over = self.with_database(|database| {
-            let transaction = database.begin_read()?;
-            let (table, grants) = (transaction.open_table(BY_END)?, transaction.open_table(GRANTS)?);
+        let over = self.with_table(|table| {
+            let transaction = table.database.begin_read()?;
+            let (by_end, grants) = (transaction.open_table(BY_END)?, transaction.open_table(GRANTS)?);
             let settled = (expiry.settled.0, Key::MAX);
             let now = (expiry.now.0.max(expiry.settled.0), Key::MAX);
             // Of those whose end is not settled the latest first: a code ends a minute after its login, and years may lie
             // behind the others.
-            let ended = table.range(..=settled)?.take(limits::SWEEP_BATCH);
-            let ended = ended.chain(table.range(settled..=now)?.rev().take(limits::SWEEP_BATCH));
+            let ended = by_end.range(..=settled)?.take(limits::SWEEP_BATCH);
+            let ended = ended.chain(by_end.range(settled..=now)?.rev().take(limits::SWEEP_BATCH));
             let covers =
                 |key| load(&grants, key).is_ok_and(|found| found.is_some_and(|it| expiry.covers(&it)));
             let mut over = Vec::new();
@@ -309,7 +327,7 @@ impl Grants for RedbGrants {
 
     fn takes_writes(&self) -> bool {
         let state = self.state.lock();
-        state.database.is_some() && !state.refuses_writes
+        state.table.is_some() && !state.refuses_writes
     }
 }
 

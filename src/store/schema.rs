@@ -9,8 +9,9 @@ use ::redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError, Table,
 };
 
+use super::file_identity::FileIdentity;
 use super::open_error::{OpenError, io_error};
-use super::redb::{Failure, META, Tables};
+use super::redb::{Failure, META, Medium, OpenTable, Tables};
 use super::{Error, private};
 use crate::base::clock::Timestamp;
 use crate::base::limits;
@@ -41,17 +42,26 @@ pub(super) fn create(path: &Path, keys: &Keyring) -> Result<(), OpenError> {
     private::publish(&draft, path)
 }
 
-/// Opens the file and checks every page of it.
-pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
-    FileBackend::new(open_file(path)?)
-        .and_then(|backend| builder().create_with_backend(backend))
-        .map_err(|error| open_error(error, path))
+/// Opens the table and checks every page of it, its schema, and that it was made with one of these keys.
+pub(super) fn open(path: &Path, keys: &Keyring, medium: Medium) -> Result<OpenTable, OpenError> {
+    let opened = open_file(path)?;
+    let (database, file) = match medium {
+        Medium::File => {
+            let file = FileIdentity::of(&opened, path).map_err(io_error(path))?;
+            let database =
+                FileBackend::new(opened).and_then(|backend| builder().create_with_backend(backend));
+            (database.map_err(|error| open_error(error, path))?, Some(file))
+        }
+        Medium::Copy => (copy_in_memory(opened, path)?, None),
+    };
+    let newest = check(&database, path, keys)?;
+    Ok(OpenTable { database, file, newest })
 }
 
-/// Opens a copy of the file in memory, for a look that leaves the file as it is: redb writes to a file that it opens.
-pub(super) fn open_copy(path: &Path) -> Result<Database, OpenError> {
+/// A copy of the file in memory, for a look that leaves the file as it is: redb writes to a file that it opens.
+fn copy_in_memory(mut file: File, path: &Path) -> Result<Database, OpenError> {
     let mut bytes = Vec::new();
-    open_file(path)?.read_to_end(&mut bytes).map_err(io_error(path))?;
+    file.read_to_end(&mut bytes).map_err(io_error(path))?;
     let (copy, length) = (InMemoryBackend::new(), u64::try_from(bytes.len()).unwrap_or(u64::MAX));
     copy.set_len(length).and_then(|()| copy.write(0, &bytes)).map_err(io_error(path))?;
     builder().create_with_backend(copy).map_err(|error| open_error(error, path))
@@ -72,7 +82,7 @@ fn open_file(path: &Path) -> Result<File, OpenError> {
 }
 
 /// Checks that the table is of this schema and made with one of these keys. Returns the newest time that was ever written.
-pub(super) fn check(database: &Database, path: &Path, keys: &Keyring) -> Result<Timestamp, OpenError> {
+fn check(database: &Database, path: &Path, keys: &Keyring) -> Result<Timestamp, OpenError> {
     let damaged = |failure| OpenError::damaged(path, Error::from(failure));
     let read = |entry| meta(database, entry).map_err(damaged);
     match number(&read(VERSION_ENTRY)?) {
@@ -96,15 +106,15 @@ pub(super) fn check(database: &Database, path: &Path, keys: &Keyring) -> Result<
     Ok(Timestamp(number(&read(NEWEST_ENTRY)?).unwrap_or(0)))
 }
 
-/// Has the first key answer for the table if an older one does, so that the older one can be dropped one day.
+/// Writes the first key's check into the table if an older key's is there, so that the older key can be dropped one day.
 pub(super) fn adopt_key(database: &Database, keys: &Keyring) -> Result<(), Failure> {
     let stored = meta(database, KEY_CHECK_ENTRY)?;
     let is_first = key_checks(keys).first().is_some_and(|check| check.matches(&stored));
     if is_first { Ok(()) } else { initialize(database, keys) }
 }
 
-/// Remembers the newest time that was written. A record that is more than a day ahead of a later write was made while the
-/// clock was wrong: nothing is issued while the clock may still be behind.
+/// Notes `time` if it is the newest that was written: at a start, a clock that is far behind the noted time is not trusted. A
+/// noted time that is more than a day ahead of this write came from a wrong clock and gives way, or it would delay every start.
 pub(super) fn note_time(meta: &mut MetaTable<'_>, time: Timestamp) -> Result<(), Failure> {
     let newest = meta.get(NEWEST_ENTRY)?.and_then(|value| number(value.value()));
     let behind = limits::CLOCK_BEHIND.as_secs();

@@ -136,9 +136,21 @@ def read_only_disk(binary):
 def removed_store(binary):
     with Server(binary) as server:
         server.start()
-        person = Person(server.site).register().log_in()
-        os.remove(f"{server.state}/grants.redb")
-        row("table removed: a refresh, a call", attempt(lambda: person.refresh().call() and "200, as ever"), "nothing")
+        person, other = Person(server.site).register().log_in(), Person(server.site).register().log_in()
+        table = f"{server.state}/grants.redb"
+        shutil.copy(table, f"{server.state}/copy")
+        os.remove(table)
+        row("table removed: a refresh", attempt(lambda: refresh(person, UNAVAILABLE)), line(server, "store.failed removed"))
+        row("table removed: a login", attempt(lambda: refused_login(other, PAGE)), line(server, "login.not_stored"))
+        row("table removed: a call", attempt(lambda: person.call(503) and "503"), line(server, "store.failed gone"))
+        form = urlencode({"client_id": other.client_id, "token": other.refresh_token})
+        revoke = lambda: other.site.ask(503, "POST", "/revoke", FORM, form)  # noqa: E731
+        seen = attempt(lambda: revoke() and other.call(401) and "503, to try again; its tokens are dead at once (401)")
+        row("table removed: a revocation", seen, line(server, "store.failed"))
+        os.rename(f"{server.state}/copy", table)
+        recovered = line(server, "store.recovered")
+        row("a copy put in its place", attempt(lambda: person.refresh().call() and other.call(401) and "200; what was revoked stays dead"), recovered)
+        os.remove(table)
         server.stop()
         server.start()
         row("table removed: restart", attempt(lambda: person.call(401) and person.log_in().call() and "401; a new login with the same client works"), line(server, "store.created"))

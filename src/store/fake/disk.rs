@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::redb::backends::FileBackend;
-use ::redb::{Builder, Database, StorageBackend};
+use ::redb::{Builder, StorageBackend};
 
+use crate::base::clock::Timestamp;
 use crate::store::private;
+use crate::store::redb::OpenTable;
 use crate::store::{OpenError, RedbGrants};
 
 /// The switches of a disk.
@@ -32,14 +34,15 @@ impl Disk {
     /// The table in an existing file on this disk.
     pub(crate) fn table(&self, path: PathBuf) -> RedbGrants {
         let disk = self.clone();
-        let open = move || disk.open(&path);
-        RedbGrants::new(open().unwrap(), Box::new(open))
+        RedbGrants::new(Box::new(move || disk.open(&path))).unwrap()
     }
 
-    fn open(&self, path: &std::path::Path) -> Result<Database, OpenError> {
+    fn open(&self, path: &std::path::Path) -> Result<OpenTable, OpenError> {
         let file = FileBackend::new(private::open_private(path)?.unwrap()).unwrap();
         let file = FileOnDisk { file, disk: self.clone() };
-        Builder::new().create_with_backend(file).map_err(|error| OpenError::damaged(path, error))
+        let database = Builder::new().create_with_backend(file);
+        let database = database.map_err(|error| OpenError::damaged(path, error))?;
+        Ok(OpenTable { database, file: None, newest: Timestamp(0) })
     }
 
     fn check_read(&self) -> io::Result<()> {

@@ -18,11 +18,16 @@ use crate::seal::{self, Keyring};
 use crate::store::conformance::{NOW, grant};
 use crate::store::fake::{Disk, TestDirectory};
 use crate::store::private;
-use crate::store::redb::{META, Medium, NAME, RedbGrants};
+use crate::store::redb::{GRANTS, META, Medium, NAME, OpenTable, RedbGrants};
 use crate::store::{Error, Expiry, Grant, Grants, OpenError, StateDirectory, schema};
 
 fn open(path: &Path) -> Result<RedbGrants, OpenError> {
-    RedbGrants::open(&StateDirectory::open(path)?, &seal::fake::keyring(1))
+    RedbGrants::open(&StateDirectory::open(path)?, &Arc::new(seal::fake::keyring(1)))
+}
+
+/// What is below a table: the file of a directory, opened by itself.
+fn open_file(directory: &TestDirectory) -> Result<OpenTable, OpenError> {
+    schema::open(&directory.path().join(NAME), &seal::fake::keyring(1), Medium::File)
 }
 
 /// Deletes everything that has ended by `now`.
@@ -64,7 +69,7 @@ fn grants_outlive_the_process() {
 fn a_table_is_open_once() {
     let directory = written();
     let _table = open(directory.path()).unwrap();
-    assert!(matches!(schema::open(&directory.path().join(NAME)), Err(OpenError::AlreadyRunning(_))));
+    assert!(matches!(open_file(&directory), Err(OpenError::AlreadyRunning(_))));
 }
 
 /// S2: what is not a grants table is never taken for an empty one.
@@ -107,19 +112,20 @@ fn a_table_of_another_program_is_refused() {
 #[test]
 fn a_newer_schema_is_refused() {
     let directory = written();
-    let database = schema::open(&directory.path().join(NAME)).unwrap();
-    let transaction = database.begin_write().unwrap();
+    let table = open_file(&directory).unwrap();
+    let transaction = table.database.begin_write().unwrap();
     transaction.open_table(META).unwrap().insert("schema", 2_u64.to_be_bytes().as_slice()).unwrap();
     transaction.commit().unwrap();
-    drop(database);
+    drop(table);
     let error = open(directory.path()).err().unwrap().to_string();
     assert!(error.contains("was written by a later version of this program (schema 2)"), "{error}");
 }
 
 /// The table, opened with these keys.
-fn with_keys(directory: &TestDirectory, keys: &[u8]) -> (Result<RedbGrants, OpenError>, Keyring) {
+fn with_keys(directory: &TestDirectory, keys: &[u8]) -> (Result<RedbGrants, OpenError>, Arc<Keyring>) {
     let keys: Vec<_> = keys.iter().map(|&byte| Secret::new([byte; 32])).collect();
-    let (keys, state) = (Keyring::new(&keys).unwrap(), StateDirectory::open(directory.path()).unwrap());
+    let keys = Arc::new(Keyring::new(&keys).unwrap());
+    let state = StateDirectory::open(directory.path()).unwrap();
     (RedbGrants::open(&state, &keys), keys)
 }
 
@@ -155,7 +161,7 @@ fn a_look_at_the_table_leaves_the_file_as_it_is() {
     for bytes in [unclosed, closed] {
         std::fs::write(&file, &bytes).unwrap();
         let state = StateDirectory::open(directory.path()).unwrap();
-        let keys = Keyring::new(&[2, 1].map(|byte| Secret::new([byte; 32]))).unwrap();
+        let keys = Arc::new(Keyring::new(&[2, 1].map(|byte| Secret::new([byte; 32]))).unwrap());
         let look = RedbGrants::existing(&state, &keys, Medium::Copy).unwrap().unwrap();
         assert_eq!((look.list().unwrap().len(), look.newest()), (2, NOW));
         look.adopt_key(&keys).unwrap();
@@ -274,6 +280,82 @@ fn a_lost_disk_takes_no_grants_and_keeps_revocations() {
     sweep(&table, NOW).unwrap();
     table.insert(&grant(3)).unwrap();
     assert_eq!(table.list().unwrap().len(), 2);
+}
+
+/// S2, S3: what is written to a file that was removed would be gone at the next start, so nothing is; when the file is back, so
+/// is the table.
+#[test]
+fn a_removed_file_takes_no_grants_and_keeps_revocations() {
+    let directory = written();
+    let table = open(directory.path()).unwrap();
+    let (file, away) = (directory.path().join(NAME), directory.path().join("away"));
+    std::fs::rename(&file, &away).unwrap();
+    let error = table.insert(&grant(3)).unwrap_err().to_string();
+    assert!(error.contains("was removed or replaced"), "{error}");
+    assert!(matches!(table.delete(grant(2).id), Err(Error::Storage(_))));
+    assert!(table.get(grant(2).id).unwrap().is_none());
+    assert!(sweep(&table, NOW).is_err() && !table.takes_writes());
+
+    std::fs::rename(&away, &file).unwrap();
+    sweep(&table, NOW).unwrap();
+    assert!(table.takes_writes());
+    table.insert(&grant(3)).unwrap();
+    assert_eq!(table.list().unwrap().len(), 2);
+}
+
+/// S2, S3: a backup that is put back while the server runs gets the revocations that follow, and its grants take the place of
+/// those in memory.
+#[test]
+fn a_replaced_file_is_the_table_from_the_next_write_on() {
+    let directory = written();
+    let file = directory.path().join(NAME);
+    let table = open(directory.path()).unwrap();
+    let copy = directory.path().join("copy.redb");
+    table.back_up(&copy).unwrap();
+    table.insert(&grant(3)).unwrap();
+    assert!(table.get(grant(3).id).unwrap().is_some());
+    std::fs::rename(&copy, &file).unwrap();
+    assert!(matches!(table.delete(grant(1).id), Err(Error::Storage(_))));
+    assert!(table.get(grant(1).id).unwrap().is_none() && table.get(grant(3).id).unwrap().is_none());
+    sweep(&table, NOW).unwrap();
+    assert!(table.takes_writes());
+    drop(table);
+    let ids: Vec<GrantId> =
+        open(directory.path()).unwrap().list().unwrap().iter().map(|grant| grant.id).collect();
+    assert_eq!(ids, [grant(2).id]);
+}
+
+/// S4: a file that takes the table's place while the server runs is checked as at a start.
+#[test]
+fn a_replacement_under_another_key_is_not_used() {
+    let (directory, other) = (written(), TestDirectory::new());
+    let table = open(directory.path()).unwrap();
+    let foreign = with_keys(&other, &[2]).0.unwrap();
+    foreign.insert(&grant(3)).unwrap();
+    drop(foreign);
+    std::fs::rename(other.path().join(NAME), directory.path().join(NAME)).unwrap();
+    assert!(table.insert(&grant(4)).is_err());
+    let error = sweep(&table, NOW).unwrap_err().to_string();
+    assert!(error.contains("under a key that is not in the key file"), "{error}");
+    assert!(table.get(grant(3).id).is_err() && !table.takes_writes());
+}
+
+/// One damaged record does not keep the other grants from being shown and ended.
+#[test]
+fn an_unreadable_record_is_left_out_of_lists() {
+    let directory = written();
+    let below = open_file(&directory).unwrap();
+    let transaction = below.database.begin_write().unwrap();
+    let key = u128::from_be_bytes(grant(1).id.0);
+    transaction.open_table(GRANTS).unwrap().insert(key, b"{}".as_slice()).unwrap();
+    transaction.commit().unwrap();
+    drop(below);
+    let table = open(directory.path()).unwrap();
+    assert!(table.get(grant(1).id).is_err());
+    for grants in [table.list().unwrap(), table.of_user(UserId(1)).unwrap()] {
+        assert_eq!(grants.iter().map(|grant| grant.id).collect::<Vec<_>>(), [grant(2).id]);
+    }
+    assert!(table.takes_writes());
 }
 
 /// S5: what is left behind by many short grants is not a growing file.

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mcp_oauth_server::internals::base::{Clock, SystemClock, Timestamp};
@@ -39,7 +40,7 @@ pub fn fill(directory: &Path, count: u64) -> Result<(), Box<dyn Error>> {
     let now = SystemClock::new().now();
     let directory = StateDirectory::open(directory)?;
     let random: &dyn Random = &OsRandom;
-    let keys = key_file::load_or_create(&directory, random)?;
+    let keys = Arc::new(key_file::load_or_create(&directory, random)?);
     let grants = RedbGrants::open(&directory, &keys)?;
     let there = u64::try_from(grants.list()?.len())?;
     for number in there..count {
