@@ -21,14 +21,21 @@ use crate::base::{capped, limits};
 /// GitHub refuses requests without one.
 const USER_AGENT: &str = concat!("mcp-oauth-server/", env!("CARGO_PKG_VERSION"));
 
+/// Names of Mozilla's roots that Mozilla trusts for some domains only. Their certificates do not say so, and ureq takes nothing
+/// but certificates, so they are not used at all: GitHub has no certificate of theirs.
+const LIMITED_ROOTS: [&[u8]; 1] = [b"TUBITAK Kamu SM SSL Kok Sertifikasi"];
+
 /// The trusted roots.
 #[derive(Clone, Debug)]
 pub struct Trust(Arc<Vec<Certificate<'static>>>);
 
 impl Trust {
-    /// Mozilla's roots, and the certificates in `file` (PEM) if there is one.
+    /// Mozilla's roots without [`LIMITED_ROOTS`], and the certificates in `file` (PEM) if there is one.
     pub fn load(file: Option<&Path>) -> Result<Trust, StartupError> {
-        let mozilla = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+        let is_limited = |root: &CertificateDer<'_>| {
+            LIMITED_ROOTS.iter().any(|name| root.windows(name.len()).any(|part| part == *name))
+        };
+        let mozilla = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter(|root| !is_limited(root));
         let mut roots: Vec<Certificate<'static>> = mozilla.map(|root| Certificate::from_der(root)).collect();
         if let Some(path) = file {
             let failed = |why: &dyn Display| StartupError::unusable(path.display(), why);

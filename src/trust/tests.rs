@@ -3,7 +3,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::thread;
 
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{PrivateKeyDer, TrustAnchor};
 use rustls::{ALL_VERSIONS, ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
@@ -56,6 +56,27 @@ fn the_operators_roots_are_trusted_besides_the_built_in_ones() {
         let refused = get(&trust, serve(greet), minute).unwrap_err();
         assert!(refused.contains("certificate"), "{refused}");
     }
+}
+
+/// G7: a root that Mozilla trusts for some domains only would be trusted for all, so it is left out; every other one is used.
+#[test]
+fn the_roots_are_those_that_mozilla_trusts_for_every_domain() {
+    let anchor = |der: &[u8]| {
+        let mut store = RootCertStore::empty();
+        store.add(CertificateDer::from(der)).unwrap();
+        store.roots.remove(0)
+    };
+    let is_limited = |root: &TrustAnchor<'_>| {
+        let key = &root.subject_public_key_info;
+        let mut same =
+            webpki_roots::TLS_SERVER_ROOTS.iter().filter(|known| known.subject_public_key_info == *key);
+        same.any(|known| known.name_constraints.is_some())
+    };
+    let mozilla: Vec<_> = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|root| anchor(root)).collect();
+    let expected: Vec<_> = mozilla.iter().filter(|root| !is_limited(root)).cloned().collect();
+    assert!(expected.len() < mozilla.len());
+    let ours: Vec<_> = Trust::load(None).unwrap().0.iter().map(|root| anchor(root.der())).collect();
+    assert_eq!(ours, expected);
 }
 
 /// G7, I3: a server that does not finish its handshake is given up in time.
