@@ -6,12 +6,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Clock;
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
+use crate::base::lock::Mutex;
 use crate::base::{limits, log};
 use crate::http::{Admission, Handler, Head, Method, Request, Response};
 use crate::store::{self, Grant, GrantClient, Grants, OpenError, Picks};
@@ -241,7 +242,7 @@ impl Operator {
     }
 
     fn rotate_key(&self) -> Result<Outcome, OperatorError> {
-        let Ok(_claim) = self.writing.try_lock() else { return Err(OperatorError::Busy) };
+        let _claim = self.writing.try_lock().ok_or(OperatorError::Busy)?;
         let keys = (self.parts.rotate_key)().map_err(OperatorError::KeyFile)?;
         log::info("operator.key_rotated", &[log::Field::Count(u64::try_from(keys).unwrap_or(u64::MAX))]);
         Ok(Outcome::Rotated { keys })
@@ -255,7 +256,7 @@ impl Operator {
     }
 
     fn back_up(&self) -> Result<Outcome, OperatorError> {
-        let Ok(_claim) = self.writing.try_lock() else { return Err(OperatorError::Busy) };
+        let _claim = self.writing.try_lock().ok_or(OperatorError::Busy)?;
         (self.parts.back_up)().map_err(OperatorError::Table)?;
         log::info("operator.backed_up", &[]);
         Ok(Outcome::BackedUp)

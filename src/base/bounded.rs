@@ -45,16 +45,16 @@ impl<K: Clone + Eq + Hash, V, O: Clone + Eq + Hash> BoundedMap<K, V, O> {
         self.entries.get(key).filter(|entry| entry.ends > now).map(|entry| &entry.value)
     }
 
-    /// The value, even if its time is over.
-    pub fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    /// The value, unless its time is over.
+    pub fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q, now: Duration) -> Option<&mut V>
     where
         K: Borrow<Q>,
     {
-        self.entries.get_mut(key).map(|entry| &mut entry.value)
+        self.entries.get_mut(key).filter(|entry| entry.ends > now).map(|entry| &mut entry.value)
     }
 
-    /// Whose entry it is, and when it ends.
-    pub fn owner_and_end<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<(&O, Duration)>
+    /// Whose entry it is, and when it ends: perhaps in the past.
+    pub fn owner_and_end_of_any_age<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<(&O, Duration)>
     where
         K: Borrow<Q>,
     {

@@ -19,7 +19,7 @@ use super::trace::{self, RequestId, Trace};
 const LINE_GUESS: usize = 256;
 /// The longest value of a field (bytes).
 const VALUE_BYTES: usize = 200;
-/// The longest advice to the operator and the longest error (bytes), which may end in advice. Strangers choose none of it.
+/// The longest advice to the operator, and the longest error in words of ours, which may end in advice (bytes).
 const ADVICE_BYTES: usize = 1000;
 
 /// How a line is written.
@@ -41,6 +41,9 @@ pub enum Field<'a> {
     Client(&'a str),
     /// The number of something.
     Count(u64),
+    /// What went wrong outside, in words of ureq or rustls: written as `error`. A remote host chooses some of it, such as the
+    /// names in its certificate.
+    Detail(&'a str),
     /// What went wrong, in words of ours or of the operating system.
     Error(&'a str),
     /// Which refresh of its grant a token belongs to.
@@ -104,7 +107,7 @@ impl Field<'_> {
             Field::Addr(text) => ("addr", Value::Text(text)),
             Field::Client(text) => ("client", Value::Text(text)),
             Field::Count(number) => ("count", Value::Number(number)),
-            Field::Error(text) => ("error", Value::Text(text)),
+            Field::Detail(text) | Field::Error(text) => ("error", Value::Text(text)),
             Field::Generation(number) => ("generation", Value::Number(number.into())),
             Field::Grant(ref grant) => ("grant", Value::Word(grant)),
             Field::Hint(text) => ("hint", Value::Text(text)),

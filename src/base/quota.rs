@@ -87,6 +87,11 @@ impl<K: Copy + Eq + Hash> Quota<K> {
         Quota { waiting, ..self }
     }
 
+    /// Lets any number wait in [`Quota::wait`], where something else limits how many come.
+    pub fn unlimited_waiting(self) -> Quota<K> {
+        self.waiting((usize::MAX, usize::MAX))
+    }
+
     /// The part of `key`.
     pub fn share(self: &Arc<Self>, key: K) -> Share<K> {
         Share { quota: Arc::clone(self), key }

@@ -117,7 +117,7 @@ fn after_one_more<K: Clone + Eq + Hash>(
     now: Duration,
 ) -> Result<Vec<(K, Duration)>, TooMany> {
     let after = |(key, rate): (K, Rate)| {
-        let whole_again = spent.owner_and_end(&key).map_or(now, |(_, ends)| ends);
+        let whole_again = spent.owner_and_end_of_any_age(&key).map_or(now, |(_, ends)| ends);
         Ok((key, rate.spend(whole_again, now)?))
     };
     keys.into_iter().map(after).collect()

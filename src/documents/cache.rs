@@ -51,7 +51,7 @@ impl DocumentCache {
         (now, fresh_until): (Duration, Duration),
     ) {
         let count = |sender: &Option<Sender>| self.documents.count_of(sender);
-        let known = self.documents.owner_and_end(url).map(|(owner, _)| *owner);
+        let known = self.documents.owner_and_end_of_any_age(url).map(|(owner, _)| *owner);
         let owner = known.filter(|known| count(known) <= count(&sender)).unwrap_or(sender);
         let ends = fresh_until.saturating_add(limits::DOCUMENT_STALE);
         self.documents.insert(url.to_owned(), CachedDocument { document, fresh_until }, owner, (now, ends));
@@ -59,7 +59,7 @@ impl DocumentCache {
 
     /// Postpones the next fetch of a document whose host does not answer, so that not every login waits for the host.
     pub(super) fn put_off(&mut self, url: &str, now: Duration) {
-        if let Some(cached) = self.documents.get_mut(url) {
+        if let Some(cached) = self.documents.get_mut(url, now) {
             cached.fresh_until = now.saturating_add(limits::DOCUMENT_LIFETIME.0);
         }
     }

@@ -120,7 +120,7 @@ impl Flights {
 
 impl Flight<'_> {
     /// Ends a fetch: its outcome is that of every look-up that waits for the same URL. A flight that is dropped without a fetch
-    /// leaves the fetch to the next of them.
+    /// leaves the fetch to the next of them. It is the drop at the end of this function that wakes them.
     pub(super) fn land(self) {
         let mut lookups = self.flights.lookups.lock();
         let waiting = lookups.present.iter_mut().filter(|lookup| lookup.stage == LookUpStage::Waiting);

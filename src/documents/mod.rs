@@ -148,7 +148,7 @@ impl Documents {
         let (reason, detail) = error.reason();
         let Some(omitted) = self.log_limit.pass(reason, self.clock.monotonic()) else { return };
         let mut fields = vec![Field::Addr(url.host()), Field::Reason(reason), Field::Omitted(omitted)];
-        fields.extend(detail.as_deref().map(Field::Error));
+        fields.extend(detail.as_deref().map(Field::Detail));
         log::info("client_document.not_found", &fields);
     }
 }

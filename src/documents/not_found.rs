@@ -32,7 +32,8 @@ impl NotFound {
         }
     }
 
-    /// A fixed word and details for the log. The details are words of ours, of ureq or of the system: nothing of a body.
+    /// A fixed word and details for the log. The details hold nothing of a body, but the
+    /// words of ureq and rustls repeat names that the host chose, as those in its certificate.
     pub(super) fn reason(&self) -> (&'static str, Option<String>) {
         match self {
             NotFound::SenderRate => ("sender_rate", None),

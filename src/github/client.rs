@@ -137,10 +137,10 @@ impl Client {
         }
         let unreachable = |error: ureq::Error| {
             let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let error = error.to_string(); // of ours or of the system: holds no part of a header or a body
+            let error = error.to_string(); // holds no part of a header or a body
             log::warn(
                 "github.unreachable",
-                &[Field::Route(route), Field::Millis(millis), Field::Error(&error)],
+                &[Field::Route(route), Field::Millis(millis), Field::Detail(&error)],
             );
             ProviderError::Unreachable
         };

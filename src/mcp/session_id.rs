@@ -80,7 +80,7 @@ impl EndedSessions {
     }
 
     pub(super) fn contains(&self, id: &str) -> bool {
-        self.digests.lock().owner_and_end(&sha256(id.as_bytes())).is_some()
+        self.digests.lock().owner_and_end_of_any_age(&sha256(id.as_bytes())).is_some()
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::account_page::{ALL_ENDED, ENDED, HANDLES_END, SignIn, handle};
-use super::browser::{self, LoginState, ShortLived};
+use super::browser::{self, LoginSealer, ShortLived};
 use super::live_grants::LiveGrants;
 use super::login::GitHubLogin;
 use super::problem::Problem;
@@ -35,13 +35,13 @@ use crate::store::Grant;
 
 /// The length of a [`handle`]: the base64url of 32 bytes.
 const HANDLE_CHARS: usize = 43;
-/// The cookie's name, before [`LoginState::cookie_name`].
+/// The cookie's name, before [`LoginSealer::cookie_name`].
 const COOKIE: &str = "mcp_account";
 
 /// `/account`
 pub struct AccountEndpoint {
     pub(super) resource: Arc<ProtectedResource>,
-    pub(super) logins: Arc<LoginState>,
+    pub(super) logins: Arc<LoginSealer>,
     /// Makes the URL of its login page; it is not asked anything here.
     pub(super) provider: Arc<dyn IdentityProvider>,
     pub(super) grants: Arc<LiveGrants>,
@@ -85,7 +85,7 @@ struct SignedIn {
 /// The cookie is Lax: a browser does not send a Strict one along when GitHub's redirects end here, so the person would look
 /// signed out. Lax keeps it from every request of another site but a link to the page, which shows that site nothing and
 /// changes nothing.
-pub(super) fn sign_in(logins: &LoginState, identity: Identity) -> Response {
+pub(super) fn sign_in(logins: &LoginSealer, identity: Identity) -> Response {
     let Identity { user, login } = identity;
     log::info("account.signed_in", &[log::Field::User(user), log::Field::Login(&login)]);
     let expires = logins.clock.now().plus(limits::ACCOUNT_LIFETIME);
@@ -164,7 +164,8 @@ impl AccountEndpoint {
             Err(error) => {
                 error.log();
                 // What was asked for is done: only the list cannot be shown.
-                let problem = if notice.is_some() { Problem::EndedInMemory } else { Problem::Table };
+                let problem =
+                    if notice.is_some() { Problem::EndedInMemory } else { Problem::TableUnreadable };
                 return self.resource.pages.problem(problem);
             }
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::authorization::{AuthorizationRequest, AuthorizeError, CodeChallenge, ReturnTo};
-use super::browser::{LoginState, read_query};
+use super::browser::{LoginSealer, read_query};
 use super::client::Client;
 use super::client_registry::ClientRegistry;
 use super::live_grants::LiveGrants;
@@ -21,7 +21,7 @@ use crate::http::{Form, Head, Response};
 pub struct AuthorizeEndpoint {
     pub(super) resource: Arc<ProtectedResource>,
     pub(super) clients: Arc<ClientRegistry>,
-    pub(super) logins: Arc<LoginState>,
+    pub(super) logins: Arc<LoginSealer>,
     pub(super) grants: Arc<LiveGrants>,
     pub(super) upstreams: Arc<Upstreams>,
 }

@@ -20,7 +20,7 @@ use crate::http::{Form, Head, PublicUrl, Request, Response};
 use crate::seal::{self, Keyring, Sealed};
 
 /// Seals and opens the stages of logins, and knows which logins are over.
-pub(super) struct LoginState {
+pub(super) struct LoginSealer {
     pub(super) url: PublicUrl,
     pub(super) keys: Arc<Keyring>,
     pub(super) random: Arc<dyn Random>,
@@ -51,14 +51,14 @@ impl<T: ShortLived> Sealed for Issued<T> {
     }
 }
 
-impl LoginState {
+impl LoginSealer {
     /// Seals a value that opens here until `expires`.
     pub(super) fn seal<T: ShortLived>(&self, value: T, expires: Timestamp) -> String {
         let issuer = self.url.origin().to_owned();
         seal::seal(&self.keys, &Issued { value, issuer, expires }, &*self.random)
     }
 
-    /// Opens what [`LoginState::seal`] sealed here; `None` for anything else.
+    /// Opens what [`LoginSealer::seal`] sealed here; `None` for anything else.
     pub(super) fn open<T: ShortLived>(&self, text: &str, now: Timestamp) -> Option<T> {
         let issued = seal::open::<Issued<T>>(&self.keys, text, now).ok()?;
         (issued.issuer == self.url.origin()).then_some(issued.value)
@@ -101,7 +101,7 @@ pub(super) fn read_query(head: &Head, repeatable: &[&str]) -> Result<Form, Probl
     read_form(head.query.as_deref().unwrap_or_default().as_bytes(), repeatable)
 }
 
-impl LoginState {
+impl LoginSealer {
     /// C3: the form of one of our own pages: the right type, and where the browser says from where, from here.
     pub(super) fn own_form(&self, request: &Request) -> Result<Form, Problem> {
         let head = &request.head;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::account;
 use super::account_page::SignIn;
 use super::authorization::{AuthorizationRequest, AuthorizeError};
-use super::browser::{LoginState, read_query};
+use super::browser::{LoginSealer, read_query};
 use super::issued::AuthorizationCode;
 use super::live_grants::LiveGrants;
 use super::login::{GitHubLogin, Purpose, is_marked_account};
@@ -27,7 +27,7 @@ use crate::store::{self, Grant, GrantClient, Stage};
 /// `/auth/callback`
 pub struct CallbackEndpoint {
     pub(super) resource: Arc<ProtectedResource>,
-    pub(super) logins: Arc<LoginState>,
+    pub(super) logins: Arc<LoginSealer>,
     pub(super) provider: Arc<dyn IdentityProvider>,
     pub(super) grants: Arc<LiveGrants>,
     pub(super) upstreams: Arc<Upstreams>,
@@ -52,7 +52,7 @@ impl From<ProviderError> for LoginError {
 impl From<store::Error> for LoginError {
     fn from(error: store::Error) -> LoginError {
         log::error("login.not_stored", &[log::Field::Error(&error.to_string())]);
-        LoginError::Other(Problem::Storage)
+        LoginError::Other(Problem::LoginNotStored)
     }
 }
 
@@ -65,12 +65,15 @@ impl CallbackEndpoint {
             Err(problem) => return pages.problem(problem),
         };
         let state = query.value("state").unwrap_or_default();
-        self.finish(head, &query, state).unwrap_or_else(|problem| {
-            if is_marked_account(state) {
-                pages.sign_in(SignIn::Again(problem))
-            } else {
-                pages.problem(problem)
-            }
+        let login = GitHubLogin::open(&self.logins, state, self.logins.clock.now());
+        let is_account = match &login {
+            Some(login) => matches!(login.purpose, Purpose::Account),
+            // Anybody can write the mark: it chooses the page of a login that cannot go on in any case.
+            None => is_marked_account(state),
+        };
+        let outcome = login.ok_or(Problem::LoginExpired).and_then(|login| self.finish(head, &query, &login));
+        outcome.unwrap_or_else(|problem| {
+            if is_account { pages.sign_in(SignIn::Again(problem)) } else { pages.problem(problem) }
         })
     }
 
@@ -85,16 +88,20 @@ impl CallbackEndpoint {
     }
 
     /// Ends the login; a problem leaves it open, if it was.
-    fn finish(&self, head: &Head, query: &Form, state: &str) -> Result<Response, Problem> {
-        let login =
-            GitHubLogin::open(&self.logins, state, self.logins.clock.now()).ok_or(Problem::LoginExpired)?;
+    fn finish(&self, head: &Head, query: &Form, login: &GitHubLogin) -> Result<Response, Problem> {
         if let Purpose::Authorize(request) = &login.purpose {
             trace::names_client(&request.client);
         }
         // C4: the state and the cookie of the same login, or GitHub is not asked anything.
         self.logins.check_browser(head, &login.browser)?;
         let (code, peer) = (code_of(query), head.peer);
-        // A login is spent only once it has its place: a person who finds none reloads the page.
+        // A login that is over waits for no place: a spent one could be sent any number of times at no cost, and would hold up
+        // others. Which of several callbacks ends a login is decided below.
+        if self.logins.spent.has_ended(login.browser.hash()) {
+            return Err(Problem::AlreadyAnswered);
+        }
+        // A login is spent only once it has its place: a person who finds none reloads the page. The place is kept until this
+        // function returns. An error from GitHub needs none, because GitHub is not asked about it.
         let now = self.logins.clock.monotonic();
         let _place = match &code {
             Ok(_) => Some(self.quota.place(peer, now)?),
@@ -103,7 +110,7 @@ impl CallbackEndpoint {
         // C4: one answer a login. Without this, one consent would buy any number of calls to GitHub, and as many grants.
         // Nor does one count that was answered no after all, in another tab (C10).
         self.logins.spent.end(login.browser.hash(), peer, now)?;
-        let outcome = code.and_then(|code| self.ask_github(&login, code, peer));
+        let outcome = code.and_then(|code| self.ask_github(login, code, peer));
         let response = outcome.unwrap_or_else(|error| self.refuse(&login.purpose, error, peer));
         Ok(self.logins.end_login(response, &login.browser))
     }
@@ -290,7 +297,8 @@ impl CallbackEndpoint {
     }
 }
 
-/// What GitHub says in the callback's query (RFC 6749 sections 4.1.2 and 4.1.2.1).
+/// The code in the callback's query (RFC 6749 section 4.1.2), or what GitHub says instead (section 4.1.2.1). A query with both
+/// has no code.
 fn code_of(query: &Form) -> Result<&str, LoginError> {
     match (query.value("error"), query.value("code")) {
         (None, Some(code)) if is_code(code) => Ok(code),

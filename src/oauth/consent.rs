@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::authorization::AuthorizeError;
-use super::browser::LoginState;
+use super::browser::LoginSealer;
 use super::live_grants::LiveGrants;
 use super::log_stranger;
 use super::login::PendingAuthorization;
@@ -24,7 +24,7 @@ use crate::http::{Request, Response};
 /// `/consent`
 pub struct ConsentEndpoint {
     pub(super) resource: Arc<ProtectedResource>,
-    pub(super) logins: Arc<LoginState>,
+    pub(super) logins: Arc<LoginSealer>,
     pub(super) grants: Arc<LiveGrants>,
     /// Makes the URL of its login page; it is not asked anything here.
     pub(super) provider: Arc<dyn IdentityProvider>,

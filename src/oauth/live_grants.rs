@@ -3,6 +3,7 @@
 //! While the table cannot be read, the grants that somebody ends cannot be looked up. Such endings wait: they hold at once for
 //! every grant that is in memory, and are carried out when the table can be read again (S3).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::expiry::Readings;
@@ -116,7 +117,7 @@ impl LiveGrants {
     /// Ends the grants that `picks` finds, of one person or of all.
     ///
     /// # Errors
-    /// [`Problem::EndedInMemory`] if that is not durable yet, [`Problem::Table`] if nothing was done.
+    /// [`Problem::EndedInMemory`] if that is not durable yet, [`Problem::TableUnreadable`] if nothing was done.
     pub(super) fn end_picked(
         &self,
         user: Option<UserId>,
@@ -129,19 +130,22 @@ impl LiveGrants {
             Err(error) => {
                 error.log();
                 let remembered = self.end_later(user, reason, picks);
-                Err(if remembered { Problem::EndedInMemory } else { Problem::Table })
+                Err(if remembered { Problem::EndedInMemory } else { Problem::TableUnreadable })
             }
         }
     }
 
     /// Ends those of `grants` that `ids` names: one write for many, and each is tried, whatever became of the one before it.
     fn end_all(&self, grants: &[Arc<Grant>], ids: &[GrantId], reason: &'static str) -> Result<(), Problem> {
+        // T17: before the writes, which take as long as the disk does, or fail. A session that is opened meanwhile ends with the
+        // next sweep, which finds its grant gone.
         ids.iter().for_each(|id| (self.on_end)(*id));
+        let by_id: HashMap<GrantId, &Arc<Grant>> = grants.iter().map(|grant| (grant.id, grant)).collect();
         let mut outcome = Ok(());
         for batch in ids.chunks(limits::SWEEP_BATCH) {
             match self.table.delete_all(batch) {
                 Ok(deleted) => {
-                    let ended = grants.iter().filter(|grant| deleted.contains(&grant.id));
+                    let ended = deleted.iter().filter_map(|id| by_id.get(id));
                     ended.for_each(|grant| log_ended(grant, reason));
                 }
                 Err(error) => {

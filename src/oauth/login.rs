@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::authorization::AuthorizationRequest;
-use super::browser::{BrowserBinding, LoginState, ShortLived};
+use super::browser::{BrowserBinding, LoginSealer, ShortLived};
 use super::provider::{IdentityProvider, LoginRequest};
 use super::resource::see_other;
 use crate::base::clock::Timestamp;
@@ -81,7 +81,7 @@ impl GitHubLogin {
     /// Sends the browser to GitHub, with PKCE (G1). `begun` is when the login was last known to be open.
     pub(super) fn see_github(
         self,
-        logins: &LoginState,
+        logins: &LoginSealer,
         provider: &dyn IdentityProvider,
         scope: &str,
         begun: Timestamp,
@@ -101,7 +101,7 @@ impl GitHubLogin {
     }
 
     /// Opens the state of a callback.
-    pub(super) fn open(logins: &LoginState, state: &str, now: Timestamp) -> Option<GitHubLogin> {
+    pub(super) fn open(logins: &LoginSealer, state: &str, now: Timestamp) -> Option<GitHubLogin> {
         logins.open(state.strip_prefix(ACCOUNT_MARK).unwrap_or(state), now)
     }
 }

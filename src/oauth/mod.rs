@@ -75,7 +75,7 @@ use account::AccountEndpoint;
 use authorize::AuthorizeEndpoint;
 use bearer::BearerCheck;
 pub use bearer::token_of;
-use browser::LoginState;
+use browser::LoginSealer;
 use callback::CallbackEndpoint;
 pub use client::Client;
 use client_registry::ClientRegistry;
@@ -173,10 +173,10 @@ impl AuthorizationServer {
             clock: clock.clone(),
             random: random.clone(),
             tools_call_github: parts.tools_call_github,
-            refresh_locks: Arc::new(Quota::new((1, usize::MAX)).waiting((usize::MAX, usize::MAX))),
+            refresh_locks: Arc::new(Quota::new((1, usize::MAX)).unlimited_waiting()),
             places: Arc::new(Quota::new(limits::REFRESH_PLACES).waiting(limits::REFRESH_WAITERS)),
         });
-        let logins = Arc::new(LoginState {
+        let logins = Arc::new(LoginSealer {
             url: resource.url.clone(),
             keys: keys.clone(),
             random: random.clone(),

@@ -35,9 +35,9 @@ pub(super) enum Problem {
     /// Too many logins from this address.
     TooMany(TooMany),
     /// The table could not be written.
-    Storage,
+    LoginNotStored,
     /// The account page's table could not be read. Nothing was changed.
-    Table,
+    TableUnreadable,
     /// What the person has just ended is ended, and not written yet.
     EndedInMemory,
     /// The clock of this server seems not to be set yet.
@@ -150,12 +150,12 @@ impl Problem {
                 "Too many logins from your network",
                 "Wait ten minutes, then start the login again from your MCP client.",
             ),
-            Problem::Storage => explain(503, "storage").says(
+            Problem::LoginNotStored => explain(503, "storage").says(
                 "This server cannot save your login",
                 "Nothing was allowed. The person who runs this server finds in its log why its disk \
                  refuses.",
             ),
-            Problem::Table => explain(503, "table").says(
+            Problem::TableUnreadable => explain(503, "table").says(
                 "This server's disk refuses",
                 "Nothing was changed. Wait a minute, then try again. The person who runs this server finds \
                  in its log what is wrong.",

@@ -29,7 +29,7 @@ impl SpentLogins {
     /// end it at the same time, exactly one succeeds.
     pub(super) fn end(&self, login: &str, peer: Option<IpAddr>, now: Duration) -> Result<(), Problem> {
         let mut spent = self.spent.lock();
-        if spent.owner_and_end(login).is_some() {
+        if spent.owner_and_end_of_any_age(login).is_some() {
             return Err(Problem::AlreadyAnswered);
         }
         let times = (now, now.saturating_add(limits::LOGIN_LIFETIME));
@@ -39,7 +39,7 @@ impl SpentLogins {
 
     /// Whether a login is over.
     pub(super) fn has_ended(&self, login: &str) -> bool {
-        self.spent.lock().owner_and_end(login).is_some()
+        self.spent.lock().owner_and_end_of_any_age(login).is_some()
     }
 }
 

@@ -161,9 +161,14 @@ impl TokenEndpoint {
                 }
                 // T10: so does another process with the same login, once the policy was asked about it (T13).
                 Turn::Late { generation, turned } => (generation, turned),
-                Turn::Reuse => return Err(self.end(grant.id, &token.secret, "refresh_reused")),
+                // The end needs the place that this refresh may have, to give GitHub's token back.
+                Turn::Reuse => {
+                    drop(asking.take());
+                    return Err(self.end(grant.id, &token.secret, "refresh_reused"));
+                }
                 Turn::FromTheFuture => {
                     log::error("store.rolled_back", &[log::Field::Hint(ROLLED_BACK)]);
+                    drop(asking.take());
                     return Err(self.end(grant.id, &token.secret, "table_rolled_back"));
                 }
             };

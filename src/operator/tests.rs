@@ -59,6 +59,20 @@ fn id(number: u64) -> GrantId {
     grant(number).id
 }
 
+/// A panic in one command does not keep the later ones out.
+#[test]
+fn a_command_that_panics_leaves_the_others_possible() {
+    let mut fixture = fixture(&[]);
+    let has_panicked = std::sync::atomic::AtomicBool::new(false);
+    fixture.parts().rotate_key = Box::new(move || {
+        assert!(has_panicked.swap(true, std::sync::atomic::Ordering::Relaxed), "the first time");
+        Ok(2)
+    });
+    let rotate = || fixture.operator.perform(&Operation::RotateKey);
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(rotate)).is_err());
+    assert_eq!(rotate().unwrap(), Outcome::Rotated { keys: 2 });
+}
+
 #[test]
 fn the_operator_sees_whether_the_table_answers() {
     let fixture = fixture(&[]);
@@ -181,7 +195,7 @@ fn a_status_counts_what_lives() {
 #[test]
 fn one_command_at_a_time_changes_the_key() {
     let fixture = fixture(&[]);
-    let _claim = fixture.operator.writing.lock().unwrap();
+    let _claim = fixture.operator.writing.lock();
     assert_eq!(post(&fixture.operator, "\"rotate_key\"").0, 409);
     assert_eq!(post(&fixture.operator, "\"back_up\"").0, 409);
 }

@@ -59,6 +59,27 @@ fn the_way_back_to_a_web_client_names_it() {
     );
 }
 
+/// A problem is shown on the page of the login's sealed purpose; the mark before the state, which anybody can write, counts for a
+/// state that does not open.
+#[test]
+fn a_problem_is_shown_on_the_page_of_the_logins_purpose() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    browser.approve();
+    browser.cookies.clear();
+    let (of_client, sign_in) = (browser.github_state.clone(), "Sign in with GitHub");
+    let check = |state: &str, is_sign_in: bool| {
+        let mut browser = browser.clone();
+        browser.github_state = state.to_owned();
+        let page = text(&browser.callback("code=good"));
+        assert_eq!(page.contains(sign_in), is_sign_in, "{state}: {page}");
+    };
+    check(&of_client, false);
+    check(&format!("account.{of_client}"), false);
+    check("forged", false);
+    check("account.forged", true);
+}
+
 /// Where nothing is proven, nobody is sent anywhere (O6).
 #[test]
 fn an_unproven_login_has_no_way_back() {

@@ -13,6 +13,22 @@ fn a_registration_is_sealed_in_the_same_form_by_every_version() {
     assert_eq!(serde_json::to_string(&client).unwrap(), SEALED);
 }
 
+/// O7: a sealed client is a registered one, whatever it was before it was sealed and whatever its text says: the trust in the
+/// operator's clients does not travel.
+#[test]
+fn what_is_opened_is_never_the_operators_client() {
+    let (keys, random) = (crate::seal::fake::keyring(1), crate::base::random::CountedRandom::default());
+    let registered: Client = serde_json::from_str(SEALED).unwrap();
+    for origin in [ClientOrigin::Configured, ClientOrigin::Document("a.example".to_owned())] {
+        let secret = Some(Secret::new("secret".to_owned()));
+        let sealed = crate::seal::seal(&keys, &Client { origin, secret, ..registered.clone() }, &random);
+        let opened: Client = crate::seal::open(&keys, &sealed, Timestamp(0)).unwrap();
+        assert_eq!((opened.origin, opened.secret.is_some()), (ClientOrigin::Registered, false));
+    }
+    let claims = SEALED.replace("\"t\":", "\"origin\":\"configured\",\"o\":\"configured\",\"t\":");
+    assert_eq!(serde_json::from_str::<Client>(&claims).unwrap().origin, ClientOrigin::Registered);
+}
+
 /// O12: a scope that is not there any more is not granted, whoever was registered for it.
 #[test]
 fn a_client_may_ask_for_scopes_that_exist() {

@@ -114,6 +114,19 @@ fn a_login_without_a_place_is_not_spent() {
     assert_eq!(one.callback("code=good").status(), 303);
 }
 
+/// C4: a login that is over takes no place and waits for none, however many requests repeat it.
+#[test]
+fn a_login_that_is_over_waits_for_no_place() {
+    let mut fixture = fake::fixture();
+    fixture.server.callback.quota.patience = Duration::ZERO;
+    let mut browser = at(&fixture, 1);
+    assert_eq!(browser.log_in().status(), 303);
+    let (sender, places) = (Sender::of(Some(browser.peer)), &fixture.server.callback.quota.places);
+    let _held: Vec<_> = (0..limits::LOGIN_PLACES.0).map(|_| places.take(sender).unwrap()).collect();
+    let answer = browser.callback("code=good");
+    assert!(answer.status() == 400 && text(&answer).contains("This login is over"), "{}", text(&answer));
+}
+
 /// Nine senders do, for an hour, all they can to use up what GitHub allows the app: an invented code each time, or a person who is
 /// not let in. Everybody else logs in.
 #[test]

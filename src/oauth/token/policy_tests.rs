@@ -63,6 +63,35 @@ fn the_policy_is_asked_when_a_replaced_token_is_used_late() {
     assert!(fixture.grants.list().unwrap().is_empty());
 }
 
+/// G6: a refresh that finds its token reused by the time it may ask GitHub leaves its place to the end of the grant, which gives
+/// GitHub's token back.
+#[test]
+fn a_reuse_that_is_found_before_github_is_asked_gives_the_token_back() {
+    let mut fixture = fake::fixture();
+    fixture.server = for_members(&fixture);
+    fixture.provider.member_of(&["acme"]);
+    let mut browser = Browser::new(&fixture);
+    let pair = browser.tokens();
+    let grant = fixture.grants.list().unwrap()[0].clone();
+    let upstreams = &fixture.server.token.upstreams;
+    // The refresh gets the last of its user's places.
+    let _others: Vec<_> =
+        (1..limits::REFRESH_PLACES.0).map(|_| upstreams.places.take(grant.user).unwrap()).collect();
+    let lock = upstreams.refresh_locks.take(grant.id).unwrap();
+    let refused = std::thread::scope(|scope| {
+        let refresh = scope.spawn(|| error(&browser.refresh(&pair.refresh)));
+        while upstreams.refresh_locks.queue() == 0 {
+            std::thread::yield_now();
+        }
+        let stage = Stage::Live { generation: 2, turned: fixture.clock.now() };
+        fixture.grants.update(&Grant { stage, ..(*grant).clone() }).unwrap();
+        drop(lock);
+        refresh.join().unwrap()
+    });
+    assert_eq!(refused, invalid_grant());
+    assert_eq!((fixture.grants.list().unwrap().len(), fixture.provider.discarded()), (0, 1));
+}
+
 /// T13: a login that changed hands does not let its new owner stay.
 #[test]
 fn a_token_of_somebody_else_is_a_no() {
