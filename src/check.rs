@@ -191,8 +191,20 @@ impl Report {
 
     fn program(&mut self, config: &Config) {
         let bridge = &config.bridge;
-        let Some(command) = bridge.command.first() else { return };
         let (of_user, in_all) = bridge.most;
+        if let Some(url) = &bridge.upstream {
+            self.say(
+                "it serves",
+                format!("the MCP server at {url}: {in_all} sessions at most, {of_user} of one person"),
+            );
+            if !url.is_private() {
+                self.warn(
+                    format!("what people ask {url} and what it answers travels in the clear"),
+                    "use https, unless nobody else is on that network",
+                );
+            }
+        }
+        let Some(command) = bridge.command.first() else { return };
         let user = bridge.user.as_deref().unwrap_or("the server's user");
         self.say(
             "it serves",

@@ -146,7 +146,7 @@ fn serve(mut config: Config, tools: MakeBackend<'_>) -> Result<ExitCode, Vec<Sta
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes the backend for the program that the command line names, else the tools.
+/// Makes the backend for the program or the upstream that is named, else the tools.
 fn backend_of<'a>(config: &'a Config, tools: MakeBackend<'a>) -> MakeBackend<'a> {
     if config.bridge.programs() == 0 {
         return tools;
@@ -154,7 +154,13 @@ fn backend_of<'a>(config: &'a Config, tools: MakeBackend<'a>) -> MakeBackend<'a>
     Box::new(|_| {
         let Program { name, version } = config.program;
         let files = config.state_files();
-        let host = BridgeHost { name, version, state_dir: &files.directory, root_is_fine: config.is_demo };
+        let host = BridgeHost {
+            name,
+            version,
+            state_dir: &files.directory,
+            ca_file: config.ca_file.as_deref(),
+            root_is_fine: config.is_demo,
+        };
         Ok(Arc::new(config.bridge.bridge(host).map_err(|error| unservable(&error))?))
     })
 }

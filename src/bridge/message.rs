@@ -143,9 +143,9 @@ struct RequestToPeer<'a, P> {
 }
 
 #[derive(Serialize)]
-struct AnswerToPeer<'a, R, E> {
+struct AnswerToPeer<I, R, E> {
     jsonrpc: &'static str,
-    id: &'a RawValue,
+    id: I,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<R>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,8 +161,8 @@ pub(super) fn notification(method: &str, params: Option<impl Serialize>) -> Stri
     to_text(&RequestToPeer { jsonrpc: "2.0", id: None, method, params })
 }
 
-/// The answer to a request of the peer, whose id is repeated as it stands.
-pub(super) fn answer(id: &RawValue, answer: Result<impl Serialize, impl Serialize>) -> String {
+/// The answer to a request, whose id is repeated as it stands.
+pub(super) fn answer(id: impl Serialize, answer: Result<impl Serialize, impl Serialize>) -> String {
     let (result, error) = match answer {
         Ok(result) => (Some(result), None),
         Err(error) => (None, Some(error)),

@@ -1,12 +1,14 @@
 //! The bridge: MCP servers that exist already, behind this one's login. One JSON-RPC client of a peer, over the pipes of a
-//! program that is started for a person, serves the calls as a [`crate::mcp::Backend`].
+//! program that is started for a person or over HTTP, serves the calls as a [`crate::mcp::Backend`].
 //!
 //! Programs are strangers: they get an environment that is built from nothing, a guardian that leaves nothing of them, and no
 //! request's data but on their standard input.
 
 mod backend;
+mod events;
 mod guardian;
 mod handshake;
+mod http;
 mod instances;
 mod launch;
 mod lines;
@@ -20,9 +22,14 @@ mod stdio;
 mod template;
 mod transport;
 mod unavailable;
+mod upstream;
+mod upstream_answer;
+mod upstream_error;
+mod upstream_message;
 
 pub(crate) use self::guardian::serve as serve_as_guardian;
 pub(crate) use self::setup::{BridgeHost, BridgeOptions};
+pub(crate) use self::upstream::UpstreamUrl;
 
 #[cfg(test)]
 mod fake;

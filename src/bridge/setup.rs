@@ -7,15 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backend::Bridge;
-use super::instances::InstanceSettings;
+use super::http::UpstreamLauncher;
+use super::instances::{InstanceSettings, Launcher};
 use super::launch::{self, RunAs};
 use super::message::ClientInfo;
 use super::program::ProgramLauncher;
 use super::template::{self, Template, Variables};
+use super::upstream::{Upstream, UpstreamHeader, UpstreamUrl};
 use crate::base::limits;
 use crate::base::startup_error::StartupError;
 use crate::mcp::Consent;
 use crate::sys;
+use crate::trust::Trust;
 
 /// What the operator says of a server behind the login.
 pub(crate) struct BridgeOptions {
@@ -23,6 +26,10 @@ pub(crate) struct BridgeOptions {
     pub(crate) command: Vec<String>,
     /// Its variables, as `NAME=VALUE`, or `NAME` for the server's own.
     pub(crate) env: Vec<String>,
+    /// A server that is reached over HTTP, in place of a program.
+    pub(crate) upstream: Option<UpstreamUrl>,
+    /// Its headers, as `NAME: VALUE`.
+    pub(crate) headers: Vec<String>,
     /// Where home directories are; without it, beside the state directory.
     pub(crate) directory: Option<PathBuf>,
     /// The user that programs run as; without one, the server's.
@@ -46,6 +53,8 @@ impl Default for BridgeOptions {
         BridgeOptions {
             command: Vec::new(),
             env: Vec::new(),
+            upstream: None,
+            headers: Vec::new(),
             directory: None,
             user: None,
             most: limits::bridge::PROGRAMS,
@@ -61,6 +70,8 @@ pub(crate) struct BridgeHost<'a> {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
     pub(crate) state_dir: &'a Path,
+    /// Certificates that are trusted besides the built-in roots.
+    pub(crate) ca_file: Option<&'a Path>,
     /// Whether programs may run as root: for a trial.
     pub(crate) root_is_fine: bool,
 }
@@ -72,9 +83,10 @@ impl BridgeOptions {
         self.variables = others.map(|(name, value)| (name.clone(), value.clone())).collect();
     }
 
-    /// How many programs there may be.
+    /// How many programs or sessions there may be.
     pub(crate) fn programs(&self) -> usize {
-        if self.command.is_empty() { 0 } else { self.most.1 }
+        let is_used = !self.command.is_empty() || self.upstream.is_some() || !self.headers.is_empty();
+        if is_used { self.most.1 } else { 0 }
     }
 
     /// The directory above all home directories.
@@ -87,11 +99,59 @@ impl BridgeOptions {
         self.directory.clone().unwrap_or_else(beside)
     }
 
-    /// The bridge to the one program of the command line.
+    /// The bridge to the one program or upstream.
     ///
     /// # Errors
     /// The first option that cannot be used.
     pub(crate) fn bridge(&self, host: BridgeHost<'_>) -> Result<Bridge, StartupError> {
+        let mut consent =
+            Consent { name: host.name.to_owned(), title: host.name.to_owned(), ..Consent::default() };
+        let (server, launcher): (_, Box<dyn Launcher>) = match &self.upstream {
+            Some(url) => {
+                let headers = self.upstream_headers(url)?;
+                consent.keeps_github_tokens = headers.iter().any(|header| header.value.names_github_token());
+                let upstream = Upstream::new(url.clone(), headers, Trust::load(host.ca_file)?);
+                (Arc::clone(&upstream.server), Box::new(UpstreamLauncher(Arc::new(upstream))))
+            }
+            None => {
+                let program = self.program(host)?;
+                (Arc::clone(&program.server), Box::new(program))
+            }
+        };
+        let settings = InstanceSettings {
+            server,
+            start: limits::bridge::START,
+            idle: self.idle,
+            most: self.most,
+            client_info: ClientInfo { name: host.name, version: host.version },
+        };
+        Ok(Bridge::new(consent, settings, launcher))
+    }
+
+    /// The headers of the upstream.
+    fn upstream_headers(&self, url: &UpstreamUrl) -> Result<Vec<UpstreamHeader>, StartupError> {
+        if !self.command.is_empty() {
+            return Err(StartupError::unusable(
+                "MCP_UPSTREAM",
+                "there is a program as well, behind --: take one",
+            ));
+        }
+        if !self.env.is_empty() {
+            return Err(StartupError::unusable("--env", "an upstream has no variables: write --header"));
+        }
+        let unusable = |why| StartupError::unusable("--header", why);
+        let parse = |text: &String| UpstreamHeader::parse(text, url, &self.variables).map_err(unusable);
+        self.headers.iter().map(parse).collect()
+    }
+
+    /// The program of the command line.
+    fn program(&self, host: BridgeHost<'_>) -> Result<ProgramLauncher, StartupError> {
+        if !self.headers.is_empty() {
+            return Err(StartupError::unusable(
+                "--header",
+                "headers are for --upstream; a program gets --env",
+            ));
+        }
         let Some((command, args)) = self.command.split_first() else {
             return Err(StartupError::unusable("--", "write the program and its arguments behind it"));
         };
@@ -113,26 +173,15 @@ impl BridgeOptions {
         }
         let env = self.env.iter().map(|each| self.variable(each)).collect::<Result<_, _>>()?;
         let name = program.file_name().unwrap_or(program.as_os_str());
-        let server: Arc<str> = Arc::from(name.to_string_lossy());
-        let settings = InstanceSettings {
-            server: Arc::clone(&server),
-            start: limits::bridge::START,
-            idle: self.idle,
-            most: self.most,
-            client_info: ClientInfo { name: host.name, version: host.version },
-        };
-        let launcher = ProgramLauncher {
-            server,
+        Ok(ProgramLauncher {
+            server: Arc::from(name.to_string_lossy()),
             program,
             args: args.to_vec(),
             env,
             directory: self.home_directories(host.state_dir),
             user,
             variables: self.variables.clone(),
-        };
-        let consent =
-            Consent { name: host.name.to_owned(), title: host.name.to_owned(), ..Consent::default() };
-        Ok(Bridge::new(consent, settings, Box::new(launcher)))
+        })
     }
 
     /// A variable of the program.

@@ -21,7 +21,7 @@ pub(super) enum Undelivered {
     Ended,
 }
 
-/// What the messages of a peer go to. Called from one thread, in order.
+/// What the messages of a peer go to. Those of one stream come in order, from one thread.
 pub(super) trait Receiver: Send + Sync {
     /// Takes one text; returns whether it is JSON-RPC.
     fn receive(&self, text: &str) -> bool;
@@ -49,6 +49,8 @@ pub(super) enum ProgramEnd {
     Faulty(Fault),
     /// Its guardian is gone.
     Lost,
+    /// The session at an upstream was ended here.
+    Closed,
 }
 
 /// What of its output ended a program.
@@ -76,6 +78,7 @@ impl fmt::Display for ProgramEnd {
                 Fault::Stalled => "it was ended: it did not read its standard input",
             }),
             ProgramEnd::Lost => f.write_str("its guardian process is gone"),
+            ProgramEnd::Closed => f.write_str("its session was ended"),
         }
     }
 }

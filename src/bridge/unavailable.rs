@@ -41,7 +41,7 @@ impl fmt::Display for Unavailable {
             Unavailable::Version(version) => {
                 write!(f, "it speaks version {version:?} of the protocol, which is not spoken here")
             }
-            Unavailable::Refused(why) => write!(f, "it refused initialize: {why}"),
+            Unavailable::Refused(why) => write!(f, "initialize failed: {why}"),
             Unavailable::Failing(seconds) => {
                 write!(f, "it has failed several times and is tried again in {seconds} s")
             }

@@ -82,7 +82,8 @@ pub(super) struct CommandLine {
 }
 
 /// How a program to be served is written.
-const BRIDGED: &str = "[[--env NAME[=VALUE]]... -- COMMAND [ARG...]]";
+const BRIDGED: &str =
+    "[[--env NAME[=VALUE]]... -- COMMAND [ARG...] | --upstream URL [--header 'NAME: VALUE']...]";
 
 /// How `grants revoke` is told which grants.
 const SELECTION: &str = "(ID | --user LOGIN|NUMBER | --client FINGERPRINT | --all)";
@@ -245,6 +246,7 @@ impl CommandLine {
             (["grants", "revoke"], "--all") if is_bare => self.selections.push(Selection::All),
             (["grants", "revoke"], "--all") => return Err(unusable("it takes no value")),
             (_, "--env") if self.command.arguments == BRIDGED => self.bridge.env.push(value()?),
+            (_, "--header") if self.command.arguments == BRIDGED => self.bridge.headers.push(value()?),
             (["health"], "--url") => self.url = Some(url(value()?).map_err(unusable)?),
             (_, "--json") if is_bare && matches!(self.command.action, Action::Operate(_)) => {
                 self.format = OutcomeFormat::Json;

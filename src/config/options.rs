@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::client_secret::{self, ClientSecret};
 use super::{Config, values};
 use crate::base::startup_error::StartupError;
+use crate::bridge::UpstreamUrl;
 use crate::github::{self, BaseUrl};
 use crate::http::{PublicUrl, TrustedProxies};
 use crate::oauth::{DenyList, RedirectSchemes};
@@ -207,14 +208,20 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
     option("MCP_MAX_SESSIONS_PER_USER", One("NUMBER"), "32")
         .help("sessions of one user; the least recently used one makes room")
         .sets(|config, value| set(&mut config.capacity.sessions_per_user, values::count(value))),
+    option("MCP_UPSTREAM", One("URL"), "none")
+        .help("an MCP server over Streamable HTTP that is served in place of these tools")
+        .sets(|config, value| set(&mut config.bridge.upstream, UpstreamUrl::parse(value).map(Some))),
     option("MCP_MAX_CHILDREN", One("NUMBER"), "64")
-        .help("programs of `-- COMMAND` at once; the one unused for the longest time makes room")
+        .help(
+            "programs of `-- COMMAND`, or sessions at the upstream, at once; the one unused for the \
+             longest time makes room",
+        )
         .sets(|config, value| set(&mut config.bridge.most.1, values::count(value))),
     option("MCP_MAX_CHILDREN_PER_USER", One("NUMBER"), "8")
-        .help("programs of one user")
+        .help("those of one user")
         .sets(|config, value| set(&mut config.bridge.most.0, values::count(value))),
     option("MCP_BRIDGE_IDLE", One("SECONDS"), "600")
-        .help("how long a program is kept that nobody uses")
+        .help("how long a program or a session is kept that nobody uses")
         .sets(|config, value| set(&mut config.bridge.idle, values::seconds(value))),
     option("MCP_CHILDREN_DIR", One("DIR"), "beside the state directory, its name with .children")
         .help("where programs have their home directories, one per person")
@@ -248,8 +255,8 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         .sets(|config, value| set(&mut config.github.api_url, BaseUrl::parse(value).map(Some))),
     option("MCP_CA_FILE", One("FILE"), "none")
         .help(
-            "certificates, PEM, trusted besides the built-in roots by every call to GitHub and for \
-             client documents",
+            "certificates, PEM, trusted besides the built-in roots by every call to GitHub, for client \
+             documents and at the upstream",
         )
         .sets(|config, value| set(&mut config.ca_file, path(value))),
 ];

@@ -21,3 +21,4 @@ mod peer;
 mod reload;
 mod seed;
 mod storm;
+mod upstream;

@@ -55,3 +55,20 @@ pub const DESCRIPTORS: usize = 8;
 pub const NAMES: usize = 4096;
 /// The longest of them (bytes): what MCP allows the name of a tool.
 pub const NAME_BYTES: usize = 128;
+
+// ---- upstreams over HTTP ----
+
+/// Requests at the upstream, of one user and in all: each holds a thread and a connection.
+pub const UPSTREAM_REQUESTS: (usize, usize) = (16, 128);
+/// Looking up an upstream's name, and connecting to it, TLS included.
+pub const CONNECT: Duration = Duration::from_secs(10);
+/// How long an upstream has to accept a notification.
+pub const NOTIFY: Duration = Duration::from_secs(10);
+/// The head of an upstream's answer (bytes).
+pub const UPSTREAM_HEAD_BYTES: usize = 32 * 1024;
+/// What is read of an answer that is no success (bytes).
+pub const UPSTREAM_ERROR_BYTES: usize = 64 * 1024;
+/// The longest event id that is sent back (bytes).
+pub const EVENT_ID_BYTES: usize = 1024;
+/// The shortest pause before a stream is taken up again.
+pub const RETRY_MIN: Duration = Duration::from_millis(100);

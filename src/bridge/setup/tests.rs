@@ -11,7 +11,7 @@ fn bridge(command: &[&str], env: &[&str], more: impl FnOnce(&mut BridgeOptions))
     assert!(!options.variables.contains_key("MCP_STATE_DIR") && !format!("{options:?}").contains("canary"));
     more(&mut options);
     let state_dir = Path::new("/nonexistent/state");
-    let host = BridgeHost { name: "n", version: "1", state_dir, root_is_fine: true };
+    let host = BridgeHost { name: "n", version: "1", state_dir, ca_file: None, root_is_fine: true };
     options.bridge(host).map_err(|error| error.to_string())
 }
 
@@ -57,7 +57,7 @@ fn programs_do_not_run_as_root() {
         ..BridgeOptions::default()
     };
     let state_dir = Path::new("/nonexistent/state");
-    let host = BridgeHost { name: "n", version: "1", state_dir, root_is_fine: false };
+    let host = BridgeHost { name: "n", version: "1", state_dir, ca_file: None, root_is_fine: false };
     for user in [None, Some("root"), Some("0")] {
         let error = options(user).bridge(host).err().unwrap().to_string();
         assert!(error.starts_with("MCP_CHILD_USER: this server runs as root"), "{error}");
@@ -74,4 +74,41 @@ fn home_directories_are_beside_the_state() {
     assert_eq!(of(&default, "/var/lib/mcp.d"), "/var/lib/mcp.d.children");
     let named = BridgeOptions { directory: Some("/srv/homes".into()), ..BridgeOptions::default() };
     assert_eq!(of(&named, "/var/lib/mcp"), "/srv/homes");
+}
+
+fn upstream(url: &str, headers: &[&str], more: impl FnOnce(&mut BridgeOptions)) -> Result<Bridge, String> {
+    bridge(&[], &[], |options| {
+        options.upstream = (!url.is_empty()).then(|| UpstreamUrl::parse(url).unwrap());
+        options.headers = headers.iter().map(ToString::to_string).collect();
+        more(options);
+    })
+}
+
+#[test]
+fn an_upstream_is_a_url_and_headers() {
+    let url = "http://127.0.0.1:8000/mcp";
+    let keeps_tokens = |headers: &[&str]| {
+        use crate::mcp::Backend;
+        upstream(url, headers, |_| {}).unwrap().consent().keeps_github_tokens
+    };
+    assert!(!keeps_tokens(&["X-User: ${user.login}", "Authorization: Bearer ${env.KEY}"]));
+    assert!(keeps_tokens(&["Authorization: Bearer ${github.token}"]));
+    let check = |outcome: Result<Bridge, String>, expected: &str| {
+        let error = outcome.err().unwrap();
+        assert!(error.contains(expected) && !error.contains("canary"), "{error}");
+    };
+    check(upstream(url, &["X: ${env.MCP_STATE_DIR}"], |_| {}), "MCP_STATE_DIR configures this server");
+    check(upstream("http://host/", &["X: ${github.token}"], |_| {}), "an https or a loopback URL only");
+    check(
+        upstream("", &["X: 1"], |options| options.command = vec!["sh".to_owned()]),
+        "--header: headers are for",
+    );
+    check(
+        upstream(url, &[], |options| options.command = vec!["sh".to_owned()]),
+        "MCP_UPSTREAM: there is a program",
+    );
+    check(
+        upstream(url, &[], |options| options.env = vec!["A=1".to_owned()]),
+        "--env: an upstream has no variables",
+    );
 }

@@ -1,0 +1,82 @@
+//! Reading server-sent events (HTML, section 9.2): bytes in, data out. A pure value. Lines end with LF or CR LF; servers of MCP write no
+//! others.
+
+use std::time::Duration;
+
+use super::lines::{Lines, TooLong};
+use super::upstream_error::UpstreamError;
+use crate::base::limits;
+
+/// An event stream that is being read.
+pub(super) struct Events {
+    lines: Lines,
+    fields: EventFields,
+}
+
+/// What has arrived of the next event, and what holds for the stream.
+pub(super) struct EventFields {
+    data: String,
+    /// The id of the last event that had one, for `Last-Event-ID`.
+    pub(super) last_id: Option<String>,
+    /// How long to wait before the stream is taken up again.
+    pub(super) retry: Duration,
+}
+
+impl Events {
+    pub(super) fn new() -> Events {
+        let fields = EventFields { data: String::new(), last_id: None, retry: limits::bridge::PAUSE };
+        Events { lines: Lines::new(limits::bridge::LINE_BYTES), fields }
+    }
+
+    /// Takes bytes and gives the data of each event that they complete to `each`.
+    pub(super) fn push(&mut self, bytes: &[u8], each: &mut dyn FnMut(&str)) -> Result<(), UpstreamError> {
+        let mut outcome = Ok(());
+        let take = |line: &[u8]| {
+            if outcome.is_ok() {
+                outcome = self.fields.take(line.strip_suffix(b"\r").unwrap_or(line), each);
+            }
+        };
+        self.lines.push(bytes, take).map_err(|TooLong| UpstreamError::TOO_LARGE)?;
+        outcome
+    }
+
+    /// The end of the stream.
+    pub(super) fn end(self) -> EventFields {
+        self.fields
+    }
+}
+
+impl EventFields {
+    fn take(&mut self, line: &[u8], each: &mut dyn FnMut(&str)) -> Result<(), UpstreamError> {
+        let line = std::str::from_utf8(line).map_err(|_| UpstreamError::NOT_UTF8)?;
+        let line = line.trim_start_matches('\u{feff}');
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match name {
+            "" if line.is_empty() => {
+                let data = std::mem::take(&mut self.data);
+                if !data.trim().is_empty() {
+                    each(&data);
+                }
+            }
+            "data" => {
+                if self.data.len().saturating_add(value.len()) > limits::bridge::LINE_BYTES {
+                    return Err(UpstreamError::TOO_LARGE);
+                }
+                self.data.push_str(value);
+                self.data.push('\n');
+            }
+            // It is repeated in a header field.
+            "id" if value.len() <= limits::bridge::EVENT_ID_BYTES => self.last_id = Some(value.to_owned()),
+            "retry" => {
+                let pause = value.parse().map_or(limits::bridge::PAUSE, Duration::from_millis);
+                self.retry = pause.clamp(limits::bridge::RETRY_MIN, limits::bridge::PAUSE_MAX);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

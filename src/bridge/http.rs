@@ -1,0 +1,430 @@
+//! Streamable HTTP as a transport: each message is a POST, the answer is JSON or an event stream, and one stream more brings what
+//! the upstream says by itself.
+//!
+//! Threads of a session: `bridge-upstream` takes messages in their order and owns the deadlines; it ends when [`Http`] is told to end or
+//! patience is over. `bridge-request`, one for each request that runs, ends with its exchange. `bridge-listen` reads the standing stream.
+//! All exchanges are interrupted when the session ends.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError, bounded};
+use serde_json::Value;
+use ureq::http::{HeaderValue, Response, StatusCode};
+use ureq::{Agent, Body, RequestBuilder};
+
+use super::instances::Launcher;
+use super::message;
+use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
+use super::upstream::Upstream;
+use super::upstream_answer::{answers, error_body, read};
+use super::upstream_error::UpstreamError;
+use super::upstream_message::UpstreamMessage;
+use crate::base::cancel::CancelToken;
+use crate::base::identity::{Principal, UserId};
+use crate::base::lock::Mutex;
+use crate::base::quota::Quota;
+use crate::base::{clock, limits, log};
+use crate::mcp;
+
+/// Keys of exchanges that are no requests; requests have their ids, which begin at 1.
+const LISTENING: u64 = 0;
+const NOTIFYING: u64 = u64::MAX;
+
+/// Begins sessions at an upstream.
+pub(super) struct UpstreamLauncher(pub(super) Arc<Upstream>);
+
+impl Launcher for UpstreamLauncher {
+    fn launch(&self, person: &Principal, receiver: Arc<dyn Receiver>) -> io::Result<Arc<dyn Transport>> {
+        let (sender, queue) = bounded(limits::bridge::MESSAGES);
+        let open = Arc::new(OpenExchanges::default());
+        let renewal = Quota::new((1, 1)).waiting((limits::bridge::REQUESTS, limits::bridge::REQUESTS));
+        let session = Arc::new(HttpSession {
+            upstream: Arc::clone(&self.0),
+            person: person.clone(),
+            receiver,
+            open: Arc::clone(&open),
+            renewal: Arc::new(renewal),
+            state: Mutex::default(),
+        });
+        start("bridge-upstream", move || session.run(&queue))?;
+        let (places, user) = (Arc::clone(&self.0.places), person.user);
+        Ok(Arc::new(Http { queue: Mutex::new(Some(sender)), open, places, user }))
+    }
+}
+
+/// A session at an upstream. Dropped, it is ended.
+struct Http {
+    /// Guards the way to the session's thread; taken when the session is to end.
+    queue: Mutex<Option<Sender<UpstreamMessage>>>,
+    open: Arc<OpenExchanges>,
+    places: Arc<Quota<UserId>>,
+    user: UserId,
+}
+
+impl Transport for Http {
+    fn send(&self, message: String) -> Result<(), Undelivered> {
+        let queue = self.queue.lock();
+        let queue = queue.as_ref().ok_or(Undelivered::Ended)?;
+        let mut message = UpstreamMessage::new(message);
+        if message.request.is_some() {
+            message.place = Some(self.places.take(self.user).ok_or(Undelivered::Full)?);
+        }
+        queue.try_send(message).map_err(|error| match error {
+            TrySendError::Full(_) => Undelivered::Full,
+            TrySendError::Disconnected(_) => Undelivered::Ended,
+        })
+    }
+
+    fn end(&self) {
+        self.queue.lock().take();
+        self.open.close();
+    }
+}
+
+impl Drop for Http {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Starts one of the threads that stand at the top.
+fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let thread = thread::Builder::new().name(name.to_owned()).stack_size(limits::bridge::STACK_BYTES);
+    thread.spawn(work).map(drop)
+}
+
+/// The exchanges that run, so that they can be interrupted.
+#[derive(Default)]
+struct OpenExchanges {
+    /// Guards the agents, each of which has one exchange.
+    agents: Mutex<BTreeMap<u64, Agent>>,
+    /// Tripped when nothing is to be open any more.
+    closed: CancelToken,
+}
+
+impl OpenExchanges {
+    /// Notes an exchange; `false` if none may begin any more.
+    fn add(&self, key: u64, agent: &Agent) -> bool {
+        let mut agents = self.agents.lock();
+        if self.closed.is_tripped() {
+            return false;
+        }
+        if let Some(other) = agents.insert(key, agent.clone()) {
+            other.shutdown(); // an earlier standing stream
+        }
+        true
+    }
+
+    /// Forgets an exchange; `false` if it was interrupted.
+    fn remove(&self, key: u64) -> bool {
+        self.agents.lock().remove(&key).is_some()
+    }
+
+    fn interrupt(&self, key: u64) {
+        let agent = self.agents.lock().remove(&key);
+        if let Some(agent) = agent {
+            agent.shutdown();
+        }
+    }
+
+    /// Interrupts everything, for good.
+    fn close(&self) {
+        let agents = {
+            let mut agents = self.agents.lock();
+            self.closed.trip();
+            std::mem::take(&mut *agents)
+        };
+        agents.into_values().for_each(Agent::shutdown);
+    }
+}
+
+/// What the threads of a session share.
+struct HttpSession {
+    upstream: Arc<Upstream>,
+    person: Principal,
+    receiver: Arc<dyn Receiver>,
+    open: Arc<OpenExchanges>,
+    /// One renewal at a time.
+    renewal: Arc<Quota<()>>,
+    /// Guards what was agreed on with the upstream.
+    state: Mutex<SessionState>,
+}
+
+#[derive(Clone, Default)]
+struct SessionState {
+    /// `Mcp-Session-Id`.
+    id: Option<HeaderValue>,
+    /// The version that `initialize` agreed on; `None` in 2026-07-28, where each message says its own.
+    version: Option<String>,
+    /// The request that began the session, for the next one.
+    initialize: Option<String>,
+}
+
+impl HttpSession {
+    fn run(self: Arc<HttpSession>, queue: &crossbeam_channel::Receiver<UpstreamMessage>) {
+        loop {
+            match queue.recv_timeout(self.receiver.patience()) {
+                Ok(message) => self.dispatch(message),
+                Err(RecvTimeoutError::Timeout) if self.receiver.patience().is_zero() => {
+                    self.receiver.ending();
+                    break;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.open.close();
+        self.delete();
+        self.receiver.ended(&ProgramEnd::Closed);
+    }
+
+    /// Sends a message. Requests get a thread; the others are sent here, so that they arrive in their order.
+    fn dispatch(self: &Arc<HttpSession>, message: UpstreamMessage) {
+        let Some(id) = message.request else { return self.notify(&message) };
+        let agent = self.upstream.agent(limits::CALL);
+        if !self.open.add(id, &agent) {
+            return; // whoever waits is told by the end
+        }
+        let (session, message) = (Arc::clone(self), Arc::new(message));
+        let sent = Arc::clone(&message);
+        let work = move || {
+            let result = session.ask(&sent, id, &agent);
+            if session.open.remove(id)
+                && let Err(error) = result
+            {
+                session.fail(&sent, id, &error);
+            }
+        };
+        if start("bridge-request", work).is_err() && self.open.remove(id) {
+            self.fail(
+                &message,
+                id,
+                &UpstreamError::Unusable("there is no thread for it: try again in a moment"),
+            );
+        }
+    }
+
+    /// Sends a notification or an answer.
+    fn notify(self: &Arc<HttpSession>, message: &UpstreamMessage) {
+        // In 2026-07-28 the end of its stream cancels a request (transports, "Cancellation").
+        if let Some(cancelled) = message.cancels
+            && self.state.lock().version.is_none()
+        {
+            return self.open.interrupt(cancelled);
+        }
+        let agent = self.upstream.agent(limits::bridge::NOTIFY);
+        if !self.open.add(NOTIFYING, &agent) {
+            return;
+        }
+        let sent = self.post(&agent, message);
+        if self.open.remove(NOTIFYING)
+            && let Err(error) = &sent
+        {
+            self.log(error);
+        }
+        if let Some(cancelled) = message.cancels {
+            self.open.interrupt(cancelled);
+        }
+        if sent.is_ok() && message.method == "notifications/initialized" {
+            self.start_listening();
+        }
+    }
+
+    /// Sends a request and reads until its answer, in a new session if the upstream has forgotten this one.
+    fn ask(
+        self: &Arc<HttpSession>,
+        message: &UpstreamMessage,
+        id: u64,
+        agent: &Agent,
+    ) -> Result<(), UpstreamError> {
+        let session = self.state.lock().id.clone();
+        match self.ask_once(message, id, agent) {
+            Err(UpstreamError::SessionLost) => {
+                self.renew(session.as_ref(), agent)?;
+                self.ask_once(message, id, agent)
+            }
+            other => other,
+        }
+    }
+
+    fn ask_once(&self, message: &UpstreamMessage, id: u64, agent: &Agent) -> Result<(), UpstreamError> {
+        let deadline = clock::instant() + limits::CALL;
+        let Some(mut response) = self.post(agent, message)? else { return Ok(()) };
+        if message.is_initialize() {
+            let mut state = self.state.lock();
+            state.id = response.headers().get("mcp-session-id").cloned();
+            state.initialize = Some(message.text.clone());
+        }
+        while let Some(end) = read(response, &mut |text| self.take(message, id, text))? {
+            // The stream can be taken up again where it has ids (2025-11-25, transports, "Resumability").
+            let last_id =
+                end.last_id.filter(|_| clock::instant() < deadline).ok_or(UpstreamError::NO_ANSWER)?;
+            self.open.closed.wait(end.retry);
+            response = self.stream(agent, Some(&last_id))?;
+        }
+        Ok(())
+    }
+
+    /// Hands a message on; returns whether it is the answer to this request.
+    fn take(&self, message: &UpstreamMessage, id: u64, text: &str) -> bool {
+        let is_answer = answers(text, id);
+        if is_answer && message.is_initialize() {
+            let answer: Value = serde_json::from_str(text).unwrap_or_default();
+            let version = answer.pointer("/result/protocolVersion").and_then(Value::as_str);
+            self.state.lock().version = version.map(str::to_owned);
+        }
+        self.receiver.receive(text);
+        is_answer
+    }
+
+    /// Begins a new session unless another request has done so. The client's program may have changed with it.
+    fn renew(
+        self: &Arc<HttpSession>,
+        lost: Option<&HeaderValue>,
+        agent: &Agent,
+    ) -> Result<(), UpstreamError> {
+        let _turn = self.renewal.wait((), limits::bridge::START).ok_or(UpstreamError::SessionLost)?;
+        let SessionState { id, initialize, .. } = self.state.lock().clone();
+        if id.as_ref() != lost {
+            return Ok(());
+        }
+        let initialize = UpstreamMessage::new(initialize.ok_or(UpstreamError::SessionLost)?);
+        // The peer drops the answer, for which nobody waits.
+        self.ask_once(&initialize, initialize.request.unwrap_or_default(), agent)?;
+        self.post(agent, &UpstreamMessage::initialized())?;
+        self.start_listening();
+        for list in ["tools", "prompts", "resources"] {
+            let changed = format!("notifications/{list}/list_changed");
+            self.receiver.receive(&message::notification(&changed, None::<()>));
+        }
+        Ok(())
+    }
+
+    /// Reads the standing stream in a thread of its own, in place of an earlier one.
+    fn start_listening(self: &Arc<HttpSession>) {
+        let session = Arc::clone(self);
+        // Without it the upstream is not heard outside of calls, which upstreams need not offer either.
+        let _ = start("bridge-listen", move || session.listen());
+    }
+
+    fn listen(&self) {
+        let session = self.state.lock().id.clone();
+        let (mut last_id, mut pause) = (None, limits::bridge::PAUSE);
+        while self.state.lock().id == session {
+            let begun = clock::instant();
+            let agent = self.upstream.agent(limits::CALL);
+            if !self.open.add(LISTENING, &agent) {
+                return;
+            }
+            let take = &mut |text: &str| {
+                self.receiver.receive(text);
+                false
+            };
+            let longer = pause.saturating_mul(2).min(limits::bridge::PAUSE_MAX);
+            let response = self.stream(&agent, last_id.as_deref());
+            match response.and_then(|response| read(response, take)) {
+                Ok(Some(end)) => {
+                    let is_steady = begun.elapsed() >= limits::bridge::STEADY;
+                    pause = if is_steady { end.retry } else { end.retry.max(longer) };
+                    last_id = end.last_id.or(last_id);
+                }
+                Err(UpstreamError::Unreachable(_)) => pause = longer,
+                Ok(None) | Err(_) => return, // it offers none
+            }
+            self.open.closed.wait(pause);
+        }
+    }
+
+    /// Sends a message. Returns the answer, whose body is not read; `None` if it was an error in JSON-RPC, which is handed on.
+    fn post(
+        &self,
+        agent: &Agent,
+        message: &UpstreamMessage,
+    ) -> Result<Option<Response<Body>>, UpstreamError> {
+        let mut state = self.state.lock().clone();
+        if message.is_initialize() {
+            (state.id, state.version) = (None, None);
+        }
+        let mut request = agent.post(self.upstream.url.as_str()).header("Content-Type", "application/json");
+        for (name, value) in message.headers() {
+            request = request.header(name, value);
+        }
+        let request = self.with_headers(request, &state, "application/json, text/event-stream")?;
+        let response = request.send(&message.text)?;
+        if response.status().is_success() {
+            return Ok(Some(response));
+        }
+        let status = response.status();
+        let body = error_body(response);
+        let is_answer = message.request.is_some_and(|id| answers(&body, id));
+        // 404 says that the session is over. Some servers say 400, and have not read the message either.
+        let is_lost = status == StatusCode::NOT_FOUND || (status == StatusCode::BAD_REQUEST && !is_answer);
+        if state.id.is_some() && is_lost {
+            return Err(UpstreamError::SessionLost);
+        }
+        if !is_answer {
+            return Err(UpstreamError::of_status(status, &body));
+        }
+        self.receiver.receive(&body);
+        Ok(None)
+    }
+
+    /// Opens the standing stream, or takes one up again.
+    fn stream(&self, agent: &Agent, last_id: Option<&str>) -> Result<Response<Body>, UpstreamError> {
+        let state = self.state.lock().clone();
+        let mut request = agent.get(self.upstream.url.as_str());
+        if let Some(last_id) = last_id {
+            request = request.header("Last-Event-ID", last_id);
+        }
+        let response = self.with_headers(request, &state, "text/event-stream")?.call()?;
+        let status = response.status();
+        if status.is_success() { Ok(response) } else { Err(UpstreamError::Status(status, None)) }
+    }
+
+    /// Ends the session at the upstream, which need not care.
+    fn delete(&self) {
+        let state = self.state.lock().clone();
+        if state.id.is_some() {
+            let request = self.upstream.agent(limits::bridge::CLOSE).delete(self.upstream.url.as_str());
+            let _ = self.with_headers(request, &state, "application/json").map(RequestBuilder::call);
+        }
+    }
+
+    fn with_headers<B>(
+        &self,
+        mut request: RequestBuilder<B>,
+        state: &SessionState,
+        accept: &str,
+    ) -> Result<RequestBuilder<B>, UpstreamError> {
+        request = request.header("Accept", accept);
+        if let Some(id) = &state.id {
+            request = request.header("Mcp-Session-Id", id);
+        }
+        if let Some(version) = &state.version {
+            request = request.header("MCP-Protocol-Version", version);
+        }
+        self.upstream.add_headers(request, &self.person)
+    }
+
+    /// Answers a request in place of the upstream.
+    fn fail(&self, message: &UpstreamMessage, id: u64, error: &UpstreamError) {
+        self.log(error);
+        let text = match message.method.as_str() {
+            "initialize" | "server/discover" => error.to_string(), // the instance's failure says whose
+            _ => format!("The server {:?} did not answer: {error}", self.upstream.server),
+        };
+        let error = mcp::Error::new(mcp::Error::INTERNAL, text);
+        self.receiver.receive(&message::answer(id, Err::<(), _>(&error)));
+    }
+
+    fn log(&self, error: &UpstreamError) {
+        let text = error.to_string();
+        log::warn("upstream.failed", &[log::Field::Server(&self.upstream.server), log::Field::Error(&text)]);
+    }
+}
+
+#[cfg(test)]
+mod tests;

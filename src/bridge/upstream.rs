@@ -1,0 +1,178 @@
+//! One MCP server that is reached over HTTP: where it is, the headers that the operator wrote for it, and how it is connected to.
+//! It is sent nothing of a client's request but the message: no header of the client, no token of ours, no cookie.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::http::{HeaderName, HeaderValue};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{ConnectionDetails, Connector, RustlsConnector, TcpConnector, Transport};
+use ureq::{Agent, RequestBuilder};
+
+use super::template::{NoGitHubToken, ServedPerson, Template, Variables};
+use super::upstream_error::UpstreamError;
+use crate::base::identity::{Principal, UserId};
+use crate::base::limits;
+use crate::base::quota::Quota;
+use crate::http::{Uri, is_loopback_host};
+use crate::trust::Trust;
+
+/// Headers of the transport, which are set here. Those that begin with `mcp-` come to them.
+const OURS: [&str; 11] = [
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "last-event-id",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+const NO_GITHUB_TOKEN: UpstreamError =
+    UpstreamError::Unusable("it needs the person's token at GitHub, and none is kept: log in again");
+const NO_HEADER: UpstreamError = UpstreamError::Unusable("the value of one of its headers cannot be sent");
+
+/// Where an upstream is. Its query may be a secret and is not printed.
+#[derive(Clone)]
+pub(crate) struct UpstreamUrl(String);
+
+impl UpstreamUrl {
+    /// Reads `http://…` or `https://…`.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    pub(crate) fn parse(text: &str) -> Result<UpstreamUrl, &'static str> {
+        let uri = Uri::split(text);
+        if text.contains("${") {
+            return Err("placeholders are for the values of --header");
+        }
+        if uri.authority.is_some_and(|authority| authority.contains('@')) {
+            return Err("write credentials as --header 'Authorization: …', not into the URL");
+        }
+        let has_host = uri.host().is_some_and(|host| !host.is_empty());
+        let is_plain = !text.contains('#') && text.parse::<ureq::http::Uri>().is_ok();
+        if !matches!(uri.scheme, "http" | "https") || !has_host || !is_plain {
+            return Err("write the URL of an MCP server, like http://127.0.0.1:8000/mcp");
+        }
+        Ok(UpstreamUrl(text.to_owned()))
+    }
+
+    /// M5: whether what is sent there is encrypted or does not leave this machine.
+    pub(crate) fn is_private(&self) -> bool {
+        let uri = Uri::split(&self.0);
+        uri.scheme == "https" || uri.host().is_some_and(is_loopback_host)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for UpstreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.split('?').next().unwrap_or_default())
+    }
+}
+
+/// A header that the operator wrote.
+pub(super) struct UpstreamHeader {
+    name: HeaderName,
+    pub(super) value: Template,
+}
+
+impl UpstreamHeader {
+    /// Reads `NAME: VALUE`.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong. It has no value in it.
+    pub(super) fn parse(
+        text: &str,
+        url: &UpstreamUrl,
+        environment: &Variables,
+    ) -> Result<UpstreamHeader, String> {
+        let (name, value) = text.split_once(':').ok_or("write 'NAME: VALUE'")?;
+        let name: HeaderName = name.trim().parse().map_err(|_| "write 'NAME: VALUE'; the name is none")?;
+        if OURS.contains(&name.as_str()) || name.as_str().starts_with("mcp-") {
+            return Err(format!("{name} is set by this server itself"));
+        }
+        let value = Template::parse(value.trim(), environment).map_err(|error| format!("{name}: {error}"))?;
+        if value.names_github_token() && !url.is_private() {
+            return Err(format!("{name}: ${{github.token}} goes to an https or a loopback URL only"));
+        }
+        Ok(UpstreamHeader { name, value })
+    }
+}
+
+/// An upstream, as all its sessions have it.
+pub(super) struct Upstream {
+    pub(super) server: Arc<str>,
+    pub(super) url: UpstreamUrl,
+    headers: Vec<UpstreamHeader>,
+    trust: Trust,
+    /// Keeps the roots parsed, for every agent.
+    tls: Arc<RustlsConnector>,
+    /// Requests that run: each holds a thread.
+    pub(super) places: Arc<Quota<UserId>>,
+}
+
+impl Upstream {
+    pub(super) fn new(url: UpstreamUrl, headers: Vec<UpstreamHeader>, trust: Trust) -> Upstream {
+        let server = Arc::from(Uri::split(&url.0).authority.unwrap_or_default());
+        let places = Arc::new(Quota::new(limits::bridge::UPSTREAM_REQUESTS));
+        Upstream { server, url, headers, trust, tls: Arc::default(), places }
+    }
+
+    /// An agent for one exchange: to shut it down is to interrupt that exchange.
+    pub(super) fn agent(&self, timeout: Duration) -> Agent {
+        let config = self
+            .trust
+            .agent_config(timeout)
+            .timeout_resolve(Some(limits::bridge::CONNECT))
+            .timeout_connect(Some(limits::bridge::CONNECT))
+            .max_response_header_size(limits::bridge::UPSTREAM_HEAD_BYTES)
+            .build();
+        let connector = TcpConnector::default().chain(SharedTls(Arc::clone(&self.tls)));
+        Agent::with_parts(config, connector, DefaultResolver::default())
+    }
+
+    /// Adds the operator's headers, filled in for `person`.
+    pub(super) fn add_headers<B>(
+        &self,
+        mut request: RequestBuilder<B>,
+        person: &Principal,
+    ) -> Result<RequestBuilder<B>, UpstreamError> {
+        let github_token = || person.upstream.token();
+        let served = ServedPerson { id: person.user, login: &person.login, github_token: &github_token };
+        for header in &self.headers {
+            let value = header.value.fill(&served).map_err(|NoGitHubToken| NO_GITHUB_TOKEN)?;
+            let mut value = HeaderValue::from_str(value.expose()).map_err(|_| NO_HEADER)?;
+            value.set_sensitive(true);
+            request = request.header(header.name.clone(), value);
+        }
+        Ok(request)
+    }
+}
+
+/// TLS over one set of parsed roots.
+#[derive(Debug)]
+struct SharedTls(Arc<RustlsConnector>);
+
+impl<In: Transport> Connector<In> for SharedTls {
+    type Out = <RustlsConnector as Connector<In>>::Out;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        self.0.connect(details, chained)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! Reading an upstream's answer, within bounds: JSON, or an event stream.
+
+use std::io::{ErrorKind, Read};
+
+use ureq::Body;
+use ureq::http::Response;
+
+use super::events::{EventFields, Events};
+use super::message::{self, PeerMessage};
+use super::upstream_error::UpstreamError;
+use crate::base::{capped, limits};
+
+/// What is read of a stream at once (bytes).
+const READ_BYTES: usize = 16 * 1024;
+
+/// Reads messages until `take` has had the one that is waited for. Returns how a stream that ended before can be taken up again.
+pub(super) fn read(
+    response: Response<Body>,
+    take: &mut dyn FnMut(&str) -> bool,
+) -> Result<Option<EventFields>, UpstreamError> {
+    let field = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+    // Decompressed, a small answer could be of any size.
+    if !matches!(field("content-encoding"), "" | "identity") {
+        return Err(UpstreamError::COMPRESSED);
+    }
+    let kind = field("content-type").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let body = response.into_body().into_reader();
+    match kind.as_str() {
+        "text/event-stream" => read_events(body, take),
+        "application/json" => {
+            let bytes = capped::read_from(body, limits::bridge::LINE_BYTES).map_err(|error| {
+                let is_large = error.kind() == ErrorKind::FileTooLarge;
+                if is_large { UpstreamError::TOO_LARGE } else { UpstreamError::NO_ANSWER }
+            })?;
+            let text = capped::text(bytes).map_err(|_| UpstreamError::NOT_UTF8)?;
+            if take(&text) { Ok(None) } else { Err(UpstreamError::NO_ANSWER) }
+        }
+        _ => Err(UpstreamError::MediaType(kind.chars().take(limits::ECHOED_CHARS).collect())),
+    }
+}
+
+fn read_events(
+    mut body: impl Read,
+    take: &mut dyn FnMut(&str) -> bool,
+) -> Result<Option<EventFields>, UpstreamError> {
+    let (mut events, mut buffer) = (Events::new(), vec![0; READ_BYTES]);
+    let mut is_complete = false;
+    while !is_complete {
+        // An error is an end that came too early, like any other.
+        let length = body.read(&mut buffer).unwrap_or_default();
+        if length == 0 {
+            return Ok(Some(events.end()));
+        }
+        events.push(buffer.get(..length).unwrap_or_default(), &mut |text| is_complete |= take(text))?;
+    }
+    Ok(None)
+}
+
+/// The body of an answer that is no success; nothing of one that is too long to be an error.
+pub(super) fn error_body(response: Response<Body>) -> String {
+    let body = capped::read_from(response.into_body().into_reader(), limits::bridge::UPSTREAM_ERROR_BYTES);
+    body.and_then(capped::text).unwrap_or_default()
+}
+
+/// Whether a text holds the answer to this request.
+pub(super) fn answers(text: &str, request: u64) -> bool {
+    let is_it =
+        |message: &PeerMessage<'_>| matches!(message, PeerMessage::Answer { id, .. } if *id == request);
+    message::parse(text).iter().any(is_it)
+}

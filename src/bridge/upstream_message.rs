@@ -1,0 +1,85 @@
+//! A message to an upstream, and what Streamable HTTP has to know of it: its id, and what headers repeat.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+use super::message;
+use crate::base::identity::UserId;
+use crate::base::quota::Held;
+use crate::mcp::Members;
+
+pub(super) struct UpstreamMessage {
+    pub(super) text: String,
+    /// Empty for an answer.
+    pub(super) method: String,
+    /// The id, if it is a request.
+    pub(super) request: Option<u64>,
+    /// The request that it cancels.
+    pub(super) cancels: Option<u64>,
+    /// The version in its `_meta` (2026-07-28).
+    version: Option<String>,
+    /// The tool, prompt or resource that it names.
+    subject: Option<String>,
+    /// Held while the request runs.
+    pub(super) place: Option<Held<UserId>>,
+}
+
+impl UpstreamMessage {
+    /// Reads a message that was written here. Params of a client that are not as they should be are the upstream's to judge.
+    pub(super) fn new(text: String) -> UpstreamMessage {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct SentMessage {
+            id: serde_json::Value,
+            method: String,
+            params: Members,
+        }
+        let SentMessage { id, method, params } = serde_json::from_str(&text).unwrap_or_default();
+        let string = |members: &Members, name: &str| members.read::<String>(name).ok().flatten();
+        let subject = match method.as_str() {
+            "tools/call" | "prompts/get" => string(&params, "name"),
+            "resources/read" => string(&params, "uri"),
+            _ => None,
+        };
+        let meta = params.object("_meta").unwrap_or_default();
+        UpstreamMessage {
+            request: id.as_u64().filter(|_| !method.is_empty()),
+            cancels: params.read("requestId").ok().flatten().filter(|_| method == "notifications/cancelled"),
+            version: string(&meta, "io.modelcontextprotocol/protocolVersion"),
+            subject,
+            method,
+            text,
+            place: None,
+        }
+    }
+
+    pub(super) fn initialized() -> UpstreamMessage {
+        UpstreamMessage::new(message::notification("notifications/initialized", None::<()>))
+    }
+
+    pub(super) fn is_initialize(&self) -> bool {
+        self.method == "initialize"
+    }
+
+    /// What 2026-07-28 repeats in headers (transports, "Request Metadata").
+    pub(super) fn headers(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let method = self.version.as_ref().map(|_| self.method.clone());
+        let subject = self.version.as_ref().and(self.subject.as_deref()).map(encode);
+        let headers =
+            [("MCP-Protocol-Version", self.version.clone()), ("Mcp-Method", method), ("Mcp-Name", subject)];
+        headers.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
+/// A text as a header's value: as it is, or as `=?base64?…?=` where it could not arrive as it is.
+fn encode(text: &str) -> String {
+    let is_plain = text.bytes().all(|b| matches!(b, b' '..=b'~')) && text.trim() == text;
+    if is_plain && !text.starts_with("=?base64?") {
+        return text.to_owned();
+    }
+    format!("=?base64?{}?=", STANDARD.encode(text))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! The bridge to a server over HTTP as its users meet it: the real binary in front of a small upstream, a login, both eras.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::support::github::FakeGitHub;
+use crate::support::http::PATIENCE;
+use crate::support::instant;
+use crate::support::server::Server;
+use crate::support::walk::{in_session, modern, reply};
+
+/// An MCP server of 2025-11-25 with one tool, which answers 401 when it is called `guarded`. Keeps the heads of all requests.
+struct Upstream {
+    url: String,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Upstream {
+    fn start() -> Upstream {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+        let heads: Arc<Mutex<Vec<String>>> = Arc::default();
+        let all = Arc::clone(&heads);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (stream, all) = (stream.unwrap(), Arc::clone(&all));
+                std::thread::spawn(move || serve(stream, &all));
+            }
+        });
+        Upstream { url, heads }
+    }
+
+    /// The heads that begin with this method.
+    fn heads(&self, method: &str) -> Vec<String> {
+        self.heads.lock().unwrap().iter().filter(|head| head.starts_with(method)).cloned().collect()
+    }
+}
+
+fn serve(mut stream: TcpStream, all: &Mutex<Vec<String>>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap_or_default() > 0 {}
+    let head = head.to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    reader.read_exact(&mut body).unwrap();
+    all.lock().unwrap().push(head);
+    let message: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let result = match message["method"].as_str() {
+        Some("initialize") => {
+            json!({ "protocolVersion": "2025-11-25", "capabilities": { "tools": {} }, "serverInfo": { "name": "up", "version": "1" } })
+        }
+        Some("tools/call") if message["params"]["name"] == "guarded" => {
+            return write(&mut stream, "401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"canary\"", "");
+        }
+        Some("tools/call") => json!({ "content": [], "structuredContent": message["params"]["arguments"] }),
+        Some(_) => return write(&mut stream, "202 Accepted", ""),
+        None => return write(&mut stream, "405 Method Not Allowed", ""),
+    };
+    let answer = json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }).to_string();
+    let head = "200 OK\r\nContent-Type: application/json\r\nMcp-Session-Id: s-1\r\nSet-Cookie: canary=1";
+    write(&mut stream, head, &answer);
+}
+
+fn write(stream: &mut TcpStream, head: &str, body: &str) {
+    let length = body.len();
+    write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}").unwrap();
+}
+
+/// M5: an upstream is sent the operator's headers, and nothing of the client's or ours.
+#[test]
+fn an_upstream_is_served_to_both_eras() {
+    let (github, upstream) = (FakeGitHub::start(), Upstream::start());
+    let arguments =
+        ["--upstream", &upstream.url, "--header", "X-User: ${user.login}", "--header=X-Key: ${env.KEY}"];
+    let mut server =
+        Server::start_command(&github, &arguments, &[("KEY", "k1"), ("HTTP_PROXY", "http://127.0.0.1:1")]);
+    let (_, tokens) = server.login();
+    let session = server.session(&tokens.access);
+    let params = json!({ "name": "echo", "arguments": { "n": 18_446_744_073_709_551_615_u64 } });
+    let legacy = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+    for request in [in_session(&legacy, &session), modern("tools/call", params.clone())] {
+        let request = request.with("Cookie", "canary=2").with("X-Client", "canary").bearer(&tokens.access);
+        let answer = reply(&request.send(server.authority()).unwrap());
+        assert_eq!(answer["result"]["structuredContent"], params["arguments"], "{answer}");
+    }
+    assert!(server.stop().success());
+    let all = upstream.heads("");
+    assert!(all.iter().all(|head| head.contains("x-user: octocat\r\nx-key: k1\r\n")), "{all:?}");
+    for unwanted in ["canary", "cookie", "authorization", "x-client", &tokens.access.to_ascii_lowercase()] {
+        assert!(all.iter().all(|head| !head.contains(unwanted)), "{unwanted}: {all:?}");
+    }
+    let deadline = instant() + PATIENCE;
+    while upstream.heads("delete").len() != 1 {
+        assert!(instant() < deadline, "the session is ended");
+    }
+}
+
+/// An upstream's 401 is about the operator's credentials, not about the client's token.
+#[test]
+fn a_refusal_of_the_upstream_is_not_ours() {
+    let (github, upstream) = (FakeGitHub::start(), Upstream::start());
+    let server = Server::start_command(&github, &[], &[("MCP_UPSTREAM", &upstream.url)]);
+    let (_, tokens) = server.login();
+    let request = modern("tools/call", json!({ "name": "guarded", "arguments": {} })).bearer(&tokens.access);
+    let answer = request.send(server.authority()).unwrap().expect(200);
+    assert_eq!(answer.field("www-authenticate"), None);
+    let message = reply(&answer)["error"]["message"].clone();
+    assert!(message.as_str().unwrap().contains("wants other credentials"), "{message}");
+    assert!(!answer.text().contains("canary"));
+    server.wait_for_log("upstream.failed");
+}
+
+/// The quickstart: no account, no configuration.
+#[test]
+fn the_demo_serves_an_upstream() {
+    let upstream = Upstream::start();
+    let server = Server::demo_with(&["--upstream", &upstream.url]);
+    let tokens = server.login_at_demo();
+    let request = modern("tools/call", json!({ "name": "echo", "arguments": { "a": 1.10 } }));
+    let answer = reply(&request.bearer(&tokens.access).send(server.authority()).unwrap());
+    assert_eq!(answer["result"]["structuredContent"]["a"], 1.10, "{answer}");
+}
