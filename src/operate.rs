@@ -1,7 +1,7 @@
 //! The operator's commands. They ask the running server through its socket; if no server holds the lock of the state
 //! directory, they work on the files in it.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::base::clock::{Clock, SystemClock};
-use crate::base::limits;
 use crate::base::random::OsRandom;
 use crate::base::startup_error::StartupError;
+use crate::base::{capped, limits};
 use crate::config::{OperatorCommand, Probe, StateFiles};
 use crate::operator::{self, ErrorAnswer, Operation, Operator, Outcome};
 use crate::store::{self, Grants, Medium, OpenError, Opener, RedbGrants, StateDirectory, key_file};
@@ -125,14 +125,7 @@ fn exchange(socket: &Path, head: &str, body: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = UnixStream::connect(socket)?;
     write!(stream, "{head}Host: operator\r\nConnection: close\r\n\r\n")?;
     stream.write_all(body)?;
-    let most = u64::try_from(limits::OPERATOR_ANSWER_BYTES).unwrap_or(u64::MAX);
-    let mut answer = Vec::new();
-    stream.take(most.saturating_add(1)).read_to_end(&mut answer)?;
-    if answer.len() > limits::OPERATOR_ANSWER_BYTES {
-        Err(io::ErrorKind::FileTooLarge.into())
-    } else {
-        Ok(answer)
-    }
+    capped::read_from(stream, limits::OPERATOR_ANSWER_BYTES)
 }
 
 /// Asks a server whether it is up: at its URL, or else over the operator's socket.

@@ -25,7 +25,7 @@ use crate::base::startup_error::StartupError;
 use crate::base::{limits, log};
 use crate::config::{Config, StateFiles, Warning};
 use crate::documents::Documents;
-use crate::edge::{self, Access, Edge, Listener, Tls};
+use crate::edge::{self, Edge, Listener, Tls};
 use crate::http::{Handler, PublicUrl};
 use crate::mcp::{self, Mcp};
 use crate::metrics::{self, Metrics};
@@ -36,8 +36,6 @@ use crate::store::{Grants, Medium, OpenError, RedbGrants, StateDirectory, key_fi
 use crate::sys;
 use crate::tiny::{self, AcceptEnd, Tiny};
 use crate::workers::Pool;
-
-const METRICS_LISTEN: &str = "--metrics-listen or MCP_METRICS_LISTEN";
 
 /// A running server. [`Server::stop`] ends it.
 pub struct Server {
@@ -124,10 +122,7 @@ impl Server {
             grants: Arc::clone(&grants),
             newest,
             provider: Arc::clone(&github) as Arc<dyn oauth::provider::IdentityProvider>,
-            rules: oauth::Rules {
-                policy: Policy::new(config.allow.clone()),
-                denied: config.clients.denied.clone(),
-            },
+            rules: rules(config),
             clients: Clients {
                 configured: clients,
                 registration: config.clients.registration,
@@ -193,39 +188,21 @@ impl Server {
             back_up: Box::new(move || table.back_up(&copy)),
             metrics: Some(Arc::clone(&numbers) as Arc<dyn Handler>),
         });
-        let operator_path = &files.socket;
-        let operator = door(Arc::new(operator), AcceptEnd::Reopen);
-        let operator = Listener::unix(operator_path, Access::Owner)
-            .and_then(|listener| Tiny::start(listener, operator))
-            .inspect_err(|error| {
-                let fields = [
-                    log::Field::Path(&operator_path.display().to_string()),
-                    log::Field::Error(&error.to_string()),
-                    log::Field::Hint(prepare::NO_SOCKET),
-                ];
-                log::warn("operator.no_socket", &fields);
-            });
-        let metrics = config.metrics_listen.map(|address| {
-            let port = Listener::tcp(address)
-                .and_then(|listener| Edge::start(vec![listener], numbers, Arc::clone(&pool), small_door()));
-            port.map_err(|error| doors::cannot_listen(&address, METRICS_LISTEN, &error))
-        });
+        let operator = doors::open_operator(&files.socket, door(Arc::new(operator), AcceptEnd::Reopen));
+        let metrics = config.metrics_listen.map(|address| doors::open_metrics(address, numbers, &pool));
         let metrics = metrics.transpose()?;
         let sweeper = Sweeper::start(Arc::clone(&app), tls.clone()).map_err(no_threads)?;
-        let fields = [
-            log::Field::Url(public_url.origin()),
-            log::Field::Version(config.program.version),
-            log::Field::Path(&operator_path.display().to_string()),
-        ];
-        // The path is the socket's, if there is one.
-        log::info("serving", fields.get(..if operator.is_ok() { 3 } else { 2 }).unwrap_or(&fields));
+        let socket = files.socket.display().to_string();
+        let mut fields =
+            vec![log::Field::Url(public_url.origin()), log::Field::Version(config.program.version)];
+        fields.extend(operator.as_ref().map(|_| log::Field::Path(&socket)));
+        log::info("serving", &fields);
         if !public_url.is_https() {
             // C5: only Secure cookies can have the prefix that keeps other hosts and ports from setting them.
             let hint =
                 "over plain http the cookies of a login lack the __Host- prefix: for this computer only";
             log::warn("public_url.plain_http", &[log::Field::Hint(hint)]);
         }
-        let operator = operator.ok();
         Ok(Server {
             app,
             public,
@@ -254,8 +231,7 @@ impl Server {
 
     /// Replaces the rules, who is let in and which clients are denied, by those of `config`. Returns whether they changed.
     pub fn change_rules(&self, config: &Config) -> bool {
-        let policy = Policy::new(config.allow.clone());
-        self.app.grants().change_rules(oauth::Rules { policy, denied: config.clients.denied.clone() })
+        self.app.grants().change_rules(rules(config))
     }
 
     /// Stops within [`limits::DRAIN`]: accepts no more requests, lets calls finish for [`limits::DRAIN_CALLS`], cancels the rest and
@@ -291,15 +267,8 @@ impl Server {
     }
 }
 
-/// The limits of a door for one page, without bodies and streams.
-fn small_door() -> edge::Settings {
-    edge::Settings {
-        connections: limits::METRICS_CONNECTIONS,
-        streams: 0,
-        body_bytes_in_flight: 0,
-        large_body_bytes_in_flight: 0,
-        ..edge::Settings::default()
-    }
+fn rules(config: &Config) -> oauth::Rules {
+    oauth::Rules { policy: Policy::new(config.allow.clone()), denied: config.clients.denied.clone() }
 }
 
 /// Why there is no thread.

@@ -134,27 +134,23 @@ impl PublicUrl {
 
     /// Whether `host[:port]` is this server's: without case, its default port written or not.
     pub fn is_authority(&self, text: &str) -> bool {
-        self.matches(text, str::eq_ignore_ascii_case)
+        self.host_at_our_port(text).is_some_and(|(ours, theirs)| ours.eq_ignore_ascii_case(theirs))
     }
 
-    fn matches(&self, authority: &str, is_same_host: impl FnOnce(&str, &str) -> bool) -> bool {
-        let (Some((ours, our_port)), Some((theirs, their_port))) =
-            (split_port(&self.authority), split_port(authority))
-        else {
-            return false;
-        };
-        is_same_host(ours, theirs) && self.port(our_port) == self.port(their_port)
-    }
-
-    fn port(&self, written: Option<u16>) -> u16 {
-        written.unwrap_or(if self.https { 443 } else { 80 })
+    /// This server's host and that of another authority, if both have the same port.
+    fn host_at_our_port<'a>(&'a self, authority: &'a str) -> Option<(&'a str, &'a str)> {
+        let default_port = if self.https { 443 } else { 80 };
+        let (ours, our_port) = split_port(&self.authority)?;
+        let (theirs, their_port) = split_port(authority)?;
+        (our_port.unwrap_or(default_port) == their_port.unwrap_or(default_port)).then_some((ours, theirs))
     }
 
     /// Whether a request with this Host field is meant for this server: the public host, or for a loopback URL any
     /// spelling of loopback with the same port (M2).
     pub fn accepts_host(&self, host: &str) -> bool {
-        let is_loopback = |ours: &str, theirs: &str| is_loopback_host(ours) && is_loopback_host(theirs);
-        self.is_authority(host) || self.matches(host, is_loopback)
+        self.host_at_our_port(host).is_some_and(|(ours, theirs)| {
+            ours.eq_ignore_ascii_case(theirs) || (is_loopback_host(ours) && is_loopback_host(theirs))
+        })
     }
 
     /// This URL with the host of a request. Only loopback has several names, which clients do not take for one another (O15).

@@ -1,14 +1,19 @@
-//! The public door. Its addresses are taken before anything else is changed, and it is opened last.
+//! The doors of a server. The addresses of the public one are taken before anything else is changed, and it is opened last.
 
 use std::fmt::Display;
 use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::log;
 use crate::base::startup_error::StartupError;
+use crate::base::{limits, log};
 use crate::config::{Config, Listen};
 use crate::edge::{self, Access, Edge, Listener};
+use crate::http::Handler;
 use crate::tiny::{self, Tiny};
+use crate::workers::Pool;
 
 /// The public door.
 pub(super) enum PublicDoor {
@@ -17,6 +22,12 @@ pub(super) enum PublicDoor {
     /// For a trusted proxy.
     Proxy(Tiny),
 }
+
+/// The option that names the port for metrics.
+pub(super) const METRICS_LISTEN: &str = "--metrics-listen or MCP_METRICS_LISTEN";
+
+/// The consequence of an operator's socket that cannot be made.
+pub(super) const NO_SOCKET: &str = "grants, key, status, backup and health cannot reach the running server, and its operator's /metrics is not there";
 
 /// The first descriptor that systemd passes (SD_LISTEN_FDS_START).
 const FIRST_PASSED: i32 = 3;
@@ -65,6 +76,35 @@ pub(super) fn bind(config: &Config) -> Result<Vec<Listener>, StartupError> {
         listeners.extend(bound.map_err(|error| cannot_listen(place, setting(config), &error))?);
     }
     Ok(listeners)
+}
+
+/// Opens the operator's door, if its socket can be made; if not, the log says what is missing.
+pub(super) fn open_operator(socket: &Path, parts: tiny::Parts) -> Option<Tiny> {
+    let opened = Listener::unix(socket, Access::Owner).and_then(|listener| Tiny::start(listener, parts));
+    let report = |error: &io::Error| {
+        let (socket, error) = (socket.display().to_string(), error.to_string());
+        let hint = log::Field::Hint(NO_SOCKET);
+        log::warn("operator.no_socket", &[log::Field::Path(&socket), log::Field::Error(&error), hint]);
+    };
+    opened.inspect_err(report).ok()
+}
+
+/// Opens the port for metrics: a door for one page, without bodies and streams.
+pub(super) fn open_metrics(
+    address: SocketAddr,
+    page: Arc<dyn Handler>,
+    pool: &Arc<Pool>,
+) -> Result<Edge, StartupError> {
+    let settings = edge::Settings {
+        connections: limits::METRICS_CONNECTIONS,
+        streams: 0,
+        body_bytes_in_flight: 0,
+        large_body_bytes_in_flight: 0,
+        ..edge::Settings::default()
+    };
+    Listener::tcp(address)
+        .and_then(|listener| Edge::start(vec![listener], page, Arc::clone(pool), settings))
+        .map_err(|error| cannot_listen(&address, METRICS_LISTEN, &error))
 }
 
 impl PublicDoor {

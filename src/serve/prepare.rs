@@ -140,7 +140,7 @@ fn check_places(config: &Config, errors: &mut Vec<StartupError>) {
         keep(errors, check_directory(directory, setting));
     }
     let places = config.places().filter_map(|place| Some((place.address()?, setting)));
-    let metrics = config.metrics_listen.map(|address| (address, super::METRICS_LISTEN));
+    let metrics = config.metrics_listen.map(|address| (address, doors::METRICS_LISTEN));
     // Held together, so that two options with one address are found.
     let mut bound = Vec::new();
     for (address, setting) in places.chain(metrics) {
@@ -193,14 +193,12 @@ fn warnings(config: &Config, state: &State) -> Vec<Warning> {
     if socket > limits::SOCKET_PATH_BYTES {
         warn(
             format!(
-                "the path of the operator's socket has {socket} bytes, and Unix sockets {}: {NO_SOCKET}",
-                limits::SOCKET_PATH_BYTES
+                "the path of the operator's socket has {socket} bytes, and Unix sockets {}: {}",
+                limits::SOCKET_PATH_BYTES,
+                doors::NO_SOCKET
             ),
             "name a shorter one in MCP_OPERATOR_SOCKET",
         );
     }
     warnings
 }
-
-/// What follows from a socket that cannot be made.
-pub(super) const NO_SOCKET: &str = "grants, key, status, backup and health cannot reach the running server, and its operator's /metrics is not there";
