@@ -13,6 +13,7 @@ mod instances;
 mod launch;
 mod lines;
 mod message;
+mod parked;
 mod passed_call;
 mod peer;
 mod program;

@@ -4,17 +4,18 @@
 //! 2026-07-28 the call is parked (MRTR): its response asks, and the next request of the client, which brings the answers, takes the call
 //! over. The peer knows nothing of that: its request goes on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::bounded;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::handshake::Greeting;
 use super::instances::{Instance, Instances, Job};
+use super::parked::ParkedCalls;
 use super::peer::{Peer, PeerQuestion, Requester, Settled};
 use super::transport::Undelivered;
 use super::unavailable::Unavailable;
@@ -31,31 +32,20 @@ pub(super) struct PassedCalls {
     instances: Arc<Instances>,
     /// Threads that wait for the answer to a question.
     questions: Arc<Quota<UserId>>,
-    /// Guards the calls whose client has been asked and is to come back.
-    parked: Mutex<ParkedCalls>,
+    parked: ParkedCalls,
     /// Guards the names of tools and prompts that were listed: the log names no others.
     listed: Mutex<HashSet<(Operation, String)>>,
-}
-
-#[derive(Default)]
-struct ParkedCalls {
-    by_ticket: HashMap<String, ParkedCall>,
-    /// The server stops: no call is parked any more.
-    is_closed: bool,
-}
-
-/// A call without a request of its client: it holds a thread of [`limits::bridge::QUESTIONS_WAITING`] and no place among the user's
-/// calls.
-struct ParkedCall {
-    grant: GrantId,
-    /// Takes the request that brings the answers. Dropping it ends the waiting.
-    next: Sender<Context>,
 }
 
 impl PassedCalls {
     pub(super) fn new(instances: Arc<Instances>) -> Arc<PassedCalls> {
         let questions = Arc::new(Quota::new(limits::bridge::QUESTIONS_WAITING));
-        Arc::new(PassedCalls { instances, questions, parked: Mutex::default(), listed: Mutex::default() })
+        Arc::new(PassedCalls {
+            instances,
+            questions,
+            parked: ParkedCalls::default(),
+            listed: Mutex::default(),
+        })
     }
 
     /// Passes a call on, or gives it to the call that waits for it.
@@ -69,21 +59,12 @@ impl PassedCalls {
 
     /// Gives up the parked calls of a grant.
     pub(super) fn end_grant(&self, grant: GrantId) {
-        let ended: Vec<ParkedCall> = {
-            let mut parked = self.parked.lock();
-            parked.by_ticket.extract_if(|_, call| call.grant == grant).map(|(_, call)| call).collect()
-        };
-        drop(ended); // outside of the lock: it wakes those who wait
+        self.parked.end_grant(grant);
     }
 
-    /// Gives up all parked calls, and parks no further ones: their clients would come back to a server that is gone.
+    /// Gives up all parked calls, and parks no further ones.
     pub(super) fn close(&self) {
-        let ended = {
-            let mut parked = self.parked.lock();
-            parked.is_closed = true;
-            std::mem::take(&mut parked.by_ticket)
-        };
-        drop(ended); // outside of the lock: it wakes those who wait
+        self.parked.close();
     }
 
     /// Whether a tool or a prompt of this name was listed.
@@ -114,29 +95,9 @@ impl PassedCalls {
         listed.extend(short.take(room).map(|each| (of_call, each.name)));
     }
 
-    /// Parks a call. Returns whether it is parked now: not if the server stops.
-    fn insert(&self, ticket: &str, call: ParkedCall) -> bool {
-        let mut parked = self.parked.lock();
-        let is_open = !parked.is_closed;
-        if is_open {
-            parked.by_ticket.insert(ticket.to_owned(), call);
-        }
-        is_open
-    }
-
-    fn forget(&self, ticket: &str) {
-        self.parked.lock().by_ticket.remove(ticket);
-    }
-
     fn resume(&self, ticket: &str, context: Context) {
-        let parked = {
-            let mut parked = self.parked.lock();
-            let found = parked.by_ticket.get(ticket);
-            let is_theirs = found.is_some_and(|call| call.grant == context.principal().grant);
-            if is_theirs { parked.by_ticket.remove(ticket) } else { None }
-        };
-        let refused = match parked {
-            Some(call) => call.next.send(context).err().map(|unsent| unsent.0),
+        let refused = match self.parked.take(ticket, context.principal().grant) {
+            Some(next) => next.send(context).err().map(|unsent| unsent.0),
             None => Some(context),
         };
         if let Some(context) = refused {
@@ -342,10 +303,10 @@ impl PassedCall {
             }
             *state = PassedCallState::Parked(None);
         }
-        let is_parked = self.calls.insert(&ticket, ParkedCall { grant: self.owner, next });
+        let is_parked = self.calls.parked.insert(&ticket, (self.owner, next));
         // A grant's end cancels its requests first: if that is not seen here, it finds the call among the parked ones.
         if !is_parked || context.cancel().is_tripped() {
-            self.calls.forget(&ticket);
+            self.calls.parked.forget(&ticket);
             context.complete(Err(Unavailable::Stopping.as_error(self.server()).into()));
             return None;
         }
@@ -353,7 +314,7 @@ impl PassedCall {
         context.complete(Err(CallError::InputRequired(requests)));
         drop(context); // a call that waits for its client takes no place from the request that brings the answers
         let next = came.recv_timeout(limits::ASK).ok();
-        self.calls.forget(&ticket);
+        self.calls.parked.forget(&ticket);
         next.or_else(|| came.try_recv().ok())
     }
 
