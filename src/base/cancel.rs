@@ -90,7 +90,7 @@ impl CancelToken {
     }
 }
 
-/// Runs an action. Whoever trips a token has more to end than this: a panic must not stop it.
+/// Runs an action. A panic in it must not keep the thread that trips the token from its other work.
 fn run(action: Action) {
     if catch_unwind(AssertUnwindSafe(action)).is_err() {
         log::error("cancel.panicked", &[log::Field::Hint("an action for a cancelled call has a bug")]);

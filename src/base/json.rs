@@ -204,7 +204,7 @@ struct Strict<'a> {
 }
 
 impl Strict<'_> {
-    /// The same for a value inside the array or object that this one is.
+    /// The visitor of a value inside this array or object.
     fn inside<E: de::Error>(self) -> Result<Self, E> {
         let values = self.values.get().saturating_add(1);
         self.values.set(values);

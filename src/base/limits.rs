@@ -82,9 +82,9 @@ pub const LARGE_BODIES_PER_USER: usize = 2;
 pub const TINY_THREADS_BESIDE_STREAMS: usize = 64;
 /// The largest body of a request that may be dropped (bytes): tiny_http allocates what is missing of it, untouched.
 pub const TINY_DROP_BYTES: usize = 64 * 1024 * 1024;
-/// After so long without a request it is checked whether tiny_http still accepts connections.
+/// The time without a request after which it is checked whether tiny_http still accepts connections.
 pub const TINY_LOOK: Duration = Duration::from_millis(200);
-/// After so many checks in a row that find a connection waiting, it does not.
+/// Checks in a row that find a connection waiting, after which tiny_http is taken to accept none.
 pub const TINY_DEAD_LOOKS: u32 = 3;
 /// The pause before a door is opened anew: long enough for descriptors to become free.
 pub const TINY_REOPEN_PAUSE: Duration = Duration::from_millis(500);
@@ -136,7 +136,7 @@ pub const DRAIN_CALLS: Duration = Duration::from_secs(5);
 pub const LAST_SWEEP: Duration = Duration::from_secs(1);
 /// How often expired grants, sessions and streams are looked for.
 pub const SWEEP: Duration = Duration::from_secs(2);
-/// After so many of them, about a minute, the memory that a crowd has left is given back to the system.
+/// Sweeps, about a minute of them, after which free memory is given back to the system.
 pub const SWEEPS_A_TRIM: u32 = 30;
 
 /// The steps in which metrics show how long answers took (microseconds): from a page out of memory to a slow GitHub.
@@ -185,7 +185,7 @@ pub const SLOW_CALL: Duration = Duration::from_millis(250);
 
 // ---- MCP ----
 
-/// Sessions at once, unless the operator says otherwise; when there are as many, whoever has most of them makes room.
+/// Sessions at once, unless the operator says otherwise; when there are as many, the user with most of them makes room.
 pub const SESSIONS: usize = 1000;
 /// Sessions of one user, unless the operator says otherwise.
 pub const SESSIONS_PER_USER: usize = 32;
@@ -242,7 +242,7 @@ pub const TASKS_RUNNING: (usize, usize) = (4, 24);
 pub const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// What is kept for one user, and for all, until it is asked for or ended (bytes): results of tasks, subscriptions.
 pub const KEPT_BYTES: (usize, usize) = (8 * 1024 * 1024, 32 * 1024 * 1024);
-/// What an error's text repeats of what it is about (characters): so many from the start, and as many from the end.
+/// The part of its subject that an error's text repeats (characters): this many from the start, and as many from the end.
 pub const ECHOED_CHARS: usize = 100;
 /// Resources that one session or one listener is told about.
 pub const SUBSCRIPTIONS: usize = 128;
@@ -293,12 +293,12 @@ pub const REGISTRATIONS: usize = 600;
 pub const LOGINS: u32 = 30;
 /// Browsers sent to GitHub for the account page in ten minutes from one sender.
 pub const SIGN_INS: u32 = 10;
-/// Logins and sign-ins about which GitHub is asked: so many at once, and as many in an hour. Any hour has at most twice as many;
+/// Logins and sign-ins about which GitHub is asked: a burst, and the rate per hour. Any hour has at most twice as many;
 /// GitHub allows an app 2000.
 pub const LOGINS_AT_GITHUB: u32 = 950;
-/// Of these, such as bring nothing, in an hour from one sender: it takes some fifty senders to use up what all share.
+/// Failed ones of these in an hour from one sender: it takes some fifty senders to use up what all share.
 pub const FAILED_LOGINS: u32 = 20;
-/// Logins of one user in an hour that count as such as bring something.
+/// Logins of one user in an hour that count as successful.
 pub const LOGINS_PER_USER: u32 = 60;
 /// Failed client authentications and token requests in ten minutes from one sender. There is no limit for all: it would
 /// hide from others why they failed, and a client that is not told cannot log in again.

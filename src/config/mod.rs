@@ -103,7 +103,7 @@ pub struct Config {
     pub github: GitHubApp,
     /// Certificates that are trusted besides the built-in ones, by every call to the outside.
     pub ca_file: Option<PathBuf>,
-    /// Who is let in: whoever matches one of these. Never empty.
+    /// The rules of who is let in: one that matches is enough. Never empty.
     pub allow: Vec<AllowRule>,
     pub clients: ClientSettings,
     /// Origins of web pages that may call the API.

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// A line of a program's standard output (bytes): a message. Above what a client may get, so that an answer that is too large is an
 /// error of its call alone.
 pub const LINE_BYTES: usize = 8 * 1024 * 1024;
-/// Text on a program's standard output that is not JSON-RPC, and the time in which so much of it is a flood (bytes).
+/// Text on a program's standard output that is not JSON-RPC, and the time in which that much is a flood (bytes).
 pub const NOISE: (usize, Duration) = (1024 * 1024, Duration::from_secs(60));
 /// What is looked at of a line of a program's standard error (bytes).
 pub const ERROR_LINE_BYTES: usize = 4 * 1024;
@@ -28,7 +28,7 @@ pub const TERMINATE: Duration = Duration::from_secs(3);
 pub const REQUESTS: usize = 128;
 /// Requests of one peer to its client that wait for an answer.
 pub const QUESTIONS: usize = 8;
-/// A program that has lived for so long and then fails is started again at once.
+/// The lifetime after which a program that fails is started again at once.
 pub const STEADY: Duration = Duration::from_secs(60);
 /// How long a start waits after the second failure in a row; twice as long after each further one, up to the longest.
 pub const PAUSE: Duration = Duration::from_secs(1);
