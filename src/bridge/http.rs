@@ -49,7 +49,7 @@ impl Launcher for UpstreamLauncher {
             renewal: Arc::new(renewal),
             state: Mutex::default(),
         });
-        start("bridge-upstream", move || session.run(&queue))?;
+        start("bridge-upstream", session, move |session| session.run(&queue))?;
         let (places, user) = (Arc::clone(&self.0.places), person.user);
         Ok(Arc::new(Http { queue: Mutex::new(Some(sender)), open, places, user }))
     }
@@ -91,9 +91,26 @@ impl Drop for Http {
 }
 
 /// Starts one of the threads that stand at the top.
-fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+fn start(
+    name: &str,
+    session: Arc<HttpSession>,
+    work: impl FnOnce(&Arc<HttpSession>) + Send + 'static,
+) -> io::Result<()> {
+    let session = EndOnPanic(session);
     let thread = thread::Builder::new().name(name.to_owned()).stack_size(limits::bridge::STACK_BYTES);
-    thread.spawn(work).map(drop)
+    thread.spawn(move || work(&session.0)).map(drop)
+}
+
+/// Ends a session whose thread panics; callers must not wait for the answers.
+struct EndOnPanic(Arc<HttpSession>);
+
+impl Drop for EndOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.open.close();
+            self.0.receiver.ended(&ProgramEnd::Closed);
+        }
+    }
 }
 
 /// The exchanges that run, so that they can be interrupted.
@@ -164,7 +181,7 @@ struct SessionState {
 }
 
 impl HttpSession {
-    fn run(self: Arc<HttpSession>, queue: &crossbeam_channel::Receiver<UpstreamMessage>) {
+    fn run(self: &Arc<HttpSession>, queue: &crossbeam_channel::Receiver<UpstreamMessage>) {
         loop {
             match queue.recv_timeout(self.receiver.patience()) {
                 Ok(message) => self.dispatch(message),
@@ -188,9 +205,9 @@ impl HttpSession {
         if !self.open.add(id, &agent) {
             return; // whoever waits is told by the end
         }
-        let (session, message) = (Arc::clone(self), Arc::new(message));
+        let message = Arc::new(message);
         let sent = Arc::clone(&message);
-        let work = move || {
+        let work = move |session: &Arc<HttpSession>| {
             let result = session.ask(&sent, id, &agent);
             if session.open.remove(id)
                 && let Err(error) = result
@@ -198,7 +215,7 @@ impl HttpSession {
                 session.fail(&sent, id, &error);
             }
         };
-        if start("bridge-request", work).is_err() && self.open.remove(id) {
+        if start("bridge-request", Arc::clone(self), work).is_err() && self.open.remove(id) {
             self.fail(
                 &message,
                 id,
@@ -305,9 +322,8 @@ impl HttpSession {
 
     /// Reads the standing stream in a thread of its own, in place of an earlier one.
     fn start_listening(self: &Arc<HttpSession>) {
-        let session = Arc::clone(self);
         // Without it the upstream is not heard outside of calls, which upstreams need not offer either.
-        let _ = start("bridge-listen", move || session.listen());
+        let _ = start("bridge-listen", Arc::clone(self), |session| session.listen());
     }
 
     fn listen(&self) {

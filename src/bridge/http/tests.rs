@@ -22,6 +22,7 @@ struct Recorder {
 
 impl Receiver for Recorder {
     fn receive(&self, text: &str) -> bool {
+        assert!(!text.contains("notifications/panic"), "a thread of the session panics");
         let message = serde_json::from_str(text).ok();
         message.is_some_and(|message: Value| self.told.send(message).is_ok())
     }
@@ -381,6 +382,15 @@ fn the_standing_stream_is_heard_and_taken_up_again() {
         (&json!("notifications/tools/list_changed"), &json!("notifications/tools/list_changed"))
     );
     client.end();
+}
+
+#[test]
+fn a_thread_that_panics_ends_its_session() {
+    let panic = json!({ "jsonrpc": "2.0", "method": "notifications/panic" });
+    let upstream = FakeUpstream::start(move |_, stream| answer_events(stream, &event(&panic)));
+    let client = Client::of(&upstream);
+    client.send(&json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call" }));
+    assert_eq!(client.ended.recv_timeout(SOON).expect("it ends"), ProgramEnd::Closed);
 }
 
 /// A person has so many requests at an upstream, and no more.
