@@ -257,6 +257,8 @@ impl HttpSession {
         id: u64,
         agent: &Agent,
     ) -> Result<(), UpstreamError> {
+        // A renewal that runs comes first: a new session takes no request before `notifications/initialized`.
+        drop(self.renewal.wait((), limits::bridge::START));
         let session = self.state.lock().id.clone();
         match self.ask_once(message, id, agent) {
             Err(UpstreamError::SessionLost) => {

@@ -19,20 +19,7 @@ use crate::http::{Uri, is_loopback_host};
 use crate::trust::Trust;
 
 /// Headers of the transport, which are set here. Those that begin with `mcp-` come to them.
-const OURS: [&str; 11] = [
-    "accept",
-    "accept-encoding",
-    "connection",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "last-event-id",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
-
+const OURS: &str = "accept accept-encoding connection content-length content-type expect host last-event-id transfer-encoding";
 const NO_GITHUB_TOKEN: UpstreamError =
     UpstreamError::Unusable("it needs the person's token at GitHub, and none is kept: log in again");
 const NO_HEADER: UpstreamError = UpstreamError::Unusable("the value of one of its headers cannot be sent");
@@ -97,7 +84,7 @@ impl UpstreamHeader {
     ) -> Result<UpstreamHeader, String> {
         let (name, value) = text.split_once(':').ok_or("write 'NAME: VALUE'")?;
         let name: HeaderName = name.trim().parse().map_err(|_| "write 'NAME: VALUE'; the name is none")?;
-        if OURS.contains(&name.as_str()) || name.as_str().starts_with("mcp-") {
+        if OURS.split(' ').any(|ours| name == *ours) || name.as_str().starts_with("mcp-") {
             return Err(format!("{name} is set by this server itself"));
         }
         let value = Template::parse(value.trim(), environment).map_err(|error| format!("{name}: {error}"))?;
