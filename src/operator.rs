@@ -298,7 +298,10 @@ impl Handler for Operator {
             (Method::Get | Method::Head, "/readyz") => {
                 return Admission::up_to(0, head, move |_| self.readiness());
             }
-            (Method::Get | Method::Head, "/healthz") => plain(200, "ok\n"),
+            // A worker answers: workers that are stuck are noticed.
+            (Method::Get | Method::Head, "/healthz") => {
+                return Admission::up_to(0, head, |_| plain(200, "ok\n"));
+            }
             (_, "/healthz" | "/readyz") => plain(405, "GET or HEAD.\n").header("Allow", "GET, HEAD"),
             (_, PATH) => plain(405, "POST.\n").header("Allow", "POST"),
             _ => plain(404, "The operator's paths are /healthz, /readyz, /metrics and /operation.\n"),

@@ -34,14 +34,14 @@ use crate::operator::{self, Operator, RotateKey};
 use crate::seal::Keyring;
 use crate::store::{Grants, Medium, OpenError, RedbGrants, StateDirectory, key_file};
 use crate::sys;
-use crate::tiny::{self, AcceptEnd, Tiny};
+use crate::tiny::{self, Tiny};
 use crate::workers::Pool;
 
 /// A running server. [`Server::stop`] ends it.
 pub struct Server {
     app: Arc<App>,
     public: PublicDoor,
-    /// Tripped when the public door has closed by itself, for a fault of tiny_http.
+    /// Tripped when the public door has closed because tiny_http accepted nothing any more.
     door_ended: CancelToken,
     tls: Option<Arc<Tls>>,
     /// Missing if its socket could not be made.
@@ -150,8 +150,7 @@ impl Server {
         }));
 
         let pool = Arc::new(Pool::start(capacity.queue()).map_err(no_threads)?);
-        let door =
-            |handler, accept_end| tiny::Parts { handler, pool: Arc::clone(&pool), capacity, accept_end };
+        let door = |handler, when_lost| tiny::Parts { handler, pool: Arc::clone(&pool), capacity, when_lost };
         let settings = edge::Settings {
             tls: tls.clone(),
             trusted_proxies: proxies.clone(),
@@ -160,11 +159,11 @@ impl Server {
         let door_ended = CancelToken::new();
         let ended = door_ended.clone();
         // Without its public door a server is of no use, and its service manager can start another.
-        let stop = AcceptEnd::Run(Box::new(move || {
+        let stop = Box::new(move || {
             ended.trip();
             sys::request_stop();
-        }));
-        let public = PublicDoor::open(config, listeners, door(Arc::clone(&app) as _, stop), settings)?;
+        });
+        let public = PublicDoor::open(config, listeners, door(Arc::clone(&app) as _, Some(stop)), settings)?;
 
         let counted = Arc::new(Counted {
             version: config.program.version,
@@ -188,7 +187,7 @@ impl Server {
             back_up: Box::new(move || table.back_up(&copy)),
             metrics: Some(Arc::clone(&numbers) as Arc<dyn Handler>),
         });
-        let operator = doors::open_operator(&files.socket, door(Arc::new(operator), AcceptEnd::Reopen));
+        let operator = doors::open_operator(&files.socket, door(Arc::new(operator), None));
         let metrics = config.metrics_listen.map(|address| doors::open_metrics(address, numbers, &pool));
         let metrics = metrics.transpose()?;
         let sweeper = Sweeper::start(Arc::clone(&app), tls.clone()).map_err(no_threads)?;

@@ -55,15 +55,20 @@ impl Capacity {
     }
 
     /// Requests that the trusted door answers at once; one more is answered 503. Each holds a thread, a stream as long as
-    /// it is open.
+    /// it is open. A proxy is to open no more connections.
     pub fn tiny_threads(&self) -> usize {
         self.streams.saturating_add(limits::TINY_THREADS_BESIDE_STREAMS)
     }
 
-    /// Descriptors that the process needs: one a connection, and those of everything else.
-    pub fn descriptors(&self) -> u64 {
-        u64::try_from(self.connections.saturating_add(limits::DESCRIPTORS_BESIDE_CONNECTIONS))
-            .unwrap_or(u64::MAX)
+    /// Descriptors that the process needs with the edge: one per connection, and those of everything else.
+    pub fn descriptors(&self) -> usize {
+        self.connections.saturating_add(limits::DESCRIPTORS_BESIDE_CONNECTIONS)
+    }
+
+    /// Descriptors that the process needs behind a proxy, where tiny_http takes two per connection.
+    pub fn tiny_descriptors(&self) -> usize {
+        let of_connections = self.tiny_threads().saturating_mul(limits::TINY_DESCRIPTORS_PER_CONNECTION);
+        of_connections.saturating_add(limits::DESCRIPTORS_BESIDE_CONNECTIONS)
     }
 }
 

@@ -88,6 +88,11 @@ pub const TINY_LOOK: Duration = Duration::from_millis(200);
 pub const TINY_DEAD_LOOKS: u32 = 3;
 /// The pause before a door is opened anew: long enough for descriptors to become free.
 pub const TINY_REOPEN_PAUSE: Duration = Duration::from_millis(500);
+/// How long the door may be opened in vain until it is given up, and for how long requests of connections that an earlier
+/// opening accepted are waited for.
+pub const TINY_LOST: Duration = Duration::from_secs(5);
+/// Descriptors of one connection: tiny_http reads with one and writes with another.
+pub const TINY_DESCRIPTORS_PER_CONNECTION: usize = 2;
 
 // ---- bodies and JSON ----
 

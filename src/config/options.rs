@@ -194,7 +194,10 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         .help("also serve the HTTP+SSE transport of 2024-11-05, at /sse and /message")
         .sets(|config, value| set(&mut config.legacy_sse, values::switch(value))),
     option("MCP_MAX_CONNECTIONS", One("NUMBER"), "512")
-        .help("connections at once, a thread and a descriptor each; an eighth of them from one address")
+        .help(
+            "connections at once, a thread and a descriptor each; an eighth of them from one address. The \
+             proxy of MCP_BEHIND_PROXY has to bound its own",
+        )
         .sets(|config, value| set(&mut config.capacity.connections, values::count(value))),
     option("MCP_MAX_STREAMS", One("NUMBER"), "256")
         .help("open streams at once; leaves a quarter of the connections free")

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::doors;
-use crate::base::capacity::Capacity;
 use crate::base::startup_error::StartupError;
 use crate::base::{clock, limits};
 use crate::config::{Config, Warning};
@@ -55,7 +54,7 @@ pub struct State {
 /// cannot be served.
 pub fn prepare(config: &Config, medium: Medium, backend: MakeBackend<'_>) -> Prepared {
     let mut errors = Vec::new();
-    keep(&mut errors, check_descriptors(&config.capacity, config.bridge.programs()));
+    keep(&mut errors, check_descriptors(config));
     let tls = config.tls_files().and_then(|(cert, key)| keep(&mut errors, Tls::load(cert, key)));
     let clients = keep(&mut errors, config.clients.configured()).unwrap_or_default();
     let outside = outside(config, &mut errors, backend);
@@ -80,21 +79,26 @@ fn keep<T>(errors: &mut Vec<StartupError>, result: Result<T, StartupError>) -> O
 }
 
 /// Raises the limit of open files as far as it goes, and compares it with what is needed.
-fn check_descriptors(capacity: &Capacity, programs: usize) -> Result<(), StartupError> {
-    let of_programs = u64::try_from(programs.saturating_mul(limits::bridge::DESCRIPTORS)).unwrap_or(u64::MAX);
-    let (limit, needed) = (sys::raise_descriptor_limit(), capacity.descriptors().saturating_add(of_programs));
+fn check_descriptors(config: &Config) -> Result<(), StartupError> {
+    let (capacity, programs) = (&config.capacity, config.bridge.programs());
+    let (connections, descriptors, option) = match config.behind_proxy {
+        None => (capacity.connections, capacity.descriptors(), "MCP_MAX_CONNECTIONS"),
+        Some(_) => (capacity.tiny_threads(), capacity.tiny_descriptors(), "MCP_MAX_STREAMS"),
+    };
+    let of_programs = programs.saturating_mul(limits::bridge::DESCRIPTORS);
+    let needed = u64::try_from(descriptors.saturating_add(of_programs)).unwrap_or(u64::MAX);
+    let limit = sys::raise_descriptor_limit();
     if limit >= needed {
         return Ok(());
     }
-    let (and_programs, option) = match programs {
-        0 => (String::new(), "MCP_MAX_CONNECTIONS"),
-        _ => (format!(" and {programs} programs"), "MCP_MAX_CONNECTIONS or MCP_MAX_CHILDREN"),
+    let (and_programs, or_children) = match programs {
+        0 => (String::new(), ""),
+        _ => (format!(" and {programs} programs"), " or MCP_MAX_CHILDREN"),
     };
     Err(StartupError::new(format!(
-        "{} connections{and_programs} need {needed} open files, and this process may have {limit}: raise the limit \
-         (LimitNOFILE={needed} for systemd, --ulimit nofile={needed} for Docker, else ulimit -n {needed}), or \
-         lower {option}",
-        capacity.connections
+        "{connections} connections{and_programs} need {needed} open files, and this process may have {limit}: raise the \
+         limit (LimitNOFILE={needed} for systemd, --ulimit nofile={needed} for Docker, else ulimit -n {needed}), or \
+         lower {option}{or_children}"
     )))
 }
 

@@ -36,7 +36,7 @@ impl Shared {
 
     fn answer(&self, request: &mut tiny_http::Request) -> Result<Response, Refusal> {
         let checked = check(request)?;
-        if checked.persistent {
+        if is_kept_open(request) {
             return Ok(close_required());
         }
         let ticket = match Arc::clone(&self.handler).admit(checked.head) {
@@ -78,7 +78,7 @@ fn length_required() -> Response {
 }
 
 fn close_required() -> Response {
-    plain(400, "One request a connection: have the proxy send Connection: close, as docs/deploy shows.\n")
+    plain(400, "One request per connection: have the proxy send Connection: close, as docs/deploy shows.\n")
 }
 
 fn version(request: &tiny_http::Request) -> Result<Version, Refusal> {
@@ -92,6 +92,29 @@ fn version(request: &tiny_http::Request) -> Result<Version, Refusal> {
 fn asked(request: &tiny_http::Request) -> Asked {
     let version = version(request).unwrap_or(Version::Http11);
     Asked { version, head_only: *request.method() == tiny_http::Method::Head }
+}
+
+/// Why a request can be neither answered nor dropped, in words for the operator. Leaking it keeps its connection unread, at the
+/// cost of a thread of tiny_http and two descriptors.
+pub(super) fn reason_to_leak(request: &tiny_http::Request) -> Option<&'static str> {
+    // H2: when a request is dropped, tiny_http allocates what is missing of its body, which would abort the process.
+    if request.body_length().is_some_and(|length| length > limits::TINY_DROP_BYTES) {
+        return Some("the proxy must refuse such large bodies");
+    }
+    // H1: tiny_http would read what is left of a chunked body, or follows it, as another request.
+    let is_chunked = request.headers().iter().any(|field| field.field.equiv("Transfer-Encoding"));
+    (is_chunked && is_kept_open(request))
+        .then_some("the proxy must send Connection: close, and bodies with a length, as docs/deploy shows")
+}
+
+/// Whether tiny_http waits for another request on the connection: it reads the first `Connection` field only, and looks for
+/// these words anywhere in it.
+fn is_kept_open(request: &tiny_http::Request) -> bool {
+    let field = request.headers().iter().find(|field| field.field.equiv("Connection"));
+    let options = field.map(|field| field.value.as_str().to_ascii_lowercase()).unwrap_or_default();
+    let is_http10 = *request.http_version() == tiny_http::HTTPVersion(1, 0);
+    let is_persistent = !is_http10 || options.contains("keep-alive");
+    is_persistent && !options.contains("close") && !options.contains("upgrade")
 }
 
 /// Checks a head as the edge does.

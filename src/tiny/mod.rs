@@ -2,11 +2,16 @@
 //! machine. Same queue, same workers, same checks of a head as the edge.
 //!
 //! It relies on its clients where tiny_http 0.12 offers no defence, so strangers must not reach it. A proxy must
-//! - close each connection after one request. Otherwise tiny_http leaves some connections of a burst waiting until others end,
-//!   and takes the rest of an unread body for another request. Requests that do not say so are refused;
+//! - send one request per connection and say `Connection: close` in the first `Connection` field, the only one that tiny_http
+//!   reads. Where tiny_http would wait for another request it leaves some connections of a burst unanswered until others end, so
+//!   such a request is answered 400;
+//! - send bodies with a length: of a chunked body, a cut-off end cannot be told from its end. It is answered 411. Where tiny_http
+//!   would take the rest of the body for another request, it is not answered, and nothing after it is read;
+//! - refuse a length that is malformed or repeated: tiny_http takes it for none, or the first for the length, and what follows
+//!   for another request;
 //! - send a request whole, and time slow clients out: tiny_http has no timeouts and cannot stop waiting for a body;
 //! - refuse heads and bodies that are too large. tiny_http limits no head, and allocates what is missing of a body;
-//! - send bodies with a length: of a chunked body, a cut-off end cannot be told from its end.
+//! - bound its connections: tiny_http does not, and each costs two descriptors and a thread, and one more if it has a request.
 //!
 //! tiny_http does not tell when a client has gone: calls and silent streams find out when they write.
 
@@ -22,12 +27,14 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crossbeam_channel::{Sender, bounded};
+
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
 use crate::base::counters::Counters;
-use crate::base::limits;
 use crate::base::log::{self, Field};
 use crate::base::quota::Quota;
+use crate::base::{clock, limits};
 use crate::edge::caps::Bodies;
 use crate::edge::{Counts, Listener};
 use crate::http::Handler;
@@ -42,16 +49,9 @@ pub struct Parts {
     pub pool: Arc<Pool>,
     /// How much the door takes at once.
     pub capacity: Capacity,
-    /// What follows when tiny_http stops accepting.
-    pub accept_end: AcceptEnd,
-}
-
-/// What follows when tiny_http stops accepting connections, as it does at the first error of `accept`.
-pub enum AcceptEnd {
-    /// The door opens anew on the same socket.
-    Reopen,
-    /// This runs, and the door stays closed.
-    Run(Box<dyn FnOnce() + Send>),
+    /// Called when no connection could be accepted for [`limits::TINY_LOST`]; the door then stays closed. Without it, the door is
+    /// opened again and again.
+    pub when_lost: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// The running door.
@@ -88,7 +88,7 @@ impl Tiny {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
         }
         listener.send_at_once()?; // tiny_http does not
-        let Parts { handler, pool, capacity, accept_end } = parts;
+        let Parts { handler, pool, capacity, when_lost } = parts;
         let shutter = UnixStream::from(listener.as_fd().try_clone_to_owned()?);
         let shared = Arc::new(Shared {
             handler,
@@ -101,10 +101,10 @@ impl Tiny {
             refusals: Counters::default(),
         });
         let accepting = Arc::clone(&shared);
-        // Ends when `Tiny::close` trips `closing` and shuts the listener.
+        // Ends when `Tiny::close` trips `closing` and shuts the listener, or after `when_lost`.
         let acceptor = thread::Builder::new()
             .name("tiny-accept".to_owned())
-            .spawn(move || accepting.accept(&listener, accept_end))?;
+            .spawn(move || accepting.keep_open(Arc::new(listener), when_lost))?;
         Ok(Tiny { shared, shutter, acceptor: Some(acceptor) })
     }
 
@@ -151,28 +151,51 @@ impl Drop for Tiny {
 }
 
 impl Shared {
-    /// Accepts until the door closes, or for as long as tiny_http does if that is to be the end.
-    fn accept(self: Arc<Shared>, listener: &Listener, accept_end: AcceptEnd) {
+    /// Opens the door, and opens it anew when tiny_http has stopped accepting, as it does at the first error of `accept`.
+    fn keep_open(self: Arc<Shared>, listener: Arc<Listener>, when_lost: Option<Box<dyn FnOnce() + Send>>) {
+        let mut failing_since = clock::instant();
         loop {
-            let error = match open(listener) {
-                Ok(server) => self.take_requests(&server, listener),
-                Err(error) => error,
-            };
+            let opened = clock::instant();
+            let (report, reported) = bounded(1);
+            let (shared, socket) = (Arc::clone(&self), Arc::clone(&listener));
+            // Ends when its server is dropped, after its report. tiny_http panics where no thread is left, and the drop connects to
+            // the server's own address, which waits while the backlog is full: neither may hold up this loop.
+            let server = thread::Builder::new()
+                .name("tiny-server".to_owned())
+                .spawn(move || shared.run_server(&socket, &report));
+            let error = reported.recv().unwrap_or_else(|_| io::Error::other("no thread is left"));
             if self.closing.is_tripped() {
-                return;
+                return drop(server.map(JoinHandle::join));
             }
             log::error("tiny.accept_ended", &[Field::Error(&error.to_string())]);
-            if let AcceptEnd::Run(run) = accept_end {
-                return run();
+            if opened.elapsed() >= limits::TINY_LOST {
+                failing_since = clock::instant();
             }
-            self.closing.wait(limits::TINY_REOPEN_PAUSE);
+            match when_lost {
+                Some(run) if failing_since.elapsed() >= limits::TINY_LOST => return run(),
+                Some(_) | None => self.closing.wait(limits::TINY_REOPEN_PAUSE),
+            };
+        }
+    }
+
+    /// Runs a server of tiny_http on this socket, and reports why it stopped accepting.
+    fn run_server(self: &Arc<Shared>, listener: &Listener, report: &Sender<io::Error>) {
+        let server = match open(listener) {
+            Ok(server) => server,
+            Err(error) => return drop(report.send(error)),
+        };
+        let _ = report.send(self.take_requests(&server, listener));
+        // Requests on the connections that were accepted before.
+        let patience = if self.closing.is_tripped() { limits::TINY_LOOK } else { limits::TINY_LOST };
+        while let Ok(Some(request)) = server.recv_timeout(patience) {
+            self.start_request(request);
         }
     }
 
     /// Gives each request a thread until tiny_http stops accepting. Returns why it did.
     fn take_requests(self: &Arc<Shared>, server: &tiny_http::Server, listener: &Listener) -> io::Error {
         let mut unaccepted: u32 = 0;
-        let error = loop {
+        while unaccepted < limits::TINY_DEAD_LOOKS {
             match server.recv_timeout(limits::TINY_LOOK) {
                 Ok(Some(request)) => {
                     self.start_request(request);
@@ -183,25 +206,16 @@ impl Shared {
                     unaccepted = unaccepted.saturating_add(1);
                 }
                 Ok(None) => unaccepted = 0,
-                Err(error) => break error,
+                Err(error) => return error,
             }
-            if unaccepted >= limits::TINY_DEAD_LOOKS {
-                break io::Error::other("connections wait and are not accepted");
-            }
-        };
-        // Requests on the connections that were accepted before.
-        while let Ok(Some(request)) = server.recv_timeout(limits::TINY_LOOK) {
-            self.start_request(request);
         }
-        error
+        io::Error::other("connections wait and are not accepted")
     }
 
     fn start_request(self: &Arc<Shared>, request: tiny_http::Request) {
-        // H2: tiny_http allocates what is missing of a body when its request is dropped, which would abort the process. Leaking
-        // the request costs a thread of tiny_http and two descriptors.
-        if request.body_length().is_some_and(|length| length > limits::TINY_DROP_BYTES) {
+        if let Some(hint) = exchange::reason_to_leak(&request) {
             self.refusals.count("leaked");
-            log::error("tiny.request_leaked", &[Field::Hint("the proxy must refuse such large bodies")]);
+            log::error("tiny.request_leaked", &[Field::Hint(hint)]);
             return std::mem::forget(request);
         }
         let Some(counted) = self.threads.take(()) else { return self.refuse_busy(request) };
@@ -217,7 +231,7 @@ impl Shared {
     }
 }
 
-/// A server of tiny_http on this socket. Fails for lack of descriptors only.
+/// A server of tiny_http on this socket. Fails for lack of descriptors only, and panics for lack of threads.
 fn open(listener: &Listener) -> io::Result<tiny_http::Server> {
     let listener = match listener {
         Listener::Tcp(listener, _) => tiny_http::Listener::from(listener.try_clone()?),

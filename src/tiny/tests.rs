@@ -1,6 +1,8 @@
 //! The trusted door over real sockets.
 
+use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::IntoRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -12,8 +14,9 @@ use crate::base::capacity::Capacity;
 use crate::edge::listener::Opener;
 use crate::edge::{Access, Listener};
 use crate::http::Response;
-use crate::http::desk::{Answer, Client, Desk, Event, LIMIT, PATIENCE};
-use crate::tiny::{AcceptEnd, Parts, Tiny};
+use crate::http::desk::{Answer, Client, Desk, Event, LIMIT, Line, PATIENCE};
+use crate::sys;
+use crate::tiny::{Parts, Tiny};
 use crate::workers::Pool;
 
 struct Door {
@@ -26,7 +29,7 @@ struct Door {
 fn parts(desk: &Arc<Desk>) -> Parts {
     let capacity = Capacity::default();
     let pool = Arc::new(Pool::start(capacity.queue()).unwrap());
-    Parts { handler: desk.clone(), pool, capacity, accept_end: AcceptEnd::Reopen }
+    Parts { handler: desk.clone(), pool, capacity, when_lost: None }
 }
 
 /// A door on a socket in a directory of its own.
@@ -87,8 +90,53 @@ fn a_proxy_that_keeps_connections_open_is_told_not_to() {
     let answer = door.client().get("/x");
     assert_eq!(answer.status, 400);
     assert!(answer.body.contains("Connection: close"), "{answer:?}");
-    let answer = door.client().send("GET /x HTTP/1.0\r\nHost: a\r\n\r\n").answer();
-    assert_eq!((answer.status, answer.body.as_str()), (200, "GET /x "));
+    for (line, status) in [
+        ("GET /x HTTP/1.0", 200),
+        ("GET /x HTTP/1.0\r\nConnection: Keep-Alive", 400),
+        ("GET /x HTTP/1.1\r\nConnection: te, Close", 200),
+        ("GET /x HTTP/1.1\r\nConnection: te\r\nConnection: close", 400),
+    ] {
+        let answer = door.client().send(format!("{line}\r\nHost: a\r\n\r\n")).answer();
+        assert_eq!(answer.status, status, "{line}");
+    }
+}
+
+/// H1: what is sent as the rest of a chunked body never becomes a request.
+#[test]
+fn nothing_behind_a_chunked_body_is_served() {
+    let door = door("smuggled");
+    let kept = [
+        "HTTP/1.0\r\nConnection: keep-alive",
+        "HTTP/1.1\r\nConnection: foo\r\nConnection: close",
+        "HTTP/1.1",
+        "HTTP/0.9",
+    ];
+    let closed =
+        ["HTTP/1.0", "HTTP/1.1\r\nConnection: close", "HTTP/1.1\r\nConnection: close\r\nConnection: foo"];
+    let send = |version: &str| {
+        let mut client = door.client();
+        client.send(format!(
+            "POST /x {version}\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+             GET /smuggled HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        ));
+        client
+    };
+    for version in closed {
+        let mut client = send(version);
+        let answer = client.answer();
+        assert!([400, 411].contains(&answer.status) && answer.closes(), "{version}");
+        assert_eq!(client.rest(), "", "{version}");
+    }
+    let clients = kept.map(send);
+    let count = door.tiny.as_ref().unwrap().counter();
+    while !count().refusals.contains(&("leaked", 4)) {
+        std::thread::yield_now();
+    }
+    for mut client in clients {
+        client.line.set_patience(Duration::from_millis(50));
+        assert_eq!(client.line.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+    assert_eq!(door.get("/").status, 200);
 }
 
 /// What tiny_http lets through is refused as the edge would refuse it.
@@ -260,42 +308,64 @@ fn only_loopback_may_be_served_over_tcp() {
     tiny.stop(Duration::from_secs(1));
 }
 
-/// A listener on loopback, and how to make tiny_http stop accepting there: a connection that is accepted while the listener
-/// does not block is its last.
-fn fragile_listener() -> (Listener, SocketAddr, impl Fn()) {
+/// A listener on loopback with room for two waiting connections, and another handle on it. While that does not block, tiny_http
+/// stops accepting after each connection that it accepts, and at once where none waits.
+fn fragile_listener() -> (Listener, SocketAddr, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (address, hold) = (listener.local_addr().unwrap(), listener.try_clone().unwrap());
-    let end_accepting = move || {
-        hold.set_nonblocking(true).unwrap();
-        let mut client = Client::new(TcpStream::connect(address).unwrap());
-        assert_eq!(client.get_and_close("/").status, 200);
-        hold.set_nonblocking(false).unwrap();
-    };
-    (Listener::Tcp(listener, Opener::This), address, end_accepting)
+    let listener = TcpListener::from(sys::adopt_listener(listener.into_raw_fd(), 1).unwrap());
+    let (address, handle) = (listener.local_addr().unwrap(), listener.try_clone().unwrap());
+    (Listener::Tcp(listener, Opener::This), address, handle)
+}
+
+/// Has tiny_http stop accepting at this listener.
+fn end_accepting(address: SocketAddr, handle: &TcpListener) {
+    handle.set_nonblocking(true).unwrap();
+    let mut client = Client::new(TcpStream::connect(address).unwrap());
+    assert_eq!(client.get_and_close("/").status, 200);
 }
 
 /// A probe of the operator's, or a moment without descriptors, does not close the door for good.
 #[test]
 fn a_door_that_tiny_http_closed_opens_anew() {
     let (desk, _events) = Desk::new();
-    let (listener, address, end_accepting) = fragile_listener();
-    let tiny = Tiny::start(listener, parts(&desk)).unwrap();
+    let (listener, address, handle) = fragile_listener();
+    let (told, lost) = channel();
+    let when_lost = Some(Box::new(move || told.send(()).unwrap()) as _);
+    let tiny = Tiny::start(listener, Parts { when_lost, ..parts(&desk) }).unwrap();
     for _ in 0..2 {
-        end_accepting();
+        end_accepting(address, &handle);
+        handle.set_nonblocking(false).unwrap();
         let mut client = Client::new(TcpStream::connect(address).unwrap());
         assert_eq!(client.get_and_close("/").status, 200);
+    }
+    tiny.stop(PATIENCE);
+    assert!(lost.try_recv().is_err());
+}
+
+/// The server of tiny_http that has stopped accepting connects to its own address when it is dropped.
+#[test]
+fn a_full_backlog_does_not_keep_the_door_from_opening_anew() {
+    let (desk, _events) = Desk::new();
+    let (listener, address, handle) = fragile_listener();
+    let tiny = Tiny::start(listener, parts(&desk)).unwrap();
+    end_accepting(address, &handle);
+    handle.set_nonblocking(false).unwrap();
+    let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(100)).ok();
+    let crowd: Vec<_> = std::iter::from_fn(connect).collect();
+    for stream in crowd {
+        assert_eq!(Client::new(stream).get_and_close("/").status, 200);
     }
     tiny.stop(PATIENCE);
 }
 
 #[test]
-fn the_end_of_a_public_door_is_told() {
+fn the_loss_of_a_door_is_told() {
     let (desk, _events) = Desk::new();
-    let (listener, _, end_accepting) = fragile_listener();
-    let (told, ended) = channel();
-    let accept_end = AcceptEnd::Run(Box::new(move || told.send(()).unwrap()));
-    let tiny = Tiny::start(listener, Parts { accept_end, ..parts(&desk) }).unwrap();
-    end_accepting();
-    ended.recv_timeout(PATIENCE).unwrap();
+    let (listener, address, handle) = fragile_listener();
+    let (told, lost) = channel();
+    let when_lost = Some(Box::new(move || told.send(()).unwrap()) as _);
+    let tiny = Tiny::start(listener, Parts { when_lost, ..parts(&desk) }).unwrap();
+    end_accepting(address, &handle);
+    lost.recv_timeout(PATIENCE).unwrap();
     tiny.stop(PATIENCE);
 }

@@ -117,7 +117,20 @@ fn the_operators_socket_survives_a_lack_of_descriptors() {
     Request::get("/healthz").send(server.authority()).unwrap().expect(200);
 }
 
-/// H6: where that is the public door, the server ends with an error, and its service manager starts another.
+/// H6: the door for a proxy opens anew as well.
+#[test]
+fn the_public_door_survives_a_moment_without_descriptors() {
+    let server = Server::behind_proxy(&FakeGitHub::start());
+    let limit = server.descriptors() + 3;
+    server.limit_descriptors(limit);
+    let crowd: Vec<_> = (0..6).map(|_| TcpStream::connect(server.authority()).unwrap()).collect();
+    server.wait_for_log("tiny.accept_ended");
+    server.limit_descriptors(limit + 50);
+    Request::get("/healthz").send(server.authority()).unwrap().expect(200);
+    drop(crowd);
+}
+
+/// H6: where none become free, the server ends with an error, and its service manager starts another.
 #[test]
 fn a_server_whose_public_door_has_closed_ends() {
     let mut server = Server::behind_proxy(&FakeGitHub::start());
@@ -126,6 +139,21 @@ fn a_server_whose_public_door_has_closed_ends() {
     assert_eq!(server.wait_for_end().code(), Some(2));
     assert!(server.log().contains("no connections could be accepted any more at MCP_BEHIND_PROXY"));
     drop(crowd);
+}
+
+/// H6: a third more silent connections than docs/deploy lets a proxy open fit into the descriptors that a start asks for.
+#[test]
+fn silent_connections_of_a_proxy_leave_descriptors() {
+    let server = Server::behind_proxy(&FakeGitHub::start());
+    server.limit_descriptors(896);
+    let crowd: Vec<_> = (0..420).map(|_| TcpStream::connect(server.authority()).unwrap()).collect();
+    let deadline = crate::support::instant() + PATIENCE;
+    while server.descriptors() < 2 * crowd.len() {
+        assert!(crate::support::instant() < deadline, "{}", server.descriptors());
+        std::thread::yield_now();
+    }
+    Request::get("/healthz").send(server.authority()).unwrap().expect(200);
+    assert!(!server.log().contains("tiny.accept_ended"));
 }
 
 /// M2: another site in the person's browser, or a name that was rebound to this address, gets nothing.

@@ -71,7 +71,7 @@ fn large_messages_leave_no_memory_behind() {
 #[test]
 fn too_few_descriptors_are_refused_at_the_start() {
     let state = temporary_directory();
-    let start = |command: &str, connections: &str| {
+    let start = |command: &str, more: &[(&str, &str)]| {
         let output = Command::new("sh")
             .args([
                 "-c",
@@ -81,22 +81,26 @@ fn too_few_descriptors_are_refused_at_the_start() {
             ])
             .env_clear()
             .envs([("GITHUB_CLIENT_ID", "x"), ("GITHUB_CLIENT_SECRET", "x"), ("MCP_ALLOW", "id:1")])
-            .envs([
-                ("MCP_MAX_CONNECTIONS", connections),
-                ("MCP_MAX_STREAMS", "100"),
-                ("MCP_LISTEN", "127.0.0.1:0"),
-            ])
+            .env("MCP_MAX_STREAMS", "100")
+            .envs(more.iter().copied())
             .env("MCP_STATE_DIR", &state)
             .output()
             .unwrap();
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(text).unwrap())
     };
+    let listen = ("MCP_LISTEN", "127.0.0.1:0");
     for command in ["demo", "check"] {
-        let (status, text) = start(command, "245");
+        let (status, text) = start(command, &[listen, ("MCP_MAX_CONNECTIONS", "245")]);
         assert!(status == Some(2) && text.contains("245 connections need 501 open files"), "{text}");
         assert!(text.contains("LimitNOFILE=501") && text.contains("lower MCP_MAX_CONNECTIONS"), "{text}");
     }
-    let (status, text) = start("check", "244");
+    let (status, text) = start("check", &[listen, ("MCP_MAX_CONNECTIONS", "244")]);
     assert_eq!(status, Some(0), "{text}");
+
+    // tiny_http takes two descriptors per connection.
+    let proxy = [("MCP_BEHIND_PROXY", "127.0.0.1:0"), ("MCP_PUBLIC_URL", "https://a.example")];
+    let (status, text) = start("check", &proxy);
+    assert!(status == Some(2) && text.contains("164 connections need 584 open files"), "{text}");
+    assert!(text.contains("LimitNOFILE=584") && text.contains("lower MCP_MAX_STREAMS"), "{text}");
 }

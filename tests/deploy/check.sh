@@ -110,7 +110,7 @@ expect 301 "http://localhost:18480/"
 through nginx
 
 # The same in front of tiny_http, with the changes that the example names.
-sed -i -e '/keepalive 16;/d; s|proxy_set_header Connection "";|proxy_set_header Connection close;|' "$work/example.conf"
+sed -i -e '/^    server unix:/d; /keepalive 16;/d; s/^    # \(zone \|server unix:\)/    \1/; s|proxy_set_header Connection "";|proxy_set_header Connection close;|' "$work/example.conf"
 serve https://localhost:18443 MCP_BEHIND_PROXY="unix:$work/http.sock" MCP_TRUSTED_PROXY=unix
 "$nginx" -p "$work" -c "$work/nginx.conf" -e "$work/nginx.log" 2>/dev/null &
 pids="$pids $!"

@@ -210,7 +210,7 @@ const SPAWNS: &[(&str, usize)] = &[
     ("src/operate.rs", 1),
     ("src/serve.rs", 1),
     ("src/workers/mod.rs", 2),
-    ("src/tiny/mod.rs", 2),
+    ("src/tiny/mod.rs", 3),
 ];
 
 /// The crates that Cargo.toml names. ARCHITECTURE.md says what each is for; deps.txt has the whole tree.

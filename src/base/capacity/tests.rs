@@ -6,7 +6,10 @@ fn the_defaults_fit_together_and_give_the_caps_that_the_documents_name() {
     assert_eq!(capacity.fault(), None);
     let caps = (capacity.connections_per_address(), capacity.queue(), capacity.body_bytes_in_flight());
     assert_eq!(caps, (64, 1024, 32 * 1024 * 1024));
-    assert_eq!((capacity.tiny_threads(), capacity.descriptors()), (320, 768));
+    assert_eq!(
+        (capacity.tiny_threads(), capacity.descriptors(), capacity.tiny_descriptors()),
+        (320, 768, 896)
+    );
 }
 
 #[test]
