@@ -148,11 +148,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
         ],
         "threads belong to doors, workers, serve, bridge, one to the log, one to a health check; an exchange lets others run",
     ),
-    (
-        "catch_unwind",
-        &["src/workers/", "src/base/cancel.rs"],
-        "the worker catches panics, once a request; a cancellation goes on after one in an action",
-    ),
+    ("catch_unwind", &["src/workers/", "src/base/cancel.rs"], "panics end a request, or one action"),
     ("env::", &["src/config/mod.rs"], "the environment is read in config"),
     (
         "process::",
