@@ -15,7 +15,7 @@ use crate::sys;
 /// A socket and what was read from it but not yet used.
 pub(crate) struct Socket {
     socket: Arc<UnixStream>,
-    transport: Transport,
+    transport: SocketStream,
     /// Room for what is read; kept as it is from read to read, so that nothing is cleared again.
     buffer: Vec<u8>,
     /// Where in `buffer` the unused bytes start.
@@ -28,7 +28,7 @@ pub(crate) struct Socket {
 }
 
 /// What carries the bytes.
-enum Transport {
+enum SocketStream {
     Clear(TimedStream),
     Tls(Box<TlsStream>),
 }
@@ -45,27 +45,27 @@ pub(crate) enum Unfilled {
 impl Socket {
     /// Takes over an accepted socket in the clear.
     pub(crate) fn new(socket: Arc<UnixStream>, write_stall: Duration) -> io::Result<Socket> {
-        let transport = Transport::Clear(TimedStream::new(Arc::clone(&socket), write_stall)?);
+        let transport = SocketStream::Clear(TimedStream::new(Arc::clone(&socket), write_stall)?);
         Ok(Socket { socket, transport, buffer: Vec::new(), start: 0, end: 0, write_stall, is_shut: false })
     }
 
     /// Encrypts everything from here on.
     pub(crate) fn encrypted(self, tls: &Tls) -> io::Result<Socket> {
         let transport = match self.transport {
-            Transport::Clear(stream) => Transport::Tls(Box::new(tls.accept(stream)?)),
-            Transport::Tls(stream) => Transport::Tls(stream),
+            SocketStream::Clear(stream) => SocketStream::Tls(Box::new(tls.accept(stream)?)),
+            SocketStream::Tls(stream) => SocketStream::Tls(stream),
         };
         Ok(Socket { transport, ..self })
     }
 
     /// Whether the TLS handshake has not ended yet.
     pub(crate) fn is_handshaking(&self) -> bool {
-        matches!(&self.transport, Transport::Tls(stream) if stream.conn.is_handshaking())
+        matches!(&self.transport, SocketStream::Tls(stream) if stream.conn.is_handshaking())
     }
 
     /// Performs the TLS handshake, if there is one, but not past `deadline`.
     pub(crate) fn handshake(&mut self, deadline: Instant) -> io::Result<()> {
-        let Transport::Tls(stream) = &mut self.transport else { return Ok(()) };
+        let SocketStream::Tls(stream) = &mut self.transport else { return Ok(()) };
         stream.sock.set_deadline(deadline);
         stream.conn.complete_io(&mut stream.sock).map(drop)
     }
@@ -117,7 +117,7 @@ impl Socket {
 
     /// Tells the client that no more will be written. One that did not take what was written before is not waited for.
     pub(crate) fn finish(&mut self) {
-        if let Transport::Tls(stream) = &mut self.transport
+        if let SocketStream::Tls(stream) = &mut self.transport
             && !stream.conn.wants_write()
         {
             stream.sock.set_deadline(clock::instant() + self.write_stall);
@@ -181,33 +181,33 @@ impl Sink for Socket {
     }
 }
 
-impl Transport {
+impl SocketStream {
     /// The stream below TLS, if there is any.
     fn timed(&mut self) -> &mut TimedStream {
         match self {
-            Transport::Clear(stream) => stream,
-            Transport::Tls(stream) => &mut stream.sock,
+            SocketStream::Clear(stream) => stream,
+            SocketStream::Tls(stream) => &mut stream.sock,
         }
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Transport::Clear(stream) => stream.read(buffer),
-            Transport::Tls(stream) => stream.read(buffer),
+            SocketStream::Clear(stream) => stream.read(buffer),
+            SocketStream::Tls(stream) => stream.read(buffer),
         }
     }
 
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Transport::Clear(stream) => stream.write_vectored(parts),
-            Transport::Tls(stream) => stream.write_vectored(parts),
+            SocketStream::Clear(stream) => stream.write_vectored(parts),
+            SocketStream::Tls(stream) => stream.write_vectored(parts),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Transport::Clear(stream) => stream.flush(),
-            Transport::Tls(stream) => stream.flush(),
+            SocketStream::Clear(stream) => stream.flush(),
+            SocketStream::Tls(stream) => stream.flush(),
         }
     }
 }

@@ -9,32 +9,32 @@ use super::{none, word};
 
 /// Each ring's modules, with the most product lines that each may have.
 const RINGS: &[(&str, &[(&str, usize)])] = &[
-    ("ring 0, values", &[("base", 1665), ("http", 928)]),
-    ("ring 1, strangers", &[("edge", 1987), ("workers", 176), ("tiny", 287), ("app", 505), ("router", 133)]),
+    ("ring 0, values", &[("base", 1642), ("http", 928)]),
+    ("ring 1, strangers", &[("edge", 1835), ("workers", 176), ("tiny", 315), ("app", 505), ("router", 108)]),
     (
         "ring 2, who is in",
         &[
-            ("seal", 158),
-            ("store", 1103),
-            ("oauth", 4016),
+            ("seal", 159),
+            ("store", 1158),
+            ("oauth", 4026),
             ("github", 617),
             ("documents", 450),
-            ("trust", 58),
+            ("trust", 62),
         ],
     ),
-    ("the bridge", &[("bridge", 2490)]),
-    ("ring 3, MCP", &[("mcp", 4823)]),
+    ("the bridge", &[("bridge", 3349)]),
+    ("ring 3, MCP", &[("mcp", 4898)]),
     (
         "ring 4, shell",
         &[
-            ("config", 1405),
-            ("check", 252),
+            ("config", 1309),
+            ("check", 259),
             ("serve", 668),
-            ("run", 243),
+            ("run", 246),
             ("main", 4),
             ("lib", 32),
             ("operate", 238),
-            ("operator", 266),
+            ("operator", 269),
             ("metrics", 157),
             ("sys", 133),
             ("demo", 179),
@@ -49,40 +49,31 @@ const SHARED_NAMES: &[&str] = &[
     "Caller",
     "Client",
     "Counts",
-    "Ended",
     "Endpoint",
     "ErrorAnswer",
     "Exchange",
     "Full",
-    "Level",
-    "Name",
     "Opener",
     "Operation",
     "Params",
     "Parts",
-    "Phase",
     "Probe",
     "Program",
     "Refusal",
     "RequestId",
     "Rules",
     "Running",
-    "Session",
     "Settings",
     "Shared",
     "State",
-    "Stream",
     "TokenAnswer",
     "TokenToDelete",
     "Writer",
 ];
 
 /// Files of one module that import each other in a circle, by their paths below `src` without `.rs`.
-const CIRCLES: &[&[&str]] = &[
-    &["edge/socket", "edge/tls"],
-    &["http/exchange", "http/response"],
-    &["store/backup", "store/redb", "store/schema"],
-];
+const CIRCLES: &[&[&str]] =
+    &[&["http/exchange", "http/response"], &["store/backup", "store/redb", "store/schema"]];
 
 /// Product lines by module.
 fn sizes(files: &[Source]) -> BTreeMap<&str, usize> {
