@@ -61,6 +61,10 @@ fn to(method: &str, target: &str) -> Request {
 fn initialize(token: &str) -> Request {
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25",
                    "capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
+    post(token, body)
+}
+
+fn post(token: &str, body: &str) -> Request {
     to("POST", "/mcp")
         .with("Authorization", &format!("Bearer {token}"))
         .with("Content-Type", "application/json")
@@ -121,7 +125,7 @@ fn head_without_a_token_is_challenged() {
     }
 }
 
-/// Whoever is at a wrong path, or at the right host alone, is told the right one.
+/// A request to a wrong path, or to the host alone, is told the right path.
 #[test]
 fn a_wrong_path_or_method_says_where_the_endpoint_is() {
     let fixture = fake::fixture();

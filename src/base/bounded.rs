@@ -53,7 +53,7 @@ impl<K: Clone + Eq + Hash, V, O: Clone + Eq + Hash> BoundedMap<K, V, O> {
         self.entries.get_mut(key).filter(|entry| entry.ends > now).map(|entry| &mut entry.value)
     }
 
-    /// Whose entry it is, and when it ends: perhaps in the past.
+    /// The owner of an entry and its end, which may be in the past.
     pub fn owner_and_end_of_any_age<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<(&O, Duration)>
     where
         K: Borrow<Q>,

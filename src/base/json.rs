@@ -32,7 +32,7 @@ pub fn check(text: &str, rules: Rules) -> Result<(), serde_json::Error> {
     deserializer.end()
 }
 
-/// The same, and the text is an object. A struct that serde derives could be read from an array as well, by the order of its
+/// Checks a text that must be an object. A struct that serde derives could be read from an array as well, by the order of its
 /// fields, which no other reader would.
 ///
 /// # Errors

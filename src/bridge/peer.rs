@@ -19,7 +19,7 @@ pub(super) trait Requester: Send + Sync {
     /// The request is over. Called once.
     fn answer(&self, answer: Settled<'_>);
 
-    /// Whose request it is; `None`: our own.
+    /// The grant that the request belongs to; `None` for a request of the bridge itself.
     fn owner(&self) -> Option<GrantId>;
 
     /// A report of progress: the params, with the client's own token.

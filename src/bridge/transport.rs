@@ -53,7 +53,7 @@ pub(super) enum ProgramEnd {
     Closed,
 }
 
-/// What of its output ended a program.
+/// The fault in its output for which a program was ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     LineTooLong,

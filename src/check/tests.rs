@@ -66,7 +66,7 @@ fn a_report_says_who_where_and_what() {
     assert!(!text.contains("would not start"), "{text}");
 }
 
-/// What of the options is about listening and limits, and from which file they come.
+/// The facts about listening and limits, and the file that they come from.
 #[test]
 fn a_report_says_where_it_listens_and_how_much_at_once() {
     let file = std::env::temp_dir().join(format!("mcp-oauth-server-check-file-{}", std::process::id()));

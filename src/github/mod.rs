@@ -76,7 +76,7 @@ impl GitHub {
         self.client.outcomes()
     }
 
-    /// Whose token this is, in full.
+    /// The whole profile of the account that owns this token.
     ///
     /// # Errors
     /// `ProviderError`.

@@ -24,7 +24,7 @@ pub struct GitHubSettings {
     pub url: BaseUrl,
     /// GitHub's API, see [`API_URL`].
     pub api_url: BaseUrl,
-    /// Whose certificates are believed.
+    /// The trusted root certificates.
     pub trust: Trust,
 }
 

@@ -168,13 +168,13 @@ pub(crate) mod fake {
     }
 
     impl Request {
-        /// The same with one more header field.
+        /// Adds a header field.
         pub(crate) fn with(mut self, name: &str, value: &str) -> Request {
             self.head.headers.push(name, value);
             self
         }
 
-        /// The same with a body.
+        /// Sets the body.
         pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Request {
             self.body = body.into();
             self

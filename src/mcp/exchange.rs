@@ -236,7 +236,7 @@ impl Exchange {
         events.publish(message);
     }
 
-    /// The same without waiting: a message that the client is too slow for is lost.
+    /// Sends without waiting: if the client is too slow, the message is dropped.
     pub(super) fn try_say(&self, message: &str) {
         if let Some(events) = self.events().filter(|events| !events.is_crowded()) {
             events.publish(message);

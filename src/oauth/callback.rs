@@ -155,7 +155,7 @@ impl CallbackEndpoint {
         Ok(see_other(self.resource.answer_location(&to.redirect_uri, &parameters)))
     }
 
-    /// Whose token it is, whether they may come in, and if so their grant and its code.
+    /// Identifies the owner of the token and, if the policy admits them, creates their grant and its code.
     fn admit(
         &self,
         request: &AuthorizationRequest,

@@ -119,7 +119,7 @@ impl Fixture {
         self.restart(|parts| parts.grants = over);
     }
 
-    /// The same after a restart with other clients.
+    /// This fixture after a restart with other clients.
     pub(crate) fn restarted_with(mut self, clients: Clients) -> Fixture {
         self.restart(|parts| parts.clients = clients);
         self
@@ -131,7 +131,7 @@ pub(crate) fn server_at(fixture: &Fixture, url: PublicUrl) -> AuthorizationServe
     AuthorizationServer::new(Parts { resource: resource(url), ..fixture.parts() })
 }
 
-/// The same with other rules.
+/// A server with other rules over the parts of `fixture`.
 pub(crate) fn server_with(fixture: &Fixture, rules: Vec<AllowRule>) -> AuthorizationServer {
     let rules = Rules { policy: Policy::new(rules), denied: DenyList::default() };
     AuthorizationServer::new(Parts { rules, ..fixture.parts() })

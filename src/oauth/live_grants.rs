@@ -31,7 +31,7 @@ pub struct LiveGrants {
 }
 
 struct Ending {
-    /// Whose grants they are, if one person's.
+    /// Limits the ending to one person's grants, if set.
     user: Option<UserId>,
     /// Grants that were made later are not meant.
     since: Timestamp,

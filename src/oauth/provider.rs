@@ -179,7 +179,7 @@ pub trait IdentityProvider: Send + Sync {
     /// Tells the provider that a token is not needed any more. If that fails, the token lives on unused.
     fn discard(&self, token: &Secret<String>);
 
-    /// Whose token this is.
+    /// Asks the provider which account owns this token.
     ///
     /// # Errors
     /// [`ProviderError`].

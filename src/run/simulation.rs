@@ -49,7 +49,7 @@ impl SimulatedGitHub {
 /// What a newcomer can do with the demo, which `command` started.
 pub(super) fn next_steps(command: &str, url: &PublicUrl) -> String {
     let origin = url.origin();
-    // The same address again, which GitHub must know.
+    // The address must stay the one that GitHub knows.
     let address = match url.authority() {
         "127.0.0.1:3001" => String::new(),
         other if other.parse::<SocketAddr>().is_ok() => format!("MCP_LISTEN={other} "),

@@ -19,14 +19,6 @@ fn check(metrics: &Metrics, lines: &[&str]) {
     }
 }
 
-fn post(token: &str, body: &str) -> Request {
-    to("POST", "/mcp")
-        .with("Authorization", &format!("Bearer {token}"))
-        .with("Content-Type", "application/json")
-        .with("Accept", "application/json, text/event-stream")
-        .body(body)
-}
-
 /// H10: the application counts and logs the client, not its proxy.
 #[test]
 fn the_application_is_told_the_clients_address_and_each_request_has_an_id_of_its_own() {

@@ -171,7 +171,7 @@ fn one_sender_holds_one_place() {
         send(&mut web.request().1, &document("https://next.example/c"));
         assert!(next.join().unwrap());
     });
-    // Whoever is on this machine speaks for many.
+    // A sender on this machine speaks for many.
     thread::scope(|scope| {
         let here = IpAddr::from([127, 0, 0, 1]);
         let finders =

@@ -20,7 +20,7 @@ impl Pick {
     }
 }
 
-/// Whose browser: the one that began the login, or that of another login.
+/// The browser of a step: the one that began the login, or that of another login.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Browser {
     Own,
