@@ -5,6 +5,8 @@
 //! request's data but on their standard input.
 
 mod backend;
+#[allow(dead_code)] // until `--servers` reaches it
+mod entry;
 mod events;
 mod guardian;
 mod handshake;
@@ -18,6 +20,8 @@ mod passed_call;
 mod peer;
 mod program;
 mod program_log;
+#[allow(dead_code)] // until `--servers` reaches it
+mod servers;
 mod setup;
 mod stdio;
 mod template;

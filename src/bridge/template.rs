@@ -108,6 +108,11 @@ impl Template {
         Ok(Template(pieces))
     }
 
+    /// Whether the value depends on the person.
+    pub(crate) fn names_person(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::UserId | Piece::UserLogin))
+    }
+
     /// Whether the value contains the person's token at GitHub.
     pub(crate) fn names_github_token(&self) -> bool {
         self.0.iter().any(|piece| matches!(piece, Piece::GitHubToken))

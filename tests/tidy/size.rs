@@ -22,7 +22,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("trust", 62),
         ],
     ),
-    ("the bridge", &[("bridge", 3349)]),
+    ("the bridge", &[("bridge", 3857)]),
     ("ring 3, MCP", &[("mcp", 4898)]),
     (
         "ring 4, shell",
