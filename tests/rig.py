@@ -5,12 +5,9 @@ As a program it serves checks that are shell scripts:
   rig.py login URL [CA]    a whole login at URL, a call, and an event off a stream; prints how long it took
 """
 
-import base64
-import hashlib
 import http.client
 import json
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -24,8 +21,9 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-CALLBACK = "http://127.0.0.1:9/callback"
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+import login
+from login import CALLBACK, FORM, Surprise  # noqa: F401: passed on to the checks
+
 JSON = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 
 
@@ -70,10 +68,6 @@ def start_github():
 
 
 # ---- clients ----
-
-class Surprise(Exception):
-    """An answer that should not have come."""
-
 
 class Site:
     """Where a server is, under which name, and from which address it is asked."""
@@ -124,40 +118,25 @@ class Person:
         self.client_id, self.access, self.refresh_token = None, None, None
 
     def register(self):
-        client = {"client_name": "Rig", "redirect_uris": [CALLBACK], "token_endpoint_auth_method": "none"}
-        _, text = self.site.ask(201, "POST", "/register", JSON, json.dumps(client))
+        _, text = self.site.ask(201, "POST", "/register", JSON, json.dumps(login.registration("Rig")))
         self.client_id = json.loads(text)["client_id"]
         return self
 
+    def send(self, expected, method, target, fields, form):
+        response, text = self.site.ask(expected, method, target, fields, urlencode(form) if form else None)
+        return response.headers, text
+
     def begin(self, state="s"):
         """From the link to GitHub's answer: the address of the callback, its cookie, and the verifier."""
-        verifier = secrets.token_urlsafe(32)
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-        asked = {
-            "response_type": "code", "client_id": self.client_id, "redirect_uri": CALLBACK, "state": state,
-            "code_challenge": challenge, "code_challenge_method": "S256", "resource": f"{self.site.origin}/mcp",
-        }
-        # What RFC 3986 allows in a query stays as it is, as in a browser.
-        response, page = self.site.ask(200, "GET", f"/authorize?{urlencode(asked, safe=':/')}")
-        form = {"pending": re.search(r'name=pending value="?([^">\s]+)', page)[1], "decision": "approve"}
-        cookie = {"Cookie": response.headers["set-cookie"].split(";")[0]}
-        response, _ = self.site.ask(303, "POST", "/consent", FORM | cookie | {"Origin": self.site.origin}, urlencode(form))
-        query = parse_qs(urlsplit(response.headers["location"]).query)
-        back = urlencode({"code": f"code-{self.number}-{secrets.token_hex(8)}", "state": query["state"][0]})
-        return f"{urlsplit(query['redirect_uri'][0]).path}?{back}", cookie, verifier
+        location, cookie, verifier = login.drive(login.to_github(self.site.origin, self.client_id, state), self.send)
+        return login.at_github(location, f"code-{self.number}-{secrets.token_hex(8)}"), cookie, verifier
 
     def log_in(self, state="s"):
         return self.finish(*self.begin(state), state)
 
     def finish(self, callback, cookie, verifier, state="s"):
-        response, _ = self.site.ask(303, "GET", callback, cookie)
-        answer = parse_qs(urlsplit(response.headers["location"]).query)
-        if answer["state"] != [state]:
-            raise Surprise(f"the state came back as {answer['state'][0][:80]}")
-        code = answer["code"][0]
-        return self.take_tokens(200, {
-            "grant_type": "authorization_code", "code": code, "code_verifier": verifier, "redirect_uri": CALLBACK,
-        })
+        code = login.drive(login.to_client(callback, cookie, state), self.send)
+        return self.take_tokens(200, login.code_form(self.site.origin, self.client_id, code, verifier))
 
     def refresh(self, expected=200):
         return self.take_tokens(expected, {"grant_type": "refresh_token", "refresh_token": self.refresh_token})

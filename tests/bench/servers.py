@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-import login
+import people
 
 METADATA = "/.well-known/oauth-authorization-server"
 CONSTANT = '{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"Hello, constant!"}],"isError":false}}'
@@ -162,7 +162,7 @@ class Ours(Server):
         return {"MCP_LISTEN": self.address, "MCP_STATE_DIR": self.directory} | self.capacity
 
     def log_in(self):
-        return login.tokens(self.origin)
+        return people.tokens(self.origin)
 
 
 class InEarnest(Server):

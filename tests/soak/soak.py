@@ -9,9 +9,7 @@ status surprises, and memory, threads and descriptors stay where they were. Figu
 """
 
 import asyncio
-import base64
 import collections
-import hashlib
 import json
 import os
 import random
@@ -24,7 +22,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import login  # noqa: E402
+from login import FORM, Surprise  # noqa: E402
 
 SECONDS = int(os.environ.get("SOAK_SECONDS", "600"))
 CHANCE = random.Random(int(os.environ.get("SOAK_SEED", "1")))
@@ -40,7 +42,6 @@ REPLAY_TIME = 300  # finished streams are kept that long: only then is memory ex
 # What a tool says when this process, which is GitHub too, was kept from answering.
 GITHUB_IS_SLOW = ["Too many calls to GitHub are running: try again in a moment", "GitHub did not answer: try again later"]
 STALL = 5  # seconds for which this process stood still; half of the server's deadline for a head
-CALLBACK = "http://127.0.0.1:9/callback"
 FLAT_KIB_PER_MINUTE = 512  # the steepest slope of RSS that still counts as flat
 
 
@@ -192,30 +193,25 @@ class User:
 
     async def log_in(self):
         """Authorize, consent, GitHub, token: what a browser and a client do."""
-        server = self.server
-        verifier = secrets.token_urlsafe(32)
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-        asked = {
-            "response_type": "code", "client_id": server.client_id, "redirect_uri": CALLBACK, "scope": "mcp",
-            "code_challenge": challenge, "code_challenge_method": "S256", "resource": server.resource, "state": "s",
-        }
-        page = await self.expect(200, "GET", f"/authorize?{urlencode(asked)}")
-        form = {"pending": re.search(r'name=pending value="?([^">\s]+)', await page.text())[1], "decision": "approve"}
-        cookie = {"Cookie": page.fields["set-cookie"].split(";")[0]}
-        own = {"Origin": server.origin, "Content-Type": "application/x-www-form-urlencoded", **cookie}
-        consent = await self.expect(303, "POST", "/consent", own, urlencode(form).encode())
-        to_github = parse_qs(urlsplit(consent.fields["location"]).query)
-        path = urlsplit(to_github["redirect_uri"][0]).path
-        said = urlencode({"code": f"code-{self.number}-{secrets.token_hex(8)}", "state": to_github["state"][0]})
-        back = await self.expect(303, "GET", f"{path}?{said}", cookie)
-        code = parse_qs(urlsplit(back.fields["location"]).query)["code"][0]
-        await self.take_tokens(200, {
-            "grant_type": "authorization_code", "code": code, "client_id": server.client_id, "redirect_uri": CALLBACK,
-            "code_verifier": verifier, "resource": server.resource,
-        })
+        origin, client_id = self.server.origin, self.server.client_id
+        location, cookie, verifier = await self.walk(login.to_github(origin, client_id))
+        callback = login.at_github(location, f"code-{self.number}-{secrets.token_hex(8)}")
+        code = await self.walk(login.to_client(callback, cookie))
+        await self.take_tokens(200, login.code_form(origin, client_id, code, verifier))
         FIGURES.count("logins")
         self.epoch += 1
         self.ready.set()
+
+    async def walk(self, steps):
+        """Sends the requests of a part of the login; its result."""
+        said = None
+        while True:
+            try:
+                status, method, target, fields, form = steps.send(said)
+            except StopIteration as end:
+                return end.value
+            answer = await self.expect(status, method, target, fields, urlencode(form).encode())
+            said = answer.fields, await answer.text() if status == 200 else ""
 
     async def take_tokens(self, status, form):
         answer = await self.expect(status, "POST", "/token", FORM, urlencode(form).encode())
@@ -250,13 +246,6 @@ class User:
         if answer.status != 200:
             answer.writer.close()
         return answer
-
-
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-
-
-class Surprise(Exception):
-    """An answer that should not have come."""
 
 
 BROKEN = (Surprise, OSError, asyncio.IncompleteReadError, TimeoutError)
@@ -533,7 +522,6 @@ class Server:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port = listener.getsockname()[1]
         self.origin = f"http://127.0.0.1:{self.port}"
-        self.resource = f"{self.origin}/mcp"
         self.calls, self.readers = asyncio.Semaphore(CALLS_AT_ONCE), asyncio.Semaphore(READERS_AT_ONCE)
         self.logins, self.ends = asyncio.Semaphore(LOGINS_AT_ONCE), asyncio.Semaphore(ENDS_AT_ONCE)
         self.live, self.samples, self.peak_sessions, self.stalled = {}, [], 0, -3600
@@ -558,8 +546,7 @@ class Server:
                 if self.process.poll() is not None:
                     raise SystemExit(f"the server did not start:\n{self.log()}") from None
                 await asyncio.sleep(0.02)
-        client = {"client_name": "Soak", "redirect_uris": [CALLBACK], "token_endpoint_auth_method": "none"}
-        answer = await send(self.port, "POST", "/register", {"Content-Type": "application/json"}, json.dumps(client).encode())
+        answer = await send(self.port, "POST", "/register", {"Content-Type": "application/json"}, json.dumps(login.registration("Soak")).encode())
         self.client_id = json.loads(await answer.text())["client_id"]
         await asyncio.sleep(1)
 
