@@ -76,6 +76,6 @@ deps: ## write deps.txt anew
 
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf dist run tests/browser/node_modules tests/conformance/node_modules tests/clients/*/node_modules tests/clients/*/.venv tests/clients/field/*/.venv tests/bench/node/node_modules tests/bench/python/.venv
+	rm -rf dist run tests/browser/node_modules tests/conformance/node_modules tests/clients/*/node_modules tests/clients/*/.venv tests/clients/field/*/.venv tests/bench/node/node_modules tests/bench/python/.venv tests/bridge/*/node_modules tests/bridge/*/.venv
 
 include tests/Makefile

@@ -17,12 +17,12 @@ export async function freePort() {
   return port;
 }
 
-/** The origin of a running demo, and `stop()`, which gives back what it wrote to its log. */
-export async function startDemo(binary, options = {}) {
+/** The origin of a running demo, and `stop()`, which gives back what it wrote to its log. `args` follow `demo` on its command line. */
+export async function startDemo(binary, options = {}, args = []) {
   const origin = `http://127.0.0.1:${await freePort()}`;
   const state = await mkdtemp(join(tmpdir(), "mcp-oauth-server-clients-"));
   const env = { MCP_LISTEN: new URL(origin).host, MCP_STATE_DIR: state, ...options };
-  const child = spawn(binary, ["demo"], { env, stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(binary, ["demo", ...args], { env, stdio: ["ignore", "ignore", "pipe"] });
   let log = "";
   child.stderr.on("data", (chunk) => (log += chunk));
   const ended = once(child, "exit");

@@ -1,0 +1,119 @@
+// The official conformance suites against real MCP servers, first directly, then through the bridge: a scenario that passes directly
+// must pass through it.
+// usage: node conformance.mjs SERVER OUTPUT-DIRECTORY PYTHON
+// BRIDGE_SERVERS=sdk2,everything runs some of them; VERBOSE=1 prints what fails in the era that a server does not speak, too.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { freePort, startDemo } from "../clients/ts/demo.mjs";
+import { checksIn, LATEST, suite, withToken } from "../conformance/suite.mjs";
+
+const [server, output, python] = process.argv.slice(2).map((path) => resolve(path));
+const file = (path) => fileURLToPath(new URL(path, import.meta.url));
+const ERAS = ["2025-11-25", "2026-07-28"];
+const node = process.execPath;
+const everything = file("node/node_modules/@modelcontextprotocol/server-everything/dist/index.js");
+const directory = file("node");
+
+/** name, how it is started over HTTP (command, environment) and over stdio. */
+const SERVERS = [
+  ["sdk1", (port) => [[node, file("node/sdk1.mjs"), port]], [node, file("node/sdk1.mjs"), "stdio"]],
+  ["sdk2", (port) => [[node, file("node/sdk2.mjs"), port]], [node, file("node/sdk2.mjs"), "stdio"]],
+  ["sdk2-modern", (port) => [[node, file("node/sdk2.mjs"), port, "modern"]], [node, file("node/sdk2.mjs"), "stdio", "modern"]],
+  ["fastmcp", (port) => [[python, file("python/fastmcp_server.py"), port]]],
+  ["everything", (port) => [[node, everything, "streamableHttp"], { PORT: port }], [node, everything, "stdio"]],
+];
+
+/** What cannot pass through the bridge although it passes directly, and why. */
+const UNREACHABLE = {
+  // A program of both eras is spoken to in the older one, in which
+  "sdk2 over stdio 2026-07-28": {
+    "input-required-result-basic-elicitation": "questions have no keys, and the suite wants this server's",
+    "input-required-result-basic-list-roots": "roots are not passed on",
+    "input-required-result-multiple-input-requests": "questions come one after the other, and roots are not passed on",
+    "server-stateless": "capabilities are told once, not with each request",
+  },
+};
+
+/** Runs `use` while a server listens, with its URL. */
+async function whileServing([command, env = {}], port, use) {
+  const child = spawn(command[0], command.slice(1), { cwd: directory, env: { PATH: process.env.PATH, ...env }, stdio: "ignore" });
+  const ended = once(child, "exit");
+  const url = `http://127.0.0.1:${port}/mcp`;
+  try {
+    for (let tries = 0; !(await fetch(url).then(() => true, () => false)); tries++) {
+      if (child.exitCode !== null || tries > 1500) throw new Error(`${command.join(" ")} does not start`);
+      await pause(20);
+    }
+    return await use(url);
+  } finally {
+    child.kill("SIGKILL");
+    await ended;
+  }
+}
+
+/** Runs `use` with the URL of the bridge in front of what `args` say. */
+async function whileBridging(args, use) {
+  const demo = await startDemo(server, { PATH: process.env.PATH }, args);
+  try {
+    return await use(`${demo.origin}/mcp`, await withToken(demo.origin));
+  } finally {
+    await demo.stop();
+  }
+}
+
+/** What failed in each scenario of an era: nothing where it passed, `undefined` where nothing was checked. */
+async function scenarios(url, era, place, env) {
+  await suite(place, [LATEST, "server", "--url", url, "--requirements", era], { env });
+  const found = new Map();
+  for (const entry of await readdir(place)) {
+    const name = entry.replace(/-\d{4}-\d\d-\d\dT[\d-]+Z$/, "").replace(/^server-/, "");
+    const checks = await checksIn(join(place, entry));
+    const failed = checks.filter(({ status }) => status === "FAILURE").map(({ id, errorMessage }) => `${id}: ${errorMessage ?? ""}`);
+    const passed = checks.some(({ status }) => status === "SUCCESS");
+    found.set(name, failed.length > 0 || passed ? failed : undefined);
+  }
+  if (found.size === 0) throw new Error(`the suite of ${era} did not run against ${url}`);
+  return found;
+}
+
+const passes = (failed) => failed?.length === 0;
+const count = (found) => [...found.values()].filter(passes).length;
+
+let lost = 0;
+function compare(name, era, direct, through) {
+  const excused = UNREACHABLE[`${name} ${era}`] ?? {};
+  const unlike = [...direct].filter(([scenario, failed]) => passes(failed) && !passes(through.get(scenario)));
+  const missing = unlike.filter(([scenario]) => !excused[scenario]);
+  const more = [...through].filter(([scenario, failed]) => passes(failed) && !passes(direct.get(scenario)));
+  lost += missing.length;
+  console.log(`${name} ${era}: ${count(direct)} of ${direct.size} scenarios pass directly, ${count(through)} through the bridge` +
+    (more.length ? `, ${more.length} of them only so` : ""));
+  for (const [scenario, why] of Object.entries(excused)) {
+    const isLost = unlike.some(([name]) => name === scenario);
+    console.log(isLost ? `  cannot pass: ${scenario}: ${why}` : `  passes, though thought to be out of reach: ${scenario}`);
+  }
+  for (const [scenario] of missing) console.error(`  LOST ${scenario}: ${(through.get(scenario) ?? ["nothing was checked"]).join("; ")}`);
+  if (process.env.VERBOSE) {
+    for (const [scenario, failed] of through) if (!passes(failed)) console.log(`  fails ${scenario}: ${failed?.join("; ")}`);
+  }
+}
+
+const wanted = process.env.BRIDGE_SERVERS?.split(",") ?? SERVERS.map(([name]) => name);
+for (const [name, http, stdio] of SERVERS.filter(([name]) => wanted.includes(name))) {
+  const port = String(await freePort());
+  const place = (way, era) => join(output, `${name}-${way}-${era}`);
+  await whileServing(http(port), port, async (url) => {
+    for (const era of ERAS) {
+      const direct = await scenarios(url, era, place("direct", era));
+      const through = (way) => async (url, env) => compare(`${name} over ${way}`, era, direct, await scenarios(url, era, place(way, era), env));
+      await whileBridging(["--upstream", url], through("http"));
+      if (stdio) await whileBridging(["--", ...stdio], through("stdio"));
+    }
+  });
+}
+console.log(lost ? `${lost} scenarios are lost` : "No scenario that passes directly is lost");
+process.exit(lost ? 1 : 0);
