@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::base::log;
 use crate::base::startup_error::StartupError;
-use crate::bridge::{self, BridgeHost};
+use crate::bridge;
 use crate::check;
 use crate::config::{self, Config, Invocation, OperatorCommand, Program};
 use crate::demo;
@@ -53,7 +53,7 @@ where
     workers::log_panics();
     let tools: MakeBackend<'_> = Box::new(|github| match backend(github) {
         Ok(backend) => Ok(Arc::new(backend)),
-        Err(error) => Err(unservable(&error)),
+        Err(error) => Err(unservable(&error).into()),
     });
     perform(name, version, tools).unwrap_or_else(|errors| {
         report_errors(name, &errors);
@@ -152,16 +152,13 @@ fn backend_of<'a>(config: &'a Config, tools: MakeBackend<'a>) -> MakeBackend<'a>
         return tools;
     }
     Box::new(|_| {
-        let Program { name, version } = config.program;
-        let files = config.state_files();
-        let host = BridgeHost {
-            name,
-            version,
-            state_dir: &files.directory,
-            ca_file: config.ca_file.as_deref(),
-            root_is_fine: config.is_demo,
-        };
-        Ok(Arc::new(config.bridge.bridge(host).map_err(|error| unservable(&error))?))
+        let host = config.bridge_host();
+        let mut bridges = Vec::new();
+        for entry in config.bridge.entries(host)? {
+            bridges.push(config.bridge.bridge(entry, host)?);
+        }
+        let bridge = bridges.pop().ok_or_else(|| StartupError::new("nothing is served"))?;
+        Ok(Arc::new(bridge))
     })
 }
 

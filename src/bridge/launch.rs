@@ -37,8 +37,10 @@ pub(crate) struct Launch {
     pub(crate) args: Vec<String>,
     /// The entry's own variables.
     pub(crate) env: Vec<(String, Secret<String>)>,
-    /// HOME, which is the working directory, and TMPDIR.
+    /// HOME and TMPDIR.
     pub(crate) directories: Directories,
+    /// The working directory, unless it is HOME.
+    pub(crate) cwd: Option<PathBuf>,
     pub(crate) user: Option<RunAs>,
 }
 
@@ -84,7 +86,7 @@ impl Launch {
             .env("HOME", &self.directories.home)
             .env("TMPDIR", &self.directories.temporary)
             .envs(self.env.iter().map(|(name, value)| (name, value.expose())))
-            .current_dir(&self.directories.home)
+            .current_dir(self.cwd.as_ref().unwrap_or(&self.directories.home))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

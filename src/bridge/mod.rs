@@ -5,7 +5,6 @@
 //! request's data but on their standard input.
 
 mod backend;
-#[allow(dead_code)] // until `--servers` reaches it
 mod entry;
 mod events;
 mod guardian;
@@ -20,7 +19,6 @@ mod passed_call;
 mod peer;
 mod program;
 mod program_log;
-#[allow(dead_code)] // until `--servers` reaches it
 mod servers;
 mod setup;
 mod stdio;

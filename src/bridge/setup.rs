@@ -1,23 +1,23 @@
-//! From the operator's options to a bridge. Looks for programs and users, and starts nothing.
+//! From the operator's options to bridges: the command line and the servers file describe servers in one form, and a bridge is built from
+//! that. Looks for programs and users, and starts nothing.
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::backend::Bridge;
+use super::entry::{Executable, Home, Isolation, Location, ServerEntry, Surroundings};
 use super::http::UpstreamLauncher;
 use super::instances::{InstanceSettings, Launcher};
-use super::launch::{self, RunAs};
 use super::message::ClientInfo;
 use super::program::ProgramLauncher;
-use super::template::{self, Template, Variables};
+use super::servers;
+use super::template::{self, Variables};
 use super::upstream::{Upstream, UpstreamHeader, UpstreamUrl};
-use crate::base::limits;
 use crate::base::startup_error::StartupError;
+use crate::base::{capped, limits};
 use crate::mcp::Consent;
-use crate::sys;
 use crate::trust::Trust;
 
 /// What the operator says of a server behind the login.
@@ -30,6 +30,8 @@ pub(crate) struct BridgeOptions {
     pub(crate) upstream: Option<UpstreamUrl>,
     /// Its headers, as `NAME: VALUE`.
     pub(crate) headers: Vec<String>,
+    /// The file that describes several servers.
+    pub(crate) file: Option<PathBuf>,
     /// Where home directories are; without it, beside the state directory.
     pub(crate) directory: Option<PathBuf>,
     /// The user that programs run as; without one, the server's.
@@ -55,6 +57,7 @@ impl Default for BridgeOptions {
             env: Vec::new(),
             upstream: None,
             headers: Vec::new(),
+            file: None,
             directory: None,
             user: None,
             most: limits::bridge::PROGRAMS,
@@ -85,7 +88,7 @@ impl BridgeOptions {
 
     /// How many programs or sessions there may be.
     pub(crate) fn programs(&self) -> usize {
-        let is_used = !self.command.is_empty() || self.upstream.is_some() || !self.headers.is_empty();
+        let is_used = !self.sources().is_empty() || !self.headers.is_empty();
         if is_used { self.most.1 } else { 0 }
     }
 
@@ -99,124 +102,142 @@ impl BridgeOptions {
         self.directory.clone().unwrap_or_else(beside)
     }
 
-    /// The bridge to the one program or upstream.
+    /// What describes servers.
+    fn sources(&self) -> Vec<&'static str> {
+        let sources = [
+            ("-- COMMAND", !self.command.is_empty()),
+            ("MCP_UPSTREAM", self.upstream.is_some()),
+            ("MCP_SERVERS", self.file.is_some()),
+        ];
+        sources.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect()
+    }
+
+    /// The servers that are described.
     ///
     /// # Errors
-    /// The first option that cannot be used.
-    pub(crate) fn bridge(&self, host: BridgeHost<'_>) -> Result<Bridge, StartupError> {
-        let mut consent =
-            Consent { name: host.name.to_owned(), title: host.name.to_owned(), ..Consent::default() };
-        let (server, launcher): (_, Box<dyn Launcher>) = match &self.upstream {
+    /// All mistakes in the file, or the first option that cannot be used.
+    pub(crate) fn entries(&self, host: BridgeHost<'_>) -> Result<Vec<ServerEntry>, Vec<StartupError>> {
+        let surroundings = Surroundings {
+            variables: &self.variables,
+            user: self.user.as_deref(),
+            idle: self.idle,
+            root_is_fine: host.root_is_fine,
+        };
+        let sources = self.sources();
+        if sources.len() > 1 {
+            let why = format!("{} describe what is served: take one", sources.join(" and "));
+            return Err(vec![StartupError::new(why)]);
+        }
+        if self.upstream.is_none() && !self.headers.is_empty() {
+            return Err(vec![StartupError::unusable("--header", "headers are for --upstream")]);
+        }
+        if self.command.is_empty() && !self.env.is_empty() {
+            return Err(vec![StartupError::unusable("--env", "variables are for the program behind --")]);
+        }
+        let Some(file) = &self.file else { return Ok(vec![self.entry(surroundings, host.name)?]) };
+        let text = capped::read(file).and_then(capped::text);
+        let text = text.map_err(|error| StartupError::unusable(file.display(), error))?;
+        servers::parse(file, &text, surroundings)
+    }
+
+    /// The one program or upstream.
+    fn entry(&self, surroundings: Surroundings<'_>, title: &str) -> Result<ServerEntry, StartupError> {
+        let (name, location) = match &self.upstream {
             Some(url) => {
-                let headers = self.upstream_headers(url)?;
-                consent.keeps_github_tokens = headers.iter().any(|header| header.value.names_github_token());
-                let upstream = Upstream::new(url.clone(), headers, Trust::load(host.ca_file)?);
-                (Arc::clone(&upstream.server), Box::new(UpstreamLauncher(Arc::new(upstream))))
+                let headers = self.headers.iter().map(|text| {
+                    let (name, value) = text.split_once(':').ok_or("write 'NAME: VALUE'")?;
+                    UpstreamHeader::new(name, value.trim(), url, surroundings.variables)
+                });
+                let headers = headers.collect::<Result<_, String>>();
+                let headers = headers.map_err(|why| StartupError::unusable("--header", why))?;
+                (Arc::from(url.authority()), Location::Upstream { url: url.clone(), headers })
             }
             None => {
-                let program = self.program(host)?;
-                (Arc::clone(&program.server), Box::new(program))
+                let program = self.program(surroundings)?;
+                let name = program.path.file_name().unwrap_or(program.path.as_os_str()).to_string_lossy();
+                (Arc::from(name), Location::Program(program))
             }
         };
-        let settings = InstanceSettings {
-            server,
+        Ok(ServerEntry {
+            name,
+            title: title.to_owned(),
+            isolation: Isolation::default(),
             start: limits::bridge::START,
             idle: self.idle,
-            most: self.most,
-            client_info: ClientInfo { name: host.name, version: host.version },
-        };
-        Ok(Bridge::new(consent, settings, launcher))
-    }
-
-    /// The headers of the upstream.
-    fn upstream_headers(&self, url: &UpstreamUrl) -> Result<Vec<UpstreamHeader>, StartupError> {
-        if !self.command.is_empty() {
-            return Err(StartupError::unusable(
-                "MCP_UPSTREAM",
-                "there is a program as well, behind --: take one",
-            ));
-        }
-        if !self.env.is_empty() {
-            return Err(StartupError::unusable("--env", "an upstream has no variables: write --header"));
-        }
-        let unusable = |why| StartupError::unusable("--header", why);
-        let parse = |text: &String| UpstreamHeader::parse(text, url, &self.variables).map_err(unusable);
-        self.headers.iter().map(parse).collect()
-    }
-
-    /// The program of the command line.
-    fn program(&self, host: BridgeHost<'_>) -> Result<ProgramLauncher, StartupError> {
-        if !self.headers.is_empty() {
-            return Err(StartupError::unusable(
-                "--header",
-                "headers are for --upstream; a program gets --env",
-            ));
-        }
-        let Some((command, args)) = self.command.split_first() else {
-            return Err(StartupError::unusable("--", "write the program and its arguments behind it"));
-        };
-        for argument in &self.command {
-            if ["${user.", "${github.", "${env."].iter().any(|placeholder| argument.contains(placeholder)) {
-                let why =
-                    "placeholders are for the values of --env; a program does not get them as arguments";
-                return Err(StartupError::unusable("--", why));
-            }
-        }
-        let not_found =
-            || format!("there is no program {command:?} that can be executed, in PATH or at this path");
-        let program = launch::find(command, &self.variables)
-            .ok_or_else(|| StartupError::unusable("--", not_found()))?;
-        let user = self.user.as_deref().map(find_user).transpose()?;
-        if user.is_none_or(|user| user.id == 0) && sys::is_root() && !host.root_is_fine {
-            let why = "this server runs as root, and so would the program: name another user";
-            return Err(StartupError::unusable("MCP_CHILD_USER", why));
-        }
-        let env = self.env.iter().map(|each| self.variable(each)).collect::<Result<_, _>>()?;
-        let name = program.file_name().unwrap_or(program.as_os_str());
-        Ok(ProgramLauncher {
-            server: Arc::from(name.to_string_lossy()),
-            program,
-            args: args.to_vec(),
-            env,
-            directory: self.home_directories(host.state_dir),
-            user,
-            variables: self.variables.clone(),
+            github_scopes: Vec::new(),
+            location,
         })
     }
 
-    /// A variable of the program.
-    fn variable(&self, text: &str) -> Result<(String, Template), StartupError> {
-        let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name, value.to_owned()),
-            None => (text, format!("${{env.{text}}}")),
+    /// The program of the command line.
+    fn program(&self, surroundings: Surroundings<'_>) -> Result<Executable, StartupError> {
+        let unusable = |why| StartupError::unusable("--", why);
+        let Some((command, args)) = self.command.split_first() else {
+            return Err(unusable("write the program and its arguments behind it".to_owned()));
         };
-        let unusable = |why: String| StartupError::unusable("--env", format!("{name}: {why}"));
-        if name.is_empty() {
-            return Err(unusable("write NAME=VALUE, or NAME for a variable of this server".to_owned()));
+        let has_placeholder =
+            |argument: &String| ["${user.", "${github.", "${env."].iter().any(|each| argument.contains(each));
+        if self.command.iter().any(has_placeholder) {
+            let why = "placeholders are for the values of --env; a program does not get them as arguments";
+            return Err(unusable(why.to_owned()));
         }
-        let template =
-            Template::parse(&value, &self.variables).map_err(|error| unusable(error.to_string()))?;
-        if template.names_github_token() {
-            return Err(unusable("${github.token} needs a file of servers (githubScopes)".to_owned()));
-        }
-        Ok((name.to_owned(), template))
+        let env = self.env.iter().map(|text| {
+            let (name, value) = match text.split_once('=') {
+                Some((name, value)) => (name, value.to_owned()),
+                None => (text.as_str(), format!("${{env.{text}}}")),
+            };
+            let variable = surroundings.variable(name, &value).map_err(|why| format!("{name}: {why}"))?;
+            if variable.1.names_github_token() {
+                return Err(format!("{name}: ${{github.token}} needs a file of servers (githubScopes)"));
+            }
+            Ok(variable)
+        });
+        Ok(Executable {
+            path: surroundings.find_program(command).map_err(unusable)?,
+            args: args.to_vec(),
+            env: env.collect::<Result<_, _>>().map_err(|why| StartupError::unusable("--env", why))?,
+            cwd: None,
+            user: surroundings
+                .find_user(None)
+                .map_err(|why| StartupError::unusable("MCP_CHILD_USER", why))?,
+            home: Home::default(),
+        })
     }
-}
 
-/// A user by name or number.
-fn find_user(name: &str) -> Result<RunAs, StartupError> {
-    let number: Option<u32> = name.parse().ok();
-    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let found = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let (login, _, id, group) =
-            (fields.next()?, fields.next()?, fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-        (login == name || number == Some(id)).then_some(RunAs { id, group })
-    });
-    let by_number = || number.map(|id| RunAs { id, group: id });
-    let unknown =
-        || StartupError::unusable("MCP_CHILD_USER", format!("there is no user {name:?} in /etc/passwd"));
-    found.or_else(by_number).ok_or_else(unknown)
+    /// The bridge to a server.
+    ///
+    /// # Errors
+    /// Certificates that cannot be used.
+    pub(crate) fn bridge(&self, entry: ServerEntry, host: BridgeHost<'_>) -> Result<Bridge, StartupError> {
+        // The one server of a command line is this program, for clients; a server of a file has a name.
+        let name = if self.file.is_some() { &entry.name } else { host.name };
+        let consent = Consent {
+            name: name.to_owned(),
+            title: entry.title.clone(),
+            keeps_github_tokens: entry.needs_github_token(),
+            ..Consent::default()
+        };
+        let settings = InstanceSettings {
+            server: Arc::clone(&entry.name),
+            start: entry.start,
+            idle: entry.idle,
+            most: self.most,
+            client_info: ClientInfo { name: host.name, version: host.version },
+        };
+        let launcher: Box<dyn Launcher> = match entry.location {
+            Location::Upstream { url, headers } => {
+                let upstream = Upstream::new(entry.name, url, headers, Trust::load(host.ca_file)?);
+                Box::new(UpstreamLauncher(Arc::new(upstream)))
+            }
+            Location::Program(program) => Box::new(ProgramLauncher {
+                server: entry.name,
+                program,
+                directory: self.home_directories(host.state_dir),
+                variables: self.variables.clone(),
+            }),
+        };
+        Ok(Bridge::new(consent, settings, launcher))
+    }
 }
 
 #[cfg(test)]

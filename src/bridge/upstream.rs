@@ -36,10 +36,10 @@ impl UpstreamUrl {
     pub(crate) fn parse(text: &str) -> Result<UpstreamUrl, &'static str> {
         let uri = Uri::split(text);
         if text.contains("${") {
-            return Err("placeholders are for the values of --header");
+            return Err("placeholders are for the values of headers");
         }
         if uri.authority.is_some_and(|authority| authority.contains('@')) {
-            return Err("write credentials as --header 'Authorization: …', not into the URL");
+            return Err("write credentials into a header, as 'Authorization: …', not into the URL");
         }
         let has_host = uri.host().is_some_and(|host| !host.is_empty());
         let is_plain = !text.contains('#') && text.parse::<ureq::http::Uri>().is_ok();
@@ -55,6 +55,11 @@ impl UpstreamUrl {
         uri.scheme == "https" || uri.host().is_some_and(is_loopback_host)
     }
 
+    /// The host, with its port.
+    pub(super) fn authority(&self) -> &str {
+        Uri::split(&self.0).authority.unwrap_or_default()
+    }
+
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
@@ -67,23 +72,23 @@ impl fmt::Display for UpstreamUrl {
 }
 
 /// A header that the operator wrote.
-pub(super) struct UpstreamHeader {
-    name: HeaderName,
+pub(crate) struct UpstreamHeader {
+    pub(super) name: HeaderName,
     pub(super) value: Template,
 }
 
 impl UpstreamHeader {
-    /// Reads `NAME: VALUE`.
+    /// Reads the name and the value of a header to `url`.
     ///
     /// # Errors
     /// A sentence that says what is wrong. It has no value in it.
-    pub(super) fn parse(
-        text: &str,
+    pub(super) fn new(
+        name: &str,
+        value: &str,
         url: &UpstreamUrl,
         environment: &Variables,
     ) -> Result<UpstreamHeader, String> {
-        let (name, value) = text.split_once(':').ok_or("write 'NAME: VALUE'")?;
-        let name: HeaderName = name.trim().parse().map_err(|_| "write 'NAME: VALUE'; the name is none")?;
+        let name: HeaderName = name.trim().parse().map_err(|_| "it is no name for a header")?;
         if OURS.split(' ').any(|ours| name == *ours) || name.as_str().starts_with("mcp-") {
             return Err(format!("{name} is set by this server itself"));
         }
@@ -108,8 +113,12 @@ pub(super) struct Upstream {
 }
 
 impl Upstream {
-    pub(super) fn new(url: UpstreamUrl, headers: Vec<UpstreamHeader>, trust: Trust) -> Upstream {
-        let server = Arc::from(Uri::split(&url.0).authority.unwrap_or_default());
+    pub(super) fn new(
+        server: Arc<str>,
+        url: UpstreamUrl,
+        headers: Vec<UpstreamHeader>,
+        trust: Trust,
+    ) -> Upstream {
         let places = Arc::new(Quota::new(limits::bridge::UPSTREAM_REQUESTS));
         Upstream { server, url, headers, trust, tls: Arc::default(), places }
     }

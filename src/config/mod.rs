@@ -14,7 +14,7 @@ use crate::base::encoding::sha256;
 use crate::base::log;
 use crate::base::secret::Secret;
 use crate::base::startup_error::StartupError;
-use crate::bridge::BridgeOptions;
+use crate::bridge::{BridgeHost, BridgeOptions};
 use crate::github::BaseUrl;
 use crate::http::{PublicUrl, TrustedProxies};
 use crate::oauth::AllowRule;
@@ -255,6 +255,17 @@ impl Config {
         };
         let socket = self.operator_socket.clone().unwrap_or_else(|| directory.join(operator::SOCKET));
         StateFiles { directory, key_file, socket }
+    }
+
+    /// What bridges are part of.
+    pub fn bridge_host(&self) -> BridgeHost<'_> {
+        BridgeHost {
+            name: self.program.name,
+            version: self.program.version,
+            state_dir: &self.state_dir,
+            ca_file: self.ca_file.as_deref(),
+            root_is_fine: self.is_demo,
+        }
     }
 
     /// The places where connections come in, through whichever door.

@@ -19,7 +19,7 @@ use crate::sys;
 use crate::trust::Trust;
 
 /// Makes the backend, given the client for GitHub's API.
-pub type MakeBackend<'a> = Box<dyn FnOnce(&Arc<GitHub>) -> Result<Arc<dyn Backend>, StartupError> + 'a>;
+pub type MakeBackend<'a> = Box<dyn FnOnce(&Arc<GitHub>) -> Result<Arc<dyn Backend>, Vec<StartupError>> + 'a>;
 
 /// The result of the checks.
 pub struct Prepared {
@@ -115,7 +115,8 @@ fn outside(config: &Config, errors: &mut Vec<StartupError>, backend: MakeBackend
         api_url: app.api_url(),
         trust: trust.clone(),
     }));
-    Some(Outside { trust, backend: keep(errors, backend(&github))?, github })
+    let backend = backend(&github).map_err(|faults| errors.extend(faults)).ok()?;
+    Some(Outside { trust, backend, github })
 }
 
 /// Opens what there is, and makes nothing.

@@ -120,9 +120,9 @@ const HOMES: &[(&str, &[&str], &str)] = &[
         &[
             "src/store/",
             "src/base/capped.rs",
+            "src/bridge/entry.rs",
             "src/bridge/guardian.rs",
             "src/bridge/launch.rs",
-            "src/bridge/setup.rs",
             "src/config/client_secret.rs",
             "src/config/clients.rs",
             "src/config/sources.rs",

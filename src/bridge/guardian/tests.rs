@@ -32,6 +32,7 @@ fn start(script: &str) -> Child {
         args: vec!["-c".to_owned(), script.to_owned()],
         env: Vec::new(),
         directories: Directories::make(&directory(), &["sh"], None).unwrap(),
+        cwd: None,
         user: None,
     };
     let environment: Variables = [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into();
@@ -86,7 +87,7 @@ fn the_end_of_a_program_is_reported() {
 fn a_program_that_cannot_be_started_is_reported() {
     let directories = Directories::make(&directory(), &["none"], None).unwrap();
     let program = PathBuf::from("/nonexistent/program");
-    let launch = Launch { program, args: Vec::new(), env: Vec::new(), directories, user: None };
+    let launch = Launch { program, args: Vec::new(), env: Vec::new(), directories, cwd: None, user: None };
     let mut child = launch.start(&Variables::new()).unwrap();
     assert_eq!(reports(&mut child), [GuardianReport::Failed(libc::ENOENT)]);
 }

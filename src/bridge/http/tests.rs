@@ -52,8 +52,17 @@ impl Client {
     fn with(url: &str, headers: &[&str]) -> Client {
         let url = UpstreamUrl::parse(url).unwrap();
         let variables: Variables = [("KEY".to_owned(), "k1".to_owned())].into();
-        let headers = headers.iter().map(|text| UpstreamHeader::parse(text, &url, &variables).unwrap());
-        let upstream = Upstream::new(url.clone(), headers.collect(), Trust::load(None).unwrap());
+        let header = |text: &&str| {
+            let (name, value) = text.split_once(':').unwrap();
+            UpstreamHeader::new(name, value, &url, &variables).unwrap()
+        };
+        let headers = headers.iter().map(header);
+        let upstream = Upstream::new(
+            Arc::from(url.authority()),
+            url.clone(),
+            headers.collect(),
+            Trust::load(None).unwrap(),
+        );
         let ((told, hears), (ends, ended)) = (unbounded(), unbounded());
         let receiver = Arc::new(Recorder { told, ended: ends });
         let http = UpstreamLauncher(Arc::new(upstream)).launch(&principal(7), receiver).unwrap();

@@ -1,30 +1,32 @@
 use super::*;
 use crate::base::identity::UserId;
 use crate::base::secret::Secret;
+use crate::bridge::entry::Home;
 use crate::bridge::template::ServedPerson;
 
-fn read(text: &str) -> Result<Vec<ServerEntry>, Vec<Mistake>> {
-    let environment =
-        [("FILES_KEY", "k1"), ("MCP_STATE_DIR", "/canary")].map(|(n, v)| (n.to_owned(), v.to_owned())).into();
-    let is_reserved = |name: &str| ["mcp", "token", "auth"].contains(&name);
+fn read(text: &str) -> Result<Vec<ServerEntry>, Vec<String>> {
+    let variables = [("PATH", "/usr/bin:/bin"), ("FILES_KEY", "k1"), ("MCP_STATE_DIR", "/canary")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let idle = Duration::from_secs(600);
-    parse(text, &Surroundings { environment: &environment, idle, is_reserved })
+    let surroundings = Surroundings { variables: &variables, user: None, idle, root_is_fine: true };
+    let mistakes = |all: Vec<StartupError>| all.iter().map(ToString::to_string).collect();
+    parse(Path::new("f.json"), text, surroundings).map_err(mistakes)
 }
 
 /// The file's one server has this text for its members, and they bring exactly these mistakes.
 fn check(members: &str, expected: &[&str]) {
-    let found = read(&format!(r#"{{"mcpServers":{{"s":{members}}}}}"#)).err().unwrap_or_default();
-    let texts: Vec<String> = found.iter().map(ToString::to_string).collect();
+    let texts = read(&format!(r#"{{"mcpServers":{{"s":{members}}}}}"#)).err().unwrap_or_default();
     assert_eq!(texts.len(), expected.len(), "{members}: {texts:#?}");
     for (text, expected) in texts.iter().zip(expected) {
-        assert!(text.starts_with("server \"s\": ") && text.contains(expected), "{members}: {text}");
+        let is_expected = text.starts_with("f.json: server \"s\"") && text.contains(expected);
+        assert!(is_expected && !text.contains("canary"), "{members}: {text}");
     }
 }
 
 fn program(entry: &ServerEntry) -> &Executable {
-    match &entry.target {
-        Location::Command(program) => program,
-        Location::Url { .. } => panic!("{entry:?}"),
+    match &entry.location {
+        Location::Program(program) => program,
+        Location::Upstream { .. } => panic!("{}", entry.name),
     }
 }
 
@@ -32,23 +34,22 @@ fn program(entry: &ServerEntry) -> &Executable {
 fn every_member_is_read() {
     let entries = read(
         r#"{ "mcpServers": {
-            "files": { "type": "stdio", "command": "npx", "args": ["-y", "server", "cost: $${X}"],
-                "env": { "WHO": "${user.login}", "KEY": "${env.FILES_KEY}" }, "cwd": "/srv", "user": "mcp", "home": "shared",
-                "isolation": "user", "startSeconds": 120, "idleSeconds": 5, "title": "Files",
-                "access": [ { "allow": ["team:o/admins", "user:me"] }, { "allow": ["org:o"] } ] },
-            "gh": { "command": "gh-server", "env": { "T": "${github.token}" }, "githubScopes": ["repo"] },
+            "files": { "type": "stdio", "command": "sh", "args": ["-y", "server", "cost: $${X}"],
+                "env": { "WHO": "${user.login}", "KEY": "${env.FILES_KEY}" }, "cwd": "/srv", "user": "54321", "home": "shared",
+                "isolation": "user", "startSeconds": 120, "idleSeconds": 5, "title": "Files" },
+            "gh": { "command": "/bin/sh", "env": { "T": "${github.token}" }, "githubScopes": ["repo"] },
             "notes": { "type": "http", "url": "http://127.0.0.1:8000/mcp", "headers": { "X-User": "${user.id}" } },
-            "off": { "command": "x", "disabled": true } } }"#,
+            "off": { "command": "sh", "disabled": true } } }"#,
     )
     .unwrap();
-    let [files, gh, notes] = &entries[..] else { panic!("{entries:?}") };
-    assert_eq!((&*files.name, files.title.as_deref()), ("files", Some("Files")));
+    let [files, gh, notes] = &entries[..] else { panic!("{}", entries.len()) };
+    assert_eq!((&*files.name, &*files.title, &*gh.title), ("files", "Files", "gh"));
     assert_eq!((files.isolation, files.idle), (Isolation::User, Duration::from_secs(5)));
-    assert_eq!(files.access, [vec!["team:o/admins", "user:me"], vec!["org:o"]]);
+    assert_eq!(files.start, Duration::from_secs(120));
     let files = program(files);
-    assert_eq!((&*files.command, &files.args[2][..]), ("npx", "cost: ${X}"));
-    assert_eq!((files.cwd.as_deref(), files.user.as_deref()), (Some("/srv".as_ref()), Some("mcp")));
-    assert_eq!((files.home, files.start), (Home::Shared, Duration::from_secs(120)));
+    assert!(files.path.is_absolute() && files.path.ends_with("sh"));
+    assert_eq!((files.args[2].as_str(), files.cwd.as_deref()), ("cost: ${X}", Some("/srv".as_ref())));
+    assert_eq!((files.home, files.user.unwrap().id), (Home::Shared, 54321));
     let token = || Some(Secret::new("gho_x".to_owned()));
     let person = ServedPerson { id: UserId(7), login: "octocat", github_token: &token };
     let values =
@@ -56,63 +57,63 @@ fn every_member_is_read() {
     assert_eq!(values.collect::<Vec<_>>(), ["KEY=k1", "WHO=octocat"]);
     assert_eq!((gh.isolation, gh.idle), (Isolation::Grant, Duration::from_secs(600)));
     assert_eq!(
-        (&gh.github_scopes[..], program(gh).start),
-        (&["repo".to_owned()][..], Duration::from_secs(60))
+        (&gh.github_scopes[..], gh.start, gh.needs_github_token(), notes.needs_github_token()),
+        (&["repo".to_owned()][..], Duration::from_secs(60), true, false)
     );
-    let Location::Url { url, headers } = &notes.target else { panic!("{notes:?}") };
-    assert_eq!((&**url, &*headers[0].0), ("http://127.0.0.1:8000/mcp", "X-User"));
+    let Location::Upstream { url, headers } = &notes.location else { panic!("{}", notes.name) };
+    assert_eq!((url.as_str(), headers[0].name.as_str()), ("http://127.0.0.1:8000/mcp", "x-user"));
 }
 
 #[test]
 fn all_mistakes_are_found_at_once() {
     let text = r#"{ "inputs": [], "mcpServers": {
-        "Bad Name": { "command": "x" }, "mcp": { "command": "x" }, "list": [],
-        "s": { "command": ["npx", "-y"], "args": "-y", "env": { "A": 1, "B": "${C}", "D=": "x" }, "envFile": ".env", "startSeconds": 0 } } }"#;
-    let mistakes = read(text).unwrap_err();
-    let texts: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        "Bad Name": { "command": "sh" }, "mcp": { "command": "sh" }, "list": [], "absent": { "command": "no-such-program" },
+        "s": { "command": ["npx", "-y"], "args": "canary", "env": { "B": "${C}", "D=": "x" }, "envFile": ".env", "startSeconds": 0 } } }"#;
+    let texts = read(text).err().unwrap();
     for expected in [
-        "\"inputs\": asks the user of an editor",
-        "server \"Bad Name\": is no name for a path",
-        "server \"mcp\": is a path of this server's own",
-        "server \"list\": must be an object",
-        "server \"s\": \"command\": must be the program alone",
-        "server \"s\": \"args\": must be a list of texts",
-        "server \"s\": \"env.A\": must be a text",
-        "server \"s\": \"env.B\": write ${env.C}",
-        "server \"s\": \"env.D=\": is no name",
-        "server \"s\": \"envFile\": is not read: write the variables into \"env\"",
-        "server \"s\": \"startSeconds\": must be a number of seconds",
+        "f.json: inputs: the one member of the file is \"mcpServers\"",
+        "f.json: server \"Bad Name\": its name becomes a path",
+        "f.json: server \"mcp\": its name is a path of this server's own",
+        "f.json: server \"list\": write {",
+        "f.json: server \"absent\": command: there is no program \"no-such-program\"",
+        "f.json: server \"s\": command: write the program alone",
+        "f.json: server \"s\": args: write a list of texts",
+        "f.json: server \"s\": env.B: write ${env.C}",
+        "f.json: server \"s\": env.D=: it is no name",
+        "f.json: server \"s\": envFile: write the variables into \"env\"",
+        "f.json: server \"s\": startSeconds: write a number of seconds",
     ] {
-        assert_eq!(
-            texts.iter().filter(|text| text.starts_with(expected)).count(),
-            1,
-            "{expected}: {texts:#?}"
-        );
+        let found = texts.iter().filter(|text| text.starts_with(expected)).count();
+        assert_eq!(found, 1, "{expected}: {texts:#?}");
     }
-    assert_eq!(texts.len(), 11, "{texts:#?}");
+    assert!(texts.len() == 11 && !texts.iter().any(|text| text.contains("canary")), "{texts:#?}");
 }
 
 #[test]
 fn dialects_of_clients_are_told_the_right_form() {
-    check(r#"{"type":"sse","url":"http://h/sse"}"#, &["write \"http\" and the URL"]);
-    check(r#"{"type":"streamable-http","url":"http://h/mcp"}"#, &["\"type\": write \"http\""]);
-    check(r#"{"url":"http://h/mcp"}"#, &["write \"type\": \"http\""]);
-    check(r#"{"type":"local","command":"x"}"#, &["write \"stdio\""]);
-    check(r#"{"type":"pipe","command":"x"}"#, &["must be \"stdio\" or \"http\""]);
-    check(r#"{"command":"x","timeout":3,"alwaysAllow":["a"]}"#, &["leave it out", "write \"startSeconds\""]);
-    check(r#"{"command":"x","env":{"A":"${input:a}"}}"#, &["write ${env.NAME}"]);
-    check(r#"{"type":"http","url":"http://h/","serverUrl":"x"}"#, &["write \"url\""]);
-    check(r#"{"command":"x","colour":"red"}"#, &["the members are type, title, isolation"]);
-    let vs_code = read(r#"{"servers":{"s":{"command":"x"}}}"#).unwrap_err();
-    assert!(vs_code[0].to_string().contains("VS Code's form: write \"mcpServers\""), "{vs_code:?}");
+    check(r#"{"type":"sse","url":"http://h/sse"}"#, &["write \"stdio\", or \"http\""]);
+    check(r#"{"type":"streamable-http","url":"http://h/mcp"}"#, &["or \"http\" for Streamable HTTP"]);
+    check(r#"{"url":"http://h/mcp"}"#, &[]);
+    check(r#"{"command":"sh","timeout":3,"alwaysAllow":["a"]}"#, &["leave it out", "write \"startSeconds\""]);
+    check(r#"{"command":"sh","env":{"A":"${input:a}"}}"#, &["write ${env.NAME}"]);
+    check(
+        r#"{"type":"http","url":"http://h/","serverUrl":"x"}"#,
+        &["the members of such a server are type, url, headers"],
+    );
+    check(
+        r#"{"command":"sh","colour":"red"}"#,
+        &["colour: the members of such a server are type, command, args"],
+    );
+    let vs_code = read(r#"{"servers":{"s":{"command":"sh"}}}"#).err().unwrap();
+    assert!(vs_code[0].contains("servers: the one member of the file is \"mcpServers\""), "{vs_code:?}");
 }
 
 #[test]
 fn placeholders_are_for_env_and_headers_only() {
     let expected = "placeholders are for the values";
     check(r#"{"command":"${user.login}"}"#, &[expected]);
-    check(r#"{"command":"x","args":["--user=${user.login}"]}"#, &[expected]);
-    check(r#"{"command":"x","cwd":"/home/${user.login}"}"#, &[expected]);
+    check(r#"{"command":"sh","args":["--user=${user.login}"]}"#, &[expected]);
+    check(r#"{"command":"sh","cwd":"/home/${user.login}"}"#, &[expected]);
     check(r#"{"type":"http","url":"http://h/${user.login}"}"#, &[expected]);
 }
 
@@ -122,92 +123,82 @@ fn personal_values_need_a_process_per_person() {
     for isolation in ["grant", "session"] {
         check(
             &format!(
-                r#"{{"command":"x","isolation":"{isolation}","env":{{"A":"${{github.token}}${{user.id}}"}}}}"#
+                r#"{{"command":"sh","isolation":"{isolation}","env":{{"A":"${{github.token}}${{user.id}}"}}}}"#
             ),
             &[],
         );
     }
-    check(r#"{"command":"x","isolation":"user","env":{"A":"${user.id}"}}"#, &[]);
+    check(r#"{"command":"sh","isolation":"user","env":{"A":"${user.id}"}}"#, &[]);
     check(
-        r#"{"command":"x","isolation":"user","env":{"A":"${github.token}"}}"#,
-        &["\"env.A\": ${github.token} belongs"],
+        r#"{"command":"sh","isolation":"user","env":{"A":"${github.token}"}}"#,
+        &["env.A: ${github.token} belongs"],
     );
     check(
-        r#"{"command":"x","isolation":"shared","env":{"A":"${github.token}"}}"#,
-        &["\"env.A\": a \"shared\" server"],
+        r#"{"command":"sh","isolation":"shared","env":{"A":"${github.token}"}}"#,
+        &["env.A: \"shared\" is started"],
     );
     check(
-        r#"{"command":"x","isolation":"shared","env":{"A":"${user.login}"}}"#,
-        &["\"env.A\": a \"shared\" server"],
+        r#"{"command":"sh","isolation":"shared","env":{"A":"${user.login}"}}"#,
+        &["env.A: \"shared\" is started"],
     );
     check(
         r#"{"type":"http","url":"http://h/","isolation":"shared","headers":{"A":"${user.id}"}}"#,
-        &["\"headers.A\""],
+        &["headers.a: "],
     );
-    check(r#"{"command":"x","env":{"A":"${env.MCP_STATE_DIR}"}}"#, &["configures this server"]);
+    check(r#"{"command":"sh","env":{"A":"${env.MCP_STATE_DIR}"}}"#, &["configures this server"]);
 }
 
 #[test]
 fn each_kind_has_its_own_members() {
-    check(r#"{"type":"http","url":"http://h/","args":[]}"#, &["\"args\": is for servers with a \"command\""]);
-    check(r#"{"command":"x","headers":{}}"#, &["\"headers\": is for servers with \"type\": \"http\""]);
-    check(r#"{"type":"http"}"#, &["\"url\": is missing"]);
-    check("{}", &["\"command\": is missing"]);
-    check(r#"{"command":""}"#, &["\"command\": is empty"]);
-    check(r#"{"type":"http","url":"ftp://h/"}"#, &["must be http:// or https://"]);
-    check(r#"{"type":"http","url":"http://u:p@h/"}"#, &["without user"]);
-    check(r#"{"type":"http","url":"http://h/","headers":{"Host":"x"}}"#, &["\"headers.Host\": is no name"]);
-    check(r#"{"type":"http","url":"http://h/","headers":{"a b":"x"}}"#, &["\"headers.a b\": is no name"]);
+    check(r#"{"type":"http","url":"http://h/","args":[]}"#, &["args: the members of such a server are"]);
+    check(r#"{"command":"sh","headers":{}}"#, &["headers: the members of such a server are"]);
+    check(r#"{"type":"http"}"#, &["url: write the URL"]);
+    check("{}", &["command: write the program"]);
+    check(r#"{"command":""}"#, &["command: there is no program"]);
+    check(r#"{"type":"http","url":"ftp://h/"}"#, &["url: write the URL of an MCP server"]);
+    check(r#"{"type":"http","url":"http://u:p@h/"}"#, &["into a header"]);
+    check(r#"{"type":"http","url":"http://h/","headers":{"Host":"x"}}"#, &["headers.Host: host is set by"]);
+    check(r#"{"type":"http","url":"http://h/","headers":{"a b":"x"}}"#, &["headers.a b: it is no name"]);
+    check(
+        r#"{"url":"http://10.1.1.1/","headers":{"A":"${github.token}"}}"#,
+        &["https or a loopback URL only"],
+    );
 }
 
 #[test]
 fn values_have_their_form() {
-    check(
-        r#"{"command":"x","isolation":"person"}"#,
-        &["must be \"grant\", \"user\", \"session\" or \"shared\""],
-    );
-    check(r#"{"command":"x","home":"mine"}"#, &["\"person\" or \"shared\""]);
-    check(r#"{"command":"x","cwd":"srv"}"#, &["absolute"]);
-    check(r#"{"command":"x","disabled":"yes"}"#, &["true or false"]);
-    check(r#"{"command":"x","title":7}"#, &["must be a text"]);
-    check(r#"{"command":"x","idleSeconds":86401}"#, &["from 1 to 86400"]);
-    check(r#"{"command":"x","idleSeconds":1.5}"#, &["from 1 to 86400"]);
-    check(r#"{"command":"x","githubScopes":["repo"]}"#, &["widens a token"]);
-    check(r#"{"command":"x","env":{"A":"${github.token}"},"githubScopes":["a b"]}"#, &["one a text"]);
-    check(r#"{"command":"a\u0000b"}"#, &["NUL"]);
-}
-
-#[test]
-fn access_has_only_allow_for_now() {
-    check(r#"{"command":"x","access":[{"allow":["org:o"]}]}"#, &[]);
-    check(r#"{"command":"x","access":[]}"#, &["must be rules"]);
-    check(r#"{"command":"x","access":["org:o"]}"#, &["must be rules"]);
-    check(r#"{"command":"x","access":[{"allow":[]}]}"#, &["\"access.allow\": must be a list"]);
-    check(
-        r#"{"command":"x","access":[{"allow":["org:o"],"tools":["a"],"readOnly":true}]}"#,
-        &["\"access.readOnly\": is not known", "\"access.tools\": is not known"],
-    );
+    check(r#"{"command":"sh","isolation":"person"}"#, &["\"grant\", \"user\", \"session\" or \"shared\""]);
+    check(r#"{"command":"sh","home":"mine"}"#, &["\"person\" or \"shared\""]);
+    check(r#"{"command":"sh","cwd":"srv"}"#, &["absolute"]);
+    check(r#"{"command":"sh","user":"no-such-user"}"#, &["user: there is no user"]);
+    check(r#"{"command":"sh","disabled":"yes"}"#, &["true or false"]);
+    check(r#"{"command":"sh","title":7}"#, &["title: write a text"]);
+    check(r#"{"command":"sh","env":{"A":1}}"#, &["numbers and true in quotes"]);
+    check(r#"{"command":"sh","idleSeconds":86401}"#, &["from 1 to 86400"]);
+    check(r#"{"command":"sh","idleSeconds":1.5}"#, &["from 1 to 86400"]);
+    check(r#"{"command":"sh","githubScopes":["repo"]}"#, &["this server gets no token"]);
+    check(r#"{"command":"sh","env":{"A":"${github.token}"},"githubScopes":["a b"]}"#, &["one a text"]);
 }
 
 #[test]
 fn a_file_that_is_no_file_of_servers_is_refused() {
     for (text, expected) in [
-        ("", "is not a JSON object"),
-        ("[]", "is not a JSON object"),
-        (r#"{"mcpServers":{"a":{"command":"x"},"a":{"command":"y"}}}"#, "two members have one name"),
-        ("{}", "has no \"mcpServers\""),
-        (r#"{"mcpServers":[]}"#, "must be an object"),
+        ("", "it is no JSON object"),
+        ("[]", "it is no JSON object"),
+        (r#"{"mcpServers":{"a":{"command":"sh"},"a":{"command":"y"}}}"#, "two members have one name"),
+        ("{}", "write { \"mcpServers\""),
+        (r#"{"mcpServers":[]}"#, "write { \"mcpServers\""),
         (r#"{"mcpServers":{}}"#, "names no server"),
-        (r#"{"mcpServers":{"a":{"command":"x","disabled":true}}}"#, "names no server"),
+        (r#"{"mcpServers":{"a":{"command":"sh","disabled":true}}}"#, "names no server"),
     ] {
-        let mistakes = read(text).unwrap_err();
-        assert!(mistakes.len() == 1 && mistakes[0].to_string().contains(expected), "{text}: {mistakes:?}");
+        let mistakes = read(text).err().unwrap();
+        assert!(mistakes.len() == 1 && mistakes[0].contains(expected), "{text}: {mistakes:?}");
     }
 }
 
 #[test]
 fn names_are_path_segments() {
-    let name = |name: &str| read(&format!(r#"{{"mcpServers":{{"{name}":{{"command":"x"}}}}}}"#)).is_ok();
+    let name = |name: &str| read(&format!(r#"{{"mcpServers":{{"{name}":{{"command":"sh"}}}}}}"#)).is_ok();
     for good in ["a", "0", "files-2", "a_b", &"x".repeat(32)] {
         assert!(name(good), "{good}");
     }

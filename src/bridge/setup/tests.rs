@@ -1,5 +1,16 @@
 use super::*;
 
+fn host(root_is_fine: bool) -> BridgeHost<'static> {
+    let state_dir = Path::new("/nonexistent/state");
+    BridgeHost { name: "n", version: "1", state_dir, ca_file: None, root_is_fine }
+}
+
+/// Builds the bridge of the one server.
+fn build(options: &BridgeOptions, host: BridgeHost<'_>) -> Result<Bridge, StartupError> {
+    let entry = options.entries(host).map_err(|mut errors| errors.remove(0))?.remove(0);
+    options.bridge(entry, host)
+}
+
 fn bridge(command: &[&str], env: &[&str], more: impl FnOnce(&mut BridgeOptions)) -> Result<Bridge, String> {
     let mut options = BridgeOptions {
         command: command.iter().map(ToString::to_string).collect(),
@@ -10,9 +21,7 @@ fn bridge(command: &[&str], env: &[&str], more: impl FnOnce(&mut BridgeOptions))
     options.take_variables(&variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     assert!(!options.variables.contains_key("MCP_STATE_DIR") && !format!("{options:?}").contains("canary"));
     more(&mut options);
-    let state_dir = Path::new("/nonexistent/state");
-    let host = BridgeHost { name: "n", version: "1", state_dir, ca_file: None, root_is_fine: true };
-    options.bridge(host).map_err(|error| error.to_string())
+    build(&options, host(true)).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -30,25 +39,17 @@ fn what_cannot_be_used_is_said_in_words() {
     check(&[], &[], "write the program");
     check(&["no-such-program"], &[], "no program \"no-such-program\"");
     check(&["sh", "--user=${user.login}"], &[], "placeholders are for the values of --env");
-    check(&["sh"], &["=x"], "write NAME=VALUE");
+    check(&["sh"], &["=x"], "no name for a variable");
     check(&["sh"], &["ABSENT"], "ABSENT: the variable ABSENT is not set");
     check(&["sh"], &["MCP_STATE_DIR"], "MCP_STATE_DIR configures this server");
     check(&["sh"], &["A=${HOME}"], "A: write ${env.HOME}");
     check(&["sh"], &["A=${github.token}"], "needs a file of servers");
 }
 
-#[test]
-fn users_are_found_by_name_and_number() {
-    assert_eq!(find_user("root").unwrap(), RunAs { id: 0, group: 0 });
-    assert_eq!(find_user("0").unwrap(), RunAs { id: 0, group: 0 });
-    assert_eq!(find_user("54321").unwrap(), RunAs { id: 54321, group: 54321 });
-    assert!(find_user("no-such-user").unwrap_err().to_string().contains("no-such-user"));
-}
-
 /// Decision 6: programs do not run as root, unless it is a trial.
 #[test]
 fn programs_do_not_run_as_root() {
-    if !sys::is_root() {
+    if !crate::sys::is_root() {
         return;
     }
     let options = |user: Option<&str>| BridgeOptions {
@@ -56,13 +57,11 @@ fn programs_do_not_run_as_root() {
         user: user.map(str::to_owned),
         ..BridgeOptions::default()
     };
-    let state_dir = Path::new("/nonexistent/state");
-    let host = BridgeHost { name: "n", version: "1", state_dir, ca_file: None, root_is_fine: false };
     for user in [None, Some("root"), Some("0")] {
-        let error = options(user).bridge(host).err().unwrap().to_string();
+        let error = build(&options(user), host(false)).err().unwrap().to_string();
         assert!(error.starts_with("MCP_CHILD_USER: this server runs as root"), "{error}");
     }
-    assert!(options(Some("1")).bridge(host).is_ok());
+    assert!(build(&options(Some("1")), host(false)).is_ok());
 }
 
 #[test]
@@ -105,10 +104,10 @@ fn an_upstream_is_a_url_and_headers() {
     );
     check(
         upstream(url, &[], |options| options.command = vec!["sh".to_owned()]),
-        "MCP_UPSTREAM: there is a program",
+        "-- COMMAND and MCP_UPSTREAM describe",
     );
     check(
         upstream(url, &[], |options| options.env = vec!["A=1".to_owned()]),
-        "--env: an upstream has no variables",
+        "--env: variables are for the program",
     );
 }

@@ -68,6 +68,7 @@ impl Program {
             args: vec!["-c".to_owned(), script.to_owned()],
             env: Vec::new(),
             directories: Directories::make(&root, &["sh"], None).unwrap(),
+            cwd: None,
             user: None,
         };
         let environment: Variables = [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into();
@@ -187,6 +188,7 @@ fn a_program_that_cannot_be_started_says_why() {
             None,
         )
         .unwrap(),
+        cwd: None,
         user: None,
     };
     let (told, heard) = unbounded();

@@ -11,8 +11,8 @@ fn urls_are_http_or_https_and_hold_no_credentials() {
     {
         check(text, "like http://127.0.0.1:8000/mcp");
     }
-    check("https://me:pass@host/mcp", "--header");
-    check("https://host/${user.login}", "placeholders are for the values of --header");
+    check("https://me:pass@host/mcp", "into a header");
+    check("https://host/${user.login}", "placeholders are for the values of headers");
     let url = UpstreamUrl::parse("https://host:8443/mcp?key=canary").unwrap();
     assert_eq!(
         (url.to_string().as_str(), url.as_str()),
@@ -38,18 +38,17 @@ fn a_private_url_is_encrypted_or_on_this_machine() {
 
 #[test]
 fn headers_that_cannot_be_used_are_said_in_words() {
-    let check = |url: &str, text: &str, expected: &str| {
-        let error =
-            UpstreamHeader::parse(text, &UpstreamUrl::parse(url).unwrap(), &Variables::new()).err().unwrap();
-        assert!(error.contains(expected) && !error.contains("canary"), "{text}: {error}");
+    let check = |url: &str, (name, value): (&str, &str), expected: &str| {
+        let url = UpstreamUrl::parse(url).unwrap();
+        let error = UpstreamHeader::new(name, value, &url, &Variables::new()).err().unwrap();
+        assert!(error.contains(expected) && !error.contains("canary"), "{name}: {error}");
     };
-    check("http://localhost/", "canary", "write 'NAME: VALUE'");
-    check("http://localhost/", "a b: canary", "write 'NAME: VALUE'");
-    check("http://localhost/", "Host: canary", "host is set by this server");
-    check("http://localhost/", "Mcp-Session-Id: canary", "set by this server");
-    check("http://localhost/", "X: ${env.ABSENT}", "x: the variable ABSENT is not set");
-    check("http://host/", "X: ${github.token}", "https or a loopback URL only");
+    check("http://localhost/", ("a b", "canary"), "no name for a header");
+    check("http://localhost/", ("Host", "canary"), "host is set by this server");
+    check("http://localhost/", ("Mcp-Session-Id", "canary"), "set by this server");
+    check("http://localhost/", ("X", "${env.ABSENT}"), "x: the variable ABSENT is not set");
+    check("http://host/", ("X", "${github.token}"), "https or a loopback URL only");
     let url = UpstreamUrl::parse("https://host/").unwrap();
-    let header = UpstreamHeader::parse("X:${github.token}", &url, &Variables::new());
+    let header = UpstreamHeader::new("X", "${github.token}", &url, &Variables::new());
     assert!(header.is_ok_and(|header| header.value.names_github_token()));
 }
