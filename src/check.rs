@@ -11,7 +11,7 @@ use crate::http::TrustedProxies;
 use crate::oauth::AllowRule;
 use crate::oauth::provider::Group;
 use crate::serve::{MakeBackend, State, prepare};
-use crate::store::{self, Grants, Medium};
+use crate::store::{self, Grants, OpenedFor};
 
 /// The findings.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ pub fn check(config: &Config, backend: MakeBackend<'_>) -> Report {
             format!("{}; SIGHUP rereads who is let in and denied", file.display()),
         );
     }
-    let prepared = prepare(config, Medium::Copy, backend);
+    let prepared = prepare(config, OpenedFor::Check, backend);
     report.doors(config, prepared.tls.as_deref());
     report.people(config);
     report.github(config);

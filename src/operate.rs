@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::random::OsRandom;
-use crate::base::startup_error::StartupError;
+use crate::base::startup_error::{Cause, StartupError};
 use crate::base::{capped, limits};
 use crate::config::{OperatorCommand, Probe, StateFiles};
 use crate::operator::{self, ErrorAnswer, Operation, Operator, Outcome};
-use crate::store::{self, Grants, Medium, OpenError, Opener, RedbGrants, StateDirectory, key_file};
+use crate::store::{self, Grants, OpenedFor, RedbGrants, StateDirectory, key_file};
 use crate::trust;
 
 pub mod report;
@@ -37,11 +37,11 @@ pub fn operate(command: &OperatorCommand) -> Result<Outcome, StartupError> {
 }
 
 fn perform(operation: &Operation, files: &StateFiles) -> Result<Outcome, StartupError> {
-    match StateDirectory::existing(&files.directory, Opener::Command) {
+    match StateDirectory::existing(&files.directory, OpenedFor::Command) {
         Ok(Some(directory)) => here(operation, files, &directory),
         Ok(None) => Err(nothing_there(files)),
-        Err(OpenError::AlreadyRunning(_)) => ask(operation, &files.socket),
-        Err(error) => Err(state_error(&error)),
+        Err(error) if error.cause == Cause::InUse => ask(operation, &files.socket),
+        Err(error) => Err(advised(error)),
     }
 }
 
@@ -56,19 +56,12 @@ fn nothing_there(files: &StateFiles) -> StartupError {
 const OTHER_DIRECTORY: &str =
     "name another with --state-dir (the demo's is `demo` in the one that it is given)";
 
-/// Why the state cannot be used by this user, or by anyone. To give the state to another user would keep the server from it.
-fn state_error(error: &OpenError) -> StartupError {
-    StartupError::new(match error {
-        OpenError::ForeignOwner { path, owner, us } => format!(
-            "{} belongs to user {owner}, but this command runs as user {us}. Run it as root or as the server's user",
-            path.display()
-        ),
-        OpenError::Io { path, source } if source.kind() == io::ErrorKind::PermissionDenied => format!(
-            "{}: {source}. Run the command as the user that the server runs as, or as root",
-            path.display()
-        ),
-        OpenError::AlreadyRunning(_) | OpenError::Io { .. } | OpenError::Unusable(_) => error.to_string(),
-    })
+/// Adapts the advice of a start to a command. To give the state to another user would keep the server from it.
+fn advised(error: StartupError) -> StartupError {
+    if error.cause != Cause::Denied {
+        return error;
+    }
+    StartupError { advice: "Run the command as root or as the server's user".to_owned(), ..error }
 }
 
 /// Works on the files themselves. No server runs, and none can start meanwhile: the directory is locked by us.
@@ -77,9 +70,9 @@ fn here(
     files: &StateFiles,
     directory: &StateDirectory,
 ) -> Result<Outcome, StartupError> {
-    let keys = key_file::find(&files.key_file, &files.directory).map_err(|error| state_error(&error))?;
+    let keys = key_file::find(&files.key_file, &files.directory).map_err(advised)?;
     let keys = Arc::new(keys.ok_or_else(|| nothing_there(files))?);
-    let grants = RedbGrants::existing(directory, &keys, Medium::File).map_err(|error| state_error(&error))?;
+    let grants = RedbGrants::existing(directory, &keys).map_err(advised)?;
     let grants = Arc::new(grants.ok_or_else(|| nothing_there(files))?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (ending, rotating, key_file) =

@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::Clock;
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
 use crate::base::lock::Mutex;
+use crate::base::startup_error::StartupError;
 use crate::base::{limits, log};
 use crate::http::{Admission, Handler, Head, Method, Request, Response};
-use crate::store::{self, Grant, GrantClient, Grants, OpenError, Picks};
+use crate::store::{self, Grant, GrantClient, Grants, Picks};
 
 /// The file in the state directory that a copy of the table is written to.
 pub const COPY: &str = "backup.new";
@@ -117,7 +118,7 @@ pub enum OperatorError {
         error: store::Error,
     },
     /// The key file could not be changed.
-    KeyFile(OpenError),
+    KeyFile(StartupError),
     /// Another command is changing the key, or making a copy.
     Busy,
 }
@@ -165,7 +166,7 @@ pub type EndGrant = Box<dyn Fn(GrantId) -> Result<bool, store::Error> + Send + S
 /// Ends grants when the table can be read again. Returns whether that is remembered.
 pub type EndLater = Box<dyn Fn(Picks) -> bool + Send + Sync>;
 /// Puts a new key before the others and, in a running server, into use. Returns the number of keys.
-pub type RotateKey = Box<dyn Fn() -> Result<usize, OpenError> + Send + Sync>;
+pub type RotateKey = Box<dyn Fn() -> Result<usize, StartupError> + Send + Sync>;
 
 /// Describes the server, if it runs.
 pub type Look = Box<dyn Fn() -> Option<Running> + Send + Sync>;

@@ -32,7 +32,7 @@ use crate::metrics::{self, Metrics};
 use crate::oauth::{self, AuthorizationServer, Client, ClientDocuments, Clients, Policy};
 use crate::operator::{self, Operator, RotateKey};
 use crate::seal::Keyring;
-use crate::store::{Grants, Medium, OpenError, RedbGrants, StateDirectory, key_file};
+use crate::store::{Grants, OpenedFor, RedbGrants, StateDirectory, key_file};
 use crate::sys;
 use crate::tiny::{self, Tiny};
 use crate::workers::Pool;
@@ -59,7 +59,7 @@ impl Server {
     /// Starts a server whose tools are what `backend` makes of the GitHub client. Returns all errors that `prepare` finds, or
     /// else the first of what then cannot be made.
     pub fn start(config: &Config, backend: MakeBackend<'_>) -> Result<Server, Vec<StartupError>> {
-        let prepared = prepare(config, Medium::File, backend);
+        let prepared = prepare(config, OpenedFor::Server, backend);
         for Warning { what, fix, .. } in &prepared.warnings {
             log::warn("start.warning", &[log::Field::Error(what), log::Field::Hint(fix)]);
         }
@@ -280,7 +280,7 @@ fn complete(
     files: &StateFiles,
     state: State,
     random: &dyn Random,
-) -> Result<(StateDirectory, Arc<Keyring>, RedbGrants), OpenError> {
+) -> Result<(StateDirectory, Arc<Keyring>, RedbGrants), StartupError> {
     let State { directory, keys, table, .. } = state;
     let directory = directory.map_or_else(|| StateDirectory::open(&files.directory), Ok)?;
     let keys = keys.map_or_else(|| key_file::create(&files.key_file.path, random).map(Arc::new), Ok)?;

@@ -272,12 +272,12 @@ impl<'de> Visitor<'de> for Strict<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
         self.open()?;
-        let mut keys = Keys::default();
-        while let Some(Text(key)) = object.next_key()? {
-            if self.is_forbidden(&key) {
+        let mut names = HashSet::new();
+        while let Some(Text(name)) = object.next_key()? {
+            if self.is_forbidden(&name) {
                 return Err(de::Error::custom("a member has a name that is not allowed here"));
             }
-            if !keys.insert(key) {
+            if !names.insert(name) {
                 return Err(de::Error::custom("two members have one name"));
             }
             object.next_value_seed(self.inside()?)?;
@@ -289,25 +289,6 @@ impl<'de> Visitor<'de> for Strict<'_> {
 /// A string that is borrowed if it has no escapes.
 #[derive(Deserialize)]
 pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
-
-/// The names of one object: compared one by one while they are few, hashed when they are many.
-#[derive(Default)]
-struct Keys<'de> {
-    /// On the stack: the usual object costs no allocation.
-    few: [Option<Cow<'de, str>>; 16],
-    many: HashSet<Cow<'de, str>>,
-}
-
-impl<'de> Keys<'de> {
-    /// Whether `key` is new.
-    fn insert(&mut self, key: Cow<'de, str>) -> bool {
-        match self.few.iter_mut().find(|few| few.as_ref().is_none_or(|other| *other == key)) {
-            Some(Some(_)) => false,
-            Some(free) => free.replace(key).is_none(),
-            None => self.many.insert(key),
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -7,29 +7,46 @@ use std::fmt::{self, Display};
 pub struct StartupError {
     /// The setting or the file at fault; empty if it is neither.
     pub subject: String,
-    text: String,
+    pub text: String,
+    /// A sentence; empty if `text` says it all.
+    pub advice: String,
+    pub cause: Cause,
+}
+
+/// The causes that callers treat in their own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Another process uses the state directory.
+    InUse,
+    /// The file is another user's, or closed to this one.
+    Denied,
+    Other,
 }
 
 impl StartupError {
     /// `text` is whole sentences.
     pub fn new(text: impl Into<String>) -> StartupError {
-        StartupError { subject: String::new(), text: text.into() }
+        StartupError { subject: String::new(), text: text.into(), advice: String::new(), cause: Cause::Other }
     }
 
     /// A setting or a file that cannot be used, and why.
     pub fn unusable(subject: impl Display, why: impl Display) -> StartupError {
-        StartupError { subject: subject.to_string(), text: format!("{subject}: {why}") }
+        StartupError { subject: subject.to_string(), ..StartupError::new(format!("{subject}: {why}")) }
     }
 
     /// A setting without a default that was not given, and what to write.
     pub fn missing(setting: &str, what: &str) -> StartupError {
-        StartupError { subject: setting.to_owned(), text: format!("{setting} is not set: {what}") }
+        StartupError {
+            subject: setting.to_owned(),
+            ..StartupError::new(format!("{setting} is not set: {what}"))
+        }
     }
 }
 
 impl Display for StartupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.text)?;
+        if self.advice.is_empty() { Ok(()) } else { write!(f, ". {}", self.advice) }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar};
 use std::time::Instant;
 
 use super::request::{Head, Request};
-use super::response::{Field, Response};
+use super::response::{CallOutcome, Field, Response};
 use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
 use crate::base::lock::{Mutex, wait_timeout_while};
@@ -85,19 +85,6 @@ pub trait Witness: Send + Sync {
 
     /// The head of the answer is about to reach the door.
     fn answered(&self, status: u16);
-}
-
-/// How a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallOutcome {
-    /// With a result.
-    Ok,
-    /// With a result that reports a failure of the tool.
-    ToolError,
-    /// With an error of the protocol, of this kind.
-    ProtocolError(&'static str),
-    /// Without a client to take the result.
-    Cancelled,
 }
 
 type Hook = Box<dyn FnOnce() + Send>;

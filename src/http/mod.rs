@@ -12,7 +12,7 @@ mod sse;
 mod stream;
 mod url;
 
-pub use exchange::{Admission, CallOutcome, Handler, Responder, Ticket, Waiter, Witness};
+pub use exchange::{Admission, Handler, Responder, Ticket, Waiter, Witness};
 pub use form::Form;
 pub(crate) use form::decode as form_decode;
 pub use forwarded::TrustedProxies;
@@ -20,7 +20,7 @@ pub use html::{escape, page};
 #[cfg(test)]
 pub(crate) use request::fake;
 pub use request::{Head, Headers, Method, Request};
-pub use response::{Body, Field, Response};
+pub use response::{Body, CallOutcome, Field, Response};
 pub use sse::Event;
 pub use stream::{Next, Stream, StreamSender, Waker};
 pub use url::{PublicUrl, append_query, percent_encode};

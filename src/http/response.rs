@@ -3,13 +3,25 @@
 use std::borrow::Cow;
 use std::io::Write;
 
-use super::exchange::CallOutcome;
 use super::stream::Stream;
 use crate::base::quota::{Held, Share};
 use crate::base::{limits, trace};
 
 /// A header field of a response: mostly fixed text.
 pub type Field = (&'static str, Cow<'static, str>);
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// With a result.
+    Ok,
+    /// With a result that reports a failure of the tool.
+    ToolError,
+    /// With an error of the protocol, of this kind.
+    ProtocolError(&'static str),
+    /// Without a client to take the result.
+    Cancelled,
+}
 
 /// What follows the head.
 #[derive(Debug)]
@@ -139,8 +151,8 @@ impl Response {
         let safe = |value: &str| value.bytes().all(|b| b == b'\t' || (b >= 0x20 && b != 0x7f));
         let whole = self.headers.iter().all(|(_, value)| safe(value));
         let status = if whole { self.status } else { 500 };
-        // Writing to a Vec cannot fail.
-        let _ = write!(out, "HTTP/1.1 {status} {}\r\n", reason(status));
+        // Without a reason phrase, which clients ignore (RFC 9112 section 4). Writing to a Vec cannot fail.
+        let _ = write!(out, "HTTP/1.1 {status} \r\n");
         if whole {
             for (name, value) in &self.headers {
                 for part in [name, ": ", value, "\r\n"] {
@@ -149,38 +161,6 @@ impl Response {
             }
         }
         whole
-    }
-}
-
-/// The reason phrase of the codes that this server sends (RFC 9110 section 15).
-fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        204 => "No Content",
-        303 => "See Other",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        415 => "Unsupported Media Type",
-        417 => "Expectation Failed",
-        421 => "Misdirected Request",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        505 => "HTTP Version Not Supported",
-        _ => "",
     }
 }
 

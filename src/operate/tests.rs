@@ -145,13 +145,15 @@ fn an_answer_that_was_cut_off_is_none() {
 /// To give the state to another user would keep the server from it.
 #[test]
 fn another_user_is_told_to_run_the_command_as_the_servers() {
-    let (path, denied) = (PathBuf::from("/var/lib/mcp"), io::ErrorKind::PermissionDenied);
-    let foreign = OpenError::ForeignOwner { path: path.clone(), owner: 61184, us: 1000 };
-    let text = state_error(&foreign).to_string();
-    assert!(text.contains("as root or as the server's user") && !text.contains("chown"), "{text}");
-    let text = state_error(&OpenError::Io { path, source: denied.into() }).to_string();
-    assert!(
-        text.contains("as the user that the server runs as") && !text.contains("MCP_STATE_DIR"),
-        "{text}"
+    let denied = StartupError {
+        advice: "Run: chown -R 1000 /var/lib/mcp".to_owned(),
+        cause: Cause::Denied,
+        ..StartupError::new("/var/lib/mcp belongs to user 61184")
+    };
+    assert_eq!(
+        advised(denied).to_string(),
+        "/var/lib/mcp belongs to user 61184. Run the command as root or as the server's user"
     );
+    let other = StartupError { cause: Cause::Other, ..StartupError::new("/var/lib/mcp is damaged") };
+    assert_eq!(advised(other).to_string(), "/var/lib/mcp is damaged");
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::doors;
-use crate::base::startup_error::StartupError;
+use crate::base::startup_error::{Cause, StartupError};
 use crate::base::{clock, limits};
 use crate::config::{Config, Warning};
 use crate::edge::Tls;
@@ -14,7 +14,7 @@ use crate::github::{GitHub, GitHubSettings};
 use crate::mcp::Backend;
 use crate::oauth::Client;
 use crate::seal::Keyring;
-use crate::store::{self, Medium, OpenError, Opener, RedbGrants, StateDirectory, key_file};
+use crate::store::{self, OpenedFor, RedbGrants, StateDirectory, key_file};
 use crate::sys;
 use crate::trust::Trust;
 
@@ -50,21 +50,19 @@ pub struct State {
     pub table: Option<RedbGrants>,
 }
 
-/// Checks everything that a start needs. With [`Medium::Copy`] not even the table's file is opened for writing, and the result
+/// Checks everything that a start needs. With [`OpenedFor::Check`] not even the table's file is opened for writing, and the result
 /// cannot be served.
-pub fn prepare(config: &Config, medium: Medium, backend: MakeBackend<'_>) -> Prepared {
+pub fn prepare(config: &Config, opened_for: OpenedFor, backend: MakeBackend<'_>) -> Prepared {
     let mut errors = Vec::new();
     keep(&mut errors, check_descriptors(config));
     let tls = config.tls_files().and_then(|(cert, key)| keep(&mut errors, Tls::load(cert, key)));
     let clients = keep(&mut errors, config.clients.configured()).unwrap_or_default();
     let outside = outside(config, &mut errors, backend);
     let mut state = State::default();
-    let opened = open(config, medium, &mut state);
-    state.is_in_use = matches!(opened, Err(OpenError::AlreadyRunning(_)));
-    if let Err(error) = opened
-        && (medium == Medium::File || !state.is_in_use)
-    {
-        errors.push(StartupError::new(error.to_string()));
+    let opened = open(config, opened_for, &mut state);
+    state.is_in_use = opened.as_ref().is_err_and(|error| error.cause == Cause::InUse);
+    if opened_for == OpenedFor::Server || !state.is_in_use {
+        keep(&mut errors, opened);
     }
     // The running server has taken its places itself.
     if !state.is_in_use {
@@ -120,16 +118,12 @@ fn outside(config: &Config, errors: &mut Vec<StartupError>, backend: MakeBackend
 }
 
 /// Opens what there is, and makes nothing.
-fn open(config: &Config, medium: Medium, state: &mut State) -> Result<(), OpenError> {
+fn open(config: &Config, opened_for: OpenedFor, state: &mut State) -> Result<(), StartupError> {
     let files = config.state_files();
-    let opener = match medium {
-        Medium::File => Opener::Server,
-        Medium::Copy => Opener::Check,
-    };
-    state.directory = StateDirectory::existing(&files.directory, opener)?;
+    state.directory = StateDirectory::existing(&files.directory, opened_for)?;
     state.keys = key_file::find(&files.key_file, &files.directory)?.map(Arc::new);
     if let (Some(directory), Some(keys)) = (&state.directory, &state.keys) {
-        state.table = RedbGrants::existing(directory, keys, medium)?;
+        state.table = RedbGrants::existing(directory, keys)?;
     }
     Ok(())
 }

@@ -8,16 +8,16 @@ use ::redb::backends::FileBackend;
 use ::redb::{Builder, Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use ::redb::{Value, WriteTransaction};
 
-use super::private;
-use super::redb::{BY_END, BY_USER, Failure, GRANTS, META};
+use super::tables::{BY_END, BY_USER, GRANTS, META};
+use super::{Error, private};
 
 /// Writes all of one moment of the table into a new file at `path`, beside which it goes on being used.
-pub(super) fn copy(database: &Database, path: &Path) -> Result<(), Failure> {
-    let file = private::create_private(path).map_err(|error| Failure::Record(error.to_string()))?;
+pub(super) fn copy(database: &Database, path: &Path) -> Result<(), Error> {
+    let file = private::create_private(path).map_err(|error| Error::Record(error.to_string()))?;
     write(database, file).map_err(|error| {
         let _ = fs::remove_file(path); // a part of a copy is of no use, and the disk may be full
         // Not the table's disk that fails, as far as is known.
-        Failure::Record(format!("{}: {error}", path.display()))
+        Error::Record(format!("{}: {error}", path.display()))
     })
 }
 

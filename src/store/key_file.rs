@@ -5,14 +5,14 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::open_error::{OpenError, io_error};
-use super::private;
 #[cfg(any(test, feature = "internals"))]
 use super::private::StateDirectory;
+use super::private::{self, io_error};
 use super::redb::{NAME as GRANTS, RedbGrants};
 use crate::base::encoding::{base64url, from_base64url};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
+use crate::base::startup_error::StartupError;
 use crate::base::{capped, limits};
 use crate::seal::Keyring;
 
@@ -41,7 +41,7 @@ pub enum Choice {
 
 /// The keys; `None` if there are none yet and the next start makes the first one in the state directory at `state`. A missing
 /// key is an error if it was named elsewhere, or if there is a table that was made with it.
-pub fn find(file: &KeyFile, state: &Path) -> Result<Option<Keyring>, OpenError> {
+pub fn find(file: &KeyFile, state: &Path) -> Result<Option<Keyring>, StartupError> {
     let path = &file.path;
     let opened = match file.choice {
         Choice::Default => private::open_private(path)?,
@@ -62,13 +62,13 @@ pub fn find(file: &KeyFile, state: &Path) -> Result<Option<Keyring>, OpenError> 
 
 /// The keys in a state directory; makes the first one if there is neither a key nor anything made with one.
 #[cfg(any(test, feature = "internals"))]
-pub fn load_or_create(directory: &StateDirectory, random: &dyn Random) -> Result<Keyring, OpenError> {
+pub fn load_or_create(directory: &StateDirectory, random: &dyn Random) -> Result<Keyring, StartupError> {
     let file = KeyFile { path: directory.file(NAME), choice: Choice::Default };
     find(&file, directory.path())?.map_or_else(|| create(&file.path, random), Ok)
 }
 
 /// Makes the first key.
-pub fn create(path: &Path, random: &dyn Random) -> Result<Keyring, OpenError> {
+pub fn create(path: &Path, random: &dyn Random) -> Result<Keyring, StartupError> {
     let keys = [Secret::new(random.bytes())];
     private::write_private(path, print(&keys).as_bytes())?;
     keyring(&keys, path)
@@ -82,7 +82,7 @@ pub fn rotate(
     keys: &Keyring,
     table: &RedbGrants,
     random: &dyn Random,
-) -> Result<usize, OpenError> {
+) -> Result<usize, StartupError> {
     let new = prepend(path, random)?;
     let count = new.len();
     keys.replace(keyring(&new, path)?);
@@ -93,7 +93,7 @@ pub fn rotate(
 }
 
 /// Puts a new key before those in the file. What goes wrong leaves the file as it was.
-fn prepend(path: &Path, random: &dyn Random) -> Result<Vec<Secret<[u8; 32]>>, OpenError> {
+fn prepend(path: &Path, random: &dyn Random) -> Result<Vec<Secret<[u8; 32]>>, StartupError> {
     let file = private::open_private(path)?.ok_or_else(|| missing(path))?;
     let mut keys = read(file, path)?;
     keyring(&keys, path)?;
@@ -103,24 +103,24 @@ fn prepend(path: &Path, random: &dyn Random) -> Result<Vec<Secret<[u8; 32]>>, Op
     Ok(keys)
 }
 
-fn read(file: File, path: &Path) -> Result<Vec<Secret<[u8; 32]>>, OpenError> {
+fn read(file: File, path: &Path) -> Result<Vec<Secret<[u8; 32]>>, StartupError> {
     let text = capped::read_from(file, limits::FILE_BYTES).and_then(capped::text).map_err(io_error(path))?;
     parse(&text).map_err(|line| {
         let path = path.display();
-        OpenError::Unusable(format!("{path}, line {line}: a key is 43 characters of base64url (32 bytes)"))
+        StartupError::new(format!("{path}, line {line}: a key is 43 characters of base64url (32 bytes)"))
     })
 }
 
-fn keyring(keys: &[Secret<[u8; 32]>], path: &Path) -> Result<Keyring, OpenError> {
+fn keyring(keys: &[Secret<[u8; 32]>], path: &Path) -> Result<Keyring, StartupError> {
     let keys = Some(keys).filter(|keys| keys.len() <= limits::KEYS).and_then(Keyring::new);
     keys.ok_or_else(|| {
         let path = path.display();
-        OpenError::Unusable(format!("{path} must hold from 1 to {} keys, one a line", limits::KEYS))
+        StartupError::new(format!("{path} must hold from 1 to {} keys, one a line", limits::KEYS))
     })
 }
 
-fn missing(path: &Path) -> OpenError {
-    OpenError::Unusable(format!(
+fn missing(path: &Path) -> StartupError {
+    StartupError::new(format!(
         "{} is missing, but there are grants made with it. Restore it, or delete the grants too: everyone then has to \
          log in again",
         path.display()

@@ -16,21 +16,19 @@ mod cache;
 pub(crate) mod conformance;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) mod fake;
-mod file_identity;
 pub mod key_file;
-mod open_error;
 mod private;
 mod redb;
 mod schema;
+mod tables;
 #[cfg(test)]
 mod tests;
 
 pub use self::backup::deliver;
 #[cfg(any(test, feature = "internals"))]
 pub use self::fake::MemoryGrants;
-pub use self::open_error::OpenError;
-pub use self::private::{Opener, StateDirectory, check_directory, is_for_group, runs_as_root};
-pub use self::redb::{Medium, NAME as GRANTS_FILE, RedbGrants};
+pub use self::private::{OpenedFor, StateDirectory, check_directory, is_for_group, runs_as_root};
+pub use self::redb::{NAME as GRANTS_FILE, RedbGrants};
 
 /// One user's consent to one client, and where its tokens stand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +143,8 @@ pub type Picks = Box<dyn Fn(&[Arc<Grant>]) -> Vec<GrantId> + Send + Sync>;
 pub enum Error {
     /// Another request changed the grant first: read it again and decide again.
     Conflict,
+    /// This record cannot be read, or this copy not written. The table can still be used.
+    Record(String),
     /// The disk is full, gone, read-only or damaged.
     Storage(String),
 }
@@ -153,7 +153,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Conflict => f.write_str("the grant was changed by another request"),
-            Error::Storage(detail) => write!(f, "the grants table could not be read or written: {detail}"),
+            Error::Record(detail) | Error::Storage(detail) => {
+                write!(f, "the grants table could not be read or written: {detail}")
+            }
         }
     }
 }

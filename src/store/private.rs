@@ -7,12 +7,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use super::open_error::{OpenError, io_error};
+use crate::base::startup_error::{Cause, StartupError};
 
 /// The directory that holds the key file and the grants. Ours alone as long as this value lives.
 #[derive(Debug)]
 pub struct StateDirectory {
     path: PathBuf,
+    opened_for: OpenedFor,
     /// Whether only a start can tell that it is ours.
     is_unproven: bool,
     /// The directory itself, locked until this is dropped or the process ends, however it ends.
@@ -26,28 +27,27 @@ impl Drop for StateDirectory {
     }
 }
 
-/// Who opens a state directory.
+/// What a state directory is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opener {
-    /// A server.
+pub enum OpenedFor {
     Server,
     /// A command of the operator, which root may run on any user's directory.
     Command,
-    /// A look that changes nothing.
+    /// A check, which changes nothing: the table is a copy in memory.
     Check,
 }
 
 impl StateDirectory {
     /// Opens the state directory for a server, after making it (0700) if there is none, and keeps other processes out.
-    pub fn open(path: &Path) -> Result<StateDirectory, OpenError> {
+    pub fn open(path: &Path) -> Result<StateDirectory, StartupError> {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error(path))?;
         let missing = || io_error(path)(io::ErrorKind::NotFound.into());
-        StateDirectory::existing(path, Opener::Server)?.ok_or_else(missing)
+        StateDirectory::existing(path, OpenedFor::Server)?.ok_or_else(missing)
     }
 
     /// Opens the state directory if there is one, and keeps other processes out. It is an error that others may look into
     /// it, that it is not ours, or that another process has it.
-    pub fn existing(path: &Path, opener: Opener) -> Result<Option<StateDirectory>, OpenError> {
+    pub fn existing(path: &Path, opened_for: OpenedFor) -> Result<Option<StateDirectory>, StartupError> {
         // A symlink is followed here: systemd's StateDirectory= is one. What it leads to is what is checked.
         let lock = match OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path) {
             Ok(lock) => lock,
@@ -56,16 +56,21 @@ impl StateDirectory {
         };
         let (found, us) = check_mode(&lock, path, 0o700)?;
         // Root's directories are open to root in any case; a volume of Kubernetes belongs to root, and its group to us.
-        let is_ours = found.uid() == us || found.uid() == 0 || (us == 0 && opener == Opener::Command);
-        let owner =
-            if is_ours { Some(found.uid()) } else { owner_of_new_files(path, opener).unwrap_or(Some(us)) };
+        let is_ours = found.uid() == us || found.uid() == 0 || (us == 0 && opened_for == OpenedFor::Command);
+        let owner = if is_ours {
+            Some(found.uid())
+        } else {
+            owner_of_new_files(path, opened_for).unwrap_or(Some(us))
+        };
         if owner.is_some_and(|owner| owner != found.uid()) {
-            return Err(OpenError::ForeignOwner { path: path.to_owned(), owner: found.uid(), us });
+            return Err(foreign_owner(path, found.uid(), us));
         }
         match lock.try_lock() {
-            Ok(()) => Ok(Some(StateDirectory { path: path.to_owned(), is_unproven: owner.is_none(), lock })),
-            Err(TryLockError::WouldBlock) => Err(OpenError::AlreadyRunning(path.to_owned())),
-            Err(TryLockError::Error(error)) => Err(OpenError::no_locks(path, &error)),
+            Ok(()) => {
+                let (path, is_unproven) = (path.to_owned(), owner.is_none());
+                Ok(Some(StateDirectory { path, opened_for, is_unproven, lock }))
+            }
+            Err(error) => Err(not_locked(path, &error)),
         }
     }
 
@@ -78,6 +83,11 @@ impl StateDirectory {
     /// Whether it belongs to another user, on a volume where only a start can tell whether that is us.
     pub fn is_unproven(&self) -> bool {
         self.is_unproven
+    }
+
+    /// What it was opened for.
+    pub(super) fn opened_for(&self) -> OpenedFor {
+        self.opened_for
     }
 
     /// Where it is.
@@ -93,7 +103,7 @@ impl StateDirectory {
 }
 
 /// Opens a file of ours for reading and writing; `None` if there is none. Never follows a symlink.
-pub(super) fn open_private(path: &Path) -> Result<Option<File>, OpenError> {
+pub(super) fn open_private(path: &Path) -> Result<Option<File>, StartupError> {
     let flags = libc::O_NOFOLLOW;
     match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
         Ok(file) => {
@@ -108,7 +118,7 @@ pub(super) fn open_private(path: &Path) -> Result<Option<File>, OpenError> {
 }
 
 /// Creates a file of ours (0600) where no file and no symlink may be. What an interrupted start left there goes first.
-pub(super) fn create_private(path: &Path) -> Result<File, OpenError> {
+pub(super) fn create_private(path: &Path) -> Result<File, StartupError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(path)(error)),
         Ok(()) | Err(_) => {}
@@ -140,14 +150,14 @@ pub(super) fn open_copy(path: &Path) -> io::Result<File> {
 
 /// The owner that new files in this directory get: on a network volume perhaps not the user that this process runs as. A file
 /// without a name tells. Some volumes have none, and a named one is not for a check to make: `None`.
-fn owner_of_new_files(directory: &Path, opener: Opener) -> Result<Option<u32>, OpenError> {
+fn owner_of_new_files(directory: &Path, opened_for: OpenedFor) -> Result<Option<u32>, StartupError> {
     let unnamed = OpenOptions::new().write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(directory);
     let file = match unnamed {
         Ok(file) => file,
         Err(error) if !matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR)) => {
             return Err(io_error(directory)(error));
         }
-        Err(_) if opener == Opener::Check => return Ok(None),
+        Err(_) if opened_for == OpenedFor::Check => return Ok(None),
         Err(_) => {
             let path = directory.join("owner.new");
             let file = create_private(&path)?;
@@ -178,7 +188,7 @@ fn parent(path: &Path) -> &Path {
 }
 
 /// Writes a whole file: all of it or nothing, however the process ends.
-pub(super) fn write_private(path: &Path, contents: &[u8]) -> Result<(), OpenError> {
+pub(super) fn write_private(path: &Path, contents: &[u8]) -> Result<(), StartupError> {
     let draft = path.with_extension("new");
     let mut file = create_private(&draft)?;
     let written = give_to_owner(&file, path).and_then(|()| file.write_all(contents));
@@ -187,7 +197,7 @@ pub(super) fn write_private(path: &Path, contents: &[u8]) -> Result<(), OpenErro
 }
 
 /// Gives a finished draft its name, durably where directories can be synced: [`StateDirectory::sync`].
-pub(super) fn publish(draft: &Path, path: &Path) -> Result<(), OpenError> {
+pub(super) fn publish(draft: &Path, path: &Path) -> Result<(), StartupError> {
     std::fs::rename(draft, path).map_err(io_error(path))?;
     match File::open(parent(path)).and_then(|directory| directory.sync_all()) {
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
@@ -199,7 +209,7 @@ pub(super) fn publish(draft: &Path, path: &Path) -> Result<(), OpenError> {
 
 /// Checks that `file` is of the right kind and closed to others than its owner and its group. `wanted` is 0o700 for a
 /// directory, 0o600 for a file. Returns what was found, and the user that we are.
-fn check_mode(file: &File, path: &Path, wanted: u32) -> Result<(Metadata, u32), OpenError> {
+fn check_mode(file: &File, path: &Path, wanted: u32) -> Result<(Metadata, u32), StartupError> {
     let found = file.metadata().map_err(io_error(path))?;
     let right_kind = if wanted == 0o700 { found.is_dir() } else { found.is_file() };
     if !right_kind {
@@ -208,7 +218,7 @@ fn check_mode(file: &File, path: &Path, wanted: u32) -> Result<(Metadata, u32), 
     let mode = found.mode() & 0o7777;
     if mode & 0o007 != 0 {
         let path = path.display();
-        return Err(OpenError::Unusable(format!(
+        return Err(StartupError::new(format!(
             "{path} is open to other users (mode {mode:04o}). Run: chmod {wanted:o} {path} (of a Kubernetes secret, set \
              defaultMode: 0440; of a CIFS volume, mount it with file_mode=0600,dir_mode=0700)"
         )));
@@ -216,23 +226,63 @@ fn check_mode(file: &File, path: &Path, wanted: u32) -> Result<(Metadata, u32), 
     Ok((found, effective_user().map_err(io_error(path))?))
 }
 
-fn wrong_kind(path: &Path) -> OpenError {
+/// `map_err` for file operations.
+pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StartupError {
+    move |error| StartupError {
+        advice: "The server's user must be able to read and write it; MCP_STATE_DIR names another place"
+            .to_owned(),
+        cause: if error.kind() == io::ErrorKind::PermissionDenied { Cause::Denied } else { Cause::Other },
+        ..StartupError::unusable(path.display(), error)
+    }
+}
+
+fn foreign_owner(path: &Path, owner: u32, us: u32) -> StartupError {
     let path = path.display();
-    OpenError::Unusable(format!("{path} is not what it should be: a plain file, or a directory"))
+    StartupError {
+        advice: format!("Run: chown -R {us} {path}, or start the server as user {owner}"),
+        cause: Cause::Denied,
+        ..StartupError::new(format!("{path} belongs to user {owner}, but the server runs as user {us}"))
+    }
+}
+
+/// The directory or the table in it is locked by another process, or cannot be locked.
+pub(super) fn not_locked(path: &Path, error: &TryLockError) -> StartupError {
+    let path = path.display();
+    match error {
+        TryLockError::WouldBlock => StartupError {
+            advice: "Stop it, or choose another MCP_STATE_DIR".to_owned(),
+            cause: Cause::InUse,
+            ..StartupError::new(format!("another server is already running with {path}"))
+        },
+        TryLockError::Error(error) => StartupError::new(format!(
+            "{path} cannot be locked ({error}), so a second server could write to the same table. Put the state \
+             directory on a local disk, or mount the volume with locks (NFS 4, or NFS 3 with rpc.statd; no nolock)"
+        )),
+    }
+}
+
+fn wrong_kind(path: &Path) -> StartupError {
+    let path = path.display();
+    StartupError::new(format!("{path} is not what it should be: a plain file, or a directory"))
 }
 
 /// Checks that a file belongs to us, to root, or to the owner of the directory that it is trusted with.
-fn check_owner(found: &Metadata, us: u32, path: &Path, directory: Option<Metadata>) -> Result<(), OpenError> {
+fn check_owner(
+    found: &Metadata,
+    us: u32,
+    path: &Path,
+    directory: Option<Metadata>,
+) -> Result<(), StartupError> {
     let owner = found.uid();
     if owner == us || owner == 0 || directory.is_some_and(|directory| directory.uid() == owner) {
         return Ok(());
     }
-    Err(OpenError::ForeignOwner { path: path.to_owned(), owner, us })
+    Err(foreign_owner(path, owner, us))
 }
 
 /// Checks a file that the operator gave, perhaps through systemd or Kubernetes: ours, root's, or the state directory's
 /// owner's, and nothing for others.
-pub(super) fn check_given(file: &File, path: &Path, state: &Path) -> Result<(), OpenError> {
+pub(super) fn check_given(file: &File, path: &Path, state: &Path) -> Result<(), StartupError> {
     let (found, us) = check_mode(file, path, 0o600)?;
     check_owner(&found, us, path, std::fs::metadata(state).ok())
 }

@@ -5,50 +5,27 @@
 //! database is then opened again, at once or by a later sweep.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use ::redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
-    TableDefinition, WriteTransaction,
-};
+use ::redb::{ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
-use super::backup;
 use super::cache::Cache;
-use super::file_identity::FileIdentity;
-use super::open_error::OpenError;
 use super::private::{self, StateDirectory};
-use super::{Error, Expiry, Grant, Grants, schema};
+use super::schema::{self, OpenTable};
+use super::tables::{BY_END, BY_USER, GRANTS, Key, Tables, grant_id, key, load};
+use super::{Error, Expiry, Grant, Grants, backup};
 use crate::base::clock::Timestamp;
 use crate::base::identity::{GrantId, UserId};
 use crate::base::lock::Mutex;
+use crate::base::startup_error::StartupError;
 use crate::base::{limits, log};
 use crate::seal::Keyring;
 
 /// Its name in the state directory.
 pub const NAME: &str = "grants.redb";
 
-/// A grant's id as a number; in the order of its bytes.
-pub(super) type Key = u128;
-
-pub(super) const GRANTS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("grants");
-/// The user and the id of every grant.
-pub(super) const BY_USER: TableDefinition<'_, (u64, Key), ()> = TableDefinition::new("by_user");
-/// The end and the id of every grant.
-pub(super) const BY_END: TableDefinition<'_, (u64, Key), ()> = TableDefinition::new("by_end");
-/// What `schema` knows about the file.
-pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-
-/// A database that is open, after every check of what is in it.
-pub(super) struct OpenTable {
-    pub(super) database: Database,
-    /// The file that the next start should find; `None` for a copy in memory.
-    pub(super) file: Option<FileIdentity>,
-    /// The newest time that had been written when it was opened.
-    pub(super) newest: Timestamp,
-}
-
-type Open = Box<dyn Fn() -> Result<OpenTable, OpenError> + Send + Sync>;
+type Open = Box<dyn Fn() -> Result<OpenTable, StartupError> + Send + Sync>;
 
 /// The table in one file.
 pub struct RedbGrants {
@@ -57,15 +34,6 @@ pub struct RedbGrants {
     /// Opens the file, once more after the disk has failed.
     open: Open,
     newest: Timestamp,
-}
-
-/// What a table is opened on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Medium {
-    /// The file.
-    File,
-    /// A copy of it in memory: the file stays as it is.
-    Copy,
 }
 
 struct State {
@@ -81,31 +49,28 @@ struct State {
 impl RedbGrants {
     /// Opens the grants of a state directory, or makes an empty table if there is none. Whatever is not a table made with one of
     /// these keys is an error; nothing was changed then.
-    pub fn open(directory: &StateDirectory, keys: &Arc<Keyring>) -> Result<RedbGrants, OpenError> {
+    pub fn open(directory: &StateDirectory, keys: &Arc<Keyring>) -> Result<RedbGrants, StartupError> {
         let path = directory.file(NAME);
         if private::open_private(&path)?.is_none() {
             schema::create(&path, keys)?;
             log::info("store.created", &[log::Field::Path(&path.display().to_string())]);
         }
-        RedbGrants::opened(path, keys, Medium::File)
+        RedbGrants::existing(directory, keys)?.ok_or_else(|| schema::damaged(&path, "it is gone"))
     }
 
     /// Opens the grants of a state directory if there are any.
     pub fn existing(
         directory: &StateDirectory,
         keys: &Arc<Keyring>,
-        medium: Medium,
-    ) -> Result<Option<RedbGrants>, OpenError> {
-        let path = directory.file(NAME);
-        private::open_private(&path)?.map(|_| RedbGrants::opened(path, keys, medium)).transpose()
+    ) -> Result<Option<RedbGrants>, StartupError> {
+        let (path, keys, opened_for) = (directory.file(NAME), Arc::clone(keys), directory.opened_for());
+        if private::open_private(&path)?.is_none() {
+            return Ok(None);
+        }
+        RedbGrants::new(Box::new(move || schema::open(&path, &keys, opened_for))).map(Some)
     }
 
-    fn opened(path: PathBuf, keys: &Arc<Keyring>, medium: Medium) -> Result<RedbGrants, OpenError> {
-        let keys = Arc::clone(keys);
-        RedbGrants::new(Box::new(move || schema::open(&path, &keys, medium)))
-    }
-
-    pub(super) fn new(open: Open) -> Result<RedbGrants, OpenError> {
+    pub(super) fn new(open: Open) -> Result<RedbGrants, StartupError> {
         let table = open()?;
         let newest = table.newest;
         let state = State {
@@ -135,17 +100,16 @@ impl RedbGrants {
 
     /// Runs `work` on the database. If the disk fails, the database is closed and opened again, because redb does nothing
     /// more after a failed write; if that does not work yet, each sweep tries again.
-    fn with_table<T>(&self, work: impl FnOnce(&OpenTable) -> Result<T, Failure>) -> Result<T, Error> {
+    fn with_table<T>(&self, work: impl FnOnce(&OpenTable) -> Result<T, Error>) -> Result<T, Error> {
         let table = self.state.lock().table.clone();
         let table = table.ok_or_else(|| Error::Storage("waiting for the disk".to_owned()))?;
-        work(&table).map_err(|failure| {
-            if let Failure::Disk(error) = &failure {
-                log::error("store.failed", &[log::Field::Error(&error.to_string())]);
+        work(&table).inspect_err(|error| {
+            if matches!(error, Error::Storage(_)) {
+                error.log();
                 let closed = self.state.lock().table.take_if(|current| Arc::ptr_eq(current, &table));
                 drop((closed, table)); // outside the lock: the last owner closes the file
                 let _ = self.recover();
             }
-            Error::from(failure)
         })
     }
 
@@ -153,12 +117,12 @@ impl RedbGrants {
     fn write<T>(
         &self,
         ids: &[GrantId],
-        change: impl FnOnce(&mut Tables<'_>) -> Result<T, Failure>,
+        change: impl FnOnce(&mut Tables<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let outcome = self.with_table(|table| {
             let transaction = table.database.begin_write()?;
             let result = change(&mut Tables::open(&transaction)?)?; // dropped uncommitted, it has changed nothing
-            table.file.as_ref().map_or(Ok(()), FileIdentity::check)?;
+            table.check_name()?;
             transaction.commit()?; // redb's default durability: on the disk when this returns
             Ok(result)
         });
@@ -171,7 +135,7 @@ impl RedbGrants {
     /// The grants under these keys, apart from those whose deletion is still to be written and those that cannot be read.
     fn read_all(
         &self,
-        keys: impl FnOnce(&ReadTransaction) -> Result<Vec<Key>, Failure>,
+        keys: impl FnOnce(&ReadTransaction) -> Result<Vec<Key>, Error>,
     ) -> Result<Vec<Arc<Grant>>, Error> {
         let mut grants = Vec::new();
         self.with_table(|table| {
@@ -181,8 +145,8 @@ impl RedbGrants {
                 match load(&records, key) {
                     Ok(grant) => grants.extend(grant.map(Arc::new)),
                     // The others can still be shown and ended.
-                    Err(Failure::Record(detail)) => log::error("store.failed", &[log::Field::Error(&detail)]),
-                    Err(failure @ (Failure::Conflict | Failure::Disk(_))) => return Err(failure),
+                    Err(Error::Record(detail)) => log::error("store.failed", &[log::Field::Error(&detail)]),
+                    Err(error @ (Error::Conflict | Error::Storage(_))) => return Err(error),
                 }
             }
             Ok(())
@@ -220,7 +184,7 @@ impl RedbGrants {
 impl Grants for RedbGrants {
     fn insert(&self, grant: &Grant) -> Result<(), Error> {
         self.write(&[grant.id], |tables| match load(&tables.grants, key(grant.id))? {
-            Some(_) => Err(Failure::Conflict),
+            Some(_) => Err(Error::Conflict),
             None => tables.put(grant),
         })
     }
@@ -254,7 +218,7 @@ impl Grants for RedbGrants {
                 tables.remove(&stored)?;
                 tables.put(&grant.next_revision())
             }
-            Some(_) | None => Err(Failure::Conflict),
+            Some(_) | None => Err(Error::Conflict),
         })
     }
 
@@ -296,7 +260,7 @@ impl Grants for RedbGrants {
         self.recover()?;
         self.write_deletions()?;
         if !self.takes_writes() {
-            self.write(&[], |tables| schema::write_version(&mut tables.meta))?;
+            self.write(&[], |tables| schema::write_version(tables))?;
         }
         let over = self.with_table(|table| {
             let transaction = table.database.begin_read()?;
@@ -329,111 +293,4 @@ impl Grants for RedbGrants {
         let state = self.state.lock();
         state.table.is_some() && !state.refuses_writes
     }
-}
-
-/// Why a transaction did nothing.
-#[derive(Debug)]
-pub(super) enum Failure {
-    Conflict,
-    /// A record that this program never wrote. The others can still be used.
-    Record(String),
-    Disk(::redb::Error),
-}
-
-impl<E: Into<::redb::Error>> From<E> for Failure {
-    fn from(error: E) -> Failure {
-        Failure::Disk(error.into())
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Error {
-        match failure {
-            Failure::Conflict => Error::Conflict,
-            Failure::Record(detail) => Error::Storage(detail),
-            Failure::Disk(error) => Error::Storage(error.to_string()),
-        }
-    }
-}
-
-/// The tables of one write transaction.
-pub(super) struct Tables<'t> {
-    grants: Table<'t, Key, &'static [u8]>,
-    by_user: Table<'t, (u64, Key), ()>,
-    by_end: Table<'t, (u64, Key), ()>,
-    pub(super) meta: Table<'t, &'static str, &'static [u8]>,
-}
-
-impl<'t> Tables<'t> {
-    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Tables<'t>, Failure> {
-        Ok(Tables {
-            grants: transaction.open_table(GRANTS)?,
-            by_user: transaction.open_table(BY_USER)?,
-            by_end: transaction.open_table(BY_END)?,
-            meta: transaction.open_table(META)?,
-        })
-    }
-
-    /// Adds a grant, in all tables.
-    fn put(&mut self, grant: &Grant) -> Result<(), Failure> {
-        let key = key(grant.id);
-        let json = serde_json::to_vec(grant).map_err(|error| Failure::Record(error.to_string()))?;
-        self.grants.insert(key, json.as_slice())?;
-        self.by_user.insert((grant.user.0, key), ())?;
-        self.by_end.insert((grant.end().0, key), ())?;
-        schema::note_time(&mut self.meta, grant.last_used)
-    }
-
-    /// Removes a grant that was read in this transaction, from all tables.
-    fn remove(&mut self, grant: &Grant) -> Result<(), Failure> {
-        let key = key(grant.id);
-        self.grants.remove(key)?;
-        self.by_user.remove((grant.user.0, key))?;
-        self.by_end.remove((grant.end().0, key))?;
-        Ok(())
-    }
-
-    /// Deletes a grant, if there is one. A record that cannot be read goes too: what an index says of it leads nowhere.
-    fn delete(&mut self, id: GrantId) -> Result<bool, Failure> {
-        match load(&self.grants, key(id)) {
-            Ok(Some(grant)) => self.remove(&grant).map(|()| true),
-            Ok(None) => Ok(false),
-            Err(Failure::Record(_)) => Ok(self.grants.remove(key(id))?.is_some()),
-            Err(failure @ (Failure::Conflict | Failure::Disk(_))) => Err(failure),
-        }
-    }
-
-    /// Deletes what `expiry` covers of these entries of `by_end`, and the entries that lead to no readable record.
-    fn delete_over(&mut self, over: &[(u64, Key)], expiry: Expiry) -> Result<Vec<Arc<Grant>>, Failure> {
-        let mut deleted = Vec::new();
-        for &(end, key) in over {
-            match load(&self.grants, key) {
-                Ok(Some(grant)) if expiry.covers(&grant) => {
-                    self.remove(&grant)?;
-                    deleted.push(Arc::new(grant));
-                }
-                Ok(Some(_)) => {} // refreshed or redeemed meanwhile
-                Ok(None) | Err(Failure::Record(_)) => {
-                    self.grants.remove(key)?;
-                    self.by_end.remove((end, key))?;
-                }
-                Err(failure @ (Failure::Conflict | Failure::Disk(_))) => return Err(failure),
-            }
-        }
-        Ok(deleted)
-    }
-}
-
-fn key(id: GrantId) -> Key {
-    Key::from_be_bytes(id.0)
-}
-
-fn grant_id(key: Key) -> GrantId {
-    GrantId(key.to_be_bytes())
-}
-
-fn load(table: &impl ReadableTable<Key, &'static [u8]>, key: Key) -> Result<Option<Grant>, Failure> {
-    let Some(json) = table.get(key)? else { return Ok(None) };
-    let damaged = |error| Failure::Record(format!("the record of grant {}: {error}", grant_id(key)));
-    serde_json::from_slice(json.value()).map(Some).map_err(damaged)
 }

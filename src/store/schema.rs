@@ -1,21 +1,20 @@
 //! The grants file as a whole: how it is made and opened, and what must be true of it before anything in it is trusted.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io::{ErrorKind, Read};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use ::redb::backends::{FileBackend, InMemoryBackend};
-use ::redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError, Table,
-};
+use ::redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError};
 
-use super::file_identity::FileIdentity;
-use super::open_error::{OpenError, io_error};
-use super::redb::{Failure, META, Medium, OpenTable, Tables};
-use super::{Error, private};
+use super::Error;
+use super::private::{self, OpenedFor, io_error};
+use super::tables::{META, NEWEST_ENTRY, Tables, number};
 use crate::base::clock::Timestamp;
 use crate::base::limits;
 use crate::base::secret::Secret;
+use crate::base::startup_error::StartupError;
 use crate::seal::Keyring;
 
 /// The schema that this program reads and writes. The first one: there is nothing to migrate from.
@@ -25,79 +24,89 @@ const VERSION: u64 = 1;
 const VERSION_ENTRY: &str = "schema";
 /// In `meta`: 32 bytes that only the server's key gives, so that a wrong key is noticed at the start (S4).
 const KEY_CHECK_ENTRY: &str = "key_check";
-/// In `meta`: the newest time that was ever written (T18).
-const NEWEST_ENTRY: &str = "newest";
 
-type MetaTable<'t> = Table<'t, &'static str, &'static [u8]>;
+/// A database that is open, after every check of its contents.
+pub(super) struct OpenTable {
+    pub(super) database: Database,
+    /// Path, device and inode number of the file; `None` for a copy in memory.
+    pub(super) file: Option<(PathBuf, (u64, u64))>,
+    /// The newest time that had been written when it was opened.
+    pub(super) newest: Timestamp,
+}
+
+impl OpenTable {
+    /// Checks that the file still has its name: what is written to a file that has lost it is gone at the next start (S2, S3).
+    pub(super) fn check_name(&self) -> Result<(), Error> {
+        let Some((path, opened)) = &self.file else { return Ok(()) };
+        let why = match std::fs::symlink_metadata(path) {
+            Ok(found) if device_and_inode(&found) == *opened => return Ok(()),
+            Err(error) if error.kind() != ErrorKind::NotFound => error.to_string(),
+            Ok(_) | Err(_) => "it was removed or replaced while the server runs".to_owned(),
+        };
+        Err(Error::Storage(format!("{}: {why}", path.display())))
+    }
+}
+
+fn device_and_inode(found: &Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
+}
 
 /// Makes an empty table. It gets its name when it is complete, so a file with that name is never half a table.
-pub(super) fn create(path: &Path, keys: &Keyring) -> Result<(), OpenError> {
+pub(super) fn create(path: &Path, keys: &Keyring) -> Result<(), StartupError> {
     let draft = path.with_extension("new");
-    let file = private::create_private(&draft)?;
-    let database = FileBackend::new(file)
-        .and_then(|backend| builder().create_with_backend(backend))
-        .map_err(|error| open_error(error, &draft))?;
-    initialize(&database, keys).map_err(|failure| OpenError::damaged(&draft, Error::from(failure)))?;
+    let database = open_database(private::create_private(&draft)?, &draft)?;
+    initialize(&database, keys).map_err(|error| damaged(&draft, error))?;
     drop(database); // closes it
     private::publish(&draft, path)
 }
 
-/// Opens the table and checks every page of it, its schema, and that it was made with one of these keys.
-pub(super) fn open(path: &Path, keys: &Keyring, medium: Medium) -> Result<OpenTable, OpenError> {
-    let opened = open_file(path)?;
-    let (database, file) = match medium {
-        Medium::File => {
-            let file = FileIdentity::of(&opened, path).map_err(io_error(path))?;
-            let database =
-                FileBackend::new(opened).and_then(|backend| builder().create_with_backend(backend));
-            (database.map_err(|error| open_error(error, path))?, Some(file))
-        }
-        Medium::Copy => (copy_in_memory(opened, path)?, None),
+/// Opens the table and checks every page of it, its schema, and that it was made with one of these keys. For a check, opens a
+/// copy in memory, because redb writes to a file that it opens.
+pub(super) fn open(path: &Path, keys: &Keyring, opened_for: OpenedFor) -> Result<OpenTable, StartupError> {
+    let mut opened = open_file(path)?;
+    let found = opened.metadata().map_err(io_error(path))?;
+    if found.len() == 0 {
+        // redb would take an empty file for a new table; ours never is one.
+        return Err(damaged(path, "it is empty"));
+    }
+    let (database, file) = if opened_for == OpenedFor::Check {
+        let mut bytes = Vec::new();
+        opened.read_to_end(&mut bytes).map_err(io_error(path))?;
+        let copy = InMemoryBackend::new();
+        copy.set_len(found.len()).and_then(|()| copy.write(0, &bytes)).map_err(io_error(path))?;
+        (builder().create_with_backend(copy).map_err(|error| open_error(error, path))?, None)
+    } else {
+        (open_database(opened, path)?, Some((path.to_owned(), device_and_inode(&found))))
     };
     let newest = check(&database, path, keys)?;
     Ok(OpenTable { database, file, newest })
 }
 
-/// A copy of the file in memory, for a look that leaves the file as it is: redb writes to a file that it opens.
-fn copy_in_memory(mut file: File, path: &Path) -> Result<Database, OpenError> {
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(io_error(path))?;
-    let (copy, length) = (InMemoryBackend::new(), u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-    copy.set_len(length).and_then(|()| copy.write(0, &bytes)).map_err(io_error(path))?;
-    builder().create_with_backend(copy).map_err(|error| open_error(error, path))
-}
-
-fn open_file(path: &Path) -> Result<File, OpenError> {
-    let file = private::open_private(path)?.ok_or_else(|| OpenError::damaged(path, "it is gone"))?;
-    if file.metadata().map_err(io_error(path))?.len() == 0 {
-        // redb would take an empty file for a new table; ours never is one.
-        return Err(OpenError::damaged(path, "it is empty"));
-    }
+fn open_file(path: &Path) -> Result<File, StartupError> {
+    let file = private::open_private(path)?.ok_or_else(|| damaged(path, "it is gone"))?;
     // redb goes on without a lock where a volume has none. Where only directories can be locked, nothing but this tells.
     match file.try_lock().and_then(|()| file.unlock().map_err(TryLockError::Error)) {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::AlreadyRunning(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(OpenError::no_locks(path, &error)),
+        Err(error) => Err(private::not_locked(path, &error)),
     }
 }
 
 /// Checks that the table is of this schema and made with one of these keys. Returns the newest time that was ever written.
-fn check(database: &Database, path: &Path, keys: &Keyring) -> Result<Timestamp, OpenError> {
-    let damaged = |failure| OpenError::damaged(path, Error::from(failure));
-    let read = |entry| meta(database, entry).map_err(damaged);
+fn check(database: &Database, path: &Path, keys: &Keyring) -> Result<Timestamp, StartupError> {
+    let read = |entry| meta(database, entry).map_err(|error| damaged(path, error));
     match number(&read(VERSION_ENTRY)?) {
         Some(VERSION) => {}
         Some(found) if found > VERSION => {
-            return Err(OpenError::Unusable(format!(
+            return Err(StartupError::new(format!(
                 "{} was written by a later version of this program (schema {found}). Use that version",
                 path.display()
             )));
         }
-        Some(_) | None => return Err(OpenError::damaged(path, "it has no schema version")),
+        Some(_) | None => return Err(damaged(path, "it has no schema version")),
     }
     let stored = read(KEY_CHECK_ENTRY)?;
     if !key_checks(keys).iter().any(|check| check.matches(&stored)) {
-        return Err(OpenError::Unusable(format!(
+        return Err(StartupError::new(format!(
             "{} was written under a key that is not in the key file. Restore the key, or move the file away: everyone \
              then has to log in again",
             path.display()
@@ -107,35 +116,24 @@ fn check(database: &Database, path: &Path, keys: &Keyring) -> Result<Timestamp, 
 }
 
 /// Writes the first key's check into the table if an older key's is there, so that the older key can be dropped one day.
-pub(super) fn adopt_key(database: &Database, keys: &Keyring) -> Result<(), Failure> {
+pub(super) fn adopt_key(database: &Database, keys: &Keyring) -> Result<(), Error> {
     let stored = meta(database, KEY_CHECK_ENTRY)?;
     let is_first = key_checks(keys).first().is_some_and(|check| check.matches(&stored));
     if is_first { Ok(()) } else { initialize(database, keys) }
 }
 
-/// Notes `time` if it is the newest that was written: at a start, a clock that is far behind the noted time is not trusted. A
-/// noted time that is more than a day ahead of this write came from a wrong clock and gives way, or it would delay every start.
-pub(super) fn note_time(meta: &mut MetaTable<'_>, time: Timestamp) -> Result<(), Failure> {
-    let newest = meta.get(NEWEST_ENTRY)?.and_then(|value| number(value.value()));
-    let behind = limits::CLOCK_BEHIND.as_secs();
-    if newest.is_none_or(|newest| newest < time.0 || newest > time.0.saturating_add(behind)) {
-        meta.insert(NEWEST_ENTRY, time.0.to_be_bytes().as_slice())?;
-    }
-    Ok(())
-}
-
 /// Writes the schema's version, in an old table once more: to find out whether the disk takes it.
-pub(super) fn write_version(meta: &mut MetaTable<'_>) -> Result<(), Failure> {
-    meta.insert(VERSION_ENTRY, VERSION.to_be_bytes().as_slice())?;
+pub(super) fn write_version(tables: &mut Tables<'_>) -> Result<(), Error> {
+    tables.meta.insert(VERSION_ENTRY, VERSION.to_be_bytes().as_slice())?;
     Ok(())
 }
 
 /// Makes the tables that are not there and says under which key.
-pub(super) fn initialize(database: &Database, keys: &Keyring) -> Result<(), Failure> {
+fn initialize(database: &Database, keys: &Keyring) -> Result<(), Error> {
     let transaction = database.begin_write()?;
     {
         let mut tables = Tables::open(&transaction)?;
-        write_version(&mut tables.meta)?;
+        write_version(&mut tables)?;
         if let Some(check) = key_checks(keys).first() {
             tables.meta.insert(KEY_CHECK_ENTRY, check.expose().as_slice())?;
         }
@@ -145,7 +143,7 @@ pub(super) fn initialize(database: &Database, keys: &Keyring) -> Result<(), Fail
 }
 
 /// An entry of `meta`; empty if it is not there.
-fn meta(database: &Database, entry: &str) -> Result<Vec<u8>, Failure> {
+fn meta(database: &Database, entry: &str) -> Result<Vec<u8>, Error> {
     let table = database.begin_read()?.open_table(META)?;
     Ok(table.get(entry)?.map(|value| value.value().to_vec()).unwrap_or_default())
 }
@@ -155,26 +153,35 @@ fn key_checks(keys: &Keyring) -> Vec<Secret<[u8; 32]>> {
     keys.derive(&[b"grants file"])
 }
 
-fn number(bytes: &[u8]) -> Option<u64> {
-    bytes.try_into().ok().map(u64::from_be_bytes)
-}
-
 fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(limits::DATABASE_CACHE_BYTES).set_check_integrity_on_open(true);
     builder
 }
 
-fn open_error(error: DatabaseError, path: &Path) -> OpenError {
-    let detail = error.to_string();
-    if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
-        return OpenError::AlreadyRunning(path.to_owned());
+fn open_database(file: File, path: &Path) -> Result<Database, StartupError> {
+    let database = FileBackend::new(file).and_then(|backend| builder().create_with_backend(backend));
+    database.map_err(|error| open_error(error, path))
+}
+
+fn open_error(error: DatabaseError, path: &Path) -> StartupError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => private::not_locked(path, &TryLockError::WouldBlock),
+        // Those two kinds are redb's own words for a file that is not one of its files.
+        DatabaseError::Storage(StorageError::Io(source))
+            if !matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
+        {
+            io_error(path)(source)
+        }
+        error => damaged(path, error),
     }
-    // Those two kinds are redb's own words for a file that is not one of its files.
-    if let DatabaseError::Storage(StorageError::Io(source)) = error
-        && !matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
-    {
-        return OpenError::Io { path: path.to_owned(), source };
-    }
-    OpenError::damaged(path, detail)
+}
+
+/// The file is no grants table, or no longer one.
+pub(super) fn damaged(path: &Path, detail: impl std::fmt::Display) -> StartupError {
+    StartupError::new(format!(
+        "{} is damaged or not a grants table ({detail}). Restore a backup, or move the file away: everyone then has to log \
+         in again",
+        path.display()
+    ))
 }

@@ -11,7 +11,7 @@ fn a_head_is_status_line_and_fields() {
     let response = Response::new(303).header("Location", "https://a.example/?code=1");
     assert_eq!(
         head(&response),
-        (true, "HTTP/1.1 303 See Other\r\nLocation: https://a.example/?code=1\r\n".to_owned())
+        (true, "HTTP/1.1 303 \r\nLocation: https://a.example/?code=1\r\n".to_owned())
     );
 }
 
@@ -29,6 +29,6 @@ fn common_fields_do_not_replace_its_own() {
 fn a_value_that_would_split_the_response_becomes_a_500() {
     for value in ["a\r\nSet-Cookie: x=1", "a\nb", "a\0", "\u{7f}"] {
         let response = Response::new(200).header("X-A", "fine").header("X-B", value);
-        assert_eq!(head(&response), (false, "HTTP/1.1 500 Internal Server Error\r\n".to_owned()));
+        assert_eq!(head(&response), (false, "HTTP/1.1 500 \r\n".to_owned()));
     }
 }

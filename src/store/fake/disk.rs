@@ -9,9 +9,9 @@ use ::redb::backends::FileBackend;
 use ::redb::{Builder, StorageBackend};
 
 use crate::base::clock::Timestamp;
-use crate::store::private;
-use crate::store::redb::OpenTable;
-use crate::store::{OpenError, RedbGrants};
+use crate::base::startup_error::StartupError;
+use crate::store::schema::{self, OpenTable};
+use crate::store::{RedbGrants, private};
 
 /// The switches of a disk.
 #[derive(Clone, Debug, Default)]
@@ -37,11 +37,11 @@ impl Disk {
         RedbGrants::new(Box::new(move || disk.open(&path))).unwrap()
     }
 
-    fn open(&self, path: &std::path::Path) -> Result<OpenTable, OpenError> {
+    fn open(&self, path: &std::path::Path) -> Result<OpenTable, StartupError> {
         let file = FileBackend::new(private::open_private(path)?.unwrap()).unwrap();
         let file = FileOnDisk { file, disk: self.clone() };
         let database = Builder::new().create_with_backend(file);
-        let database = database.map_err(|error| OpenError::damaged(path, error))?;
+        let database = database.map_err(|error| schema::damaged(path, error))?;
         Ok(OpenTable { database, file: None, newest: Timestamp(0) })
     }
 

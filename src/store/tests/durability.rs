@@ -14,20 +14,23 @@ use crate::base::clock::Timestamp;
 use crate::base::identity::{GrantId, UserId};
 use crate::base::limits;
 use crate::base::secret::Secret;
+use crate::base::startup_error::{Cause, StartupError};
 use crate::seal::{self, Keyring};
 use crate::store::conformance::{NOW, grant};
 use crate::store::fake::{Disk, TestDirectory};
 use crate::store::private;
-use crate::store::redb::{GRANTS, META, Medium, NAME, OpenTable, RedbGrants};
-use crate::store::{Error, Expiry, Grant, Grants, OpenError, StateDirectory, schema};
+use crate::store::redb::{NAME, RedbGrants};
+use crate::store::schema::{self, OpenTable};
+use crate::store::tables::{GRANTS, META};
+use crate::store::{Error, Expiry, Grant, Grants, OpenedFor, StateDirectory};
 
-fn open(path: &Path) -> Result<RedbGrants, OpenError> {
+fn open(path: &Path) -> Result<RedbGrants, StartupError> {
     RedbGrants::open(&StateDirectory::open(path)?, &Arc::new(seal::fake::keyring(1)))
 }
 
 /// What is below a table: the file of a directory, opened by itself.
-fn open_file(directory: &TestDirectory) -> Result<OpenTable, OpenError> {
-    schema::open(&directory.path().join(NAME), &seal::fake::keyring(1), Medium::File)
+fn open_file(directory: &TestDirectory) -> Result<OpenTable, StartupError> {
+    schema::open(&directory.path().join(NAME), &seal::fake::keyring(1), OpenedFor::Server)
 }
 
 /// Deletes everything that has ended by `now`.
@@ -69,7 +72,7 @@ fn grants_outlive_the_process() {
 fn a_table_is_open_once() {
     let directory = written();
     let _table = open(directory.path()).unwrap();
-    assert!(matches!(open_file(&directory), Err(OpenError::AlreadyRunning(_))));
+    assert!(matches!(open_file(&directory), Err(StartupError { cause: Cause::InUse, .. })));
 }
 
 /// S2: what is not a grants table is never taken for an empty one.
@@ -122,7 +125,7 @@ fn a_newer_schema_is_refused() {
 }
 
 /// The table, opened with these keys.
-fn with_keys(directory: &TestDirectory, keys: &[u8]) -> (Result<RedbGrants, OpenError>, Arc<Keyring>) {
+fn with_keys(directory: &TestDirectory, keys: &[u8]) -> (Result<RedbGrants, StartupError>, Arc<Keyring>) {
     let keys: Vec<_> = keys.iter().map(|&byte| Secret::new([byte; 32])).collect();
     let keys = Arc::new(Keyring::new(&keys).unwrap());
     let state = StateDirectory::open(directory.path()).unwrap();
@@ -160,9 +163,9 @@ fn a_look_at_the_table_leaves_the_file_as_it_is() {
     assert!(unclosed != closed);
     for bytes in [unclosed, closed] {
         std::fs::write(&file, &bytes).unwrap();
-        let state = StateDirectory::open(directory.path()).unwrap();
+        let state = StateDirectory::existing(directory.path(), OpenedFor::Check).unwrap().unwrap();
         let keys = Arc::new(Keyring::new(&[2, 1].map(|byte| Secret::new([byte; 32]))).unwrap());
-        let look = RedbGrants::existing(&state, &keys, Medium::Copy).unwrap().unwrap();
+        let look = RedbGrants::existing(&state, &keys).unwrap().unwrap();
         assert_eq!((look.list().unwrap().len(), look.newest()), (2, NOW));
         look.adopt_key(&keys).unwrap();
         drop(look);
