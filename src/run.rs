@@ -123,7 +123,7 @@ fn serve(mut config: Config, tools: MakeBackend<'_>) -> Result<ExitCode, Vec<Sta
     let next_signal = sys::block_signals();
     log::set_format(config.log_format);
     // Dropped last: it writes to the last line.
-    let _writer = log::start_writer().map_err(serve::no_threads)?;
+    let _writer = log::Writer::start().map_err(serve::no_threads)?;
     let simulated = config.is_demo.then(|| SimulatedGitHub::start(&mut config.github)).transpose()?;
     if config.bridge.programs() > 0 {
         // Programs of the same user must not read the keys out of this process.

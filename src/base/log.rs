@@ -1,18 +1,22 @@
 //! The log: one line an event on standard error, for people or as JSON, from a closed set of events and fields. What is
-//! logged during a request carries its id and the address that it counts for. `log_writer` does the writing.
+//! logged during a request carries its id and the address that it counts for. Lines are handed to a thread and not waited for: a
+//! stalled reader, a terminal or a pipe, costs lines and never a request.
 //!
 //! There is no way to log a free text of ours, a query, a header or a body: a field exists here or it is not logged. Values
 //! are escaped and cut, for strangers chose some of them.
 
 use std::fmt::{Display, Write as _};
-use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::clock::{self, Timestamp};
 use super::identity::{GrantId, UserId};
 use super::limits;
-use super::log_writer::{self, Writer};
-use super::throttle::Omitted;
+use super::lock::Mutex;
 use super::trace::{self, RequestId, Trace};
 
 /// The usual line fits without growing (bytes).
@@ -57,7 +61,7 @@ pub enum Field<'a> {
     /// A GitHub login.
     Login(&'a str),
     /// How many events like this one were not logged since the last that was; zero is not written.
-    Omitted(Omitted),
+    Omitted(u64),
     /// A request's method.
     Method(&'a str),
     /// How long it took, in milliseconds.
@@ -113,7 +117,7 @@ impl Field<'_> {
             Field::Hint(text) => ("hint", Value::Text(text)),
             Field::Line(text) => ("line", Value::Text(text)),
             Field::Login(text) => ("login", Value::Text(text)),
-            Field::Omitted(Omitted(number)) => ("omitted", Value::Number(number)),
+            Field::Omitted(number) => ("omitted", Value::Number(number)),
             Field::Method(text) => ("method", Value::Text(text)),
             Field::Millis(number) => ("ms", Value::Number(number)),
             Field::Options(text) => ("options", Value::Text(text)),
@@ -156,14 +160,6 @@ fn format() -> Format {
     if JSON.load(Ordering::Relaxed) { Format::Json } else { Format::Human }
 }
 
-/// Has lines written in the background until the writer is dropped.
-///
-/// # Errors
-/// The operating system gives no thread.
-pub fn start_writer() -> io::Result<Writer> {
-    Writer::start(dropped)
-}
-
 /// Writes an event of normal operation. `event` is a fixed name like `token.issued`.
 pub fn info(event: &'static str, fields: &[Field<'_>]) {
     if !QUIET.load(Ordering::Relaxed) {
@@ -190,7 +186,11 @@ fn write(level: &str, event: &'static str, fields: &[Field<'_>]) {
         }
         return;
     }
-    log_writer::write(line, room(event));
+    match &*QUEUE.lock() {
+        Some(queue) => queue.push(line, room(event)),
+        // A log that cannot be written must not stop the server.
+        None => drop(io::stderr().lock().write_all(line.as_bytes())),
+    }
 }
 
 /// How many lines may wait for one more to be queued. Lines that anybody can cause in any number leave room for everything
@@ -235,7 +235,7 @@ fn line(
 }
 
 fn push_field(line: &mut String, format: Format, field: &Field<'_>) {
-    if matches!(field, Field::Omitted(Omitted(0))) {
+    if matches!(field, Field::Omitted(0)) {
         return;
     }
     let (name, value) = field.name_and_value();
@@ -277,6 +277,83 @@ fn push_text(line: &mut String, format: Format, text: &str, most: usize) {
         }
     }
     line.push('"');
+}
+
+/// The lines that wait to be written, and the number of those that had no room.
+#[derive(Debug)]
+struct Queue {
+    lines: Sender<String>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// The writing thread. Its drop waits until everything is written, [`limits::LOG_PATIENCE`] at most.
+#[derive(Debug)]
+#[must_use]
+pub struct Writer {
+    ended: Receiver<()>,
+}
+
+/// Where lines go while there is a [`Writer`].
+static QUEUE: Mutex<Option<Queue>> = Mutex::new(None);
+
+impl Writer {
+    /// Starts to write to standard error, in the background.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub fn start() -> io::Result<Writer> {
+        let (queue, ended) = Queue::start(io::stderr())?;
+        *QUEUE.lock() = Some(queue);
+        Ok(Writer { ended })
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(QUEUE.lock().take());
+        // A log that nobody reads does not keep the server from ending.
+        let _ = self.ended.recv_timeout(limits::LOG_PATIENCE);
+    }
+}
+
+impl Queue {
+    /// A queue and the thread that empties it, whose end the receiver sees.
+    fn start(out: impl Write + Send + 'static) -> io::Result<(Queue, Receiver<()>)> {
+        let (lines, waiting) = bounded(limits::LOG_LINES);
+        let (end, ended) = bounded(0);
+        let dropped = Arc::default();
+        let queue = Queue { lines, dropped: Arc::clone(&dropped) };
+        // Ends when the queue is dropped and what is in it has been written.
+        thread::Builder::new().name("log".to_owned()).spawn(move || {
+            empty(&waiting, &dropped, out);
+            drop(end);
+        })?;
+        Ok((queue, ended))
+    }
+
+    fn push(&self, line: String, room: usize) {
+        if self.lines.len() >= room || matches!(self.lines.try_send(line), Err(TrySendError::Full(_))) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn empty(lines: &Receiver<String>, dropped_lines: &AtomicU64, mut out: impl Write) {
+    while let Ok(first) = lines.recv() {
+        // Nobody wakes a thread that does not wait for a line: most requests are spared that.
+        thread::park_timeout(limits::LOG_GATHER);
+        let mut batch = first;
+        while !batch.is_empty() {
+            lines.try_iter().take(limits::LOG_BATCH).for_each(|line| batch.push_str(&line));
+            // A log that cannot be written must not stop the server.
+            let _ = out.write_all(batch.as_bytes());
+            let count = dropped_lines.swap(0, Ordering::Relaxed);
+            if count > 0 {
+                let _ = out.write_all(dropped(count).as_bytes());
+            }
+            batch = lines.try_recv().unwrap_or_default();
+        }
+    }
 }
 
 #[cfg(test)]

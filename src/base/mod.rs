@@ -14,7 +14,6 @@ pub mod json;
 pub mod limits;
 pub mod lock;
 pub mod log;
-mod log_writer;
 pub mod quota;
 pub mod random;
 pub mod rate;

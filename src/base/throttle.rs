@@ -12,10 +12,6 @@ pub struct Throttle {
     omitted: Counters,
 }
 
-/// How many events of a kind were left out before the one that may be logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Omitted(pub u64);
-
 impl Throttle {
     /// At most `per_second` of each kind.
     pub fn new(per_second: u32) -> Throttle {
@@ -23,10 +19,11 @@ impl Throttle {
         Throttle { rate: RateLimit::new(rate), omitted: Counters::default() }
     }
 
-    /// One more event of `kind` at `now`, a time of [`super::clock::Clock::monotonic`]: `None` if it is to be left out.
-    pub fn pass(&self, kind: &'static str, now: Duration) -> Option<Omitted> {
+    /// One more event of `kind` at `now`, a time of [`super::clock::Clock::monotonic`]: `None` if it is to be left out, else how many of its
+    /// kind were left out before it.
+    pub fn pass(&self, kind: &'static str, now: Duration) -> Option<u64> {
         if self.rate.spend_as(kind, now).is_ok() {
-            return Some(Omitted(self.omitted.take(kind)));
+            return Some(self.omitted.take(kind));
         }
         self.omitted.count(kind);
         None

@@ -20,7 +20,6 @@ use super::address::is_global;
 use super::fetch::Guard;
 use super::*;
 use crate::base::clock::ManualClock;
-use crate::base::throttle::Omitted;
 
 const URL: &str = "https://a.example/client.json";
 const OWN: &str = "https://mcp.example.com";

@@ -1,8 +1,8 @@
-//! The reasons for which the edge itself refuses a request, and the one place where they become a status.
+//! The reasons for which a door itself refuses a request, and the one place where they become a status.
 
 use crate::http::Response;
 
-/// What the edge found wrong. The connection is closed after each of these: either the start of the next request is
+/// What a door found wrong. The connection is closed after each of these: either the start of the next request is
 /// unknown, or the sender is not worth waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -28,6 +28,10 @@ pub enum Refusal {
     AddressBusy,
     /// A cap on connections, streams, waiting requests or memory is reached.
     Busy,
+    /// Behind a proxy: a body without a length.
+    NoLength,
+    /// Behind a proxy: a connection that is to stay open for another request.
+    KeptOpen,
 }
 
 impl Refusal {
@@ -46,6 +50,16 @@ impl Refusal {
             Refusal::HeadTooLarge => (431, "head_too_large", "Send fewer or shorter header fields.\n"),
             Refusal::MethodNotToken => (501, "method_not_token", "The method is not one of HTTP.\n"),
             Refusal::Busy => (503, "busy", "The server is busy: try again in a moment.\n"),
+            Refusal::NoLength => (
+                411,
+                "no_length",
+                "Content-Length must say how long the body is: have the proxy read requests whole.\n",
+            ),
+            Refusal::KeptOpen => (
+                400,
+                "kept_open",
+                "One request per connection: have the proxy send Connection: close, as docs/deploy shows.\n",
+            ),
             Refusal::Version => (505, "version", "Use HTTP/1.1.\n"),
         }
     }

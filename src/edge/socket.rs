@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::stream::TimedStream;
-use super::tls::{Tls, TlsStream};
+use super::tls::{Tls, TlsConnection, TlsStream};
 use super::wire::Sink;
 use crate::base::{clock, limits};
 use crate::sys;
@@ -15,7 +15,9 @@ use crate::sys;
 /// A socket and what was read from it but not yet used.
 pub(crate) struct Socket {
     socket: Arc<UnixStream>,
-    transport: SocketStream,
+    stream: TimedStream,
+    /// Encrypts what goes through `stream`.
+    tls: Option<Box<TlsConnection>>,
     /// Room for what is read; kept as it is from read to read, so that nothing is cleared again.
     buffer: Vec<u8>,
     /// Where in `buffer` the unused bytes start.
@@ -25,12 +27,6 @@ pub(crate) struct Socket {
     write_stall: Duration,
     /// Whether the door has shut the reading side.
     is_shut: bool,
-}
-
-/// What carries the bytes.
-enum SocketStream {
-    Clear(TimedStream),
-    Tls(Box<TlsStream>),
 }
 
 /// Why no bytes came.
@@ -43,31 +39,28 @@ pub(crate) enum Unfilled {
 }
 
 impl Socket {
-    /// Takes over an accepted socket in the clear.
+    /// Takes over an accepted socket, in the clear.
     pub(crate) fn new(socket: Arc<UnixStream>, write_stall: Duration) -> io::Result<Socket> {
-        let transport = SocketStream::Clear(TimedStream::new(Arc::clone(&socket), write_stall)?);
-        Ok(Socket { socket, transport, buffer: Vec::new(), start: 0, end: 0, write_stall, is_shut: false })
+        let stream = TimedStream::new(Arc::clone(&socket), write_stall)?;
+        let (tls, buffer) = (None, Vec::new());
+        Ok(Socket { socket, stream, tls, buffer, start: 0, end: 0, write_stall, is_shut: false })
     }
 
     /// Encrypts everything from here on.
     pub(crate) fn encrypted(self, tls: &Tls) -> io::Result<Socket> {
-        let transport = match self.transport {
-            SocketStream::Clear(stream) => SocketStream::Tls(Box::new(tls.accept(stream)?)),
-            SocketStream::Tls(stream) => SocketStream::Tls(stream),
-        };
-        Ok(Socket { transport, ..self })
+        Ok(Socket { tls: Some(Box::new(tls.connection()?)), ..self })
     }
 
     /// Whether the TLS handshake has not ended yet.
     pub(crate) fn is_handshaking(&self) -> bool {
-        matches!(&self.transport, SocketStream::Tls(stream) if stream.conn.is_handshaking())
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
     /// Performs the TLS handshake, if there is one, but not past `deadline`.
     pub(crate) fn handshake(&mut self, deadline: Instant) -> io::Result<()> {
-        let SocketStream::Tls(stream) = &mut self.transport else { return Ok(()) };
-        stream.sock.set_deadline(deadline);
-        stream.conn.complete_io(&mut stream.sock).map(drop)
+        let Some(tls) = &mut self.tls else { return Ok(()) };
+        self.stream.set_deadline(deadline);
+        tls.complete_io(&mut self.stream).map(drop)
     }
 
     /// What has arrived and was not consumed.
@@ -103,9 +96,13 @@ impl Socket {
         if self.buffer.len() < most {
             self.buffer.resize(most, 0);
         }
-        self.transport.timed().set_deadline(deadline);
+        self.stream.set_deadline(deadline);
         let room = self.buffer.get_mut(self.end..).unwrap_or_default();
-        match self.transport.read(room) {
+        let read = match &mut self.tls {
+            None => self.stream.read(room),
+            Some(tls) => TlsStream::new(&mut **tls, &mut self.stream).read(room),
+        };
+        match read {
             Ok(count @ 1..) => {
                 self.end = self.end.saturating_add(count);
                 Ok(count)
@@ -117,12 +114,12 @@ impl Socket {
 
     /// Tells the client that no more will be written. One that did not take what was written before is not waited for.
     pub(crate) fn finish(&mut self) {
-        if let SocketStream::Tls(stream) = &mut self.transport
-            && !stream.conn.wants_write()
+        if let Some(tls) = &mut self.tls
+            && !tls.wants_write()
         {
-            stream.sock.set_deadline(clock::instant() + self.write_stall);
-            stream.conn.send_close_notify();
-            let _ = stream.conn.write_tls(&mut stream.sock); // fails if the client has gone
+            self.stream.set_deadline(clock::instant() + self.write_stall);
+            tls.send_close_notify();
+            let _ = tls.write_tls(&mut self.stream); // fails if the client has gone
         }
         let _ = self.socket.shutdown(Shutdown::Write);
     }
@@ -131,11 +128,10 @@ impl Socket {
     /// reset can overtake the answer (H2). What still comes is thrown away undeciphered.
     pub(crate) fn linger(&mut self, time: Duration) {
         self.finish();
-        let stream = self.transport.timed();
-        stream.set_deadline(clock::instant() + time);
+        self.stream.set_deadline(clock::instant() + time);
         let mut discarded = [0; limits::READ_BYTES];
         let mut left = limits::DRAIN_BYTES;
-        while let Ok(count @ 1..) = stream.read(&mut discarded)
+        while let Ok(count @ 1..) = self.stream.read(&mut discarded)
             && count < left
         {
             left = left.saturating_sub(count);
@@ -157,20 +153,15 @@ impl Socket {
 impl Sink for Socket {
     /// Writes everything, at once if the kernel takes it. Gives up on a client that takes nothing for the write stall, or less
     /// than [`limits::WRITE_BYTES_PER_SECOND`] after it.
-    fn write(&mut self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
-        IoSlice::advance_slices(&mut parts, 0); // drops empty parts
+    fn write(&mut self, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         let total = parts.iter().map(|part| part.len()).fold(0, usize::saturating_add);
         let seconds = u64::try_from(total).unwrap_or(u64::MAX) / limits::WRITE_BYTES_PER_SECOND;
         let patience = self.write_stall.saturating_add(Duration::from_secs(seconds));
-        self.transport.timed().set_deadline(clock::instant() + patience);
-        while !parts.is_empty() {
-            let count = self.transport.write_vectored(parts)?;
-            if count == 0 {
-                return Err(ErrorKind::WriteZero.into());
-            }
-            IoSlice::advance_slices(&mut parts, count);
+        self.stream.set_deadline(clock::instant() + patience);
+        match &mut self.tls {
+            None => write_all(&mut self.stream, parts),
+            Some(tls) => write_all(&mut TlsStream::new(&mut **tls, &mut self.stream), parts),
         }
-        self.transport.flush()
     }
 
     /// POLLRDHUP sees a FIN or RST even behind bytes that nobody has read yet, which a peek does not. Once our own side has been
@@ -181,33 +172,14 @@ impl Sink for Socket {
     }
 }
 
-impl SocketStream {
-    /// The stream below TLS, if there is any.
-    fn timed(&mut self) -> &mut TimedStream {
-        match self {
-            SocketStream::Clear(stream) => stream,
-            SocketStream::Tls(stream) => &mut stream.sock,
+fn write_all(stream: &mut impl Write, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+    IoSlice::advance_slices(&mut parts, 0); // drops empty parts
+    while !parts.is_empty() {
+        let count = stream.write_vectored(parts)?;
+        if count == 0 {
+            return Err(ErrorKind::WriteZero.into());
         }
+        IoSlice::advance_slices(&mut parts, count);
     }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            SocketStream::Clear(stream) => stream.read(buffer),
-            SocketStream::Tls(stream) => stream.read(buffer),
-        }
-    }
-
-    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            SocketStream::Clear(stream) => stream.write_vectored(parts),
-            SocketStream::Tls(stream) => stream.write_vectored(parts),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            SocketStream::Clear(stream) => stream.flush(),
-            SocketStream::Tls(stream) => stream.flush(),
-        }
-    }
+    stream.flush()
 }

@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ServerConfig, ServerConnection};
 
 use super::stream::TimedStream;
 use crate::base::capped;
@@ -22,8 +22,10 @@ use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
 use crate::base::startup_error::StartupError;
 
-/// An encrypted connection.
-pub(crate) type TlsStream = StreamOwned<ServerConnection, TimedStream>;
+/// The server's side of an encrypted connection.
+pub(crate) type TlsConnection = ServerConnection;
+/// A connection and the stream below it, for one read or write.
+pub(crate) type TlsStream<'a> = rustls::Stream<'a, TlsConnection, TimedStream>;
 
 /// The TLS settings of an edge.
 #[derive(Debug)]
@@ -32,8 +34,8 @@ pub struct Tls {
     key: PathBuf,
     config: Arc<ServerConfig>,
     current: Arc<Current>,
-    /// Guards what is known of the files.
-    looks: Mutex<Looks>,
+    /// Guards the state of the files when they were read, and at the last look.
+    looks: Mutex<(Look, Look)>,
 }
 
 /// The certificate that new connections get.
@@ -48,14 +50,6 @@ impl ResolvesServerCert for Current {
 
 /// The metadata of the two files: when they changed, how long they are, where they are on the disk.
 type Look = [Option<(i64, i64, u64, u64)>; 2];
-
-#[derive(Debug)]
-struct Looks {
-    /// When they were read.
-    read: Look,
-    /// At the last look.
-    last: Look,
-}
 
 impl Tls {
     /// Reads a certificate chain and its private key, both PEM.
@@ -73,14 +67,14 @@ impl Tls {
         // The client keeps what resumes a session, sealed under a key that changes: nothing is stored for strangers.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = ring::Ticketer::new().map_err(settings)?;
-        let looks = Mutex::new(Looks { read: look, last: look });
+        let looks = Mutex::new((look, look));
         Ok(Tls { cert: cert.to_owned(), key: key.to_owned(), config: Arc::new(config), current, looks })
     }
 
     /// Reads the files again, and logs the outcome. Unusable files change nothing.
     pub fn reload(&self) {
         let look = [look(&self.cert), look(&self.key)];
-        *self.looks.lock() = Looks { read: look, last: look };
+        *self.looks.lock() = (look, look);
         let path = self.cert.display().to_string();
         match pair(&self.cert, &self.key, self.config.crypto_provider()) {
             Ok(pair) => {
@@ -99,8 +93,9 @@ impl Tls {
     pub fn reload_if_changed(&self) {
         let now = [look(&self.cert), look(&self.key)];
         let mut looks = self.looks.lock();
-        let settled = now != looks.read && now == looks.last;
-        looks.last = now;
+        let (read, last) = &mut *looks;
+        let settled = now != *read && now == *last;
+        *last = now;
         drop(looks);
         if settled {
             self.reload();
@@ -112,10 +107,9 @@ impl Tls {
         std::fs::metadata(&self.key).is_ok_and(|found| found.mode() & 0o004 != 0)
     }
 
-    /// The server's side of TLS over `stream`, before the handshake.
-    pub(crate) fn accept(&self, stream: TimedStream) -> io::Result<TlsStream> {
-        let connection = ServerConnection::new(Arc::clone(&self.config)).map_err(io::Error::other)?;
-        Ok(StreamOwned::new(connection, stream))
+    /// The server's side of a connection, before the handshake.
+    pub(crate) fn connection(&self) -> io::Result<TlsConnection> {
+        ServerConnection::new(Arc::clone(&self.config)).map_err(io::Error::other)
     }
 }
 

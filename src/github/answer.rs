@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::base::identity::UserId;
-use crate::base::limits;
 use crate::base::secret::Secret;
+use crate::base::{json, limits};
 use crate::oauth::provider::{Identity, Obstacle, ProviderError, ProviderToken};
 
 /// Why the token endpoint gave no token.
@@ -66,11 +66,9 @@ const REFUSALS: &[Refusal] = &[
     },
 ];
 
-/// One JSON object in UTF-8. Serde alone would take the members from an array too, and not look at what it skips.
+/// One JSON object in UTF-8.
 fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
-    let text = std::str::from_utf8(body).ok()?;
-    let is_object = text.trim_start().starts_with('{');
-    is_object.then(|| serde_json::from_str(text).ok()).flatten()
+    json::read(std::str::from_utf8(body).ok()?).ok()
 }
 
 #[derive(Deserialize)]

@@ -11,10 +11,12 @@ use ureq::http::{HeaderMap, Response};
 use ureq::{Agent, Body};
 
 use super::answer;
-use super::breaker::{Breaker, Caller};
 use super::settings::GitHubSettings;
+use crate::base::bounded::BoundedMap;
 use crate::base::clock::{self, Clock, SystemClock};
 use crate::base::counters::Counters;
+use crate::base::encoding::sha256;
+use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
 use crate::base::secret::Secret;
 use crate::base::{capped, limits};
@@ -32,9 +34,36 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
+/// The owner of the budget that a call counts against (G7). GitHub counts calls with a user's token against that user, and calls
+/// with the app's secret against the app. So do we: a user who has used up their own budget, perhaps elsewhere and on purpose,
+/// must not lock out everyone else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Caller {
+    /// The app's: calls with the client secret.
+    App,
+    /// That of the user with this token, known by its hash.
+    User([u8; 32]),
+}
+
+impl Caller {
+    fn user(token: &Secret<String>) -> Caller {
+        Caller::User(sha256(token.expose().as_bytes()))
+    }
+
+    /// The error while this caller has to wait. Users can use up their own budget on purpose, so that must not pass for an
+    /// outage of GitHub (T13).
+    fn error(self) -> ProviderError {
+        match self {
+            Caller::App => ProviderError::Unreachable,
+            Caller::User(_) => ProviderError::UsedUp,
+        }
+    }
+}
+
 pub(super) struct Client {
     agent: Agent,
-    breaker: Breaker,
+    /// Guards the callers that GitHub has asked to slow down; each entry ends when its caller may go on.
+    paused: Mutex<BoundedMap<Caller, ()>>,
     clock: SystemClock,
     outcomes: Counters,
 }
@@ -51,7 +80,7 @@ impl Client {
             .build();
         Client {
             agent: config.new_agent(),
-            breaker: Breaker::default(),
+            paused: Mutex::new(BoundedMap::new(limits::GITHUB_PAUSES)),
             clock: SystemClock::new(),
             outcomes: Counters::default(),
         }
@@ -132,7 +161,7 @@ impl Client {
         send: impl FnOnce() -> Result<Response<Body>, ureq::Error>,
     ) -> Result<Answer, ProviderError> {
         let started = clock::instant();
-        if self.breaker.is_open(caller, self.clock.monotonic()) {
+        if self.must_wait(caller, self.clock.monotonic()) {
             return Err(caller.error());
         }
         let unreachable = |error: ureq::Error| {
@@ -147,7 +176,7 @@ impl Client {
         let response = send().map_err(unreachable)?;
         let status = response.status().as_u16();
         let paused = |pause: Duration| {
-            self.breaker.open(caller, self.clock.monotonic(), pause);
+            self.make_wait(caller, self.clock.monotonic(), pause);
             let fields = [Field::Route(route), Field::Status(status), Field::Count(pause.as_secs())];
             log::warn("github.paused", &fields);
             caller.error()
@@ -169,6 +198,17 @@ impl Client {
             }
             Err(error) => Err(unreachable(error.into())),
         }
+    }
+
+    /// Whether a call would be against what GitHub has asked for. `now` is a time of the monotonic clock.
+    fn must_wait(&self, caller: Caller, now: Duration) -> bool {
+        self.paused.lock().get(&caller, now).is_some()
+    }
+
+    /// Keeps this caller from calling for `pause`, within bounds.
+    fn make_wait(&self, caller: Caller, now: Duration, pause: Duration) {
+        let pause = pause.clamp(Duration::from_secs(1), limits::GITHUB_PAUSE_MAX);
+        self.paused.lock().insert(caller, (), (), (now, now.saturating_add(pause)));
     }
 }
 

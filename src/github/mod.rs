@@ -1,10 +1,9 @@
 //! GitHub as the identity provider: sends browsers to its login page, redeems its codes, asks who a token belongs to and
 //! which groups they are in. Whatever is not clearly right is wrong.
 //!
-//! `settings` says which GitHub, `client` calls it, `breaker` remembers who has to wait, `answer` understands it.
+//! `settings` says which GitHub, `client` calls it, `answer` understands it.
 
 mod answer;
-mod breaker;
 mod client;
 mod settings;
 #[cfg(test)]

@@ -61,7 +61,7 @@ impl Fake {
     }
 }
 
-fn settings(url: &str) -> GitHubSettings {
+pub(super) fn settings(url: &str) -> GitHubSettings {
     GitHubSettings {
         client_id: "Iv1.client".to_owned(),
         client_secret: Secret::new("the secret".to_owned()),

@@ -37,13 +37,13 @@ impl Shared {
     fn answer(&self, request: &mut tiny_http::Request) -> Result<Response, Refusal> {
         let checked = check(request)?;
         if is_kept_open(request) {
-            return Ok(close_required());
+            return Err(Refusal::KeptOpen);
         }
         let ticket = match Arc::clone(&self.handler).admit(checked.head) {
             Admission::Welcome(ticket) => ticket,
             Admission::Answered(response) => return Ok(response),
         };
-        let Framing::Length(length) = checked.framing else { return Ok(length_required()) };
+        let Framing::Length(length) = checked.framing else { return Err(Refusal::NoLength) };
         let length = usize::try_from(length).ok().filter(|&length| length <= ticket.limit());
         let mut share = self.bodies.share(ticket.limit());
         let body = read_body(request, length.ok_or(Refusal::BodyTooLarge)?, &mut share)?;
@@ -67,18 +67,6 @@ impl Shared {
         };
         drop(written); // a client that has gone misses its answer
     }
-}
-
-fn plain(status: u16, words: &'static str) -> Response {
-    Response::new(status).bytes("text/plain; charset=utf-8", words)
-}
-
-fn length_required() -> Response {
-    plain(411, "Content-Length must say how long the body is: have the proxy read requests whole.\n")
-}
-
-fn close_required() -> Response {
-    plain(400, "One request per connection: have the proxy send Connection: close, as docs/deploy shows.\n")
 }
 
 fn version(request: &tiny_http::Request) -> Result<Version, Refusal> {

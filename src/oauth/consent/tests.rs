@@ -100,7 +100,7 @@ fn the_log_is_told_of_few_of_many_answers() {
     }
     assert_eq!([told("consent.given"), told("consent.denied")], [None; 2]);
     fixture.clock.advance(std::time::Duration::from_secs(1));
-    let omitted = Some(crate::base::throttle::Omitted(152));
+    let omitted = Some(152);
     assert_eq!([told("consent.given"), told("consent.denied")], [omitted; 2]);
 }
 
