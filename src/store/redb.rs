@@ -260,7 +260,7 @@ impl Grants for RedbGrants {
         self.recover()?;
         self.write_deletions()?;
         if !self.takes_writes() {
-            self.write(&[], |tables| schema::write_version(tables))?;
+            self.write(&[], schema::write_version)?;
         }
         let over = self.with_table(|table| {
             let transaction = table.database.begin_read()?;

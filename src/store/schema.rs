@@ -165,16 +165,17 @@ fn open_database(file: File, path: &Path) -> Result<Database, StartupError> {
 }
 
 fn open_error(error: DatabaseError, path: &Path) -> StartupError {
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => private::not_locked(path, &TryLockError::WouldBlock),
-        // Those two kinds are redb's own words for a file that is not one of its files.
-        DatabaseError::Storage(StorageError::Io(source))
-            if !matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
-        {
-            io_error(path)(source)
-        }
-        error => damaged(path, error),
+    let detail = error.to_string();
+    if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
+        return private::not_locked(path, &TryLockError::WouldBlock);
     }
+    // Those two kinds are redb's own words for a file that is not one of its files.
+    if let DatabaseError::Storage(StorageError::Io(source)) = error
+        && !matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+    {
+        return io_error(path)(source);
+    }
+    damaged(path, detail)
 }
 
 /// The file is no grants table, or no longer one.
