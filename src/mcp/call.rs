@@ -47,15 +47,7 @@ impl Operation {
 
     /// Whether it lists what is offered, which costs next to nothing.
     pub fn is_list(self) -> bool {
-        match self {
-            Operation::ListTools
-            | Operation::ListPrompts
-            | Operation::ListResources
-            | Operation::ListResourceTemplates => true,
-            Operation::CallTool | Operation::GetPrompt | Operation::ReadResource | Operation::Complete => {
-                false
-            }
-        }
+        self.method().ends_with("/list")
     }
 
     /// Whether it may ask the client for more (MRTR, "Supported Requests").
@@ -270,15 +262,9 @@ pub enum CallError {
     Cancelled,
 }
 
-impl From<String> for CallError {
-    fn from(text: String) -> CallError {
-        CallError::Tool(text)
-    }
-}
-
-impl From<&str> for CallError {
-    fn from(text: &str) -> CallError {
-        CallError::Tool(text.to_owned())
+impl<T: Into<String>> From<T> for CallError {
+    fn from(text: T) -> CallError {
+        CallError::Tool(text.into())
     }
 }
 

@@ -35,7 +35,7 @@ impl Content {
 
     /// The contents of a resource.
     pub fn resource(ResourceContents(contents): ResourceContents) -> Content {
-        Content::new("resource", [("resource", contents.into())])
+        Content::new("resource", [("resource", Value::Object(contents.into()))])
     }
 
     /// A link to a resource that can be read: its URI and its name.

@@ -1,61 +1,29 @@
-//! What clients see of something that a server offers: a JSON object.
+//! What clients see of something that a server offers: a JSON object. Also why something cannot be offered.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::build_error::BuildError;
-
 /// A JSON object that is built member by member.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Definition {
-    members: Vec<(Cow<'static, str>, Value)>,
-    /// A member that the server's author has set and that is not theirs to set.
-    misplaced: Option<Cow<'static, str>>,
-}
+pub(super) struct Definition(Vec<(Cow<'static, str>, Value)>);
 
 impl Definition {
     pub(super) fn new<const N: usize>(members: [(&'static str, Value); N]) -> Definition {
-        let members = members.into_iter().map(|(name, value)| (name.into(), value)).collect();
-        Definition { members, misplaced: None }
+        Definition(members.into_iter().map(|(name, value)| (name.into(), value)).collect())
     }
 
     /// Sets a member; one of the same name is replaced.
     pub(super) fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
         let name = name.into();
-        self.members.retain(|(other, _)| *other != name);
-        self.members.push((name, value.into()));
-    }
-
-    /// Sets a member for the server's author. One of `structural`, by which this server itself goes, has another place to be set:
-    /// it stays as it is, and [`Definition::check`] fails.
-    pub(super) fn set_extra(
-        &mut self,
-        structural: &[&str],
-        name: impl Into<Cow<'static, str>>,
-        value: impl Into<Value>,
-    ) {
-        let name = name.into();
-        if structural.contains(&&*name) {
-            self.misplaced = Some(name);
-        } else {
-            self.set(name, value);
-        }
-    }
-
-    /// Checks that nothing was set that has another place.
-    pub(super) fn check(&self, (kind, name): (&str, &str)) -> Result<(), BuildError> {
-        match &self.misplaced {
-            Some(member) => {
-                Err(BuildError::new(kind, name, format!("its `{member}` cannot be set by `with`")))
-            }
-            None => Ok(()),
-        }
+        self.0.retain(|(other, _)| *other != name);
+        self.0.push((name, value.into()));
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
-        self.members.iter().find(|(other, _)| other == name).map(|(_, value)| value)
+        self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value)
     }
 
     /// A member that is a string; empty if it is not there.
@@ -66,18 +34,35 @@ impl Definition {
 
 impl Serialize for Definition {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.members.iter().map(|(name, value)| (name, value)))
-    }
-}
-
-impl From<Definition> for Value {
-    fn from(definition: Definition) -> Value {
-        Value::Object(definition.into())
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 
 impl From<Definition> for Map<String, Value> {
     fn from(definition: Definition) -> Map<String, Value> {
-        definition.members.into_iter().map(|(name, value)| (name.into_owned(), value)).collect()
+        definition.0.into_iter().map(|(name, value)| (name.into_owned(), value)).collect()
     }
 }
+
+/// Something that cannot be offered, found when a server is built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildError {
+    /// What cannot be offered: `tool "greet"`.
+    pub what: String,
+    /// Why, in words.
+    pub why: String,
+}
+
+impl BuildError {
+    pub(super) fn new(kind: &str, name: &str, why: impl Into<String>) -> BuildError {
+        BuildError { what: format!("{kind} {name:?}"), why: why.into() }
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.why)
+    }
+}
+
+impl std::error::Error for BuildError {}

@@ -4,12 +4,12 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::arguments;
-use super::build_error::BuildError;
 use super::call::{CallError, Reply};
 use super::context::Context;
+use super::definition::BuildError;
 use super::jsonrpc::Error;
 
-type Run = dyn Fn(&Context, &RawValue) -> Result<Reply, CallError> + Send + Sync;
+type Run = dyn Fn(&Context, &str) -> Result<Reply, CallError> + Send + Sync;
 
 pub(super) struct TypedHandler {
     /// The arguments that the closure reads; empty if its type does not name them.
@@ -23,8 +23,8 @@ impl TypedHandler {
         refuse: fn(String) -> CallError,
         run: impl Fn(&Context, A) -> Result<Reply, CallError> + Send + Sync + 'static,
     ) -> TypedHandler {
-        let run = move |context: &Context, arguments: &RawValue| {
-            let arguments = arguments::read(arguments.get())
+        let run = move |context: &Context, arguments: &str| {
+            let arguments = arguments::read(arguments)
                 .map_err(|reason| refuse(format!("Invalid arguments: {reason}")))?;
             run(context, arguments)
         };
@@ -33,28 +33,22 @@ impl TypedHandler {
 
     /// Runs the closure; absent arguments are an empty object.
     pub(super) fn run(&self, context: &Context, arguments: Option<&RawValue>) -> Result<Reply, CallError> {
-        match arguments {
-            Some(arguments) if arguments.get().starts_with('{') => (self.run)(context, arguments),
-            Some(_) => Err(Error::invalid_params("Invalid params: arguments must be an object").into()),
-            None => {
-                (self.run)(context, &RawValue::from_string("{}".to_owned()).map_err(|_| Error::internal())?)
-            }
+        let arguments = arguments.map_or("{}", RawValue::get);
+        if !arguments.starts_with('{') {
+            return Err(Error::invalid_params("Invalid params: arguments must be an object").into());
         }
+        (self.run)(context, arguments)
     }
 
-    /// Checks that the closure reads each declared argument. `of` names what declares them.
+    /// Checks that the closure reads each argument that a tool or a prompt declares.
     pub(super) fn check<'a>(
         &self,
         (kind, name): (&str, &str),
         mut declared: impl Iterator<Item = &'a str>,
     ) -> Result<(), BuildError> {
         let unread = |argument: &&str| !self.reads.is_empty() && !self.reads.contains(argument);
-        match declared.find(unread) {
-            Some(argument) => {
-                let why = format!("its handler does not read the declared argument {argument:?}");
-                Err(BuildError::new(kind, name, why))
-            }
-            None => Ok(()),
-        }
+        let Some(argument) = declared.find(unread) else { return Ok(()) };
+        let why = format!("its handler does not read the declared argument {argument:?}");
+        Err(BuildError::new(kind, name, why))
     }
 }

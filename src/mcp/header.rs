@@ -66,6 +66,9 @@ pub(super) fn check_arguments(
     arguments: Option<&RawValue>,
     presence: Presence,
 ) -> Result<(), Error> {
+    if mirrored.is_empty() {
+        return Ok(());
+    }
     let Ok(arguments) = arguments.map_or(Ok(Value::Null), Value::deserialize) else {
         return Err(mismatch("Mcp-Param"));
     };

@@ -125,7 +125,6 @@ mod accept;
 mod arguments;
 mod backend;
 mod budgets;
-mod build_error;
 mod call;
 mod calls;
 mod change;
@@ -190,13 +189,13 @@ use crate::seal::Keyring;
 pub mod fuzzing;
 
 pub use self::backend::{Backend, Consent, Description, Mirrored, ToolRules};
-pub use self::build_error::BuildError;
 pub use self::call::{
     Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply,
 };
 pub use self::completion::Partial;
 pub use self::content::{Content, PromptResult, ResourceContents, Role, ToolResult};
 pub use self::context::{Context, Progress};
+pub use self::definition::BuildError;
 pub use self::jsonrpc::{Error, RequestId};
 pub use self::members::Members;
 pub use self::prompt::Prompt;

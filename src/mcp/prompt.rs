@@ -1,26 +1,22 @@
 //! A prompt: its definition, as clients see it, and the closure that fills it in.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::value::RawValue;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::arguments;
-use super::build_error::BuildError;
 use super::call::{CallError, Reply};
 use super::completion::{Completers, Partial};
 use super::content::PromptResult;
 use super::context::Context;
-use super::definition::Definition;
+use super::definition::{BuildError, Definition};
 use super::handler::TypedHandler;
 use super::jsonrpc::Error;
+use super::members::Members;
 
 /// A prompt.
 pub struct Prompt {
     pub(super) definition: Definition,
-    arguments: Vec<Value>,
     pub(super) completers: Completers,
     handler: Option<TypedHandler>,
 }
@@ -30,12 +26,12 @@ impl Prompt {
     pub fn new(name: impl Into<String>, description: impl Into<String>) -> Prompt {
         let definition =
             Definition::new([("name", name.into().into()), ("description", description.into().into())]);
-        Prompt { definition, arguments: Vec::new(), completers: Completers::default(), handler: None }
+        Prompt { definition, completers: Completers::default(), handler: None }
     }
 
     /// Sets a member of the prompt's definition: `title`, `icons`.
     pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Prompt {
-        self.definition.set_extra(&["name", "arguments"], name, value);
+        self.definition.set(name, value);
         self
     }
 
@@ -50,9 +46,13 @@ impl Prompt {
     }
 
     fn argument(mut self, argument: Value) -> Prompt {
-        self.arguments.push(argument);
-        self.definition.set("arguments", self.arguments.clone());
+        let arguments: Vec<_> = self.arguments().cloned().chain([argument]).collect();
+        self.definition.set("arguments", arguments);
         self
+    }
+
+    fn arguments(&self) -> impl Iterator<Item = &Value> {
+        self.definition.get("arguments").and_then(Value::as_array).into_iter().flatten()
     }
 
     /// Sets the closure that completes an argument's value.
@@ -86,23 +86,17 @@ impl Prompt {
         let Some(handler) = &self.handler else {
             return Err(BuildError::new("prompt", self.name(), "it has no handler"));
         };
-        self.definition.check(("prompt", self.name()))?;
-        handler.check(("prompt", self.name()), self.arguments.iter().filter_map(name_of))
+        handler.check(("prompt", self.name()), self.arguments().filter_map(name_of))
     }
 
-    pub(super) fn fill_in(
-        &self,
-        context: &Context,
-        arguments: Option<&RawValue>,
-    ) -> Result<Reply, CallError> {
+    pub(super) fn fill_in(&self, context: &Context, params: &Members) -> Result<Reply, CallError> {
         let handler = self.handler.as_ref().ok_or_else(Error::internal)?;
-        let sent: BTreeMap<Cow<'_, str>, IgnoredAny> = arguments::read(arguments.map_or("{}", RawValue::get))
-            .map_err(|reason| Error::invalid_params(format!("Invalid arguments: {reason}")))?;
+        let sent = params.object("arguments")?;
         let is_required = |argument: &&Value| argument.get("required") == Some(&Value::Bool(true));
-        let mut required = self.arguments.iter().filter(is_required).filter_map(name_of);
-        match required.find(|name| !sent.contains_key(*name)) {
+        let mut required = self.arguments().filter(is_required).filter_map(name_of);
+        match required.find(|name| sent.get(name).is_none()) {
             Some(missing) => Err(Error::invalid_params(format!("Missing argument: {missing}")).into()),
-            None => handler.run(context, arguments),
+            None => handler.run(context, params.get("arguments")),
         }
     }
 }

@@ -6,12 +6,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::build_error::BuildError;
 use super::call::{CallError, Reply};
 use super::completion::{Completers, Partial};
 use super::content::ResourceContents;
 use super::context::Context;
-use super::definition::Definition;
+use super::definition::{BuildError, Definition};
 use super::jsonrpc::Error;
 use super::uri_template::UriTemplate;
 
@@ -21,7 +20,7 @@ type Reader = dyn Fn(&Context, &Match) -> Result<ResourceContents, CallError> + 
 pub struct Resource {
     pub(super) definition: Definition,
     pub(super) completers: Completers,
-    /// `None` for a resource at one URI, and for a template that is malformed.
+    /// Set by [`Resource::checked`]; a resource at one URI has none.
     template: Option<UriTemplate>,
     reader: Option<Box<Reader>>,
 }
@@ -45,9 +44,7 @@ impl Resource {
     /// percent-decoded, has no `/`, `\` or control character, and is not empty, `.` or `..`; a URI with another text there
     /// does not match.
     pub fn template(uri_template: impl Into<String>, name: impl Into<String>) -> Resource {
-        let uri_template = uri_template.into();
-        let template = UriTemplate::parse(&uri_template);
-        Resource { template, ..Resource::described("uriTemplate", uri_template, name.into()) }
+        Resource::described("uriTemplate", uri_template.into(), name.into())
     }
 
     fn described(place: &'static str, uri: String, name: String) -> Resource {
@@ -57,7 +54,7 @@ impl Resource {
 
     /// Sets a member of the resource's definition: `title`, `description`, `mimeType`, `size`, `annotations`, `icons`.
     pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Resource {
-        self.definition.set_extra(&["name", "uri", "uriTemplate"], name, value);
+        self.definition.set(name, value);
         self
     }
 
@@ -100,20 +97,21 @@ impl Resource {
         self.template.as_ref()?.matches(uri)
     }
 
-    pub(super) fn check(&self) -> Result<(), BuildError> {
-        self.definition.check(("resource", self.uri()))?;
+    /// The resource with its template parsed, if it can be offered.
+    pub(super) fn checked(self) -> Result<Resource, BuildError> {
         let refuse = |why| Err(BuildError::new("resource", self.uri(), why));
-        if self.is_template() && self.template.is_none() {
+        let template = self.is_template().then(|| UriTemplate::parse(self.uri()));
+        let Ok(template) = template.map(|parsed| parsed.ok_or(())).transpose() else {
             return refuse("its URI is no template of RFC 6570 level 1");
-        }
-        let has = |variable| self.template.as_ref().is_some_and(|template| template.has(variable));
+        };
+        let has = |variable| template.as_ref().is_some_and(|template| template.has(variable));
         if !self.completers.arguments().all(has) {
             return refuse("it completes a variable that its URI does not have");
         }
         if self.reader.is_none() {
             return refuse("it has no reader");
         }
-        Ok(())
+        Ok(Resource { template, ..self })
     }
 
     pub(super) fn read(&self, context: &Context, found: &Match) -> Result<Reply, CallError> {

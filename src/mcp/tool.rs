@@ -2,17 +2,17 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::backend::{Mirrored, ToolRules};
-use super::build_error::BuildError;
 use super::call::CallError;
 use super::content::ToolResult;
 use super::context::Context;
-use super::definition::Definition;
+use super::definition::{BuildError, Definition};
 use super::handler::TypedHandler;
 use crate::base::identity::Scopes;
 
@@ -20,7 +20,9 @@ use crate::base::identity::Scopes;
 pub struct Tool {
     pub(super) definition: Definition,
     /// `None`: the given text is no list of scopes.
-    pub(super) scopes: Option<Scopes>,
+    scopes: Option<Scopes>,
+    /// Set by [`Tool::checked`].
+    pub(super) rules: Arc<ToolRules>,
     pub(super) tasks: TaskSupport,
     pub(super) handler: Option<TypedHandler>,
 }
@@ -51,7 +53,8 @@ impl Tool {
             ("description", description.into().into()),
             ("inputSchema", input_schema),
         ]);
-        Tool { definition, scopes: Some(Scopes::default()), tasks: TaskSupport::Never, handler: None }
+        let (scopes, rules) = (Some(Scopes::default()), Arc::default());
+        Tool { definition, scopes, rules, tasks: TaskSupport::Never, handler: None }
     }
 
     /// Sets a member of the tool's definition: `title`, `annotations` (`readOnlyHint` and so on), `icons`, `outputSchema`.
@@ -100,7 +103,8 @@ impl Tool {
         self.definition.text("name")
     }
 
-    pub(super) fn check(&self) -> Result<(), BuildError> {
+    /// The tool with the rules of its calls, if it can be offered.
+    pub(super) fn checked(self) -> Result<Tool, BuildError> {
         let name = self.name();
         let refuse = |why| Err(BuildError::new("tool", name, why));
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
@@ -110,23 +114,17 @@ impl Tool {
         if self.schema().get("type").and_then(Value::as_str) != Some("object") {
             return refuse("the input schema has no `type: object`");
         }
-        if self.scopes.is_none() {
+        let Some(scopes) = self.scopes.clone() else {
             return refuse("its scopes are not separated by spaces, or have odd characters");
-        }
-        if self.mirrored().is_none() {
+        };
+        let Some(mirrored) = self.mirrored() else {
             return refuse("it has an x-mcp-header that clients must refuse");
-        }
+        };
         let Some(handler) = &self.handler else { return refuse("it has no handler") };
         let properties = self.schema().get("properties").and_then(Value::as_object);
-        handler.check(("tool", name), properties.into_iter().flat_map(|all| all.keys().map(String::as_str)))
-    }
-
-    /// The rules of a tool that has been checked.
-    pub(super) fn rules(&self) -> ToolRules {
-        ToolRules {
-            scopes: self.scopes.clone().unwrap_or_default(),
-            mirrored: self.mirrored().unwrap_or_default(),
-        }
+        handler
+            .check(("tool", name), properties.into_iter().flat_map(|all| all.keys().map(String::as_str)))?;
+        Ok(Tool { rules: Arc::new(ToolRules { scopes, mirrored }), ..self })
     }
 
     /// The arguments that are repeated in headers; `None` if the annotations break the rules of transports, "Custom Headers

@@ -9,12 +9,11 @@ use serde_json::{Map, Value, json};
 
 use super::arguments;
 use super::backend::{Backend, Consent, Description, ToolRules};
-use super::build_error::BuildError;
 use super::call::{Call, CallError, Operation, Reply};
 use super::completion::Reference;
 use super::content::ToolResult;
 use super::context::Context;
-use super::definition::Definition;
+use super::definition::{BuildError, Definition};
 use super::jsonrpc::Error;
 use super::prompt::Prompt;
 use super::resource::{Match, Resource};
@@ -47,7 +46,6 @@ pub struct ToolServer {
     resources: HashMap<String, Resource>,
     /// In the order given: the first that fits a URI reads it.
     templates: Vec<Resource>,
-    rules: HashMap<String, Arc<ToolRules>>,
 }
 
 /// Collects what a [`ToolServer`] offers; lists keep this order.
@@ -65,10 +63,8 @@ pub struct Builder {
 impl ToolServer {
     /// A server that offers nothing yet. Clients see its name and version.
     pub fn builder(name: impl Into<String>, version: impl Into<String>) -> Builder {
-        let name = name.into();
-        let consent = Consent { name: name.clone(), ..Consent::default() };
-        let info = Definition::new([("name", name.into()), ("version", version.into().into())]);
-        Builder { consent, info, ..Builder::default() }
+        let info = Definition::new([("name", name.into().into()), ("version", version.into().into())]);
+        Builder { info, ..Builder::default() }
     }
 
     fn result(&self, context: &Context) -> Result<Reply, CallError> {
@@ -82,7 +78,7 @@ impl ToolServer {
             Operation::GetPrompt => {
                 let name = &call.subject;
                 let prompt = self.prompts.get(name).ok_or_else(|| unknown("prompt", name))?;
-                prompt.fill_in(context, call.params.get("arguments"))
+                prompt.fill_in(context, &call.params)
             }
             Operation::ReadResource => self.read_resource(call, context),
             Operation::Complete => self.complete(call, context),
@@ -146,11 +142,7 @@ impl ToolServer {
             ("ref/resource", _, Some(uri)) => {
                 self.templates.iter().find(|each| each.uri() == uri).map(|each| &each.completers)
             }
-            _ => {
-                let why =
-                    "Invalid params: ref is neither a ref/prompt with a name nor a ref/resource with a uri";
-                return Err(Error::invalid_params(why).into());
-            }
+            _ => None,
         };
         let completers =
             completers.ok_or_else(|| Error::invalid_params("Unknown prompt or resource template"))?;
@@ -177,7 +169,7 @@ impl Backend for ToolServer {
     }
 
     fn tool_rules(&self, _: &Principal, tool: &str) -> Option<Arc<ToolRules>> {
-        self.rules.get(tool).cloned()
+        self.tools.get(tool).map(|tool| Arc::clone(&tool.rules))
     }
 
     fn known(&self, operation: Operation, name: &str) -> Option<Cow<'_, str>> {
@@ -198,7 +190,7 @@ impl Backend for ToolServer {
 impl Builder {
     /// Sets a member of what clients see of the server itself: `title`, `icons`, `websiteUrl`. Pages show the title.
     pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Builder {
-        self.info.set_extra(&["name", "version"], name, value);
+        self.info.set(name, value);
         self
     }
 
@@ -254,18 +246,13 @@ impl Builder {
     /// # Errors
     /// [`BuildError`] for the first thing that cannot be offered.
     pub fn build(self) -> Result<ToolServer, BuildError> {
-        self.info.check(("server", &self.consent.name))?;
-        self.tools.iter().try_for_each(Tool::check)?;
-        self.prompts.iter().try_for_each(Prompt::check)?;
-        self.resources.iter().try_for_each(Resource::check)?;
         let description = self.description();
         let Builder { mut consent, info, tools, prompts, resources, .. } = self;
-        let rules: HashMap<_, _> = tools
-            .iter()
-            .map(|tool| (tool.name().to_owned(), Arc::new(tool.rules())))
-            .filter(|(_, rules)| **rules != ToolRules::default())
-            .collect();
-        consent.scopes = rules.values().fold(Scopes::default(), |all, each| all.union(&each.scopes));
+        let tools = tools.into_iter().map(Tool::checked).collect::<Result<Vec<_>, _>>()?;
+        prompts.iter().try_for_each(Prompt::check)?;
+        let resources = resources.into_iter().map(Resource::checked).collect::<Result<Vec<_>, _>>()?;
+        consent.scopes = tools.iter().fold(Scopes::default(), |all, tool| all.union(&tool.rules.scopes));
+        consent.name = info.text("name").to_owned();
         consent.title = info.get("title").and_then(Value::as_str).unwrap_or(&consent.name).to_owned();
         check_scope_words(&consent)?;
         let (templates, resources): (Vec<_>, Vec<_>) = resources.into_iter().partition(Resource::is_template);
@@ -287,7 +274,6 @@ impl Builder {
             prompts: by_name("prompt", prompts, Prompt::name)?,
             resources: by_name("resource", resources, Resource::uri)?,
             templates,
-            rules,
         })
     }
 

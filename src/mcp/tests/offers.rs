@@ -44,23 +44,37 @@ fn titles_and_icons_are_listed() {
     }
 }
 
-/// What this server itself goes by is set in one place only.
+/// The server goes by what it lists: a member that is set anew counts for both.
 #[test]
-fn members_with_a_place_of_their_own_are_not_set_as_extras() {
-    let check = |builder: Builder, expected: &str| {
-        assert_eq!(builder.build().err().expect("an error").to_string(), expected);
-    };
-    let builder = || ToolServer::builder("n", "1");
-    let template = Resource::template("a://x/{id}", "r").text("t").with("uriTemplate", "a://y/{id}");
-    check(builder().resource(template), "resource \"a://x/{id}\": its `uriTemplate` cannot be set by `with`");
-    let resource = Resource::new("a:b", "r").text("t").with("uri", "a:c");
-    check(builder().resource(resource), "resource \"a:b\": its `uri` cannot be set by `with`");
-    let prompt = Prompt::new("p", "d").handler(|_, _: NoArguments| Ok(String::new()));
-    check(
-        builder().prompt(prompt.with("arguments", json!([]))),
-        "prompt \"p\": its `arguments` cannot be set by `with`",
+fn what_is_listed_is_what_is_served() {
+    let template = Resource::template("a://x/{id}", "r").text("template").with("uriTemplate", "a://y/{id}");
+    let resource = Resource::new("a:b", "r").text("resource").with("uri", "a:c");
+    let topic = json!([{ "name": "topic", "required": true }]);
+    let prompt = Prompt::new("p", "d").with("arguments", topic).handler(|_, Topic { topic }| Ok(topic));
+    let tool = Tool::new("t", "d", json!({ "type": "object" })).handler(|_, _: NoArguments| Ok("tool"));
+    let server = ToolServer::builder("n", "1")
+        .with("name", "m")
+        .tool(tool.with("name", "u"))
+        .prompt(prompt.with("name", "q"))
+        .resource(resource)
+        .resource(template)
+        .build()
+        .unwrap();
+    assert_eq!(server.consent().name, "m");
+    let endpoint = endpoint(server);
+    let send = |method: &str, params: Value| endpoint.send(modern::plain(method, params));
+    let read = |uri: &str| send("resources/read", json!({ "uri": uri })).json().clone();
+    assert_eq!(read("a:c")["result"]["contents"][0]["text"], "resource");
+    assert_eq!(read("a://y/1")["result"]["contents"][0]["text"], "template");
+    assert_eq!(
+        (&read("a:b")["error"]["code"], &read("a://x/1")["error"]["code"]),
+        (&json!(-32602), &json!(-32602))
     );
-    check(builder().with("name", "m"), "server \"n\": its `name` cannot be set by `with`");
+    assert_eq!(endpoint.send(modern::call(1, "u", json!({}))).text(), "tool");
+    assert_eq!(
+        send("prompts/get", json!({ "name": "q" })).json()["error"]["message"],
+        "Missing argument: topic"
+    );
 }
 
 /// The trace context of a request reaches its handler, in both eras; what is no text is no trace.
