@@ -203,8 +203,6 @@ pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
 /// Streams of one user that belong to no call, those included that a client left less than [`CLIENT_CHECK`] ago, unless the
 /// operator says otherwise.
 pub const STREAMS_PER_USER: usize = 24;
-/// Streams of one session.
-pub const STREAMS_PER_SESSION: usize = 4;
 /// Sessions and streams that one user opens in a minute: far above what a person's clients do that open one for each call.
 pub const OPENINGS: u32 = 600;
 /// Calls of one user that run at once: a few users together do not hold all of [`CALLS`].

@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::jsonrpc::Error;
+use super::jsonrpc::{Error, RequestId};
 use super::members::Members;
+use crate::base::cancel::CancelToken;
+use crate::base::identity::Principal;
 
 /// The extension's name in the capabilities of both sides.
 pub(super) const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
@@ -79,6 +81,28 @@ pub struct Call {
     pub subject: String,
     /// The params as the client wrote them, without those that count as absent.
     pub params: Members,
+    pub(super) principal: Principal,
+    pub(super) client: ClientCapabilities,
+    pub(super) progress_token: Option<RequestId>,
+    /// Tripped when the result is no longer wanted, and once the client has left the stream that brought it. After the end of the
+    /// call it means nothing.
+    pub(super) cancel: CancelToken,
+}
+
+#[cfg(test)]
+impl Call {
+    /// A call of a tool without arguments.
+    pub(super) fn of_tool(user: u64, tool: &str) -> Call {
+        Call {
+            operation: Operation::CallTool,
+            subject: tool.to_owned(),
+            params: Members::default(),
+            principal: crate::base::identity::fake::principal(user),
+            client: ClientCapabilities::default(),
+            progress_token: None,
+            cancel: CancelToken::new(),
+        }
+    }
 }
 
 /// A result. The members that an era adds (`resultType`, cache hints, `serverInfo`) are not among them.

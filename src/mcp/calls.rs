@@ -62,7 +62,7 @@ impl Calls {
         exchange: &Arc<Exchange>,
         now: Duration,
     ) -> Result<Permit, &'static str> {
-        let principal = &exchange.call().principal;
+        let principal = &exchange.call.principal;
         let place = self.places.take(principal.user);
         let mut running = self.running.lock();
         if let Some(why) = running.closed {

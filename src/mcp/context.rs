@@ -42,17 +42,17 @@ pub struct Context {
 impl Context {
     /// What is asked.
     pub fn call(&self) -> &Call {
-        &self.exchange.call().call
+        &self.exchange.call
     }
 
     /// Who calls.
     pub fn principal(&self) -> &Principal {
-        &self.exchange.call().principal
+        &self.exchange.call.principal
     }
 
     /// What the client can do.
     pub fn client(&self) -> &ClientCapabilities {
-        &self.exchange.call().client
+        &self.exchange.call.client
     }
 
     /// A value of the request's `_meta`, if it is a `T`: under a key of your own, or `traceparent`, `tracestate` and `baggage`,
@@ -183,7 +183,7 @@ impl Context {
         let capabilities: Vec<_> = requests.iter().map(|request| request.capability).collect();
         let answers = match self.exchange.task() {
             Some(task) => task.ask(requests),
-            None => self.exchange.dialect().ask(&self.exchange, requests),
+            None => self.exchange.dialect.ask(&self.exchange, requests),
         }?;
         let seen = |(capability, answer): (Capability, Box<RawValue>)| match capability {
             // A form's content may be absent, which clients write in several ways.
@@ -198,7 +198,7 @@ impl Context {
 
     /// The value that an earlier round of this call has kept with [`Context::remember`]; `None` in the first round.
     pub fn remembered<T: DeserializeOwned>(&self) -> Option<T> {
-        serde_json::from_str(self.exchange.dialect().round()?.remembered()?.get()).ok()
+        serde_json::from_str(self.exchange.dialect.round()?.remembered()?.get()).ok()
     }
 
     /// Keeps `value` for the next round, should this one end with a question. It travels with the client, sealed.
@@ -207,7 +207,7 @@ impl Context {
     /// [`Error::INTERNAL`] if `value` cannot be JSON.
     pub fn remember(&self, value: &impl Serialize) -> Result<(), CallError> {
         let value = to_raw_value(value).map_err(|_| Error::internal())?;
-        if let Some(round) = self.exchange.dialect().round() {
+        if let Some(round) = self.exchange.dialect.round() {
             round.remember(value);
         }
         Ok(())
@@ -227,12 +227,12 @@ impl Context {
 
     /// The token under which the client wants to hear of progress, if it does.
     pub fn progress_token(&self) -> Option<&RequestId> {
-        self.exchange.call().progress_token.as_ref()
+        self.exchange.call.progress_token.as_ref()
     }
 
     /// Whether the client wants log messages of this level.
     pub fn wants_log(&self, level: Level) -> bool {
-        self.exchange.dialect().wants_log(level)
+        self.exchange.dialect.wants_log(level)
     }
 
     /// Passes a notification of another server on, as it stands. Does not wait: one that the client is too slow for is lost.

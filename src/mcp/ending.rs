@@ -12,7 +12,7 @@ impl Mcp {
     /// Ends at once what belongs to a grant: its sessions, its streams, its calls, its tasks.
     pub fn end_grant(&self, grant: GrantId) {
         self.0.calls.cancel_grant(grant);
-        self.0.backend.end_grant(grant);
+        self.0.settings.backend.end_grant(grant);
         self.0.tasks.end_grant(grant);
         self.0.subscribers.sessions.end_grant(grant);
         self.0.subscribers.end_grant(grant);
@@ -25,13 +25,13 @@ impl Mcp {
         let subscriptions = self.0.subscribers.subscriptions();
         grants.extend(subscriptions.iter().map(|subscription| subscription.grant()));
         grants.extend(self.0.calls.grants());
-        grants.extend(self.0.backend.grants());
+        grants.extend(self.0.settings.backend.grants());
         grants
     }
 
     /// Ends unused sessions and streams, and calls that run for too long. To be called every `SWEEP`.
     pub fn sweep(&self) {
-        let now = self.0.clock.monotonic();
+        let now = self.0.settings.clock.monotonic();
         self.0.calls.sweep(now);
         self.0.subscribers.sessions.sweep(now);
         self.0.tasks.sweep(now);
@@ -47,7 +47,7 @@ impl Mcp {
     pub fn close(&self) {
         self.0.closing.trip();
         self.0.tasks.close();
-        self.0.backend.close();
+        self.0.settings.backend.close();
         self.0.end_open_streams();
     }
 
@@ -59,7 +59,7 @@ impl Mcp {
 
     /// Ends what the backend runs, after the calls. Waits for that, up to `patience`.
     pub fn stop_backend(&self, patience: Duration) {
-        self.0.backend.stop(patience);
+        self.0.settings.backend.stop(patience);
     }
 }
 

@@ -3,11 +3,10 @@
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Reply};
-use super::jsonrpc::{self, Error, RequestId};
+use super::call::{Call, CallError, Capability, InputRequest, Level, Reply};
+use super::jsonrpc::{Encoded, Error};
 use super::mrtr::Round;
 use super::stream::EventStream;
 use super::table::Row;
@@ -39,24 +38,13 @@ impl Caller {
     }
 }
 
-/// A call that its era has decoded, and who calls.
-pub(super) struct DecodedCall {
-    pub(super) call: Call,
-    pub(super) principal: Principal,
-    pub(super) client: ClientCapabilities,
-    pub(super) progress_token: Option<RequestId>,
-    /// Tripped when the result is no longer wanted, and once the client has left the stream that brought it. After the end of the
-    /// call it means nothing.
-    pub(super) cancel: CancelToken,
-}
-
 /// Era-specific behaviour of one call: log filtering, its stream, questions to the client, tasks, encoding.
 pub(super) trait Dialect: Send + Sync {
     /// Whether the client wants log messages of this level.
     fn wants_log(&self, level: Level) -> bool;
 
     /// A fresh stream for this call's answer. Takes no lock.
-    fn stream(&self, call: &DecodedCall) -> (EventStream, Stream);
+    fn stream(&self, call: &Call) -> (EventStream, Stream);
 
     /// Called once, when that stream is the answer and before its head is sent.
     fn streaming(&self, _: &Arc<EventStream>) {}
@@ -71,7 +59,7 @@ pub(super) trait Dialect: Send + Sync {
 
     /// A task for this call, which its client can ask for already, and the response with its handle; `None` if the call cannot
     /// be a task.
-    fn begin_task(&self, _: &DecodedCall) -> Option<(Arc<Task>, Encoded)> {
+    fn begin_task(&self, _: &Call) -> Option<(Arc<Task>, Encoded)> {
         None
     }
 
@@ -92,45 +80,14 @@ pub(super) trait Dialect: Send + Sync {
     }
 
     /// The response of the call.
-    fn encode(&self, call: &DecodedCall, result: Result<Reply, CallError>) -> Encoded;
+    fn encode(&self, call: &Call, result: Result<Reply, CallError>) -> Encoded;
 
     /// Called once, before the response is sent or dropped: the call is no longer in flight.
     fn ended(&self) {}
 }
 
-/// A JSON-RPC response, and the HTTP status it travels under when it is not part of a stream.
-#[derive(Debug)]
-pub(super) struct Encoded {
-    status: u16,
-    text: String,
-    outcome: CallOutcome,
-}
-
-impl Encoded {
-    /// A result.
-    pub(super) fn result(id: &RequestId, result: &impl Serialize) -> Encoded {
-        Encoded { status: 200, text: jsonrpc::result(id, result), outcome: CallOutcome::Ok }
-    }
-
-    /// The result of a call, whose handler said `reply`.
-    pub(super) fn reply(id: &RequestId, result: &impl Serialize, reply: &Reply) -> Encoded {
-        Encoded { outcome: outcome(reply), ..Encoded::result(id, result) }
-    }
-
-    /// An error.
-    pub(super) fn error(status: u16, id: Option<&RequestId>, error: &Error) -> Encoded {
-        let outcome = CallOutcome::ProtocolError(error.word());
-        Encoded { status, text: jsonrpc::error(id, error), outcome }
-    }
-
-    /// As a whole answer. Answers depend on the user: no cache may keep them (M16).
-    pub(super) fn into_response(self) -> Response {
-        let response = Response::new(self.status).bytes("application/json", self.text).ending(self.outcome);
-        response.header("Cache-Control", "no-store")
-    }
-}
-
-fn outcome(reply: &Reply) -> CallOutcome {
+/// How a call ended whose handler said `reply`.
+pub(super) fn outcome(reply: &Reply) -> CallOutcome {
     if reply.get("isError").is_some_and(|value| value.get() == "true") {
         CallOutcome::ToolError
     } else {
@@ -140,8 +97,8 @@ fn outcome(reply: &Reply) -> CallOutcome {
 
 /// The answer of one call in the making.
 pub(super) struct Exchange {
-    call: DecodedCall,
-    dialect: Box<dyn Dialect>,
+    pub(super) call: Call,
+    pub(super) dialect: Box<dyn Dialect>,
     /// The task that the call has become, once and for good.
     task: OnceLock<Arc<Task>>,
     /// Guards the steps of the answer: silence, stream, end.
@@ -166,7 +123,7 @@ impl Exchange {
     /// The exchange of a call that has just arrived. If it is slow it becomes a stream by itself: some clients hold a
     /// lock until the head of the answer arrives.
     pub(super) fn new(
-        call: DecodedCall,
+        call: Call,
         dialect: Box<dyn Dialect>,
         (responder, stream): (Responder, Option<Arc<EventStream>>),
     ) -> Arc<Exchange> {
@@ -188,14 +145,6 @@ impl Exchange {
         })
     }
 
-    pub(super) fn call(&self) -> &DecodedCall {
-        &self.call
-    }
-
-    pub(super) fn dialect(&self) -> &dyn Dialect {
-        &*self.dialect
-    }
-
     /// The task that the call has become.
     pub(super) fn task(&self) -> Option<&Arc<Task>> {
         self.task.get()
@@ -203,7 +152,7 @@ impl Exchange {
 
     /// The call's token, or that of the task that it has become.
     pub(super) fn cancelled(&self) -> &CancelToken {
-        self.task().map_or(&self.call.cancel, |task| task.cancelled())
+        self.task().map_or(&self.call.cancel, |task| &task.cancel)
     }
 
     /// Makes the call a task and answers with its handle. Returns whether it is one now: not if the call is over already.
@@ -222,7 +171,7 @@ impl Exchange {
             return false;
         }
         // The client leaves with the handle; what it cancels from now on is the task.
-        self.call.cancel.disarm().into_iter().for_each(|action| task.cancelled().on_trip(action));
+        self.call.cancel.disarm().into_iter().for_each(|action| task.cancel.on_trip(action));
         self.dialect.ended();
         respond(phase, handle);
         true
@@ -301,7 +250,7 @@ impl Exchange {
     fn end_task(&self, task: &Task, (result, witness): (Result<Reply, CallError>, Option<Arc<dyn Witness>>)) {
         let result = result.map_err(|error| self.dialect.error(error));
         let outcome = match &result {
-            _ if task.cancelled().is_tripped() => CallOutcome::Cancelled,
+            _ if task.cancel.is_tripped() => CallOutcome::Cancelled,
             Ok(reply) => outcome(reply),
             Err(error) => CallOutcome::ProtocolError(error.word()),
         };

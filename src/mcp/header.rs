@@ -39,24 +39,27 @@ pub(super) enum Presence {
     Optional,
 }
 
-impl Presence {
-    fn skips(self, headers: &Headers, name: &'static str) -> bool {
-        self == Presence::Optional && headers.all(name).next().is_none()
-    }
-}
-
 /// Checks that `Mcp-Method` is the method, letter for letter.
 pub(super) fn check_method(headers: &Headers, method: &str, presence: Presence) -> Result<(), Error> {
-    let value = headers.one("mcp-method").ok().flatten().map(|value| value.trim_matches([' ', '\t']));
-    let is_right = presence.skips(headers, "mcp-method") || value == Some(method);
-    if is_right { Ok(()) } else { Err(mismatch("Mcp-Method")) }
+    let is_right = |value: &str| value.trim_matches([' ', '\t']) == method;
+    check(headers, ("mcp-method", "Mcp-Method"), presence, is_right)
 }
 
 /// Checks that `Mcp-Name`, decoded, is the name or URI.
 pub(super) fn check_name(headers: &Headers, name: &str, presence: Presence) -> Result<(), Error> {
-    let value = headers.one("mcp-name").ok().flatten().and_then(decode);
-    let is_right = presence.skips(headers, "mcp-name") || value.as_deref() == Some(name);
-    if is_right { Ok(()) } else { Err(mismatch("Mcp-Name")) }
+    let is_right = |value: &str| decode(value).as_deref() == Some(name);
+    check(headers, ("mcp-name", "Mcp-Name"), presence, is_right)
+}
+
+fn check(
+    headers: &Headers,
+    (name, shown): (&'static str, &str),
+    presence: Presence,
+    is_right: impl Fn(&str) -> bool,
+) -> Result<(), Error> {
+    let may_lack = presence == Presence::Optional && headers.all(name).next().is_none();
+    let is_right = may_lack || headers.one(name).ok().flatten().is_some_and(is_right);
+    if is_right { Ok(()) } else { Err(mismatch(shown)) }
 }
 
 /// Checks the headers of mirrored arguments: each must be there exactly if its argument is, and say the same.

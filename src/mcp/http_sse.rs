@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
+use super::Core;
 use super::exchange::Caller;
-use super::initialize::Initialize;
-use super::intake::Message;
+use super::intake::{Message, accepts, not_read, read};
 use super::legacy::{self, Refusal, new_session};
 use super::session::{Kind, NewSession, Session};
 use super::stream::EventStream;
-use super::{Core, accepts, read, refusal};
 use crate::base::encoding::base64url;
 use crate::http::{Form, Response};
 
@@ -20,19 +19,19 @@ const OLDEST: &str = "2024-11-05";
 /// Opens the stream. Its session ends with it.
 pub(super) fn open(core: &Core, caller: Caller, message_path: &str) {
     if !accepts(&caller.head, "text", "event-stream") {
-        return caller.responder.respond(refusal(406));
+        return caller.responder.respond(not_read(406));
     }
     let Some(open) = core.open_stream(&caller.principal) else {
-        return caller.responder.respond(Refusal::TooManyStreams.response(None));
+        return caller.responder.respond(Refusal::TOO_MANY_STREAMS.response(None));
     };
-    let new = new_session(core, caller.principal.user, base64url(&core.random.bytes::<32>()).into());
+    let new = new_session(core, caller.principal.user, base64url(&core.settings.random.bytes::<32>()).into());
     let new = NewSession { kind: Kind::HttpSse, client: None, ..new };
     let (events, body) = EventStream::open(new.shares.clone(), open);
     // The name in the URL is no credential: it is good for this grant only (M6).
     events.send_endpoint(&format!("{message_path}?sessionId={}", new.id));
     let session = Arc::new(Session::on_stream(&caller.principal, new, events));
-    if core.subscribers.sessions.insert(&session, &core.capacity).is_err() {
-        return caller.responder.respond(Refusal::TooManySessions.response(None));
+    if core.subscribers.sessions.insert(&session, &core.settings.capacity).is_err() {
+        return caller.responder.respond(Refusal::TOO_MANY_SESSIONS.response(None));
     }
     caller.responder.respond(Response::new(200).stream(body));
 }
@@ -48,16 +47,16 @@ pub(super) fn post(core: &Arc<Core>, body: &[u8], mut caller: Caller) {
         return caller.responder.respond(refusal);
     }
     let Some(session) = find_session(core, &caller) else {
-        return caller.responder.respond(Refusal::UnknownSession.response(None));
+        return caller.responder.respond(Refusal::UNKNOWN_SESSION.response(None));
     };
-    session.touch(core.clock.monotonic());
+    session.touch(core.settings.clock.monotonic());
     caller.stream = Some(Arc::clone(session.standalone()));
     if let Message::Request { id, method, params } = &message
         && method == "initialize"
     {
-        let result = Initialize::read(params, &VERSIONS, OLDEST).and_then(|initialize| {
-            session.declare(initialize.client);
-            initialize.result(&*core.backend, &caller.principal)
+        let result = legacy::negotiate(params, &VERSIONS, OLDEST).and_then(|(version, client)| {
+            session.declare(client);
+            legacy::initialized(core, &caller.principal, version)
         });
         return caller.answer(legacy::encode(id, result));
     }

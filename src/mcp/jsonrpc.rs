@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::base::limits;
+use crate::http::{CallOutcome, Response};
 
 /// A request's id, also a progress token: a string or an integer, never null (MCP, basic, "Requests").
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -149,6 +150,32 @@ struct RequestFrame<'a, P> {
     method: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     params: Option<P>,
+}
+
+/// A JSON-RPC response, and the HTTP status it travels under when it is not part of a stream.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    status: u16,
+    pub(super) text: String,
+    /// What the log says of it.
+    pub(super) outcome: CallOutcome,
+}
+
+impl Encoded {
+    pub(super) fn result(id: &RequestId, result: &impl Serialize, outcome: CallOutcome) -> Encoded {
+        Encoded { status: 200, text: self::result(id, result), outcome }
+    }
+
+    pub(super) fn error(status: u16, id: Option<&RequestId>, error: &Error) -> Encoded {
+        let outcome = CallOutcome::ProtocolError(error.word());
+        Encoded { status, text: self::error(id, error), outcome }
+    }
+
+    /// The response as a whole answer. Answers depend on the user: no cache may keep them (M16).
+    pub(super) fn into_response(self) -> Response {
+        let response = Response::new(self.status).bytes("application/json", self.text).ending(self.outcome);
+        response.header("Cache-Control", "no-store")
+    }
 }
 
 /// A response with a result. A result that cannot be JSON becomes an internal error.

@@ -9,17 +9,16 @@ use serde_json::value::RawValue;
 use super::Core;
 use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply};
 use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
-use super::exchange::{Caller, DecodedCall, Dialect, Encoded, Exchange};
+use super::exchange::{Caller, Dialect, Exchange, outcome};
 use super::header;
-use super::initialize::Initialize;
 use super::intake::Message;
-use super::jsonrpc::{self, Error, RequestId};
+use super::jsonrpc::{self, Encoded, Error, RequestId};
 use super::members::Members;
 use super::methods::MethodRow;
 use super::mrtr::wait_for;
 use super::session::{Kind, NewSession, Session};
 use super::session_id::SessionId;
-use super::stream::{EventStream, Priming};
+use super::stream::EventStream;
 use super::table::{Full, Row};
 use crate::base::cancel::CancelToken;
 use crate::base::identity::{Principal, UserId};
@@ -46,7 +45,7 @@ pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message<'_>) {
 
 /// The refusal of a message whose headers say something else (M12).
 pub(super) fn contradiction(core: &Core, caller: &Caller, message: &Message<'_>) -> Option<Response> {
-    let error = header::check_sent(&*core.backend, caller, message.call()?).err()?;
+    let error = header::check_sent(&*core.settings.backend, caller, message.call()?).err()?;
     Some(Encoded::error(400, id_of(message), &error).into_response())
 }
 
@@ -73,7 +72,7 @@ pub(super) fn delete(core: &Core, caller: Caller) {
     let response = match find_session(core, &caller) {
         Ok(session) => {
             // In this order: a request that brings the session back meanwhile sees one or the other.
-            core.ended.insert(session.id(), core.clock.monotonic());
+            core.ended.insert(session.id(), core.settings.clock.monotonic());
             core.subscribers.sessions.end(&session);
             Response::new(204)
         }
@@ -85,11 +84,8 @@ pub(super) fn delete(core: &Core, caller: Caller) {
 /// The session's stream, or the one of `Last-Event-ID`.
 fn read(core: &Core, caller: &Caller) -> Result<Response, Refusal> {
     let session = find_session(core, caller)?;
-    if session.open_readers() >= limits::STREAMS_PER_SESSION {
-        return Err(Refusal::TooManyStreams);
-    }
-    let open = core.open_stream(&caller.principal).ok_or(Refusal::TooManyStreams)?;
-    let last_event_id = caller.head.headers.one("last-event-id").map_err(|_| Refusal::DuplicateHeader)?;
+    let open = core.open_stream(&caller.principal).ok_or(Refusal::TOO_MANY_STREAMS)?;
+    let last_event_id = caller.head.headers.one("last-event-id").map_err(|_| Refusal::DUPLICATE_HEADER)?;
     Ok(Response::new(200).stream(session.read(last_event_id, open)))
 }
 
@@ -100,46 +96,37 @@ fn id_of<'a>(message: &'a Message<'_>) -> Option<&'a RequestId> {
     }
 }
 
-/// Why a message does not reach its session (M13).
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Refusal {
-    DuplicateHeader,
-    UnknownVersion,
-    NoSession,
-    UnknownSession,
-    TooManyStreams,
-    TooManySessions,
-    TooFast,
-}
+/// Why a message does not reach its session (M13): status, code and words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refusal(u16, i64, &'static str);
 
 impl Refusal {
+    const DUPLICATE_HEADER: Refusal = Refusal(400, Error::INVALID_REQUEST, "A header stands twice");
+    const UNKNOWN_VERSION: Refusal = Refusal(400, Error::INVALID_REQUEST, "Unsupported MCP-Protocol-Version");
+    const NO_SESSION: Refusal =
+        Refusal(400, Error::INVALID_REQUEST, "Mcp-Session-Id is missing: initialize first");
+    pub(super) const UNKNOWN_SESSION: Refusal = Refusal(404, Error::SESSION_NOT_FOUND, "Session not found");
+    pub(super) const TOO_MANY_STREAMS: Refusal = Refusal(429, Error::BUSY, "Too many open streams");
+    pub(super) const TOO_MANY_SESSIONS: Refusal = Refusal(503, Error::BUSY, "Too many sessions");
+    const TOO_FAST: Refusal = Refusal(429, Error::BUSY, "Too many sessions in too short a time");
+
     pub(super) fn response(self, id: Option<&RequestId>) -> Response {
-        let (status, code, message) = match self {
-            Refusal::DuplicateHeader => (400, Error::INVALID_REQUEST, "A header stands twice"),
-            Refusal::UnknownVersion => (400, Error::INVALID_REQUEST, "Unsupported MCP-Protocol-Version"),
-            Refusal::NoSession => {
-                (400, Error::INVALID_REQUEST, "Mcp-Session-Id is missing: initialize first")
-            }
-            Refusal::UnknownSession => (404, Error::SESSION_NOT_FOUND, "Session not found"),
-            Refusal::TooManyStreams => (429, Error::BUSY, "Too many open streams"),
-            Refusal::TooManySessions => (503, Error::BUSY, "Too many sessions"),
-            Refusal::TooFast => (429, Error::BUSY, "Too many sessions in too short a time"),
-        };
+        let Refusal(status, code, message) = self;
         Encoded::error(status, id, &Error::new(code, message)).into_response()
     }
 }
 
 /// The caller's session. A missing version header means 2025-03-26, whose rules are no different here.
 fn find_session(core: &Core, caller: &Caller) -> Result<Arc<Session>, Refusal> {
-    let version = header::version(&caller.head.headers).map_err(|_| Refusal::DuplicateHeader)?;
+    let version = header::version(&caller.head.headers).map_err(|_| Refusal::DUPLICATE_HEADER)?;
     if version.is_some_and(|version| version != MODERN_VERSION && !LEGACY_VERSIONS.contains(&version)) {
-        return Err(Refusal::UnknownVersion);
+        return Err(Refusal::UNKNOWN_VERSION);
     }
     let session = named_session(core, caller)?;
     if version == Some(MODERN_VERSION) {
-        core.tolerated.count("modern_version_in_session", &caller.principal);
+        core.tolerate("modern_version_in_session", &caller.principal);
     }
-    session.touch(core.clock.monotonic());
+    session.touch(core.settings.clock.monotonic());
     session.name();
     Ok(session)
 }
@@ -147,18 +134,18 @@ fn find_session(core: &Core, caller: &Caller) -> Result<Arc<Session>, Refusal> {
 /// The session that the request names. One that this process does not have, after a restart or a rest, starts anew under
 /// its id: only the contents of the id are left of it (M6).
 fn named_session(core: &Core, Caller { head, principal, .. }: &Caller) -> Result<Arc<Session>, Refusal> {
-    let id = head.headers.one("mcp-session-id").map_err(|_| Refusal::DuplicateHeader)?;
-    let id = id.ok_or(Refusal::NoSession)?;
+    let id = head.headers.one("mcp-session-id").map_err(|_| Refusal::DUPLICATE_HEADER)?;
+    let id = id.ok_or(Refusal::NO_SESSION)?;
     let sessions = &core.subscribers.sessions;
     if let Some(session) = sessions.find(id, principal).filter(|each| each.kind() == Kind::Streamable) {
         return Ok(session);
     }
     let contents = SessionId::open(id, core).filter(|contents| contents.grant == principal.grant);
-    let contents = contents.filter(|_| !core.ended.contains(id)).ok_or(Refusal::UnknownSession)?;
+    let contents = contents.filter(|_| !core.ended.contains(id)).ok_or(Refusal::UNKNOWN_SESSION)?;
     let session = open_session(core, principal, id, &contents)?;
     if core.ended.contains(id) {
         sessions.end(&session);
-        return Err(Refusal::UnknownSession);
+        return Err(Refusal::UNKNOWN_SESSION);
     }
     Ok(session)
 }
@@ -170,13 +157,16 @@ fn open_session(
     contents: &SessionId,
 ) -> Result<Arc<Session>, Refusal> {
     if !core.may_open(principal.user) {
-        return Err(Refusal::TooFast);
+        return Err(Refusal::TOO_FAST);
     }
-    let priming = if &*contents.version >= "2025-11-25" { Priming::Sent } else { Priming::Omitted };
+    let is_primed = &*contents.version >= "2025-11-25";
     let new = new_session(core, principal.user, id.into());
-    let new = NewSession { client: Some(contents.client()), priming, ..new };
+    let new = NewSession { client: Some(contents.client()), is_primed, ..new };
     let session = Arc::new(Session::new(principal, new));
-    core.subscribers.sessions.insert(&session, &core.capacity).map_err(|Full| Refusal::TooManySessions)
+    core.subscribers
+        .sessions
+        .insert(&session, &core.settings.capacity)
+        .map_err(|Full| Refusal::TOO_MANY_SESSIONS)
 }
 
 /// Some hosted clients never name the session that `initialize` gave them. They are recognized by that: their grant has a session
@@ -184,9 +174,11 @@ fn open_session(
 /// such client may use the same ids. Without a name nothing can be asked of the client, cancelled, or read by GET. For
 /// everybody else a missing name stays an error (M13).
 fn unnamed_session(core: &Core, caller: &Caller, refusal: Refusal) -> Result<Arc<Session>, Refusal> {
-    let Refusal::NoSession = refusal else { return Err(refusal) };
+    if refusal != Refusal::NO_SESSION {
+        return Err(refusal);
+    }
     let initialized = core.subscribers.sessions.unnamed(&caller.principal).ok_or(refusal)?;
-    initialized.touch(core.clock.monotonic());
+    initialized.touch(core.settings.clock.monotonic());
     let new = new_session(core, caller.principal.user, "".into());
     Ok(Arc::new(Session::new(&caller.principal, NewSession { kind: Kind::SingleRequest, ..new })))
 }
@@ -197,28 +189,50 @@ pub(super) fn new_session(core: &Core, user: UserId, id: Box<str>) -> NewSession
         id,
         kind: Kind::Streamable,
         client: Some(ClientCapabilities::default()),
-        priming: Priming::Omitted,
+        is_primed: false,
         shares: core.budgets.of(user),
-        incarnation: u32::from_be_bytes(core.random.bytes()),
-        now: core.clock.monotonic(),
+        incarnation: u32::from_be_bytes(core.settings.random.bytes()),
+        now: core.settings.clock.monotonic(),
     }
 }
 
 fn initialize(core: &Core, principal: &Principal, id: &RequestId, params: &Members) -> Response {
     let [latest, ..] = LEGACY_VERSIONS;
-    let initialize = match Initialize::read(params, &LEGACY_VERSIONS, latest) {
-        Ok(initialize) => initialize,
+    let (version, client) = match negotiate(params, &LEGACY_VERSIONS, latest) {
+        Ok(agreed) => agreed,
         Err(error) => return failed(id, &error).into_response(),
     };
-    let contents = SessionId::new(principal.grant, initialize.version, initialize.client);
+    let contents = SessionId::new(principal.grant, version, client);
     let session_id = contents.seal(core);
     match open_session(core, principal, &session_id, &contents) {
         Ok(_) => {
-            let result = initialize.result(&*core.backend, principal);
+            let result = initialized(core, principal, version);
             encode(id, result).into_response().header("Mcp-Session-Id", session_id)
         }
         Err(refusal) => refusal.response(Some(id)),
     }
+}
+
+/// The version that is spoken from now on and the client's capabilities. The version is the client's if it is one of `spoken`,
+/// else `otherwise`; the client then decides whether to go on.
+pub(super) fn negotiate(
+    params: &Members,
+    spoken: &[&'static str],
+    otherwise: &'static str,
+) -> Result<(&'static str, ClientCapabilities), Error> {
+    let wanted: String = params.require("protocolVersion")?;
+    let version = spoken.iter().find(|version| **version == wanted).copied().unwrap_or(otherwise);
+    Ok((version, params.read("capabilities")?.unwrap_or_default()))
+}
+
+/// The result of `initialize`.
+pub(super) fn initialized(core: &Core, principal: &Principal, version: &str) -> Result<Reply, Error> {
+    let description = core.settings.backend.description(principal)?;
+    let reply = Reply::default()
+        .with("protocolVersion", &version)?
+        .with("capabilities", &description.capabilities)?
+        .with("serverInfo", &description.info)?;
+    description.instruct(reply)
 }
 
 fn serve(
@@ -233,10 +247,7 @@ fn serve(
         "resources/subscribe" => resource(core, &caller, &params).and_then(|uri| session.subscribe(&uri)),
         "resources/unsubscribe" => resource(core, &caller, &params).map(|uri| session.unsubscribe(&uri)),
         _ => match decode(core, &caller, method, &params) {
-            Ok((operation, subject, progress_token)) => {
-                let call = Call { operation, subject, params };
-                return self::call(core, caller, session, (id, call, progress_token));
-            }
+            Ok(decoded) => return call(core, caller, session, (id, params, decoded)),
             Err(error) => Err(error),
         },
     };
@@ -250,15 +261,12 @@ struct LegacyMeta {
 }
 
 /// The operation, its subject and the progress token.
-fn decode(
-    core: &Core,
-    caller: &Caller,
-    method: &str,
-    params: &Members,
-) -> Result<(Operation, String, Option<RequestId>), Error> {
+type Decoded = (Operation, String, Option<RequestId>);
+
+fn decode(core: &Core, caller: &Caller, method: &str, params: &Members) -> Result<Decoded, Error> {
     let row = MethodRow::find(method).ok_or_else(Error::method_not_found)?;
     let operation = row.operation.ok_or_else(Error::method_not_found)?;
-    if !core.backend.description(&caller.principal)?.offers(operation) {
+    if !core.settings.backend.description(&caller.principal)?.offers(operation) {
         return Err(Error::method_not_found());
     }
     let LegacyMeta { progress_token } = params.read("_meta")?.unwrap_or_default();
@@ -269,10 +277,10 @@ fn call(
     core: &Core,
     caller: Caller,
     session: &Arc<Session>,
-    (id, call, progress_token): (RequestId, Call, Option<RequestId>),
+    (id, params, (operation, subject, progress_token)): (RequestId, Members, Decoded),
 ) {
-    if call.operation == Operation::CallTool
-        && let Some(refusal) = core.scope_refusal(&caller.principal, &call.subject)
+    if operation == Operation::CallTool
+        && let Some(refusal) = core.scope_refusal(&caller.principal, &subject)
     {
         return caller.responder.respond(refusal);
     }
@@ -281,14 +289,15 @@ fn call(
         return caller.answer(failed(&id, &error));
     }
     let dialect = Box::new(LegacyCall { session: Arc::clone(session), id });
-    let client = session.client();
-    let call = DecodedCall { call, principal: caller.principal, client, progress_token, cancel };
-    core.start(Exchange::new(call, dialect, (caller.responder, caller.stream)));
+    let Caller { principal, responder, stream, .. } = caller;
+    let call =
+        Call { operation, subject, params, principal, client: session.client(), progress_token, cancel };
+    core.start(Exchange::new(call, dialect, (responder, stream)));
 }
 
 /// The resource that a request subscribes to, or unsubscribes from.
 fn resource(core: &Core, caller: &Caller, params: &Members) -> Result<String, Error> {
-    if !core.backend.description(&caller.principal)?.promises(Operation::ReadResource, "subscribe") {
+    if !core.settings.backend.description(&caller.principal)?.promises(Operation::ReadResource, "subscribe") {
         return Err(Error::method_not_found());
     }
     let uri: String = params.require("uri")?;
@@ -307,7 +316,7 @@ fn notice(session: &Session, method: &str, params: &Members) {
 /// The response with a result, or with an error.
 pub(super) fn encode(id: &RequestId, result: Result<Reply, Error>) -> Encoded {
     match result {
-        Ok(reply) => Encoded::reply(id, &reply, &reply),
+        Ok(reply) => Encoded::result(id, &reply, outcome(&reply)),
         Err(error) => failed(id, &error),
     }
 }
@@ -327,7 +336,7 @@ impl Dialect for LegacyCall {
         self.session.wants_log(level)
     }
 
-    fn stream(&self, _: &DecodedCall) -> (EventStream, Stream) {
+    fn stream(&self, _: &Call) -> (EventStream, Stream) {
         self.session.new_stream()
     }
 
@@ -357,7 +366,7 @@ impl Dialect for LegacyCall {
         Error::new(Error::INVALID_REQUEST, words)
     }
 
-    fn encode(&self, _: &DecodedCall, result: Result<Reply, CallError>) -> Encoded {
+    fn encode(&self, _: &Call, result: Result<Reply, CallError>) -> Encoded {
         encode(&self.id, result.map_err(|error| self.error(error)))
     }
 

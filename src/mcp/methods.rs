@@ -1,11 +1,15 @@
-//! The methods that clients may call: one row each. Which of them are served is each era's matter.
+//! The methods that clients may call: one row each. Which of them are served is each era's matter. Also what the log says of a
+//! call: its method and its subject, both in words that this server knows. A name of the client's own choice is called `unknown`.
 
 use std::borrow::Cow;
 
+use super::Core;
 use super::call::Operation;
+use super::intake::Message;
 use super::jsonrpc::Error;
 use super::members::Members;
 use crate::base::json;
+use crate::http::Responder;
 
 /// A method that clients may call.
 #[derive(Debug)]
@@ -58,5 +62,23 @@ impl MethodRow {
     pub(super) fn subject<'a>(&self, params: &'a Members) -> Result<Option<Cow<'a, str>>, Error> {
         let subject = self.subject.map(|member| params.require(member)).transpose()?;
         Ok(subject.map(|json::Text(subject)| subject))
+    }
+}
+
+impl Core {
+    /// Tells the responder's witness which call a message is, if it is one.
+    pub(super) fn note_call(&self, message: &Message<'_>, responder: &Responder) {
+        let (Message::Request { method, params, .. }, Some(witness)) = (message, responder.witness()) else {
+            return;
+        };
+        let Some(row) = MethodRow::find(method) else { return witness.called("unknown", None) };
+        let subject = row.subject(params).ok().flatten();
+        let operation = match row.name {
+            "resources/subscribe" | "resources/unsubscribe" => Some(Operation::ReadResource),
+            _ => row.operation,
+        };
+        let known = operation.zip(subject.as_deref());
+        let target = known.and_then(|(operation, subject)| self.settings.backend.known(operation, subject));
+        witness.called(row.name, target.as_deref());
     }
 }

@@ -121,13 +121,11 @@
 //! What is offered does not change while the server runs; what is behind it may: a [`Publisher`] tells clients so. For calls
 //! that are served elsewhere (a child process, another server) implement [`Backend`] instead of building a [`ToolServer`].
 
-mod accept;
 mod arguments;
 mod backend;
 mod budgets;
 mod call;
 mod calls;
-mod change;
 mod completion;
 mod content;
 mod context;
@@ -138,7 +136,6 @@ mod exchange;
 mod handler;
 mod header;
 mod http_sse;
-mod initialize;
 mod intake;
 mod jsonrpc;
 mod legacy;
@@ -148,7 +145,6 @@ mod modern;
 mod modern_answer;
 mod mrtr;
 mod prompt;
-mod record;
 mod resource;
 mod session;
 mod session_id;
@@ -156,27 +152,26 @@ mod stream;
 mod subscribers;
 mod table;
 mod task;
-mod task_methods;
-mod tolerated;
 mod tool;
 mod tool_server;
 mod uri_template;
 
 use std::sync::Arc;
 
-use self::accept::{accepts, read, refusal};
 use self::budgets::Budgets;
 use self::calls::Calls;
 use self::era::Era;
 use self::exchange::{Caller, Exchange};
+use self::intake::{accepts, not_read, read};
 use self::session_id::EndedSessions;
 use self::stream::OpenStream;
 use self::subscribers::Subscribers;
 use self::table::Table;
 use self::task::Task;
-use self::tolerated::Tolerated;
 use crate::base::capacity::Capacity;
 use crate::base::clock::Clock;
+use crate::base::counters::Counters;
+use crate::base::log::{self, Field};
 use crate::base::quota::Quota;
 use crate::base::random::Random;
 use crate::base::rate::RateLimit;
@@ -244,12 +239,7 @@ pub(crate) struct Counts {
 
 /// The state that the files of this module share.
 struct Core {
-    backend: Arc<dyn Backend>,
-    keys: Arc<Keyring>,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
-    capacity: Capacity,
-    insufficient_scope: InsufficientScope,
+    settings: Settings,
     subscribers: Arc<Subscribers>,
     calls: Arc<Calls>,
     /// The sessions and streams that each user opens.
@@ -261,29 +251,24 @@ struct Core {
     /// Tripped when the server stops.
     closing: CancelToken,
     ended: EndedSessions,
-    tolerated: Tolerated,
+    /// Known client faults in requests that were served all the same, by kind.
+    tolerated: Counters,
 }
 
 impl Mcp {
     /// An endpoint without sessions.
     pub fn new(settings: Settings) -> Mcp {
-        let Settings { backend, keys, clock, random, capacity, insufficient_scope } = settings;
         Mcp(Arc::new(Core {
-            backend,
-            keys,
-            clock,
-            random,
-            capacity,
-            insufficient_scope,
             subscribers: Arc::default(),
             calls: Calls::new(),
             openings: budgets::openings(),
-            streams: Quota::per_key(capacity.streams_per_user),
+            streams: Quota::per_key(settings.capacity.streams_per_user),
             budgets: Budgets::new(),
             tasks: Table::default(),
             closing: CancelToken::new(),
             ended: EndedSessions::default(),
-            tolerated: Tolerated::default(),
+            tolerated: Counters::default(),
+            settings,
         }))
     }
 
@@ -291,17 +276,17 @@ impl Mcp {
     pub fn handle(&self, request: Request, principal: Principal, responder: Responder) {
         let (caller, body) = self.caller(request, principal, responder);
         if header::repeats_version(&caller.head.headers) {
-            self.0.tolerated.count("repeated_version", &caller.principal);
+            self.0.tolerate("repeated_version", &caller.principal);
         }
         match caller.head.method {
             Method::Post => self.post(&body, caller),
             Method::Get if !accepts(&caller.head, "text", "event-stream") => {
-                caller.responder.respond(refusal(406));
+                caller.responder.respond(not_read(406));
             }
             Method::Get => legacy::get(&self.0, caller),
             Method::Delete => legacy::delete(&self.0, caller),
             Method::Head | Method::Options | Method::Other(_) => {
-                caller.responder.respond(refusal(405).header("Allow", "GET, POST, DELETE"));
+                caller.responder.respond(not_read(405).header("Allow", "GET, POST, DELETE"));
             }
         }
         if self.0.closing.is_tripped() {
@@ -345,7 +330,7 @@ impl Mcp {
 
     /// How many programs the backend runs.
     pub fn programs(&self) -> usize {
-        self.0.backend.programs()
+        self.0.settings.backend.programs()
     }
 
     /// The number of requests that were served although they break the protocol, by kind.
@@ -361,7 +346,7 @@ impl Mcp {
     fn post(&self, body: &[u8], caller: Caller) {
         let head = &caller.head;
         if !accepts(head, "application", "json") || !accepts(head, "text", "event-stream") {
-            return caller.responder.respond(refusal(406));
+            return caller.responder.respond(not_read(406));
         }
         let status = if era::of_headers(&head.headers) == Era::Modern { 400 } else { 200 };
         let message = match read(head, body, status) {
@@ -380,12 +365,13 @@ impl Core {
     /// Hands a call to the backend, if there is room for it (M17).
     fn start(&self, exchange: Arc<Exchange>) {
         // A list is answered at once, even to a user whose calls have taken all places.
-        let is_list = exchange.call().call.operation.is_list();
-        let permit = (!is_list).then(|| self.calls.begin(&exchange, self.clock.monotonic())).transpose();
+        let is_list = exchange.call.operation.is_list();
+        let permit =
+            (!is_list).then(|| self.calls.begin(&exchange, self.settings.clock.monotonic())).transpose();
         match permit {
             Ok(permit) => {
                 let context = Context { exchange, publisher: self.publisher(), permit };
-                trace::in_tool(|| self.backend.call(context));
+                trace::in_tool(|| self.settings.backend.call(context));
             }
             Err(why) => exchange.complete(Err(Error::new(Error::BUSY, why).into())),
         }
@@ -393,21 +379,28 @@ impl Core {
 
     /// The answer to a caller whose token lacks scopes that `tool` needs: it names those and the ones of the token.
     fn scope_refusal(&self, principal: &Principal, tool: &str) -> Option<Response> {
-        let rules = self.backend.tool_rules(principal, tool)?;
+        let rules = self.settings.backend.tool_rules(principal, tool)?;
         let has_all = rules.scopes.is_subset(&principal.scopes);
-        (!has_all).then(|| (self.insufficient_scope)(&principal.scopes.union(&rules.scopes)))
+        (!has_all).then(|| (self.settings.insufficient_scope)(&principal.scopes.union(&rules.scopes)))
+    }
+
+    /// Counts a request that is served although its client breaks the protocol; the log names the first client of each kind.
+    fn tolerate(&self, kind: &'static str, principal: &Principal) {
+        if self.tolerated.count(kind) == 1 {
+            log::info("client.tolerated", &[Field::Client(principal.client.as_str()), Field::Reason(kind)]);
+        }
     }
 
     /// Whether a user may open one more session or stream now (M17).
     fn may_open(&self, user: UserId) -> bool {
-        self.openings.spend_as(user, self.clock.monotonic()).is_ok()
+        self.openings.spend_as(user, self.settings.clock.monotonic()).is_ok()
     }
 
     /// One more stream of the caller's that belongs to no call; `None` if they may not have one (M17).
     fn open_stream(&self, principal: &Principal) -> Option<OpenStream> {
         let place = self.streams.take(principal.user).filter(|_| self.may_open(principal.user))?;
-        let lifetime = principal.expires.since(self.clock.now());
-        Some(OpenStream { place, expires: self.clock.monotonic().saturating_add(lifetime) })
+        let lifetime = principal.expires.since(self.settings.clock.now());
+        Some(OpenStream { place, expires: self.settings.clock.monotonic().saturating_add(lifetime) })
     }
 
     fn publisher(&self) -> Publisher {

@@ -11,21 +11,20 @@ use serde_json::value::RawValue;
 use super::Core;
 use super::backend::Description;
 use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply};
-use super::change::Filter;
 use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
-use super::exchange::{Caller, DecodedCall, Dialect, Encoded, Exchange};
+use super::exchange::{Caller, Dialect, Exchange};
 use super::header::{self, Presence, mismatch};
 use super::intake::Message;
-use super::jsonrpc::{Error, RequestId};
+use super::jsonrpc::{Encoded, Error, RequestId};
 use super::members::Members;
 use super::methods::MethodRow;
-use super::modern_answer::{complete, failed, input_required, missing, missing_tasks, ttl};
-use super::mrtr::{Round, Sealing};
+use super::modern_answer::{complete, failed, input_required, missing, missing_tasks, task_status, ttl};
+use super::mrtr::Round;
 use super::session::millis;
 use super::stream::EventStream;
-use super::subscribers::Subscription;
-use super::task::{NewTask, Task};
-use super::task_methods::{self, TaskMethod, TaskRequest};
+use super::subscribers::{Filter, Subscription};
+use super::table::Row;
+use super::task::Task;
 use crate::base::encoding::base64url;
 use crate::base::identity::Principal;
 use crate::base::limits;
@@ -33,43 +32,32 @@ use crate::http::{Response, Stream};
 
 /// Serves a POST.
 pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message<'_>) {
-    match message {
-        Message::Request { id, method, params } => {
-            let request = match decode(core, &caller, &method, params) {
-                Ok(request) => request,
-                Err(error) => return caller.answer(failed(&id, &error)),
-            };
-            match request.method {
-                ModernMethod::Discover => caller.answer(discover(&request.description, &id)),
-                ModernMethod::Listen => listen(core, caller, id, &request),
-                ModernMethod::Operation(operation) => call(core, caller, id, (operation, request)),
-                ModernMethod::Task(method) => {
-                    let ModernRequest { subject, params, description, .. } = &request;
-                    let request =
-                        TaskRequest { id: &id, method, task: subject, params, info: &description.info };
-                    caller.responder.respond(task_methods::serve(core, &caller.principal, request));
-                }
-            }
-        }
+    let answer = match message {
+        Message::Request { id, method, params } => match decode(core, &caller, &method, params) {
+            Ok(request) => return serve(core, caller, id, request),
+            Err(error) => failed(&id, &error),
+        },
         // This revision has no notifications by POST: one that is sent all the same is taken and changes nothing.
-        Message::Notification { .. } => caller.responder.respond(Response::new(202)),
+        Message::Notification { .. } => return caller.responder.respond(Response::new(202)),
         Message::Response { id, .. } => {
-            let error = Error::new(Error::INVALID_REQUEST, "There are no requests to be answered");
-            caller.answer(failed(&id, &error));
+            failed(&id, &Error::new(Error::INVALID_REQUEST, "There are no requests to be answered"))
         }
-    }
+    };
+    caller.answer(answer);
 }
 
-enum ModernMethod {
-    Discover,
-    Listen,
-    Operation(Operation),
-    Task(TaskMethod),
+fn serve(core: &Arc<Core>, caller: Caller, id: RequestId, request: ModernRequest) {
+    match (request.row.name, request.row.operation) {
+        (_, Some(operation)) => call(core, caller, id, (operation, request)),
+        ("server/discover", None) => caller.answer(discover(&request.description, &id)),
+        ("subscriptions/listen", None) => listen(core, caller, id, &request),
+        (_, None) => caller.responder.respond(task(core, &caller.principal, &id, &request)),
+    }
 }
 
 /// A request that has passed the checks.
 struct ModernRequest {
-    method: ModernMethod,
+    row: &'static MethodRow,
     /// The name, URI or task that the request is for; empty for other methods.
     subject: String,
     params: Members,
@@ -108,44 +96,40 @@ fn decode(core: &Core, caller: &Caller, method: &str, params: Members) -> Result
             .with_data(&json!({ "supported": [MODERN_VERSION], "requested": version })));
     }
     header::check_method(headers, method, presence)?;
-    let description = core.backend.description(&caller.principal)?;
-    let row = MethodRow::find(method).ok_or_else(Error::method_not_found)?;
-    let method = match (method, row.operation, TaskMethod::from_method(method)) {
-        ("server/discover", ..) => ModernMethod::Discover,
-        ("subscriptions/listen", ..) => ModernMethod::Listen,
-        (_, Some(operation), _) if description.offers(operation) => ModernMethod::Operation(operation),
-        (_, _, Some(method)) if description.has_tasks => ModernMethod::Task(method),
-        (..) => return Err(Error::method_not_found()),
+    let description = core.settings.backend.description(&caller.principal)?;
+    let is_task = method.starts_with("tasks/");
+    let is_served = |row: &&MethodRow| match row.operation {
+        Some(operation) => description.offers(operation),
+        None if is_task => description.has_tasks,
+        None => matches!(method, "server/discover" | "subscriptions/listen"),
     };
+    let row = MethodRow::find(method).filter(is_served).ok_or_else(Error::method_not_found)?;
     let subject = row.subject(&params)?;
     if let Some(subject) = &subject {
         header::check_name(headers, subject, presence)?;
     }
     let subject = subject.unwrap_or_default().into_owned();
-    if matches!(method, ModernMethod::Task(_)) && !client.takes_tasks() {
+    if is_task && !client.takes_tasks() {
         return Err(missing_tasks());
     }
-    if let ModernMethod::Operation(Operation::CallTool) = method
-        && let Some(rules) = core.backend.tool_rules(&caller.principal, &subject)
+    if row.operation == Some(Operation::CallTool)
+        && let Some(rules) = core.settings.backend.tool_rules(&caller.principal, &subject)
     {
         header::check_arguments(headers, &rules.mirrored, params.get("arguments"), Presence::Required)?;
     }
     if is_mixed {
-        core.tolerated.count("modern_body_under_legacy_version", &caller.principal);
+        core.tolerate("modern_body_under_legacy_version", &caller.principal);
     }
-    Ok(ModernRequest { method, subject, params, client, log_level, progress_token, description })
+    Ok(ModernRequest { row, subject, params, client, log_level, progress_token, description })
 }
 
 fn discover(description: &Description, id: &RequestId) -> Encoded {
     let reply = Reply::default()
         .with("supportedVersions", &[MODERN_VERSION])
         .and_then(|reply| reply.with("capabilities", &description.modern_capabilities()))
-        .and_then(|reply| match &description.instructions {
-            Some(instructions) => reply.with("instructions", instructions),
-            None => Ok(reply),
-        });
+        .and_then(|reply| description.instruct(reply));
     match reply {
-        Ok(reply) => complete(&description.info, id, (&reply, Some(millis(limits::LIST_TTL)))),
+        Ok(reply) => complete(&description.info, id, (reply, Some(millis(limits::LIST_TTL)))),
         Err(error) => failed(id, &error),
     }
 }
@@ -198,28 +182,37 @@ fn call(core: &Arc<Core>, caller: Caller, id: RequestId, (operation, request): (
     {
         return caller.responder.respond(refusal);
     }
-    let call = Call { operation, subject, params };
-    let round = match round(core, &caller.principal, &call) {
-        Ok(round) => round,
-        Err(error) => return caller.answer(failed(&id, &error)),
-    };
+    let Caller { principal, responder, .. } = caller;
     // A client cancels by going away (transports, "Cancellation"): before the head that is seen by the responder's
     // token, after it by the stream's, so both are this one.
-    let cancel = caller.responder.client_gone();
+    let cancel = responder.client_gone();
+    let call = Call { operation, subject, params, principal, client, progress_token, cancel };
+    let round = match Round::begin(&call, &core.settings.keys, core.settings.clock.now()) {
+        Ok(round) => round,
+        Err(error) => return responder.respond(failed(&id, &error).into_response()),
+    };
     let dialect = Box::new(ModernCall { core: Arc::clone(core), id, description, log_level, round });
-    let call = DecodedCall { call, principal: caller.principal, client, progress_token, cancel };
-    core.start(Exchange::new(call, dialect, (caller.responder, None)));
+    core.start(Exchange::new(call, dialect, (responder, None)));
 }
 
-fn round(core: &Core, principal: &Principal, call: &Call) -> Result<Round, Error> {
-    let answers = call.params.read("inputResponses")?.unwrap_or_default();
-    let state: Option<String> = call.params.read("requestState")?;
-    Round::begin(principal, call, (answers, state.as_deref()), &core.sealing())
-}
-
-impl Core {
-    fn sealing(&self) -> Sealing<'_> {
-        Sealing { keys: &self.keys, random: &*self.random, now: self.clock.now() }
+/// Serves `tasks/get`, `tasks/update` and `tasks/cancel`. A task of somebody else's is as unknown as none, and one's own is for a
+/// token that could call its tool: a client's narrower token gets at none of its results.
+fn task(core: &Core, principal: &Principal, id: &RequestId, request: &ModernRequest) -> Response {
+    let Some(task) = core.tasks.find(&request.subject, principal) else {
+        return failed(id, &Error::invalid_params("Unknown task")).into_response();
+    };
+    if let Some(refusal) = core.scope_refusal(principal, &task.tool) {
+        return refusal;
+    }
+    let info = &request.description.info;
+    let done = match request.row.name {
+        "tasks/get" => return task_status(info, id, (&task, "complete")).into_response(),
+        "tasks/update" => request.params.require("inputResponses").map(|answers| task.answer(answers)),
+        _ => Ok(task.end()),
+    };
+    match done {
+        Ok(()) => complete(info, id, (Reply::default(), None)).into_response(),
+        Err(error) => failed(id, &error).into_response(),
     }
 }
 
@@ -237,7 +230,7 @@ impl Dialect for ModernCall {
         self.log_level.is_some_and(|wanted| level >= wanted)
     }
 
-    fn stream(&self, call: &DecodedCall) -> (EventStream, Stream) {
+    fn stream(&self, call: &Call) -> (EventStream, Stream) {
         EventStream::ephemeral(self.core.budgets.of(call.principal.user), call.cancel.clone())
     }
 
@@ -249,22 +242,18 @@ impl Dialect for ModernCall {
         Some(&self.round)
     }
 
-    fn begin_task(&self, decoded: &DecodedCall) -> Option<(Arc<Task>, Encoded)> {
+    fn begin_task(&self, call: &Call) -> Option<(Arc<Task>, Encoded)> {
         let (core, description) = (&self.core, &self.description);
-        let DecodedCall { call, principal, client, .. } = decoded;
-        let can_be = call.operation == Operation::CallTool && description.has_tasks && client.takes_tasks();
+        let can_be =
+            call.operation == Operation::CallTool && description.has_tasks && call.client.takes_tasks();
         if !can_be || core.closing.is_tripped() {
             return None;
         }
-        let new = NewTask {
-            id: base64url(&core.random.bytes::<32>()).into(),
-            clock: Arc::clone(&core.clock),
-            tool: call.subject.as_str().into(),
-            kept: core.budgets.of(principal.user).kept,
-        };
-        let task = Arc::new(Task::new(principal, new));
+        let id = base64url(&core.settings.random.bytes::<32>()).into();
+        let kept = core.budgets.of(call.principal.user).kept;
+        let task = Arc::new(Task::new(call, id, kept, Arc::clone(&core.settings.clock)));
         core.tasks.insert(&task).ok()?;
-        let handle = task_methods::created(&self.id, &task, &description.info);
+        let handle = task_status(&description.info, &self.id, (&task, "task"));
         Some((task, handle))
     }
 
@@ -272,13 +261,14 @@ impl Dialect for ModernCall {
         capability.map_or_else(missing_tasks, |capability| missing(&json!({ capability.name(): {} })))
     }
 
-    fn encode(&self, decoded: &DecodedCall, result: Result<Reply, CallError>) -> Encoded {
-        let DecodedCall { call, principal, .. } = decoded;
+    fn encode(&self, call: &Call, result: Result<Reply, CallError>) -> Encoded {
         match result {
-            Ok(reply) => complete(&self.description.info, &self.id, (&reply, ttl(call.operation))),
+            Ok(reply) => complete(&self.description.info, &self.id, (reply, ttl(call.operation))),
             // Nothing else may ask for input (MRTR, "Supported Requests").
             Err(CallError::InputRequired(requests)) if call.operation.may_ask() => {
-                let state = self.round.next_state(principal, call, &self.core.sealing());
+                let Core { settings, .. } = &*self.core;
+                let state =
+                    self.round.next_state(call, &settings.keys, &*settings.random, settings.clock.now());
                 input_required(&self.description.info, &self.id, (&requests, state))
             }
             Err(error) => failed(&self.id, &self.error(error)),

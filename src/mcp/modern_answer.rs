@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::call::{InputRequest, Operation, Reply, TASKS_EXTENSION};
-use super::exchange::Encoded;
-use super::jsonrpc::{Error, RequestId};
+use super::exchange::outcome;
+use super::jsonrpc::{Encoded, Error, RequestId};
 use super::session::millis;
+use super::table::Row;
+use super::task::{Status, Task};
 use crate::base::limits;
+use crate::http::CallOutcome;
 
 /// `serverInfo`.
 type ServerInfo = Map<String, Value>;
@@ -22,15 +26,21 @@ pub(super) fn ttl(operation: Operation) -> Option<u64> {
     (operation == Operation::ReadResource).then_some(0)
 }
 
-pub(super) fn complete(info: &ServerInfo, id: &RequestId, (reply, ttl_ms): (&Reply, Option<u64>)) -> Encoded {
+pub(super) fn complete(
+    info: &ServerInfo,
+    id: &RequestId,
+    (mut reply, ttl_ms): (Reply, Option<u64>),
+) -> Encoded {
+    // A handler's, or those of a program of another version, would be there twice.
+    reply.retain(|name| !matches!(name, "resultType" | "ttlMs" | "cacheScope"));
     let result = CompleteResult {
         result_type: "complete",
-        reply: HandlersMembers(reply),
+        reply: &reply,
         ttl_ms,
         cache_scope: ttl_ms.map(|_| "private"),
         meta: reply.get("_meta").is_none().then_some(ServerMeta { server_info: info }),
     };
-    Encoded::reply(id, &result, reply)
+    Encoded::result(id, &result, outcome(&reply))
 }
 
 pub(super) fn failed(id: &RequestId, error: &Error) -> Encoded {
@@ -63,7 +73,39 @@ pub(super) fn input_required(
         request_state: state,
         meta: ServerMeta { server_info: info },
     };
-    Encoded::result(id, &result)
+    Encoded::result(id, &result, CallOutcome::Ok)
+}
+
+/// A task as its client sees it: as the handle in place of a call's result, or as the result of `tasks/get`.
+pub(super) fn task_status(
+    info: &ServerInfo,
+    id: &RequestId,
+    (task, result_type): (&Task, &'static str),
+) -> Encoded {
+    let (status, updated) = task.status();
+    let (word, result, error, questions) = match &status {
+        Status::Working => ("working", None, None, None),
+        Status::InputRequired(open) => ("input_required", None, None, Some(open)),
+        Status::Completed(result) => ("completed", Some(&**result), None, None),
+        Status::Failed(error) => ("failed", None, Some(error), None),
+        Status::Cancelled => ("cancelled", None, None, None),
+    };
+    let detailed = DetailedTask {
+        result_type,
+        task_id: task.id(),
+        status: word,
+        status_message: error.map(|error| &*error.message),
+        created_at: task.created.rfc3339(),
+        last_updated_at: updated.rfc3339(),
+        ttl_ms: millis(limits::TASK_LIFETIME),
+        poll_interval_ms: millis(limits::TASK_POLL),
+        result,
+        error,
+        input_requests: questions
+            .map(|open| open.iter().map(|(key, question)| (&**key, &question.request)).collect()),
+        meta: ServerMeta { server_info: info },
+    };
+    Encoded::result(id, &detailed, CallOutcome::Ok)
 }
 
 /// The client did not say with this request that it takes tasks.
@@ -82,7 +124,7 @@ pub(super) fn missing(capabilities: &Value) -> Error {
 struct CompleteResult<'a> {
     result_type: &'static str,
     #[serde(flatten)]
-    reply: HandlersMembers<'a>,
+    reply: &'a Reply,
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,20 +133,10 @@ struct CompleteResult<'a> {
     meta: Option<ServerMeta<'a>>,
 }
 
-/// A reply without the members that this era adds: a handler's, or those of a program of an older version, would be there twice.
-struct HandlersMembers<'a>(&'a Reply);
-
-impl Serialize for HandlersMembers<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let is_added = |name: &str| matches!(name, "resultType" | "ttlMs" | "cacheScope");
-        serializer.collect_map(self.0.iter().filter(|(name, _)| !is_added(name)))
-    }
-}
-
 #[derive(Serialize)]
-pub(super) struct ServerMeta<'a> {
+struct ServerMeta<'a> {
     #[serde(rename = "io.modelcontextprotocol/serverInfo")]
-    pub(super) server_info: &'a ServerInfo,
+    server_info: &'a ServerInfo,
 }
 
 #[derive(Serialize)]
@@ -114,6 +146,28 @@ struct InputRequired<'a> {
     input_requests: BTreeMap<&'a str, &'a InputRequest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_state: Option<String>,
+    #[serde(rename = "_meta")]
+    meta: ServerMeta<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DetailedTask<'a> {
+    result_type: &'static str,
+    task_id: &'a str,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_message: Option<&'a str>,
+    created_at: String,
+    last_updated_at: String,
+    ttl_ms: u64,
+    poll_interval_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a Error>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_requests: Option<BTreeMap<&'a str, &'a InputRequest>>,
     #[serde(rename = "_meta")]
     meta: ServerMeta<'a>,
 }

@@ -12,10 +12,10 @@ use serde_json::value::RawValue;
 use super::call::{Call, CallError, Capability, InputRequest};
 use super::intake::is_object;
 use super::jsonrpc::Error;
-use super::members::is_absent;
+use super::members::{Members, is_absent};
 use crate::base::clock::Timestamp;
 use crate::base::encoding::{base64url, sha256};
-use crate::base::identity::{ClientFingerprint, Principal, UserId};
+use crate::base::identity::{ClientFingerprint, UserId};
 use crate::base::lock::Mutex;
 use crate::base::random::Random;
 use crate::base::{json, limits};
@@ -67,26 +67,13 @@ fn digest(call: &Call) -> String {
     base64url(&sha256(&serde_json::to_vec(&parts).unwrap_or_default()))
 }
 
-/// The means of opening and sealing states.
-pub(super) struct Sealing<'a> {
-    pub(super) keys: &'a Keyring,
-    pub(super) random: &'a dyn Random,
-    pub(super) now: Timestamp,
-}
-
 /// One round of a call.
 pub(super) struct Round {
     /// Of this request and of earlier rounds.
     answers: Answers,
     remembered: Option<Box<RawValue>>,
-    /// Guards the contents of the next state.
-    next: Mutex<NextRound>,
-}
-
-#[derive(Default)]
-struct NextRound {
-    answers: Answers,
-    remembered: Option<Box<RawValue>>,
+    /// Guards what the next round is to remember instead.
+    next: Mutex<Option<Box<RawValue>>>,
 }
 
 impl Round {
@@ -95,48 +82,36 @@ impl Round {
     /// # Errors
     /// [`Error::INVALID_PARAMS`] if the state is not one that we made for this user, client and request, or is too old. Which
     /// of these it was is not told.
-    pub(super) fn begin(
-        principal: &Principal,
-        call: &Call,
-        (fresh, state): (Answers, Option<&str>),
-        sealing: &Sealing<'_>,
-    ) -> Result<Round, Error> {
-        let invalid = || Error::invalid_params("Invalid requestState");
-        let (mut answers, remembered) = match state {
-            None => (Answers::new(), None),
-            Some(text) if text.len() > limits::REQUEST_STATE_BYTES => return Err(invalid()),
-            Some(text) => {
-                let state: RequestState =
-                    seal::open(sealing.keys, text, sealing.now).map_err(|_| invalid())?;
-                let ours = state.user == principal.user
-                    && state.client == principal.client
-                    && state.digest == digest(call);
-                if !ours {
-                    return Err(invalid());
-                }
-                (state.answers, state.remembered)
-            }
+    pub(super) fn begin(call: &Call, keys: &Keyring, now: Timestamp) -> Result<Round, Error> {
+        let fresh = call.params.read::<Answers>("inputResponses")?.unwrap_or_default();
+        let Some(state) = call.params.read::<String>("requestState")? else {
+            return Ok(Round { answers: fresh, remembered: None, next: Mutex::default() });
         };
+        let state = Some(state).filter(|state| state.len() <= limits::REQUEST_STATE_BYTES);
+        let state = state.and_then(|state| seal::open::<RequestState>(keys, &state, now).ok());
+        let is_ours = |state: &RequestState| {
+            state.user == call.principal.user
+                && state.client == call.principal.client
+                && state.digest == digest(call)
+        };
+        let state = state.filter(is_ours).ok_or_else(|| Error::invalid_params("Invalid requestState"))?;
+        let RequestState { mut answers, remembered, .. } = state;
         answers.extend(fresh);
         Ok(Round { answers, remembered, next: Mutex::default() })
     }
 
-    /// The answers to these questions, if all are there; else the call ends with those that are open.
+    /// The answers to these questions, if all are there; else the call ends with those that are open. A question with an answer of
+    /// another shape is open.
     pub(super) fn ask(&self, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
-        let answers: Vec<_> = requests.iter().map(|request| self.answer(request)).collect();
-        {
-            let mut next = self.next.lock();
-            for (request, answer) in requests.iter().zip(&answers) {
-                if let Some(answer) = answer {
-                    next.answers.insert(request.key.clone(), answer.clone());
-                }
-            }
+        let answer = |request: &InputRequest| {
+            self.answers.get(&request.key).filter(|answer| has_shape(request.capability, answer))
+        };
+        let answers: Vec<_> = requests.iter().filter_map(answer).cloned().collect();
+        if answers.len() == requests.len() {
+            return Ok(answers);
         }
-        if answers.iter().all(Option::is_some) {
-            return Ok(answers.into_iter().flatten().collect());
-        }
-        let open = requests.into_iter().zip(answers).filter(|(_, answer)| answer.is_none());
-        Err(CallError::InputRequired(open.map(|(request, _)| request).collect()))
+        let open = requests.into_iter().filter(|request| answer(request).is_none());
+        Err(CallError::InputRequired(open.collect()))
     }
 
     pub(super) fn remembered(&self) -> Option<&RawValue> {
@@ -144,61 +119,45 @@ impl Round {
     }
 
     pub(super) fn remember(&self, value: Box<RawValue>) {
-        self.next.lock().remembered = Some(value);
+        *self.next.lock() = Some(value);
     }
 
     /// The state for the next round; `None` if there is nothing to know.
     pub(super) fn next_state(
         &self,
-        principal: &Principal,
         call: &Call,
-        sealing: &Sealing<'_>,
+        keys: &Keyring,
+        random: &dyn Random,
+        now: Timestamp,
     ) -> Option<String> {
-        let next = std::mem::take(&mut *self.next.lock());
-        let remembered = next.remembered.or_else(|| self.remembered.clone());
-        if next.answers.is_empty() && remembered.is_none() {
+        let remembered = self.next.lock().take().or_else(|| self.remembered.clone());
+        if self.answers.is_empty() && remembered.is_none() {
             return None;
         }
         let state = RequestState {
-            user: principal.user,
-            client: principal.client.clone(),
+            user: call.principal.user,
+            client: call.principal.client.clone(),
             digest: digest(call),
-            expires: sealing.now.plus(limits::REQUEST_STATE_LIFETIME),
-            answers: next.answers,
+            expires: now.plus(limits::REQUEST_STATE_LIFETIME),
+            answers: self.answers.clone(),
             remembered,
         };
-        Some(seal::seal(sealing.keys, &state, sealing.random))
-    }
-
-    /// An answer of the right shape. Questions with any other answer are asked again.
-    fn answer(&self, request: &InputRequest) -> Option<Box<RawValue>> {
-        let answer = self.answers.get(&request.key)?;
-        has_shape(request.capability, answer).then(|| answer.clone())
+        Some(seal::seal(keys, &state, random))
     }
 }
 
 /// Whether an answer has the members that the result of its method must have.
 pub(super) fn has_shape(capability: Capability, answer: &RawValue) -> bool {
-    #[derive(Deserialize)]
-    struct AnswerMembers<'a> {
-        #[serde(borrow)]
-        action: Option<&'a RawValue>,
-        #[serde(borrow)]
-        content: Option<&'a RawValue>,
-        #[serde(borrow)]
-        role: Option<&'a RawValue>,
-        #[serde(borrow)]
-        roots: Option<&'a RawValue>,
-    }
-    let Ok(AnswerMembers { action, content, role, roots }) = json::read(answer.get()) else { return false };
+    let Ok(members) = json::read::<Members>(answer.get()) else { return false };
+    let has = |name| members.get(name).is_some_and(|value| value.get() != "null");
     match capability {
         Capability::Elicitation => {
-            let action = action.and_then(|action| json::read::<String>(action.get()).ok());
+            let action = members.read::<String>("action").unwrap_or_default();
             matches!(action.as_deref(), Some("accept" | "decline" | "cancel"))
-                && content.is_none_or(|content| is_object(content) || is_absent(content))
+                && members.get("content").is_none_or(|content| is_object(content) || is_absent(content))
         }
-        Capability::Sampling => role.is_some() && content.is_some(),
-        Capability::Roots => roots.is_some_and(|roots| roots.get().starts_with('[')),
+        Capability::Sampling => has("role") && has("content"),
+        Capability::Roots => members.get("roots").is_some_and(|roots| roots.get().starts_with('[')),
     }
 }
 

@@ -10,10 +10,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::budgets::Shares;
 use super::call::{ClientCapabilities, Level};
-use super::change::Change;
 use super::jsonrpc::{Error, RequestId};
 use super::mrtr::ClientAnswer;
-use super::stream::{EventStream, OpenStream, Priming, ReadFrom, Replay, parse_event_id};
+use super::stream::{EventStream, OpenStream, Replay, parse_event_id};
 use super::table::{Full, Owner, Row, Table, count};
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
@@ -33,7 +32,7 @@ pub(super) struct NewSession {
     pub(super) kind: Kind,
     /// `None`: the client has not said yet.
     pub(super) client: Option<ClientCapabilities>,
-    pub(super) priming: Priming,
+    pub(super) is_primed: bool,
     pub(super) shares: Shares,
     /// Random. A session that comes back under its id has another one, so ids of its earlier events and questions match nothing.
     pub(super) incarnation: u32,
@@ -43,7 +42,7 @@ pub(super) struct NewSession {
 impl NewSession {
     /// A resumable stream of the session.
     fn stream(&self, stream: u64) -> EventStream {
-        let replay = Replay { incarnation: self.incarnation, stream, priming: self.priming };
+        let replay = Replay { incarnation: self.incarnation, stream, is_primed: self.is_primed };
         EventStream::resumable(self.shares.clone(), replay)
     }
 }
@@ -239,7 +238,7 @@ impl Session {
     pub(super) fn new_stream(&self) -> (EventStream, Stream) {
         let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
         let events = self.start.stream(stream);
-        let body = events.attach(ReadFrom::Start, None);
+        let body = events.attach(Some(0), None);
         (events, body)
     }
 
@@ -264,20 +263,15 @@ impl Session {
     /// this session's and incarnation's gets the standalone stream, and no events of another's (M8).
     pub(super) fn read(&self, last_event_id: Option<&str>, open: OpenStream) -> Stream {
         let event = last_event_id.and_then(parse_event_id);
-        let (stream, from) = match event.filter(|(incarnation, ..)| *incarnation == self.start.incarnation) {
-            Some((_, STANDALONE, after)) => (None, ReadFrom::After(after)),
-            Some((_, stream, after)) => match self.state.lock().streams.get(&stream) {
-                Some(events) => (Some(Arc::clone(events)), ReadFrom::After(after)),
-                None => (None, ReadFrom::Undelivered),
-            },
-            None => (None, ReadFrom::Undelivered),
-        };
-        stream.as_ref().unwrap_or(&self.standalone).attach(from, Some(open))
-    }
-
-    /// The number of connections that read a stream of the session by GET.
-    pub(super) fn open_readers(&self) -> usize {
-        self.streams().iter().filter(|events| events.has_open_reader()).count()
+        let event = event.filter(|(incarnation, ..)| *incarnation == self.start.incarnation);
+        let found = event.and_then(|(_, number, after)| {
+            let is_it = |events: &Arc<EventStream>| events.number() == Some(number);
+            Some((self.streams().into_iter().find(is_it)?, after))
+        });
+        match found {
+            Some((events, after)) => events.attach(Some(after), Some(open)),
+            None => self.standalone.attach(None, Some(open)),
+        }
     }
 
     fn has_readers(&self) -> bool {
@@ -316,9 +310,8 @@ impl Session {
         self.state.lock().subscriptions.remove(uri);
     }
 
-    /// Whether the client is to be told of a change.
-    pub(super) fn wants(&self, change: Change<'_>) -> bool {
-        change.uri().is_none_or(|uri| self.state.lock().subscriptions.contains_key(uri))
+    pub(super) fn is_subscribed(&self, uri: &str) -> bool {
+        self.state.lock().subscriptions.contains_key(uri)
     }
 
     // ---- the end ----

@@ -47,13 +47,13 @@ impl SessionId {
 
     /// The id: visible ASCII, another one each time.
     pub(super) fn seal(&self, core: &Core) -> String {
-        seal::seal(&core.keys, self, &*core.random)
+        seal::seal(&core.settings.keys, self, &*core.settings.random)
     }
 
     /// The contents of an id that this server gave, under one of its keys.
     pub(super) fn open(id: &str, core: &Core) -> Option<SessionId> {
         let id = Some(id).filter(|id| id.len() <= limits::SESSION_ID_BYTES)?;
-        let contents: SessionId = seal::open(&core.keys, id, core.clock.now()).ok()?;
+        let contents: SessionId = seal::open(&core.settings.keys, id, core.settings.clock.now()).ok()?;
         era::LEGACY_VERSIONS.contains(&&*contents.version).then_some(contents)
     }
 }

@@ -13,30 +13,14 @@ use crate::base::quota;
 use crate::base::quota::Held;
 use crate::http::{Event, Stream, StreamSender};
 
-/// Whether the first event of a connection is an empty one with an id and a retry time (2025-11-25, "Sending Messages to the
-/// Server"). Older clients take an empty event for a broken message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Priming {
-    Sent,
-    Omitted,
-}
-
 /// The identity of a resumable stream: the incarnation of its session, and its number there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Replay {
     pub(super) incarnation: u32,
     pub(super) stream: u64,
-    pub(super) priming: Priming,
-}
-
-/// The event that a new reader starts with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ReadFrom {
-    Start,
-    /// The first event that no reader was sent.
-    Undelivered,
-    /// The event after the one with this number.
-    After(u64),
+    /// Whether the first event of a connection is an empty one with an id and a retry time (2025-11-25, "Sending Messages to the
+    /// Server"). Older clients take an empty event for a broken message.
+    pub(super) is_primed: bool,
 }
 
 /// The place and the deadline of a stream that belongs to no call: one opened by GET or `subscriptions/listen`.
@@ -112,7 +96,7 @@ impl EventStream {
 
     /// The stream's number in its session.
     pub(super) fn number(&self) -> Option<u64> {
-        self.replay.as_ref().map(|replay| replay.stream)
+        self.replay.map(|replay| replay.stream)
     }
 
     /// Sends the first event of HTTP+SSE (2024-11-05), which tells the reader where to post. It has no number.
@@ -129,7 +113,7 @@ impl EventStream {
         }
         state.last = state.last.saturating_add(1);
         let number = state.last;
-        let id = self.replay.as_ref().map(|replay| event_id(replay.incarnation, replay.stream, number));
+        let id = self.replay.map(|replay| event_id(replay.incarnation, replay.stream, number));
         let event: Arc<[u8]> =
             Event { id: id.as_deref(), data: Some(data), ..Event::default() }.encode().into();
         if self.replay.is_some() {
@@ -138,9 +122,9 @@ impl EventStream {
         state.send(number, event);
     }
 
-    /// Makes a new connection the stream's reader: it gets the kept events of `from` on, then new ones. An earlier reader's
-    /// connection ends. `open` is for a reader that did not come with a call.
-    pub(super) fn attach(&self, from: ReadFrom, open: Option<OpenStream>) -> Stream {
+    /// Makes a new connection the stream's reader: it gets the kept events after the one with the number `after`, else those that no
+    /// reader was sent, then new ones. An earlier reader's connection ends. `open` is for a reader that did not come with a call.
+    pub(super) fn attach(&self, after: Option<u64>, open: Option<OpenStream>) -> Stream {
         let (sender, mut body) = Stream::pair(self.shares.unread.clone(), CancelToken::new());
         let mut state = self.state.lock();
         state.reader_expires = open.as_ref().map(|open| open.expires);
@@ -148,13 +132,9 @@ impl EventStream {
             body = body.holding(place);
         }
         state.unread_since = None;
-        let after = match from {
-            ReadFrom::Start => 0,
-            ReadFrom::Undelivered => state.delivered,
-            ReadFrom::After(number) => number,
-        };
-        if let Some(replay) = self.replay.as_ref().filter(|replay| replay.priming == Priming::Sent) {
-            let _ = sender.send(prime(replay, after.min(state.last))); // if not even that fits, nothing will
+        let after = after.unwrap_or(state.delivered);
+        if let Some(replay) = self.replay.filter(|replay| replay.is_primed) {
+            let _ = sender.send(prime(&replay, after.min(state.last))); // if not even that fits, nothing will
         }
         state.reader = Some(sender);
         let missed = state.ring.iter().filter(|kept| kept.number > after);
@@ -170,7 +150,7 @@ impl EventStream {
 
     /// Ends the reader's connection, not the stream; only where the reader knows to come back (SEP-1699).
     pub(super) fn detach(&self) {
-        if self.replay.as_ref().is_some_and(|replay| replay.priming == Priming::Sent) {
+        if self.replay.is_some_and(|replay| replay.is_primed) {
             self.state.lock().reader = None;
         }
     }
@@ -190,12 +170,6 @@ impl EventStream {
     /// Whether the stream has a reader.
     pub(super) fn has_reader(&self) -> bool {
         self.state.lock().has_reader()
-    }
-
-    /// Whether it has a reader that did not come with a call.
-    pub(super) fn has_open_reader(&self) -> bool {
-        let state = self.state.lock();
-        state.has_reader() && state.reader_expires.is_some()
     }
 
     /// Whether its reader is far behind.

@@ -1,13 +1,14 @@
 //! The streams on which changes are told: those of sessions, and those of `subscriptions/listen` (2026-07-28, patterns,
 //! "Subscriptions").
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::change::{Change, Filter};
 use super::jsonrpc::{self, RequestId};
+use super::members::absent_or;
 use super::session::Session;
 use super::stream::EventStream;
 use super::table::{Owner, Row, Table};
@@ -47,6 +48,66 @@ enum Recipients {
     Everyone,
     User(UserId),
     Grant(GrantId),
+}
+
+/// A change, and the notification of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change<'a> {
+    Tools,
+    Prompts,
+    Resources,
+    Resource(&'a str),
+}
+
+impl Change<'_> {
+    fn method(self) -> &'static str {
+        match self {
+            Change::Tools => "notifications/tools/list_changed",
+            Change::Prompts => "notifications/prompts/list_changed",
+            Change::Resources => "notifications/resources/list_changed",
+            Change::Resource(_) => "notifications/resources/updated",
+        }
+    }
+
+    fn uri(&self) -> Option<&str> {
+        match self {
+            Change::Tools | Change::Prompts | Change::Resources => None,
+            Change::Resource(uri) => Some(uri),
+        }
+    }
+}
+
+/// The `notifications` of `subscriptions/listen`: what a client asks for, and what it is granted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Filter {
+    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "absent_or")]
+    pub(super) tools_list_changed: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "absent_or")]
+    pub(super) prompts_list_changed: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "absent_or")]
+    pub(super) resources_list_changed: bool,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", deserialize_with = "absent_or")]
+    pub(super) resource_subscriptions: BTreeSet<String>,
+    /// Tasks, of which there are no notifications: clients poll.
+    #[serde(skip_serializing, deserialize_with = "absent_or")]
+    pub(super) task_ids: Vec<String>,
+}
+
+impl Filter {
+    /// The bytes that it keeps.
+    pub(super) fn size(&self) -> usize {
+        self.resource_subscriptions.iter().map(String::len).sum()
+    }
+
+    fn wants(&self, change: Change<'_>) -> bool {
+        match change {
+            Change::Tools => self.tools_list_changed,
+            Change::Prompts => self.prompts_list_changed,
+            Change::Resources => self.resources_list_changed,
+            Change::Resource(uri) => self.resource_subscriptions.contains(uri),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -103,7 +164,9 @@ impl Publisher {
         let params = change.uri().map(|uri| Changed { meta: None, uri: Some(uri) });
         let message = jsonrpc::notification(change.method(), params.as_ref());
         for session in self.subscribers.sessions.all() {
-            if self.recipients.include(session.owner()) && session.wants(change) {
+            if self.recipients.include(session.owner())
+                && change.uri().is_none_or(|uri| session.is_subscribed(uri))
+            {
                 session.standalone().publish(&message);
             }
         }

@@ -8,31 +8,28 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, bounded};
 use serde_json::value::RawValue;
 
-use super::call::{CallError, InputRequest};
+use super::call::{Call, CallError, InputRequest};
 use super::jsonrpc::Error;
 use super::mrtr::{Answers, ClientAnswer, has_shape, wait_for};
 use super::table::{Full, Owner, Row, Table};
 use crate::base::cancel::CancelToken;
 use crate::base::clock::{Clock, Timestamp};
-use crate::base::identity::Principal;
 use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Share};
 
-/// The values that a task starts with.
-pub(super) struct NewTask {
-    pub(super) id: Box<str>,
-    pub(super) tool: Box<str>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) kept: Share,
-}
-
 /// A task. Once it is over it stays as it is.
 pub(super) struct Task {
-    start: NewTask,
+    id: Box<str>,
+    /// The name of the tool that it runs.
+    pub(super) tool: Box<str>,
     owner: Owner,
-    cancel: CancelToken,
-    created: Timestamp,
+    clock: Arc<dyn Clock>,
+    /// Its user's budget for what is kept.
+    kept: Share,
+    /// Tripped when the result is no longer wanted.
+    pub(super) cancel: CancelToken,
+    pub(super) created: Timestamp,
     /// On the monotonic clock: afterwards the task is forgotten, and cancelled if it still runs.
     expires: Duration,
     /// Guards the status, and the questions so far.
@@ -76,31 +73,20 @@ impl Status {
 
 impl Task {
     /// A task that works.
-    pub(super) fn new(principal: &Principal, start: NewTask) -> Task {
-        let (created, now) = (start.clock.now(), start.clock.monotonic());
+    pub(super) fn new(call: &Call, id: Box<str>, kept: Share, clock: Arc<dyn Clock>) -> Task {
+        let (created, now) = (clock.now(), clock.monotonic());
         let state = State { updated: created, status: Status::Working, asked: BTreeSet::new(), held: None };
         Task {
-            start,
-            owner: principal.into(),
+            id,
+            tool: call.subject.as_str().into(),
+            owner: (&call.principal).into(),
+            clock,
+            kept,
             cancel: CancelToken::new(),
             created,
             expires: now.saturating_add(limits::TASK_LIFETIME),
             state: Mutex::new(state),
         }
-    }
-
-    /// The name of the tool that it runs.
-    pub(super) fn tool(&self) -> &str {
-        &self.start.tool
-    }
-
-    /// Tripped when the result is no longer wanted.
-    pub(super) fn cancelled(&self) -> &CancelToken {
-        &self.cancel
-    }
-
-    pub(super) fn created(&self) -> Timestamp {
-        self.created
     }
 
     /// The status, and when it last changed.
@@ -162,7 +148,7 @@ impl Task {
             Status::Failed(error) => error.message.len(),
             Status::Working | Status::InputRequired(_) | Status::Cancelled => 0,
         };
-        let held = (bytes <= limits::ANSWER_BYTES).then(|| self.start.kept.hold(bytes)).flatten();
+        let held = (bytes <= limits::ANSWER_BYTES).then(|| self.kept.hold(bytes)).flatten();
         let too_large = || Status::Failed(Error::new(Error::INTERNAL, "The result is too large to be kept"));
         let status = if held.is_some() { status } else { too_large() };
         let mut state = self.state.lock();
@@ -181,13 +167,13 @@ impl Task {
 
     fn change(&self, state: &mut State, status: Status) {
         state.status = status;
-        state.updated = self.start.clock.now();
+        state.updated = self.clock.now();
     }
 }
 
 impl Row for Task {
     fn id(&self) -> &str {
-        &self.start.id
+        &self.id
     }
 
     fn owner(&self) -> &Owner {

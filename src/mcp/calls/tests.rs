@@ -1,11 +1,8 @@
 use serde_json::value::RawValue;
 
-use super::super::call::{
-    Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply,
-};
-use super::super::exchange::{DecodedCall, Dialect, Encoded};
-use super::super::jsonrpc::{Error, RequestId};
-use super::super::members::Members;
+use super::super::call::{Call, CallError, Capability, InputRequest, Level, Reply};
+use super::super::exchange::Dialect;
+use super::super::jsonrpc::{Encoded, Error, RequestId};
 use super::super::stream::EventStream;
 use super::*;
 use crate::base::cancel::CancelToken;
@@ -20,7 +17,7 @@ impl Dialect for Plain {
         false
     }
 
-    fn stream(&self, _: &DecodedCall) -> (EventStream, Stream) {
+    fn stream(&self, _: &Call) -> (EventStream, Stream) {
         unreachable!("nothing is said")
     }
 
@@ -32,22 +29,15 @@ impl Dialect for Plain {
         Error::internal()
     }
 
-    fn encode(&self, _: &DecodedCall, _: Result<Reply, CallError>) -> Encoded {
+    fn encode(&self, _: &Call, _: Result<Reply, CallError>) -> Encoded {
         Encoded::error(200, Some(&RequestId::Integer(1)), &Error::internal())
     }
 }
 
 fn exchange(user: u64, cancel: &CancelToken) -> Arc<Exchange> {
-    let call = Call { operation: Operation::CallTool, subject: "any".to_owned(), params: Members::default() };
-    let decoded = DecodedCall {
-        call,
-        principal: fake::principal(user),
-        client: ClientCapabilities::default(),
-        progress_token: None,
-        cancel: cancel.clone(),
-    };
+    let call = Call { cancel: cancel.clone(), ..Call::of_tool(user, "any") };
     let (responder, _) = Responder::pair();
-    Exchange::new(decoded, Box::new(Plain), (responder, None))
+    Exchange::new(call, Box::new(Plain), (responder, None))
 }
 
 fn begin(calls: &Arc<Calls>, user: u64) -> Result<Permit, &'static str> {

@@ -1,4 +1,3 @@
-use super::super::call::Operation;
 use super::super::members::Members;
 use super::*;
 use crate::base::clock::ManualClock;
@@ -9,30 +8,31 @@ use crate::seal::fake::keyring;
 fn call(name: &str, arguments: &str) -> Call {
     let arguments = RawValue::from_string(arguments.to_owned()).unwrap();
     let params = Members::default().with("arguments", &arguments).unwrap();
-    Call { operation: Operation::CallTool, subject: name.to_owned(), params }
+    Call { params, ..Call::of_tool(1, name) }
+}
+
+/// The call with the person's answer to the question `key`, and a state.
+fn answering(call: Call, key: &str, state: Option<&str>) -> Call {
+    let answers = serde_json::json!({ key: { "action": "accept" } });
+    let params = call.params.with("inputResponses", &answers).unwrap().with("requestState", &state).unwrap();
+    Call { params, ..call }
 }
 
 fn question(key: &str) -> InputRequest {
     InputRequest::elicitation(key, "?", &serde_json::json!({"type": "object", "properties": {}}))
 }
 
-fn accepted(key: &str) -> Answers {
-    let answer = RawValue::from_string(r#"{"action":"accept"}"#.to_owned()).unwrap();
-    Answers::from([(key.to_owned(), answer)])
-}
-
 /// A state made for user 1, tool `a`, arguments `{"x":1,"y":2}` at the clock's start; whether this request may use it.
 fn check(user: u64, call: Call, edit: impl Fn(String) -> String, seconds: u64, expected: bool) {
     let (keys, random) = (keyring(1), CountedRandom::default());
-    let sealing = |now| Sealing { keys: &keys, random: &random, now };
-    let made = self::call("a", r#"{"x":1,"y":2}"#);
-    let start = sealing(ManualClock::START);
-    let first = Round::begin(&principal(1), &made, (accepted("one"), None), &start).unwrap();
+    let made = answering(self::call("a", r#"{"x":1,"y":2}"#), "one", None);
+    let start = ManualClock::START;
+    let first = Round::begin(&made, &keys, start).unwrap();
     assert!(first.ask(vec![question("one"), question("two")]).is_err());
-    let state = edit(first.next_state(&principal(1), &made, &start).unwrap());
+    let state = edit(first.next_state(&made, &keys, &random, start).unwrap());
 
-    let later = sealing(Timestamp(ManualClock::START.0 + seconds));
-    let second = Round::begin(&principal(user), &call, (accepted("two"), Some(&state)), &later);
+    let call = answering(Call { principal: principal(user), ..call }, "two", Some(&state));
+    let second = Round::begin(&call, &keys, Timestamp(start.0 + seconds));
     let answered = second.map(|round| round.ask(vec![question("one"), question("two")]).is_ok());
     assert_eq!(answered.map_err(|error| error.code), if expected { Ok(true) } else { Err(-32602) });
 }

@@ -3,8 +3,8 @@ use super::*;
 use crate::base::identity::UserId;
 use crate::http::Next;
 
-fn resumable(priming: Priming) -> EventStream {
-    EventStream::resumable(Budgets::new().of(UserId(1)), Replay { incarnation: 7, stream: 3, priming })
+fn resumable(is_primed: bool) -> EventStream {
+    EventStream::resumable(Budgets::new().of(UserId(1)), Replay { incarnation: 7, stream: 3, is_primed })
 }
 
 fn read(body: &Stream) -> String {
@@ -15,28 +15,28 @@ fn read(body: &Stream) -> String {
     text
 }
 
-fn check(place: ReadFrom, expected: &str) {
-    let events = resumable(Priming::Omitted);
+fn check(after: Option<u64>, expected: &str) {
+    let events = resumable(false);
     for data in ["a", "b", "c"] {
         events.publish(data);
     }
-    assert_eq!(read(&events.attach(place, None)), expected);
+    assert_eq!(read(&events.attach(after, None)), expected);
 }
 
 #[test]
 fn a_reader_gets_what_it_missed() {
-    check(ReadFrom::After(1), "id: 7-3-2\ndata: b\n\nid: 7-3-3\ndata: c\n\n");
-    check(ReadFrom::After(3), "");
-    check(ReadFrom::After(9), "");
-    check(ReadFrom::Undelivered, "id: 7-3-1\ndata: a\n\nid: 7-3-2\ndata: b\n\nid: 7-3-3\ndata: c\n\n");
+    check(Some(1), "id: 7-3-2\ndata: b\n\nid: 7-3-3\ndata: c\n\n");
+    check(Some(3), "");
+    check(Some(9), "");
+    check(None, "id: 7-3-1\ndata: a\n\nid: 7-3-2\ndata: b\n\nid: 7-3-3\ndata: c\n\n");
 }
 
 #[test]
 fn a_new_reader_takes_over_and_sees_nothing_twice() {
-    let events = resumable(Priming::Omitted);
-    let first = events.attach(ReadFrom::Undelivered, None);
+    let events = resumable(false);
+    let first = events.attach(None, None);
     events.publish("a");
-    let second = events.attach(ReadFrom::Undelivered, None);
+    let second = events.attach(None, None);
     events.publish("b");
     assert_eq!(read(&first), "id: 7-3-1\ndata: a\n\n");
     assert!(matches!(first.next(Duration::ZERO), Next::End));
@@ -45,20 +45,20 @@ fn a_new_reader_takes_over_and_sees_nothing_twice() {
 
 #[test]
 fn a_priming_event_names_the_place_to_resume_from() {
-    let events = resumable(Priming::Sent);
+    let events = resumable(true);
     events.publish("a");
-    assert_eq!(read(&events.attach(ReadFrom::After(1), None)), "id: 7-3-1\nretry: 1000\ndata: \n\n");
+    assert_eq!(read(&events.attach(Some(1), None)), "id: 7-3-1\nretry: 1000\ndata: \n\n");
 }
 
 /// M8: the replay ring is bounded by events and bytes.
 #[test]
 fn the_ring_is_bounded() {
-    let events = resumable(Priming::Sent);
+    let events = resumable(true);
     for _ in 0..limits::REPLAY_EVENTS * 2 {
         events.publish("x");
     }
     assert_eq!(events.state.lock().ring.len(), limits::REPLAY_EVENTS);
-    let whole = events.attach(ReadFrom::After(0), None);
+    let whole = events.attach(Some(0), None);
     assert!(events.has_reader(), "a new reader has room for all that is kept");
     assert_eq!(read(&whole).matches("data: x").count(), limits::REPLAY_EVENTS);
     let large = "x".repeat(limits::REPLAY_BYTES / 2);
@@ -75,10 +75,7 @@ fn the_ring_is_bounded() {
 fn the_streams_of_a_user_keep_no_more_than_their_share() {
     let budgets = Budgets::new();
     let stream = |user| {
-        EventStream::resumable(
-            budgets.of(UserId(user)),
-            Replay { incarnation: 7, stream: 1, priming: Priming::Omitted },
-        )
+        EventStream::resumable(budgets.of(UserId(user)), Replay { incarnation: 7, stream: 1, is_primed: false })
     };
     let _all_but_one_event =
         budgets.of(UserId(1)).replay.hold(limits::REPLAY_BYTES_KEPT.0 - 20 - ENTRY).unwrap();
@@ -96,24 +93,22 @@ fn the_streams_of_a_user_keep_no_more_than_their_share() {
 #[test]
 fn a_user_who_reads_nothing_loses_the_connection() {
     let budgets = Budgets::new();
-    let events = EventStream::resumable(
-        budgets.of(UserId(1)),
-        Replay { incarnation: 7, stream: 3, priming: Priming::Omitted },
-    );
+    let events =
+        EventStream::resumable(budgets.of(UserId(1)), Replay { incarnation: 7, stream: 3, is_primed: false });
     let unread = budgets.of(UserId(1)).unread;
-    let body = events.attach(ReadFrom::Undelivered, None);
+    let body = events.attach(None, None);
     let elsewhere = unread.hold(limits::UNREAD_BYTES.0).unwrap();
     events.publish("a");
     assert!(!events.has_reader());
     drop((elsewhere, body));
-    assert_eq!(read(&events.attach(ReadFrom::Undelivered, None)), "id: 7-3-1\ndata: a\n\n");
+    assert_eq!(read(&events.attach(None, None)), "id: 7-3-1\ndata: a\n\n");
 }
 
 /// M17: a slow reader loses its stream and never blocks a publisher.
 #[test]
 fn a_slow_reader_loses_its_connection() {
-    let events = resumable(Priming::Omitted);
-    let body = events.attach(ReadFrom::Undelivered, None);
+    let events = resumable(false);
+    let body = events.attach(None, None);
     for _ in 0..=limits::STREAM_EVENTS {
         events.publish("x");
     }
@@ -123,13 +118,13 @@ fn a_slow_reader_loses_its_connection() {
 
 #[test]
 fn a_finished_stream_is_forgotten_after_a_while() {
-    let events = resumable(Priming::Omitted);
+    let events = resumable(false);
     events.publish("a");
     assert!(!events.is_over(Duration::ZERO));
     events.finish();
     events.publish("b");
     assert!(!events.is_over(Duration::from_secs(1)));
-    let body = events.attach(ReadFrom::After(0), None);
+    let body = events.attach(Some(0), None);
     assert_eq!(read(&body), "id: 7-3-1\ndata: a\n\n");
     assert!(events.is_over(Duration::from_secs(1) + limits::REPLAY_TIME));
 }

@@ -7,8 +7,7 @@ use crate::base::identity::fake::principal;
 fn task(user: u64, number: usize) -> Arc<Task> {
     let kept = Budgets::new().of(UserId(user)).kept;
     let id = format!("{user}-{number}").into();
-    let clock = Arc::new(ManualClock::new());
-    Arc::new(Task::new(&principal(user), NewTask { id, tool: "a".into(), clock, kept }))
+    Arc::new(Task::new(&Call::of_tool(user, "a"), id, kept, Arc::new(ManualClock::new())))
 }
 
 /// M17: tasks are bounded per user and in all; one that runs makes no room.

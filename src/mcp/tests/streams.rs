@@ -200,22 +200,6 @@ fn too_many_streams_are_refused() {
     assert_eq!(open(last).status, 200);
 }
 
-/// M17: of one session's streams only so many can be read by GET at once.
-#[test]
-fn too_many_streams_of_one_session_are_refused() {
-    let endpoint = conformance();
-    let session = endpoint.session();
-    let take_up = |id: usize| {
-        let body = call(id, "test_elicitation", json!({ "message": "?" }));
-        let first = endpoint.send(in_session(post(&body), &session)).events().next().unwrap();
-        endpoint.send(in_session(get(), &session).with("Last-Event-ID", first.id.as_deref().unwrap()))
-    };
-    let open: Vec<_> = (0..limits::STREAMS_PER_SESSION).map(|id| take_up(id).events()).collect();
-    assert_eq!(take_up(limits::STREAMS_PER_SESSION).status, 429);
-    endpoint.mcp.end_grant(principal(1).grant);
-    open.iter().for_each(|events| assert_eq!(events.next(), None));
-}
-
 /// M17: sessions are bounded in all, and nobody is locked out by somebody who has more than they would.
 #[test]
 fn when_the_server_is_full_whoever_has_most_sessions_makes_room() {
