@@ -142,10 +142,8 @@ impl Context {
     /// # Errors
     /// [`CallError`]; hand it on with `?`.
     pub fn ask<T: DeserializeOwned>(&self, request: InputRequest) -> Result<T, CallError> {
-        self.ask_all(vec![request])?
-            .into_iter()
-            .next()
-            .map_or(Err(CallError::Cancelled), |answer| from_answer(answer.get()))
+        let answers = self.ask_all(vec![request])?;
+        from_answer(answers.first().ok_or(CallError::Cancelled)?.get())
     }
 
     /// Has the person fill in a form; `None` if they declined. `key` names the question within its call, `form` is a flat JSON

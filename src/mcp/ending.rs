@@ -38,7 +38,7 @@ impl Mcp {
         self.0.subscribers.sweep(now);
         if self.0.closing.is_tripped() {
             // Not before: a message to it may have waited for a worker when the server was told to stop.
-            self.0.subscribers.sessions.end_where(|each| each.kind() == Kind::HttpSse && !each.is_busy());
+            self.0.subscribers.sessions.end_where(|each| each.start.kind == Kind::HttpSse && !each.is_busy());
         }
     }
 
@@ -46,7 +46,7 @@ impl Mcp {
     /// their results. The stream of an HTTP+SSE client brings the answers of calls and ends with the last of them.
     pub fn close(&self) {
         self.0.closing.trip();
-        self.0.tasks.close();
+        self.0.tasks.end_where(|_| true);
         self.0.settings.backend.close();
         self.0.end_open_streams();
     }
@@ -54,7 +54,7 @@ impl Mcp {
     /// Ends every session and every call that still runs; the callers are told why.
     pub fn give_up(&self) {
         self.0.calls.close("The server is stopping: call again in a moment");
-        self.0.subscribers.sessions.close();
+        self.0.subscribers.sessions.end_where(|_| true);
     }
 
     /// Ends what the backend runs, after the calls. Waits for that, up to `patience`.
@@ -68,6 +68,9 @@ impl Core {
     pub(super) fn end_open_streams(&self) {
         self.subscribers.close();
         let sessions = self.subscribers.sessions.all();
-        sessions.iter().filter(|each| each.kind() != Kind::HttpSse).for_each(|each| each.end_standalone());
+        sessions
+            .iter()
+            .filter(|each| each.start.kind != Kind::HttpSse)
+            .for_each(|each| each.standalone.finish());
     }
 }

@@ -255,7 +255,7 @@ impl Exchange {
             Err(error) => CallOutcome::ProtocolError(error.word()),
         };
         witness_end(witness, outcome);
-        task.finish(result.and_then(|reply| reply.to_raw()).map(Arc::from));
+        task.finish(result.and_then(|reply| reply.to_raw()));
     }
 
     /// Whether the answer is a stream without a reader for so long that it can no longer be resumed.

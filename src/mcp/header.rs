@@ -8,12 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::backend::{Backend, Mirrored};
-use super::call::Operation;
-use super::exchange::Caller;
+use super::backend::Mirrored;
 use super::jsonrpc::Error;
-use super::members::Members;
-use super::methods::MethodRow;
 use crate::http::Headers;
 
 /// The value of `MCP-Protocol-Version`. Some clients send it twice, which proxies join by a comma: one value, if all are equal.
@@ -86,26 +82,6 @@ pub(super) fn check_arguments(
         }
     };
     if mirrored.iter().all(is_right) { Ok(()) } else { Err(mismatch("Mcp-Param")) }
-}
-
-/// Checks the headers of a message of the legacy era, whose clients need not send them. Gateways go by them whatever the version.
-pub(super) fn check_sent(
-    backend: &dyn Backend,
-    Caller { head, principal, .. }: &Caller,
-    (method, params): (&str, &Members),
-) -> Result<(), Error> {
-    let headers = &head.headers;
-    check_method(headers, method, Presence::Optional)?;
-    let is_sent = headers.iter().any(|(name, _)| name == "mcp-name" || name.starts_with("mcp-param-"));
-    let row = MethodRow::find(method).filter(|row| is_sent && row.operation.is_some());
-    let Some(row) = row else { return Ok(()) };
-    let Some(subject) = row.subject(params)? else { return Ok(()) };
-    check_name(headers, &subject, Presence::Optional)?;
-    let is_tool = row.operation == Some(Operation::CallTool);
-    match is_tool.then(|| backend.tool_rules(principal, &subject)).flatten() {
-        Some(rules) => check_arguments(headers, &rules.mirrored, params.get("arguments"), Presence::Optional),
-        None => Ok(()),
-    }
 }
 
 /// The error of a header that says something else than the body.

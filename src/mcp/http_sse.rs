@@ -50,7 +50,7 @@ pub(super) fn post(core: &Arc<Core>, body: &[u8], mut caller: Caller) {
         return caller.responder.respond(Refusal::UNKNOWN_SESSION.response(None));
     };
     session.touch(core.settings.clock.monotonic());
-    caller.stream = Some(Arc::clone(session.standalone()));
+    caller.stream = Some(Arc::clone(&session.standalone));
     if let Message::Request { id, method, params } = &message
         && method == "initialize"
     {
@@ -67,5 +67,5 @@ fn find_session(core: &Core, caller: &Caller) -> Option<Arc<Session>> {
     let query = caller.head.query.as_deref().unwrap_or_default();
     let query = Form::parse(query.as_bytes()).unwrap_or_default();
     let session = core.subscribers.sessions.find(query.value("sessionId")?, &caller.principal)?;
-    (session.kind() == Kind::HttpSse && session.standalone().has_reader()).then_some(session)
+    (session.start.kind == Kind::HttpSse && session.standalone.has_reader()).then_some(session)
 }

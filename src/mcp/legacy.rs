@@ -10,7 +10,7 @@ use super::Core;
 use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply};
 use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
 use super::exchange::{Caller, Dialect, Exchange, outcome};
-use super::header;
+use super::header::{self, Presence};
 use super::intake::Message;
 use super::jsonrpc::{self, Encoded, Error, RequestId};
 use super::members::Members;
@@ -45,8 +45,30 @@ pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message<'_>) {
 
 /// The refusal of a message whose headers say something else (M12).
 pub(super) fn contradiction(core: &Core, caller: &Caller, message: &Message<'_>) -> Option<Response> {
-    let error = header::check_sent(&*core.settings.backend, caller, message.call()?).err()?;
+    let error = check_headers(core, caller, message.call()?).err()?;
     Some(Encoded::error(400, id_of(message), &error).into_response())
+}
+
+/// Checks the headers that clients of this era need not send. Gateways go by them whatever the version.
+fn check_headers(
+    core: &Core,
+    Caller { head, principal, .. }: &Caller,
+    (method, params): (&str, &Members),
+) -> Result<(), Error> {
+    let headers = &head.headers;
+    header::check_method(headers, method, Presence::Optional)?;
+    let is_sent = headers.iter().any(|(name, _)| name == "mcp-name" || name.starts_with("mcp-param-"));
+    let row = MethodRow::find(method).filter(|row| is_sent && row.operation.is_some());
+    let Some(row) = row else { return Ok(()) };
+    let Some(subject) = row.subject(params)? else { return Ok(()) };
+    header::check_name(headers, &subject, Presence::Optional)?;
+    let is_tool = row.operation == Some(Operation::CallTool);
+    match is_tool.then(|| core.settings.backend.tool_rules(principal, &subject)).flatten() {
+        Some(rules) => {
+            header::check_arguments(headers, &rules.mirrored, params.get("arguments"), Presence::Optional)
+        }
+        None => Ok(()),
+    }
 }
 
 /// Hands a message to its session.
@@ -61,28 +83,17 @@ pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message
     caller.responder.respond(Response::new(202));
 }
 
-/// Serves a GET.
-pub(super) fn get(core: &Core, caller: Caller) {
-    let response = read(core, &caller).unwrap_or_else(|refusal| refusal.response(None));
-    caller.responder.respond(response);
-}
-
 /// Serves a DELETE: the session ends.
-pub(super) fn delete(core: &Core, caller: Caller) {
-    let response = match find_session(core, &caller) {
-        Ok(session) => {
-            // In this order: a request that brings the session back meanwhile sees one or the other.
-            core.ended.insert(session.id(), core.settings.clock.monotonic());
-            core.subscribers.sessions.end(&session);
-            Response::new(204)
-        }
-        Err(refusal) => refusal.response(None),
-    };
-    caller.responder.respond(response);
+pub(super) fn delete(core: &Core, caller: &Caller) -> Result<Response, Refusal> {
+    let session = find_session(core, caller)?;
+    // In this order: a request that brings the session back meanwhile sees one or the other.
+    core.ended.insert(session.id(), core.settings.clock.monotonic());
+    core.subscribers.sessions.end(&session);
+    Ok(Response::new(204))
 }
 
-/// The session's stream, or the one of `Last-Event-ID`.
-fn read(core: &Core, caller: &Caller) -> Result<Response, Refusal> {
+/// Serves a GET: the session's stream, or the one of `Last-Event-ID`.
+pub(super) fn get(core: &Core, caller: &Caller) -> Result<Response, Refusal> {
     let session = find_session(core, caller)?;
     let open = core.open_stream(&caller.principal).ok_or(Refusal::TOO_MANY_STREAMS)?;
     let last_event_id = caller.head.headers.one("last-event-id").map_err(|_| Refusal::DUPLICATE_HEADER)?;
@@ -137,7 +148,7 @@ fn named_session(core: &Core, Caller { head, principal, .. }: &Caller) -> Result
     let id = head.headers.one("mcp-session-id").map_err(|_| Refusal::DUPLICATE_HEADER)?;
     let id = id.ok_or(Refusal::NO_SESSION)?;
     let sessions = &core.subscribers.sessions;
-    if let Some(session) = sessions.find(id, principal).filter(|each| each.kind() == Kind::Streamable) {
+    if let Some(session) = sessions.find(id, principal).filter(|each| each.start.kind == Kind::Streamable) {
         return Ok(session);
     }
     let contents = SessionId::open(id, core).filter(|contents| contents.grant == principal.grant);

@@ -93,10 +93,6 @@ impl Members {
     pub fn to_raw(&self) -> Result<Box<RawValue>, Error> {
         to_raw_value(self).map_err(|_| Error::internal())
     }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
-    }
 }
 
 /// Whether the value of a member that may be absent, and is no array, counts as absent.
@@ -115,7 +111,7 @@ pub(super) fn absent_or<'de, D: Deserializer<'de>, T: DeserializeOwned + Default
 
 impl Serialize for Members {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter())
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 

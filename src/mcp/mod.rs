@@ -133,7 +133,6 @@ mod definition;
 mod ending;
 mod era;
 mod exchange;
-mod handler;
 mod header;
 mod http_sse;
 mod intake;
@@ -283,8 +282,11 @@ impl Mcp {
             Method::Get if !accepts(&caller.head, "text", "event-stream") => {
                 caller.responder.respond(not_read(406));
             }
-            Method::Get => legacy::get(&self.0, caller),
-            Method::Delete => legacy::delete(&self.0, caller),
+            Method::Get | Method::Delete => {
+                let serve = if caller.head.method == Method::Get { legacy::get } else { legacy::delete };
+                let response = serve(&self.0, &caller).unwrap_or_else(|refusal| refusal.response(None));
+                caller.responder.respond(response);
+            }
             Method::Head | Method::Options | Method::Other(_) => {
                 caller.responder.respond(not_read(405).header("Allow", "GET, POST, DELETE"));
             }

@@ -208,7 +208,10 @@ fn task(core: &Core, principal: &Principal, id: &RequestId, request: &ModernRequ
     let done = match request.row.name {
         "tasks/get" => return task_status(info, id, (&task, "complete")).into_response(),
         "tasks/update" => request.params.require("inputResponses").map(|answers| task.answer(answers)),
-        _ => Ok(task.end()),
+        _ => {
+            task.end();
+            Ok(())
+        }
     };
     match done {
         Ok(()) => complete(info, id, (Reply::default(), None)).into_response(),

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::call::{InputRequest, Operation, Reply, TASKS_EXTENSION};
@@ -83,26 +82,16 @@ pub(super) fn task_status(
     (task, result_type): (&Task, &'static str),
 ) -> Encoded {
     let (status, updated) = task.status();
-    let (word, result, error, questions) = match &status {
-        Status::Working => ("working", None, None, None),
-        Status::InputRequired(open) => ("input_required", None, None, Some(open)),
-        Status::Completed(result) => ("completed", Some(&**result), None, None),
-        Status::Failed(error) => ("failed", None, Some(error), None),
-        Status::Cancelled => ("cancelled", None, None, None),
-    };
+    let message = if let Status::Failed { error } = &*status { Some(&*error.message) } else { None };
     let detailed = DetailedTask {
         result_type,
         task_id: task.id(),
-        status: word,
-        status_message: error.map(|error| &*error.message),
+        status: &status,
+        status_message: message,
         created_at: task.created.rfc3339(),
         last_updated_at: updated.rfc3339(),
         ttl_ms: millis(limits::TASK_LIFETIME),
         poll_interval_ms: millis(limits::TASK_POLL),
-        result,
-        error,
-        input_requests: questions
-            .map(|open| open.iter().map(|(key, question)| (&**key, &question.request)).collect()),
         meta: ServerMeta { server_info: info },
     };
     Encoded::result(id, &detailed, CallOutcome::Ok)
@@ -155,19 +144,14 @@ struct InputRequired<'a> {
 struct DetailedTask<'a> {
     result_type: &'static str,
     task_id: &'a str,
-    status: &'static str,
+    #[serde(flatten)]
+    status: &'a Status,
     #[serde(skip_serializing_if = "Option::is_none")]
     status_message: Option<&'a str>,
     created_at: String,
     last_updated_at: String,
     ttl_ms: u64,
     poll_interval_ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a Error>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    input_requests: Option<BTreeMap<&'a str, &'a InputRequest>>,
     #[serde(rename = "_meta")]
     meta: ServerMeta<'a>,
 }

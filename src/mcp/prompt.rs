@@ -10,9 +10,9 @@ use super::completion::{Completers, Partial};
 use super::content::PromptResult;
 use super::context::Context;
 use super::definition::{BuildError, Definition};
-use super::handler::TypedHandler;
 use super::jsonrpc::Error;
 use super::members::Members;
+use super::tool::TypedHandler;
 
 /// A prompt.
 pub struct Prompt {
@@ -61,7 +61,7 @@ impl Prompt {
         argument: impl Into<String>,
         completer: impl Fn(&Context, &Partial) -> Vec<String> + Send + Sync + 'static,
     ) -> Prompt {
-        self.completers.insert(argument.into(), completer);
+        self.completers.insert(argument.into(), Box::new(completer));
         self
     }
 

@@ -64,7 +64,7 @@ impl Resource {
         variable: impl Into<String>,
         completer: impl Fn(&Context, &Partial) -> Vec<String> + Send + Sync + 'static,
     ) -> Resource {
-        self.completers.insert(variable.into(), completer);
+        self.completers.insert(variable.into(), Box::new(completer));
         self
     }
 
@@ -105,7 +105,7 @@ impl Resource {
             return refuse("its URI is no template of RFC 6570 level 1");
         };
         let has = |variable| template.as_ref().is_some_and(|template| template.has(variable));
-        if !self.completers.arguments().all(has) {
+        if !self.completers.keys().all(|variable| has(variable)) {
             return refuse("it completes a variable that its URI does not have");
         }
         if self.reader.is_none() {

@@ -50,13 +50,14 @@ impl NewSession {
 /// A session. Ends once, for good.
 #[derive(Debug)]
 pub(super) struct Session {
-    start: NewSession,
+    pub(super) start: NewSession,
     owner: Owner,
     /// Set once, by `initialize`.
     client: OnceLock<ClientCapabilities>,
     /// Whether a request has named the session.
     named: AtomicBool,
-    standalone: Arc<EventStream>,
+    /// The stream that belongs to no request.
+    pub(super) standalone: Arc<EventStream>,
     next_stream: AtomicU64,
     next_question: AtomicI64,
     /// Milliseconds of the monotonic clock at the last request.
@@ -76,10 +77,11 @@ pub(super) enum Kind {
     SingleRequest,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     ended: bool,
-    log_level: Level,
+    /// Until the client sets it, it gets all messages.
+    log_level: Option<Level>,
     in_flight: HashMap<RequestId, InFlight>,
     /// Streams of requests, running and finished, by number.
     streams: BTreeMap<u64, Arc<EventStream>>,
@@ -105,13 +107,6 @@ impl Session {
 
     /// A session on this stream.
     pub(super) fn on_stream(principal: &Principal, start: NewSession, stream: EventStream) -> Session {
-        let state = State {
-            ended: false,
-            log_level: Level::Debug, // the specification lets us choose until logging/setLevel
-            in_flight: HashMap::new(),
-            streams: BTreeMap::new(),
-            subscriptions: BTreeMap::new(),
-        };
         Session {
             owner: principal.into(),
             client: start.client.map(OnceLock::from).unwrap_or_default(),
@@ -120,13 +115,9 @@ impl Session {
             next_stream: AtomicU64::new(STANDALONE.saturating_add(1)),
             next_question: AtomicI64::new(start.incarnation.into()),
             used: AtomicU64::new(millis(start.now)),
-            state: Mutex::new(state),
+            state: Mutex::default(),
             start,
         }
-    }
-
-    pub(super) fn kind(&self) -> Kind {
-        self.start.kind
     }
 
     /// The client's capabilities: none, before it has declared them.
@@ -229,11 +220,6 @@ impl Session {
 
     // ---- streams ----
 
-    /// The stream that belongs to no request.
-    pub(super) fn standalone(&self) -> &Arc<EventStream> {
-        &self.standalone
-    }
-
     /// A fresh stream of a request, with its first reader. Not kept before [`Session::keep`].
     pub(super) fn new_stream(&self) -> (EventStream, Stream) {
         let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
@@ -286,11 +272,11 @@ impl Session {
     // ---- settings ----
 
     pub(super) fn set_log_level(&self, level: Level) {
-        self.state.lock().log_level = level;
+        self.state.lock().log_level = Some(level);
     }
 
     pub(super) fn wants_log(&self, level: Level) -> bool {
-        level >= self.state.lock().log_level
+        self.state.lock().log_level.is_none_or(|wanted| level >= wanted)
     }
 
     /// Subscribes to a resource, if there is room.
@@ -315,11 +301,6 @@ impl Session {
     }
 
     // ---- the end ----
-
-    /// Ends the stream that belongs to no request.
-    pub(super) fn end_standalone(&self) {
-        self.standalone.finish();
-    }
 
     /// Whether a request is in flight.
     pub(super) fn is_busy(&self) -> bool {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::jsonrpc::{self, RequestId};
 use super::members::absent_or;
@@ -110,21 +111,6 @@ impl Filter {
     }
 }
 
-#[derive(Serialize)]
-struct SubscriptionMeta<'a> {
-    #[serde(rename = "io.modelcontextprotocol/subscriptionId")]
-    subscription_id: &'a RequestId,
-}
-
-/// The params of a notification of a change.
-#[derive(Serialize)]
-struct Changed<'a> {
-    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
-    meta: Option<SubscriptionMeta<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uri: Option<&'a str>,
-}
-
 impl Publisher {
     pub(super) fn new(subscribers: Arc<Subscribers>) -> Publisher {
         Publisher { subscribers, recipients: Recipients::Everyone }
@@ -161,13 +147,13 @@ impl Publisher {
     }
 
     fn publish(&self, change: Change<'_>) {
-        let params = change.uri().map(|uri| Changed { meta: None, uri: Some(uri) });
+        let params = change.uri().map(|uri| json!({ "uri": uri }));
         let message = jsonrpc::notification(change.method(), params.as_ref());
         for session in self.subscribers.sessions.all() {
             if self.recipients.include(session.owner())
                 && change.uri().is_none_or(|uri| session.is_subscribed(uri))
             {
-                session.standalone().publish(&message);
+                session.standalone.publish(&message);
             }
         }
         for subscription in self.subscribers.subscriptions() {
@@ -228,13 +214,7 @@ impl Subscription {
         (filter, held): (Filter, Held),
         events: EventStream,
     ) -> Subscription {
-        #[derive(Serialize)]
-        struct Acknowledged<'a> {
-            #[serde(rename = "_meta")]
-            meta: SubscriptionMeta<'a>,
-            notifications: &'a Filter,
-        }
-        let params = Acknowledged { meta: SubscriptionMeta { subscription_id: &id }, notifications: &filter };
+        let params = json!({ "_meta": meta(&id), "notifications": filter });
         events.publish(&jsonrpc::notification("notifications/subscriptions/acknowledged", Some(&params)));
         Subscription { owner: principal.into(), id, filter, _held: held, events }
     }
@@ -244,22 +224,22 @@ impl Subscription {
     }
 
     fn publish(&self, change: Change<'_>) {
-        let meta = Some(SubscriptionMeta { subscription_id: &self.id });
-        let params = Changed { meta, uri: change.uri() };
+        let params = match change.uri() {
+            Some(uri) => json!({ "_meta": meta(&self.id), "uri": uri }),
+            None => json!({ "_meta": meta(&self.id) }),
+        };
         self.events.publish(&jsonrpc::notification(change.method(), Some(&params)));
     }
 
     /// Ends the subscription on our side, with the response to the request that opened it.
     fn close(&self) {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Ended<'a> {
-            result_type: &'static str,
-            #[serde(rename = "_meta")]
-            meta: SubscriptionMeta<'a>,
-        }
-        let meta = SubscriptionMeta { subscription_id: &self.id };
-        self.events.publish(&jsonrpc::result(&self.id, &Ended { result_type: "complete", meta }));
+        let result = json!({ "resultType": "complete", "_meta": meta(&self.id) });
+        self.events.publish(&jsonrpc::result(&self.id, &result));
         self.events.finish();
     }
+}
+
+/// The `_meta` of each message on the stream that the request `id` opened.
+fn meta(id: &RequestId) -> Value {
+    json!({ "io.modelcontextprotocol/subscriptionId": id })
 }

@@ -108,11 +108,6 @@ impl<R: Row> Table<R> {
         self.end_where(|row| row.owner().grant == grant);
     }
 
-    /// Ends every row.
-    pub(super) fn close(&self) {
-        self.end_where(|_| true);
-    }
-
     /// Ends what is unwanted.
     pub(super) fn end_where(&self, unwanted: impl Fn(&R) -> bool) {
         let ended: Vec<_> = self.rows.lock().extract_if(|_, row| unwanted(row)).collect();

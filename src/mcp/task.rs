@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::call::{Call, CallError, InputRequest};
@@ -38,35 +39,38 @@ pub(super) struct Task {
 
 struct State {
     updated: Timestamp,
-    status: Status,
+    status: Arc<Status>,
     /// The keys of all questions so far: none may be used again.
     asked: BTreeSet<String>,
     /// The result's part of the user's budget.
     held: Option<Held>,
 }
 
-/// A task's `status`, with what goes with it.
-#[derive(Clone)]
+/// A task's `status`, with the members that go with it.
+#[derive(Clone, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub(super) enum Status {
     Working,
-    InputRequired(BTreeMap<String, OpenQuestion>),
-    Completed(Arc<RawValue>),
-    Failed(Error),
+    InputRequired { input_requests: BTreeMap<String, OpenQuestion> },
+    Completed { result: Box<RawValue> },
+    Failed { error: Error },
     Cancelled,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Serialize)]
 pub(super) struct OpenQuestion {
-    pub(super) request: InputRequest,
+    #[serde(flatten)]
+    request: InputRequest,
     /// Dropping the last copy ends the waiting.
+    #[serde(skip)]
     answer: Sender<ClientAnswer>,
 }
 
 impl Status {
     fn is_final(&self) -> bool {
         match self {
-            Status::Working | Status::InputRequired(_) => false,
-            Status::Completed(_) | Status::Failed(_) | Status::Cancelled => true,
+            Status::Working | Status::InputRequired { .. } => false,
+            Status::Completed { .. } | Status::Failed { .. } | Status::Cancelled => true,
         }
     }
 }
@@ -75,7 +79,8 @@ impl Task {
     /// A task that works.
     pub(super) fn new(call: &Call, id: Box<str>, kept: Share, clock: Arc<dyn Clock>) -> Task {
         let (created, now) = (clock.now(), clock.monotonic());
-        let state = State { updated: created, status: Status::Working, asked: BTreeSet::new(), held: None };
+        let status = Arc::new(Status::Working);
+        let state = State { updated: created, status, asked: BTreeSet::new(), held: None };
         Task {
             id,
             tool: call.subject.as_str().into(),
@@ -90,9 +95,9 @@ impl Task {
     }
 
     /// The status, and when it last changed.
-    pub(super) fn status(&self) -> (Status, Timestamp) {
+    pub(super) fn status(&self) -> (Arc<Status>, Timestamp) {
         let state = self.state.lock();
-        (state.status.clone(), state.updated)
+        (Arc::clone(&state.status), state.updated)
     }
 
     /// Asks the client and waits, at most [`limits::ASK`] for each answer. The answers stand in the order of the questions.
@@ -101,7 +106,7 @@ impl Task {
         let mut open = BTreeMap::new();
         {
             let mut state = self.state.lock();
-            if !matches!(state.status, Status::Working) {
+            if !matches!(*state.status, Status::Working) {
                 return Err(CallError::Cancelled);
             }
             for request in requests {
@@ -113,7 +118,7 @@ impl Task {
                 waiting.push(receiver);
                 open.insert(request.key.clone(), OpenQuestion { request, answer });
             }
-            self.change(&mut state, Status::InputRequired(open));
+            self.change(&mut state, Status::InputRequired { input_requests: open });
         }
         let answers: Result<_, _> = waiting.iter().map(wait_for).collect();
         answers.inspect_err(|_| self.give_up_asking())
@@ -122,7 +127,7 @@ impl Task {
     /// Takes the client's answers. Those to nothing are ignored; one of the wrong shape leaves its question open.
     pub(super) fn answer(&self, answers: Answers) {
         let mut state = self.state.lock();
-        let Status::InputRequired(open) = &mut state.status else { return };
+        let Status::InputRequired { input_requests: open } = Arc::make_mut(&mut state.status) else { return };
         for (key, answer) in answers {
             let fits = |question: &mut OpenQuestion| has_shape(question.request.capability, &answer);
             if open.get_mut(&key).is_some_and(fits)
@@ -137,20 +142,23 @@ impl Task {
     }
 
     /// Ends the task with the result of its call, or a JSON-RPC error.
-    pub(super) fn finish(&self, result: Result<Arc<RawValue>, Error>) {
-        self.end_with(result.map_or_else(Status::Failed, Status::Completed));
+    pub(super) fn finish(&self, result: Result<Box<RawValue>, Error>) {
+        self.end_with(match result {
+            Ok(result) => Status::Completed { result },
+            Err(error) => Status::Failed { error },
+        });
     }
 
     /// Ends the task; only the first time counts. A result that does not fit the budget is an error.
     fn end_with(&self, status: Status) {
         let bytes = match &status {
-            Status::Completed(result) => result.get().len(),
-            Status::Failed(error) => error.message.len(),
-            Status::Working | Status::InputRequired(_) | Status::Cancelled => 0,
+            Status::Completed { result } => result.get().len(),
+            Status::Failed { error } => error.message.len(),
+            Status::Working | Status::InputRequired { .. } | Status::Cancelled => 0,
         };
         let held = (bytes <= limits::ANSWER_BYTES).then(|| self.kept.hold(bytes)).flatten();
-        let too_large = || Status::Failed(Error::new(Error::INTERNAL, "The result is too large to be kept"));
-        let status = if held.is_some() { status } else { too_large() };
+        let error = || Error::new(Error::INTERNAL, "The result is too large to be kept");
+        let status = if held.is_some() { status } else { Status::Failed { error: error() } };
         let mut state = self.state.lock();
         if !state.status.is_final() {
             state.held = held;
@@ -160,13 +168,13 @@ impl Task {
 
     fn give_up_asking(&self) {
         let mut state = self.state.lock();
-        if matches!(state.status, Status::InputRequired(_)) {
+        if matches!(*state.status, Status::InputRequired { .. }) {
             self.change(&mut state, Status::Working);
         }
     }
 
     fn change(&self, state: &mut State, status: Status) {
-        state.status = status;
+        state.status = Arc::new(status);
         state.updated = self.clock.now();
     }
 }

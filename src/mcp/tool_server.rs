@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::arguments;
 use super::backend::{Backend, Consent, Description, ToolRules};
 use super::call::{Call, CallError, Operation, Reply};
-use super::completion::Reference;
+use super::completion;
 use super::content::ToolResult;
 use super::context::Context;
 use super::definition::{BuildError, Definition};
@@ -136,17 +136,19 @@ impl ToolServer {
     }
 
     fn complete(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
-        let reference: Reference = call.params.require("ref")?;
-        let completers = match (&*reference.r#type, &reference.name, &reference.uri) {
-            ("ref/prompt", Some(name), _) => self.prompts.get(name).map(|prompt| &prompt.completers),
-            ("ref/resource", _, Some(uri)) => {
+        let reference = call.params.object("ref")?;
+        let named = |member| reference.require::<String>(member);
+        let completers = match &*named("type")? {
+            "ref/prompt" => self.prompts.get(&named("name")?).map(|prompt| &prompt.completers),
+            "ref/resource" => {
+                let uri = named("uri")?;
                 self.templates.iter().find(|each| each.uri() == uri).map(|each| &each.completers)
             }
             _ => None,
         };
         let completers =
             completers.ok_or_else(|| Error::invalid_params("Unknown prompt or resource template"))?;
-        Ok(completers.complete(context, &call.params)?)
+        Ok(completion::complete(completers, context, &call.params)?)
     }
 }
 

@@ -75,7 +75,10 @@ fn the_ring_is_bounded() {
 fn the_streams_of_a_user_keep_no_more_than_their_share() {
     let budgets = Budgets::new();
     let stream = |user| {
-        EventStream::resumable(budgets.of(UserId(user)), Replay { incarnation: 7, stream: 1, is_primed: false })
+        EventStream::resumable(
+            budgets.of(UserId(user)),
+            Replay { incarnation: 7, stream: 1, is_primed: false },
+        )
     };
     let _all_but_one_event =
         budgets.of(UserId(1)).replay.hold(limits::REPLAY_BYTES_KEPT.0 - 20 - ENTRY).unwrap();
