@@ -179,6 +179,8 @@ impl ProgramWriter {
 /// How far the end of a program has come.
 enum EndStage {
     Running,
+    /// It has closed its output, so that nothing can be answered any more; if it lives on, it is killed at this time.
+    Mute(Instant),
     /// Its input is closed; at this time it gets SIGTERM.
     Asked(Instant),
     /// It got SIGTERM; at this time it is killed.
@@ -238,6 +240,11 @@ impl ProgramReader {
         self.receiver.ended(&ending);
     }
 
+    /// Whether somebody wants the program to end.
+    fn is_asked(&self) -> bool {
+        self.stdio.upgrade().is_none_or(|stdio| stdio.input.lock().is_none())
+    }
+
     /// Lets the writing thread end, which closes the program's standard input.
     fn close_input(&self) {
         if let Some(stdio) = self.stdio.upgrade() {
@@ -281,7 +288,7 @@ impl ProgramReader {
     fn wait(&self) -> Duration {
         match self.stage {
             EndStage::Running => self.receiver.patience(),
-            EndStage::Asked(at) | EndStage::Terminated(at) | EndStage::Killed(at) => {
+            EndStage::Mute(at) | EndStage::Asked(at) | EndStage::Terminated(at) | EndStage::Killed(at) => {
                 at.saturating_duration_since(clock::instant())
             }
         }
@@ -306,7 +313,7 @@ impl ProgramReader {
         let now = clock::instant();
         match self.stage {
             EndStage::Running => {
-                let is_asked = self.stdio.upgrade().is_none_or(|stdio| stdio.input.lock().is_none());
+                let is_asked = self.is_asked();
                 if !is_asked && self.receiver.patience().is_zero() {
                     self.close_input();
                     self.receiver.ending();
@@ -315,13 +322,14 @@ impl ProgramReader {
                 }
                 self.stage = EndStage::Asked(now + limits::bridge::CLOSE);
             }
+            EndStage::Mute(at) if at <= now => self.fault(Fault::Mute),
             EndStage::Asked(at) if at <= now => {
                 self.guardian.terminate();
                 self.stage = EndStage::Terminated(now + limits::bridge::TERMINATE);
             }
             EndStage::Terminated(at) if at <= now => self.kill(),
             EndStage::Killed(at) if at <= now => return Some(ProgramEnd::Lost),
-            EndStage::Asked(_) | EndStage::Terminated(_) | EndStage::Killed(_) => {}
+            EndStage::Mute(_) | EndStage::Asked(_) | EndStage::Terminated(_) | EndStage::Killed(_) => {}
         }
         None
     }
@@ -364,6 +372,8 @@ impl ProgramReader {
         }
         if length > 0 {
             self.stdout = Some((stdout, lines));
+        } else if matches!(self.stage, EndStage::Running) && !self.is_asked() {
+            self.stage = EndStage::Mute(clock::instant() + limits::bridge::CLOSE);
         }
         match fault {
             Some(fault) => self.fault(fault),
@@ -397,7 +407,7 @@ impl ProgramReader {
         let mut fields = vec![log::Field::Server(&self.server)];
         fields.extend(self.process.map(log::Field::Process));
         fields.push(log::Field::Error(&text));
-        if matches!(self.stage, EndStage::Running) || self.ending.is_some() {
+        if matches!(self.stage, EndStage::Running | EndStage::Mute(_)) || self.ending.is_some() {
             fields.extend(last.iter().map(|line| log::Field::Line(line)));
             log::warn("program.died", &fields);
         } else {

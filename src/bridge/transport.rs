@@ -61,6 +61,8 @@ pub(super) enum Fault {
     Flood,
     /// It did not read what was written to it.
     Stalled,
+    /// It closed its standard output and lived on.
+    Mute,
 }
 
 impl fmt::Display for ProgramEnd {
@@ -76,6 +78,7 @@ impl fmt::Display for ProgramEnd {
                 Fault::NotUtf8 => "it was ended: it wrote what is not UTF-8",
                 Fault::Flood => "it was ended: it wrote too much that is not JSON-RPC to its standard output",
                 Fault::Stalled => "it was ended: it did not read its standard input",
+                Fault::Mute => "it was ended: it had closed its standard output",
             }),
             ProgramEnd::Lost => f.write_str("its guardian process is gone"),
             ProgramEnd::Closed => f.write_str("its session was ended"),

@@ -19,7 +19,7 @@ pub const MESSAGES: usize = 256;
 pub const WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// How long a program may leave its standard input unread while something waits there.
 pub const STALL: Duration = Duration::from_secs(30);
-/// From the end of its input to SIGTERM, for a program that is to end.
+/// From the end of its input to SIGTERM, for a program that is to end; from the end of its output to SIGKILL, for one that does not.
 pub const CLOSE: Duration = Duration::from_secs(2);
 /// From SIGTERM to SIGKILL.
 pub const TERMINATE: Duration = Duration::from_secs(3);

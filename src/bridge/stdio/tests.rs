@@ -110,7 +110,7 @@ fn messages_go_both_ways_and_nothing_else_matters() {
     assert_eq!(program.stdio.send(String::new()), Err(Undelivered::Ended));
 }
 
-/// P3: a line above the limit, invalid UTF-8 and a flood of text end the program; a large message does not.
+/// P3: a line above the limit, invalid UTF-8, a flood of text and a closed output end the program; a large message does not.
 #[test]
 fn output_that_cannot_be_borne_ends_the_program() {
     let check = |script: &str, fault: Fault| {
@@ -119,6 +119,7 @@ fn output_that_cannot_be_borne_ends_the_program() {
     check("head -c 8388609 /dev/zero | tr '\\0' x; sleep 1000", Fault::LineTooLong);
     check("printf '\\377\\n'; sleep 1000", Fault::NotUtf8);
     check("yes banner", Fault::Flood);
+    check("exec >&-; sleep 1000", Fault::Mute);
     let program = Program::start("printf '{'; head -c 8000000 /dev/zero | tr '\\0' x; echo '}'");
     assert_eq!(program.message().len(), 8_000_002);
     assert_eq!(program.ending(), ProgramEnd::Exited(0));

@@ -1,0 +1,383 @@
+"""Programs and upstreams that misbehave, behind the bridge: make bridge-faults.
+
+usage: python3 faults.py BINARY [WORD]      (WORD picks faults by their name; CRASHES=1000 starts that fail)
+
+Under each fault a neighbour, who has a program of their own, goes on calling; after it the server must be where it was.
+Exit status 1 if any of it does not hold.
+"""
+
+import http.client
+import itertools
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import statistics
+import sys
+import threading
+import time
+from urllib.parse import urlencode
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from rig import FORM, Person, Server, Site  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CRASHES = int(os.environ.get("CRASHES", "1000"))
+SLOWER = 1.2  # what a neighbour may notice: the median of their calls, over that of quiet times
+CALLS, ROUNDS, TRIES = 100, 5, 3
+# What may be left: memory that the allocator keeps.
+MARGIN_KIB, BACK_SECONDS = 8 * 1024, 15
+WORD = sys.argv[2] if len(sys.argv) > 2 else ""
+FAULTS = []
+
+
+def seen(what, fine, said=""):
+    if not fine:
+        FAULTS.append(what)
+    print(f"    {'ok ' if fine else 'NOT'} {what}{': ' if said != '' else ''}{said}", flush=True)
+
+
+# ---- a server in front of nasty.py ----
+
+class Bridge(Server):
+    """Our server in front of nasty.py; whatever it starts is marked in its environment."""
+
+    def __init__(self, binary):
+        super().__init__(binary, {"MCP_ALLOW": "any"})
+        self.env["MCP_CHILDREN_DIR"] = f"{self.directory}/children"
+        python = sys.executable
+        if os.getuid() == 0:
+            # Another user, who may not come to what is root's.
+            self.env["MCP_CHILD_USER"] = "nobody"
+            python = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")
+        os.chmod(self.directory, 0o711)
+        program = shutil.copy(f"{HERE}/nasty.py", self.directory)
+        os.chmod(program, 0o644)
+        self.mark = f"NASTY_MARK={secrets.token_hex(8)}"
+        self.command += ["--env", "WHO=${user.login}", "--env", self.mark, "--", python, "-ISE", program]
+
+    def processes(self):
+        """Whatever lives of what it has started, guardians included."""
+        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if self.is_marked(pid)]
+
+    def is_marked(self, pid):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as environment:
+                return self.mark.encode() in environment.read()
+        except OSError:
+            return False
+
+    def person(self, number):
+        """Somebody from an address of their own: one address may not log in so often."""
+        source = f"127.0.{1 + number // 250}.{1 + number % 250}"
+        return Caller(Site(self.site.origin, self.port, source=source), number).register().log_in()
+
+
+class Caller(Person):
+    """A person with a connection that is kept."""
+
+    connection = None
+
+    def ask(self, name="greet", arguments=None, token=None, timeout=60):
+        """The text of a call's answer, or the words of its error."""
+        fields, body = self.request(name, {"name": "Ada"} if arguments is None else arguments)
+        if token:
+            body = json.loads(body)
+            body["params"]["_meta"]["progressToken"] = token
+            body = json.dumps(body)
+        if not self.connection:
+            self.connection = http.client.HTTPConnection("127.0.0.1", self.site.port)
+            self.connection.connect()
+        self.connection.sock.settimeout(timeout)
+        try:
+            self.connection.request("POST", "/mcp", body, {"Host": self.site.host, **fields})
+            response = self.connection.getresponse()
+            text = response.read().decode()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            raise
+        last = [line for line in text.splitlines() if line.strip()][-1].removeprefix("data: ")
+        message = json.loads(last)
+        if "error" in message:
+            return message["error"]["message"]
+        return message["result"]["content"][0]["text"]
+
+    def close(self):
+        if self.connection:
+            self.connection.close()
+        self.connection = None
+
+    def leave(self):
+        """The grant ends, and with it the program."""
+        self.close()
+        form = urlencode({"token": self.refresh_token, "client_id": self.client_id})
+        self.site.ask(200, "POST", "/revoke", FORM, form)
+
+
+def wait_for(what, seconds):
+    end = time.monotonic() + seconds
+    while not what() and time.monotonic() < end:
+        time.sleep(0.05)
+    return what()
+
+
+def milliseconds(neighbour, calls=CALLS):
+    """The median of a few calls."""
+    took = []
+    for _ in range(calls):
+        started = time.monotonic()
+        if neighbour.ask() != "Hello, Ada!":
+            FAULTS.append("a neighbour was answered wrongly")
+        took.append((time.monotonic() - started) * 1000)
+    return statistics.median(took)
+
+
+def slowdown(neighbour, callers, how, token):
+    """How much slower a neighbour's calls are while others call in another process, quiet and loud times in turn."""
+    ratios = []
+    for _ in range(ROUNDS):
+        quiet = milliseconds(neighbour)
+        if (attacker := os.fork()) == 0:
+            os.nice(19)
+            call_on(callers, how, token)
+        time.sleep(0.1)
+        ratios.append(milliseconds(neighbour) / quiet)
+        os.kill(attacker, signal.SIGKILL)
+        os.waitpid(attacker, 0)
+    return statistics.median(ratios)
+
+
+def call_on(callers, how, token):
+    """One call after the other, until somebody ends this process."""
+    for caller in itertools.cycle(callers):
+        caller.connection = None  # its socket is shared with the process that started this one
+        try:
+            caller.ask("nasty", {"how": how}, token, timeout=0.5)
+        except OSError:
+            pass
+        caller.close()
+        time.sleep(0.02)
+
+
+def check_neighbour(neighbour, callers, how="greet", token=None):
+    for _ in range(TRIES):
+        ratio = slowdown(neighbour, callers, how, token)
+        if ratio <= SLOWER:
+            break
+    seen(f"a neighbour's calls take no more than {SLOWER} × as long", ratio <= SLOWER, f"{ratio:.2f} ×")
+
+
+class Base:
+    """Where the server was: memory, threads, descriptors, processes."""
+
+    def __init__(self, server):
+        self.server, self.before, self.processes = server, server.sample(), len(server.processes())
+
+    def check(self):
+        def is_back():
+            now = self.server.sample()
+            return now[0] <= self.before[0] + MARGIN_KIB and now[1:] <= self.before[1:] and \
+                len(self.server.processes()) == self.processes
+        fine = wait_for(is_back, BACK_SECONDS)
+        now = self.server.sample()
+        seen("memory, threads, descriptors, processes are back", fine,
+             f"{self.before[0]} KiB, {self.before[1]}, {self.before[2]}, {self.processes} → "
+             f"{now[0]} KiB, {now[1]}, {now[2]}, {len(self.server.processes())}")
+
+
+# how: what the call is answered (a pattern; None: nothing while the client waits), whether the program goes on.
+DEEDS = {
+    "crlf": ("done", True),
+    "in_pieces": ("done", True),
+    "not_utf8": ("did not answer: it was ended: .* UTF-8", False),
+    "long_line": ("did not answer: it was ended: .* 8 MiB", False),
+    "endless_line": ("did not answer: it was ended: .* 8 MiB", False),
+    "large_answer": ("too large|larger|too long", True),
+    "noise": ("did not answer: it was ended: .* not JSON-RPC", False),
+    "stderr_flood": ("done", True),
+    "list_changed_storm": ("done", True),
+    "progress_storm": ("done", True),
+    "log_storm": ("done", True),
+    "request_storm": ("done", True),
+    "request_flood": ("done", True),
+    "silent": (None, True),
+    "twice": ("done", True),
+    "forged": ("done", True),
+    "late": (None, True),
+    "dying": ("did not answer: it was killed by signal 11", False),
+    "half_dying": ("did not answer: it ended with exit status 3", False),
+    "mute": ("did not answer: .*output", False),
+    "forking": ("done", True),
+}
+
+
+def check_deed(server, neighbour, number, how):
+    pattern, goes_on = DEEDS[how]
+    print(f"  {how}", flush=True)
+    base = Base(server)
+    person = server.person(number)
+    token = "p" if how == "progress_storm" else None
+    before = person.ask("seen", {}).split()[0]
+
+    if pattern is None:
+        try:
+            person.ask("nasty", {"how": how}, timeout=1)
+            seen("the call is not answered", False)
+        except TimeoutError:
+            seen("the client leaves", True)
+        told = wait_for(lambda: person.ask("seen", {}).split(" ", 1)[1] != "[]", 2)
+        seen("the program is told", told)
+    else:
+        started = time.monotonic()
+        said = person.ask("nasty", {"how": how}, token)
+        took = time.monotonic() - started
+        seen("the call is answered", re.search(pattern, said) and took < 10, f"{said[:120]} ({took:.2f} s)")
+    seen("the next call is answered rightly", person.ask() == "Hello, Ada!")
+    after = person.ask("seen", {}).split()[0]
+    seen("the program goes on" if goes_on else "another program serves it", (before == after) == goes_on)
+    # Starts pause after two failures in a row: those whose program ends are many.
+    callers = [server.person(number + 100 + more) for more in range(1 if pattern == "done" else 30)]
+    check_neighbour(neighbour, callers, how, token)
+    for caller in callers:
+        caller.leave()
+    person.leave()
+    base.check()
+
+
+def check_starts(server, neighbour):
+    print("  a banner, escapes and early notifications", flush=True)
+    base = Base(server)
+    person = server.person(1)
+    seen("calls are answered", person.ask() == "Hello, Ada!")
+    person.leave()
+    base.check()
+
+    print("  dying at the start", flush=True)
+    person = server.person(2)
+    said = person.ask()
+    seen("the call is told so", "status 7" in said, said[:120])
+    line = server.wait_for_log("program.died status")
+    seen("the log has its last words, escaped", line and "cannot go on" in line and "\x1b" not in line, (line or "")[-120:])
+    person.ask()
+    seen("the third start waits", "is tried again in" in person.ask(), person.ask()[:120])
+    person.leave()
+    base.check()
+
+    print("  daemons that ignore every signal", flush=True)
+    person = server.person(3)
+    seen("calls are answered", person.ask() == "Hello, Ada!")
+    seen("there are descendants", len(server.processes()) >= base.processes + 4, len(server.processes()) - base.processes)
+    person.leave()
+    base.check()
+
+
+def check_slow_ones(server, neighbour):
+    """Half a minute for one that does not read, a minute for one that does not start: at the same time."""
+    print("  one that reads nothing, one that never answers initialize", flush=True)
+    base = Base(server)
+    deaf, mute = server.person(90), server.person(4)
+    seen("the deaf one says that it is done", deaf.ask("nasty", {"how": "deaf"}) == "done")
+    found = {}
+
+    def fill(number):
+        found[number] = Caller.ask(copy_of(deaf), arguments={"name": "x" * 900_000}, timeout=90)
+
+    def start():
+        found["start"] = mute.ask(timeout=90)
+
+    threads = [threading.Thread(target=fill, args=(number,)) for number in range(24)] + [threading.Thread(target=start)]
+    for thread in threads:
+        thread.start()
+    time.sleep(1)
+    peak = server.sample()[0]
+    ratios = [milliseconds(neighbour) for _ in range(ROUNDS)]
+    for thread in threads:
+        thread.join()
+    quiet = [milliseconds(neighbour) for _ in range(ROUNDS)]
+    ratio = statistics.median(ratios) / statistics.median(quiet)
+    seen(f"a neighbour's calls take no more than {SLOWER} × as long", ratio <= SLOWER, f"{ratio:.2f} ×")
+    said = set(words[:60] for words in found.values())
+    seen("those who wait are told", all("Hello" not in words for words in found.values()), said)
+    seen("what waits is bounded", peak < base.before[0] + 64 * 1024, f"{peak} KiB")
+    deaf.leave()
+    mute.leave()
+    base.check()
+
+
+def copy_of(person):
+    other = Caller(person.site, person.number)
+    other.client_id, other.access = person.client_id, person.access
+    return other
+
+
+def check_crashes(server, neighbour):
+    """Two starts in a row are not held up, so there is one person for two."""
+    print(f"  {CRASHES} starts that fail", flush=True)
+    people = [server.person(1000 + number) for number in range(CRASHES // 2)]
+    neighbour.ask()
+    base = Base(server)
+    started = time.monotonic()
+    wrong = [said for person in people for said in (person.ask(), person.ask()) if "status 7" not in said]
+    took = time.monotonic() - started
+    for person in people:
+        person.close()
+    seen("each is told so", not wrong, f"{took / CRASHES * 1000:.0f} ms each {wrong[:2]}")
+    seen("the neighbour is served", neighbour.ask() == "Hello, Ada!")
+    base.check()
+
+
+def fill_up(server):
+    people = [server.person(3), server.person(201), server.person(202)]
+    people[1].ask("nasty", {"how": "forking"})
+    for person in (people[0], people[2]):
+        person.ask()
+    return people
+
+
+def check_ends(binary):
+    for how, name in ((signal.SIGTERM, "SIGTERM"), (signal.SIGKILL, "kill -9")):
+        print(f"  the end of the server: {name}", flush=True)
+        with Bridge(binary) as server:
+            server.start()
+            fill_up(server)
+            there = len(server.processes())
+            started = time.monotonic()
+            status = server.stop(how)
+            took = time.monotonic() - started
+            gone = wait_for(lambda: not server.processes(), 2)
+            seen(f"of {there} processes nothing is left", there > 25 and gone, f"{len(server.processes())}, status {status}, {took:.1f} s")
+            seen("in time", took < 10 and status == (0 if how == signal.SIGTERM else -9))
+
+
+def main():
+    binary = os.path.abspath(sys.argv[1])
+    print("programs", flush=True)
+    with Bridge(binary) as server:
+        server.start()
+        neighbour = server.person(500)
+        milliseconds(neighbour, 500)
+        whole = Base(server)
+        for number, how in enumerate(DEEDS):
+            if WORD in how:
+                check_deed(server, neighbour, 10 + number, how)
+        for check in (check_starts, check_slow_ones):
+            if WORD in check.__name__:
+                check(server, neighbour)
+        print("  after all of them", flush=True)
+        whole.check()
+        seen("the server lives", server.process.poll() is None)
+    if WORD in "crashes":
+        with Bridge(binary) as server:
+            server.start()
+            check_crashes(server, server.person(500))
+    if WORD in "ends":
+        check_ends(binary)
+    if FAULTS:
+        print(f"{len(FAULTS)} do not hold: {', '.join(sorted(set(FAULTS)))}", file=sys.stderr)
+    return 1 if FAULTS else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""An MCP server over stdio that misbehaves, as WHO (whose number says how it starts) and its callers (tool `nasty`) want it to.
+
+A call of `nasty` has the arguments {"how": one of DEEDS}. Its own use of the processor is given the lowest priority: what is
+measured is what its noise costs the server.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+INPUT, OUTPUT = sys.stdin.buffer, sys.stdout.buffer
+TOOLS = [{"name": name, "description": name, "inputSchema": {"type": "object"}} for name in ("greet", "nasty", "seen")]
+CANCELLED = []
+MIB = 1024 * 1024
+SLEEP = [sys.executable, "-ISE", "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"]
+
+
+def raw(data):
+    OUTPUT.write(data)
+    OUTPUT.flush()
+
+
+def say(message, end=b"\n"):
+    raw(json.dumps({"jsonrpc": "2.0", **message}).encode() + end)
+
+
+def answer(id, text, **more):
+    say({"id": id, "result": {"content": [{"type": "text", "text": text}]}}, **more)
+
+
+def tell(method, **params):
+    say({"method": method, "params": params})
+
+
+def daemonize():
+    """A grandchild in a session of its own, whose parent is gone."""
+    if os.fork() == 0:
+        os.setsid()
+        subprocess.Popen(SLEEP, start_new_session=True)
+        os._exit(0)
+    os.wait()
+
+
+# ---- how it starts, by the number of the person ----
+
+def banner():
+    raw(b"Welcome to the nasty server\r\n\r\n   \n\x1b[31m{not json}\n[]\n{\"jsonrpc\":\"2.0\"}\n")
+    tell("notifications/message", level="info", data="before initialize")
+
+
+def die():
+    print("cannot go on: \x1b[31mno\x00 luck", file=sys.stderr, flush=True)
+    sys.exit(7)
+
+
+def ignore_endings():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def stay(_=None):
+    while True:
+        time.sleep(60)
+
+
+def daemonize_and_ignore():
+    daemonize()
+    subprocess.Popen(SLEEP)
+    ignore_endings()
+
+
+STARTS = {1: banner, 2: die, 3: daemonize_and_ignore, 4: stay}
+CRASHERS = 1000  # from this number on: die at the start
+
+
+# ---- what a call has it do ----
+
+def crlf(id):
+    answer(id, "done", end=b"\r\n\r\n")
+
+
+def in_pieces(id):
+    text = json.dumps({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text", "text": "done"}]}}) + "\n"
+    for character in text:
+        raw(character.encode())
+
+
+def not_utf8(id):
+    raw(b'{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"\xff\xfe"}}\n')
+
+
+def long_line(id):
+    raw(b"x" * (9 * MIB) + b"\n")
+
+
+def endless_line(id):
+    while True:
+        raw(b"x" * MIB)
+
+
+def large_answer(id):
+    answer(id, "x" * (5 * MIB))
+
+
+def noise(id):
+    while True:
+        raw(b"no JSON " * 100 + b"\n")
+
+
+def stderr_flood(id):
+    for _ in range(64):
+        sys.stderr.write(("flood " * 40 + "\n") * (MIB // 4 // 241))
+        sys.stderr.flush()
+    answer(id, "done")
+
+
+def list_changed_storm(id):
+    for _ in range(20_000):
+        tell("notifications/tools/list_changed")
+    answer(id, "done")
+
+
+def progress_storm(id, token):
+    for number in range(20_000):
+        tell("notifications/progress", progressToken=token, progress=number)
+    answer(id, "done")
+
+
+def log_storm(id):
+    for number in range(20_000):
+        tell("notifications/message", level="info", data=f"line {number}")
+    answer(id, "done")
+
+
+def ask(number):
+    method = ("sampling/createMessage", "elicitation/create", "roots/list", "ping", "no/such")[number % 5]
+    say({"id": f"q{number}", "method": method, "params": {}})
+
+
+def request_storm(id):
+    """Five thousand requests in a second: each is to be answered."""
+    if os.fork() == 0:
+        for number in range(5_000):
+            ask(number)
+            if number % 100 == 0:
+                time.sleep(0.02)
+        os._exit(0)
+    answers = 0
+    while answers < 5_000:
+        answers += b'"q' in INPUT.readline()
+    os.wait()
+    answer(id, "done")
+
+
+def request_flood(id):
+    """More requests than have room, while no answer is read."""
+    for number in range(20_000):
+        ask(number)
+    answer(id, "done")
+
+
+def silent(id):
+    pass
+
+
+def twice(id):
+    answer(id, "done")
+    answer(id, "wrong")
+
+
+def forged(id):
+    for other in (id + 1, id + 2, str(id), None, -1, 2**70, 1.5, {"id": id}, [id], True):
+        answer(other, "wrong")
+    raw(b'{"jsonrpc":"2.0","id":%d}\n{"jsonrpc":"2.0","id":%d,"result":{},"error":{}}\n' % (id + 1, id + 2))
+    answer(id, "done")
+
+
+def late(id):
+    """Answers when the call has been cancelled."""
+    while b"notifications/cancelled" not in INPUT.readline():
+        pass
+    CANCELLED.append(id)
+    answer(id, "wrong")
+
+
+def dying(id):
+    print("the last words", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def half_dying(id):
+    raw(b'{"jsonrpc":"2.0","id":%d,"resu' % id)
+    os._exit(3)
+
+
+def mute(id):
+    """Closes its output and lives on."""
+    os.close(1)
+    stay()
+
+
+def deaf(id):
+    """Reads nothing any more, and answers."""
+    answer(id, "done")
+    stay()
+
+
+def forking(id):
+    for _ in range(20):
+        subprocess.Popen(SLEEP)
+    daemonize()
+    ignore_endings()
+    answer(id, "done")
+
+
+DEEDS = {
+    deed.__name__: deed
+    for deed in (crlf, in_pieces, not_utf8, long_line, endless_line, large_answer, noise, stderr_flood, list_changed_storm,
+                 progress_storm, log_storm, request_storm, request_flood, silent, twice, forged, late, dying, half_dying, mute, deaf, forking)
+}
+
+
+def serve(message):
+    id, params = message.get("id"), message.get("params", {})
+    match message.get("method"):
+        case "initialize":
+            say({"id": id, "result": {
+                "protocolVersion": "2025-11-25", "serverInfo": {"name": "nasty", "version": "1"},
+                "capabilities": {"tools": {"listChanged": True}, "logging": {}},
+            }})
+        case "tools/list":
+            say({"id": id, "result": {"tools": TOOLS}})
+        case "tools/call" if params["name"] == "greet":
+            answer(id, f"Hello, {params['arguments'].get('name')}!")
+        case "tools/call" if params["name"] == "seen":
+            answer(id, f"{os.getpid()} {CANCELLED}")
+        case "tools/call":
+            os.nice(19)
+            how = params["arguments"]["how"]
+            more = [params["_meta"]["progressToken"]] if how == "progress_storm" else []
+            DEEDS[how](id, *more)
+        case "notifications/cancelled":
+            CANCELLED.append(params["requestId"])
+
+
+def main():
+    number = int(os.environ["WHO"].split("-")[1])
+    if number >= CRASHERS:
+        sys.exit(7)
+    STARTS.get(number, lambda: None)()
+    for line in INPUT:
+        message = json.loads(line)
+        if "method" in message:
+            serve(message)
+
+
+if __name__ == "__main__":
+    main()
