@@ -1,7 +1,7 @@
 """An MCP server over stdio that misbehaves, as WHO (whose number says how it starts) and its callers (tool `nasty`) want it to.
 
-A call of `nasty` has the arguments {"how": one of DEEDS}. Its own use of the processor is given the lowest priority: what is
-measured is what its noise costs the server.
+A call of `nasty` has the arguments {"how": one of DEEDS}. It runs while nobody else wants to: what is measured is what
+its noise costs the server.
 """
 
 import json
@@ -180,10 +180,13 @@ def forged(id):
 
 def late(id):
     """Answers when the call has been cancelled."""
-    while b"notifications/cancelled" not in INPUT.readline():
-        pass
+    meanwhile = []
+    while b"notifications/cancelled" not in (line := INPUT.readline()):
+        meanwhile.append(line)
     CANCELLED.append(id)
     answer(id, "wrong")
+    for line in meanwhile:
+        serve(json.loads(line))
 
 
 def dying(id):
@@ -238,7 +241,7 @@ def serve(message):
         case "tools/call" if params["name"] == "seen":
             answer(id, f"{os.getpid()} {CANCELLED}")
         case "tools/call":
-            os.nice(19)
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
             how = params["arguments"]["how"]
             more = [params["_meta"]["progressToken"]] if how == "progress_storm" else []
             DEEDS[how](id, *more)

@@ -25,7 +25,7 @@ pub struct Plan {
     pub process: Option<String>,
 }
 
-struct Lane {
+pub struct Lane {
     stream: TcpStream,
     template: Template,
     /// How much of the request is written.
@@ -38,14 +38,14 @@ struct Lane {
 
 /// What is found out in the window.
 #[derive(Default)]
-struct Found {
+pub struct Found {
     micros: Vec<u32>,
     wrong: u64,
     first_wrong: Option<String>,
 }
 
 /// What was used when the window opened.
-struct Opened {
+pub struct Opened {
     at: Instant,
     server: f64,
     own: f64,
@@ -53,13 +53,17 @@ struct Opened {
 }
 
 impl Opened {
-    fn now(plan: &Plan) -> Opened {
+    pub fn now(plan: &Plan) -> Opened {
         Opened {
             server: plan.process.as_deref().map_or(0.0, process::cpu_seconds),
             own: process::cpu_seconds("self"),
             busy: process::busy_seconds(),
             at: Instant::now(),
         }
+    }
+
+    pub fn since(&self) -> Duration {
+        self.at.elapsed()
     }
 }
 
@@ -150,8 +154,7 @@ impl Lane {
             if answer.head.closes || answer.length != self.buffer.len() {
                 return Err("the connection cannot be used again".to_owned());
             }
-            let micros = self.begun.elapsed().as_micros();
-            found.micros.push(u32::try_from(micros).unwrap_or(u32::MAX));
+            found.answered(self.begun);
             self.answers += 1;
             self.buffer.clear();
             self.next(next);
@@ -193,12 +196,16 @@ impl Lane {
 }
 
 impl Found {
+    pub fn answered(&mut self, begun: Instant) {
+        self.micros.push(u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX));
+    }
+
     fn fault(&mut self, what: String) {
         self.wrong += 1;
         self.first_wrong.get_or_insert(what);
     }
 
-    fn report(&mut self, opened: &Opened, closed: &Opened, lanes: &[Lane]) -> Value {
+    pub fn report(&mut self, opened: &Opened, closed: &Opened, lanes: &[Lane]) -> Value {
         self.micros.sort_unstable();
         let answers = self.micros.len();
         let seconds = closed.at.duration_since(opened.at).as_secs_f64();

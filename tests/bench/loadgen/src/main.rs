@@ -5,6 +5,7 @@ mod cold;
 mod drive;
 mod hold;
 mod mcp;
+mod pipe;
 mod process;
 mod wire;
 
@@ -14,17 +15,18 @@ use std::time::Duration;
 
 use drive::Plan;
 use hold::What;
-use mcp::{Caller, Era, Target, Template};
+use mcp::{Caller, Era, Target, Template, Tool};
 use serde_json::{Value, json};
 
 const USAGE: &str = "\
 loadgen WHAT --address HOST:PORT [--path /mcp] …
-  call      tools/call of greet      [--era legacy|modern] [--tokens FILE] [--sessions N]
+  call      tools/call of --tool greet|echo      [--era legacy|modern] [--tokens FILE] [--sessions N]
   stranger  the same without a token, which must be a 401
   get       GET of the path; the body must hold --words TEXT
   constant  call, to a server that answers --words TEXT to everything
   hold      --streams N or --sessions N, until standard input says a line; [--era] [--tokens]
   cold      --runs N -- COMMAND …: starts it, waits for an answer, stops it
+  pipe      call, to a server on standard input and output: --connections N at once -- COMMAND …
 call, stranger, get, constant: [--connections 16] [--seconds 3] [--warmup 0.5] [--most ANSWERS] [--process ID]
 A FILE of tokens has one a line; connections, sessions and streams take them in turn.";
 
@@ -63,7 +65,12 @@ impl Arguments {
     fn target(&self) -> Result<Target, String> {
         let address =
             self.text("address", "").parse().map_err(|_| format!("--address is missing\n{USAGE}"))?;
-        Ok(Target { address, path: self.text("path", "/mcp").to_owned() })
+        Ok(Target { address, path: self.text("path", "/mcp").to_owned(), tool: self.tool()? })
+    }
+
+    fn tool(&self) -> Result<Tool, String> {
+        let name = self.text("tool", "greet");
+        Tool::named(name).ok_or(format!("{name} is not called here"))
     }
 
     fn era(&self) -> Result<Era, String> {
@@ -110,6 +117,9 @@ fn run() -> Result<Value, String> {
     let mut words = std::env::args().skip(1);
     let what = words.next().ok_or(USAGE)?;
     let arguments = Arguments::parse(words)?;
+    if what == "pipe" {
+        return pipe::pipe(&arguments.command, arguments.tool()?, arguments.number("connections", 1)?, &arguments.plan()?);
+    }
     let target = arguments.target()?;
     let connections = arguments.number("connections", 16)?;
     let many = |template: &dyn Fn() -> Template| {

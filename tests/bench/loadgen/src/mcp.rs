@@ -20,11 +20,12 @@ pub enum Era {
     Modern,
 }
 
-/// The server and the resource in it.
+/// The server, the resource in it, and the tool that is called.
 #[derive(Clone)]
 pub struct Target {
     pub address: SocketAddr,
     pub path: String,
+    pub tool: Tool,
 }
 
 /// Whoever asks.
@@ -32,6 +33,17 @@ pub struct Target {
 pub struct Caller {
     pub token: Option<String>,
     pub session: Option<String>,
+}
+
+/// A tool that says back what it is given: its name, the argument, and the answer around that.
+#[derive(Clone, Copy)]
+pub struct Tool(&'static str, &'static str, &'static str, &'static str);
+
+impl Tool {
+    pub fn named(name: &str) -> Option<Tool> {
+        let tools = [Tool("greet", "name", "Hello, u", "!"), Tool("echo", "message", "Echo: u", "")];
+        tools.into_iter().find(|tool| tool.0 == name)
+    }
 }
 
 /// A request that is sent again and again, and what its answer must be.
@@ -43,8 +55,8 @@ pub struct Template {
 
 #[derive(Clone)]
 pub enum Expected {
-    /// 200, the call's number as id, and a greeting with it.
-    Greeting,
+    /// 200, the call's number as id, and what this tool says of it.
+    Said(Tool),
     /// This status, and these words in the body.
     Words(u16, String),
 }
@@ -74,10 +86,10 @@ impl Template {
     pub fn check(&self, answer: &Answer, number: u64) -> Result<(), String> {
         let has = |words: &str| memmem::find(&answer.body, words.as_bytes()).is_some();
         let is_right = match &self.expected {
-            Expected::Greeting => {
+            Expected::Said(Tool(_, _, before, after)) => {
                 let number = FIRST_NUMBER + number;
                 answer.head.status == 200
-                    && has(&format!("Hello, u{number}!"))
+                    && has(&format!("{before}{number}{after}"))
                     && (has(&format!("\"id\":{number}")) || has(&format!("\"id\": {number}")))
             }
             Expected::Words(status, words) => answer.head.status == *status && has(words),
@@ -91,15 +103,46 @@ fn describe(answer: &Answer) -> String {
     format!("{} {body}", answer.head.status)
 }
 
-/// `tools/call` of `greet`.
+/// `tools/call`.
 pub fn call(target: &Target, era: Era, caller: &Caller) -> Template {
-    let call = format!(r#""name":"greet","arguments":{{"name":"u{NUMBER}"}}"#);
+    let Tool(name, argument, ..) = target.tool;
+    let call = format!(r#""name":"{name}","arguments":{{"{argument}":"u{NUMBER}"}}"#);
     let (fields, params) = match era {
         Era::Legacy => (version(LEGACY), call),
-        Era::Modern => (modern("tools/call") + "Mcp-Name: greet\r\n", format!("{call},{}", meta())),
+        Era::Modern => (format!("{}Mcp-Name: {name}\r\n", modern("tools/call")), format!("{call},{}", meta())),
     };
     let body = format!(r#"{{"jsonrpc":"2.0","id":{NUMBER},"method":"tools/call","params":{{{params}}}}}"#);
-    Template::new(post(target, caller, &fields, &body), Expected::Greeting)
+    Template::new(post(target, caller, &fields, &body), Expected::Said(target.tool))
+}
+
+/// The lines that begin a session over a pipe, and the call with this number, to be sent as one.
+pub fn pipe_lines(tool: Tool, number: u64) -> [String; 3] {
+    let Tool(name, argument, ..) = tool;
+    let number = FIRST_NUMBER + number;
+    [
+        initialize(),
+        INITIALIZED.to_owned(),
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{number},"method":"tools/call","params":{{"name":"{name}","arguments":{{"{argument}":"u{number}"}}}}}}"#
+        ),
+    ]
+}
+
+/// The number of the call that a line answers rightly.
+pub fn answered_in(tool: Tool, line: &str) -> Option<u64> {
+    let Tool(_, _, before, after) = tool;
+    let said = line.split_once(before)?.1;
+    let number = said.get(..NUMBER.len())?;
+    let is_right = said[NUMBER.len()..].starts_with(after) && line.contains(&format!("\"id\":{number}"));
+    number.parse::<u64>().ok().filter(|_| is_right)?.checked_sub(FIRST_NUMBER)
+}
+
+const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+
+fn initialize() -> String {
+    let client = r#"{"name":"bench","version":"1"}"#;
+    let params = format!(r#"{{"protocolVersion":"{LEGACY}","capabilities":{{}},"clientInfo":{client}}}"#);
+    format!(r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{params}}}"#)
 }
 
 /// The same without a token.
@@ -125,10 +168,7 @@ pub fn get(target: &Target, words: &str) -> Template {
 pub fn open_session(target: &Target, token: Option<&str>) -> Result<Caller, String> {
     let mut connection = Connection::open(target.address)?;
     let mut caller = Caller { token: token.map(str::to_owned), session: None };
-    let client = r#"{"name":"bench","version":"1"}"#;
-    let params = format!(r#"{{"protocolVersion":"{LEGACY}","capabilities":{{}},"clientInfo":{client}}}"#);
-    let body = format!(r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{params}}}"#);
-    let session = connection.ask(post(target, &caller, "", &body).as_bytes(), |answer| {
+    let session = connection.ask(post(target, &caller, "", &initialize()).as_bytes(), |answer| {
         let is_right = answer.head.status == 200 && memmem::find(&answer.body, LEGACY.as_bytes()).is_some();
         if is_right {
             Ok(answer.head.session.clone())
@@ -137,8 +177,7 @@ pub fn open_session(target: &Target, token: Option<&str>) -> Result<Caller, Stri
         }
     })?;
     caller.session = session?;
-    let body = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
-    let request = post(target, &caller, &version(LEGACY), body);
+    let request = post(target, &caller, &version(LEGACY), INITIALIZED);
     // Some close the connection after an answer without a body.
     Connection::open(target.address)?.ask(request.as_bytes(), |answer| {
         if answer.head.status == 202 { Ok(()) } else { Err(format!("initialized: {}", describe(answer))) }
