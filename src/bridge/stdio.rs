@@ -407,7 +407,9 @@ impl ProgramReader {
         let mut fields = vec![log::Field::Server(&self.server)];
         fields.extend(self.process.map(log::Field::Process));
         fields.push(log::Field::Error(&text));
-        if matches!(self.stage, EndStage::Running | EndStage::Mute(_)) || matches!(ending, ProgramEnd::Faulty(_)) {
+        if matches!(self.stage, EndStage::Running | EndStage::Mute(_))
+            || matches!(ending, ProgramEnd::Faulty(_))
+        {
             fields.extend(last.iter().map(|line| log::Field::Line(line)));
             log::warn("program.died", &fields);
         } else {
