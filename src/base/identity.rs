@@ -145,6 +145,22 @@ pub trait UpstreamToken: Send + Sync {
     fn refused(&self);
 }
 
+/// The MCP session of a caller, for backends that keep something for it.
+pub trait CallerSession: Send + Sync {
+    /// Its id, which is good for its own grant only.
+    fn session_id(&self) -> &str;
+
+    /// Whether it is over.
+    fn has_ended(&self) -> bool;
+
+    /// Runs `action` when the session ends, or is lost; at once if it is already.
+    fn on_end(&self, action: Box<dyn FnOnce() + Send>);
+
+    /// To be called by a backend that has lost what it kept for the session: the client's next request is answered 404, and it
+    /// begins a new session.
+    fn lose(&self);
+}
+
 /// Who calls: what the bearer check has proven about one request.
 #[derive(Clone)]
 pub struct Principal {
@@ -162,6 +178,8 @@ pub struct Principal {
     pub expires: Timestamp,
     /// The user's own token at GitHub.
     pub upstream: Arc<dyn UpstreamToken>,
+    /// The MCP session of the request; `None` in 2026-07-28, and for clients that never name theirs.
+    pub session: Option<Arc<dyn CallerSession>>,
 }
 
 impl fmt::Debug for Principal {
@@ -204,6 +222,7 @@ pub(crate) mod fake {
             grant: GrantId(grant),
             expires: Timestamp(u64::MAX),
             upstream: Arc::new(NoToken),
+            session: None,
         }
     }
 }

@@ -8,6 +8,8 @@ use crossbeam_channel::bounded;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::entry::Isolation;
+use super::instance_key::InstanceKey;
 use super::instances::{InstanceSettings, Instances, Job, Launcher};
 use super::passed_call::PassedCalls;
 use super::unavailable::Unavailable;
@@ -32,9 +34,9 @@ impl Bridge {
     pub(super) fn new(consent: Consent, settings: InstanceSettings, launcher: Box<dyn Launcher>) -> Bridge {
         let publisher: Arc<OnceLock<Publisher>> = Arc::default();
         let (start, tells) = (settings.start, Arc::clone(&publisher));
-        let changes = move |grant: GrantId, method: &str, params: Option<&RawValue>| {
+        let changes = move |key: &InstanceKey, method: &str, params: Option<&RawValue>| {
             if let Some(publisher) = tells.get() {
-                publish(&publisher.for_grant(grant), method, params);
+                publish(&key.audience(publisher), method, params);
             }
         };
         let instances = Instances::new(settings, launcher, Box::new(changes));
@@ -106,6 +108,10 @@ impl Backend for Bridge {
 
     fn grants(&self) -> Vec<GrantId> {
         self.instances.grants()
+    }
+
+    fn keeps_sessions(&self) -> bool {
+        self.instances.settings.isolation == Isolation::Session
     }
 
     fn programs(&self) -> usize {

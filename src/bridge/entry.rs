@@ -19,7 +19,6 @@ pub(crate) struct ServerEntry {
     pub(crate) name: Arc<str>,
     /// Its name for people.
     pub(crate) title: String,
-    #[allow(dead_code)] // until instances are kept by it
     pub(crate) isolation: Isolation,
     /// How long it may take from its start to its answer to `initialize`.
     pub(crate) start: Duration,

@@ -1,19 +1,21 @@
-//! The running copies of one server, one per grant, which is a person with one client program: started at the first call that needs
-//! one, once for simultaneous calls; bounded per person and in all; ended when idle, when the grant is gone, and when the server stops.
+//! The running copies of servers, one for each [`InstanceKey`]: started at the first call that needs one, once for simultaneous calls;
+//! bounded per person and in all; ended when idle, when nobody is left whom they serve, and when the server stops.
 
-use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
+use super::entry::Isolation;
 use super::handshake::{self, Greeting};
+use super::instance_key::InstanceKey;
 use super::message::ClientInfo;
 use super::peer::{Observer, Peer};
+use super::slots::{Slot, Slots};
 use super::transport::{ProgramEnd, Receiver, Transport};
 use super::unavailable::Unavailable;
-use crate::base::identity::{GrantId, Principal, UserId};
+use crate::base::identity::{CallerSession, GrantId, Principal, UserId};
 use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Quota};
 use crate::base::{clock, limits, log};
@@ -22,61 +24,61 @@ use crate::mcp::Description;
 /// Starts a transport for a person. Programs are the product's; tests have their own.
 pub(super) trait Launcher: Send + Sync {
     fn launch(&self, person: &Principal, receiver: Arc<dyn Receiver>) -> io::Result<Arc<dyn Transport>>;
+
+    /// A digest of the person's token at GitHub, if an instance is given that when it starts. Once it is another, the instance is replaced.
+    fn token_digest(&self, _person: &Principal) -> Option<[u8; 32]> {
+        None
+    }
 }
 
 /// What instances of a server have in common.
 pub(super) struct InstanceSettings {
     /// The server's name in the log and in messages.
     pub(super) server: Arc<str>,
+    pub(super) isolation: Isolation,
     /// From the start of a program to its answer to `initialize`.
     pub(super) start: Duration,
     /// How long an instance is kept that nobody uses.
     pub(super) idle: Duration,
-    /// Instances of one person, and in all.
-    pub(super) most: (usize, usize),
     pub(super) client_info: ClientInfo,
+    pub(super) pool: Arc<InstancePool>,
+}
+
+/// The instances of all servers, whose limits hold together.
+pub(super) struct InstancePool {
+    /// Instances of one person, and in all.
+    most: (usize, usize),
+    /// Instances that live, those included that are being ended: twice what may be in use. One that all share is nobody's.
+    places: Arc<Quota<Option<UserId>>>,
+    /// Guards which instance serves whom, and who has to wait after failures.
+    slots: Mutex<Slots<Instance>>,
 }
 
 /// The instances of one server.
 pub(super) struct Instances {
     this: Weak<Instances>,
-    settings: InstanceSettings,
+    pub(super) settings: InstanceSettings,
     launcher: Box<dyn Launcher>,
-    /// Programs that live, those included that are being ended: twice what may be in use.
-    places: Arc<Quota<UserId>>,
-    /// Guards which instance serves whom, and who has to wait after failures.
-    slots: Mutex<Slots>,
     changes: Changes,
 }
 
-#[derive(Default)]
-struct Slots {
-    by_grant: HashMap<GrantId, Slot>,
-    is_closed: bool,
-}
-
-#[derive(Default)]
-struct Slot {
-    instance: Option<Arc<Instance>>,
-    /// What the latest instance said of itself: a client that comes back is served before the program has started again.
-    description: Option<Arc<Description>>,
-    /// Failures in a row, and when the latest was.
-    failures: u32,
-    failed: Option<Instant>,
-}
+/// Told what a program says of its lists and resources: whose program, the notification and its params.
+pub(super) type Changes = Box<dyn Fn(&InstanceKey, &str, Option<&RawValue>) + Send + Sync>;
 
 /// One running copy of a server.
 pub(super) struct Instance {
-    /// The person and the client program that it serves.
-    grant: GrantId,
-    user: UserId,
+    key: InstanceKey,
+    /// The session that it serves alone: each ends with the other.
+    session: Option<Arc<dyn CallerSession>>,
     pub(super) peer: Arc<Peer>,
     started: Instant,
     instances: Weak<Instances>,
+    /// A digest of the token at GitHub that it was started with.
+    token: OnceLock<Option<[u8; 32]>>,
     /// Guards how far it has come, and when it was used last.
     state: Mutex<InstanceState>,
     /// Given back when the program and all that it started are gone.
-    _place: Held<UserId>,
+    _place: Held<Option<UserId>>,
 }
 
 struct InstanceState {
@@ -91,11 +93,26 @@ enum InstancePhase {
     Over(Unavailable),
 }
 
-/// Told what a program says of its lists and resources: whose program, the notification and its params.
-pub(super) type Changes = Box<dyn Fn(GrantId, &str, Option<&RawValue>) + Send + Sync>;
-
 /// What is to be done with an instance that is ready, or once it is known that there will be none.
 pub(super) type Job = Box<dyn FnOnce(Result<(&Arc<Instance>, &Arc<Greeting>), Unavailable>) + Send>;
+
+impl InstancePool {
+    /// Room for `of_user` instances of one person and `in_all`.
+    pub(super) fn new((of_user, in_all): (usize, usize)) -> Arc<InstancePool> {
+        let places = Quota::new((of_user.saturating_mul(2), in_all.saturating_mul(2)));
+        Arc::new(InstancePool { most: (of_user, in_all), places: Arc::new(places), slots: Mutex::default() })
+    }
+
+    /// Starts nothing any more, and ends what is `unwanted`.
+    fn close(&self, unwanted: impl Fn(&Instance) -> bool) {
+        let all: Vec<_> = {
+            let mut slots = self.slots.lock();
+            slots.is_closed = true;
+            slots.all().cloned().collect()
+        };
+        all.iter().filter(|instance| unwanted(instance)).for_each(|instance| instance.end());
+    }
+}
 
 impl Instances {
     pub(super) fn new(
@@ -103,16 +120,7 @@ impl Instances {
         launcher: Box<dyn Launcher>,
         changes: Changes,
     ) -> Arc<Instances> {
-        let (of_user, in_all) = settings.most;
-        let places = Arc::new(Quota::new((of_user.saturating_mul(2), in_all.saturating_mul(2))));
-        Arc::new_cyclic(|this| Instances {
-            this: Weak::clone(this),
-            settings,
-            launcher,
-            places,
-            slots: Mutex::default(),
-            changes,
-        })
+        Arc::new_cyclic(|this| Instances { this: Weak::clone(this), settings, launcher, changes })
     }
 
     pub(super) fn server(&self) -> &str {
@@ -121,6 +129,7 @@ impl Instances {
 
     /// Does `job` with the instance that serves this person, started if need be.
     pub(super) fn with(&self, person: &Principal, job: Job) {
+        self.end_outdated(person);
         match self.find(person) {
             Ok((instance, is_new)) => {
                 instance.when_ready(job);
@@ -134,66 +143,79 @@ impl Instances {
 
     /// What the latest instance of this person said of itself; `None` before there was one.
     pub(super) fn description(&self, person: &Principal) -> Option<Arc<Description>> {
-        self.slots.lock().by_grant.get(&person.grant)?.description.clone()
+        self.settings.pool.slots.lock().history(&self.key(person))?.description.clone()
     }
 
-    /// Ends the instance of a grant and forgets it.
+    /// Ends the instances that serve this grant and no other, and forgets them.
     pub(super) fn end_grant(&self, grant: GrantId) {
-        let slot = self.slots.lock().by_grant.remove(&grant);
-        if let Some(instance) = slot.and_then(|slot| slot.instance) {
-            instance.end();
-        }
+        let ended = self.settings.pool.slots.lock().without_grant(&self.settings.server, grant);
+        ended.iter().for_each(|instance| instance.end());
     }
 
     /// The grants that have an instance.
     pub(super) fn grants(&self) -> Vec<GrantId> {
-        let slots = self.slots.lock();
-        slots.by_grant.iter().filter(|(_, slot)| slot.instance.is_some()).map(|(grant, _)| *grant).collect()
+        let slots = self.settings.pool.slots.lock();
+        slots.of_server(self.server()).flat_map(|slot| slot.grants.iter().copied()).collect()
     }
 
     /// How many there are, those left out that are being ended.
     pub(super) fn count(&self) -> usize {
-        self.slots.lock().by_grant.values().filter(|slot| slot.instance.is_some()).count()
+        self.settings.pool.slots.lock().of_server(self.server()).count()
     }
 
-    /// Starts nothing any more, and ends what nobody uses.
+    /// Starts nothing any more, and ends what nobody uses, of all servers.
     pub(super) fn close(&self) {
-        self.slots.lock().is_closed = true;
-        self.end_where(|instance| instance.peer.running() == 0);
+        self.settings.pool.close(|instance| instance.peer.running() == 0);
     }
 
-    /// Ends everything and waits until it is gone, up to `patience`.
+    /// Ends everything of all servers and waits until it is gone, up to `patience`.
     pub(super) fn stop(&self, patience: Duration) {
-        self.slots.lock().is_closed = true;
-        self.end_where(|_| true);
-        self.places.wait_below(1, patience);
+        self.settings.pool.close(|_| true);
+        self.settings.pool.places.wait_below(1, patience);
+    }
+
+    fn key(&self, person: &Principal) -> InstanceKey {
+        InstanceKey::new(&self.settings.server, self.settings.isolation, person)
     }
 
     /// The instance of this person, and whether it is new and has to be launched.
     fn find(&self, person: &Principal) -> Result<(Arc<Instance>, bool), Unavailable> {
-        let grant = person.grant;
+        let (key, pool) = (self.key(person), &self.settings.pool);
+        let grants = key.user.map(|_| person.grant);
+        let session = person.session.clone().filter(|_| key.session.is_some());
         let now = clock::instant();
-        let mut slots = self.slots.lock();
-        if let Some(instance) = slots.by_grant.get(&grant).and_then(|slot| slot.instance.as_ref()) {
-            return Ok((Arc::clone(instance), false));
+        let mut slots = pool.slots.lock();
+        if let Some(slot) = slots.get_mut(&key) {
+            slot.grants.extend(grants);
+            return Ok((Arc::clone(&slot.instance), false));
         }
         if slots.is_closed {
             return Err(Unavailable::Stopping);
         }
-        if let Some(wait) = slots.by_grant.get(&grant).and_then(|slot| slot.pause(now)) {
+        if session.as_ref().is_some_and(|session| session.has_ended()) {
+            return Err(Unavailable::SessionOver);
+        }
+        if let Some(wait) = slots.history(&key).and_then(|past| past.pause(now)) {
             return Err(Unavailable::Failing(wait.as_secs().saturating_add(1)));
         }
-        let evicted = slots.make_room(person.user, self.settings.most)?;
-        let place = self.places.take(person.user).ok_or(Unavailable::TooMany)?;
-        let instance = Instance::new(grant, person.user, (now, Weak::clone(&self.this), place));
+        let evicted = slots.make_room(key.user, pool.most, Instance::idle_since);
+        let evicted = evicted.ok_or(Unavailable::TooMany)?;
+        let place = pool.places.take(key.user).ok_or(Unavailable::TooMany)?;
+        let instance = Instance::new(key.clone(), session.clone(), (now, Weak::clone(&self.this), place));
         slots.forget_failures(now);
-        slots.by_grant.entry(grant).or_default().instance = Some(Arc::clone(&instance));
+        let slot = Slot { instance: Arc::clone(&instance), grants: grants.into_iter().collect() };
+        slots.insert(key, slot);
         drop(slots);
         evicted.into_iter().for_each(|evicted| evicted.end());
+        if let Some(session) = session {
+            let instance = Arc::downgrade(&instance);
+            session.on_end(Box::new(move || instance.upgrade().iter().for_each(|instance| instance.end())));
+        }
         Ok((instance, true))
     }
 
     fn launch(&self, instance: &Arc<Instance>, person: &Principal) {
+        let _ = instance.token.set(self.launcher.token_digest(person)); // it is launched once
         match self.launcher.launch(person, Arc::clone(instance) as Arc<dyn Receiver>) {
             Ok(transport) => {
                 instance.peer.connect(transport);
@@ -210,95 +232,52 @@ impl Instances {
         }
     }
 
-    fn end_where(&self, unwanted: impl Fn(&Instance) -> bool) {
-        let all: Vec<_> =
-            self.slots.lock().by_grant.values().filter_map(|slot| slot.instance.clone()).collect();
-        all.iter().filter(|instance| unwanted(instance)).for_each(|instance| instance.end());
+    /// Ends the instance of this person if it is idle and holds a token that has been exchanged since.
+    fn end_outdated(&self, person: &Principal) {
+        let running = {
+            let mut slots = self.settings.pool.slots.lock();
+            slots.get_mut(&self.key(person)).map(|slot| Arc::clone(&slot.instance))
+        };
+        if let Some(instance) = running.filter(|instance| instance.idle_since().is_some())
+            && let Some(digest) = self.launcher.token_digest(person)
+            && instance.token.get() != Some(&Some(digest))
+        {
+            instance.end();
+        }
     }
 
     /// Takes an instance out of its slot.
     fn remove(&self, instance: &Instance) {
-        let mut slots = self.slots.lock();
-        if let Some(slot) = slots.by_grant.get_mut(&instance.grant)
-            && slot.instance.as_deref().is_some_and(|other| std::ptr::eq(other, instance))
-        {
-            slot.instance = None;
-        }
+        self.settings.pool.slots.lock().remove(&instance.key, instance);
     }
 
     /// Notes what an instance says of itself.
     fn described(&self, instance: &Instance, greeting: &Greeting) {
-        if let Some(slot) = self.slots.lock().by_grant.get_mut(&instance.grant) {
-            slot.description = Some(Arc::clone(&greeting.description));
-        }
+        let description = Some(Arc::clone(&greeting.description));
+        self.settings.pool.slots.lock().history_mut(&instance.key).description = description;
     }
 
     /// Notes that an instance has failed.
     fn failed(&self, instance: &Instance) {
         let now = clock::instant();
         let was_steady = now.saturating_duration_since(instance.started) >= limits::bridge::STEADY;
-        let mut slots = self.slots.lock();
-        let slot = slots.by_grant.entry(instance.grant).or_default();
-        slot.failures = if was_steady { 0 } else { slot.failures.saturating_add(1) };
-        slot.failed = Some(now);
-    }
-}
-
-impl Slot {
-    /// How long the next start has to wait. The first failure costs nothing: it may stay the only one.
-    fn pause(&self, now: Instant) -> Option<Duration> {
-        let doublings = self.failures.checked_sub(2)?.min(16);
-        let pause = limits::bridge::PAUSE.saturating_mul(1 << doublings).min(limits::bridge::PAUSE_MAX);
-        let left = (self.failed? + pause).saturating_duration_since(now);
-        (!left.is_zero()).then_some(left)
-    }
-}
-
-impl Slots {
-    /// Takes out what has to go so that `user` can have one more: the instance that nobody has used for the longest time.
-    fn make_room(
-        &mut self,
-        user: UserId,
-        (of_user, in_all): (usize, usize),
-    ) -> Result<Option<Arc<Instance>>, Unavailable> {
-        let all = || self.by_grant.values().filter_map(|slot| slot.instance.as_ref());
-        let is_theirs = |instance: &&Arc<Instance>| instance.user == user;
-        let candidates: Vec<&Arc<Instance>> = if all().filter(is_theirs).count() >= of_user {
-            all().filter(is_theirs).collect()
-        } else if all().count() >= in_all {
-            all().collect()
-        } else {
-            return Ok(None);
-        };
-        let idle = candidates.into_iter().filter_map(|instance| Some((instance.idle_since()?, instance)));
-        let (_, longest) = idle.min_by_key(|(since, _)| *since).ok_or(Unavailable::TooMany)?;
-        let longest = Arc::clone(longest);
-        if let Some(slot) = self.by_grant.get_mut(&longest.grant) {
-            slot.instance = None;
-        }
-        Ok(Some(longest))
-    }
-
-    /// Forgets failures of long ago; if there are too many slots, all that have no instance.
-    fn forget_failures(&mut self, now: Instant) {
-        let is_fresh = |failed: Instant| now < failed + limits::bridge::PAUSE_MAX + limits::bridge::STEADY;
-        let is_known = |slot: &Slot| slot.description.is_some() || slot.failed.is_some_and(is_fresh);
-        self.by_grant.retain(|_, slot| slot.instance.is_some() || is_known(slot));
-        if self.by_grant.len() >= limits::bridge::SLOTS {
-            self.by_grant.retain(|_, slot| slot.instance.is_some());
-        }
+        let mut slots = self.settings.pool.slots.lock();
+        let history = slots.history_mut(&instance.key);
+        history.failures = if was_steady { 0 } else { history.failures.saturating_add(1) };
+        history.failed = Some(now);
     }
 }
 
 impl Instance {
     fn new(
-        grant: GrantId,
-        user: UserId,
-        (now, instances, place): (Instant, Weak<Instances>, Held<UserId>),
+        key: InstanceKey,
+        session: Option<Arc<dyn CallerSession>>,
+        (now, instances, place): (Instant, Weak<Instances>, Held<Option<UserId>>),
     ) -> Arc<Instance> {
         Arc::new_cyclic(|this: &Weak<Instance>| Instance {
-            grant,
-            user,
+            key,
+            session,
+            token: OnceLock::new(),
             peer: Peer::new(Weak::clone(this) as Weak<dyn Observer>),
             started: now,
             instances,
@@ -385,6 +364,9 @@ impl Instance {
         if let InstancePhase::Starting(waiting) = phase {
             waiting.into_iter().for_each(|job| job(Err(why.clone())));
         }
+        if let Some(session) = &self.session {
+            session.lose();
+        }
     }
 
     fn settings(&self) -> Option<(Duration, Duration)> {
@@ -434,7 +416,7 @@ impl Receiver for Instance {
 impl Observer for Instance {
     fn notified(&self, method: &str, params: Option<&RawValue>) {
         if let Some(instances) = self.instances.upgrade() {
-            (instances.changes)(self.grant, method, params);
+            (instances.changes)(&self.key, method, params);
         }
     }
 }

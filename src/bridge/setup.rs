@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::backend::Bridge;
 use super::entry::{Executable, Home, Isolation, Location, ServerEntry, Surroundings};
 use super::http::UpstreamLauncher;
-use super::instances::{InstanceSettings, Launcher};
+use super::instances::{InstancePool, InstanceSettings, Launcher};
 use super::message::ClientInfo;
 use super::program::ProgramLauncher;
 use super::servers;
@@ -221,7 +221,8 @@ impl BridgeOptions {
             server: Arc::clone(&entry.name),
             start: entry.start,
             idle: entry.idle,
-            most: self.most,
+            isolation: entry.isolation,
+            pool: InstancePool::new(self.most),
             client_info: ClientInfo { name: host.name, version: host.version },
         };
         let launcher: Box<dyn Launcher> = match entry.location {

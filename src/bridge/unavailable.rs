@@ -25,6 +25,8 @@ pub(super) enum Unavailable {
     TooMany,
     /// It was ended: nobody used it, its grant is gone, another needed its place.
     Ended,
+    /// The session that it served has ended with it.
+    SessionOver,
     /// This server stops.
     Stopping,
 }
@@ -47,6 +49,9 @@ impl fmt::Display for Unavailable {
             }
             Unavailable::TooMany => f.write_str("too many servers are running: try again in a moment"),
             Unavailable::Ended => f.write_str("it was ended: call again"),
+            Unavailable::SessionOver => {
+                f.write_str("it was ended, and this session with it: begin a new session")
+            }
             Unavailable::Stopping => f.write_str("this server is stopping: call again in a moment"),
         }
     }

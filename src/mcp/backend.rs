@@ -40,6 +40,12 @@ pub trait Backend: Send + Sync {
         Vec::new()
     }
 
+    /// Whether the backend keeps something for each session. If so, a session that this server has forgotten, after a restart or a
+    /// rest, is unknown from then on; else it starts anew under its id.
+    fn keeps_sessions(&self) -> bool {
+        false
+    }
+
     /// How many programs the backend runs, for metrics.
     fn programs(&self) -> usize {
         0

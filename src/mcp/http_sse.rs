@@ -10,6 +10,7 @@ use super::legacy::{self, Refusal, new_session};
 use super::session::{Kind, NewSession, Session};
 use super::stream::EventStream;
 use crate::base::encoding::base64url;
+use crate::base::identity::CallerSession;
 use crate::http::{Form, Response};
 
 /// The versions that are spoken here, latest first. Newer ones have the Streamable HTTP transport.
@@ -50,6 +51,7 @@ pub(super) fn post(core: &Arc<Core>, body: &[u8], mut caller: Caller) {
         return caller.responder.respond(Refusal::UNKNOWN_SESSION.response(None));
     };
     session.touch(core.settings.clock.monotonic());
+    caller.principal.session = session.caller();
     caller.stream = Some(Arc::clone(&session.standalone));
     if let Message::Request { id, method, params } = &message
         && method == "initialize"
@@ -67,5 +69,7 @@ fn find_session(core: &Core, caller: &Caller) -> Option<Arc<Session>> {
     let query = caller.head.query.as_deref().unwrap_or_default();
     let query = Form::parse(query.as_bytes()).unwrap_or_default();
     let session = core.subscribers.sessions.find(query.value("sessionId")?, &caller.principal)?;
-    (session.start.kind == Kind::HttpSse && session.standalone.has_reader()).then_some(session)
+    let is_open =
+        session.start.kind == Kind::HttpSse && session.standalone.has_reader() && !session.has_ended();
+    is_open.then_some(session)
 }

@@ -21,7 +21,7 @@ use super::session_id::SessionId;
 use super::stream::EventStream;
 use super::table::{Full, Row};
 use crate::base::cancel::CancelToken;
-use crate::base::identity::{Principal, UserId};
+use crate::base::identity::{CallerSession, Principal, UserId};
 use crate::base::limits;
 use crate::http::{Response, Stream};
 
@@ -72,7 +72,8 @@ fn check_headers(
 }
 
 /// Hands a message to its session.
-pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message<'_>, caller: Caller) {
+pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message<'_>, mut caller: Caller) {
+    caller.principal.session = session.caller();
     match message {
         Message::Request { id, method, params } => {
             return serve(core, caller, session, (id, &method, params));
@@ -86,10 +87,15 @@ pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message
 /// Serves a DELETE: the session ends.
 pub(super) fn delete(core: &Core, caller: &Caller) -> Result<Response, Refusal> {
     let session = find_session(core, caller)?;
+    end(core, &session);
+    Ok(Response::new(204))
+}
+
+/// Ends a session for good.
+fn end(core: &Core, session: &Session) {
     // In this order: a request that brings the session back meanwhile sees one or the other.
     core.ended.insert(session.id(), core.settings.clock.monotonic());
-    core.subscribers.sessions.end(&session);
-    Ok(Response::new(204))
+    core.subscribers.sessions.end(session);
 }
 
 /// Serves a GET: the session's stream, or the one of `Last-Event-ID`.
@@ -149,9 +155,15 @@ fn named_session(core: &Core, Caller { head, principal, .. }: &Caller) -> Result
     let id = id.ok_or(Refusal::NO_SESSION)?;
     let sessions = &core.subscribers.sessions;
     if let Some(session) = sessions.find(id, principal).filter(|each| each.start.kind == Kind::Streamable) {
+        if session.has_ended() {
+            end(core, &session);
+            return Err(Refusal::UNKNOWN_SESSION);
+        }
         return Ok(session);
     }
     let contents = SessionId::open(id, core).filter(|contents| contents.grant == principal.grant);
+    // What the backend kept for it has ended with it.
+    let contents = contents.filter(|_| !core.settings.backend.keeps_sessions());
     let contents = contents.filter(|_| !core.ended.contains(id)).ok_or(Refusal::UNKNOWN_SESSION)?;
     let session = open_session(core, principal, id, &contents)?;
     if core.ended.contains(id) {
@@ -216,8 +228,9 @@ fn initialize(core: &Core, principal: &Principal, id: &RequestId, params: &Membe
     let contents = SessionId::new(principal.grant, version, client);
     let session_id = contents.seal(core);
     match open_session(core, principal, &session_id, &contents) {
-        Ok(_) => {
-            let result = initialized(core, principal, version);
+        Ok(session) => {
+            let principal = Principal { session: session.caller(), ..principal.clone() };
+            let result = initialized(core, &principal, version);
             encode(id, result).into_response().header("Mcp-Session-Id", session_id)
         }
         Err(refusal) => refusal.response(Some(id)),

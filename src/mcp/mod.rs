@@ -198,7 +198,7 @@ pub use self::subscribers::Publisher;
 pub use self::tool::{NoArguments, TaskSupport, Tool};
 pub use self::tool_server::{Builder, ToolServer};
 pub use crate::base::cancel::CancelToken;
-pub use crate::base::identity::{GrantId, Principal, Scopes, UpstreamToken, UserId};
+pub use crate::base::identity::{CallerSession, GrantId, Principal, Scopes, UpstreamToken, UserId};
 
 /// The parts of an MCP endpoint.
 pub(crate) struct Settings {

@@ -14,9 +14,9 @@ use super::jsonrpc::{Error, RequestId};
 use super::mrtr::ClientAnswer;
 use super::stream::{EventStream, OpenStream, Replay, parse_event_id};
 use super::table::{Full, Owner, Row, Table, count};
-use crate::base::cancel::CancelToken;
+use crate::base::cancel::{Action, CancelToken};
 use crate::base::capacity::Capacity;
-use crate::base::identity::Principal;
+use crate::base::identity::{CallerSession, Principal};
 use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::quota::Held;
@@ -52,6 +52,8 @@ impl NewSession {
 pub(super) struct Session {
     pub(super) start: NewSession,
     owner: Owner,
+    /// Tripped when the session ends, and by a backend that has lost what it kept for the session.
+    ended: CancelToken,
     /// Set once, by `initialize`.
     client: OnceLock<ClientCapabilities>,
     /// Whether a request has named the session.
@@ -109,6 +111,7 @@ impl Session {
     pub(super) fn on_stream(principal: &Principal, start: NewSession, stream: EventStream) -> Session {
         Session {
             owner: principal.into(),
+            ended: CancelToken::new(),
             client: start.client.map(OnceLock::from).unwrap_or_default(),
             named: AtomicBool::new(false),
             standalone: Arc::new(stream),
@@ -118,6 +121,11 @@ impl Session {
             state: Mutex::default(),
             start,
         }
+    }
+
+    /// The session as the backend knows it.
+    pub(super) fn caller(self: &Arc<Session>) -> Option<Arc<dyn CallerSession>> {
+        (self.start.kind != Kind::SingleRequest).then(|| Arc::clone(self) as Arc<dyn CallerSession>)
     }
 
     /// The client's capabilities: none, before it has declared them.
@@ -323,6 +331,24 @@ impl Session {
     }
 }
 
+impl CallerSession for Session {
+    fn session_id(&self) -> &str {
+        &self.start.id
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.is_tripped()
+    }
+
+    fn on_end(&self, action: Action) {
+        self.ended.on_trip(action);
+    }
+
+    fn lose(&self) {
+        self.ended.trip();
+    }
+}
+
 impl Row for Session {
     fn id(&self) -> &str {
         &self.start.id
@@ -344,6 +370,7 @@ impl Row for Session {
         for events in streams.values().chain([&self.standalone]) {
             events.finish();
         }
+        self.ended.trip();
     }
 }
 

@@ -44,11 +44,12 @@ pub struct Publisher {
     recipients: Recipients,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Recipients {
     Everyone,
     User(UserId),
     Grant(GrantId),
+    Session(Arc<str>),
 }
 
 /// A change, and the notification of it.
@@ -126,6 +127,11 @@ impl Publisher {
         Publisher { recipients: Recipients::Grant(grant), ..self.clone() }
     }
 
+    /// A publisher that tells the client of one session only, by [`CallerSession::id`](super::CallerSession::session_id).
+    pub fn for_session(&self, id: &str) -> Publisher {
+        Publisher { recipients: Recipients::Session(id.into()), ..self.clone() }
+    }
+
     /// Other tools are offered than before.
     pub fn tools_changed(&self) {
         self.publish(Change::Tools);
@@ -150,14 +156,14 @@ impl Publisher {
         let params = change.uri().map(|uri| json!({ "uri": uri }));
         let message = jsonrpc::notification(change.method(), params.as_ref());
         for session in self.subscribers.sessions.all() {
-            if self.recipients.include(session.owner())
+            if self.recipients.include(session.owner(), Some(session.id()))
                 && change.uri().is_none_or(|uri| session.is_subscribed(uri))
             {
                 session.standalone.publish(&message);
             }
         }
         for subscription in self.subscribers.subscriptions() {
-            if self.recipients.include(&subscription.owner) && subscription.filter.wants(change) {
+            if self.recipients.include(&subscription.owner, None) && subscription.filter.wants(change) {
                 subscription.publish(change);
             }
         }
@@ -165,11 +171,13 @@ impl Publisher {
 }
 
 impl Recipients {
-    fn include(self, owner: &Owner) -> bool {
+    /// Whether they are the reader of a stream: of a session's, if it has a `session`.
+    fn include(&self, owner: &Owner, session: Option<&str>) -> bool {
         match self {
             Recipients::Everyone => true,
-            Recipients::User(user) => owner.user == user,
-            Recipients::Grant(grant) => owner.grant == grant,
+            Recipients::User(user) => owner.user == *user,
+            Recipients::Grant(grant) => owner.grant == *grant,
+            Recipients::Session(id) => session == Some(&**id),
         }
     }
 }

@@ -76,6 +76,7 @@ impl BearerCheck {
                 grant,
                 secret: token.secret,
             }),
+            session: None,
         })
     }
 }

@@ -6,6 +6,7 @@ use super::*;
 use crate::base::identity::fake::principal;
 use crate::http::{Request, Responder, Stream};
 
+mod isolation;
 mod rig;
 
 use self::rig::{Rig, legacy, modern, next, post, rig, until, usual};

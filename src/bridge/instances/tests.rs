@@ -3,10 +3,16 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::base::cancel::CancelToken;
 use crate::base::identity::fake::principal;
 use crate::bridge::fake::{FakeRequester, FakeTransport};
+use crate::bridge::slots::History;
 use crate::bridge::transport::Undelivered;
 use crate::mcp::{Members, Operation};
+
+mod isolation;
+
+const IDLE: Duration = Duration::from_secs(600);
 
 /// A launched peer.
 #[derive(Clone)]
@@ -35,6 +41,7 @@ impl Launched {
 struct FakeLauncher {
     launched: Arc<Mutex<Vec<Launched>>>,
     fails: Arc<Mutex<bool>>,
+    token: Arc<Mutex<Option<[u8; 32]>>>,
 }
 
 impl Launcher for FakeLauncher {
@@ -46,6 +53,10 @@ impl Launcher for FakeLauncher {
         self.launched.lock().push(Launched { receiver, transport: Arc::clone(&transport) });
         Ok(transport)
     }
+
+    fn token_digest(&self, _: &Principal) -> Option<[u8; 32]> {
+        *self.token.lock()
+    }
 }
 
 /// What a job was given.
@@ -55,33 +66,71 @@ type Found = Result<Arc<Instance>, Unavailable>;
 struct Fleet {
     instances: Arc<Instances>,
     launcher: FakeLauncher,
-    changes: Arc<Mutex<Vec<String>>>,
+    changes: Arc<Mutex<Vec<(InstanceKey, String)>>>,
 }
 
 fn fleet(most: (usize, usize), idle: Duration) -> Fleet {
+    fleet_of(Isolation::Grant, InstancePool::new(most), idle)
+}
+
+fn fleet_of(isolation: Isolation, pool: Arc<InstancePool>, idle: Duration) -> Fleet {
     let settings = InstanceSettings {
-        server: Arc::from("test"),
+        server: Arc::from(format!("{isolation:?}")),
+        isolation,
         start: Duration::from_secs(60),
         idle,
-        most,
         client_info: ClientInfo { name: "us", version: "1" },
+        pool,
     };
     let (launcher, changes) = (FakeLauncher::default(), Arc::new(Mutex::new(Vec::new())));
     let told = Arc::clone(&changes);
-    let tell = move |grant: GrantId, method: &str, _: Option<&RawValue>| {
-        told.lock().push(format!("{grant} {method}"))
+    let tell = move |key: &InstanceKey, method: &str, _: Option<&RawValue>| {
+        told.lock().push((key.clone(), method.to_owned()))
     };
     let instances = Instances::new(settings, Box::new(launcher.clone()), Box::new(tell));
     Fleet { instances, launcher, changes }
 }
 
 fn usual() -> Fleet {
-    fleet((8, 64), Duration::from_secs(600))
+    fleet((8, 64), IDLE)
+}
+
+fn isolated(isolation: Isolation) -> Fleet {
+    fleet_of(isolation, InstancePool::new((8, 64)), IDLE)
 }
 
 /// A person with a client of theirs.
 fn person(user: u64, grant: u8) -> Principal {
     Principal { grant: GrantId([grant; 16]), ..principal(user) }
+}
+
+/// The same in a session.
+fn in_session(user: u64, grant: u8, id: &str) -> Principal {
+    let session = FakeSession { id: id.to_owned(), ended: CancelToken::new() };
+    Principal { session: Some(Arc::new(session)), ..person(user, grant) }
+}
+
+struct FakeSession {
+    id: String,
+    ended: CancelToken,
+}
+
+impl CallerSession for FakeSession {
+    fn session_id(&self) -> &str {
+        &self.id
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.is_tripped()
+    }
+
+    fn on_end(&self, action: Box<dyn FnOnce() + Send>) {
+        self.ended.on_trip(action);
+    }
+
+    fn lose(&self) {
+        self.ended.trip();
+    }
 }
 
 impl Fleet {
@@ -134,19 +183,9 @@ fn simultaneous_callers_start_one_instance() {
     assert_eq!(fleet.launches(), 1);
 }
 
-/// P2: a person with one client program shares a process with nobody.
-#[test]
-fn each_grant_has_an_instance_of_its_own() {
-    let fleet = usual();
-    for (user, grant) in [(1, 1), (1, 1), (1, 2), (2, 3)] {
-        fleet.ready(&person(user, grant));
-    }
-    assert_eq!(fleet.launches(), 3);
-}
-
 #[test]
 fn the_longest_idle_instance_makes_room() {
-    let fleet = fleet((2, 3), Duration::from_secs(600));
+    let fleet = fleet((2, 3), IDLE);
     let [first, second] = [1, 2].map(|grant| fleet.ready(&person(1, grant)));
     fleet.ready(&person(1, 1));
     fleet.ready(&person(1, 3));
@@ -160,7 +199,7 @@ fn the_longest_idle_instance_makes_room() {
 
 #[test]
 fn instances_in_use_are_not_ended_for_others() {
-    let fleet = fleet((1, 1), Duration::from_secs(600));
+    let fleet = fleet((1, 1), IDLE);
     let busy = fleet.ready(&person(1, 1));
     let id = busy.peer.request("tools/call", &Members::default(), FakeRequester::of(1)).unwrap();
     for other in [person(1, 2), person(2, 3)] {
@@ -173,7 +212,7 @@ fn instances_in_use_are_not_ended_for_others() {
 /// Programs that are being ended count, too: nobody has them replaced without bound.
 #[test]
 fn dying_programs_are_bounded() {
-    let fleet = fleet((1, 64), Duration::from_secs(600));
+    let fleet = fleet((1, 64), IDLE);
     fleet.ready(&person(1, 1));
     fleet.ready(&person(1, 2));
     assert_eq!(
@@ -204,14 +243,13 @@ fn failures_in_a_row_make_the_next_start_wait() {
     assert_eq!(fleet.refusal(&caller), Unavailable::Failing(1));
     assert_eq!(fleet.launches(), 2);
     fleet.ready(&person(2, 2));
-    let slot = |failures, ago| Slot {
-        instance: None,
+    let history = |failures, ago| History {
         description: None,
         failures,
         failed: Some(clock::instant() - Duration::from_secs(ago)),
     };
     let pause = |failures, ago| {
-        slot(failures, ago).pause(clock::instant()).map_or(0, |pause| pause.as_millis().div_ceil(1000))
+        history(failures, ago).pause(clock::instant()).map_or(0, |pause| pause.as_millis().div_ceil(1000))
     };
     assert_eq!([1, 2, 3, 4, 7, 8, 99].map(|failures| pause(failures, 0)), [0, 1, 2, 4, 32, 60, 60]);
     assert_eq!([pause(4, 3), pause(4, 4), pause(0, 0)], [1, 0, 0]);
@@ -308,7 +346,7 @@ fn instances_end_with_their_grant_and_with_the_server() {
     drop((revoked, idle, busy));
     std::mem::take(&mut *fleet.launcher.launched.lock()).iter().for_each(Launched::die);
     fleet.instances.stop(Duration::from_secs(20));
-    assert!(fleet.instances.places.is_unused());
+    assert!(fleet.instances.settings.pool.places.is_unused());
 }
 
 #[test]
@@ -319,11 +357,9 @@ fn changes_are_told_with_whom_they_concern() {
         fleet.last().receiver.receive(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#)
     );
     let changes = fleet.changes.lock();
-    assert!(
-        changes.len() == 1
-            && changes[0].starts_with(&GrantId([1; 16]).to_string())
-            && changes[0].ends_with("notifications/tools/list_changed")
-    );
+    let (key, method) = &changes[0];
+    assert_eq!((key.grant, &**method), (Some(GrantId([1; 16])), "notifications/tools/list_changed"));
+    assert_eq!(changes.len(), 1);
 }
 
 /// A job that is done with an instance may ask for another: no lock is held meanwhile.

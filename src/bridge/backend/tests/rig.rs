@@ -11,6 +11,7 @@ use crate::base::clock::{self, ManualClock};
 use crate::base::identity::fake::principal;
 use crate::base::lock::Mutex;
 use crate::base::random::CountedRandom;
+use crate::bridge::instances::InstancePool;
 use crate::bridge::message::ClientInfo;
 use crate::bridge::transport::{ProgramEnd, Receiver, Transport, Undelivered};
 use crate::http::{Body, Next, Request, Responder, Response, Stream};
@@ -165,12 +166,17 @@ fn elicitation(id: &str) -> String {
 }
 
 pub(super) fn rig(script: Script) -> Rig {
+    rig_of(Isolation::Grant, script)
+}
+
+pub(super) fn rig_of(isolation: Isolation, script: Script) -> Rig {
     let settings = InstanceSettings {
         server: Arc::from("test"),
         start: Duration::from_secs(60),
         idle: Duration::from_secs(600),
-        most: (8, 64),
+        isolation,
         client_info: ClientInfo { name: "us", version: "1" },
+        pool: InstancePool::new((8, 64)),
     };
     let peers = Peers { script, all: Arc::default(), receivers: Arc::default() };
     let bridge = Arc::new(Bridge::new(Consent::default(), settings, Box::new(peers.clone())));

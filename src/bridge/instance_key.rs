@@ -1,0 +1,49 @@
+//! Whom one instance of a server serves.
+
+use std::sync::Arc;
+
+use super::entry::Isolation;
+use crate::base::identity::{GrantId, Principal, UserId};
+use crate::mcp::Publisher;
+
+/// Names one instance: callers with the same key share it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct InstanceKey {
+    pub(super) server: Arc<str>,
+    /// `None`: everybody.
+    pub(super) user: Option<UserId>,
+    /// `None`: all client programs of the person.
+    pub(super) grant: Option<GrantId>,
+    /// `None`: all sessions of the client program.
+    pub(super) session: Option<Arc<str>>,
+}
+
+impl InstanceKey {
+    /// The key of a caller. Clients of 2026-07-28 have no sessions: with [`Isolation::Session`] theirs is that of their grant.
+    pub(super) fn new(server: &Arc<str>, isolation: Isolation, caller: &Principal) -> InstanceKey {
+        let (user, grant) = (Some(caller.user), Some(caller.grant));
+        let session = || caller.session.as_ref().map(|session| session.session_id().into());
+        let (user, grant, session) = match isolation {
+            Isolation::Shared => (None, None, None),
+            Isolation::User => (user, None, None),
+            Isolation::Grant => (user, grant, None),
+            Isolation::Session => (user, grant, session()),
+        };
+        InstanceKey { server: Arc::clone(server), user, grant, session }
+    }
+
+    /// The key of what outlives an instance: all sessions of a client program start the same.
+    pub(super) fn without_session(&self) -> InstanceKey {
+        InstanceKey { session: None, ..self.clone() }
+    }
+
+    /// Tells those whom the instance serves.
+    pub(super) fn audience(&self, everybody: &Publisher) -> Publisher {
+        match (&self.session, self.grant, self.user) {
+            (Some(session), ..) => everybody.for_session(session),
+            (None, Some(grant), _) => everybody.for_grant(grant),
+            (None, None, Some(user)) => everybody.for_user(user),
+            (None, None, None) => everybody.clone(),
+        }
+    }
+}

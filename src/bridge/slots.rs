@@ -1,0 +1,129 @@
+//! Which instance serves whom, and what is remembered beyond its end. Plain values.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::instance_key::InstanceKey;
+use crate::base::identity::{GrantId, UserId};
+use crate::base::limits;
+use crate::mcp::Description;
+
+/// The instances of all servers.
+pub(super) struct Slots<I> {
+    running: HashMap<InstanceKey, Slot<I>>,
+    histories: HashMap<InstanceKey, History>,
+    /// Whether none may come to them.
+    pub(super) is_closed: bool,
+}
+
+pub(super) struct Slot<I> {
+    pub(super) instance: Arc<I>,
+    /// The grants that it serves; of one that all share they are not counted.
+    pub(super) grants: BTreeSet<GrantId>,
+}
+
+/// What is remembered of a key beyond the end of its instances.
+#[derive(Default)]
+pub(super) struct History {
+    /// What the latest instance said of itself: a client that comes back is served before the program has started again.
+    pub(super) description: Option<Arc<Description>>,
+    /// Failures in a row, and when the latest was.
+    pub(super) failures: u32,
+    pub(super) failed: Option<Instant>,
+}
+
+impl History {
+    /// How long the next start has to wait. The first failure costs nothing: it may stay the only one.
+    pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
+        let doublings = self.failures.checked_sub(2)?.min(16);
+        let pause = limits::bridge::PAUSE.saturating_mul(1 << doublings).min(limits::bridge::PAUSE_MAX);
+        let left = (self.failed? + pause).saturating_duration_since(now);
+        (!left.is_zero()).then_some(left)
+    }
+}
+
+impl<I> Default for Slots<I> {
+    fn default() -> Slots<I> {
+        Slots { running: HashMap::new(), histories: HashMap::new(), is_closed: false }
+    }
+}
+
+impl<I> Slots<I> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<I>> {
+        self.running.values().map(|slot| &slot.instance)
+    }
+
+    pub(super) fn of_server(&self, server: &str) -> impl Iterator<Item = &Slot<I>> {
+        self.running.iter().filter(move |(key, _)| *key.server == *server).map(|(_, slot)| slot)
+    }
+
+    pub(super) fn get_mut(&mut self, key: &InstanceKey) -> Option<&mut Slot<I>> {
+        self.running.get_mut(key)
+    }
+
+    pub(super) fn insert(&mut self, key: InstanceKey, slot: Slot<I>) {
+        self.running.insert(key, slot);
+    }
+
+    /// Takes an instance out, unless another has taken its place.
+    pub(super) fn remove(&mut self, key: &InstanceKey, instance: &I) {
+        if self.running.get(key).is_some_and(|slot| std::ptr::eq(&*slot.instance, instance)) {
+            self.running.remove(key);
+        }
+    }
+
+    /// Takes out what has to go so that `user` can have one more: the instance that nobody has used for the longest time.
+    /// `None`: all are in use.
+    pub(super) fn make_room(
+        &mut self,
+        user: Option<UserId>,
+        (of_user, in_all): (usize, usize),
+        idle_since: impl Fn(&I) -> Option<Instant>,
+    ) -> Option<Vec<Arc<I>>> {
+        let theirs = || self.running.iter().filter(|(key, _)| key.user == user);
+        let candidates: Vec<_> = if theirs().count() >= of_user {
+            theirs().collect()
+        } else if self.running.len() >= in_all {
+            self.running.iter().collect()
+        } else {
+            return Some(Vec::new());
+        };
+        let idle = candidates.into_iter().filter_map(|(key, slot)| Some((idle_since(&slot.instance)?, key)));
+        let longest = idle.min_by_key(|(since, _)| *since)?.1.clone();
+        Some(self.running.remove(&longest).map(|slot| slot.instance).into_iter().collect())
+    }
+
+    /// Takes a grant out of the slots of a server, and with it the slots and histories that served no other.
+    pub(super) fn without_grant(&mut self, server: &str, grant: GrantId) -> Vec<Arc<I>> {
+        let leaves = |slot: &mut Slot<I>| slot.grants.remove(&grant) && slot.grants.is_empty();
+        let emptied = self.running.extract_if(|key, slot| *key.server == *server && leaves(slot));
+        let emptied: Vec<_> = emptied.collect();
+        let is_over = |key: &InstanceKey| {
+            *key.server == *server
+                && (key.grant == Some(grant) || emptied.iter().any(|(ended, _)| ended == key))
+        };
+        self.histories.retain(|key, _| !is_over(key));
+        emptied.into_iter().map(|(_, slot)| slot.instance).collect()
+    }
+
+    /// What is remembered of a key.
+    pub(super) fn history(&self, key: &InstanceKey) -> Option<&History> {
+        self.histories.get(&key.without_session())
+    }
+
+    pub(super) fn history_mut(&mut self, key: &InstanceKey) -> &mut History {
+        self.histories.entry(key.without_session()).or_default()
+    }
+
+    /// Forgets failures of long ago; if there are too many histories, all that have no instance.
+    pub(super) fn forget_failures(&mut self, now: Instant) {
+        let is_fresh = |failed: Instant| now < failed + limits::bridge::PAUSE_MAX + limits::bridge::STEADY;
+        let is_known = |past: &History| past.description.is_some() || past.failed.is_some_and(is_fresh);
+        self.histories.retain(|_, past| is_known(past));
+        if self.histories.len() >= limits::bridge::SLOTS {
+            let running: Vec<_> = self.running.keys().map(InstanceKey::without_session).collect();
+            self.histories.retain(|key, _| running.contains(key));
+        }
+    }
+}
