@@ -156,7 +156,7 @@ fn whoami(profiles: impl Profiles + 'static) -> Tool {
         };
         let profile = profiles.profile(&token).map_err(|error| match error {
             ProviderError::Refused => {
-                context.principal().upstream.refused();
+                let _ = context.principal().upstream.is_good(); // it ends the grant
                 "GitHub does not accept your token any more: log in again"
             }
             ProviderError::Blocked(_) => "GitHub does not answer for your account: see github.com",

@@ -139,10 +139,10 @@ pub trait UpstreamToken: Send + Sync {
     /// The token, or `None` if none was kept for this grant.
     fn token(&self) -> Option<Secret<String>>;
 
-    /// To be called by a tool to which the provider has said that it does not take the token (401). If the provider says the
-    /// same when it is asked whose token it is, the grant ends: the client's next request is answered 401, and it logs in
-    /// again by itself.
-    fn refused(&self);
+    /// Asks the provider whose token it is. If it does not take the token, the grant ends: the client's next request is answered
+    /// 401, and it logs in again by itself. A provider that does not answer says nothing against the token. To be called by a
+    /// tool to which the provider has said 401, and before the token goes to what will use it for longer than a call.
+    fn is_good(&self) -> bool;
 }
 
 /// The MCP session of a caller, for backends that keep something for it.
@@ -207,7 +207,9 @@ pub(crate) mod fake {
             None
         }
 
-        fn refused(&self) {}
+        fn is_good(&self) -> bool {
+            true
+        }
     }
 
     /// User `id` through one client, with scope `mcp`, a grant of their own and a token that never expires.

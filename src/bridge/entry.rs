@@ -1,13 +1,13 @@
 //! One server behind the login, as the operator describes it, on the command line or in the servers file: what is started or called for
 //! whom. Programs and users are looked for; nothing is started.
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::child_user::ChildUser;
 use super::launch::{self, RunAs};
 use super::template::{Template, Variables};
 use super::upstream::{UpstreamHeader, UpstreamUrl};
@@ -48,8 +48,7 @@ pub(crate) struct Executable {
     /// The working directory; without one, the home directory.
     pub(crate) cwd: Option<PathBuf>,
     /// The user that it runs as; without one, the server's.
-    pub(crate) user: Option<RunAs>,
-    #[allow(dead_code)] // until directories are made by it
+    pub(crate) user: Option<ChildUser>,
     pub(crate) home: Home,
 }
 
@@ -118,9 +117,17 @@ impl Surroundings<'_> {
     }
 
     /// The user of a program that names this one, or none.
-    pub(crate) fn find_user(&self, name: Option<&str>) -> Result<Option<RunAs>, String> {
-        let user = name.or(self.user).map(find_user).transpose()?;
-        if user.is_none_or(|user| user.id == 0) && sys::is_root() && !self.root_is_fine {
+    pub(crate) fn find_user(&self, name: Option<&str>) -> Result<Option<ChildUser>, String> {
+        let user = name.or(self.user).map(ChildUser::parse).transpose()?;
+        let is_root = match &user {
+            None | Some(ChildUser::One(RunAs { id: 0, .. })) => sys::is_root(),
+            Some(ChildUser::One(_)) => false,
+            Some(ChildUser::PerPerson(_)) if !sys::is_root() => {
+                return Err("a user for each person needs a server that runs as root".to_owned());
+            }
+            Some(ChildUser::PerPerson(_)) => false,
+        };
+        if is_root && !self.root_is_fine {
             return Err("this server runs as root, and so would the program: name another user".to_owned());
         }
         Ok(user)
@@ -135,20 +142,3 @@ impl Surroundings<'_> {
         Ok((name.to_owned(), template))
     }
 }
-
-/// A user by name or number.
-fn find_user(name: &str) -> Result<RunAs, String> {
-    let number: Option<u32> = name.parse().ok();
-    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let found = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let (login, _, id, group) =
-            (fields.next()?, fields.next()?, fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-        (login == name || number == Some(id)).then_some(RunAs { id, group })
-    });
-    let by_number = || number.map(|id| RunAs { id, group: id });
-    found.or_else(by_number).ok_or_else(|| format!("there is no user {name:?} in /etc/passwd"))
-}
-
-#[cfg(test)]
-mod tests;

@@ -168,8 +168,12 @@ pub(crate) struct Directories {
 
 impl Directories {
     /// Makes the directories for `names` (the entry's, then the person's) below `root`, which others can pass through and not
-    /// list. What is there already is kept.
+    /// list. Names with a dot first are the server's own. What is there already is kept.
     pub(crate) fn make(root: &Path, names: &[&str], user: Option<RunAs>) -> io::Result<Directories> {
+        let is_name = |name: &&str| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
+        if !names.iter().all(is_name) {
+            return Err(io::Error::other("its name cannot be that of a directory"));
+        }
         let mut path = root.to_owned();
         make_directory(&path, 0o711)?;
         for name in names {
@@ -188,7 +192,7 @@ impl Directories {
 }
 
 /// Makes a directory unless it is there, and sets its mode, whatever the umask.
-fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+pub(super) fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
     match fs::DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         Ok(()) | Err(_) => fs::set_permissions(path, fs::Permissions::from_mode(mode)),

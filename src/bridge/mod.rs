@@ -5,6 +5,7 @@
 //! request's data but on their standard input.
 
 mod backend;
+mod child_user;
 mod entry;
 mod events;
 mod guardian;

@@ -1,44 +1,67 @@
-//! Launching a program for a person: its values filled in, its directories made.
+//! Launching a program for a person: its values filled in, its user found, its directories made.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::entry::Executable;
+use super::entry::{Executable, Home, Isolation};
 use super::instances::Launcher;
 use super::launch::{Directories, Launch};
 use super::stdio::Stdio;
 use super::template::{NoGitHubToken, ServedPerson, Template, Variables};
 use super::transport::{Receiver, Transport};
+use crate::base::encoding::sha256;
 use crate::base::identity::Principal;
+
+/// The directory of what everybody shares; persons' have numbers.
+const EVERYBODY: &str = "shared";
 
 /// Launches one program.
 pub(super) struct ProgramLauncher {
     pub(super) server: Arc<str>,
     pub(super) program: Executable,
+    pub(super) isolation: Isolation,
     /// The directory above all home directories.
     pub(super) directory: PathBuf,
     /// The server's own variables.
     pub(super) variables: Variables,
 }
 
+impl ProgramLauncher {
+    fn needs_github_token(&self) -> bool {
+        self.program.env.iter().any(|(_, value)| value.names_github_token())
+    }
+}
+
 impl Launcher for ProgramLauncher {
-    fn launch(&self, person: &Principal, receiver: Arc<dyn Receiver>) -> io::Result<Arc<dyn Transport>> {
-        let github_token = || person.upstream.token();
-        let served = ServedPerson { id: person.user, login: &person.login, github_token: &github_token };
-        let no_token = |NoGitHubToken| io::Error::other("no token of the person at GitHub is kept");
+    fn launch(&self, caller: &Principal, receiver: Arc<dyn Receiver>) -> io::Result<Arc<dyn Transport>> {
+        let Executable { path, args, env, cwd, user, home } = &self.program;
+        // M5: GitHub is asked before a program gets a token that it keeps for as long as it runs.
+        let token = self.needs_github_token().then(|| caller.upstream.token()).flatten();
+        let token = token.filter(|_| caller.upstream.is_good());
+        let served = ServedPerson { id: caller.user, login: &caller.login, github_token: &|| token.clone() };
+        let no_token = |NoGitHubToken| {
+            io::Error::other("it needs the person's token at GitHub, and there is no good one: log in again")
+        };
         let fill = |(name, value): &(String, Template)| Ok((name.clone(), value.fill(&served)?));
-        let Executable { path, args, env, cwd, user, .. } = &self.program;
         let env = env.iter().map(fill).collect::<Result<_, _>>().map_err(no_token)?;
-        let person = person.user.0.to_string();
+        let person = (self.isolation != Isolation::Shared).then_some(caller.user);
+        let user = user.as_ref().map(|user| user.of(person, &self.directory)).transpose()?;
+        let owner = person.filter(|_| *home == Home::Person);
+        let owner = owner.map_or(EVERYBODY.to_owned(), |owner| owner.0.to_string());
         let launch = Launch {
             program: path.clone(),
             args: args.clone(),
             env,
-            directories: Directories::make(&self.directory, &[&self.server, &person], *user)?,
+            directories: Directories::make(&self.directory, &[&self.server, &owner], user)?,
             cwd: cwd.clone(),
-            user: *user,
+            user,
         };
         Ok(Stdio::start(&self.server, launch.start(&self.variables)?, receiver)?)
+    }
+
+    fn token_digest(&self, caller: &Principal) -> Option<[u8; 32]> {
+        let token = self.needs_github_token().then(|| caller.upstream.token()).flatten()?;
+        Some(sha256(token.expose().as_bytes()))
     }
 }

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::entry::{Executable, Isolation, Location, ServerEntry, Surroundings};
+use super::child_user::ChildUser;
+use super::entry::{Executable, Home, Isolation, Location, ServerEntry, Surroundings};
 use super::upstream::{UpstreamHeader, UpstreamUrl};
 use crate::base::startup_error::StartupError;
 use crate::base::{json, limits};
@@ -129,6 +130,7 @@ impl EntryReader<'_> {
             location: location?,
         };
         self.check_persons(&entry);
+        self.check_home(&entry);
         self.check_scopes(&entry);
         (disabled != Some(true) && self.mistakes.len() == before).then_some(entry)
     }
@@ -188,7 +190,8 @@ impl EntryReader<'_> {
         if cwd.as_ref().is_some_and(|cwd| !cwd.is_absolute()) {
             self.mistake("cwd", "write an absolute path");
         }
-        let user: Option<String> = self.read(members, "user", "the name or the number of a user, as a text");
+        let user: Option<String> =
+            self.read(members, "user", "the name or the number of a user, or a range of numbers, as a text");
         let user = self.keep("user", self.surroundings.find_user(user.as_deref()));
         let home = self.read(members, "home", "\"person\" or \"shared\"").unwrap_or_default();
         let env =
@@ -268,6 +271,19 @@ impl EntryReader<'_> {
                 }
                 Isolation::Grant | Isolation::Session | Isolation::User | Isolation::Shared => {}
             }
+        }
+    }
+
+    /// What one user has written, another cannot use.
+    fn check_home(&mut self, entry: &ServerEntry) {
+        if let Location::Program(program) = &entry.location
+            && let (Home::Shared, Some(ChildUser::PerPerson(_))) = (program.home, &program.user)
+            && entry.isolation != Isolation::Shared
+        {
+            self.mistake(
+                "home",
+                "\"shared\" needs one user for all: name one in \"user\", in place of a range",
+            );
         }
     }
 

@@ -155,7 +155,7 @@ impl BridgeOptions {
             None => {
                 let program = self.program(surroundings)?;
                 let name = program.path.file_name().unwrap_or(program.path.as_os_str()).to_string_lossy();
-                (Arc::from(name), Location::Program(program))
+                (Arc::from(name.trim_start_matches('.')), Location::Program(program))
             }
         };
         Ok(ServerEntry {
@@ -186,11 +186,7 @@ impl BridgeOptions {
                 Some((name, value)) => (name, value.to_owned()),
                 None => (text.as_str(), format!("${{env.{text}}}")),
             };
-            let variable = surroundings.variable(name, &value).map_err(|why| format!("{name}: {why}"))?;
-            if variable.1.names_github_token() {
-                return Err(format!("{name}: ${{github.token}} needs a file of servers (githubScopes)"));
-            }
-            Ok(variable)
+            surroundings.variable(name, &value).map_err(|why| format!("{name}: {why}"))
         });
         Ok(Executable {
             path: surroundings.find_program(command).map_err(unusable)?,
@@ -233,6 +229,7 @@ impl BridgeOptions {
             Location::Program(program) => Box::new(ProgramLauncher {
                 server: entry.name,
                 program,
+                isolation: entry.isolation,
                 directory: self.home_directories(host.state_dir),
                 variables: self.variables.clone(),
             }),

@@ -230,7 +230,7 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         .help("where programs have their home directories, one per person")
         .sets(|config, value| set(&mut config.bridge.directory, values::absolute(value).map(Some))),
     option("MCP_CHILD_USER", One("USER"), "the server's own")
-        .help("the user that programs run as, by name or number; needs the right to")
+        .help("the user that programs run as, by name or number, or a range of numbers, one for each person; needs the right to")
         .sets(|config, value| set(&mut config.bridge.user, Ok(Some(value.to_owned())))),
     option(CONFIG, One("FILE"), "none")
         .help(

@@ -31,7 +31,9 @@ impl UpstreamToken for Kept {
         Some(Secret::new(self.0.to_owned()))
     }
 
-    fn refused(&self) {}
+    fn is_good(&self) -> bool {
+        true
+    }
 }
 
 fn caller(token: &'static str) -> Principal {

@@ -219,7 +219,7 @@ impl Builder {
 
     /// Keeps the caller's own GitHub token for tools that call GitHub as the caller: [`Context::principal`], its `upstream`.
     /// It is kept encrypted; without this it is dropped after the login. A tool to which GitHub answers 401 calls
-    /// `upstream.refused()`, so that the client logs in again by itself.
+    /// `upstream.is_good()`, so that the client logs in again by itself.
     pub fn keep_github_tokens(mut self) -> Builder {
         self.consent.keeps_github_tokens = true;
         self

@@ -234,7 +234,7 @@ impl UpstreamToken for CallersUpstream {
         self.upstreams.token(&self.grant, &self.secret).unwrap_or_else(|error| {
             log::warn("github.token_lost", &[log::Field::Reason(&error.to_string())]);
             if error == ProviderError::Refused {
-                self.refused();
+                self.is_good();
             }
             None
         })
@@ -242,18 +242,19 @@ impl UpstreamToken for CallersUpstream {
 
     /// GitHub's word about the token as it is kept now: what a tool was refused with may have been exchanged since. Deletes the
     /// grant and no more: the call that found out can still be answered, and the next sweep ends what else belongs to it.
-    fn refused(&self) {
+    fn is_good(&self) -> bool {
         let Upstreams { grants, provider, .. } = &*self.upstreams;
-        let Ok(Some(grant)) = grants.table.get(self.grant.id) else { return };
-        let Some(access) = self.upstreams.access(&grant, &self.secret) else { return };
+        let Ok(Some(grant)) = grants.table.get(self.grant.id) else { return false };
+        let Some(access) = self.upstreams.access(&grant, &self.secret) else { return false };
         if !provider.identify(&access).is_err_and(ProviderError::is_refusal) {
-            return;
+            return true;
         }
         match grants.table.delete(grant.id) {
             Ok(true) => log_ended(&grant, "github_token_refused"),
             Ok(false) => {}
             Err(error) => error.log(),
         }
+        false
     }
 }
 

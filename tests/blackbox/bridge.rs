@@ -14,18 +14,18 @@ use crate::support::server::Server;
 use crate::support::walk::{in_session, modern, modern_with, reply};
 
 /// A command line for a server in front of the test's own peer.
-fn in_front_of_peer<'a>(options: &[&'a str], executable: &'a Path) -> Vec<&'a str> {
+pub(crate) fn in_front_of_peer<'a>(options: &[&'a str], executable: &'a Path) -> Vec<&'a str> {
     [options, &["--", executable.to_str().unwrap()], &peer::arguments()].concat()
 }
 
 /// The user that programs run as where the tests run as root.
-const NOBODY: &str = "65534";
+pub(crate) const NOBODY: &str = "65534";
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-fn executable() -> PathBuf {
+pub(crate) fn executable() -> PathBuf {
     std::env::current_exe().unwrap()
 }
 
@@ -40,7 +40,7 @@ fn bridge(github: &FakeGitHub, options: &[&str]) -> Server {
 }
 
 /// Calls a tool and returns the text of its result.
-fn text(server: &Server, token: &str, tool: &str) -> String {
+pub(crate) fn text(server: &Server, token: &str, tool: &str) -> String {
     let request = modern("tools/call", json!({ "name": tool, "arguments": {} }));
     let answer = reply(&request.bearer(token).send(server.authority()).unwrap());
     answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()

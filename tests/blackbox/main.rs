@@ -11,6 +11,7 @@ mod bridge;
 mod calls;
 mod crowd;
 mod endings;
+mod isolation;
 mod limits;
 mod listening;
 mod login;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -76,9 +77,32 @@ impl Server {
         )
     }
 
-    fn launch(arguments: &[&str], authority: &str, environment: &[(String, String)]) -> Server {
-        let state_dir = temporary_directory();
+    /// Starts a server as this user; needs the right to.
+    pub(crate) fn start_as(
+        user: u32,
+        github: &FakeGitHub,
+        arguments: &[&str],
+        more: &[(&str, &str)],
+    ) -> Server {
+        let authority = free_address();
+        let environment = [&[("MCP_LISTEN", authority.as_str())], more].concat();
         let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"));
+        command.uid(user).gid(user);
+        Server::launch_command(command, arguments, &authority, &for_github(&github.url(), &environment))
+    }
+
+    fn launch(arguments: &[&str], authority: &str, environment: &[(String, String)]) -> Server {
+        let command = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"));
+        Server::launch_command(command, arguments, authority, environment)
+    }
+
+    fn launch_command(
+        mut command: Command,
+        arguments: &[&str],
+        authority: &str,
+        environment: &[(String, String)],
+    ) -> Server {
+        let state_dir = temporary_directory();
         command
             .args(arguments)
             .env_clear()

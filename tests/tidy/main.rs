@@ -120,7 +120,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
         &[
             "src/store/",
             "src/base/capped.rs",
-            "src/bridge/entry.rs",
+            "src/bridge/child_user.rs",
             "src/bridge/guardian.rs",
             "src/bridge/launch.rs",
             "src/config/client_secret.rs",
@@ -169,6 +169,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
 const EXPOSURES: &[(&str, usize)] = &[
     ("src/base/secret.rs", 1),
     ("src/bridge/launch.rs", 1),
+    ("src/bridge/program.rs", 1),
     ("src/bridge/template.rs", 2),
     ("src/bridge/upstream.rs", 1),
     ("src/github/client.rs", 3),

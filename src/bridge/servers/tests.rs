@@ -1,7 +1,6 @@
 use super::*;
 use crate::base::identity::UserId;
 use crate::base::secret::Secret;
-use crate::bridge::entry::Home;
 use crate::bridge::template::ServedPerson;
 
 fn read(text: &str) -> Result<Vec<ServerEntry>, Vec<String>> {
@@ -49,7 +48,8 @@ fn every_member_is_read() {
     let files = program(files);
     assert!(files.path.is_absolute() && files.path.ends_with("sh"));
     assert_eq!((files.args[2].as_str(), files.cwd.as_deref()), ("cost: ${X}", Some("/srv".as_ref())));
-    assert_eq!((files.home, files.user.unwrap().id), (Home::Shared, 54321));
+    let user = ChildUser::parse("54321").unwrap();
+    assert_eq!((files.home, files.user.as_ref()), (Home::Shared, Some(&user)));
     let token = || Some(Secret::new("gho_x".to_owned()));
     let person = ServedPerson { id: UserId(7), login: "octocat", github_token: &token };
     let values =
@@ -205,4 +205,16 @@ fn names_are_path_segments() {
     for bad in ["", "-a", "_a", "A", "a.b", "a/b", "ä", "token", &"x".repeat(33)] {
         assert!(!name(bad), "{bad}");
     }
+}
+
+/// One home for all needs one user for all.
+#[test]
+fn a_range_of_users_is_for_homes_of_persons() {
+    let entry = |more: &str| format!(r#"{{"command":"sh","user":"200000-200009"{more}}}"#);
+    let wrong: &[&str] = match crate::sys::is_root() {
+        true => &["home: \"shared\" needs one user for all"],
+        false => &["user: a user for each person needs a server that runs as root"],
+    };
+    check(&entry(r#","home":"shared""#), wrong);
+    check(r#"{"command":"sh","user":"9-8"}"#, &["user: \"9-8\" is no range"]);
 }

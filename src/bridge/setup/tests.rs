@@ -43,7 +43,6 @@ fn what_cannot_be_used_is_said_in_words() {
     check(&["sh"], &["ABSENT"], "ABSENT: the variable ABSENT is not set");
     check(&["sh"], &["MCP_STATE_DIR"], "MCP_STATE_DIR configures this server");
     check(&["sh"], &["A=${HOME}"], "A: write ${env.HOME}");
-    check(&["sh"], &["A=${github.token}"], "needs a file of servers");
 }
 
 /// Decision 6: programs do not run as root, unless it is a trial.

@@ -63,7 +63,7 @@ fn a_kept_token_that_github_refuses_ends_the_grant() {
     let fixture = fake::fixture();
     let mut browser = Browser::new(&fixture);
     let tokens = browser.tokens();
-    let refused = || fixture.bearer(&tokens.access).unwrap().upstream.refused();
+    let refused = || fixture.bearer(&tokens.access).unwrap().upstream.is_good();
     refused();
     for error in [ProviderError::Unreachable, ProviderError::UsedUp, ProviderError::Nonsense] {
         fixture.provider.fail_with(error);

@@ -1,0 +1,109 @@
+//! The users that programs run as: one, or one for each person out of a range. Who has which number of a range is kept in a
+//! directory of links, each made by one step that only one of several can take: a number is never two persons'.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::ops::RangeInclusive;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use super::launch::{RunAs, make_directory};
+use crate::base::identity::UserId;
+
+/// The name of the directory below that of all home directories. No server is called so.
+const DIRECTORY: &str = ".users";
+/// Whose number it is when a program serves everybody. Ids at GitHub are above zero.
+const EVERYBODY: UserId = UserId(0);
+
+/// The user of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ChildUser {
+    One(RunAs),
+    /// A number of this range for each person.
+    PerPerson(RangeInclusive<u32>),
+}
+
+impl ChildUser {
+    /// Reads the name or the number of a user, or a range of numbers.
+    pub(crate) fn parse(text: &str) -> Result<ChildUser, String> {
+        let range =
+            text.split_once('-').and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+        match range {
+            Some((first, last)) if 0 < first && first <= last => Ok(ChildUser::PerPerson(first..=last)),
+            Some(_) => {
+                Err(format!("{text:?} is no range: write the lowest number first, like 200000-265535"))
+            }
+            None => find_user(text).map(ChildUser::One),
+        }
+    }
+
+    /// The user for a person, or for everybody. `root` is the directory above all home directories.
+    pub(super) fn of(&self, person: Option<UserId>, root: &Path) -> io::Result<RunAs> {
+        match self {
+            ChildUser::One(user) => Ok(*user),
+            ChildUser::PerPerson(range) => {
+                let id = number(person.unwrap_or(EVERYBODY), range, root)?;
+                Ok(RunAs { id, group: id })
+            }
+        }
+    }
+}
+
+/// The number of a person in a range: theirs from before, else the first that nobody has.
+fn number(person: UserId, range: &RangeInclusive<u32>, root: &Path) -> io::Result<u32> {
+    make_directory(root, 0o711)?;
+    let directory = root.join(DIRECTORY);
+    make_directory(&directory, 0o700)?;
+    let theirs = directory.join(format!("{}-{}-of-{}", range.start(), range.end(), person.0));
+    for _ in 0..2 {
+        match fs::read_link(&theirs) {
+            Ok(number) => {
+                let number = number.to_str().and_then(|number| number.parse().ok());
+                let number = number.filter(|number| range.contains(number));
+                return number.ok_or_else(|| io::Error::other(format!("{} is damaged", theirs.display())));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let number = claim(person, range, &directory)?;
+        match symlink(number.to_string(), &theirs) {
+            // Another start of the same person was first.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                fs::remove_file(directory.join(number.to_string()))?;
+            }
+            made => made?,
+        }
+        // On the disk before a file can belong to the number: it must not be given away after a crash.
+        File::open(&directory)?.sync_all()?;
+    }
+    Err(io::Error::other("the number of its user changes all the time"))
+}
+
+/// Takes the first number that nobody has.
+fn claim(person: UserId, range: &RangeInclusive<u32>, directory: &Path) -> io::Result<u32> {
+    for number in range.clone() {
+        match symlink(person.0.to_string(), directory.join(number.to_string())) {
+            Ok(()) => return Ok(number),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::other("no number is left in the range of users"))
+}
+
+/// A user by name or number.
+fn find_user(name: &str) -> Result<RunAs, String> {
+    let number: Option<u32> = name.parse().ok();
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let found = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (login, _, id, group) =
+            (fields.next()?, fields.next()?, fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        (login == name || number == Some(id)).then_some(RunAs { id, group })
+    });
+    let by_number = || number.map(|id| RunAs { id, group: id });
+    found.or_else(by_number).ok_or_else(|| format!("there is no user {name:?} in /etc/passwd"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+use super::*;
+
+#[test]
+fn users_are_found_by_name_and_number() {
+    let parse = |text: &str| ChildUser::parse(text);
+    assert_eq!(parse("root"), Ok(ChildUser::One(RunAs { id: 0, group: 0 })));
+    assert_eq!(parse("0"), Ok(ChildUser::One(RunAs { id: 0, group: 0 })));
+    assert_eq!(parse("54321"), Ok(ChildUser::One(RunAs { id: 54321, group: 54321 })));
+    assert_eq!(parse("200000-265535"), Ok(ChildUser::PerPerson(200_000..=265_535)));
+    for (text, why) in [("no-such-user", "no-such-user"), ("9-8", "lowest number first"), ("0-8", "lowest")] {
+        assert!(parse(text).unwrap_err().contains(why), "{text}");
+    }
+}
+
+fn root(name: &str) -> std::path::PathBuf {
+    let root = std::env::temp_dir().join(format!("mcp-users-test-{name}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&root); // of a run whose process had the same id
+    root
+}
+
+/// A number belongs to one person for good, whoever asks at the same time, and over restarts.
+#[test]
+fn each_person_has_a_number_of_their_own() {
+    let root = root("own");
+    let range = ChildUser::PerPerson(70_001..=70_005);
+    let of = |person: Option<u64>| range.of(person.map(UserId), &root).map(|user| (user.id, user.group));
+    let persons = [Some(7), Some(8), None, Some(9)];
+    let asked = || persons.map(|person| of(person).unwrap());
+    let at_once: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(asked)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(at_once.iter().all(|numbers| *numbers == at_once[0]), "{at_once:?}");
+    let numbers: std::collections::BTreeSet<_> = at_once[0].iter().collect();
+    assert_eq!(numbers.len(), persons.len());
+    assert!(at_once[0].iter().all(|(id, group)| id == group && (70_001..=70_005).contains(id)));
+    of(Some(10)).unwrap();
+    assert!(of(Some(11)).unwrap_err().to_string().contains("no number is left"));
+    assert_eq!(asked(), at_once[0]);
+    let overlapping = ChildUser::PerPerson(70_000..=70_005).of(Some(UserId(7)), &root).unwrap();
+    assert_eq!(overlapping.id, 70_000, "another range is another user, and no one else's number");
+    fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn a_damaged_number_is_no_user() {
+    let root = root("damaged");
+    let range = ChildUser::PerPerson(70_001..=70_005);
+    range.of(Some(UserId(7)), &root).unwrap();
+    let link = root.join(".users/70001-70005-of-7");
+    for target in ["0", "x", "70006"] {
+        fs::remove_file(&link).unwrap();
+        symlink(target, &link).unwrap();
+        assert!(range.of(Some(UserId(7)), &root).unwrap_err().to_string().contains("damaged"));
+    }
+    fs::remove_dir_all(root).unwrap();
+}
