@@ -15,17 +15,6 @@ use crate::mcp::{
 };
 use crate::oauth::provider::ProviderError;
 
-/// Looks up the profile of a GitHub token: GitHub, or a test.
-trait Profiles: Send + Sync {
-    fn profile(&self, token: &Secret<String>) -> Result<Profile, ProviderError>;
-}
-
-impl Profiles for Arc<GitHub> {
-    fn profile(&self, token: &Secret<String>) -> Result<Profile, ProviderError> {
-        GitHub::profile(self, token)
-    }
-}
-
 /// How long `multi-greet` pauses between its greetings; tests do not wait.
 const PAUSE: Duration = if cfg!(test) { Duration::from_millis(1) } else { Duration::from_secs(1) };
 
@@ -34,17 +23,21 @@ const PAUSE: Duration = if cfg!(test) { Duration::from_millis(1) } else { Durati
 /// # Errors
 /// None that can happen: what is offered here is fixed. A test builds it.
 pub fn tools(github: &Arc<GitHub>) -> Result<ToolServer, BuildError> {
-    server(Arc::clone(github))
+    let github = Arc::clone(github);
+    server(move |token| github.profile(token))
 }
 
-fn server(profiles: impl Profiles + 'static) -> Result<ToolServer, BuildError> {
+/// The tools; `profile` looks up the profile of a GitHub token.
+fn server(
+    profile: impl Fn(&Secret<String>) -> Result<Profile, ProviderError> + Send + Sync + 'static,
+) -> Result<ToolServer, BuildError> {
     ToolServer::builder("mcp-oauth-server", env!("CARGO_PKG_VERSION"))
         .with("title", "MCP OAuth Server")
         .keep_github_tokens() // whoami asks GitHub as the caller
         .tool(greet())
         .tool(multi_greet())
         .tool(start_notification_stream())
-        .tool(whoami(profiles))
+        .tool(whoami(profile))
         .prompt(greeting_template())
         .resource(default_greeting())
         .build()
@@ -126,7 +119,9 @@ fn start_notification_stream() -> Tool {
     })
 }
 
-fn whoami(profiles: impl Profiles + 'static) -> Tool {
+fn whoami(
+    profile: impl Fn(&Secret<String>) -> Result<Profile, ProviderError> + Send + Sync + 'static,
+) -> Tool {
     #[derive(Serialize)]
     struct Caller<'a> {
         login: &'a str,
@@ -154,7 +149,7 @@ fn whoami(profiles: impl Profiles + 'static) -> Tool {
         let Some(token) = context.principal().upstream.token() else {
             return Err("No GitHub token was kept for this login, so GitHub cannot be asked".into());
         };
-        let profile = profiles.profile(&token).map_err(|error| match error {
+        let profile = profile(&token).map_err(|error| match error {
             ProviderError::Refused => {
                 let _ = context.principal().upstream.is_good(); // it ends the grant
                 "GitHub does not accept your token any more: log in again"

@@ -52,7 +52,7 @@ fn nothing_there(files: &StateFiles) -> StartupError {
     ))
 }
 
-/// What to do where no server is.
+/// Advice where no server is found.
 const OTHER_DIRECTORY: &str =
     "name another with --state-dir (the demo's is `demo` in the one that it is given)";
 

@@ -161,10 +161,6 @@ pub struct ErrorAnswer {
     pub error: String,
 }
 
-/// Ends a grant and everything that belongs to it. Returns whether there was one.
-pub type EndGrant = Box<dyn Fn(GrantId) -> Result<bool, store::Error> + Send + Sync>;
-/// Ends grants when the table can be read again. Returns whether that is remembered.
-pub type EndLater = Box<dyn Fn(Picks) -> bool + Send + Sync>;
 /// Puts a new key before the others and, in a running server, into use. Returns the number of keys.
 pub type RotateKey = Box<dyn Fn() -> Result<usize, StartupError> + Send + Sync>;
 
@@ -173,12 +169,14 @@ pub type Look = Box<dyn Fn() -> Option<Running> + Send + Sync>;
 /// Copies the table to [`COPY`].
 pub type BackUp = Box<dyn Fn() -> Result<(), store::Error> + Send + Sync>;
 
-/// What the operations work on.
+/// The resources of the operations.
 pub struct Parts {
     pub grants: Arc<dyn Grants>,
     pub clock: Arc<dyn Clock>,
-    pub end_grant: EndGrant,
-    pub end_later: EndLater,
+    /// Ends a grant and everything that belongs to it. Returns whether there was one.
+    pub end_grant: Box<dyn Fn(GrantId) -> Result<bool, store::Error> + Send + Sync>,
+    /// Ends grants when the table can be read again. Returns whether that is remembered.
+    pub end_later: Box<dyn Fn(Picks) -> bool + Send + Sync>,
     pub rotate_key: RotateKey,
     pub look: Look,
     pub back_up: BackUp,
@@ -189,7 +187,7 @@ pub struct Parts {
 /// Carries out the operator's operations.
 pub struct Operator {
     parts: Parts,
-    /// Held while a file of the state directory is written. Nobody waits for it.
+    /// Held while a file of the state directory is written. Only taken with `try_lock`.
     writing: Mutex<()>,
 }
 

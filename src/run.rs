@@ -99,7 +99,7 @@ fn print(text: &str) -> Result<(), StartupError> {
 }
 
 fn operate(command: &OperatorCommand) -> Result<ExitCode, StartupError> {
-    // What it does is its output; the log of it is the running server's.
+    // The command prints its result; the running server logs the operation.
     log::set_quiet(true);
     let outcome = operate::operate(command)?;
     print(&report::print(&command.operation, &outcome, command.format))?;
@@ -177,7 +177,7 @@ fn wait_for_stop(next_signal: impl Fn() -> i32, server: &Server, config: &Config
     }
 }
 
-/// What SIGHUP takes over from the configuration file.
+/// The options that SIGHUP takes over from the configuration file.
 const RELOADED: [&str; 2] = ["MCP_ALLOW", "MCP_DENY_CLIENTS"];
 
 /// Reads the configuration file again and logs the result. The rules in it take effect; every other change waits for the next

@@ -60,7 +60,7 @@ pub struct Simulated {
     deleted: Mutex<BoundedMap<[u8; 32], ()>>,
 }
 
-/// What a code is good for.
+/// The login that a code stands for.
 struct Code {
     person: &'static Person,
     scope: String,

@@ -1,4 +1,4 @@
-//! A map of bounded size: for what is remembered of strangers, such as rates, pauses, spent logins and documents.
+//! A map of bounded size, for data about strangers: rates, pauses, spent logins, documents.
 //!
 //! Every entry has an owner and a time at which it ends. An owner who has as many entries as one may have makes room for
 //! their own next one; when the map is full, the owner with most entries makes room. In both cases the entry that ends

@@ -29,7 +29,7 @@ struct TokenState {
     actions: Vec<Action>,
 }
 
-/// What is to be done when a token is tripped.
+/// An action for the moment when a token is tripped.
 pub(crate) type Action = Box<dyn FnOnce() + Send>;
 
 impl fmt::Debug for Shared {

@@ -1,4 +1,4 @@
-//! How much a server takes at once, as far as the operator chooses it, and the caps that follow from that choice.
+//! The capacity of a server, as the operator chooses it, and the limits that follow from that choice.
 
 use super::limits;
 
@@ -30,7 +30,7 @@ impl Default for Capacity {
 }
 
 impl Capacity {
-    /// What does not fit together, in words: streams must leave connections for logins and calls.
+    /// The values that do not fit together, in words: streams must leave connections for logins and calls.
     pub fn fault(&self) -> Option<&'static str> {
         let kept_free = self.connections.div_ceil(4);
         (self.streams > self.connections.saturating_sub(kept_free)).then_some(

@@ -48,7 +48,7 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
-/// Where the time comes from: the system in a running server, the test's hand in a test.
+/// The source of time: the system's clocks, or one that a test moves by hand.
 pub trait Clock: Send + Sync {
     /// The wall-clock time, for everything that outlives the process.
     fn now(&self) -> Timestamp;

@@ -1,11 +1,10 @@
-//! Counters by fixed words: how often something was refused, and why; how calls ended. The words are ours, so their number
-//! is bounded, whatever strangers send.
+//! Counters by fixed words: refusals by reason, calls by outcome. The words are ours, so requests cannot add to their number.
 
 use std::collections::BTreeMap;
 
 use super::lock::Mutex;
 
-/// How often each word, or pair of words, was counted.
+/// Counts by word, or by pair of words.
 #[derive(Debug)]
 pub struct Counters<K = &'static str>(
     /// Guards the numbers. Held for one lookup.

@@ -1,4 +1,4 @@
-//! Who is calling: the nouns in which `oauth` and `mcp` meet.
+//! The caller: the nouns that `oauth` and `mcp` share.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,7 +22,7 @@ impl fmt::Display for UserId {
     }
 }
 
-/// Who a person is.
+/// A person at GitHub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The number that never changes hands.
@@ -161,7 +161,7 @@ pub trait CallerSession: Send + Sync {
     fn lose(&self);
 }
 
-/// Who calls: what the bearer check has proven about one request.
+/// The caller of one request, as the bearer check has proven it.
 #[derive(Clone)]
 pub struct Principal {
     /// The user at GitHub.
@@ -170,7 +170,7 @@ pub struct Principal {
     pub login: Arc<str>,
     /// The client that holds the token.
     pub client: ClientFingerprint,
-    /// What the token allows.
+    /// The scopes of the token.
     pub scopes: Arc<Scopes>,
     /// The grant behind the token. Sessions, streams and tasks belong to it.
     pub grant: GrantId,

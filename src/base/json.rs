@@ -1,5 +1,5 @@
-//! A strict look at a JSON text before anything is built of it: what two parsers could understand differently, or what is
-//! larger than anybody needs, is refused.
+//! Checks a JSON text before a value is built from it. Text that two parsers could read differently, or that is larger than
+//! any message needs, is refused.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -85,7 +85,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for ByName<D> {
         self.0.deserialize_newtype_struct(name, ByName(visitor))
     }
 
-    /// What is inside of an enum's variant is read as serde does.
+    /// The content of an enum's variant is read as serde does.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         name: &'static str,

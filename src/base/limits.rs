@@ -14,7 +14,7 @@ pub const HEAD_BYTES: usize = 32 * 1024 + TARGET_BYTES;
 pub const HEADER_VALUE_BYTES: usize = 8 * 1024;
 /// The most header fields; more is 431.
 pub const HEADERS: usize = 100;
-/// The longest chunk-size line: 16 hexadecimal digits and extensions nobody reads (bytes).
+/// The longest chunk-size line: 16 hexadecimal digits, and extensions that are ignored (bytes).
 pub const CHUNK_LINE_BYTES: usize = 16 + 256;
 /// The longest trailer section, which is read and dropped (bytes).
 pub const TRAILER_BYTES: usize = 4 * 1024;
@@ -32,13 +32,13 @@ pub const BODY_GRACE: Duration = Duration::from_secs(5);
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
 /// The slowest reader of an answer that is still written to, once [`WRITE_STALL`] has passed (bytes a second).
 pub const WRITE_BYTES_PER_SECOND: u64 = 4 * 1024;
-/// What is asked of the kernel in one read (bytes): most requests are one read.
+/// The size of one read from a socket (bytes): most requests are one read.
 pub const READ_BYTES: usize = 8 * 1024;
 /// When a silent connection is probed by the kernel (seconds).
 pub const TCP_KEEP_ALIVE_SECONDS: i32 = 60;
 /// How long an idle connection is kept for its next request.
 pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(15);
-/// What is read and thrown away of a body that was refused, so that the client reads the answer before the reset (bytes).
+/// The part of a refused body that is read and discarded, so that the client reads the answer before the reset (bytes).
 pub const DRAIN_BYTES: usize = 64 * 1024;
 /// How long that takes at most, and how long the answer waits for a small body that was refused.
 pub const DRAIN_TIME: Duration = Duration::from_secs(1);
@@ -179,9 +179,9 @@ pub const UNREAD_BYTES: (usize, usize) = (8 * 1024 * 1024, 48 * 1024 * 1024);
 pub const FLOOR_BYTES: usize = 64 * 1024;
 /// An answer up to this size is not counted (bytes): there is one for each connection at most.
 pub const SMALL_ANSWER_BYTES: usize = 64 * 1024;
-/// What waits is written together up to this size (bytes).
+/// The largest write of waiting chunks (bytes).
 pub const STREAM_WRITE_BYTES: usize = 64 * 1024;
-/// What the kernel may hold of a stream that its client does not read (bytes); it doubles the figure.
+/// The kernel's buffer for a stream that its client does not read (bytes); the kernel doubles the figure.
 pub const STREAM_SEND_BUFFER_BYTES: i32 = 64 * 1024;
 /// How often a handler that says more than its client reads looks whether there is room again.
 pub const STREAM_PACE: Duration = Duration::from_millis(5);
@@ -243,7 +243,7 @@ pub const TASKS_PER_USER: usize = 64;
 pub const TASKS_RUNNING: (usize, usize) = (4, 24);
 /// The answer to one call, a task's result included (bytes): as much as its request may take.
 pub const ANSWER_BYTES: usize = 4 * 1024 * 1024;
-/// What is kept for one user, and for all, until it is asked for or ended (bytes): results of tasks, subscriptions.
+/// Results of tasks and subscriptions kept for one user, and for all (bytes).
 pub const KEPT_BYTES: (usize, usize) = (8 * 1024 * 1024, 32 * 1024 * 1024);
 /// The part of its subject that an error's text repeats (characters): this many from the start, and as many from the end.
 pub const ECHOED_CHARS: usize = 100;
@@ -264,7 +264,7 @@ pub const ACCOUNT_LIFETIME: Duration = Duration::from_secs(600);
 pub const CODE_LIFETIME: Duration = Duration::from_secs(60);
 /// An access token.
 pub const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
-/// A refresh token that nobody uses.
+/// The lifetime of an unused refresh token.
 pub const REFRESH_IDLE: Duration = Duration::from_secs(30 * 86_400);
 /// A grant, however often it is refreshed.
 pub const GRANT_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
@@ -323,7 +323,7 @@ pub const REDIRECT_URIS_BYTES: usize = 3072;
 pub const METADATA_DEPTH: usize = 8;
 /// The most members and elements of a client's metadata; the bytes bound it as well.
 pub const METADATA_VALUES: usize = 1000;
-/// What is kept of a client's name (characters).
+/// The longest client name that is kept (characters).
 pub const CLIENT_NAME_CHARS: usize = 100;
 /// The id of a client that the operator configures (bytes).
 pub const CONFIGURED_ID_BYTES: usize = 100;
@@ -353,7 +353,7 @@ pub const DOCUMENT_CALLERS: usize = 40;
 pub const DOCUMENT_WAIT: Duration = Duration::from_secs(10);
 /// Documents that are remembered; the sender with most of them makes room.
 pub const DOCUMENTS: usize = 1000;
-/// How long a document is remembered at least, and at most, whatever it says itself.
+/// The shortest and the longest time for which a document is fresh, whatever its Cache-Control says.
 pub const DOCUMENT_LIFETIME: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(86_400));
 /// How long after that it is used if its host does not answer: an outage of a day keeps nobody out.
 pub const DOCUMENT_STALE: Duration = Duration::from_secs(86_400);

@@ -26,7 +26,7 @@ const VALUE_BYTES: usize = 200;
 /// The longest advice to the operator, and the longest error in words of ours, which may end in advice (bytes).
 const ADVICE_BYTES: usize = 1000;
 
-/// How a line is written.
+/// The format of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// Words and `name=value`.
@@ -36,7 +36,7 @@ pub enum Format {
     Json,
 }
 
-/// What a line can say besides the name of its event.
+/// The fields that a line can have besides the name of its event.
 #[derive(Clone, Copy, Debug)]
 pub enum Field<'a> {
     /// A listening or peer address, a socket's path.
@@ -45,16 +45,16 @@ pub enum Field<'a> {
     Client(&'a str),
     /// The number of something.
     Count(u64),
-    /// What went wrong outside, in words of ureq or rustls: written as `error`. A remote host chooses some of it, such as the
-    /// names in its certificate.
+    /// An error of ureq or rustls, written as `error`. A remote host chooses some of its text, such as the names in its
+    /// certificate.
     Detail(&'a str),
-    /// What went wrong, in words of ours or of the operating system.
+    /// An error in words of ours or of the operating system.
     Error(&'a str),
-    /// Which refresh of its grant a token belongs to.
+    /// The number of the refresh that made a token.
     Generation(u32),
     /// A grant's id.
     Grant(GrantId),
-    /// What the operator can do about it.
+    /// Advice for the operator.
     Hint(&'a str),
     /// A line that a program behind the bridge wrote to its standard error.
     Line(&'a str),
@@ -64,11 +64,11 @@ pub enum Field<'a> {
     Omitted(u64),
     /// A request's method.
     Method(&'a str),
-    /// How long it took, in milliseconds.
+    /// A duration in milliseconds.
     Millis(u64),
     /// Names of options.
     Options(&'a str),
-    /// How a call ended, one of a few fixed words.
+    /// The outcome of a call, one of a few fixed words.
     Outcome(&'a str),
     /// A file, or the path of a request that is none of ours.
     Path(&'a str),
@@ -293,7 +293,7 @@ pub struct Writer {
     ended: Receiver<()>,
 }
 
-/// Where lines go while there is a [`Writer`].
+/// The queue of the [`Writer`], while there is one.
 static QUEUE: Mutex<Option<Queue>> = Mutex::new(None);
 
 impl Writer {
@@ -340,7 +340,7 @@ impl Queue {
 
 fn empty(lines: &Receiver<String>, dropped_lines: &AtomicU64, mut out: impl Write) {
     while let Ok(first) = lines.recv() {
-        // Nobody wakes a thread that does not wait for a line: most requests are spared that.
+        // A thread that does not wait for a line need not be woken, which saves most requests a system call.
         thread::park_timeout(limits::LOG_GATHER);
         let mut batch = first;
         while !batch.is_empty() {

@@ -1,4 +1,4 @@
-//! What every layer stands on: time, randomness, secrets, who is calling, the numbers, the log.
+//! The foundation of every layer: time, randomness, secrets, the caller, the limits, the log.
 //!
 //! Imports nothing of ours. No file here knows HTTP, OAuth or MCP.
 

@@ -146,7 +146,7 @@ impl<K: Copy + Eq + Hash> Quota<K> {
         state.in_total < amount
     }
 
-    /// How much is held in total.
+    /// The amount held in total.
     pub fn held(&self) -> usize {
         self.state.lock().in_total
     }

@@ -1,4 +1,4 @@
-//! Rates that strangers may not exceed: per sender (or whatever else a key tells apart), and in total.
+//! Rate limits for strangers: per sender or another key, and in total.
 //!
 //! One moment is kept per key: when its allowance will be whole again (the generic cell rate algorithm). The number of keys
 //! is bounded.

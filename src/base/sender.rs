@@ -1,4 +1,4 @@
-//! Which addresses count as one sender.
+//! The addresses that count as one sender.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Which request this thread is working on, for the log and for the person who will ask about it. Not for decisions.
+//! The request that this thread is working on, for the log and for error pages. Not for decisions.
 //!
 //! The worker enters a trace before it calls the application and leaves it after: what is logged in between names the
 //! request, without every function between having to pass its id along.
@@ -96,7 +96,7 @@ pub fn names_client(client: &ClientFingerprint) {
     NOTES.with_borrow_mut(|notes| notes.client = Some(client.clone()));
 }
 
-/// What [`names_client`] has noted of the current request.
+/// The client of the current request, as noted by [`names_client`].
 pub fn client() -> Option<ClientFingerprint> {
     NOTES.with_borrow(|notes| notes.client.clone())
 }
@@ -111,7 +111,7 @@ pub fn refused(reason: &'static str) {
     NOTES.with_borrow_mut(|notes| notes.reason = notes.reason.or(Some(reason)));
 }
 
-/// What [`refused`] has noted of the current request.
+/// The reason that [`refused`] has noted for the current request.
 pub fn reason() -> Option<&'static str> {
     NOTES.with_borrow(|notes| notes.reason)
 }

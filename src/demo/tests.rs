@@ -12,16 +12,12 @@ use crate::mcp::{Mcp, Settings};
 use crate::seal;
 
 /// Knows one token.
-struct OneProfile;
-
-impl Profiles for OneProfile {
-    fn profile(&self, token: &Secret<String>) -> Result<Profile, ProviderError> {
-        if !token.matches(b"gho_good") {
-            return Err(ProviderError::Refused);
-        }
-        let scopes = vec!["read:org".to_owned()];
-        Ok(Profile { id: UserId(583_231), login: "octocat".into(), name: None, scopes })
+fn one_profile(token: &Secret<String>) -> Result<Profile, ProviderError> {
+    if !token.matches(b"gho_good") {
+        return Err(ProviderError::Refused);
     }
+    let scopes = vec!["read:org".to_owned()];
+    Ok(Profile { id: UserId(583_231), login: "octocat".into(), name: None, scopes })
 }
 
 struct Kept(&'static str);
@@ -43,7 +39,7 @@ fn caller(token: &'static str) -> Principal {
 /// Every message of the answer to a 2026-07-28 request that wants all log messages, the response last.
 fn ask(principal: Principal, method: &str, name: (&str, &str), arguments: Value) -> Vec<Value> {
     let mcp = Mcp::new(Settings {
-        backend: Arc::new(server(OneProfile).unwrap()),
+        backend: Arc::new(server(one_profile).unwrap()),
         keys: Arc::new(seal::fake::keyring(1)),
         clock: Arc::new(SystemClock::new()),
         random: Arc::new(CountedRandom::default()),

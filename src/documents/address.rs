@@ -1,4 +1,4 @@
-//! Which addresses are on the public internet (I2). Pure: an address in, yes or no out.
+//! The test whether an address is on the public internet (I2). A pure function.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

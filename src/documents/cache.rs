@@ -1,5 +1,5 @@
-//! The documents that were found: fresh for as long as they say, usable for another day while their host does not answer.
-//! Failures are never kept.
+//! The cache of documents: fresh for as long as their Cache-Control says, usable for another day while their host does not
+//! answer. Failures are not cached.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::chunked::Decoder;
 use super::connections::{Activity, Registered};
 use super::head::{self, Checked, Framing};
-use super::refusal::Refusal;
-use super::socket::{Socket, Unfilled};
+use super::refusal::{Refusal, Stop};
+use super::socket::Socket;
 use super::wire::{self, After, Asked, Drain, Sink};
 use super::{Settings, Shared};
 use crate::base::quota::Held;
@@ -24,29 +24,6 @@ pub(crate) struct Connection {
     pub(crate) peer: Option<IpAddr>,
     pub(crate) link: Registered,
     pub(crate) shared: Arc<Shared>,
-}
-
-/// Why there is no answer of the application.
-enum Stop {
-    /// The edge answers, and closes the connection.
-    Refused(Refusal),
-    /// The client has gone, or nothing can be said any more.
-    Ended,
-}
-
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Stop {
-        Stop::Refused(refusal)
-    }
-}
-
-impl From<Unfilled> for Stop {
-    fn from(unfilled: Unfilled) -> Stop {
-        match unfilled {
-            Unfilled::Closed => Stop::Ended,
-            Unfilled::TimedOut => Stop::Refused(Refusal::TooSlow),
-        }
-    }
 }
 
 impl Connection {
@@ -149,7 +126,7 @@ impl Connection {
     }
 
     /// Waits for more of a request; once the door has closed, reads only what has arrived (H13).
-    fn fill(&mut self, deadline: Instant) -> Result<usize, Unfilled> {
+    fn fill(&mut self, deadline: Instant) -> Result<usize, Stop> {
         // The activity was noted before the token is read here, and a closing door trips the token before it looks at the
         // links: one of the two sees the other.
         if self.shared.closing.is_tripped() {
@@ -276,7 +253,7 @@ struct BodyReader {
     end: BodyEnd,
 }
 
-/// How the end of a body is found.
+/// The rule by which the end of a body is found.
 enum BodyEnd {
     Length(usize),
     Chunked(Decoder),

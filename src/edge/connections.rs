@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown};
 use std::ops::Deref;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,14 +19,8 @@ use crate::base::{clock, limits};
 pub(crate) struct Connections {
     by_sender: Arc<Quota<Sender>>,
     total: Arc<Quota<()>>,
-    /// Guards the registered connections. Taken before the lock of a link, never after it.
-    table: Mutex<OpenLinks>,
-}
-
-#[derive(Default)]
-struct OpenLinks {
-    links: HashMap<u64, Arc<Link>>,
-    next_number: u64,
+    /// Guards the registered connections, by the descriptor of their socket. Taken before the lock of a link, never after it.
+    links: Mutex<HashMap<RawFd, Arc<Link>>>,
 }
 
 /// The door's hold on one connection, to close it.
@@ -35,7 +30,7 @@ pub(crate) struct Link {
     activity: Mutex<Activity>,
 }
 
-/// What a connection is doing, as far as the door may close it.
+/// The activity of a connection, which decides whether the door may close it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activity {
     /// It waits for its client since then, and may be closed to make room.
@@ -54,7 +49,6 @@ pub(crate) enum Activity {
 pub(crate) struct Registered {
     connections: Arc<Connections>,
     link: Arc<Link>,
-    number: u64,
     _of_sender: Option<Held<Sender>>,
     _of_total: Held<()>,
 }
@@ -63,7 +57,7 @@ impl Connections {
     /// At most `total` connections, at most `per_sender` from one sender.
     pub(crate) fn new(total: usize, per_sender: usize) -> Arc<Connections> {
         let (by_sender, total) = (Quota::per_key(per_sender), Quota::in_total(total));
-        Arc::new(Connections { by_sender, total, table: Mutex::default() })
+        Arc::new(Connections { by_sender, total, links: Mutex::default() })
     }
 
     /// Counts and registers a connection from `address`, which is `None` for a trusted proxy and a Unix socket: their
@@ -81,13 +75,9 @@ impl Connections {
         let of_total = self.total.take(()).ok_or(Refusal::Busy)?;
         let activity = Mutex::new(Activity::Waiting(clock::instant()));
         let link = Arc::new(Link { socket: Arc::clone(socket), activity });
-        let mut table = self.table.lock();
-        let number = table.next_number;
-        table.next_number = number.wrapping_add(1);
-        table.links.insert(number, Arc::clone(&link));
-        drop(table);
+        self.links.lock().insert(socket.as_raw_fd(), Arc::clone(&link));
         let connections = Arc::clone(self);
-        Ok(Registered { connections, link, number, _of_sender: of_sender, _of_total: of_total })
+        Ok(Registered { connections, link, _of_sender: of_sender, _of_total: of_total })
     }
 
     /// The number of open connections.
@@ -114,8 +104,8 @@ impl Connections {
 
     fn longest_waiting(&self) -> Option<(Instant, Arc<Link>)> {
         let now = clock::instant();
-        let table = self.table.lock();
-        let waiting = table.links.values().filter_map(|link| Some((link.waiting_since(now)?, link)));
+        let links = self.links.lock();
+        let waiting = links.values().filter_map(|link| Some((link.waiting_since(now)?, link)));
         let (since, link) = waiting.min_by_key(|(since, _)| *since)?;
         Some((since, Arc::clone(link)))
     }
@@ -131,14 +121,14 @@ impl Connections {
     }
 
     fn each(&self, act: impl Fn(&Link)) {
-        let links: Vec<_> = self.table.lock().links.values().map(Arc::clone).collect();
+        let links: Vec<_> = self.links.lock().values().map(Arc::clone).collect();
         links.iter().for_each(|link| act(link));
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.connections.table.lock().links.remove(&self.number);
+        self.connections.links.lock().remove(&self.link.socket.as_raw_fd());
     }
 }
 

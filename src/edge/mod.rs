@@ -132,7 +132,7 @@ pub struct Edge {
     acceptor: Option<JoinHandle<()>>,
 }
 
-/// What all connections of one edge share.
+/// The state shared by all connections of one edge.
 struct Shared {
     handler: Arc<dyn Handler>,
     pool: Arc<Pool>,
@@ -216,7 +216,7 @@ impl Edge {
         let Some(acceptor) = self.acceptor.take() else { return };
         self.shared.closing.trip();
         let _ = self.wake.shutdown(Shutdown::Both);
-        let _ = acceptor.join(); // after this nobody listens, and no connection is added
+        let _ = acceptor.join(); // after this no connection is added
         self.shared.connections.shut();
     }
 

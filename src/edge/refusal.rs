@@ -2,8 +2,8 @@
 
 use crate::http::Response;
 
-/// What a door found wrong. The connection is closed after each of these: either the start of the next request is
-/// unknown, or the sender is not worth waiting for.
+/// A reason to refuse. The connection is closed after each of these: either the start of the next request is unknown, or the
+/// sender is not worth waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Not HTTP/1 as in RFC 9112; the text says what is wrong.
@@ -32,6 +32,20 @@ pub enum Refusal {
     NoLength,
     /// Behind a proxy: a connection that is to stay open for another request.
     KeptOpen,
+}
+
+/// The end of an exchange without an answer of the application.
+pub(super) enum Stop {
+    /// The edge answers, and closes the connection.
+    Refused(Refusal),
+    /// The client has gone, or nothing can be said any more.
+    Ended,
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Stop {
+        Stop::Refused(refusal)
+    }
 }
 
 impl Refusal {

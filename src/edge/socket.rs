@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::refusal::{Refusal, Stop};
 use super::stream::TimedStream;
 use super::tls::{Tls, TlsConnection, TlsStream};
 use super::wire::Sink;
@@ -20,22 +21,13 @@ pub(crate) struct Socket {
     tls: Option<Box<TlsConnection>>,
     /// Room for what is read; kept as it is from read to read, so that nothing is cleared again.
     buffer: Vec<u8>,
-    /// Where in `buffer` the unused bytes start.
+    /// The start of the unused bytes in `buffer`.
     start: usize,
-    /// Where they end.
+    /// Their end.
     end: usize,
     write_stall: Duration,
     /// Whether the door has shut the reading side.
     is_shut: bool,
-}
-
-/// Why no bytes came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unfilled {
-    /// The client sends no more, or the connection broke.
-    Closed,
-    /// The deadline passed.
-    TimedOut,
 }
 
 impl Socket {
@@ -63,7 +55,7 @@ impl Socket {
         tls.complete_io(&mut self.stream).map(drop)
     }
 
-    /// What has arrived and was not consumed.
+    /// The bytes that have arrived and were not consumed.
     pub(crate) fn unread(&self) -> &[u8] {
         self.buffer.get(self.start..self.end).unwrap_or_default()
     }
@@ -86,7 +78,7 @@ impl Socket {
     }
 
     /// Waits until more bytes are there, but not past `deadline`. Returns their number.
-    pub(crate) fn fill(&mut self, deadline: Instant) -> Result<usize, Unfilled> {
+    pub(crate) fn fill(&mut self, deadline: Instant) -> Result<usize, Stop> {
         self.buffer.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end.saturating_sub(self.start));
         if self.end == 0 && self.buffer.len() > limits::READ_BYTES {
@@ -107,8 +99,8 @@ impl Socket {
                 self.end = self.end.saturating_add(count);
                 Ok(count)
             }
-            Err(error) if error.kind() == ErrorKind::TimedOut => Err(Unfilled::TimedOut),
-            Ok(0) | Err(_) => Err(Unfilled::Closed),
+            Err(error) if error.kind() == ErrorKind::TimedOut => Err(Refusal::TooSlow.into()),
+            Ok(0) | Err(_) => Err(Stop::Ended),
         }
     }
 
@@ -164,7 +156,7 @@ impl Sink for Socket {
         }
     }
 
-    /// POLLRDHUP sees a FIN or RST even behind bytes that nobody has read yet, which a peek does not. Once our own side has been
+    /// POLLRDHUP sees a FIN or RST even behind unread bytes, which a peek does not. Once our own side has been
     /// shut it is always there; a RST is seen without it.
     fn client_has_gone(&self) -> bool {
         let events = if self.is_shut { 0 } else { libc::POLLRDHUP };

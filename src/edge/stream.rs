@@ -1,4 +1,4 @@
-//! The stream of an accepted socket, with a deadline for whatever reads or writes it: the edge itself, or rustls.
+//! The stream of an accepted socket. Reads and writes, by the edge itself or by rustls, have a deadline.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -83,5 +83,5 @@ impl Write for TimedStream {
     }
 }
 
-/// How far SO_RCVTIMEO may be from a deadline.
+/// The tolerance between SO_RCVTIMEO and a deadline.
 const READ_TIMEOUT_STEP: Duration = Duration::from_millis(20);

@@ -2,6 +2,7 @@
 //! an idle stream sleeps until it has something to send.
 
 use std::collections::HashMap;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar};
 use std::time::Duration;
@@ -21,8 +22,8 @@ pub(crate) struct Watch {
 
 #[derive(Debug, Default)]
 struct State {
-    streams: HashMap<u64, (Arc<UnixStream>, Waker)>,
-    next_number: u64,
+    /// By the descriptor of their socket.
+    streams: HashMap<RawFd, (Arc<UnixStream>, Waker)>,
     closed: bool,
 }
 
@@ -30,7 +31,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Watched<'a> {
     watch: &'a Watch,
-    number: u64,
+    descriptor: RawFd,
 }
 
 impl Watch {
@@ -40,12 +41,11 @@ impl Watch {
         if state.closed {
             waker.wake();
         }
-        let number = state.next_number;
-        state.next_number = number.wrapping_add(1);
-        state.streams.insert(number, (socket, waker));
+        let descriptor = socket.as_raw_fd();
+        state.streams.insert(descriptor, (socket, waker));
         drop(state);
         self.changed.notify_one();
-        Watched { watch: self, number }
+        Watched { watch: self, descriptor }
     }
 
     /// Wakes every stream, now and from now on, and ends [`Watch::run`].
@@ -67,7 +67,7 @@ impl Watch {
             }
             let (sockets, wakers): (Vec<_>, Vec<_>) = state.streams.values().cloned().unzip();
             drop(state);
-            // POLLRDHUP sees a FIN or RST even behind bytes that nobody has read yet, which a peek does not.
+            // POLLRDHUP sees a FIN or RST even behind unread bytes, which a peek does not.
             let gone = sys::are_ready(&sockets, libc::POLLRDHUP, 0);
             wakers.iter().zip(gone).filter(|(_, gone)| *gone).for_each(|(waker, _)| waker.wake());
             drop((sockets, wakers));
@@ -79,6 +79,6 @@ impl Watch {
 
 impl Drop for Watched<'_> {
     fn drop(&mut self) {
-        self.watch.state.lock().streams.remove(&self.number);
+        self.watch.state.lock().streams.remove(&self.descriptor);
     }
 }

@@ -9,7 +9,7 @@ use crate::base::quota::Held;
 use crate::base::{clock, limits};
 use crate::http::{Body, Method, Next, Response, Stream};
 
-/// Where an answer is written to.
+/// The destination of an answer.
 pub(crate) trait Sink {
     /// Writes and flushes all of `parts`.
     fn write(&mut self, parts: &mut [IoSlice<'_>]) -> io::Result<()>;
@@ -34,7 +34,7 @@ impl Asked {
     }
 }
 
-/// What becomes of the connection after an answer.
+/// The state of the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
     /// It waits for the next request.
@@ -48,7 +48,7 @@ pub(crate) struct Outgoing {
     /// Status line and fields, as bytes.
     pub(crate) head: Vec<u8>,
     pub(crate) body: Body,
-    /// What the head says of the connection.
+    /// The state of the connection that the head announces.
     pub(crate) after: After,
     /// The memory budget of the body, until it is sent.
     _held: Option<Held>,
@@ -89,11 +89,11 @@ fn sized(head: &mut Vec<u8>, body: Vec<u8>) -> Body {
     Body::Bytes(body)
 }
 
-/// How a stream is sent.
+/// The settings for sending a stream.
 pub(crate) struct Drain<'a> {
     /// The version of the request: HTTP/1.0 knows no chunks.
     pub(crate) version: Version,
-    /// How often client and door are looked after while the stream is silent, unless it is woken for that.
+    /// The interval in which client and door are checked while the stream is silent; a waker does so at once.
     pub(crate) check: Duration,
     /// How long the stream may be silent before a comment is sent.
     pub(crate) keep_alive: Duration,

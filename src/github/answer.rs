@@ -1,5 +1,4 @@
-//! What GitHub says, understood. Pure functions from bytes to values; nothing of an answer is believed before it is
-//! checked here (G3, G4, G5).
+//! The parsing and checking of GitHub's answers: pure functions from bytes to values (G3, G4, G5).
 
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ pub(super) struct Refusal {
     /// GitHub's word, or ours; for the log.
     pub(super) reason: &'static str,
     pub(super) error: ProviderError,
-    /// What the operator can do.
+    /// Advice for the operator.
     pub(super) hint: &'static str,
 }
 
@@ -98,22 +97,22 @@ pub(super) fn token(body: &[u8]) -> Result<ProviderToken, &'static Refusal> {
     Ok(ProviderToken { access, expires_in, refresh: secret(answer.refresh_token) })
 }
 
-/// Safe to put into a header field, whatever GitHub makes its tokens of.
+/// Whether a token can stand in a header field. Does not assume a format of GitHub's.
 fn is_token(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
     (1..=limits::GITHUB_TOKEN_BYTES).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-/// Who a token belongs to.
+/// The owner of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// The number that never changes hands.
     pub id: UserId,
     /// The name that may.
     pub login: String,
-    /// What the person calls themselves, if anything.
+    /// The person's display name, if they have one.
     pub name: Option<String>,
-    /// What the token may do at GitHub.
+    /// The token's scopes at GitHub.
     pub scopes: Vec<String>,
 }
 
@@ -179,7 +178,7 @@ pub(super) fn is_rate_limit(body: &[u8]) -> bool {
     message(body).contains("rate limit")
 }
 
-/// What a 403 says of the reason: GitHub has no codes for it, only words.
+/// The reason for a 403, recognised by its words: GitHub has no codes for it.
 pub(super) fn obstacle(body: &[u8]) -> Option<Obstacle> {
     const WORDS: [(&str, Obstacle); 7] = [
         ("suspended", Obstacle::Suspended),

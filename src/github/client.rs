@@ -1,4 +1,4 @@
-//! How GitHub is called. No call follows a redirect, takes longer than its time, reads more than its bytes, or is made while
+//! Calls to GitHub. No call follows a redirect, takes longer than its time, reads more than its bytes, or is made while
 //! GitHub has asked this caller to wait. How many are made at once is bounded by those who ask: tools by the number of their
 //! calls, logins and refreshes by places of their own (`oauth`).
 
@@ -39,9 +39,9 @@ pub(super) struct Answer {
 /// must not lock out everyone else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Caller {
-    /// The app's: calls with the client secret.
+    /// The app's, for calls with the client secret.
     App,
-    /// That of the user with this token, known by its hash.
+    /// The user's, identified by the hash of their token.
     User([u8; 32]),
 }
 

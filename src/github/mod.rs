@@ -1,5 +1,5 @@
 //! GitHub as the identity provider: sends browsers to its login page, redeems its codes, asks who a token belongs to and
-//! which groups they are in. Whatever is not clearly right is wrong.
+//! which groups they are in. An answer that is not clearly valid is an error.
 //!
 //! `settings` says which GitHub, `client` calls it, `answer` understands it.
 

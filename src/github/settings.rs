@@ -1,4 +1,4 @@
-//! Which GitHub, and as which of its apps. Checked once, when the server starts.
+//! The GitHub that is used, and the app at it. Checked once, when the server starts.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use crate::base::secret::Secret;
 use crate::http::{PublicUrl, Uri};
 use crate::trust::Trust;
 
-/// Where GitHub's login pages are.
+/// The URL of GitHub's login pages.
 pub const URL: &str = "https://github.com";
-/// Where GitHub's API is. Of a GitHub Enterprise Server it is `https://HOST/api/v3`.
+/// The URL of GitHub's API. Of a GitHub Enterprise Server it is `https://HOST/api/v3`.
 pub const API_URL: &str = "https://api.github.com";
 
 /// The app at GitHub, and where GitHub is.

@@ -80,7 +80,7 @@ pub trait Witness: Send + Sync {
     /// The request is a call of `method`, for this tool, prompt or resource. Both are names of the server's, never the client's.
     fn called(&self, method: &'static str, target: Option<&str>);
 
-    /// How the call ended; the last time counts.
+    /// The call has ended with this outcome; the last time counts.
     fn ended(&self, outcome: CallOutcome);
 
     /// The head of the answer is about to reach the door.

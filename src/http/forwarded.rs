@@ -49,8 +49,8 @@ impl TrustedProxies {
         self.networks.iter().any(|network| network.free_bits == address_bits(network.is_ipv4))
     }
 
-    /// Where a request came from. Each proxy adds to the end of X-Forwarded-For whom it was called by, so it is read from
-    /// there: up to the first who is no trusted proxy, or the last who is one if a hop cannot be read.
+    /// The address that a request came from. Each proxy appends its caller to X-Forwarded-For, so the field is read from its
+    /// end: up to the first address that is no trusted proxy, or the last trusted one if a hop cannot be read.
     pub fn client(&self, peer: Option<IpAddr>, headers: &Headers) -> Option<IpAddr> {
         if !self.contain(peer) {
             return peer;

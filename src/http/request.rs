@@ -103,7 +103,7 @@ impl Headers {
 /// Everything of a request but its body.
 #[derive(Clone, Debug)]
 pub struct Head {
-    /// What to do.
+    /// The method.
     pub method: Method,
     /// The raw path, exactly as sent: never decoded, never normalised (H8).
     pub path: Box<str>,

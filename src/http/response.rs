@@ -10,7 +10,7 @@ use crate::base::{limits, trace};
 /// A header field of a response: mostly fixed text.
 pub type Field = (&'static str, Cow<'static, str>);
 
-/// How a call ended.
+/// The outcome of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallOutcome {
     /// With a result.
@@ -23,12 +23,12 @@ pub enum CallOutcome {
     Cancelled,
 }
 
-/// What follows the head.
+/// The content after the head.
 #[derive(Debug)]
 pub enum Body {
-    /// These bytes.
+    /// Bytes.
     Bytes(Vec<u8>),
-    /// Whatever the stream's senders say until they are gone.
+    /// A stream: everything that its senders send until the last of them is dropped.
     Stream(Stream),
 }
 
@@ -89,7 +89,7 @@ impl Response {
         Response { outcome: Some(outcome), ..self }
     }
 
-    /// How the call ended that this answers.
+    /// The outcome of the call that this answers.
     pub fn outcome(&self) -> Option<CallOutcome> {
         self.outcome
     }
@@ -110,7 +110,7 @@ impl Response {
         self.body
     }
 
-    /// What [`Response::counted`] holds; to be dropped when the body is sent.
+    /// The share of the memory budget that [`Response::counted`] took; to be dropped when the body is sent.
     pub(crate) fn take_held(&mut self) -> Option<Held> {
         self.held.take()
     }

@@ -3,7 +3,7 @@
 /// One event. Written as `event`, `id`, `retry`, `data`, in this order, each if present.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Event<'a> {
-    /// What kind of event it is; without it, a message. Must not contain CR or LF.
+    /// The type of the event; without it, a message. Must not contain CR or LF.
     pub name: Option<&'a str>,
     /// The event's id. Must not contain CR, LF or NUL; ours are made of base64url, digits and `-`.
     pub id: Option<&'a str>,

@@ -24,7 +24,7 @@ pub enum SendError {
 #[derive(Clone, Debug)]
 pub struct StreamSender {
     chunks: Sender<Box<Chunk>>,
-    /// Where what waits is counted.
+    /// The memory budget of the waiting chunks.
     unread: Share,
     /// Bytes in the channel.
     waiting: Arc<AtomicUsize>,
@@ -57,7 +57,7 @@ pub struct Chunk {
 #[derive(Clone, Debug)]
 pub struct Waker(Sender<()>);
 
-/// What a stream has for its door.
+/// The next item of a stream.
 #[derive(Debug)]
 pub enum Next {
     /// Bytes to be written and flushed.
@@ -81,7 +81,7 @@ impl Stream {
         (StreamSender { chunks: sender, unread, waiting, gone }, stream)
     }
 
-    /// Has the stream hold `place` until the door lets go of it.
+    /// Keeps `place` until the door drops the stream.
     pub fn holding(mut self, place: Held) -> Stream {
         self._place = Some(place);
         self

@@ -21,16 +21,16 @@ pub const NAME: &str = "key";
 
 const HEADER: &str = "# The keys of this server. The first one seals, all of them open. Keep them secret.\n";
 
-/// Where the keys are.
+/// The location of the keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyFile {
     /// The file.
     pub path: PathBuf,
-    /// Who chose it.
+    /// The origin of the choice.
     pub choice: Choice,
 }
 
-/// Who chose where the keys are.
+/// The origin of the location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
     /// This program: in the state directory. A plain file.

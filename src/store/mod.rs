@@ -30,7 +30,7 @@ pub use self::fake::MemoryGrants;
 pub use self::private::{OpenedFor, StateDirectory, check_directory, is_for_group, runs_as_root};
 pub use self::redb::{NAME as GRANTS_FILE, RedbGrants};
 
-/// One user's consent to one client, and where its tokens stand.
+/// One user's consent to one client, and the state of its tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
@@ -38,13 +38,13 @@ pub struct Grant {
     pub id: GrantId,
     /// Counts the writes; [`Grants::update`] compares it.
     pub revision: u64,
-    /// Who logged in.
+    /// The user who logged in.
     pub user: UserId,
     /// Their login at that time. For display only.
     pub login: String,
-    /// The client that they let in.
+    /// The client that they consented to.
     pub client: GrantClient,
-    /// What they consented to. Never grows.
+    /// The scopes that they consented to. Never grows.
     pub scopes: Scopes,
     /// The one resource that tokens of this grant are for (RFC 8707).
     pub resource: String,
@@ -56,7 +56,7 @@ pub struct Grant {
     pub admitted: Timestamp,
     /// The end that no refresh moves. Before the code is redeemed: the code's end.
     pub expires: Timestamp,
-    /// Where its tokens stand.
+    /// The state of its tokens.
     pub stage: Stage,
     /// GitHub's own token, encrypted under the server's key *and* the grant secret that only this grant's tokens carry;
     /// base64url. Absent if no tool needs it.
@@ -68,18 +68,18 @@ pub struct Grant {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrantClient {
-    /// Which client.
+    /// The client's fingerprint.
     pub fingerprint: ClientFingerprint,
     /// Its name for itself.
     pub name: String,
     /// The host that describes it, if its id is the URL of a metadata document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// Where it had its code sent: scheme, host and port of the redirect URI.
+    /// Scheme, host and port of the redirect URI.
     pub redirect: String,
 }
 
-/// How far a grant has come.
+/// The stage of a grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Stage {
@@ -119,7 +119,7 @@ impl Grant {
     }
 }
 
-/// Which grants a sweep deletes.
+/// The grants that a sweep deletes.
 #[derive(Clone, Copy, Debug)]
 pub struct Expiry {
     /// Grants that ended by this time.
@@ -135,10 +135,10 @@ impl Expiry {
     }
 }
 
-/// Finds the grants that are meant, among these.
+/// Selects some of these grants.
 pub type Picks = Box<dyn Fn(&[Arc<Grant>]) -> Vec<GrantId> + Send + Sync>;
 
-/// Why the table did not do what was asked. Nothing was changed, nothing may be handed out.
+/// Why an operation failed. Nothing was changed, and nothing may be issued.
 #[derive(Debug)]
 pub enum Error {
     /// Another request changed the grant first: read it again and decide again.

@@ -27,7 +27,7 @@ impl Drop for StateDirectory {
     }
 }
 
-/// What a state directory is opened for.
+/// The purpose of opening a state directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenedFor {
     Server,
@@ -85,12 +85,12 @@ impl StateDirectory {
         self.is_unproven
     }
 
-    /// What it was opened for.
+    /// The purpose that it was opened for.
     pub(super) fn opened_for(&self) -> OpenedFor {
         self.opened_for
     }
 
-    /// Where it is.
+    /// Its path.
     #[cfg(any(test, feature = "internals"))]
     pub fn path(&self) -> &Path {
         &self.path
@@ -168,7 +168,7 @@ fn owner_of_new_files(directory: &Path, opened_for: OpenedFor) -> Result<Option<
     file.metadata().map(|found| Some(found.uid())).map_err(io_error(directory))
 }
 
-/// What root makes in the place of another user's file, or in another user's directory, is that user's.
+/// Gives a file that root has made to the owner of the file that it replaces, or of its directory.
 fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
     let found = std::fs::metadata(path).ok().or_else(|| metadata_of_parent(path));
     match found {
@@ -300,7 +300,7 @@ pub fn runs_as_root() -> bool {
 /// Whether files can be made in this directory, as far as its mode says: for its owner, for others, for root.
 pub fn check_directory(path: &Path) -> io::Result<()> {
     let (found, user) = (std::fs::metadata(path)?, effective_user()?);
-    // A group's bits speak for its members, and for whoever an access list names.
+    // The group's bits apply to its members and to users named in an access list.
     let writers = if found.uid() == user { 0o200 } else { 0o022 };
     if !found.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
@@ -309,7 +309,7 @@ pub fn check_directory(path: &Path) -> io::Result<()> {
     if may { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
 }
 
-/// The user that this process acts as: the owner of whatever it makes, here a pipe. std has no geteuid.
+/// The effective user of this process, found as the owner of a pipe that it makes: std has no geteuid.
 fn effective_user() -> io::Result<u32> {
     let (reader, _) = io::pipe()?;
     Ok(File::from(OwnedFd::from(reader)).metadata()?.uid())

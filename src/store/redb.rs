@@ -47,8 +47,8 @@ struct State {
 }
 
 impl RedbGrants {
-    /// Opens the grants of a state directory, or makes an empty table if there is none. Whatever is not a table made with one of
-    /// these keys is an error; nothing was changed then.
+    /// Opens the grants of a state directory, or makes an empty table if there is none. A file that is not a table made with one
+    /// of these keys is an error and stays as it is.
     pub fn open(directory: &StateDirectory, keys: &Arc<Keyring>) -> Result<RedbGrants, StartupError> {
         let path = directory.file(NAME);
         if private::open_private(&path)?.is_none() {

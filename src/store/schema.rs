@@ -1,4 +1,4 @@
-//! The grants file as a whole: how it is made and opened, and what must be true of it before anything in it is trusted.
+//! The grants file as a whole: making it, opening it, and the checks before its content is trusted.
 
 use std::fs::{File, Metadata, TryLockError};
 use std::io::{ErrorKind, Read};
@@ -148,7 +148,7 @@ fn meta(database: &Database, entry: &str) -> Result<Vec<u8>, Error> {
     Ok(table.get(entry)?.map(|value| value.value().to_vec()).unwrap_or_default())
 }
 
-/// What proves a key without giving it away: HKDF does not go backwards. The sealing key's first.
+/// A proof of each key that does not reveal it, because HKDF cannot be inverted. The sealing key's comes first.
 fn key_checks(keys: &Keyring) -> Vec<Secret<[u8; 32]>> {
     keys.derive(&[b"grants file"])
 }
@@ -169,7 +169,7 @@ fn open_error(error: DatabaseError, path: &Path) -> StartupError {
     if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
         return private::not_locked(path, &TryLockError::WouldBlock);
     }
-    // Those two kinds are redb's own words for a file that is not one of its files.
+    // redb reports a file that is not one of its own with these two kinds.
     if let DatabaseError::Storage(StorageError::Io(source)) = error
         && !matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
     {

@@ -1,4 +1,4 @@
-//! What is in the grants file: four tables, and how a grant is put into them and taken out.
+//! The four tables of the grants file, and the writing of a grant to all of them.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(super) const GRANTS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new(
 pub(super) const BY_USER: TableDefinition<'_, (u64, Key), ()> = TableDefinition::new("by_user");
 /// The end and the id of every grant.
 pub(super) const BY_END: TableDefinition<'_, (u64, Key), ()> = TableDefinition::new("by_end");
-/// What the next start checks, by name.
+/// The entries that the next start checks, by name.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 /// In `meta`: the newest time that was ever written (T18).

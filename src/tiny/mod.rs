@@ -47,7 +47,7 @@ pub struct Parts {
     pub handler: Arc<dyn Handler>,
     /// Runs the handler.
     pub pool: Arc<Pool>,
-    /// How much the door takes at once.
+    /// The limits on what is open at once.
     pub capacity: Capacity,
     /// Called when no connection could be accepted for [`limits::TINY_LOST`]; the door then stays closed. Without it, the door is
     /// opened again and again.

@@ -32,6 +32,7 @@ pub const QUESTIONS: usize = 8;
 pub const STEADY: Duration = Duration::from_secs(60);
 /// How long a start waits after the second failure in a row; twice as long after each further one, up to the longest.
 pub const PAUSE: Duration = Duration::from_secs(1);
+/// The longest such pause.
 pub const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Callers of whom it is remembered what their program said of itself, or that it failed.
 pub const SLOTS: usize = 512;
