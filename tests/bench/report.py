@@ -218,18 +218,32 @@ def write(records, folder, name):
     print(text)
 
 
-START, END = "<!-- what was measured, by `make bench-doc` -->\n", "<!-- end of what was measured -->\n"
+END = "<!-- end of what was measured -->\n"
+
+
+def fill(text, word, content):
+    """The text with this between the marks of what `make WORD` measured."""
+    start = f"<!-- what was measured, by `make {word}` -->\n"
+    before, rest = text.split(start)
+    return before + start + "\n" + content + "\n" + END + rest.split(END, 1)[1]
 
 
 def document(folder, path):
+    """Puts what was measured last into the document."""
+    with open(path) as file:
+        text = file.read()
     records = []
     for name in ("results", "growth"):
-        with open(os.path.join(folder, f"{name}.json")) as file:
-            records += json.load(file)
-    with open(path) as file:
-        before, rest = file.read().split(START)
+        if os.path.exists(os.path.join(folder, f"{name}.json")):
+            with open(os.path.join(folder, f"{name}.json")) as file:
+                records += json.load(file)
+    if records:
+        text = fill(text, "bench", markdown(Records(records)))
+    if os.path.exists(os.path.join(folder, "bridge.md")):
+        with open(os.path.join(folder, "bridge.md")) as file:
+            text = fill(text, "bridge-cost", file.read())
     with open(path, "w") as file:
-        file.write(before + START + "\n" + markdown(Records(records)) + "\n" + END + rest.split(END)[1])
+        file.write(text)
 
 
 if __name__ == "__main__":

@@ -143,6 +143,12 @@ class Figures:
         found = self.of.get((server, what))
         return statistics.median(found) if found else None
 
+    def ratio(self, server, other, *what):
+        """The median of the ratios within the rounds."""
+        pairs = zip(self.of.get((server, what), []), self.of.get((other, what), []))
+        found = [one / another for one, another in pairs]
+        return f"{statistics.median(found):.1f}" if found else "–"
+
 
 def measure(everybody, figures):
     for server in everybody:
@@ -150,6 +156,7 @@ def measure(everybody, figures):
             time.sleep(1)
             figures.note(server.name, ("idle",), server.rss_mib())
     for _ in range(ROUNDS):
+        time.sleep(1)  # until what was stopped is gone
         begun = time.monotonic()
         pipe(1, "--warmup", "0", "--seconds", "0")
         alone = (time.monotonic() - begun) * 1000
@@ -164,9 +171,10 @@ def measure(everybody, figures):
             for connections in (1, 16):
                 measure_calls(everybody, figures, connections)
         for server in everybody:
-            rss, beside = server.at_sessions()
-            figures.note(server.name, ("sessions",), rss)
-            figures.note(server.name, ("beside",), beside)
+            with contextlib.suppress(SystemExit):  # as with calls
+                rss, beside = server.at_sessions()
+                figures.note(server.name, ("sessions",), rss)
+                figures.note(server.name, ("beside",), beside)
 
 
 def measure_calls(everybody, figures, connections):
@@ -184,17 +192,18 @@ def measure_calls(everybody, figures, connections):
 
 
 def table(everybody, figures):
-    yield ("| server-everything behind | calls/s at 1 / 16 | modern, 1 / 16 | added p50 / p99 at 1, ms | at 16 | "
+    yield ("| server-everything behind | calls/s at 1 / 16 | ours : it, 1 / 16 | modern, 1 / 16 | added p50 / p99 at 1, ms | at 16 | "
            "CPU s per 10,000, bridge alone, 1 / 16 | RSS idle / 20 sessions, MiB | first answer, ms |")
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     def cell(form, name, *ways):
         found = [figures.median(name, *way) for way in ways]
         return " / ".join("–" if value is None else format(value, form) for value in found)
     first = f"{figures.median(ALONE, 'first'):,.0f}"
-    yield f"| {ALONE} | {cell(',.0f', ALONE, *[('legacy', 'speed', n) for n in (1, 16)])} | – | – | – | – | – | {first} |"
+    yield f"| {ALONE} | {cell(',.0f', ALONE, *[('legacy', 'speed', n) for n in (1, 16)])} | – | – | – | – | – | – | {first} |"
     for server in everybody:
         name = server.name
         speed = [cell(",.0f", name, *[(era, "speed", n) for n in (1, 16)]) for era in ("legacy", "modern")]
+        speed.insert(1, " / ".join(figures.ratio(everybody[0].name, name, "legacy", "speed", n) for n in (1, 16)))
         added = [cell("+.2f", name, *[("legacy", part, n) for part in ("p50_ms", "p99_ms")]) for n in (1, 16)]
         cpu = cell(".2f", name, *[("legacy", "cpu", n) for n in (1, 16)])
         beside = figures.median(name, "beside")
@@ -221,6 +230,7 @@ def main():
         for server in everybody:
             shutil.rmtree(server.directory or "/nonexistent", ignore_errors=True)
     lines = list(table(everybody, figures))
+    lines[:0] = [f"make bridge-cost: {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[1]:.1f}, {ROUNDS} rounds of {SECONDS} s.", ""]
     lines += ["", "| ours | target | measured | |", "| --- | --- | --- | --- |"]
     lines += [f"| {what} | ≤ {most} | {found:.2f} | {'reached' if found <= most else '**not reached**'} |" for what, most, found in targets(figures)]
     print("\n".join(lines))
