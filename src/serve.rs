@@ -26,8 +26,9 @@ use crate::base::{limits, log};
 use crate::config::{Config, StateFiles, Warning};
 use crate::documents::Documents;
 use crate::edge::{self, Edge, Listener, Tls};
+use crate::github::scopes;
 use crate::http::{Handler, PublicUrl};
-use crate::mcp::{self, Mcp};
+use crate::mcp::{self, Mcp, Scopes};
 use crate::metrics::{self, Metrics};
 use crate::oauth::{self, AuthorizationServer, Client, ClientDocuments, Clients, Policy};
 use crate::operator::{self, Operator, RotateKey};
@@ -99,7 +100,8 @@ impl Server {
         // The name under which README adds the demo to a client.
         let name = if config.is_demo { "demo" } else { &consent.name };
         let pages = oauth::Pages::new(name, &consent.title, consent.scope_words.clone());
-        let resource = oauth::ProtectedResource::new(public_url.clone(), &consent.scopes, pages);
+        let resource = oauth::ProtectedResource::new(public_url.clone(), &consent.scopes, pages)
+            .handing_over(consent.handed_github_scopes.as_ref().map(in_words));
         let challenges = resource.clone();
         let tools_call_github = consent.keeps_github_tokens;
         let mcp = Mcp::new(mcp::Settings {
@@ -330,6 +332,12 @@ impl Sweeper {
         self.stop.trip();
         let _ = self.ended.recv_timeout(patience);
     }
+}
+
+/// GitHub's scopes with what they allow.
+fn in_words(asked: &Scopes) -> Vec<(String, String)> {
+    let in_words = |scope: &str| scopes::in_words(scope).unwrap_or(scope).to_owned();
+    asked.iter().map(|scope| (scope.to_owned(), in_words(scope))).collect()
 }
 
 #[cfg(test)]

@@ -281,6 +281,8 @@ pub const UPSTREAM_MARGIN: Duration = Duration::from_secs(60);
 pub const POLICY_GRACE: Duration = Duration::from_secs(24 * 3600);
 /// Grants of one user; the least recently used one makes room.
 pub const GRANTS_PER_USER: usize = 100;
+/// Grants of one user that keep a token of GitHub, which ends the oldest of more than ten tokens of a person and scope.
+pub const GITHUB_TOKENS_PER_USER: usize = 10;
 /// Endings of grants that wait until the table can be read: of one person, of all.
 pub const WAITING_ENDINGS: (usize, usize) = (16, 256);
 /// The client's `state` (bytes).

@@ -25,7 +25,6 @@ pub(crate) struct ServerEntry {
     /// How long it may go unused before it is ended.
     pub(crate) idle: Duration,
     /// The scopes of GitHub's token that the server needs.
-    #[allow(dead_code)] // until the login asks for them
     pub(crate) github_scopes: Vec<String>,
     pub(crate) location: Location,
 }

@@ -43,7 +43,7 @@ impl Launcher for UpstreamLauncher {
         let renewal = Quota::new((1, 1)).waiting((limits::bridge::REQUESTS, limits::bridge::REQUESTS));
         let session = Arc::new(HttpSession {
             upstream: Arc::clone(&self.0),
-            person: person.clone(),
+            person: Principal { session: None, ..person.clone() }, // it may outlive the client's
             receiver,
             open: Arc::clone(&open),
             renewal: Arc::new(renewal),

@@ -17,7 +17,7 @@ use super::template::{self, Variables};
 use super::upstream::{Upstream, UpstreamHeader, UpstreamUrl};
 use crate::base::startup_error::StartupError;
 use crate::base::{capped, limits};
-use crate::mcp::Consent;
+use crate::mcp::{Consent, Scopes};
 use crate::trust::Trust;
 
 /// What the operator says of a server behind the login.
@@ -211,6 +211,9 @@ impl BridgeOptions {
             name: name.to_owned(),
             title: entry.title.clone(),
             keeps_github_tokens: entry.needs_github_token(),
+            handed_github_scopes: entry
+                .needs_github_token()
+                .then(|| Scopes::parse(&entry.github_scopes.join(" ")).unwrap_or_default()),
             ..Consent::default()
         };
         let settings = InstanceSettings {

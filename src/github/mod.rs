@@ -5,6 +5,7 @@
 
 mod answer;
 mod client;
+pub(crate) mod scopes;
 mod settings;
 #[cfg(test)]
 mod tests;

@@ -27,6 +27,10 @@ pub(super) enum SignIn {
 pub(super) const ENDED: &str = "That access has ended. The program is signed out of this server.";
 pub(super) const ALL_ENDED: &str = "All access has ended. Every program is signed out of this server.";
 
+/// `limits::GITHUB_TOKENS_PER_USER` in words.
+const TOKENS: &str = " For some of them this server keeps a GitHub token of yours. GitHub allows ten of these: when an eleventh program \
+    logs in, the one that you have not used for the longest time is signed out.";
+
 const TITLE: &str = "Programs that act in your name";
 
 impl Pages {
@@ -86,9 +90,11 @@ impl Pages {
                    all access</button></details>";
             (format!("<ul class=grants>{programs}</ul>"), all)
         };
+        let keeps_tokens = grants.iter().any(|grant| grant.upstream.is_some());
+        let tokens = if keeps_tokens { TOKENS } else { "" };
         let body = format!(
             "{notice}<p>You are signed in as <strong>{login}</strong> on GitHub. A program whose access you end must ask you \
-         again before it can use this server.</p>\
+         again before it can use this server.{tokens}</p>\
          <form method=post action=\"/account\"><input type=hidden name=form value=\"{sealed}\">{programs}\
          {all}<div class=buttons><button name=sign_out value=here>Sign out</button></div></form>",
             login = escape(login),

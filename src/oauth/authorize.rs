@@ -94,11 +94,11 @@ impl AuthorizeEndpoint {
     fn ask_for_consent(&self, request: AuthorizationRequest, head: &Head) -> Response {
         let expires = self.logins.clock.now().plus(limits::LOGIN_LIFETIME);
         let server = self.resource.url.authority();
-        let token_use = self.upstreams.token_use(&self.grants.rules());
+        let token = self.resource.token_words(self.upstreams.token_use(&self.grants.rules()));
         self.logins.begin(head, |browser| {
             let pending = PendingAuthorization { request: request.clone(), browser };
             let sealed = self.logins.seal(pending, expires);
-            self.resource.pages.consent(&request, &sealed, server, token_use)
+            self.resource.pages.consent(&request, &sealed, server, &token)
         })
     }
 }

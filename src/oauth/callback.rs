@@ -175,7 +175,7 @@ impl CallbackEndpoint {
         let secret = Secret::new(self.logins.random.bytes());
         let kept = self.upstreams.keeps_token(rules).then_some(token);
         let grant = self.new_grant(request, &identity, &secret, kept);
-        self.make_room(identity.user)?;
+        self.make_room(&grant)?;
         self.grants.table.insert(&grant)?;
         let fields = [
             log::Field::User(identity.user),
@@ -227,15 +227,25 @@ impl CallbackEndpoint {
         }
     }
 
-    /// S5: a person has a bounded number of grants; the least recently used one makes room.
-    fn make_room(&self, user: UserId) -> Result<(), store::Error> {
-        let mut theirs = self.grants.table.of_user(user)?;
+    /// S5: a person has a bounded number of grants; the least recently used one makes room. Of those that keep a token of GitHub
+    /// there are fewer: GitHub ends the oldest of more than ten tokens of one person.
+    fn make_room(&self, newcomer: &Grant) -> Result<(), store::Error> {
+        let mut theirs = self.grants.table.of_user(newcomer.user)?;
         theirs.sort_by_key(|grant| grant.last_used);
-        let surplus = theirs.len().saturating_add(1).saturating_sub(limits::GRANTS_PER_USER);
-        for grant in theirs.iter().take(surplus) {
-            self.grants.end(grant.id, "too_many")?;
-        }
-        Ok(())
+        self.end_surplus(theirs.iter(), limits::GRANTS_PER_USER, "too_many")?;
+        let keeping = theirs.iter().filter(|grant| newcomer.upstream.is_some() && grant.upstream.is_some());
+        self.end_surplus(keeping, limits::GITHUB_TOKENS_PER_USER, "too_many_github_tokens")
+    }
+
+    /// Ends the first of these, so that with one more there are at most so many.
+    fn end_surplus<'a>(
+        &self,
+        grants: impl Iterator<Item = &'a Arc<Grant>> + Clone,
+        most: usize,
+        reason: &'static str,
+    ) -> Result<(), store::Error> {
+        let surplus = grants.clone().count().saturating_add(1).saturating_sub(most);
+        grants.take(surplus).try_for_each(|grant| self.grants.end(grant.id, reason).map(drop))
     }
 
     /// From GitHub's token to the account page.

@@ -82,7 +82,12 @@ impl ConsentEndpoint {
         }
         log_stranger(&self.log_limit, now, "consent.given", &request.client);
         let login = pending.approve(&*self.logins.random);
-        login.see_github(&self.logins, &*self.provider, self.grants.rules().policy.provider_scope(), begun)
+        login.see_github(
+            &self.logins,
+            &*self.provider,
+            &self.resource.provider_scope(&self.grants.rules()),
+            begun,
+        )
     }
 }
 

@@ -119,6 +119,12 @@ impl Fixture {
         self.restart(|parts| parts.grants = over);
     }
 
+    /// Starts the server again in front of another server that is handed GitHub's tokens of these scopes.
+    pub(crate) fn restart_handing_over(&mut self, scopes: &[(&str, &str)]) {
+        let scopes = scopes.iter().map(|(scope, words)| ((*scope).to_owned(), (*words).to_owned())).collect();
+        self.restart(|parts| parts.resource = parts.resource.clone().handing_over(Some(scopes)));
+    }
+
     /// This fixture after a restart with other clients.
     pub(crate) fn restarted_with(mut self, clients: Clients) -> Fixture {
         self.restart(|parts| parts.clients = clients);

@@ -5,7 +5,6 @@ use super::client::ClientOrigin;
 use super::problem::{Explanation, Problem, blocked};
 use super::provider::Obstacle;
 use super::redirect::{RedirectUri, Target};
-use super::upstream::TokenUse;
 use crate::base::identity::Scopes;
 use crate::base::trace;
 use crate::http::{self, Response, escape};
@@ -93,7 +92,7 @@ impl Pages {
         request: &AuthorizationRequest,
         sealed: &str,
         server: &str,
-        token: TokenUse,
+        token: &str,
     ) -> Response {
         let to = &request.return_to;
         let name = to.client_name.as_deref().unwrap_or(NAMELESS);
@@ -125,7 +124,6 @@ impl Pages {
             place = escape(&to.redirect_uri.place()),
             resource = escape(&request.resource),
             sealed = escape(sealed),
-            token = token.words(),
         );
         self.form_page(200, &format!("Let {name} use {server}?"), &body)
     }

@@ -1,13 +1,17 @@
 //! One MCP server as its clients know it: the resource of their tokens (RFC 9728) and the issuer of these (RFC 8414). Every URL
 //! that the endpoints name comes from here, never from a request (O15).
 
+use std::collections::BTreeSet;
+
 use super::authorization::{AuthorizeError, ReturnTo};
 use super::page::{self, Pages};
+use super::policy::Rules;
 use super::problem::Problem;
 use super::redirect::RedirectUri;
+use super::upstream::TokenUse;
 use crate::base::identity::Scopes;
 use crate::base::trace;
-use crate::http::{Form, PublicUrl, Response, Uri, append_query};
+use crate::http::{Form, PublicUrl, Response, Uri, append_query, escape};
 
 /// The resource and its issuer.
 #[derive(Clone, Debug)]
@@ -20,6 +24,8 @@ pub struct ProtectedResource {
     pub(super) scopes: Scopes,
     /// The scope without which nothing can be called.
     pub(super) required_scope: Scopes,
+    /// The scopes at GitHub, with what they allow, of tokens that are handed to another server, if they are.
+    handed_scopes: Option<Vec<(String, String)>>,
     pub(super) pages: Pages,
 }
 
@@ -46,7 +52,32 @@ impl ProtectedResource {
     pub fn new(url: PublicUrl, tool_scopes: &Scopes, pages: Pages) -> ProtectedResource {
         let required_scope = Scopes::parse("mcp").unwrap_or_default();
         let scopes = required_scope.union(tool_scopes);
-        ProtectedResource { uri: url.join(Endpoint::Mcp.path()), url, scopes, required_scope, pages }
+        let uri = url.join(Endpoint::Mcp.path());
+        ProtectedResource { uri, url, scopes, required_scope, handed_scopes: None, pages }
+    }
+
+    /// This resource, with GitHub's tokens of these scopes handed to another server. Each scope comes with what it allows, in words.
+    pub fn handing_over(self, scopes: Option<Vec<(String, String)>>) -> ProtectedResource {
+        ProtectedResource { handed_scopes: scopes, ..self }
+    }
+
+    /// What the consent page says of the GitHub token of a login.
+    pub(super) fn token_words(&self, token_use: TokenUse) -> String {
+        const HANDED: &str = " This server keeps the GitHub token of this login, encrypted, and hands it to the server behind it, \
+             which acts at GitHub as you with it, as long as the program has access.";
+        let Some(scopes) = self.handed_scopes.as_deref() else { return token_use.words().to_owned() };
+        if scopes.is_empty() {
+            return format!("{HANDED} That token can see what is public, and who you are.");
+        }
+        let scopes: String = scopes.iter().map(|(_, words)| format!("<li>{}</li>", escape(words))).collect();
+        format!("{HANDED} That token can:</p><ul class=soft>{scopes}</ul><p class=soft>")
+    }
+
+    /// The scopes that GitHub is asked for at a login under these rules.
+    pub(super) fn provider_scope(&self, rules: &Rules) -> String {
+        let handed = self.handed_scopes.iter().flatten().map(|(scope, _)| scope.as_str());
+        let all: BTreeSet<&str> = rules.policy.provider_scope().split_whitespace().chain(handed).collect();
+        all.into_iter().collect::<Vec<_>>().join(" ")
     }
 
     /// The issuer identifier.

@@ -34,6 +34,7 @@ fn a_person_signs_in_and_sees_their_grants() {
         "<h2>Test &lt;client&gt;</h2><span>your computer</span><span>last used <time",
         "<b>http://127.0.0.1:5000</b>",
         "Use the tools",
+        "GitHub allows ten of these",
         ">2026-01-01 00:00 UTC</time>",
         &format!("value=\"{}\"", handle(grants(&fixture)[0])),
     ] {

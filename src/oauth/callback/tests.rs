@@ -163,7 +163,8 @@ fn a_token_that_nobody_needs_is_given_back() {
 /// S5: one person cannot fill the table.
 #[test]
 fn the_least_recently_used_grant_makes_room() {
-    let fixture = fake::fixture();
+    let mut fixture = fake::fixture();
+    fixture.restart(|parts| parts.tools_call_github = false);
     for number in (1..).take(limits::GRANTS_PER_USER + 3) {
         fixture.clock.advance(std::time::Duration::from_secs(1));
         let mut browser = Browser::new(&fixture);
@@ -171,4 +172,22 @@ fn the_least_recently_used_grant_makes_room() {
         browser.log_in();
     }
     assert_eq!(fixture.grants.list().unwrap().len(), limits::GRANTS_PER_USER);
+}
+
+/// GitHub ends the oldest of more than ten tokens of a person: the grant that was unused for the longest time goes first.
+#[test]
+fn few_grants_of_a_person_keep_a_token_of_github() {
+    let fixture = fake::fixture();
+    let log_in = |number: u8| {
+        fixture.clock.advance(std::time::Duration::from_secs(1));
+        let mut browser = Browser::new(&fixture);
+        browser.peer = std::net::IpAddr::from([192, 0, 2, number]);
+        browser.log_in();
+    };
+    log_in(1);
+    let first = fixture.grants.list().unwrap()[0].id;
+    (2..).take(limits::GITHUB_TOKENS_PER_USER).for_each(log_in);
+    let left = fixture.grants.list().unwrap();
+    assert_eq!(left.len(), limits::GITHUB_TOKENS_PER_USER);
+    assert!(fixture.grants.get(first).unwrap().is_none() && fixture.ended() == [first]);
 }

@@ -52,20 +52,20 @@ fn everybody_who_comes_back_at_once_gets_in() {
     assert_eq!(log_in_together(&mut people), people.len());
 }
 
-/// Forty grants of one user are refreshed again and again, and GitHub is asked each time: others log in meanwhile. What finds
+/// More grants of one user than may ask at once are refreshed again and again, and GitHub is asked each time: others log in meanwhile. What finds
 /// no place is answered 503 and is good as before.
 #[test]
 fn the_refreshes_of_one_user_keep_nobody_from_logging_in() {
     let mut fixture = fake::fixture();
     fixture.server = for_members(&fixture);
-    let grants: Vec<_> = (0..40)
+    let grants: Vec<_> = (0..6)
         .map(|number| {
             let mut browser = at(&fixture, number);
             let pair = browser.tokens();
             (browser, pair)
         })
         .collect();
-    let mut others: Vec<_> = (100..120).map(|number| at(&fixture, number)).collect();
+    let mut others: Vec<_> = (100..104).map(|number| at(&fixture, number)).collect();
     fixture.provider.takes(Duration::from_millis(100));
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -123,6 +123,26 @@ fn the_consent_page_says_when_a_github_token_is_kept() {
     check(true, any(), Some("its tools call GitHub as you"));
 }
 
+/// M5: the consent page says who is handed GitHub's token and what that can do, and GitHub is asked for no more.
+#[test]
+fn the_consent_page_says_what_a_token_that_is_handed_over_can_do() {
+    let check = |scopes: &[(&str, &str)], words: &str, asked: &str| {
+        let mut fixture = fake::fixture();
+        fixture.restart_handing_over(scopes);
+        let (_, page) = consent_page(&fixture, "https://a.example/cb");
+        assert!(page.contains("hands it to the server behind it"), "{page}");
+        assert!(page.contains(words), "{words}: {page}");
+        let resource = &fixture.server.resource;
+        assert_eq!(resource.provider_scope(&fixture.server.grants.rules()), asked);
+        let response = fake::Browser::new(&fixture).approve();
+        let location = response.header_value("location").unwrap();
+        let query = append_query("?a", &[("scope", asked)]);
+        assert!(location.ends_with(query.trim_start_matches("?a")), "{location}");
+    };
+    check(&[], "who you are.", "");
+    check(&[("repo", "Read <all>"), ("gist", "Gists")], "<li>Read &lt;all&gt;</li><li>Gists</li>", "gist repo");
+}
+
 fn consent_page(fixture: &Fixture, redirect_uri: &str) -> (Response, String) {
     page_of(fixture, &fixture.client_id(AuthMethod::None, &[redirect_uri]), redirect_uri)
 }
