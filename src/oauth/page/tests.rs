@@ -140,7 +140,11 @@ fn the_consent_page_says_what_a_token_that_is_handed_over_can_do() {
         assert!(location.ends_with(query.trim_start_matches("?a")), "{location}");
     };
     check(&[], "who you are.", "");
-    check(&[("repo", "Read <all>"), ("gist", "Gists")], "<li>Read &lt;all&gt;</li><li>Gists</li>", "gist repo");
+    check(
+        &[("repo", "Read <all>"), ("gist", "Gists")],
+        "<li>Read &lt;all&gt;</li><li>Gists</li>",
+        "gist repo",
+    );
 }
 
 fn consent_page(fixture: &Fixture, redirect_uri: &str) -> (Response, String) {
