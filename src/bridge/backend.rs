@@ -10,19 +10,22 @@ use serde_json::value::RawValue;
 
 use super::entry::Isolation;
 use super::instance_key::InstanceKey;
-use super::instances::{InstanceSettings, Instances, Job, Launcher};
+use super::instances::{InstanceSettings, Instances, Job};
+use super::launcher::{Audience, Launcher};
 use super::passed_call::PassedCalls;
 use super::unavailable::Unavailable;
 use crate::base::identity::{GrantId, Principal, UserId};
 use crate::base::limits;
 use crate::base::quota::Quota;
-use crate::mcp::{Backend, Consent, Context, Description, Error, Operation, Publisher, ToolRules};
+use crate::mcp::{
+    Backend, Consent, Context, Description, Error, Interests, Level, Operation, Publisher, ToolRules,
+};
 
 /// One server behind the login.
 pub(crate) struct Bridge {
     consent: Consent,
     instances: Arc<Instances>,
-    /// Tells clients of changes; known from the first call on.
+    /// Tells clients of changes; there before the first call.
     publisher: Arc<OnceLock<Publisher>>,
     calls: Arc<PassedCalls>,
     /// Requests that wait for the first description of their instance: each holds a worker.
@@ -33,13 +36,8 @@ pub(crate) struct Bridge {
 impl Bridge {
     pub(super) fn new(consent: Consent, settings: InstanceSettings, launcher: Box<dyn Launcher>) -> Bridge {
         let publisher: Arc<OnceLock<Publisher>> = Arc::default();
-        let (start, tells) = (settings.start, Arc::clone(&publisher));
-        let changes = move |key: &InstanceKey, method: &str, params: Option<&RawValue>| {
-            if let Some(publisher) = tells.get() {
-                publish(&key.audience(publisher), method, params);
-            }
-        };
-        let instances = Instances::new(settings, launcher, Box::new(changes));
+        let start = settings.start;
+        let instances = Instances::new(settings, launcher, Box::new(Arc::clone(&publisher)));
         Bridge {
             consent,
             calls: PassedCalls::new(Arc::clone(&instances)),
@@ -51,23 +49,38 @@ impl Bridge {
     }
 }
 
-/// Tells clients what has changed at their peer.
-fn publish(publisher: &Publisher, method: &str, params: Option<&RawValue>) {
-    #[derive(Deserialize)]
-    struct Updated {
-        uri: String,
-    }
-    match method {
-        "notifications/tools/list_changed" => publisher.tools_changed(),
-        "notifications/prompts/list_changed" => publisher.prompts_changed(),
-        "notifications/resources/list_changed" => publisher.resources_changed(),
-        "notifications/resources/updated" => {
-            let updated = params.and_then(|params| serde_json::from_str(params.get()).ok());
-            if let Some(Updated { uri }) = updated {
-                publisher.resource_updated(&uri);
-            }
+impl Audience for Arc<OnceLock<Publisher>> {
+    fn tell(&self, key: &InstanceKey, method: &str, params: Option<&RawValue>) {
+        #[derive(Deserialize)]
+        struct Updated {
+            uri: String,
         }
-        _ => {}
+        #[derive(Deserialize)]
+        struct Logged {
+            level: Level,
+        }
+        let Some(publisher) = self.get().map(|publisher| key.audience(publisher)) else { return };
+        match (method, params) {
+            ("notifications/tools/list_changed", _) => publisher.tools_changed(),
+            ("notifications/prompts/list_changed", _) => publisher.prompts_changed(),
+            ("notifications/resources/list_changed", _) => publisher.resources_changed(),
+            ("notifications/resources/updated", Some(params)) => {
+                if let Ok(Updated { uri }) = serde_json::from_str(params.get()) {
+                    publisher.resource_updated(&uri);
+                }
+            }
+            // Of several clients it is not clear whose it is.
+            ("notifications/message", Some(params)) if key.grant.is_some() => {
+                if let Ok(Logged { level }) = serde_json::from_str(params.get()) {
+                    publisher.forward_log(level, params);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn interests(&self, key: &InstanceKey) -> Interests {
+        self.get().map(|publisher| key.audience(publisher).interests()).unwrap_or_default()
     }
 }
 
@@ -94,16 +107,28 @@ impl Backend for Bridge {
     }
 
     fn call(&self, context: Context) {
-        self.publisher.get_or_init(|| context.publisher().clone());
         self.calls.pass(context);
     }
 
-    fn tool_rules(&self, _: &Principal, _: &str) -> Option<Arc<ToolRules>> {
-        None
+    fn connect(&self, publisher: Publisher) {
+        let _ = self.publisher.set(publisher); // once
+    }
+
+    fn interests_changed(&self, caller: &Principal) {
+        let job: Job = Box::new(|found| {
+            if let Ok((instance, _)) = found {
+                instance.restore();
+            }
+        });
+        self.instances.with(caller, job);
+    }
+
+    fn tool_rules(&self, caller: &Principal, tool: &str) -> Option<Arc<ToolRules>> {
+        self.calls.listed.rules(caller.grant, tool)
     }
 
     fn known(&self, operation: Operation, name: &str) -> Option<Cow<'_, str>> {
-        self.calls.has_listed(operation, name).then(|| Cow::Owned(name.to_owned()))
+        self.calls.listed.has(operation, name).then(|| Cow::Owned(name.to_owned()))
     }
 
     fn grants(&self) -> Vec<GrantId> {

@@ -79,7 +79,7 @@ impl FakeRequester {
 }
 
 impl Requester for FakeRequester {
-    fn answer(&self, answer: Settled<'_>) {
+    fn answer(self: Arc<Self>, answer: Settled<'_>) {
         match answer {
             Settled::Answered(Ok(result)) => self.tell("result", result.get()),
             Settled::Answered(Err(error)) => self.tell("error", error.get()),

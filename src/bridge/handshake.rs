@@ -1,4 +1,4 @@
-//! The handshake with a peer: `initialize`, and where that is refused, `server/discover` of 2026-07-28.
+//! The handshake with a peer: `initialize`, or `server/discover` of 2026-07-28, and where the one is refused, the other.
 
 use std::sync::Arc;
 
@@ -33,45 +33,78 @@ const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 type Done = Box<dyn FnOnce(Result<Greeting, Unavailable>) + Send>;
 
-/// Starts the handshake; `done` is called once, from the thread that reads the peer.
-pub(super) fn start(peer: &Arc<Peer>, client_info: ClientInfo, done: Done) {
-    // What we can carry to clients. Not `roots`: they are directories of the client's machine, and servers take them for their own;
-    // the official filesystem server would let a client replace the directories that the operator named.
-    let capabilities = json!({ "sampling": {}, "elicitation": {} });
-    let params = Members::default()
-        .with("protocolVersion", &"2025-11-25")
-        .and_then(|params| params.with("capabilities", &capabilities))
-        .and_then(|params| params.with("clientInfo", &client_info));
-    let waiter = Handshake {
-        peer: Arc::clone(peer),
-        step: HandshakeStep::Initialize,
-        client_info,
-        done: Mutex::new(Some(done)),
-    };
-    waiter.send("initialize", &params.unwrap_or_default()); // all of it is JSON
+/// Starts the handshake with this step; `done` is called once, from the thread that reads the peer.
+pub(super) fn start(peer: &Arc<Peer>, client_info: ClientInfo, (first, done): (HandshakeStep, Done)) {
+    let done = Arc::new(Mutex::new(Some(done)));
+    Handshake { peer: Arc::clone(peer), step: first, refused: None, client_info, done }.send();
 }
 
+/// A way to begin with a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum HandshakeStep {
+pub(super) enum HandshakeStep {
     Initialize,
     Discover,
+}
+
+/// The only era of a server's peers, once one has refused the other era: the next one is begun in it.
+#[derive(Default)]
+pub(super) struct OnlyEra {
+    /// Guards whether it is that of 2026-07-28.
+    is_modern: Mutex<Option<bool>>,
+}
+
+impl OnlyEra {
+    /// Whether to begin with 2026-07-28 where that is `wanted` or not.
+    pub(super) fn unless_known(&self, wanted: bool) -> bool {
+        self.is_modern.lock().unwrap_or(wanted)
+    }
+
+    /// Where to begin.
+    pub(super) fn first_step(&self, wanted: bool) -> HandshakeStep {
+        if self.unless_known(wanted) { HandshakeStep::Discover } else { HandshakeStep::Initialize }
+    }
+
+    /// Notes what came of a handshake.
+    pub(super) fn note(&self, wanted: bool, is_modern: bool) {
+        let mut only = self.is_modern.lock();
+        let is_known = wanted != is_modern || *only == Some(is_modern);
+        *only = is_known.then_some(is_modern);
+    }
 }
 
 struct Handshake {
     peer: Arc<Peer>,
     step: HandshakeStep,
+    /// The step before, which the peer has refused.
+    refused: Option<HandshakeStep>,
     client_info: ClientInfo,
     /// Guards who is told of the outcome; taken by the first.
-    done: Mutex<Option<Done>>,
+    done: Arc<Mutex<Option<Done>>>,
 }
 
 impl Handshake {
-    fn send(self, method: &str, params: &Members) {
+    fn send(self) {
+        let (method, params) = match self.step {
+            HandshakeStep::Initialize => ("initialize", self.initialize_params()),
+            HandshakeStep::Discover => ("server/discover", Members::default()),
+        };
+        self.peer.introduce((self.step == HandshakeStep::Discover).then_some(self.client_info));
         let (peer, this) = (Arc::clone(&self.peer), Arc::new(self));
-        if peer.request(method, params, Arc::clone(&this) as Arc<dyn Requester>).is_err() {
+        if peer.request(method, &params, Arc::clone(&this) as Arc<dyn Requester>).is_err() {
             let how = this.peer.how_it_ended().unwrap_or_else(|| "it was ended".to_owned());
             this.finish(Err(Unavailable::Died(how)));
         }
+    }
+
+    fn initialize_params(&self) -> Members {
+        // What we can carry to clients. Not `roots`: they are directories of the client's machine, and servers take them for their own;
+        // the official filesystem server would let a client replace the directories that the operator named.
+        let capabilities = json!({ "sampling": {}, "elicitation": {} });
+        let params = Members::default()
+            .with("protocolVersion", &"2025-11-25")
+            .and_then(|params| params.with("capabilities", &capabilities))
+            .and_then(|params| params.with("clientInfo", &self.client_info));
+        params.unwrap_or_default() // all of it is JSON
     }
 
     fn finish(&self, outcome: Result<Greeting, Unavailable>) {
@@ -81,22 +114,22 @@ impl Handshake {
         }
     }
 
-    /// The peer refuses `initialize`: it may be of 2026-07-28.
-    fn discover(&self) {
-        self.peer.introduce(self.client_info);
-        let done = Mutex::new(self.done.lock().take());
-        let next = Handshake {
-            peer: Arc::clone(&self.peer),
-            step: HandshakeStep::Discover,
-            client_info: self.client_info,
-            done,
+    /// The peer refuses a step: it may know the other.
+    fn refused(&self, error: &RawValue) {
+        if self.refused.is_some() {
+            return self.finish(Err(Unavailable::Refused(words(error))));
+        }
+        let step = match self.step {
+            HandshakeStep::Initialize => HandshakeStep::Discover,
+            HandshakeStep::Discover => HandshakeStep::Initialize,
         };
-        next.send("server/discover", &Members::default());
+        let (peer, done) = (Arc::clone(&self.peer), Arc::clone(&self.done));
+        Handshake { peer, step, refused: Some(self.step), client_info: self.client_info, done }.send();
     }
 }
 
 impl Requester for Handshake {
-    fn answer(&self, answer: Settled<'_>) {
+    fn answer(self: Arc<Self>, answer: Settled<'_>) {
         match (self.step, answer) {
             (HandshakeStep::Initialize, Settled::Answered(Ok(result))) => {
                 let greeting = initialized(result);
@@ -105,14 +138,9 @@ impl Requester for Handshake {
                 }
                 self.finish(greeting);
             }
-            (HandshakeStep::Initialize, Settled::Answered(Err(_))) => self.discover(),
             (HandshakeStep::Discover, Settled::Answered(Ok(result))) => self.finish(discovered(result)),
-            (HandshakeStep::Discover, Settled::Answered(Err(error))) => {
-                self.finish(Err(Unavailable::Refused(words(error))))
-            }
-            (HandshakeStep::Initialize | HandshakeStep::Discover, Settled::Ended(end)) => {
-                self.finish(Err(Unavailable::Died(end.to_string())));
-            }
+            (_, Settled::Answered(Err(error))) => self.refused(error),
+            (_, Settled::Ended(end)) => self.finish(Err(Unavailable::Died(end.to_string()))),
         }
     }
 
@@ -134,10 +162,6 @@ impl Introduced {
     fn describe(self, info: Option<Map<String, Value>>) -> Arc<Description> {
         let mut capabilities = self.capabilities;
         capabilities.retain(|name, value| CARRIED.contains(&name.as_str()) && value.is_object());
-        // Subscriptions do not reach the peer.
-        if let Some(resources) = capabilities.get_mut("resources").and_then(Value::as_object_mut) {
-            resources.remove("subscribe");
-        }
         if let Some(extensions) = capabilities.get_mut("extensions").and_then(Value::as_object_mut) {
             extensions.remove(TASKS);
         }

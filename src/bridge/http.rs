@@ -3,9 +3,7 @@
 //!
 //! Threads of a session: `bridge-upstream` takes messages in their order and owns the deadlines; it ends when [`Http`] is told to end or
 //! patience is over. `bridge-request`, one for each request that runs, ends with its exchange. `bridge-listen` reads the standing stream.
-//! All exchanges are interrupted when the session ends.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -15,19 +13,19 @@ use serde_json::Value;
 use ureq::http::{HeaderValue, Response, StatusCode};
 use ureq::{Agent, Body, RequestBuilder};
 
-use super::instances::Launcher;
+use super::launcher::Launcher;
 use super::message;
+use super::open_exchanges::OpenExchanges;
 use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
 use super::upstream::Upstream;
 use super::upstream_answer::{answers, error_body, read};
 use super::upstream_error::UpstreamError;
 use super::upstream_message::UpstreamMessage;
-use crate::base::cancel::CancelToken;
 use crate::base::identity::{Principal, UserId};
 use crate::base::lock::Mutex;
 use crate::base::quota::Quota;
 use crate::base::{clock, limits, log};
-use crate::mcp;
+use crate::mcp::{self, Members, Mirrored};
 
 /// Keys of exchanges that are no requests; requests have their ids, which begin at 1.
 const LISTENING: u64 = 0;
@@ -37,6 +35,10 @@ const NOTIFYING: u64 = u64::MAX;
 pub(super) struct UpstreamLauncher(pub(super) Arc<Upstream>);
 
 impl Launcher for UpstreamLauncher {
+    fn mirrors_era(&self) -> bool {
+        true
+    }
+
     fn launch(&self, person: &Principal, receiver: Arc<dyn Receiver>) -> io::Result<Arc<dyn Transport>> {
         let (sender, queue) = bounded(limits::bridge::MESSAGES);
         let open = Arc::new(OpenExchanges::default());
@@ -66,9 +68,13 @@ struct Http {
 
 impl Transport for Http {
     fn send(&self, message: String) -> Result<(), Undelivered> {
+        self.send_mirroring(message, (&[], &Members::default()))
+    }
+
+    fn send_mirroring(&self, message: String, of: (&[Mirrored], &Members)) -> Result<(), Undelivered> {
         let queue = self.queue.lock();
         let queue = queue.as_ref().ok_or(Undelivered::Ended)?;
-        let mut message = UpstreamMessage::new(message);
+        let mut message = UpstreamMessage::new(message).mirroring(of);
         if message.request.is_some() {
             message.place = Some(self.places.take(self.user).ok_or(Undelivered::Full)?);
         }
@@ -110,51 +116,6 @@ impl Drop for EndOnPanic {
             self.0.open.close();
             self.0.receiver.ended(&ProgramEnd::Closed);
         }
-    }
-}
-
-/// The exchanges that run, so that they can be interrupted.
-#[derive(Default)]
-struct OpenExchanges {
-    /// Guards the agents, each of which has one exchange.
-    agents: Mutex<BTreeMap<u64, Agent>>,
-    /// Tripped when nothing is to be open any more.
-    closed: CancelToken,
-}
-
-impl OpenExchanges {
-    /// Notes an exchange; `false` if none may begin any more.
-    fn add(&self, key: u64, agent: &Agent) -> bool {
-        let mut agents = self.agents.lock();
-        if self.closed.is_tripped() {
-            return false;
-        }
-        if let Some(other) = agents.insert(key, agent.clone()) {
-            other.shutdown(); // an earlier standing stream
-        }
-        true
-    }
-
-    /// Forgets an exchange; `false` if it was interrupted.
-    fn remove(&self, key: u64) -> bool {
-        self.agents.lock().remove(&key).is_some()
-    }
-
-    fn interrupt(&self, key: u64) {
-        let agent = self.agents.lock().remove(&key);
-        if let Some(agent) = agent {
-            agent.shutdown();
-        }
-    }
-
-    /// Interrupts everything, for good.
-    fn close(&self) {
-        let agents = {
-            let mut agents = self.agents.lock();
-            self.closed.trip();
-            std::mem::take(&mut *agents)
-        };
-        agents.into_values().for_each(Agent::shutdown);
     }
 }
 
@@ -201,7 +162,7 @@ impl HttpSession {
     /// Sends a message. Requests get a thread; the others are sent here, so that they arrive in their order.
     fn dispatch(self: &Arc<HttpSession>, message: UpstreamMessage) {
         let Some(id) = message.request else { return self.notify(&message) };
-        let agent = self.upstream.agent(limits::CALL);
+        let agent = self.upstream.agent(message.deadline());
         if !self.open.add(id, &agent) {
             return; // whoever waits is told by the end
         }
@@ -315,10 +276,7 @@ impl HttpSession {
         self.ask_once(&initialize, initialize.request.unwrap_or_default(), agent)?;
         self.post(agent, &UpstreamMessage::initialized())?;
         self.start_listening();
-        for list in ["tools", "prompts", "resources"] {
-            let changed = format!("notifications/{list}/list_changed");
-            self.receiver.receive(&message::notification(&changed, None::<()>));
-        }
+        self.receiver.renewed();
         Ok(())
     }
 
@@ -429,7 +387,9 @@ impl HttpSession {
 
     /// Answers a request in place of the upstream.
     fn fail(&self, message: &UpstreamMessage, id: u64, error: &UpstreamError) {
-        self.log(error);
+        if !message.may_fail() {
+            self.log(error);
+        }
         let text = match message.method.as_str() {
             "initialize" | "server/discover" => error.to_string(), // the instance's failure says whose
             _ => format!("The server {:?} did not answer: {error}", self.upstream.server),

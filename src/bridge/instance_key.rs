@@ -16,6 +16,8 @@ pub(super) struct InstanceKey {
     pub(super) grant: Option<GrantId>,
     /// `None`: all sessions of the client program.
     pub(super) session: Option<Arc<str>>,
+    /// Whether the peer is begun in the era of 2026-07-28, where it may have both.
+    pub(super) is_modern: bool,
 }
 
 impl InstanceKey {
@@ -29,7 +31,7 @@ impl InstanceKey {
             Isolation::Grant => (user, grant, None),
             Isolation::Session => (user, grant, session()),
         };
-        InstanceKey { server: Arc::clone(server), user, grant, session }
+        InstanceKey { server: Arc::clone(server), user, grant, session, is_modern: false }
     }
 
     /// The key of what outlives an instance: all sessions of a client program start the same.

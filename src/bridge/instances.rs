@@ -1,35 +1,27 @@
 //! The running copies of servers, one for each [`InstanceKey`]: started at the first call that needs one, once for simultaneous calls;
 //! bounded per person and in all; ended when idle, when nobody is left whom they serve, and when the server stops.
 
-use std::io;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
 use super::entry::Isolation;
-use super::handshake::{self, Greeting};
+use super::handshake::{self, Greeting, OnlyEra};
 use super::instance_key::InstanceKey;
+use super::instance_pool::InstancePool;
+use super::interests::ToldInterests;
+use super::launcher::{Audience, Launcher};
 use super::message::ClientInfo;
 use super::peer::{Observer, Peer};
-use super::slots::{Slot, Slots};
-use super::transport::{ProgramEnd, Receiver, Transport};
+use super::slots::Slot;
+use super::transport::{ProgramEnd, Receiver};
 use super::unavailable::Unavailable;
 use crate::base::identity::{CallerSession, GrantId, Principal, UserId};
 use crate::base::lock::Mutex;
-use crate::base::quota::{Held, Quota};
+use crate::base::quota::Held;
 use crate::base::{clock, limits, log};
-use crate::mcp::Description;
-
-/// Starts a transport for a person. Programs are the product's; tests have their own.
-pub(super) trait Launcher: Send + Sync {
-    fn launch(&self, person: &Principal, receiver: Arc<dyn Receiver>) -> io::Result<Arc<dyn Transport>>;
-
-    /// A digest of the person's token at GitHub, if an instance is given that when it starts. Once it is another, the instance is replaced.
-    fn token_digest(&self, _person: &Principal) -> Option<[u8; 32]> {
-        None
-    }
-}
+use crate::mcp::{Description, Interests};
 
 /// What instances of a server have in common.
 pub(super) struct InstanceSettings {
@@ -41,17 +33,7 @@ pub(super) struct InstanceSettings {
     /// How long an instance is kept that nobody uses.
     pub(super) idle: Duration,
     pub(super) client_info: ClientInfo,
-    pub(super) pool: Arc<InstancePool>,
-}
-
-/// The instances of all servers, whose limits hold together.
-pub(super) struct InstancePool {
-    /// Instances of one person, and in all.
-    most: (usize, usize),
-    /// Instances that live, those included that are being ended: twice what may be in use. One that all share is nobody's.
-    places: Arc<Quota<Option<UserId>>>,
-    /// Guards which instance serves whom, and who has to wait after failures.
-    slots: Mutex<Slots<Instance>>,
+    pub(super) pool: Arc<InstancePool<Instance>>,
 }
 
 /// The instances of one server.
@@ -59,11 +41,9 @@ pub(super) struct Instances {
     this: Weak<Instances>,
     pub(super) settings: InstanceSettings,
     launcher: Box<dyn Launcher>,
-    changes: Changes,
+    audience: Box<dyn Audience>,
+    only_era: OnlyEra,
 }
-
-/// Told what a program says of its lists and resources: whose program, the notification and its params.
-pub(super) type Changes = Box<dyn Fn(&InstanceKey, &str, Option<&RawValue>) + Send + Sync>;
 
 /// One running copy of a server.
 pub(super) struct Instance {
@@ -71,6 +51,8 @@ pub(super) struct Instance {
     /// The session that it serves alone: each ends with the other.
     session: Option<Arc<dyn CallerSession>>,
     pub(super) peer: Arc<Peer>,
+    /// What the peer was told of its clients' interests.
+    pub(super) told: ToldInterests,
     started: Instant,
     instances: Weak<Instances>,
     /// A digest of the token at GitHub that it was started with.
@@ -96,31 +78,19 @@ enum InstancePhase {
 /// What is to be done with an instance that is ready, or once it is known that there will be none.
 pub(super) type Job = Box<dyn FnOnce(Result<(&Arc<Instance>, &Arc<Greeting>), Unavailable>) + Send>;
 
-impl InstancePool {
-    /// Room for `of_user` instances of one person and `in_all`.
-    pub(super) fn new((of_user, in_all): (usize, usize)) -> Arc<InstancePool> {
-        let places = Quota::new((of_user.saturating_mul(2), in_all.saturating_mul(2)));
-        Arc::new(InstancePool { most: (of_user, in_all), places: Arc::new(places), slots: Mutex::default() })
-    }
-
-    /// Starts nothing any more, and ends what is `unwanted`.
-    fn close(&self, unwanted: impl Fn(&Instance) -> bool) {
-        let all: Vec<_> = {
-            let mut slots = self.slots.lock();
-            slots.is_closed = true;
-            slots.all().cloned().collect()
-        };
-        all.iter().filter(|instance| unwanted(instance)).for_each(|instance| instance.end());
-    }
-}
-
 impl Instances {
     pub(super) fn new(
         settings: InstanceSettings,
         launcher: Box<dyn Launcher>,
-        changes: Changes,
+        audience: Box<dyn Audience>,
     ) -> Arc<Instances> {
-        Arc::new_cyclic(|this| Instances { this: Weak::clone(this), settings, launcher, changes })
+        Arc::new_cyclic(|this| Instances {
+            this: Weak::clone(this),
+            settings,
+            launcher,
+            audience,
+            only_era: OnlyEra::default(),
+        })
     }
 
     pub(super) fn server(&self) -> &str {
@@ -165,17 +135,26 @@ impl Instances {
 
     /// Starts nothing any more, and ends what nobody uses, of all servers.
     pub(super) fn close(&self) {
-        self.settings.pool.close(|instance| instance.peer.running() == 0);
+        self.close_where(|instance| !instance.is_used());
     }
 
     /// Ends everything of all servers and waits until it is gone, up to `patience`.
     pub(super) fn stop(&self, patience: Duration) {
-        self.settings.pool.close(|_| true);
+        self.close_where(|_| true);
         self.settings.pool.places.wait_below(1, patience);
     }
 
+    fn close_where(&self, unwanted: impl Fn(&Instance) -> bool) {
+        let all = self.settings.pool.close();
+        all.iter().filter(|instance| unwanted(instance)).for_each(|instance| instance.end());
+    }
+
     fn key(&self, person: &Principal) -> InstanceKey {
-        InstanceKey::new(&self.settings.server, self.settings.isolation, person)
+        let key = InstanceKey::new(&self.settings.server, self.settings.isolation, person);
+        // Clients without sessions are of 2026-07-28, or can be asked nothing anyway.
+        let wants_modern = person.session.is_none();
+        let is_modern = self.launcher.mirrors_era() && self.only_era.unless_known(wants_modern);
+        InstanceKey { is_modern, ..key }
     }
 
     /// The instance of this person, and whether it is new and has to be launched.
@@ -221,7 +200,8 @@ impl Instances {
                 instance.peer.connect(transport);
                 let starting = Arc::clone(instance);
                 let done = Box::new(move |greeting| starting.greeted(greeting));
-                handshake::start(&instance.peer, self.settings.client_info, done);
+                let first = self.only_era.first_step(instance.key.is_modern);
+                handshake::start(&instance.peer, self.settings.client_info, (first, done));
             }
             Err(error) => {
                 let why = error.to_string();
@@ -251,10 +231,12 @@ impl Instances {
         self.settings.pool.slots.lock().remove(&instance.key, instance);
     }
 
-    /// Notes what an instance says of itself.
-    fn described(&self, instance: &Instance, greeting: &Greeting) {
+    /// Notes what an instance says of itself. Returns whether there was one before it.
+    fn described(&self, instance: &Instance, greeting: &Greeting) -> bool {
+        self.only_era.note(instance.key.is_modern, greeting.is_modern);
         let description = Some(Arc::clone(&greeting.description));
-        self.settings.pool.slots.lock().history_mut(&instance.key).description = description;
+        let mut slots = self.settings.pool.slots.lock();
+        std::mem::replace(&mut slots.history_mut(&instance.key).description, description).is_some()
     }
 
     /// Notes that an instance has failed.
@@ -279,6 +261,7 @@ impl Instance {
             session,
             token: OnceLock::new(),
             peer: Peer::new(Weak::clone(this) as Weak<dyn Observer>),
+            told: ToldInterests::default(),
             started: now,
             instances,
             state: Mutex::new(InstanceState { phase: InstancePhase::Starting(Vec::new()), used: now }),
@@ -314,9 +297,8 @@ impl Instance {
                 return self.end();
             }
         };
-        if let Some(instances) = self.instances.upgrade() {
-            instances.described(self, &greeting);
-        }
+        let is_restarted =
+            self.instances.upgrade().is_some_and(|instances| instances.described(self, &greeting));
         let waiting = {
             let mut state = self.state.lock();
             let InstancePhase::Starting(waiting) = &mut state.phase else { return };
@@ -324,7 +306,38 @@ impl Instance {
             (state.phase, state.used) = (InstancePhase::Ready(Arc::clone(&greeting)), clock::instant());
             waiting
         };
+        self.restore();
         waiting.into_iter().for_each(|job| job(Ok((self, &greeting))));
+        if is_restarted {
+            self.lists_changed();
+        }
+    }
+
+    /// Tells the peer what its clients want to be told, if it does not know.
+    pub(super) fn restore(&self) {
+        let greeting = match &self.state.lock().phase {
+            InstancePhase::Ready(greeting) => Arc::clone(greeting),
+            InstancePhase::Starting(_) | InstancePhase::Over(_) => return,
+        };
+        self.told.update(&self.peer, &greeting, self.interests());
+    }
+
+    /// Tells clients that the peer is another one than before: its lists may be others.
+    fn lists_changed(&self) {
+        for list in ["tools", "prompts", "resources"] {
+            self.notified(&format!("notifications/{list}/list_changed"), None);
+        }
+    }
+
+    /// What its clients want to be told.
+    fn interests(&self) -> Interests {
+        let instances = self.instances.upgrade();
+        instances.map(|instances| instances.audience.interests(&self.key)).unwrap_or_default()
+    }
+
+    /// Whether somebody's call runs or waits there.
+    fn is_used(&self) -> bool {
+        self.peer.running() > 0 || matches!(self.state.lock().phase, InstancePhase::Starting(_))
     }
 
     /// Since when nobody uses it; `None` if somebody does, or waits for it.
@@ -382,17 +395,24 @@ impl Receiver for Instance {
     fn patience(&self) -> Duration {
         let Some((start, idle)) = self.settings() else { return Duration::ZERO };
         let is_busy = self.peer.running() > 0;
-        let (since, limit) = {
+        let used = {
             let state = self.state.lock();
             match state.phase {
-                InstancePhase::Starting(_) => (self.started, start),
+                InstancePhase::Starting(_) => return start.saturating_sub(self.started.elapsed()),
                 // Looked at again after that time: a request that was cancelled ends without a word of the program.
                 InstancePhase::Ready(_) if is_busy => return idle,
-                InstancePhase::Ready(_) => (state.used, idle),
+                InstancePhase::Ready(_) => state.used,
                 InstancePhase::Over(_) => return Duration::ZERO,
             }
         };
-        limit.saturating_sub(since.elapsed())
+        let left = idle.saturating_sub(used.elapsed());
+        if left.is_zero() && !self.interests().resources.is_empty() { idle } else { left }
+    }
+
+    fn renewed(&self) {
+        self.told.forget();
+        self.restore();
+        self.lists_changed();
     }
 
     fn ending(&self) {
@@ -416,8 +436,13 @@ impl Receiver for Instance {
 impl Observer for Instance {
     fn notified(&self, method: &str, params: Option<&RawValue>) {
         if let Some(instances) = self.instances.upgrade() {
-            (instances.changes)(&self.key, method, params);
+            instances.audience.tell(&self.key, method, params);
         }
+    }
+
+    fn stopped_listening(&self) {
+        self.restore();
+        self.lists_changed(); // what happened meanwhile is not known
     }
 }
 

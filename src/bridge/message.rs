@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::mcp::{self, Members};
+use crate::mcp::{self, Level, Members, Mirrored};
 
 /// One message of a peer.
 #[derive(Debug)]
@@ -89,12 +89,25 @@ fn message(text: &str) -> Option<PeerMessage<'_>> {
 pub(super) const MODERN: &str = "2026-07-28";
 
 /// What a request says of the hop from us to the peer.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Default)]
 pub(super) struct Hop {
     /// The token for reports of progress, where the client asked for them.
     pub(super) progress_token: Option<u64>,
-    /// Who asks, for peers of [`MODERN`].
-    pub(super) introduction: Option<ClientInfo>,
+    /// Who asks, and for whom, for peers of [`MODERN`].
+    pub(super) introduction: Option<(ClientInfo, OnBehalf)>,
+}
+
+/// What a request says of the client that it is made for.
+#[derive(Default)]
+pub(super) struct OnBehalf {
+    pub(super) capabilities: Members,
+    pub(super) log_level: Option<Level>,
+    /// The answers to what the peer asked in the round before.
+    pub(super) input_responses: Option<Box<RawValue>>,
+    /// The peer's state of that round.
+    pub(super) request_state: Option<String>,
+    /// The arguments that are repeated in headers where there are any.
+    pub(super) mirrored: Vec<Mirrored>,
 }
 
 /// The name under which peers know us.
@@ -115,18 +128,27 @@ pub(super) fn progress_token(params: &Members) -> Option<Box<RawValue>> {
 
 /// The params of a client as the peer gets them.
 pub(super) fn for_peer(params: &Members, hop: Hop) -> Result<Members, mcp::Error> {
-    // The client's answers to questions of ours, and our state.
-    let params = params.clone().without("inputResponses").without("requestState");
+    // The client's answers, and a state that is sealed here.
+    let mut params = params.clone().without("inputResponses").without("requestState");
     let mut meta = params.object("_meta").unwrap_or_default();
     meta.retain(|name| !name.starts_with(OF_HOP) && name != "progressToken");
     if let Some(token) = hop.progress_token {
         meta = meta.with("progressToken", &token)?;
     }
-    if let Some(client_info) = hop.introduction {
+    if let Some((client_info, client)) = hop.introduction {
         meta = meta
             .with("io.modelcontextprotocol/protocolVersion", &MODERN)?
             .with("io.modelcontextprotocol/clientInfo", &client_info)?
-            .with("io.modelcontextprotocol/clientCapabilities", &Members::default())?;
+            .with("io.modelcontextprotocol/clientCapabilities", &client.capabilities)?;
+        if let Some(level) = client.log_level {
+            meta = meta.with("io.modelcontextprotocol/logLevel", &level)?;
+        }
+        if let Some(responses) = &client.input_responses {
+            params = params.with("inputResponses", responses)?;
+        }
+        if let Some(state) = &client.request_state {
+            params = params.with("requestState", state)?;
+        }
     }
     let params = params.without("_meta");
     if meta.is_empty() { Ok(params) } else { params.with("_meta", &meta) }

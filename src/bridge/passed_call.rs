@@ -4,9 +4,8 @@
 //! 2026-07-28 the call is parked (MRTR): its response asks, and the next request of the client, which brings the answers, takes the call
 //! over. The peer knows nothing of that: its request goes on.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use crossbeam_channel::bounded;
@@ -15,8 +14,11 @@ use serde_json::value::RawValue;
 
 use super::handshake::Greeting;
 use super::instances::{Instance, Instances, Job};
+use super::listed::Listed;
+use super::message::OnBehalf;
 use super::parked::ParkedCalls;
-use super::peer::{Peer, PeerQuestion, Requester, Settled};
+use super::peer::{PeerQuestion, Requester, Settled};
+use super::rounds::{self, PeerRound, Remembered};
 use super::transport::Undelivered;
 use super::unavailable::Unavailable;
 use crate::base::encoding::base64url;
@@ -33,8 +35,7 @@ pub(super) struct PassedCalls {
     /// Threads that wait for the answer to a question.
     questions: Arc<Quota<UserId>>,
     parked: ParkedCalls,
-    /// Guards the names of tools and prompts that were listed: the log names no others.
-    listed: Mutex<HashSet<(Operation, String)>>,
+    pub(super) listed: Listed,
 }
 
 impl PassedCalls {
@@ -44,55 +45,31 @@ impl PassedCalls {
             instances,
             questions,
             parked: ParkedCalls::default(),
-            listed: Mutex::default(),
+            listed: Listed::default(),
         })
     }
 
     /// Passes a call on, or gives it to the call that waits for it.
     pub(super) fn pass(self: &Arc<PassedCalls>, context: Context) {
-        // The ticket comes sealed, and bound to the user, the client and the call that it was made for.
-        match context.remembered::<String>() {
-            Some(ticket) => self.resume(&ticket, context),
-            None => PassedCall::new(Arc::clone(self), context).run(Attempt::First),
+        // What is remembered comes sealed, and bound to the grant and the call that it was made for.
+        match context.remembered::<Remembered>() {
+            Some(Remembered::Ticket(ticket)) => self.resume(&ticket, context),
+            Some(Remembered::State(state)) => {
+                PassedCall::new(Arc::clone(self), context, state).run(Attempt::First);
+            }
+            None => PassedCall::new(Arc::clone(self), context, None).run(Attempt::First),
         }
     }
 
     /// Gives up the parked calls of a grant.
     pub(super) fn end_grant(&self, grant: GrantId) {
         self.parked.end_grant(grant);
+        self.listed.end_grant(grant);
     }
 
     /// Gives up all parked calls, and parks no further ones.
     pub(super) fn close(&self) {
         self.parked.close();
-    }
-
-    /// Whether a tool or a prompt of this name was listed.
-    pub(super) fn has_listed(&self, operation: Operation, name: &str) -> bool {
-        self.listed.lock().contains(&(operation, name.to_owned()))
-    }
-
-    /// Notes the names in a list.
-    fn note_listed(&self, operation: Operation, reply: &Reply) {
-        #[derive(Deserialize)]
-        struct Listed {
-            name: String,
-        }
-        let (member, of_call) = match operation {
-            Operation::ListTools => ("tools", Operation::CallTool),
-            Operation::ListPrompts => ("prompts", Operation::GetPrompt),
-            Operation::ListResources
-            | Operation::ListResourceTemplates
-            | Operation::CallTool
-            | Operation::GetPrompt
-            | Operation::ReadResource
-            | Operation::Complete => return,
-        };
-        let Ok(Some(names)) = reply.read::<Vec<Listed>>(member) else { return };
-        let mut listed = self.listed.lock();
-        let room = limits::bridge::NAMES.saturating_sub(listed.len());
-        let short = names.into_iter().filter(|each| each.name.len() <= limits::bridge::NAME_BYTES);
-        listed.extend(short.take(room).map(|each| (of_call, each.name)));
     }
 
     fn resume(&self, ticket: &str, context: Context) {
@@ -122,8 +99,8 @@ struct PassedCall {
     operation: Operation,
     /// Whether the peer writes results of 2026-07-28.
     is_modern_peer: OnceLock<bool>,
-    /// Where the request runs, and its id there.
-    request: OnceLock<(Weak<Peer>, u64)>,
+    /// Guards the round that a peer of 2026-07-28 is in; for others there is one.
+    round: Mutex<PeerRound>,
     /// One question at a time: a round of MRTR is one request of the client.
     turn: Arc<Quota<()>>,
     /// How many questions there were: each has a key of its own in the call.
@@ -140,13 +117,15 @@ enum PassedCallState {
 }
 
 impl PassedCall {
-    fn new(calls: Arc<PassedCalls>, context: Context) -> Arc<PassedCall> {
+    fn new(calls: Arc<PassedCalls>, context: Context, request_state: Option<String>) -> Arc<PassedCall> {
+        let input_responses = context.call().params.get("inputResponses").map(ToOwned::to_owned);
+        let round = PeerRound { input_responses, request_state, ..PeerRound::default() };
         Arc::new(PassedCall {
             calls,
             owner: context.principal().grant,
             operation: context.call().operation,
             is_modern_peer: OnceLock::new(),
-            request: OnceLock::new(),
+            round: Mutex::new(round),
             turn: Arc::new(
                 Quota::new((1, 1)).waiting((limits::bridge::QUESTIONS, limits::bridge::QUESTIONS)),
             ),
@@ -185,11 +164,17 @@ impl PassedCall {
             return self.complete(Err(CallError::Cancelled));
         }
         let _ = self.is_modern_peer.set(greeting.is_modern); // the second attempt's instance is of the same program
+        if instance.told.is_behind() {
+            instance.restore();
+        }
+        if let Some(level) = context.log_level() {
+            instance.told.lower_log_level(&instance.peer, greeting, level);
+        }
         let (method, params) = (context.call().operation.method(), &context.call().params);
         let sent = instance.peer.request(method, params, Arc::clone(&self) as Arc<dyn Requester>);
         match sent {
             Ok(id) => {
-                let _ = self.request.set((Arc::downgrade(&instance.peer), id)); // it is sent once
+                self.round.lock().request = Some((Arc::downgrade(&instance.peer), id));
                 // The peer may have asked and been answered already: then another request of the client has the call.
                 if let Some(context) = self.context() {
                     self.cancel_with(&context);
@@ -216,8 +201,8 @@ impl PassedCall {
     }
 
     fn cancel(&self, why: &'static str) {
-        let request = self.request.get();
-        if let Some((peer, id)) = request.and_then(|(peer, id)| Some((peer.upgrade()?, *id))) {
+        let request = self.round.lock().request.clone();
+        if let Some((peer, id)) = request.and_then(|(peer, id)| Some((peer.upgrade()?, id))) {
             peer.cancel(id, why);
         }
     }
@@ -235,19 +220,67 @@ impl PassedCall {
         }
     }
 
-    /// The result as a reply of ours: the front adds what its era adds.
-    fn reply(&self, result: &RawValue) -> Result<Reply, CallError> {
-        let unusable =
-            || Error::new(Error::INTERNAL, format!("The server {:?} answered with no result", self.server()));
-        let reply: Members = serde_json::from_str(result.get()).map_err(|_| unusable())?;
-        self.calls.note_listed(self.operation, &reply);
+    /// Takes the result: a reply of ours, to which the front adds what its era adds, or the questions of a round.
+    fn take(self: &Arc<PassedCall>, result: &RawValue) -> Result<(), CallError> {
+        let reply: Members = serde_json::from_str(result.get()).map_err(|_| self.unusable())?;
+        self.calls.listed.note(self.owner, self.operation, &reply);
         if !self.is_modern_peer.get().copied().unwrap_or_default() {
-            return Ok(reply);
+            self.complete(Ok(reply));
+            return Ok(());
         }
         match reply.read::<String>("resultType")?.as_deref() {
-            None | Some("complete") => Ok(reply.without("resultType").without("ttlMs").without("cacheScope")),
-            Some(_) => Err(unusable().into()),
+            None | Some("complete") => {
+                self.complete(Ok(reply.without("resultType").without("ttlMs").without("cacheScope")));
+                Ok(())
+            }
+            Some("input_required") if self.operation.may_ask() => self.next_round(&reply),
+            Some(_) => Err(self.unusable()),
         }
+    }
+
+    fn unusable(&self) -> CallError {
+        Error::new(Error::INTERNAL, format!("The server {:?} answered with no result", self.server())).into()
+    }
+
+    /// A peer of 2026-07-28 asks. A client of its era is asked in its place, and comes back; another one is asked on the call's
+    /// stream, and the peer is called again with the answers.
+    fn next_round(self: &Arc<PassedCall>, asked: &Members) -> Result<(), CallError> {
+        let Some(context) = self.context() else { return Ok(()) };
+        let (requests, state) = rounds::questions(asked, context.client())?.ok_or_else(|| self.unusable())?;
+        if context.has_rounds() {
+            context.remember(&Remembered::State(state))?;
+            return Err(CallError::InputRequired(requests));
+        }
+        let number = self.round.lock().number.saturating_add(1);
+        if number > limits::bridge::ROUNDS || requests.len() > limits::bridge::QUESTIONS {
+            return Err(
+                Error::new(Error::INTERNAL, format!("The server {:?} asks too much", self.server())).into()
+            );
+        }
+        let (call, asks) = (Arc::clone(self), Arc::clone(&context));
+        self.start_asking(&asks, move || match context.ask_all(requests.clone()) {
+            Ok(answers) => {
+                let input_responses = rounds::responses(&requests, answers);
+                *call.round.lock() =
+                    PeerRound { number, request: None, input_responses, request_state: state };
+                drop(context);
+                call.run(Attempt::First);
+            }
+            Err(error) => call.complete(Err(error)),
+        })
+    }
+
+    /// Does what waits for the client's answers, in a thread. It ends when the client has answered, or after `ASK`.
+    fn start_asking(&self, context: &Context, work: impl FnOnce() + Send + 'static) -> Result<(), CallError> {
+        let too_many = || Error::new(Error::BUSY, "Too many questions at once");
+        let place = self.calls.questions.take(context.principal().user).ok_or_else(too_many)?;
+        let work = move || {
+            let _place = place;
+            work();
+        };
+        let thread = thread::Builder::new().name("bridge-question".to_owned());
+        thread.stack_size(limits::bridge::STACK_BYTES).spawn(work).map_err(|_| too_many())?;
+        Ok(())
     }
 
     fn ask_and_wait(self: &Arc<PassedCall>, capability: Capability, question: PeerQuestion) {
@@ -310,7 +343,7 @@ impl PassedCall {
             context.complete(Err(Unavailable::Stopping.as_error(self.server()).into()));
             return None;
         }
-        let _ = context.remember(&ticket); // a text is JSON
+        let _ = context.remember(&Remembered::Ticket(ticket.clone())); // a text is JSON
         context.complete(Err(CallError::InputRequired(requests)));
         drop(context); // a call that waits for its client takes no place from the request that brings the answers
         let next = came.recv_timeout(limits::ASK).ok();
@@ -331,9 +364,9 @@ impl PassedCall {
 }
 
 impl Requester for PassedCall {
-    fn answer(&self, answer: Settled<'_>) {
-        self.complete(match answer {
-            Settled::Answered(Ok(result)) => self.reply(result),
+    fn answer(self: Arc<Self>, answer: Settled<'_>) {
+        let outcome = match answer {
+            Settled::Answered(Ok(result)) => self.take(result),
             Settled::Answered(Err(error)) => Err(as_error(error).into()),
             Settled::Ended(end) => {
                 let text = format!(
@@ -342,7 +375,19 @@ impl Requester for PassedCall {
                 );
                 Err(Error::new(Error::INTERNAL, text).into())
             }
-        });
+        };
+        if let Err(error) = outcome {
+            self.complete(Err(error));
+        }
+    }
+
+    fn client(&self) -> OnBehalf {
+        let Some(context) = self.context() else { return OnBehalf::default() };
+        let round = self.round.lock().clone();
+        let is_tool = self.operation == Operation::CallTool;
+        let rules = is_tool.then(|| self.calls.listed.rules(self.owner, &context.call().subject)).flatten();
+        let mirrored = rules.map(|rules| rules.mirrored.clone()).unwrap_or_default();
+        OnBehalf { mirrored, ..rounds::on_behalf(&context, round) }
     }
 
     fn owner(&self) -> Option<GrantId> {
@@ -373,38 +418,21 @@ impl Requester for PassedCall {
         };
         let capability = match question.method.as_str() {
             "sampling/createMessage" => Capability::Sampling,
-            "elicitation/create" if !asks_for_url(&question.params) => Capability::Elicitation,
+            "elicitation/create" if !rounds::asks_for_url(&question.params) => Capability::Elicitation,
             _ => return question.refuse(&Error::method_not_found()),
         };
-        let may_ask = [Operation::CallTool, Operation::GetPrompt, Operation::ReadResource];
-        if !context.client().supports(capability) || !may_ask.contains(&context.call().operation) {
+        if !context.client().supports(capability) || !self.operation.may_ask() {
             let text = format!("The client does not support {} here", capability.name());
             return question.refuse(&Error::new(Error::INVALID_REQUEST, text));
         }
-        let Some(place) = self.calls.questions.take(context.principal().user) else {
-            return question.refuse(&Error::new(Error::BUSY, "Too many questions at once"));
-        };
-        let work = move || {
-            let _place = place;
-            self.ask_and_wait(capability, question);
-        };
-        // Ends when the client has answered, or after `ASK`. Where there is no thread, the question is dropped, and so refused.
-        let thread = thread::Builder::new().name("bridge-question".to_owned());
-        let _ = thread.stack_size(limits::bridge::STACK_BYTES).spawn(work);
+        let call = Arc::clone(&self);
+        // Where there is no room for it, the question is dropped, and so refused.
+        let _ = self.start_asking(&context, move || call.ask_and_wait(capability, question));
     }
 }
 
 fn not_now() -> Error {
     Error::new(Error::INTERNAL, "The client did not answer an earlier question, or the call is over")
-}
-
-/// Whether an elicitation wants a URL to be opened, which is another capability.
-fn asks_for_url(params: &RawValue) -> bool {
-    #[derive(Deserialize)]
-    struct Elicitation {
-        mode: Option<String>,
-    }
-    serde_json::from_str(params.get()).is_ok_and(|Elicitation { mode }| mode.as_deref() == Some("url"))
 }
 
 /// A peer's error as one of ours; one that cannot be read is internal.

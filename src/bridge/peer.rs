@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::message::{self, ClientInfo, Hop, PeerAnswer, PeerMessage};
+use super::message::{self, ClientInfo, Hop, OnBehalf, PeerAnswer, PeerMessage};
 use super::transport::{ProgramEnd, Transport, Undelivered};
 use crate::base::identity::GrantId;
 use crate::base::limits;
@@ -17,7 +17,12 @@ use crate::mcp::{self, Members};
 /// Who waits for the answer to a request. Called from the thread that reads the peer; must not wait.
 pub(super) trait Requester: Send + Sync {
     /// The request is over. Called once.
-    fn answer(&self, answer: Settled<'_>);
+    fn answer(self: Arc<Self>, answer: Settled<'_>);
+
+    /// For whom it is made, for peers of 2026-07-28.
+    fn client(&self) -> OnBehalf {
+        OnBehalf::default()
+    }
 
     /// The grant that the request belongs to; `None` for a request of the bridge itself.
     fn owner(&self) -> Option<GrantId>;
@@ -43,6 +48,9 @@ pub(super) enum Settled<'a> {
 /// What a peer says that concerns no single request.
 pub(super) trait Observer: Send + Sync {
     fn notified(&self, method: &str, params: Option<&RawValue>);
+
+    /// The stream of changes has ended.
+    fn stopped_listening(&self) {}
 }
 
 /// A server that is a client's of ours.
@@ -50,14 +58,14 @@ pub(super) struct Peer {
     this: Weak<Peer>,
     observer: Weak<dyn Observer>,
     transport: OnceLock<Arc<dyn Transport>>,
-    /// What 2026-07-28 has in each request; set when the peer turns out to speak it.
-    introduction: OnceLock<ClientInfo>,
     /// Guards the requests and questions that run.
     state: Mutex<PeerState>,
 }
 
 #[derive(Default)]
 struct PeerState {
+    /// What 2026-07-28 has in each request, for a peer that speaks it.
+    introduction: Option<ClientInfo>,
     last_id: u64,
     running: BTreeMap<u64, Running>,
     questions: usize,
@@ -86,7 +94,6 @@ impl Peer {
             this: Weak::clone(this),
             observer,
             transport: OnceLock::new(),
-            introduction: OnceLock::new(),
             state: Mutex::default(),
         })
     }
@@ -96,9 +103,9 @@ impl Peer {
         let _ = self.transport.set(transport); // a second one is never made
     }
 
-    /// From now on each request says who asks, as 2026-07-28 wants it.
-    pub(super) fn introduce(&self, introduction: ClientInfo) {
-        let _ = self.introduction.set(introduction); // an era is decided once
+    /// From now on each request says who asks, as 2026-07-28 wants it, or does not.
+    pub(super) fn introduce(&self, introduction: Option<ClientInfo>) {
+        self.state.lock().introduction = introduction;
     }
 
     /// Sends a request; its id is for [`Peer::cancel`].
@@ -108,6 +115,9 @@ impl Peer {
         params: &Members,
         waiter: Arc<dyn Requester>,
     ) -> Result<u64, Undelivered> {
+        let introduction = self.state.lock().introduction;
+        let introduction = introduction.map(|introduction| (introduction, waiter.client()));
+        let mirrored = introduction.as_ref().map(|(_, client)| client.mirrored.clone()).unwrap_or_default();
         let progress_token = message::progress_token(params);
         let wants_progress = progress_token.is_some();
         let id = {
@@ -124,12 +134,11 @@ impl Peer {
             state.running.insert(id, Running { waiter, progress_token });
             id
         };
-        let hop = Hop {
-            progress_token: wants_progress.then_some(id),
-            introduction: self.introduction.get().copied(),
-        };
+        let hop = Hop { progress_token: wants_progress.then_some(id), introduction };
         let params = message::for_peer(params, hop).unwrap_or_default(); // it was JSON before
-        let sent = self.send(message::request(id, method, Some(params)));
+        let sent = self.transport.get().ok_or(Undelivered::Ended).and_then(|transport| {
+            transport.send_mirroring(message::request(id, method, Some(&params)), (&mirrored, &params))
+        });
         if let Err(error) = sent {
             // If the peer has ended meanwhile, the waiter has been told so and its call is over.
             let removed = self.remove(id);
@@ -138,9 +147,26 @@ impl Peer {
         Ok(id)
     }
 
+    /// Sends a request whose answer says nothing: it is dropped.
+    pub(super) fn tell(&self, method: &str, params: &impl Serialize) -> Result<(), Undelivered> {
+        let id = {
+            let mut state = self.state.lock();
+            state.last_id = state.last_id.saturating_add(1);
+            state.last_id
+        };
+        self.send(message::request(id, method, Some(params)))
+    }
+
     pub(super) fn notify(&self, method: &str, params: Option<impl Serialize>) {
         // To one that reads nothing there is nothing to say.
         let _ = self.send(message::notification(method, params));
+    }
+
+    /// The stream of changes, which was one of the requests, has ended.
+    pub(super) fn stopped_listening(&self) {
+        if let Some(observer) = self.observer.upgrade() {
+            observer.stopped_listening();
+        }
     }
 
     /// Gives up a request: its waiter hears no more, and the peer is told.
@@ -169,9 +195,9 @@ impl Peer {
         self.state.lock().ended.as_ref().map(ToString::to_string)
     }
 
-    /// How many requests run.
+    /// How many requests of clients run.
     pub(super) fn running(&self) -> usize {
-        self.state.lock().running.len()
+        self.state.lock().running.values().filter(|running| running.waiter.owner().is_some()).count()
     }
 
     /// Takes one text of the peer; returns whether it is JSON-RPC.
@@ -217,7 +243,7 @@ impl Peer {
     fn notified(&self, method: &str, params: Option<&RawValue>) {
         match (method, params) {
             ("notifications/progress", Some(params)) => self.progressed(params),
-            ("notifications/message", Some(params)) => {
+            ("notifications/message", Some(params)) if self.running() > 0 => {
                 if let Some(waiter) = self.spokesman() {
                     waiter.log(params);
                 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::entry::{Executable, Home, Isolation};
-use super::instances::Launcher;
 use super::launch::{Directories, Launch};
+use super::launcher::Launcher;
 use super::stdio::Stdio;
 use super::template::{NoGitHubToken, ServedPerson, Template, Variables};
 use super::transport::{Receiver, Transport};

@@ -3,10 +3,17 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::mcp::{Members, Mirrored};
+
 /// The way to a peer. Nothing here waits.
 pub(super) trait Transport: Send + Sync {
     /// Sends one JSON-RPC message.
     fn send(&self, message: String) -> Result<(), Undelivered>;
+
+    /// Sends a request to a peer of 2026-07-28, some of whose arguments are repeated in headers where there are any.
+    fn send_mirroring(&self, message: String, _: (&[Mirrored], &Members)) -> Result<(), Undelivered> {
+        self.send(message)
+    }
 
     /// Has the peer end: gently, by the end of its input first.
     fn end(&self);
@@ -28,6 +35,9 @@ pub(super) trait Receiver: Send + Sync {
 
     /// How long the peer may go on if nothing happens; zero: it is to end. Asked after each event, and when that time has passed.
     fn patience(&self) -> Duration;
+
+    /// The peer is there, and has forgotten what it was told. Called after a new handshake.
+    fn renewed(&self) {}
 
     /// The peer is about to end because patience is over. Called at most once.
     fn ending(&self);

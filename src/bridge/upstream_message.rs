@@ -1,19 +1,25 @@
 //! A message to an upstream, and what Streamable HTTP has to know of it: its id, and what headers repeat.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::message;
 use crate::base::identity::UserId;
+use crate::base::limits;
 use crate::base::quota::Held;
-use crate::mcp::Members;
+use crate::mcp::{Members, Mirrored};
+
+/// Requests whose answers say nothing. They are sent in their order, as notifications are.
+const SETTINGS: [&str; 3] = ["logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
 
 pub(super) struct UpstreamMessage {
     pub(super) text: String,
     /// Empty for an answer.
     pub(super) method: String,
-    /// The id, if it is a request.
+    /// The id, if it is a request whose answer is waited for.
     pub(super) request: Option<u64>,
     /// The request that it cancels.
     pub(super) cancels: Option<u64>,
@@ -21,6 +27,8 @@ pub(super) struct UpstreamMessage {
     version: Option<String>,
     /// The tool, prompt or resource that it names.
     subject: Option<String>,
+    /// The headers that repeat arguments.
+    mirrored: Vec<(String, String)>,
     /// Held while the request runs.
     pub(super) place: Option<Held<UserId>>,
 }
@@ -44,18 +52,42 @@ impl UpstreamMessage {
         };
         let meta = params.object("_meta").unwrap_or_default();
         UpstreamMessage {
-            request: id.as_u64().filter(|_| !method.is_empty()),
+            request: id.as_u64().filter(|_| !method.is_empty() && !SETTINGS.contains(&method.as_str())),
             cancels: params.read("requestId").ok().flatten().filter(|_| method == "notifications/cancelled"),
             version: string(&meta, "io.modelcontextprotocol/protocolVersion"),
             subject,
             method,
             text,
+            mirrored: Vec::new(),
             place: None,
         }
     }
 
+    /// The message with headers that repeat these of its arguments.
+    pub(super) fn mirroring(mut self, (mirrored, params): (&[Mirrored], &Members)) -> UpstreamMessage {
+        if let (false, Ok(Some(arguments))) = (mirrored.is_empty(), params.read("arguments")) {
+            let header = |each: &Mirrored| Some((each.header.clone(), encode(&each.value(&arguments)?)));
+            self.mirrored = mirrored.iter().filter_map(header).collect();
+        }
+        self
+    }
+
     pub(super) fn initialized() -> UpstreamMessage {
         UpstreamMessage::new(message::notification("notifications/initialized", None::<()>))
+    }
+
+    /// How long its exchange may take.
+    pub(super) fn deadline(&self) -> Duration {
+        if self.is_listen() { limits::bridge::LISTEN } else { limits::CALL }
+    }
+
+    /// Whether its failure is no news: a stream of changes ends at some time, and `server/discover` asks whether it is known.
+    pub(super) fn may_fail(&self) -> bool {
+        self.is_listen() || self.method == "server/discover"
+    }
+
+    fn is_listen(&self) -> bool {
+        self.method == "subscriptions/listen"
     }
 
     pub(super) fn is_initialize(&self) -> bool {
@@ -63,12 +95,13 @@ impl UpstreamMessage {
     }
 
     /// What 2026-07-28 repeats in headers (transports, "Request Metadata").
-    pub(super) fn headers(&self) -> impl Iterator<Item = (&'static str, String)> {
+    pub(super) fn headers(&self) -> impl Iterator<Item = (&str, String)> {
         let method = self.version.as_ref().map(|_| self.method.clone());
         let subject = self.version.as_ref().and(self.subject.as_deref()).map(encode);
         let headers =
             [("MCP-Protocol-Version", self.version.clone()), ("Mcp-Method", method), ("Mcp-Name", subject)];
-        headers.into_iter().filter_map(|(name, value)| Some((name, value?)))
+        let mirrored = self.mirrored.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        headers.into_iter().filter_map(|(name, value)| Some((name, value?))).chain(mirrored)
     }
 }
 

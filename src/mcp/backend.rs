@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::call::{Operation, Reply, TASKS_EXTENSION};
 use super::context::Context;
 use super::jsonrpc::Error;
+use super::subscribers::Publisher;
 use crate::base::identity::{GrantId, Principal, Scopes};
 
 /// Serves calls. [`ToolServer`](super::ToolServer) is the one for tools in this process.
@@ -25,6 +26,13 @@ pub trait Backend: Send + Sync {
     /// Serves one call: ends it with [`Context::complete`], now or later, from any thread. Lists are not counted as calls
     /// that run, so they must be cheap.
     fn call(&self, context: Context);
+
+    /// Gives the backend the way to tell clients of changes. Called once, before everything else.
+    fn connect(&self, _publisher: Publisher) {}
+
+    /// A caller has set another log level, or wants to hear of the changes of other resources: see [`Publisher::interests`].
+    /// Must not block. That a caller wants to hear of less, because it has gone, is not told.
+    fn interests_changed(&self, _caller: &Principal) {}
 
     /// What holds for calls of a tool; `None` if nothing does, or the tool is unknown.
     fn tool_rules(&self, caller: &Principal, tool: &str) -> Option<Arc<ToolRules>>;
@@ -116,7 +124,7 @@ impl Description {
     }
 
     /// Whether the capability that `operation` belongs to has this flag: `listChanged`, `subscribe`.
-    pub(super) fn promises(&self, operation: Operation, flag: &str) -> bool {
+    pub(crate) fn promises(&self, operation: Operation, flag: &str) -> bool {
         let capability = self.capabilities.get(operation.capability());
         capability.and_then(|capability| capability.get(flag)) == Some(&Value::Bool(true))
     }

@@ -53,7 +53,7 @@ impl Operation {
     }
 
     /// Whether it may ask the client for more (MRTR, "Supported Requests").
-    pub(super) fn may_ask(self) -> bool {
+    pub fn may_ask(self) -> bool {
         matches!(self, Operation::CallTool | Operation::GetPrompt | Operation::ReadResource)
     }
 
@@ -149,6 +149,12 @@ impl Capability {
             Capability::Elicitation => "elicitation",
             Capability::Roots => "roots",
         }
+    }
+
+    /// The capability that a method needs.
+    pub fn of_method(method: &str) -> Option<Capability> {
+        let all = [Capability::Sampling, Capability::Elicitation, Capability::Roots];
+        all.into_iter().find(|capability| capability.method() == method)
     }
 
     /// The method that needs it.
@@ -276,7 +282,7 @@ pub enum CallError {
     Tool(String),
     /// The request itself is wrong.
     Protocol(Error),
-    /// The client has to answer these first. Made by [`super::Context::ask`] only.
+    /// The client has to answer these first. Made by [`super::Context::ask`], and by backends whose peer asks.
     InputRequired(Vec<InputRequest>),
     /// The client cannot do what is needed.
     MissingCapability(Capability),

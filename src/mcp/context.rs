@@ -199,6 +199,11 @@ impl Context {
         serde_json::from_str(self.exchange.dialect.round()?.remembered()?.get()).ok()
     }
 
+    /// Whether a question ends this request, and the client comes back with the answers in another (2026-07-28).
+    pub fn has_rounds(&self) -> bool {
+        self.exchange.dialect.round().is_some()
+    }
+
     /// Keeps `value` for the next round, should this one end with a question. It travels with the client, sealed.
     ///
     /// # Errors
@@ -228,7 +233,12 @@ impl Context {
         self.exchange.call.progress_token.as_ref()
     }
 
-    /// Whether the client wants log messages of this level.
+    /// The lowest level of log messages that the client has asked for; `None` if it has not said.
+    pub fn log_level(&self) -> Option<Level> {
+        self.exchange.dialect.log_level()
+    }
+
+    /// Whether the client wants log messages of this level. Up to 2025-11-25 it wants all until it says otherwise.
     pub fn wants_log(&self, level: Level) -> bool {
         self.exchange.dialect.wants_log(level)
     }

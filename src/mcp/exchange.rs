@@ -40,6 +40,9 @@ impl Caller {
 
 /// Era-specific behaviour of one call: log filtering, its stream, questions to the client, tasks, encoding.
 pub(super) trait Dialect: Send + Sync {
+    /// The lowest level of log messages that the client wants; `None` if it has not said so.
+    fn log_level(&self) -> Option<Level>;
+
     /// Whether the client wants log messages of this level.
     fn wants_log(&self, level: Level) -> bool;
 

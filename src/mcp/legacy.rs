@@ -275,6 +275,9 @@ fn serve(
             Err(error) => Err(error),
         },
     };
+    if answer.is_ok() && method != "ping" {
+        core.settings.backend.interests_changed(&caller.principal);
+    }
     caller.answer(encode(&id, answer.map(|()| Reply::default())));
 }
 
@@ -356,6 +359,10 @@ struct LegacyCall {
 }
 
 impl Dialect for LegacyCall {
+    fn log_level(&self) -> Option<Level> {
+        self.session.log_level()
+    }
+
     fn wants_log(&self, level: Level) -> bool {
         self.session.wants_log(level)
     }

@@ -194,7 +194,7 @@ pub use self::jsonrpc::{Error, RequestId};
 pub use self::members::Members;
 pub use self::prompt::Prompt;
 pub use self::resource::{Match, Resource};
-pub use self::subscribers::Publisher;
+pub use self::subscribers::{Interests, Publisher};
 pub use self::tool::{NoArguments, TaskSupport, Tool};
 pub use self::tool_server::{Builder, ToolServer};
 pub use crate::base::cancel::CancelToken;
@@ -257,8 +257,10 @@ struct Core {
 impl Mcp {
     /// An endpoint without sessions.
     pub fn new(settings: Settings) -> Mcp {
+        let subscribers = Arc::default();
+        settings.backend.connect(Publisher::new(Arc::clone(&subscribers)));
         Mcp(Arc::new(Core {
-            subscribers: Arc::default(),
+            subscribers,
             calls: Calls::new(),
             openings: budgets::openings(),
             streams: Quota::per_key(settings.capacity.streams_per_user),

@@ -171,7 +171,11 @@ fn subscribe(
     let held = shares.kept.hold(granted.size());
     let held = held.ok_or_else(|| Error::new(Error::BUSY, "Too many resource subscriptions"))?;
     let (events, body) = EventStream::open(shares, open);
+    let wants_resources = !granted.resource_subscriptions.is_empty();
     core.subscribers.insert(Subscription::new(principal, id.clone(), (granted, held), events));
+    if wants_resources {
+        core.settings.backend.interests_changed(principal);
+    }
     Ok(body)
 }
 
@@ -229,6 +233,10 @@ struct ModernCall {
 }
 
 impl Dialect for ModernCall {
+    fn log_level(&self) -> Option<Level> {
+        self.log_level
+    }
+
     fn wants_log(&self, level: Level) -> bool {
         self.log_level.is_some_and(|wanted| level >= wanted)
     }

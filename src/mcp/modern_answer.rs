@@ -132,6 +132,7 @@ struct ServerMeta<'a> {
 #[serde(rename_all = "camelCase")]
 struct InputRequired<'a> {
     result_type: &'static str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     input_requests: BTreeMap<&'a str, &'a InputRequest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_state: Option<String>,

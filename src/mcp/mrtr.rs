@@ -15,7 +15,7 @@ use super::jsonrpc::Error;
 use super::members::{Members, is_absent};
 use crate::base::clock::Timestamp;
 use crate::base::encoding::{base64url, sha256};
-use crate::base::identity::{ClientFingerprint, UserId};
+use crate::base::identity::GrantId;
 use crate::base::lock::Mutex;
 use crate::base::random::Random;
 use crate::base::{json, limits};
@@ -42,8 +42,8 @@ pub(super) fn wait_for(answer: &Receiver<ClientAnswer>) -> Result<Box<RawValue>,
 /// The contents of a `requestState`.
 #[derive(Serialize, Deserialize)]
 struct RequestState {
-    user: UserId,
-    client: ClientFingerprint,
+    /// A person with one client, at one server.
+    grant: GrantId,
     /// The digest of operation, name and arguments: a state is good for the request that it was made for.
     digest: String,
     expires: Timestamp,
@@ -80,7 +80,7 @@ impl Round {
     /// The round that a request begins.
     ///
     /// # Errors
-    /// [`Error::INVALID_PARAMS`] if the state is not one that we made for this user, client and request, or is too old. Which
+    /// [`Error::INVALID_PARAMS`] if the state is not one that we made for this grant and request, or is too old. Which
     /// of these it was is not told.
     pub(super) fn begin(call: &Call, keys: &Keyring, now: Timestamp) -> Result<Round, Error> {
         let fresh = call.params.read::<Answers>("inputResponses")?.unwrap_or_default();
@@ -89,11 +89,8 @@ impl Round {
         };
         let state = Some(state).filter(|state| state.len() <= limits::REQUEST_STATE_BYTES);
         let state = state.and_then(|state| seal::open::<RequestState>(keys, &state, now).ok());
-        let is_ours = |state: &RequestState| {
-            state.user == call.principal.user
-                && state.client == call.principal.client
-                && state.digest == digest(call)
-        };
+        let is_ours =
+            |state: &RequestState| state.grant == call.principal.grant && state.digest == digest(call);
         let state = state.filter(is_ours).ok_or_else(|| Error::invalid_params("Invalid requestState"))?;
         let RequestState { mut answers, remembered, .. } = state;
         answers.extend(fresh);
@@ -135,8 +132,7 @@ impl Round {
             return None;
         }
         let state = RequestState {
-            user: call.principal.user,
-            client: call.principal.client.clone(),
+            grant: call.principal.grant,
             digest: digest(call),
             expires: now.plus(limits::REQUEST_STATE_LIFETIME),
             answers: self.answers.clone(),

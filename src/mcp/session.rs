@@ -82,7 +82,7 @@ pub(super) enum Kind {
 #[derive(Debug, Default)]
 struct State {
     ended: bool,
-    /// Until the client sets it, it gets all messages.
+    /// The lowest level that the client wants. Until it says so, it gets all messages.
     log_level: Option<Level>,
     in_flight: HashMap<RequestId, InFlight>,
     /// Streams of requests, running and finished, by number.
@@ -283,8 +283,17 @@ impl Session {
         self.state.lock().log_level = Some(level);
     }
 
+    pub(super) fn log_level(&self) -> Option<Level> {
+        self.state.lock().log_level
+    }
+
+    /// The resources of whose changes the client wants to hear.
+    pub(super) fn subscribed(&self) -> Vec<String> {
+        self.state.lock().subscriptions.keys().map(|uri| uri.to_string()).collect()
+    }
+
     pub(super) fn wants_log(&self, level: Level) -> bool {
-        self.state.lock().log_level.is_none_or(|wanted| level >= wanted)
+        self.log_level().is_none_or(|wanted| level >= wanted)
     }
 
     /// Subscribes to a resource, if there is room.

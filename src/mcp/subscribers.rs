@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::call::Level;
 use super::jsonrpc::{self, RequestId};
 use super::members::absent_or;
 use super::session::Session;
@@ -50,6 +52,16 @@ enum Recipients {
     User(UserId),
     Grant(GrantId),
     Session(Arc<str>),
+}
+
+/// What clients want to be told beside the answers to their calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interests {
+    /// The resources of whose changes they want to hear.
+    pub resources: BTreeSet<String>,
+    /// The lowest level of log messages that any session has asked for; `None` if none has. Clients of 2026-07-28 ask with each
+    /// call: see [`Context::log_level`](super::Context::log_level).
+    pub log_level: Option<Level>,
 }
 
 /// A change, and the notification of it.
@@ -152,21 +164,49 @@ impl Publisher {
         self.publish(Change::Resource(uri));
     }
 
-    fn publish(&self, change: Change<'_>) {
-        let params = change.uri().map(|uri| json!({ "uri": uri }));
-        let message = jsonrpc::notification(change.method(), params.as_ref());
-        for session in self.subscribers.sessions.all() {
-            if self.recipients.include(session.owner(), Some(session.id()))
-                && change.uri().is_none_or(|uri| session.is_subscribed(uri))
-            {
+    /// Passes on a log message that belongs to no call, as it stands: to sessions (up to 2025-11-25) that want its level.
+    pub fn forward_log(&self, level: Level, params: &RawValue) {
+        let message = jsonrpc::notification("notifications/message", Some(&params));
+        for session in self.sessions() {
+            if session.wants_log(level) && !session.standalone.is_crowded() {
                 session.standalone.publish(&message);
             }
         }
-        for subscription in self.subscribers.subscriptions() {
-            if self.recipients.include(&subscription.owner, None) && subscription.filter.wants(change) {
-                subscription.publish(change);
-            }
+    }
+
+    /// What the clients that this publisher tells want to be told.
+    pub fn interests(&self) -> Interests {
+        let mut interests = Interests::default();
+        for session in self.sessions() {
+            interests.log_level = session.log_level().into_iter().chain(interests.log_level).min();
+            interests.resources.extend(session.subscribed());
         }
+        for subscription in self.subscriptions() {
+            interests.resources.extend(subscription.filter.resource_subscriptions.iter().cloned());
+        }
+        interests
+    }
+
+    fn sessions(&self) -> Vec<Arc<Session>> {
+        let mut sessions = self.subscribers.sessions.all();
+        sessions.retain(|session| self.recipients.include(session.owner(), Some(session.id())));
+        sessions
+    }
+
+    fn subscriptions(&self) -> Vec<Arc<Subscription>> {
+        let mut subscriptions = self.subscribers.subscriptions();
+        // One whose reader has gone is swept soon.
+        subscriptions.retain(|each| self.recipients.include(&each.owner, None) && each.events.has_reader());
+        subscriptions
+    }
+
+    fn publish(&self, change: Change<'_>) {
+        let params = change.uri().map(|uri| json!({ "uri": uri }));
+        let message = jsonrpc::notification(change.method(), params.as_ref());
+        let wants = |session: &&Arc<Session>| change.uri().is_none_or(|uri| session.is_subscribed(uri));
+        self.sessions().iter().filter(wants).for_each(|session| session.standalone.publish(&message));
+        let wants = |subscription: &&Arc<Subscription>| subscription.filter.wants(change);
+        self.subscriptions().iter().filter(wants).for_each(|subscription| subscription.publish(change));
     }
 }
 

@@ -131,13 +131,8 @@ impl Tool {
         Ok(Tool { rules: Arc::new(ToolRules { scopes, mirrored }), ..self })
     }
 
-    /// The arguments that are repeated in headers; `None` if the annotations break the rules of transports, "Custom Headers
-    /// from Tool Parameters": clients then drop the tool.
     pub(super) fn mirrored(&self) -> Option<Vec<Mirrored>> {
-        let mut found = Vec::new();
-        collect(self.schema(), Some(&[]), &mut found)?;
-        let names: BTreeSet<&str> = found.iter().map(|each| each.header.as_str()).collect();
-        (names.len() == found.len()).then_some(found)
+        Mirrored::of_schema(self.schema())
     }
 
     fn schema(&self) -> &Value {
@@ -185,6 +180,27 @@ impl TypedHandler {
         let Some(argument) = declared.find(unread) else { return Ok(()) };
         let why = format!("its handler does not read the declared argument {argument:?}");
         Err(BuildError::new(kind, name, why))
+    }
+}
+
+impl Mirrored {
+    /// The arguments that are repeated in headers, by the tool's input schema; `None` if the annotations break the rules of transports,
+    /// "Custom Headers from Tool Parameters": clients then drop the tool.
+    pub fn of_schema(schema: &Value) -> Option<Vec<Mirrored>> {
+        let mut found = Vec::new();
+        collect(schema, Some(&[]), &mut found)?;
+        let names: BTreeSet<&str> = found.iter().map(|each| each.header.as_str()).collect();
+        (names.len() == found.len()).then_some(found)
+    }
+
+    /// The value of its header for these arguments; `None` if the argument is not there, or has no such value.
+    pub fn value(&self, arguments: &Value) -> Option<String> {
+        match self.path.iter().try_fold(arguments, |value, name| value.get(name))? {
+            Value::String(text) => Some(text.clone()),
+            Value::Bool(flag) => Some(flag.to_string()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }
     }
 }
 

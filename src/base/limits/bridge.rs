@@ -28,6 +28,8 @@ pub const TERMINATE: Duration = Duration::from_secs(3);
 pub const REQUESTS: usize = 128;
 /// Requests of one peer to its client that wait for an answer.
 pub const QUESTIONS: usize = 8;
+/// Rounds of questions of one call, for clients that are asked while they wait.
+pub const ROUNDS: usize = 16;
 /// The lifetime after which a program that fails is started again at once.
 pub const STEADY: Duration = Duration::from_secs(60);
 /// How long a start waits after the second failure in a row; twice as long after each further one, up to the longest.
@@ -63,6 +65,8 @@ pub const NAME_BYTES: usize = 128;
 pub const UPSTREAM_REQUESTS: (usize, usize) = (16, 128);
 /// Looking up an upstream's name, and connecting to it, TLS included.
 pub const CONNECT: Duration = Duration::from_secs(10);
+/// How long a stream of changes is held before it is opened anew.
+pub const LISTEN: Duration = Duration::from_secs(24 * 3600);
 /// How long an upstream has to accept a notification.
 pub const NOTIFY: Duration = Duration::from_secs(10);
 /// The head of an upstream's answer (bytes).

@@ -6,10 +6,12 @@ use super::*;
 use crate::base::identity::fake::principal;
 use crate::http::{Request, Responder, Stream};
 
+mod interests;
 mod isolation;
 mod rig;
+mod rounds;
 
-use self::rig::{Rig, legacy, modern, next, post, rig, until, usual};
+use self::rig::{Answer, Rig, legacy, modern, modern_peer, next, post, rig, until, usual};
 
 #[test]
 fn a_client_sees_the_peers_own_description() {
@@ -23,7 +25,7 @@ fn a_client_sees_the_peers_own_description() {
     assert_eq!(result["instructions"], "Be gentle.");
     assert_eq!(
         result["capabilities"],
-        json!({ "tools": { "listChanged": true }, "resources": {}, "completions": {}, "logging": {} })
+        json!({ "tools": { "listChanged": true }, "resources": { "subscribe": true }, "completions": {}, "logging": {} })
     );
     let discovered = rig.send(modern("server/discover", json!({}))).json()["result"].clone();
     assert_eq!(
@@ -108,7 +110,7 @@ fn a_question_is_asked_on_the_calls_stream_of_a_legacy_client() {
     assert_eq!(question["params"]["message"], "Who?");
     let answer = json!({ "jsonrpc": "2.0", "id": question["id"], "result": { "action": "accept", "content": { "n": 1.5 } } });
     assert_eq!(rig.send(post(&answer).with("Mcp-Session-Id", &session)).status, 202);
-    let told = rig.wait_for(0, r#""id":"q1""#);
+    let told = rig.wait_for(0, r#""id":"q1/"#);
     assert!(told.contains(r#""result":{"action":"accept","content":{"n":1.5}}"#), "{told}");
 }
 
@@ -356,24 +358,7 @@ fn a_peer_that_does_not_start_is_said_in_words() {
 /// A peer of 2026-07-28: what its era adds to a result is replaced by what ours adds.
 #[test]
 fn a_modern_peer_serves_both_eras() {
-    let rig = rig(|message| {
-        let id = message["id"].to_string();
-        let meta = &message["params"]["_meta"];
-        let version = &meta["io.modelcontextprotocol/protocolVersion"];
-        vec![match message["method"].as_str() {
-            Some("initialize") => {
-                format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32601,"message":"no"}}}}"#)
-            }
-            Some("server/discover") if version == "2026-07-28" => {
-                format!(
-                    r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{{"tools":{{}}}}}}}}"#
-                )
-            }
-            _ => format!(
-                r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","ttlMs":5,"cacheScope":"public","version":{version},"content":[]}}}}"#
-            ),
-        }]
-    });
+    let rig = rig(modern_peer);
     let session = rig.session_as(1);
     let result = rig.send(legacy(&session, "tools/call", json!({ "name": "t" }))).json()["result"].clone();
     assert_eq!(result, json!({ "version": "2026-07-28", "content": [] }));

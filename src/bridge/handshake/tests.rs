@@ -15,6 +15,13 @@ impl Observer for Nobody {
 
 /// Shakes hands with a peer that answers in these ways, and returns what was sent and what came of it.
 fn shake(answers: &[&str]) -> (Vec<String>, Option<Result<Greeting, Unavailable>>) {
+    shake_from(HandshakeStep::Initialize, answers)
+}
+
+fn shake_from(
+    first: HandshakeStep,
+    answers: &[&str],
+) -> (Vec<String>, Option<Result<Greeting, Unavailable>>) {
     let (peer, transport) = (Peer::new(Weak::<Nobody>::new()), Arc::new(FakeTransport::default()));
     peer.connect(Arc::clone(&transport) as Arc<dyn Transport>);
     let outcome = Arc::new(Mutex::new(None));
@@ -22,7 +29,7 @@ fn shake(answers: &[&str]) -> (Vec<String>, Option<Result<Greeting, Unavailable>
     start(
         &peer,
         ClientInfo { name: "us", version: "1" },
-        Box::new(move |greeting| *told.lock() = Some(greeting)),
+        (first, Box::new(move |greeting| *told.lock() = Some(greeting))),
     );
     let mut sent = transport.take();
     for (index, answer) in answers.iter().enumerate() {
@@ -98,6 +105,22 @@ fn a_peer_that_refuses_initialize_is_asked_in_the_words_of_2026() {
     check_error(&[refusal, "end"], Unavailable::Died("it ended with exit status 1".to_owned()));
 }
 
+/// For clients of 2026-07-28, where the peer may have both eras.
+#[test]
+fn a_peer_that_refuses_2026_is_initialized() {
+    let refusal = r#""error":{"code":-32601,"message":"Method not found"}"#;
+    let answer = r#""result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}}}"#;
+    let (sent, outcome) = shake_from(HandshakeStep::Discover, &[refusal, answer]);
+    assert!(!outcome.unwrap().unwrap().is_modern);
+    assert!(sent[0].contains("server/discover") && sent[0].contains("2026-07-28"), "{sent:?}");
+    assert!(sent[1].contains(r#""method":"initialize""#) && !sent[1].contains("_meta"), "{sent:?}");
+    let refused = r#""error":{"code":-1,"message":"go away"}"#;
+    match shake_from(HandshakeStep::Discover, &[refusal, refused]).1 {
+        Some(Err(error)) => assert_eq!(error, Unavailable::Refused("go away".to_owned())),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn what_is_no_handshake_is_an_error() {
     check_error(&["end"], Unavailable::Died("it ended with exit status 1".to_owned()));
@@ -117,7 +140,7 @@ fn only_what_is_passed_on_is_offered() {
     let capabilities = r#"{"tools":{},"resources":{"subscribe":true,"listChanged":true},"tasks":{"list":{}},"logging":{},"experimental":{},"completions":null,"extensions":{"io.modelcontextprotocol/tasks":{},"x/y":{}}}"#;
     let greeting =
         result(&format!(r#"{{"protocolVersion":"2025-11-25","capabilities":{capabilities}}}"#)).unwrap();
-    let expected = json!({ "tools": {}, "resources": { "listChanged": true }, "logging": {}, "extensions": { "x/y": {} } });
+    let expected = json!({ "tools": {}, "resources": { "subscribe": true, "listChanged": true }, "logging": {}, "extensions": { "x/y": {} } });
     assert_eq!(json!(greeting.description.capabilities), expected);
     assert_eq!(json!(greeting.description.info), json!({ "name": "unnamed", "version": "0" }));
     let sized = |length: usize| {

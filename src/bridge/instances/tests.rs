@@ -62,18 +62,35 @@ impl Launcher for FakeLauncher {
 /// What a job was given.
 type Found = Result<Arc<Instance>, Unavailable>;
 
+/// Clients that keep what they are told.
+#[derive(Default)]
+struct FakeAudience {
+    told: Mutex<Vec<(InstanceKey, String)>>,
+    wants: Mutex<Interests>,
+}
+
+impl Audience for Arc<FakeAudience> {
+    fn tell(&self, key: &InstanceKey, method: &str, _: Option<&RawValue>) {
+        self.told.lock().push((key.clone(), method.to_owned()));
+    }
+
+    fn interests(&self, _: &InstanceKey) -> Interests {
+        self.wants.lock().clone()
+    }
+}
+
 /// Instances and what a test sees of them.
 struct Fleet {
     instances: Arc<Instances>,
     launcher: FakeLauncher,
-    changes: Arc<Mutex<Vec<(InstanceKey, String)>>>,
+    audience: Arc<FakeAudience>,
 }
 
 fn fleet(most: (usize, usize), idle: Duration) -> Fleet {
     fleet_of(Isolation::Grant, InstancePool::new(most), idle)
 }
 
-fn fleet_of(isolation: Isolation, pool: Arc<InstancePool>, idle: Duration) -> Fleet {
+fn fleet_of(isolation: Isolation, pool: Arc<InstancePool<Instance>>, idle: Duration) -> Fleet {
     let settings = InstanceSettings {
         server: Arc::from(format!("{isolation:?}")),
         isolation,
@@ -82,13 +99,10 @@ fn fleet_of(isolation: Isolation, pool: Arc<InstancePool>, idle: Duration) -> Fl
         client_info: ClientInfo { name: "us", version: "1" },
         pool,
     };
-    let (launcher, changes) = (FakeLauncher::default(), Arc::new(Mutex::new(Vec::new())));
-    let told = Arc::clone(&changes);
-    let tell = move |key: &InstanceKey, method: &str, _: Option<&RawValue>| {
-        told.lock().push((key.clone(), method.to_owned()))
-    };
-    let instances = Instances::new(settings, Box::new(launcher.clone()), Box::new(tell));
-    Fleet { instances, launcher, changes }
+    let (launcher, audience) = (FakeLauncher::default(), Arc::<FakeAudience>::default());
+    let told = Arc::clone(&audience);
+    let instances = Instances::new(settings, Box::new(launcher.clone()), Box::new(told));
+    Fleet { instances, launcher, audience }
 }
 
 fn usual() -> Fleet {
@@ -292,6 +306,9 @@ fn an_idle_instance_runs_out_of_patience_and_a_busy_one_does_not() {
         assert!(!instance.patience().is_zero());
     }
     instance.peer.cancel(id, "done");
+    fleet.audience.wants.lock().resources.insert("x://a".to_owned());
+    assert!(!instance.patience().is_zero(), "somebody waits for changes");
+    fleet.audience.wants.lock().resources.clear();
     while !instance.patience().is_zero() {
         std::thread::yield_now();
     }
@@ -356,7 +373,7 @@ fn changes_are_told_with_whom_they_concern() {
     assert!(
         fleet.last().receiver.receive(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#)
     );
-    let changes = fleet.changes.lock();
+    let changes = fleet.audience.told.lock();
     let (key, method) = &changes[0];
     assert_eq!((key.grant, &**method), (Some(GrantId([1; 16])), "notifications/tools/list_changed"));
     assert_eq!(changes.len(), 1);

@@ -103,16 +103,28 @@ fn what_concerns_one_hop_stays_there() {
 
 #[test]
 fn a_modern_peer_is_told_who_asks() {
-    let hop = Hop { progress_token: Some(3), introduction: Some(ClientInfo { name: "us", version: "1" }) };
-    let told = |params: &str| json!(for_peer(&members(params), hop).unwrap());
+    let told = |params: &str| {
+        let client = OnBehalf {
+            capabilities: members(r#"{"sampling":{}}"#),
+            log_level: Some(Level::Notice),
+            input_responses: Some(raw(r#"{"k":{"n":1.10}}"#)),
+            request_state: Some("theirs".to_owned()),
+            mirrored: Vec::new(),
+        };
+        let introduction = Some((ClientInfo { name: "us", version: "1" }, client));
+        json!(for_peer(&members(params), Hop { progress_token: Some(3), introduction }).unwrap())
+    };
     let meta = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientInfo": {"name": "us", "version": "1"},
-        "io.modelcontextprotocol/clientCapabilities": {}, "progressToken": 3,
+        "io.modelcontextprotocol/clientCapabilities": { "sampling": {} }, "io.modelcontextprotocol/logLevel": "notice", "progressToken": 3,
     });
-    let given =
-        r#"{"name":"n","_meta":{"io.modelcontextprotocol/clientInfo":{"name":"them","version":"2"}}}"#;
-    assert_eq!(told(given), json!({ "name": "n", "_meta": meta }));
-    assert_eq!(told("{}"), json!({ "_meta": meta }));
+    let given = r#"{"name":"n","requestState":"ours","_meta":{"io.modelcontextprotocol/clientInfo":{"name":"them","version":"2"}}}"#;
+    let (responses, state) = (json!({ "k": { "n": 1.10 } }), "theirs");
+    assert_eq!(
+        told(given),
+        json!({ "name": "n", "_meta": meta, "inputResponses": responses, "requestState": state })
+    );
+    assert_eq!(told("{}"), json!({ "_meta": meta, "inputResponses": responses, "requestState": state }));
 }
 
 #[test]

@@ -43,3 +43,25 @@ fn headers_repeat_what_the_body_says() {
     check("tools/call", json!({ "name": "=?base64?x?=" }), Some("=?base64?PT9iYXNlNjQ/eD89?="));
     check("tools/list", json!({ "name": "x" }), None);
 }
+
+/// Arguments that 2026-07-28 repeats in headers: what is absent, null or no scalar has none.
+#[test]
+fn arguments_are_repeated_in_headers_where_the_tool_wants_that() {
+    let schema = json!({ "type": "object", "properties": {
+        "text": { "type": "string", "x-mcp-header": "Text" }, "big": { "type": "integer", "x-mcp-header": "Big" },
+        "in": { "type": "object", "properties": { "flag": { "type": "boolean", "x-mcp-header": "Flag" } } },
+        "gone": { "type": "string", "x-mcp-header": "Gone" }, "null": { "type": "string", "x-mcp-header": "Null" },
+    } });
+    let arguments = json!({ "text": "grüße\n", "big": 9_007_199_254_740_993_i64, "in": { "flag": true }, "null": null, "other": "x" });
+    let params = Members::default().with("arguments", &arguments).unwrap();
+    let message =
+        UpstreamMessage::new("{}".to_owned()).mirroring((&Mirrored::of_schema(&schema).unwrap(), &params));
+    let mut headers: Vec<_> = message.headers().map(|(name, value)| format!("{name}: {value}")).collect();
+    headers.sort();
+    let expected = [
+        "mcp-param-big: 9007199254740993",
+        "mcp-param-flag: true",
+        "mcp-param-text: =?base64?Z3LDvMOfZQo=?=",
+    ];
+    assert_eq!(headers, expected);
+}

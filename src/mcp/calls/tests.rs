@@ -13,6 +13,10 @@ use crate::http::{Responder, Stream};
 struct Plain;
 
 impl Dialect for Plain {
+    fn log_level(&self) -> Option<Level> {
+        None
+    }
+
     fn wants_log(&self, _: Level) -> bool {
         false
     }

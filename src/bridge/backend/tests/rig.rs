@@ -11,7 +11,7 @@ use crate::base::clock::{self, ManualClock};
 use crate::base::identity::fake::principal;
 use crate::base::lock::Mutex;
 use crate::base::random::CountedRandom;
-use crate::bridge::instances::InstancePool;
+use crate::bridge::instance_pool::InstancePool;
 use crate::bridge::message::ClientInfo;
 use crate::bridge::transport::{ProgramEnd, Receiver, Transport, Undelivered};
 use crate::http::{Body, Next, Request, Responder, Response, Stream};
@@ -29,6 +29,7 @@ pub(super) struct ScriptedPeer {
     pub(super) receiver: Weak<dyn Receiver>,
     pub(super) sent: Mutex<Vec<String>>,
     pub(super) has_ended: Mutex<bool>,
+    pub(super) is_full: Mutex<bool>,
 }
 
 impl ScriptedPeer {
@@ -53,6 +54,9 @@ impl Transport for ScriptedPeer {
         if *self.has_ended.lock() {
             return Err(Undelivered::Ended);
         }
+        if *self.is_full.lock() {
+            return Err(Undelivered::Full);
+        }
         let answers = (self.script)(&serde_json::from_str(&message).unwrap());
         self.sent.lock().push(message);
         answers.iter().for_each(|answer| self.say(answer));
@@ -67,18 +71,24 @@ impl Transport for ScriptedPeer {
 #[derive(Clone)]
 pub(super) struct Peers {
     pub(super) script: Script,
+    pub(super) mirrors_era: bool,
     pub(super) all: Arc<Mutex<Vec<Arc<ScriptedPeer>>>>,
     /// As the program's thread does, so that receivers live.
     pub(super) receivers: Arc<Mutex<Vec<Arc<dyn Receiver>>>>,
 }
 
 impl Launcher for Peers {
+    fn mirrors_era(&self) -> bool {
+        self.mirrors_era
+    }
+
     fn launch(&self, _: &Principal, receiver: Arc<dyn Receiver>) -> io::Result<Arc<dyn Transport>> {
         let peer = ScriptedPeer {
             script: self.script,
             receiver: Arc::downgrade(&receiver),
             sent: Mutex::default(),
             has_ended: Mutex::new(false),
+            is_full: Mutex::new(false),
         };
         let peer = Arc::new(peer);
         self.receivers.lock().push(receiver);
@@ -135,26 +145,47 @@ pub(super) fn usual(message: &Value) -> Vec<String> {
             result(r#"{"resultType":"partial","ttlMs":5,"cacheScope":"public","content":[],"ttl":1.10}"#)
         }
         (Some("tools/call"), Some("nonsense")) => result("7"),
-        (Some("tools/call"), Some("ask")) => vec![elicitation("q1")],
+        (Some("tools/call"), Some("ask")) => vec![elicitation(&format!("q1/{id}"))],
         (Some("tools/call"), Some("hang")) => vec![LOG.to_owned()],
-        (Some("tools/call"), Some("log_ask")) => vec![LOG.to_owned(), elicitation("q1")],
-        (Some("tools/call"), Some("log_ask_log")) => vec![LOG.to_owned(), elicitation("q2")],
+        (Some("tools/call"), Some("log_ask")) => vec![LOG.to_owned(), elicitation(&format!("q1/{id}"))],
+        (Some("tools/call"), Some("log_ask_log")) => vec![LOG.to_owned(), elicitation(&format!("q2/{id}"))],
         (Some("tools/call"), Some("sample")) => {
             vec![r#"{"jsonrpc":"2.0","id":"s1","method":"sampling/createMessage","params":{}}"#.to_owned()]
         }
-        (Some("tools/call"), Some("ask_twice")) => vec![elicitation("qa")],
-        (None, _) => match message["id"].as_str() {
-            Some("qa") => vec![elicitation("qb")],
-            Some("q2") => vec![LOG.to_owned()],
-            // The first request of an instance is `initialize`, the second the call that asks.
-            Some("q1" | "qb") => {
+        (Some("tools/call"), Some("ask_twice")) => vec![elicitation(&format!("qa/{id}"))],
+        // A question's id names the call that asks.
+        (None, _) => match message["id"].as_str().and_then(|id| id.split_once('/')) {
+            Some(("qa", call)) => vec![elicitation(&format!("qb/{call}"))],
+            Some(("q2", _)) => vec![LOG.to_owned()],
+            Some((_, call)) => {
                 let answered = json!({ "content": [], "answered": message["result"] });
-                vec![json!({ "jsonrpc": "2.0", "id": 2, "result": answered }).to_string()]
+                vec![format!(r#"{{"jsonrpc":"2.0","id":{call},"result":{answered}}}"#)]
             }
-            _ => Vec::new(),
+            None => Vec::new(),
         },
         _ => Vec::new(),
     }
+}
+
+/// A peer that speaks 2026-07-28 only.
+pub(super) fn modern_peer(message: &Value) -> Vec<String> {
+    let id = message["id"].to_string();
+    let version = &message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"];
+    vec![match message["method"].as_str() {
+        Some("initialize") => {
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32601,"message":"no"}}}}"#)
+        }
+        Some("server/discover") if version == "2026-07-28" => {
+            format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{{"tools":{{"listChanged":true}},"resources":{{"subscribe":true}}}}}}}}"#
+            )
+        }
+        Some("subscriptions/listen") | None => return Vec::new(),
+        Some(method) if method.starts_with("notifications/") => return Vec::new(),
+        Some(_) => format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","ttlMs":5,"cacheScope":"public","version":{version},"content":[]}}}}"#
+        ),
+    }]
 }
 
 const LOG: &str =
@@ -170,6 +201,16 @@ pub(super) fn rig(script: Script) -> Rig {
 }
 
 pub(super) fn rig_of(isolation: Isolation, script: Script) -> Rig {
+    rig_with(isolation, Peers { script, mirrors_era: false, all: Arc::default(), receivers: Arc::default() })
+}
+
+/// A rig whose peer is reached over HTTP, where it may have both eras.
+pub(super) fn rig_at_upstream(script: Script) -> Rig {
+    let peers = Peers { script, mirrors_era: true, all: Arc::default(), receivers: Arc::default() };
+    rig_with(Isolation::Grant, peers)
+}
+
+fn rig_with(isolation: Isolation, peers: Peers) -> Rig {
     let settings = InstanceSettings {
         server: Arc::from("test"),
         start: Duration::from_secs(60),
@@ -178,7 +219,6 @@ pub(super) fn rig_of(isolation: Isolation, script: Script) -> Rig {
         client_info: ClientInfo { name: "us", version: "1" },
         pool: InstancePool::new((8, 64)),
     };
-    let peers = Peers { script, all: Arc::default(), receivers: Arc::default() };
     let bridge = Arc::new(Bridge::new(Consent::default(), settings, Box::new(peers.clone())));
     let mcp = Mcp::new(Settings {
         backend: Arc::clone(&bridge) as Arc<dyn Backend>,

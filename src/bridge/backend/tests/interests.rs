@@ -1,0 +1,143 @@
+//! Log levels and subscriptions of clients, as the peer is told of them.
+
+use super::rig::modern_peer;
+use super::*;
+
+/// What a peer was told by these methods since the last look.
+fn told(rig: &Rig, index: usize, methods: &[&str]) -> Vec<Value> {
+    let sent: Vec<Value> =
+        rig.peer(index).sent().iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let is_one =
+        |message: &&Value| message["method"].as_str().is_some_and(|method| methods.contains(&method));
+    sent.iter().filter(is_one).map(|message| message["params"].clone()).collect()
+}
+
+fn level(rig: &Rig, index: usize) -> Vec<Value> {
+    told(rig, index, &["logging/setLevel"]).iter().map(|params| params["level"].clone()).collect()
+}
+
+#[test]
+fn a_peer_is_told_the_lowest_log_level_and_told_again_after_its_restart() {
+    let rig = rig(usual);
+    let session = rig.session_as(1);
+    let report = || rig.send(modern("tools/call", json!({ "name": "report" }))).last();
+    rig.send(legacy(&session, "tools/list", json!({}))).last();
+    assert_eq!(level(&rig, 0), Vec::<Value>::new(), "nobody has said");
+    assert_eq!(
+        rig.send(legacy(&session, "logging/setLevel", json!({ "level": "error" }))).json()["result"],
+        json!({})
+    );
+    assert_eq!(level(&rig, 0), [json!("error")]);
+    report();
+    report();
+    assert_eq!(level(&rig, 0), [json!("info")], "that of the call, which is lower, once");
+    rig.send(legacy(&session, "logging/setLevel", json!({ "level": "alert" }))).last();
+    assert_eq!(level(&rig, 0), [json!("alert")]);
+    rig.peer(0).die();
+    rig.send(legacy(&session, "tools/list", json!({}))).last();
+    assert_eq!(level(&rig, 1), [json!("alert")]);
+}
+
+fn get(rig: &Rig, user: u64, session: &str) -> Stream {
+    let request = crate::http::fake::request("GET", "/mcp").with("Accept", "text/event-stream");
+    rig.send_as(user, request.with("Mcp-Session-Id", session)).stream()
+}
+
+/// A log message while nobody calls belongs to the sessions of the grant.
+#[test]
+fn log_messages_outside_of_calls_reach_sessions_that_want_them() {
+    let rig = rig(usual);
+    let sessions = [rig.session_as(1), rig.session_as(1)];
+    rig.send(legacy(&sessions[1], "logging/setLevel", json!({ "level": "error" }))).last();
+    let streams = sessions.each_ref().map(|session| get(&rig, 1, session));
+    let log = |level: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"{level}","data":1.10}}}}"#
+        )
+    };
+    rig.peer(0).say(&log("info"));
+    rig.peer(0).say(&log("error"));
+    assert_eq!(next(&streams[0]), Some(log("info")));
+    assert_eq!(next(&streams[1]), Some(log("error")));
+}
+
+fn resources(rig: &Rig, index: usize) -> Vec<String> {
+    let methods = [("resources/subscribe", "+"), ("resources/unsubscribe", "-")];
+    let sent = rig.peer(index).sent();
+    let said = |text: &String| {
+        let message: Value = serde_json::from_str(text).unwrap();
+        let (_, sign) = methods.iter().find(|(method, _)| message["method"] == *method)?;
+        Some(format!("{sign}{}", message["params"]["uri"].as_str()?))
+    };
+    sent.iter().filter_map(said).collect()
+}
+
+fn listen(uris: &[&str]) -> Request {
+    modern("subscriptions/listen", json!({ "notifications": { "resourceSubscriptions": uris } }))
+}
+
+/// However many clients want to hear of a resource, the peer is told once, and told again after its restart.
+#[test]
+fn subscriptions_are_counted_over_one_of_the_peer() {
+    let rig = rig(usual);
+    let sessions = [rig.session_as(1), rig.session_as(1)];
+    let subscribe = |session: &str, method: &str, uri: &str| {
+        let answer = rig.send(legacy(session, method, json!({ "uri": uri }))).json();
+        assert_eq!(answer["result"], json!({}), "{answer}");
+    };
+    subscribe(&sessions[0], "resources/subscribe", "x://a");
+    subscribe(&sessions[1], "resources/subscribe", "x://a");
+    let stream = rig.send(listen(&["x://a", "x://b"])).stream();
+    assert!(next(&stream).unwrap().contains("acknowledged"));
+    assert_eq!(resources(&rig, 0), ["+x://a", "+x://b"]);
+    subscribe(&sessions[0], "resources/unsubscribe", "x://a");
+    assert_eq!(resources(&rig, 0), Vec::<String>::new());
+    let updated = |uri: &str| json!({ "jsonrpc": "2.0", "method": "notifications/resources/updated", "params": { "uri": uri } });
+    let streams = sessions.each_ref().map(|session| get(&rig, 1, session));
+    ["x://b", "x://a"].iter().for_each(|uri| rig.peer(0).say(&updated(uri).to_string()));
+    assert!(next(&stream).unwrap().contains("x://b"));
+    assert!(next(&streams[1]).unwrap().contains("x://a"));
+    rig.peer(0).die();
+    rig.send(legacy(&sessions[0], "tools/list", json!({}))).last();
+    assert_eq!(resources(&rig, 1), ["+x://a", "+x://b"]);
+    let changed: Vec<String> = (0..3).map(|_| next(&streams[0]).unwrap()).collect();
+    assert!(changed[0].contains("tools/list_changed"), "nothing before: {changed:?}");
+    drop(stream);
+    subscribe(&sessions[1], "resources/unsubscribe", "x://a");
+    let mut removed = resources(&rig, 1);
+    removed.sort();
+    assert_eq!(removed, ["-x://a", "-x://b"]);
+}
+
+/// What a full pipe did not take is told before the next call.
+#[test]
+fn what_could_not_be_told_is_told_later() {
+    let rig = rig(usual);
+    let session = rig.session_as(1);
+    *rig.peer(0).is_full.lock() = true;
+    rig.send(legacy(&session, "resources/subscribe", json!({ "uri": "x://a" }))).last();
+    assert_eq!(resources(&rig, 0), Vec::<String>::new());
+    *rig.peer(0).is_full.lock() = false;
+    rig.send(legacy(&session, "tools/list", json!({}))).last();
+    assert_eq!(resources(&rig, 0), ["+x://a"]);
+}
+
+/// A peer of 2026-07-28 has one stream, with what is wanted now; one that ends at once is opened anew with the next call.
+#[test]
+fn a_modern_peer_has_one_stream_of_changes() {
+    let rig = rig(modern_peer);
+    let session = rig.session_as(1);
+    let opened = told(&rig, 0, &["subscriptions/listen"]);
+    assert_eq!(opened.len(), 1, "{opened:?}");
+    let lists = json!({ "toolsListChanged": true, "promptsListChanged": false, "resourcesListChanged": false, "resourceSubscriptions": [] });
+    assert_eq!(opened[0]["notifications"], lists);
+    rig.send(legacy(&session, "resources/subscribe", json!({ "uri": "x://a" }))).last();
+    let sent: Vec<Value> =
+        rig.peer(0).sent().iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let [listen, cancel] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!(listen["params"]["notifications"]["resourceSubscriptions"], json!(["x://a"]));
+    assert_eq!(cancel["method"], "notifications/cancelled");
+    rig.peer(0).say(&json!({ "jsonrpc": "2.0", "id": listen["id"], "result": {} }).to_string());
+    rig.send(legacy(&session, "tools/list", json!({}))).last();
+    assert_eq!(told(&rig, 0, &["subscriptions/listen"]).len(), 1);
+}

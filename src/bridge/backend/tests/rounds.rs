@@ -1,0 +1,253 @@
+//! Peers of 2026-07-28 that ask (MRTR), and clients of both eras.
+
+use super::rig::{modern_peer, rig_at_upstream};
+use super::*;
+
+/// Asks two questions; one that is not answered is asked again. The result says what came.
+fn asking(message: &Value) -> Vec<String> {
+    let params = &message["params"];
+    let asked = |keys: &[&str], state: Option<&str>| {
+        let question = |method: &str| json!({ "method": method, "params": { "message": "?", "requestedSchema": { "type": "object" } } });
+        let method = |key: &str| {
+            if key == "dirs" {
+                "roots/list"
+            } else if key == "model" {
+                "sampling/createMessage"
+            } else {
+                "elicitation/create"
+            }
+        };
+        let questions: serde_json::Map<String, Value> =
+            keys.iter().map(|key| ((*key).to_owned(), question(method(key)))).collect();
+        let mut result = json!({ "resultType": "input_required" });
+        if !questions.is_empty() {
+            result["inputRequests"] = questions.into();
+        }
+        if let Some(state) = state {
+            result["requestState"] = state.into();
+        }
+        vec![json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }).to_string()]
+    };
+    let answers = &params["inputResponses"];
+    match params["name"].as_str().filter(|_| message["method"] == "tools/call") {
+        Some("two") if answers["a"].is_null() => asked(&["a", "b"], Some("s1")),
+        Some("two") if answers["b"].is_null() => asked(&["b"], None),
+        Some("two") | Some("later") if !answers.is_null() || params["requestState"] == "later" => {
+            let came = json!({ "resultType": "complete", "content": [], "answers": answers, "state": params["requestState"], "meta": params["_meta"] });
+            vec![json!({ "jsonrpc": "2.0", "id": message["id"], "result": came }).to_string()]
+        }
+        Some("later") => asked(&[], Some("later")),
+        Some("nothing") => asked(&[], None),
+        Some("endless") => asked(&["a"], Some("s")),
+        Some("roots") => asked(&["dirs"], None),
+        Some("sample") => asked(&["model"], None),
+        Some("quiet") => vec![json!({ "jsonrpc": "2.0", "id": message["id"], "result": { "content": [], "meta": params["_meta"] } }).to_string()],
+        _ => modern_peer(message),
+    }
+}
+
+fn call(rig: &Rig, request: Request) -> Value {
+    rig.send(request).json()
+}
+
+/// The round that answers `asked`.
+fn round(tool: &str, asked: &Value, answers: Value) -> Request {
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    let state = &asked["requestState"];
+    modern("tools/call", json!({ "name": tool, "inputResponses": answers, "requestState": state }))
+}
+
+/// The peer's state travels sealed, its questions and the answers as they are; what it asks again is asked again.
+#[test]
+fn rounds_of_a_modern_peer_are_passed_to_a_modern_client() {
+    let rig = rig(asking);
+    let accept = json!({ "action": "accept", "content": { "n": 1 } });
+    let asked = call(&rig, modern("tools/call", json!({ "name": "two" })))["result"].clone();
+    assert_eq!(asked["inputRequests"].as_object().unwrap().keys().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(asked["inputRequests"]["a"]["method"], "elicitation/create");
+    assert!(asked["requestState"].as_str().unwrap().starts_with("mcp_state_"), "{asked}");
+    let again = call(&rig, round("two", &asked, json!({ "a": accept })))["result"].clone();
+    assert_eq!(again["inputRequests"].as_object().unwrap().keys().collect::<Vec<_>>(), ["b"]);
+    assert!(rig.peer(0).sent().last().unwrap().contains(r#""requestState":"s1""#));
+    let result = call(&rig, round("two", &again, json!({ "a": accept, "b": accept })))["result"].clone();
+    assert_eq!(result["answers"], json!({ "a": accept, "b": accept }));
+    assert_eq!(result["state"], Value::Null, "the peer gave none in its last round");
+}
+
+/// A state is good for its own person, tool and server alone, and the peer sees no other.
+#[test]
+fn a_state_of_somebody_else_does_not_reach_the_peer() {
+    let rig = rig(asking);
+    let asked = call(&rig, modern("tools/call", json!({ "name": "two" })))["result"].clone();
+    rig.peer(0).sent();
+    let others = rig.send_as(2, round("two", &asked, json!({}))).json();
+    let forged = call(&rig, modern("tools/call", json!({ "name": "two", "requestState": "s1" })));
+    let moved = call(&rig, round("later", &asked, json!({})));
+    for refused in [others, forged, moved] {
+        assert_eq!(refused["error"]["code"], -32602, "{refused}");
+    }
+    assert_eq!(rig.peer(0).sent(), Vec::<String>::new());
+}
+
+#[test]
+fn a_state_without_questions_is_passed_too() {
+    let rig = rig(asking);
+    let asked = call(&rig, modern("tools/call", json!({ "name": "later" })))["result"].clone();
+    assert_eq!(asked.get("inputRequests"), None);
+    let result = call(&rig, round("later", &asked, json!({})))["result"].clone();
+    assert_eq!(result["state"], "later");
+}
+
+/// A client that waits is asked on the call's stream, and the peer called again.
+#[test]
+fn a_legacy_client_is_asked_on_the_calls_stream() {
+    let rig = rig(asking);
+    let session = rig.session_as(1);
+    let stream = rig.send(legacy(&session, "tools/call", json!({ "name": "two" }))).stream();
+    for n in [1, 2] {
+        let question: Value = serde_json::from_str(&next(&stream).unwrap()).unwrap();
+        assert_eq!(question["method"], "elicitation/create", "{question}");
+        let answer = json!({ "jsonrpc": "2.0", "id": question["id"], "result": { "action": "accept", "content": { "n": n } } });
+        assert_eq!(rig.send(post(&answer).with("Mcp-Session-Id", &session)).status, 202);
+    }
+    let result: Value = serde_json::from_str(&next(&stream).unwrap()).unwrap();
+    assert_eq!(result["result"]["answers"]["b"]["content"], json!({ "n": 2 }), "{result}");
+    assert_eq!(result["result"]["state"], "s1");
+    assert_eq!(
+        rig.send(legacy(&session, "tools/call", json!({ "name": "later" }))).json()["result"]["state"],
+        "later"
+    );
+    let error =
+        rig.send(legacy(&session, "tools/call", json!({ "name": "nothing" }))).json()["error"].clone();
+    assert!(error["message"].as_str().unwrap().contains("no result"), "{error}");
+}
+
+/// Rounds of a client that waits are bounded.
+#[test]
+fn a_peer_that_asks_for_ever_is_given_up() {
+    let rig = rig(asking);
+    let session = rig.session_as(1);
+    let stream = rig.send(legacy(&session, "tools/call", json!({ "name": "endless" }))).stream();
+    for _ in 0..limits::bridge::ROUNDS {
+        let question: Value = serde_json::from_str(&next(&stream).unwrap()).unwrap();
+        let answer = json!({ "jsonrpc": "2.0", "id": question["id"], "result": { "action": "cancel" } });
+        assert_eq!(rig.send(post(&answer).with("Mcp-Session-Id", &session)).status, 202);
+    }
+    assert!(next(&stream).unwrap().contains("asks too much"));
+}
+
+/// What the client did not say it can do is not asked of it, and `roots` of nobody.
+#[test]
+fn a_question_that_cannot_be_passed_is_a_missing_capability() {
+    let rig = rig(asking);
+    for (tool, capability) in [("roots", "roots"), ("sample", "sampling")] {
+        let error = call(&rig, modern("tools/call", json!({ "name": tool })))["error"].clone();
+        assert_eq!(error["code"], -32021, "{error}");
+        assert_eq!(error["data"], json!({ "requiredCapabilities": { capability: {} } }));
+    }
+    let session = rig.session_as(1);
+    let error = rig.send(legacy(&session, "tools/call", json!({ "name": "sample" }))).json()["error"].clone();
+    assert_eq!(error["message"], "The client does not support sampling");
+}
+
+/// A client of 2026-07-28 that has read the list repeats arguments in headers; what it did not read is not judged.
+#[test]
+fn mirrored_arguments_are_checked_by_the_list_that_the_client_has_read() {
+    fn script(message: &Value) -> Vec<String> {
+        let tools = json!([{ "name": "quiet", "inputSchema": { "type": "object", "properties": { "region": { "type": "string", "x-mcp-header": "Region" } } } }]);
+        match message["method"].as_str() {
+            Some("tools/list") => {
+                vec![json!({ "jsonrpc": "2.0", "id": message["id"], "result": { "tools": tools, "nextCursor": "endless" } }).to_string()]
+            }
+            _ => asking(message),
+        }
+    }
+    let rig = rig(script);
+    let code = |header: Option<&str>| {
+        let request = modern("tools/call", json!({ "name": "quiet", "arguments": { "region": "grüße" } }));
+        let request = match header {
+            Some(value) => request.with("Mcp-Param-Region", value),
+            None => request,
+        };
+        call(&rig, request)["error"]["code"].as_i64()
+    };
+    assert_eq!(code(Some("eu")), None);
+    rig.send(modern("tools/list", json!({}))).last();
+    assert_eq!(code(Some("eu")), Some(-32020));
+    assert_eq!(code(None), Some(-32020));
+    assert_eq!(code(Some("=?base64?Z3LDvMOfZQ==?=")), None);
+    assert_eq!(rig.peer(0).sent().iter().filter(|sent| sent.contains("tools/list")).count(), 1);
+}
+
+/// The peer is told of each call's client: what it can do, and which log messages it wants.
+#[test]
+fn a_modern_peer_is_told_of_the_client_with_each_call() {
+    let rig = rig(asking);
+    let session = rig.session_as(1);
+    let told = |answer: Answer| {
+        let meta = answer.json()["result"]["meta"].clone();
+        (
+            meta["io.modelcontextprotocol/clientCapabilities"].clone(),
+            meta["io.modelcontextprotocol/logLevel"].clone(),
+        )
+    };
+    let quiet = || json!({ "name": "quiet" });
+    assert_eq!(told(rig.send(modern("tools/call", quiet()))), (json!({ "elicitation": {} }), json!("info")));
+    assert_eq!(
+        told(rig.send(legacy(&session, "tools/call", quiet()))),
+        (json!({ "elicitation": {} }), json!("info"))
+    );
+    rig.send(legacy(&session, "logging/setLevel", json!({ "level": "error" }))).last();
+    assert_eq!(told(rig.send(legacy(&session, "tools/call", quiet()))).1, json!("error"));
+}
+
+/// What each peer was begun with.
+fn begun(rig: &Rig) -> Vec<Vec<String>> {
+    let method =
+        |text: &String| serde_json::from_str::<Value>(text).unwrap()["method"].as_str().map(str::to_owned);
+    let is_handshake = |method: &String| matches!(&**method, "initialize" | "server/discover");
+    let of_peer = |index| rig.peer(index).sent().iter().filter_map(method).filter(is_handshake).collect();
+    (0..rig.peers.all.lock().len()).map(of_peer).collect()
+}
+
+/// Decision 2: where the peer has both eras, each client meets its own; one that has refused an era is not asked again.
+#[test]
+fn an_upstream_is_begun_in_the_era_of_its_client() {
+    fn both(message: &Value) -> Vec<String> {
+        if message["method"] == "server/discover" { modern_peer(message) } else { usual(message) }
+    }
+    let list = |rig: &Rig, user: u64| {
+        let session = rig.session_as(user);
+        rig.send_as(user, legacy(&session, "tools/list", json!({}))).last();
+        rig.send_as(user, modern("tools/list", json!({}))).last();
+    };
+    let steps = |steps: &[&str]| steps.iter().map(|step| (*step).to_owned()).collect::<Vec<_>>();
+    let rig = rig_at_upstream(both);
+    list(&rig, 1);
+    assert_eq!(begun(&rig), [steps(&["initialize"]), steps(&["server/discover"])]);
+    fn old(message: &Value) -> Vec<String> {
+        if message["method"] != "server/discover" {
+            return usual(message);
+        }
+        vec![
+            json!({ "jsonrpc": "2.0", "id": message["id"], "error": { "code": -32601, "message": "no" } })
+                .to_string(),
+        ]
+    }
+    let rig = rig_at_upstream(old);
+    list(&rig, 1);
+    list(&rig, 2);
+    let refused = steps(&["server/discover", "initialize"]);
+    assert_eq!(begun(&rig), [steps(&["initialize"]), refused, steps(&["initialize"])], "remembered");
+    let rig = rig_at_upstream(asking);
+    list(&rig, 1);
+    assert_eq!(begun(&rig), [steps(&["initialize", "server/discover"])], "both clients share it");
+}
+
+#[test]
+fn a_program_of_2026_is_begun_so_the_next_time() {
+    let rig = rig(asking);
+    [1, 2].iter().for_each(|user| drop(rig.session_as(*user)));
+    let sent = begun(&rig);
+    assert_eq!((sent[0].len(), &*sent[1]), (2, &["server/discover".to_owned()][..]));
+}

@@ -1,0 +1,32 @@
+//! The instances of all servers, whose limits hold together.
+
+use std::sync::Arc;
+
+use super::slots::Slots;
+use crate::base::identity::UserId;
+use crate::base::lock::Mutex;
+use crate::base::quota::Quota;
+
+pub(super) struct InstancePool<I> {
+    /// Instances of one person, and in all.
+    pub(super) most: (usize, usize),
+    /// Instances that live, those included that are being ended: twice what may be in use. One that all share is nobody's.
+    pub(super) places: Arc<Quota<Option<UserId>>>,
+    /// Guards which instance serves whom, and who has to wait after failures.
+    pub(super) slots: Mutex<Slots<I>>,
+}
+
+impl<I> InstancePool<I> {
+    /// Room for `of_user` instances of one person and `in_all`.
+    pub(super) fn new((of_user, in_all): (usize, usize)) -> Arc<InstancePool<I>> {
+        let places = Quota::new((of_user.saturating_mul(2), in_all.saturating_mul(2)));
+        Arc::new(InstancePool { most: (of_user, in_all), places: Arc::new(places), slots: Mutex::default() })
+    }
+
+    /// Lets nothing be started any more. Returns what runs.
+    pub(super) fn close(&self) -> Vec<Arc<I>> {
+        let mut slots = self.slots.lock();
+        slots.is_closed = true;
+        slots.all().cloned().collect()
+    }
+}

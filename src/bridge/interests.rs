@@ -1,0 +1,186 @@
+//! What clients want to be told beside the answers to their calls, brought to one peer: the log level, changes of resources, changes
+//! of lists. The peer is told the difference between what is wanted now and what it was told before, so clients that want the
+//! same count as one, and a peer that has started anew is told everything.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::handshake::Greeting;
+use super::peer::{Peer, Requester, Settled};
+use crate::base::identity::GrantId;
+use crate::base::lock::Mutex;
+use crate::base::{clock, limits};
+use crate::mcp::{Interests, Level, Members, Operation};
+
+/// What one peer was told.
+#[derive(Default)]
+pub(super) struct ToldInterests {
+    /// Guards what was told. Held while the peer is told, which does not wait, so that it is told in order.
+    told: Mutex<Told>,
+    /// Whether something could not be told.
+    is_behind: AtomicBool,
+}
+
+#[derive(Default)]
+struct Told {
+    log_level: Option<Level>,
+    resources: BTreeSet<String>,
+    /// The stream of a peer of 2026-07-28.
+    listen: Option<Arc<HeldListen>>,
+}
+
+/// The filter of a `subscriptions/listen`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListenFilter {
+    tools_list_changed: bool,
+    prompts_list_changed: bool,
+    resources_list_changed: bool,
+    resource_subscriptions: BTreeSet<String>,
+}
+
+#[derive(Serialize)]
+struct LevelParams {
+    level: Level,
+}
+
+#[derive(Serialize)]
+struct ResourceParams<'a> {
+    uri: &'a str,
+}
+
+impl ToldInterests {
+    /// Tells the peer what is wanted now.
+    pub(super) fn update(&self, peer: &Arc<Peer>, greeting: &Greeting, wanted: Interests) {
+        self.is_behind.store(false, Ordering::SeqCst);
+        let mut told = self.told.lock();
+        let Interests { mut resources, log_level } = wanted;
+        if !greeting.description.promises(Operation::ReadResource, "subscribe") {
+            resources.clear();
+        }
+        if greeting.is_modern {
+            return told.listen(peer, greeting, resources);
+        }
+        if let Some(level) = log_level {
+            told.set_log_level(peer, greeting, level);
+        }
+        let (mut added, mut removed) = (resources.clone(), told.resources.clone());
+        added.retain(|uri| !told.resources.contains(uri) && self.tell(peer, "resources/subscribe", uri));
+        removed.retain(|uri| !resources.contains(uri) && self.tell(peer, "resources/unsubscribe", uri));
+        told.resources.extend(added);
+        told.resources.retain(|uri| !removed.contains(uri));
+    }
+
+    fn tell(&self, peer: &Peer, method: &str, uri: &str) -> bool {
+        let is_told = peer.tell(method, &ResourceParams { uri }).is_ok();
+        self.is_behind.fetch_or(!is_told, Ordering::SeqCst);
+        is_told
+    }
+
+    /// Whether the peer has to be told something again.
+    pub(super) fn is_behind(&self) -> bool {
+        let has_ended = || self.told.lock().listen.as_ref().is_some_and(|listen| listen.is_over());
+        self.is_behind.load(Ordering::SeqCst) || has_ended()
+    }
+
+    /// Has the peer write log messages of this level at least, for a call that wants them.
+    pub(super) fn lower_log_level(&self, peer: &Peer, greeting: &Greeting, level: Level) {
+        let mut told = self.told.lock();
+        if told.log_level.is_none_or(|told| level < told) {
+            told.set_log_level(peer, greeting, level);
+        }
+    }
+
+    /// The peer has forgotten everything.
+    pub(super) fn forget(&self) {
+        *self.told.lock() = Told::default();
+    }
+}
+
+impl Told {
+    fn set_log_level(&mut self, peer: &Peer, greeting: &Greeting, level: Level) {
+        // One of 2026-07-28 is told with each request.
+        let can_be_told = !greeting.is_modern && greeting.description.capabilities.contains_key("logging");
+        if can_be_told
+            && self.log_level != Some(level)
+            && peer.tell("logging/setLevel", &LevelParams { level }).is_ok()
+        {
+            self.log_level = Some(level);
+        }
+    }
+
+    /// Holds one stream with what is wanted.
+    fn listen(&mut self, peer: &Arc<Peer>, greeting: &Greeting, resources: BTreeSet<String>) {
+        let lists = |operation| greeting.description.promises(operation, "listChanged");
+        let filter = ListenFilter {
+            tools_list_changed: lists(Operation::ListTools),
+            prompts_list_changed: lists(Operation::ListPrompts),
+            resources_list_changed: lists(Operation::ListResources),
+            resource_subscriptions: resources,
+        };
+        if self.listen.as_ref().is_some_and(|listen| listen.filter == filter && !listen.is_over()) {
+            return;
+        }
+        let before = self.listen.take();
+        if filter.tools_list_changed
+            || filter.prompts_list_changed
+            || filter.resources_list_changed
+            || !filter.resource_subscriptions.is_empty()
+        {
+            self.listen = HeldListen::open(peer, filter);
+        }
+        // After the new one, so that no change falls between them.
+        if let Some(id) = before.and_then(|before| before.id.get().copied()) {
+            peer.cancel(id, "Another subscription has taken its place");
+        }
+    }
+}
+
+/// One `subscriptions/listen` that is held at a peer.
+struct HeldListen {
+    peer: Weak<Peer>,
+    filter: ListenFilter,
+    begun: Instant,
+    id: OnceLock<u64>,
+    is_over: AtomicBool,
+}
+
+impl HeldListen {
+    fn open(peer: &Arc<Peer>, filter: ListenFilter) -> Option<Arc<HeldListen>> {
+        let params = Members::default().with("notifications", &filter).ok()?;
+        let listen = Arc::new(HeldListen {
+            peer: Arc::downgrade(peer),
+            filter,
+            begun: clock::instant(),
+            id: OnceLock::new(),
+            is_over: AtomicBool::new(false),
+        });
+        let requester = Arc::clone(&listen) as Arc<dyn Requester>;
+        let id = peer.request("subscriptions/listen", &params, requester).ok()?;
+        let _ = listen.id.set(id); // it is sent once
+        Some(listen)
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::SeqCst)
+    }
+}
+
+impl Requester for HeldListen {
+    /// The stream has ended. It is taken up again at once if it was held for a while, else with the next call.
+    fn answer(self: Arc<Self>, answer: Settled<'_>) {
+        self.is_over.store(true, Ordering::SeqCst);
+        let was_held = self.begun.elapsed() >= limits::bridge::PAUSE;
+        if let (Settled::Answered(_), true, Some(peer)) = (answer, was_held, self.peer.upgrade()) {
+            peer.stopped_listening();
+        }
+    }
+
+    fn owner(&self) -> Option<GrantId> {
+        None
+    }
+}

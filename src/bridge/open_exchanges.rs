@@ -1,0 +1,53 @@
+//! The exchanges with an upstream that run, so that they can be interrupted.
+
+use std::collections::BTreeMap;
+
+use ureq::Agent;
+
+use crate::base::cancel::CancelToken;
+use crate::base::lock::Mutex;
+
+/// The exchanges of one session.
+#[derive(Default)]
+pub(super) struct OpenExchanges {
+    /// Guards the agents, each of which has one exchange.
+    agents: Mutex<BTreeMap<u64, Agent>>,
+    /// Tripped when nothing is to be open any more.
+    pub(super) closed: CancelToken,
+}
+
+impl OpenExchanges {
+    /// Notes an exchange; `false` if none may begin any more.
+    pub(super) fn add(&self, key: u64, agent: &Agent) -> bool {
+        let mut agents = self.agents.lock();
+        if self.closed.is_tripped() {
+            return false;
+        }
+        if let Some(other) = agents.insert(key, agent.clone()) {
+            other.shutdown(); // an earlier standing stream
+        }
+        true
+    }
+
+    /// Forgets an exchange; `false` if it was interrupted.
+    pub(super) fn remove(&self, key: u64) -> bool {
+        self.agents.lock().remove(&key).is_some()
+    }
+
+    pub(super) fn interrupt(&self, key: u64) {
+        let agent = self.agents.lock().remove(&key);
+        if let Some(agent) = agent {
+            agent.shutdown();
+        }
+    }
+
+    /// Interrupts everything, for good.
+    pub(super) fn close(&self) {
+        let agents = {
+            let mut agents = self.agents.lock();
+            self.closed.trip();
+            std::mem::take(&mut *agents)
+        };
+        agents.into_values().for_each(Agent::shutdown);
+    }
+}
