@@ -54,14 +54,14 @@ pub(super) struct OnlyEra {
 }
 
 impl OnlyEra {
-    /// Whether to begin with 2026-07-28 where that is `wanted` or not.
-    pub(super) fn unless_known(&self, wanted: bool) -> bool {
-        self.is_modern.lock().unwrap_or(wanted)
+    pub(super) fn is_known(&self) -> bool {
+        self.is_modern.lock().is_some()
     }
 
-    /// Where to begin.
+    /// Where to begin, if 2026-07-28 is `wanted` or not.
     pub(super) fn first_step(&self, wanted: bool) -> HandshakeStep {
-        if self.unless_known(wanted) { HandshakeStep::Discover } else { HandshakeStep::Initialize }
+        let is_modern = self.is_modern.lock().unwrap_or(wanted);
+        if is_modern { HandshakeStep::Discover } else { HandshakeStep::Initialize }
     }
 
     /// Notes what came of a handshake.

@@ -15,11 +15,11 @@ use ureq::{Agent, Body, RequestBuilder};
 
 use super::launcher::Launcher;
 use super::message;
-use super::open_exchanges::OpenExchanges;
 use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
 use super::upstream::Upstream;
 use super::upstream_answer::{answers, error_body, read};
 use super::upstream_error::UpstreamError;
+use super::upstream_exchanges::OpenExchanges;
 use super::upstream_message::UpstreamMessage;
 use crate::base::identity::{Principal, UserId};
 use crate::base::lock::Mutex;

@@ -152,8 +152,8 @@ impl Instances {
     fn key(&self, person: &Principal) -> InstanceKey {
         let key = InstanceKey::new(&self.settings.server, self.settings.isolation, person);
         // Clients without sessions are of 2026-07-28, or can be asked nothing anyway.
-        let wants_modern = person.session.is_none();
-        let is_modern = self.launcher.mirrors_era() && self.only_era.unless_known(wants_modern);
+        let is_modern = person.session.is_none();
+        let is_modern = is_modern && self.launcher.mirrors_era() && !self.only_era.is_known();
         InstanceKey { is_modern, ..key }
     }
 
@@ -236,7 +236,8 @@ impl Instances {
         self.only_era.note(instance.key.is_modern, greeting.is_modern);
         let description = Some(Arc::clone(&greeting.description));
         let mut slots = self.settings.pool.slots.lock();
-        std::mem::replace(&mut slots.history_mut(&instance.key).description, description).is_some()
+        let before = std::mem::replace(&mut slots.history_mut(&instance.key).description, description);
+        before.is_some() && self.settings.isolation != Isolation::Session // there it may be another's
     }
 
     /// Notes that an instance has failed.
@@ -329,7 +330,6 @@ impl Instance {
         }
     }
 
-    /// What its clients want to be told.
     fn interests(&self) -> Interests {
         let instances = self.instances.upgrade();
         instances.map(|instances| instances.audience.interests(&self.key)).unwrap_or_default()

@@ -20,7 +20,6 @@ mod launcher;
 mod lines;
 mod listed;
 mod message;
-mod open_exchanges;
 mod parked;
 mod passed_call;
 mod peer;
@@ -37,6 +36,7 @@ mod unavailable;
 mod upstream;
 mod upstream_answer;
 mod upstream_error;
+mod upstream_exchanges;
 mod upstream_message;
 
 pub(crate) use self::guardian::serve as serve_as_guardian;

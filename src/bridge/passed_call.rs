@@ -238,6 +238,18 @@ impl PassedCall {
         }
     }
 
+    /// The peer's error; one that cannot be read is internal.
+    fn error(&self, error: &RawValue) -> Error {
+        let error = serde_json::from_str(error.get()).unwrap_or_else(|_| Error::internal());
+        // 2026-07-28 says "no such resource" as invalid params; the front does so where its client is of that.
+        let is_missing = self.is_modern_peer.get() == Some(&true)
+            && error.code == Error::INVALID_PARAMS
+            && self.operation == Operation::ReadResource
+            && error.data.as_ref().is_some_and(|data| data.get().contains("\"uri\""));
+        let code = if is_missing { Error::RESOURCE_NOT_FOUND } else { error.code };
+        Error { code, ..error }
+    }
+
     fn unusable(&self) -> CallError {
         Error::new(Error::INTERNAL, format!("The server {:?} answered with no result", self.server())).into()
     }
@@ -367,7 +379,7 @@ impl Requester for PassedCall {
     fn answer(self: Arc<Self>, answer: Settled<'_>) {
         let outcome = match answer {
             Settled::Answered(Ok(result)) => self.take(result),
-            Settled::Answered(Err(error)) => Err(as_error(error).into()),
+            Settled::Answered(Err(error)) => Err(self.error(error).into()),
             Settled::Ended(end) => {
                 let text = format!(
                     "The server {:?} did not answer: {end}. The next call starts it again",
@@ -433,9 +445,4 @@ impl Requester for PassedCall {
 
 fn not_now() -> Error {
     Error::new(Error::INTERNAL, "The client did not answer an earlier question, or the call is over")
-}
-
-/// A peer's error as one of ours; one that cannot be read is internal.
-fn as_error(error: &RawValue) -> Error {
-    serde_json::from_str(error.get()).unwrap_or_else(|_| Error::internal())
 }

@@ -72,12 +72,15 @@ fn answers_pass_as_they_are() {
 
 #[test]
 fn a_resource_that_is_not_there_is_said_in_the_words_of_each_era() {
-    let rig = rig(usual);
-    let session = rig.session_as(1);
-    let read = json!({ "uri": "x://y" });
-    assert_eq!(rig.send(legacy(&session, "resources/read", read.clone())).json()["error"]["code"], -32002);
-    let error = rig.send(modern("resources/read", read)).json()["error"].clone();
-    assert_eq!((&error["code"], &error["data"]["uri"]), (&json!(-32602), &json!("x://y")));
+    for script in [usual as rig::Script, modern_peer] {
+        let rig = rig(script);
+        let session = rig.session_as(1);
+        let read = json!({ "uri": "x://y" });
+        let error = rig.send(legacy(&session, "resources/read", read.clone())).json()["error"].clone();
+        assert_eq!((&error["code"], &error["data"]["uri"]), (&json!(-32002), &json!("x://y")));
+        let error = rig.send(modern("resources/read", read)).json()["error"].clone();
+        assert_eq!((&error["code"], &error["data"]["uri"]), (&json!(-32602), &json!("x://y")));
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Instances over transports of the test, whose peers say what the test has them say.
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
@@ -7,7 +8,7 @@ use crate::base::cancel::CancelToken;
 use crate::base::identity::fake::principal;
 use crate::bridge::fake::{FakeRequester, FakeTransport};
 use crate::bridge::slots::History;
-use crate::bridge::transport::Undelivered;
+use crate::bridge::transport::{Transport, Undelivered};
 use crate::mcp::{Members, Operation};
 
 mod isolation;

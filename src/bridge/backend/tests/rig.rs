@@ -181,6 +181,11 @@ pub(super) fn modern_peer(message: &Value) -> Vec<String> {
             )
         }
         Some("subscriptions/listen") | None => return Vec::new(),
+        Some("resources/read") => {
+            format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32602,"message":"gone","data":{{"uri":"x://y","n":1.10}}}}}}"#
+            )
+        }
         Some(method) if method.starts_with("notifications/") => return Vec::new(),
         Some(_) => format!(
             r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","ttlMs":5,"cacheScope":"public","version":{version},"content":[]}}}}"#

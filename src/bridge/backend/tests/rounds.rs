@@ -207,7 +207,8 @@ fn begun(rig: &Rig) -> Vec<Vec<String>> {
         |text: &String| serde_json::from_str::<Value>(text).unwrap()["method"].as_str().map(str::to_owned);
     let is_handshake = |method: &String| matches!(&**method, "initialize" | "server/discover");
     let of_peer = |index| rig.peer(index).sent().iter().filter_map(method).filter(is_handshake).collect();
-    (0..rig.peers.all.lock().len()).map(of_peer).collect()
+    let peers = rig.peers.all.lock().len();
+    (0..peers).map(of_peer).collect()
 }
 
 /// Decision 2: where the peer has both eras, each client meets its own; one that has refused an era is not asked again.
