@@ -12,8 +12,8 @@ use crate::base::quota::{Held, Quota};
 use crate::base::random::Random;
 use crate::base::trace::{self, RequestIds, Trace};
 use crate::http::{
-    Admission, Handler, Head, Method, PublicUrl, Request, Responder, Response, Ticket, TrustedProxies,
-    Witness,
+    Admission, Blocking, Handler, Head, Method, PublicUrl, Request, Responder, Response, Ticket,
+    TrustedProxies, Witness,
 };
 use crate::mcp::Mcp;
 use crate::metrics::Metrics;
@@ -198,25 +198,31 @@ impl App {
         Decision::Read { limit: limits::MCP_BYTES, place: Some(place), then }
     }
 
-    fn run(&self, then: Continuation, request: Request, responder: Responder) {
+    /// Serves a whole request. Returns the part that may block: all of what the authorization server does, which writes grants
+    /// and calls GitHub.
+    fn run(self: Arc<Self>, then: Continuation, request: Request, responder: Responder) -> Option<Blocking> {
         match then {
-            Continuation::OAuth(answer) => responder.respond(answer(&self.oauth, &request)),
+            Continuation::OAuth(answer) => {
+                Some(Box::new(move || responder.respond(answer(&self.oauth, &request))))
+            }
             Continuation::Mcp(endpoint) => self.call_mcp(endpoint, request, responder),
         }
     }
 
-    fn call_mcp(&self, endpoint: Endpoint, request: Request, responder: Responder) {
+    fn call_mcp(&self, endpoint: Endpoint, request: Request, responder: Responder) -> Option<Blocking> {
         let principal = match self.oauth.bearer.principal(&request.head) {
             Ok(principal) => principal,
             Err(error) => {
-                return responder.respond(self.oauth.resource.challenge(&request.head, endpoint, error));
+                responder.respond(self.oauth.resource.challenge(&request.head, endpoint, error));
+                return None;
             }
         };
         responder.identify(&principal);
-        match endpoint {
-            Endpoint::Mcp => self.mcp.handle(request, principal, responder),
-            Endpoint::Sse => self.mcp.handle_http_sse(request, principal, (responder, MESSAGE)),
+        if endpoint == Endpoint::Mcp {
+            return self.mcp.handle(request, principal, responder);
         }
+        let mcp = self.mcp.clone();
+        Some(Box::new(move || mcp.handle_http_sse(request, principal, (responder, MESSAGE))))
     }
 }
 
@@ -240,7 +246,8 @@ impl Handler for App {
             Decision::Read { limit, place, then } => {
                 let run = move |body, responder: Responder| {
                     let responder = responder.with_fields(fields).with_witness(Arc::new(line.restarted()));
-                    trace::within(trace, || self.run(then, Request { head, body }, responder));
+                    let rest = trace::within(trace, || self.run(then, Request { head, body }, responder))?;
+                    Some(Box::new(move || trace::within(trace, rest)) as Blocking)
                 };
                 Admission::Welcome(Ticket::new(limit, run).holding(place))
             }

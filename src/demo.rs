@@ -60,7 +60,7 @@ fn greet() -> Tool {
     Tool::new("greet", "A simple greeting tool", name_schema())
         .with("title", "Greeting Tool")
         .with("annotations", json!({ "readOnlyHint": true, "openWorldHint": false }))
-        .handler(|_, Name { name }| Ok(format!("Hello, {name}!")))
+        .quick_handler(|_, Name { name }| Ok(format!("Hello, {name}!")))
 }
 
 fn multi_greet() -> Tool {

@@ -42,9 +42,8 @@ pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(15);
 pub const DRAIN_BYTES: usize = 64 * 1024;
 /// How long that takes at most, and how long the answer waits for a small body that was refused.
 pub const DRAIN_TIME: Duration = Duration::from_secs(1);
-/// The stack of a connection's thread (bytes): it parses a head and moves bytes, nothing recurses. A TLS handshake takes
-/// less than half of it, not optimised.
-pub const CONNECTION_STACK_BYTES: usize = 128 * 1024;
+/// The stack of a connection's thread (bytes): quick tools run on it. Only the pages that were touched are in memory.
+pub const CONNECTION_STACK_BYTES: usize = 512 * 1024;
 
 // ---- the edge: all connections ----
 

@@ -62,7 +62,9 @@ fn ask(principal: Principal, method: &str, name: (&str, &str), arguments: Value)
         .with("Mcp-Name", name)
         .body(body.to_string());
     let (responder, waiter) = Responder::pair();
-    let worker = std::thread::spawn(move || mcp.handle(request, principal, responder));
+    let worker = std::thread::spawn(move || {
+        mcp.handle(request, principal, responder).into_iter().for_each(|rest| rest())
+    });
     let response = waiter.wait(clock::instant() + Duration::from_secs(60)).unwrap();
     let messages = match response.into_body() {
         Body::Bytes(bytes) => vec![serde_json::from_slice(&bytes).unwrap()],

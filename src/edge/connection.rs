@@ -89,7 +89,8 @@ impl Connection {
             Activity::Shut => self.socket.note_shut(),
             Activity::Waiting(_) | Activity::Receiving | Activity::Busy => {}
         }
-        let response = match self.shared.pool.submit(ticket, body, share) {
+        let pool = &self.shared.pool;
+        let response = match pool.serve(pool.place_at_door(), ticket, (body, share)) {
             Ok(waiter) => self.wait(&waiter)?,
             Err(Full) => self.refusal(Refusal::Busy),
         };

@@ -93,7 +93,9 @@ impl Handler for Desk {
             return Admission::Answered(Response::new(401).bytes("text/plain", "no"));
         }
         let limit = if head.path.starts_with("/small") { SMALL } else { LIMIT };
-        Admission::Welcome(Ticket::new(limit, move |body, responder| self.answer(&head, body, responder)))
+        Admission::Welcome(Ticket::new(limit, move |body, responder| {
+            Some(Box::new(move || self.answer(&head, body, responder)))
+        }))
     }
 }
 
@@ -104,7 +106,7 @@ pub(crate) fn answer<H: Handler>(handler: &Arc<H>, request: Request) -> Response
         Admission::Answered(response) => response,
         Admission::Welcome(ticket) => {
             let (responder, waiter) = Responder::pair();
-            ticket.run(body, responder);
+            ticket.run(body, responder).into_iter().for_each(|rest| rest());
             waiter.wait(clock::instant() + PATIENCE).unwrap()
         }
     }

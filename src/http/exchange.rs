@@ -23,12 +23,19 @@ pub enum Admission {
 pub struct Ticket {
     limit: usize,
     place: Option<Box<dyn Send + Sync>>,
-    run: Box<dyn FnOnce(Vec<u8>, Responder) + Send>,
+    run: Box<dyn FnOnce(Vec<u8>, Responder) -> Option<Blocking> + Send>,
 }
 
+/// The part of a request that may block: a worker runs it.
+pub type Blocking = Box<dyn FnOnce() + Send>;
+
 impl Ticket {
-    /// Welcomes a body of at most `limit` bytes. `run` answers through the responder, before it returns or later from any thread.
-    pub fn new(limit: usize, run: impl FnOnce(Vec<u8>, Responder) + Send + 'static) -> Ticket {
+    /// Welcomes a body of at most `limit` bytes. `run` must not block: it answers through the responder, before it returns or
+    /// later from any thread, or returns the part that may block.
+    pub fn new(
+        limit: usize,
+        run: impl FnOnce(Vec<u8>, Responder) -> Option<Blocking> + Send + 'static,
+    ) -> Ticket {
         Ticket { limit, place: None, run: Box::new(run) }
     }
 
@@ -48,9 +55,10 @@ impl Ticket {
         self.place.take()
     }
 
-    /// Answers the request, whose body this is.
-    pub fn run(self, body: Vec<u8>, responder: Responder) {
-        (self.run)(body, responder);
+    /// Answers the request, whose body this is. Returns the part that may block.
+    #[must_use]
+    pub fn run(self, body: Vec<u8>, responder: Responder) -> Option<Blocking> {
+        (self.run)(body, responder)
     }
 }
 
@@ -61,7 +69,9 @@ impl Admission {
         head: Head,
         answer: impl FnOnce(&Request) -> Response + Send + 'static,
     ) -> Admission {
-        let run = |body, responder: Responder| responder.respond(answer(&Request { head, body }));
+        let run = |body, responder: Responder| -> Option<Blocking> {
+            Some(Box::new(move || responder.respond(answer(&Request { head, body }))))
+        };
         Admission::Welcome(Ticket::new(limit, run))
     }
 }

@@ -34,6 +34,13 @@ pub trait Backend: Send + Sync {
     /// Must not block. That a caller wants to hear of less, because it has gone, is not told.
     fn interests_changed(&self, _caller: &Principal) {}
 
+    /// Whether [`Backend::description`] and, if `operation` is one, [`Backend::call`] return at once: the thread of the client's
+    /// connection then runs them, which spares the way to a worker. They must not wait for anything but memory. `subject` is
+    /// the tool, prompt or URI. What is wrongly taken for quick holds up nobody but its own client.
+    fn is_quick(&self, _caller: &Principal, _operation: Option<Operation>, _subject: &str) -> bool {
+        false
+    }
+
     /// What holds for calls of a tool; `None` if nothing does, or the tool is unknown.
     fn tool_rules(&self, caller: &Principal, tool: &str) -> Option<Arc<ToolRules>>;
 

@@ -26,7 +26,7 @@ pub(super) enum Era {
 /// even under a modern version header, which some clients send at once. Else a modern version header makes it modern, unless
 /// the request names a session: some clients send their own version whatever was agreed on, and if the session is over
 /// they must be told that, to begin another.
-pub(super) fn classify(message: &Message<'_>, headers: &Headers) -> Era {
+pub(super) fn classify(message: &Message, headers: &Headers) -> Era {
     let Some((method, params)) = message.call() else { return of_headers(headers) };
     // A `_meta` that is no object names no version; the check of the era refuses it.
     if let Ok(Some(VersionMeta { version: Some(_) })) = params.read("_meta") {

@@ -18,14 +18,14 @@ const RULES: json::Rules =
 
 /// One message of a client. Params and results stay text until someone knows their type.
 #[derive(Debug)]
-pub(super) enum Message<'a> {
+pub(super) enum Message {
     Request {
         id: RequestId,
-        method: Cow<'a, str>,
+        method: String,
         params: Members,
     },
     Notification {
-        method: Cow<'a, str>,
+        method: String,
         params: Members,
     },
     /// The answer to a request of ours.
@@ -35,7 +35,7 @@ pub(super) enum Message<'a> {
     },
 }
 
-impl Message<'_> {
+impl Message {
     /// The method and the params, which an answer does not have.
     pub(super) fn call(&self) -> Option<(&str, &Members)> {
         match self {
@@ -77,7 +77,7 @@ pub(super) fn not_read(status: u16) -> Response {
 }
 
 /// The one message of a POST. `in_params` is the status for a request that is one but for its params.
-pub(super) fn read<'a>(head: &Head, body: &'a [u8], in_params: u16) -> Result<Message<'a>, Box<Response>> {
+pub(super) fn read(head: &Head, body: &[u8], in_params: u16) -> Result<Message, Box<Response>> {
     // M11: a browser sends any other type across sites without asking first.
     match head.is_of_type("application/json") {
         Ok(true) => {}
@@ -104,7 +104,7 @@ pub(super) struct Refusal {
 ///
 /// # Errors
 /// [`Error::PARSE`] if it is not JSON, [`Error::INVALID_REQUEST`] if it is something else.
-pub(super) fn parse(body: &[u8]) -> Result<Message<'_>, Refusal> {
+pub(super) fn parse(body: &[u8]) -> Result<Message, Refusal> {
     let Ok(text) = std::str::from_utf8(body) else {
         return Err(refusal(
             &String::from_utf8_lossy(body),
@@ -167,9 +167,9 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-impl<'a> Envelope<'a> {
+impl Envelope<'_> {
     /// The message, or what is wrong with which member.
-    fn message(self, params: Members) -> Result<Message<'a>, &'static str> {
+    fn message(self, params: Members) -> Result<Message, &'static str> {
         if self.jsonrpc != "2.0" {
             return Err("jsonrpc must be \"2.0\"");
         }
@@ -179,6 +179,7 @@ impl<'a> Envelope<'a> {
             (Some(method), id, None, None) => {
                 let method = serde_json::from_str(method.get());
                 let json::Text(method) = method.map_err(|_| "method must be a string")?;
+                let method = method.into_owned();
                 Ok(match id {
                     Some(id) => Message::Request { id, method, params },
                     None => Message::Notification { method, params },

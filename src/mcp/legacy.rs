@@ -26,7 +26,7 @@ use crate::base::limits;
 use crate::http::{Response, Stream};
 
 /// Serves a POST.
-pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message<'_>) {
+pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message) {
     if let Some(refusal) = contradiction(core, &caller, &message) {
         return caller.responder.respond(refusal);
     }
@@ -44,7 +44,7 @@ pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message<'_>) {
 }
 
 /// The refusal of a message whose headers say something else (M12).
-pub(super) fn contradiction(core: &Core, caller: &Caller, message: &Message<'_>) -> Option<Response> {
+pub(super) fn contradiction(core: &Core, caller: &Caller, message: &Message) -> Option<Response> {
     let error = check_headers(core, caller, message.call()?).err()?;
     Some(Encoded::error(400, id_of(message), &error).into_response())
 }
@@ -72,7 +72,7 @@ fn check_headers(
 }
 
 /// Hands a message to its session.
-pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message<'_>, mut caller: Caller) {
+pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message, mut caller: Caller) {
     caller.principal.session = session.caller();
     match message {
         Message::Request { id, method, params } => {
@@ -106,7 +106,7 @@ pub(super) fn get(core: &Core, caller: &Caller) -> Result<Response, Refusal> {
     Ok(Response::new(200).stream(session.read(last_event_id, open)))
 }
 
-fn id_of<'a>(message: &'a Message<'_>) -> Option<&'a RequestId> {
+fn id_of(message: &Message) -> Option<&RequestId> {
     match message {
         Message::Request { id, .. } => Some(id),
         Message::Notification { .. } | Message::Response { .. } => None,

@@ -67,7 +67,7 @@ impl MethodRow {
 
 impl Core {
     /// Tells the responder's witness which call a message is, if it is one.
-    pub(super) fn note_call(&self, message: &Message<'_>, responder: &Responder) {
+    pub(super) fn note_call(&self, message: &Message, responder: &Responder) {
         let (Message::Request { method, params, .. }, Some(witness)) = (message, responder.witness()) else {
             return;
         };

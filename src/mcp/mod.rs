@@ -161,7 +161,8 @@ use self::budgets::Budgets;
 use self::calls::Calls;
 use self::era::Era;
 use self::exchange::{Caller, Exchange};
-use self::intake::{accepts, not_read, read};
+use self::intake::{Message, accepts, not_read, read};
+use self::methods::MethodRow;
 use self::session_id::EndedSessions;
 use self::stream::OpenStream;
 use self::subscribers::Subscribers;
@@ -175,7 +176,7 @@ use crate::base::quota::Quota;
 use crate::base::random::Random;
 use crate::base::rate::RateLimit;
 use crate::base::trace;
-use crate::http::{Method, Request, Responder, Response};
+use crate::http::{Blocking, Method, Request, Responder, Response};
 use crate::seal::Keyring;
 
 #[cfg(feature = "internals")]
@@ -274,16 +275,18 @@ impl Mcp {
     }
 
     /// Serves a request whose sender is known and whose Host and Origin are ours. Answers through `responder`, now or later.
-    pub fn handle(&self, request: Request, principal: Principal, responder: Responder) {
+    /// Returns the part that may block.
+    #[must_use]
+    pub fn handle(&self, request: Request, principal: Principal, responder: Responder) -> Option<Blocking> {
         let (caller, body) = self.caller(request, principal, responder);
         if header::repeats_version(&caller.head.headers) {
             self.0.tolerate("repeated_version", &caller.principal);
         }
         match caller.head.method {
-            Method::Post => self.post(&body, caller),
-            Method::Get if !accepts(&caller.head, "text", "event-stream") => {
+            Method::Post | Method::Get if !accepts(&caller.head, "text", "event-stream") => {
                 caller.responder.respond(not_read(406));
             }
+            Method::Post => return self.post(&body, caller),
             Method::Get | Method::Delete => {
                 let serve = if caller.head.method == Method::Get { legacy::get } else { legacy::delete };
                 let response = serve(&self.0, &caller).unwrap_or_else(|refusal| refusal.response(None));
@@ -293,9 +296,8 @@ impl Mcp {
                 caller.responder.respond(not_read(405).header("Allow", "GET, POST, DELETE"));
             }
         }
-        if self.0.closing.is_tripped() {
-            self.0.end_open_streams(); // this request may have opened one
-        }
+        self.0.end_late_streams();
+        None
     }
 
     /// Serves a request of HTTP+SSE (2024-11-05), as [`Mcp::handle`]: a GET opens the stream that every answer comes on, and
@@ -347,25 +349,57 @@ impl Mcp {
         (Caller { head: request.head, principal, responder, stream: None }, request.body)
     }
 
-    fn post(&self, body: &[u8], caller: Caller) {
-        let head = &caller.head;
-        if !accepts(head, "application", "json") || !accepts(head, "text", "event-stream") {
-            return caller.responder.respond(not_read(406));
-        }
-        let status = if era::of_headers(&head.headers) == Era::Modern { 400 } else { 200 };
-        let message = match read(head, body, status) {
+    /// Decides, here and nowhere else, whether serving a message may block.
+    fn post(&self, body: &[u8], caller: Caller) -> Option<Blocking> {
+        let headers = &caller.head.headers;
+        let status = if era::of_headers(headers) == Era::Modern { 400 } else { 200 };
+        let message = if accepts(&caller.head, "application", "json") {
+            read(&caller.head, body, status)
+        } else {
+            Err(Box::new(not_read(406)))
+        };
+        let message = match message {
             Ok(message) => message,
-            Err(refusal) => return caller.responder.respond(*refusal),
+            Err(refusal) => {
+                caller.responder.respond(*refusal);
+                return None;
+            }
         };
         self.0.note_call(&message, &caller.responder);
-        match era::classify(&message, &head.headers) {
-            Era::Legacy => legacy::post(&self.0, caller, message),
-            Era::Modern => modern::post(&self.0, caller, message),
+        let era = era::classify(&message, headers);
+        let is_quick = self.0.is_quick(&message, &caller.principal);
+        let core = Arc::clone(&self.0);
+        let serve: Blocking = Box::new(move || {
+            match era {
+                Era::Legacy => legacy::post(&core, caller, message),
+                Era::Modern => modern::post(&core, caller, message),
+            }
+            core.end_late_streams();
+        });
+        if is_quick {
+            serve();
+            return None;
         }
+        Some(serve)
     }
 }
 
 impl Core {
+    /// Whether serving a message cannot block.
+    fn is_quick(&self, message: &Message, caller: &Principal) -> bool {
+        let Some((method, params)) = message.call() else { return true };
+        let row = MethodRow::find(method);
+        let subject = row.and_then(|row| row.subject(params).ok()?).unwrap_or_default();
+        self.settings.backend.is_quick(caller, row.and_then(|row| row.operation), &subject)
+    }
+
+    /// Ends the streams that a request may have opened while the server was being stopped.
+    fn end_late_streams(&self) {
+        if self.closing.is_tripped() {
+            self.end_open_streams();
+        }
+    }
+
     /// Hands a call to the backend, if there is room for it (M17).
     fn start(&self, exchange: Arc<Exchange>) {
         // A list is answered at once, even to a user whose calls have taken all places.

@@ -31,7 +31,7 @@ use crate::base::limits;
 use crate::http::{Response, Stream};
 
 /// Serves a POST.
-pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message<'_>) {
+pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message) {
     let answer = match message {
         Message::Request { id, method, params } => match decode(core, &caller, &method, params) {
             Ok(request) => return serve(core, caller, id, request),

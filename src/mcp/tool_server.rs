@@ -1,5 +1,5 @@
 //! The backend for tools, prompts and resources in this process. What a program offers is fixed when it is built; handlers
-//! run on the worker that brought their call.
+//! run on the worker that brought their call, quick ones on the thread of its connection.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -168,6 +168,14 @@ impl Backend for ToolServer {
     fn call(&self, context: Context) {
         let result = self.result(&context);
         context.complete(result);
+    }
+
+    fn is_quick(&self, _: &Principal, operation: Option<Operation>, subject: &str) -> bool {
+        match operation {
+            Some(Operation::CallTool) => self.tools.get(subject).is_none_or(|tool| tool.is_quick),
+            Some(operation) => operation.is_list(),
+            None => true,
+        }
     }
 
     fn tool_rules(&self, _: &Principal, tool: &str) -> Option<Arc<ToolRules>> {

@@ -47,7 +47,7 @@ impl Shared {
         let length = usize::try_from(length).ok().filter(|&length| length <= ticket.limit());
         let mut share = self.bodies.share(ticket.limit());
         let body = read_body(request, length.ok_or(Refusal::BodyTooLarge)?, &mut share)?;
-        let waiter = self.pool.submit(ticket, body, share).map_err(|Full| Refusal::Busy)?;
+        let waiter = self.pool.serve(None, ticket, (body, share)).map_err(|Full| Refusal::Busy)?;
         Ok(wait(&waiter))
     }
 

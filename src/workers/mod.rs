@@ -5,6 +5,7 @@
 //! sockets.
 
 use std::io;
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -15,17 +16,15 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
-use crate::base::quota::Quota;
+use crate::base::quota::{Held, Quota};
 use crate::base::{clock, limits, trace};
-use crate::http::{Responder, Ticket, Waiter};
+use crate::http::{Blocking, Responder, Ticket, Waiter};
 
-/// A whole request on its way to a worker.
+/// A request on its way to a worker.
 struct Job {
-    ticket: Ticket,
-    body: Vec<u8>,
-    responder: Responder,
-    /// The request's parts of bounded supplies. Kept until the ticket's run has returned, which may be long after the answer if
-    /// that is a stream, or if the client has gone.
+    work: Blocking,
+    /// The request's parts of bounded supplies. Kept until `work` has returned, which may be long after the answer if that is a
+    /// stream, or if the client has gone.
     _held: Arc<dyn Send + Sync>,
 }
 
@@ -38,6 +37,8 @@ pub struct Pool {
     /// The sending end. Dropping it closes the queue: workers finish what waits and end.
     jobs: Mutex<Option<Sender<Box<Job>>>>,
     shared: Arc<Shared>,
+    /// Requests that are served on the threads of their doors, at most as many as there are processors.
+    at_doors: Arc<Quota<()>>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
     /// For `unpark` without a lock.
     supervisor_thread: thread::Thread,
@@ -86,26 +87,40 @@ impl Pool {
             thread::Builder::new().name("supervisor".to_owned()).spawn(move || watched.supervise())?;
         let supervisor_thread = supervisor.thread().clone();
         let supervisor = Mutex::new(Some(supervisor));
-        Ok(Pool { jobs: Mutex::new(Some(sender)), shared, supervisor, supervisor_thread })
+        let at_doors = Quota::in_total(thread::available_parallelism().map_or(1, NonZero::get));
+        Ok(Pool { jobs: Mutex::new(Some(sender)), shared, at_doors, supervisor, supervisor_thread })
     }
 
-    /// Queues a whole request for a worker; never waits. `counted` is the memory budget of its body. It is given back together
-    /// with what the ticket holds, when the request is answered and the ticket's run has returned.
+    /// A place for a request on the thread of its door. There is none while others wait for a worker, or when as many requests
+    /// are served like this as there are processors: with more threads everything is slower.
+    pub fn place_at_door(&self) -> Option<Held<()>> {
+        self.at_doors.take(()).filter(|_| self.shared.queue.is_empty())
+    }
+
+    /// Serves a whole request; never waits. With a place, the part that cannot block runs on this thread; all else is queued for
+    /// a worker. `counted` is the memory budget of the body. It is given back together with what the ticket holds, when the
+    /// request is answered and all that the ticket runs has returned.
     ///
     /// # Errors
     /// [`Full`].
-    pub fn submit(
+    pub fn serve(
         &self,
+        place: Option<Held<()>>,
         mut ticket: Ticket,
-        body: Vec<u8>,
-        counted: impl Send + Sync + 'static,
+        (body, counted): (Vec<u8>, impl Send + Sync + 'static),
     ) -> Result<Waiter, Full> {
         let held: Arc<dyn Send + Sync> = Arc::new((counted, ticket.take_place()));
         let (responder, waiter) = Responder::pair();
         let responder = responder.holding(Arc::clone(&held));
+        let run = move || ticket.run(body, responder);
+        let work: Option<Blocking> = match place {
+            Some(_place) => catch_panic(run).flatten(),
+            None => Some(Box::new(|| run().into_iter().for_each(|rest| rest()))),
+        };
+        let Some(work) = work else { return Ok(waiter) };
         let jobs = self.jobs.lock();
         let jobs = jobs.as_ref().ok_or(Full)?;
-        jobs.try_send(Box::new(Job { ticket, body, responder, _held: held })).map_err(|_| Full)?;
+        jobs.try_send(Box::new(Job { work, _held: held })).map_err(|_| Full)?;
         // The supervisor lowers `watching` and then looks at the queue once more, in this order, both sequentially
         // consistent: either it sees this job or we see the flag down.
         let asleep = !self.shared.watching.load(Ordering::SeqCst);
@@ -197,7 +212,8 @@ impl Shared {
             };
             let Ok(job) = job else { return };
             self.taken.fetch_add(1, Ordering::Relaxed);
-            run(*job);
+            let Job { work, _held } = *job;
+            catch_panic(work);
         }
     }
 }
@@ -212,12 +228,13 @@ fn wanted_workers(waiting: usize, moved: u64) -> usize {
     }
 }
 
-/// Answers one request. A panic ends the request with the 500 of its dropped responder, not the worker (H12).
-fn run(job: Job) {
-    let Job { ticket, body, responder, _held } = job;
-    if catch_unwind(AssertUnwindSafe(|| ticket.run(body, responder))).is_err() {
+/// A panic ends the request with the 500 of its dropped responder, not the thread (H12).
+fn catch_panic<R>(work: impl FnOnce() -> R) -> Option<R> {
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    if outcome.is_err() {
         log::error("request.panicked", &[Field::Hint("this is a bug, please report it")]);
     }
+    outcome.ok()
 }
 
 /// Logs panics by their place in the code, and those in tools with their message.

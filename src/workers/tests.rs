@@ -48,8 +48,9 @@ impl Bench {
 
     fn submit_holding(&self, path: &'static str, held: Arc<()>) -> Result<Waiter, Full> {
         let release = self.release.clone();
-        let ticket = Ticket::new(0, move |_, responder| answer(path, &release, responder));
-        self.pool.submit(ticket, Vec::new(), held)
+        let ticket =
+            Ticket::new(0, move |_, responder| Some(Box::new(move || answer(path, &release, responder))));
+        self.pool.serve(None, ticket, (Vec::new(), held))
     }
 
     fn status(&self, waiter: &Waiter) -> u16 {
@@ -135,4 +136,70 @@ fn workers_are_added_only_while_the_queue_does_not_move() {
     for (waiting, moved, wanted) in [(0, 0, 0), (0, 9, 0), (5, 0, 5), (5, 4, 1), (5, 5, 0)] {
         assert_eq!(wanted_workers(waiting, moved), wanted, "{waiting} waiting, {moved} moved");
     }
+}
+
+/// Requests that begin at the door.
+impl Bench {
+    fn place(&self) -> Option<Held<()>> {
+        self.pool.place_at_door()
+    }
+
+    /// The names of the threads that ran the two parts of a request.
+    fn threads(&self, place: Option<Held<()>>) -> [String; 2] {
+        let (sender, names) = std::sync::mpsc::channel();
+        let name = || thread::current().name().unwrap_or_default().to_owned();
+        let ticket = Ticket::new(0, move |_, responder| {
+            sender.send(name()).unwrap();
+            Some(Box::new(move || {
+                sender.send(name()).unwrap();
+                responder.respond(Response::new(204));
+            }))
+        });
+        let waiter = self.pool.serve(place, ticket, (Vec::new(), ())).unwrap();
+        assert_eq!(self.status(&waiter), 204);
+        [names.recv().unwrap(), names.recv().unwrap()]
+    }
+}
+
+#[test]
+fn with_a_place_the_part_that_cannot_block_runs_here_and_the_rest_on_a_worker() {
+    let bench = Bench::new();
+    let here = thread::current().name().unwrap().to_owned();
+    let [first, second] = bench.threads(Some(bench.place().unwrap()));
+    assert_eq!(first, here);
+    assert!(second.starts_with("worker-"), "{second}");
+    let [first, second] = bench.threads(None);
+    assert!(first.starts_with("worker-"), "{first}");
+    assert_eq!(first, second);
+}
+
+/// A slow one holds a place, not the server.
+#[test]
+fn there_are_as_many_places_as_processors_and_none_while_others_wait() {
+    let bench = Bench::new();
+    let processors = thread::available_parallelism().unwrap().get();
+    let places: Vec<_> = (0..processors).map(|_| bench.place().unwrap()).collect();
+    assert!(bench.place().is_none());
+    drop(places);
+    assert!(bench.place().is_some());
+
+    let blocked: Vec<_> = (0..limits::WORKERS_MAX + 1).map(|_| bench.submit("/wait").unwrap()).collect();
+    assert!(bench.place().is_none());
+    bench.release.trip();
+    for waiter in &blocked {
+        assert_eq!(bench.status(waiter), 204);
+    }
+    assert!(bench.place().is_some());
+}
+
+/// H12: as on a worker. H3: what the request took is given back.
+#[test]
+fn a_panic_on_the_thread_of_the_door_is_a_500() {
+    let bench = Bench::new();
+    let held = Arc::new(());
+    let ticket = Ticket::new(0, |_, _responder| panic!("on purpose"));
+    let waiter = bench.pool.serve(bench.place(), ticket, (Vec::new(), Arc::clone(&held))).unwrap();
+    assert_eq!(bench.status(&waiter), 500);
+    drop(waiter);
+    assert_eq!(Arc::strong_count(&held), 1);
 }

@@ -6,6 +6,8 @@ usage: python3 bench.py PROGRAMS BINARY RESULTS
   RESULTS   a directory for results.json and results.md
 BENCH_ONLY   what to measure, a comma list of: calls, refusals, memory, streams, cold, size, growth; or quick
 BENCH_SERVERS  whom, a comma list of the names in the table; all that are there by default
+BENCH_BEFORE  another binary of the server, measured beside this one as `ours before`
+BENCH_CONNECTIONS=1,16,64,256  how many connections call at once
 BENCH_ROUNDS=5  BENCH_SECONDS=2  how often each figure is taken, and for how long
 """
 
@@ -30,7 +32,8 @@ IS_QUICK = "quick" in ONLY
 WANTED = [name for name in os.environ.get("BENCH_SERVERS", "").split(",") if name]
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3" if IS_QUICK else "5"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "1" if IS_QUICK else "2"))
-CONNECTIONS = [16, 64] if IS_QUICK else [1, 16, 64, 256]
+BEFORE = os.environ.get("BENCH_BEFORE")
+CONNECTIONS = [int(word) for word in os.environ.get("BENCH_CONNECTIONS", "16,64" if IS_QUICK else "1,16,64,256").split(",")]
 COLD_STARTS = 11
 MANY_CALLS = 100_000
 STREAMS = 1000
@@ -56,6 +59,7 @@ def everybody():
     stateless.stream_eras = ("modern",)  # without sessions there is nothing to listen to
     found = [
         Ours(BINARY),
+        *([Ours(BEFORE, name="ours before")] if BEFORE else []),
         Floor("edge alone", f"{PROGRAMS}/own", "edge"),
         Floor("tiny_http alone", f"{PROGRAMS}/own", "tiny_http"),
         stateless,
@@ -137,7 +141,7 @@ def refusals(results, all_of_them):
 
 def in_earnest(all_of_them):
     """The same, ours without the demo's GitHub and before anybody has logged in."""
-    return [InEarnest(BINARY) if isinstance(server, Ours) else server for server in all_of_them if server.kind == "call"]
+    return [InEarnest(server) if isinstance(server, Ours) else server for server in all_of_them if server.kind == "call"]
 
 
 def cold(results, all_of_them):

@@ -154,9 +154,9 @@ class Ours(Server):
 
     sessions_each = SESSIONS_EACH
 
-    def __init__(self, binary, capacity=None):
-        super().__init__("ours", [binary, "demo"])
-        self.capacity = capacity or {}
+    def __init__(self, binary, capacity=None, name="ours"):
+        super().__init__(name, [binary, "demo"])
+        self.binary, self.capacity = binary, capacity or {}
 
     def more_env(self):
         return {"MCP_LISTEN": self.address, "MCP_STATE_DIR": self.directory} | self.capacity
@@ -168,8 +168,8 @@ class Ours(Server):
 class InEarnest(Server):
     """The release binary as it is started in earnest; nobody has logged in."""
 
-    def __init__(self, binary):
-        super().__init__("ours", [binary])
+    def __init__(self, server):
+        super().__init__(server.name, [server.binary])
 
     def more_env(self):
         return {

@@ -123,7 +123,8 @@ fn a_question_that_cannot_be_asked_is_refused() {
     let rig = rig(usual);
     let (responder, _waiter) = Responder::pair();
     rig.session_as(1);
-    rig.mcp.handle(modern("tools/call", json!({ "name": "sample" })), principal(1), responder);
+    let rest = rig.mcp.handle(modern("tools/call", json!({ "name": "sample" })), principal(1), responder);
+    rest.into_iter().for_each(|rest| rest());
     assert!(rig.wait_for(0, r#""id":"s1""#).contains("The client does not support sampling"));
 }
 

@@ -13,6 +13,7 @@ mod legacy;
 mod modern;
 mod nameless;
 mod offers;
+mod quick;
 mod record;
 mod restarts;
 mod streams;
@@ -150,7 +151,9 @@ impl Endpoint {
     fn start_as(&self, principal: Principal, request: Request) -> Waiting {
         let (responder, waiter) = Responder::pair();
         let mcp = self.mcp.clone();
-        let worker = std::thread::spawn(move || mcp.handle(request, principal, responder));
+        let worker = std::thread::spawn(move || {
+            mcp.handle(request, principal, responder).into_iter().for_each(|rest| rest())
+        });
         Waiting { waiter, worker }
     }
 

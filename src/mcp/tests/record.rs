@@ -31,7 +31,9 @@ impl Endpoint {
         let seen = Arc::new(Seen::default());
         let responder = responder.with_witness(Arc::clone(&seen) as _);
         let mcp = self.mcp.clone();
-        let worker = std::thread::spawn(move || mcp.handle(request, principal(1), responder));
+        let worker = std::thread::spawn(move || {
+            mcp.handle(request, principal(1), responder).into_iter().for_each(|rest| rest())
+        });
         (Waiting { waiter, worker }, seen)
     }
 

@@ -209,7 +209,11 @@ fn when_the_server_is_full_whoever_has_most_sessions_makes_room() {
     let initialize = |user: usize| {
         let (responder, waiter) = Responder::pair();
         let principal = principal(u64::try_from(user).unwrap());
-        endpoint.mcp.handle(post(&request(0, "initialize", params.clone())), principal, responder);
+        endpoint
+            .mcp
+            .handle(post(&request(0, "initialize", params.clone())), principal, responder)
+            .into_iter()
+            .for_each(|rest| rest());
         waiter.wait(clock::instant()).unwrap().status()
     };
     assert!((1..limits::SESSIONS).all(|user| initialize(user) == 200));
@@ -293,7 +297,7 @@ fn every_broken_body_is_answered() {
                 broken[place] = byte;
                 let request = post_text("").body(broken).with("Mcp-Session-Id", &session);
                 let (responder, waiter) = Responder::pair();
-                endpoint.mcp.handle(request, principal(1), responder);
+                endpoint.mcp.handle(request, principal(1), responder).into_iter().for_each(|rest| rest());
                 let status = waiter.wait(clock::instant()).unwrap().status();
                 assert!(matches!(status, 200 | 202 | 400 | 404), "{status} for {byte:#x} at {place}");
             }
@@ -309,7 +313,11 @@ fn sessions_have_a_rate() {
     let params = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client });
     let initialize = |user| {
         let (responder, waiter) = Responder::pair();
-        endpoint.mcp.handle(post(&request(0, "initialize", params.clone())), principal(user), responder);
+        endpoint
+            .mcp
+            .handle(post(&request(0, "initialize", params.clone())), principal(user), responder)
+            .into_iter()
+            .for_each(|rest| rest());
         waiter.wait(clock::instant()).unwrap().status()
     };
     assert!((0..limits::OPENINGS).all(|_| initialize(1) == 200));

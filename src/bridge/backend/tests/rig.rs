@@ -324,7 +324,9 @@ impl Rig {
     pub(super) fn send_as(&self, user: u64, request: Request) -> Answer {
         let (responder, waiter) = Responder::pair();
         let mcp = self.mcp.clone();
-        std::thread::spawn(move || mcp.handle(request, principal(user), responder));
+        std::thread::spawn(move || {
+            mcp.handle(request, principal(user), responder).into_iter().for_each(|rest| rest())
+        });
         let response = waiter.wait(clock::instant() + SOON).expect("an answer within the time");
         let session = response.header_value("Mcp-Session-Id").map(str::to_owned);
         Answer { status: response.status(), session, body: response.into_body() }
