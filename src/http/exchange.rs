@@ -112,6 +112,8 @@ struct Exchange {
 struct State {
     answer: Option<Response>,
     when_slow: Option<Hook>,
+    /// Whether the door's thread sleeps: waking it is a call to the kernel, which most answers are spared.
+    is_asleep: bool,
 }
 
 /// The application's end: answers exactly once. If it is dropped without an answer, that is a 500.
@@ -229,12 +231,14 @@ impl Exchange {
     }
 
     fn answer(&self, response: Response) {
-        let hook = {
+        let (hook, is_asleep) = {
             let mut state = self.lock();
             state.answer = Some(response);
-            state.when_slow.take()
+            (state.when_slow.take(), state.is_asleep)
         };
-        self.answered.notify_one();
+        if is_asleep {
+            self.answered.notify_one();
+        }
         drop(hook); // outside the lock: it owns values of the application
     }
 }
@@ -251,7 +255,9 @@ impl Waiter {
         }
         let left = deadline.saturating_duration_since(clock::instant());
         let is_waiting = |state: &mut State| state.answer.is_none();
-        wait_timeout_while(&self.0.answered, self.0.lock(), left, is_waiting).answer.take()
+        let mut state = self.0.lock();
+        state.is_asleep = true;
+        wait_timeout_while(&self.0.answered, state, left, is_waiting).answer.take()
     }
 
     /// Runs the hook of [`Responder::when_slow`], if there is one.

@@ -286,6 +286,9 @@ impl Mcp {
             Method::Post | Method::Get if !accepts(&caller.head, "text", "event-stream") => {
                 caller.responder.respond(not_read(406));
             }
+            Method::Post if !accepts(&caller.head, "application", "json") => {
+                caller.responder.respond(not_read(406));
+            }
             Method::Post => return self.post(&body, caller),
             Method::Get | Method::Delete => {
                 let serve = if caller.head.method == Method::Get { legacy::get } else { legacy::delete };
@@ -353,12 +356,7 @@ impl Mcp {
     fn post(&self, body: &[u8], caller: Caller) -> Option<Blocking> {
         let headers = &caller.head.headers;
         let status = if era::of_headers(headers) == Era::Modern { 400 } else { 200 };
-        let message = if accepts(&caller.head, "application", "json") {
-            read(&caller.head, body, status)
-        } else {
-            Err(Box::new(not_read(406)))
-        };
-        let message = match message {
+        let message = match read(&caller.head, body, status) {
             Ok(message) => message,
             Err(refusal) => {
                 caller.responder.respond(*refusal);
