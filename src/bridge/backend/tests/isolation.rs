@@ -35,7 +35,10 @@ fn clients_of_a_shared_peer_hear_what_is_theirs() {
         "whose it is, is unclear"
     );
     let (responder, _waiter) = Responder::pair();
-    rig.mcp.handle(legacy(&sessions[1], "tools/call", json!({ "name": "sample" })), principal(2), responder);
+    rig.mcp
+        .handle(legacy(&sessions[1], "tools/call", json!({ "name": "sample" })), principal(2), responder)
+        .into_iter()
+        .for_each(|rest| rest());
     assert!(rig.wait_for(0, r#""id":"s1""#).contains("calls of several clients"));
     let streams = [(1, &sessions[0]), (2, &sessions[1])].map(|(user, session)| rig.listen(user, session));
     rig.peer(0).say(CHANGED);
