@@ -64,8 +64,12 @@ impl Mcp {
 }
 
 impl Core {
-    /// Ends the streams that belong to no call.
+    /// Ends the streams that belong to no call, if the server is being stopped. Also called after each request, which may have opened
+    /// one meanwhile.
     pub(super) fn end_open_streams(&self) {
+        if !self.closing.is_tripped() {
+            return;
+        }
         self.subscribers.close();
         let sessions = self.subscribers.sessions.all();
         sessions

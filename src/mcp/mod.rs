@@ -299,7 +299,7 @@ impl Mcp {
                 caller.responder.respond(not_read(405).header("Allow", "GET, POST, DELETE"));
             }
         }
-        self.0.end_late_streams();
+        self.0.end_open_streams();
         None
     }
 
@@ -372,7 +372,7 @@ impl Mcp {
                 Era::Legacy => legacy::post(&core, caller, message),
                 Era::Modern => modern::post(&core, caller, message),
             }
-            core.end_late_streams();
+            core.end_open_streams();
         });
         if is_quick {
             serve();
@@ -389,13 +389,6 @@ impl Core {
         let row = MethodRow::find(method);
         let subject = row.and_then(|row| row.subject(params).ok()?).unwrap_or_default();
         self.settings.backend.is_quick(caller, row.and_then(|row| row.operation), &subject)
-    }
-
-    /// Ends the streams that a request may have opened while the server was being stopped.
-    fn end_late_streams(&self) {
-        if self.closing.is_tripped() {
-            self.end_open_streams();
-        }
     }
 
     /// Hands a call to the backend, if there is room for it (M17).
