@@ -27,7 +27,9 @@ use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::quota::Quota;
 use crate::base::random::{OsRandom, Random};
-use crate::mcp::{CallError, Capability, Context, Error, InputRequest, Level, Members, Operation, Reply};
+use crate::mcp::{
+    CallError, Capability, ClientCapabilities, Context, Error, InputRequest, Level, Members, Operation, Reply,
+};
 
 /// The calls of one server.
 pub(super) struct PassedCalls {
@@ -96,6 +98,9 @@ enum Attempt {
 struct PassedCall {
     calls: Arc<PassedCalls>,
     owner: GrantId,
+    user: UserId,
+    /// What the client said that it can do.
+    capabilities: ClientCapabilities,
     operation: Operation,
     /// Whether the peer writes results of 2026-07-28.
     is_modern_peer: OnceLock<bool>,
@@ -123,6 +128,8 @@ impl PassedCall {
         Arc::new(PassedCall {
             calls,
             owner: context.principal().grant,
+            user: context.principal().user,
+            capabilities: *context.client(),
             operation: context.call().operation,
             is_modern_peer: OnceLock::new(),
             round: Mutex::new(round),
@@ -269,8 +276,8 @@ impl PassedCall {
                 Error::new(Error::INTERNAL, format!("The server {:?} asks too much", self.server())).into()
             );
         }
-        let (call, asks) = (Arc::clone(self), Arc::clone(&context));
-        self.start_asking(&asks, move || match context.ask_all(requests.clone()) {
+        let call = Arc::clone(self);
+        self.start_asking(move || match context.ask_all(requests.clone()) {
             Ok(answers) => {
                 let input_responses = rounds::responses(&requests, answers);
                 *call.round.lock() =
@@ -283,9 +290,9 @@ impl PassedCall {
     }
 
     /// Does what waits for the client's answers, in a thread. It ends when the client has answered, or after `ASK`.
-    fn start_asking(&self, context: &Context, work: impl FnOnce() + Send + 'static) -> Result<(), CallError> {
+    fn start_asking(&self, work: impl FnOnce() + Send + 'static) -> Result<(), CallError> {
         let too_many = || Error::new(Error::BUSY, "Too many questions at once");
-        let place = self.calls.questions.take(context.principal().user).ok_or_else(too_many)?;
+        let place = self.calls.questions.take(self.user).ok_or_else(too_many)?;
         let work = move || {
             let _place = place;
             work();
@@ -300,7 +307,8 @@ impl PassedCall {
             return question.refuse(&Error::new(Error::BUSY, "Too many questions at once"));
         };
         if self.context().is_none() {
-            return question.refuse(&not_now());
+            let why = "The client did not answer an earlier question, or the call is over";
+            return question.refuse(&Error::new(Error::INTERNAL, why));
         }
         let key = format!("question-{}", self.asked.fetch_add(1, Ordering::SeqCst));
         let request = InputRequest { key, capability, params: question.params.clone() };
@@ -425,24 +433,17 @@ impl Requester for PassedCall {
     }
 
     fn ask(self: Arc<Self>, question: PeerQuestion) {
-        let Some(context) = self.context() else {
-            return question.refuse(&not_now());
-        };
         let capability = match question.method.as_str() {
             "sampling/createMessage" => Capability::Sampling,
             "elicitation/create" if !rounds::asks_for_url(&question.params) => Capability::Elicitation,
             _ => return question.refuse(&Error::method_not_found()),
         };
-        if !context.client().supports(capability) || !self.operation.may_ask() {
+        if !self.capabilities.supports(capability) || !self.operation.may_ask() {
             let text = format!("The client does not support {} here", capability.name());
             return question.refuse(&Error::new(Error::INVALID_REQUEST, text));
         }
         let call = Arc::clone(&self);
         // Where there is no room for it, the question is dropped, and so refused.
-        let _ = self.start_asking(&context, move || call.ask_and_wait(capability, question));
+        let _ = self.start_asking(move || call.ask_and_wait(capability, question));
     }
-}
-
-fn not_now() -> Error {
-    Error::new(Error::INTERNAL, "The client did not answer an earlier question, or the call is over")
 }

@@ -170,6 +170,19 @@ fn questions_after_one_another_are_rounds_after_one_another() {
     assert_eq!(result["answered"], answers[1]);
 }
 
+/// A question that comes while the client is away waits until it is back.
+#[test]
+fn questions_at_once_are_rounds_after_one_another() {
+    let rig = rig(usual);
+    let call = |request: Request| rig.send(request).json()["result"].clone();
+    let accept = json!({ "action": "accept" });
+    let first = call(modern("tools/call", json!({ "name": "ask_both" })));
+    let second = call(next_round("ask_both", &first, &[("question-0", accept.clone())]));
+    assert!(second["inputRequests"]["question-1"].is_object(), "{second}");
+    let result = call(next_round("ask_both", &second, &[("question-1", accept.clone())]));
+    assert_eq!(result["answered"], accept);
+}
+
 /// A state is good once, for its own grant, and as long as the call waits.
 #[test]
 fn a_state_that_comes_again_is_refused() {

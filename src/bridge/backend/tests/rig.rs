@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Weak;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
@@ -152,10 +153,15 @@ pub(super) fn usual(message: &Value) -> Vec<String> {
         (Some("tools/call"), Some("sample")) => {
             vec![r#"{"jsonrpc":"2.0","id":"s1","method":"sampling/createMessage","params":{}}"#.to_owned()]
         }
+        (Some("tools/call"), Some("ask_both")) => {
+            vec![elicitation(&format!("qx/{id}")), elicitation(&format!("qy/{id}"))]
+        }
         (Some("tools/call"), Some("ask_twice")) => vec![elicitation(&format!("qa/{id}"))],
         // A question's id names the call that asks.
         (None, _) => match message["id"].as_str().and_then(|id| id.split_once('/')) {
             Some(("qa", call)) => vec![elicitation(&format!("qb/{call}"))],
+            // Threads put the two in either order; one test has them.
+            Some(("qx" | "qy", _)) if BOTH_ANSWERED.fetch_add(1, Ordering::SeqCst) == 0 => Vec::new(),
             Some(("q2", _)) => vec![LOG.to_owned()],
             Some((_, call)) => {
                 let answered = json!({ "content": [], "answered": message["result"] });
@@ -192,6 +198,8 @@ pub(super) fn modern_peer(message: &Value) -> Vec<String> {
         ),
     }]
 }
+
+static BOTH_ANSWERED: AtomicUsize = AtomicUsize::new(0);
 
 const LOG: &str =
     r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"alert","data":"started"}}"#;
