@@ -17,7 +17,7 @@ use crate::http::{
 };
 use crate::mcp::Mcp;
 use crate::metrics::Metrics;
-use crate::oauth::{AuthorizationServer, Endpoint, LiveGrants, token_of};
+use crate::oauth::{AuthorizationServer, Endpoint, LiveGrants, ProtectedResource, token_of};
 use crate::router::{MESSAGE, NoRoute, Route};
 
 mod browser_rules;
@@ -34,9 +34,9 @@ use self::senders::Senders;
 pub struct AppParts<'a> {
     /// The authorization server.
     pub oauth: AuthorizationServer,
-    /// The MCP half.
-    pub mcp: Mcp,
-    /// Where clients reach the server.
+    /// The MCP servers: one without a name, or all with one. They share one set of limits.
+    pub servers: Vec<McpServer>,
+    /// Where clients reach them.
     pub public_url: PublicUrl,
     /// Origins of web pages that may call the API besides our own.
     pub allowed_origins: Vec<String>,
@@ -50,10 +50,18 @@ pub struct AppParts<'a> {
     pub metrics: Arc<Metrics>,
 }
 
+/// One MCP server: what its clients log in to, and what serves their calls.
+pub struct McpServer {
+    /// The resource, which has the server's name.
+    pub resource: Arc<ProtectedResource>,
+    /// The endpoint.
+    pub mcp: Mcp,
+}
+
 /// The application behind the public door.
 pub struct App {
     oauth: AuthorizationServer,
-    mcp: Mcp,
+    servers: Vec<Arc<McpServer>>,
     browsers: BrowserRules,
     senders: Senders,
     ids: RequestIds,
@@ -72,22 +80,26 @@ enum Decision {
     Read { limit: usize, place: Option<Held<UserId>>, then: Continuation },
 }
 
-/// What answers a whole request.
-#[derive(Clone, Copy)]
+/// What answers a whole request: for all servers, or for one.
 enum Continuation {
-    OAuth(OAuthAnswer),
-    Mcp(Endpoint),
+    OfAll(fn(&AuthorizationServer, &Request) -> Response),
+    OAuth(OAuthAnswer, Arc<McpServer>),
+    Mcp(Endpoint, Arc<McpServer>),
 }
 
-type OAuthAnswer = fn(&AuthorizationServer, &Request) -> Response;
+type OAuthAnswer = fn(&AuthorizationServer, &ProtectedResource, &Request) -> Response;
 
 impl App {
     /// Combines the authorization server and the MCP endpoint.
     pub fn new(parts: AppParts<'_>) -> App {
         App {
             oauth: parts.oauth,
-            mcp: parts.mcp,
-            browsers: BrowserRules::new(parts.public_url, parts.allowed_origins, parts.serves_http_sse),
+            browsers: BrowserRules::new(
+                parts.public_url,
+                (parts.allowed_origins, parts.serves_http_sse),
+                parts.servers.iter().all(|server| server.resource.name().is_some()),
+            ),
+            servers: parts.servers.into_iter().map(Arc::new).collect(),
             senders: Senders { proxies: parts.proxies, proxy_noticed: AtomicBool::new(false) },
             ids: RequestIds::new(parts.random),
             log: Arc::new(RequestLog::new(parts.metrics)),
@@ -99,13 +111,19 @@ impl App {
     /// Ends what has expired. Called every [`limits::SWEEP`].
     pub fn sweep(&self) {
         self.oauth.grants.sweep();
-        self.mcp.sweep();
-        // T17: a session or stream that was opened while its grant was being ended goes with it after all.
-        for grant in self.mcp.grants() {
-            if !self.oauth.grants.is_live(grant) {
-                self.mcp.end_grant(grant);
+        for McpServer { mcp, .. } in self.servers() {
+            mcp.sweep();
+            // T17: a session or stream that was opened while its grant was being ended goes with it after all.
+            for grant in mcp.grants() {
+                if !self.oauth.grants.is_live(grant) {
+                    mcp.end_grant(grant);
+                }
             }
         }
+    }
+
+    fn servers(&self) -> impl Iterator<Item = &McpServer> {
+        self.servers.iter().map(|server| &**server)
     }
 
     /// The grants, for the operator.
@@ -121,21 +139,27 @@ impl App {
     /// Ends the streams that belong to no call, because the server stops.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
-        self.mcp.close();
+        self.servers().for_each(|server| server.mcp.close());
     }
 
     /// Cancels the running calls and tells their callers.
     pub fn give_up(&self) {
-        self.mcp.give_up();
+        self.servers().for_each(|server| server.mcp.give_up());
     }
 
-    /// Ends what the backend runs, and waits for that up to `patience`.
-    pub fn stop_backend(&self, patience: Duration) {
-        self.mcp.stop_backend(patience);
+    /// Ends what the backends run, all at the same time, and waits for that as long as there is time `left`.
+    pub fn stop_backends(&self, left: impl Fn() -> Duration) {
+        self.servers().for_each(|server| server.mcp.stop_backend(Duration::ZERO));
+        self.servers().for_each(|server| server.mcp.stop_backend(left()));
     }
 
     /// Decides on a head. Runs on the door's thread: strangers who are refused here take no worker, and nothing is stored for them.
-    fn decide(&self, found: Result<Route, NoRoute>, head: &Head) -> Decision {
+    fn decide(
+        &self,
+        found: Result<Route, NoRoute>,
+        server: Option<&Arc<McpServer>>,
+        head: &Head,
+    ) -> Decision {
         let route = match self.browsers.check(found, head) {
             Ok(route) => route,
             Err(refusal) => return Decision::Answer(*refusal),
@@ -143,37 +167,61 @@ impl App {
         if let Some(answer) = self.browsers.answer(route, head) {
             return Decision::Answer(answer);
         }
-        let read = |limit, answer| Decision::Read { limit, place: None, then: Continuation::OAuth(answer) };
-        let form = |answer: OAuthAnswer| read(limits::FORM_BYTES, answer);
-        let page = |answer: OAuthAnswer| read(0, answer);
-        match route {
-            Route::Mcp | Route::Sse | Route::Message => self.admit_message(route, head),
-            Route::Register => form(|oauth, request| oauth.register.post(request)),
-            Route::Authorize => page(|oauth, request| oauth.authorize.get(&request.head)),
-            Route::Consent => form(|oauth, request| oauth.consent.post(request)),
-            Route::Callback => page(|oauth, request| oauth.callback.get(&request.head)),
-            Route::Token => form(|oauth, request| oauth.token.post(request)),
-            Route::Revoke => form(|oauth, request| oauth.token.post_revocation(request)),
-            Route::Account if head.method == Method::Post => {
-                form(|oauth, request| oauth.account.post(request))
+        let read = |limit, then| Decision::Read { limit, place: None, then };
+        let page = |answer| read(0, Continuation::OfAll(answer));
+        let form_for = |server: &Arc<McpServer>, answer| {
+            read(limits::FORM_BYTES, Continuation::OAuth(answer, Arc::clone(server)))
+        };
+        let metadata = &self.oauth.metadata;
+        match (route, server) {
+            (Route::Callback, _) => page(|oauth, request| oauth.callback.get(&request.head)),
+            (Route::Account, _) if head.method == Method::Post => {
+                read(limits::FORM_BYTES, Continuation::OfAll(|oauth, request| oauth.account.post(request)))
             }
-            Route::Account => page(|oauth, request| oauth.account.get(&request.head)),
-            Route::Home => Decision::Answer(self.oauth.resource.home()),
-            Route::Health => Decision::Answer(plain(200, "ok\n")),
-            Route::Ready if self.is_ready() => Decision::Answer(plain(200, "ready\n")),
-            Route::Ready => Decision::Answer(plain(503, "not ready\n")),
-            Route::ResourceMetadata => Decision::Answer(self.oauth.metadata.resource(head, Endpoint::Mcp)),
-            Route::SseMetadata => Decision::Answer(self.oauth.metadata.resource(head, Endpoint::Sse)),
-            Route::ServerMetadata => Decision::Answer(self.oauth.metadata.server()),
+            (Route::Account, _) => page(|oauth, request| oauth.account.get(&request.head)),
+            (Route::Health, _) => Decision::Answer(plain(200, "ok\n")),
+            (Route::Ready, _) if self.is_ready() => Decision::Answer(plain(200, "ready\n")),
+            (Route::Ready, _) => Decision::Answer(plain(503, "not ready\n")),
+            (Route::Home, None) => Decision::Answer(self.oauth.home()),
+            // The router finds no other route without a server.
+            (_, None) => Decision::Answer(self.browsers.no_route(NoRoute::NotFound, head)),
+            (Route::Home, Some(server)) => Decision::Answer(server.resource.home()),
+            (Route::Mcp | Route::Sse | Route::Message, Some(server)) => {
+                self.admit_message(server, route, head)
+            }
+            (Route::Register, Some(server)) => {
+                form_for(server, |oauth, resource, request| oauth.register.post(resource, request))
+            }
+            (Route::Authorize, Some(server)) => {
+                let answer: OAuthAnswer =
+                    |oauth, resource, request| oauth.authorize.get(resource, &request.head);
+                read(0, Continuation::OAuth(answer, Arc::clone(server)))
+            }
+            (Route::Consent, Some(server)) => {
+                form_for(server, |oauth, resource, request| oauth.consent.post(resource, request))
+            }
+            (Route::Token, Some(server)) => {
+                form_for(server, |oauth, resource, request| oauth.token.post(resource, request))
+            }
+            (Route::Revoke, Some(server)) => {
+                form_for(server, |oauth, resource, request| oauth.token.post_revocation(resource, request))
+            }
+            (Route::ResourceMetadata, Some(server)) => {
+                Decision::Answer(metadata.resource(&server.resource, head, Endpoint::Mcp))
+            }
+            (Route::SseMetadata, Some(server)) => {
+                Decision::Answer(metadata.resource(&server.resource, head, Endpoint::Sse))
+            }
+            (Route::ServerMetadata, Some(server)) => Decision::Answer(metadata.server(&server.resource)),
         }
     }
 
     /// Decides how much body of an MCP message is read. A large body is only read for an authenticated caller: strangers
     /// must not fill memory.
-    fn admit_message(&self, route: Route, head: &Head) -> Decision {
+    fn admit_message(&self, server: &Arc<McpServer>, route: Route, head: &Head) -> Decision {
         let endpoint = if route == Route::Mcp { Endpoint::Mcp } else { Endpoint::Sse };
-        let then = Continuation::Mcp(endpoint);
-        let challenge = |error| Decision::Answer(self.oauth.resource.challenge(head, endpoint, error));
+        let then = Continuation::Mcp(endpoint, Arc::clone(server));
+        let challenge = |error| Decision::Answer(server.resource.challenge(head, endpoint, error));
         if let Err(error) = token_of(head) {
             return challenge(error);
         }
@@ -185,7 +233,7 @@ impl App {
         if !head.may_exceed(limits::UNCHECKED_BODY_BYTES) {
             return Decision::Read { limit: limits::UNCHECKED_BODY_BYTES, place: None, then };
         }
-        let caller = match self.oauth.bearer.principal(head) {
+        let caller = match self.oauth.bearer.principal(&server.resource, head) {
             Ok(caller) => caller,
             Err(error) => return challenge(error),
         };
@@ -202,27 +250,36 @@ impl App {
     /// and calls GitHub.
     fn run(self: Arc<Self>, then: Continuation, request: Request, responder: Responder) -> Option<Blocking> {
         match then {
-            Continuation::OAuth(answer) => {
+            Continuation::OfAll(answer) => {
                 Some(Box::new(move || responder.respond(answer(&self.oauth, &request))))
             }
-            Continuation::Mcp(endpoint) => self.call_mcp(endpoint, request, responder),
+            Continuation::OAuth(answer, server) => {
+                Some(Box::new(move || responder.respond(answer(&self.oauth, &server.resource, &request))))
+            }
+            Continuation::Mcp(endpoint, server) => self.call_mcp(endpoint, &server, request, responder),
         }
     }
 
-    fn call_mcp(&self, endpoint: Endpoint, request: Request, responder: Responder) -> Option<Blocking> {
-        let principal = match self.oauth.bearer.principal(&request.head) {
+    fn call_mcp(
+        &self,
+        endpoint: Endpoint,
+        McpServer { resource, mcp }: &McpServer,
+        request: Request,
+        responder: Responder,
+    ) -> Option<Blocking> {
+        let principal = match self.oauth.bearer.principal(resource, &request.head) {
             Ok(principal) => principal,
             Err(error) => {
-                responder.respond(self.oauth.resource.challenge(&request.head, endpoint, error));
+                responder.respond(resource.challenge(&request.head, endpoint, error));
                 return None;
             }
         };
         responder.identify(&principal);
         if endpoint == Endpoint::Mcp {
-            return self.mcp.handle(request, principal, responder);
+            return mcp.handle(request, principal, responder);
         }
-        let mcp = self.mcp.clone();
-        Some(Box::new(move || mcp.handle_http_sse(request, principal, (responder, MESSAGE))))
+        let (mcp, message_path) = (mcp.clone(), format!("{}{MESSAGE}", resource.url().path()));
+        Some(Box::new(move || mcp.handle_http_sse(request, principal, (responder, &message_path))))
     }
 }
 
@@ -231,11 +288,17 @@ impl Handler for App {
     fn admit(self: Arc<Self>, mut head: Head) -> Admission {
         head.peer = self.senders.sender(&head);
         let trace = Trace { request: self.ids.next(), peer: head.peer };
-        let found = Route::of(&head);
+        let named = |name: Option<&str>| {
+            self.servers.iter().find(|server| server.resource.name() == name).map(Arc::clone)
+        };
+        let (found, server) = match Route::of(&head, self.browsers.path(), named) {
+            Ok((route, server)) => (Ok(route), server),
+            Err(error) => (Err(error), None),
+        };
         let line = LogLine::new(&self.log, trace, found.ok(), &head);
         let fields = self.browsers.common_fields(found.ok(), &head);
         let decision = trace::within(trace, || {
-            let decision = self.decide(found, &head);
+            let decision = self.decide(found, server.as_ref(), &head);
             if let Decision::Answer(response) = &decision {
                 line.answered(response.status());
             }

@@ -10,7 +10,7 @@ use crate::edge::Tls;
 use crate::http::TrustedProxies;
 use crate::oauth::AllowRule;
 use crate::oauth::provider::Group;
-use crate::serve::{MakeBackend, State, prepare};
+use crate::serve::{MakeServers, State, prepare};
 use crate::store::{self, Grants, OpenedFor};
 
 /// The findings.
@@ -25,7 +25,7 @@ pub struct Report {
 }
 
 /// Runs the checks of a start and reports the configuration.
-pub fn check(config: &Config, backend: MakeBackend<'_>) -> Report {
+pub fn check(config: &Config, servers: MakeServers<'_>) -> Report {
     let mut report = Report::default();
     if let Some(file) = &config.file {
         report.say(
@@ -33,7 +33,7 @@ pub fn check(config: &Config, backend: MakeBackend<'_>) -> Report {
             format!("{}; SIGHUP rereads who is let in and denied", file.display()),
         );
     }
-    let prepared = prepare(config, OpenedFor::Check, backend);
+    let prepared = prepare(config, OpenedFor::Check, servers);
     report.doors(config, prepared.tls.as_deref());
     report.people(config);
     report.github(config);

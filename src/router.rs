@@ -1,4 +1,5 @@
-//! From a method and a raw path to a route. Exact matches only: nothing is decoded or normalised (H8).
+//! From a method and a raw path to a route, and to the MCP server that it is of. Exact matches only: nothing is decoded or
+//! normalised (H8).
 
 use crate::http::{Head, Method};
 
@@ -68,8 +69,8 @@ pub enum NoRoute {
 /// Where clients of 2024-11-05 post to.
 pub const MESSAGE: &str = "/message";
 
-/// Every path. Clients join paths to a server's URL with and without a slash.
-const PATHS: [(&str, Route); 20] = [
+/// Every path below the URL of a server, or of all. Clients join paths to a server's URL with and without a slash.
+const PATHS: [(&str, Route); 21] = [
     ("/mcp", Route::Mcp),
     ("/mcp/", Route::Mcp),
     ("/token", Route::Token),
@@ -90,21 +91,56 @@ const PATHS: [(&str, Route); 20] = [
     ("/healthz", Route::Health),
     ("/readyz", Route::Ready),
     ("/", Route::Home),
+    ("", Route::Home),
 ];
 
+/// Whether a server of this name would hide a path of our own.
+#[allow(dead_code)] // until `--servers` asks
+pub fn is_reserved(name: &str) -> bool {
+    PATHS.iter().any(|(path, _)| path.split('/').nth(1) == Some(name))
+}
+
 impl Route {
-    /// The route of a request.
+    /// The route of a request below the path `base`, and the server that it is of: `server` finds one by its name in the path,
+    /// or the only one, whose paths have no name. Routes of all servers have none of several.
     ///
     /// # Errors
     /// [`NoRoute`].
-    pub fn of(head: &Head) -> Result<Route, NoRoute> {
-        let row = PATHS.iter().find(|(path, _)| *path == &*head.path);
-        let &(_, route) = row.ok_or(NoRoute::NotFound)?;
+    pub fn of<S>(
+        head: &Head,
+        base: &str,
+        server: impl FnOnce(Option<&str>) -> Option<S>,
+    ) -> Result<(Route, Option<S>), NoRoute> {
+        let (document, path) = split_document(&head.path);
+        let find = |path: &str| {
+            let row = PATHS.iter().find(|(known, _)| known.strip_prefix(document) == Some(path));
+            row.map(|(_, route)| *route)
+        };
+        let below = path.strip_prefix(base).filter(|below| below.is_empty() || below.starts_with('/'));
+        let (route, name) = match (find(below.unwrap_or(path)), below.and_then(split_name)) {
+            (Some(route), _) => (Some(route), None),
+            (None, Some((name, rest))) => (find(rest), Some(name)),
+            (None, None) => (None, None),
+        };
+        let route = route.ok_or(NoRoute::NotFound)?;
+        let server = server(name);
+        let is_there = match (name, &server) {
+            _ if head.path.is_empty() => false,
+            // Probes do not know the public URL.
+            _ if below.is_none() => route.kind() == RouteKind::Probe,
+            (None, Some(_)) => true,
+            (None, None) => route.is_of_all() || route == Route::Home,
+            (Some(_), Some(_)) => !route.is_of_all(),
+            (Some(_), None) => false,
+        };
+        if !is_there {
+            return Err(NoRoute::NotFound);
+        }
         let method = head.method.as_str();
         // Some clients ask by HEAD whether a login is needed; the application answers with the challenge, or 405.
         let asks_for_challenge = head.method == Method::Head && route.kind() == RouteKind::Mcp;
         if asks_for_challenge || route.methods().split(", ").any(|allowed| allowed == method) {
-            Ok(route)
+            Ok((route, server))
         } else {
             Err(NoRoute::MethodNotAllowed(route.methods()))
         }
@@ -155,10 +191,29 @@ impl Route {
         }
     }
 
+    /// Whether several servers have the route in common.
+    fn is_of_all(self) -> bool {
+        matches!(self, Route::Account | Route::Callback | Route::Health | Route::Ready)
+    }
+
     /// Whether the route belongs to HTTP+SSE (2024-11-05), which is off by default.
     pub fn is_http_sse(self) -> bool {
         matches!(self, Route::Sse | Route::Message | Route::SseMetadata)
     }
+}
+
+/// A well-known document that stands in front of the path that it is about (RFC 8414 section 3.1), and that path. Other paths
+/// have none.
+fn split_document(path: &str) -> (&str, &str) {
+    const WELL_KNOWN: &str = "/.well-known/";
+    let name = path.strip_prefix(WELL_KNOWN).map(|rest| rest.split('/').next().unwrap_or_default());
+    path.split_at(name.map_or(0, |name| WELL_KNOWN.len().saturating_add(name.len())))
+}
+
+/// The first segment of a path, and the rest.
+fn split_name(path: &str) -> Option<(&str, &str)> {
+    let path = path.strip_prefix('/')?;
+    Some(path.split_at(path.find('/').unwrap_or(path.len())))
 }
 
 #[cfg(test)]

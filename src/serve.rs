@@ -15,9 +15,9 @@ mod prepare;
 
 use self::counted::Counted;
 use self::doors::PublicDoor;
-pub use self::prepare::{MakeBackend, State, prepare};
+pub use self::prepare::{MakeServers, NamedBackend, State, prepare};
 use self::prepare::{Outside, Prepared};
-use crate::app::{App, AppParts};
+use crate::app::{App, AppParts, McpServer};
 use crate::base::cancel::CancelToken;
 use crate::base::clock::{self, Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
@@ -57,10 +57,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server whose tools are what `backend` makes of the GitHub client. Returns all errors that `prepare` finds, or
+    /// Starts a server for the MCP servers that `servers` makes of the GitHub client. Returns all errors that `prepare` finds, or
     /// else the first of what then cannot be made.
-    pub fn start(config: &Config, backend: MakeBackend<'_>) -> Result<Server, Vec<StartupError>> {
-        let prepared = prepare(config, OpenedFor::Server, backend);
+    pub fn start(config: &Config, servers: MakeServers<'_>) -> Result<Server, Vec<StartupError>> {
+        let prepared = prepare(config, OpenedFor::Server, servers);
         for Warning { what, fix, .. } in &prepared.warnings {
             log::warn("start.warning", &[log::Field::Error(what), log::Field::Hint(fix)]);
         }
@@ -76,7 +76,7 @@ impl Server {
     fn go(
         config: &Config,
         tls: Option<Arc<Tls>>,
-        Outside { trust, github, backend }: Outside,
+        Outside { trust, github, servers }: Outside,
         clients: BTreeMap<String, Client>,
         state: State,
     ) -> Result<Server, StartupError> {
@@ -96,30 +96,18 @@ impl Server {
         let rotate_key = rotate_key(files.key_file.path, &keys, Arc::clone(&table));
         let copy = directory.file(operator::COPY);
 
-        let consent = backend.consent();
-        // The name under which README adds the demo to a client.
-        let name = if config.is_demo { "demo" } else { &consent.name };
-        let pages = oauth::Pages::new(name, &consent.title, consent.scope_words.clone());
-        let resource = oauth::ProtectedResource::new(public_url.clone(), &consent.scopes, pages)
-            .handing_over(consent.handed_github_scopes.as_ref().map(in_words));
-        let challenges = resource.clone();
-        let tools_call_github = consent.keeps_github_tokens;
-        let mcp = Mcp::new(mcp::Settings {
-            backend: Arc::clone(&backend),
-            keys: Arc::clone(&keys),
-            clock: Arc::clone(&clock),
-            random: Arc::clone(&random),
-            capacity,
-            insufficient_scope: Box::new(move |needed| challenges.insufficient_scope(needed)),
-        });
+        let core = (&keys, &clock, &random);
+        let servers = endpoints(config, &public_url, servers, core);
+        let mcps: Vec<Mcp> = servers.iter().map(|server| server.mcp.clone()).collect();
         let documents = config.clients.documents.then(|| {
             let schemes = config.clients.redirect_schemes.clone();
             let documents = Documents::new(&public_url, &trust, schemes, Arc::clone(&clock));
             Arc::new(documents) as Arc<dyn ClientDocuments>
         });
-        let (sessions, counted) = (mcp.clone(), mcp.clone());
+        let sessions = mcps.clone();
         let oauth = AuthorizationServer::new(oauth::Parts {
-            resource,
+            public_url: public_url.clone(),
+            resources: servers.iter().map(|server| Arc::clone(&server.resource)).collect(),
             keys,
             grants: Arc::clone(&grants),
             newest,
@@ -132,17 +120,16 @@ impl Server {
                 documents,
             },
             registrations_per_hour: config.clients.registrations_per_hour,
-            tools_call_github,
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
-            grant_ended: Box::new(move |grant| sessions.end_grant(grant)),
+            grant_ended: Box::new(move |grant| sessions.iter().for_each(|mcp| mcp.end_grant(grant))),
         });
         oauth.grants.end_denied();
         let metrics = Arc::new(Metrics::default());
         let proxies = &config.trusted_proxies;
         let app = Arc::new(App::new(AppParts {
             oauth,
-            mcp,
+            servers,
             public_url: public_url.clone(),
             allowed_origins: config.allowed_origins.clone(),
             serves_http_sse: config.legacy_sse,
@@ -172,7 +159,7 @@ impl Server {
             started: clock.now(),
             door: public.counter(),
             pool: Arc::clone(&pool),
-            mcp: counted,
+            mcps,
             grants: Arc::clone(&grants),
             github,
         });
@@ -193,9 +180,8 @@ impl Server {
         let metrics = config.metrics_listen.map(|address| doors::open_metrics(address, numbers, &pool));
         let metrics = metrics.transpose()?;
         let sweeper = Sweeper::start(Arc::clone(&app), tls.clone()).map_err(no_threads)?;
-        let socket = files.socket.display().to_string();
-        let mut fields =
-            vec![log::Field::Url(public_url.origin()), log::Field::Version(config.program.version)];
+        let (socket, url) = (files.socket.display().to_string(), public_url.to_string());
+        let mut fields = vec![log::Field::Url(&url), log::Field::Version(config.program.version)];
         fields.extend(operator.as_ref().map(|_| log::Field::Path(&socket)));
         log::info("serving", &fields);
         if !public_url.is_https() {
@@ -246,7 +232,7 @@ impl Server {
         if !self.public.wait(limits::DRAIN_CALLS) {
             self.app.give_up();
         }
-        self.app.stop_backend(Duration::ZERO); // it ends while everything else does
+        self.app.stop_backends(|| Duration::ZERO); // they end while everything else does
         self.public.stop(left());
         if let Some(operator) = self.operator {
             operator.stop(left());
@@ -256,7 +242,7 @@ impl Server {
         }
         self.sweeper.stop(left().max(limits::LAST_SWEEP));
         self.pool.stop(left());
-        self.app.stop_backend(left());
+        self.app.stop_backends(left);
         log::info("stopped", &[]);
         if !self.door_ended.is_tripped() {
             return Ok(());
@@ -266,6 +252,42 @@ impl Server {
              server again, as a service manager does",
         ))
     }
+}
+
+/// The endpoints of the servers. The first one's limits hold for all together.
+fn endpoints(
+    config: &Config,
+    public_url: &PublicUrl,
+    servers: Vec<NamedBackend>,
+    (keys, clock, random): (&Arc<Keyring>, &Arc<dyn Clock>, &Arc<dyn Random>),
+) -> Vec<McpServer> {
+    let mut endpoints: Vec<McpServer> = Vec::new();
+    for NamedBackend { name, backend } in servers {
+        let consent = backend.consent();
+        // The name under which README adds the demo to a client.
+        let shown = if config.is_demo { "demo" } else { name.as_ref().unwrap_or(&consent.name) };
+        let pages = oauth::Pages::new(shown, &consent.title, consent.scope_words.clone());
+        let resource = oauth::ProtectedResource::new(public_url, name.as_deref(), &consent.scopes, pages)
+            .keeping_github_tokens(consent.keeps_github_tokens)
+            .handing_over(consent.handed_github_scopes.as_ref().map(in_words));
+        let resource = Arc::new(resource);
+        let challenges = Arc::clone(&resource);
+        let settings = mcp::Settings {
+            backend,
+            keys: Arc::clone(keys),
+            clock: Arc::clone(clock),
+            random: Arc::clone(random),
+            capacity: config.capacity,
+            resource: resource.uri(),
+            insufficient_scope: Arc::new(move |needed| challenges.insufficient_scope(needed)),
+        };
+        let mcp = match endpoints.first() {
+            Some(first) => first.mcp.beside(settings),
+            None => Mcp::new(settings),
+        };
+        endpoints.push(McpServer { resource, mcp });
+    }
+    endpoints
 }
 
 fn rules(config: &Config) -> oauth::Rules {

@@ -22,6 +22,8 @@ pub(super) struct BrowserRules {
     allowed_origins: Vec<String>,
     /// Whether HTTP+SSE of 2024-11-05 is served.
     serves_http_sse: bool,
+    /// Where the MCP endpoints are found, in words.
+    directions: String,
     /// Bounds the log lines about refusals.
     refusals: Throttle,
     started: Instant,
@@ -30,11 +32,21 @@ pub(super) struct BrowserRules {
 impl BrowserRules {
     pub(super) fn new(
         public_url: PublicUrl,
-        allowed_origins: Vec<String>,
-        serves_http_sse: bool,
+        (allowed_origins, serves_http_sse): (Vec<String>, bool),
+        several: bool,
     ) -> BrowserRules {
+        let directions = if several {
+            format!("{} lists the MCP servers that you may use.", public_url.join("/account"))
+        } else {
+            format!("The MCP endpoint is {}", public_url.join("/mcp"))
+        };
         let (refusals, started) = (Throttle::new(1), clock::instant());
-        BrowserRules { public_url, allowed_origins, serves_http_sse, refusals, started }
+        BrowserRules { public_url, allowed_origins, serves_http_sse, directions, refusals, started }
+    }
+
+    /// The path below which everything is.
+    pub(super) fn path(&self) -> &str {
+        self.public_url.path()
     }
 
     /// The checks that every request passes (M2).
@@ -67,13 +79,12 @@ impl BrowserRules {
     }
 
     /// The answer to a request that has no route.
-    fn no_route(&self, error: NoRoute, head: &Head) -> Response {
+    pub(super) fn no_route(&self, error: NoRoute, head: &Head) -> Response {
         match error {
             NoRoute::NotFound if is_public(head) && head.method == Method::Options => preflight(head),
             NoRoute::NotFound => {
                 trace::refused("not_found");
-                let endpoint = self.public_url.join("/mcp");
-                plain(404, format!("Nothing is here. The MCP endpoint is {endpoint}\n"))
+                plain(404, format!("Nothing is here. {}\n", self.directions))
             }
             NoRoute::MethodNotAllowed(allow) => {
                 trace::refused("method_not_allowed");
@@ -113,14 +124,13 @@ impl BrowserRules {
             return None;
         }
         let query = head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
-        let location = self.public_url.join(&head.path) + &query;
+        let location = format!("{}{}{query}", self.public_url.origin(), head.path);
         Some(Response::new(303).header("Location", location).header("Cache-Control", "no-store"))
     }
 
     /// The answer to a method that the path does not take.
     pub(super) fn no_method(&self, allow: &'static str) -> Response {
-        let endpoint = self.public_url.join("/mcp");
-        let words = format!("This path does not take this method. The MCP endpoint is {endpoint}\n");
+        let words = format!("This path does not take this method. {}\n", self.directions);
         plain(405, words).header("Allow", allow)
     }
 
@@ -180,7 +190,7 @@ impl BrowserRules {
 /// Whether the request is for metadata, which pages of any origin may read (M19): it is the same for everybody. So is a 404
 /// there, and clients look in several places.
 fn is_public(head: &Head) -> bool {
-    head.path.starts_with("/.well-known/")
+    head.path.contains("/.well-known/")
 }
 
 /// The answer to OPTIONS: browsers ask before they let a page call the API. Tools may take arguments from headers of their

@@ -13,6 +13,7 @@ use crate::seal::fake::keyring;
 
 mod log_lines;
 mod origins;
+mod servers;
 
 const ORIGIN: &str = "https://inspector.example";
 
@@ -31,9 +32,10 @@ fn with_http_sse(fixture: &Fixture) -> Arc<App> {
 
 fn parts(url: &str, fixture: &Fixture) -> AppParts<'static> {
     let url = PublicUrl::parse(url).unwrap();
+    let mcp = mcp(fixture, ToolServer::builder("test", "1").build().unwrap());
     AppParts {
         oauth: fake::server_at(fixture, url.clone()),
-        mcp: mcp(fixture, ToolServer::builder("test", "1").build().unwrap()),
+        servers: vec![McpServer { resource: Arc::new(fake::resource(&url, None)), mcp }],
         public_url: url,
         allowed_origins: ["null", "app://obsidian.md", ORIGIN].map(str::to_owned).to_vec(),
         serves_http_sse: false,
@@ -44,14 +46,19 @@ fn parts(url: &str, fixture: &Fixture) -> AppParts<'static> {
 }
 
 fn mcp(fixture: &Fixture, backend: ToolServer) -> Mcp {
-    Mcp::new(mcp::Settings {
+    Mcp::new(mcp_settings(fixture, backend))
+}
+
+fn mcp_settings(fixture: &Fixture, backend: ToolServer) -> mcp::Settings {
+    mcp::Settings {
         backend: Arc::new(backend),
         keys: Arc::new(keyring(1)),
         clock: Arc::clone(&fixture.clock) as Arc<dyn crate::base::clock::Clock>,
         random: Arc::new(CountedRandom::default()),
         capacity: Capacity::default(),
-        insufficient_scope: Box::new(|_| Response::new(403)),
-    })
+        resource: "https://mcp.example.com/mcp".into(),
+        insufficient_scope: Arc::new(|_| Response::new(403)),
+    }
 }
 
 fn to(method: &str, target: &str) -> Request {
@@ -341,7 +348,7 @@ fn an_expired_grant_takes_its_sessions_along() {
     app.sweep();
     let ping = to("POST", "/mcp").with("Authorization", &format!("Bearer {}", tokens.access));
     assert_eq!(answer(&app, ping.with("Mcp-Session-Id", &session)).status(), 401);
-    assert_eq!(app.mcp.counts().sessions, 0);
+    assert_eq!(app.servers[0].mcp.counts().sessions, 0);
 }
 
 /// T13, T17: whoever has left the organisation keeps no stream beyond the hour of the token that opened it.
@@ -366,10 +373,10 @@ fn a_stream_does_not_outlive_its_token() {
     assert_eq!(stream.status(), 200);
     fixture.provider.member_of(&[]);
     app.sweep();
-    assert_eq!(app.mcp.counts().listeners, 1);
+    assert_eq!(app.servers[0].mcp.counts().listeners, 1);
     fixture.clock.advance(limits::ACCESS_TOKEN_LIFETIME);
     app.sweep();
-    assert_eq!(app.mcp.counts().listeners, 0);
+    assert_eq!(app.servers[0].mcp.counts().listeners, 0);
 }
 
 /// M3: the pair of 2024-11-05 is not there unless asked for, and then behind the same token, for the same server.

@@ -174,6 +174,8 @@ pub struct Principal {
     pub scopes: Arc<Scopes>,
     /// The grant behind the token. Sessions, streams and tasks belong to it.
     pub grant: GrantId,
+    /// The URI of the MCP server that the token is for.
+    pub resource: Arc<str>,
     /// When the token expires: no stream that it opened stands for longer.
     pub expires: Timestamp,
     /// The user's own token at GitHub.
@@ -190,6 +192,7 @@ impl fmt::Debug for Principal {
             .field("client", &self.client)
             .field("scopes", &self.scopes)
             .field("grant", &self.grant)
+            .field("resource", &self.resource)
             .field("expires", &self.expires)
             .finish_non_exhaustive()
     }
@@ -222,6 +225,7 @@ pub(crate) mod fake {
             client: ClientFingerprint::of("test-client"),
             scopes: Arc::new(Scopes::parse("mcp").unwrap()),
             grant: GrantId(grant),
+            resource: "https://mcp.example.com/mcp".into(),
             expires: Timestamp(u64::MAX),
             upstream: Arc::new(NoToken),
             session: None,

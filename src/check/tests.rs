@@ -9,7 +9,7 @@ use super::*;
 use crate::base::random::OsRandom;
 use crate::config::{Invocation, Program};
 use crate::demo;
-use crate::serve::Server;
+use crate::serve::{NamedBackend, Server};
 use crate::store::{RedbGrants, StateDirectory, fake::TestDirectory, key_file};
 
 const PLAIN: &[(&str, &str)] = &[
@@ -19,8 +19,9 @@ const PLAIN: &[(&str, &str)] = &[
     ("MCP_LISTEN", "127.0.0.1:0"),
 ];
 
-fn tools() -> MakeBackend<'static> {
-    Box::new(|github| Ok(std::sync::Arc::new(demo::tools(github).unwrap())))
+fn tools() -> MakeServers<'static> {
+    let served = |backend| NamedBackend { name: None, backend };
+    Box::new(move |github| Ok(vec![served(std::sync::Arc::new(demo::tools(github).unwrap()))]))
 }
 
 fn configured(env: &[(&str, &str)]) -> Config {

@@ -119,7 +119,7 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         .help("who is let in: a comma list of user:LOGIN, id:NUMBER, org:ORG, team:ORG/SLUG; or any")
         .sets(|config, value| set(&mut config.allow, values::allow_rules(value))),
     option("MCP_PUBLIC_URL", One("URL"), "http:// and the listen address, if that is loopback")
-        .help("the https URL under which clients reach this server")
+        .help("the https URL under which clients reach this server; may have a path")
         .sets(|config, value| set(&mut config.public_url, PublicUrl::parse(value).map(Some))),
     option("MCP_LISTEN", List("WHERE"), "127.0.0.1:3001")
         .help(

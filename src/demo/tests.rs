@@ -44,7 +44,8 @@ fn ask(principal: Principal, method: &str, name: (&str, &str), arguments: Value)
         clock: Arc::new(SystemClock::new()),
         random: Arc::new(CountedRandom::default()),
         capacity: Capacity::default(),
-        insufficient_scope: Box::new(|_| crate::http::Response::new(403)),
+        resource: "https://mcp.example.com/mcp".into(),
+        insufficient_scope: std::sync::Arc::new(|_| crate::http::Response::new(403)),
     });
     let (member, name) = name;
     let meta = json!({

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::base::secret::Secret;
-use crate::http::{PublicUrl, Uri};
+use crate::http::PublicUrl;
 use crate::trust::Trust;
 
 /// The URL of GitHub's login pages.
@@ -30,10 +30,7 @@ pub struct GitHubSettings {
 
 /// `https://HOST[:PORT][/PATH]`, or with http a loopback host. Has no slash at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BaseUrl {
-    origin: PublicUrl,
-    path: String,
-}
+pub struct BaseUrl(PublicUrl);
 
 impl BaseUrl {
     /// Reads a base URL.
@@ -41,15 +38,7 @@ impl BaseUrl {
     /// # Errors
     /// A sentence that says what is wrong.
     pub fn parse(text: &str) -> Result<BaseUrl, &'static str> {
-        let Uri { path, query, .. } = Uri::split(text);
-        let origin = text.strip_suffix(path).unwrap_or(text);
-        let path = path.strip_suffix('/').unwrap_or(path);
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
-        let is_segment = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(plain);
-        if query.is_some() || !path.split('/').skip(1).all(is_segment) {
-            return Err("its path must be plain segments, without a query, a fragment or dots");
-        }
-        Ok(BaseUrl { origin: PublicUrl::parse(origin)?, path: path.to_owned() })
+        PublicUrl::parse(text).map(BaseUrl)
     }
 
     /// The API that belongs to these pages: a GitHub Enterprise Server has it beside them. A token of one GitHub must never go
@@ -58,17 +47,17 @@ impl BaseUrl {
         if *self == BaseUrl::default() {
             return BaseUrl::parse(API_URL).expect("a test parses it");
         }
-        BaseUrl { origin: self.origin.clone(), path: format!("{}/api/v3", self.path) }
+        BaseUrl(self.0.below("api/v3"))
     }
 
     /// The URL of `path` below this one. `path` starts with a slash.
     pub fn join(&self, path: &str) -> String {
-        format!("{self}{path}")
+        self.0.join(path)
     }
 
     /// Whether what is sent there is encrypted; if not, it does not leave this machine.
     pub fn is_https(&self) -> bool {
-        self.origin.is_https()
+        self.0.is_https()
     }
 }
 
@@ -81,7 +70,7 @@ impl Default for BaseUrl {
 
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.origin, self.path)
+        self.0.fmt(f)
     }
 }
 

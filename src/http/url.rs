@@ -71,17 +71,19 @@ impl<'a> Uri<'a> {
     }
 }
 
-/// The URL under which this server is reached: scheme, host and perhaps a port, no path. It comes from the
-/// configuration only, never from a request (O15).
+/// The URL under which this server, or one of several behind it, is reached: scheme, host, perhaps a port and a path. It comes from
+/// the configuration only, never from a request (O15).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl {
     origin: String,
     authority: String,
     https: bool,
+    /// Empty, or segments after a slash each.
+    path: String,
 }
 
 impl PublicUrl {
-    /// Reads `https://HOST[:PORT]` or, for a loopback host, `http://HOST[:PORT]`.
+    /// Reads `https://HOST[:PORT][/PATH]` or, for a loopback host, the same with `http`.
     ///
     /// # Errors
     /// A sentence that says what is wrong and what to write instead.
@@ -91,12 +93,20 @@ impl PublicUrl {
             (None, Some(rest)) => (false, rest),
             (None, None) => return Err("it must start with https:// (or http:// for a loopback host)"),
         };
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let path = path.strip_suffix('/').unwrap_or(path);
         let (host, port) = split_port(authority).ok_or("its port is not a number from 1 to 65535")?;
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.:[]".contains(&b);
         if host.is_empty() || !host.bytes().all(allowed) {
             return Err(
-                "it must be a scheme and a host in lower case, perhaps a port, and no path, query or user",
+                "it must be a scheme and a host in lower case, perhaps a port and a path, and no query or user",
+            );
+        }
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
+        let is_segment = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain);
+        if !path.split('/').skip(1).all(is_segment) {
+            return Err(
+                "its path must be plain segments that start with no dot, without a query or fragment",
             );
         }
         if !https && !is_loopback_host(host) {
@@ -109,10 +119,15 @@ impl PublicUrl {
             (Some(port), _) => format!("{host}:{port}"),
         };
         let scheme = if https { "https" } else { "http" };
-        Ok(PublicUrl { origin: format!("{scheme}://{authority}"), authority, https })
+        Ok(PublicUrl { origin: format!("{scheme}://{authority}"), authority, https, path: path.to_owned() })
     }
 
-    /// `https://host[:port]`, without a slash at its end. Also the issuer identifier.
+    /// The URL of what is called `name` below this one.
+    pub fn below(&self, name: &str) -> PublicUrl {
+        PublicUrl { path: format!("{}/{name}", self.path), ..self.clone() }
+    }
+
+    /// `https://host[:port]`, without a slash at its end.
     pub fn origin(&self) -> &str {
         &self.origin
     }
@@ -127,9 +142,19 @@ impl PublicUrl {
         self.https
     }
 
-    /// The URL of `path`, which starts with a slash.
+    /// The path below which everything is: empty, or with a slash at its start and none at its end.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The URL of `path` below this one. `path` starts with a slash, or is empty.
     pub fn join(&self, path: &str) -> String {
-        format!("{}{path}", self.origin)
+        format!("{self}{path}")
+    }
+
+    /// The URL of a well-known document about `path` below this one (RFC 8414 section 3.1, RFC 9728 section 3.1).
+    pub fn well_known(&self, document: &str, path: &str) -> String {
+        format!("{}/.well-known/{document}{}{path}", self.origin, self.path)
     }
 
     /// Whether `host[:port]` is this server's: without case, its default port written or not.
@@ -160,7 +185,8 @@ impl PublicUrl {
             return Cow::Borrowed(self);
         }
         let scheme = if self.https { "https" } else { "http" };
-        PublicUrl::parse(&format!("{scheme}://{host}")).map_or(Cow::Borrowed(self), Cow::Owned)
+        let named = PublicUrl::parse(&format!("{scheme}://{host}{}", self.path));
+        named.map_or(Cow::Borrowed(self), Cow::Owned)
     }
 
     /// Whether an Origin field names this server, by the same rule as [`PublicUrl::accepts_host`].
@@ -172,7 +198,7 @@ impl PublicUrl {
 
 impl fmt::Display for PublicUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.origin)
+        write!(f, "{}{}", self.origin, self.path)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::base::quota::{Quota, Share};
 use crate::base::rate::{Rate, RateLimit};
 
 /// The budgets of all users.
+#[derive(Clone)]
 pub(super) struct Budgets {
     pub(super) unread: Arc<Quota<UserId>>,
     pub(super) replay: Arc<Quota<UserId>>,

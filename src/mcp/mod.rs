@@ -147,6 +147,7 @@ mod prompt;
 mod resource;
 mod session;
 mod session_id;
+mod settings;
 mod stream;
 mod subscribers;
 mod table;
@@ -164,20 +165,17 @@ use self::exchange::{Caller, Exchange};
 use self::intake::{Message, accepts, not_read, read};
 use self::methods::MethodRow;
 use self::session_id::EndedSessions;
+pub(crate) use self::settings::Settings;
 use self::stream::OpenStream;
 use self::subscribers::Subscribers;
 use self::table::Table;
 use self::task::Task;
-use crate::base::capacity::Capacity;
-use crate::base::clock::Clock;
 use crate::base::counters::Counters;
 use crate::base::log::{self, Field};
 use crate::base::quota::Quota;
-use crate::base::random::Random;
 use crate::base::rate::RateLimit;
 use crate::base::trace;
 use crate::http::{Blocking, Method, Request, Responder, Response};
-use crate::seal::Keyring;
 
 #[cfg(feature = "internals")]
 #[doc(hidden)]
@@ -201,31 +199,12 @@ pub use self::tool_server::{Builder, ToolServer};
 pub use crate::base::cancel::CancelToken;
 pub use crate::base::identity::{CallerSession, GrantId, Principal, Scopes, UpstreamToken, UserId};
 
-/// The parts of an MCP endpoint.
-pub(crate) struct Settings {
-    /// Serves the calls.
-    pub backend: Arc<dyn Backend>,
-    /// Seals what travels with 2026-07-28 clients.
-    pub keys: Arc<Keyring>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// Session ids.
-    pub random: Arc<dyn Random>,
-    /// The most sessions and streams.
-    pub capacity: Capacity,
-    /// The answer to a caller whose token lacks these scopes.
-    pub insufficient_scope: InsufficientScope,
-}
-
-/// Makes the answer that names the scopes a caller needs.
-pub(crate) type InsufficientScope = Box<dyn Fn(&Scopes) -> Response + Send + Sync>;
-
 /// The MCP endpoint. Clones are the same endpoint.
 #[derive(Clone)]
 pub(crate) struct Mcp(Arc<Core>);
 
 /// Gauges for metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// Legacy sessions.
     pub sessions: usize,
@@ -237,41 +216,51 @@ pub(crate) struct Counts {
     pub tasks: usize,
 }
 
-/// The state that the files of this module share.
+/// The state that the files of this module share. Endpoints of several servers differ in their settings; the rest is one, so that its
+/// limits hold for all servers together.
+#[derive(Clone)]
 struct Core {
     settings: Settings,
     subscribers: Arc<Subscribers>,
     calls: Arc<Calls>,
     /// The sessions and streams that each user opens.
-    openings: RateLimit<UserId>,
+    openings: Arc<RateLimit<UserId>>,
     /// The open streams of each user that belong to no call.
     streams: Arc<Quota<UserId>>,
     budgets: Budgets,
-    tasks: Table<Task>,
+    tasks: Arc<Table<Task>>,
     /// Tripped when the server stops.
     closing: CancelToken,
-    ended: EndedSessions,
+    ended: Arc<EndedSessions>,
     /// Known client faults in requests that were served all the same, by kind.
-    tolerated: Counters,
+    tolerated: Arc<Counters>,
 }
 
 impl Mcp {
     /// An endpoint without sessions.
     pub fn new(settings: Settings) -> Mcp {
-        let subscribers = Arc::default();
-        settings.backend.connect(Publisher::new(Arc::clone(&subscribers)));
-        Mcp(Arc::new(Core {
-            subscribers,
+        Mcp::connected(Core {
+            subscribers: Arc::default(),
             calls: Calls::new(),
-            openings: budgets::openings(),
+            openings: Arc::new(budgets::openings()),
             streams: Quota::per_key(settings.capacity.streams_per_user),
             budgets: Budgets::new(),
-            tasks: Table::default(),
+            tasks: Arc::default(),
             closing: CancelToken::new(),
-            ended: EndedSessions::default(),
-            tolerated: Counters::default(),
+            ended: Arc::default(),
+            tolerated: Arc::default(),
             settings,
-        }))
+        })
+    }
+
+    /// The endpoint of another server, within the limits of this one.
+    pub fn beside(&self, settings: Settings) -> Mcp {
+        Mcp::connected(Core { settings, ..Core::clone(&self.0) })
+    }
+
+    fn connected(core: Core) -> Mcp {
+        core.settings.backend.connect(core.publisher());
+        Mcp(Arc::new(core))
     }
 
     /// Serves a request whose sender is known and whose Host and Origin are ours. Answers through `responder`, now or later.
@@ -433,7 +422,7 @@ impl Core {
     }
 
     fn publisher(&self) -> Publisher {
-        Publisher::new(Arc::clone(&self.subscribers))
+        Publisher::new(Arc::clone(&self.subscribers), Arc::clone(&self.settings.resource))
     }
 }
 

@@ -43,6 +43,8 @@ pub(super) struct Subscription {
 #[derive(Clone, Debug)]
 pub struct Publisher {
     subscribers: Arc<Subscribers>,
+    /// The URI of the server that has changed.
+    server: Arc<str>,
     recipients: Recipients,
 }
 
@@ -125,8 +127,8 @@ impl Filter {
 }
 
 impl Publisher {
-    pub(super) fn new(subscribers: Arc<Subscribers>) -> Publisher {
-        Publisher { subscribers, recipients: Recipients::Everyone }
+    pub(super) fn new(subscribers: Arc<Subscribers>, server: Arc<str>) -> Publisher {
+        Publisher { subscribers, server, recipients: Recipients::Everyone }
     }
 
     /// A publisher that tells the clients of one user only.
@@ -187,16 +189,27 @@ impl Publisher {
         interests
     }
 
+    /// Whether the reader of a stream is told: of a session's, if it has a `session`.
+    fn tells(&self, owner: &Owner, session: Option<&str>) -> bool {
+        let is_meant = match &self.recipients {
+            Recipients::Everyone => true,
+            Recipients::User(user) => owner.user == *user,
+            Recipients::Grant(grant) => owner.grant == *grant,
+            Recipients::Session(id) => session == Some(&**id),
+        };
+        is_meant && owner.server == self.server
+    }
+
     fn sessions(&self) -> Vec<Arc<Session>> {
         let mut sessions = self.subscribers.sessions.all();
-        sessions.retain(|session| self.recipients.include(session.owner(), Some(session.id())));
+        sessions.retain(|session| self.tells(session.owner(), Some(session.id())));
         sessions
     }
 
     fn subscriptions(&self) -> Vec<Arc<Subscription>> {
         let mut subscriptions = self.subscribers.subscriptions();
         // One whose reader has gone is swept soon.
-        subscriptions.retain(|each| self.recipients.include(&each.owner, None) && each.events.has_reader());
+        subscriptions.retain(|each| self.tells(&each.owner, None) && each.events.has_reader());
         subscriptions
     }
 
@@ -207,18 +220,6 @@ impl Publisher {
         self.sessions().iter().filter(wants).for_each(|session| session.standalone.publish(&message));
         let wants = |subscription: &&Arc<Subscription>| subscription.filter.wants(change);
         self.subscriptions().iter().filter(wants).for_each(|subscription| subscription.publish(change));
-    }
-}
-
-impl Recipients {
-    /// Whether they are the reader of a stream: of a session's, if it has a `session`.
-    fn include(&self, owner: &Owner, session: Option<&str>) -> bool {
-        match self {
-            Recipients::Everyone => true,
-            Recipients::User(user) => owner.user == *user,
-            Recipients::Grant(grant) => owner.grant == *grant,
-            Recipients::Session(id) => session == Some(&**id),
-        }
     }
 }
 

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
 use crate::base::lock::Mutex;
 
-/// One user, through one client, under one grant.
+/// One user, through one client, under one grant, which is for one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
     pub(super) user: UserId,
     pub(super) grant: GrantId,
     client: ClientFingerprint,
+    pub(super) server: Arc<str>,
 }
 
 impl From<&Principal> for Owner {
     fn from(principal: &Principal) -> Owner {
-        Owner { user: principal.user, grant: principal.grant, client: principal.client.clone() }
+        let Principal { user, grant, client, resource, .. } = principal;
+        Owner { user: *user, grant: *grant, client: client.clone(), server: Arc::clone(resource) }
     }
 }
 

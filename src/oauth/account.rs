@@ -18,13 +18,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::account_page::{ALL_ENDED, ENDED, HANDLES_END, SignIn, handle};
+use super::account_page::{ALL_ENDED, ENDED, HANDLES_END, Listing, SignIn, handle};
 use super::browser::{self, LoginSealer, ShortLived};
 use super::live_grants::LiveGrants;
 use super::login::GitHubLogin;
+use super::page::Pages;
 use super::problem::Problem;
 use super::provider::{Identity, IdentityProvider};
-use super::resource::{ProtectedResource, see_other};
+use super::resource::{Resources, see_other};
 use crate::base::clock::Clock;
 use crate::base::identity::{GrantId, UserId};
 use crate::base::rate::RateLimit;
@@ -40,7 +41,9 @@ const COOKIE: &str = "mcp_account";
 
 /// `/account`
 pub struct AccountEndpoint {
-    pub(super) resource: Arc<ProtectedResource>,
+    pub(super) resources: Arc<Resources>,
+    /// The pages of no server in particular.
+    pub(super) pages: Pages,
     pub(super) logins: Arc<LoginSealer>,
     /// Makes the URL of its login page; it is not asked anything here.
     pub(super) provider: Arc<dyn IdentityProvider>,
@@ -99,13 +102,13 @@ impl AccountEndpoint {
     pub fn get(&self, head: &Head) -> Response {
         match self.signed_in(head) {
             Some(signed_in) => self.list_grants(&signed_in, None),
-            None => self.resource.pages.sign_in(SignIn::First),
+            None => self.pages.sign_in(SignIn::First),
         }
     }
 
     /// What a button of the page asks for.
     pub fn post(&self, request: &Request) -> Response {
-        self.try_post(request).unwrap_or_else(|why| self.resource.pages.sign_in(why))
+        self.try_post(request).unwrap_or_else(|why| self.pages.sign_in(why))
     }
 
     fn try_post(&self, request: &Request) -> Result<Response, SignIn> {
@@ -128,7 +131,7 @@ impl AccountEndpoint {
                 Ok(self.end(&signed_in, Some(wanted.collect()), ENDED))
             }
             (None, Some(_)) => {
-                let page = self.resource.pages.sign_in(SignIn::SignedOut);
+                let page = self.pages.sign_in(SignIn::SignedOut);
                 Ok(self.logins.clear_cookie(page, &self.logins.cookie_name(COOKIE)))
             }
             (Some(_), Some(_)) | (None, None) => Err(SignIn::Again(Problem::Unreadable)),
@@ -166,7 +169,7 @@ impl AccountEndpoint {
                 // What was asked for is done: only the list cannot be shown.
                 let problem =
                     if notice.is_some() { Problem::EndedInMemory } else { Problem::TableUnreadable };
-                return self.resource.pages.problem(problem);
+                return self.pages.problem(problem);
             }
         };
         let now = self.logins.clock.now();
@@ -175,7 +178,19 @@ impl AccountEndpoint {
         // It is worth something together with the session's cookie alone, so it may expire after it.
         let form = AccountForm { session: cookie_hash.clone() };
         let sealed = self.logins.seal(form, now.plus(limits::ACCOUNT_LIFETIME));
-        self.resource.pages.list(&session.login, &grants, &sealed, notice)
+        let AccountSession { user, login } = session;
+        let policy = &self.grants.rules().policy;
+        // GitHub is not asked about groups: people whom one has let in are known by their grants.
+        let may_use = policy.names(&Identity { user: *user, login: login.clone() })
+            || policy.has_groups() && !grants.is_empty();
+        self.pages.list(&Listing {
+            login,
+            grants: &grants,
+            resources: &self.resources,
+            may_use,
+            sealed: &sealed,
+            notice,
+        })
     }
 
     /// Ends the person's grants with the handles `wanted`, or all of theirs. One that is not there has ended already.
@@ -186,7 +201,7 @@ impl AccountEndpoint {
         };
         match self.grants.end_picked(Some(signed_in.session.user), "owner", Box::new(picks)) {
             Ok(()) => self.list_grants(signed_in, Some(notice)),
-            Err(problem) => self.resource.pages.problem(problem),
+            Err(problem) => self.pages.problem(problem),
         }
     }
 }

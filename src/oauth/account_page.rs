@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use super::browser;
+use super::home_page::row;
 use super::page::{self, Pages};
 use super::problem::{Explanation, Problem};
+use super::resource::Resources;
 use crate::base::clock::Timestamp;
 use crate::base::identity::GrantId;
 use crate::http::{Response, Uri, escape, is_loopback_host};
@@ -22,6 +24,18 @@ pub(super) enum SignIn {
     Expired,
     /// After a problem.
     Again(Problem),
+}
+
+/// What a person sees of their account once they have signed in.
+pub(super) struct Listing<'a> {
+    pub(super) login: &'a str,
+    /// In their order, the latest used first.
+    pub(super) grants: &'a [Arc<Grant>],
+    pub(super) resources: &'a Resources,
+    /// Whether the person is let in. The names of several servers are for those who are.
+    pub(super) may_use: bool,
+    pub(super) sealed: &'a str,
+    pub(super) notice: Option<&'static str>,
 }
 
 pub(super) const ENDED: &str = "That access has ended. The program is signed out of this server.";
@@ -59,9 +73,10 @@ impl Pages {
             }
         };
         let body = format!(
-            "<p>{}</p><form method=post action=\"/account\"><div class=buttons>\
+            "<p>{}</p><form method=post action=\"{}/account\"><div class=buttons>\
          <button class=go name=sign_in value=github>Sign in with GitHub</button></div></form>",
-            escape(text)
+            escape(text),
+            self.base
         );
         let response = self.form_page(status, title, &body);
         match why {
@@ -70,18 +85,14 @@ impl Pages {
         }
     }
 
-    /// The list, as one form whose buttons say what to end. `grants` stand in their order, the latest used first.
-    pub(super) fn list(
-        &self,
-        login: &str,
-        grants: &[Arc<Grant>],
-        sealed: &str,
-        notice: Option<&'static str>,
-    ) -> Response {
+    /// The list, as one form whose buttons say what to end, and the servers if there are several.
+    pub(super) fn list(&self, listing: &Listing<'_>) -> Response {
+        let Listing { login, grants, resources, may_use, sealed, notice } = *listing;
         let notice = notice
             .map(|notice| format!("<p class=done role=status>{}</p>", escape(notice)))
             .unwrap_or_default();
-        let programs: String = programs(grants).iter().map(|program| self.program(program)).collect();
+        let programs: String =
+            programs(grants).iter().map(|program| self.program(resources, program)).collect();
         let (programs, all) = if programs.is_empty() {
             ("<p>No program may use this server in your name.</p>".to_owned(), "")
         } else {
@@ -95,16 +106,23 @@ impl Pages {
         let body = format!(
             "{notice}<p>You are signed in as <strong>{login}</strong> on GitHub. A program whose access you end must ask you \
          again before it can use this server.{tokens}</p>\
-         <form method=post action=\"/account\"><input type=hidden name=form value=\"{sealed}\">{programs}\
-         {all}<div class=buttons><button name=sign_out value=here>Sign out</button></div></form>",
+         <form method=post action=\"{base}/account\"><input type=hidden name=form value=\"{sealed}\">{programs}\
+         {all}<div class=buttons><button name=sign_out value=here>Sign out</button></div></form>{servers}",
+            base = self.base,
+            servers = if may_use { servers(resources) } else { String::new() },
             login = escape(login),
             sealed = escape(sealed),
         );
         self.form_page(200, TITLE, &body)
     }
 
-    fn program(&self, program: &Program<'_>) -> String {
-        let Program { name, host, place, grants } = program;
+    fn program(&self, resources: &Resources, program: &Program<'_>) -> String {
+        let Program { name, host, place, resource, grants } = program;
+        let (pages, server) = match resources.find(resource) {
+            Some(known) if known.name.is_none() => (&known.pages, String::new()),
+            Some(known) => (&known.pages, format!("<span>{}</span>", escape(&known.pages.title))),
+            None => (self, format!("<span>{}</span>", escape(resource))),
+        };
         let vouched = match host {
             Some(host) => format!("It says that it belongs to {}.", escape(host)),
             None => "No web site vouches for this name.".to_owned(),
@@ -115,10 +133,10 @@ impl Pages {
             1 => ("Details".to_owned(), false),
             logins => (format!("{logins} logins"), true),
         };
-        let logins: String = grants.iter().map(|grant| self.login(grant, ends_one)).collect();
+        let logins: String = grants.iter().map(|grant| pages.login(grant, ends_one)).collect();
         let (name, place) = (escape(name), escape(place));
         format!(
-            "<li><div class=program><h2>{name}</h2><span>{place}</span><span>last used {last_used}</span>\
+            "<li><div class=program><h2>{name}</h2><span>{place}</span>{server}<span>last used {last_used}</span>\
          <button class=danger name=revoke value=\"{}\" aria-label=\"End access of {name}, {place}\">End</button></div>\
          <details><summary>{summary}</summary><p>{vouched}</p>{logins}</details></li>",
             handles.join(HANDLES_END),
@@ -142,6 +160,22 @@ impl Pages {
     }
 }
 
+/// The servers, if there are several, each with the URL by which a client is connected to it.
+fn servers(resources: &Resources) -> String {
+    let several = resources.0.iter().filter(|resource| resource.name.is_some());
+    let rows: String = several
+        .map(|resource| {
+            let title = format!("<a href=\"{}\">{}</a>", resource.url.path(), escape(&resource.pages.title));
+            row(&title, &format!("<code>{}</code>", escape(&resource.uri)))
+        })
+        .collect();
+    if rows.is_empty() {
+        rows
+    } else {
+        format!("<h2>Servers that you may use</h2><dl class=ways>{rows}</dl>")
+    }
+}
+
 /// Stands between the handles in the value of a button that ends several grants.
 pub(super) const HANDLES_END: &str = ".";
 
@@ -151,11 +185,12 @@ pub(super) fn handle(id: GrantId) -> String {
     browser::hash(&id.to_string())
 }
 
-/// The grants of what is one program to a person: one name, vouched for by one host, its answers sent to one place.
+/// The grants of what is one program to a person: one name, vouched for by one host, its answers sent to one place, at one server.
 struct Program<'a> {
     name: &'a str,
     host: Option<&'a str>,
     place: &'a str,
+    resource: &'a str,
     grants: Vec<&'a Grant>,
 }
 
@@ -165,11 +200,15 @@ fn programs(grants: &[Arc<Grant>]) -> Vec<Program<'_>> {
         let client = &grant.client;
         let name = if client.name.is_empty() { page::NAMELESS } else { &client.name };
         let (host, place) = (client.host.as_deref(), place(&client.redirect));
-        let same =
-            |program: &&mut Program<'_>| (program.name, program.host, program.place) == (name, host, place);
+        let resource = grant.resource.as_str();
+        let same = |program: &&mut Program<'_>| {
+            let Program { name: its_name, host: its_host, place: its_place, resource: its_resource, .. } =
+                **program;
+            (its_name, its_host, its_place, its_resource) == (name, host, place, resource)
+        };
         match programs.iter_mut().find(same) {
             Some(program) => program.grants.push(grant),
-            None => programs.push(Program { name, host, place, grants: vec![grant] }),
+            None => programs.push(Program { name, host, place, resource, grants: vec![grant] }),
         }
     }
     programs

@@ -11,7 +11,6 @@ use super::login::PendingAuthorization;
 use super::problem::Problem;
 use super::redirect::{RedirectUri, Registrant, Target};
 use super::resource::ProtectedResource;
-use super::upstream::Upstreams;
 use crate::base::clock::Clock;
 use crate::base::identity::{ClientFingerprint, Scopes};
 use crate::base::{limits, trace};
@@ -19,28 +18,26 @@ use crate::http::{Form, Head, Response};
 
 /// `/authorize`
 pub struct AuthorizeEndpoint {
-    pub(super) resource: Arc<ProtectedResource>,
     pub(super) clients: Arc<ClientRegistry>,
     pub(super) logins: Arc<LoginSealer>,
     pub(super) grants: Arc<LiveGrants>,
-    pub(super) upstreams: Arc<Upstreams>,
 }
 
 impl AuthorizeEndpoint {
     /// Checks the request and shows the consent page. Stores nothing; may be repeated (some clients ask once before they open
     /// the browser).
-    pub fn get(&self, head: &Head) -> Response {
-        self.try_get(head).unwrap_or_else(|problem| self.resource.pages.problem(problem))
+    pub fn get(&self, resource: &ProtectedResource, head: &Head) -> Response {
+        self.try_get(resource, head).unwrap_or_else(|problem| resource.pages.problem(problem))
     }
 
-    fn try_get(&self, head: &Head) -> Result<Response, Problem> {
+    fn try_get(&self, resource: &ProtectedResource, head: &Head) -> Result<Response, Problem> {
         self.logins.clock.check()?;
         let query = read_query(head, &["resource"])?;
         let client_id = query.value("client_id").ok_or(Problem::UnknownClient)?;
         let fingerprint = ClientFingerprint::of(client_id);
         trace::names_client(&fingerprint);
         // O6: as long as client and redirect URI are not both proven, nobody is sent anywhere.
-        let client = self.clients.find(client_id, head.peer)?;
+        let client = self.clients.find(client_id, resource, head.peer)?;
         let registrant = self.clients.sources.registrant(&client.origin);
         let redirect_uri = redirect_uri(&client, registrant, query.value("redirect_uri"))
             .ok_or(Problem::UnregisteredRedirect)?;
@@ -50,57 +47,62 @@ impl AuthorizeEndpoint {
             redirect_uri,
             state: query.value("state").map(str::to_owned),
         };
-        let allowed = client.scopes(&self.resource.scopes);
-        Ok(match self.check(fingerprint, &allowed, &query, &return_to) {
-            Ok(request) => self.ask_for_consent(request, head),
-            Err(error) => self.resource.refuse(&return_to, error),
+        let allowed = client.scopes(&resource.scopes);
+        Ok(match check(resource, (fingerprint, &allowed), &query, &return_to) {
+            Ok(request) => self.ask_for_consent(resource, request, head),
+            Err(error) => resource.refuse(&return_to, error),
         })
     }
 
-    /// Checks everything but client and redirect URI; the first refusal that applies counts.
-    fn check(
+    fn ask_for_consent(
         &self,
-        client: ClientFingerprint,
-        allowed: &Scopes,
-        query: &Form,
-        return_to: &ReturnTo,
-    ) -> Result<AuthorizationRequest, AuthorizeError> {
-        let is_long = |state: &String| state.len() > limits::STATE_BYTES;
-        let asks_for_none = |prompt: &str| prompt.split(' ').any(|word| word == "none");
-        let refusals = [
-            (return_to.state.as_ref().is_some_and(is_long), AuthorizeError::StateTooLong),
-            (query.contains("request"), AuthorizeError::RequestObject),
-            (query.contains("request_uri"), AuthorizeError::RequestUri),
-            (query.value("response_type") != Some("code"), AuthorizeError::ResponseType),
-            (query.value("response_mode").is_some_and(|mode| mode != "query"), AuthorizeError::ResponseMode),
-            (query.value("prompt").is_some_and(asks_for_none), AuthorizeError::NoInteraction),
-            // O2: from every client, and S256 said out loud: RFC 7636 would take an absent method for `plain`.
-            (query.value("code_challenge").is_none(), AuthorizeError::NoChallenge),
-            (query.value("code_challenge_method") != Some("S256"), AuthorizeError::ChallengeMethod),
-        ];
-        if let Some((_, error)) = refusals.into_iter().find(|(applies, _)| *applies) {
-            return Err(error);
-        }
-        let code_challenge = query.value("code_challenge").and_then(CodeChallenge::parse);
-        Ok(AuthorizationRequest {
-            client,
-            return_to: return_to.clone(),
-            code_challenge: code_challenge.ok_or(AuthorizeError::BadChallenge)?,
-            scopes: granted_scopes(&self.resource.required_scope, allowed, query.value("scope"))?,
-            resource: self.resource.named_by(query).ok_or(AuthorizeError::Resource)?.to_owned(),
-        })
-    }
-
-    fn ask_for_consent(&self, request: AuthorizationRequest, head: &Head) -> Response {
+        resource: &ProtectedResource,
+        request: AuthorizationRequest,
+        head: &Head,
+    ) -> Response {
         let expires = self.logins.clock.now().plus(limits::LOGIN_LIFETIME);
-        let server = self.resource.url.authority();
-        let token = self.resource.token_words(self.upstreams.token_use(&self.grants.rules()));
+        let server = resource.name.as_ref().map_or(resource.url.authority(), |_| &resource.pages.title);
+        let token = resource.token_words(resource.token_use(&self.grants.rules()));
         self.logins.begin(head, |browser| {
             let pending = PendingAuthorization { request: request.clone(), browser };
             let sealed = self.logins.seal(pending, expires);
-            self.resource.pages.consent(&request, &sealed, server, &token)
+            resource.pages.consent(&request, &sealed, server, &token)
         })
     }
+}
+
+/// Checks everything but client and redirect URI; the first refusal that applies counts. The client comes with the scopes that it
+/// may ask for.
+fn check(
+    resource: &ProtectedResource,
+    (client, allowed): (ClientFingerprint, &Scopes),
+    query: &Form,
+    return_to: &ReturnTo,
+) -> Result<AuthorizationRequest, AuthorizeError> {
+    let is_long = |state: &String| state.len() > limits::STATE_BYTES;
+    let asks_for_none = |prompt: &str| prompt.split(' ').any(|word| word == "none");
+    let refusals = [
+        (return_to.state.as_ref().is_some_and(is_long), AuthorizeError::StateTooLong),
+        (query.contains("request"), AuthorizeError::RequestObject),
+        (query.contains("request_uri"), AuthorizeError::RequestUri),
+        (query.value("response_type") != Some("code"), AuthorizeError::ResponseType),
+        (query.value("response_mode").is_some_and(|mode| mode != "query"), AuthorizeError::ResponseMode),
+        (query.value("prompt").is_some_and(asks_for_none), AuthorizeError::NoInteraction),
+        // O2: from every client, and S256 said out loud: RFC 7636 would take an absent method for `plain`.
+        (query.value("code_challenge").is_none(), AuthorizeError::NoChallenge),
+        (query.value("code_challenge_method") != Some("S256"), AuthorizeError::ChallengeMethod),
+    ];
+    if let Some((_, error)) = refusals.into_iter().find(|(applies, _)| *applies) {
+        return Err(error);
+    }
+    let code_challenge = query.value("code_challenge").and_then(CodeChallenge::parse);
+    Ok(AuthorizationRequest {
+        client,
+        return_to: return_to.clone(),
+        code_challenge: code_challenge.ok_or(AuthorizeError::BadChallenge)?,
+        scopes: granted_scopes(&resource.required_scope, allowed, query.value("scope"))?,
+        resource: resource.named_by(query).ok_or(AuthorizeError::Resource)?.to_owned(),
+    })
 }
 
 /// O3, O4: the registered URI that admits the requested one, with the requested port; or the only one there is, if it has

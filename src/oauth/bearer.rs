@@ -30,7 +30,6 @@ pub enum BearerError {
 
 /// What access tokens are checked against.
 pub struct BearerCheck {
-    pub(super) resource: Arc<ProtectedResource>,
     pub(super) keys: Arc<Keyring>,
     pub(super) grants: Arc<LiveGrants>,
     pub(super) upstreams: Arc<Upstreams>,
@@ -43,12 +42,12 @@ impl BearerCheck {
     ///
     /// # Errors
     /// [`BearerError`]; [`ProtectedResource::challenge`] is the answer to it.
-    pub fn principal(&self, head: &Head) -> Result<Principal, BearerError> {
+    pub fn principal(&self, resource: &ProtectedResource, head: &Head) -> Result<Principal, BearerError> {
         let token = token_of(head)?;
         let now = self.clock.now();
         let token: AccessToken = seal::open(&self.keys, token, now).map_err(|_| BearerError::Invalid)?;
         // M4: for this resource, and its grant still there.
-        if token.resource != self.resource.uri {
+        if *token.resource != *resource.uri {
             return Err(BearerError::Invalid);
         }
         let grant = self.grants.table.get(token.grant)?.ok_or(BearerError::Invalid)?;
@@ -61,7 +60,7 @@ impl BearerCheck {
             return Err(BearerError::Invalid);
         }
         let scopes = token.scopes.intersection(&grant.scopes);
-        if !self.resource.required_scope.is_subset(&scopes) {
+        if !resource.required_scope.is_subset(&scopes) {
             return Err(BearerError::InsufficientScope);
         }
         Ok(Principal {
@@ -70,6 +69,7 @@ impl BearerCheck {
             client: grant.client.fingerprint.clone(),
             scopes: Arc::new(scopes),
             grant: grant.id,
+            resource: Arc::clone(&resource.uri),
             expires: token.expires,
             upstream: Arc::new(CallersUpstream {
                 upstreams: Arc::clone(&self.upstreams),
@@ -136,8 +136,7 @@ fn challenge(url: &PublicUrl, endpoint: Endpoint, error: BearerError, scope: &Sc
         return Response::new(status).header("Retry-After", limits::STORE_RETRY.as_secs().to_string());
     }
     // Clients search for `name=` in the whole header: no value repeats a parameter's name or has quotes of its own.
-    let metadata = format!("/.well-known/oauth-protected-resource{}", endpoint.path());
-    let metadata = url.join(&metadata);
+    let metadata = url.well_known("oauth-protected-resource", endpoint.path());
     let error = code.map(|code| format!(", error=\"{code}\"")).unwrap_or_default();
     Response::new(status)
         .header(

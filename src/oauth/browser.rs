@@ -54,14 +54,14 @@ impl<T: ShortLived> Sealed for Issued<T> {
 impl LoginSealer {
     /// Seals a value that opens here until `expires`.
     pub(super) fn seal<T: ShortLived>(&self, value: T, expires: Timestamp) -> String {
-        let issuer = self.url.origin().to_owned();
+        let issuer = self.url.to_string();
         seal::seal(&self.keys, &Issued { value, issuer, expires }, &*self.random)
     }
 
     /// Opens what [`LoginSealer::seal`] sealed here; `None` for anything else.
     pub(super) fn open<T: ShortLived>(&self, text: &str, now: Timestamp) -> Option<T> {
         let issued = seal::open::<Issued<T>>(&self.keys, text, now).ok()?;
-        (issued.issuer == self.url.origin()).then_some(issued.value)
+        (issued.issuer == self.url.to_string()).then_some(issued.value)
     }
 
     /// Where GitHub sends the browser back to.
@@ -138,10 +138,11 @@ impl LoginSealer {
         self.clear_cookie(response, &browser.cookie)
     }
 
-    /// The name of a cookie of ours. C5: `__Host-` keeps other hosts of the domain from setting it. Plain http (loopback
-    /// only) has no Secure cookies that every browser keeps.
+    /// The name of a cookie of ours. C5: `__Host-` keeps other hosts of the domain from setting it, and makes it one of the whole
+    /// host: our path is in the name. Plain http (loopback only) has no Secure cookies that every browser keeps.
     pub(super) fn cookie_name(&self, name: &str) -> String {
-        if self.url.is_https() { format!("__Host-{name}") } else { name.to_owned() }
+        let prefix = if self.url.is_https() { "__Host-" } else { "" };
+        format!("{prefix}{name}{}", self.url.path().replace('/', "."))
     }
 
     /// C5: for this host only, not for scripts, and not with what other sites send but links.

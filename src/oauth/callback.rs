@@ -11,10 +11,11 @@ use super::issued::AuthorizationCode;
 use super::live_grants::LiveGrants;
 use super::login::{GitHubLogin, Purpose, is_marked_account};
 use super::login_quota::LoginQuota;
+use super::page::Pages;
 use super::policy::Rules;
 use super::problem::Problem;
 use super::provider::{Identity, IdentityProvider, Obstacle, ProviderError, ProviderToken, Redemption};
-use super::resource::{ProtectedResource, see_other};
+use super::resource::{ProtectedResource, Resources, see_other};
 use super::upstream::Upstreams;
 use crate::base::clock::Clock;
 use crate::base::identity::{GrantId, UserId};
@@ -26,13 +27,18 @@ use crate::store::{self, Grant, GrantClient, Stage};
 
 /// `/auth/callback`
 pub struct CallbackEndpoint {
-    pub(super) resource: Arc<ProtectedResource>,
+    pub(super) resources: Arc<Resources>,
+    /// The pages of no server in particular.
+    pub(super) pages: Pages,
     pub(super) logins: Arc<LoginSealer>,
     pub(super) provider: Arc<dyn IdentityProvider>,
     pub(super) grants: Arc<LiveGrants>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) quota: LoginQuota,
 }
+
+/// What a login is for: a client's request and the server that it is for, or the account page.
+type Goal<'a> = Option<(&'a AuthorizationRequest, &'a ProtectedResource)>;
 
 /// Why a login that GitHub has answered comes to nothing.
 enum LoginError {
@@ -59,10 +65,9 @@ impl From<store::Error> for LoginError {
 impl CallbackEndpoint {
     /// The end of a login of either purpose.
     pub fn get(&self, head: &Head) -> Response {
-        let pages = &self.resource.pages;
         let query = match self.read(head) {
             Ok(query) => query,
-            Err(problem) => return pages.problem(problem),
+            Err(problem) => return self.pages.problem(problem),
         };
         let state = query.value("state").unwrap_or_default();
         let login = GitHubLogin::open(&self.logins, state, self.logins.clock.now());
@@ -73,7 +78,7 @@ impl CallbackEndpoint {
         };
         let outcome = login.ok_or(Problem::LoginExpired).and_then(|login| self.finish(head, &query, &login));
         outcome.unwrap_or_else(|problem| {
-            if is_account { pages.sign_in(SignIn::Again(problem)) } else { pages.problem(problem) }
+            if is_account { self.pages.sign_in(SignIn::Again(problem)) } else { self.pages.problem(problem) }
         })
     }
 
@@ -89,9 +94,14 @@ impl CallbackEndpoint {
 
     /// Ends the login; a problem leaves it open, if it was.
     fn finish(&self, head: &Head, query: &Form, login: &GitHubLogin) -> Result<Response, Problem> {
-        if let Purpose::Authorize(request) = &login.purpose {
-            trace::names_client(&request.client);
-        }
+        let goal: Goal<'_> = match &login.purpose {
+            Purpose::Authorize(request) => {
+                trace::names_client(&request.client);
+                // The operator may have taken the server away meanwhile.
+                Some((request, self.resources.find(&request.resource).ok_or(Problem::LoginExpired)?))
+            }
+            Purpose::Account => None,
+        };
         // C4: the state and the cookie of the same login, or GitHub is not asked anything.
         self.logins.check_browser(head, &login.browser)?;
         let (code, peer) = (code_of(query), head.peer);
@@ -110,61 +120,64 @@ impl CallbackEndpoint {
         // C4: one answer a login. Without this, one consent would buy any number of calls to GitHub, and as many grants.
         // Nor does one count that was answered no after all, in another tab (C10).
         self.logins.spent.end(login.browser.hash(), peer, now)?;
-        let outcome = code.and_then(|code| self.ask_github(login, code, peer));
-        let response = outcome.unwrap_or_else(|error| self.refuse(&login.purpose, error, peer));
+        let outcome = code.and_then(|code| self.ask_github(login, goal, (code, peer)));
+        let response = outcome.unwrap_or_else(|error| self.refuse(goal, error, peer));
         Ok(self.logins.end_login(response, &login.browser))
     }
 
     fn ask_github(
         &self,
         login: &GitHubLogin,
-        code: &str,
-        peer: Option<IpAddr>,
+        goal: Goal<'_>,
+        (code, peer): (&str, Option<IpAddr>),
     ) -> Result<Response, LoginError> {
         self.quota.count(self.logins.clock.monotonic());
         let redirect_uri = &self.logins.callback_url();
         let token =
             self.provider.redeem(&Redemption { code, code_verifier: &login.verifier(), redirect_uri })?;
-        match &login.purpose {
-            Purpose::Authorize(request) => self.log_in(request, token, peer),
-            Purpose::Account => self.sign_in(&token.access, peer),
+        match goal {
+            Some((request, resource)) => self.log_in(resource, request, token, peer),
+            None => self.sign_in(&token.access, peer),
         }
     }
 
     /// From GitHub's token to our code. The grant is durable before its code leaves this function.
     fn log_in(
         &self,
+        resource: &ProtectedResource,
         request: &AuthorizationRequest,
         token: ProviderToken,
         peer: Option<IpAddr>,
     ) -> Result<Response, LoginError> {
-        let access = token.access.clone();
         // One set of rules decides who is admitted and whether the token is kept.
         let rules = self.grants.rules();
-        let admitted = self.admit(request, token, &rules);
+        let keeps_token = resource.keeps_token(&rules);
+        let kept = keeps_token.then(|| token.clone());
+        let admitted = self.admit(request, &token.access, kept, &rules);
         // G6: a token that nobody will ask for is given back. A GitHub that does not answer takes nothing back either.
         let unreachable = Problem::GitHub(ProviderError::Unreachable);
         let has_failed = matches!(&admitted, Err(LoginError::Other(problem)) if *problem == unreachable);
-        if !has_failed && (admitted.is_err() || !self.upstreams.keeps_token(&rules)) {
-            self.provider.discard(&access);
+        if !has_failed && (admitted.is_err() || !keeps_token) {
+            self.provider.discard(&token.access);
         }
         let (user, code) = admitted?;
         self.quota.charge(Some(user), peer, self.logins.clock.monotonic());
         let to = &request.return_to;
         let parameters = [("code", Some(code.as_str())), ("state", to.state.as_deref())];
-        Ok(see_other(self.resource.answer_location(&to.redirect_uri, &parameters)))
+        Ok(see_other(resource.answer_location(&to.redirect_uri, &parameters)))
     }
 
     /// Identifies the owner of the token and, if the policy admits them, creates their grant and its code.
     fn admit(
         &self,
         request: &AuthorizationRequest,
-        token: ProviderToken,
+        token: &Secret<String>,
+        kept: Option<ProviderToken>,
         rules: &Rules,
     ) -> Result<(UserId, String), LoginError> {
         // G4: who this is, is what GitHub says of this very token.
-        let identity = self.provider.identify(&token.access)?;
-        match rules.policy.admits(&identity, &token.access, &*self.provider) {
+        let identity = self.provider.identify(token)?;
+        match rules.policy.admits(&identity, token, &*self.provider) {
             Ok(true) => {}
             Ok(false) => return Err(LoginError::NotAllowed(identity, None)),
             Err(ProviderError::Blocked(obstacle)) => {
@@ -173,7 +186,6 @@ impl CallbackEndpoint {
             Err(error) => return Err(error.into()),
         }
         let secret = Secret::new(self.logins.random.bytes());
-        let kept = self.upstreams.keeps_token(rules).then_some(token);
         let grant = self.new_grant(request, &identity, &secret, kept);
         self.make_room(&grant)?;
         self.grants.table.insert(&grant)?;
@@ -262,49 +274,47 @@ impl CallbackEndpoint {
     }
 
     /// Answers a login that came to nothing, and charges its sender where that could be brought about on purpose.
-    fn refuse(&self, purpose: &Purpose, error: LoginError, peer: Option<IpAddr>) -> Response {
+    fn refuse(&self, goal: Goal<'_>, error: LoginError, peer: Option<IpAddr>) -> Response {
         let now = self.logins.clock.monotonic();
         if let LoginError::Other(Problem::GitHub(error)) = error {
             self.quota.failed(error, peer, now);
         }
-        match (purpose, error) {
-            (Purpose::Authorize(request), LoginError::Cancelled) => {
-                self.resource.refuse(&request.return_to, AuthorizeError::Denied)
+        match (goal, error) {
+            (Some((request, resource)), LoginError::Cancelled) => {
+                resource.refuse(&request.return_to, AuthorizeError::Denied)
             }
-            (Purpose::Authorize(request), LoginError::NotAllowed(identity, obstacle)) => {
+            (Some((request, resource)), LoginError::NotAllowed(identity, obstacle)) => {
                 self.quota.charge(None, peer, now);
-                self.not_allowed(request, &identity, obstacle)
+                not_allowed(resource, request, &identity, obstacle)
             }
-            (Purpose::Authorize(request), LoginError::Other(problem)) => {
-                self.resource.problem_page(&request.return_to, problem)
+            (Some((request, resource)), LoginError::Other(problem)) => {
+                resource.problem_page(&request.return_to, problem)
             }
-            (Purpose::Account, LoginError::Other(problem)) => {
-                self.resource.pages.sign_in(SignIn::Again(problem))
-            }
+            (None, LoginError::Other(problem)) => self.pages.sign_in(SignIn::Again(problem)),
             // Everybody may see their account page: no policy was asked.
-            (Purpose::Account, LoginError::Cancelled | LoginError::NotAllowed(..)) => {
+            (None, LoginError::Cancelled | LoginError::NotAllowed(..)) => {
                 see_other(self.logins.account_url())
             }
         }
     }
+}
 
-    fn not_allowed(
-        &self,
-        request: &AuthorizationRequest,
-        identity: &Identity,
-        obstacle: Option<Obstacle>,
-    ) -> Response {
-        let fields = [
-            log::Field::User(identity.user),
-            log::Field::Login(&identity.login),
-            log::Field::Client(request.client.as_str()),
-            log::Field::Reason(obstacle.map_or("no_rule", Obstacle::word)),
-            log::Field::Hint(obstacle.map_or("MCP_ALLOW says who is let in", Obstacle::hint)),
-        ];
-        log::warn("login.not_allowed", &fields);
-        let way_back = self.resource.way_back(&request.return_to, AuthorizeError::NotAllowed);
-        self.resource.pages.not_allowed(&identity.login, obstacle, &way_back)
-    }
+fn not_allowed(
+    resource: &ProtectedResource,
+    request: &AuthorizationRequest,
+    identity: &Identity,
+    obstacle: Option<Obstacle>,
+) -> Response {
+    let fields = [
+        log::Field::User(identity.user),
+        log::Field::Login(&identity.login),
+        log::Field::Client(request.client.as_str()),
+        log::Field::Reason(obstacle.map_or("no_rule", Obstacle::word)),
+        log::Field::Hint(obstacle.map_or("MCP_ALLOW says who is let in", Obstacle::hint)),
+    ];
+    log::warn("login.not_allowed", &fields);
+    let way_back = resource.way_back(&request.return_to, AuthorizeError::NotAllowed);
+    resource.pages.not_allowed(&identity.login, obstacle, &way_back)
 }
 
 /// The code in the callback's query (RFC 6749 section 4.1.2), or what GitHub says instead (section 4.1.2.1). A query with both

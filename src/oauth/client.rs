@@ -40,6 +40,9 @@ pub struct Client {
     /// The scopes that it named, or that it was registered for.
     #[serde(rename = "s")]
     pub(super) scopes: Scopes,
+    /// The server that it registered with, by its name among several.
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    pub(super) server: Option<String>,
     /// When it registered.
     #[serde(rename = "t")]
     pub(super) issued: Option<Timestamp>,

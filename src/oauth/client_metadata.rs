@@ -80,7 +80,7 @@ impl ClientMetadata {
         let redirect_uris = usable(self.redirect_uris.unwrap_or_default(), registrant)
             .map_err(MetadataError::InvalidRedirectUri)?;
         let name = self.client_name.as_deref().and_then(presentable);
-        Ok(Client { redirect_uris, name, auth, scopes, issued: None, origin, secret: None })
+        Ok(Client { redirect_uris, name, auth, scopes, server: None, issued: None, origin, secret: None })
     }
 }
 

@@ -11,9 +11,10 @@ use super::client_url::ClientUrl;
 use super::clients::Clients;
 use super::live_grants::LiveGrants;
 use super::problem::Problem;
+use super::resource::ProtectedResource;
 use super::token_error::TokenError;
 use crate::base::clock::Clock;
-use crate::base::identity::{ClientFingerprint, Scopes};
+use crate::base::identity::ClientFingerprint;
 use crate::base::secret::Secret;
 use crate::base::trace;
 use crate::http;
@@ -26,13 +27,16 @@ pub struct ClientRegistry {
     /// Knows which clients are denied.
     pub(super) grants: Arc<LiveGrants>,
     pub(super) clock: Arc<dyn Clock>,
-    /// The scopes that there are.
-    pub(super) scopes: Scopes,
 }
 
 impl ClientRegistry {
     /// The client that asks for authorization. The document of one whose id is a URL may have to be fetched first.
-    pub(super) fn find(&self, client_id: &str, peer: Option<IpAddr>) -> Result<Client, Problem> {
+    pub(super) fn find(
+        &self,
+        client_id: &str,
+        resource: &ProtectedResource,
+        peer: Option<IpAddr>,
+    ) -> Result<Client, Problem> {
         // Not a log line of its own: strangers choose how often they ask, and the request's line has the reason.
         if self.grants.rules().denied.names(client_id) {
             return Err(Problem::DeniedClient);
@@ -48,28 +52,31 @@ impl ClientRegistry {
             let client = documents.find(&url, peer).ok_or(Problem::NoClientDocument)?;
             return Ok(Arc::unwrap_or_clone(client));
         }
-        self.registered(client_id).ok_or(Problem::UnknownClient)
+        self.registered(client_id, resource).ok_or(Problem::UnknownClient)
     }
 
-    fn registered(&self, client_id: &str) -> Option<Client> {
-        seal::open(&self.keys, client_id, self.clock.now()).ok()
+    /// The client that registered with this server and got this id.
+    fn registered(&self, client_id: &str, resource: &ProtectedResource) -> Option<Client> {
+        let client: Client = seal::open(&self.keys, client_id, self.clock.now()).ok()?;
+        (client.server == resource.name).then_some(client)
     }
 
     /// How the client with this id authenticates at the token endpoint, if there is such a client. That takes no document: a
     /// client that is described by one is public, and what was granted under its URL is bound to the URL.
-    fn auth_method(&self, client_id: &str) -> Option<AuthMethod> {
+    fn auth_method(&self, client_id: &str, resource: &ProtectedResource) -> Option<AuthMethod> {
         if let Some(client) = self.sources.configured.get(client_id) {
             return Some(client.auth);
         }
         if self.sources.documents.is_some() && ClientUrl::parse(client_id).is_some() {
             return Some(AuthMethod::None);
         }
-        Some(self.registered(client_id)?.auth)
+        Some(self.registered(client_id, resource)?.auth)
     }
 
     /// The client that sends this form (T8).
     pub(super) fn authenticate(
         &self,
+        resource: &ProtectedResource,
         head: &http::Head,
         form: &http::Form,
     ) -> Result<ClientFingerprint, TokenError> {
@@ -85,7 +92,7 @@ impl ClientRegistry {
             Some(client) => client.secret.as_ref().is_some_and(|secret| secret.matches(given.as_bytes())),
             None => derived,
         };
-        let registered = self.auth_method(&presented.id).ok_or(invalid)?;
+        let registered = self.auth_method(&presented.id, resource).ok_or(invalid)?;
         // The secret proves the client, by either method; a public client has none to send.
         let proven = match registered {
             AuthMethod::None => presented.secret.is_none(),

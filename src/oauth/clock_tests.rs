@@ -24,9 +24,9 @@ fn nothing_is_issued_while_the_clock_is_a_day_behind_the_table() {
     fixture.restart(|parts| parts.newest = now.plus(limits::CLOCK_BEHIND + Duration::from_secs(1)));
     for response in [
         fixture.server.callback.get(&callback.head),
-        fixture.server.authorize.get(&request("GET", "/authorize").head),
-        fixture.server.consent.post(&request("POST", "/consent")),
-        fixture.server.token.post(&request("POST", "/token")),
+        fixture.server.authorize.get(&fixture.resource, &request("GET", "/authorize").head),
+        fixture.server.consent.post(&fixture.resource, &request("POST", "/consent")),
+        fixture.server.token.post(&fixture.resource, &request("POST", "/token")),
     ] {
         assert_eq!((response.status(), response.header_value("retry-after")), (503, Some("30")));
     }
@@ -39,7 +39,7 @@ fn nothing_is_issued_while_the_clock_is_a_day_behind_the_table() {
     assert!(fixture.server.token.clock.is_behind());
     fixture.restart(|parts| parts.newest = now.plus(limits::GRANT_LIFETIME));
     fixture.clock.advance(limits::CLOCK_WAIT);
-    assert_eq!(error(&fixture.server.token.post(&request("POST", "/token"))).0, 400);
+    assert_eq!(error(&fixture.server.token.post(&fixture.resource, &request("POST", "/token"))).0, 400);
 }
 
 /// S5: a clock that jumps ahead for some seconds refuses everybody, and deletes nobody's grant.

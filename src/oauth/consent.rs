@@ -23,7 +23,6 @@ use crate::http::{Request, Response};
 
 /// `/consent`
 pub struct ConsentEndpoint {
-    pub(super) resource: Arc<ProtectedResource>,
     pub(super) logins: Arc<LoginSealer>,
     pub(super) grants: Arc<LiveGrants>,
     /// Makes the URL of its login page; it is not asked anything here.
@@ -35,17 +34,20 @@ pub struct ConsentEndpoint {
 
 impl ConsentEndpoint {
     /// The person's answer.
-    pub fn post(&self, request: &Request) -> Response {
-        self.try_post(request).unwrap_or_else(|problem| self.resource.pages.problem(problem))
+    pub fn post(&self, resource: &ProtectedResource, request: &Request) -> Response {
+        self.try_post(resource, request).unwrap_or_else(|problem| resource.pages.problem(problem))
     }
 
-    fn try_post(&self, request: &Request) -> Result<Response, Problem> {
+    fn try_post(&self, resource: &ProtectedResource, request: &Request) -> Result<Response, Problem> {
         self.logins.clock.check()?;
         let form = self.logins.own_form(request)?;
         // Taken once, before it is known whether the login is over: nothing made here outlives what is remembered of its end.
         let now = self.logins.clock.now();
         let sealed = form.value("pending").unwrap_or_default();
         let pending: PendingAuthorization = self.logins.open(sealed, now).ok_or(Problem::LoginExpired)?;
+        if *pending.request.resource != *resource.uri {
+            return Err(Problem::ForeignForm); // the page of another server here
+        }
         trace::names_client(&pending.request.client);
         self.logins.check_browser(&request.head, &pending.browser)?;
         let approved = match form.value("decision") {
@@ -57,37 +59,46 @@ impl ConsentEndpoint {
             return Err(Problem::AlreadyAnswered);
         }
         let peer = request.head.peer;
-        if approved { Ok(self.approve(pending, peer, now)) } else { self.deny(&pending, peer) }
+        if approved {
+            Ok(self.approve(resource, pending, (peer, now)))
+        } else {
+            self.deny(resource, &pending, peer)
+        }
     }
 
     /// C10: a no is told to the client, and the login is over. It spends what a yes spends: both are logged and remembered.
     /// Over the limit it is told to the client, no more.
-    fn deny(&self, pending: &PendingAuthorization, peer: Option<IpAddr>) -> Result<Response, Problem> {
+    fn deny(
+        &self,
+        resource: &ProtectedResource,
+        pending: &PendingAuthorization,
+        peer: Option<IpAddr>,
+    ) -> Result<Response, Problem> {
         let PendingAuthorization { request, browser } = pending;
         let now = self.logins.clock.monotonic();
         if self.answers.spend(peer, now).is_ok() {
             self.logins.spent.end(browser.hash(), peer, now)?;
             log_stranger(&self.log_limit, now, "consent.denied", &request.client);
         }
-        let response = self.resource.refuse(&request.return_to, AuthorizeError::Denied);
+        let response = resource.refuse(&request.return_to, AuthorizeError::Denied);
         Ok(self.logins.end_login(response, browser))
     }
 
     /// C4: the state for GitHub is made after the person's yes, never before.
-    fn approve(&self, pending: PendingAuthorization, peer: Option<IpAddr>, begun: Timestamp) -> Response {
+    fn approve(
+        &self,
+        resource: &ProtectedResource,
+        pending: PendingAuthorization,
+        (peer, begun): (Option<IpAddr>, Timestamp),
+    ) -> Response {
         let PendingAuthorization { request, .. } = &pending;
         let now = self.logins.clock.monotonic();
         if let Err(too_many) = self.answers.spend(peer, now) {
-            return self.resource.problem_page(&request.return_to, Problem::TooMany(too_many));
+            return resource.problem_page(&request.return_to, Problem::TooMany(too_many));
         }
         log_stranger(&self.log_limit, now, "consent.given", &request.client);
         let login = pending.approve(&*self.logins.random);
-        login.see_github(
-            &self.logins,
-            &*self.provider,
-            &self.resource.provider_scope(&self.grants.rules()),
-            begun,
-        )
+        login.see_github(&self.logins, &*self.provider, &resource.provider_scope(&self.grants.rules()), begun)
     }
 }
 

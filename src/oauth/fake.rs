@@ -32,6 +32,8 @@ pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 /// A server at `https://mcp.example.com` that lets `octocat` in, and everything it stands on.
 pub(crate) struct Fixture {
     pub(crate) server: AuthorizationServer,
+    /// The server that browsers log in to, and clients use.
+    pub(crate) resource: Arc<ProtectedResource>,
     pub(crate) provider: Arc<FakeProvider>,
     pub(crate) grants: Arc<dyn Grants>,
     pub(crate) clock: Arc<ManualClock>,
@@ -47,9 +49,22 @@ pub(crate) fn fixture() -> Fixture {
 /// A server at `https://other.example.com` with the same key.
 pub(crate) fn elsewhere() -> Fixture {
     let mut fixture = fixture();
+    fixture.restart(|parts| move_to(parts, "https://other.example.com", &[None]));
     fixture
-        .restart(|parts| parts.resource = resource(PublicUrl::parse("https://other.example.com").unwrap()));
+}
+
+/// The servers `files` and `notes` at `https://mcp.example.com`, the first of which is used.
+pub(crate) fn two_servers() -> Fixture {
+    let mut fixture = fixture();
+    fixture.restart(|parts| move_to(parts, "https://mcp.example.com", &[Some("files"), Some("notes")]));
     fixture
+}
+
+/// Has servers of these names at this URL.
+pub(crate) fn move_to(parts: &mut Parts, url: &str, names: &[Option<&str>]) {
+    parts.public_url = PublicUrl::parse(url).unwrap();
+    let resource = |name: &Option<&str>| Arc::new(resource(&parts.public_url, *name));
+    parts.resources = names.iter().map(resource).collect();
 }
 
 /// A server with these clients.
@@ -67,8 +82,9 @@ fn built(clients: Clients, grants: Arc<dyn Grants>) -> Fixture {
     let (clock, random) = (Arc::new(ManualClock::new()), Arc::new(CountedRandom::default()));
     let (keys, ended) = (Arc::new(seal::fake::keyring(1)), Arc::new(Mutex::new(Vec::new())));
     let parts = parts((&provider, &grants, &clock), (&keys, &random, &ended));
+    let resource = Arc::clone(&parts.resources[0]);
     let server = AuthorizationServer::new(Parts { clients, ..parts });
-    Fixture { server, provider, grants, clock, keys, random, ended }
+    Fixture { server, resource, provider, grants, clock, keys, random, ended }
 }
 
 type World<'a> = (&'a Arc<FakeProvider>, &'a Arc<dyn Grants>, &'a Arc<ManualClock>);
@@ -76,8 +92,10 @@ type Kept<'a> = (&'a Arc<Keyring>, &'a Arc<CountedRandom>, &'a Arc<Mutex<Vec<Gra
 
 fn parts((provider, grants, clock): World<'_>, (keys, random, ended): Kept<'_>) -> Parts {
     let log = Arc::clone(ended);
+    let public_url = PublicUrl::parse("https://mcp.example.com").unwrap();
     Parts {
-        resource: resource(PublicUrl::parse("https://mcp.example.com").unwrap()),
+        resources: vec![Arc::new(resource(&public_url, None))],
+        public_url,
         keys: Arc::clone(keys),
         grants: Arc::clone(grants),
         newest: Timestamp(0),
@@ -88,16 +106,17 @@ fn parts((provider, grants, clock): World<'_>, (keys, random, ended): Kept<'_>) 
         },
         clients: Clients::default(),
         registrations_per_hour: limits::REGISTRATIONS,
-        tools_call_github: true,
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         random: Arc::clone(random) as Arc<dyn Random>,
         grant_ended: Box::new(move |id| log.lock().unwrap().push(id)),
     }
 }
 
-/// The resource at `url`, under which its scopes have no words of their own.
-pub(super) fn resource(url: PublicUrl) -> ProtectedResource {
-    ProtectedResource::new(url, &Scopes::default(), Pages::new("mcp", "MCP server", Vec::new()))
+/// The resource below `url`, whose scopes have no words of their own and whose tools call GitHub.
+pub(crate) fn resource(url: &PublicUrl, name: Option<&str>) -> ProtectedResource {
+    let title = name.map_or("MCP server".to_owned(), |name| format!("The <{name}>"));
+    let pages = Pages::new(name.unwrap_or("mcp"), &title, Vec::new());
+    ProtectedResource::new(url, name, &Scopes::default(), pages).keeping_github_tokens(true)
 }
 
 impl Fixture {
@@ -110,6 +129,7 @@ impl Fixture {
     pub(crate) fn restart(&mut self, change: impl FnOnce(&mut Parts)) {
         let mut parts = self.parts();
         change(&mut parts);
+        self.resource = Arc::clone(&parts.resources[0]);
         self.server = AuthorizationServer::new(parts);
     }
 
@@ -122,7 +142,14 @@ impl Fixture {
     /// Starts the server again in front of another server that is handed GitHub's tokens of these scopes.
     pub(crate) fn restart_handing_over(&mut self, scopes: &[(&str, &str)]) {
         let scopes = scopes.iter().map(|(scope, words)| ((*scope).to_owned(), (*words).to_owned())).collect();
-        self.restart(|parts| parts.resource = parts.resource.clone().handing_over(Some(scopes)));
+        let resource = ProtectedResource::clone(&self.resource).handing_over(Some(scopes));
+        self.restart(|parts| parts.resources = vec![Arc::new(resource)]);
+    }
+
+    /// Starts the server again with tools that call GitHub as the caller, or without.
+    pub(crate) fn restart_keeping_github_tokens(&mut self, keeps: bool) {
+        let resource = ProtectedResource::clone(&self.resource).keeping_github_tokens(keeps);
+        self.restart(|parts| parts.resources = vec![Arc::new(resource)]);
     }
 
     /// This fixture after a restart with other clients.
@@ -134,7 +161,9 @@ impl Fixture {
 
 /// Another server over the same table, provider, clock and key, as after a restart.
 pub(crate) fn server_at(fixture: &Fixture, url: PublicUrl) -> AuthorizationServer {
-    AuthorizationServer::new(Parts { resource: resource(url), ..fixture.parts() })
+    let mut parts = fixture.parts();
+    move_to(&mut parts, &url.to_string(), &[None]);
+    AuthorizationServer::new(parts)
 }
 
 /// A server with other rules over the parts of `fixture`.
@@ -155,7 +184,8 @@ impl Fixture {
             redirect_uris: redirect_uris.iter().map(|uri| redirect_uri(uri)).collect(),
             name: Some("Test <client>".to_owned()),
             auth,
-            scopes: self.server.resource.scopes.clone(),
+            scopes: self.resource.scopes.clone(),
+            server: self.resource.name.clone(),
             issued: Some(self.clock.now()),
             origin: ClientOrigin::Registered,
             secret: None,
@@ -165,19 +195,24 @@ impl Fixture {
 
     /// Posts a form to `/token` or `/revoke`.
     pub(crate) fn post(&self, path: &str, body: &str) -> Response {
+        self.post_to(&self.resource, path, body)
+    }
+
+    /// Posts a form to `/token` or `/revoke` of one server.
+    pub(crate) fn post_to(&self, resource: &ProtectedResource, path: &str, body: &str) -> Response {
         let request =
             request("POST", path).with("Content-Type", "application/x-www-form-urlencoded").body(body);
         if path == "/token" {
-            self.server.token.post(&request)
+            self.server.token.post(resource, &request)
         } else {
-            self.server.token.post_revocation(&request)
+            self.server.token.post_revocation(resource, &request)
         }
     }
 
     /// Uses a token.
     pub(crate) fn bearer(&self, token: &str) -> Result<Principal, BearerError> {
         let request = request("POST", "/mcp").with("Authorization", &format!("Bearer {token}"));
-        self.server.bearer.principal(&request.head)
+        self.server.bearer.principal(&self.resource, &request.head)
     }
 
     /// The grants that have ended.
@@ -198,6 +233,8 @@ pub(crate) struct Tokens {
 pub(crate) struct Browser<'a> {
     /// Where it is sent.
     pub(crate) fixture: &'a Fixture,
+    /// The server that it logs in to.
+    pub(crate) resource: Arc<ProtectedResource>,
     pub(crate) client_id: String,
     redirect_uri: String,
     state: String,
@@ -237,10 +274,26 @@ impl<'a> Browser<'a> {
         let (cookies, form, github_state, scope) = <(Vec<String>, String, String, String)>::default();
         let (redirect_uri, state) = (redirect_uri.to_owned(), state.to_owned());
         let peer = IpAddr::from([127, 0, 0, 1]);
-        let mut browser =
-            Browser { fixture, client_id, redirect_uri, state, scope, peer, cookies, form, github_state };
+        let resource = Arc::clone(&fixture.resource);
+        let mut browser = Browser {
+            fixture,
+            resource,
+            client_id,
+            redirect_uri,
+            state,
+            scope,
+            peer,
+            cookies,
+            form,
+            github_state,
+        };
         browser.open_consent_page();
         browser
+    }
+
+    /// Sends it to another fixture's server from now on.
+    pub(crate) fn turn_to(&mut self, fixture: &'a Fixture) {
+        (self.fixture, self.resource) = (fixture, Arc::clone(&fixture.resource));
     }
 
     pub(crate) fn open_consent_page(&mut self) -> Response {
@@ -254,8 +307,11 @@ impl<'a> Browser<'a> {
             ("scope", &self.scope),
         ];
         let request = request("GET", &append_query("/authorize", &parameters));
-        let response =
-            self.fixture.server.authorize.get(&request.with("Cookie", &self.cookies.join("; ")).head);
+        let response = self
+            .fixture
+            .server
+            .authorize
+            .get(&self.resource, &request.with("Cookie", &self.cookies.join("; ")).head);
         let page = text(&response);
         let start = page.find("name=pending value=\"").unwrap() + "name=pending value=\"".len();
         self.form = page[start..].split('"').next().unwrap().to_owned();
@@ -280,7 +336,7 @@ impl<'a> Browser<'a> {
         for (name, value) in headers {
             request = request.with(name, value);
         }
-        self.fixture.server.consent.post(&request)
+        self.fixture.server.consent.post(&self.resource, &request)
     }
 
     pub(crate) fn approve(&mut self) -> Response {

@@ -61,13 +61,24 @@ impl Pages {
              <p class=address><code>{}</code></p>\
              <h2>Connect a client</h2><dl class=ways>{commands}{links}{hosted}</dl>\
              <p class=soft>Your client will open a browser to sign in with GitHub. Later, you can see \
-             <a href=\"/account\">which programs act in your name</a>.</p>",
-            escape(endpoint)
+             <a href=\"{}/account\">which programs act in your name</a>.</p>",
+            escape(endpoint),
+            self.base
         );
         self.page(status, "MCP server", &body)
     }
+
+    /// The page for a person who opens the URL below which several servers are. It names none of them.
+    pub(super) fn home_of_all(&self) -> Response {
+        let body = format!(
+            "<p>There are MCP servers here: programs that speak the Model Context Protocol use them. Sign in with GitHub to see \
+             <a href=\"{}/account\">which you may use, and which programs act in your name</a>.</p>",
+            self.base
+        );
+        self.page(200, "MCP servers", &body)
+    }
 }
 
-fn row(client: &str, how: &str) -> String {
-    format!("<div><dt>{client}</dt><dd>{how}</dd></div>")
+pub(super) fn row(what: &str, how: &str) -> String {
+    format!("<div><dt>{what}</dt><dd>{how}</dd></div>")
 }

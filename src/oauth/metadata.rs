@@ -15,7 +15,7 @@ mod tests;
 /// RFC 8414 section 2.
 #[derive(Serialize)]
 struct ServerMetadata<'a> {
-    issuer: &'a str,
+    issuer: String,
     authorization_endpoint: String,
     token_endpoint: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,7 +38,7 @@ struct ServerMetadata<'a> {
 #[derive(Serialize)]
 struct ResourceMetadata<'a> {
     resource: String,
-    authorization_servers: [&'a str; 1],
+    authorization_servers: [String; 1],
     scopes_supported: Vec<&'a str>,
     bearer_methods_supported: [&'static str; 1],
 }
@@ -46,24 +46,23 @@ struct ResourceMetadata<'a> {
 // The C# SDK takes the first.
 const AUTH_METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];
 
-/// The documents of one server.
+/// The documents of each server.
 pub struct MetadataEndpoint {
-    pub(super) resource: Arc<ProtectedResource>,
     pub(super) clients: Arc<ClientRegistry>,
 }
 
 impl MetadataEndpoint {
     /// `GET /.well-known/oauth-authorization-server`, and its OpenID Connect alias, which some clients try first.
-    pub fn server(&self) -> Response {
-        let url = &self.resource.url;
+    pub fn server(&self, resource: &ProtectedResource) -> Response {
+        let url = &resource.url;
         let registration = self.clients.sources.registration == Registration::Open;
         document(&ServerMetadata {
-            issuer: url.origin(),
+            issuer: url.to_string(),
             authorization_endpoint: url.join("/authorize"),
             token_endpoint: url.join("/token"),
             registration_endpoint: registration.then(|| url.join("/register")),
             revocation_endpoint: url.join("/revoke"),
-            scopes_supported: self.resource.scopes.iter().collect(),
+            scopes_supported: resource.scopes.iter().collect(),
             response_types_supported: ["code"],
             response_modes_supported: ["query"],
             grant_types_supported: ["authorization_code", "refresh_token"],
@@ -76,12 +75,12 @@ impl MetadataEndpoint {
     }
 
     /// `GET /.well-known/oauth-protected-resource`, with and without the resource's path.
-    pub fn resource(&self, head: &Head, endpoint: Endpoint) -> Response {
+    pub fn resource(&self, resource: &ProtectedResource, head: &Head, endpoint: Endpoint) -> Response {
         document(&ResourceMetadata {
             // RFC 9728 section 3.3: clients compare it with the URL that they were given.
-            resource: self.resource.url.as_named_by(head).join(endpoint.path()),
-            authorization_servers: [self.resource.url.origin()],
-            scopes_supported: self.resource.scopes.iter().collect(),
+            resource: resource.url.as_named_by(head).join(endpoint.path()),
+            authorization_servers: [resource.url.to_string()],
+            scopes_supported: resource.scopes.iter().collect(),
             bearer_methods_supported: ["header"],
         })
     }

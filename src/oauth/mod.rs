@@ -22,6 +22,7 @@ use crate::base::random::Random;
 use crate::base::rate::{Rate, RateLimit};
 use crate::base::throttle::Throttle;
 use crate::base::{limits, log};
+use crate::http::{PublicUrl, Response};
 use crate::seal::Keyring;
 use crate::store::Grants;
 
@@ -70,6 +71,8 @@ mod upstream;
 pub(crate) mod fake;
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod servers_tests;
 
 use account::AccountEndpoint;
 use authorize::AuthorizeEndpoint;
@@ -91,6 +94,7 @@ use metadata::MetadataEndpoint;
 pub use page::Pages;
 pub use policy::{AllowRule, Policy, Rules};
 use register::RegistrationEndpoint;
+use resource::Resources;
 pub use resource::{Endpoint, ProtectedResource};
 pub use schemes::RedirectSchemes;
 use server_clock::ServerClock;
@@ -100,8 +104,10 @@ use upstream::Upstreams;
 
 /// The parts of an authorization server.
 pub struct Parts {
-    /// The MCP server that it guards.
-    pub resource: ProtectedResource,
+    /// Where clients reach all servers.
+    pub public_url: PublicUrl,
+    /// The MCP servers that it guards.
+    pub resources: Vec<Arc<ProtectedResource>>,
     /// Seals everything that is handed out.
     pub keys: Arc<Keyring>,
     /// The one table.
@@ -116,8 +122,6 @@ pub struct Parts {
     pub clients: Clients,
     /// Registrations that a sender may make in an hour.
     pub registrations_per_hour: usize,
-    /// Whether tools call GitHub as the caller, so that GitHub's tokens are kept.
-    pub tools_call_github: bool,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness for secrets and salts.
@@ -126,10 +130,10 @@ pub struct Parts {
     pub grant_ended: GrantEnded,
 }
 
-/// The endpoints of one server, each with what it works on.
+/// The endpoints, each with what it works on. Those of one of the servers are told which.
 pub struct AuthorizationServer {
-    /// The home page and the challenges of the MCP endpoint.
-    pub resource: Arc<ProtectedResource>,
+    /// The pages of no server in particular.
+    pages: Pages,
     /// `/.well-known/…`
     pub metadata: MetadataEndpoint,
     /// `/register`
@@ -153,10 +157,14 @@ pub struct AuthorizationServer {
 impl AuthorizationServer {
     /// Gives each endpoint its parts.
     pub fn new(parts: Parts) -> AuthorizationServer {
-        let Parts { resource, keys, provider, clients, random, .. } = parts;
+        let Parts { public_url, keys, provider, clients, random, .. } = parts;
         let server_clock = Arc::new(ServerClock::new(parts.clock, parts.newest));
         let clock: Arc<dyn Clock> = server_clock.clone();
-        let resource = Arc::new(resource);
+        let pages = match parts.resources.as_slice() {
+            [only] if only.name.is_none() => only.pages.clone(),
+            _ => Pages::new("mcp", public_url.authority(), Vec::new()).at(public_url.path(), ""),
+        };
+        let resources = Arc::new(Resources(parts.resources));
         let registrations = u32::try_from(parts.registrations_per_hour).unwrap_or(u32::MAX);
         let grants = Arc::new(LiveGrants::new(parts.grants, clock.clone(), parts.rules, parts.grant_ended));
         let clients = Arc::new(ClientRegistry {
@@ -164,7 +172,6 @@ impl AuthorizationServer {
             keys: keys.clone(),
             grants: grants.clone(),
             clock: clock.clone(),
-            scopes: resource.scopes.clone(),
         });
         let upstreams = Arc::new(Upstreams {
             keys: keys.clone(),
@@ -172,19 +179,18 @@ impl AuthorizationServer {
             provider: provider.clone(),
             clock: clock.clone(),
             random: random.clone(),
-            tools_call_github: parts.tools_call_github,
             refresh_locks: Arc::new(Quota::new((1, usize::MAX)).unlimited_waiting()),
             places: Arc::new(Quota::new(limits::REFRESH_PLACES).waiting(limits::REFRESH_WAITERS)),
         });
         let logins = Arc::new(LoginSealer {
-            url: resource.url.clone(),
+            url: public_url,
             keys: keys.clone(),
             random: random.clone(),
             clock: server_clock.clone(),
             spent: SpentLogins::default(),
         });
         AuthorizationServer {
-            metadata: MetadataEndpoint { resource: resource.clone(), clients: clients.clone() },
+            metadata: MetadataEndpoint { clients: clients.clone() },
             register: RegistrationEndpoint {
                 clients: clients.clone(),
                 random: random.clone(),
@@ -193,14 +199,11 @@ impl AuthorizationServer {
                 log_limit: Throttle::new(limits::LOG_STRANGERS_PER_SECOND),
             },
             authorize: AuthorizeEndpoint {
-                resource: resource.clone(),
                 clients: clients.clone(),
                 logins: logins.clone(),
                 grants: grants.clone(),
-                upstreams: upstreams.clone(),
             },
             consent: ConsentEndpoint {
-                resource: resource.clone(),
                 logins: logins.clone(),
                 grants: grants.clone(),
                 provider: provider.clone(),
@@ -208,7 +211,8 @@ impl AuthorizationServer {
                 log_limit: Throttle::new(limits::LOG_STRANGERS_PER_SECOND),
             },
             callback: CallbackEndpoint {
-                resource: resource.clone(),
+                resources: resources.clone(),
+                pages: pages.clone(),
                 logins: logins.clone(),
                 provider: provider.clone(),
                 grants: grants.clone(),
@@ -216,14 +220,14 @@ impl AuthorizationServer {
                 quota: LoginQuota::new(),
             },
             account: AccountEndpoint {
-                resource: resource.clone(),
+                resources,
+                pages: pages.clone(),
                 logins,
                 provider: provider.clone(),
                 grants: grants.clone(),
                 sign_ins: limit(limits::SIGN_INS, TEN_MINUTES),
             },
             token: TokenEndpoint {
-                resource: resource.clone(),
                 clients,
                 keys: keys.clone(),
                 random,
@@ -233,16 +237,15 @@ impl AuthorizationServer {
                 clock: server_clock,
                 failures: limit(limits::TOKEN_FAILURES, TEN_MINUTES),
             },
-            bearer: BearerCheck {
-                resource: resource.clone(),
-                keys,
-                grants: grants.clone(),
-                upstreams,
-                clock,
-            },
-            resource,
+            bearer: BearerCheck { keys, grants: grants.clone(), upstreams, clock },
             grants,
+            pages,
         }
+    }
+
+    /// The page for a person who opens the URL below which several servers are. It names none of them.
+    pub fn home(&self) -> Response {
+        self.pages.home_of_all()
     }
 }
 

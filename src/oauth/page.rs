@@ -23,6 +23,9 @@ pub struct Pages {
     pub(super) title: String,
     /// What scopes allow, in words.
     scope_words: Vec<(String, String)>,
+    /// The path below which every server is, and that of this one.
+    pub(super) base: String,
+    path: String,
 }
 
 impl Pages {
@@ -34,7 +37,13 @@ impl Pages {
             "" => "mcp",
             name => name,
         };
-        Pages { name: name.to_owned(), title: title.to_owned(), scope_words }
+        let (name, title) = (name.to_owned(), title.to_owned());
+        Pages { name, title, scope_words, base: String::new(), path: String::new() }
+    }
+
+    /// These pages for a server at `path`, one of those below `base`.
+    pub(super) fn at(self, base: &str, path: &str) -> Pages {
+        Pages { base: base.to_owned(), path: path.to_owned(), ..self }
     }
 
     /// The page of a problem.
@@ -114,12 +123,13 @@ impl Pages {
          <div><dt>On which server</dt><dd>{resource}</dd></div>\
          </dl>{warning}\
          <p class=soft>Next, GitHub tells this server who you are. The program never sees your GitHub password or token.{token}</p>\
-         <form method=post action=\"/consent\">\
+         <form method=post action=\"{path}/consent\">\
          <input type=hidden name=pending value=\"{sealed}\">\
          <div class=buttons>\
          <button class=go name=decision value=approve>Continue with GitHub</button>\
          <button name=decision value=deny>Cancel</button>\
          </div></form>",
+            path = self.path,
             name = escape(name),
             place = escape(&to.redirect_uri.place()),
             resource = escape(&request.resource),

@@ -12,6 +12,7 @@ use super::client_registry::ClientRegistry;
 use super::clients::Registration;
 use super::log_stranger;
 use super::redirect::{RedirectUri, Registrant};
+use super::resource::ProtectedResource;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::ClientFingerprint;
 use crate::base::limits;
@@ -59,7 +60,7 @@ pub struct RegistrationEndpoint {
 
 impl RegistrationEndpoint {
     /// Registers a client.
-    pub fn post(&self, request: &http::Request) -> Response {
+    pub fn post(&self, resource: &ProtectedResource, request: &http::Request) -> Response {
         // D5: the metadata does not name this endpoint then, but clients guess it.
         if self.clients.sources.registration == Registration::Closed {
             return answer::error(
@@ -70,7 +71,7 @@ impl RegistrationEndpoint {
         }
         // D4: nothing is stored, but a registration costs a seal and a line in the log. What is refused costs neither, and
         // must not use up what others need.
-        let client = match self.try_register(request) {
+        let client = match self.try_register(resource, request) {
             Ok(client) => client,
             Err(error) => return answer::error(400, error.code(), error.description()),
         };
@@ -80,7 +81,11 @@ impl RegistrationEndpoint {
         }
     }
 
-    fn try_register(&self, request: &http::Request) -> Result<Client, MetadataError> {
+    fn try_register(
+        &self,
+        resource: &ProtectedResource,
+        request: &http::Request,
+    ) -> Result<Client, MetadataError> {
         if request.head.is_of_type("application/json") != Ok(true) {
             return Err(NOT_JSON);
         }
@@ -91,7 +96,8 @@ impl RegistrationEndpoint {
         keep_short(&mut client.redirect_uris);
         // RFC 7591 section 2: we may register other scopes than were asked for. A client asks for those of its first challenge
         // and learns later that a tool needs more, so it may ask for any; the person is shown which.
-        client.scopes = self.clients.scopes.clone();
+        client.scopes = resource.scopes.clone();
+        client.server = resource.name.clone();
         client.issued = Some(self.clock.now());
         Ok(client)
     }

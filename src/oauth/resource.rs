@@ -1,7 +1,8 @@
-//! One MCP server as its clients know it: the resource of their tokens (RFC 9728) and the issuer of these (RFC 8414). Every URL
-//! that the endpoints name comes from here, never from a request (O15).
+//! The MCP servers as their clients know them: each is the resource of its tokens (RFC 9728) and the issuer of these (RFC 8414).
+//! Every URL that the endpoints name comes from here, never from a request (O15).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::authorization::{AuthorizeError, ReturnTo};
 use super::page::{self, Pages};
@@ -16,17 +17,31 @@ use crate::http::{Form, PublicUrl, Response, Uri, append_query, escape};
 /// The resource and its issuer.
 #[derive(Clone, Debug)]
 pub struct ProtectedResource {
-    /// Where the endpoints are. Its origin is the issuer identifier.
+    /// The path segment below the public URL; `None` of a server at the public URL itself, which is the only one.
+    pub(super) name: Option<String>,
+    /// Where the endpoints are, and the issuer identifier.
     pub(super) url: PublicUrl,
     /// The canonical URI that tokens are bound to (RFC 8707).
-    pub(super) uri: String,
+    pub(super) uri: Arc<str>,
     /// The scopes that clients may ask for.
     pub(super) scopes: Scopes,
     /// The scope without which nothing can be called.
     pub(super) required_scope: Scopes,
     /// The scopes at GitHub, with what they allow, of tokens that are handed to another server, if they are.
     handed_scopes: Option<Vec<(String, String)>>,
+    /// Whether tools call GitHub as the caller, so that GitHub's tokens are kept.
+    pub(super) tools_call_github: bool,
     pub(super) pages: Pages,
+}
+
+/// The resources of one process.
+pub(super) struct Resources(pub(super) Vec<Arc<ProtectedResource>>);
+
+impl Resources {
+    /// The resource with this URI.
+    pub(super) fn find(&self, uri: &str) -> Option<&Arc<ProtectedResource>> {
+        self.0.iter().find(|resource| *resource.uri == *uri)
+    }
 }
 
 /// Where clients use their tokens: one resource, known to clients of 2024-11-05 by another path.
@@ -48,12 +63,20 @@ impl Endpoint {
 }
 
 impl ProtectedResource {
-    /// The MCP server at `/mcp` below `url`, with the scope `mcp` and those that tools need beyond it.
-    pub fn new(url: PublicUrl, tool_scopes: &Scopes, pages: Pages) -> ProtectedResource {
+    /// The MCP server below `public_url`, with the scope `mcp` and those that tools need beyond it.
+    pub fn new(
+        public_url: &PublicUrl,
+        name: Option<&str>,
+        tool_scopes: &Scopes,
+        pages: Pages,
+    ) -> ProtectedResource {
         let required_scope = Scopes::parse("mcp").unwrap_or_default();
         let scopes = required_scope.union(tool_scopes);
-        let uri = url.join(Endpoint::Mcp.path());
-        ProtectedResource { uri, url, scopes, required_scope, handed_scopes: None, pages }
+        let url = name.map_or_else(|| public_url.clone(), |name| public_url.below(name));
+        let (name, uri) = (name.map(str::to_owned), url.join(Endpoint::Mcp.path()).into());
+        let (tools_call_github, handed_scopes) = (false, None);
+        let pages = pages.at(public_url.path(), url.path());
+        ProtectedResource { name, url, uri, scopes, required_scope, tools_call_github, handed_scopes, pages }
     }
 
     /// This resource, with GitHub's tokens of these scopes handed to another server. Each scope comes with what it allows, in words.
@@ -80,9 +103,24 @@ impl ProtectedResource {
         all.into_iter().collect::<Vec<_>>().join(" ")
     }
 
-    /// The issuer identifier.
-    pub(super) fn issuer(&self) -> &str {
-        self.url.origin()
+    /// This resource, if `keeps` with tools that call GitHub as the caller.
+    pub fn keeping_github_tokens(self, keeps: bool) -> ProtectedResource {
+        ProtectedResource { tools_call_github: keeps, ..self }
+    }
+
+    /// The path segment of the server, if it is one of several.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The canonical URI that tokens are bound to.
+    pub fn uri(&self) -> Arc<str> {
+        Arc::clone(&self.uri)
+    }
+
+    /// Where the endpoints are.
+    pub fn url(&self) -> &PublicUrl {
+        &self.url
     }
 
     /// `GET /`: the page for a person who opens the server in a browser.
@@ -92,18 +130,35 @@ impl ProtectedResource {
 
     /// The URI that tokens are bound to, if every resource that a request names is this one (RFC 8707 section 2).
     pub(super) fn named_by(&self, form: &Form) -> Option<&str> {
-        form.values("resource").all(|named| self.is_named(named)).then_some(self.uri.as_str())
+        form.values("resource").all(|named| self.is_named(named)).then_some(&*self.uri)
     }
 
-    /// O13: the canonical URI, or the origin that some clients name instead; scheme and host in any case, any name of loopback
+    /// O13: the canonical URI, or the issuer that some clients name instead; scheme and host in any case, any name of loopback
     /// for another, with or without the default port and one slash at the end.
     pub(super) fn is_named(&self, text: &str) -> bool {
         let scheme = if self.url.is_https() { "https" } else { "http" };
         let uri = Uri::split(text);
+        let is_endpoint = |path: &str| matches!(path, "" | "/" | "/mcp" | "/mcp/" | "/sse" | "/sse/");
         uri.scheme.eq_ignore_ascii_case(scheme)
             && uri.authority.is_some_and(|authority| self.url.accepts_host(authority))
-            && matches!(uri.path, "" | "/" | "/mcp" | "/mcp/" | "/sse" | "/sse/")
+            && uri.path.strip_prefix(self.url.path()).is_some_and(is_endpoint)
             && uri.query.is_none()
+    }
+
+    /// What becomes of the GitHub token of a login under these rules (G6).
+    pub(super) fn token_use(&self, rules: &Rules) -> TokenUse {
+        if self.tools_call_github {
+            TokenUse::KeptForTools
+        } else if rules.policy.has_groups() {
+            TokenUse::KeptForPolicy
+        } else {
+            TokenUse::Discarded
+        }
+    }
+
+    /// Whether the GitHub token of a login is kept under these rules.
+    pub(super) fn keeps_token(&self, rules: &Rules) -> bool {
+        self.token_use(rules) != TokenUse::Discarded
     }
 
     /// Refuses a client's request.
@@ -140,7 +195,8 @@ impl ProtectedResource {
         parameters: &[(&str, Option<&str>)],
     ) -> String {
         let present = parameters.iter().filter_map(|&(name, value)| Some((name, value?)));
-        let all: Vec<_> = present.chain(std::iter::once(("iss", self.issuer()))).collect();
+        let issuer = self.url.to_string();
+        let all: Vec<_> = present.chain([("iss", issuer.as_str())]).collect();
         append_query(redirect_uri.as_str(), &all)
     }
 }

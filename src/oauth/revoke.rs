@@ -3,6 +3,7 @@
 
 use super::answer;
 use super::issued::{AccessToken, RefreshToken};
+use super::resource::ProtectedResource;
 use super::token::TokenEndpoint;
 use super::token_error::TokenError;
 use crate::base::clock::Clock;
@@ -13,18 +14,24 @@ use crate::seal;
 
 impl TokenEndpoint {
     /// `POST /revoke`: ends the grant of a token.
-    pub fn post_revocation(&self, request: &Request) -> Response {
-        self.answer(request, |client, form| {
-            self.revoke(client, form).map(|()| answer::no_store(Response::new(200)))
+    pub fn post_revocation(&self, resource: &ProtectedResource, request: &Request) -> Response {
+        self.answer(resource, request, |client, form| {
+            self.revoke(resource, client, form).map(|()| answer::no_store(Response::new(200)))
         })
     }
 
-    fn revoke(&self, client: &ClientFingerprint, form: &Form) -> Result<(), TokenError> {
+    fn revoke(
+        &self,
+        resource: &ProtectedResource,
+        client: &ClientFingerprint,
+        form: &Form,
+    ) -> Result<(), TokenError> {
         let token = form.value("token").ok_or(TokenError::Missing("token is required"))?;
         // RFC 7009 section 2.2: an unknown, expired or foreign token is no error, and nothing happens. The hint is not
         // needed: a token says itself what it is.
         let Some((id, secret, owner)) = self.grant_of(token) else { return Ok(()) };
         let owner = match self.grants.table.get(id) {
+            Ok(Some(grant)) if *grant.resource != *resource.uri => return Ok(()),
             Ok(Some(grant)) => Some(grant.client.fingerprint.clone()),
             Ok(None) => return Ok(()),
             // S3: a revocation is not forgotten because the table cannot be read. An access token does not say whose it is;

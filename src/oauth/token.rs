@@ -29,7 +29,6 @@ use crate::store::{self, Grant, Stage};
 
 /// `/token` and `/revoke`: the requests for which a client authenticates.
 pub struct TokenEndpoint {
-    pub(super) resource: Arc<ProtectedResource>,
     pub(super) clients: Arc<ClientRegistry>,
     pub(super) keys: Arc<Keyring>,
     pub(super) random: Arc<dyn Random>,
@@ -53,15 +52,15 @@ struct TokenAnswer {
 
 impl TokenEndpoint {
     /// `POST /token`: a pair of tokens for a code or a refresh token.
-    pub fn post(&self, request: &Request) -> Response {
+    pub fn post(&self, resource: &ProtectedResource, request: &Request) -> Response {
         if self.clock.is_behind() {
             return TokenError::Clock.answer();
         }
-        self.answer(request, |client, form| {
-            self.resource.named_by(form).ok_or(TokenError::Resource)?;
+        self.answer(resource, request, |client, form| {
+            resource.named_by(form).ok_or(TokenError::Resource)?;
             let tokens = match form.value("grant_type") {
-                Some("authorization_code") => self.redeem(client, form)?,
-                Some("refresh_token") => self.refresh(client, form)?,
+                Some("authorization_code") => self.redeem(resource, client, form)?,
+                Some("refresh_token") => self.refresh(resource, client, form)?,
                 Some(_) => return Err(TokenError::GrantType),
                 None => return Err(TokenError::Missing("grant_type is required")),
             };
@@ -73,11 +72,12 @@ impl TokenEndpoint {
     /// token, so a client that succeeds is never turned away for what others at the same address, or everywhere, did.
     pub(super) fn answer(
         &self,
+        resource: &ProtectedResource,
         request: &Request,
         attempt: impl FnOnce(&ClientFingerprint, &Form) -> Result<Response, TokenError>,
     ) -> Response {
         let outcome = read_form(request).and_then(|form| {
-            let client = self.clients.authenticate(&request.head, &form)?;
+            let client = self.clients.authenticate(resource, &request.head, &form)?;
             attempt(&client, &form)
         });
         outcome.unwrap_or_else(|error| {
@@ -94,7 +94,12 @@ impl TokenEndpoint {
     }
 
     /// A code for the first pair of tokens (RFC 6749 section 4.1.3).
-    fn redeem(&self, client: &ClientFingerprint, form: &Form) -> Result<TokenAnswer, TokenError> {
+    fn redeem(
+        &self,
+        resource: &ProtectedResource,
+        client: &ClientFingerprint,
+        form: &Form,
+    ) -> Result<TokenAnswer, TokenError> {
         let text = form.value("code").ok_or(TokenError::Missing("code is required"))?;
         let verifier = form.value("code_verifier").ok_or(TokenError::Missing("code_verifier is required"))?;
         let now = self.clock.now();
@@ -105,7 +110,7 @@ impl TokenEndpoint {
         // T3: everything is checked before anything is consumed, so that a wrong guess costs the right client nothing.
         code.check(client, verifier, form.value("redirect_uri")).map_err(invalid_grant)?;
         for _ in 0..limits::STORE_ATTEMPTS {
-            let grant = self.grants.table.get(code.grant)?.ok_or_else(|| invalid_grant("grant_ended"))?;
+            let grant = self.grant(code.grant, resource)?;
             // T13: the rules may have changed since GitHub said who it is.
             if !self.grants.is_good(&grant) {
                 return Err(self.end(grant.id, &code.secret, "not_admitted"));
@@ -131,7 +136,12 @@ impl TokenEndpoint {
     }
 
     /// A refresh token for the next pair (RFC 6749 section 6, OAuth 2.1 section 4.3).
-    fn refresh(&self, client: &ClientFingerprint, form: &Form) -> Result<TokenAnswer, TokenError> {
+    fn refresh(
+        &self,
+        resource: &ProtectedResource,
+        client: &ClientFingerprint,
+        form: &Form,
+    ) -> Result<TokenAnswer, TokenError> {
         let text = form.value("refresh_token").ok_or(TokenError::Missing("refresh_token is required"))?;
         let now = self.clock.now();
         let token: RefreshToken = seal::open(&self.keys, text, now).map_err(|error| match error {
@@ -145,14 +155,14 @@ impl TokenEndpoint {
         let rules = self.grants.rules();
         let mut asking = None;
         for _ in 0..limits::STORE_ATTEMPTS {
-            let grant = self.grants.table.get(token.grant)?.ok_or_else(|| invalid_grant("grant_ended"))?;
+            let grant = self.grant(token.grant, resource)?;
             if self.grants.is_ending(&grant) {
                 return Err(invalid_grant("grant_ended"));
             }
             if grant.is_over(now) {
                 return Err(invalid_grant("grant_expired"));
             }
-            let scopes = narrowed(&grant.scopes, form.value("scope"), &self.resource.required_scope)?;
+            let scopes = narrowed(&grant.scopes, form.value("scope"), &resource.required_scope)?;
             let (next, turned) = match turn(&grant.stage, token.generation, now) {
                 Turn::Next(generation) => (generation, now),
                 // T10, T11: a lost answer or a parallel refresh gets the current generation again; nothing is written.
@@ -193,7 +203,7 @@ impl TokenEndpoint {
                     }
                 };
             // Asking may have exchanged GitHub's token, which is a write of its own.
-            let current = self.grants.table.get(token.grant)?.ok_or_else(|| invalid_grant("grant_ended"))?;
+            let current = self.grant(token.grant, resource)?;
             if current.stage != grant.stage {
                 continue;
             }
@@ -212,6 +222,12 @@ impl TokenEndpoint {
             }
         }
         Err(TokenError::Unavailable)
+    }
+
+    /// The grant of a code or token, which is good at the server that issued it alone.
+    fn grant(&self, id: GrantId, resource: &ProtectedResource) -> Result<Arc<Grant>, TokenError> {
+        let grant = self.grants.table.get(id)?.ok_or_else(|| invalid_grant("grant_ended"))?;
+        if *grant.resource == *resource.uri { Ok(grant) } else { Err(invalid_grant("another_server")) }
     }
 
     /// Asks the policy again, as GitHub sees the user now.

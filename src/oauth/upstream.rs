@@ -10,7 +10,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::live_grants::{LiveGrants, log_ended};
-use super::policy::Rules;
 use super::provider::{IdentityProvider, ProviderError, ProviderToken};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::encoding::{base64url, from_base64url};
@@ -76,8 +75,6 @@ pub(super) struct Upstreams {
     pub(super) provider: Arc<dyn IdentityProvider>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
-    /// Whether tools call GitHub as the caller.
-    pub(super) tools_call_github: bool,
     /// One request at a time exchanges the token of a grant; the others wait for the result. They are few: each is one of the
     /// calls or refreshes of its user.
     pub(super) refresh_locks: Arc<Quota<GrantId>>,
@@ -92,22 +89,6 @@ pub(super) struct Asking {
 }
 
 impl Upstreams {
-    /// What becomes of the GitHub token of a login under these rules (G6).
-    pub(super) fn token_use(&self, rules: &Rules) -> TokenUse {
-        if self.tools_call_github {
-            TokenUse::KeptForTools
-        } else if rules.policy.has_groups() {
-            TokenUse::KeptForPolicy
-        } else {
-            TokenUse::Discarded
-        }
-    }
-
-    /// Whether the GitHub token of a login is kept under these rules.
-    pub(super) fn keeps_token(&self, rules: &Rules) -> bool {
-        self.token_use(rules) != TokenUse::Discarded
-    }
-
     /// Ends a grant whose secret is at hand. G6: GitHub's token of it, which nobody can open any more, is given back; GitHub is
     /// asked once the grant is gone, for [`limits::GITHUB_CALL`] at most, and whatever it answers changes nothing.
     pub(super) fn end_grant(

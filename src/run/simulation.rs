@@ -48,7 +48,7 @@ impl SimulatedGitHub {
 
 /// What a newcomer can do with the demo, which `command` started.
 pub(super) fn next_steps(command: &str, url: &PublicUrl) -> String {
-    let origin = url.origin();
+    let origin = url.to_string();
     // The address must stay the one that GitHub knows.
     let address = match url.authority() {
         "127.0.0.1:3001" => String::new(),

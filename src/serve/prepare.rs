@@ -18,8 +18,15 @@ use crate::store::{self, OpenedFor, RedbGrants, StateDirectory, key_file};
 use crate::sys;
 use crate::trust::Trust;
 
-/// Makes the backend, given the client for GitHub's API.
-pub type MakeBackend<'a> = Box<dyn FnOnce(&Arc<GitHub>) -> Result<Arc<dyn Backend>, Vec<StartupError>> + 'a>;
+/// An MCP server to be served.
+pub struct NamedBackend {
+    /// Its path segment below the public URL. `None` for the only one, at the public URL itself.
+    pub name: Option<String>,
+    pub backend: Arc<dyn Backend>,
+}
+
+/// Makes what is served, given the client for GitHub's API: one server without a name, or all with one.
+pub type MakeServers<'a> = Box<dyn FnOnce(&Arc<GitHub>) -> Result<Vec<NamedBackend>, Vec<StartupError>> + 'a>;
 
 /// The result of the checks.
 pub struct Prepared {
@@ -33,11 +40,11 @@ pub struct Prepared {
     pub state: State,
 }
 
-/// The clients of the outside, and the tools that use them.
+/// The clients of the outside, and the servers that use them.
 pub(super) struct Outside {
     pub(super) trust: Trust,
     pub(super) github: Arc<GitHub>,
-    pub(super) backend: Arc<dyn Backend>,
+    pub(super) servers: Vec<NamedBackend>,
 }
 
 /// What there is in the state directory. A start makes what is missing.
@@ -52,12 +59,12 @@ pub struct State {
 
 /// Checks everything that a start needs. With [`OpenedFor::Check`] not even the table's file is opened for writing, and the result
 /// cannot be served.
-pub fn prepare(config: &Config, opened_for: OpenedFor, backend: MakeBackend<'_>) -> Prepared {
+pub fn prepare(config: &Config, opened_for: OpenedFor, servers: MakeServers<'_>) -> Prepared {
     let mut errors = Vec::new();
     keep(&mut errors, check_descriptors(config));
     let tls = config.tls_files().and_then(|(cert, key)| keep(&mut errors, Tls::load(cert, key)));
     let clients = keep(&mut errors, config.clients.configured()).unwrap_or_default();
-    let outside = outside(config, &mut errors, backend);
+    let outside = outside(config, &mut errors, servers);
     let mut state = State::default();
     let opened = open(config, opened_for, &mut state);
     state.is_in_use = opened.as_ref().is_err_and(|error| error.cause == Cause::InUse);
@@ -100,7 +107,7 @@ fn check_descriptors(config: &Config) -> Result<(), StartupError> {
     )))
 }
 
-fn outside(config: &Config, errors: &mut Vec<StartupError>, backend: MakeBackend<'_>) -> Option<Outside> {
+fn outside(config: &Config, errors: &mut Vec<StartupError>, servers: MakeServers<'_>) -> Option<Outside> {
     let app = &config.github;
     let secrets = keep(errors, app.client_secret.read_two());
     let trust = keep(errors, Trust::load(config.ca_file.as_deref()));
@@ -113,8 +120,8 @@ fn outside(config: &Config, errors: &mut Vec<StartupError>, backend: MakeBackend
         api_url: app.api_url(),
         trust: trust.clone(),
     }));
-    let backend = backend(&github).map_err(|faults| errors.extend(faults)).ok()?;
-    Some(Outside { trust, backend, github })
+    let servers = servers(&github).map_err(|faults| errors.extend(faults)).ok()?;
+    Some(Outside { trust, servers, github })
 }
 
 /// Opens what there is, and makes nothing.

@@ -35,7 +35,7 @@ pub mod oauth {
     use crate::store::Grants;
 
     /// An authorization server that lets nobody in.
-    pub struct AuthorizationServer(oauth::AuthorizationServer);
+    pub struct AuthorizationServer(oauth::AuthorizationServer, Arc<oauth::ProtectedResource>);
 
     impl AuthorizationServer {
         /// The server at `url`.
@@ -46,8 +46,11 @@ pub mod oauth {
             (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
         ) -> AuthorizationServer {
             let pages = oauth::Pages::new("mcp", "MCP server", Vec::new());
-            AuthorizationServer(oauth::AuthorizationServer::new(oauth::Parts {
-                resource: oauth::ProtectedResource::new(url, &Scopes::default(), pages),
+            let resource = oauth::ProtectedResource::new(&url, None, &Scopes::default(), pages);
+            let resource = Arc::new(resource);
+            let server = oauth::AuthorizationServer::new(oauth::Parts {
+                public_url: url,
+                resources: vec![Arc::clone(&resource)],
                 keys: Arc::new(keys),
                 grants,
                 newest: Timestamp(0),
@@ -55,26 +58,26 @@ pub mod oauth {
                 rules: oauth::Rules::default(),
                 clients,
                 registrations_per_hour: limits::REGISTRATIONS,
-                tools_call_github: false,
                 clock,
                 random,
                 grant_ended: Box::new(|_| ()),
-            }))
+            });
+            AuthorizationServer(server, resource)
         }
 
         /// `POST /register`
         pub fn register(&self, request: &Request) -> Response {
-            self.0.register.post(request)
+            self.0.register.post(&self.1, request)
         }
 
         /// `GET /authorize`
         pub fn authorize(&self, head: &Head) -> Response {
-            self.0.authorize.get(head)
+            self.0.authorize.get(&self.1, head)
         }
 
         /// `POST /token`
         pub fn token(&self, request: &Request) -> Response {
-            self.0.token.post(request)
+            self.0.token.post(&self.1, request)
         }
     }
 }

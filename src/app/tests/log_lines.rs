@@ -32,7 +32,7 @@ fn the_application_is_told_the_clients_address_and_each_request_has_an_id_of_its
     });
     let backend = ToolServer::builder("test", "1").tool(tool).build().unwrap();
     let app = Arc::new(App::new(AppParts {
-        mcp: mcp(&fixture, backend),
+        servers: vec![McpServer { resource: Arc::clone(&fixture.resource), mcp: mcp(&fixture, backend) }],
         proxies: TrustedProxies::parse("127.0.0.1").unwrap(),
         ..parts("https://mcp.example.com", &fixture)
     }));

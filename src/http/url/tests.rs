@@ -38,6 +38,22 @@ fn a_public_url_is_an_origin() {
     check("http://[::1]:80", "http://[::1]");
 }
 
+/// Everything is below the path of the URL, but for well-known documents, which stand in front of it (RFC 8414 section 3.1).
+#[test]
+fn a_public_url_may_have_a_path() {
+    let check = |text, path: &str| {
+        let url = PublicUrl::parse(text).unwrap();
+        assert_eq!((url.origin(), url.path()), ("https://mcp.example.com", path), "{text}");
+        assert_eq!(url.join("/mcp"), format!("https://mcp.example.com{path}/mcp"));
+        let document = format!("https://mcp.example.com/.well-known/x{path}/mcp");
+        assert_eq!(url.well_known("x", "/mcp"), document);
+        assert_eq!(url.below("files").to_string(), format!("https://mcp.example.com{path}/files"));
+    };
+    check("https://mcp.example.com", "");
+    check("https://mcp.example.com/", "");
+    check("https://mcp.example.com:443/Base-1/~x_y.z/", "/Base-1/~x_y.z");
+}
+
 /// A2: a public URL of http is refused unless it is loopback.
 #[test]
 fn anything_else_is_refused() {
@@ -46,8 +62,13 @@ fn anything_else_is_refused() {
         "http://mcp.example.com",
         "http://127.0.0.1.example.com",
         "https://",
-        "https://a.example/path",
         "https://a.example//",
+        "https://a.example/a//",
+        "https://a.example/a/../b",
+        "https://a.example/.well-known",
+        "https://a.example/%61",
+        "https://a.example/a;b",
+        "https://a.example/a?x",
         "https://user@a.example",
         "https://A.example",
         "https://a.example:0",

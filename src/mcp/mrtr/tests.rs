@@ -1,6 +1,7 @@
 use super::super::members::Members;
 use super::*;
 use crate::base::clock::ManualClock;
+use crate::base::identity::Principal;
 use crate::base::identity::fake::principal;
 use crate::base::random::CountedRandom;
 use crate::seal::fake::keyring;
@@ -49,6 +50,23 @@ fn a_state_is_good_for_its_user_request_and_time_only() {
     check(1, same(), |state| state.replacen("mcp_state_", "mcp_", 1), 0, false);
     check(1, same(), |state| state, limits::REQUEST_STATE_LIFETIME.as_secs() - 1, true);
     check(1, same(), |state| state, limits::REQUEST_STATE_LIFETIME.as_secs(), false);
+}
+
+/// M15: nor is it good for the same person's call of another grant, which is at another server perhaps.
+#[test]
+fn a_state_is_good_for_its_grant_only() {
+    let (keys, random, now) = (keyring(1), CountedRandom::default(), ManualClock::START);
+    let made = answering(call("a", "{}"), "one", None);
+    let first = Round::begin(&made, &keys, now).unwrap();
+    assert!(first.ask(vec![question("one"), question("two")]).is_err());
+    let state = first.next_state(&made, &keys, &random, now);
+    let begin = |grant| {
+        let principal = Principal { grant, ..principal(1) };
+        let call = answering(Call { principal, ..call("a", "{}") }, "two", state.as_deref());
+        Round::begin(&call, &keys, now).map(|_| ()).map_err(|error| error.code)
+    };
+    assert_eq!(begin(principal(1).grant), Ok(()));
+    assert_eq!(begin(GrantId([9; 16])), Err(-32602));
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod offers;
 mod quick;
 mod record;
 mod restarts;
+mod servers;
 mod streams;
 mod tasks;
 mod tolerance;
@@ -30,10 +31,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::base::capacity::Capacity;
-use crate::base::clock::{self, ManualClock};
+use crate::base::clock::{self, Clock, ManualClock};
 use crate::base::identity::fake::principal;
-use crate::base::random::CountedRandom;
+use crate::base::random::{CountedRandom, Random};
 use crate::http::{Body, Next, Request, Stream};
+use crate::seal::Keyring;
 use crate::seal::fake::keyring;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -98,7 +100,8 @@ fn started(
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         random: Arc::clone(&random) as Arc<dyn Random>,
         capacity: Capacity::default(),
-        insufficient_scope: Box::new(|needed| Response::new(403).header("Needed", needed.to_string())),
+        resource: "https://mcp.example.com/mcp".into(),
+        insufficient_scope: Arc::new(|needed| Response::new(403).header("Needed", needed.to_string())),
     });
     Endpoint { mcp, clock, random, backend }
 }

@@ -10,7 +10,7 @@ const WEB: &str = "https://a.example/cb";
 const LOCAL: &str = "http://127.0.0.1/cb";
 
 fn authorize(fixture: &Fixture, query: &str) -> Response {
-    fixture.server.authorize.get(&request("GET", &format!("/authorize?{query}")).head)
+    fixture.server.authorize.get(&fixture.resource, &request("GET", &format!("/authorize?{query}")).head)
 }
 
 /// The query of a good request; the parameters of `changes` replace its own, empty ones remove them.
@@ -150,8 +150,7 @@ fn repeated_parameters_are_refused() {
 #[test]
 fn our_resource_has_few_spellings() {
     let fixture = fake::fixture();
-    let check =
-        |resource: &str, ours| assert_eq!(fixture.server.resource.is_named(resource), ours, "{resource}");
+    let check = |resource: &str, ours| assert_eq!(fixture.resource.is_named(resource), ours, "{resource}");
     for ours in [
         "https://mcp.example.com/mcp",
         "https://mcp.example.com/mcp/",
@@ -176,7 +175,7 @@ fn our_resource_has_few_spellings() {
     ] {
         check(other, false);
     }
-    let local = fake::resource(crate::http::PublicUrl::parse("http://127.0.0.1:3001").unwrap());
+    let local = fake::resource(&crate::http::PublicUrl::parse("http://127.0.0.1:3001").unwrap(), None);
     for name in ["127.0.0.1", "localhost", "[::1]"] {
         assert!(local.is_named(&format!("http://{name}:3001/mcp")), "{name}");
         assert!(!local.is_named(&format!("http://{name}:3002/mcp")), "{name}");

@@ -36,7 +36,7 @@ fn only_the_header_counts() {
     let fixture = fake::fixture();
     let tokens = Browser::new(&fixture).tokens();
     let check = |request: Request, error| {
-        assert_eq!(fixture.server.bearer.principal(&request.head).unwrap_err(), error)
+        assert_eq!(fixture.server.bearer.principal(&fixture.resource, &request.head).unwrap_err(), error)
     };
     check(request("POST", &format!("/mcp?access_token={}", tokens.access)), BearerError::Missing);
     let value = format!("Bearer {}", tokens.access);
@@ -45,7 +45,7 @@ fn only_the_header_counts() {
         BearerError::Malformed,
     );
     let lower = request("POST", "/mcp").with("Authorization", &format!("bearer {}", tokens.access));
-    assert!(fixture.server.bearer.principal(&lower.head).is_ok());
+    assert!(fixture.server.bearer.principal(&fixture.resource, &lower.head).is_ok());
 }
 
 /// M3: a client that sends an Authorization field without a token is told to log in, as one that sends none.
@@ -65,7 +65,11 @@ fn an_authorization_field_without_a_token_is_none() {
         "mcp_at_x",
     ] {
         let head = request("POST", "/mcp").with("Authorization", value).head;
-        assert_eq!(fixture.server.bearer.principal(&head).unwrap_err(), BearerError::Missing, "{value:?}");
+        assert_eq!(
+            fixture.server.bearer.principal(&fixture.resource, &head).unwrap_err(),
+            BearerError::Missing,
+            "{value:?}"
+        );
     }
 }
 
@@ -74,7 +78,7 @@ fn an_authorization_field_without_a_token_is_none() {
 fn a_challenge_names_the_metadata() {
     let fixture = fake::fixture();
     let check = |error, status, expected: &str| {
-        let response = fixture.server.resource.challenge(&request("POST", "/mcp").head, Endpoint::Mcp, error);
+        let response = fixture.resource.challenge(&request("POST", "/mcp").head, Endpoint::Mcp, error);
         assert_eq!(response.status(), status);
         assert_eq!(response.header_value("www-authenticate"), Some(expected));
     };
@@ -87,7 +91,7 @@ fn a_challenge_names_the_metadata() {
 /// A client that follows the challenge of a tool asks for all that it needs.
 #[test]
 fn a_tools_challenge_names_every_scope() {
-    let response = fake::fixture().server.resource.insufficient_scope(&Scopes::parse("repo").unwrap());
+    let response = fake::fixture().resource.insufficient_scope(&Scopes::parse("repo").unwrap());
     assert_eq!(response.status(), 403);
     let challenge = response.header_value("www-authenticate").unwrap();
     assert!(challenge.ends_with(", scope=\"mcp repo\", error=\"insufficient_scope\""), "{challenge}");

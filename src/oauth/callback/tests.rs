@@ -147,7 +147,7 @@ fn a_token_that_nobody_needs_is_given_back() {
         (fixture.provider.discarded(), fixture.grants.list().unwrap()[0].upstream.is_some()),
         (0, true)
     );
-    fixture.restart(|parts| parts.tools_call_github = false);
+    fixture.restart_keeping_github_tokens(false);
     fixture.clock.advance(limits::CODE_LIFETIME);
     fixture.server.grants.sweep();
     Browser::new(&fixture).log_in();
@@ -164,7 +164,7 @@ fn a_token_that_nobody_needs_is_given_back() {
 #[test]
 fn the_least_recently_used_grant_makes_room() {
     let mut fixture = fake::fixture();
-    fixture.restart(|parts| parts.tools_call_github = false);
+    fixture.restart_keeping_github_tokens(false);
     for number in (1..).take(limits::GRANTS_PER_USER + 3) {
         fixture.clock.advance(std::time::Duration::from_secs(1));
         let mut browser = Browser::new(&fixture);

@@ -19,7 +19,7 @@ fn authenticate(fixture: &Fixture, header: Option<String>, body: &str) -> Result
         request = request.with("Authorization", &header);
     }
     let form = http::Form::parse(body.as_bytes()).unwrap();
-    fixture.server.authorize.clients.authenticate(&request.head, &form).map(|_| ())
+    fixture.server.authorize.clients.authenticate(&fixture.resource, &request.head, &form).map(|_| ())
 }
 
 fn basic_header(id: &str, secret: &str) -> Option<String> {

@@ -15,7 +15,7 @@ const REDIRECT_URIS: &str = include_str!("../../../fixtures/clients/redirect-uri
 
 fn register(fixture: &Fixture, metadata: &Value) -> Response {
     let request = request("POST", "/register").with("Content-Type", "application/json");
-    fixture.server.register.post(&request.body(metadata.to_string()))
+    fixture.server.register.post(&fixture.resource, &request.body(metadata.to_string()))
 }
 
 /// The redirect URIs of the file: anybody's, and those of configured clients.

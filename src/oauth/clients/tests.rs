@@ -74,7 +74,10 @@ pub(super) fn authorize(fixture: &Fixture, client_id: &str, changes: &[(&str, &s
         parameters.retain(|(other, _)| *other != name);
         parameters.push((name, value));
     }
-    fixture.server.authorize.get(&request("GET", &append_query("/authorize", &parameters)).head)
+    fixture
+        .server
+        .authorize
+        .get(&fixture.resource, &request("GET", &append_query("/authorize", &parameters)).head)
 }
 
 /// A client whose id is the URL of its document logs in and refreshes, and only the login looks for the document.
@@ -167,10 +170,16 @@ fn without_documents_a_url_is_unknown() {
     assert!(page.contains("does not know the program"), "{page}");
     let form = format!("grant_type=refresh_token&refresh_token=x&client_id={URL}");
     assert_eq!(fixture.post("/token", &form).status(), 401);
-    assert!(body(&fixture.server.metadata.server())["client_id_metadata_document_supported"].is_null());
+    assert!(
+        body(&fixture.server.metadata.server(&fixture.resource))["client_id_metadata_document_supported"]
+            .is_null()
+    );
     let (fixture, _) = with_document(WEB);
     assert_eq!(fixture.post("/token", &form).status(), 400);
-    assert_eq!(body(&fixture.server.metadata.server())["client_id_metadata_document_supported"], true);
+    assert_eq!(
+        body(&fixture.server.metadata.server(&fixture.resource))["client_id_metadata_document_supported"],
+        true
+    );
 }
 
 /// O7: an error goes straight back to a local or a configured client; to an open web client only by the person's own hand.
@@ -217,8 +226,8 @@ fn registration_can_be_closed() {
     let fixture = fixture.restarted_with(closed);
     let metadata = json!({ "redirect_uris": [WEB] }).to_string();
     let register = request("POST", "/register").with("Content-Type", "application/json").body(metadata);
-    assert_eq!(fixture.server.register.post(&register).status(), 403);
-    assert!(body(&fixture.server.metadata.server())["registration_endpoint"].is_null());
+    assert_eq!(fixture.server.register.post(&fixture.resource, &register).status(), 403);
+    assert!(body(&fixture.server.metadata.server(&fixture.resource))["registration_endpoint"].is_null());
     assert_eq!(authorize(&fixture, &id, &[]).status(), 200);
 }
 

@@ -142,15 +142,15 @@ fn of_a_no_and_a_login_that_race_one_counts() {
 fn a_login_goes_on_only_at_the_server_that_began_it() {
     let (here, there) = (fake::fixture(), fake::elsewhere());
     let mut browser = Browser::new(&here);
-    browser.fixture = &there;
+    browser.turn_to(&there);
     assert_eq!(browser.approve().status(), 400);
-    browser.fixture = &here;
+    browser.turn_to(&here);
     assert_eq!(browser.approve().status(), 303);
-    browser.fixture = &there;
+    browser.turn_to(&there);
     assert_eq!((browser.callback("code=good").status(), there.provider.redemptions()), (400, 0));
-    browser.fixture = &here;
+    browser.turn_to(&here);
     assert_eq!(browser.callback("code=good").status(), 303);
-    browser.fixture = &there;
+    browser.turn_to(&there);
     assert_eq!(browser.log_in().status(), 303);
 }
 
@@ -240,7 +240,7 @@ fn only_a_whole_form_is_an_answer() {
         let cookies = browser.cookies.join("; ");
         let request = request("POST", "/consent").with("Content-Type", kind).with("Cookie", &cookies);
         assert_eq!(
-            fixture.server.consent.post(&request.body(body.clone())).status(),
+            fixture.server.consent.post(&fixture.resource, &request.body(body.clone())).status(),
             status,
             "{kind} {body}"
         );

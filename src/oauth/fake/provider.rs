@@ -141,7 +141,10 @@ impl IdentityProvider for FakeProvider {
         let mut state = self.state.lock().unwrap();
         state.verifiers.push(redemption.code_verifier.expose().clone());
         // RFC 6749 section 4.1.3: the one that the code was asked for with.
-        assert!(redemption.redirect_uri.ends_with(".example.com/auth/callback"));
+        assert!(
+            redemption.redirect_uri.contains(".example.com/")
+                && redemption.redirect_uri.ends_with("/auth/callback")
+        );
         assert_eq!(redemption.redirect_uri, state.redirect_uri);
         match (state.error, redemption.code) {
             (Some(error), _) => Err(error),

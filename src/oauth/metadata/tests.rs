@@ -9,7 +9,7 @@ use crate::oauth::fake::{self, body};
 #[test]
 fn metadata_is_true() {
     let fixture = fake::fixture();
-    let server = body(&fixture.server.metadata.server());
+    let server = body(&fixture.server.metadata.server(&fixture.resource));
     let methods = json!(["client_secret_basic", "client_secret_post", "none"]);
     assert_eq!(
         server,
@@ -30,7 +30,11 @@ fn metadata_is_true() {
         })
     );
     assert_eq!(
-        body(&fixture.server.metadata.resource(&request("GET", "/").head, super::Endpoint::Mcp)),
+        body(&fixture.server.metadata.resource(
+            &fixture.resource,
+            &request("GET", "/").head,
+            super::Endpoint::Mcp
+        )),
         json!({
             "resource": "https://mcp.example.com/mcp",
             "authorization_servers": ["https://mcp.example.com"],
@@ -38,4 +42,27 @@ fn metadata_is_true() {
             "bearer_methods_supported": ["header"],
         })
     );
+}
+
+/// T20: each of several servers is an issuer of its own, and the one authorization server of its resource.
+#[test]
+fn each_server_is_its_own_issuer() {
+    let fixture = fake::two_servers();
+    for resource in &fixture.server.callback.resources.0 {
+        let issuer = format!("https://mcp.example.com/{}", resource.name.as_ref().unwrap());
+        let server = body(&fixture.server.metadata.server(resource));
+        assert_eq!(server["issuer"], json!(issuer));
+        for (member, path) in [
+            ("authorization_endpoint", "authorize"),
+            ("token_endpoint", "token"),
+            ("registration_endpoint", "register"),
+            ("revocation_endpoint", "revoke"),
+        ] {
+            assert_eq!(server[member], json!(format!("{issuer}/{path}")));
+        }
+        let metadata = &fixture.server.metadata;
+        let protected = body(&metadata.resource(resource, &request("GET", "/").head, super::Endpoint::Mcp));
+        assert_eq!(protected["resource"], json!(format!("{issuer}/mcp")));
+        assert_eq!(protected["authorization_servers"], json!([issuer]));
+    }
 }

@@ -109,7 +109,7 @@ impl World {
         }
         let request =
             request("POST", "/register").with("Content-Type", "application/json").body(metadata.to_string());
-        let response = self.server.register.post(&request);
+        let response = self.server.register.post(&resource(), &request);
         let answer = body(&response);
         assert_eq!(response.status(), 201, "{answer}");
         let member = |name: &str| answer[name].as_str().map(str::to_owned);
@@ -132,8 +132,10 @@ impl World {
             parameters.retain(|(other, _)| *other != name);
             parameters.push((name, value));
         }
-        let response =
-            self.server.authorize.get(&request("GET", &append_query("/authorize", &parameters)).head);
+        let response = self
+            .server
+            .authorize
+            .get(&resource(), &request("GET", &append_query("/authorize", &parameters)).head);
         assert!(!response.header_value("location").is_some_and(|location| location.contains("code=")));
         let page = text(&response);
         let Some((_, rest)) = page.split_once("name=pending value=\"") else { return false };
@@ -150,7 +152,7 @@ impl World {
         let cookie = &self.logins[browser].cookie;
         let request =
             request("POST", "/consent").with("Content-Type", FORM).with("Cookie", cookie).body(body);
-        let response = self.server.consent.post(&request);
+        let response = self.server.consent.post(&resource(), &request);
         if let Some(state) = parameter(&response, "state").filter(|state| state.starts_with("mcp_gl_")) {
             self.logins[login].github_state = Some((state, self.clock.now().0 + 600));
         }
@@ -268,16 +270,16 @@ impl World {
         let body = append_query("", &form)[1..].to_owned();
         let request = request("POST", path).with("Content-Type", FORM).body(body);
         if path == "/token" {
-            self.server.token.post(&request)
+            self.server.token.post(&resource(), &request)
         } else {
-            self.server.token.post_revocation(&request)
+            self.server.token.post_revocation(&resource(), &request)
         }
     }
 
     /// Who calls with this token, and that it opens their own GitHub token and nobody else's.
     fn bearer(&self, token: &str) -> Answer {
         let request = request("POST", "/mcp").with("Authorization", &format!("Bearer {token}"));
-        match self.server.bearer.principal(&request.head) {
+        match self.server.bearer.principal(&resource(), &request.head) {
             Ok(caller) => {
                 assert_eq!(caller.upstream.token().unwrap().expose(), &format!("gho_{}", caller.user.0));
                 let grant = self.grants.iter().position(|id| *id == caller.grant).unwrap();
@@ -295,10 +297,9 @@ fn server((table, clock, provider, random): Shared<'_>, rule: Rule, people: &[u6
         Rule::Names => people.iter().map(|&id| AllowRule::Id(UserId(id))).collect(),
         Rule::Members => vec![AllowRule::Group(Group::Org("acme".to_owned()))],
     };
-    let url = PublicUrl::parse("https://mcp.example.com").unwrap();
-    let tool_scopes = Scopes::parse("read write").unwrap();
     AuthorizationServer::new(Parts {
-        resource: ProtectedResource::new(url, &tool_scopes, Pages::new("mcp", "MCP server", Vec::new())),
+        public_url: public_url(),
+        resources: vec![resource()],
         keys: Arc::new(seal::fake::keyring(1)),
         grants: Arc::clone(table) as Arc<dyn Grants>,
         provider: Arc::clone(provider) as Arc<dyn IdentityProvider>,
@@ -308,9 +309,19 @@ fn server((table, clock, provider, random): Shared<'_>, rule: Rule, people: &[u6
         clients: crate::oauth::Clients::default(),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         random: Arc::clone(random) as Arc<dyn Random>,
-        tools_call_github: true,
         grant_ended: Box::new(|_| ()),
     })
+}
+
+fn public_url() -> PublicUrl {
+    PublicUrl::parse("https://mcp.example.com").unwrap()
+}
+
+fn resource() -> Arc<ProtectedResource> {
+    let (tool_scopes, pages) =
+        (Scopes::parse("read write").unwrap(), Pages::new("mcp", "MCP server", Vec::new()));
+    let resource = ProtectedResource::new(&public_url(), None, &tool_scopes, pages);
+    Arc::new(resource.keeping_github_tokens(true))
 }
 
 /// A parameter in the query of a redirect.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::http::append_query;
 use crate::http::fake::request;
+use crate::oauth::account_page::Listing;
 use crate::oauth::client::AuthMethod;
 use crate::oauth::fake::{self, Fixture, text};
 use crate::oauth::provider::ProviderError;
@@ -49,13 +50,17 @@ fn pages() -> Pages {
 fn every_page_names_its_server_and_has_an_icon() {
     let pages = pages();
     let account = crate::oauth::account_page::SignIn::First;
+    let (grants, resources) = (&[], &crate::oauth::Resources(Vec::new()));
+    let listing =
+        Listing { login: "octocat", grants, resources, may_use: true, sealed: "sealed", notice: None };
     for response in [
         pages.problem(Problem::GitHub(ProviderError::Busy)),
         pages.not_allowed("octocat", None, ""),
         pages.interstitial(AuthorizeError::Denied, ""),
         pages.home(200, "https://mcp.example.com/mcp"),
         pages.sign_in(account),
-        pages.list("octocat", &[], "sealed", None),
+        pages.list(&listing),
+        pages.home_of_all(),
     ] {
         let page = text(&response);
         assert!(page.contains("<p class=server>My &lt;tools&gt;</p>"), "{page}");
@@ -106,7 +111,7 @@ fn scopes_are_shown_in_words() {
 fn the_consent_page_says_when_a_github_token_is_kept() {
     let check = |tools_call_github, rules: Vec<crate::oauth::AllowRule>, words: Option<&str>| {
         let mut fixture = fake::fixture();
-        fixture.restart(|parts| parts.tools_call_github = tools_call_github);
+        fixture.restart_keeping_github_tokens(tools_call_github);
         let policy = crate::oauth::Policy::new(rules);
         fixture
             .server
@@ -132,8 +137,7 @@ fn the_consent_page_says_what_a_token_that_is_handed_over_can_do() {
         let (_, page) = consent_page(&fixture, "https://a.example/cb");
         assert!(page.contains("hands it to the server behind it"), "{page}");
         assert!(page.contains(words), "{words}: {page}");
-        let resource = &fixture.server.resource;
-        assert_eq!(resource.provider_scope(&fixture.server.grants.rules()), asked);
+        assert_eq!(fixture.resource.provider_scope(&fixture.server.grants.rules()), asked);
         let response = fake::Browser::new(&fixture).approve();
         let location = response.header_value("location").unwrap();
         let query = append_query("?a", &[("scope", asked)]);
@@ -161,7 +165,7 @@ fn page_of(fixture: &Fixture, client_id: &str, redirect_uri: &str) -> (Response,
         ("code_challenge_method", "S256"),
     ];
     let target = append_query("/authorize", &parameters);
-    let response = fixture.server.authorize.get(&request("GET", &target).head);
+    let response = fixture.server.authorize.get(&fixture.resource, &request("GET", &target).head);
     let page = text(&response);
     (response, page)
 }

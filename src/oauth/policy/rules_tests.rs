@@ -32,7 +32,7 @@ fn whoever_is_not_named_any_more_is_out_at_once() {
 #[test]
 fn one_login_is_decided_by_one_set_of_rules() {
     let mut fixture = fixture();
-    fixture.restart(|parts| parts.tools_call_github = false);
+    fixture.restart_keeping_github_tokens(false);
     fixture.server.grants.change_rules(rules(AllowRule::Group(Group::Org("github".to_owned()))));
     fixture.provider.member_of(&["github"]);
     let mut browser = Browser::new(&fixture);

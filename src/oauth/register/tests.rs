@@ -11,7 +11,7 @@ fn register(metadata: &Value) -> (u16, Value) {
     let fixture = fake::fixture();
     let request =
         request("POST", "/register").with("Content-Type", "application/json").body(metadata.to_string());
-    let response = fixture.server.register.post(&request);
+    let response = fixture.server.register.post(&fixture.resource, &request);
     assert_eq!(response.header_value("cache-control"), Some("no-store"));
     (response.status(), body(&response))
 }
@@ -110,7 +110,7 @@ fn registering_stores_nothing() {
         let mut request =
             request("POST", "/register").with("Content-Type", "application/json").body(metadata.clone());
         request.head.peer = Some(std::net::IpAddr::from([192, 0, 2, number]));
-        assert_eq!(fixture.server.register.post(&request).status(), 201);
+        assert_eq!(fixture.server.register.post(&fixture.resource, &request).status(), 201);
     }
     assert_eq!(fixture.grants.list().unwrap().len(), 0);
 }
@@ -124,7 +124,7 @@ fn the_log_is_told_of_few_of_many_registrations() {
         let mut request =
             request("POST", "/register").with("Content-Type", "application/json").body(metadata.clone());
         request.head.peer = Some(std::net::IpAddr::from([192, 0, 2, number]));
-        assert_eq!(fixture.server.register.post(&request).status(), 201);
+        assert_eq!(fixture.server.register.post(&fixture.resource, &request).status(), 201);
     }
     let now = fixture.clock.monotonic();
     let told = |now| fixture.server.register.log_limit.pass("client.registered", now);
@@ -143,7 +143,7 @@ fn a_sender_registers_so_often_and_no_more() {
             let mut request =
                 request("POST", "/register").with("Content-Type", "application/json").body(metadata.clone());
             request.head.peer = Some(std::net::IpAddr::from([192, 0, 2, 1]));
-            fixture.server.register.post(&request)
+            fixture.server.register.post(&fixture.resource, &request)
         };
         assert!((0..most).all(|_| register().status() == 201));
         let response = register();
@@ -160,7 +160,7 @@ fn a_registration_is_one_plain_json_object() {
     let fixture = fake::fixture();
     let check = |content_type: &str, body: &str, status| {
         let request = request("POST", "/register").with("Content-Type", content_type).body(body);
-        assert_eq!(fixture.server.register.post(&request).status(), status, "{body}");
+        assert_eq!(fixture.server.register.post(&fixture.resource, &request).status(), status, "{body}");
     };
     let body = |more: &str| format!(r#"{{"redirect_uris":["https://a.example/cb"]{more}}}"#);
     let nested = |levels: usize| body(&format!(r#","x":{}{}"#, "[".repeat(levels), "]".repeat(levels)));

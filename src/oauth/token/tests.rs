@@ -356,8 +356,9 @@ fn a_basic_client_is_challenged() {
 #[test]
 fn parameters_come_as_a_form() {
     let fixture = fake::fixture();
+    let send = |request: &crate::http::Request| fixture.server.token.post(&fixture.resource, request);
     let check = |request: crate::http::Request| {
-        assert_eq!(error(&fixture.server.token.post(&request)), (400, "invalid_request".to_owned()));
+        assert_eq!(error(&send(&request)), (400, "invalid_request".to_owned()));
     };
     let form = "application/x-www-form-urlencoded";
     check(request("POST", "/token").with("Content-Type", "application/json").body("{}"));
@@ -371,26 +372,25 @@ fn parameters_come_as_a_form() {
 #[test]
 fn a_sender_that_fails_too_often_waits() {
     let fixture = fake::fixture();
+    let send = |request: &crate::http::Request| fixture.server.token.post(&fixture.resource, request);
     let mut request =
         request("POST", "/token").with("Content-Type", "application/x-www-form-urlencoded").body("a=b");
     request.head.peer = Some(std::net::IpAddr::from([192, 0, 2, 1]));
     for _ in 0..limits::TOKEN_FAILURES {
-        assert_eq!(fixture.server.token.post(&request).status(), 401);
+        assert_eq!(send(&request).status(), 401);
     }
-    assert_eq!(error(&fixture.server.token.post(&request)), (429, "temporarily_unavailable".to_owned()));
-    assert_eq!(fixture.server.token.post_revocation(&request).status(), 429);
+    assert_eq!(error(&send(&request)), (429, "temporarily_unavailable".to_owned()));
+    assert_eq!(fixture.server.token.post_revocation(&fixture.resource, &request).status(), 429);
     let mut browser = Browser::new(&fixture);
     let code = browser.code();
     let form = format!(
         "grant_type=authorization_code&code={code}&client_id={}&code_verifier={VERIFIER}",
         browser.client_id
     );
-    assert_eq!(
-        fixture.server.token.post(&crate::http::Request { body: form.into(), ..request.clone() }).status(),
-        200
-    );
+    let right = crate::http::Request { body: form.into(), ..request.clone() };
+    assert_eq!(send(&right).status(), 200);
     fixture.clock.advance(Duration::from_secs(600));
-    assert_eq!(fixture.server.token.post(&request).status(), 401);
+    assert_eq!(send(&request).status(), 401);
 }
 
 /// T10, T18: what a generation is worth, case by case, also when the clock went back since.

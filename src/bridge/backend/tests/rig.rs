@@ -239,7 +239,8 @@ fn rig_with(isolation: Isolation, peers: Peers) -> Rig {
         clock: Arc::new(ManualClock::new()),
         random: Arc::new(CountedRandom::default()),
         capacity: Capacity::default(),
-        insufficient_scope: Box::new(|_| Response::new(403)),
+        resource: "https://mcp.example.com/mcp".into(),
+        insufficient_scope: std::sync::Arc::new(|_| Response::new(403)),
     });
     Rig { mcp, bridge, peers }
 }

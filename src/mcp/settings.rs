@@ -1,0 +1,33 @@
+//! The parts of an MCP endpoint.
+
+use std::sync::Arc;
+
+use super::backend::Backend;
+use crate::base::capacity::Capacity;
+use crate::base::clock::Clock;
+use crate::base::identity::Scopes;
+use crate::base::random::Random;
+use crate::http::Response;
+use crate::seal::Keyring;
+
+/// The parts of an MCP endpoint.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    /// Serves the calls.
+    pub backend: Arc<dyn Backend>,
+    /// Seals what travels with 2026-07-28 clients.
+    pub keys: Arc<Keyring>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Session ids.
+    pub random: Arc<dyn Random>,
+    /// The most sessions and streams.
+    pub capacity: Capacity,
+    /// The URI that the tokens of its callers are for.
+    pub resource: Arc<str>,
+    /// The answer to a caller whose token lacks these scopes.
+    pub insufficient_scope: InsufficientScope,
+}
+
+/// Makes the answer that names the scopes a caller needs.
+pub(crate) type InsufficientScope = Arc<dyn Fn(&Scopes) -> Response + Send + Sync>;

@@ -1,0 +1,75 @@
+//! Several servers in one process: what belongs to one is unknown at another, and limits hold for all together.
+
+use super::*;
+use crate::base::limits;
+
+/// User 1 at the second server, where they have another grant.
+fn elsewhere() -> Principal {
+    let resource = "https://mcp.example.com/notes/mcp".into();
+    Principal { grant: GrantId([9; 16]), resource, ..principal(1) }
+}
+
+/// Two servers with the conformance suite's tools.
+fn two() -> (Endpoint, Endpoint) {
+    let first = conformance();
+    let settings = Settings { resource: elsewhere().resource, ..first.mcp.0.settings.clone() };
+    let mcp = first.mcp.beside(settings);
+    let (clock, random) = (Arc::clone(&first.clock), Arc::clone(&first.random));
+    let second = Endpoint { mcp, clock, random, backend: Arc::clone(&first.backend) };
+    (first, second)
+}
+
+fn initialize() -> Request {
+    let client = json!({ "name": "t", "version": "1" });
+    let params = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client });
+    post(&request(0, "initialize", params))
+}
+
+fn in_session(request: Request, session: &str) -> Request {
+    request.with("Mcp-Session-Id", session)
+}
+
+/// M6: the session of one server is unknown at the other, whoever names it there.
+#[test]
+fn a_session_is_for_its_own_server() {
+    let (first, second) = two();
+    let session = first.session();
+    let ping = || in_session(post(&request(1, "ping", json!({}))), &session);
+    assert_eq!(first.send(ping()).status, 200);
+    assert_eq!(second.start_as(elsewhere(), ping()).answer().status, 404);
+    let other = second.start_as(elsewhere(), initialize()).answer().session.unwrap();
+    assert_eq!(first.send(in_session(post(&request(1, "ping", json!({}))), &other)).status, 404);
+}
+
+/// M17: a person has the sessions, calls, streams and bytes of one server, however many servers there are.
+#[test]
+fn limits_hold_for_all_servers_together() {
+    let (first, second) = two();
+    for _ in 0..limits::SESSIONS_PER_USER {
+        first.session();
+        assert_eq!(second.start_as(elsewhere(), initialize()).answer().status, 200);
+    }
+    assert_eq!(
+        (first.mcp.counts().sessions, second.mcp.counts()),
+        (limits::SESSIONS_PER_USER, first.mcp.counts())
+    );
+    let (one, other) = (&first.mcp.0, &second.mcp.0);
+    assert!(Arc::ptr_eq(&one.calls, &other.calls) && Arc::ptr_eq(&one.openings, &other.openings));
+    assert!(Arc::ptr_eq(&one.streams, &other.streams) && Arc::ptr_eq(&one.tasks, &other.tasks));
+    assert!(Arc::ptr_eq(&one.budgets.unread, &other.budgets.unread));
+    assert!(Arc::ptr_eq(&one.budgets.replay, &other.budgets.replay));
+    assert!(Arc::ptr_eq(&one.budgets.kept, &other.budgets.kept));
+}
+
+/// What changes at one server is told to nobody at the other.
+#[test]
+fn changes_are_told_to_the_clients_of_their_server() {
+    let (first, second) = two();
+    let session = second.start_as(elsewhere(), initialize()).answer().session.unwrap();
+    let events = second.start_as(elsewhere(), in_session(get(), &session)).answer().events();
+    first.mcp.publisher().tools_changed();
+    second.mcp.publisher().prompts_changed();
+    let told =
+        std::iter::from_fn(|| events.next()).map(|event| event.data).find(|data| !data.is_empty()).unwrap();
+    assert!(told.contains("prompts/list_changed"), "{told}");
+}
