@@ -21,7 +21,7 @@ use super::upstream_answer::{answers, error_body, read};
 use super::upstream_error::UpstreamError;
 use super::upstream_exchanges::OpenExchanges;
 use super::upstream_message::UpstreamMessage;
-use crate::base::identity::{Principal, UserId};
+use crate::base::identity::Principal;
 use crate::base::lock::Mutex;
 use crate::base::quota::Quota;
 use crate::base::{clock, limits, log};
@@ -52,8 +52,7 @@ impl Launcher for UpstreamLauncher {
             state: Mutex::default(),
         });
         start("bridge-upstream", session, move |session| session.run(&queue))?;
-        let (places, user) = (Arc::clone(&self.0.places), person.user);
-        Ok(Arc::new(Http { queue: Mutex::new(Some(sender)), open, places, user }))
+        Ok(Arc::new(Http { queue: Mutex::new(Some(sender)), open }))
     }
 }
 
@@ -62,8 +61,6 @@ struct Http {
     /// Guards the way to the session's thread; taken when the session is to end.
     queue: Mutex<Option<Sender<UpstreamMessage>>>,
     open: Arc<OpenExchanges>,
-    places: Arc<Quota<UserId>>,
-    user: UserId,
 }
 
 impl Transport for Http {
@@ -74,10 +71,7 @@ impl Transport for Http {
     fn send_mirroring(&self, message: String, of: (&[Mirrored], &Members)) -> Result<(), Undelivered> {
         let queue = self.queue.lock();
         let queue = queue.as_ref().ok_or(Undelivered::Ended)?;
-        let mut message = UpstreamMessage::new(message).mirroring(of);
-        if message.request.is_some() {
-            message.place = Some(self.places.take(self.user).ok_or(Undelivered::Full)?);
-        }
+        let message = UpstreamMessage::new(message).mirroring(of);
         queue.try_send(message).map_err(|error| match error {
             TrySendError::Full(_) => Undelivered::Full,
             TrySendError::Disconnected(_) => Undelivered::Ended,

@@ -197,5 +197,14 @@ fn to_text(frame: &impl Serialize) -> String {
     serde_json::to_string(frame).unwrap_or_default()
 }
 
+/// The level of a log message.
+pub(super) fn log_level(params: &RawValue) -> Option<Level> {
+    #[derive(Deserialize)]
+    struct Leveled {
+        level: Level,
+    }
+    serde_json::from_str(params.get()).ok().map(|Leveled { level }| level)
+}
+
 #[cfg(test)]
 mod tests;

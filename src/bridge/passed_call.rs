@@ -9,13 +9,12 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use crossbeam_channel::bounded;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::handshake::Greeting;
 use super::instances::{Instance, Instances, Job};
 use super::listed::Listed;
-use super::message::OnBehalf;
+use super::message::{self, OnBehalf};
 use super::parked::ParkedCalls;
 use super::peer::{PeerQuestion, Requester, Settled};
 use super::rounds::{self, PeerRound, Remembered};
@@ -25,15 +24,17 @@ use crate::base::encoding::base64url;
 use crate::base::identity::{GrantId, UserId};
 use crate::base::limits;
 use crate::base::lock::Mutex;
-use crate::base::quota::Quota;
+use crate::base::quota::{Held, Quota};
 use crate::base::random::{OsRandom, Random};
 use crate::mcp::{
-    CallError, Capability, ClientCapabilities, Context, Error, InputRequest, Level, Members, Operation, Reply,
+    CallError, Capability, ClientCapabilities, Context, Error, InputRequest, Members, Operation, Reply,
 };
 
 /// The calls of one server.
 pub(super) struct PassedCalls {
     instances: Arc<Instances>,
+    /// Calls and lists that run.
+    places: Arc<Quota<UserId>>,
     /// Threads that wait for the answer to a question.
     questions: Arc<Quota<UserId>>,
     parked: ParkedCalls,
@@ -45,6 +46,7 @@ impl PassedCalls {
         let questions = Arc::new(Quota::new(limits::bridge::QUESTIONS_WAITING));
         Arc::new(PassedCalls {
             instances,
+            places: Arc::new(Quota::new(limits::bridge::PASSED)),
             questions,
             parked: ParkedCalls::default(),
             listed: Listed::default(),
@@ -54,13 +56,15 @@ impl PassedCalls {
     /// Passes a call on, or gives it to the call that waits for it.
     pub(super) fn pass(self: &Arc<PassedCalls>, context: Context) {
         // What is remembered comes sealed, and bound to the grant and the call that it was made for.
-        match context.remembered::<Remembered>() {
-            Some(Remembered::Ticket(ticket)) => self.resume(&ticket, context),
-            Some(Remembered::State(state)) => {
-                PassedCall::new(Arc::clone(self), context, state).run(Attempt::First);
-            }
-            None => PassedCall::new(Arc::clone(self), context, None).run(Attempt::First),
-        }
+        let request_state = match context.remembered::<Remembered>() {
+            Some(Remembered::Ticket(ticket)) => return self.resume(&ticket, context),
+            Some(Remembered::State(state)) => state,
+            None => None,
+        };
+        let Some(place) = self.places.take(context.principal().user) else {
+            return context.complete(Err(Error::new(Error::BUSY, "Too many requests at once").into()));
+        };
+        PassedCall::new(Arc::clone(self), place, (context, request_state)).run(Attempt::First);
     }
 
     /// Gives up the parked calls of a grant.
@@ -97,8 +101,9 @@ enum Attempt {
 /// One call that is passed on.
 struct PassedCall {
     calls: Arc<PassedCalls>,
+    /// Its place among its user's requests.
+    place: Held<UserId>,
     owner: GrantId,
-    user: UserId,
     /// What the client said that it can do.
     capabilities: ClientCapabilities,
     operation: Operation,
@@ -122,13 +127,17 @@ enum PassedCallState {
 }
 
 impl PassedCall {
-    fn new(calls: Arc<PassedCalls>, context: Context, request_state: Option<String>) -> Arc<PassedCall> {
+    fn new(
+        calls: Arc<PassedCalls>,
+        place: Held<UserId>,
+        (context, request_state): (Context, Option<String>),
+    ) -> Arc<PassedCall> {
         let input_responses = context.call().params.get("inputResponses").map(ToOwned::to_owned);
         let round = PeerRound { input_responses, request_state, ..PeerRound::default() };
         Arc::new(PassedCall {
             calls,
+            place,
             owner: context.principal().grant,
-            user: context.principal().user,
             capabilities: *context.client(),
             operation: context.call().operation,
             is_modern_peer: OnceLock::new(),
@@ -292,7 +301,7 @@ impl PassedCall {
     /// Does what waits for the client's answers, in a thread. It ends when the client has answered, or after `ASK`.
     fn start_asking(&self, work: impl FnOnce() + Send + 'static) -> Result<(), CallError> {
         let too_many = || Error::new(Error::BUSY, "Too many questions at once");
-        let place = self.calls.questions.take(self.user).ok_or_else(too_many)?;
+        let place = self.calls.questions.take(self.place.key()).ok_or_else(too_many)?;
         let work = move || {
             let _place = place;
             work();
@@ -307,8 +316,7 @@ impl PassedCall {
             return question.refuse(&Error::new(Error::BUSY, "Too many questions at once"));
         };
         if self.context().is_none() {
-            let why = "The client did not answer an earlier question, or the call is over";
-            return question.refuse(&Error::new(Error::INTERNAL, why));
+            return question.refuse(&rounds::not_now());
         }
         let key = format!("question-{}", self.asked.fetch_add(1, Ordering::SeqCst));
         let request = InputRequest { key, capability, params: question.params.clone() };
@@ -421,22 +429,15 @@ impl Requester for PassedCall {
     }
 
     fn log(&self, params: &RawValue) {
-        #[derive(Deserialize)]
-        struct Leveled {
-            level: Level,
-        }
         let Some(context) = self.context() else { return };
-        let level = serde_json::from_str::<Leveled>(params.get()).ok();
-        if level.is_some_and(|Leveled { level }| context.wants_log(level)) {
+        if message::log_level(params).is_some_and(|level| context.wants_log(level)) {
             context.forward("notifications/message", params);
         }
     }
 
     fn ask(self: Arc<Self>, question: PeerQuestion) {
-        let capability = match question.method.as_str() {
-            "sampling/createMessage" => Capability::Sampling,
-            "elicitation/create" if !rounds::asks_for_url(&question.params) => Capability::Elicitation,
-            _ => return question.refuse(&Error::method_not_found()),
+        let Some(capability) = rounds::capability(&question.method, &question.params) else {
+            return question.refuse(&Error::method_not_found());
         };
         if !self.capabilities.supports(capability) || !self.operation.may_ask() {
             let text = format!("The client does not support {} here", capability.name());

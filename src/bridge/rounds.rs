@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::message::OnBehalf;
 use super::peer::Peer;
-use crate::mcp::{CallError, Capability, ClientCapabilities, Context, InputRequest, Level, Members};
+use crate::mcp::{CallError, Capability, ClientCapabilities, Context, Error, InputRequest, Level, Members};
 
 /// What a client of 2026-07-28 brings back with its answers.
 #[derive(Serialize, Deserialize)]
@@ -87,8 +87,22 @@ pub(super) fn on_behalf(context: &Context, round: PeerRound) -> OnBehalf {
     OnBehalf { capabilities, log_level, input_responses, request_state, mirrored: Vec::new() }
 }
 
+/// What a client must be able to do for a question of a peer; `None` if it is put to nobody.
+pub(super) fn capability(method: &str, params: &RawValue) -> Option<Capability> {
+    match method {
+        "sampling/createMessage" => Some(Capability::Sampling),
+        "elicitation/create" if !asks_for_url(params) => Some(Capability::Elicitation),
+        _ => None,
+    }
+}
+
+/// The answer to a question that comes while its call belongs to no request of the client.
+pub(super) fn not_now() -> Error {
+    Error::new(Error::INTERNAL, "The client did not answer an earlier question, or the call is over")
+}
+
 /// Whether an elicitation wants a URL to be opened, which is another capability.
-pub(super) fn asks_for_url(params: &RawValue) -> bool {
+fn asks_for_url(params: &RawValue) -> bool {
     #[derive(Deserialize)]
     struct Elicitation {
         mode: Option<String>,

@@ -12,9 +12,8 @@ use ureq::{Agent, RequestBuilder};
 
 use super::template::{NoGitHubToken, ServedPerson, Template, Variables};
 use super::upstream_error::UpstreamError;
-use crate::base::identity::{Principal, UserId};
+use crate::base::identity::Principal;
 use crate::base::limits;
-use crate::base::quota::Quota;
 use crate::http::{Uri, is_loopback_host};
 use crate::trust::Trust;
 
@@ -108,8 +107,6 @@ pub(super) struct Upstream {
     trust: Trust,
     /// Keeps the roots parsed, for every agent.
     tls: Arc<RustlsConnector>,
-    /// Requests that run: each holds a thread.
-    pub(super) places: Arc<Quota<UserId>>,
 }
 
 impl Upstream {
@@ -119,8 +116,7 @@ impl Upstream {
         headers: Vec<UpstreamHeader>,
         trust: Trust,
     ) -> Upstream {
-        let places = Arc::new(Quota::new(limits::bridge::UPSTREAM_REQUESTS));
-        Upstream { server, url, headers, trust, tls: Arc::default(), places }
+        Upstream { server, url, headers, trust, tls: Arc::default() }
     }
 
     /// An agent for one exchange: to shut it down is to interrupt that exchange.

@@ -7,9 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::message;
-use crate::base::identity::UserId;
 use crate::base::limits;
-use crate::base::quota::Held;
 use crate::mcp::{Members, Mirrored};
 
 /// Requests whose answers say nothing. They are sent in their order, as notifications are.
@@ -29,8 +27,6 @@ pub(super) struct UpstreamMessage {
     subject: Option<String>,
     /// The headers that repeat arguments.
     mirrored: Vec<(String, String)>,
-    /// Held while the request runs.
-    pub(super) place: Option<Held<UserId>>,
 }
 
 impl UpstreamMessage {
@@ -59,7 +55,6 @@ impl UpstreamMessage {
             method,
             text,
             mirrored: Vec::new(),
-            place: None,
         }
     }
 

@@ -26,6 +26,9 @@ pub const TERMINATE: Duration = Duration::from_secs(3);
 /// Requests that run at one peer: above what one user may have running, for servers that several share, and lists, which are not
 /// counted among a user's calls.
 pub const REQUESTS: usize = 128;
+/// Requests of clients at peers, of one user and in all: each holds a thread and a connection where the peer is an upstream. For one
+/// user, room for the calls that run, as many that wait for answers, and lists.
+pub const PASSED: (usize, usize) = (24, 128);
 /// Requests of one peer to its client that wait for an answer.
 pub const QUESTIONS: usize = 8;
 /// Rounds of questions of one call, for clients that are asked while they wait.
@@ -61,8 +64,6 @@ pub const NAME_BYTES: usize = 128;
 
 // ---- upstreams over HTTP ----
 
-/// Requests at the upstream, of one user and in all: each holds a thread and a connection.
-pub const UPSTREAM_REQUESTS: (usize, usize) = (16, 128);
 /// Looking up an upstream's name, and connecting to it, TLS included.
 pub const CONNECT: Duration = Duration::from_secs(10);
 /// How long a stream of changes is held before it is opened anew.

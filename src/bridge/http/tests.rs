@@ -405,14 +405,3 @@ fn a_thread_that_panics_ends_its_session() {
     client.send(&json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call" }));
     assert_eq!(client.ended.recv_timeout(SOON).expect("it ends"), ProgramEnd::Closed);
 }
-
-/// A person has so many requests at an upstream, and no more.
-#[test]
-fn requests_are_bounded() {
-    let (upstream, _ended) = holding(false);
-    let client = Client::of(&upstream);
-    let (of_user, _) = limits::bridge::UPSTREAM_REQUESTS;
-    let request = |id: usize| json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call" }).to_string();
-    (1..=of_user).for_each(|id| client.http.send(request(id)).unwrap());
-    assert_eq!(client.http.send(request(of_user + 1)), Err(Undelivered::Full));
-}

@@ -85,3 +85,21 @@ fn a_session_whose_peer_has_died_is_unknown() {
     let restarted = rig_of(Isolation::Grant, usual);
     assert_eq!(restarted.send(legacy(&session, "ping", json!({}))).status, 200);
 }
+
+/// A person has so many requests at peers, and no more: others still get through to one that they share.
+#[test]
+fn one_person_leaves_room_at_a_shared_peer() {
+    let rig = rig_of(Isolation::Shared, usual);
+    let never_answered = || modern("resources/templates/list", json!({}));
+    let begin = |_| {
+        let (responder, waiter) = Responder::pair();
+        rig.mcp.handle(never_answered(), principal(1), responder).into_iter().for_each(|rest| rest());
+        waiter
+    };
+    let waiting: Vec<_> = (0..limits::bridge::PASSED.0).map(begin).collect();
+    let busy = rig.send(never_answered()).json();
+    assert_eq!(busy["error"]["message"], "Too many requests at once", "{busy}");
+    let call = modern("tools/call", json!({ "name": "report" }));
+    assert!(rig.send_as(2, call).last().contains("reported"));
+    drop(waiting);
+}
