@@ -1,5 +1,5 @@
-//! The roots of trust of calls to the outside: Mozilla's, which are compiled in, and those that the operator adds. `github` and
-//! `documents` connect with these settings alone.
+//! Root certificates and HTTP settings of all outgoing calls (`github`, `documents`, `bridge`). The roots are Mozilla's, which are
+//! compiled in, and those that the operator adds.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -39,17 +39,17 @@ impl Trust {
         let mut roots: Vec<Certificate<'static>> = mozilla.map(|root| Certificate::from_der(root)).collect();
         if let Some(path) = file {
             let failed = |why: &dyn Display| StartupError::unusable(path.display(), why);
-            let nothing = || failed(&"it must hold certificates in PEM form, and each must be whole");
+            let not_pem = || failed(&"it must hold certificates in PEM form, and each must be whole");
             let pem = capped::read(path).map_err(|error| failed(&error))?;
             let before = roots.len();
             for certificate in CertificateDer::pem_slice_iter(&pem) {
-                let certificate = certificate.map_err(|_| nothing())?;
-                // ureq leaves out what it cannot parse, and nobody would hear of it before a call fails.
-                RootCertStore::empty().add(certificate.clone()).map_err(|_| nothing())?;
+                let certificate = certificate.map_err(|_| not_pem())?;
+                // ureq would leave out a certificate that it cannot parse, and the first sign of that would be a call that fails.
+                RootCertStore::empty().add(certificate.clone()).map_err(|_| not_pem())?;
                 roots.push(Certificate::from_der(&certificate).to_owned());
             }
             if roots.len() == before {
-                return Err(nothing());
+                return Err(not_pem());
             }
         }
         Ok(Trust(Arc::new(roots)))
@@ -77,7 +77,7 @@ impl Trust {
     }
 }
 
-/// Asks a URL, and gives the status of its answer or why there is none: for a probe of our own server.
+/// Requests a URL and returns the status of the answer, or why there is none. For probes of our own server.
 pub fn status(url: &str) -> Result<u16, String> {
     let trust = Trust::load(None).map_err(|error| error.to_string())?;
     let agent = trust.agent_config(limits::HEALTH).build().new_agent();

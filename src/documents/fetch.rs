@@ -96,7 +96,7 @@ impl<R: Resolver> Resolver for Guard<R> {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        // Two names are resolved in the time of one.
+        // Two names are resolved, the URL's and our own: half the time for each.
         let half = timeout.after.checked_div(2).unwrap_or_default();
         let timeout = NextTimeout { after: time::Duration::Exact(half), ..timeout };
         let found = self.names.resolve(uri, config, timeout)?;

@@ -23,7 +23,7 @@ pub(super) struct Flights {
 
 #[derive(Debug, Default)]
 struct LookUps {
-    /// A look-up that lost its place is not in the list any more.
+    /// In the order of their ids. A look-up that lost its place was removed.
     present: Vec<LookUp>,
     next_id: u64,
 }
@@ -82,7 +82,7 @@ impl Flights {
     /// # Errors
     /// [`NotFound::Busy`] if there are too many look-ups or it took too long, [`NotFound::ConcurrentFetch`] if another look-up has
     /// fetched the URL, or failed to.
-    pub(super) fn board<'a>(
+    pub(super) fn wait_for_turn<'a>(
         &'a self,
         url: &'a str,
         sender: Option<Sender>,
@@ -119,9 +119,9 @@ impl Flights {
 }
 
 impl Flight<'_> {
-    /// Ends a fetch: its outcome is that of every look-up that waits for the same URL. A flight that is dropped without a fetch
-    /// leaves the fetch to the next of them. It is the drop at the end of this function that wakes them.
-    pub(super) fn land(self) {
+    /// Ends a fetch: every look-up that waits for the same URL shares its outcome. After a flight that is dropped without this, one
+    /// of them fetches. They are woken by the drop at the end of this function.
+    pub(super) fn finish(self) {
         let mut lookups = self.flights.lookups.lock();
         let waiting = lookups.present.iter_mut().filter(|lookup| lookup.stage == LookUpStage::Waiting);
         waiting

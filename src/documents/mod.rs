@@ -1,5 +1,5 @@
-//! The metadata documents of clients whose id is a URL: cached, and fetched on behalf of strangers without becoming their
-//! tool (I2, I3, I5).
+//! The metadata documents of clients whose id is a URL: cached, and fetched for strangers, who must not be able to probe or
+//! flood other hosts by that (I2, I3, I5).
 //!
 //! `address` says where a connection may lead, `fetch` makes it, `flights` limits how many there are, `cache` remembers what
 //! was found. Limits are per sender: strangers do not use up what others need.
@@ -54,7 +54,7 @@ impl ClientDocuments for Documents {
         if let Some(client) = self.fresh(url) {
             return Some(client);
         }
-        match self.look_for(url, peer) {
+        match self.look_up(url, peer) {
             Ok(client) => Some(client),
             Err(error) => {
                 self.log(url, &error);
@@ -93,17 +93,18 @@ impl Documents {
         self.cache.lock().usable(url.as_str(), self.clock.monotonic())
     }
 
-    /// Costs the sender one of its allowance for fetching a document that is not remembered, and for every failed fetch, its
-    /// own or one that it waited for. Waiting for a document that comes, and refreshing a remembered one, are free.
-    fn look_for(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Result<Arc<Client>, NotFound> {
+    /// The document, from the cache or fetched. A fetch of a document that is not remembered is charged to the sender, and so is
+    /// every failed fetch, its own or one that it waited for. Waiting for a fetch that succeeds, and refreshing a remembered
+    /// document, are free.
+    fn look_up(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Result<Arc<Client>, NotFound> {
         let now = || self.clock.monotonic();
         let spend = || self.allowances.spend(peer, now()).map_err(|_| NotFound::SenderRate);
         self.allowances.check(peer, now()).map_err(|_| NotFound::SenderRate)?;
-        // An IPv6 site is one sender: it has 65,536 networks, more than there are places.
+        // A site of IPv6 is one sender here: its 65,536 networks are more than there are places.
         let sender = Sender::elsewhere(peer).map(Sender::site);
         let is_remembered = self.usable(url).is_some();
         let patience = if is_remembered { Duration::ZERO } else { limits::DOCUMENT_WAIT };
-        let flight = self.flights.board(url.as_str(), sender, patience);
+        let flight = self.flights.wait_for_turn(url.as_str(), sender, patience);
         if let Some(document) = self.fresh(url) {
             return Ok(document);
         }
@@ -116,7 +117,7 @@ impl Documents {
         }
         let flight = flight?;
         let found = self.fetch(url, sender);
-        flight.land();
+        flight.finish();
         if is_remembered && found.is_err() {
             spend()?;
         }
@@ -136,8 +137,8 @@ impl Documents {
                 cache.keep(url.as_str(), sender, Arc::clone(document), (now, fresh_until));
             }
             Err(error) if error.is_outage() => cache.put_off(url.as_str(), now),
-            // The draft, section 4.4: neither errors nor invalid documents are kept. The host has answered that there is no
-            // document any more, so an earlier one is not kept either.
+            // The draft, section 4.4: neither errors nor invalid documents are cached. The host has answered, so the earlier document
+            // does not hold any more either.
             Err(_) => cache.forget(url.as_str()),
         }
         fetched.map(|(document, _)| document)

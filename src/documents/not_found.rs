@@ -23,7 +23,7 @@ impl From<ureq::Error> for NotFound {
 }
 
 impl NotFound {
-    /// Whether it says nothing about the document: the host is out of reach or in trouble.
+    /// Whether the host is out of reach or in trouble, which says nothing about the document.
     pub(super) fn is_outage(&self) -> bool {
         match self {
             NotFound::Unreachable(_) => true,
@@ -32,8 +32,8 @@ impl NotFound {
         }
     }
 
-    /// A fixed word and details for the log. The details hold nothing of a body, but the
-    /// words of ureq and rustls repeat names that the host chose, as those in its certificate.
+    /// A fixed word and details for the log. The details hold nothing of a body, but texts of ureq and rustls can repeat names that
+    /// the host chose, such as those in its certificate.
     pub(super) fn reason(&self) -> (&'static str, Option<String>) {
         match self {
             NotFound::SenderRate => ("sender_rate", None),

@@ -28,14 +28,14 @@ const MADE_ROOM: &str = "made_room";
 /// Accepts connections and gives each a thread, or an answer that says why not.
 pub(crate) struct Acceptor {
     shared: Arc<Shared>,
-    /// At its end when the door closes.
+    /// Readable, at its end, once the door closes.
     woken: UnixStream,
     /// Refused connections, to be read from for a moment before they are closed.
     refused: Sender<Socket>,
     /// A descriptor kept for the moment when there are none left.
     spare: Option<UnixStream>,
-    /// Whether room was made for the last descriptor, and was not enough.
-    short: bool,
+    /// Whether a connection was evicted since the last successful `accept`, to free a descriptor for it.
+    has_evicted: bool,
 }
 
 impl Acceptor {
@@ -47,8 +47,8 @@ impl Acceptor {
         thread::Builder::new()
             .name("edge-refused".to_owned())
             .stack_size(limits::CONNECTION_STACK_BYTES)
-            .spawn(move || linger_over(&queue, time))?;
-        Ok(Acceptor { shared, woken, refused, spare, short: false })
+            .spawn(move || drain_refused(&queue, time))?;
+        Ok(Acceptor { shared, woken, refused, spare, has_evicted: false })
     }
 
     /// Accepts until the door closes.
@@ -60,15 +60,15 @@ impl Acceptor {
             for (listener, _) in listeners.iter().zip(ready).filter(|(_, ready)| *ready) {
                 match listener.accept() {
                     Ok((stream, peer)) => {
-                        self.short = false;
+                        self.has_evicted = false;
                         self.take(stream, peer);
                     }
-                    Err(error) => self.survive(&error, listener),
+                    Err(error) => self.recover(&error, listener),
                 }
             }
         }
         // H13: clients that connected before the door closed may have sent a request. Those that wait at a socket of systemd's
-        // wait for the next process.
+        // are left to the next process.
         for listener in listeners.iter().filter(|listener| !listener.outlives_us()) {
             for (stream, peer) in (0..limits::BACKLOG).map_while(|_| listener.accept().ok()) {
                 self.take(stream, peer);
@@ -80,7 +80,7 @@ impl Acceptor {
         let tls = self.tls(peer);
         let accepted = Arc::new(accepted);
         let Ok(socket) = self.socket(&accepted) else { return };
-        // Reset before it was accepted: a flood of those costs no threads.
+        // Skips connections that were reset before they were accepted: a flood of those costs no threads.
         if sys::are_ready(&[&*accepted], 0, 0).contains(&true) {
             return;
         }
@@ -127,7 +127,8 @@ impl Acceptor {
         Socket::new(Arc::clone(accepted), self.shared.settings.write_stall)
     }
 
-    /// The TLS settings for this connection. What comes through a Unix socket, without an address, has not left this machine.
+    /// The TLS settings for this connection. Unix sockets, whose peers have no address, are served in the clear: their bytes do
+    /// not leave this machine.
     fn tls(&self, peer: Option<IpAddr>) -> Option<&Arc<Tls>> {
         peer.and(self.shared.settings.tls.as_ref())
     }
@@ -139,14 +140,14 @@ impl Acceptor {
         if tls.is_some() {
             return;
         }
-        if let Some(socket) = answered(socket, refusal) {
+        if let Some(socket) = write_refusal(socket, refusal) {
             let _ = self.refused.try_send(socket); // when that is full, too, the socket is just closed
         }
     }
 
     /// Logs which limit a connection met, at most once a second each: clients choose how often they connect.
     fn report(&self, reason: &'static str, peer: Option<IpAddr>) {
-        let Some(omitted) = self.shared.turned_away.pass(reason, self.shared.started.elapsed()) else {
+        let Some(omitted) = self.shared.log_limit.pass(reason, self.shared.started.elapsed()) else {
             return;
         };
         let settings = &self.shared.settings;
@@ -168,20 +169,21 @@ impl Acceptor {
         log::warn("edge.connections_full", &fields);
     }
 
-    fn survive(&mut self, error: &io::Error, listener: &Listener) {
+    /// Reacts to an error of `accept`: frees a descriptor, or pauses, so that the loop can go on without spinning.
+    fn recover(&mut self, error: &io::Error, listener: &Listener) {
         let code = error.raw_os_error().unwrap_or_default();
-        // The client left between the handshake and now, or a signal came: nothing is wrong here.
+        // The client has left already, or a signal arrived: nothing is wrong here.
         if [libc::EAGAIN, libc::ECONNABORTED, libc::EINTR, libc::EPROTO, libc::EPERM].contains(&code)
             || self.shared.closing.is_tripped()
         {
             return;
         }
-        if let Some(omitted) = self.shared.turned_away.pass("accept_failed", self.shared.started.elapsed()) {
+        if let Some(omitted) = self.shared.log_limit.pass("accept_failed", self.shared.started.elapsed()) {
             let hint = "raise the limit of open files, or lower MCP_MAX_CONNECTIONS, if this lasts";
             let fields = [Field::Error(&error.to_string()), Field::Hint(hint), Field::Omitted(omitted)];
             log::error("edge.accept_failed", &fields);
         }
-        // Only for a limit of this process (EMFILE): of the whole system's files (ENFILE) our connections are a few of many.
+        // EMFILE is this process's limit, so closing a connection helps. ENFILE is the system's: ours are a few of many files.
         if code == libc::EMFILE && self.free_descriptor(listener) {
             return;
         }
@@ -193,24 +195,24 @@ impl Acceptor {
     fn free_descriptor(&mut self, listener: &Listener) -> bool {
         if self.shared.connections.make_room() {
             self.shared.refusals.count(MADE_ROOM);
-            // The descriptor is free now, unless something else was faster.
-            return !std::mem::replace(&mut self.short, true);
+            // The next `accept` gets the descriptor, unless another thread took it, as it did if one was evicted just before.
+            return !std::mem::replace(&mut self.has_evicted, true);
         }
         self.spare = None;
         if let Ok((accepted, peer)) = listener.accept()
             && self.tls(peer).is_none()
             && let Ok(socket) = self.socket(&Arc::new(accepted))
         {
-            drop(answered(socket, Refusal::Busy));
+            drop(write_refusal(socket, Refusal::Busy));
         }
         self.spare = self.woken.try_clone().ok();
         false
     }
 }
 
-/// Answers and returns the socket, unless the client has gone. Takes no time: the send buffer of a fresh socket has room
-/// for a few hundred bytes.
-fn answered(mut socket: Socket, refusal: Refusal) -> Option<Socket> {
+/// Writes the answer and returns the socket, unless the client has gone. Does not block: the send buffer of a fresh socket has
+/// room for a few hundred bytes.
+fn write_refusal(mut socket: Socket, refusal: Refusal) -> Option<Socket> {
     let outgoing = wire::frame(refusal.response(), Asked::UNREAD, After::Close);
     let Body::Bytes(body) = outgoing.body else { return None };
     socket.write(&mut [io::IoSlice::new(&outgoing.head), io::IoSlice::new(&body)]).ok()?;
@@ -219,7 +221,7 @@ fn answered(mut socket: Socket, refusal: Refusal) -> Option<Socket> {
 }
 
 /// Keeps refused connections open until their clients have read the answer, one after the other.
-fn linger_over(refused: &Receiver<Socket>, time: Duration) {
+fn drain_refused(refused: &Receiver<Socket>, time: Duration) {
     for mut socket in refused {
         socket.linger(time);
     }

@@ -27,7 +27,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Serves requests until one side has had enough.
+    /// Serves requests until the client or the door ends the connection.
     pub(crate) fn serve(mut self) {
         if self.handshake().is_err() {
             return;
@@ -46,7 +46,7 @@ impl Connection {
         }
     }
 
-    /// Performs the TLS handshake. A client costs no thread but its own here, and that not for long.
+    /// Performs the TLS handshake, on the connection's own thread and up to a deadline: a slow client delays nobody else.
     fn handshake(&mut self) -> Result<(), Stop> {
         if self.socket.is_handshaking() && self.shared.closing.is_tripped() {
             return Err(Stop::Ended);
@@ -67,8 +67,8 @@ impl Connection {
         let ticket = match Arc::clone(&self.shared.handler).admit(head) {
             Admission::Welcome(ticket) => ticket,
             Admission::Answered(response) => {
-                // The body is read first: a client that has read `Keep-Alive` may send its next request, which what is still missing
-                // of the body would swallow.
+                // The body is skipped before the answer: a client that finds its connection kept may send its next request at once,
+                // and that must not be skipped as the rest of the body.
                 let keep = skippable.is_some_and(|length| self.skip(length));
                 return self.answer(response, asked, if keep { After::Keep } else { After::Close });
             }
@@ -114,8 +114,8 @@ impl Connection {
         }
     }
 
-    /// Waits until another line is there, or too much without one: a head that trickles in is not parsed again for
-    /// each byte.
+    /// Waits until another line has arrived, or more than a head may have: a head that trickles in is not parsed again for each
+    /// byte.
     fn wait_for_line(&mut self, deadline: Instant) -> Result<(), Stop> {
         loop {
             let count = self.fill(deadline)?;
@@ -176,7 +176,7 @@ impl Connection {
             return Ok(response);
         }
         loop {
-            waiter.run_slow_hook(); // again, because a worker may have come to this request late
+            waiter.run_slow_hook(); // each time: the application may have set it since
             if let Some(response) = waiter.wait(clock::instant() + settings.client_check) {
                 return Ok(response);
             }
@@ -199,13 +199,14 @@ impl Connection {
 
     fn answer(&mut self, response: Response, asked: Asked, after: After) -> Result<After, Stop> {
         let shared = Arc::clone(&self.shared);
-        // H12: after a panic, or anything else that should not happen, nothing is taken for granted.
+        // H12: a 500 is a panic or another fault of ours, after which the connection is not used again.
         let closing = response.status() == 500 || shared.closing.is_tripped();
         let after = if closing { After::Close } else { after };
         let outgoing = wire::frame(response, asked, after);
         let written = match outgoing.body {
             Body::Bytes(body) => {
-                // H6: only authenticated callers get large answers, and have time to read them. Others wait from now on.
+                // H6: a connection may be evicted while its answer is written. Only authenticated callers get large answers, and they
+                // have some time to read them before that.
                 let large = body.len() > limits::SMALL_ANSWER_BYTES;
                 let grace = if large { limits::ANSWER_GRACE } else { Duration::ZERO };
                 self.link.note(Activity::Waiting(clock::instant() + grace));

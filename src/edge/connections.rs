@@ -23,7 +23,7 @@ pub(crate) struct Connections {
     links: Mutex<HashMap<RawFd, Arc<Link>>>,
 }
 
-/// The door's hold on one connection, to close it.
+/// The handle by which the door closes one connection.
 pub(crate) struct Link {
     socket: Arc<UnixStream>,
     /// Guards what the connection is doing.
@@ -33,7 +33,7 @@ pub(crate) struct Link {
 /// The activity of a connection, which decides whether the door may close it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activity {
-    /// It waits for its client since then, and may be closed to make room.
+    /// It waits for its client since this time, and may be closed to make room. In the future: it may not be yet.
     Waiting(Instant),
     /// A large body is read. Large bodies are only admitted for authenticated callers; these connections are not evicted.
     Receiving,
@@ -60,8 +60,8 @@ impl Connections {
         Arc::new(Connections { by_sender, total, links: Mutex::default() })
     }
 
-    /// Counts and registers a connection from `address`, which is `None` for a trusted proxy and a Unix socket: their
-    /// connections are of many people. So are those from this machine, where a proxy or the operator connects.
+    /// Counts and registers a connection. Only the total limits those without an `address` (of a trusted proxy, or a Unix socket)
+    /// and those from this machine: a proxy's connections carry many people.
     pub(crate) fn admit(
         self: &Arc<Self>,
         address: Option<IpAddr>,
@@ -112,15 +112,15 @@ impl Connections {
 
     /// Ends the reading of every connection without a whole request.
     pub(crate) fn shut(&self) {
-        self.each(Link::shut);
+        self.for_each_link(Link::shut);
     }
 
     /// Cuts off every connection.
     pub(crate) fn cut(&self) {
-        self.each(|link| link.close(Shutdown::Both));
+        self.for_each_link(|link| link.close(Shutdown::Both));
     }
 
-    fn each(&self, act: impl Fn(&Link)) {
+    fn for_each_link(&self, act: impl Fn(&Link)) {
         let links: Vec<_> = self.links.lock().values().map(Arc::clone).collect();
         links.iter().for_each(|link| act(link));
     }
@@ -149,7 +149,7 @@ impl Link {
         }
     }
 
-    /// Keeps the connection until a whole request is answered. Returns what it did before.
+    /// From now until its request is answered the connection is not evicted. Returns its activity before.
     pub(crate) fn keep(&self) -> Activity {
         std::mem::replace(&mut self.activity.lock(), Activity::Busy)
     }

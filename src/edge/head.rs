@@ -43,7 +43,7 @@ pub struct RequestLine<'a> {
 /// A valid head.
 #[derive(Clone, Debug)]
 pub struct Checked {
-    /// What the application sees.
+    /// The part that the application gets.
     pub head: Head,
     /// How its body is framed.
     pub framing: Framing,
@@ -210,7 +210,7 @@ fn opaque(value: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// H11: a field that decides something stands once, or two readers could decide differently.
+/// H11: a field that decides something may occur once only, or two readers could decide differently.
 fn refuse_duplicates(headers: &Headers) -> Result<(), Refusal> {
     let single = |name: &str| {
         let listed = [
@@ -277,7 +277,7 @@ fn split_target<'a>(
     })
 }
 
-/// The absolute form names a host of its own: H4 wants it to be the one in Host. What follows it, path and query.
+/// Path and query of a target in absolute form. H4: the host in it must be the one in Host.
 fn after_authority<'a>(target: &'a str, host: Option<&str>) -> Result<&'a str, Refusal> {
     let (scheme, rest) = target.split_once("://").ok_or(Refusal::Malformed("target"))?;
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {

@@ -44,7 +44,7 @@ impl Listener {
     /// # Errors
     /// The address is in use, or not one of this machine.
     pub fn tcp(address: SocketAddr) -> io::Result<Listener> {
-        Ok(Listener::Tcp(widen(TcpListener::bind(address)?)?, Opener::This))
+        Ok(Listener::Tcp(with_backlog(TcpListener::bind(address)?)?, Opener::This))
     }
 
     /// Listens on a Unix socket. One that a server left behind is replaced; one in use is not.
@@ -91,7 +91,7 @@ impl Listener {
             Listener::Tcp(listener, _) => {
                 listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string())
             }
-            // Bound beside its path, so the system knows our own by the name of the draft.
+            // Not `local_addr`: our own is bound under another name and renamed, and the system remembers the first one.
             Listener::Unix(_, Some(path)) => format!("unix:{}", path.display()),
             Listener::Unix(listener, None) => {
                 let path =
@@ -113,7 +113,7 @@ impl Listener {
     }
 
     /// Sets options that Linux copies to each accepted socket: probes and acknowledgements reveal that a client has vanished.
-    /// Also lets `accept` not wait: a client may have gone since the listener was ready.
+    /// Makes `accept` non-blocking, too: a client may have gone since the listener was ready.
     pub(super) fn tune(&self, stall: Duration) -> io::Result<()> {
         match self {
             Listener::Tcp(listener, _) => {
@@ -159,8 +159,9 @@ impl Drop for Listener {
     }
 }
 
-/// Lets more connections wait to be accepted than std's 128, which are a short burst; a dropped one comes a second later.
-fn widen(listener: TcpListener) -> io::Result<TcpListener> {
+/// Raises std's limit of 128 connections that wait to be accepted, which is a short burst: clients whose connection is dropped
+/// try again after a second.
+fn with_backlog(listener: TcpListener) -> io::Result<TcpListener> {
     sys::adopt_listener(listener.into_raw_fd(), limits::BACKLOG).map(TcpListener::from)
 }
 

@@ -4,7 +4,7 @@
 //! any other code sees them; everything that costs memory or a thread is capped first (H1-H13).
 
 mod accept;
-pub(crate) mod caps;
+pub(crate) mod body_budget;
 pub mod chunked;
 mod connection;
 mod connections;
@@ -38,7 +38,7 @@ use crate::base::throttle::Throttle;
 use crate::base::{clock, limits};
 use crate::http::{Handler, TrustedProxies};
 use crate::workers::Pool;
-use caps::Bodies;
+use body_budget::BodyBudget;
 use connections::Connections;
 use watch::Watch;
 
@@ -55,7 +55,7 @@ pub struct Settings {
     pub body_bytes_in_flight: usize,
     /// Bytes of bodies above [`limits::UNCHECKED_BODY_BYTES`].
     pub large_body_bytes_in_flight: usize,
-    /// Senders whose connections are of many people, and not counted by address.
+    /// Proxies, whose connections carry many people and are not counted by address.
     pub trusted_proxies: TrustedProxies,
     /// The TLS settings; `None` serves TCP in the clear.
     pub tls: Option<Arc<Tls>>,
@@ -65,15 +65,15 @@ pub struct Settings {
     pub head_deadline: Duration,
     /// For a whole body.
     pub body_deadline: Duration,
-    /// How long a body may start slowly.
+    /// How long, at its start, a body may be slower than [`limits::BODY_BYTES_PER_SECOND`].
     pub body_grace: Duration,
     /// How long a connection waits for its next request.
     pub keep_alive_idle: Duration,
     /// How long a write may make no progress.
     pub write_stall: Duration,
-    /// How long a refused connection is read from after its answer, and a small refused body is waited for before it.
+    /// Bounds two waits: before the answer, for the rest of a small body that was not welcome; after it, for the client to read it.
     pub drain_time: Duration,
-    /// When the application is told that an answer takes long.
+    /// The time without an answer after which the hook of [`crate::http::Responder::when_slow`] runs.
     pub slow_call: Duration,
     /// How often waiting clients are checked for having gone.
     pub client_check: Duration,
@@ -140,10 +140,10 @@ struct Shared {
     connections: Arc<Connections>,
     streams: Arc<Quota<()>>,
     watch: Watch,
-    bodies: Bodies,
+    bodies: BodyBudget,
     refusals: Counters,
-    /// Bounds the log lines about connections that were turned away.
-    turned_away: Throttle,
+    /// Bounds the log lines about connections that were refused or evicted.
+    log_limit: Throttle,
     started: Instant,
     /// Tripped when the door closes: requests that have arrived are answered, streams go on until the application ends them;
     /// nothing else is read.
@@ -173,9 +173,9 @@ impl Edge {
             connections: Connections::new(settings.connections, settings.connections_per_address),
             streams: Quota::in_total(settings.streams),
             watch: Watch::default(),
-            bodies: Bodies::new(settings.body_bytes_in_flight, settings.large_body_bytes_in_flight),
+            bodies: BodyBudget::new(settings.body_bytes_in_flight, settings.large_body_bytes_in_flight),
             refusals: Counters::default(),
-            turned_away: Throttle::new(1),
+            log_limit: Throttle::new(1),
             started: clock::instant(),
             settings,
             closing: CancelToken::new(),

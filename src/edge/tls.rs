@@ -34,8 +34,8 @@ pub struct Tls {
     key: PathBuf,
     config: Arc<ServerConfig>,
     current: Arc<Current>,
-    /// Guards the state of the files when they were read, and at the last look.
-    looks: Mutex<(Look, Look)>,
+    /// Guards the stamps of the two files: when they were loaded, and at the last check.
+    stamps: Mutex<([Stamp; 2], [Stamp; 2])>,
 }
 
 /// The certificate that new connections get.
@@ -48,16 +48,16 @@ impl ResolvesServerCert for Current {
     }
 }
 
-/// The metadata of the two files: when they changed, how long they are, where they are on the disk.
-type Look = [Option<(i64, i64, u64, u64)>; 2];
+/// Modification time, length and inode of a file, to notice that it was replaced; `None` if it cannot be found.
+type Stamp = Option<(i64, i64, u64, u64)>;
 
 impl Tls {
     /// Reads a certificate chain and its private key, both PEM.
     pub fn load(cert: &Path, key: &Path) -> Result<Tls, StartupError> {
         let provider = Arc::new(ring::default_provider());
         let settings = |error| StartupError::new(format!("TLS cannot be set up: {error}"));
-        let look = [look(cert), look(key)];
-        let current = Arc::new(Current(Mutex::new(Arc::new(pair(cert, key, &provider)?))));
+        let stamps = [stamp(cert), stamp(key)];
+        let current = Arc::new(Current(Mutex::new(Arc::new(load_pair(cert, key, &provider)?))));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(settings)?
@@ -67,16 +67,16 @@ impl Tls {
         // The client keeps what resumes a session, sealed under a key that changes: nothing is stored for strangers.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = ring::Ticketer::new().map_err(settings)?;
-        let looks = Mutex::new((look, look));
-        Ok(Tls { cert: cert.to_owned(), key: key.to_owned(), config: Arc::new(config), current, looks })
+        let stamps = Mutex::new((stamps, stamps));
+        Ok(Tls { cert: cert.to_owned(), key: key.to_owned(), config: Arc::new(config), current, stamps })
     }
 
     /// Reads the files again, and logs the outcome. Unusable files change nothing.
     pub fn reload(&self) {
-        let look = [look(&self.cert), look(&self.key)];
-        *self.looks.lock() = (look, look);
+        let stamps = [stamp(&self.cert), stamp(&self.key)];
+        *self.stamps.lock() = (stamps, stamps);
         let path = self.cert.display().to_string();
-        match pair(&self.cert, &self.key, self.config.crypto_provider()) {
+        match load_pair(&self.cert, &self.key, self.config.crypto_provider()) {
             Ok(pair) => {
                 *self.current.0.lock() = Arc::new(pair);
                 log::info("tls.reloaded", &[Field::Path(&path)]);
@@ -88,15 +88,15 @@ impl Tls {
         }
     }
 
-    /// Reads the files again if they have changed and stayed as they are for two looks: a certificate and its key are
-    /// rarely replaced in one moment.
+    /// Reads the files again if they have changed since they were loaded, and not since the last check: a certificate and its key
+    /// are rarely replaced in one moment.
     pub fn reload_if_changed(&self) {
-        let now = [look(&self.cert), look(&self.key)];
-        let mut looks = self.looks.lock();
-        let (read, last) = &mut *looks;
-        let settled = now != *read && now == *last;
+        let now = [stamp(&self.cert), stamp(&self.key)];
+        let mut stamps = self.stamps.lock();
+        let (loaded, last) = &mut *stamps;
+        let settled = now != *loaded && now == *last;
         *last = now;
-        drop(looks);
+        drop(stamps);
         if settled {
             self.reload();
         }
@@ -113,7 +113,7 @@ impl Tls {
     }
 }
 
-fn look(path: &Path) -> Option<(i64, i64, u64, u64)> {
+fn stamp(path: &Path) -> Stamp {
     let found = std::fs::metadata(path).ok()?;
     Some((found.mtime(), found.mtime_nsec(), found.len(), found.ino()))
 }
@@ -122,7 +122,7 @@ fn missing(path: &Path, what: &str) -> StartupError {
     StartupError::unusable(path.display(), format!("there is no {what} in it"))
 }
 
-fn pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, StartupError> {
+fn load_pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, StartupError> {
     // All of it or none: a chain without its middle is served to clients that cannot check it.
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(cert)?)
         .collect::<Result<_, _>>()

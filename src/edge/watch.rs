@@ -1,5 +1,5 @@
-//! Finds out whose reader has gone among the open streams: one thread and one `poll` for all of them, so that the thread of
-//! an idle stream sleeps until it has something to send.
+//! Detects that the client of an open stream has gone: one thread and one `poll` for all streams, so that the thread of an idle
+//! stream sleeps until it has something to send.
 
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, RawFd};
@@ -16,7 +16,7 @@ use crate::sys;
 pub(crate) struct Watch {
     /// Guards the watched streams.
     state: Mutex<State>,
-    /// Wakes the watching thread: there is something to watch, or nothing any more.
+    /// Wakes the watching thread when a stream was added or the watch closed.
     changed: Condvar,
 }
 

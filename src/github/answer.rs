@@ -26,7 +26,7 @@ pub(super) const WRONG_CREDENTIALS: &Refusal = &Refusal {
     hint: "compare GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET with the app's page at GitHub",
 };
 
-/// It is not an answer of a token endpoint.
+/// The answer is not one of a token endpoint.
 pub(super) const MALFORMED: &Refusal =
     &Refusal { reason: "malformed", error: ProviderError::Nonsense, hint: NOT_GITHUB };
 
@@ -106,9 +106,9 @@ fn is_token(text: &str) -> bool {
 /// The owner of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// The number that never changes hands.
+    /// The account's number, which never passes to another account.
     pub id: UserId,
-    /// The name that may.
+    /// The account's name, which can.
     pub login: String,
     /// The person's display name, if they have one.
     pub name: Option<String>,
@@ -152,10 +152,10 @@ struct MembershipAnswer {
     state: String,
 }
 
-/// Whether a membership is an active one.
+/// Whether the answer is an active membership.
 ///
 /// # Errors
-/// It is not an answer about a membership, or an invitation that the person has not accepted.
+/// The answer is not a membership, or it is an invitation that the person has not accepted.
 pub(super) fn is_active(body: &[u8]) -> Result<bool, ProviderError> {
     let answer: MembershipAnswer = object(body).ok_or(ProviderError::Nonsense)?;
     match answer.state.as_str() {
@@ -173,7 +173,7 @@ fn message(body: &[u8]) -> String {
     object(body).map_or_else(String::new, |answer: ErrorAnswer| answer.message.to_ascii_lowercase())
 }
 
-/// Whether a 403 means that GitHub wants to be asked less: it says so in words alone when a secondary limit is reached.
+/// Whether a 403 is a secondary rate limit, for which GitHub has no status, field or code: its text says so.
 pub(super) fn is_rate_limit(body: &[u8]) -> bool {
     message(body).contains("rate limit")
 }

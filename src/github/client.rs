@@ -1,6 +1,6 @@
 //! Calls to GitHub. No call follows a redirect, takes longer than its time, reads more than its bytes, or is made while
-//! GitHub has asked this caller to wait. How many are made at once is bounded by those who ask: tools by the number of their
-//! calls, logins and refreshes by places of their own (`oauth`).
+//! GitHub has asked this caller to wait. Its callers bound how many are made at once: `mcp` the calls of tools, `oauth` logins
+//! and refreshes.
 
 use std::io;
 use std::time::Duration;
@@ -200,7 +200,7 @@ impl Client {
         }
     }
 
-    /// Whether a call would be against what GitHub has asked for. `now` is a time of the monotonic clock.
+    /// Whether GitHub has asked this caller to wait, and for longer than until `now`, a time of the monotonic clock.
     fn must_wait(&self, caller: Caller, now: Duration) -> bool {
         self.paused.lock().get(&caller, now).is_some()
     }
@@ -212,8 +212,8 @@ impl Client {
     }
 }
 
-/// How long GitHub wants not to be called, if its status and header fields say so. Limits are answered 429, or 403 with
-/// `Retry-After` or with no request left; any other 403 is a plain no, unless its body speaks of a limit.
+/// The pause that status and header fields ask for. Limits are answered 429, or 403 with
+/// `Retry-After` or with no request left; any other 403 is a refusal, unless [`answer::is_rate_limit`].
 fn pause(status: u16, headers: &HeaderMap) -> Option<Duration> {
     let retry_after = header(headers, "retry-after").and_then(|seconds| seconds.parse().ok());
     let used_up = header(headers, "x-ratelimit-remaining") == Some("0");

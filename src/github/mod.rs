@@ -1,7 +1,7 @@
 //! GitHub as the identity provider: sends browsers to its login page, redeems its codes, asks who a token belongs to and
 //! which groups they are in. An answer that is not clearly valid is an error.
 //!
-//! `settings` says which GitHub, `client` calls it, `answer` understands it.
+//! `settings` holds the URLs and credentials, `client` makes the calls, `answer` parses the answers.
 
 mod answer;
 mod client;
@@ -39,8 +39,8 @@ use crate::oauth::provider::{
 /// GitHub, as one of its apps.
 pub struct GitHub {
     settings: GitHubSettings,
-    /// Whether it was the other secret that GitHub accepted last.
-    asks_with_other: AtomicBool,
+    /// Whether GitHub last accepted the second secret, which is then tried first.
+    second_secret_first: AtomicBool,
     issuer: String,
     client: Client,
 }
@@ -66,7 +66,7 @@ impl GitHub {
         GitHub {
             issuer: settings.url.join("/login/oauth"),
             client: Client::new(&settings, timeout),
-            asks_with_other: AtomicBool::new(false),
+            second_secret_first: AtomicBool::new(false),
             settings,
         }
     }
@@ -121,7 +121,7 @@ impl GitHub {
         }
     }
 
-    /// G9: asks with the secret that was accepted last, and with the other one, if there is one, when that is not any more.
+    /// G9: asks with the secret that was accepted last; if GitHub refuses it, once more with the other one, if there is one.
     fn with_secret<T>(
         &self,
         ask: impl Fn(&Secret<String>) -> Result<T, ProviderError>,
@@ -129,15 +129,15 @@ impl GitHub {
     ) -> Result<T, ProviderError> {
         let first = &self.settings.client_secret;
         let Some(second) = &self.settings.other_secret else { return ask(first) };
-        let other_first = self.asks_with_other.load(Ordering::Relaxed);
-        let (one, other) = if other_first { (second, first) } else { (first, second) };
+        let second_first = self.second_secret_first.load(Ordering::Relaxed);
+        let (one, other) = if second_first { (second, first) } else { (first, second) };
         let answer = ask(one)?;
         if !is_refused(&answer) {
             return Ok(answer);
         }
         let answer = ask(other)?;
         if !is_refused(&answer) {
-            self.asks_with_other.store(!other_first, Ordering::Relaxed);
+            self.second_secret_first.store(!second_first, Ordering::Relaxed);
             log::warn("github.secret_changed", &[Field::Hint(SECRET_CHANGED)]);
         }
         Ok(answer)
@@ -231,7 +231,7 @@ impl IdentityProvider for GitHub {
                 ([org, slug, login], format!("/orgs/{org}/teams/{slug}/memberships/{login}"))
             }
         };
-        // A name that is none of GitHub's could ask for something else.
+        // A name that cannot be GitHub's could change the path of the request.
         if !names.into_iter().all(|name| answer::is_name(name)) {
             return Ok(false);
         }

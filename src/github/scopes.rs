@@ -1,4 +1,4 @@
-//! What GitHub's scopes allow, in words for the consent page.
+//! Descriptions of GitHub's scopes, for the consent page.
 
 /// The scopes that programs ask for most.
 const WORDS: [(&str, &str); 22] = [
@@ -26,7 +26,7 @@ const WORDS: [(&str, &str); 22] = [
     ("read:project", "Read your projects"),
 ];
 
-/// The words of a scope, if they are known.
+/// The description of a scope, if there is one.
 pub(crate) fn in_words(scope: &str) -> Option<&'static str> {
     WORDS.iter().find(|(name, _)| *name == scope).map(|(_, words)| *words)
 }

@@ -18,7 +18,7 @@ pub struct GitHubSettings {
     pub client_id: String,
     /// The app's client secret.
     pub client_secret: Secret<String>,
-    /// Another one, while the operator changes it: asked with if GitHub does not accept the first.
+    /// A second one while the operator rotates it, tried if GitHub does not accept the first.
     pub other_secret: Option<Secret<String>>,
     /// GitHub's pages, see [`URL`].
     pub url: BaseUrl,
@@ -41,8 +41,8 @@ impl BaseUrl {
         PublicUrl::parse(text).map(BaseUrl)
     }
 
-    /// The API that belongs to these pages: a GitHub Enterprise Server has it beside them. A token of one GitHub must never go
-    /// to another.
+    /// The API that belongs to these pages; a GitHub Enterprise Server has it on the same host. A token of one GitHub must never
+    /// be sent to another.
     pub fn api(&self) -> BaseUrl {
         if *self == BaseUrl::default() {
             return BaseUrl::parse(API_URL).expect("a test parses it");
@@ -55,7 +55,7 @@ impl BaseUrl {
         self.0.join(path)
     }
 
-    /// Whether what is sent there is encrypted; if not, it does not leave this machine.
+    /// Whether requests to it are encrypted. If not, it is on loopback.
     pub fn is_https(&self) -> bool {
         self.0.is_https()
     }

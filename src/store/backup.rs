@@ -11,12 +11,12 @@ use ::redb::{Value, WriteTransaction};
 use super::tables::{BY_END, BY_USER, GRANTS, META};
 use super::{Error, private};
 
-/// Writes all of one moment of the table into a new file at `path`, beside which it goes on being used.
+/// Writes a snapshot of the table into a new file at `path`. The table stays in use meanwhile.
 pub(super) fn copy(database: &Database, path: &Path) -> Result<(), Error> {
     let file = private::create_private(path).map_err(|error| Error::Record(error.to_string()))?;
     write(database, file).map_err(|error| {
         let _ = fs::remove_file(path); // a part of a copy is of no use, and the disk may be full
-        // Not the table's disk that fails, as far as is known.
+        // Not `Error::Storage`: the disk that fails need not be the table's.
         Error::Record(format!("{}: {error}", path.display()))
     })
 }

@@ -76,7 +76,7 @@ pub fn create(path: &Path, random: &dyn Random) -> Result<Keyring, StartupError>
 
 /// Puts a new key before the others: first in the file at `path`, then in `keys`, so that nothing is sealed under a key
 /// that a crash would lose. Returns how many keys there are now. Comments are not kept. After an error `keys` are as they
-/// were. Not to be called twice at once.
+/// were. Must not run twice at the same time.
 pub fn rotate(
     path: &Path,
     keys: &Keyring,
@@ -86,13 +86,13 @@ pub fn rotate(
     let new = prepend(path, random)?;
     let count = new.len();
     keys.replace(keyring(&new, path)?);
-    // Else it would be the start without the older keys that finds the table made with one of them. If the disk refuses
-    // now, that is in the log, and the next start with all the keys makes up for it.
+    // Without this, a start from whose key file the older keys were removed would refuse the table. If the disk refuses now, that
+    // is in the log, and the next start, with all keys, does it.
     let _ = table.adopt_key(keys);
     Ok(count)
 }
 
-/// Puts a new key before those in the file. What goes wrong leaves the file as it was.
+/// Puts a new key before those in the file. On an error the file is as it was.
 fn prepend(path: &Path, random: &dyn Random) -> Result<Vec<Secret<[u8; 32]>>, StartupError> {
     let file = private::open_private(path)?.ok_or_else(|| missing(path))?;
     let mut keys = read(file, path)?;
@@ -127,7 +127,7 @@ fn missing(path: &Path) -> StartupError {
     ))
 }
 
-/// The keys of a key file's text, or the number of the line that is none.
+/// The keys in the text of a key file, or the number of the first line that is not a key.
 fn parse(text: &str) -> Result<Vec<Secret<[u8; 32]>>, usize> {
     let lines = text.lines().enumerate().map(|(index, line)| (index.saturating_add(1), line.trim()));
     lines

@@ -52,7 +52,7 @@ pub struct Grant {
     pub created: Timestamp,
     /// When tokens were last made. They may have been used for an hour after that: [`limits::ACCESS_TOKEN_LIFETIME`].
     pub last_used: Timestamp,
-    /// When the policy last said that this user may come in.
+    /// When the policy last admitted this user.
     pub admitted: Timestamp,
     /// The end that no refresh moves. Before the code is redeemed: the code's end.
     pub expires: Timestamp,
@@ -119,12 +119,12 @@ impl Grant {
     }
 }
 
-/// The grants that a sweep deletes.
+/// The grants that a sweep deletes: two times, because the wall clock may have jumped ahead.
 #[derive(Clone, Copy, Debug)]
 pub struct Expiry {
-    /// Grants that ended by this time.
+    /// Grants whose end is not after this time, which has been past for a while by a clock that does not jump.
     pub settled: Timestamp,
-    /// Grants whose code was not redeemed by this time.
+    /// Grants whose code was not redeemed by this time, the wall clock's: if it is wrong, the person logs in once more.
     pub now: Timestamp,
 }
 

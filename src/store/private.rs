@@ -14,7 +14,7 @@ use crate::base::startup_error::{Cause, StartupError};
 pub struct StateDirectory {
     path: PathBuf,
     opened_for: OpenedFor,
-    /// Whether only a start can tell that it is ours.
+    /// Whether its owner could not be verified: the volume may map users, and a check must not create a file to see how.
     is_unproven: bool,
     /// The directory itself, locked until this is dropped or the process ends, however it ends.
     lock: File,
@@ -55,7 +55,7 @@ impl StateDirectory {
             Err(error) => return Err(io_error(path)(error)),
         };
         let (found, us) = check_mode(&lock, path, 0o700)?;
-        // Root's directories are open to root in any case; a volume of Kubernetes belongs to root, and its group to us.
+        // Root can open root's directories in any case, and a Kubernetes volume belongs to root and is ours by its group.
         let is_ours = found.uid() == us || found.uid() == 0 || (us == 0 && opened_for == OpenedFor::Command);
         let owner = if is_ours {
             Some(found.uid())
@@ -74,13 +74,12 @@ impl StateDirectory {
         }
     }
 
-    /// Writes the directory's entries to the disk. Some network volumes cannot: a new file's name may then be lost with the
-    /// power.
+    /// Writes the directory's entries to the disk. Some network volumes cannot; a power failure may then lose the name of a new file.
     pub fn sync(&self) -> io::Result<()> {
         self.lock.sync_all()
     }
 
-    /// Whether it belongs to another user, on a volume where only a start can tell whether that is us.
+    /// Whether it belongs to another user, who may be us if the volume maps users; a start finds out.
     pub fn is_unproven(&self) -> bool {
         self.is_unproven
     }
@@ -117,7 +116,7 @@ pub(super) fn open_private(path: &Path) -> Result<Option<File>, StartupError> {
     }
 }
 
-/// Creates a file of ours (0600) where no file and no symlink may be. What an interrupted start left there goes first.
+/// Creates a file of ours (0600) and never follows a symlink. Removes what an interrupted start left at `path`.
 pub(super) fn create_private(path: &Path) -> Result<File, StartupError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(path)(error)),
@@ -148,8 +147,8 @@ pub(super) fn open_copy(path: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidData, "the server's copy is not a file of its own"))
 }
 
-/// The owner that new files in this directory get: on a network volume perhaps not the user that this process runs as. A file
-/// without a name tells. Some volumes have none, and a named one is not for a check to make: `None`.
+/// The owner that new files in this directory get, which on a network volume need not be the user that this process runs as. Found
+/// by creating a file: an unnamed one where the volume supports that, else a named one, which a check must not create: `None`.
 fn owner_of_new_files(directory: &Path, opened_for: OpenedFor) -> Result<Option<u32>, StartupError> {
     let unnamed = OpenOptions::new().write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(directory);
     let file = match unnamed {
@@ -189,16 +188,16 @@ fn parent(path: &Path) -> &Path {
 
 /// Writes a whole file: all of it or nothing, however the process ends.
 pub(super) fn write_private(path: &Path, contents: &[u8]) -> Result<(), StartupError> {
-    let draft = path.with_extension("new");
-    let mut file = create_private(&draft)?;
+    let temporary = path.with_extension("new");
+    let mut file = create_private(&temporary)?;
     let written = give_to_owner(&file, path).and_then(|()| file.write_all(contents));
-    written.and_then(|()| file.sync_all()).map_err(io_error(&draft))?;
-    publish(&draft, path)
+    written.and_then(|()| file.sync_all()).map_err(io_error(&temporary))?;
+    publish(&temporary, path)
 }
 
-/// Gives a finished draft its name, durably where directories can be synced: [`StateDirectory::sync`].
-pub(super) fn publish(draft: &Path, path: &Path) -> Result<(), StartupError> {
-    std::fs::rename(draft, path).map_err(io_error(path))?;
+/// Renames a complete file, durably where directories can be synced: [`StateDirectory::sync`].
+pub(super) fn publish(temporary: &Path, path: &Path) -> Result<(), StartupError> {
+    std::fs::rename(temporary, path).map_err(io_error(path))?;
     match File::open(parent(path)).and_then(|directory| directory.sync_all()) {
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
             Ok(())
@@ -292,12 +291,12 @@ pub fn is_for_group(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.mode() & 0o070 != 0)
 }
 
-/// Whether this process may do anything.
+/// Whether this process runs as root.
 pub fn runs_as_root() -> bool {
     effective_user().is_ok_and(|user| user == 0)
 }
 
-/// Whether files can be made in this directory, as far as its mode says: for its owner, for others, for root.
+/// Fails unless the mode of this directory lets us create files in it.
 pub fn check_directory(path: &Path) -> io::Result<()> {
     let (found, user) = (std::fs::metadata(path)?, effective_user()?);
     // The group's bits apply to its members and to users named in an access list.

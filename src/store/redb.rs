@@ -1,6 +1,6 @@
 //! The table in one file, by redb: every change is one transaction, on the disk before the call returns.
 //!
-//! Four tables: `grants` (id to JSON), `by_user` and `by_end` (what is looked for, id), `meta`. Only the JSON is a
+//! Four tables: `grants` (id to JSON), `by_user` and `by_end` (indices: value and id), `meta`. Only the JSON is a
 //! format of ours; docs/storage.md shows it. When the disk fails, the operation fails and nothing of it is done; the
 //! database is then opened again, at once or by a later sweep.
 
@@ -31,7 +31,7 @@ type Open = Box<dyn Fn() -> Result<OpenTable, StartupError> + Send + Sync>;
 pub struct RedbGrants {
     /// Guards the open table, the cache and what is still to be written; held for a look-up, never during I/O.
     state: Mutex<State>,
-    /// Opens the file, once more after the disk has failed.
+    /// Opens the file: at the start, and again after the disk has failed.
     open: Open,
     newest: Timestamp,
 }
@@ -87,8 +87,8 @@ impl RedbGrants {
         self.newest
     }
 
-    /// Notes which key seals from now on, if that is another one, so that a later start does not look for the one before. If
-    /// that fails, the next start, with both keys, makes up for it.
+    /// Records which key seals now, so that the older key can be removed from the key file. If that fails, the next start, with
+    /// both keys, does it.
     pub fn adopt_key(&self, keys: &Keyring) -> Result<(), Error> {
         self.with_table(|table| schema::adopt_key(&table.database, keys))
     }
@@ -267,8 +267,8 @@ impl Grants for RedbGrants {
             let (by_end, grants) = (transaction.open_table(BY_END)?, transaction.open_table(GRANTS)?);
             let settled = (expiry.settled.0, Key::MAX);
             let now = (expiry.now.0.max(expiry.settled.0), Key::MAX);
-            // Of those whose end is not settled the latest first: a code ends a minute after its login, and years may lie
-            // behind the others.
+            // Of the entries that are not settled, the latest first: unredeemed codes ended within the last minute or so. If the
+            // clock has jumped ahead, any number of entries that must be kept precede them.
             let ended = by_end.range(..=settled)?.take(limits::SWEEP_BATCH);
             let ended = ended.chain(by_end.range(settled..=now)?.rev().take(limits::SWEEP_BATCH));
             let covers =

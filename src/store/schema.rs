@@ -25,7 +25,7 @@ const VERSION_ENTRY: &str = "schema";
 /// In `meta`: 32 bytes that only the server's key gives, so that a wrong key is noticed at the start (S4).
 const KEY_CHECK_ENTRY: &str = "key_check";
 
-/// A database that is open, after every check of its contents.
+/// An open database whose contents were checked.
 pub(super) struct OpenTable {
     pub(super) database: Database,
     /// Path, device and inode number of the file; `None` for a copy in memory.
@@ -51,13 +51,13 @@ fn device_and_inode(found: &Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
 }
 
-/// Makes an empty table. It gets its name when it is complete, so a file with that name is never half a table.
+/// Creates an empty table under a temporary name and renames it when it is complete, so a file at `path` is never half a table.
 pub(super) fn create(path: &Path, keys: &Keyring) -> Result<(), StartupError> {
-    let draft = path.with_extension("new");
-    let database = open_database(private::create_private(&draft)?, &draft)?;
-    initialize(&database, keys).map_err(|error| damaged(&draft, error))?;
+    let temporary = path.with_extension("new");
+    let database = open_database(private::create_private(&temporary)?, &temporary)?;
+    initialize(&database, keys).map_err(|error| damaged(&temporary, error))?;
     drop(database); // closes it
-    private::publish(&draft, path)
+    private::publish(&temporary, path)
 }
 
 /// Opens the table and checks every page of it, its schema, and that it was made with one of these keys. For a check, opens a
@@ -84,7 +84,7 @@ pub(super) fn open(path: &Path, keys: &Keyring, opened_for: OpenedFor) -> Result
 
 fn open_file(path: &Path) -> Result<File, StartupError> {
     let file = private::open_private(path)?.ok_or_else(|| damaged(path, "it is gone"))?;
-    // redb goes on without a lock where a volume has none. Where only directories can be locked, nothing but this tells.
+    // redb takes a lock of its own, but works without one on a volume that has none. This tries whether files can be locked here.
     match file.try_lock().and_then(|()| file.unlock().map_err(TryLockError::Error)) {
         Ok(()) => Ok(file),
         Err(error) => Err(private::not_locked(path, &error)),
@@ -115,20 +115,20 @@ fn check(database: &Database, path: &Path, keys: &Keyring) -> Result<Timestamp, 
     Ok(Timestamp(number(&read(NEWEST_ENTRY)?).unwrap_or(0)))
 }
 
-/// Writes the first key's check into the table if an older key's is there, so that the older key can be dropped one day.
+/// Replaces the check of an older key by that of the sealing key, so that the older key can be removed from the key file later.
 pub(super) fn adopt_key(database: &Database, keys: &Keyring) -> Result<(), Error> {
     let stored = meta(database, KEY_CHECK_ENTRY)?;
     let is_first = key_checks(keys).first().is_some_and(|check| check.matches(&stored));
     if is_first { Ok(()) } else { initialize(database, keys) }
 }
 
-/// Writes the schema's version, in an old table once more: to find out whether the disk takes it.
+/// Writes the schema's version. A table has it from its creation; writing it again tests whether the disk takes writes.
 pub(super) fn write_version(tables: &mut Tables<'_>) -> Result<(), Error> {
     tables.meta.insert(VERSION_ENTRY, VERSION.to_be_bytes().as_slice())?;
     Ok(())
 }
 
-/// Makes the tables that are not there and says under which key.
+/// Creates missing tables, and writes the version and the check of the sealing key.
 fn initialize(database: &Database, keys: &Keyring) -> Result<(), Error> {
     let transaction = database.begin_write()?;
     {

@@ -32,7 +32,7 @@ pub(super) struct Tables<'t> {
 }
 
 impl<'t> Tables<'t> {
-    /// Makes those that are not there yet.
+    /// Opens the tables, and creates those that are missing.
     pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Tables<'t>, Error> {
         Ok(Tables {
             grants: transaction.open_table(GRANTS)?,
@@ -73,8 +73,8 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// Deletes a grant. Returns whether there was one. A record that cannot be read is deleted as well: the entries that
-    /// its indices have of it lead nowhere.
+    /// Deletes a grant. Returns whether there was one. A record that cannot be read is deleted as well; its index entries cannot be
+    /// found, and readers skip them.
     pub(super) fn delete(&mut self, id: GrantId) -> Result<bool, Error> {
         match load(&self.grants, key(id)) {
             Ok(Some(grant)) => self.remove(&grant).map(|()| true),

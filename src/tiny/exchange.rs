@@ -65,7 +65,7 @@ impl Shared {
                 drain.run(stream, outgoing.head, &mut sink)
             }
         };
-        drop(written); // a client that has gone misses its answer
+        drop(written); // an error means that the client has gone
     }
 }
 
@@ -143,7 +143,7 @@ fn wait(waiter: &Waiter) -> Response {
         if let Some(response) = waiter.wait(clock::instant() + patience) {
             return response;
         }
-        waiter.run_slow_hook(); // again, because a worker may have come to this request late
+        waiter.run_slow_hook(); // each time: the application may have set it since
         patience = limits::CLIENT_CHECK;
     }
 }

@@ -35,7 +35,7 @@ use crate::base::counters::Counters;
 use crate::base::log::{self, Field};
 use crate::base::quota::Quota;
 use crate::base::{clock, limits};
-use crate::edge::caps::Bodies;
+use crate::edge::body_budget::BodyBudget;
 use crate::edge::{Counts, Listener};
 use crate::http::Handler;
 use crate::sys;
@@ -73,7 +73,7 @@ struct Shared {
     /// One thread a request.
     threads: Arc<Quota<()>>,
     streams: Arc<Quota<()>>,
-    bodies: Bodies,
+    bodies: BodyBudget,
     refusals: Counters,
 }
 
@@ -97,7 +97,7 @@ impl Tiny {
             ended: CancelToken::new(),
             threads: Quota::in_total(capacity.tiny_threads()),
             streams: Quota::in_total(capacity.streams),
-            bodies: Bodies::new(capacity.body_bytes_in_flight(), limits::LARGE_BODY_BYTES_IN_FLIGHT),
+            bodies: BodyBudget::new(capacity.body_bytes_in_flight(), limits::LARGE_BODY_BYTES_IN_FLIGHT),
             refusals: Counters::default(),
         });
         let accepting = Arc::clone(&shared);

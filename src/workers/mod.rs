@@ -91,8 +91,8 @@ impl Pool {
         Ok(Pool { jobs: Mutex::new(Some(sender)), shared, at_doors, supervisor, supervisor_thread })
     }
 
-    /// A place for a request on the thread of its door. There is none while others wait for a worker, or when as many requests
-    /// are served like this as there are processors: with more threads everything is slower.
+    /// Permission to run the quick part of a request on the thread of its door. `None` while other requests wait for a worker, and
+    /// while as many are served like this as there are processors: with more running threads everything is slower.
     pub fn place_at_door(&self) -> Option<Held<()>> {
         self.at_doors.take(()).filter(|_| self.shared.queue.is_empty())
     }
@@ -202,8 +202,8 @@ impl Shared {
     }
 
     fn work(&self, stay: Stay) {
-        // An extra worker ends at the first moment after this at which nothing waits. Counting from its last job
-        // would keep it for ever: idle workers take turns.
+        // An extra worker ends the first time that it finds the queue empty after this. If the time began anew with each job, no
+        // worker would ever end under a light load: the jobs are spread over all of them.
         let needed_until = clock::instant() + limits::WORKER_IDLE;
         loop {
             let job = match stay {
@@ -222,7 +222,7 @@ impl Shared {
 fn wanted_workers(waiting: usize, moved: u64) -> usize {
     match u64::try_from(waiting) {
         Ok(0) => 0,
-        _ if moved == 0 => waiting, // everybody is blocked
+        _ if moved == 0 => waiting, // every worker is blocked
         Ok(waiting) if moved >= waiting => 0,
         Ok(_) | Err(_) => 1,
     }

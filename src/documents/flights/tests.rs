@@ -12,7 +12,7 @@ fn sender(last: u8) -> Option<Sender> {
 }
 
 fn fetch<'a>(flights: &'a Flights, url: &'a str, sender: Option<Sender>) -> Flight<'a> {
-    match flights.board(url, sender, LONG) {
+    match flights.wait_for_turn(url, sender, LONG) {
         Ok(flight) => flight,
         Err(error) => panic!("{url} is not fetched: {error:?}"),
     }
@@ -28,13 +28,13 @@ fn the_sender_with_most_callers_makes_room() {
         for number in 1..limits::DOCUMENT_CALLERS {
             let (told, flights) = (told.clone(), &flights);
             scope.spawn(move || {
-                told.send(flights.board(&format!("a{number}"), sender(1), LONG).is_ok()).unwrap();
+                told.send(flights.wait_for_turn(&format!("a{number}"), sender(1), LONG).is_ok()).unwrap();
             });
         }
         while flights.lookups() < limits::DOCUMENT_CALLERS {
             thread::yield_now();
         }
-        assert!(flights.board("one more", sender(1), LONG).is_err());
+        assert!(flights.wait_for_turn("one more", sender(1), LONG).is_err());
         drop(fetch(&flights, "b", sender(2)));
         assert_eq!(answers.recv(), Ok(false));
         drop(first);
@@ -50,7 +50,7 @@ fn those_who_follow_a_fetch_that_was_none_try_for_themselves() {
     let check = |lands: fn(Flight<'_>), fetches: bool| {
         thread::scope(|scope| {
             let first = fetch(&flights, "a", sender(1));
-            let next = scope.spawn(|| flights.board("a", sender(2), LONG).is_ok());
+            let next = scope.spawn(|| flights.wait_for_turn("a", sender(2), LONG).is_ok());
             while flights.lookups() < 2 {
                 thread::yield_now();
             }
@@ -64,14 +64,14 @@ fn those_who_follow_a_fetch_that_was_none_try_for_themselves() {
         },
         true,
     );
-    check(|flight| flight.land(), false);
+    check(|flight| flight.finish(), false);
 }
 
 #[test]
 fn nobody_waits_for_ever() {
     let flights = Flights::default();
     let _first = fetch(&flights, "a", sender(1));
-    assert!(flights.board("a", sender(2), Duration::from_millis(1)).is_err());
-    assert!(flights.board("b", sender(1), Duration::from_millis(1)).is_err());
+    assert!(flights.wait_for_turn("a", sender(2), Duration::from_millis(1)).is_err());
+    assert!(flights.wait_for_turn("b", sender(1), Duration::from_millis(1)).is_err());
     assert_eq!(flights.lookups(), 1);
 }

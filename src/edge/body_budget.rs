@@ -8,15 +8,15 @@ use crate::base::quota::{Held, Quota};
 /// Bytes of bodies in memory. Small bodies, which anybody may send, have a budget of their own: large ones, however slow,
 /// keep nobody from logging in.
 #[derive(Debug)]
-pub(crate) struct Bodies {
+pub(crate) struct BodyBudget {
     small: Arc<Quota<()>>,
     large: Arc<Quota<()>>,
 }
 
-impl Bodies {
+impl BodyBudget {
     /// Budgets for small and for large bodies, in bytes.
-    pub(crate) fn new(small: usize, large: usize) -> Bodies {
-        Bodies { small: Quota::in_total(small), large: Quota::in_total(large) }
+    pub(crate) fn new(small: usize, large: usize) -> BodyBudget {
+        BodyBudget { small: Quota::in_total(small), large: Quota::in_total(large) }
     }
 
     /// An empty share of the budget for a body of at most `limit` bytes. It grows with what arrives.
