@@ -146,8 +146,11 @@ fn guard(mut command: Command, mut socket: UnixStream) -> io::Result<()> {
 /// Starts the thread that does what the server says. It ends with the process.
 fn obey(mut socket: UnixStream, group: Arc<Mutex<Option<i32>>>) -> io::Result<()> {
     let signal = move |signal| {
-        if let Some(group) = *group.lock() {
-            sys::send_signal(-group, signal);
+        let group = group.lock();
+        let Some(program) = *group else { return };
+        sys::send_signal(-program, signal);
+        if signal == libc::SIGKILL {
+            sys::send_signal(program, signal); // it can have left its group
         }
     };
     let work = move || {

@@ -27,9 +27,13 @@ fn directory() -> PathBuf {
 
 /// Starts a shell script.
 fn start(script: &str) -> Child {
+    start_program(PathBuf::from("/bin/sh"), vec!["-c".to_owned(), script.to_owned()])
+}
+
+fn start_program(program: PathBuf, args: Vec<String>) -> Child {
     let launch = Launch {
-        program: PathBuf::from("/bin/sh"),
-        args: vec!["-c".to_owned(), script.to_owned()],
+        program,
+        args,
         env: Vec::new(),
         directories: Directories::make(&directory(), &["sh"], None).unwrap(),
         cwd: None,
@@ -114,6 +118,39 @@ fn nothing_of_a_program_outlives_the_server() {
     assert!(pids.iter().all(|pid| is_alive(pid)), "{pids:?}");
     drop(child);
     pids.iter().for_each(|pid| wait_until_gone(pid));
+}
+
+/// Is the program of the test below, if it is started as that: goes over to the group of its guardian.
+#[test]
+fn leaves_its_group_when_asked() {
+    if std::env::args().any(|argument| argument == LEAVE_GROUP) {
+        let guardian = std::os::unix::process::parent_id().cast_signed();
+        panic!("{}", Command::new("sleep").arg("60").process_group(guardian).exec());
+    }
+}
+
+const LEAVE_GROUP: &str = "--leave-group";
+
+/// P4: a program that is not in its group any more is killed all the same.
+#[test]
+fn a_program_that_has_left_its_group_does_not_outlive_the_server() {
+    let name = "bridge::guardian::tests::leaves_its_group_when_asked";
+    let mut child = start_program(
+        std::env::current_exe().unwrap(),
+        [name, "--exact", "--quiet", "--", LEAVE_GROUP].map(str::to_owned).to_vec(),
+    );
+    let reports = child.guardian.read();
+    let Some([GuardianReport::Started(pid)]) = reports.as_deref() else { panic!("{reports:?}") };
+    let pid = pid.to_string();
+    let group = || {
+        let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        status.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(2).unwrap().to_owned()
+    };
+    while group() == pid {
+        std::thread::yield_now();
+    }
+    child.guardian.kill();
+    wait_until_gone(&pid);
 }
 
 #[test]
