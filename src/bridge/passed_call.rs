@@ -169,8 +169,11 @@ impl PassedCall {
             Err(Unavailable::Ended) if attempt == Attempt::First => call.run(Attempt::Second),
             Err(why) => call.complete(Err(why.as_error(call.server()).into())),
         });
-        if let Some(context) = self.context() {
-            self.calls.instances.with(context.principal(), job);
+        match self.context() {
+            // Nothing is started for a grant that has ended.
+            Some(context) if context.cancel().is_tripped() => self.complete(Err(CallError::Cancelled)),
+            Some(context) => self.calls.instances.with(context.principal(), job),
+            None => {}
         }
     }
 

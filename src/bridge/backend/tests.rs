@@ -1,5 +1,7 @@
 //! The bridge behind the MCP endpoint: clients of both eras in front, a peer that answers by a script behind.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -349,6 +351,27 @@ fn a_revoked_grant_ends_its_peer() {
     assert!(rig.mcp.grants().contains(&grant));
     rig.mcp.end_grant(grant);
     assert!(*rig.peer(0).has_ended.lock());
+}
+
+/// A call that waits for a start is over with its grant, and starts nothing more.
+#[test]
+fn nothing_is_started_for_a_revoked_grant() {
+    fn starts_once(message: &Value) -> Vec<String> {
+        static STARTS: AtomicUsize = AtomicUsize::new(0);
+        let is_start = message["method"] == "initialize" && STARTS.fetch_add(1, Ordering::SeqCst) > 0;
+        if is_start { Vec::new() } else { usual(message) }
+    }
+    let rig = rig(starts_once);
+    let session = rig.session_as(1);
+    rig.peer(0).die();
+    let (responder, _waiter) = Responder::pair();
+    let call = legacy(&session, "tools/call", json!({ "name": "report" }));
+    rig.mcp.handle(call, principal(1), responder).into_iter().for_each(|rest| rest());
+    assert_eq!(rig.peers.all.lock().len(), 2);
+    rig.mcp.end_grant(principal(1).grant);
+    assert!(*rig.peer(1).has_ended.lock());
+    assert_eq!(rig.peers.all.lock().len(), 2);
+    assert_eq!(rig.mcp.counts().calls, 0);
 }
 
 #[test]
