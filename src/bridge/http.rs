@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError, bounded};
@@ -49,6 +50,7 @@ impl Launcher for UpstreamLauncher {
             receiver,
             open: Arc::clone(&open),
             renewal: Arc::new(renewal),
+            listeners: AtomicU64::new(0),
             state: Mutex::default(),
         });
         start("bridge-upstream", session, move |session| session.run(&queue))?;
@@ -121,6 +123,8 @@ struct HttpSession {
     open: Arc<OpenExchanges>,
     /// One renewal at a time.
     renewal: Arc<Quota<()>>,
+    /// How often the standing stream was begun: the latest thread alone goes on reading.
+    listeners: AtomicU64,
     /// Guards what was agreed on with the upstream.
     state: Mutex<SessionState>,
 }
@@ -276,14 +280,14 @@ impl HttpSession {
 
     /// Reads the standing stream in a thread of its own, in place of an earlier one.
     fn start_listening(self: &Arc<HttpSession>) {
+        let number = self.listeners.fetch_add(1, Ordering::SeqCst).saturating_add(1);
         // Without it the upstream is not heard outside of calls, which upstreams need not offer either.
-        let _ = start("bridge-listen", Arc::clone(self), |session| session.listen());
+        let _ = start("bridge-listen", Arc::clone(self), move |session| session.listen(number));
     }
 
-    fn listen(&self) {
-        let session = self.state.lock().id.clone();
+    fn listen(&self, number: u64) {
         let (mut last_id, mut pause) = (None, limits::bridge::PAUSE);
-        while self.state.lock().id == session {
+        while self.listeners.load(Ordering::SeqCst) == number {
             let begun = clock::instant();
             let agent = self.upstream.agent(limits::CALL);
             if !self.open.add(LISTENING, &agent) {

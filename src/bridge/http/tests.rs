@@ -397,6 +397,35 @@ fn the_standing_stream_is_heard_and_taken_up_again() {
     client.end();
 }
 
+/// An upstream that loses its session at each request, and always gives the next the same id, is listened to once.
+#[test]
+fn a_renewed_session_has_one_standing_stream() {
+    let (opens, opened) = unbounded();
+    let upstream = FakeUpstream::start(move |seen, stream| match seen.what() {
+        "GET" => {
+            answer_events(stream, ": wait\n\n");
+            opens.send(true).unwrap();
+            wait_for_end(stream);
+            let _ = opens.send(false); // a test that is over
+        }
+        "tools/call" => answer(stream, "404 Not Found", ""),
+        _ => assert!(served(seen, "s-1", stream)),
+    });
+    let client = Client::of(&upstream);
+    client.initialize();
+    assert!(opened.recv_timeout(SOON).unwrap());
+    for id in 2..5 {
+        client.failure(id, "lost");
+        let mut change = [opened.recv_timeout(SOON).unwrap(), opened.recv_timeout(SOON).unwrap()];
+        change.sort_unstable();
+        assert_eq!(change, [false, true], "one takes the place of the other");
+    }
+    // Longer than a thread pauses whose stream has ended.
+    let more = opened.recv_timeout(limits::bridge::PAUSE * 3);
+    assert!(more.is_err(), "an earlier thread came back");
+    client.end();
+}
+
 #[test]
 fn a_thread_that_panics_ends_its_session() {
     let panic = json!({ "jsonrpc": "2.0", "method": "notifications/panic" });
