@@ -211,6 +211,9 @@ pub const CALL: Duration = Duration::from_secs(15 * 60);
 /// Calls that run at once; fewer than [`WORKERS_MAX`], so that slow tools leave workers for logins. A bridged call that waits for
 /// the next request of its client is not one of them: [`bridge::QUESTIONS_WAITING`] bounds those.
 pub const CALLS: usize = 48;
+/// Lists that run at once, of one user and in all, besides [`CALLS`]: those of this process take no time, those of a server behind
+/// the bridge as long as that likes.
+pub const LISTS: (usize, usize) = (16, 96);
 /// Events kept of a stream for `Last-Event-ID`; fewer than [`STREAM_EVENTS`], so that a new reader has room for all.
 pub const REPLAY_EVENTS: usize = 128;
 /// Bytes kept of a stream for `Last-Event-ID`.

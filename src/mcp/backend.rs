@@ -23,8 +23,7 @@ pub trait Backend: Send + Sync {
     /// The error that the client is told, if the description cannot be had.
     fn description(&self, caller: &Principal) -> Result<Arc<Description>, Error>;
 
-    /// Serves one call: ends it with [`Context::complete`], now or later, from any thread. Lists are not counted as calls
-    /// that run, so they must be cheap.
+    /// Serves one call: ends it with [`Context::complete`], now or later, from any thread.
     fn call(&self, context: Context);
 
     /// Gives the backend the way to tell clients of changes. Called once, before everything else.

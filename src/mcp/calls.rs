@@ -15,6 +15,8 @@ use crate::base::quota::{Held, Quota};
 /// Every call that runs.
 pub(super) struct Calls {
     places: Arc<Quota<UserId>>,
+    /// The places of lists, which a user gets even when calls have taken all places.
+    list_places: Arc<Quota<UserId>>,
     /// The places of calls that have become tasks: a part of the others.
     task_places: Arc<Quota<UserId>>,
     /// Guards the running calls by number.
@@ -48,6 +50,7 @@ impl Calls {
     pub(super) fn new() -> Arc<Calls> {
         Arc::new(Calls {
             places: Arc::new(Quota::new((limits::CALLS_PER_USER, limits::CALLS))),
+            list_places: Arc::new(Quota::new(limits::LISTS)),
             task_places: Arc::new(Quota::new(limits::TASKS_RUNNING)),
             running: Mutex::default(),
         })
@@ -63,7 +66,8 @@ impl Calls {
         now: Duration,
     ) -> Result<Permit, &'static str> {
         let principal = &exchange.call.principal;
-        let place = self.places.take(principal.user);
+        let places = if exchange.call.operation.is_list() { &self.list_places } else { &self.places };
+        let place = places.take(principal.user);
         let mut running = self.running.lock();
         if let Some(why) = running.closed {
             return Err(why);
@@ -108,7 +112,7 @@ impl Calls {
         self.all(|call| Some(call.grant))
     }
 
-    /// The number of running calls.
+    /// The number of running calls that are no lists.
     pub(super) fn count(&self) -> usize {
         self.places.held()
     }

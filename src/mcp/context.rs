@@ -35,8 +35,8 @@ pub struct Progress {
 pub struct Context {
     pub(super) exchange: Arc<Exchange>,
     pub(super) publisher: Publisher,
-    /// The call's place; lists need none.
-    pub(super) permit: Option<Permit>,
+    /// The call's place.
+    pub(super) permit: Permit,
 }
 
 impl Context {
@@ -81,11 +81,10 @@ impl Context {
         if self.cancel().is_tripped() {
             return Err(CallError::Cancelled);
         }
-        let Some(permit) = &self.permit else { return Ok(false) };
-        let Some(place) = permit.task_place() else { return Ok(false) };
+        let Some(place) = self.permit.task_place() else { return Ok(false) };
         let is_task = self.exchange.become_task();
         if is_task {
-            permit.hold(place);
+            self.permit.hold(place);
         }
         Ok(is_task)
     }

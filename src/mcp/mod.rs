@@ -382,11 +382,7 @@ impl Core {
 
     /// Hands a call to the backend, if there is room for it (M17).
     fn start(&self, exchange: Arc<Exchange>) {
-        // A list is answered at once, even to a user whose calls have taken all places.
-        let is_list = exchange.call.operation.is_list();
-        let permit =
-            (!is_list).then(|| self.calls.begin(&exchange, self.settings.clock.monotonic())).transpose();
-        match permit {
+        match self.calls.begin(&exchange, self.settings.clock.monotonic()) {
             Ok(permit) => {
                 let context = Context { exchange, publisher: self.publisher(), permit };
                 trace::in_tool(|| self.settings.backend.call(context));

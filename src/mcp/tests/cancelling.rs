@@ -65,6 +65,22 @@ fn a_call_that_is_complete_holds_no_place_by_its_action() {
     assert_eq!(endpoint.mcp.counts().calls, 0);
 }
 
+/// M17: a list of a server that never answers it ends like a call.
+#[test]
+fn a_list_has_a_deadline_and_a_limit() {
+    let contexts = crate::base::lock::Mutex::new(Vec::new());
+    let endpoint = acting(move |context| contexts.lock().push(context));
+    let list = || endpoint.start(1, modern::plain("tools/list", json!({})));
+    let lists: Vec<_> = (0..limits::LISTS.0).map(|_| list()).collect();
+    lists.iter().for_each(|list| while !list.worker.is_finished() {});
+    assert_eq!(list().head().error_code(), 429);
+    endpoint.clock.advance(limits::CALL);
+    endpoint.mcp.sweep();
+    for list in lists {
+        assert_eq!(list.head().json()["error"]["message"], "The call took too long");
+    }
+}
+
 #[test]
 fn a_panic_in_an_action_does_not_keep_the_rest_of_a_grant_alive() {
     let ran = Arc::new(AtomicUsize::new(0));

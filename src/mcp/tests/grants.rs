@@ -83,7 +83,7 @@ fn a_user_with_too_many_calls_is_told_so() {
     assert_eq!((busy.status, busy.error_code()), (200, 429));
     let modern = endpoint.send(modern::call("m", "test_simple_text", json!({})));
     assert_eq!((modern.status, modern.error_code()), (429, 429));
-    // Lists need no place.
+    // Lists have places of their own.
     let list = endpoint.send(in_session(post(&request("l", "tools/list", json!({}))), &session));
     assert!(list.json()["result"]["tools"].is_array());
     endpoint.mcp.end_grant(principal(1).grant);
