@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::base::identity::UserId;
 use crate::base::limits;
+use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Quota};
 use crate::base::random::Random;
 use crate::base::trace::{self, RequestIds, Trace};
@@ -61,7 +62,8 @@ pub struct McpServer {
 /// The application behind the public door.
 pub struct App {
     oauth: AuthorizationServer,
-    servers: Vec<Arc<McpServer>>,
+    /// Guards the list, which SIGHUP replaces.
+    servers: Mutex<Vec<Arc<McpServer>>>,
     browsers: BrowserRules,
     senders: Senders,
     ids: RequestIds,
@@ -99,7 +101,7 @@ impl App {
                 (parts.allowed_origins, parts.serves_http_sse),
                 parts.servers.iter().all(|server| server.resource.name().is_some()),
             ),
-            servers: parts.servers.into_iter().map(Arc::new).collect(),
+            servers: Mutex::new(parts.servers.into_iter().map(Arc::new).collect()),
             senders: Senders { proxies: parts.proxies, proxy_noticed: AtomicBool::new(false) },
             ids: RequestIds::new(parts.random),
             log: Arc::new(RequestLog::new(parts.metrics)),
@@ -111,7 +113,8 @@ impl App {
     /// Ends what has expired. Called every [`limits::SWEEP`].
     pub fn sweep(&self) {
         self.oauth.grants.sweep();
-        for McpServer { mcp, .. } in self.servers() {
+        for server in self.servers() {
+            let mcp = &server.mcp;
             mcp.sweep();
             // T17: a session or stream that was opened while its grant was being ended goes with it after all.
             for grant in mcp.grants() {
@@ -122,8 +125,14 @@ impl App {
         }
     }
 
-    fn servers(&self) -> impl Iterator<Item = &McpServer> {
-        self.servers.iter().map(|server| &**server)
+    fn servers(&self) -> Vec<Arc<McpServer>> {
+        self.servers.lock().clone()
+    }
+
+    /// Serves these from now on.
+    pub fn replace_servers(&self, servers: Vec<McpServer>) {
+        self.oauth.replace_resources(servers.iter().map(|server| Arc::clone(&server.resource)).collect());
+        *self.servers.lock() = servers.into_iter().map(Arc::new).collect();
     }
 
     /// The grants, for the operator.
@@ -139,18 +148,18 @@ impl App {
     /// Ends the streams that belong to no call, because the server stops.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
-        self.servers().for_each(|server| server.mcp.close());
+        self.servers().iter().for_each(|server| server.mcp.close());
     }
 
     /// Cancels the running calls and tells their callers.
     pub fn give_up(&self) {
-        self.servers().for_each(|server| server.mcp.give_up());
+        self.servers().iter().for_each(|server| server.mcp.give_up());
     }
 
     /// Ends what the backends run, all at the same time, and waits for that as long as there is time `left`.
     pub fn stop_backends(&self, left: impl Fn() -> Duration) {
-        self.servers().for_each(|server| server.mcp.stop_backend(Duration::ZERO));
-        self.servers().for_each(|server| server.mcp.stop_backend(left()));
+        self.servers().iter().for_each(|server| server.mcp.stop_backend(Duration::ZERO));
+        self.servers().iter().for_each(|server| server.mcp.stop_backend(left()));
     }
 
     /// Decides on a head. Runs on the door's thread: strangers who are refused here take no worker, and nothing is stored for them.
@@ -288,9 +297,8 @@ impl Handler for App {
     fn admit(self: Arc<Self>, mut head: Head) -> Admission {
         head.peer = self.senders.sender(&head);
         let trace = Trace { request: self.ids.next(), peer: head.peer };
-        let named = |name: Option<&str>| {
-            self.servers.iter().find(|server| server.resource.name() == name).map(Arc::clone)
-        };
+        let named =
+            |name: Option<&str>| self.servers().into_iter().find(|server| server.resource.name() == name);
         let (found, server) = match Route::of(&head, self.browsers.path(), named) {
             Ok((route, server)) => (Ok(route), server),
             Err(error) => (Err(error), None),

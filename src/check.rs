@@ -4,13 +4,14 @@
 use std::fmt::{self, Write as _};
 
 use crate::base::capacity::Capacity;
-use crate::base::log;
+use crate::base::{capped, log};
+use crate::bridge::{Bridges, ChildUser, Home, Isolation, Location, ServerEntry};
 use crate::config::{ClientSecret, Config, Listen, Warning};
 use crate::edge::Tls;
 use crate::http::TrustedProxies;
 use crate::oauth::AllowRule;
 use crate::oauth::provider::Group;
-use crate::serve::{MakeServers, State, prepare};
+use crate::serve::{MakeBackend, State, prepare};
 use crate::store::{self, Grants, OpenedFor};
 
 /// The findings.
@@ -25,7 +26,7 @@ pub struct Report {
 }
 
 /// Runs the checks of a start and reports the configuration.
-pub fn check(config: &Config, servers: MakeServers<'_>) -> Report {
+pub fn check(config: &Config, tools: MakeBackend<'_>) -> Report {
     let mut report = Report::default();
     if let Some(file) = &config.file {
         report.say(
@@ -33,18 +34,18 @@ pub fn check(config: &Config, servers: MakeServers<'_>) -> Report {
             format!("{}; SIGHUP rereads who is let in and denied", file.display()),
         );
     }
-    let prepared = prepare(config, OpenedFor::Check, servers);
+    let prepared = prepare(config, OpenedFor::Check, tools);
     report.doors(config, prepared.tls.as_deref());
     report.people(config);
     report.github(config);
     report.state(config, &prepared.state);
     report.capacity(&config.capacity);
-    report.program(config);
     report.watching(config);
     for Warning { what, fix, .. } in &prepared.warnings {
         report.note("warning", what, fix);
     }
     report.faults.extend(prepared.errors.iter().map(ToString::to_string));
+    report.servers(config);
     report
 }
 
@@ -70,7 +71,9 @@ impl Report {
         let address = config.places().find_map(Listen::address);
         match config.public_url(address) {
             Ok(url) => {
-                self.say("clients use", url.join("/mcp"));
+                if config.bridge.file.is_none() {
+                    self.say("clients use", url.join("/mcp"));
+                }
                 self.say("GitHub sends logins to", url.join("/auth/callback"));
             }
             Err(_) if address.is_some_and(|address| address.port() == 0) => {
@@ -189,33 +192,106 @@ impl Report {
         }
     }
 
-    fn program(&mut self, config: &Config) {
+    /// What is known of the servers behind this one without starting them. Mistakes in their description are among the faults already.
+    fn servers(&mut self, config: &Config) {
         let bridge = &config.bridge;
-        let (of_user, in_all) = bridge.most;
-        if let Some(url) = &bridge.upstream {
-            self.say(
-                "it serves",
-                format!("the MCP server at {url}: {in_all} sessions at most, {of_user} of one person"),
+        if bridge.programs() == 0 {
+            return;
+        }
+        let entries = bridge.entries(config.bridge_host()).unwrap_or_default();
+        for entry in &entries {
+            let place = match &bridge.file {
+                Some(_) => format!("{} at /{}/mcp, ", entry.title, entry.name),
+                None => String::new(),
+            };
+            let sharing = match entry.isolation {
+                Isolation::Grant => "each person and client program",
+                Isolation::User => "each person",
+                Isolation::Session => "each session",
+                Isolation::Shared => "everybody together",
+            };
+            let what = match &entry.location {
+                Location::Program(program) => {
+                    let user = match &program.user {
+                        None => "the server's user".to_owned(),
+                        Some(ChildUser::One(user)) => format!("user {}", user.id),
+                        Some(ChildUser::PerPerson(_)) => "a user for each person".to_owned(),
+                    };
+                    format!("the program {}, run as {user}", program.path.display())
+                }
+                Location::Upstream { url, .. } => format!("the MCP server at {url}"),
+            };
+            self.say("it serves", format!("{place}{what}, one for {sharing}"));
+            self.risks(entry);
+        }
+        if let Some(file) = bridge.file.as_ref().filter(|_| entries.iter().any(|entry| entry.holds_secret))
+            && capped::is_exposed(file)
+        {
+            self.warn(
+                format!(
+                    "every user of this machine can read {}, which seems to hold secrets",
+                    file.display()
+                ),
+                format!("chmod 640 {}, or write ${{env.NAME}} for them", file.display()),
             );
-            if !url.is_private() {
-                self.warn(
-                    format!("what people ask {url} and what it answers travels in the clear"),
-                    "use https, unless nobody else is on that network",
-                );
+        }
+        let (of_user, in_all) = bridge.most;
+        let homes = bridge.home_directories(&config.state_files().directory);
+        self.say("of these at once", format!("{in_all} at most, {of_user} of one person"));
+        self.say("home directories", homes.display());
+        if bridge.are_tried && self.faults.is_empty() {
+            self.trials(config);
+        }
+    }
+
+    fn risks(&mut self, entry: &ServerEntry) {
+        let name = &entry.name;
+        match &entry.location {
+            Location::Upstream { url, .. } if !url.is_private() => self.warn(
+                format!("what people ask {url} and what it answers travels in the clear"),
+                "use https, unless nobody else is on that network",
+            ),
+            Location::Upstream { .. } => {}
+            Location::Program(program) => {
+                if program.user.is_none() {
+                    self.warn(
+                        format!("{name} runs as the server's user: it can read the grants, the key and the secret's file"),
+                        "name another user in MCP_CHILD_USER or \"user\", or serve programs that you trust",
+                    );
+                }
+                let has_user_per_person = matches!(program.user, Some(ChildUser::PerPerson(_)));
+                if entry.needs_github_token() && !has_user_per_person {
+                    self.warn(
+                        format!("{name} gets people's tokens at GitHub, and programs of one user can read each other's"),
+                        "give it a range of users, one for each person",
+                    );
+                }
+                if program.home == Home::Shared {
+                    self.warn(
+                        format!(
+                            "what {name} leaves in its home directory for one person is there for all others"
+                        ),
+                        "leave \"home\" out, unless it is caches alone",
+                    );
+                }
             }
         }
-        let Some(command) = bridge.command.first() else { return };
-        let user = bridge.user.as_deref().unwrap_or("the server's user");
-        self.say(
-            "it serves",
-            format!("the program {command}, run as {user}: {in_all} at most, {of_user} of one person"),
-        );
-        self.say("home directories", bridge.home_directories(&config.state_files().directory).display());
-        if bridge.user.is_none() {
-            self.warn(
-                "the program runs as the server's user: it can read the grants, the key and the secret's file",
-                "name another user in MCP_CHILD_USER, or serve programs that you trust",
-            );
+    }
+
+    fn trials(&mut self, config: &Config) {
+        match Bridges::open(&config.bridge, config.bridge_host()) {
+            Err(errors) => self.faults.extend(errors.iter().map(ToString::to_string)),
+            Ok(bridges) => {
+                for (name, outcome) in bridges.try_out() {
+                    match outcome {
+                        // A terminal obeys control characters.
+                        Ok(offer) => {
+                            self.say(&format!("{name} offers"), offer.replace(char::is_control, "?"))
+                        }
+                        Err(why) => self.faults.push(format!("{name} cannot be used: {why}")),
+                    }
+                }
+            }
         }
     }
 

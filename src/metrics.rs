@@ -35,6 +35,13 @@ struct RouteNumbers {
     micros: u64,
 }
 
+/// The families of [`Snapshot::servers`].
+const SERVERS: [(&str, &str, &str); 3] = [
+    ("mcp_programs", "gauge", "Programs that run, or sessions at an upstream."),
+    ("mcp_program_restarts_total", "counter", "Starts of programs after a failure."),
+    ("mcp_program_failures_total", "counter", "Programs that died or could not be started."),
+];
+
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Numbers that are looked up for each page.
@@ -49,6 +56,8 @@ pub struct Snapshot {
     pub door_refusals: Vec<(&'static str, u64)>,
     /// Requests that were served although they break the protocol, by kind.
     pub tolerated: Vec<(&'static str, u64)>,
+    /// The servers behind this one by name: programs that run, restarts, failures. The operator gave them their names.
+    pub servers: Vec<(String, [u64; 3])>,
 }
 
 impl Metrics {
@@ -103,6 +112,13 @@ impl Metrics {
         page.by_word("mcp_github_calls_total", "outcome", &snapshot.github_calls);
         page.family("mcp_build_info", "gauge", "Always 1; the label says which version runs.");
         page.sample("mcp_build_info", &[("version", &snapshot.version.escape_default().to_string())], 1);
+        for (index, (family, kind, help)) in SERVERS.into_iter().enumerate() {
+            page.family(family, kind, help);
+            for (name, numbers) in &snapshot.servers {
+                let value = numbers.get(index).copied().unwrap_or_default();
+                page.sample(family, &[("server", &name.escape_default().to_string())], value);
+            }
+        }
         for (name, help, value) in &snapshot.gauges {
             page.family(name, "gauge", help);
             page.sample(name, &[], value);

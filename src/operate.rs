@@ -86,6 +86,7 @@ fn here(
         rotate_key: Box::new(move || key_file::rotate(&key_file, &keys, &rotating, &OsRandom)),
         look: Box::new(|| None),
         back_up: Box::new(move || copied.back_up(&copy)),
+        bridges: None,
         metrics: None,
     });
     operator.perform(operation).map_err(|error| StartupError::new(error.to_string()))

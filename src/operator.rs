@@ -15,6 +15,7 @@ use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
 use crate::base::lock::Mutex;
 use crate::base::startup_error::StartupError;
 use crate::base::{limits, log};
+use crate::bridge::{Bridges, ServerSummary};
 use crate::http::{Admission, Handler, Head, Method, Request, Response};
 use crate::store::{self, Grant, GrantClient, Grants, Picks};
 
@@ -37,6 +38,15 @@ pub enum Operation {
     Status,
     /// Copy the table to a file in the state directory.
     BackUp,
+    /// List the MCP servers behind this one.
+    ListServers,
+    /// End what runs of this server. The next call starts it again.
+    RestartServer(String),
+    /// Remove the home directories that are kept for this server, or one person's there.
+    ForgetServer {
+        server: String,
+        user: Option<UserId>,
+    },
 }
 
 /// The grants that an operation is about.
@@ -72,6 +82,15 @@ pub enum Outcome {
     },
     /// The table was copied to [`COPY`] in the state directory, from where the command takes it.
     BackedUp,
+    Servers(Vec<ServerSummary>),
+    /// How many programs or sessions were ended.
+    Restarted {
+        ended: usize,
+    },
+    /// How many persons' directories were removed.
+    Forgotten {
+        removed: usize,
+    },
 }
 
 /// A running server.
@@ -85,6 +104,8 @@ pub struct Running {
     pub streams: usize,
     /// Running calls.
     pub calls: usize,
+    /// Programs that run for the servers behind it, or sessions there.
+    pub programs: usize,
 }
 
 /// A grant as the operator sees it. Times are RFC 3339.
@@ -121,6 +142,10 @@ pub enum OperatorError {
     KeyFile(StartupError),
     /// Another command is changing the key, or making a copy.
     Busy,
+    /// There are no such servers behind this one.
+    NoServer,
+    /// Home directories that cannot be removed, and why.
+    Kept(String),
 }
 
 impl fmt::Display for OperatorError {
@@ -139,6 +164,10 @@ impl fmt::Display for OperatorError {
             OperatorError::Busy => {
                 f.write_str("another command of the operator is at work right now: try again")
             }
+            OperatorError::NoServer => f.write_str(
+                "no server runs, or it has no such server behind it; `servers list` names those it has",
+            ),
+            OperatorError::Kept(why) => write!(f, "not everything was removed: {why}"),
         }
     }
 }
@@ -150,7 +179,8 @@ impl OperatorError {
         match self {
             OperatorError::Table(_) | OperatorError::Later(_) | OperatorError::Unfinished { .. } => 503,
             OperatorError::KeyFile(_) => 500,
-            OperatorError::Busy => 409,
+            OperatorError::NoServer => 404,
+            OperatorError::Busy | OperatorError::Kept(_) => 409,
         }
     }
 }
@@ -180,6 +210,8 @@ pub struct Parts {
     pub rotate_key: RotateKey,
     pub look: Look,
     pub back_up: BackUp,
+    /// The servers behind a running one.
+    pub bridges: Option<Arc<Bridges>>,
     /// Answers `/metrics`, in a running server.
     pub metrics: Option<Arc<dyn Handler>>,
 }
@@ -203,7 +235,20 @@ impl Operator {
             Operation::RotateKey => self.rotate_key(),
             Operation::Status => self.status(),
             Operation::BackUp => self.back_up(),
+            Operation::ListServers => Ok(Outcome::Servers(self.bridges()?.list())),
+            Operation::RestartServer(server) => {
+                let ended = self.bridges()?.restart(server).ok_or(OperatorError::NoServer)?;
+                Ok(Outcome::Restarted { ended })
+            }
+            Operation::ForgetServer { server, user } => {
+                let removed = self.bridges()?.forget(server, *user).map_err(OperatorError::Kept)?;
+                Ok(Outcome::Forgotten { removed })
+            }
         }
+    }
+
+    fn bridges(&self) -> Result<&Bridges, OperatorError> {
+        self.parts.bridges.as_deref().ok_or(OperatorError::NoServer)
     }
 
     fn list(&self) -> Result<Outcome, OperatorError> {

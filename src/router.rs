@@ -95,7 +95,6 @@ const PATHS: [(&str, Route); 21] = [
 ];
 
 /// Whether a server of this name would hide a path of our own.
-#[allow(dead_code)] // until `--servers` asks
 pub fn is_reserved(name: &str) -> bool {
     PATHS.iter().any(|(path, _)| path.split('/').nth(1) == Some(name))
 }

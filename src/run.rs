@@ -15,7 +15,7 @@ use crate::demo;
 use crate::github::GitHub;
 use crate::mcp::Backend;
 use crate::operate::{self, report};
-use crate::serve::{self, MakeServers, NamedBackend, Server};
+use crate::serve::{self, MakeBackend, Server};
 use crate::sys;
 use crate::workers;
 
@@ -51,9 +51,9 @@ where
     sys::set_up_libc();
     sys::raise_descriptor_limit();
     workers::log_panics();
-    let tools: MakeServers<'_> = Box::new(|github| match backend(github) {
-        Ok(backend) => Ok(vec![NamedBackend { name: None, backend: Arc::new(backend) }]),
-        Err(error) => Err(unservable(&error).into()),
+    let tools: MakeBackend<'_> = Box::new(|github| match backend(github) {
+        Ok(backend) => Ok(Arc::new(backend)),
+        Err(error) => Err(unservable(&error)),
     });
     perform(name, version, tools).unwrap_or_else(|errors| {
         report_errors(name, &errors);
@@ -64,7 +64,7 @@ where
 fn perform(
     name: &'static str,
     version: &'static str,
-    tools: MakeServers<'_>,
+    tools: MakeBackend<'_>,
 ) -> Result<ExitCode, Vec<StartupError>> {
     match config::from_process(Program::new(name, version)?)? {
         Invocation::Serve(config) => return serve(config, tools),
@@ -108,9 +108,9 @@ fn operate(command: &OperatorCommand) -> Result<ExitCode, StartupError> {
 }
 
 /// Prints what the configuration means.
-fn check(config: &Config, tools: MakeServers<'_>) -> Result<(), StartupError> {
+fn check(config: &Config, tools: MakeBackend<'_>) -> Result<(), StartupError> {
     log::set_quiet(true);
-    let report = check::check(config, servers_of(config, tools));
+    let report = check::check(config, tools);
     print(&report.to_string())?;
     if report.is_good() {
         return Ok(());
@@ -118,7 +118,7 @@ fn check(config: &Config, tools: MakeServers<'_>) -> Result<(), StartupError> {
     Err(StartupError::new("a server would not start with this configuration"))
 }
 
-fn serve(mut config: Config, tools: MakeServers<'_>) -> Result<ExitCode, Vec<StartupError>> {
+fn serve(mut config: Config, tools: MakeBackend<'_>) -> Result<ExitCode, Vec<StartupError>> {
     // Before any thread is started, so that every one of them leaves the signals to this one.
     let next_signal = sys::block_signals();
     log::set_format(config.log_format);
@@ -129,13 +129,13 @@ fn serve(mut config: Config, tools: MakeServers<'_>) -> Result<ExitCode, Vec<Sta
         // Programs of the same user must not read the keys out of this process.
         sys::hide_memory();
     }
-    let server = Server::start(&config, servers_of(&config, tools))?;
+    let server = Server::start(&config, tools)?;
     if simulated.is_some() {
         let url = config.github.url.to_string();
         let fields = [log::Field::Url(&url), log::Field::Hint("anyone can log in as anyone")];
         log::warn("simulated.github", &fields);
         // Without standard output nobody wants to read it.
-        let _ = print(&simulation::next_steps(&config::command(), server.public_url()));
+        let _ = print(&simulation::next_steps(&config::command_line(), server.public_url()));
     }
     wait_for_stop(next_signal, &server, &config);
     let stopped = server.stop();
@@ -146,28 +146,14 @@ fn serve(mut config: Config, tools: MakeServers<'_>) -> Result<ExitCode, Vec<Sta
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes the server for the program or the upstream that is named, else the one of the tools.
-fn servers_of<'a>(config: &'a Config, tools: MakeServers<'a>) -> MakeServers<'a> {
-    if config.bridge.programs() == 0 {
-        return tools;
-    }
-    Box::new(|_| {
-        let host = config.bridge_host();
-        let mut bridges = Vec::new();
-        for entry in config.bridge.entries(host)? {
-            bridges.push(config.bridge.bridge(entry, host)?);
-        }
-        let bridge = bridges.pop().ok_or_else(|| StartupError::new("nothing is served"))?;
-        Ok(vec![NamedBackend { name: None, backend: Arc::new(bridge) }])
-    })
-}
-
 /// Waits for SIGTERM or SIGINT, and reloads at SIGHUP, which a closing terminal sends as well.
 fn wait_for_stop(next_signal: impl Fn() -> i32, server: &Server, config: &Config) {
     while next_signal() == libc::SIGHUP {
         server.reload_certificate();
+        server.reload_servers(config);
         match &config.file {
             Some(file) => reload_rules(server, config, file),
+            None if config.bridge.file.is_some() => {}
             None => {
                 let hint = "there is no configuration file (MCP_CONFIG): what comes from the environment and the command \
                             line stays until the server is started again";

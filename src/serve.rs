@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -15,20 +15,21 @@ mod prepare;
 
 use self::counted::Counted;
 use self::doors::PublicDoor;
-pub use self::prepare::{MakeServers, NamedBackend, State, prepare};
-use self::prepare::{Outside, Prepared};
+pub use self::prepare::{MakeBackend, State, prepare};
+use self::prepare::{NamedBackend, Outside, Prepared, named};
 use crate::app::{App, AppParts, McpServer};
 use crate::base::cancel::CancelToken;
 use crate::base::clock::{self, Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
 use crate::base::startup_error::StartupError;
 use crate::base::{limits, log};
+use crate::bridge::Bridges;
 use crate::config::{Config, StateFiles, Warning};
 use crate::documents::Documents;
 use crate::edge::{self, Edge, Listener, Tls};
 use crate::github::scopes;
-use crate::http::{Handler, PublicUrl};
-use crate::mcp::{self, Mcp, Scopes};
+use crate::http::{Handler, PublicUrl, Response};
+use crate::mcp::{self, Backend, Mcp, Scopes};
 use crate::metrics::{self, Metrics};
 use crate::oauth::{self, AuthorizationServer, Client, ClientDocuments, Clients, Policy};
 use crate::operator::{self, Operator, RotateKey};
@@ -51,16 +52,17 @@ pub struct Server {
     metrics: Option<Edge>,
     pool: Arc<Pool>,
     sweeper: Sweeper,
-    public_url: PublicUrl,
+    endpoints: Endpoints,
+    bridges: Option<Arc<Bridges>>,
     /// Locked against a second server as long as it lives; declared last, so dropped last.
     _directory: StateDirectory,
 }
 
 impl Server {
-    /// Starts a server for the MCP servers that `servers` makes of the GitHub client. Returns all errors that `prepare` finds, or
-    /// else the first of what then cannot be made.
-    pub fn start(config: &Config, servers: MakeServers<'_>) -> Result<Server, Vec<StartupError>> {
-        let prepared = prepare(config, OpenedFor::Server, servers);
+    /// Starts a server whose tools are what `tools` makes of the GitHub client, unless it is in front of others. Returns all errors
+    /// that `prepare` finds, or else the first of what then cannot be made.
+    pub fn start(config: &Config, tools: MakeBackend<'_>) -> Result<Server, Vec<StartupError>> {
+        let prepared = prepare(config, OpenedFor::Server, tools);
         for Warning { what, fix, .. } in &prepared.warnings {
             log::warn("start.warning", &[log::Field::Error(what), log::Field::Hint(fix)]);
         }
@@ -76,7 +78,7 @@ impl Server {
     fn go(
         config: &Config,
         tls: Option<Arc<Tls>>,
-        Outside { trust, github, servers }: Outside,
+        Outside { trust, github, servers, bridges }: Outside,
         clients: BTreeMap<String, Client>,
         state: State,
     ) -> Result<Server, StartupError> {
@@ -96,15 +98,35 @@ impl Server {
         let rotate_key = rotate_key(files.key_file.path, &keys, Arc::clone(&table));
         let copy = directory.file(operator::COPY);
 
-        let core = (&keys, &clock, &random);
-        let servers = endpoints(config, &public_url, servers, core);
-        let mcps: Vec<Mcp> = servers.iter().map(|server| server.mcp.clone()).collect();
+        let settings = mcp::Settings {
+            backend: Arc::clone(&servers.first().ok_or_else(nothing_served)?.backend),
+            keys: Arc::clone(&keys),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            capacity,
+            // Each server has its own.
+            resource: Arc::from(""),
+            insufficient_scope: Arc::new(|_| Response::new(403)),
+        };
+        let endpoints = Endpoints {
+            public_url: public_url.clone(),
+            is_demo: config.is_demo,
+            settings,
+            first: OnceLock::new(),
+        };
+        let servers = endpoints.of(servers);
         let documents = config.clients.documents.then(|| {
             let schemes = config.clients.redirect_schemes.clone();
             let documents = Documents::new(&public_url, &trust, schemes, Arc::clone(&clock));
             Arc::new(documents) as Arc<dyn ClientDocuments>
         });
-        let sessions = mcps.clone();
+        let mcp = endpoints.first.get().cloned().ok_or_else(nothing_served)?;
+        let (sessions, bridged) = (mcp.clone(), bridges.clone());
+        let grant_ended = move |grant| {
+            sessions.end_grant(grant);
+            let bridges = bridged.as_ref().map(|bridges| bridges.all()).unwrap_or_default();
+            bridges.iter().for_each(|bridge| bridge.end_grant(grant));
+        };
         let oauth = AuthorizationServer::new(oauth::Parts {
             public_url: public_url.clone(),
             resources: servers.iter().map(|server| Arc::clone(&server.resource)).collect(),
@@ -122,7 +144,7 @@ impl Server {
             registrations_per_hour: config.clients.registrations_per_hour,
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
-            grant_ended: Box::new(move |grant| sessions.iter().for_each(|mcp| mcp.end_grant(grant))),
+            grant_ended: Box::new(grant_ended),
         });
         oauth.grants.end_denied();
         let metrics = Arc::new(Metrics::default());
@@ -159,9 +181,10 @@ impl Server {
             started: clock.now(),
             door: public.counter(),
             pool: Arc::clone(&pool),
-            mcps,
+            mcp,
             grants: Arc::clone(&grants),
             github,
+            bridges: bridges.clone(),
         });
         let looked = Arc::clone(&counted);
         let numbers = Arc::new(metrics::Endpoint::new(metrics, Box::new(move || counted.snapshot())));
@@ -174,6 +197,7 @@ impl Server {
             rotate_key,
             look: Box::new(move || Some(looked.running())),
             back_up: Box::new(move || table.back_up(&copy)),
+            bridges: bridges.clone(),
             metrics: Some(Arc::clone(&numbers) as Arc<dyn Handler>),
         });
         let operator = doors::open_operator(&files.socket, door(Arc::new(operator), None));
@@ -199,20 +223,39 @@ impl Server {
             metrics,
             pool,
             sweeper,
-            public_url,
+            endpoints,
+            bridges,
             _directory: directory,
         })
     }
 
     /// The URL under which clients reach this server.
     pub fn public_url(&self) -> &PublicUrl {
-        &self.public_url
+        &self.endpoints.public_url
     }
 
     /// Reloads the certificate.
     pub fn reload_certificate(&self) {
         if let Some(tls) = &self.tls {
             tls.reload();
+        }
+    }
+
+    /// Reads the servers file again, if there is one, and serves what it says now; a file with mistakes changes nothing.
+    pub fn reload_servers(&self, config: &Config) {
+        let (Some(bridges), Some(file)) = (&self.bridges, &config.bridge.file) else { return };
+        match bridges.reread(&config.bridge, config.bridge_host()) {
+            Ok(changed) => {
+                self.app.replace_servers(self.endpoints.of(named(bridges, config)));
+                let (path, changed) = (file.display().to_string(), changed.join(","));
+                log::info("servers.reloaded", &[log::Field::Path(&path), log::Field::Server(&changed)]);
+            }
+            Err(errors) => {
+                let hint = log::Field::Hint("correct that and send SIGHUP again; nothing was changed");
+                for error in errors {
+                    log::error("servers.not_reloaded", &[log::Field::Error(&error.to_string()), hint]);
+                }
+            }
         }
     }
 
@@ -254,40 +297,53 @@ impl Server {
     }
 }
 
-/// The endpoints of the servers. The first one's limits hold for all together.
-fn endpoints(
-    config: &Config,
-    public_url: &PublicUrl,
-    servers: Vec<NamedBackend>,
-    (keys, clock, random): (&Arc<Keyring>, &Arc<dyn Clock>, &Arc<dyn Random>),
-) -> Vec<McpServer> {
-    let mut endpoints: Vec<McpServer> = Vec::new();
-    for NamedBackend { name, backend } in servers {
+fn nothing_served() -> StartupError {
+    StartupError::new("there is no server to be served")
+}
+
+/// Makes the endpoints of servers.
+struct Endpoints {
+    /// Where clients reach all of them.
+    public_url: PublicUrl,
+    is_demo: bool,
+    /// What they have in common, all but the backend and the refusals.
+    settings: mcp::Settings,
+    /// The first of them: its sessions, calls and limits are those of all together.
+    first: OnceLock<Mcp>,
+}
+
+impl Endpoints {
+    fn of(&self, servers: Vec<NamedBackend>) -> Vec<McpServer> {
+        servers.into_iter().map(|server| self.endpoint(server)).collect()
+    }
+
+    fn endpoint(&self, NamedBackend { name, backend }: NamedBackend) -> McpServer {
         let consent = backend.consent();
-        // The name under which README adds the demo to a client.
-        let shown = if config.is_demo { "demo" } else { name.as_ref().unwrap_or(&consent.name) };
+        let shown = match &name {
+            Some(name) => name,
+            // The name under which README adds the demo to a client.
+            None if self.is_demo => "demo",
+            None => &consent.name,
+        };
         let pages = oauth::Pages::new(shown, &consent.title, consent.scope_words.clone());
-        let resource = oauth::ProtectedResource::new(public_url, name.as_deref(), &consent.scopes, pages)
-            .keeping_github_tokens(consent.keeps_github_tokens)
-            .handing_over(consent.handed_github_scopes.as_ref().map(in_words));
+        let resource =
+            oauth::ProtectedResource::new(&self.public_url, name.as_deref(), &consent.scopes, pages)
+                .keeping_github_tokens(consent.keeps_github_tokens)
+                .handing_over(consent.handed_github_scopes.as_ref().map(in_words));
         let resource = Arc::new(resource);
         let challenges = Arc::clone(&resource);
         let settings = mcp::Settings {
             backend,
-            keys: Arc::clone(keys),
-            clock: Arc::clone(clock),
-            random: Arc::clone(random),
-            capacity: config.capacity,
             resource: resource.uri(),
             insufficient_scope: Arc::new(move |needed| challenges.insufficient_scope(needed)),
+            ..self.settings.clone()
         };
-        let mcp = match endpoints.first() {
-            Some(first) => first.mcp.beside(settings),
-            None => Mcp::new(settings),
+        let mcp = match self.first.get() {
+            Some(first) => first.beside(settings),
+            None => self.first.get_or_init(|| Mcp::new(settings)).clone(),
         };
-        endpoints.push(McpServer { resource, mcp });
+        McpServer { resource, mcp }
     }
-    endpoints
 }
 
 fn rules(config: &Config) -> oauth::Rules {

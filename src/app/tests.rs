@@ -348,7 +348,7 @@ fn an_expired_grant_takes_its_sessions_along() {
     app.sweep();
     let ping = to("POST", "/mcp").with("Authorization", &format!("Bearer {}", tokens.access));
     assert_eq!(answer(&app, ping.with("Mcp-Session-Id", &session)).status(), 401);
-    assert_eq!(app.servers[0].mcp.counts().sessions, 0);
+    assert_eq!(app.servers()[0].mcp.counts().sessions, 0);
 }
 
 /// T13, T17: whoever has left the organisation keeps no stream beyond the hour of the token that opened it.
@@ -373,10 +373,10 @@ fn a_stream_does_not_outlive_its_token() {
     assert_eq!(stream.status(), 200);
     fixture.provider.member_of(&[]);
     app.sweep();
-    assert_eq!(app.servers[0].mcp.counts().listeners, 1);
+    assert_eq!(app.servers()[0].mcp.counts().listeners, 1);
     fixture.clock.advance(limits::ACCESS_TOKEN_LIFETIME);
     app.sweep();
-    assert_eq!(app.servers[0].mcp.counts().listeners, 0);
+    assert_eq!(app.servers()[0].mcp.counts().listeners, 0);
 }
 
 /// M3: the pair of 2024-11-05 is not there unless asked for, and then behind the same token, for the same server.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::limits;
@@ -9,6 +10,11 @@ use super::limits;
 /// The bytes of an operator's file.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     read_from(File::open(path)?, limits::FILE_BYTES)
+}
+
+/// Whether every user of this machine can read, change or run a file.
+pub fn is_exposed(path: &Path) -> bool {
+    path.metadata().is_ok_and(|file| file.permissions().mode() & 0o007 != 0)
 }
 
 /// Everything that a reader brings, or an error ([`io::ErrorKind::FileTooLarge`]) if that is more than `most` bytes.

@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 
 use super::entry::Isolation;
 use super::instance_key::InstanceKey;
-use super::instances::{InstanceSettings, Instances, Job};
+use super::instance_pool::InstancePool;
+use super::instances::{Instance, InstanceSettings, Instances, Job};
 use super::launcher::{Audience, Launcher};
 use super::passed_call::PassedCalls;
 use super::unavailable::Unavailable;
@@ -21,6 +22,29 @@ use crate::mcp::{
     Backend, Consent, Context, Description, Error, Interests, Level, Operation, Publisher, ToolRules,
 };
 
+/// What all bridges of a process share, so that its limits hold for all servers together.
+pub(super) struct BridgeLimits {
+    /// Requests that wait for the first description of their instance: each holds a worker.
+    waiting: Arc<Quota<UserId>>,
+    /// Questions that wait for a person: each holds a thread.
+    questions: Arc<Quota<UserId>>,
+    /// Calls and lists that run: each holds a thread where its peer is an upstream.
+    passed: Arc<Quota<UserId>>,
+    pub(super) pool: Arc<InstancePool<Instance>>,
+}
+
+impl BridgeLimits {
+    /// At most so many instances of one person, and in all.
+    pub(super) fn new(most: (usize, usize)) -> BridgeLimits {
+        BridgeLimits {
+            pool: InstancePool::new(most),
+            waiting: Arc::new(Quota::new(limits::bridge::FIRST_CALLERS)),
+            questions: Arc::new(Quota::new(limits::bridge::QUESTIONS_WAITING)),
+            passed: Arc::new(Quota::new(limits::bridge::PASSED)),
+        }
+    }
+}
+
 /// One server behind the login.
 pub(crate) struct Bridge {
     consent: Consent,
@@ -28,24 +52,42 @@ pub(crate) struct Bridge {
     /// Tells clients of changes; there before the first call.
     publisher: Arc<OnceLock<Publisher>>,
     calls: Arc<PassedCalls>,
-    /// Requests that wait for the first description of their instance: each holds a worker.
     waiting: Arc<Quota<UserId>>,
     start: Duration,
 }
 
 impl Bridge {
-    pub(super) fn new(consent: Consent, settings: InstanceSettings, launcher: Box<dyn Launcher>) -> Bridge {
+    pub(super) fn new(
+        consent: Consent,
+        settings: InstanceSettings,
+        launcher: Box<dyn Launcher>,
+        limits: &BridgeLimits,
+    ) -> Bridge {
         let publisher: Arc<OnceLock<Publisher>> = Arc::default();
         let start = settings.start;
         let instances = Instances::new(settings, launcher, Box::new(Arc::clone(&publisher)));
         Bridge {
             consent,
-            calls: PassedCalls::new(Arc::clone(&instances)),
+            calls: PassedCalls::new(
+                Arc::clone(&instances),
+                Arc::clone(&limits.passed),
+                Arc::clone(&limits.questions),
+            ),
             instances,
             publisher,
-            waiting: Arc::new(Quota::new(limits::bridge::FIRST_CALLERS)),
+            waiting: Arc::clone(&limits.waiting),
             start,
         }
+    }
+
+    /// The server's name in paths, directories, the log and messages.
+    pub(crate) fn name(&self) -> &str {
+        self.instances.server()
+    }
+
+    /// The instances, for the operator.
+    pub(super) fn instances(&self) -> &Arc<Instances> {
+        &self.instances
     }
 }
 
@@ -137,10 +179,6 @@ impl Backend for Bridge {
 
     fn keeps_sessions(&self) -> bool {
         self.instances.settings.isolation == Isolation::Session
-    }
-
-    fn programs(&self) -> usize {
-        self.instances.count()
     }
 
     fn end_grant(&self, grant: GrantId) {

@@ -27,6 +27,10 @@ pub(crate) struct ServerEntry {
     /// The scopes of GitHub's token that the server needs.
     pub(crate) github_scopes: Vec<String>,
     pub(crate) location: Location,
+    /// Whether a secret seems to stand in its description.
+    pub(crate) holds_secret: bool,
+    /// Of its description in the servers file: it has changed when this has.
+    pub(crate) digest: [u8; 32],
 }
 
 /// Where a server is.
@@ -88,6 +92,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) idle: Duration,
     /// Whether programs may run as root: for a trial.
     pub(crate) root_is_fine: bool,
+    /// Whether a name is the first segment of a path of this server's own.
+    pub(crate) is_reserved: fn(&str) -> bool,
 }
 
 impl ServerEntry {
@@ -104,6 +110,16 @@ impl ServerEntry {
     /// M5: whether a person's token at GitHub is passed on.
     pub(crate) fn needs_github_token(&self) -> bool {
         self.templates().any(|(_, value)| value.names_github_token())
+    }
+}
+
+impl Location {
+    /// What is there, in a word.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Location::Program(_) => "program",
+            Location::Upstream { .. } => "upstream",
+        }
     }
 }
 

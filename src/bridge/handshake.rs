@@ -23,6 +23,8 @@ const LEGACY: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25
 pub(super) struct Greeting {
     /// Whether it is of 2026-07-28, whose results have members of their own.
     pub(super) is_modern: bool,
+    /// The version of the protocol that it is spoken to in.
+    pub(super) version: String,
     pub(super) description: Arc<Description>,
 }
 
@@ -186,7 +188,8 @@ fn initialized(result: &RawValue) -> Result<Greeting, Unavailable> {
     if !LEGACY.contains(&protocol_version.as_str()) {
         return Err(Unavailable::Version(protocol_version));
     }
-    Ok(Greeting { is_modern: false, description: introduced.describe(server_info) })
+    let description = introduced.describe(server_info);
+    Ok(Greeting { is_modern: false, version: protocol_version, description })
 }
 
 fn discovered(result: &RawValue) -> Result<Greeting, Unavailable> {
@@ -208,7 +211,8 @@ fn discovered(result: &RawValue) -> Result<Greeting, Unavailable> {
     if !supported_versions.iter().any(|version| version == MODERN) {
         return Err(Unavailable::Version(supported_versions.join(", ")));
     }
-    Ok(Greeting { is_modern: true, description: introduced.describe(meta.server_info) })
+    let description = introduced.describe(meta.server_info);
+    Ok(Greeting { is_modern: true, version: MODERN.to_owned(), description })
 }
 
 /// Reads a result that is kept for each caller, so it has a limit.

@@ -1,6 +1,7 @@
 //! The instances of all servers, whose limits hold together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::slots::Slots;
 use crate::base::identity::UserId;
@@ -28,5 +29,11 @@ impl<I> InstancePool<I> {
         let mut slots = self.slots.lock();
         slots.is_closed = true;
         slots.all().cloned().collect()
+    }
+
+    /// Waits for what is being ended. Returns whether all of it is gone.
+    pub(super) fn wait_for_ended(&self, patience: Duration) -> bool {
+        let running = self.slots.lock().all().count();
+        self.places.wait_below(running.saturating_add(1), patience)
     }
 }

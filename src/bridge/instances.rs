@@ -1,12 +1,12 @@
 //! The running copies of servers, one for each [`InstanceKey`]: started at the first call that needs one, once for simultaneous calls;
 //! bounded per person and in all; ended when idle, when nobody is left whom they serve, and when the server stops.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use serde_json::value::RawValue;
-
 use super::entry::Isolation;
+use super::failures::FailureRecord;
 use super::handshake::{self, Greeting, OnlyEra};
 use super::instance_key::InstanceKey;
 use super::instance_pool::InstancePool;
@@ -15,7 +15,7 @@ use super::launcher::{Audience, Launcher};
 use super::message::ClientInfo;
 use super::peer::{Observer, Peer};
 use super::slots::Slot;
-use super::transport::{ProgramEnd, Receiver};
+use super::transport::Receiver;
 use super::unavailable::Unavailable;
 use crate::base::identity::{CallerSession, GrantId, Principal, UserId};
 use crate::base::lock::Mutex;
@@ -43,6 +43,9 @@ pub(super) struct Instances {
     launcher: Box<dyn Launcher>,
     audience: Box<dyn Audience>,
     only_era: OnlyEra,
+    pub(super) failures: FailureRecord,
+    /// Whether the server is described otherwise by now, so that nothing may be started as it was.
+    is_retired: AtomicBool,
 }
 
 /// One running copy of a server.
@@ -90,6 +93,8 @@ impl Instances {
             launcher,
             audience,
             only_era: OnlyEra::default(),
+            failures: FailureRecord::default(),
+            is_retired: AtomicBool::new(false),
         })
     }
 
@@ -131,6 +136,25 @@ impl Instances {
     /// How many there are, those left out that are being ended.
     pub(super) fn count(&self) -> usize {
         self.settings.pool.slots.lock().of_server(self.server()).count()
+    }
+
+    /// Whether there is one of this person, or any.
+    pub(super) fn is_running_for(&self, user: Option<UserId>) -> bool {
+        let slots = self.settings.pool.slots.lock();
+        let mut instances = slots.of_server(self.server()).map(|slot| &slot.instance);
+        instances.any(|instance| user.is_none() || instance.key.user.is_none() || instance.key.user == user)
+    }
+
+    /// Ends all there are, forgets what is remembered of them, and returns how many there were.
+    pub(super) fn restart(&self) -> usize {
+        let ended = self.settings.pool.slots.lock().without_server(self.server());
+        ended.iter().map(|instance| instance.end()).count()
+    }
+
+    /// The same, and starts nothing any more: what is started from now on is ended, or finds this.
+    pub(super) fn retire(&self) {
+        self.is_retired.store(true, Ordering::SeqCst);
+        self.restart();
     }
 
     /// Starts nothing any more, and ends what nobody uses, of all servers.
@@ -177,6 +201,10 @@ impl Instances {
         if let Some(wait) = slots.history(&key).and_then(|past| past.pause(now)) {
             return Err(Unavailable::Failing(wait.as_secs().saturating_add(1)));
         }
+        if self.is_retired.load(Ordering::SeqCst) {
+            return Err(Unavailable::Ended);
+        }
+        let is_restart = slots.history(&key).is_some_and(|past| past.failed.is_some());
         let evicted = slots.make_room(key.user, pool.most, Instance::idle_since);
         let evicted = evicted.ok_or(Unavailable::TooMany)?;
         let place = pool.places.take(key.user).ok_or(Unavailable::TooMany)?;
@@ -185,6 +213,9 @@ impl Instances {
         let slot = Slot { instance: Arc::clone(&instance), grants: grants.into_iter().collect() };
         slots.insert(key, slot);
         drop(slots);
+        if is_restart {
+            self.failures.restarted();
+        }
         evicted.into_iter().for_each(|evicted| evicted.end());
         if let Some(session) = session {
             let instance = Arc::downgrade(&instance);
@@ -241,8 +272,9 @@ impl Instances {
     }
 
     /// Notes that an instance has failed.
-    fn failed(&self, instance: &Instance) {
+    fn failed(&self, instance: &Instance, why: String) {
         let now = clock::instant();
+        self.failures.failed(why);
         let was_steady = now.saturating_duration_since(instance.started) >= limits::bridge::STEADY;
         let mut slots = self.settings.pool.slots.lock();
         let history = slots.history_mut(&instance.key);
@@ -356,10 +388,14 @@ impl Instance {
     }
 
     fn fail(&self, why: &Unavailable) {
-        if let Some(instances) = self.instances.upgrade() {
-            instances.failed(self);
-        }
+        self.note_failure(why.to_string());
         self.over(why);
+    }
+
+    fn note_failure(&self, why: String) {
+        if let Some(instances) = self.instances.upgrade() {
+            instances.failed(self, why);
+        }
     }
 
     /// Nothing begins here any more; what waits for the start is told why.
@@ -387,64 +423,6 @@ impl Instance {
     }
 }
 
-impl Receiver for Instance {
-    fn receive(&self, text: &str) -> bool {
-        self.peer.receive(text)
-    }
-
-    fn patience(&self) -> Duration {
-        let Some((start, idle)) = self.settings() else { return Duration::ZERO };
-        let is_busy = self.peer.running() > 0;
-        let used = {
-            let state = self.state.lock();
-            match state.phase {
-                InstancePhase::Starting(_) => return start.saturating_sub(self.started.elapsed()),
-                // Looked at again after that time: a request that was cancelled ends without a word of the program.
-                InstancePhase::Ready(_) if is_busy => return idle,
-                InstancePhase::Ready(_) => state.used,
-                InstancePhase::Over(_) => return Duration::ZERO,
-            }
-        };
-        let left = idle.saturating_sub(used.elapsed());
-        if left.is_zero() && !self.interests().resources.is_empty() { idle } else { left }
-    }
-
-    fn renewed(&self) {
-        self.told.forget();
-        self.restore();
-        self.lists_changed();
-    }
-
-    fn ending(&self) {
-        let is_starting = matches!(self.state.lock().phase, InstancePhase::Starting(_));
-        match self.settings() {
-            Some((start, _)) if is_starting => self.fail(&Unavailable::Slow(start.as_secs())),
-            Some(_) | None => self.over(&Unavailable::Ended),
-        }
-    }
-
-    fn ended(&self, end: &ProgramEnd) {
-        let was_ready = matches!(self.state.lock().phase, InstancePhase::Ready(_));
-        if was_ready {
-            // Before the calls that ran are told, so that a client that calls again at once meets a new instance.
-            self.fail(&Unavailable::Ended);
-        }
-        self.peer.ended(end); // a running handshake fails by this
-    }
-}
-
-impl Observer for Instance {
-    fn notified(&self, method: &str, params: Option<&RawValue>) {
-        if let Some(instances) = self.instances.upgrade() {
-            instances.audience.tell(&self.key, method, params);
-        }
-    }
-
-    fn stopped_listening(&self) {
-        self.restore();
-        self.lists_changed(); // what happened meanwhile is not known
-    }
-}
-
+mod peer_events;
 #[cfg(test)]
 mod tests;

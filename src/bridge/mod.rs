@@ -5,9 +5,11 @@
 //! request's data but on their standard input.
 
 mod backend;
+mod bridges;
 mod child_user;
 mod entry;
 mod events;
+mod failures;
 mod guardian;
 mod handshake;
 mod http;
@@ -32,6 +34,7 @@ mod slots;
 mod stdio;
 mod template;
 mod transport;
+mod trial;
 mod unavailable;
 mod upstream;
 mod upstream_answer;
@@ -39,6 +42,10 @@ mod upstream_error;
 mod upstream_exchanges;
 mod upstream_message;
 
+pub(crate) use self::backend::Bridge;
+pub(crate) use self::bridges::{Bridges, ServerSummary};
+pub(crate) use self::child_user::ChildUser;
+pub(crate) use self::entry::{Home, Isolation, Location, ServerEntry};
 pub(crate) use self::guardian::serve as serve_as_guardian;
 pub(crate) use self::setup::{BridgeHost, BridgeOptions};
 pub(crate) use self::upstream::UpstreamUrl;

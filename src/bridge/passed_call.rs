@@ -42,15 +42,13 @@ pub(super) struct PassedCalls {
 }
 
 impl PassedCalls {
-    pub(super) fn new(instances: Arc<Instances>) -> Arc<PassedCalls> {
-        let questions = Arc::new(Quota::new(limits::bridge::QUESTIONS_WAITING));
-        Arc::new(PassedCalls {
-            instances,
-            places: Arc::new(Quota::new(limits::bridge::PASSED)),
-            questions,
-            parked: ParkedCalls::default(),
-            listed: Listed::default(),
-        })
+    pub(super) fn new(
+        instances: Arc<Instances>,
+        places: Arc<Quota<UserId>>,
+        questions: Arc<Quota<UserId>>,
+    ) -> Arc<PassedCalls> {
+        let (parked, listed) = (ParkedCalls::default(), Listed::default());
+        Arc::new(PassedCalls { instances, places, questions, parked, listed })
     }
 
     /// Passes a call on, or gives it to the call that waits for it.

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::child_user::ChildUser;
 use super::entry::{Executable, Home, Isolation, Location, ServerEntry, Surroundings};
 use super::upstream::{UpstreamHeader, UpstreamUrl};
+use crate::base::encoding::sha256;
 use crate::base::startup_error::StartupError;
 use crate::base::{json, limits};
 
@@ -24,21 +25,6 @@ const OF_CLIENTS: [(&str, &str); 3] = [
     ("alwaysAllow", "leave it out: what a client may do without asking is for the client to decide"),
 ];
 
-/// First segments of this server's own paths, which no server may have for a name.
-pub(crate) const RESERVED: [&str; 12] = [
-    "account",
-    "auth",
-    "authorize",
-    "consent",
-    "healthz",
-    "mcp",
-    "message",
-    "readyz",
-    "register",
-    "revoke",
-    "sse",
-    "token",
-];
 /// The longest wait that can be asked for (seconds).
 const SECONDS_MAX: u64 = 86_400;
 /// The longest name of a server (bytes).
@@ -128,6 +114,8 @@ impl EntryReader<'_> {
             idle,
             github_scopes: scopes.unwrap_or_default(),
             location: location?,
+            holds_secret: ["env", "headers"].iter().any(|values| seems_secret(members.get(*values))),
+            digest: sha256(format!("{name} {value}").as_bytes()),
         };
         self.check_persons(&entry);
         self.check_home(&entry);
@@ -234,7 +222,7 @@ impl EntryReader<'_> {
             && name.bytes().next().is_some_and(starts)
             && name.bytes().all(|b| starts(b) || b == b'_' || b == b'-');
         let why = match has_form {
-            true if !RESERVED.contains(&name) => return,
+            true if !(self.surroundings.is_reserved)(name) => return,
             true => "its name is a path of this server's own: choose another",
             false => {
                 "its name becomes a path: up to 32 lower-case letters, digits, - and _, a letter or digit first"
@@ -297,6 +285,15 @@ impl EntryReader<'_> {
             self.mistake("githubScopes", "write ${github.token} into \"env\" or \"headers\", or leave it out: this server gets no token");
         }
     }
+}
+
+/// Whether one of these values seems to be a secret that is written out, going by the names.
+fn seems_secret(values: Option<&Value>) -> bool {
+    const WORDS: [&str; 6] = ["key", "token", "secret", "password", "authorization", "credential"];
+    values.and_then(Value::as_object).into_iter().flatten().any(|(name, value)| {
+        let name = name.to_ascii_lowercase();
+        WORDS.iter().any(|word| name.contains(word)) && !value.to_string().contains("${")
+    })
 }
 
 #[cfg(test)]

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backend::Bridge;
+use super::backend::{Bridge, BridgeLimits};
 use super::entry::{Executable, Home, Isolation, Location, ServerEntry, Surroundings};
 use super::http::UpstreamLauncher;
-use super::instance_pool::InstancePool;
 use super::instances::InstanceSettings;
 use super::launcher::Launcher;
 use super::message::ClientInfo;
@@ -41,6 +40,8 @@ pub(crate) struct BridgeOptions {
     /// Programs of one person, and in all.
     pub(crate) most: (usize, usize),
     pub(crate) idle: Duration,
+    /// Whether `check` starts each server once.
+    pub(crate) are_tried: bool,
     /// Variables of the server that the program's may name.
     variables: Variables,
 }
@@ -64,6 +65,7 @@ impl Default for BridgeOptions {
             user: None,
             most: limits::bridge::PROGRAMS,
             idle: limits::bridge::IDLE,
+            are_tried: false,
             variables: Variables::new(),
         }
     }
@@ -79,6 +81,8 @@ pub(crate) struct BridgeHost<'a> {
     pub(crate) ca_file: Option<&'a Path>,
     /// Whether programs may run as root: for a trial.
     pub(crate) root_is_fine: bool,
+    /// Whether a name is the first segment of a path of the server's own.
+    pub(crate) is_reserved: fn(&str) -> bool,
 }
 
 impl BridgeOptions {
@@ -124,6 +128,7 @@ impl BridgeOptions {
             user: self.user.as_deref(),
             idle: self.idle,
             root_is_fine: host.root_is_fine,
+            is_reserved: host.is_reserved,
         };
         let sources = self.sources();
         if sources.len() > 1 {
@@ -168,6 +173,8 @@ impl BridgeOptions {
             idle: self.idle,
             github_scopes: Vec::new(),
             location,
+            holds_secret: false,
+            digest: [0; 32],
         })
     }
 
@@ -206,7 +213,12 @@ impl BridgeOptions {
     ///
     /// # Errors
     /// Certificates that cannot be used.
-    pub(crate) fn bridge(&self, entry: ServerEntry, host: BridgeHost<'_>) -> Result<Bridge, StartupError> {
+    pub(super) fn bridge(
+        &self,
+        entry: ServerEntry,
+        host: BridgeHost<'_>,
+        limits: &BridgeLimits,
+    ) -> Result<Bridge, StartupError> {
         // The one server of a command line is this program, for clients; a server of a file has a name.
         let name = if self.file.is_some() { &entry.name } else { host.name };
         let consent = Consent {
@@ -223,13 +235,13 @@ impl BridgeOptions {
             start: entry.start,
             idle: entry.idle,
             isolation: entry.isolation,
-            pool: InstancePool::new(self.most),
+            pool: Arc::clone(&limits.pool),
             client_info: ClientInfo { name: host.name, version: host.version },
         };
         let launcher: Box<dyn Launcher> = match entry.location {
             Location::Upstream { url, headers } => {
-                let upstream = Upstream::new(entry.name, url, headers, Trust::load(host.ca_file)?);
-                Box::new(UpstreamLauncher(Arc::new(upstream)))
+                let trust = Trust::load(host.ca_file)?;
+                Box::new(UpstreamLauncher(Arc::new(Upstream::new(entry.name, url, headers, trust))))
             }
             Location::Program(program) => Box::new(ProgramLauncher {
                 server: entry.name,
@@ -239,7 +251,7 @@ impl BridgeOptions {
                 variables: self.variables.clone(),
             }),
         };
-        Ok(Bridge::new(consent, settings, launcher))
+        Ok(Bridge::new(consent, settings, launcher, limits))
     }
 }
 

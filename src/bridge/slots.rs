@@ -107,6 +107,13 @@ impl<I> Slots<I> {
         emptied.into_iter().map(|(_, slot)| slot.instance).collect()
     }
 
+    /// Takes all of a server out, and forgets it.
+    pub(super) fn without_server(&mut self, server: &str) -> Vec<Arc<I>> {
+        self.histories.retain(|key, _| *key.server != *server);
+        let gone = self.running.extract_if(|key, _| *key.server == *server);
+        gone.map(|(_, slot)| slot.instance).collect()
+    }
+
     /// What is remembered of a key.
     pub(super) fn history(&self, key: &InstanceKey) -> Option<&History> {
         self.histories.get(&key.without_session())

@@ -9,7 +9,7 @@ use super::*;
 use crate::base::random::OsRandom;
 use crate::config::{Invocation, Program};
 use crate::demo;
-use crate::serve::{NamedBackend, Server};
+use crate::serve::Server;
 use crate::store::{RedbGrants, StateDirectory, fake::TestDirectory, key_file};
 
 const PLAIN: &[(&str, &str)] = &[
@@ -19,9 +19,8 @@ const PLAIN: &[(&str, &str)] = &[
     ("MCP_LISTEN", "127.0.0.1:0"),
 ];
 
-fn tools() -> MakeServers<'static> {
-    let served = |backend| NamedBackend { name: None, backend };
-    Box::new(move |github| Ok(vec![served(std::sync::Arc::new(demo::tools(github).unwrap()))]))
+fn tools() -> MakeBackend<'static> {
+    Box::new(|github| Ok(std::sync::Arc::new(demo::tools(github).unwrap())))
 }
 
 fn configured(env: &[(&str, &str)]) -> Config {
@@ -230,28 +229,69 @@ fn what_will_not_work_as_it_should_is_a_warning() {
     check_words(&[state], true, &["unsafe: its group can use", "fsGroup"]);
 }
 
+/// The report about `PLAIN` with these arguments.
+fn of(args: &[&str]) -> String {
+    let env = PLAIN.iter().chain(&[("MCP_STATE_DIR", "/nonexistent/state"), ("PATH", "/usr/bin:/bin")]);
+    let env = env.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let args = ["check"].iter().chain(args).map(|arg| (*arg).to_owned());
+    let Ok(Invocation::Check(config)) = Config::from(Program::new("test", "1").unwrap(), args, &env) else {
+        panic!("{env:?}")
+    };
+    check(&config, tools()).to_string()
+}
+
 /// P1: which program, as whom, and what that means.
 #[test]
 fn a_program_is_looked_for_and_reported() {
-    let of = |args: &[&str]| {
-        let env = PLAIN.iter().chain(&[("MCP_STATE_DIR", "/nonexistent/state"), ("PATH", "/usr/bin:/bin")]);
-        let env = env.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let args = ["check"].iter().chain(args).map(|arg| (*arg).to_owned());
-        let Ok(Invocation::Check(config)) = Config::from(Program::new("test", "1").unwrap(), args, &env)
-        else {
-            panic!("{env:?}")
-        };
-        check(&config, tools()).to_string()
-    };
-    let text = of(&["--max-children", "3", "--", "sh", "-c", "hush-hush"]);
+    let text = of(&["--max-children", "3", "--child-user", "nobody", "--", "sh", "-c", "hush-hush"]);
     for word in [
-        "program sh, run as the server's user: 3 at most, 8 of one person",
+        "/sh, run as user 65534, one for each person and client program",
+        "3 at most, 8 of one person",
         "/nonexistent/state.children",
-        "can read the grants",
     ] {
         assert!(text.contains(word), "{word:?} is not in\n{text}");
     }
     assert!(!text.contains("hush-hush"), "arguments may be secrets");
-    assert!(!of(&["--child-user", "nobody", "--", "sh"]).contains("can read the grants"));
+    assert!(!text.contains("can read the grants"));
+    let as_the_server = match store::runs_as_root() {
+        true => "this server runs as root, and so would the program",
+        false => "can read the grants",
+    };
+    assert!(of(&["--", "sh"]).contains(as_the_server));
     assert!(!of(&[]).contains("home directories"));
+}
+
+/// Decision 4: all servers of a file, and all mistakes in it; nothing is started.
+#[test]
+fn every_server_of_a_file_is_reported() {
+    let file = std::env::temp_dir().join(format!("mcp-check-servers-{}", std::process::id()));
+    let report = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let path = file.to_str().unwrap();
+        of(&["--child-user", "nobody", "--servers", path]).replace(path, "FILE")
+    };
+    let text = report(
+        r#"{"mcpServers":{"files":{"command":"sh","title":"Our files","isolation":"shared","home":"shared","env":{"A_KEY":"hush-hush"}},
+            "far":{"url":"http://192.0.2.1/mcp"},"gh":{"command":"sh","env":{"T":"${github.token}"}}}}"#,
+    );
+    for words in [
+        "Our files at /files/mcp, the program ",
+        "far at /far/mcp, the MCP server at http://192.0.2.1/mcp, one for each person and client program",
+        "one for everybody together",
+        "every user of this machine can read FILE",
+        "what files leaves in its home directory",
+        "gh gets people's tokens at GitHub",
+        "travels in the clear",
+    ] {
+        assert!(text.contains(words), "{words:?} is not in\n{text}");
+    }
+    assert!(!text.contains("would not start") && !text.contains("hush-hush"), "{text}");
+    let text = report(r#"{"mcpServers":{"A":{"command":"sh"},"b":{"command":"sh","cwd":"x","colour":1}}}"#);
+    for words in
+        ["FILE: server \"A\": its name", "FILE: server \"b\": cwd: write", "\"b\": colour: the members"]
+    {
+        assert!(text.contains(words), "{words:?} is not in\n{text}");
+    }
+    std::fs::remove_file(&file).unwrap();
 }

@@ -1,7 +1,6 @@
 //! Secrets of OAuth clients: that of our own app at GitHub, and those of the operator's clients.
 
 use std::fmt::Display;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::base::capped;
@@ -27,8 +26,7 @@ impl ClientSecret {
     /// Its file, if every user of this machine can read that.
     pub fn exposed_file(&self) -> Option<&Path> {
         let ClientSecret::File(path) = self else { return None };
-        let exposed = std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o007 != 0);
-        exposed.then_some(path)
+        capped::is_exposed(path).then_some(path)
     }
 
     /// The one secret. White space around it in a file is dropped.

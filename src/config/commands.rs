@@ -74,6 +74,8 @@ pub(super) struct CommandLine {
     pub(super) command: &'static Command,
     pub(super) flags: Vec<Given>,
     selections: Vec<Selection>,
+    /// The name and perhaps the person that a command about servers is given.
+    words: Vec<String>,
     pub(super) format: OutcomeFormat,
     pub(super) file: Option<PathBuf>,
     pub(super) url: Option<String>,
@@ -84,6 +86,10 @@ pub(super) struct CommandLine {
 /// How a program to be served is written.
 const BRIDGED: &str =
     "[[--env NAME[=VALUE]]... -- COMMAND [ARG...] | --upstream URL [--header 'NAME: VALUE']...]";
+
+/// What is checked.
+const CHECKED: &str =
+    "[--start] [[--env NAME[=VALUE]]... -- COMMAND [ARG...] | --upstream URL [--header 'NAME: VALUE']...]";
 
 /// How `grants revoke` is told which grants.
 const SELECTION: &str = "(ID | --user LOGIN|NUMBER | --client FINGERPRINT | --all)";
@@ -100,8 +106,10 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     command(&["demo"], BRIDGED, Action::Demo)
         .help("serve on loopback with a simulated GitHub, no account needed"),
-    command(&["check"], BRIDGED, Action::Check)
-        .help("say what the options mean, what of it is unsafe, and whether a server would start"),
+    command(&["check"], CHECKED, Action::Check).help(
+        "say what the options mean, what of it is unsafe, and whether a server would start; with --start, start each \
+         MCP server behind it once, and say what it offers",
+    ),
     command(&["grants", "list"], "", Action::Operate(|_| Ok(Operation::ListGrants)))
         .help("list who let which program in"),
     command(&["grants", "revoke"], SELECTION, Action::Operate(revoke)).help(
@@ -116,6 +124,12 @@ pub(super) const COMMANDS: &[Command] = &[
         "say since when the server is up, its version, and how many grants, sessions, streams and running \
          calls it has",
     ),
+    command(&["servers", "list"], "", Action::Operate(|_| Ok(Operation::ListServers)))
+        .help("list the MCP servers behind the running server: how many programs they have, restarts, the last failure"),
+    command(&["servers", "restart"], "NAME", Action::Operate(restart))
+        .help("end the programs of one of them; the next call starts them again"),
+    command(&["servers", "forget"], "NAME [NUMBER]", Action::Operate(forget))
+        .help("remove the home directories that are kept for one of them, or that of the person of this number"),
     command(&["health"], "[--url URL]", Action::Health).help(
         "exit with 0 if the server is up, else with 1: asked over the operator's socket, or at its URL",
     ),
@@ -125,6 +139,11 @@ pub(super) const COMMANDS: &[Command] = &[
 impl Command {
     const fn help(self, help: &'static str) -> Command {
         Command { help, ..self }
+    }
+
+    /// Whether a program to be served may stand behind `--`.
+    fn is_bridged(&self) -> bool {
+        matches!(self.action, Action::Serve | Action::Demo | Action::Check)
     }
 
     /// Which options it reads.
@@ -171,6 +190,7 @@ pub(super) fn parse(line: Vec<String>) -> Result<CommandLine, StartupError> {
         command,
         flags: Vec::new(),
         selections: Vec::new(),
+        words: Vec::new(),
         format: OutcomeFormat::Text,
         file: None,
         url: None,
@@ -178,7 +198,7 @@ pub(super) fn parse(line: Vec<String>) -> Result<CommandLine, StartupError> {
     };
     let mut args = line.into_iter().skip(command.words.len());
     while let Some(arg) = args.next() {
-        if arg == "--" && command.arguments == BRIDGED {
+        if arg == "--" && command.is_bridged() {
             parsed.bridge.command = args.collect();
             let missing = || StartupError::unusable("--", "write the program to be served behind it");
             parsed.bridge.command.first().ok_or_else(missing)?;
@@ -209,6 +229,7 @@ impl CommandLine {
                 let selection = grant(word).map_err(|why| StartupError::unusable("grants revoke", why));
                 self.selections.push(selection?);
             }
+            ["servers", "restart" | "forget"] => self.words.push(word.to_owned()),
             ["backup"] if self.file.is_none() => self.file = Some(word.into()),
             ["backup"] => return Err(StartupError::unusable("backup", "say one file")),
             [] => {
@@ -219,7 +240,7 @@ impl CommandLine {
             words => {
                 let name = words.join(" ");
                 let text = format!("{name} takes no argument {word:?}; {name} --help shows what it takes");
-                let is_bridged = self.command.arguments == BRIDGED;
+                let is_bridged = self.command.is_bridged();
                 let hint = if is_bridged { "; a program to be served stands behind --" } else { "" };
                 return Err(StartupError::new(text + hint));
             }
@@ -245,8 +266,9 @@ impl CommandLine {
             (["grants", "revoke"], "--client") => self.selections.push(client(&value()?).map_err(unusable)?),
             (["grants", "revoke"], "--all") if is_bare => self.selections.push(Selection::All),
             (["grants", "revoke"], "--all") => return Err(unusable("it takes no value")),
-            (_, "--env") if self.command.arguments == BRIDGED => self.bridge.env.push(value()?),
-            (_, "--header") if self.command.arguments == BRIDGED => self.bridge.headers.push(value()?),
+            (_, "--env") if self.command.is_bridged() => self.bridge.env.push(value()?),
+            (_, "--header") if self.command.is_bridged() => self.bridge.headers.push(value()?),
+            (["check"], "--start") if is_bare => self.bridge.are_tried = true,
             (["health"], "--url") => self.url = Some(url(value()?).map_err(unusable)?),
             (_, "--json") if is_bare && matches!(self.command.action, Action::Operate(_)) => {
                 self.format = OutcomeFormat::Json;
@@ -273,6 +295,29 @@ fn revoke(line: &CommandLine) -> Result<Operation, StartupError> {
         [..] => "say one thing: an ID, or --user, --client or --all",
     };
     Err(StartupError::unusable("grants revoke", why))
+}
+
+fn restart(line: &CommandLine) -> Result<Operation, StartupError> {
+    match line.words.as_slice() {
+        [server] => Ok(Operation::RestartServer(server.clone())),
+        [] | [..] => Err(StartupError::unusable("servers restart", "say one name of `servers list`")),
+    }
+}
+
+fn forget(line: &CommandLine) -> Result<Operation, StartupError> {
+    let unusable = |why| StartupError::unusable("servers forget", why);
+    let (server, user) = match line.words.as_slice() {
+        [server] => (server, None),
+        [server, person] => (server, Some(person)),
+        [] | [..] => {
+            return Err(unusable("say a name of `servers list`, and perhaps the number of one person"));
+        }
+    };
+    let user = user.map(|person| match self::user(person) {
+        Ok(Selection::User(id)) => Ok(id),
+        Ok(_) | Err(_) => Err(unusable("a person is the number in the USER column of `grants list`")),
+    });
+    Ok(Operation::ForgetServer { server: server.clone(), user: user.transpose()? })
 }
 
 fn back_up(line: &CommandLine) -> Result<Operation, StartupError> {

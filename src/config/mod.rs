@@ -19,6 +19,7 @@ use crate::github::BaseUrl;
 use crate::http::{PublicUrl, TrustedProxies};
 use crate::oauth::AllowRule;
 use crate::operator;
+use crate::router;
 use crate::store::key_file::{self, Choice, KeyFile};
 
 mod client_secret;
@@ -137,10 +138,10 @@ impl GitHubApp {
     }
 }
 
-/// How this process was started, for a command that starts it again.
+/// The command line of this process, its own name first.
 #[allow(clippy::disallowed_methods)] // this is the environment's home
-pub fn command() -> String {
-    std::env::args_os().next().map(|command| command.to_string_lossy().into_owned()).unwrap_or_default()
+pub fn command_line() -> Vec<String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 /// The arguments of this process.
@@ -265,6 +266,7 @@ impl Config {
             state_dir: &self.state_dir,
             ca_file: self.ca_file.as_deref(),
             root_is_fine: self.is_demo,
+            is_reserved: router::is_reserved,
         }
     }
 

@@ -214,9 +214,15 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
     option("MCP_UPSTREAM", One("URL"), "none")
         .help("an MCP server over Streamable HTTP that is served in place of these tools")
         .sets(|config, value| set(&mut config.bridge.upstream, UpstreamUrl::parse(value).map(Some))),
+    option("MCP_SERVERS", One("FILE"), "none")
+        .help(
+            "a JSON file of MCP servers (mcpServers, as clients have it), each served at /NAME/mcp in place of \
+             these tools; SIGHUP rereads it",
+        )
+        .sets(|config, value| set(&mut config.bridge.file, path(value))),
     option("MCP_MAX_CHILDREN", One("NUMBER"), "64")
         .help(
-            "programs of `-- COMMAND`, or sessions at the upstream, at once; the one unused for the \
+            "programs, or sessions at upstreams, at once, of all servers together; the one unused for the \
              longest time makes room",
         )
         .sets(|config, value| set(&mut config.bridge.most.1, values::count(value))),

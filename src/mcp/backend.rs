@@ -60,11 +60,6 @@ pub trait Backend: Send + Sync {
         false
     }
 
-    /// How many programs the backend runs, for metrics.
-    fn programs(&self) -> usize {
-        0
-    }
-
     /// A grant has ended: what is kept for it goes.
     fn end_grant(&self, _grant: GrantId) {}
 

@@ -326,11 +326,6 @@ impl Mcp {
         }
     }
 
-    /// How many programs the backend runs.
-    pub fn programs(&self) -> usize {
-        self.0.settings.backend.programs()
-    }
-
     /// The number of requests that were served although they break the protocol, by kind.
     pub fn tolerated(&self) -> Vec<(&'static str, u64)> {
         self.0.tolerated.counts()

@@ -25,6 +25,7 @@ fn endpoint() -> Endpoint {
         github_calls: vec![("ok", 5)],
         door_refusals: vec![("too_slow", 1)],
         tolerated: vec![("repeated_version", 2)],
+        servers: vec![("files".to_owned(), [2, 1, 3])],
     };
     Endpoint::new(counted(), Box::new(move || snapshot.clone()))
 }
@@ -57,6 +58,9 @@ fn the_page_has_what_was_counted() {
         r#"mcp_tolerated_total{kind="repeated_version"} 2"#,
         r#"mcp_calls_total{method="tools/call",outcome="ok"} 2"#,
         r#"mcp_calls_total{method="tools/call",outcome="tool_error"} 1"#,
+        r#"mcp_programs{server="files"} 2"#,
+        r#"mcp_program_restarts_total{server="files"} 1"#,
+        r#"mcp_program_failures_total{server="files"} 3"#,
         r#"mcp_build_info{version="1.2.3"} 1"#,
         "# TYPE mcp_connections gauge",
         "mcp_connections 3",

@@ -118,7 +118,8 @@ impl Pages {
 
     fn program(&self, resources: &Resources, program: &Program<'_>) -> String {
         let Program { name, host, place, resource, grants } = program;
-        let (pages, server) = match resources.find(resource) {
+        let known = resources.find(resource);
+        let (pages, server) = match &known {
             Some(known) if known.name.is_none() => (&known.pages, String::new()),
             Some(known) => (&known.pages, format!("<span>{}</span>", escape(&known.pages.title))),
             None => (self, format!("<span>{}</span>", escape(resource))),
@@ -162,8 +163,10 @@ impl Pages {
 
 /// The servers, if there are several, each with the URL by which a client is connected to it.
 fn servers(resources: &Resources) -> String {
-    let several = resources.0.iter().filter(|resource| resource.name.is_some());
+    let several = resources.all();
     let rows: String = several
+        .iter()
+        .filter(|resource| resource.name.is_some())
         .map(|resource| {
             let title = format!("<a href=\"{}\">{}</a>", resource.url.path(), escape(&resource.pages.title));
             row(&title, &format!("<code>{}</code>", escape(&resource.uri)))

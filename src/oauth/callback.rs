@@ -94,11 +94,13 @@ impl CallbackEndpoint {
 
     /// Ends the login; a problem leaves it open, if it was.
     fn finish(&self, head: &Head, query: &Form, login: &GitHubLogin) -> Result<Response, Problem> {
+        let resource;
         let goal: Goal<'_> = match &login.purpose {
             Purpose::Authorize(request) => {
                 trace::names_client(&request.client);
                 // The operator may have taken the server away meanwhile.
-                Some((request, self.resources.find(&request.resource).ok_or(Problem::LoginExpired)?))
+                resource = self.resources.find(&request.resource).ok_or(Problem::LoginExpired)?;
+                Some((request, &resource))
             }
             Purpose::Account => None,
         };

@@ -134,6 +134,7 @@ pub struct Parts {
 pub struct AuthorizationServer {
     /// The pages of no server in particular.
     pages: Pages,
+    resources: Arc<Resources>,
     /// `/.well-known/…`
     pub metadata: MetadataEndpoint,
     /// `/register`
@@ -164,7 +165,7 @@ impl AuthorizationServer {
             [only] if only.name.is_none() => only.pages.clone(),
             _ => Pages::new("mcp", public_url.authority(), Vec::new()).at(public_url.path(), ""),
         };
-        let resources = Arc::new(Resources(parts.resources));
+        let resources = Arc::new(Resources::new(parts.resources));
         let registrations = u32::try_from(parts.registrations_per_hour).unwrap_or(u32::MAX);
         let grants = Arc::new(LiveGrants::new(parts.grants, clock.clone(), parts.rules, parts.grant_ended));
         let clients = Arc::new(ClientRegistry {
@@ -220,7 +221,7 @@ impl AuthorizationServer {
                 quota: LoginQuota::new(),
             },
             account: AccountEndpoint {
-                resources,
+                resources: resources.clone(),
                 pages: pages.clone(),
                 logins,
                 provider: provider.clone(),
@@ -240,7 +241,13 @@ impl AuthorizationServer {
             bearer: BearerCheck { keys, grants: grants.clone(), upstreams, clock },
             grants,
             pages,
+            resources,
         }
+    }
+
+    /// Guards these servers from now on.
+    pub fn replace_resources(&self, resources: Vec<Arc<ProtectedResource>>) {
+        self.resources.replace(resources);
     }
 
     /// The page for a person who opens the URL below which several servers are. It names none of them.

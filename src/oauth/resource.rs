@@ -11,6 +11,7 @@ use super::problem::Problem;
 use super::redirect::RedirectUri;
 use super::upstream::TokenUse;
 use crate::base::identity::Scopes;
+use crate::base::lock::Mutex;
 use crate::base::trace;
 use crate::http::{Form, PublicUrl, Response, Uri, append_query, escape};
 
@@ -35,12 +36,27 @@ pub struct ProtectedResource {
 }
 
 /// The resources of one process.
-pub(super) struct Resources(pub(super) Vec<Arc<ProtectedResource>>);
+pub(super) struct Resources {
+    /// Guards the list, which SIGHUP replaces.
+    current: Mutex<Vec<Arc<ProtectedResource>>>,
+}
 
 impl Resources {
+    pub(super) fn new(resources: Vec<Arc<ProtectedResource>>) -> Resources {
+        Resources { current: Mutex::new(resources) }
+    }
+
+    pub(super) fn replace(&self, resources: Vec<Arc<ProtectedResource>>) {
+        *self.current.lock() = resources;
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<ProtectedResource>> {
+        self.current.lock().clone()
+    }
+
     /// The resource with this URI.
-    pub(super) fn find(&self, uri: &str) -> Option<&Arc<ProtectedResource>> {
-        self.0.iter().find(|resource| *resource.uri == *uri)
+    pub(super) fn find(&self, uri: &str) -> Option<Arc<ProtectedResource>> {
+        self.all().into_iter().find(|resource| *resource.uri == *uri)
     }
 }
 

@@ -35,7 +35,7 @@ fn two_servers() -> Fixture {
 }
 
 fn notes(fixture: &Fixture) -> Arc<ProtectedResource> {
-    Arc::clone(fixture.server.callback.resources.find("https://mcp.example.com/notes/mcp").unwrap())
+    fixture.server.callback.resources.find("https://mcp.example.com/notes/mcp").unwrap()
 }
 
 /// A browser with that client, whose consent page of `files` is open.

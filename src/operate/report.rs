@@ -1,9 +1,12 @@
 //! An outcome in words, or as JSON.
 
+use crate::bridge::ServerSummary;
 use crate::config::OutcomeFormat;
 use crate::operator::{GrantSummary, Operation, Outcome, Running, Selection};
 
-const HEADINGS: [&str; 7] = ["ID", "USER", "CLIENT", "LOGIN SENT TO", "CREATED", "LAST USED", "PROGRAM"];
+const GRANTS: [&str; 7] = ["ID", "USER", "CLIENT", "LOGIN SENT TO", "CREATED", "LAST USED", "PROGRAM"];
+
+const SERVERS: [&str; 6] = ["NAME", "KIND", "RUNNING", "RESTARTS", "FAILURES", "LAST FAILURE"];
 
 const NONE: &str = "There are no grants.\n";
 
@@ -31,7 +34,10 @@ pub fn missed(operation: &Operation, outcome: &Outcome) -> bool {
         | Operation::ListGrants
         | Operation::RotateKey
         | Operation::Status
-        | Operation::BackUp => false,
+        | Operation::BackUp
+        | Operation::ListServers
+        | Operation::RestartServer(_) => false,
+        Operation::ForgetServer { .. } => return *outcome == Outcome::Forgotten { removed: 0 },
         Operation::Revoke(
             Selection::Grant(_) | Selection::User(_) | Selection::Login(_) | Selection::Client(_),
         ) => true,
@@ -42,7 +48,7 @@ pub fn missed(operation: &Operation, outcome: &Outcome) -> bool {
 fn text(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Grants(grants) if grants.is_empty() => NONE.to_owned(),
-        Outcome::Grants(grants) => table(grants),
+        Outcome::Grants(grants) => table(GRANTS, grants.iter().map(grant_row)),
         Outcome::Revoked(ids) if ids.is_empty() => NONE.to_owned(),
         Outcome::Revoked(ids) => {
             let lines: String = ids.iter().map(|id| format!("revoked {id}\n")).collect();
@@ -50,13 +56,16 @@ fn text(outcome: &Outcome) -> String {
         }
         Outcome::Status { grants, server: None } => format!("No server runs.\nGrants         {grants}\n"),
         Outcome::Status { grants, server: Some(server) } => {
-            let Running { version, since, sessions, streams, calls } = server;
+            let Running { version, since, sessions, streams, calls, programs } = server;
             let (since, version) = (visible(since), visible(version));
             format!(
                 "Up since       {since}\nVersion        {version}\nGrants         {grants}\nSessions       {sessions}\n\
-                 Streams        {streams}\nRunning calls  {calls}\n"
+                 Streams        {streams}\nRunning calls  {calls}\nPrograms       {programs}\n"
             )
         }
+        Outcome::Servers(servers) => table(SERVERS, servers.iter().map(server_row)),
+        Outcome::Restarted { ended } => format!("{ended} ended. The next call starts it again.\n"),
+        Outcome::Forgotten { removed } => format!("{removed} home directories are removed.\n"),
         Outcome::BackedUp => "The grants are copied. The key is not in the copy.\n".to_owned(),
         Outcome::Rotated { keys } => format!(
             "A new key seals from now on. The key file holds {keys} keys; values sealed under the older ones still open.\n"
@@ -64,22 +73,33 @@ fn text(outcome: &Outcome) -> String {
     }
 }
 
-fn table(grants: &[GrantSummary]) -> String {
-    let rows: Vec<[String; 7]> =
-        std::iter::once(HEADINGS.map(str::to_owned)).chain(grants.iter().map(row)).collect();
+fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows: Vec<[String; N]> = std::iter::once(headings.map(str::to_owned)).chain(rows).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
     };
-    let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
-    let line = |row: &[String; 7]| {
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
         let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
         format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
     };
     rows.iter().map(line).collect()
 }
 
-fn row(grant: &GrantSummary) -> [String; 7] {
+fn server_row(server: &ServerSummary) -> [String; 6] {
+    let failure = server.last_failure.as_ref().map(|(when, why)| format!("{when} {why}"));
+    [
+        visible(&server.name),
+        visible(&server.kind),
+        server.running.to_string(),
+        server.restarts.to_string(),
+        server.failures.to_string(),
+        visible(failure.as_deref().unwrap_or("-")),
+    ]
+}
+
+fn grant_row(grant: &GrantSummary) -> [String; 7] {
     let name = if grant.client.name.is_empty() { "-" } else { &grant.client.name };
     let host = grant.client.host.as_ref().map(|host| format!(" ({host})")).unwrap_or_default();
     let name = name.to_owned() + &host;

@@ -41,6 +41,9 @@ fn listed(files: &StateFiles) -> Vec<GrantId> {
         other @ (Outcome::Revoked(_)
         | Outcome::Rotated { .. }
         | Outcome::Status { .. }
+        | Outcome::Servers(_)
+        | Outcome::Restarted { .. }
+        | Outcome::Forgotten { .. }
         | Outcome::BackedUp) => panic!("{other:?}"),
     }
 }

@@ -38,6 +38,7 @@ fn fixture(users: &[(u64, &str)]) -> Fixture {
         rotate_key: Box::new(|| Ok(2)),
         look: Box::new(|| None),
         back_up: Box::new(|| Ok(())),
+        bridges: None,
         metrics: None,
     });
     Fixture { operator: Arc::new(operator), grants, clock, ended }
@@ -182,7 +183,8 @@ fn operations_travel_as_json() {
 #[test]
 fn a_status_counts_what_lives() {
     let mut fixture = fixture(&[(1, "octocat"), (2, "mona")]);
-    let running = Running { version: "1".into(), since: "x".into(), sessions: 1, streams: 2, calls: 3 };
+    let running =
+        Running { version: "1".into(), since: "x".into(), sessions: 1, streams: 2, calls: 3, programs: 4 };
     let answer = running.clone();
     fixture.parts().look = Box::new(move || Some(answer.clone()));
     let status = |fixture: &Fixture| fixture.operator.perform(&Operation::Status).unwrap();

@@ -46,9 +46,10 @@ impl SimulatedGitHub {
     }
 }
 
-/// What a newcomer can do with the demo, which `command` started.
-pub(super) fn next_steps(command: &str, url: &PublicUrl) -> String {
+/// What a newcomer can do with the demo, which was started by this command line.
+pub(super) fn next_steps(command_line: &[String], url: &PublicUrl) -> String {
     let origin = url.to_string();
+    let command = without_demo(command_line);
     // The address must stay the one that GitHub knows.
     let address = match url.authority() {
         "127.0.0.1:3001" => String::new(),
@@ -75,6 +76,22 @@ pub(super) fn next_steps(command: &str, url: &PublicUrl) -> String {
 
 "#
     )
+}
+
+/// The command line that serves the same without simulation, for a shell.
+fn without_demo(command_line: &[String]) -> String {
+    let (program, arguments) = command_line.split_at(command_line.len().min(1));
+    let arguments = arguments.strip_prefix(&["demo".to_owned()]).unwrap_or(arguments);
+    program.iter().chain(arguments).map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a shell has to be told it.
+fn quoted(word: &str) -> String {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"%+,-./:=@_".contains(&b);
+    match !word.is_empty() && word.bytes().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
 }
 
 #[cfg(test)]

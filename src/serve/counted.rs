@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::base::clock::Timestamp;
+use crate::bridge::{Bridges, ServerSummary};
 use crate::edge;
 use crate::github::GitHub;
-use crate::mcp::{self, Mcp};
+use crate::mcp::Mcp;
 use crate::metrics::{self, Snapshot};
 use crate::operator::Running;
 use crate::store::Grants;
@@ -17,30 +18,32 @@ pub(super) struct Counted {
     pub(super) started: Timestamp,
     pub(super) door: Box<dyn Fn() -> edge::Counts + Send + Sync>,
     pub(super) pool: Arc<Pool>,
-    /// The endpoints, which count sessions and calls together, and programs each.
-    pub(super) mcps: Vec<Mcp>,
+    /// Of any of the servers: they count together.
+    pub(super) mcp: Mcp,
     pub(super) grants: Arc<dyn Grants>,
     pub(super) github: Arc<GitHub>,
+    pub(super) bridges: Option<Arc<Bridges>>,
 }
 
 impl Counted {
+    fn servers(&self) -> Vec<ServerSummary> {
+        self.bridges.as_ref().map(|bridges| bridges.list()).unwrap_or_default()
+    }
+
     pub(super) fn running(&self) -> Running {
-        let counts = self.counts();
+        let counts = self.mcp.counts();
         Running {
             version: self.version.to_owned(),
             since: self.started.rfc3339(),
             sessions: counts.sessions,
             streams: (self.door)().streams,
             calls: counts.calls,
+            programs: self.servers().iter().map(|server| server.running).sum(),
         }
     }
 
-    fn counts(&self) -> mcp::Counts {
-        self.mcps.first().map(Mcp::counts).unwrap_or_default()
-    }
-
     pub(super) fn snapshot(&self) -> Snapshot {
-        let (door, mcp) = ((self.door)(), self.counts());
+        let (door, mcp) = ((self.door)(), self.mcp.counts());
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let mut gauges = vec![
             ("mcp_connections", "Open connections.", number(door.connections)),
@@ -48,11 +51,6 @@ impl Counted {
             ("mcp_sessions", "Sessions of the older protocol era.", number(mcp.sessions)),
             ("mcp_listeners", "Open subscriptions of the newer.", number(mcp.listeners)),
             ("mcp_calls", "Calls that run.", number(mcp.calls)),
-            (
-                "mcp_programs",
-                "Programs that run for `-- COMMAND`.",
-                number(self.mcps.iter().map(Mcp::programs).sum()),
-            ),
             ("mcp_queue", "Requests that wait for a worker.", number(self.pool.waiting())),
             ("mcp_workers", "Workers that run.", number(self.pool.workers())),
             ("process_start_time_seconds", "Start of the server, in seconds since 1970.", self.started.0),
@@ -65,7 +63,11 @@ impl Counted {
             gauges.push(("process_resident_memory_bytes", "Memory in RAM.", bytes));
         }
         let (version, github_calls) = (self.version, self.github.outcomes());
-        let tolerated = self.mcps.first().map(Mcp::tolerated).unwrap_or_default();
-        Snapshot { version, gauges, github_calls, door_refusals: door.refusals, tolerated }
+        let tolerated = self.mcp.tolerated();
+        let servers = self.servers().into_iter();
+        let servers =
+            servers.map(|server| (server.name, [number(server.running), server.restarts, server.failures]));
+        let servers = servers.collect();
+        Snapshot { version, gauges, github_calls, door_refusals: door.refusals, tolerated, servers }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::doors;
 use crate::base::startup_error::{Cause, StartupError};
 use crate::base::{clock, limits};
+use crate::bridge::{Bridge, Bridges};
 use crate::config::{Config, Warning};
 use crate::edge::Tls;
 use crate::github::{GitHub, GitHubSettings};
@@ -25,8 +26,8 @@ pub struct NamedBackend {
     pub backend: Arc<dyn Backend>,
 }
 
-/// Makes what is served, given the client for GitHub's API: one server without a name, or all with one.
-pub type MakeServers<'a> = Box<dyn FnOnce(&Arc<GitHub>) -> Result<Vec<NamedBackend>, Vec<StartupError>> + 'a>;
+/// Makes the tools, given the client for GitHub's API.
+pub type MakeBackend<'a> = Box<dyn FnOnce(&Arc<GitHub>) -> Result<Arc<dyn Backend>, StartupError> + 'a>;
 
 /// The result of the checks.
 pub struct Prepared {
@@ -44,7 +45,10 @@ pub struct Prepared {
 pub(super) struct Outside {
     pub(super) trust: Trust,
     pub(super) github: Arc<GitHub>,
+    /// One server without a name, or all with one.
     pub(super) servers: Vec<NamedBackend>,
+    /// The servers behind this one, if that is where they are.
+    pub(super) bridges: Option<Arc<Bridges>>,
 }
 
 /// What there is in the state directory. A start makes what is missing.
@@ -59,12 +63,12 @@ pub struct State {
 
 /// Checks everything that a start needs. With [`OpenedFor::Check`] not even the table's file is opened for writing, and the result
 /// cannot be served.
-pub fn prepare(config: &Config, opened_for: OpenedFor, servers: MakeServers<'_>) -> Prepared {
+pub fn prepare(config: &Config, opened_for: OpenedFor, tools: MakeBackend<'_>) -> Prepared {
     let mut errors = Vec::new();
     keep(&mut errors, check_descriptors(config));
     let tls = config.tls_files().and_then(|(cert, key)| keep(&mut errors, Tls::load(cert, key)));
     let clients = keep(&mut errors, config.clients.configured()).unwrap_or_default();
-    let outside = outside(config, &mut errors, servers);
+    let outside = outside(config, &mut errors, tools);
     let mut state = State::default();
     let opened = open(config, opened_for, &mut state);
     state.is_in_use = opened.as_ref().is_err_and(|error| error.cause == Cause::InUse);
@@ -107,7 +111,7 @@ fn check_descriptors(config: &Config) -> Result<(), StartupError> {
     )))
 }
 
-fn outside(config: &Config, errors: &mut Vec<StartupError>, servers: MakeServers<'_>) -> Option<Outside> {
+fn outside(config: &Config, errors: &mut Vec<StartupError>, tools: MakeBackend<'_>) -> Option<Outside> {
     let app = &config.github;
     let secrets = keep(errors, app.client_secret.read_two());
     let trust = keep(errors, Trust::load(config.ca_file.as_deref()));
@@ -120,8 +124,19 @@ fn outside(config: &Config, errors: &mut Vec<StartupError>, servers: MakeServers
         api_url: app.api_url(),
         trust: trust.clone(),
     }));
-    let servers = servers(&github).map_err(|faults| errors.extend(faults)).ok()?;
-    Some(Outside { trust, servers, github })
+    if config.bridge.programs() == 0 {
+        let servers = vec![NamedBackend { name: None, backend: keep(errors, tools(&github))? }];
+        return Some(Outside { trust, servers, bridges: None, github });
+    }
+    let bridges = Bridges::open(&config.bridge, config.bridge_host());
+    let bridges = Arc::new(bridges.map_err(|faults| errors.extend(faults)).ok()?);
+    Some(Outside { trust, servers: named(&bridges, config), bridges: Some(bridges), github })
+}
+
+/// The servers behind this one: those of a file have names.
+pub(super) fn named(bridges: &Bridges, config: &Config) -> Vec<NamedBackend> {
+    let name = |bridge: &Bridge| config.bridge.file.is_some().then(|| bridge.name().to_owned());
+    bridges.all().into_iter().map(|bridge| NamedBackend { name: name(&bridge), backend: bridge }).collect()
 }
 
 /// Opens what there is, and makes nothing.

@@ -63,7 +63,8 @@ fn every_security_event_has_its_line() {
     let url = server.authorize_url(&client);
     let page = browser.visit(&url).expect(200);
     browser.press(&url, &page, ("decision", "deny")).expect(303);
-    let unwelcome = Client { id: denied.to_owned(), redirect_uri: REDIRECT_URI.to_owned() };
+    let unwelcome =
+        Client { id: denied.to_owned(), redirect_uri: REDIRECT_URI.to_owned(), server: String::new() };
     Browser::default().visit(&server.authorize_url(&unwelcome)).expect(403);
     let mut owner = Browser::default();
     let account = server.url("/account");

@@ -51,7 +51,7 @@ fn is_alive(pid: &str) -> bool {
     status.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
 
-fn wait_until_gone(pid: &str) {
+pub(crate) fn wait_until_gone(pid: &str) {
     let deadline = instant() + PATIENCE;
     while is_alive(pid) {
         assert!(instant() < deadline, "{pid} lives");
@@ -82,7 +82,11 @@ fn a_login_stands_in_front_of_a_program() {
     );
     let socket = std::os::unix::net::UnixStream::connect(server.state_dir().join("operator.sock")).unwrap();
     let page = Request::get("/metrics").over(socket, "operator").unwrap().finish().unwrap().expect(200);
-    assert!(page.text().contains("\nmcp_programs 2\n"), "{}", page.text());
+    assert!(
+        page.text().lines().any(|line| line.starts_with("mcp_programs{server=") && line.ends_with(" 2")),
+        "{}",
+        page.text()
+    );
     let log = server.wait_for_log("as-peer");
     assert!(
         log.contains("program.started") && log.contains("program.stderr") && log.contains("program.noise"),

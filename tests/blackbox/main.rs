@@ -21,5 +21,6 @@ mod operator;
 mod peer;
 mod reload;
 mod seed;
+mod servers;
 mod storm;
 mod upstream;

@@ -38,6 +38,11 @@ impl Request {
         Request { method: "POST", body, ..Request::get(target) }.with("Content-Type", "application/json")
     }
 
+    /// The same to another target.
+    pub(crate) fn at(self, target: &str) -> Request {
+        Request { target: target.to_owned(), ..self }
+    }
+
     pub(crate) fn with(mut self, name: &str, value: &str) -> Request {
         self.fields.push((name.to_owned(), value.to_owned()));
         self

@@ -24,6 +24,8 @@ pub(crate) fn challenge() -> String {
 pub(crate) struct Client {
     pub(crate) id: String,
     pub(crate) redirect_uri: String,
+    /// The path of the server that it is registered at: empty, or that of one of several.
+    pub(crate) server: String,
 }
 
 /// What the token endpoint gave.
@@ -46,13 +48,17 @@ impl Tokens {
 impl Server {
     /// Registers a public client with these redirect URIs; it will use the last.
     pub(crate) fn register(&self, redirect_uris: &[&str]) -> Client {
+        self.register_at("", redirect_uris)
+    }
+
+    fn register_at(&self, server: &str, redirect_uris: &[&str]) -> Client {
         let metadata = json!({
             "client_name": "Black box", "redirect_uris": redirect_uris, "token_endpoint_auth_method": "none",
         });
-        let answer =
-            Request::post_json("/register", &metadata).send(self.authority()).unwrap().expect(201).json();
+        let request = Request::post_json(&format!("{server}/register"), &metadata);
+        let answer = request.send(self.authority()).unwrap().expect(201).json();
         let id = answer["client_id"].as_str().unwrap().to_owned();
-        Client { id, redirect_uri: redirect_uris.last().unwrap().to_string() }
+        Client { id, redirect_uri: redirect_uris.last().unwrap().to_string(), server: server.to_owned() }
     }
 
     /// The URL that a client opens in the browser.
@@ -64,9 +70,9 @@ impl Server {
             ("code_challenge", &challenge()),
             ("code_challenge_method", "S256"),
             ("state", STATE),
-            ("resource", &self.url("/mcp")),
+            ("resource", &self.url(&format!("{}/mcp", client.server))),
         ]);
-        self.url(&format!("/authorize?{query}"))
+        self.url(&format!("{}/authorize?{query}", client.server))
     }
 
     /// From the client's link to the person's yes: where the browser is sent at GitHub.
@@ -91,22 +97,24 @@ impl Server {
         let location = answer.field("location").unwrap();
         assert!(location.starts_with(&format!("{}?", client.redirect_uri)), "{location}");
         assert_eq!(parameter(location, "state").as_deref(), Some(STATE));
-        assert_eq!(parameter(location, "iss"), Some(self.url("")));
+        assert_eq!(parameter(location, "iss"), Some(self.url(&client.server)));
         parameter(location, "code").unwrap()
     }
 
     pub(crate) fn redeem(&self, client: &Client, code: &str) -> Answer {
-        self.token(&[
+        let form = [
             ("grant_type", "authorization_code"),
             ("client_id", &client.id),
             ("code", code),
             ("code_verifier", VERIFIER),
             ("redirect_uri", &client.redirect_uri),
-        ])
+        ];
+        self.token(client, &form)
     }
 
     pub(crate) fn refresh(&self, client: &Client, token: &str) -> Answer {
-        self.token(&[("grant_type", "refresh_token"), ("client_id", &client.id), ("refresh_token", token)])
+        let form = [("grant_type", "refresh_token"), ("client_id", &client.id), ("refresh_token", token)];
+        self.token(client, &form)
     }
 
     pub(crate) fn revoke(&self, client: &Client, token: &str) -> Answer {
@@ -114,13 +122,18 @@ impl Server {
         Request::post_form("/revoke", &form).send(self.authority()).unwrap()
     }
 
-    fn token(&self, form: &[(&str, &str)]) -> Answer {
-        Request::post_form("/token", form).send(self.authority()).unwrap()
+    fn token(&self, client: &Client, form: &[(&str, &str)]) -> Answer {
+        Request::post_form(&format!("{}/token", client.server), form).send(self.authority()).unwrap()
     }
 
     /// A whole login with a browser of its own.
     pub(crate) fn login(&self) -> (Client, Tokens) {
-        let client = self.register(&[REDIRECT_URI]);
+        self.login_at("")
+    }
+
+    /// The same at the server of this path.
+    pub(crate) fn login_at(&self, server: &str) -> (Client, Tokens) {
+        let client = self.register_at(server, &[REDIRECT_URI]);
         let code = self.code(&client, &mut Browser::default());
         let tokens = Tokens::of(&self.redeem(&client, &code).expect(200).json());
         (client, tokens)

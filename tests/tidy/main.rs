@@ -31,12 +31,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("router", &["base", "http"]),
     ("metrics", &["base", "http", "router"]),
     ("app", &["base", "http", "store", "oauth", "mcp", "router", "metrics"]),
-    ("operator", &["base", "http", "store"]),
+    ("operator", &["base", "http", "store", "bridge"]),
     ("workers", &["base", "http"]),
     ("edge", &["base", "http", "workers", "sys"]),
     ("tiny", &["base", "http", "workers", "sys", "edge"]),
-    ("config", &["base", "http", "store", "oauth", "github", "operator", "bridge"]),
-    ("operate", &["base", "store", "operator", "config", "trust"]),
+    ("config", &["base", "http", "store", "oauth", "github", "operator", "bridge", "router"]),
+    ("operate", &["base", "store", "operator", "config", "trust", "bridge"]),
     (
         "serve",
         &[
@@ -46,6 +46,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "store",
             "oauth",
             "mcp",
+            "bridge",
             "github",
             "documents",
             "metrics",
@@ -79,7 +80,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sys",
         ],
     ),
-    ("check", &["base", "http", "store", "oauth", "mcp", "github", "edge", "config", "serve"]),
+    ("check", &["base", "http", "store", "oauth", "mcp", "bridge", "github", "edge", "config", "serve"]),
 ];
 
 /// What only some files may name: the word, where (path prefixes), and what the others do instead.
@@ -120,6 +121,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
         &[
             "src/store/",
             "src/base/capped.rs",
+            "src/bridge/bridges.rs",
             "src/bridge/child_user.rs",
             "src/bridge/guardian.rs",
             "src/bridge/launch.rs",

@@ -99,10 +99,10 @@ fn tokens_and_sessions_are_for_their_own_server() {
     assert!(refused.header_value("www-authenticate").unwrap().contains("error=\"invalid_token\""));
     let sse = to("GET", "/files/sse").with("Authorization", &format!("Bearer {}", tokens.access));
     assert_eq!(answer(&app, sse.with("Accept", "text/event-stream")).status(), 200);
-    assert_eq!(app.servers[0].mcp.counts().sessions, 2);
+    assert_eq!(app.servers()[0].mcp.counts().sessions, 2);
     fixture.clock.advance(limits::GRANT_LIFETIME);
     app.sweep();
-    assert_eq!(app.servers[1].mcp.counts().sessions, 0);
+    assert_eq!(app.servers()[1].mcp.counts().sessions, 0);
 }
 
 /// Below a path: other paths of the host are another program's, and another name of loopback keeps the path.

@@ -1,14 +1,16 @@
 //! Instances over transports of the test, whose peers say what the test has them say.
 
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
+
+use serde_json::value::RawValue;
 
 use super::*;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::fake::principal;
 use crate::bridge::fake::{FakeRequester, FakeTransport};
 use crate::bridge::slots::History;
-use crate::bridge::transport::{Transport, Undelivered};
+use crate::bridge::transport::{ProgramEnd, Transport, Undelivered};
 use crate::mcp::{Members, Operation};
 
 mod isolation;

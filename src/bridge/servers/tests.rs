@@ -6,8 +6,9 @@ use crate::bridge::template::ServedPerson;
 fn read(text: &str) -> Result<Vec<ServerEntry>, Vec<String>> {
     let variables = [("PATH", "/usr/bin:/bin"), ("FILES_KEY", "k1"), ("MCP_STATE_DIR", "/canary")];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let idle = Duration::from_secs(600);
-    let surroundings = Surroundings { variables: &variables, user: None, idle, root_is_fine: true };
+    let (idle, is_reserved) = (Duration::from_secs(600), |name: &str| ["mcp", "token"].contains(&name));
+    let surroundings =
+        Surroundings { variables: &variables, user: None, idle, root_is_fine: true, is_reserved };
     let mistakes = |all: Vec<StartupError>| all.iter().map(ToString::to_string).collect();
     parse(Path::new("f.json"), text, surroundings).map_err(mistakes)
 }

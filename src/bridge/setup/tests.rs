@@ -2,13 +2,13 @@ use super::*;
 
 fn host(root_is_fine: bool) -> BridgeHost<'static> {
     let state_dir = Path::new("/nonexistent/state");
-    BridgeHost { name: "n", version: "1", state_dir, ca_file: None, root_is_fine }
+    BridgeHost { name: "n", version: "1", state_dir, ca_file: None, root_is_fine, is_reserved: |_| false }
 }
 
 /// Builds the bridge of the one server.
 fn build(options: &BridgeOptions, host: BridgeHost<'_>) -> Result<Bridge, StartupError> {
     let entry = options.entries(host).map_err(|mut errors| errors.remove(0))?.remove(0);
-    options.bridge(entry, host)
+    options.bridge(entry, host, &BridgeLimits::new(options.most))
 }
 
 fn bridge(command: &[&str], env: &[&str], more: impl FnOnce(&mut BridgeOptions)) -> Result<Bridge, String> {

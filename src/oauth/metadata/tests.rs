@@ -48,9 +48,9 @@ fn metadata_is_true() {
 #[test]
 fn each_server_is_its_own_issuer() {
     let fixture = fake::two_servers();
-    for resource in &fixture.server.callback.resources.0 {
+    for resource in fixture.server.callback.resources.all() {
         let issuer = format!("https://mcp.example.com/{}", resource.name.as_ref().unwrap());
-        let server = body(&fixture.server.metadata.server(resource));
+        let server = body(&fixture.server.metadata.server(&resource));
         assert_eq!(server["issuer"], json!(issuer));
         for (member, path) in [
             ("authorization_endpoint", "authorize"),
@@ -61,7 +61,7 @@ fn each_server_is_its_own_issuer() {
             assert_eq!(server[member], json!(format!("{issuer}/{path}")));
         }
         let metadata = &fixture.server.metadata;
-        let protected = body(&metadata.resource(resource, &request("GET", "/").head, super::Endpoint::Mcp));
+        let protected = body(&metadata.resource(&resource, &request("GET", "/").head, super::Endpoint::Mcp));
         assert_eq!(protected["resource"], json!(format!("{issuer}/mcp")));
         assert_eq!(protected["authorization_servers"], json!([issuer]));
     }

@@ -50,7 +50,7 @@ fn pages() -> Pages {
 fn every_page_names_its_server_and_has_an_icon() {
     let pages = pages();
     let account = crate::oauth::account_page::SignIn::First;
-    let (grants, resources) = (&[], &crate::oauth::Resources(Vec::new()));
+    let (grants, resources) = (&[], &crate::oauth::Resources::new(Vec::new()));
     let listing =
         Listing { login: "octocat", grants, resources, may_use: true, sealed: "sealed", notice: None };
     for response in [

@@ -5,8 +5,11 @@ use super::*;
 /// Each command can be pasted as it stands: the URL is whole, the program is named as it was started, the address is the same.
 #[test]
 fn the_banner_can_be_pasted() {
-    let steps = |command, url| next_steps(command, &PublicUrl::parse(url).unwrap());
-    let usual = steps("target/debug/server", "http://127.0.0.1:3001");
+    let steps = |command: &str, url| {
+        let command_line: Vec<String> = command.split(' ').map(str::to_owned).collect();
+        next_steps(&command_line, &PublicUrl::parse(url).unwrap())
+    };
+    let usual = steps("target/debug/server demo", "http://127.0.0.1:3001");
     for line in [
         "claude mcp add --transport http demo http://127.0.0.1:3001/mcp && claude mcp login demo\n",
         "codex mcp add demo --url http://127.0.0.1:3001/mcp && codex mcp login demo\n",
@@ -23,4 +26,20 @@ fn the_banner_can_be_pasted() {
     assert!(
         steps("server", "http://localhost:3001").contains(" MCP_PUBLIC_URL=http://localhost:3001 GITHUB_")
     );
+}
+
+/// What the demo was in front of is served with the real GitHub, too, and a shell reads it as it was.
+#[test]
+fn the_program_behind_the_demo_is_in_the_command() {
+    let check = |words: &[&str], expected: &str| {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        assert_eq!(without_demo(&words), expected);
+    };
+    check(&["server"], "server");
+    check(&["server", "demo", "--", "npx", "-y", "@scope/name"], "server -- npx -y @scope/name");
+    check(
+        &["server", "demo", "--env", "WHO=${user.login}", "--", "demo"],
+        "server --env 'WHO=${user.login}' -- demo",
+    );
+    check(&["a b", "demo", "--", "sh", "-c", "it's; ", ""], r"'a b' -- sh -c 'it'\''s; ' ''");
 }

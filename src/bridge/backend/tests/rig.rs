@@ -232,7 +232,12 @@ fn rig_with(isolation: Isolation, peers: Peers) -> Rig {
         client_info: ClientInfo { name: "us", version: "1" },
         pool: InstancePool::new((8, 64)),
     };
-    let bridge = Arc::new(Bridge::new(Consent::default(), settings, Box::new(peers.clone())));
+    let bridge = Arc::new(Bridge::new(
+        Consent::default(),
+        settings,
+        Box::new(peers.clone()),
+        &BridgeLimits::new((8, 64)),
+    ));
     let mcp = Mcp::new(Settings {
         backend: Arc::clone(&bridge) as Arc<dyn Backend>,
         keys: Arc::new(keyring(1)),

@@ -1,0 +1,185 @@
+//! The servers behind the login, as they are now: made at the start, changed by SIGHUP, looked at and looked after by the operator.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::backend::{Bridge, BridgeLimits};
+use super::failures::Failures;
+use super::setup::{BridgeHost, BridgeOptions};
+use super::trial;
+use crate::base::identity::UserId;
+use crate::base::limits;
+use crate::base::lock::Mutex;
+use crate::base::startup_error::StartupError;
+use crate::mcp::Backend;
+
+/// All bridges of this process.
+pub(crate) struct Bridges {
+    /// The directory above all home directories.
+    directory: PathBuf,
+    limits: BridgeLimits,
+    /// Guards the list, which SIGHUP replaces.
+    current: Mutex<Vec<BridgedServer>>,
+}
+
+/// One server, and what its description was when its bridge was made.
+#[derive(Clone)]
+struct BridgedServer {
+    bridge: Arc<Bridge>,
+    kind: &'static str,
+    digest: [u8; 32],
+}
+
+/// A server behind the login, as the operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerSummary {
+    pub name: String,
+    /// `program` or `upstream`.
+    pub kind: String,
+    /// Programs that run, or sessions at the upstream.
+    pub running: usize,
+    /// Starts after a failure.
+    pub restarts: u64,
+    pub failures: u64,
+    /// When the latest failure was (RFC 3339), and why.
+    pub last_failure: Option<(String, String)>,
+}
+
+impl Bridges {
+    /// Makes the bridges to the servers that `options` describe.
+    ///
+    /// # Errors
+    /// All mistakes.
+    pub(crate) fn open(options: &BridgeOptions, host: BridgeHost<'_>) -> Result<Bridges, Vec<StartupError>> {
+        let bridges = Bridges {
+            directory: options.home_directories(host.state_dir),
+            limits: BridgeLimits::new(options.most),
+            current: Mutex::default(),
+        };
+        bridges.reread(options, host)?;
+        Ok(bridges)
+    }
+
+    /// Makes the bridges anew. Those to servers whose description is the same stay; what runs of the others is ended. Returns the
+    /// names of those that are new, gone or changed.
+    ///
+    /// # Errors
+    /// All mistakes. Nothing has changed then.
+    pub(crate) fn reread(
+        &self,
+        options: &BridgeOptions,
+        host: BridgeHost<'_>,
+    ) -> Result<Vec<String>, Vec<StartupError>> {
+        let before = self.current.lock().clone();
+        let mut current = Vec::new();
+        for entry in options.entries(host)? {
+            let same = before.iter().find(|server| server.digest == entry.digest);
+            current.push(match same {
+                Some(server) => server.clone(),
+                None => {
+                    let (kind, digest) = (entry.location.kind(), entry.digest);
+                    let bridge = Arc::new(options.bridge(entry, host, &self.limits)?);
+                    BridgedServer { bridge, kind, digest }
+                }
+            });
+        }
+        *self.current.lock() = current.clone();
+        let missing = |these: &[BridgedServer], from: &[BridgedServer]| -> Vec<Arc<Bridge>> {
+            let is_missing = |server: &&BridgedServer| from.iter().all(|other| other.digest != server.digest);
+            these.iter().filter(is_missing).map(|server| Arc::clone(&server.bridge)).collect()
+        };
+        let (gone, new) = (missing(&before, &current), missing(&current, &before));
+        gone.iter().for_each(|bridge| bridge.instances().retire());
+        let changed: BTreeSet<String> =
+            gone.iter().chain(&new).map(|bridge| bridge.name().to_owned()).collect();
+        Ok(changed.into_iter().collect())
+    }
+
+    /// The bridges.
+    pub(crate) fn all(&self) -> Vec<Arc<Bridge>> {
+        self.current.lock().iter().map(|server| Arc::clone(&server.bridge)).collect()
+    }
+
+    pub(crate) fn list(&self) -> Vec<ServerSummary> {
+        let servers = self.current.lock().clone();
+        servers.iter().map(BridgedServer::summary).collect()
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<Bridge>> {
+        self.all().into_iter().find(|bridge| bridge.name() == name)
+    }
+
+    /// Ends what runs of a server. Returns how many there were; `None` if there is no such server.
+    pub(crate) fn restart(&self, name: &str) -> Option<usize> {
+        self.find(name).map(|bridge| bridge.instances().restart())
+    }
+
+    /// Starts each server once and ends it again. Returns what each offers, or why it cannot be used.
+    pub(crate) fn try_out(&self) -> Vec<(String, Result<String, String>)> {
+        let trial = |server: &BridgedServer| {
+            let name = server.bridge.name();
+            let outcome = match server.bridge.consent().keeps_github_tokens {
+                true => Ok("not started: it gets the token of a person, and there is none".to_owned()),
+                false => trial::run(server.bridge.instances()),
+            };
+            let _ = self.forget(name, Some(trial::NOBODY)); // what is left there is found, and removed, the next time
+            (name.to_owned(), outcome)
+        };
+        let servers = self.current.lock().clone();
+        servers.iter().map(trial).collect()
+    }
+
+    /// Removes the home directories of a server, which may be one that is no longer served, or the one of a person. Returns how many
+    /// there were.
+    ///
+    /// # Errors
+    /// Why not all of them were removed.
+    pub(crate) fn forget(&self, name: &str, user: Option<UserId>) -> Result<usize, String> {
+        let is_segment =
+            Path::new(name).components().eq([Component::Normal(name.as_ref())]) && !name.starts_with('.');
+        let directory = self.directory.join(name);
+        if !is_segment || !directory.is_dir() {
+            return Ok(0);
+        }
+        if self.find(name).is_some_and(|bridge| bridge.instances().is_running_for(user)) {
+            return Err(
+                "programs are running there: end them with `servers restart`, and try again".to_owned()
+            );
+        }
+        if !self.limits.pool.wait_for_ended(limits::DRAIN) {
+            return Err("programs are being ended: try again".to_owned());
+        }
+        let failed = |error: std::io::Error| error.to_string();
+        let mut removed = 0;
+        for person in fs::read_dir(&directory).map_err(failed)? {
+            let path = person.map_err(failed)?.path();
+            let is_meant = |user: UserId| path.file_name() == Some(user.0.to_string().as_ref());
+            if user.is_none_or(is_meant) {
+                fs::remove_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+impl BridgedServer {
+    fn summary(&self) -> ServerSummary {
+        let Failures { restarts, failures, latest } = self.bridge.instances().failures.numbers();
+        ServerSummary {
+            name: self.bridge.name().to_owned(),
+            kind: self.kind.to_owned(),
+            running: self.bridge.instances().count(),
+            restarts,
+            failures,
+            last_failure: latest.map(|(when, why)| (when.rfc3339(), why)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+use super::*;
+use crate::bridge::template::Variables;
+
+struct Trial {
+    root: PathBuf,
+    options: BridgeOptions,
+}
+
+impl Trial {
+    fn new(name: &str) -> Trial {
+        let root = std::env::temp_dir().join(format!("mcp-bridges-test-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root); // of a run whose process had the same id
+        fs::create_dir_all(&root).unwrap();
+        let mut options = BridgeOptions::default();
+        options.file = Some(root.join("servers.json"));
+        options.take_variables(&Variables::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]));
+        Trial { root, options }
+    }
+
+    /// Writes the file, with these members of `mcpServers`.
+    fn write(&self, servers: &str) {
+        fs::write(self.root.join("servers.json"), format!("{{\"mcpServers\":{{{servers}}}}}")).unwrap();
+    }
+
+    fn host(&self) -> BridgeHost<'_> {
+        BridgeHost {
+            name: "n",
+            version: "1",
+            state_dir: &self.root,
+            ca_file: None,
+            root_is_fine: true,
+            is_reserved: |_| false,
+        }
+    }
+
+    fn open(&self) -> Bridges {
+        Bridges::open(&self.options, self.host()).unwrap()
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.root).unwrap();
+    }
+}
+
+/// Decision 9: what has not changed goes on; a file with mistakes changes nothing.
+#[test]
+fn a_changed_file_replaces_what_has_changed() {
+    let trial = Trial::new("reread");
+    trial.write(r#""a":{"command":"sh"},"b":{"command":"sh"},"c":{"url":"http://127.0.0.1:1/"}"#);
+    let bridges = trial.open();
+    let names = || bridges.list().into_iter().map(|server| (server.name, server.kind)).collect::<Vec<_>>();
+    let kinds = [("a", "program"), ("b", "program"), ("c", "upstream")];
+    assert_eq!(names(), kinds.map(|(name, kind)| (name.to_owned(), kind.to_owned())));
+    let before = bridges.all();
+    assert_eq!(bridges.reread(&trial.options, trial.host()).unwrap(), [""; 0]);
+    trial.write(
+        r#""b":{"command":"sh", "args":["x"]},"c":{ "url": "http://127.0.0.1:1/" },"d":{"command":"sh"}"#,
+    );
+    assert_eq!(bridges.reread(&trial.options, trial.host()).unwrap(), ["a", "b", "d"]);
+    let after = bridges.all();
+    assert_eq!(after.iter().map(|bridge| bridge.name()).collect::<Vec<_>>(), ["b", "c", "d"]);
+    assert!(!Arc::ptr_eq(&before[1], &after[0]) && Arc::ptr_eq(&before[2], &after[1]));
+    trial.write(r#""b":{"command":"no-such-program"}"#);
+    assert!(bridges.reread(&trial.options, trial.host()).is_err());
+    assert_eq!(bridges.all().len(), 3);
+}
+
+/// What people left behind goes when the operator says so, of one or of all; nothing else can be named.
+#[test]
+fn home_directories_are_forgotten() {
+    let trial = Trial::new("forget");
+    trial.write(r#""a":{"command":"sh"}"#);
+    let bridges = trial.open();
+    let homes = trial.root.with_file_name(format!("{}.children", trial.root.file_name().unwrap().display()));
+    for person in ["a/1/home", "a/2/home", "a/3/tmp", "old/1"] {
+        fs::create_dir_all(homes.join(person)).unwrap();
+    }
+    for name in ["", ".", "..", "a/1", "/etc", "none"] {
+        assert_eq!(bridges.forget(name, None), Ok(0), "{name}");
+    }
+    assert_eq!(bridges.forget("a", Some(UserId(2))), Ok(1));
+    assert!(homes.join("a/1/home").exists() && !homes.join("a/2").exists());
+    assert_eq!((bridges.forget("a", None), bridges.forget("old", None)), (Ok(2), Ok(1)));
+    assert_eq!((bridges.restart("a"), bridges.restart("old")), (Some(0), None));
+    fs::remove_dir_all(homes).unwrap();
+}

@@ -1,0 +1,37 @@
+//! How often the instances of a server have failed, for the operator.
+
+use crate::base::clock::{self, Timestamp};
+use crate::base::lock::Mutex;
+
+/// The failures of one server since this process started.
+#[derive(Default)]
+pub(super) struct FailureRecord {
+    /// Guards the numbers.
+    numbers: Mutex<Failures>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Failures {
+    /// Starts after a failure.
+    pub(super) restarts: u64,
+    pub(super) failures: u64,
+    /// When the latest was, and why.
+    pub(super) latest: Option<(Timestamp, String)>,
+}
+
+impl FailureRecord {
+    pub(super) fn numbers(&self) -> Failures {
+        self.numbers.lock().clone()
+    }
+
+    pub(super) fn restarted(&self) {
+        let mut numbers = self.numbers.lock();
+        numbers.restarts = numbers.restarts.saturating_add(1);
+    }
+
+    pub(super) fn failed(&self, why: String) {
+        let mut numbers = self.numbers.lock();
+        numbers.failures = numbers.failures.saturating_add(1);
+        numbers.latest = Some((clock::now(), why));
+    }
+}

@@ -1,0 +1,233 @@
+//! Several servers behind one login: the real binary, a servers file, small programs.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::peer;
+use crate::support::github::FakeGitHub;
+use crate::support::server::{Server, temporary_directory};
+use crate::support::walk::{modern, reply};
+
+/// A servers file that is removed with its test.
+struct ServersFile(PathBuf);
+
+impl ServersFile {
+    fn new(servers: &Value) -> ServersFile {
+        let folder = temporary_directory();
+        fs::create_dir_all(&folder).unwrap();
+        let file = ServersFile(folder.join("servers.json"));
+        file.write(servers);
+        file
+    }
+
+    fn write(&self, servers: &Value) {
+        fs::write(&self.0, json!({ "mcpServers": servers }).to_string()).unwrap();
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for ServersFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(self.0.parent().unwrap()); // of a test that has failed already
+    }
+}
+
+/// An entry for the test's own peer, in whose environment is this mark.
+fn peer_entry(mark: &str) -> Value {
+    let executable = std::env::current_exe().unwrap();
+    json!({ "command": executable, "args": peer::arguments(), "env": { "MARK": mark, "WHO": "${user.login}" } })
+}
+
+fn start(github: &FakeGitHub, file: &ServersFile) -> Server {
+    let more = [("PATH", "/usr/bin:/bin"), ("MCP_CHILD_USER", "65534")];
+    let more = if crate::bridge::is_root() { &more[..] } else { &more[..1] };
+    Server::start_command(github, &["--servers", file.path()], more)
+}
+
+/// A client's access token for the server of this name.
+fn login(server: &Server, name: &str) -> String {
+    server.login_at(&format!("/{name}")).1.access
+}
+
+/// Sends a request to the server of this name.
+fn status(server: &Server, name: &str, token: &str) -> u16 {
+    let request = modern("tools/list", json!({})).at(&format!("/{name}/mcp")).bearer(token);
+    request.send(server.authority()).unwrap().status
+}
+
+/// What a tool answers at the server of this name.
+fn call(server: &Server, name: &str, token: &str, tool: &str) -> Value {
+    let request = modern("tools/call", json!({ "name": tool, "arguments": {} })).at(&format!("/{name}/mcp"));
+    let answer = reply(&request.bearer(token).send(server.authority()).unwrap());
+    answer.get("result").unwrap_or_else(|| panic!("{answer}")).clone()
+}
+
+fn pid(server: &Server, name: &str, token: &str) -> String {
+    call(server, name, token, "pid")["content"][0]["text"].as_str().unwrap().to_owned()
+}
+
+fn mark(server: &Server, name: &str, token: &str) -> Value {
+    call(server, name, token, "environment")["structuredContent"]["MARK"].clone()
+}
+
+/// What the operator's command says, and its exit status.
+fn operator(server: &Server, arguments: &[&str]) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"));
+    let command = command.args(arguments).env_clear().env("MCP_STATE_DIR", server.state_dir());
+    let output = command.output().unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.code().unwrap(), text)
+}
+
+/// Decision 4: each is a resource and an issuer of its own, in front of a program of its own.
+#[test]
+fn a_token_of_one_server_is_worth_nothing_at_another() {
+    let github = FakeGitHub::start();
+    let file = ServersFile::new(&json!({ "one": peer_entry("1"), "two": peer_entry("2") }));
+    let server = start(&github, &file);
+    let (one, two) = (login(&server, "one"), login(&server, "two"));
+    assert_eq!((mark(&server, "one", &one), mark(&server, "two", &two)), (json!("1"), json!("2")));
+    assert_eq!((status(&server, "two", &one), status(&server, "one", &two)), (401, 401));
+    let root = modern("tools/list", json!({})).bearer(&one).send(server.authority()).unwrap();
+    assert_eq!((root.status, status(&server, "three", &one)), (404, 404));
+    let (done, listed) = operator(&server, &["servers", "list"]);
+    assert_eq!(done, 0, "{listed}");
+    let rows: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[1], ["one", "program", "1", "0", "0", "-"]);
+    assert_eq!(rows[2][0], "two");
+}
+
+/// Decision 9: SIGHUP takes over what the file says now; a file with mistakes changes nothing.
+#[test]
+fn sighup_adds_removes_and_changes_servers() {
+    let github = FakeGitHub::start();
+    let file = ServersFile::new(
+        &json!({ "kept": peer_entry("k"), "changed": peer_entry("old"), "removed": peer_entry("r") }),
+    );
+    let server = start(&github, &file);
+    let [kept, changed, removed] = ["kept", "changed", "removed"].map(|name| login(&server, name));
+    let before = pid(&server, "kept", &kept);
+    let leaving = pid(&server, "removed", &removed);
+    assert_eq!(mark(&server, "changed", &changed), "old");
+    let reload = |servers: &Value, expected: &str| {
+        file.write(servers);
+        let seen = server.log().matches(expected).count();
+        server.signal("-HUP");
+        server.wait_for_more(expected, seen)
+    };
+    let now = json!({ "kept": peer_entry("k"), "changed": peer_entry("new"), "added": peer_entry("a") });
+    let log = reload(&now, "servers.reloaded");
+    assert!(log.contains("added,changed,removed"), "{log}");
+    assert_eq!((pid(&server, "kept", &kept), mark(&server, "changed", &changed)), (before, json!("new")));
+    assert_eq!(status(&server, "removed", &removed), 404);
+    crate::bridge::wait_until_gone(&leaving);
+    let added = login(&server, "added");
+    assert_eq!(mark(&server, "added", &added), "a");
+    let log = reload(&json!({ "kept": { "command": "no-such-program" } }), "servers.not_reloaded");
+    assert!(log.contains("no-such-program"), "{log}");
+    assert_eq!(status(&server, "added", &added), 200);
+}
+
+/// All mistakes at once, each with the file, the server and the member; exit status 2.
+#[test]
+fn a_file_with_mistakes_is_refused() {
+    let file = ServersFile::new(
+        &json!({ "A": { "command": "sh" }, "token": { "command": "sh" }, "b": { "command": "sh", "cwd": "x", "envFile": "y" } }),
+    );
+    for command in [&["check"][..], &[]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"))
+            .args(command)
+            .args([
+                "--servers",
+                file.path(),
+                "--child-user",
+                "65534",
+                "--state-dir",
+                "/nonexistent/state",
+                "--allow",
+                "any",
+            ])
+            .args(["--github-client-id", "x"])
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("GITHUB_CLIENT_SECRET", "y")
+            .output()
+            .unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        for mistake in
+            ["\"A\": its name", "\"token\": its name", "\"b\": cwd: write", "\"b\": envFile: write"]
+        {
+            assert!(said.contains(&format!("{}: server {mistake}", file.path())), "{mistake}: {said}");
+        }
+    }
+}
+
+/// `servers restart` ends programs, and the next call starts them; `servers forget` removes what nobody uses.
+#[test]
+fn the_operator_looks_after_servers() {
+    let github = FakeGitHub::start();
+    let file = ServersFile::new(&json!({ "one": peer_entry("1"), "two": peer_entry("2") }));
+    let server = start(&github, &file);
+    let one = login(&server, "one");
+    let first = pid(&server, "one", &one);
+    let homes = server.state_dir().with_extension("children").join("one");
+    assert_eq!(fs::read_dir(&homes).unwrap().count(), 1);
+    let (refused, why) = operator(&server, &["servers", "forget", "one"]);
+    assert!(refused == 2 && why.contains("programs are running there"), "{why}");
+    assert_eq!(
+        operator(&server, &["servers", "restart", "one"]),
+        (0, "1 ended. The next call starts it again.\n".to_owned())
+    );
+    crate::bridge::wait_until_gone(&first);
+    assert_eq!(operator(&server, &["servers", "forget", "one", "583231"]).0, 0);
+    assert_eq!(fs::read_dir(&homes).unwrap().count(), 0);
+    assert_eq!(operator(&server, &["servers", "forget", "one"]).0, 1, "there is nothing left");
+    assert_ne!(pid(&server, "one", &one), first);
+    let (refused, why) = operator(&server, &["servers", "restart", "three"]);
+    assert!(refused == 2 && why.contains("`servers list`"), "{why}");
+}
+
+/// `check --start` starts each server once, says what it offers, and leaves nothing.
+#[test]
+fn a_check_tries_servers_out() {
+    let file = ServersFile::new(&json!({ "one": peer_entry("1"), "none": { "command": "false" } }));
+    let state = temporary_directory();
+    let check = |file: &ServersFile| {
+        let output = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"))
+            .args(["check", "--start", "--servers", file.path(), "--child-user", "65534", "--allow", "any"])
+            .args([
+                "--github-client-id",
+                "x",
+                "--listen",
+                "127.0.0.1:0",
+                "--state-dir",
+                state.to_str().unwrap(),
+            ])
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("GITHUB_CLIENT_SECRET", "y")
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (status, said) = check(&file);
+    assert_eq!(status, Some(2), "{said}");
+    for words in [
+        "none cannot be used: it ended with exit status 1",
+        "protocol 2025-11-25",
+        "tools: echo, environment",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    file.write(&json!({ "one": peer_entry("1") }));
+    assert_eq!(check(&file).0, Some(0));
+    assert!(!state.exists());
+    fs::remove_dir_all(state.with_extension("children")).unwrap();
+}
