@@ -189,6 +189,13 @@ pub(crate) fn reap(pid: i32) -> ExitStatus {
     ExitStatus::from_raw(status)
 }
 
+/// Reaps the children that have ended by now, a few thousand at most: others may go on dying meanwhile.
+pub(crate) fn reap_dead() {
+    // SAFETY: integer arguments and a null pointer, which is allowed.
+    let mut reaps = (0..4096).map(|_| unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) });
+    let _ = reaps.find(|reaped| *reaped <= 0);
+}
+
 /// Sends a signal to a process, or to the group `-pid`. One that is gone needs none.
 pub(crate) fn send_signal(pid: i32, signal: i32) {
     // SAFETY: integer arguments.

@@ -137,6 +137,8 @@ fn guard(mut command: Command, mut socket: UnixStream) -> io::Result<()> {
             sys::reap(dead);
         }
         if is_over {
+            // Many may die at once: if each cost a look at all processes, the dead would pile up until the system has no number left.
+            sys::reap_dead();
             kill_children();
         }
     }

@@ -153,6 +153,21 @@ fn a_program_that_has_left_its_group_does_not_outlive_the_server() {
     wait_until_gone(&pid);
 }
 
+/// What it costs to end many processes grows with their number, not with its square.
+#[test]
+fn many_processes_end_at_once() {
+    const TICKS_A_SECOND: u64 = 100;
+    let mut child = start("i=0; while [ $i -lt 700 ]; do sleep 1005 & i=$((i+1)); done; echo $$; wait");
+    let program = lines(&mut child).next().unwrap().parse().unwrap();
+    let guardian = parent_of(program).unwrap();
+    child.guardian.kill();
+    assert_eq!(reports(&mut child).last(), Some(&GuardianReport::Killed(9)));
+    let status = fs::read_to_string(format!("/proc/{guardian}/stat")).unwrap();
+    let fields = status.rsplit_once(')').unwrap().1.split_ascii_whitespace();
+    let times: Vec<u64> = fields.skip(11).take(2).map(|ticks| ticks.parse().unwrap()).collect();
+    assert!(times.iter().sum::<u64>() < TICKS_A_SECOND, "{times:?}");
+}
+
 #[test]
 fn a_program_is_asked_to_end_before_it_is_killed() {
     let mut child = start("trap 'echo asked; exit 5' TERM; echo ready; while :; do sleep 0.05; done");
