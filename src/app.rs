@@ -1,4 +1,5 @@
-//! The application: each request that came through a door, from its head to its answer. It uses no socket, clock or disk.
+//! The application: each request that came through a door, from its head to its answer. It uses no socket or disk, and reads a
+//! clock for the log alone.
 //!
 //! The order of the checks (M1): Host, Origin, path and method, then the token or form that the route needs.
 
@@ -51,7 +52,7 @@ pub struct AppParts<'a> {
     pub metrics: Arc<Metrics>,
 }
 
-/// One MCP server: what its clients log in to, and what serves their calls.
+/// One MCP server: the resource that its clients log in to, and the endpoint that serves their calls.
 pub struct McpServer {
     /// The resource, which has the server's name.
     pub resource: Arc<ProtectedResource>,
@@ -82,9 +83,9 @@ enum Decision {
     Read { limit: usize, place: Option<Held<UserId>>, then: Continuation },
 }
 
-/// What answers a whole request: for all servers, or for one.
+/// The function that answers a whole request: for no server in particular, or for one.
 enum Continuation {
-    OfAll(fn(&AuthorizationServer, &Request) -> Response),
+    Shared(fn(&AuthorizationServer, &Request) -> Response),
     OAuth(OAuthAnswer, Arc<McpServer>),
     Mcp(Endpoint, Arc<McpServer>),
 }
@@ -177,7 +178,7 @@ impl App {
             return Decision::Answer(answer);
         }
         let read = |limit, then| Decision::Read { limit, place: None, then };
-        let page = |answer| read(0, Continuation::OfAll(answer));
+        let page = |answer| read(0, Continuation::Shared(answer));
         let form_for = |server: &Arc<McpServer>, answer| {
             read(limits::FORM_BYTES, Continuation::OAuth(answer, Arc::clone(server)))
         };
@@ -185,7 +186,7 @@ impl App {
         match (route, server) {
             (Route::Callback, _) => page(|oauth, request| oauth.callback.get(&request.head)),
             (Route::Account, _) if head.method == Method::Post => {
-                read(limits::FORM_BYTES, Continuation::OfAll(|oauth, request| oauth.account.post(request)))
+                read(limits::FORM_BYTES, Continuation::Shared(|oauth, request| oauth.account.post(request)))
             }
             (Route::Account, _) => page(|oauth, request| oauth.account.get(&request.head)),
             (Route::Health, _) => Decision::Answer(plain(200, "ok\n")),
@@ -255,11 +256,11 @@ impl App {
         Decision::Read { limit: limits::MCP_BYTES, place: Some(place), then }
     }
 
-    /// Serves a whole request. Returns the part that may block: all of what the authorization server does, which writes grants
+    /// Serves a whole request. Returns the part that may block. Of the authorization server that is all, because it writes grants
     /// and calls GitHub.
     fn run(self: Arc<Self>, then: Continuation, request: Request, responder: Responder) -> Option<Blocking> {
         match then {
-            Continuation::OfAll(answer) => {
+            Continuation::Shared(answer) => {
                 Some(Box::new(move || responder.respond(answer(&self.oauth, &request))))
             }
             Continuation::OAuth(answer, server) => {

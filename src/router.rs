@@ -8,9 +8,9 @@ use crate::http::{Head, Method};
 pub enum Route {
     /// The page for a person who opens the server in a browser.
     Home,
-    /// Whether the process answers.
+    /// The liveness probe.
     Health,
-    /// Whether it can serve.
+    /// The readiness probe.
     Ready,
     /// RFC 9728 metadata.
     ResourceMetadata,
@@ -22,7 +22,7 @@ pub enum Route {
     Authorize,
     /// The consent form's target.
     Consent,
-    /// Where GitHub sends the browser back to.
+    /// The redirect URI of logins at GitHub.
     Callback,
     /// The token endpoint.
     Token,
@@ -34,7 +34,7 @@ pub enum Route {
     Mcp,
     /// The stream of HTTP+SSE (2024-11-05).
     Sse,
-    /// Where its clients post to.
+    /// The POST endpoint of HTTP+SSE.
     Message,
     /// RFC 9728 metadata of HTTP+SSE.
     SseMetadata,
@@ -49,7 +49,7 @@ pub enum RouteKind {
     Login,
     /// A load balancer, an orchestrator or a monitor, which knows the server by its address.
     Probe,
-    /// A client that looks for endpoints.
+    /// A client that discovers the endpoints.
     Metadata,
     /// A client that registers, or trades tokens.
     OAuth,
@@ -66,7 +66,7 @@ pub enum NoRoute {
     MethodNotAllowed(&'static str),
 }
 
-/// Where clients of 2024-11-05 post to.
+/// The path of [`Route::Message`].
 pub const MESSAGE: &str = "/message";
 
 /// Every path below the URL of a server, or of all. Clients join paths to a server's URL with and without a slash.
@@ -100,8 +100,8 @@ pub fn is_reserved(name: &str) -> bool {
 }
 
 impl Route {
-    /// The route of a request below the path `base`, and the server that it is of: `server` finds one by its name in the path,
-    /// or the only one, whose paths have no name. Routes of all servers have none of several.
+    /// The route of a request below the path `base`, and its server. `server` looks one up by the name in the path, or for a path
+    /// without a name, the only one. Among several servers, routes that they share have no server.
     ///
     /// # Errors
     /// [`NoRoute`].
@@ -128,8 +128,8 @@ impl Route {
             // Probes do not know the public URL.
             _ if below.is_none() => route.kind() == RouteKind::Probe,
             (None, Some(_)) => true,
-            (None, None) => route.is_of_all() || route == Route::Home,
-            (Some(_), Some(_)) => !route.is_of_all(),
+            (None, None) => route.is_shared() || route == Route::Home,
+            (Some(_), Some(_)) => !route.is_shared(),
             (Some(_), None) => false,
         };
         if !is_there {
@@ -190,8 +190,8 @@ impl Route {
         }
     }
 
-    /// Whether several servers have the route in common.
-    fn is_of_all(self) -> bool {
+    /// Whether the route is shared by all servers.
+    fn is_shared(self) -> bool {
         matches!(self, Route::Account | Route::Callback | Route::Health | Route::Ready)
     }
 
@@ -201,8 +201,8 @@ impl Route {
     }
 }
 
-/// A well-known document that stands in front of the path that it is about (RFC 8414 section 3.1), and that path. Other paths
-/// have none.
+/// Splits the path of a well-known document from that of the server or resource behind it (RFC 8414 section 3.1). The first is
+/// empty in other paths.
 fn split_document(path: &str) -> (&str, &str) {
     const WELL_KNOWN: &str = "/.well-known/";
     let name = path.strip_prefix(WELL_KNOWN).map(|rest| rest.split('/').next().unwrap_or_default());

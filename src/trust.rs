@@ -21,8 +21,8 @@ use crate::base::{capped, limits};
 /// GitHub refuses requests without one.
 const USER_AGENT: &str = concat!("mcp-oauth-server/", env!("CARGO_PKG_VERSION"));
 
-/// Names of Mozilla's roots that Mozilla trusts for some domains only. Their certificates do not say so, and ureq takes nothing
-/// but certificates, so they are not used at all: GitHub has no certificate of theirs.
+/// Names of roots that Mozilla trusts for some domains only. The certificates do not contain that limit and ureq cannot be told it,
+/// so these roots are not used at all: GitHub has no certificate from them.
 const LIMITED_ROOTS: [&[u8]; 1] = [b"TUBITAK Kamu SM SSL Kok Sertifikasi"];
 
 /// The trusted roots.

@@ -9,7 +9,7 @@ use crate::base::{clock, log, trace};
 use crate::http::{Field, Head, Method, PublicUrl, Response};
 use crate::router::{NoRoute, Route, RouteKind};
 
-/// The methods and fields that a page of another origin may send to the API, and the fields that it may read.
+/// CORS: the methods and fields that a page of another origin may send to the API, and the fields that it may read.
 const CORS_METHODS: &str = "GET, POST, DELETE";
 const CORS_REQUEST_HEADERS: &str = "Authorization, Content-Type, Accept, Last-Event-ID, Mcp-Session-Id, \
                                     Mcp-Protocol-Version, Mcp-Method, Mcp-Name";
@@ -49,10 +49,10 @@ impl BrowserRules {
         self.public_url.path()
     }
 
-    /// The checks that every request passes (M2).
+    /// The checks of Host and Origin (M2), and whether there is a route.
     ///
     /// # Errors
-    /// The answer.
+    /// The answer to a request that does not pass.
     pub(super) fn check(&self, found: Result<Route, NoRoute>, head: &Head) -> Result<Route, Box<Response>> {
         // A2: a probe knows the server by its address, or by no name at all; its answer is the same for everybody.
         if let Ok(probe) = found
@@ -60,7 +60,7 @@ impl BrowserRules {
         {
             return Ok(probe);
         }
-        // M2: a page whose host name was pointed at us (DNS rebinding) says so in its Host field.
+        // M2: the Host field reveals a page whose host name was pointed at this server (DNS rebinding).
         let host = head.headers.one("host").ok().flatten().unwrap_or_default();
         if !self.public_url.accepts_host(host) {
             trace::refused("host");
@@ -174,7 +174,7 @@ impl BrowserRules {
             return fields;
         }
         if kind == Some(RouteKind::Mcp) {
-            // M16: what a tool says is for its caller.
+            // M16: answers are for their caller alone.
             fields.push(("Cache-Control", fixed("no-store")));
         }
         fields.push(("Vary", fixed("Origin")));

@@ -1,7 +1,7 @@
 //! The log line of a request, and its part in the metrics, written when its answer is complete.
 //!
-//! A line has method, route, status, the time to the end of the answer, address and, once proven, who asked; of a call its
-//! JSON-RPC method, target and outcome; the path if that is none of ours. Never a query, a header or a body (L1).
+//! A line has method, route, status, the time to the end of the answer, address, and user and client if they are authenticated;
+//! JSON-RPC method, target and outcome of a call; the path if there is no route. Never a query, a header or a body (L1).
 
 use std::sync::Arc;
 use std::time::Instant;

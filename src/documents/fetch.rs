@@ -102,8 +102,8 @@ impl<R: Resolver> Resolver for Guard<R> {
         let found = self.names.resolve(uri, config, timeout)?;
         let own = self.own.as_ref().and_then(|own| self.names.resolve(own, config, timeout).ok());
         let is_own = |address: &SocketAddr| own.iter().flatten().any(|own| own.ip() == address.ip());
-        // One bad address spoils all: which is tried first is not ours to choose. Like a name that does not exist, it fails
-        // before a connection is made, so the two take the same time.
+        // One address that is not allowed is enough to refuse the name, because ureq chooses which is tried first. The refusal comes
+        // before any connection, so it takes the same time as a name that does not exist.
         if found.iter().all(|address| (self.is_allowed)(address.ip()) && !is_own(address)) {
             return Ok(found);
         }

@@ -58,8 +58,8 @@ impl ClientDocuments for Documents {
             Ok(client) => Some(client),
             Err(error) => {
                 self.log(url, &error);
-                // A document that is still here was not withdrawn by its host: neither an outage nor a crowd keeps a known
-                // client out.
+                // A document that is still cached was not withdrawn by its host. An outage, or a crowd of strangers, does not keep a
+                // known client out.
                 self.usable(url)
             }
         }

@@ -56,7 +56,7 @@ impl Acceptor {
         while !self.shared.closing.is_tripped() {
             let watched = listeners.iter().map(AsFd::as_fd).chain([self.woken.as_fd()]);
             let ready = sys::are_ready(&watched.collect::<Vec<_>>(), libc::POLLIN, -1);
-            // The entry of `woken` has no listener, and is zipped away.
+            // `zip` drops the last entry, which is that of `woken`.
             for (listener, _) in listeners.iter().zip(ready).filter(|(_, ready)| *ready) {
                 match listener.accept() {
                     Ok((stream, peer)) => {

@@ -33,7 +33,7 @@ pub(crate) struct Link {
 /// The activity of a connection, which decides whether the door may close it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activity {
-    /// It waits for its client since this time, and may be closed to make room. In the future: it may not be yet.
+    /// It waits for its client since this time, and may be closed to make room. A time in the future postpones that.
     Waiting(Instant),
     /// A large body is read. Large bodies are only admitted for authenticated callers; these connections are not evicted.
     Receiving,

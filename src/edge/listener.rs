@@ -63,7 +63,7 @@ impl Listener {
         // std marks its copy close-on-exec, so that no program that a tool starts inherits it; systemd's own is closed here.
         let socket = sys::adopt_listener(fd, limits::BACKLOG)?.try_clone()?;
         let unix = UnixListener::from(socket);
-        // std looks at the family of the address, not at the type that we gave the socket.
+        // The socket may be of either kind: `local_addr` fails if the address is not of the type's family.
         if unix.local_addr().is_ok() {
             return Ok(Listener::Unix(unix, None));
         }

@@ -19,7 +19,7 @@ pub(crate) struct Socket {
     stream: TimedStream,
     /// Encrypts what goes through `stream`.
     tls: Option<Box<TlsConnection>>,
-    /// Room for what is read; kept as it is from read to read, so that nothing is cleared again.
+    /// The read buffer. It keeps its length between reads, so that it is not filled with zeros each time.
     buffer: Vec<u8>,
     /// The start of the unused bytes in `buffer`.
     start: usize,

@@ -11,7 +11,7 @@ use crate::base::clock;
 pub(crate) struct TimedStream {
     /// Also a TCP socket, see `Listener::accept`.
     socket: Arc<UnixStream>,
-    /// For what is read or written next; in the past once a write has failed.
+    /// Of the next read or write. In the past after a failed write, so that rustls does not try again.
     deadline: Instant,
     /// The value of SO_RCVTIMEO: changing it costs a system call, which the usual request is spared.
     read_timeout: Duration,

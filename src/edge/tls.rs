@@ -64,7 +64,7 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // The client keeps what resumes a session, sealed under a key that changes: nothing is stored for strangers.
+        // Sessions are resumed by tickets, sealed under a rotating key and kept by clients: nothing is stored for strangers.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = ring::Ticketer::new().map_err(settings)?;
         let stamps = Mutex::new((stamps, stamps));
@@ -123,7 +123,7 @@ fn missing(path: &Path, what: &str) -> StartupError {
 }
 
 fn load_pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, StartupError> {
-    // All of it or none: a chain without its middle is served to clients that cannot check it.
+    // One unreadable certificate is an error: clients could not verify a chain with a gap.
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(cert)?)
         .collect::<Result<_, _>>()
         .map_err(|_| missing(cert, "whole chain of certificates in PEM form"))?;

@@ -35,7 +35,7 @@ pub(super) struct Answer {
 }
 
 /// The owner of the budget that a call counts against (G7). GitHub counts calls with a user's token against that user, and calls
-/// with the app's secret against the app. So do we: a user who has used up their own budget, perhaps elsewhere and on purpose,
+/// with the app's secret against the app. Pauses are kept the same way: a user who has used up their own budget, perhaps on purpose,
 /// must not lock out everyone else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Caller {

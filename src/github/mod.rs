@@ -111,7 +111,7 @@ impl GitHub {
             self.client.delete("discard", &url, (&self.settings.client_id, secret), &json)
         };
         match self.with_secret(delete, |answer| answer.status == 401)?.status {
-            // 404 and 422: GitHub knows no such token, which is what was wanted.
+            // 404 and 422: GitHub knows no such token, so it is revoked already.
             204 | 404 | 422 => Ok(()),
             401 => {
                 let hint = answer::WRONG_CREDENTIALS.hint;
@@ -151,7 +151,7 @@ impl GitHub {
             if (300..400).contains(&status) {
                 return Err(misconfigured("token", "GitHub answers with a redirect: check GITHUB_URL", &url));
             }
-            // A token is a token only with status 200; an error is one with any.
+            // A token counts with status 200 only, an error with any.
             let token = answer::token(&body);
             let token = token.and_then(|token| (status == 200).then_some(token).ok_or(answer::MALFORMED));
             Ok((status, token))
@@ -250,7 +250,7 @@ impl IdentityProvider for GitHub {
                 log::warn("github.membership_hidden", &fields);
                 obstacle.map_or(Ok(false), |obstacle| Err(ProviderError::Blocked(obstacle)))
             }
-            // 404: no member. 301 and 302: renamed, or not for us to see.
+            // 404: not a member. 301 and 302: renamed, or not visible to us.
             _ => Ok(false),
         }
     }

@@ -1,5 +1,5 @@
-//! The account page: a person signs in through the same GitHub login, sees which programs may act in their name, and ends
-//! that (C11).
+//! The account page: a person signs in through the same GitHub login, sees the programs that may act in their name, and ends
+//! their access (C11).
 //!
 //! ```text
 //! GET  /account, no cookie      a button
@@ -9,7 +9,7 @@
 //! POST /account, revoke         the grant is deleted, and everything issued under it is dead
 //! ```
 //!
-//! Nothing is stored. The policy is not asked: a person who is not let in any more can still end what they once allowed. No
+//! Nothing is stored. The policy is not asked: a person who is not admitted any more can still end the access that they gave. No
 //! other endpoint looks at the cookie, so it never spares anybody consent or GitHub (O17).
 
 use std::cmp::Reverse;
@@ -52,7 +52,7 @@ pub struct AccountEndpoint {
     pub(super) sign_ins: RateLimit,
 }
 
-/// Who signed in, sealed into the account cookie.
+/// The person who signed in, sealed into the account cookie.
 #[derive(Debug, Serialize, Deserialize)]
 struct AccountSession {
     #[serde(rename = "u")]
@@ -106,7 +106,7 @@ impl AccountEndpoint {
         }
     }
 
-    /// What a button of the page asks for.
+    /// Runs the action of a button of the page.
     pub fn post(&self, request: &Request) -> Response {
         self.try_post(request).unwrap_or_else(|why| self.pages.sign_in(why))
     }
@@ -125,7 +125,7 @@ impl AccountEndpoint {
         match (form.value("revoke"), form.value("sign_out")) {
             (Some("all"), None) => Ok(self.end(&signed_in, None, ALL_ENDED)),
             (Some(handles), None) => {
-                // Bounded, and one hash a grant: the field is as long as its sender likes.
+                // The sender chooses how long the field is, so the number of handles is bounded.
                 let handles = handles.split(HANDLES_END).take(limits::GRANTS_PER_USER);
                 let wanted = handles.filter(|one| one.len() == HANDLE_CHARS).map(str::to_owned);
                 Ok(self.end(&signed_in, Some(wanted.collect()), ENDED))
@@ -138,7 +138,7 @@ impl AccountEndpoint {
         }
     }
 
-    /// GitHub is asked for nothing but who this is.
+    /// Asks GitHub for no scope: the login only has to identify the person.
     fn start_sign_in(&self, head: &Head) -> Result<Response, SignIn> {
         self.sign_ins
             .spend(head.peer, self.logins.clock.monotonic())
@@ -166,7 +166,7 @@ impl AccountEndpoint {
             Ok(grants) => grants,
             Err(error) => {
                 error.log();
-                // What was asked for is done: only the list cannot be shown.
+                // The action is done; only the list cannot be shown.
                 let problem =
                     if notice.is_some() { Problem::EndedInMemory } else { Problem::TableUnreadable };
                 return self.pages.problem(problem);
@@ -175,12 +175,12 @@ impl AccountEndpoint {
         let now = self.logins.clock.now();
         grants.retain(|grant| !grant.is_over(now) && !self.grants.is_ending(grant));
         grants.sort_by_key(|grant| Reverse((grant.last_used, grant.created, grant.id)));
-        // It is worth something together with the session's cookie alone, so it may expire after it.
+        // It may expire after the session's cookie, without which it is of no use.
         let form = AccountForm { session: cookie_hash.clone() };
         let sealed = self.logins.seal(form, now.plus(limits::ACCOUNT_LIFETIME));
         let AccountSession { user, login } = session;
         let policy = &self.grants.rules().policy;
-        // GitHub is not asked about groups: people whom one has let in are known by their grants.
+        // GitHub is not asked about groups: somebody whom one of them admits is recognised by having a grant.
         let may_use = policy.names(&Identity { user: *user, login: login.clone() })
             || policy.has_groups() && !grants.is_empty();
         self.pages.list(&Listing {
@@ -193,7 +193,7 @@ impl AccountEndpoint {
         })
     }
 
-    /// Ends the person's grants with the handles `wanted`, or all of theirs. One that is not there has ended already.
+    /// Ends the person's grants with the handles `wanted`, or all of them. A handle without a grant is of one that has ended already.
     fn end(&self, signed_in: &SignedIn, wanted: Option<HashSet<String>>, notice: &'static str) -> Response {
         let picks = move |grants: &[Arc<Grant>]| -> Vec<GrantId> {
             let is_wanted = |id| wanted.as_ref().is_none_or(|wanted| wanted.contains(&handle(id)));

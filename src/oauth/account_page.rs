@@ -1,5 +1,5 @@
-//! What a person sees of their account: the button to sign in, and the programs that may act in their name. Every value in
-//! it is escaped here.
+//! The HTML of the account page: the button to sign in, and the list of programs that may act in the person's name. Every value
+//! is escaped here.
 
 use std::sync::Arc;
 
@@ -26,13 +26,13 @@ pub(super) enum SignIn {
     Again(Problem),
 }
 
-/// What a person sees of their account once they have signed in.
+/// The contents of the list for a person who has signed in.
 pub(super) struct Listing<'a> {
     pub(super) login: &'a str,
     /// In their order, the latest used first.
     pub(super) grants: &'a [Arc<Grant>],
     pub(super) resources: &'a Resources,
-    /// Whether the person is let in. The names of several servers are for those who are.
+    /// Whether the policy admits the person, and they may see the names of several servers.
     pub(super) may_use: bool,
     pub(super) sealed: &'a str,
     pub(super) notice: Option<&'static str>,
@@ -182,8 +182,8 @@ fn servers(resources: &Resources) -> String {
 /// Stands between the handles in the value of a button that ends several grants.
 pub(super) const HANDLES_END: &str = ".";
 
-/// What the page calls a grant. Not its id: with that and a stolen key file, tokens could be forged, and a session for this
-/// page as well, so the page must not be where a thief of the key learns ids.
+/// The page's name for a grant: a hash of its id. A thief of the key file could forge a session for this page, and with the ids of
+/// grants also tokens, so the page must not show them.
 pub(super) fn handle(id: GrantId) -> String {
     browser::hash(&id.to_string())
 }
@@ -217,7 +217,7 @@ fn programs(grants: &[Arc<Grant>]) -> Vec<Program<'_>> {
     programs
 }
 
-/// Where a login was sent, in short. A program on a computer listens on another port for each.
+/// The place of a redirect URI for the list. Programs on a computer use another port for each login, so those are one place.
 fn place(redirect: &str) -> &str {
     let uri = Uri::split(redirect);
     let is_local = uri.scheme == "http" && uri.host().is_some_and(is_loopback_host);

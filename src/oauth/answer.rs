@@ -1,4 +1,4 @@
-//! How the endpoints that programs call answer (RFC 6749 sections 5.1 and 5.2).
+//! Answers of the endpoints that programs call (RFC 6749 sections 5.1 and 5.2).
 
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ pub(super) fn error(status: u16, code: &'static str, description: &str) -> Respo
     json(status, &ErrorBody { error: code, error_description: description })
 }
 
-/// The answer to someone who asks too often.
+/// The answer to a sender over its rate limit.
 pub(super) fn too_many(too_many: TooMany) -> Response {
     error(429, "temporarily_unavailable", "too many requests from this address: try again later")
         .header("Retry-After", too_many.retry_after.to_string())

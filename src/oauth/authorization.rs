@@ -1,4 +1,4 @@
-//! The values of the authorization endpoint: a checked request, where its answer goes, and why there is none.
+//! The values of the authorization endpoint: a checked request, the destination of its answer, and the errors.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,24 +17,24 @@ pub(super) struct AuthorizationRequest {
     pub(super) return_to: ReturnTo,
     #[serde(rename = "h")]
     pub(super) code_challenge: CodeChallenge,
-    /// What is granted if the person agrees.
+    /// The scopes of the grant if the person agrees.
     #[serde(rename = "o")]
     pub(super) scopes: Scopes,
-    /// What the tokens will be for.
+    /// The resource that the tokens will be bound to.
     #[serde(rename = "u")]
     pub(super) resource: String,
 }
 
-/// Where the answer goes, and who is waiting for it there.
+/// The destination of the answer, and the client that waits for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ReturnTo {
-    /// What the client calls itself.
+    /// The client's own name.
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     pub(super) client_name: Option<String>,
-    /// What that name is worth.
+    /// How the client became known, which decides what its name is worth.
     #[serde(rename = "f")]
     pub(super) origin: ClientOrigin,
-    /// Registered, with the port that was asked for.
+    /// A registered redirect URI, on loopback with the requested port.
     #[serde(rename = "r")]
     pub(super) redirect_uri: RedirectUri,
     /// The client's own state, returned byte for byte and never interpreted.

@@ -36,7 +36,7 @@ impl AuthorizeEndpoint {
         let client_id = query.value("client_id").ok_or(Problem::UnknownClient)?;
         let fingerprint = ClientFingerprint::of(client_id);
         trace::names_client(&fingerprint);
-        // O6: as long as client and redirect URI are not both proven, nobody is sent anywhere.
+        // O6: until client and redirect URI have both been validated, errors are shown on a page, not redirected.
         let client = self.clients.find(client_id, resource, head.peer)?;
         let registrant = self.clients.sources.registrant(&client.origin);
         let redirect_uri = redirect_uri(&client, registrant, query.value("redirect_uri"))
@@ -88,7 +88,7 @@ fn check(
         (query.value("response_type") != Some("code"), AuthorizeError::ResponseType),
         (query.value("response_mode").is_some_and(|mode| mode != "query"), AuthorizeError::ResponseMode),
         (query.value("prompt").is_some_and(asks_for_none), AuthorizeError::NoInteraction),
-        // O2: from every client, and S256 said out loud: RFC 7636 would take an absent method for `plain`.
+        // O2: required of every client, with S256 stated: by RFC 7636 an absent method means `plain`.
         (query.value("code_challenge").is_none(), AuthorizeError::NoChallenge),
         (query.value("code_challenge_method") != Some("S256"), AuthorizeError::ChallengeMethod),
     ];
@@ -105,8 +105,8 @@ fn check(
     })
 }
 
-/// O3, O4: the registered URI that admits the requested one, with the requested port; or the only one there is, if it has
-/// no port to be chosen.
+/// O3, O4: the requested URI, if a registered one admits it. Without a request, the only registered one, unless it is a loopback
+/// URI, whose port the client has to choose.
 fn redirect_uri(client: &Client, registrant: Registrant<'_>, requested: Option<&str>) -> Option<RedirectUri> {
     let registered = &client.redirect_uris;
     let text = match (requested, registered.as_slice()) {
@@ -119,7 +119,7 @@ fn redirect_uri(client: &Client, registrant: Registrant<'_>, requested: Option<&
     registered.iter().any(|registered| registered.admits(&uri)).then_some(uri)
 }
 
-/// O12: what was asked for and exists, and what every caller needs. Unknown scopes are dropped (clients ask for `openid` and the
+/// O12: the requested scopes that exist, and the required one. Unknown scopes are dropped (clients ask for `openid` and the
 /// like); `offline_access` is one of them, because every grant can be refreshed.
 fn granted_scopes(
     required: &Scopes,

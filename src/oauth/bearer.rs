@@ -13,7 +13,7 @@ use crate::http::{Head, Method, PublicUrl, Response};
 use crate::seal::{self, Keyring};
 use crate::store::{self, Stage};
 
-/// Why nobody is let through.
+/// Why a request is not authenticated or not authorized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BearerError {
     /// There is no token.
@@ -28,7 +28,7 @@ pub enum BearerError {
     Unavailable,
 }
 
-/// What access tokens are checked against.
+/// The bearer check.
 pub struct BearerCheck {
     pub(super) keys: Arc<Keyring>,
     pub(super) grants: Arc<LiveGrants>,
@@ -37,8 +37,8 @@ pub struct BearerCheck {
 }
 
 impl BearerCheck {
-    /// The caller of a request. Only the Authorization header counts, never a query, body or cookie (T19). Writes nothing: doors ask before
-    /// they read a large body, on threads with other work to do.
+    /// The caller of a request. Only the Authorization header counts, never a query, body or cookie (T19). Writes nothing: it
+    /// also runs on the threads of doors, before a large body is read.
     ///
     /// # Errors
     /// [`BearerError`]; [`ProtectedResource::challenge`] is the answer to it.
@@ -46,7 +46,7 @@ impl BearerCheck {
         let token = token_of(head)?;
         let now = self.clock.now();
         let token: AccessToken = seal::open(&self.keys, token, now).map_err(|_| BearerError::Invalid)?;
-        // M4: for this resource, and its grant still there.
+        // M4: the token must be for this resource, and its grant must still exist.
         if *token.resource != *resource.uri {
             return Err(BearerError::Invalid);
         }
@@ -54,8 +54,8 @@ impl BearerCheck {
         if grant.is_over(now) || grant.stage == Stage::CodeIssued {
             return Err(BearerError::Invalid);
         }
-        // T13: a policy without groups can be asked at each request. D6: a denied client's grants are ended when it comes onto
-        // the list; this holds even if the table could not be written then.
+        // T13: the part of the policy that needs no call to GitHub applies at each request. D6: grants of denied clients end when the
+        // list changes; this check holds even if the table could not be written then.
         if !self.grants.is_good(&grant) {
             return Err(BearerError::Invalid);
         }
@@ -81,14 +81,14 @@ impl BearerCheck {
     }
 }
 
-/// Whether a browser asks: HTML is the first that it accepts. Clients ask for an event stream or JSON.
+/// Whether the request is a browser's, which lists HTML first in Accept. Clients list an event stream or JSON.
 fn wants_page(head: &Head) -> bool {
     let accept = head.headers.all("accept").next().and_then(|accept| accept.split([',', ';']).next());
     head.method == Method::Get && accept.is_some_and(|first| first.trim().eq_ignore_ascii_case("text/html"))
 }
 
-/// The token that a request brings, not yet looked at. Another scheme, or none, is no token: SDKs start a login at a 401, and
-/// at a 400 they give up (RFC 6750 section 3.1 has no error for a request without a token).
+/// The token of a request, unverified. Another scheme counts as no token: SDKs start a login at a 401, and give up at a 400
+/// (RFC 6750 section 3.1 has no error for a request without a token).
 ///
 /// # Errors
 /// [`BearerError::Missing`], or [`BearerError::Malformed`] for two fields.

@@ -1,6 +1,6 @@
-//! What a login leaves with the browser: sealed values, good for a few minutes and only at the public URL that sealed them,
-//! because two servers may have one key file; and the cookie that ties them to the browser it was started in. Nothing is stored:
-//! the sealed value carries the hash of the cookie.
+//! The state of a login in the browser: short-lived sealed values, valid only at the public URL that sealed them (two servers may
+//! share a key file), and the cookie that binds them to the browser in which the login started. Nothing is stored: the sealed value
+//! carries the hash of the cookie.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::base::secret::Secret;
 use crate::http::{Form, Head, PublicUrl, Request, Response};
 use crate::seal::{self, Keyring, Sealed};
 
-/// Seals and opens the stages of logins, and knows which logins are over.
+/// Seals and opens the stages of logins, and remembers ended logins.
 pub(super) struct LoginSealer {
     pub(super) url: PublicUrl,
     pub(super) keys: Arc<Keyring>,
@@ -64,7 +64,7 @@ impl LoginSealer {
         (issued.issuer == self.url.to_string()).then_some(issued.value)
     }
 
-    /// Where GitHub sends the browser back to.
+    /// The redirect URI of logins at GitHub.
     pub(super) fn callback_url(&self) -> String {
         self.url.join("/auth/callback")
     }
@@ -84,13 +84,13 @@ pub(super) struct BrowserBinding {
 }
 
 impl BrowserBinding {
-    /// What tells this login from every other: its cookie's value is random.
+    /// Identifies the login: the value of its cookie is random.
     pub(super) fn hash(&self) -> &str {
         &self.value_hash
     }
 }
 
-/// The parameters of a query or form. O8: a repeated one means that somebody wants two readers to see two requests.
+/// The parameters of a query or form. O8: a repeated one is refused, because two readers could read it differently.
 pub(super) fn read_form(bytes: &[u8], repeatable: &[&str]) -> Result<Form, Problem> {
     let form = Form::parse(bytes).map_err(|_| Problem::Unreadable)?;
     if form.repeated(repeatable).is_some() { Err(Problem::Unreadable) } else { Ok(form) }
@@ -102,7 +102,7 @@ pub(super) fn read_query(head: &Head, repeatable: &[&str]) -> Result<Form, Probl
 }
 
 impl LoginSealer {
-    /// C3: the form of one of our own pages: the right type, and where the browser says from where, from here.
+    /// C3: the form of one of our own pages: of the right type, and from our origin if the browser names one.
     pub(super) fn own_form(&self, request: &Request) -> Result<Form, Problem> {
         let head = &request.head;
         let form = head.is_of_type("application/x-www-form-urlencoded") == Ok(true);
@@ -138,14 +138,14 @@ impl LoginSealer {
         self.clear_cookie(response, &browser.cookie)
     }
 
-    /// The name of a cookie of ours. C5: `__Host-` keeps other hosts of the domain from setting it, and makes it one of the whole
-    /// host: our path is in the name. Plain http (loopback only) has no Secure cookies that every browser keeps.
+    /// The name of a cookie of ours. C5: `__Host-` keeps other hosts of the domain from setting it. It also makes the cookie valid for
+    /// the whole host, so our path is part of the name. Over plain http (loopback only) not every browser keeps Secure cookies.
     pub(super) fn cookie_name(&self, name: &str) -> String {
         let prefix = if self.url.is_https() { "__Host-" } else { "" };
         format!("{prefix}{name}{}", self.url.path().replace('/', "."))
     }
 
-    /// C5: for this host only, not for scripts, and not with what other sites send but links.
+    /// C5: for this host only, hidden from scripts, and of requests from other sites only in links (Lax).
     pub(super) fn set_cookie(
         &self,
         response: Response,
@@ -182,7 +182,7 @@ pub(super) fn cookies(head: &Head) -> impl Iterator<Item = (&str, &str)> {
     pairs.filter_map(|pair| pair.trim().split_once('='))
 }
 
-/// What a sealed value carries of a cookie.
+/// The hash of a cookie's value, which a sealed value carries.
 pub(super) fn hash(value: &str) -> String {
     base64url(&sha256(value.as_bytes()))
 }

@@ -1,4 +1,5 @@
-//! The way back from GitHub: who is it, may they come in, and if so a grant and its code; or their account page.
+//! The callback of logins at GitHub: identifies the person, asks the policy, and creates a grant and its code, or signs the person
+//! in to their account page.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -37,14 +38,14 @@ pub struct CallbackEndpoint {
     pub(super) quota: LoginQuota,
 }
 
-/// What a login is for: a client's request and the server that it is for, or the account page.
+/// A client's request and the server that it is for; `None` for the account page.
 type Goal<'a> = Option<(&'a AuthorizationRequest, &'a ProtectedResource)>;
 
-/// Why a login that GitHub has answered comes to nothing.
+/// Why a login that GitHub has answered fails.
 enum LoginError {
     /// The person cancelled at GitHub.
     Cancelled,
-    /// The policy says no; perhaps because of something that GitHub has named.
+    /// The policy does not admit this person; with the obstacle if GitHub has named one.
     NotAllowed(Identity, Option<Obstacle>),
     Other(Problem),
 }
@@ -73,7 +74,7 @@ impl CallbackEndpoint {
         let login = GitHubLogin::open(&self.logins, state, self.logins.clock.now());
         let is_account = match &login {
             Some(login) => matches!(login.purpose, Purpose::Account),
-            // Anybody can write the mark: it chooses the page of a login that cannot go on in any case.
+            // Anybody can write the mark, but this login fails in any case: it chooses the page only.
             None => is_marked_account(state),
         };
         let outcome = login.ok_or(Problem::LoginExpired).and_then(|login| self.finish(head, &query, &login));
@@ -92,7 +93,7 @@ impl CallbackEndpoint {
         Ok(query)
     }
 
-    /// Ends the login; a problem leaves it open, if it was.
+    /// Ends the login. A login that was open stays so after a problem.
     fn finish(&self, head: &Head, query: &Form, login: &GitHubLogin) -> Result<Response, Problem> {
         let resource;
         let goal: Goal<'_> = match &login.purpose {
@@ -107,8 +108,8 @@ impl CallbackEndpoint {
         // C4: the state and the cookie of the same login, or GitHub is not asked anything.
         self.logins.check_browser(head, &login.browser)?;
         let (code, peer) = (code_of(query), head.peer);
-        // A login that is over waits for no place: a spent one could be sent any number of times at no cost, and would hold up
-        // others. Which of several callbacks ends a login is decided below.
+        // An ended login must not wait for a place: it could be sent any number of times at no cost, and hold up others. Which of
+        // several concurrent callbacks ends a login is decided below.
         if self.logins.spent.has_ended(login.browser.hash()) {
             return Err(Problem::AlreadyAnswered);
         }
@@ -119,8 +120,8 @@ impl CallbackEndpoint {
             Ok(_) => Some(self.quota.place(peer, now)?),
             Err(_) => None,
         };
-        // C4: one answer a login. Without this, one consent would buy any number of calls to GitHub, and as many grants.
-        // Nor does one count that was answered no after all, in another tab (C10).
+        // C4: a login ends once. Without this, one consent would allow any number of calls to GitHub, and as many grants. C10: a login
+        // that was denied in another tab meanwhile is refused here.
         self.logins.spent.end(login.browser.hash(), peer, now)?;
         let outcome = code.and_then(|code| self.ask_github(login, goal, (code, peer)));
         let response = outcome.unwrap_or_else(|error| self.refuse(goal, error, peer));
@@ -156,7 +157,7 @@ impl CallbackEndpoint {
         let keeps_token = resource.keeps_token(&rules);
         let kept = keeps_token.then(|| token.clone());
         let admitted = self.admit(request, &token.access, kept, &rules);
-        // G6: a token that nobody will ask for is given back. A GitHub that does not answer takes nothing back either.
+        // G6: a token that is not kept is revoked, unless GitHub is unreachable, when that would fail as well.
         let unreachable = Problem::GitHub(ProviderError::Unreachable);
         let has_failed = matches!(&admitted, Err(LoginError::Other(problem)) if *problem == unreachable);
         if !has_failed && (admitted.is_err() || !keeps_token) {
@@ -177,7 +178,7 @@ impl CallbackEndpoint {
         kept: Option<ProviderToken>,
         rules: &Rules,
     ) -> Result<(UserId, String), LoginError> {
-        // G4: who this is, is what GitHub says of this very token.
+        // G4: this token alone identifies the person.
         let identity = self.provider.identify(token)?;
         match rules.policy.admits(&identity, token, &*self.provider) {
             Ok(true) => {}
@@ -241,8 +242,8 @@ impl CallbackEndpoint {
         }
     }
 
-    /// S5: a person has a bounded number of grants; the least recently used one makes room. Of those that keep a token of GitHub
-    /// there are fewer: GitHub ends the oldest of more than ten tokens of one person.
+    /// S5: the grants of a person are bounded; the least recently used one makes room. Those that keep a GitHub token have a lower
+    /// bound, because GitHub ends the oldest of more than ten tokens of one person.
     fn make_room(&self, newcomer: &Grant) -> Result<(), store::Error> {
         let mut theirs = self.grants.table.of_user(newcomer.user)?;
         theirs.sort_by_key(|grant| grant.last_used);
@@ -251,7 +252,7 @@ impl CallbackEndpoint {
         self.end_surplus(keeping, limits::GITHUB_TOKENS_PER_USER, "too_many_github_tokens")
     }
 
-    /// Ends the first of these, so that with one more there are at most so many.
+    /// Ends the first of these grants, so that one more makes at most `most`.
     fn end_surplus<'a>(
         &self,
         grants: impl Iterator<Item = &'a Arc<Grant>> + Clone,
@@ -264,18 +265,18 @@ impl CallbackEndpoint {
 
     /// From GitHub's token to the account page.
     fn sign_in(&self, token: &Secret<String>, peer: Option<IpAddr>) -> Result<Response, LoginError> {
-        // G4: who this is, is what GitHub says of this very token.
+        // G4: this token alone identifies the person.
         let identity = self.provider.identify(token);
-        // G6: that was all it was for.
+        // G6: it is not needed any more.
         self.provider.discard(token);
         let identity = identity?;
-        // Everybody with an account at GitHub gets here. A person who has nothing to see is charged like one who is not let in.
+        // Everybody with an account at GitHub can get here, so a person without grants is charged like one who is not admitted.
         let has_grants = self.grants.table.of_user(identity.user).is_ok_and(|grants| !grants.is_empty());
         self.quota.charge(has_grants.then_some(identity.user), peer, self.logins.clock.monotonic());
         Ok(account::sign_in(&self.logins, identity))
     }
 
-    /// Answers a login that came to nothing, and charges its sender where that could be brought about on purpose.
+    /// Answers a failed login, and charges its sender if the failure could be brought about on purpose.
     fn refuse(&self, goal: Goal<'_>, error: LoginError, peer: Option<IpAddr>) -> Response {
         let now = self.logins.clock.monotonic();
         if let LoginError::Other(Problem::GitHub(error)) = error {

@@ -1,4 +1,4 @@
-//! Clients. One that registers is sealed into its own `client_id`, so nothing is stored.
+//! A client. One that registers is sealed into its own `client_id`, so nothing is stored.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +14,11 @@ mod tests;
 
 const SECRET_PREFIX: &str = "mcp_cs_";
 
-/// How a client proves who it is at the token and revocation endpoints (RFC 7591 section 2).
+/// The authentication of a client at the token and revocation endpoints (RFC 7591 section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum AuthMethod {
-    /// Not at all: a public client, which PKCE protects.
+    /// A public client, which PKCE protects.
     None,
     /// HTTP Basic.
     ClientSecretBasic,
@@ -26,18 +26,18 @@ pub(super) enum AuthMethod {
     ClientSecretPost,
 }
 
-/// A client, whichever way it became known. One that registered travels, sealed, in its own `client_id`.
+/// A client: registered, described by a document, or configured. The serialised form is that of a registered one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
-    /// Where its codes may be sent; at least one.
+    /// The redirect URIs, at least one.
     #[serde(rename = "r")]
     pub(super) redirect_uris: Vec<RedirectUri>,
-    /// What it calls itself, without disguises.
+    /// Its own name, without invisible and misleading characters.
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<String>,
     #[serde(rename = "a")]
     pub(super) auth: AuthMethod,
-    /// The scopes that it named, or that it was registered for.
+    /// The scopes in its metadata; of a registered client, those that it was registered for.
     #[serde(rename = "s")]
     pub(super) scopes: Scopes,
     /// The server that it registered with, by its name among several.
@@ -46,7 +46,7 @@ pub struct Client {
     /// When it registered.
     #[serde(rename = "t")]
     pub(super) issued: Option<Timestamp>,
-    /// No other client than a registered one is ever sealed.
+    /// Skipped, because only registered clients are sealed.
     #[serde(skip)]
     pub(super) origin: ClientOrigin,
     /// The secret of a configured client; see [`secrets`] for a registered one's.
@@ -54,7 +54,7 @@ pub struct Client {
     pub(super) secret: Option<Secret<String>>,
 }
 
-/// How a client became known, and so what its name is worth.
+/// How a client became known. Decides what its name is worth, and which redirect URIs it may have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ClientOrigin {
@@ -78,7 +78,7 @@ impl ClientOrigin {
 }
 
 impl Client {
-    /// The scopes that it may ask for: of `supported` those that it named, or all if it named none of them.
+    /// The scopes that it may ask for: those of its own that are `supported`, or all of `supported` if none is.
     pub(super) fn scopes(&self, supported: &Scopes) -> Scopes {
         let known = self.scopes.intersection(supported);
         if known.is_empty() { supported.clone() } else { known }

@@ -1,5 +1,5 @@
 //! Client metadata (RFC 7591 section 2) and its rules, the same for a registration, a metadata document and the operator's
-//! file. Usable values are kept; one odd value does not refuse the whole.
+//! file. Unusable redirect URIs are dropped as long as one is left.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -110,9 +110,9 @@ fn presentable(name: &str) -> Option<String> {
     (!cut.is_empty()).then(|| cut.to_owned())
 }
 
-/// Whether a character has a shape of its own. The categories Cc, Cf, Co and Cn (control, format, private use, unassigned) are
-/// read from the standard library's own Unicode tables: `str::escape_debug` writes just them as `\u{…}`, behind another
-/// character also no combining mark. What Unicode calls Default_Ignorable_Code_Point (DerivedCoreProperties.txt) beyond these
+/// Whether a character is visible. The categories Cc, Cf, Co and Cn (control, format, private use, unassigned) are
+/// taken from the standard library's Unicode tables: `str::escape_debug` writes exactly them as `\u{…}` (and a combining mark only
+/// at the start, hence the `a` before it). What Unicode calls Default_Ignorable_Code_Point (DerivedCoreProperties.txt) beyond these
 /// categories are the letters and marks below: they have not changed since Unicode 6.0, new ones come from unassigned blocks.
 fn is_visible(c: char) -> bool {
     let is_ignorable = matches!(c,

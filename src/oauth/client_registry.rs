@@ -1,4 +1,4 @@
-//! The client of a request: as it calls itself when it asks for authorization, authenticated when it asks for tokens.
+//! The client of a request: looked up by `client_id` at the authorization endpoint, authenticated at the token endpoint.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl ClientRegistry {
         resource: &ProtectedResource,
         peer: Option<IpAddr>,
     ) -> Result<Client, Problem> {
-        // Not a log line of its own: strangers choose how often they ask, and the request's line has the reason.
+        // No log line of its own: the request's has the reason.
         if self.grants.rules().denied.names(client_id) {
             return Err(Problem::DeniedClient);
         }
@@ -61,8 +61,8 @@ impl ClientRegistry {
         (client.server == resource.name).then_some(client)
     }
 
-    /// How the client with this id authenticates at the token endpoint, if there is such a client. That takes no document: a
-    /// client that is described by one is public, and what was granted under its URL is bound to the URL.
+    /// The authentication method of the client with this id, if there is such a client. Fetches no document: a client that is
+    /// described by one is always public, and its grants are bound to the URL.
     fn auth_method(&self, client_id: &str, resource: &ProtectedResource) -> Option<AuthMethod> {
         if let Some(client) = self.sources.configured.get(client_id) {
             return Some(client.auth);
@@ -85,20 +85,20 @@ impl ClientRegistry {
         trace::names_client(&fingerprint);
         let invalid = TokenError::InvalidClient { basic: presented.basic };
         // The secret is computed and compared for every id, so that an unknown client costs what a wrong secret does.
-        let given = presented.secret.as_ref().map_or("", |secret| secret.expose().as_str());
+        let sent = presented.secret.as_ref().map_or("", |secret| secret.expose().as_str());
         let derived = client::secrets(&self.keys, &presented.id)
-            .fold(false, |found, secret| found | secret.matches(given.as_bytes()));
-        let right = match self.sources.configured.get(&presented.id) {
-            Some(client) => client.secret.as_ref().is_some_and(|secret| secret.matches(given.as_bytes())),
+            .fold(false, |found, secret| found | secret.matches(sent.as_bytes()));
+        let matches = match self.sources.configured.get(&presented.id) {
+            Some(client) => client.secret.as_ref().is_some_and(|secret| secret.matches(sent.as_bytes())),
             None => derived,
         };
         let registered = self.auth_method(&presented.id, resource).ok_or(invalid)?;
-        // The secret proves the client, by either method; a public client has none to send.
+        // A correct secret is accepted by either method. A public client must not send one.
         let proven = match registered {
             AuthMethod::None => presented.secret.is_none(),
-            AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => right,
+            AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => matches,
         };
-        // D6: a denied client is as good as unknown.
+        // D6: a denied client is answered like an unknown one.
         if !proven || self.grants.rules().denied.names(&presented.id) {
             return Err(invalid);
         }

@@ -1,4 +1,4 @@
-//! Who may be a client: those that register, those that a document describes, those of the operator.
+//! The sources of clients: registration, metadata documents, and the operator's file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use super::document::ClientDocuments;
 use super::redirect::Registrant;
 use super::schemes::RedirectSchemes;
 
-/// Who may be a client here.
+/// The sources of clients.
 #[derive(Default)]
 pub struct Clients {
-    /// The operator's own, by their ids.
+    /// The operator's, by `client_id`.
     pub configured: BTreeMap<String, Client>,
     /// Whether clients may register by themselves.
     pub registration: Registration,
-    /// Private-use schemes of redirect URIs that they may have, beside those of known clients.
+    /// Private-use schemes that redirect URIs may have besides those of known clients.
     pub redirect_schemes: RedirectSchemes,
     /// Finds the documents of clients whose id is a URL; `None` if such clients are not served.
     pub documents: Option<Arc<dyn ClientDocuments>>,

@@ -1,4 +1,4 @@
-//! Clients of the operator: known by a name, trusted with redirects (O7).
+//! Clients that the operator configures. Errors are redirected to them (O7).
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::base::secret::Secret;
 #[cfg(test)]
 mod tests;
 
-/// Prefixes of the other ids and subjects here: a configured client is never taken for one of those (O16).
+/// Prefixes of sealed values, of users' subjects and of document URLs, so that a configured client is never taken for one (O16).
 const OUR_PREFIXES: [&str; 3] = ["mcp_", "github:", ClientUrl::PREFIX];
 
 const BAD_ID: &str = "a client_id has 1 to 100 letters, digits, hyphens, dots, underscores and tildes, \
@@ -60,16 +60,16 @@ impl Client {
             (Some("client_secret_post"), Some(_)) => AuthMethod::ClientSecretPost,
             (Some(_), _) => return Err(BAD_METHOD),
         };
-        // T1: it cannot be guessed.
+        // T1: it must be too long to be guessed.
         if secret.as_ref().is_some_and(|secret| secret.expose().len() < limits::CONFIGURED_SECRET_BYTES) {
             return Err(SHORT_SECRET);
         }
-        // RFC 6749 section 2.3.1 has clients form-encode it, and many do not: only these two are read differently then.
+        // RFC 6749 section 2.3.1 has clients form-encode the secret, which many do not. Only these two characters are ambiguous then.
         let is_ambiguous = |secret: &Secret<String>| secret.expose().contains(['+', '%']);
         if auth == AuthMethod::ClientSecretBasic && secret.as_ref().is_some_and(is_ambiguous) {
             return Err(AMBIGUOUS_SECRET);
         }
-        // The operator is told of a URI that cannot be used; of a registration it would be left out.
+        // An unusable URI is an error here; in a registration it would be dropped.
         for uri in &members.redirect_uris {
             RedirectUri::parse(uri, Registrant::Operator)?;
         }

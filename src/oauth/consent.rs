@@ -1,5 +1,5 @@
-//! Consent: the person says yes on our own page before GitHub is involved (GitHub skips its page for people who have
-//! authorised the app before, so this is the only consent there is).
+//! Consent: the person agrees on our own page before GitHub is involved. GitHub skips its own page for people who have authorised
+//! the app before, so this is the only consent.
 //!
 //! Between the page and the answer nothing is stored: the request travels sealed inside the form, bound to a cookie that
 //! only this browser has.
@@ -41,7 +41,7 @@ impl ConsentEndpoint {
     fn try_post(&self, resource: &ProtectedResource, request: &Request) -> Result<Response, Problem> {
         self.logins.clock.check()?;
         let form = self.logins.own_form(request)?;
-        // Taken once, before it is known whether the login is over: nothing made here outlives what is remembered of its end.
+        // Read once, before it is checked whether the login has ended: a state made here expires before the end is forgotten.
         let now = self.logins.clock.now();
         let sealed = form.value("pending").unwrap_or_default();
         let pending: PendingAuthorization = self.logins.open(sealed, now).ok_or(Problem::LoginExpired)?;
@@ -66,8 +66,8 @@ impl ConsentEndpoint {
         }
     }
 
-    /// C10: a no is told to the client, and the login is over. It spends what a yes spends: both are logged and remembered.
-    /// Over the limit it is told to the client, no more.
+    /// C10: tells the client of the refusal and ends the login. Spends the sender's allowance as an approval does, because both are
+    /// logged and remembered. Over the limit it only tells the client.
     fn deny(
         &self,
         resource: &ProtectedResource,

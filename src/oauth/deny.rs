@@ -40,13 +40,13 @@ impl DenyList {
         self.fingerprints.is_empty() && self.hosts.is_empty()
     }
 
-    /// Whether the client with this id is on it.
+    /// Whether the client with this id is on the list.
     pub(super) fn names(&self, client_id: &str) -> bool {
         self.fingerprints.contains(&ClientFingerprint::of(client_id))
             || ClientUrl::parse(client_id).is_some_and(|url| self.names_host(url.host()))
     }
 
-    /// Whether the client of a grant is on it.
+    /// Whether the client of a grant is on the list.
     pub(super) fn names_client_of(&self, client: &GrantClient) -> bool {
         self.fingerprints.contains(&client.fingerprint)
             || client.host.as_deref().is_some_and(|host| self.names_host(host))

@@ -21,7 +21,7 @@ pub trait ClientDocuments: Send + Sync {
     /// The client that the document at `url` describes, fetched or remembered. May take as long as
     /// [`crate::base::limits::DOCUMENT_FETCH`]; `peer` is the sender of the request.
     ///
-    /// `None` has no reason: a stranger who names a URL must not learn what is behind it (I5).
+    /// `None` comes without a reason: a stranger who names a URL must not learn what is behind it (I5).
     fn find(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Option<Arc<Client>>;
 }
 
@@ -67,8 +67,8 @@ impl Client {
 }
 
 impl Document {
-    /// Whether the client can do without authentication, its only way here. ChatGPT prefers `private_key_jwt` and lists `none`
-    /// as well.
+    /// Whether the client can be public, the only kind that a document can describe here. ChatGPT prefers `private_key_jwt` and
+    /// lists `none` as well.
     fn admits_none(&self) -> bool {
         let listed = self.token_endpoint_auth_methods_supported.as_ref();
         let lists_none = listed.is_some_and(|methods| methods.iter().any(|method| method == "none"));

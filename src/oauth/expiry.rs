@@ -1,4 +1,5 @@
-//! Which ended grants may be deleted. A clock that jumps ahead for a moment must not delete what is good again a moment later.
+//! The time up to which ended grants may be deleted. A clock that jumps ahead for a while must not delete grants that are valid
+//! again when it is set right.
 
 use std::collections::VecDeque;
 use std::time::Duration;

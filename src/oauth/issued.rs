@@ -1,5 +1,5 @@
-//! What clients are handed, each a sealed value of its own type: a code is never accepted as a token, nor one token as the
-//! other (T1).
+//! Codes and tokens, each a sealed value of its own type: a code is never accepted as a token, nor an access token as a refresh
+//! token (T1).
 
 use serde::{Deserialize, Serialize};
 

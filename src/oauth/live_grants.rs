@@ -1,7 +1,7 @@
-//! Which grants are good: those of the table that the rules of the moment admit and that nobody has ended.
+//! The valid grants: those in the table that the current rules admit and that have not been ended.
 //!
-//! While the table cannot be read, the grants that somebody ends cannot be looked up. Such endings wait: they hold at once for
-//! every grant that is in memory, and are carried out when the table can be read again (S3).
+//! While the table cannot be read, the grants to be ended cannot be looked up. Such endings wait: any grant that they apply to is
+//! refused at once, and they are carried out when the table can be read again (S3).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,14 +33,14 @@ pub struct LiveGrants {
 struct Ending {
     /// Limits the ending to one person's grants, if set.
     user: Option<UserId>,
-    /// Grants that were made later are not meant.
+    /// Grants that were created later are not affected.
     since: Timestamp,
     picks: Picks,
     reason: &'static str,
 }
 
 impl Ending {
-    fn among(&self, grants: &[Arc<Grant>]) -> Vec<GrantId> {
+    fn select(&self, grants: &[Arc<Grant>]) -> Vec<GrantId> {
         let theirs = |grant: &&Arc<Grant>| {
             self.user.is_none_or(|user| user == grant.user) && grant.created <= self.since
         };
@@ -59,14 +59,14 @@ impl LiveGrants {
         LiveGrants { table, clock, on_end, rules, waiting, readings: Readings::default() }
     }
 
-    /// The rules that hold now. A decision in several steps takes them once.
+    /// The current rules. A decision in several steps reads them once.
     pub(super) fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.rules.lock())
     }
 
-    /// Replaces the rules. Returns whether they changed. Grants of clients that are denied now end at once (D6). People who are
-    /// not named any more are refused at their next request; where groups decide, which takes GitHub's word, at their next
-    /// refresh (T13).
+    /// Replaces the rules. Returns whether they changed. Grants of clients that are now denied end at once (D6). People who are not
+    /// admitted any more are refused at their next request, or at their next refresh if groups decide, because GitHub has to be
+    /// asked (T13).
     pub fn change_rules(&self, rules: Rules) -> bool {
         if *self.rules() == rules {
             return false;
@@ -76,17 +76,17 @@ impl LiveGrants {
         true
     }
 
-    /// Whether tokens of a grant that is not over are still good, as far as can be said without GitHub (T13, D6, S3).
+    /// Whether tokens of a grant that has not expired are valid, as far as can be told without asking GitHub (T13, D6, S3).
     pub(super) fn is_good(&self, grant: &Arc<Grant>) -> bool {
         self.rules().still_admit(grant) && !self.is_ending(grant)
     }
 
     /// Whether this grant was ended while the table could not be read.
     pub(super) fn is_ending(&self, grant: &Arc<Grant>) -> bool {
-        self.waiting.lock().iter().any(|ending| !ending.among(std::slice::from_ref(grant)).is_empty())
+        self.waiting.lock().iter().any(|ending| !ending.select(std::slice::from_ref(grant)).is_empty())
     }
 
-    /// Whether tokens of this grant are still good. While the table cannot be read nothing is taken for ended.
+    /// Whether tokens of this grant are valid. While the table cannot be read, every grant is taken to be.
     pub fn is_live(&self, id: GrantId) -> bool {
         let now = self.clock.now();
         match self.table.get(id) {
@@ -103,7 +103,7 @@ impl LiveGrants {
     /// Ends a grant and everything that belongs to it. Returns whether there was one. `reason` is a fixed word for the log.
     ///
     /// # Errors
-    /// [`store::Error`] if that is not durable yet. S3: its sessions and streams have ended all the same.
+    /// [`store::Error`] if the deletion is not durable yet. S3: the grant, its sessions and its streams have ended all the same.
     pub fn end(&self, id: GrantId, reason: &'static str) -> Result<bool, store::Error> {
         let grant = self.table.get(id).ok().flatten();
         let deleted = self.table.delete(id);
@@ -135,7 +135,7 @@ impl LiveGrants {
         }
     }
 
-    /// Ends those of `grants` that `ids` names: one write for many, and each is tried, whatever became of the one before it.
+    /// Ends those of `grants` that `ids` names, in batches. An error in one does not keep the next from being tried.
     fn end_all(&self, grants: &[Arc<Grant>], ids: &[GrantId], reason: &'static str) -> Result<(), Problem> {
         // T17: before the writes, which take as long as the disk does, or fail. A session that is opened meanwhile ends with the
         // next sweep, which finds its grant gone.
@@ -157,8 +157,8 @@ impl LiveGrants {
         outcome
     }
 
-    /// Has the grants that `picks` finds refused from now on and ended when the table can be read. Returns whether there was
-    /// room to remember that.
+    /// Refuses the grants that `picks` finds from now on, and ends them when the table can be read. Returns whether there was room
+    /// to remember that.
     pub fn end_later(&self, user: Option<UserId>, reason: &'static str, picks: Picks) -> bool {
         let mut waiting = self.waiting.lock();
         let theirs = waiting.iter().filter(|ending| ending.user == user).count();
@@ -180,7 +180,7 @@ impl LiveGrants {
             let theirs = grants.iter().filter(|grant| rules.denied.names_client_of(&grant.client));
             theirs.map(|grant| grant.id).collect()
         };
-        // Their tokens are refused in any case as long as the list names them, and the sweep ends their sessions.
+        // An error can be ignored: as long as the list names the clients their tokens are refused, and the sweep ends their sessions.
         let _ = self.end_picked(None, "client_denied", Box::new(picks));
     }
 
@@ -198,15 +198,21 @@ impl LiveGrants {
         self.carry_out_endings();
     }
 
-    /// A deletion that cannot be written is remembered by the table.
+    /// Carries out the endings that wait, if the table can be read. Errors of writing can be ignored: the table remembers deletions
+    /// that it could not write.
     fn carry_out_endings(&self) {
         let count = self.waiting.lock().len();
         if count == 0 {
             return;
         }
         let Ok(grants) = self.table.list() else { return }; // the sweep has logged why
-        let ended: Vec<_> =
-            self.waiting.lock().iter().take(count).map(|one| (one.among(&grants), one.reason)).collect();
+        let ended: Vec<_> = self
+            .waiting
+            .lock()
+            .iter()
+            .take(count)
+            .map(|ending| (ending.select(&grants), ending.reason))
+            .collect();
         for (ids, reason) in ended {
             let _ = self.end_all(&grants, &ids, reason);
         }

@@ -1,4 +1,4 @@
-//! The sealed stages of a login: the person has a consent page open, then GitHub has been asked who they are.
+//! The sealed stages of a login: at the consent page, then at GitHub.
 
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +47,7 @@ pub(super) struct GitHubLogin {
     verifier: Secret<[u8; 32]>,
 }
 
-/// What a login is for.
+/// The purpose of a login.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Purpose {
@@ -57,7 +57,7 @@ pub(super) enum Purpose {
     Account,
 }
 
-/// Precedes the state of a sign-in to the account page. It decides nothing but which page a state gets that does not open.
+/// Precedes the state of a sign-in to the account page. Decides only which page shows the error if the state does not open.
 const ACCOUNT_MARK: &str = "account.";
 
 impl ShortLived for GitHubLogin {
@@ -78,7 +78,7 @@ impl GitHubLogin {
         Secret::new(base64url(self.verifier.expose()))
     }
 
-    /// Sends the browser to GitHub, with PKCE (G1). `begun` is when the login was last known to be open.
+    /// Sends the browser to GitHub, with PKCE (G1). `begun` is a time at which the login had not ended; its lifetime starts there.
     pub(super) fn see_github(
         self,
         logins: &LoginSealer,
@@ -106,7 +106,7 @@ impl GitHubLogin {
     }
 }
 
-/// Whether a state says that it is of a sign-in to the account page.
+/// Whether a state has the mark of a sign-in to the account page.
 pub(super) fn is_marked_account(state: &str) -> bool {
     state.starts_with(ACCOUNT_MARK)
 }

@@ -1,7 +1,7 @@
 //! Bounds of logins that reach GitHub: how many at once, and how often.
 //!
 //! GitHub limits the logins of an app in an hour. A login counts when GitHub is asked about it, for a browser that has its state
-//! and its cookie; one that comes to nothing is charged to its sender, so that few senders cannot use up what all share.
+//! and its cookie. A failed one is charged to its sender, so that a few senders cannot use up what all share.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -40,10 +40,11 @@ impl LoginQuota {
         }
     }
 
-    /// A place for a login, which may have to be waited for. Without one the login is not spent: the person can reload the page.
+    /// A place for a login, waiting for one if need be. On an error the login has not ended: the person can reload the page.
     pub(super) fn place(&self, peer: Option<IpAddr>, now: Duration) -> Result<Place, Problem> {
         let allowed = || self.failures.check(peer, now).and_then(|()| self.all.check_as((), now));
-        // Before the wait, so that a sender without allowance holds up nobody; after it, because others have failed meanwhile.
+        // Checked before the wait, so that a sender without allowance holds up nobody, and after it, because other logins of the
+        // sender may have failed meanwhile.
         allowed().map_err(Problem::TooMany)?;
         let place = self.places.wait(Sender::of(peer), self.patience);
         let place = place.ok_or(Problem::GitHub(ProviderError::Busy))?;
@@ -64,7 +65,7 @@ impl LoginQuota {
         log::warn("login.failed", &[log::Field::Reason(&error.to_string())]);
     }
 
-    /// Charges the sender of a login that nobody gains by: without a user, or of a user who has spent their own allowance.
+    /// Charges the sender of a login without a user, or of a user whose own allowance is spent.
     pub(super) fn charge(&self, user: Option<UserId>, peer: Option<IpAddr>, now: Duration) {
         if user.is_none_or(|user| self.by_user.spend_as(user, now).is_err()) {
             let _ = self.failures.spend(peer, now);

@@ -43,7 +43,7 @@ struct ResourceMetadata<'a> {
     bearer_methods_supported: [&'static str; 1],
 }
 
-// The C# SDK takes the first.
+// In this order, because the C# SDK takes the first.
 const AUTH_METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];
 
 /// The documents of each server.

@@ -4,8 +4,8 @@
 //! GET /authorize   AuthorizationRequest       client, redirect URI, PKCE, scope, resource: all checked
 //!                  PendingAuthorization       sealed into the consent form, bound to a cookie
 //! POST /consent    GitHubLogin                sealed into GitHub's state, same cookie
-//! GET /auth/callback  Grant + AuthorizationCode  GitHub said who, policy said yes: the first thing that is stored
-//! POST /token      AccessToken + RefreshToken the grant turns: generation 0, 1, 2, …
+//! GET /auth/callback  Grant + AuthorizationCode  GitHub has identified the person, the policy admits them: the first record
+//! POST /token      AccessToken + RefreshToken  the tokens rotate: generation 0, 1, 2, …
 //! POST /revoke     the grant is deleted, and everything issued under it is dead
 //! GET, POST /account  a person sees their grants, and ends them
 //! ```
@@ -108,7 +108,7 @@ pub struct Parts {
     pub public_url: PublicUrl,
     /// The MCP servers that it guards.
     pub resources: Vec<Arc<ProtectedResource>>,
-    /// Seals everything that is handed out.
+    /// Seals codes, tokens and the stages of logins.
     pub keys: Arc<Keyring>,
     /// The one table.
     pub grants: Arc<dyn Grants>,
@@ -116,9 +116,9 @@ pub struct Parts {
     pub newest: Timestamp,
     /// Identifies people.
     pub provider: Arc<dyn provider::IdentityProvider>,
-    /// Who may log in, and which clients are refused.
+    /// The rules of `MCP_ALLOW` and `MCP_DENY_CLIENTS`.
     pub rules: Rules,
-    /// Who may be a client.
+    /// The sources of clients.
     pub clients: Clients,
     /// Registrations that a sender may make in an hour.
     pub registrations_per_hour: usize,
@@ -130,7 +130,7 @@ pub struct Parts {
     pub grant_ended: GrantEnded,
 }
 
-/// The endpoints, each with what it works on. Those of one of the servers are told which.
+/// The endpoints. Requests to those that each server has come with its resource.
 pub struct AuthorizationServer {
     /// The pages of no server in particular.
     pages: Pages,
@@ -151,12 +151,12 @@ pub struct AuthorizationServer {
     pub token: TokenEndpoint,
     /// The access tokens of requests.
     pub bearer: BearerCheck,
-    /// What the operator and the sweep end.
+    /// The grants, for the operator's commands and the sweep.
     pub grants: Arc<LiveGrants>,
 }
 
 impl AuthorizationServer {
-    /// Gives each endpoint its parts.
+    /// Builds the endpoints.
     pub fn new(parts: Parts) -> AuthorizationServer {
         let Parts { public_url, keys, provider, clients, random, .. } = parts;
         let server_clock = Arc::new(ServerClock::new(parts.clock, parts.newest));
@@ -259,13 +259,13 @@ impl AuthorizationServer {
 const HOUR: Duration = Duration::from_secs(3600);
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
-/// What one sender may do (docs/requirements.md).
+/// A limit per sender.
 fn limit(count: u32, per: Duration) -> RateLimit {
     RateLimit::new(Rate { count, per })
 }
 
-/// Logs what somebody did whom nobody has authenticated, at most [`limits::LOG_STRANGERS_PER_SECOND`] times a second: they
-/// choose how often. The limits per sender do not bound it, because there can be many senders.
+/// Logs an event that an unauthenticated request can cause, at most [`limits::LOG_STRANGERS_PER_SECOND`] times a second. The limits
+/// per sender do not bound the log, because there can be many senders.
 fn log_stranger(log: &Throttle, now: Duration, event: &'static str, client: &ClientFingerprint) {
     if let Some(omitted) = log.pass(event, now) {
         log::info(event, &[log::Field::Client(client.as_str()), log::Field::Omitted(omitted)]);

@@ -1,4 +1,4 @@
-//! What a person sees: plain HTML and one style sheet, no script. Every value in them is escaped here.
+//! The pages for people: plain HTML and one style sheet, no script. Every value is escaped here.
 
 use super::authorization::{AuthorizationRequest, AuthorizeError, ReturnTo};
 use super::client::ClientOrigin;
@@ -9,19 +9,19 @@ use crate::base::identity::Scopes;
 use crate::base::trace;
 use crate::http::{self, Response, escape};
 
-/// What a program is called that does not say.
+/// The name of a program that has none.
 pub(super) const NAMELESS: &str = "A program that gives no name";
 
 const STYLE: &str = include_str!("style.css");
 
-/// The pages of one server, with what they say of it.
+/// The pages of one server, with its names.
 #[derive(Clone, Debug)]
 pub struct Pages {
-    /// What clients call the server: in commands, so of letters, digits, hyphens and underscores.
+    /// The server's name in clients' commands: letters, digits, hyphens and underscores.
     pub(super) name: String,
-    /// What people call it, above each page.
+    /// The server's title, above each page.
     pub(super) title: String,
-    /// What scopes allow, in words.
+    /// Descriptions of scopes.
     scope_words: Vec<(String, String)>,
     /// The path below which every server is, and that of this one.
     pub(super) base: String,
@@ -29,7 +29,7 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// `name` is what clients call the server, `title` what people do.
+    /// `name` is the server's name in clients' commands, `title` that for people.
     pub fn new(name: &str, title: &str, scope_words: Vec<(String, String)>) -> Pages {
         let safe = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '-' };
         let name: String = name.chars().map(safe).collect();
@@ -59,7 +59,7 @@ impl Pages {
         problem.retry_after(self.page(status, title, &body))
     }
 
-    /// The page for a person whom the policy does not let in; if GitHub says what stands in the way, in those words.
+    /// The page for a person whom the policy does not admit, with GitHub's reason if it has named one.
     pub(super) fn not_allowed(&self, login: &str, obstacle: Option<Obstacle>, way_back: &str) -> Response {
         let login = escape(login);
         let (reason, title, text) = match obstacle {
@@ -191,9 +191,9 @@ pub(super) fn way_back(to: &ReturnTo, location: &str) -> String {
     )
 }
 
-/// C1: what the client's name is worth. A document says that its host stands behind the client. But many hosts serve files
-/// that others have put there, so it counts only for codes that go to that very host; and a program on this computer can
-/// present anybody's document: its redirect URI is open to every other program here.
+/// C1: the sentence about what the client's name is worth. A document claims that its host vouches for the client. But many hosts
+/// serve files that others have put there, so the claim counts only if the code goes to that very host. A program on this computer
+/// can present anybody's document, because the loopback redirect URI in it is open to every program here.
 fn vouched(origin: &ClientOrigin, redirect_uri: &RedirectUri) -> String {
     let host = match origin {
         ClientOrigin::Registered => {

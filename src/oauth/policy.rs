@@ -1,4 +1,4 @@
-//! Who may log in.
+//! The access policy: the rules of `MCP_ALLOW` and `MCP_DENY_CLIENTS`.
 
 use super::deny::DenyList;
 use super::provider::{Group, Identity, IdentityProvider, ProviderError};
@@ -11,7 +11,7 @@ use crate::store::Grant;
 pub enum AllowRule {
     /// Everybody with an account at the provider.
     Any,
-    /// The user with this login, in any case. Logins change hands; [`AllowRule::Id`] does not.
+    /// The user with this login, compared without case. A login can pass to another account; [`AllowRule::Id`] cannot.
     User(String),
     /// The user with this number.
     Id(UserId),
@@ -36,17 +36,17 @@ impl Policy {
         self.rules.iter().any(|rule| matches!(rule, AllowRule::Group(_)))
     }
 
-    /// What must be asked of GitHub to decide: `read:org` for groups, else nothing (G6).
+    /// The scope that the policy needs at GitHub: `read:org` for groups, else none (G6).
     pub fn provider_scope(&self) -> &'static str {
         if self.has_groups() { "read:org" } else { "" }
     }
 
-    /// Whether a user who was let in once may be let in still, as far as can be said without asking GitHub.
+    /// Whether a user who was admitted before may still be, as far as can be told without asking GitHub.
     pub fn may_still_admit(&self, identity: &Identity) -> bool {
         self.has_groups() || self.names(identity)
     }
 
-    /// Whether this user is let in by name, whatever their groups are.
+    /// Whether a rule admits this user without regard to groups.
     pub fn names(&self, identity: &Identity) -> bool {
         self.rules.iter().any(|rule| match rule {
             AllowRule::Any => true,
@@ -56,11 +56,10 @@ impl Policy {
         })
     }
 
-    /// Whether this user, whose token this is, may come in. The provider is only asked if no cheaper rule says yes.
+    /// Whether the policy admits this user, whose token this is. Asks the provider only if no other rule admits them.
     ///
     /// # Errors
-    /// [`ProviderError`] if no rule said yes and the provider could not be asked about one of them, or has said what stands in
-    /// the way.
+    /// [`ProviderError`] if no rule admits the user, and the provider did not answer about one of them or named an obstacle.
     pub fn admits(
         &self,
         identity: &Identity,
@@ -84,17 +83,17 @@ impl Policy {
     }
 }
 
-/// What the operator may change while the server runs, as it holds at one moment.
+/// The rules that the operator may change while the server runs. Immutable: a change replaces them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// Who may log in.
+    /// The people who may log in.
     pub policy: Policy,
     /// Clients that are refused, however they are known.
     pub denied: DenyList,
 }
 
 impl Rules {
-    /// Whether tokens of a grant that is not over are still good, as far as can be said without GitHub (T13, D6).
+    /// Whether these rules admit user and client of a grant, as far as can be told without asking GitHub (T13, D6).
     pub(super) fn still_admit(&self, grant: &Grant) -> bool {
         self.policy.may_still_admit(&grant.identity()) && !self.denied.names_client_of(&grant.client)
     }

@@ -1,4 +1,4 @@
-//! What can be wrong with a login or a visit to the account page, and what the person and the log are told then.
+//! The problems of a login or of the account page, and what the person and the log are told.
 
 use super::authorization::AuthorizeError;
 use super::provider::{Obstacle, ProviderError};
@@ -24,7 +24,7 @@ pub(super) enum Problem {
     ForeignForm,
     /// The sealed state is missing, changed or too old.
     LoginExpired,
-    /// This login has ended already, with a no, or with GitHub's answer.
+    /// This login has ended already, by a denial or a callback.
     AlreadyAnswered,
     /// The cookie of this login is not in this browser.
     OtherBrowser,
@@ -38,13 +38,13 @@ pub(super) enum Problem {
     LoginNotStored,
     /// The account page's table could not be read. Nothing was changed.
     TableUnreadable,
-    /// What the person has just ended is ended, and not written yet.
+    /// The grants have ended, but that is not written to the disk yet.
     EndedInMemory,
     /// The clock of this server seems not to be set yet.
     Clock,
 }
 
-/// How a problem is answered.
+/// The answer to a problem.
 pub(super) struct Explanation {
     pub(super) status: u16,
     /// The word in the log.
@@ -66,7 +66,7 @@ impl Explanation {
 }
 
 impl Problem {
-    /// What the client is told if the login ends with it.
+    /// The error that the client gets if the login ends with this problem.
     pub(super) fn answer(self) -> AuthorizeError {
         match self.explanation().status {
             403 => AuthorizeError::NotAllowed,
@@ -91,7 +91,7 @@ impl Problem {
         response.header("Retry-After", seconds.to_string())
     }
 
-    /// What the person and the log are told.
+    /// The answer, with the texts for the person and the word for the log.
     pub(super) fn explanation(self) -> Explanation {
         match self {
             Problem::Unreadable => explain(400, "unreadable").says(
@@ -205,7 +205,7 @@ fn github(error: ProviderError) -> Explanation {
     }
 }
 
-/// The page for a person whom GitHub knows, and in whose way something stands.
+/// The page for a person whom GitHub has identified and who is kept out by an obstacle.
 pub(super) fn blocked(obstacle: Obstacle) -> Explanation {
     let blocked = explain(403, obstacle.word());
     match obstacle {

@@ -6,10 +6,10 @@ use std::time::Duration;
 pub use crate::base::identity::Identity;
 use crate::base::secret::Secret;
 
-/// What the provider is asked to do for one login.
+/// The parameters of one login at the provider.
 #[derive(Debug)]
 pub struct LoginRequest<'a> {
-    /// Comes back with the answer; sealed.
+    /// The sealed login, which comes back in the callback.
     pub state: &'a str,
     /// S256 challenge of the verifier that [`IdentityProvider::redeem`] will be given.
     pub code_challenge: &'a str,
@@ -22,15 +22,15 @@ pub struct LoginRequest<'a> {
 /// The user's token at the provider.
 #[derive(Clone, Debug)]
 pub struct ProviderToken {
-    /// What its API takes.
+    /// The access token for its API.
     pub access: Secret<String>,
-    /// How long the API takes it, from now; `None` for as long as nobody revokes it.
+    /// The access token's lifetime from now; `None` if it is good until it is revoked.
     pub expires_in: Option<Duration>,
-    /// What it is exchanged with for the next one, if it expires. Works once.
+    /// The refresh token, if the access token expires. Works once.
     pub refresh: Option<Secret<String>>,
 }
 
-/// What the provider's code is redeemed with.
+/// The parameters with which the provider's code is redeemed.
 #[derive(Debug)]
 pub struct Redemption<'a> {
     /// The code of the callback.
@@ -55,7 +55,7 @@ pub enum Group {
     },
 }
 
-/// What stands in the way of a person whom the provider knows.
+/// A reason why a person whom the provider has identified is not admitted, and that they or their organisation can remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// The account is suspended.
@@ -130,13 +130,13 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
-    /// Whether it is the provider's word about this code, token or person.
+    /// Whether the provider has refused this code, token or person, in contrast to not having answered.
     pub(crate) fn is_refusal(self) -> bool {
         matches!(self, ProviderError::Refused | ProviderError::Blocked(_))
     }
 
-    /// Whether a login that ends with it is charged to its sender. Not if the fault is ours or the network's; all else can be
-    /// brought about on purpose, by the account or the code that is chosen.
+    /// Whether a login that fails with it is charged to its sender. Not if the fault is ours or the network's; senders can cause all
+    /// other errors on purpose, by the account or code that they use.
     pub(super) fn is_charged(self) -> bool {
         !matches!(self, ProviderError::Misconfigured | ProviderError::Unreachable | ProviderError::Busy)
     }
@@ -185,10 +185,10 @@ pub trait IdentityProvider: Send + Sync {
     /// [`ProviderError`].
     fn identify(&self, token: &Secret<String>) -> Result<Identity, ProviderError>;
 
-    /// Whether `identity`, whose token this is, is an active member of `group`. Anything but a clear yes is a no.
+    /// Whether `identity`, whose token this is, is an active member of `group`. Only a clear confirmation counts.
     ///
     /// # Errors
-    /// [`ProviderError::Blocked`] is a no with its reason; any other error means that there was no answer.
+    /// [`ProviderError::Blocked`] is a refusal with its reason; any other error means that there was no answer.
     fn is_member(
         &self,
         token: &Secret<String>,

@@ -1,4 +1,4 @@
-//! Redirect URIs: which may be registered, and when a requested one is a registered one.
+//! Redirect URIs: the rules for registering one, and for comparing a requested one with it.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -35,10 +35,10 @@ const ANSWER_PARAMETERS: [&str; 4] = ["code", "error", "iss", "state"];
 #[serde(transparent)]
 pub(super) struct RedirectUri(String);
 
-/// Who registers a redirect URI, which decides what is accepted beyond https and loopback http.
+/// The party that registers a redirect URI. Decides what is accepted beyond https and loopback http.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Registrant<'a> {
-    /// A stranger: private-use schemes of known clients, reverse domain names, and these.
+    /// A stranger: private-use schemes that are reverse domain names, a known client's, or admitted by the operator.
     Anybody(&'a RedirectSchemes),
     /// The operator, who wrote down the whole URI: any private-use scheme, and http in the local network.
     Operator,
@@ -114,7 +114,7 @@ impl RedirectUri {
         uri.scheme == "https" && uri.host().is_some_and(|own| own.eq_ignore_ascii_case(host))
     }
 
-    /// Whether a request for `requested` may be answered there, `self` being registered.
+    /// Whether `self`, which is registered, admits `requested`.
     ///
     /// RFC 6749 section 3.1.2.3 and OAuth 2.1: byte for byte. RFC 8252 section 7.3: but the port of a loopback redirect
     /// is the client's to choose at each request; the spelling of the host is not.

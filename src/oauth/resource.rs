@@ -20,15 +20,15 @@ use crate::http::{Form, PublicUrl, Response, Uri, append_query, escape};
 pub struct ProtectedResource {
     /// The path segment below the public URL; `None` of a server at the public URL itself, which is the only one.
     pub(super) name: Option<String>,
-    /// Where the endpoints are, and the issuer identifier.
+    /// The base URL of the endpoints, and the issuer identifier.
     pub(super) url: PublicUrl,
     /// The canonical URI that tokens are bound to (RFC 8707).
     pub(super) uri: Arc<str>,
     /// The scopes that clients may ask for.
     pub(super) scopes: Scopes,
-    /// The scope without which nothing can be called.
+    /// The scope that every call needs.
     pub(super) required_scope: Scopes,
-    /// The scopes at GitHub, with what they allow, of tokens that are handed to another server, if they are.
+    /// The scopes at GitHub, each with its description, of tokens that are handed to the server behind the bridge; `None` if none is.
     handed_scopes: Option<Vec<(String, String)>>,
     /// Whether tools call GitHub as the caller, so that GitHub's tokens are kept.
     pub(super) tools_call_github: bool,
@@ -60,7 +60,7 @@ impl Resources {
     }
 }
 
-/// Where clients use their tokens: one resource, known to clients of 2024-11-05 by another path.
+/// The endpoint at which a client uses its tokens: clients of 2024-11-05 know the one resource by another path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// `/mcp`
@@ -95,12 +95,12 @@ impl ProtectedResource {
         ProtectedResource { name, url, uri, scopes, required_scope, tools_call_github, handed_scopes, pages }
     }
 
-    /// This resource, with GitHub's tokens of these scopes handed to another server. Each scope comes with what it allows, in words.
+    /// Sets the scopes of the GitHub tokens that are handed to the server behind the bridge, each with its description.
     pub fn handing_over(self, scopes: Option<Vec<(String, String)>>) -> ProtectedResource {
         ProtectedResource { handed_scopes: scopes, ..self }
     }
 
-    /// What the consent page says of the GitHub token of a login.
+    /// The sentences of the consent page about the GitHub token of a login.
     pub(super) fn token_words(&self, token_use: TokenUse) -> String {
         const HANDED: &str = " This server keeps the GitHub token of this login, encrypted, and hands it to the server behind it, \
              which acts at GitHub as you with it, as long as the program has access.";
@@ -119,7 +119,7 @@ impl ProtectedResource {
         all.into_iter().collect::<Vec<_>>().join(" ")
     }
 
-    /// This resource, if `keeps` with tools that call GitHub as the caller.
+    /// Sets whether tools call GitHub as the caller, so that GitHub's tokens are kept.
     pub fn keeping_github_tokens(self, keeps: bool) -> ProtectedResource {
         ProtectedResource { tools_call_github: keeps, ..self }
     }
@@ -149,8 +149,8 @@ impl ProtectedResource {
         form.values("resource").all(|named| self.is_named(named)).then_some(&*self.uri)
     }
 
-    /// O13: the canonical URI, or the issuer that some clients name instead; scheme and host in any case, any name of loopback
-    /// for another, with or without the default port and one slash at the end.
+    /// O13: the canonical URI, or the issuer that some clients name instead; scheme and host without
+    /// case, all names of loopback alike, with or without the default port and one slash at the end.
     pub(super) fn is_named(&self, text: &str) -> bool {
         let scheme = if self.url.is_https() { "https" } else { "http" };
         let uri = Uri::split(text);
@@ -161,7 +161,7 @@ impl ProtectedResource {
             && uri.query.is_none()
     }
 
-    /// What becomes of the GitHub token of a login under these rules (G6).
+    /// The use of the GitHub token of a login under these rules (G6).
     pub(super) fn token_use(&self, rules: &Rules) -> TokenUse {
         if self.tools_call_github {
             TokenUse::KeptForTools

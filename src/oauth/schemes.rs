@@ -96,7 +96,7 @@ impl RedirectSchemes {
         text.split(',').map(scheme).collect::<Result<_, _>>().map(RedirectSchemes)
     }
 
-    /// Whether anybody may register a redirect URI of this private-use scheme.
+    /// Whether a stranger may register a redirect URI of this private-use scheme.
     pub(super) fn admit(&self, scheme: &str) -> bool {
         scheme.contains('.') || KNOWN.contains(&scheme) || self.0.iter().any(|added| added == scheme)
     }
@@ -108,7 +108,7 @@ pub(super) fn is_well_formed(scheme: &str) -> bool {
         && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
 }
 
-/// Whether it is out of the question for an app.
+/// Whether no rule can admit the scheme.
 pub(super) fn is_forbidden(scheme: &str) -> bool {
     FORBIDDEN.contains(&scheme)
 }

@@ -28,7 +28,7 @@ impl ServerClock {
             && self.monotonic().saturating_sub(self.started) < limits::CLOCK_WAIT
     }
 
-    /// No login goes on while the clock is behind.
+    /// Refuses a step of a login while the clock is behind.
     pub(super) fn check(&self) -> Result<(), Problem> {
         if self.is_behind() { Err(Problem::Clock) } else { Ok(()) }
     }

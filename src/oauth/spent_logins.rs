@@ -1,7 +1,8 @@
-//! Logins that are over. A login is decided once, by a no on our own page or by what comes back from GitHub, and whichever comes
-//! first ends it here (C4, C10).
+//! Logins that have ended. A login ends once, with a denial on our own page or with the callback from GitHub, whichever comes first
+//! (C4, C10).
 //!
-//! Kept of each is the hash that its sealed values carry, as long as those would open. A sender who ends many pushes out their own.
+//! Each is remembered by the hash in its sealed values, for as long as those would open. A sender who ends too many pushes out their
+//! own.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::sender::Sender;
 
-/// The logins that are over.
+/// The ended logins.
 pub(super) struct SpentLogins {
     /// Guards the logins, by their hashes. An IPv6 /48 is one owner: its 65,536 networks must not count as that many senders.
     spent: Mutex<BoundedMap<String, (), Sender>>,
@@ -25,8 +26,7 @@ impl Default for SpentLogins {
 }
 
 impl SpentLogins {
-    /// Ends the login with this hash at `now`, a time of the monotonic clock. An error if it was over already: of requests that
-    /// end it at the same time, exactly one succeeds.
+    /// Ends the login with this hash at `now`, a time of the monotonic clock. Of concurrent requests exactly one succeeds.
     pub(super) fn end(&self, login: &str, peer: Option<IpAddr>, now: Duration) -> Result<(), Problem> {
         let mut spent = self.spent.lock();
         if spent.owner_and_end_of_any_age(login).is_some() {
@@ -37,7 +37,7 @@ impl SpentLogins {
         Ok(())
     }
 
-    /// Whether a login is over.
+    /// Whether a login has ended.
     pub(super) fn has_ended(&self, login: &str) -> bool {
         self.spent.lock().owner_and_end_of_any_age(login).is_some()
     }

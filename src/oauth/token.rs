@@ -16,7 +16,7 @@ use super::provider::{IdentityProvider, ProviderError};
 use super::resource::ProtectedResource;
 use super::server_clock::ServerClock;
 use super::token_error::{TokenError, invalid_grant};
-use super::upstream::{Asking, Upstreams};
+use super::upstream::{RefreshPlace, Upstreams};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes};
 use crate::base::random::Random;
@@ -81,7 +81,7 @@ impl TokenEndpoint {
             attempt(&client, &form)
         });
         outcome.unwrap_or_else(|error| {
-            // That the table or GitHub does not answer is nobody's failure but ours.
+            // The client is not charged for an outage of the table, of GitHub, or of our clock.
             let is_ours = matches!(error, TokenError::Unavailable | TokenError::UsedUp | TokenError::Clock);
             if is_ours {
                 return error.answer();
@@ -93,7 +93,7 @@ impl TokenEndpoint {
         })
     }
 
-    /// A code for the first pair of tokens (RFC 6749 section 4.1.3).
+    /// Redeems a code for the first pair of tokens (RFC 6749 section 4.1.3).
     fn redeem(
         &self,
         resource: &ProtectedResource,
@@ -135,7 +135,7 @@ impl TokenEndpoint {
         Err(TokenError::Unavailable)
     }
 
-    /// A refresh token for the next pair (RFC 6749 section 6, OAuth 2.1 section 4.3).
+    /// Redeems a refresh token for the next pair (RFC 6749 section 6, OAuth 2.1 section 4.3).
     fn refresh(
         &self,
         resource: &ProtectedResource,
@@ -153,7 +153,7 @@ impl TokenEndpoint {
         }
         // One set of rules decides whether GitHub is asked, and about its answer.
         let rules = self.grants.rules();
-        let mut asking = None;
+        let mut place = None;
         for _ in 0..limits::STORE_ATTEMPTS {
             let grant = self.grant(token.grant, resource)?;
             if self.grants.is_ending(&grant) {
@@ -163,34 +163,34 @@ impl TokenEndpoint {
                 return Err(invalid_grant("grant_expired"));
             }
             let scopes = narrowed(&grant.scopes, form.value("scope"), &resource.required_scope)?;
-            let (next, turned) = match turn(&grant.stage, token.generation, now) {
-                Turn::Next(generation) => (generation, now),
-                // T10, T11: a lost answer or a parallel refresh gets the current generation again; nothing is written.
-                Turn::Again { generation, turned } => {
+            let (next, turned) = match rotation(&grant.stage, token.generation, now) {
+                Rotation::Next(generation) => (generation, now),
+                // T10, T11: after a lost answer, or for a parallel refresh, the current generation once more; nothing is written.
+                Rotation::Again { generation, turned } => {
                     return Ok(self.issue(&grant, (generation, turned), &scopes, &token.secret));
                 }
-                // T10: so does another process with the same login, once the policy was asked about it (T13).
-                Turn::Late { generation, turned } => (generation, turned),
-                // The end needs the place that this refresh may have, to give GitHub's token back.
-                Turn::Reuse => {
-                    drop(asking.take());
+                // T10: another process with the same login gets it as well, once the policy has been asked (T13).
+                Rotation::Late { generation, turned } => (generation, turned),
+                // Ending the grant takes a place of its own, to revoke GitHub's token: this refresh gives up its.
+                Rotation::Reuse => {
+                    drop(place.take());
                     return Err(self.end(grant.id, &token.secret, "refresh_reused"));
                 }
-                Turn::FromTheFuture => {
+                Rotation::FromTheFuture => {
                     log::error("store.rolled_back", &[log::Field::Hint(ROLLED_BACK)]);
-                    drop(asking.take());
+                    drop(place.take());
                     return Err(self.end(grant.id, &token.secret, "table_rolled_back"));
                 }
             };
             // T11: one of parallel refreshes asks GitHub; the others then find the generation that it has made. A refresh that
             // finds no place has consumed nothing.
-            if asking.is_none() && rules.policy.has_groups() {
-                asking = Some(self.upstreams.ask(&grant).map_err(|_| TokenError::Unavailable)?);
+            if place.is_none() && rules.policy.has_groups() {
+                place = Some(self.upstreams.refresh_place(&grant).map_err(|_| TokenError::Unavailable)?);
                 continue;
             }
             // T13: as long as a grant is used, the policy is asked again about its user.
             let (login, admitted) =
-                match self.still_admitted(&rules.policy, (&grant, &token.secret), asking.as_ref()) {
+                match self.still_admitted(&rules.policy, (&grant, &token.secret), place.as_ref()) {
                     Verdict::Yes(login) => (login, now),
                     Verdict::Outage if now.since(grant.admitted) <= limits::POLICY_GRACE => {
                         (grant.login.clone(), grant.admitted)
@@ -198,11 +198,11 @@ impl TokenEndpoint {
                     Verdict::Outage => return Err(TokenError::Unavailable),
                     Verdict::Later(error) => return Err(error),
                     Verdict::No => {
-                        drop(asking.take());
+                        drop(place.take());
                         return Err(self.end(grant.id, &token.secret, "not_admitted"));
                     }
                 };
-            // Asking may have exchanged GitHub's token, which is a write of its own.
+            // Asking GitHub may have exchanged its token, which is a write of its own.
             let current = self.grant(token.grant, resource)?;
             if current.stage != grant.stage {
                 continue;
@@ -224,7 +224,7 @@ impl TokenEndpoint {
         Err(TokenError::Unavailable)
     }
 
-    /// The grant of a code or token, which is good at the server that issued it alone.
+    /// The grant of a code or token, which only the server that issued it accepts.
     fn grant(&self, id: GrantId, resource: &ProtectedResource) -> Result<Arc<Grant>, TokenError> {
         let grant = self.grants.table.get(id)?.ok_or_else(|| invalid_grant("grant_ended"))?;
         if *grant.resource == *resource.uri { Ok(grant) } else { Err(invalid_grant("another_server")) }
@@ -235,13 +235,13 @@ impl TokenEndpoint {
         &self,
         policy: &Policy,
         (grant, secret): (&Grant, &Secret<[u8; 32]>),
-        asking: Option<&Asking>,
+        place: Option<&RefreshPlace>,
     ) -> Verdict {
-        let Some(asking) = asking else {
+        let Some(place) = place else {
             let named = policy.names(&grant.identity());
             return if named { Verdict::Yes(grant.login.clone()) } else { Verdict::No };
         };
-        let asked = self.upstreams.token_under(&asking.lock, secret).and_then(|token| {
+        let asked = self.upstreams.token_under(&place.lock, secret).and_then(|token| {
             let token = token.ok_or(ProviderError::Refused)?;
             // The login may have changed hands since; the number says whose token this is.
             let identity = self.provider.identify(&token)?;
@@ -255,8 +255,8 @@ impl TokenEndpoint {
             Err(ProviderError::Unreachable | ProviderError::Nonsense | ProviderError::Misconfigured) => {
                 Verdict::Outage
             }
-            // What users can bring about is no outage: else a person who has left would stay for a day by using up their own
-            // requests at GitHub, or by refreshing many grants at once.
+            // Conditions that users can bring about must not count as an outage: a person who has left the organisation could stay for
+            // a day by using up their requests at GitHub, or by refreshing many grants at once.
             Err(ProviderError::UsedUp) => Verdict::Later(TokenError::UsedUp),
             Err(ProviderError::Busy) => Verdict::Later(TokenError::Unavailable),
         }
@@ -306,9 +306,9 @@ impl TokenEndpoint {
     }
 }
 
-/// What the policy says of a user who was let in before.
+/// The policy's decision about a user who was admitted before.
 enum Verdict {
-    /// Still welcome, under this login.
+    /// Still admitted, under this login.
     Yes(String),
     No,
     /// GitHub does not answer, or not as it should.
@@ -317,41 +317,41 @@ enum Verdict {
     Later(TokenError),
 }
 
-/// What a refresh token of some generation is worth.
+/// The transition that a refresh token of some generation causes.
 #[derive(Debug, PartialEq, Eq)]
-enum Turn {
+enum Rotation {
     /// It is the current one: make this generation.
     Next(u32),
     /// It was replaced within [`limits::REFRESH_RETRY`], and its successor was not used: the current generation once more.
     Again { generation: u32, turned: Timestamp },
     /// Likewise within [`limits::REFRESH_GRACE`]: two have the token, two processes of one client or a thief and a client.
     Late { generation: u32, turned: Timestamp },
-    /// Its successor was used, or it was replaced longer ago: somebody has a copy.
+    /// Its successor was used, or it was replaced longer ago than that: somebody has a copy.
     Reuse,
-    /// The table does not know yet that it was issued: somebody has put back an older one.
+    /// Of a generation that the table does not have yet: an older table was restored.
     FromTheFuture,
 }
 
-/// S5: what is left of a grant in a table that was put back is no longer true, and what else is in it may be what was
-/// revoked. No refresh token that we sealed can be ahead of the table otherwise.
+/// S5: a refresh token of ours is ahead of the table only if an older table was restored. The state of this grant is wrong then, and
+/// grants that were revoked since may live again.
 const ROLLED_BACK: &str = "grants.redb is older than a token issued since: it was restored from a backup, and grants that \
                            were revoked since live again. End them all with `mcp-oauth-server grants revoke --all`; \
                            everyone logs in once more";
 
 const SHARED: &str = "two processes share this login, or somebody has a copy of its refresh token";
 
-fn turn(stage: &Stage, presented: u32, now: Timestamp) -> Turn {
-    let Stage::Live { generation, turned } = *stage else { return Turn::FromTheFuture };
+fn rotation(stage: &Stage, presented: u32, now: Timestamp) -> Rotation {
+    let Stage::Live { generation, turned } = *stage else { return Rotation::FromTheFuture };
     match generation.checked_sub(presented) {
-        None => Turn::FromTheFuture,
-        Some(0) => generation.checked_add(1).map_or(Turn::Reuse, Turn::Next),
+        None => Rotation::FromTheFuture,
+        Some(0) => generation.checked_add(1).map_or(Rotation::Reuse, Rotation::Next),
         // T18: neither is the grace made longer by a clock that went back.
         Some(1) => match now.since(turned).max(turned.since(now)) {
-            age if age <= limits::REFRESH_RETRY => Turn::Again { generation, turned },
-            age if age <= limits::REFRESH_GRACE => Turn::Late { generation, turned },
-            _ => Turn::Reuse,
+            age if age <= limits::REFRESH_RETRY => Rotation::Again { generation, turned },
+            age if age <= limits::REFRESH_GRACE => Rotation::Late { generation, turned },
+            _ => Rotation::Reuse,
         },
-        Some(_) => Turn::Reuse,
+        Some(_) => Rotation::Reuse,
     }
 }
 

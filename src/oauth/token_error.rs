@@ -1,4 +1,4 @@
-//! Why the token and revocation endpoints refuse, and what they say then.
+//! The errors of the token and revocation endpoints, and their answers.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(super) enum TokenError {
     },
     Missing(&'static str),
     GrantType,
-    /// Wrong, used, expired, revoked or another client's: the difference is nobody's business.
+    /// Wrong, used, expired, revoked or another client's. Clients are not told which; the log is.
     InvalidGrant,
     Scope,
     Resource,

@@ -1,8 +1,8 @@
 //! GitHub's own token of a grant: encrypted under the server's key and the grant's secret, which only the client's tokens
 //! carry. A stolen disk, key included, opens none of them.
 //!
-//! A token that expires is exchanged when somebody asks for it: by one request at a time, and what comes back is on the
-//! disk before it is used, because GitHub has forgotten the old one by then.
+//! A token that expires is exchanged when it is needed: by one request at a time, and the new one is on the disk before it is used,
+//! because GitHub has invalidated the old one by then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,10 +40,10 @@ impl Record {
     }
 }
 
-/// What becomes of the GitHub token of a login (G6).
+/// The use of the GitHub token of a login (G6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenUse {
-    /// It is given back.
+    /// It is revoked after the login.
     Discarded,
     /// The policy asks GitHub again with it.
     KeptForPolicy,
@@ -52,7 +52,7 @@ pub(super) enum TokenUse {
 }
 
 impl TokenUse {
-    /// What the consent page says of it.
+    /// The sentence of the consent page about it.
     pub(super) fn words(self) -> &'static str {
         match self {
             TokenUse::Discarded => "",
@@ -82,15 +82,15 @@ pub(super) struct Upstreams {
     pub(super) places: Arc<Quota<UserId>>,
 }
 
-/// The right of a refresh to ask GitHub about its grant, until dropped.
-pub(super) struct Asking {
+/// Permission for a refresh to ask GitHub about its grant: the grant's lock and a place, held until dropped.
+pub(super) struct RefreshPlace {
     pub(super) lock: Held<GrantId>,
     _place: Held<UserId>,
 }
 
 impl Upstreams {
-    /// Ends a grant whose secret is at hand. G6: GitHub's token of it, which nobody can open any more, is given back; GitHub is
-    /// asked once the grant is gone, for [`limits::GITHUB_CALL`] at most, and whatever it answers changes nothing.
+    /// Ends a grant whose secret is at hand. G6: its GitHub token is revoked at GitHub, which nobody could do later. GitHub is called
+    /// after the grant is gone, for [`limits::GITHUB_CALL`] at most, and its answer changes nothing.
     pub(super) fn end_grant(
         &self,
         id: GrantId,
@@ -110,10 +110,11 @@ impl Upstreams {
         Ok(())
     }
 
-    /// A place for the refresh of a grant, and then the lock of the grant, in this order: a request with a lock waits for no place.
-    pub(super) fn ask(&self, grant: &Grant) -> Result<Asking, ProviderError> {
+    /// Waits for a place for the refresh of a grant, and then for the grant's lock. In this order, because a request that holds the
+    /// lock must not wait for a place.
+    pub(super) fn refresh_place(&self, grant: &Grant) -> Result<RefreshPlace, ProviderError> {
         let place = self.places.wait(grant.user, limits::PLACE_PATIENCE).ok_or(ProviderError::Busy)?;
-        Ok(Asking { lock: self.lock(grant.id)?, _place: place })
+        Ok(RefreshPlace { lock: self.lock(grant.id)?, _place: place })
     }
 
     /// Waits as long as one call to GitHub may take, and a little.
@@ -167,7 +168,7 @@ impl Upstreams {
         secret: &Secret<[u8; 32]>,
     ) -> Result<Option<Secret<String>>, ProviderError> {
         let id = lock.key();
-        // The request that had the lock before has perhaps done it.
+        // The request that held the lock before may have exchanged it.
         let grant = self.grants.table.get(id)?;
         let Some(record) = grant.and_then(|grant| self.open(&grant, secret)) else { return Ok(None) };
         if !record.is_stale(self.clock.now()) {
@@ -176,12 +177,12 @@ impl Upstreams {
         let next = self.provider.refresh(&record.refresh.ok_or(ProviderError::Refused)?)?;
         let access = next.access.clone();
         let sealed = self.seal(id, secret, next);
-        // G6: a token that has no place any more, because its grant has ended meanwhile, is given back.
+        // G6: a token that cannot be kept, because its grant has ended meanwhile, is revoked.
         self.keep(id, &sealed).inspect_err(|_| self.provider.discard(&access))?;
         Ok(Some(access))
     }
 
-    /// Writes the new token into whatever the grant has become meanwhile.
+    /// Writes the new token into the current state of the grant.
     fn keep(&self, id: GrantId, sealed: &str) -> Result<(), ProviderError> {
         for _ in 0..limits::STORE_ATTEMPTS {
             let grant = self.grants.table.get(id)?.ok_or(ProviderError::Refused)?;
@@ -221,8 +222,8 @@ impl UpstreamToken for CallersUpstream {
         })
     }
 
-    /// GitHub's word about the token as it is kept now: what a tool was refused with may have been exchanged since. Deletes the
-    /// grant and no more: the call that found out can still be answered, and the next sweep ends what else belongs to it.
+    /// Asks about the stored token, because the one that a tool was refused with may have been exchanged since. Only deletes the
+    /// grant: the call that found out can still be answered, and the next sweep ends the grant's sessions and streams.
     fn is_good(&self) -> bool {
         let Upstreams { grants, provider, .. } = &*self.upstreams;
         let Ok(Some(grant)) = grants.table.get(self.grant.id) else { return false };

@@ -110,7 +110,7 @@ fn each_of_several_servers_has_its_own_paths() {
 #[test]
 fn several_servers_have_no_root_issuer() {
     for (path, route) in PATHS {
-        if !route.is_of_all() && route != Route::Home {
+        if !route.is_shared() && route != Route::Home {
             for path in
                 [path, &format!("/other{path}"), &format!("/FILES{path}"), &format!("/files/files{path}")]
             {

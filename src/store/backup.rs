@@ -44,7 +44,7 @@ fn copy_table<K: Key + 'static, V: Value + 'static>(
     Ok(())
 }
 
-/// Moves a copy to where it was asked for, in a file (0600) that must not be there yet. Afterwards the copy is gone in any case,
+/// Moves a copy to `path`, a file (0600) that must not exist yet. Afterwards the copy is gone, also after an error,
 /// and no part of it is left at `path`. `InvalidData` if `copy` is not a plain file of ours or of its
 /// directory's owner: the process that made it could otherwise have root read any file.
 pub fn deliver(copy: &Path, path: &Path) -> io::Result<()> {

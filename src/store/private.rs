@@ -48,7 +48,7 @@ impl StateDirectory {
     /// Opens the state directory if there is one, and keeps other processes out. It is an error that others may look into
     /// it, that it is not ours, or that another process has it.
     pub fn existing(path: &Path, opened_for: OpenedFor) -> Result<Option<StateDirectory>, StartupError> {
-        // A symlink is followed here: systemd's StateDirectory= is one. What it leads to is what is checked.
+        // A symlink is followed here, because systemd's StateDirectory= is one. The checks are of its target.
         let lock = match OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path) {
             Ok(lock) => lock,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

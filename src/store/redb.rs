@@ -40,7 +40,7 @@ struct State {
     /// `None` from when the disk fails until the file has been opened again.
     table: Option<Arc<OpenTable>>,
     cache: Cache,
-    /// Grants whose deletion could not be written. They are dead all the same; every sweep tries again (S3).
+    /// Grants whose deletion could not be written. Reads do not return them any more; every sweep tries again (S3).
     unwritten_deletions: BTreeSet<GrantId>,
     /// Whether the disk refused the last change.
     refuses_writes: bool,

@@ -399,21 +399,21 @@ fn a_generation_turns_once() {
     let now = Timestamp(10_000);
     let check = |generation, turned, presented, expected| {
         let stage = Stage::Live { generation, turned: Timestamp(turned) };
-        assert_eq!(turn(&stage, presented, now), expected);
+        assert_eq!(rotation(&stage, presented, now), expected);
     };
-    check(3, 9990, 3, Turn::Next(4));
-    check(3, 9990, 2, Turn::Again { generation: 3, turned: Timestamp(9990) });
-    check(3, 9940, 2, Turn::Again { generation: 3, turned: Timestamp(9940) });
-    check(3, 9939, 2, Turn::Late { generation: 3, turned: Timestamp(9939) });
-    check(3, 6400, 2, Turn::Late { generation: 3, turned: Timestamp(6400) });
-    check(3, 6399, 2, Turn::Reuse);
-    check(3, 10_060, 2, Turn::Again { generation: 3, turned: Timestamp(10_060) });
-    check(3, 10_061, 2, Turn::Late { generation: 3, turned: Timestamp(10_061) });
-    check(3, 13_601, 2, Turn::Reuse);
-    check(3, 9990, 1, Turn::Reuse);
-    check(3, 9990, 4, Turn::FromTheFuture);
-    check(u32::MAX, 9990, u32::MAX, Turn::Reuse);
-    assert_eq!(turn(&Stage::CodeIssued, 0, now), Turn::FromTheFuture);
+    check(3, 9990, 3, Rotation::Next(4));
+    check(3, 9990, 2, Rotation::Again { generation: 3, turned: Timestamp(9990) });
+    check(3, 9940, 2, Rotation::Again { generation: 3, turned: Timestamp(9940) });
+    check(3, 9939, 2, Rotation::Late { generation: 3, turned: Timestamp(9939) });
+    check(3, 6400, 2, Rotation::Late { generation: 3, turned: Timestamp(6400) });
+    check(3, 6399, 2, Rotation::Reuse);
+    check(3, 10_060, 2, Rotation::Again { generation: 3, turned: Timestamp(10_060) });
+    check(3, 10_061, 2, Rotation::Late { generation: 3, turned: Timestamp(10_061) });
+    check(3, 13_601, 2, Rotation::Reuse);
+    check(3, 9990, 1, Rotation::Reuse);
+    check(3, 9990, 4, Rotation::FromTheFuture);
+    check(u32::MAX, 9990, u32::MAX, Rotation::Reuse);
+    assert_eq!(rotation(&Stage::CodeIssued, 0, now), Rotation::FromTheFuture);
 }
 
 /// S5: a table that was put back revives no code and nothing that was issued since: the first token from its future ends
