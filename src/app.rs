@@ -130,7 +130,7 @@ impl App {
         self.servers.lock().clone()
     }
 
-    /// Serves these from now on.
+    /// Replaces the servers. Requests that were admitted before are still served by those that were there then.
     pub fn replace_servers(&self, servers: Vec<McpServer>) {
         self.oauth.replace_resources(servers.iter().map(|server| Arc::clone(&server.resource)).collect());
         *self.servers.lock() = servers.into_iter().map(Arc::new).collect();
@@ -298,8 +298,9 @@ impl Handler for App {
     fn admit(self: Arc<Self>, mut head: Head) -> Admission {
         head.peer = self.senders.sender(&head);
         let trace = Trace { request: self.ids.next(), peer: head.peer };
-        let named =
-            |name: Option<&str>| self.servers().into_iter().find(|server| server.resource.name() == name);
+        let named = |name: Option<&str>| {
+            self.servers.lock().iter().find(|server| server.resource.name() == name).map(Arc::clone)
+        };
         let (found, server) = match Route::of(&head, self.browsers.path(), named) {
             Ok((route, server)) => (Ok(route), server),
             Err(error) => (Err(error), None),

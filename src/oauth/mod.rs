@@ -245,7 +245,7 @@ impl AuthorizationServer {
         }
     }
 
-    /// Guards these servers from now on.
+    /// Replaces the servers that are guarded.
     pub fn replace_resources(&self, resources: Vec<Arc<ProtectedResource>>) {
         self.resources.replace(resources);
     }

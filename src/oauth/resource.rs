@@ -56,7 +56,7 @@ impl Resources {
 
     /// The resource with this URI.
     pub(super) fn find(&self, uri: &str) -> Option<Arc<ProtectedResource>> {
-        self.all().into_iter().find(|resource| *resource.uri == *uri)
+        self.current.lock().iter().find(|resource| *resource.uri == *uri).map(Arc::clone)
     }
 }
 
