@@ -14,7 +14,7 @@ use super::peer::{Peer, Requester, Settled};
 use crate::base::identity::GrantId;
 use crate::base::lock::Mutex;
 use crate::base::{clock, limits};
-use crate::mcp::{Interests, Level, Members, Operation};
+use crate::mcp::{Interests, Level, Members};
 
 /// What one peer was told.
 #[derive(Default)]
@@ -59,7 +59,7 @@ impl ToldInterests {
         self.is_behind.store(false, Ordering::SeqCst);
         let mut told = self.told.lock();
         let Interests { mut resources, log_level } = wanted;
-        if !greeting.description.promises(Operation::ReadResource, "subscribe") {
+        if !greeting.description.promises("resources", "subscribe") {
             resources.clear();
         }
         if greeting.is_modern {
@@ -115,11 +115,11 @@ impl Told {
 
     /// Holds one stream with what is wanted.
     fn listen(&mut self, peer: &Arc<Peer>, greeting: &Greeting, resources: BTreeSet<String>) {
-        let lists = |operation| greeting.description.promises(operation, "listChanged");
+        let lists = |capability| greeting.description.promises(capability, "listChanged");
         let filter = ListenFilter {
-            tools_list_changed: lists(Operation::ListTools),
-            prompts_list_changed: lists(Operation::ListPrompts),
-            resources_list_changed: lists(Operation::ListResources),
+            tools_list_changed: lists("tools"),
+            prompts_list_changed: lists("prompts"),
+            resources_list_changed: lists("resources"),
             resource_subscriptions: resources,
         };
         if self.listen.as_ref().is_some_and(|listen| listen.filter == filter && !listen.is_over()) {

@@ -1,4 +1,4 @@
-//! What serves the calls: tools in this process, a child process, another server.
+//! The interface of backends, which serve calls: tools in this process, a child process, another server.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::base::identity::{GrantId, Principal, Scopes};
 
 /// Serves calls. [`ToolServer`](super::ToolServer) is the one for tools in this process.
 pub trait Backend: Send + Sync {
-    /// What people agree to at the login. Asked when the server starts.
+    /// The text of the consent page. Read when the server starts.
     fn consent(&self) -> &Consent;
 
-    /// What a caller is offered. Asked once for each request that needs it. It may block while a peer starts.
+    /// The description of the server for this caller. Read once per request that needs it. May block while a peer starts.
     ///
     /// # Errors
     /// The error that the client is told, if the description cannot be had.
@@ -26,21 +26,21 @@ pub trait Backend: Send + Sync {
     /// Serves one call: ends it with [`Context::complete`], now or later, from any thread.
     fn call(&self, context: Context);
 
-    /// Gives the backend the way to tell clients of changes. Called once, before everything else.
+    /// Gives the backend the publisher for notifications to clients. Called once, before any other method.
     fn connect(&self, _publisher: Publisher) {}
 
-    /// A caller has set another log level, or wants to hear of the changes of other resources: see [`Publisher::interests`].
-    /// Must not block. That a caller wants to hear of less, because it has gone, is not told.
+    /// Called when a caller has set another log level or subscribed to other resources: see [`Publisher::interests`]. Not called
+    /// when a caller has gone. Must not block.
     fn interests_changed(&self, _caller: &Principal) {}
 
     /// Whether [`Backend::description`] and, if `operation` is one, [`Backend::call`] return at once: the thread of the client's
-    /// connection then runs them, which spares the way to a worker. They must not wait for anything but memory. `subject` is
-    /// the tool, prompt or URI. What is wrongly taken for quick holds up nobody but its own client.
+    /// connection then runs them, without a worker. They must not wait for I/O. `subject` is the tool, prompt or URI. A call that
+    /// is wrongly taken for quick delays its own client only.
     fn is_quick(&self, _caller: &Principal, _operation: Option<Operation>, _subject: &str) -> bool {
         false
     }
 
-    /// What holds for calls of a tool; `None` if nothing does, or the tool is unknown.
+    /// The rules for calls of a tool; `None` if there are none, or the tool is unknown.
     fn tool_rules(&self, caller: &Principal, tool: &str) -> Option<Arc<ToolRules>>;
 
     /// The subject of a call in the backend's own spelling, for the log: a tool or a prompt by its name, a resource by its URI
@@ -49,7 +49,7 @@ pub trait Backend: Send + Sync {
         None
     }
 
-    /// The grants for which the backend keeps something that has to go with them.
+    /// The grants for which the backend keeps state.
     fn grants(&self) -> Vec<GrantId> {
         Vec::new()
     }
@@ -60,17 +60,17 @@ pub trait Backend: Send + Sync {
         false
     }
 
-    /// A grant has ended: what is kept for it goes.
+    /// Removes the state of a grant that has ended.
     fn end_grant(&self, _grant: GrantId) {}
 
-    /// The server is about to stop: what no call needs ends, and nothing new begins.
+    /// Called before the server stops: ends what no running call needs, and begins nothing new.
     fn close(&self) {}
 
-    /// The server stops: everything ends. Waits for that, up to `patience`.
+    /// Called when the server stops: ends everything. Waits up to `patience`.
     fn stop(&self, _patience: Duration) {}
 }
 
-/// What the login has to know of a backend: the text of the consent page, and which scopes there are.
+/// The text of the consent page, and the scopes that exist.
 #[derive(Clone, Debug, Default)]
 pub struct Consent {
     /// The server's name, for programs.
@@ -87,12 +87,12 @@ pub struct Consent {
     pub handed_github_scopes: Option<Scopes>,
 }
 
-/// What a server is and offers.
+/// The identity of a server, and its capabilities.
 #[derive(Clone, Debug, Default)]
 pub struct Description {
     /// `serverInfo`: `name`, `version`, and perhaps `title`, `icons`, `websiteUrl`.
     pub info: Map<String, Value>,
-    /// What a model should know about the server as a whole.
+    /// Instructions for models that use the server.
     pub instructions: Option<String>,
     /// The capabilities as `initialize` has them. What they do not name is "method not found".
     pub capabilities: Map<String, Value>,
@@ -100,7 +100,7 @@ pub struct Description {
     pub has_tasks: bool,
 }
 
-/// What holds for calls of a tool.
+/// The rules for calls of a tool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ToolRules {
     /// The scopes that a caller's token needs beyond the one that every token has.
@@ -119,14 +119,13 @@ pub struct Mirrored {
 }
 
 impl Description {
-    /// Whether `operation` is offered.
-    pub fn offers(&self, operation: Operation) -> bool {
-        self.capabilities.contains_key(operation.capability())
+    pub(super) fn offers(&self, capability: &str) -> bool {
+        self.capabilities.contains_key(capability)
     }
 
-    /// Whether the capability that `operation` belongs to has this flag: `listChanged`, `subscribe`.
-    pub(crate) fn promises(&self, operation: Operation, flag: &str) -> bool {
-        let capability = self.capabilities.get(operation.capability());
+    /// Whether a capability has this flag: `listChanged`, `subscribe`.
+    pub(crate) fn promises(&self, capability: &str, flag: &str) -> bool {
+        let capability = self.capabilities.get(capability);
         capability.and_then(|capability| capability.get(flag)) == Some(&Value::Bool(true))
     }
 

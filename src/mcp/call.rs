@@ -1,4 +1,4 @@
-//! The era-free nouns: what a client asks of a backend, and what a backend answers.
+//! The types of a call that are the same in both eras: the request to a backend, and its outcome.
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
@@ -13,7 +13,7 @@ use crate::base::identity::Principal;
 /// The extension's name in the capabilities of both sides.
 pub(super) const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
-/// What a client can ask of a backend, in both eras.
+/// A request that a backend serves, in both eras.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// `tools/list`
@@ -35,19 +35,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The server's capability that stands for it.
-    pub(super) fn capability(self) -> &'static str {
-        match self {
-            Operation::ListTools | Operation::CallTool => "tools",
-            Operation::ListPrompts | Operation::GetPrompt => "prompts",
-            Operation::ListResources | Operation::ListResourceTemplates | Operation::ReadResource => {
-                "resources"
-            }
-            Operation::Complete => "completions",
-        }
-    }
-
-    /// Whether it lists what is offered, which costs next to nothing.
+    /// Whether it is a list, which is cheap to serve.
     pub fn is_list(self) -> bool {
         self.method().ends_with("/list")
     }
@@ -75,9 +63,9 @@ impl Operation {
 /// One request for the backend.
 #[derive(Debug)]
 pub struct Call {
-    /// What is asked.
+    /// The request.
     pub operation: Operation,
-    /// What it is for: the name of a tool or prompt, or the URI of a resource. Empty for other operations.
+    /// Its target: the name of a tool or prompt, or the URI of a resource. Empty for other operations.
     pub subject: String,
     /// The params as the client wrote them, without those that count as absent.
     pub params: Members,
@@ -108,7 +96,7 @@ impl Call {
 /// A result. The members that an era adds (`resultType`, cache hints, `serverInfo`) are not among them.
 pub type Reply = Members;
 
-/// How much a log message matters (RFC 5424), least first.
+/// Severity of a log message (RFC 5424), least severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
@@ -130,7 +118,7 @@ pub enum Level {
     Emergency,
 }
 
-/// Something that a tool may want of a client.
+/// A capability of a client that a tool may need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
     /// `sampling/createMessage`
@@ -167,7 +155,7 @@ impl Capability {
     }
 }
 
-/// What the client says that it can do.
+/// The capabilities that a client declares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Declared")]
 pub struct ClientCapabilities(
@@ -275,7 +263,7 @@ impl InputRequest {
     }
 }
 
-/// Why a handler ends without a result. Made for `?`.
+/// The reason for a call without a result; handlers return it with `?`.
 #[derive(Debug)]
 pub enum CallError {
     /// The tool failed; the model is told so in these words and can act on them.
@@ -288,7 +276,7 @@ pub enum CallError {
     MissingCapability(Capability),
     /// The call can only be a task, and the client takes none.
     TaskRequired,
-    /// Nobody waits for the result any more.
+    /// The result is no longer wanted.
     Cancelled,
 }
 

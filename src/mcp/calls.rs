@@ -27,7 +27,7 @@ pub(super) struct Calls {
 struct RunningCalls {
     next: u64,
     by_number: HashMap<u64, RunningCall>,
-    /// Why no further call may begin.
+    /// Set when the server stops: the reason for which no further call may begin.
     closed: Option<&'static str>,
 }
 

@@ -12,7 +12,7 @@ use crate::base::limits;
 
 type Completer = dyn Fn(&Context, &Partial) -> Vec<String> + Send + Sync;
 
-/// What a person has typed so far.
+/// The input that is to be completed.
 #[derive(Clone, Debug)]
 pub struct Partial {
     /// The argument's value so far.

@@ -1,9 +1,9 @@
-//! What tools, prompts and resources answer with.
+//! Results of tools, prompts and resources.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::call::Reply;
 use super::definition::Definition;
@@ -95,7 +95,7 @@ impl<T: Into<String>> From<T> for ResourceContents {
     }
 }
 
-/// What a tool answers.
+/// The result of a tool.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ToolResult {
     content: Vec<Content>,
@@ -116,7 +116,7 @@ impl ToolResult {
         ToolResult { structured: Some(value), ..text.into() }
     }
 
-    /// A failure that the model is told of in these words.
+    /// A failure, with a text for the model.
     pub fn error(text: impl Into<String>) -> ToolResult {
         ToolResult { is_error: true, ..ToolResult::from(text.into()) }
     }
@@ -142,7 +142,7 @@ impl From<Content> for ToolResult {
     }
 }
 
-/// Who speaks in a prompt.
+/// The speaker of a message in a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -152,22 +152,16 @@ pub enum Role {
     Assistant,
 }
 
-/// What a prompt answers: a conversation to begin with.
+/// The result of a prompt: the beginning of a conversation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PromptResult {
-    messages: Vec<PromptMessage>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct PromptMessage {
-    role: Role,
-    content: Content,
+    messages: Vec<Value>,
 }
 
 impl PromptResult {
     /// Adds a message.
     pub fn with(mut self, role: Role, content: Content) -> PromptResult {
-        self.messages.push(PromptMessage { role, content });
+        self.messages.push(json!({ "role": role, "content": content }));
         self
     }
 

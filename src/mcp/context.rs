@@ -1,4 +1,4 @@
-//! What a handler or a backend knows of one call, and what it can say to the client before the call ends.
+//! One call as handlers and backends see it, and the messages that they can send to its client before it ends.
 
 use std::sync::Arc;
 
@@ -17,15 +17,15 @@ use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
 use crate::base::json;
 
-/// How far a call has come.
+/// A report of progress.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Progress {
-    /// Grows with every report.
+    /// Increases with every report.
     pub progress: f64,
-    /// What it grows to, if that is known.
+    /// Its final value, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<f64>,
-    /// What is happening.
+    /// A description of the current step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -40,17 +40,17 @@ pub struct Context {
 }
 
 impl Context {
-    /// What is asked.
+    /// The request.
     pub fn call(&self) -> &Call {
         &self.exchange.call
     }
 
-    /// Who calls.
+    /// The caller.
     pub fn principal(&self) -> &Principal {
         &self.exchange.call.principal
     }
 
-    /// What the client can do.
+    /// The client's capabilities.
     pub fn client(&self) -> &ClientCapabilities {
         &self.exchange.call.client
     }
@@ -73,7 +73,7 @@ impl Context {
     /// a task wait until the client looks, see [`super::TaskSupport::ByHandler`].
     ///
     /// # Errors
-    /// [`CallError::Cancelled`] if nobody waits for the call any more.
+    /// [`CallError::Cancelled`] if the result is no longer wanted.
     pub fn become_task(&self) -> Result<bool, CallError> {
         if self.exchange.task().is_some() {
             return Ok(true);

@@ -1,4 +1,4 @@
-//! What clients see of something that a server offers: a JSON object. Also why something cannot be offered.
+//! The JSON object that describes a tool, prompt, resource or server to clients, and the error for one that cannot be offered.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -44,12 +44,12 @@ impl From<Definition> for Map<String, Value> {
     }
 }
 
-/// Something that cannot be offered, found when a server is built.
+/// The error for something that cannot be offered, found when a server is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildError {
-    /// What cannot be offered: `tool "greet"`.
+    /// Kind and name: `tool "greet"`.
     pub what: String,
-    /// Why, in words.
+    /// The reason.
     pub why: String,
 }
 

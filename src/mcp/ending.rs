@@ -1,4 +1,4 @@
-//! Endings: of everything that belongs to a grant, of what is unused, and of the endpoint as a whole.
+//! Ending what belongs to a grant, what is unused, and the endpoint as a whole.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

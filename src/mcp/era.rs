@@ -1,4 +1,4 @@
-//! The era of a message: decided here, once. Nothing else asks for it.
+//! The era of a message: decided here, once. No other file asks for it.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

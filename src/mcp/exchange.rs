@@ -17,7 +17,7 @@ use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::http::{CallOutcome, Head, Responder, Response, Stream, Witness};
 
-/// A request whose sender is known, and the way of its answer.
+/// An authenticated request, and the way of its answer.
 pub(super) struct Caller {
     pub(super) head: Head,
     pub(super) principal: Principal,
@@ -89,7 +89,7 @@ pub(super) trait Dialect: Send + Sync {
     fn ended(&self) {}
 }
 
-/// How a call ended whose handler said `reply`.
+/// The outcome, for the log, of a call with this reply.
 pub(super) fn outcome(reply: &Reply) -> CallOutcome {
     if reply.get("isError").is_some_and(|value| value.get() == "true") {
         CallOutcome::ToolError
@@ -102,7 +102,7 @@ pub(super) fn outcome(reply: &Reply) -> CallOutcome {
 pub(super) struct Exchange {
     pub(super) call: Call,
     pub(super) dialect: Box<dyn Dialect>,
-    /// The task that the call has become, once and for good.
+    /// The task that the call has become. Set once.
     task: OnceLock<Arc<Task>>,
     /// Guards the steps of the answer: silence, stream, end.
     state: Mutex<State>,
@@ -217,7 +217,7 @@ impl Exchange {
         self.call.cancel.trip();
     }
 
-    /// `logged` is the outcome in the log, if it is not that of the answer.
+    /// `logged` replaces the outcome of the answer in the log.
     fn end(&self, result: Result<Reply, CallError>, logged: Option<CallOutcome>) {
         let (phase, witness) = {
             let mut state = self.state.lock();

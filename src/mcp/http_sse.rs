@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::Core;
 use super::exchange::Caller;
-use super::intake::{Message, accepts, not_read, read};
+use super::intake::{Message, read};
 use super::legacy::{self, Refusal, new_session};
 use super::session::{Kind, NewSession, Session};
 use super::stream::EventStream;
+use super::table::Full;
 use crate::base::encoding::base64url;
-use crate::base::identity::CallerSession;
+use crate::base::identity::{CallerSession, Principal};
 use crate::http::{Form, Response};
 
 /// The versions that are spoken here, latest first. Newer ones have the Streamable HTTP transport.
@@ -18,23 +19,17 @@ const VERSIONS: [&str; 2] = ["2025-03-26", OLDEST];
 const OLDEST: &str = "2024-11-05";
 
 /// Opens the stream. Its session ends with it.
-pub(super) fn open(core: &Core, caller: Caller, message_path: &str) {
-    if !accepts(&caller.head, "text", "event-stream") {
-        return caller.responder.respond(not_read(406));
-    }
-    let Some(open) = core.open_stream(&caller.principal) else {
-        return caller.responder.respond(Refusal::TOO_MANY_STREAMS.response(None));
-    };
-    let new = new_session(core, caller.principal.user, base64url(&core.settings.random.bytes::<32>()).into());
+pub(super) fn open(core: &Core, principal: &Principal, message_path: &str) -> Result<Response, Refusal> {
+    let open = core.open_stream(principal).ok_or(Refusal::TOO_MANY_STREAMS)?;
+    let new = new_session(core, principal.user, base64url(&core.settings.random.bytes::<32>()).into());
     let new = NewSession { kind: Kind::HttpSse, client: None, ..new };
     let (events, body) = EventStream::open(new.shares.clone(), open);
     // The name in the URL is no credential: it is good for this grant only (M6).
     events.send_endpoint(&format!("{message_path}?sessionId={}", new.id));
-    let session = Arc::new(Session::on_stream(&caller.principal, new, events));
-    if core.subscribers.sessions.insert(&session, &core.settings.capacity).is_err() {
-        return caller.responder.respond(Refusal::TOO_MANY_SESSIONS.response(None));
-    }
-    caller.responder.respond(Response::new(200).stream(body));
+    let session = Arc::new(Session::on_stream(principal, new, events));
+    let inserted = core.subscribers.sessions.insert(&session, &core.settings.capacity);
+    inserted.map_err(|Full| Refusal::TOO_MANY_SESSIONS)?;
+    Ok(Response::new(200).stream(body))
 }
 
 /// Takes a message; its answer comes on the stream.

@@ -16,7 +16,7 @@ use crate::http::{Head, Response};
 const RULES: json::Rules =
     json::Rules { depth: limits::JSON_DEPTH, values: limits::JSON_VALUES, is_forbidden: is_variant };
 
-/// One message of a client. Params and results stay text until someone knows their type.
+/// One message of a client. Params and results stay text until they are read as a type.
 #[derive(Debug)]
 pub(super) enum Message {
     Request {
@@ -64,7 +64,7 @@ pub(super) fn accepts(head: &Head, kind: &str, subtype: &str) -> bool {
         })
 }
 
-/// The answer to a request that was not even read, and what to do about it.
+/// The answer to a request whose body is not read, with a hint for the client's author.
 pub(super) fn not_read(status: u16) -> Response {
     let (reason, words) = match status {
         405 => ("method_not_allowed", "The methods here are GET, POST and DELETE.\n"),
@@ -90,7 +90,7 @@ pub(super) fn read(head: &Head, body: &[u8], in_params: u16) -> Result<Message, 
     })
 }
 
-/// Why a body is no message.
+/// The error for a body that is no message.
 #[derive(Debug)]
 pub(super) struct Refusal {
     /// The request's id, where it can be read.
@@ -106,35 +106,33 @@ pub(super) struct Refusal {
 /// [`Error::PARSE`] if it is not JSON, [`Error::INVALID_REQUEST`] if it is something else.
 pub(super) fn parse(body: &[u8]) -> Result<Message, Refusal> {
     let Ok(text) = std::str::from_utf8(body) else {
-        return Err(refusal(
-            &String::from_utf8_lossy(body),
-            Error::new(Error::PARSE, "The body is not UTF-8"),
-        ));
+        let error = Error::new(Error::PARSE, "The body is not UTF-8");
+        return Err(refusal(&String::from_utf8_lossy(body), error));
     };
-    // 2025-03-26 had batches, no other revision does; nobody sends them.
+    // 2025-03-26 had batches, no other revision does; clients do not send them.
     if text.trim_start().starts_with('[') {
         return Err(refusal(text, Error::new(Error::INVALID_REQUEST, "Batches are not supported")));
     }
     let envelope = json::check_object(text, RULES).and_then(|()| serde_json::from_str::<Envelope<'_>>(text));
     let envelope = envelope.map_err(|error| {
-        let (code, what) = match error.classify() {
-            Category::Data => (Error::INVALID_REQUEST, "Not a JSON-RPC 2.0 message"),
-            Category::Io | Category::Syntax | Category::Eof => (Error::PARSE, "The body is not JSON"),
-        };
         let reason = explain("", text, &error);
-        Refusal {
-            is_in_params: reason.starts_with("params"),
-            ..refusal(text, Error::new(code, format!("{what}: {reason}")))
-        }
+        let is_in_params = reason.starts_with("params");
+        let error = match error.classify() {
+            Category::Data => not_a_message(&reason),
+            Category::Io | Category::Syntax | Category::Eof => {
+                Error::new(Error::PARSE, format!("The body is not JSON: {reason}"))
+            }
+        };
+        Refusal { is_in_params, ..refusal(text, error) }
     })?;
-    let params = envelope.params.map_or_else(|| Ok(Members::default()), members);
-    let params = params.map_err(|error| Refusal {
-        is_in_params: error.code == Error::INVALID_PARAMS,
-        ..refusal(text, error)
-    })?;
-    envelope.message(params).map_err(|reason| {
-        refusal(text, Error::new(Error::INVALID_REQUEST, format!("Not a JSON-RPC 2.0 message: {reason}")))
+    envelope.message().map_err(|error| {
+        let is_in_params = error.code == Error::INVALID_PARAMS;
+        Refusal { is_in_params, ..refusal(text, error) }
     })
+}
+
+fn not_a_message(reason: &str) -> Error {
+    Error::new(Error::INVALID_REQUEST, format!("Not a JSON-RPC 2.0 message: {reason}"))
 }
 
 /// A refusal with the id of the request, if a look that leaves out what is inside of other members finds one.
@@ -168,17 +166,18 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 }
 
 impl Envelope<'_> {
-    /// The message, or what is wrong with which member.
-    fn message(self, params: Members) -> Result<Message, &'static str> {
+    /// The message, or which member is wrong.
+    fn message(self) -> Result<Message, Error> {
+        let params = self.params.map_or_else(|| Ok(Members::default()), members)?;
         if self.jsonrpc != "2.0" {
-            return Err("jsonrpc must be \"2.0\"");
+            return Err(not_a_message("jsonrpc must be \"2.0\""));
         }
         let id = self.id.map(|id| serde_json::from_str::<RequestId>(id.get())).transpose();
-        let id = id.map_err(|_| "id must be a short string or an integer")?;
+        let id = id.map_err(|_| not_a_message("id must be a short string or an integer"))?;
         match (self.method, id, self.result, self.error) {
             (Some(method), id, None, None) => {
                 let method = serde_json::from_str(method.get());
-                let json::Text(method) = method.map_err(|_| "method must be a string")?;
+                let json::Text(method) = method.map_err(|_| not_a_message("method must be a string"))?;
                 let method = method.into_owned();
                 Ok(match id {
                     Some(id) => Message::Request { id, method, params },
@@ -189,13 +188,15 @@ impl Envelope<'_> {
                 Ok(Message::Response { id, answer: Ok(result.to_owned()) })
             }
             (None, Some(id), None, Some(error)) if is_object(error) => {
-                let error =
-                    serde_json::from_str(error.get()).map_err(|_| "error must have a code and a message")?;
+                let error = serde_json::from_str(error.get());
+                let error = error.map_err(|_| not_a_message("error must have a code and a message"))?;
                 Ok(Message::Response { id, answer: Err(error) })
             }
-            (None, None, _, _) => Err("id is missing"),
-            (None, ..) => Err("there must be one of method, result and error; the last two are objects"),
-            (Some(_), ..) => Err("a request has neither result nor error"),
+            (None, None, _, _) => Err(not_a_message("id is missing")),
+            (None, ..) => {
+                Err(not_a_message("there must be one of method, result and error; the last two are objects"))
+            }
+            (Some(_), ..) => Err(not_a_message("a request has neither result nor error")),
         }
     }
 }
@@ -206,10 +207,7 @@ fn members(params: &RawValue) -> Result<Members, Error> {
         return Ok(Members::default());
     }
     if !is_object(params) {
-        return Err(Error::new(
-            Error::INVALID_REQUEST,
-            "Not a JSON-RPC 2.0 message: params must be an object",
-        ));
+        return Err(not_a_message("params must be an object"));
     }
     // That it is JSON was checked before.
     let members = serde_json::from_str::<Members>(params.get());

@@ -46,11 +46,11 @@ fn integral(number: f64) -> Option<i64> {
 /// A JSON-RPC error object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Error {
-    /// What kind of failure; the codes are the constants of this type.
+    /// The kind of error: one of the constants of this type, or a backend's own.
     pub code: i64,
-    /// One sentence.
+    /// A sentence for the log of the client, or for its model.
     pub message: Cow<'static, str>,
-    /// More about it, as the text it was written in.
+    /// Additional data, as raw JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Box<RawValue>>,
 }
@@ -64,9 +64,9 @@ impl Error {
     pub const METHOD_NOT_FOUND: i64 = -32601;
     /// The params are wrong.
     pub const INVALID_PARAMS: i64 = -32602;
-    /// Our fault.
+    /// An error inside of the server.
     pub const INTERNAL: i64 = -32603;
-    /// Too many of something at once. A number outside of JSON-RPC's range, as the specification wants of ours: SDKs give
+    /// A limit is reached. A number outside of JSON-RPC's range, as the specification wants of ours: SDKs give
     /// those inside of it meanings of their own.
     pub const BUSY: i64 = 429;
     /// No such session (sessions exist up to 2025-11-25 only).
@@ -85,7 +85,7 @@ impl Error {
         Error { code, message: message.into(), data: None }
     }
 
-    /// What the log calls this kind of error.
+    /// The word for this kind of error in the log.
     pub(super) fn word(&self) -> &'static str {
         match self.code {
             Error::PARSE => "bad_json",
@@ -157,7 +157,7 @@ struct RequestFrame<'a, P> {
 pub(super) struct Encoded {
     status: u16,
     pub(super) text: String,
-    /// What the log says of it.
+    /// The outcome for the log.
     pub(super) outcome: CallOutcome,
 }
 
@@ -166,9 +166,10 @@ impl Encoded {
         Encoded { status: 200, text: self::result(id, result), outcome }
     }
 
+    /// An error; without an id if none could be read.
     pub(super) fn error(status: u16, id: Option<&RequestId>, error: &Error) -> Encoded {
         let outcome = CallOutcome::ProtocolError(error.word());
-        Encoded { status, text: self::error(id, error), outcome }
+        Encoded { status, text: to_text(&ErrorFrame { jsonrpc: VERSION, id, error }), outcome }
     }
 
     /// The response as a whole answer. Answers depend on the user: no cache may keep them (M16).
@@ -181,12 +182,7 @@ impl Encoded {
 /// A response with a result. A result that cannot be JSON becomes an internal error.
 pub(super) fn result(id: &RequestId, result: &impl Serialize) -> String {
     let frame = ResultFrame { jsonrpc: VERSION, id, result };
-    serde_json::to_string(&frame).unwrap_or_else(|_| error(Some(id), &Error::internal()))
-}
-
-/// A response with an error; without an id if none could be read.
-pub(super) fn error(id: Option<&RequestId>, error: &Error) -> String {
-    to_text(&ErrorFrame { jsonrpc: VERSION, id, error })
+    serde_json::to_string(&frame).unwrap_or_else(|_| Encoded::error(200, Some(id), &Error::internal()).text)
 }
 
 /// A notification.

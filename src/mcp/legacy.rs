@@ -1,5 +1,5 @@
 //! The legacy era: 2024-11-05 to 2025-11-25. `initialize`, sessions, a stream by GET, requests of ours on the stream of a
-//! call. A JSON-RPC error is an HTTP 200: clients of this era die of anything else.
+//! call. A JSON-RPC error is an HTTP 200: clients of this era fail on any other status.
 
 use std::sync::Arc;
 
@@ -22,7 +22,6 @@ use super::stream::EventStream;
 use super::table::{Full, Row};
 use crate::base::cancel::CancelToken;
 use crate::base::identity::{CallerSession, Principal, UserId};
-use crate::base::limits;
 use crate::http::{Response, Stream};
 
 /// Serves a POST.
@@ -43,7 +42,7 @@ pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message) {
     }
 }
 
-/// The refusal of a message whose headers say something else (M12).
+/// The refusal of a message that its headers contradict (M12).
 pub(super) fn contradiction(core: &Core, caller: &Caller, message: &Message) -> Option<Response> {
     let error = check_headers(core, caller, message.call()?).err()?;
     Some(Encoded::error(400, id_of(message), &error).into_response())
@@ -78,7 +77,14 @@ pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message
         Message::Request { id, method, params } => {
             return serve(core, caller, session, (id, &method, params));
         }
-        Message::Notification { method, params } => notice(session, &method, &params),
+        // Others, and invalid ones, are ignored: a notification has no answer.
+        Message::Notification { method, params } => {
+            if method == "notifications/cancelled"
+                && let Ok(request_id) = params.require("requestId")
+            {
+                session.cancel(&request_id);
+            }
+        }
         Message::Response { id, answer } => session.answer(&id, answer),
     }
     caller.responder.respond(Response::new(202));
@@ -113,7 +119,7 @@ fn id_of(message: &Message) -> Option<&RequestId> {
     }
 }
 
-/// Why a message does not reach its session (M13): status, code and words.
+/// The refusal of a message that does not reach its session (M13): status, code and text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal(u16, i64, &'static str);
 
@@ -195,7 +201,7 @@ fn open_session(
 /// Some hosted clients never name the session that `initialize` gave them. They are recognized by that: their grant has a session
 /// that no request has ever named. Each of their requests then gets a session of its own, because two conversations of one
 /// such client may use the same ids. Without a name nothing can be asked of the client, cancelled, or read by GET. For
-/// everybody else a missing name stays an error (M13).
+/// all other clients a missing name is an error (M13).
 fn unnamed_session(core: &Core, caller: &Caller, refusal: Refusal) -> Result<Arc<Session>, Refusal> {
     if refusal != Refusal::NO_SESSION {
         return Err(refusal);
@@ -293,7 +299,7 @@ type Decoded = (Operation, String, Option<RequestId>);
 fn decode(core: &Core, caller: &Caller, method: &str, params: &Members) -> Result<Decoded, Error> {
     let row = MethodRow::find(method).ok_or_else(Error::method_not_found)?;
     let operation = row.operation.ok_or_else(Error::method_not_found)?;
-    if !core.settings.backend.description(&caller.principal)?.offers(operation) {
+    if !core.settings.backend.description(&caller.principal)?.offers(row.capability) {
         return Err(Error::method_not_found());
     }
     let LegacyMeta { progress_token } = params.read("_meta")?.unwrap_or_default();
@@ -324,20 +330,10 @@ fn call(
 
 /// The resource that a request subscribes to, or unsubscribes from.
 fn resource(core: &Core, caller: &Caller, params: &Members) -> Result<String, Error> {
-    if !core.settings.backend.description(&caller.principal)?.promises(Operation::ReadResource, "subscribe") {
+    if !core.settings.backend.description(&caller.principal)?.promises("resources", "subscribe") {
         return Err(Error::method_not_found());
     }
-    let uri: String = params.require("uri")?;
-    if uri.len() > limits::URI_BYTES { Err(Error::invalid_params("The URI is too long")) } else { Ok(uri) }
-}
-
-/// Takes a notification. Unknown ones, and ones that make no sense, are ignored: nobody waits for an answer.
-fn notice(session: &Session, method: &str, params: &Members) {
-    if method == "notifications/cancelled"
-        && let Ok(request_id) = params.require("requestId")
-    {
-        session.cancel(&request_id);
-    }
+    params.require("uri")
 }
 
 /// The response with a result, or with an error.
@@ -352,7 +348,7 @@ fn failed(id: &RequestId, error: &Error) -> Encoded {
     Encoded::error(200, Some(id), error)
 }
 
-/// A call in a session.
+/// A call of this era, in a session.
 struct LegacyCall {
     session: Arc<Session>,
     id: RequestId,
@@ -375,7 +371,7 @@ impl Dialect for LegacyCall {
         self.session.keep(events);
     }
 
-    /// Asks on the call's own stream and waits, at most [`limits::ASK`] for each answer. Nothing else of the session waits.
+    /// Asks on the call's own stream and waits, at most `limits::ASK` for each answer. Nothing else of the session waits.
     fn ask(&self, exchange: &Exchange, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
         let mut waiting = Vec::with_capacity(requests.len());
         for request in &requests {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -99,14 +99,6 @@ impl Members {
 pub(super) fn is_absent(value: &RawValue) -> bool {
     let elements = value.get().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     value.get() == "null" || elements.is_some_and(|elements| elements.trim_start().is_empty())
-}
-
-/// Reads a member that may be absent and that some clients write as null or `[]` then.
-pub(super) fn absent_or<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    let value = Box::<RawValue>::deserialize(deserializer)?;
-    if is_absent(&value) { Ok(T::default()) } else { json::read(value.get()).map_err(D::Error::custom) }
 }
 
 impl Serialize for Members {

@@ -1,5 +1,5 @@
-//! The methods that clients may call: one row each. Which of them are served is each era's matter. Also what the log says of a
-//! call: its method and its subject, both in words that this server knows. A name of the client's own choice is called `unknown`.
+//! The methods that clients may call: one row each. Each era decides which of them it serves. Also the words for a call in the log:
+//! its method and its subject, as this server knows them. A name of the client's own choice is logged as `unknown`.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,9 @@ pub(super) struct MethodRow {
     pub(super) name: &'static str,
     /// The operation of the backend that serves it. All other methods are served here.
     pub(super) operation: Option<Operation>,
-    /// The member of params that says what a call is for. `Mcp-Name` repeats it.
+    /// The server's capability that the operation belongs to.
+    pub(super) capability: &'static str,
+    /// The member of params with the target of a call. `Mcp-Name` repeats it.
     subject: Option<&'static str>,
 }
 
@@ -32,22 +34,26 @@ const METHODS: [MethodRow; 18] = [
     ours("tasks/get", Some("taskId")),
     ours("tasks/update", Some("taskId")),
     ours("tasks/cancel", Some("taskId")),
-    of_backend(Operation::ListTools, None),
-    of_backend(Operation::CallTool, Some("name")),
-    of_backend(Operation::ListPrompts, None),
-    of_backend(Operation::GetPrompt, Some("name")),
-    of_backend(Operation::ListResources, None),
-    of_backend(Operation::ListResourceTemplates, None),
-    of_backend(Operation::ReadResource, Some("uri")),
-    of_backend(Operation::Complete, None),
+    of_backend(Operation::ListTools, "tools", None),
+    of_backend(Operation::CallTool, "tools", Some("name")),
+    of_backend(Operation::ListPrompts, "prompts", None),
+    of_backend(Operation::GetPrompt, "prompts", Some("name")),
+    of_backend(Operation::ListResources, "resources", None),
+    of_backend(Operation::ListResourceTemplates, "resources", None),
+    of_backend(Operation::ReadResource, "resources", Some("uri")),
+    of_backend(Operation::Complete, "completions", None),
 ];
 
 const fn ours(name: &'static str, subject: Option<&'static str>) -> MethodRow {
-    MethodRow { name, operation: None, subject }
+    MethodRow { name, operation: None, capability: "", subject }
 }
 
-const fn of_backend(operation: Operation, subject: Option<&'static str>) -> MethodRow {
-    MethodRow { name: operation.method(), operation: Some(operation), subject }
+const fn of_backend(
+    operation: Operation,
+    capability: &'static str,
+    subject: Option<&'static str>,
+) -> MethodRow {
+    MethodRow { name: operation.method(), operation: Some(operation), capability, subject }
 }
 
 impl MethodRow {
@@ -55,7 +61,7 @@ impl MethodRow {
         METHODS.iter().find(|row| row.name == name)
     }
 
-    /// What a call is for: the name, URI or id in its params. `None` if the method has no such member.
+    /// The target of a call: the name, URI or id in its params. `None` if the method has no such member.
     ///
     /// # Errors
     /// [`Error::INVALID_PARAMS`] if the params lack it.

@@ -154,7 +154,6 @@ mod table;
 mod task;
 mod tool;
 mod tool_server;
-mod uri_template;
 
 use std::sync::Arc;
 
@@ -271,23 +270,17 @@ impl Mcp {
         if header::repeats_version(&caller.head.headers) {
             self.0.tolerate("repeated_version", &caller.principal);
         }
-        match caller.head.method {
-            Method::Post | Method::Get if !accepts(&caller.head, "text", "event-stream") => {
-                caller.responder.respond(not_read(406));
-            }
-            Method::Post if !accepts(&caller.head, "application", "json") => {
-                caller.responder.respond(not_read(406));
-            }
+        let response = match caller.head.method {
+            Method::Post | Method::Get if !accepts(&caller.head, "text", "event-stream") => Ok(not_read(406)),
+            Method::Post if !accepts(&caller.head, "application", "json") => Ok(not_read(406)),
             Method::Post => return self.post(&body, caller),
-            Method::Get | Method::Delete => {
-                let serve = if caller.head.method == Method::Get { legacy::get } else { legacy::delete };
-                let response = serve(&self.0, &caller).unwrap_or_else(|refusal| refusal.response(None));
-                caller.responder.respond(response);
-            }
+            Method::Get => legacy::get(&self.0, &caller),
+            Method::Delete => legacy::delete(&self.0, &caller),
             Method::Head | Method::Options | Method::Other(_) => {
-                caller.responder.respond(not_read(405).header("Allow", "GET, POST, DELETE"));
+                Ok(not_read(405).header("Allow", "GET, POST, DELETE"))
             }
-        }
+        };
+        caller.responder.respond(response.unwrap_or_else(|refusal| refusal.response(None)));
         self.0.end_open_streams();
         None
     }
@@ -301,13 +294,15 @@ impl Mcp {
         (responder, message_path): (Responder, &str),
     ) {
         let (caller, body) = self.caller(request, principal, responder);
-        match caller.head.method {
-            Method::Post => http_sse::post(&self.0, &body, caller),
-            Method::Get => http_sse::open(&self.0, caller, message_path),
+        let response = match caller.head.method {
+            Method::Post => return http_sse::post(&self.0, &body, caller),
+            Method::Get if !accepts(&caller.head, "text", "event-stream") => Ok(not_read(406)),
+            Method::Get => http_sse::open(&self.0, &caller.principal, message_path),
             Method::Head | Method::Delete | Method::Options | Method::Other(_) => {
-                caller.responder.respond(Response::new(405).header("Allow", "GET, POST"));
+                Ok(Response::new(405).header("Allow", "GET, POST"))
             }
-        }
+        };
+        caller.responder.respond(response.unwrap_or_else(|refusal| refusal.response(None)));
     }
 
     /// Tells clients of changes from outside of a call.

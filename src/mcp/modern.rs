@@ -99,7 +99,7 @@ fn decode(core: &Core, caller: &Caller, method: &str, params: Members) -> Result
     let description = core.settings.backend.description(&caller.principal)?;
     let is_task = method.starts_with("tasks/");
     let is_served = |row: &&MethodRow| match row.operation {
-        Some(operation) => description.offers(operation),
+        Some(_) => description.offers(row.capability),
         None if is_task => description.has_tasks,
         None => matches!(method, "server/discover" | "subscriptions/listen"),
     };
@@ -148,27 +148,32 @@ fn subscribe(
     id: &RequestId,
     ModernRequest { params, client, description, .. }: &ModernRequest,
 ) -> Result<Stream, Error> {
-    let mut granted: Filter = params.require("notifications")?;
-    // Tasks, "Task Status Notifications": a client that asks for them must take tasks.
-    if !std::mem::take(&mut granted.task_ids).is_empty() && !client.takes_tasks() {
+    let wanted = params.require::<Members>("notifications")?.present();
+    // Tasks, "Task Status Notifications": a client that asks for them must take tasks. There are none: clients poll.
+    let task_ids: Vec<String> = wanted.read("taskIds")?.unwrap_or_default();
+    if !task_ids.is_empty() && !client.takes_tasks() {
         return Err(missing_tasks());
     }
-    granted.tools_list_changed &= description.promises(Operation::ListTools, "listChanged");
-    granted.prompts_list_changed &= description.promises(Operation::ListPrompts, "listChanged");
-    granted.resources_list_changed &= description.promises(Operation::ListResources, "listChanged");
-    if !description.promises(Operation::ReadResource, "subscribe") {
+    let list_changed = |member, capability| {
+        let is_wanted = wanted.read(member)?.unwrap_or(false);
+        Ok::<_, Error>(is_wanted && description.promises(capability, "listChanged"))
+    };
+    let mut granted = Filter {
+        tools_list_changed: list_changed("toolsListChanged", "tools")?,
+        prompts_list_changed: list_changed("promptsListChanged", "prompts")?,
+        resources_list_changed: list_changed("resourcesListChanged", "resources")?,
+        resource_subscriptions: wanted.read("resourceSubscriptions")?.unwrap_or_default(),
+    };
+    if !description.promises("resources", "subscribe") {
         granted.resource_subscriptions.clear();
     }
-    let too_long = |uri: &String| uri.len() > limits::URI_BYTES;
-    if granted.resource_subscriptions.len() > limits::SUBSCRIPTIONS
-        || granted.resource_subscriptions.iter().any(too_long)
-    {
-        return Err(Error::invalid_params("Too many or too long resource subscriptions"));
+    if granted.resource_subscriptions.len() > limits::SUBSCRIPTIONS {
+        return Err(Error::invalid_params("Too many resource subscriptions"));
     }
     let open = core.open_stream(principal);
     let open = open.ok_or_else(|| Error::new(Error::BUSY, "Too many open streams"))?;
     let shares = core.budgets.of(principal.user);
-    let held = shares.kept.hold(granted.size());
+    let held = shares.kept.hold(granted.resource_subscriptions.iter().map(String::len).sum());
     let held = held.ok_or_else(|| Error::new(Error::BUSY, "Too many resource subscriptions"))?;
     let (events, body) = EventStream::open(shares, open);
     let wants_resources = !granted.resource_subscriptions.is_empty();
@@ -199,8 +204,8 @@ fn call(core: &Arc<Core>, caller: Caller, id: RequestId, (operation, request): (
     core.start(Exchange::new(call, dialect, (responder, None)));
 }
 
-/// Serves `tasks/get`, `tasks/update` and `tasks/cancel`. A task of somebody else's is as unknown as none, and one's own is for a
-/// token that could call its tool: a client's narrower token gets at none of its results.
+/// Serves `tasks/get`, `tasks/update` and `tasks/cancel`. A task of another owner is unknown. The token must have the scopes of the
+/// task's tool: a client's narrower token must not read its results.
 fn task(core: &Core, principal: &Principal, id: &RequestId, request: &ModernRequest) -> Response {
     let Some(task) = core.tasks.find(&request.subject, principal) else {
         return failed(id, &Error::invalid_params("Unknown task")).into_response();
@@ -223,7 +228,7 @@ fn task(core: &Core, principal: &Principal, id: &RequestId, request: &ModernRequ
     }
 }
 
-/// A call that stands for itself.
+/// A call of this era.
 struct ModernCall {
     core: Arc<Core>,
     id: RequestId,

@@ -72,7 +72,7 @@ pub(super) struct Round {
     /// Of this request and of earlier rounds.
     answers: Answers,
     remembered: Option<Box<RawValue>>,
-    /// Guards what the next round is to remember instead.
+    /// Guards the value that replaces `remembered` in the next round.
     next: Mutex<Option<Box<RawValue>>>,
 }
 
@@ -80,8 +80,8 @@ impl Round {
     /// The round that a request begins.
     ///
     /// # Errors
-    /// [`Error::INVALID_PARAMS`] if the state is not one that we made for this grant and request, or is too old. Which
-    /// of these it was is not told.
+    /// [`Error::INVALID_PARAMS`] if the state was not made for this grant and request, or is too old. The error does not say
+    /// which.
     pub(super) fn begin(call: &Call, keys: &Keyring, now: Timestamp) -> Result<Round, Error> {
         let fresh = call.params.read::<Answers>("inputResponses")?.unwrap_or_default();
         let Some(state) = call.params.read::<String>("requestState")? else {

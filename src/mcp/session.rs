@@ -25,12 +25,12 @@ use crate::http::Stream;
 /// The stream that belongs to no request; the client reads it with GET.
 const STANDALONE: u64 = 0;
 
-/// The values that a session starts with.
+/// The initial values of a session.
 #[derive(Debug)]
 pub(super) struct NewSession {
     pub(super) id: Box<str>,
     pub(super) kind: Kind,
-    /// `None`: the client has not said yet.
+    /// `None`: the client has not declared them yet.
     pub(super) client: Option<ClientCapabilities>,
     pub(super) is_primed: bool,
     pub(super) shares: Shares,
@@ -47,7 +47,7 @@ impl NewSession {
     }
 }
 
-/// A session. Ends once, for good.
+/// A session.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) start: NewSession,
@@ -91,7 +91,7 @@ struct State {
     subscriptions: BTreeMap<Box<str>, Held>,
 }
 
-/// A request that runs.
+/// A request in flight.
 #[derive(Debug)]
 struct InFlight {
     cancel: CancelToken,
@@ -160,7 +160,7 @@ impl Session {
 
     // ---- requests in flight ----
 
-    /// Takes a request in, unless the session has ended meanwhile.
+    /// Adds a request in flight. Fails if the session has ended meanwhile.
     pub(super) fn begin(&self, id: &RequestId, cancel: &CancelToken) -> Result<(), Error> {
         let mut state = self.state.lock();
         if state.ended {
@@ -175,7 +175,7 @@ impl Session {
         Ok(())
     }
 
-    /// Lets a request go, and with it the questions while it ran.
+    /// Removes a request that is over, with its open questions.
     pub(super) fn finish(&self, id: &RequestId) {
         let finished = self.state.lock().in_flight.remove(id);
         drop(finished); // outside of the lock: it wakes those who wait
@@ -217,7 +217,7 @@ impl Session {
         }
     }
 
-    /// Gives up on an answer.
+    /// Removes a question whose answer is no longer awaited.
     pub(super) fn forget_question(&self, id: &RequestId) {
         drop(self.take_question(id));
     }

@@ -1,17 +1,16 @@
-//! The streams on which changes are told: those of sessions, and those of `subscriptions/listen` (2026-07-28, patterns,
+//! The streams that carry notifications of changes: those of sessions, and those of `subscriptions/listen` (2026-07-28, patterns,
 //! "Subscriptions").
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::call::Level;
 use super::jsonrpc::{self, RequestId};
-use super::members::absent_or;
 use super::session::Session;
 use super::stream::EventStream;
 use super::table::{Owner, Row, Table};
@@ -39,134 +38,85 @@ pub(super) struct Subscription {
     events: EventStream,
 }
 
-/// Tells clients of changes. Clones tell the same clients; never waits for any.
+/// Notifies clients of changes. Clones notify the same clients; never waits for a client.
 #[derive(Clone, Debug)]
 pub struct Publisher {
     subscribers: Arc<Subscribers>,
     /// The URI of the server that has changed.
     server: Arc<str>,
-    recipients: Recipients,
+    /// The user whose clients are notified; `None`: all users.
+    user: Option<UserId>,
+    grant: Option<GrantId>,
+    /// The id of the session whose client is notified; `None`: all sessions, and `subscriptions/listen`.
+    session: Option<Arc<str>>,
 }
 
-#[derive(Clone, Debug)]
-enum Recipients {
-    Everyone,
-    User(UserId),
-    Grant(GrantId),
-    Session(Arc<str>),
-}
-
-/// What clients want to be told beside the answers to their calls.
+/// The notifications that clients have asked for, other than those of their calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interests {
-    /// The resources of whose changes they want to hear.
+    /// The resources that clients have subscribed to.
     pub resources: BTreeSet<String>,
     /// The lowest level of log messages that any session has asked for; `None` if none has. Clients of 2026-07-28 ask with each
     /// call: see [`Context::log_level`](super::Context::log_level).
     pub log_level: Option<Level>,
 }
 
-/// A change, and the notification of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Change<'a> {
-    Tools,
-    Prompts,
-    Resources,
-    Resource(&'a str),
-}
-
-impl Change<'_> {
-    fn method(self) -> &'static str {
-        match self {
-            Change::Tools => "notifications/tools/list_changed",
-            Change::Prompts => "notifications/prompts/list_changed",
-            Change::Resources => "notifications/resources/list_changed",
-            Change::Resource(_) => "notifications/resources/updated",
-        }
-    }
-
-    fn uri(&self) -> Option<&str> {
-        match self {
-            Change::Tools | Change::Prompts | Change::Resources => None,
-            Change::Resource(uri) => Some(uri),
-        }
-    }
-}
-
-/// The `notifications` of `subscriptions/listen`: what a client asks for, and what it is granted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+/// The `notifications` of `subscriptions/listen`: what a client is granted of what it asks for.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Filter {
-    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "absent_or")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) tools_list_changed: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "absent_or")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) prompts_list_changed: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "absent_or")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) resources_list_changed: bool,
-    #[serde(skip_serializing_if = "BTreeSet::is_empty", deserialize_with = "absent_or")]
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) resource_subscriptions: BTreeSet<String>,
-    /// Tasks, of which there are no notifications: clients poll.
-    #[serde(skip_serializing, deserialize_with = "absent_or")]
-    pub(super) task_ids: Vec<String>,
-}
-
-impl Filter {
-    /// The bytes that it keeps.
-    pub(super) fn size(&self) -> usize {
-        self.resource_subscriptions.iter().map(String::len).sum()
-    }
-
-    fn wants(&self, change: Change<'_>) -> bool {
-        match change {
-            Change::Tools => self.tools_list_changed,
-            Change::Prompts => self.prompts_list_changed,
-            Change::Resources => self.resources_list_changed,
-            Change::Resource(uri) => self.resource_subscriptions.contains(uri),
-        }
-    }
 }
 
 impl Publisher {
     pub(super) fn new(subscribers: Arc<Subscribers>, server: Arc<str>) -> Publisher {
-        Publisher { subscribers, server, recipients: Recipients::Everyone }
+        Publisher { subscribers, server, user: None, grant: None, session: None }
     }
 
-    /// A publisher that tells the clients of one user only.
+    /// A publisher for the clients of one user only.
     pub fn for_user(&self, user: UserId) -> Publisher {
-        Publisher { recipients: Recipients::User(user), ..self.clone() }
+        Publisher { user: Some(user), ..self.clone() }
     }
 
-    /// A publisher that tells the client of one grant only.
+    /// A publisher for the client of one grant only.
     pub fn for_grant(&self, grant: GrantId) -> Publisher {
-        Publisher { recipients: Recipients::Grant(grant), ..self.clone() }
+        Publisher { grant: Some(grant), ..self.clone() }
     }
 
-    /// A publisher that tells the client of one session only, by [`CallerSession::id`](super::CallerSession::session_id).
+    /// A publisher for the client of one session only, by [`CallerSession::id`](super::CallerSession::session_id).
     pub fn for_session(&self, id: &str) -> Publisher {
-        Publisher { recipients: Recipients::Session(id.into()), ..self.clone() }
+        Publisher { session: Some(id.into()), ..self.clone() }
     }
 
-    /// Other tools are offered than before.
+    /// The list of tools has changed.
     pub fn tools_changed(&self) {
-        self.publish(Change::Tools);
+        self.publish("notifications/tools/list_changed", None, |filter| filter.tools_list_changed);
     }
 
-    /// Other prompts are offered than before.
+    /// The list of prompts has changed.
     pub fn prompts_changed(&self) {
-        self.publish(Change::Prompts);
+        self.publish("notifications/prompts/list_changed", None, |filter| filter.prompts_list_changed);
     }
 
-    /// Other resources are offered than before.
+    /// The list of resources has changed.
     pub fn resources_changed(&self) {
-        self.publish(Change::Resources);
+        self.publish("notifications/resources/list_changed", None, |filter| filter.resources_list_changed);
     }
 
-    /// A resource has other contents than before. Told to those who subscribed to it.
+    /// The contents of a resource have changed. Sent to the clients that have subscribed to it.
     pub fn resource_updated(&self, uri: &str) {
-        self.publish(Change::Resource(uri));
+        let wants = |filter: &Filter| filter.resource_subscriptions.contains(uri);
+        self.publish("notifications/resources/updated", Some(uri), wants);
     }
 
-    /// Passes on a log message that belongs to no call, as it stands: to sessions (up to 2025-11-25) that want its level.
+    /// Passes on a log message that belongs to no call, unchanged, to the sessions (up to 2025-11-25) that want its level.
     pub fn forward_log(&self, level: Level, params: &RawValue) {
         let message = jsonrpc::notification("notifications/message", Some(&params));
         for session in self.sessions() {
@@ -176,7 +126,7 @@ impl Publisher {
         }
     }
 
-    /// What the clients that this publisher tells want to be told.
+    /// The notifications that the clients of this publisher have asked for.
     pub fn interests(&self) -> Interests {
         let mut interests = Interests::default();
         for session in self.sessions() {
@@ -189,37 +139,35 @@ impl Publisher {
         interests
     }
 
-    /// Whether the reader of a stream is told: of a session's, if it has a `session`.
-    fn tells(&self, owner: &Owner, session: Option<&str>) -> bool {
-        let is_meant = match &self.recipients {
-            Recipients::Everyone => true,
-            Recipients::User(user) => owner.user == *user,
-            Recipients::Grant(grant) => owner.grant == *grant,
-            Recipients::Session(id) => session == Some(&**id),
-        };
-        is_meant && owner.server == self.server
+    /// Whether the reader of a stream is to be notified; `session` is the id of a session's stream.
+    fn includes(&self, owner: &Owner, session: Option<&str>) -> bool {
+        owner.server == self.server
+            && self.user.is_none_or(|user| user == owner.user)
+            && self.grant.is_none_or(|grant| grant == owner.grant)
+            && self.session.as_deref().is_none_or(|id| session == Some(id))
     }
 
     fn sessions(&self) -> Vec<Arc<Session>> {
         let mut sessions = self.subscribers.sessions.all();
-        sessions.retain(|session| self.tells(session.owner(), Some(session.id())));
+        sessions.retain(|session| self.includes(session.owner(), Some(session.id())));
         sessions
     }
 
     fn subscriptions(&self) -> Vec<Arc<Subscription>> {
         let mut subscriptions = self.subscribers.subscriptions();
         // One whose reader has gone is swept soon.
-        subscriptions.retain(|each| self.tells(&each.owner, None) && each.events.has_reader());
+        subscriptions.retain(|each| self.includes(&each.owner, None) && each.events.has_reader());
         subscriptions
     }
 
-    fn publish(&self, change: Change<'_>) {
-        let params = change.uri().map(|uri| json!({ "uri": uri }));
-        let message = jsonrpc::notification(change.method(), params.as_ref());
-        let wants = |session: &&Arc<Session>| change.uri().is_none_or(|uri| session.is_subscribed(uri));
-        self.sessions().iter().filter(wants).for_each(|session| session.standalone.publish(&message));
-        let wants = |subscription: &&Arc<Subscription>| subscription.filter.wants(change);
-        self.subscriptions().iter().filter(wants).for_each(|subscription| subscription.publish(change));
+    fn publish(&self, method: &str, uri: Option<&str>, wants: impl Fn(&Filter) -> bool) {
+        let params = uri.map(|uri| json!({ "uri": uri }));
+        let message = jsonrpc::notification(method, params.as_ref());
+        let is_subscribed = |session: &&Arc<Session>| uri.is_none_or(|uri| session.is_subscribed(uri));
+        self.sessions().iter().filter(is_subscribed).for_each(|session| session.standalone.publish(&message));
+        let subscriptions = self.subscriptions();
+        let wanted = subscriptions.iter().filter(|subscription| wants(&subscription.filter));
+        wanted.for_each(|subscription| subscription.publish(method, uri));
     }
 }
 
@@ -245,7 +193,7 @@ impl Subscribers {
         of_grant.iter().for_each(|subscription| subscription.events.finish());
     }
 
-    /// Closes every subscription, so that clients know that nothing broke.
+    /// Closes every subscription with a response, so that clients see an orderly end.
     pub(super) fn close(&self) {
         self.remove(|_| true).iter().for_each(|subscription| subscription.close());
     }
@@ -272,15 +220,15 @@ impl Subscription {
         self.owner.grant
     }
 
-    fn publish(&self, change: Change<'_>) {
-        let params = match change.uri() {
+    fn publish(&self, method: &str, uri: Option<&str>) {
+        let params = match uri {
             Some(uri) => json!({ "_meta": meta(&self.id), "uri": uri }),
             None => json!({ "_meta": meta(&self.id) }),
         };
-        self.events.publish(&jsonrpc::notification(change.method(), Some(&params)));
+        self.events.publish(&jsonrpc::notification(method, Some(&params)));
     }
 
-    /// Ends the subscription on our side, with the response to the request that opened it.
+    /// Ends the subscription with the response to the request that opened it.
     fn close(&self) {
         let result = json!({ "resultType": "complete", "_meta": meta(&self.id) });
         self.events.publish(&jsonrpc::result(&self.id, &result));

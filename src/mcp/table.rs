@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
 use crate::base::lock::Mutex;
 
-/// One user, through one client, under one grant, which is for one server.
+/// The owner of a session or a task: one user with one client under one grant, which is for one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
     pub(super) user: UserId,
@@ -48,7 +48,7 @@ pub(super) struct Table<R> {
     rows: Mutex<Rows<R>>,
 }
 
-/// There are as many as the user may have, or the server can hold.
+/// The limit per user or in total is reached, and no row may make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
@@ -91,13 +91,13 @@ impl<R: Row> Table<R> {
         Ok(Arc::clone(row))
     }
 
-    /// The row `id`, if it is the caller's own. Another's is as unknown as none.
+    /// The row `id`; `None` if there is none, or its owner is not the caller.
     pub(super) fn find(&self, id: &str, principal: &Principal) -> Option<Arc<R>> {
         let row = self.rows.lock().get(id).cloned();
         row.filter(|row| row.owner().is(principal))
     }
 
-    /// Ends a row that was found before.
+    /// Removes a row and ends it.
     pub(super) fn end(&self, row: &R) {
         let ended = self.rows.lock().remove(row.id());
         if let Some(ended) = ended {
@@ -110,7 +110,7 @@ impl<R: Row> Table<R> {
         self.end_where(|row| row.owner().grant == grant);
     }
 
-    /// Ends what is unwanted.
+    /// Removes the unwanted rows and ends them.
     pub(super) fn end_where(&self, unwanted: impl Fn(&R) -> bool) {
         let ended: Vec<_> = self.rows.lock().extract_if(|_, row| unwanted(row)).collect();
         for (_, row) in ended {
@@ -118,7 +118,7 @@ impl<R: Row> Table<R> {
         }
     }
 
-    /// Every row, as of now.
+    /// A snapshot of all rows.
     pub(super) fn all(&self) -> Vec<Arc<R>> {
         self.rows.lock().values().cloned().collect()
     }
@@ -147,7 +147,7 @@ fn user_to_displace<R: Row>(
     }
 }
 
-/// How often each key is there.
+/// The number of occurrences of each key.
 pub(super) fn count<K: Eq + Hash>(keys: impl Iterator<Item = K>) -> HashMap<K, usize> {
     let mut counts = HashMap::new();
     for key in keys {

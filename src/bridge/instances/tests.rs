@@ -11,7 +11,7 @@ use crate::base::identity::fake::principal;
 use crate::bridge::fake::{FakeRequester, FakeTransport};
 use crate::bridge::slots::History;
 use crate::bridge::transport::{ProgramEnd, Transport, Undelivered};
-use crate::mcp::{Members, Operation};
+use crate::mcp::Members;
 
 mod isolation;
 
@@ -194,7 +194,7 @@ fn simultaneous_callers_start_one_instance() {
     fleet.last().greet();
     let found: Vec<_> = asked.iter().map(|outcome| outcome.lock().take().unwrap().unwrap()).collect();
     assert!(found.iter().all(|instance| Arc::ptr_eq(instance, &found[0])));
-    assert!(fleet.instances.description(&person(1, 1)).unwrap().offers(Operation::CallTool));
+    assert!(fleet.instances.description(&person(1, 1)).unwrap().capabilities.contains_key("tools"));
     assert!(fleet.instances.description(&person(2, 2)).is_none());
     fleet.ready(&person(1, 1));
     assert_eq!(fleet.launches(), 1);

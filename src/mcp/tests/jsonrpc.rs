@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::limits;
-use crate::mcp::jsonrpc::{error, notification, result};
+use crate::mcp::jsonrpc::{Encoded, notification, result};
 
 fn check(json: &str, expected: Option<RequestId>) {
     assert_eq!(serde_json::from_str(json).ok(), expected, "{json}");
@@ -33,7 +33,7 @@ fn frames_have_no_member_for_what_is_absent() {
     let id = RequestId::String("a".into());
     assert_eq!(result(&id, &serde_json::json!({})), r#"{"jsonrpc":"2.0","id":"a","result":{}}"#);
     assert_eq!(
-        error(None, &Error::internal()),
+        Encoded::error(200, None, &Error::internal()).text,
         r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"Internal error"}}"#
     );
     assert_eq!(notification("m", None::<&()>), r#"{"jsonrpc":"2.0","method":"m"}"#);

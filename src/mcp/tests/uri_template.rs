@@ -1,6 +1,6 @@
 //! Which URIs a template fits.
 
-use crate::mcp::uri_template::UriTemplate;
+use crate::mcp::resource::UriTemplate;
 
 fn check(template: &str, uri: &str, expected: Option<&[(&str, &str)]>) {
     let found = UriTemplate::parse(template).unwrap().matches(uri);
