@@ -26,16 +26,10 @@ pub(super) struct Calls {
 #[derive(Default)]
 struct RunningCalls {
     next: u64,
-    by_number: HashMap<u64, RunningCall>,
+    /// When each began, on the monotonic clock, and its answer.
+    by_number: HashMap<u64, (Duration, Weak<Exchange>)>,
     /// Set when the server stops: the reason for which no further call may begin.
     closed: Option<&'static str>,
-}
-
-struct RunningCall {
-    grant: GrantId,
-    /// On the monotonic clock.
-    started: Duration,
-    exchange: Weak<Exchange>,
 }
 
 /// A call's place among those that run, and its entry there, until dropped: with the call's [`super::Context`].
@@ -65,9 +59,9 @@ impl Calls {
         exchange: &Arc<Exchange>,
         now: Duration,
     ) -> Result<Permit, &'static str> {
-        let principal = &exchange.call.principal;
-        let places = if exchange.call.operation.is_list() { &self.list_places } else { &self.places };
-        let place = places.take(principal.user);
+        let call = &exchange.call;
+        let places = if call.operation.is_list() { &self.list_places } else { &self.places };
+        let place = places.take(call.principal.user);
         let mut running = self.running.lock();
         if let Some(why) = running.closed {
             return Err(why);
@@ -75,14 +69,13 @@ impl Calls {
         let place = place.ok_or("Too many calls at once")?;
         let number = running.next;
         running.next = number.wrapping_add(1);
-        let call = RunningCall { grant: principal.grant, started: now, exchange: Arc::downgrade(exchange) };
-        running.by_number.insert(number, call);
+        running.by_number.insert(number, (now, Arc::downgrade(exchange)));
         Ok(Permit { calls: Arc::clone(self), number, place, task_place: OnceLock::new() })
     }
 
     /// Ends calls that have run for too long, and those whose answer has had no reader for as long as it could be resumed.
     pub(super) fn sweep(&self, now: Duration) {
-        for (started, exchange) in self.all(|call| Some((call.started, call.exchange.upgrade()?))) {
+        for (started, exchange) in self.all() {
             // A task has a lifetime of its own, and no reader.
             if exchange.task().is_some() {
                 continue;
@@ -97,19 +90,22 @@ impl Calls {
 
     /// Cancels every call of a grant.
     pub(super) fn cancel_grant(&self, grant: GrantId) {
-        let of_grant = self.all(|call| if call.grant == grant { call.exchange.upgrade() } else { None });
-        of_grant.iter().for_each(|exchange| exchange.cancelled().trip());
+        for (_, exchange) in self.all() {
+            if exchange.call.principal.grant == grant {
+                exchange.cancelled().trip();
+            }
+        }
     }
 
     /// Ends every call with an error in these words, and lets no further one begin.
     pub(super) fn close(&self, why: &'static str) {
         self.running.lock().closed = Some(why);
-        self.all(|call| call.exchange.upgrade()).iter().for_each(|exchange| exchange.give_up(why));
+        self.all().iter().for_each(|(_, exchange)| exchange.give_up(why));
     }
 
     /// The grants of all running calls.
     pub(super) fn grants(&self) -> Vec<GrantId> {
-        self.all(|call| Some(call.grant))
+        self.all().iter().map(|(_, exchange)| exchange.call.principal.grant).collect()
     }
 
     /// The number of running calls that are no lists.
@@ -117,8 +113,9 @@ impl Calls {
         self.places.held()
     }
 
-    fn all<T>(&self, view: impl Fn(&RunningCall) -> Option<T>) -> Vec<T> {
-        self.running.lock().by_number.values().filter_map(view).collect()
+    fn all(&self) -> Vec<(Duration, Arc<Exchange>)> {
+        let running = self.running.lock();
+        running.by_number.values().filter_map(|(started, call)| Some((*started, call.upgrade()?))).collect()
     }
 }
 

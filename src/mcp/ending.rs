@@ -23,7 +23,7 @@ impl Mcp {
         let sessions = self.0.subscribers.sessions.all();
         let mut grants: BTreeSet<GrantId> = sessions.iter().map(|session| session.owner().grant).collect();
         let subscriptions = self.0.subscribers.subscriptions();
-        grants.extend(subscriptions.iter().map(|subscription| subscription.grant()));
+        grants.extend(subscriptions.iter().map(|subscription| subscription.owner.grant));
         grants.extend(self.0.calls.grants());
         grants.extend(self.0.settings.backend.grants());
         grants

@@ -128,10 +128,7 @@ fn discover(description: &Description, id: &RequestId) -> Encoded {
         .with("supportedVersions", &[MODERN_VERSION])
         .and_then(|reply| reply.with("capabilities", &description.modern_capabilities()))
         .and_then(|reply| description.instruct(reply));
-    match reply {
-        Ok(reply) => complete(&description.info, id, (reply, Some(millis(limits::LIST_TTL)))),
-        Err(error) => failed(id, &error),
-    }
+    complete(&description.info, id, (reply, Some(millis(limits::LIST_TTL))))
 }
 
 /// `subscriptions/listen`: the answer is a stream that stays open, with the changes that were asked for and are offered.
@@ -222,10 +219,7 @@ fn task(core: &Core, principal: &Principal, id: &RequestId, request: &ModernRequ
             Ok(())
         }
     };
-    match done {
-        Ok(()) => complete(info, id, (Reply::default(), None)).into_response(),
-        Err(error) => failed(id, &error).into_response(),
-    }
+    complete(info, id, (done.map(|()| Reply::default()), None)).into_response()
 }
 
 /// A call of this era.
@@ -279,7 +273,7 @@ impl Dialect for ModernCall {
 
     fn encode(&self, call: &Call, result: Result<Reply, CallError>) -> Encoded {
         match result {
-            Ok(reply) => complete(&self.description.info, &self.id, (reply, ttl(call.operation))),
+            Ok(reply) => complete(&self.description.info, &self.id, (Ok(reply), ttl(call.operation))),
             // Nothing else may ask for input (MRTR, "Supported Requests").
             Err(CallError::InputRequired(requests)) if call.operation.may_ask() => {
                 let Core { settings, .. } = &*self.core;

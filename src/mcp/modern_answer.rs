@@ -25,11 +25,16 @@ pub(super) fn ttl(operation: Operation) -> Option<u64> {
     (operation == Operation::ReadResource).then_some(0)
 }
 
+/// The end of a request: its result with the members that this era adds, or its error.
 pub(super) fn complete(
     info: &ServerInfo,
     id: &RequestId,
-    (mut reply, ttl_ms): (Reply, Option<u64>),
+    (result, ttl_ms): (Result<Reply, Error>, Option<u64>),
 ) -> Encoded {
+    let mut reply = match result {
+        Ok(reply) => reply,
+        Err(error) => return failed(id, &error),
+    };
     // A handler's, or those of a program of another version, would be there twice.
     reply.retain(|name| !matches!(name, "resultType" | "ttlMs" | "cacheScope"));
     let result = CompleteResult {

@@ -100,10 +100,10 @@ impl Resource {
     /// The resource with its template parsed, if it can be offered.
     pub(super) fn checked(self) -> Result<Resource, BuildError> {
         let refuse = |why| Err(BuildError::new("resource", self.uri(), why));
-        let template = self.is_template().then(|| UriTemplate::parse(self.uri()));
-        let Ok(template) = template.map(|parsed| parsed.ok_or(())).transpose() else {
+        let template = self.is_template().then(|| UriTemplate::parse(self.uri())).flatten();
+        if self.is_template() && template.is_none() {
             return refuse("its URI is no template of RFC 6570 level 1");
-        };
+        }
         let has = |variable| template.as_ref().is_some_and(|template| template.has(variable));
         if !self.completers.keys().all(|variable| has(variable)) {
             return refuse("it completes a variable that its URI does not have");

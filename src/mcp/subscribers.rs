@@ -29,7 +29,7 @@ pub(super) struct Subscribers {
 /// One `subscriptions/listen`.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    owner: Owner,
+    pub(super) owner: Owner,
     /// The request that opened it.
     id: RequestId,
     filter: Filter,
@@ -214,10 +214,6 @@ impl Subscription {
         let params = json!({ "_meta": meta(&id), "notifications": filter });
         events.publish(&jsonrpc::notification("notifications/subscriptions/acknowledged", Some(&params)));
         Subscription { owner: principal.into(), id, filter, _held: held, events }
-    }
-
-    pub(super) fn grant(&self) -> GrantId {
-        self.owner.grant
     }
 
     fn publish(&self, method: &str, uri: Option<&str>) {
