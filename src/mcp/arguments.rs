@@ -1,5 +1,4 @@
-//! Reads JSON as a type. An error says where the JSON does not fit and what was expected there, in words that a model can
-//! act on.
+//! Reads JSON as a type. An error names the place that does not fit and the expected type, in words that a model can act on.
 
 use std::borrow::Cow;
 
@@ -9,20 +8,20 @@ use serde::{Deserialize, forward_to_deserialize_any};
 
 use crate::base::{json, limits};
 
-/// Reads JSON as a type, or says where it does not fit and what was expected there.
+/// Reads JSON as a type. An error names the place that does not fit, and the expected type.
 pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
     read_member("", text)
 }
 
-/// As [`read`], for the value of a member: places in errors begin with its name.
+/// [`read`] for the value of a member: places in errors begin with its name.
 pub(super) fn read_member<'a, T: Deserialize<'a>>(name: &str, text: &'a str) -> Result<T, String> {
     json::read(text).map_err(|error| explain(name, text, &error))
 }
 
-/// The place of an error of serde's in the text of the member `name`, and what it is.
+/// The place and the text of a serde error in the text of the member `name`.
 pub(super) fn explain(name: &str, text: &str, error: &serde_json::Error) -> String {
     let reason = error.to_string();
-    // Line and column mean nothing to a model, which did not write this text; the name of the member does.
+    // Members instead of line and column, because a model does not see the text as it was sent.
     let reason = reason.rsplit_once(" at line ").map_or(&*reason, |(reason, _)| reason);
     match place(name, text, (error.line(), error.column())) {
         place if place.is_empty() => cut(reason).into_owned(),
@@ -30,7 +29,7 @@ pub(super) fn explain(name: &str, text: &str, error: &serde_json::Error) -> Stri
     }
 }
 
-/// The part of a client's text that an error repeats: all of it, or its start and its end, so that an answer stays short.
+/// The part of a client's text for an error: all of it, or its start and its end, so that an answer stays short.
 pub(super) fn cut(text: &str) -> Cow<'_, str> {
     let start = text.char_indices().nth(limits::ECHOED_CHARS);
     let end = text.char_indices().nth_back(limits::ECHOED_CHARS.saturating_sub(1));
@@ -42,13 +41,13 @@ pub(super) fn cut(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The place of a value in what holds it.
+/// The place of a value in its parent.
 enum Step<'a> {
     Member { name: &'a str, next_is_name: bool },
     Element(usize),
 }
 
-/// The path from `base` to where serde stopped, like `filter.tags[2]`; `base` for the whole text. The text is valid JSON up to there.
+/// The path from `base` to where serde stopped, like `filter.tags[2]`; `base` for the whole text. The text before is valid JSON.
 fn place(base: &str, text: &str, (line, column): (usize, usize)) -> String {
     let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
     let end = lines.map(str::len).sum::<usize>().saturating_add(column);

@@ -20,7 +20,7 @@ pub trait Backend: Send + Sync {
     /// The description of the server for this caller. Read once per request that needs it. May block while a peer starts.
     ///
     /// # Errors
-    /// The error that the client is told, if the description cannot be had.
+    /// The error for the client, if the description is not available.
     fn description(&self, caller: &Principal) -> Result<Arc<Description>, Error>;
 
     /// Serves one call: ends it with [`Context::complete`], now or later, from any thread.
@@ -54,8 +54,8 @@ pub trait Backend: Send + Sync {
         Vec::new()
     }
 
-    /// Whether the backend keeps something for each session. If so, a session that this server has forgotten, after a restart or a
-    /// rest, is unknown from then on; else it starts anew under its id.
+    /// Whether the backend keeps state for each session. If so, a session that this server has dropped (after a restart, or unused)
+    /// is unknown from then on; otherwise it starts anew under its id.
     fn keeps_sessions(&self) -> bool {
         false
     }
@@ -79,7 +79,7 @@ pub struct Consent {
     pub title: String,
     /// The scopes that any of the tools needs beyond the one that every caller has.
     pub scopes: Scopes,
-    /// What scopes allow, in words; a scope without words is shown as it is.
+    /// Scopes, each with the text for people; a scope without a text is shown by its name.
     pub scope_words: Vec<(String, String)>,
     /// Whether tools use the caller's own token at GitHub ([`Principal::upstream`]). If not, it is not kept.
     pub keeps_github_tokens: bool,
@@ -94,7 +94,7 @@ pub struct Description {
     pub info: Map<String, Value>,
     /// Instructions for models that use the server.
     pub instructions: Option<String>,
-    /// The capabilities as `initialize` has them. What they do not name is "method not found".
+    /// The capabilities as in the result of `initialize`. Methods of other capabilities are "method not found".
     pub capabilities: Map<String, Value>,
     /// Whether calls may become tasks ([`Context::become_task`]).
     pub has_tasks: bool,

@@ -102,11 +102,11 @@ pub type Reply = Members;
 pub enum Level {
     /// For developers.
     Debug,
-    /// As it should be.
+    /// Normal operation.
     Info,
     /// Normal, but worth a look.
     Notice,
-    /// It may become an error.
+    /// A condition that may become an error.
     Warning,
     /// An operation failed.
     Error,
@@ -232,7 +232,7 @@ pub struct InputRequest {
     /// Names the question within its call: the same in every round.
     #[serde(skip)]
     pub key: String,
-    /// What the client must be able to do; decides the method.
+    /// The capability that the client needs; determines the method.
     #[serde(rename = "method")]
     pub capability: Capability,
     /// The params of the method.
@@ -266,13 +266,13 @@ impl InputRequest {
 /// The reason for a call without a result; handlers return it with `?`.
 #[derive(Debug)]
 pub enum CallError {
-    /// The tool failed; the model is told so in these words and can act on them.
+    /// The tool failed. The text is returned to the model, which can act on it.
     Tool(String),
     /// The request itself is wrong.
     Protocol(Error),
-    /// The client has to answer these first. Made by [`super::Context::ask`], and by backends whose peer asks.
+    /// The client has to answer these questions first. Created by [`super::Context::ask`], and by backends whose peer asks.
     InputRequired(Vec<InputRequest>),
-    /// The client cannot do what is needed.
+    /// The client lacks a capability that the call needs.
     MissingCapability(Capability),
     /// The call can only be a task, and the client takes none.
     TaskRequired,

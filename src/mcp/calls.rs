@@ -1,6 +1,6 @@
-//! The calls that run (M17): each has a place among its user's, and can be ended from outside: with its grant, after too long a
-//! time, and when the server stops. A place is held until the call's context is dropped, not until the call is answered: a handler
-//! that goes on after a cancellation still holds its worker. Calls have no rate: a quick one costs next to nothing, a slow one holds its place.
+//! The running calls (M17): each takes one of its user's places, and can be ended from outside: with its grant, after a timeout, and
+//! when the server stops. A place is held until the call's context is dropped, not until the call is answered: a handler that goes
+//! on after a cancellation still holds its worker. Calls have no rate limit: quick ones are cheap, slow ones hold their place.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, Weak};
@@ -12,12 +12,12 @@ use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Quota};
 
-/// Every call that runs.
+/// The running calls.
 pub(super) struct Calls {
     places: Arc<Quota<UserId>>,
     /// The places of lists, which a user gets even when calls have taken all places.
     list_places: Arc<Quota<UserId>>,
-    /// The places of calls that have become tasks: a part of the others.
+    /// The places of calls that have become tasks: some of `places`.
     task_places: Arc<Quota<UserId>>,
     /// Guards the running calls by number.
     running: Mutex<RunningCalls>,
@@ -26,13 +26,13 @@ pub(super) struct Calls {
 #[derive(Default)]
 struct RunningCalls {
     next: u64,
-    /// When each began, on the monotonic clock, and its answer.
+    /// The start of each, on the monotonic clock, and its exchange.
     by_number: HashMap<u64, (Duration, Weak<Exchange>)>,
     /// Set when the server stops: the reason for which no further call may begin.
     closed: Option<&'static str>,
 }
 
-/// A call's place among those that run, and its entry there, until dropped: with the call's [`super::Context`].
+/// A running call's place and entry, until dropped with the call's [`super::Context`].
 pub(super) struct Permit {
     calls: Arc<Calls>,
     number: u64,
@@ -53,7 +53,7 @@ impl Calls {
     /// A place for one more call.
     ///
     /// # Errors
-    /// Why there is none, in words for the caller.
+    /// The reason for the caller, if there is none.
     pub(super) fn begin(
         self: &Arc<Calls>,
         exchange: &Arc<Exchange>,
@@ -108,7 +108,7 @@ impl Calls {
         self.all().iter().map(|(_, exchange)| exchange.call.principal.grant).collect()
     }
 
-    /// The number of running calls that are no lists.
+    /// The number of running calls, without lists.
     pub(super) fn count(&self) -> usize {
         self.places.held()
     }

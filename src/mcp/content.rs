@@ -54,8 +54,8 @@ impl Content {
     }
 }
 
-/// The contents of a resource, or of a part of it. A `String` or `&str` alone is the text of the resource that is read, at
-/// its URI and of its media type.
+/// The contents of a resource, or of a part of it. A `String` or `&str` becomes the text of the resource, with its URI and media
+/// type.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct ResourceContents(Definition);
@@ -77,7 +77,7 @@ impl ResourceContents {
         self
     }
 
-    /// The contents with the URI and the media type of the resource that is read, where they have none of their own.
+    /// Adds the URI and the media type of the resource, unless the contents have their own.
     pub(super) fn or_of(mut self, uri: &str, mime_type: Option<&Value>) -> ResourceContents {
         if self.0.get("uri").is_none() {
             self.0.set("uri", uri.to_owned());
@@ -110,7 +110,7 @@ impl ToolResult {
         self
     }
 
-    /// A result with structured content: as such, and as JSON text for clients that know only text.
+    /// A result with structured content, also as JSON text for clients that only support text.
     pub fn structured(value: Value) -> ToolResult {
         let text = value.to_string();
         ToolResult { structured: Some(value), ..text.into() }

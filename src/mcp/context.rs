@@ -55,14 +55,14 @@ impl Context {
         &self.exchange.call.client
     }
 
-    /// A value of the request's `_meta`, if it is a `T`: under a key of your own, or `traceparent`, `tracestate` and `baggage`,
-    /// by which your calls to other services join the client's trace (W3C Trace Context).
+    /// A value of the request's `_meta`, if it is a `T`: under an own key, or under `traceparent`, `tracestate` and `baggage`, with
+    /// which calls to other services join the client's trace (W3C Trace Context).
     pub fn meta<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         self.call().params.object("_meta").ok()?.read(key).ok()?
     }
 
     /// Tripped when the result is no longer wanted, or the call has run for fifteen minutes (a task: for an hour). Wait on it
-    /// instead of sleeping. Once the call is complete the token says nothing: it may be tripped when the client has read the
+    /// instead of sleeping. The token has no meaning once the call is complete: it may be tripped when the client has read the
     /// result.
     pub fn cancel(&self) -> &CancelToken {
         self.exchange.cancelled()
@@ -89,7 +89,7 @@ impl Context {
         Ok(is_task)
     }
 
-    /// For telling clients that something has changed.
+    /// The publisher for notifications of changes.
     pub fn publisher(&self) -> &Publisher {
         &self.publisher
     }
@@ -107,7 +107,7 @@ impl Context {
         }
     }
 
-    /// Reports progress, if the client gave a token for it.
+    /// Reports progress, if the request has a progress token.
     pub fn progress(&self, progress: &Progress) {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
@@ -122,7 +122,7 @@ impl Context {
         }
     }
 
-    /// Checks that the client can do what is needed.
+    /// Checks that the client has a capability.
     ///
     /// # Errors
     /// [`CallError::MissingCapability`].
@@ -134,7 +134,7 @@ impl Context {
         }
     }
 
-    /// Asks the client one thing. Up to 2025-11-25, and in a task, this waits for the answer for up to five minutes. In
+    /// Asks the client one question. Up to 2025-11-25, and in a task, this waits for the answer for up to five minutes. In
     /// 2026-07-28 it ends the call with `?`, and the handler runs again, from its start, when the client calls again with the
     /// answer. So a handler should ask before it acts.
     ///
@@ -145,11 +145,11 @@ impl Context {
         from_answer(answers.first().ok_or(CallError::Cancelled)?.get())
     }
 
-    /// Has the person fill in a form; `None` if they declined. `key` names the question within its call, `form` is a flat JSON
+    /// Asks the person to fill in a form; `None` if they declined. `key` names the question within its call, `form` is a flat JSON
     /// object schema. Asks as [`Context::ask`] does, so a handler should ask before it acts.
     ///
     /// # Errors
-    /// As [`Context::ask`].
+    /// The errors of [`Context::ask`].
     pub fn elicit<T: DeserializeOwned>(
         &self,
         key: &str,
@@ -169,10 +169,10 @@ impl Context {
         }
     }
 
-    /// Asks several things at once; the answers stand in the order of the questions.
+    /// Asks several questions at once. Returns the answers in the order of the questions.
     ///
     /// # Errors
-    /// As [`Context::ask`].
+    /// The errors of [`Context::ask`].
     pub fn ask_all(&self, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
         for request in &requests {
             self.require(request.capability)?;
@@ -215,40 +215,40 @@ impl Context {
         Ok(())
     }
 
-    /// Ends the connection but not the call, for a long wait. Does nothing where clients cannot take a stream up again.
+    /// Ends the connection but not the call, for a long wait. Does nothing if the client cannot resume the stream.
     pub fn disconnect(&self) {
         self.exchange.disconnect();
     }
 
     /// Runs `action` when [`Context::cancel`] is tripped, on the thread that trips it; at once if it is tripped already. For
-    /// backends that serve a call without a thread that waits on it. It must not block; a panic in it is logged. Once the call
+    /// backends that serve a call without a waiting thread. It must not block; a panic in it is logged. Once the call
     /// is complete the action is dropped instead, and with it what it captured.
     pub fn on_cancel(&self, action: impl FnOnce() + Send + 'static) {
         self.cancel().on_trip(action);
     }
 
-    /// The token under which the client wants to hear of progress, if it does.
+    /// The progress token of the request, if it has one.
     pub fn progress_token(&self) -> Option<&RequestId> {
         self.exchange.call.progress_token.as_ref()
     }
 
-    /// The lowest level of log messages that the client has asked for; `None` if it has not said.
+    /// The lowest level of log messages that the client wants; `None` if it has not set one.
     pub fn log_level(&self) -> Option<Level> {
         self.exchange.dialect.log_level()
     }
 
-    /// Whether the client wants log messages of this level. Up to 2025-11-25 it wants all until it says otherwise.
+    /// Whether the client wants log messages of this level. Up to 2025-11-25 the default is all.
     pub fn wants_log(&self, level: Level) -> bool {
         self.exchange.dialect.wants_log(level)
     }
 
-    /// Passes a notification of another server on, as it stands. Does not wait: one that the client is too slow for is lost.
+    /// Passes on a notification of another server, unchanged. Does not wait: the notification is dropped if the client is too slow.
     pub fn forward(&self, method: &str, params: &RawValue) {
         self.exchange.try_say(&jsonrpc::notification(method, Some(&params)));
     }
 
-    /// Ends the call; only the first time counts. [`CallError::Tool`] becomes a JSON-RPC error here: a failure that the model
-    /// is to read is a result with `isError`.
+    /// Ends the call; later calls have no effect. [`CallError::Tool`] becomes a JSON-RPC error here: return a failure for the
+    /// model as a result with `isError`.
     pub fn complete(&self, result: Result<Reply, CallError>) {
         self.exchange.complete(result);
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-/// A JSON object that is built member by member.
+/// A JSON object, built member by member.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Definition(Vec<(Cow<'static, str>, Value)>);
 
@@ -26,7 +26,7 @@ impl Definition {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value)
     }
 
-    /// A member that is a string; empty if it is not there.
+    /// A string member; empty if it is absent.
     pub(super) fn text(&self, name: &str) -> &str {
         self.get(name).and_then(Value::as_str).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Ending what belongs to a grant, what is unused, and the endpoint as a whole.
+//! Ends the state of a grant, unused state, and the endpoint as a whole.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::{Core, Mcp};
 use crate::base::identity::GrantId;
 
 impl Mcp {
-    /// Ends at once what belongs to a grant: its sessions, its streams, its calls, its tasks.
+    /// Ends the state of a grant at once: its sessions, streams, calls and tasks.
     pub fn end_grant(&self, grant: GrantId) {
         self.0.calls.cancel_grant(grant);
         self.0.settings.backend.end_grant(grant);
@@ -37,13 +37,13 @@ impl Mcp {
         self.0.tasks.sweep(now);
         self.0.subscribers.sweep(now);
         if self.0.closing.is_tripped() {
-            // Not before: a message to it may have waited for a worker when the server was told to stop.
+            // Not before: a message to it may have waited for a worker when the server began to stop.
             self.0.subscribers.sessions.end_where(|each| each.start.kind == Kind::HttpSse && !each.is_busy());
         }
     }
 
-    /// Lets running calls finish, for a server that stops. Streams that belong to no call end, and so do tasks: nobody could fetch
-    /// their results. The stream of an HTTP+SSE client brings the answers of calls and ends with the last of them.
+    /// Lets running calls finish, for a server that stops. Streams that belong to no call end, and so do tasks, whose results no
+    /// client could fetch any more. The stream of an HTTP+SSE client brings the answers of calls and ends with the last of them.
     pub fn close(&self) {
         self.0.closing.trip();
         self.0.tasks.end_where(|_| true);
@@ -51,20 +51,20 @@ impl Mcp {
         self.0.end_open_streams();
     }
 
-    /// Ends every session and every call that still runs; the callers are told why.
+    /// Ends all sessions and all calls that still run; the callers get an error with the reason.
     pub fn give_up(&self) {
         self.0.calls.close("The server is stopping: call again in a moment");
         self.0.subscribers.sessions.end_where(|_| true);
     }
 
-    /// Ends what the backend runs, after the calls. Waits for that, up to `patience`.
+    /// Stops the backend, after the calls. Waits up to `patience`.
     pub fn stop_backend(&self, patience: Duration) {
         self.0.settings.backend.stop(patience);
     }
 }
 
 impl Core {
-    /// Ends the streams that belong to no call, if the server is being stopped. Also called after each request, which may have opened
+    /// Ends the streams that belong to no call, if the server is stopping. Also called after each request, which may have opened
     /// one meanwhile.
     pub(super) fn end_open_streams(&self) {
         if !self.closing.is_tripped() {

@@ -1,4 +1,4 @@
-//! The era of a message: decided here, once. No other file asks for it.
+//! The era of a message, decided here, once; no other file decides it.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -13,7 +13,7 @@ pub(super) const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025
 /// The version of the modern era.
 pub(super) const MODERN_VERSION: &str = "2026-07-28";
 
-/// The two ways of speaking MCP over Streamable HTTP.
+/// The two protocols over Streamable HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Era {
     /// 2024-11-05 to 2025-11-25: `initialize`, sessions, a stream by GET.
@@ -23,9 +23,9 @@ pub(super) enum Era {
 }
 
 /// The era of a POST. `_meta` with a protocol version is modern, whatever it asks for. `initialize` without is legacy,
-/// even under a modern version header, which some clients send at once. Else a modern version header makes it modern, unless
-/// the request names a session: some clients send their own version whatever was agreed on, and if the session is over
-/// they must be told that, to begin another.
+/// even under a modern version header, which some clients send at once. Otherwise a modern version header makes it modern, unless
+/// the request names a session: some clients send their own version instead of the negotiated one, and must learn that their
+/// session is over, to begin another.
 pub(super) fn classify(message: &Message, headers: &Headers) -> Era {
     let Some((method, params)) = message.call() else { return of_headers(headers) };
     // A `_meta` that is no object names no version; the check of the era refuses it.
@@ -42,7 +42,7 @@ struct VersionMeta<'a> {
     version: Option<&'a RawValue>,
 }
 
-/// The era by the headers alone: also decides the status for a body that is no message.
+/// The era by the headers alone. Also decides the status for a body that is no message.
 pub(super) fn of_headers(headers: &Headers) -> Era {
     let is_modern = header::versions(headers).any(|value| value == MODERN_VERSION);
     let names_a_session = headers.all("mcp-session-id").next().is_some();

@@ -1,4 +1,4 @@
-//! The answer of one call: silent until the handler sends a message, then a stream, then over. Eras differ in their [`Dialect`].
+//! The answer of one call: pending until the handler sends a message, then a stream, then over. Eras differ in their [`Dialect`].
 
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -17,12 +17,12 @@ use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::http::{CallOutcome, Head, Responder, Response, Stream, Witness};
 
-/// An authenticated request, and the way of its answer.
+/// An authenticated request, with the responder for its answer.
 pub(super) struct Caller {
     pub(super) head: Head,
     pub(super) principal: Principal,
     pub(super) responder: Responder,
-    /// HTTP+SSE (2024-11-05): the stream that brings every answer. The response only says that the request was taken.
+    /// HTTP+SSE (2024-11-05): the stream for the answer. The response only acknowledges the request.
     pub(super) stream: Option<Arc<EventStream>>,
 }
 
@@ -40,7 +40,7 @@ impl Caller {
 
 /// Era-specific behaviour of one call: log filtering, its stream, questions to the client, tasks, encoding.
 pub(super) trait Dialect: Send + Sync {
-    /// The lowest level of log messages that the client wants; `None` if it has not said so.
+    /// The lowest level of log messages that the client wants; `None` if it has not set one.
     fn log_level(&self) -> Option<Level>;
 
     /// Whether the client wants log messages of this level.
@@ -69,12 +69,12 @@ pub(super) trait Dialect: Send + Sync {
     /// The error for a client without a capability that the call needs; `None`: without tasks.
     fn missing(&self, capability: Option<Capability>) -> Error;
 
-    /// The JSON-RPC error for a handler's.
+    /// The JSON-RPC error for a handler's error.
     fn error(&self, error: CallError) -> Error {
         match error {
             CallError::MissingCapability(capability) => self.missing(Some(capability)),
             CallError::TaskRequired => self.missing(None),
-            // A backend that ends a call with questions where its era asks and waits is wrong.
+            // A fault of the backend: only some calls of 2026-07-28 may end with questions.
             CallError::InputRequired(_) => Error::internal(),
             CallError::Tool(text) => Error::new(Error::INTERNAL, text),
             CallError::Protocol(error) => error,
@@ -98,33 +98,33 @@ pub(super) fn outcome(reply: &Reply) -> CallOutcome {
     }
 }
 
-/// The answer of one call in the making.
+/// The pending answer of one call.
 pub(super) struct Exchange {
     pub(super) call: Call,
     pub(super) dialect: Box<dyn Dialect>,
     /// The task that the call has become. Set once.
     task: OnceLock<Arc<Task>>,
-    /// Guards the steps of the answer: silence, stream, end.
+    /// Guards the phase of the answer: pending, stream, over.
     state: Mutex<State>,
 }
 
 struct State {
     phase: Phase,
-    /// Told of the call's end, once.
+    /// Logs the call's end, once.
     witness: Option<Arc<dyn Witness>>,
 }
 
 enum Phase {
     Silent(Responder),
     Streaming(Arc<EventStream>),
-    /// On a stream that is not this call's alone.
+    /// On a shared stream.
     Sharing(Arc<EventStream>),
     Over,
 }
 
 impl Exchange {
-    /// The exchange of a call that has just arrived. If it is slow it becomes a stream by itself: some clients hold a
-    /// lock until the head of the answer arrives.
+    /// The exchange of a new call. The answer of a slow call becomes a stream by itself, because some clients hold a lock until the
+    /// head of the answer arrives.
     pub(super) fn new(
         call: Call,
         dialect: Box<dyn Dialect>,
@@ -173,15 +173,15 @@ impl Exchange {
             task.end();
             return false;
         }
-        // The client leaves with the handle; what it cancels from now on is the task.
+        // The client disconnects with the handle; from now on it cancels the task instead.
         self.call.cancel.disarm().into_iter().for_each(|action| task.cancel.on_trip(action));
         self.dialect.ended();
         respond(phase, handle);
         true
     }
 
-    /// Sends a message before the response; the answer becomes a stream. The message is lost if the call is over. A handler that
-    /// sends more than its client reads is slowed down, until the door gives the client up.
+    /// Sends a message before the response; the answer becomes a stream. The message is dropped if the call is over. Blocks
+    /// while the client has too much unread, until the server closes its connection.
     pub(super) fn say(&self, message: &str) {
         let Some(events) = self.events() else { return };
         while events.is_crowded() && !self.call.cancel.wait(limits::STREAM_PACE) {}
@@ -195,7 +195,7 @@ impl Exchange {
         }
     }
 
-    /// Ends the connection but not the call; the client takes the stream up again with `Last-Event-ID`.
+    /// Ends the connection but not the call; the client resumes the stream with `Last-Event-ID`.
     pub(super) fn disconnect(&self) {
         if let Some(events) = self.events() {
             events.detach();
@@ -204,13 +204,13 @@ impl Exchange {
 
     /// Ends the call. Only the first result counts. A cancelled call gets no response (MCP, cancellation).
     pub(super) fn complete(&self, result: Result<Reply, CallError>) {
-        // Before the response: a client that leaves when it has read it cancels nothing. What an action holds, the call's place
-        // perhaps, is dropped with it.
+        // Before the response, so that a client that disconnects after reading it cancels nothing. Drops the action and what it
+        // captured, such as the call's place.
         drop(self.cancelled().disarm());
         self.end(result, None);
     }
 
-    /// Ends the call with an error in these words, and tells its handler, which has not ended it.
+    /// Ends the call with an error with this text, and cancels its handler, which has not ended it.
     pub(super) fn give_up(&self, why: &'static str) {
         let error = Error::new(Error::INTERNAL, why);
         self.end(Err(error.into()), Some(CallOutcome::Cancelled));
@@ -261,7 +261,7 @@ impl Exchange {
         task.finish(result.and_then(|reply| reply.to_raw()));
     }
 
-    /// Whether the answer is a stream without a reader for so long that it can no longer be resumed.
+    /// Whether the answer is a stream that has had no reader for so long that it can no longer be resumed.
     pub(super) fn is_abandoned(&self, now: Duration) -> bool {
         let events = match &self.state.lock().phase {
             Phase::Streaming(events) => Arc::clone(events),
@@ -270,7 +270,7 @@ impl Exchange {
         events.is_abandoned(now)
     }
 
-    /// The call's stream, which the answer becomes by this.
+    /// The call's stream. Turns a pending answer into one.
     fn events(&self) -> Option<Arc<EventStream>> {
         let (events, body, responder) = {
             let mut state = self.state.lock();
@@ -291,14 +291,14 @@ impl Exchange {
     }
 }
 
-/// Reports the call's end to the log, before the client can know of it.
+/// Logs the end of the call, before the client sees it.
 fn witness_end(witness: Option<Arc<dyn Witness>>, outcome: CallOutcome) {
     if let Some(witness) = witness {
         witness.ended(outcome);
     }
 }
 
-/// Sends the response in the way that the phase leaves for it.
+/// Sends the response, on the stream if there is one.
 fn respond(phase: Phase, response: Encoded) {
     match phase {
         Phase::Silent(responder) => responder.respond(response.into_response()),

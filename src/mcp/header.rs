@@ -1,4 +1,4 @@
-//! Headers that repeat what the body says (2026-07-28, transports, "Request Metadata"): they must say the same.
+//! Headers that repeat members of the body (2026-07-28, transports, "Request Metadata"): both must be equal.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ pub(super) fn version(headers: &Headers) -> Result<Option<&str>, Error> {
     if values.all(|value| Some(value) == first) { Ok(first) } else { Err(mismatch("MCP-Protocol-Version")) }
 }
 
-/// Whether [`version`] has one value out of several.
+/// Whether the version is sent more than once, always with one value.
 pub(super) fn repeats_version(headers: &Headers) -> bool {
     versions(headers).count() > 1 && version(headers).is_ok()
 }
@@ -28,7 +28,7 @@ pub(super) fn versions(headers: &Headers) -> impl Iterator<Item = &str> {
     headers.all("mcp-protocol-version").flat_map(|value| value.split(',')).map(str::trim)
 }
 
-/// Whether a header must be there, or must only be right where it is.
+/// `Required`: the header must be present. `Optional`: it is checked if present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
     Required,
@@ -58,7 +58,7 @@ fn check(
     if is_right { Ok(()) } else { Err(mismatch(shown)) }
 }
 
-/// Checks the headers of mirrored arguments: each must be there exactly if its argument is, and say the same.
+/// Checks the headers of mirrored arguments: each must be present exactly if its argument is, with the same value.
 pub(super) fn check_arguments(
     headers: &Headers,
     mirrored: &[Mirrored],
@@ -84,7 +84,7 @@ pub(super) fn check_arguments(
     if mirrored.iter().all(is_right) { Ok(()) } else { Err(mismatch("Mcp-Param")) }
 }
 
-/// The error of a header that says something else than the body.
+/// The error for a header that differs from the body.
 pub(super) fn mismatch(header: &str) -> Error {
     Error::new(Error::HEADER_MISMATCH, format!("{header} is missing or differs from the body"))
 }
@@ -102,7 +102,7 @@ fn says(field: &str, value: &Value) -> bool {
     }
 }
 
-/// Whether two numbers are the same integer, as far as a double can say.
+/// Whether two numbers are the same integer as doubles.
 fn same(a: f64, b: f64) -> bool {
     const SAFE: f64 = 9_007_199_254_740_991.0;
     a.abs() <= SAFE && a.total_cmp(&b).is_eq()

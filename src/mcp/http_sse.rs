@@ -1,5 +1,5 @@
-//! HTTP+SSE (2024-11-05), for clients that know nothing newer: a GET opens a stream that says where to post and brings every
-//! answer, a POST is answered 202. Sessions, calls and limits are those of the legacy era.
+//! HTTP+SSE (2024-11-05), for clients without a newer transport: a GET opens a stream that names the URL for messages and carries
+//! all answers, a POST is answered 202. Sessions, calls and limits are those of the legacy era.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::base::encoding::base64url;
 use crate::base::identity::{CallerSession, Principal};
 use crate::http::{Form, Response};
 
-/// The versions that are spoken here, latest first. Newer ones have the Streamable HTTP transport.
+/// The versions of this transport, latest first. Newer ones use Streamable HTTP.
 const VERSIONS: [&str; 2] = ["2025-03-26", OLDEST];
 const OLDEST: &str = "2024-11-05";
 
@@ -24,7 +24,7 @@ pub(super) fn open(core: &Core, principal: &Principal, message_path: &str) -> Re
     let new = new_session(core, principal.user, base64url(&core.settings.random.bytes::<32>()).into());
     let new = NewSession { kind: Kind::HttpSse, client: None, ..new };
     let (events, body) = EventStream::open(new.shares.clone(), open);
-    // The name in the URL is no credential: it is good for this grant only (M6).
+    // The id in the URL is no credential: it is only valid with a token of this grant (M6).
     events.send_endpoint(&format!("{message_path}?sessionId={}", new.id));
     let session = Arc::new(Session::on_stream(principal, new, events));
     let inserted = core.subscribers.sessions.insert(&session, &core.settings.capacity);
@@ -32,7 +32,7 @@ pub(super) fn open(core: &Core, principal: &Principal, message_path: &str) -> Re
     Ok(Response::new(200).stream(body))
 }
 
-/// Takes a message; its answer comes on the stream.
+/// Serves a POST: a message, which is answered on the stream.
 pub(super) fn post(core: &Arc<Core>, body: &[u8], mut caller: Caller) {
     let message = match read(&caller.head, body, 400) {
         Ok(message) => message,

@@ -1,5 +1,5 @@
-//! Reading one JSON-RPC message from a POST: the media types, and strictly (M10) the body. What two JSON parsers could understand
-//! differently is refused before anything looks at it.
+//! Reads one JSON-RPC message from a POST: checks the media types and, strictly (M10), the body. JSON that two parsers could read
+//! differently is refused before it is interpreted.
 
 use std::borrow::Cow;
 
@@ -76,9 +76,9 @@ pub(super) fn not_read(status: u16) -> Response {
     Response::new(status).bytes("text/plain; charset=utf-8", words).header("Cache-Control", "no-store")
 }
 
-/// The one message of a POST. `in_params` is the status for a request that is one but for its params.
+/// The one message of a POST. `in_params` is the status for a request whose only fault is in its params.
 pub(super) fn read(head: &Head, body: &[u8], in_params: u16) -> Result<Message, Box<Response>> {
-    // M11: a browser sends any other type across sites without asking first.
+    // M11: browsers send other types cross-origin without a preflight.
     match head.is_of_type("application/json") {
         Ok(true) => {}
         Ok(false) => return Err(Box::new(not_read(415))),
@@ -96,7 +96,7 @@ pub(super) struct Refusal {
     /// The request's id, where it can be read.
     pub(super) id: Option<RequestId>,
     pub(super) error: Error,
-    /// The rest is a request whose client waits for an answer.
+    /// The fault is in the params; the rest is a request whose client waits for an answer.
     pub(super) is_in_params: bool,
 }
 
@@ -135,7 +135,7 @@ fn not_a_message(reason: &str) -> Error {
     Error::new(Error::INVALID_REQUEST, format!("Not a JSON-RPC 2.0 message: {reason}"))
 }
 
-/// A refusal with the id of the request, if a look that leaves out what is inside of other members finds one.
+/// A refusal with the id of the request, if it can be read without the other members.
 fn refusal(text: &str, error: Error) -> Refusal {
     let envelope = Some(text)
         .filter(|text| text.trim_start().starts_with('{'))
@@ -160,7 +160,7 @@ struct Envelope<'a> {
     error: Option<&'a RawValue>,
 }
 
-/// An id that is there, be it null, which is none: `Option` alone would make a notification of its request.
+/// A present id, even null, which is invalid: with `Option` alone a request with a null id would be read as a notification.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
@@ -218,7 +218,7 @@ pub(super) fn is_object(value: &RawValue) -> bool {
     value.get().starts_with('{')
 }
 
-/// Whether a parser that ignores case would take `key` for a member of the envelope.
+/// Whether a case-insensitive parser would read `key` as a member of the envelope.
 fn is_variant(key: &str) -> bool {
     const MEMBERS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
     MEMBERS.iter().any(|member| key != *member && key.eq_ignore_ascii_case(member))

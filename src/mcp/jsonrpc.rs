@@ -1,4 +1,4 @@
-//! JSON-RPC 2.0: ids, errors, and the frames that we write. Reading is [`super::intake`]'s.
+//! JSON-RPC 2.0: ids, errors, and outgoing messages. [`super::intake`] reads incoming ones.
 
 use std::borrow::Cow;
 
@@ -36,7 +36,7 @@ impl TryFrom<Value> for RequestId {
     }
 }
 
-/// The integer that a float stands for: Lua and PHP write integers like this. Up to 2^53 no two integers are the same double.
+/// The integer of a float without a fraction: Lua and PHP write integers like this. Up to 2^53 no two integers are the same double.
 fn integral(number: f64) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let is_integer = number.fract() == 0.0 && number.abs() <= EXACT;
@@ -66,12 +66,12 @@ impl Error {
     pub const INVALID_PARAMS: i64 = -32602;
     /// An error inside of the server.
     pub const INTERNAL: i64 = -32603;
-    /// A limit is reached. A number outside of JSON-RPC's range, as the specification wants of ours: SDKs give
-    /// those inside of it meanings of their own.
+    /// A limit is reached. The code is outside of JSON-RPC's reserved range, as the specification requires of own codes: SDKs use
+    /// codes inside of it for other errors.
     pub const BUSY: i64 = 429;
     /// No such session (sessions exist up to 2025-11-25 only).
     pub const SESSION_NOT_FOUND: i64 = -32001;
-    /// No such resource, up to 2025-11-25; a 2026-07-28 client is told [`Error::INVALID_PARAMS`] instead.
+    /// No such resource, up to 2025-11-25; clients of 2026-07-28 get [`Error::INVALID_PARAMS`] instead.
     pub const RESOURCE_NOT_FOUND: i64 = -32002;
     /// A mirrored header differs from the body (2026-07-28).
     pub const HEADER_MISMATCH: i64 = -32020;
@@ -108,7 +108,7 @@ impl Error {
         Error { data: to_raw_value(data).ok(), ..self }
     }
 
-    /// [`Error::INVALID_PARAMS`], with what is wrong with them.
+    /// [`Error::INVALID_PARAMS`] with the reason.
     pub fn invalid_params(message: impl Into<Cow<'static, str>>) -> Error {
         Error::new(Error::INVALID_PARAMS, message)
     }
@@ -118,7 +118,7 @@ impl Error {
         Error::new(Error::METHOD_NOT_FOUND, "Method not found")
     }
 
-    /// [`Error::INTERNAL`]. Says nothing about what happened.
+    /// [`Error::INTERNAL`], without details.
     pub fn internal() -> Error {
         Error::new(Error::INTERNAL, "Internal error")
     }

@@ -48,7 +48,7 @@ pub(super) fn contradiction(core: &Core, caller: &Caller, message: &Message) -> 
     Some(Encoded::error(400, id_of(message), &error).into_response())
 }
 
-/// Checks the headers that clients of this era need not send. Gateways go by them whatever the version.
+/// Checks the headers that clients of this era need not send, because gateways rely on them in all versions.
 fn check_headers(
     core: &Core,
     Caller { head, principal, .. }: &Caller,
@@ -99,7 +99,7 @@ pub(super) fn delete(core: &Core, caller: &Caller) -> Result<Response, Refusal> 
 
 /// Ends a session for good.
 fn end(core: &Core, session: &Session) {
-    // In this order: a request that brings the session back meanwhile sees one or the other.
+    // In this order, so that a concurrent request with its id finds either the session or the id marked as ended.
     core.ended.insert(session.id(), core.settings.clock.monotonic());
     core.subscribers.sessions.end(session);
 }
@@ -139,7 +139,7 @@ impl Refusal {
     }
 }
 
-/// The caller's session. A missing version header means 2025-03-26, whose rules are no different here.
+/// The caller's session. A missing version header means 2025-03-26, which has the same rules here.
 fn find_session(core: &Core, caller: &Caller) -> Result<Arc<Session>, Refusal> {
     let version = header::version(&caller.head.headers).map_err(|_| Refusal::DUPLICATE_HEADER)?;
     if version.is_some_and(|version| version != MODERN_VERSION && !LEGACY_VERSIONS.contains(&version)) {
@@ -154,8 +154,8 @@ fn find_session(core: &Core, caller: &Caller) -> Result<Arc<Session>, Refusal> {
     Ok(session)
 }
 
-/// The session that the request names. One that this process does not have, after a restart or a rest, starts anew under
-/// its id: only the contents of the id are left of it (M6).
+/// The session that the request names. One that this process does not have, after a restart or because it was unused, starts anew
+/// with its id and the contents of the id (M6).
 fn named_session(core: &Core, Caller { head, principal, .. }: &Caller) -> Result<Arc<Session>, Refusal> {
     let id = head.headers.one("mcp-session-id").map_err(|_| Refusal::DUPLICATE_HEADER)?;
     let id = id.ok_or(Refusal::NO_SESSION)?;
@@ -168,7 +168,7 @@ fn named_session(core: &Core, Caller { head, principal, .. }: &Caller) -> Result
         return Ok(session);
     }
     let contents = SessionId::open(id, core).filter(|contents| contents.grant == principal.grant);
-    // What the backend kept for it has ended with it.
+    // The backend's state of the session has ended with it.
     let contents = contents.filter(|_| !core.settings.backend.keeps_sessions());
     let contents = contents.filter(|_| !core.ended.contains(id)).ok_or(Refusal::UNKNOWN_SESSION)?;
     let session = open_session(core, principal, id, &contents)?;
@@ -200,7 +200,7 @@ fn open_session(
 
 /// Some hosted clients never name the session that `initialize` gave them. They are recognized by that: their grant has a session
 /// that no request has ever named. Each of their requests then gets a session of its own, because two conversations of one
-/// such client may use the same ids. Without a name nothing can be asked of the client, cancelled, or read by GET. For
+/// such client may use the same ids. In such a session there are no questions to the client, cancellations or GET streams. For
 /// all other clients a missing name is an error (M13).
 fn unnamed_session(core: &Core, caller: &Caller, refusal: Refusal) -> Result<Arc<Session>, Refusal> {
     if refusal != Refusal::NO_SESSION {
@@ -243,8 +243,8 @@ fn initialize(core: &Core, principal: &Principal, id: &RequestId, params: &Membe
     }
 }
 
-/// The version that is spoken from now on and the client's capabilities. The version is the client's if it is one of `spoken`,
-/// else `otherwise`; the client then decides whether to go on.
+/// The negotiated version, and the client's capabilities. The version is the client's if it is one of `spoken`, else `otherwise`,
+/// which the client may accept or not.
 pub(super) fn negotiate(
     params: &Members,
     spoken: &[&'static str],
@@ -371,7 +371,7 @@ impl Dialect for LegacyCall {
         self.session.keep(events);
     }
 
-    /// Asks on the call's own stream and waits, at most `limits::ASK` for each answer. Nothing else of the session waits.
+    /// Asks on the call's own stream and waits, at most `limits::ASK` for each answer. Other requests of the session go on.
     fn ask(&self, exchange: &Exchange, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
         let mut waiting = Vec::with_capacity(requests.len());
         for request in &requests {

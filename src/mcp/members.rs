@@ -1,4 +1,4 @@
-//! The members of a JSON object, each value as the text it was written in: params, their `_meta`, and results.
+//! The members of a JSON object, each value as its JSON text: params, their `_meta`, and results.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -42,13 +42,13 @@ impl Members {
         self.0.retain(|(name, _)| keep(name));
     }
 
-    /// Whether there are none.
+    /// Whether there are no members.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The members that have a value: neither null nor `[]`, which is how PHP writes an empty object. Not for objects that
-    /// have arrays among their members.
+    /// The members with a value: neither null nor `[]`, which is how PHP writes an empty object. Not for objects with array
+    /// members.
     pub(super) fn present(mut self) -> Members {
         self.0.retain(|(_, value)| !is_absent(value));
         self
@@ -95,7 +95,7 @@ impl Members {
     }
 }
 
-/// Whether the value of a member that may be absent, and is no array, counts as absent.
+/// Whether the value of an optional member that is no array counts as absent.
 pub(super) fn is_absent(value: &RawValue) -> bool {
     let elements = value.get().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     value.get() == "null" || elements.is_some_and(|elements| elements.trim_start().is_empty())

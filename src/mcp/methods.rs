@@ -72,7 +72,7 @@ impl MethodRow {
 }
 
 impl Core {
-    /// Tells the responder's witness which call a message is, if it is one.
+    /// Records the method and subject of a call with the responder, for the log.
     pub(super) fn note_call(&self, message: &Message, responder: &Responder) {
         let (Message::Request { method, params, .. }, Some(witness)) = (message, responder.witness()) else {
             return;

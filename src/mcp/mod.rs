@@ -1,7 +1,7 @@
 //! MCP over Streamable HTTP: one core, two eras, any backend.
 //!
-//! A request comes in already authenticated, its Host and Origin checked. What is left is done in this order (M1): method,
-//! `Accept` and content type, one strict parse, the era, and then the era's own checks. The era decodes to a [`Call`] and
+//! Requests arrive authenticated, with Host and Origin checked. The remaining checks, in this order (M1): method, `Accept` and
+//! content type, one strict parse, the era, and then the era's own checks. The era decodes to a [`Call`] and
 //! encodes the [`Reply`] or the [`CallError`]; the [`Backend`] in between does not know which era it was.
 //!
 //! # A server of your own
@@ -114,12 +114,12 @@
 //! }
 //! ```
 //!
-//! What a model sends wrong it is told in words it can act on (`topic: invalid type: integer `7`, expected a string`); what a
-//! schema declares and its handler's type does not have, the server refuses to start with. The rest of a schema is not
-//! checked, see [`Tool::handler`].
+//! Errors in arguments are returned to the model in words that it can act on (`topic: invalid type: integer `7`, expected a
+//! string`). A server does not start if a schema declares a property that the handler's type does not have. The rest of a
+//! schema is not checked, see [`Tool::handler`].
 //!
-//! What is offered does not change while the server runs; what is behind it may: a [`Publisher`] tells clients so. For calls
-//! that are served elsewhere (a child process, another server) implement [`Backend`] instead of building a [`ToolServer`].
+//! The lists of a [`ToolServer`] are fixed while it runs. Resource contents may change: a [`Publisher`] notifies the clients. For
+//! calls that are served elsewhere (a child process, another server) implement [`Backend`] instead of building a [`ToolServer`].
 
 mod arguments;
 mod backend;
@@ -209,14 +209,14 @@ pub(crate) struct Counts {
     pub sessions: usize,
     /// Open `subscriptions/listen` streams.
     pub listeners: usize,
-    /// Calls that run.
+    /// Running calls.
     pub calls: usize,
-    /// Tasks, finished ones included until they are forgotten.
+    /// Tasks, including finished ones until they are removed.
     pub tasks: usize,
 }
 
-/// The state that the files of this module share. Endpoints of several servers differ in their settings; the rest is one, so that its
-/// limits hold for all servers together.
+/// The state that the files of this module share. Endpoints of several servers have their own settings and share the rest, so that
+/// its limits hold for all servers together.
 #[derive(Clone)]
 struct Core {
     settings: Settings,
@@ -231,7 +231,7 @@ struct Core {
     /// Tripped when the server stops.
     closing: CancelToken,
     ended: Arc<EndedSessions>,
-    /// Known client faults in requests that were served all the same, by kind.
+    /// The number of requests with known client faults that were served nevertheless, by kind.
     tolerated: Arc<Counters>,
 }
 
@@ -262,7 +262,7 @@ impl Mcp {
         Mcp(Arc::new(core))
     }
 
-    /// Serves a request whose sender is known and whose Host and Origin are ours. Answers through `responder`, now or later.
+    /// Serves an authenticated request whose Host and Origin were checked. Answers through `responder`, now or later.
     /// Returns the part that may block.
     #[must_use]
     pub fn handle(&self, request: Request, principal: Principal, responder: Responder) -> Option<Blocking> {
@@ -285,8 +285,8 @@ impl Mcp {
         None
     }
 
-    /// Serves a request of HTTP+SSE (2024-11-05), as [`Mcp::handle`]: a GET opens the stream that every answer comes on, and
-    /// whose first event names `message_path` as the place to post to; a POST is a message.
+    /// Serves a request of HTTP+SSE (2024-11-05), as [`Mcp::handle`]: a GET opens the stream for all answers, whose first
+    /// event names `message_path` as the path for messages; a POST is a message.
     pub fn handle_http_sse(
         &self,
         request: Request,
@@ -305,7 +305,7 @@ impl Mcp {
         caller.responder.respond(response.unwrap_or_else(|refusal| refusal.response(None)));
     }
 
-    /// Tells clients of changes from outside of a call.
+    /// A publisher for notifications from outside of a call.
     #[cfg(test)]
     pub(crate) fn publisher(&self) -> Publisher {
         self.0.publisher()
@@ -400,7 +400,7 @@ impl Core {
         self.openings.spend_as(user, self.settings.clock.monotonic()).is_ok()
     }
 
-    /// One more stream of the caller's that belongs to no call; `None` if they may not have one (M17).
+    /// A place for one more stream of the caller's that belongs to no call; `None` if the limit is reached (M17).
     fn open_stream(&self, principal: &Principal) -> Option<OpenStream> {
         let place = self.streams.take(principal.user).filter(|_| self.may_open(principal.user))?;
         let lifetime = principal.expires.since(self.settings.clock.now());

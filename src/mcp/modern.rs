@@ -37,7 +37,7 @@ pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message) {
             Ok(request) => return serve(core, caller, id, request),
             Err(error) => failed(&id, &error),
         },
-        // This revision has no notifications by POST: one that is sent all the same is taken and changes nothing.
+        // This revision has no notifications by POST: they are accepted and ignored.
         Message::Notification { .. } => return caller.responder.respond(Response::new(202)),
         Message::Response { id, .. } => {
             failed(&id, &Error::new(Error::INVALID_REQUEST, "There are no requests to be answered"))
@@ -84,7 +84,7 @@ fn decode(core: &Core, caller: &Caller, method: &str, params: Members) -> Result
     let ModernMeta { version, client, log_level, progress_token } = params.require("_meta")?;
     let headers = &caller.head.headers;
     let stated = header::version(headers)?;
-    // Some clients have the transport of a legacy version and the bodies of this one: these know no other headers either.
+    // Some clients send bodies of this version over the transport of a legacy version, without the headers of this one.
     let is_mixed =
         version == MODERN_VERSION && stated.is_some_and(|stated| LEGACY_VERSIONS.contains(&stated));
     let presence = if is_mixed { Presence::Optional } else { Presence::Required };
@@ -131,7 +131,7 @@ fn discover(description: &Description, id: &RequestId) -> Encoded {
     complete(&description.info, id, (reply, Some(millis(limits::LIST_TTL))))
 }
 
-/// `subscriptions/listen`: the answer is a stream that stays open, with the changes that were asked for and are offered.
+/// `subscriptions/listen`: the answer is a stream that stays open, with the notifications that the client is granted.
 fn listen(core: &Core, caller: Caller, id: RequestId, request: &ModernRequest) {
     match subscribe(core, &caller.principal, &id, request) {
         Ok(body) => caller.responder.respond(Response::new(200).stream(body)),
@@ -189,8 +189,8 @@ fn call(core: &Arc<Core>, caller: Caller, id: RequestId, (operation, request): (
         return caller.responder.respond(refusal);
     }
     let Caller { principal, responder, .. } = caller;
-    // A client cancels by going away (transports, "Cancellation"): before the head that is seen by the responder's
-    // token, after it by the stream's, so both are this one.
+    // A client cancels by disconnecting (transports, "Cancellation"). The responder trips this token before the head of the
+    // answer, the stream trips it afterwards.
     let cancel = responder.client_gone();
     let call = Call { operation, subject, params, principal, client, progress_token, cancel };
     let round = match Round::begin(&call, &core.settings.keys, core.settings.clock.now()) {
@@ -274,7 +274,7 @@ impl Dialect for ModernCall {
     fn encode(&self, call: &Call, result: Result<Reply, CallError>) -> Encoded {
         match result {
             Ok(reply) => complete(&self.description.info, &self.id, (Ok(reply), ttl(call.operation))),
-            // Nothing else may ask for input (MRTR, "Supported Requests").
+            // Other operations may not ask for input (MRTR, "Supported Requests").
             Err(CallError::InputRequired(requests)) if call.operation.may_ask() => {
                 let Core { settings, .. } = &*self.core;
                 let state =

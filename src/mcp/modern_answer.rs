@@ -17,7 +17,7 @@ use crate::http::CallOutcome;
 /// `serverInfo`.
 type ServerInfo = Map<String, Value>;
 
-/// How long a client may rely on the result of an operation, in milliseconds; `None` for those that have no such hint.
+/// `ttlMs`: the lifetime of the result of an operation, in milliseconds; `None` for operations without this hint.
 pub(super) fn ttl(operation: Operation) -> Option<u64> {
     if operation.is_list() {
         return Some(millis(limits::LIST_TTL));
@@ -35,7 +35,7 @@ pub(super) fn complete(
         Ok(reply) => reply,
         Err(error) => return failed(id, &error),
     };
-    // A handler's, or those of a program of another version, would be there twice.
+    // Those of the handler, or of a program of another version, would be duplicates.
     reply.retain(|name| !matches!(name, "resultType" | "ttlMs" | "cacheScope"));
     let result = CompleteResult {
         result_type: "complete",
@@ -48,7 +48,7 @@ pub(super) fn complete(
 }
 
 pub(super) fn failed(id: &RequestId, error: &Error) -> Encoded {
-    // Clients of this era are told "no such resource" as invalid params; the older code must not be sent.
+    // In this era "no such resource" is invalid params; the older code must not be sent.
     let code = if error.code == Error::RESOURCE_NOT_FOUND { Error::INVALID_PARAMS } else { error.code };
     let status = match code {
         Error::METHOD_NOT_FOUND => 404,
@@ -65,7 +65,7 @@ pub(super) fn failed(id: &RequestId, error: &Error) -> Encoded {
     Encoded::error(status, Some(id), &error)
 }
 
-/// The call ends with questions, and is to come back with the answers and `state`.
+/// The end of a call with questions. The client repeats the call with the answers and `state`.
 pub(super) fn input_required(
     info: &ServerInfo,
     id: &RequestId,
@@ -102,7 +102,7 @@ pub(super) fn task_status(
     Encoded::result(id, &detailed, CallOutcome::Ok)
 }
 
-/// The client did not say with this request that it takes tasks.
+/// The error for a request that does not declare the tasks extension.
 pub(super) fn missing_tasks() -> Error {
     missing(&json!({ "extensions": { TASKS_EXTENSION: {} } }))
 }
@@ -112,7 +112,7 @@ pub(super) fn missing(capabilities: &Value) -> Error {
         .with_data(&json!({ "requiredCapabilities": capabilities }))
 }
 
-/// A result with the members that this era adds. Results depend on who asks: no shared cache may keep them (M16).
+/// A result with the members that this era adds. Results depend on the caller: no shared cache may keep them (M16).
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CompleteResult<'a> {

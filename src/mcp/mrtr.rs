@@ -1,6 +1,6 @@
 //! Multi-round-trip requests (2026-07-28, patterns, "MRTR"): a call that needs answers ends with the questions, and comes
-//! back with them. What was answered before travels with the client in `requestState`, sealed (M15), so that a handler can
-//! be written as if it had asked and waited.
+//! back with the answers. Earlier answers travel with the client in `requestState`, sealed (M15), so that a handler can be
+//! written as if it had asked and waited.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ pub(super) type Answers = BTreeMap<String, Box<RawValue>>;
 /// The client's response to a request of ours.
 pub(super) type ClientAnswer = Result<Box<RawValue>, Error>;
 
-/// Waits for a response of the client, [`limits::ASK`] at most.
+/// Waits for a response of the client, at most [`limits::ASK`].
 pub(super) fn wait_for(answer: &Receiver<ClientAnswer>) -> Result<Box<RawValue>, CallError> {
     match answer.recv_timeout(limits::ASK) {
         Ok(Ok(result)) => Ok(result),
@@ -42,9 +42,9 @@ pub(super) fn wait_for(answer: &Receiver<ClientAnswer>) -> Result<Box<RawValue>,
 /// The contents of a `requestState`.
 #[derive(Serialize, Deserialize)]
 struct RequestState {
-    /// A person with one client, at one server.
+    /// The grant: a person with one client, at one server.
     grant: GrantId,
-    /// The digest of operation, name and arguments: a state is good for the request that it was made for.
+    /// The digest of operation, name and arguments: a state is only valid for its request.
     digest: String,
     expires: Timestamp,
     answers: Answers,
@@ -59,7 +59,7 @@ impl Sealed for RequestState {
     }
 }
 
-/// The digest of what a state is bound to: operation, name and arguments, however these are spaced and ordered.
+/// The digest of operation, name and arguments, to which a state is bound. Independent of spacing and order of the arguments.
 fn digest(call: &Call) -> String {
     let arguments = call.params.get("arguments");
     let arguments = arguments.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
@@ -97,8 +97,8 @@ impl Round {
         Ok(Round { answers, remembered, next: Mutex::default() })
     }
 
-    /// The answers to these questions, if all are there; else the call ends with those that are open. A question with an answer of
-    /// another shape is open.
+    /// The answers to these questions, if all are present; otherwise the call ends with the open questions. A question whose answer
+    /// is malformed is open.
     pub(super) fn ask(&self, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
         let answer = |request: &InputRequest| {
             self.answers.get(&request.key).filter(|answer| has_shape(request.capability, answer))
@@ -119,7 +119,7 @@ impl Round {
         *self.next.lock() = Some(value);
     }
 
-    /// The state for the next round; `None` if there is nothing to know.
+    /// The state for the next round; `None` if it would be empty.
     pub(super) fn next_state(
         &self,
         call: &Call,

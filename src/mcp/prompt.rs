@@ -35,12 +35,12 @@ impl Prompt {
         self
     }
 
-    /// Adds an argument that must be given. The value of an argument is a string; clients show arguments in this order.
+    /// Adds a required argument. The value of an argument is a string; clients show arguments in this order.
     pub fn required_argument(self, name: &str, description: &str) -> Prompt {
         self.argument(json!({ "name": name, "description": description, "required": true }))
     }
 
-    /// Adds an argument that may be left out.
+    /// Adds an optional argument.
     pub fn optional_argument(self, name: &str, description: &str) -> Prompt {
         self.argument(json!({ "name": name, "description": description, "required": false }))
     }

@@ -25,7 +25,7 @@ pub struct Resource {
     reader: Option<Box<Reader>>,
 }
 
-/// A URI that is read, and what the variables of its template stand for.
+/// The URI of a read, and the values of its template's variables.
 #[derive(Clone, Debug)]
 pub struct Match {
     /// The URI as requested.
@@ -68,7 +68,7 @@ impl Resource {
         self
     }
 
-    /// Sets a text that never changes.
+    /// Sets a constant text.
     pub fn text(self, text: impl Into<String>) -> Resource {
         let text = text.into();
         self.reader(move |_, _| Ok(text.clone()))
@@ -87,7 +87,7 @@ impl Resource {
         self.definition.get("uriTemplate").is_some()
     }
 
-    /// The URI, or the template of it.
+    /// The URI or its template.
     pub(super) fn uri(&self) -> &str {
         self.definition.text(if self.is_template() { "uriTemplate" } else { "uri" })
     }
@@ -124,9 +124,9 @@ impl Resource {
 /// A URI template of RFC 6570 level 1: `{name}` stands for the text of one path segment. Matched in linear time (M18).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct UriTemplate {
-    /// What stands before the first variable.
+    /// The text before the first variable.
     prefix: String,
-    /// Each variable, and what stands between it and the next one or the end.
+    /// Each variable, and the text between it and the next one or the end.
     variables: Vec<(String, String)>,
 }
 
@@ -175,7 +175,7 @@ impl UriTemplate {
     }
 }
 
-/// Whether a decoded value is one path segment (M18): a reader may make a file's name of it, which must not lead elsewhere.
+/// Whether a decoded value is one path segment (M18): a reader may use it as a file name, which must not lead out of its folder.
 fn is_segment(value: &str) -> bool {
     let leads_elsewhere = |char: char| matches!(char, '/' | '\\') || char.is_control();
     !matches!(value, "" | "." | "..") && !value.contains(leads_elsewhere)

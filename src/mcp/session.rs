@@ -34,7 +34,8 @@ pub(super) struct NewSession {
     pub(super) client: Option<ClientCapabilities>,
     pub(super) is_primed: bool,
     pub(super) shares: Shares,
-    /// Random. A session that comes back under its id has another one, so ids of its earlier events and questions match nothing.
+    /// Random. A session that is started anew under its id has another incarnation, so ids of earlier events and questions match
+    /// nothing.
     pub(super) incarnation: u32,
     pub(super) now: Duration,
 }
@@ -52,7 +53,7 @@ impl NewSession {
 pub(super) struct Session {
     pub(super) start: NewSession,
     owner: Owner,
-    /// Tripped when the session ends, and by a backend that has lost what it kept for the session.
+    /// Tripped when the session ends, and by a backend that has lost its state for the session.
     ended: CancelToken,
     /// Set once, by `initialize`.
     client: OnceLock<ClientCapabilities>,
@@ -68,26 +69,26 @@ pub(super) struct Session {
     state: Mutex<State>,
 }
 
-/// How a session is kept.
+/// The lifetime of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// In the table, until it has not been used for a while.
+    /// In the table, until it has been unused for a while.
     Streamable,
     /// HTTP+SSE (2024-11-05): in the table, as long as its one stream is read.
     HttpSse,
-    /// For one request of a client that never names its session. The client can be asked nothing in it.
+    /// For one request of a client that never names its session. The client cannot be asked anything.
     SingleRequest,
 }
 
 #[derive(Debug, Default)]
 struct State {
     ended: bool,
-    /// The lowest level that the client wants. Until it says so, it gets all messages.
+    /// The lowest level of log messages that the client wants; `None`: it gets all.
     log_level: Option<Level>,
     in_flight: HashMap<RequestId, InFlight>,
     /// Streams of requests, running and finished, by number.
     streams: BTreeMap<u64, Arc<EventStream>>,
-    /// The resources whose changes the client is told of, each with its part of the user's budget.
+    /// The resources that the client has subscribed to, each with its part of the user's budget.
     subscriptions: BTreeMap<Box<str>, Held>,
 }
 
@@ -95,8 +96,8 @@ struct State {
 #[derive(Debug)]
 struct InFlight {
     cancel: CancelToken,
-    /// Our questions while it runs, each with the way to the handler that waits. Dropping one ends the waiting. `None` once the
-    /// request is cancelled: nothing more is asked.
+    /// Our questions while it runs, each with the channel to the waiting handler. Dropping a sender ends the wait. `None` once the
+    /// request is cancelled: no further question is sent.
     questions: Option<HashMap<RequestId, Sender<ClientAnswer>>>,
 }
 
@@ -133,7 +134,7 @@ impl Session {
         *self.client.get_or_init(ClientCapabilities::default)
     }
 
-    /// Sets the client's capabilities; the first time counts.
+    /// Sets the client's capabilities, once.
     pub(super) fn declare(&self, client: ClientCapabilities) {
         let _ = self.client.set(client);
     }
@@ -143,7 +144,7 @@ impl Session {
         self.named.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the session may be of a client that never names it.
+    /// Whether no request has named the session, so that its client may be one that never does.
     pub(super) fn is_unnamed(&self) -> bool {
         self.start.kind == Kind::Streamable && !self.named.load(Ordering::Relaxed)
     }
@@ -153,7 +154,7 @@ impl Session {
         self.used.store(millis(now), Ordering::Relaxed);
     }
 
-    /// When it was last used, in milliseconds of the monotonic clock.
+    /// The time of its last request, in milliseconds of the monotonic clock.
     pub(super) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
@@ -210,7 +211,7 @@ impl Session {
         (id, receiver)
     }
 
-    /// Takes the client's answer; answers to nothing are ignored.
+    /// Delivers the client's answer to the waiting handler; answers to unknown questions are ignored.
     pub(super) fn answer(&self, id: &RequestId, answer: ClientAnswer) {
         if let Some(question) = self.take_question(id) {
             let _ = question.try_send(answer); // the handler may have given up
@@ -236,7 +237,7 @@ impl Session {
         (events, body)
     }
 
-    /// Keeps a stream for `Last-Event-ID`; the oldest makes room, finished ones first.
+    /// Keeps a stream for `Last-Event-ID`; removes the oldest beyond the limit, finished ones first.
     pub(super) fn keep(&self, events: &Arc<EventStream>) {
         let Some(number) = events.number() else { return };
         let kept: Vec<_> = self.state.lock().streams.values().cloned().collect();
@@ -253,8 +254,8 @@ impl Session {
         }
     }
 
-    /// The body of a GET: the stream of `Last-Event-ID` after that event, or the standalone one. An id that is not of
-    /// this session's and incarnation's gets the standalone stream, and no events of another's (M8).
+    /// The body of a GET: the stream of `Last-Event-ID` after that event, or the standalone one. An id of another
+    /// session or incarnation gets the standalone stream, and no events of the other session (M8).
     pub(super) fn read(&self, last_event_id: Option<&str>, open: OpenStream) -> Stream {
         let event = last_event_id.and_then(parse_event_id);
         let event = event.filter(|(incarnation, ..)| *incarnation == self.start.incarnation);
@@ -287,7 +288,7 @@ impl Session {
         self.state.lock().log_level
     }
 
-    /// The resources of whose changes the client wants to hear.
+    /// The resources that the client has subscribed to.
     pub(super) fn subscribed(&self) -> Vec<String> {
         self.state.lock().subscriptions.keys().map(|uri| uri.to_string()).collect()
     }
@@ -324,14 +325,14 @@ impl Session {
         !self.state.lock().in_flight.is_empty()
     }
 
-    /// Forgets streams that can no longer be resumed, and ends the connections of readers whose token has expired. Returns
+    /// Removes streams that can no longer be resumed, and ends the connections of readers whose token has expired. Returns
     /// whether the session itself is idle.
     pub(super) fn sweep(&self, now: Duration) -> bool {
         let over = self.streams().into_iter().filter(|events| events.is_over(now));
         let over: BTreeSet<u64> = over.filter_map(|events| events.number()).collect();
         self.state.lock().streams.retain(|number, _| !over.contains(number));
         let (is_busy, is_http_sse) = (self.is_busy(), self.start.kind == Kind::HttpSse);
-        // The stream of HTTP+SSE brings every answer: it stays for a call that runs.
+        // The stream of HTTP+SSE carries all answers: it stays open for a running call.
         if !(is_busy && is_http_sse) {
             self.streams().iter().for_each(|events| events.expire(now));
         }
@@ -367,7 +368,7 @@ impl Row for Session {
         &self.owner
     }
 
-    /// Ends the session: its requests are cancelled, its streams end, nothing of it is kept.
+    /// Ends the session: cancels its requests, ends its streams, drops its state.
     fn end(&self) {
         let (requests, streams) = {
             let mut state = self.state.lock();
@@ -384,8 +385,7 @@ impl Row for Session {
 }
 
 impl Table<Session> {
-    /// Adds a session. The one that makes room, if one must, is of the client with most of its user's sessions; of those it is the
-    /// least recently used.
+    /// Adds a session. If one has to be removed, it is the least recently used one of the client with most of its user's sessions.
     pub(super) fn insert(&self, session: &Arc<Session>, capacity: &Capacity) -> Result<Arc<Session>, Full> {
         let newcomer = session.owner().grant;
         let least_used = |sessions: &[&Arc<Session>]| {

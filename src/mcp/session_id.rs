@@ -1,4 +1,4 @@
-//! The id of a legacy session: a sealed value with all that the session needs to start anew (M6), good until its grant ends. Also
+//! The id of a legacy session: a sealed value with all that the session needs to start anew (M6), valid until its grant ends. Also
 //! the ids of the latest sessions that their clients have ended.
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::seal::{self, Sealed};
 
-/// The contents of a session's id. Short names: clients keep ids in small places.
+/// The contents of a session's id. Names are short, because some clients limit the length of ids.
 #[derive(Serialize, Deserialize)]
 pub(super) struct SessionId {
     #[serde(rename = "g")]
@@ -30,7 +30,7 @@ pub(super) struct SessionId {
 impl Sealed for SessionId {
     const PREFIX: &'static str = "mcp_session_";
 
-    /// Whether the grant is alive is checked for the token of each request.
+    /// Not checked here: the check of each request's token ensures that the grant is alive.
     fn expires(&self) -> Option<Timestamp> {
         None
     }
@@ -45,7 +45,7 @@ impl SessionId {
         ClientCapabilities(self.client)
     }
 
-    /// The id: visible ASCII, another one each time.
+    /// The id: visible ASCII, different each time.
     pub(super) fn seal(&self, core: &Core) -> String {
         seal::seal(&core.settings.keys, self, &*core.settings.random)
     }
@@ -61,8 +61,8 @@ impl SessionId {
 /// The latest sessions that their clients have ended: their ids stay unknown.
 #[derive(Debug)]
 pub(super) struct EndedSessions {
-    /// Guards the digests of their ids, which end with the longest grant. One that is forgotten would open an empty session
-    /// for its own grant only, so it does not matter whose they are.
+    /// Guards the digests of their ids, each kept for the longest lifetime of a grant. They are not bounded per user: a removed one
+    /// would only allow an empty session for its own grant.
     digests: Mutex<BoundedMap<[u8; 32], ()>>,
 }
 

@@ -15,7 +15,7 @@ use crate::seal::Keyring;
 pub(crate) struct Settings {
     /// Serves the calls.
     pub backend: Arc<dyn Backend>,
-    /// Seals what travels with 2026-07-28 clients.
+    /// Seals session ids and `requestState`.
     pub keys: Arc<Keyring>,
     /// The time.
     pub clock: Arc<dyn Clock>,
@@ -29,5 +29,5 @@ pub(crate) struct Settings {
     pub insufficient_scope: InsufficientScope,
 }
 
-/// Makes the answer that names the scopes a caller needs.
+/// Makes the answer with the scopes that the caller needs.
 pub(crate) type InsufficientScope = Arc<dyn Fn(&Scopes) -> Response + Send + Sync>;

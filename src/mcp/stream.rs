@@ -19,7 +19,7 @@ pub(super) struct Replay {
     pub(super) incarnation: u32,
     pub(super) stream: u64,
     /// Whether the first event of a connection is an empty one with an id and a retry time (2025-11-25, "Sending Messages to the
-    /// Server"). Older clients take an empty event for a broken message.
+    /// Server"). Older clients fail on an empty event.
     pub(super) is_primed: bool,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Replay {
 pub(super) struct OpenStream {
     /// Its place among its user's (M17).
     pub(super) place: quota::Held<UserId>,
-    /// When the token that opened it expires, on the monotonic clock (T17).
+    /// The expiry of the token that opened it, on the monotonic clock (T17).
     pub(super) expires: Duration,
 }
 
@@ -47,20 +47,20 @@ pub(super) struct EventStream {
 struct State {
     /// The number of the last event; 0 before the first.
     last: u64,
-    /// The number of the last event that some reader was sent.
+    /// The number of the last event that was sent to a reader.
     delivered: u64,
     /// The latest events, oldest first.
     ring: VecDeque<KeptEvent>,
     /// Bytes in `ring`.
     ring_bytes: usize,
     reader: Option<StreamSender>,
-    /// When the reader's token expires, if the reader did not come with a call: see [`OpenStream`].
+    /// The expiry of the reader's token, if the reader did not come with a call: see [`OpenStream`].
     reader_expires: Option<Duration>,
     /// No event will follow.
     finished: bool,
-    /// When [`EventStream::is_abandoned`] first saw it without a reader.
+    /// The time at which [`EventStream::is_abandoned`] first saw it without a reader.
     unread_since: Option<Duration>,
-    /// When [`EventStream::is_over`] first saw it finished.
+    /// The time at which [`EventStream::is_over`] first saw it finished.
     finished_at: Option<Duration>,
 }
 
@@ -75,21 +75,21 @@ struct KeptEvent {
 const ENTRY: usize = size_of::<KeptEvent>() + 4 * size_of::<usize>();
 
 impl EventStream {
-    /// A stream with one reader, there from the start; `gone` is tripped when the reader goes.
+    /// A stream with one reader from the start; `gone` is tripped when the reader disconnects.
     pub(super) fn ephemeral(shares: Shares, gone: CancelToken) -> (EventStream, Stream) {
         let (sender, body) = Stream::pair(shares.unread.clone(), gone);
         let state = State { reader: Some(sender), ..State::default() };
         (EventStream { replay: None, shares, state: Mutex::new(state) }, body)
     }
 
-    /// A stream as [`EventStream::ephemeral`] that belongs to no call.
+    /// An [`EventStream::ephemeral`] that belongs to no call.
     pub(super) fn open(shares: Shares, OpenStream { place, expires }: OpenStream) -> (EventStream, Stream) {
         let (stream, body) = EventStream::ephemeral(shares, CancelToken::new());
         stream.state.lock().reader_expires = Some(expires);
         (stream, body.holding(place))
     }
 
-    /// A stream whose readers may come and go.
+    /// A stream that can be resumed.
     pub(super) fn resumable(shares: Shares, replay: Replay) -> EventStream {
         EventStream { replay: Some(replay), shares, state: Mutex::default() }
     }
@@ -99,7 +99,7 @@ impl EventStream {
         self.replay.map(|replay| replay.stream)
     }
 
-    /// Sends the first event of HTTP+SSE (2024-11-05), which tells the reader where to post. It has no number.
+    /// Sends the first event of HTTP+SSE (2024-11-05), which names the URL for messages. It has no number.
     pub(super) fn send_endpoint(&self, endpoint: &str) {
         let event = Event { name: Some("endpoint"), data: Some(endpoint), ..Event::default() };
         self.state.lock().send(0, event.encode().into());
@@ -148,14 +148,14 @@ impl EventStream {
         body
     }
 
-    /// Ends the reader's connection, not the stream; only where the reader knows to come back (SEP-1699).
+    /// Ends the reader's connection, not the stream; only if the reader knows that it has to reconnect (SEP-1699).
     pub(super) fn detach(&self) {
         if self.replay.is_some_and(|replay| replay.is_primed) {
             self.state.lock().reader = None;
         }
     }
 
-    /// Ends the stream: its reader gets what was sent and then the end.
+    /// Ends the stream: its reader gets the events that were sent, and then the end.
     pub(super) fn finish(&self) {
         let mut state = self.state.lock();
         state.finished = true;
@@ -172,7 +172,7 @@ impl EventStream {
         self.state.lock().has_reader()
     }
 
-    /// Whether its reader is far behind.
+    /// Whether its reader has much unread.
     pub(super) fn is_crowded(&self) -> bool {
         let state = self.state.lock();
         state.has_reader() && state.reader.as_ref().is_some_and(StreamSender::is_crowded)
@@ -183,20 +183,20 @@ impl EventStream {
         self.state.lock().reader_expires.is_some_and(|expires| expires <= now)
     }
 
-    /// T17: ends the connection of a reader whose token has expired. The stream goes on: with a fresh token they come back.
+    /// T17: ends the connection of a reader whose token has expired. The stream stays: the client reconnects with a fresh token.
     pub(super) fn expire(&self, now: Duration) {
         if self.has_expired(now) {
             self.state.lock().reader = None;
         }
     }
 
-    /// Whether the stream was finished so long ago that it can be forgotten.
+    /// Whether the stream was finished so long ago that it can be removed.
     pub(super) fn is_over(&self, now: Duration) -> bool {
         let mut state = self.state.lock();
         state.finished && now.saturating_sub(*state.finished_at.get_or_insert(now)) >= limits::REPLAY_TIME
     }
 
-    /// Whether it has had no reader for as long as it would be kept for one.
+    /// Whether it has had no reader for as long as a stream can be resumed.
     pub(super) fn is_abandoned(&self, now: Duration) -> bool {
         let mut state = self.state.lock();
         if state.has_reader() {
@@ -212,8 +212,8 @@ impl State {
         self.reader.as_ref().is_some_and(|reader| !reader.reader_gone().is_tripped())
     }
 
-    /// Puts an event into the ring; the oldest make room. If its user, or the server as a whole, keeps too much, this stream
-    /// keeps nothing: a client that asks for what is gone gets what follows.
+    /// Puts an event into the ring, which drops the oldest ones. If the budget of its user, or of all, is used up, this stream keeps
+    /// nothing: a client that asks for dropped events gets those that follow.
     fn keep(&mut self, number: u64, event: Arc<[u8]>, shares: &Shares) {
         let length = event.len();
         while self.ring.len() >= limits::REPLAY_EVENTS

@@ -22,7 +22,7 @@ use crate::base::quota::Held;
 #[derive(Debug, Default)]
 pub(super) struct Subscribers {
     pub(super) sessions: Table<Session>,
-    /// Guards which streams are open.
+    /// Guards the list of open streams.
     subscriptions: Mutex<Vec<Arc<Subscription>>>,
 }
 
@@ -181,7 +181,7 @@ impl Subscribers {
         self.subscriptions.lock().clone()
     }
 
-    /// Forgets subscriptions without a reader, and closes those whose reader's token has expired (T17).
+    /// Removes subscriptions without a reader, and closes those whose reader's token has expired (T17).
     pub(super) fn sweep(&self, now: Duration) {
         let is_over = |each: &Subscription| !each.events.has_reader() || each.events.has_expired(now);
         self.remove(is_over).iter().for_each(|subscription| subscription.close());
@@ -204,7 +204,7 @@ impl Subscribers {
 }
 
 impl Subscription {
-    /// A subscription on an open stream, whose first event says what the client is granted.
+    /// A subscription on an open stream, whose first event is the granted filter.
     pub(super) fn new(
         principal: &Principal,
         id: RequestId,

@@ -41,10 +41,10 @@ pub(super) trait Row {
 /// The rows by their ids.
 type Rows<R> = HashMap<Box<str>, Arc<R>>;
 
-/// Every session, or every task.
+/// All sessions, or all tasks.
 #[derive(Debug)]
 pub(super) struct Table<R> {
-    /// Guards which rows there are.
+    /// Guards the rows.
     rows: Mutex<Rows<R>>,
 }
 
@@ -59,8 +59,8 @@ impl<R> Default for Table<R> {
 }
 
 impl<R: Row> Table<R> {
-    /// Adds a row. If its user has `each` rows, one of theirs makes room; if there are `all` rows, one of the user with most, so that
-    /// hoarders lock out no other user. `choose` picks it. Returns the row of that id: another one if it is there already.
+    /// Adds a row. If its user has `each` rows, one of theirs is removed; if there are `all` rows, one of the user with most, so
+    /// that no user can lock out the others. `choose` picks it. Returns the row with that id, which may exist already.
     pub(super) fn insert_within(
         &self,
         (each, all): (usize, usize),
@@ -129,7 +129,7 @@ impl<R: Row> Table<R> {
     }
 }
 
-/// The user who makes room for one more row of `user`, if one must.
+/// The user who loses a row to one more row of `user`, if one has to.
 fn user_to_displace<R: Row>(
     rows: &Rows<R>,
     user: UserId,
@@ -141,7 +141,7 @@ fn user_to_displace<R: Row>(
     match most {
         _ if own >= each => Ok(Some(user)),
         _ if rows.len() < all => Ok(None),
-        // Between users with as many, or one more, an exchange would gain nothing.
+        // Not between users whose numbers differ by at most one: it would gain nothing.
         Some((other, count)) if count > own.saturating_add(1) => Ok(Some(other)),
         Some(_) | None => Err(Full),
     }

@@ -19,19 +19,19 @@ use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Share};
 
-/// A task. Once it is over it stays as it is.
+/// A task. It does not change once it is over.
 pub(super) struct Task {
     id: Box<str>,
-    /// The name of the tool that it runs.
+    /// The name of its tool.
     pub(super) tool: Box<str>,
     owner: Owner,
     clock: Arc<dyn Clock>,
-    /// Its user's budget for what is kept.
+    /// Its user's budget for results.
     kept: Share,
     /// Tripped when the result is no longer wanted.
     pub(super) cancel: CancelToken,
     pub(super) created: Timestamp,
-    /// On the monotonic clock: afterwards the task is forgotten, and cancelled if it still runs.
+    /// On the monotonic clock: afterwards the task is removed, and cancelled if it still runs.
     expires: Duration,
     /// Guards the status, and the questions so far.
     state: Mutex<State>,
@@ -61,7 +61,7 @@ pub(super) enum Status {
 pub(super) struct OpenQuestion {
     #[serde(flatten)]
     request: InputRequest,
-    /// Dropping the last copy ends the waiting.
+    /// Dropping the last copy ends the wait.
     #[serde(skip)]
     answer: Sender<ClientAnswer>,
 }
@@ -76,7 +76,7 @@ impl Status {
 }
 
 impl Task {
-    /// A task that works.
+    /// A running task.
     pub(super) fn new(call: &Call, id: Box<str>, kept: Share, clock: Arc<dyn Clock>) -> Task {
         let (created, now) = (clock.now(), clock.monotonic());
         let status = Arc::new(Status::Working);
@@ -100,7 +100,7 @@ impl Task {
         (Arc::clone(&state.status), state.updated)
     }
 
-    /// Asks the client and waits, at most [`limits::ASK`] for each answer. The answers stand in the order of the questions.
+    /// Asks the client and waits, at most [`limits::ASK`] for each answer. Returns the answers in the order of the questions.
     pub(super) fn ask(&self, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
         let mut waiting = Vec::with_capacity(requests.len());
         let mut open = BTreeMap::new();
@@ -110,7 +110,7 @@ impl Task {
                 return Err(CallError::Cancelled);
             }
             for request in requests {
-                // Tasks, "Task Update Requests": a key means one question as long as the task lives.
+                // Tasks, "Task Update Requests": a key is unique within the lifetime of a task.
                 if !state.asked.insert(request.key.clone()) {
                     return Err(Error::internal().into());
                 }
@@ -124,7 +124,7 @@ impl Task {
         answers.inspect_err(|_| self.give_up_asking())
     }
 
-    /// Takes the client's answers. Those to nothing are ignored; one of the wrong shape leaves its question open.
+    /// Delivers the client's answers. Unknown ones are ignored; a malformed one leaves its question open.
     pub(super) fn answer(&self, answers: Answers) {
         let mut state = self.state.lock();
         let Status::InputRequired { input_requests: open } = Arc::make_mut(&mut state.status) else { return };
@@ -149,7 +149,7 @@ impl Task {
         });
     }
 
-    /// Ends the task; only the first time counts. A result that does not fit the budget is an error.
+    /// Ends the task, once. A result that does not fit the budget is an error.
     fn end_with(&self, status: Status) {
         let bytes = match &status {
             Status::Completed { result } => result.get().len(),
@@ -188,7 +188,7 @@ impl Row for Task {
         &self.owner
     }
 
-    /// Ends the task on its client's behalf, or because its time is over; nothing happens if it is over.
+    /// Cancels the task, for its client or at its deadline. No effect if it is over.
     fn end(&self) {
         self.end_with(Status::Cancelled);
         self.cancel.trip();
@@ -196,7 +196,7 @@ impl Row for Task {
 }
 
 impl Table<Task> {
-    /// Adds a task. The one that makes room, if one must, is over; of those it is the first to expire.
+    /// Adds a task. If one has to be removed, it is the first to expire of those that are over.
     pub(super) fn insert(&self, task: &Arc<Task>) -> Result<(), Full> {
         let first_to_expire = |tasks: &[&Arc<Task>]| {
             let over = tasks.iter().filter(|each| each.state.lock().status.is_final());
@@ -205,7 +205,7 @@ impl Table<Task> {
         self.insert_within((limits::TASKS_PER_USER, limits::TASKS), task, first_to_expire).map(drop)
     }
 
-    /// Forgets the tasks whose time is over, and ends those of them that still run.
+    /// Removes the tasks past their deadline, and cancels those of them that still run.
     pub(super) fn sweep(&self, now: Duration) {
         self.end_where(|task| task.expires <= now);
     }

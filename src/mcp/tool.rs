@@ -33,21 +33,21 @@ pub struct Tool {
     pub(super) is_quick: bool,
 }
 
-/// Whether the calls of a tool become tasks: handles that the client gets at once, to ask for the result later.
+/// The calls of a tool that become tasks. The client gets a task's handle at once and asks for the result later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TaskSupport {
-    /// They do not.
+    /// No call becomes a task.
     #[default]
     Never,
-    /// They do, before the handler runs, if the client takes tasks; other clients wait for the result.
+    /// Calls of clients that take tasks do, before the handler runs; other clients wait for the result.
     Optional,
-    /// They do, before the handler runs; a client that takes no tasks is refused.
+    /// All calls do, before the handler runs; clients that take no tasks are refused.
     Required,
-    /// They do when the handler says so with [`Context::become_task`], perhaps after it has asked the client something.
+    /// Calls do whose handler calls [`Context::become_task`], perhaps after it has asked the client something.
     ByHandler,
 }
 
-/// The arguments of a tool that takes none: everything that is sent is ignored.
+/// The arguments of a tool without any: everything that is sent is ignored.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct NoArguments {}
 
@@ -79,8 +79,8 @@ impl Tool {
         self
     }
 
-    /// Lets calls become tasks, for work that takes longer than a client likes to wait. A task runs on its worker like any
-    /// call, counts as one of the user's running calls until it is over, and lives in memory for at most an hour.
+    /// Lets calls become tasks, for long work. A task runs on its worker like any call, counts as one of the user's running
+    /// calls until it is over, and lives in memory for at most an hour.
     /// Notifications of a task ([`Context::log`], [`Context::progress`]) are dropped.
     pub fn tasks(mut self, tasks: TaskSupport) -> Tool {
         self.tasks = tasks;
@@ -90,10 +90,10 @@ impl Tool {
     /// Sets the closure that runs the tool. It runs on a worker and may block there; to pause, it waits on
     /// [`Context::cancel`].
     ///
-    /// `A` is what checks arguments; the schema is what the model is told of them. Arguments that do not fit `A` never reach
-    /// the handler: the model reads where, and what was expected there. If `A` is a struct, a property of the schema that it
-    /// does not have is a [`BuildError`]. Everything else that the schema says (ranges, lengths, patterns) is for the handler
-    /// to check, with an `Err` in words.
+    /// Arguments are checked by deserializing them as `A`; the schema only describes them to the model. Arguments that do not fit
+    /// `A` never reach the handler: the model gets an error with the place and the expected type. If `A` is a struct, a property
+    /// of the schema that it does not have is a [`BuildError`]. The handler checks everything else that the schema says (ranges,
+    /// lengths, patterns), and returns an `Err` with a text.
     pub fn handler<A, R, F>(mut self, handler: F) -> Tool
     where
         A: DeserializeOwned,
@@ -107,8 +107,8 @@ impl Tool {
 
     /// Sets the closure that runs a tool which answers from memory, in less than a millisecond. It runs on the thread of the
     /// client's connection, where a call costs about half of what it costs on a worker. It must not block: no files, no network,
-    /// no sleep, no lock that is held for long, nothing of [`Principal::upstream`]. While it runs, its client alone waits. All else
-    /// is as with [`Tool::handler`], but for the [`Context`]: there is nothing to wait for, to report or to ask.
+    /// no sleep, no lock that is held for long, nothing of [`Principal::upstream`]. While it runs, only its own client waits.
+    /// Otherwise like [`Tool::handler`], but without waits, reports and questions on the [`Context`].
     ///
     /// ```
     /// # use mcp_oauth_server::mcp::Tool;
@@ -211,8 +211,8 @@ impl TypedHandler {
 }
 
 impl Mirrored {
-    /// The arguments that are repeated in headers, by the tool's input schema; `None` if the annotations break the rules of transports,
-    /// "Custom Headers from Tool Parameters": clients then drop the tool.
+    /// The arguments that are repeated in headers, by the tool's input schema; `None` if the annotations break the rules of
+    /// transports, "Custom Headers from Tool Parameters": clients then drop the tool.
     pub fn of_schema(schema: &Value) -> Option<Vec<Mirrored>> {
         let mut found = Vec::new();
         collect(schema, Some(&[]), &mut found)?;
@@ -220,7 +220,7 @@ impl Mirrored {
         (names.len() == found.len()).then_some(found)
     }
 
-    /// The value of its header for these arguments; `None` if the argument is not there, or has no such value.
+    /// The value of its header for these arguments; `None` if the argument is absent, or has no such value.
     pub fn value(&self, arguments: &Value) -> Option<String> {
         match self.path.iter().try_fold(arguments, |value, name| value.get(name))? {
             Value::String(text) => Some(text.clone()),

@@ -1,5 +1,5 @@
-//! The backend for tools, prompts and resources in this process. What a program offers is fixed when it is built; handlers
-//! run on the worker that brought their call, quick ones on the thread of its connection.
+//! The backend for tools, prompts and resources in this process. Its lists are fixed when it is built. Handlers run on the worker
+//! that serves the request, quick ones on the thread of the connection.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -44,11 +44,11 @@ pub struct ToolServer {
     tools: HashMap<String, Tool>,
     prompts: HashMap<String, Prompt>,
     resources: HashMap<String, Resource>,
-    /// In the order given: the first that fits a URI reads it.
+    /// In this order: the first that fits a URI reads it.
     templates: Vec<Resource>,
 }
 
-/// Collects what a [`ToolServer`] offers; lists keep this order.
+/// Builds a [`ToolServer`]; lists are in the order of the calls.
 #[derive(Default)]
 pub struct Builder {
     consent: Consent,
@@ -61,7 +61,7 @@ pub struct Builder {
 }
 
 impl ToolServer {
-    /// A server that offers nothing yet. Clients see its name and version.
+    /// A server without tools, prompts and resources. Clients see its name and version.
     pub fn builder(name: impl Into<String>, version: impl Into<String>) -> Builder {
         let info = Definition::new([("name", name.into().into()), ("version", version.into().into())]);
         Builder { info, ..Builder::default() }
@@ -85,7 +85,7 @@ impl ToolServer {
         }
     }
 
-    /// A list. It is whole: there is no next page, so no cursor can be one of ours.
+    /// A list, on one page: no cursor is valid.
     fn list(&self, call: &Call) -> Result<Reply, CallError> {
         match call.params.read::<String>("cursor")? {
             None => Ok(self.lists.get(&call.operation).cloned().ok_or_else(Error::internal)?),
@@ -109,7 +109,7 @@ impl ToolServer {
             TaskSupport::Required => return Err(CallError::TaskRequired),
         }
         match handler.run(context, call.params.get("arguments")) {
-            // A failure of the tool is a result: the model sees it and can do better (tools, "Error Handling").
+            // A failure of the tool is a result, so that the model sees it and can correct itself (tools, "Error Handling").
             Err(CallError::Tool(text)) => Ok(ToolResult::error(text).reply()?),
             result => result,
         }
@@ -198,28 +198,27 @@ impl Backend for ToolServer {
 }
 
 impl Builder {
-    /// Sets a member of what clients see of the server itself: `title`, `icons`, `websiteUrl`. Pages show the title.
+    /// Sets a member of `serverInfo`: `title`, `icons`, `websiteUrl`. Pages show the title.
     pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Builder {
         self.info.set(name, value);
         self
     }
 
-    /// Sets what a model should know about the server as a whole.
+    /// Sets the instructions for models that use the server.
     pub fn instructions(mut self, instructions: impl Into<String>) -> Builder {
         self.instructions = Some(instructions.into());
         self
     }
 
-    /// Says what a scope allows, in words that people read before they agree: "Read your calendar". `name` is a scope that a
-    /// tool needs, or `mcp`, which every caller has.
+    /// Sets the text for a scope on the consent page: "Read your calendar". `name` is a scope that a tool needs, or `mcp`, which
+    /// every caller has.
     pub fn scope(mut self, name: impl Into<String>, words: impl Into<String>) -> Builder {
         self.consent.scope_words.push((name.into(), words.into()));
         self
     }
 
-    /// Promises (`listChanged`) that clients are told when lists change, for programs that call
-    /// [`Publisher::tools_changed`](super::Publisher::tools_changed) and its siblings. The lists of this server by itself are
-    /// fixed, so nothing is promised otherwise.
+    /// Declares `listChanged`, for programs that call [`Publisher::tools_changed`](super::Publisher::tools_changed) and its
+    /// siblings. Not declared by default, because the lists of this server are fixed.
     pub fn lists_change(mut self) -> Builder {
         self.lists_change = true;
         self
@@ -254,7 +253,7 @@ impl Builder {
     /// Builds the server.
     ///
     /// # Errors
-    /// [`BuildError`] for the first thing that cannot be offered.
+    /// [`BuildError`] for the first invalid tool, prompt, resource or scope.
     pub fn build(self) -> Result<ToolServer, BuildError> {
         let description = self.description();
         let Builder { mut consent, info, tools, prompts, resources, .. } = self;
@@ -318,7 +317,7 @@ fn list<'a>(member: &'static str, all: impl Iterator<Item = &'a Definition>) -> 
     Reply::default().with(member, &all).expect("definitions are JSON already")
 }
 
-/// Indexes what has a name; no two may have the same.
+/// Indexes by name; names must be unique.
 fn by_name<T>(
     kind: &str,
     all: impl IntoIterator<Item = T>,
@@ -335,7 +334,7 @@ fn by_name<T>(
     Ok(indexed)
 }
 
-/// Checks that each scope with words is one that somebody can be asked for.
+/// Checks that each scope with a text is `mcp` or needed by a tool.
 fn check_scope_words(Consent { scopes, scope_words, .. }: &Consent) -> Result<(), BuildError> {
     for (name, _) in scope_words {
         let refuse = |why| Err(BuildError::new("scope", name, why));

@@ -6,6 +6,7 @@
 mod requirements;
 mod size;
 mod source;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::fs;
