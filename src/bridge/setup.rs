@@ -141,15 +141,15 @@ impl BridgeOptions {
         if self.command.is_empty() && !self.env.is_empty() {
             return Err(vec![StartupError::unusable("--env", "variables are for the program behind --")]);
         }
-        let Some(file) = &self.file else { return Ok(vec![self.entry(surroundings, host.name)?]) };
+        let Some(file) = &self.file else { return Ok(vec![self.entry(surroundings)?]) };
         let text = capped::read(file).and_then(capped::text);
         let text = text.map_err(|error| StartupError::unusable(file.display(), error))?;
         servers::parse(file, &text, surroundings)
     }
 
     /// The one program or upstream.
-    fn entry(&self, surroundings: Surroundings<'_>, title: &str) -> Result<ServerEntry, StartupError> {
-        let (name, location) = match &self.upstream {
+    fn entry(&self, surroundings: Surroundings<'_>) -> Result<ServerEntry, StartupError> {
+        let (name, title, location) = match &self.upstream {
             Some(url) => {
                 let headers = self.headers.iter().map(|text| {
                     let (name, value) = text.split_once(':').ok_or("write 'NAME: VALUE'")?;
@@ -157,12 +157,17 @@ impl BridgeOptions {
                 });
                 let headers = headers.collect::<Result<_, String>>();
                 let headers = headers.map_err(|why| StartupError::unusable("--header", why))?;
-                (Arc::from(url.authority()), Location::Upstream { url: url.clone(), headers })
+                (
+                    Arc::from(url.authority()),
+                    url.authority(),
+                    Location::Upstream { url: url.clone(), headers },
+                )
             }
             None => {
                 let program = self.program(surroundings)?;
                 let name = program.path.file_name().unwrap_or(program.path.as_os_str()).to_string_lossy();
-                (Arc::from(name.trim_start_matches('.')), Location::Program(program))
+                let name = Arc::from(name.trim_start_matches('.'));
+                (name, title_of(&self.command), Location::Program(program))
             }
         };
         Ok(ServerEntry {
@@ -253,6 +258,15 @@ impl BridgeOptions {
         };
         Ok(Bridge::new(consent, settings, launcher, limits))
     }
+}
+
+/// The title of the program of a command line, which the consent page shows: the package that `npx` and its like run, else the
+/// program.
+fn title_of(command: &[String]) -> &str {
+    let (program, args) = command.split_first().map_or(("", &[][..]), |(program, args)| (program, args));
+    let program = program.rsplit('/').next().unwrap_or(program);
+    let package = args.iter().find(|argument| !argument.starts_with('-'));
+    package.filter(|_| ["npx", "bunx", "uvx"].contains(&program)).map_or(program, String::as_str)
 }
 
 #[cfg(test)]

@@ -261,7 +261,7 @@ fn a_program_is_looked_for_and_reported() {
     assert!(!of(&[]).contains("home directories"));
 }
 
-/// Decision 4: all servers of a file, and all mistakes in it; nothing is started.
+/// All servers of a file, and all mistakes in it; nothing is started.
 #[test]
 fn every_server_of_a_file_is_reported() {
     let file = std::env::temp_dir().join(format!("mcp-check-servers-{}", std::process::id()));

@@ -85,7 +85,7 @@ fn operator(server: &Server, arguments: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), text)
 }
 
-/// Decision 4: each is a resource and an issuer of its own, in front of a program of its own.
+/// Each is a resource and an issuer of its own, in front of a program of its own.
 #[test]
 fn a_token_of_one_server_is_worth_nothing_at_another() {
     let github = FakeGitHub::start();
@@ -103,7 +103,7 @@ fn a_token_of_one_server_is_worth_nothing_at_another() {
     assert_eq!(rows[2][0], "two");
 }
 
-/// Decision 9: SIGHUP takes over what the file says now; a file with mistakes changes nothing.
+/// SIGHUP takes over what the file says now; a file with mistakes changes nothing.
 #[test]
 fn sighup_adds_removes_and_changes_servers() {
     let github = FakeGitHub::start();

@@ -140,7 +140,7 @@ fn next_round(tool: &str, asked: &Value, answers: &[(&str, Value)]) -> Request {
     )
 }
 
-/// Decision 3: the question of a peer that knows nothing of MRTR becomes `input_required`, and the next request brings the answer.
+/// The question of a peer that knows nothing of MRTR becomes `input_required`, and the next request brings the answer.
 #[test]
 fn a_question_becomes_a_round_of_a_modern_client() {
     let rig = rig(usual);

@@ -44,7 +44,7 @@ impl Drop for Trial {
     }
 }
 
-/// Decision 9: what has not changed goes on; a file with mistakes changes nothing.
+/// What has not changed goes on; a file with mistakes changes nothing.
 #[test]
 fn a_changed_file_replaces_what_has_changed() {
     let trial = Trial::new("reread");

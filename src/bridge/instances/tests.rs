@@ -348,7 +348,7 @@ fn a_refused_handshake_ends_the_program() {
     assert!(why.contains("version \"1999-01-01\""), "{why}");
 }
 
-/// Decision 7: revoked at once, idle ones at once when the server stops, and nothing is started any more.
+/// Revoked at once, idle ones at once when the server stops, and nothing is started any more.
 #[test]
 fn instances_end_with_their_grant_and_with_the_server() {
     let fleet = usual();

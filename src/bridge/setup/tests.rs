@@ -1,4 +1,5 @@
 use super::*;
+use crate::mcp::Backend;
 
 fn host(root_is_fine: bool) -> BridgeHost<'static> {
     let state_dir = Path::new("/nonexistent/state");
@@ -30,6 +31,24 @@ fn a_command_is_all_that_is_needed() {
     assert!(bridge(&["/bin/sh"], &["A=1", "KEY", "WHO=${user.login}", "EMPTY="], |_| {}).is_ok());
 }
 
+/// The consent page names the server that a person lets a program use.
+#[test]
+fn the_server_has_a_title_that_people_know() {
+    let title = |options: &BridgeOptions| build(options, host(true)).unwrap().consent().title.clone();
+    let of = |command: &[&str]| {
+        let command: Vec<String> = command.iter().map(ToString::to_string).collect();
+        title_of(&command).to_owned()
+    };
+    assert_eq!(of(&["npx", "-y", "@example/server-files", "/srv"]), "@example/server-files");
+    assert_eq!(of(&["/usr/bin/uvx", "mcp-server-time"]), "mcp-server-time");
+    assert_eq!(of(&["/opt/bin/notes-server", "stdio"]), "notes-server");
+    assert_eq!(of(&["npx", "-y"]), "npx");
+    let command = vec!["/bin/sh".to_owned()];
+    assert_eq!(title(&BridgeOptions { command, ..BridgeOptions::default() }), "sh");
+    let upstream = Some(UpstreamUrl::parse("http://127.0.0.1:8000/mcp").unwrap());
+    assert_eq!(title(&BridgeOptions { upstream, ..BridgeOptions::default() }), "127.0.0.1:8000");
+}
+
 #[test]
 fn what_cannot_be_used_is_said_in_words() {
     let check = |command: &[&str], env: &[&str], expected: &str| {
@@ -45,7 +64,7 @@ fn what_cannot_be_used_is_said_in_words() {
     check(&["sh"], &["A=${HOME}"], "A: write ${env.HOME}");
 }
 
-/// Decision 6: programs do not run as root, unless it is a trial.
+/// Programs do not run as root, unless it is a trial.
 #[test]
 fn programs_do_not_run_as_root() {
     if !crate::sys::is_root() {

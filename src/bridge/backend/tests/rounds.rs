@@ -211,7 +211,7 @@ fn begun(rig: &Rig) -> Vec<Vec<String>> {
     (0..peers).map(of_peer).collect()
 }
 
-/// Decision 2: where the peer has both eras, each client meets its own; one that has refused an era is not asked again.
+/// Where the peer has both eras, each client meets its own; one that has refused an era is not asked again.
 #[test]
 fn an_upstream_is_begun_in_the_era_of_its_client() {
     fn both(message: &Value) -> Vec<String> {
