@@ -116,6 +116,8 @@ pub struct GrantSummary {
     /// The user's login when they logged in.
     pub login: String,
     pub client: GrantClient,
+    /// The URI of the server that it is for.
+    pub resource: String,
     pub scopes: Scopes,
     pub created: String,
     /// The time of the last token response. Its tokens may have been used for an hour after that: [`limits::ACCESS_TOKEN_LIFETIME`].
@@ -382,6 +384,7 @@ impl GrantSummary {
             user: grant.user,
             login: grant.login.clone(),
             client: grant.client.clone(),
+            resource: grant.resource.clone(),
             scopes: grant.scopes.clone(),
             created: grant.created.rfc3339(),
             last_used: grant.last_used.rfc3339(),

@@ -30,6 +30,7 @@ pub(crate) struct Bridges {
 #[derive(Clone)]
 struct BridgedServer {
     bridge: Arc<Bridge>,
+    path: String,
     kind: &'static str,
     digest: [u8; 32],
 }
@@ -38,6 +39,8 @@ struct BridgedServer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerSummary {
     pub name: String,
+    /// Where it is below the public URL.
+    pub path: String,
     /// `program` or `upstream`.
     pub kind: String,
     /// Programs that run, or sessions at the upstream.
@@ -82,8 +85,10 @@ impl Bridges {
                 Some(server) => server.clone(),
                 None => {
                     let (kind, digest) = (entry.location.kind(), entry.digest);
+                    let below = options.file.as_ref().map(|_| format!("/{}", entry.name));
                     let bridge = Arc::new(options.bridge(entry, host, &self.limits)?);
-                    BridgedServer { bridge, kind, digest }
+                    let path = below.unwrap_or_default() + "/mcp";
+                    BridgedServer { bridge, path, kind, digest }
                 }
             });
         }
@@ -172,6 +177,7 @@ impl BridgedServer {
         let Failures { restarts, failures, latest } = self.bridge.instances().failures.numbers();
         ServerSummary {
             name: self.bridge.name().to_owned(),
+            path: self.path.clone(),
             kind: self.kind.to_owned(),
             running: self.bridge.instances().count(),
             restarts,

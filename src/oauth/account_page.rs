@@ -38,8 +38,8 @@ pub(super) struct Listing<'a> {
     pub(super) notice: Option<&'static str>,
 }
 
-pub(super) const ENDED: &str = "That access has ended. The program is signed out of this server.";
-pub(super) const ALL_ENDED: &str = "All access has ended. Every program is signed out of this server.";
+pub(super) const ENDED: &str = "That access has ended. The program is signed out.";
+pub(super) const ALL_ENDED: &str = "All access has ended. Every program is signed out.";
 
 /// `limits::GITHUB_TOKENS_PER_USER` in words.
 const TOKENS: &str = " For some of them this server keeps a GitHub token of yours. GitHub allows ten of these: when an eleventh program \
@@ -51,7 +51,7 @@ impl Pages {
     /// The page with the button.
     pub(super) fn sign_in(&self, why: SignIn) -> Response {
         const WHAT_FOR: &str =
-            "Sign in with GitHub to see which programs may use this server in your name, and to end that.";
+            "Sign in with GitHub to see which programs may act in your name here, and to end that.";
         let (status, title, text) = match why {
             SignIn::First => (200, TITLE, WHAT_FOR),
             SignIn::SignedOut => {
@@ -94,10 +94,10 @@ impl Pages {
         let programs: String =
             programs(grants).iter().map(|program| self.program(resources, program)).collect();
         let (programs, all) = if programs.is_empty() {
-            ("<p>No program may use this server in your name.</p>".to_owned(), "")
+            ("<p>No program may act in your name here.</p>".to_owned(), "")
         } else {
-            let all = "<details class=all><summary>End all access</summary><p>Every program is signed out of this server \
-                   at once, and must ask you again.</p><button class=\"danger sure\" name=revoke value=all>Yes, end \
+            let all = "<details class=all><summary>End all access</summary><p>Every program is signed out at once, and \
+                   must ask you again.</p><button class=\"danger sure\" name=revoke value=all>Yes, end \
                    all access</button></details>";
             (format!("<ul class=grants>{programs}</ul>"), all)
         };
@@ -105,7 +105,7 @@ impl Pages {
         let tokens = if keeps_tokens { TOKENS } else { "" };
         let body = format!(
             "{notice}<p>You are signed in as <strong>{login}</strong> on GitHub. A program whose access you end must ask you \
-         again before it can use this server.{tokens}</p>\
+         again before it can act in your name.{tokens}</p>\
          <form method=post action=\"{base}/account\"><input type=hidden name=form value=\"{sealed}\">{programs}\
          {all}<div class=buttons><button name=sign_out value=here>Sign out</button></div></form>{servers}",
             base = self.base,
@@ -120,10 +120,12 @@ impl Pages {
         let Program { name, host, place, resource, grants } = program;
         let known = resources.find(resource);
         let (pages, server) = match &known {
-            Some(known) if known.name.is_none() => (&known.pages, String::new()),
-            Some(known) => (&known.pages, format!("<span>{}</span>", escape(&known.pages.title))),
-            None => (self, format!("<span>{}</span>", escape(resource))),
+            Some(known) if known.name.is_none() => (&known.pages, None),
+            Some(known) => (&known.pages, Some(escape(&known.pages.title))),
+            None => (self, Some(escape(resource))),
         };
+        let cell = server.as_ref().map(|server| format!("<span>{server}</span>")).unwrap_or_default();
+        let at_server = server.map(|server| format!(", at {server}")).unwrap_or_default();
         let vouched = match host {
             Some(host) => format!("It says that it belongs to {}.", escape(host)),
             None => "No web site vouches for this name.".to_owned(),
@@ -137,8 +139,8 @@ impl Pages {
         let logins: String = grants.iter().map(|grant| pages.login(grant, ends_one)).collect();
         let (name, place) = (escape(name), escape(place));
         format!(
-            "<li><div class=program><h2>{name}</h2><span>{place}</span>{server}<span>last used {last_used}</span>\
-         <button class=danger name=revoke value=\"{}\" aria-label=\"End access of {name}, {place}\">End</button></div>\
+            "<li><div class=program><h2>{name}</h2><span>{place}</span>{cell}<span>last used {last_used}</span>\
+         <button class=danger name=revoke value=\"{}\" aria-label=\"End access of {name}, {place}{at_server}\">End</button></div>\
          <details><summary>{summary}</summary><p>{vouched}</p>{logins}</details></li>",
             handles.join(HANDLES_END),
         )

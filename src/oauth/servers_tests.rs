@@ -223,6 +223,10 @@ fn the_account_page_lists_all_servers() {
         "<dt><a href=\"/notes\">The &lt;notes&gt;</a></dt><dd><code>https://mcp.example.com/notes/mcp</code>";
     let page = text(&Visitor::signed_in(&fixture).open());
     assert!(page.contains("<span>The &lt;files&gt;</span><span>last used") && page.contains(shown), "{page}");
+    assert!(
+        page.contains("aria-label=\"End access of Agent, your computer, at The &lt;files&gt;\""),
+        "{page}"
+    );
     fixture.provider.identity(4, "stranger");
     let page = text(&Visitor::signed_in(&fixture).open());
     assert!(page.contains("<strong>stranger</strong>") && !page.contains("notes"), "{page}");

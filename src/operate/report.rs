@@ -4,9 +4,10 @@ use crate::bridge::ServerSummary;
 use crate::config::OutcomeFormat;
 use crate::operator::{GrantSummary, Operation, Outcome, Running, Selection};
 
-const GRANTS: [&str; 7] = ["ID", "USER", "CLIENT", "LOGIN SENT TO", "CREATED", "LAST USED", "PROGRAM"];
+const GRANTS: [&str; 8] =
+    ["ID", "USER", "CLIENT", "LOGIN SENT TO", "CREATED", "LAST USED", "PROGRAM", "SERVER"];
 
-const SERVERS: [&str; 6] = ["NAME", "KIND", "RUNNING", "RESTARTS", "FAILURES", "LAST FAILURE"];
+const SERVERS: [&str; 7] = ["NAME", "PATH", "KIND", "RUNNING", "RESTARTS", "FAILURES", "LAST FAILURE"];
 
 const NONE: &str = "There are no grants.\n";
 
@@ -48,7 +49,7 @@ pub fn missed(operation: &Operation, outcome: &Outcome) -> bool {
 fn text(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Grants(grants) if grants.is_empty() => NONE.to_owned(),
-        Outcome::Grants(grants) => table(GRANTS, grants.iter().map(grant_row)),
+        Outcome::Grants(grants) => grants_table(grants),
         Outcome::Revoked(ids) if ids.is_empty() => NONE.to_owned(),
         Outcome::Revoked(ids) => {
             let lines: String = ids.iter().map(|id| format!("revoked {id}\n")).collect();
@@ -73,6 +74,18 @@ fn text(outcome: &Outcome) -> String {
     }
 }
 
+/// The server is named where there are grants for several. An empty last column is trimmed away.
+fn grants_table(grants: &[GrantSummary]) -> String {
+    let first = grants.first().map(|grant| &grant.resource);
+    let names_servers = grants.iter().any(|grant| Some(&grant.resource) != first);
+    let mut headings = GRANTS;
+    if !names_servers {
+        headings[7] = "";
+    }
+    let server = |grant: &GrantSummary| if names_servers { visible(&grant.resource) } else { String::new() };
+    table(headings, grants.iter().map(|grant| grant_row(grant, server(grant))))
+}
+
 fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
     let rows: Vec<[String; N]> = std::iter::once(headings.map(str::to_owned)).chain(rows).collect();
     let width = |column: usize| {
@@ -87,10 +100,11 @@ fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String
     rows.iter().map(line).collect()
 }
 
-fn server_row(server: &ServerSummary) -> [String; 6] {
+fn server_row(server: &ServerSummary) -> [String; 7] {
     let failure = server.last_failure.as_ref().map(|(when, why)| format!("{when} {why}"));
     [
         visible(&server.name),
+        visible(&server.path),
         visible(&server.kind),
         server.running.to_string(),
         server.restarts.to_string(),
@@ -99,7 +113,7 @@ fn server_row(server: &ServerSummary) -> [String; 6] {
     ]
 }
 
-fn grant_row(grant: &GrantSummary) -> [String; 7] {
+fn grant_row(grant: &GrantSummary, server: String) -> [String; 8] {
     let name = if grant.client.name.is_empty() { "-" } else { &grant.client.name };
     let host = grant.client.host.as_ref().map(|host| format!(" ({host})")).unwrap_or_default();
     let name = name.to_owned() + &host;
@@ -111,6 +125,7 @@ fn grant_row(grant: &GrantSummary) -> [String; 7] {
         grant.created.clone(),
         grant.last_used.clone(),
         visible(&name),
+        server,
     ]
 }
 

@@ -99,7 +99,7 @@ fn a_token_of_one_server_is_worth_nothing_at_another() {
     let (done, listed) = operator(&server, &["servers", "list"]);
     assert_eq!(done, 0, "{listed}");
     let rows: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[1], ["one", "program", "1", "0", "0", "-"]);
+    assert_eq!(rows[1], ["one", "/one/mcp", "program", "1", "0", "0", "-"]);
     assert_eq!(rows[2][0], "two");
 }
 

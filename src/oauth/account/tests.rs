@@ -93,7 +93,7 @@ fn ending_all_grants_ends_all_of_this_person() {
         Browser::new(&fixture).tokens();
     }
     let page = text(&Visitor::signed_in(&fixture).press("revoke=all"));
-    assert!(page.contains("All access has ended.") && page.contains("No program may use"), "{page}");
+    assert!(page.contains("All access has ended.") && page.contains("No program may act"), "{page}");
     assert_eq!((grants(&fixture).len(), fixture.ended().len()), (0, 3));
 }
 
@@ -149,7 +149,7 @@ fn nobody_reaches_the_grants_of_others() {
     let tokens = Browser::new(&fixture).tokens();
     fixture.provider.identity(7, "stranger");
     let mut stranger = Visitor::signed_in(&fixture);
-    assert!(text(&stranger.open()).contains("No program may use"));
+    assert!(text(&stranger.open()).contains("No program may act"));
     for button in [format!("revoke={}", handle(grants(&fixture)[0])), "revoke=all".to_owned()] {
         assert_eq!(stranger.press(&button).status(), 200);
     }
@@ -419,5 +419,5 @@ fn grants_that_are_over_are_not_listed() {
     let fixture = fake::fixture();
     Browser::new(&fixture).tokens();
     fixture.clock.advance(limits::GRANT_LIFETIME);
-    assert!(text(&Visitor::signed_in(&fixture).open()).contains("No program may use"));
+    assert!(text(&Visitor::signed_in(&fixture).open()).contains("No program may act"));
 }

@@ -11,6 +11,7 @@ fn summary(login: &str, name: &str) -> GrantSummary {
         user: UserId(583_231),
         login: login.to_owned(),
         client: GrantClient { name: name.to_owned(), ..grant(1).client },
+        resource: "https://mcp.example.com/files/mcp".to_owned(),
         scopes: Scopes::parse("mcp").unwrap(),
         created: "2026-01-01T00:00:00Z".to_owned(),
         last_used: "2026-01-02T00:00:00Z".to_owned(),
@@ -30,6 +31,33 @@ fn grants_are_a_table_in_columns() {
         lines[1].contains("octocat (583231)") && lines[1].ends_with("2026-01-02T00:00:00Z  Example Editor")
     );
     assert!(lines[2].ends_with("  -"));
+}
+
+/// With grants for one server, its URI would be the same in every line.
+#[test]
+fn the_server_of_a_grant_is_named_if_there_are_several() {
+    let notes = "https://mcp.example.com/notes/mcp".to_owned();
+    let grants = vec![summary("octocat", "Editor"), GrantSummary { resource: notes, ..summary("mona", "") }];
+    let check = |grants: &[GrantSummary], ends: &[&str]| {
+        let outcome = Outcome::Grants(grants.to_vec());
+        let text = print(&Operation::ListGrants, &outcome, OutcomeFormat::Text);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines.len() == ends.len() && lines.iter().zip(ends).all(|(line, end)| line.ends_with(end)),
+            "{text}"
+        );
+        let json = print(&Operation::ListGrants, &outcome, OutcomeFormat::Json);
+        assert!(json.contains("\"resource\":\"https://mcp.example.com/files/mcp\""), "{json}");
+    };
+    check(
+        &grants,
+        &[
+            "PROGRAM  SERVER",
+            "Editor   https://mcp.example.com/files/mcp",
+            "-        https://mcp.example.com/notes/mcp",
+        ],
+    );
+    check(&grants[..1], &["PROGRAM", "Editor"]);
 }
 
 /// C1: a host stands behind the name, if one does.
