@@ -279,10 +279,10 @@ impl Report {
     }
 
     fn trials(&mut self, config: &Config) {
-        match Bridges::open(&config.bridge, config.bridge_host()) {
+        match Bridges::try_out(&config.bridge, config.bridge_host()) {
             Err(errors) => self.faults.extend(errors.iter().map(ToString::to_string)),
-            Ok(bridges) => {
-                for (name, outcome) in bridges.try_out() {
+            Ok(trials) => {
+                for (name, outcome) in trials {
                     match outcome {
                         // A terminal obeys control characters.
                         Ok(offer) => {

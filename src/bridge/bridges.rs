@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::backend::{Bridge, BridgeLimits};
 use super::failures::Failures;
 use super::setup::{BridgeHost, BridgeOptions};
-use super::trial;
+use super::trial::{self, TrialDirectory};
 use crate::base::identity::UserId;
 use crate::base::limits;
 use crate::base::lock::Mutex;
@@ -52,6 +52,9 @@ pub struct ServerSummary {
     pub last_failure: Option<(String, String)>,
 }
 
+/// The name of a server that was tried, and what it offers, or why it cannot be used.
+type Trial = (String, Result<String, String>);
+
 impl Bridges {
     /// Makes the bridges to the servers that `options` describe.
     ///
@@ -79,7 +82,13 @@ impl Bridges {
     ) -> Result<Vec<String>, Vec<StartupError>> {
         let before = self.current.lock().clone();
         let mut current = Vec::new();
-        for entry in options.entries(host)? {
+        let entries = options.entries(host)?;
+        let unreachable = entries.iter().filter_map(|entry| entry.check_home(&self.directory).err());
+        let unreachable: Vec<StartupError> = unreachable.collect();
+        if !unreachable.is_empty() {
+            return Err(unreachable);
+        }
+        for entry in entries {
             let same = before.iter().find(|server| server.digest == entry.digest);
             current.push(match same {
                 Some(server) => server.clone(),
@@ -123,19 +132,28 @@ impl Bridges {
         self.find(name).map(|bridge| bridge.instances().restart())
     }
 
-    /// Starts each server once and ends it again. Returns what each offers, or why it cannot be used.
-    pub(crate) fn try_out(&self) -> Vec<(String, Result<String, String>)> {
+    /// Starts each server that `options` describe once and ends it again. Returns what each offers, or why it cannot be used.
+    ///
+    /// # Errors
+    /// All mistakes.
+    pub(crate) fn try_out(
+        options: &BridgeOptions,
+        host: BridgeHost<'_>,
+    ) -> Result<Vec<Trial>, Vec<StartupError>> {
+        let homes = TrialDirectory::below(&options.home_directories(host.state_dir));
+        let mut options = options.clone();
+        options.directory = Some(homes.path().to_owned());
+        let bridges = Bridges::open(&options, host)?;
         let trial = |server: &BridgedServer| {
             let name = server.bridge.name();
             let outcome = match server.bridge.consent().keeps_github_tokens {
                 true => Ok("not started: it gets the token of a person, and there is none".to_owned()),
                 false => trial::run(server.bridge.instances()),
             };
-            let _ = self.forget(name, Some(trial::NOBODY)); // what is left there is found, and removed, the next time
             (name.to_owned(), outcome)
         };
-        let servers = self.current.lock().clone();
-        servers.iter().map(trial).collect()
+        let servers = bridges.current.lock().clone();
+        Ok(servers.iter().map(trial).collect())
     }
 
     /// Removes the home directories of a server, which may be one that is no longer served, or the one of a person. Returns how many

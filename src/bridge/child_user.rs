@@ -4,10 +4,10 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::ops::RangeInclusive;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use super::launch::{RunAs, make_directory};
+use super::launch::{RunAs, make_directory, make_root};
 use crate::base::identity::UserId;
 
 /// The name of the directory below that of all home directories. No server is called so.
@@ -49,9 +49,28 @@ impl ChildUser {
     }
 }
 
+impl ChildUser {
+    /// The outermost directory above `root` that the user cannot pass through, going by its mode. `root` itself is made so that
+    /// everybody can.
+    pub(super) fn obstacle<'a>(&self, root: &'a Path) -> Option<&'a Path> {
+        let is_closed = |path: &&Path| fs::metadata(path).is_ok_and(|directory| !self.can_pass(&directory));
+        root.ancestors().skip(1).filter(is_closed).last()
+    }
+
+    fn can_pass(&self, directory: &fs::Metadata) -> bool {
+        let needed = match self {
+            ChildUser::One(RunAs { id: 0, .. }) => return true,
+            ChildUser::One(user) if user.id == directory.uid() => 0o100,
+            ChildUser::One(user) if user.group == directory.gid() => 0o010,
+            ChildUser::One(_) | ChildUser::PerPerson(_) => 0o001,
+        };
+        directory.mode() & needed != 0
+    }
+}
+
 /// The number of a person in a range: theirs from before, else the first that nobody has.
 fn number(person: UserId, range: &RangeInclusive<u32>, root: &Path) -> io::Result<u32> {
-    make_directory(root, 0o711)?;
+    make_root(root)?;
     let directory = root.join(DIRECTORY);
     make_directory(&directory, 0o700)?;
     let theirs = directory.join(format!("{}-{}-of-{}", range.start(), range.end(), person.0));

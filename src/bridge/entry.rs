@@ -1,7 +1,7 @@
 //! One server behind the login, as the operator describes it, on the command line or in the servers file: what is started or called for
 //! whom. Programs and users are looked for; nothing is started.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::child_user::ChildUser;
 use super::launch::{self, RunAs};
 use super::template::{Template, Variables};
 use super::upstream::{UpstreamHeader, UpstreamUrl};
+use crate::base::startup_error::StartupError;
 use crate::sys;
 
 /// A server behind the login.
@@ -105,6 +106,18 @@ impl ServerEntry {
         };
         let headers = headers.iter().map(|header| (header.name.as_str(), &header.value));
         env.iter().map(|(name, value)| (name.as_str(), value)).chain(headers)
+    }
+
+    /// Checks that the user of a program can reach its home directory, which is below `root`.
+    pub(super) fn check_home(&self, root: &Path) -> Result<(), StartupError> {
+        let Location::Program(Executable { user: Some(user), .. }) = &self.location else { return Ok(()) };
+        let Some(closed) = user.obstacle(root) else { return Ok(()) };
+        let (name, root, closed) = (&self.name, root.display(), closed.display());
+        let why = format!(
+            "the user that {name} runs as cannot reach its home directory below {root}, because {closed} is closed to it: \
+             name a directory that others can pass through, like /var/lib/mcp-children"
+        );
+        Err(StartupError::unusable("MCP_CHILDREN_DIR", why))
     }
 
     /// M5: whether a person's token at GitHub is passed on.

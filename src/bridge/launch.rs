@@ -175,7 +175,7 @@ impl Directories {
             return Err(io::Error::other("its name cannot be that of a directory"));
         }
         let mut path = root.to_owned();
-        make_directory(&path, 0o711)?;
+        make_root(&path)?;
         for name in names {
             path.push(name);
             make_directory(&path, 0o711)?;
@@ -189,6 +189,14 @@ impl Directories {
         }
         Ok(directories)
     }
+}
+
+/// Makes the directory above all home directories, and those above it that are missing.
+pub(super) fn make_root(root: &Path) -> io::Result<()> {
+    let is_missing = |directory: &&Path| !directory.as_os_str().is_empty() && !directory.exists();
+    let missing: Vec<&Path> = root.ancestors().skip(1).take_while(is_missing).collect();
+    missing.into_iter().rev().try_for_each(|directory| make_directory(directory, 0o711))?;
+    make_directory(root, 0o711)
 }
 
 /// Makes a directory unless it is there, and sets its mode, whatever the umask.

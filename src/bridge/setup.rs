@@ -22,6 +22,7 @@ use crate::mcp::{Consent, Scopes};
 use crate::trust::Trust;
 
 /// What the operator says of a server behind the login.
+#[derive(Clone)]
 pub(crate) struct BridgeOptions {
     /// The program and its arguments. Empty: nothing is bridged.
     pub(crate) command: Vec<String>,

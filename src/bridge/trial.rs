@@ -1,5 +1,8 @@
 //! The trial of `check --start`: one instance of a server is started, asked what it offers, and ended.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process;
 use std::sync::Arc;
 
 use crossbeam_channel::{Sender, bounded};
@@ -16,10 +19,41 @@ use crate::base::secret::Secret;
 use crate::mcp::Members;
 
 /// The person of a trial, who is nobody at GitHub: accounts are numbered from 1.
-pub(super) const NOBODY: UserId = UserId(0);
+const NOBODY: UserId = UserId(0);
 
 /// The lists, the capability that promises each, and the member that names an entry.
 const LISTS: [(&str, &str); 3] = [("tools", "name"), ("prompts", "name"), ("resources", "uri")];
+
+/// The directory above the home directories of a trial. Dropped, it is removed, with those above it that were made for it.
+pub(super) struct TrialDirectory {
+    path: PathBuf,
+    /// The missing directories above it, the innermost first.
+    missing: Vec<PathBuf>,
+}
+
+impl TrialDirectory {
+    /// A directory below that of all home directories, which others find in the same way. Makes nothing.
+    pub(super) fn below(root: &Path) -> TrialDirectory {
+        let missing = root.ancestors().take_while(|directory| !directory.exists());
+        TrialDirectory {
+            path: root.join(format!(".check-{}", process::id())), // no server's name begins with a dot
+            missing: missing.map(Path::to_owned).collect(),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for TrialDirectory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path); // nothing was made if nothing was started
+        for directory in &self.missing {
+            let _ = fs::remove_dir(directory); // it stays if another process has put something there
+        }
+    }
+}
 
 /// Starts an instance and says what it offers.
 ///

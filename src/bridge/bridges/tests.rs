@@ -1,3 +1,5 @@
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 use crate::bridge::template::Variables;
 
@@ -85,4 +87,38 @@ fn home_directories_are_forgotten() {
     assert_eq!((bridges.forget("a", None), bridges.forget("old", None)), (Ok(2), Ok(1)));
     assert_eq!((bridges.restart("a"), bridges.restart("old")), (Some(0), None));
     fs::remove_dir_all(homes).unwrap();
+}
+
+/// A trial makes what it needs, missing parents included, and leaves nothing behind.
+#[test]
+fn a_trial_leaves_nothing_behind() {
+    let trial = Trial::new("trial");
+    trial.write(r#""a":{"command":"sh","args":["-c","touch here; pwd >&2; exit 3"]},"b":{"command":"sh","home":"shared","args":["-c","exit 3"]}"#);
+    let state_dir = trial.root.join("not/there/state");
+    let host = BridgeHost { state_dir: &state_dir, ..trial.host() };
+    for (_, outcome) in Bridges::try_out(&trial.options, host).unwrap() {
+        assert!(outcome.unwrap_err().contains("exit status 3"));
+    }
+    let left: Vec<_> = fs::read_dir(&trial.root).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["servers.json"]);
+}
+
+/// A program that cannot reach its home directory would die at each start.
+#[test]
+fn a_user_who_cannot_reach_the_home_directories_is_refused() {
+    let mut trial = Trial::new("closed");
+    trial.write(r#""a":{"command":"sh","user":"65534"},"b":{"command":"sh"}"#);
+    let open = |mode: u32, trial: &Trial| {
+        fs::set_permissions(&trial.root, fs::Permissions::from_mode(mode)).unwrap();
+        Bridges::open(&trial.options, trial.host()).map(|_| ())
+    };
+    trial.options.directory = Some(trial.root.join("children"));
+    let errors = open(0o700, &trial).unwrap_err();
+    let [error] = errors.as_slice() else { panic!("{errors:?}") };
+    assert!(
+        error.to_string().starts_with("MCP_CHILDREN_DIR: the user that a runs as cannot reach"),
+        "{error}"
+    );
+    assert!(error.to_string().contains(&format!("{} is closed", trial.root.display())), "{error}");
+    open(0o711, &trial).unwrap();
 }
