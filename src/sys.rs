@@ -163,17 +163,19 @@ pub(crate) fn replace_standard_streams(file: &impl AsFd) {
     }
 }
 
-/// Waits until a child has ended, and leaves it a zombie: its number, and that of its group, stay its own. `None` without children.
-pub(crate) fn wait_for_death() -> Option<i32> {
+/// Waits until a child has ended, and leaves it a zombie: its number, and that of its group, stay its own. `None` without children,
+/// and with `WNOHANG` if none has ended.
+pub(crate) fn wait_for_death(options: i32) -> Option<i32> {
     loop {
         // SAFETY: zeros are a siginfo_t; it is live, and filled by a call that succeeds.
         let (done, pid) = unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
-            let done = libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOWAIT) == 0;
+            let done =
+                libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOWAIT | options) == 0;
             (done, info.si_pid())
         };
         if done {
-            return Some(pid);
+            return (pid > 0).then_some(pid);
         }
         if io::Error::last_os_error().raw_os_error() != Some(libc::EINTR) {
             return None;
@@ -187,13 +189,6 @@ pub(crate) fn reap(pid: i32) -> ExitStatus {
     // SAFETY: a live integer.
     unsafe { libc::waitpid(pid, &raw mut status, 0) };
     ExitStatus::from_raw(status)
-}
-
-/// Reaps the children that have ended by now, a few thousand at most: others may go on dying meanwhile.
-pub(crate) fn reap_dead() {
-    // SAFETY: integer arguments and a null pointer, which is allowed.
-    let mut reaps = (0..4096).map(|_| unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) });
-    let _ = reaps.find(|reaped| *reaped <= 0);
 }
 
 /// Sends a signal to a process, or to the group `-pid`. One that is gone needs none.

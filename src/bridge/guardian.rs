@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::iter;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitCode, ExitStatus};
@@ -26,6 +27,9 @@ pub(super) const NO_ID: &str = "-";
 pub(super) const TERMINATE: u8 = b't';
 /// The stack of the guardian's second thread (bytes): it reads one byte at a time.
 const STACK_BYTES: usize = 64 * 1024;
+
+/// Dead processes that are reaped before the next look for living ones; others may go on dying meanwhile.
+const REAPED_AT_ONCE: usize = 4096;
 
 /// What a guardian tells the server, one a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +130,7 @@ fn guard(mut command: Command, mut socket: UnixStream) -> io::Result<()> {
     let group = Arc::new(Mutex::new(Some(child)));
     obey(socket.try_clone()?, Arc::clone(&group))?;
     let mut is_over = false;
-    while let Some(dead) = sys::wait_for_death() {
+    while let Some(dead) = sys::wait_for_death(0) {
         if dead == child && !is_over {
             is_over = true;
             // Before it is reaped: after that its number may be another's.
@@ -138,7 +142,10 @@ fn guard(mut command: Command, mut socket: UnixStream) -> io::Result<()> {
         }
         if is_over {
             // Many may die at once: if each cost a look at all processes, the dead would pile up until the system has no number left.
-            sys::reap_dead();
+            let others = iter::from_fn(|| sys::wait_for_death(libc::WNOHANG)).take(REAPED_AT_ONCE);
+            others.for_each(|dead| {
+                sys::reap(dead);
+            });
             kill_children();
         }
     }

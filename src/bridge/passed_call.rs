@@ -167,12 +167,11 @@ impl PassedCall {
             Err(Unavailable::Ended) if attempt == Attempt::First => call.run(Attempt::Second),
             Err(why) => call.complete(Err(why.as_error(call.server()).into())),
         });
-        match self.context() {
-            // Nothing is started for a grant that has ended.
-            Some(context) if context.cancel().is_tripped() => self.complete(Err(CallError::Cancelled)),
-            Some(context) => self.calls.instances.with(context.principal(), job),
-            None => {}
+        let Some(context) = self.context() else { return };
+        if context.cancel().is_tripped() {
+            return self.complete(Err(CallError::Cancelled)); // nothing is started for a grant that has ended
         }
+        self.calls.instances.with(context.principal(), job);
     }
 
     fn send(self: Arc<PassedCall>, instance: &Arc<Instance>, greeting: &Greeting, attempt: Attempt) {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -10,8 +11,8 @@ use serde_json::value::RawValue;
 use super::message::{self, ClientInfo, Hop, OnBehalf, PeerAnswer, PeerMessage};
 use super::transport::{ProgramEnd, Transport, Undelivered};
 use crate::base::identity::GrantId;
-use crate::base::limits;
 use crate::base::lock::Mutex;
+use crate::base::{clock, limits};
 use crate::mcp::{self, Members};
 
 /// Who waits for the answer to a request. Called from the thread that reads the peer; must not wait.
@@ -68,6 +69,8 @@ struct PeerState {
     introduction: Option<ClientInfo>,
     last_id: u64,
     running: BTreeMap<u64, Running>,
+    /// Whose requests were cancelled, and when last: the peer may still work on them, and ask.
+    cancelled: BTreeMap<GrantId, Instant>,
     questions: usize,
     ended: Option<ProgramEnd>,
 }
@@ -178,7 +181,10 @@ impl Peer {
             reason: &'static str,
         }
         let removed = self.remove(id);
-        if removed.is_some() {
+        if let Some(removed) = removed {
+            if let Some(owner) = removed.waiter.owner() {
+                self.state.lock().note_cancelled(owner);
+            }
             self.notify("notifications/cancelled", Some(CancelledParams { request_id: id, reason }));
         }
     }
@@ -305,8 +311,8 @@ impl Peer {
         }
     }
 
-    /// The running request whose client hears what the peer says without naming a request: the latest, if all that run are one
-    /// client's. Whose it is among several cannot be known.
+    /// The running request whose client hears what the peer says without naming a request: the latest, if all that run, or were
+    /// cancelled within [`limits::bridge::LATE_QUESTIONS`], are one client's. Whose it is among several cannot be known.
     fn spokesman(&self) -> Option<Arc<dyn Requester>> {
         let state = self.state.lock();
         let mut of_clients = state
@@ -315,8 +321,24 @@ impl Peer {
             .rev()
             .filter_map(|running| Some((running.waiter.owner()?, &running.waiter)));
         let (owner, latest) = of_clients.next()?;
-        of_clients.all(|(other, _)| other == owner).then(|| Arc::clone(latest))
+        let now = clock::instant();
+        let is_theirs = of_clients.all(|(other, _)| other == owner)
+            && state.cancelled.iter().all(|(other, at)| *other == owner || !may_ask_late(*at, now));
+        is_theirs.then(|| Arc::clone(latest))
     }
+}
+
+impl PeerState {
+    fn note_cancelled(&mut self, owner: GrantId) {
+        let now = clock::instant();
+        self.cancelled.retain(|_, at| may_ask_late(*at, now));
+        self.cancelled.insert(owner, now);
+    }
+}
+
+/// Whether a question may still belong to a request that was cancelled at that time.
+fn may_ask_late(cancelled: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(cancelled) < limits::bridge::LATE_QUESTIONS
 }
 
 fn nobody() -> mcp::Error {

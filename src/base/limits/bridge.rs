@@ -31,6 +31,8 @@ pub const REQUESTS: usize = 128;
 pub const PASSED: (usize, usize) = (24, 128);
 /// Requests of one peer to its client that wait for an answer.
 pub const QUESTIONS: usize = 8;
+/// The time after the cancellation of a call in which a peer that several clients share asks no other client.
+pub const LATE_QUESTIONS: Duration = Duration::from_secs(60);
 /// Rounds of questions of one call, for clients that are asked while they wait.
 pub const ROUNDS: usize = 16;
 /// The lifetime after which a program that fails is started again at once.

@@ -69,6 +69,24 @@ fn answers_that_nobody_waits_for_are_dropped() {
     assert_eq!(transport.take(), Vec::<String>::new());
 }
 
+/// P3: a peer that several clients share may ask on behalf of a call that was cancelled. Nobody else is asked that.
+#[test]
+fn a_late_question_reaches_no_other_client() {
+    let (peer, transport) = peer();
+    let (first, second) = (FakeRequester::of(1), FakeRequester::of(2));
+    let cancelled = call(&peer, "{}", &first);
+    peer.cancel(cancelled, "nobody waits");
+    let question = r#"{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{}}"#;
+    let again = call(&peer, "{}", &first);
+    assert!(peer.receive(question) && !first.take().is_empty(), "their own client is asked");
+    peer.cancel(again, "nobody waits");
+    call(&peer, "{}", &second);
+    transport.take();
+    assert!(peer.receive(question));
+    assert!(transport.take()[0].contains("calls of several clients"));
+    assert_eq!(second.take(), Vec::<String>::new());
+}
+
 #[test]
 fn progress_reaches_its_request_with_the_clients_token() {
     let (peer, transport) = peer();
