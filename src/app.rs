@@ -126,6 +126,13 @@ impl App {
         }
     }
 
+    /// Name and URI of each server, if they have names.
+    pub fn named_servers(&self) -> Vec<(String, Arc<str>)> {
+        let servers = self.servers();
+        let resources = servers.iter().map(|server| &server.resource);
+        resources.filter_map(|resource| Some((resource.name()?.to_owned(), resource.uri()))).collect()
+    }
+
     fn servers(&self) -> Vec<Arc<McpServer>> {
         self.servers.lock().clone()
     }
@@ -297,7 +304,6 @@ impl Handler for App {
     /// The one place for route look-up, decision, request id, common header fields and log line.
     fn admit(self: Arc<Self>, mut head: Head) -> Admission {
         head.peer = self.senders.sender(&head);
-        let trace = Trace { request: self.ids.next(), peer: head.peer };
         let named = |name: Option<&str>| {
             self.servers.lock().iter().find(|server| server.resource.name() == name).map(Arc::clone)
         };
@@ -305,9 +311,11 @@ impl Handler for App {
             Ok((route, server)) => (Ok(route), server),
             Err(error) => (Err(error), None),
         };
-        let line = LogLine::new(&self.log, trace, found.ok(), &head);
+        let name = server.as_ref().and_then(|server| server.resource.name()).map(Arc::from);
+        let trace = Trace { request: self.ids.next(), peer: head.peer, server: name };
+        let line = LogLine::new(&self.log, trace.clone(), found.ok(), &head);
         let fields = self.browsers.common_fields(found.ok(), &head);
-        let decision = trace::within(trace, || {
+        let decision = trace::within(trace.clone(), || {
             let decision = self.decide(found, server.as_ref(), &head);
             if let Decision::Answer(response) = &decision {
                 line.answered(response.status());
@@ -319,7 +327,8 @@ impl Handler for App {
             Decision::Read { limit, place, then } => {
                 let run = move |body, responder: Responder| {
                     let responder = responder.with_fields(fields).with_witness(Arc::new(line.restarted()));
-                    let rest = trace::within(trace, || self.run(then, Request { head, body }, responder))?;
+                    let request = Request { head, body };
+                    let rest = trace::within(trace.clone(), || self.run(then, request, responder))?;
                     Some(Box::new(move || trace::within(trace, rest)) as Blocking)
                 };
                 Admission::Welcome(Ticket::new(limit, run).holding(place))

@@ -135,7 +135,8 @@ fn serve(mut config: Config, tools: MakeBackend<'_>) -> Result<ExitCode, Vec<Sta
         let fields = [log::Field::Url(&url), log::Field::Hint("anyone can log in as anyone")];
         log::warn("simulated.github", &fields);
         // Without standard output nobody wants to read it.
-        let _ = print(&simulation::next_steps(&config::command_line(), server.public_url()));
+        let servers = server.named_servers();
+        let _ = print(&simulation::next_steps(&config::command_line(), server.public_url(), &servers));
     }
     wait_for_stop(next_signal, &server, &config);
     let stopped = server.stop();

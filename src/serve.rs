@@ -208,6 +208,9 @@ impl Server {
         let mut fields = vec![log::Field::Url(&url), log::Field::Version(config.program.version)];
         fields.extend(operator.as_ref().map(|_| log::Field::Path(&socket)));
         log::info("serving", &fields);
+        for (name, uri) in app.named_servers() {
+            log::info("serving", &[log::Field::Server(&name), log::Field::Url(&uri)]);
+        }
         if !public_url.is_https() {
             // C5: only Secure cookies can have the prefix that keeps other hosts and ports from setting them.
             let hint =
@@ -232,6 +235,11 @@ impl Server {
     /// The URL under which clients reach this server.
     pub fn public_url(&self) -> &PublicUrl {
         &self.endpoints.public_url
+    }
+
+    /// Name and URL of each server, if there are several.
+    pub fn named_servers(&self) -> Vec<(String, Arc<str>)> {
+        self.app.named_servers()
     }
 
     /// Reloads the certificate.

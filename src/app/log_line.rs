@@ -47,6 +47,7 @@ struct Noted {
     outcome: Option<CallOutcome>,
     reason: Option<&'static str>,
     status: Option<u16>,
+    server: Option<Arc<str>>,
 }
 
 impl RequestLog {
@@ -76,7 +77,7 @@ impl LogLine {
     }
 
     fn write(&self) {
-        let Noted { caller, client, call, outcome, reason, status } = &*self.noted.lock();
+        let Noted { caller, client, call, outcome, reason, status, server } = &*self.noted.lock();
         // The request did not become whole, so it was not answered here.
         let Some(status) = *status else { return };
         let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -88,6 +89,7 @@ impl LogLine {
             Field::Millis(millis),
         ]);
         fields.extend(self.path.as_deref().map(Field::Path));
+        fields.extend(server.as_deref().map(Field::Server));
         // The JSON-RPC error tells the sender what is wrong with a message; the log has one word for all of these.
         let message = matches!(self.route, Some(Route::Mcp | Route::Message)) && status == 400;
         let mut reason = reason.or(message.then_some("bad_message"));
@@ -142,7 +144,8 @@ impl Witness for LogLine {
         let mut noted = self.noted.lock();
         noted.status = Some(status);
         // A late answer comes from a thread that works on no request, or on another.
-        if trace::current() == Some(self.trace) {
+        if let Some(current) = trace::current().filter(|current| current.request == self.trace.request) {
+            noted.server = current.server;
             (noted.reason, noted.client) = (trace::reason(), trace::client());
         }
     }
@@ -150,6 +153,6 @@ impl Witness for LogLine {
 
 impl Drop for LogLine {
     fn drop(&mut self) {
-        trace::within(self.trace, || self.write());
+        trace::within(self.trace.clone(), || self.write());
     }
 }

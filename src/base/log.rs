@@ -84,7 +84,7 @@ pub enum Field<'a> {
     Route(&'a str),
     /// The JSON-RPC method of a call, one of those that are known.
     Rpc(&'a str),
-    /// A server behind the bridge, by the operator's name for it.
+    /// A server behind the login, by the operator's name for it.
     Server(&'a str),
     /// An HTTP status.
     Status(u16),
@@ -224,7 +224,11 @@ fn line(
         Format::Json => write!(line, r#"{{"time":"{time}","level":"{level}","event":"{event}""#),
     };
     fields.iter().for_each(|field| push_field(&mut line, format, field));
-    if let Some(Trace { request, peer }) = trace {
+    if let Some(Trace { request, peer, server }) = trace {
+        let names_server = fields.iter().any(|field| matches!(field, Field::Server(_)));
+        if let Some(server) = server.filter(|_| !names_server) {
+            push_field(&mut line, format, &Field::Server(&server));
+        }
         push_field(&mut line, format, &Field::Request(request));
         if let Some(peer) = peer {
             push_field(&mut line, format, &Field::Peer(&peer.to_string()));

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::identity::ClientFingerprint;
@@ -40,12 +41,14 @@ impl RequestIds {
 }
 
 /// One request, as far as the log is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
     /// Its id.
     pub request: RequestId,
     /// The address that it counts for, if known.
     pub peer: Option<IpAddr>,
+    /// The name of the server that it is for, if there are several.
+    pub server: Option<Arc<str>>,
 }
 
 /// Notes about the request that a thread is working on.
@@ -103,7 +106,16 @@ pub fn client() -> Option<ClientFingerprint> {
 
 /// The request that this thread is working on.
 pub fn current() -> Option<Trace> {
-    NOTES.with_borrow(|notes| notes.trace)
+    NOTES.with_borrow(|notes| notes.trace.clone())
+}
+
+/// Notes the server of the current request where its path does not tell.
+pub fn is_for(server: Option<&str>) {
+    NOTES.with_borrow_mut(|notes| {
+        if let Some(trace) = &mut notes.trace {
+            trace.server = server.map(Arc::from);
+        }
+    });
 }
 
 /// Notes why the current request is refused: a fixed word for its line in the log. The first one counts.

@@ -101,6 +101,7 @@ impl CallbackEndpoint {
                 trace::names_client(&request.client);
                 // The operator may have taken the server away meanwhile.
                 resource = self.resources.find(&request.resource).ok_or(Problem::LoginExpired)?;
+                trace::is_for(resource.name());
                 Some((request, &resource))
             }
             Purpose::Account => None,

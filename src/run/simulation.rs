@@ -46,28 +46,28 @@ impl SimulatedGitHub {
     }
 }
 
-/// What a newcomer can do with the demo, which was started by this command line.
-pub(super) fn next_steps(command_line: &[String], url: &PublicUrl) -> String {
+/// What a newcomer can do with the demo, which was started by this command line. `servers` are names and URLs, if there are several.
+pub(super) fn next_steps(command_line: &[String], url: &PublicUrl, servers: &[(String, Arc<str>)]) -> String {
     let origin = url.to_string();
     let command = without_demo(command_line);
+    let ours = command_line.split(|word| word == "--").next().unwrap_or_default();
     // The address must stay the one that GitHub knows.
-    let address = match url.authority() {
-        "127.0.0.1:3001" => String::new(),
-        other if other.parse::<SocketAddr>().is_ok() => format!("MCP_LISTEN={other} "),
-        _ => format!("MCP_PUBLIC_URL={origin} "),
+    let (option, variable) = match url.authority() {
+        other if other.parse::<SocketAddr>().is_ok() => ("--listen", format!("MCP_LISTEN={other} ")),
+        _ => ("--public-url", format!("MCP_PUBLIC_URL={origin} ")),
+    };
+    let is_known = url.authority() == "127.0.0.1:3001" || ours.iter().any(|word| word.starts_with(option));
+    let address = if is_known { String::new() } else { variable };
+    let (places, connecting) = match servers {
+        [] => (format!("{origin}/mcp"), connecting_to_one(&origin)),
+        several => (origin.clone(), connecting_to_several(several)),
     };
     format!(
         r#"
-  Serving MCP at {origin}/mcp, with a SIMULATED GitHub: no account needed, nothing leaves this computer.
+  Serving MCP at {places}, with a SIMULATED GitHub: no account needed, nothing leaves this computer.
 
   Connect a client; it opens a browser, where you pick one of the made-up users:
-    Claude Code    claude mcp add --transport http demo {origin}/mcp && claude mcp login demo
-    Codex          codex mcp add demo --url {origin}/mcp && codex mcp login demo
-    VS Code        code --add-mcp '{{"name":"demo","type":"http","url":"{origin}/mcp"}}'
-    Cursor         ~/.cursor/mcp.json: {{"mcpServers":{{"demo":{{"url":"{origin}/mcp"}}}}}}
-    MCP Inspector  npx @modelcontextprotocol/inspector   (Streamable HTTP, {origin}/mcp)
-    Others, and links that install it: {origin}/
-
+{connecting}
   With the real GitHub: register an OAuth app at https://github.com/settings/developers
   (callback URL {origin}/auth/callback), stop this with Ctrl-C, put the app's client secret
   into a file that only you can read, and start the server:
@@ -76,6 +76,26 @@ pub(super) fn next_steps(command_line: &[String], url: &PublicUrl) -> String {
 
 "#
     )
+}
+
+fn connecting_to_one(origin: &str) -> String {
+    format!(
+        r#"    Claude Code    claude mcp add --transport http demo {origin}/mcp && claude mcp login demo
+    Codex          codex mcp add demo --url {origin}/mcp && codex mcp login demo
+    VS Code        code --add-mcp '{{"name":"demo","type":"http","url":"{origin}/mcp"}}'
+    Cursor         ~/.cursor/mcp.json: {{"mcpServers":{{"demo":{{"url":"{origin}/mcp"}}}}}}
+    MCP Inspector  npx @modelcontextprotocol/inspector   (Streamable HTTP, {origin}/mcp)
+    Others, and links that install it: {origin}/
+"#
+    )
+}
+
+fn connecting_to_several(servers: &[(String, Arc<str>)]) -> String {
+    let line = |(name, url): &(String, Arc<str>)| {
+        format!("    claude mcp add --transport http {name} {url} && claude mcp login {name}\n")
+    };
+    let lines: String = servers.iter().map(line).collect();
+    lines + "    Other clients take the same URLs; without /mcp, each opens a page that says how.\n"
 }
 
 /// The command line that serves the same without simulation, for a shell.

@@ -96,6 +96,12 @@ fn a_token_of_one_server_is_worth_nothing_at_another() {
     assert_eq!((status(&server, "two", &one), status(&server, "one", &two)), (401, 401));
     let root = modern("tools/list", json!({})).bearer(&one).send(server.authority()).unwrap();
     assert_eq!((root.status, status(&server, "three", &one)), (404, 404));
+    for event in
+        ["serving", "request method=POST route=token", "consent.given", "login.admitted", "token.issued"]
+    {
+        let is_meant = |line: &str| line.contains(event) && line.contains(" server=two ");
+        assert!(server.log().lines().any(is_meant), "{event}: {}", server.log());
+    }
     let (done, listed) = operator(&server, &["servers", "list"]);
     assert_eq!(done, 0, "{listed}");
     let rows: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();

@@ -91,7 +91,7 @@ fn answered(status: u16, reason: Option<&'static str>, current: Trace) -> Arc<Me
     metrics
 }
 
-const OWN: Trace = Trace { request: trace::RequestId([1; 6]), peer: None };
+const OWN: Trace = Trace { request: trace::RequestId([1; 6]), peer: None, server: None };
 
 #[test]
 fn a_message_that_is_none_has_a_reason() {

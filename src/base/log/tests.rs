@@ -28,12 +28,18 @@ fn a_line_of_json_has_the_same() {
 /// L2: what a request does can be found by its id.
 #[test]
 fn a_line_names_the_request_it_was_written_for() {
-    let trace = Trace { request: trace::RequestId([0xab; 6]), peer: Some([192, 0, 2, 1].into()) };
+    let trace =
+        Trace { request: trace::RequestId([0xab; 6]), peer: Some([192, 0, 2, 1].into()), server: None };
     let about = ("warn", "login.failed");
-    let text = line(Format::Human, Timestamp(0), about, &[], Some(trace));
+    let text = line(Format::Human, Timestamp(0), about, &[], Some(trace.clone()));
     assert_eq!(text, "1970-01-01T00:00:00Z warn  login.failed request=abababababab peer=192.0.2.1\n");
-    let text = line(Format::Json, Timestamp(0), about, &[], Some(Trace { peer: None, ..trace }));
+    let text = line(Format::Json, Timestamp(0), about, &[], Some(Trace { peer: None, ..trace.clone() }));
     assert!(text.ends_with("\"event\":\"login.failed\",\"request\":\"abababababab\"}\n"), "{text}");
+    let at_server = Trace { server: Some("files".into()), ..trace };
+    for fields in [&[][..], &[Field::Server("files")]] {
+        let text = line(Format::Human, Timestamp(0), about, fields, Some(at_server.clone()));
+        assert!(text.contains(" server=files request=ab") && text.matches("server=").count() == 1, "{text}");
+    }
 }
 
 /// L2: a flood of requests does not push out what the operator has to see.

@@ -1,7 +1,7 @@
 use super::*;
 
 fn trace(byte: u8) -> Trace {
-    Trace { request: RequestId([byte; 6]), peer: None }
+    Trace { request: RequestId([byte; 6]), peer: None, server: None }
 }
 
 #[test]

@@ -234,7 +234,7 @@ fn the_yes_is_meant() {
 /// G3: a person who asks for help has something to quote.
 #[test]
 fn a_problem_has_a_reference_and_leaves_its_reason() {
-    let trace = trace::Trace { request: trace::RequestId([7; 6]), peer: None };
+    let trace = trace::Trace { request: trace::RequestId([7; 6]), peer: None, server: None };
     trace::within(trace, || {
         for response in [pages().problem(Problem::LoginExpired), pages().not_allowed("octocat", None, "")] {
             assert!(text(&response).contains("<p>Reference: 070707070707</p>"));

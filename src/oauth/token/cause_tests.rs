@@ -10,7 +10,7 @@ use crate::oauth::fake::{self, Browser};
 
 /// The refusal reads `invalid_grant` on the wire and `cause` in the log, which names the client as well.
 fn check(refused: impl FnOnce() -> Response, cause: &str) {
-    let trace = Trace { request: RequestId([1; 6]), peer: None };
+    let trace = Trace { request: RequestId([1; 6]), peer: None, server: None };
     crate::base::trace::within(trace, || {
         assert_eq!(super::tests::error(&refused()), invalid_grant(), "{cause}");
         assert_eq!(crate::base::trace::reason(), Some(cause));

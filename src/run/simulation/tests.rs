@@ -7,7 +7,7 @@ use super::*;
 fn the_banner_can_be_pasted() {
     let steps = |command: &str, url| {
         let command_line: Vec<String> = command.split(' ').map(str::to_owned).collect();
-        next_steps(&command_line, &PublicUrl::parse(url).unwrap())
+        next_steps(&command_line, &PublicUrl::parse(url).unwrap(), &[])
     };
     let usual = steps("target/debug/server demo", "http://127.0.0.1:3001");
     for line in [
@@ -25,6 +25,32 @@ fn the_banner_can_be_pasted() {
     );
     assert!(
         steps("server", "http://localhost:3001").contains(" MCP_PUBLIC_URL=http://localhost:3001 GITHUB_")
+    );
+}
+
+/// The address of the command line is in the command already.
+#[test]
+fn an_address_is_named_once() {
+    let words = ["server", "demo", "--listen", "127.0.0.1:3951"].map(str::to_owned);
+    let steps = next_steps(&words, &PublicUrl::parse("http://127.0.0.1:3951").unwrap(), &[]);
+    assert!(!steps.contains("MCP_LISTEN") && steps.contains(" server --listen 127.0.0.1:3951\n"), "{steps}");
+}
+
+/// With several servers there is nothing at `/mcp`: each has a line of its own.
+#[test]
+fn each_of_several_servers_can_be_added() {
+    let url = |name| format!("http://127.0.0.1:3001/{name}/mcp");
+    let servers = ["files", "notes"].map(|name| (name.to_owned(), Arc::from(url(name))));
+    let words = ["server", "demo", "--servers", "s.json"].map(str::to_owned);
+    let steps = next_steps(&words, &PublicUrl::parse("http://127.0.0.1:3001").unwrap(), &servers);
+    for name in ["files", "notes"] {
+        let line =
+            format!("claude mcp add --transport http {name} {} && claude mcp login {name}\n", url(name));
+        assert!(steps.contains(&line), "{steps}");
+    }
+    assert!(
+        !steps.contains(":3001/mcp") && steps.contains("Serving MCP at http://127.0.0.1:3001, with"),
+        "{steps}"
     );
 }
 
