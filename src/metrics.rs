@@ -38,7 +38,11 @@ struct RouteNumbers {
 /// The families of [`Snapshot::servers`].
 const SERVERS: [(&str, &str, &str); 3] = [
     ("mcp_programs", "gauge", "Programs that run, or sessions at an upstream."),
-    ("mcp_program_restarts_total", "counter", "Starts of programs after a failure."),
+    (
+        "mcp_program_restarts_total",
+        "counter",
+        "Starts of programs after a failure, and ends by `servers restart`.",
+    ),
     ("mcp_program_failures_total", "counter", "Programs that died or could not be started."),
 ];
 

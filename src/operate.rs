@@ -47,9 +47,8 @@ fn perform(operation: &Operation, files: &StateFiles) -> Result<Outcome, Startup
 
 fn nothing_there(files: &StateFiles) -> StartupError {
     let directory = files.directory.display();
-    StartupError::new(format!(
-        "no server has run with the state directory {directory} yet; {OTHER_DIRECTORY}"
-    ))
+    let text = format!("no server has run with the state directory {directory} yet; {OTHER_DIRECTORY}");
+    StartupError { cause: Cause::Missing, ..StartupError::new(text) }
 }
 
 /// Advice where no server is found.

@@ -144,8 +144,12 @@ pub enum OperatorError {
     KeyFile(StartupError),
     /// Another command is changing the key, or making a copy.
     Busy,
-    /// There are no such servers behind this one.
-    NoServer,
+    /// No server runs.
+    NotRunning,
+    /// The server has no MCP servers behind it.
+    NotBridged,
+    /// There is no server of this name behind it.
+    NoSuchServer(String),
     /// Home directories that cannot be removed, and why.
     Kept(String),
 }
@@ -166,9 +170,16 @@ impl fmt::Display for OperatorError {
             OperatorError::Busy => {
                 f.write_str("another command of the operator is at work right now: try again")
             }
-            OperatorError::NoServer => f.write_str(
-                "no server runs, or it has no such server behind it; `servers list` names those it has",
+            OperatorError::NotRunning => f.write_str(
+                "no server runs with this state directory: start it, or name another with --state-dir",
             ),
+            OperatorError::NotBridged => f.write_str(
+                "the running server has tools of its own and no MCP servers behind it; to put some there, start it with \
+                 -- COMMAND, --upstream or --servers",
+            ),
+            OperatorError::NoSuchServer(name) => {
+                write!(f, "there is no server {name:?} behind the running one; `servers list` names those there are")
+            }
             OperatorError::Kept(why) => write!(f, "not everything was removed: {why}"),
         }
     }
@@ -181,8 +192,8 @@ impl OperatorError {
         match self {
             OperatorError::Table(_) | OperatorError::Later(_) | OperatorError::Unfinished { .. } => 503,
             OperatorError::KeyFile(_) => 500,
-            OperatorError::NoServer => 404,
-            OperatorError::Busy | OperatorError::Kept(_) => 409,
+            OperatorError::NotBridged | OperatorError::NoSuchServer(_) => 404,
+            OperatorError::NotRunning | OperatorError::Busy | OperatorError::Kept(_) => 409,
         }
     }
 }
@@ -239,7 +250,8 @@ impl Operator {
             Operation::BackUp => self.back_up(),
             Operation::ListServers => Ok(Outcome::Servers(self.bridges()?.list())),
             Operation::RestartServer(server) => {
-                let ended = self.bridges()?.restart(server).ok_or(OperatorError::NoServer)?;
+                let ended = self.bridges()?.restart(server);
+                let ended = ended.ok_or_else(|| OperatorError::NoSuchServer(server.clone()))?;
                 Ok(Outcome::Restarted { ended })
             }
             Operation::ForgetServer { server, user } => {
@@ -250,7 +262,10 @@ impl Operator {
     }
 
     fn bridges(&self) -> Result<&Bridges, OperatorError> {
-        self.parts.bridges.as_deref().ok_or(OperatorError::NoServer)
+        self.parts.bridges.as_deref().ok_or_else(|| match (self.parts.look)() {
+            Some(_) => OperatorError::NotBridged,
+            None => OperatorError::NotRunning,
+        })
     }
 
     fn list(&self) -> Result<Outcome, OperatorError> {

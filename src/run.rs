@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::base::log;
-use crate::base::startup_error::StartupError;
+use crate::base::startup_error::{Cause, StartupError};
 use crate::bridge;
 use crate::check;
 use crate::config::{self, Config, Invocation, OperatorCommand, Program};
@@ -15,6 +15,7 @@ use crate::demo;
 use crate::github::GitHub;
 use crate::mcp::Backend;
 use crate::operate::{self, report};
+use crate::operator::Operation;
 use crate::serve::{self, MakeBackend, Server};
 use crate::sys;
 use crate::workers;
@@ -69,7 +70,7 @@ fn perform(
     match config::from_process(Program::new(name, version)?)? {
         Invocation::Serve(config) => return serve(config, tools),
         Invocation::Check(config) => check(&config, tools)?,
-        Invocation::Operate(command) => return Ok(operate(&command)?),
+        Invocation::Operate(command) => return Ok(operate(name, &command)?),
         Invocation::Health(probe) => {
             // 1 where the server is not up, as container runtimes expect.
             if let Err(error) = operate::health(&probe) {
@@ -98,10 +99,17 @@ fn print(text: &str) -> Result<(), StartupError> {
     printed.map_err(|error| StartupError::unusable("standard output", error))
 }
 
-fn operate(command: &OperatorCommand) -> Result<ExitCode, StartupError> {
+fn operate(name: &str, command: &OperatorCommand) -> Result<ExitCode, StartupError> {
     // The command prints its result; the running server logs the operation.
     log::set_quiet(true);
-    let outcome = operate::operate(command)?;
+    let outcome = match operate::operate(command) {
+        // Where none has ever run, no server runs.
+        Err(error) if error.cause == Cause::Missing && command.operation == Operation::Status => {
+            report_errors(name, &[error]);
+            return Ok(ExitCode::FAILURE);
+        }
+        outcome => outcome?,
+    };
     print(&report::print(&command.operation, &outcome, command.format))?;
     let missed = report::missed(&command.operation, &outcome);
     Ok(if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

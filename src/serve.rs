@@ -23,7 +23,7 @@ use crate::base::clock::{self, Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
 use crate::base::startup_error::StartupError;
 use crate::base::{limits, log};
-use crate::bridge::Bridges;
+use crate::bridge::{Bridges, ServerChanges};
 use crate::config::{Config, StateFiles, Warning};
 use crate::documents::Documents;
 use crate::edge::{self, Edge, Listener, Tls};
@@ -253,10 +253,18 @@ impl Server {
     pub fn reload_servers(&self, config: &Config) {
         let (Some(bridges), Some(file)) = (&self.bridges, &config.bridge.file) else { return };
         match bridges.reread(&config.bridge, config.bridge_host()) {
-            Ok(changed) => {
+            Ok(ServerChanges { added, changed, removed }) => {
                 self.app.replace_servers(self.endpoints.of(named(bridges, config)));
-                let (path, changed) = (file.display().to_string(), changed.join(","));
-                log::info("servers.reloaded", &[log::Field::Path(&path), log::Field::Server(&changed)]);
+                let path = file.display().to_string();
+                let [added, changed, removed] = [added, changed, removed].map(|names| names.join(","));
+                let mut fields = vec![log::Field::Path(&path)];
+                let changes = [
+                    (&added, log::Field::Added(&added)),
+                    (&changed, log::Field::Changed(&changed)),
+                    (&removed, log::Field::Removed(&removed)),
+                ];
+                fields.extend(changes.iter().filter(|(names, _)| !names.is_empty()).map(|(_, field)| *field));
+                log::info("servers.reloaded", &fields);
             }
             Err(errors) => {
                 let hint = log::Field::Hint("correct that and send SIGHUP again; nothing was changed");

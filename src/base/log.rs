@@ -39,8 +39,12 @@ pub enum Format {
 /// The fields that a line can have besides the name of its event.
 #[derive(Clone, Copy, Debug)]
 pub enum Field<'a> {
+    /// Servers that are new behind the bridge, by name.
+    Added(&'a str),
     /// A listening or peer address, a socket's path.
     Addr(&'a str),
+    /// Servers behind the bridge that are described otherwise, by name.
+    Changed(&'a str),
     /// A client's fingerprint.
     Client(&'a str),
     /// The number of something.
@@ -78,6 +82,8 @@ pub enum Field<'a> {
     Process(i32),
     /// Why something was refused, one of a few fixed words.
     Reason(&'a str),
+    /// Servers that are no longer behind the bridge, by name.
+    Removed(&'a str),
     /// A request's correlation id, also shown on the error page.
     Request(RequestId),
     /// The name of a route, never a request's target.
@@ -108,7 +114,9 @@ enum Value<'a> {
 impl Field<'_> {
     fn name_and_value(&self) -> (&'static str, Value<'_>) {
         match *self {
+            Field::Added(text) => ("added", Value::Text(text)),
             Field::Addr(text) => ("addr", Value::Text(text)),
+            Field::Changed(text) => ("changed", Value::Text(text)),
             Field::Client(text) => ("client", Value::Text(text)),
             Field::Count(number) => ("count", Value::Number(number)),
             Field::Detail(text) | Field::Error(text) => ("error", Value::Text(text)),
@@ -126,6 +134,7 @@ impl Field<'_> {
             Field::Peer(text) => ("peer", Value::Text(text)),
             Field::Process(number) => ("pid", Value::Number(number.unsigned_abs().into())),
             Field::Reason(text) => ("reason", Value::Text(text)),
+            Field::Removed(text) => ("removed", Value::Text(text)),
             Field::Request(ref request) => ("request", Value::Word(request)),
             Field::Route(text) => ("route", Value::Text(text)),
             Field::Rpc(text) => ("rpc", Value::Text(text)),

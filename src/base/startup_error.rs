@@ -20,6 +20,8 @@ pub enum Cause {
     InUse,
     /// The file is another user's, or closed to this one.
     Denied,
+    /// There is nothing that a command could ask about.
+    Missing,
     Other,
 }
 

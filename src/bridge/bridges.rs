@@ -45,15 +45,23 @@ pub struct ServerSummary {
     pub kind: String,
     /// Programs that run, or sessions at the upstream.
     pub running: usize,
-    /// Starts after a failure.
+    /// Starts after a failure, and ends by `servers restart`.
     pub restarts: u64,
     pub failures: u64,
     /// When the latest failure was (RFC 3339), and why.
     pub last_failure: Option<(String, String)>,
 }
 
+/// The names of servers whose description was changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ServerChanges {
+    pub(crate) added: Vec<String>,
+    pub(crate) changed: Vec<String>,
+    pub(crate) removed: Vec<String>,
+}
+
 /// The name of a server that was tried, and what it offers, or why it cannot be used.
-type Trial = (String, Result<String, String>);
+type TrialOutcome = (String, Result<String, String>);
 
 impl Bridges {
     /// Makes the bridges to the servers that `options` describe.
@@ -70,8 +78,8 @@ impl Bridges {
         Ok(bridges)
     }
 
-    /// Makes the bridges anew. Those to servers whose description is the same stay; what runs of the others is ended. Returns the
-    /// names of those that are new, gone or changed.
+    /// Makes the bridges anew. Those to servers whose description is the same stay; what runs of the others is ended. Returns
+    /// what has changed.
     ///
     /// # Errors
     /// All mistakes. Nothing has changed then.
@@ -79,7 +87,7 @@ impl Bridges {
         &self,
         options: &BridgeOptions,
         host: BridgeHost<'_>,
-    ) -> Result<Vec<String>, Vec<StartupError>> {
+    ) -> Result<ServerChanges, Vec<StartupError>> {
         let before = self.current.lock().clone();
         let mut current = Vec::new();
         let entries = options.entries(host)?;
@@ -108,9 +116,13 @@ impl Bridges {
         };
         let (gone, new) = (missing(&before, &current), missing(&current, &before));
         gone.iter().for_each(|bridge| bridge.instances().retire());
-        let changed: BTreeSet<String> =
-            gone.iter().chain(&new).map(|bridge| bridge.name().to_owned()).collect();
-        Ok(changed.into_iter().collect())
+        let [gone, new] = [gone, new]
+            .map(|these| these.iter().map(|bridge| bridge.name().to_owned()).collect::<BTreeSet<_>>());
+        Ok(ServerChanges {
+            added: new.difference(&gone).cloned().collect(),
+            changed: new.intersection(&gone).cloned().collect(),
+            removed: gone.difference(&new).cloned().collect(),
+        })
     }
 
     /// The bridges.
@@ -129,7 +141,10 @@ impl Bridges {
 
     /// Ends what runs of a server. Returns how many there were; `None` if there is no such server.
     pub(crate) fn restart(&self, name: &str) -> Option<usize> {
-        self.find(name).map(|bridge| bridge.instances().restart())
+        let bridge = self.find(name)?;
+        let ended = bridge.instances().restart();
+        bridge.instances().failures.restarted(ended);
+        Some(ended)
     }
 
     /// Starts each server that `options` describe once and ends it again. Returns what each offers, or why it cannot be used.
@@ -139,7 +154,7 @@ impl Bridges {
     pub(crate) fn try_out(
         options: &BridgeOptions,
         host: BridgeHost<'_>,
-    ) -> Result<Vec<Trial>, Vec<StartupError>> {
+    ) -> Result<Vec<TrialOutcome>, Vec<StartupError>> {
         let homes = TrialDirectory::below(&options.home_directories(host.state_dir));
         let mut options = options.clone();
         options.directory = Some(homes.path().to_owned());

@@ -156,7 +156,9 @@ impl Surroundings<'_> {
             Some(ChildUser::PerPerson(_)) => false,
         };
         if is_root && !self.root_is_fine {
-            return Err("this server runs as root, and so would the program: name another user".to_owned());
+            return Err("this server runs as root, and so would the program: name another user in MCP_CHILD_USER, or in \"user\" \
+                        in a servers file"
+                .to_owned());
         }
         Ok(user)
     }

@@ -12,7 +12,7 @@ pub(super) struct FailureRecord {
 
 #[derive(Clone, Default)]
 pub(super) struct Failures {
-    /// Starts after a failure.
+    /// Starts after a failure, and ends by the operator's `servers restart`.
     pub(super) restarts: u64,
     pub(super) failures: u64,
     /// When the latest was, and why.
@@ -24,9 +24,10 @@ impl FailureRecord {
         self.numbers.lock().clone()
     }
 
-    pub(super) fn restarted(&self) {
+    pub(super) fn restarted(&self, instances: usize) {
         let mut numbers = self.numbers.lock();
-        numbers.restarts = numbers.restarts.saturating_add(1);
+        let instances = u64::try_from(instances).unwrap_or(u64::MAX);
+        numbers.restarts = numbers.restarts.saturating_add(instances);
     }
 
     pub(super) fn failed(&self, why: String) {

@@ -389,8 +389,12 @@ impl HttpSession {
             self.log(error);
         }
         let text = match message.method.as_str() {
-            "initialize" | "server/discover" => error.to_string(), // the instance's failure says whose
-            _ => format!("The server {:?} did not answer: {error}", self.upstream.server),
+            // The instance's failure says whose it is, and counts it.
+            "initialize" | "server/discover" => error.to_string(),
+            _ => {
+                self.receiver.failed(&error.to_string());
+                format!("The server {:?} did not answer: {error}", self.upstream.server)
+            }
         };
         let error = mcp::Error::new(mcp::Error::INTERNAL, text);
         self.receiver.receive(&message::answer(id, Err::<(), _>(&error)));

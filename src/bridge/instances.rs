@@ -214,7 +214,7 @@ impl Instances {
         slots.insert(key, slot);
         drop(slots);
         if is_restart {
-            self.failures.restarted();
+            self.failures.restarted(1);
         }
         evicted.into_iter().for_each(|evicted| evicted.end());
         if let Some(session) = session {

@@ -43,7 +43,7 @@ mod upstream_exchanges;
 mod upstream_message;
 
 pub(crate) use self::backend::Bridge;
-pub(crate) use self::bridges::{Bridges, ServerSummary};
+pub(crate) use self::bridges::{Bridges, ServerChanges, ServerSummary};
 pub(crate) use self::child_user::ChildUser;
 pub(crate) use self::entry::{Home, Isolation, Location, ServerEntry};
 pub(crate) use self::guardian::serve as serve_as_guardian;

@@ -52,7 +52,10 @@ pub(super) fn parse(
     let whole = |why: &dyn Display| StartupError::unusable(&file, why);
     let document: Map<String, Value> = json::check_object(text, RULES)
         .and_then(|()| serde_json::from_str(text))
-        .map_err(|error| whole(&format!("it is no JSON object that can be used: {error}")))?;
+        .map_err(|error| match error.is_syntax() || error.is_eof() {
+            true => whole(&format!("not valid JSON: {error}")),
+            false => whole(&format!("it is no JSON object that can be used: {error}")),
+        })?;
     let mut mistakes = Vec::new();
     for name in document.keys().filter(|name| *name != "mcpServers") {
         mistakes.push(whole(&format!("{name}: the one member of the file is \"mcpServers\"")));
@@ -95,6 +98,13 @@ impl EntryReader<'_> {
         let kind =
             self.read(members, "type", "\"stdio\", or \"http\" for Streamable HTTP; \"sse\" is not spoken");
         let by_members = if members.contains_key("url") { ServerKind::Http } else { ServerKind::Stdio };
+        if members.contains_key("command") && members.contains_key("url") {
+            self.mistake(
+                "command",
+                "take \"command\" or \"url\": a server is a program or is reached over HTTP",
+            );
+            return None;
+        }
         let location = match kind.unwrap_or(by_members) {
             ServerKind::Stdio => self.program(members),
             ServerKind::Http => self.upstream(members),

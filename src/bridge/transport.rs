@@ -39,6 +39,9 @@ pub(super) trait Receiver: Send + Sync {
     /// The peer is there, and has forgotten what it was told. Called after a new handshake.
     fn renewed(&self) {}
 
+    /// A request was answered with an error in place of the peer, which goes on.
+    fn failed(&self, _why: &str) {}
+
     /// The peer is about to end because patience is over. Called at most once.
     fn ending(&self);
 

@@ -84,12 +84,10 @@ pub(super) struct CommandLine {
 }
 
 /// How a program to be served is written.
-const BRIDGED: &str =
-    "[[--env NAME[=VALUE]]... -- COMMAND [ARG...] | --upstream URL [--header 'NAME: VALUE']...]";
+const BRIDGED: &str = "[[--env NAME[=VALUE]]... -- COMMAND [ARG...] | --upstream URL [--header 'NAME: VALUE']... | --servers FILE]";
 
 /// What is checked.
-const CHECKED: &str =
-    "[--start] [[--env NAME[=VALUE]]... -- COMMAND [ARG...] | --upstream URL [--header 'NAME: VALUE']...]";
+const CHECKED: &str = "[--start] [[--env NAME[=VALUE]]... -- COMMAND [ARG...] | --upstream URL [--header 'NAME: VALUE']... | --servers FILE]";
 
 /// How `grants revoke` is told which grants.
 const SELECTION: &str = "(ID | --user LOGIN|NUMBER | --client FINGERPRINT | --all)";

@@ -21,9 +21,12 @@ pub(super) fn asked(program: Program, line: &[String]) -> Option<String> {
     if words.is_empty() {
         return Some(all(program.name));
     }
-    let asked = COMMANDS.iter().filter(|command| command.words.starts_with(words));
-    let help: Vec<String> = asked.map(|command| of_command(command, program.name)).collect();
-    (!help.is_empty()).then(|| help.join("\n"))
+    let asked: Vec<&Command> = COMMANDS.iter().filter(|command| command.words.starts_with(words)).collect();
+    let usage = |command: &&Command| format!("{}\n    {}\n", command.usage(program.name), command.help);
+    let usages: Vec<String> = asked.iter().map(usage).collect();
+    // Commands with a word in common read the same options.
+    let options = options(asked.first()?.reads());
+    Some(format!("{}\nOptions:\n{options}", usages.join("\n")))
 }
 
 /// The help of the whole program. Writing to a String cannot fail.
@@ -40,11 +43,6 @@ pub(super) fn all(program: &str) -> String {
          the operator's commands read the state's alone:\n",
     );
     out + &options(Reads::Everything)
-}
-
-fn of_command(command: &Command, program: &str) -> String {
-    let options = options(command.reads());
-    format!("{}\n    {}\n\nOptions:\n{options}", command.usage(program), command.help)
 }
 
 fn options(reads: Reads) -> String {

@@ -209,6 +209,10 @@ impl Config {
         };
         // An option whose value cannot be used is not missing.
         errors.extend(faults.into_iter().filter(|fault| !unusable.contains(&fault.subject.as_str())));
+        // All mistakes at once. Without others, those in the servers are found when the bridges are made.
+        if !errors.is_empty() && reads != Reads::StateFiles && config.bridge.programs() > 0 {
+            errors.extend(config.bridge.entries(config.bridge_host()).err().unwrap_or_default());
+        }
         if reads == Reads::Demo {
             // Its made-up users must not become grants of the real server.
             config.state_dir.push("demo");

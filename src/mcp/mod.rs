@@ -1,21 +1,17 @@
 //! MCP over Streamable HTTP: one core, two eras, any backend.
 //!
-//! Requests arrive authenticated, with Host and Origin checked. The remaining checks, in this order (M1): method, `Accept` and
-//! content type, one strict parse, the era, and then the era's own checks. The era decodes to a [`Call`] and
-//! encodes the [`Reply`] or the [`CallError`]; the [`Backend`] in between does not know which era it was.
-//!
 //! # A server of your own
 //!
 //! A [`ToolServer`] is built of [`Tool`]s, [`Prompt`]s and [`Resource`]s, each with a closure that serves it, and handed to
 //! [`crate::run`]; that is the whole program. A closure gets the [`Context`] of its call and the arguments as a type of its
-//! own. It runs on a worker thread and may block there.
+//! own, which is [`NoArguments`] for a tool without any. It runs on a worker thread and may block there.
 //!
 //! ```no_run
 //! use std::process::ExitCode;
 //! use std::time::Duration;
 //!
 //! use mcp_oauth_server::mcp::{
-//!     BuildError, CallError, Level, Match, Progress, Prompt, Resource, TaskSupport, Tool, ToolResult, ToolServer,
+//!     BuildError, CallError, Level, Match, NoArguments, Progress, Prompt, Resource, TaskSupport, Tool, ToolResult, ToolServer,
 //! };
 //! use serde::Deserialize;
 //! use serde_json::{Value, json};
@@ -81,7 +77,7 @@
 //! /// Takes long: a task where the client takes tasks, else a stream with progress.
 //! fn rebuild() -> Tool {
 //!     let schema = json!({ "type": "object", "properties": {} });
-//!     Tool::new("rebuild", "Rebuilds the index", schema).tasks(TaskSupport::Optional).handler(|context, _: Value| {
+//!     Tool::new("rebuild", "Rebuilds the index", schema).tasks(TaskSupport::Optional).handler(|context, NoArguments {}| {
 //!         for step in 1..=3 {
 //!             context.progress(&Progress { progress: f64::from(step), total: Some(3.0), message: None });
 //!             // Instead of sleeping, so that the call ends when nobody wants its result any more.
@@ -120,6 +116,12 @@
 //!
 //! The lists of a [`ToolServer`] are fixed while it runs. Resource contents may change: a [`Publisher`] notifies the clients. For
 //! calls that are served elsewhere (a child process, another server) implement [`Backend`] instead of building a [`ToolServer`].
+//!
+//! # From request to answer
+//!
+//! Requests arrive authenticated, with Host and Origin checked. The remaining checks, in this order (M1): method, `Accept` and
+//! content type, one strict parse, the era, and then the era's own checks. The era decodes to a [`Call`] and
+//! encodes the [`Reply`] or the [`CallError`]; the [`Backend`] in between does not know which era it was.
 
 mod arguments;
 mod backend;

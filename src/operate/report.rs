@@ -66,6 +66,10 @@ fn text(outcome: &Outcome) -> String {
         }
         Outcome::Servers(servers) => table(SERVERS, servers.iter().map(server_row)),
         Outcome::Restarted { ended } => format!("{ended} ended. The next call starts it again.\n"),
+        Outcome::Forgotten { removed: 0 } => {
+            "There are no such home directories: nothing was removed.\n".to_owned()
+        }
+        Outcome::Forgotten { removed: 1 } => "1 home directory is removed.\n".to_owned(),
         Outcome::Forgotten { removed } => format!("{removed} home directories are removed.\n"),
         Outcome::BackedUp => "The grants are copied. The key is not in the copy.\n".to_owned(),
         Outcome::Rotated { keys } => format!(

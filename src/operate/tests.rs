@@ -103,6 +103,7 @@ fn where_no_server_ran_nothing_is_made() {
         }
         for operation in [Operation::ListGrants, Operation::RotateKey, Operation::Revoke(Selection::All)] {
             let error = operate(&operation, &files).unwrap_err();
+            assert_eq!(error.cause, Cause::Missing);
             assert!(error.to_string().contains("no server has run with"), "{error}");
         }
         assert_eq!(test.path().exists(), prepare);

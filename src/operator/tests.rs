@@ -209,3 +209,26 @@ fn nothing_else_is_read() {
     let limit = |path| body_limit(&fixture.operator, request("POST", path).head);
     assert_eq!((limit(PATH), limit("/healthz"), limit("/")), (Ok(limits::FORM_BYTES), Err(405), Err(404)));
 }
+
+/// Each case says what to do.
+#[test]
+fn commands_about_servers_say_why_there_is_none() {
+    let mut fixture = fixture(&[]);
+    let check = |fixture: &Fixture, expected: &str| {
+        for operation in [Operation::ListServers, Operation::RestartServer("nope".to_owned())] {
+            let error = fixture.operator.perform(&operation).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    };
+    check(&fixture, "no server runs with this state directory: start it");
+    let running = || Running {
+        version: "1".to_owned(),
+        since: String::new(),
+        sessions: 0,
+        streams: 0,
+        calls: 0,
+        programs: 0,
+    };
+    fixture.parts().look = Box::new(move || Some(running()));
+    check(&fixture, "start it with -- COMMAND, --upstream or --servers");
+}

@@ -249,3 +249,22 @@ fn a_start_that_fails_says_every_reason_and_exits_with_2() {
     let statuses: Vec<&str> = operations.matches("`, exit status 2 |").collect();
     assert!(statuses.len() == 4 && !operations.contains("`, exit status 1 |"));
 }
+
+/// Exit status 1 also where no server has ever run, and the mistakes of a servers file beside what is not set.
+#[test]
+fn status_without_a_server_and_mistakes_of_a_file() {
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"))
+            .args(arguments)
+            .env_clear()
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (status, error) = run(&["status", "--state-dir", "/nonexistent/state"]);
+    assert!(status == Some(1) && error.contains("no server has run with"), "{error}");
+    let (status, error) =
+        run(&["check", "--state-dir", "/nonexistent/state", "--servers", "/nonexistent/servers.json"]);
+    assert!(status == Some(2) && error.contains("MCP_ALLOW is not set"), "{error}");
+    assert!(error.contains("/nonexistent/servers.json: "), "{error}");
+}

@@ -107,6 +107,12 @@ fn a_token_of_one_server_is_worth_nothing_at_another() {
     let rows: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[1], ["one", "/one/mcp", "program", "1", "0", "0", "-"]);
     assert_eq!(rows[2][0], "two");
+    let (failed, error) = operator(&server, &["servers", "restart", "nope"]);
+    assert!(failed == 2 && error.contains("there is no server \"nope\" behind the running one"), "{error}");
+    assert_eq!(operator(&server, &["servers", "restart", "one"]).0, 0);
+    let (_, listed) = operator(&server, &["servers", "list"]);
+    let row: Vec<&str> = listed.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row, ["one", "/one/mcp", "program", "0", "1", "0", "-"]);
 }
 
 /// SIGHUP takes over what the file says now; a file with mistakes changes nothing.
@@ -129,7 +135,7 @@ fn sighup_adds_removes_and_changes_servers() {
     };
     let now = json!({ "kept": peer_entry("k"), "changed": peer_entry("new"), "added": peer_entry("a") });
     let log = reload(&now, "servers.reloaded");
-    assert!(log.contains("added,changed,removed"), "{log}");
+    assert!(log.contains("added=added changed=changed removed=removed"), "{log}");
     assert_eq!((pid(&server, "kept", &kept), mark(&server, "changed", &changed)), (before, json!("new")));
     assert_eq!(status(&server, "removed", &removed), 404);
     crate::bridge::wait_until_gone(&leaving);

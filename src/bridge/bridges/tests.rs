@@ -56,11 +56,16 @@ fn a_changed_file_replaces_what_has_changed() {
     let kinds = [("a", "program"), ("b", "program"), ("c", "upstream")];
     assert_eq!(names(), kinds.map(|(name, kind)| (name.to_owned(), kind.to_owned())));
     let before = bridges.all();
-    assert_eq!(bridges.reread(&trial.options, trial.host()).unwrap(), [""; 0]);
+    let changes = |added: &[&str], changed: &[&str], removed: &[&str]| {
+        let [added, changed, removed] =
+            [added, changed, removed].map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        ServerChanges { added, changed, removed }
+    };
+    assert_eq!(bridges.reread(&trial.options, trial.host()).unwrap(), changes(&[], &[], &[]));
     trial.write(
         r#""b":{"command":"sh", "args":["x"]},"c":{ "url": "http://127.0.0.1:1/" },"d":{"command":"sh"}"#,
     );
-    assert_eq!(bridges.reread(&trial.options, trial.host()).unwrap(), ["a", "b", "d"]);
+    assert_eq!(bridges.reread(&trial.options, trial.host()).unwrap(), changes(&["d"], &["b"], &["a"]));
     let after = bridges.all();
     assert_eq!(after.iter().map(|bridge| bridge.name()).collect::<Vec<_>>(), ["b", "c", "d"]);
     assert!(!Arc::ptr_eq(&before[1], &after[0]) && Arc::ptr_eq(&before[2], &after[1]));

@@ -17,6 +17,7 @@ mod fake_upstream;
 
 struct Recorder {
     told: Sending<Value>,
+    failed: Sending<String>,
     ended: Sending<ProgramEnd>,
 }
 
@@ -33,6 +34,10 @@ impl Receiver for Recorder {
 
     fn ending(&self) {}
 
+    fn failed(&self, why: &str) {
+        let _ = self.failed.send(why.to_owned()); // a test that is over
+    }
+
     fn renewed(&self) {
         let _ = self.told.send(json!("renewed")); // a test that is over
     }
@@ -45,6 +50,7 @@ impl Receiver for Recorder {
 struct Client {
     http: Arc<dyn Transport>,
     told: Channel<Value>,
+    failed: Channel<String>,
     ended: Channel<ProgramEnd>,
 }
 
@@ -67,10 +73,10 @@ impl Client {
             headers.collect(),
             Trust::load(None).unwrap(),
         );
-        let ((told, hears), (ends, ended)) = (unbounded(), unbounded());
-        let receiver = Arc::new(Recorder { told, ended: ends });
+        let ((told, hears), (fails, failed), (ends, ended)) = (unbounded(), unbounded(), unbounded());
+        let receiver = Arc::new(Recorder { told, failed: fails, ended: ends });
         let http = UpstreamLauncher(Arc::new(upstream)).launch(&principal(7), receiver).unwrap();
-        Client { http, told: hears, ended }
+        Client { http, told: hears, failed, ended }
     }
 
     fn send(&self, message: &Value) {
@@ -292,6 +298,7 @@ fn failures_are_words() {
         assert!(words.contains(expected) && !words.contains("canary"), "{tool}: {words}");
     }
     assert_eq!(client.ask(99, "tools/call", json!({ "name": "fine" }))["result"], json!({}));
+    assert_eq!(client.failed.try_iter().count(), table.len(), "the operator is told of each");
     let redirected = upstream.seen().iter().filter(|seen| seen.body["params"]["name"] == "redirect").count();
     assert_eq!(redirected, 1, "redirects are not followed");
 }

@@ -37,6 +37,12 @@ impl Receiver for Instance {
         self.lists_changed();
     }
 
+    fn failed(&self, why: &str) {
+        if let Some(instances) = self.instances.upgrade() {
+            instances.failures.failed(why.to_owned());
+        }
+    }
+
     fn ending(&self) {
         let is_starting = matches!(self.state.lock().phase, InstancePhase::Starting(_));
         match self.settings() {

@@ -184,7 +184,7 @@ fn values_have_their_form() {
 #[test]
 fn a_file_that_is_no_file_of_servers_is_refused() {
     for (text, expected) in [
-        ("", "it is no JSON object"),
+        ("", "not valid JSON"),
         ("[]", "it is no JSON object"),
         (r#"{"mcpServers":{"a":{"command":"sh"},"a":{"command":"y"}}}"#, "two members have one name"),
         ("{}", "write { \"mcpServers\""),
@@ -218,4 +218,18 @@ fn a_range_of_users_is_for_homes_of_persons() {
     };
     check(&entry(r#","home":"shared""#), wrong);
     check(r#"{"command":"sh","user":"9-8"}"#, &["user: \"9-8\" is no range"]);
+}
+
+#[test]
+fn a_program_and_a_url_are_one_mistake() {
+    check(r#"{"command":"sh","args":["x"],"url":"http://h/mcp"}"#, &["take \"command\" or \"url\""]);
+}
+
+#[test]
+fn what_is_not_json_is_said_to_be_so() {
+    for text in ["{", "{\"mcpServers\": {},}", "{\"mcpServers\" {}}"] {
+        let texts = read(text).err().unwrap();
+        assert!(texts.len() == 1 && texts[0].starts_with("f.json: not valid JSON: "), "{texts:?}");
+    }
+    assert!(read("[]").err().unwrap()[0].contains("no JSON object"));
 }
