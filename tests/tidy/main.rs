@@ -126,6 +126,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
             "src/bridge/child_user.rs",
             "src/bridge/guardian.rs",
             "src/bridge/launch.rs",
+            "src/bridge/trial.rs",
             "src/config/client_secret.rs",
             "src/config/clients.rs",
             "src/config/sources.rs",
