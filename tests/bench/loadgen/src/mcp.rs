@@ -28,7 +28,7 @@ pub struct Target {
     pub tool: Tool,
 }
 
-/// Whoever asks.
+/// The credentials of a client.
 #[derive(Clone, Default)]
 pub struct Caller {
     pub token: Option<String>,
@@ -245,7 +245,7 @@ mod tests {
     use crate::wire::answer;
 
     fn target() -> Target {
-        Target { address: "127.0.0.1:1".parse().unwrap(), path: "/mcp".to_owned() }
+        Target { address: "127.0.0.1:1".parse().unwrap(), path: "/mcp".to_owned(), tool: Tool::named("greet").unwrap() }
     }
 
     #[test]

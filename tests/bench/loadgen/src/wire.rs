@@ -189,7 +189,7 @@ mod tests {
         check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabHTTP", Some((200, "ab", 40)));
         check("HTTP/1.1 202 Accepted\r\n\r\n", Some((202, "", 25)));
         let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-        check(&format!("{head}3\r\nabc\r\n1;x\r\nd\r\n0\r\n\r\nrest"), Some((200, "abcd", 71)));
+        check(&format!("{head}3\r\nabc\r\n1;x\r\nd\r\n0\r\n\r\nrest"), Some((200, "abcd", 68)));
     }
 
     #[test]
