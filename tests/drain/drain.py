@@ -152,7 +152,8 @@ class Round:
             self.fault(f"a stream was cut: {said[-100:]}")
 
     def run(self):
-        logins = [Person(self.site).register() for _ in range(LOGINS)]
+        # People of their own: of one person, ten programs have a token at GitHub at once.
+        logins = [Person(self.site, 100 + number).register() for number in range(LOGINS)]
         begun = [person.begin() for person in logins]
         streams = []
         for _ in range(READERS):
