@@ -12,7 +12,7 @@ use crate::base::identity::UserId;
 
 /// The name of the directory below that of all home directories. No server is called so.
 const DIRECTORY: &str = ".users";
-/// Whose number it is when a program serves everybody. Ids at GitHub are above zero.
+/// The user id for programs that serve everybody. Ids at GitHub are above zero.
 const EVERYBODY: UserId = UserId(0);
 
 /// The user of a program.

@@ -151,7 +151,7 @@ impl Instances {
         ended.iter().map(|instance| instance.end()).count()
     }
 
-    /// The same, and starts nothing any more: what is started from now on is ended, or finds this.
+    /// Ends all instances and refuses new ones. A start that runs meanwhile finds the flag, or is ended with the others.
     pub(super) fn retire(&self) {
         self.is_retired.store(true, Ordering::SeqCst);
         self.restart();

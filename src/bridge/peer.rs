@@ -69,7 +69,7 @@ struct PeerState {
     introduction: Option<ClientInfo>,
     last_id: u64,
     running: BTreeMap<u64, Running>,
-    /// Whose requests were cancelled, and when last: the peer may still work on them, and ask.
+    /// Grants with cancelled requests, and the time of the latest: the peer may still work on these, and ask.
     cancelled: BTreeMap<GrantId, Instant>,
     questions: usize,
     ended: Option<ProgramEnd>,

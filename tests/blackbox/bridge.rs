@@ -137,7 +137,7 @@ fn a_program_sees_nothing_of_the_server() {
     if is_root() {
         assert_eq!(process.uid().to_string(), NOBODY, "the user that the operator named");
     } else {
-        // Whoever's it is, its memory and its environment are root's alone.
+        // A server that is not dumpable has /proc files that belong to root.
         assert_eq!(std::fs::metadata(format!("/proc/{}/environ", server.id())).unwrap().uid(), 0);
     }
 }

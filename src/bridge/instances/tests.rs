@@ -121,7 +121,7 @@ fn person(user: u64, grant: u8) -> Principal {
     Principal { grant: GrantId([grant; 16]), ..principal(user) }
 }
 
-/// The same in a session.
+/// [`person`] in a session.
 fn in_session(user: u64, grant: u8, id: &str) -> Principal {
     let session = FakeSession { id: id.to_owned(), ended: CancelToken::new() };
     Principal { session: Some(Arc::new(session)), ..person(user, grant) }
