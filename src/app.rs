@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::base::identity::UserId;
+use crate::base::identity::Subject;
 use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Quota};
@@ -70,7 +70,7 @@ pub struct App {
     ids: RequestIds,
     log: Arc<RequestLog>,
     /// Messages above [`limits::UNCHECKED_BODY_BYTES`] that are read or wait for their answer.
-    large_bodies: Arc<Quota<UserId>>,
+    large_bodies: Arc<Quota<Subject>>,
     /// Whether the server stops.
     closing: AtomicBool,
 }
@@ -80,7 +80,7 @@ enum Decision {
     /// The head alone decides.
     Answer(Response),
     /// A body of at most `limit` bytes is read, and `then` runs. A large message takes one of its user's places.
-    Read { limit: usize, place: Option<Held<UserId>>, then: Continuation },
+    Read { limit: usize, place: Option<Held<Subject>>, then: Continuation },
 }
 
 /// The function that answers a whole request: for no server in particular, or for one.
@@ -255,7 +255,7 @@ impl App {
             Err(error) => return challenge(error),
         };
         // A few places per user: slow bodies of one user block nobody else's.
-        let Some(place) = self.large_bodies.take(caller.user) else {
+        let Some(place) = self.large_bodies.take(caller.subject) else {
             trace::refused("large_bodies");
             let words = "You are sending other large messages already: wait until one of them is answered.\n";
             return Decision::Answer(plain(429, words).header("Retry-After", "1"));

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Clock;
-use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
+use crate::base::identity::{ClientFingerprint, GrantId, Scopes, Subject, UserId};
 use crate::base::lock::Mutex;
 use crate::base::startup_error::StartupError;
 use crate::base::{limits, log};
@@ -42,10 +42,10 @@ pub enum Operation {
     ListServers,
     /// End what runs of this server. The next call starts it again.
     RestartServer(String),
-    /// Remove the home directories that are kept for this server, or one person's there.
+    /// Remove the home directories that are kept for this server, or those of one person or service token there.
     ForgetServer {
         server: String,
-        user: Option<UserId>,
+        subject: Option<Subject>,
     },
 }
 
@@ -112,8 +112,9 @@ pub struct Running {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantSummary {
     pub id: GrantId,
-    pub user: UserId,
-    /// The user's login when they logged in.
+    #[serde(rename = "user")]
+    pub subject: Subject,
+    /// The user's login when they logged in, or `token:NAME`.
     pub login: String,
     pub client: GrantClient,
     /// The URI of the server that it is for.
@@ -254,8 +255,8 @@ impl Operator {
                 let ended = ended.ok_or_else(|| OperatorError::NoSuchServer(server.clone()))?;
                 Ok(Outcome::Restarted { ended })
             }
-            Operation::ForgetServer { server, user } => {
-                let removed = self.bridges()?.forget(server, *user).map_err(OperatorError::Kept)?;
+            Operation::ForgetServer { server, subject } => {
+                let removed = self.bridges()?.forget(server, *subject).map_err(OperatorError::Kept)?;
                 Ok(Outcome::Forgotten { removed })
             }
         }
@@ -375,7 +376,7 @@ impl Selection {
     fn of(&self, grants: &[Arc<Grant>]) -> Vec<GrantId> {
         let had_login = |login: &str| -> BTreeSet<UserId> {
             let theirs = grants.iter().filter(|grant| grant.login.eq_ignore_ascii_case(login));
-            theirs.map(|grant| grant.user).collect()
+            theirs.filter_map(|grant| grant.subject.user()).collect()
         };
         let users = match self {
             Selection::Login(login) => had_login(login),
@@ -384,7 +385,9 @@ impl Selection {
         };
         let meant = |grant: &&Arc<Grant>| match self {
             Selection::Grant(id) => grant.id == *id,
-            Selection::User(_) | Selection::Login(_) => users.contains(&grant.user),
+            Selection::User(_) | Selection::Login(_) => {
+                grant.subject.user().is_some_and(|user| users.contains(&user))
+            }
             Selection::Client(client) => grant.client.fingerprint == *client,
             Selection::All => true,
         };
@@ -396,7 +399,7 @@ impl GrantSummary {
     fn of(grant: &Grant) -> GrantSummary {
         GrantSummary {
             id: grant.id,
-            user: grant.user,
+            subject: grant.subject,
             login: grant.login.clone(),
             client: grant.client.clone(),
             resource: grant.resource.clone(),

@@ -113,7 +113,7 @@ impl LogLine {
             fields.push(Field::Reason(reason));
         }
         let client = caller.as_ref().map(|caller| &caller.client).or(client.as_ref());
-        fields.extend(caller.as_ref().map(|caller| Field::User(caller.user)));
+        fields.extend(caller.as_ref().map(|caller| Field::User(caller.subject)));
         fields.extend(client.map(|client| Field::Client(client.as_str())));
         fields.extend(caller.as_ref().map(|caller| Field::Grant(caller.grant)));
         if caller.is_none() {

@@ -22,6 +22,95 @@ impl fmt::Display for UserId {
     }
 }
 
+/// The name of a service token: 1 to 32 of `a-z`, `0-9`, `-` and `_`, the first a letter or a digit. Written as `token:NAME`, which no
+/// login at GitHub can be.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TokenName {
+    bytes: [u8; TokenName::MOST_BYTES],
+    length: u8,
+}
+
+impl TokenName {
+    const MOST_BYTES: usize = 32;
+
+    /// Reads a name without `token:` before it; `None` if it is no name.
+    pub fn parse(name: &str) -> Option<TokenName> {
+        let is_plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let is_name = name.bytes().next().is_some_and(|first| is_plain(&first))
+            && name.bytes().all(|b| is_plain(&b) || b == b'-' || b == b'_');
+        let length = u8::try_from(name.len()).ok().filter(|_| is_name)?;
+        let mut bytes = [0; TokenName::MOST_BYTES];
+        bytes.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+        Some(TokenName { bytes, length })
+    }
+
+    /// The name without `token:` before it.
+    pub fn as_str(&self) -> &str {
+        let bytes = self.bytes.get(..self.length.into()).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for TokenName {
+    /// `token:NAME`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "token:{}", self.as_str())
+    }
+}
+
+impl fmt::Debug for TokenName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<TokenName> for String {
+    fn from(name: TokenName) -> String {
+        name.to_string()
+    }
+}
+
+impl TryFrom<String> for TokenName {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<TokenName, &'static str> {
+        let name = text.strip_prefix("token:").and_then(TokenName::parse);
+        name.ok_or("a service token is written as token:NAME")
+    }
+}
+
+/// Who calls: a person, or a program that the operator has given a service token. Quotas, sessions and programs of different subjects
+/// are apart. As JSON, a number or `"token:NAME"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Subject {
+    /// A user at GitHub.
+    User(UserId),
+    /// The service token of this name. No GitHub user stands behind it.
+    Token(TokenName),
+}
+
+impl Subject {
+    /// The user at GitHub, unless a service token calls.
+    pub fn user(self) -> Option<UserId> {
+        match self {
+            Subject::User(user) => Some(user),
+            Subject::Token(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    /// `github:583231` or `token:NAME`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::User(user) => user.fmt(f),
+            Subject::Token(name) => name.fmt(f),
+        }
+    }
+}
+
 /// A person at GitHub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -164,9 +253,9 @@ pub trait CallerSession: Send + Sync {
 /// The caller of one request, as the bearer check has proven it.
 #[derive(Clone)]
 pub struct Principal {
-    /// The user at GitHub.
-    pub user: UserId,
-    /// The user's login when they last logged in. For display only.
+    /// Who calls: a user at GitHub, or a service token.
+    pub subject: Subject,
+    /// The user's login when they last logged in, or `token:NAME`. For display only.
     pub login: Arc<str>,
     /// The client that holds the token.
     pub client: ClientFingerprint,
@@ -178,7 +267,7 @@ pub struct Principal {
     pub resource: Arc<str>,
     /// When the token expires: no stream that it opened stands for longer.
     pub expires: Timestamp,
-    /// The user's own token at GitHub.
+    /// The user's own token at GitHub. A service token has none.
     pub upstream: Arc<dyn UpstreamToken>,
     /// The MCP session of the request; `None` in 2026-07-28, and for clients that never name theirs.
     pub session: Option<Arc<dyn CallerSession>>,
@@ -187,7 +276,7 @@ pub struct Principal {
 impl fmt::Debug for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Principal")
-            .field("user", &self.user)
+            .field("subject", &self.subject)
             .field("login", &self.login)
             .field("client", &self.client)
             .field("scopes", &self.scopes)
@@ -215,12 +304,16 @@ pub(crate) mod fake {
         }
     }
 
+    pub(crate) const fn subject(user: u64) -> Subject {
+        Subject::User(UserId(user))
+    }
+
     /// User `id` through one client, with scope `mcp`, a grant of their own and a token that never expires.
     pub(crate) fn principal(id: u64) -> Principal {
         let mut grant = [0; 16];
         grant[..8].copy_from_slice(&id.to_be_bytes());
         Principal {
-            user: UserId(id),
+            subject: subject(id),
             login: format!("user{id}").into(),
             client: ClientFingerprint::of("test-client"),
             scopes: Arc::new(Scopes::parse("mcp").unwrap()),

@@ -14,7 +14,7 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::clock::{self, Timestamp};
-use super::identity::{GrantId, UserId};
+use super::identity::{GrantId, Subject};
 use super::limits;
 use super::lock::Mutex;
 use super::trace::{self, RequestId, Trace};
@@ -98,8 +98,8 @@ pub enum Field<'a> {
     Target(&'a str),
     /// Our own public URL or GitHub's.
     Url(&'a str),
-    /// A user's subject, `github:ID`.
-    User(UserId),
+    /// Who calls: `github:ID` or `token:NAME`.
+    User(Subject),
     /// A version.
     Version(&'a str),
 }

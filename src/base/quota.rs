@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Condvar};
 use std::time::Duration;
 
-use super::identity::UserId;
+use super::identity::Subject;
 use super::limits;
 use super::lock::{Mutex, wait_timeout_while};
 
@@ -35,7 +35,7 @@ struct State<K> {
 
 /// A guard: holds an amount until dropped.
 #[derive(Debug)]
-pub struct Held<K: Copy + Eq + Hash = UserId> {
+pub struct Held<K: Copy + Eq + Hash = Subject> {
     quota: Arc<Quota<K>>,
     key: K,
     amount: usize,
@@ -43,15 +43,15 @@ pub struct Held<K: Copy + Eq + Hash = UserId> {
 
 /// One key's part of a quota. Clones are the same part.
 #[derive(Clone, Debug)]
-pub struct Share<K = UserId> {
+pub struct Share<K = Subject> {
     quota: Arc<Quota<K>>,
     key: K,
 }
 
-impl Quota<UserId> {
-    /// Memory budget: bytes per user and in total. Each user may hold [`limits::FLOOR_BYTES`] whatever others hold, so that a
+impl Quota<Subject> {
+    /// Memory budget: bytes per subject and in total. Each may hold [`limits::FLOOR_BYTES`] whatever others hold, so that a
     /// few who hoard break no streams of others.
-    pub fn bytes(limits: (usize, usize)) -> Arc<Quota<UserId>> {
+    pub fn bytes(limits: (usize, usize)) -> Arc<Quota<Subject>> {
         Arc::new(Quota::new(limits).floor(limits::FLOOR_BYTES))
     }
 }

@@ -15,7 +15,7 @@ use super::instances::{Instance, InstanceSettings, Instances, Job};
 use super::launcher::{Audience, Launcher};
 use super::passed_call::PassedCalls;
 use super::unavailable::Unavailable;
-use crate::base::identity::{GrantId, Principal, UserId};
+use crate::base::identity::{GrantId, Principal, Subject};
 use crate::base::limits;
 use crate::base::quota::Quota;
 use crate::mcp::{
@@ -25,11 +25,11 @@ use crate::mcp::{
 /// What all bridges of a process share, so that its limits hold for all servers together.
 pub(super) struct BridgeLimits {
     /// Requests that wait for the first description of their instance: each holds a worker.
-    waiting: Arc<Quota<UserId>>,
+    waiting: Arc<Quota<Subject>>,
     /// Questions that wait for a person: each holds a thread.
-    questions: Arc<Quota<UserId>>,
+    questions: Arc<Quota<Subject>>,
     /// Calls and lists that run: each holds a thread where its peer is an upstream.
-    passed: Arc<Quota<UserId>>,
+    passed: Arc<Quota<Subject>>,
     pub(super) pool: Arc<InstancePool<Instance>>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Bridge {
     /// Tells clients of changes; there before the first call.
     publisher: Arc<OnceLock<Publisher>>,
     calls: Arc<PassedCalls>,
-    waiting: Arc<Quota<UserId>>,
+    waiting: Arc<Quota<Subject>>,
     start: Duration,
 }
 
@@ -137,7 +137,7 @@ impl Backend for Bridge {
         }
         let server = self.instances.server();
         let busy = || Error::new(Error::BUSY, format!("Too many requests wait for {server:?} to start"));
-        let _place = self.waiting.take(caller.user).ok_or_else(busy)?;
+        let _place = self.waiting.take(caller.subject).ok_or_else(busy)?;
         let (sender, receiver) = bounded(1);
         let job: Job = Box::new(move |found| {
             let _ = sender.send(found.map(|(_, greeting)| Arc::clone(&greeting.description))); // read once, or given up

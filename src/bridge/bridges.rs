@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::backend::{Bridge, BridgeLimits};
 use super::failures::Failures;
+use super::launch::directory_of;
 use super::setup::{BridgeHost, BridgeOptions};
 use super::trial::{self, TrialDirectory};
-use crate::base::identity::UserId;
+use crate::base::identity::Subject;
 use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::startup_error::StartupError;
@@ -171,19 +172,19 @@ impl Bridges {
         Ok(servers.iter().map(trial).collect())
     }
 
-    /// Removes the home directories of a server, which may be one that is no longer served, or the one of a person. Returns how many
+    /// Removes the home directories of a server, which may be one that is no longer served, or the one of a person or service token. Returns how many
     /// there were.
     ///
     /// # Errors
     /// Why not all of them were removed.
-    pub(crate) fn forget(&self, name: &str, user: Option<UserId>) -> Result<usize, String> {
+    pub(crate) fn forget(&self, name: &str, subject: Option<Subject>) -> Result<usize, String> {
         let is_segment =
             Path::new(name).components().eq([Component::Normal(name.as_ref())]) && !name.starts_with('.');
         let directory = self.directory.join(name);
         if !is_segment || !directory.is_dir() {
             return Ok(0);
         }
-        if self.find(name).is_some_and(|bridge| bridge.instances().is_running_for(user)) {
+        if self.find(name).is_some_and(|bridge| bridge.instances().is_running_for(subject)) {
             return Err(
                 "programs are running there: end them with `servers restart`, and try again".to_owned()
             );
@@ -195,8 +196,8 @@ impl Bridges {
         let mut removed = 0;
         for person in fs::read_dir(&directory).map_err(failed)? {
             let path = person.map_err(failed)?.path();
-            let is_meant = |user: UserId| path.file_name() == Some(user.0.to_string().as_ref());
-            if user.is_none_or(is_meant) {
+            let is_meant = |subject| path.file_name() == Some(directory_of(subject).as_ref());
+            if subject.is_none_or(is_meant) {
                 fs::remove_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
                 removed += 1;
             }

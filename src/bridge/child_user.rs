@@ -7,19 +7,19 @@ use std::ops::RangeInclusive;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use super::launch::{RunAs, make_directory, make_root};
-use crate::base::identity::UserId;
+use super::launch::{RunAs, directory_of, make_directory, make_root};
+use crate::base::identity::{Subject, UserId};
 
 /// The name of the directory below that of all home directories. No server is called so.
 const DIRECTORY: &str = ".users";
 /// The user id for programs that serve everybody. Ids at GitHub are above zero.
-const EVERYBODY: UserId = UserId(0);
+const EVERYBODY: Subject = Subject::User(UserId(0));
 
 /// The user of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ChildUser {
     One(RunAs),
-    /// A number of this range for each person.
+    /// A number of this range for each person and service token.
     PerPerson(RangeInclusive<u32>),
 }
 
@@ -38,7 +38,7 @@ impl ChildUser {
     }
 
     /// The user for a person, or for everybody. `root` is the directory above all home directories.
-    pub(super) fn of(&self, person: Option<UserId>, root: &Path) -> io::Result<RunAs> {
+    pub(super) fn of(&self, person: Option<Subject>, root: &Path) -> io::Result<RunAs> {
         match self {
             ChildUser::One(user) => Ok(*user),
             ChildUser::PerPerson(range) => {
@@ -69,11 +69,11 @@ impl ChildUser {
 }
 
 /// The number of a person in a range: theirs from before, else the first that nobody has.
-fn number(person: UserId, range: &RangeInclusive<u32>, root: &Path) -> io::Result<u32> {
+fn number(person: Subject, range: &RangeInclusive<u32>, root: &Path) -> io::Result<u32> {
     make_root(root)?;
     let directory = root.join(DIRECTORY);
     make_directory(&directory, 0o700)?;
-    let theirs = directory.join(format!("{}-{}-of-{}", range.start(), range.end(), person.0));
+    let theirs = directory.join(format!("{}-{}-of-{}", range.start(), range.end(), directory_of(person)));
     for _ in 0..2 {
         match fs::read_link(&theirs) {
             Ok(number) => {
@@ -99,9 +99,9 @@ fn number(person: UserId, range: &RangeInclusive<u32>, root: &Path) -> io::Resul
 }
 
 /// Takes the first number that nobody has.
-fn claim(person: UserId, range: &RangeInclusive<u32>, directory: &Path) -> io::Result<u32> {
+fn claim(person: Subject, range: &RangeInclusive<u32>, directory: &Path) -> io::Result<u32> {
     for number in range.clone() {
-        match symlink(person.0.to_string(), directory.join(number.to_string())) {
+        match symlink(directory_of(person), directory.join(number.to_string())) {
             Ok(()) => return Ok(number),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),

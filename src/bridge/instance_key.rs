@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::entry::Isolation;
-use crate::base::identity::{GrantId, Principal, UserId};
+use crate::base::identity::{GrantId, Principal, Subject};
 use crate::mcp::Publisher;
 
 /// Names one instance: callers with the same key share it.
@@ -11,7 +11,7 @@ use crate::mcp::Publisher;
 pub(super) struct InstanceKey {
     pub(super) server: Arc<str>,
     /// `None`: everybody.
-    pub(super) user: Option<UserId>,
+    pub(super) subject: Option<Subject>,
     /// `None`: all client programs of the person.
     pub(super) grant: Option<GrantId>,
     /// `None`: all sessions of the client program.
@@ -23,15 +23,15 @@ pub(super) struct InstanceKey {
 impl InstanceKey {
     /// The key of a caller. Clients of 2026-07-28 have no sessions: with [`Isolation::Session`] theirs is that of their grant.
     pub(super) fn new(server: &Arc<str>, isolation: Isolation, caller: &Principal) -> InstanceKey {
-        let (user, grant) = (Some(caller.user), Some(caller.grant));
+        let (subject, grant) = (Some(caller.subject), Some(caller.grant));
         let session = || caller.session.as_ref().map(|session| session.session_id().into());
-        let (user, grant, session) = match isolation {
+        let (subject, grant, session) = match isolation {
             Isolation::Shared => (None, None, None),
-            Isolation::User => (user, None, None),
-            Isolation::Grant => (user, grant, None),
-            Isolation::Session => (user, grant, session()),
+            Isolation::User => (subject, None, None),
+            Isolation::Grant => (subject, grant, None),
+            Isolation::Session => (subject, grant, session()),
         };
-        InstanceKey { server: Arc::clone(server), user, grant, session, is_modern: false }
+        InstanceKey { server: Arc::clone(server), subject, grant, session, is_modern: false }
     }
 
     /// The key of what outlives an instance: all sessions of a client program start the same.
@@ -41,10 +41,10 @@ impl InstanceKey {
 
     /// Tells those whom the instance serves.
     pub(super) fn audience(&self, everybody: &Publisher) -> Publisher {
-        match (&self.session, self.grant, self.user) {
+        match (&self.session, self.grant, self.subject) {
             (Some(session), ..) => everybody.for_session(session),
             (None, Some(grant), _) => everybody.for_grant(grant),
-            (None, None, Some(user)) => everybody.for_user(user),
+            (None, None, Some(subject)) => everybody.for_subject(subject),
             (None, None, None) => everybody.clone(),
         }
     }

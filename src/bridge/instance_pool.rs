@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::slots::Slots;
-use crate::base::identity::UserId;
+use crate::base::identity::Subject;
 use crate::base::lock::Mutex;
 use crate::base::quota::Quota;
 
@@ -12,7 +12,7 @@ pub(super) struct InstancePool<I> {
     /// Instances of one person, and in all.
     pub(super) most: (usize, usize),
     /// Instances that live, those included that are being ended: twice what may be in use. One that all share is nobody's.
-    pub(super) places: Arc<Quota<Option<UserId>>>,
+    pub(super) places: Arc<Quota<Option<Subject>>>,
     /// Guards which instance serves whom, and who has to wait after failures.
     pub(super) slots: Mutex<Slots<I>>,
 }

@@ -17,7 +17,7 @@ use super::peer::{Observer, Peer};
 use super::slots::Slot;
 use super::transport::Receiver;
 use super::unavailable::Unavailable;
-use crate::base::identity::{CallerSession, GrantId, Principal, UserId};
+use crate::base::identity::{CallerSession, GrantId, Principal, Subject};
 use crate::base::lock::Mutex;
 use crate::base::quota::Held;
 use crate::base::{clock, limits, log};
@@ -63,7 +63,7 @@ pub(super) struct Instance {
     /// Guards how far it has come, and when it was used last.
     state: Mutex<InstanceState>,
     /// Given back when the program and all that it started are gone.
-    _place: Held<Option<UserId>>,
+    _place: Held<Option<Subject>>,
 }
 
 struct InstanceState {
@@ -139,10 +139,12 @@ impl Instances {
     }
 
     /// Whether there is one of this person, or any.
-    pub(super) fn is_running_for(&self, user: Option<UserId>) -> bool {
+    pub(super) fn is_running_for(&self, subject: Option<Subject>) -> bool {
         let slots = self.settings.pool.slots.lock();
         let mut instances = slots.of_server(self.server()).map(|slot| &slot.instance);
-        instances.any(|instance| user.is_none() || instance.key.user.is_none() || instance.key.user == user)
+        instances.any(|instance| {
+            subject.is_none() || instance.key.subject.is_none() || instance.key.subject == subject
+        })
     }
 
     /// Ends all there are, forgets what is remembered of them, and returns how many there were.
@@ -184,7 +186,7 @@ impl Instances {
     /// The instance of this person, and whether it is new and has to be launched.
     fn find(&self, person: &Principal) -> Result<(Arc<Instance>, bool), Unavailable> {
         let (key, pool) = (self.key(person), &self.settings.pool);
-        let grants = key.user.map(|_| person.grant);
+        let grants = key.subject.map(|_| person.grant);
         let session = person.session.clone().filter(|_| key.session.is_some());
         let now = clock::instant();
         let mut slots = pool.slots.lock();
@@ -205,9 +207,9 @@ impl Instances {
             return Err(Unavailable::Ended);
         }
         let is_restart = slots.history(&key).is_some_and(|past| past.failed.is_some());
-        let evicted = slots.make_room(key.user, pool.most, Instance::idle_since);
+        let evicted = slots.make_room(key.subject, pool.most, Instance::idle_since);
         let evicted = evicted.ok_or(Unavailable::TooMany)?;
-        let place = pool.places.take(key.user).ok_or(Unavailable::TooMany)?;
+        let place = pool.places.take(key.subject).ok_or(Unavailable::TooMany)?;
         let instance = Instance::new(key.clone(), session.clone(), (now, Weak::clone(&self.this), place));
         slots.forget_failures(now);
         let slot = Slot { instance: Arc::clone(&instance), grants: grants.into_iter().collect() };
@@ -287,7 +289,7 @@ impl Instance {
     fn new(
         key: InstanceKey,
         session: Option<Arc<dyn CallerSession>>,
-        (now, instances, place): (Instant, Weak<Instances>, Held<Option<UserId>>),
+        (now, instances, place): (Instant, Weak<Instances>, Held<Option<Subject>>),
     ) -> Arc<Instance> {
         Arc::new_cyclic(|this: &Weak<Instance>| Instance {
             key,

@@ -13,6 +13,7 @@ use std::process::{self, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::guardian::{FLAG, GuardianReport, NO_ID, TERMINATE};
 use super::template::Variables;
+use crate::base::identity::Subject;
 use crate::base::secret::Secret;
 use crate::sys;
 
@@ -197,6 +198,14 @@ pub(super) fn make_root(root: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = root.ancestors().skip(1).take_while(is_missing).collect();
     missing.into_iter().rev().try_for_each(|directory| make_directory(directory, 0o711))?;
     make_directory(root, 0o711)
+}
+
+/// The name of the directory of a person or service token. People have numbers, so the two never meet.
+pub(super) fn directory_of(subject: Subject) -> String {
+    match subject {
+        Subject::User(user) => user.0.to_string(),
+        Subject::Token(name) => format!("token-{}", name.as_str()),
+    }
 }
 
 /// Makes a directory unless it is there, and sets its mode, whatever the umask.

@@ -21,7 +21,7 @@ use super::rounds::{self, PeerRound, Remembered};
 use super::transport::Undelivered;
 use super::unavailable::Unavailable;
 use crate::base::encoding::base64url;
-use crate::base::identity::{GrantId, UserId};
+use crate::base::identity::{GrantId, Subject};
 use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Quota};
@@ -34,9 +34,9 @@ use crate::mcp::{
 pub(super) struct PassedCalls {
     instances: Arc<Instances>,
     /// Calls and lists that run.
-    places: Arc<Quota<UserId>>,
+    places: Arc<Quota<Subject>>,
     /// Threads that wait for the answer to a question.
-    questions: Arc<Quota<UserId>>,
+    questions: Arc<Quota<Subject>>,
     parked: ParkedCalls,
     pub(super) listed: Listed,
 }
@@ -44,8 +44,8 @@ pub(super) struct PassedCalls {
 impl PassedCalls {
     pub(super) fn new(
         instances: Arc<Instances>,
-        places: Arc<Quota<UserId>>,
-        questions: Arc<Quota<UserId>>,
+        places: Arc<Quota<Subject>>,
+        questions: Arc<Quota<Subject>>,
     ) -> Arc<PassedCalls> {
         let (parked, listed) = (ParkedCalls::default(), Listed::default());
         Arc::new(PassedCalls { instances, places, questions, parked, listed })
@@ -59,7 +59,7 @@ impl PassedCalls {
             Some(Remembered::State(state)) => state,
             None => None,
         };
-        let Some(place) = self.places.take(context.principal().user) else {
+        let Some(place) = self.places.take(context.principal().subject) else {
             return context.complete(Err(Error::new(Error::BUSY, "Too many requests at once").into()));
         };
         PassedCall::new(Arc::clone(self), place, (context, request_state)).run(Attempt::First);
@@ -100,7 +100,7 @@ enum Attempt {
 struct PassedCall {
     calls: Arc<PassedCalls>,
     /// Its place among its user's requests.
-    place: Held<UserId>,
+    place: Held<Subject>,
     owner: GrantId,
     /// What the client said that it can do.
     capabilities: ClientCapabilities,
@@ -127,7 +127,7 @@ enum PassedCallState {
 impl PassedCall {
     fn new(
         calls: Arc<PassedCalls>,
-        place: Held<UserId>,
+        place: Held<Subject>,
         (context, request_state): (Context, Option<String>),
     ) -> Arc<PassedCall> {
         let input_responses = context.call().params.get("inputResponses").map(ToOwned::to_owned);

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::entry::{Executable, Home, Isolation};
-use super::launch::{Directories, Launch};
+use super::launch::{Directories, Launch, directory_of};
 use super::launcher::Launcher;
 use super::stdio::Stdio;
-use super::template::{NoGitHubToken, ServedPerson, Template, Variables};
+use super::template::{FillError, ServedPerson, Template, Variables};
 use super::transport::{Receiver, Transport};
 use crate::base::encoding::sha256;
 use crate::base::identity::Principal;
 
-/// The directory of what everybody shares; persons' have numbers.
+/// The directory of what everybody shares; [`directory_of`] names those of people and service tokens.
 const EVERYBODY: &str = "shared";
 
 /// Launches one program.
@@ -39,16 +39,15 @@ impl Launcher for ProgramLauncher {
         // M5: GitHub is asked before a program gets a token that it keeps for as long as it runs.
         let token = self.needs_github_token().then(|| caller.upstream.token()).flatten();
         let token = token.filter(|_| caller.upstream.is_good());
-        let served = ServedPerson { id: caller.user, login: &caller.login, github_token: &|| token.clone() };
-        let no_token = |NoGitHubToken| {
-            io::Error::other("it needs the person's token at GitHub, and there is no good one: log in again")
-        };
+        let served =
+            ServedPerson { subject: caller.subject, login: &caller.login, github_token: &|| token.clone() };
+        let unfilled = |error: FillError| io::Error::other(error.words());
         let fill = |(name, value): &(String, Template)| Ok((name.clone(), value.fill(&served)?));
-        let env = env.iter().map(fill).collect::<Result<_, _>>().map_err(no_token)?;
-        let person = (self.isolation != Isolation::Shared).then_some(caller.user);
+        let env = env.iter().map(fill).collect::<Result<_, _>>().map_err(unfilled)?;
+        let person = (self.isolation != Isolation::Shared).then_some(caller.subject);
         let user = user.as_ref().map(|user| user.of(person, &self.directory)).transpose()?;
         let owner = person.filter(|_| *home == Home::Person);
-        let owner = owner.map_or(EVERYBODY.to_owned(), |owner| owner.0.to_string());
+        let owner = owner.map_or(EVERYBODY.to_owned(), directory_of);
         let launch = Launch {
             program: path.clone(),
             args: args.clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::instance_key::InstanceKey;
-use crate::base::identity::{GrantId, UserId};
+use crate::base::identity::{GrantId, Subject};
 use crate::base::limits;
 use crate::mcp::Description;
 
@@ -77,11 +77,11 @@ impl<I> Slots<I> {
     /// `None`: all are in use.
     pub(super) fn make_room(
         &mut self,
-        user: Option<UserId>,
+        user: Option<Subject>,
         (of_user, in_all): (usize, usize),
         idle_since: impl Fn(&I) -> Option<Instant>,
     ) -> Option<Vec<Arc<I>>> {
-        let theirs = || self.running.iter().filter(|(key, _)| key.user == user);
+        let theirs = || self.running.iter().filter(|(key, _)| key.subject == user);
         let candidates: Vec<_> = if theirs().count() >= of_user {
             theirs().collect()
         } else if self.running.len() >= in_all {

@@ -3,18 +3,30 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::base::identity::UserId;
+use crate::base::identity::Subject;
 use crate::base::secret::Secret;
 
 /// The variables of this process, from which `${env.NAME}` is filled.
 pub(crate) type Variables = BTreeMap<String, String>;
 
-/// The person for whom a program is started.
+/// The caller for whom a program is started.
 pub(crate) struct ServedPerson<'a> {
-    pub(crate) id: UserId,
+    pub(crate) subject: Subject,
     pub(crate) login: &'a str,
     /// Opens the person's token at GitHub, if one is kept.
     pub(crate) github_token: &'a dyn Fn() -> Option<Secret<String>>,
+}
+
+impl FillError {
+    /// What the caller is told of the server.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            FillError::NoGitHubToken => {
+                "it needs the person's token at GitHub, and there is no good one: log in again"
+            }
+            FillError::NoUser => "it needs to know which GitHub user calls, and a service token is none",
+        }
+    }
 }
 
 /// A value with placeholders. Its text may be a secret and is not printed.
@@ -27,9 +39,14 @@ enum Piece {
     GitHubToken,
 }
 
-/// A placeholder's value is not available: the person's token at GitHub is not kept.
+/// Why a placeholder has no value for a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NoGitHubToken;
+pub(crate) enum FillError {
+    /// The person's token at GitHub is not kept.
+    NoGitHubToken,
+    /// The caller is a service token, not a user at GitHub.
+    NoUser,
+}
 
 /// Why a text is not a template.
 #[derive(Debug, PartialEq, Eq)]
@@ -119,15 +136,20 @@ impl Template {
     }
 
     /// The value for `person`.
-    pub(crate) fn fill(&self, person: &ServedPerson<'_>) -> Result<Secret<String>, NoGitHubToken> {
+    pub(crate) fn fill(&self, person: &ServedPerson<'_>) -> Result<Secret<String>, FillError> {
+        let user = person.subject.user().ok_or(FillError::NoUser);
         let mut value = String::new();
         for piece in &self.0 {
             match piece {
                 Piece::Text(text) => value.push_str(text.expose()),
-                Piece::UserId => value.push_str(&person.id.0.to_string()),
-                Piece::UserLogin => value.push_str(person.login),
+                Piece::UserId => value.push_str(&user?.0.to_string()),
+                Piece::UserLogin => {
+                    user?;
+                    value.push_str(person.login);
+                }
                 Piece::GitHubToken => {
-                    value.push_str((person.github_token)().ok_or(NoGitHubToken)?.expose());
+                    user?;
+                    value.push_str((person.github_token)().ok_or(FillError::NoGitHubToken)?.expose());
                 }
             }
         }

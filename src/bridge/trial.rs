@@ -13,7 +13,7 @@ use super::instances::{Instance, Instances, Job};
 use super::peer::{Requester, Settled};
 use super::unavailable::Unavailable;
 use crate::base::clock::Timestamp;
-use crate::base::identity::{ClientFingerprint, GrantId, Principal, Scopes, UpstreamToken, UserId};
+use crate::base::identity::{ClientFingerprint, GrantId, Principal, Scopes, Subject, UpstreamToken, UserId};
 use crate::base::limits;
 use crate::base::secret::Secret;
 use crate::mcp::Members;
@@ -139,7 +139,7 @@ fn nobody() -> Principal {
         }
     }
     Principal {
-        user: NOBODY,
+        subject: Subject::User(NOBODY),
         login: Arc::from("check"),
         client: ClientFingerprint::of("check"),
         scopes: Arc::new(Scopes::default()),

@@ -10,7 +10,7 @@ use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{ConnectionDetails, Connector, RustlsConnector, TcpConnector, Transport};
 use ureq::{Agent, RequestBuilder};
 
-use super::template::{NoGitHubToken, ServedPerson, Template, Variables};
+use super::template::{ServedPerson, Template, Variables};
 use super::upstream_error::UpstreamError;
 use crate::base::identity::Principal;
 use crate::base::limits;
@@ -19,8 +19,6 @@ use crate::trust::Trust;
 
 /// Headers of the transport, which are set here. Those that begin with `mcp-` come to them.
 const OURS: &str = "accept accept-encoding connection content-length content-type expect host last-event-id transfer-encoding";
-const NO_GITHUB_TOKEN: UpstreamError =
-    UpstreamError::Unusable("it needs the person's token at GitHub, and none is kept: log in again");
 const NO_HEADER: UpstreamError = UpstreamError::Unusable("the value of one of its headers cannot be sent");
 
 /// Where an upstream is. Its query may be a secret and is not printed.
@@ -139,9 +137,10 @@ impl Upstream {
         person: &Principal,
     ) -> Result<RequestBuilder<B>, UpstreamError> {
         let github_token = || person.upstream.token();
-        let served = ServedPerson { id: person.user, login: &person.login, github_token: &github_token };
+        let served =
+            ServedPerson { subject: person.subject, login: &person.login, github_token: &github_token };
         for header in &self.headers {
-            let value = header.value.fill(&served).map_err(|NoGitHubToken| NO_GITHUB_TOKEN)?;
+            let value = header.value.fill(&served).map_err(|error| UpstreamError::Unusable(error.words()))?;
             let mut value = HeaderValue::from_str(value.expose()).map_err(|_| NO_HEADER)?;
             value.set_sensitive(true);
             request = request.header(header.name.clone(), value);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::options::{self, ConfigOption, Reads};
 use super::sources::Given;
 use super::values;
-use crate::base::identity::{ClientFingerprint, GrantId, UserId};
+use crate::base::identity::{ClientFingerprint, GrantId, Subject, TokenName, UserId};
 use crate::base::startup_error::StartupError;
 use crate::bridge::BridgeOptions;
 use crate::operator::{Operation, Selection};
@@ -126,8 +126,8 @@ pub(super) const COMMANDS: &[Command] = &[
         .help("list the MCP servers behind the running server: how many programs they have, restarts, the last failure"),
     command(&["servers", "restart"], "NAME", Action::Operate(restart))
         .help("end the programs of one of them; the next call starts them again"),
-    command(&["servers", "forget"], "NAME [NUMBER]", Action::Operate(forget))
-        .help("remove the home directories that are kept for one of them, or that of the person of this number"),
+    command(&["servers", "forget"], "NAME [NUMBER|token:NAME]", Action::Operate(forget))
+        .help("remove the home directories that are kept for one of them, or that of one person or service token"),
     command(&["health"], "[--url URL]", Action::Health).help(
         "exit with 0 if the server is up, else with 1: asked over the operator's socket, or at its URL",
     ),
@@ -308,14 +308,19 @@ fn forget(line: &CommandLine) -> Result<Operation, StartupError> {
         [server] => (server, None),
         [server, person] => (server, Some(person)),
         [] | [..] => {
-            return Err(unusable("say a name of `servers list`, and perhaps the number of one person"));
+            return Err(unusable(
+                "say a name of `servers list`, and perhaps the number of one person or token:NAME",
+            ));
         }
     };
-    let user = user.map(|person| match self::user(person) {
-        Ok(Selection::User(id)) => Ok(id),
-        Ok(_) | Err(_) => Err(unusable("a person is the number in the USER column of `grants list`")),
+    let subject = user.map(|person| match (TokenName::try_from(person.clone()), self::user(person)) {
+        (Ok(token), _) => Ok(Subject::Token(token)),
+        (Err(_), Ok(Selection::User(id))) => Ok(Subject::User(id)),
+        (Err(_), Ok(_) | Err(_)) => Err(unusable(
+            "a person is the number in the USER column of `grants list`, and a service token is token:NAME",
+        )),
     });
-    Ok(Operation::ForgetServer { server: server.clone(), user: user.transpose()? })
+    Ok(Operation::ForgetServer { server: server.clone(), subject: subject.transpose()? })
 }
 
 fn back_up(line: &CommandLine) -> Result<Operation, StartupError> {

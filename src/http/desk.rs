@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::base::cancel::CancelToken;
-use crate::base::identity::UserId;
+use crate::base::identity::{Subject, UserId};
 use crate::base::quota::Quota;
 use crate::base::{clock, limits};
 use crate::http::{Admission, Handler, Head, Request, Responder, Response, Stream, StreamSender, Ticket};
@@ -70,7 +70,7 @@ impl Desk {
                 return self.tell(Event::Later(responder));
             }
             "/stream" => {
-                let unread = Quota::bytes(limits::UNREAD_BYTES).share(UserId(1));
+                let unread = Quota::bytes(limits::UNREAD_BYTES).share(Subject::User(UserId(1)));
                 let (sender, stream) = Stream::pair(unread, CancelToken::new());
                 responder.respond(Response::new(200).stream(stream));
                 return self.tell(Event::Stream(sender));

@@ -1,9 +1,9 @@
-//! Bounds per user (M17): memory of unread, replayable and kept data; the rate of new sessions and streams.
+//! Bounds per user or service token (M17): memory of unread, replayable and kept data; the rate of new sessions and streams.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::identity::UserId;
+use crate::base::identity::Subject;
 use crate::base::limits;
 use crate::base::quota::{Quota, Share};
 use crate::base::rate::{Rate, RateLimit};
@@ -11,9 +11,9 @@ use crate::base::rate::{Rate, RateLimit};
 /// The budgets of all users.
 #[derive(Clone)]
 pub(super) struct Budgets {
-    pub(super) unread: Arc<Quota<UserId>>,
-    pub(super) replay: Arc<Quota<UserId>>,
-    pub(super) kept: Arc<Quota<UserId>>,
+    pub(super) unread: Arc<Quota<Subject>>,
+    pub(super) replay: Arc<Quota<Subject>>,
+    pub(super) kept: Arc<Quota<Subject>>,
 }
 
 /// One user's parts of them.
@@ -36,7 +36,7 @@ impl Budgets {
         }
     }
 
-    pub(super) fn of(&self, user: UserId) -> Shares {
+    pub(super) fn of(&self, user: Subject) -> Shares {
         Shares {
             unread: self.unread.share(user),
             replay: self.replay.share(user),
@@ -46,7 +46,7 @@ impl Budgets {
 }
 
 /// The rate of sessions and streams that a user opens: they stay behind, unlike calls.
-pub(super) fn openings() -> RateLimit<UserId> {
+pub(super) fn openings() -> RateLimit<Subject> {
     RateLimit::new(Rate { count: limits::OPENINGS, per: Duration::from_secs(60) })
 }
 

@@ -7,18 +7,18 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use super::exchange::Exchange;
-use crate::base::identity::{GrantId, UserId};
+use crate::base::identity::{GrantId, Subject};
 use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Quota};
 
 /// The running calls.
 pub(super) struct Calls {
-    places: Arc<Quota<UserId>>,
+    places: Arc<Quota<Subject>>,
     /// The places of lists, which a user gets even when calls have taken all places.
-    list_places: Arc<Quota<UserId>>,
+    list_places: Arc<Quota<Subject>>,
     /// The places of calls that have become tasks: some of `places`.
-    task_places: Arc<Quota<UserId>>,
+    task_places: Arc<Quota<Subject>>,
     /// Guards the running calls by number.
     running: Mutex<RunningCalls>,
 }
@@ -36,8 +36,8 @@ struct RunningCalls {
 pub(super) struct Permit {
     calls: Arc<Calls>,
     number: u64,
-    place: Held<UserId>,
-    task_place: OnceLock<Held<UserId>>,
+    place: Held<Subject>,
+    task_place: OnceLock<Held<Subject>>,
 }
 
 impl Calls {
@@ -61,7 +61,7 @@ impl Calls {
     ) -> Result<Permit, &'static str> {
         let call = &exchange.call;
         let places = if call.operation.is_list() { &self.list_places } else { &self.places };
-        let place = places.take(call.principal.user);
+        let place = places.take(call.principal.subject);
         let mut running = self.running.lock();
         if let Some(why) = running.closed {
             return Err(why);
@@ -121,12 +121,12 @@ impl Calls {
 
 impl Permit {
     /// A place for this call as a task; `None` if there is none left.
-    pub(super) fn task_place(&self) -> Option<Held<UserId>> {
+    pub(super) fn task_place(&self) -> Option<Held<Subject>> {
         self.calls.task_places.take(self.place.key())
     }
 
     /// Holds the place of a task until the call is over.
-    pub(super) fn hold(&self, task_place: Held<UserId>) {
+    pub(super) fn hold(&self, task_place: Held<Subject>) {
         let _ = self.task_place.set(task_place); // a call becomes a task once
     }
 }

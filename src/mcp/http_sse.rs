@@ -21,7 +21,7 @@ const OLDEST: &str = "2024-11-05";
 /// Opens the stream. Its session ends with it.
 pub(super) fn open(core: &Core, principal: &Principal, message_path: &str) -> Result<Response, Refusal> {
     let open = core.open_stream(principal).ok_or(Refusal::TOO_MANY_STREAMS)?;
-    let new = new_session(core, principal.user, base64url(&core.settings.random.bytes::<32>()).into());
+    let new = new_session(core, principal.subject, base64url(&core.settings.random.bytes::<32>()).into());
     let new = NewSession { kind: Kind::HttpSse, client: None, ..new };
     let (events, body) = EventStream::open(new.shares.clone(), open);
     // The id in the URL is no credential: it is only valid with a token of this grant (M6).

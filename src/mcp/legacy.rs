@@ -21,7 +21,7 @@ use super::session_id::SessionId;
 use super::stream::EventStream;
 use super::table::{Full, Row};
 use crate::base::cancel::CancelToken;
-use crate::base::identity::{CallerSession, Principal, UserId};
+use crate::base::identity::{CallerSession, Principal, Subject};
 use crate::http::{Response, Stream};
 
 /// Serves a POST.
@@ -185,11 +185,11 @@ fn open_session(
     id: &str,
     contents: &SessionId,
 ) -> Result<Arc<Session>, Refusal> {
-    if !core.may_open(principal.user) {
+    if !core.may_open(principal.subject) {
         return Err(Refusal::TOO_FAST);
     }
     let is_primed = &*contents.version >= "2025-11-25";
-    let new = new_session(core, principal.user, id.into());
+    let new = new_session(core, principal.subject, id.into());
     let new = NewSession { client: Some(contents.client()), is_primed, ..new };
     let session = Arc::new(Session::new(principal, new));
     core.subscribers
@@ -208,12 +208,12 @@ fn unnamed_session(core: &Core, caller: &Caller, refusal: Refusal) -> Result<Arc
     }
     let initialized = core.subscribers.sessions.unnamed(&caller.principal).ok_or(refusal)?;
     initialized.touch(core.settings.clock.monotonic());
-    let new = new_session(core, caller.principal.user, "".into());
+    let new = new_session(core, caller.principal.subject, "".into());
     Ok(Arc::new(Session::new(&caller.principal, NewSession { kind: Kind::SingleRequest, ..new })))
 }
 
 /// A new session of a client without capabilities.
-pub(super) fn new_session(core: &Core, user: UserId, id: Box<str>) -> NewSession {
+pub(super) fn new_session(core: &Core, user: Subject, id: Box<str>) -> NewSession {
     NewSession {
         id,
         kind: Kind::Streamable,

@@ -198,7 +198,9 @@ pub use self::subscribers::{Interests, Publisher};
 pub use self::tool::{NoArguments, TaskSupport, Tool};
 pub use self::tool_server::{Builder, ToolServer};
 pub use crate::base::cancel::CancelToken;
-pub use crate::base::identity::{CallerSession, GrantId, Principal, Scopes, UpstreamToken, UserId};
+pub use crate::base::identity::{
+    CallerSession, GrantId, Principal, Scopes, Subject, TokenName, UpstreamToken, UserId,
+};
 
 /// The MCP endpoint. Clones are the same endpoint.
 #[derive(Clone)]
@@ -225,9 +227,9 @@ struct Core {
     subscribers: Arc<Subscribers>,
     calls: Arc<Calls>,
     /// The sessions and streams that each user opens.
-    openings: Arc<RateLimit<UserId>>,
+    openings: Arc<RateLimit<Subject>>,
     /// The open streams of each user that belong to no call.
-    streams: Arc<Quota<UserId>>,
+    streams: Arc<Quota<Subject>>,
     budgets: Budgets,
     tasks: Arc<Table<Task>>,
     /// Tripped when the server stops.
@@ -329,7 +331,7 @@ impl Mcp {
     }
 
     fn caller(&self, request: Request, principal: Principal, responder: Responder) -> (Caller, Vec<u8>) {
-        let responder = responder.counting(self.0.budgets.unread.share(principal.user));
+        let responder = responder.counting(self.0.budgets.unread.share(principal.subject));
         (Caller { head: request.head, principal, responder, stream: None }, request.body)
     }
 
@@ -398,13 +400,13 @@ impl Core {
     }
 
     /// Whether a user may open one more session or stream now (M17).
-    fn may_open(&self, user: UserId) -> bool {
+    fn may_open(&self, user: Subject) -> bool {
         self.openings.spend_as(user, self.settings.clock.monotonic()).is_ok()
     }
 
     /// A place for one more stream of the caller's that belongs to no call; `None` if the limit is reached (M17).
     fn open_stream(&self, principal: &Principal) -> Option<OpenStream> {
-        let place = self.streams.take(principal.user).filter(|_| self.may_open(principal.user))?;
+        let place = self.streams.take(principal.subject).filter(|_| self.may_open(principal.subject))?;
         let lifetime = principal.expires.since(self.settings.clock.now());
         Some(OpenStream { place, expires: self.settings.clock.monotonic().saturating_add(lifetime) })
     }

@@ -169,7 +169,7 @@ fn subscribe(
     }
     let open = core.open_stream(principal);
     let open = open.ok_or_else(|| Error::new(Error::BUSY, "Too many open streams"))?;
-    let shares = core.budgets.of(principal.user);
+    let shares = core.budgets.of(principal.subject);
     let held = shares.kept.hold(granted.resource_subscriptions.iter().map(String::len).sum());
     let held = held.ok_or_else(|| Error::new(Error::BUSY, "Too many resource subscriptions"))?;
     let (events, body) = EventStream::open(shares, open);
@@ -241,7 +241,7 @@ impl Dialect for ModernCall {
     }
 
     fn stream(&self, call: &Call) -> (EventStream, Stream) {
-        EventStream::ephemeral(self.core.budgets.of(call.principal.user), call.cancel.clone())
+        EventStream::ephemeral(self.core.budgets.of(call.principal.subject), call.cancel.clone())
     }
 
     fn ask(&self, _: &Exchange, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
@@ -260,7 +260,7 @@ impl Dialect for ModernCall {
             return None;
         }
         let id = base64url(&core.settings.random.bytes::<32>()).into();
-        let kept = core.budgets.of(call.principal.user).kept;
+        let kept = core.budgets.of(call.principal.subject).kept;
         let task = Arc::new(Task::new(call, id, kept, Arc::clone(&core.settings.clock)));
         core.tasks.insert(&task).ok()?;
         let handle = task_status(&description.info, &self.id, (&task, "task"));

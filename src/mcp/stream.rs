@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::budgets::Shares;
 use crate::base::cancel::CancelToken;
-use crate::base::identity::UserId;
+use crate::base::identity::Subject;
 use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::quota;
@@ -27,7 +27,7 @@ pub(super) struct Replay {
 #[derive(Debug)]
 pub(super) struct OpenStream {
     /// Its place among its user's (M17).
-    pub(super) place: quota::Held<UserId>,
+    pub(super) place: quota::Held<Subject>,
     /// The expiry of the token that opened it, on the monotonic clock (T17).
     pub(super) expires: Duration,
 }

@@ -14,7 +14,7 @@ use super::jsonrpc::{self, RequestId};
 use super::session::Session;
 use super::stream::EventStream;
 use super::table::{Owner, Row, Table};
-use crate::base::identity::{GrantId, Principal, UserId};
+use crate::base::identity::{GrantId, Principal, Subject};
 use crate::base::lock::Mutex;
 use crate::base::quota::Held;
 
@@ -44,8 +44,8 @@ pub struct Publisher {
     subscribers: Arc<Subscribers>,
     /// The URI of the server that has changed.
     server: Arc<str>,
-    /// The user whose clients are notified; `None`: all users.
-    user: Option<UserId>,
+    /// Whose clients are notified; `None`: everybody's.
+    subject: Option<Subject>,
     grant: Option<GrantId>,
     /// The id of the session whose client is notified; `None`: all sessions, and `subscriptions/listen`.
     session: Option<Arc<str>>,
@@ -77,12 +77,12 @@ pub(super) struct Filter {
 
 impl Publisher {
     pub(super) fn new(subscribers: Arc<Subscribers>, server: Arc<str>) -> Publisher {
-        Publisher { subscribers, server, user: None, grant: None, session: None }
+        Publisher { subscribers, server, subject: None, grant: None, session: None }
     }
 
-    /// A publisher for the clients of one user only.
-    pub fn for_user(&self, user: UserId) -> Publisher {
-        Publisher { user: Some(user), ..self.clone() }
+    /// A publisher for the clients of one user or service token only.
+    pub fn for_subject(&self, subject: Subject) -> Publisher {
+        Publisher { subject: Some(subject), ..self.clone() }
     }
 
     /// A publisher for the client of one grant only.
@@ -142,7 +142,7 @@ impl Publisher {
     /// Whether the reader of a stream is to be notified; `session` is the id of a session's stream.
     fn includes(&self, owner: &Owner, session: Option<&str>) -> bool {
         owner.server == self.server
-            && self.user.is_none_or(|user| user == owner.user)
+            && self.subject.is_none_or(|subject| subject == owner.subject)
             && self.grant.is_none_or(|grant| grant == owner.grant)
             && self.session.as_deref().is_none_or(|id| session == Some(id))
     }

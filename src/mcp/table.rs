@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use crate::base::identity::{ClientFingerprint, GrantId, Principal, UserId};
+use crate::base::identity::{ClientFingerprint, GrantId, Principal, Subject};
 use crate::base::lock::Mutex;
 
-/// The owner of a session or a task: one user with one client under one grant, which is for one server.
+/// The owner of a session or a task: one user or service token with one client under one grant, which is for one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
-    pub(super) user: UserId,
+    pub(super) subject: Subject,
     pub(super) grant: GrantId,
     client: ClientFingerprint,
     pub(super) server: Arc<str>,
@@ -18,15 +18,15 @@ pub(super) struct Owner {
 
 impl From<&Principal> for Owner {
     fn from(principal: &Principal) -> Owner {
-        let Principal { user, grant, client, resource, .. } = principal;
-        Owner { user: *user, grant: *grant, client: client.clone(), server: Arc::clone(resource) }
+        let Principal { subject, grant, client, resource, .. } = principal;
+        Owner { subject: *subject, grant: *grant, client: client.clone(), server: Arc::clone(resource) }
     }
 }
 
 impl Owner {
     /// Whether `principal` is this owner.
     pub(super) fn is(&self, principal: &Principal) -> bool {
-        self.user == principal.user && self.grant == principal.grant && self.client == principal.client
+        self.subject == principal.subject && self.grant == principal.grant && self.client == principal.client
     }
 }
 
@@ -72,9 +72,9 @@ impl<R: Row> Table<R> {
             if let Some(present) = rows.get(row.id()) {
                 return Ok(Arc::clone(present));
             }
-            let displaced = match user_to_displace(&rows, row.owner().user, (each, all))? {
+            let displaced = match user_to_displace(&rows, row.owner().subject, (each, all))? {
                 Some(user) => {
-                    let theirs: Vec<_> = rows.values().filter(|row| row.owner().user == user).collect();
+                    let theirs: Vec<_> = rows.values().filter(|row| row.owner().subject == user).collect();
                     Some(choose(&theirs).ok_or(Full)?)
                 }
                 None => None,
@@ -132,10 +132,10 @@ impl<R: Row> Table<R> {
 /// The user who loses a row to one more row of `user`, if one has to.
 fn user_to_displace<R: Row>(
     rows: &Rows<R>,
-    user: UserId,
+    user: Subject,
     (each, all): (usize, usize),
-) -> Result<Option<UserId>, Full> {
-    let counts = count(rows.values().map(|row| row.owner().user));
+) -> Result<Option<Subject>, Full> {
+    let counts = count(rows.values().map(|row| row.owner().subject));
     let own = counts.get(&user).copied().unwrap_or_default();
     let most = counts.into_iter().max_by_key(|(_, count)| *count);
     match most {

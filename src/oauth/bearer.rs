@@ -64,7 +64,7 @@ impl BearerCheck {
             return Err(BearerError::InsufficientScope);
         }
         Ok(Principal {
-            user: grant.user,
+            subject: grant.subject,
             login: grant.login.as_str().into(),
             client: grant.client.fingerprint.clone(),
             scopes: Arc::new(scopes),

@@ -19,7 +19,7 @@ use super::provider::{Identity, IdentityProvider, Obstacle, ProviderError, Provi
 use super::resource::{ProtectedResource, Resources, see_other};
 use super::upstream::Upstreams;
 use crate::base::clock::Clock;
-use crate::base::identity::{GrantId, UserId};
+use crate::base::identity::{GrantId, Subject, UserId};
 use crate::base::secret::Secret;
 use crate::base::{limits, log, trace};
 use crate::http::{Form, Head, Response};
@@ -191,10 +191,10 @@ impl CallbackEndpoint {
         }
         let secret = Secret::new(self.logins.random.bytes());
         let grant = self.new_grant(request, &identity, &secret, kept);
-        self.make_room(&grant)?;
+        self.make_room(identity.user, &grant)?;
         self.grants.table.insert(&grant)?;
         let fields = [
-            log::Field::User(identity.user),
+            log::Field::User(Subject::User(identity.user)),
             log::Field::Login(&identity.login),
             log::Field::Client(request.client.as_str()),
             log::Field::Grant(grant.id),
@@ -224,7 +224,7 @@ impl CallbackEndpoint {
         Grant {
             id,
             revision: 0,
-            user: identity.user,
+            subject: Subject::User(identity.user),
             login: identity.login.clone(),
             client: GrantClient {
                 fingerprint: request.client.clone(),
@@ -245,8 +245,8 @@ impl CallbackEndpoint {
 
     /// S5: the grants of a person are bounded; the least recently used one makes room. Those that keep a GitHub token have a lower
     /// bound, because GitHub ends the oldest of more than ten tokens of one person.
-    fn make_room(&self, newcomer: &Grant) -> Result<(), store::Error> {
-        let mut theirs = self.grants.table.of_user(newcomer.user)?;
+    fn make_room(&self, user: UserId, newcomer: &Grant) -> Result<(), store::Error> {
+        let mut theirs = self.grants.table.of_user(user)?;
         theirs.sort_by_key(|grant| grant.last_used);
         self.end_surplus(theirs.iter(), limits::GRANTS_PER_USER, "too_many")?;
         let keeping = theirs.iter().filter(|grant| newcomer.upstream.is_some() && grant.upstream.is_some());
@@ -310,7 +310,7 @@ fn not_allowed(
     obstacle: Option<Obstacle>,
 ) -> Response {
     let fields = [
-        log::Field::User(identity.user),
+        log::Field::User(Subject::User(identity.user)),
         log::Field::Login(&identity.login),
         log::Field::Client(request.client.as_str()),
         log::Field::Reason(obstacle.map_or("no_rule", Obstacle::word)),

@@ -42,7 +42,7 @@ struct Ending {
 impl Ending {
     fn select(&self, grants: &[Arc<Grant>]) -> Vec<GrantId> {
         let theirs = |grant: &&Arc<Grant>| {
-            self.user.is_none_or(|user| user == grant.user) && grant.created <= self.since
+            self.user.is_none_or(|user| grant.subject.user() == Some(user)) && grant.created <= self.since
         };
         (self.picks)(&grants.iter().filter(theirs).cloned().collect::<Vec<_>>())
     }
@@ -228,7 +228,7 @@ pub(super) fn log_grant(
     detail: log::Field<'_>,
 ) {
     let fields = [
-        log::Field::User(grant.user),
+        log::Field::User(grant.subject),
         log::Field::Client(grant.client.fingerprint.as_str()),
         log::Field::Grant(grant.id),
         detail,

@@ -93,9 +93,11 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Whether these rules admit user and client of a grant, as far as can be told without asking GitHub (T13, D6).
+    /// Whether these rules admit user and client of a grant, as far as can be told without asking GitHub (T13, D6). Whom the operator
+    /// has given a service token, `MCP_ALLOW` need not name.
     pub(super) fn still_admit(&self, grant: &Grant) -> bool {
-        self.policy.may_still_admit(&grant.identity()) && !self.denied.names_client_of(&grant.client)
+        grant.identity().is_none_or(|identity| self.policy.may_still_admit(&identity))
+            && !self.denied.names_client_of(&grant.client)
     }
 }
 

@@ -18,7 +18,7 @@ use super::server_clock::ServerClock;
 use super::token_error::{TokenError, invalid_grant};
 use super::upstream::{RefreshPlace, Upstreams};
 use crate::base::clock::{Clock, Timestamp};
-use crate::base::identity::{ClientFingerprint, GrantId, Scopes};
+use crate::base::identity::{ClientFingerprint, GrantId, Scopes, Subject};
 use crate::base::random::Random;
 use crate::base::rate::RateLimit;
 use crate::base::secret::Secret;
@@ -238,14 +238,14 @@ impl TokenEndpoint {
         place: Option<&RefreshPlace>,
     ) -> Verdict {
         let Some(place) = place else {
-            let named = policy.names(&grant.identity());
+            let named = grant.identity().is_some_and(|identity| policy.names(&identity));
             return if named { Verdict::Yes(grant.login.clone()) } else { Verdict::No };
         };
         let asked = self.upstreams.token_under(&place.lock, secret).and_then(|token| {
             let token = token.ok_or(ProviderError::Refused)?;
             // The login may have changed hands since; the number says whose token this is.
             let identity = self.provider.identify(&token)?;
-            let same = identity.user == grant.user;
+            let same = grant.subject == Subject::User(identity.user);
             Ok((same && policy.admits(&identity, &token, &*self.provider)?, identity.login))
         });
         match asked {

@@ -13,7 +13,7 @@ use super::live_grants::{LiveGrants, log_ended};
 use super::provider::{IdentityProvider, ProviderError, ProviderToken};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::encoding::{base64url, from_base64url};
-use crate::base::identity::{GrantId, UpstreamToken, UserId};
+use crate::base::identity::{GrantId, Subject, UpstreamToken};
 use crate::base::quota::{Held, Quota};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
@@ -79,13 +79,13 @@ pub(super) struct Upstreams {
     /// calls or refreshes of its user.
     pub(super) refresh_locks: Arc<Quota<GrantId>>,
     /// Refreshes for which GitHub is asked, so that no user holds all workers.
-    pub(super) places: Arc<Quota<UserId>>,
+    pub(super) places: Arc<Quota<Subject>>,
 }
 
 /// Permission for a refresh to ask GitHub about its grant: the grant's lock and a place, held until dropped.
 pub(super) struct RefreshPlace {
     pub(super) lock: Held<GrantId>,
-    _place: Held<UserId>,
+    _place: Held<Subject>,
 }
 
 impl Upstreams {
@@ -98,7 +98,7 @@ impl Upstreams {
         reason: &'static str,
     ) -> Result<(), store::Error> {
         let grant = self.grants.table.get(id).ok().flatten();
-        let kept = grant.and_then(|grant| Some((grant.user, self.access(&grant, secret)?)));
+        let kept = grant.and_then(|grant| Some((grant.subject, self.access(&grant, secret)?)));
         if self.grants.end(id, reason)?
             && let Some((user, access)) = kept
         {
@@ -113,7 +113,7 @@ impl Upstreams {
     /// Waits for a place for the refresh of a grant, and then for the grant's lock. In this order, because a request that holds the
     /// lock must not wait for a place.
     pub(super) fn refresh_place(&self, grant: &Grant) -> Result<RefreshPlace, ProviderError> {
-        let place = self.places.wait(grant.user, limits::PLACE_PATIENCE).ok_or(ProviderError::Busy)?;
+        let place = self.places.wait(grant.subject, limits::PLACE_PATIENCE).ok_or(ProviderError::Busy)?;
         Ok(RefreshPlace { lock: self.lock(grant.id)?, _place: place })
     }
 

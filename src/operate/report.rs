@@ -1,5 +1,6 @@
 //! An outcome in words, or as JSON.
 
+use crate::base::identity::Subject;
 use crate::bridge::ServerSummary;
 use crate::config::OutcomeFormat;
 use crate::operator::{GrantSummary, Operation, Outcome, Running, Selection};
@@ -123,7 +124,10 @@ fn grant_row(grant: &GrantSummary, server: String) -> [String; 8] {
     let name = name.to_owned() + &host;
     [
         grant.id.to_string(),
-        visible(&format!("{} ({})", grant.login, grant.user.0)),
+        match grant.subject {
+            Subject::User(user) => visible(&format!("{} ({})", grant.login, user.0)),
+            Subject::Token(name) => name.to_string(),
+        },
         grant.client.fingerprint.as_str().to_owned(),
         visible(&grant.client.redirect),
         grant.created.clone(),

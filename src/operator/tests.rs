@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
 use crate::base::clock::ManualClock;
+use crate::base::identity::fake::subject;
 use crate::http::Body;
 use crate::http::desk::{answer, body_limit};
 use crate::http::fake::request;
@@ -22,7 +23,7 @@ struct Fixture {
 fn fixture(users: &[(u64, &str)]) -> Fixture {
     let (grants, clock) = (Arc::new(MemoryGrants::default()), Arc::new(ManualClock::new()));
     for (&(user, login), number) in users.iter().zip(1..) {
-        let grant = Grant { user: UserId(user), login: login.to_owned(), ..grant(number) };
+        let grant = Grant { subject: subject(user), login: login.to_owned(), ..grant(number) };
         grants.insert(&grant).unwrap();
     }
     let (out, ended) = channel();
@@ -160,7 +161,7 @@ fn what_cannot_be_looked_up_is_ended_later() {
     assert!(!promises(&fixture.operator));
     let (out, picked) = channel();
     fixture.parts().end_later = Box::new(move |picks| {
-        let of = |(user, number)| Arc::new(Grant { user: UserId(user), ..grant(number) });
+        let of = |(user, number)| Arc::new(Grant { subject: subject(user), ..grant(number) });
         out.send(picks(&[(1, 1), (2, 2)].map(of))).is_ok()
     });
     assert!(promises(&fixture.operator));

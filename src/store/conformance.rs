@@ -8,7 +8,7 @@ use super::{
     Error, Expiry, GRANTS_FILE, Grant, GrantClient, Grants, MemoryGrants, RedbGrants, Stage, StateDirectory,
 };
 use crate::base::clock::Timestamp;
-use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
+use crate::base::identity::{ClientFingerprint, GrantId, Scopes, Subject, UserId};
 use crate::base::limits;
 use crate::seal;
 
@@ -21,7 +21,7 @@ pub(crate) fn grant(number: u64) -> Grant {
     Grant {
         id: GrantId(id),
         revision: 0,
-        user: UserId(1),
+        subject: Subject::User(UserId(1)),
         login: "octocat".to_owned(),
         client: GrantClient {
             fingerprint: ClientFingerprint::of("client"),
@@ -70,7 +70,7 @@ impl Removable {
 }
 
 fn of(user: u64, number: u64) -> Grant {
-    Grant { user: UserId(user), ..grant(number) }
+    Grant { subject: Subject::User(UserId(user)), ..grant(number) }
 }
 
 fn ids(grants: &[Arc<Grant>]) -> Vec<GrantId> {
@@ -141,7 +141,7 @@ fn a_deleted_grant_stays_deleted() {
         assert!(!table.delete(read.id).unwrap());
         assert!(matches!(table.update(&read), Err(Error::Conflict)));
         assert!(table.get(read.id).unwrap().is_none());
-        assert!(table.of_user(read.user).unwrap().is_empty() && table.list().unwrap().is_empty());
+        assert!(table.of_user(UserId(1)).unwrap().is_empty() && table.list().unwrap().is_empty());
     });
 }
 

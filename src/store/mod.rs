@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
-use crate::base::identity::{ClientFingerprint, GrantId, Identity, Scopes, UserId};
+use crate::base::identity::{ClientFingerprint, GrantId, Identity, Scopes, Subject, UserId};
 use crate::base::{limits, log};
 
 mod backup;
@@ -38,9 +38,10 @@ pub struct Grant {
     pub id: GrantId,
     /// Counts the writes; [`Grants::update`] compares it.
     pub revision: u64,
-    /// The user who logged in.
-    pub user: UserId,
-    /// Their login at that time. For display only.
+    /// The user who logged in, or the service token that the operator has made.
+    #[serde(rename = "user")]
+    pub subject: Subject,
+    /// The user's login at that time, or `token:NAME`. For display only.
     pub login: String,
     /// The client that they consented to.
     pub client: GrantClient,
@@ -95,9 +96,9 @@ pub enum Stage {
 }
 
 impl Grant {
-    /// Its owner, as the policy sees them.
-    pub fn identity(&self) -> Identity {
-        Identity { user: self.user, login: self.login.clone() }
+    /// Its owner, as the policy sees them; `None` of a service token.
+    pub fn identity(&self) -> Option<Identity> {
+        Some(Identity { user: self.subject.user()?, login: self.login.clone() })
     }
 
     /// When this grant is over unless it is refreshed.

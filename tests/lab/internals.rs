@@ -3,7 +3,7 @@
 /// Values.
 pub mod base {
     pub use crate::base::clock::{Clock, SystemClock, Timestamp};
-    pub use crate::base::identity::{ClientFingerprint, GrantId, Scopes, UserId};
+    pub use crate::base::identity::{ClientFingerprint, GrantId, Scopes, Subject, UserId};
     pub use crate::base::random::{OsRandom, Random};
     pub use crate::base::secret::Secret;
     pub use crate::base::{identity, limits};

@@ -1,9 +1,10 @@
 use std::sync::mpsc;
 
 use super::*;
+use crate::base::identity::fake::subject;
 
 const FIELDS: [Field<'static>; 3] =
-    [Field::User(UserId(1)), Field::Login("octo \"cat\" ü"), Field::Status(200)];
+    [Field::User(subject(1)), Field::Login("octo \"cat\" ü"), Field::Status(200)];
 
 #[test]
 fn a_line_has_time_level_event_and_fields() {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::identity::fake::subject;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -78,7 +79,7 @@ fn few_wait_and_not_for_ever() {
 fn a_user_has_a_share_and_all_have_a_budget() {
     let some = limits::FLOOR_BYTES;
     let budget = Quota::bytes((10 * some, 25 * some));
-    let hold = |user, bytes| budget.share(UserId(user)).hold(bytes);
+    let hold = |user, bytes| budget.share(subject(user)).hold(bytes);
     let mine = [hold(1, 4 * some).unwrap(), hold(1, 6 * some).unwrap()];
     assert!(hold(1, 1).is_none());
     let other = hold(2, 10 * some).unwrap();

@@ -1,6 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::base::identity::fake::subject;
 use crate::bridge::template::Variables;
 
 struct Trial {
@@ -87,7 +88,7 @@ fn home_directories_are_forgotten() {
     for name in ["", ".", "..", "a/1", "/etc", "none"] {
         assert_eq!(bridges.forget(name, None), Ok(0), "{name}");
     }
-    assert_eq!(bridges.forget("a", Some(UserId(2))), Ok(1));
+    assert_eq!(bridges.forget("a", Some(subject(2))), Ok(1));
     assert!(homes.join("a/1/home").exists() && !homes.join("a/2").exists());
     assert_eq!((bridges.forget("a", None), bridges.forget("old", None)), (Ok(2), Ok(1)));
     assert_eq!((bridges.restart("a"), bridges.restart("old")), (Some(0), None));

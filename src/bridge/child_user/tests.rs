@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::identity::fake::subject;
 
 #[test]
 fn users_are_found_by_name_and_number() {
@@ -23,7 +24,7 @@ fn root(name: &str) -> std::path::PathBuf {
 fn each_person_has_a_number_of_their_own() {
     let root = root("own");
     let range = ChildUser::PerPerson(70_001..=70_005);
-    let of = |person: Option<u64>| range.of(person.map(UserId), &root).map(|user| (user.id, user.group));
+    let of = |person: Option<u64>| range.of(person.map(subject), &root).map(|user| (user.id, user.group));
     let persons = [Some(7), Some(8), None, Some(9)];
     let asked = || persons.map(|person| of(person).unwrap());
     let at_once: Vec<_> = std::thread::scope(|scope| {
@@ -37,7 +38,7 @@ fn each_person_has_a_number_of_their_own() {
     of(Some(10)).unwrap();
     assert!(of(Some(11)).unwrap_err().to_string().contains("no number is left"));
     assert_eq!(asked(), at_once[0]);
-    let overlapping = ChildUser::PerPerson(70_000..=70_005).of(Some(UserId(7)), &root).unwrap();
+    let overlapping = ChildUser::PerPerson(70_000..=70_005).of(Some(subject(7)), &root).unwrap();
     assert_eq!(overlapping.id, 70_000, "another range is another user, and no one else's number");
     fs::remove_dir_all(root).unwrap();
 }
@@ -46,12 +47,12 @@ fn each_person_has_a_number_of_their_own() {
 fn a_damaged_number_is_no_user() {
     let root = root("damaged");
     let range = ChildUser::PerPerson(70_001..=70_005);
-    range.of(Some(UserId(7)), &root).unwrap();
+    range.of(Some(subject(7)), &root).unwrap();
     let link = root.join(".users/70001-70005-of-7");
     for target in ["0", "x", "70006"] {
         fs::remove_file(&link).unwrap();
         symlink(target, &link).unwrap();
-        assert!(range.of(Some(UserId(7)), &root).unwrap_err().to_string().contains("damaged"));
+        assert!(range.of(Some(subject(7)), &root).unwrap_err().to_string().contains("damaged"));
     }
     fs::remove_dir_all(root).unwrap();
 }

@@ -186,7 +186,7 @@ fn headers_are_the_operators() {
     // The token that is not kept makes the call fail, and is not left out.
     let client = Client::with(&upstream.url, &["X-Token: ${github.token}"]);
     let told = client.ask(1, "initialize", json!({}));
-    assert!(told["error"]["message"].as_str().unwrap().contains("none is kept: log in again"), "{told}");
+    assert!(told["error"]["message"].as_str().unwrap().contains("no good one: log in again"), "{told}");
     assert_eq!(upstream.seen().iter().filter(|seen| seen.what() == "initialize").count(), 1);
 }
 

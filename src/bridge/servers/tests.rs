@@ -1,5 +1,5 @@
 use super::*;
-use crate::base::identity::UserId;
+use crate::base::identity::fake::subject;
 use crate::base::secret::Secret;
 use crate::bridge::template::ServedPerson;
 
@@ -52,7 +52,7 @@ fn every_member_is_read() {
     let user = ChildUser::parse("54321").unwrap();
     assert_eq!((files.home, files.user.as_ref()), (Home::Shared, Some(&user)));
     let token = || Some(Secret::new("gho_x".to_owned()));
-    let person = ServedPerson { id: UserId(7), login: "octocat", github_token: &token };
+    let person = ServedPerson { subject: subject(7), login: "octocat", github_token: &token };
     let values =
         files.env.iter().map(|(name, value)| format!("{name}={}", value.fill(&person).unwrap().expose()));
     assert_eq!(values.collect::<Vec<_>>(), ["KEY=k1", "WHO=octocat"]);

@@ -1,14 +1,15 @@
 use super::*;
+use crate::base::identity::fake::subject;
 
 fn environment() -> Variables {
     let pairs = [("KEY", "k1"), ("MCP_OAUTH_KEY", "canary"), ("GITHUB_CLIENT_SECRET", "canary")];
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
-fn fill(text: &str, token: Option<&str>) -> Result<String, NoGitHubToken> {
+fn fill(text: &str, token: Option<&str>) -> Result<String, FillError> {
     let template = Template::parse(text, &environment()).unwrap();
     let github_token = || token.map(|token| Secret::new(token.to_owned()));
-    let person = ServedPerson { id: UserId(7), login: "octocat", github_token: &github_token };
+    let person = ServedPerson { subject: subject(7), login: "octocat", github_token: &github_token };
     template.fill(&person).map(|value| value.expose().clone())
 }
 
@@ -26,7 +27,7 @@ fn placeholders_are_filled_with_the_persons_values() {
 
 #[test]
 fn a_missing_github_token_is_no_empty_value() {
-    assert_eq!(fill("Bearer ${github.token}", None), Err(NoGitHubToken));
+    assert_eq!(fill("Bearer ${github.token}", None), Err(FillError::NoGitHubToken));
     assert_eq!(fill("${user.id}", None), Ok("7".to_owned()));
 }
 

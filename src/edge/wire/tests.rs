@@ -1,6 +1,6 @@
 use super::*;
 use crate::base::cancel::CancelToken;
-use crate::base::identity::UserId;
+use crate::base::identity::fake::subject;
 use crate::base::quota::Quota;
 
 #[derive(Default)]
@@ -61,7 +61,7 @@ fn an_answer_that_would_split_has_no_body() {
 }
 
 fn pair() -> (crate::http::StreamSender, Stream) {
-    Stream::pair(Quota::bytes(limits::UNREAD_BYTES).share(UserId(1)), CancelToken::new())
+    Stream::pair(Quota::bytes(limits::UNREAD_BYTES).share(subject(1)), CancelToken::new())
 }
 
 const SOON: Duration = Duration::from_millis(1);

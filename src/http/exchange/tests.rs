@@ -42,7 +42,7 @@ impl Note {
 
 impl Witness for Note {
     fn identify(&self, caller: &Principal) {
-        self.note(caller.user);
+        self.note(caller.subject);
     }
 
     fn called(&self, method: &'static str, _: Option<&str>) {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::base::identity::UserId;
+use crate::base::identity::fake::subject;
 use crate::base::quota::Quota;
 
 fn pair() -> (StreamSender, Stream) {
@@ -7,7 +7,7 @@ fn pair() -> (StreamSender, Stream) {
 }
 
 fn pair_in(bytes: (usize, usize)) -> (StreamSender, Stream) {
-    Stream::pair(Quota::bytes(bytes).share(UserId(1)), CancelToken::new())
+    Stream::pair(Quota::bytes(bytes).share(subject(1)), CancelToken::new())
 }
 
 #[test]

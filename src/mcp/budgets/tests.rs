@@ -1,11 +1,12 @@
 use super::*;
+use crate::base::identity::fake::subject;
 
 /// M17: limit and limit plus one, for one user; another has an allowance of their own, and time gives it back.
 #[test]
 fn openings_have_a_rate() {
     let openings = openings();
     let start = Duration::from_secs(1000);
-    let spend = |user, now| openings.spend_as(UserId(user), now).is_ok();
+    let spend = |user, now| openings.spend_as(subject(user), now).is_ok();
     assert!((0..limits::OPENINGS).all(|_| spend(1, start)));
     assert!(!spend(1, start));
     assert!(spend(2, start));

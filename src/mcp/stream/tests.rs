@@ -1,10 +1,10 @@
 use super::super::budgets::Budgets;
 use super::*;
-use crate::base::identity::UserId;
+use crate::base::identity::fake::subject;
 use crate::http::Next;
 
 fn resumable(is_primed: bool) -> EventStream {
-    EventStream::resumable(Budgets::new().of(UserId(1)), Replay { incarnation: 7, stream: 3, is_primed })
+    EventStream::resumable(Budgets::new().of(subject(1)), Replay { incarnation: 7, stream: 3, is_primed })
 }
 
 fn read(body: &Stream) -> String {
@@ -76,12 +76,12 @@ fn the_streams_of_a_user_keep_no_more_than_their_share() {
     let budgets = Budgets::new();
     let stream = |user| {
         EventStream::resumable(
-            budgets.of(UserId(user)),
+            budgets.of(subject(user)),
             Replay { incarnation: 7, stream: 1, is_primed: false },
         )
     };
     let _all_but_one_event =
-        budgets.of(UserId(1)).replay.hold(limits::REPLAY_BYTES_KEPT.0 - 20 - ENTRY).unwrap();
+        budgets.of(subject(1)).replay.hold(limits::REPLAY_BYTES_KEPT.0 - 20 - ENTRY).unwrap();
     let (first, second, other) = (stream(1), stream(1), stream(2));
     for stream in [&first, &second, &other] {
         stream.publish("a");
@@ -96,9 +96,11 @@ fn the_streams_of_a_user_keep_no_more_than_their_share() {
 #[test]
 fn a_user_who_reads_nothing_loses_the_connection() {
     let budgets = Budgets::new();
-    let events =
-        EventStream::resumable(budgets.of(UserId(1)), Replay { incarnation: 7, stream: 3, is_primed: false });
-    let unread = budgets.of(UserId(1)).unread;
+    let events = EventStream::resumable(
+        budgets.of(subject(1)),
+        Replay { incarnation: 7, stream: 3, is_primed: false },
+    );
+    let unread = budgets.of(subject(1)).unread;
     let body = events.attach(None, None);
     let elsewhere = unread.hold(limits::UNREAD_BYTES.0).unwrap();
     events.publish("a");

@@ -1,11 +1,10 @@
 use super::super::budgets::Budgets;
 use super::*;
 use crate::base::clock::ManualClock;
-use crate::base::identity::UserId;
-use crate::base::identity::fake::principal;
+use crate::base::identity::fake::{principal, subject};
 
 fn task(user: u64, number: usize) -> Arc<Task> {
-    let kept = Budgets::new().of(UserId(user)).kept;
+    let kept = Budgets::new().of(subject(user)).kept;
     let id = format!("{user}-{number}").into();
     Arc::new(Task::new(&Call::of_tool(user, "a"), id, kept, Arc::new(ManualClock::new())))
 }

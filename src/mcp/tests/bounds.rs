@@ -1,6 +1,7 @@
 //! What one user can make the server keep, at the limit and one above (M17), and that nobody else has less for it.
 
 use super::*;
+use crate::base::identity::fake::subject;
 use crate::base::limits;
 use crate::base::quota::Quota;
 
@@ -102,7 +103,7 @@ fn a_few_users_do_not_use_up_what_all_share() {
     let budgets = &endpoint.mcp.0.budgets;
     let users = 10..10 + u64::try_from(limits::UNREAD_BYTES.1 / limits::UNREAD_BYTES.0).unwrap();
     let _hoards: Vec<_> =
-        users.map(|user| budgets.of(UserId(user)).unread.hold(limits::UNREAD_BYTES.0).unwrap()).collect();
+        users.map(|user| budgets.of(subject(user)).unread.hold(limits::UNREAD_BYTES.0).unwrap()).collect();
     let listening = endpoint.send(modern::listen(1, json!({ "toolsListChanged": true }))).events();
     listening.json();
     endpoint.mcp.publisher().tools_changed();
@@ -114,7 +115,7 @@ fn a_few_users_do_not_use_up_what_all_share() {
 fn subscriptions_are_bounded_in_bytes() {
     let endpoint = conformance();
     let session = endpoint.session();
-    let kept = |user| endpoint.mcp.0.budgets.of(UserId(user)).kept;
+    let kept = |user| endpoint.mcp.0.budgets.of(subject(user)).kept;
     let all_but_ten = kept(1).hold(limits::KEPT_BYTES.0 - 10).unwrap();
     let subscribe = |uri: &str| {
         let body = request(uri, "resources/subscribe", json!({ "uri": uri }));
@@ -153,8 +154,9 @@ fn nothing_is_left_of_what_is_over() {
         waiting.worker.join().unwrap();
         assert_eq!(again.rest().len(), 5, "the place, three messages, the result");
     }
-    let whole =
-        |budget: &Arc<Quota<UserId>>, (each, _): (usize, usize)| budget.share(UserId(1)).hold(each).is_some();
+    let whole = |budget: &Arc<Quota<Subject>>, (each, _): (usize, usize)| {
+        budget.share(subject(1)).hold(each).is_some()
+    };
     let budgets = &endpoint.mcp.0.budgets;
     assert!(!whole(&budgets.replay, limits::REPLAY_BYTES_KEPT));
     for _ in 0..2 {

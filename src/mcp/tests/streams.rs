@@ -342,11 +342,11 @@ fn a_change_is_told_to_its_recipients_only() {
         [&listening[0], &listening[1], &listening[2], &standalone].map(is_told)
     };
     let publisher = endpoint.mcp.publisher();
-    publisher.for_user(principal(1).user).tools_changed();
+    publisher.for_subject(principal(1).subject).tools_changed();
     assert_eq!(told(), [true, true, false, false]);
     publisher.for_grant(other_grant().grant).tools_changed();
     assert_eq!(told(), [false, true, false, false]);
-    publisher.for_user(principal(2).user).tools_changed();
+    publisher.for_subject(principal(2).subject).tools_changed();
     assert_eq!(told(), [false, false, true, true]);
     publisher.tools_changed();
     assert_eq!(told(), [true; 4]);

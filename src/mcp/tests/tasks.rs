@@ -3,6 +3,7 @@
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::*;
+use crate::base::identity::fake::subject;
 use crate::base::limits;
 
 /// A request of a client that takes tasks.
@@ -356,7 +357,7 @@ fn results_are_bounded() {
         assert_eq!(end_with(most), "completed");
     }
     assert_eq!(end_with(most), "failed");
-    assert!(endpoint.mcp.0.budgets.of(UserId(2)).kept.hold(limits::KEPT_BYTES.0).is_some());
+    assert!(endpoint.mcp.0.budgets.of(subject(2)).kept.hold(limits::KEPT_BYTES.0).is_some());
     endpoint.mcp.end_grant(principal(1).grant);
     assert_eq!(end_with(most), "completed");
 }

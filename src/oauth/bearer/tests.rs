@@ -10,7 +10,7 @@ fn a_token_says_who_calls() {
     let fixture = fake::fixture();
     let tokens = Browser::new(&fixture).tokens();
     let principal = fixture.bearer(&tokens.access).unwrap();
-    assert_eq!((principal.user.0, &*principal.login), (583_231, "octocat"));
+    assert_eq!((principal.subject.to_string(), &*principal.login), ("github:583231".to_owned(), "octocat"));
     assert_eq!(principal.scopes.to_string(), "mcp");
     assert_eq!(principal.upstream.token().unwrap().expose(), "gho_fake");
 }

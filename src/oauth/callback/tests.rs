@@ -17,7 +17,10 @@ fn a_login_ends_at_the_client_with_code_state_and_issuer() {
     assert_eq!(text(&response), "");
     assert!(response.header_value("set-cookie").unwrap().contains("Max-Age=0"));
     let grants = fixture.grants.list().unwrap();
-    assert_eq!((grants.len(), grants[0].user, &grants[0].stage), (1, UserId(583_231), &Stage::CodeIssued));
+    assert_eq!(
+        (grants.len(), grants[0].subject.user(), &grants[0].stage),
+        (1, Some(UserId(583_231)), &Stage::CodeIssued)
+    );
 }
 
 /// O9: whatever the client's state is, it comes back byte for byte.

@@ -305,8 +305,12 @@ fn differences(world: &World, model: &Model, stored: &[Grant]) -> String {
             Stage::Live { generation, turned } => Some((generation, turned.0)),
         };
         let stage = (live, grant.expires.0) == (expected.live, expected.expires());
-        let facts = (grant.user.0, words(&grant.scopes.to_string()), grant.created.0, grant.admitted.0)
-            == (expected.user, expected.scopes.clone(), expected.created, expected.admitted);
+        let facts = (
+            grant.subject.user().unwrap().0,
+            words(&grant.scopes.to_string()),
+            grant.created.0,
+            grant.admitted.0,
+        ) == (expected.user, expected.scopes.clone(), expected.created, expected.admitted);
         let client = ClientFingerprint::of(&world.clients[expected.client].id);
         if !stage || !facts || grant.client.fingerprint != client {
             found += &format!("{grant:?} is stored, not {expected:?}. ");
@@ -332,8 +336,8 @@ impl Seen {
             assert!(!self.ended.contains(&grant.id), "a grant came back");
             let Some(before) = self.last.iter().find(|other| other.id == grant.id) else { continue };
             let fixed = |grant: &Grant| {
-                let Grant { user, client, scopes, resource, created, upstream, .. } = grant.clone();
-                (user, client, scopes, resource, created, upstream)
+                let Grant { subject, client, scopes, resource, created, upstream, .. } = grant.clone();
+                (subject, client, scopes, resource, created, upstream)
             };
             assert_eq!(fixed(grant), fixed(before), "what was consented to does not change");
             match (&before.stage, &grant.stage) {

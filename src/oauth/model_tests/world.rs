@@ -281,7 +281,10 @@ impl World {
         let request = request("POST", "/mcp").with("Authorization", &format!("Bearer {token}"));
         match self.server.bearer.principal(&resource(), &request.head) {
             Ok(caller) => {
-                assert_eq!(caller.upstream.token().unwrap().expose(), &format!("gho_{}", caller.user.0));
+                assert_eq!(
+                    caller.upstream.token().unwrap().expose(),
+                    &format!("gho_{}", caller.subject.user().unwrap().0)
+                );
                 let grant = self.grants.iter().position(|id| *id == caller.grant).unwrap();
                 Answer::Caller { grant, scopes: words(&caller.scopes.to_string()) }
             }

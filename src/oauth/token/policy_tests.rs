@@ -76,7 +76,7 @@ fn a_reuse_that_is_found_before_github_is_asked_gives_the_token_back() {
     let upstreams = &fixture.server.token.upstreams;
     // The refresh gets the last of its user's places.
     let _others: Vec<_> =
-        (1..limits::REFRESH_PLACES.0).map(|_| upstreams.places.take(grant.user).unwrap()).collect();
+        (1..limits::REFRESH_PLACES.0).map(|_| upstreams.places.take(grant.subject).unwrap()).collect();
     let lock = upstreams.refresh_locks.take(grant.id).unwrap();
     let refused = std::thread::scope(|scope| {
         let refresh = scope.spawn(|| error(&browser.refresh(&pair.refresh)));

@@ -8,7 +8,7 @@ use crate::store::conformance::grant;
 fn summary(login: &str, name: &str) -> GrantSummary {
     GrantSummary {
         id: GrantId([7; 16]),
-        user: UserId(583_231),
+        subject: Subject::User(UserId(583_231)),
         login: login.to_owned(),
         client: GrantClient { name: name.to_owned(), ..grant(1).client },
         resource: "https://mcp.example.com/files/mcp".to_owned(),

@@ -56,7 +56,7 @@ impl Grants for MemoryGrants {
     }
 
     fn of_user(&self, user: UserId) -> Result<Vec<Arc<Grant>>, Error> {
-        Ok(self.table().values().filter(|grant| grant.user == user).cloned().collect())
+        Ok(self.table().values().filter(|grant| grant.subject.user() == Some(user)).cloned().collect())
     }
 
     fn sweep(&self, expiry: Expiry) -> Result<Vec<Arc<Grant>>, Error> {

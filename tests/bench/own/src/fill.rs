@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcp_oauth_server::internals::base::{Clock, SystemClock, Timestamp};
-use mcp_oauth_server::internals::base::{ClientFingerprint, GrantId, Scopes, UserId};
+use mcp_oauth_server::internals::base::{ClientFingerprint, GrantId, Scopes, Subject, UserId};
 use mcp_oauth_server::internals::base::{OsRandom, Random};
 use mcp_oauth_server::internals::{Grant, GrantClient, Grants, RedbGrants, Stage, StateDirectory, key_file};
 
@@ -16,7 +16,7 @@ fn grant(number: u64, id: GrantId, now: Timestamp) -> Grant {
     Grant {
         id,
         revision: 0,
-        user: UserId(20_000_000 + number),
+        subject: Subject::User(UserId(20_000_000 + number)),
         login: format!("person-{number}"),
         client: GrantClient {
             fingerprint: ClientFingerprint::of("bench"),
