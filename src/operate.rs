@@ -88,7 +88,7 @@ fn here(
         bridges: None,
         metrics: None,
     });
-    operator.perform(operation).map_err(|error| StartupError::new(error.to_string()))
+    operator.perform(operation)
 }
 
 /// Asks the running server, however long it takes: ending many grants is many writes, and the operator can interrupt.

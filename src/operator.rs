@@ -5,7 +5,6 @@
 //! door has none of this (A1).
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::Clock;
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes, Subject, UserId};
 use crate::base::lock::Mutex;
-use crate::base::startup_error::StartupError;
+use crate::base::startup_error::{Cause, StartupError};
 use crate::base::{limits, log};
 use crate::bridge::{Bridges, ServerSummary};
 use crate::http::{Admission, Handler, Head, Method, Request, Response};
@@ -127,78 +126,6 @@ pub struct GrantSummary {
     pub ends: String,
 }
 
-/// Why an operation was not carried out.
-#[derive(Debug)]
-pub enum OperatorError {
-    /// The table could not be read. Nothing was done.
-    Table(store::Error),
-    /// The table could not be read, but the server remembers what to end.
-    Later(store::Error),
-    /// Some of the grants could not be deleted.
-    Unfinished {
-        failed: usize,
-        of: usize,
-        /// The last of the errors.
-        error: store::Error,
-    },
-    /// The key file could not be changed.
-    KeyFile(StartupError),
-    /// Another command is changing the key, or making a copy.
-    Busy,
-    /// No server runs.
-    NotRunning,
-    /// The server has no MCP servers behind it.
-    NotBridged,
-    /// There is no server of this name behind it.
-    NoSuchServer(String),
-    /// Home directories that cannot be removed, and why.
-    Kept(String),
-}
-
-impl fmt::Display for OperatorError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OperatorError::Table(error) => error.fmt(f),
-            OperatorError::Later(error) => write!(
-                f,
-                "{error}. The server refuses these grants from now on, and ends them when it can read the table; if it is \
-                 restarted before that, do this again"
-            ),
-            OperatorError::Unfinished { failed, of, error } => {
-                write!(f, "{failed} of {of} grants could not be deleted, try again: {error}")
-            }
-            OperatorError::KeyFile(error) => write!(f, "the key was not changed: {error}"),
-            OperatorError::Busy => {
-                f.write_str("another command of the operator is at work right now: try again")
-            }
-            OperatorError::NotRunning => f.write_str(
-                "no server runs with this state directory: start it, or name another with --state-dir",
-            ),
-            OperatorError::NotBridged => f.write_str(
-                "the running server has tools of its own and no MCP servers behind it; to put some there, start it with \
-                 -- COMMAND, --upstream or --servers",
-            ),
-            OperatorError::NoSuchServer(name) => {
-                write!(f, "there is no server {name:?} behind the running one; `servers list` names those there are")
-            }
-            OperatorError::Kept(why) => write!(f, "not everything was removed: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for OperatorError {}
-
-impl OperatorError {
-    fn status(&self) -> u16 {
-        match self {
-            OperatorError::Table(_) | OperatorError::Later(_) | OperatorError::Unfinished { .. } => 503,
-            OperatorError::KeyFile(_) => 500,
-            OperatorError::NotBridged | OperatorError::NoSuchServer(_) => 404,
-            OperatorError::NotRunning | OperatorError::Busy | OperatorError::Kept(_) => 409,
-        }
-    }
-}
-
 /// The answer of the endpoint when there is no [`Outcome`].
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ErrorAnswer {
@@ -242,7 +169,7 @@ impl Operator {
         Operator { parts, writing: Mutex::new(()) }
     }
 
-    pub fn perform(&self, operation: &Operation) -> Result<Outcome, OperatorError> {
+    pub fn perform(&self, operation: &Operation) -> Result<Outcome, StartupError> {
         match operation {
             Operation::ListGrants => self.list(),
             Operation::Revoke(selection) => self.revoke(selection),
@@ -251,40 +178,53 @@ impl Operator {
             Operation::BackUp => self.back_up(),
             Operation::ListServers => Ok(Outcome::Servers(self.bridges()?.list())),
             Operation::RestartServer(server) => {
-                let ended = self.bridges()?.restart(server);
-                let ended = ended.ok_or_else(|| OperatorError::NoSuchServer(server.clone()))?;
+                let ended = self.bridges()?.restart(server).ok_or_else(|| {
+                    missing(format!(
+                        "there is no server {server:?} behind the running one; `servers list` names those there are"
+                    ))
+                })?;
                 Ok(Outcome::Restarted { ended })
             }
             Operation::ForgetServer { server, subject } => {
-                let removed = self.bridges()?.forget(server, *subject).map_err(OperatorError::Kept)?;
+                let removed = self.bridges()?.forget(server, *subject);
+                let kept = |why| StartupError::new(format!("not everything was removed: {why}"));
+                let removed = removed.map_err(kept)?;
                 Ok(Outcome::Forgotten { removed })
             }
         }
     }
 
-    fn bridges(&self) -> Result<&Bridges, OperatorError> {
-        self.parts.bridges.as_deref().ok_or_else(|| match (self.parts.look)() {
-            Some(_) => OperatorError::NotBridged,
-            None => OperatorError::NotRunning,
+    fn bridges(&self) -> Result<&Bridges, StartupError> {
+        self.parts.bridges.as_deref().ok_or_else(|| {
+            missing(match (self.parts.look)() {
+                Some(_) => {
+                    "the running server has tools of its own and no MCP servers behind it; to put some there, start it \
+                     with -- COMMAND, --upstream or --servers"
+                }
+                None => "no server runs with this state directory: start it, or name another with --state-dir",
+            })
         })
     }
 
-    fn list(&self) -> Result<Outcome, OperatorError> {
+    fn list(&self) -> Result<Outcome, StartupError> {
         let now = self.parts.clock.now();
-        let mut grants = self.parts.grants.list().map_err(OperatorError::Table)?;
+        let mut grants = self.parts.grants.list().map_err(unreadable)?;
         grants.retain(|grant| !grant.is_over(now));
         grants.sort_by_key(|grant| std::cmp::Reverse((grant.last_used, grant.created, grant.id)));
         Ok(Outcome::Grants(grants.iter().map(|grant| GrantSummary::of(grant)).collect()))
     }
 
     /// Tries to end each grant, even if another could not be ended.
-    fn revoke(&self, selection: &Selection) -> Result<Outcome, OperatorError> {
+    fn revoke(&self, selection: &Selection) -> Result<Outcome, StartupError> {
         let grants = self.parts.grants.list().map_err(|error| {
             let wanted = selection.clone();
-            match (self.parts.end_later)(Box::new(move |grants| wanted.of(grants))) {
-                true => OperatorError::Later(error),
-                false => OperatorError::Table(error),
+            if !(self.parts.end_later)(Box::new(move |grants| wanted.of(grants))) {
+                return unreadable(error);
             }
+            StartupError::new(format!(
+                "{error}. The server refuses these grants from now on, and ends them when it can read the table; if it is \
+                 restarted before that, do this again"
+            ))
         })?;
         let ids = selection.of(&grants);
         let (mut revoked, mut failed, mut last_error) = (Vec::new(), 0_usize, None);
@@ -299,27 +239,31 @@ impl Operator {
         log::info("operator.revoked", &[log::Field::Count(count)]);
         match last_error {
             None => Ok(Outcome::Revoked(revoked)),
-            Some(error) => Err(OperatorError::Unfinished { failed, of: ids.len(), error }),
+            Some(error) => Err(StartupError::new(format!(
+                "{failed} of {} grants could not be deleted, try again: {error}",
+                ids.len()
+            ))),
         }
     }
 
-    fn rotate_key(&self) -> Result<Outcome, OperatorError> {
-        let _claim = self.writing.try_lock().ok_or(OperatorError::Busy)?;
-        let keys = (self.parts.rotate_key)().map_err(OperatorError::KeyFile)?;
+    fn rotate_key(&self) -> Result<Outcome, StartupError> {
+        let _claim = self.writing.try_lock().ok_or_else(busy)?;
+        let unchanged = |error| StartupError::new(format!("the key was not changed: {error}"));
+        let keys = (self.parts.rotate_key)().map_err(unchanged)?;
         log::info("operator.key_rotated", &[log::Field::Count(u64::try_from(keys).unwrap_or(u64::MAX))]);
         Ok(Outcome::Rotated { keys })
     }
 
-    fn status(&self) -> Result<Outcome, OperatorError> {
+    fn status(&self) -> Result<Outcome, StartupError> {
         let now = self.parts.clock.now();
-        let grants = self.parts.grants.list().map_err(OperatorError::Table)?;
+        let grants = self.parts.grants.list().map_err(unreadable)?;
         let grants = grants.iter().filter(|grant| !grant.is_over(now)).count();
         Ok(Outcome::Status { grants, server: (self.parts.look)() })
     }
 
-    fn back_up(&self) -> Result<Outcome, OperatorError> {
-        let _claim = self.writing.try_lock().ok_or(OperatorError::Busy)?;
-        (self.parts.back_up)().map_err(OperatorError::Table)?;
+    fn back_up(&self) -> Result<Outcome, StartupError> {
+        let _claim = self.writing.try_lock().ok_or_else(busy)?;
+        (self.parts.back_up)().map_err(unreadable)?;
         log::info("operator.backed_up", &[]);
         Ok(Outcome::BackedUp)
     }
@@ -333,7 +277,14 @@ impl Operator {
         };
         match self.perform(&operation) {
             Ok(outcome) => Response::json(200, &outcome),
-            Err(error) => Response::json(error.status(), &ErrorAnswer { error: error.to_string() }),
+            Err(error) => {
+                let status = match error.cause {
+                    Cause::InUse => 409,
+                    Cause::Missing => 404,
+                    Cause::Denied | Cause::Other => 503,
+                };
+                Response::json(status, &ErrorAnswer { error: error.to_string() })
+            }
         }
     }
 
@@ -409,6 +360,19 @@ impl GrantSummary {
             ends: grant.end().rfc3339(),
         }
     }
+}
+
+fn missing(text: impl Into<String>) -> StartupError {
+    StartupError { cause: Cause::Missing, ..StartupError::new(text) }
+}
+
+fn busy() -> StartupError {
+    let text = "another command of the operator is at work right now: try again";
+    StartupError { cause: Cause::InUse, ..StartupError::new(text) }
+}
+
+fn unreadable(error: store::Error) -> StartupError {
+    StartupError::new(error.to_string())
 }
 
 fn plain(status: u16, text: impl Into<String>) -> Response {

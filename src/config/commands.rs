@@ -73,11 +73,11 @@ pub(super) struct Command {
 pub(super) struct CommandLine {
     pub(super) command: &'static Command,
     pub(super) flags: Vec<Given>,
+    /// Its arguments that are no flags.
+    pub(super) arguments: Vec<String>,
+    /// What the flags of `grants revoke` select.
     selections: Vec<Selection>,
-    /// The name and perhaps the person that a command about servers is given.
-    words: Vec<String>,
     pub(super) format: OutcomeFormat,
-    pub(super) file: Option<PathBuf>,
     pub(super) url: Option<String>,
     /// The program to be served, with its variables.
     pub(super) bridge: BridgeOptions,
@@ -144,6 +144,27 @@ impl Command {
         matches!(self.action, Action::Serve | Action::Demo | Action::Check)
     }
 
+    /// Whether it takes arguments that are no flags. Help shows them first.
+    fn takes_arguments(&self) -> bool {
+        !self.arguments.is_empty() && !self.arguments.starts_with('[')
+    }
+
+    /// An error for an argument of a command that takes none.
+    fn surplus(&self, word: &str) -> StartupError {
+        let name = self.words.join(" ");
+        StartupError::new(match self.action {
+            Action::Serve => {
+                format!("{word:?} is no option; if it is a program to be served, write -- before it")
+            }
+            Action::Demo | Action::Check => format!(
+                "{name} takes no argument {word:?}; {name} --help shows what it takes; a program to be served stands behind --"
+            ),
+            Action::Health | Action::Help | Action::Operate(_) => {
+                format!("{name} takes no argument {word:?}; {name} --help shows what it takes")
+            }
+        })
+    }
+
     /// Which options it reads.
     pub(super) fn reads(&self) -> Reads {
         match self.action {
@@ -187,10 +208,9 @@ pub(super) fn parse(line: Vec<String>) -> Result<CommandLine, StartupError> {
     let mut parsed = CommandLine {
         command,
         flags: Vec::new(),
+        arguments: Vec::new(),
         selections: Vec::new(),
-        words: Vec::new(),
         format: OutcomeFormat::Text,
-        file: None,
         url: None,
         bridge: BridgeOptions::default(),
     };
@@ -204,7 +224,10 @@ pub(super) fn parse(line: Vec<String>) -> Result<CommandLine, StartupError> {
         }
         // A grant's ID is base64url and may begin with a hyphen. No flag looks like one.
         if !arg.starts_with('-') || grant(&arg).is_ok() {
-            parsed.take_word(&arg)?;
+            if !command.takes_arguments() {
+                return Err(command.surplus(&arg));
+            }
+            parsed.arguments.push(arg);
             continue;
         }
         let (flag, attached) = match arg.split_once('=') {
@@ -221,31 +244,6 @@ pub(super) fn parse(line: Vec<String>) -> Result<CommandLine, StartupError> {
 }
 
 impl CommandLine {
-    fn take_word(&mut self, word: &str) -> Result<(), StartupError> {
-        match self.command.words {
-            ["grants", "revoke"] => {
-                let selection = grant(word).map_err(|why| StartupError::unusable("grants revoke", why));
-                self.selections.push(selection?);
-            }
-            ["servers", "restart" | "forget"] => self.words.push(word.to_owned()),
-            ["backup"] if self.file.is_none() => self.file = Some(word.into()),
-            ["backup"] => return Err(StartupError::unusable("backup", "say one file")),
-            [] => {
-                let text =
-                    format!("{word:?} is no option; if it is a program to be served, write -- before it");
-                return Err(StartupError::new(text));
-            }
-            words => {
-                let name = words.join(" ");
-                let text = format!("{name} takes no argument {word:?}; {name} --help shows what it takes");
-                let is_bridged = self.command.is_bridged();
-                let hint = if is_bridged { "; a program to be served stands behind --" } else { "" };
-                return Err(StartupError::new(text + hint));
-            }
-        }
-        Ok(())
-    }
-
     /// Takes a flag. Its value is attached to it by an equals sign, or is the next argument.
     fn take_flag(
         &mut self,
@@ -287,16 +285,18 @@ impl CommandLine {
 }
 
 fn revoke(line: &CommandLine) -> Result<Operation, StartupError> {
-    let why = match line.selections.as_slice() {
-        [selection] => return Ok(Operation::Revoke(selection.clone())),
-        [] => "say what is to end: an ID, or --user, --client or --all",
-        [..] => "say one thing: an ID, or --user, --client or --all",
-    };
-    Err(StartupError::unusable("grants revoke", why))
+    let unusable = |why| StartupError::unusable("grants revoke", why);
+    let ids: Vec<Selection> =
+        line.arguments.iter().map(|id| grant(id).map_err(unusable)).collect::<Result<_, _>>()?;
+    match [ids.as_slice(), &line.selections].concat().as_slice() {
+        [selection] => Ok(Operation::Revoke(selection.clone())),
+        [] => Err(unusable("say what is to end: an ID, or --user, --client or --all")),
+        [..] => Err(unusable("say one thing: an ID, or --user, --client or --all")),
+    }
 }
 
 fn restart(line: &CommandLine) -> Result<Operation, StartupError> {
-    match line.words.as_slice() {
+    match line.arguments.as_slice() {
         [server] => Ok(Operation::RestartServer(server.clone())),
         [] | [..] => Err(StartupError::unusable("servers restart", "say one name of `servers list`")),
     }
@@ -304,7 +304,7 @@ fn restart(line: &CommandLine) -> Result<Operation, StartupError> {
 
 fn forget(line: &CommandLine) -> Result<Operation, StartupError> {
     let unusable = |why| StartupError::unusable("servers forget", why);
-    let (server, user) = match line.words.as_slice() {
+    let (server, user) = match line.arguments.as_slice() {
         [server] => (server, None),
         [server, person] => (server, Some(person)),
         [] | [..] => {
@@ -324,8 +324,11 @@ fn forget(line: &CommandLine) -> Result<Operation, StartupError> {
 }
 
 fn back_up(line: &CommandLine) -> Result<Operation, StartupError> {
-    let missing = StartupError::unusable("backup", "say to which file");
-    if line.file.is_some() { Ok(Operation::BackUp) } else { Err(missing) }
+    match line.arguments.as_slice() {
+        [_] => Ok(Operation::BackUp),
+        [] => Err(StartupError::unusable("backup", "say to which file")),
+        [..] => Err(StartupError::unusable("backup", "say one file")),
+    }
 }
 
 fn url(text: String) -> Result<String, &'static str> {

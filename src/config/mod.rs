@@ -18,7 +18,7 @@ use crate::bridge::{BridgeHost, BridgeOptions};
 use crate::github::BaseUrl;
 use crate::http::{PublicUrl, TrustedProxies};
 use crate::oauth::AllowRule;
-use crate::operator;
+use crate::operator::{self, Operation};
 use crate::router;
 use crate::store::key_file::{self, Choice, KeyFile};
 
@@ -227,12 +227,13 @@ impl Config {
             Action::Check => Invocation::Check(self),
             Action::Help => Invocation::Print(help::all(self.program.name)),
             Action::Health => Invocation::Health(Probe { socket: self.state_files().socket, url: line.url }),
-            Action::Operate(operation) => Invocation::Operate(OperatorCommand {
-                operation: operation(&line)?,
-                files: self.state_files(),
-                file: line.file,
-                format: line.format,
-            }),
+            Action::Operate(operation) => {
+                let operation = operation(&line)?;
+                let file =
+                    (operation == Operation::BackUp).then(|| line.arguments.first().map(PathBuf::from));
+                let (files, format) = (self.state_files(), line.format);
+                Invocation::Operate(OperatorCommand { operation, files, file: file.flatten(), format })
+            }
         })
     }
 

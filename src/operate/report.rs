@@ -15,10 +15,7 @@ const NONE: &str = "There are no grants.\n";
 /// The text that a command prints.
 pub fn print(operation: &Operation, outcome: &Outcome, format: OutcomeFormat) -> String {
     match format {
-        OutcomeFormat::Text if missed(operation, outcome) && matches!(operation, Operation::Revoke(_)) => {
-            "No grant matches: nothing was revoked.\n".to_owned()
-        }
-        OutcomeFormat::Text => text(outcome),
+        OutcomeFormat::Text => text(operation, outcome),
         OutcomeFormat::Json => {
             let json = serde_json::to_string(outcome).expect("an outcome is structs with string keys");
             json + "\n"
@@ -28,29 +25,25 @@ pub fn print(operation: &Operation, outcome: &Outcome, format: OutcomeFormat) ->
 
 /// Whether the command names or asks about something that does not exist. `--all` matches even if there is nothing.
 pub fn missed(operation: &Operation, outcome: &Outcome) -> bool {
-    if matches!(outcome, Outcome::Status { server: None, .. }) {
-        return true;
+    match outcome {
+        Outcome::Revoked(ids) => ids.is_empty() && *operation != Operation::Revoke(Selection::All),
+        Outcome::Status { server, .. } => server.is_none(),
+        Outcome::Forgotten { removed } => *removed == 0,
+        Outcome::Grants(_)
+        | Outcome::Rotated { .. }
+        | Outcome::BackedUp
+        | Outcome::Servers(_)
+        | Outcome::Restarted { .. } => false,
     }
-    let named = match operation {
-        Operation::Revoke(Selection::All)
-        | Operation::ListGrants
-        | Operation::RotateKey
-        | Operation::Status
-        | Operation::BackUp
-        | Operation::ListServers
-        | Operation::RestartServer(_) => false,
-        Operation::ForgetServer { .. } => return *outcome == Outcome::Forgotten { removed: 0 },
-        Operation::Revoke(
-            Selection::Grant(_) | Selection::User(_) | Selection::Login(_) | Selection::Client(_),
-        ) => true,
-    };
-    named && *outcome == Outcome::Revoked(Vec::new())
 }
 
-fn text(outcome: &Outcome) -> String {
+fn text(operation: &Operation, outcome: &Outcome) -> String {
     match outcome {
         Outcome::Grants(grants) if grants.is_empty() => NONE.to_owned(),
         Outcome::Grants(grants) => grants_table(grants),
+        Outcome::Revoked(_) if missed(operation, outcome) => {
+            "No grant matches: nothing was revoked.\n".to_owned()
+        }
         Outcome::Revoked(ids) if ids.is_empty() => NONE.to_owned(),
         Outcome::Revoked(ids) => {
             let lines: String = ids.iter().map(|id| format!("revoked {id}\n")).collect();
