@@ -139,10 +139,10 @@ impl LoginSealer {
     }
 
     /// The name of a cookie of ours. C5: `__Host-` keeps other hosts of the domain from setting it. It also makes the cookie valid for
-    /// the whole host, so our path is part of the name. Over plain http (loopback only) not every browser keeps Secure cookies.
+    /// the whole host, so our path is part of the name, with a character that no path has in place of slashes. Over plain http (loopback only) not every browser keeps Secure cookies.
     pub(super) fn cookie_name(&self, name: &str) -> String {
         let prefix = if self.url.is_https() { "__Host-" } else { "" };
-        format!("{prefix}{name}{}", self.url.path().replace('/', "."))
+        format!("{prefix}{name}{}", self.url.path().replace('/', "!"))
     }
 
     /// C5: for this host only, hidden from scripts, and of requests from other sites only in links (Lax).

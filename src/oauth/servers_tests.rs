@@ -1,5 +1,7 @@
 //! Several servers at one host: what one issues is worth nothing at another, and a person sees them together.
 
+use std::collections::BTreeSet;
+
 use super::bearer::BearerError;
 use super::client::AuthMethod;
 use super::fake::{self, Browser, CHALLENGE, Fixture, Visitor, body, text};
@@ -262,7 +264,7 @@ fn a_public_url_may_have_a_path() {
         let page = browser.open_consent_page();
         let cookie = page.header_value("set-cookie").unwrap();
         assert!(
-            cookie.starts_with("__Host-mcp_login_.base") && cookie.contains("; Path=/; Secure;"),
+            cookie.starts_with("__Host-mcp_login_!base") && cookie.contains("; Path=/; Secure;"),
             "{cookie}"
         );
         let path = issuer.trim_start_matches("https://mcp.example.com");
@@ -284,4 +286,16 @@ fn a_public_url_may_have_a_path() {
         let page = text(&fixture.server.account.get(&request("GET", "/base/account").head));
         assert!(page.contains("action=\"/base/account\""), "{page}");
     }
+}
+
+/// C5: two servers below paths of one host have cookies of their own.
+#[test]
+fn each_path_has_its_own_cookies() {
+    let name_below = |path: &str| {
+        let mut fixture = fake::fixture();
+        fixture.restart(|parts| fake::move_to(parts, &format!("https://mcp.example.com{path}"), &[None]));
+        fixture.server.consent.logins.cookie_name("mcp_login_")
+    };
+    let names: BTreeSet<String> = ["", "/a", "/a/b", "/a.b", "/a./b", "/a../b"].map(name_below).into();
+    assert_eq!(names.len(), 6, "{names:?}");
 }
