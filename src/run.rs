@@ -103,8 +103,11 @@ fn operate(name: &str, command: &OperatorCommand) -> Result<ExitCode, StartupErr
     // The command prints its result; the running server logs the operation.
     log::set_quiet(true);
     let outcome = match operate::operate(command) {
-        // Where none has ever run, no server runs.
-        Err(error) if error.cause == Cause::Missing && command.operation == Operation::Status => {
+        // No server of this name, or none that runs because none has ever run.
+        Err(error)
+            if error.cause == Cause::Missing
+                && matches!(command.operation, Operation::Status | Operation::RestartServer(_)) =>
+        {
             report_errors(name, &[error]);
             return Ok(ExitCode::FAILURE);
         }
