@@ -20,19 +20,20 @@ def registration(name):
     return {"client_name": name, "redirect_uris": [CALLBACK], "token_endpoint_auth_method": "none"}
 
 
-def to_github(origin, client_id, state="s"):
+def to_github(issuer, client_id, state="s"):
     """From the client's link through the consent: the redirect to GitHub, the browser's cookie, and the verifier."""
+    parts = urlsplit(issuer)
     verifier = secrets.token_urlsafe(32)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     asked = {
         "response_type": "code", "client_id": client_id, "redirect_uri": CALLBACK, "scope": "mcp", "state": state,
-        "code_challenge": challenge, "code_challenge_method": "S256", "resource": f"{origin}/mcp",
+        "code_challenge": challenge, "code_challenge_method": "S256", "resource": f"{issuer}/mcp",
     }
     # Characters that RFC 3986 allows in a query stay as they are, as in a browser.
-    fields, page = yield 200, "GET", f"/authorize?{urlencode(asked, safe=':/')}", {}, {}
+    fields, page = yield 200, "GET", f"{parts.path}/authorize?{urlencode(asked, safe=':/')}", {}, {}
     form = {"pending": re.search(r'name=pending value="?([^">\s]+)', page)[1], "decision": "approve"}
     cookie = {"Cookie": fields["set-cookie"].split(";")[0]}
-    fields, _ = yield 303, "POST", "/consent", FORM | cookie | {"Origin": origin}, form
+    fields, _ = yield 303, "POST", f"{parts.path}/consent", FORM | cookie | {"Origin": f"{parts.scheme}://{parts.netloc}"}, form
     return fields["location"], cookie, verifier
 
 
@@ -52,11 +53,11 @@ def to_client(callback, cookie, state="s"):
     return answer["code"][0]
 
 
-def code_form(origin, client_id, code, verifier):
+def code_form(issuer, client_id, code, verifier):
     """The form that exchanges a code for tokens."""
     return {
         "grant_type": "authorization_code", "code": code, "client_id": client_id, "redirect_uri": CALLBACK,
-        "code_verifier": verifier, "resource": f"{origin}/mcp",
+        "code_verifier": verifier, "resource": f"{issuer}/mcp",
     }
 
 

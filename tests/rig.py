@@ -3,6 +3,7 @@
 As a program it serves checks that are shell scripts:
   rig.py github            a GitHub on loopback; prints its port and runs until its standard input ends
   rig.py login URL [CA]    a whole login at URL, a call, and an event off a stream; prints how long it took
+  rig.py streams URL [CA]  a login at URL, and the streams of older clients: of a session, and of HTTP+SSE
 """
 
 import http.client
@@ -70,11 +71,11 @@ def start_github():
 # ---- clients ----
 
 class Site:
-    """Where a server is, under which name, and from which address it is asked."""
+    """Where a server is, under which URL, perhaps below a path, and from which address it is asked."""
 
     def __init__(self, origin, port, address="127.0.0.1", source=None, tls=None):
         self.origin, self.port, self.address, self.source, self.tls = origin, port, address, source, tls
-        self.host = urlsplit(origin).netloc
+        self.host, self.below = urlsplit(origin).netloc, urlsplit(origin).path
 
     def connect(self, source=None, timeout=20):
         source = source or self.source
@@ -118,7 +119,7 @@ class Person:
         self.client_id, self.access, self.refresh_token = None, None, None
 
     def register(self):
-        _, text = self.site.ask(201, "POST", "/register", JSON, json.dumps(login.registration("Rig")))
+        _, text = self.site.ask(201, "POST", f"{self.site.below}/register", JSON, json.dumps(login.registration("Rig")))
         self.client_id = json.loads(text)["client_id"]
         return self
 
@@ -142,7 +143,7 @@ class Person:
         return self.take_tokens(expected, {"grant_type": "refresh_token", "refresh_token": self.refresh_token})
 
     def take_tokens(self, expected, form):
-        _, text = self.site.ask(expected, "POST", "/token", FORM, urlencode({"client_id": self.client_id, **form}))
+        _, text = self.site.ask(expected, "POST", f"{self.site.below}/token", FORM, urlencode({"client_id": self.client_id, **form}))
         if expected == 200:
             tokens = json.loads(text)
             self.access, self.refresh_token = tokens["access_token"], tokens["refresh_token"]
@@ -150,7 +151,7 @@ class Person:
 
     def call(self, expected=200, name="greet", arguments=None):
         """A tool's answer in the era without sessions."""
-        response, text = self.site.ask(expected, "POST", "/mcp", *self.request(name, arguments or {"name": "Ada"}))
+        response, text = self.site.ask(expected, "POST", f"{self.site.below}/mcp", *self.request(name, arguments or {"name": "Ada"}))
         if expected == 200 and name == "greet" and "Hello, Ada!" not in text:
             raise Surprise(f"tools/call: {text[:200]}")
         return response
@@ -171,11 +172,16 @@ class Person:
 
     def session(self):
         """A session of the older era: the fields of its requests."""
-        client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "rig", "version": "1"}}
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client})
+        body = json.dumps(initialize("2025-11-25"))
         fields = {**JSON, "Authorization": f"Bearer {self.access}"}
-        response, _ = self.site.ask(200, "POST", "/mcp", fields, body)
+        response, _ = self.site.ask(200, "POST", f"{self.site.below}/mcp", fields, body)
         return fields | {"Mcp-Session-Id": response.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
+
+
+def initialize(version):
+    """The first message of a client of up to 2025-11-25."""
+    client = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "rig", "version": "1"}}
+    return {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}
 
 
 def healthy(site):
@@ -217,7 +223,7 @@ class Server:
             )
         while time.monotonic() < started + 20 and self.process.poll() is None:
             try:
-                self.site.ask(200, "GET", "/healthz")
+                self.site.ask(200, "GET", f"{self.site.below}/healthz")
                 return time.monotonic() - started
             except OSError:
                 time.sleep(0.002)
@@ -262,16 +268,18 @@ class Server:
 
 # ---- as a program ----
 
-def log_in_at(url, certificate=None):
-    """A login, a call and the first events of a stream of calls, through whatever stands in front of the server."""
+def site_at(url, certificate=None):
     tls = ssl.create_default_context(cafile=certificate) if certificate else None
-    parts = urlsplit(url)
-    site = Site(url, parts.port, tls=tls)
+    return Site(url, urlsplit(url).port, tls=tls)
+
+
+def log_in_at(site):
+    """A login, a call and the first events of a stream of calls, through whatever stands in front of the server."""
     seconds = healthy(site)
     # The longest state, of characters that the redirect at the end has to escape.
     person = Person(site).register().log_in(":" * 4096)
     asked = time.monotonic()
-    with site.open("POST", "/mcp", *person.request("start-notification-stream", {"interval": 1000, "count": 3})) as stream:
+    with site.open("POST", f"{site.below}/mcp", *person.request("start-notification-stream", {"interval": 1000, "count": 3})) as stream:
         first = next(line for line in stream if line.startswith(b"data: {"))
         at = time.monotonic() - asked
         rest = stream.read()
@@ -281,9 +289,31 @@ def log_in_at(url, certificate=None):
     print(f"a login and a call in {seconds * 1000:.0f} ms; the first of three events after {at * 1000:.0f} ms, the last after {whole * 1000:.0f} ms")
 
 
+def read_streams_at(site):
+    """The streams of clients up to 2025-11-25: what a session's says by itself, and HTTP+SSE, which names a path of its own."""
+    person = Person(site).register().log_in()
+    call = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "greet", "arguments": {"name": "Ada"}}}
+    session = person.session()
+    _, text = site.ask(200, "POST", f"{site.below}/mcp", session, json.dumps(call))
+    with site.open("GET", f"{site.below}/mcp", session | {"Accept": "text/event-stream"}) as stream:
+        first = [next(stream) for _ in range(2)] if stream.status == 200 else []
+    if "Hello, Ada!" not in text or not any(line.startswith(b"id: ") for line in first):
+        raise Surprise(f"a session: {text[:200]} {stream.status} {first}")
+    fields = {"Authorization": f"Bearer {person.access}"}
+    with site.open("GET", f"{site.below}/sse", fields | {"Accept": "text/event-stream"}) as stream:
+        data = (line[6:].decode().strip() for line in stream if line.startswith(b"data: "))
+        path = next(data)
+        for body in (initialize("2024-11-05"), {"jsonrpc": "2.0", "method": "notifications/initialized"}, call):
+            site.ask(202, "POST", path, fields | JSON, json.dumps(body))
+        greeted, answer = next(data), next(data)
+    if not path.startswith(f"{site.below}/message?") or "serverInfo" not in greeted or "Hello, Ada!" not in answer:
+        raise Surprise(f"HTTP+SSE: {path} {greeted[:200]} {answer[:200]}")
+    print("the stream of a session, and HTTP+SSE at its own path")
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "github":
         print(start_github(), flush=True)
         sys.stdin.read()
     else:
-        log_in_at(*sys.argv[2:])
+        {"login": log_in_at, "streams": read_streams_at}[sys.argv[1]](site_at(*sys.argv[2:]))

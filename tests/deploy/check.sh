@@ -1,6 +1,7 @@
 #!/bin/sh
 # check.sh BINARY [NGINX [CADDY]]: fails unless the examples of docs/deploy work: nginx and Caddy, each with its example in
-# front of BINARY, carry a whole login and a stream of events; systemd finds nothing wrong with the unit.
+# front of BINARY, carry a whole login and a stream of events, at a host of its own and below a path; systemd finds nothing
+# wrong with the unit.
 set -eu
 binary=$(realpath "$1")
 nginx=${2:-nginx}
@@ -83,6 +84,33 @@ through_tiny_http() {
     stop
 }
 
+# What must be so below a path that the proxy passes on uncut, beside other programs of the host.
+through_a_path() {
+    ready
+    host=${url%"$path"}
+    for document in oauth-authorization-server openid-configuration; do
+        for at in "$host/.well-known/$document$path" "$url/.well-known/$document"; do
+            ask "$at" | grep -q "\"issuer\":\"$url\"" || fail "$at does not name the issuer"
+        done
+    done
+    ask "$host/.well-known/oauth-protected-resource$path/mcp" | grep -q "\"resource\":\"$url/mcp\"" || fail "the resource is not named"
+    ask --include --request POST "$url/mcp" | grep -qi "^www-authenticate: .*\"$host/.well-known/oauth-protected-resource$path/mcp\"" ||
+        fail "the 401 does not say where the login is"
+    # These are other programs' of the host.
+    for other in / /mcp /authorize "${path}2/mcp" /.well-known/oauth-authorization-server /apps/healthz; do
+        status "$host$other" >"$work/status"
+    done
+    said=$(python3 "$rig" login "$url" "$ca") || fail "no login below a path through $1"
+    streams=$(python3 "$rig" streams "$url" "$ca") || fail "no streams below a path through $1"
+    ! grep -q 'route=none' "$work/server.log" || fail "$1 passed on what is not below the path"
+    echo "ok: $1, below $path: $said; $streams"
+    stop
+}
+
+# The lines of the text about paths that begin in a block for this proxy, for this path and port.
+path=/apps/mcp-host
+lines_for() { sed -n "/^    # $1, in place of/,/^\$/ { s|/base|$path|g; s|3001|${2:-3001}|; /^    [^#]/p }" "$root/docs/deploy/README.md"; }
+
 # The example as it is, but for the places of things.
 mkdir "$work/tmp"
 sed -e "s|/run/mcp-oauth-server|$work|; s|/etc/letsencrypt/live/mcp.example.com/fullchain.pem|$ca|" \
@@ -111,6 +139,17 @@ ready
 expect 301 "http://localhost:18480/"
 through nginx
 
+# Below a path, with the line that the text gives.
+line=$(lines_for nginx)
+[ "$line" ] || fail "docs/deploy/README.md has no line for nginx"
+cp "$work/example.conf" "$work/root.conf"
+line=$line awk '$0 == "    location / {" { $0 = ENVIRON["line"] } { print }' "$work/root.conf" >"$work/example.conf"
+serve "https://localhost:18443$path" MCP_LISTEN="unix:$work/http.sock" MCP_TRUSTED_PROXY=unix MCP_LEGACY_SSE=on
+"$nginx" -p "$work" -c "$work/nginx.conf" -e "$work/nginx.log" 2>/dev/null &
+pids="$pids $!"
+through_a_path nginx
+cp "$work/root.conf" "$work/example.conf"
+
 # The same in front of tiny_http, with the changes that the example names.
 sed -i -e '/^    server unix:/d; /keepalive 16;/d; s/^    # \(zone \|server unix:\)/    \1/; s|proxy_set_header Connection "";|proxy_set_header Connection close;|' "$work/example.conf"
 serve https://localhost:18443 MCP_BEHIND_PROXY="unix:$work/http.sock" MCP_TRUSTED_PROXY=unix
@@ -129,6 +168,14 @@ if command -v "$caddy" >/dev/null; then
     HOME="$work" "$caddy" run --config "$work/Caddyfile" --adapter caddyfile 2>"$work/caddy.log" &
     pids="$pids $!"
     through Caddy
+    lines_for Caddy 18445 >"$work/lines"
+    [ -s "$work/lines" ] || fail "docs/deploy/README.md has no lines for Caddy"
+    sed "/reverse_proxy 127.0.0.1:18445 {/ { r $work/lines
+        d }" "$work/Caddyfile" >"$work/Caddyfile.path"
+    serve "https://localhost:18444$path" MCP_LISTEN=127.0.0.1:18445 MCP_TRUSTED_PROXY=127.0.0.1 MCP_LEGACY_SSE=on
+    HOME="$work" "$caddy" run --config "$work/Caddyfile.path" --adapter caddyfile 2>"$work/caddy.log" &
+    pids="$pids $!"
+    through_a_path Caddy
     sed -i '/With MCP_BEHIND_PROXY/,/# }/ { /With/!s|# || }' "$work/Caddyfile"
     # Before 2.7 it had another name.
     case $("$caddy" version) in v2.[0-6].* | 2.[0-6].*) sed -i 's|request_buffers 4MiB|buffer_requests|' "$work/Caddyfile" ;; esac
