@@ -169,8 +169,8 @@ impl Backend for Bridge {
         self.calls.listed.rules(caller.grant, tool)
     }
 
-    fn known(&self, operation: Operation, name: &str) -> Option<Cow<'_, str>> {
-        self.calls.listed.has(operation, name).then(|| Cow::Owned(name.to_owned()))
+    fn known(&self, caller: &Principal, operation: Operation, name: &str) -> Option<Cow<'_, str>> {
+        self.calls.listed.has(caller.grant, operation, name).then(|| Cow::Owned(name.to_owned()))
     }
 
     fn grants(&self) -> Vec<GrantId> {

@@ -1,7 +1,7 @@
 //! What peers have listed, as far as calls are judged by it: names of tools and prompts for the log, and the arguments that 2026-07-28
 //! repeats in headers. Learned from the lists that clients read; no list is read for it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -12,19 +12,15 @@ use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::mcp::{Mirrored, Operation, Reply, ToolRules};
 
-/// The lists of one server.
+/// The lists of one server, as each grant has read them: another's program may list other things.
 #[derive(Default)]
 pub(super) struct Listed {
     /// Guards what was listed.
-    state: Mutex<ListedState>,
+    by_grant: Mutex<HashMap<GrantId, ListedNames>>,
 }
 
-#[derive(Default)]
-struct ListedState {
-    names: HashSet<(Operation, String)>,
-    /// Of tools with mirrored arguments, as each grant was told of them.
-    rules: HashMap<(GrantId, String), Arc<ToolRules>>,
-}
+/// Tools and prompts, with the rules of tools that have mirrored arguments.
+type ListedNames = HashMap<(Operation, String), Option<Arc<ToolRules>>>;
 
 impl Listed {
     /// Notes what stands in a list that this grant reads.
@@ -47,43 +43,35 @@ impl Listed {
             | Operation::Complete => return,
         };
         let Ok(Some(items)) = reply.read::<Vec<ListedItem>>(member) else { return };
-        let mut state = self.state.lock();
+        let mut by_grant = self.by_grant.lock();
+        let names = by_grant.entry(grant).or_default();
         for ListedItem { name, input_schema } in items {
-            if name.len() > limits::bridge::NAME_BYTES {
-                continue;
-            }
             let mirrored =
                 input_schema.as_deref().and_then(mirrored).filter(|_| of_call == Operation::CallTool);
-            let key = (grant, name.clone());
-            match mirrored {
-                Some(mirrored) if state.rules.len() < limits::bridge::NAMES => {
-                    let rules = ToolRules { mirrored, ..ToolRules::default() };
-                    state.rules.insert(key, Arc::new(rules));
-                }
-                Some(_) | None if of_call == Operation::CallTool => {
-                    state.rules.remove(&key);
-                }
-                Some(_) | None => {}
-            }
-            if state.names.len() < limits::bridge::NAMES {
-                state.names.insert((of_call, name));
+            let rules = mirrored.map(|mirrored| Arc::new(ToolRules { mirrored, ..ToolRules::default() }));
+            let is_short = name.len() <= limits::bridge::NAME_BYTES;
+            let key = (of_call, name);
+            if is_short && (names.len() < limits::bridge::NAMES || names.contains_key(&key)) {
+                names.insert(key, rules);
             }
         }
     }
 
-    /// Whether a tool or a prompt of this name was listed.
-    pub(super) fn has(&self, operation: Operation, name: &str) -> bool {
-        self.state.lock().names.contains(&(operation, name.to_owned()))
+    /// Whether a tool or a prompt of this name was listed to this grant.
+    pub(super) fn has(&self, grant: GrantId, operation: Operation, name: &str) -> bool {
+        let by_grant = self.by_grant.lock();
+        by_grant.get(&grant).is_some_and(|names| names.contains_key(&(operation, name.to_owned())))
     }
 
     /// What holds for calls of a tool, if this grant was told of it.
     pub(super) fn rules(&self, grant: GrantId, tool: &str) -> Option<Arc<ToolRules>> {
-        self.state.lock().rules.get(&(grant, tool.to_owned())).cloned()
+        let by_grant = self.by_grant.lock();
+        by_grant.get(&grant)?.get(&(Operation::CallTool, tool.to_owned()))?.clone()
     }
 
     /// Forgets what a grant was told.
     pub(super) fn end_grant(&self, grant: GrantId) {
-        self.state.lock().rules.retain(|(other, _), _| *other != grant);
+        self.by_grant.lock().remove(&grant);
     }
 }
 

@@ -44,8 +44,8 @@ pub trait Backend: Send + Sync {
     fn tool_rules(&self, caller: &Principal, tool: &str) -> Option<Arc<ToolRules>>;
 
     /// The subject of a call in the backend's own spelling, for the log: a tool or a prompt by its name, a resource by its URI
-    /// or the template that it matches. `None` if the backend does not know it.
-    fn known(&self, _operation: Operation, _name: &str) -> Option<Cow<'_, str>> {
+    /// or the template that it matches. `None` if the backend does not know it, or not for this caller.
+    fn known(&self, _caller: &Principal, _operation: Operation, _name: &str) -> Option<Cow<'_, str>> {
         None
     }
 

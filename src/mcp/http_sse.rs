@@ -38,7 +38,7 @@ pub(super) fn post(core: &Arc<Core>, body: &[u8], mut caller: Caller) {
         Ok(message) => message,
         Err(refusal) => return caller.responder.respond(*refusal),
     };
-    core.note_call(&message, &caller.responder);
+    core.note_call(&message, &caller);
     if let Some(refusal) = legacy::contradiction(core, &caller, &message) {
         return caller.responder.respond(refusal);
     }

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 
 use super::Core;
 use super::call::Operation;
+use super::exchange::Caller;
 use super::intake::Message;
 use super::jsonrpc::Error;
 use super::members::Members;
 use crate::base::json;
-use crate::http::Responder;
 
 /// A method that clients may call.
 #[derive(Debug)]
@@ -72,9 +72,10 @@ impl MethodRow {
 }
 
 impl Core {
-    /// Records the method and subject of a call with the responder, for the log.
-    pub(super) fn note_call(&self, message: &Message, responder: &Responder) {
-        let (Message::Request { method, params, .. }, Some(witness)) = (message, responder.witness()) else {
+    /// Records the method and subject of a call with its responder, for the log.
+    pub(super) fn note_call(&self, message: &Message, caller: &Caller) {
+        let (Message::Request { method, params, .. }, Some(witness)) = (message, caller.responder.witness())
+        else {
             return;
         };
         let Some(row) = MethodRow::find(method) else { return witness.called("unknown", None) };
@@ -84,7 +85,9 @@ impl Core {
             _ => row.operation,
         };
         let known = operation.zip(subject.as_deref());
-        let target = known.and_then(|(operation, subject)| self.settings.backend.known(operation, subject));
+        let backend = &self.settings.backend;
+        let target =
+            known.and_then(|(operation, subject)| backend.known(&caller.principal, operation, subject));
         witness.called(row.name, target.as_deref());
     }
 }

@@ -346,7 +346,7 @@ impl Mcp {
                 return None;
             }
         };
-        self.0.note_call(&message, &caller.responder);
+        self.0.note_call(&message, &caller);
         let era = era::classify(&message, headers);
         let is_quick = self.0.is_quick(&message, &caller.principal);
         let core = Arc::clone(&self.0);

@@ -182,7 +182,7 @@ impl Backend for ToolServer {
         self.tools.get(tool).map(|tool| Arc::clone(&tool.rules))
     }
 
-    fn known(&self, operation: Operation, name: &str) -> Option<Cow<'_, str>> {
+    fn known(&self, _: &Principal, operation: Operation, name: &str) -> Option<Cow<'_, str>> {
         let known = match operation {
             Operation::CallTool => self.tools.get(name).map(Tool::name),
             Operation::GetPrompt => self.prompts.get(name).map(Prompt::name),

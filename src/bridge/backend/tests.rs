@@ -423,9 +423,14 @@ fn no_member_of_a_result_comes_twice() {
 #[test]
 fn names_that_were_listed_are_known() {
     let rig = rig(usual);
-    assert_eq!(rig.bridge.known(Operation::CallTool, "any"), None);
+    let known = |caller: &Principal, operation, name: &str| {
+        rig.bridge.known(caller, operation, name).map(Cow::into_owned)
+    };
+    let (reader, other) = (principal(1), principal(2));
+    assert_eq!(known(&reader, Operation::CallTool, "any"), None);
     rig.send(modern("tools/list", json!({}))).last();
-    assert_eq!(rig.bridge.known(Operation::CallTool, "any").as_deref(), Some("any"));
-    assert_eq!(rig.bridge.known(Operation::GetPrompt, "any"), None);
-    assert_eq!(rig.bridge.known(Operation::CallTool, "canary"), None);
+    assert_eq!(known(&reader, Operation::CallTool, "any").as_deref(), Some("any"));
+    assert_eq!(known(&reader, Operation::GetPrompt, "any"), None);
+    assert_eq!(known(&reader, Operation::CallTool, "canary"), None);
+    assert_eq!(known(&other, Operation::CallTool, "any"), None, "their program may list other tools");
 }
