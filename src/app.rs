@@ -114,6 +114,7 @@ impl App {
     /// Ends what has expired. Called every [`limits::SWEEP`].
     pub fn sweep(&self) {
         self.oauth.grants.sweep();
+        self.end_unserved(); // a request that was admitted before may have opened one
         for server in self.servers() {
             let mcp = &server.mcp;
             mcp.sweep();
@@ -141,6 +142,14 @@ impl App {
     pub fn replace_servers(&self, servers: Vec<McpServer>) {
         self.oauth.replace_resources(servers.iter().map(|server| Arc::clone(&server.resource)).collect());
         *self.servers.lock() = servers.into_iter().map(Arc::new).collect();
+        self.end_unserved();
+    }
+
+    /// Ends the sessions and streams of servers that are gone.
+    fn end_unserved(&self) {
+        let servers = self.servers();
+        let served: Vec<_> = servers.iter().map(|server| server.resource.uri()).collect();
+        servers.first().iter().for_each(|any| any.mcp.keep_only(&served));
     }
 
     /// The grants, for the operator.

@@ -1,10 +1,11 @@
 //! Ends the state of a grant, unused state, and the endpoint as a whole.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::session::Kind;
-use super::table::Row;
+use super::table::{Owner, Row};
 use super::{Core, Mcp};
 use crate::base::identity::GrantId;
 
@@ -16,6 +17,13 @@ impl Mcp {
         self.0.tasks.end_grant(grant);
         self.0.subscribers.sessions.end_grant(grant);
         self.0.subscribers.end_grant(grant);
+    }
+
+    /// Ends the sessions and streams of all servers but these, named by their URIs.
+    pub fn keep_only(&self, servers: &[Arc<str>]) {
+        let is_gone = |owner: &Owner| !servers.contains(&owner.server);
+        self.0.subscribers.sessions.end_where(|session| is_gone(session.owner()));
+        self.0.subscribers.close_where(|subscription| is_gone(&subscription.owner));
     }
 
     /// The grants of all sessions, streams and calls.
@@ -70,7 +78,7 @@ impl Core {
         if !self.closing.is_tripped() {
             return;
         }
-        self.subscribers.close();
+        self.subscribers.close_where(|_| true);
         let sessions = self.subscribers.sessions.all();
         sessions
             .iter()

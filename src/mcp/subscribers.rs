@@ -183,8 +183,7 @@ impl Subscribers {
 
     /// Removes subscriptions without a reader, and closes those whose reader's token has expired (T17).
     pub(super) fn sweep(&self, now: Duration) {
-        let is_over = |each: &Subscription| !each.events.has_reader() || each.events.has_expired(now);
-        self.remove(is_over).iter().for_each(|subscription| subscription.close());
+        self.close_where(|each| !each.events.has_reader() || each.events.has_expired(now));
     }
 
     /// Ends the subscriptions of a grant.
@@ -193,9 +192,9 @@ impl Subscribers {
         of_grant.iter().for_each(|subscription| subscription.events.finish());
     }
 
-    /// Closes every subscription with a response, so that clients see an orderly end.
-    pub(super) fn close(&self) {
-        self.remove(|_| true).iter().for_each(|subscription| subscription.close());
+    /// Closes subscriptions with a response, so that clients see an orderly end.
+    pub(super) fn close_where(&self, unwanted: impl Fn(&Subscription) -> bool) {
+        self.remove(unwanted).iter().for_each(|subscription| subscription.close());
     }
 
     fn remove(&self, unwanted: impl Fn(&Subscription) -> bool) -> Vec<Arc<Subscription>> {
