@@ -16,7 +16,9 @@ pub(super) struct Events {
 /// What has arrived of the next event, and what holds for the stream.
 pub(super) struct EventFields {
     data: String,
-    /// The id of the last event that had one, for `Last-Event-ID`.
+    /// The id that the event has, or an earlier one had.
+    id: Option<String>,
+    /// The id of the last whole event, for `Last-Event-ID`.
     pub(super) last_id: Option<String>,
     /// How long to wait before the stream is taken up again.
     pub(super) retry: Duration,
@@ -24,7 +26,8 @@ pub(super) struct EventFields {
 
 impl Events {
     pub(super) fn new() -> Events {
-        let fields = EventFields { data: String::new(), last_id: None, retry: limits::bridge::PAUSE };
+        let fields =
+            EventFields { data: String::new(), id: None, last_id: None, retry: limits::bridge::PAUSE };
         Events { lines: Lines::new(limits::bridge::LINE_BYTES), fields }
     }
 
@@ -55,6 +58,7 @@ impl EventFields {
         match name {
             "" if line.is_empty() => {
                 let data = std::mem::take(&mut self.data);
+                self.last_id.clone_from(&self.id);
                 if !data.trim().is_empty() {
                     each(&data);
                 }
@@ -66,8 +70,7 @@ impl EventFields {
                 self.data.push_str(value);
                 self.data.push('\n');
             }
-            // It is repeated in a header field.
-            "id" if value.len() <= limits::bridge::EVENT_ID_BYTES => self.last_id = Some(value.to_owned()),
+            "id" if fits_header(value) => self.id = Some(value.to_owned()).filter(|id| !id.is_empty()),
             "retry" => {
                 let pause = value.parse().map_or(limits::bridge::PAUSE, Duration::from_millis);
                 self.retry = pause.clamp(limits::bridge::RETRY_MIN, limits::bridge::PAUSE_MAX);
@@ -76,6 +79,11 @@ impl EventFields {
         }
         Ok(())
     }
+}
+
+/// Whether an id can be repeated in a header field.
+fn fits_header(id: &str) -> bool {
+    id.len() <= limits::bridge::EVENT_ID_BYTES && !id.bytes().any(|byte| byte.is_ascii_control())
 }
 
 #[cfg(test)]

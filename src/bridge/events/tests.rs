@@ -35,7 +35,12 @@ fn a_stream_says_how_it_is_taken_up_again() {
         assert_eq!((end.last_id.as_deref(), end.retry), (last_id, retry));
     };
     check(b"data: x\n\n", None, limits::bridge::PAUSE);
-    check(b"id: a\nretry: 250\n\nid: b\n", Some("b"), Duration::from_millis(250));
+    check(b"id: a\nretry: 250\n\n", Some("a"), Duration::from_millis(250));
+    check(b"id: a\n\ndata: x\n\n", Some("a"), limits::bridge::PAUSE);
+    check(b"id: a\n\nid: b\ndata: cut off\n", Some("a"), limits::bridge::PAUSE);
+    check(b"id: a\n\nid\n\n", None, limits::bridge::PAUSE);
+    check("id: \u{fc}\u{20ac}\n\n".as_bytes(), Some("\u{fc}\u{20ac}"), limits::bridge::PAUSE);
+    check(b"id: a\n\nid: b\0\n\nid: c\x01d\n\nid: e\x7f\n\nid: f\rg\n\n", Some("a"), limits::bridge::PAUSE);
     check(b"retry: soon\n", None, limits::bridge::PAUSE);
     check(b"retry: 0\n", None, limits::bridge::RETRY_MIN);
     check(b"retry: 99999999\n", None, limits::bridge::PAUSE_MAX);
