@@ -57,6 +57,8 @@ pub(crate) struct Child {
     pub(crate) stdin: ChildStdin,
     pub(crate) stdout: ChildStdout,
     pub(crate) stderr: ChildStderr,
+    /// What the log must not repeat: the entry's own variables.
+    pub(crate) env: Vec<(String, Secret<String>)>,
     pub(crate) guardian: Guardian,
 }
 
@@ -98,7 +100,7 @@ impl Launch {
         let (Some(stdin), Some(stdout), Some(stderr)) = streams else {
             return Err(io::Error::other("a pipe is missing"));
         };
-        Ok(Child { stdin, stdout, stderr, guardian })
+        Ok(Child { stdin, stdout, stderr, env: self.env.clone(), guardian })
     }
 }
 
@@ -140,6 +142,11 @@ impl Drop for Guardian {
         self.kill();
         let _ = self.process.wait(); // it ends as soon as everything is killed
     }
+}
+
+/// Has reads and writes of our end of a pipe fail instead of waiting. std offers that for sockets alone; the system takes any descriptor.
+pub(super) fn never_wait(pipe: BorrowedFd<'_>) -> io::Result<()> {
+    UnixStream::from(pipe.try_clone_to_owned()?).set_nonblocking(true)
 }
 
 /// The variables that every program gets.

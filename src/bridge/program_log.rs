@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use crate::base::secret::Secret;
 use crate::base::throttle::Throttle;
 use crate::base::{clock, limits, log};
 
@@ -47,27 +48,33 @@ pub(super) struct Errors {
     since: Instant,
     throttle: Throttle,
     last: VecDeque<String>,
+    /// Variables whose values are replaced by their names.
+    hidden: Vec<(String, Secret<String>)>,
 }
 
 impl Errors {
-    pub(super) fn new() -> Errors {
+    pub(super) fn new(mut hidden: Vec<(String, Secret<String>)>) -> Errors {
+        hidden.retain(|(_, value)| value.expose().len() >= limits::bridge::SECRET_BYTES);
         let throttle = Throttle::new(limits::bridge::ERROR_LINES);
-        Errors { since: clock::instant(), throttle, last: VecDeque::new() }
+        Errors { since: clock::instant(), throttle, last: VecDeque::new(), hidden }
     }
 
     pub(super) fn take(&mut self, line: &[u8], server: &str, process: Option<i32>) {
         let text = String::from_utf8_lossy(line);
-        let text = text.trim_end();
+        let hide = |text: String, (name, value): &(String, Secret<String>)| {
+            text.replace(value.expose(), &format!("[{name}]"))
+        };
+        let text = self.hidden.iter().fold(text.trim_end().to_owned(), hide);
         if text.is_empty() {
             return;
         }
         if self.last.len() >= limits::bridge::LAST_LINES {
             self.last.pop_front();
         }
-        self.last.push_back(text.to_owned());
+        self.last.push_back(text.clone());
         if let Some(omitted) = self.throttle.pass("stderr", self.since.elapsed()) {
             let mut fields =
-                vec![log::Field::Server(server), log::Field::Line(text), log::Field::Omitted(omitted)];
+                vec![log::Field::Server(server), log::Field::Line(&text), log::Field::Omitted(omitted)];
             fields.extend(process.map(log::Field::Process));
             log::info("program.stderr", &fields);
         }

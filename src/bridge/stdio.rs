@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, TrySendError, bounded};
 
 use super::guardian::GuardianReport;
-use super::launch::{Child, Guardian};
+use super::launch::{Child, Guardian, never_wait};
 use super::lines::{Lines, TooLong};
 use super::program_log::{Errors, Noise};
 use super::transport::{Fault, ProgramEnd, Receiver, Transport, Undelivered};
@@ -45,7 +45,9 @@ impl Stdio {
         child: Child,
         receiver: Arc<dyn Receiver>,
     ) -> io::Result<Arc<Stdio>> {
-        let Child { stdin, stdout, stderr, guardian } = child;
+        let Child { stdin, stdout, stderr, env, guardian } = child;
+        // A program can open its pipes from the other side, and take or fill in what was there a moment ago.
+        [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()].into_iter().try_for_each(never_wait)?;
         let (woken, wake) = io::pipe()?;
         let (input, messages) = bounded(limits::bridge::MESSAGES);
         let waiting = Arc::new(AtomicUsize::new(0));
@@ -73,7 +75,7 @@ impl Stdio {
             stdio: Arc::downgrade(&stdio),
             receiver,
             noise: Noise::new(),
-            errors: Errors::new(),
+            errors: Errors::new(env),
             stage: EndStage::Running,
             ending: None,
             buffer: vec![0; READ_BYTES],
@@ -168,11 +170,25 @@ impl ProgramWriter {
             let (piece, _) = bytes.split_at(bytes.len().min(WRITE_BYTES));
             match self.stdin.write(piece) {
                 Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_for_later(&error) => {}
                 Err(_) => return false, // the program has closed it; its end is noticed elsewhere
             }
         }
         true
+    }
+}
+
+/// Whether a read or a write has only to be tried again, once its pipe is ready.
+fn is_for_later(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
+}
+
+/// Reads what a pipe has. `None`: nothing now. Empty: nothing any more.
+fn read<'a>(pipe: &mut impl Read, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    match pipe.read(buffer) {
+        Ok(length) => Some(buffer.get(..length).unwrap_or_default()),
+        Err(error) if is_for_later(&error) => None,
+        Err(_) => Some(&[]),
     }
 }
 
@@ -347,10 +363,9 @@ impl ProgramReader {
     }
 
     fn read_output(&mut self) {
-        let Some((mut stdout, mut lines)) = self.stdout.take() else { return };
-        let mut fault = None;
-        let length = stdout.read(&mut self.buffer).unwrap_or_default();
-        let bytes = self.buffer.get(..length).unwrap_or_default();
+        let Some((stdout, lines)) = &mut self.stdout else { return };
+        let Some(bytes) = read(stdout, &mut self.buffer) else { return };
+        let (mut fault, is_over) = (None, bytes.is_empty());
         let mut take = |line: &[u8]| match std::str::from_utf8(line) {
             Ok(line) => {
                 if !line.trim_ascii().is_empty()
@@ -364,16 +379,17 @@ impl ProgramReader {
                 fault.get_or_insert(Fault::NotUtf8);
             }
         };
-        if bytes.is_empty() {
+        if is_over {
             let rest = lines.take();
             take(&rest);
         } else if lines.push(bytes, &mut take) == Err(TooLong) {
             fault = Some(Fault::LineTooLong);
         }
-        if length > 0 {
-            self.stdout = Some((stdout, lines));
-        } else if matches!(self.stage, EndStage::Running) && !self.is_asked() {
-            self.stage = EndStage::Mute(clock::instant() + limits::bridge::CLOSE);
+        if is_over {
+            self.stdout = None;
+            if matches!(self.stage, EndStage::Running) && !self.is_asked() {
+                self.stage = EndStage::Mute(clock::instant() + limits::bridge::CLOSE);
+            }
         }
         match fault {
             Some(fault) => self.fault(fault),
@@ -382,17 +398,17 @@ impl ProgramReader {
     }
 
     fn read_errors(&mut self) {
-        let Some((mut stderr, mut lines)) = self.stderr.take() else { return };
-        let length = stderr.read(&mut self.buffer).unwrap_or_default();
-        let bytes = self.buffer.get(..length).unwrap_or_default();
+        let Some((stderr, lines)) = &mut self.stderr else { return };
+        let Some(bytes) = read(stderr, &mut self.buffer) else { return };
+        let is_over = bytes.is_empty();
         let (server, process) = (&self.server, self.process);
         let mut take = |line: &[u8]| self.errors.take(line, server, process);
-        if bytes.is_empty() || lines.push(bytes, &mut take) == Err(TooLong) {
+        if is_over || lines.push(bytes, &mut take) == Err(TooLong) {
             let rest = lines.take();
             take(&rest);
         }
-        if length > 0 {
-            self.stderr = Some((stderr, lines));
+        if is_over {
+            self.stderr = None;
         }
     }
 

@@ -174,6 +174,7 @@ const EXPOSURES: &[(&str, usize)] = &[
     ("src/base/secret.rs", 1),
     ("src/bridge/launch.rs", 1),
     ("src/bridge/program.rs", 1),
+    ("src/bridge/program_log.rs", 2),
     ("src/bridge/template.rs", 2),
     ("src/bridge/upstream.rs", 1),
     ("src/github/client.rs", 3),

@@ -59,8 +59,10 @@ pub const IDLE: Duration = Duration::from_secs(600);
 pub const START: Duration = Duration::from_secs(60);
 /// Descriptors of one program: its pipes, its guardian's socket, a pipe that wakes its thread.
 pub const DESCRIPTORS: usize = 8;
-/// Names of tools and prompts that the log may name; more than any server has.
-pub const NAMES: usize = 4096;
+/// The shortest value of a variable that is hidden in the log (bytes): a shorter one is a word or a number like others.
+pub const SECRET_BYTES: usize = 8;
+/// Tools and prompts that are remembered of what a grant was listed; more than any server has.
+pub const NAMES: usize = 1024;
 /// The longest of them (bytes): what MCP allows the name of a tool.
 pub const NAME_BYTES: usize = 128;
 

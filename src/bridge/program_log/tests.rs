@@ -11,7 +11,7 @@ fn text_on_standard_output_is_tolerated_up_to_a_rate() {
 
 #[test]
 fn the_last_lines_of_standard_error_are_kept() {
-    let mut errors = Errors::new();
+    let mut errors = Errors::new(Vec::new());
     for line in ["1", "", "2 \r", "3", "4", "5", "6", "7"] {
         errors.take(line.as_bytes(), "test", Some(7));
     }
@@ -20,4 +20,13 @@ fn the_last_lines_of_standard_error_are_kept() {
     assert_eq!(last.len(), limits::bridge::LAST_LINES);
     errors.take(b"\xff\x1b[31m", "test", None);
     assert_eq!(errors.last().last().unwrap(), "\u{fffd}\u{1b}[31m", "escaped by the log");
+}
+
+/// P3: a program that prints its environment does not bring the person's token into the log.
+#[test]
+fn values_of_variables_are_hidden() {
+    let variable = |name: &str, value: &str| (name.to_owned(), Secret::new(value.to_owned()));
+    let mut errors = Errors::new(vec![variable("TOKEN", "gho_0123456789"), variable("LEVEL", "info")]);
+    errors.take(b"info: TOKEN=gho_0123456789 gho_0123456789;", "test", None);
+    assert_eq!(errors.last(), ["info: TOKEN=[TOKEN] [TOKEN];"]);
 }

@@ -1,5 +1,6 @@
 //! Real programs: `sh` under a guardian.
 
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 
@@ -224,4 +225,31 @@ fn a_panic_in_the_receiver_ends_the_program() {
     let stdio = Stdio::start(&Arc::from("test"), child, Arc::new(Panics(sender))).unwrap();
     assert_eq!(ended.recv_timeout(PATIENCE), Ok(ProgramEnd::Lost));
     assert_eq!(stdio.send("{}".to_owned()), Err(Undelivered::Ended));
+}
+
+/// A program can open its pipes from the other side, and take or fill in what was announced to our threads.
+#[test]
+fn neither_thread_waits_in_a_pipe() {
+    let child = Program::launch("exec sleep 1000");
+    let pipes = [child.stdin.as_raw_fd(), child.stdout.as_raw_fd(), child.stderr.as_raw_fd()];
+    let receiver = Arc::new(Recorder { told: unbounded().0, deadline: None });
+    let stdio = Stdio::start(&Arc::from("test"), child, receiver).unwrap();
+    for pipe in pipes {
+        let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{pipe}")).unwrap();
+        let flags = about.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+        assert_ne!(i32::from_str_radix(flags.trim(), 8).unwrap() & libc::O_NONBLOCK, 0, "{about}");
+    }
+    drop(stdio);
+}
+
+#[test]
+fn a_pipe_with_nothing_in_it_is_not_over() {
+    let (mut pipe, mut writer) = io::pipe().unwrap();
+    never_wait(pipe.as_fd()).unwrap();
+    let mut buffer = [0; 8];
+    assert_eq!(read(&mut pipe, &mut buffer), None);
+    writer.write_all(b"abc").unwrap();
+    assert_eq!(read(&mut pipe, &mut buffer), Some(&b"abc"[..]));
+    drop(writer);
+    assert_eq!(read(&mut pipe, &mut buffer), Some(&b""[..]));
 }
