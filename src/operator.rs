@@ -288,10 +288,15 @@ impl Operator {
         }
     }
 
-    /// Ready means that a login could be stored and a token checked.
+    /// Ready means that a login could be stored and a token checked. MCP servers that fail are named, and it is ready
+    /// nevertheless: only a call starts them again, and none would come.
     fn readiness(&self) -> Response {
         match self.parts.grants.get(GrantId([0; 16])) {
-            Ok(_) if self.parts.grants.takes_writes() => plain(200, "ready\n"),
+            Ok(_) if self.parts.grants.takes_writes() => {
+                let failing = self.parts.bridges.iter().flat_map(|bridges| bridges.failing());
+                let lines = failing.map(|(name, why)| format!("failing: {name}: {why}\n"));
+                plain(200, "ready\n".to_owned() + &lines.collect::<String>())
+            }
             Ok(_) => plain(503, "not ready: the disk refuses writes\n"),
             Err(error) => plain(503, format!("not ready: {error}\n")),
         }

@@ -136,6 +136,16 @@ impl Bridges {
         servers.iter().map(BridgedServer::summary).collect()
     }
 
+    /// The servers whose latest start or request failed, each with the reason.
+    pub(crate) fn failing(&self) -> Vec<(String, String)> {
+        let failing = self.all().into_iter().filter_map(|bridge| {
+            let Failures { is_failing, latest, .. } = bridge.instances().failures.numbers();
+            let (_, why) = latest.filter(|_| is_failing)?;
+            Some((bridge.name().to_owned(), why))
+        });
+        failing.collect()
+    }
+
     fn find(&self, name: &str) -> Option<Arc<Bridge>> {
         self.all().into_iter().find(|bridge| bridge.name() == name)
     }
@@ -145,6 +155,7 @@ impl Bridges {
         let bridge = self.find(name)?;
         let ended = bridge.instances().restart();
         bridge.instances().failures.restarted(ended);
+        bridge.instances().failures.clear();
         Some(ended)
     }
 
@@ -208,7 +219,7 @@ impl Bridges {
 
 impl BridgedServer {
     fn summary(&self) -> ServerSummary {
-        let Failures { restarts, failures, latest } = self.bridge.instances().failures.numbers();
+        let Failures { restarts, failures, latest, .. } = self.bridge.instances().failures.numbers();
         ServerSummary {
             name: self.bridge.name().to_owned(),
             path: self.path.clone(),

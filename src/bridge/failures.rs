@@ -17,6 +17,8 @@ pub(super) struct Failures {
     pub(super) failures: u64,
     /// When the latest was, and why.
     pub(super) latest: Option<(Timestamp, String)>,
+    /// Whether nothing has worked since the latest.
+    pub(super) is_failing: bool,
 }
 
 impl FailureRecord {
@@ -33,6 +35,11 @@ impl FailureRecord {
     pub(super) fn failed(&self, why: String) {
         let mut numbers = self.numbers.lock();
         numbers.failures = numbers.failures.saturating_add(1);
-        numbers.latest = Some((clock::now(), why));
+        (numbers.latest, numbers.is_failing) = (Some((clock::now(), why)), true);
+    }
+
+    /// Notes that an instance has started, that an upstream has answered, or that the operator wants it tried again.
+    pub(super) fn clear(&self) {
+        self.numbers.lock().is_failing = false;
     }
 }

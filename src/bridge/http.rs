@@ -230,7 +230,9 @@ impl HttpSession {
 
     fn ask_once(&self, message: &UpstreamMessage, id: u64, agent: &Agent) -> Result<(), UpstreamError> {
         let deadline = clock::instant() + limits::CALL;
-        let Some(mut response) = self.post(agent, message)? else { return Ok(()) };
+        let response = self.post(agent, message)?;
+        self.receiver.reached();
+        let Some(mut response) = response else { return Ok(()) };
         if message.is_initialize() {
             let mut state = self.state.lock();
             state.id = response.headers().get("mcp-session-id").cloned();
@@ -351,7 +353,7 @@ impl HttpSession {
         let state = self.state.lock().clone();
         let mut request = agent.get(self.upstream.url.as_str());
         if let Some(last_id) = last_id {
-            request = request.header("Last-Event-ID", last_id);
+            request = request.header("Last-Event-ID", last_id.as_bytes());
         }
         let response = self.with_headers(request, &state, "text/event-stream")?.call()?;
         let status = response.status();

@@ -266,6 +266,7 @@ impl Instances {
 
     /// Notes what an instance says of itself. Returns whether there was one before it.
     fn described(&self, instance: &Instance, greeting: &Greeting) -> bool {
+        self.failures.clear();
         self.only_era.note(instance.key.is_modern, greeting.is_modern);
         let description = Some(Arc::clone(&greeting.description));
         let mut slots = self.settings.pool.slots.lock();

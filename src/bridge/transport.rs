@@ -42,6 +42,9 @@ pub(super) trait Receiver: Send + Sync {
     /// A request was answered with an error in place of the peer, which goes on.
     fn failed(&self, _why: &str) {}
 
+    /// The peer has answered a request, whatever it says.
+    fn reached(&self) {}
+
     /// The peer is about to end because patience is over. Called at most once.
     fn ending(&self);
 

@@ -1,6 +1,7 @@
 //! Several servers behind one login: the real binary, a servers file, small programs.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::peer;
 use crate::support::github::FakeGitHub;
+use crate::support::http::Request;
 use crate::support::server::{Server, temporary_directory};
 use crate::support::walk::{modern, reply};
 
@@ -108,7 +110,7 @@ fn a_token_of_one_server_is_worth_nothing_at_another() {
     assert_eq!(rows[1], ["one", "/one/mcp", "program", "1", "0", "0", "-"]);
     assert_eq!(rows[2][0], "two");
     let (failed, error) = operator(&server, &["servers", "restart", "nope"]);
-    assert!(failed == 2 && error.contains("there is no server \"nope\" behind the running one"), "{error}");
+    assert!(failed == 1 && error.contains("there is no server \"nope\" behind the running one"), "{error}");
     assert_eq!(operator(&server, &["servers", "restart", "one"]).0, 0);
     let (_, listed) = operator(&server, &["servers", "list"]);
     let row: Vec<&str> = listed.lines().nth(1).unwrap().split_whitespace().collect();
@@ -126,6 +128,11 @@ fn sighup_adds_removes_and_changes_servers() {
     let [kept, changed, removed] = ["kept", "changed", "removed"].map(|name| login(&server, name));
     let before = pid(&server, "kept", &kept);
     let leaving = pid(&server, "removed", &removed);
+    let filter = json!({ "notifications": { "toolsListChanged": true } });
+    let streams = [("kept", &kept), ("removed", &removed)].map(|(name, token)| {
+        let listen = modern("subscriptions/listen", filter.clone()).at(&format!("/{name}/mcp"));
+        listen.bearer(token).open(server.authority()).unwrap()
+    });
     assert_eq!(mark(&server, "changed", &changed), "old");
     let reload = |servers: &Value, expected: &str| {
         file.write(servers);
@@ -138,6 +145,9 @@ fn sighup_adds_removes_and_changes_servers() {
     assert!(log.contains("added=added changed=changed removed=removed"), "{log}");
     assert_eq!((pid(&server, "kept", &kept), mark(&server, "changed", &changed)), (before, json!("new")));
     assert_eq!(status(&server, "removed", &removed), 404);
+    let [stays, over] = streams;
+    assert_eq!(over.messages().count(), 2, "its beginning, and an orderly end");
+    drop(stays);
     crate::bridge::wait_until_gone(&leaving);
     let added = login(&server, "added");
     assert_eq!(mark(&server, "added", &added), "a");
@@ -181,6 +191,38 @@ fn a_file_with_mistakes_is_refused() {
     }
 }
 
+/// The operator is told which servers fail, and strangers are not; the server is ready nevertheless.
+#[test]
+fn readiness_names_failing_servers_to_the_operator_alone() {
+    let github = FakeGitHub::start();
+    let file = ServersFile::new(&json!({
+        "fine": peer_entry("1"), "broken": { "command": "false" }, "away": { "url": "http://127.0.0.1:1/mcp" },
+    }));
+    let server = start(&github, &file);
+    let readiness = || {
+        let socket = UnixStream::connect(server.state_dir().join("operator.sock")).unwrap();
+        Request::get("/readyz")
+            .over(socket, "operator")
+            .unwrap()
+            .finish()
+            .unwrap()
+            .expect(200)
+            .text()
+            .to_owned()
+    };
+    for name in ["fine", "broken", "away"] {
+        assert_eq!(readiness(), "ready\n", "nothing was started");
+        status(&server, name, &login(&server, name));
+        if name == "fine" {
+            continue;
+        }
+        let said = readiness();
+        assert!(said.starts_with(&format!("ready\nfailing: {name}: ")), "{said}");
+        assert_eq!(operator(&server, &["servers", "restart", name]).0, 0);
+    }
+    assert_eq!(Request::get("/readyz").send(server.authority()).unwrap().expect(200).text(), "ready\n");
+}
+
 /// `servers restart` ends programs, and the next call starts them; `servers forget` removes what nobody uses.
 #[test]
 fn the_operator_looks_after_servers() {
@@ -203,7 +245,7 @@ fn the_operator_looks_after_servers() {
     assert_eq!(operator(&server, &["servers", "forget", "one"]).0, 1, "there is nothing left");
     assert_ne!(pid(&server, "one", &one), first);
     let (refused, why) = operator(&server, &["servers", "restart", "three"]);
-    assert!(refused == 2 && why.contains("`servers list`"), "{why}");
+    assert!(refused == 1 && why.contains("`servers list`"), "{why}");
 }
 
 /// `check --start` starts each server once, says what it offers, and leaves nothing.

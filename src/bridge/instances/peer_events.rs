@@ -43,6 +43,12 @@ impl Receiver for Instance {
         }
     }
 
+    fn reached(&self) {
+        if let Some(instances) = self.instances.upgrade() {
+            instances.failures.clear();
+        }
+    }
+
     fn ending(&self) {
         let is_starting = matches!(self.state.lock().phase, InstancePhase::Starting(_));
         match self.settings() {

@@ -369,6 +369,23 @@ fn instances_end_with_their_grant_and_with_the_server() {
     assert!(fleet.instances.settings.pool.places.is_unused());
 }
 
+/// A server fails from a failure until something works again, whoever it is for.
+#[test]
+fn a_server_is_failing_until_something_works() {
+    let fleet = usual();
+    let is_failing = || fleet.instances.failures.numbers().is_failing;
+    fleet.ready(&person(1, 1));
+    assert!(!is_failing());
+    fleet.last().die();
+    assert!(is_failing());
+    fleet.ready(&person(2, 2));
+    assert!(!is_failing());
+    fleet.last().receiver.failed("no connection");
+    assert!(is_failing());
+    fleet.last().receiver.reached();
+    assert!(!is_failing());
+}
+
 #[test]
 fn changes_are_told_with_whom_they_concern() {
     let fleet = usual();
