@@ -14,7 +14,6 @@ mod doors;
 mod prepare;
 
 use self::counted::Counted;
-use self::doors::PublicDoor;
 pub use self::prepare::{MakeBackend, State, prepare};
 use self::prepare::{NamedBackend, Outside, Prepared, named};
 use crate::app::{App, AppParts, McpServer};
@@ -26,7 +25,7 @@ use crate::base::{limits, log};
 use crate::bridge::{Bridges, ServerChanges};
 use crate::config::{Config, StateFiles, Warning};
 use crate::documents::Documents;
-use crate::edge::{self, Edge, Listener, Tls};
+use crate::edge::{self, Door, Listener, Tls};
 use crate::github::scopes;
 use crate::http::{Handler, PublicUrl, Response};
 use crate::mcp::{self, Backend, Mcp, Scopes};
@@ -36,20 +35,18 @@ use crate::operator::{self, Operator, RotateKey};
 use crate::seal::Keyring;
 use crate::store::{Grants, OpenedFor, RedbGrants, StateDirectory, key_file};
 use crate::sys;
-use crate::tiny::{self, Tiny};
+use crate::tiny;
 use crate::workers::Pool;
 
 /// A running server. [`Server::stop`] ends it.
 pub struct Server {
     app: Arc<App>,
-    public: PublicDoor,
+    public: Box<dyn Door>,
     /// Tripped when the public door has closed because tiny_http accepted nothing any more.
     door_ended: CancelToken,
     tls: Option<Arc<Tls>>,
-    /// Missing if its socket could not be made.
-    operator: Option<Tiny>,
-    /// The port for metrics. Every user of this machine can reach it.
-    metrics: Option<Edge>,
+    /// Those of the operator: their socket, unless it could not be made, and the port for metrics, if there is one.
+    operators: Vec<Box<dyn Door>>,
     pool: Arc<Pool>,
     sweeper: Sweeper,
     endpoints: Endpoints,
@@ -174,7 +171,8 @@ impl Server {
             ended.trip();
             sys::request_stop();
         });
-        let public = PublicDoor::open(config, listeners, door(Arc::clone(&app) as _, Some(stop)), settings)?;
+        let public =
+            doors::open_public(config, listeners, door(Arc::clone(&app) as _, Some(stop)), settings)?;
 
         let counted = Arc::new(Counted {
             version: config.program.version,
@@ -200,13 +198,16 @@ impl Server {
             bridges: bridges.clone(),
             metrics: Some(Arc::clone(&numbers) as Arc<dyn Handler>),
         });
-        let operator = doors::open_operator(&files.socket, door(Arc::new(operator), None));
-        let metrics = config.metrics_listen.map(|address| doors::open_metrics(address, numbers, &pool));
-        let metrics = metrics.transpose()?;
+        let operators = doors::open_operator(&files.socket, door(Arc::new(operator), None));
+        let mut operators: Vec<Box<dyn Door>> = operators.into_iter().collect();
+        let has_socket = !operators.is_empty();
+        if let Some(address) = config.metrics_listen {
+            operators.push(doors::open_metrics(address, numbers, &pool)?);
+        }
         let sweeper = Sweeper::start(Arc::clone(&app), tls.clone()).map_err(no_threads)?;
         let (socket, url) = (files.socket.display().to_string(), public_url.to_string());
         let mut fields = vec![log::Field::Url(&url), log::Field::Version(config.program.version)];
-        fields.extend(operator.as_ref().map(|_| log::Field::Path(&socket)));
+        fields.extend(has_socket.then_some(log::Field::Path(&socket)));
         log::info("serving", &fields);
         for (name, uri) in app.named_servers() {
             log::info("serving", &[log::Field::Server(&name), log::Field::Url(&uri)]);
@@ -222,8 +223,7 @@ impl Server {
             public,
             door_ended,
             tls,
-            operator,
-            metrics,
+            operators,
             pool,
             sweeper,
             endpoints,
@@ -293,12 +293,7 @@ impl Server {
         }
         self.app.stop_backends(|| Duration::ZERO); // they end while everything else does
         self.public.stop(left());
-        if let Some(operator) = self.operator {
-            operator.stop(left());
-        }
-        if let Some(metrics) = self.metrics {
-            metrics.stop(left());
-        }
+        self.operators.iter_mut().for_each(|door| door.stop(left()));
         self.sweeper.stop(left().max(limits::LAST_SWEEP));
         self.pool.stop(left());
         self.app.stop_backends(left);

@@ -109,7 +109,7 @@ impl Acceptor {
         };
         let Ok(socket) = socket else { return }; // no memory, no randomness
         let connection = Connection { socket, peer, link, shared: Arc::clone(&self.shared) };
-        // Ends when the client leaves, a deadline passes, or `Edge::end` closes its socket. Owns the link: the connection is
+        // Ends when the client leaves, a deadline passes, or `Edge::stop` closes its socket. Owns the link: the connection is
         // counted as long as this runs, also if it panics.
         let spawned = thread::Builder::new()
             .name("edge-connection".to_owned())

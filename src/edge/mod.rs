@@ -123,7 +123,22 @@ pub struct Counts {
     pub refusals: Vec<(&'static str, u64)>,
 }
 
-/// The running door.
+/// A running door: for strangers an [`Edge`], for a trusted peer a [`Tiny`](crate::tiny::Tiny).
+pub trait Door {
+    /// A function that returns the door's counts, also for callers that do not own the door.
+    fn counter(&self) -> Box<dyn Fn() -> Counts + Send + Sync>;
+
+    /// Closes the door to new connections (H13). Running requests go on.
+    fn close(&mut self);
+
+    /// Waits until a closed door has answered everything. Returns whether it has within `patience`.
+    fn wait(&self, patience: Duration) -> bool;
+
+    /// Closes the door, and cuts off what it can of what has not ended after `patience`.
+    fn stop(&mut self, patience: Duration);
+}
+
+/// The door for strangers.
 pub struct Edge {
     shared: Arc<Shared>,
     /// Shutting it wakes the accept loop, which polls the other end.
@@ -182,7 +197,7 @@ impl Edge {
             ended: CancelToken::new(),
         });
         let watching = Arc::clone(&shared);
-        // Ends when `Edge::end` closes the watch.
+        // Ends when `Edge::stop` closes the watch.
         thread::Builder::new()
             .name("edge-watch".to_owned())
             .stack_size(limits::CONNECTION_STACK_BYTES)
@@ -199,9 +214,10 @@ impl Edge {
     pub fn connections(&self) -> usize {
         self.shared.connections.count()
     }
+}
 
-    /// A function that returns the door's counts, also for callers that do not own the door.
-    pub fn counter(&self) -> Box<dyn Fn() -> Counts + Send + Sync> {
+impl Door for Edge {
+    fn counter(&self) -> Box<dyn Fn() -> Counts + Send + Sync> {
         let shared = Arc::clone(&self.shared);
         Box::new(move || Counts {
             connections: shared.connections.count(),
@@ -210,9 +226,8 @@ impl Edge {
         })
     }
 
-    /// Closes the door (H13): no new connections; those without a whole request end at once. Running requests go on, and are
-    /// answered with `Connection: close`.
-    pub fn close(&mut self) {
+    /// Connections without a whole request end at once. Running requests are answered with `Connection: close`.
+    fn close(&mut self) {
         let Some(acceptor) = self.acceptor.take() else { return };
         self.shared.closing.trip();
         let _ = self.wake.shutdown(Shutdown::Both);
@@ -220,17 +235,11 @@ impl Edge {
         self.shared.connections.shut();
     }
 
-    /// Waits for the connections of a closed door to end. Returns whether all of them have within `patience`.
-    pub fn wait(&self, patience: Duration) -> bool {
+    fn wait(&self, patience: Duration) -> bool {
         self.shared.connections.wait_for_end(patience)
     }
 
-    /// Closes the door and cuts off what has not ended after `patience`.
-    pub fn stop(mut self, patience: Duration) {
-        self.end(patience);
-    }
-
-    fn end(&mut self, patience: Duration) {
+    fn stop(&mut self, patience: Duration) {
         self.close();
         let over = self.wait(patience);
         self.shared.ended.trip();
@@ -246,6 +255,6 @@ impl Edge {
 
 impl Drop for Edge {
     fn drop(&mut self) {
-        self.end(Duration::ZERO);
+        self.stop(Duration::ZERO);
     }
 }

@@ -9,7 +9,7 @@ use crate::base::limits;
 use crate::base::random::OsRandom;
 use crate::base::startup_error::StartupError;
 use crate::config::GitHubApp;
-use crate::edge::{self, Edge, Listener};
+use crate::edge::{self, Door, Edge, Listener};
 use crate::github::BaseUrl;
 use crate::http::PublicUrl;
 use crate::serve;
@@ -40,7 +40,7 @@ impl SimulatedGitHub {
         Ok(SimulatedGitHub { edge: edge.map_err(|error| failed(&error))?, pool })
     }
 
-    pub(super) fn stop(self) {
+    pub(super) fn stop(mut self) {
         self.edge.stop(limits::DRAIN);
         self.pool.stop(limits::DRAIN);
     }

@@ -5,23 +5,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::base::startup_error::StartupError;
 use crate::base::{limits, log};
 use crate::config::{Config, Listen};
-use crate::edge::{self, Access, Edge, Listener};
+use crate::edge::{self, Access, Door, Edge, Listener};
 use crate::http::Handler;
 use crate::tiny::{self, Tiny};
 use crate::workers::Pool;
-
-/// The public door.
-pub(super) enum PublicDoor {
-    /// For anyone.
-    Edge(Edge),
-    /// For a trusted proxy.
-    Proxy(Tiny),
-}
 
 /// The option that names the port for metrics.
 pub(super) const METRICS_LISTEN: &str = "--metrics-listen or MCP_METRICS_LISTEN";
@@ -79,14 +70,14 @@ pub(super) fn bind(config: &Config) -> Result<Vec<Listener>, StartupError> {
 }
 
 /// Opens the operator's door, if its socket can be made; if not, the log says what is missing.
-pub(super) fn open_operator(socket: &Path, parts: tiny::Parts) -> Option<Tiny> {
+pub(super) fn open_operator(socket: &Path, parts: tiny::Parts) -> Option<Box<dyn Door>> {
     let opened = Listener::unix(socket, Access::Owner).and_then(|listener| Tiny::start(listener, parts));
     let report = |error: &io::Error| {
         let (socket, error) = (socket.display().to_string(), error.to_string());
         let hint = log::Field::Hint(NO_SOCKET);
         log::warn("operator.no_socket", &[log::Field::Path(&socket), log::Field::Error(&error), hint]);
     };
-    opened.inspect_err(report).ok()
+    opened.inspect_err(report).ok().map(|tiny| Box::new(tiny) as _)
 }
 
 /// Opens the port for metrics: a door for one page, without bodies and streams.
@@ -94,7 +85,7 @@ pub(super) fn open_metrics(
     address: SocketAddr,
     page: Arc<dyn Handler>,
     pool: &Arc<Pool>,
-) -> Result<Edge, StartupError> {
+) -> Result<Box<dyn Door>, StartupError> {
     let settings = edge::Settings {
         connections: limits::METRICS_CONNECTIONS,
         streams: 0,
@@ -104,61 +95,28 @@ pub(super) fn open_metrics(
     };
     Listener::tcp(address)
         .and_then(|listener| Edge::start(vec![listener], page, Arc::clone(pool), settings))
+        .map(|edge| Box::new(edge) as _)
         .map_err(|error| cannot_listen(&address, METRICS_LISTEN, &error))
 }
 
-impl PublicDoor {
-    /// Opens the door that the configuration names.
-    pub(super) fn open(
-        config: &Config,
-        listeners: Vec<Listener>,
-        parts: tiny::Parts,
-        settings: edge::Settings,
-    ) -> Result<PublicDoor, StartupError> {
-        let names: Vec<String> = listeners.iter().map(Listener::name).collect();
-        let opened = if config.behind_proxy.is_none() {
-            Edge::start(listeners, parts.handler, parts.pool, settings).map(PublicDoor::Edge)
-        } else {
-            // A proxy's door has one place.
-            let listener = listeners.into_iter().next().ok_or(io::ErrorKind::NotFound.into());
-            listener.and_then(|listener| Tiny::start(listener, parts)).map(PublicDoor::Proxy)
-        };
-        let door = opened.map_err(|error| cannot_listen(&names.join(", "), setting(config), &error))?;
-        for name in &names {
-            log::info("listening", &[log::Field::Addr(name)]);
-        }
-        Ok(door)
+/// Opens the public door: for anyone, or for a trusted proxy.
+pub(super) fn open_public(
+    config: &Config,
+    listeners: Vec<Listener>,
+    parts: tiny::Parts,
+    settings: edge::Settings,
+) -> Result<Box<dyn Door>, StartupError> {
+    let names: Vec<String> = listeners.iter().map(Listener::name).collect();
+    let opened: io::Result<Box<dyn Door>> = if config.behind_proxy.is_none() {
+        Edge::start(listeners, parts.handler, parts.pool, settings).map(|edge| Box::new(edge) as _)
+    } else {
+        // A proxy's door has one place.
+        let listener = listeners.into_iter().next().ok_or(io::ErrorKind::NotFound.into());
+        listener.and_then(|listener| Tiny::start(listener, parts)).map(|tiny| Box::new(tiny) as _)
+    };
+    let door = opened.map_err(|error| cannot_listen(&names.join(", "), setting(config), &error))?;
+    for name in &names {
+        log::info("listening", &[log::Field::Addr(name)]);
     }
-
-    /// A function that reads the door's counters.
-    pub(super) fn counter(&self) -> Box<dyn Fn() -> edge::Counts + Send + Sync> {
-        match self {
-            PublicDoor::Edge(edge) => edge.counter(),
-            PublicDoor::Proxy(tiny) => tiny.counter(),
-        }
-    }
-
-    /// Closes the door; what runs goes on.
-    pub(super) fn close(&mut self) {
-        match self {
-            PublicDoor::Edge(edge) => edge.close(),
-            PublicDoor::Proxy(tiny) => tiny.close(),
-        }
-    }
-
-    /// Waits for what runs. Returns whether all of it was answered within `patience`.
-    pub(super) fn wait(&self, patience: Duration) -> bool {
-        match self {
-            PublicDoor::Edge(edge) => edge.wait(patience),
-            PublicDoor::Proxy(tiny) => tiny.wait(patience),
-        }
-    }
-
-    /// Closes the door, and cuts off what still runs after `patience`.
-    pub(super) fn stop(self, patience: Duration) {
-        match self {
-            PublicDoor::Edge(edge) => edge.stop(patience),
-            PublicDoor::Proxy(tiny) => tiny.stop(patience),
-        }
-    }
+    Ok(door)
 }

@@ -36,7 +36,7 @@ use crate::base::log::{self, Field};
 use crate::base::quota::Quota;
 use crate::base::{clock, limits};
 use crate::edge::body_budget::BodyBudget;
-use crate::edge::{Counts, Listener};
+use crate::edge::{Counts, Door, Listener};
 use crate::http::Handler;
 use crate::sys;
 use crate::workers::Pool;
@@ -54,7 +54,7 @@ pub struct Parts {
     pub when_lost: Option<Box<dyn FnOnce() + Send>>,
 }
 
-/// The running door.
+/// The door for a trusted peer.
 pub struct Tiny {
     shared: Arc<Shared>,
     /// The listener as a stream, because std shuts down nothing else. Shut down, it makes every `accept` fail.
@@ -107,9 +107,10 @@ impl Tiny {
             .spawn(move || accepting.keep_open(Arc::new(listener), when_lost))?;
         Ok(Tiny { shared, shutter, acceptor: Some(acceptor) })
     }
+}
 
-    /// A function that returns the door's counts, also for callers that do not own the door.
-    pub fn counter(&self) -> Box<dyn Fn() -> Counts + Send + Sync> {
+impl Door for Tiny {
+    fn counter(&self) -> Box<dyn Fn() -> Counts + Send + Sync> {
         let shared = Arc::clone(&self.shared);
         Box::new(move || Counts {
             connections: shared.threads.held(),
@@ -118,25 +119,19 @@ impl Tiny {
         })
     }
 
-    /// Closes the door to new connections (H13). Running requests go on.
-    pub fn close(&mut self) {
+    fn close(&mut self) {
         let Some(acceptor) = self.acceptor.take() else { return };
         self.shared.closing.trip();
         let _ = self.shutter.shutdown(Shutdown::Both);
         let _ = acceptor.join();
     }
 
-    /// Waits until everything is answered. Returns whether it was within `patience`.
-    pub fn wait(&self, patience: Duration) -> bool {
+    fn wait(&self, patience: Duration) -> bool {
         self.shared.threads.wait_below(1, patience)
     }
 
-    /// Closes the door and waits up to `patience`; then streams are ended, and the rest is left alone.
-    pub fn stop(mut self, patience: Duration) {
-        self.end(patience);
-    }
-
-    fn end(&mut self, patience: Duration) {
+    /// Streams are cut off, calls are left alone.
+    fn stop(&mut self, patience: Duration) {
         self.close();
         if !self.wait(patience) {
             self.shared.ended.trip();
@@ -146,7 +141,7 @@ impl Tiny {
 
 impl Drop for Tiny {
     fn drop(&mut self) {
-        self.end(Duration::ZERO);
+        self.stop(Duration::ZERO);
     }
 }
 

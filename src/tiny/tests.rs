@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use crate::base::capacity::Capacity;
 use crate::edge::listener::Opener;
-use crate::edge::{Access, Listener};
+use crate::edge::{Access, Door, Listener};
 use crate::http::Response;
 use crate::http::desk::{Answer, Client, Desk, Event, LIMIT, Line, PATIENCE};
 use crate::sys;
 use crate::tiny::{Parts, Tiny};
 use crate::workers::Pool;
 
-struct Door {
+struct TestDoor {
     tiny: Option<Tiny>,
     desk: Arc<Desk>,
     events: Receiver<Event>,
@@ -33,24 +33,24 @@ fn parts(desk: &Arc<Desk>) -> Parts {
 }
 
 /// A door on a socket in a directory of its own.
-fn door(test: &str) -> Door {
+fn door(test: &str) -> TestDoor {
     let directory = std::env::temp_dir().join(format!("mcp-tiny-{}-{test}", std::process::id()));
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir(&directory).unwrap();
     let socket = directory.join("socket");
     let (desk, events) = Desk::new();
     let tiny = Tiny::start(Listener::unix(&socket, Access::Owner).unwrap(), parts(&desk)).unwrap();
-    Door { tiny: Some(tiny), desk, events, socket }
+    TestDoor { tiny: Some(tiny), desk, events, socket }
 }
 
-impl Drop for Door {
+impl Drop for TestDoor {
     fn drop(&mut self) {
         self.desk.release.trip();
         let _ = std::fs::remove_dir_all(self.socket.parent().unwrap());
     }
 }
 
-impl Door {
+impl TestDoor {
     fn client(&self) -> Client<UnixStream> {
         Client::new(UnixStream::connect(&self.socket).unwrap())
     }
@@ -302,7 +302,7 @@ fn only_loopback_may_be_served_over_tcp() {
         Tiny::start(listener, parts(&desk)).map(|tiny| (tiny, address))
     };
     assert!(start("0.0.0.0:0").is_err());
-    let (tiny, address) = start("127.0.0.1:0").unwrap();
+    let (mut tiny, address) = start("127.0.0.1:0").unwrap();
     let mut client = Client::new(TcpStream::connect(address).unwrap());
     assert_eq!(client.get_and_close("/").status, 200);
     tiny.stop(Duration::from_secs(1));
@@ -331,7 +331,7 @@ fn a_door_that_tiny_http_closed_opens_anew() {
     let (listener, address, handle) = fragile_listener();
     let (told, lost) = channel();
     let when_lost = Some(Box::new(move || told.send(()).unwrap()) as _);
-    let tiny = Tiny::start(listener, Parts { when_lost, ..parts(&desk) }).unwrap();
+    let mut tiny = Tiny::start(listener, Parts { when_lost, ..parts(&desk) }).unwrap();
     for _ in 0..2 {
         end_accepting(address, &handle);
         handle.set_nonblocking(false).unwrap();
@@ -347,7 +347,7 @@ fn a_door_that_tiny_http_closed_opens_anew() {
 fn a_full_backlog_does_not_keep_the_door_from_opening_anew() {
     let (desk, _events) = Desk::new();
     let (listener, address, handle) = fragile_listener();
-    let tiny = Tiny::start(listener, parts(&desk)).unwrap();
+    let mut tiny = Tiny::start(listener, parts(&desk)).unwrap();
     end_accepting(address, &handle);
     handle.set_nonblocking(false).unwrap();
     let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(100)).ok();
@@ -364,7 +364,7 @@ fn the_loss_of_a_door_is_told() {
     let (listener, address, handle) = fragile_listener();
     let (told, lost) = channel();
     let when_lost = Some(Box::new(move || told.send(()).unwrap()) as _);
-    let tiny = Tiny::start(listener, Parts { when_lost, ..parts(&desk) }).unwrap();
+    let mut tiny = Tiny::start(listener, Parts { when_lost, ..parts(&desk) }).unwrap();
     end_accepting(address, &handle);
     lost.recv_timeout(PATIENCE).unwrap();
     tiny.stop(PATIENCE);

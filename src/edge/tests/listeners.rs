@@ -30,7 +30,7 @@ fn all_listeners_are_served_and_closed_together() {
     let addresses = [&one, &other].map(|listener| listener.address().unwrap());
     let third = unix(&path).unwrap();
     assert_eq!(third.name(), format!("unix:{}", path.display()));
-    let edge = serve(vec![one, third, other], quick());
+    let mut edge = serve(vec![one, third, other], quick());
     for _ in 0..3 {
         for address in addresses {
             assert_eq!(Client::new(TcpStream::connect(address).unwrap()).get("/").status, 200);

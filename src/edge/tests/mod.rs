@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use crate::base::capacity::Capacity;
 use crate::base::{clock, limits};
-use crate::edge::{Edge, Listener, Settings};
+use crate::edge::{Door, Edge, Listener, Settings};
 use crate::http::desk::{Client, Desk, Event, LIMIT, PATIENCE, SMALL};
 use crate::http::{Response, TrustedProxies};
 use crate::workers::Pool;
 
-struct Door {
+struct TestDoor {
     edge: Edge,
     address: SocketAddr,
     desk: Arc<Desk>,
@@ -32,20 +32,20 @@ fn quick() -> Settings {
     Settings { client_check: Duration::from_millis(20), slow_call: soon / 10, ..Settings::default() }
 }
 
-fn door(settings: Settings) -> Door {
+fn door(settings: Settings) -> TestDoor {
     door_with_queue(settings, Capacity::default().queue())
 }
 
-fn door_with_queue(settings: Settings, queue: usize) -> Door {
+fn door_with_queue(settings: Settings, queue: usize) -> TestDoor {
     let (desk, events) = Desk::new();
     let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.address().unwrap();
     let pool = Arc::new(Pool::start(queue).unwrap());
     let edge = Edge::start(vec![listener], desk.clone(), pool, settings).unwrap();
-    Door { edge, address, desk, events }
+    TestDoor { edge, address, desk, events }
 }
 
-impl Door {
+impl TestDoor {
     fn client(&self) -> Client<TcpStream> {
         Client::new(TcpStream::connect(self.address).unwrap())
     }

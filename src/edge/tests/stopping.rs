@@ -96,7 +96,7 @@ fn a_request_that_was_read_while_the_door_closed_is_answered_however_long_it_tak
 /// connection yet or come back to it.
 #[test]
 fn what_was_sent_before_the_end_is_answered() {
-    let door = door(quick());
+    let mut door = door(quick());
     let mut clients: Vec<_> = (0..40).map(|_| door.client()).collect();
     let (kept, fresh) = clients.split_at_mut(20);
     for client in &mut *kept {
@@ -114,7 +114,7 @@ fn what_was_sent_before_the_end_is_answered() {
 /// H13: what does not finish is cut off.
 #[test]
 fn stopping_does_not_wait_for_ever() {
-    let door = door(quick());
+    let mut door = door(quick());
     let mut running = door.client();
     running.send("GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
     let responder = door.later();

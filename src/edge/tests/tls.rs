@@ -35,7 +35,7 @@ fn trusting(versions: &[&'static SupportedProtocolVersion], certificate: &str) -
     config.with_root_certificates(roots).with_no_client_auth()
 }
 
-impl Door {
+impl TestDoor {
     fn encrypted(&self, config: ClientConfig) -> Client<Encrypted> {
         let name = ServerName::try_from("localhost").unwrap();
         let connection = ClientConnection::new(Arc::new(config), name).unwrap();
@@ -172,7 +172,7 @@ fn a_running_call_learns_that_its_encrypted_client_has_gone() {
 /// H13: with a goodbye inside of TLS, too.
 #[test]
 fn stopping_closes_encrypted_connections() {
-    let door = door(Settings { tls: tls(), ..quick() });
+    let mut door = door(Settings { tls: tls(), ..quick() });
     let mut idle = door.encrypted(trusting(&[&TLS13], "ecdsa.pem"));
     assert_eq!(idle.get("/").status, 200);
     let mut unfinished = door.client();
