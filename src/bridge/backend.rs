@@ -152,6 +152,11 @@ impl Backend for Bridge {
         self.calls.pass(context);
     }
 
+    /// What GitHub's token is needed for may ask GitHub.
+    fn is_quick(&self, caller: &Principal, _: Option<Operation>, _: &str) -> bool {
+        !self.consent.keeps_github_tokens && self.instances.is_ready(caller)
+    }
+
     fn connect(&self, publisher: Publisher) {
         let _ = self.publisher.set(publisher); // once
     }

@@ -116,6 +116,12 @@ impl Instances {
         }
     }
 
+    /// Whether the instance of this person is ready, so that nothing waits for a start.
+    pub(super) fn is_ready(&self, person: &Principal) -> bool {
+        self.running_for(person)
+            .is_some_and(|instance| matches!(instance.state.lock().phase, InstancePhase::Ready(_)))
+    }
+
     /// What the latest instance of this person said of itself; `None` before there was one.
     pub(super) fn description(&self, person: &Principal) -> Option<Arc<Description>> {
         self.settings.pool.slots.lock().history(&self.key(person))?.description.clone()
@@ -183,6 +189,11 @@ impl Instances {
         InstanceKey { is_modern, ..key }
     }
 
+    fn running_for(&self, person: &Principal) -> Option<Arc<Instance>> {
+        let key = self.key(person);
+        self.settings.pool.slots.lock().get_mut(&key).map(|slot| Arc::clone(&slot.instance))
+    }
+
     /// The instance of this person, and whether it is new and has to be launched.
     fn find(&self, person: &Principal) -> Result<(Arc<Instance>, bool), Unavailable> {
         let (key, pool) = (self.key(person), &self.settings.pool);
@@ -247,10 +258,7 @@ impl Instances {
 
     /// Ends the instance of this person if it is idle and holds a token that has been exchanged since.
     fn end_outdated(&self, person: &Principal) {
-        let running = {
-            let mut slots = self.settings.pool.slots.lock();
-            slots.get_mut(&self.key(person)).map(|slot| Arc::clone(&slot.instance))
-        };
+        let running = self.running_for(person);
         if let Some(instance) = running.filter(|instance| instance.idle_since().is_some())
             && let Some(digest) = self.launcher.token_digest(person)
             && instance.token.get() != Some(&Some(digest))

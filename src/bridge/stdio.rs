@@ -1,10 +1,10 @@
 //! One program as a transport: messages are lines on its standard input and output, its standard error goes to the log.
 //!
 //! Two threads per program. `bridge-program` reads everything (output, errors, the guardian's reports) and owns all deadlines;
-//! it ends when the program has. `bridge-input` writes, so that a full pipe holds up nobody else; it ends when [`Stdio`] is told to
-//! end, or the program is gone.
+//! it ends when the program has. `bridge-input` writes what the pipe has no room for, so that nobody waits for a program that does not
+//! read; it ends when [`Stdio`] is told to end, or the program is gone.
 
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::sync::Arc;
@@ -25,14 +25,19 @@ use crate::sys;
 
 /// What is asked of the kernel in one read (bytes): as much as a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
-/// What a pipe takes without waiting once it takes anything (bytes, `PIPE_BUF`).
-const WRITE_BYTES: usize = 4096;
+
+/// The two ways to a program's standard input, which never blocks.
+struct ProgramInput {
+    stdin: Arc<ChildStdin>,
+    /// To the writing thread.
+    queue: Sender<Vec<u8>>,
+}
 
 /// A running program. Dropped, it is ended.
 pub(super) struct Stdio {
-    /// Guards the way to the writing thread; taken when the program is to end.
-    input: Mutex<Option<Sender<String>>>,
-    /// Bytes that wait to be written.
+    /// Guards the way to the program; taken when it is to end.
+    input: Mutex<Option<ProgramInput>>,
+    /// Bytes that wait to be written. If there are none, the writing thread is idle.
     waiting: Arc<AtomicUsize>,
     /// Wakes the reading thread, which then looks whether it is to end.
     wake: Mutex<PipeWriter>,
@@ -49,10 +54,11 @@ impl Stdio {
         // A program can open its pipes from the other side, and take or fill in what was there a moment ago.
         [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()].into_iter().try_for_each(never_wait)?;
         let (woken, wake) = io::pipe()?;
-        let (input, messages) = bounded(limits::bridge::MESSAGES);
+        let (queue, messages) = bounded(limits::bridge::MESSAGES);
+        let stdin = Arc::new(stdin);
         let waiting = Arc::new(AtomicUsize::new(0));
         let stdio = Arc::new(Stdio {
-            input: Mutex::new(Some(input)),
+            input: Mutex::new(Some(ProgramInput { stdin: Arc::clone(&stdin), queue })),
             waiting: Arc::clone(&waiting),
             wake: Mutex::new(wake),
         });
@@ -97,16 +103,25 @@ impl Stdio {
 }
 
 impl Transport for Stdio {
-    fn send(&self, mut message: String) -> Result<(), Undelivered> {
+    fn send(&self, message: String) -> Result<(), Undelivered> {
         let input = self.input.lock();
-        let input = input.as_ref().ok_or(Undelivered::Ended)?;
-        message.push('\n');
+        let ProgramInput { stdin, queue } = input.as_ref().ok_or(Undelivered::Ended)?;
+        let mut message = message.into_bytes();
+        message.push(b'\n');
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            // What the pipe has no room for, and the end of the program, are for the writing thread.
+            let written = stdin.as_ref().write(&message).unwrap_or_default();
+            message.drain(..written);
+            if message.is_empty() {
+                return Ok(());
+            }
+        }
         let length = message.len();
         // One message may be longer than what may wait: then it waits alone.
         let before = self.waiting.fetch_add(length, Ordering::SeqCst);
         let has_room = before == 0 || before.saturating_add(length) <= limits::bridge::WAITING_BYTES;
         let sent = match has_room {
-            true => input.try_send(message),
+            true => queue.try_send(message),
             false => Err(TrySendError::Full(message)),
         };
         sent.map_err(|unsent| {
@@ -133,9 +148,9 @@ impl Drop for Stdio {
 
 /// The writing half.
 struct ProgramWriter {
-    messages: crossbeam_channel::Receiver<String>,
+    messages: crossbeam_channel::Receiver<Vec<u8>>,
     waiting: Arc<AtomicUsize>,
-    stdin: ChildStdin,
+    stdin: Arc<ChildStdin>,
     stalled: Arc<AtomicBool>,
     wake: PipeWriter,
 }
@@ -148,9 +163,9 @@ impl ProgramWriter {
             while batch.len() < READ_BYTES
                 && let Ok(message) = self.messages.try_recv()
             {
-                batch.push_str(&message);
+                batch.extend_from_slice(&message);
             }
-            if !self.write(batch.as_bytes()) {
+            if !self.write(&batch) {
                 return;
             }
             self.waiting.fetch_sub(batch.len(), Ordering::SeqCst);
@@ -161,14 +176,13 @@ impl ProgramWriter {
     fn write(&mut self, mut bytes: &[u8]) -> bool {
         let patience = i32::try_from(limits::bridge::STALL.as_millis()).unwrap_or(i32::MAX);
         while !bytes.is_empty() {
-            let is_ready = sys::are_ready(&[&self.stdin], libc::POLLOUT, patience).first() == Some(&true);
+            let is_ready = sys::are_ready(&[&*self.stdin], libc::POLLOUT, patience).first() == Some(&true);
             if !is_ready {
                 self.stalled.store(true, Ordering::SeqCst);
                 let _ = self.wake.write_all(&[0]); // a reader that is gone needs no waking
                 return false;
             }
-            let (piece, _) = bytes.split_at(bytes.len().min(WRITE_BYTES));
-            match self.stdin.write(piece) {
+            match self.stdin.as_ref().write(bytes) {
                 Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
                 Err(error) if is_for_later(&error) => {}
                 Err(_) => return false, // the program has closed it; its end is noticed elsewhere
