@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::backend::{Bridge, BridgeLimits};
-use super::failures::Failures;
+use super::backend::Bridge;
+use super::instances::{Failures, Instance};
 use super::launch::directory_of;
+use super::pool::InstancePool;
 use super::setup::{BridgeHost, BridgeOptions};
 use super::trial::{self, TrialDirectory};
 use crate::base::identity::Subject;
@@ -22,7 +23,7 @@ use crate::mcp::Backend;
 pub(crate) struct Bridges {
     /// The directory above all home directories.
     directory: PathBuf,
-    limits: BridgeLimits,
+    pool: Arc<InstancePool<Instance>>,
     /// Guards the list, which SIGHUP replaces.
     current: Mutex<Vec<BridgedServer>>,
 }
@@ -72,7 +73,7 @@ impl Bridges {
     pub(crate) fn open(options: &BridgeOptions, host: BridgeHost<'_>) -> Result<Bridges, Vec<StartupError>> {
         let bridges = Bridges {
             directory: options.home_directories(host.state_dir),
-            limits: BridgeLimits::new(options.most),
+            pool: InstancePool::new(options.most),
             current: Mutex::default(),
         };
         bridges.reread(options, host)?;
@@ -104,7 +105,7 @@ impl Bridges {
                 None => {
                     let (kind, digest) = (entry.location.kind(), entry.digest);
                     let below = options.file.as_ref().map(|_| format!("/{}", entry.name));
-                    let bridge = Arc::new(options.bridge(entry, host, &self.limits)?);
+                    let bridge = Arc::new(options.bridge(entry, host, &self.pool)?);
                     let path = below.unwrap_or_default() + "/mcp";
                     BridgedServer { bridge, path, kind, digest }
                 }
@@ -139,7 +140,7 @@ impl Bridges {
     /// The servers whose latest start or request failed, each with the reason.
     pub(crate) fn failing(&self) -> Vec<(String, String)> {
         let failing = self.all().into_iter().filter_map(|bridge| {
-            let Failures { is_failing, latest, .. } = bridge.instances().failures.numbers();
+            let Failures { is_failing, latest, .. } = bridge.instances().failures.lock().clone();
             let (_, why) = latest.filter(|_| is_failing)?;
             Some((bridge.name().to_owned(), why))
         });
@@ -154,8 +155,7 @@ impl Bridges {
     pub(crate) fn restart(&self, name: &str) -> Option<usize> {
         let bridge = self.find(name)?;
         let ended = bridge.instances().restart();
-        bridge.instances().failures.restarted(ended);
-        bridge.instances().failures.clear();
+        bridge.instances().failures.lock().restarted(ended);
         Some(ended)
     }
 
@@ -200,7 +200,7 @@ impl Bridges {
                 "programs are running there: end them with `servers restart`, and try again".to_owned()
             );
         }
-        if !self.limits.pool.wait_for_ended(limits::DRAIN) {
+        if !self.pool.wait_for_ended(limits::DRAIN) {
             return Err("programs are being ended: try again".to_owned());
         }
         let failed = |error: std::io::Error| error.to_string();
@@ -219,7 +219,7 @@ impl Bridges {
 
 impl BridgedServer {
     fn summary(&self) -> ServerSummary {
-        let Failures { restarts, failures, latest, .. } = self.bridge.instances().failures.numbers();
+        let Failures { restarts, failures, latest, .. } = self.bridge.instances().failures.lock().clone();
         ServerSummary {
             name: self.bridge.name().to_owned(),
             path: self.path.clone(),

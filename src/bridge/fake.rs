@@ -2,16 +2,34 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 
 use super::peer::{PeerQuestion, Requester, Settled};
-use super::transport::{Transport, Undelivered};
+use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
 use crate::base::identity::GrantId;
 use crate::base::lock::Mutex;
 
 pub(super) fn raw(text: &str) -> Box<RawValue> {
     RawValue::from_string(text.to_owned()).unwrap()
+}
+
+/// A receiver to whom nothing is said.
+pub(super) struct Nobody;
+
+impl Receiver for Nobody {
+    fn receive(&self, _: &str) -> bool {
+        false
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn ending(&self) {}
+
+    fn ended(&self, _: &ProgramEnd) {}
 }
 
 /// Keeps what is sent.

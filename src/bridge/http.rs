@@ -14,9 +14,8 @@ use serde_json::Value;
 use ureq::http::{HeaderValue, Response, StatusCode};
 use ureq::{Agent, Body, RequestBuilder};
 
-use super::launcher::Launcher;
 use super::message;
-use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
+use super::transport::{Launcher, ProgramEnd, Receiver, Transport, Undelivered};
 use super::upstream::Upstream;
 use super::upstream_answer::{answers, error_body, read};
 use super::upstream_error::UpstreamError;

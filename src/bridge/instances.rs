@@ -5,18 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::bounded;
+
 use super::entry::Isolation;
-use super::failures::FailureRecord;
 use super::handshake::{self, Greeting, OnlyEra};
-use super::instance_key::InstanceKey;
-use super::instance_pool::InstancePool;
 use super::interests::ToldInterests;
-use super::launcher::{Audience, Launcher};
 use super::message::ClientInfo;
-use super::peer::{Observer, Peer};
-use super::slots::Slot;
-use super::transport::Receiver;
+use super::peer::Peer;
+use super::pool::{InstanceKey, InstancePool, Slot};
+use super::transport::{Audience, Launcher, Receiver};
 use super::unavailable::Unavailable;
+use crate::base::clock::Timestamp;
 use crate::base::identity::{CallerSession, GrantId, Principal, Subject};
 use crate::base::lock::Mutex;
 use crate::base::quota::Held;
@@ -38,14 +37,38 @@ pub(super) struct InstanceSettings {
 
 /// The instances of one server.
 pub(super) struct Instances {
-    this: Weak<Instances>,
     pub(super) settings: InstanceSettings,
     launcher: Box<dyn Launcher>,
-    audience: Box<dyn Audience>,
+    /// The clients; there before the first call.
+    pub(super) audience: OnceLock<Box<dyn Audience>>,
     only_era: OnlyEra,
-    pub(super) failures: FailureRecord,
+    /// Guards the numbers.
+    pub(super) failures: Mutex<Failures>,
     /// Whether the server is described otherwise by now, so that nothing may be started as it was.
     is_retired: AtomicBool,
+}
+
+/// How often the instances of a server have failed since this process started, for the operator.
+#[derive(Clone, Default)]
+pub(super) struct Failures {
+    /// Starts after a failure, and ends by the operator's `servers restart`.
+    pub(super) restarts: u64,
+    pub(super) failures: u64,
+    /// When the latest was, and why.
+    pub(super) latest: Option<(Timestamp, String)>,
+    /// Whether nothing has worked since the latest: no start, no answer of an upstream, no `servers restart`.
+    pub(super) is_failing: bool,
+}
+
+impl Failures {
+    pub(super) fn restarted(&mut self, instances: usize) {
+        self.restarts = self.restarts.saturating_add(u64::try_from(instances).unwrap_or(u64::MAX));
+    }
+
+    fn failed(&mut self, why: String) {
+        self.failures = self.failures.saturating_add(1);
+        (self.latest, self.is_failing) = (Some((clock::now(), why)), true);
+    }
 }
 
 /// One running copy of a server.
@@ -57,7 +80,7 @@ pub(super) struct Instance {
     /// What the peer was told of its clients' interests.
     pub(super) told: ToldInterests,
     started: Instant,
-    instances: Weak<Instances>,
+    instances: Arc<Instances>,
     /// A digest of the token at GitHub that it was started with.
     token: OnceLock<Option<[u8; 32]>>,
     /// Guards how far it has come, and when it was used last.
@@ -79,21 +102,19 @@ enum InstancePhase {
 }
 
 /// What is to be done with an instance that is ready, or once it is known that there will be none.
-pub(super) type Job = Box<dyn FnOnce(Result<(&Arc<Instance>, &Arc<Greeting>), Unavailable>) + Send>;
+pub(super) type Job = Box<dyn FnOnce(FoundInstance) + Send>;
+
+/// An instance that is ready, with what it said of itself, or why there is none.
+pub(super) type FoundInstance = Result<(Arc<Instance>, Arc<Greeting>), Unavailable>;
 
 impl Instances {
-    pub(super) fn new(
-        settings: InstanceSettings,
-        launcher: Box<dyn Launcher>,
-        audience: Box<dyn Audience>,
-    ) -> Arc<Instances> {
-        Arc::new_cyclic(|this| Instances {
-            this: Weak::clone(this),
+    pub(super) fn new(settings: InstanceSettings, launcher: Box<dyn Launcher>) -> Arc<Instances> {
+        Arc::new(Instances {
             settings,
             launcher,
-            audience,
+            audience: OnceLock::new(),
             only_era: OnlyEra::default(),
-            failures: FailureRecord::default(),
+            failures: Mutex::default(),
             is_retired: AtomicBool::new(false),
         })
     }
@@ -103,7 +124,7 @@ impl Instances {
     }
 
     /// Does `job` with the instance that serves this person, started if need be.
-    pub(super) fn with(&self, person: &Principal, job: Job) {
+    pub(super) fn with(self: &Arc<Instances>, person: &Principal, job: Job) {
         self.end_outdated(person);
         match self.find(person) {
             Ok((instance, is_new)) => {
@@ -114,6 +135,17 @@ impl Instances {
             }
             Err(why) => job(Err(why)),
         }
+    }
+
+    /// The instance that serves this person. Waits for its start, which has a deadline.
+    pub(super) fn wait_for(self: &Arc<Instances>, person: &Principal) -> FoundInstance {
+        let (sender, receiver) = bounded(1);
+        let job: Job = Box::new(move |found| {
+            let _ = sender.send(found); // read once, or given up
+        });
+        self.with(person, job);
+        let found = receiver.recv_timeout(self.settings.start.saturating_add(limits::bridge::CLOSE));
+        found.unwrap_or(Err(Unavailable::Ended))
     }
 
     /// Whether the instance of this person is ready, so that nothing waits for a start.
@@ -191,17 +223,17 @@ impl Instances {
 
     fn running_for(&self, person: &Principal) -> Option<Arc<Instance>> {
         let key = self.key(person);
-        self.settings.pool.slots.lock().get_mut(&key).map(|slot| Arc::clone(&slot.instance))
+        self.settings.pool.slots.lock().running.get(&key).map(|slot| Arc::clone(&slot.instance))
     }
 
     /// The instance of this person, and whether it is new and has to be launched.
-    fn find(&self, person: &Principal) -> Result<(Arc<Instance>, bool), Unavailable> {
+    fn find(self: &Arc<Instances>, person: &Principal) -> Result<(Arc<Instance>, bool), Unavailable> {
         let (key, pool) = (self.key(person), &self.settings.pool);
         let grants = key.subject.map(|_| person.grant);
         let session = person.session.clone().filter(|_| key.session.is_some());
         let now = clock::instant();
         let mut slots = pool.slots.lock();
-        if let Some(slot) = slots.get_mut(&key) {
+        if let Some(slot) = slots.running.get_mut(&key) {
             slot.grants.extend(grants);
             return Ok((Arc::clone(&slot.instance), false));
         }
@@ -221,13 +253,13 @@ impl Instances {
         let evicted = slots.make_room(key.subject, pool.most, Instance::idle_since);
         let evicted = evicted.ok_or(Unavailable::TooMany)?;
         let place = pool.places.take(key.subject).ok_or(Unavailable::TooMany)?;
-        let instance = Instance::new(key.clone(), session.clone(), (now, Weak::clone(&self.this), place));
+        let instance = Instance::new(key.clone(), session.clone(), (now, Arc::clone(self), place));
         slots.forget_failures(now);
         let slot = Slot { instance: Arc::clone(&instance), grants: grants.into_iter().collect() };
-        slots.insert(key, slot);
+        slots.running.insert(key, slot);
         drop(slots);
         if is_restart {
-            self.failures.restarted(1);
+            self.failures.lock().restarted(1);
         }
         evicted.into_iter().for_each(|evicted| evicted.end());
         if let Some(session) = session {
@@ -274,7 +306,7 @@ impl Instances {
 
     /// Notes what an instance says of itself. Returns whether there was one before it.
     fn described(&self, instance: &Instance, greeting: &Greeting) -> bool {
-        self.failures.clear();
+        self.failures.lock().is_failing = false;
         self.only_era.note(instance.key.is_modern, greeting.is_modern);
         let description = Some(Arc::clone(&greeting.description));
         let mut slots = self.settings.pool.slots.lock();
@@ -285,7 +317,7 @@ impl Instances {
     /// Notes that an instance has failed.
     fn failed(&self, instance: &Instance, why: String) {
         let now = clock::instant();
-        self.failures.failed(why);
+        self.failures.lock().failed(why);
         let was_steady = now.saturating_duration_since(instance.started) >= limits::bridge::STEADY;
         let mut slots = self.settings.pool.slots.lock();
         let history = slots.history_mut(&instance.key);
@@ -298,13 +330,13 @@ impl Instance {
     fn new(
         key: InstanceKey,
         session: Option<Arc<dyn CallerSession>>,
-        (now, instances, place): (Instant, Weak<Instances>, Held<Option<Subject>>),
+        (now, instances, place): (Instant, Arc<Instances>, Held<Option<Subject>>),
     ) -> Arc<Instance> {
         Arc::new_cyclic(|this: &Weak<Instance>| Instance {
             key,
             session,
             token: OnceLock::new(),
-            peer: Peer::new(Weak::clone(this) as Weak<dyn Observer>),
+            peer: Peer::new(Weak::clone(this) as Weak<dyn Receiver>),
             told: ToldInterests::default(),
             started: now,
             instances,
@@ -326,10 +358,7 @@ impl Instance {
                 InstancePhase::Over(why) => Err(why.clone()),
             }
         };
-        match outcome {
-            Ok(greeting) => job(Ok((self, &greeting))),
-            Err(why) => job(Err(why)),
-        }
+        job(outcome.map(|greeting| (Arc::clone(self), greeting)));
     }
 
     /// The handshake is over.
@@ -341,8 +370,7 @@ impl Instance {
                 return self.end();
             }
         };
-        let is_restarted =
-            self.instances.upgrade().is_some_and(|instances| instances.described(self, &greeting));
+        let is_restarted = self.instances.described(self, &greeting);
         let waiting = {
             let mut state = self.state.lock();
             let InstancePhase::Starting(waiting) = &mut state.phase else { return };
@@ -351,7 +379,7 @@ impl Instance {
             waiting
         };
         self.restore();
-        waiting.into_iter().for_each(|job| job(Ok((self, &greeting))));
+        waiting.into_iter().for_each(|job| job(Ok((Arc::clone(self), Arc::clone(&greeting)))));
         if is_restarted {
             self.lists_changed();
         }
@@ -374,8 +402,8 @@ impl Instance {
     }
 
     fn interests(&self) -> Interests {
-        let instances = self.instances.upgrade();
-        instances.map(|instances| instances.audience.interests(&self.key)).unwrap_or_default()
+        let audience = self.instances.audience.get();
+        audience.map(|audience| audience.interests(&self.key)).unwrap_or_default()
     }
 
     /// Whether somebody's call runs or waits there.
@@ -399,21 +427,13 @@ impl Instance {
     }
 
     fn fail(&self, why: &Unavailable) {
-        self.note_failure(why.to_string());
+        self.instances.failed(self, why.to_string());
         self.over(why);
-    }
-
-    fn note_failure(&self, why: String) {
-        if let Some(instances) = self.instances.upgrade() {
-            instances.failed(self, why);
-        }
     }
 
     /// Nothing begins here any more; what waits for the start is told why.
     fn over(&self, why: &Unavailable) {
-        if let Some(instances) = self.instances.upgrade() {
-            instances.remove(self);
-        }
+        self.instances.remove(self);
         let phase = {
             let mut state = self.state.lock();
             if matches!(state.phase, InstancePhase::Over(_)) {
@@ -427,10 +447,6 @@ impl Instance {
         if let Some(session) = &self.session {
             session.lose();
         }
-    }
-
-    fn settings(&self) -> Option<(Duration, Duration)> {
-        self.instances.upgrade().map(|instances| (instances.settings.start, instances.settings.idle))
     }
 }
 

@@ -32,23 +32,15 @@ use crate::mcp::{
 
 /// The calls of one server.
 pub(super) struct PassedCalls {
-    instances: Arc<Instances>,
-    /// Calls and lists that run.
-    places: Arc<Quota<Subject>>,
-    /// Threads that wait for the answer to a question.
-    questions: Arc<Quota<Subject>>,
+    pub(super) instances: Arc<Instances>,
     parked: ParkedCalls,
     pub(super) listed: Listed,
 }
 
 impl PassedCalls {
-    pub(super) fn new(
-        instances: Arc<Instances>,
-        places: Arc<Quota<Subject>>,
-        questions: Arc<Quota<Subject>>,
-    ) -> Arc<PassedCalls> {
+    pub(super) fn new(instances: Arc<Instances>) -> Arc<PassedCalls> {
         let (parked, listed) = (ParkedCalls::default(), Listed::default());
-        Arc::new(PassedCalls { instances, places, questions, parked, listed })
+        Arc::new(PassedCalls { instances, parked, listed })
     }
 
     /// Passes a call on, or gives it to the call that waits for it.
@@ -59,7 +51,7 @@ impl PassedCalls {
             Some(Remembered::State(state)) => state,
             None => None,
         };
-        let Some(place) = self.places.take(context.principal().subject) else {
+        let Some(place) = self.instances.settings.pool.calls.take(context.principal().subject) else {
             return context.complete(Err(Error::new(Error::BUSY, "Too many requests at once").into()));
         };
         PassedCall::new(Arc::clone(self), place, (context, request_state)).run(Attempt::First);
@@ -163,7 +155,7 @@ impl PassedCall {
     fn run(self: Arc<PassedCall>, attempt: Attempt) {
         let call = Arc::clone(&self);
         let job: Job = Box::new(move |found| match found {
-            Ok((instance, greeting)) => call.send(instance, greeting, attempt),
+            Ok((instance, greeting)) => call.send(&instance, &greeting, attempt),
             Err(Unavailable::Ended) if attempt == Attempt::First => call.run(Attempt::Second),
             Err(why) => call.complete(Err(why.as_error(call.server()).into())),
         });
@@ -174,7 +166,7 @@ impl PassedCall {
         self.calls.instances.with(context.principal(), job);
     }
 
-    fn send(self: Arc<PassedCall>, instance: &Arc<Instance>, greeting: &Greeting, attempt: Attempt) {
+    fn send(self: Arc<PassedCall>, instance: &Instance, greeting: &Greeting, attempt: Attempt) {
         let Some(context) = self.context() else { return };
         if context.cancel().is_tripped() {
             return self.complete(Err(CallError::Cancelled));
@@ -301,7 +293,7 @@ impl PassedCall {
     /// Does what waits for the client's answers, in a thread. It ends when the client has answered, or after `ASK`.
     fn start_asking(&self, work: impl FnOnce() + Send + 'static) -> Result<(), CallError> {
         let too_many = || Error::new(Error::BUSY, "Too many questions at once");
-        let place = self.calls.questions.take(self.place.key()).ok_or_else(too_many)?;
+        let place = self.calls.instances.settings.pool.questions.take(self.place.key()).ok_or_else(too_many)?;
         let work = move || {
             let _place = place;
             work();

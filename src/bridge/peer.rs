@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::message::{self, ClientInfo, Hop, OnBehalf, PeerAnswer, PeerMessage};
-use super::transport::{ProgramEnd, Transport, Undelivered};
+use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
 use crate::base::identity::GrantId;
 use crate::base::lock::Mutex;
 use crate::base::{clock, limits};
@@ -46,18 +46,10 @@ pub(super) enum Settled<'a> {
     Ended(&'a ProgramEnd),
 }
 
-/// What a peer says that concerns no single request.
-pub(super) trait Observer: Send + Sync {
-    fn notified(&self, method: &str, params: Option<&RawValue>);
-
-    /// The stream of changes has ended.
-    fn stopped_listening(&self) {}
-}
-
 /// A server that is a client's of ours.
 pub(super) struct Peer {
     this: Weak<Peer>,
-    observer: Weak<dyn Observer>,
+    observer: Weak<dyn Receiver>,
     transport: OnceLock<Arc<dyn Transport>>,
     /// Guards the requests and questions that run.
     state: Mutex<PeerState>,
@@ -92,7 +84,7 @@ pub(super) struct PeerQuestion {
 
 impl Peer {
     /// A peer without a way to it; see [`Peer::connect`].
-    pub(super) fn new(observer: Weak<dyn Observer>) -> Arc<Peer> {
+    pub(super) fn new(observer: Weak<dyn Receiver>) -> Arc<Peer> {
         Arc::new_cyclic(|this| Peer {
             this: Weak::clone(this),
             observer,
@@ -168,7 +160,7 @@ impl Peer {
     /// The stream of changes, which was one of the requests, has ended.
     pub(super) fn stopped_listening(&self) {
         if let Some(observer) = self.observer.upgrade() {
-            observer.stopped_listening();
+            observer.renewed(); // what happened meanwhile is not known
         }
     }
 

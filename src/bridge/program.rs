@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use super::entry::{Executable, Home, Isolation};
 use super::launch::{Directories, Launch, directory_of};
-use super::launcher::Launcher;
 use super::stdio::Stdio;
 use super::template::{FillError, ServedPerson, Template, Variables};
-use super::transport::{Receiver, Transport};
+use super::transport::{Launcher, Receiver, Transport};
 use crate::base::encoding::sha256;
 use crate::base::identity::Principal;
 

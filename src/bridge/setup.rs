@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backend::{Bridge, BridgeLimits};
+use super::backend::Bridge;
 use super::entry::{Executable, Home, Isolation, Location, ServerEntry, Surroundings};
 use super::http::UpstreamLauncher;
-use super::instances::InstanceSettings;
-use super::launcher::Launcher;
+use super::instances::{Instance, InstanceSettings};
 use super::message::ClientInfo;
+use super::pool::InstancePool;
 use super::program::ProgramLauncher;
 use super::servers;
 use super::template::{self, Variables};
+use super::transport::Launcher;
 use super::upstream::{Upstream, UpstreamHeader, UpstreamUrl};
 use crate::base::startup_error::StartupError;
 use crate::base::{capped, limits};
@@ -223,7 +224,7 @@ impl BridgeOptions {
         &self,
         entry: ServerEntry,
         host: BridgeHost<'_>,
-        limits: &BridgeLimits,
+        pool: &Arc<InstancePool<Instance>>,
     ) -> Result<Bridge, StartupError> {
         // The one server of a command line is this program, for clients; a server of a file has a name.
         let name = if self.file.is_some() { &entry.name } else { host.name };
@@ -241,7 +242,7 @@ impl BridgeOptions {
             start: entry.start,
             idle: entry.idle,
             isolation: entry.isolation,
-            pool: Arc::clone(&limits.pool),
+            pool: Arc::clone(pool),
             client_info: ClientInfo { name: host.name, version: host.version },
         };
         let launcher: Box<dyn Launcher> = match entry.location {
@@ -257,7 +258,7 @@ impl BridgeOptions {
                 variables: self.variables.clone(),
             }),
         };
-        Ok(Bridge::new(consent, settings, launcher, limits))
+        Ok(Bridge::new(consent, settings, launcher))
     }
 }
 

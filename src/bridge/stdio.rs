@@ -4,7 +4,7 @@
 //! it ends when the program has. `bridge-input` writes what the pipe has no room for, so that nobody waits for a program that does not
 //! read; it ends when [`Stdio`] is told to end, or the program is gone.
 
-use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::sync::Arc;

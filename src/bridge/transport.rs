@@ -1,9 +1,30 @@
 //! What a peer is reached by: messages go out without waiting, come in as text, and at some time there is an end.
 
 use std::fmt;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::mcp::{Members, Mirrored};
+use serde_json::value::RawValue;
+
+use super::pool::InstanceKey;
+use crate::base::identity::Principal;
+use crate::mcp::{Interests, Members, Mirrored};
+
+/// Starts a transport for a person. Programs are the product's; tests have their own.
+pub(super) trait Launcher: Send + Sync {
+    fn launch(&self, person: &Principal, receiver: Arc<dyn Receiver>) -> io::Result<Arc<dyn Transport>>;
+
+    /// Whether a peer may be begun in either era, and so is begun in its client's.
+    fn mirrors_era(&self) -> bool {
+        false
+    }
+
+    /// A digest of the person's token at GitHub, if an instance is given that when it starts. Once it is another, the instance is replaced.
+    fn token_digest(&self, _person: &Principal) -> Option<[u8; 32]> {
+        None
+    }
+}
 
 /// The way to a peer. Nothing here waits.
 pub(super) trait Transport: Send + Sync {
@@ -36,7 +57,10 @@ pub(super) trait Receiver: Send + Sync {
     /// How long the peer may go on if nothing happens; zero: it is to end. Asked after each event, and when that time has passed.
     fn patience(&self) -> Duration;
 
-    /// The peer is there, and has forgotten what it was told. Called after a new handshake.
+    /// The peer says something that belongs to no request.
+    fn notified(&self, _method: &str, _params: Option<&RawValue>) {}
+
+    /// The peer is there, and has forgotten what it was told: after a new handshake, and when its stream of changes has ended.
     fn renewed(&self) {}
 
     /// A request was answered with an error in place of the peer, which goes on.
@@ -50,6 +74,15 @@ pub(super) trait Receiver: Send + Sync {
 
     /// Called once, last.
     fn ended(&self, ending: &ProgramEnd);
+}
+
+/// The clients of instances.
+pub(super) trait Audience: Send + Sync {
+    /// A program says something that belongs to no call: whose program, the notification and its params.
+    fn tell(&self, key: &InstanceKey, method: &str, params: Option<&RawValue>);
+
+    /// What the clients want to be told of that.
+    fn interests(&self, key: &InstanceKey) -> Interests;
 }
 
 /// How a peer has ended.
@@ -87,7 +120,7 @@ impl fmt::Display for ProgramEnd {
             ProgramEnd::Exited(status) => write!(f, "it ended with exit status {status}"),
             ProgramEnd::Killed(signal) => write!(f, "it was killed by signal {signal}"),
             ProgramEnd::NotStarted(error) => {
-                write!(f, "it could not be started: {}", std::io::Error::from_raw_os_error(*error))
+                write!(f, "it could not be started: {}", io::Error::from_raw_os_error(*error))
             }
             ProgramEnd::Faulty(fault) => f.write_str(match fault {
                 Fault::LineTooLong => "it was ended: it wrote a line of more than 8 MiB",

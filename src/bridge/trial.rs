@@ -9,9 +9,8 @@ use crossbeam_channel::{Sender, bounded};
 use serde_json::{Map, Value};
 
 use super::handshake::Greeting;
-use super::instances::{Instance, Instances, Job};
+use super::instances::{Instance, Instances};
 use super::peer::{Requester, Settled};
-use super::unavailable::Unavailable;
 use crate::base::clock::Timestamp;
 use crate::base::identity::{ClientFingerprint, GrantId, Principal, Scopes, Subject, UpstreamToken, UserId};
 use crate::base::limits;
@@ -60,15 +59,8 @@ impl Drop for TrialDirectory {
 /// # Errors
 /// Why it cannot be used.
 pub(super) fn run(instances: &Arc<Instances>) -> Result<String, String> {
-    let (sender, receiver) = bounded(1);
-    let job: Job = Box::new(move |found| {
-        let _ = sender.send(found.map(|(instance, greeting)| (Arc::clone(instance), Arc::clone(greeting))));
-    });
-    instances.with(&nobody(), job);
-    let found = receiver.recv_timeout(instances.settings.start.saturating_add(limits::bridge::CLOSE));
-    let found = found.unwrap_or(Err(Unavailable::Ended));
-    let offer =
-        found.map_err(|why| why.to_string()).map(|(instance, greeting)| describe(&instance, &greeting));
+    let found = instances.wait_for(&nobody()).map_err(|why| why.to_string());
+    let offer = found.map(|(instance, greeting)| describe(&instance, &greeting));
     instances.restart();
     instances.settings.pool.wait_for_ended(limits::DRAIN);
     offer

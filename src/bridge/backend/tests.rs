@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::base::identity::fake::principal;
+use crate::base::limits;
 use crate::http::{Request, Responder, Stream};
 
 mod interests;

@@ -3,15 +3,8 @@ use std::sync::Weak;
 use serde_json::json;
 
 use super::*;
-use crate::bridge::fake::FakeTransport;
-use crate::bridge::peer::Observer;
+use crate::bridge::fake::{FakeTransport, Nobody};
 use crate::bridge::transport::{ProgramEnd, Transport};
-
-struct Nobody;
-
-impl Observer for Nobody {
-    fn notified(&self, _: &str, _: Option<&RawValue>) {}
-}
 
 /// Shakes hands with a peer that answers in these ways, and returns what was sent and what came of it.
 fn shake(answers: &[&str]) -> (Vec<String>, Option<Result<Greeting, Unavailable>>) {

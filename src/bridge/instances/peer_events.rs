@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::{Instance, InstancePhase};
-use crate::bridge::peer::Observer;
+use super::{Instance, InstancePhase, InstanceSettings};
 use crate::bridge::transport::{ProgramEnd, Receiver};
 use crate::bridge::unavailable::Unavailable;
 
@@ -15,7 +14,7 @@ impl Receiver for Instance {
     }
 
     fn patience(&self) -> Duration {
-        let Some((start, idle)) = self.settings() else { return Duration::ZERO };
+        let InstanceSettings { start, idle, .. } = self.instances.settings;
         let is_busy = self.peer.running() > 0;
         let used = {
             let state = self.state.lock();
@@ -38,22 +37,18 @@ impl Receiver for Instance {
     }
 
     fn failed(&self, why: &str) {
-        if let Some(instances) = self.instances.upgrade() {
-            instances.failures.failed(why.to_owned());
-        }
+        self.instances.failures.lock().failed(why.to_owned());
     }
 
     fn reached(&self) {
-        if let Some(instances) = self.instances.upgrade() {
-            instances.failures.clear();
-        }
+        self.instances.failures.lock().is_failing = false;
     }
 
     fn ending(&self) {
         let is_starting = matches!(self.state.lock().phase, InstancePhase::Starting(_));
-        match self.settings() {
-            Some((start, _)) if is_starting => self.fail(&Unavailable::Slow(start.as_secs())),
-            Some(_) | None => self.over(&Unavailable::Ended),
+        match is_starting {
+            true => self.fail(&Unavailable::Slow(self.instances.settings.start.as_secs())),
+            false => self.over(&Unavailable::Ended),
         }
     }
 
@@ -61,22 +56,15 @@ impl Receiver for Instance {
         let was_ready = matches!(self.state.lock().phase, InstancePhase::Ready(_));
         if was_ready {
             // Before the calls that ran are told, so that a client that calls again at once meets a new instance.
-            self.note_failure(end.to_string());
+            self.instances.failed(self, end.to_string());
             self.over(&Unavailable::Ended);
         }
         self.peer.ended(end); // a running handshake fails by this
     }
-}
 
-impl Observer for Instance {
     fn notified(&self, method: &str, params: Option<&RawValue>) {
-        if let Some(instances) = self.instances.upgrade() {
-            instances.audience.tell(&self.key, method, params);
+        if let Some(audience) = self.instances.audience.get() {
+            audience.tell(&self.key, method, params);
         }
-    }
-
-    fn stopped_listening(&self) {
-        self.restore();
-        self.lists_changed(); // what happened meanwhile is not known
     }
 }

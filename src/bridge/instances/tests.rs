@@ -9,7 +9,7 @@ use super::*;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::fake::principal;
 use crate::bridge::fake::{FakeRequester, FakeTransport};
-use crate::bridge::slots::History;
+use crate::bridge::pool::History;
 use crate::bridge::transport::{ProgramEnd, Transport, Undelivered};
 use crate::mcp::Members;
 
@@ -104,7 +104,8 @@ fn fleet_of(isolation: Isolation, pool: Arc<InstancePool<Instance>>, idle: Durat
     };
     let (launcher, audience) = (FakeLauncher::default(), Arc::<FakeAudience>::default());
     let told = Arc::clone(&audience);
-    let instances = Instances::new(settings, Box::new(launcher.clone()), Box::new(told));
+    let instances = Instances::new(settings, Box::new(launcher.clone()));
+    assert!(instances.audience.set(Box::new(told)).is_ok());
     Fleet { instances, launcher, audience }
 }
 
@@ -155,8 +156,7 @@ impl Fleet {
     fn ask(&self, person: &Principal) -> Arc<Mutex<Option<Found>>> {
         let outcome = Arc::new(Mutex::new(None));
         let told = Arc::clone(&outcome);
-        let job: Job =
-            Box::new(move |found| *told.lock() = Some(found.map(|(instance, _)| Arc::clone(instance))));
+        let job: Job = Box::new(move |found| *told.lock() = Some(found.map(|(instance, _)| instance)));
         self.instances.with(person, job);
         outcome
     }
@@ -373,7 +373,7 @@ fn instances_end_with_their_grant_and_with_the_server() {
 #[test]
 fn a_server_is_failing_until_something_works() {
     let fleet = usual();
-    let is_failing = || fleet.instances.failures.numbers().is_failing;
+    let is_failing = || fleet.instances.failures.lock().is_failing;
     fleet.ready(&person(1, 1));
     assert!(!is_failing());
     fleet.last().die();

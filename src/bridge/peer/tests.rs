@@ -1,13 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::bridge::fake::{FakeRequester, FakeTransport, raw};
-
-struct Nobody;
-
-impl Observer for Nobody {
-    fn notified(&self, _: &str, _: Option<&RawValue>) {}
-}
+use crate::bridge::fake::{FakeRequester, FakeTransport, Nobody, raw};
 
 /// A peer whose transport keeps what is sent.
 fn peer() -> (Arc<Peer>, Arc<FakeTransport>) {

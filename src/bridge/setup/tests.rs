@@ -9,7 +9,7 @@ fn host(root_is_fine: bool) -> BridgeHost<'static> {
 /// Builds the bridge of the one server.
 fn build(options: &BridgeOptions, host: BridgeHost<'_>) -> Result<Bridge, StartupError> {
     let entry = options.entries(host).map_err(|mut errors| errors.remove(0))?.remove(0);
-    options.bridge(entry, host, &BridgeLimits::new(options.most))
+    options.bridge(entry, host, &InstancePool::new(options.most))
 }
 
 fn bridge(command: &[&str], env: &[&str], more: impl FnOnce(&mut BridgeOptions)) -> Result<Bridge, String> {

@@ -10,10 +10,11 @@ use super::super::*;
 use crate::base::capacity::Capacity;
 use crate::base::clock::{self, ManualClock};
 use crate::base::identity::fake::principal;
+use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::random::CountedRandom;
-use crate::bridge::instance_pool::InstancePool;
 use crate::bridge::message::ClientInfo;
+use crate::bridge::pool::InstancePool;
 use crate::bridge::transport::{ProgramEnd, Receiver, Transport, Undelivered};
 use crate::http::{Body, Next, Request, Responder, Response, Stream};
 use crate::mcp::{Mcp, Settings};
@@ -236,7 +237,6 @@ fn rig_with(isolation: Isolation, peers: Peers) -> Rig {
         Consent::default(),
         settings,
         Box::new(peers.clone()),
-        &BridgeLimits::new((8, 64)),
     ));
     let mcp = Mcp::new(Settings {
         backend: Arc::clone(&bridge) as Arc<dyn Backend>,

@@ -1,17 +1,107 @@
-//! Which instance serves whom, and what is remembered beyond its end. Plain values.
+//! The instances of all servers, whose limits hold together: which one serves whom, and what is remembered beyond its end.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::instance_key::InstanceKey;
-use crate::base::identity::{GrantId, Subject};
+use super::entry::Isolation;
+use crate::base::identity::{GrantId, Principal, Subject};
 use crate::base::limits;
-use crate::mcp::Description;
+use crate::base::lock::Mutex;
+use crate::base::quota::Quota;
+use crate::mcp::{Description, Publisher};
 
-/// The instances of all servers.
+/// What all bridges of a process share, so that its limits hold for all servers together.
+pub(super) struct InstancePool<I> {
+    /// Instances of one person, and in all.
+    pub(super) most: (usize, usize),
+    /// Instances that live, those included that are being ended: twice what may be in use. One that all share is nobody's.
+    pub(super) places: Arc<Quota<Option<Subject>>>,
+    /// Requests that wait for the first description of their instance: each holds a worker.
+    pub(super) first_callers: Arc<Quota<Subject>>,
+    /// Calls and lists that run: each holds a thread where its peer is an upstream.
+    pub(super) calls: Arc<Quota<Subject>>,
+    /// Questions that wait for a person: each holds a thread.
+    pub(super) questions: Arc<Quota<Subject>>,
+    /// Guards which instance serves whom, and who has to wait after failures.
+    pub(super) slots: Mutex<Slots<I>>,
+}
+
+impl<I> InstancePool<I> {
+    /// Room for `of_user` instances of one person and `in_all`.
+    pub(super) fn new((of_user, in_all): (usize, usize)) -> Arc<InstancePool<I>> {
+        let places = Quota::new((of_user.saturating_mul(2), in_all.saturating_mul(2)));
+        Arc::new(InstancePool {
+            most: (of_user, in_all),
+            places: Arc::new(places),
+            first_callers: Arc::new(Quota::new(limits::bridge::FIRST_CALLERS)),
+            calls: Arc::new(Quota::new(limits::bridge::PASSED)),
+            questions: Arc::new(Quota::new(limits::bridge::QUESTIONS_WAITING)),
+            slots: Mutex::default(),
+        })
+    }
+
+    /// Lets nothing be started any more. Returns what runs.
+    pub(super) fn close(&self) -> Vec<Arc<I>> {
+        let mut slots = self.slots.lock();
+        slots.is_closed = true;
+        slots.running.values().map(|slot| Arc::clone(&slot.instance)).collect()
+    }
+
+    /// Waits for what is being ended. Returns whether all of it is gone.
+    pub(super) fn wait_for_ended(&self, patience: Duration) -> bool {
+        let running = self.slots.lock().running.len();
+        self.places.wait_below(running.saturating_add(1), patience)
+    }
+}
+
+/// Names one instance: callers with the same key share it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct InstanceKey {
+    pub(super) server: Arc<str>,
+    /// `None`: everybody.
+    pub(super) subject: Option<Subject>,
+    /// `None`: all client programs of the person.
+    pub(super) grant: Option<GrantId>,
+    /// `None`: all sessions of the client program.
+    pub(super) session: Option<Arc<str>>,
+    /// Whether the peer is begun in the era of 2026-07-28, where it may have both.
+    pub(super) is_modern: bool,
+}
+
+impl InstanceKey {
+    /// The key of a caller. Clients of 2026-07-28 have no sessions: with [`Isolation::Session`] theirs is that of their grant.
+    pub(super) fn new(server: &Arc<str>, isolation: Isolation, caller: &Principal) -> InstanceKey {
+        let (subject, grant) = (Some(caller.subject), Some(caller.grant));
+        let session = || caller.session.as_ref().map(|session| session.session_id().into());
+        let (subject, grant, session) = match isolation {
+            Isolation::Shared => (None, None, None),
+            Isolation::User => (subject, None, None),
+            Isolation::Grant => (subject, grant, None),
+            Isolation::Session => (subject, grant, session()),
+        };
+        InstanceKey { server: Arc::clone(server), subject, grant, session, is_modern: false }
+    }
+
+    /// The key of what outlives an instance: all sessions of a client program start the same.
+    pub(super) fn without_session(&self) -> InstanceKey {
+        InstanceKey { session: None, ..self.clone() }
+    }
+
+    /// Tells those whom the instance serves.
+    pub(super) fn audience(&self, everybody: &Publisher) -> Publisher {
+        match (&self.session, self.grant, self.subject) {
+            (Some(session), ..) => everybody.for_session(session),
+            (None, Some(grant), _) => everybody.for_grant(grant),
+            (None, None, Some(subject)) => everybody.for_subject(subject),
+            (None, None, None) => everybody.clone(),
+        }
+    }
+}
+
+/// Which instance serves whom.
 pub(super) struct Slots<I> {
-    running: HashMap<InstanceKey, Slot<I>>,
+    pub(super) running: HashMap<InstanceKey, Slot<I>>,
     histories: HashMap<InstanceKey, History>,
     /// Whether none may come to them.
     pub(super) is_closed: bool,
@@ -50,20 +140,8 @@ impl<I> Default for Slots<I> {
 }
 
 impl<I> Slots<I> {
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<I>> {
-        self.running.values().map(|slot| &slot.instance)
-    }
-
     pub(super) fn of_server(&self, server: &str) -> impl Iterator<Item = &Slot<I>> {
         self.running.iter().filter(move |(key, _)| *key.server == *server).map(|(_, slot)| slot)
-    }
-
-    pub(super) fn get_mut(&mut self, key: &InstanceKey) -> Option<&mut Slot<I>> {
-        self.running.get_mut(key)
-    }
-
-    pub(super) fn insert(&mut self, key: InstanceKey, slot: Slot<I>) {
-        self.running.insert(key, slot);
     }
 
     /// Takes an instance out, unless another has taken its place.
