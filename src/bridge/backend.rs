@@ -14,9 +14,7 @@ use super::passed_call::PassedCalls;
 use super::pool::InstanceKey;
 use super::transport::{Audience, Launcher};
 use crate::base::identity::{GrantId, Principal};
-use crate::mcp::{
-    Backend, Consent, Context, Description, Error, Interests, Operation, Publisher, ToolRules,
-};
+use crate::mcp::{Backend, Consent, Context, Description, Error, Interests, Operation, Publisher, ToolRules};
 
 /// One server behind the login.
 pub(crate) struct Bridge {

@@ -293,7 +293,8 @@ impl PassedCall {
     /// Does what waits for the client's answers, in a thread. It ends when the client has answered, or after `ASK`.
     fn start_asking(&self, work: impl FnOnce() + Send + 'static) -> Result<(), CallError> {
         let too_many = || Error::new(Error::BUSY, "Too many questions at once");
-        let place = self.calls.instances.settings.pool.questions.take(self.place.key()).ok_or_else(too_many)?;
+        let place =
+            self.calls.instances.settings.pool.questions.take(self.place.key()).ok_or_else(too_many)?;
         let work = move || {
             let _place = place;
             work();

@@ -233,11 +233,7 @@ fn rig_with(isolation: Isolation, peers: Peers) -> Rig {
         client_info: ClientInfo { name: "us", version: "1" },
         pool: InstancePool::new((8, 64)),
     };
-    let bridge = Arc::new(Bridge::new(
-        Consent::default(),
-        settings,
-        Box::new(peers.clone()),
-    ));
+    let bridge = Arc::new(Bridge::new(Consent::default(), settings, Box::new(peers.clone())));
     let mcp = Mcp::new(Settings {
         backend: Arc::clone(&bridge) as Arc<dyn Backend>,
         keys: Arc::new(keyring(1)),
