@@ -4,7 +4,7 @@
 // CLIENTS=rmcp,FastMCP in the environment runs those alone.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,9 +20,17 @@ const scratch = await mkdtemp(join(tmpdir(), "mcp-oauth-server-clients-"));
 const configured = join(scratch, "clients.json");
 await writeFile(configured, JSON.stringify([{ client_id: "mastra", client_name: "Mastra", redirect_uris: ["http://127.0.0.1/callback"] }]));
 
+// What is shown of a program behind the login: a file that it reads.
+const files = await mkdtemp(join(tmpdir(), "mcp-oauth-server-files-"));
+await chmod(files, 0o755);
+await writeFile(join(files, "note.txt"), "from the files");
+const reading = ["read_text_file", JSON.stringify({ path: join(files, "note.txt") }), "from the files"];
+const bridged = ["--", "npx", "-y", "@modelcontextprotocol/server-filesystem@2026.8.31", files];
+
 const node = (path, ...words) => ({ command: [process.execPath, here(path), ...words] });
 const python = (environment, ...words) => ({ command: [here(`${environment}/.venv/bin/python`), here(words[0]), ...words.slice(1)] });
-/** By name: the program and its first words, what its environment and the server's have besides, what it leaves out of a login. */
+/** By name: the program and its first words, what its environment, the server's and the server's command line have besides, what it
+ * leaves out of a login. */
 const GROUPS = {
   sdks: {
     "TypeScript SDK 2": node("ts2/walk.mjs"),
@@ -34,6 +42,7 @@ const GROUPS = {
   },
   field: {
     "Codex CLI": node("field/codex.mjs"),
+    "Codex CLI bridged": { ...node("field/codex.mjs", ...reading), server: { PATH: process.env.PATH }, args: bridged },
     "Gemini CLI": node("field/gemini.mjs"),
     "Copilot CLI": node("field/copilot.mjs"),
     opencode: node("field/opencode.mjs"),
@@ -89,7 +98,7 @@ async function run({ command: [program, ...words], env: more }, origin) {
 }
 
 async function walk(name, client) {
-  const demo = await startDemo(binary, client.server);
+  const demo = await startDemo(binary, client.server, client.args);
   const { passed, fine, said } = await run(client, demo.origin);
   const log = await demo.stop();
   const missing = missingFrom(log, client.without);
@@ -104,5 +113,5 @@ async function walk(name, client) {
 const wanted = process.env.CLIENTS?.split(",") ?? Object.keys(CLIENTS);
 let failed = 0;
 for (const name of wanted) failed += await walk(name, CLIENTS[name]);
-await rm(scratch, { recursive: true });
+for (const directory of [scratch, files]) await rm(directory, { recursive: true });
 process.exit(failed ? 1 : 0);

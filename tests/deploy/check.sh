@@ -192,9 +192,14 @@ if command -v systemd-analyze >/dev/null; then
     for unit in "$root"/docs/deploy/*.service "$root"/docs/deploy/*.socket; do
         [ ! -e "$unit" ] || sed -e "s|/usr/local/bin/mcp-oauth-server|$binary|" "$unit" >"$work/$(basename "$unit")"
     done
-    found=$(cd "$work" && systemd-analyze verify ./mcp-oauth-server.* 2>&1 | grep 'mcp-oauth-server\.' || true)
-    [ -z "$found" ] || fail "systemd: $found"
-    systemd-analyze security --offline=true --threshold=15 "$work/mcp-oauth-server.service" >"$work/security.log" 2>&1 ||
-        fail "the unit is less than hardened: $(tail -1 "$work/security.log")"
-    echo "ok: systemd unit; $(tail -1 "$work/security.log")"
+    drop_in="$work/mcp-oauth-server.service.d"
+    for what in "systemd unit" "systemd unit in front of programs"; do
+        found=$(cd "$work" && systemd-analyze verify ./mcp-oauth-server.* 2>&1 | grep 'mcp-oauth-server\.' || true)
+        [ -z "$found" ] || fail "$what: $found"
+        systemd-analyze security --offline=true --threshold=15 "$work/mcp-oauth-server.service" >"$work/security.log" 2>&1 ||
+            fail "the $what is less than hardened: $(tail -1 "$work/security.log")"
+        echo "ok: $what; $(tail -1 "$work/security.log")"
+        mkdir -p "$drop_in"
+        cp "$root/docs/deploy/bridge.conf" "$drop_in"
+    done
 fi
