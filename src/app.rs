@@ -266,6 +266,7 @@ impl App {
         // A few places per user: slow bodies of one user block nobody else's.
         let Some(place) = self.large_bodies.take(caller.subject) else {
             trace::refused("large_bodies");
+            trace::names_caller(&caller);
             let words = "You are sending other large messages already: wait until one of them is answered.\n";
             return Decision::Answer(plain(429, words).header("Retry-After", "1"));
         };

@@ -316,6 +316,7 @@ impl Report {
             log::Format::Json => "as JSON",
         };
         self.say("log", format!("standard error, {format}"));
+        self.say("audit log", &config.audit);
         if config.trusted_proxies.contain_everybody() {
             self.warn(
                 "everybody is a trusted proxy, and can choose the address that limits and the log go by",

@@ -38,6 +38,7 @@
 extern crate self as mcp_oauth_server;
 
 mod app;
+mod audit;
 mod base;
 mod bridge;
 mod check;

@@ -1,7 +1,7 @@
 //! The counters of a running server, and `/metrics` in the text format of Prometheus (version 0.0.4).
 //!
-//! No part of a request becomes a label: routes, classes, methods and reasons come from closed sets, so that strangers cannot
-//! make the page longer.
+//! No part of a request becomes a label: routes, classes, methods and reasons come from closed sets, names of servers from the operator,
+//! so that strangers cannot make the page longer.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
@@ -20,8 +20,8 @@ pub struct Metrics {
     /// Guards the counters of the routes that were used, by name.
     routes: Mutex<BTreeMap<&'static str, RouteNumbers>>,
     refusals: Counters,
-    /// By JSON-RPC method and outcome.
-    calls: Counters<(&'static str, &'static str)>,
+    /// By server, if there are several, JSON-RPC method and outcome.
+    calls: Counters<(Option<Arc<str>>, &'static str, &'static str)>,
 }
 
 /// Counters of one route.
@@ -60,6 +60,8 @@ pub struct Snapshot {
     pub door_refusals: Vec<(&'static str, u64)>,
     /// Requests that were served although they break the protocol, by kind.
     pub tolerated: Vec<(&'static str, u64)>,
+    /// Lines for the audit log by what became of them, if it is kept.
+    pub audit_lines: Vec<(&'static str, u64)>,
     /// The servers behind this one by name: programs that run, restarts, failures. The operator gave them their names.
     pub servers: Vec<(String, [u64; 3])>,
 }
@@ -80,9 +82,9 @@ impl Metrics {
         numbers.micros = numbers.micros.saturating_add(micros);
     }
 
-    /// Counts a call that has ended.
-    pub fn called(&self, method: &'static str, outcome: &'static str) {
-        self.calls.count((method, outcome));
+    /// Counts a call that has ended, of the server of this name.
+    pub fn called(&self, server: Option<Arc<str>>, method: &'static str, outcome: &'static str) {
+        self.calls.count((server, method, outcome));
     }
 
     /// Counts why a request was refused.
@@ -102,9 +104,12 @@ impl Metrics {
         }
         page.family("mcp_request_seconds", "histogram", "From a worker's start to the answer's head.");
         routes.iter().for_each(|(route, numbers)| page.histogram(route, numbers));
-        page.family("mcp_calls_total", "counter", "JSON-RPC calls by method and outcome.");
-        for ((method, outcome), count) in self.calls.counts() {
-            page.sample("mcp_calls_total", &[("method", method), ("outcome", outcome)], count);
+        page.family("mcp_calls_total", "counter", "JSON-RPC calls by server, method and outcome.");
+        for ((server, method, outcome), count) in self.calls.counts() {
+            let server = server.as_deref().map(|name| name.escape_default().to_string());
+            let mut labels: Vec<_> = server.as_deref().map(|name| ("server", name)).into_iter().collect();
+            labels.extend([("method", method), ("outcome", outcome)]);
+            page.sample("mcp_calls_total", &labels, count);
         }
         page.family("mcp_refusals_total", "counter", "Requests that were refused, by reason.");
         page.by_word("mcp_refusals_total", "reason", &self.refusals.counts());
@@ -112,6 +117,8 @@ impl Metrics {
         page.by_word("mcp_door_refusals_total", "reason", &snapshot.door_refusals);
         page.family("mcp_tolerated_total", "counter", "Requests that break the protocol and were served.");
         page.by_word("mcp_tolerated_total", "kind", &snapshot.tolerated);
+        page.family("mcp_audit_lines_total", "counter", "Lines for the audit log: written, or failed.");
+        page.by_word("mcp_audit_lines_total", "outcome", &snapshot.audit_lines);
         page.family("mcp_github_calls_total", "counter", "Calls to GitHub by outcome.");
         page.by_word("mcp_github_calls_total", "outcome", &snapshot.github_calls);
         page.family("mcp_build_info", "gauge", "Always 1; the label says which version runs.");

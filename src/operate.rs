@@ -9,6 +9,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use crate::audit;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::random::OsRandom;
 use crate::base::startup_error::{Cause, StartupError};
@@ -73,6 +74,7 @@ fn here(
     let keys = Arc::new(keys.ok_or_else(|| nothing_there(files))?);
     let grants = RedbGrants::existing(directory, &keys).map_err(advised)?;
     let grants = Arc::new(grants.ok_or_else(|| nothing_there(files))?);
+    files.audit_log.as_deref().map_or(Ok(()), audit::open_existing)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (ending, rotating, key_file) =
         (Arc::clone(&grants), Arc::clone(&grants), files.key_file.path.clone());

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit;
 use crate::base::clock::Clock;
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes, Subject, UserId};
 use crate::base::lock::Mutex;
@@ -183,12 +184,17 @@ impl Operator {
                         "there is no server {server:?} behind the running one; `servers list` names those there are"
                     ))
                 })?;
+                let fields = [log::Field::Server(server), log::Field::Count(number(ended))];
+                audit::info("operator.server_restarted", &fields);
                 Ok(Outcome::Restarted { ended })
             }
             Operation::ForgetServer { server, subject } => {
                 let removed = self.bridges()?.forget(server, *subject);
                 let kept = |why| StartupError::new(format!("not everything was removed: {why}"));
                 let removed = removed.map_err(kept)?;
+                let mut fields = vec![log::Field::Server(server), log::Field::Count(number(removed))];
+                fields.extend(subject.map(log::Field::User));
+                audit::info("operator.server_forgotten", &fields);
                 Ok(Outcome::Forgotten { removed })
             }
         }
@@ -235,8 +241,9 @@ impl Operator {
                 Err(error) => (failed, last_error) = (failed.saturating_add(1), Some(error)),
             }
         }
-        let count = u64::try_from(revoked.len()).unwrap_or(u64::MAX);
-        log::info("operator.revoked", &[log::Field::Count(count)]);
+        let wanted = serde_json::to_string(selection).unwrap_or_default();
+        let fields = [log::Field::Target(&wanted), log::Field::Count(number(revoked.len()))];
+        audit::info("operator.revoked", &fields);
         match last_error {
             None => Ok(Outcome::Revoked(revoked)),
             Some(error) => Err(StartupError::new(format!(
@@ -250,7 +257,7 @@ impl Operator {
         let _claim = self.writing.try_lock().ok_or_else(busy)?;
         let unchanged = |error| StartupError::new(format!("the key was not changed: {error}"));
         let keys = (self.parts.rotate_key)().map_err(unchanged)?;
-        log::info("operator.key_rotated", &[log::Field::Count(u64::try_from(keys).unwrap_or(u64::MAX))]);
+        audit::info("operator.key_rotated", &[log::Field::Count(number(keys))]);
         Ok(Outcome::Rotated { keys })
     }
 
@@ -264,7 +271,7 @@ impl Operator {
     fn back_up(&self) -> Result<Outcome, StartupError> {
         let _claim = self.writing.try_lock().ok_or_else(busy)?;
         (self.parts.back_up)().map_err(unreadable)?;
-        log::info("operator.backed_up", &[]);
+        audit::info("operator.backed_up", &[]);
         Ok(Outcome::BackedUp)
     }
 
@@ -301,6 +308,10 @@ impl Operator {
             Err(error) => plain(503, format!("not ready: {error}\n")),
         }
     }
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 impl Handler for Operator {

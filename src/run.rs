@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use crate::audit;
 use crate::base::log;
 use crate::base::startup_error::{Cause, StartupError};
 use crate::bridge;
@@ -151,6 +152,7 @@ fn serve(mut config: Config, tools: MakeBackend<'_>) -> Result<ExitCode, Vec<Sta
     }
     wait_for_stop(next_signal, &server, &config);
     let stopped = server.stop();
+    audit::sync();
     if let Some(github) = simulated {
         github.stop();
     }
@@ -161,11 +163,12 @@ fn serve(mut config: Config, tools: MakeBackend<'_>) -> Result<ExitCode, Vec<Sta
 /// Waits for SIGTERM or SIGINT, and reloads at SIGHUP, which a closing terminal sends as well.
 fn wait_for_stop(next_signal: impl Fn() -> i32, server: &Server, config: &Config) {
     while next_signal() == libc::SIGHUP {
+        audit::reopen();
         server.reload_certificate();
         server.reload_servers(config);
         match &config.file {
             Some(file) => reload_rules(server, config, file),
-            None if config.bridge.file.is_some() => {}
+            None if config.bridge.file.is_some() || config.audit.path.is_some() => {}
             None => {
                 let hint = "there is no configuration file (MCP_CONFIG): what comes from the environment and the command \
                             line stays until the server is started again";
@@ -197,7 +200,7 @@ fn reload_rules(server: &Server, config: &Config, file: &Path) {
         }
     };
     if server.change_rules(&new) {
-        log::info("rules.changed", &[]);
+        audit::info("rules.changed", &[log::Field::Path(&file.display().to_string())]);
     }
     let hidden = |option: &&str| new.warnings.iter().any(|warning| warning.hidden == Some(*option));
     let hidden: Vec<&str> = RELOADED.into_iter().filter(hidden).collect();

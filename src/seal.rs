@@ -88,6 +88,12 @@ impl Keyring {
         self.keys().iter().map(|key| Secret::new(expand(key, info.iter().copied()))).collect()
     }
 
+    /// A keyed hash of `info`, under the key that seals: HMAC-SHA256, which is the second half of HKDF.
+    #[must_use]
+    pub fn hash(&self, info: &[&[u8]]) -> Option<[u8; 32]> {
+        self.keys().first().map(|key| expand(key, info.iter().copied()))
+    }
+
     /// Encrypts `plaintext` so that only `context` and this key open it again.
     #[must_use]
     pub fn encrypt(&self, context: &[&[u8]], plaintext: &[u8], random: &dyn Random) -> Vec<u8> {

@@ -17,6 +17,7 @@ use self::counted::Counted;
 pub use self::prepare::{MakeBackend, State, prepare};
 use self::prepare::{NamedBackend, Outside, Prepared, named};
 use crate::app::{App, AppParts, McpServer};
+use crate::audit;
 use crate::base::cancel::CancelToken;
 use crate::base::clock::{self, Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
@@ -92,6 +93,7 @@ impl Server {
         let newest = table.newest();
         let table = Arc::new(table);
         let grants: Arc<dyn Grants> = Arc::clone(&table) as Arc<dyn Grants>;
+        audit::open(&config.audit, &keys)?;
         let rotate_key = rotate_key(files.key_file.path, &keys, Arc::clone(&table));
         let copy = directory.file(operator::COPY);
 
@@ -208,7 +210,7 @@ impl Server {
         let (socket, url) = (files.socket.display().to_string(), public_url.to_string());
         let mut fields = vec![log::Field::Url(&url), log::Field::Version(config.program.version)];
         fields.extend(has_socket.then_some(log::Field::Path(&socket)));
-        log::info("serving", &fields);
+        audit::info("serving", &fields);
         for (name, uri) in app.named_servers() {
             log::info("serving", &[log::Field::Server(&name), log::Field::Url(&uri)]);
         }
@@ -264,7 +266,7 @@ impl Server {
                     (&removed, log::Field::Removed(&removed)),
                 ];
                 fields.extend(changes.iter().filter(|(names, _)| !names.is_empty()).map(|(_, field)| *field));
-                log::info("servers.reloaded", &fields);
+                audit::info("servers.reloaded", &fields);
             }
             Err(errors) => {
                 let hint = log::Field::Hint("correct that and send SIGHUP again; nothing was changed");
@@ -297,7 +299,7 @@ impl Server {
         self.sweeper.stop(left().max(limits::LAST_SWEEP));
         self.pool.stop(left());
         self.app.stop_backends(left);
-        log::info("stopped", &[]);
+        audit::info("stopped", &[]);
         if !self.door_ended.is_tripped() {
             return Ok(());
         }

@@ -1,18 +1,20 @@
 //! The log line of a request, and its part in the metrics, written when its answer is complete.
 //!
 //! A line has method, route, status, the time to the end of the answer, address, and user and client if they are authenticated;
-//! JSON-RPC method, target and outcome of a call; the path if there is no route. Never a query, a header or a body (L1).
+//! JSON-RPC method, target, outcome and size of a call; the path if there is no route. Never a query, a header or a body (L1).
+//! The lines of calls, and of known callers that are refused, are recorded in the audit log as well.
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::audit;
 use crate::base::identity::{ClientFingerprint, Principal};
 use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
 use crate::base::throttle::Throttle;
 use crate::base::trace::{self, Trace};
 use crate::base::{clock, limits};
-use crate::http::{CallOutcome, Head, Method, Witness};
+use crate::http::{CallEnding, CallOutcome, Head, Method, Witness};
 use crate::metrics::Metrics;
 use crate::router::Route;
 
@@ -44,7 +46,9 @@ struct Noted {
     client: Option<ClientFingerprint>,
     /// The JSON-RPC method, and its target.
     call: Option<(&'static str, Option<Box<str>>)>,
-    outcome: Option<CallOutcome>,
+    /// The keyed hash of the call's arguments, if the operator wants one.
+    arguments: Option<String>,
+    ending: Option<CallEnding>,
     reason: Option<&'static str>,
     status: Option<u16>,
     server: Option<Arc<str>>,
@@ -77,11 +81,11 @@ impl LogLine {
     }
 
     fn write(&self) {
-        let Noted { caller, client, call, outcome, reason, status, server } = &*self.noted.lock();
+        let noted = self.noted.lock();
         // The request did not become whole, so it was not answered here.
-        let Some(status) = *status else { return };
+        let Some(status) = noted.status else { return };
         let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let mut fields = Vec::with_capacity(12);
+        let mut fields = Vec::with_capacity(16);
         fields.extend([
             Field::Method(self.method.as_str()),
             Field::Route(self.route.map_or("none", Route::name)),
@@ -89,41 +93,71 @@ impl LogLine {
             Field::Millis(millis),
         ]);
         fields.extend(self.path.as_deref().map(Field::Path));
-        fields.extend(server.as_deref().map(Field::Server));
+        fields.extend(noted.server.as_deref().map(Field::Server));
+        let (mut outcome, mut error, mut bytes) = ("protocol_error", None, 0);
+        if let Some((ending, size)) = noted.ending {
+            (outcome, error) = words(ending);
+            bytes = u64::try_from(size).unwrap_or(u64::MAX);
+        }
+        fields.extend(noted.call_fields());
+        if let Some((method, _)) = noted.call {
+            self.log.metrics.called(self.trace.server.clone(), method, outcome);
+            fields.extend([Field::Outcome(outcome), Field::Bytes(bytes)]);
+        }
         // The JSON-RPC error tells the sender what is wrong with a message; the log has one word for all of these.
         let message = matches!(self.route, Some(Route::Mcp | Route::Message)) && status == 400;
-        let mut reason = reason.or(message.then_some("bad_message"));
-        if let Some(CallOutcome::ProtocolError(word)) = *outcome {
-            reason = Some(word);
-        }
-        if let Some((method, target)) = call {
-            let outcome = match outcome {
-                Some(CallOutcome::Ok) => "ok",
-                Some(CallOutcome::ToolError) => "tool_error",
-                Some(CallOutcome::Cancelled) => "cancelled",
-                Some(CallOutcome::ProtocolError(_)) | None => "protocol_error",
-            };
-            self.log.metrics.called(method, outcome);
-            fields.push(Field::Rpc(method));
-            fields.extend(target.as_deref().map(Field::Target));
-            fields.push(Field::Outcome(outcome));
-        }
+        let reason = noted.reason.or(error).or(message.then_some("bad_message"));
         if let Some(reason) = reason {
             self.log.metrics.refused(reason);
             fields.push(Field::Reason(reason));
         }
-        let client = caller.as_ref().map(|caller| &caller.client).or(client.as_ref());
-        fields.extend(caller.as_ref().map(|caller| Field::User(caller.subject)));
-        fields.extend(client.map(|client| Field::Client(client.as_str())));
-        fields.extend(caller.as_ref().map(|caller| Field::Grant(caller.grant)));
-        if caller.is_none() {
+        fields.extend(noted.caller_fields());
+        if noted.caller.is_none() {
+            fields.extend(noted.client.as_ref().map(|client| Field::Client(client.as_str())));
             // Strangers choose how often they come. The metrics count them all.
             let told = self.log.strangers.pass("request", self.log.started.elapsed());
             let Some(omitted) = told else { return };
             fields.push(Field::Omitted(omitted));
         }
         log::info("request", &fields);
+        let is_call = noted.call.as_ref().is_some_and(|(method, _)| is_recorded(method));
+        if noted.caller.is_some() && (is_call || matches!(status, 401 | 403 | 429 | 503)) {
+            audit::record("request", &fields);
+        }
     }
+}
+
+impl Noted {
+    fn caller_fields(&self) -> impl Iterator<Item = Field<'_>> {
+        self.caller.iter().flat_map(|caller| {
+            let client = Field::Client(caller.client.as_str());
+            [Field::User(caller.subject), Field::Login(&caller.login), client, Field::Grant(caller.grant)]
+        })
+    }
+
+    fn call_fields(&self) -> impl Iterator<Item = Field<'_>> {
+        let (method, target) =
+            self.call.as_ref().map(|(method, target)| (*method, target.as_deref())).unzip();
+        let target = target.flatten().map(Field::Target);
+        let arguments = self.arguments.as_deref().map(Field::Arguments);
+        [method.map(Field::Rpc), target, arguments].into_iter().flatten()
+    }
+}
+
+/// The outcome in a word, and the word of its error.
+fn words(outcome: CallOutcome) -> (&'static str, Option<&'static str>) {
+    match outcome {
+        CallOutcome::Ok => ("ok", None),
+        CallOutcome::ToolError => ("tool_error", None),
+        CallOutcome::Cancelled => ("cancelled", None),
+        CallOutcome::ProtocolError(word) => ("protocol_error", Some(word)),
+    }
+}
+
+/// Whether calls of this method are recorded: those for tools, prompts and resources, and for what becomes of them.
+fn is_recorded(method: &str) -> bool {
+    let kind = method.split_once('/').map(|(kind, _)| kind);
+    matches!(kind, Some("tools" | "prompts" | "resources" | "completion" | "subscriptions"))
 }
 
 impl Witness for LogLine {
@@ -131,12 +165,16 @@ impl Witness for LogLine {
         self.noted.lock().caller = Some(caller.clone());
     }
 
-    fn called(&self, method: &'static str, target: Option<&str>) {
-        self.noted.lock().call = Some((method, target.map(Into::into)));
+    fn called(&self, method: &'static str, target: Option<&str>, arguments: Option<&str>) -> bool {
+        let arguments = arguments.and_then(audit::hash);
+        let mut noted = self.noted.lock();
+        noted.call = Some((method, target.map(Into::into)));
+        noted.arguments = arguments;
+        !is_recorded(method) || audit::begin(noted.caller_fields().chain(noted.call_fields()))
     }
 
-    fn ended(&self, outcome: CallOutcome) {
-        self.noted.lock().outcome = Some(outcome);
+    fn ended(&self, ending: CallEnding) {
+        self.noted.lock().ending = Some(ending);
     }
 
     fn answered(&self, status: u16) {
@@ -147,6 +185,7 @@ impl Witness for LogLine {
         if let Some(current) = trace::current().filter(|current| current.request == self.trace.request) {
             noted.server = current.server;
             (noted.reason, noted.client) = (trace::reason(), trace::client());
+            noted.caller = noted.caller.take().or_else(trace::caller);
         }
     }
 }

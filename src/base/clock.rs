@@ -80,10 +80,20 @@ impl Clock for SystemClock {
 }
 
 /// The wall-clock time. For the log; everything else takes a [`Clock`].
-#[allow(clippy::disallowed_methods)] // this is the clock's home
 pub fn now() -> Timestamp {
-    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(since_epoch.as_secs())
+    Timestamp(since_epoch().as_secs())
+}
+
+/// The wall-clock time as [`Timestamp::rfc3339`] writes it, with milliseconds. For the audit log.
+pub fn rfc3339_millis() -> String {
+    let now = since_epoch();
+    let seconds = Timestamp(now.as_secs()).rfc3339();
+    format!("{}.{:03}Z", seconds.trim_end_matches('Z'), now.subsec_millis())
+}
+
+#[allow(clippy::disallowed_methods)] // this is the clock's home
+fn since_epoch() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// A point of the monotonic clock, for the deadlines of sockets and threads.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::lock::Mutex;
 
-/// Counts by word, or by pair of words.
+/// Counts by word, or by several words together.
 #[derive(Debug)]
 pub struct Counters<K = &'static str>(
     /// Guards the numbers. Held for one lookup.
@@ -17,7 +17,7 @@ impl<K> Default for Counters<K> {
     }
 }
 
-impl<K: Copy + Ord> Counters<K> {
+impl<K: Clone + Ord> Counters<K> {
     /// Counts one more. Returns how many there are now.
     pub fn count(&self, word: K) -> u64 {
         let mut counts = self.0.lock();
@@ -33,6 +33,6 @@ impl<K: Copy + Ord> Counters<K> {
 
     /// Every word that was counted, in order.
     pub fn counts(&self) -> Vec<(K, u64)> {
-        self.0.lock().iter().map(|(word, count)| (*word, *count)).collect()
+        self.0.lock().iter().map(|(word, count)| (word.clone(), *count)).collect()
     }
 }

@@ -23,8 +23,9 @@ use super::trace::{self, RequestId, Trace};
 const LINE_GUESS: usize = 256;
 /// The longest value of a field (bytes).
 const VALUE_BYTES: usize = 200;
-/// The longest advice to the operator, and the longest error in words of ours, which may end in advice (bytes).
-const ADVICE_BYTES: usize = 1000;
+/// The longest advice to the operator, the longest error in words of ours, which may end in advice, and the longest name of a tool or URI
+/// of a resource (bytes).
+const LONG_VALUE_BYTES: usize = 1000;
 
 /// The format of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +44,10 @@ pub enum Field<'a> {
     Added(&'a str),
     /// A listening or peer address, a socket's path.
     Addr(&'a str),
+    /// The keyed hash of a call's arguments.
+    Arguments(&'a str),
+    /// The size of a call's response.
+    Bytes(u64),
     /// Servers behind the bridge that are described otherwise, by name.
     Changed(&'a str),
     /// A client's fingerprint.
@@ -116,6 +121,8 @@ impl Field<'_> {
         match *self {
             Field::Added(text) => ("added", Value::Text(text)),
             Field::Addr(text) => ("addr", Value::Text(text)),
+            Field::Arguments(text) => ("arguments", Value::Text(text)),
+            Field::Bytes(number) => ("bytes", Value::Number(number)),
             Field::Changed(text) => ("changed", Value::Text(text)),
             Field::Client(text) => ("client", Value::Text(text)),
             Field::Count(number) => ("count", Value::Number(number)),
@@ -148,7 +155,8 @@ impl Field<'_> {
     }
 
     fn most_bytes(&self) -> usize {
-        if matches!(self, Field::Hint(_) | Field::Error(_)) { ADVICE_BYTES } else { VALUE_BYTES }
+        let is_long = matches!(self, Field::Hint(_) | Field::Error(_) | Field::Target(_));
+        if is_long { LONG_VALUE_BYTES } else { VALUE_BYTES }
     }
 }
 
@@ -232,19 +240,33 @@ fn line(
         Format::Human => write!(line, "{time} {level:<5} {event}"),
         Format::Json => write!(line, r#"{{"time":"{time}","level":"{level}","event":"{event}""#),
     };
-    fields.iter().for_each(|field| push_field(&mut line, format, field));
+    push_fields(&mut line, format, fields, trace);
+    line
+}
+
+/// The line of an event in the audit log: JSON with the time to the millisecond and no level.
+pub fn record(event: &str, fields: &[Field<'_>]) -> String {
+    let mut line = String::with_capacity(2 * LINE_GUESS);
+    // Writing to a String cannot fail.
+    let _ = write!(line, r#"{{"time":"{}","event":"{event}""#, clock::rfc3339_millis());
+    push_fields(&mut line, Format::Json, fields, trace::current());
+    line
+}
+
+/// Ends a line with its fields and those of its request.
+fn push_fields(line: &mut String, format: Format, fields: &[Field<'_>], trace: Option<Trace>) {
+    fields.iter().for_each(|field| push_field(line, format, field));
     if let Some(Trace { request, peer, server }) = trace {
         let names_server = fields.iter().any(|field| matches!(field, Field::Server(_)));
         if let Some(server) = server.filter(|_| !names_server) {
-            push_field(&mut line, format, &Field::Server(&server));
+            push_field(line, format, &Field::Server(&server));
         }
-        push_field(&mut line, format, &Field::Request(request));
+        push_field(line, format, &Field::Request(request));
         if let Some(peer) = peer {
-            push_field(&mut line, format, &Field::Peer(&peer.to_string()));
+            push_field(line, format, &Field::Peer(&peer.to_string()));
         }
     }
     line.push_str(if format == Format::Json { "}\n" } else { "\n" });
-    line
 }
 
 fn push_field(line: &mut String, format: Format, field: &Field<'_>) {

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::identity::ClientFingerprint;
+use super::identity::{ClientFingerprint, Principal};
 use super::random::Random;
 
 /// Names one request in the log and on an error page: twelve hexadecimal digits.
@@ -57,6 +57,7 @@ struct Notes {
     trace: Option<Trace>,
     reason: Option<&'static str>,
     client: Option<ClientFingerprint>,
+    caller: Option<Principal>,
     in_tool: bool,
 }
 
@@ -102,6 +103,16 @@ pub fn names_client(client: &ClientFingerprint) {
 /// The client of the current request, as noted by [`names_client`].
 pub fn client() -> Option<ClientFingerprint> {
     NOTES.with_borrow(|notes| notes.client.clone())
+}
+
+/// Notes the caller of the current request who is refused although the token is good.
+pub fn names_caller(caller: &Principal) {
+    NOTES.with_borrow_mut(|notes| notes.caller = Some(caller.clone()));
+}
+
+/// The caller of the current request, as noted by [`names_caller`].
+pub fn caller() -> Option<Principal> {
+    NOTES.with_borrow(|notes| notes.caller.clone())
 }
 
 /// The request that this thread is working on.

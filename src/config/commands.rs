@@ -37,6 +37,7 @@ pub struct StateFiles {
     pub key_file: KeyFile,
     /// The operator's socket.
     pub socket: PathBuf,
+    pub audit_log: Option<PathBuf>,
 }
 
 /// How an outcome is printed.

@@ -45,7 +45,13 @@ pub(super) fn of(config: &Config) -> Vec<StartupError> {
     ];
     let has_certificate = config.tls_files().is_some();
     let has_tls_place = config.listen.iter().any(|place| place.path().is_none());
+    let audit = &config.audit;
     let unfit = [
+        (
+            audit.path.is_none() && (audit.is_required || audit.hashes_arguments),
+            "MCP_AUDIT_LOG",
+            "it is what MCP_AUDIT_REQUIRED and MCP_AUDIT_ARGUMENTS are about: write a file, or - for standard output",
+        ),
         (
             !config.clients.admit_any(),
             "MCP_REGISTRATION",

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use crate::audit::AuditOptions;
 use crate::base::capacity::Capacity;
 use crate::base::encoding::sha256;
 use crate::base::log;
@@ -119,6 +120,7 @@ pub struct Config {
     /// Where `/metrics` is besides the operator's socket.
     pub metrics_listen: Option<SocketAddr>,
     pub log_format: log::Format,
+    pub audit: AuditOptions,
 }
 
 /// The operator's OAuth app at GitHub.
@@ -260,7 +262,7 @@ impl Config {
             None => KeyFile { path: directory.join(key_file::NAME), choice: Choice::Default },
         };
         let socket = self.operator_socket.clone().unwrap_or_else(|| directory.join(operator::SOCKET));
-        StateFiles { directory, key_file, socket }
+        StateFiles { directory, key_file, socket, audit_log: self.audit.file().map(Path::to_owned) }
     }
 
     /// What bridges are part of.

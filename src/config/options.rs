@@ -66,7 +66,9 @@ impl ConfigOption {
                 !simulated && !NOT_IN_A_DEMO.contains(&self.env)
             }
             Reads::StateFiles => {
-                matches!(self.env, CONFIG | "MCP_STATE_DIR" | "MCP_OAUTH_KEY_FILE" | "MCP_OPERATOR_SOCKET")
+                let of_files =
+                    ["MCP_STATE_DIR", "MCP_OAUTH_KEY_FILE", "MCP_OPERATOR_SOCKET", "MCP_AUDIT_LOG"];
+                self.env == CONFIG || of_files.contains(&self.env)
             }
         }
     }
@@ -160,6 +162,15 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
     option("MCP_LOG_FORMAT", One("FORMAT"), "human")
         .help("how a line of the log is written: human or json")
         .sets(|config, value| set(&mut config.log_format, values::log_format(value))),
+    option("MCP_AUDIT_LOG", One("FILE"), "none")
+        .help("a file, or - for standard output, with one JSON line per call, login and act of the operator: docs/audit.md")
+        .sets(|config, value| set(&mut config.audit.path, path(value))),
+    option("MCP_AUDIT_REQUIRED", One("on|off"), "off")
+        .help("whether calls are refused while the audit log cannot be written")
+        .sets(|config, value| set(&mut config.audit.is_required, values::switch(value))),
+    option("MCP_AUDIT_ARGUMENTS", One("off|hash"), "off")
+        .help("whether its lines have a keyed hash of a call's arguments, so that calls can be compared")
+        .sets(|config, value| set(&mut config.audit.hashes_arguments, values::audit_arguments(value))),
     option("MCP_CLIENTS", One("FILE"), "none")
         .help(
             "a JSON list of clients of your own: client_id, client_name, redirect_uris, perhaps \

@@ -81,6 +81,10 @@ pub(super) fn log_format(text: &str) -> Result<log::Format, &'static str> {
     word(text, [("human", log::Format::Human), ("json", log::Format::Json)], "write human or json")
 }
 
+pub(super) fn audit_arguments(text: &str) -> Result<bool, &'static str> {
+    word(text, [("hash", true), ("off", false)], "write hash or off")
+}
+
 /// A number in digits alone.
 fn number(text: &str) -> Option<u64> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());

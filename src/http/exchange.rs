@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar};
 use std::time::Instant;
 
 use super::request::{Head, Request};
-use super::response::{CallOutcome, Field, Response};
+use super::response::{CallEnding, Field, Response};
 use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
 use crate::base::lock::{Mutex, wait_timeout_while};
@@ -87,11 +87,12 @@ pub trait Witness: Send + Sync {
     /// The caller is authenticated.
     fn identify(&self, caller: &Principal);
 
-    /// The request is a call of `method`, for this tool, prompt or resource. Both are names of the server's, never the client's.
-    fn called(&self, method: &'static str, target: Option<&str>);
+    /// The request is a call of `method`, for this tool, prompt or resource, with these arguments, which are JSON. Method and target
+    /// are names of the server's, never the client's. Returns whether the call may run.
+    fn called(&self, method: &'static str, target: Option<&str>, arguments: Option<&str>) -> bool;
 
-    /// The call has ended with this outcome; the last time counts.
-    fn ended(&self, outcome: CallOutcome);
+    /// The call has ended; the last time counts.
+    fn ended(&self, ending: CallEnding);
 
     /// The head of the answer is about to reach the door.
     fn answered(&self, status: u16);
@@ -198,8 +199,8 @@ impl Responder {
         };
         // Before the answer: a client that has read it finds it in the log and in the metrics.
         if let Some(witness) = self.witness.take() {
-            if let Some(outcome) = response.outcome() {
-                witness.ended(outcome);
+            if let Some(ending) = response.call_ending() {
+                witness.ended(ending);
             }
             witness.answered(response.status());
         }

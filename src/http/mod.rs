@@ -20,7 +20,7 @@ pub use html::{escape, page};
 #[cfg(test)]
 pub(crate) use request::fake;
 pub use request::{Head, Headers, Method, Request};
-pub use response::{Body, CallOutcome, Field, Response};
+pub use response::{Body, CallEnding, CallOutcome, Field, Response};
 pub use sse::Event;
 pub use stream::{Next, Stream, StreamSender, Waker};
 pub use url::{PublicUrl, append_query, percent_encode};

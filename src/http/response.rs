@@ -39,13 +39,16 @@ pub struct Response {
     headers: Vec<Field>,
     body: Body,
     held: Option<Held>,
-    outcome: Option<CallOutcome>,
+    ending: Option<CallEnding>,
 }
+
+/// The outcome of a call, and the size of its JSON-RPC response.
+pub type CallEnding = (CallOutcome, usize);
 
 impl Response {
     /// An answer without fields or body.
     pub fn new(status: u16) -> Response {
-        Response { status, headers: Vec::new(), body: Body::Bytes(Vec::new()), held: None, outcome: None }
+        Response { status, headers: Vec::new(), body: Body::Bytes(Vec::new()), held: None, ending: None }
     }
 
     /// Adds a header field.
@@ -85,13 +88,13 @@ impl Response {
     }
 
     /// Notes how the call ended, for the log.
-    pub fn ending(self, outcome: CallOutcome) -> Response {
-        Response { outcome: Some(outcome), ..self }
+    pub fn ending(self, ending: CallEnding) -> Response {
+        Response { ending: Some(ending), ..self }
     }
 
-    /// The outcome of the call that this answers.
-    pub fn outcome(&self) -> Option<CallOutcome> {
-        self.outcome
+    /// How the call ended that this answers.
+    pub fn call_ending(&self) -> Option<CallEnding> {
+        self.ending
     }
 
     /// The status code.

@@ -15,7 +15,7 @@ use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
 use crate::base::limits;
 use crate::base::lock::Mutex;
-use crate::http::{CallOutcome, Head, Responder, Response, Stream, Witness};
+use crate::http::{CallEnding, CallOutcome, Head, Responder, Response, Stream, Witness};
 
 /// An authenticated request, with the responder for its answer.
 pub(super) struct Caller {
@@ -31,7 +31,7 @@ impl Caller {
         match self.stream {
             None => self.responder.respond(answer.into_response()),
             Some(events) => {
-                self.responder.respond(Response::new(202).ending(answer.outcome));
+                self.responder.respond(Response::new(202).ending(answer.ending()));
                 events.publish(&answer.text);
             }
         }
@@ -231,11 +231,10 @@ impl Exchange {
         }
         self.dialect.ended();
         if self.call.cancel.is_tripped() {
-            witness_end(witness, CallOutcome::Cancelled);
+            let cancelled = (CallOutcome::Cancelled, 0);
+            witness_end(witness, cancelled);
             return match phase {
-                Phase::Silent(responder) => {
-                    responder.respond(Response::new(202).ending(CallOutcome::Cancelled));
-                }
+                Phase::Silent(responder) => responder.respond(Response::new(202).ending(cancelled)),
                 Phase::Streaming(events) => events.finish(),
                 Phase::Sharing(_) | Phase::Over => {}
             };
@@ -246,7 +245,7 @@ impl Exchange {
             answer = self.dialect.encode(&self.call, Err(error.into()));
         }
         answer.outcome = logged.unwrap_or(answer.outcome);
-        witness_end(witness, answer.outcome);
+        witness_end(witness, answer.ending());
         respond(phase, answer);
     }
 
@@ -257,8 +256,9 @@ impl Exchange {
             Ok(reply) => outcome(reply),
             Err(error) => CallOutcome::ProtocolError(error.word()),
         };
-        witness_end(witness, outcome);
-        task.finish(result.and_then(|reply| reply.to_raw()));
+        let result = result.and_then(|reply| reply.to_raw());
+        witness_end(witness, (outcome, result.as_ref().map_or(0, |result| result.get().len())));
+        task.finish(result);
     }
 
     /// Whether the answer is a stream that has had no reader for so long that it can no longer be resumed.
@@ -292,9 +292,9 @@ impl Exchange {
 }
 
 /// Logs the end of the call, before the client sees it.
-fn witness_end(witness: Option<Arc<dyn Witness>>, outcome: CallOutcome) {
+fn witness_end(witness: Option<Arc<dyn Witness>>, ending: CallEnding) {
     if let Some(witness) = witness {
-        witness.ended(outcome);
+        witness.ended(ending);
     }
 }
 

@@ -38,8 +38,8 @@ pub(super) fn post(core: &Arc<Core>, body: &[u8], mut caller: Caller) {
         Ok(message) => message,
         Err(refusal) => return caller.responder.respond(*refusal),
     };
-    core.note_call(&message, &caller);
-    if let Some(refusal) = legacy::contradiction(core, &caller, &message) {
+    let refusal = core.note_call(&message, &caller);
+    if let Some(refusal) = refusal.or_else(|| legacy::contradiction(core, &caller, &message)) {
         return caller.responder.respond(refusal);
     }
     let Some(session) = find_session(core, &caller) else {

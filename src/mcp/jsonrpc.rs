@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::base::limits;
-use crate::http::{CallOutcome, Response};
+use crate::http::{CallEnding, CallOutcome, Response};
 
 /// A request's id, also a progress token: a string or an integer, never null (MCP, basic, "Requests").
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -172,9 +172,15 @@ impl Encoded {
         Encoded { status, text: to_text(&ErrorFrame { jsonrpc: VERSION, id, error }), outcome }
     }
 
+    /// How the call ended, for the log.
+    pub(super) fn ending(&self) -> CallEnding {
+        (self.outcome, self.text.len())
+    }
+
     /// The response as a whole answer. Answers depend on the user: no cache may keep them (M16).
     pub(super) fn into_response(self) -> Response {
-        let response = Response::new(self.status).bytes("application/json", self.text).ending(self.outcome);
+        let ending = self.ending();
+        let response = Response::new(self.status).bytes("application/json", self.text).ending(ending);
         response.header("Cache-Control", "no-store")
     }
 }

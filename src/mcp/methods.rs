@@ -3,13 +3,16 @@
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
+
 use super::Core;
 use super::call::Operation;
 use super::exchange::Caller;
 use super::intake::Message;
-use super::jsonrpc::Error;
+use super::jsonrpc::{Encoded, Error};
 use super::members::Members;
-use crate::base::json;
+use crate::base::{json, trace};
+use crate::http::Response;
 
 /// A method that clients may call.
 #[derive(Debug)]
@@ -71,14 +74,22 @@ impl MethodRow {
     }
 }
 
+/// Why a call was not run that had to be recorded first.
+const NOT_RECORDED: &str =
+    "This server cannot write its audit log, so the call was not run: tell whoever operates the server";
+
 impl Core {
-    /// Records the method and subject of a call with its responder, for the log.
-    pub(super) fn note_call(&self, message: &Message, caller: &Caller) {
-        let (Message::Request { method, params, .. }, Some(witness)) = (message, caller.responder.witness())
+    /// Records method, subject and arguments of a call with its responder, for the log. Returns the refusal of a call that must be
+    /// recorded and cannot be.
+    pub(super) fn note_call(&self, message: &Message, caller: &Caller) -> Option<Response> {
+        let (Message::Request { id, method, params }, Some(witness)) = (message, caller.responder.witness())
         else {
-            return;
+            return None;
         };
-        let Some(row) = MethodRow::find(method) else { return witness.called("unknown", None) };
+        let Some(row) = MethodRow::find(method) else {
+            witness.called("unknown", None, None);
+            return None;
+        };
         let subject = row.subject(params).ok().flatten();
         let operation = match row.name {
             "resources/subscribe" | "resources/unsubscribe" => Some(Operation::ReadResource),
@@ -88,6 +99,11 @@ impl Core {
         let backend = &self.settings.backend;
         let target =
             known.and_then(|(operation, subject)| backend.known(&caller.principal, operation, subject));
-        witness.called(row.name, target.as_deref());
+        let arguments = ["arguments", "argument", "uri"].iter().find_map(|member| params.get(member));
+        if witness.called(row.name, target.as_deref(), arguments.map(RawValue::get)) {
+            return None;
+        }
+        trace::refused("not_recorded");
+        Some(Encoded::error(503, Some(id), &Error::new(Error::BUSY, NOT_RECORDED)).into_response())
     }
 }

@@ -346,7 +346,10 @@ impl Mcp {
                 return None;
             }
         };
-        self.0.note_call(&message, &caller);
+        if let Some(refusal) = self.0.note_call(&message, &caller) {
+            caller.responder.respond(refusal);
+            return None;
+        }
         let era = era::classify(&message, headers);
         let is_quick = self.0.is_quick(&message, &caller.principal);
         let core = Arc::clone(&self.0);

@@ -12,9 +12,10 @@ fn counted() -> Arc<Metrics> {
     metrics.answered(None, 999, Duration::ZERO);
     metrics.refused("host");
     metrics.refused("host");
-    metrics.called("tools/call", "ok");
-    metrics.called("tools/call", "tool_error");
-    metrics.called("tools/call", "ok");
+    metrics.called(None, "tools/call", "ok");
+    metrics.called(None, "tools/call", "tool_error");
+    metrics.called(Some("files".into()), "tools/call", "ok");
+    metrics.called(None, "tools/call", "ok");
     Arc::new(metrics)
 }
 
@@ -25,6 +26,7 @@ fn endpoint() -> Endpoint {
         github_calls: vec![("ok", 5)],
         door_refusals: vec![("too_slow", 1)],
         tolerated: vec![("repeated_version", 2)],
+        audit_lines: vec![("written", 7), ("failed", 0)],
         servers: vec![("files".to_owned(), [2, 1, 3])],
     };
     Endpoint::new(counted(), Box::new(move || snapshot.clone()))
@@ -57,6 +59,8 @@ fn the_page_has_what_was_counted() {
         r#"mcp_github_calls_total{outcome="ok"} 5"#,
         r#"mcp_tolerated_total{kind="repeated_version"} 2"#,
         r#"mcp_calls_total{method="tools/call",outcome="ok"} 2"#,
+        r#"mcp_calls_total{server="files",method="tools/call",outcome="ok"} 1"#,
+        r#"mcp_audit_lines_total{outcome="written"} 7"#,
         r#"mcp_calls_total{method="tools/call",outcome="tool_error"} 1"#,
         r#"mcp_programs{server="files"} 2"#,
         r#"mcp_program_restarts_total{server="files"} 1"#,

@@ -26,6 +26,7 @@ use super::page::Pages;
 use super::problem::Problem;
 use super::provider::{Identity, IdentityProvider};
 use super::resource::{Resources, see_other};
+use crate::audit;
 use crate::base::clock::Clock;
 use crate::base::identity::{GrantId, Subject, UserId};
 use crate::base::rate::RateLimit;
@@ -90,7 +91,7 @@ struct SignedIn {
 /// changes nothing.
 pub(super) fn sign_in(logins: &LoginSealer, identity: Identity) -> Response {
     let Identity { user, login } = identity;
-    log::info("account.signed_in", &[log::Field::User(Subject::User(user)), log::Field::Login(&login)]);
+    audit::info("account.signed_in", &[log::Field::User(Subject::User(user)), log::Field::Login(&login)]);
     let expires = logins.clock.now().plus(limits::ACCOUNT_LIFETIME);
     let sealed = logins.seal(AccountSession { user, login }, expires);
     let cookie = logins.cookie_name(COOKIE);

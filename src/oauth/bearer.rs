@@ -46,10 +46,7 @@ impl BearerCheck {
         let token = token_of(head)?;
         let now = self.clock.now();
         let token: AccessToken = seal::open(&self.keys, token, now).map_err(|_| BearerError::Invalid)?;
-        // M4: the token must be for this resource, and its grant must still exist.
-        if *token.resource != *resource.uri {
-            return Err(BearerError::Invalid);
-        }
+        // M4: its grant must still exist, and the token must be for this resource.
         let grant = self.grants.table.get(token.grant)?.ok_or(BearerError::Invalid)?;
         if grant.is_over(now) || grant.stage == Stage::CodeIssued {
             return Err(BearerError::Invalid);
@@ -60,10 +57,7 @@ impl BearerCheck {
             return Err(BearerError::Invalid);
         }
         let scopes = token.scopes.intersection(&grant.scopes);
-        if !resource.required_scope.is_subset(&scopes) {
-            return Err(BearerError::InsufficientScope);
-        }
-        Ok(Principal {
+        let principal = Principal {
             subject: grant.subject,
             login: grant.login.as_str().into(),
             client: grant.client.fingerprint.clone(),
@@ -77,7 +71,16 @@ impl BearerCheck {
                 secret: token.secret,
             }),
             session: None,
-        })
+        };
+        let fault = if *token.resource != *resource.uri {
+            BearerError::Invalid
+        } else if !resource.required_scope.is_subset(&principal.scopes) {
+            BearerError::InsufficientScope
+        } else {
+            return Ok(principal);
+        };
+        trace::names_caller(&principal);
+        Err(fault)
     }
 }
 

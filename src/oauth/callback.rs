@@ -18,6 +18,7 @@ use super::problem::Problem;
 use super::provider::{Identity, IdentityProvider, Obstacle, ProviderError, ProviderToken, Redemption};
 use super::resource::{ProtectedResource, Resources, see_other};
 use super::upstream::Upstreams;
+use crate::audit;
 use crate::base::clock::Clock;
 use crate::base::identity::{GrantId, Subject, UserId};
 use crate::base::secret::Secret;
@@ -199,7 +200,7 @@ impl CallbackEndpoint {
             log::Field::Client(request.client.as_str()),
             log::Field::Grant(grant.id),
         ];
-        log::info("login.admitted", &fields);
+        audit::info("login.admitted", &fields);
         let code = AuthorizationCode {
             grant: grant.id,
             client: request.client.clone(),
@@ -316,7 +317,7 @@ fn not_allowed(
         log::Field::Reason(obstacle.map_or("no_rule", Obstacle::word)),
         log::Field::Hint(obstacle.map_or("MCP_ALLOW says who is let in", Obstacle::hint)),
     ];
-    log::warn("login.not_allowed", &fields);
+    audit::warn("login.not_allowed", &fields);
     let way_back = resource.way_back(&request.return_to, AuthorizeError::NotAllowed);
     resource.pages.not_allowed(&identity.login, obstacle, &way_back)
 }

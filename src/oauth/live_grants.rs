@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::expiry::Readings;
 use super::policy::Rules;
 use super::problem::Problem;
+use crate::audit;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::{GrantId, UserId};
 use crate::base::lock::Mutex;
@@ -237,7 +238,7 @@ pub(super) fn log_grant(
 }
 
 pub(super) fn log_ended(grant: &Grant, reason: &'static str) {
-    log_grant(log::info, "grant.ended", grant, log::Field::Reason(reason));
+    log_grant(audit::info, "grant.ended", grant, log::Field::Reason(reason));
 }
 
 #[cfg(test)]

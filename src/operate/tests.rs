@@ -18,7 +18,7 @@ use crate::sys;
 fn files(test: &TestDirectory) -> StateFiles {
     let (directory, path) = (test.path().to_owned(), test.path().join(key_file::NAME));
     let socket = directory.join(operator::SOCKET);
-    StateFiles { directory, key_file: KeyFile { path, choice: Choice::Default }, socket }
+    StateFiles { directory, key_file: KeyFile { path, choice: Choice::Default }, socket, audit_log: None }
 }
 
 /// A state directory with two grants that were made now.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::audit;
 use crate::base::clock::Timestamp;
 use crate::bridge::{Bridges, ServerSummary};
 use crate::edge;
@@ -68,6 +69,15 @@ impl Counted {
         let servers =
             servers.map(|server| (server.name, [number(server.running), server.restarts, server.failures]));
         let servers = servers.collect();
-        Snapshot { version, gauges, github_calls, door_refusals: door.refusals, tolerated, servers }
+        let audit_lines = audit::counts().into_iter().flatten().collect();
+        Snapshot {
+            version,
+            gauges,
+            github_calls,
+            door_refusals: door.refusals,
+            tolerated,
+            audit_lines,
+            servers,
+        }
     }
 }

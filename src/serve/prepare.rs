@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::doors;
+use crate::audit::{self, AuditOptions};
 use crate::base::startup_error::{Cause, StartupError};
 use crate::base::{clock, limits};
 use crate::bridge::{Bridge, Bridges};
@@ -75,6 +76,7 @@ pub fn prepare(config: &Config, opened_for: OpenedFor, tools: MakeBackend<'_>) -
     if opened_for == OpenedFor::Server || !state.is_in_use {
         keep(&mut errors, opened);
     }
+    keep(&mut errors, check_audit_log(&config.audit));
     // The running server has taken its places itself.
     if !state.is_in_use {
         check_places(config, &mut errors);
@@ -169,6 +171,16 @@ fn check_places(config: &Config, errors: &mut Vec<StartupError>) {
         let place = place.map_err(|error| doors::cannot_listen(&address, setting, &error));
         bound.extend(keep(errors, place));
     }
+}
+
+/// Checks whether the audit log can be appended to, or made.
+fn check_audit_log(options: &AuditOptions) -> Result<(), StartupError> {
+    let Some(path) = options.file() else { return Ok(()) };
+    if audit::existing(path)?.is_some() {
+        return Ok(());
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    check_directory(directory.unwrap_or(Path::new(".")), audit::SETTING)
 }
 
 /// Checks whether files can be made in this directory, which `setting` names.

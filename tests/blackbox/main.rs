@@ -7,6 +7,9 @@ mod support;
 
 mod abuse;
 mod audit;
+mod audit_file;
+mod audit_log;
+mod audit_soak;
 mod bridge;
 mod calls;
 mod crowd;

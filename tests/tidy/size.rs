@@ -15,6 +15,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
         "ring 2, who is in",
         &[
             ("seal", 159),
+            ("audit", 240),
             ("store", 1116),
             ("oauth", 4235),
             ("github", 617),

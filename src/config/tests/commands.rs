@@ -67,7 +67,7 @@ fn a_command_needs_to_know_where_the_state_is_and_no_more() {
     refused(
         &["key", "rotate", "--listen=x"],
         &[],
-        "these are: --config, --state-dir, --key-file, --operator-socket",
+        "these are: --audit-log, --config, --state-dir, --key-file, --operator-socket",
     );
     refused(&["grants", "list"], &[("HOME", "")], "MCP_STATE_DIR is not set");
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::http::CallOutcome;
 
 fn soon() -> Instant {
     clock::instant() + Duration::from_millis(1)
@@ -45,12 +46,13 @@ impl Witness for Note {
         self.note(caller.subject);
     }
 
-    fn called(&self, method: &'static str, _: Option<&str>) {
+    fn called(&self, method: &'static str, _: Option<&str>, _: Option<&str>) -> bool {
         self.note(method);
+        true
     }
 
-    fn ended(&self, outcome: CallOutcome) {
-        self.note(format!("{outcome:?}"));
+    fn ended(&self, (outcome, bytes): CallEnding) {
+        self.note(format!("{outcome:?} {bytes}"));
     }
 
     fn answered(&self, status: u16) {
@@ -75,12 +77,12 @@ fn the_witness_of_a_call_sees_its_end_after_the_head() {
     let (responder, _waiter) = Responder::pair();
     let responder = responder.with_witness(Arc::new(Note(sender)));
     let call = responder.witness().unwrap();
-    call.called("ping", None);
-    responder.respond(Response::new(200).ending(CallOutcome::Ok));
-    assert_eq!(notes.try_iter().collect::<Vec<_>>(), ["ping", "Ok", "200"]);
-    call.ended(CallOutcome::Cancelled);
+    assert!(call.called("ping", None, None));
+    responder.respond(Response::new(200).ending((CallOutcome::Ok, 40)));
+    assert_eq!(notes.try_iter().collect::<Vec<_>>(), ["ping", "Ok 40", "200"]);
+    call.ended((CallOutcome::Cancelled, 0));
     drop(call);
-    assert_eq!(notes.iter().collect::<Vec<_>>(), ["Cancelled"]);
+    assert_eq!(notes.iter().collect::<Vec<_>>(), ["Cancelled 0"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::http::{CallOutcome, Witness};
+use crate::http::{CallEnding, CallOutcome, Witness};
 
 /// What one request's witness was told: the method, the target, and the last outcome.
 #[derive(Default)]
@@ -12,12 +12,13 @@ struct Seen(Mutex<(&'static str, Option<String>, Option<CallOutcome>)>);
 impl Witness for Seen {
     fn identify(&self, _: &Principal) {}
 
-    fn called(&self, method: &'static str, target: Option<&str>) {
+    fn called(&self, method: &'static str, target: Option<&str>, _: Option<&str>) -> bool {
         let mut seen = self.0.lock().unwrap();
         (seen.0, seen.1) = (method, target.map(str::to_owned));
+        true
     }
 
-    fn ended(&self, outcome: CallOutcome) {
+    fn ended(&self, (outcome, _): CallEnding) {
         self.0.lock().unwrap().2 = Some(outcome);
     }
 

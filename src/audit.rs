@@ -1,0 +1,322 @@
+//! The audit log: who did what, one JSON line per call, login, change of rules and act of the operator, and per refusal of somebody who
+//! is known. Events and fields are those of `base::log`, which has the same lines and more.
+//!
+//! Requests of strangers are never recorded here: they must not fill a disk. A line is one write(2) at the end of the file, made before
+//! the answer leaves. It is in the hands of the operating system then and survives the end of this process; only [`reopen`] and
+//! [`sync`] wait for the disk.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::base::encoding::base64url;
+use crate::base::lock::Mutex;
+use crate::base::log::{self, Field};
+use crate::base::startup_error::StartupError;
+use crate::base::throttle::Throttle;
+use crate::base::{clock, limits};
+use crate::seal::Keyring;
+
+/// The choices of the operator.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditOptions {
+    /// The file, or [`STANDARD_OUTPUT`]. Without it nothing is recorded.
+    pub path: Option<PathBuf>,
+    /// Whether a call that cannot be recorded is refused.
+    pub is_required: bool,
+    /// Whether lines have a keyed hash of the arguments.
+    pub hashes_arguments: bool,
+}
+
+/// The path that means standard output. The log is on standard error, so that the two can be told apart.
+const STANDARD_OUTPUT: &str = "-";
+
+/// What gives the option its value, for messages.
+pub const SETTING: &str = "--audit-log or MCP_AUDIT_LOG";
+
+impl AuditOptions {
+    /// The file, unless the lines go elsewhere.
+    pub fn file(&self) -> Option<&Path> {
+        self.path.as_deref().filter(|path| *path != Path::new(STANDARD_OUTPUT))
+    }
+}
+
+impl fmt::Display for AuditOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.path, self.file()) {
+            (_, Some(file)) => file.display().fmt(f)?,
+            (Some(_), None) => f.write_str("standard output")?,
+            (None, None) => return f.write_str("none"),
+        }
+        f.write_str(if self.is_required { "; without it no call runs" } else { "" })?;
+        f.write_str(if self.hashes_arguments { "; with hashes of arguments" } else { "" })
+    }
+}
+
+/// The open audit log.
+struct AuditLog {
+    path: PathBuf,
+    is_required: bool,
+    /// The keys of the hash of arguments, if lines have one.
+    keys: Option<Arc<Keyring>>,
+    /// Guards the end of the file. Held for the write of one line, although that is I/O: two threads must not both complete what a
+    /// full disk has cut.
+    out: Mutex<Appender<File>>,
+    written: AtomicU64,
+    failed: AtomicU64,
+    /// Bounds the lines in the log about lines that could not be written.
+    failures: Throttle,
+    opened: Instant,
+}
+
+/// Appends whole lines.
+#[derive(Debug)]
+pub struct Appender<W> {
+    to: W,
+    /// The rest of a line that was written in part, because the disk became full. Written before anything else.
+    rest: Vec<u8>,
+    /// The lines that were lost since the last one that was written.
+    lost: u64,
+}
+
+/// The audit log of this process, if it keeps one.
+static CURRENT: Mutex<Option<Arc<AuditLog>>> = Mutex::new(None);
+
+fn current() -> Option<Arc<AuditLog>> {
+    CURRENT.lock().clone()
+}
+
+/// Opens the audit log that `options` name, if any, for the rest of the process. `keys` are for the hash of arguments.
+pub fn open(options: &AuditOptions, keys: &Arc<Keyring>) -> Result<(), StartupError> {
+    let Some(path) = &options.path else { return Ok(()) };
+    let out = open_file(path, true).map_err(|error| unusable(path, &error))?;
+    let keys = options.hashes_arguments.then(|| Arc::clone(keys));
+    install(AuditLog { is_required: options.is_required, keys, ..AuditLog::new(path, out) });
+    Ok(())
+}
+
+/// Opens the file that a server has made, for a command of the operator that works without one. A new file would have the wrong owner.
+pub fn open_existing(path: &Path) -> Result<(), StartupError> {
+    if let Some(out) = existing(path)? {
+        install(AuditLog::new(path, out));
+    }
+    Ok(())
+}
+
+/// The file as it can be appended to, if there is one. Changes nothing.
+pub fn existing(path: &Path) -> Result<Option<Appender<File>>, StartupError> {
+    match open_file(path, false) {
+        Ok(out) => Ok(Some(out)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unusable(path, &error)),
+    }
+}
+
+fn install(log: AuditLog) {
+    *CURRENT.lock() = Some(Arc::new(log));
+}
+
+fn unusable(path: &Path, error: &io::Error) -> StartupError {
+    StartupError::unusable(SETTING, format!("{}: {error}", path.display()))
+}
+
+/// A new file can be read by its owner only. The mode of an existing one is the operator's choice.
+fn open_file(path: &Path, creates: bool) -> io::Result<Appender<File>> {
+    let mut rest = Vec::new();
+    let to = if path == Path::new(STANDARD_OUTPUT) {
+        File::from(io::stdout().as_fd().try_clone_to_owned()?)
+    } else {
+        let file = OpenOptions::new().read(true).append(true).create(creates).mode(0o600).open(path)?;
+        let found = file.metadata()?;
+        // Calls must not wait for the reader of a pipe.
+        if !found.is_file() && !found.file_type().is_char_device() {
+            return Err(io::Error::other("it is no file"));
+        }
+        let mut last = [b'\n'];
+        if let Some(end) = found.len().checked_sub(1) {
+            file.read_exact_at(&mut last, end)?;
+        }
+        // A line that was cut by the end of the machine stays alone.
+        rest.extend((last != [b'\n']).then_some(b'\n'));
+        file
+    };
+    Ok(Appender { to, rest, lost: 0 })
+}
+
+/// Opens the file anew, for SIGHUP: log rotation has renamed it. If that fails, the open one stays in use.
+pub fn reopen() {
+    if let Some(audit) = current() {
+        audit.reopen();
+    }
+}
+
+/// Waits until all lines are on the disk, at the end of the server.
+pub fn sync() {
+    if let Some(audit) = current() {
+        let mut out = audit.out.lock();
+        let _ = out.finish().and_then(|()| out.to.sync_data()); // nothing is left to be done about it
+    }
+}
+
+/// Logs and records an event of normal operation.
+pub fn info(event: &'static str, fields: &[Field<'_>]) {
+    log::info(event, fields);
+    record(event, fields);
+}
+
+/// Logs and records an event that needs attention.
+pub fn warn(event: &'static str, fields: &[Field<'_>]) {
+    log::warn(event, fields);
+    record(event, fields);
+}
+
+/// Records an event that is logged elsewhere.
+pub fn record(event: &'static str, fields: &[Field<'_>]) {
+    if let Some(audit) = current() {
+        audit.append(event, fields);
+    }
+}
+
+/// Records that a call begins, if calls must be recorded. Returns whether it may run.
+#[must_use]
+pub fn begin<'a>(fields: impl Iterator<Item = Field<'a>>) -> bool {
+    let required = current().filter(|audit| audit.is_required);
+    required.is_none_or(|audit| audit.append("request.begun", &fields.collect::<Vec<_>>()))
+}
+
+/// The lines so far by what became of them, if there is an audit log.
+pub fn counts() -> Option<[(&'static str, u64); 2]> {
+    let audit = current()?;
+    Some(
+        [("written", &audit.written), ("failed", &audit.failed)]
+            .map(|(word, count)| (word, count.load(Ordering::Relaxed))),
+    )
+}
+
+/// The keyed hash of a JSON value, if lines have one.
+pub fn hash(json: &str) -> Option<String> {
+    current()?.hash(json)
+}
+
+/// The bytes that are hashed: members sorted by name, no space between tokens, the shortest escapes. Integers of 64 bits are exact,
+/// other numbers are doubles.
+fn canonical(json: &str) -> String {
+    serde_json::from_str::<Value>(json).map_or_else(|_| json.to_owned(), |value| value.to_string())
+}
+
+impl AuditLog {
+    fn new(path: &Path, out: Appender<File>) -> AuditLog {
+        AuditLog {
+            path: path.to_owned(),
+            is_required: false,
+            keys: None,
+            out: Mutex::new(out),
+            written: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            failures: Throttle::new(limits::AUDIT_FAILURES_PER_SECOND),
+            opened: clock::instant(),
+        }
+    }
+
+    fn reopen(&self) {
+        match open_file(&self.path, true) {
+            Ok(mut new) => {
+                let mut out = self.out.lock();
+                let is_cut = out.finish().is_err();
+                new.lost = out.lost.saturating_add(u64::from(is_cut));
+                let old = std::mem::replace(&mut *out, new);
+                drop(out);
+                let _ = old.to.sync_data(); // standard output may be a pipe
+            }
+            Err(error) => {
+                let (path, error) = (self.path.display().to_string(), error.to_string());
+                let hint = "lines go on to the file that is open; correct that and send SIGHUP again";
+                let fields = [Field::Path(&path), Field::Error(&error), Field::Hint(hint)];
+                log::error("audit.not_reopened", &fields);
+            }
+        }
+    }
+
+    /// Equal values have equal hashes until the key is rotated. Without the key file nobody can tell whether a guess at the value is
+    /// right.
+    fn hash(&self, json: &str) -> Option<String> {
+        let hash = self.keys.as_ref()?.hash(&[b"audit.arguments", canonical(json).as_bytes()])?;
+        let (half, _) = hash.split_at(16);
+        Some(base64url(half))
+    }
+
+    /// Returns whether the line is in the file.
+    fn append(&self, event: &'static str, fields: &[Field<'_>]) -> bool {
+        let line = log::record(event, fields);
+        let outcome = self.out.lock().append(&line);
+        let counter = if outcome.is_ok() { &self.written } else { &self.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let Err(error) = outcome else { return true };
+        if let Some(omitted) = self.failures.pass("audit.failed", self.opened.elapsed()) {
+            let (path, error) = (self.path.display().to_string(), error.to_string());
+            let hint = if self.is_required {
+                "calls are refused until it can be written"
+            } else {
+                "calls go on unrecorded"
+            };
+            let fields =
+                [Field::Path(&path), Field::Error(&error), Field::Hint(hint), Field::Omitted(omitted)];
+            log::error("audit.failed", &fields);
+        }
+        false
+    }
+}
+
+impl<W: Write> Appender<W> {
+    /// Appends a line. What a full disk takes of it only in part is completed later: no other line begins within it.
+    fn append(&mut self, line: &str) -> io::Result<()> {
+        let begun = self.begin(line);
+        if begun.is_err() {
+            self.lost = self.lost.saturating_add(1);
+        }
+        begun?;
+        self.finish()
+    }
+
+    /// Writes a line, or its first part. A line that tells how many were lost stands before it.
+    fn begin(&mut self, line: &str) -> io::Result<()> {
+        self.finish()?;
+        let lost = (self.lost > 0).then(|| log::record("audit.lost", &[Field::Count(self.lost)]));
+        let text = lost.unwrap_or_default() + line;
+        let written = write_some(&mut self.to, text.as_bytes())?;
+        self.lost = 0;
+        self.rest.extend_from_slice(text.as_bytes().get(written..).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Completes the last line.
+    fn finish(&mut self) -> io::Result<()> {
+        while !self.rest.is_empty() {
+            let written = write_some(&mut self.to, &self.rest)?;
+            self.rest.drain(..written);
+        }
+        Ok(())
+    }
+}
+
+/// One write(2), repeated only if a signal has interrupted it.
+fn write_some(to: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match to.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            written => return written,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! The audit log: each line that it has to have, once, and none that it must not have.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::audit_file::{Folder, SLOW, of, slow, text};
+use crate::support::browser::Browser;
+use crate::support::github::FakeGitHub;
+use crate::support::http::{Answer, Request};
+use crate::support::server::{Server, temporary_directory};
+use crate::support::walk::{REDIRECT_URI, in_session, modern};
+
+fn operate(server: &Server, arguments: &[&str], more: &[(&str, &str)]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"));
+    command.args(arguments).env_clear().env("MCP_STATE_DIR", server.state_dir()).envs(more.iter().copied());
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+}
+
+/// A22: whatever strangers send leaves no line, so that they cannot fill the disk.
+#[test]
+fn strangers_leave_no_line() {
+    let folder = Folder::new();
+    let github = FakeGitHub::start();
+    let server = folder.start(&github, &[]);
+    let client = server.register(&[REDIRECT_URI]);
+    for number in 0..100 {
+        server.initialize(&format!("mcp_at_{number}")).expect(401);
+        modern("tools/call", json!({"name": "greet"})).send(server.authority()).unwrap().expect(401);
+        let limited = [
+            server.refresh(&client, &format!("mcp_rt_{number}")),
+            server.redeem(&client, "mcp_ac_forged"),
+            Request::get("/authorize?client_id=nobody").send(server.authority()).unwrap(),
+            Request::get("/auth/callback?code=x&state=y").send(server.authority()).unwrap(),
+        ];
+        assert!(limited.iter().all(|answer| [400, 429].contains(&answer.status)), "{limited:?}");
+        Request::get("/nowhere").send(server.authority()).unwrap().expect(404);
+    }
+    for _ in 0..10 {
+        let mut browser = Browser::default();
+        let url = server.authorize_url(&client);
+        let page = browser.visit(&url).expect(200);
+        browser.press(&url, &page, ("decision", "deny")).expect(303);
+    }
+    // GitHub names nobody.
+    github.refuse_codes();
+    let mut browser = Browser::default();
+    let callback = server.through_github(&client, &mut browser);
+    browser.visit(&callback).expect(400);
+    // A line of somebody who is known is there at once, so that the others would be, too.
+    let all = folder.lines();
+    assert!(all.len() == 1 && all[0]["event"] == "serving", "{all:?}");
+}
+
+/// A21: logins, refusals of people who are known, changes of rules, and what the operator does, with a server and without.
+#[test]
+fn logins_rules_and_the_operator_are_recorded() {
+    let folder = Folder::new();
+    let file = folder.file("mcp.conf");
+    fs::write(&file, "MCP_ALLOW=user:octocat\n").unwrap();
+    let github = FakeGitHub::start();
+    let more = [("MCP_ALLOW", ""), ("MCP_CONFIG", file.to_str().unwrap())];
+    let mut server = folder.start(&github, &more);
+    let (client, tokens) = server.login();
+    github.log_in_as("stranger", 7);
+    let mut browser = Browser::default();
+    let callback = server.through_github(&client, &mut browser);
+    browser.visit(&callback).expect(403);
+    fs::write(&file, "MCP_ALLOW=user:hubot\n").unwrap();
+    server.signal("-HUP");
+    folder.wait_for("rules.changed", 1);
+    operate(&server, &["key", "rotate"], &[]);
+    operate(&server, &["grants", "revoke", "--all"], &[]);
+    server.initialize(&tokens.access).expect(401);
+    assert!(server.stop().success(), "{}", server.log());
+    let audit = folder.file("audit");
+    operate(&server, &["key", "rotate"], &[("MCP_AUDIT_LOG", audit.to_str().unwrap())]);
+
+    let all = folder.lines();
+    let said: Vec<[&str; 4]> = all
+        .iter()
+        .map(|line| ["event", "user", "reason", "target"].map(|member| text(line, member)))
+        .collect();
+    let octocat = "github:583231";
+    assert_eq!(
+        said,
+        [
+            ["serving", "-", "-", "-"],
+            ["login.admitted", octocat, "-", "-"],
+            ["login.not_allowed", "github:7", "no_rule", "-"],
+            ["rules.changed", "-", "-", "-"],
+            ["operator.key_rotated", "-", "-", "-"],
+            ["grant.ended", octocat, "operator", "-"],
+            ["operator.revoked", "-", "-", "\"all\""],
+            ["stopped", "-", "-", "-"],
+            ["operator.key_rotated", "-", "-", "-"],
+        ]
+    );
+    assert!(all[1]["login"] == "octocat" && all[2]["login"] == "stranger" && all[2]["peer"] == "127.0.0.1");
+}
+
+fn call(server: &Server, token: &str, arguments: &Value) -> Answer {
+    let params = json!({"name": "greet", "arguments": arguments});
+    modern("tools/call", params).bearer(token).send(server.authority()).unwrap()
+}
+
+/// A24: a full disk is in the log and in the numbers, and stops calls only where the operator wants that: before they run.
+#[test]
+fn a_full_disk_stops_calls_only_where_the_log_is_required() {
+    let full = ("MCP_AUDIT_LOG", "/dev/full");
+    let server = Server::start_with(&FakeGitHub::start(), &[full]);
+    let (_, tokens) = server.login();
+    call(&server, &tokens.access, &json!({"name": "Ada"})).expect(200);
+    let log = server.wait_for_log("audit.failed");
+    assert!(log.contains("No space left on device") && log.contains("calls go on unrecorded"), "{log}");
+    let socket = std::os::unix::net::UnixStream::connect(server.state_dir().join("operator.sock")).unwrap();
+    let page = Request::get("/metrics").over(socket, "operator").unwrap().finish().unwrap().expect(200);
+    let failed =
+        page.text().lines().find_map(|line| line.strip_prefix("mcp_audit_lines_total{outcome=\"failed\"} "));
+    assert!(failed.unwrap().parse::<u64>().unwrap() >= 3, "{}", page.text());
+
+    let server = Server::start_with(&FakeGitHub::start(), &[full, ("MCP_AUDIT_REQUIRED", "on")]);
+    let (_, tokens) = server.login();
+    let session = server.session(&tokens.access); // what reaches no tool goes on
+    let legacy = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": slow(1, 1)});
+    let legacy = in_session(&legacy, &session).bearer(&tokens.access).send(server.authority()).unwrap();
+    for answer in [legacy, call(&server, &tokens.access, &json!({"name": "Ada"}))] {
+        let answer = answer.expect(503).json();
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(answer["id"] == 7 && message.contains("the call was not run"), "{answer}");
+    }
+    let log = server.wait_for_log("reason=not_recorded");
+    assert!(log.contains("calls are refused until it can be written"), "{log}");
+}
+
+/// A24: where the log is required, a call that runs has a line before it runs and one when it has ended.
+#[test]
+fn a_required_line_is_there_before_the_call_runs() {
+    let folder = Folder::new();
+    let mut server = folder.start(&FakeGitHub::start(), &[("MCP_AUDIT_REQUIRED", "on")]);
+    let (_, tokens) = server.login();
+    let running =
+        modern("tools/call", slow(1000, 60)).bearer(&tokens.access).open(server.authority()).unwrap();
+    let begun = folder.wait_for("request.begun", 1);
+    assert!(of(&folder.lines(), "request").is_empty());
+    server.kill();
+    drop(running);
+    server.start_again();
+    call(&server, &tokens.access, &json!({"name": "Ada"})).expect(200);
+    let (all, ended) = (folder.lines(), folder.wait_for("request", 1));
+    let [_, second] = &of(&all, "request.begun")[..] else { panic!("{all:?}") };
+    for member in ["user", "login", "client", "grant", "rpc", "target", "request", "peer"] {
+        assert!(begun[0][member].is_string() && second[member] == ended[0][member], "{member}: {all:?}");
+    }
+    assert_eq!((&begun[0]["target"], ended.len()), (&json!(SLOW), 1));
+}
+
+/// A25: hashes compare arguments, over restarts, and do not show them; another key makes other hashes.
+#[test]
+fn hashes_of_arguments_can_be_compared() {
+    let folder = Folder::new();
+    let mut server = folder.start(&FakeGitHub::start(), &[("MCP_AUDIT_ARGUMENTS", "hash")]);
+    let (_, tokens) = server.login();
+    let hash = |server: &Server, arguments: &Value| {
+        let seen = of(&folder.lines(), "request").len();
+        call(server, &tokens.access, arguments);
+        text(&folder.wait_for("request", seen + 1)[seen], "arguments").to_owned()
+    };
+    let ada = json!({"name": "canary Ada"});
+    let first = hash(&server, &ada);
+    assert_eq!(first.len(), 22);
+    assert_ne!(hash(&server, &json!({"name": "canary Bob"})), first);
+    assert!(server.stop().success());
+    server.start_again();
+    assert_eq!(hash(&server, &ada), first);
+    operate(&server, &["key", "rotate"], &[]);
+    assert_ne!(hash(&server, &ada), first);
+    assert!(!fs::read_to_string(folder.file("audit")).unwrap().contains("canary"));
+}
+
+/// A22: a token that is good for another server is refused with a line that says whose it is.
+#[test]
+fn a_known_caller_who_is_refused_is_recorded() {
+    let folder = Folder::new();
+    let peer = json!({ "command": "/bin/cat" });
+    let servers = folder.file("servers.json");
+    fs::write(&servers, json!({ "mcpServers": { "one": peer, "two": peer } }).to_string()).unwrap();
+    let more =
+        [("PATH", "/usr/bin:/bin"), ("MCP_CHILD_USER", "65534"), ("MCP_SERVERS", servers.to_str().unwrap())];
+    let server = folder.start(&FakeGitHub::start(), &more);
+    let (_, tokens) = server.login_at("/one");
+    let there = Request::post_json("/two/mcp", &json!({})).bearer(&tokens.access);
+    there.send(server.authority()).unwrap().expect(401);
+    let [line] = &folder.wait_for("request", 1)[..] else { panic!() };
+    let said = ["server", "user", "reason"].map(|member| text(line, member));
+    assert_eq!((said, &line["status"]), (["two", "github:583231", "invalid_token"], &json!(401)));
+    assert_eq!(text(&folder.wait_for("login.admitted", 1)[0], "server"), "one");
+}
+
+/// The lines go to standard output where the operator wants that, and the log does not.
+#[test]
+fn the_audit_log_may_be_standard_output() {
+    let state = temporary_directory();
+    let command = format!(
+        "{} demo --audit-log - --listen 127.0.0.1:0 --state-dir {} 2>/dev/null & \
+         while ! test -S {}/demo/operator.sock; do :; done; kill $!; wait $!",
+        env!("CARGO_BIN_EXE_mcp-oauth-server"),
+        state.display(),
+        state.display(),
+    );
+    let output =
+        Command::new("sh").args(["-c", &command]).env_clear().env("PATH", "/usr/bin:/bin").output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let events: Vec<Value> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let events: Vec<&str> = events.iter().map(|line| text(line, "event")).collect();
+    assert_eq!(events, ["serving", "stopped"], "{said}");
+    fs::remove_dir_all(&state).unwrap();
+}
+
+/// A start without a usable file says so, and so does a check, which makes none.
+#[test]
+fn an_unusable_file_is_named_before_the_start() {
+    let folder = Folder::new();
+    let check = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"));
+        command.args([
+            "check",
+            "--github-client-id",
+            "x",
+            "--allow",
+            "any",
+            "--listen",
+            "127.0.0.1:0",
+            "--state-dir",
+        ]);
+        command.arg(folder.file("state")).args(more).env_clear().env("GITHUB_CLIENT_SECRET", "x");
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let file = folder.file("audit");
+    let (status, said) = check(&["--audit-log", file.to_str().unwrap(), "--audit-required", "on"]);
+    assert!(status == Some(0) && said.contains("; without it no call runs") && !file.exists(), "{said}");
+    let (status, said) = check(&["--audit-log", folder.file("").to_str().unwrap()]);
+    assert!(status == Some(2) && said.contains("--audit-log or MCP_AUDIT_LOG"), "{said}");
+    let (status, said) = check(&["--audit-log", "/nowhere/audit"]);
+    assert!(status == Some(2) && said.contains("--audit-log or MCP_AUDIT_LOG"), "{said}");
+    let output = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"))
+        .args(["check", "--audit-required", "on"])
+        .env_clear()
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("MCP_AUDIT_LOG: it is what MCP_AUDIT_REQUIRED"), "{said}");
+}
