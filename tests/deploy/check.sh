@@ -194,7 +194,7 @@ if command -v systemd-analyze >/dev/null; then
     done
     drop_in="$work/mcp-oauth-server.service.d"
     for what in "systemd unit" "systemd unit in front of programs"; do
-        found=$(cd "$work" && systemd-analyze verify ./mcp-oauth-server.* 2>&1 | grep 'mcp-oauth-server\.' || true)
+        found=$(cd "$work" && systemd-analyze verify ./*.service ./*.socket 2>&1 | grep 'mcp-oauth-server\.' || true)
         [ -z "$found" ] || fail "$what: $found"
         systemd-analyze security --offline=true --threshold=15 "$work/mcp-oauth-server.service" >"$work/security.log" 2>&1 ||
             fail "the $what is less than hardened: $(tail -1 "$work/security.log")"
