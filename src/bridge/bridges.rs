@@ -8,9 +8,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::backend::Bridge;
-use super::instances::{Failures, Instance};
+use super::instances::Instance;
 use super::launch::directory_of;
-use super::pool::InstancePool;
+use super::pool::{Failures, InstancePool};
 use super::setup::{BridgeHost, BridgeOptions};
 use super::trial::{self, TrialDirectory};
 use crate::base::identity::Subject;

@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::message::OutgoingMessage;
 use super::peer::{PeerQuestion, Requester, Settled};
 use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
 use crate::base::identity::GrantId;
@@ -13,6 +15,22 @@ use crate::base::lock::Mutex;
 
 pub(super) fn raw(text: &str) -> Box<RawValue> {
     RawValue::from_string(text.to_owned()).unwrap()
+}
+
+/// A message of this text, of which nothing more is known.
+pub(super) fn text(text: impl Into<String>) -> OutgoingMessage {
+    OutgoingMessage { text: text.into(), ..OutgoingMessage::default() }
+}
+
+/// A message as peers get it.
+pub(super) fn outgoing(message: &Value) -> OutgoingMessage {
+    let method = message["method"].as_str().unwrap_or_default();
+    OutgoingMessage {
+        method: method.to_owned(),
+        params: serde_json::from_value(message["params"].clone()).unwrap_or_default(),
+        request: message["id"].as_u64().filter(|_| !method.is_empty()),
+        ..text(message.to_string())
+    }
 }
 
 /// A receiver to whom nothing is said.
@@ -52,11 +70,11 @@ impl FakeTransport {
 }
 
 impl Transport for FakeTransport {
-    fn send(&self, message: String) -> Result<(), Undelivered> {
+    fn send(&self, message: OutgoingMessage) -> Result<(), Undelivered> {
         match *self.refusal.lock() {
             Some(refusal) => Err(refusal),
             None => {
-                self.sent.lock().push(message);
+                self.sent.lock().push(message.text);
                 Ok(())
             }
         }

@@ -136,7 +136,7 @@ impl Requester for Handshake {
             (HandshakeStep::Initialize, Settled::Answered(Ok(result))) => {
                 let greeting = initialized(result);
                 if greeting.is_ok() {
-                    self.peer.notify("notifications/initialized", None::<()>);
+                    self.peer.notify("notifications/initialized", Members::default());
                 }
                 self.finish(greeting);
             }

@@ -14,18 +14,17 @@ use serde_json::Value;
 use ureq::http::{HeaderValue, Response, StatusCode};
 use ureq::{Agent, Body, RequestBuilder};
 
-use super::message;
+use super::message::{self, OutgoingMessage};
 use super::transport::{Launcher, ProgramEnd, Receiver, Transport, Undelivered};
 use super::upstream::Upstream;
 use super::upstream_answer::{answers, error_body, read};
 use super::upstream_error::UpstreamError;
 use super::upstream_exchanges::OpenExchanges;
-use super::upstream_message::UpstreamMessage;
 use crate::base::identity::Principal;
 use crate::base::lock::Mutex;
 use crate::base::quota::Quota;
 use crate::base::{clock, limits, log};
-use crate::mcp::{self, Members, Mirrored};
+use crate::mcp::{self, Members};
 
 /// Keys of exchanges that are no requests; requests have their ids, which begin at 1.
 const LISTENING: u64 = 0;
@@ -60,19 +59,14 @@ impl Launcher for UpstreamLauncher {
 /// A session at an upstream. Dropped, it is ended.
 struct Http {
     /// Guards the way to the session's thread; taken when the session is to end.
-    queue: Mutex<Option<Sender<UpstreamMessage>>>,
+    queue: Mutex<Option<Sender<OutgoingMessage>>>,
     open: Arc<OpenExchanges>,
 }
 
 impl Transport for Http {
-    fn send(&self, message: String) -> Result<(), Undelivered> {
-        self.send_mirroring(message, (&[], &Members::default()))
-    }
-
-    fn send_mirroring(&self, message: String, of: (&[Mirrored], &Members)) -> Result<(), Undelivered> {
+    fn send(&self, message: OutgoingMessage) -> Result<(), Undelivered> {
         let queue = self.queue.lock();
         let queue = queue.as_ref().ok_or(Undelivered::Ended)?;
-        let message = UpstreamMessage::new(message).mirroring(of);
         queue.try_send(message).map_err(|error| match error {
             TrySendError::Full(_) => Undelivered::Full,
             TrySendError::Disconnected(_) => Undelivered::Ended,
@@ -135,11 +129,11 @@ struct SessionState {
     /// The version that `initialize` agreed on; `None` in 2026-07-28, where each message says its own.
     version: Option<String>,
     /// The request that began the session, for the next one.
-    initialize: Option<String>,
+    initialize: Option<Arc<OutgoingMessage>>,
 }
 
 impl HttpSession {
-    fn run(self: &Arc<HttpSession>, queue: &crossbeam_channel::Receiver<UpstreamMessage>) {
+    fn run(self: &Arc<HttpSession>, queue: &crossbeam_channel::Receiver<OutgoingMessage>) {
         loop {
             match queue.recv_timeout(self.receiver.patience()) {
                 Ok(message) => self.dispatch(message),
@@ -157,7 +151,7 @@ impl HttpSession {
     }
 
     /// Sends a message. Requests get a thread; the others are sent here, so that they arrive in their order.
-    fn dispatch(self: &Arc<HttpSession>, message: UpstreamMessage) {
+    fn dispatch(self: &Arc<HttpSession>, message: OutgoingMessage) {
         let Some(id) = message.request else { return self.notify(&message) };
         let agent = self.upstream.agent(message.deadline());
         if !self.open.add(id, &agent) {
@@ -177,15 +171,15 @@ impl HttpSession {
             self.fail(
                 &message,
                 id,
-                &UpstreamError::Unusable("there is no thread for it: try again in a moment"),
+                &UpstreamError::Unusable("there is no thread for it: try again in a moment".into()),
             );
         }
     }
 
     /// Sends a notification or an answer.
-    fn notify(self: &Arc<HttpSession>, message: &UpstreamMessage) {
+    fn notify(self: &Arc<HttpSession>, message: &OutgoingMessage) {
         // In 2026-07-28 the end of its stream cancels a request (transports, "Cancellation").
-        if let Some(cancelled) = message.cancels
+        if let Some(cancelled) = message.cancels()
             && self.state.lock().version.is_none()
         {
             return self.open.interrupt(cancelled);
@@ -200,7 +194,7 @@ impl HttpSession {
         {
             self.log(error);
         }
-        if let Some(cancelled) = message.cancels {
+        if let Some(cancelled) = message.cancels() {
             self.open.interrupt(cancelled);
         }
         if sent.is_ok() && message.method == "notifications/initialized" {
@@ -211,7 +205,7 @@ impl HttpSession {
     /// Sends a request and reads until its answer, in a new session if the upstream has forgotten this one.
     fn ask(
         self: &Arc<HttpSession>,
-        message: &UpstreamMessage,
+        message: &OutgoingMessage,
         id: u64,
         agent: &Agent,
     ) -> Result<(), UpstreamError> {
@@ -227,7 +221,7 @@ impl HttpSession {
         }
     }
 
-    fn ask_once(&self, message: &UpstreamMessage, id: u64, agent: &Agent) -> Result<(), UpstreamError> {
+    fn ask_once(&self, message: &OutgoingMessage, id: u64, agent: &Agent) -> Result<(), UpstreamError> {
         let deadline = clock::instant() + limits::CALL;
         let response = self.post(agent, message)?;
         self.receiver.reached();
@@ -235,7 +229,7 @@ impl HttpSession {
         if message.is_initialize() {
             let mut state = self.state.lock();
             state.id = response.headers().get("mcp-session-id").cloned();
-            state.initialize = Some(message.text.clone());
+            state.initialize = Some(Arc::new(message.clone()));
         }
         while let Some(end) = read(response, &mut |text| self.take(message, id, text))? {
             // The stream can be taken up again where it has ids (2025-11-25, transports, "Resumability").
@@ -248,7 +242,7 @@ impl HttpSession {
     }
 
     /// Hands a message on; returns whether it is the answer to this request.
-    fn take(&self, message: &UpstreamMessage, id: u64, text: &str) -> bool {
+    fn take(&self, message: &OutgoingMessage, id: u64, text: &str) -> bool {
         let is_answer = answers(text, id);
         if is_answer && message.is_initialize() {
             let answer: Value = serde_json::from_str(text).unwrap_or_default();
@@ -270,10 +264,11 @@ impl HttpSession {
         if id.as_ref() != lost {
             return Ok(());
         }
-        let initialize = UpstreamMessage::new(initialize.ok_or(UpstreamError::SessionLost)?);
+        let initialize = initialize.ok_or(UpstreamError::SessionLost)?;
         // The peer drops the answer, for which nobody waits.
         self.ask_once(&initialize, initialize.request.unwrap_or_default(), agent)?;
-        self.post(agent, &UpstreamMessage::initialized())?;
+        let initialized = message::notification("notifications/initialized", Members::default());
+        self.post(agent, &initialized)?;
         self.start_listening();
         self.receiver.renewed();
         Ok(())
@@ -317,7 +312,7 @@ impl HttpSession {
     fn post(
         &self,
         agent: &Agent,
-        message: &UpstreamMessage,
+        message: &OutgoingMessage,
     ) -> Result<Option<Response<Body>>, UpstreamError> {
         let mut state = self.state.lock().clone();
         if message.is_initialize() {
@@ -356,7 +351,7 @@ impl HttpSession {
         }
         let response = self.with_headers(request, &state, "text/event-stream")?.call()?;
         let status = response.status();
-        if status.is_success() { Ok(response) } else { Err(UpstreamError::Status(status, None)) }
+        if status.is_success() { Ok(response) } else { Err(UpstreamError::of_status(status, "")) }
     }
 
     /// Ends the session at the upstream, which need not care.
@@ -385,7 +380,7 @@ impl HttpSession {
     }
 
     /// Answers a request in place of the upstream.
-    fn fail(&self, message: &UpstreamMessage, id: u64, error: &UpstreamError) {
+    fn fail(&self, message: &OutgoingMessage, id: u64, error: &UpstreamError) {
         if !message.may_fail() {
             self.log(error);
         }
@@ -398,7 +393,7 @@ impl HttpSession {
             }
         };
         let error = mcp::Error::new(mcp::Error::INTERNAL, text);
-        self.receiver.receive(&message::answer(id, Err::<(), _>(&error)));
+        self.receiver.receive(&message::answer(id, Err::<(), _>(&error)).text);
     }
 
     fn log(&self, error: &UpstreamError) {

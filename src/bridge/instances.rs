@@ -12,10 +12,9 @@ use super::handshake::{self, Greeting, OnlyEra};
 use super::interests::ToldInterests;
 use super::message::ClientInfo;
 use super::peer::Peer;
-use super::pool::{InstanceKey, InstancePool, Slot};
+use super::pool::{Failures, InstanceKey, InstancePool, Slot};
 use super::transport::{Audience, Launcher, Receiver};
 use super::unavailable::Unavailable;
-use crate::base::clock::Timestamp;
 use crate::base::identity::{CallerSession, GrantId, Principal, Subject};
 use crate::base::lock::Mutex;
 use crate::base::quota::Held;
@@ -46,29 +45,6 @@ pub(super) struct Instances {
     pub(super) failures: Mutex<Failures>,
     /// Whether the server is described otherwise by now, so that nothing may be started as it was.
     is_retired: AtomicBool,
-}
-
-/// How often the instances of a server have failed since this process started, for the operator.
-#[derive(Clone, Default)]
-pub(super) struct Failures {
-    /// Starts after a failure, and ends by the operator's `servers restart`.
-    pub(super) restarts: u64,
-    pub(super) failures: u64,
-    /// When the latest was, and why.
-    pub(super) latest: Option<(Timestamp, String)>,
-    /// Whether nothing has worked since the latest: no start, no answer of an upstream, no `servers restart`.
-    pub(super) is_failing: bool,
-}
-
-impl Failures {
-    pub(super) fn restarted(&mut self, instances: usize) {
-        self.restarts = self.restarts.saturating_add(u64::try_from(instances).unwrap_or(u64::MAX));
-    }
-
-    fn failed(&mut self, why: String) {
-        self.failures = self.failures.saturating_add(1);
-        (self.latest, self.is_failing) = (Some((clock::now(), why)), true);
-    }
 }
 
 /// One running copy of a server.

@@ -43,16 +43,6 @@ struct ListenFilter {
     resource_subscriptions: BTreeSet<String>,
 }
 
-#[derive(Serialize)]
-struct LevelParams {
-    level: Level,
-}
-
-#[derive(Serialize)]
-struct ResourceParams<'a> {
-    uri: &'a str,
-}
-
 impl ToldInterests {
     /// Tells the peer what is wanted now.
     pub(super) fn update(&self, peer: &Arc<Peer>, greeting: &Greeting, wanted: Interests) {
@@ -76,7 +66,8 @@ impl ToldInterests {
     }
 
     fn tell(&self, peer: &Peer, method: &str, uri: &str) -> bool {
-        let is_told = peer.tell(method, &ResourceParams { uri }).is_ok();
+        let params = Members::default().with("uri", &uri);
+        let is_told = params.is_ok_and(|params| peer.tell(method, params).is_ok());
         self.is_behind.fetch_or(!is_told, Ordering::SeqCst);
         is_told
     }
@@ -105,10 +96,8 @@ impl Told {
     fn set_log_level(&mut self, peer: &Peer, greeting: &Greeting, level: Level) {
         // One of 2026-07-28 is told with each request.
         let can_be_told = !greeting.is_modern && greeting.description.capabilities.contains_key("logging");
-        if can_be_told
-            && self.log_level != Some(level)
-            && peer.tell("logging/setLevel", &LevelParams { level }).is_ok()
-        {
+        let Ok(params) = Members::default().with("level", &level) else { return };
+        if can_be_told && self.log_level != Some(level) && peer.tell("logging/setLevel", params).is_ok() {
             self.log_level = Some(level);
         }
     }

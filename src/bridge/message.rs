@@ -155,13 +155,13 @@ pub(super) fn for_peer(params: &Members, hop: Hop) -> Result<Members, mcp::Error
 }
 
 #[derive(Serialize)]
-struct RequestToPeer<'a, P> {
+struct RequestToPeer<'a> {
     jsonrpc: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u64>,
     method: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    params: Option<P>,
+    params: Option<&'a Members>,
 }
 
 #[derive(Serialize)]
@@ -174,22 +174,39 @@ struct AnswerToPeer<I, R, E> {
     error: Option<E>,
 }
 
-/// A request with this id.
-pub(super) fn request(id: u64, method: &str, params: Option<impl Serialize>) -> String {
-    to_text(&RequestToPeer { jsonrpc: "2.0", id: Some(id), method, params })
+/// A message to a peer, with what a transport has to know of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OutgoingMessage {
+    pub(super) text: String,
+    /// Empty for an answer.
+    pub(super) method: String,
+    pub(super) params: Members,
+    /// The id, if it is a request whose answer is waited for.
+    pub(super) request: Option<u64>,
+    /// The arguments that are repeated in headers where there are any.
+    pub(super) mirrored: Vec<Mirrored>,
 }
 
-pub(super) fn notification(method: &str, params: Option<impl Serialize>) -> String {
-    to_text(&RequestToPeer { jsonrpc: "2.0", id: None, method, params })
+/// A request with this id.
+pub(super) fn request(id: u64, method: &str, params: Members) -> OutgoingMessage {
+    let text = to_text(&RequestToPeer { jsonrpc: "2.0", id: Some(id), method, params: Some(&params) });
+    OutgoingMessage { text, method: method.to_owned(), params, request: Some(id), mirrored: Vec::new() }
+}
+
+pub(super) fn notification(method: &str, params: Members) -> OutgoingMessage {
+    let stated = (!params.is_empty()).then_some(&params);
+    let text = to_text(&RequestToPeer { jsonrpc: "2.0", id: None, method, params: stated });
+    OutgoingMessage { text, method: method.to_owned(), params, ..OutgoingMessage::default() }
 }
 
 /// The answer to a request, whose id is repeated as it stands.
-pub(super) fn answer(id: impl Serialize, answer: Result<impl Serialize, impl Serialize>) -> String {
+pub(super) fn answer(id: impl Serialize, answer: Result<impl Serialize, impl Serialize>) -> OutgoingMessage {
     let (result, error) = match answer {
         Ok(result) => (Some(result), None),
         Err(error) => (None, Some(error)),
     };
-    to_text(&AnswerToPeer { jsonrpc: "2.0", id, result, error })
+    let text = to_text(&AnswerToPeer { jsonrpc: "2.0", id, result, error });
+    OutgoingMessage { text, ..OutgoingMessage::default() }
 }
 
 /// Our frames are structs, strings, numbers and texts that were JSON before: they cannot fail to be JSON again.

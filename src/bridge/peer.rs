@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::message::{self, ClientInfo, Hop, OnBehalf, PeerAnswer, PeerMessage};
+use super::message::{self, ClientInfo, Hop, OnBehalf, OutgoingMessage, PeerAnswer, PeerMessage};
 use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
 use crate::base::identity::GrantId;
 use crate::base::lock::Mutex;
@@ -111,8 +111,8 @@ impl Peer {
         waiter: Arc<dyn Requester>,
     ) -> Result<u64, Undelivered> {
         let introduction = self.state.lock().introduction;
-        let introduction = introduction.map(|introduction| (introduction, waiter.client()));
-        let mirrored = introduction.as_ref().map(|(_, client)| client.mirrored.clone()).unwrap_or_default();
+        let mut introduction = introduction.map(|introduction| (introduction, waiter.client()));
+        let mirrored = introduction.as_mut().map(|(_, client)| std::mem::take(&mut client.mirrored));
         let progress_token = message::progress_token(params);
         let wants_progress = progress_token.is_some();
         let id = {
@@ -131,9 +131,8 @@ impl Peer {
         };
         let hop = Hop { progress_token: wants_progress.then_some(id), introduction };
         let params = message::for_peer(params, hop).unwrap_or_default(); // it was JSON before
-        let sent = self.transport.get().ok_or(Undelivered::Ended).and_then(|transport| {
-            transport.send_mirroring(message::request(id, method, Some(&params)), (&mirrored, &params))
-        });
+        let message = message::request(id, method, params);
+        let sent = self.send(OutgoingMessage { mirrored: mirrored.unwrap_or_default(), ..message });
         if let Err(error) = sent {
             // If the peer has ended meanwhile, the waiter has been told so and its call is over.
             let removed = self.remove(id);
@@ -143,16 +142,16 @@ impl Peer {
     }
 
     /// Sends a request whose answer says nothing: it is dropped.
-    pub(super) fn tell(&self, method: &str, params: &impl Serialize) -> Result<(), Undelivered> {
+    pub(super) fn tell(&self, method: &str, params: Members) -> Result<(), Undelivered> {
         let id = {
             let mut state = self.state.lock();
             state.last_id = state.last_id.saturating_add(1);
             state.last_id
         };
-        self.send(message::request(id, method, Some(params)))
+        self.send(OutgoingMessage { request: None, ..message::request(id, method, params) })
     }
 
-    pub(super) fn notify(&self, method: &str, params: Option<impl Serialize>) {
+    pub(super) fn notify(&self, method: &str, params: Members) {
         // To one that reads nothing there is nothing to say.
         let _ = self.send(message::notification(method, params));
     }
@@ -166,18 +165,14 @@ impl Peer {
 
     /// Gives up a request: its waiter hears no more, and the peer is told.
     pub(super) fn cancel(&self, id: u64, reason: &'static str) {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct CancelledParams {
-            request_id: u64,
-            reason: &'static str,
-        }
         let removed = self.remove(id);
         if let Some(removed) = removed {
             if let Some(owner) = removed.waiter.owner() {
                 self.state.lock().note_cancelled(owner);
             }
-            self.notify("notifications/cancelled", Some(CancelledParams { request_id: id, reason }));
+            let params = Members::default().with("requestId", &id);
+            let params = params.and_then(|params| params.with("reason", &reason));
+            self.notify("notifications/cancelled", params.unwrap_or_default()); // both are JSON
         }
     }
 
@@ -228,7 +223,7 @@ impl Peer {
         self.state.lock().running.remove(&id)
     }
 
-    fn send(&self, message: String) -> Result<(), Undelivered> {
+    fn send(&self, message: OutgoingMessage) -> Result<(), Undelivered> {
         self.transport.get().ok_or(Undelivered::Ended)?.send(message)
     }
 

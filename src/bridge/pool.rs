@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::entry::Isolation;
+use crate::base::clock::{self, Timestamp};
 use crate::base::identity::{GrantId, Principal, Subject};
 use crate::base::limits;
 use crate::base::lock::Mutex;
@@ -130,6 +131,29 @@ impl History {
         let pause = limits::bridge::PAUSE.saturating_mul(1 << doublings).min(limits::bridge::PAUSE_MAX);
         let left = (self.failed? + pause).saturating_duration_since(now);
         (!left.is_zero()).then_some(left)
+    }
+}
+
+/// How often the instances of a server have failed since this process started, for the operator.
+#[derive(Clone, Default)]
+pub(super) struct Failures {
+    /// Starts after a failure, and ends by the operator's `servers restart`.
+    pub(super) restarts: u64,
+    pub(super) failures: u64,
+    /// When the latest was, and why.
+    pub(super) latest: Option<(Timestamp, String)>,
+    /// Whether nothing has worked since the latest: no start, no answer of an upstream, no `servers restart`.
+    pub(super) is_failing: bool,
+}
+
+impl Failures {
+    pub(super) fn restarted(&mut self, instances: usize) {
+        self.restarts = self.restarts.saturating_add(u64::try_from(instances).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn failed(&mut self, why: String) {
+        self.failures = self.failures.saturating_add(1);
+        (self.latest, self.is_failing) = (Some((clock::now(), why)), true);
     }
 }
 

@@ -17,14 +17,22 @@ use crossbeam_channel::{Sender, TrySendError, bounded};
 use super::guardian::GuardianReport;
 use super::launch::{Child, Guardian, never_wait};
 use super::lines::{Lines, TooLong};
+use super::message::OutgoingMessage;
 use super::program_log::{Errors, Noise};
-use super::transport::{Fault, ProgramEnd, Receiver, Transport, Undelivered};
+use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
 use crate::base::lock::Mutex;
 use crate::base::{clock, limits, log};
 use crate::sys;
 
 /// What is asked of the kernel in one read (bytes): as much as a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
+
+/// Why a program was ended here.
+const LINE_TOO_LONG: &str = "it wrote a line of more than 8 MiB";
+const NOT_UTF8: &str = "it wrote what is not UTF-8";
+const FLOOD: &str = "it wrote too much that is not JSON-RPC to its standard output";
+const STALLED: &str = "it did not read its standard input";
+const MUTE: &str = "it had closed its standard output";
 
 /// The two ways to a program's standard input, which never blocks.
 struct ProgramInput {
@@ -103,10 +111,10 @@ impl Stdio {
 }
 
 impl Transport for Stdio {
-    fn send(&self, message: String) -> Result<(), Undelivered> {
+    fn send(&self, message: OutgoingMessage) -> Result<(), Undelivered> {
         let input = self.input.lock();
         let ProgramInput { stdin, queue } = input.as_ref().ok_or(Undelivered::Ended)?;
-        let mut message = message.into_bytes();
+        let mut message = message.text.into_bytes();
         message.push(b'\n');
         if self.waiting.load(Ordering::SeqCst) == 0 {
             // What the pipe has no room for, and the end of the program, are for the writing thread.
@@ -297,7 +305,7 @@ impl ProgramReader {
                 self.woken.take().filter(|mut woken| woken.read(&mut [0; 64]).is_ok_and(|length| length > 0));
             self.woken = woken;
             if self.stalled.load(Ordering::SeqCst) {
-                self.fault(Fault::Stalled);
+                self.fault(STALLED);
             }
         }
         if report {
@@ -352,7 +360,7 @@ impl ProgramReader {
                 }
                 self.stage = EndStage::Asked(now + limits::bridge::CLOSE);
             }
-            EndStage::Mute(at) if at <= now => self.fault(Fault::Mute),
+            EndStage::Mute(at) if at <= now => self.fault(MUTE),
             EndStage::Asked(at) if at <= now => {
                 self.guardian.terminate();
                 self.stage = EndStage::Terminated(now + limits::bridge::TERMINATE);
@@ -370,7 +378,7 @@ impl ProgramReader {
     }
 
     /// Ends a program whose output cannot be borne; nothing more of it is read.
-    fn fault(&mut self, fault: Fault) {
+    fn fault(&mut self, fault: &'static str) {
         self.ending.get_or_insert(ProgramEnd::Faulty(fault));
         (self.stdout, self.stderr) = (None, None);
         self.kill();
@@ -386,18 +394,18 @@ impl ProgramReader {
                     && !self.receiver.receive(line)
                     && self.noise.is_flood(line.len())
                 {
-                    fault.get_or_insert(Fault::Flood);
+                    fault.get_or_insert(FLOOD);
                 }
             }
             Err(_) => {
-                fault.get_or_insert(Fault::NotUtf8);
+                fault.get_or_insert(NOT_UTF8);
             }
         };
         if is_over {
             let rest = lines.take();
             take(&rest);
         } else if lines.push(bytes, &mut take) == Err(TooLong) {
-            fault = Some(Fault::LineTooLong);
+            fault = Some(LINE_TOO_LONG);
         }
         if is_over {
             self.stdout = None;

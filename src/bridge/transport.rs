@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
+use super::message::OutgoingMessage;
 use super::pool::InstanceKey;
 use crate::base::identity::Principal;
-use crate::mcp::{Interests, Members, Mirrored};
+use crate::mcp::Interests;
 
 /// Starts a transport for a person. Programs are the product's; tests have their own.
 pub(super) trait Launcher: Send + Sync {
@@ -28,13 +29,7 @@ pub(super) trait Launcher: Send + Sync {
 
 /// The way to a peer. Nothing here waits.
 pub(super) trait Transport: Send + Sync {
-    /// Sends one JSON-RPC message.
-    fn send(&self, message: String) -> Result<(), Undelivered>;
-
-    /// Sends a request to a peer of 2026-07-28, some of whose arguments are repeated in headers where there are any.
-    fn send_mirroring(&self, message: String, _: (&[Mirrored], &Members)) -> Result<(), Undelivered> {
-        self.send(message)
-    }
+    fn send(&self, message: OutgoingMessage) -> Result<(), Undelivered>;
 
     /// Has the peer end: gently, by the end of its input first.
     fn end(&self);
@@ -94,24 +89,12 @@ pub(super) enum ProgramEnd {
     Killed(i32),
     /// It could not be started: an error number of the system.
     NotStarted(i32),
-    /// It was ended here because of its output.
-    Faulty(Fault),
+    /// It was ended here, in these words.
+    Faulty(&'static str),
     /// Its guardian is gone.
     Lost,
     /// The session at an upstream was ended here.
     Closed,
-}
-
-/// The fault in its output for which a program was ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    LineTooLong,
-    NotUtf8,
-    Flood,
-    /// It did not read what was written to it.
-    Stalled,
-    /// It closed its standard output and lived on.
-    Mute,
 }
 
 impl fmt::Display for ProgramEnd {
@@ -122,13 +105,7 @@ impl fmt::Display for ProgramEnd {
             ProgramEnd::NotStarted(error) => {
                 write!(f, "it could not be started: {}", io::Error::from_raw_os_error(*error))
             }
-            ProgramEnd::Faulty(fault) => f.write_str(match fault {
-                Fault::LineTooLong => "it was ended: it wrote a line of more than 8 MiB",
-                Fault::NotUtf8 => "it was ended: it wrote what is not UTF-8",
-                Fault::Flood => "it was ended: it wrote too much that is not JSON-RPC to its standard output",
-                Fault::Stalled => "it was ended: it did not read its standard input",
-                Fault::Mute => "it was ended: it had closed its standard output",
-            }),
+            ProgramEnd::Faulty(why) => write!(f, "it was ended: {why}"),
             ProgramEnd::Lost => f.write_str("its guardian process is gone"),
             ProgramEnd::Closed => f.write_str("its session was ended"),
         }

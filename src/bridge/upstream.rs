@@ -1,6 +1,7 @@
 //! One MCP server that is reached over HTTP: where it is, the headers that the operator wrote for it, and how it is connected to.
 //! It is sent nothing of a client's request but the message: no header of the client, no token of ours, no cookie.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,8 @@ use crate::trust::Trust;
 
 /// Headers of the transport, which are set here. Those that begin with `mcp-` come to them.
 const OURS: &str = "accept accept-encoding connection content-length content-type expect host last-event-id transfer-encoding";
-const NO_HEADER: UpstreamError = UpstreamError::Unusable("the value of one of its headers cannot be sent");
+const NO_HEADER: UpstreamError =
+    UpstreamError::Unusable(Cow::Borrowed("the value of one of its headers cannot be sent"));
 
 /// Where an upstream is. Its query may be a secret and is not printed.
 #[derive(Clone)]
@@ -140,7 +142,8 @@ impl Upstream {
         let served =
             ServedPerson { subject: person.subject, login: &person.login, github_token: &github_token };
         for header in &self.headers {
-            let value = header.value.fill(&served).map_err(|error| UpstreamError::Unusable(error.words()))?;
+            let value =
+                header.value.fill(&served).map_err(|error| UpstreamError::Unusable(error.words().into()))?;
             let mut value = HeaderValue::from_str(value.expose()).map_err(|_| NO_HEADER)?;
             value.set_sensitive(true);
             request = request.header(header.name.clone(), value);

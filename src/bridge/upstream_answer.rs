@@ -35,7 +35,11 @@ pub(super) fn read(
             let text = capped::text(bytes).map_err(|_| UpstreamError::NOT_UTF8)?;
             if take(&text) { Ok(None) } else { Err(UpstreamError::NO_ANSWER) }
         }
-        _ => Err(UpstreamError::MediaType(kind.chars().take(limits::ECHOED_CHARS).collect())),
+        _ => {
+            let kind: String = kind.chars().take(limits::ECHOED_CHARS).collect();
+            let words = format!("it answered with {kind:?}, which is no JSON: its URL may be wrong");
+            Err(UpstreamError::Unusable(words.into()))
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::base::identity::fake::principal;
+use crate::bridge::fake::{outgoing, text};
 use crate::bridge::template::Variables;
 use crate::bridge::upstream::{UpstreamHeader, UpstreamUrl};
 use crate::trust::Trust;
@@ -80,7 +81,7 @@ impl Client {
     }
 
     fn send(&self, message: &Value) {
-        self.http.send(message.to_string()).unwrap();
+        self.http.send(outgoing(message)).unwrap();
     }
 
     fn next(&self) -> Value {
@@ -379,7 +380,7 @@ fn the_end_interrupts_everything() {
     client.end();
     ended.recv_timeout(SOON).expect("the stream ends");
     upstream.wait_for("DELETE", 1);
-    assert_eq!(client.http.send("{}".to_owned()), Err(Undelivered::Ended));
+    assert_eq!(client.http.send(text("{}")), Err(Undelivered::Ended));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::*;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::fake::principal;
-use crate::bridge::fake::{FakeRequester, FakeTransport};
+use crate::bridge::fake::{FakeRequester, FakeTransport, text};
 use crate::bridge::pool::History;
 use crate::bridge::transport::{ProgramEnd, Transport, Undelivered};
 use crate::mcp::Members;
@@ -36,7 +36,7 @@ impl Launched {
     }
 
     fn was_ended(&self) -> bool {
-        self.transport.send(String::new()) == Err(Undelivered::Ended)
+        self.transport.send(text("")) == Err(Undelivered::Ended)
     }
 }
 

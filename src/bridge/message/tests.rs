@@ -141,9 +141,15 @@ fn the_clients_progress_token_is_found() {
 
 #[test]
 fn frames_have_no_member_for_what_is_absent() {
-    assert_eq!(request(1, "m", None::<()>), r#"{"jsonrpc":"2.0","id":1,"method":"m"}"#);
-    assert_eq!(notification("m", Some(raw("{ }"))), r#"{"jsonrpc":"2.0","method":"m","params":{ }}"#);
+    let params = || members(r#"{"a":{ }}"#);
+    assert_eq!(
+        request(1, "m", Members::default()).text,
+        r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{}}"#
+    );
+    assert_eq!(request(1, "m", params()).text, r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"a":{ }}}"#);
+    assert_eq!(notification("m", Members::default()).text, r#"{"jsonrpc":"2.0","method":"m"}"#);
+    assert_eq!(notification("m", params()).text, r#"{"jsonrpc":"2.0","method":"m","params":{"a":{ }}}"#);
     let id = raw(r#""a\u0062""#);
-    assert_eq!(answer(&id, Ok::<_, ()>(raw("{}"))), r#"{"jsonrpc":"2.0","id":"a\u0062","result":{}}"#);
-    assert_eq!(answer(&id, Err::<(), _>(7)), r#"{"jsonrpc":"2.0","id":"a\u0062","error":7}"#);
+    assert_eq!(answer(&id, Ok::<_, ()>(raw("{}"))).text, r#"{"jsonrpc":"2.0","id":"a\u0062","result":{}}"#);
+    assert_eq!(answer(&id, Err::<(), _>(7)).text, r#"{"jsonrpc":"2.0","id":"a\u0062","error":7}"#);
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use crossbeam_channel::{Receiver as Channel, Sender as Sending, unbounded};
 
 use super::*;
+use crate::bridge::fake::text;
 use crate::bridge::launch::{Directories, Launch};
 use crate::bridge::template::Variables;
 
@@ -102,25 +103,25 @@ fn messages_go_both_ways_and_nothing_else_matters() {
         "echo banner; echo; printf '{\"a\":1}\\r\\n'; echo '  {\"b\":2}'; while read -r line; do printf '[%s]\\n' \"$line\"; done; printf '{\"last\":0}'",
     );
     assert_eq!([program.message(), program.message()], ["{\"a\":1}\r", "  {\"b\":2}"]);
-    program.stdio.send("{\"id\":1}".to_owned()).unwrap();
-    program.stdio.send("{\"id\":2}".to_owned()).unwrap();
+    program.stdio.send(text("{\"id\":1}".to_owned())).unwrap();
+    program.stdio.send(text("{\"id\":2}".to_owned())).unwrap();
     assert_eq!([program.message(), program.message()], ["[{\"id\":1}]", "[{\"id\":2}]"]);
     program.stdio.end();
     assert_eq!(program.message(), "{\"last\":0}", "what has no line feed before the end");
     assert_eq!(program.ending(), ProgramEnd::Exited(0));
-    assert_eq!(program.stdio.send(String::new()), Err(Undelivered::Ended));
+    assert_eq!(program.stdio.send(text(String::new())), Err(Undelivered::Ended));
 }
 
 /// P3: a line above the limit, invalid UTF-8, a flood of text and a closed output end the program; a large message does not.
 #[test]
 fn output_that_cannot_be_borne_ends_the_program() {
-    let check = |script: &str, fault: Fault| {
+    let check = |script: &str, fault: &'static str| {
         assert_eq!(Program::start(script).ending(), ProgramEnd::Faulty(fault), "{script}");
     };
-    check("head -c 8388609 /dev/zero | tr '\\0' x; sleep 1000", Fault::LineTooLong);
-    check("printf '\\377\\n'; sleep 1000", Fault::NotUtf8);
-    check("yes banner", Fault::Flood);
-    check("exec >&-; sleep 1000", Fault::Mute);
+    check("head -c 8388609 /dev/zero | tr '\\0' x; sleep 1000", LINE_TOO_LONG);
+    check("printf '\\377\\n'; sleep 1000", NOT_UTF8);
+    check("yes banner", FLOOD);
+    check("exec >&-; sleep 1000", MUTE);
     let program = Program::start("printf '{'; head -c 8000000 /dev/zero | tr '\\0' x; echo '}'");
     assert_eq!(program.message().len(), 8_000_002);
     assert_eq!(program.ending(), ProgramEnd::Exited(0));
@@ -169,9 +170,10 @@ fn a_full_pipe_refuses_and_does_not_block() {
     let program = Program::start("echo {}; exec sleep 1000");
     program.message();
     let large = "x".repeat(4 * 1024 * 1024);
-    let refused = (0..8).find_map(|_| program.stdio.send(large.clone()).err());
+    let refused = (0..8).find_map(|_| program.stdio.send(text(large.clone())).err());
     assert_eq!(refused, Some(Undelivered::Full));
-    let more = (0..=2 * limits::bridge::MESSAGES).find_map(|_| program.stdio.send("{}".to_owned()).err());
+    let more =
+        (0..=2 * limits::bridge::MESSAGES).find_map(|_| program.stdio.send(text("{}".to_owned())).err());
     assert_eq!(more, Some(Undelivered::Full));
     assert!(program.stdio.waiting.load(Ordering::SeqCst) <= limits::bridge::WAITING_BYTES);
     program.stdio.end();
@@ -224,7 +226,7 @@ fn a_panic_in_the_receiver_ends_the_program() {
     let child = Program::launch("echo {}; exec sleep 1000");
     let stdio = Stdio::start(&Arc::from("test"), child, Arc::new(Panics(sender))).unwrap();
     assert_eq!(ended.recv_timeout(PATIENCE), Ok(ProgramEnd::Lost));
-    assert_eq!(stdio.send("{}".to_owned()), Err(Undelivered::Ended));
+    assert_eq!(stdio.send(text("{}".to_owned())), Err(Undelivered::Ended));
 }
 
 /// A program can open its pipes from the other side, and take or fill in what was announced to our threads.

@@ -13,7 +13,7 @@ use crate::base::identity::fake::principal;
 use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::random::CountedRandom;
-use crate::bridge::message::ClientInfo;
+use crate::bridge::message::{ClientInfo, OutgoingMessage};
 use crate::bridge::pool::InstancePool;
 use crate::bridge::transport::{ProgramEnd, Receiver, Transport, Undelivered};
 use crate::http::{Body, Next, Request, Responder, Response, Stream};
@@ -52,15 +52,15 @@ impl ScriptedPeer {
 }
 
 impl Transport for ScriptedPeer {
-    fn send(&self, message: String) -> Result<(), Undelivered> {
+    fn send(&self, message: OutgoingMessage) -> Result<(), Undelivered> {
         if *self.has_ended.lock() {
             return Err(Undelivered::Ended);
         }
         if *self.is_full.lock() {
             return Err(Undelivered::Full);
         }
-        let answers = (self.script)(&serde_json::from_str(&message).unwrap());
-        self.sent.lock().push(message);
+        let answers = (self.script)(&serde_json::from_str(&message.text).unwrap());
+        self.sent.lock().push(message.text);
         answers.iter().for_each(|answer| self.say(answer));
         Ok(())
     }
