@@ -27,13 +27,6 @@ use crate::sys;
 /// What is asked of the kernel in one read (bytes): as much as a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Why a program was ended here.
-const LINE_TOO_LONG: &str = "it wrote a line of more than 8 MiB";
-const NOT_UTF8: &str = "it wrote what is not UTF-8";
-const FLOOD: &str = "it wrote too much that is not JSON-RPC to its standard output";
-const STALLED: &str = "it did not read its standard input";
-const MUTE: &str = "it had closed its standard output";
-
 /// The two ways to a program's standard input, which never blocks.
 struct ProgramInput {
     stdin: Arc<ChildStdin>,
@@ -91,6 +84,7 @@ impl Stdio {
             noise: Noise::new(),
             errors: Errors::new(env),
             stage: EndStage::Running,
+            due: clock::instant(),
             ending: None,
             buffer: vec![0; READ_BYTES],
         };
@@ -205,26 +199,35 @@ fn is_for_later(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
 }
 
-/// Reads what a pipe has. `None`: nothing now. Empty: nothing any more.
-fn read<'a>(pipe: &mut impl Read, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
-    match pipe.read(buffer) {
-        Ok(length) => Some(buffer.get(..length).unwrap_or_default()),
-        Err(error) if is_for_later(&error) => None,
-        Err(_) => Some(&[]),
+/// Reads what a pipe has and gives each line to `take`. At its end this is what is left, and the pipe is closed.
+fn read_lines(
+    pipe: &mut Option<(impl Read, Lines)>,
+    buffer: &mut [u8],
+    mut take: impl FnMut(&[u8]),
+) -> Result<(), TooLong> {
+    let Some((source, lines)) = pipe else { return Ok(()) };
+    match source.read(buffer) {
+        Ok(length) if length > 0 => lines.push(buffer.get(..length).unwrap_or_default(), take),
+        Err(error) if is_for_later(&error) => Ok(()),
+        Ok(_) | Err(_) => {
+            take(&lines.take());
+            *pipe = None;
+            Ok(())
+        }
     }
 }
 
 /// How far the end of a program has come.
 enum EndStage {
     Running,
-    /// It has closed its output, so that nothing can be answered any more; if it lives on, it is killed at this time.
-    Mute(Instant),
-    /// Its input is closed; at this time it gets SIGTERM.
-    Asked(Instant),
-    /// It got SIGTERM; at this time it is killed.
-    Terminated(Instant),
-    /// It is killed; at this time its guardian is given up.
-    Killed(Instant),
+    /// It has closed its output, so that nothing can be answered any more; if it lives on, it is killed.
+    Mute,
+    /// Its input is closed; SIGTERM is next.
+    Asked,
+    /// It got SIGTERM; SIGKILL is next.
+    Terminated,
+    /// It is killed; its guardian is given up next.
+    Killed,
 }
 
 /// The reading half.
@@ -243,6 +246,8 @@ struct ProgramReader {
     noise: Noise,
     errors: Errors,
     stage: EndStage,
+    /// When the next stage begins; in the past while the program runs.
+    due: Instant,
     /// What the end is put down to, if it is known before it comes.
     ending: Option<ProgramEnd>,
     buffer: Vec<u8>,
@@ -305,14 +310,18 @@ impl ProgramReader {
                 self.woken.take().filter(|mut woken| woken.read(&mut [0; 64]).is_ok_and(|length| length > 0));
             self.woken = woken;
             if self.stalled.load(Ordering::SeqCst) {
-                self.fault(STALLED);
+                self.fault(ProgramEnd::STALLED);
             }
         }
         if report {
             let Some(reports) = self.guardian.read() else { return Some(ProgramEnd::Lost) };
             for report in reports {
                 match report {
-                    GuardianReport::Started(pid) => self.started(pid),
+                    GuardianReport::Started(pid) => {
+                        self.process = Some(pid);
+                        let fields = [log::Field::Server(&self.server), log::Field::Process(pid)];
+                        log::info("program.started", &fields);
+                    }
                     GuardianReport::Failed(error) => return Some(ProgramEnd::NotStarted(error)),
                     GuardianReport::Exited(status) => return Some(ProgramEnd::Exited(status)),
                     GuardianReport::Killed(signal) => return Some(ProgramEnd::Killed(signal)),
@@ -324,11 +333,9 @@ impl ProgramReader {
 
     /// How long nothing has to be done if nothing happens.
     fn wait(&self) -> Duration {
-        match self.stage {
-            EndStage::Running => self.receiver.patience(),
-            EndStage::Mute(at) | EndStage::Asked(at) | EndStage::Terminated(at) | EndStage::Killed(at) => {
-                at.saturating_duration_since(clock::instant())
-            }
+        match matches!(self.stage, EndStage::Running) {
+            true => self.receiver.patience(),
+            false => self.due.saturating_duration_since(clock::instant()),
         }
     }
 
@@ -348,7 +355,9 @@ impl ProgramReader {
 
     /// Takes the next step of an ending whose time has come.
     fn advance(&mut self) -> Option<ProgramEnd> {
-        let now = clock::instant();
+        if clock::instant() < self.due {
+            return None;
+        }
         match self.stage {
             EndStage::Running => {
                 let is_asked = self.is_asked();
@@ -358,60 +367,53 @@ impl ProgramReader {
                 } else if !is_asked {
                     return None;
                 }
-                self.stage = EndStage::Asked(now + limits::bridge::CLOSE);
+                self.enter(EndStage::Asked, limits::bridge::CLOSE);
             }
-            EndStage::Mute(at) if at <= now => self.fault(MUTE),
-            EndStage::Asked(at) if at <= now => {
+            EndStage::Mute => self.fault(ProgramEnd::MUTE),
+            EndStage::Asked => {
                 self.guardian.terminate();
-                self.stage = EndStage::Terminated(now + limits::bridge::TERMINATE);
+                self.enter(EndStage::Terminated, limits::bridge::TERMINATE);
             }
-            EndStage::Terminated(at) if at <= now => self.kill(),
-            EndStage::Killed(at) if at <= now => return Some(ProgramEnd::Lost),
-            EndStage::Mute(_) | EndStage::Asked(_) | EndStage::Terminated(_) | EndStage::Killed(_) => {}
+            EndStage::Terminated => self.kill(),
+            EndStage::Killed => return Some(ProgramEnd::Lost),
         }
         None
     }
 
+    fn enter(&mut self, stage: EndStage, patience: Duration) {
+        (self.stage, self.due) = (stage, clock::instant() + patience);
+    }
+
     fn kill(&mut self) {
         self.guardian.kill();
-        self.stage = EndStage::Killed(clock::instant() + limits::bridge::TERMINATE);
+        self.enter(EndStage::Killed, limits::bridge::TERMINATE);
     }
 
     /// Ends a program whose output cannot be borne; nothing more of it is read.
-    fn fault(&mut self, fault: &'static str) {
-        self.ending.get_or_insert(ProgramEnd::Faulty(fault));
+    fn fault(&mut self, fault: ProgramEnd) {
+        self.ending.get_or_insert(fault);
         (self.stdout, self.stderr) = (None, None);
         self.kill();
     }
 
     fn read_output(&mut self) {
-        let Some((stdout, lines)) = &mut self.stdout else { return };
-        let Some(bytes) = read(stdout, &mut self.buffer) else { return };
-        let (mut fault, is_over) = (None, bytes.is_empty());
-        let mut take = |line: &[u8]| match std::str::from_utf8(line) {
+        let mut fault = None;
+        let take = |line: &[u8]| match std::str::from_utf8(line) {
+            Ok(line) if line.trim_ascii().is_empty() => {}
             Ok(line) => {
-                if !line.trim_ascii().is_empty()
-                    && !self.receiver.receive(line)
-                    && self.noise.is_flood(line.len())
-                {
-                    fault.get_or_insert(FLOOD);
+                if !self.receiver.receive(line) && self.noise.is_flood(line.len()) {
+                    fault.get_or_insert(ProgramEnd::FLOOD);
                 }
             }
             Err(_) => {
-                fault.get_or_insert(NOT_UTF8);
+                fault.get_or_insert(ProgramEnd::NOT_UTF8);
             }
         };
-        if is_over {
-            let rest = lines.take();
-            take(&rest);
-        } else if lines.push(bytes, &mut take) == Err(TooLong) {
-            fault = Some(LINE_TOO_LONG);
+        if read_lines(&mut self.stdout, &mut self.buffer, take) == Err(TooLong) {
+            fault = Some(ProgramEnd::LINE_TOO_LONG);
         }
-        if is_over {
-            self.stdout = None;
-            if matches!(self.stage, EndStage::Running) && !self.is_asked() {
-                self.stage = EndStage::Mute(clock::instant() + limits::bridge::CLOSE);
-            }
+        if self.stdout.is_none() && matches!(self.stage, EndStage::Running) && !self.is_asked() {
+            self.enter(EndStage::Mute, limits::bridge::CLOSE);
         }
         match fault {
             Some(fault) => self.fault(fault),
@@ -420,23 +422,13 @@ impl ProgramReader {
     }
 
     fn read_errors(&mut self) {
-        let Some((stderr, lines)) = &mut self.stderr else { return };
-        let Some(bytes) = read(stderr, &mut self.buffer) else { return };
-        let is_over = bytes.is_empty();
         let (server, process) = (&self.server, self.process);
         let mut take = |line: &[u8]| self.errors.take(line, server, process);
-        if is_over || lines.push(bytes, &mut take) == Err(TooLong) {
-            let rest = lines.take();
-            take(&rest);
+        if read_lines(&mut self.stderr, &mut self.buffer, &mut take) == Err(TooLong)
+            && let Some((_, lines)) = &mut self.stderr
+        {
+            take(&lines.take());
         }
-        if is_over {
-            self.stderr = None;
-        }
-    }
-
-    fn started(&mut self, pid: i32) {
-        self.process = Some(pid);
-        log::info("program.started", &[log::Field::Server(&self.server), log::Field::Process(pid)]);
     }
 
     /// The line that tells of the end: expected ones are information, others have the program's last words.
@@ -445,8 +437,7 @@ impl ProgramReader {
         let mut fields = vec![log::Field::Server(&self.server)];
         fields.extend(self.process.map(log::Field::Process));
         fields.push(log::Field::Error(&text));
-        if matches!(self.stage, EndStage::Running | EndStage::Mute(_))
-            || matches!(ending, ProgramEnd::Faulty(_))
+        if matches!(self.stage, EndStage::Running | EndStage::Mute) || matches!(ending, ProgramEnd::Faulty(_))
         {
             fields.extend(last.iter().map(|line| log::Field::Line(line)));
             log::warn("program.died", &fields);
