@@ -75,7 +75,7 @@ fn here(
     let grants = RedbGrants::existing(directory, &keys).map_err(advised)?;
     let grants = Arc::new(grants.ok_or_else(|| nothing_there(files))?);
     files.audit_log.as_deref().map_or(Ok(()), audit::open_existing)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (ending, rotating, key_file) =
         (Arc::clone(&grants), Arc::clone(&grants), files.key_file.path.clone());
     let (copied, copy) = (Arc::clone(&grants), directory.file(operator::COPY));

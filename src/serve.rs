@@ -81,7 +81,7 @@ impl Server {
         state: State,
     ) -> Result<Server, StartupError> {
         let capacity = config.capacity;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(OsRandom);
         // Before anything is made, so that a start without its addresses changes nothing.
         let listeners = doors::bind(config)?;

@@ -2,7 +2,6 @@
 //! answers.
 
 use std::borrow::Cow;
-use std::time::Instant;
 
 use crate::base::throttle::Throttle;
 use crate::base::{clock, log, trace};
@@ -26,7 +25,6 @@ pub(super) struct BrowserRules {
     directions: String,
     /// Bounds the log lines about refusals.
     refusals: Throttle,
-    started: Instant,
 }
 
 impl BrowserRules {
@@ -40,8 +38,8 @@ impl BrowserRules {
         } else {
             format!("The MCP endpoint is {}", public_url.join("/mcp"))
         };
-        let (refusals, started) = (Throttle::new(1), clock::instant());
-        BrowserRules { public_url, allowed_origins, serves_http_sse, directions, refusals, started }
+        let refusals = Throttle::new(1);
+        BrowserRules { public_url, allowed_origins, serves_http_sse, directions, refusals }
     }
 
     /// The path below which everything is.
@@ -136,7 +134,7 @@ impl BrowserRules {
 
     /// Logs at most once a second for each reason: strangers choose how often they come.
     fn log_refused(&self, reason: &'static str, found: &str, hint: &'static str) {
-        if let Some(omitted) = self.refusals.pass(reason, self.started.elapsed()) {
+        if let Some(omitted) = self.refusals.pass(reason, clock::monotonic()) {
             let fields = [
                 log::Field::Reason(reason),
                 log::Field::Addr(found),

@@ -23,7 +23,6 @@ pub(super) struct RequestLog {
     metrics: Arc<Metrics>,
     /// Bounds the lines of unauthenticated requests.
     strangers: Throttle,
-    started: Instant,
 }
 
 /// One line, written on drop. A request that did not become whole leaves none.
@@ -56,8 +55,7 @@ struct Noted {
 
 impl RequestLog {
     pub(super) fn new(metrics: Arc<Metrics>) -> RequestLog {
-        let strangers = Throttle::new(limits::LOG_STRANGERS_PER_SECOND);
-        RequestLog { metrics, strangers, started: clock::instant() }
+        RequestLog { metrics, strangers: Throttle::new(limits::LOG_STRANGERS_PER_SECOND) }
     }
 }
 
@@ -115,8 +113,7 @@ impl LogLine {
         if noted.caller.is_none() {
             fields.extend(noted.client.as_ref().map(|client| Field::Client(client.as_str())));
             // Strangers choose how often they come. The metrics count them all.
-            let told = self.log.strangers.pass("request", self.log.started.elapsed());
-            let Some(omitted) = told else { return };
+            let Some(omitted) = self.log.strangers.pass("request", clock::monotonic()) else { return };
             fields.push(Field::Omitted(omitted));
         }
         log::info("request", &fields);

@@ -1,5 +1,6 @@
 //! Time. The only place that reads a clock; everything else is told the time.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -58,16 +59,7 @@ pub trait Clock: Send + Sync {
 
 /// The system's clocks.
 #[derive(Debug)]
-pub struct SystemClock {
-    started: Instant,
-}
-
-impl SystemClock {
-    /// A clock whose monotonic time counts from now.
-    pub fn new() -> SystemClock {
-        SystemClock { started: instant() }
-    }
-}
+pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
@@ -75,7 +67,7 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Duration {
-        self.started.elapsed()
+        monotonic()
     }
 }
 
@@ -94,6 +86,12 @@ pub fn rfc3339_millis() -> String {
 #[allow(clippy::disallowed_methods)] // this is the clock's home
 fn since_epoch() -> Duration {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Time since the first call of this function in the process, never going back. For rates that no test changes.
+pub fn monotonic() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(instant).elapsed()
 }
 
 /// A point of the monotonic clock, for the deadlines of sockets and threads.

@@ -32,7 +32,7 @@ impl Noise {
     }
 
     pub(super) fn log(&mut self, server: &str, process: Option<i32>) {
-        if self.lines > 0 && self.throttle.pass("noise", self.since.elapsed()).is_some() {
+        if self.lines > 0 && self.throttle.pass("noise", clock::monotonic()).is_some() {
             let count = std::mem::take(&mut self.lines);
             let hint = "a server's standard output is for JSON-RPC; what else it writes there belongs on standard error";
             let mut fields =
@@ -45,7 +45,6 @@ impl Noise {
 
 /// A program's standard error: some lines a second go to the log, the last are kept.
 pub(super) struct Errors {
-    since: Instant,
     throttle: Throttle,
     last: VecDeque<String>,
     /// Variables whose values are replaced by their names.
@@ -56,7 +55,7 @@ impl Errors {
     pub(super) fn new(mut hidden: Vec<(String, Secret<String>)>) -> Errors {
         hidden.retain(|(_, value)| value.expose().len() >= limits::bridge::SECRET_BYTES);
         let throttle = Throttle::new(limits::bridge::ERROR_LINES);
-        Errors { since: clock::instant(), throttle, last: VecDeque::new(), hidden }
+        Errors { throttle, last: VecDeque::new(), hidden }
     }
 
     pub(super) fn take(&mut self, line: &[u8], server: &str, process: Option<i32>) {
@@ -72,7 +71,7 @@ impl Errors {
             self.last.pop_front();
         }
         self.last.push_back(text.clone());
-        if let Some(omitted) = self.throttle.pass("stderr", self.since.elapsed()) {
+        if let Some(omitted) = self.throttle.pass("stderr", clock::monotonic()) {
             let mut fields =
                 vec![log::Field::Server(server), log::Field::Line(&text), log::Field::Omitted(omitted)];
             fields.extend(process.map(log::Field::Process));

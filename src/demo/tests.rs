@@ -41,7 +41,7 @@ fn ask(principal: Principal, method: &str, name: (&str, &str), arguments: Value)
     let mcp = Mcp::new(Settings {
         backend: Arc::new(server(one_profile).unwrap()),
         keys: Arc::new(seal::fake::keyring(1)),
-        clock: Arc::new(SystemClock::new()),
+        clock: Arc::new(SystemClock),
         random: Arc::new(CountedRandom::default()),
         capacity: Capacity::default(),
         resource: "https://mcp.example.com/mcp".into(),

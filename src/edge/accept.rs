@@ -17,8 +17,8 @@ use super::refusal::Refusal;
 use super::socket::Socket;
 use super::tls::Tls;
 use super::wire::{self, After, Asked, Sink};
-use crate::base::limits;
 use crate::base::log::{self, Field};
+use crate::base::{clock, limits};
 use crate::http::Body;
 use crate::sys;
 
@@ -147,7 +147,7 @@ impl Acceptor {
 
     /// Logs which limit a connection met, at most once a second each: clients choose how often they connect.
     fn report(&self, reason: &'static str, peer: Option<IpAddr>) {
-        let Some(omitted) = self.shared.log_limit.pass(reason, self.shared.started.elapsed()) else {
+        let Some(omitted) = self.shared.log_limit.pass(reason, clock::monotonic()) else {
             return;
         };
         let settings = &self.shared.settings;
@@ -178,7 +178,7 @@ impl Acceptor {
         {
             return;
         }
-        if let Some(omitted) = self.shared.log_limit.pass("accept_failed", self.shared.started.elapsed()) {
+        if let Some(omitted) = self.shared.log_limit.pass("accept_failed", clock::monotonic()) {
             let hint = "raise the limit of open files, or lower MCP_MAX_CONNECTIONS, if this lasts";
             let fields = [Field::Error(&error.to_string()), Field::Hint(hint), Field::Omitted(omitted)];
             log::error("edge.accept_failed", &fields);

@@ -24,7 +24,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use listener::{Access, Listener};
 pub use refusal::Refusal;
@@ -33,9 +33,9 @@ pub use tls::Tls;
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
 use crate::base::counters::Counters;
+use crate::base::limits;
 use crate::base::quota::Quota;
 use crate::base::throttle::Throttle;
-use crate::base::{clock, limits};
 use crate::http::{Handler, TrustedProxies};
 use crate::workers::Pool;
 use body_budget::BodyBudget;
@@ -159,7 +159,6 @@ struct Shared {
     refusals: Counters,
     /// Bounds the log lines about connections that were refused or evicted.
     log_limit: Throttle,
-    started: Instant,
     /// Tripped when the door closes: requests that have arrived are answered, streams go on until the application ends them;
     /// nothing else is read.
     closing: CancelToken,
@@ -191,7 +190,6 @@ impl Edge {
             bodies: BodyBudget::new(settings.body_bytes_in_flight, settings.large_body_bytes_in_flight),
             refusals: Counters::default(),
             log_limit: Throttle::new(1),
-            started: clock::instant(),
             settings,
             closing: CancelToken::new(),
             ended: CancelToken::new(),

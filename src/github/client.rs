@@ -13,7 +13,7 @@ use ureq::{Agent, Body};
 use super::answer;
 use super::settings::GitHubSettings;
 use crate::base::bounded::BoundedMap;
-use crate::base::clock::{self, Clock, SystemClock};
+use crate::base::clock;
 use crate::base::counters::Counters;
 use crate::base::encoding::sha256;
 use crate::base::lock::Mutex;
@@ -64,7 +64,6 @@ pub(super) struct Client {
     agent: Agent,
     /// Guards the callers that GitHub has asked to slow down; each entry ends when its caller may go on.
     paused: Mutex<BoundedMap<Caller, ()>>,
-    clock: SystemClock,
     outcomes: Counters,
 }
 
@@ -81,7 +80,6 @@ impl Client {
         Client {
             agent: config.new_agent(),
             paused: Mutex::new(BoundedMap::new(limits::GITHUB_PAUSES)),
-            clock: SystemClock::new(),
             outcomes: Counters::default(),
         }
     }
@@ -161,7 +159,7 @@ impl Client {
         send: impl FnOnce() -> Result<Response<Body>, ureq::Error>,
     ) -> Result<Answer, ProviderError> {
         let started = clock::instant();
-        if self.must_wait(caller, self.clock.monotonic()) {
+        if self.must_wait(caller, clock::monotonic()) {
             return Err(caller.error());
         }
         let unreachable = |error: ureq::Error| {
@@ -176,7 +174,7 @@ impl Client {
         let response = send().map_err(unreachable)?;
         let status = response.status().as_u16();
         let paused = |pause: Duration| {
-            self.make_wait(caller, self.clock.monotonic(), pause);
+            self.make_wait(caller, clock::monotonic(), pause);
             let fields = [Field::Route(route), Field::Status(status), Field::Count(pause.as_secs())];
             log::warn("github.paused", &fields);
             caller.error()

@@ -32,7 +32,7 @@ impl SimulatedGitHub {
             Listener::tcp(SocketAddr::from(([127, 0, 0, 1], 0))).map_err(|error| failed(&error))?;
         app.url = BaseUrl::parse(&format!("http://{}", listener.name())).map_err(|why| failed(&why))?;
         let secret = app.client_secret.read()?;
-        let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(OsRandom));
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
         let simulated = Simulated::new(&app.client_id, &secret, clock, random);
         let pool = Arc::new(Pool::start(Capacity::default().queue()).map_err(serve::no_threads)?);
         let edge =

@@ -37,7 +37,7 @@ fn grant(number: u64, id: GrantId, now: Timestamp) -> Grant {
 
 /// Adds what is missing to `count` grants, of one user each, as logins leave them.
 pub fn fill(directory: &Path, count: u64) -> Result<(), Box<dyn Error>> {
-    let now = SystemClock::new().now();
+    let now = SystemClock.now();
     let directory = StateDirectory::open(directory)?;
     let random: &dyn Random = &OsRandom;
     let keys = Arc::new(key_file::load_or_create(&directory, random)?);
