@@ -155,7 +155,9 @@ impl Bridges {
     pub(crate) fn restart(&self, name: &str) -> Option<usize> {
         let bridge = self.find(name)?;
         let ended = bridge.instances().restart();
-        bridge.instances().failures.lock().restarted(ended);
+        let mut failures = bridge.instances().failures.lock();
+        failures.restarted(ended);
+        failures.is_failing = false;
         Some(ended)
     }
 
