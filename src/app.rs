@@ -28,7 +28,7 @@ mod senders;
 #[cfg(test)]
 mod tests;
 
-use self::browser_rules::{BrowserRules, plain};
+use self::browser_rules::BrowserRules;
 use self::log_line::{LogLine, RequestLog};
 use self::senders::Senders;
 
@@ -205,9 +205,9 @@ impl App {
                 read(limits::FORM_BYTES, Continuation::Shared(|oauth, request| oauth.account.post(request)))
             }
             (Route::Account, _) => page(|oauth, request| oauth.account.get(&request.head)),
-            (Route::Health, _) => Decision::Answer(plain(200, "ok\n")),
-            (Route::Ready, _) if self.is_ready() => Decision::Answer(plain(200, "ready\n")),
-            (Route::Ready, _) => Decision::Answer(plain(503, "not ready\n")),
+            (Route::Health, _) => Decision::Answer(Response::text(200, "ok\n")),
+            (Route::Ready, _) if self.is_ready() => Decision::Answer(Response::text(200, "ready\n")),
+            (Route::Ready, _) => Decision::Answer(Response::text(503, "not ready\n")),
             (Route::Home, None) => Decision::Answer(self.oauth.home()),
             // The router finds no other route without a server.
             (_, None) => Decision::Answer(self.browsers.no_route(NoRoute::NotFound, head)),
@@ -268,7 +268,7 @@ impl App {
             trace::refused("large_bodies");
             trace::names_caller(&caller);
             let words = "You are sending other large messages already: wait until one of them is answered.\n";
-            return Decision::Answer(plain(429, words).header("Retry-After", "1"));
+            return Decision::Answer(Response::text(429, words).header("Retry-After", "1"));
         };
         Decision::Read { limit: limits::MCP_BYTES, place: Some(place), then }
     }

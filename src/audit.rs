@@ -13,7 +13,6 @@ use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use serde_json::Value;
 
@@ -74,7 +73,6 @@ struct AuditLog {
     failed: AtomicU64,
     /// Bounds the lines in the log about lines that could not be written.
     failures: Throttle,
-    opened: Instant,
 }
 
 /// Appends whole lines.
@@ -222,7 +220,6 @@ impl AuditLog {
             written: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             failures: Throttle::new(limits::AUDIT_FAILURES_PER_SECOND),
-            opened: clock::instant(),
         }
     }
 
@@ -260,7 +257,7 @@ impl AuditLog {
         let counter = if outcome.is_ok() { &self.written } else { &self.failed };
         counter.fetch_add(1, Ordering::Relaxed);
         let Err(error) = outcome else { return true };
-        if let Some(omitted) = self.failures.pass("audit.failed", self.opened.elapsed()) {
+        if let Some(omitted) = self.failures.pass("audit.failed", clock::monotonic()) {
             let (path, error) = (self.path.display().to_string(), error.to_string());
             let hint = if self.is_required {
                 "calls are refused until it can be written"

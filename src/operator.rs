@@ -302,10 +302,10 @@ impl Operator {
             Ok(_) if self.parts.grants.takes_writes() => {
                 let failing = self.parts.bridges.iter().flat_map(|bridges| bridges.failing());
                 let lines = failing.map(|(name, why)| format!("failing: {name}: {why}\n"));
-                plain(200, "ready\n".to_owned() + &lines.collect::<String>())
+                Response::text(200, "ready\n".to_owned() + &lines.collect::<String>())
             }
-            Ok(_) => plain(503, "not ready: the disk refuses writes\n"),
-            Err(error) => plain(503, format!("not ready: {error}\n")),
+            Ok(_) => Response::text(503, "not ready: the disk refuses writes\n"),
+            Err(error) => Response::text(503, format!("not ready: {error}\n")),
         }
     }
 }
@@ -329,11 +329,13 @@ impl Handler for Operator {
             }
             // A worker answers: workers that are stuck are noticed.
             (Method::Get | Method::Head, "/healthz") => {
-                return Admission::up_to(0, head, |_| plain(200, "ok\n"));
+                return Admission::up_to(0, head, |_| Response::text(200, "ok\n"));
             }
-            (_, "/healthz" | "/readyz") => plain(405, "GET or HEAD.\n").header("Allow", "GET, HEAD"),
-            (_, PATH) => plain(405, "POST.\n").header("Allow", "POST"),
-            _ => plain(404, "The operator's paths are /healthz, /readyz, /metrics and /operation.\n"),
+            (_, "/healthz" | "/readyz") => Response::text(405, "GET or HEAD.\n").header("Allow", "GET, HEAD"),
+            (_, PATH) => Response::text(405, "POST.\n").header("Allow", "POST"),
+            _ => {
+                Response::text(404, "The operator's paths are /healthz, /readyz, /metrics and /operation.\n")
+            }
         })
     }
 }
@@ -389,10 +391,6 @@ fn busy() -> StartupError {
 
 fn unreadable(error: store::Error) -> StartupError {
     StartupError::new(error.to_string())
-}
-
-fn plain(status: u16, text: impl Into<String>) -> Response {
-    Response::new(status).bytes("text/plain; charset=utf-8", text.into())
 }
 
 #[cfg(test)]

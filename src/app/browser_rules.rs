@@ -63,7 +63,8 @@ impl BrowserRules {
         if !self.public_url.accepts_host(host) {
             trace::refused("host");
             self.log_refused("host", host, "if this is your host, set MCP_PUBLIC_URL to it");
-            return Err(plain(421, format!("This server is reached at {} only.\n", self.public_url)).into());
+            let words = format!("This server is reached at {} only.\n", self.public_url);
+            return Err(Response::text(421, words).into());
         }
         let route = match found {
             Ok(route) if route.is_http_sse() && !self.serves_http_sse => Err(NoRoute::NotFound),
@@ -82,7 +83,7 @@ impl BrowserRules {
             NoRoute::NotFound if is_public(head) && head.method == Method::Options => preflight(head),
             NoRoute::NotFound => {
                 trace::refused("not_found");
-                plain(404, format!("Nothing is here. {}\n", self.directions))
+                Response::text(404, format!("Nothing is here. {}\n", self.directions))
             }
             NoRoute::MethodNotAllowed(allow) => {
                 trace::refused("method_not_allowed");
@@ -95,14 +96,14 @@ impl BrowserRules {
     fn refuse_origin(&self, is_api: bool, head: &Head) -> Option<Response> {
         let Ok(origin) = head.headers.one("origin") else {
             trace::refused("two_origins");
-            return Some(plain(400, "Two Origin fields.\n"));
+            return Some(Response::text(400, "Two Origin fields.\n"));
         };
         match origin {
             Some(origin) if is_api && !is_public(head) && !self.admits_origin(origin) => {
                 trace::refused("origin");
                 let hint = "if this is your web client, name its origin in MCP_ALLOW_ORIGIN";
                 self.log_refused("origin", origin, hint);
-                Some(plain(403, "Pages of this origin may not use this server.\n"))
+                Some(Response::text(403, "Pages of this origin may not use this server.\n"))
             }
             Some(_) | None => None,
         }
@@ -129,7 +130,7 @@ impl BrowserRules {
     /// The answer to a method that the path does not take.
     pub(super) fn no_method(&self, allow: &'static str) -> Response {
         let words = format!("This path does not take this method. {}\n", self.directions);
-        plain(405, words).header("Allow", allow)
+        Response::text(405, words).header("Allow", allow)
     }
 
     /// Logs at most once a second for each reason: strangers choose how often they come.
@@ -203,8 +204,4 @@ fn preflight(head: &Head) -> Response {
         .header("Access-Control-Allow-Methods", CORS_METHODS)
         .header("Access-Control-Allow-Headers", allowed)
         .header("Access-Control-Max-Age", "600")
-}
-
-pub(super) fn plain(status: u16, text: impl Into<String>) -> Response {
-    Response::new(status).bytes("text/plain; charset=utf-8", text.into())
 }

@@ -82,13 +82,12 @@ impl LogLine {
         let noted = self.noted.lock();
         // The request did not become whole, so it was not answered here.
         let Some(status) = noted.status else { return };
-        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut fields = Vec::with_capacity(16);
         fields.extend([
             Field::Method(self.method.as_str()),
             Field::Route(self.route.map_or("none", Route::name)),
             Field::Status(status),
-            Field::Millis(millis),
+            Field::Millis(self.started.elapsed()),
         ]);
         fields.extend(self.path.as_deref().map(Field::Path));
         fields.extend(noted.server.as_deref().map(Field::Server));

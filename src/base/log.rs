@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
@@ -73,8 +74,8 @@ pub enum Field<'a> {
     Omitted(u64),
     /// A request's method.
     Method(&'a str),
-    /// A duration in milliseconds.
-    Millis(u64),
+    /// A duration, written in milliseconds.
+    Millis(Duration),
     /// Names of options.
     Options(&'a str),
     /// The outcome of a call, one of a few fixed words.
@@ -134,7 +135,7 @@ impl Field<'_> {
             Field::Login(text) => ("login", Value::Text(text)),
             Field::Omitted(number) => ("omitted", Value::Number(number)),
             Field::Method(text) => ("method", Value::Text(text)),
-            Field::Millis(number) => ("ms", Value::Number(number)),
+            Field::Millis(time) => ("ms", Value::Number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))),
             Field::Options(text) => ("options", Value::Text(text)),
             Field::Outcome(text) => ("outcome", Value::Text(text)),
             Field::Path(text) => ("path", Value::Text(text)),

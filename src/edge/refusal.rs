@@ -92,9 +92,7 @@ impl Refusal {
     /// The answer. It repeats nothing that the client sent.
     pub fn response(self) -> Response {
         let (status, _, sentence) = self.row();
-        let response = Response::new(status)
-            .header("X-Content-Type-Options", "nosniff")
-            .bytes("text/plain; charset=utf-8", sentence);
+        let response = Response::text(status, sentence).header("X-Content-Type-Options", "nosniff");
         if matches!(self, Refusal::Busy | Refusal::AddressBusy) {
             return response.header("Retry-After", "1");
         }

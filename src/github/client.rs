@@ -163,11 +163,10 @@ impl Client {
             return Err(caller.error());
         }
         let unreachable = |error: ureq::Error| {
-            let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             let error = error.to_string(); // holds no part of a header or a body
             log::warn(
                 "github.unreachable",
-                &[Field::Route(route), Field::Millis(millis), Field::Detail(&error)],
+                &[Field::Route(route), Field::Millis(started.elapsed()), Field::Detail(&error)],
             );
             ProviderError::Unreachable
         };

@@ -63,6 +63,11 @@ impl Response {
         self.header("Content-Type", content_type)
     }
 
+    /// A sentence in plain text.
+    pub fn text(status: u16, sentence: impl Into<String>) -> Response {
+        Response::new(status).bytes("text/plain; charset=utf-8", sentence.into())
+    }
+
     /// A JSON answer. A value that cannot be JSON (a map with keys that are no strings) becomes a 500.
     pub fn json(status: u16, value: &impl serde::Serialize) -> Response {
         match serde_json::to_vec(value) {
@@ -131,8 +136,7 @@ impl Response {
         }
         trace::refused("unread_answers");
         let words = "Other large answers wait for you: read them first.\n";
-        let refusal = Response::new(429).header("Retry-After", "1").header("Cache-Control", "no-store");
-        refusal.bytes("text/plain; charset=utf-8", words)
+        Response::text(429, words).header("Retry-After", "1").header("Cache-Control", "no-store")
     }
 
     /// The fields, in order.

@@ -73,7 +73,7 @@ pub(super) fn not_read(status: u16) -> Response {
         _ => ("content_type", "There must be one Content-Type field.\n"),
     };
     trace::refused(reason);
-    Response::new(status).bytes("text/plain; charset=utf-8", words).header("Cache-Control", "no-store")
+    Response::text(status, words).header("Cache-Control", "no-store")
 }
 
 /// The one message of a POST. `in_params` is the status for a request whose only fault is in its params.
