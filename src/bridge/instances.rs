@@ -175,18 +175,14 @@ impl Instances {
 
     /// Starts nothing any more, and ends what nobody uses, of all servers.
     pub(super) fn close(&self) {
-        self.close_where(|instance| !instance.is_used());
+        let all = self.settings.pool.close();
+        all.iter().filter(|instance| instance.idle_since().is_some()).for_each(|instance| instance.end());
     }
 
     /// Ends everything of all servers and waits until it is gone, up to `patience`.
     pub(super) fn stop(&self, patience: Duration) {
-        self.close_where(|_| true);
+        self.settings.pool.close().iter().for_each(|instance| instance.end());
         self.settings.pool.places.wait_below(1, patience);
-    }
-
-    fn close_where(&self, unwanted: impl Fn(&Instance) -> bool) {
-        let all = self.settings.pool.close();
-        all.iter().filter(|instance| unwanted(instance)).for_each(|instance| instance.end());
     }
 
     fn key(&self, person: &Principal) -> InstanceKey {
@@ -273,11 +269,6 @@ impl Instances {
         {
             instance.end();
         }
-    }
-
-    /// Takes an instance out of its slot.
-    fn remove(&self, instance: &Instance) {
-        self.settings.pool.slots.lock().remove(&instance.key, instance);
     }
 
     /// Notes what an instance says of itself. Returns whether there was one before it.
@@ -382,11 +373,6 @@ impl Instance {
         audience.map(|audience| audience.interests(&self.key)).unwrap_or_default()
     }
 
-    /// Whether somebody's call runs or waits there.
-    fn is_used(&self) -> bool {
-        self.peer.running() > 0 || matches!(self.state.lock().phase, InstancePhase::Starting(_))
-    }
-
     /// Since when nobody uses it; `None` if somebody does, or waits for it.
     fn idle_since(&self) -> Option<Instant> {
         if self.peer.running() > 0 {
@@ -409,7 +395,7 @@ impl Instance {
 
     /// Nothing begins here any more; what waits for the start is told why.
     fn over(&self, why: &Unavailable) {
-        self.instances.remove(self);
+        self.instances.settings.pool.slots.lock().remove(&self.key, self);
         let phase = {
             let mut state = self.state.lock();
             if matches!(state.phase, InstancePhase::Over(_)) {

@@ -88,15 +88,6 @@ fn message(text: &str) -> Option<PeerMessage<'_>> {
 /// The version in which each request says who asks.
 pub(super) const MODERN: &str = "2026-07-28";
 
-/// What a request says of the hop from us to the peer.
-#[derive(Default)]
-pub(super) struct Hop {
-    /// The token for reports of progress, where the client asked for them.
-    pub(super) progress_token: Option<u64>,
-    /// Who asks, and for whom, for peers of [`MODERN`].
-    pub(super) introduction: Option<(ClientInfo, OnBehalf)>,
-}
-
 /// What a request says of the client that it is made for.
 #[derive(Default)]
 pub(super) struct OnBehalf {
@@ -126,16 +117,21 @@ pub(super) fn progress_token(params: &Members) -> Option<Box<RawValue>> {
     meta.get("progressToken").map(ToOwned::to_owned)
 }
 
-/// The params of a client as the peer gets them.
-pub(super) fn for_peer(params: &Members, hop: Hop) -> Result<Members, mcp::Error> {
+/// The params of a client as the peer gets them: with our token for reports of progress, if the client asked for these, and for peers
+/// of [`MODERN`] with who asks, and for whom.
+pub(super) fn for_peer(
+    params: &Members,
+    progress_token: Option<u64>,
+    introduction: Option<(ClientInfo, OnBehalf)>,
+) -> Result<Members, mcp::Error> {
     // The client's answers, and a state that is sealed here.
     let mut params = params.clone().without("inputResponses").without("requestState");
     let mut meta = params.object("_meta").unwrap_or_default();
     meta.retain(|name| !name.starts_with(OF_HOP) && name != "progressToken");
-    if let Some(token) = hop.progress_token {
+    if let Some(token) = progress_token {
         meta = meta.with("progressToken", &token)?;
     }
-    if let Some((client_info, client)) = hop.introduction {
+    if let Some((client_info, client)) = introduction {
         meta = meta
             .with("io.modelcontextprotocol/protocolVersion", &MODERN)?
             .with("io.modelcontextprotocol/clientInfo", &client_info)?

@@ -13,49 +13,44 @@ use crate::mcp::Context;
 type NextRequest = Sender<Context>;
 
 /// The parked calls of one server.
-#[derive(Default)]
 pub(super) struct ParkedCalls {
-    /// Guards the calls, and whether there may be more.
-    state: Mutex<ParkedState>,
+    /// Guards the calls by their tickets; taken when there may be no more.
+    by_ticket: Mutex<Option<HashMap<String, (GrantId, NextRequest)>>>,
 }
 
-#[derive(Default)]
-struct ParkedState {
-    by_ticket: HashMap<String, (GrantId, NextRequest)>,
-    is_closed: bool,
+impl Default for ParkedCalls {
+    fn default() -> ParkedCalls {
+        ParkedCalls { by_ticket: Mutex::new(Some(HashMap::new())) }
+    }
 }
 
 impl ParkedCalls {
     /// Parks a call of a grant. Returns whether it is parked now: not if the server stops.
     pub(super) fn insert(&self, ticket: &str, call: (GrantId, NextRequest)) -> bool {
-        let mut state = self.state.lock();
-        let is_open = !state.is_closed;
-        if is_open {
-            state.by_ticket.insert(ticket.to_owned(), call);
-        }
-        is_open
+        self.by_ticket.lock().as_mut().map(|calls| calls.insert(ticket.to_owned(), call)).is_some()
     }
 
     /// Takes the call of a ticket out, if it is this grant's.
     pub(super) fn take(&self, ticket: &str, owner: GrantId) -> Option<NextRequest> {
-        let mut state = self.state.lock();
-        let is_theirs = state.by_ticket.get(ticket).is_some_and(|(grant, _)| *grant == owner);
-        if is_theirs { state.by_ticket.remove(ticket).map(|(_, next)| next) } else { None }
+        let mut calls = self.by_ticket.lock();
+        let calls = calls.as_mut()?;
+        calls.get(ticket).filter(|(grant, _)| *grant == owner)?;
+        calls.remove(ticket).map(|(_, next)| next)
     }
 
     pub(super) fn forget(&self, ticket: &str) {
-        self.state.lock().by_ticket.remove(ticket);
+        self.by_ticket.lock().as_mut().map(|calls| calls.remove(ticket));
     }
 
     /// Gives up the calls of a grant.
     pub(super) fn end_grant(&self, grant: GrantId) {
-        self.state.lock().by_ticket.retain(|_, (owner, _)| *owner != grant);
+        if let Some(calls) = &mut *self.by_ticket.lock() {
+            calls.retain(|_, (owner, _)| *owner != grant);
+        }
     }
 
     /// Gives up all calls, and parks no further ones: their clients would come back to a server that is gone.
     pub(super) fn close(&self) {
-        let mut state = self.state.lock();
-        state.is_closed = true;
-        state.by_ticket.clear();
+        self.by_ticket.lock().take();
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::message::{self, ClientInfo, Hop, OnBehalf, OutgoingMessage, PeerAnswer, PeerMessage};
+use super::message::{self, ClientInfo, OnBehalf, OutgoingMessage, PeerAnswer, PeerMessage};
 use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
 use crate::base::identity::GrantId;
 use crate::base::lock::Mutex;
@@ -129,8 +129,8 @@ impl Peer {
             state.running.insert(id, Running { waiter, progress_token });
             id
         };
-        let hop = Hop { progress_token: wants_progress.then_some(id), introduction };
-        let params = message::for_peer(params, hop).unwrap_or_default(); // it was JSON before
+        let params = message::for_peer(params, wants_progress.then_some(id), introduction);
+        let params = params.unwrap_or_default(); // it was JSON before
         let message = message::request(id, method, params);
         let sent = self.send(OutgoingMessage { mirrored: mirrored.unwrap_or_default(), ..message });
         if let Err(error) = sent {

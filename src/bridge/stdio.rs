@@ -7,8 +7,8 @@
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -241,7 +241,7 @@ struct ProgramReader {
     /// Readable when somebody wants this thread to look up.
     woken: Option<PipeReader>,
     stalled: Arc<AtomicBool>,
-    stdio: std::sync::Weak<Stdio>,
+    stdio: Weak<Stdio>,
     receiver: Arc<dyn Receiver>,
     noise: Noise,
     errors: Errors,
@@ -333,10 +333,9 @@ impl ProgramReader {
 
     /// How long nothing has to be done if nothing happens.
     fn wait(&self) -> Duration {
-        match matches!(self.stage, EndStage::Running) {
-            true => self.receiver.patience(),
-            false => self.due.saturating_duration_since(clock::instant()),
-        }
+        let is_running = matches!(self.stage, EndStage::Running);
+        let left = || self.due.saturating_duration_since(clock::instant());
+        if is_running { self.receiver.patience() } else { left() }
     }
 
     /// Waits until there is output, an error line, a report, or somebody wakes this thread.

@@ -77,7 +77,7 @@ fn members(text: &str) -> Members {
 }
 
 fn for_old(params: &str, progress_token: Option<u64>) -> String {
-    let params = for_peer(&members(params), Hop { progress_token, introduction: None });
+    let params = for_peer(&members(params), progress_token, None);
     params.unwrap().to_raw().unwrap().get().to_owned()
 }
 
@@ -112,7 +112,7 @@ fn a_modern_peer_is_told_who_asks() {
             mirrored: Vec::new(),
         };
         let introduction = Some((ClientInfo { name: "us", version: "1" }, client));
-        json!(for_peer(&members(params), Hop { progress_token: Some(3), introduction }).unwrap())
+        json!(for_peer(&members(params), Some(3), introduction).unwrap())
     };
     let meta = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientInfo": {"name": "us", "version": "1"},
