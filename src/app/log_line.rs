@@ -14,7 +14,7 @@ use crate::base::log::{self, Field};
 use crate::base::throttle::Throttle;
 use crate::base::trace::{self, Trace};
 use crate::base::{clock, limits};
-use crate::http::{CallEnding, CallOutcome, Head, Method, Witness};
+use crate::http::{CallEnding, CallNote, CallOutcome, Head, Method, Witness};
 use crate::metrics::Metrics;
 use crate::router::Route;
 
@@ -45,6 +45,8 @@ struct Noted {
     client: Option<ClientFingerprint>,
     /// The JSON-RPC method, and its target.
     call: Option<(&'static str, Option<Box<str>>)>,
+    /// The target as the client spells it, if the server spells it otherwise or has no such thing. For the audit log alone.
+    asked: Option<Box<str>>,
     /// The keyed hash of the call's arguments, if the operator wants one.
     arguments: Option<String>,
     ending: Option<CallEnding>,
@@ -118,6 +120,7 @@ impl LogLine {
         log::info("request", &fields);
         let is_call = noted.call.as_ref().is_some_and(|(method, _)| is_recorded(method));
         if noted.caller.is_some() && (is_call || matches!(status, 401 | 403 | 429 | 503)) {
+            fields.extend(noted.asked_field());
             audit::record("request", &fields);
         }
     }
@@ -137,6 +140,10 @@ impl Noted {
         let target = target.flatten().map(Field::Target);
         let arguments = self.arguments.as_deref().map(Field::Arguments);
         [method.map(Field::Rpc), target, arguments].into_iter().flatten()
+    }
+
+    fn asked_field(&self) -> Option<Field<'_>> {
+        self.asked.as_deref().map(Field::Asked)
     }
 }
 
@@ -161,12 +168,14 @@ impl Witness for LogLine {
         self.noted.lock().caller = Some(caller.clone());
     }
 
-    fn called(&self, method: &'static str, target: Option<&str>, arguments: Option<&str>) -> bool {
+    fn called(&self, CallNote { method, target, asked, arguments }: CallNote<'_>) -> bool {
         let arguments = arguments.and_then(audit::hash);
         let mut noted = self.noted.lock();
         noted.call = Some((method, target.map(Into::into)));
+        noted.asked = asked.filter(|_| asked != target).map(Into::into);
         noted.arguments = arguments;
-        !is_recorded(method) || audit::begin(noted.caller_fields().chain(noted.call_fields()))
+        let fields = noted.caller_fields().chain(noted.call_fields()).chain(noted.asked_field());
+        !is_recorded(method) || audit::begin(fields)
     }
 
     fn ended(&self, ending: CallEnding) {

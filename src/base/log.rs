@@ -47,6 +47,8 @@ pub enum Field<'a> {
     Addr(&'a str),
     /// The keyed hash of a call's arguments.
     Arguments(&'a str),
+    /// The tool, prompt or resource that a known caller asks for, as its client spells it.
+    Asked(&'a str),
     /// The size of a call's response.
     Bytes(u64),
     /// Servers behind the bridge that are described otherwise, by name.
@@ -123,6 +125,7 @@ impl Field<'_> {
             Field::Added(text) => ("added", Value::Text(text)),
             Field::Addr(text) => ("addr", Value::Text(text)),
             Field::Arguments(text) => ("arguments", Value::Text(text)),
+            Field::Asked(text) => ("asked", Value::Text(text)),
             Field::Bytes(number) => ("bytes", Value::Number(number)),
             Field::Changed(text) => ("changed", Value::Text(text)),
             Field::Client(text) => ("client", Value::Text(text)),
@@ -156,7 +159,7 @@ impl Field<'_> {
     }
 
     fn most_bytes(&self) -> usize {
-        let is_long = matches!(self, Field::Hint(_) | Field::Error(_) | Field::Target(_));
+        let is_long = matches!(self, Field::Hint(_) | Field::Error(_) | Field::Target(_) | Field::Asked(_));
         if is_long { LONG_VALUE_BYTES } else { VALUE_BYTES }
     }
 }

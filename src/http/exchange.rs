@@ -82,14 +82,26 @@ pub trait Handler: Send + Sync {
     fn admit(self: Arc<Self>, head: Head) -> Admission;
 }
 
+/// What is known of a call before it runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CallNote<'a> {
+    /// The method, one of those that are known.
+    pub method: &'static str,
+    /// The tool, prompt or resource, as the server spells it.
+    pub target: Option<&'a str>,
+    /// The same as the client spells it: not for the log.
+    pub asked: Option<&'a str>,
+    /// The arguments, JSON: not for the log.
+    pub arguments: Option<&'a str>,
+}
+
 /// Observes one request for the log and the metrics. Its last holder drops it when the answer is complete.
 pub trait Witness: Send + Sync {
     /// The caller is authenticated.
     fn identify(&self, caller: &Principal);
 
-    /// The request is a call of `method`, for this tool, prompt or resource, with these arguments, which are JSON. Method and target
-    /// are names of the server's, never the client's. Returns whether the call may run.
-    fn called(&self, method: &'static str, target: Option<&str>, arguments: Option<&str>) -> bool;
+    /// The request is this call. Returns whether it may run.
+    fn called(&self, call: CallNote<'_>) -> bool;
 
     /// The call has ended; the last time counts.
     fn ended(&self, ending: CallEnding);

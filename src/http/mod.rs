@@ -12,7 +12,7 @@ mod sse;
 mod stream;
 mod url;
 
-pub use exchange::{Admission, Blocking, Handler, Responder, Ticket, Waiter, Witness};
+pub use exchange::{Admission, Blocking, CallNote, Handler, Responder, Ticket, Waiter, Witness};
 pub use form::Form;
 pub(crate) use form::decode as form_decode;
 pub use forwarded::TrustedProxies;

@@ -12,7 +12,7 @@ use super::intake::Message;
 use super::jsonrpc::{Encoded, Error};
 use super::members::Members;
 use crate::base::{json, trace};
-use crate::http::Response;
+use crate::http::{CallNote, Response};
 
 /// A method that clients may call.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Core {
             return None;
         };
         let Some(row) = MethodRow::find(method) else {
-            witness.called("unknown", None, None);
+            witness.called(CallNote { method: "unknown", ..CallNote::default() });
             return None;
         };
         let subject = row.subject(params).ok().flatten();
@@ -100,7 +100,13 @@ impl Core {
         let target =
             known.and_then(|(operation, subject)| backend.known(&caller.principal, operation, subject));
         let arguments = ["arguments", "argument", "uri"].iter().find_map(|member| params.get(member));
-        if witness.called(row.name, target.as_deref(), arguments.map(RawValue::get)) {
+        let is_recorded = witness.called(CallNote {
+            method: row.name,
+            target: target.as_deref(),
+            asked: known.map(|(_, subject)| subject),
+            arguments: arguments.map(RawValue::get),
+        });
+        if is_recorded {
             return None;
         }
         trace::refused("not_recorded");

@@ -46,8 +46,8 @@ impl Witness for Note {
         self.note(caller.subject);
     }
 
-    fn called(&self, method: &'static str, _: Option<&str>, _: Option<&str>) -> bool {
-        self.note(method);
+    fn called(&self, call: CallNote<'_>) -> bool {
+        self.note(call.method);
         true
     }
 
@@ -77,7 +77,7 @@ fn the_witness_of_a_call_sees_its_end_after_the_head() {
     let (responder, _waiter) = Responder::pair();
     let responder = responder.with_witness(Arc::new(Note(sender)));
     let call = responder.witness().unwrap();
-    assert!(call.called("ping", None, None));
+    assert!(call.called(CallNote { method: "ping", ..CallNote::default() }));
     responder.respond(Response::new(200).ending((CallOutcome::Ok, 40)));
     assert_eq!(notes.try_iter().collect::<Vec<_>>(), ["ping", "Ok 40", "200"]);
     call.ended((CallOutcome::Cancelled, 0));

@@ -3,7 +3,8 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::http::{CallEnding, CallOutcome, Witness};
+use crate::base::limits;
+use crate::http::{CallEnding, CallNote, CallOutcome, Witness};
 
 /// What one request's witness was told: the method, the target, and the last outcome.
 #[derive(Default)]
@@ -12,7 +13,7 @@ struct Seen(Mutex<(&'static str, Option<String>, Option<CallOutcome>)>);
 impl Witness for Seen {
     fn identify(&self, _: &Principal) {}
 
-    fn called(&self, method: &'static str, target: Option<&str>, _: Option<&str>) -> bool {
+    fn called(&self, CallNote { method, target, .. }: CallNote<'_>) -> bool {
         let mut seen = self.0.lock().unwrap();
         (seen.0, seen.1) = (method, target.map(str::to_owned));
         true
@@ -120,6 +121,38 @@ fn the_end_of_a_call_is_noted_when_it_has_ended() {
     assert!(events.json()["error"].is_object());
     assert_eq!(seen.0.lock().unwrap().2, Some(CallOutcome::Cancelled));
     waiting.worker.join().unwrap();
+}
+
+/// A21: a call that panics, or runs for too long, is over for the log when it is over for its client.
+#[test]
+fn a_call_that_fails_by_itself_is_noted_at_once() {
+    let released = CancelToken::new();
+    let release = released.clone();
+    let tool = |name| Tool::new(name, "", json!({ "type": "object" }));
+    let stuck = tool("stuck").handler(move |_, _: NoArguments| Ok(released.wait(SOON).to_string()));
+    let panics = tool("panics").handler(|_, _: NoArguments| -> Result<String, CallError> { panic!("a bug") });
+    let endpoint = endpoint(ToolServer::builder("n", "1").tool(stuck).tool(panics).build().unwrap());
+    let check = |name: &str, end: &dyn Fn(), expected: CallOutcome| {
+        let (waiting, seen) =
+            endpoint.seen(modern::plain("tools/call", json!({ "name": name, "arguments": {} })));
+        end();
+        waiting.head();
+        assert_eq!(seen.0.lock().unwrap().2, Some(expected));
+        // Nothing else holds the witness, whose end writes the line, although the handler may still run.
+        assert_eq!(Arc::strong_count(&seen), 1);
+        waiting.worker
+    };
+    check("panics", &|| {}, CallOutcome::ProtocolError("internal_error")).join().unwrap_err();
+    let take_too_long = || {
+        while endpoint.mcp.counts().calls == 0 {
+            std::thread::yield_now();
+        }
+        endpoint.clock.advance(limits::CALL);
+        endpoint.mcp.sweep();
+    };
+    let worker = check("stuck", &take_too_long, CallOutcome::Cancelled);
+    release.trip();
+    worker.join().unwrap();
 }
 
 /// L2: of a call that becomes a task the end of the task counts.
