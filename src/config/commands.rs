@@ -87,9 +87,6 @@ pub(super) struct CommandLine {
 /// How a program to be served is written.
 const BRIDGED: &str = "[[--env NAME[=VALUE]]... -- COMMAND [ARG...] | --upstream URL [--header 'NAME: VALUE']... | --servers FILE]";
 
-/// What is checked.
-const CHECKED: &str = "[--start] [[--env NAME[=VALUE]]... -- COMMAND [ARG...] | --upstream URL [--header 'NAME: VALUE']... | --servers FILE]";
-
 /// How `grants revoke` is told which grants.
 const SELECTION: &str = "(ID | --user LOGIN|NUMBER | --client FINGERPRINT | --all)";
 
@@ -105,7 +102,7 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     command(&["demo"], BRIDGED, Action::Demo)
         .help("serve on loopback with a simulated GitHub, no account needed"),
-    command(&["check"], CHECKED, Action::Check).help(
+    command(&["check"], BRIDGED, Action::Check).help(
         "say what the options mean, what of it is unsafe, and whether a server would start; with --start, start each \
          MCP server behind it once, and say what it offers",
     ),
@@ -153,16 +150,11 @@ impl Command {
     /// An error for an argument of a command that takes none.
     fn surplus(&self, word: &str) -> StartupError {
         let name = self.words.join(" ");
-        StartupError::new(match self.action {
-            Action::Serve => {
-                format!("{word:?} is no option; if it is a program to be served, write -- before it")
-            }
-            Action::Demo | Action::Check => format!(
-                "{name} takes no argument {word:?}; {name} --help shows what it takes; a program to be served stands behind --"
-            ),
-            Action::Health | Action::Help | Action::Operate(_) => {
-                format!("{name} takes no argument {word:?}; {name} --help shows what it takes")
-            }
+        let program = if self.is_bridged() { "; a program to be served stands behind --" } else { "" };
+        StartupError::new(if name.is_empty() {
+            format!("{word:?} is no option; if it is a program to be served, write -- before it")
+        } else {
+            format!("{name} takes no argument {word:?}; {name} --help shows what it takes{program}")
         })
     }
 
@@ -177,8 +169,12 @@ impl Command {
 
     /// `PROGRAM grants revoke (ID | --user LOGIN|NUMBER | …) [--json]`
     pub(super) fn usage(&self, program: &str) -> String {
-        let json = if matches!(self.action, Action::Operate(_)) { "[--json]" } else { "" };
-        let parts = [&[program], self.words, &[self.arguments, json]].concat();
+        let parts = match self.action {
+            Action::Check => vec!["[--start]", self.arguments],
+            Action::Operate(_) => vec![self.arguments, "[--json]"],
+            Action::Serve | Action::Demo | Action::Health | Action::Help => vec![self.arguments],
+        };
+        let parts = [&[program], self.words, &parts].concat();
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
     }
 }
@@ -296,11 +292,17 @@ fn revoke(line: &CommandLine) -> Result<Operation, StartupError> {
     }
 }
 
-fn restart(line: &CommandLine) -> Result<Operation, StartupError> {
+/// The argument of a command that takes exactly one, which `what` asks for.
+fn only_argument<'l>(line: &'l CommandLine, what: &str) -> Result<&'l str, StartupError> {
     match line.arguments.as_slice() {
-        [server] => Ok(Operation::RestartServer(server.clone())),
-        [] | [..] => Err(StartupError::unusable("servers restart", "say one name of `servers list`")),
+        [argument] => Ok(argument),
+        [] | [..] => Err(StartupError::unusable(line.command.words.join(" "), what)),
     }
+}
+
+fn restart(line: &CommandLine) -> Result<Operation, StartupError> {
+    let server = only_argument(line, "say one name of `servers list`")?;
+    Ok(Operation::RestartServer(server.to_owned()))
 }
 
 fn forget(line: &CommandLine) -> Result<Operation, StartupError> {
@@ -325,11 +327,7 @@ fn forget(line: &CommandLine) -> Result<Operation, StartupError> {
 }
 
 fn back_up(line: &CommandLine) -> Result<Operation, StartupError> {
-    match line.arguments.as_slice() {
-        [_] => Ok(Operation::BackUp),
-        [] => Err(StartupError::unusable("backup", "say to which file")),
-        [..] => Err(StartupError::unusable("backup", "say one file")),
-    }
+    only_argument(line, "say to which file, and name only one").map(|_| Operation::BackUp)
 }
 
 fn url(text: String) -> Result<String, &'static str> {

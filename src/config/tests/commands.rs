@@ -38,7 +38,7 @@ fn commands_look_after_a_server() {
         (Operation::BackUp, Some(PathBuf::from("/backups/today.redb")))
     );
     refused(&["backup"], &[], "backup: say to which file");
-    refused(&["backup", "a", "b"], &[], "backup: say one file");
+    refused(&["backup", "a", "b"], &[], "backup: say to which file, and name only one");
     assert_eq!(command(&["backup", "/a=b"]).file, Some(PathBuf::from("/a=b")));
     let probe = |args: &[&str]| match parse(args, &[("MCP_STATE_DIR", "/state")]) {
         Ok(Invocation::Health(probe)) => probe,
