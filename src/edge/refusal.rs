@@ -72,7 +72,7 @@ impl Refusal {
             Refusal::KeptOpen => (
                 400,
                 "kept_open",
-                "One request per connection: have the proxy send Connection: close, as docs/deploy shows.\n",
+                "One request per connection: send Connection: close (docs/deploy has it for proxies and curl).\n",
             ),
             Refusal::Version => (505, "version", "Use HTTP/1.1.\n"),
         }
