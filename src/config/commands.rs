@@ -97,37 +97,37 @@ const fn command(words: &'static [&'static str], arguments: &'static str, action
 /// Every command, in the order in which `--help` and the README show them.
 pub(super) const COMMANDS: &[Command] = &[
     command(&[], BRIDGED, Action::Serve).help(
-        "serve: these tools, or those of an MCP server on standard input and output, which COMMAND starts \
-         for each person and client",
+        "serve this program's own tools, or an MCP server: a COMMAND that speaks MCP on standard input and output, started \
+         for each person and client, a URL, or several from a FILE",
     ),
     command(&["demo"], BRIDGED, Action::Demo)
         .help("serve on loopback with a simulated GitHub, no account needed"),
     command(&["check"], BRIDGED, Action::Check).help(
-        "say what the options mean, what of it is unsafe, and whether a server would start; with --start, start each \
-         MCP server behind it once, and say what it offers",
+        "report what the options mean, what is unsafe, and whether the server would start; --start also starts each MCP \
+         server behind it once and reports what it offers",
     ),
     command(&["grants", "list"], "", Action::Operate(|_| Ok(Operation::ListGrants)))
-        .help("list who let which program in"),
+        .help("list the grants: which person let which client in, and when it was last used"),
     command(&["grants", "revoke"], SELECTION, Action::Operate(revoke)).help(
-        "end one grant, those of a person or a program, or all: with their tokens, sessions and streams",
+        "end one grant, those of a person or a client, or all, with their tokens, sessions and streams",
     ),
     command(&["key", "rotate"], "", Action::Operate(|_| Ok(Operation::RotateKey))).help(
-        "seal with a new key from now on, at once if the server runs; what older keys sealed still opens",
+        "encrypt with a new key from now on, at once if the server runs; what was encrypted with older keys stays valid",
     ),
     command(&["backup"], "FILE", Action::Operate(back_up))
-        .help("copy the grants to a new file, consistent also while the server runs; the key is not in it"),
+        .help("copy the grants, without the key, to a new file; the copy is consistent also while the server runs"),
     command(&["status"], "", Action::Operate(|_| Ok(Operation::Status))).help(
-        "say since when the server is up, its version, and how many grants, sessions, streams and running \
-         calls it has",
+        "print since when the server is up, its version, and the number of grants, sessions, streams, running calls and \
+         programs",
     ),
     command(&["servers", "list"], "", Action::Operate(|_| Ok(Operation::ListServers)))
-        .help("list the MCP servers behind the running server: how many programs they have, restarts, the last failure"),
+        .help("list the MCP servers behind the running server: running programs, restarts, failures, the last failure"),
     command(&["servers", "restart"], "NAME", Action::Operate(restart))
-        .help("end the programs of one of them; the next call starts them again"),
+        .help("end the programs of one MCP server; the next call starts them again"),
     command(&["servers", "forget"], "NAME [NUMBER|token:NAME]", Action::Operate(forget))
-        .help("remove the home directories that are kept for one of them, or that of one person or service token"),
+        .help("remove the home directories of one MCP server, or that of one person or service token"),
     command(&["health"], "[--url URL]", Action::Health).help(
-        "exit with 0 if the server is up, else with 1: asked over the operator's socket, or at its URL",
+        "exit with 0 if the server is up, else with 1; asks over the operator's socket, or at the URL",
     ),
     command(&["help"], "", Action::Help).help("print this"),
 ];
@@ -354,5 +354,5 @@ fn user(text: &str) -> Result<Selection, &'static str> {
 
 fn client(text: &str) -> Result<Selection, &'static str> {
     let client = ClientFingerprint::parse(text).map(Selection::Client);
-    client.ok_or("a program's fingerprint is the CLIENT column of `grants list`")
+    client.ok_or("a client's fingerprint is the CLIENT column of `grants list`")
 }

@@ -39,8 +39,8 @@ pub(super) fn all(program: &str) -> String {
         let _ = writeln!(out, "  {}\n      {}", command.usage(program), command.help);
     }
     out.push_str(
-        "\nOptions, each also an environment variable and a line of --config (the flag wins, then the variable); \
-         the operator's commands read the state's alone:\n",
+        "\nOptions. Each is also an environment variable and a line of the --config file; the flag wins, then the variable. \
+         COMMAND --help lists those that a command takes:\n",
     );
     out + &options(Reads::Everything)
 }

@@ -104,180 +104,132 @@ const fn option(env: &'static str, takes: Takes, default: &'static str) -> Confi
 /// Every option, in the order in which `--help` and the README show them.
 pub(super) const OPTIONS: &[ConfigOption] = &[
     option("GITHUB_CLIENT_ID", One("ID"), "required")
-        .help("the client id of your OAuth app at GitHub")
+        .help("client id of your OAuth app at GitHub")
         .sets(|config, value| set(&mut config.github.client_id, values::client_id(value))),
-    option("GITHUB_CLIENT_SECRET", Secret("SECRET"), "required").help("its client secret").sets(
+    option("GITHUB_CLIENT_SECRET", Secret("SECRET"), "required").help("client secret of that app").sets(
         |config, value| {
             set(&mut config.github.client_secret, client_secret::parse(value).map(ClientSecret::Given))
         },
     ),
     option("GITHUB_CLIENT_SECRET_FILE", One("FILE"), "none")
-        .help(
-            "a file with the client secret, and while you change it the other one in a second line; \
-             wins over GITHUB_CLIENT_SECRET",
-        )
+        .help("file with the client secret; while you replace it, the other one in a second line. Wins over GITHUB_CLIENT_SECRET")
         .sets(|config, value| set(&mut config.github.client_secret, Ok(ClientSecret::File(value.into())))),
     option("MCP_ALLOW", List("RULES"), "required; any for demo")
         .help("who is let in: a comma list of user:LOGIN, id:NUMBER, org:ORG, team:ORG/SLUG; or any")
         .sets(|config, value| set(&mut config.allow, values::allow_rules(value))),
     option("MCP_PUBLIC_URL", One("URL"), "http:// and the listen address, if that is loopback")
-        .help("the https URL under which clients reach this server; may have a path")
+        .help("https URL at which clients reach this server; may have a path")
         .sets(|config, value| set(&mut config.public_url, PublicUrl::parse(value).map(Some))),
     option("MCP_LISTEN", List("WHERE"), "127.0.0.1:3001")
-        .help(
-            "where to listen: a comma list of IP address and port, unix:/PATH, systemd (its .socket \
-             unit); may be repeated",
-        )
+        .help("where to listen: a comma list of IP address and port, unix:/PATH, systemd (sockets of a .socket unit); may be repeated")
         .sets(|config, value| set(&mut config.listen, values::listen(value))),
     option("MCP_TLS_CERT", One("FILE"), "none")
-        .help(
-            "the certificate and its chain, PEM: encrypt what is listened to; read again when the file \
-             changes",
-        )
+        .help("certificate and its chain, PEM; turns on TLS. Read again when the file changes")
         .sets(|config, value| set(&mut config.tls_cert, path(value))),
     option("MCP_TLS_KEY", One("FILE"), "none")
-        .help("its private key, PEM")
+        .help("private key of the certificate, PEM")
         .sets(|config, value| set(&mut config.tls_key, path(value))),
     option("MCP_BEHIND_PROXY", One("ADDR"), "none")
-        .help(
-            "instead of listening, take requests from a reverse proxy on a loopback HOST:PORT or \
-             unix:/PATH",
-        )
+        .help("in place of MCP_LISTEN: a listener with fewer defences, for a reverse proxy on this machine, at a loopback HOST:PORT or unix:/PATH")
         .sets(|config, value| set(&mut config.behind_proxy, values::behind_proxy(value).map(Some))),
     option("MCP_TRUSTED_PROXY", List("NETWORKS"), "none")
-        .help(
-            "whose X-Forwarded-For is believed, for limits and the log: addresses, CIDRs, unix for the \
-             Unix socket",
-        )
+        .help("proxies whose X-Forwarded-For is believed, for limits and the log: a comma list of addresses, CIDRs, unix for the Unix socket")
         .sets(|config, value| set(&mut config.trusted_proxies, TrustedProxies::parse(value))),
     option("MCP_ALLOW_ORIGIN", List("ORIGINS"), "none; the MCP Inspector's for demo")
-        .help(
-            "a comma list of the origins of web pages and apps that may call the API, like \
-             https://inspector.example, app://name, null",
-        )
+        .help("origins of web pages and apps that may call the API: a comma list like https://inspector.example, app://name, null")
         .sets(|config, value| set(&mut config.allowed_origins, values::origins(value))),
     option("MCP_METRICS_LISTEN", One("HOST:PORT"), "none; always on the operator's socket")
-        .help("a loopback address and port for /metrics")
+        .help("loopback address and port for /metrics")
         .sets(|config, value| set(&mut config.metrics_listen, values::metrics_listen(value).map(Some))),
-    option("MCP_LOG_FORMAT", One("FORMAT"), "human")
-        .help("how a line of the log is written: human or json")
+    option("MCP_LOG_FORMAT", One("human|json"), "human")
+        .help("format of log lines")
         .sets(|config, value| set(&mut config.log_format, values::log_format(value))),
     option("MCP_AUDIT_LOG", One("FILE"), "none")
-        .help("a file, or - for standard output, with one JSON line per call, login and act of the operator: docs/audit.md")
+        .help("file, or - for standard output, that gets one JSON line per call, login and operator's command: docs/audit.md")
         .sets(|config, value| set(&mut config.audit.path, path(value))),
     option("MCP_AUDIT_REQUIRED", One("on|off"), "off")
-        .help("whether calls are refused while the audit log cannot be written")
+        .help("refuse calls while the audit log cannot be written")
         .sets(|config, value| set(&mut config.audit.is_required, values::switch(value))),
     option("MCP_AUDIT_ARGUMENTS", One("off|hash"), "off")
-        .help("whether its lines have a keyed hash of a call's arguments, so that calls can be compared")
+        .help("hash: add a keyed hash of a call's arguments to its lines, so that calls can be compared")
         .sets(|config, value| set(&mut config.audit.hashes_arguments, values::audit_arguments(value))),
     option("MCP_CLIENTS", One("FILE"), "none")
-        .help(
-            "a JSON list of clients of your own: client_id, client_name, redirect_uris, perhaps \
-             client_secret_file",
-        )
+        .help("JSON file with a list of preregistered clients: client_id, client_name, redirect_uris, optionally client_secret_file")
         .sets(|config, value| set(&mut config.clients.file, path(value))),
     option("MCP_DENY_CLIENTS", List("LIST"), "none")
-        .help(
-            "clients that are refused and lose their grants: a comma list of fingerprints from the \
-             log, URLs and hosts",
-        )
+        .help("clients that are refused and whose grants end: a comma list of fingerprints from the log, URLs and hosts")
         .sets(|config, value| set(&mut config.clients.denied, DenyList::parse(value))),
     option("MCP_REGISTRATION", One("open|closed"), "open")
-        .help("whether clients may register by themselves; those that have done so before stay")
+        .help("whether clients may register themselves; closed keeps those that already have")
         .sets(|config, value| set(&mut config.clients.registration, values::registration(value))),
     option("MCP_REGISTRATIONS_PER_HOUR", One("NUMBER"), "600")
-        .help("how often one address may register clients")
+        .help("registrations from one address per hour")
         .sets(|config, value| set(&mut config.clients.registrations_per_hour, values::count(value))),
     option("MCP_REDIRECT_SCHEMES", List("SCHEMES"), "none")
-        .help(
-            "a comma list of apps' own schemes, like myapp for myapp://callback, that clients may be \
-             answered at, besides those of known clients",
-        )
+        .help("private-use schemes allowed in redirect URIs, besides those of known clients: a comma list like myapp, for myapp://callback")
         .sets(|config, value| set(&mut config.clients.redirect_schemes, RedirectSchemes::parse(value))),
     option("MCP_CLIENT_DOCUMENTS", One("on|off"), "on; off for demo")
-        .help(
-            "whether a client's id may be the https URL of its metadata document, which this server \
-             then fetches",
-        )
+        .help("accept the https URL of a client's metadata document as its client_id, and fetch the document")
         .sets(|config, value| set(&mut config.clients.documents, values::switch(value))),
     option("MCP_LEGACY_SSE", One("on|off"), "off")
         .help("also serve the HTTP+SSE transport of 2024-11-05, at /sse and /message")
         .sets(|config, value| set(&mut config.legacy_sse, values::switch(value))),
     option("MCP_MAX_CONNECTIONS", One("NUMBER"), "512")
-        .help(
-            "connections at once, a thread and a descriptor each; an eighth of them from one address. The \
-             proxy of MCP_BEHIND_PROXY has to bound its own",
-        )
+        .help("connections at once, a thread and a descriptor each; one address gets an eighth of them. Does not bound MCP_BEHIND_PROXY")
         .sets(|config, value| set(&mut config.capacity.connections, values::count(value))),
     option("MCP_MAX_STREAMS", One("NUMBER"), "256")
         .help("open streams at once; leaves a quarter of the connections free")
         .sets(|config, value| set(&mut config.capacity.streams, values::count(value))),
     option("MCP_MAX_SESSIONS", One("NUMBER"), "1000")
-        .help("sessions at once")
+        .help("MCP sessions at once")
         .sets(|config, value| set(&mut config.capacity.sessions, values::count(value))),
     option("MCP_MAX_STREAMS_PER_USER", One("NUMBER"), "24")
-        .help("open streams of one user")
+        .help("open streams of one person")
         .sets(|config, value| set(&mut config.capacity.streams_per_user, values::count(value))),
     option("MCP_MAX_SESSIONS_PER_USER", One("NUMBER"), "32")
-        .help("sessions of one user; the least recently used one makes room")
+        .help("sessions of one person; a new one replaces the least recently used")
         .sets(|config, value| set(&mut config.capacity.sessions_per_user, values::count(value))),
     option("MCP_UPSTREAM", One("URL"), "none")
-        .help("an MCP server over Streamable HTTP that is served in place of these tools")
+        .help("MCP server over Streamable HTTP that is served in place of this program's own tools")
         .sets(|config, value| set(&mut config.bridge.upstream, UpstreamUrl::parse(value).map(Some))),
     option("MCP_SERVERS", One("FILE"), "none")
-        .help(
-            "a JSON file of MCP servers (mcpServers, as clients have it), each served at /NAME/mcp in place of \
-             these tools; SIGHUP rereads it",
-        )
+        .help("JSON file of MCP servers (mcpServers, as clients have it), each served at /NAME/mcp; SIGHUP rereads it")
         .sets(|config, value| set(&mut config.bridge.file, path(value))),
     option("MCP_MAX_CHILDREN", One("NUMBER"), "64")
-        .help(
-            "programs, or sessions at upstreams, at once, of all servers together; the one unused for the \
-             longest time makes room",
-        )
+        .help("programs and sessions at upstreams at once, of all servers together; the one unused for the longest time makes room")
         .sets(|config, value| set(&mut config.bridge.most.1, values::count(value))),
     option("MCP_MAX_CHILDREN_PER_USER", One("NUMBER"), "8")
-        .help("those of one user")
+        .help("the same for one person")
         .sets(|config, value| set(&mut config.bridge.most.0, values::count(value))),
     option("MCP_BRIDGE_IDLE", One("SECONDS"), "600")
-        .help("how long a program or a session is kept that nobody uses")
+        .help("seconds after which an unused program, or session at an upstream, is ended")
         .sets(|config, value| set(&mut config.bridge.idle, values::seconds(value))),
     option("MCP_CHILDREN_DIR", One("DIR"), "beside the state directory, its name with .children")
-        .help("where programs have their home directories, one per person")
+        .help("directory with the home directories of the programs, one per person")
         .sets(|config, value| set(&mut config.bridge.directory, values::absolute(value).map(Some))),
     option("MCP_CHILD_USER", One("USER"), "the server's own")
-        .help("the user that programs run as, by name or number, or a range of numbers, one for each person; needs the right to")
+        .help("user that programs run as: a name, a number, or a range of numbers for one user per person; the server needs the right to change users")
         .sets(|config, value| set(&mut config.bridge.user, Ok(Some(value.to_owned())))),
     option(CONFIG, One("FILE"), "none")
-        .help(
-            "a file of lines like MCP_ALLOW=user:octocat, with the names of the variables; variables \
-             and flags win over it",
-        )
+        .help("file of lines like MCP_ALLOW=user:octocat, with the names of the variables; variables and flags win over it")
         .sets(|config, value| set(&mut config.file, path(value))),
     option("MCP_STATE_DIR", One("DIR"), STATE_DIR)
-        .help("where the grants, the key and the operator's socket are kept")
+        .help("directory of the grants, the key and the operator's socket")
         .sets(|config, value| set(&mut config.state_dir, Ok(value.into()))),
     option("MCP_OAUTH_KEY_FILE", One("FILE"), "key in the state directory")
-        .help("the server's key; made at the first start")
+        .help("file with the server's key; created at the first start")
         .sets(|config, value| set(&mut config.key_file, path(value))),
     option("MCP_OPERATOR_SOCKET", One("PATH"), "operator.sock in the state directory")
-        .help(
-            "where a running server takes the operator's commands, if the state is on a volume that \
-             has no Unix sockets",
-        )
+        .help("socket for the operator's commands, for a state directory on a volume without Unix sockets")
         .sets(|config, value| set(&mut config.operator_socket, values::absolute(value).map(Some))),
     option("GITHUB_URL", One("URL"), github::URL)
-        .help("your GitHub Enterprise Server, if you have one")
+        .help("URL of your GitHub Enterprise Server, if you have one")
         .sets(|config, value| set(&mut config.github.url, BaseUrl::parse(value))),
     option("GITHUB_API_URL", One("URL"), "https://api.github.com, or GITHUB_URL/api/v3")
-        .help("its API")
+        .help("URL of its API")
         .sets(|config, value| set(&mut config.github.api_url, BaseUrl::parse(value).map(Some))),
     option("MCP_CA_FILE", One("FILE"), "none")
-        .help(
-            "certificates, PEM, trusted besides the built-in roots by every call to GitHub, for client \
-             documents and at the upstream",
-        )
+        .help("certificates, PEM, trusted besides the built-in roots for calls to GitHub, client documents and upstreams")
         .sets(|config, value| set(&mut config.ca_file, path(value))),
 ];
 

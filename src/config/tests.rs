@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 
 use super::commands::COMMANDS;
-use super::options::Reads;
+use super::options::{Reads, Takes};
 use super::*;
 use crate::base::identity::UserId;
 use crate::oauth::provider::Group;
@@ -407,7 +407,12 @@ fn readme_has_these_tables() {
 fn option_table() -> String {
     let mut out = String::from("| variable | flag | default | what it is |\n| --- | --- | --- | --- |\n");
     for option in OPTIONS {
-        let flag = if option.is_secret() { "—".to_owned() } else { format!("`{}`", option.flag()) };
+        let flag = match option.takes {
+            Takes::One(value) | Takes::List(value) => {
+                format!("`{} {value}`", option.flag()).replace('|', "\\|")
+            }
+            Takes::Secret(_) => "—".to_owned(),
+        };
         let _ = writeln!(out, "| `{}` | {flag} | {} | {} |", option.env, option.default, option.help);
     }
     out

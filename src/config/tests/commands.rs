@@ -96,7 +96,7 @@ fn commands_that_could_mean_something_else_are_refused() {
     refused(&["grants", "revoke", "--user="], &[], "--user needs a value");
     refused(&["grants", "revoke", "--user", "a b"], &[], "--user: a login");
     refused(&["grants", "revoke", "--user", "99999999999999999999999"], &[], "--user: an account's number");
-    refused(&["grants", "revoke", "--client", "octocat"], &[], "--client: a program's fingerprint");
+    refused(&["grants", "revoke", "--client", "octocat"], &[], "--client: a client's fingerprint");
     refused(&["grants", "revoke", "octocat"], &[], "grants revoke: a grant's ID");
     refused(&["demo", "--json"], &[], "no option \"--json\"");
 }
