@@ -98,7 +98,7 @@ def full_disk(binary):
                     other.refresh()
             row("disk full: a refresh", attempt(lambda: refresh(person, UNAVAILABLE)), line(server, "store.failed No space"))
             row("disk full: a login", attempt(lambda: refused_login(person, PAGE)), line(server, "login.not_stored"))
-            row("disk full: a call", attempt(lambda: person.call() and "200, as ever"), "nothing")
+            row("disk full: a call", attempt(lambda: person.call() and "200"), "nothing")
             form = urlencode({"client_id": other.client_id, "token": other.access})
             revoke = lambda: other.site.ask(503, "POST", "/revoke", FORM, form)  # noqa: E731
             seen = attempt(lambda: revoke() and other.call(401) and "503, to try again; its tokens are dead at once (401)")
@@ -107,7 +107,7 @@ def full_disk(binary):
             # It need not have been a moment: what waits to be written is written before the end.
             server.stop()
             server.start()
-            row("room again, and a restart", attempt(lambda: person.refresh() and other.call(401) and "200; what was revoked stays dead"), line(server, "serving"))
+            row("space is free again, and a restart", attempt(lambda: person.refresh() and other.call(401) and "200; what was revoked stays dead"), line(server, "serving"))
         finally:
             server.process.kill()
             server.process.wait()
@@ -128,7 +128,7 @@ def read_only_disk(binary):
         subprocess.run(["mount", "--bind", server.state, server.state], check=True)
         subprocess.run(["mount", "-o", "remount,bind,ro", server.state], check=True)
         try:
-            row("disk read-only: start", "nobody answers", refusal(server, "Read-only file system"))
+            row("disk read-only: start", "the server does not start", refusal(server, "Read-only file system"))
         finally:
             subprocess.run(["umount", server.state], check=True)
 
@@ -161,9 +161,9 @@ def removed_key(binary):
         server.start()
         person = Person(server.site).register().log_in()
         os.rename(f"{server.state}/key", f"{server.state}/away")
-        row("key file gone: while it runs", attempt(lambda: person.refresh().call() and "200, as ever"), "nothing")
+        row("key file gone: while it runs", attempt(lambda: person.refresh().call() and "200"), "nothing")
         server.stop()
-        row("key file gone: restart", "nobody answers", refusal(server, "is missing, but there are grants made with it"))
+        row("key file gone: restart", "the server does not start", refusal(server, "is missing, but there are grants made with it"))
         os.rename(f"{server.state}/away", f"{server.state}/key")
         server.start()
         row("key file back", attempt(lambda: person.refresh().call() and "200"), line(server, "serving"))
@@ -205,14 +205,14 @@ def volumes(binary):
         for volume in ("nolocks", "nolockd", "ignorant"):
             server.env["VOLUME"] = volume
             told = "cannot be locked" in command("check").stdout
-            row(f"no locks ({volume}): check, start", "nobody answers" if told else None, refusal(server, "cannot be locked"))
+            row(f"no locks ({volume}): check, start", "the server does not start" if told else None, refusal(server, "cannot be locked"))
         server.env["VOLUME"] = ""
         os.chmod(server.state, 0o2770)
         for name in os.listdir(server.state):
             os.chmod(f"{server.state}/{name}", 0o660)
         row("the modes of fsGroup", *served("", "serving"))
         os.chmod(server.state, 0o2775)
-        row("a mode that lets others in", "nobody answers", refusal(server, "is open to other users"))
+        row("a mode that lets others in", "the server does not start", refusal(server, "is open to other users"))
 
 
 # ---- the clock ----
@@ -240,7 +240,7 @@ def clock(binary):
         person.refresh().call()
         for name, offset in [("an hour", "-1h"), ("a day", "-25h")]:
             set_clock(offset)
-            row(f"clock {name} back: call, refresh, login", attempt(lambda: person.call() and person.refresh().call() and person.log_in().call() and "200, as ever"), "nothing")
+            row(f"clock {name} back: call, refresh, login", attempt(lambda: person.call() and person.refresh().call() and person.log_in().call() and "200"), "nothing")
         # What was written a day back counts as right by now; the newest record is to be of the time that the restart does not know.
         set_clock("+0")
         person.refresh()
