@@ -90,7 +90,7 @@ impl Pages {
         } else {
             let (_, description) = error.wire();
             let text = "The program asked for something that this server does not do";
-            ("This login cannot go on", format!("{text}: {description}. Its makers can mend that."))
+            ("This login cannot go on", format!("{text}: {description}. Its developers can fix that."))
         };
         self.page(400, title, &format!("<p>{}</p>{way_back}", escape(&text)))
     }
@@ -108,7 +108,7 @@ impl Pages {
         let vouched = vouched(&to.origin, &to.redirect_uri);
         let elsewhere = matches!(&to.origin, ClientOrigin::Document(host) if !to.redirect_uri.is_at(host));
         let (kind, started) = match to.redirect_uri.target() {
-            Target::Web => ("a web site", elsewhere.then_some("on the web site where the answer goes")),
+            Target::Web => ("a web site", elsewhere.then_some("on the web site that the login is sent to")),
             Target::Loopback => ("a program on this computer", Some("in a program on this computer")),
             Target::PrivateScheme => ("an app on this device", Some("in an app on this device")),
         };
@@ -117,10 +117,10 @@ impl Pages {
         let scopes = self.scope_list(&request.scopes);
         let body = format!(
             "<dl>\
-         <div><dt>Who asks</dt><dd>{name}<small>{vouched}</small></dd></div>\
-         <div><dt>Where the answer goes</dt><dd>{place}<small>{kind}</small></dd></div>\
-         <div><dt>What it could do</dt><dd><ul>{scopes}</ul></dd></div>\
-         <div><dt>On which server</dt><dd>{resource}</dd></div>\
+         <div><dt>Program</dt><dd>{name}<small>{vouched}</small></dd></div>\
+         <div><dt>Login sent to</dt><dd>{place}<small>{kind}</small></dd></div>\
+         <div><dt>What it may do</dt><dd><ul>{scopes}</ul></dd></div>\
+         <div><dt>Server</dt><dd>{resource}</dd></div>\
          </dl>{warning}\
          <p class=soft>Next, GitHub tells this server who you are. The program never sees your GitHub password or token.{token}</p>\
          <form method=post action=\"{path}/consent\">\
@@ -197,7 +197,7 @@ pub(super) fn way_back(to: &ReturnTo, location: &str) -> String {
 fn vouched(origin: &ClientOrigin, redirect_uri: &RedirectUri) -> String {
     let host = match origin {
         ClientOrigin::Registered => {
-            return "This name is unverified: the program registered it by itself.".to_owned();
+            return "This name is unverified: the program chose it itself.".to_owned();
         }
         ClientOrigin::Configured => return "The person who runs this server registered it.".to_owned(),
         ClientOrigin::Document(host) => escape(host),
@@ -206,7 +206,7 @@ fn vouched(origin: &ClientOrigin, redirect_uri: &RedirectUri) -> String {
         Target::Web if redirect_uri.is_at(&host) => format!("Verified: it belongs to <b>{host}</b>."),
         Target::Web => {
             format!(
-                "It says that it belongs to <b>{host}</b>; whoever can put a file there can say so, and the answer goes \
+                "It says that it belongs to <b>{host}</b>; anyone who can put a file there can say so, and the login is sent \
                  elsewhere."
             )
         }

@@ -206,7 +206,7 @@ fn a_document_vouches_for_its_own_host_alone() {
             verified,
             "{redirect_uri}"
         );
-        assert_eq!(page.contains("whoever can put a file there can say so"), !verified, "{redirect_uri}");
+        assert_eq!(page.contains("anyone who can put a file there can say so"), !verified, "{redirect_uri}");
         assert_eq!(page.contains("class=warn"), !verified, "{redirect_uri}");
     };
     check("https://files.example/cb", true);
