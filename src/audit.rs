@@ -136,7 +136,7 @@ fn open_file(path: &Path, creates: bool) -> io::Result<Appender<File>> {
         let found = file.metadata()?;
         // Calls must not wait for the reader of a pipe.
         if !found.is_file() && !found.file_type().is_char_device() {
-            return Err(io::Error::other("it is no file"));
+            return Err(io::Error::other("it is not a regular file"));
         }
         let mut last = [b'\n'];
         if let Some(end) = found.len().checked_sub(1) {

@@ -163,7 +163,7 @@ impl Report {
         self.say("operator's socket", files.socket.display());
         self.say("key", files.key_file.path.display());
         self.say(
-            "stored of a person",
+            "stored per person",
             "GitHub number and login, client, times; GitHub's token, sealed so that a stolen disk does not open it",
         );
         match (&state.directory, &state.table) {
@@ -237,7 +237,7 @@ impl Report {
         }
         let (of_user, in_all) = bridge.most;
         let homes = bridge.home_directories(&config.state_files().directory);
-        self.say("of these at once", format!("{in_all} at most, {of_user} of one person"));
+        self.say("processes and sessions", format!("{in_all} at most, {of_user} of one person"));
         self.say("home directories", homes.display());
         if bridge.are_tried && self.faults.is_empty() {
             self.trials(config);
@@ -310,7 +310,7 @@ impl Report {
     fn watching(&mut self, config: &Config) {
         let metrics =
             config.metrics_listen.map_or_else(String::new, |address| format!(", http://{address}/metrics"));
-        self.say("numbers", format!("/metrics on the operator's socket{metrics}"));
+        self.say("metrics", format!("/metrics on the operator's socket{metrics}"));
         let format = match config.log_format {
             log::Format::Human => "for people",
             log::Format::Json => "as JSON",
