@@ -1,4 +1,4 @@
-# The words of every day; `make` alone lists them, `make lab` those of the laboratory (tests/Makefile). CI (.ci/run) uses the same.
+# The everyday targets; `make` alone lists them, `make lab` those of the laboratory (tests/Makefile). CI (.ci/run) uses the same.
 BIN      := mcp-oauth-server
 TARGET   := $(or $(CARGO_TARGET_DIR),target)
 DEBUG    := $(TARGET)/debug/$(BIN)
@@ -20,12 +20,12 @@ comma := ,
 .PHONY: help lab run test check fmt clippy doc build static audit deps clean
 
 # $(call targets_of,MAKEFILE): its documented targets.
-targets_of = @sed -n 's/^\([a-z-]*\):.*\#\# \(.*\)/  make \1\t\2/p' $(1) | expand -t 22
+targets_of = @sed -n 's/^\([a-z-]*\):.*\#\# \(.*\)/  make \1\t\2/p' $(1) | expand -t 28
 
-help: ## list these words
+help: ## list these targets
 	$(call targets_of,Makefile)
 
-lab: ## list the words of the laboratory: conformance, clients, browser, attack, bench, fuzz and others
+lab: ## list the targets of the laboratory, which need more than Rust: conformance, clients, browser, attack, bench, fuzz and others
 	$(call targets_of,tests/Makefile)
 
 run: ## serve on 127.0.0.1:3001 with a simulated GitHub; needs no account
