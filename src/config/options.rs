@@ -242,11 +242,6 @@ fn path(text: &str) -> Result<Option<PathBuf>, &'static str> {
     Ok(Some(text.into()))
 }
 
-/// The variables of all options.
-pub(super) fn names() -> String {
-    OPTIONS.iter().map(|option| option.env).collect::<Vec<_>>().join(", ")
-}
-
 /// The option with this flag, among those that are read.
 pub(super) fn of_flag(flag: &str, reads: Reads) -> Result<&'static ConfigOption, StartupError> {
     let found = OPTIONS.iter().find(|option| option.flag() == flag);
@@ -257,9 +252,7 @@ pub(super) fn of_flag(flag: &str, reads: Reads) -> Result<&'static ConfigOption,
             secret.env
         )));
     }
-    found.filter(|option| option.is_read(reads)).ok_or_else(|| {
-        let read = OPTIONS.iter().filter(|option| option.is_read(reads) && !option.is_secret());
-        let flags: Vec<String> = read.map(ConfigOption::flag).collect();
-        StartupError::new(format!("there is no option {flag:?} here; these are: {}", flags.join(", ")))
-    })
+    let unknown =
+        || StartupError::new(format!("this command has no option {flag:?}; --help lists those it has"));
+    found.filter(|option| option.is_read(reads)).ok_or_else(unknown)
 }

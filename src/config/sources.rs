@@ -170,8 +170,7 @@ fn entry(line: &str) -> Result<(&'static ConfigOption, &str), String> {
     let (name, value) = line.split_once('=').ok_or("write NAME=value")?;
     let name = name.trim_end();
     let option = OPTIONS.iter().find(|option| option.env == name && name != options::CONFIG);
-    let option =
-        option.ok_or_else(|| format!("there is no option {name:?}; the options are {}", options::names()))?;
+    let option = option.ok_or_else(|| format!("there is no option {name:?}; --help lists the options"))?;
     let value = unquoted(value.trim_start()).ok_or_else(|| {
         format!("{name}: quotes go around the whole value or not at all, and there is no backslash in it")
     })?;

@@ -94,11 +94,7 @@ fn a_flag_wins_over_its_variable() {
 
 #[test]
 fn arguments_that_mean_nothing_are_refused() {
-    refused(
-        &["--lissten", "127.0.0.1:2"],
-        &[],
-        "no option \"--lissten\" here; these are: --github-client-id, ",
-    );
+    refused(&["--lissten", "127.0.0.1:2"], &[], "no option \"--lissten\"; --help lists ");
     refused(&["--listen"], &[], "--listen needs a value");
     refused(&["--listen="], &[], "--listen needs a value");
     refused(&["--state-dir", "/a", "--state-dir", "/a"], &[], "--state-dir is given twice");
@@ -218,7 +214,7 @@ fn tls_has_a_certificate_a_key_and_an_https_url() {
     refused(&both, &[url, ("MCP_BEHIND_PROXY", "127.0.0.1:1")], "the proxy encrypts");
     let files = [("MCP_TLS_CERT", "/tls/cert.pem"), ("MCP_TLS_KEY", "/tls/key.pem")];
     refused(&["demo"], &files, "anyone can log in as anyone");
-    refused(&[&["demo"], &both[..]].concat(), &[], "no option \"--tls-cert\" here");
+    refused(&[&["demo"], &both[..]].concat(), &[], "no option \"--tls-cert\"; --help");
 }
 
 #[test]
@@ -306,7 +302,7 @@ fn a_demo_needs_nothing_and_shares_nothing() {
         [("MCP_STATE_DIR", "/var/lib/mcp"), ("MCP_OAUTH_KEY_FILE", "/cred/key"), ("GITHUB_URL", "nonsense")];
     let beside = config(&["demo"], &env);
     assert_eq!(beside.state_files().key_file.path, PathBuf::from("/var/lib/mcp/demo/key"));
-    refused(&["demo", "--key-file", "/cred/key"], &[], "no option \"--key-file\" here");
+    refused(&["demo", "--key-file", "/cred/key"], &[], "no option \"--key-file\"; --help");
     assert!(!beside.github.client_secret.read().unwrap().matches(b"hush-hush"));
 }
 
@@ -315,7 +311,7 @@ fn a_demo_stays_on_loopback() {
     refused(&["demo", "--listen", "0.0.0.0:3001"], &[], "anyone can log in as anyone");
     refused(&["demo", "--public-url", "https://a.example"], &[], "anyone can log in as anyone");
     refused(&["demo"], &[("MCP_BEHIND_PROXY", "127.0.0.1:1")], "anyone can log in as anyone");
-    refused(&["demo", "--behind-proxy", "127.0.0.1:1"], &[], "no option \"--behind-proxy\" here");
+    refused(&["demo", "--behind-proxy", "127.0.0.1:1"], &[], "no option \"--behind-proxy\"; --help");
 }
 
 #[test]

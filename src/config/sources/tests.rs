@@ -27,7 +27,7 @@ fn what_could_be_read_otherwise_is_refused_with_its_line() {
     for (text, expected) in [
         (
             "MCP_ALLOW=any\nMCP_ALOW=any",
-            "/etc/mcp.conf:2: there is no option \"MCP_ALOW\"; the options are GITHUB_CLIENT_ID, ",
+            "/etc/mcp.conf:2: there is no option \"MCP_ALOW\"; --help lists the options",
         ),
         ("export MCP_ALLOW=any", "/etc/mcp.conf:1: there is no option \"export MCP_ALLOW\""),
         ("MCP_CONFIG=/other", "/etc/mcp.conf:1: there is no option \"MCP_CONFIG\""),
@@ -37,7 +37,7 @@ fn what_could_be_read_otherwise_is_refused_with_its_line() {
         ("MCP_ALLOW=\"any", ":1: MCP_ALLOW: quotes go around the whole value"),
         ("MCP_ALLOW=\"user:a\",\"user:b\"", ":1: MCP_ALLOW: quotes"),
         ("MCP_ALLOW=user:a,\\\nMCP_LISTEN=[::]:1", ":1: MCP_ALLOW: quotes"),
-        ("MCP_ALOW=any\nMCP_ALLOW", "MCP_CA_FILE\n/etc/mcp.conf:2: write NAME=value\n"),
+        ("MCP_ALOW=any\nMCP_ALLOW", "--help lists the options\n/etc/mcp.conf:2: write NAME=value\n"),
     ] {
         let error = read(text).unwrap_err();
         assert!(error.contains(expected), "{text:?}: {error}");

@@ -63,12 +63,12 @@ fn a_command_needs_to_know_where_the_state_is_and_no_more() {
     let files = command(&["key", "rotate", "--key-file=/keys/mcp"]).files;
     assert_eq!(files.key_file.path, PathBuf::from("/keys/mcp"));
     assert_eq!(files.directory, PathBuf::from("/home/me/.local/state/our-server"));
-    refused(&["grants", "list", "--listen", "127.0.0.1:1"], &[], "no option \"--listen\" here");
-    refused(
-        &["key", "rotate", "--listen=x"],
-        &[],
-        "these are: --audit-log, --config, --state-dir, --key-file, --operator-socket",
-    );
+    refused(&["grants", "list", "--listen", "127.0.0.1:1"], &[], "this command has no option \"--listen\"");
+    refused(&["key", "rotate", "--listen=x"], &[], "no option \"--listen\"; --help lists those it has");
+    let Ok(Invocation::Print(help)) = parse(&["key", "rotate", "--help"], &[]) else { panic!("no help") };
+    let flags: Vec<&str> =
+        help.lines().filter_map(|line| line.strip_prefix("  --")?.split(' ').next()).collect();
+    assert_eq!(flags, ["audit-log", "config", "state-dir", "key-file", "operator-socket"]);
     refused(&["grants", "list"], &[("HOME", "")], "MCP_STATE_DIR is not set");
 }
 

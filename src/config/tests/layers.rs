@@ -90,7 +90,7 @@ fn variables_that_are_no_options_are_a_warning() {
     }
     assert!(OPTIONS.iter().all(|option| !option.env.contains("_PORT") && !option.env.contains("_SERVICE_")));
     let file = Written::new("misspelt", "MCP_DENY_CLIENT=x\n", 0o644);
-    refused(&["--config", file.path()], &[], ":1: there is no option \"MCP_DENY_CLIENT\"; the options are ");
+    refused(&["--config", file.path()], &[], ":1: there is no option \"MCP_DENY_CLIENT\"; --help lists ");
 }
 
 /// What is in the file and does not count is said: SIGHUP cannot reread what the environment hides.
