@@ -120,7 +120,7 @@ impl Report {
         }
         if config.allow.iter().any(|rule| matches!(rule, AllowRule::User(_))) {
             self.warn(
-                "whoever renames their account to a login that was given up is let in by user:LOGIN",
+                "user:LOGIN also lets in another account that takes the login after it was given up",
                 "write id:NUMBER, which https://api.github.com/users/LOGIN shows",
             );
         }
@@ -153,7 +153,7 @@ impl Report {
             );
         }
         if let Some(file) = &config.ca_file {
-            self.say("also trusted", format!("whoever has a certificate of {}", file.display()));
+            self.say("also trusted", format!("servers with a certificate of {}", file.display()));
         }
     }
 
@@ -344,7 +344,7 @@ impl Report {
 fn words(rule: &AllowRule) -> String {
     match rule {
         AllowRule::Any => "everybody with a GitHub account".to_owned(),
-        AllowRule::User(login) => format!("whoever has the login {login} at that time"),
+        AllowRule::User(login) => format!("the account that has the login {login} at that time"),
         AllowRule::Id(id) => format!("the account with the number {}", id.0),
         AllowRule::Group(Group::Org(org)) => format!("active members of the organisation {org}"),
         AllowRule::Group(Group::Team { org, slug }) => format!("active members of the team {org}/{slug}"),

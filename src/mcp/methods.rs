@@ -76,7 +76,7 @@ impl MethodRow {
 
 /// Why a call was not run that had to be recorded first.
 const NOT_RECORDED: &str =
-    "This server cannot write its audit log, so the call was not run: tell whoever operates the server";
+    "This server cannot write its audit log, so the call was not run: tell the operator of the server";
 
 impl Core {
     /// Records method, subject and arguments of a call with its responder, for the log. Returns the refusal of a call that must be
