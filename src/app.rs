@@ -341,7 +341,7 @@ impl Handler for App {
                     let rest = trace::within(trace.clone(), || self.run(then, request, responder))?;
                     Some(Box::new(move || trace::within(trace, rest)) as Blocking)
                 };
-                Admission::Welcome(Ticket::new(limit, run).holding(place))
+                Admission::Welcome(Ticket { limit, place: Box::new(place), run: Box::new(run) })
             }
         }
     }

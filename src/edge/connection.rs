@@ -73,11 +73,11 @@ impl Connection {
                 return self.answer(response, asked, if keep { After::Keep } else { After::Close });
             }
         };
-        if ticket.limit() > limits::UNCHECKED_BODY_BYTES {
+        if ticket.limit > limits::UNCHECKED_BODY_BYTES {
             self.link.note(Activity::Receiving);
         }
-        let mut share = self.shared.bodies.share(ticket.limit());
-        let body = BodyReader::new(framing, ticket.limit())?;
+        let mut share = self.shared.bodies.share(ticket.limit);
+        let body = BodyReader::new(framing, ticket.limit)?;
         // H9: only now, when head and size were found welcome.
         if expects_continue && !body.is_done() && self.socket.unread().is_empty() {
             let go_on = self.socket.write(&mut [IoSlice::new(b"HTTP/1.1 100 Continue\r\n\r\n")]);

@@ -106,7 +106,7 @@ pub(crate) fn answer<H: Handler>(handler: &Arc<H>, request: Request) -> Response
         Admission::Answered(response) => response,
         Admission::Welcome(ticket) => {
             let (responder, waiter) = Responder::pair();
-            ticket.run(body, responder).into_iter().for_each(|rest| rest());
+            (ticket.run)(body, responder).into_iter().for_each(|rest| rest());
             waiter.wait(clock::instant() + PATIENCE).unwrap()
         }
     }
@@ -116,7 +116,7 @@ pub(crate) fn answer<H: Handler>(handler: &Arc<H>, request: Request) -> Response
 pub(crate) fn body_limit<H: Handler>(handler: &Arc<H>, head: Head) -> Result<usize, u16> {
     match Arc::clone(handler).admit(head) {
         Admission::Answered(response) => Err(response.status()),
-        Admission::Welcome(ticket) => Ok(ticket.limit()),
+        Admission::Welcome(ticket) => Ok(ticket.limit),
     }
 }
 

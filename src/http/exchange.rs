@@ -21,44 +21,25 @@ pub enum Admission {
 
 /// The continuation of a request that was let in: how much body is welcome, and what runs with it.
 pub struct Ticket {
-    limit: usize,
-    place: Option<Box<dyn Send + Sync>>,
-    run: Box<dyn FnOnce(Vec<u8>, Responder) -> Option<Blocking> + Send>,
+    /// How many bytes of body are welcome.
+    pub limit: usize,
+    /// What the request takes of a bounded supply. Dropped when the request has been answered and `run` has returned.
+    pub place: Box<dyn Send + Sync>,
+    /// Answers the request with this body through the responder, before it returns or later from any thread, or returns the part
+    /// that may block. Must not block.
+    pub run: Box<dyn FnOnce(Vec<u8>, Responder) -> Option<Blocking> + Send>,
 }
 
 /// The part of a request that may block: a worker runs it.
 pub type Blocking = Box<dyn FnOnce() + Send>;
 
 impl Ticket {
-    /// Welcomes a body of at most `limit` bytes. `run` must not block: it answers through the responder, before it returns or
-    /// later from any thread, or returns the part that may block.
+    /// Welcomes a body of at most `limit` bytes, and takes nothing of a bounded supply.
     pub fn new(
         limit: usize,
         run: impl FnOnce(Vec<u8>, Responder) -> Option<Blocking> + Send + 'static,
     ) -> Ticket {
-        Ticket { limit, place: None, run: Box::new(run) }
-    }
-
-    /// Attaches what the request takes of a bounded supply. It is dropped when the request has been answered and `run` has
-    /// returned.
-    pub fn holding(self, place: impl Send + Sync + 'static) -> Ticket {
-        Ticket { place: Some(Box::new(place)), ..self }
-    }
-
-    /// How many bytes of body are welcome.
-    pub fn limit(&self) -> usize {
-        self.limit
-    }
-
-    /// Detaches what [`Ticket::holding`] attached.
-    pub(crate) fn take_place(&mut self) -> Option<Box<dyn Send + Sync>> {
-        self.place.take()
-    }
-
-    /// Answers the request, whose body this is. Returns the part that may block.
-    #[must_use]
-    pub fn run(self, body: Vec<u8>, responder: Responder) -> Option<Blocking> {
-        (self.run)(body, responder)
+        Ticket { limit, place: Box::new(()), run: Box::new(run) }
     }
 }
 
@@ -227,7 +208,7 @@ impl Responder {
     /// Lets the door's thread run `hook` once if there is no answer yet after [`crate::base::limits::SLOW_CALL`].
     pub fn when_slow(&self, hook: impl FnOnce() + Send + 'static) {
         if let Some(exchange) = &self.exchange {
-            exchange.lock().when_slow = Some(Box::new(hook));
+            exchange.state.lock().when_slow = Some(Box::new(hook));
         }
     }
 }
@@ -239,13 +220,9 @@ impl Drop for Responder {
 }
 
 impl Exchange {
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock()
-    }
-
     fn answer(&self, response: Response) {
         let (hook, is_asleep) = {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             state.answer = Some(response);
             (state.when_slow.take(), state.is_asleep)
         };
@@ -261,21 +238,21 @@ impl Waiter {
     pub fn wait(&self, deadline: Instant) -> Option<Response> {
         // Most answers come after a turn or two of a worker: yielding spares both threads the system calls to sleep and to wake.
         for _ in 0..limits::ANSWER_YIELDS {
-            if let Some(response) = self.0.lock().answer.take() {
+            if let Some(response) = self.0.state.lock().answer.take() {
                 return Some(response);
             }
             std::thread::yield_now();
         }
         let left = deadline.saturating_duration_since(clock::instant());
         let is_waiting = |state: &mut State| state.answer.is_none();
-        let mut state = self.0.lock();
+        let mut state = self.0.state.lock();
         state.is_asleep = true;
         wait_timeout_while(&self.0.answered, state, left, is_waiting).answer.take()
     }
 
     /// Runs the hook of [`Responder::when_slow`], if there is one.
     pub fn run_slow_hook(&self) {
-        let hook = self.0.lock().when_slow.take();
+        let hook = self.0.state.lock().when_slow.take();
         if let Some(hook) = hook {
             hook();
         }

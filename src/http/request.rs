@@ -47,10 +47,7 @@ impl Method {
 
 /// A header field that may stand once stood twice (H11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Duplicate(
-    /// The field's name, lower case.
-    pub &'static str,
-);
+pub struct Duplicate;
 
 /// Header fields in the order they came, names in lower case.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +93,7 @@ impl Headers {
     pub fn one(&self, name: &'static str) -> Result<Option<&str>, Duplicate> {
         let mut values = self.iter().filter(|(field, _)| *field == name).map(|(_, value)| value);
         let first = values.next();
-        if values.next().is_some() { Err(Duplicate(name)) } else { Ok(first) }
+        if values.next().is_some() { Err(Duplicate) } else { Ok(first) }
     }
 }
 

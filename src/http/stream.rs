@@ -5,20 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use crate::base::cancel::CancelToken;
 use crate::base::limits;
 use crate::base::quota::{Held, Share};
 
-/// Why a chunk was not taken. Either way the stream is over for its sender.
+/// A chunk was not taken: the reader does not keep up or has gone, or its user leaves too much unread. The stream is over for its
+/// sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendError {
-    /// The reader does not keep up, or its user leaves too much unread.
-    Full,
-    /// The reader has gone.
-    Gone,
-}
+pub struct NotTaken;
 
 /// The application's end. The stream ends when every clone is dropped.
 #[derive(Clone, Debug)]
@@ -130,23 +126,20 @@ impl StreamSender {
     /// Hands a chunk to the door; never waits.
     ///
     /// # Errors
-    /// [`SendError`]; the chunk is lost and the caller should drop its end.
-    pub fn send(&self, chunk: impl Into<Arc<[u8]>>) -> Result<(), SendError> {
+    /// [`NotTaken`]; the chunk is lost and the caller should drop its end.
+    pub fn send(&self, chunk: impl Into<Arc<[u8]>>) -> Result<(), NotTaken> {
         let chunk = chunk.into();
         let length = chunk.len();
-        let held = self.unread.hold(length).ok_or(SendError::Full)?;
+        let held = self.unread.hold(length).ok_or(NotTaken)?;
         let chunk = Box::new(Chunk { bytes: chunk, _held: held });
         // Counted before it is sent, so that the door never subtracts what was not yet added. What waits already decides:
         // a single large result is no slow reader.
         let fits = self.waiting.fetch_add(length, Ordering::Relaxed) <= limits::STREAM_BYTES;
-        let result = if fits { self.chunks.try_send(chunk) } else { Err(TrySendError::Full(chunk)) };
-        result.map_err(|error| {
-            self.waiting.fetch_sub(length, Ordering::Relaxed);
-            match error {
-                TrySendError::Full(_) => SendError::Full,
-                TrySendError::Disconnected(_) => SendError::Gone,
-            }
-        })
+        if fits && self.chunks.try_send(chunk).is_ok() {
+            return Ok(());
+        }
+        self.waiting.fetch_sub(length, Ordering::Relaxed);
+        Err(NotTaken)
     }
 
     /// Whether more than half of the room is taken. A sender that can wait should.

@@ -44,8 +44,8 @@ impl Shared {
             Admission::Answered(response) => return Ok(response),
         };
         let Framing::Length(length) = checked.framing else { return Err(Refusal::NoLength) };
-        let length = usize::try_from(length).ok().filter(|&length| length <= ticket.limit());
-        let mut share = self.bodies.share(ticket.limit());
+        let length = usize::try_from(length).ok().filter(|&length| length <= ticket.limit);
+        let mut share = self.bodies.share(ticket.limit);
         let body = read_body(request, length.ok_or(Refusal::BodyTooLarge)?, &mut share)?;
         let waiter = self.pool.serve(None, ticket, (body, share)).map_err(|Full| Refusal::Busy)?;
         Ok(wait(&waiter))

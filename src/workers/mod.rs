@@ -106,13 +106,13 @@ impl Pool {
     pub fn serve(
         &self,
         place: Option<Held<()>>,
-        mut ticket: Ticket,
+        ticket: Ticket,
         (body, counted): (Vec<u8>, impl Send + Sync + 'static),
     ) -> Result<Waiter, Full> {
-        let held: Arc<dyn Send + Sync> = Arc::new((counted, ticket.take_place()));
+        let held: Arc<dyn Send + Sync> = Arc::new((counted, ticket.place));
         let (responder, waiter) = Responder::pair();
         let responder = responder.holding(Arc::clone(&held));
-        let run = move || ticket.run(body, responder);
+        let run = move || (ticket.run)(body, responder);
         let work: Option<Blocking> = match place {
             Some(_place) => catch_panic(run).flatten(),
             None => Some(Box::new(|| run().into_iter().for_each(|rest| rest()))),

@@ -31,11 +31,12 @@ fn a_slow_reader_is_bounded_in_chunks_and_bytes() {
         sender.send(*b"x").unwrap();
     }
     assert!(sender.is_crowded());
-    assert_eq!(sender.send(*b"x"), Err(SendError::Full));
+    assert_eq!(sender.send(*b"x"), Err(NotTaken));
+    assert!(!sender.reader_gone().is_tripped());
 
     let (sender, other) = pair();
     sender.send(vec![0; limits::STREAM_BYTES + 1]).unwrap();
-    assert_eq!(sender.send(*b"x"), Err(SendError::Full));
+    assert_eq!(sender.send(*b"x"), Err(NotTaken));
     assert!(matches!(other.next(Duration::ZERO), Next::Chunk(_)));
     sender.send(*b"x").unwrap();
     drop(stream);
@@ -46,9 +47,9 @@ fn a_slow_reader_is_bounded_in_chunks_and_bytes() {
 fn what_a_user_leaves_unread_is_bounded() {
     let (sender, stream) = pair_in((4, 4));
     sender.send(*b"abcd").unwrap();
-    assert_eq!(sender.send(*b"x"), Err(SendError::Full));
+    assert_eq!(sender.send(*b"x"), Err(NotTaken));
     let Next::Chunk(in_hand) = stream.next(Duration::ZERO) else { panic!("no chunk") };
-    assert_eq!(sender.send(*b"x"), Err(SendError::Full));
+    assert_eq!(sender.send(*b"x"), Err(NotTaken));
     drop(in_hand);
     sender.send(*b"wxyz").unwrap();
     drop((sender, stream));
@@ -68,6 +69,6 @@ fn waiting_can_be_ended_from_outside() {
 fn a_sender_learns_that_its_reader_has_gone() {
     let (sender, stream) = pair();
     drop(stream);
-    assert_eq!(sender.send(*b"x"), Err(SendError::Gone));
+    assert_eq!(sender.send(*b"x"), Err(NotTaken));
     assert!(sender.reader_gone().is_tripped());
 }
