@@ -254,7 +254,7 @@ impl Exchange {
         let outcome = match &result {
             _ if task.cancel.is_tripped() => CallOutcome::Cancelled,
             Ok(reply) => outcome(reply),
-            Err(error) => CallOutcome::ProtocolError(error.word()),
+            Err(error) => CallOutcome::ProtocolError(error.kind().0),
         };
         let result = result.and_then(|reply| reply.to_raw());
         witness_end(witness, (outcome, result.as_ref().map_or(0, |result| result.get().len())));

@@ -85,22 +85,10 @@ impl Error {
         Error { code, message: message.into(), data: None }
     }
 
-    /// The word for this kind of error in the log.
-    pub(super) fn word(&self) -> &'static str {
-        match self.code {
-            Error::PARSE => "bad_json",
-            Error::INVALID_REQUEST => "invalid_request",
-            Error::METHOD_NOT_FOUND => "method_not_found",
-            Error::INVALID_PARAMS => "invalid_params",
-            Error::INTERNAL => "internal_error",
-            Error::BUSY => "busy",
-            Error::SESSION_NOT_FOUND => "session_not_found",
-            Error::RESOURCE_NOT_FOUND => "resource_not_found",
-            Error::HEADER_MISMATCH => "header_mismatch",
-            Error::MISSING_CAPABILITY => "missing_capability",
-            Error::UNSUPPORTED_VERSION => "unsupported_version",
-            _ => "error",
-        }
+    /// The word for this kind of error in the log, and the status that a response of 2026-07-28 with it has.
+    pub(super) fn kind(&self) -> (&'static str, u16) {
+        let known = KINDS.iter().find(|(code, ..)| *code == self.code);
+        known.map_or(("error", 200), |(_, word, status)| (*word, *status))
     }
 
     /// The error with data.
@@ -123,6 +111,21 @@ impl Error {
         Error::new(Error::INTERNAL, "Internal error")
     }
 }
+
+/// What each code means: see [`Error::kind`].
+const KINDS: [(i64, &str, u16); 11] = [
+    (Error::PARSE, "bad_json", 400),
+    (Error::INVALID_REQUEST, "invalid_request", 400),
+    (Error::METHOD_NOT_FOUND, "method_not_found", 404),
+    (Error::INVALID_PARAMS, "invalid_params", 400),
+    (Error::INTERNAL, "internal_error", 200),
+    (Error::BUSY, "busy", 429),
+    (Error::SESSION_NOT_FOUND, "session_not_found", 200),
+    (Error::RESOURCE_NOT_FOUND, "resource_not_found", 200),
+    (Error::HEADER_MISMATCH, "header_mismatch", 400),
+    (Error::MISSING_CAPABILITY, "missing_capability", 400),
+    (Error::UNSUPPORTED_VERSION, "unsupported_version", 400),
+];
 
 /// The value of the member `jsonrpc`.
 const VERSION: &str = "2.0";
@@ -168,7 +171,8 @@ impl Encoded {
 
     /// An error; without an id if none could be read.
     pub(super) fn error(status: u16, id: Option<&RequestId>, error: &Error) -> Encoded {
-        let outcome = CallOutcome::ProtocolError(error.word());
+        let (word, _) = error.kind();
+        let outcome = CallOutcome::ProtocolError(word);
         Encoded { status, text: to_text(&ErrorFrame { jsonrpc: VERSION, id, error }), outcome }
     }
 

@@ -50,18 +50,8 @@ pub(super) fn complete(
 pub(super) fn failed(id: &RequestId, error: &Error) -> Encoded {
     // In this era "no such resource" is invalid params; the older code must not be sent.
     let code = if error.code == Error::RESOURCE_NOT_FOUND { Error::INVALID_PARAMS } else { error.code };
-    let status = match code {
-        Error::METHOD_NOT_FOUND => 404,
-        Error::BUSY => 429,
-        Error::PARSE
-        | Error::INVALID_REQUEST
-        | Error::INVALID_PARAMS
-        | Error::HEADER_MISMATCH
-        | Error::MISSING_CAPABILITY
-        | Error::UNSUPPORTED_VERSION => 400,
-        _ => 200,
-    };
     let error = Error { code, ..error.clone() };
+    let (_, status) = error.kind();
     Encoded::error(status, Some(id), &error)
 }
 
