@@ -1,7 +1,7 @@
 //! HTTP+SSE (2024-11-05), for clients without a newer transport: a GET opens a stream that names the URL for messages and carries
 //! all answers, a POST is answered 202. Sessions, calls and limits are those of the legacy era.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Core;
 use super::exchange::Caller;
@@ -22,7 +22,7 @@ const OLDEST: &str = "2024-11-05";
 pub(super) fn open(core: &Core, principal: &Principal, message_path: &str) -> Result<Response, Refusal> {
     let open = core.open_stream(principal).ok_or(Refusal::TOO_MANY_STREAMS)?;
     let new = new_session(core, principal.subject, base64url(&core.settings.random.bytes::<32>()).into());
-    let new = NewSession { kind: Kind::HttpSse, client: None, ..new };
+    let new = NewSession { kind: Kind::HttpSse, client: OnceLock::new(), ..new };
     let (events, body) = EventStream::open(new.shares.clone(), open);
     // The id in the URL is no credential: it is only valid with a token of this grant (M6).
     events.send_endpoint(&format!("{message_path}?sessionId={}", new.id));

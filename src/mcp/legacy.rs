@@ -190,7 +190,7 @@ fn open_session(
     }
     let is_primed = &*contents.version >= "2025-11-25";
     let new = new_session(core, principal.subject, id.into());
-    let new = NewSession { client: Some(contents.client()), is_primed, ..new };
+    let new = NewSession { client: contents.client().into(), is_primed, ..new };
     let session = Arc::new(Session::new(principal, new));
     core.subscribers
         .sessions
@@ -217,7 +217,7 @@ pub(super) fn new_session(core: &Core, user: Subject, id: Box<str>) -> NewSessio
     NewSession {
         id,
         kind: Kind::Streamable,
-        client: Some(ClientCapabilities::default()),
+        client: ClientCapabilities::default().into(),
         is_primed: false,
         shares: core.budgets.of(user),
         incarnation: u32::from_be_bytes(core.settings.random.bytes()),
@@ -377,12 +377,9 @@ impl Dialect for LegacyCall {
         for request in &requests {
             let (id, answer) = self.session.expect_answer(&self.id);
             exchange.say(&jsonrpc::request(&id, request.capability.method(), &request.params));
-            waiting.push((id, answer));
+            waiting.push(answer);
         }
-        let answers = waiting
-            .iter()
-            .map(|(id, answer)| wait_for(answer).inspect_err(|_| self.session.forget_question(id)));
-        answers.collect()
+        waiting.iter().map(wait_for).collect()
     }
 
     fn missing(&self, capability: Option<Capability>) -> Error {

@@ -30,8 +30,8 @@ const STANDALONE: u64 = 0;
 pub(super) struct NewSession {
     pub(super) id: Box<str>,
     pub(super) kind: Kind,
-    /// `None`: the client has not declared them yet.
-    pub(super) client: Option<ClientCapabilities>,
+    /// Empty: the client has not declared them yet.
+    pub(super) client: OnceLock<ClientCapabilities>,
     pub(super) is_primed: bool,
     pub(super) shares: Shares,
     /// Random. A session that is started anew under its id has another incarnation, so ids of earlier events and questions match
@@ -55,8 +55,6 @@ pub(super) struct Session {
     owner: Owner,
     /// Tripped when the session ends, and by a backend that has lost its state for the session.
     ended: CancelToken,
-    /// Set once, by `initialize`.
-    client: OnceLock<ClientCapabilities>,
     /// Whether a request has named the session.
     named: AtomicBool,
     /// The stream that belongs to no request.
@@ -113,7 +111,6 @@ impl Session {
         Session {
             owner: principal.into(),
             ended: CancelToken::new(),
-            client: start.client.map(OnceLock::from).unwrap_or_default(),
             named: AtomicBool::new(false),
             standalone: Arc::new(stream),
             next_stream: AtomicU64::new(STANDALONE.saturating_add(1)),
@@ -131,12 +128,12 @@ impl Session {
 
     /// The client's capabilities: none, before it has declared them.
     pub(super) fn client(&self) -> ClientCapabilities {
-        *self.client.get_or_init(ClientCapabilities::default)
+        *self.start.client.get_or_init(ClientCapabilities::default)
     }
 
     /// Sets the client's capabilities, once.
     pub(super) fn declare(&self, client: ClientCapabilities) {
-        let _ = self.client.set(client);
+        let _ = self.start.client.set(client);
     }
 
     /// Notes that a request has named the session: its client will always do so.
@@ -213,18 +210,11 @@ impl Session {
 
     /// Delivers the client's answer to the waiting handler; answers to unknown questions are ignored.
     pub(super) fn answer(&self, id: &RequestId, answer: ClientAnswer) {
-        if let Some(question) = self.take_question(id) {
+        let take = |request: &mut InFlight| request.questions.as_mut()?.remove(id);
+        let question = self.state.lock().in_flight.values_mut().find_map(take);
+        if let Some(question) = question {
             let _ = question.try_send(answer); // the handler may have given up
         }
-    }
-
-    /// Removes a question whose answer is no longer awaited.
-    pub(super) fn forget_question(&self, id: &RequestId) {
-        drop(self.take_question(id));
-    }
-
-    fn take_question(&self, id: &RequestId) -> Option<Sender<ClientAnswer>> {
-        self.state.lock().in_flight.values_mut().find_map(|request| request.questions.as_mut()?.remove(id))
     }
 
     // ---- streams ----
