@@ -3,7 +3,7 @@
 //! on after a cancellation still holds its worker. Calls have no rate limit: quick ones are cheap, slow ones hold their place.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::exchange::Exchange;
@@ -37,7 +37,6 @@ pub(super) struct Permit {
     calls: Arc<Calls>,
     number: u64,
     place: Held<Subject>,
-    task_place: OnceLock<Held<Subject>>,
 }
 
 impl Calls {
@@ -70,7 +69,7 @@ impl Calls {
         let number = running.next;
         running.next = number.wrapping_add(1);
         running.by_number.insert(number, (now, Arc::downgrade(exchange)));
-        Ok(Permit { calls: Arc::clone(self), number, place, task_place: OnceLock::new() })
+        Ok(Permit { calls: Arc::clone(self), number, place })
     }
 
     /// Ends calls that have run for too long, and those whose answer has had no reader for as long as it could be resumed.
@@ -123,11 +122,6 @@ impl Permit {
     /// A place for this call as a task; `None` if there is none left.
     pub(super) fn task_place(&self) -> Option<Held<Subject>> {
         self.calls.task_places.take(self.place.key())
-    }
-
-    /// Holds the place of a task until the call is over.
-    pub(super) fn hold(&self, task_place: Held<Subject>) {
-        let _ = self.task_place.set(task_place); // a call becomes a task once
     }
 }
 

@@ -81,12 +81,8 @@ impl Context {
         if self.cancel().is_tripped() {
             return Err(CallError::Cancelled);
         }
-        let Some(place) = self.permit.task_place() else { return Ok(false) };
-        let is_task = self.exchange.become_task();
-        if is_task {
-            self.permit.hold(place);
-        }
-        Ok(is_task)
+        let place = self.permit.task_place();
+        Ok(place.is_some_and(|place| self.exchange.become_task(place)))
     }
 
     /// The publisher for notifications of changes.

@@ -15,6 +15,7 @@ use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
 use crate::base::limits;
 use crate::base::lock::Mutex;
+use crate::base::quota::Held;
 use crate::http::{CallEnding, CallOutcome, Head, Responder, Response, Stream, Witness};
 
 /// An authenticated request, with the responder for its answer.
@@ -102,8 +103,8 @@ pub(super) fn outcome(reply: &Reply) -> CallOutcome {
 pub(super) struct Exchange {
     pub(super) call: Call,
     pub(super) dialect: Box<dyn Dialect>,
-    /// The task that the call has become. Set once.
-    task: OnceLock<Arc<Task>>,
+    /// The task that the call has become, and its place until the call is over. Set once.
+    task: OnceLock<(Arc<Task>, Held)>,
     /// Guards the phase of the answer: pending, stream, over.
     state: Mutex<State>,
 }
@@ -150,7 +151,7 @@ impl Exchange {
 
     /// The task that the call has become.
     pub(super) fn task(&self) -> Option<&Arc<Task>> {
-        self.task.get()
+        self.task.get().map(|(task, _)| task)
     }
 
     /// The call's token, or that of the task that it has become.
@@ -159,13 +160,13 @@ impl Exchange {
     }
 
     /// Makes the call a task and answers with its handle. Returns whether it is one now: not if the call is over already.
-    pub(super) fn become_task(&self) -> bool {
+    pub(super) fn become_task(&self, place: Held) -> bool {
         let Some((task, handle)) = self.dialect.begin_task(&self.call) else { return false };
         let phase = {
             let mut state = self.state.lock();
             let phase = std::mem::replace(&mut state.phase, Phase::Over);
             if !matches!(phase, Phase::Over) {
-                let _ = self.task.set(Arc::clone(&task)); // the phase ends once
+                let _ = self.task.set((Arc::clone(&task), place)); // the phase ends once
             }
             phase
         };

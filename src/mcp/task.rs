@@ -68,10 +68,7 @@ pub(super) struct OpenQuestion {
 
 impl Status {
     fn is_final(&self) -> bool {
-        match self {
-            Status::Working | Status::InputRequired { .. } => false,
-            Status::Completed { .. } | Status::Failed { .. } | Status::Cancelled => true,
-        }
+        matches!(self, Status::Completed { .. } | Status::Failed { .. } | Status::Cancelled)
     }
 }
 
@@ -141,24 +138,20 @@ impl Task {
         }
     }
 
-    /// Ends the task with the result of its call, or a JSON-RPC error.
+    /// Ends the task with the result of its call, or a JSON-RPC error. A result that does not fit the budget is an error.
     pub(super) fn finish(&self, result: Result<Box<RawValue>, Error>) {
-        self.end_with(match result {
-            Ok(result) => Status::Completed { result },
-            Err(error) => Status::Failed { error },
-        });
-    }
-
-    /// Ends the task, once. A result that does not fit the budget is an error.
-    fn end_with(&self, status: Status) {
-        let bytes = match &status {
-            Status::Completed { result } => result.get().len(),
-            Status::Failed { error } => error.message.len(),
-            Status::Working | Status::InputRequired { .. } | Status::Cancelled => 0,
+        let (bytes, status) = match result {
+            Ok(result) => (result.get().len(), Status::Completed { result }),
+            Err(error) => (error.message.len(), Status::Failed { error }),
         };
         let held = (bytes <= limits::ANSWER_BYTES).then(|| self.kept.hold(bytes)).flatten();
         let error = || Error::new(Error::INTERNAL, "The result is too large to be kept");
         let status = if held.is_some() { status } else { Status::Failed { error: error() } };
+        self.end_with(status, held);
+    }
+
+    /// Ends the task, once.
+    fn end_with(&self, status: Status, held: Option<Held>) {
         let mut state = self.state.lock();
         if !state.status.is_final() {
             state.held = held;
@@ -190,7 +183,7 @@ impl Row for Task {
 
     /// Cancels the task, for its client or at its deadline. No effect if it is over.
     fn end(&self) {
-        self.end_with(Status::Cancelled);
+        self.end_with(Status::Cancelled, None);
         self.cancel.trip();
     }
 }

@@ -71,8 +71,8 @@ fn tasks_that_run_leave_calls_their_places() {
     let begin = |user| begin(&calls, user).ok().unwrap();
     let begin_task = |user| {
         let permit = begin(user);
-        permit.hold(permit.task_place()?);
-        Some(permit)
+        let place = permit.task_place()?;
+        Some((permit, place))
     };
     let not_after_all = begin(1);
     let place = not_after_all.task_place().unwrap();
