@@ -58,10 +58,8 @@ struct State {
     reader_expires: Option<Duration>,
     /// No event will follow.
     finished: bool,
-    /// The time at which [`EventStream::is_abandoned`] first saw it without a reader.
+    /// The time at which [`EventStream::is_abandoned`] first saw it without a reader, or finished.
     unread_since: Option<Duration>,
-    /// The time at which [`EventStream::is_over`] first saw it finished.
-    finished_at: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -131,7 +129,6 @@ impl EventStream {
         if let Some(OpenStream { place, .. }) = open {
             body = body.holding(place);
         }
-        state.unread_since = None;
         let after = after.unwrap_or(state.delivered);
         if let Some(replay) = self.replay.filter(|replay| replay.is_primed) {
             let _ = sender.send(prime(&replay, after.min(state.last))); // if not even that fits, nothing will
@@ -142,8 +139,9 @@ impl EventStream {
         for (number, event) in missed {
             state.send(number, event);
         }
-        if state.finished {
-            state.reader = None;
+        match state.finished {
+            true => state.reader = None,
+            false => state.unread_since = None,
         }
         body
     }
@@ -160,6 +158,7 @@ impl EventStream {
         let mut state = self.state.lock();
         state.finished = true;
         state.reader = None;
+        state.unread_since = None;
     }
 
     /// Whether no event will follow.
@@ -190,10 +189,9 @@ impl EventStream {
         }
     }
 
-    /// Whether the stream was finished so long ago that it can be removed.
+    /// Whether the stream is finished and can be removed.
     pub(super) fn is_over(&self, now: Duration) -> bool {
-        let mut state = self.state.lock();
-        state.finished && now.saturating_sub(*state.finished_at.get_or_insert(now)) >= limits::REPLAY_TIME
+        self.is_finished() && self.is_abandoned(now)
     }
 
     /// Whether it has had no reader for as long as a stream can be resumed.
