@@ -90,7 +90,7 @@ impl Headers {
     ///
     /// # Errors
     /// [`Duplicate`] if there are two.
-    pub fn one(&self, name: &'static str) -> Result<Option<&str>, Duplicate> {
+    pub fn one(&self, name: &str) -> Result<Option<&str>, Duplicate> {
         let mut values = self.iter().filter(|(field, _)| *field == name).map(|(_, value)| value);
         let first = values.next();
         if values.next().is_some() { Err(Duplicate) } else { Ok(first) }

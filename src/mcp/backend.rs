@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::call::{Operation, Reply, TASKS_EXTENSION};
 use super::context::Context;
 use super::jsonrpc::Error;
+use super::mirrored::Mirrored;
 use super::subscribers::Publisher;
 use crate::base::identity::{GrantId, Principal, Scopes};
 
@@ -107,15 +108,6 @@ pub struct ToolRules {
     pub scopes: Scopes,
     /// The arguments that a 2026-07-28 client repeats in headers (`x-mcp-header`).
     pub mirrored: Vec<Mirrored>,
-}
-
-/// An argument that is repeated in a header `Mcp-Param-…`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mirrored {
-    /// The header's name in lower case.
-    pub header: String,
-    /// The names from the arguments' object down to the value.
-    pub path: Vec<String>,
 }
 
 impl Description {

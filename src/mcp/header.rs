@@ -4,11 +4,7 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
 
-use super::backend::Mirrored;
 use super::jsonrpc::Error;
 use crate::http::Headers;
 
@@ -58,54 +54,9 @@ fn check(
     if is_right { Ok(()) } else { Err(mismatch(shown)) }
 }
 
-/// Checks the headers of mirrored arguments: each must be present exactly if its argument is, with the same value.
-pub(super) fn check_arguments(
-    headers: &Headers,
-    mirrored: &[Mirrored],
-    arguments: Option<&RawValue>,
-    presence: Presence,
-) -> Result<(), Error> {
-    if mirrored.is_empty() {
-        return Ok(());
-    }
-    let Ok(arguments) = arguments.map_or(Ok(Value::Null), Value::deserialize) else {
-        return Err(mismatch("Mcp-Param"));
-    };
-    let is_right = |parameter: &Mirrored| {
-        let value = parameter.path.iter().try_fold(&arguments, |value, name| value.get(name));
-        let mut fields = headers.all(&parameter.header);
-        match (value.filter(|value| !value.is_null()), fields.next(), fields.next()) {
-            (None, None, _) => true,
-            (Some(_), None, _) => presence == Presence::Optional,
-            (Some(value), Some(field), None) => decode(field).is_some_and(|field| says(&field, value)),
-            (None, Some(_), _) | (_, _, Some(_)) => false,
-        }
-    };
-    if mirrored.iter().all(is_right) { Ok(()) } else { Err(mismatch("Mcp-Param")) }
-}
-
 /// The error for a header that differs from the body.
 pub(super) fn mismatch(header: &str) -> Error {
     Error::new(Error::HEADER_MISMATCH, format!("{header} is missing or differs from the body"))
-}
-
-fn says(field: &str, value: &Value) -> bool {
-    match value {
-        Value::String(text) => field == text,
-        Value::Bool(flag) => field == if *flag { "true" } else { "false" },
-        // Numbers are compared as such: 42.0 is 42.
-        Value::Number(number) => {
-            field == number.to_string()
-                || matches!((field.parse::<f64>(), number.as_f64()), (Ok(a), Some(b)) if same(a, b))
-        }
-        Value::Null | Value::Array(_) | Value::Object(_) => false,
-    }
-}
-
-/// Whether two numbers are the same integer as doubles.
-fn same(a: f64, b: f64) -> bool {
-    const SAFE: f64 = 9_007_199_254_740_991.0;
-    a.abs() <= SAFE && a.total_cmp(&b).is_eq()
 }
 
 /// The value of a header that may be `=?base64?…?=`; `None` if it is malformed.

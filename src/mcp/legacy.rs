@@ -15,6 +15,7 @@ use super::intake::Message;
 use super::jsonrpc::{self, Encoded, Error, RequestId};
 use super::members::Members;
 use super::methods::MethodRow;
+use super::mirrored::check_arguments;
 use super::mrtr::wait_for;
 use super::session::{Kind, NewSession, Session};
 use super::session_id::SessionId;
@@ -63,9 +64,7 @@ fn check_headers(
     header::check_name(headers, &subject, Presence::Optional)?;
     let is_tool = row.operation == Some(Operation::CallTool);
     match is_tool.then(|| core.settings.backend.tool_rules(principal, &subject)).flatten() {
-        Some(rules) => {
-            header::check_arguments(headers, &rules.mirrored, params.get("arguments"), Presence::Optional)
-        }
+        Some(rules) => check_arguments(headers, &rules.mirrored, params.get("arguments"), Presence::Optional),
         None => Ok(()),
     }
 }

@@ -142,6 +142,7 @@ mod jsonrpc;
 mod legacy;
 mod members;
 mod methods;
+mod mirrored;
 mod modern;
 mod modern_answer;
 mod mrtr;
@@ -182,7 +183,7 @@ use crate::http::{Blocking, Method, Request, Responder, Response};
 #[doc(hidden)]
 pub mod fuzzing;
 
-pub use self::backend::{Backend, Consent, Description, Mirrored, ToolRules};
+pub use self::backend::{Backend, Consent, Description, ToolRules};
 pub use self::call::{
     Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply,
 };
@@ -192,6 +193,7 @@ pub use self::context::{Context, Progress};
 pub use self::definition::BuildError;
 pub use self::jsonrpc::{Error, RequestId};
 pub use self::members::Members;
+pub use self::mirrored::Mirrored;
 pub use self::prompt::Prompt;
 pub use self::resource::{Match, Resource};
 pub use self::subscribers::{Interests, Publisher};

@@ -18,6 +18,7 @@ use super::intake::Message;
 use super::jsonrpc::{Encoded, Error, RequestId};
 use super::members::Members;
 use super::methods::MethodRow;
+use super::mirrored::check_arguments;
 use super::modern_answer::{complete, failed, input_required, missing, missing_tasks, task_status, ttl};
 use super::mrtr::Round;
 use super::session::millis;
@@ -115,7 +116,7 @@ fn decode(core: &Core, caller: &Caller, method: &str, params: Members) -> Result
     if row.operation == Some(Operation::CallTool)
         && let Some(rules) = core.settings.backend.tool_rules(&caller.principal, &subject)
     {
-        header::check_arguments(headers, &rules.mirrored, params.get("arguments"), Presence::Required)?;
+        check_arguments(headers, &rules.mirrored, params.get("arguments"), Presence::Required)?;
     }
     if is_mixed {
         core.tolerate("modern_body_under_legacy_version", &caller.principal);

@@ -1,7 +1,6 @@
 //! A tool: its definition, as clients see it, and the closure that runs it. Also such a closure by itself, for prompts.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -10,12 +9,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::arguments;
-use super::backend::{Mirrored, ToolRules};
+use super::backend::ToolRules;
 use super::call::{CallError, Reply};
 use super::content::ToolResult;
 use super::context::Context;
 use super::definition::{BuildError, Definition};
 use super::jsonrpc::Error;
+use super::mirrored::Mirrored;
 use crate::base::identity::{Principal, Scopes};
 
 type Run = dyn Fn(&Context, &str) -> Result<Reply, CallError> + Send + Sync;
@@ -148,7 +148,7 @@ impl Tool {
         let Some(scopes) = self.scopes.clone() else {
             return refuse("its scopes are not separated by spaces, or have odd characters");
         };
-        let Some(mirrored) = self.mirrored() else {
+        let Some(mirrored) = Mirrored::of_schema(self.schema()) else {
             return refuse("it has an x-mcp-header that clients must refuse");
         };
         let Some(handler) = &self.handler else { return refuse("it has no handler") };
@@ -156,10 +156,6 @@ impl Tool {
         handler
             .check(("tool", name), properties.into_iter().flat_map(|all| all.keys().map(String::as_str)))?;
         Ok(Tool { rules: Arc::new(ToolRules { scopes, mirrored }), ..self })
-    }
-
-    pub(super) fn mirrored(&self) -> Option<Vec<Mirrored>> {
-        Mirrored::of_schema(self.schema())
     }
 
     fn schema(&self) -> &Value {
@@ -208,57 +204,4 @@ impl TypedHandler {
         let why = format!("its handler does not read the declared argument {argument:?}");
         Err(BuildError::new(kind, name, why))
     }
-}
-
-impl Mirrored {
-    /// The arguments that are repeated in headers, by the tool's input schema; `None` if the annotations break the rules of
-    /// transports, "Custom Headers from Tool Parameters": clients then drop the tool.
-    pub fn of_schema(schema: &Value) -> Option<Vec<Mirrored>> {
-        let mut found = Vec::new();
-        collect(schema, Some(&[]), &mut found)?;
-        let names: BTreeSet<&str> = found.iter().map(|each| each.header.as_str()).collect();
-        (names.len() == found.len()).then_some(found)
-    }
-
-    /// The value of its header for these arguments; `None` if the argument is absent, or has no such value.
-    pub fn value(&self, arguments: &Value) -> Option<String> {
-        match self.path.iter().try_fold(arguments, |value, name| value.get(name))? {
-            Value::String(text) => Some(text.clone()),
-            Value::Bool(flag) => Some(flag.to_string()),
-            Value::Number(number) => Some(number.to_string()),
-            Value::Null | Value::Array(_) | Value::Object(_) => None,
-        }
-    }
-}
-
-const ANNOTATION: &str = "x-mcp-header";
-
-/// Walks a schema. `path` leads to the property that it describes; annotations may stand at properties of properties only.
-fn collect(schema: &Value, path: Option<&[String]>, found: &mut Vec<Mirrored>) -> Option<()> {
-    if let Some(elements) = schema.as_array() {
-        return elements.iter().try_for_each(|element| collect(element, None, found));
-    }
-    let Some(members) = schema.as_object() else { return Some(()) };
-    if let Some(annotation) = members.get(ANNOTATION) {
-        let path = path.filter(|path| !path.is_empty())?.to_vec();
-        let header = annotation.as_str().filter(|name| is_token(name))?.to_ascii_lowercase();
-        let kind = members.get("type").and_then(Value::as_str);
-        matches!(kind, Some("string" | "integer" | "boolean")).then_some(())?;
-        found.push(Mirrored { header: format!("mcp-param-{header}"), path });
-    }
-    for (name, member) in members {
-        let Some((path, properties)) = path.zip(member.as_object()).filter(|_| name == "properties") else {
-            collect(member, None, found)?;
-            continue;
-        };
-        for (name, property) in properties {
-            collect(property, Some(&[path, std::slice::from_ref(name)].concat()), found)?;
-        }
-    }
-    Some(())
-}
-
-/// Whether a name has the characters of a field name (RFC 9110 section 5.6.2).
-fn is_token(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }

@@ -20,7 +20,6 @@ mod servers;
 mod streams;
 mod tasks;
 mod tolerance;
-mod tool;
 mod transcripts;
 mod uri_template;
 
