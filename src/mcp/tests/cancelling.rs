@@ -36,6 +36,23 @@ fn acting(act: impl Fn(Arc<Context>) + Send + Sync + 'static) -> Endpoint {
     endpoint(Acting { consent: Consent::default(), description: Arc::new(description), act })
 }
 
+/// Counts the calls that are cancelled.
+#[derive(Clone, Default)]
+struct Cancelled(Arc<AtomicUsize>);
+
+impl Cancelled {
+    fn watch(&self, context: &Context) {
+        let count = Arc::clone(&self.0);
+        context.on_cancel(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+    }
+
+    fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
 /// The `_meta` of a client that takes tasks and wants to hear the log.
 fn meta_of_tasks() -> Value {
     let mut meta = modern::meta();
@@ -83,14 +100,11 @@ fn a_list_has_a_deadline_and_a_limit() {
 
 #[test]
 fn a_panic_in_an_action_does_not_keep_the_rest_of_a_grant_alive() {
-    let ran = Arc::new(AtomicUsize::new(0));
-    let (counter, contexts) = (Arc::clone(&ran), crate::base::lock::Mutex::new(Vec::new()));
+    let cancelled = Cancelled::default();
+    let (watcher, contexts) = (cancelled.clone(), crate::base::lock::Mutex::new(Vec::new()));
     let endpoint = acting(move |context| {
-        let counter = Arc::clone(&counter);
-        context.on_cancel(move || {
-            counter.fetch_add(1, Ordering::SeqCst);
-            panic!("on purpose");
-        });
+        watcher.watch(&context);
+        context.on_cancel(|| panic!("on purpose"));
         contexts.lock().push(context);
     });
     let session = endpoint.session();
@@ -98,38 +112,32 @@ fn a_panic_in_an_action_does_not_keep_the_rest_of_a_grant_alive() {
     let calls = [1, 2, 3].map(|id| endpoint.start(1, modern::call(id, "a", json!({}))));
     calls.into_iter().for_each(|call| call.worker.join().unwrap());
     endpoint.mcp.end_grant(principal(1).grant);
-    assert_eq!((ran.load(Ordering::SeqCst), endpoint.mcp.counts().sessions), (3, 0));
+    assert_eq!((cancelled.count(), endpoint.mcp.counts().sessions), (3, 0));
     assert!(stream.has_ended());
 }
 
 /// The door drops a stream that has ended, and the token with it.
 #[test]
 fn a_client_that_has_read_the_result_cancels_nothing() {
-    let ran = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&ran);
+    let cancelled = Cancelled::default();
+    let watcher = cancelled.clone();
     let endpoint = acting(move |context| {
-        let counter = Arc::clone(&counter);
-        context.on_cancel(move || {
-            counter.fetch_add(1, Ordering::SeqCst);
-        });
+        watcher.watch(&context);
         context.log(Level::Alert, &"started");
         context.complete(Ok(Reply::default()));
     });
     let events = endpoint.send(call_of_a_task()).events();
     assert_eq!(events.rest().len(), 2);
     drop(events);
-    assert_eq!(ran.load(Ordering::SeqCst), 0);
+    assert_eq!(cancelled.count(), 0);
 }
 
 #[test]
 fn an_action_of_a_call_that_becomes_a_task_is_the_tasks() {
-    let ran = Arc::new(AtomicUsize::new(0));
-    let (counter, contexts) = (Arc::clone(&ran), crate::base::lock::Mutex::new(Vec::new()));
+    let cancelled = Cancelled::default();
+    let (watcher, contexts) = (cancelled.clone(), crate::base::lock::Mutex::new(Vec::new()));
     let endpoint = acting(move |context| {
-        let counter = Arc::clone(&counter);
-        context.on_cancel(move || {
-            counter.fetch_add(1, Ordering::SeqCst);
-        });
+        watcher.watch(&context);
         context.log(Level::Alert, &"started");
         assert!(context.become_task().unwrap());
         contexts.lock().push(context);
@@ -137,8 +145,8 @@ fn an_action_of_a_call_that_becomes_a_task_is_the_tasks() {
     let events = endpoint.send(call_of_a_task()).events();
     let handle = events.rest().pop().unwrap().json();
     drop(events);
-    assert_eq!(ran.load(Ordering::SeqCst), 0, "the client has its handle");
+    assert_eq!(cancelled.count(), 0, "the client has its handle");
     let params = json!({ "taskId": handle["result"]["taskId"], "_meta": meta_of_tasks() });
     assert_eq!(endpoint.send(modern::plain("tasks/cancel", params)).status, 200);
-    assert_eq!(ran.load(Ordering::SeqCst), 1);
+    assert_eq!(cancelled.count(), 1);
 }
