@@ -26,11 +26,13 @@ impl Pages {
             ("Copilot CLI", format!("copilot mcp add --transport http {name} {endpoint}"), "/mcp auth"),
         ];
         let commands = commands.iter().map(|(client, add, log_in)| {
-            let within = if log_in.starts_with('/') { ", inside it" } else { "" };
-            let how = format!(
-                "<code>{}</code><small>then{within} <code>{log_in} {name}</code></small>",
-                escape(add)
-            );
+            let when = match *client {
+                "Codex" => "logs in; later",
+                "Gemini CLI" | "Copilot CLI" => "then, inside it",
+                _ => "then",
+            };
+            let how =
+                format!("<code>{}</code><small>{when} <code>{log_in} {name}</code></small>", escape(add));
             row(client, &how)
         });
         let commands: String = commands.collect();

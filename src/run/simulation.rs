@@ -81,7 +81,7 @@ pub(super) fn next_steps(command_line: &[String], url: &PublicUrl, servers: &[(S
 fn connecting_to_one(origin: &str) -> String {
     format!(
         r#"    Claude Code    claude mcp add --transport http demo {origin}/mcp && claude mcp login demo
-    Codex          codex mcp add demo --url {origin}/mcp && codex mcp login demo
+    Codex          codex mcp add demo --url {origin}/mcp
     VS Code        code --add-mcp '{{"name":"demo","type":"http","url":"{origin}/mcp"}}'
     Cursor         ~/.cursor/mcp.json: {{"mcpServers":{{"demo":{{"url":"{origin}/mcp"}}}}}}
     MCP Inspector  npx @modelcontextprotocol/inspector   (Streamable HTTP, {origin}/mcp)

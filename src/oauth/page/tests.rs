@@ -78,7 +78,7 @@ fn the_home_page_connects_each_client() {
         "<code>https://mcp.example.com/mcp</code>",
         "<code>claude mcp add --transport http my--tools https://mcp.example.com/mcp</code>",
         "<code>claude mcp login my--tools</code>",
-        "<code>codex mcp add my--tools --url https://mcp.example.com/mcp</code>",
+        "<code>codex mcp add my--tools --url https://mcp.example.com/mcp</code><small>logs in; later <code>codex mcp login my--tools<",
         "<code>opencode mcp auth my--tools</code>",
         "<code>gemini mcp add --scope user --transport http my--tools https://mcp.example.com/mcp</code>",
         "inside it <code>/mcp auth my--tools</code>",

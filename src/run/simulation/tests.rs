@@ -12,7 +12,7 @@ fn the_banner_can_be_pasted() {
     let usual = steps("target/debug/server demo", "http://127.0.0.1:3001");
     for line in [
         "claude mcp add --transport http demo http://127.0.0.1:3001/mcp && claude mcp login demo\n",
-        "codex mcp add demo --url http://127.0.0.1:3001/mcp && codex mcp login demo\n",
+        "codex mcp add demo --url http://127.0.0.1:3001/mcp\n",
         "code --add-mcp '{\"name\":\"demo\",\"type\":\"http\",\"url\":\"http://127.0.0.1:3001/mcp\"}'\n",
         "links that install it: http://127.0.0.1:3001/\n",
         "(callback URL http://127.0.0.1:3001/auth/callback)",
