@@ -164,7 +164,7 @@ impl Report {
         self.say("key", files.key_file.path.display());
         self.say(
             "stored per person",
-            "GitHub number and login, client, times; GitHub's token, sealed so that a stolen disk does not open it",
+            "GitHub number and login, client, times; GitHub's token only if tools or rules need it, encrypted so that the disk alone does not open it",
         );
         match (&state.directory, &state.table) {
             _ if state.is_in_use => {
