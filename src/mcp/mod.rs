@@ -1,4 +1,5 @@
-//! MCP over Streamable HTTP: one core, two eras, any backend.
+//! MCP over Streamable HTTP: one core, any backend, and the two eras of the protocol: with sessions (up to 2025-11-25) and
+//! stateless (2026-07-28).
 //!
 //! # A server of your own
 //!
