@@ -5,7 +5,6 @@
 //! sockets.
 
 use std::io;
-use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -37,7 +36,7 @@ pub struct Pool {
     /// The sending end. Dropping it closes the queue: workers finish what waits and end.
     jobs: Mutex<Option<Sender<Box<Job>>>>,
     shared: Arc<Shared>,
-    /// Requests that are served on the threads of their doors, at most as many as there are processors.
+    /// Requests that are served on the threads of their doors, at most half as many as there are processors.
     at_doors: Arc<Quota<()>>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
     /// For `unpark` without a lock.
@@ -87,12 +86,13 @@ impl Pool {
             thread::Builder::new().name("supervisor".to_owned()).spawn(move || watched.supervise())?;
         let supervisor_thread = supervisor.thread().clone();
         let supervisor = Mutex::new(Some(supervisor));
-        let at_doors = Quota::in_total(thread::available_parallelism().map_or(1, NonZero::get));
+        let at_doors = Quota::in_total(thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)));
         Ok(Pool { jobs: Mutex::new(Some(sender)), shared, at_doors, supervisor, supervisor_thread })
     }
 
     /// Permission to run the quick part of a request on the thread of its door. `None` while other requests wait for a worker, and
-    /// while as many are served like this as there are processors: with more running threads everything is slower.
+    /// while half as many are served like this as there are processors: with more, threads that serve keep those of clients
+    /// and workers waiting, which doubles the time of the slowest calls.
     pub fn place_at_door(&self) -> Option<Held<()>> {
         self.at_doors.take(()).filter(|_| self.shared.queue.is_empty())
     }
