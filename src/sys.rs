@@ -63,10 +63,10 @@ pub fn trim_heap() {
     let _ = unsafe { libc::malloc_trim(0) };
 }
 
-/// For each socket, whether one of `events` (`libc::POLL…`) or its end is there, waiting `millis` at most (-1: for ever).
-pub fn are_ready(sockets: &[impl AsFd], events: i16, millis: i32) -> Vec<bool> {
-    let fds = sockets.iter().map(|socket| socket.as_fd().as_raw_fd());
-    let mut entries: Vec<_> = fds.map(|fd| libc::pollfd { fd, events, revents: 0 }).collect();
+/// For each socket, whether one of its events (`libc::POLL…`) or its end is there, waiting `millis` at most (-1: for ever).
+pub fn are_ready(sockets: &[(impl AsFd, i16)], millis: i32) -> Vec<bool> {
+    let fds = sockets.iter().map(|(socket, events)| (socket.as_fd().as_raw_fd(), *events));
+    let mut entries: Vec<_> = fds.map(|(fd, events)| libc::pollfd { fd, events, revents: 0 }).collect();
     // SAFETY: a live array and its length.
     unsafe { libc::poll(entries.as_mut_ptr(), entries.len().try_into().unwrap_or_default(), millis) };
     entries.iter().map(|entry| entry.revents != 0).collect()

@@ -1,18 +1,15 @@
 //! One program as a transport: messages are lines on its standard input and output, its standard error goes to the log.
 //!
-//! Two threads per program. `bridge-program` reads everything (output, errors, the guardian's reports) and owns all deadlines;
-//! it ends when the program has. `bridge-input` writes what the pipe has no room for, so that nobody waits for a program that does not
-//! read; it ends when [`Stdio`] is told to end, or the program is gone.
+//! One thread per program, `bridge-program`: it reads everything (output, errors, the guardian's reports), writes what the pipe had no
+//! room for when it was sent, so that nobody waits for a program that does not read, and owns all deadlines. It ends when the program has.
 
+use std::collections::VecDeque;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Sender, TrySendError, bounded};
 
 use super::guardian::GuardianReport;
 use super::launch::{Child, Guardian, never_wait};
@@ -27,21 +24,24 @@ use crate::sys;
 /// What is asked of the kernel in one read (bytes): as much as a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
 
-/// The two ways to a program's standard input, which never blocks.
+/// A running program. Dropped, it is ended.
+pub(super) struct Stdio(Arc<ProgramInput>);
+
+/// The way to a program's standard input, which never blocks.
 struct ProgramInput {
-    stdin: Arc<ChildStdin>,
-    /// To the writing thread.
-    queue: Sender<Vec<u8>>,
+    /// Guards what is written to the program.
+    state: Mutex<InputState>,
+    /// Has the thread look up: something waits to be written, or the program is to end.
+    wake: PipeWriter,
 }
 
-/// A running program. Dropped, it is ended.
-pub(super) struct Stdio {
-    /// Guards the way to the program; taken when it is to end.
-    input: Mutex<Option<ProgramInput>>,
-    /// Bytes that wait to be written. If there are none, the writing thread is idle.
-    waiting: Arc<AtomicUsize>,
-    /// Wakes the reading thread, which then looks whether it is to end.
-    wake: Mutex<PipeWriter>,
+struct InputState {
+    /// `None` once it is closed, here or by the program.
+    stdin: Option<Arc<ChildStdin>>,
+    /// What the pipe had no room for.
+    waiting: VecDeque<u8>,
+    /// Whether the program is to end: nothing more is sent, and its input is closed when nothing waits any more.
+    is_over: bool,
 }
 
 impl Stdio {
@@ -55,90 +55,41 @@ impl Stdio {
         // A program can open its pipes from the other side, and take or fill in what was there a moment ago.
         [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()].into_iter().try_for_each(never_wait)?;
         let (woken, wake) = io::pipe()?;
-        let (queue, messages) = bounded(limits::bridge::MESSAGES);
-        let stdin = Arc::new(stdin);
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let stdio = Arc::new(Stdio {
-            input: Mutex::new(Some(ProgramInput { stdin: Arc::clone(&stdin), queue })),
-            waiting: Arc::clone(&waiting),
-            wake: Mutex::new(wake),
-        });
-        let stalled = Arc::new(AtomicBool::new(false));
-        let writer = ProgramWriter {
-            messages,
-            waiting,
-            stdin,
-            stalled: Arc::clone(&stalled),
-            wake: stdio.wake.lock().try_clone()?,
-        };
-        let reader = ProgramReader {
+        let state = InputState { stdin: Some(Arc::new(stdin)), waiting: VecDeque::new(), is_over: false };
+        let input = Arc::new(ProgramInput { state: Mutex::new(state), wake });
+        let program = ProgramThread {
             server: Arc::clone(server),
             process: None,
+            input: Arc::clone(&input),
             stdout: Some((stdout, Lines::new(limits::bridge::LINE_BYTES))),
             stderr: Some((stderr, Lines::new(limits::bridge::ERROR_LINE_BYTES))),
             guardian,
-            woken: Some(woken),
-            stalled,
-            stdio: Arc::downgrade(&stdio),
+            woken,
             receiver,
             noise: Noise::new(),
             errors: Errors::new(env),
             stage: EndStage::Running,
             due: clock::instant(),
+            stalls: clock::instant() + limits::bridge::STALL,
             ending: None,
             buffer: vec![0; READ_BYTES],
         };
         thread::Builder::new()
-            .name("bridge-input".to_owned())
-            .stack_size(limits::bridge::STACK_BYTES)
-            .spawn(|| writer.run())?;
-        thread::Builder::new()
             .name("bridge-program".to_owned())
             .stack_size(limits::bridge::STACK_BYTES)
-            .spawn(|| reader.run())?;
-        Ok(stdio)
-    }
-
-    fn wake(&self) {
-        let _ = self.wake.lock().write_all(&[0]); // a reader that is gone needs no waking
+            .spawn(|| program.run())?;
+        Ok(Arc::new(Stdio(input)))
     }
 }
 
 impl Transport for Stdio {
     fn send(&self, message: OutgoingMessage) -> Result<(), Undelivered> {
-        let input = self.input.lock();
-        let ProgramInput { stdin, queue } = input.as_ref().ok_or(Undelivered::Ended)?;
-        let mut message = message.text.into_bytes();
-        message.push(b'\n');
-        if self.waiting.load(Ordering::SeqCst) == 0 {
-            // What the pipe has no room for, and the end of the program, are for the writing thread.
-            let written = stdin.as_ref().write(&message).unwrap_or_default();
-            message.drain(..written);
-            if message.is_empty() {
-                return Ok(());
-            }
-        }
-        let length = message.len();
-        // One message may be longer than what may wait: then it waits alone.
-        let before = self.waiting.fetch_add(length, Ordering::SeqCst);
-        let has_room = before == 0 || before.saturating_add(length) <= limits::bridge::WAITING_BYTES;
-        let sent = match has_room {
-            true => queue.try_send(message),
-            false => Err(TrySendError::Full(message)),
-        };
-        sent.map_err(|unsent| {
-            self.waiting.fetch_sub(length, Ordering::SeqCst);
-            match unsent {
-                TrySendError::Full(_) => Undelivered::Full,
-                TrySendError::Disconnected(_) => Undelivered::Ended,
-            }
-        })
+        self.0.send(message.text + "\n")
     }
 
     fn end(&self) {
-        if self.input.lock().take().is_some() {
-            self.wake();
-        }
+        self.0.state.lock().end();
+        self.0.wake();
     }
 }
 
@@ -148,49 +99,73 @@ impl Drop for Stdio {
     }
 }
 
-/// The writing half.
-struct ProgramWriter {
-    messages: crossbeam_channel::Receiver<Vec<u8>>,
-    waiting: Arc<AtomicUsize>,
-    stdin: Arc<ChildStdin>,
-    stalled: Arc<AtomicBool>,
-    wake: PipeWriter,
+impl ProgramInput {
+    fn send(&self, line: String) -> Result<(), Undelivered> {
+        let mut state = self.state.lock();
+        let stdin = state.stdin.as_ref().filter(|_| !state.is_over).ok_or(Undelivered::Ended)?;
+        let mut line = line.into_bytes();
+        let is_first = state.waiting.is_empty();
+        if is_first {
+            // What the pipe has no room for, and the end of the program, are for the thread.
+            let written = stdin.as_ref().write(&line).unwrap_or_default();
+            line.drain(..written);
+            if line.is_empty() {
+                return Ok(());
+            }
+        }
+        // One message may be longer than what may wait: then it waits alone.
+        let length = state.waiting.len().saturating_add(line.len());
+        if !is_first && length > limits::bridge::WAITING_BYTES {
+            return Err(Undelivered::Full);
+        }
+        state.waiting.extend(line);
+        drop(state);
+        if is_first {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    fn wake(&self) {
+        let _ = (&self.wake).write_all(&[0]); // a thread that is gone needs no waking
+    }
 }
 
-impl ProgramWriter {
-    /// Writes until there is nothing more to come, then closes the program's standard input.
-    fn run(mut self) {
-        while let Ok(mut batch) = self.messages.recv() {
-            // Few large writes instead of many small ones.
-            while batch.len() < READ_BYTES
-                && let Ok(message) = self.messages.try_recv()
-            {
-                batch.extend_from_slice(&message);
-            }
-            if !self.write(&batch) {
-                return;
-            }
-            self.waiting.fetch_sub(batch.len(), Ordering::SeqCst);
+impl InputState {
+    /// Closes the input as soon as nothing waits.
+    fn end(&mut self) {
+        self.is_over = true;
+        if self.waiting.is_empty() {
+            self.stdin = None;
         }
     }
 
-    /// Writes as the program reads; `false` if it does not any more.
-    fn write(&mut self, mut bytes: &[u8]) -> bool {
-        let patience = i32::try_from(limits::bridge::STALL.as_millis()).unwrap_or(i32::MAX);
-        while !bytes.is_empty() {
-            let is_ready = sys::are_ready(&[&*self.stdin], libc::POLLOUT, patience).first() == Some(&true);
-            if !is_ready {
-                self.stalled.store(true, Ordering::SeqCst);
-                let _ = self.wake.write_all(&[0]); // a reader that is gone needs no waking
-                return false;
-            }
-            match self.stdin.as_ref().write(bytes) {
-                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
-                Err(error) if is_for_later(&error) => {}
-                Err(_) => return false, // the program has closed it; its end is noticed elsewhere
+    /// Closes the input at once.
+    fn close(&mut self) {
+        self.waiting = VecDeque::new();
+        self.end();
+    }
+
+    /// The pipe, if something waits for room in it.
+    fn full_pipe(&self) -> Option<Arc<ChildStdin>> {
+        self.stdin.clone().filter(|_| !self.waiting.is_empty())
+    }
+
+    /// Writes what waits, as far as there is room.
+    fn write(&mut self) {
+        let Some(stdin) = &self.stdin else { return };
+        match stdin.as_ref().write(self.waiting.as_slices().0) {
+            Ok(written) => drop(self.waiting.drain(..written)),
+            Err(error) if is_for_later(&error) => {}
+            // The program has closed it; its end is noticed elsewhere.
+            Err(_) => (self.stdin, self.waiting) = (None, VecDeque::new()),
+        }
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new(); // gives the memory back
+            if self.is_over {
+                self.stdin = None;
             }
         }
-        true
     }
 }
 
@@ -230,40 +205,52 @@ enum EndStage {
     Killed,
 }
 
-/// The reading half.
-struct ProgramReader {
+/// A program as its thread has it.
+struct ProgramThread {
     server: Arc<str>,
     /// The program's number, once it has been started.
     process: Option<i32>,
+    input: Arc<ProgramInput>,
     stdout: Option<(ChildStdout, Lines)>,
     stderr: Option<(ChildStderr, Lines)>,
     guardian: Guardian,
     /// Readable when somebody wants this thread to look up.
-    woken: Option<PipeReader>,
-    stalled: Arc<AtomicBool>,
-    stdio: Weak<Stdio>,
+    woken: PipeReader,
     receiver: Arc<dyn Receiver>,
     noise: Noise,
     errors: Errors,
     stage: EndStage,
     /// When the next stage begins; in the past while the program runs.
     due: Instant,
+    /// When the program is given up for leaving its input unread.
+    stalls: Instant,
     /// What the end is put down to, if it is known before it comes.
     ending: Option<ProgramEnd>,
     buffer: Vec<u8>,
 }
 
-impl Drop for ProgramReader {
+/// What the thread waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    Report,
+    Wake,
+    Output,
+    Errors,
+    /// Room in the program's input.
+    Input,
+}
+
+impl Drop for ProgramThread {
     /// A panic in this thread ends its program; callers must not wait for the answers.
     fn drop(&mut self) {
         if thread::panicking() {
-            self.close_input();
+            self.input.state.lock().close();
             self.receiver.ended(&ProgramEnd::Lost);
         }
     }
 }
 
-impl ProgramReader {
+impl ProgramThread {
     fn run(mut self) {
         let ending = loop {
             if let Some(ending) = self.step() {
@@ -271,49 +258,45 @@ impl ProgramReader {
             }
         };
         // What it wrote before its end counts: it may hold answers.
-        while self.stdout.is_some() && self.look(Duration::ZERO).0 {
+        while self.look(None, Duration::ZERO).contains(&Awaited::Output) {
             self.read_output();
         }
-        while self.stderr.is_some() && self.look(Duration::ZERO).1 {
+        while self.look(None, Duration::ZERO).contains(&Awaited::Errors) {
             self.read_errors();
         }
         let ending = self.ending.take().unwrap_or(ending);
         self.log_end(&ending);
-        self.close_input();
+        self.input.state.lock().close();
         self.receiver.ended(&ending);
     }
 
     /// Whether somebody wants the program to end.
     fn is_asked(&self) -> bool {
-        self.stdio.upgrade().is_none_or(|stdio| stdio.input.lock().is_none())
-    }
-
-    /// Lets the writing thread end, which closes the program's standard input.
-    fn close_input(&self) {
-        if let Some(stdio) = self.stdio.upgrade() {
-            stdio.input.lock().take();
-        }
+        self.input.state.lock().is_over
     }
 
     /// Waits for one event and deals with it; returns how the program ended, when it has.
     fn step(&mut self) -> Option<ProgramEnd> {
-        let (output, errors, report, wake) = self.look(self.wait());
-        if output {
+        let full_pipe = self.input.state.lock().full_pipe();
+        let ready = self.look(full_pipe.as_deref(), self.wait(full_pipe.is_some()));
+        if ready.contains(&Awaited::Output) {
             self.read_output();
         }
-        if errors {
+        if ready.contains(&Awaited::Errors) {
             self.read_errors();
         }
-        if wake {
-            // How often it was woken says nothing; without a byte there is nobody left who could.
-            let woken =
-                self.woken.take().filter(|mut woken| woken.read(&mut [0; 64]).is_ok_and(|length| length > 0));
-            self.woken = woken;
-            if self.stalled.load(Ordering::SeqCst) {
-                self.fault(ProgramEnd::STALLED);
-            }
+        if ready.contains(&Awaited::Wake) {
+            let _ = self.woken.read(&mut [0; 64]); // how often it was woken says nothing
         }
-        if report {
+        if ready.contains(&Awaited::Input) {
+            self.input.state.lock().write();
+        }
+        if full_pipe.is_none() || ready.contains(&Awaited::Input) {
+            self.stalls = clock::instant() + limits::bridge::STALL;
+        } else if clock::instant() >= self.stalls {
+            self.fault(ProgramEnd::STALLED);
+        }
+        if ready.contains(&Awaited::Report) {
             let Some(reports) = self.guardian.read() else { return Some(ProgramEnd::Lost) };
             for report in reports {
                 match report {
@@ -332,24 +315,28 @@ impl ProgramReader {
     }
 
     /// How long nothing has to be done if nothing happens.
-    fn wait(&self) -> Duration {
+    fn wait(&self, is_pipe_full: bool) -> Duration {
+        let until = |time: Instant| time.saturating_duration_since(clock::instant());
         let is_running = matches!(self.stage, EndStage::Running);
-        let left = || self.due.saturating_duration_since(clock::instant());
-        if is_running { self.receiver.patience() } else { left() }
+        let wait = if is_running { self.receiver.patience() } else { until(self.due) };
+        if is_pipe_full { wait.min(until(self.stalls)) } else { wait }
     }
 
-    /// Waits until there is output, an error line, a report, or somebody wakes this thread.
-    fn look(&self, wait: Duration) -> (bool, bool, bool, bool) {
+    /// Waits for what is ready: output, an error line, a report, room in a full pipe, or somebody who wakes this thread.
+    fn look(&self, full_pipe: Option<&ChildStdin>, wait: Duration) -> Vec<Awaited> {
         // Rounded up, or a wait of less than a millisecond would be none, again and again.
         let millis = i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
-        let mut sources = vec![self.guardian.as_fd()];
-        sources.extend(self.woken.as_ref().map(AsFd::as_fd));
-        sources.extend(self.stdout.as_ref().map(|(stdout, _)| stdout.as_fd()));
-        sources.extend(self.stderr.as_ref().map(|(stderr, _)| stderr.as_fd()));
-        let mut ready = sys::are_ready(&sources, libc::POLLIN, millis).into_iter();
-        let mut next = |is_there: bool| is_there && ready.next().unwrap_or_default();
-        let (report, wake) = (next(true), next(self.woken.is_some()));
-        (next(self.stdout.is_some()), next(self.stderr.is_some()), report, wake)
+        let mut sources = vec![(Awaited::Report, self.guardian.as_fd()), (Awaited::Wake, self.woken.as_fd())];
+        sources.extend(self.stdout.as_ref().map(|(stdout, _)| (Awaited::Output, stdout.as_fd())));
+        sources.extend(self.stderr.as_ref().map(|(stderr, _)| (Awaited::Errors, stderr.as_fd())));
+        sources.extend(full_pipe.map(|stdin| (Awaited::Input, stdin.as_fd())));
+        let watched = sources.iter().map(|(source, pipe)| {
+            let events = if *source == Awaited::Input { libc::POLLOUT } else { libc::POLLIN };
+            (pipe, events)
+        });
+        let ready = sys::are_ready(&watched.collect::<Vec<_>>(), millis);
+        let ready = sources.iter().zip(ready).filter(|(_, is_ready)| *is_ready);
+        ready.map(|((source, _), _)| *source).collect()
     }
 
     /// Takes the next step of an ending whose time has come.
@@ -361,7 +348,7 @@ impl ProgramReader {
             EndStage::Running => {
                 let is_asked = self.is_asked();
                 if !is_asked && self.receiver.patience().is_zero() {
-                    self.close_input();
+                    self.input.state.lock().end();
                     self.receiver.ending();
                 } else if !is_asked {
                     return None;
@@ -392,6 +379,7 @@ impl ProgramReader {
     fn fault(&mut self, fault: ProgramEnd) {
         self.ending.get_or_insert(fault);
         (self.stdout, self.stderr) = (None, None);
+        self.input.state.lock().close();
         self.kill();
     }
 

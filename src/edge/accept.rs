@@ -55,7 +55,8 @@ impl Acceptor {
     pub(crate) fn run(mut self, listeners: &[Listener]) {
         while !self.shared.closing.is_tripped() {
             let watched = listeners.iter().map(AsFd::as_fd).chain([self.woken.as_fd()]);
-            let ready = sys::are_ready(&watched.collect::<Vec<_>>(), libc::POLLIN, -1);
+            let watched = watched.map(|socket| (socket, libc::POLLIN));
+            let ready = sys::are_ready(&watched.collect::<Vec<_>>(), -1);
             // `zip` drops the last entry, which is that of `woken`.
             for (listener, _) in listeners.iter().zip(ready).filter(|(_, ready)| *ready) {
                 match listener.accept() {
@@ -81,7 +82,7 @@ impl Acceptor {
         let accepted = Arc::new(accepted);
         let Ok(socket) = self.socket(&accepted) else { return };
         // Skips connections that were reset before they were accepted: a flood of those costs no threads.
-        if sys::are_ready(&[&*accepted], 0, 0).contains(&true) {
+        if sys::are_ready(&[(&*accepted, 0)], 0).contains(&true) {
             return;
         }
         let connections = &self.shared.connections;

@@ -160,7 +160,7 @@ impl Sink for Socket {
     /// shut it is always there; a RST is seen without it.
     fn client_has_gone(&self) -> bool {
         let events = if self.is_shut { 0 } else { libc::POLLRDHUP };
-        sys::are_ready(&[&*self.socket], events, 0).contains(&true)
+        sys::are_ready(&[(&*self.socket, events)], 0).contains(&true)
     }
 }
 

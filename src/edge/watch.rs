@@ -65,10 +65,12 @@ impl Watch {
                 state = wait(&self.changed, state);
                 continue;
             }
-            let (sockets, wakers): (Vec<_>, Vec<_>) = state.streams.values().cloned().unzip();
-            drop(state);
             // POLLRDHUP sees a FIN or RST even behind unread bytes, which a peek does not.
-            let gone = sys::are_ready(&sockets, libc::POLLRDHUP, 0);
+            let streams = state.streams.values().cloned();
+            let (sockets, wakers): (Vec<_>, Vec<_>) =
+                streams.map(|(socket, waker)| ((socket, libc::POLLRDHUP), waker)).unzip();
+            drop(state);
+            let gone = sys::are_ready(&sockets, 0);
             wakers.iter().zip(gone).filter(|(_, gone)| *gone).for_each(|(waker, _)| waker.wake());
             drop((sockets, wakers));
             let unclosed = |state: &mut State| !state.closed;

@@ -197,7 +197,7 @@ impl Shared {
                     unaccepted = 0;
                 }
                 // When its thread has panicked (no descriptor was left), tiny_http says nothing, and connections wait.
-                Ok(None) if sys::are_ready(&[listener], libc::POLLIN, 0).contains(&true) => {
+                Ok(None) if sys::are_ready(&[(listener, libc::POLLIN)], 0).contains(&true) => {
                     unaccepted = unaccepted.saturating_add(1);
                 }
                 Ok(None) => unaccepted = 0,

@@ -204,7 +204,7 @@ const SPAWNS: &[(&str, usize)] = &[
     ("src/bridge/http.rs", 1),
     ("src/bridge/launch.rs", 1),
     ("src/bridge/passed_call.rs", 1),
-    ("src/bridge/stdio.rs", 2),
+    ("src/bridge/stdio.rs", 1),
     ("src/edge/accept.rs", 2),
     ("src/edge/mod.rs", 2),
     ("src/operate.rs", 1),

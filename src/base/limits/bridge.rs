@@ -13,9 +13,7 @@ pub const ERROR_LINE_BYTES: usize = 4 * 1024;
 pub const ERROR_LINES: u32 = 20;
 /// Lines of it that are repeated in the line that tells of the program's end.
 pub const LAST_LINES: usize = 5;
-/// Messages that wait until a program reads them.
-pub const MESSAGES: usize = 256;
-/// All of them together (bytes); one message alone may be larger.
+/// Messages that wait until a program reads them (bytes); one message alone may be larger.
 pub const WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// How long a program may leave its standard input unread while something waits there.
 pub const STALL: Duration = Duration::from_secs(30);
@@ -68,6 +66,8 @@ pub const NAME_BYTES: usize = 128;
 
 // ---- upstreams over HTTP ----
 
+/// Messages that wait to be sent in their order.
+pub const MESSAGES: usize = 256;
 /// Looking up an upstream's name, and connecting to it, TLS included.
 pub const CONNECT: Duration = Duration::from_secs(10);
 /// How long a stream of changes is held before it is opened anew.

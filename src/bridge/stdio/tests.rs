@@ -2,7 +2,7 @@
 
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver as Channel, Sender as Sending, unbounded};
 
@@ -172,12 +172,26 @@ fn a_full_pipe_refuses_and_does_not_block() {
     let large = "x".repeat(4 * 1024 * 1024);
     let refused = (0..8).find_map(|_| program.stdio.send(text(large.clone())).err());
     assert_eq!(refused, Some(Undelivered::Full));
-    let more =
-        (0..=2 * limits::bridge::MESSAGES).find_map(|_| program.stdio.send(text("{}".to_owned())).err());
+    let more = (0..limits::bridge::WAITING_BYTES).find_map(|_| program.stdio.send(text("{}")).err());
     assert_eq!(more, Some(Undelivered::Full));
-    assert!(program.stdio.waiting.load(Ordering::SeqCst) <= limits::bridge::WAITING_BYTES);
+    assert!(program.stdio.0.state.lock().waiting.len() <= limits::bridge::WAITING_BYTES);
     program.stdio.end();
     assert_eq!(program.ending(), ProgramEnd::Killed(15));
+}
+
+/// What the pipe had no room for arrives in its order, and before the end of the input.
+#[test]
+fn what_waits_is_written_before_the_input_ends() {
+    let program = Program::start("echo {}; exec cat");
+    program.message();
+    let large = format!("{{{}}}", "x".repeat(4 * 1024 * 1024));
+    for message in [&large, "{\"last\":1}"] {
+        program.stdio.send(text(message)).unwrap();
+    }
+    program.stdio.end();
+    assert_eq!(program.stdio.send(text("{}")), Err(Undelivered::Ended));
+    assert_eq!([program.message(), program.message()], [&large, "{\"last\":1}"]);
+    assert_eq!(program.ending(), ProgramEnd::Exited(0));
 }
 
 #[test]
@@ -229,9 +243,9 @@ fn a_panic_in_the_receiver_ends_the_program() {
     assert_eq!(stdio.send(text("{}".to_owned())), Err(Undelivered::Ended));
 }
 
-/// A program can open its pipes from the other side, and take or fill in what was announced to our threads.
+/// A program can open its pipes from the other side, and take or fill in what was announced to our thread.
 #[test]
-fn neither_thread_waits_in_a_pipe() {
+fn the_thread_never_waits_in_a_pipe() {
     let child = Program::launch("exec sleep 1000");
     let pipes = [child.stdin.as_raw_fd(), child.stdout.as_raw_fd(), child.stderr.as_raw_fd()];
     let receiver = Arc::new(Recorder { told: unbounded().0, deadline: None });
