@@ -15,6 +15,8 @@ use std::process::{Command, ExitCode, ExitStatus};
 use std::sync::Arc;
 use std::thread;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::lock::Mutex;
 use crate::sys;
 
@@ -31,42 +33,21 @@ const STACK_BYTES: usize = 64 * 1024;
 /// Dead processes that are reaped before the next look for living ones; others may go on dying meanwhile.
 const REAPED_AT_ONCE: usize = 4096;
 
-/// What a guardian tells the server, one a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a guardian tells the server: JSON, one a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum GuardianReport {
-    /// `started PID`
+    /// With the number of the process.
     Started(i32),
-    /// `failed ERRNO`: the program cannot be started.
+    /// The program cannot be started: an error number of the system.
     Failed(i32),
-    /// `exited STATUS`
+    /// With its status.
     Exited(i32),
-    /// `killed SIGNAL`
+    /// With the signal.
     Killed(i32),
 }
 
 impl GuardianReport {
-    pub(super) fn parse(line: &str) -> Option<GuardianReport> {
-        let (word, number) = line.split_once(' ')?;
-        let number = number.parse().ok()?;
-        match word {
-            "started" => Some(GuardianReport::Started(number)),
-            "failed" => Some(GuardianReport::Failed(number)),
-            "exited" => Some(GuardianReport::Exited(number)),
-            "killed" => Some(GuardianReport::Killed(number)),
-            _ => None,
-        }
-    }
-
-    fn line(self) -> String {
-        let (word, number) = match self {
-            GuardianReport::Started(pid) => ("started", pid),
-            GuardianReport::Failed(errno) => ("failed", errno),
-            GuardianReport::Exited(status) => ("exited", status),
-            GuardianReport::Killed(signal) => ("killed", signal),
-        };
-        format!("{word} {number}\n")
-    }
-
     fn of_death(status: ExitStatus) -> GuardianReport {
         match (status.code(), status.signal()) {
             (Some(code), _) => GuardianReport::Exited(code),
@@ -105,8 +86,8 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> io::Result<(Command
 }
 
 fn report(socket: &mut UnixStream, report: GuardianReport) {
-    // A server that is gone has closed it, which the other thread notices.
-    let _ = socket.write_all(report.line().as_bytes());
+    let line = serde_json::to_string(&report).unwrap_or_default() + "\n"; // a word and a number are JSON
+    let _ = socket.write_all(line.as_bytes()); // a server that is gone has closed it, which the other thread notices
 }
 
 /// Starts the program and stays until nothing of it is left.

@@ -12,6 +12,7 @@ use std::path::{self, Path, PathBuf};
 use std::process::{self, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::guardian::{FLAG, GuardianReport, NO_ID, TERMINATE};
+use super::lines::Lines;
 use super::template::Variables;
 use crate::base::identity::Subject;
 use crate::base::secret::Secret;
@@ -22,6 +23,8 @@ const PASSED: [&str; 5] = ["PATH", "LANG", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR"
 /// Where programs are looked for without a `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
+/// The longest report of a guardian (bytes); they are a word and a number.
+const REPORT_BYTES: usize = 256;
 /// Runs this executable again, whatever has become of its file meanwhile.
 const EXECUTABLE: &str = "/proc/self/exe";
 #[cfg(not(test))]
@@ -66,8 +69,7 @@ pub(crate) struct Child {
 pub(crate) struct Guardian {
     process: process::Child,
     socket: UnixStream,
-    /// What was read of a report that has not come as a whole.
-    unread: Vec<u8>,
+    lines: Lines,
 }
 
 impl Launch {
@@ -96,7 +98,7 @@ impl Launch {
         sys::inherit(&mut command, &theirs);
         let mut process = command.spawn()?;
         let streams = (process.stdin.take(), process.stdout.take(), process.stderr.take());
-        let guardian = Guardian { process, socket: ours, unread: Vec::new() };
+        let guardian = Guardian { process, socket: ours, lines: Lines::new(REPORT_BYTES) };
         let (Some(stdin), Some(stdout), Some(stderr)) = streams else {
             return Err(io::Error::other("a pipe is missing"));
         };
@@ -119,14 +121,10 @@ impl Guardian {
     pub(crate) fn read(&mut self) -> Option<Vec<GuardianReport>> {
         let mut bytes = [0; 256];
         let length = self.socket.read(&mut bytes).unwrap_or_default();
-        self.unread.extend_from_slice(bytes.get(..length).filter(|bytes| !bytes.is_empty())?);
+        let bytes = bytes.get(..length).filter(|bytes| !bytes.is_empty())?;
         let mut reports = Vec::new();
-        while let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.unread.drain(..=end).collect();
-            reports.extend(
-                std::str::from_utf8(&line).ok().and_then(|line| GuardianReport::parse(line.trim_end())),
-            );
-        }
+        let take = |line: &[u8]| reports.extend(serde_json::from_slice::<GuardianReport>(line));
+        self.lines.push(bytes, take).ok()?;
         Some(reports)
     }
 }

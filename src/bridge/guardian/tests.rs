@@ -225,10 +225,14 @@ fn reports_survive_the_socket() {
         GuardianReport::Exited(255),
         GuardianReport::Killed(9),
     ] {
-        assert_eq!(GuardianReport::parse(report.line().trim_end()), Some(report));
+        let (mut guardian, server) = UnixStream::pair().unwrap();
+        super::report(&mut guardian, report);
+        let mut line = String::new();
+        BufReader::new(server).read_line(&mut line).unwrap();
+        assert_eq!(serde_json::from_str::<GuardianReport>(&line).unwrap(), report, "{line}");
     }
-    for bad in ["", "started", "started x", "born 7"] {
-        assert_eq!(GuardianReport::parse(bad), None, "{bad}");
+    for bad in ["", "{}", "\"started\"", "{\"started\":\"x\"}", "{\"born\":7}"] {
+        assert!(serde_json::from_str::<GuardianReport>(bad).is_err(), "{bad}");
     }
 }
 
