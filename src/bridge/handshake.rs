@@ -10,7 +10,6 @@ use serde_json::{Map, Value, json};
 use super::message::{ClientInfo, MODERN};
 use super::peer::{Peer, Requester, Settled};
 use super::unavailable::Unavailable;
-use crate::base::identity::GrantId;
 use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::mcp::{Description, Members};
@@ -144,10 +143,6 @@ impl Requester for Handshake {
             (_, Settled::Answered(Err(error))) => self.refused(error),
             (_, Settled::Ended(end)) => self.finish(Err(Unavailable::Died(end.to_string()))),
         }
-    }
-
-    fn owner(&self) -> Option<GrantId> {
-        None
     }
 }
 

@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use super::handshake::Greeting;
 use super::peer::{Peer, Requester, Settled};
-use crate::base::identity::GrantId;
 use crate::base::lock::Mutex;
 use crate::base::{clock, limits};
 use crate::mcp::{Interests, Level, Members};
@@ -167,9 +166,5 @@ impl Requester for HeldListen {
         if let (Settled::Answered(_), true, Some(peer)) = (answer, was_held, self.peer.upgrade()) {
             peer.stopped_listening();
         }
-    }
-
-    fn owner(&self) -> Option<GrantId> {
-        None
     }
 }

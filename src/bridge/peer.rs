@@ -26,7 +26,9 @@ pub(super) trait Requester: Send + Sync {
     }
 
     /// The grant that the request belongs to; `None` for a request of the bridge itself.
-    fn owner(&self) -> Option<GrantId>;
+    fn owner(&self) -> Option<GrantId> {
+        None
+    }
 
     /// A report of progress: the params, with the client's own token.
     fn progress(&self, _params: &RawValue) {}

@@ -113,10 +113,6 @@ impl Requester for TrialRequest {
         };
         let _ = self.0.send(read); // nobody waits any more
     }
-
-    fn owner(&self) -> Option<GrantId> {
-        None
-    }
 }
 
 fn nobody() -> Principal {
