@@ -12,6 +12,7 @@ use super::message::{self, ClientInfo, OnBehalf, OutgoingMessage, PeerAnswer, Pe
 use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
 use crate::base::identity::GrantId;
 use crate::base::lock::Mutex;
+use crate::base::quota::{Held, Quota};
 use crate::base::{clock, limits};
 use crate::mcp::{self, Members};
 
@@ -53,7 +54,9 @@ pub(super) struct Peer {
     this: Weak<Peer>,
     observer: Weak<dyn Receiver>,
     transport: OnceLock<Arc<dyn Transport>>,
-    /// Guards the requests and questions that run.
+    /// Questions without an answer.
+    questions: Arc<Quota<()>>,
+    /// Guards the requests that run.
     state: Mutex<PeerState>,
 }
 
@@ -65,7 +68,6 @@ struct PeerState {
     running: BTreeMap<u64, Running>,
     /// Grants with cancelled requests, and the time of the latest: the peer may still work on these, and ask.
     cancelled: BTreeMap<GrantId, Instant>,
-    questions: usize,
     ended: Option<ProgramEnd>,
 }
 
@@ -78,8 +80,8 @@ struct Running {
 /// A request of the peer that waits for its answer.
 pub(super) struct PeerQuestion {
     peer: Weak<Peer>,
-    /// As the peer wrote it; taken by the answer.
-    id: Option<Box<RawValue>>,
+    /// The id as the peer wrote it, and the place among the open questions; taken by the answer.
+    open: Option<(Box<RawValue>, Held<()>)>,
     pub(super) method: String,
     pub(super) params: Box<RawValue>,
 }
@@ -91,6 +93,7 @@ impl Peer {
             this: Weak::clone(this),
             observer,
             transport: OnceLock::new(),
+            questions: Quota::in_total(limits::bridge::QUESTIONS),
             state: Mutex::default(),
         })
     }
@@ -270,27 +273,21 @@ impl Peer {
     /// A request of the peer. Each gets an answer.
     fn asked(&self, id: &RawValue, method: &str, params: Option<&RawValue>) {
         if method == "ping" {
-            let _ = self.send(message::answer(id, Ok::<_, ()>(serde_json::Map::new()))); // it pings again, or has ended
-            return;
+            return self.answer(id, Ok::<_, ()>(serde_json::Map::new()));
         }
-        let has_room = {
-            let mut state = self.state.lock();
-            let has_room = state.questions < limits::bridge::QUESTIONS;
-            state.questions = state.questions.saturating_add(1);
-            has_room
+        let Some(place) = self.questions.take(()) else {
+            let busy = mcp::Error::new(mcp::Error::BUSY, "Too many requests at once");
+            return self.answer(id, Err::<(), _>(busy));
         };
         let params = params
             .map_or_else(|| RawValue::from_string("{}".to_owned()).ok(), |params| Some(params.to_owned()));
         let Some(params) = params else { return };
         let question = PeerQuestion {
             peer: Weak::clone(&self.this),
-            id: Some(id.to_owned()),
+            open: Some((id.to_owned(), place)),
             method: method.to_owned(),
             params,
         };
-        if !has_room {
-            return question.refuse(&mcp::Error::new(mcp::Error::BUSY, "Too many requests at once"));
-        }
         match method {
             "sampling/createMessage" | "elicitation/create" | "roots/list" => match self.spokesman() {
                 Some(waiter) => waiter.ask(question),
@@ -298,6 +295,10 @@ impl Peer {
             },
             _ => question.refuse(&mcp::Error::method_not_found()),
         }
+    }
+
+    fn answer(&self, id: &RawValue, answer: Result<impl Serialize, impl Serialize>) {
+        let _ = self.send(message::answer(id, answer)); // a peer that has ended needs none
     }
 
     /// The running request whose client hears what the peer says without naming a request: the latest, if all that run, or were
@@ -347,13 +348,11 @@ impl PeerQuestion {
     }
 
     fn settle(&mut self, answer: Result<impl Serialize, impl Serialize>) {
-        let Some(id) = self.id.take() else { return };
-        let Some(peer) = self.peer.upgrade() else { return };
-        {
-            let mut state = peer.state.lock();
-            state.questions = state.questions.saturating_sub(1);
+        let Some((id, place)) = self.open.take() else { return };
+        drop(place); // before the answer, after which the peer may ask the next
+        if let Some(peer) = self.peer.upgrade() {
+            peer.answer(&id, answer);
         }
-        let _ = peer.send(message::answer(&id, answer)); // a peer that has ended needs none
     }
 }
 
