@@ -168,7 +168,7 @@ impl Surroundings<'_> {
         if name.is_empty() || name.contains(['=', '\0']) {
             return Err("it is no name for a variable".to_owned());
         }
-        let template = Template::parse(value, self.variables).map_err(|error| error.to_string())?;
+        let template = Template::parse(value, self.variables)?;
         Ok((name.to_owned(), template))
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::entry::{Executable, Home, Isolation};
 use super::launch::{Directories, Launch, directory_of};
 use super::stdio::Stdio;
-use super::template::{FillError, ServedPerson, Template, Variables};
+use super::template::{ServedPerson, Template, Variables};
 use super::transport::{Launcher, Receiver, Transport};
 use crate::base::encoding::sha256;
 use crate::base::identity::Principal;
@@ -40,9 +40,8 @@ impl Launcher for ProgramLauncher {
         let token = token.filter(|_| caller.upstream.is_good());
         let served =
             ServedPerson { subject: caller.subject, login: &caller.login, github_token: &|| token.clone() };
-        let unfilled = |error: FillError| io::Error::other(error.words());
         let fill = |(name, value): &(String, Template)| Ok((name.clone(), value.fill(&served)?));
-        let env = env.iter().map(fill).collect::<Result<_, _>>().map_err(unfilled)?;
+        let env = env.iter().map(fill).collect::<Result<_, &str>>().map_err(io::Error::other)?;
         let person = (self.isolation != Isolation::Shared).then_some(caller.subject);
         let user = user.as_ref().map(|user| user.of(person, &self.directory)).transpose()?;
         let owner = person.filter(|_| *home == Home::Person);

@@ -6,6 +6,11 @@ use std::fmt;
 use crate::base::identity::Subject;
 use crate::base::secret::Secret;
 
+const KNOWN: &str =
+    "placeholders are ${user.id}, ${user.login}, ${github.token} and ${env.NAME}; write $${ for a literal ${";
+const NO_GITHUB_TOKEN: &str = "it needs the person's token at GitHub, and there is no good one: log in again";
+const NO_USER: &str = "it needs to know which GitHub user calls, and a service token is none";
+
 /// The variables of this process, from which `${env.NAME}` is filled.
 pub(crate) type Variables = BTreeMap<String, String>;
 
@@ -15,18 +20,6 @@ pub(crate) struct ServedPerson<'a> {
     pub(crate) login: &'a str,
     /// Opens the person's token at GitHub, if one is kept.
     pub(crate) github_token: &'a dyn Fn() -> Option<Secret<String>>,
-}
-
-impl FillError {
-    /// What the caller is told of the server.
-    pub(crate) fn words(self) -> &'static str {
-        match self {
-            FillError::NoGitHubToken => {
-                "it needs the person's token at GitHub, and there is no good one: log in again"
-            }
-            FillError::NoUser => "it needs to know which GitHub user calls, and a service token is none",
-        }
-    }
 }
 
 /// A value with placeholders. Its text may be a secret and is not printed.
@@ -39,60 +32,14 @@ enum Piece {
     GitHubToken,
 }
 
-/// Why a placeholder has no value for a caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FillError {
-    /// The person's token at GitHub is not kept.
-    NoGitHubToken,
-    /// The caller is a service token, not a user at GitHub.
-    NoUser,
-}
-
-/// Why a text is not a template.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum TemplateError {
-    /// `${` without `}`.
-    Unclosed,
-    /// A NUL character, which no variable can hold.
-    Nul,
-    /// `${input:…}`, which asks the user of an editor.
-    Input,
-    /// A variable in the form of MCP clients: `${NAME}` or `${env:NAME}`.
-    ClientForm(String),
-    /// A placeholder that does not exist.
-    Unknown(String),
-    /// `${env.NAME}` of a variable that is not set.
-    Unset(String),
-    /// `${env.NAME}` of a variable that configures this server.
-    Ours(String),
-}
-
-impl fmt::Display for TemplateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const KNOWN: &str = "placeholders are ${user.id}, ${user.login}, ${github.token} and ${env.NAME}; write $${ for a literal ${";
-        match self {
-            TemplateError::Unclosed => write!(f, "${{ has no }}; {KNOWN}"),
-            TemplateError::Nul => f.write_str("contains a NUL character"),
-            TemplateError::Input => {
-                f.write_str("${input:…} asks the user of an editor, which a server has not; set a variable and write ${env.NAME}")
-            }
-            TemplateError::ClientForm(name) => write!(f, "write ${{env.{name}}} for a variable of this server; {KNOWN}"),
-            TemplateError::Unknown(name) => write!(f, "there is no placeholder ${{{name}}}; {KNOWN}"),
-            TemplateError::Unset(name) => {
-                write!(f, "the variable {name} is not set in the environment of this server")
-            }
-            TemplateError::Ours(name) => {
-                write!(f, "the variable {name} configures this server and is not passed on; use one of another name")
-            }
-        }
-    }
-}
-
 impl Template {
     /// Reads a text. `${env.NAME}` is replaced here.
-    pub(crate) fn parse(text: &str, environment: &Variables) -> Result<Template, TemplateError> {
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong. It has no value in it.
+    pub(crate) fn parse(text: &str, environment: &Variables) -> Result<Template, String> {
         if text.contains('\0') {
-            return Err(TemplateError::Nul);
+            return Err("contains a NUL character".to_owned());
         }
         let mut pieces = Vec::new();
         let mut literal = String::new();
@@ -105,7 +52,7 @@ impl Template {
                 continue;
             }
             literal.push_str(before);
-            let (name, after) = after.split_once('}').ok_or(TemplateError::Unclosed)?;
+            let (name, after) = after.split_once('}').ok_or_else(|| format!("${{ has no }}; {KNOWN}"))?;
             let piece = match name {
                 "user.id" => Piece::UserId,
                 "user.login" => Piece::UserLogin,
@@ -136,8 +83,11 @@ impl Template {
     }
 
     /// The value for `person`.
-    pub(crate) fn fill(&self, person: &ServedPerson<'_>) -> Result<Secret<String>, FillError> {
-        let user = person.subject.user().ok_or(FillError::NoUser);
+    ///
+    /// # Errors
+    /// What the caller is told of the server.
+    pub(crate) fn fill(&self, person: &ServedPerson<'_>) -> Result<Secret<String>, &'static str> {
+        let user = person.subject.user().ok_or(NO_USER);
         let mut value = String::new();
         for piece in &self.0 {
             match piece {
@@ -149,7 +99,7 @@ impl Template {
                 }
                 Piece::GitHubToken => {
                     user?;
-                    value.push_str((person.github_token)().ok_or(FillError::NoGitHubToken)?.expose());
+                    value.push_str((person.github_token)().ok_or(NO_GITHUB_TOKEN)?.expose());
                 }
             }
         }
@@ -169,21 +119,26 @@ pub(super) fn is_ours(name: &str) -> bool {
 }
 
 /// The value of `${env.NAME}`.
-fn variable<'a>(name: &str, environment: &'a Variables) -> Result<&'a str, TemplateError> {
+fn variable<'a>(name: &str, environment: &'a Variables) -> Result<&'a str, String> {
     if name.starts_with("input:") {
-        return Err(TemplateError::Input);
+        let why = "${input:…} asks the user of an editor, which a server has not; set a variable and write ${env.NAME}";
+        return Err(why.to_owned());
     }
     let is_variable =
         |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    // The forms of MCP clients: `${NAME}` and `${env:NAME}`.
     if let Some(name) = Some(name.strip_prefix("env:").unwrap_or(name)).filter(|name| is_variable(name)) {
-        return Err(TemplateError::ClientForm(name.to_owned()));
+        return Err(format!("write ${{env.{name}}} for a variable of this server; {KNOWN}"));
     }
-    let unknown = || TemplateError::Unknown(name.to_owned());
+    let unknown = || format!("there is no placeholder ${{{name}}}; {KNOWN}");
     let name = name.strip_prefix("env.").filter(|name| is_variable(name)).ok_or_else(unknown)?;
     if is_ours(name) {
-        return Err(TemplateError::Ours(name.to_owned()));
+        return Err(format!(
+            "the variable {name} configures this server and is not passed on; use one of another name"
+        ));
     }
-    environment.get(name).map(String::as_str).ok_or_else(|| TemplateError::Unset(name.to_owned()))
+    let unset = || format!("the variable {name} is not set in the environment of this server");
+    environment.get(name).map(String::as_str).ok_or_else(unset)
 }
 
 #[cfg(test)]

@@ -142,8 +142,7 @@ impl Upstream {
         let served =
             ServedPerson { subject: person.subject, login: &person.login, github_token: &github_token };
         for header in &self.headers {
-            let value =
-                header.value.fill(&served).map_err(|error| UpstreamError::Unusable(error.words().into()))?;
+            let value = header.value.fill(&served).map_err(|why| UpstreamError::Unusable(why.into()))?;
             let mut value = HeaderValue::from_str(value.expose()).map_err(|_| NO_HEADER)?;
             value.set_sensitive(true);
             request = request.header(header.name.clone(), value);
