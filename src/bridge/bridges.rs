@@ -1,6 +1,5 @@
 //! The servers behind the login, as they are now: made at the start, changed by SIGHUP, looked at and looked after by the operator.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -55,7 +54,7 @@ pub struct ServerSummary {
 }
 
 /// The names of servers whose description was changed.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServerChanges {
     pub(crate) added: Vec<String>,
     pub(crate) changed: Vec<String>,
@@ -98,33 +97,33 @@ impl Bridges {
         if !unreachable.is_empty() {
             return Err(unreachable);
         }
+        let mut changes = ServerChanges::default();
         for entry in entries {
-            let same = before.iter().find(|server| server.digest == entry.digest);
-            current.push(match same {
-                Some(server) => server.clone(),
-                None => {
-                    let (kind, digest) = (entry.location.kind(), entry.digest);
-                    let below = options.file.as_ref().map(|_| format!("/{}", entry.name));
-                    let bridge = Arc::new(options.bridge(entry, host, &self.pool)?);
-                    let path = below.unwrap_or_default() + "/mcp";
-                    BridgedServer { bridge, path, kind, digest }
+            let earlier = before.iter().find(|server| server.bridge.name() == &*entry.name);
+            match earlier {
+                Some(server) if server.digest == entry.digest => {
+                    current.push(server.clone());
+                    continue;
                 }
-            });
+                Some(_) => changes.changed.push(entry.name.to_string()),
+                None => changes.added.push(entry.name.to_string()),
+            }
+            let (kind, digest) = (entry.location.kind(), entry.digest);
+            let below = options.file.as_ref().map(|_| format!("/{}", entry.name));
+            let path = below.unwrap_or_default() + "/mcp";
+            let bridge = Arc::new(options.bridge(entry, host, &self.pool)?);
+            current.push(BridgedServer { bridge, path, kind, digest });
         }
-        *self.current.lock() = current.clone();
-        let missing = |these: &[BridgedServer], from: &[BridgedServer]| -> Vec<Arc<Bridge>> {
-            let is_missing = |server: &&BridgedServer| from.iter().all(|other| other.digest != server.digest);
-            these.iter().filter(is_missing).map(|server| Arc::clone(&server.bridge)).collect()
-        };
-        let (gone, new) = (missing(&before, &current), missing(&current, &before));
-        gone.iter().for_each(|bridge| bridge.instances().retire());
-        let [gone, new] = [gone, new]
-            .map(|these| these.iter().map(|bridge| bridge.name().to_owned()).collect::<BTreeSet<_>>());
-        Ok(ServerChanges {
-            added: new.difference(&gone).cloned().collect(),
-            changed: new.intersection(&gone).cloned().collect(),
-            removed: gone.difference(&new).cloned().collect(),
-        })
+        self.current.lock().clone_from(&current);
+        for BridgedServer { bridge, digest, .. } in before {
+            if current.iter().all(|server| server.digest != digest) {
+                bridge.instances().retire();
+            }
+            if current.iter().all(|server| server.bridge.name() != bridge.name()) {
+                changes.removed.push(bridge.name().to_owned());
+            }
+        }
+        Ok(changes)
     }
 
     /// The bridges.
