@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::entry::{Executable, Home, Isolation};
 use super::launch::{Directories, Launch, directory_of};
 use super::stdio::Stdio;
-use super::template::{ServedPerson, Template, Variables};
+use super::template::{Template, Variables};
 use super::transport::{Launcher, Receiver, Transport};
 use crate::base::encoding::sha256;
 use crate::base::identity::Principal;
@@ -38,9 +38,8 @@ impl Launcher for ProgramLauncher {
         // M5: GitHub is asked before a program gets a token that it keeps for as long as it runs.
         let token = self.needs_github_token().then(|| caller.upstream.token()).flatten();
         let token = token.filter(|_| caller.upstream.is_good());
-        let served =
-            ServedPerson { subject: caller.subject, login: &caller.login, github_token: &|| token.clone() };
-        let fill = |(name, value): &(String, Template)| Ok((name.clone(), value.fill(&served)?));
+        let open_token = || token.clone();
+        let fill = |(name, value): &(String, Template)| Ok((name.clone(), value.fill(caller, &open_token)?));
         let env = env.iter().map(fill).collect::<Result<_, &str>>().map_err(io::Error::other)?;
         let person = (self.isolation != Isolation::Shared).then_some(caller.subject);
         let user = user.as_ref().map(|user| user.of(person, &self.directory)).transpose()?;

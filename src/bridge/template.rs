@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::base::identity::Subject;
+use crate::base::identity::Principal;
 use crate::base::secret::Secret;
 
 const KNOWN: &str =
@@ -14,13 +14,8 @@ const NO_USER: &str = "it needs to know which GitHub user calls, and a service t
 /// The variables of this process, from which `${env.NAME}` is filled.
 pub(crate) type Variables = BTreeMap<String, String>;
 
-/// The caller for whom a program is started.
-pub(crate) struct ServedPerson<'a> {
-    pub(crate) subject: Subject,
-    pub(crate) login: &'a str,
-    /// Opens the person's token at GitHub, if one is kept.
-    pub(crate) github_token: &'a dyn Fn() -> Option<Secret<String>>,
-}
+/// Opens a person's token at GitHub, if one is kept.
+pub(crate) type OpenToken<'a> = &'a dyn Fn() -> Option<Secret<String>>;
 
 /// A value with placeholders. Its text may be a secret and is not printed.
 pub(crate) struct Template(Vec<Piece>);
@@ -86,7 +81,11 @@ impl Template {
     ///
     /// # Errors
     /// What the caller is told of the server.
-    pub(crate) fn fill(&self, person: &ServedPerson<'_>) -> Result<Secret<String>, &'static str> {
+    pub(crate) fn fill(
+        &self,
+        person: &Principal,
+        github_token: OpenToken<'_>,
+    ) -> Result<Secret<String>, &'static str> {
         let user = person.subject.user().ok_or(NO_USER);
         let mut value = String::new();
         for piece in &self.0 {
@@ -95,11 +94,11 @@ impl Template {
                 Piece::UserId => value.push_str(&user?.0.to_string()),
                 Piece::UserLogin => {
                     user?;
-                    value.push_str(person.login);
+                    value.push_str(&person.login);
                 }
                 Piece::GitHubToken => {
                     user?;
-                    value.push_str((person.github_token)().ok_or(NO_GITHUB_TOKEN)?.expose());
+                    value.push_str(github_token().ok_or(NO_GITHUB_TOKEN)?.expose());
                 }
             }
         }

@@ -11,7 +11,7 @@ use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{ConnectionDetails, Connector, RustlsConnector, TcpConnector, Transport};
 use ureq::{Agent, RequestBuilder};
 
-use super::template::{ServedPerson, Template, Variables};
+use super::template::{Template, Variables};
 use super::upstream_error::UpstreamError;
 use crate::base::identity::Principal;
 use crate::base::limits;
@@ -138,11 +138,10 @@ impl Upstream {
         mut request: RequestBuilder<B>,
         person: &Principal,
     ) -> Result<RequestBuilder<B>, UpstreamError> {
-        let github_token = || person.upstream.token();
-        let served =
-            ServedPerson { subject: person.subject, login: &person.login, github_token: &github_token };
+        let open_token = || person.upstream.token();
         for header in &self.headers {
-            let value = header.value.fill(&served).map_err(|why| UpstreamError::Unusable(why.into()))?;
+            let value = header.value.fill(person, &open_token);
+            let value = value.map_err(|why| UpstreamError::Unusable(why.into()))?;
             let mut value = HeaderValue::from_str(value.expose()).map_err(|_| NO_HEADER)?;
             value.set_sensitive(true);
             request = request.header(header.name.clone(), value);

@@ -1,7 +1,8 @@
 use super::*;
-use crate::base::identity::fake::subject;
+use crate::base::identity::Principal;
+use crate::base::identity::fake::principal;
 use crate::base::secret::Secret;
-use crate::bridge::template::ServedPerson;
+use crate::bridge::template::Template;
 
 fn read(text: &str) -> Result<Vec<ServerEntry>, Vec<String>> {
     let variables = [("PATH", "/usr/bin:/bin"), ("FILES_KEY", "k1"), ("MCP_STATE_DIR", "/canary")];
@@ -52,9 +53,11 @@ fn every_member_is_read() {
     let user = ChildUser::parse("54321").unwrap();
     assert_eq!((files.home, files.user.as_ref()), (Home::Shared, Some(&user)));
     let token = || Some(Secret::new("gho_x".to_owned()));
-    let person = ServedPerson { subject: subject(7), login: "octocat", github_token: &token };
-    let values =
-        files.env.iter().map(|(name, value)| format!("{name}={}", value.fill(&person).unwrap().expose()));
+    let person = Principal { login: "octocat".into(), ..principal(7) };
+    let fill = |(name, value): &(String, Template)| {
+        format!("{name}={}", value.fill(&person, &token).unwrap().expose())
+    };
+    let values = files.env.iter().map(fill);
     assert_eq!(values.collect::<Vec<_>>(), ["KEY=k1", "WHO=octocat"]);
     assert_eq!((gh.isolation, gh.idle), (Isolation::Grant, Duration::from_secs(600)));
     assert_eq!(

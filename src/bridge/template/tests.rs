@@ -1,5 +1,5 @@
 use super::*;
-use crate::base::identity::fake::subject;
+use crate::base::identity::fake::principal;
 
 fn environment() -> Variables {
     let pairs = [("KEY", "k1"), ("MCP_OAUTH_KEY", "canary"), ("GITHUB_CLIENT_SECRET", "canary")];
@@ -9,8 +9,8 @@ fn environment() -> Variables {
 fn fill(text: &str, token: Option<&str>) -> Result<String, &'static str> {
     let template = Template::parse(text, &environment()).unwrap();
     let github_token = || token.map(|token| Secret::new(token.to_owned()));
-    let person = ServedPerson { subject: subject(7), login: "octocat", github_token: &github_token };
-    template.fill(&person).map(|value| value.expose().clone())
+    let person = Principal { login: "octocat".into(), ..principal(7) };
+    template.fill(&person, &github_token).map(|value| value.expose().clone())
 }
 
 #[test]
