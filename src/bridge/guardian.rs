@@ -20,11 +20,11 @@ use serde::{Deserialize, Serialize};
 use crate::base::lock::Mutex;
 use crate::sys;
 
-/// The first argument of a guardian. The others: the descriptor of its socket, the user and the group of the program or `-`, the
-/// program, its arguments.
+/// The first argument of a guardian. The others: the descriptor of its socket, `USER:GROUP` of the program or `-`, the program, its
+/// arguments.
 pub(super) const FLAG: &str = "--guardian";
-/// Stands for a user or a group that does not change.
-pub(super) const NO_ID: &str = "-";
+/// Stands for a user and a group that do not change.
+pub(super) const SAME_USER: &str = "-";
 /// Asks the guardian to send SIGTERM to the program's group.
 pub(super) const TERMINATE: u8 = b't';
 /// The stack of the guardian's second thread (bytes): it reads one byte at a time.
@@ -69,18 +69,13 @@ fn command(mut arguments: impl Iterator<Item = OsString>) -> io::Result<(Command
     let unusable = || io::Error::from(io::ErrorKind::InvalidInput);
     let mut text = || arguments.next().and_then(|text| text.into_string().ok()).ok_or_else(unusable);
     let socket = text()?.parse().map_err(|_| unusable())?;
-    let id = |text: String| match text.as_str() {
-        NO_ID => Ok(None),
-        text => text.parse::<u32>().map(Some).map_err(|_| unusable()),
-    };
-    let (user, group) = (id(text()?)?, id(text()?)?);
+    let user = text()?;
     let mut command = Command::new(text()?);
     command.args(arguments);
-    if let Some(user) = user {
-        command.uid(user);
-    }
-    if let Some(group) = group {
-        command.gid(group);
+    if user != SAME_USER {
+        let (id, group) = user.split_once(':').ok_or_else(unusable)?;
+        let number = |text: &str| text.parse().map_err(|_| unusable());
+        command.uid(number(id)?).gid(number(group)?);
     }
     Ok((command, socket))
 }

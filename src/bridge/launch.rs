@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{self, Path, PathBuf};
 use std::process::{self, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 
-use super::guardian::{FLAG, GuardianReport, NO_ID, TERMINATE};
+use super::guardian::{FLAG, GuardianReport, SAME_USER, TERMINATE};
 use super::lines::Lines;
 use super::template::Variables;
 use crate::base::identity::Subject;
@@ -76,14 +76,13 @@ impl Launch {
     /// Starts the guardian, which starts the program.
     pub(crate) fn start(&self, environment: &Variables) -> io::Result<Child> {
         let (ours, theirs) = UnixStream::pair()?;
-        let id = |id: Option<u32>| id.map_or(NO_ID.to_owned(), |id| id.to_string());
+        let user = self.user.map(|RunAs { id, group }| format!("{id}:{group}"));
         let mut command = Command::new(EXECUTABLE);
         command
             .arg0("mcp-guardian")
             .args(ARGUMENTS)
             .arg(theirs.as_raw_fd().to_string())
-            .arg(id(self.user.map(|user| user.id)))
-            .arg(id(self.user.map(|user| user.group)))
+            .arg(user.as_deref().unwrap_or(SAME_USER))
             .arg(&self.program)
             .args(&self.args)
             .env_clear()

@@ -241,14 +241,17 @@ fn reports_survive_the_socket() {
 fn arguments_that_cannot_be_read_start_nothing() {
     let read =
         |arguments: &[&str]| command(arguments.iter().map(OsString::from)).map(|(_, socket)| socket).ok();
-    assert_eq!(read(&["5", "-", "-", "sh", "-c", "x"]), Some(5));
-    assert_eq!(read(&["5", "4294967294", "0", "sh"]), Some(5));
+    assert_eq!(read(&["5", "-", "sh", "-c", "x"]), Some(5));
+    assert_eq!(read(&["5", "4294967294:0", "sh"]), Some(5));
     for bad in [
         &["5"][..],
-        &["5", "-", "-"],
-        &["x", "-", "-", "sh"],
-        &["5", "4294967296", "-", "sh"],
-        &["5", "-", "nobody", "sh"],
+        &["5", "-"],
+        &["x", "-", "sh"],
+        &["5", "4294967296:1", "sh"],
+        &["5", "1", "sh"],
+        &["5", "1:", "sh"],
+        &["5", "1:nobody", "sh"],
+        &["5", "-:-", "sh"],
     ] {
         assert_eq!(read(bad), None, "{bad:?}");
     }
