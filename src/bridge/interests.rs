@@ -20,8 +20,6 @@ use crate::mcp::{Interests, Level, Members};
 pub(super) struct ToldInterests {
     /// Guards what was told. Held while the peer is told, which does not wait, so that it is told in order.
     told: Mutex<Told>,
-    /// Whether something could not be told.
-    is_behind: AtomicBool,
 }
 
 #[derive(Default)]
@@ -30,6 +28,8 @@ struct Told {
     resources: BTreeSet<String>,
     /// The stream of a peer of 2026-07-28.
     listen: Option<Arc<HeldListen>>,
+    /// Whether something could not be told.
+    is_behind: bool,
 }
 
 /// The filter of a `subscriptions/listen`.
@@ -45,8 +45,8 @@ struct ListenFilter {
 impl ToldInterests {
     /// Tells the peer what is wanted now.
     pub(super) fn update(&self, peer: &Arc<Peer>, greeting: &Greeting, wanted: Interests) {
-        self.is_behind.store(false, Ordering::SeqCst);
-        let mut told = self.told.lock();
+        let told = &mut *self.told.lock();
+        told.is_behind = false;
         let Interests { mut resources, log_level } = wanted;
         if !greeting.description.promises("resources", "subscribe") {
             resources.clear();
@@ -57,24 +57,23 @@ impl ToldInterests {
         if let Some(level) = log_level {
             told.set_log_level(peer, greeting, level);
         }
+        let mut tell = |method: &str, uri: &str| {
+            let params = Members::default().with("uri", &uri);
+            let is_told = params.is_ok_and(|params| peer.tell(method, params).is_ok());
+            told.is_behind |= !is_told;
+            is_told
+        };
         let (mut added, mut removed) = (resources.clone(), told.resources.clone());
-        added.retain(|uri| !told.resources.contains(uri) && self.tell(peer, "resources/subscribe", uri));
-        removed.retain(|uri| !resources.contains(uri) && self.tell(peer, "resources/unsubscribe", uri));
+        added.retain(|uri| !told.resources.contains(uri) && tell("resources/subscribe", uri));
+        removed.retain(|uri| !resources.contains(uri) && tell("resources/unsubscribe", uri));
         told.resources.extend(added);
         told.resources.retain(|uri| !removed.contains(uri));
     }
 
-    fn tell(&self, peer: &Peer, method: &str, uri: &str) -> bool {
-        let params = Members::default().with("uri", &uri);
-        let is_told = params.is_ok_and(|params| peer.tell(method, params).is_ok());
-        self.is_behind.fetch_or(!is_told, Ordering::SeqCst);
-        is_told
-    }
-
     /// Whether the peer has to be told something again.
     pub(super) fn is_behind(&self) -> bool {
-        let has_ended = || self.told.lock().listen.as_ref().is_some_and(|listen| listen.is_over());
-        self.is_behind.load(Ordering::SeqCst) || has_ended()
+        let told = self.told.lock();
+        told.is_behind || told.listen.as_ref().is_some_and(|listen| listen.is_over())
     }
 
     /// Has the peer write log messages of this level at least, for a call that wants them.
