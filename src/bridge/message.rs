@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::mcp::{self, Level, Members, Mirrored};
+use crate::mcp::{self, Level, Members, Mirrored, jsonrpc};
 
 /// One message of a peer.
 #[derive(Debug)]
@@ -150,26 +150,6 @@ pub(super) fn for_peer(
     if meta.is_empty() { Ok(params) } else { params.with("_meta", &meta) }
 }
 
-#[derive(Serialize)]
-struct RequestToPeer<'a> {
-    jsonrpc: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<u64>,
-    method: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    params: Option<&'a Members>,
-}
-
-#[derive(Serialize)]
-struct AnswerToPeer<I, R, E> {
-    jsonrpc: &'static str,
-    id: I,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<R>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<E>,
-}
-
 /// A message to a peer, with what a transport has to know of it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OutgoingMessage {
@@ -185,29 +165,23 @@ pub(super) struct OutgoingMessage {
 
 /// A request with this id.
 pub(super) fn request(id: u64, method: &str, params: Members) -> OutgoingMessage {
-    let text = to_text(&RequestToPeer { jsonrpc: "2.0", id: Some(id), method, params: Some(&params) });
+    let text = jsonrpc::request(&id, method, &params);
     OutgoingMessage { text, method: method.to_owned(), params, request: Some(id), mirrored: Vec::new() }
 }
 
 pub(super) fn notification(method: &str, params: Members) -> OutgoingMessage {
     let stated = (!params.is_empty()).then_some(&params);
-    let text = to_text(&RequestToPeer { jsonrpc: "2.0", id: None, method, params: stated });
+    let text = jsonrpc::notification(method, stated);
     OutgoingMessage { text, method: method.to_owned(), params, ..OutgoingMessage::default() }
 }
 
 /// The answer to a request, whose id is repeated as it stands.
-pub(super) fn answer(id: impl Serialize, answer: Result<impl Serialize, impl Serialize>) -> OutgoingMessage {
-    let (result, error) = match answer {
-        Ok(result) => (Some(result), None),
-        Err(error) => (None, Some(error)),
+pub(super) fn answer(id: impl Serialize, answer: Result<impl Serialize, &mcp::Error>) -> OutgoingMessage {
+    let text = match answer {
+        Ok(result) => jsonrpc::result(&id, &result),
+        Err(error) => jsonrpc::error(&id, error),
     };
-    let text = to_text(&AnswerToPeer { jsonrpc: "2.0", id, result, error });
     OutgoingMessage { text, ..OutgoingMessage::default() }
-}
-
-/// Our frames are structs, strings, numbers and texts that were JSON before: they cannot fail to be JSON again.
-fn to_text(frame: &impl Serialize) -> String {
-    serde_json::to_string(frame).unwrap_or_default()
 }
 
 /// The level of a log message.

@@ -273,11 +273,11 @@ impl Peer {
     /// A request of the peer. Each gets an answer.
     fn asked(&self, id: &RawValue, method: &str, params: Option<&RawValue>) {
         if method == "ping" {
-            return self.answer(id, Ok::<_, ()>(serde_json::Map::new()));
+            return self.answer(id, Ok(&Members::default()));
         }
         let Some(place) = self.questions.take(()) else {
             let busy = mcp::Error::new(mcp::Error::BUSY, "Too many requests at once");
-            return self.answer(id, Err::<(), _>(busy));
+            return self.answer(id, Err::<(), _>(&busy));
         };
         let params = params
             .map_or_else(|| RawValue::from_string("{}".to_owned()).ok(), |params| Some(params.to_owned()));
@@ -297,7 +297,7 @@ impl Peer {
         }
     }
 
-    fn answer(&self, id: &RawValue, answer: Result<impl Serialize, impl Serialize>) {
+    fn answer(&self, id: &RawValue, answer: Result<impl Serialize, &mcp::Error>) {
         let _ = self.send(message::answer(id, answer)); // a peer that has ended needs none
     }
 
@@ -339,7 +339,7 @@ fn nobody() -> mcp::Error {
 impl PeerQuestion {
     /// Answers with a client's result.
     pub(super) fn answer(mut self, result: &RawValue) {
-        self.settle(Ok::<_, ()>(result));
+        self.settle(Ok(result));
     }
 
     /// Answers with an error.
@@ -347,7 +347,7 @@ impl PeerQuestion {
         self.settle(Err::<(), _>(error));
     }
 
-    fn settle(&mut self, answer: Result<impl Serialize, impl Serialize>) {
+    fn settle(&mut self, answer: Result<impl Serialize, &mcp::Error>) {
         let Some((id, place)) = self.open.take() else { return };
         drop(place); // before the answer, after which the peer may ask the next
         if let Some(peer) = self.peer.upgrade() {

@@ -131,25 +131,25 @@ const KINDS: [(i64, &str, u16); 11] = [
 const VERSION: &str = "2.0";
 
 #[derive(Serialize)]
-struct ResultFrame<'a, T> {
+struct ResultFrame<'a, I, T> {
     jsonrpc: &'static str,
-    id: &'a RequestId,
+    id: &'a I,
     result: &'a T,
 }
 
 #[derive(Serialize)]
-struct ErrorFrame<'a> {
+struct ErrorFrame<'a, I> {
     jsonrpc: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a RequestId>,
+    id: Option<&'a I>,
     error: &'a Error,
 }
 
 #[derive(Serialize)]
-struct RequestFrame<'a, P> {
+struct RequestFrame<'a, I, P> {
     jsonrpc: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a RequestId>,
+    id: Option<&'a I>,
     method: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     params: Option<P>,
@@ -190,18 +190,23 @@ impl Encoded {
 }
 
 /// A response with a result. A result that cannot be JSON becomes an internal error.
-pub(super) fn result(id: &RequestId, result: &impl Serialize) -> String {
+pub(crate) fn result(id: &impl Serialize, result: &impl Serialize) -> String {
     let frame = ResultFrame { jsonrpc: VERSION, id, result };
-    serde_json::to_string(&frame).unwrap_or_else(|_| Encoded::error(200, Some(id), &Error::internal()).text)
+    serde_json::to_string(&frame).unwrap_or_else(|_| self::error(id, &Error::internal()))
+}
+
+/// A response with an error.
+pub(crate) fn error(id: &impl Serialize, error: &Error) -> String {
+    to_text(&ErrorFrame { jsonrpc: VERSION, id: Some(id), error })
 }
 
 /// A notification.
-pub(super) fn notification(method: &str, params: Option<&impl Serialize>) -> String {
-    to_text(&RequestFrame { jsonrpc: VERSION, id: None, method, params })
+pub(crate) fn notification(method: &str, params: Option<&impl Serialize>) -> String {
+    to_text(&RequestFrame { jsonrpc: VERSION, id: None::<&RequestId>, method, params })
 }
 
 /// A request of ours.
-pub(super) fn request(id: &RequestId, method: &str, params: &RawValue) -> String {
+pub(crate) fn request(id: &impl Serialize, method: &str, params: &impl Serialize) -> String {
     to_text(&RequestFrame { jsonrpc: VERSION, id: Some(id), method, params: Some(params) })
 }
 

@@ -139,7 +139,7 @@ mod exchange;
 mod header;
 mod http_sse;
 mod intake;
-mod jsonrpc;
+pub(crate) mod jsonrpc;
 mod legacy;
 mod members;
 mod methods;

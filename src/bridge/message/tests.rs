@@ -150,6 +150,7 @@ fn frames_have_no_member_for_what_is_absent() {
     assert_eq!(notification("m", Members::default()).text, r#"{"jsonrpc":"2.0","method":"m"}"#);
     assert_eq!(notification("m", params()).text, r#"{"jsonrpc":"2.0","method":"m","params":{"a":{ }}}"#);
     let id = raw(r#""a\u0062""#);
-    assert_eq!(answer(&id, Ok::<_, ()>(raw("{}"))).text, r#"{"jsonrpc":"2.0","id":"a\u0062","result":{}}"#);
-    assert_eq!(answer(&id, Err::<(), _>(7)).text, r#"{"jsonrpc":"2.0","id":"a\u0062","error":7}"#);
+    assert_eq!(answer(&id, Ok(raw("{}"))).text, r#"{"jsonrpc":"2.0","id":"a\u0062","result":{}}"#);
+    let refused = answer(&id, Err::<(), _>(&mcp::Error::new(7, "no"))).text;
+    assert_eq!(refused, r#"{"jsonrpc":"2.0","id":"a\u0062","error":{"code":7,"message":"no"}}"#);
 }
