@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::entry::Isolation;
@@ -40,23 +39,19 @@ impl Bridge {
 
 impl Audience for Publisher {
     fn tell(&self, key: &InstanceKey, method: &str, params: Option<&RawValue>) {
-        #[derive(Deserialize)]
-        struct Updated {
-            uri: String,
-        }
         let publisher = key.audience(self);
         match (method, params) {
             ("notifications/tools/list_changed", _) => publisher.tools_changed(),
             ("notifications/prompts/list_changed", _) => publisher.prompts_changed(),
             ("notifications/resources/list_changed", _) => publisher.resources_changed(),
             ("notifications/resources/updated", Some(params)) => {
-                if let Ok(Updated { uri }) = serde_json::from_str(params.get()) {
+                if let Some(uri) = message::member::<String>(params, "uri") {
                     publisher.resource_updated(&uri);
                 }
             }
             // Of several clients it is not clear whose it is.
             ("notifications/message", Some(params)) if key.grant.is_some() => {
-                if let Some(level) = message::log_level(params) {
+                if let Some(level) = message::member(params, "level") {
                     publisher.forward_log(level, params);
                 }
             }

@@ -7,15 +7,12 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::message::{ClientInfo, MODERN};
+use super::message::{self, ClientInfo};
 use super::peer::{Peer, Requester, Settled};
 use super::unavailable::Unavailable;
 use crate::base::limits;
 use crate::base::lock::Mutex;
-use crate::mcp::{Description, Members};
-
-/// The versions that `initialize` may agree on. The last is what we ask for.
-const LEGACY: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+use crate::mcp::{Description, LEGACY_VERSIONS, MODERN_VERSION, Members, TASKS_EXTENSION};
 
 /// What a peer says of itself.
 #[derive(Clone, Debug)]
@@ -29,8 +26,6 @@ pub(super) struct Greeting {
 
 /// Capabilities that are passed on. Others, like the tasks of 2025-11-25, have methods that are not.
 const CARRIED: [&str; 6] = ["tools", "prompts", "resources", "completions", "logging", "extensions"];
-/// An extension that is not passed on.
-const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 type Done = Box<dyn FnOnce(Result<Greeting, Unavailable>) + Send>;
 
@@ -101,8 +96,9 @@ impl Handshake {
         // What we can carry to clients. Not `roots`: they are directories of the client's machine, and servers take them for their own;
         // the official filesystem server would let a client replace the directories that the operator named.
         let capabilities = json!({ "sampling": {}, "elicitation": {} });
+        let [latest, ..] = LEGACY_VERSIONS;
         let params = Members::default()
-            .with("protocolVersion", &"2025-11-25")
+            .with("protocolVersion", &latest)
             .and_then(|params| params.with("capabilities", &capabilities))
             .and_then(|params| params.with("clientInfo", &self.client_info));
         params.unwrap_or_default() // all of it is JSON
@@ -160,7 +156,7 @@ impl Introduced {
         let mut capabilities = self.capabilities;
         capabilities.retain(|name, value| CARRIED.contains(&name.as_str()) && value.is_object());
         if let Some(extensions) = capabilities.get_mut("extensions").and_then(Value::as_object_mut) {
-            extensions.remove(TASKS);
+            extensions.remove(TASKS_EXTENSION);
         }
         let unnamed =
             || Map::from_iter([("name".to_owned(), json!("unnamed")), ("version".to_owned(), json!("0"))]);
@@ -180,7 +176,7 @@ fn initialized(result: &RawValue) -> Result<Greeting, Unavailable> {
         server_info: Option<Map<String, Value>>,
     }
     let InitializeResult { protocol_version, introduced, server_info } = read(result)?;
-    if !LEGACY.contains(&protocol_version.as_str()) {
+    if !LEGACY_VERSIONS.contains(&protocol_version.as_str()) {
         return Err(Unavailable::Version(protocol_version));
     }
     let description = introduced.describe(server_info);
@@ -203,11 +199,11 @@ fn discovered(result: &RawValue) -> Result<Greeting, Unavailable> {
         server_info: Option<Map<String, Value>>,
     }
     let DiscoverResult { supported_versions, introduced, meta } = read(result)?;
-    if !supported_versions.iter().any(|version| version == MODERN) {
+    if !supported_versions.iter().any(|version| version == MODERN_VERSION) {
         return Err(Unavailable::Version(supported_versions.join(", ")));
     }
     let description = introduced.describe(meta.server_info);
-    Ok(Greeting { is_modern: true, version: MODERN.to_owned(), description })
+    Ok(Greeting { is_modern: true, version: MODERN_VERSION.to_owned(), description })
 }
 
 /// Reads a result that is kept for each caller, so it has a limit.
@@ -219,11 +215,7 @@ fn read<T: DeserializeOwned>(result: &RawValue) -> Result<T, Unavailable> {
 
 /// What an error says to people.
 fn words(error: &RawValue) -> String {
-    #[derive(Deserialize)]
-    struct ErrorWords {
-        message: String,
-    }
-    serde_json::from_str(error.get()).map_or_else(|_| "an error".to_owned(), |ErrorWords { message }| message)
+    message::member(error, "message").unwrap_or_else(|| "an error".to_owned())
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 
 use std::borrow::Cow;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::mcp::{self, Level, Members, Mirrored, jsonrpc};
+use crate::mcp::{self, Level, MODERN_VERSION, Members, Mirrored, jsonrpc};
 
 /// One message of a peer.
 #[derive(Debug)]
@@ -85,9 +86,6 @@ fn message(text: &str) -> Option<PeerMessage<'_>> {
     })
 }
 
-/// The version in which each request says who asks.
-pub(super) const MODERN: &str = "2026-07-28";
-
 /// What a request says of the client that it is made for.
 #[derive(Default)]
 pub(super) struct OnBehalf {
@@ -118,7 +116,7 @@ pub(super) fn progress_token(params: &Members) -> Option<Box<RawValue>> {
 }
 
 /// The params of a client as the peer gets them: with our token for reports of progress, if the client asked for these, and for peers
-/// of [`MODERN`] with who asks, and for whom.
+/// of [`MODERN_VERSION`] with who asks, and for whom.
 pub(super) fn for_peer(
     params: &Members,
     progress_token: Option<u64>,
@@ -133,7 +131,7 @@ pub(super) fn for_peer(
     }
     if let Some((client_info, client)) = introduction {
         meta = meta
-            .with("io.modelcontextprotocol/protocolVersion", &MODERN)?
+            .with("io.modelcontextprotocol/protocolVersion", &MODERN_VERSION)?
             .with("io.modelcontextprotocol/clientInfo", &client_info)?
             .with("io.modelcontextprotocol/clientCapabilities", &client.capabilities)?;
         if let Some(level) = client.log_level {
@@ -184,13 +182,9 @@ pub(super) fn answer(id: impl Serialize, answer: Result<impl Serialize, &mcp::Er
     OutgoingMessage { text, ..OutgoingMessage::default() }
 }
 
-/// The level of a log message.
-pub(super) fn log_level(params: &RawValue) -> Option<Level> {
-    #[derive(Deserialize)]
-    struct Leveled {
-        level: Level,
-    }
-    serde_json::from_str(params.get()).ok().map(|Leveled { level }| level)
+/// A member of params or of an error, if it is there and has this form.
+pub(super) fn member<T: DeserializeOwned>(object: &RawValue, name: &str) -> Option<T> {
+    serde_json::from_str::<Members>(object.get()).ok()?.read(name).ok()?
 }
 
 #[cfg(test)]

@@ -423,7 +423,7 @@ impl Requester for PassedCall {
 
     fn log(&self, params: &RawValue) {
         let Some(context) = self.context() else { return };
-        if message::log_level(params).is_some_and(|level| context.wants_log(level)) {
+        if message::member(params, "level").is_some_and(|level| context.wants_log(level)) {
             context.forward("notifications/message", params);
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Weak;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::message::OnBehalf;
+use super::message::{self, OnBehalf};
 use super::peer::Peer;
 use crate::mcp::{CallError, Capability, ClientCapabilities, Context, Error, InputRequest, Level, Members};
 
@@ -89,23 +89,16 @@ pub(super) fn on_behalf(context: &Context, round: PeerRound) -> OnBehalf {
 
 /// What a client must be able to do for a question of a peer; `None` if it is put to nobody.
 pub(super) fn capability(method: &str, params: &RawValue) -> Option<Capability> {
-    match method {
-        "sampling/createMessage" => Some(Capability::Sampling),
-        "elicitation/create" if !asks_for_url(params) => Some(Capability::Elicitation),
-        _ => None,
+    // An elicitation that wants a URL to be opened needs another capability.
+    let asks_for_url = message::member::<String>(params, "mode").as_deref() == Some("url");
+    match Capability::of_method(method)? {
+        Capability::Roots => None,
+        Capability::Elicitation if asks_for_url => None,
+        capability @ (Capability::Sampling | Capability::Elicitation) => Some(capability),
     }
 }
 
 /// The answer to a question that comes while its call belongs to no request of the client.
 pub(super) fn not_now() -> Error {
     Error::new(Error::INTERNAL, "The client did not answer an earlier question, or the call is over")
-}
-
-/// Whether an elicitation wants a URL to be opened, which is another capability.
-fn asks_for_url(params: &RawValue) -> bool {
-    #[derive(Deserialize)]
-    struct Elicitation {
-        mode: Option<String>,
-    }
-    serde_json::from_str(params.get()).is_ok_and(|Elicitation { mode }| mode.as_deref() == Some("url"))
 }

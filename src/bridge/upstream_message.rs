@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::message::OutgoingMessage;
 use crate::base::limits;
-use crate::mcp::{Members, Mirrored};
+use crate::mcp::{Members, MethodRow, Mirrored};
 
 impl OutgoingMessage {
     /// The request that it cancels.
@@ -41,11 +41,7 @@ impl OutgoingMessage {
         let Some(version) = string(&meta, "io.modelcontextprotocol/protocolVersion") else {
             return Vec::new();
         };
-        let subject = match self.method.as_str() {
-            "tools/call" | "prompts/get" => string(&self.params, "name"),
-            "resources/read" => string(&self.params, "uri"),
-            _ => None,
-        };
+        let subject = MethodRow::find(&self.method).and_then(|row| row.subject(&self.params).ok().flatten());
         let arguments = self.params.read("arguments").ok().flatten();
         let value = |each: &Mirrored| Some((each.header.clone(), encode(&each.value(arguments.as_ref()?)?)));
         let ours = [("MCP-Protocol-Version", version), ("Mcp-Method", self.method.clone())];

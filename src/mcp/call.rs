@@ -11,7 +11,7 @@ use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
 
 /// The extension's name in the capabilities of both sides.
-pub(super) const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+pub(crate) const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 /// A request that a backend serves, in both eras.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -9,9 +9,9 @@ use crate::http::Headers;
 
 /// The versions of the legacy era, latest first. 2024-11-05 had another transport, but some of its clients come over Streamable
 /// HTTP.
-pub(super) const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+pub(crate) const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 /// The version of the modern era.
-pub(super) const MODERN_VERSION: &str = "2026-07-28";
+pub(crate) const MODERN_VERSION: &str = "2026-07-28";
 
 /// The two protocols over Streamable HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::http::{CallNote, Response};
 
 /// A method that clients may call.
 #[derive(Debug)]
-pub(super) struct MethodRow {
+pub(crate) struct MethodRow {
     pub(super) name: &'static str,
     /// The operation of the backend that serves it. All other methods are served here.
     pub(super) operation: Option<Operation>,
@@ -60,7 +60,7 @@ const fn of_backend(
 }
 
 impl MethodRow {
-    pub(super) fn find(name: &str) -> Option<&'static MethodRow> {
+    pub(crate) fn find(name: &str) -> Option<&'static MethodRow> {
         METHODS.iter().find(|row| row.name == name)
     }
 
@@ -68,7 +68,7 @@ impl MethodRow {
     ///
     /// # Errors
     /// [`Error::INVALID_PARAMS`] if the params lack it.
-    pub(super) fn subject<'a>(&self, params: &'a Members) -> Result<Option<Cow<'a, str>>, Error> {
+    pub(crate) fn subject<'a>(&self, params: &'a Members) -> Result<Option<Cow<'a, str>>, Error> {
         let subject = self.subject.map(|member| params.require(member)).transpose()?;
         Ok(subject.map(|json::Text(subject)| subject))
     }

@@ -162,11 +162,13 @@ mod tool_server;
 use std::sync::Arc;
 
 use self::budgets::Budgets;
+pub(crate) use self::call::TASKS_EXTENSION;
 use self::calls::Calls;
 use self::era::Era;
+pub(crate) use self::era::{LEGACY_VERSIONS, MODERN_VERSION};
 use self::exchange::{Caller, Exchange};
 use self::intake::{Message, accepts, not_read, read};
-use self::methods::MethodRow;
+pub(crate) use self::methods::MethodRow;
 use self::session_id::EndedSessions;
 pub(crate) use self::settings::Settings;
 use self::stream::OpenStream;
