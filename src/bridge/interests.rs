@@ -7,13 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
-use serde::Serialize;
-
 use super::handshake::Greeting;
 use super::peer::{Peer, Requester, Settled};
 use crate::base::lock::Mutex;
 use crate::base::{clock, limits};
-use crate::mcp::{Interests, Level, Members};
+use crate::mcp::{Interests, Level, ListenFilter, Members};
 
 /// What one peer was told.
 #[derive(Default)]
@@ -30,16 +28,6 @@ struct Told {
     listen: Option<Arc<HeldListen>>,
     /// Whether something could not be told.
     is_behind: bool,
-}
-
-/// The filter of a `subscriptions/listen`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ListenFilter {
-    tools_list_changed: bool,
-    prompts_list_changed: bool,
-    resources_list_changed: bool,
-    resource_subscriptions: BTreeSet<String>,
 }
 
 impl ToldInterests {
@@ -113,11 +101,7 @@ impl Told {
             return;
         }
         let before = self.listen.take();
-        if filter.tools_list_changed
-            || filter.prompts_list_changed
-            || filter.resources_list_changed
-            || !filter.resource_subscriptions.is_empty()
-        {
+        if filter != ListenFilter::default() {
             self.listen = HeldListen::open(peer, filter);
         }
         // After the new one, so that no change falls between them.

@@ -172,6 +172,7 @@ pub(crate) use self::methods::MethodRow;
 use self::session_id::EndedSessions;
 pub(crate) use self::settings::Settings;
 use self::stream::OpenStream;
+pub(crate) use self::subscribers::ListenFilter;
 use self::subscribers::Subscribers;
 use self::table::Table;
 use self::task::Task;

@@ -23,7 +23,7 @@ use super::modern_answer::{complete, failed, input_required, missing, missing_ta
 use super::mrtr::Round;
 use super::session::millis;
 use super::stream::EventStream;
-use super::subscribers::{Filter, Subscription};
+use super::subscribers::{ListenFilter, Subscription};
 use super::table::Row;
 use super::task::Task;
 use crate::base::encoding::base64url;
@@ -156,7 +156,7 @@ fn subscribe(
         let is_wanted = wanted.read(member)?.unwrap_or(false);
         Ok::<_, Error>(is_wanted && description.promises(capability, "listChanged"))
     };
-    let mut granted = Filter {
+    let mut granted = ListenFilter {
         tools_list_changed: list_changed("toolsListChanged", "tools")?,
         prompts_list_changed: list_changed("promptsListChanged", "prompts")?,
         resources_list_changed: list_changed("resourcesListChanged", "resources")?,

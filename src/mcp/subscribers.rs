@@ -32,7 +32,7 @@ pub(super) struct Subscription {
     pub(super) owner: Owner,
     /// The request that opened it.
     id: RequestId,
-    filter: Filter,
+    filter: ListenFilter,
     /// The filter's part of its user's budget.
     _held: Held,
     events: EventStream,
@@ -61,18 +61,18 @@ pub struct Interests {
     pub log_level: Option<Level>,
 }
 
-/// The `notifications` of `subscriptions/listen`: what a client is granted of what it asks for.
-#[derive(Debug, Serialize)]
+/// The `notifications` of `subscriptions/listen`: what a client is granted of what it asks for, and what the bridge asks a peer for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Filter {
+pub(crate) struct ListenFilter {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(super) tools_list_changed: bool,
+    pub(crate) tools_list_changed: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(super) prompts_list_changed: bool,
+    pub(crate) prompts_list_changed: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(super) resources_list_changed: bool,
+    pub(crate) resources_list_changed: bool,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub(super) resource_subscriptions: BTreeSet<String>,
+    pub(crate) resource_subscriptions: BTreeSet<String>,
 }
 
 impl Publisher {
@@ -112,7 +112,7 @@ impl Publisher {
 
     /// The contents of a resource have changed. Sent to the clients that have subscribed to it.
     pub fn resource_updated(&self, uri: &str) {
-        let wants = |filter: &Filter| filter.resource_subscriptions.contains(uri);
+        let wants = |filter: &ListenFilter| filter.resource_subscriptions.contains(uri);
         self.publish("notifications/resources/updated", Some(uri), wants);
     }
 
@@ -160,7 +160,7 @@ impl Publisher {
         subscriptions
     }
 
-    fn publish(&self, method: &str, uri: Option<&str>, wants: impl Fn(&Filter) -> bool) {
+    fn publish(&self, method: &str, uri: Option<&str>, wants: impl Fn(&ListenFilter) -> bool) {
         let params = uri.map(|uri| json!({ "uri": uri }));
         let message = jsonrpc::notification(method, params.as_ref());
         let is_subscribed = |session: &&Arc<Session>| uri.is_none_or(|uri| session.is_subscribed(uri));
@@ -207,7 +207,7 @@ impl Subscription {
     pub(super) fn new(
         principal: &Principal,
         id: RequestId,
-        (filter, held): (Filter, Held),
+        (filter, held): (ListenFilter, Held),
         events: EventStream,
     ) -> Subscription {
         let params = json!({ "_meta": meta(&id), "notifications": filter });
