@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -12,7 +10,7 @@ use super::peer::{Peer, Requester, Settled};
 use super::unavailable::Unavailable;
 use crate::base::limits;
 use crate::base::lock::Mutex;
-use crate::mcp::{Description, LEGACY_VERSIONS, MODERN_VERSION, Members, TASKS_EXTENSION};
+use crate::mcp::{self, Description, LEGACY_VERSIONS, MODERN_VERSION, Members, TASKS_EXTENSION};
 
 /// What a peer says of itself.
 #[derive(Clone, Debug)]
@@ -142,75 +140,53 @@ impl Requester for Handshake {
     }
 }
 
-/// What both eras say of a server.
-#[derive(Deserialize)]
-struct Introduced {
-    #[serde(default)]
-    capabilities: Map<String, Value>,
-    #[serde(default)]
-    instructions: Option<String>,
-}
-
-impl Introduced {
-    fn describe(self, info: Option<Map<String, Value>>) -> Arc<Description> {
-        let mut capabilities = self.capabilities;
-        capabilities.retain(|name, value| CARRIED.contains(&name.as_str()) && value.is_object());
-        if let Some(extensions) = capabilities.get_mut("extensions").and_then(Value::as_object_mut) {
-            extensions.remove(TASKS_EXTENSION);
-        }
-        let unnamed =
-            || Map::from_iter([("name".to_owned(), json!("unnamed")), ("version".to_owned(), json!("0"))]);
-        let info = info.filter(|info| info.get("name").is_some_and(Value::is_string)).unwrap_or_else(unnamed);
-        Arc::new(Description { info, instructions: self.instructions, capabilities, has_tasks: false })
-    }
-}
-
 fn initialized(result: &RawValue) -> Result<Greeting, Unavailable> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct InitializeResult {
-        protocol_version: String,
-        #[serde(flatten)]
-        introduced: Introduced,
-        #[serde(default)]
-        server_info: Option<Map<String, Value>>,
+    let result = read(result)?;
+    let version: String = result.require("protocolVersion")?;
+    if !LEGACY_VERSIONS.contains(&version.as_str()) {
+        return Err(Unavailable::Version(version));
     }
-    let InitializeResult { protocol_version, introduced, server_info } = read(result)?;
-    if !LEGACY_VERSIONS.contains(&protocol_version.as_str()) {
-        return Err(Unavailable::Version(protocol_version));
-    }
-    let description = introduced.describe(server_info);
-    Ok(Greeting { is_modern: false, version: protocol_version, description })
+    let description = describe(&result, result.read("serverInfo")?)?;
+    Ok(Greeting { is_modern: false, version, description })
 }
 
 fn discovered(result: &RawValue) -> Result<Greeting, Unavailable> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct DiscoverResult {
-        supported_versions: Vec<String>,
-        #[serde(flatten)]
-        introduced: Introduced,
-        #[serde(rename = "_meta", default)]
-        meta: DiscoverMeta,
+    let result = read(result)?;
+    let versions: Vec<String> = result.require("supportedVersions")?;
+    if !versions.iter().any(|version| version == MODERN_VERSION) {
+        return Err(Unavailable::Version(versions.join(", ")));
     }
-    #[derive(Default, Deserialize)]
-    struct DiscoverMeta {
-        #[serde(rename = "io.modelcontextprotocol/serverInfo", default)]
-        server_info: Option<Map<String, Value>>,
-    }
-    let DiscoverResult { supported_versions, introduced, meta } = read(result)?;
-    if !supported_versions.iter().any(|version| version == MODERN_VERSION) {
-        return Err(Unavailable::Version(supported_versions.join(", ")));
-    }
-    let description = introduced.describe(meta.server_info);
+    let info = result.object("_meta")?.read("io.modelcontextprotocol/serverInfo")?;
+    let description = describe(&result, info)?;
     Ok(Greeting { is_modern: true, version: MODERN_VERSION.to_owned(), description })
 }
 
 /// Reads a result that is kept for each caller, so it has a limit.
-fn read<T: DeserializeOwned>(result: &RawValue) -> Result<T, Unavailable> {
+fn read(result: &RawValue) -> Result<Members, Unavailable> {
     let is_short = result.get().len() <= limits::bridge::GREETING_BYTES;
     let result = is_short.then(|| serde_json::from_str(result.get()).ok()).flatten();
     result.ok_or(Unavailable::Unreadable)
+}
+
+/// What both eras say of a server.
+fn describe(result: &Members, info: Option<Map<String, Value>>) -> Result<Arc<Description>, Unavailable> {
+    let mut capabilities: Map<String, Value> = result.read("capabilities")?.unwrap_or_default();
+    capabilities.retain(|name, value| CARRIED.contains(&name.as_str()) && value.is_object());
+    if let Some(extensions) = capabilities.get_mut("extensions").and_then(Value::as_object_mut) {
+        extensions.remove(TASKS_EXTENSION);
+    }
+    let unnamed =
+        || Map::from_iter([("name".to_owned(), json!("unnamed")), ("version".to_owned(), json!("0"))]);
+    let info = info.filter(|info| info.get("name").is_some_and(Value::is_string)).unwrap_or_else(unnamed);
+    let instructions = result.read("instructions")?;
+    Ok(Arc::new(Description { info, instructions, capabilities, has_tasks: false }))
+}
+
+/// A member is missing, or has another form.
+impl From<mcp::Error> for Unavailable {
+    fn from(_: mcp::Error) -> Unavailable {
+        Unavailable::Unreadable
+    }
 }
 
 /// What an error says to people.
