@@ -120,16 +120,17 @@ impl Backend for Bridge {
 
     fn end_grant(&self, grant: GrantId) {
         self.instances().end_grant(grant);
-        self.calls.end_grant(grant);
+        self.calls.parked.end_grant(grant);
+        self.calls.listed.end_grant(grant);
     }
 
     fn close(&self) {
-        self.calls.close();
+        self.calls.parked.close();
         self.instances().close();
     }
 
     fn stop(&self, patience: Duration) {
-        self.calls.close();
+        self.calls.parked.close();
         self.instances().stop(patience);
     }
 }

@@ -170,7 +170,7 @@ impl Bridges {
     ) -> Result<Vec<TrialOutcome>, Vec<StartupError>> {
         let homes = TrialDirectory::below(&options.home_directories(host.state_dir));
         let mut options = options.clone();
-        options.directory = Some(homes.path().to_owned());
+        options.directory = Some(homes.path.clone());
         let bridges = Bridges::open(&options, host)?;
         let trial = |server: &BridgedServer| {
             let name = server.bridge.name();

@@ -10,7 +10,8 @@ use crate::base::limits;
 /// An event stream that is being read.
 pub(super) struct Events {
     lines: Lines,
-    fields: EventFields,
+    /// At the end of the stream, how it can be taken up again.
+    pub(super) fields: EventFields,
 }
 
 /// What has arrived of the next event, and what holds for the stream.
@@ -41,11 +42,6 @@ impl Events {
         };
         self.lines.push(bytes, take).map_err(|TooLong| UpstreamError::TOO_LARGE)?;
         outcome
-    }
-
-    /// The end of the stream.
-    pub(super) fn end(self) -> EventFields {
-        self.fields
     }
 }
 

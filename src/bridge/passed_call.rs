@@ -33,7 +33,7 @@ use crate::mcp::{
 /// The calls of one server.
 pub(super) struct PassedCalls {
     pub(super) instances: Arc<Instances>,
-    parked: ParkedCalls,
+    pub(super) parked: ParkedCalls,
     pub(super) listed: Listed,
 }
 
@@ -55,17 +55,6 @@ impl PassedCalls {
             return context.complete(Err(Error::new(Error::BUSY, "Too many requests at once").into()));
         };
         PassedCall::new(Arc::clone(self), place, (context, request_state)).run(Attempt::First);
-    }
-
-    /// Gives up the parked calls of a grant.
-    pub(super) fn end_grant(&self, grant: GrantId) {
-        self.parked.end_grant(grant);
-        self.listed.end_grant(grant);
-    }
-
-    /// Gives up all parked calls, and parks no further ones.
-    pub(super) fn close(&self) {
-        self.parked.close();
     }
 
     fn resume(&self, ticket: &str, context: Context) {

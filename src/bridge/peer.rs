@@ -204,7 +204,11 @@ impl Peer {
         let is_message = !messages.is_empty();
         for message in messages {
             match message {
-                PeerMessage::Answer { id, answer } => self.answered(id, answer),
+                PeerMessage::Answer { id, answer } => {
+                    if let Some(running) = self.remove(id) {
+                        running.waiter.answer(Settled::Answered(answer));
+                    }
+                }
                 PeerMessage::Notification { method, params } => self.notified(&method, params),
                 PeerMessage::Request { id, method, params } => self.asked(id, &method, params),
                 PeerMessage::Stray => {}
@@ -230,12 +234,6 @@ impl Peer {
 
     fn send(&self, message: OutgoingMessage) -> Result<(), Undelivered> {
         self.transport.get().ok_or(Undelivered::Ended)?.send(message)
-    }
-
-    fn answered(&self, id: u64, answer: PeerAnswer<'_>) {
-        if let Some(running) = self.remove(id) {
-            running.waiter.answer(Settled::Answered(answer));
-        }
     }
 
     fn notified(&self, method: &str, params: Option<&RawValue>) {

@@ -84,26 +84,10 @@ impl Stdio {
 
 impl Transport for Stdio {
     fn send(&self, message: OutgoingMessage) -> Result<(), Undelivered> {
-        self.0.send(message.text + "\n")
-    }
-
-    fn end(&self) {
-        self.0.state.lock().end();
-        self.0.wake();
-    }
-}
-
-impl Drop for Stdio {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-impl ProgramInput {
-    fn send(&self, line: String) -> Result<(), Undelivered> {
-        let mut state = self.state.lock();
+        let mut line = message.text.into_bytes();
+        line.push(b'\n');
+        let mut state = self.0.state.lock();
         let stdin = state.stdin.as_ref().filter(|_| !state.is_over).ok_or(Undelivered::Ended)?;
-        let mut line = line.into_bytes();
         let is_first = state.waiting.is_empty();
         if is_first {
             // What the pipe has no room for, and the end of the program, are for the thread.
@@ -121,11 +105,24 @@ impl ProgramInput {
         state.waiting.extend(line);
         drop(state);
         if is_first {
-            self.wake();
+            self.0.wake();
         }
         Ok(())
     }
 
+    fn end(&self) {
+        self.0.state.lock().end();
+        self.0.wake();
+    }
+}
+
+impl Drop for Stdio {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl ProgramInput {
     fn wake(&self) {
         let _ = (&self.wake).write_all(&[0]); // a thread that is gone needs no waking
     }

@@ -25,7 +25,7 @@ const LISTS: [(&str, &str); 3] = [("tools", "name"), ("prompts", "name"), ("reso
 
 /// The directory above the home directories of a trial. Dropped, it is removed, with those above it that were made for it.
 pub(super) struct TrialDirectory {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// The missing directories above it, the innermost first.
     missing: Vec<PathBuf>,
 }
@@ -38,10 +38,6 @@ impl TrialDirectory {
             path: root.join(format!(".check-{}", process::id())), // no server's name begins with a dot
             missing: missing.map(Path::to_owned).collect(),
         }
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 }
 

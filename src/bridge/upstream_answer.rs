@@ -53,7 +53,7 @@ fn read_events(
         // An error is an end that came too early, like any other.
         let length = body.read(&mut buffer).unwrap_or_default();
         if length == 0 {
-            return Ok(Some(events.end()));
+            return Ok(Some(events.fields));
         }
         events.push(buffer.get(..length).unwrap_or_default(), &mut |text| is_complete |= take(text))?;
     }

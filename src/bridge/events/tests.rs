@@ -31,7 +31,7 @@ fn a_stream_says_how_it_is_taken_up_again() {
     let check = |bytes: &[u8], last_id: Option<&str>, retry: Duration| {
         let mut events = Events::new();
         events.push(bytes, &mut |_| {}).unwrap();
-        let end = events.end();
+        let end = events.fields;
         assert_eq!((end.last_id.as_deref(), end.retry), (last_id, retry));
     };
     check(b"data: x\n\n", None, limits::bridge::PAUSE);
