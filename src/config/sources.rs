@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Config;
 use super::options::{self, ConfigOption, OPTIONS};
@@ -22,24 +22,10 @@ pub type Environment = BTreeMap<String, String>;
 pub(super) struct Given {
     pub(super) option: &'static ConfigOption,
     pub(super) value: String,
-    source: Source,
-}
-
-enum Source {
-    /// The file and the line.
-    File(PathBuf, usize),
-    Variable,
-    Flag,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::File(path, line) => write!(f, "{}:{line}", path.display()),
-            Source::Variable => f.write_str("the environment"),
-            Source::Flag => f.write_str("the command line"),
-        }
-    }
+    /// Where it was given, for messages.
+    place: String,
+    /// What the option is called there.
+    name: String,
 }
 
 /// Something that the operator may not have meant, and no reason not to start.
@@ -53,21 +39,23 @@ pub struct Warning {
 
 impl Given {
     pub(super) fn flag(option: &'static ConfigOption, value: String) -> Given {
-        Given { option, value, source: Source::Flag }
+        Given { option, value, place: "the command line".to_owned(), name: option.flag() }
+    }
+
+    fn variable(option: &'static ConfigOption, value: String) -> Given {
+        Given { option, value, place: "the environment".to_owned(), name: option.env.to_owned() }
+    }
+
+    fn line(option: &'static ConfigOption, value: String, place: String) -> Given {
+        let name = format!("{place}: {}", option.env);
+        Given { option, value, place, name }
     }
 
     /// Writes the value into the configuration.
     pub(super) fn apply(&self, config: &mut Config) -> Result<(), StartupError> {
-        (self.option.apply)(config, &self.value).map_err(|why| {
-            let why = match self.wrong_entry() {
-                Some(entry) => format!("{why}; {entry:?} is wrong"),
-                None => why.to_owned(),
-            };
-            match &self.source {
-                Source::File(path, line) => in_line(path, *line, format!("{}: {why}", self.option.env)),
-                Source::Variable => StartupError::unusable(self.option.env, why),
-                Source::Flag => StartupError::unusable(self.option.flag(), why),
-            }
+        (self.option.apply)(config, &self.value).map_err(|why| match self.wrong_entry() {
+            Some(entry) => StartupError::unusable(&self.name, format!("{why}; {entry:?} is wrong")),
+            None => StartupError::unusable(&self.name, why),
         })
     }
 
@@ -85,7 +73,7 @@ pub(super) fn read(
 ) -> Result<(Vec<Given>, Vec<Warning>), Vec<StartupError>> {
     let variables = OPTIONS.iter().filter_map(|option| {
         let value = env.get(option.env).filter(|value| !value.is_empty())?;
-        Some(Given { option, value: value.clone(), source: Source::Variable })
+        Some(Given::variable(option, value.clone()))
     });
     let named: Vec<Given> = variables.chain(flags).collect();
     let path = named.iter().rev().find(|each| each.option.env == options::CONFIG).map(|each| &each.value);
@@ -94,9 +82,9 @@ pub(super) fn read(
     for each in named {
         let name = each.option.env;
         if let Some(place) = given.iter().position(|earlier| earlier.option.env == name) {
-            let unused = given.remove(place).source;
+            let unused = given.remove(place).place;
             warnings.push(Warning {
-                what: format!("{name} in {unused} is not used: {} has it as well", each.source),
+                what: format!("{name} in {unused} is not used: {} has it as well", each.place),
                 fix: "take one of the two away".to_owned(),
                 hidden: Some(name),
             });
@@ -150,16 +138,14 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Given>, Vec<StartupError>> {
         if line.is_empty() || line.starts_with(['#', ';']) {
             continue;
         }
+        let place = format!("{}:{number}", path.display());
         match entry(line) {
             Ok((option, _)) if given.iter().any(|each| each.option.env == option.env) => {
-                errors.push(in_line(path, number, format!("{} is given twice", option.env)));
+                errors.push(StartupError::unusable(place, format!("{} is given twice", option.env)));
             }
             Ok((_, "")) => {}
-            Ok((option, value)) => {
-                let source = Source::File(path.to_owned(), number);
-                given.push(Given { option, value: value.to_owned(), source });
-            }
-            Err(why) => errors.push(in_line(path, number, why)),
+            Ok((option, value)) => given.push(Given::line(option, value.to_owned(), place)),
+            Err(why) => errors.push(StartupError::unusable(place, why)),
         }
     }
     if errors.is_empty() { Ok(given) } else { Err(errors) }
@@ -175,10 +161,6 @@ fn entry(line: &str) -> Result<(&'static ConfigOption, &str), String> {
         format!("{name}: quotes go around the whole value or not at all, and there is no backslash in it")
     })?;
     Ok((option, value))
-}
-
-fn in_line(path: &Path, line: usize, why: String) -> StartupError {
-    StartupError::unusable(format!("{}:{line}", path.display()), why)
 }
 
 /// The value without the quotes around it; `None` if there are others in it.
