@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::base::limits;
@@ -122,14 +122,6 @@ fn start_notification_stream() -> Tool {
 fn whoami(
     profile: impl Fn(&Secret<String>) -> Result<Profile, ProviderError> + Send + Sync + 'static,
 ) -> Tool {
-    #[derive(Serialize)]
-    struct Caller<'a> {
-        login: &'a str,
-        id: u64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        name: Option<&'a str>,
-        scopes: &'a [String],
-    }
     let properties = json!({
         "login": { "type": "string" },
         "id": { "type": "integer" },
@@ -161,13 +153,7 @@ fn whoami(
                 "GitHub did not answer: try again later"
             }
         })?;
-        let caller = Caller {
-            login: &profile.login,
-            id: profile.id.0,
-            name: profile.name.as_deref(),
-            scopes: &profile.scopes,
-        };
-        Ok(ToolResult::structured(json!(caller)))
+        Ok(ToolResult::structured(json!(profile)))
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::identity::UserId;
 use crate::base::secret::Secret;
@@ -104,13 +104,14 @@ fn is_token(text: &str) -> bool {
 }
 
 /// The owner of a token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Profile {
     /// The account's number, which never passes to another account.
     pub id: UserId,
     /// The account's name, which can.
     pub login: String,
     /// The person's display name, if they have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The token's scopes at GitHub.
     pub scopes: Vec<String>,
