@@ -187,10 +187,11 @@ impl Witness for LogLine {
         let mut noted = self.noted.lock();
         noted.status = Some(status);
         // A late answer comes from a thread that works on no request, or on another.
-        if let Some(current) = trace::current().filter(|current| current.request == self.trace.request) {
+        let notes = trace::notes();
+        if let Some(current) = notes.trace.filter(|current| current.request == self.trace.request) {
             noted.server = current.server;
-            (noted.reason, noted.client) = (trace::reason(), trace::client());
-            noted.caller = noted.caller.take().or_else(trace::caller);
+            (noted.reason, noted.client) = (notes.reason, notes.client);
+            noted.caller = noted.caller.take().or(notes.caller);
         }
     }
 }

@@ -52,12 +52,15 @@ pub struct Trace {
 }
 
 /// Notes about the request that a thread is working on.
-#[derive(Default)]
-struct Notes {
-    trace: Option<Trace>,
-    reason: Option<&'static str>,
-    client: Option<ClientFingerprint>,
-    caller: Option<Principal>,
+#[derive(Clone, Default)]
+pub struct Notes {
+    pub trace: Option<Trace>,
+    /// Why it is refused, as noted by [`refused`].
+    pub reason: Option<&'static str>,
+    /// The OAuth client that it names, as noted by [`names_client`].
+    pub client: Option<ClientFingerprint>,
+    /// The caller who is refused, as noted by [`names_caller`].
+    pub caller: Option<Principal>,
     in_tool: bool,
 }
 
@@ -100,19 +103,9 @@ pub fn names_client(client: &ClientFingerprint) {
     NOTES.with_borrow_mut(|notes| notes.client = Some(client.clone()));
 }
 
-/// The client of the current request, as noted by [`names_client`].
-pub fn client() -> Option<ClientFingerprint> {
-    NOTES.with_borrow(|notes| notes.client.clone())
-}
-
 /// Notes the caller of the current request who is refused although the token is good.
 pub fn names_caller(caller: &Principal) {
     NOTES.with_borrow_mut(|notes| notes.caller = Some(caller.clone()));
-}
-
-/// The caller of the current request, as noted by [`names_caller`].
-pub fn caller() -> Option<Principal> {
-    NOTES.with_borrow(|notes| notes.caller.clone())
 }
 
 /// The request that this thread is working on.
@@ -134,9 +127,9 @@ pub fn refused(reason: &'static str) {
     NOTES.with_borrow_mut(|notes| notes.reason = notes.reason.or(Some(reason)));
 }
 
-/// The reason that [`refused`] has noted for the current request.
-pub fn reason() -> Option<&'static str> {
-    NOTES.with_borrow(|notes| notes.reason)
+/// What was noted about the current request.
+pub fn notes() -> Notes {
+    NOTES.with_borrow(Notes::clone)
 }
 
 #[cfg(test)]

@@ -239,7 +239,7 @@ fn a_problem_has_a_reference_and_leaves_its_reason() {
         for response in [pages().problem(Problem::LoginExpired), pages().not_allowed("octocat", None, "")] {
             assert!(text(&response).contains("<p>Reference: 070707070707</p>"));
         }
-        assert_eq!(trace::reason(), Some("login_expired"));
+        assert_eq!(trace::notes().reason, Some("login_expired"));
     });
 }
 

@@ -13,8 +13,8 @@ fn check(refused: impl FnOnce() -> Response, cause: &str) {
     let trace = Trace { request: RequestId([1; 6]), peer: None, server: None };
     crate::base::trace::within(trace, || {
         assert_eq!(super::tests::error(&refused()), invalid_grant(), "{cause}");
-        assert_eq!(crate::base::trace::reason(), Some(cause));
-        assert!(crate::base::trace::client().is_some(), "{cause}");
+        assert_eq!(crate::base::trace::notes().reason, Some(cause));
+        assert!(crate::base::trace::notes().client.is_some(), "{cause}");
     });
 }
 
