@@ -14,6 +14,7 @@ use super::lock::{Mutex, wait_timeout_while};
 pub struct Quota<K> {
     per_key: usize,
     total: usize,
+    /// What a key may hold whatever the others hold.
     floor: usize,
     waiting: (usize, usize),
     /// Guards the counts and the queue. Keys that hold nothing are removed.
@@ -52,7 +53,7 @@ impl Quota<Subject> {
     /// Memory budget: bytes per subject and in total. Each may hold [`limits::FLOOR_BYTES`] whatever others hold, so that a
     /// few who hoard break no streams of others.
     pub fn bytes(limits: (usize, usize)) -> Arc<Quota<Subject>> {
-        Arc::new(Quota::new(limits).floor(limits::FLOOR_BYTES))
+        Arc::new(Quota { floor: limits::FLOOR_BYTES, ..Quota::new(limits) })
     }
 }
 
@@ -77,19 +78,9 @@ impl<K: Copy + Eq + Hash> Quota<K> {
         Arc::new(Quota::new((per_key, usize::MAX)))
     }
 
-    /// Lets a key hold up to `floor` whatever the others hold.
-    pub fn floor(self, floor: usize) -> Quota<K> {
-        Quota { floor, ..self }
-    }
-
     /// Lets this many wait in [`Quota::wait`]: per key and in total.
     pub fn waiting(self, waiting: (usize, usize)) -> Quota<K> {
         Quota { waiting, ..self }
-    }
-
-    /// Lets any number wait in [`Quota::wait`], where something else limits how many come.
-    pub fn unlimited_waiting(self) -> Quota<K> {
-        self.waiting((usize::MAX, usize::MAX))
     }
 
     /// The part of `key`.

@@ -180,7 +180,8 @@ impl AuthorizationServer {
             provider: provider.clone(),
             clock: clock.clone(),
             random: random.clone(),
-            refresh_locks: Arc::new(Quota::new((1, usize::MAX)).unlimited_waiting()),
+            // The places limit how many wait for one.
+            refresh_locks: Arc::new(Quota::new((1, usize::MAX)).waiting((usize::MAX, usize::MAX))),
             places: Arc::new(Quota::new(limits::REFRESH_PLACES).waiting(limits::REFRESH_WAITERS)),
         });
         let logins = Arc::new(LoginSealer {
