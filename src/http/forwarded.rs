@@ -12,13 +12,12 @@ pub struct TrustedProxies {
     unix_socket: bool,
 }
 
-/// Every address that begins like the first one. IPv4 addresses are compared as mapped into IPv6.
+/// Every address of the same family that begins like the first one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Network {
-    is_ipv4: bool,
-    first: u128,
-    /// How many bits at the end differ from address to address.
-    free_bits: u32,
+    first: IpAddr,
+    /// How many bits at the beginning all addresses share.
+    prefix: u32,
 }
 
 impl TrustedProxies {
@@ -46,7 +45,7 @@ impl TrustedProxies {
 
     /// Whether a whole address family is trusted, so that every client could lie.
     pub fn contain_everybody(&self) -> bool {
-        self.networks.iter().any(|network| network.free_bits == address_bits(network.is_ipv4))
+        self.networks.iter().any(|network| network.prefix == 0)
     }
 
     /// The address that a request came from. Each proxy appends its caller to X-Forwarded-For, so the field is read from its
@@ -76,38 +75,28 @@ impl Network {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
         };
-        let address: IpAddr = address.parse().map_err(|_| FORMS)?;
-        let whole = address_bits(address.is_ipv4());
+        let first: IpAddr = address.parse().map_err(|_| FORMS)?;
+        let (bits, zeros_at_end) = match first {
+            IpAddr::V4(first) => (u32::BITS, first.to_bits().trailing_zeros()),
+            IpAddr::V6(first) => (u128::BITS, first.to_bits().trailing_zeros()),
+        };
         let digits =
             |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-        let prefix: u32 = prefix.map_or(Some(whole), digits).ok_or(FORMS)?;
-        let free_bits = whole.checked_sub(prefix).ok_or(FORMS)?;
-        let network = Network { is_ipv4: address.is_ipv4(), first: as_ipv6(address), free_bits };
-        if network.first & !network.mask() != 0 {
+        let prefix: u32 = prefix.map_or(Some(bits), digits).ok_or(FORMS)?;
+        let free_bits = bits.checked_sub(prefix).ok_or(FORMS)?;
+        if zeros_at_end < free_bits {
             return Err("the address of a network ends in zeros, like 10.0.0.0/8");
         }
-        Ok(network)
+        Ok(Network { first, prefix })
     }
 
     fn contains(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        address.is_ipv4() == self.is_ipv4 && (as_ipv6(address) ^ self.first) & self.mask() == 0
-    }
-
-    /// The bits that all addresses of the network share.
-    fn mask(&self) -> u128 {
-        u128::MAX.checked_shl(self.free_bits).unwrap_or(0)
-    }
-}
-
-fn address_bits(is_ipv4: bool) -> u32 {
-    if is_ipv4 { 32 } else { 128 }
-}
-
-fn as_ipv6(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(address) => address.to_bits(),
+        let shared_bits = match (self.first, address.to_canonical()) {
+            (IpAddr::V4(first), IpAddr::V4(address)) => (first.to_bits() ^ address.to_bits()).leading_zeros(),
+            (IpAddr::V6(first), IpAddr::V6(address)) => (first.to_bits() ^ address.to_bits()).leading_zeros(),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
+        };
+        shared_bits >= self.prefix
     }
 }
 
