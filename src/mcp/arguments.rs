@@ -8,13 +8,9 @@ use serde::{Deserialize, forward_to_deserialize_any};
 
 use crate::base::{json, limits};
 
-/// Reads JSON as a type. An error names the place that does not fit, and the expected type.
-pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
-    read_member("", text)
-}
-
-/// [`read`] for the value of a member: places in errors begin with its name.
-pub(super) fn read_member<'a, T: Deserialize<'a>>(name: &str, text: &'a str) -> Result<T, String> {
+/// Reads the JSON of the member `name` as a type. An error names the place that does not fit, and the expected type. Without a name
+/// the JSON is the whole text.
+pub(super) fn read<'a, T: Deserialize<'a>>(name: &str, text: &'a str) -> Result<T, String> {
     json::read(text).map_err(|error| explain(name, text, &error))
 }
 

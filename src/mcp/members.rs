@@ -65,7 +65,7 @@ impl Members {
     /// [`Error::INVALID_PARAMS`] with the reason in words.
     pub fn read<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Result<Option<T>, Error> {
         let text = self.get(name).map_or("null", RawValue::get);
-        arguments::read_member(name, text)
+        arguments::read(name, text)
             .map_err(|reason| Error::invalid_params(format!("Invalid params: {reason}")))
     }
 

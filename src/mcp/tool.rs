@@ -177,7 +177,7 @@ impl TypedHandler {
         run: impl Fn(&Context, A) -> Result<Reply, CallError> + Send + Sync + 'static,
     ) -> TypedHandler {
         let run = move |context: &Context, arguments: &str| {
-            let arguments = arguments::read(arguments)
+            let arguments = arguments::read("", arguments)
                 .map_err(|reason| refuse(format!("Invalid arguments: {reason}")))?;
             run(context, arguments)
         };

@@ -21,7 +21,7 @@ struct Filter {
 #[test]
 fn an_error_says_where_and_what_was_expected() {
     let check = |json: &str, expected: &str| {
-        assert_eq!(read::<Search>(json).unwrap_err(), expected, "{json}");
+        assert_eq!(read::<Search>("", json).unwrap_err(), expected, "{json}");
     };
     check("{}", "missing field `maxResults`");
     check(r#"{"maxResults":"9"}"#, r#"maxResults: invalid type: string "9", expected u8"#);
