@@ -51,12 +51,12 @@ build:
 	@$(need_rust)
 	cargo build --locked
 
-static: ## one static binary in dist/, checked to run in an empty root directory
+static: ## one static binary in dist/, checked to run in an empty root directory; FEATURES=valkey for replicas
 	@$(need_rust)
 	@echo "static target: $(STATIC)"
 	env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS \
 	  CARGO_TARGET_$(shell echo $(STATIC) | tr a-z- A-Z_)_RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,relro,-z,now -C link-arg=-Wl,-z,pack-relative-relocs" \
-	  cargo build --locked --release --target $(STATIC)
+	  cargo build --locked --release --target $(STATIC) $(if $(FEATURES),--features $(FEATURES))
 	install -D $(TARGET)/$(STATIC)/release/$(BIN) dist/$(BIN)
 	sh tests/verify-static.sh dist/$(BIN)
 

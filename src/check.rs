@@ -12,7 +12,7 @@ use crate::http::TrustedProxies;
 use crate::oauth::AllowRule;
 use crate::oauth::provider::Group;
 use crate::serve::{MakeBackend, State, prepare};
-use crate::store::{self, Grants, OpenedFor};
+use crate::store::{self, OpenedFor};
 
 /// The findings.
 #[derive(Debug, Default)]
@@ -159,7 +159,11 @@ impl Report {
 
     fn state(&mut self, config: &Config, state: &State) {
         let files = config.state_files();
-        self.say("state", format!("{}: the grants", files.directory.display()));
+        let grants = files.store.url.as_ref().map_or("the grants", |_| "the lock and the operator's socket");
+        self.say("state", format!("{}: {grants}", files.directory.display()));
+        if let Some(url) = &files.store.url {
+            self.say("grants are kept at", url.as_str());
+        }
         self.say("operator's socket", files.socket.display());
         self.say("key", files.key_file.path.display());
         self.say(
@@ -171,15 +175,15 @@ impl Report {
                 let text = "so the key, the grants, the places and the ports were not looked at";
                 self.say("a server is running", text);
             }
+            (_, Some(table)) => {
+                let count = table.list().map(|grants| grants.len().to_string());
+                self.say("grants", count.unwrap_or_else(|error| error.to_string()));
+            }
             (None, _) if !files.directory.exists() => {
                 self.say("grants", "none yet: the state directory will be made");
             }
             (None, _) => {}
             (Some(_), None) => self.say("grants", "none yet"),
-            (Some(_), Some(table)) => {
-                let count = table.list().map(|grants| grants.len().to_string());
-                self.say("grants", count.unwrap_or_else(|error| error.to_string()));
-            }
         }
         let table = files.directory.join(store::GRANTS_FILE);
         for path in [&files.directory, &table, &files.key_file.path] {

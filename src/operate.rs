@@ -13,10 +13,10 @@ use crate::audit;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::random::OsRandom;
 use crate::base::startup_error::{Cause, StartupError};
-use crate::base::{capped, limits};
+use crate::base::{capped, limits, log};
 use crate::config::{OperatorCommand, Probe, StateFiles};
 use crate::operator::{self, ErrorAnswer, Operation, Operator, Outcome};
-use crate::store::{self, Grants, OpenedFor, RedbGrants, StateDirectory, key_file};
+use crate::store::{self, OpenedFor, StateDirectory, StorePlace, StoreUrl, key_file};
 use crate::trust;
 
 pub mod report;
@@ -72,19 +72,31 @@ fn here(
 ) -> Result<Outcome, StartupError> {
     let keys = key_file::find(&files.key_file, &files.directory).map_err(advised)?;
     let keys = Arc::new(keys.ok_or_else(|| nothing_there(files))?);
-    let grants = RedbGrants::existing(directory, &keys).map_err(advised)?;
-    let grants = Arc::new(grants.ok_or_else(|| nothing_there(files))?);
+    if let Operation::CopyStore { from, to } = operation {
+        files.audit_log.as_deref().map_or(Ok(()), audit::open_existing)?;
+        let place = |text: &str| {
+            let url = StoreUrl::parse(text).map_err(|why| StartupError::unusable("store copy", why))?;
+            Ok::<_, StartupError>(StorePlace { url, ..files.store.clone() })
+        };
+        let grants = place(from)?.copy_to(&place(to)?, directory, &keys).map_err(advised)?;
+        let count = u64::try_from(grants).unwrap_or(u64::MAX);
+        audit::info("operator.store_copied", &[log::Field::Target(to), log::Field::Count(count)]);
+        return Ok(Outcome::Copied { grants });
+    }
+    let grants = files.store.existing(Some(directory), &keys, OpenedFor::Command).map_err(advised)?;
+    let grants = grants.ok_or_else(|| nothing_there(files))?;
     files.audit_log.as_deref().map_or(Ok(()), audit::open_existing)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (ending, rotating, key_file) =
-        (Arc::clone(&grants), Arc::clone(&grants), files.key_file.path.clone());
+    let (ending, rotating, rotated) = (Arc::clone(&grants), Arc::clone(&grants), files.clone());
     let (copied, copy) = (Arc::clone(&grants), directory.file(operator::COPY));
     let operator = Operator::new(operator::Parts {
         grants,
         clock,
         end_grant: Box::new(move |grant| ending.delete(grant)),
         end_later: Box::new(|_| false),
-        rotate_key: Box::new(move || key_file::rotate(&key_file, &keys, &rotating, &OsRandom)),
+        rotate_key: Box::new(move || {
+            rotated.store.rotate_key(&rotated.key_file.path, &keys, &*rotating, &OsRandom)
+        }),
         look: Box::new(|| None),
         back_up: Box::new(move || copied.back_up(&copy)),
         bridges: None,

@@ -38,6 +38,11 @@ pub enum Operation {
     Status,
     /// Copy the table to a file in the state directory.
     BackUp,
+    /// Copy every grant from one place to another, while no server runs. Each is a URL, or `redb` for the file.
+    CopyStore {
+        from: String,
+        to: String,
+    },
     /// List the MCP servers behind this one.
     ListServers,
     /// End what runs of this server. The next call starts it again.
@@ -82,6 +87,10 @@ pub enum Outcome {
     },
     /// The table was copied to [`COPY`] in the state directory, from where the command takes it.
     BackedUp,
+    /// How many grants were copied to another place.
+    Copied {
+        grants: usize,
+    },
     Servers(Vec<ServerSummary>),
     /// How many programs or sessions were ended.
     Restarted {
@@ -177,6 +186,9 @@ impl Operator {
             Operation::RotateKey => self.rotate_key(),
             Operation::Status => self.status(),
             Operation::BackUp => self.back_up(),
+            Operation::CopyStore { .. } => {
+                Err(StartupError::new("grants that change meanwhile would be missed: stop the server first"))
+            }
             Operation::ListServers => Ok(Outcome::Servers(self.bridges()?.list())),
             Operation::RestartServer(server) => {
                 let ended = self.bridges()?.restart(server).ok_or_else(|| {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -34,7 +33,7 @@ use crate::metrics::{self, Metrics};
 use crate::oauth::{self, AuthorizationServer, Client, ClientDocuments, Clients, Policy};
 use crate::operator::{self, Operator, RotateKey};
 use crate::seal::Keyring;
-use crate::store::{Grants, OpenedFor, RedbGrants, StateDirectory, key_file};
+use crate::store::{Grants, OpenedFor, StateDirectory, key_file};
 use crate::sys;
 use crate::tiny;
 use crate::workers::Pool;
@@ -91,10 +90,9 @@ impl Server {
             complete(&files, state, &*random).map_err(|error| StartupError::new(error.to_string()))?;
         table.adopt_key(&keys).map_err(|error| StartupError::new(error.to_string()))?;
         let newest = table.newest();
-        let table = Arc::new(table);
-        let grants: Arc<dyn Grants> = Arc::clone(&table) as Arc<dyn Grants>;
+        let grants = Arc::clone(&table);
         audit::open(&config.audit, &keys)?;
-        let rotate_key = rotate_key(files.key_file.path, &keys, Arc::clone(&table));
+        let rotate_key = rotate_key(&files, &keys, Arc::clone(&table));
         let copy = directory.file(operator::COPY);
 
         let settings = mcp::Settings {
@@ -368,22 +366,20 @@ pub fn no_threads(error: io::Error) -> StartupError {
     StartupError::new(format!("the system gives no more threads: {error}"))
 }
 
+type CompleteState = (StateDirectory, Arc<Keyring>, Arc<dyn Grants>);
+
 /// Makes what is missing of the state: the directory, the first key, an empty table.
-fn complete(
-    files: &StateFiles,
-    state: State,
-    random: &dyn Random,
-) -> Result<(StateDirectory, Arc<Keyring>, RedbGrants), StartupError> {
+fn complete(files: &StateFiles, state: State, random: &dyn Random) -> Result<CompleteState, StartupError> {
     let State { directory, keys, table, .. } = state;
     let directory = directory.map_or_else(|| StateDirectory::open(&files.directory), Ok)?;
     let keys = keys.map_or_else(|| key_file::create(&files.key_file.path, random).map(Arc::new), Ok)?;
-    let table = table.map_or_else(|| RedbGrants::open(&directory, &keys), Ok)?;
+    let table = table.map_or_else(|| files.store.open(&directory, &keys), Ok)?;
     Ok((directory, keys, table))
 }
 
-fn rotate_key(path: PathBuf, keys: &Arc<Keyring>, table: Arc<RedbGrants>) -> RotateKey {
-    let keys = Arc::clone(keys);
-    Box::new(move || key_file::rotate(&path, &keys, &table, &OsRandom))
+fn rotate_key(files: &StateFiles, keys: &Arc<Keyring>, table: Arc<dyn Grants>) -> RotateKey {
+    let (files, keys) = (files.clone(), Arc::clone(keys));
+    Box::new(move || files.store.rotate_key(&files.key_file.path, &keys, &*table, &OsRandom))
 }
 
 /// The thread that deletes expired grants, looks for a renewed certificate and gives free memory back.

@@ -1,6 +1,7 @@
 //! Every number that bounds something, the unit in its name, and why it is what it is.
 
 pub mod bridge;
+pub mod valkey;
 
 use std::time::Duration;
 

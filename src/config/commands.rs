@@ -10,6 +10,7 @@ use crate::base::startup_error::StartupError;
 use crate::bridge::BridgeOptions;
 use crate::operator::{Operation, Selection};
 use crate::store::key_file::KeyFile;
+use crate::store::{StorePlace, StoreUrl};
 
 /// An operation on a server's grants or key, and how to carry it out.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct StateFiles {
     /// The operator's socket.
     pub socket: PathBuf,
     pub audit_log: Option<PathBuf>,
+    /// Where the grants are.
+    pub store: StorePlace,
 }
 
 /// How an outcome is printed.
@@ -80,6 +83,8 @@ pub(super) struct CommandLine {
     selections: Vec<Selection>,
     pub(super) format: OutcomeFormat,
     pub(super) url: Option<String>,
+    /// From where and to where `store copy` copies.
+    places: [Option<String>; 2],
     /// The program to be served, with its variables.
     pub(super) bridge: BridgeOptions,
 }
@@ -116,6 +121,8 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     command(&["backup"], "FILE", Action::Operate(back_up))
         .help("copy the grants, without the key, to a new file; the copy is consistent also while the server runs"),
+    command(&["store", "copy"], "--from PLACE --to PLACE", Action::Operate(copy_store))
+        .help("copy the grants from redb, the file, to the URL of MCP_STORE or back, while no server runs"),
     command(&["status"], "", Action::Operate(|_| Ok(Operation::Status))).help(
         "print since when the server is up, its version, and the number of grants, sessions, streams, running calls and \
          programs",
@@ -209,6 +216,7 @@ pub(super) fn parse(line: Vec<String>) -> Result<CommandLine, StartupError> {
         selections: Vec::new(),
         format: OutcomeFormat::Text,
         url: None,
+        places: [None, None],
         bridge: BridgeOptions::default(),
     };
     let mut args = line.into_iter().skip(command.words.len());
@@ -262,6 +270,8 @@ impl CommandLine {
             (_, "--env") if self.command.is_bridged() => self.bridge.env.push(value()?),
             (_, "--header") if self.command.is_bridged() => self.bridge.headers.push(value()?),
             (["check"], "--start") if is_bare => self.bridge.are_tried = true,
+            (["store", "copy"], "--from") => self.places[0] = Some(place(value()?).map_err(unusable)?),
+            (["store", "copy"], "--to") => self.places[1] = Some(place(value()?).map_err(unusable)?),
             (["health"], "--url") => self.url = Some(url(value()?).map_err(unusable)?),
             (_, "--json") if is_bare && matches!(self.command.action, Action::Operate(_)) => {
                 self.format = OutcomeFormat::Json;
@@ -328,6 +338,22 @@ fn forget(line: &CommandLine) -> Result<Operation, StartupError> {
 
 fn back_up(line: &CommandLine) -> Result<Operation, StartupError> {
     only_argument(line, "say to which file, and name only one").map(|_| Operation::BackUp)
+}
+
+fn copy_store(line: &CommandLine) -> Result<Operation, StartupError> {
+    match &line.places {
+        [Some(from), Some(to)] if from != to && line.arguments.is_empty() => {
+            Ok(Operation::CopyStore { from: from.clone(), to: to.clone() })
+        }
+        _ => Err(StartupError::unusable(
+            "store copy",
+            "say two places: --from redb --to URL, or the other way",
+        )),
+    }
+}
+
+fn place(text: String) -> Result<String, &'static str> {
+    StoreUrl::parse(&text).map(|_| text)
 }
 
 fn url(text: String) -> Result<String, &'static str> {

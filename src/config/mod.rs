@@ -21,6 +21,7 @@ use crate::http::{PublicUrl, TrustedProxies};
 use crate::oauth::AllowRule;
 use crate::operator::{self, Operation};
 use crate::router;
+use crate::store::StorePlace;
 use crate::store::key_file::{self, Choice, KeyFile};
 
 mod client_secret;
@@ -101,6 +102,8 @@ pub struct Config {
     state_dir: PathBuf,
     key_file: Option<PathBuf>,
     operator_socket: Option<PathBuf>,
+    /// Without the certificates, which are an option of their own.
+    store: StorePlace,
     /// The OAuth app at GitHub. Made up for a demo.
     pub github: GitHubApp,
     /// Certificates that are trusted besides the built-in ones, by every call to the outside.
@@ -262,7 +265,8 @@ impl Config {
             None => KeyFile { path: directory.join(key_file::NAME), choice: Choice::Default },
         };
         let socket = self.operator_socket.clone().unwrap_or_else(|| directory.join(operator::SOCKET));
-        StateFiles { directory, key_file, socket, audit_log: self.audit.file().map(Path::to_owned) }
+        let store = StorePlace { ca_file: self.ca_file.clone(), ..self.store.clone() };
+        StateFiles { directory, key_file, socket, audit_log: self.audit.file().map(Path::to_owned), store }
     }
 
     /// What bridges are part of.

@@ -10,6 +10,7 @@ use crate::bridge::UpstreamUrl;
 use crate::github::{self, BaseUrl};
 use crate::http::{PublicUrl, TrustedProxies};
 use crate::oauth::{DenyList, RedirectSchemes};
+use crate::store::StoreUrl;
 
 use Takes::{List, One, Secret};
 
@@ -62,13 +63,19 @@ impl ConfigOption {
         match reads {
             Reads::Everything => true,
             Reads::Demo => {
-                let simulated = self.env.starts_with("GITHUB_") || self.env == "MCP_OAUTH_KEY_FILE";
+                let simulated = ["GITHUB_", "MCP_STORE", "MCP_OAUTH_KEY_FILE"];
+                let simulated = simulated.iter().any(|names| self.env.starts_with(names));
                 !simulated && !NOT_IN_A_DEMO.contains(&self.env)
             }
             Reads::StateFiles => {
-                let of_files =
-                    ["MCP_STATE_DIR", "MCP_OAUTH_KEY_FILE", "MCP_OPERATOR_SOCKET", "MCP_AUDIT_LOG"];
-                self.env == CONFIG || of_files.contains(&self.env)
+                let of_files = [
+                    "MCP_STATE_DIR",
+                    "MCP_OAUTH_KEY_FILE",
+                    "MCP_OPERATOR_SOCKET",
+                    "MCP_AUDIT_LOG",
+                    "MCP_CA_FILE",
+                ];
+                self.env == CONFIG || self.env.starts_with("MCP_STORE") || of_files.contains(&self.env)
             }
         }
     }
@@ -216,6 +223,15 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
     option("MCP_STATE_DIR", One("DIR"), STATE_DIR)
         .help("directory of the grants, the key and the operator's socket")
         .sets(|config, value| set(&mut config.state_dir, Ok(value.into()))),
+    option("MCP_STORE", One("URL"), "redb: grants.redb in the state directory")
+        .help(
+            "Valkey or Redis server with the grants of several servers: valkey://HOST:PORT/DB, valkeys:// for TLS, \
+             unix:///PATH. In builds with FEATURES=valkey: docs/replicas.md",
+        )
+        .sets(|config, value| set(&mut config.store.url, StoreUrl::parse(value))),
+    option("MCP_STORE_PASSWORD_FILE", One("FILE"), "none")
+        .help("file with the password for that server")
+        .sets(|config, value| set(&mut config.store.password_file, path(value))),
     option("MCP_OAUTH_KEY_FILE", One("FILE"), "key in the state directory")
         .help("file with the server's key; created at the first start")
         .sets(|config, value| set(&mut config.key_file, path(value))),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::account;
 use super::account_page::SignIn;
 use super::authorization::{AuthorizationRequest, AuthorizeError};
-use super::browser::{LoginSealer, read_query};
+use super::browser::{BrowserBinding, LoginSealer, read_query};
 use super::issued::AuthorizationCode;
 use super::live_grants::LiveGrants;
 use super::login::{GitHubLogin, Purpose, is_marked_account};
@@ -141,7 +141,7 @@ impl CallbackEndpoint {
         let token =
             self.provider.redeem(&Redemption { code, code_verifier: &login.verifier(), redirect_uri })?;
         match goal {
-            Some((request, resource)) => self.log_in(resource, request, token, peer),
+            Some((request, resource)) => self.log_in(resource, (request, &login.browser), token, peer),
             None => self.sign_in(&token.access, peer),
         }
     }
@@ -150,7 +150,7 @@ impl CallbackEndpoint {
     fn log_in(
         &self,
         resource: &ProtectedResource,
-        request: &AuthorizationRequest,
+        (request, browser): (&AuthorizationRequest, &BrowserBinding),
         token: ProviderToken,
         peer: Option<IpAddr>,
     ) -> Result<Response, LoginError> {
@@ -158,7 +158,7 @@ impl CallbackEndpoint {
         let rules = self.grants.rules();
         let keeps_token = resource.keeps_token(&rules);
         let kept = keeps_token.then(|| token.clone());
-        let admitted = self.admit(request, &token.access, kept, &rules);
+        let admitted = self.admit((request, browser), &token.access, kept, &rules);
         // G6: a token that is not kept is revoked, unless GitHub is unreachable, when that would fail as well.
         let unreachable = Problem::GitHub(ProviderError::Unreachable);
         let has_failed = matches!(&admitted, Err(LoginError::Other(problem)) if *problem == unreachable);
@@ -175,7 +175,7 @@ impl CallbackEndpoint {
     /// Identifies the owner of the token and, if the policy admits them, creates their grant and its code.
     fn admit(
         &self,
-        request: &AuthorizationRequest,
+        (request, browser): (&AuthorizationRequest, &BrowserBinding),
         token: &Secret<String>,
         kept: Option<ProviderToken>,
         rules: &Rules,
@@ -192,6 +192,10 @@ impl CallbackEndpoint {
         }
         let secret = Secret::new(self.logins.random.bytes());
         let grant = self.new_grant(request, &identity, &secret, kept);
+        // C4: of servers that share the table, one ends the login. Written for a person whom GitHub has named and the policy admits.
+        if !self.grants.table.spend_login(browser.hash())? {
+            return Err(LoginError::Other(Problem::AlreadyAnswered));
+        }
         self.make_room(identity.user, &grant)?;
         self.grants.table.insert(&grant)?;
         let fields = [

@@ -32,6 +32,7 @@ pub fn missed(operation: &Operation, outcome: &Outcome) -> bool {
         Outcome::Grants(_)
         | Outcome::Rotated { .. }
         | Outcome::BackedUp
+        | Outcome::Copied { .. }
         | Outcome::Servers(_)
         | Outcome::Restarted { .. } => false,
     }
@@ -65,6 +66,9 @@ fn text(operation: &Operation, outcome: &Outcome) -> String {
         }
         Outcome::Forgotten { removed: 1 } => "1 home directory is removed.\n".to_owned(),
         Outcome::Forgotten { removed } => format!("{removed} home directories are removed.\n"),
+        Outcome::Copied { grants } => {
+            format!("{grants} grants are copied; those at the old place are still there.\n")
+        }
         Outcome::BackedUp => "The grants are copied. The key is not in the copy.\n".to_owned(),
         Outcome::Rotated { keys } => format!(
             "A new key seals from now on. The key file holds {keys} keys; values sealed under the older ones still open.\n"

@@ -12,13 +12,19 @@ use crate::operator::Selection;
 use crate::store::conformance::grant;
 use crate::store::fake::TestDirectory;
 use crate::store::key_file::{Choice, KeyFile};
-use crate::store::{Grant, Stage};
+use crate::store::{Grant, Grants, RedbGrants, Stage, StorePlace};
 use crate::sys;
 
 fn files(test: &TestDirectory) -> StateFiles {
     let (directory, path) = (test.path().to_owned(), test.path().join(key_file::NAME));
     let socket = directory.join(operator::SOCKET);
-    StateFiles { directory, key_file: KeyFile { path, choice: Choice::Default }, socket, audit_log: None }
+    StateFiles {
+        directory,
+        key_file: KeyFile { path, choice: Choice::Default },
+        socket,
+        audit_log: None,
+        store: StorePlace::default(),
+    }
 }
 
 /// A state directory with two grants that were made now.
@@ -44,7 +50,8 @@ fn listed(files: &StateFiles) -> Vec<GrantId> {
         | Outcome::Servers(_)
         | Outcome::Restarted { .. }
         | Outcome::Forgotten { .. }
-        | Outcome::BackedUp) => panic!("{other:?}"),
+        | Outcome::BackedUp
+        | Outcome::Copied { .. }) => panic!("{other:?}"),
     }
 }
 

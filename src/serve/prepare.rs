@@ -16,7 +16,7 @@ use crate::github::{GitHub, GitHubSettings};
 use crate::mcp::Backend;
 use crate::oauth::Client;
 use crate::seal::Keyring;
-use crate::store::{self, OpenedFor, RedbGrants, StateDirectory, key_file};
+use crate::store::{self, Grants, OpenedFor, StateDirectory, key_file};
 use crate::sys;
 use crate::trust::Trust;
 
@@ -59,7 +59,7 @@ pub struct State {
     pub is_in_use: bool,
     pub directory: Option<StateDirectory>,
     pub(super) keys: Option<Arc<Keyring>>,
-    pub table: Option<RedbGrants>,
+    pub table: Option<Arc<dyn Grants>>,
 }
 
 /// Checks everything that a start needs. With [`OpenedFor::Check`] not even the table's file is opened for writing, and the result
@@ -146,8 +146,8 @@ fn open(config: &Config, opened_for: OpenedFor, state: &mut State) -> Result<(),
     let files = config.state_files();
     state.directory = StateDirectory::existing(&files.directory, opened_for)?;
     state.keys = key_file::find(&files.key_file, &files.directory)?.map(Arc::new);
-    if let (Some(directory), Some(keys)) = (&state.directory, &state.keys) {
-        state.table = RedbGrants::existing(directory, keys)?;
+    if let Some(keys) = &state.keys {
+        state.table = files.store.existing(state.directory.as_ref(), keys, opened_for)?;
     }
     Ok(())
 }

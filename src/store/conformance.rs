@@ -83,6 +83,8 @@ fn check(test: impl Fn(&dyn Grants)) {
     let directory = TestDirectory::new();
     let state = StateDirectory::open(directory.path()).unwrap();
     test(&RedbGrants::open(&state, &Arc::new(seal::fake::keyring(1))).unwrap());
+    #[cfg(feature = "valkey")]
+    test(&*super::fake::ValkeyServer::start().table());
 }
 
 #[test]

@@ -5,10 +5,11 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::Grants;
 #[cfg(any(test, feature = "internals"))]
 use super::private::StateDirectory;
 use super::private::{self, io_error};
-use super::redb::{NAME as GRANTS, RedbGrants};
+use super::redb::NAME as GRANTS;
 use crate::base::encoding::{base64url, from_base64url};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
@@ -80,7 +81,7 @@ pub fn create(path: &Path, random: &dyn Random) -> Result<Keyring, StartupError>
 pub fn rotate(
     path: &Path,
     keys: &Keyring,
-    table: &RedbGrants,
+    table: &dyn Grants,
     random: &dyn Random,
 ) -> Result<usize, StartupError> {
     let new = prepend(path, random)?;

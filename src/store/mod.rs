@@ -2,6 +2,7 @@
 //! nor a hash of one (docs/storage.md shows a record and says what a thief of it learns).
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::Timestamp;
 use crate::base::identity::{ClientFingerprint, GrantId, Identity, Scopes, Subject, UserId};
 use crate::base::{limits, log};
+use crate::seal::Keyring;
 
 mod backup;
 mod cache;
@@ -17,16 +19,21 @@ pub(crate) mod conformance;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) mod fake;
 pub mod key_file;
+mod opening;
+mod place;
 mod private;
 mod redb;
 mod schema;
 mod tables;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "valkey")]
+mod valkey;
 
 pub use self::backup::deliver;
 #[cfg(any(test, feature = "internals"))]
 pub use self::fake::MemoryGrants;
+pub use self::place::{StorePlace, StoreUrl};
 pub use self::private::{OpenedFor, StateDirectory, check_directory, is_for_group, runs_as_root};
 pub use self::redb::{NAME as GRANTS_FILE, RedbGrants};
 
@@ -208,5 +215,27 @@ pub trait Grants: Send + Sync {
     /// Whether writes succeed, as far as is known. While they do not, each [`Grants::sweep`] tries one.
     fn takes_writes(&self) -> bool {
         true
+    }
+
+    /// Ends the login with this hash for all servers that share the table, for [`limits::LOGIN_LIFETIME`]. Returns whether none of
+    /// them had ended it. A table of one server has nothing to remember: the server does.
+    fn spend_login(&self, _login: &str) -> Result<bool, Error> {
+        Ok(true)
+    }
+
+    /// The newest time that had been written when the table was opened. 1970 for a new table.
+    fn newest(&self) -> Timestamp {
+        Timestamp(0)
+    }
+
+    /// Records which key seals now, so that the older key can be removed from the key file. If that fails, the next start, with
+    /// both keys, does it.
+    fn adopt_key(&self, _keys: &Keyring) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Writes a consistent copy into a new file at `path`.
+    fn back_up(&self, _path: &Path) -> Result<(), Error> {
+        Err(Error::Record("this table is backed up where it is: in Valkey".to_owned()))
     }
 }

@@ -82,22 +82,6 @@ impl RedbGrants {
         Ok(RedbGrants { state: Mutex::new(state), open, newest })
     }
 
-    /// The newest time that had been written when the table was opened. 1970 for a new table.
-    pub fn newest(&self) -> Timestamp {
-        self.newest
-    }
-
-    /// Records which key seals now, so that the older key can be removed from the key file. If that fails, the next start, with
-    /// both keys, does it.
-    pub fn adopt_key(&self, keys: &Keyring) -> Result<(), Error> {
-        self.with_table(|table| schema::adopt_key(&table.database, keys))
-    }
-
-    /// Writes a consistent copy into a new file at `path`.
-    pub fn back_up(&self, path: &Path) -> Result<(), Error> {
-        self.with_table(|table| backup::copy(&table.database, path))
-    }
-
     /// Runs `work` on the database. If the disk fails, the database is closed and opened again, because redb does nothing
     /// more after a failed write; if that does not work yet, each sweep tries again.
     fn with_table<T>(&self, work: impl FnOnce(&OpenTable) -> Result<T, Error>) -> Result<T, Error> {
@@ -292,5 +276,17 @@ impl Grants for RedbGrants {
     fn takes_writes(&self) -> bool {
         let state = self.state.lock();
         state.table.is_some() && !state.refuses_writes
+    }
+
+    fn newest(&self) -> Timestamp {
+        self.newest
+    }
+
+    fn adopt_key(&self, keys: &Keyring) -> Result<(), Error> {
+        self.with_table(|table| schema::adopt_key(&table.database, keys))
+    }
+
+    fn back_up(&self, path: &Path) -> Result<(), Error> {
+        self.with_table(|table| backup::copy(&table.database, path))
     }
 }

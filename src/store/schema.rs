@@ -106,11 +106,8 @@ fn check(database: &Database, path: &Path, keys: &Keyring) -> Result<Timestamp, 
     }
     let stored = read(KEY_CHECK_ENTRY)?;
     if !key_checks(keys).iter().any(|check| check.matches(&stored)) {
-        return Err(StartupError::new(format!(
-            "{} was written under a key that is not in the key file. Restore the key, or move the file away: everyone \
-             then has to log in again",
-            path.display()
-        )));
+        let advice = "Restore the key, or move the file away: everyone then has to log in again";
+        return Err(other_key(path.display(), advice));
     }
     Ok(Timestamp(number(&read(NEWEST_ENTRY)?).unwrap_or(0)))
 }
@@ -149,7 +146,7 @@ fn meta(database: &Database, entry: &str) -> Result<Vec<u8>, Error> {
 }
 
 /// A proof of each key that does not reveal it, because HKDF cannot be inverted. The sealing key's comes first.
-fn key_checks(keys: &Keyring) -> Vec<Secret<[u8; 32]>> {
+pub(super) fn key_checks(keys: &Keyring) -> Vec<Secret<[u8; 32]>> {
     keys.derive(&[b"grants file"])
 }
 
@@ -176,6 +173,11 @@ fn open_error(error: DatabaseError, path: &Path) -> StartupError {
         return io_error(path)(source);
     }
     damaged(path, detail)
+}
+
+/// The table cannot be opened with the keys that there are.
+pub(super) fn other_key(place: impl std::fmt::Display, advice: &'static str) -> StartupError {
+    StartupError::new(format!("{place} was written under a key that is not in the key file. {advice}"))
 }
 
 /// The file is no grants table, or no longer one.

@@ -105,6 +105,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
         "calls to the outside are made in github, documents and bridge, over connections of trust",
     ),
     ("redb", &["src/store/"], "the table is behind store::Grants"),
+    ("redis", &["src/store/place.rs", "src/store/valkey"], "the shared table is behind store::Grants"),
     ("ring::", &["src/seal.rs", "src/edge/tls.rs", "src/trust"], "cryptography is behind seal, and TLS"),
     ("rustls", &["src/edge/tls.rs", "src/trust"], "TLS is behind edge::Tls and trust::Trust"),
     ("subtle", &["src/base/secret.rs"], "compare secrets with Secret::matches"),
@@ -154,8 +155,10 @@ const HOMES: &[(&str, &[&str], &str)] = &[
             "src/serve.rs",
             "src/operate.rs",
             "src/http/exchange.rs",
+            "src/store/valkey.rs",
         ],
-        "threads belong to doors, workers, serve, bridge, one to the log, one to a health check; an exchange lets others run",
+        "threads belong to doors, workers, serve, bridge, one to the log, one to a health check, one hears what other servers \
+         that share the table change; an exchange lets others run",
     ),
     ("catch_unwind", &["src/workers/", "src/base/cancel.rs"], "panics end a request, or one action"),
     ("env::", &["src/config/mod.rs"], "the environment is read in config"),
@@ -195,6 +198,9 @@ const EXPOSURES: &[(&str, usize)] = &[
     ("src/simulated.rs", 2),
     ("src/store/key_file.rs", 1),
     ("src/store/schema.rs", 1),
+    // The check of the key, twice, and the password for the server.
+    ("src/store/valkey.rs", 2),
+    ("src/store/valkey/connections.rs", 1),
 ];
 
 /// Where threads are started, and how many such places there are.
@@ -209,6 +215,7 @@ const SPAWNS: &[(&str, usize)] = &[
     ("src/edge/mod.rs", 2),
     ("src/operate.rs", 1),
     ("src/serve.rs", 1),
+    ("src/store/valkey.rs", 1),
     ("src/workers/mod.rs", 2),
     ("src/tiny/mod.rs", 3),
 ];
@@ -219,9 +226,11 @@ const DEPENDENCIES: &[&str] = &[
     "crossbeam-channel",
     "getrandom",
     "httparse",
+    "idna_adapter",
     "libc",
     "percent-encoding",
     "redb",
+    "redis",
     "ring",
     "rustls",
     "serde",

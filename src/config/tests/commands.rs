@@ -39,6 +39,17 @@ fn commands_look_after_a_server() {
     );
     refused(&["backup"], &[], "backup: say to which file");
     refused(&["backup", "a", "b"], &[], "backup: say to which file, and name only one");
+    refused(&["store", "copy", "--from", "redb"], &[], "store copy: say two places");
+    refused(&["store", "copy", "--from", "redb", "--to", "redb"], &[], "store copy: say two places");
+    if cfg!(feature = "valkey") {
+        let copy = command(&["store", "copy", "--from", "redb", "--to", "valkey://db/1"]).operation;
+        let (from, to) = ("redb".to_owned(), "valkey://db/1".to_owned());
+        assert_eq!(copy, Operation::CopyStore { from, to });
+    } else {
+        let line = ["store", "copy", "--from", "valkey://db/1", "--to", "redb"];
+        refused(&line, &[], "make static FEATURES=valkey");
+        refused(&["status"], &[("MCP_STORE", "valkey://db/1")], "make static FEATURES=valkey");
+    }
     assert_eq!(command(&["backup", "/a=b"]).file, Some(PathBuf::from("/a=b")));
     let probe = |args: &[&str]| match parse(args, &[("MCP_STATE_DIR", "/state")]) {
         Ok(Invocation::Health(probe)) => probe,
@@ -68,7 +79,19 @@ fn a_command_needs_to_know_where_the_state_is_and_no_more() {
     let Ok(Invocation::Print(help)) = parse(&["key", "rotate", "--help"], &[]) else { panic!("no help") };
     let flags: Vec<&str> =
         help.lines().filter_map(|line| line.strip_prefix("  --")?.split(' ').next()).collect();
-    assert_eq!(flags, ["audit-log", "config", "state-dir", "key-file", "operator-socket"]);
+    assert_eq!(
+        flags,
+        [
+            "audit-log",
+            "config",
+            "state-dir",
+            "store",
+            "store-password-file",
+            "key-file",
+            "operator-socket",
+            "ca-file"
+        ]
+    );
     refused(&["grants", "list"], &[("HOME", "")], "MCP_STATE_DIR is not set");
 }
 

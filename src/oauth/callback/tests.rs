@@ -48,6 +48,22 @@ fn a_repeated_callback_gives_nothing() {
     assert_eq!(fixture.grants.list().unwrap().len(), 1);
 }
 
+/// C4: also where another server that shares the table has answered the login, and GitHub gives another code.
+#[test]
+fn a_login_ends_once_over_all_servers() {
+    let fixture = fake::fixture();
+    let mut replica = fake::fixture();
+    replica.restart(|parts| *parts = fixture.parts());
+    let mut browser = Browser::new(&fixture);
+    browser.approve();
+    let mut second_tab = browser.clone();
+    assert_eq!(browser.callback("code=good").status(), 303);
+    second_tab.turn_to(&replica);
+    let response = second_tab.callback("code=good");
+    assert_eq!((response.status(), response.header_value("location")), (400, None));
+    assert_eq!((fixture.provider.redemptions(), fixture.grants.list().unwrap().len()), (2, 1));
+}
+
 /// C4: without the cookie of this login GitHub is not even asked.
 #[test]
 fn a_callback_in_another_browser_is_refused() {

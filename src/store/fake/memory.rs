@@ -1,7 +1,7 @@
 //! The table in memory. It forgets everything when the process ends.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard};
 
 use crate::base::identity::{GrantId, UserId};
@@ -13,6 +13,8 @@ use crate::store::{Error, Expiry, Grant, Grants};
 pub struct MemoryGrants {
     /// Guards the table; held for one operation.
     table: Mutex<BTreeMap<GrantId, Arc<Grant>>>,
+    /// Guards the logins that were ended.
+    spent: Mutex<BTreeSet<String>>,
 }
 
 impl MemoryGrants {
@@ -49,6 +51,10 @@ impl Grants for MemoryGrants {
     fn delete_all(&self, ids: &[GrantId]) -> Result<Vec<GrantId>, Error> {
         let mut table = self.table();
         Ok(ids.iter().copied().filter(|id| table.remove(id).is_some()).collect())
+    }
+
+    fn spend_login(&self, login: &str) -> Result<bool, Error> {
+        Ok(self.spent.lock().insert(login.to_owned()))
     }
 
     fn list(&self) -> Result<Vec<Arc<Grant>>, Error> {

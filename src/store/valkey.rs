@@ -1,0 +1,432 @@
+//! The table in a Valkey or Redis server that several servers share.
+//!
+//! Every change is one script, so it happens as a whole or not at all. Four kinds of keys, and one channel on which a changed
+//! grant's id is published; docs/replicas.md shows them. While the server does not answer, every operation fails and nothing is
+//! granted. Grants that were read are kept in memory only while the channel is heard, so a revocation at another server takes
+//! effect here: [`super::cache`] has the rules.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::thread;
+
+use redis::{Cmd, FromRedisValue, IntoConnectionInfo, RedisError, RedisResult};
+
+mod connections;
+
+use self::connections::StoreConnections;
+
+use super::cache::Cache;
+use super::place::{StorePlace, StoreUrl};
+use super::schema::{self, key_checks};
+use super::{Error, Expiry, Grant, Grants, OpenedFor};
+use crate::base::cancel::CancelToken;
+use crate::base::clock::Timestamp;
+use crate::base::identity::{GrantId, UserId};
+use crate::base::limits::valkey::{PAUSES, SILENCE};
+use crate::base::lock::Mutex;
+use crate::base::startup_error::StartupError;
+use crate::base::{limits, log};
+use crate::seal::Keyring;
+
+/// Before each key. The braces keep all keys in one slot of a cluster.
+const PREFIX: &str = "{mcp-oauth}:";
+/// The schema that this program reads and writes.
+const VERSION: &str = "1";
+
+/// Stores a record if the one that is there has the expected revision; none, if that is empty. Arguments: prefix, channel, id,
+/// expected revision, record, seconds until the server deletes it, user and id, end, time of the change, how far ahead `newest`
+/// may be.
+const PUT: &str = r"
+local p, id = ARGV[1], ARGV[3]
+local old = redis.call('GET', p..'grant:'..id)
+if (old and string.match(old, '^%d+') or '') ~= ARGV[4] then return 0 end
+redis.call('SET', p..'grant:'..id, ARGV[5], 'EX', ARGV[6])
+redis.call('ZADD', p..'by_user', 0, ARGV[7])
+redis.call('ZADD', p..'by_end', ARGV[8], ARGV[7])
+local newest, time = tonumber(redis.call('HGET', p..'meta', 'newest') or '0'), tonumber(ARGV[9])
+if newest < time or newest > time + tonumber(ARGV[10]) then redis.call('HSET', p..'meta', 'newest', ARGV[9]) end
+if old then redis.call('PUBLISH', ARGV[2], id) end
+return 1";
+
+/// Deletes records and their entries in the indices; returns the ids of those that there were. Arguments: prefix, channel, and of
+/// each record its id, the only revision to be deleted or `*`, and its entry, which is looked for if the record is there.
+const DELETE: &str = r"
+local p, gone = ARGV[1], {}
+for i = 3, #ARGV, 3 do
+  local id, revision, entry = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local old = redis.call('GET', p..'grant:'..id)
+  local has, user = string.match(old or '', '^(%d+) (%d+) ')
+  if user then entry = user..':'..id end
+  if not old or revision == '*' or revision == has then
+    redis.call('ZREM', p..'by_user', entry)
+    redis.call('ZREM', p..'by_end', entry)
+    if redis.call('DEL', p..'grant:'..id) == 1 then gone[#gone + 1] = id end
+    redis.call('PUBLISH', ARGV[2], id)
+  end
+end
+return gone";
+
+/// The table.
+pub struct ValkeyGrants {
+    shared: Arc<Shared>,
+    newest: Timestamp,
+}
+
+struct Shared {
+    connections: StoreConnections,
+    /// Where the ids of changed grants are published.
+    channel: String,
+    /// Guards what is in memory; held for a look-up, never during I/O.
+    state: Mutex<State>,
+    stop: CancelToken,
+}
+
+struct State {
+    cache: Cache,
+    /// Whether changes by other servers are heard. The cache is not used otherwise.
+    is_listening: bool,
+    /// Grants whose deletion could not be written. Reads do not return them any more; every sweep tries again (S3).
+    unwritten_deletions: BTreeSet<GrantId>,
+    /// Whether the server refused the last change.
+    refuses_writes: bool,
+}
+
+impl ValkeyGrants {
+    /// Makes an empty table unless there is one.
+    pub(super) fn create(place: &StorePlace, url: &StoreUrl, keys: &Keyring) -> Result<(), StartupError> {
+        let checks = key_checks(keys);
+        let Some(check) = checks.first() else { return Ok(()) };
+        let written = place.connect(url).and_then(|mut connection| {
+            let mut pipe = redis::pipe();
+            pipe.atomic().hset_nx(meta(), "schema", VERSION);
+            pipe.hset_nx(meta(), "key_check", check.expose().as_slice());
+            pipe.exec(&mut connection)
+        });
+        written.map_err(|error| unusable(url, &error))
+    }
+
+    /// Opens the table if there is one. Fails if it was made with another key, or by a later version.
+    pub(super) fn existing(
+        place: &StorePlace,
+        url: &StoreUrl,
+        keys: &Keyring,
+        opened_for: OpenedFor,
+    ) -> Result<Option<ValkeyGrants>, StartupError> {
+        let read = || {
+            let mut connection = place.connect(url)?;
+            let fields = ["schema", "key_check", "newest"];
+            redis::cmd("HMGET").arg(meta()).arg(&fields).query(&mut connection)
+        };
+        let (version, check, newest): (Option<String>, Option<Vec<u8>>, Option<u64>) =
+            read().map_err(|error| unusable(url, &error))?;
+        let Some(version) = version else { return Ok(None) };
+        if version != VERSION {
+            let text =
+                format!("{} was written by another version of this program (schema {version})", url.as_str());
+            return Err(StartupError::new(text));
+        }
+        if !key_checks(keys).iter().any(|key| key.matches(check.as_deref().unwrap_or_default())) {
+            let advice =
+                "All servers that share it need the same keys: copy the key file, or name another database";
+            return Err(schema::other_key(url.as_str(), advice));
+        }
+        let info = url.as_str().into_connection_info().map_err(|error| unusable(url, &error))?;
+        let state = State {
+            cache: Cache::new(limits::CACHED_GRANTS),
+            is_listening: false,
+            unwritten_deletions: BTreeSet::new(),
+            refuses_writes: false,
+        };
+        let shared = Arc::new(Shared {
+            connections: StoreConnections::new(place.clone(), url.clone()),
+            // A channel is of all databases of a server.
+            channel: format!("{PREFIX}{}", info.redis_settings().db()),
+            state: Mutex::new(state),
+            stop: CancelToken::new(),
+        });
+        if opened_for == OpenedFor::Server {
+            let listener = Arc::clone(&shared);
+            // Ends when `stop` is tripped: when the table is dropped.
+            let thread = thread::Builder::new().name("store-listener".to_owned());
+            let started = thread.spawn(move || listener.listen());
+            started
+                .map_err(|error| StartupError::new(format!("the system gives no more threads: {error}")))?;
+        }
+        Ok(Some(ValkeyGrants { shared, newest: Timestamp(newest.unwrap_or(0)) }))
+    }
+
+    fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
+        self.shared.connections.ask(command)
+    }
+
+    /// Runs a script that changes these grants.
+    fn write<T: FromRedisValue>(&self, ids: &[GrantId], script: &Cmd) -> Result<T, Error> {
+        let outcome = self.ask(script);
+        let mut state = self.shared.state.lock();
+        ids.iter().for_each(|&id| state.cache.forget(id));
+        state.refuses_writes = outcome.is_err();
+        outcome
+    }
+
+    fn put(&self, grant: &Grant, expected: &str) -> Result<(), Error> {
+        let json = serde_json::to_string(grant).map_err(|error| Error::Record(error.to_string()))?;
+        let user = grant.subject.user().map_or(0, |user| user.0);
+        // F14: counted from this change, so the server's clock need not agree with ours.
+        let kept = grant.end().since(grant.last_used).saturating_add(limits::EXPIRED_KEPT);
+        let mut script = self.script(PUT);
+        script.arg(grant.id.to_string()).arg(expected).arg(format!("{} {user} {json}", grant.revision));
+        script.arg(kept.as_secs()).arg(format!("{user}:{}", grant.id)).arg(grant.end().0);
+        script.arg(grant.last_used.0).arg(limits::CLOCK_BEHIND.as_secs());
+        if self.write::<bool>(&[grant.id], &script)? { Ok(()) } else { Err(Error::Conflict) }
+    }
+
+    /// A script with its first two arguments.
+    fn script(&self, text: &str) -> Cmd {
+        let mut script = redis::cmd("EVAL");
+        script.arg(text).arg(0).arg(PREFIX).arg(&self.shared.channel);
+        script
+    }
+
+    /// Deletes records that are given by id, revision and entry.
+    fn delete_entries(&self, records: &[(GrantId, String, &str)]) -> Result<Vec<GrantId>, Error> {
+        let mut script = self.script(DELETE);
+        for (id, revision, entry) in records {
+            script.arg(id.to_string()).arg(revision).arg(entry);
+        }
+        let ids: Vec<GrantId> = records.iter().map(|(id, ..)| *id).collect();
+        let gone: Vec<String> = self.write(&ids, &script)?;
+        Ok(gone.into_iter().filter_map(|id| GrantId::try_from(id).ok()).collect())
+    }
+
+    /// The records of these entries of an index, each as it is stored.
+    fn records(&self, entries: &[String]) -> Result<Vec<Option<String>>, Error> {
+        let mut records = Vec::new();
+        for batch in entries.chunks(limits::SWEEP_BATCH) {
+            let keys: Vec<_> = batch.iter().filter_map(|entry| entry_id(entry)).map(grant_key).collect();
+            records.extend(self.ask::<Vec<Option<String>>>(redis::cmd("MGET").arg(keys))?);
+        }
+        Ok(records)
+    }
+
+    /// The grants of these entries, apart from those whose deletion is still to be written and those that cannot be read.
+    fn read_all(&self, entries: &[String]) -> Result<Vec<Arc<Grant>>, Error> {
+        let mut grants = Vec::new();
+        for record in self.records(entries)?.into_iter().flatten() {
+            match parse(&record) {
+                Ok(grant) => grants.push(grant),
+                Err(error) => error.log(), // the others can still be shown and ended
+            }
+        }
+        let state = self.shared.state.lock();
+        grants.retain(|grant| !state.unwritten_deletions.contains(&grant.id));
+        grants.sort_by_key(|grant| grant.id);
+        Ok(grants)
+    }
+
+    /// Writes the deletions that could not be written before.
+    fn write_deletions(&self) -> Result<(), Error> {
+        let ids: Vec<GrantId> = self.shared.state.lock().unwritten_deletions.iter().copied().collect();
+        for batch in ids.chunks(limits::SWEEP_BATCH) {
+            let records: Vec<_> = batch.iter().map(|&id| (id, "*".to_owned(), "")).collect();
+            self.delete_entries(&records)?;
+            self.shared.state.lock().unwritten_deletions.retain(|id| !batch.contains(id));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for ValkeyGrants {
+    fn drop(&mut self) {
+        self.shared.stop.trip();
+    }
+}
+
+impl Shared {
+    /// Hears which grants other servers change, until the table is dropped.
+    fn listen(&self) {
+        let mut pause = PAUSES.0;
+        while !self.stop.is_tripped() {
+            let outcome = self.hear();
+            let mut state = self.state.lock();
+            let was_listening = std::mem::take(&mut state.is_listening);
+            state.cache.clear();
+            drop(state);
+            if let Err(error) = outcome {
+                log::error("store.failed", &[log::Field::Error(&error.to_string())]);
+                self.connections.note(Some(&error));
+            }
+            pause = if was_listening { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
+            self.stop.wait(pause);
+        }
+    }
+
+    fn hear(&self) -> RedisResult<()> {
+        let mut connection = self.connections.open()?;
+        let mut channel = connection.as_pubsub();
+        channel.set_read_timeout(Some(SILENCE))?;
+        channel.subscribe(&self.channel)?;
+        let mut state = self.state.lock();
+        state.cache.clear(); // reads that have begun before are not kept
+        state.is_listening = true;
+        drop(state);
+        log::info("store.connected", &[log::Field::Url(self.connections.place())]);
+        while !self.stop.is_tripped() {
+            match channel.get_message() {
+                Ok(message) => match GrantId::try_from(message.get_payload::<String>()?) {
+                    Ok(id) => self.state.lock().cache.forget(id),
+                    Err(_) => self.state.lock().cache.clear(),
+                },
+                Err(error) if error.is_timeout() => drop(channel.ping::<redis::Value>()?),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Grants for ValkeyGrants {
+    fn insert(&self, grant: &Grant) -> Result<(), Error> {
+        self.put(grant, "")
+    }
+
+    fn get(&self, id: GrantId) -> Result<Option<Arc<Grant>>, Error> {
+        let start = {
+            let mut state = self.shared.state.lock();
+            if state.unwritten_deletions.contains(&id) {
+                return Ok(None);
+            }
+            if state.is_listening
+                && let Some(grant) = state.cache.look_up(id)
+            {
+                return Ok(Some(grant));
+            }
+            state.cache.start_read()
+        };
+        let record: Option<String> = self.ask(redis::cmd("GET").arg(grant_key(&id.to_string())))?;
+        let Some(grant) = record.as_deref().map(parse).transpose()? else { return Ok(None) };
+        let mut state = self.shared.state.lock();
+        if state.is_listening {
+            state.cache.fill(&grant, start);
+        }
+        Ok(Some(grant))
+    }
+
+    fn update(&self, grant: &Grant) -> Result<(), Error> {
+        if self.shared.state.lock().unwritten_deletions.contains(&grant.id) {
+            return Err(Error::Conflict);
+        }
+        self.put(&grant.next_revision(), &grant.revision.to_string())
+    }
+
+    fn delete_all(&self, ids: &[GrantId]) -> Result<Vec<GrantId>, Error> {
+        let records: Vec<_> = ids.iter().map(|&id| (id, "*".to_owned(), "")).collect();
+        let outcome = self.delete_entries(&records);
+        if let Err(Error::Storage(_)) = outcome {
+            self.shared.state.lock().unwritten_deletions.extend(ids);
+        }
+        outcome
+    }
+
+    fn list(&self) -> Result<Vec<Arc<Grant>>, Error> {
+        let entries: Vec<String> =
+            self.ask(redis::cmd("ZRANGE").arg(format!("{PREFIX}by_end")).arg(0).arg(-1))?;
+        self.read_all(&entries)
+    }
+
+    /// Without reading them.
+    fn count(&self) -> Result<u64, Error> {
+        self.ask(redis::cmd("ZCARD").arg(format!("{PREFIX}by_end")))
+    }
+
+    fn of_user(&self, user: UserId) -> Result<Vec<Arc<Grant>>, Error> {
+        // In the order of bytes, the entries of one user are between the colon and the semicolon that follows it.
+        let (from, to) = (format!("[{}:", user.0), format!("({};", user.0));
+        let entries: Vec<String> =
+            self.ask(redis::cmd("ZRANGEBYLEX").arg(format!("{PREFIX}by_user")).arg(from).arg(to))?;
+        self.read_all(&entries)
+    }
+
+    fn sweep(&self, expiry: Expiry) -> Result<Vec<Arc<Grant>>, Error> {
+        self.write_deletions()?;
+        if !self.takes_writes() {
+            self.write::<()>(&[], redis::cmd("HSET").arg(meta()).arg("schema").arg(VERSION))?;
+        }
+        let range = |command: &str, from: &str, to: &str| -> Result<Vec<String>, Error> {
+            let mut command = redis::cmd(command);
+            command.arg(format!("{PREFIX}by_end")).arg(from).arg(to).arg("LIMIT").arg(0);
+            self.ask(command.arg(limits::SWEEP_BATCH))
+        };
+        let (settled, now) = (expiry.settled.0, expiry.now.0.max(expiry.settled.0));
+        let mut entries = range("ZRANGEBYSCORE", "-inf", &settled.to_string())?;
+        let ended = entries.len();
+        // Of the others the latest first: codes that were not redeemed.
+        entries.extend(range("ZREVRANGEBYSCORE", &now.to_string(), &format!("({settled}"))?);
+        let (mut over, mut grants) = (Vec::new(), Vec::new());
+        for (number, (entry, record)) in entries.iter().zip(self.records(&entries)?).enumerate() {
+            let Some(id) = entry_id(entry).and_then(|id| GrantId::try_from(id.to_owned()).ok()) else {
+                continue;
+            };
+            match record.as_deref().map(parse) {
+                Some(Ok(grant)) if expiry.covers(&grant) => {
+                    over.push((id, grant.revision.to_string(), entry.as_str()));
+                    grants.push(grant);
+                }
+                Some(Ok(_)) => {} // refreshed or redeemed meanwhile
+                Some(Err(_)) | None if number < ended => over.push((id, "*".to_owned(), entry)),
+                Some(Err(_)) | None => {}
+            }
+        }
+        if !over.is_empty() {
+            let gone = self.delete_entries(&over)?;
+            grants.retain(|grant| gone.contains(&grant.id));
+        }
+        Ok(grants)
+    }
+
+    fn takes_writes(&self) -> bool {
+        let state = self.shared.state.lock();
+        !state.refuses_writes && !self.shared.connections.is_away()
+    }
+
+    fn spend_login(&self, login: &str) -> Result<bool, Error> {
+        let mut set = redis::cmd("SET");
+        set.arg(format!("{PREFIX}login:{login}")).arg("").arg("NX").arg("EX");
+        self.ask(set.arg(limits::LOGIN_LIFETIME.as_secs()))
+    }
+
+    fn newest(&self) -> Timestamp {
+        self.newest
+    }
+
+    fn adopt_key(&self, keys: &Keyring) -> Result<(), Error> {
+        let checks = key_checks(keys);
+        let Some(check) = checks.first() else { return Ok(()) };
+        self.ask(redis::cmd("HSET").arg(meta()).arg("key_check").arg(check.expose().as_slice()))
+    }
+}
+
+fn meta() -> String {
+    format!("{PREFIX}meta")
+}
+
+fn grant_key(id: &str) -> String {
+    format!("{PREFIX}grant:{id}")
+}
+
+/// The grant's id in an entry of an index, `USER:ID`.
+fn entry_id(entry: &str) -> Option<&str> {
+    entry.split_once(':').map(|(_, id)| id)
+}
+
+/// The grant in a record, `REVISION USER JSON`.
+fn parse(record: &str) -> Result<Arc<Grant>, Error> {
+    let json = record.splitn(3, ' ').nth(2).unwrap_or_default();
+    serde_json::from_str(json).map(Arc::new).map_err(|error| Error::Record(format!("a record: {error}")))
+}
+
+fn unusable(url: &StoreUrl, error: &RedisError) -> StartupError {
+    StartupError::unusable(format!("MCP_STORE ({})", url.as_str()), error)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+//! What several servers see of one table, and what each does while the Valkey server does not answer. `conformance` has the rest.
+
+use std::time::Duration;
+
+use super::*;
+use crate::base::clock;
+use crate::base::limits::valkey::CONNECTIONS;
+use crate::seal;
+use crate::store::StateDirectory;
+use crate::store::conformance::{NOW, grant};
+use crate::store::fake::{TestDirectory, ValkeyServer};
+
+/// Waits until `holds`, which must be soon: within the 5 s in which a revocation takes effect everywhere.
+fn soon(holds: impl Fn() -> bool) {
+    let start = clock::instant();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(5), "it does not come");
+        std::thread::yield_now();
+    }
+}
+
+fn is_cached(table: &ValkeyGrants, id: GrantId) -> bool {
+    let _ = table.get(id);
+    let mut state = table.shared.state.lock();
+    state.is_listening && state.cache.look_up(id).is_some()
+}
+
+#[test]
+fn a_revocation_at_one_server_takes_effect_at_the_others() {
+    let server = ValkeyServer::start();
+    let (one, other) = (server.table(), server.table());
+    one.insert(&grant(1)).unwrap();
+    soon(|| is_cached(&other, grant(1).id));
+    one.delete(grant(1).id).unwrap();
+    soon(|| other.get(grant(1).id).unwrap().is_none());
+}
+
+#[test]
+fn a_refresh_at_one_server_is_seen_by_the_others() {
+    let server = ValkeyServer::start();
+    let (one, other) = (server.table(), server.table());
+    one.insert(&grant(1)).unwrap();
+    soon(|| is_cached(&other, grant(1).id));
+    one.update(&Grant { login: "renamed".to_owned(), ..grant(1) }).unwrap();
+    assert!(matches!(other.update(&grant(1)), Err(Error::Conflict)));
+    soon(|| other.get(grant(1).id).unwrap().unwrap().login == "renamed");
+}
+
+/// C4, C10: for as long as its state would open.
+#[test]
+fn a_login_is_spent_at_one_of_the_servers() {
+    let server = ValkeyServer::start();
+    let (one, other) = (server.table(), server.table());
+    assert!(one.spend_login("a").unwrap());
+    assert!(!other.spend_login("a").unwrap() && !one.spend_login("a").unwrap());
+    assert!(other.spend_login("b").unwrap());
+    let left: u64 = server.ask(&["ttl", &format!("{PREFIX}login:a")]).parse().unwrap();
+    assert!((590..=600).contains(&left), "{left}");
+}
+
+#[test]
+fn what_is_cached_costs_the_server_nothing() {
+    let server = ValkeyServer::start();
+    let table = server.table();
+    table.insert(&grant(1)).unwrap();
+    soon(|| is_cached(&table, grant(1).id));
+    let gets = || {
+        server.ask(&["info", "commandstats"]).lines().find(|line| line.contains("_get:")).map(str::to_owned)
+    };
+    let before = gets();
+    for _ in 0..100 {
+        table.get(grant(1).id).unwrap().unwrap();
+    }
+    assert_eq!(gets(), before);
+}
+
+/// F14's hour: the server deletes what no sweep has deleted.
+#[test]
+fn a_record_is_deleted_by_the_server_an_hour_after_its_end() {
+    let server = ValkeyServer::start();
+    let table = server.table();
+    table
+        .insert(&Grant {
+            stage: super::super::Stage::CodeIssued,
+            expires: NOW.plus(limits::CODE_LIFETIME),
+            ..grant(1)
+        })
+        .unwrap();
+    let left: u64 = server.ask(&["ttl", &grant_key(&grant(1).id.to_string())]).parse().unwrap();
+    assert!((3600..=3660).contains(&left), "{left}");
+}
+
+#[test]
+fn an_index_without_its_record_is_swept() {
+    let server = ValkeyServer::start();
+    let table = server.table();
+    table.insert(&grant(1)).unwrap();
+    server.ask(&["del", &grant_key(&grant(1).id.to_string())]);
+    assert!(table.of_user(UserId(1)).unwrap().is_empty() && table.list().unwrap().is_empty());
+    assert_eq!(table.count().unwrap(), 1);
+    assert!(table.sweep(Expiry { settled: grant(1).end(), now: grant(1).end() }).unwrap().is_empty());
+    assert_eq!(table.count().unwrap(), 0);
+    assert_eq!(server.ask(&["keys", "*"]), meta());
+}
+
+#[test]
+fn a_damaged_record_can_be_ended_and_hides_no_other() {
+    let server = ValkeyServer::start();
+    let table = server.table();
+    table.insert(&grant(1)).unwrap();
+    table.insert(&grant(2)).unwrap();
+    server.ask(&["set", &grant_key(&grant(1).id.to_string()), "0 1 {"]);
+    assert!(matches!(table.get(grant(1).id), Err(Error::Record(_))));
+    assert_eq!(table.of_user(UserId(1)).unwrap().len(), 1);
+    assert!(table.delete(grant(1).id).unwrap());
+    assert_eq!(table.count().unwrap(), 1);
+}
+
+#[test]
+fn another_key_is_refused() {
+    let server = ValkeyServer::start();
+    drop(server.table());
+    let error = server.open(2).err().unwrap();
+    assert!(error.contains("under a key that is not in the key file"), "{error}");
+}
+
+/// S3, S5: while the server is away nothing is found, nothing is granted, and a revocation is kept until it can be written.
+#[test]
+fn a_revocation_without_the_server_is_written_when_it_is_back() {
+    let server = ValkeyServer::start();
+    let (table, other) = (server.table(), server.table());
+    table.insert(&grant(1)).unwrap();
+    soon(|| is_cached(&table, grant(1).id));
+    server.signal("-STOP");
+    assert!(matches!(table.delete(grant(1).id), Err(Error::Storage(_))));
+    assert!(table.get(grant(1).id).unwrap().is_none());
+    assert!(matches!(table.insert(&grant(2)), Err(Error::Storage(_))));
+    assert!(!table.takes_writes());
+    soon(|| other.get(grant(1).id).is_err());
+    server.signal("-CONT");
+    soon(|| table.sweep(Expiry { settled: NOW, now: NOW }).is_ok());
+    assert!(table.takes_writes());
+    soon(|| other.get(grant(1).id).is_ok());
+    assert!(other.get(grant(1).id).unwrap().is_none());
+}
+
+#[test]
+fn without_the_server_operations_fail_at_once_and_what_was_read_is_forgotten() {
+    let mut server = ValkeyServer::start();
+    let table = server.table();
+    table.insert(&grant(1)).unwrap();
+    soon(|| is_cached(&table, grant(1).id));
+    server.stop();
+    soon(|| table.get(grant(1).id).is_err());
+    let start = clock::instant();
+    for _ in 0..1000 {
+        assert!(table.get(grant(1).id).is_err());
+    }
+    assert!(start.elapsed() < Duration::from_secs(2));
+    server.restart();
+    soon(|| table.get(grant(1).id).is_ok());
+    table.insert(&grant(2)).unwrap();
+    soon(|| is_cached(&table, grant(2).id));
+}
+
+/// More callers than connections wait for one, and none fails.
+#[test]
+fn more_callers_than_connections_are_served() {
+    let server = ValkeyServer::start();
+    let table = server.table();
+    std::thread::scope(|scope| {
+        for number in 0..4 * u64::try_from(CONNECTIONS).unwrap() {
+            let table = &table;
+            scope.spawn(move || table.insert(&grant(number)).unwrap());
+        }
+    });
+    assert_eq!(table.count().unwrap(), 64);
+    let clients: usize = server.ask(&["client", "list"]).lines().count();
+    assert!(clients <= CONNECTIONS + 2, "{clients}");
+}
+
+/// What is copied to Valkey and back is what was there; nothing is mixed with other grants.
+#[test]
+fn grants_are_copied_from_the_file_and_back() {
+    let (server, keys) = (ValkeyServer::start(), Arc::new(seal::fake::keyring(1)));
+    let directory = |directory: &TestDirectory| StateDirectory::open(directory.path()).unwrap();
+    let (old, new) = (TestDirectory::new(), TestDirectory::new());
+    let (old, new) = (directory(&old), directory(&new));
+    let file = StorePlace::default();
+    assert!(file.copy_to(&server.place(), &old, &keys).is_err());
+    let table = file.open(&old, &keys).unwrap();
+    (1..=300).for_each(|number| table.insert(&grant(number)).unwrap());
+    table.update(&grant(7)).unwrap();
+    let grants = table.list().unwrap();
+    drop(table);
+    assert_eq!(file.copy_to(&server.place(), &old, &keys).unwrap(), 300);
+    assert!(file.copy_to(&server.place(), &old, &keys).is_err());
+    assert_eq!(server.table().list().unwrap(), grants);
+    assert_eq!(server.place().copy_to(&file, &new, &keys).unwrap(), 300);
+    assert_eq!(file.open(&new, &keys).unwrap().list().unwrap(), grants);
+}
+
+/// docs/replicas.md: the user that it shows may do everything that a server does, with the password from a file.
+#[test]
+fn the_documented_user_is_enough() {
+    let server = ValkeyServer::start();
+    let text = include_str!("../../../docs/replicas.md");
+    let rules = text.lines().find_map(|line| line.strip_prefix("user mcp ")).unwrap();
+    assert_eq!(
+        server.ask(&[&["acl", "setuser", "mcp"], &*rules.split(' ').collect::<Vec<_>>()].concat()),
+        "OK"
+    );
+    server.ask(&["acl", "setuser", "default", "off"]);
+    let directory = TestDirectory::new();
+    std::fs::create_dir(directory.path()).unwrap();
+    let (file, keys) = (directory.path().join("password"), Arc::new(seal::fake::keyring(1)));
+    std::fs::write(&file, "PASSWORD\n").unwrap();
+    let url = StoreUrl::parse(&format!("{}?user=mcp", server.url().as_str())).unwrap().unwrap();
+    let place = StorePlace { url: Some(url.clone()), password_file: Some(file.clone()), ca_file: None };
+    ValkeyGrants::create(&place, &url, &keys).unwrap();
+    let table = ValkeyGrants::existing(&place, &url, &keys, OpenedFor::Server).unwrap().unwrap();
+    table.insert(&grant(1)).unwrap();
+    table.update(&grant(1)).unwrap();
+    soon(|| is_cached(&table, grant(1).id));
+    assert_eq!(
+        (table.list().unwrap().len(), table.of_user(UserId(1)).unwrap().len(), table.count().unwrap()),
+        (1, 1, 1)
+    );
+    assert!(table.spend_login("a").unwrap());
+    table.adopt_key(&keys).unwrap();
+    assert_eq!(table.sweep(Expiry { settled: grant(1).end(), now: NOW }).unwrap().len(), 1);
+    assert!(table.delete_all(&[grant(1).id]).unwrap().is_empty());
+    std::fs::write(&file, "another").unwrap();
+    assert!(ValkeyGrants::existing(&place, &url, &keys, OpenedFor::Command).is_err());
+}
+
+#[test]
+fn urls_without_a_secret_are_taken() {
+    let check = |url: &str, is_good: bool| {
+        assert_eq!(StoreUrl::parse(url).is_ok_and(|url| url.is_some()), is_good, "{url}")
+    };
+    let good = [
+        "valkey://127.0.0.1",
+        "valkeys://db.example.com:6380/3",
+        "rediss://user@db",
+        "unix:///run/v.sock?db=2",
+    ];
+    good.into_iter().for_each(|url| check(url, true));
+    let secret = ["valkey://:secret@127.0.0.1", "unix:///run/v.sock?pass=secret"];
+    let others = ["valkeys://db.example.com/#insecure", "http://x", "valkey://", ""];
+    secret.into_iter().chain(others).for_each(|url| check(url, false));
+}
