@@ -1,0 +1,412 @@
+"""Three replicas that share one Valkey or Redis server: make replicas.
+
+usage: python3 replicas.py BINARY NGINX HAPROXY        (REPLICAS_SECONDS=30)
+
+What must hold: behind nginx without affinity, logins, sessions and calls go on at whichever replica they reach; a revocation at
+one is in force at the others within five seconds; a call asks nothing of the store; while the store is stopped, answers come at
+once and are 503, no thread is left behind, and no restart is needed; a storm of refreshes over all replicas, with kill -9 of
+replicas and of the store, loses no grant that was answered, makes none twice, and revives none whose revocation was answered.
+"""
+
+import base64
+import collections
+import json
+import os
+import random
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from urllib.parse import urlencode
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from rig import FORM, JSON, Person, Server, Site, Surprise, free_port, start_github  # noqa: E402
+
+SECONDS = int(os.environ.get("REPLICAS_SECONDS", "30"))
+REPLICAS = 3
+PREFIX = "{mcp-oauth}:"
+
+
+class Store:
+    """A Valkey or Redis server that keeps what it is told, on a Unix socket."""
+
+    def __init__(self, directory, fsync):
+        self.socket = f"{directory}/store.sock"
+        program = shutil.which("valkey-server") or shutil.which("redis-server")
+        self.command = [program, "--port", "0", "--unixsocket", self.socket, "--dir", directory, "--save", "", "--appendonly", "yes", "--appendfsync", fsync]
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
+        while self.ask("ping") != "PONG":
+            time.sleep(0.01)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def ask(self, *words):
+        command = shutil.which("valkey-cli") or "redis-cli"
+        return subprocess.run([command, "-s", self.socket, *words], capture_output=True, text=True).stdout.strip()
+
+    def commands(self):
+        """How often each command was given since the start."""
+        lines = (line.split(":", 1) for line in self.ask("info", "commandstats").splitlines() if line.startswith("cmdstat_"))
+        return collections.Counter({name[8:]: int(rest.split("=")[1].split(",")[0]) for name, rest in lines})
+
+
+class Site3:
+    """The replicas, and a person's way to one of them."""
+
+    def __init__(self, binary, directory, store, public_port):
+        key = f"{directory}/key"
+        with open(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+            file.write(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=") + "\n")
+        github = f"http://127.0.0.1:{start_github()}"
+        self.origin = f"http://127.0.0.1:{public_port}"
+        env = {
+            "MCP_STORE": f"unix://{store.socket}", "MCP_OAUTH_KEY_FILE": key, "MCP_PUBLIC_URL": self.origin, "MCP_ALLOW": "any",
+            "MCP_TRUSTED_PROXY": "127.0.0.1", "MCP_REGISTRATIONS_PER_HOUR": "100000", "GITHUB_URL": github, "GITHUB_API_URL": f"{github}/api/v3",
+        }
+        self.servers = [Server(binary, env) for _ in range(REPLICAS)]
+        for server in self.servers:
+            server.site = Site(self.origin, server.port)
+            server.start()
+
+    def any(self):
+        return random.choice(self.servers).site
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *reason):
+        for server in self.servers:
+            server.__exit__(*reason)
+
+
+def own(person, site):
+    """The way of this person to a replica: from an address of their own, since what one address may do is limited."""
+    return Site(site.origin, site.port, source=f"127.0.1.{person.number % 200 + 1}")
+
+
+def status(site, method, target, fields, body):
+    """The status of the answer and how long it took; 0 if there was none."""
+    started = time.monotonic()
+    try:
+        response = site.open(method, target, fields, body)
+        text = response.read().decode()
+    except OSError:
+        return 0, "", time.monotonic() - started
+    except Exception as error:  # half an answer of a killed replica
+        return 0, str(error), time.monotonic() - started
+    return response.status, text, time.monotonic() - started
+
+
+def call_status(person, site):
+    return status(own(person, site), "POST", "/mcp", *person.request("greet", {"name": "Ada"}))
+
+
+def refresh_status(person, site):
+    form = {"grant_type": "refresh_token", "refresh_token": person.refresh_token, "client_id": person.client_id}
+    answer = status(own(person, site), "POST", "/token", FORM, urlencode(form))
+    if answer[0] == 200:
+        tokens = json.loads(answer[1])
+        person.access, person.refresh_token = tokens["access_token"], tokens["refresh_token"]
+    return answer
+
+
+def revoke_status(person, site):
+    return status(own(person, site), "POST", "/revoke", FORM, urlencode({"token": person.refresh_token, "client_id": person.client_id}))
+
+
+def people(site, count, first=0):
+    """As many people, of whom each has logged in."""
+    group = [Person(site, number) for number in range(first, first + count)]
+    for person in group:
+        person.site = own(person, site)
+        person.register().log_in()
+    return group
+
+
+def must(holds, what):
+    if not holds:
+        raise Surprise(what)
+
+
+CALL = json.dumps({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "greet", "arguments": {"name": "Ada"}}})
+NGINX = """
+daemon off; pid DIR/nginx.pid; error_log DIR/nginx.log; events { }
+http {
+    access_log off; client_body_temp_path DIR; proxy_temp_path DIR; fastcgi_temp_path DIR; uwsgi_temp_path DIR; scgi_temp_path DIR;
+    UPSTREAM
+    server {
+        listen 127.0.0.1:PORT;
+        location / {
+            proxy_pass http://mcp_oauth_server; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $remote_addr; proxy_buffering off; proxy_next_upstream off;
+        }
+    }
+}"""
+
+
+def example(name, replicas):
+    """An example of docs/deploy, with our replicas for its own."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/deploy", name)) as file:
+        text = file.read()
+    for number, server in enumerate(replicas.servers):
+        text = text.replace(f"replica{number + 1}.internal:3001", f"127.0.0.1:{server.port}")
+    must(".internal" not in text, f"{name} has other replicas")
+    return text
+
+
+class Balancer:
+    """A load balancer in front of the replicas, as long as the block runs."""
+
+    def __init__(self, directory, replicas, port, command, config):
+        path = f"{directory}/balancer.conf"
+        with open(path, "w") as file:
+            file.write(config.replace("DIR", directory).replace("PORT", str(port)))
+        self.command, self.site = [word.replace("CONFIG", path) for word in command], Site(replicas.origin, port)
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while status(self.site, "GET", "/healthz", {}, None)[0] != 200:
+            must(time.monotonic() < deadline and self.process.poll() is None, f"{self.command[0]} does not start")
+            time.sleep(0.02)
+        return self.site
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+
+
+def shares(replicas, work):
+    """How many requests to the endpoint each replica got by `work`."""
+    count = lambda: [server.log().count("rpc=tools/call") for server in replicas.servers]  # noqa: E731
+    before = count()
+    work()
+    deadline = time.monotonic() + 5
+    while (after := count()) == before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.2)  # the log is written behind the answer
+    return [now - then for now, then in zip(count(), before)]
+
+
+def in_session(site, session, number):
+    for _ in range(number):
+        _, text = site.ask(200, "POST", "/mcp", session, CALL)
+        must("Hello, Ada!" in text, f"a session: {text[:200]}")
+
+
+def without_affinity(nginx, directory, port, replicas):
+    """Logins, calls and sessions over nginx, which gives each request to the next replica."""
+    servers = "".join(f"server 127.0.0.1:{server.port};" for server in replicas.servers)
+    config = NGINX.replace("UPSTREAM", f"upstream mcp_oauth_server {{ {servers} }}")
+
+    def work():
+        for person in people(site, 8):
+            for _ in range(6):
+                person.call()
+            person.refresh().call()
+            in_session(site, person.session(), 6)
+
+    with Balancer(directory, replicas, port, [nginx, "-c", "CONFIG", "-p", directory], config) as site:
+        each = shares(replicas, work)
+    must(all(each), f"a replica was not asked: {each}")
+    print(f"nginx without affinity: 8 logins, refreshes and sessions, {sum(each)} calls, by replica: {each}")
+
+
+def with_affinity(name, directory, port, replicas, command, config):
+    with Balancer(directory, replicas, port, command, config) as site:
+        homes = set()
+        for number, person in enumerate(people(site, 8, 20)):
+            session = person.session()
+            for work in (lambda: in_session(site, session, 6), lambda: [person.call() for _ in range(6)]):
+                each = shares(replicas, work)
+                must(sorted(each) == [0, 0, 6], f"{name}: six calls of one client went to {each}")
+                homes.add(each.index(6))
+    must(len(homes) > 1, f"{name}: everybody is at one replica")
+    print(f"{name} with affinity: each of 8 sessions and 8 tokens stays at one replica")
+
+
+def revocation(replicas):
+    slowest = 0
+    for person in people(replicas.servers[0].site, 10, 100):
+        for server in replicas.servers:
+            for _ in range(3):
+                must(call_status(person, server.site)[0] == 200, "a call before the revocation")
+        must(revoke_status(person, replicas.servers[0].site)[0] == 200, "a revocation")
+        started = time.monotonic()
+        while any(call_status(person, server.site)[0] == 200 for server in replicas.servers):
+            must(time.monotonic() < started + 5, "revoked, and alive at another replica after 5 s")
+        slowest = max(slowest, time.monotonic() - started)
+        for server in replicas.servers:
+            must(call_status(person, server.site)[0] == 401, "revoked, and not refused")
+            must(refresh_status(person, server.site)[0] == 400, "revoked, and refreshed")
+    print(f"a revocation at one replica was in force at the others after {slowest * 1000:.0f} ms at most (three calls)")
+
+
+def costs(replicas, store):
+    """Commands to the store, those of scripts included; the sweep's and the listener's left out."""
+    sweeps = {"zrangebyscore", "zrevrangebyscore", "ping", "info", "subscribe", "select", "command|docs", "command"}
+    site = replicas.servers[0].site
+
+    def count(what, number, work):
+        before = store.commands()
+        work()
+        after = store.commands()
+        spent = {name: (after[name] - before[name]) / number for name in after if name not in sweeps and after[name] > before[name]}
+        words = ", ".join(f"{name} {times:g}" for name, times in sorted(spent.items()))
+        trips = sum(times for name, times in spent.items() if name in ("eval", "set", "get", "mget", "zrangebylex"))
+        print(f"{what}: {words or 'nothing'}")
+        return trips, spent
+
+    group = []
+    count("a login (consent, callback, code)", 20, lambda: group.extend(people(site, 20, 200)))
+    for person in group:
+        call_status(person, site)
+    count("a refresh", 20, lambda: [must(refresh_status(person, site)[0] == 200, "a refresh") for person in group])
+    for person in group:
+        call_status(person, site)
+    _, spent = count("a call", 2000, lambda: [must(call_status(person, site)[0] == 200, "a call") for person in group for _ in range(100)])
+    must(not spent, "a call in the steady state asks the store")
+
+
+class Load:
+    """People who call and refresh without a pause, each at any replica."""
+
+    def __init__(self, replicas, group, refreshes):
+        self.replicas, self.refreshes, self.stopped = replicas, refreshes, False
+        self.seen = collections.Counter()
+        self.slowest = 0
+        self.threads = [threading.Thread(target=self.run, args=(person,)) for person in group]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, person):
+        while not self.stopped:
+            ask = refresh_status if self.refreshes and random.random() < 0.1 else call_status
+            code, _, seconds = ask(person, self.replicas.any())
+            self.seen[code] += 1
+            self.slowest = max(self.slowest, seconds)
+            time.sleep(0.02)
+
+    def stop(self):
+        self.stopped = True
+        for thread in self.threads:
+            thread.join()
+
+
+def paused(replicas, store):
+    group = people(replicas.servers[0].site, 24, 300)
+    before = [server.sample() for server in replicas.servers]
+    store.process.send_signal(signal.SIGSTOP)
+    load = Load(replicas, group, False)
+    time.sleep(SECONDS)
+    load.stop()
+    during = [server.sample() for server in replicas.servers]
+    store.process.send_signal(signal.SIGCONT)
+    started = time.monotonic()
+    while not all(call_status(group[0], server.site)[0] == 200 for server in replicas.servers):
+        must(time.monotonic() < started + 10, "the store is back, and a replica does not notice")
+    seconds = time.monotonic() - started
+    for person in group:
+        must(call_status(person, replicas.any())[0] == 200 and refresh_status(person, replicas.any())[0] == 200, "after the pause")
+    must(set(load.seen) <= {200, 503}, f"answers during the pause: {load.seen}")
+    must(load.slowest < 4, f"an answer took {load.slowest:.1f} s")
+    threads = [[sample[1] for sample in samples] for samples in (before, during, [server.sample() for server in replicas.servers])]
+    must(max(threads[2]) < max(threads[0]) + 60, f"threads before, during, after: {threads}")
+    print(f"the store stopped for {SECONDS} s: answers {dict(load.seen)}, the slowest after {load.slowest:.2f} s; threads before, during, after: {threads}; back after {seconds:.2f} s")
+
+
+def storm(replicas, store, fsync):
+    """Refreshes at any replica, while replicas and the store are killed."""
+    group = people(replicas.servers[0].site, 30, 400)
+    revoked, lost, counts, stopped = [], [], collections.Counter(), threading.Event()
+
+    def run(person, leaves_at):
+        while not stopped.is_set():
+            if leaves_at and time.monotonic() > leaves_at:
+                while not stopped.is_set():
+                    if revoke_status(person, replicas.any())[0] == 200:
+                        revoked.append(person)
+                        return
+                return
+            code, text, _ = refresh_status(person, replicas.any())
+            counts[code] += 1
+            if code in (400, 401):
+                lost.append((person.number, text))
+                return
+            time.sleep(0.05 if code == 200 else 0.01)
+
+    started = time.monotonic()
+    threads = [threading.Thread(target=run, args=(person, started + SECONDS * random.random() if number % 3 == 0 else None)) for number, person in enumerate(group)]
+    for thread in threads:
+        thread.start()
+    kills = collections.Counter()
+    while time.monotonic() < started + SECONDS:
+        time.sleep(1)
+        if kills.total() % 3 == 2:
+            store.kill()
+            time.sleep(0.2)
+            store.start()
+            kills["store"] += 1
+        else:
+            server = random.choice(replicas.servers)
+            server.process.kill()
+            server.process.wait()
+            while True:  # without the store it does not start
+                try:
+                    server.start()
+                    break
+                except SystemExit:
+                    continue
+            kills["replica"] += 1
+    stopped.set()
+    for thread in threads:
+        thread.join()
+    alive = [person for person in group if person not in revoked]
+    must(not lost, f"grants were lost: {lost[:3]}")
+    for person in alive:
+        while (code := refresh_status(person, replicas.any())[0]) in (0, 503):
+            time.sleep(0.05)
+        must(code == 200, f"{person.number} cannot refresh any more: {code}")
+    for person in revoked:
+        for server in replicas.servers:
+            answers = call_status(person, server.site)[0], refresh_status(person, server.site)[0]
+            must(answers == (401, 400), f"revoked, and alive: {answers}")
+    grants = {f"{583231 + person.number}" for person in alive}
+    entries = [entry.split(":")[0] for entry in store.ask("zrange", f"{PREFIX}by_end", "0", "-1").splitlines()]
+    ours = [user for user in entries if 583231 + 400 <= int(user) < 583231 + 430]
+    must(sorted(ours) == sorted(grants), f"grants: {len(ours)} of {len(grants)}")
+    print(f"a storm of {SECONDS} s, appendfsync {fsync}, {dict(kills)} killed: refreshes {dict(counts)}; {len(alive)} grants alive, {len(revoked)} revoked, none lost, doubled or revived")
+
+
+def main():
+    binary, nginx, haproxy = sys.argv[1:4]
+    for fsync in ("always", "everysec"):
+        with tempfile.TemporaryDirectory(prefix="replicas-") as directory:
+            store = Store(directory, fsync)
+            port = free_port()
+            try:
+                with Site3(binary, directory, store, port) as replicas:
+                    if fsync == "always":
+                        without_affinity(nginx, directory, port, replicas)
+                        config = NGINX.replace("UPSTREAM", example("replicas-nginx.conf", replicas))
+                        with_affinity("nginx", directory, port, replicas, [nginx, "-c", "CONFIG", "-p", directory], config)
+                        config = example("replicas-haproxy.cfg", replicas).replace(":443 ssl crt /etc/haproxy/mcp.example.com.pem", "127.0.0.1:PORT")
+                        with_affinity("HAProxy", directory, port, replicas, [haproxy, "-f", "CONFIG"], config)
+                        revocation(replicas)
+                        costs(replicas, store)
+                        paused(replicas, store)
+                    storm(replicas, store, fsync)
+            finally:
+                store.kill()
+
+
+main()
