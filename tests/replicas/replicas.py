@@ -5,7 +5,8 @@ usage: python3 replicas.py BINARY NGINX HAPROXY        (REPLICAS_SECONDS=30)
 What must hold: behind nginx without affinity, logins, sessions and calls go on at whichever replica they reach; a revocation at
 one is in force at the others within five seconds; a call asks nothing of the store; while the store is stopped, answers come at
 once and are 503, no thread is left behind, and no restart is needed; a storm of refreshes over all replicas, with kill -9 of
-replicas and of the store, loses no grant that was answered, makes none twice, and revives none whose revocation was answered.
+replicas and of the store, loses no grant that was answered, makes none twice, and revives none whose revocation was answered; under
+`everysec`, none but those of the last seconds before the store was killed.
 """
 
 import base64
@@ -28,6 +29,8 @@ from rig import FORM, JSON, Person, Server, Site, Surprise, free_port, start_git
 
 SECONDS = int(os.environ.get("REPLICAS_SECONDS", "30"))
 REPLICAS = 3
+# What Redis may not have written yet under `everysec` when it is killed (seconds): it waits as long for the disk.
+LOST = 2.5
 PREFIX = "{mcp-oauth}:"
 
 
@@ -325,22 +328,29 @@ def paused(replicas, store):
 
 
 def storm(replicas, store, fsync):
-    """Refreshes at any replica, while replicas and the store are killed."""
+    """Refreshes at any replica, while replicas and the store are killed. What is undone must have been answered within LOST seconds
+    before the store was killed, and under `always` nothing may be."""
     group = people(replicas.servers[0].site, 30, 400)
-    revoked, lost, counts, stopped = [], [], collections.Counter(), threading.Event()
+    revoked, lost, undone, answered = {}, [], [], {}
+    counts, kills, killed_at, stopped = collections.Counter(), collections.Counter(), [], threading.Event()
+
+    def is_excused(when):
+        return fsync != "always" and any(when - 1 <= kill <= when + LOST for kill in killed_at)
 
     def run(person, leaves_at):
         while not stopped.is_set():
             if leaves_at and time.monotonic() > leaves_at:
                 while not stopped.is_set():
                     if revoke_status(person, replicas.any())[0] == 200:
-                        revoked.append(person)
+                        revoked[person] = time.monotonic()
                         return
                 return
             code, text, _ = refresh_status(person, replicas.any())
             counts[code] += 1
+            if code == 200:
+                answered[person] = time.monotonic()
             if code in (400, 401):
-                lost.append((person.number, text))
+                lost.append((person, text))
                 return
             time.sleep(0.05 if code == 200 else 0.01)
 
@@ -348,10 +358,10 @@ def storm(replicas, store, fsync):
     threads = [threading.Thread(target=run, args=(person, started + SECONDS * random.random() if number % 3 == 0 else None)) for number, person in enumerate(group)]
     for thread in threads:
         thread.start()
-    kills = collections.Counter()
     while time.monotonic() < started + SECONDS:
         time.sleep(1)
         if kills.total() % 3 == 2:
+            killed_at.append(time.monotonic())
             store.kill()
             time.sleep(0.2)
             store.start()
@@ -370,8 +380,10 @@ def storm(replicas, store, fsync):
     stopped.set()
     for thread in threads:
         thread.join()
-    alive = [person for person in group if person not in revoked]
-    must(not lost, f"grants were lost: {lost[:3]}")
+    ended = set(revoked) | {person for person, _ in lost}
+    alive = [person for person in group if person not in ended]
+    for person, text in lost:
+        must(is_excused(answered[person]), f"a grant was lost: {text[:200]}")
     for person in alive:
         while (code := refresh_status(person, replicas.any())[0]) in (0, 503):
             time.sleep(0.05)
@@ -379,12 +391,15 @@ def storm(replicas, store, fsync):
     for person in revoked:
         for server in replicas.servers:
             answers = call_status(person, server.site)[0], refresh_status(person, server.site)[0]
-            must(answers == (401, 400), f"revoked, and alive: {answers}")
+            if answers != (401, 400):
+                must(is_excused(revoked[person]), f"revoked, and alive: {answers}")
+                undone.append(person)
+                must(revoke_status(person, server.site)[0] == 200, "a second revocation")
     grants = {f"{583231 + person.number}" for person in alive}
     entries = [entry.split(":")[0] for entry in store.ask("zrange", f"{PREFIX}by_end", "0", "-1").splitlines()]
     ours = [user for user in entries if 583231 + 400 <= int(user) < 583231 + 430]
     must(sorted(ours) == sorted(grants), f"grants: {len(ours)} of {len(grants)}")
-    print(f"a storm of {SECONDS} s, appendfsync {fsync}, {dict(kills)} killed: refreshes {dict(counts)}; {len(alive)} grants alive, {len(revoked)} revoked, none lost, doubled or revived")
+    print(f"a storm of {SECONDS} s, appendfsync {fsync}, {dict(kills)} killed: refreshes {dict(counts)}; {len(alive)} grants alive, {len(revoked)} revoked; {len(lost)} lost, {len(undone)} revived, none doubled")
 
 
 def main():
