@@ -378,8 +378,10 @@ impl Instance {
         if self.peer.running() > 0 {
             return None;
         }
+        let called = self.peer.last_used();
         let state = self.state.lock();
-        matches!(state.phase, InstancePhase::Ready(_)).then_some(state.used)
+        let used = called.map_or(state.used, |called| called.max(state.used));
+        matches!(state.phase, InstancePhase::Ready(_)).then_some(used)
     }
 
     /// Has the program end. Requests that run have until its end.

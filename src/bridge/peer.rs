@@ -68,6 +68,8 @@ struct PeerState {
     running: BTreeMap<u64, Running>,
     /// Grants with cancelled requests, and the time of the latest: the peer may still work on these, and ask.
     cancelled: BTreeMap<GrantId, Instant>,
+    /// When the latest request of a client was over.
+    used: Option<Instant>,
     ended: Option<ProgramEnd>,
 }
 
@@ -198,6 +200,11 @@ impl Peer {
         self.state.lock().running.values().filter(|running| running.waiter.owner().is_some()).count()
     }
 
+    /// When the latest request of a client was over; `None` before the first.
+    pub(super) fn last_used(&self) -> Option<Instant> {
+        self.state.lock().used
+    }
+
     /// Takes one text of the peer; returns whether it is JSON-RPC.
     pub(super) fn receive(&self, text: &str) -> bool {
         let messages = message::parse(text);
@@ -229,7 +236,7 @@ impl Peer {
 
     /// Takes a request out. It is dropped outside of the lock: its requester may answer a client then.
     fn remove(&self, id: u64) -> Option<Running> {
-        self.state.lock().running.remove(&id)
+        self.state.lock().remove(id)
     }
 
     fn send(&self, message: OutgoingMessage) -> Result<(), Undelivered> {
@@ -317,6 +324,14 @@ impl Peer {
 }
 
 impl PeerState {
+    fn remove(&mut self, id: u64) -> Option<Running> {
+        let removed = self.running.remove(&id)?;
+        if removed.waiter.owner().is_some() {
+            self.used = Some(clock::instant());
+        }
+        Some(removed)
+    }
+
     fn note_cancelled(&mut self, owner: GrantId) {
         let now = clock::instant();
         self.cancelled.retain(|_, at| may_ask_late(*at, now));

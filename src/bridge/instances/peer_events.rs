@@ -16,13 +16,14 @@ impl Receiver for Instance {
     fn patience(&self) -> Duration {
         let InstanceSettings { start, idle, .. } = self.instances.settings;
         let is_busy = self.peer.running() > 0;
+        let called = self.peer.last_used();
         let used = {
             let state = self.state.lock();
             match state.phase {
                 InstancePhase::Starting(_) => return start.saturating_sub(self.started.elapsed()),
                 // Looked at again after that time: a request that was cancelled ends without a word of the program.
                 InstancePhase::Ready(_) if is_busy => return idle,
-                InstancePhase::Ready(_) => state.used,
+                InstancePhase::Ready(_) => called.map_or(state.used, |called| called.max(state.used)),
                 InstancePhase::Over(_) => return Duration::ZERO,
             }
         };

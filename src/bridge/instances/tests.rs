@@ -324,6 +324,27 @@ fn an_idle_instance_runs_out_of_patience_and_a_busy_one_does_not() {
     assert_eq!(fleet.launches(), 2);
 }
 
+/// A call may take longer than a program is kept unused: what it was called for is not lost with its answer.
+#[test]
+fn an_instance_is_unused_from_the_end_of_its_latest_call() {
+    let fleet = fleet((8, 64), IDLE);
+    let long_ago = clock::instant().checked_sub(IDLE).unwrap();
+    let is_kept =
+        |instance: &Instance| instance.idle_since().unwrap() > long_ago && !instance.patience().is_zero();
+    for (grant, end) in [(1, "answered"), (2, "cancelled")] {
+        let instance = fleet.ready(&person(1, grant));
+        let id = instance.peer.request("tools/call", &Members::default(), FakeRequester::of(grant)).unwrap();
+        instance.state.lock().used = long_ago;
+        match end {
+            "answered" => {
+                assert!(instance.receive(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#)));
+            }
+            _ => instance.peer.cancel(id, "done"),
+        }
+        assert!(is_kept(&instance), "{end}");
+    }
+}
+
 #[test]
 fn a_start_that_takes_too_long_fails_its_callers() {
     let fleet = usual();
