@@ -172,11 +172,16 @@ impl Peer {
 
     /// Gives up a request: its waiter hears no more, and the peer is told.
     pub(super) fn cancel(&self, id: u64, reason: &'static str) {
-        let removed = self.remove(id);
-        if let Some(removed) = removed {
-            if let Some(owner) = removed.waiter.owner() {
-                self.state.lock().note_cancelled(owner);
+        let removed = {
+            let mut state = self.state.lock();
+            let removed = state.remove(id);
+            // Under the same lock: a question that comes in between would be taken for another client's.
+            if let Some(owner) = removed.as_ref().and_then(|removed| removed.waiter.owner()) {
+                state.note_cancelled(owner);
             }
+            removed
+        };
+        if removed.is_some() {
             let params = Members::default().with("requestId", &id);
             let params = params.and_then(|params| params.with("reason", &reason));
             self.notify("notifications/cancelled", params.unwrap_or_default()); // both are JSON
