@@ -164,16 +164,26 @@ fn close_inherited() -> io::Result<()> {
 
 /// Kills every child. Their children become this process's when they have died, and are killed after the next death.
 fn kill_children() {
-    let Ok(processes) = fs::read_dir("/proc") else { return };
+    let listed = listed_children();
+    let children = if listed.is_empty() { visible_children() } else { listed };
+    children.into_iter().for_each(|child| sys::send_signal(child, libc::SIGKILL));
+}
+
+/// The children of this process by its own list, which has those as well that a `/proc` with hidepid (systemd's `ProtectProc`) does
+/// not show: a process can hide there by making itself undumpable. Some kernels have no such list.
+fn listed_children() -> Vec<i32> {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let pids = |list: String| list.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>();
+    lists.flat_map(pids).collect()
+}
+
+/// The children of this process among all that are shown.
+fn visible_children() -> Vec<i32> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
     let me = std::process::id().cast_signed();
-    for process in processes.flatten() {
-        let pid = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
-        if let Some(pid) = pid
-            && parent_of(pid) == Some(me)
-        {
-            sys::send_signal(pid, libc::SIGKILL);
-        }
-    }
+    pids.filter(|pid| parent_of(*pid) == Some(me)).collect()
 }
 
 /// The parent of a process: the second field after the name, which is in parentheses and may contain some.

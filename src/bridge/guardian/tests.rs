@@ -110,6 +110,18 @@ fn nothing_of_a_program_outlives_it() {
 
 /// P4: closing the socket, which the end of the server does by whatever cause, kills everything: SIGTERM ignored, a daemon that
 /// has forked twice, whose parent is long gone.
+/// Where the kernel keeps a list of a process's children, it is the same as what `/proc` shows, unless that hides some.
+#[test]
+fn children_are_found_in_both_ways() {
+    let mut child = Command::new("/bin/cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let pid = child.id().cast_signed();
+    assert!(visible_children().contains(&pid));
+    let has_lists = PathBuf::from("/proc/thread-self/children").exists();
+    assert_eq!(listed_children().contains(&pid), has_lists);
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
 #[test]
 fn nothing_of_a_program_outlives_the_server() {
     let script = "trap '' TERM HUP; (setsid sh -c '(trap \"\" TERM; sleep 1003) & echo $!' &); echo $$; while :; do sleep 1; done";
