@@ -100,7 +100,8 @@ pub(crate) fn is_root() -> bool {
 }
 
 /// Prepares this process for starting one program and outliving all that it starts: a session of its own, orphans become its
-/// children, no core files, files for the owner only, no privileges gained by `exec`.
+/// children, no core files, files for the owner only, no privileges gained by `exec`, nor kept: with the capabilities that systemd
+/// gives a server to bind a port or change users, a program could do the same.
 pub(crate) fn become_guardian() -> io::Result<()> {
     hide_memory();
     let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -109,6 +110,7 @@ pub(crate) fn become_guardian() -> io::Result<()> {
         libc::setsid();
         libc::umask(0o077);
         libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core);
+        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); // a kernel that refuses has none
         if libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) != 0
             || libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
         {
