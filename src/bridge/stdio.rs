@@ -254,12 +254,15 @@ impl ProgramThread {
                 break ending;
             }
         };
-        // What it wrote before its end counts: it may hold answers.
-        while self.look(None, Duration::ZERO).contains(&Awaited::Output) {
-            self.read_output();
-        }
-        while self.look(None, Duration::ZERO).contains(&Awaited::Errors) {
-            self.read_errors();
+        // What it wrote before its end counts: it may hold answers. What it has started may write on and on, if it has outlived the guardian.
+        for _ in 0..limits::bridge::LAST_READS {
+            let ready = self.look(None, Duration::ZERO);
+            if ready.contains(&Awaited::Output) {
+                self.read_output();
+            }
+            if ready.contains(&Awaited::Errors) {
+                self.read_errors();
+            }
         }
         let ending = self.ending.take().unwrap_or(ending);
         self.log_end(&ending);
