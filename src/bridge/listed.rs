@@ -19,8 +19,31 @@ pub(super) struct Listed {
     by_grant: Mutex<HashMap<GrantId, ListedNames>>,
 }
 
-/// Tools and prompts, with the rules of tools that have mirrored arguments.
-type ListedNames = HashMap<(Operation, String), Option<Arc<ToolRules>>>;
+/// Of one grant, within a budget.
+#[derive(Default)]
+struct ListedNames {
+    /// Tools and prompts, with the rules of tools that have mirrored arguments.
+    names: HashMap<(Operation, String), Option<Arc<ToolRules>>>,
+    bytes: usize,
+}
+
+impl ListedNames {
+    fn insert(&mut self, key: (Operation, String), rules: Option<Arc<ToolRules>>) {
+        let before = self.names.get(&key).map_or(0, |rules| bytes(&key.1, rules.as_deref()));
+        let bytes = self.bytes.saturating_sub(before).saturating_add(bytes(&key.1, rules.as_deref()));
+        if bytes <= limits::bridge::LISTED_BYTES {
+            self.names.insert(key, rules);
+            self.bytes = bytes;
+        }
+    }
+}
+
+/// What a tool or a prompt takes of the budget.
+fn bytes(name: &str, rules: Option<&ToolRules>) -> usize {
+    let mirrored = rules.map_or(&[][..], |rules| &rules.mirrored);
+    let texts = mirrored.iter().flat_map(|each| each.path.iter().chain([&each.header]));
+    texts.map(String::as_str).chain([name]).map(|text| text.len().saturating_add(size_of::<String>())).sum()
+}
 
 impl Listed {
     /// Notes what stands in a list that this grant reads.
@@ -49,10 +72,8 @@ impl Listed {
             let mirrored =
                 input_schema.as_deref().and_then(mirrored).filter(|_| of_call == Operation::CallTool);
             let rules = mirrored.map(|mirrored| Arc::new(ToolRules { mirrored, ..ToolRules::default() }));
-            let is_short = name.len() <= limits::bridge::NAME_BYTES;
-            let key = (of_call, name);
-            if is_short && (names.len() < limits::bridge::NAMES || names.contains_key(&key)) {
-                names.insert(key, rules);
+            if name.len() <= limits::bridge::NAME_BYTES {
+                names.insert((of_call, name), rules);
             }
         }
     }
@@ -60,13 +81,13 @@ impl Listed {
     /// Whether a tool or a prompt of this name was listed to this grant.
     pub(super) fn has(&self, grant: GrantId, operation: Operation, name: &str) -> bool {
         let by_grant = self.by_grant.lock();
-        by_grant.get(&grant).is_some_and(|names| names.contains_key(&(operation, name.to_owned())))
+        by_grant.get(&grant).is_some_and(|listed| listed.names.contains_key(&(operation, name.to_owned())))
     }
 
     /// What holds for calls of a tool, if this grant was told of it.
     pub(super) fn rules(&self, grant: GrantId, tool: &str) -> Option<Arc<ToolRules>> {
         let by_grant = self.by_grant.lock();
-        by_grant.get(&grant)?.get(&(Operation::CallTool, tool.to_owned()))?.clone()
+        by_grant.get(&grant)?.names.get(&(Operation::CallTool, tool.to_owned()))?.clone()
     }
 
     /// Forgets what a grant was told.
@@ -80,3 +101,6 @@ fn mirrored(schema: &RawValue) -> Option<Vec<Mirrored>> {
     let mirrored = schema.get().contains("x-mcp-header").then(|| serde_json::from_str(schema.get()).ok())?;
     Mirrored::of_schema(&mirrored?).filter(|mirrored| !mirrored.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

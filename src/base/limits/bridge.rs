@@ -61,9 +61,10 @@ pub const START: Duration = Duration::from_secs(60);
 pub const DESCRIPTORS: usize = 8;
 /// The shortest value of a variable that is hidden in the log (bytes): a shorter one is a word or a number like others.
 pub const SECRET_BYTES: usize = 8;
-/// Tools and prompts that are remembered of what a grant was listed; more than any server has.
-pub const NAMES: usize = 1024;
-/// The longest of them (bytes): what MCP allows the name of a tool.
+/// What is remembered of the tools and prompts that a grant was listed (bytes): a thousand names, or a hundred tools with many mirrored
+/// arguments.
+pub const LISTED_BYTES: usize = 128 * 1024;
+/// The longest name of them (bytes): what MCP allows the name of a tool.
 pub const NAME_BYTES: usize = 128;
 
 // ---- upstreams over HTTP ----

@@ -1,0 +1,37 @@
+use serde_json::json;
+
+use super::*;
+
+/// A page with one tool, whose schema has this many mirrored arguments.
+fn page(tool: &str, mirrored: usize) -> Reply {
+    let properties = (0..mirrored).map(|number| {
+        let name = format!("argument-{number}");
+        (name.clone(), json!({ "type": "string", "x-mcp-header": name }))
+    });
+    let schema = json!({ "properties": properties.collect::<serde_json::Map<_, _>>() });
+    serde_json::from_value(json!({ "tools": [{ "name": tool, "inputSchema": schema }] })).unwrap()
+}
+
+/// A program may list as much as it likes, page by page.
+#[test]
+fn each_grant_is_remembered_a_bounded_part_of_what_it_is_listed() {
+    let listed = Listed::default();
+    let [first, second] = [1, 2].map(|grant| GrantId([grant; 16]));
+    let knows = |grant, tool: &str| listed.has(grant, Operation::CallTool, tool);
+    let note = |grant, tool: &str, mirrored| listed.note(grant, Operation::ListTools, &page(tool, mirrored));
+    for _ in 0..1000 {
+        note(first, "again", 100);
+    }
+    note(first, "other", 0);
+    assert!(knows(first, "again") && knows(first, "other"), "what is listed again takes nothing");
+    note(first, "huge", 100_000);
+    assert!(!knows(first, "huge"));
+    for number in 0..100 {
+        note(first, &number.to_string(), 100);
+    }
+    assert!(!knows(first, "99"));
+    note(second, "99", 100);
+    assert_eq!(listed.rules(second, "99").unwrap().mirrored.len(), 100);
+    listed.end_grant(first);
+    assert!(!knows(first, "again"));
+}
