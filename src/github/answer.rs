@@ -77,6 +77,7 @@ struct TokenAnswer {
     /// Seconds; of GitHub Apps, and of OAuth Apps that chose it.
     expires_in: Option<u64>,
     refresh_token: Option<String>,
+    scope: Option<String>,
     error: Option<String>,
 }
 
@@ -94,7 +95,14 @@ pub(super) fn token(body: &[u8]) -> Result<ProviderToken, &'static Refusal> {
     let secret = |text: Option<String>| text.filter(|text| is_bearer && is_token(text)).map(Secret::new);
     let access = secret(answer.access_token).ok_or(MALFORMED)?;
     let expires_in = answer.expires_in.map(Duration::from_secs);
-    Ok(ProviderToken { access, expires_in, refresh: secret(answer.refresh_token) })
+    let scopes = scopes(answer.scope.as_deref().unwrap_or_default());
+    Ok(ProviderToken { access, expires_in, refresh: secret(answer.refresh_token), scopes })
+}
+
+/// The scopes of a list of GitHub's.
+fn scopes(list: &str) -> Vec<String> {
+    let scopes = list.split(',').map(str::trim).filter(|scope| !scope.is_empty());
+    scopes.map(str::to_owned).collect()
 }
 
 /// Whether a token can stand in a header field. Does not assume a format of GitHub's.
@@ -133,12 +141,11 @@ struct UserAnswer {
 /// The answer of `GET /user` with its `X-OAuth-Scopes` field; `None` if it is not one.
 pub(super) fn profile(body: &[u8], scopes: &str) -> Option<Profile> {
     let answer: UserAnswer = object(body)?;
-    let scopes = scopes.split(',').map(str::trim).filter(|scope| !scope.is_empty());
     (answer.id > 0 && is_name(&answer.login)).then(|| Profile {
         id: UserId(answer.id),
         login: answer.login,
         name: answer.name.filter(|name| !name.is_empty()),
-        scopes: scopes.map(str::to_owned).collect(),
+        scopes: self::scopes(scopes),
     })
 }
 

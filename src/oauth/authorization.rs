@@ -23,6 +23,9 @@ pub(super) struct AuthorizationRequest {
     /// The resource that the tokens will be bound to.
     #[serde(rename = "u")]
     pub(super) resource: String,
+    /// The scopes at GitHub of the token that the consent page said is handed over; `None` if it said nothing of that.
+    #[serde(rename = "g", default, skip_serializing_if = "Option::is_none")]
+    pub(super) handed: Option<String>,
 }
 
 /// The destination of the answer, and the client that waits for it.

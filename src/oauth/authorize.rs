@@ -62,7 +62,9 @@ impl AuthorizeEndpoint {
     ) -> Response {
         let expires = self.logins.clock.now().plus(limits::LOGIN_LIFETIME);
         let server = resource.name.as_ref().map_or(resource.url.authority(), |_| &resource.pages.title);
-        let token = resource.token_words(resource.token_use(&self.grants.rules()));
+        let rules = self.grants.rules();
+        let token = resource.token_words(&rules);
+        let request = AuthorizationRequest { handed: resource.handed(&rules), ..request };
         self.logins.begin(head, |browser| {
             let pending = PendingAuthorization { request: request.clone(), browser };
             let sealed = self.logins.seal(pending, expires);
@@ -102,6 +104,7 @@ fn check(
         code_challenge: code_challenge.ok_or(AuthorizeError::BadChallenge)?,
         scopes: granted_scopes(&resource.required_scope, allowed, query.value("scope"))?,
         resource: resource.named_by(query).ok_or(AuthorizeError::Resource)?.to_owned(),
+        handed: None, // the person has not been told anything yet
     })
 }
 

@@ -17,7 +17,7 @@ use super::policy::Rules;
 use super::problem::Problem;
 use super::provider::{Identity, IdentityProvider, Obstacle, ProviderError, ProviderToken, Redemption};
 use super::resource::{ProtectedResource, Resources, see_other};
-use super::upstream::Upstreams;
+use super::upstream::{TokenUse, Upstreams};
 use crate::audit;
 use crate::base::clock::Clock;
 use crate::base::identity::{GrantId, Subject, UserId};
@@ -103,7 +103,7 @@ impl CallbackEndpoint {
                 // The operator may have taken the server away meanwhile.
                 resource = self.resources.find(&request.resource).ok_or(Problem::LoginExpired)?;
                 trace::is_for(resource.name());
-                Some((request, &resource))
+                Some((&**request, &resource))
             }
             Purpose::Account => None,
         };
@@ -156,9 +156,13 @@ impl CallbackEndpoint {
     ) -> Result<Response, LoginError> {
         // One set of rules decides who is admitted and whether the token is kept.
         let rules = self.grants.rules();
-        let keeps_token = resource.keeps_token(&rules);
-        let kept = keeps_token.then(|| token.clone());
-        let admitted = self.admit((request, browser), &token.access, kept, &rules);
+        let token_use = resource.token_use(&rules);
+        let keeps_token = token_use != TokenUse::Discarded;
+        let kept = keeps_token.then(|| (token.clone(), token_use));
+        let admitted = match as_told(resource, request, &token, &rules) {
+            Ok(()) => self.admit((request, browser), &token.access, kept, &rules),
+            Err(problem) => Err(LoginError::Other(problem)),
+        };
         // G6: a token that is not kept is revoked, unless GitHub is unreachable, when that would fail as well.
         let unreachable = Problem::GitHub(ProviderError::Unreachable);
         let has_failed = matches!(&admitted, Err(LoginError::Other(problem)) if *problem == unreachable);
@@ -177,7 +181,7 @@ impl CallbackEndpoint {
         &self,
         (request, browser): (&AuthorizationRequest, &BrowserBinding),
         token: &Secret<String>,
-        kept: Option<ProviderToken>,
+        kept: Option<(ProviderToken, TokenUse)>,
         rules: &Rules,
     ) -> Result<(UserId, String), LoginError> {
         // G4: this token alone identifies the person.
@@ -221,7 +225,7 @@ impl CallbackEndpoint {
         request: &AuthorizationRequest,
         identity: &Identity,
         secret: &Secret<[u8; 32]>,
-        kept: Option<ProviderToken>,
+        kept: Option<(ProviderToken, TokenUse)>,
     ) -> Grant {
         let now = self.logins.clock.now();
         let id = GrantId(self.logins.random.bytes());
@@ -297,6 +301,9 @@ impl CallbackEndpoint {
                 not_allowed(resource, request, &identity, obstacle)
             }
             (Some((request, resource)), LoginError::Other(problem)) => {
+                if problem == Problem::WiderToken {
+                    self.quota.charge(None, peer, now);
+                }
                 resource.problem_page(&request.return_to, problem)
             }
             (None, LoginError::Other(problem)) => self.pages.sign_in(SignIn::Again(problem)),
@@ -306,6 +313,22 @@ impl CallbackEndpoint {
             }
         }
     }
+}
+
+/// M5: checks that a token that is handed over can do what the consent page has said, and no more. The operator may have changed the
+/// server since that was shown; and who asks for no scope at GitHub is given all that the person has ever allowed the app.
+fn as_told(
+    resource: &ProtectedResource,
+    request: &AuthorizationRequest,
+    token: &ProviderToken,
+    rules: &Rules,
+) -> Result<(), Problem> {
+    if resource.handed(rules) != request.handed {
+        return Err(Problem::LoginExpired);
+    }
+    let Some(told) = &request.handed else { return Ok(()) };
+    let was_told = |scope: &String| told.split(' ').any(|told| told == scope);
+    if token.scopes.iter().all(was_told) { Ok(()) } else { Err(Problem::WiderToken) }
 }
 
 fn not_allowed(

@@ -31,7 +31,7 @@ impl ShortLived for PendingAuthorization {
 impl PendingAuthorization {
     /// C4: the person has agreed, so GitHub may be asked.
     pub(super) fn approve(self, random: &dyn Random) -> GitHubLogin {
-        GitHubLogin::new(Purpose::Authorize(self.request), self.browser, random)
+        GitHubLogin::new(Purpose::Authorize(Box::new(self.request)), self.browser, random)
     }
 }
 
@@ -52,7 +52,7 @@ pub(super) struct GitHubLogin {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Purpose {
     /// A client's request, to which the person has agreed.
-    Authorize(AuthorizationRequest),
+    Authorize(Box<AuthorizationRequest>),
     /// The account page.
     Account,
 }

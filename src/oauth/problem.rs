@@ -32,6 +32,8 @@ pub(super) enum Problem {
     WrongIssuer,
     /// GitHub's answer, or that there was none.
     GitHub(ProviderError),
+    /// GitHub's token can do more than the person was told.
+    WiderToken,
     /// Too many logins from this address.
     TooMany(TooMany),
     /// The table could not be written.
@@ -146,6 +148,14 @@ impl Problem {
                 "Nothing was allowed. Start the login again from your MCP client.",
             ),
             Problem::GitHub(error) => github(error),
+            Problem::WiderToken => explain(400, "wider_token").says(
+                "GitHub gave more rights than you were told",
+                "You have allowed this server's app at GitHub more before, and GitHub adds that to a login \
+                 that asks for nothing. Nothing was allowed now. To start anew, revoke the app at GitHub \
+                 (Settings, Applications, Authorized OAuth Apps), then start the login again from your MCP \
+                 client. The person who runs this server can avoid this: its documentation says how, at \
+                 githubScopes.",
+            ),
             Problem::TooMany(_) => explain(429, "too_many").says(
                 "Too many logins from your network",
                 "Wait ten minutes, then start the login again from your MCP client.",

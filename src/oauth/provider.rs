@@ -28,6 +28,8 @@ pub struct ProviderToken {
     pub expires_in: Option<Duration>,
     /// The refresh token, if the access token expires. Works once.
     pub refresh: Option<Secret<String>>,
+    /// The provider's own scopes that the token has, which may be others than were asked for.
+    pub scopes: Vec<String>,
 }
 
 /// The parameters with which the provider's code is redeemed.

@@ -101,15 +101,25 @@ impl ProtectedResource {
     }
 
     /// The sentences of the consent page about the GitHub token of a login.
-    pub(super) fn token_words(&self, token_use: TokenUse) -> String {
+    pub(super) fn token_words(&self, rules: &Rules) -> String {
         const HANDED: &str = " This server keeps the GitHub token of this login, encrypted, and hands it to the server behind it, \
              which acts at GitHub as you with it, as long as the program has access.";
-        let Some(scopes) = self.handed_scopes.as_deref() else { return token_use.words().to_owned() };
-        if scopes.is_empty() {
+        let Some(scopes) = self.handed_scopes.as_deref() else {
+            return self.token_use(rules).words().to_owned();
+        };
+        let of_rules = rules.policy.provider_scope();
+        let is_new = !of_rules.is_empty() && scopes.iter().all(|(scope, _)| scope != of_rules);
+        let of_rules = if is_new { "<li>See your organisations and teams</li>" } else { "" };
+        if scopes.is_empty() && !is_new {
             return format!("{HANDED} That token can see what is public, and who you are.");
         }
         let scopes: String = scopes.iter().map(|(_, words)| format!("<li>{}</li>", escape(words))).collect();
-        format!("{HANDED} That token can:</p><ul class=soft>{scopes}</ul><p class=soft>")
+        format!("{HANDED} That token can:</p><ul class=soft>{scopes}{of_rules}</ul><p class=soft>")
+    }
+
+    /// The scopes at GitHub of a token that is handed to the server behind the bridge; `None` if none is.
+    pub(super) fn handed(&self, rules: &Rules) -> Option<String> {
+        self.handed_scopes.as_ref().map(|_| self.provider_scope(rules))
     }
 
     /// The scopes that GitHub is asked for at a login under these rules.
@@ -170,11 +180,6 @@ impl ProtectedResource {
         } else {
             TokenUse::Discarded
         }
-    }
-
-    /// Whether the GitHub token of a login is kept under these rules.
-    pub(super) fn keeps_token(&self, rules: &Rules) -> bool {
-        self.token_use(rules) != TokenUse::Discarded
     }
 
     /// Refuses a client's request.

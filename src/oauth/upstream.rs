@@ -32,6 +32,9 @@ struct Record {
     expires: Option<Timestamp>,
     #[serde(rename = "r", with = "secret_text::option", default, skip_serializing_if = "Option::is_none")]
     refresh: Option<Secret<String>>,
+    /// Whether the person was told that tools, or the server behind the bridge, get it.
+    #[serde(rename = "t", default, skip_serializing_if = "std::ops::Not::not")]
+    is_for_tools: bool,
 }
 
 impl Record {
@@ -124,16 +127,24 @@ impl Upstreams {
     }
 
     /// GitHub's token as a grant stores it.
-    pub(super) fn seal(&self, id: GrantId, secret: &Secret<[u8; 32]>, token: ProviderToken) -> String {
+    pub(super) fn seal(
+        &self,
+        id: GrantId,
+        secret: &Secret<[u8; 32]>,
+        (token, token_use): (ProviderToken, TokenUse),
+    ) -> String {
+        let is_for_tools = token_use == TokenUse::KeptForTools;
         let expires = token.expires_in.map(|lifetime| self.clock.now().plus(lifetime));
-        let record = Record { access: token.access, expires, refresh: token.refresh };
+        let record = Record { access: token.access, expires, refresh: token.refresh, is_for_tools };
         let json = serde_json::to_vec(&record).expect("a record is strings and a number");
         // The context names the one grant in which the ciphertext is valid: it cannot be moved to another.
         let context: [&[u8]; 3] = [CONTEXT, &id.0, secret.expose()];
         base64url(&self.keys.encrypt(&context, &json, &*self.random))
     }
 
-    /// GitHub's token of a grant, exchanged first if it is about to expire; `None` if none was kept or it cannot be opened.
+    /// GitHub's token of a grant for tools, exchanged first if it is about to expire; `None` if none was kept for them, or it cannot be
+    /// opened. One that was kept to ask about groups stays with this server, whatever the operator has changed since: the person
+    /// was told so.
     ///
     /// # Errors
     /// [`ProviderError`] of the exchange; `Refused` means that the person has to log in again.
@@ -142,7 +153,7 @@ impl Upstreams {
         grant: &Grant,
         secret: &Secret<[u8; 32]>,
     ) -> Result<Option<Secret<String>>, ProviderError> {
-        match self.open(grant, secret) {
+        match self.open(grant, secret).filter(|record| record.is_for_tools) {
             Some(record) if record.is_stale(self.clock.now()) => {
                 self.token_under(&self.lock(grant.id)?, secret)
             }
@@ -176,7 +187,8 @@ impl Upstreams {
         }
         let next = self.provider.refresh(&record.refresh.ok_or(ProviderError::Refused)?)?;
         let access = next.access.clone();
-        let sealed = self.seal(id, secret, next);
+        let token_use = if record.is_for_tools { TokenUse::KeptForTools } else { TokenUse::KeptForPolicy };
+        let sealed = self.seal(id, secret, (next, token_use));
         // G6: a token that cannot be kept, because its grant has ended meanwhile, is revoked.
         self.keep(id, &sealed).inspect_err(|_| self.provider.discard(&access))?;
         Ok(Some(access))

@@ -179,6 +179,40 @@ fn a_token_that_nobody_needs_is_given_back() {
     assert_eq!(fixture.provider.discarded(), 2);
 }
 
+/// M5: GitHub gives who asks for no scope all that the person has ever allowed the app. What the consent page did not name is handed
+/// to nobody.
+#[test]
+fn a_token_that_can_do_more_than_was_said_is_given_back() {
+    let mut fixture = fake::fixture();
+    let check = |fixture: &fake::Fixture, given: &[&str], status: u16| {
+        fixture.provider.giving(given);
+        let discarded = fixture.provider.discarded();
+        let response = Browser::new(fixture).log_in();
+        assert_eq!(response.status(), status, "{given:?}");
+        assert_eq!(fixture.provider.discarded() - discarded, usize::from(status != 303), "{given:?}");
+        text(&response)
+    };
+    fixture.restart_handing_over(&[]);
+    check(&fixture, &[], 303);
+    assert!(check(&fixture, &["repo"], 400).contains("more rights than you were told"));
+    fixture.restart_handing_over(&[("repo", "Read all"), ("gist", "Gists")]);
+    check(&fixture, &["repo", "gist"], 303);
+    check(&fixture, &["repo"], 303);
+    check(&fixture, &["repo", "delete_repo"], 400);
+}
+
+/// M5: SIGHUP may have another server, or more scopes, behind the page that the person has read.
+#[test]
+fn a_token_is_handed_over_as_the_consent_page_said() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    browser.approve();
+    let handing = ProtectedResource::clone(&fixture.resource).handing_over(Some(Vec::new()));
+    fixture.server.replace_resources(vec![Arc::new(handing)]);
+    assert_eq!(browser.callback("code=good").status(), 400);
+    assert_eq!((fixture.provider.discarded(), fixture.grants.list().unwrap().len()), (1, 0));
+}
+
 /// S5: one person cannot fill the table.
 #[test]
 fn the_least_recently_used_grant_makes_room() {

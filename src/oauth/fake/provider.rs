@@ -24,6 +24,7 @@ struct FakeState {
     error: Option<ProviderError>,
     verifiers: Vec<String>,
     lifetime: Option<Duration>,
+    scopes: Vec<String>,
     exchanges: usize,
     discarded: usize,
     identified: usize,
@@ -43,6 +44,7 @@ impl Default for FakeProvider {
             error: None,
             verifiers: Vec::new(),
             lifetime: None,
+            scopes: Vec::new(),
             exchanges: 0,
             discarded: 0,
             identified: 0,
@@ -82,6 +84,11 @@ impl FakeProvider {
         self.state.lock().unwrap().lifetime = Some(lifetime);
     }
 
+    /// Has every token from now on have these scopes, whatever is asked for.
+    pub(crate) fn giving(&self, scopes: &[&str]) {
+        self.state.lock().unwrap().scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+    }
+
     /// Lets it answer again.
     pub(crate) fn recover(&self) {
         self.state.lock().unwrap().error = None;
@@ -119,7 +126,8 @@ impl FakeProvider {
 impl FakeState {
     fn token(&self, access: String) -> ProviderToken {
         let refresh = self.lifetime.map(|_| Secret::new(format!("ghr_{}", self.exchanges)));
-        ProviderToken { access: Secret::new(access), expires_in: self.lifetime, refresh }
+        let scopes = self.scopes.clone();
+        ProviderToken { access: Secret::new(access), expires_in: self.lifetime, refresh, scopes }
     }
 }
 

@@ -52,7 +52,7 @@ impl IdentityProvider for People {
         let (user, _) = redemption.code.split_once('.').ok_or(ProviderError::Refused)?;
         let is_new = self.used.lock().unwrap().insert(redemption.code.to_owned());
         let access = Secret::new(format!("gho_{user}"));
-        let token = ProviderToken { access, expires_in: None, refresh: None };
+        let token = ProviderToken { access, expires_in: None, refresh: None, scopes: Vec::new() };
         if is_new { Ok(token) } else { Err(ProviderError::Refused) }
     }
 

@@ -151,6 +151,26 @@ fn the_consent_page_says_what_a_token_that_is_handed_over_can_do() {
     );
 }
 
+/// M5: what is asked of GitHub because of the rules is in the token that is handed over, too.
+#[test]
+fn the_consent_page_names_what_the_rules_add_to_a_token_that_is_handed_over() {
+    let mut fixture = fake::fixture();
+    let group = crate::oauth::AllowRule::Group(crate::oauth::provider::Group::Org("acme".to_owned()));
+    for (scopes, words) in [
+        (&[][..], "That token can:</p><ul class=soft><li>See your organisations and teams</li></ul>"),
+        (&[("read:org", "Orgs")][..], "That token can:</p><ul class=soft><li>Orgs</li></ul>"),
+    ] {
+        fixture.restart_handing_over(scopes);
+        let policy = crate::oauth::Policy::new(vec![group.clone()]);
+        fixture
+            .server
+            .grants
+            .change_rules(crate::oauth::Rules { policy, denied: crate::oauth::DenyList::default() });
+        let (_, page) = consent_page(&fixture, "https://a.example/cb");
+        assert!(page.contains(words), "{page}");
+    }
+}
+
 fn consent_page(fixture: &Fixture, redirect_uri: &str) -> (Response, String) {
     page_of(fixture, &fixture.client_id(AuthMethod::None, &[redirect_uri]), redirect_uri)
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::oauth::fake::{self, Browser};
+use crate::oauth::resource::ProtectedResource;
 
 /// S4: the stored token opens with the grant's secret only, and in its own record only.
 #[test]
@@ -13,6 +14,33 @@ fn the_stored_token_opens_with_the_grants_secret_only() {
     assert!(upstreams.open(&grant, &Secret::new([0; 32])).is_none());
     let caller = fixture.bearer(&tokens.access).unwrap();
     assert_eq!(caller.upstream.token().unwrap().expose(), "gho_fake");
+}
+
+/// M5: a token that was kept to ask about groups, as the consent page said, does not reach tools that the operator has added since,
+/// nor does the one that it is exchanged for.
+#[test]
+fn a_token_that_was_kept_for_the_rules_is_not_for_tools() {
+    let mut fixture = fake::fixture();
+    let group = crate::oauth::AllowRule::Group(crate::oauth::provider::Group::Org("github".to_owned()));
+    fixture.restart(|parts| {
+        let resource = ProtectedResource::clone(&parts.resources[0]).keeping_github_tokens(false);
+        parts.resources = vec![Arc::new(resource)];
+        parts.rules.policy = crate::oauth::Policy::new(vec![group.clone()]);
+    });
+    fixture.provider.member_of(&["github"]);
+    fixture.provider.expiring(Duration::from_secs(8 * 3600));
+    let client_and_tokens = |fixture: &fake::Fixture| {
+        let mut browser = Browser::new(fixture);
+        (browser.client_id.clone(), browser.tokens())
+    };
+    let (client, tokens) = client_and_tokens(&fixture);
+    fixture.restart(|parts| parts.rules.policy = crate::oauth::Policy::new(vec![group]));
+    assert!(fixture.resource.tools_call_github);
+    assert!(fixture.bearer(&tokens.access).unwrap().upstream.token().is_none());
+    fixture.clock.advance(Duration::from_secs(8 * 3600));
+    let refreshed = fake::tokens(&Browser::of(&fixture, client, "xyz").refresh(&tokens.refresh));
+    assert_eq!(fixture.provider.exchanges(), 1);
+    assert!(fixture.bearer(&refreshed.access).unwrap().upstream.token().is_none());
 }
 
 /// A token that expires is exchanged once, however many ask, and the new one is on the disk.
