@@ -12,12 +12,11 @@ use super::handshake::{self, Greeting, OnlyEra};
 use super::interests::ToldInterests;
 use super::message::ClientInfo;
 use super::peer::Peer;
-use super::pool::{Failures, InstanceKey, InstancePool, Slot};
+use super::pool::{Failures, InstanceKey, InstancePool, Place, Slot};
 use super::transport::{Audience, Launcher, Receiver};
 use super::unavailable::Unavailable;
 use crate::base::identity::{CallerSession, GrantId, Principal, Subject};
 use crate::base::lock::Mutex;
-use crate::base::quota::Held;
 use crate::base::{clock, limits, log};
 use crate::mcp::{Description, Interests};
 
@@ -62,7 +61,7 @@ pub(super) struct Instance {
     /// Guards how far it has come, and when it was used last.
     state: Mutex<InstanceState>,
     /// Given back when the program and all that it started are gone.
-    _place: Held<Option<Subject>>,
+    _place: Place,
 }
 
 struct InstanceState {
@@ -224,7 +223,7 @@ impl Instances {
         let is_restart = slots.history(&key).is_some_and(|past| past.failed.is_some());
         let evicted = slots.make_room(key.subject, pool.most, Instance::idle_since);
         let evicted = evicted.ok_or(Unavailable::TooMany)?;
-        let place = pool.places.take(key.subject).ok_or(Unavailable::TooMany)?;
+        let place = pool.place(key.subject).ok_or(Unavailable::TooMany)?;
         let instance = Instance::new(key.clone(), session.clone(), (now, Arc::clone(self), place));
         slots.forget_failures(now);
         let slot = Slot { instance: Arc::clone(&instance), grants: grants.into_iter().collect() };
@@ -297,7 +296,7 @@ impl Instance {
     fn new(
         key: InstanceKey,
         session: Option<Arc<dyn CallerSession>>,
-        (now, instances, place): (Instant, Arc<Instances>, Held<Option<Subject>>),
+        (now, instances, place): (Instant, Arc<Instances>, Place),
     ) -> Arc<Instance> {
         Arc::new_cyclic(|this: &Weak<Instance>| Instance {
             key,

@@ -9,15 +9,17 @@ use crate::base::clock::{self, Timestamp};
 use crate::base::identity::{GrantId, Principal, Subject};
 use crate::base::limits;
 use crate::base::lock::Mutex;
-use crate::base::quota::Quota;
+use crate::base::quota::{Held, Quota};
 use crate::mcp::{Description, Publisher};
 
 /// What all bridges of a process share, so that its limits hold for all servers together.
 pub(super) struct InstancePool<I> {
     /// Instances of one person, and in all.
     pub(super) most: (usize, usize),
-    /// Instances that live, those included that are being ended: twice what may be in use. One that all share is nobody's.
-    pub(super) places: Arc<Quota<Option<Subject>>>,
+    /// Instances that live, those included that are being ended: twice what may be in use.
+    pub(super) places: Arc<Quota<()>>,
+    /// Those of each person. One that all share is nobody's.
+    of_persons: Arc<Quota<Subject>>,
     /// Requests that wait for the first description of their instance: each holds a worker.
     pub(super) first_callers: Arc<Quota<Subject>>,
     /// Calls and lists that run: each holds a thread where its peer is an upstream.
@@ -31,15 +33,24 @@ pub(super) struct InstancePool<I> {
 impl<I> InstancePool<I> {
     /// Room for `of_user` instances of one person and `in_all`.
     pub(super) fn new((of_user, in_all): (usize, usize)) -> Arc<InstancePool<I>> {
-        let places = Quota::new((of_user.saturating_mul(2), in_all.saturating_mul(2)));
         Arc::new(InstancePool {
             most: (of_user, in_all),
-            places: Arc::new(places),
+            places: Quota::in_total(in_all.saturating_mul(2)),
+            of_persons: Quota::per_key(of_user.saturating_mul(2)),
             first_callers: Arc::new(Quota::new(limits::bridge::FIRST_CALLERS)),
             calls: Arc::new(Quota::new(limits::bridge::PASSED)),
             questions: Arc::new(Quota::new(limits::bridge::QUESTIONS_WAITING)),
             slots: Mutex::default(),
         })
+    }
+
+    /// The place of one more for this person, or for everybody; `None` if there is no room.
+    pub(super) fn place(&self, person: Option<Subject>) -> Option<Place> {
+        let of_person = match person {
+            Some(person) => Some(self.of_persons.take(person)?),
+            None => None,
+        };
+        Some((self.places.take(())?, of_person))
     }
 
     /// Lets nothing be started any more. Returns what runs.
@@ -55,6 +66,9 @@ impl<I> InstancePool<I> {
         self.places.wait_below(running.saturating_add(1), patience)
     }
 }
+
+/// The place of one instance, and its place among those of its person.
+pub(super) type Place = (Held<()>, Option<Held<Subject>>);
 
 /// Names one instance: callers with the same key share it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -184,7 +198,7 @@ impl<I> Slots<I> {
         idle_since: impl Fn(&I) -> Option<Instant>,
     ) -> Option<Vec<Arc<I>>> {
         let theirs = || self.running.iter().filter(|(key, _)| key.subject == user);
-        let candidates: Vec<_> = if theirs().count() >= of_user {
+        let candidates: Vec<_> = if user.is_some() && theirs().count() >= of_user {
             theirs().collect()
         } else if self.running.len() >= in_all {
             self.running.iter().collect()

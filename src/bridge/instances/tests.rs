@@ -94,8 +94,17 @@ fn fleet(most: (usize, usize), idle: Duration) -> Fleet {
 }
 
 fn fleet_of(isolation: Isolation, pool: Arc<InstancePool<Instance>>, idle: Duration) -> Fleet {
+    fleet_named(&format!("{isolation:?}"), isolation, pool, idle)
+}
+
+fn fleet_named(
+    server: &str,
+    isolation: Isolation,
+    pool: Arc<InstancePool<Instance>>,
+    idle: Duration,
+) -> Fleet {
     let settings = InstanceSettings {
-        server: Arc::from(format!("{isolation:?}")),
+        server: Arc::from(server),
         isolation,
         start: Duration::from_secs(60),
         idle,

@@ -90,6 +90,19 @@ fn servers_share_their_places() {
     assert_eq!(fleets.each_ref().map(|fleet| fleet.instances.count()), [1, 1, 0, 1]);
 }
 
+/// One that all share is nobody's: a person's limit says nothing of it.
+#[test]
+fn shared_instances_count_for_all_of_them_alone() {
+    let pool = InstancePool::new((1, 3));
+    let shared = |name| fleet_named(name, Isolation::Shared, Arc::clone(&pool), IDLE);
+    let fleets = ["a", "b", "c", "d"].map(shared);
+    for fleet in &fleets[..3] {
+        let instance = fleet.ready(&person(1, 1));
+        instance.peer.request("tools/call", &Members::default(), FakeRequester::of(1)).unwrap();
+    }
+    assert_eq!(fleets[3].refusal(&person(1, 1)), Unavailable::TooMany, "three in all");
+}
+
 /// A child that was given a token that has been exchanged since is started anew, but not while it is used.
 #[test]
 fn an_instance_with_an_old_token_is_replaced_when_it_is_idle() {
