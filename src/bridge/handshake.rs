@@ -144,7 +144,7 @@ fn initialized(result: &RawValue) -> Result<Greeting, Unavailable> {
     let result = read(result)?;
     let version: String = result.require("protocolVersion")?;
     if !LEGACY_VERSIONS.contains(&version.as_str()) {
-        return Err(Unavailable::Version(version));
+        return Err(Unavailable::Version(echoed(&version)));
     }
     let description = describe(&result, result.read("serverInfo")?)?;
     Ok(Greeting { is_modern: false, version, description })
@@ -154,7 +154,7 @@ fn discovered(result: &RawValue) -> Result<Greeting, Unavailable> {
     let result = read(result)?;
     let versions: Vec<String> = result.require("supportedVersions")?;
     if !versions.iter().any(|version| version == MODERN_VERSION) {
-        return Err(Unavailable::Version(versions.join(", ")));
+        return Err(Unavailable::Version(echoed(&versions.join(", "))));
     }
     let info = result.object("_meta")?.read("io.modelcontextprotocol/serverInfo")?;
     let description = describe(&result, info)?;
@@ -191,7 +191,13 @@ impl From<mcp::Error> for Unavailable {
 
 /// What an error says to people.
 fn words(error: &RawValue) -> String {
-    message::member(error, "message").unwrap_or_else(|| "an error".to_owned())
+    let words: Option<String> = message::member(error, "message");
+    words.map_or_else(|| "an error".to_owned(), |words| echoed(&words))
+}
+
+/// A peer's words as they are repeated to clients, and kept for the operator: the start of a text of any length.
+fn echoed(words: &str) -> String {
+    words.chars().take(limits::ECHOED_CHARS).collect()
 }
 
 #[cfg(test)]

@@ -142,3 +142,13 @@ fn only_what_is_passed_on_is_offered() {
     assert!(sized(limits::bridge::GREETING_BYTES - 54).is_ok());
     assert_eq!(sized(limits::bridge::GREETING_BYTES).err(), Some(Unavailable::Unreadable));
 }
+
+/// It is told to clients, and kept for the operator.
+#[test]
+fn a_refusal_of_any_length_is_repeated_in_a_few_words() {
+    let long = "x".repeat(100_000);
+    let error = format!(r#""error":{{"code":1,"message":"{long}"}}"#);
+    check_error(&[&error, &error], Unavailable::Refused("x".repeat(100)));
+    let version = format!(r#""result":{{"protocolVersion":"{}","capabilities":{{}}}}"#, "9".repeat(1000));
+    check_error(&[&version], Unavailable::Version("9".repeat(100)));
+}
