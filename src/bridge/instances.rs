@@ -270,25 +270,35 @@ impl Instances {
         }
     }
 
-    /// Notes what an instance says of itself. Returns whether there was one before it.
+    /// Notes what an instance says of itself. Returns whether there was one before it. One that was taken out while it started says
+    /// nothing to the next: the server may be described otherwise by now.
     fn described(&self, instance: &Instance, greeting: &Greeting) -> bool {
+        let is_successor = {
+            let mut slots = self.settings.pool.slots.lock();
+            if !slots.holds(&instance.key, instance) {
+                return false;
+            }
+            slots.history_mut(&instance.key).described(Arc::clone(&greeting.description))
+        };
         self.failures.lock().is_failing = false;
         self.only_era.note(instance.key.is_modern, greeting.is_modern);
-        let description = Some(Arc::clone(&greeting.description));
-        let mut slots = self.settings.pool.slots.lock();
-        let before = std::mem::replace(&mut slots.history_mut(&instance.key).description, description);
-        before.is_some() && self.settings.isolation != Isolation::Session // there it may be another's
+        is_successor && self.settings.isolation != Isolation::Session // there it may be another's
     }
 
-    /// Notes that an instance has failed.
+    /// Notes that an instance has failed. The end of one that was taken out was wanted.
     fn failed(&self, instance: &Instance, why: String) {
         let now = clock::instant();
-        self.failures.lock().failed(why);
         let was_steady = now.saturating_duration_since(instance.started) >= limits::bridge::STEADY;
-        let mut slots = self.settings.pool.slots.lock();
-        let history = slots.history_mut(&instance.key);
-        history.failures = if was_steady { 0 } else { history.failures.saturating_add(1) };
-        history.failed = Some(now);
+        {
+            let mut slots = self.settings.pool.slots.lock();
+            if !slots.holds(&instance.key, instance) {
+                return;
+            }
+            let history = slots.history_mut(&instance.key);
+            history.failures = if was_steady { 0 } else { history.failures.saturating_add(1) };
+            history.failed = Some(now);
+        }
+        self.failures.lock().failed(&why);
     }
 }
 

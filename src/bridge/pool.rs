@@ -133,12 +133,25 @@ pub(super) struct Slot<I> {
 pub(super) struct History {
     /// What the latest instance said of itself: a client that comes back is served before the program has started again.
     pub(super) description: Option<Arc<Description>>,
+    /// Whether the operator has ended what said so: the next one may be another.
+    pub(super) was_ended: bool,
     /// Failures in a row, and when the latest was.
     pub(super) failures: u32,
     pub(super) failed: Option<Instant>,
 }
 
 impl History {
+    /// Notes what an instance says of itself. Returns whether there was one before it.
+    pub(super) fn described(&mut self, description: Arc<Description>) -> bool {
+        let is_successor = self.is_successor();
+        (self.description, self.was_ended) = (Some(description), false);
+        is_successor
+    }
+
+    fn is_successor(&self) -> bool {
+        self.was_ended || self.description.is_some()
+    }
+
     /// How long the next start has to wait. The first failure costs nothing: it may stay the only one.
     pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
         let doublings = self.failures.checked_sub(2)?.min(16);
@@ -165,9 +178,10 @@ impl Failures {
         self.restarts = self.restarts.saturating_add(u64::try_from(instances).unwrap_or(u64::MAX));
     }
 
-    pub(super) fn failed(&mut self, why: String) {
+    /// The reason may repeat words of the peer: it stays one line, also where it stands among others.
+    pub(super) fn failed(&mut self, why: &str) {
         self.failures = self.failures.saturating_add(1);
-        (self.latest, self.is_failing) = (Some((clock::now(), why)), true);
+        (self.latest, self.is_failing) = (Some((clock::now(), why.replace(char::is_control, " "))), true);
     }
 }
 
@@ -182,9 +196,14 @@ impl<I> Slots<I> {
         self.running.iter().filter(move |(key, _)| *key.server == *server).map(|(_, slot)| slot)
     }
 
+    /// Whether an instance serves its callers; not once it has been taken out.
+    pub(super) fn holds(&self, key: &InstanceKey, instance: &I) -> bool {
+        self.running.get(key).is_some_and(|slot| std::ptr::eq(&*slot.instance, instance))
+    }
+
     /// Takes an instance out, unless another has taken its place.
     pub(super) fn remove(&mut self, key: &InstanceKey, instance: &I) {
-        if self.running.get(key).is_some_and(|slot| std::ptr::eq(&*slot.instance, instance)) {
+        if self.holds(key, instance) {
             self.running.remove(key);
         }
     }
@@ -223,9 +242,16 @@ impl<I> Slots<I> {
         emptied.into_iter().map(|(_, slot)| slot.instance).collect()
     }
 
-    /// Takes all of a server out, and forgets it.
+    /// Takes all of a server out, and forgets it but for the callers who have to hear that the next one is another.
     pub(super) fn without_server(&mut self, server: &str) -> Vec<Arc<I>> {
-        self.histories.retain(|key, _| *key.server != *server);
+        self.histories.retain(|key, past| {
+            let was_ended = past.is_successor();
+            let is_theirs = *key.server == *server;
+            if is_theirs {
+                *past = History { was_ended, ..History::default() };
+            }
+            !is_theirs || was_ended
+        });
         let gone = self.running.extract_if(|key, _| *key.server == *server);
         gone.map(|(_, slot)| slot.instance).collect()
     }
@@ -242,7 +268,7 @@ impl<I> Slots<I> {
     /// Forgets failures of long ago; if there are too many histories, all that have no instance.
     pub(super) fn forget_failures(&mut self, now: Instant) {
         let is_fresh = |failed: Instant| now < failed + limits::bridge::PAUSE_MAX + limits::bridge::STEADY;
-        let is_known = |past: &History| past.description.is_some() || past.failed.is_some_and(is_fresh);
+        let is_known = |past: &History| past.is_successor() || past.failed.is_some_and(is_fresh);
         self.histories.retain(|_, past| is_known(past));
         if self.histories.len() >= limits::bridge::SLOTS {
             let running: Vec<_> = self.running.keys().map(InstanceKey::without_session).collect();

@@ -38,7 +38,7 @@ impl Receiver for Instance {
     }
 
     fn failed(&self, why: &str) {
-        self.instances.failures.lock().failed(why.to_owned());
+        self.instances.failures.lock().failed(why);
     }
 
     fn reached(&self) {

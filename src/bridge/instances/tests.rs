@@ -13,6 +13,7 @@ use crate::bridge::pool::History;
 use crate::bridge::transport::{ProgramEnd, Transport, Undelivered};
 use crate::mcp::Members;
 
+mod endings;
 mod isolation;
 
 const IDLE: Duration = Duration::from_secs(600);
@@ -270,9 +271,9 @@ fn failures_in_a_row_make_the_next_start_wait() {
     assert_eq!(fleet.launches(), 2);
     fleet.ready(&person(2, 2));
     let history = |failures, ago| History {
-        description: None,
         failures,
         failed: Some(clock::instant() - Duration::from_secs(ago)),
+        ..History::default()
     };
     let pause = |failures, ago| {
         history(failures, ago).pause(clock::instant()).map_or(0, |pause| pause.as_millis().div_ceil(1000))
@@ -331,27 +332,6 @@ fn an_idle_instance_runs_out_of_patience_and_a_busy_one_does_not() {
     );
     fleet.ready(&person(1, 1));
     assert_eq!(fleet.launches(), 2);
-}
-
-/// A call may take longer than a program is kept unused: what it was called for is not lost with its answer.
-#[test]
-fn an_instance_is_unused_from_the_end_of_its_latest_call() {
-    let fleet = fleet((8, 64), IDLE);
-    let long_ago = clock::instant().checked_sub(IDLE).unwrap();
-    let is_kept =
-        |instance: &Instance| instance.idle_since().unwrap() > long_ago && !instance.patience().is_zero();
-    for (grant, end) in [(1, "answered"), (2, "cancelled")] {
-        let instance = fleet.ready(&person(1, grant));
-        let id = instance.peer.request("tools/call", &Members::default(), FakeRequester::of(grant)).unwrap();
-        instance.state.lock().used = long_ago;
-        match end {
-            "answered" => {
-                assert!(instance.receive(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#)));
-            }
-            _ => instance.peer.cancel(id, "done"),
-        }
-        assert!(is_kept(&instance), "{end}");
-    }
 }
 
 #[test]
@@ -414,6 +394,16 @@ fn a_server_is_failing_until_something_works() {
     assert!(is_failing());
     fleet.last().receiver.reached();
     assert!(!is_failing());
+}
+
+/// The operator reads it among lines of others.
+#[test]
+fn the_reason_of_a_failure_is_one_line() {
+    let fleet = usual();
+    fleet.ready(&person(1, 1));
+    fleet.last().receiver.failed("no\nready\r\u{1b}[2J");
+    let (_, why) = fleet.instances.failures.lock().latest.clone().unwrap();
+    assert_eq!(why, "no ready  [2J");
 }
 
 #[test]
