@@ -103,7 +103,7 @@ const fn command(words: &'static [&'static str], arguments: &'static str, action
 pub(super) const COMMANDS: &[Command] = &[
     command(&[], BRIDGED, Action::Serve).help(
         "serve this program's own tools, or an MCP server: a COMMAND that speaks MCP on standard input and output, started \
-         for each person and client, a URL, or several from a FILE",
+         for each person and client (--env gives it variables), a URL (--header adds headers), or several from a FILE",
     ),
     command(&["demo"], BRIDGED, Action::Demo)
         .help("serve on loopback with a simulated GitHub, no account needed"),
