@@ -12,6 +12,7 @@ use super::peer::{PeerQuestion, Requester, Settled};
 use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
 use crate::base::identity::GrantId;
 use crate::base::lock::Mutex;
+use crate::mcp::Members;
 
 pub(super) fn raw(text: &str) -> Box<RawValue> {
     RawValue::from_string(text.to_owned()).unwrap()
@@ -127,8 +128,8 @@ impl Requester for FakeRequester {
         Some(self.owner)
     }
 
-    fn progress(&self, params: &RawValue) {
-        self.tell("progress", params.get());
+    fn progress(&self, params: Members) {
+        self.tell("progress", params.to_raw().unwrap().get());
     }
 
     fn log(&self, params: &RawValue) {

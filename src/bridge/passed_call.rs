@@ -404,9 +404,12 @@ impl Requester for PassedCall {
         Some(self.owner)
     }
 
-    fn progress(&self, params: &RawValue) {
-        if let Some(context) = self.context() {
-            context.forward("notifications/progress", params);
+    fn progress(&self, params: Members) {
+        let Some(context) = self.context() else { return };
+        // The request that the call belongs to now, which may be one that brought answers, has a token of its own.
+        let Some(token) = message::progress_token(&context.call().params) else { return };
+        if let Ok(params) = params.with("progressToken", &token).and_then(|params| params.to_raw()) {
+            context.forward("notifications/progress", &params);
         }
     }
 

@@ -31,8 +31,8 @@ pub(super) trait Requester: Send + Sync {
         None
     }
 
-    /// A report of progress: the params, with the client's own token.
-    fn progress(&self, _params: &RawValue) {}
+    /// A report of progress: the params without a token.
+    fn progress(&self, _params: Members) {}
 
     /// A log message that the peer wrote while this request ran.
     fn log(&self, _params: &RawValue) {}
@@ -75,8 +75,7 @@ struct PeerState {
 
 struct Running {
     waiter: Arc<dyn Requester>,
-    /// The client's own token.
-    progress_token: Option<Box<RawValue>>,
+    wants_progress: bool,
 }
 
 /// A request of the peer that waits for its answer.
@@ -120,8 +119,7 @@ impl Peer {
         let introduction = self.state.lock().introduction;
         let mut introduction = introduction.map(|introduction| (introduction, waiter.client()));
         let mirrored = introduction.as_mut().map(|(_, client)| std::mem::take(&mut client.mirrored));
-        let progress_token = message::progress_token(params);
-        let wants_progress = progress_token.is_some();
+        let wants_progress = message::progress_token(params).is_some();
         let id = {
             let mut state = self.state.lock();
             if state.ended.is_some() {
@@ -133,7 +131,7 @@ impl Peer {
             state.last_id = state.last_id.saturating_add(1);
             let id = state.last_id;
             // Before it is sent, so that no answer is too early.
-            state.running.insert(id, Running { waiter, progress_token });
+            state.running.insert(id, Running { waiter, wants_progress });
             id
         };
         let params = message::for_peer(params, wants_progress.then_some(id), introduction);
@@ -270,13 +268,11 @@ impl Peer {
         let Ok(Some(token)) = params.read::<u64>("progressToken") else { return };
         let found = {
             let state = self.state.lock();
-            let running = state.running.get(&token);
-            running.and_then(|running| Some((Arc::clone(&running.waiter), running.progress_token.clone()?)))
+            let running = state.running.get(&token).filter(|running| running.wants_progress);
+            running.map(|running| Arc::clone(&running.waiter))
         };
-        let Some((waiter, token)) = found else { return };
-        let params = params.without("progressToken").with("progressToken", &token);
-        if let Ok(params) = params.and_then(|params| params.to_raw()) {
-            waiter.progress(&params);
+        if let Some(waiter) = found {
+            waiter.progress(params.without("progressToken"));
         }
     }
 

@@ -82,7 +82,7 @@ fn a_late_question_reaches_no_other_client() {
 }
 
 #[test]
-fn progress_reaches_its_request_with_the_clients_token() {
+fn progress_reaches_its_request() {
     let (peer, transport) = peer();
     let (first, second, quiet) = (FakeRequester::of(1), FakeRequester::of(2), FakeRequester::of(3));
     let same = r#"{"_meta":{"progressToken":"t"}}"#;
@@ -93,7 +93,7 @@ fn progress_reaches_its_request_with_the_clients_token() {
         assert!(peer.receive(&text.replace("TOKEN", token)));
     };
     report(&b.to_string());
-    assert_eq!(second.take(), [r#"progress {"progress":9007199254740993,"total":1.10,"progressToken":"t"}"#]);
+    assert_eq!(second.take(), [r#"progress {"progress":9007199254740993,"total":1.10}"#]);
     [c.to_string(), "99".to_owned(), "\"t\"".to_owned(), "null".to_owned()]
         .iter()
         .for_each(|token| report(token));

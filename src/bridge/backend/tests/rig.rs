@@ -148,6 +148,7 @@ pub(super) fn usual(message: &Value) -> Vec<String> {
         }
         (Some("tools/call"), Some("nonsense")) => result("7"),
         (Some("tools/call"), Some("ask")) => vec![elicitation(&format!("q1/{id}"))],
+        (Some("tools/call"), Some("ask_report")) => vec![elicitation(&format!("qp/{id}"))],
         (Some("tools/call"), Some("hang")) => vec![LOG.to_owned()],
         (Some("tools/call"), Some("log_ask")) => vec![LOG.to_owned(), elicitation(&format!("q1/{id}"))],
         (Some("tools/call"), Some("log_ask_log")) => vec![LOG.to_owned(), elicitation(&format!("q2/{id}"))],
@@ -164,9 +165,16 @@ pub(super) fn usual(message: &Value) -> Vec<String> {
             // Threads put the two in either order; one test has them.
             Some(("qx" | "qy", _)) if BOTH_ANSWERED.fetch_add(1, Ordering::SeqCst) == 0 => Vec::new(),
             Some(("q2", _)) => vec![LOG.to_owned()],
-            Some((_, call)) => {
+            Some((question, call)) => {
                 let answered = json!({ "content": [], "answered": message["result"] });
-                vec![format!(r#"{{"jsonrpc":"2.0","id":{call},"result":{answered}}}"#)]
+                let answer = format!(r#"{{"jsonrpc":"2.0","id":{call},"result":{answered}}}"#);
+                // Our token for reports is the id of the call.
+                let report = || {
+                    format!(
+                        r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{call},"progress":1.10}}}}"#
+                    )
+                };
+                (question == "qp").then(report).into_iter().chain([answer]).collect()
             }
             None => Vec::new(),
         },

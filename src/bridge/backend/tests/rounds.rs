@@ -252,3 +252,20 @@ fn a_program_of_2026_is_begun_so_the_next_time() {
     let sent = begun(&rig);
     assert_eq!((sent[0].len(), &*sent[1]), (2, &["server/discover".to_owned()][..]));
 }
+
+/// Each request of a client has a token of its own for reports of progress.
+#[test]
+fn progress_after_an_answer_has_the_token_of_the_request_that_brought_it() {
+    let rig = rig(usual);
+    let ask = |more: Value| {
+        let mut params = json!({ "name": "ask_report", "token": "first" });
+        params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        rig.send(modern("tools/call", params)).messages()
+    };
+    let asked: Value = serde_json::from_str(&ask(json!({}))[0]).unwrap();
+    let state = &asked["result"]["requestState"];
+    let answers = json!({ "question-0": { "action": "accept" } });
+    let messages = ask(json!({ "token": "second", "requestState": state, "inputResponses": answers }));
+    let report = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progress":1.10,"progressToken":"second"}}"#;
+    assert!(messages.contains(&report.to_owned()), "{messages:?}");
+}
