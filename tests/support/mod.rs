@@ -5,6 +5,7 @@ pub(crate) mod browser;
 pub(crate) mod github;
 pub(crate) mod http;
 pub(crate) mod server;
+pub(crate) mod store;
 pub(crate) mod walk;
 
 /// Now, on the monotonic clock.

@@ -16,6 +16,7 @@ use sha2::Digest;
 
 use super::github::{CLIENT_ID, CLIENT_SECRET, FakeGitHub};
 use super::http::PATIENCE;
+use super::store::Store;
 
 /// A running server.
 pub(crate) struct Server {
@@ -27,6 +28,8 @@ pub(crate) struct Server {
     lines: Receiver<()>,
     /// Everything the server has printed, over restarts.
     log: Arc<Mutex<String>>,
+    /// Where its grants are, unless they are in the state directory.
+    store: Option<Store>,
 }
 
 impl Server {
@@ -109,9 +112,15 @@ impl Server {
             .envs(environment.iter().cloned())
             .env("MCP_STATE_DIR", &state_dir);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let names_store = environment.iter().any(|(name, _)| name == "MCP_STORE");
+        let store = if names_store { None } else { Store::beside(&state_dir) };
+        if let Some(store) = &store {
+            command.env("MCP_STORE", store.url());
+        }
         let log = Arc::default();
         let (child, lines) = spawn(&mut command, &log);
-        let mut server = Server { authority: authority.to_owned(), command, state_dir, child, lines, log };
+        let mut server =
+            Server { authority: authority.to_owned(), command, state_dir, child, lines, log, store };
         server.wait_until_ready();
         server
     }
@@ -190,7 +199,7 @@ impl Server {
         self.wait_until_ready();
     }
 
-    /// A digest of everything in its state directory.
+    /// A digest of everything in its state directory, and of what its store has.
     pub(crate) fn stored(&self) -> String {
         let mut digest = sha2::Sha256::new();
         let mut names: Vec<_> =
@@ -200,6 +209,7 @@ impl Server {
             digest.update(name.to_str().unwrap());
             digest.update(fs::read(name).unwrap());
         }
+        digest.update(self.store.as_ref().map(Store::names).unwrap_or_default());
         format!("{:x?}", digest.finalize())
     }
 

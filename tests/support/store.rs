@@ -1,0 +1,54 @@
+//! A Valkey or Redis server for the grants of one server, in builds that can use it: the same tests hold with either table.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A server without files. Stopped when dropped.
+pub(crate) struct Store {
+    process: Child,
+    directory: PathBuf,
+}
+
+impl Store {
+    /// Starts one beside a state directory, if `make valkey` asks for it.
+    #[allow(clippy::disallowed_methods)] // the word of the Makefile has no other way to say so
+    pub(crate) fn beside(state_dir: &Path) -> Option<Store> {
+        std::env::var_os("TEST_STORE").map(|_| Store::start(state_dir.with_extension("store")))
+    }
+
+    fn start(directory: PathBuf) -> Store {
+        fs::create_dir_all(&directory).unwrap();
+        let program = ["valkey-server", "redis-server"].into_iter().find_map(|program| {
+            let mut command = Command::new(program);
+            // Servers of other users are tested as well.
+            command.args(["--port", "0", "--save", "", "--unixsocketperm", "777", "--unixsocket", "socket"]);
+            command.arg("--dir").arg(&directory).current_dir(&directory).stdout(Stdio::piped()).spawn().ok()
+        });
+        let mut process = program.expect("no server is installed: apt-get install redis-server");
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains("eady to accept connections")), "it does not start");
+        // Whatever else it says is of no interest, and must not fill the pipe. Ends with the process.
+        std::thread::spawn(move || lines.for_each(drop));
+        Store { process, directory }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("unix://{}/socket", self.directory.display())
+    }
+
+    /// The names of everything that is stored.
+    pub(crate) fn names(&self) -> Vec<u8> {
+        let socket = self.directory.join("socket");
+        Command::new("redis-cli").arg("-s").arg(socket).args(["keys", "*"]).output().unwrap().stdout
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
