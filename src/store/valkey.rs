@@ -8,8 +8,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
-use redis::{Cmd, FromRedisValue, IntoConnectionInfo, RedisError, RedisResult};
+use redis::{Cmd, FromRedisValue, IntoConnectionInfo, PubSub, RedisError, RedisResult};
 
 mod connections;
 
@@ -20,9 +21,9 @@ use super::place::{StorePlace, StoreUrl};
 use super::schema::{self, key_checks};
 use super::{Error, Expiry, Grant, Grants, OpenedFor};
 use crate::base::cancel::CancelToken;
-use crate::base::clock::Timestamp;
+use crate::base::clock::{self, Timestamp};
 use crate::base::identity::{GrantId, UserId};
-use crate::base::limits::valkey::{PAUSES, SILENCE};
+use crate::base::limits::valkey::{HEARD, PAUSES, SILENCE};
 use crate::base::lock::Mutex;
 use crate::base::startup_error::StartupError;
 use crate::base::{limits, log};
@@ -83,8 +84,8 @@ struct Shared {
 
 struct State {
     cache: Cache,
-    /// Whether changes by other servers are heard. The cache is not used otherwise.
-    is_listening: bool,
+    /// When something was last heard on the channel, if it is open. The cache is used for [`HEARD`] after that.
+    heard: Option<Instant>,
     /// Grants whose deletion could not be written. Reads do not return them any more; every sweep tries again (S3).
     unwritten_deletions: BTreeSet<GrantId>,
     /// Whether the server refused the last change.
@@ -133,7 +134,7 @@ impl ValkeyGrants {
         let info = url.as_str().into_connection_info().map_err(|error| unusable(url, &error))?;
         let state = State {
             cache: Cache::new(limits::CACHED_GRANTS),
-            is_listening: false,
+            heard: None,
             unwritten_deletions: BTreeSet::new(),
             refuses_writes: false,
         };
@@ -246,30 +247,30 @@ impl Shared {
     fn listen(&self) {
         let mut pause = PAUSES.0;
         while !self.stop.is_tripped() {
-            let outcome = self.hear();
-            let mut state = self.state.lock();
-            let was_listening = std::mem::take(&mut state.is_listening);
-            state.cache.clear();
-            drop(state);
-            if let Err(error) = outcome {
+            if let Err(error) = self.hear(&mut pause) {
                 log::error("store.failed", &[log::Field::Error(&error.to_string())]);
                 self.connections.note(Some(&error));
             }
-            pause = if was_listening { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
             self.stop.wait(pause);
+            pause = (pause * 2).min(PAUSES.1);
         }
     }
 
-    fn hear(&self) -> RedisResult<()> {
+    fn hear(&self, pause: &mut Duration) -> RedisResult<()> {
         let mut connection = self.connections.open()?;
         let mut channel = connection.as_pubsub();
         channel.set_read_timeout(Some(SILENCE))?;
         channel.subscribe(&self.channel)?;
-        let mut state = self.state.lock();
-        state.cache.clear(); // reads that have begun before are not kept
-        state.is_listening = true;
-        drop(state);
         log::info("store.connected", &[log::Field::Url(self.connections.place())]);
+        *pause = PAUSES.0;
+        self.note_heard(Some(clock::instant()));
+        let outcome = self.follow(&mut channel);
+        // Before the channel is closed, which waits for the server.
+        self.note_heard(None);
+        outcome
+    }
+
+    fn follow(&self, channel: &mut PubSub<'_>) -> RedisResult<()> {
         while !self.stop.is_tripped() {
             match channel.get_message() {
                 Ok(message) => match GrantId::try_from(message.get_payload::<String>()?) {
@@ -279,8 +280,22 @@ impl Shared {
                 Err(error) if error.is_timeout() => drop(channel.ping::<redis::Value>()?),
                 Err(error) => return Err(error),
             }
+            self.state.lock().heard = Some(clock::instant());
         }
         Ok(())
+    }
+
+    /// Notes that the channel is heard from now on, or not any more. What was read before may be old.
+    fn note_heard(&self, heard: Option<Instant>) {
+        let mut state = self.state.lock();
+        state.cache.clear();
+        state.heard = heard;
+    }
+}
+
+impl State {
+    fn may_use_cache(&self) -> bool {
+        self.heard.is_some_and(|at| clock::instant().saturating_duration_since(at) < HEARD)
     }
 }
 
@@ -295,7 +310,7 @@ impl Grants for ValkeyGrants {
             if state.unwritten_deletions.contains(&id) {
                 return Ok(None);
             }
-            if state.is_listening
+            if state.may_use_cache()
                 && let Some(grant) = state.cache.look_up(id)
             {
                 return Ok(Some(grant));
@@ -305,7 +320,7 @@ impl Grants for ValkeyGrants {
         let record: Option<String> = self.ask(redis::cmd("GET").arg(grant_key(&id.to_string())))?;
         let Some(grant) = record.as_deref().map(parse).transpose()? else { return Ok(None) };
         let mut state = self.shared.state.lock();
-        if state.is_listening {
+        if state.may_use_cache() {
             state.cache.fill(&grant, start);
         }
         Ok(Some(grant))

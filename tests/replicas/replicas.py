@@ -36,12 +36,12 @@ PREFIX = "{mcp-oauth}:"
 
 
 class Store:
-    """A Valkey or Redis server that keeps what it is told, on a Unix socket."""
+    """A Valkey or Redis server that keeps what it is told, on a Unix socket and a port."""
 
     def __init__(self, directory, fsync):
-        self.socket = f"{directory}/store.sock"
+        self.socket, self.port = f"{directory}/store.sock", free_port()
         program = shutil.which("valkey-server") or shutil.which("redis-server")
-        self.command = [program, "--port", "0", "--unixsocket", self.socket, "--dir", directory, "--save", "", "--appendonly", "yes", "--appendfsync", fsync]
+        self.command = [program, "--bind", "127.0.0.1", "--port", str(self.port), "--unixsocket", self.socket, "--dir", directory, "--save", "", "--appendonly", "yes", "--appendfsync", fsync]
         self.start()
 
     def start(self):
@@ -76,10 +76,14 @@ class Site3:
             "MCP_STORE": f"unix://{store.socket}", "MCP_OAUTH_KEY_FILE": key, "MCP_PUBLIC_URL": self.origin, "MCP_ALLOW": "any",
             "MCP_TRUSTED_PROXY": "127.0.0.1", "MCP_REGISTRATIONS_PER_HOUR": "100000", "GITHUB_URL": github, "GITHUB_API_URL": f"{github}/api/v3",
         }
-        self.servers = [Server(binary, env) for _ in range(REPLICAS)]
-        for server in self.servers:
-            server.site = Site(self.origin, server.port)
-            server.start()
+        self.servers = [self.start(binary, env) for _ in range(REPLICAS)]
+        self.binary, self.env = binary, env
+
+    def start(self, binary, env):
+        server = Server(binary, env)
+        server.site = Site(self.origin, server.port)
+        server.start()
+        return server
 
     def any(self):
         return random.choice(self.servers).site
@@ -253,6 +257,56 @@ def revocation(replicas):
             must(call_status(person, server.site)[0] == 401, "revoked, and not refused")
             must(refresh_status(person, server.site)[0] == 400, "revoked, and refreshed")
     print(f"a revocation at one replica was in force at the others after {slowest * 1000:.0f} ms at most (three calls)")
+
+
+class Link:
+    """A network between a replica and the store, which can be cut: then it swallows everything, and nobody is told."""
+
+    def __init__(self, port):
+        self.target, self.whole, self.listener = port, threading.Event(), socket.create_server(("127.0.0.1", 0))
+        self.whole.set()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            near, _ = self.listener.accept()
+            far = socket.create_connection(("127.0.0.1", self.target))
+            for ends in ((near, far), (far, near)):
+                threading.Thread(target=self.carry, args=ends, daemon=True).start()
+
+    def carry(self, source, target):
+        try:
+            while data := source.recv(65536):
+                self.whole.wait()
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+def partition(replicas, store):
+    """One replica loses the store, and hears nothing of a revocation at another."""
+    link = Link(store.port)
+    env = replicas.env | {"MCP_STORE": f"redis://127.0.0.1:{link.listener.getsockname()[1]}/0"}
+    with replicas.start(replicas.binary, env) as cut_off:
+        person, = people(cut_off.site, 1, 90)
+        for _ in range(20):
+            must(call_status(person, cut_off.site)[0] == 200, "a call before the partition")
+        link.whole.clear()
+        started = time.monotonic()
+        must(revoke_status(person, replicas.servers[0].site)[0] == 200, "a revocation")
+        while (answer := call_status(person, cut_off.site)[0]) == 200:
+            must(time.monotonic() < started + 5, "revoked, and alive behind a partition after 5 s")
+            time.sleep(0.02)
+        seconds = time.monotonic() - started
+        for _ in range(50):
+            must(call_status(person, cut_off.site)[0] == 503, "an answer without the store")
+        link.whole.set()
+        while (after := call_status(person, cut_off.site)[0]) == 503:
+            must(time.monotonic() < started + 20, "the store is back, and the replica does not notice")
+            time.sleep(0.02)
+        must((answer, after) == (503, 401), f"behind and after the partition: {answer}, {after}")
+        print(f"a partition: a grant that was revoked elsewhere was refused after {seconds:.2f} s, with 503, and when it was over with 401")
 
 
 def costs(replicas, store):
@@ -432,6 +486,7 @@ def main():
                         with_affinity("HAProxy", directory, port, replicas, [haproxy, "-f", "CONFIG"], config)
                         revocation(replicas)
                         costs(replicas, store)
+                        partition(replicas, store)
                         paused(replicas, store)
                     storm(replicas, store, fsync)
             finally:

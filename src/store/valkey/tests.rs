@@ -22,7 +22,7 @@ fn soon(holds: impl Fn() -> bool) {
 fn is_cached(table: &ValkeyGrants, id: GrantId) -> bool {
     let _ = table.get(id);
     let mut state = table.shared.state.lock();
-    state.is_listening && state.cache.look_up(id).is_some()
+    state.may_use_cache() && state.cache.look_up(id).is_some()
 }
 
 #[test]
