@@ -4,13 +4,14 @@
 use std::fmt::{self, Write as _};
 
 use crate::base::capacity::Capacity;
-use crate::base::{capped, log};
+use crate::base::{capped, clock, limits, log};
 use crate::bridge::{Bridges, ChildUser, Home, Isolation, Location, ServerEntry};
 use crate::config::{ClientSecret, Config, Listen, Warning};
 use crate::edge::Tls;
 use crate::http::TrustedProxies;
 use crate::oauth::AllowRule;
 use crate::oauth::provider::Group;
+use crate::operate;
 use crate::serve::{MakeBackend, State, prepare};
 use crate::store::{self, OpenedFor};
 
@@ -174,6 +175,12 @@ impl Report {
             _ if state.is_in_use => {
                 let text = "so the key, the grants, the places and the ports were not looked at";
                 self.say("a server is running", text);
+                // RFC 3339 in UTC: earlier times are lesser texts.
+                let soon = clock::now().plus(limits::service_token::WARNING).rfc3339();
+                for token in operate::tokens(&files).iter().filter(|token| token.ends <= soon) {
+                    let what = format!("the service {} ends at {}", token.login, token.ends);
+                    self.note("warning", &what, store::RENEWAL);
+                }
             }
             (_, Some(table)) => {
                 let count = table.list().map(|grants| grants.len().to_string());

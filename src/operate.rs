@@ -15,7 +15,7 @@ use crate::base::random::OsRandom;
 use crate::base::startup_error::{Cause, StartupError};
 use crate::base::{capped, limits, log};
 use crate::config::{OperatorCommand, Probe, StateFiles};
-use crate::operator::{self, ErrorAnswer, Operation, Operator, Outcome};
+use crate::operator::{self, ErrorAnswer, GrantSummary, Operation, Operator, Outcome};
 use crate::store::{self, OpenedFor, StateDirectory, StorePlace, StoreUrl, key_file};
 use crate::trust;
 
@@ -97,6 +97,7 @@ fn here(
         rotate_key: Box::new(move || {
             rotated.store.rotate_key(&rotated.key_file.path, &keys, &*rotating, &OsRandom)
         }),
+        add_token: None,
         look: Box::new(|| None),
         back_up: Box::new(move || copied.back_up(&copy)),
         bridges: None,
@@ -152,18 +153,36 @@ pub fn health(probe: &Probe) -> Result<(), StartupError> {
     }
 }
 
+/// The service tokens of the running server, if it answers.
+pub fn tokens(files: &StateFiles) -> Vec<GrantSummary> {
+    let socket = files.socket.clone();
+    match within(limits::HEALTH, move || ask(&Operation::ListTokens, &socket)) {
+        Ok(Ok(Outcome::Tokens(tokens))) => tokens,
+        Ok(_) | Err(_) => Vec::new(),
+    }
+}
+
 /// The status of `/healthz`, within `patience`.
 fn status_over(socket: PathBuf, patience: Duration) -> Result<u16, String> {
-    let (sender, answer) = channel();
     let ask = move || {
         let answer = exchange(&socket, "GET /healthz HTTP/1.1\r\n", b"");
-        let status = answer.map(|answer| parse(&answer).map(|(status, _)| status));
-        let _ = sender.send(status); // nobody waits any more
+        answer.map(|answer| parse(&answer).map(|(status, _)| status))
     };
-    // A thread, since connecting to a server that hangs can block for ever and std has no limit for that. Ends with the process.
-    thread::Builder::new().name("health".to_owned()).spawn(ask).map_err(|error| error.to_string())?;
-    let status = answer.recv_timeout(patience).map_err(|_| "no answer in time".to_owned())?;
+    let status = within(patience, ask)?;
     status.map_err(|error| error.to_string())?.ok_or_else(|| "no whole answer".to_owned())
+}
+
+/// What `work` returns, if it does within `patience`.
+fn within<T: Send + 'static>(
+    patience: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    let (sender, answer) = channel();
+    // A thread, since connecting to a server that hangs can block for ever and std has no limit for that. Ends with the process.
+    let answering = thread::Builder::new().name("health".to_owned());
+    // Perhaps nobody waits for it any more.
+    answering.spawn(move || drop(sender.send(work()))).map_err(|error| error.to_string())?;
+    answer.recv_timeout(patience).map_err(|_| "no answer in time".to_owned())
 }
 
 /// Status and body of a whole answer of our own server; `None` if it was cut off.

@@ -11,13 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit;
 use crate::base::clock::Clock;
-use crate::base::identity::{ClientFingerprint, GrantId, Scopes, Subject, UserId};
+use crate::base::identity::{ClientFingerprint, GrantId, Scopes, Subject, TokenName, UserId};
 use crate::base::lock::Mutex;
+use crate::base::network::Network;
 use crate::base::startup_error::{Cause, StartupError};
 use crate::base::{limits, log};
 use crate::bridge::{Bridges, ServerSummary};
 use crate::http::{Admission, Handler, Head, Method, Request, Response};
-use crate::store::{self, Grant, GrantClient, Grants, Picks};
+use crate::oauth::{AddedToken, TokenOrder};
+use crate::store::{self, Grant, GrantClient, Grants, Picks, Stage};
 
 /// The file in the state directory that a copy of the table is written to.
 pub const COPY: &str = "backup.new";
@@ -31,6 +33,9 @@ pub const PATH: &str = "/operation";
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
     ListGrants,
+    ListTokens,
+    /// Make a service token.
+    AddToken(TokenOrder),
     /// End these grants, and everything that was issued under them.
     Revoke(Selection),
     /// Seal with a new key from now on; the older ones still open.
@@ -64,6 +69,8 @@ pub enum Selection {
     /// the other login are included: they belong to the same number.
     Login(String),
     Client(ClientFingerprint),
+    /// The service token of this name.
+    Token(TokenName),
     All,
 }
 
@@ -73,6 +80,9 @@ pub enum Selection {
 pub enum Outcome {
     /// The grants, the latest used first.
     Grants(Vec<GrantSummary>),
+    /// Those of service tokens, by name.
+    Tokens(Vec<GrantSummary>),
+    TokenAdded(AddedToken),
     /// The grants that have ended.
     Revoked(Vec<GrantId>),
     Rotated {
@@ -126,7 +136,7 @@ pub struct GrantSummary {
     /// The user's login when they logged in, or `token:NAME`.
     pub login: String,
     pub client: GrantClient,
-    /// The URI of the server that it is for.
+    /// The URI of the server that it is for; of a service token all of them, separated by spaces.
     pub resource: String,
     pub scopes: Scopes,
     pub created: String,
@@ -134,6 +144,9 @@ pub struct GrantSummary {
     pub last_used: String,
     /// The end of the grant unless it is refreshed.
     pub ends: String,
+    /// Where a service token may be used from; anywhere if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<Network>,
 }
 
 /// The answer of the endpoint when there is no [`Outcome`].
@@ -144,6 +157,9 @@ pub struct ErrorAnswer {
 
 /// Puts a new key before the others and, in a running server, into use. Returns the number of keys.
 pub type RotateKey = Box<dyn Fn() -> Result<usize, StartupError> + Send + Sync>;
+
+/// Makes a service token.
+pub type AddToken = Box<dyn Fn(&TokenOrder) -> Result<AddedToken, StartupError> + Send + Sync>;
 
 /// Describes the server, if it runs.
 pub type Look = Box<dyn Fn() -> Option<Running> + Send + Sync>;
@@ -159,6 +175,8 @@ pub struct Parts {
     /// Ends grants when the table can be read again. Returns whether that is remembered.
     pub end_later: Box<dyn Fn(Picks) -> bool + Send + Sync>,
     pub rotate_key: RotateKey,
+    /// Of a running server, which knows the servers that a token is for.
+    pub add_token: Option<AddToken>,
     pub look: Look,
     pub back_up: BackUp,
     /// The servers behind a running one.
@@ -181,7 +199,13 @@ impl Operator {
 
     pub fn perform(&self, operation: &Operation) -> Result<Outcome, StartupError> {
         match operation {
-            Operation::ListGrants => self.list(),
+            Operation::ListGrants => Ok(Outcome::Grants(self.list(|_| true)?)),
+            Operation::ListTokens => {
+                let mut tokens = self.list(|grant| grant.subject.user().is_none())?;
+                tokens.sort_by_key(|token| token.subject);
+                Ok(Outcome::Tokens(tokens))
+            }
+            Operation::AddToken(order) => self.add_token(order),
             Operation::Revoke(selection) => self.revoke(selection),
             Operation::RotateKey => self.rotate_key(),
             Operation::Status => self.status(),
@@ -224,12 +248,21 @@ impl Operator {
         })
     }
 
-    fn list(&self) -> Result<Outcome, StartupError> {
+    /// The grants that are not over, the latest used first.
+    fn list(&self, is_wanted: fn(&Grant) -> bool) -> Result<Vec<GrantSummary>, StartupError> {
         let now = self.parts.clock.now();
         let mut grants = self.parts.grants.list().map_err(unreadable)?;
-        grants.retain(|grant| !grant.is_over(now));
+        grants.retain(|grant| !grant.is_over(now) && is_wanted(grant));
         grants.sort_by_key(|grant| std::cmp::Reverse((grant.last_used, grant.created, grant.id)));
-        Ok(Outcome::Grants(grants.iter().map(|grant| GrantSummary::of(grant)).collect()))
+        Ok(grants.iter().map(|grant| GrantSummary::of(grant)).collect())
+    }
+
+    fn add_token(&self, order: &TokenOrder) -> Result<Outcome, StartupError> {
+        const NONE: &str = "no server runs with this state directory, and a token is for the servers of a running one: start it";
+        let add = self.parts.add_token.as_ref().ok_or_else(|| missing(NONE))?;
+        // Held so that two commands do not make one name twice.
+        let _claim = self.writing.try_lock().ok_or_else(busy)?;
+        add(order).map(Outcome::TokenAdded)
     }
 
     /// Tries to end each grant, even if another could not be ended.
@@ -362,7 +395,9 @@ impl Selection {
         let users = match self {
             Selection::Login(login) => had_login(login),
             Selection::User(user) => BTreeSet::from([*user]),
-            Selection::Grant(_) | Selection::Client(_) | Selection::All => BTreeSet::new(),
+            Selection::Grant(_) | Selection::Client(_) | Selection::Token(_) | Selection::All => {
+                BTreeSet::new()
+            }
         };
         let meant = |grant: &&Arc<Grant>| match self {
             Selection::Grant(id) => grant.id == *id,
@@ -370,6 +405,7 @@ impl Selection {
                 grant.subject.user().is_some_and(|user| users.contains(&user))
             }
             Selection::Client(client) => grant.client.fingerprint == *client,
+            Selection::Token(name) => grant.subject == Subject::Token(*name),
             Selection::All => true,
         };
         grants.iter().filter(meant).map(|grant| grant.id).collect()
@@ -388,6 +424,10 @@ impl GrantSummary {
             created: grant.created.rfc3339(),
             last_used: grant.last_used.rfc3339(),
             ends: grant.end().rfc3339(),
+            addresses: match &grant.stage {
+                Stage::Service { addresses } => addresses.clone(),
+                Stage::CodeIssued | Stage::Live { .. } => Vec::new(),
+            },
         }
     }
 }

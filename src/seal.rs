@@ -201,7 +201,8 @@ pub mod secret_bytes {
     }
 }
 
-/// `#[serde(with = "seal::secret_text")]`: how a secret text is written into what is then encrypted, and nowhere else.
+/// `#[serde(with = "seal::secret_text")]`: how a secret text is written into what is then encrypted, or answered to the operator on
+/// their socket, and nowhere else.
 pub mod secret_text {
     use serde::{Deserialize, Deserializer, Serializer};
 

@@ -186,13 +186,14 @@ impl Server {
         });
         let looked = Arc::clone(&counted);
         let numbers = Arc::new(metrics::Endpoint::new(metrics, Box::new(move || counted.snapshot())));
-        let (ending, later) = (Arc::clone(&app), Arc::clone(&app));
+        let (ending, later, adding) = (Arc::clone(&app), Arc::clone(&app), Arc::clone(&app));
         let operator = Operator::new(operator::Parts {
             grants,
             clock,
             end_grant: Box::new(move |grant| ending.grants().end(grant, "operator")),
             end_later: Box::new(move |picks| later.grants().end_later(None, "operator", picks)),
             rotate_key,
+            add_token: Some(Box::new(move |order| adding.add_token(order))),
             look: Box::new(move || Some(looked.running())),
             back_up: Box::new(move || table.back_up(&copy)),
             bridges: bridges.clone(),
@@ -340,6 +341,7 @@ impl Endpoints {
         let resource =
             oauth::ProtectedResource::new(&self.public_url, name.as_deref(), &consent.scopes, pages)
                 .keeping_github_tokens(consent.keeps_github_tokens)
+                .needing_user(consent.needs_user)
                 .handing_over(consent.handed_github_scopes.as_ref().map(in_words));
         let resource = Arc::new(resource);
         let challenges = Arc::clone(&resource);
@@ -403,6 +405,9 @@ impl Sweeper {
                 sweeps = sweeps.wrapping_add(1);
                 if sweeps.is_multiple_of(limits::SWEEPS_A_TRIM) {
                     sys::trim_heap();
+                }
+                if sweeps.is_multiple_of(limits::service_token::SWEEPS_A_WARNING) {
+                    app.grants().warn_of_ends();
                 }
                 if let Some(tls) = &tls {
                     tls.reload_if_changed();

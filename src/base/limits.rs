@@ -1,6 +1,7 @@
 //! Every number that bounds something, the unit in its name, and why it is what it is.
 
 pub mod bridge;
+pub mod service_token;
 pub mod valkey;
 
 use std::time::Duration;
@@ -68,8 +69,7 @@ pub const REFUSED_CONNECTIONS: usize = 64;
 pub const MAKE_ROOM_PAUSE: Duration = Duration::from_millis(100);
 /// How long the accept loop rests after an error: long enough not to spin, short enough not to be missed.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Open streams at once, unless the operator says otherwise. Fewer than [`CONNECTIONS`], so that a login always finds a
-/// connection.
+/// Open streams at once, unless the operator says otherwise: fewer than [`CONNECTIONS`], so that logins find one.
 pub const STREAMS: usize = 256;
 /// Bodies above [`UNCHECKED_BODY_BYTES`], whose senders are known, all together (bytes).
 pub const LARGE_BODY_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;

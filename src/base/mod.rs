@@ -14,6 +14,7 @@ pub mod json;
 pub mod limits;
 pub mod lock;
 pub mod log;
+pub mod network;
 pub mod quota;
 pub mod random;
 pub mod rate;

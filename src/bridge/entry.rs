@@ -120,6 +120,11 @@ impl ServerEntry {
         Err(StartupError::unusable("MCP_CHILDREN_DIR", why))
     }
 
+    /// Whether a value is filled in that a service token has not.
+    pub(crate) fn needs_user(&self) -> bool {
+        self.needs_github_token() || self.templates().any(|(_, value)| value.names_person())
+    }
+
     /// M5: whether a person's token at GitHub is passed on.
     pub(crate) fn needs_github_token(&self) -> bool {
         self.templates().any(|(_, value)| value.names_github_token())

@@ -232,6 +232,7 @@ impl BridgeOptions {
             name: name.to_owned(),
             title: entry.title.clone(),
             keeps_github_tokens: entry.needs_github_token(),
+            needs_user: entry.needs_user(),
             handed_github_scopes: entry
                 .needs_github_token()
                 .then(|| Scopes::parse(&entry.github_scopes.join(" ")).unwrap_or_default()),

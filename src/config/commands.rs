@@ -6,8 +6,11 @@ use super::options::{self, ConfigOption, Reads};
 use super::sources::Given;
 use super::values;
 use crate::base::identity::{ClientFingerprint, GrantId, Subject, TokenName, UserId};
+use crate::base::limits;
+use crate::base::network::Network;
 use crate::base::startup_error::StartupError;
 use crate::bridge::BridgeOptions;
+use crate::oauth::TokenOrder;
 use crate::operator::{Operation, Selection};
 use crate::store::key_file::KeyFile;
 use crate::store::{StorePlace, StoreUrl};
@@ -81,12 +84,22 @@ pub(super) struct CommandLine {
     pub(super) arguments: Vec<String>,
     /// What the flags of `grants revoke` select.
     selections: Vec<Selection>,
+    /// What the flags of `tokens add` say.
+    token: TokenFlags,
     pub(super) format: OutcomeFormat,
     pub(super) url: Option<String>,
     /// From where and to where `store copy` copies.
     places: [Option<String>; 2],
     /// The program to be served, with its variables.
     pub(super) bridge: BridgeOptions,
+}
+
+/// The flags of `tokens add`.
+#[derive(Default)]
+struct TokenFlags {
+    servers: Vec<String>,
+    days: Option<u16>,
+    addresses: Vec<Network>,
 }
 
 /// How a program to be served is written.
@@ -116,6 +129,14 @@ pub(super) const COMMANDS: &[Command] = &[
     command(&["grants", "revoke"], SELECTION, Action::Operate(revoke)).help(
         "end one grant, those of a person or a client, or all, with their tokens, sessions and streams",
     ),
+    command(&["tokens", "add"], "NAME [--server NAME]... [--days 90] [--address NETWORK]...", Action::Operate(add_token)).help(
+        "make a service token for a client that cannot log in, for the servers named here if there are several; print it once, with \
+         a configuration of the client",
+    ),
+    command(&["tokens", "list"], "", Action::Operate(|_| Ok(Operation::ListTokens)))
+        .help("list the service tokens: when each ends and was last used, where it may be used from, and its servers"),
+    command(&["tokens", "revoke"], "NAME", Action::Operate(revoke_token))
+        .help("end a service token, with its sessions and streams"),
     command(&["key", "rotate"], "", Action::Operate(|_| Ok(Operation::RotateKey))).help(
         "encrypt with a new key from now on, at once if the server runs; what was encrypted with older keys stays valid",
     ),
@@ -214,6 +235,7 @@ pub(super) fn parse(line: Vec<String>) -> Result<CommandLine, StartupError> {
         flags: Vec::new(),
         arguments: Vec::new(),
         selections: Vec::new(),
+        token: TokenFlags::default(),
         format: OutcomeFormat::Text,
         url: None,
         places: [None, None],
@@ -267,6 +289,18 @@ impl CommandLine {
             (["grants", "revoke"], "--client") => self.selections.push(client(&value()?).map_err(unusable)?),
             (["grants", "revoke"], "--all") if is_bare => self.selections.push(Selection::All),
             (["grants", "revoke"], "--all") => return Err(unusable("it takes no value")),
+            (["tokens", "add"], "--server") => {
+                self.token.servers.extend(value()?.split(',').map(str::to_owned))
+            }
+            (["tokens", "add"], "--days") => {
+                let days = value()?.parse().map_err(|_| unusable("write a number of days, like 90"))?;
+                self.token.days = Some(days);
+            }
+            (["tokens", "add"], "--address") => {
+                for network in value()?.split(',') {
+                    self.token.addresses.push(Network::parse(network).map_err(unusable)?);
+                }
+            }
             (_, "--env") if self.command.is_bridged() => self.bridge.env.push(value()?),
             (_, "--header") if self.command.is_bridged() => self.bridge.headers.push(value()?),
             (["check"], "--start") if is_bare => self.bridge.are_tried = true,
@@ -300,6 +334,27 @@ fn revoke(line: &CommandLine) -> Result<Operation, StartupError> {
         [] => Err(unusable("say what is to end: an ID, or --user, --client or --all")),
         [..] => Err(unusable("say one thing: an ID, or --user, --client or --all")),
     }
+}
+
+fn add_token(line: &CommandLine) -> Result<Operation, StartupError> {
+    let TokenFlags { servers, days, addresses } = &line.token;
+    Ok(Operation::AddToken(TokenOrder {
+        name: token_name(line)?,
+        servers: servers.clone(),
+        days: days.unwrap_or(limits::service_token::DAYS.0),
+        addresses: addresses.clone(),
+    }))
+}
+
+fn revoke_token(line: &CommandLine) -> Result<Operation, StartupError> {
+    Ok(Operation::Revoke(Selection::Token(token_name(line)?)))
+}
+
+fn token_name(line: &CommandLine) -> Result<TokenName, StartupError> {
+    const FORM: &str = "say one name: up to 32 lower-case letters, digits, - and _, a letter or digit first";
+    let name = only_argument(line, FORM)?;
+    let name = TokenName::parse(name.strip_prefix("token:").unwrap_or(name));
+    name.ok_or_else(|| StartupError::unusable(line.command.words.join(" "), FORM))
 }
 
 /// The argument of a command that takes exactly one, which `what` asks for.

@@ -1,23 +1,16 @@
 //! The client's address behind proxies (H10): X-Forwarded-For is believed of proxies that the operator has named, up to the
-//! first address that is not one of them. For limits and the log, never for a decision about rights.
+//! first address that is not one of them. For limits, the log and the addresses of service tokens; it gives nobody a right.
 
 use std::net::IpAddr;
 
 use super::request::Headers;
+use crate::base::network::Network;
 
 /// The proxies that are believed about their clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     networks: Vec<Network>,
     unix_socket: bool,
-}
-
-/// Every address of the same family that begins like the first one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Network {
-    first: IpAddr,
-    /// How many bits at the beginning all addresses share.
-    prefix: u32,
 }
 
 impl TrustedProxies {
@@ -45,7 +38,7 @@ impl TrustedProxies {
 
     /// Whether a whole address family is trusted, so that every client could lie.
     pub fn contain_everybody(&self) -> bool {
-        self.networks.iter().any(|network| network.prefix == 0)
+        self.networks.iter().any(Network::is_everybody)
     }
 
     /// The address that a request came from. Each proxy appends its caller to X-Forwarded-For, so the field is read from its
@@ -65,38 +58,6 @@ impl TrustedProxies {
             }
         }
         client
-    }
-}
-
-impl Network {
-    fn parse(text: &str) -> Result<Network, &'static str> {
-        const FORMS: &str = "write a comma list of addresses and networks like 10.0.0.7,192.168.0.0/16,2001:db8::/32, or unix";
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text, None),
-        };
-        let first: IpAddr = address.parse().map_err(|_| FORMS)?;
-        let (bits, zeros_at_end) = match first {
-            IpAddr::V4(first) => (u32::BITS, first.to_bits().trailing_zeros()),
-            IpAddr::V6(first) => (u128::BITS, first.to_bits().trailing_zeros()),
-        };
-        let digits =
-            |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-        let prefix: u32 = prefix.map_or(Some(bits), digits).ok_or(FORMS)?;
-        let free_bits = bits.checked_sub(prefix).ok_or(FORMS)?;
-        if zeros_at_end < free_bits {
-            return Err("the address of a network ends in zeros, like 10.0.0.0/8");
-        }
-        Ok(Network { first, prefix })
-    }
-
-    fn contains(&self, address: IpAddr) -> bool {
-        let shared_bits = match (self.first, address.to_canonical()) {
-            (IpAddr::V4(first), IpAddr::V4(address)) => (first.to_bits() ^ address.to_bits()).leading_zeros(),
-            (IpAddr::V6(first), IpAddr::V6(address)) => (first.to_bits() ^ address.to_bits()).leading_zeros(),
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
-        };
-        shared_bits >= self.prefix
     }
 }
 

@@ -84,6 +84,8 @@ pub struct Consent {
     pub scope_words: Vec<(String, String)>,
     /// Whether tools use the caller's own token at GitHub ([`Principal::upstream`]). If not, it is not kept.
     pub keeps_github_tokens: bool,
+    /// Whether every call needs a user at GitHub, so that service tokens are refused.
+    pub needs_user: bool,
     /// The scopes at GitHub of the callers' tokens, if these are handed to another server, which then acts with them.
     pub handed_github_scopes: Option<Scopes>,
 }

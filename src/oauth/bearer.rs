@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::issued::AccessToken;
+use super::issued::{AccessToken, ServiceToken};
 use super::live_grants::LiveGrants;
 use super::resource::{Endpoint, ProtectedResource};
 use super::upstream::{CallersUpstream, Upstreams};
@@ -10,7 +10,7 @@ use crate::base::clock::Clock;
 use crate::base::identity::{Principal, Scopes};
 use crate::base::{limits, trace};
 use crate::http::{Head, Method, PublicUrl, Response};
-use crate::seal::{self, Keyring};
+use crate::seal::{self, Keyring, Sealed};
 use crate::store::{self, Stage};
 
 /// Why a request is not authenticated or not authorized.
@@ -24,6 +24,8 @@ pub enum BearerError {
     Invalid,
     /// The token lacks this server's scope.
     InsufficientScope,
+    /// A service token does not admit its bearer from this address, or to a server that needs a user. No login helps.
+    Forbidden,
     /// The table cannot be read.
     Unavailable,
 }
@@ -44,11 +46,14 @@ impl BearerCheck {
     /// [`BearerError`]; [`ProtectedResource::challenge`] is the answer to it.
     pub fn principal(&self, resource: &ProtectedResource, head: &Head) -> Result<Principal, BearerError> {
         let token = token_of(head)?;
+        if token.starts_with(ServiceToken::PREFIX) {
+            return self.service_principal(resource, head, token);
+        }
         let now = self.clock.now();
         let token: AccessToken = seal::open(&self.keys, token, now).map_err(|_| BearerError::Invalid)?;
         // M4: its grant must still exist, and the token must be for this resource.
         let grant = self.grants.table.get(token.grant)?.ok_or(BearerError::Invalid)?;
-        if grant.is_over(now) || grant.stage == Stage::CodeIssued {
+        if grant.is_over(now) || !matches!(grant.stage, Stage::Live { .. }) {
             return Err(BearerError::Invalid);
         }
         // T13: the part of the policy that needs no call to GitHub applies at each request. D6: grants of denied clients end when the
@@ -132,11 +137,15 @@ fn challenge(url: &PublicUrl, endpoint: Endpoint, error: BearerError, scope: &Sc
         BearerError::Malformed => (400, "malformed_token", Some("invalid_request")),
         BearerError::Invalid => (401, "invalid_token", Some("invalid_token")),
         BearerError::InsufficientScope => (403, "insufficient_scope", Some("insufficient_scope")),
+        BearerError::Forbidden => (403, "forbidden", None),
         BearerError::Unavailable => (503, "storage", None),
     };
     trace::refused(reason);
     if error == BearerError::Unavailable {
         return Response::new(status).header("Retry-After", limits::STORE_RETRY.as_secs().to_string());
+    }
+    if error == BearerError::Forbidden {
+        return Response::text(status, "This token is not for this address or this server.\n");
     }
     // Clients search for `name=` in the whole header: no value repeats a parameter's name or has quotes of its own.
     let metadata = url.well_known("oauth-protected-resource", endpoint.path());

@@ -78,6 +78,27 @@ impl Sealed for RefreshToken {
     }
 }
 
+/// A service token, which the operator has made. Nothing renews it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct ServiceToken {
+    #[serde(rename = "g")]
+    pub(super) grant: GrantId,
+    /// For the log, also when the grant is gone.
+    #[serde(rename = "c")]
+    pub(super) client: ClientFingerprint,
+    #[serde(rename = "e")]
+    pub(super) expires: Timestamp,
+}
+
+impl Sealed for ServiceToken {
+    const PREFIX: &'static str = "mcp_st_";
+
+    /// The bearer check compares the end itself, to log whose token has expired.
+    fn expires(&self) -> Option<Timestamp> {
+        None
+    }
+}
+
 impl AuthorizationCode {
     /// Whether this client may redeem it with this verifier, and the redirect URI if it repeats one; else the cause for the log.
     pub(super) fn check(

@@ -28,6 +28,8 @@ pub struct LiveGrants {
     rules: Mutex<Arc<Rules>>,
     /// Guards the endings that wait. New ones are added at the end; the sweep alone takes them out.
     waiting: Mutex<Vec<Ending>>,
+    /// Guards when service tokens were used since the last sweep, which takes it out.
+    used: Mutex<HashMap<GrantId, Timestamp>>,
     readings: Readings,
 }
 
@@ -57,7 +59,8 @@ impl LiveGrants {
         on_end: GrantEnded,
     ) -> LiveGrants {
         let (rules, waiting) = (Mutex::new(Arc::new(rules)), Mutex::default());
-        LiveGrants { table, clock, on_end, rules, waiting, readings: Readings::default() }
+        let (used, readings) = (Mutex::default(), Readings::default());
+        LiveGrants { table, clock, on_end, rules, waiting, used, readings }
     }
 
     /// The current rules. A decision in several steps reads them once.
@@ -197,6 +200,28 @@ impl LiveGrants {
             Err(error) => error.log(),
         }
         self.carry_out_endings();
+        self.store_uses();
+    }
+
+    /// Notes the use of a service token. The request itself writes nothing.
+    pub(super) fn note_use(&self, id: GrantId, now: Timestamp) {
+        self.used.lock().insert(id, now);
+    }
+
+    /// Stores when service tokens were used. Errors can be ignored: the time is for the operator alone, and a token in use is noted again.
+    fn store_uses(&self) {
+        let used = std::mem::take(&mut *self.used.lock());
+        for (id, last_used) in used {
+            let Ok(Some(grant)) = self.table.get(id) else { continue };
+            let is_first = grant.last_used == grant.created && last_used > grant.created;
+            if is_first || last_used.since(grant.last_used) >= limits::service_token::USE {
+                let _ = self.table.update(&Grant { last_used, ..(*grant).clone() });
+            }
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Carries out the endings that wait, if the table can be read. Errors of writing can be ignored: the table remembers deletions

@@ -32,6 +32,8 @@ pub struct ProtectedResource {
     handed_scopes: Option<Vec<(String, String)>>,
     /// Whether tools call GitHub as the caller, so that GitHub's tokens are kept.
     pub(super) tools_call_github: bool,
+    /// Whether service tokens are refused.
+    pub(super) needs_user: bool,
     pub(super) pages: Pages,
 }
 
@@ -90,9 +92,18 @@ impl ProtectedResource {
         let scopes = required_scope.union(tool_scopes);
         let url = name.map_or_else(|| public_url.clone(), |name| public_url.below(name));
         let (name, uri) = (name.map(str::to_owned), url.join(Endpoint::Mcp.path()).into());
-        let (tools_call_github, handed_scopes) = (false, None);
         let pages = pages.at(public_url.path(), url.path());
-        ProtectedResource { name, url, uri, scopes, required_scope, tools_call_github, handed_scopes, pages }
+        ProtectedResource {
+            name,
+            url,
+            uri,
+            scopes,
+            required_scope,
+            handed_scopes: None,
+            tools_call_github: false,
+            needs_user: false,
+            pages,
+        }
     }
 
     /// Sets the scopes of the GitHub tokens that are handed to the server behind the bridge, each with its description.
@@ -132,6 +143,11 @@ impl ProtectedResource {
     /// Sets whether tools call GitHub as the caller, so that GitHub's tokens are kept.
     pub fn keeping_github_tokens(self, keeps: bool) -> ProtectedResource {
         ProtectedResource { tools_call_github: keeps, ..self }
+    }
+
+    /// Sets whether every call needs a user at GitHub, so that service tokens are refused.
+    pub fn needing_user(self, needs: bool) -> ProtectedResource {
+        ProtectedResource { needs_user: needs, ..self }
     }
 
     /// The path segment of the server, if it is one of several.

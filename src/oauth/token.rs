@@ -119,6 +119,7 @@ impl TokenEndpoint {
                 Stage::CodeIssued => {}
                 // T4: the right client with the right verifier sends a code again: either it or a thief had the code first.
                 Stage::Live { .. } => return Err(self.end(grant.id, &code.secret, "code_replayed")),
+                Stage::Service { .. } => return Err(invalid_grant("code_unknown")),
             }
             let redeemed = Grant {
                 stage: Stage::Live { generation: 0, turned: now },

@@ -1,14 +1,19 @@
 //! An outcome in words, or as JSON.
 
+use serde_json::{Map, Value, json};
+
 use crate::base::identity::Subject;
 use crate::bridge::ServerSummary;
 use crate::config::OutcomeFormat;
+use crate::oauth::AddedToken;
 use crate::operator::{GrantSummary, Operation, Outcome, Running, Selection};
 
 const GRANTS: [&str; 8] =
     ["ID", "USER", "CLIENT", "LOGIN SENT TO", "CREATED", "LAST USED", "PROGRAM", "SERVER"];
 
 const SERVERS: [&str; 7] = ["NAME", "PATH", "KIND", "RUNNING", "RESTARTS", "FAILURES", "LAST FAILURE"];
+
+const TOKENS: [&str; 6] = ["NAME", "MADE", "ENDS", "LAST USED", "ADDRESSES", "SERVERS"];
 
 const NONE: &str = "There are no grants.\n";
 
@@ -30,6 +35,8 @@ pub fn missed(operation: &Operation, outcome: &Outcome) -> bool {
         Outcome::Status { server, .. } => server.is_none(),
         Outcome::Forgotten { removed } => *removed == 0,
         Outcome::Grants(_)
+        | Outcome::Tokens(_)
+        | Outcome::TokenAdded(_)
         | Outcome::Rotated { .. }
         | Outcome::BackedUp
         | Outcome::Copied { .. }
@@ -42,6 +49,9 @@ fn text(operation: &Operation, outcome: &Outcome) -> String {
     match outcome {
         Outcome::Grants(grants) if grants.is_empty() => NONE.to_owned(),
         Outcome::Grants(grants) => grants_table(grants),
+        Outcome::Tokens(tokens) if tokens.is_empty() => "There are no service tokens.\n".to_owned(),
+        Outcome::Tokens(tokens) => table(TOKENS, tokens.iter().map(token_row)),
+        Outcome::TokenAdded(added) => added_token(added),
         Outcome::Revoked(_) if missed(operation, outcome) => {
             "No grant matches: nothing was revoked.\n".to_owned()
         }
@@ -113,6 +123,31 @@ fn server_row(server: &ServerSummary) -> [String; 7] {
         server.failures.to_string(),
         visible(failure.as_deref().unwrap_or("-")),
     ]
+}
+
+fn token_row(token: &GrantSummary) -> [String; 6] {
+    let addresses: Vec<String> = token.addresses.iter().map(ToString::to_string).collect();
+    let is_unused = token.last_used == token.created;
+    [
+        visible(token.login.trim_start_matches("token:")),
+        token.created.clone(),
+        token.ends.clone(),
+        if is_unused { "-".to_owned() } else { token.last_used.clone() },
+        if addresses.is_empty() { "any".to_owned() } else { addresses.join(",") },
+        visible(&token.resource),
+    ]
+}
+
+/// The token on a line of its own, for scripts; then a configuration with it.
+fn added_token(added: &AddedToken) -> String {
+    let token = added.token.expose();
+    let entry = |url: &str| json!({ "type": "http", "url": url, "headers": { "Authorization": format!("Bearer {token}") } });
+    let servers: Map<String, Value> =
+        added.servers.iter().map(|(name, url)| (name.clone(), entry(url))).collect();
+    let (token, ends, client) = (visible(token), visible(&added.ends), json!({ "mcpServers": servers }));
+    format!(
+        "{token}\n\nThis is the token. It is shown now and never again; it ends at {ends}. For a client:\n\n{client}\n"
+    )
 }
 
 fn grant_row(grant: &GrantSummary, server: String) -> [String; 8] {

@@ -45,6 +45,8 @@ fn listed(files: &StateFiles) -> Vec<GrantId> {
     match operate(&Operation::ListGrants, files).unwrap() {
         Outcome::Grants(grants) => grants.iter().map(|grant| grant.id).collect(),
         other @ (Outcome::Revoked(_)
+        | Outcome::Tokens(_)
+        | Outcome::TokenAdded(_)
         | Outcome::Rotated { .. }
         | Outcome::Status { .. }
         | Outcome::Servers(_)

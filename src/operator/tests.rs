@@ -37,6 +37,7 @@ fn fixture(users: &[(u64, &str)]) -> Fixture {
         }),
         end_later: Box::new(|_| false),
         rotate_key: Box::new(|| Ok(2)),
+        add_token: None,
         look: Box::new(|| None),
         back_up: Box::new(|| Ok(())),
         bridges: None,

@@ -216,6 +216,11 @@ fn warnings(config: &Config, state: &State) -> Vec<Warning> {
             "set the clock; if it is right, it was wrong when the record was written",
         );
     }
+    for token in state.table.iter().flat_map(|table| table.list().unwrap_or_default()) {
+        if token.ends_soon(clock::now()) {
+            warn(format!("the service {} ends at {}", token.login, token.end().rfc3339()), store::RENEWAL);
+        }
+    }
     if state.directory.as_ref().is_some_and(StateDirectory::is_unproven) {
         warn(
             "the state directory belongs to another user: whether the server may use it shows only when it starts".to_owned(),

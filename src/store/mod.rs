@@ -1,4 +1,4 @@
-//! The one table: grants. Written only after a GitHub login that policy admits; holds no token, code or client secret,
+//! The one table: grants. Written only after a GitHub login that policy admits, or by the operator; holds no token, code or client secret,
 //! nor a hash of one (docs/storage.md shows a record and says what a thief of it learns).
 
 use std::fmt;
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
 use crate::base::identity::{ClientFingerprint, GrantId, Identity, Scopes, Subject, UserId};
+use crate::base::network::Network;
 use crate::base::{limits, log};
 use crate::seal::Keyring;
 
@@ -37,7 +38,7 @@ pub use self::place::{StorePlace, StoreUrl};
 pub use self::private::{OpenedFor, StateDirectory, check_directory, is_for_group, runs_as_root};
 pub use self::redb::{NAME as GRANTS_FILE, RedbGrants};
 
-/// One user's consent to one client, and the state of its tokens.
+/// One user's consent to one client, and the state of its tokens; or a service token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
@@ -54,11 +55,12 @@ pub struct Grant {
     pub client: GrantClient,
     /// The scopes that they consented to. Never grows.
     pub scopes: Scopes,
-    /// The one resource that tokens of this grant are for (RFC 8707).
+    /// The one resource that tokens of this grant are for (RFC 8707); of a service token all its resources, separated by spaces.
     pub resource: String,
     /// When they logged in.
     pub created: Timestamp,
-    /// When tokens were last made. They may have been used for an hour after that: [`limits::ACCESS_TOKEN_LIFETIME`].
+    /// When tokens were last made. They may have been used for an hour after that: [`limits::ACCESS_TOKEN_LIFETIME`]. Of a service
+    /// token: its last use, as exactly as [`limits::service_token::USE`] says; when it was made if it was never used.
     pub last_used: Timestamp,
     /// When the policy last admitted this user.
     pub admitted: Timestamp,
@@ -100,6 +102,11 @@ pub enum Stage {
         /// When this generation was made.
         turned: Timestamp,
     },
+    /// It has one service token, which nothing renews.
+    Service {
+        /// Where it may be used from; anywhere if empty.
+        addresses: Vec<Network>,
+    },
 }
 
 impl Grant {
@@ -111,7 +118,7 @@ impl Grant {
     /// When this grant is over unless it is refreshed.
     pub fn end(&self) -> Timestamp {
         match self.stage {
-            Stage::CodeIssued => self.expires,
+            Stage::CodeIssued | Stage::Service { .. } => self.expires,
             Stage::Live { turned, .. } => self.expires.min(turned.plus(limits::REFRESH_IDLE)),
         }
     }
@@ -121,11 +128,20 @@ impl Grant {
         now >= self.end()
     }
 
+    /// Whether it is a service token's, and about to end.
+    pub fn ends_soon(&self, now: Timestamp) -> bool {
+        matches!(self.stage, Stage::Service { .. }) && self.is_over(now.plus(limits::service_token::WARNING))
+    }
+
     /// The grant as an update stores it.
     fn next_revision(&self) -> Grant {
         Grant { revision: self.revision.wrapping_add(1), ..self.clone() }
     }
 }
+
+/// What to do about a service token that ends soon.
+pub const RENEWAL: &str =
+    "make another with `tokens add`, under another name; give it to the client, and revoke this one";
 
 /// The grants that a sweep deletes: two times, because the wall clock may have jumped ahead.
 #[derive(Clone, Copy, Debug)]

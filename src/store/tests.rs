@@ -10,7 +10,7 @@ fn the_documented_records_are_the_stored_ones() {
     let text = include_str!("../../docs/storage.md");
     let examples: Vec<&str> =
         text.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(examples.len(), 2);
+    assert_eq!(examples.len(), 3);
     for example in examples {
         let grant: Grant = serde_json::from_str(example).unwrap();
         let shown: serde_json::Value = serde_json::from_str(example).unwrap();

@@ -58,6 +58,7 @@ fn every_security_event_has_its_line() {
     operate(&server, &["key", "rotate"]);
     let copy = server.state_dir().join("copy");
     operate(&server, &["backup", copy.to_str().unwrap()]);
+    operate(&server, &["tokens", "add", "ci"]);
 
     let mut browser = Browser::default();
     let url = server.authorize_url(&client);

@@ -26,4 +26,5 @@ mod reload;
 mod seed;
 mod servers;
 mod storm;
+mod tokens;
 mod upstream;

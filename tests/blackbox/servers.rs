@@ -14,10 +14,10 @@ use crate::support::server::{Server, temporary_directory};
 use crate::support::walk::{modern, reply};
 
 /// A servers file that is removed with its test.
-struct ServersFile(PathBuf);
+pub(crate) struct ServersFile(PathBuf);
 
 impl ServersFile {
-    fn new(servers: &Value) -> ServersFile {
+    pub(crate) fn new(servers: &Value) -> ServersFile {
         let folder = temporary_directory();
         fs::create_dir_all(&folder).unwrap();
         let file = ServersFile(folder.join("servers.json"));
@@ -25,7 +25,7 @@ impl ServersFile {
         file
     }
 
-    fn write(&self, servers: &Value) {
+    pub(crate) fn write(&self, servers: &Value) {
         fs::write(&self.0, json!({ "mcpServers": servers }).to_string()).unwrap();
     }
 
@@ -46,7 +46,14 @@ fn peer_entry(mark: &str) -> Value {
     json!({ "command": executable, "args": peer::arguments(), "env": { "MARK": mark, "WHO": "${user.login}" } })
 }
 
-fn start(github: &FakeGitHub, file: &ServersFile) -> Server {
+/// The same without anything that depends on the person.
+pub(crate) fn peer_entry_for_all(mark: &str) -> Value {
+    let mut entry = peer_entry(mark);
+    entry["env"] = json!({ "MARK": mark });
+    entry
+}
+
+pub(crate) fn start(github: &FakeGitHub, file: &ServersFile) -> Server {
     let more = [("PATH", "/usr/bin:/bin"), ("MCP_CHILD_USER", "65534")];
     let more = if crate::bridge::is_root() { &more[..] } else { &more[..1] };
     Server::start_command(github, &["--servers", file.path()], more)
@@ -79,7 +86,7 @@ fn mark(server: &Server, name: &str, token: &str) -> Value {
 }
 
 /// What the operator's command says, and its exit status.
-fn operator(server: &Server, arguments: &[&str]) -> (i32, String) {
+pub(crate) fn operator(server: &Server, arguments: &[&str]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"));
     let command = command.args(arguments).env_clear().env("MCP_STATE_DIR", server.state_dir());
     let output = command.output().unwrap();

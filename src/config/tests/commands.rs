@@ -1,7 +1,7 @@
 //! The operator's commands: what they ask for, and what they do not take.
 
 use super::*;
-use crate::base::identity::{ClientFingerprint, GrantId};
+use crate::base::identity::{ClientFingerprint, GrantId, TokenName};
 use crate::operator::{Operation, Selection};
 
 /// The command that these words are, in an environment that could not serve.
@@ -27,6 +27,39 @@ fn commands_say_what_the_operator_wants() {
     check(&["grants", "revoke", "--user", "github:583231"], revoke(Selection::User(UserId(583_231))));
     check(&["grants", "revoke", "--client", client.as_str()], revoke(Selection::Client(client.clone())));
     check(&["grants", "revoke", "--all"], revoke(Selection::All));
+}
+
+#[test]
+fn service_tokens_are_ordered_by_name() {
+    let order = |args: &[&str]| {
+        let command = command(&[&["tokens", "add"], args].concat());
+        let Operation::AddToken(order) = command.operation else { panic!("{command:?}") };
+        order
+    };
+    let (plain, name) = (order(&["ci"]), TokenName::parse("ci").unwrap());
+    assert_eq!((plain.name, plain.days, plain.servers.len(), plain.addresses.len()), (name, 90, 0, 0));
+    let full = order(&[
+        "token:ci",
+        "--server",
+        "files",
+        "--server=notes,mail",
+        "--days",
+        "365",
+        "--address",
+        "10.0.0.0/8,::1",
+        "--address=192.0.2.7",
+    ]);
+    let addresses: Vec<String> = full.addresses.iter().map(ToString::to_string).collect();
+    assert_eq!((full.name, full.days, full.servers.join(" ").as_str()), (name, 365, "files notes mail"));
+    assert_eq!(addresses, ["10.0.0.0/8", "::1", "192.0.2.7"]);
+    assert_eq!(command(&["tokens", "list"]).operation, Operation::ListTokens);
+    assert_eq!(command(&["tokens", "revoke", "ci"]).operation, Operation::Revoke(Selection::Token(name)));
+    refused(&["tokens", "add"], &[], "tokens add: say one name: up to 32 lower-case letters");
+    refused(&["tokens", "add", "CI"], &[], "tokens add: say one name");
+    refused(&["tokens", "revoke", "a", "b"], &[], "tokens revoke: say one name");
+    refused(&["tokens", "add", "ci", "--days", "a year"], &[], "--days: write a number of days");
+    refused(&["tokens", "add", "ci", "--address", "10.0.0.1/8"], &[], "ends in zeros, like 10.0.0.0/8");
+    refused(&["tokens", "revoke", "ci", "--days", "1"], &[], "no option \"--days\"");
 }
 
 #[test]
@@ -107,7 +140,11 @@ fn no_flag_looks_like_an_id() {
 #[test]
 fn commands_that_could_mean_something_else_are_refused() {
     refused(&["grants"], &[], "no command \"grants\"; leave it out to serve, or write one of: ");
-    refused(&["grants", "lists"], &[], "check, grants list, grants revoke, key rotate, backup");
+    refused(
+        &["grants", "lists"],
+        &[],
+        "check, grants list, grants revoke, tokens add, tokens list, tokens revoke, key rotate, backup",
+    );
     refused(&["key"], &[], "no command \"key\"");
     refused(&["key", "rotate", "now"], &[], "key rotate takes no argument \"now\"");
     refused(&["grants", "list", "--all"], &[], "no option \"--all\"");

@@ -301,7 +301,7 @@ fn differences(world: &World, model: &Model, stored: &[Grant]) -> String {
             continue;
         };
         let live = match grant.stage {
-            Stage::CodeIssued => None,
+            Stage::CodeIssued | Stage::Service { .. } => None,
             Stage::Live { generation, turned } => Some((generation, turned.0)),
         };
         let stage = (live, grant.expires.0) == (expected.live, expected.expires());
@@ -351,6 +351,9 @@ impl Seen {
                     assert!((*old..=old + 1).contains(new), "from generation {old} to {new} in one step");
                 }
                 (Stage::Live { .. }, Stage::CodeIssued) => panic!("a redeemed code is unused again"),
+                (Stage::Service { .. }, _) | (_, Stage::Service { .. }) => {
+                    panic!("nobody makes service tokens here")
+                }
             }
         }
         let ended = self.last.iter().filter(|old| !stored.iter().any(|new| new.id == old.id));

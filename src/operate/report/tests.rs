@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::base::identity::{GrantId, Scopes, UserId};
+use crate::base::network::Network;
+use crate::base::secret::Secret;
 use crate::store::GrantClient;
 use crate::store::conformance::grant;
 
@@ -16,6 +18,7 @@ fn summary(login: &str, name: &str) -> GrantSummary {
         created: "2026-01-01T00:00:00Z".to_owned(),
         last_used: "2026-01-02T00:00:00Z".to_owned(),
         ends: "2026-04-01T00:00:00Z".to_owned(),
+        addresses: Vec::new(),
     }
 }
 
@@ -104,4 +107,40 @@ fn a_name_that_nobody_has_is_noticed() {
     let revoked = (false, Some("revoked BwcHBwcHBwcHBwcHBwcHBw"));
     check(Selection::Login("octocat".to_owned()), &[GrantId([7; 16])], revoked);
     check(Selection::All, &[], (false, Some("There are no grants.")));
+}
+
+/// The token is the first line; the configuration has it once for each server.
+#[test]
+fn a_new_token_is_printed_with_a_clients_configuration() {
+    let servers =
+        ["files", "notes"].map(|name| (name.to_owned(), format!("https://mcp.example.com/{name}/mcp")));
+    let token = Secret::new("mcp_st_x".to_owned());
+    let added = AddedToken { token, servers: servers.to_vec(), ends: "2026-04-01T00:00:00Z".to_owned() };
+    let outcome = Outcome::TokenAdded(added);
+    assert!(!format!("{outcome:?}").contains("mcp_st_x"));
+    let text = print(&Operation::ListTokens, &outcome, OutcomeFormat::Text);
+    assert_eq!(text.lines().next(), Some("mcp_st_x"));
+    let configuration: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let files = &configuration["mcpServers"]["files"];
+    assert_eq!(
+        (&files["type"], &files["url"]),
+        (&json!("http"), &json!("https://mcp.example.com/files/mcp"))
+    );
+    assert_eq!(configuration["mcpServers"]["notes"]["headers"]["Authorization"], "Bearer mcp_st_x");
+}
+
+#[test]
+fn service_tokens_are_a_table_of_their_own() {
+    let addresses = ["10.0.0.0/8", "::1"].map(|text| Network::parse(text).unwrap()).to_vec();
+    let used = GrantSummary { addresses, ..summary("token:ci", "service token") };
+    let unused = GrantSummary { last_used: used.created.clone(), addresses: Vec::new(), ..used.clone() };
+    let text = print(&Operation::ListTokens, &Outcome::Tokens(vec![used, unused]), OutcomeFormat::Text);
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["NAME", "MADE", "ENDS", "LAST", "USED", "ADDRESSES", "SERVERS"]);
+    let ends = "2026-04-01T00:00:00Z";
+    let (made, uri) = ("2026-01-01T00:00:00Z", "https://mcp.example.com/files/mcp");
+    assert_eq!(rows[1], ["ci", made, ends, "2026-01-02T00:00:00Z", "10.0.0.0/8,::1", uri]);
+    assert_eq!(rows[2], ["ci", made, ends, "-", "any", uri]);
+    let none = print(&Operation::ListTokens, &Outcome::Tokens(Vec::new()), OutcomeFormat::Text);
+    assert_eq!(none, "There are no service tokens.\n");
 }

@@ -1,0 +1,183 @@
+//! Service tokens from outside: the real binary, its command, and clients that send a plain Authorization field and know no OAuth.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::servers::{ServersFile, operator, peer_entry_for_all, start};
+use crate::support::github::FakeGitHub;
+use crate::support::http::{Answer, Request};
+use crate::support::server::Server;
+use crate::support::walk::{in_session, modern, reply};
+
+/// Makes a token: what a client is configured with.
+fn add(server: &Server, arguments: &[&str]) -> Value {
+    let (status, said) = operator(server, &[&["tokens", "add"], arguments].concat());
+    assert_eq!(status, 0, "{said}");
+    let configuration: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    let servers = configuration["mcpServers"].as_object().unwrap();
+    let first = servers.values().next().unwrap();
+    assert_eq!(first["headers"]["Authorization"], format!("Bearer {}", said.lines().next().unwrap()));
+    configuration["mcpServers"].clone()
+}
+
+/// The token of the first server of a configuration.
+fn token(configuration: &Value) -> String {
+    let first = configuration.as_object().unwrap().values().next().unwrap();
+    first["headers"]["Authorization"].as_str().unwrap().strip_prefix("Bearer ").unwrap().to_owned()
+}
+
+/// A cron job with curl: one POST of the modern era, with what the configuration says and no more.
+fn cron_job(server: &Server, entry: &Value) -> Answer {
+    let path = entry["url"].as_str().unwrap().strip_prefix(&server.url("")).unwrap().to_owned();
+    let authorization = entry["headers"]["Authorization"].as_str().unwrap();
+    let call = modern("tools/call", json!({ "name": "greet", "arguments": { "name": "cron" } })).at(&path);
+    call.with("Authorization", authorization).send(server.authority()).unwrap()
+}
+
+/// An n8n-like client: a session of the older era.
+fn workflow(server: &Server, token: &str) -> Value {
+    let session = server.session(token);
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "greet", "arguments": { "name": "n8n" } } });
+    reply(&in_session(&call, &session).bearer(token).send(server.authority()).unwrap().expect(200))
+}
+
+fn rotate(server: &Server) {
+    assert_eq!(operator(server, &["key", "rotate"]).0, 0);
+}
+
+/// A26, A27: add, call in both eras, over a restart and a rotation of the key; after revoke the next request is 401.
+#[test]
+fn a_service_token_works_until_it_is_revoked() {
+    let github = FakeGitHub::start();
+    let mut server = Server::start(&github);
+    let configuration = add(&server, &["backup-job"]);
+    let entry = &configuration["backup-job"];
+    let token = token(&configuration);
+    let check = |server: &Server| {
+        let greeted = reply(&cron_job(server, entry).expect(200));
+        assert_eq!(greeted["result"]["content"][0]["text"], "Hello, cron!", "{greeted}");
+        assert_eq!(workflow(server, &token)["result"]["content"][0]["text"], "Hello, n8n!");
+    };
+    check(&server);
+    rotate(&server);
+    check(&server);
+    assert!(server.stop().success());
+    let (_, listed) = operator(&server, &["tokens", "list"]);
+    assert!(listed.lines().nth(1).unwrap().starts_with("backup-job  "), "{listed}");
+    let (refused, why) = operator(&server, &["tokens", "add", "other"]);
+    assert!(refused == 2 && why.contains("no server runs with this state directory"), "{why}");
+    server.start_again();
+    check(&server);
+    let session = server.session(&token);
+    let stream = Request::get("/mcp").with("Accept", "text/event-stream").with("Mcp-Session-Id", &session);
+    let stream = stream.bearer(&token).open(server.authority()).unwrap();
+    assert_eq!(stream.head().status, 200);
+    let (done, said) = operator(&server, &["tokens", "revoke", "backup-job"]);
+    assert!(done == 0 && said.starts_with("revoked "), "{said}");
+    assert_eq!(stream.messages().count(), 0, "the stream ended with its last chunk");
+    let answer = cron_job(&server, entry).expect(401);
+    assert!(answer.field("www-authenticate").unwrap().contains("error=\"invalid_token\""));
+    server.initialize(&token).expect(401);
+    server.wait_for_log("reason=token_revoked");
+    assert_eq!(operator(&server, &["tokens", "revoke", "backup-job"]).0, 1, "there is none any more");
+    assert_eq!(operator(&server, &["tokens", "list"]).1, "There are no service tokens.\n");
+}
+
+/// A26, A28, A29: each refusal has its reason in the log, with the token's name where the token is good.
+#[test]
+fn each_refusal_has_its_reason_in_the_log() {
+    let github = FakeGitHub::start();
+    let (one, two) = (peer_entry_for_all("1"), peer_entry_for_all("2"));
+    let file = ServersFile::new(&json!({ "one": one, "two": two }));
+    let server = start(&github, &file);
+    let (refused, why) = operator(&server, &["tokens", "add", "ci"]);
+    assert!(refused == 2 && why.contains("--server: say for which servers the token is: one, two"), "{why}");
+    let ci = add(&server, &["ci", "--server", "one", "--address", "127.0.0.0/8"]);
+    let elsewhere =
+        token(&add(&server, &["elsewhere", "--server", "one,two", "--address", "198.51.100.0/24"]));
+    let status = |name: &str, token: &str| {
+        let request = modern("tools/list", json!({})).at(&format!("/{name}/mcp")).bearer(token);
+        request.send(server.authority()).unwrap().status
+    };
+    let check = |name: &str, token: &str, expected: u16, words: &[&str]| {
+        assert_eq!(status(name, token), expected);
+        let line = server.wait_for_log(words[0]);
+        let line = line.lines().rfind(|line| line.contains(words[0])).unwrap();
+        assert!(words.iter().all(|word| line.contains(word)), "{line}");
+    };
+    assert_eq!(status("one", &token(&ci)), 200);
+    check("two", &token(&ci), 401, &["reason=another_server", "user=token:ci", "server=two"]);
+    check("one", &elsewhere, 403, &["reason=address_not_allowed", "user=token:elsewhere", "peer=127.0.0.1"]);
+    let mut changed = peer_entry_for_all("1");
+    changed["env"]["WHO"] = json!("${user.login}");
+    file.write(&json!({ "one": changed, "two": two }));
+    server.signal("-HUP");
+    server.wait_for_log("servers.reloaded");
+    check("one", &token(&ci), 403, &["reason=needs_user", "user=token:ci"]);
+    let (refused, why) = operator(&server, &["tokens", "add", "new", "--server", "one"]);
+    assert!(refused == 2 && why.contains("one needs to know which person calls"), "{why}");
+}
+
+/// A27: told at the start, and by `check` whether the server runs or not.
+#[test]
+fn a_token_that_ends_soon_is_warned_of() {
+    let github = FakeGitHub::start();
+    let mut server = Server::start(&github);
+    add(&server, &["short", "--days", "10"]);
+    add(&server, &["long"]);
+    let check = |server: &Server| {
+        let file = server.state_dir().join("secret");
+        fs::write(&file, "hush-hush\n").unwrap();
+        let options = ["--github-client-id", "x", "--allow", "any", "--listen", "127.0.0.1:0"];
+        let secret = ["--github-client-secret-file", file.to_str().unwrap()];
+        let (_, said) = operator(server, &[&["check"], &options[..], &secret[..]].concat());
+        assert!(said.contains("warning: the service token:short ends at "), "{said}");
+        assert!(
+            said.contains("fix: make another with `tokens add`") && !said.contains("token:long"),
+            "{said}"
+        );
+    };
+    check(&server);
+    assert!(server.stop().success());
+    check(&server);
+    server.start_again();
+    let log = server.wait_for_log("the service token:short ends at ");
+    assert!(log.contains("start.warning") && !log.contains("token:long ends"), "{log}");
+}
+
+/// A31: the words of every file in the state directory, tried as tokens.
+#[test]
+fn nothing_on_the_disk_is_a_token_with_the_key_file_or_without() {
+    let github = FakeGitHub::start();
+    let server = Server::start(&github);
+    let service = token(&add(&server, &["ci"]));
+    let (_, person) = server.login();
+    rotate(&server);
+    server.initialize(&service).expect(200);
+    let is_word = |b: &u8| b.is_ascii_alphanumeric() || b"-_".contains(b);
+    let mut words = BTreeSet::new();
+    for entry in fs::read_dir(server.state_dir()).unwrap().map(|entry| entry.unwrap().path()) {
+        if !entry.is_file() {
+            continue;
+        }
+        let bytes = fs::read(&entry).unwrap();
+        for secret in [&service, &person.access, &person.refresh] {
+            let body = secret.split_at(7).1.as_bytes();
+            for part in body.chunks(16).filter(|part| part.len() == 16) {
+                assert!(!bytes.windows(16).any(|window| window == part), "{}", entry.display());
+            }
+        }
+        let found = bytes.split(|b| !is_word(b)).filter(|word| (16..=8000).contains(&word.len()));
+        words.extend(found.map(|word| String::from_utf8(word.to_vec()).unwrap()));
+    }
+    let keys = fs::read_to_string(server.state_dir().join("key")).unwrap();
+    let key = keys.lines().last().unwrap();
+    assert!(words.contains(key) && words.len() > 4, "{words:?}");
+    for word in &words {
+        for prefix in ["", "mcp_st_", "mcp_at_"] {
+            server.initialize(&format!("{prefix}{word}")).expect(401);
+        }
+    }
+}
