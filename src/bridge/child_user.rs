@@ -47,9 +47,7 @@ impl ChildUser {
             }
         }
     }
-}
 
-impl ChildUser {
     /// The outermost directory above `root` that the user cannot pass through, going by its mode. `root` itself is made so that
     /// everybody can.
     pub(super) fn obstacle<'a>(&self, root: &'a Path) -> Option<&'a Path> {

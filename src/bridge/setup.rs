@@ -140,9 +140,6 @@ impl BridgeOptions {
         if self.upstream.is_none() && !self.headers.is_empty() {
             return Err(vec![StartupError::unusable("--header", "headers are for --upstream")]);
         }
-        if self.command.is_empty() && !self.env.is_empty() {
-            return Err(vec![StartupError::unusable("--env", "variables are for the program behind --")]);
-        }
         let Some(file) = &self.file else { return Ok(vec![self.entry(surroundings)?]) };
         let text = capped::read(file).and_then(capped::text);
         let text = text.map_err(|error| StartupError::unusable(file.display(), error))?;

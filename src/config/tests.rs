@@ -107,6 +107,7 @@ fn arguments_that_mean_nothing_are_refused() {
     let lonely = "--env: it is a variable of a program to be served: write the program at the end, behind --";
     refused(&["--env", "K=1"], &[], lonely);
     refused(&["check", "--env", "K=1"], &[], lonely);
+    refused(&["--env", "K=1", "--upstream", "http://127.0.0.1:1/"], &[], lonely);
 }
 
 /// G9: a secret on the command line would be visible to every user of the host.

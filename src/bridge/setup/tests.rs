@@ -124,8 +124,4 @@ fn an_upstream_is_a_url_and_headers() {
         upstream(url, &[], |options| options.command = vec!["sh".to_owned()]),
         "-- COMMAND and MCP_UPSTREAM describe",
     );
-    check(
-        upstream(url, &[], |options| options.env = vec!["A=1".to_owned()]),
-        "--env: variables are for the program",
-    );
 }
