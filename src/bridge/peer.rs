@@ -51,7 +51,6 @@ pub(super) enum Settled<'a> {
 
 /// A server that is a client's of ours.
 pub(super) struct Peer {
-    this: Weak<Peer>,
     observer: Weak<dyn Receiver>,
     transport: OnceLock<Arc<dyn Transport>>,
     /// Questions without an answer.
@@ -90,8 +89,7 @@ pub(super) struct PeerQuestion {
 impl Peer {
     /// A peer without a way to it; see [`Peer::connect`].
     pub(super) fn new(observer: Weak<dyn Receiver>) -> Arc<Peer> {
-        Arc::new_cyclic(|this| Peer {
-            this: Weak::clone(this),
+        Arc::new(Peer {
             observer,
             transport: OnceLock::new(),
             questions: Quota::in_total(limits::bridge::QUESTIONS),
@@ -209,7 +207,7 @@ impl Peer {
     }
 
     /// Takes one text of the peer; returns whether it is JSON-RPC.
-    pub(super) fn receive(&self, text: &str) -> bool {
+    pub(super) fn receive(self: &Arc<Peer>, text: &str) -> bool {
         let messages = message::parse(text);
         let is_message = !messages.is_empty();
         for message in messages {
@@ -277,7 +275,7 @@ impl Peer {
     }
 
     /// A request of the peer. Each gets an answer.
-    fn asked(&self, id: &RawValue, method: &str, params: Option<&RawValue>) {
+    fn asked(self: &Arc<Peer>, id: &RawValue, method: &str, params: Option<&RawValue>) {
         if method == "ping" {
             return self.answer(id, Ok(&Members::default()));
         }
@@ -289,7 +287,7 @@ impl Peer {
             .map_or_else(|| RawValue::from_string("{}".to_owned()).ok(), |params| Some(params.to_owned()));
         let Some(params) = params else { return };
         let question = PeerQuestion {
-            peer: Weak::clone(&self.this),
+            peer: Arc::downgrade(self),
             open: Some((id.to_owned(), place)),
             method: method.to_owned(),
             params,
