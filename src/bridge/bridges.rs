@@ -133,7 +133,19 @@ impl Bridges {
 
     pub(crate) fn list(&self) -> Vec<ServerSummary> {
         let servers = self.current.lock().clone();
-        servers.iter().map(BridgedServer::summary).collect()
+        let summary = |BridgedServer { bridge, path, kind, .. }: BridgedServer| {
+            let Failures { restarts, failures, latest, .. } = bridge.instances().failures.lock().clone();
+            ServerSummary {
+                name: bridge.name().to_owned(),
+                path,
+                kind: kind.to_owned(),
+                running: bridge.instances().count(),
+                restarts,
+                failures,
+                last_failure: latest.map(|(when, why)| (when.rfc3339(), why)),
+            }
+        };
+        servers.into_iter().map(summary).collect()
     }
 
     /// The servers whose latest start or request failed, each with the reason.
@@ -215,21 +227,6 @@ impl Bridges {
             }
         }
         Ok(removed)
-    }
-}
-
-impl BridgedServer {
-    fn summary(&self) -> ServerSummary {
-        let Failures { restarts, failures, latest, .. } = self.bridge.instances().failures.lock().clone();
-        ServerSummary {
-            name: self.bridge.name().to_owned(),
-            path: self.path.clone(),
-            kind: self.kind.to_owned(),
-            running: self.bridge.instances().count(),
-            restarts,
-            failures,
-            last_failure: latest.map(|(when, why)| (when.rfc3339(), why)),
-        }
     }
 }
 
