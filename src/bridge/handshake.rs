@@ -10,13 +10,12 @@ use super::peer::{Peer, Requester, Settled};
 use super::unavailable::Unavailable;
 use crate::base::limits;
 use crate::base::lock::Mutex;
-use crate::mcp::{self, Description, LEGACY_VERSIONS, MODERN_VERSION, Members, TASKS_EXTENSION};
+use crate::mcp::{self, Description, Era, LEGACY_VERSIONS, MODERN_VERSION, Members, TASKS_EXTENSION};
 
 /// What a peer says of itself.
 #[derive(Clone, Debug)]
 pub(super) struct Greeting {
-    /// Whether it is of 2026-07-28, whose results have members of their own.
-    pub(super) is_modern: bool,
+    pub(super) era: Era,
     /// The version of the protocol that it is spoken to in.
     pub(super) version: String,
     pub(super) description: Arc<Description>,
@@ -27,50 +26,43 @@ const CARRIED: [&str; 6] = ["tools", "prompts", "resources", "completions", "log
 
 type Done = Box<dyn FnOnce(Result<Greeting, Unavailable>) + Send>;
 
-/// Starts the handshake with this step; `done` is called once, from the thread that reads the peer.
-pub(super) fn start(peer: &Arc<Peer>, client_info: ClientInfo, (first, done): (HandshakeStep, Done)) {
+/// Starts the handshake in this era; `done` is called once, from the thread that reads the peer.
+pub(super) fn start(peer: &Arc<Peer>, client_info: ClientInfo, (first, done): (Era, Done)) {
     let done = Arc::new(Mutex::new(Some(done)));
-    Handshake { peer: Arc::clone(peer), step: first, refused: None, client_info, done }.send();
-}
-
-/// A way to begin with a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HandshakeStep {
-    Initialize,
-    Discover,
+    Handshake { peer: Arc::clone(peer), era: first, refused: None, client_info, done }.send();
 }
 
 /// The only era of a server's peers, once one has refused the other era: the next one is begun in it.
 #[derive(Default)]
 pub(super) struct OnlyEra {
-    /// Guards whether it is that of 2026-07-28.
-    is_modern: Mutex<Option<bool>>,
+    /// Guards the era.
+    known: Mutex<Option<Era>>,
 }
 
 impl OnlyEra {
     pub(super) fn is_known(&self) -> bool {
-        self.is_modern.lock().is_some()
+        self.known.lock().is_some()
     }
 
-    /// Where to begin, if 2026-07-28 is `wanted` or not.
-    pub(super) fn first_step(&self, wanted: bool) -> HandshakeStep {
-        let is_modern = self.is_modern.lock().unwrap_or(wanted);
-        if is_modern { HandshakeStep::Discover } else { HandshakeStep::Initialize }
+    /// The era to begin in, where `wanted` is that of the client.
+    pub(super) fn or(&self, wanted: Era) -> Era {
+        self.known.lock().unwrap_or(wanted)
     }
 
     /// Notes what came of a handshake.
-    pub(super) fn note(&self, wanted: bool, is_modern: bool) {
-        let mut only = self.is_modern.lock();
-        let is_known = wanted != is_modern || *only == Some(is_modern);
-        *only = is_known.then_some(is_modern);
+    pub(super) fn note(&self, wanted: Era, found: Era) {
+        let mut known = self.known.lock();
+        let is_only = wanted != found || *known == Some(found);
+        *known = is_only.then_some(found);
     }
 }
 
 struct Handshake {
     peer: Arc<Peer>,
-    step: HandshakeStep,
-    /// The step before, which the peer has refused.
-    refused: Option<HandshakeStep>,
+    /// The era that the peer is asked for.
+    era: Era,
+    /// The other one, if the peer has refused that.
+    refused: Option<Era>,
     client_info: ClientInfo,
     /// Guards who is told of the outcome; taken by the first.
     done: Arc<Mutex<Option<Done>>>,
@@ -78,11 +70,11 @@ struct Handshake {
 
 impl Handshake {
     fn send(self) {
-        let (method, params) = match self.step {
-            HandshakeStep::Initialize => ("initialize", self.initialize_params()),
-            HandshakeStep::Discover => ("server/discover", Members::default()),
+        let (method, params) = match self.era {
+            Era::Legacy => ("initialize", self.initialize_params()),
+            Era::Modern => ("server/discover", Members::default()),
         };
-        self.peer.introduce((self.step == HandshakeStep::Discover).then_some(self.client_info));
+        self.peer.introduce((self.era == Era::Modern).then_some(self.client_info));
         let (peer, this) = (Arc::clone(&self.peer), Arc::new(self));
         if peer.request(method, &params, Arc::clone(&this) as Arc<dyn Requester>).is_err() {
             let how = this.peer.how_it_ended().unwrap_or_else(|| "it was ended".to_owned());
@@ -109,31 +101,31 @@ impl Handshake {
         }
     }
 
-    /// The peer refuses a step: it may know the other.
+    /// The peer refuses an era: it may know the other.
     fn refused(&self, error: &RawValue) {
         if self.refused.is_some() {
             return self.finish(Err(Unavailable::Refused(words(error))));
         }
-        let step = match self.step {
-            HandshakeStep::Initialize => HandshakeStep::Discover,
-            HandshakeStep::Discover => HandshakeStep::Initialize,
+        let era = match self.era {
+            Era::Legacy => Era::Modern,
+            Era::Modern => Era::Legacy,
         };
         let (peer, done) = (Arc::clone(&self.peer), Arc::clone(&self.done));
-        Handshake { peer, step, refused: Some(self.step), client_info: self.client_info, done }.send();
+        Handshake { peer, era, refused: Some(self.era), client_info: self.client_info, done }.send();
     }
 }
 
 impl Requester for Handshake {
     fn answer(self: Arc<Self>, answer: Settled<'_>) {
-        match (self.step, answer) {
-            (HandshakeStep::Initialize, Settled::Answered(Ok(result))) => {
+        match (self.era, answer) {
+            (Era::Legacy, Settled::Answered(Ok(result))) => {
                 let greeting = initialized(result);
                 if greeting.is_ok() {
                     self.peer.notify("notifications/initialized", Members::default());
                 }
                 self.finish(greeting);
             }
-            (HandshakeStep::Discover, Settled::Answered(Ok(result))) => self.finish(discovered(result)),
+            (Era::Modern, Settled::Answered(Ok(result))) => self.finish(discovered(result)),
             (_, Settled::Answered(Err(error))) => self.refused(error),
             (_, Settled::Ended(end)) => self.finish(Err(Unavailable::Died(end.to_string()))),
         }
@@ -147,7 +139,7 @@ fn initialized(result: &RawValue) -> Result<Greeting, Unavailable> {
         return Err(Unavailable::Version(echoed(&version)));
     }
     let description = describe(&result, result.read("serverInfo")?)?;
-    Ok(Greeting { is_modern: false, version, description })
+    Ok(Greeting { era: Era::Legacy, version, description })
 }
 
 fn discovered(result: &RawValue) -> Result<Greeting, Unavailable> {
@@ -158,7 +150,7 @@ fn discovered(result: &RawValue) -> Result<Greeting, Unavailable> {
     }
     let info = result.object("_meta")?.read("io.modelcontextprotocol/serverInfo")?;
     let description = describe(&result, info)?;
-    Ok(Greeting { is_modern: true, version: MODERN_VERSION.to_owned(), description })
+    Ok(Greeting { era: Era::Modern, version: MODERN_VERSION.to_owned(), description })
 }
 
 /// Reads a result that is kept for each caller, so it has a limit.

@@ -18,7 +18,7 @@ use super::unavailable::Unavailable;
 use crate::base::identity::{CallerSession, GrantId, Principal, Subject};
 use crate::base::lock::Mutex;
 use crate::base::{clock, limits, log};
-use crate::mcp::{Description, Interests};
+use crate::mcp::{Description, Era, Interests};
 
 /// What instances of a server have in common.
 pub(super) struct InstanceSettings {
@@ -189,7 +189,8 @@ impl Instances {
         // Clients without sessions are of 2026-07-28, or can be asked nothing anyway.
         let is_modern = person.session.is_none();
         let is_modern = is_modern && self.launcher.mirrors_era() && !self.only_era.is_known();
-        InstanceKey { is_modern, ..key }
+        let era = if is_modern { Era::Modern } else { Era::Legacy };
+        InstanceKey { era, ..key }
     }
 
     fn running_for(&self, person: &Principal) -> Option<Arc<Instance>> {
@@ -247,7 +248,7 @@ impl Instances {
                 instance.peer.connect(transport);
                 let starting = Arc::clone(instance);
                 let done = Box::new(move |greeting| starting.greeted(greeting));
-                let first = self.only_era.first_step(instance.key.is_modern);
+                let first = self.only_era.or(instance.key.era);
                 handshake::start(&instance.peer, self.settings.client_info, (first, done));
             }
             Err(error) => {
@@ -281,7 +282,7 @@ impl Instances {
             slots.history_mut(&instance.key).described(Arc::clone(&greeting.description))
         };
         self.failures.lock().is_failing = false;
-        self.only_era.note(instance.key.is_modern, greeting.is_modern);
+        self.only_era.note(instance.key.era, greeting.era);
         is_successor && self.settings.isolation != Isolation::Session // there it may be another's
     }
 

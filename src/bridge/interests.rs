@@ -11,7 +11,7 @@ use super::handshake::Greeting;
 use super::peer::{Peer, Requester, Settled};
 use crate::base::lock::Mutex;
 use crate::base::{clock, limits};
-use crate::mcp::{Interests, Level, ListenFilter, Members};
+use crate::mcp::{Era, Interests, Level, ListenFilter, Members};
 
 /// What one peer was told.
 #[derive(Default)]
@@ -39,7 +39,7 @@ impl ToldInterests {
         if !greeting.description.promises("resources", "subscribe") {
             resources.clear();
         }
-        if greeting.is_modern {
+        if greeting.era == Era::Modern {
             return told.listen(peer, greeting, resources);
         }
         if let Some(level) = log_level {
@@ -81,7 +81,8 @@ impl ToldInterests {
 impl Told {
     fn set_log_level(&mut self, peer: &Peer, greeting: &Greeting, level: Level) {
         // One of 2026-07-28 is told with each request.
-        let can_be_told = !greeting.is_modern && greeting.description.capabilities.contains_key("logging");
+        let can_be_told =
+            greeting.era == Era::Legacy && greeting.description.capabilities.contains_key("logging");
         let Ok(params) = Members::default().with("level", &level) else { return };
         if can_be_told && self.log_level != Some(level) && peer.tell("logging/setLevel", params).is_ok() {
             self.log_level = Some(level);

@@ -27,7 +27,7 @@ use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Quota};
 use crate::base::random::{OsRandom, Random};
 use crate::mcp::{
-    CallError, Capability, ClientCapabilities, Context, Error, InputRequest, Members, Operation, Reply,
+    CallError, Capability, ClientCapabilities, Context, Era, Error, InputRequest, Members, Operation, Reply,
 };
 
 /// The calls of one server.
@@ -86,8 +86,8 @@ struct PassedCall {
     /// What the client said that it can do.
     capabilities: ClientCapabilities,
     operation: Operation,
-    /// Whether the peer writes results of 2026-07-28.
-    is_modern_peer: OnceLock<bool>,
+    /// The era of the peer, by which its results are read.
+    peer_era: OnceLock<Era>,
     /// Guards the round that a peer of 2026-07-28 is in; for others there is one.
     round: Mutex<PeerRound>,
     /// One question at a time: a round of MRTR is one request of the client.
@@ -119,7 +119,7 @@ impl PassedCall {
             owner: context.principal().grant,
             capabilities: *context.client(),
             operation: context.call().operation,
-            is_modern_peer: OnceLock::new(),
+            peer_era: OnceLock::new(),
             round: Mutex::new(round),
             turn: Arc::new(
                 Quota::new((1, 1)).waiting((limits::bridge::QUESTIONS, limits::bridge::QUESTIONS)),
@@ -160,7 +160,7 @@ impl PassedCall {
         if context.cancel().is_tripped() {
             return self.complete(Err(CallError::Cancelled));
         }
-        let _ = self.is_modern_peer.set(greeting.is_modern); // the second attempt's instance is of the same program
+        let _ = self.peer_era.set(greeting.era); // the second attempt's instance is of the same program
         if instance.told.is_behind() {
             instance.restore();
         }
@@ -221,7 +221,7 @@ impl PassedCall {
     fn take(self: &Arc<PassedCall>, result: &RawValue) -> Result<(), CallError> {
         let reply: Members = serde_json::from_str(result.get()).map_err(|_| self.unusable())?;
         self.calls.listed.note(self.owner, self.operation, &reply);
-        if !self.is_modern_peer.get().copied().unwrap_or_default() {
+        if self.peer_era.get() != Some(&Era::Modern) {
             self.complete(Ok(reply));
             return Ok(());
         }
@@ -239,7 +239,7 @@ impl PassedCall {
     fn error(&self, error: &RawValue) -> Error {
         let error = serde_json::from_str(error.get()).unwrap_or_else(|_| Error::internal());
         // 2026-07-28 says "no such resource" as invalid params; the front does so where its client is of that.
-        let is_missing = self.is_modern_peer.get() == Some(&true)
+        let is_missing = self.peer_era.get() == Some(&Era::Modern)
             && error.code == Error::INVALID_PARAMS
             && self.operation == Operation::ReadResource
             && error.data.as_ref().is_some_and(|data| data.get().contains("\"uri\""));

@@ -10,7 +10,7 @@ use crate::base::identity::{GrantId, Principal, Subject};
 use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Quota};
-use crate::mcp::{Description, Publisher};
+use crate::mcp::{Description, Era, Publisher};
 
 /// What all bridges of a process share, so that its limits hold for all servers together.
 pub(super) struct InstancePool<I> {
@@ -80,8 +80,8 @@ pub(super) struct InstanceKey {
     pub(super) grant: Option<GrantId>,
     /// `None`: all sessions of the client program.
     pub(super) session: Option<Arc<str>>,
-    /// Whether the peer is begun in the era of 2026-07-28, where it may have both.
-    pub(super) is_modern: bool,
+    /// The era that the peer is begun in, where it may have both.
+    pub(super) era: Era,
 }
 
 impl InstanceKey {
@@ -95,7 +95,7 @@ impl InstanceKey {
             Isolation::Grant => (subject, grant, None),
             Isolation::Session => (subject, grant, session()),
         };
-        InstanceKey { server: Arc::clone(server), subject, grant, session, is_modern: false }
+        InstanceKey { server: Arc::clone(server), subject, grant, session, era: Era::Legacy }
     }
 
     /// The key of what outlives an instance: all sessions of a client program start the same.

@@ -14,8 +14,8 @@ pub(crate) const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025
 pub(crate) const MODERN_VERSION: &str = "2026-07-28";
 
 /// The two protocols over Streamable HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Era {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Era {
     /// 2024-11-05 to 2025-11-25: `initialize`, sessions, a stream by GET.
     Legacy,
     /// 2026-07-28: every request describes itself.

@@ -8,13 +8,10 @@ use crate::bridge::transport::{ProgramEnd, Transport};
 
 /// Shakes hands with a peer that answers in these ways, and returns what was sent and what came of it.
 fn shake(answers: &[&str]) -> (Vec<String>, Option<Result<Greeting, Unavailable>>) {
-    shake_from(HandshakeStep::Initialize, answers)
+    shake_from(Era::Legacy, answers)
 }
 
-fn shake_from(
-    first: HandshakeStep,
-    answers: &[&str],
-) -> (Vec<String>, Option<Result<Greeting, Unavailable>>) {
+fn shake_from(first: Era, answers: &[&str]) -> (Vec<String>, Option<Result<Greeting, Unavailable>>) {
     let (peer, transport) = (Peer::new(Weak::<Nobody>::new()), Arc::new(FakeTransport::default()));
     peer.connect(Arc::clone(&transport) as Arc<dyn Transport>);
     let outcome = Arc::new(Mutex::new(None));
@@ -53,8 +50,8 @@ fn every_version_with_initialize_is_spoken() {
         let greeting = outcome.unwrap().unwrap();
         let description = &greeting.description;
         assert_eq!(
-            (greeting.is_modern, description.instructions.as_deref()),
-            (false, Some("read")),
+            (greeting.era, description.instructions.as_deref()),
+            (Era::Legacy, Some("read")),
             "{version}"
         );
         assert_eq!(
@@ -78,7 +75,7 @@ fn a_peer_that_refuses_initialize_is_asked_in_the_words_of_2026() {
     let answer = r#""result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s","version":"2"}}}"#;
     let (sent, outcome) = shake(&[refusal, answer]);
     let greeting = outcome.unwrap().unwrap();
-    assert!(greeting.is_modern);
+    assert_eq!(greeting.era, Era::Modern);
     assert_eq!(json!(greeting.description.capabilities), json!({ "tools": {} }));
     assert_eq!(json!(greeting.description.info), json!({ "name": "s", "version": "2" }));
     assert_eq!(
@@ -103,12 +100,12 @@ fn a_peer_that_refuses_initialize_is_asked_in_the_words_of_2026() {
 fn a_peer_that_refuses_2026_is_initialized() {
     let refusal = r#""error":{"code":-32601,"message":"Method not found"}"#;
     let answer = r#""result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}}}"#;
-    let (sent, outcome) = shake_from(HandshakeStep::Discover, &[refusal, answer]);
-    assert!(!outcome.unwrap().unwrap().is_modern);
+    let (sent, outcome) = shake_from(Era::Modern, &[refusal, answer]);
+    assert_eq!(outcome.unwrap().unwrap().era, Era::Legacy);
     assert!(sent[0].contains("server/discover") && sent[0].contains("2026-07-28"), "{sent:?}");
     assert!(sent[1].contains(r#""method":"initialize""#) && !sent[1].contains("_meta"), "{sent:?}");
     let refused = r#""error":{"code":-1,"message":"go away"}"#;
-    match shake_from(HandshakeStep::Discover, &[refusal, refused]).1 {
+    match shake_from(Era::Modern, &[refusal, refused]).1 {
         Some(Err(error)) => assert_eq!(error, Unavailable::Refused("go away".to_owned())),
         other => panic!("{other:?}"),
     }
