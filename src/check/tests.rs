@@ -295,3 +295,21 @@ fn every_server_of_a_file_is_reported() {
     }
     std::fs::remove_file(&file).unwrap();
 }
+
+/// A check asks the store, for which it needs no state directory, and writes nothing there.
+#[cfg(feature = "valkey")]
+#[test]
+fn a_check_looks_at_the_store() {
+    let (test, mut server) = (TestDirectory::new(), crate::store::fake::ValkeyServer::start());
+    let directory = StateDirectory::open(test.path()).unwrap();
+    let keys = Arc::new(key_file::load_or_create(&directory, &OsRandom).unwrap());
+    let (key, url) = (test.path().join("key"), server.url());
+    let changes = [("MCP_STORE", url.as_str()), ("MCP_OAUTH_KEY_FILE", key.to_str().unwrap())];
+    check_words(&changes, true, &["grants are kept at", url.as_str(), "none yet"]);
+    assert_eq!(server.ask(&["dbsize"]), "0");
+    let table = server.place().open(&directory, &keys).unwrap();
+    table.insert(&crate::store::conformance::grant(1)).unwrap();
+    check_words(&changes, true, &["grants                     1"]);
+    server.stop();
+    check_words(&changes, false, &["it would not start: MCP_STORE (unix://"]);
+}

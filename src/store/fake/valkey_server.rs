@@ -13,17 +13,25 @@ use crate::store::{OpenedFor, StorePlace, StoreUrl};
 pub(crate) struct ValkeyServer {
     process: Child,
     directory: TestDirectory,
+    /// Options of its own.
+    more: Vec<String>,
 }
 
 impl ValkeyServer {
     pub(crate) fn start() -> ValkeyServer {
-        let directory = TestDirectory::new();
-        std::fs::create_dir(directory.path()).unwrap();
-        let process = ValkeyServer::spawn(&directory);
-        ValkeyServer { process, directory }
+        ValkeyServer::start_with(&[])
     }
 
-    fn spawn(directory: &TestDirectory) -> Child {
+    /// The same with more on its command line.
+    pub(crate) fn start_with(more: &[&str]) -> ValkeyServer {
+        let directory = TestDirectory::new();
+        std::fs::create_dir(directory.path()).unwrap();
+        let more: Vec<String> = more.iter().map(|&word| word.to_owned()).collect();
+        let process = ValkeyServer::spawn(&directory, &more);
+        ValkeyServer { process, directory, more }
+    }
+
+    fn spawn(directory: &TestDirectory, more: &[String]) -> Child {
         let program = ["valkey-server", "redis-server"]
             .into_iter()
             .find(|program| Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok());
@@ -32,6 +40,7 @@ impl ValkeyServer {
         let mut process = Command::new(program)
             .args(["--port", "0", "--save", "", "--unixsocket", "socket", "--dir"])
             .arg(directory.path())
+            .args(more)
             .current_dir(directory.path())
             .stdout(Stdio::piped())
             .spawn()
@@ -46,7 +55,7 @@ impl ValkeyServer {
     /// Ends it, with everything that it holds, and starts another at the same place.
     pub(crate) fn restart(&mut self) {
         self.stop();
-        self.process = ValkeyServer::spawn(&self.directory);
+        self.process = ValkeyServer::spawn(&self.directory, &self.more);
     }
 
     pub(crate) fn stop(&mut self) {

@@ -250,3 +250,22 @@ fn urls_without_a_secret_are_taken() {
     let others = ["valkeys://db.example.com/#insecure", "http://x", "valkey://", ""];
     secret.into_iter().chain(others).for_each(|url| check(url, false));
 }
+
+/// With the operator's certificates in place of the system's.
+#[test]
+fn the_certificate_of_an_encrypted_store_is_verified() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let file = |name: &str| format!("{}/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (own, other, key) = (file("ecdsa.pem"), file("rsa.pem"), file("ecdsa.key"));
+    let files = ["--tls-cert-file", &own, "--tls-key-file", &key, "--tls-auth-clients", "no"];
+    let _server = ValkeyServer::start_with(&[&["--tls-port", &port], &files[..]].concat());
+    let keys = Arc::new(seal::fake::keyring(1));
+    let look = |ca_file: &str| {
+        let url = StoreUrl::parse(&format!("valkeys://localhost:{port}")).unwrap();
+        let place = StorePlace { url, ca_file: Some(ca_file.into()), password_file: None };
+        place.existing(None, &keys, OpenedFor::Check).map(|table| table.is_some())
+    };
+    assert!(!look(&own).unwrap());
+    let error = look(&other).unwrap_err().to_string();
+    assert!(error.contains("certificate"), "{error}");
+}
