@@ -18,6 +18,7 @@ use self::prepare::{NamedBackend, Outside, Prepared, named};
 use crate::app::{App, AppParts, McpServer};
 use crate::audit;
 use crate::base::cancel::CancelToken;
+use crate::base::capacity::Capacity;
 use crate::base::clock::{self, Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
 use crate::base::startup_error::StartupError;
@@ -27,7 +28,7 @@ use crate::config::{Config, StateFiles, Warning};
 use crate::documents::Documents;
 use crate::edge::{self, Door, Listener, Tls};
 use crate::github::scopes;
-use crate::http::{Handler, PublicUrl, Response};
+use crate::http::{Handler, PublicUrl};
 use crate::mcp::{self, Backend, Mcp, Scopes};
 use crate::metrics::{self, Metrics};
 use crate::oauth::{self, AuthorizationServer, Client, ClientDocuments, Clients, Policy};
@@ -95,20 +96,13 @@ impl Server {
         let rotate_key = rotate_key(&files, &keys, Arc::clone(&table));
         let copy = directory.file(operator::COPY);
 
-        let settings = mcp::Settings {
-            backend: Arc::clone(&servers.first().ok_or_else(nothing_served)?.backend),
+        let endpoints = Endpoints {
+            public_url: public_url.clone(),
+            is_demo: config.is_demo,
             keys: Arc::clone(&keys),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             capacity,
-            // Each server has its own.
-            resource: Arc::from(""),
-            insufficient_scope: Arc::new(|_| Response::new(403)),
-        };
-        let endpoints = Endpoints {
-            public_url: public_url.clone(),
-            is_demo: config.is_demo,
-            settings,
             first: OnceLock::new(),
         };
         let servers = endpoints.of(servers);
@@ -117,6 +111,7 @@ impl Server {
             let documents = Documents::new(&public_url, &trust, schemes, Arc::clone(&clock));
             Arc::new(documents) as Arc<dyn ClientDocuments>
         });
+        let nothing_served = || StartupError::new("there is no server to be served");
         let mcp = endpoints.first.get().cloned().ok_or_else(nothing_served)?;
         let (sessions, bridged) = (mcp.clone(), bridges.clone());
         let grant_ended = move |grant| {
@@ -309,17 +304,15 @@ impl Server {
     }
 }
 
-fn nothing_served() -> StartupError {
-    StartupError::new("there is no server to be served")
-}
-
 /// Makes the endpoints of servers.
 struct Endpoints {
     /// Where clients reach all of them.
     public_url: PublicUrl,
     is_demo: bool,
-    /// What they have in common, all but the backend and the refusals.
-    settings: mcp::Settings,
+    keys: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    capacity: Capacity,
     /// The first of them: its sessions, calls and limits are those of all together.
     first: OnceLock<Mcp>,
 }
@@ -349,7 +342,10 @@ impl Endpoints {
             backend,
             resource: resource.uri(),
             insufficient_scope: Arc::new(move |needed| challenges.insufficient_scope(needed)),
-            ..self.settings.clone()
+            keys: Arc::clone(&self.keys),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            capacity: self.capacity,
         };
         let mcp = match self.first.get() {
             Some(first) => first.beside(settings),
