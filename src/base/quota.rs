@@ -42,11 +42,11 @@ pub struct Held<K: Copy + Eq + Hash = Subject> {
     amount: usize,
 }
 
-/// One key's part of a quota. Clones are the same part.
+/// One subject's part of a quota. Clones are the same part.
 #[derive(Clone, Debug)]
-pub struct Share<K = Subject> {
-    quota: Arc<Quota<K>>,
-    key: K,
+pub struct Share {
+    quota: Arc<Quota<Subject>>,
+    subject: Subject,
 }
 
 impl Quota<Subject> {
@@ -54,6 +54,11 @@ impl Quota<Subject> {
     /// few who hoard break no streams of others.
     pub fn bytes(limits: (usize, usize)) -> Arc<Quota<Subject>> {
         Arc::new(Quota { floor: limits::FLOOR_BYTES, ..Quota::new(limits) })
+    }
+
+    /// The part of `subject`.
+    pub fn share(self: &Arc<Self>, subject: Subject) -> Share {
+        Share { quota: Arc::clone(self), subject }
     }
 }
 
@@ -81,11 +86,6 @@ impl<K: Copy + Eq + Hash> Quota<K> {
     /// Lets this many wait in [`Quota::wait`]: per key and in total.
     pub fn waiting(self, waiting: (usize, usize)) -> Quota<K> {
         Quota { waiting, ..self }
-    }
-
-    /// The part of `key`.
-    pub fn share(self: &Arc<Self>, key: K) -> Share<K> {
-        Share { quota: Arc::clone(self), key }
     }
 
     /// One more for `key`; `None` if there is no room.
@@ -186,10 +186,10 @@ impl<K: Copy + Eq + Hash> State<K> {
     }
 }
 
-impl<K: Copy + Eq + Hash> Share<K> {
-    /// Takes `amount`; `None` if the key, or all together, would hold more than they may.
-    pub fn hold(&self, amount: usize) -> Option<Held<K>> {
-        self.quota.hold(self.key, amount)
+impl Share {
+    /// Takes `amount`; `None` if the subject, or all together, would hold more than they may.
+    pub fn hold(&self, amount: usize) -> Option<Held> {
+        self.quota.hold(self.subject, amount)
     }
 }
 
