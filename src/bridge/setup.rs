@@ -2,6 +2,7 @@
 //! that. Looks for programs and users, and starts nothing.
 
 use std::fmt;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -265,8 +266,11 @@ impl BridgeOptions {
 fn title_of(command: &[String]) -> &str {
     let (program, args) = command.split_first().map_or(("", &[][..]), |(program, args)| (program, args));
     let program = program.rsplit('/').next().unwrap_or(program);
-    let package = args.iter().find(|argument| !argument.starts_with('-'));
-    package.filter(|_| ["npx", "bunx", "uvx"].contains(&program)).map_or(program, String::as_str)
+    let before = iter::once("").chain(args.iter().map(String::as_str));
+    let package = args.iter().zip(before).find(|(argument, before)| {
+        !argument.starts_with('-') && !["--from", "--with", "--python", "--package", "-p"].contains(before)
+    });
+    package.filter(|_| ["npx", "bunx", "uvx"].contains(&program)).map_or(program, |(package, _)| package)
 }
 
 #[cfg(test)]

@@ -41,6 +41,10 @@ fn the_server_has_a_title_that_people_know() {
     };
     assert_eq!(of(&["npx", "-y", "@example/server-files", "/srv"]), "@example/server-files");
     assert_eq!(of(&["/usr/bin/uvx", "mcp-server-time"]), "mcp-server-time");
+    assert_eq!(
+        of(&["uvx", "--with", "tzdata", "--from", "some-package", "mcp-server-time"]),
+        "mcp-server-time"
+    );
     assert_eq!(of(&["/opt/bin/notes-server", "stdio"]), "notes-server");
     assert_eq!(of(&["npx", "-y"]), "npx");
     let command = vec!["/bin/sh".to_owned()];
