@@ -226,7 +226,7 @@ impl Exchange {
         };
         if matches!(phase, Phase::Over) {
             if let Some(task) = self.task() {
-                self.end_task(task, (result, witness));
+                self.end_task(task, result, witness);
             }
             return;
         }
@@ -250,7 +250,7 @@ impl Exchange {
         respond(phase, answer);
     }
 
-    fn end_task(&self, task: &Task, (result, witness): (Result<Reply, CallError>, Option<Arc<dyn Witness>>)) {
+    fn end_task(&self, task: &Task, result: Result<Reply, CallError>, witness: Option<Arc<dyn Witness>>) {
         let result = result.map_err(|error| self.dialect.error(error));
         let outcome = match &result {
             _ if task.cancel.is_tripped() => CallOutcome::Cancelled,

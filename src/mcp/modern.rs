@@ -129,7 +129,7 @@ fn discover(description: &Description, id: &RequestId) -> Encoded {
         .with("supportedVersions", &[MODERN_VERSION])
         .and_then(|reply| reply.with("capabilities", &description.modern_capabilities()))
         .and_then(|reply| description.instruct(reply));
-    complete(&description.info, id, (reply, Some(millis(limits::LIST_TTL))))
+    complete(&description.info, id, reply, Some(millis(limits::LIST_TTL)))
 }
 
 /// `subscriptions/listen`: the answer is a stream that stays open, with the notifications that the client is granted.
@@ -213,14 +213,14 @@ fn task(core: &Core, principal: &Principal, id: &RequestId, request: &ModernRequ
     }
     let info = &request.description.info;
     let done = match request.row.name {
-        "tasks/get" => return task_status(info, id, (&task, "complete")).into_response(),
+        "tasks/get" => return task_status(info, id, &task, "complete").into_response(),
         "tasks/update" => request.params.require("inputResponses").map(|answers| task.answer(answers)),
         _ => {
             task.end();
             Ok(())
         }
     };
-    complete(info, id, (done.map(|()| Reply::default()), None)).into_response()
+    complete(info, id, done.map(|()| Reply::default()), None).into_response()
 }
 
 /// A call of this era.
@@ -264,7 +264,7 @@ impl Dialect for ModernCall {
         let kept = core.budgets.of(call.principal.subject).kept;
         let task = Arc::new(Task::new(call, id, kept, Arc::clone(&core.settings.clock)));
         core.tasks.insert(&task).ok()?;
-        let handle = task_status(&description.info, &self.id, (&task, "task"));
+        let handle = task_status(&description.info, &self.id, &task, "task");
         Some((task, handle))
     }
 
@@ -274,13 +274,13 @@ impl Dialect for ModernCall {
 
     fn encode(&self, call: &Call, result: Result<Reply, CallError>) -> Encoded {
         match result {
-            Ok(reply) => complete(&self.description.info, &self.id, (Ok(reply), ttl(call.operation))),
+            Ok(reply) => complete(&self.description.info, &self.id, Ok(reply), ttl(call.operation)),
             // Other operations may not ask for input (MRTR, "Supported Requests").
             Err(CallError::InputRequired(requests)) if call.operation.may_ask() => {
                 let Core { settings, .. } = &*self.core;
                 let state =
                     self.round.next_state(call, &settings.keys, &*settings.random, settings.clock.now());
-                input_required(&self.description.info, &self.id, (&requests, state))
+                input_required(&self.description.info, &self.id, &requests, state)
             }
             Err(error) => failed(&self.id, &self.error(error)),
         }

@@ -29,7 +29,8 @@ pub(super) fn ttl(operation: Operation) -> Option<u64> {
 pub(super) fn complete(
     info: &ServerInfo,
     id: &RequestId,
-    (result, ttl_ms): (Result<Reply, Error>, Option<u64>),
+    result: Result<Reply, Error>,
+    ttl_ms: Option<u64>,
 ) -> Encoded {
     let mut reply = match result {
         Ok(reply) => reply,
@@ -59,7 +60,8 @@ pub(super) fn failed(id: &RequestId, error: &Error) -> Encoded {
 pub(super) fn input_required(
     info: &ServerInfo,
     id: &RequestId,
-    (requests, state): (&[InputRequest], Option<String>),
+    requests: &[InputRequest],
+    state: Option<String>,
 ) -> Encoded {
     let result = InputRequired {
         result_type: "input_required",
@@ -74,7 +76,8 @@ pub(super) fn input_required(
 pub(super) fn task_status(
     info: &ServerInfo,
     id: &RequestId,
-    (task, result_type): (&Task, &'static str),
+    task: &Task,
+    result_type: &'static str,
 ) -> Encoded {
     let (status, updated) = task.status();
     let message = if let Status::Failed { error } = &*status { Some(&*error.message) } else { None };
