@@ -357,6 +357,7 @@ fn words(rule: &AllowRule) -> String {
         AllowRule::Any => "everybody with a GitHub account".to_owned(),
         AllowRule::User(login) => format!("the account that has the login {login} at that time"),
         AllowRule::Id(id) => format!("the account with the number {}", id.0),
+        AllowRule::Token(name) => format!("the service token {}", name.as_str()),
         AllowRule::Group(Group::Org(org)) => format!("active members of the organisation {org}"),
         AllowRule::Group(Group::Team { org, slug }) => format!("active members of the team {org}/{slug}"),
     }

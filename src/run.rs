@@ -166,9 +166,12 @@ fn wait_for_stop(next_signal: impl Fn() -> i32, server: &Server, config: &Config
         audit::reopen();
         server.reload_certificate();
         server.reload_servers(config);
+        server.reload_access(config);
         match &config.file {
             Some(file) => reload_rules(server, config, file),
-            None if config.bridge.file.is_some() || config.audit.path.is_some() => {}
+            None if config.bridge.file.is_some()
+                || config.access.is_some()
+                || config.audit.path.is_some() => {}
             None => {
                 let hint = "there is no configuration file (MCP_CONFIG): what comes from the environment and the command \
                             line stays until the server is started again";

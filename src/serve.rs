@@ -11,19 +11,21 @@ use std::time::Duration;
 mod counted;
 mod doors;
 mod prepare;
+mod reload;
 
 use self::counted::Counted;
 pub use self::prepare::{MakeBackend, State, prepare};
-use self::prepare::{NamedBackend, Outside, Prepared, named};
+use self::prepare::{NamedBackend, Outside, Prepared};
 use crate::app::{App, AppParts, McpServer};
 use crate::audit;
+use crate::base::access::ServerAccess;
 use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
 use crate::base::clock::{self, Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
 use crate::base::startup_error::StartupError;
 use crate::base::{limits, log};
-use crate::bridge::{Bridges, ServerChanges};
+use crate::bridge::Bridges;
 use crate::config::{Config, StateFiles, Warning};
 use crate::documents::Documents;
 use crate::edge::{self, Door, Listener, Tls};
@@ -52,6 +54,8 @@ pub struct Server {
     sweeper: Sweeper,
     endpoints: Endpoints,
     bridges: Option<Arc<Bridges>>,
+    /// The rules of the one server.
+    access: Arc<ServerAccess>,
     /// Locked against a second server as long as it lives; declared last, so dropped last.
     _directory: StateDirectory,
 }
@@ -105,6 +109,7 @@ impl Server {
             capacity,
             first: OnceLock::new(),
         };
+        let access = servers.first().map(|server| Arc::clone(&server.access)).unwrap_or_default();
         let servers = endpoints.of(servers);
         let documents = config.clients.documents.then(|| {
             let schemes = config.clients.redirect_schemes.clone();
@@ -224,6 +229,7 @@ impl Server {
             sweeper,
             endpoints,
             bridges,
+            access,
             _directory: directory,
         })
     }
@@ -242,32 +248,6 @@ impl Server {
     pub fn reload_certificate(&self) {
         if let Some(tls) = &self.tls {
             tls.reload();
-        }
-    }
-
-    /// Reads the servers file again, if there is one, and serves what it says now; a file with mistakes changes nothing.
-    pub fn reload_servers(&self, config: &Config) {
-        let (Some(bridges), Some(file)) = (&self.bridges, &config.bridge.file) else { return };
-        match bridges.reread(&config.bridge, config.bridge_host()) {
-            Ok(ServerChanges { added, changed, removed }) => {
-                self.app.replace_servers(self.endpoints.of(named(bridges, config)));
-                let path = file.display().to_string();
-                let [added, changed, removed] = [added, changed, removed].map(|names| names.join(","));
-                let mut fields = vec![log::Field::Path(&path)];
-                let changes = [
-                    (&added, log::Field::Added(&added)),
-                    (&changed, log::Field::Changed(&changed)),
-                    (&removed, log::Field::Removed(&removed)),
-                ];
-                fields.extend(changes.iter().filter(|(names, _)| !names.is_empty()).map(|(_, field)| *field));
-                audit::info("servers.reloaded", &fields);
-            }
-            Err(errors) => {
-                let hint = log::Field::Hint("correct that and send SIGHUP again; nothing was changed");
-                for error in errors {
-                    log::error("servers.not_reloaded", &[log::Field::Error(&error.to_string()), hint]);
-                }
-            }
         }
     }
 
@@ -322,7 +302,7 @@ impl Endpoints {
         servers.into_iter().map(|server| self.endpoint(server)).collect()
     }
 
-    fn endpoint(&self, NamedBackend { name, backend }: NamedBackend) -> McpServer {
+    fn endpoint(&self, NamedBackend { name, backend, access }: NamedBackend) -> McpServer {
         let consent = backend.consent();
         let shown = match &name {
             Some(name) => name,
@@ -335,11 +315,13 @@ impl Endpoints {
             oauth::ProtectedResource::new(&self.public_url, name.as_deref(), &consent.scopes, pages)
                 .keeping_github_tokens(consent.keeps_github_tokens)
                 .needing_user(consent.needs_user)
-                .handing_over(consent.handed_github_scopes.as_ref().map(in_words));
+                .handing_over(consent.handed_github_scopes.as_ref().map(in_words))
+                .open_to(Arc::clone(&access));
         let resource = Arc::new(resource);
         let challenges = Arc::clone(&resource);
         let settings = mcp::Settings {
             backend,
+            access,
             resource: resource.uri(),
             insufficient_scope: Arc::new(move |needed| challenges.insufficient_scope(needed)),
             keys: Arc::clone(&self.keys),

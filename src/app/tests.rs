@@ -57,6 +57,7 @@ fn mcp_settings(fixture: &Fixture, backend: ToolServer) -> mcp::Settings {
         random: Arc::new(CountedRandom::default()),
         capacity: Capacity::default(),
         resource: "https://mcp.example.com/mcp".into(),
+        access: Arc::default(),
         insufficient_scope: Arc::new(|_| Response::new(403)),
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::encoding::{base64url, from_base64url, sha256};
+use super::membership::Memberships;
 use super::secret::Secret;
 
 /// GitHub's numeric user id, above zero. Logins change hands, ids do not: this is the identity.
@@ -257,6 +258,8 @@ pub struct Principal {
     pub subject: Subject,
     /// The user's login when they last logged in, or `token:NAME`. For display only.
     pub login: Arc<str>,
+    /// The user's memberships as far as the server's rules have asked for them.
+    pub memberships: Arc<Memberships>,
     /// The client that holds the token.
     pub client: ClientFingerprint,
     /// The scopes of the token.
@@ -315,6 +318,7 @@ pub(crate) mod fake {
         Principal {
             subject: subject(id),
             login: format!("user{id}").into(),
+            memberships: Arc::default(),
             client: ClientFingerprint::of("test-client"),
             scopes: Arc::new(Scopes::parse("mcp").unwrap()),
             grant: GrantId(grant),

@@ -2,6 +2,7 @@
 //!
 //! Imports nothing of ours. No file here knows HTTP, OAuth or MCP.
 
+pub mod access;
 pub mod bounded;
 pub mod cancel;
 pub mod capacity;
@@ -14,6 +15,7 @@ pub mod json;
 pub mod limits;
 pub mod lock;
 pub mod log;
+pub mod membership;
 pub mod network;
 pub mod quota;
 pub mod random;

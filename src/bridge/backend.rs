@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
+use super::asked;
 use super::entry::Isolation;
 use super::instances::{InstanceSettings, Instances, Job};
 use super::message;
@@ -13,7 +14,10 @@ use super::passed_call::PassedCalls;
 use super::pool::InstanceKey;
 use super::transport::{Audience, Launcher};
 use crate::base::identity::{GrantId, Principal};
-use crate::mcp::{Backend, Consent, Context, Description, Error, Interests, Operation, Publisher, ToolRules};
+use crate::base::limits;
+use crate::mcp::{
+    Backend, Consent, Context, Description, Error, Interests, Members, Operation, Publisher, ToolRules,
+};
 
 /// One server behind the login.
 pub(crate) struct Bridge {
@@ -104,6 +108,23 @@ impl Backend for Bridge {
 
     fn tool_rules(&self, caller: &Principal, tool: &str) -> Option<Arc<ToolRules>> {
         self.calls.listed.rules(caller.grant, tool)
+    }
+
+    fn is_read_only(&self, caller: &Principal, tool: &str) -> Option<bool> {
+        self.calls.listed.is_read_only(caller.grant, tool)
+    }
+
+    /// Reads the peer's list as this caller, in as many pages as any server has.
+    fn look_up(&self, caller: &Principal, tool: &str) {
+        let Ok((instance, _)) = self.instances().wait_for(caller) else { return };
+        let mut params = Members::default();
+        for _ in 0..limits::bridge::LIST_PAGES {
+            let Ok(page) = asked::ask(&instance, "tools/list", &params) else { return };
+            self.calls.listed.note(caller.grant, Operation::ListTools, &page);
+            let cursor = page.get("nextCursor").filter(|_| self.is_read_only(caller, tool).is_none());
+            let Some(cursor) = cursor else { return };
+            params = Members::default().with("cursor", &cursor).unwrap_or_default(); // a cursor is JSON
+        }
     }
 
     fn known(&self, caller: &Principal, operation: Operation, name: &str) -> Option<Cow<'_, str>> {

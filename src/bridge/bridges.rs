@@ -12,6 +12,7 @@ use super::launch::directory_of;
 use super::pool::{Failures, InstancePool};
 use super::setup::{BridgeHost, BridgeOptions};
 use super::trial::{self, TrialDirectory};
+use crate::base::access::ServerAccess;
 use crate::base::identity::Subject;
 use crate::base::limits;
 use crate::base::lock::Mutex;
@@ -33,6 +34,7 @@ struct BridgedServer {
     bridge: Arc<Bridge>,
     path: String,
     kind: &'static str,
+    access: Arc<ServerAccess>,
     digest: [u8; 32],
 }
 
@@ -79,7 +81,7 @@ impl Bridges {
         Ok(bridges)
     }
 
-    /// Makes the bridges anew. Those to servers whose description is the same stay; what runs of the others is ended. Returns
+    /// Makes the bridges anew, and replaces the rules of who may use them. Those to servers whose description is the same stay; what runs of the others is ended. Returns
     /// what has changed.
     ///
     /// # Errors
@@ -90,7 +92,7 @@ impl Bridges {
         host: BridgeHost<'_>,
     ) -> Result<ServerChanges, Vec<StartupError>> {
         let before = self.current.lock().clone();
-        let mut current = Vec::new();
+        let (mut current, mut rules) = (Vec::new(), Vec::new());
         let entries = options.entries(host)?;
         let unreachable = entries.iter().filter_map(|entry| entry.check_home(&self.directory).err());
         let unreachable: Vec<StartupError> = unreachable.collect();
@@ -98,7 +100,8 @@ impl Bridges {
             return Err(unreachable);
         }
         let mut changes = ServerChanges::default();
-        for entry in entries {
+        for mut entry in entries {
+            rules.push(std::mem::take(&mut entry.access));
             let earlier = before.iter().find(|server| server.bridge.name() == &*entry.name);
             match earlier {
                 Some(server) if server.digest == entry.digest => {
@@ -112,7 +115,14 @@ impl Bridges {
             let below = options.file.as_ref().map(|_| format!("/{}", entry.name));
             let path = below.unwrap_or_default() + "/mcp";
             let bridge = Arc::new(options.bridge(entry, host, &self.pool)?);
-            current.push(BridgedServer { bridge, path, kind, digest });
+            current.push(BridgedServer { bridge, path, kind, access: Arc::default(), digest });
+        }
+        for (server, rules) in current.iter().zip(rules) {
+            let name = server.bridge.name();
+            let is_named = changes.added.iter().chain(&changes.changed).any(|other| other == name);
+            if server.access.replace(rules) && !is_named {
+                changes.changed.push(name.to_owned());
+            }
         }
         self.current.lock().clone_from(&current);
         for BridgedServer { bridge, digest, .. } in before {
@@ -124,6 +134,12 @@ impl Bridges {
             }
         }
         Ok(changes)
+    }
+
+    /// The bridges, each with the rules of who may use it.
+    pub(crate) fn with_access(&self) -> Vec<(Arc<Bridge>, Arc<ServerAccess>)> {
+        let servers = self.current.lock();
+        servers.iter().map(|server| (Arc::clone(&server.bridge), Arc::clone(&server.access))).collect()
     }
 
     /// The bridges.

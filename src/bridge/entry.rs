@@ -11,6 +11,7 @@ use super::child_user::ChildUser;
 use super::launch::{self, RunAs};
 use super::template::{Template, Variables};
 use super::upstream::{UpstreamHeader, UpstreamUrl};
+use crate::base::access::AccessRules;
 use crate::base::startup_error::StartupError;
 use crate::sys;
 
@@ -30,7 +31,9 @@ pub(crate) struct ServerEntry {
     pub(crate) location: Location,
     /// Whether a secret seems to stand in its description.
     pub(crate) holds_secret: bool,
-    /// Of its description in the servers file: it has changed when this has.
+    /// Who may use it, and what of it.
+    pub(crate) access: AccessRules,
+    /// Of the rest of its description in the servers file: what runs of it ends when this changes.
     pub(crate) digest: [u8; 32],
 }
 

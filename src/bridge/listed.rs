@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::base::identity::GrantId;
 use crate::base::limits;
 use crate::base::lock::Mutex;
-use crate::mcp::{Mirrored, Operation, Reply, ToolRules};
+use crate::mcp::{Mirrored, Operation, Reply, ToolRules, is_read_only};
 
 /// The lists of one server, as each grant has read them: another's program may list other things.
 #[derive(Default)]
@@ -22,20 +23,28 @@ pub(super) struct Listed {
 /// Of one grant, within a budget.
 #[derive(Default)]
 struct ListedNames {
-    /// Tools and prompts, with the rules of tools that have mirrored arguments.
-    names: HashMap<(Operation, String), Option<Arc<ToolRules>>>,
+    /// Tools and prompts.
+    names: HashMap<(Operation, String), Item>,
     bytes: usize,
 }
 
 impl ListedNames {
-    fn insert(&mut self, key: (Operation, String), rules: Option<Arc<ToolRules>>) {
-        let before = self.names.get(&key).map_or(0, |rules| bytes(&key.1, rules.as_deref()));
-        let bytes = self.bytes.saturating_sub(before).saturating_add(bytes(&key.1, rules.as_deref()));
+    fn insert(&mut self, key: (Operation, String), item: Item) {
+        let before = self.names.get(&key).map_or(0, |item| bytes(&key.1, item.rules.as_deref()));
+        let bytes = self.bytes.saturating_sub(before).saturating_add(bytes(&key.1, item.rules.as_deref()));
         if bytes <= limits::bridge::LISTED_BYTES {
-            self.names.insert(key, rules);
+            self.names.insert(key, item);
             self.bytes = bytes;
         }
     }
+}
+
+/// What is noted of a tool or a prompt.
+struct Item {
+    /// Of a tool that has mirrored arguments.
+    rules: Option<Arc<ToolRules>>,
+    /// Whether it is a tool that says that it changes nothing.
+    is_read_only: bool,
 }
 
 /// What a tool or a prompt takes of the budget.
@@ -54,6 +63,8 @@ impl Listed {
             name: String,
             #[serde(default)]
             input_schema: Option<Box<RawValue>>,
+            #[serde(default)]
+            annotations: Value,
         }
         let (member, of_call) = match operation {
             Operation::ListTools => ("tools", Operation::CallTool),
@@ -68,12 +79,13 @@ impl Listed {
         let Ok(Some(items)) = reply.read::<Vec<ListedItem>>(member) else { return };
         let mut by_grant = self.by_grant.lock();
         let names = by_grant.entry(grant).or_default();
-        for ListedItem { name, input_schema } in items {
+        for ListedItem { name, input_schema, annotations } in items {
             let mirrored =
                 input_schema.as_deref().and_then(mirrored).filter(|_| of_call == Operation::CallTool);
             let rules = mirrored.map(|mirrored| Arc::new(ToolRules { mirrored, ..ToolRules::default() }));
             if name.len() <= limits::bridge::NAME_BYTES {
-                names.insert((of_call, name), rules);
+                let item = Item { rules, is_read_only: is_read_only(&annotations) };
+                names.insert((of_call, name), item);
             }
         }
     }
@@ -87,7 +99,13 @@ impl Listed {
     /// What holds for calls of a tool, if this grant was told of it.
     pub(super) fn rules(&self, grant: GrantId, tool: &str) -> Option<Arc<ToolRules>> {
         let by_grant = self.by_grant.lock();
-        by_grant.get(&grant)?.names.get(&(Operation::CallTool, tool.to_owned()))?.clone()
+        by_grant.get(&grant)?.names.get(&(Operation::CallTool, tool.to_owned()))?.rules.clone()
+    }
+
+    /// Whether a tool says that it changes nothing; `None` if it was not listed to this grant.
+    pub(super) fn is_read_only(&self, grant: GrantId, tool: &str) -> Option<bool> {
+        let by_grant = self.by_grant.lock();
+        by_grant.get(&grant)?.names.get(&(Operation::CallTool, tool.to_owned())).map(|item| item.is_read_only)
     }
 
     /// Forgets what a grant was told.

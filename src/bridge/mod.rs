@@ -4,6 +4,7 @@
 //! Programs are strangers: they get an environment that is built from nothing, a guardian that leaves nothing of them, and no
 //! request's data but on their standard input.
 
+mod asked;
 mod backend;
 mod bridges;
 mod child_user;

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::child_user::ChildUser;
 use super::entry::{Executable, Home, Isolation, Location, ServerEntry, Surroundings};
 use super::upstream::{UpstreamHeader, UpstreamUrl};
+use crate::base::access::AccessRules;
 use crate::base::encoding::sha256;
 use crate::base::startup_error::StartupError;
 use crate::base::{json, limits};
@@ -115,7 +116,10 @@ impl EntryReader<'_> {
         let scopes = self.read(members, "githubScopes", "scopes of GitHub: [\"repo\", \"read:org\"]");
         let start = self.seconds(members, "startSeconds").unwrap_or(limits::bridge::START);
         let idle = self.seconds(members, "idleSeconds").unwrap_or(self.surroundings.idle);
+        let access = self.access(members);
         self.check_unknown(members);
+        let rest: Map<String, Value> =
+            members.clone().into_iter().filter(|(name, _)| name != "access").collect();
         let entry = ServerEntry {
             name: Arc::from(name),
             title: title.unwrap_or_else(|| name.to_owned()),
@@ -125,7 +129,8 @@ impl EntryReader<'_> {
             github_scopes: scopes.unwrap_or_default(),
             location: location?,
             holds_secret: ["env", "headers"].iter().any(|values| seems_secret(members.get(*values))),
-            digest: sha256(format!("{name} {value}").as_bytes()),
+            access,
+            digest: sha256(format!("{name} {}", Value::Object(rest)).as_bytes()),
         };
         self.check_persons(&entry);
         self.check_home(&entry);
@@ -165,6 +170,15 @@ impl EntryReader<'_> {
     fn text(&mut self, members: &Map<String, Value>, member: &'static str, form: &str) -> Option<String> {
         let text: String = self.read(members, member, form)?;
         self.plain(member, &text)
+    }
+
+    fn access(&mut self, members: &Map<String, Value>) -> AccessRules {
+        self.known.push("access");
+        let read = members.get("access").map_or_else(|| Ok(AccessRules::default()), AccessRules::read);
+        read.unwrap_or_else(|mistakes| {
+            mistakes.iter().for_each(|why| self.mistake("access", why));
+            AccessRules::default()
+        })
     }
 
     fn seconds(&mut self, members: &Map<String, Value>, member: &'static str) -> Option<Duration> {

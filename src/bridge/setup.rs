@@ -18,6 +18,7 @@ use super::servers;
 use super::template::{self, Variables};
 use super::transport::Launcher;
 use super::upstream::{Upstream, UpstreamHeader, UpstreamUrl};
+use crate::base::access::AccessRules;
 use crate::base::startup_error::StartupError;
 use crate::base::{capped, limits};
 use crate::mcp::{Consent, Scopes};
@@ -179,6 +180,7 @@ impl BridgeOptions {
             github_scopes: Vec::new(),
             location,
             holds_secret: false,
+            access: AccessRules::default(),
             digest: [0; 32],
         })
     }

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 
-use crossbeam_channel::{Sender, bounded};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::asked::ask;
 use super::handshake::Greeting;
 use super::instances::{Instance, Instances};
-use super::peer::{Requester, Settled};
 use crate::base::clock::Timestamp;
 use crate::base::identity::{ClientFingerprint, GrantId, Principal, Scopes, Subject, UpstreamToken, UserId};
 use crate::base::limits;
@@ -69,7 +68,8 @@ fn describe(instance: &Instance, greeting: &Greeting) -> String {
         if !greeting.description.capabilities.contains_key(list) {
             continue;
         }
-        let names = ask(instance, &format!("{list}/list")).and_then(|result| names(&result, list, member));
+        let names = ask(instance, &format!("{list}/list"), &Members::default())
+            .and_then(|result| names(&result, list, member));
         offer.push_str(&match names {
             Ok(names) if names.is_empty() => format!("; no {list}"),
             Ok(names) => format!("; {} {list}: {}", names.len(), names.join(", ")),
@@ -80,35 +80,11 @@ fn describe(instance: &Instance, greeting: &Greeting) -> String {
 }
 
 /// The names in the first page of a list.
-fn names(result: &Map<String, Value>, list: &str, member: &str) -> Result<Vec<String>, String> {
-    let entries = result.get(list).and_then(Value::as_array).ok_or("its answer is no list")?;
+fn names(result: &Members, list: &str, member: &str) -> Result<Vec<String>, String> {
+    let entries = result.read::<Vec<Value>>(list).ok().flatten().ok_or("its answer is no list")?;
     let name = |entry: &Value| entry.get(member).and_then(Value::as_str).unwrap_or("?").to_owned();
-    let more = result.contains_key("nextCursor").then(|| "…".to_owned());
+    let more = result.get("nextCursor").map(|_| "…".to_owned());
     Ok(entries.iter().map(name).chain(more).collect())
-}
-
-/// Sends a request and waits for its result.
-fn ask(instance: &Instance, method: &str) -> Result<Map<String, Value>, String> {
-    let (sender, receiver) = bounded(1);
-    let sent = instance.peer.request(method, &Members::default(), Arc::new(TrialRequest(sender)));
-    sent.map_err(|_| "it cannot be asked".to_owned())?;
-    receiver.recv_timeout(limits::bridge::NOTIFY).unwrap_or_else(|_| Err("no answer in time".to_owned()))
-}
-
-/// A request of a trial.
-struct TrialRequest(Sender<Result<Map<String, Value>, String>>);
-
-impl Requester for TrialRequest {
-    fn answer(self: Arc<Self>, answer: Settled<'_>) {
-        let read = match answer {
-            Settled::Answered(Ok(result)) => {
-                serde_json::from_str(result.get()).map_err(|_| "its answer is no object".to_owned())
-            }
-            Settled::Answered(Err(_)) => Err("it answers with an error".to_owned()),
-            Settled::Ended(end) => Err(end.to_string()),
-        };
-        let _ = self.0.send(read); // nobody waits any more
-    }
 }
 
 fn nobody() -> Principal {
@@ -125,6 +101,7 @@ fn nobody() -> Principal {
     Principal {
         subject: Subject::User(NOBODY),
         login: Arc::from("check"),
+        memberships: Arc::default(),
         client: ClientFingerprint::of("check"),
         scopes: Arc::new(Scopes::default()),
         grant: GrantId([0; 16]),

@@ -53,6 +53,11 @@ pub(super) fn of(config: &Config) -> Vec<StartupError> {
             "it is what MCP_AUDIT_REQUIRED and MCP_AUDIT_ARGUMENTS are about: write a file, or - for standard output",
         ),
         (
+            config.access.is_some() && config.bridge.file.is_some(),
+            "MCP_ACCESS",
+            "leave it out together with --servers: each server of the file has its own rules, in its member access",
+        ),
+        (
             !config.clients.admit_any(),
             "MCP_REGISTRATION",
             "no client could come: leave registration open or MCP_CLIENT_DOCUMENTS on, or name your clients in MCP_CLIENTS",

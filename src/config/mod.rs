@@ -6,15 +6,17 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::audit::AuditOptions;
+use crate::base::access::AccessRules;
 use crate::base::capacity::Capacity;
 use crate::base::encoding::sha256;
-use crate::base::log;
 use crate::base::secret::Secret;
 use crate::base::startup_error::StartupError;
+use crate::base::{capped, json, log};
 use crate::bridge::{BridgeHost, BridgeOptions};
 use crate::github::BaseUrl;
 use crate::http::{PublicUrl, TrustedProxies};
@@ -42,6 +44,8 @@ use commands::{Action, CommandLine};
 use options::{OPTIONS, Reads};
 
 const PORT: u16 = 3001;
+/// The limits of the file of `MCP_ACCESS`.
+const ACCESS_JSON: json::Rules = json::Rules { depth: 8, values: 10_000, is_forbidden: |_| false };
 
 /// What the program was asked to do.
 #[derive(Debug)]
@@ -110,6 +114,8 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// The rules of who is let in: one that matches is enough. Never empty.
     pub allow: Vec<AllowRule>,
+    /// The file with the rules of who may use what of the one server.
+    pub access: Option<PathBuf>,
     pub clients: ClientSettings,
     /// Origins of web pages that may call the API.
     pub allowed_origins: Vec<String>,
@@ -267,6 +273,19 @@ impl Config {
         let socket = self.operator_socket.clone().unwrap_or_else(|| directory.join(operator::SOCKET));
         let store = StorePlace { ca_file: self.ca_file.clone(), ..self.store.clone() };
         StateFiles { directory, key_file, socket, audit_log: self.audit.file().map(Path::to_owned), store }
+    }
+
+    /// The rules of `MCP_ACCESS`.
+    ///
+    /// # Errors
+    /// All mistakes in the file.
+    pub fn access_rules(&self) -> Result<AccessRules, Vec<StartupError>> {
+        let Some(file) = &self.access else { return Ok(AccessRules::default()) };
+        let unusable = |why: &dyn fmt::Display| StartupError::unusable(file.display(), why);
+        let text = capped::read(file).and_then(capped::text).map_err(|error| vec![unusable(&error)])?;
+        let list = json::check(&text, ACCESS_JSON).and_then(|()| serde_json::from_str(&text));
+        let list = list.map_err(|error| vec![unusable(&format!("not JSON that can be used: {error}"))])?;
+        AccessRules::read(&list).map_err(|mistakes| mistakes.iter().map(|why| unusable(why)).collect())
     }
 
     /// What bridges are part of.

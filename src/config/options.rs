@@ -124,6 +124,12 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
     option("MCP_ALLOW", List("RULES"), "required; any for demo")
         .help("who is let in: a comma list of user:LOGIN, id:NUMBER, org:ORG, team:ORG/SLUG; or any")
         .sets(|config, value| set(&mut config.allow, values::allow_rules(value))),
+    option("MCP_ACCESS", One("FILE"), "none")
+        .help(
+            "a JSON file of rules: who of them may use which tools, prompts and resources; SIGHUP rereads it (with \
+             --servers the member access of a server)",
+        )
+        .sets(|config, value| set(&mut config.access, path(value))),
     option("MCP_PUBLIC_URL", One("URL"), "http:// and the listen address, if that is loopback")
         .help("https URL at which clients reach this server; may have a path")
         .sets(|config, value| set(&mut config.public_url, PublicUrl::parse(value).map(Some))),

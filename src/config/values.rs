@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::base::identity::UserId;
+pub(super) use crate::base::access::login;
 use crate::base::{limits, log};
 use crate::http::split_port;
-use crate::oauth::provider::Group;
 use crate::oauth::{AllowRule, Registration};
 
 /// One place where connections come in.
@@ -117,39 +116,7 @@ pub(super) fn allow_rules(text: &str) -> Result<Vec<AllowRule>, &'static str> {
     if text.trim() == "any" {
         return Ok(vec![AllowRule::Any]);
     }
-    text.split(',').map(|rule| allow_rule(rule.trim())).collect()
-}
-
-fn allow_rule(text: &str) -> Result<AllowRule, &'static str> {
-    const FORMS: &str = "a rule is user:LOGIN, id:NUMBER, org:ORG or team:ORG/SLUG (write user:octocat, not octocat), and any stands alone";
-    let (kind, name) = text.split_once(':').ok_or(FORMS)?;
-    match kind {
-        "user" => Ok(AllowRule::User(login(name)?)),
-        "id" => {
-            let id = number(name).filter(|id| *id > 0).map(|id| AllowRule::Id(UserId(id)));
-            id.ok_or("id: is followed by the account's number, above zero")
-        }
-        "org" => Ok(AllowRule::Group(Group::Org(login(name)?))),
-        "team" => {
-            let (org, slug) = name.split_once('/').ok_or("a team is written team:ORG/SLUG")?;
-            let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
-            if slug.is_empty() || !slug.bytes().all(allowed) {
-                return Err("a team's slug has letters, digits, hyphens and underscores, as in its URL");
-            }
-            Ok(AllowRule::Group(Group::Team { org: login(org)?, slug: slug.to_owned() }))
-        }
-        _ => Err(FORMS),
-    }
-}
-
-/// Letters, digits, hyphens, and the underscore of managed enterprise accounts: nothing that could leave a URL's path
-/// segment.
-pub(super) fn login(text: &str) -> Result<String, &'static str> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
-    if text.is_empty() || text.len() > limits::LOGIN_BYTES || !text.bytes().all(allowed) {
-        return Err("a login or organisation has 1 to 39 letters, digits, hyphens and underscores");
-    }
-    Ok(text.to_owned())
+    text.split(',').map(|rule| AllowRule::parse(rule.trim())).collect()
 }
 
 /// A comma list of origins, as browsers write them.

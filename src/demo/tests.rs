@@ -45,6 +45,7 @@ fn ask(principal: Principal, method: &str, name: (&str, &str), arguments: Value)
         random: Arc::new(CountedRandom::default()),
         capacity: Capacity::default(),
         resource: "https://mcp.example.com/mcp".into(),
+        access: Arc::default(),
         insufficient_scope: std::sync::Arc::new(|_| crate::http::Response::new(403)),
     });
     let (member, name) = name;

@@ -44,6 +44,15 @@ pub trait Backend: Send + Sync {
     /// The rules for calls of a tool; `None` if there are none, or the tool is unknown.
     fn tool_rules(&self, caller: &Principal, tool: &str) -> Option<Arc<ToolRules>>;
 
+    /// Whether a tool is declared as one that changes nothing (`readOnlyHint`); `None` if that is not known. Asked where the operator's
+    /// rules open only such tools to the caller: those of which it is not known are closed.
+    fn is_read_only(&self, _caller: &Principal, _tool: &str) -> Option<bool> {
+        None
+    }
+
+    /// Called before a call of a tool of which that is not known, to find it out. May block.
+    fn look_up(&self, _caller: &Principal, _tool: &str) {}
+
     /// The subject of a call in the backend's own spelling, for the log: a tool or a prompt by its name, a resource by its URI
     /// or the template that it matches. `None` if the backend does not know it, or not for this caller.
     fn known(&self, _caller: &Principal, _operation: Operation, _name: &str) -> Option<Cow<'_, str>> {

@@ -1,5 +1,7 @@
 //! The types of a call that are the same in both eras: the request to a backend, and its outcome.
 
+use std::sync::Arc;
+
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
@@ -7,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::jsonrpc::{Error, RequestId};
 use super::members::Members;
+use crate::base::access::AccessRule;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
 
@@ -70,6 +73,8 @@ pub struct Call {
     /// The params as the client wrote them, without those that count as absent.
     pub params: Members,
     pub(super) principal: Principal,
+    /// What is open to the caller.
+    pub(super) access: Arc<AccessRule>,
     pub(super) client: ClientCapabilities,
     pub(super) progress_token: Option<RequestId>,
     /// Tripped when the result is no longer wanted, and once the client has left the stream that brought it. After the end of the
@@ -86,6 +91,7 @@ impl Call {
             subject: tool.to_owned(),
             params: Members::default(),
             principal: crate::base::identity::fake::principal(user),
+            access: Arc::default(),
             client: ClientCapabilities::default(),
             progress_token: None,
             cancel: CancelToken::new(),

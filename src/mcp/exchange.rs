@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
+use super::access;
 use super::call::{Call, CallError, Capability, InputRequest, Level, Reply};
 use super::jsonrpc::{Encoded, Error};
 use super::mrtr::Round;
@@ -208,6 +209,7 @@ impl Exchange {
         // Before the response, so that a client that disconnects after reading it cancels nothing. Drops the action and what it
         // captured, such as the call's place.
         drop(self.cancelled().disarm());
+        let result = result.and_then(|reply| Ok(access::filtered(&self.call, reply)?));
         self.end(result, None);
     }
 

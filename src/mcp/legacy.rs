@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Core;
+use super::access;
 use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply};
 use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
 use super::exchange::{Caller, Dialect, Exchange, outcome};
@@ -63,7 +64,7 @@ fn check_headers(
     let Some(subject) = row.subject(params)? else { return Ok(()) };
     header::check_name(headers, &subject, Presence::Optional)?;
     let is_tool = row.operation == Some(Operation::CallTool);
-    match is_tool.then(|| core.settings.backend.tool_rules(principal, &subject)).flatten() {
+    match is_tool.then(|| core.tool_rules(principal, &subject)).flatten() {
         Some(rules) => check_arguments(headers, &rules.mirrored, params.get("arguments"), Presence::Optional),
         None => Ok(()),
     }
@@ -273,7 +274,10 @@ fn serve(
     let answer = match method {
         "ping" => Ok(()),
         "logging/setLevel" => params.require("level").map(|level| session.set_log_level(level)),
-        "resources/subscribe" => resource(core, &caller, &params).and_then(|uri| session.subscribe(&uri)),
+        "resources/subscribe" => resource(core, &caller, &params).and_then(|uri| {
+            let is_open = core.access(&caller.principal).opens_resource(&uri);
+            if is_open { session.subscribe(&uri) } else { Err(access::no_resource(&uri)) }
+        }),
         "resources/unsubscribe" => resource(core, &caller, &params).map(|uri| session.unsubscribe(&uri)),
         _ => match decode(core, &caller, method, &params) {
             Ok(decoded) => return call(core, caller, session, (id, params, decoded)),
@@ -322,8 +326,8 @@ fn call(
     }
     let dialect = Box::new(LegacyCall { session: Arc::clone(session), id });
     let Caller { principal, responder, stream, .. } = caller;
-    let call =
-        Call { operation, subject, params, principal, client: session.client(), progress_token, cancel };
+    let (access, client) = (core.access(&principal), session.client());
+    let call = Call { operation, subject, params, principal, access, client, progress_token, cancel };
     core.start(Exchange::new(call, dialect, (responder, stream)));
 }
 

@@ -124,6 +124,7 @@
 //! content type, one strict parse, the era, and then the era's own checks. The era decodes to a [`Call`] and
 //! encodes the [`Reply`] or the [`CallError`]; the [`Backend`] in between does not know which era it was.
 
+mod access;
 mod arguments;
 mod backend;
 mod budgets;
@@ -186,6 +187,7 @@ use crate::http::{Blocking, Method, Request, Responder, Response};
 #[doc(hidden)]
 pub mod fuzzing;
 
+pub(crate) use self::access::is_read_only;
 pub use self::backend::{Backend, Consent, Description, ToolRules};
 pub use self::call::{
     Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply,
@@ -379,13 +381,21 @@ impl Core {
         let Some((method, params)) = message.call() else { return true };
         let row = MethodRow::find(method);
         let subject = row.and_then(|row| row.subject(params).ok()?).unwrap_or_default();
-        self.settings.backend.is_quick(caller, row.and_then(|row| row.operation), &subject)
+        let operation = row.and_then(|row| row.operation);
+        // The server may have to be asked what its tool does.
+        if operation == Some(Operation::CallTool) && self.access(caller).read_only {
+            return false;
+        }
+        self.settings.backend.is_quick(caller, operation, &subject)
     }
 
     /// Hands a call to the backend, if there is room for it (M17).
     fn start(&self, exchange: Arc<Exchange>) {
         match self.calls.begin(&exchange, self.settings.clock.monotonic()) {
             Ok(permit) => {
+                if let Err(error) = self.check_access(&exchange.call) {
+                    return exchange.complete(Err(error.into()));
+                }
                 let context = Context { exchange, publisher: self.publisher(), permit };
                 trace::in_tool(|| self.settings.backend.call(context));
             }
@@ -393,9 +403,15 @@ impl Core {
         }
     }
 
+    /// The rules for calls of a tool, if the caller may call it.
+    fn tool_rules(&self, caller: &Principal, tool: &str) -> Option<Arc<ToolRules>> {
+        let opens = self.opens_tool(&self.access(caller), caller, tool);
+        opens.then(|| self.settings.backend.tool_rules(caller, tool)).flatten()
+    }
+
     /// The answer to a caller whose token lacks scopes that `tool` needs: it names those and the ones of the token.
     fn scope_refusal(&self, principal: &Principal, tool: &str) -> Option<Response> {
-        let rules = self.settings.backend.tool_rules(principal, tool)?;
+        let rules = self.tool_rules(principal, tool)?;
         let has_all = rules.scopes.is_subset(&principal.scopes);
         (!has_all).then(|| (self.settings.insufficient_scope)(&principal.scopes.union(&rules.scopes)))
     }

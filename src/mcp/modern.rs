@@ -114,7 +114,7 @@ fn decode(core: &Core, caller: &Caller, method: &str, params: Members) -> Result
         return Err(missing_tasks());
     }
     if row.operation == Some(Operation::CallTool)
-        && let Some(rules) = core.settings.backend.tool_rules(&caller.principal, &subject)
+        && let Some(rules) = core.tool_rules(&caller.principal, &subject)
     {
         check_arguments(headers, &rules.mirrored, params.get("arguments"), Presence::Required)?;
     }
@@ -165,6 +165,8 @@ fn subscribe(
     if !description.promises("resources", "subscribe") {
         granted.resource_subscriptions.clear();
     }
+    let access = core.access(principal);
+    granted.resource_subscriptions.retain(|uri| access.opens_resource(uri));
     if granted.resource_subscriptions.len() > limits::SUBSCRIPTIONS {
         return Err(Error::invalid_params("Too many resource subscriptions"));
     }
@@ -193,7 +195,8 @@ fn call(core: &Arc<Core>, caller: Caller, id: RequestId, (operation, request): (
     // A client cancels by disconnecting (transports, "Cancellation"). The responder trips this token before the head of the
     // answer, the stream trips it afterwards.
     let cancel = responder.client_gone();
-    let call = Call { operation, subject, params, principal, client, progress_token, cancel };
+    let access = core.access(&principal);
+    let call = Call { operation, subject, params, principal, access, client, progress_token, cancel };
     let round = match Round::begin(&call, &core.settings.keys, core.settings.clock.now()) {
         Ok(round) => round,
         Err(error) => return responder.respond(failed(&id, &error).into_response()),
@@ -205,7 +208,9 @@ fn call(core: &Arc<Core>, caller: Caller, id: RequestId, (operation, request): (
 /// Serves `tasks/get`, `tasks/update` and `tasks/cancel`. A task of another owner is unknown. The token must have the scopes of the
 /// task's tool: a client's narrower token must not read its results.
 fn task(core: &Core, principal: &Principal, id: &RequestId, request: &ModernRequest) -> Response {
-    let Some(task) = core.tasks.find(&request.subject, principal) else {
+    let found = core.tasks.find(&request.subject, principal);
+    let Some(task) = found.filter(|task| core.opens_tool(&core.access(principal), principal, &task.tool))
+    else {
         return failed(id, &Error::invalid_params("Unknown task")).into_response();
     };
     if let Some(refusal) = core.scope_refusal(principal, &task.tool) {

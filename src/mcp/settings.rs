@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::backend::Backend;
+use crate::base::access::ServerAccess;
 use crate::base::capacity::Capacity;
 use crate::base::clock::Clock;
 use crate::base::identity::Scopes;
@@ -23,6 +24,8 @@ pub(crate) struct Settings {
     pub random: Arc<dyn Random>,
     /// The most sessions and streams.
     pub capacity: Capacity,
+    /// The rules of who may use what.
+    pub access: Arc<ServerAccess>,
     /// The URI that the tokens of its callers are for.
     pub resource: Arc<str>,
     /// The answer to a caller whose token lacks these scopes.

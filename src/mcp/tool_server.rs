@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::arguments;
+use super::access;
 use super::backend::{Backend, Consent, Description, ToolRules};
 use super::call::{Call, CallError, Operation, Reply};
 use super::completion;
@@ -77,7 +77,7 @@ impl ToolServer {
             Operation::CallTool => self.call_tool(call, context),
             Operation::GetPrompt => {
                 let name = &call.subject;
-                let prompt = self.prompts.get(name).ok_or_else(|| unknown("prompt", name))?;
+                let prompt = self.prompts.get(name).ok_or_else(|| access::unknown("prompt", name))?;
                 prompt.fill_in(context, &call.params)
             }
             Operation::ReadResource => self.read_resource(call, context),
@@ -95,7 +95,7 @@ impl ToolServer {
 
     fn call_tool(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
         let name = &call.subject;
-        let tool = self.tools.get(name).ok_or_else(|| unknown("tool", name))?;
+        let tool = self.tools.get(name).ok_or_else(|| access::unknown("tool", name))?;
         let handler = tool.handler.as_ref().ok_or_else(Error::internal)?;
         match tool.tasks {
             TaskSupport::Never | TaskSupport::ByHandler => {}
@@ -119,10 +119,7 @@ impl ToolServer {
         let uri = &call.subject;
         match self.resource(uri) {
             Some((resource, found)) => resource.read(context, &found),
-            None => {
-                let error = Error::new(Error::RESOURCE_NOT_FOUND, "Resource not found");
-                Err(error.with_data(&json!({ "uri": uri })).into())
-            }
+            None => Err(access::no_resource(uri).into()),
         }
     }
 
@@ -146,14 +143,9 @@ impl ToolServer {
             }
             _ => None,
         };
-        let completers =
-            completers.ok_or_else(|| Error::invalid_params("Unknown prompt or resource template"))?;
+        let completers = completers.ok_or_else(access::unknown_reference)?;
         Ok(completion::complete(completers, context, &call.params)?)
     }
-}
-
-fn unknown(what: &str, name: &str) -> Error {
-    Error::invalid_params(format!("Unknown {what}: {}", arguments::cut(name)))
 }
 
 impl Backend for ToolServer {
@@ -180,6 +172,11 @@ impl Backend for ToolServer {
 
     fn tool_rules(&self, _: &Principal, tool: &str) -> Option<Arc<ToolRules>> {
         self.tools.get(tool).map(|tool| Arc::clone(&tool.rules))
+    }
+
+    fn is_read_only(&self, _: &Principal, tool: &str) -> Option<bool> {
+        let annotations = self.tools.get(tool).and_then(|tool| tool.definition.get("annotations"));
+        Some(annotations.is_some_and(access::is_read_only))
     }
 
     fn known(&self, _: &Principal, operation: Operation, name: &str) -> Option<Cow<'_, str>> {

@@ -27,8 +27,10 @@ use super::problem::Problem;
 use super::provider::{Identity, IdentityProvider};
 use super::resource::{Resources, see_other};
 use crate::audit;
+use crate::base::access::Who;
 use crate::base::clock::Clock;
 use crate::base::identity::{GrantId, Subject, UserId};
+use crate::base::membership::Memberships;
 use crate::base::rate::RateLimit;
 use crate::base::secret::Secret;
 use crate::base::{limits, log};
@@ -182,13 +184,18 @@ impl AccountEndpoint {
         let AccountSession { user, login } = session;
         let policy = &self.grants.rules().policy;
         // GitHub is not asked about groups: somebody whom one of them admits is recognised by having a grant.
-        let may_use = policy.names(&Identity { user: *user, login: login.clone() })
+        let is_let_in = policy.names(&Identity { user: *user, login: login.clone() })
             || policy.has_groups() && !grants.is_empty();
+        let mut memberships = Memberships::default();
+        grants.iter().for_each(|grant| memberships.add(&grant.memberships));
+        let who = Who { subject: Subject::User(*user), login, memberships: &memberships };
+        let mut usable = self.resources.all();
+        usable.retain(|resource| is_let_in && resource.access.rules().rule_for(who).is_some());
         self.pages.list(&Listing {
             login,
             grants: &grants,
             resources: &self.resources,
-            may_use,
+            usable: &usable,
             sealed: &sealed,
             notice,
         })

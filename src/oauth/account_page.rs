@@ -7,7 +7,7 @@ use super::browser;
 use super::home_page::row;
 use super::page::{self, Pages};
 use super::problem::{Explanation, Problem};
-use super::resource::Resources;
+use super::resource::{ProtectedResource, Resources};
 use crate::base::clock::Timestamp;
 use crate::base::identity::GrantId;
 use crate::http::{Response, Uri, escape, is_loopback_host};
@@ -32,8 +32,8 @@ pub(super) struct Listing<'a> {
     /// In their order, the latest used first.
     pub(super) grants: &'a [Arc<Grant>],
     pub(super) resources: &'a Resources,
-    /// Whether the policy admits the person, and they may see the names of several servers.
-    pub(super) may_use: bool,
+    /// The servers that the person may use, as far as is known without asking GitHub.
+    pub(super) usable: &'a [Arc<ProtectedResource>],
     pub(super) sealed: &'a str,
     pub(super) notice: Option<&'static str>,
 }
@@ -87,7 +87,7 @@ impl Pages {
 
     /// The list, as one form whose buttons say what to end, and the servers if there are several.
     pub(super) fn list(&self, listing: &Listing<'_>) -> Response {
-        let Listing { login, grants, resources, may_use, sealed, notice } = *listing;
+        let Listing { login, grants, resources, usable, sealed, notice } = *listing;
         let notice = notice
             .map(|notice| format!("<p class=done role=status>{}</p>", escape(notice)))
             .unwrap_or_default();
@@ -109,7 +109,7 @@ impl Pages {
          <form method=post action=\"{base}/account\"><input type=hidden name=form value=\"{sealed}\">{programs}\
          {all}<div class=buttons><button name=sign_out value=here>Sign out</button></div></form>{servers}",
             base = self.base,
-            servers = if may_use { servers(resources) } else { String::new() },
+            servers = servers(usable),
             login = escape(login),
             sealed = escape(sealed),
         );
@@ -164,9 +164,8 @@ impl Pages {
 }
 
 /// The servers, if there are several, each with the URL by which a client is connected to it.
-fn servers(resources: &Resources) -> String {
-    let several = resources.all();
-    let rows: String = several
+fn servers(usable: &[Arc<ProtectedResource>]) -> String {
+    let rows: String = usable
         .iter()
         .filter(|resource| resource.name.is_some())
         .map(|resource| {

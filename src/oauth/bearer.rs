@@ -6,6 +6,7 @@ use super::issued::{AccessToken, ServiceToken};
 use super::live_grants::LiveGrants;
 use super::resource::{Endpoint, ProtectedResource};
 use super::upstream::{CallersUpstream, Upstreams};
+use crate::base::access::Who;
 use crate::base::clock::Clock;
 use crate::base::identity::{Principal, Scopes};
 use crate::base::{limits, trace};
@@ -26,6 +27,8 @@ pub enum BearerError {
     InsufficientScope,
     /// A service token does not admit its bearer from this address, or to a server that needs a user. No login helps.
     Forbidden,
+    /// No rule of this server names the caller.
+    NotAllowed,
     /// The table cannot be read.
     Unavailable,
 }
@@ -65,6 +68,7 @@ impl BearerCheck {
         let principal = Principal {
             subject: grant.subject,
             login: grant.login.as_str().into(),
+            memberships: Arc::new(grant.memberships.clone()),
             client: grant.client.fingerprint.clone(),
             scopes: Arc::new(scopes),
             grant: grant.id,
@@ -81,6 +85,8 @@ impl BearerCheck {
             BearerError::Invalid
         } else if !resource.required_scope.is_subset(&principal.scopes) {
             BearerError::InsufficientScope
+        } else if resource.access.rules().rule_for(Who::from(&principal)).is_none() {
+            BearerError::NotAllowed
         } else {
             return Ok(principal);
         };
@@ -138,6 +144,7 @@ fn challenge(url: &PublicUrl, endpoint: Endpoint, error: BearerError, scope: &Sc
         BearerError::Invalid => (401, "invalid_token", Some("invalid_token")),
         BearerError::InsufficientScope => (403, "insufficient_scope", Some("insufficient_scope")),
         BearerError::Forbidden => (403, "forbidden", None),
+        BearerError::NotAllowed => (403, "no_access_rule", None),
         BearerError::Unavailable => (503, "storage", None),
     };
     trace::refused(reason);
@@ -146,6 +153,10 @@ fn challenge(url: &PublicUrl, endpoint: Endpoint, error: BearerError, scope: &Sc
     }
     if error == BearerError::Forbidden {
         return Response::text(status, "This token is not for this address or this server.\n");
+    }
+    // Another login would change nothing: a challenge would have the client try.
+    if error == BearerError::NotAllowed {
+        return Response::text(status, "The rules of this server let this account use nothing here.\n");
     }
     // Clients search for `name=` in the whole header: no value repeats a parameter's name or has quotes of its own.
     let metadata = url.well_known("oauth-protected-resource", endpoint.path());

@@ -13,7 +13,7 @@ use super::live_grants::LiveGrants;
 use super::login::{GitHubLogin, Purpose, is_marked_account};
 use super::login_quota::LoginQuota;
 use super::page::Pages;
-use super::policy::Rules;
+use super::policy::{Rules, memberships};
 use super::problem::Problem;
 use super::provider::{Identity, IdentityProvider, Obstacle, ProviderError, ProviderToken, Redemption};
 use super::resource::{ProtectedResource, Resources, see_other};
@@ -21,6 +21,7 @@ use super::upstream::{TokenUse, Upstreams};
 use crate::audit;
 use crate::base::clock::Clock;
 use crate::base::identity::{GrantId, Subject, UserId};
+use crate::base::membership::Memberships;
 use crate::base::secret::Secret;
 use crate::base::{limits, log, trace};
 use crate::http::{Form, Head, Response};
@@ -46,8 +47,9 @@ type Goal<'a> = Option<(&'a AuthorizationRequest, &'a ProtectedResource)>;
 enum LoginError {
     /// The person cancelled at GitHub.
     Cancelled,
-    /// The policy does not admit this person; with the obstacle if GitHub has named one.
-    NotAllowed(Identity, Option<Obstacle>),
+    /// The policy does not admit this person, or the rules of the server do not: see the hint; with the obstacle if GitHub has
+    /// named one.
+    NotAllowed(Identity, Option<Obstacle>, &'static str),
     Other(Problem),
 }
 
@@ -160,7 +162,7 @@ impl CallbackEndpoint {
         let keeps_token = token_use != TokenUse::Discarded;
         let kept = keeps_token.then(|| (token.clone(), token_use));
         let admitted = match as_told(resource, request, &token, &rules) {
-            Ok(()) => self.admit((request, browser), &token.access, kept, &rules),
+            Ok(()) => self.admit((resource, request, browser), &token.access, kept, &rules),
             Err(problem) => Err(LoginError::Other(problem)),
         };
         // G6: a token that is not kept is revoked, unless GitHub is unreachable, when that would fail as well.
@@ -179,23 +181,31 @@ impl CallbackEndpoint {
     /// Identifies the owner of the token and, if the policy admits them, creates their grant and its code.
     fn admit(
         &self,
-        (request, browser): (&AuthorizationRequest, &BrowserBinding),
+        (resource, request, browser): (&ProtectedResource, &AuthorizationRequest, &BrowserBinding),
         token: &Secret<String>,
         kept: Option<(ProviderToken, TokenUse)>,
         rules: &Rules,
     ) -> Result<(UserId, String), LoginError> {
+        const POLICY: &str = "MCP_ALLOW says who is let in";
+        const ACCESS: &str = "the rules of this server, its access or MCP_ACCESS, say who may use it";
         // G4: this token alone identifies the person.
         let identity = self.provider.identify(token)?;
-        match rules.policy.admits(&identity, token, &*self.provider) {
-            Ok(true) => {}
-            Ok(false) => return Err(LoginError::NotAllowed(identity, None)),
+        let is_let_in = rules.policy.admits(&identity, token, &*self.provider);
+        let (memberships, hint) = match is_let_in {
+            Ok(true) => (memberships(&resource.access.rules(), &identity, token, &*self.provider), ACCESS),
+            Ok(false) => (Ok(None), POLICY),
+            Err(error) => (Err(error), POLICY),
+        };
+        let memberships = match memberships {
+            Ok(Some(memberships)) => memberships,
+            Ok(None) => return Err(LoginError::NotAllowed(identity, None, hint)),
             Err(ProviderError::Blocked(obstacle)) => {
-                return Err(LoginError::NotAllowed(identity, Some(obstacle)));
+                return Err(LoginError::NotAllowed(identity, Some(obstacle), hint));
             }
             Err(error) => return Err(error.into()),
-        }
+        };
         let secret = Secret::new(self.logins.random.bytes());
-        let grant = self.new_grant(request, &identity, &secret, kept);
+        let grant = Grant { memberships, ..self.new_grant(request, &identity, &secret, kept) };
         // C4: of servers that share the table, one ends the login. Written for a person whom GitHub has named and the policy admits.
         if !self.grants.table.spend_login(browser.hash())? {
             return Err(LoginError::Other(Problem::AlreadyAnswered));
@@ -246,6 +256,7 @@ impl CallbackEndpoint {
             created: now,
             last_used: now,
             admitted: now,
+            memberships: Memberships::default(),
             expires: now.plus(limits::CODE_LIFETIME),
             stage: Stage::CodeIssued,
             upstream: kept.map(|token| self.upstreams.seal(id, secret, token)),
@@ -296,9 +307,9 @@ impl CallbackEndpoint {
             (Some((request, resource)), LoginError::Cancelled) => {
                 resource.refuse(&request.return_to, AuthorizeError::Denied)
             }
-            (Some((request, resource)), LoginError::NotAllowed(identity, obstacle)) => {
+            (Some((request, resource)), LoginError::NotAllowed(identity, obstacle, hint)) => {
                 self.quota.charge(None, peer, now);
-                not_allowed(resource, request, &identity, obstacle)
+                not_allowed(resource, request, &identity, (obstacle, hint))
             }
             (Some((request, resource)), LoginError::Other(problem)) => {
                 if problem == Problem::WiderToken {
@@ -335,14 +346,14 @@ fn not_allowed(
     resource: &ProtectedResource,
     request: &AuthorizationRequest,
     identity: &Identity,
-    obstacle: Option<Obstacle>,
+    (obstacle, hint): (Option<Obstacle>, &'static str),
 ) -> Response {
     let fields = [
         log::Field::User(Subject::User(identity.user)),
         log::Field::Login(&identity.login),
         log::Field::Client(request.client.as_str()),
         log::Field::Reason(obstacle.map_or("no_rule", Obstacle::word)),
-        log::Field::Hint(obstacle.map_or("MCP_ALLOW says who is let in", Obstacle::hint)),
+        log::Field::Hint(obstacle.map_or(hint, Obstacle::hint)),
     ];
     audit::warn("login.not_allowed", &fields);
     let way_back = resource.way_back(&request.return_to, AuthorizeError::NotAllowed);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::{Clock, Timestamp};
-use crate::base::identity::ClientFingerprint;
+use crate::base::identity::{ClientFingerprint, GrantId};
 use crate::base::quota::Quota;
 use crate::base::random::Random;
 use crate::base::rate::{Rate, RateLimit};
@@ -24,7 +24,7 @@ use crate::base::throttle::Throttle;
 use crate::base::{limits, log};
 use crate::http::{PublicUrl, Response};
 use crate::seal::Keyring;
-use crate::store::Grants;
+use crate::store::{Grant, Grants};
 
 mod account;
 mod account_page;
@@ -68,6 +68,8 @@ mod token;
 mod token_error;
 mod upstream;
 
+#[cfg(test)]
+mod access_tests;
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
@@ -246,6 +248,17 @@ impl AuthorizationServer {
             pages,
             resources,
         }
+    }
+
+    /// Whether tokens of this grant are let in, by the rules of its server as well. While the table cannot be read, every grant is taken
+    /// to be.
+    pub fn is_live(&self, id: GrantId) -> bool {
+        let grant = self.grants.table.get(id).ok().flatten();
+        let of_server = grant.and_then(|grant| Some((self.resources.find(&grant.resource)?, grant)));
+        let is_named = |(resource, grant): (Arc<ProtectedResource>, Arc<Grant>)| {
+            resource.access.rules().rule_for(grant.who()).is_some()
+        };
+        self.grants.is_live(id) && of_server.is_none_or(is_named)
     }
 
     /// Replaces the servers that are guarded.

@@ -1,23 +1,13 @@
 //! The access policy: the rules of `MCP_ALLOW` and `MCP_DENY_CLIENTS`.
 
 use super::deny::DenyList;
-use super::provider::{Group, Identity, IdentityProvider, ProviderError};
-use crate::base::identity::UserId;
+use super::provider::{Identity, IdentityProvider, Obstacle, ProviderError};
+pub use crate::base::access::AllowRule;
+use crate::base::access::{AccessRules, Standing, Who};
+use crate::base::identity::Subject;
+use crate::base::membership::Memberships;
 use crate::base::secret::Secret;
 use crate::store::Grant;
-
-/// One rule of `MCP_ALLOW`. A person who satisfies one of them is admitted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AllowRule {
-    /// Everybody with an account at the provider.
-    Any,
-    /// The user with this login, compared without case. A login can pass to another account; [`AllowRule::Id`] cannot.
-    User(String),
-    /// The user with this number.
-    Id(UserId),
-    /// Active members of this group.
-    Group(Group),
-}
 
 /// The rules of `MCP_ALLOW`; without one nobody is admitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,11 +26,6 @@ impl Policy {
         self.rules.iter().any(|rule| matches!(rule, AllowRule::Group(_)))
     }
 
-    /// The scope that the policy needs at GitHub: `read:org` for groups, else none (G6).
-    pub fn provider_scope(&self) -> &'static str {
-        if self.has_groups() { "read:org" } else { "" }
-    }
-
     /// Whether a user who was admitted before may still be, as far as can be told without asking GitHub.
     pub fn may_still_admit(&self, identity: &Identity) -> bool {
         self.has_groups() || self.names(identity)
@@ -48,12 +33,8 @@ impl Policy {
 
     /// Whether a rule admits this user without regard to groups.
     pub fn names(&self, identity: &Identity) -> bool {
-        self.rules.iter().any(|rule| match rule {
-            AllowRule::Any => true,
-            AllowRule::User(login) => login.eq_ignore_ascii_case(&identity.login),
-            AllowRule::Id(id) => *id == identity.user,
-            AllowRule::Group(_) => false,
-        })
+        let who = who(identity, const { &Memberships::NONE });
+        self.rules.iter().any(|rule| rule.names(who) == Some(true))
     }
 
     /// Whether the policy admits this user, whose token this is. Asks the provider only if no other rule admits them.
@@ -81,6 +62,49 @@ impl Policy {
         }
         unanswered.or(blocked).map_or(Ok(false), Err)
     }
+}
+
+fn who<'a>(Identity { user, login }: &'a Identity, memberships: &'a Memberships) -> Who<'a> {
+    Who { subject: Subject::User(*user), login, memberships }
+}
+
+/// Whether the rules of one server admit this user, whose token this is, without regard to the policy, and the memberships by which they
+/// decide. Asks the provider about those only that decide.
+///
+/// # Errors
+/// [`ProviderError`] if it did not answer about one of them, or named an obstacle: nothing is decided then.
+pub(super) fn memberships(
+    access: &AccessRules,
+    identity: &Identity,
+    token: &Secret<String>,
+    provider: &dyn IdentityProvider,
+) -> Result<Option<Memberships>, ProviderError> {
+    let (mut known, mut invited) = (Memberships::default(), None);
+    loop {
+        match access.standing(who(identity, &known)) {
+            Standing::Named(_) => return Ok(Some(known)),
+            Standing::Nobody => return invited.map_or(Ok(None), Err),
+            Standing::Unknown(group) => match provider.is_member(token, identity, &group) {
+                Ok(is_member) => known.note(&group, is_member),
+                // Whoever has not accepted is no member; of any other obstacle it is not known what is behind it.
+                Err(error @ ProviderError::Blocked(Obstacle::InvitationPending)) => {
+                    known.note(&group, false);
+                    invited = Some(error);
+                }
+                Err(error) => return Err(error),
+            },
+        }
+    }
+}
+
+/// Whether the rules of one server name this user whatever their memberships are.
+pub(super) fn is_named(access: &AccessRules, identity: &Identity) -> bool {
+    matches!(access.standing(who(identity, const { &Memberships::NONE })), Standing::Named(_))
+}
+
+/// Whether the rules of one server can only be told with GitHub's word for this user.
+pub(super) fn depends_on_groups(access: &AccessRules, identity: &Identity) -> bool {
+    matches!(access.standing(who(identity, const { &Memberships::NONE })), Standing::Unknown(_))
 }
 
 /// The rules that the operator may change while the server runs. Immutable: a change replaces them.

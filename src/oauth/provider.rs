@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use crate::base::identity::Identity;
+pub use crate::base::membership::Group;
 use crate::base::secret::Secret;
 
 /// The parameters of one login at the provider.
@@ -41,20 +42,6 @@ pub struct Redemption<'a> {
     pub code_verifier: &'a Secret<String>,
     /// Our callback, absolute.
     pub redirect_uri: &'a str,
-}
-
-/// A group at the provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Group {
-    /// An organisation.
-    Org(String),
-    /// A team of an organisation, by its slug.
-    Team {
-        /// The organisation.
-        org: String,
-        /// The team's slug.
-        slug: String,
-    },
 }
 
 /// A reason why a person whom the provider has identified is not admitted, and that they or their organisation can remove.

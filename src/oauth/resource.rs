@@ -10,10 +10,14 @@ use super::policy::Rules;
 use super::problem::Problem;
 use super::redirect::RedirectUri;
 use super::upstream::TokenUse;
+use crate::base::access::ServerAccess;
 use crate::base::identity::Scopes;
 use crate::base::lock::Mutex;
 use crate::base::trace;
 use crate::http::{Form, PublicUrl, Response, Uri, append_query, escape};
+
+/// The scope at GitHub without which it says nothing of a person's groups.
+const SCOPE_OF_GROUPS: &str = "read:org";
 
 /// The resource and its issuer.
 #[derive(Clone, Debug)]
@@ -34,6 +38,8 @@ pub struct ProtectedResource {
     pub(super) tools_call_github: bool,
     /// Whether service tokens are refused.
     pub(super) needs_user: bool,
+    /// The rules of who may use it, within what `MCP_ALLOW` lets in.
+    pub(super) access: Arc<ServerAccess>,
     pub(super) pages: Pages,
 }
 
@@ -102,8 +108,14 @@ impl ProtectedResource {
             handed_scopes: None,
             tools_call_github: false,
             needs_user: false,
+            access: Arc::default(),
             pages,
         }
+    }
+
+    /// Sets the rules of who may use it.
+    pub fn open_to(self, access: Arc<ServerAccess>) -> ProtectedResource {
+        ProtectedResource { access, ..self }
     }
 
     /// Sets the scopes of the GitHub tokens that are handed to the server behind the bridge, each with its description.
@@ -118,8 +130,7 @@ impl ProtectedResource {
         let Some(scopes) = self.handed_scopes.as_deref() else {
             return self.token_use(rules).words().to_owned();
         };
-        let of_rules = rules.policy.provider_scope();
-        let is_new = !of_rules.is_empty() && scopes.iter().all(|(scope, _)| scope != of_rules);
+        let is_new = self.asks_for_groups(rules) && scopes.iter().all(|(scope, _)| scope != SCOPE_OF_GROUPS);
         let of_rules = if is_new { "<li>See your organisations and teams</li>" } else { "" };
         if scopes.is_empty() && !is_new {
             return format!("{HANDED} That token can see what is public, and who you are.");
@@ -136,7 +147,8 @@ impl ProtectedResource {
     /// The scopes that GitHub is asked for at a login under these rules.
     pub(super) fn provider_scope(&self, rules: &Rules) -> String {
         let handed = self.handed_scopes.iter().flatten().map(|(scope, _)| scope.as_str());
-        let all: BTreeSet<&str> = rules.policy.provider_scope().split_whitespace().chain(handed).collect();
+        let of_rules = self.asks_for_groups(rules).then_some(SCOPE_OF_GROUPS);
+        let all: BTreeSet<&str> = of_rules.into_iter().chain(handed).collect();
         all.into_iter().collect::<Vec<_>>().join(" ")
     }
 
@@ -191,11 +203,16 @@ impl ProtectedResource {
     pub(super) fn token_use(&self, rules: &Rules) -> TokenUse {
         if self.tools_call_github {
             TokenUse::KeptForTools
-        } else if rules.policy.has_groups() {
+        } else if self.asks_for_groups(rules) {
             TokenUse::KeptForPolicy
         } else {
             TokenUse::Discarded
         }
+    }
+
+    /// Whether GitHub has to be asked about groups at a login (G6).
+    fn asks_for_groups(&self, rules: &Rules) -> bool {
+        rules.policy.has_groups() || self.access.rules().has_groups()
     }
 
     /// Refuses a client's request.

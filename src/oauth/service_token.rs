@@ -12,10 +12,12 @@ use super::issued::ServiceToken;
 use super::live_grants::LiveGrants;
 use super::resource::ProtectedResource;
 use crate::audit;
+use crate::base::access::Who;
 use crate::base::clock::Clock;
 use crate::base::identity::{
     ClientFingerprint, GrantId, Principal, Scopes, Subject, TokenName, UpstreamToken,
 };
+use crate::base::membership::Memberships;
 use crate::base::network::Network;
 use crate::base::secret::Secret;
 use crate::base::startup_error::StartupError;
@@ -76,6 +78,13 @@ impl AuthorizationServer {
             ));
         }
         let resources = self.chosen(&order.servers)?;
+        let who = Who { subject, login: "", memberships: &Memberships::default() };
+        if let Some(closed) = resources.iter().find(|each| each.access.rules().rule_for(who).is_none()) {
+            return Err(StartupError::new(format!(
+                "no access rule of {} names {subject}: write it into \"allow\" of one, send SIGHUP, and try again",
+                closed.name().unwrap_or("the server")
+            )));
+        }
         let unreadable = |error: crate::store::Error| StartupError::new(error.to_string());
         let now = clock.now();
         let grants = self.grants.table.list().map_err(unreadable)?;
@@ -102,6 +111,7 @@ impl AuthorizationServer {
             created: now,
             last_used: now,
             admitted: now,
+            memberships: Memberships::default(),
             expires: now.plus(std::time::Duration::from_secs(u64::from(order.days).saturating_mul(86_400))),
             stage: Stage::Service { addresses: order.addresses.clone() },
             upstream: None,
@@ -179,6 +189,7 @@ impl BearerCheck {
         let principal = Principal {
             subject: grant.subject,
             login: grant.login.as_str().into(),
+            memberships: Arc::default(),
             client: token.client,
             scopes: Arc::new(grant.scopes.clone()),
             grant: grant.id,
@@ -194,6 +205,8 @@ impl BearerCheck {
             ("address_not_allowed", BearerError::Forbidden)
         } else if resource.needs_user {
             ("needs_user", BearerError::Forbidden)
+        } else if resource.access.rules().rule_for(Who::from(&principal)).is_none() {
+            ("no_access_rule", BearerError::NotAllowed)
         } else {
             self.grants.note_use(grant.id, now);
             return Ok(principal);

@@ -11,14 +11,16 @@ use super::answer;
 use super::client_registry::ClientRegistry;
 use super::issued::{AccessToken, AuthorizationCode, RefreshToken};
 use super::live_grants::{LiveGrants, log_grant};
-use super::policy::Policy;
+use super::policy::{Policy, depends_on_groups, is_named, memberships};
 use super::provider::{IdentityProvider, ProviderError};
 use super::resource::ProtectedResource;
 use super::server_clock::ServerClock;
 use super::token_error::{TokenError, invalid_grant};
 use super::upstream::{RefreshPlace, Upstreams};
+use crate::base::access::AccessRules;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes, Subject};
+use crate::base::membership::Memberships;
 use crate::base::random::Random;
 use crate::base::rate::RateLimit;
 use crate::base::secret::Secret;
@@ -153,7 +155,7 @@ impl TokenEndpoint {
             return Err(invalid_grant("another_client"));
         }
         // One set of rules decides whether GitHub is asked, and about its answer.
-        let rules = self.grants.rules();
+        let (rules, access) = (self.grants.rules(), resource.access.rules());
         let mut place = None;
         for _ in 0..limits::STORE_ATTEMPTS {
             let grant = self.grant(token.grant, resource)?;
@@ -185,16 +187,19 @@ impl TokenEndpoint {
             };
             // T11: one of parallel refreshes asks GitHub; the others then find the generation that it has made. A refresh that
             // finds no place has consumed nothing.
-            if place.is_none() && rules.policy.has_groups() {
+            let depends_on_groups =
+                || grant.identity().is_some_and(|identity| depends_on_groups(&access, &identity));
+            if place.is_none() && (rules.policy.has_groups() || depends_on_groups()) {
                 place = Some(self.upstreams.refresh_place(&grant).map_err(|_| TokenError::Unavailable)?);
                 continue;
             }
             // T13: as long as a grant is used, the policy is asked again about its user.
-            let (login, admitted) =
-                match self.still_admitted(&rules.policy, (&grant, &token.secret), place.as_ref()) {
-                    Verdict::Yes(login) => (login, now),
+            let asked = (&rules.policy, &*access);
+            let (login, memberships, admitted) =
+                match self.still_admitted(asked, (&grant, &token.secret), place.as_ref()) {
+                    Verdict::Yes(login, memberships) => (login, memberships, now),
                     Verdict::Outage if now.since(grant.admitted) <= limits::POLICY_GRACE => {
-                        (grant.login.clone(), grant.admitted)
+                        (grant.login.clone(), grant.memberships.clone(), grant.admitted)
                     }
                     Verdict::Outage => return Err(TokenError::Unavailable),
                     Verdict::Later(error) => return Err(error),
@@ -209,7 +214,7 @@ impl TokenEndpoint {
                 continue;
             }
             let stage = Stage::Live { generation: next, turned };
-            let rotated = Grant { stage, login, admitted, last_used: now, ..(*current).clone() };
+            let rotated = Grant { stage, login, memberships, admitted, last_used: now, ..(*current).clone() };
             match self.grants.table.update(&rotated) {
                 Ok(()) => {
                     if turned != now {
@@ -234,25 +239,31 @@ impl TokenEndpoint {
     /// Asks the policy again, as GitHub sees the user now.
     fn still_admitted(
         &self,
-        policy: &Policy,
+        (policy, access): (&Policy, &AccessRules),
         (grant, secret): (&Grant, &Secret<[u8; 32]>),
         place: Option<&RefreshPlace>,
     ) -> Verdict {
         let Some(place) = place else {
-            let named = grant.identity().is_some_and(|identity| policy.names(&identity));
-            return if named { Verdict::Yes(grant.login.clone()) } else { Verdict::No };
+            let named = grant.identity().filter(|identity| policy.names(identity));
+            let named = named.filter(|identity| is_named(access, identity));
+            return named
+                .map_or(Verdict::No, |identity| Verdict::Yes(identity.login, Memberships::default()));
         };
         let asked = self.upstreams.token_under(&place.lock, secret).and_then(|token| {
             let token = token.ok_or(ProviderError::Refused)?;
             // The login may have changed hands since; the number says whose token this is.
             let identity = self.provider.identify(&token)?;
             let same = grant.subject == Subject::User(identity.user);
-            Ok((same && policy.admits(&identity, &token, &*self.provider)?, identity.login))
+            if !same || !policy.admits(&identity, &token, &*self.provider)? {
+                return Ok(None);
+            }
+            let memberships = memberships(access, &identity, &token, &*self.provider)?;
+            Ok(memberships.map(|memberships| (identity.login, memberships)))
         });
         match asked {
-            Ok((true, login)) => Verdict::Yes(login),
+            Ok(Some((login, memberships))) => Verdict::Yes(login, memberships),
             // The person has withdrawn the app's authorization at GitHub, or has to log in again.
-            Ok((false, _)) | Err(ProviderError::Refused | ProviderError::Blocked(_)) => Verdict::No,
+            Ok(None) | Err(ProviderError::Refused | ProviderError::Blocked(_)) => Verdict::No,
             Err(ProviderError::Unreachable | ProviderError::Nonsense | ProviderError::Misconfigured) => {
                 Verdict::Outage
             }
@@ -309,8 +320,8 @@ impl TokenEndpoint {
 
 /// The policy's decision about a user who was admitted before.
 enum Verdict {
-    /// Still admitted, under this login.
-    Yes(String),
+    /// Still admitted, under this login and with these memberships.
+    Yes(String, Memberships),
     No,
     /// GitHub does not answer, or not as it should.
     Outage,

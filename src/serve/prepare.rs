@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::doors;
 use crate::audit::{self, AuditOptions};
+use crate::base::access::ServerAccess;
 use crate::base::startup_error::{Cause, StartupError};
 use crate::base::{clock, limits};
 use crate::bridge::{Bridge, Bridges};
@@ -25,6 +26,8 @@ pub struct NamedBackend {
     /// Its path segment below the public URL. `None` for the only one, at the public URL itself.
     pub name: Option<String>,
     pub backend: Arc<dyn Backend>,
+    /// The rules of who may use it.
+    pub access: Arc<ServerAccess>,
 }
 
 /// Makes the tools, given the client for GitHub's API.
@@ -127,18 +130,37 @@ fn outside(config: &Config, errors: &mut Vec<StartupError>, tools: MakeBackend<'
         trust: trust.clone(),
     }));
     if config.bridge.programs() == 0 {
-        let servers = vec![NamedBackend { name: None, backend: keep(errors, tools(&github))? }];
+        let (access, backend) = (access(config, errors)?, keep(errors, tools(&github))?);
+        let servers = vec![NamedBackend { name: None, backend, access }];
         return Some(Outside { trust, servers, bridges: None, github });
     }
     let bridges = Bridges::open(&config.bridge, config.bridge_host());
     let bridges = Arc::new(bridges.map_err(|faults| errors.extend(faults)).ok()?);
-    Some(Outside { trust, servers: named(&bridges, config), bridges: Some(bridges), github })
+    let mut servers = named(&bridges, config);
+    if let (None, [server]) = (&config.bridge.file, servers.as_mut_slice()) {
+        server.access = access(config, errors)?;
+    }
+    Some(Outside { trust, servers, bridges: Some(bridges), github })
+}
+
+/// The rules of the one server.
+fn access(config: &Config, errors: &mut Vec<StartupError>) -> Option<Arc<ServerAccess>> {
+    let access = ServerAccess::default();
+    match config.access_rules() {
+        Ok(rules) => access.replace(rules),
+        Err(mistakes) => {
+            errors.extend(mistakes);
+            return None;
+        }
+    };
+    Some(Arc::new(access))
 }
 
 /// The servers behind this one: those of a file have names.
 pub(super) fn named(bridges: &Bridges, config: &Config) -> Vec<NamedBackend> {
     let name = |bridge: &Bridge| config.bridge.file.is_some().then(|| bridge.name().to_owned());
-    bridges.all().into_iter().map(|bridge| NamedBackend { name: name(&bridge), backend: bridge }).collect()
+    let served = bridges.with_access().into_iter();
+    served.map(|(bridge, access)| NamedBackend { name: name(&bridge), backend: bridge, access }).collect()
 }
 
 /// Opens what there is, and makes nothing.

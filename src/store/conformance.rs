@@ -10,6 +10,7 @@ use super::{
 use crate::base::clock::Timestamp;
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes, Subject, UserId};
 use crate::base::limits;
+use crate::base::membership::Memberships;
 use crate::seal;
 
 pub(super) const NOW: Timestamp = Timestamp(1_767_225_600);
@@ -34,6 +35,7 @@ pub(crate) fn grant(number: u64) -> Grant {
         created: NOW,
         last_used: NOW,
         admitted: NOW,
+        memberships: Memberships::default(),
         expires: NOW.plus(limits::GRANT_LIFETIME),
         stage: Stage::Live { generation: 0, turned: NOW },
         upstream: None,

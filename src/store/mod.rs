@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::access::Who;
 use crate::base::clock::Timestamp;
 use crate::base::identity::{ClientFingerprint, GrantId, Identity, Scopes, Subject, UserId};
+use crate::base::membership::Memberships;
 use crate::base::network::Network;
 use crate::base::{limits, log};
 use crate::seal::Keyring;
@@ -64,6 +66,9 @@ pub struct Grant {
     pub last_used: Timestamp,
     /// When the policy last admitted this user.
     pub admitted: Timestamp,
+    /// What GitHub said then of the memberships that the server's rules ask for.
+    #[serde(default, skip_serializing_if = "Memberships::is_empty")]
+    pub memberships: Memberships,
     /// The end that no refresh moves. Before the code is redeemed: the code's end.
     pub expires: Timestamp,
     /// The state of its tokens.
@@ -113,6 +118,11 @@ impl Grant {
     /// Its owner, as the policy sees them; `None` of a service token.
     pub fn identity(&self) -> Option<Identity> {
         Some(Identity { user: self.subject.user()?, login: self.login.clone() })
+    }
+
+    /// Its owner, as the rules of a server see them.
+    pub fn who(&self) -> Who<'_> {
+        Who { subject: self.subject, login: &self.login, memberships: &self.memberships }
     }
 
     /// When this grant is over unless it is refreshed.

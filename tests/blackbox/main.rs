@@ -6,6 +6,7 @@
 mod support;
 
 mod abuse;
+mod access;
 mod audit;
 mod audit_file;
 mod audit_log;

@@ -29,7 +29,7 @@ impl ServersFile {
         fs::write(&self.0, json!({ "mcpServers": servers }).to_string()).unwrap();
     }
 
-    fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.0.to_str().unwrap()
     }
 }
@@ -41,7 +41,7 @@ impl Drop for ServersFile {
 }
 
 /// An entry for the test's own peer, in whose environment is this mark.
-fn peer_entry(mark: &str) -> Value {
+pub(crate) fn peer_entry(mark: &str) -> Value {
     let executable = std::env::current_exe().unwrap();
     json!({ "command": executable, "args": peer::arguments(), "env": { "MARK": mark, "WHO": "${user.login}" } })
 }
@@ -60,12 +60,12 @@ pub(crate) fn start(github: &FakeGitHub, file: &ServersFile) -> Server {
 }
 
 /// A client's access token for the server of this name.
-fn login(server: &Server, name: &str) -> String {
+pub(crate) fn login(server: &Server, name: &str) -> String {
     server.login_at(&format!("/{name}")).1.access
 }
 
 /// Sends a request to the server of this name.
-fn status(server: &Server, name: &str, token: &str) -> u16 {
+pub(crate) fn status(server: &Server, name: &str, token: &str) -> u16 {
     let request = modern("tools/list", json!({})).at(&format!("/{name}/mcp")).bearer(token);
     request.send(server.authority()).unwrap().status
 }
@@ -77,7 +77,7 @@ fn call(server: &Server, name: &str, token: &str, tool: &str) -> Value {
     answer.get("result").unwrap_or_else(|| panic!("{answer}")).clone()
 }
 
-fn pid(server: &Server, name: &str, token: &str) -> String {
+pub(crate) fn pid(server: &Server, name: &str, token: &str) -> String {
     call(server, name, token, "pid")["content"][0]["text"].as_str().unwrap().to_owned()
 }
 

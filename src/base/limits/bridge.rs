@@ -64,6 +64,8 @@ pub const SECRET_BYTES: usize = 8;
 /// What is remembered of the tools and prompts that a grant was listed (bytes): a thousand names, or a hundred tools with many mirrored
 /// arguments.
 pub const LISTED_BYTES: usize = 128 * 1024;
+/// Pages of a list of tools that are read to find one.
+pub const LIST_PAGES: usize = 16;
 /// The longest name of them (bytes): what MCP allows the name of a tool.
 pub const NAME_BYTES: usize = 128;
 

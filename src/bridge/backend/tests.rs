@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::base::identity::fake::principal;
-use crate::base::limits;
 use crate::http::{Request, Responder, Stream};
 
+mod access;
 mod interests;
 mod isolation;
 mod rig;

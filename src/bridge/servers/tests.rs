@@ -31,6 +31,23 @@ fn program(entry: &ServerEntry) -> &Executable {
     }
 }
 
+/// A3, A8: a server's rules are read with it, and are no part of what its programs depend on.
+#[test]
+fn rules_are_read_with_their_server() {
+    let server = |access: &str| {
+        let text = format!(r#"{{"mcpServers":{{"s":{{"command":"sh"{access}}}}}}}"#);
+        read(&text).unwrap().remove(0)
+    };
+    let (open, ruled) = (server(""), server(r#","access":[{"allow":["org:acme"],"tools":["a*"]}]"#));
+    assert_eq!(open.digest, ruled.digest);
+    assert_eq!((open.access.has_groups(), ruled.access.has_groups()), (false, true));
+    check(
+        r#"{"command":"sh","access":[{"allow":["acme"]},{"alow":["any"]}]}"#,
+        &["access: rule 1", "access: rule 2"],
+    );
+    check(r#"{"command":"sh","access":{"allow":["any"]}}"#, &["access: write a list of rules"]);
+}
+
 #[test]
 fn every_member_is_read() {
     let entries = read(

@@ -1,5 +1,6 @@
 //! The endpoint as a client sees it: requests in, responses and events out, in one process and without a socket.
 
+mod access;
 mod arguments;
 mod bounds;
 mod call;
@@ -100,6 +101,7 @@ fn started(
         random: Arc::clone(&random) as Arc<dyn Random>,
         capacity: Capacity::default(),
         resource: "https://mcp.example.com/mcp".into(),
+        access: Arc::default(),
         insufficient_scope: Arc::new(|needed| Response::new(403).header("Needed", needed.to_string())),
     });
     Endpoint { mcp, clock, random, backend }

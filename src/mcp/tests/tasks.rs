@@ -7,7 +7,7 @@ use crate::base::identity::fake::subject;
 use crate::base::limits;
 
 /// A request of a client that takes tasks.
-fn ask(method: &str, params: Value) -> Request {
+pub(super) fn ask(method: &str, params: Value) -> Request {
     ask_with(
         method,
         params,

@@ -22,6 +22,7 @@ struct FakeState {
     redirect_uri: String,
     groups: HashSet<String>,
     error: Option<ProviderError>,
+    members_error: Option<ProviderError>,
     verifiers: Vec<String>,
     lifetime: Option<Duration>,
     scopes: Vec<String>,
@@ -42,6 +43,7 @@ impl Default for FakeProvider {
             redirect_uri: String::new(),
             groups: HashSet::new(),
             error: None,
+            members_error: None,
             verifiers: Vec::new(),
             lifetime: None,
             scopes: Vec::new(),
@@ -66,6 +68,11 @@ impl FakeProvider {
 
     pub(crate) fn fail_with(&self, error: ProviderError) {
         self.state.lock().unwrap().error = Some(error);
+    }
+
+    /// Fails when asked about memberships alone.
+    pub(crate) fn fail_members_with(&self, error: ProviderError) {
+        self.state.lock().unwrap().members_error = Some(error);
     }
 
     /// Has every answer take this long from now on.
@@ -194,6 +201,6 @@ impl IdentityProvider for FakeProvider {
             Group::Org(org) => org.clone(),
             Group::Team { org, slug } => format!("{org}/{slug}"),
         };
-        state.error.map_or_else(|| Ok(state.groups.contains(&name)), Err)
+        state.error.or(state.members_error).map_or_else(|| Ok(state.groups.contains(&name)), Err)
     }
 }

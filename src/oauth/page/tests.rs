@@ -50,9 +50,8 @@ fn pages() -> Pages {
 fn every_page_names_its_server_and_has_an_icon() {
     let pages = pages();
     let account = crate::oauth::account_page::SignIn::First;
-    let (grants, resources) = (&[], &crate::oauth::Resources::new(Vec::new()));
-    let listing =
-        Listing { login: "octocat", grants, resources, may_use: true, sealed: "sealed", notice: None };
+    let (grants, usable, resources) = (&[], &[], &crate::oauth::Resources::new(Vec::new()));
+    let listing = Listing { login: "octocat", grants, resources, usable, sealed: "sealed", notice: None };
     for response in [
         pages.problem(Problem::GitHub(ProviderError::Busy)),
         pages.not_allowed("octocat", None, ""),

@@ -1,6 +1,7 @@
 use super::*;
+use crate::base::identity::UserId;
 use crate::oauth::fake::FakeProvider;
-use crate::oauth::provider::Obstacle;
+use crate::oauth::provider::{Group, Obstacle};
 
 fn admits(rules: &[AllowRule], provider: &FakeProvider) -> Result<bool, ProviderError> {
     let identity = Identity { user: UserId(1), login: "Octocat".to_owned() };
@@ -41,10 +42,4 @@ fn a_group_rule_asks_the_provider() {
     let blocked = ProviderError::Blocked(Obstacle::SingleSignOn);
     provider.fail_with(blocked);
     assert_eq!(admits(&[org("acme")], &provider), Err(blocked));
-}
-
-#[test]
-fn the_provider_is_asked_for_no_more_than_the_rules_need() {
-    assert_eq!(Policy::new(vec![AllowRule::User("a".to_owned())]).provider_scope(), "");
-    assert_eq!(Policy::new(vec![AllowRule::Any, org("acme")]).provider_scope(), "read:org");
 }

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 
 use super::super::*;
+use crate::base::access::ServerAccess;
 use crate::base::capacity::Capacity;
 use crate::base::clock::{self, ManualClock};
 use crate::base::identity::fake::principal;
-use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::random::CountedRandom;
 use crate::bridge::message::{ClientInfo, OutgoingMessage};
@@ -104,6 +104,7 @@ pub(super) struct Rig {
     pub(super) mcp: Mcp,
     pub(super) bridge: Arc<Bridge>,
     pub(super) peers: Peers,
+    pub(super) access: Arc<ServerAccess>,
 }
 
 /// The usual peer: what it does depends on the tool's name.
@@ -242,6 +243,7 @@ fn rig_with(isolation: Isolation, peers: Peers) -> Rig {
         pool: InstancePool::new((8, 64)),
     };
     let bridge = Arc::new(Bridge::new(Consent::default(), settings, Box::new(peers.clone())));
+    let access = Arc::<ServerAccess>::default();
     let mcp = Mcp::new(Settings {
         backend: Arc::clone(&bridge) as Arc<dyn Backend>,
         keys: Arc::new(keyring(1)),
@@ -249,9 +251,10 @@ fn rig_with(isolation: Isolation, peers: Peers) -> Rig {
         random: Arc::new(CountedRandom::default()),
         capacity: Capacity::default(),
         resource: "https://mcp.example.com/mcp".into(),
+        access: Arc::clone(&access),
         insufficient_scope: std::sync::Arc::new(|_| Response::new(403)),
     });
-    Rig { mcp, bridge, peers }
+    Rig { mcp, bridge, peers, access }
 }
 
 /// An answer: its status and its messages, which are read as they come.

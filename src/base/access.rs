@@ -1,0 +1,325 @@
+//! Who may use what of a server: the rules of `access` and `MCP_ACCESS`, of which the first that names the caller holds. Who is named,
+//! the login asks (`oauth`); what that opens, each call and list (`mcp`).
+
+use std::fmt;
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::identity::{Principal, Subject, TokenName, UserId};
+use super::lock::Mutex;
+use super::membership::{Group, Memberships};
+use super::{json, limits};
+
+/// Whom a rule of `MCP_ALLOW` or of `access` names.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum AllowRule {
+    /// Everybody with an account at GitHub.
+    Any,
+    /// The user with this login, compared without case. A login can pass to another account; [`AllowRule::Id`] cannot.
+    User(String),
+    /// The user with this number.
+    Id(UserId),
+    /// Active members of this group.
+    Group(Group),
+    /// The service token of this name; in `access` only.
+    Token(TokenName),
+}
+
+impl AllowRule {
+    /// Reads what is the same in `MCP_ALLOW` and `access`.
+    ///
+    /// # Errors
+    /// The right form.
+    pub fn parse(text: &str) -> Result<AllowRule, &'static str> {
+        const FORMS: &str = "a rule is user:LOGIN, id:NUMBER, org:ORG or team:ORG/SLUG (write user:octocat, not octocat), and any stands alone";
+        let (kind, name) = text.split_once(':').ok_or(FORMS)?;
+        match kind {
+            "user" => Ok(AllowRule::User(login(name)?)),
+            "id" => {
+                let id = Some(name).filter(|name| name.bytes().all(|b| b.is_ascii_digit()));
+                let id = id.and_then(|id| id.parse().ok()).filter(|id| *id > 0);
+                id.map(|id| AllowRule::Id(UserId(id)))
+                    .ok_or("id: is followed by the account's number, above zero")
+            }
+            "org" => Ok(AllowRule::Group(Group::Org(login(name)?))),
+            "team" => {
+                let (org, slug) = name.split_once('/').ok_or("a team is written team:ORG/SLUG")?;
+                let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+                if slug.is_empty() || !slug.bytes().all(allowed) {
+                    return Err("a team's slug has letters, digits, hyphens and underscores, as in its URL");
+                }
+                Ok(AllowRule::Group(Group::Team { org: login(org)?, slug: slug.to_owned() }))
+            }
+            _ => Err(FORMS),
+        }
+    }
+
+    /// Whether this is the caller; `None` if that depends on a membership that is not known.
+    pub fn names(&self, who: Who<'_>) -> Option<bool> {
+        match (self, who.subject) {
+            (AllowRule::Token(name), subject) => Some(Subject::Token(*name) == subject),
+            (_, Subject::Token(_)) => Some(false),
+            (AllowRule::Any, _) => Some(true),
+            (AllowRule::User(login), _) => Some(login.eq_ignore_ascii_case(who.login)),
+            (AllowRule::Id(id), subject) => Some(Subject::User(*id) == subject),
+            (AllowRule::Group(group), _) => who.memberships.of(group),
+        }
+    }
+}
+
+impl TryFrom<String> for AllowRule {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<AllowRule, &'static str> {
+        match text.split_once(':') {
+            None if text == "any" => Ok(AllowRule::Any),
+            Some(("token", _)) => TokenName::try_from(text).map(AllowRule::Token),
+            _ => AllowRule::parse(&text),
+        }
+    }
+}
+
+/// Letters, digits, hyphens, and the underscore of managed enterprise accounts: nothing that could leave a URL's path
+/// segment.
+///
+/// # Errors
+/// The right form.
+pub fn login(text: &str) -> Result<String, &'static str> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+    if text.is_empty() || text.len() > limits::LOGIN_BYTES || !text.bytes().all(allowed) {
+        return Err("a login or organisation has 1 to 39 letters, digits, hyphens and underscores");
+    }
+    Ok(text.to_owned())
+}
+
+/// A caller, as rules see them.
+#[derive(Clone, Copy, Debug)]
+pub struct Who<'a> {
+    /// A user at GitHub, or a service token.
+    pub subject: Subject,
+    /// The user's login.
+    pub login: &'a str,
+    /// As far as they are known.
+    pub memberships: &'a Memberships,
+}
+
+impl<'a> From<&'a Principal> for Who<'a> {
+    fn from(caller: &'a Principal) -> Who<'a> {
+        Who { subject: caller.subject, login: &caller.login, memberships: &caller.memberships }
+    }
+}
+
+/// A pattern: `*` stands for any text, everything else for itself. Matches a whole text, in time that grows with its length.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Glob(String);
+
+impl Glob {
+    /// Whether the whole text has this form. The parts between stars are looked for from left to right, each once: an earlier place
+    /// of a part leaves more for the next ones, so no other has to be tried.
+    pub fn matches(&self, text: &str) -> bool {
+        let Some((first, others)) = self.0.split_once('*') else { return self.0 == text };
+        let Some(mut rest) = text.strip_prefix(first) else { return false };
+        let (middle, last) = others.rsplit_once('*').unwrap_or(("", others));
+        for part in middle.split('*') {
+            let Some((_, after)) = rest.split_once(part) else { return false };
+            rest = after;
+        }
+        rest.ends_with(last)
+    }
+}
+
+impl fmt::Display for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One rule: whom it names, and what it opens to them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object with allow")]
+pub struct AccessRule {
+    /// One of these is enough.
+    pub allow: Vec<AllowRule>,
+    /// Tools by name; `None`: all.
+    pub tools: Option<Vec<Glob>>,
+    /// Of these tools, those that are not meant.
+    pub exclude: Option<Vec<Glob>>,
+    /// Of these tools, only those that the server itself declares as such that change nothing.
+    #[serde(default)]
+    pub read_only: bool,
+    /// Prompts by name.
+    pub prompts: Option<Vec<Glob>>,
+    /// Resources by URI.
+    pub resources: Option<Vec<Glob>>,
+}
+
+impl AccessRule {
+    /// A rule that opens nothing.
+    pub fn closed() -> AccessRule {
+        let none = || Some(Vec::new());
+        AccessRule { tools: none(), prompts: none(), resources: none(), ..AccessRule::default() }
+    }
+
+    /// Whether it opens a tool by its name. With [`AccessRule::read_only`] the tool has to be of that kind as well.
+    pub fn opens_tool(&self, name: &str) -> bool {
+        self.tools.as_deref().is_none_or(|tools| any(tools, name))
+            && !any(self.exclude.as_deref().unwrap_or_default(), name)
+    }
+
+    /// Whether it opens a prompt.
+    pub fn opens_prompt(&self, name: &str) -> bool {
+        self.prompts.as_deref().map_or(!self.narrows_tools(), |prompts| any(prompts, name))
+    }
+
+    /// Whether it opens a resource. No pattern fits a URI that leads elsewhere than it seems to.
+    pub fn opens_resource(&self, uri: &str) -> bool {
+        let named = |resources| any(resources, uri) && !has_dot_segments(uri);
+        self.resources.as_deref().map_or(!self.narrows_tools(), named)
+    }
+
+    /// Whether it closes nothing.
+    pub fn opens_everything(&self) -> bool {
+        !self.narrows_tools() && self.prompts.is_none() && self.resources.is_none()
+    }
+
+    /// Whether not all tools are open. Prompts and resources are closed then unless they are named.
+    fn narrows_tools(&self) -> bool {
+        self.tools.is_some() || self.exclude.is_some() || self.read_only
+    }
+
+    /// Whether this is the caller; `Err` with the group about which that has to be asked.
+    fn names(&self, who: Who<'_>) -> Result<bool, &Group> {
+        let mut unknown = None;
+        for rule in &self.allow {
+            match (rule.names(who), rule) {
+                (Some(true), _) => return Ok(true),
+                (None, AllowRule::Group(group)) => unknown = unknown.or(Some(group)),
+                (Some(false) | None, _) => {}
+            }
+        }
+        unknown.map_or(Ok(false), Err)
+    }
+}
+
+fn any(globs: &[Glob], text: &str) -> bool {
+    globs.iter().any(|glob| glob.matches(text))
+}
+
+/// Whether a URI has `.` or `..` between what some reader may take for separators, encoded up to twice, or is encoded more often, or has
+/// what readers drop.
+fn has_dot_segments(uri: &str) -> bool {
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let once = decode(uri);
+    let twice = decode(&once);
+    let is_separator = |c: char| matches!(c, '/' | '\\' | '?' | '#' | ';' | ':');
+    let is_dropped = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
+    let is_dots = |segment: &str| matches!(segment.trim(), "." | "..");
+    let leads_elsewhere = |text: &str| text.contains(is_dropped) || text.split(is_separator).any(is_dots);
+    decode(&twice) != twice || [uri, &once, &twice].into_iter().any(leads_elsewhere)
+}
+
+/// The rules of a server; without any it is open to everybody who is let in at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessRules(Option<Vec<Arc<AccessRule>>>);
+
+/// What rules say of a caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The first rule that names them.
+    Named(Arc<AccessRule>),
+    /// No rule names them.
+    Nobody,
+    /// It depends on whether they are a member of this group.
+    Unknown(Group),
+}
+
+impl AccessRules {
+    /// Reads a list of rules.
+    ///
+    /// # Errors
+    /// Each mistake.
+    pub fn read(list: &Value) -> Result<AccessRules, Vec<String>> {
+        const FORM: &str =
+            "write a list of rules: [{ \"allow\": [\"org:my-org\"], \"tools\": [\"read_*\"] }]";
+        let list = list.as_array().filter(|list| !list.is_empty()).ok_or_else(|| vec![FORM.to_owned()])?;
+        let (mut rules, mut mistakes) = (Vec::new(), Vec::new());
+        for (number, value) in (1..).zip(list) {
+            let has_null = value.as_object().is_some_and(|members| members.values().any(Value::is_null));
+            match json::read::<AccessRule>(&value.to_string()) {
+                Ok(_) if has_null => mistakes.push(format!("rule {number}: a member is null: leave it out")),
+                Ok(rule) if rule.allow.is_empty() => {
+                    mistakes.push(format!("rule {number}: allow: name somebody, or any"))
+                }
+                Ok(rule) => rules.push(Arc::new(rule)),
+                Err(error) => {
+                    let error = error.to_string();
+                    let why = error.rsplit_once(" at line ").map_or(&*error, |(why, _)| why);
+                    mistakes.push(format!("rule {number}: {why}"));
+                }
+            }
+        }
+        if mistakes.is_empty() { Ok(AccessRules(Some(rules))) } else { Err(mistakes) }
+    }
+
+    /// The rules in their order; `None` if everybody may use everything.
+    pub fn list(&self) -> Option<&[Arc<AccessRule>]> {
+        self.0.as_deref()
+    }
+
+    /// What the rules say of a caller. A membership that is not known stops the search: no later rule holds in its place.
+    pub fn standing(&self, who: Who<'_>) -> Standing {
+        let Some(rules) = &self.0 else { return Standing::Named(Arc::default()) };
+        for rule in rules {
+            match rule.names(who) {
+                Ok(true) => return Standing::Named(Arc::clone(rule)),
+                Ok(false) => {}
+                Err(group) => return Standing::Unknown(group.clone()),
+            }
+        }
+        Standing::Nobody
+    }
+
+    /// The rule that holds for a caller.
+    pub fn rule_for(&self, who: Who<'_>) -> Option<Arc<AccessRule>> {
+        match self.standing(who) {
+            Standing::Named(rule) => Some(rule),
+            Standing::Nobody | Standing::Unknown(_) => None,
+        }
+    }
+
+    /// Whether GitHub has to be asked about groups.
+    pub fn has_groups(&self) -> bool {
+        let named = self.0.iter().flatten().flat_map(|rule| &rule.allow);
+        named.into_iter().any(|rule| matches!(rule, AllowRule::Group(_)))
+    }
+}
+
+/// The rules of one server as they are now.
+#[derive(Debug, Default)]
+pub struct ServerAccess {
+    /// Guards which rules hold; SIGHUP replaces them. Held to copy a pointer.
+    current: Mutex<Arc<AccessRules>>,
+}
+
+impl ServerAccess {
+    /// The rules. A decision in several steps reads them once.
+    pub fn rules(&self) -> Arc<AccessRules> {
+        Arc::clone(&self.current.lock())
+    }
+
+    /// Replaces the rules. Returns whether they changed.
+    pub fn replace(&self, rules: AccessRules) -> bool {
+        let mut current = self.current.lock();
+        let has_changed = **current != rules;
+        *current = Arc::new(rules);
+        has_changed
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::*;
+use crate::base::identity::fake::subject;
+
+fn glob(text: &str) -> Glob {
+    Glob(text.to_owned())
+}
+
+fn rules(list: Value) -> AccessRules {
+    AccessRules::read(&list).unwrap()
+}
+
+fn only(rule: Value) -> Arc<AccessRule> {
+    Arc::clone(&rules(json!([rule])).list().unwrap()[0])
+}
+
+fn mistakes(list: Value) -> Vec<String> {
+    AccessRules::read(&list).unwrap_err()
+}
+
+/// Alice, number 1, with these memberships.
+fn standing(rules: &AccessRules, memberships: &[(&str, bool)]) -> Standing {
+    let mut known = Memberships::default();
+    for (org, is_member) in memberships {
+        known.note(&Group::Org((*org).to_owned()), *is_member);
+    }
+    rules.standing(Who { subject: subject(1), login: "Alice", memberships: &known })
+}
+
+/// A3: `*` alone is special, the whole text counts, and case does.
+#[test]
+fn a_star_stands_for_any_text() {
+    for (pattern, text, fits) in [
+        ("read", "read", true),
+        ("read", "read_file", false),
+        ("read", "Read", false),
+        ("read_*", "read_", true),
+        ("read_*", "read_file", true),
+        ("read_*", "unread_file", false),
+        ("*_file", "read_file", true),
+        ("*_file", "read_file_2", false),
+        ("*", "", true),
+        ("**", "anything", true),
+        ("a*b*c", "a-b-c", true),
+        ("a*b*c", "acb", false),
+        ("a*a", "a", false),
+        ("a*b*b", "ab", false),
+        ("a*b*b", "abb", true),
+        ("*ab*ab*", "aab", false),
+        ("a?", "ab", false),
+        ("a?", "a?", true),
+        ("[ab]", "a", false),
+        ("ä*", "äö", true),
+        ("", "", true),
+        ("", "a", false),
+    ] {
+        assert_eq!(glob(pattern).matches(text), fits, "{pattern:?} {text:?}");
+    }
+}
+
+/// A3: no pattern and no text make it slow.
+#[test]
+fn a_pattern_is_matched_in_one_pass() {
+    let started = Instant::now();
+    let text = "a".repeat(1 << 20);
+    assert!(!glob(&"a*".repeat(1000)).matches(&(text.clone() + "b").replace('a', "b")));
+    assert!(!glob(&("a*".repeat(1000) + "b")).matches(&text));
+    assert!(!glob(&("*a".repeat(1000) + "*b*")).matches(&text));
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+/// A3: a URI that leads elsewhere than it seems to fits no pattern.
+#[test]
+fn dots_in_a_uri_fit_nothing() {
+    let rule = only(json!({ "allow": ["any"], "resources": ["file:///srv/*", "plain"] }));
+    for open in ["file:///srv/a", "file:///srv/a.b/..c", "file:///srv/a%20b", "file:///srv/100%", "plain"] {
+        assert!(rule.opens_resource(open), "{open}");
+    }
+    for closed in [
+        "file:///etc/passwd",
+        "file:///srv/../etc/passwd",
+        "file:///srv/..",
+        "file:///srv/./a",
+        "file:///srv/%2e%2E/etc",
+        "file:///srv/.%2e/etc",
+        "file:///srv/..%2fetc",
+        "file:///srv/..%5cetc",
+        "file:///srv/..\\etc",
+        "file:///srv/%252e%252e/etc",
+        "file:///srv/%25252e%25252e/etc",
+        "file:///srv/..?x",
+        "file:///srv/..;/etc",
+        "file:///srv/.\t./etc",
+        "file:///srv/%c0%ae%c0%ae/etc",
+        "file:///srv/.. ",
+        "PLAIN",
+    ] {
+        assert!(!rule.opens_resource(closed), "{closed}");
+    }
+    let all = only(json!({ "allow": ["any"] }));
+    assert!(all.opens_resource("file:///srv/../etc"), "where nothing is closed, no pattern is asked");
+}
+
+/// A3: whoever gets some of the tools gets those prompts and resources alone that are named.
+#[test]
+fn what_is_not_named_is_closed_beside_a_choice_of_tools() {
+    let opens = |rule: Value| {
+        let rule = only(rule);
+        (rule.opens_tool("read_file"), rule.opens_prompt("p"), rule.opens_resource("r:1"))
+    };
+    assert_eq!(opens(json!({ "allow": ["any"] })), (true, true, true));
+    assert_eq!(opens(json!({ "allow": ["any"], "tools": ["read_*"] })), (true, false, false));
+    assert_eq!(opens(json!({ "allow": ["any"], "tools": [] })), (false, false, false));
+    assert_eq!(opens(json!({ "allow": ["any"], "exclude": ["write_*"] })), (true, false, false));
+    assert_eq!(opens(json!({ "allow": ["any"], "exclude": ["read_*"] })), (false, false, false));
+    assert_eq!(
+        opens(json!({ "allow": ["any"], "tools": ["*"], "exclude": ["read_*"] })),
+        (false, false, false)
+    );
+    assert_eq!(opens(json!({ "allow": ["any"], "readOnly": true })), (true, false, false));
+    assert_eq!(opens(json!({ "allow": ["any"], "readOnly": false })), (true, true, true));
+    assert_eq!(
+        opens(json!({ "allow": ["any"], "tools": ["x"], "prompts": ["*"], "resources": ["r:*"] })),
+        (false, true, true)
+    );
+    assert_eq!(opens(json!({ "allow": ["any"], "prompts": [] })), (true, false, true));
+    let closed = AccessRule::closed();
+    assert!(!closed.opens_tool("t") && !closed.opens_prompt("p") && !closed.opens_resource("r:1"));
+}
+
+/// A4: the first rule that names somebody holds, a narrower one before a broader one too.
+#[test]
+fn the_first_rule_holds() {
+    let rules = rules(json!([
+        { "allow": ["user:bob", "user:alice"], "tools": ["a"] },
+        { "allow": ["id:1"], "tools": ["b"] },
+        { "allow": ["any"] },
+    ]));
+    let Standing::Named(rule) = standing(&rules, &[]) else { panic!("nobody") };
+    assert!(rule.opens_tool("a") && !rule.opens_tool("b"));
+    let bob = Who { subject: subject(2), login: "carol", memberships: &Memberships::default() };
+    assert!(rules.rule_for(bob).unwrap().opens_everything());
+}
+
+/// A4: without a rule nobody is named; without `access` everybody is.
+#[test]
+fn no_rule_is_nobody() {
+    let hubot = rules(json!([{ "allow": ["user:hubot"] }]));
+    assert_eq!(standing(&hubot, &[]), Standing::Nobody);
+    let Standing::Named(open) = standing(&AccessRules::default(), &[]) else { panic!("closed") };
+    assert!(open.opens_everything());
+}
+
+/// A5: a membership that is not known lets nobody through to a later rule; one that does not matter is not asked for.
+#[test]
+fn an_unknown_membership_decides_nothing() {
+    let rules = rules(json!([
+        { "allow": ["org:Contractors"], "tools": ["few"] },
+        { "allow": ["org:acme", "user:alice"] },
+    ]));
+    let unknown = Standing::Unknown(Group::Org("Contractors".to_owned()));
+    assert_eq!(standing(&rules, &[]), unknown);
+    assert_eq!(standing(&rules, &[("acme", true)]), unknown);
+    let Standing::Named(rule) = standing(&rules, &[("contractors", true)]) else { panic!("nobody") };
+    assert!(!rule.opens_tool("many"));
+    let Standing::Named(rule) = standing(&rules, &[("contractors", false)]) else { panic!("nobody") };
+    assert!(rule.opens_everything(), "alice is named, whatever acme says");
+}
+
+/// A6: a service token is named by `token:NAME` alone, and nobody else is by that.
+#[test]
+fn a_service_token_is_named_as_such_alone() {
+    let token = |name: &str| Subject::Token(TokenName::parse(name).unwrap());
+    let stands = |rules: &AccessRules, subject| {
+        rules.rule_for(Who { subject, login: "token:cron", memberships: &Memberships::default() }).is_some()
+    };
+    let people = rules(json!([{ "allow": ["any", "org:acme", "id:1"] }]));
+    assert!(!stands(&people, token("cron")));
+    let cron = rules(json!([{ "allow": ["token:cron"] }]));
+    assert!(stands(&cron, token("cron")) && !stands(&cron, token("ci")) && !stands(&cron, subject(1)));
+    assert!(stands(&AccessRules::default(), token("cron")));
+}
+
+/// A3: a list that says something else than it seems to is refused, with all that is wrong.
+#[test]
+fn mistakes_in_rules_are_named_with_their_rule() {
+    let found = mistakes(json!([
+        { "allow": ["octocat"] },
+        { "allow": ["any"], "tool": ["x"] },
+        { "tools": ["x"] },
+        { "allow": [] },
+        { "allow": ["any"], "tools": null },
+        { "allow": "any" },
+        [["any"]],
+        { "allow": ["any"], "readOnly": "yes" },
+        { "allow": ["token:Not A Name"] },
+    ]));
+    for (number, (mistake, words)) in (1..).zip(found.iter().zip([
+        "write user:octocat, not octocat",
+        "unknown field `tool`, expected one of `allow`, `tools`, `exclude`, `readOnly`",
+        "missing field `allow`",
+        "name somebody",
+        "leave it out",
+        "expected a sequence",
+        "expected an object with allow",
+        "expected a boolean",
+        "token:NAME",
+    ])) {
+        assert!(mistake.starts_with(&format!("rule {number}: ")) && mistake.contains(words), "{mistake}");
+    }
+    assert_eq!(found.len(), 9);
+    assert!(mistakes(json!([]))[0].contains("write a list of rules"));
+    assert!(mistakes(json!({ "allow": ["any"] }))[0].contains("write a list of rules"));
+}

@@ -1,0 +1,129 @@
+//! What a caller may use of a server: the rule that holds for them, applied to lists and calls of both eras here and nowhere else.
+//!
+//! A call that the rule does not open has the error of a call to what does not exist, whether it exists or not.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::Core;
+use super::arguments;
+use super::call::{Call, Operation, Reply};
+use super::jsonrpc::Error;
+use crate::base::access::{AccessRule, Who};
+use crate::base::identity::Principal;
+
+impl Core {
+    /// The rule that holds for a caller. One that opens nothing if the rules have changed since the caller was let in.
+    pub(super) fn access(&self, caller: &Principal) -> Arc<AccessRule> {
+        let rule = self.settings.access.rules().rule_for(Who::from(caller));
+        rule.unwrap_or_else(|| Arc::new(AccessRule::closed()))
+    }
+
+    /// Whether a caller under this rule may call a tool.
+    pub(super) fn opens_tool(&self, rule: &AccessRule, caller: &Principal, tool: &str) -> bool {
+        rule.opens_tool(tool)
+            && (!rule.read_only || self.settings.backend.is_read_only(caller, tool) == Some(true))
+    }
+
+    /// Checks that a call is open to its caller. May block where the rule is about tools that change nothing.
+    pub(super) fn check_access(&self, call: &Call) -> Result<(), Error> {
+        let Call { access, subject, principal, .. } = call;
+        let backend = &self.settings.backend;
+        if call.operation == Operation::CallTool
+            && access.read_only
+            && access.opens_tool(subject)
+            && backend.is_read_only(principal, subject).is_none()
+        {
+            backend.look_up(principal, subject);
+        }
+        match call.operation {
+            _ if access.opens_everything() => Ok(()),
+            Operation::ListTools
+            | Operation::ListPrompts
+            | Operation::ListResources
+            | Operation::ListResourceTemplates => Ok(()),
+            Operation::CallTool if self.opens_tool(access, principal, subject) => Ok(()),
+            Operation::CallTool => Err(unknown("tool", subject)),
+            Operation::GetPrompt if access.opens_prompt(subject) => Ok(()),
+            Operation::GetPrompt => Err(unknown("prompt", subject)),
+            Operation::ReadResource if access.opens_resource(subject) => Ok(()),
+            Operation::ReadResource => Err(no_resource(subject)),
+            Operation::Complete => {
+                let reference = call.params.object("ref")?;
+                let named = |member| reference.require::<String>(member);
+                let is_open = match &*named("type")? {
+                    "ref/prompt" => access.opens_prompt(&named("name")?),
+                    "ref/resource" => access.opens_resource(&named("uri")?),
+                    _ => false,
+                };
+                is_open.then_some(()).ok_or_else(unknown_reference)
+            }
+        }
+    }
+}
+
+/// A result with those entries of a list alone that its caller may use. An entry that cannot be read is none of them.
+pub(super) fn filtered(call: &Call, reply: Reply) -> Result<Reply, Error> {
+    let rule = &call.access;
+    match call.operation {
+        _ if rule.opens_everything() => Ok(reply),
+        Operation::ListTools => retain(reply, "tools", |entry| {
+            entry.name.as_deref().is_some_and(|name| rule.opens_tool(name))
+                && (!rule.read_only || is_read_only(&entry.annotations))
+        }),
+        Operation::ListPrompts => retain(reply, "prompts", |entry| {
+            entry.name.as_deref().is_some_and(|name| rule.opens_prompt(name))
+        }),
+        Operation::ListResources => retain(reply, "resources", |entry| {
+            entry.uri.as_deref().is_some_and(|uri| rule.opens_resource(uri))
+        }),
+        Operation::ListResourceTemplates => retain(reply, "resourceTemplates", |entry| {
+            entry.uri_template.as_deref().is_some_and(|uri| rule.opens_resource(uri))
+        }),
+        Operation::CallTool | Operation::GetPrompt | Operation::ReadResource | Operation::Complete => {
+            Ok(reply)
+        }
+    }
+}
+
+/// What an entry of a list is known by.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListEntry {
+    name: Option<String>,
+    uri: Option<String>,
+    uri_template: Option<String>,
+    #[serde(default)]
+    annotations: Value,
+}
+
+fn retain(reply: Reply, member: &'static str, is_open: impl Fn(&ListEntry) -> bool) -> Result<Reply, Error> {
+    let Some(mut entries) = reply.read::<Vec<Box<RawValue>>>(member).map_err(|_| Error::internal())? else {
+        return Ok(reply);
+    };
+    entries.retain(|entry| serde_json::from_str(entry.get()).is_ok_and(|entry| is_open(&entry)));
+    reply.without(member).with(member, &entries)
+}
+
+/// Whether a tool with these annotations says that it changes nothing.
+pub(crate) fn is_read_only(annotations: &Value) -> bool {
+    annotations.get("readOnlyHint") == Some(&Value::Bool(true))
+}
+
+/// There is no tool or prompt of this name.
+pub(super) fn unknown(what: &str, name: &str) -> Error {
+    Error::invalid_params(format!("Unknown {what}: {}", arguments::cut(name)))
+}
+
+/// There is no resource at this URI.
+pub(super) fn no_resource(uri: &str) -> Error {
+    Error::new(Error::RESOURCE_NOT_FOUND, "Resource not found").with_data(&json!({ "uri": uri }))
+}
+
+/// There is nothing of this name whose arguments could be completed.
+pub(super) fn unknown_reference() -> Error {
+    Error::invalid_params("Unknown prompt or resource template")
+}

@@ -1,0 +1,200 @@
+//! What is open to a caller: lists, calls, completions and subscriptions, in both eras.
+
+use super::*;
+use crate::base::access::AccessRules;
+use crate::base::identity::{Subject, TokenName};
+use crate::mcp::{TaskSupport, Tool, ToolServer};
+
+#[derive(serde::Deserialize)]
+struct Letter {
+    a: Option<String>,
+}
+
+/// A server whose things have names that begin with these letters; all that is closed in the tests begins with `w`.
+fn things(letters: &str) -> Endpoint {
+    let mut server = ToolServer::builder("n", "1");
+    for letter in letters.chars() {
+        let schema =
+            json!({ "type": "object", "properties": { "a": { "type": "string", "x-mcp-header": "A" } } });
+        let tool = |name: &str, hint: bool| {
+            Tool::new(format!("{letter}_{name}"), "t", schema.clone())
+                .with("annotations", json!({ "readOnlyHint": hint }))
+                .handler(|_, Letter { a }| Ok(a.unwrap_or_default()))
+        };
+        let scoped = if letter == 'w' { "extra" } else { "" };
+        let task = Tool::new(format!("{letter}_task"), "t", json!({ "type": "object" }));
+        let prompt = Prompt::new(format!("{letter}_prompt"), "p").optional_argument("a", "a");
+        let uri = format!("{letter}:record/{{id}}");
+        server = server
+            .tool(tool("look", true))
+            .tool(tool("change", false).scopes(scoped))
+            .tool(task.tasks(TaskSupport::Optional).handler(|_, _: NoArguments| Ok("done")))
+            .prompt(
+                prompt.complete("a", |_, _| vec!["x".to_owned()]).handler(|_, _: Letter| Ok(String::new())),
+            )
+            .resource(Resource::new(format!("{letter}:index"), "i").text("index"))
+            .resource(
+                Resource::template(uri, "r").complete("id", |_, _| vec!["7".to_owned()]).text("record"),
+            );
+    }
+    endpoint(server.build().unwrap())
+}
+
+/// Replaces the rules by these.
+fn rule(endpoint: &Endpoint, rules: Value) {
+    endpoint.mcp.0.settings.access.replace(AccessRules::read(&rules).unwrap());
+}
+
+/// `r…` alone is open.
+fn narrowed(letters: &str) -> Endpoint {
+    let endpoint = things(letters);
+    rule(&endpoint, json!([{ "allow": ["any"], "tools": ["r*"], "prompts": ["r*"], "resources": ["r:*"] }]));
+    endpoint
+}
+
+/// A request in both eras.
+fn both(session: &str, method: &str, params: &Value) -> [Request; 2] {
+    let legacy = post(&request(1, method, params.clone())).with("Mcp-Session-Id", session);
+    [legacy, modern::plain(method, params.clone())]
+}
+
+/// The answers of both eras: status, and the message in its bytes.
+fn answers(endpoint: &Endpoint, method: &str, params: &Value) -> [(u16, String); 2] {
+    let session = endpoint.session();
+    both(&session, method, params).map(|request| {
+        let answer = endpoint.send(request);
+        let text = if answer.needed.is_some() { "scopes".to_owned() } else { answer.json().to_string() };
+        (answer.status, text)
+    })
+}
+
+fn names(endpoint: &Endpoint, method: &str, list: &str, member: &str) -> Vec<String> {
+    let [legacy, modern] = answers(endpoint, method, &json!({})).map(|(_, text)| {
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        let entries = answer["result"][list].as_array().unwrap_or_else(|| panic!("{answer}")).clone();
+        entries.iter().map(|entry| entry[member].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    });
+    assert_eq!(legacy, modern);
+    legacy
+}
+
+/// A7: a list has what its caller may use, whatever the era.
+#[test]
+fn lists_have_what_is_open() {
+    let endpoint = narrowed("rw");
+    let all = || {
+        [
+            names(&endpoint, "tools/list", "tools", "name"),
+            names(&endpoint, "prompts/list", "prompts", "name"),
+            names(&endpoint, "resources/list", "resources", "uri"),
+            names(&endpoint, "resources/templates/list", "resourceTemplates", "uriTemplate"),
+        ]
+        .concat()
+    };
+    let open = ["r_look", "r_change", "r_task", "r_prompt", "r:index", "r:record/{id}"];
+    assert_eq!(all(), open);
+    rule(&endpoint, json!([{ "allow": ["any"], "readOnly": true, "exclude": ["w*"] }]));
+    assert_eq!(all(), ["r_look"]);
+    rule(&endpoint, json!([{ "allow": ["any"], "tools": [] }]));
+    assert_eq!(all(), [""; 0]);
+    rule(&endpoint, json!([{ "allow": ["user:nobody-here"] }]));
+    assert_eq!(all(), [""; 0], "whoever has lost their rule since they were let in");
+    rule(&endpoint, json!([{ "allow": ["any"] }]));
+    assert_eq!(all().len(), 12);
+}
+
+/// A7: what is closed is answered byte for byte as what does not exist, in both eras: calls, prompts, reads and completions.
+#[test]
+fn what_is_closed_does_not_exist() {
+    let (closed, absent) = (narrowed("rw"), things("r"));
+    let argument = json!({ "name": "a", "value": "" });
+    for (method, params) in [
+        ("tools/call", json!({ "name": "w_look", "arguments": {} })),
+        (
+            "tools/call",
+            json!({ "name": "w_change", "arguments": { "a": "without its header, and the scope" } }),
+        ),
+        ("tools/call", json!({ "name": "w_task", "arguments": {} })),
+        ("prompts/get", json!({ "name": "w_prompt" })),
+        ("resources/read", json!({ "uri": "w:index" })),
+        ("resources/read", json!({ "uri": "w:record/1" })),
+        (
+            "completion/complete",
+            json!({ "ref": { "type": "ref/prompt", "name": "w_prompt" }, "argument": argument }),
+        ),
+        (
+            "completion/complete",
+            json!({ "ref": { "type": "ref/resource", "uri": "w:record/{id}" }, "argument": { "name": "id", "value": "" } }),
+        ),
+    ] {
+        let found = answers(&closed, method, &params);
+        assert_eq!(found, answers(&absent, method, &params), "{method} {params}");
+        assert!(found.iter().all(|(_, text)| text.contains("\"error\"")), "{found:?}");
+        assert_ne!(found, answers(&things("rw"), method, &params), "it would be there");
+    }
+    let open = json!({ "name": "r_look", "arguments": {} });
+    assert_eq!(answers(&closed, "tools/call", &open), answers(&absent, "tools/call", &open));
+    let dots = answers(&closed, "resources/read", &json!({ "uri": "r:record/../index" }));
+    assert!(dots.iter().all(|(_, text)| text.contains("Resource not found")), "{dots:?}");
+}
+
+/// A7: with `readOnly` a tool is called that says so of itself, and no other.
+#[test]
+fn read_only_is_what_a_tool_says_of_itself() {
+    let endpoint = things("r");
+    rule(&endpoint, json!([{ "allow": ["any"], "readOnly": true }]));
+    let is_open = |tool: &str| {
+        let found = answers(&endpoint, "tools/call", &json!({ "name": tool, "arguments": {} }));
+        found.map(|(_, text)| text.contains("\"content\""))
+    };
+    assert_eq!(is_open("r_look"), [true; 2]);
+    assert_eq!(is_open("r_change"), [false; 2]);
+    assert_eq!(is_open("r_task"), [false; 2], "it says nothing");
+}
+
+/// A7: nobody subscribes to what they may not read.
+#[test]
+fn subscriptions_are_for_what_is_open() {
+    let endpoint = narrowed("rw");
+    let session = endpoint.session();
+    let subscribe = |uri: &str| {
+        let subscribe = post(&request(1, "resources/subscribe", json!({ "uri": uri })));
+        endpoint.send(subscribe.with("Mcp-Session-Id", &session)).json().clone()
+    };
+    assert_eq!(subscribe("r:index")["result"], json!({}));
+    assert_eq!(subscribe("w:index")["error"]["message"], "Resource not found");
+    let wanted = json!({ "notifications": { "resourceSubscriptions": ["r:index", "w:index"] } });
+    let events = endpoint.send(modern::plain("subscriptions/listen", wanted)).events();
+    assert_eq!(events.json()["params"]["notifications"]["resourceSubscriptions"], json!(["r:index"]));
+    let interests = endpoint.mcp.publisher().interests().resources;
+    assert_eq!(interests.into_iter().collect::<Vec<_>>(), ["r:index"]);
+}
+
+/// A7: a task whose tool was taken away is unknown, and so is what it found.
+#[test]
+fn a_task_goes_with_its_tool() {
+    let endpoint = narrowed("rw");
+    let started = endpoint.send(tasks::ask("tools/call", json!({ "name": "r_task", "arguments": {} })));
+    let id = started.json()["result"]["taskId"].as_str().unwrap().to_owned();
+    let get = |id: &str| endpoint.send(tasks::ask("tasks/get", json!({ "taskId": id }))).json().to_string();
+    assert!(get(&id).contains("\"status\""));
+    rule(&endpoint, json!([{ "allow": ["any"], "tools": ["w*"] }]));
+    assert_eq!(get(&id), get("another"));
+}
+
+/// A6: rules are those of the caller: a service token has its own.
+#[test]
+fn each_caller_has_their_own_rule() {
+    let endpoint = things("rw");
+    rule(
+        &endpoint,
+        json!([{ "allow": ["token:cron"], "tools": ["r_look"] }, { "allow": ["id:2"], "tools": ["w_*"] }]),
+    );
+    let listed = |caller: Principal| {
+        let answer = endpoint.start_as(caller, modern::plain("tools/list", json!({}))).answer();
+        answer.json()["result"]["tools"].as_array().unwrap().len()
+    };
+    let cron = Subject::Token(TokenName::parse("cron").unwrap());
+    assert_eq!(listed(Principal { subject: cron, ..principal(3) }), 1);
+    assert_eq!((listed(principal(2)), listed(principal(1))), (3, 0));
+}

@@ -1,0 +1,53 @@
+//! What SIGHUP reads again of the servers and their rules.
+
+use super::Server;
+use super::prepare::named;
+use crate::audit;
+use crate::base::log;
+use crate::base::startup_error::StartupError;
+use crate::bridge::ServerChanges;
+use crate::config::Config;
+
+impl Server {
+    /// Reads the servers file again, if there is one, and serves what it says now; a file with mistakes changes nothing.
+    pub fn reload_servers(&self, config: &Config) {
+        let (Some(bridges), Some(file)) = (&self.bridges, &config.bridge.file) else { return };
+        match bridges.reread(&config.bridge, config.bridge_host()) {
+            Ok(ServerChanges { added, changed, removed }) => {
+                self.app.replace_servers(self.endpoints.of(named(bridges, config)));
+                let path = file.display().to_string();
+                let [added, changed, removed] = [added, changed, removed].map(|names| names.join(","));
+                let mut fields = vec![log::Field::Path(&path)];
+                let changes = [
+                    (&added, log::Field::Added(&added)),
+                    (&changed, log::Field::Changed(&changed)),
+                    (&removed, log::Field::Removed(&removed)),
+                ];
+                fields.extend(changes.iter().filter(|(names, _)| !names.is_empty()).map(|(_, field)| *field));
+                audit::info("servers.reloaded", &fields);
+            }
+            Err(mistakes) => log_mistakes("servers.not_reloaded", &mistakes),
+        }
+    }
+
+    /// Reads the file of `MCP_ACCESS` again, if there is one; a file with mistakes changes nothing.
+    pub fn reload_access(&self, config: &Config) {
+        let Some(file) = &config.access else { return };
+        let path = file.display().to_string();
+        match config.access_rules() {
+            Ok(rules) => {
+                if self.access.replace(rules) {
+                    audit::info("access.changed", &[log::Field::Path(&path)]);
+                }
+            }
+            Err(mistakes) => log_mistakes("access.not_reloaded", &mistakes),
+        }
+    }
+}
+
+fn log_mistakes(event: &'static str, mistakes: &[StartupError]) {
+    let hint = log::Field::Hint("correct that and send SIGHUP again; nothing was changed");
+    for mistake in mistakes {
+        log::error(event, &[log::Field::Error(&mistake.to_string()), hint]);
+    }
+}

@@ -1,0 +1,96 @@
+//! Access rules of the real binary: its own tools, servers behind it, and what SIGHUP changes.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::servers::{ServersFile, login, peer_entry, pid, start, status};
+use crate::support::github::FakeGitHub;
+use crate::support::http::Answer;
+use crate::support::server::{Server, temporary_directory};
+use crate::support::walk::{in_session, modern, reply};
+
+/// What an answer lists, by name.
+fn listed(answer: &Answer) -> Vec<String> {
+    let tools = reply(answer)["result"]["tools"].as_array().unwrap().clone();
+    tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+}
+
+fn reload(server: &Server, expected: &str) -> String {
+    let seen = server.log().matches(expected).count();
+    server.signal("-HUP");
+    server.wait_for_more(expected, seen)
+}
+
+/// A8, A7: the file of `MCP_ACCESS` holds for the tools of this program, in both eras, and from SIGHUP on as it is then.
+#[test]
+fn sighup_changes_the_rules_of_own_tools() {
+    let folder = temporary_directory();
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("access.json");
+    let write = |rules: &Value| fs::write(&file, rules.to_string()).unwrap();
+    write(&json!([{ "allow": ["user:octocat"], "tools": ["*greet"], "exclude": ["multi-*"] }]));
+    let server = Server::start_with(&FakeGitHub::start(), &[("MCP_ACCESS", file.to_str().unwrap())]);
+    let (_, tokens) = server.login();
+    let session = server.session(&tokens.access);
+    let list = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/list", "params": {} });
+    let both = || {
+        [in_session(&list, &session), modern("tools/list", json!({}))]
+            .map(|request| request.bearer(&tokens.access).send(server.authority()).unwrap())
+    };
+    let call = |tool: &str| {
+        let call = modern("tools/call", json!({ "name": tool, "arguments": { "name": "x" } }));
+        let answer = call.bearer(&tokens.access).send(server.authority()).unwrap();
+        (answer.status, reply(&answer).to_string().replace(tool, "NAME"))
+    };
+    assert_eq!(both().map(|answer| listed(&answer)), [["greet"], ["greet"]]);
+    assert_eq!((call("greet").0, call("multi-greet")), (200, call("no-such-tool")));
+
+    write(&json!([{ "allow": ["user:octocat"], "readOnly": true, "exclude": ["greet"] }]));
+    reload(&server, "access.changed");
+    assert!(both().iter().all(|answer| listed(answer).contains(&"multi-greet".to_owned())));
+    assert_eq!((call("greet"), call("multi-greet").0), (call("no-such-tool"), 200));
+
+    write(&json!([{ "allow": ["octocat"] }]));
+    let log = reload(&server, "access.not_reloaded");
+    assert!(log.contains("rule 1: ") && log.contains("write user:octocat"), "{log}");
+    assert_eq!(call("multi-greet").0, 200, "nothing has changed");
+
+    write(&json!([{ "allow": ["user:hubot"] }]));
+    reload(&server, "access.changed");
+    for answer in both() {
+        assert_eq!((answer.status, answer.field("www-authenticate")), (403, None), "{}", answer.text());
+    }
+    server.wait_for_log("reason=no_access_rule");
+    write(&json!([{ "allow": ["any"] }]));
+    reload(&server, "access.changed");
+    assert_eq!(call("greet").0, 200, "the grant was kept");
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A8: each server of a file has its own rules; they change without an end of the programs.
+#[test]
+fn sighup_changes_the_rules_of_a_server_and_ends_no_program() {
+    let entry = |access: Value| {
+        let mut entry = peer_entry("m");
+        entry["access"] = access;
+        entry
+    };
+    let github = FakeGitHub::start();
+    let file =
+        ServersFile::new(&json!({ "one": entry(json!([{ "allow": ["any"] }])), "two": peer_entry("m") }));
+    let server = start(&github, &file);
+    let [one, two] = ["one", "two"].map(|name| login(&server, name));
+    let before = [pid(&server, "one", &one), pid(&server, "two", &two)];
+    file.write(&json!({ "one": entry(json!([{ "allow": ["any"], "tools": [] }])), "two": peer_entry("m") }));
+    assert!(reload(&server, "servers.reloaded").contains("changed=one"));
+    let request = modern("tools/list", json!({})).at("/one/mcp").bearer(&one);
+    assert_eq!(listed(&request.send(server.authority()).unwrap()), [""; 0]);
+    assert_eq!(pid(&server, "two", &two), before[1]);
+    file.write(&json!({ "one": entry(json!([{ "allow": ["user:hubot"] }])), "two": peer_entry("m") }));
+    reload(&server, "servers.reloaded");
+    assert_eq!((status(&server, "one", &one), status(&server, "two", &two)), (403, 200));
+    file.write(&json!({ "one": peer_entry("m"), "two": peer_entry("m") }));
+    reload(&server, "servers.reloaded");
+    assert_eq!(pid(&server, "one", &one), before[0], "it has run all the time");
+}
