@@ -47,6 +47,7 @@ pub fn check(config: &Config, tools: MakeBackend<'_>) -> Report {
     }
     report.faults.extend(prepared.errors.iter().map(ToString::to_string));
     report.servers(config);
+    report.access(config);
     report
 }
 
@@ -373,5 +374,6 @@ impl fmt::Display for Report {
     }
 }
 
+mod access;
 #[cfg(test)]
 mod tests;

@@ -188,7 +188,7 @@ impl AccessRule {
     }
 
     /// Whether not all tools are open. Prompts and resources are closed then unless they are named.
-    fn narrows_tools(&self) -> bool {
+    pub fn narrows_tools(&self) -> bool {
         self.tools.is_some() || self.exclude.is_some() || self.read_only
     }
 

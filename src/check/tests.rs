@@ -313,3 +313,70 @@ fn a_check_looks_at_the_store() {
     server.stop();
     check_words(&changes, false, &["it would not start: MCP_STORE (unix://"]);
 }
+
+/// A4: `check` says per server and rule who may do what, and what one person would see.
+#[test]
+fn rules_and_what_a_person_sees_are_reported() {
+    let file = std::env::temp_dir().join(format!("mcp-check-access-{}", std::process::id()));
+    let path = file.to_str().unwrap();
+    std::fs::write(
+        &file,
+        r#"{"mcpServers":{"all":{"command":"sh"},"files":{"command":"sh","access":[
+            {"allow":["team:my-org/admins"]},
+            {"allow":["org:my-org","user:bob"],"tools":["read_*","list_*"],"exclude":["read_all"],"readOnly":true,"resources":["file:///srv/*"]},
+            {"allow":["token:cron"],"tools":[],"prompts":["daily"]}]}}}"#,
+    )
+    .unwrap();
+    let report = |more: &[&str]| {
+        of(&[&["--child-user", "nobody", "--allow", "org:my-org,user:eve", "--servers", path], more].concat())
+    };
+    let narrow = "tools read_*, list_* but read_all, if they say that they change nothing; prompts none; resources file:///srv/*";
+    let sees = |person: &[&str], words: &[&str]| {
+        let text = report(person);
+        let seen: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("would see")).map(str::trim).collect();
+        assert_eq!(seen, words, "{person:?}");
+    };
+    let text = report(&[]);
+    for words in [
+        "all, everybody who is let in: everything",
+        "files, rule 1: active members of the team my-org/admins: everything",
+        &format!(
+            "files, rule 2: active members of the organisation my-org; the account that has the login bob at that time: {narrow}"
+        ),
+        "files, rule 3: the service token cron: tools none; prompts daily; resources none",
+    ] {
+        assert!(text.contains(words), "{words:?} is not in\n{text}");
+    }
+    assert!(!text.contains("would see") && !text.contains("would not start"), "{text}");
+    let in_org: &[&str] = &["--as", "user:alice", "--member", "org:My-Org"];
+    sees(in_org, &["all, everything", &format!("files, by rule 2: {narrow}")]);
+    sees(
+        &[in_org, &["--member", "team:my-org/admins"]].concat(),
+        &["all, everything", "files, by rule 1: everything"],
+    );
+    sees(&["--as", "user:eve"], &["all, everything", "files, nothing: no rule names them"]);
+    sees(&["--as", "user:bob"], &["nothing: MCP_ALLOW does not let them in"]);
+    sees(
+        &["--as", "token:cron"],
+        &["all, everything", "files, by rule 3: tools none; prompts daily; resources none"],
+    );
+    std::fs::remove_file(&file).unwrap();
+}
+
+/// A4: the rules of the one server, and of what is asked, what makes no sense.
+#[test]
+fn rules_of_one_server_are_reported() {
+    let file = std::env::temp_dir().join(format!("mcp-check-one-access-{}", std::process::id()));
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, r#"[{"allow":["id:7"],"tools":["gr*"]}]"#).unwrap();
+    let text = of(&["--access", path, "--allow", "any", "--as", "id:7"]);
+    let rule = "tools gr*; prompts none; resources none";
+    assert!(text.contains(&format!("rule 1: the account with the number 7: {rule}")), "{text}");
+    assert!(text.contains(&format!("would see                  by rule 1: {rule}")), "{text}");
+    std::fs::write(&file, r#"[{"allow":["id:7"],"tool":["gr*"]}]"#).unwrap();
+    assert!(of(&["--access", path]).contains("rule 1: unknown field `tool`"));
+    std::fs::write(&file, "[").unwrap();
+    assert!(of(&["--access", path]).contains("not JSON that can be used"));
+    std::fs::remove_file(&file).unwrap();
+}

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::asked_person::AskedPerson;
 use super::options::{self, ConfigOption, Reads};
 use super::sources::Given;
 use super::values;
@@ -12,8 +13,8 @@ use crate::base::startup_error::StartupError;
 use crate::bridge::BridgeOptions;
 use crate::oauth::TokenOrder;
 use crate::operator::{Operation, Selection};
+use crate::store::StorePlace;
 use crate::store::key_file::KeyFile;
-use crate::store::{StorePlace, StoreUrl};
 
 /// An operation on a server's grants or key, and how to carry it out.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,6 +91,7 @@ pub(super) struct CommandLine {
     pub(super) url: Option<String>,
     /// From where and to where `store copy` copies.
     places: [Option<String>; 2],
+    pub(super) asked_person: AskedPerson,
     /// The program to be served, with its variables.
     pub(super) bridge: BridgeOptions,
 }
@@ -122,7 +124,8 @@ pub(super) const COMMANDS: &[Command] = &[
         .help("serve on loopback with a simulated GitHub, no account needed"),
     command(&["check"], BRIDGED, Action::Check).help(
         "report what the options mean, what is unsafe, and whether the server would start; --start also starts each MCP \
-         server behind it once and reports what it offers",
+         server behind it once and reports what it offers; --as WHO, with --member GROUP for each group of theirs, reports what \
+         that person would see",
     ),
     command(&["grants", "list"], "", Action::Operate(|_| Ok(Operation::ListGrants)))
         .help("list the grants: which person let which client in, and when it was last used"),
@@ -239,6 +242,7 @@ pub(super) fn parse(line: Vec<String>) -> Result<CommandLine, StartupError> {
         format: OutcomeFormat::Text,
         url: None,
         places: [None, None],
+        asked_person: AskedPerson::default(),
         bridge: BridgeOptions::default(),
     };
     let mut args = line.into_iter().skip(command.words.len());
@@ -267,6 +271,7 @@ pub(super) fn parse(line: Vec<String>) -> Result<CommandLine, StartupError> {
         let why = "it is a variable of a program to be served: write the program at the end, behind --";
         return Err(StartupError::unusable("--env", why));
     }
+    parsed.asked_person.check()?;
     Ok(parsed)
 }
 
@@ -304,9 +309,12 @@ impl CommandLine {
             (_, "--env") if self.command.is_bridged() => self.bridge.env.push(value()?),
             (_, "--header") if self.command.is_bridged() => self.bridge.headers.push(value()?),
             (["check"], "--start") if is_bare => self.bridge.are_tried = true,
-            (["store", "copy"], "--from") => self.places[0] = Some(place(value()?).map_err(unusable)?),
-            (["store", "copy"], "--to") => self.places[1] = Some(place(value()?).map_err(unusable)?),
-            (["health"], "--url") => self.url = Some(url(value()?).map_err(unusable)?),
+            (["store", "copy"], "--from") => {
+                self.places[0] = Some(values::place(value()?).map_err(unusable)?)
+            }
+            (["store", "copy"], "--to") => self.places[1] = Some(values::place(value()?).map_err(unusable)?),
+            (["check"], "--as" | "--member") => self.asked_person.take(flag, &value()?).map_err(unusable)?,
+            (["health"], "--url") => self.url = Some(values::url(value()?).map_err(unusable)?),
             (_, "--json") if is_bare && matches!(self.command.action, Action::Operate(_)) => {
                 self.format = OutcomeFormat::Json;
             }
@@ -405,15 +413,6 @@ fn copy_store(line: &CommandLine) -> Result<Operation, StartupError> {
             "say two places: --from redb --to URL, or the other way",
         )),
     }
-}
-
-fn place(text: String) -> Result<String, &'static str> {
-    StoreUrl::parse(&text).map(|_| text)
-}
-
-fn url(text: String) -> Result<String, &'static str> {
-    let known = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
-    if known { Ok(text) } else { Err("write the server's URL, like http://127.0.0.1:3001") }
 }
 
 fn grant(text: &str) -> Result<Selection, &'static str> {

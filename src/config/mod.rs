@@ -26,6 +26,7 @@ use crate::router;
 use crate::store::StorePlace;
 use crate::store::key_file::{self, Choice, KeyFile};
 
+mod asked_person;
 mod client_secret;
 mod clients;
 mod commands;
@@ -35,6 +36,7 @@ mod options;
 mod sources;
 mod values;
 
+pub use self::asked_person::AskedPerson;
 pub use self::client_secret::ClientSecret;
 pub use self::clients::ClientSettings;
 pub use self::commands::{OperatorCommand, OutcomeFormat, Probe, StateFiles};
@@ -116,6 +118,8 @@ pub struct Config {
     pub allow: Vec<AllowRule>,
     /// The file with the rules of who may use what of the one server.
     pub access: Option<PathBuf>,
+    /// The person about whom `check` is asked.
+    pub asked_person: AskedPerson,
     pub clients: ClientSettings,
     /// Origins of web pages that may call the API.
     pub allowed_origins: Vec<String>,
@@ -197,6 +201,7 @@ impl Config {
             passed_sockets: passed_sockets(env),
             state_dir: default_state_dir(program, env).unwrap_or_default(),
             bridge: std::mem::take(&mut line.bridge),
+            asked_person: std::mem::take(&mut line.asked_person),
             ..Config::default()
         };
         if reads == Reads::Demo {

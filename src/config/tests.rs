@@ -349,6 +349,21 @@ fn clients_come_by_themselves_unless_told_otherwise() {
     refused(&["--client-documents", "yes"], &[], "write on or off");
 }
 
+/// A3, A4: rules are for one server or stand with each; about one person is asked at a time.
+#[test]
+fn rules_stand_with_the_server_that_they_are_for() {
+    refused(
+        &["--access", "a.json", "--servers", "s.json"],
+        &[],
+        "MCP_ACCESS: leave it out together with --servers",
+    );
+    refused(&["check", "--member", "org:acme"], &[], "--member: say who is a member with --as");
+    refused(&["check", "--as", "org:acme"], &[], "--as: write one person");
+    refused(&["check", "--as", "alice"], &[], "write user:octocat");
+    refused(&["check", "--as", "id:7", "--member", "user:x"], &[], "--member: write a group");
+    refused(&["--as", "id:7"], &[], "no option \"--as\"");
+}
+
 /// D4, O5: how often clients register, and the schemes that they may be answered at.
 #[test]
 fn registrations_have_a_rate_and_schemes() {

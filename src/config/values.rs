@@ -9,6 +9,7 @@ pub(super) use crate::base::access::login;
 use crate::base::{limits, log};
 use crate::http::split_port;
 use crate::oauth::{AllowRule, Registration};
+use crate::store::StoreUrl;
 
 /// One place where connections come in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +118,17 @@ pub(super) fn allow_rules(text: &str) -> Result<Vec<AllowRule>, &'static str> {
         return Ok(vec![AllowRule::Any]);
     }
     text.split(',').map(|rule| AllowRule::parse(rule.trim())).collect()
+}
+
+/// Where `health` asks.
+pub(super) fn url(text: String) -> Result<String, &'static str> {
+    let known = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
+    if known { Ok(text) } else { Err("write the server's URL, like http://127.0.0.1:3001") }
+}
+
+/// The URL of a store.
+pub(super) fn place(text: String) -> Result<String, &'static str> {
+    StoreUrl::parse(&text).map(|_| text)
 }
 
 /// A comma list of origins, as browsers write them.

@@ -1,4 +1,4 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -64,7 +64,7 @@ fn a_star_stands_for_any_text() {
 /// A3: no pattern and no text make it slow.
 #[test]
 fn a_pattern_is_matched_in_one_pass() {
-    let started = Instant::now();
+    let started = crate::base::clock::instant();
     let text = "a".repeat(1 << 20);
     assert!(!glob(&"a*".repeat(1000)).matches(&(text.clone() + "b").replace('a', "b")));
     assert!(!glob(&("a*".repeat(1000) + "b")).matches(&text));

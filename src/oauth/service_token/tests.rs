@@ -56,6 +56,25 @@ fn the_grant(fixture: &Fixture) -> Arc<Grant> {
     fixture.grants.list().unwrap().remove(0)
 }
 
+/// A6, A8: a server with rules takes a service token that one of them names, as long as it does.
+#[test]
+fn rules_name_a_service_token_or_it_is_refused() {
+    let fixture = fake::fixture();
+    let rule = |name: &str| {
+        let rules = serde_json::json!([{ "allow": ["any"] }, { "allow": [name], "tools": ["report"] }]);
+        fixture.resource.access.replace(crate::base::access::AccessRules::read(&rules).unwrap());
+    };
+    rule("token:other");
+    let error = fixture.server.add_token(&order("cron", &[])).unwrap_err().to_string();
+    assert!(error.contains("no access rule of the server names token:cron"), "{error}");
+    rule("token:cron");
+    let token = added(&fixture, &order("cron", &[]));
+    let caller = admitted(&fixture, &token).unwrap();
+    assert!(!fixture.resource.access.rules().rule_for(Who::from(&caller)).unwrap().opens_tool("other"));
+    rule("token:other");
+    assert_eq!(refused(&fixture, &token), (BearerError::NotAllowed, Some("no_access_rule")));
+}
+
 /// A26: it is nobody at GitHub, and has no token there.
 #[test]
 fn a_service_token_says_who_calls() {

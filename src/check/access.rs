@@ -1,0 +1,108 @@
+//! Access rules in words: what each opens to whom, and what one person would see.
+
+use super::{Report, words};
+use crate::base::access::{AccessRule, AccessRules, AllowRule, Glob, Standing, Who};
+use crate::base::identity::{Subject, UserId};
+use crate::base::membership::{Group, Memberships};
+use crate::config::Config;
+
+impl Report {
+    /// Who may use what of each server; and what the person would see whom the operator asks about.
+    pub(super) fn access(&mut self, config: &Config) {
+        let servers: Vec<(String, AccessRules)> = match &config.bridge.file {
+            Some(_) => {
+                let entries = config.bridge.entries(config.bridge_host()).unwrap_or_default().into_iter();
+                entries.map(|entry| (format!("{}, ", entry.name), entry.access)).collect()
+            }
+            None => vec![(String::new(), config.access_rules().unwrap_or_default())],
+        };
+        for (server, rules) in &servers {
+            match rules.list() {
+                None if config.bridge.file.is_none() => {}
+                None => self.say("may use it", format!("{server}everybody who is let in: everything")),
+                Some(rules) => {
+                    for (number, rule) in (1..).zip(rules) {
+                        let whom: Vec<String> = rule.allow.iter().map(words).collect();
+                        let text = format!("{server}rule {number}: {}: {}", whom.join("; "), opened(rule));
+                        self.say("may use it", in_print(&text));
+                    }
+                }
+            }
+        }
+        if let Some(who) = &config.asked_person.who {
+            self.seen_by((who, &config.asked_person.groups), config, &servers);
+        }
+    }
+
+    fn seen_by(
+        &mut self,
+        (who, groups): (&AllowRule, &[Group]),
+        config: &Config,
+        servers: &[(String, AccessRules)],
+    ) {
+        let (subject, login) = match who {
+            AllowRule::User(login) => (Subject::User(UserId(0)), login.as_str()), // accounts are numbered from 1
+            AllowRule::Id(id) => (Subject::User(*id), ""),
+            AllowRule::Token(name) => (Subject::Token(*name), ""),
+            AllowRule::Any | AllowRule::Group(_) => return,
+        };
+        let mut given = Memberships::default();
+        groups.iter().for_each(|group| given.note(group, true));
+        let who = Who { subject, login, memberships: &given };
+        let is_let_in = matches!(subject, Subject::Token(_))
+            || config.allow.iter().any(|rule| rule.names(who) == Some(true));
+        if !is_let_in {
+            return self.say("would see", "nothing: MCP_ALLOW does not let them in");
+        }
+        for (server, rules) in servers {
+            let mut known = given.clone();
+            let standing = loop {
+                match rules.standing(Who { memberships: &known, ..who }) {
+                    Standing::Unknown(group) => known.note(&group, false),
+                    standing @ (Standing::Named(_) | Standing::Nobody) => break standing,
+                }
+            };
+            let text = match standing {
+                Standing::Named(rule) => {
+                    let same = |other: &std::sync::Arc<AccessRule>| **other == *rule;
+                    let number = rules.list().and_then(|list| list.iter().position(same));
+                    let by = number.map(|number| format!("by rule {}: ", number.saturating_add(1)));
+                    format!("{server}{}{}", by.unwrap_or_default(), opened(&rule))
+                }
+                Standing::Nobody | Standing::Unknown(_) => format!("{server}nothing: no rule names them"),
+            };
+            self.say("would see", in_print(&text));
+        }
+    }
+}
+
+/// What a rule opens.
+fn opened(rule: &AccessRule) -> String {
+    if rule.opens_everything() {
+        return "everything".to_owned();
+    }
+    let rest = if rule.narrows_tools() { "none" } else { "all" };
+    let mut tools = patterns(rule.tools.as_deref(), "all");
+    if let Some(exclude) = rule.exclude.as_deref().filter(|exclude| !exclude.is_empty()) {
+        tools += &format!(" but {}", patterns(Some(exclude), ""));
+    }
+    if rule.read_only {
+        tools += ", if they say that they change nothing";
+    }
+    let (prompts, resources) =
+        (patterns(rule.prompts.as_deref(), rest), patterns(rule.resources.as_deref(), rest));
+    format!("tools {tools}; prompts {prompts}; resources {resources}")
+}
+
+fn patterns(globs: Option<&[Glob]>, otherwise: &str) -> String {
+    match globs {
+        None => otherwise.to_owned(),
+        Some([]) => "none".to_owned(),
+        Some(globs) => globs.iter().map(Glob::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// A terminal obeys control characters.
+fn in_print(text: &str) -> String {
+    text.replace(char::is_control, "?")
+}
