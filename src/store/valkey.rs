@@ -308,7 +308,10 @@ impl Grants for ValkeyGrants {
         let start = {
             let mut state = self.shared.state.lock();
             if state.unwritten_deletions.contains(&id) {
-                return Ok(None);
+                drop(state);
+                // Not `None` before that: a revocation that is asked for again would be answered as done, and other servers know
+                // nothing of it yet.
+                return self.write_deletions().map(|()| None);
             }
             if state.may_use_cache()
                 && let Some(grant) = state.cache.look_up(id)

@@ -448,6 +448,9 @@ def storm(replicas, store, fsync):
     stopped.set()
     for thread in threads:
         thread.join()
+    for server in replicas.servers:
+        while readiness(server) != 200:
+            time.sleep(0.05)
     ended = set(revoked) | {person for person, _ in lost}
     alive = [person for person in group if person not in ended]
     for person, text in lost:
