@@ -94,10 +94,10 @@ impl Bridges {
         let before = self.current.lock().clone();
         let (mut current, mut rules) = (Vec::new(), Vec::new());
         let entries = options.entries(host)?;
-        let unreachable = entries.iter().filter_map(|entry| entry.check_home(&self.directory).err());
-        let unreachable: Vec<StartupError> = unreachable.collect();
-        if !unreachable.is_empty() {
-            return Err(unreachable);
+        let unusable = entries.iter().filter_map(|entry| entry.check_user(&self.directory).err());
+        let unusable: Vec<StartupError> = unusable.collect();
+        if !unusable.is_empty() {
+            return Err(unusable);
         }
         let mut changes = ServerChanges::default();
         for mut entry in entries {

@@ -15,6 +15,9 @@ const DIRECTORY: &str = ".users";
 /// The user id for programs that serve everybody. Ids at GitHub are above zero.
 const EVERYBODY: Subject = Subject::User(UserId(0));
 
+/// The capability to signal processes of other users, in a mask (capabilities(7), `linux/capability.h`).
+const CAP_KILL: u64 = 1 << 5;
+
 /// The user of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ChildUser {
@@ -46,6 +49,23 @@ impl ChildUser {
                 Ok(RunAs { id, group: id })
             }
         }
+    }
+
+    /// Whether this process can end programs of the user. Without that they would outlive it.
+    pub(super) fn can_be_ended(&self) -> bool {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        self.can_be_ended_by(&status)
+    }
+
+    /// Whether a process with this `/proc/PID/status` can: it has the capability to signal other users' processes, or the user itself.
+    fn can_be_ended_by(&self, status: &str) -> bool {
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let capabilities = field("CapEff:").and_then(|mask| u64::from_str_radix(mask, 16).ok());
+        let is_same = |user: &RunAs| {
+            field("Uid:").and_then(|ids| ids.split_whitespace().next()?.parse().ok()) == Some(user.id)
+        };
+        capabilities.is_some_and(|mask| mask & CAP_KILL != 0)
+            || matches!(self, ChildUser::One(user) if is_same(user))
     }
 
     /// The outermost directory above `root` that the user cannot pass through, going by its mode. `root` itself is made so that

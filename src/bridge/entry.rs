@@ -111,9 +111,17 @@ impl ServerEntry {
         env.iter().map(|(name, value)| (name.as_str(), value)).chain(headers)
     }
 
-    /// Checks that the user of a program can reach its home directory, which is below `root`.
-    pub(super) fn check_home(&self, root: &Path) -> Result<(), StartupError> {
+    /// Checks that this server can end a program that runs as another user, and that this user can reach the program's home directory,
+    /// which is below `root`.
+    pub(super) fn check_user(&self, root: &Path) -> Result<(), StartupError> {
         let Location::Program(Executable { user: Some(user), .. }) = &self.location else { return Ok(()) };
+        if !user.can_be_ended() {
+            let why = format!(
+                "{} is to run as another user, and this server could not end it: run the server as root, or with the capability CAP_KILL",
+                self.name
+            );
+            return Err(StartupError::unusable("MCP_CHILD_USER", why));
+        }
         let Some(closed) = user.obstacle(root) else { return Ok(()) };
         let (name, root, closed) = (&self.name, root.display(), closed.display());
         let why = format!(

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::bridge::is_root;
 use crate::peer;
 use crate::support::github::FakeGitHub;
 use crate::support::http::Request;
@@ -195,6 +197,30 @@ fn a_file_with_mistakes_is_refused() {
         {
             assert!(said.contains(&format!("{}: server {mistake}", file.path())), "{mistake}: {said}");
         }
+    }
+}
+
+/// P1: a program of another user would outlive a server that may not signal it. Exit status 2, at a check and at the start.
+#[test]
+fn programs_that_could_not_be_ended_are_refused() {
+    for command in [&["check"][..], &[]] {
+        let mut server = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"));
+        if is_root() {
+            server.uid(65534).gid(65534);
+        }
+        server.args(command).args([
+            "--child-user",
+            "1",
+            "--state-dir",
+            "/nonexistent/state",
+            "--allow",
+            "any",
+        ]);
+        server.args(["--github-client-id", "x", "--", "sh"]).env_clear().env("PATH", "/usr/bin:/bin");
+        let output = server.env("GITHUB_CLIENT_SECRET", "y").output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("could not end it") && said.contains("CAP_KILL"), "{said}");
     }
 }
 

@@ -13,6 +13,28 @@ fn users_are_found_by_name_and_number() {
     }
 }
 
+/// A program of another user whom the server cannot signal would outlive it.
+#[test]
+fn programs_of_other_users_need_the_capability_to_signal_them() {
+    let check = |user: &str, capabilities: &str, expected: bool| {
+        let status = format!("Name:\tx\nUid:\t1000\t1000\t1000\t1000\nCapEff:\t{capabilities}\n");
+        assert_eq!(
+            ChildUser::parse(user).unwrap().can_be_ended_by(&status),
+            expected,
+            "{user} {capabilities}"
+        );
+    };
+    let (all, all_but_kill) = ("000001ffffffffff", "000001ffffffffdf");
+    for user in ["65534", "200000-265535"] {
+        check(user, all, true);
+        check(user, "0000000000000020", true);
+        check(user, all_but_kill, false);
+        check(user, "0000000000000000", false);
+    }
+    check("1000", "0000000000000000", true);
+    assert!(!ChildUser::parse("1000").unwrap().can_be_ended_by(""), "nothing is known");
+}
+
 fn root(name: &str) -> std::path::PathBuf {
     let root = std::env::temp_dir().join(format!("mcp-users-test-{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&root); // of a run whose process had the same id
