@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 #[cfg(feature = "valkey")]
-use redis::IntoConnectionInfo;
+use redis::{ConnectionAddr, IntoConnectionInfo};
 
 /// The operator's choice of a place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,8 +46,9 @@ fn check_url(text: &str) -> Result<(), &'static str> {
     if info.redis_settings().password().is_some() {
         return Err("a URL is printed: write the password into a file that MCP_STORE_PASSWORD_FILE names");
     }
-    // Its only use would be to turn the verification of certificates off.
-    if text.contains('#') { Err(wrong) } else { Ok(()) }
+    // A fragment would only turn the verification of certificates off; `?pass=` is not the password, and would be printed.
+    let has_query = text.contains('?') && !matches!(info.addr(), ConnectionAddr::Unix(_));
+    if has_query || text.contains('#') { Err(wrong) } else { Ok(()) }
 }
 
 #[cfg(not(feature = "valkey"))]

@@ -261,7 +261,11 @@ fn urls_without_a_secret_are_taken() {
         "unix:///run/v.sock?db=2",
     ];
     good.into_iter().for_each(|url| check(url, true));
-    let secret = ["valkey://:secret@127.0.0.1", "unix:///run/v.sock?pass=secret"];
+    let secret = [
+        "valkey://:secret@127.0.0.1",
+        "unix:///run/v.sock?pass=secret",
+        "valkey://db.example.com/?pass=secret",
+    ];
     let others = ["valkeys://db.example.com/#insecure", "http://x", "valkey://", ""];
     secret.into_iter().chain(others).for_each(|url| check(url, false));
 }
