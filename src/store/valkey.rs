@@ -257,6 +257,7 @@ impl Shared {
     }
 
     fn hear(&self, pause: &mut Duration) -> RedisResult<()> {
+        let failures = self.connections.failures();
         let mut connection = self.connections.open()?;
         let mut channel = connection.as_pubsub();
         channel.set_read_timeout(Some(SILENCE))?;
@@ -264,14 +265,15 @@ impl Shared {
         log::info("store.connected", &[log::Field::Url(self.connections.place())]);
         *pause = PAUSES.0;
         self.note_heard(Some(clock::instant()));
-        let outcome = self.follow(&mut channel);
+        let outcome = self.follow(&mut channel, failures);
         // Before the channel is closed, which waits for the server.
         self.note_heard(None);
         outcome
     }
 
-    fn follow(&self, channel: &mut PubSub<'_>) -> RedisResult<()> {
-        while !self.stop.is_tripped() {
+    /// Until an operation fails: the server at the other end may not be the one that has the name any more.
+    fn follow(&self, channel: &mut PubSub<'_>, failures: u64) -> RedisResult<()> {
+        while !self.stop.is_tripped() && self.connections.failures() == failures {
             match channel.get_message() {
                 Ok(message) => match GrantId::try_from(message.get_payload::<String>()?) {
                     Ok(id) => self.state.lock().cache.forget(id),
@@ -366,9 +368,6 @@ impl Grants for ValkeyGrants {
 
     fn sweep(&self, expiry: Expiry) -> Result<Vec<Arc<Grant>>, Error> {
         self.write_deletions()?;
-        if !self.takes_writes() {
-            self.write::<()>(&[], redis::cmd("HSET").arg(meta()).arg("schema").arg(VERSION))?;
-        }
         let range = |command: &str, from: &str, to: &str| -> Result<Vec<String>, Error> {
             let mut command = redis::cmd(command);
             command.arg(format!("{PREFIX}by_end")).arg(from).arg(to).arg("LIMIT").arg(0);
@@ -397,6 +396,10 @@ impl Grants for ValkeyGrants {
         if !over.is_empty() {
             let gone = self.delete_entries(&over)?;
             grants.retain(|grant| gone.contains(&grant.id));
+        }
+        // A full server refuses this, so it comes after what makes room.
+        if grants.is_empty() && !self.takes_writes() {
+            self.write::<()>(&[], redis::cmd("HSET").arg(meta()).arg("schema").arg(VERSION))?;
         }
         Ok(grants)
     }

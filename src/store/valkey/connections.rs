@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use redis::{
-    Client, Cmd, Connection, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError,
-    RedisResult, TlsCertificates,
+    Client, Cmd, Connection, ConnectionAddr, FromRedisValue, IntoConnectionInfo, RedisError, RedisResult,
+    TlsCertificates,
 };
 
 use crate::base::capped;
@@ -124,10 +124,16 @@ impl StoreConnections {
         Some(health.failures)
     }
 
-    /// Notes whether the server has answered; a refusal is an answer.
+    /// Changes with each failure.
+    pub(super) fn failures(&self) -> u64 {
+        self.health.lock().failures
+    }
+
+    /// Notes whether the server has answered. A refusal is an answer, such as OOM; but READONLY is that of a server that has become
+    /// a replica: what it has may be old, and its name may already be that of another.
     pub(super) fn note(&self, error: Option<&RedisError>) {
         let mut health = self.health.lock();
-        if error.is_none_or(|error| matches!(error.kind(), ErrorKind::Server(_))) {
+        if error.is_none_or(|error| error.code().is_some_and(|code| code != "READONLY")) {
             health.away = None;
             return;
         }

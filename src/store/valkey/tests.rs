@@ -249,6 +249,48 @@ fn the_documented_user_is_enough() {
     assert!(ValkeyGrants::existing(&place, &url, &keys, OpenedFor::Command).is_err());
 }
 
+/// A full server refuses records. It still answers, and takes deletions, which is how it gets room again.
+#[test]
+fn a_full_server_is_read_and_takes_revocations() {
+    let server = ValkeyServer::start();
+    let table = server.table();
+    (1..=3).for_each(|number| table.insert(&grant(number)).unwrap());
+    server.ask(&["config", "set", "maxmemory", "1"]);
+    assert!(matches!(table.insert(&grant(4)), Err(Error::Storage(_))));
+    assert!(!table.takes_writes());
+    assert!(table.get(grant(1).id).unwrap().is_some());
+    assert_eq!(table.sweep(Expiry { settled: grant(1).end(), now: NOW }).unwrap().len(), 3);
+    assert!(matches!(table.update(&grant(1)), Err(Error::Conflict)));
+    assert!(table.insert(&grant(4)).is_err());
+    assert!(!table.delete(grant(4).id).unwrap());
+}
+
+/// What a server has after it has become a replica of another may be old, and so may what it publishes.
+#[test]
+fn a_server_that_takes_no_writes_any_more_is_left_for_the_one_that_has_its_name() {
+    let (old, new, directory) = (ValkeyServer::start(), ValkeyServer::start(), TestDirectory::new());
+    std::fs::create_dir(directory.path()).unwrap();
+    let path = |server: &ValkeyServer| server.url().as_str().replace("unix://", "");
+    let (name, next) = (directory.path().join("socket"), directory.path().join("next"));
+    std::os::unix::fs::symlink(path(&old), &name).unwrap();
+    let url = StoreUrl::parse(&format!("unix://{}", name.display())).unwrap().unwrap();
+    let (place, keys) = (StorePlace::default(), Arc::new(seal::fake::keyring(1)));
+    ValkeyGrants::create(&place, &url, &keys).unwrap();
+    let table = ValkeyGrants::existing(&place, &url, &keys, OpenedFor::Server).unwrap().unwrap();
+    table.insert(&grant(1)).unwrap();
+    soon(|| is_cached(&table, grant(1).id));
+    let other = new.table();
+    other.insert(&grant(1)).unwrap();
+    std::os::unix::fs::symlink(path(&new), &next).unwrap();
+    std::fs::rename(&next, &name).unwrap();
+    old.ask(&["replicaof", "127.0.0.1", "1"]);
+    assert!(table.insert(&grant(2)).is_err());
+    soon(|| table.insert(&grant(2)).is_ok());
+    soon(|| is_cached(&table, grant(1).id));
+    other.delete(grant(1).id).unwrap();
+    soon(|| table.get(grant(1).id).unwrap().is_none());
+}
+
 #[test]
 fn urls_without_a_secret_are_taken() {
     let check = |url: &str, is_good: bool| {
