@@ -243,15 +243,21 @@ impl IdentityProvider for GitHub {
                 }
             }),
             401 => Err(ProviderError::Refused),
-            403 => {
-                let obstacle = answer::obstacle(&answer.body);
+            404 => Ok(false),
+            // 403, or a redirect where the organisation was renamed: that is no word about the membership.
+            status => {
+                let obstacle = Some(status).filter(|status| *status == 403);
+                let obstacle = obstacle.and_then(|_| answer::obstacle(&answer.body));
                 let reason = obstacle.map_or("unknown", Obstacle::word);
-                let fields = [Field::Route("membership"), Field::Login(login), Field::Reason(reason)];
+                let fields = [
+                    Field::Route("membership"),
+                    Field::Status(status),
+                    Field::Login(login),
+                    Field::Reason(reason),
+                ];
                 log::warn("github.membership_hidden", &fields);
-                obstacle.map_or(Ok(false), |obstacle| Err(ProviderError::Blocked(obstacle)))
+                Err(ProviderError::Blocked(obstacle.unwrap_or(Obstacle::NotPermitted)))
             }
-            // 404: not a member. 301 and 302: renamed, or not visible to us.
-            _ => Ok(false),
         }
     }
 }

@@ -169,7 +169,10 @@ fn a_redirect_is_not_followed() {
         let fake = Fake::new(vec![answer(&head, b""), answer(&head, b""), answer(&head, b"")]);
         assert_eq!(redeem(&fake.github).unwrap_err(), ProviderError::Misconfigured);
         assert_eq!(fake.github.identify(&token()), Err(ProviderError::Nonsense));
-        assert_eq!(fake.github.is_member(&token(), &octocat(), &Group::Org("o".into())), Ok(false));
+        assert_eq!(
+            fake.github.is_member(&token(), &octocat(), &Group::Org("o".into())),
+            Err(ProviderError::Blocked(Obstacle::NotPermitted))
+        );
     }
     assert!(elsewhere.accept().is_err());
 }
@@ -288,9 +291,9 @@ fn anything_but_a_clear_yes_is_no_membership() {
     check(org, forbidden("saml_enforced"), blocked(Obstacle::SingleSignOn));
     check(&team, forbidden("app_not_approved"), blocked(Obstacle::AppNotApproved));
     check(org, forbidden("ip_not_allowed"), blocked(Obstacle::AddressNotAllowed));
-    check(org, answer("403 Forbidden", b"{}"), Ok(false));
-    check(org, answer("301 Moved", b""), Ok(false));
-    check(org, answer("204 No Content", b""), Ok(false));
+    check(org, answer("403 Forbidden", b"{}"), blocked(Obstacle::NotPermitted));
+    check(org, answer("301 Moved", b""), blocked(Obstacle::NotPermitted));
+    check(org, answer("204 No Content", b""), blocked(Obstacle::NotPermitted));
     check(org, answer("200 OK", b"{}"), Err(ProviderError::Nonsense));
     check(org, answer("401 Unauthorized", b"{}"), Err(ProviderError::Refused));
     check(org, answer("500 Oops", b"{}"), Err(ProviderError::Nonsense));
@@ -387,15 +390,16 @@ fn a_rate_limit_in_words_is_not_a_plain_no() {
         let org = Group::Org("octo-org".into());
         let fake = Fake::new(vec![answer("403 Forbidden", body)]);
         assert_eq!(fake.github.is_member(&token(), &octocat(), &org), expected);
-        if expected.is_err() {
+        if expected == Err(ProviderError::UsedUp) {
             assert_eq!(fake.github.identify(&token()), Err(ProviderError::UsedUp));
             assert_eq!(fake.requests.iter().count(), 1);
         }
     };
+    let no_word = Err(ProviderError::Blocked(Obstacle::NotPermitted));
     check(&fixture("rate_limit"), Err(ProviderError::UsedUp));
     check(br#"{"message":"You have exceeded a secondary Rate Limit."}"#, Err(ProviderError::UsedUp));
-    check(br#"{"message":"Resource not accessible","documentation_url":"rate limit"}"#, Ok(false));
-    check(br#"["rate limit"]"#, Ok(false));
+    check(br#"{"message":"Resource not accessible","documentation_url":"rate limit"}"#, no_word);
+    check(br#"["rate limit"]"#, no_word);
 }
 
 /// A connection may die while it is idle, and nobody here hears of it: each request has its own.
