@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::asked;
 use super::entry::Isolation;
 use super::instances::{InstanceSettings, Instances, Job};
+use super::listed::Listed;
 use super::message;
 use super::passed_call::PassedCalls;
 use super::pool::InstanceKey;
@@ -41,11 +42,20 @@ impl Bridge {
     }
 }
 
-impl Audience for Publisher {
+/// The clients of a bridge, and what it has noted of the lists that they have read.
+struct Readers {
+    publisher: Publisher,
+    listed: Arc<Listed>,
+}
+
+impl Audience for Readers {
     fn tell(&self, key: &InstanceKey, method: &str, params: Option<&RawValue>) {
-        let publisher = key.audience(self);
+        let publisher = key.audience(&self.publisher);
         match (method, params) {
-            ("notifications/tools/list_changed", _) => publisher.tools_changed(),
+            ("notifications/tools/list_changed", _) => {
+                self.listed.tools_changed(key.grant);
+                publisher.tools_changed();
+            }
             ("notifications/prompts/list_changed", _) => publisher.prompts_changed(),
             ("notifications/resources/list_changed", _) => publisher.resources_changed(),
             ("notifications/resources/updated", Some(params)) => {
@@ -64,7 +74,7 @@ impl Audience for Publisher {
     }
 
     fn interests(&self, key: &InstanceKey) -> Interests {
-        key.audience(self).interests()
+        key.audience(&self.publisher).interests()
     }
 }
 
@@ -94,7 +104,8 @@ impl Backend for Bridge {
     }
 
     fn connect(&self, publisher: Publisher) {
-        let _ = self.instances().audience.set(Box::new(publisher)); // once
+        let readers = Readers { publisher, listed: Arc::clone(&self.calls.listed) };
+        let _ = self.instances().audience.set(Box::new(readers)); // once
     }
 
     fn interests_changed(&self, caller: &Principal) {

@@ -26,6 +26,8 @@ struct ListedNames {
     /// Tools and prompts.
     names: HashMap<(Operation, String), Item>,
     bytes: usize,
+    /// How often the peer has said that its tools have changed.
+    changes: u64,
 }
 
 impl ListedNames {
@@ -45,6 +47,8 @@ struct Item {
     rules: Option<Arc<ToolRules>>,
     /// Whether it is a tool that says that it changes nothing.
     is_read_only: bool,
+    /// The value of [`ListedNames::changes`] when it was listed.
+    changes: u64,
 }
 
 /// What a tool or a prompt takes of the budget.
@@ -76,7 +80,8 @@ impl Listed {
             | Operation::ReadResource
             | Operation::Complete => return,
         };
-        let Ok(Some(items)) = reply.read::<Vec<ListedItem>>(member) else { return };
+        let Ok(Some(items)) = reply.read::<Vec<Box<RawValue>>>(member) else { return };
+        let items = items.iter().filter_map(|item| serde_json::from_str::<ListedItem>(item.get()).ok());
         let mut by_grant = self.by_grant.lock();
         let names = by_grant.entry(grant).or_default();
         for ListedItem { name, input_schema, annotations } in items {
@@ -84,7 +89,8 @@ impl Listed {
                 input_schema.as_deref().and_then(mirrored).filter(|_| of_call == Operation::CallTool);
             let rules = mirrored.map(|mirrored| Arc::new(ToolRules { mirrored, ..ToolRules::default() }));
             if name.len() <= limits::bridge::NAME_BYTES {
-                let item = Item { rules, is_read_only: is_read_only(&annotations) };
+                let changes = names.changes;
+                let item = Item { rules, is_read_only: is_read_only(&annotations), changes };
                 names.insert((of_call, name), item);
             }
         }
@@ -102,10 +108,19 @@ impl Listed {
         by_grant.get(&grant)?.names.get(&(Operation::CallTool, tool.to_owned()))?.rules.clone()
     }
 
-    /// Whether a tool says that it changes nothing; `None` if it was not listed to this grant.
+    /// Whether a tool says that it changes nothing; `None` if it was not listed to this grant since the tools have changed.
     pub(super) fn is_read_only(&self, grant: GrantId, tool: &str) -> Option<bool> {
         let by_grant = self.by_grant.lock();
-        by_grant.get(&grant)?.names.get(&(Operation::CallTool, tool.to_owned())).map(|item| item.is_read_only)
+        let listed = by_grant.get(&grant)?;
+        let item = listed.names.get(&(Operation::CallTool, tool.to_owned()));
+        item.filter(|item| item.changes == listed.changes).map(|item| item.is_read_only)
+    }
+
+    /// The peer of this grant, or the one of all, has other tools than it has listed.
+    pub(super) fn tools_changed(&self, grant: Option<GrantId>) {
+        let mut by_grant = self.by_grant.lock();
+        let theirs = by_grant.iter_mut().filter(|(other, _)| grant.is_none_or(|grant| grant == **other));
+        theirs.for_each(|(_, listed)| listed.changes = listed.changes.saturating_add(1));
     }
 
     /// Forgets what a grant was told.

@@ -34,12 +34,12 @@ use crate::mcp::{
 pub(super) struct PassedCalls {
     pub(super) instances: Arc<Instances>,
     pub(super) parked: ParkedCalls,
-    pub(super) listed: Listed,
+    pub(super) listed: Arc<Listed>,
 }
 
 impl PassedCalls {
     pub(super) fn new(instances: Arc<Instances>) -> Arc<PassedCalls> {
-        let (parked, listed) = (ParkedCalls::default(), Listed::default());
+        let (parked, listed) = (ParkedCalls::default(), Arc::default());
         Arc::new(PassedCalls { instances, parked, listed })
     }
 

@@ -35,3 +35,22 @@ fn each_grant_is_remembered_a_bounded_part_of_what_it_is_listed() {
     listed.end_grant(first);
     assert!(!knows(first, "again"));
 }
+
+/// A7: what a tool says of itself is asked again once its server has said that its tools have changed.
+#[test]
+fn what_a_tool_says_of_itself_is_forgotten_when_tools_change() {
+    let listed = Listed::default();
+    let [first, second] = [1, 2].map(|grant| GrantId([grant; 16]));
+    let page = json!({ "tools": [7, { "name": "look", "annotations": { "readOnlyHint": true } }] });
+    let page: Reply = serde_json::from_value(page).unwrap();
+    let note = |grant| listed.note(grant, Operation::ListTools, &page);
+    let known = || [first, second].map(|grant| listed.is_read_only(grant, "look"));
+    [first, second].into_iter().for_each(note);
+    assert_eq!(known(), [Some(true); 2], "an entry that cannot be read hides no other");
+    listed.tools_changed(Some(first));
+    assert_eq!(known(), [None, Some(true)]);
+    note(first);
+    assert_eq!(known(), [Some(true); 2]);
+    listed.tools_changed(None);
+    assert_eq!(known(), [None; 2]);
+}
