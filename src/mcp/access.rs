@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::Core;
 use super::arguments;
 use super::call::{Call, Operation, Reply};
+use super::intake::VARIANT;
 use super::jsonrpc::Error;
 use crate::base::access::{AccessRule, Who};
 use crate::base::identity::Principal;
@@ -53,6 +54,9 @@ impl Core {
             Operation::ReadResource => Err(no_resource(subject)),
             Operation::Complete => {
                 let reference = call.params.object("ref")?;
+                if reference.has_variant_of(&["type", "name", "uri"]) {
+                    return Err(Error::invalid_params(VARIANT));
+                }
                 let named = |member| reference.require::<String>(member);
                 let is_open = match &*named("type")? {
                     "ref/prompt" => access.opens_prompt(&named("name")?),

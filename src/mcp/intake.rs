@@ -211,8 +211,16 @@ fn members(params: &RawValue) -> Result<Members, Error> {
     }
     // That it is JSON was checked before.
     let members = serde_json::from_str::<Members>(params.get());
-    Ok(members.map_err(|_| Error::invalid_params("Invalid params: too many members"))?.present())
+    let members = members.map_err(|_| Error::invalid_params("Invalid params: too many members"))?;
+    // What a call is for was judged by the one, and a peer in Go or C# may take the other.
+    if members.has_variant_of(&["name", "uri", "ref", "arguments", "argument"]) {
+        return Err(Error::invalid_params(VARIANT));
+    }
+    Ok(members.present())
 }
+
+/// The error for a name of a member that is written in another case than the protocol's.
+pub(super) const VARIANT: &str = "Invalid params: a member's name is written in another case";
 
 pub(super) fn is_object(value: &RawValue) -> bool {
     value.get().starts_with('{')

@@ -54,6 +54,13 @@ impl Members {
         self
     }
 
+    /// Whether a case-insensitive parser would read one more member as one of these.
+    pub(super) fn has_variant_of(&self, names: &[&str]) -> bool {
+        let is_variant =
+            |other: &str| names.iter().any(|name| other != *name && other.eq_ignore_ascii_case(name));
+        self.0.iter().any(|(other, _)| is_variant(other))
+    }
+
     /// The text of a member.
     pub fn get(&self, name: &str) -> Option<&RawValue> {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| &**value)

@@ -138,6 +138,25 @@ fn what_is_closed_does_not_exist() {
     assert!(dots.iter().all(|(_, text)| text.contains("Resource not found")), "{dots:?}");
 }
 
+/// A7: a server that reads names of members in any case takes the last one, so there is one: a rule judges what is called.
+#[test]
+fn a_second_name_in_another_case_is_refused() {
+    let endpoint = narrowed("rw");
+    for (method, params) in [
+        ("tools/call", json!({ "name": "r_look", "Name": "w_look", "arguments": {} })),
+        ("tools/call", json!({ "name": "r_look", "arguments": {}, "ARGUMENTS": { "a": "b" } })),
+        ("prompts/get", json!({ "name": "r_prompt", "naMe": "w_prompt" })),
+        ("resources/read", json!({ "uri": "r:index", "URI": "w:index" })),
+        (
+            "completion/complete",
+            json!({ "ref": { "type": "ref/prompt", "name": "r_prompt", "Name": "w_prompt" }, "argument": { "name": "a", "value": "" } }),
+        ),
+    ] {
+        let found = answers(&endpoint, method, &params);
+        assert!(found.iter().all(|(_, text)| text.contains("in another case")), "{found:?}");
+    }
+}
+
 /// A7: with `readOnly` a tool is called that says so of itself, and no other.
 #[test]
 fn read_only_is_what_a_tool_says_of_itself() {
