@@ -5,6 +5,8 @@ use std::time::Duration;
 /// A line of a program's standard output (bytes): a message. Above what a client may get, so that an answer that is too large is an
 /// error of its call alone.
 pub const LINE_BYTES: usize = 8 * 1024 * 1024;
+/// The messages of one batch of a peer.
+pub const BATCH: usize = 1000;
 /// Reads after a program's end: more than a pipe ever holds.
 pub const LAST_READS: usize = 128;
 /// Text on a program's standard output that is not JSON-RPC, and the time in which that much is a flood (bytes).

@@ -36,6 +36,17 @@ fn messages_are_read_loosely() {
     );
 }
 
+/// P3: limit and limit plus one; the list of a batch's entries may be larger than its text.
+#[test]
+fn a_batch_has_a_limit() {
+    let batch = |entries: usize| {
+        let entries = vec![r#"{"jsonrpc":"2.0","method":"m"}"#; entries];
+        parse(&format!("[{}]", entries.join(","))).len()
+    };
+    assert_eq!((batch(limits::bridge::BATCH), batch(limits::bridge::BATCH + 1)), (limits::bridge::BATCH, 0));
+    check(r#"[{"jsonrpc":"2.0","method":"m"}] x"#, &[]);
+}
+
 /// P3: text that is no JSON-RPC is told apart from JSON-RPC that belongs to nothing.
 #[test]
 fn other_text_is_no_message() {
