@@ -49,13 +49,20 @@ pub(super) struct Errors {
     last: VecDeque<String>,
     /// Variables whose values are replaced by their names.
     hidden: Vec<(String, Secret<String>)>,
+    /// The length of the longest of these values (bytes).
+    longest: usize,
 }
 
 impl Errors {
     pub(super) fn new(mut hidden: Vec<(String, Secret<String>)>) -> Errors {
-        hidden.retain(|(_, value)| value.expose().len() >= limits::bridge::SECRET_BYTES);
+        let mut longest = 0;
+        hidden.retain(|(_, value)| {
+            let length = value.expose().len();
+            longest = longest.max(length);
+            length >= limits::bridge::SECRET_BYTES
+        });
         let throttle = Throttle::new(limits::bridge::ERROR_LINES);
-        Errors { throttle, last: VecDeque::new(), hidden }
+        Errors { throttle, last: VecDeque::new(), hidden, longest }
     }
 
     pub(super) fn take(&mut self, line: &[u8], server: &str, process: Option<i32>) {
@@ -63,7 +70,12 @@ impl Errors {
         let hide = |text: String, (name, value): &(String, Secret<String>)| {
             text.replace(value.expose(), &format!("[{name}]"))
         };
-        let text = self.hidden.iter().fold(text.trim_end().to_owned(), hide);
+        let mut text = self.hidden.iter().fold(text.trim_end().to_owned(), hide);
+        if line.len() >= limits::bridge::ERROR_LINE_BYTES {
+            // It may be cut off inside of a value, whose start is not found; half a character has become a whole one.
+            let end = text.len().saturating_sub(self.longest + char::REPLACEMENT_CHARACTER.len_utf8());
+            text.truncate((0..=end).rfind(|at| text.is_char_boundary(*at)).unwrap_or_default());
+        }
         if text.is_empty() {
             return;
         }

@@ -62,7 +62,7 @@ impl Stdio {
             process: None,
             input: Arc::clone(&input),
             stdout: Some((stdout, Lines::new(limits::bridge::LINE_BYTES))),
-            stderr: Some((stderr, Lines::new(limits::bridge::ERROR_LINE_BYTES))),
+            stderr: Some((stderr, Lines::cut(limits::bridge::ERROR_LINE_BYTES))),
             guardian,
             woken,
             receiver,
@@ -410,12 +410,8 @@ impl ProgramThread {
 
     fn read_errors(&mut self) {
         let (server, process) = (&self.server, self.process);
-        let mut take = |line: &[u8]| self.errors.take(line, server, process);
-        if read_lines(&mut self.stderr, &mut self.buffer, &mut take) == Err(TooLong)
-            && let Some((_, lines)) = &mut self.stderr
-        {
-            take(&lines.take());
-        }
+        let take = |line: &[u8]| self.errors.take(line, server, process);
+        let _ = read_lines(&mut self.stderr, &mut self.buffer, take); // its lines are cut, and never too long
     }
 
     /// The line that tells of the end: expected ones are information, others have the program's last words.

@@ -38,6 +38,16 @@ fn a_line_has_a_limit() {
 }
 
 #[test]
+fn the_rest_of_a_line_that_is_cut_is_dropped() {
+    let (mut lines, mut found) = (Lines::cut(4), Vec::new());
+    for chunk in ["123456\nab", "cdef", "ghi", "jk\n", "x\n1234\n", "56789"] {
+        lines.push(chunk.as_bytes(), |line| found.push(String::from_utf8(line.to_owned()).unwrap())).unwrap();
+    }
+    assert_eq!(found, ["1234", "abcd", "x", "1234"]);
+    assert_eq!(lines.take(), b"5678");
+}
+
+#[test]
 fn what_has_no_end_can_be_taken() {
     let mut lines = Lines::new(8);
     lines.push(b"a\nrest", |_| {}).unwrap();

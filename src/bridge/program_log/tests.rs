@@ -30,3 +30,18 @@ fn values_of_variables_are_hidden() {
     errors.take(b"info: TOKEN=gho_0123456789 gho_0123456789;", "test", None);
     assert_eq!(errors.last(), ["info: TOKEN=[TOKEN] [TOKEN];"]);
 }
+
+/// P3: nor does the start of a value where a long line is cut off, whatever it ends with.
+#[test]
+fn a_line_that_is_cut_off_ends_with_no_part_of_a_value() {
+    let value = "gho_0123456789\u{e4}\u{e4}";
+    let variable = || ("TOKEN".to_owned(), Secret::new(value.to_owned()));
+    for part in 1..value.len() {
+        let mut errors = Errors::new(vec![variable()]);
+        let mut line = vec![b'x'; limits::bridge::ERROR_LINE_BYTES - part];
+        line.extend(&value.as_bytes()[..part]);
+        errors.take(&line, "test", None);
+        let last = errors.last().remove(0);
+        assert!(last.len() > 4000 && last.bytes().all(|b| b == b'x'), "{part}: {last}");
+    }
+}
