@@ -32,7 +32,9 @@ impl ChildUser {
         let range =
             text.split_once('-').and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
         match range {
-            Some((first, last)) if 0 < first && first <= last => Ok(ChildUser::PerPerson(first..=last)),
+            Some((first, last)) if 0 < first && first <= last => {
+                are_free(&(first..=last)).map(|()| ChildUser::PerPerson(first..=last))
+            }
             Some(_) => {
                 Err(format!("{text:?} is no range: write the lowest number first, like 200000-265535"))
             }
@@ -138,8 +140,32 @@ fn find_user(name: &str) -> Result<RunAs, String> {
             (fields.next()?, fields.next()?, fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
         (login == name || number == Some(id)).then_some(RunAs { id, group })
     });
-    let by_number = || number.map(|id| RunAs { id, group: id });
-    found.or_else(by_number).ok_or_else(|| format!("there is no user {name:?} in /etc/passwd"))
+    match (found, number) {
+        (Some(found), _) => Ok(found),
+        (None, Some(id)) => are_free(&(id..=id)).map(|()| RunAs { id, group: id }),
+        (None, None) => Err(format!("there is no user {name:?} in /etc/passwd")),
+    }
+}
+
+/// Checks that no user and no group has one of these numbers: programs would run with their rights.
+fn are_free(numbers: &RangeInclusive<u32>) -> Result<(), String> {
+    for (file, what) in [("/etc/passwd", "user"), ("/etc/group", "group")] {
+        let entries = fs::read_to_string(file).unwrap_or_default();
+        if let Some((name, number)) = entry_among(&entries, numbers) {
+            let which = "write the name of a user, or numbers that nobody has";
+            return Err(format!("{number} is the number of the {what} {name:?} in {file}: {which}"));
+        }
+    }
+    Ok(())
+}
+
+/// The first entry of `/etc/passwd` or `/etc/group` with one of these numbers.
+fn entry_among<'a>(entries: &'a str, numbers: &RangeInclusive<u32>) -> Option<(&'a str, u32)> {
+    entries.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?.parse().ok()?);
+        numbers.contains(&number).then_some((name, number))
+    })
 }
 
 #[cfg(test)]

@@ -13,6 +13,22 @@ fn users_are_found_by_name_and_number() {
     }
 }
 
+/// A number is not taken for that of a group which is there already: 42 is `shadow` on Debian.
+#[test]
+fn numbers_of_users_and_groups_that_exist_are_found() {
+    let group = "root:x:0:\nshadow:x:42:\n+::x:\nnogroup:x:65534:\n";
+    assert_eq!(entry_among(group, &(42..=42)), Some(("shadow", 42)));
+    assert_eq!(entry_among(group, &(43..=70_000)), Some(("nogroup", 65534)));
+    assert_eq!(entry_among(group, &(43..=65533)), None);
+    let passwd = "octocat:x:1000:42::/home/octocat:/bin/sh\n";
+    assert_eq!(entry_among(passwd, &(42..=42)), None);
+    assert_eq!(entry_among(passwd, &(1..=1000)), Some(("octocat", 1000)));
+    assert!(
+        ChildUser::parse("0-8").is_err()
+            && ChildUser::parse("1-70000").unwrap_err().contains("is the number of the user")
+    );
+}
+
 /// A program of another user whom the server cannot signal would outlive it.
 #[test]
 fn programs_of_other_users_need_the_capability_to_signal_them() {
