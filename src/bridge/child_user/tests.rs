@@ -61,7 +61,8 @@ fn root(name: &str) -> std::path::PathBuf {
 #[test]
 fn each_person_has_a_number_of_their_own() {
     let root = root("own");
-    let range = ChildUser::PerPerson(70_001..=70_005);
+    // Room for four people, and for a number that each of four threads may take for a moment and give back.
+    let range = ChildUser::PerPerson(70_001..=70_008);
     let of = |person: Option<u64>| range.of(person.map(subject), &root).map(|user| (user.id, user.group));
     let persons = [Some(7), Some(8), None, Some(9)];
     let asked = || persons.map(|person| of(person).unwrap());
@@ -72,11 +73,13 @@ fn each_person_has_a_number_of_their_own() {
     assert!(at_once.iter().all(|numbers| *numbers == at_once[0]), "{at_once:?}");
     let numbers: std::collections::BTreeSet<_> = at_once[0].iter().collect();
     assert_eq!(numbers.len(), persons.len());
-    assert!(at_once[0].iter().all(|(id, group)| id == group && (70_001..=70_005).contains(id)));
-    of(Some(10)).unwrap();
-    assert!(of(Some(11)).unwrap_err().to_string().contains("no number is left"));
+    assert!(at_once[0].iter().all(|(id, group)| id == group && (70_001..=70_008).contains(id)));
+    for person in 10..14 {
+        of(Some(person)).unwrap();
+    }
+    assert!(of(Some(14)).unwrap_err().to_string().contains("no number is left"));
     assert_eq!(asked(), at_once[0]);
-    let overlapping = ChildUser::PerPerson(70_000..=70_005).of(Some(subject(7)), &root).unwrap();
+    let overlapping = ChildUser::PerPerson(70_000..=70_008).of(Some(subject(7)), &root).unwrap();
     assert_eq!(overlapping.id, 70_000, "another range is another user, and no one else's number");
     fs::remove_dir_all(root).unwrap();
 }
