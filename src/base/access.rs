@@ -178,7 +178,7 @@ impl AccessRule {
 
     /// Whether it opens a resource. No pattern fits a URI that leads elsewhere than it seems to.
     pub fn opens_resource(&self, uri: &str) -> bool {
-        let named = |resources| any(resources, uri) && !has_dot_segments(uri);
+        let named = |resources| any(resources, uri) && !leads_elsewhere(uri);
         self.resources.as_deref().map_or(!self.narrows_tools(), named)
     }
 
@@ -210,17 +210,21 @@ fn any(globs: &[Glob], text: &str) -> bool {
     globs.iter().any(|glob| glob.matches(text))
 }
 
-/// Whether a URI has `.` or `..` between what some reader may take for separators, encoded up to twice, or is encoded more often, or has
-/// what readers drop.
-fn has_dot_segments(uri: &str) -> bool {
+/// Whether a URI has `.`, `..` or nothing between what some reader may take for separators, encoded up to twice, or is encoded more often,
+/// or has what readers drop. Nothing, because a server that joins paths takes what follows `//` for one from the root.
+fn leads_elsewhere(uri: &str) -> bool {
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let once = decode(uri);
     let twice = decode(&once);
-    let is_separator = |c: char| matches!(c, '/' | '\\' | '?' | '#' | ';' | ':');
+    let is_separator = |c: char| matches!(c, '/' | '\\' | '?' | '#' | ';' | ':' | '=' | '&' | ',');
     let is_dropped = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
     let is_dots = |segment: &str| matches!(segment.trim(), "." | "..");
-    let leads_elsewhere = |text: &str| text.contains(is_dropped) || text.split(is_separator).any(is_dots);
-    decode(&twice) != twice || [uri, &once, &twice].into_iter().any(leads_elsewhere)
+    let is_misleading = |text: &str| {
+        text.contains(is_dropped)
+            || text.split(is_separator).any(is_dots)
+            || text.replace('\\', "/").replace("://", "").contains("//")
+    };
+    decode(&twice) != twice || [uri, &once, &twice].into_iter().any(is_misleading)
 }
 
 /// The rules of a server; without any it is open to everybody who is let in at all.

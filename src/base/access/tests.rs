@@ -76,7 +76,15 @@ fn a_pattern_is_matched_in_one_pass() {
 #[test]
 fn dots_in_a_uri_fit_nothing() {
     let rule = only(json!({ "allow": ["any"], "resources": ["file:///srv/*", "plain"] }));
-    for open in ["file:///srv/a", "file:///srv/a.b/..c", "file:///srv/a%20b", "file:///srv/100%", "plain"] {
+    for open in [
+        "file:///srv/a",
+        "file:///srv/a.b/..c",
+        "file:///srv/a%20b",
+        "file:///srv/100%",
+        "file:///srv/https://example.com/a",
+        "file:///srv/a?b=..c",
+        "plain",
+    ] {
         assert!(rule.opens_resource(open), "{open}");
     }
     for closed in [
@@ -96,6 +104,13 @@ fn dots_in_a_uri_fit_nothing() {
         "file:///srv/.\t./etc",
         "file:///srv/%c0%ae%c0%ae/etc",
         "file:///srv/.. ",
+        "file:///srv/a?b=../etc",
+        "file:///srv/a?b=c&d=..",
+        "file:///srv/a,../etc",
+        "file:///srv//etc/passwd",
+        "file:///srv/%2Fetc/passwd",
+        "file:///srv/%252fetc/passwd",
+        "file:///srv/\\etc/passwd",
         "PLAIN",
     ] {
         assert!(!rule.opens_resource(closed), "{closed}");
