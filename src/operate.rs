@@ -97,7 +97,11 @@ fn here(
         rotate_key: Box::new(move || {
             rotated.store.rotate_key(&rotated.key_file.path, &keys, &*rotating, &OsRandom)
         }),
-        add_token: None,
+        add_token: Box::new(|_| {
+            Err(operator::missing(
+                "no server runs with this state directory, and a token is for the servers of a running one: start it",
+            ))
+        }),
         look: Box::new(|| None),
         back_up: Box::new(move || copied.back_up(&copy)),
         bridges: None,

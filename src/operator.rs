@@ -158,7 +158,7 @@ pub struct ErrorAnswer {
 /// Puts a new key before the others and, in a running server, into use. Returns the number of keys.
 pub type RotateKey = Box<dyn Fn() -> Result<usize, StartupError> + Send + Sync>;
 
-/// Makes a service token.
+/// Makes a service token, in a running server, which knows the servers that it is for.
 pub type AddToken = Box<dyn Fn(&TokenOrder) -> Result<AddedToken, StartupError> + Send + Sync>;
 
 /// Describes the server, if it runs.
@@ -175,8 +175,7 @@ pub struct Parts {
     /// Ends grants when the table can be read again. Returns whether that is remembered.
     pub end_later: Box<dyn Fn(Picks) -> bool + Send + Sync>,
     pub rotate_key: RotateKey,
-    /// Of a running server, which knows the servers that a token is for.
-    pub add_token: Option<AddToken>,
+    pub add_token: AddToken,
     pub look: Look,
     pub back_up: BackUp,
     /// The servers behind a running one.
@@ -205,7 +204,11 @@ impl Operator {
                 tokens.sort_by_key(|token| token.subject);
                 Ok(Outcome::Tokens(tokens))
             }
-            Operation::AddToken(order) => self.add_token(order),
+            Operation::AddToken(order) => {
+                // Held so that two commands do not make one name twice.
+                let _claim = self.writing.try_lock().ok_or_else(busy)?;
+                (self.parts.add_token)(order).map(Outcome::TokenAdded)
+            }
             Operation::Revoke(selection) => self.revoke(selection),
             Operation::RotateKey => self.rotate_key(),
             Operation::Status => self.status(),
@@ -255,14 +258,6 @@ impl Operator {
         grants.retain(|grant| !grant.is_over(now) && is_wanted(grant));
         grants.sort_by_key(|grant| std::cmp::Reverse((grant.last_used, grant.created, grant.id)));
         Ok(grants.iter().map(|grant| GrantSummary::of(grant)).collect())
-    }
-
-    fn add_token(&self, order: &TokenOrder) -> Result<Outcome, StartupError> {
-        const NONE: &str = "no server runs with this state directory, and a token is for the servers of a running one: start it";
-        let add = self.parts.add_token.as_ref().ok_or_else(|| missing(NONE))?;
-        // Held so that two commands do not make one name twice.
-        let _claim = self.writing.try_lock().ok_or_else(busy)?;
-        add(order).map(Outcome::TokenAdded)
     }
 
     /// Tries to end each grant, even if another could not be ended.
@@ -432,7 +427,7 @@ impl GrantSummary {
     }
 }
 
-fn missing(text: impl Into<String>) -> StartupError {
+pub(crate) fn missing(text: impl Into<String>) -> StartupError {
     StartupError { cause: Cause::Missing, ..StartupError::new(text) }
 }
 

@@ -193,7 +193,7 @@ impl Server {
             end_grant: Box::new(move |grant| ending.grants().end(grant, "operator")),
             end_later: Box::new(move |picks| later.grants().end_later(None, "operator", picks)),
             rotate_key,
-            add_token: Some(Box::new(move |order| adding.add_token(order))),
+            add_token: Box::new(move |order| adding.add_token(order)),
             look: Box::new(move || Some(looked.running())),
             back_up: Box::new(move || table.back_up(&copy)),
             bridges: bridges.clone(),
@@ -383,9 +383,6 @@ impl Sweeper {
                 sweeps = sweeps.wrapping_add(1);
                 if sweeps.is_multiple_of(limits::SWEEPS_A_TRIM) {
                     sys::trim_heap();
-                }
-                if sweeps.is_multiple_of(limits::service_token::SWEEPS_A_WARNING) {
-                    app.grants().warn_of_ends();
                 }
                 if let Some(tls) = &tls {
                     tls.reload_if_changed();

@@ -27,6 +27,10 @@ impl Network {
             None => (text, None),
         };
         let first: IpAddr = address.parse().map_err(|_| FORMS)?;
+        // Callers' addresses are compared as IPv4: this network would contain none.
+        if first.to_canonical() != first {
+            return Err("write IPv4 addresses without ::ffff: before them");
+        }
         let bits = bits_of(first);
         let zeros_at_end = match first {
             IpAddr::V4(first) => first.to_bits().trailing_zeros(),

@@ -86,7 +86,9 @@ pub(super) struct CommandLine {
     /// What the flags of `grants revoke` select.
     selections: Vec<Selection>,
     /// What the flags of `tokens add` say.
-    token: TokenFlags,
+    servers: Vec<String>,
+    days: u16,
+    addresses: Vec<Network>,
     pub(super) format: OutcomeFormat,
     pub(super) url: Option<String>,
     /// From where and to where `store copy` copies.
@@ -94,14 +96,6 @@ pub(super) struct CommandLine {
     pub(super) asked_person: AskedPerson,
     /// The program to be served, with its variables.
     pub(super) bridge: BridgeOptions,
-}
-
-/// The flags of `tokens add`.
-#[derive(Default)]
-struct TokenFlags {
-    servers: Vec<String>,
-    days: Option<u16>,
-    addresses: Vec<Network>,
 }
 
 /// How a program to be served is written.
@@ -238,7 +232,9 @@ pub(super) fn parse(line: Vec<String>) -> Result<CommandLine, StartupError> {
         flags: Vec::new(),
         arguments: Vec::new(),
         selections: Vec::new(),
-        token: TokenFlags::default(),
+        servers: Vec::new(),
+        days: limits::service_token::DAYS.0,
+        addresses: Vec::new(),
         format: OutcomeFormat::Text,
         url: None,
         places: [None, None],
@@ -294,16 +290,13 @@ impl CommandLine {
             (["grants", "revoke"], "--client") => self.selections.push(client(&value()?).map_err(unusable)?),
             (["grants", "revoke"], "--all") if is_bare => self.selections.push(Selection::All),
             (["grants", "revoke"], "--all") => return Err(unusable("it takes no value")),
-            (["tokens", "add"], "--server") => {
-                self.token.servers.extend(value()?.split(',').map(str::to_owned))
-            }
+            (["tokens", "add"], "--server") => self.servers.extend(value()?.split(',').map(str::to_owned)),
             (["tokens", "add"], "--days") => {
-                let days = value()?.parse().map_err(|_| unusable("write a number of days, like 90"))?;
-                self.token.days = Some(days);
+                self.days = value()?.parse().map_err(|_| unusable("write a number of days, like 90"))?;
             }
             (["tokens", "add"], "--address") => {
                 for network in value()?.split(',') {
-                    self.token.addresses.push(Network::parse(network).map_err(unusable)?);
+                    self.addresses.push(Network::parse(network).map_err(unusable)?);
                 }
             }
             (_, "--env") if self.command.is_bridged() => self.bridge.env.push(value()?),
@@ -345,13 +338,8 @@ fn revoke(line: &CommandLine) -> Result<Operation, StartupError> {
 }
 
 fn add_token(line: &CommandLine) -> Result<Operation, StartupError> {
-    let TokenFlags { servers, days, addresses } = &line.token;
-    Ok(Operation::AddToken(TokenOrder {
-        name: token_name(line)?,
-        servers: servers.clone(),
-        days: days.unwrap_or(limits::service_token::DAYS.0),
-        addresses: addresses.clone(),
-    }))
+    let (servers, addresses) = (line.servers.clone(), line.addresses.clone());
+    Ok(Operation::AddToken(TokenOrder { name: token_name(line)?, servers, days: line.days, addresses }))
 }
 
 fn revoke_token(line: &CommandLine) -> Result<Operation, StartupError> {

@@ -7,12 +7,12 @@ use super::live_grants::LiveGrants;
 use super::resource::{Endpoint, ProtectedResource};
 use super::upstream::{CallersUpstream, Upstreams};
 use crate::base::access::Who;
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::{Principal, Scopes};
 use crate::base::{limits, trace};
 use crate::http::{Head, Method, PublicUrl, Response};
 use crate::seal::{self, Keyring, Sealed};
-use crate::store::{self, Stage};
+use crate::store::{self, Grant, Stage};
 
 /// Why a request is not authenticated or not authorized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +25,10 @@ pub enum BearerError {
     Invalid,
     /// The token lacks this server's scope.
     InsufficientScope,
-    /// A service token does not admit its bearer from this address, or to a server that needs a user. No login helps.
-    Forbidden,
+    /// The service token may not be used from this address.
+    WrongAddress,
+    /// A service token, at a server that needs a user at GitHub.
+    NeedsUser,
     /// No rule of this server names the caller.
     NotAllowed,
     /// The table cannot be read.
@@ -48,22 +50,18 @@ impl BearerCheck {
     /// # Errors
     /// [`BearerError`]; [`ProtectedResource::challenge`] is the answer to it.
     pub fn principal(&self, resource: &ProtectedResource, head: &Head) -> Result<Principal, BearerError> {
-        let token = token_of(head)?;
-        if token.starts_with(ServiceToken::PREFIX) {
-            return self.service_principal(resource, head, token);
-        }
         let now = self.clock.now();
-        let token: AccessToken = seal::open(&self.keys, token, now).map_err(|_| BearerError::Invalid)?;
-        // M4: its grant must still exist, and the token must be for this resource.
-        let grant = self.grants.table.get(token.grant)?.ok_or(BearerError::Invalid)?;
-        if grant.is_over(now) || !matches!(grant.stage, Stage::Live { .. }) {
-            return Err(BearerError::Invalid);
-        }
-        // T13: the part of the policy that needs no call to GitHub applies at each request. D6: grants of denied clients end when the
-        // list changes; this check holds even if the table could not be written then.
-        if !self.grants.is_good(&grant) {
-            return Err(BearerError::Invalid);
-        }
+        let token = self.open(token_of(head)?, now)?;
+        // M4: its grant must still exist, and the token must be for this resource. T13: the part of the policy that needs no call to
+        // GitHub applies at each request. D6: grants of denied clients end when the list changes; this check holds even if the table
+        // could not be written then.
+        let is_valid = |grant: &Arc<Grant>| {
+            !grant.is_over(now) && grant.stage != Stage::CodeIssued && self.grants.is_good(grant)
+        };
+        let Some(grant) = self.grants.table.get(token.grant)?.filter(is_valid) else {
+            return Err(invalid("token_revoked"));
+        };
+        let is_from_near = grant.stage.admits_from(head.peer);
         let scopes = token.scopes.intersection(&grant.scopes);
         let principal = Principal {
             subject: grant.subject,
@@ -81,18 +79,36 @@ impl BearerCheck {
             }),
             session: None,
         };
-        let fault = if *token.resource != *resource.uri {
-            BearerError::Invalid
+        let fault = if !token.resource.split(' ').any(|uri| *uri == *resource.uri) {
+            invalid("another_server")
         } else if !resource.required_scope.is_subset(&principal.scopes) {
             BearerError::InsufficientScope
-        } else if resource.access.rules().rule_for(Who::from(&principal)).is_none() {
-            BearerError::NotAllowed
+        } else if !is_from_near {
+            BearerError::WrongAddress
+        } else if let Some(error) = resource.refusal(Who::from(&principal)) {
+            error
         } else {
+            self.grants.note_use(&principal, now);
             return Ok(principal);
         };
         trace::names_caller(&principal);
         Err(fault)
     }
+
+    fn open(&self, text: &str, now: Timestamp) -> Result<AccessToken, BearerError> {
+        if !text.starts_with(ServiceToken::PREFIX) {
+            return seal::open(&self.keys, text, now).map_err(|_| BearerError::Invalid);
+        }
+        let token: ServiceToken = seal::open(&self.keys, text, now).map_err(|_| BearerError::Invalid)?;
+        trace::names_client(&token.client);
+        if now >= token.access.expires { Err(invalid("token_expired")) } else { Ok(token.access) }
+    }
+}
+
+/// An invalid token, with a reason for the log.
+fn invalid(reason: &'static str) -> BearerError {
+    trace::refused(reason);
+    BearerError::Invalid
 }
 
 /// Whether the request is a browser's, which lists HTML first in Accept. Clients list an event stream or JSON.
@@ -118,6 +134,14 @@ pub fn token_of(head: &Head) -> Result<&str, BearerError> {
 }
 
 impl ProtectedResource {
+    /// Why this caller is not let in, however good the token is.
+    pub(super) fn refusal(&self, who: Who<'_>) -> Option<BearerError> {
+        if self.needs_user && who.subject.user().is_none() {
+            return Some(BearerError::NeedsUser);
+        }
+        self.access.rules().rule_for(who).is_none().then_some(BearerError::NotAllowed)
+    }
+
     /// The answer to a request that is not let through (RFC 6750 section 3, RFC 9728 section 5.1). A person who has opened the
     /// endpoint in a browser finds the home page in it.
     pub fn challenge(&self, head: &Head, endpoint: Endpoint, error: BearerError) -> Response {
@@ -138,25 +162,33 @@ impl ProtectedResource {
 }
 
 fn challenge(url: &PublicUrl, endpoint: Endpoint, error: BearerError, scope: &Scopes) -> Response {
+    // Another login would change nothing: a challenge would have the client try.
+    let forbidden = |reason, text| {
+        trace::refused(reason);
+        Response::text(403, text)
+    };
     let (status, reason, code) = match error {
         BearerError::Missing => (401, "no_token", None),
         BearerError::Malformed => (400, "malformed_token", Some("invalid_request")),
         BearerError::Invalid => (401, "invalid_token", Some("invalid_token")),
         BearerError::InsufficientScope => (403, "insufficient_scope", Some("insufficient_scope")),
-        BearerError::Forbidden => (403, "forbidden", None),
-        BearerError::NotAllowed => (403, "no_access_rule", None),
+        BearerError::WrongAddress => {
+            return forbidden("address_not_allowed", "This token may not be used from this address.\n");
+        }
+        BearerError::NeedsUser => {
+            return forbidden("needs_user", "This server is for people: it takes no service tokens.\n");
+        }
+        BearerError::NotAllowed => {
+            return forbidden(
+                "no_access_rule",
+                "The rules of this server let this account use nothing here.\n",
+            );
+        }
         BearerError::Unavailable => (503, "storage", None),
     };
     trace::refused(reason);
     if error == BearerError::Unavailable {
         return Response::new(status).header("Retry-After", limits::STORE_RETRY.as_secs().to_string());
-    }
-    if error == BearerError::Forbidden {
-        return Response::text(status, "This token is not for this address or this server.\n");
-    }
-    // Another login would change nothing: a challenge would have the client try.
-    if error == BearerError::NotAllowed {
-        return Response::text(status, "The rules of this server let this account use nothing here.\n");
     }
     // Clients search for `name=` in the whole header: no value repeats a parameter's name or has quotes of its own.
     let metadata = url.well_known("oauth-protected-resource", endpoint.path());

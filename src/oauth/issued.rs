@@ -78,16 +78,14 @@ impl Sealed for RefreshToken {
     }
 }
 
-/// A service token, which the operator has made. Nothing renews it.
+/// A service token, which the operator has made: an access token with a long life, which nothing renews.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ServiceToken {
-    #[serde(rename = "g")]
-    pub(super) grant: GrantId,
     /// For the log, also when the grant is gone.
     #[serde(rename = "c")]
     pub(super) client: ClientFingerprint,
-    #[serde(rename = "e")]
-    pub(super) expires: Timestamp,
+    #[serde(rename = "a")]
+    pub(super) access: AccessToken,
 }
 
 impl Sealed for ServiceToken {

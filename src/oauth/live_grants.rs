@@ -5,16 +5,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::expiry::Readings;
 use super::policy::Rules;
 use super::problem::Problem;
 use crate::audit;
 use crate::base::clock::{Clock, Timestamp};
-use crate::base::identity::{GrantId, UserId};
+use crate::base::identity::{GrantId, Principal, UserId};
 use crate::base::lock::Mutex;
 use crate::base::{limits, log};
-use crate::store::{self, Expiry, Grant, Grants, Picks, Stage};
+use crate::store::{self, Expiry, Grant, Grants, Picks, RENEWAL, Stage};
 
 /// Called with every grant that ends, so that its sessions and streams end with it.
 pub type GrantEnded = Box<dyn Fn(GrantId) + Send + Sync>;
@@ -30,6 +31,8 @@ pub struct LiveGrants {
     waiting: Mutex<Vec<Ending>>,
     /// Guards when service tokens were used since the last sweep, which takes it out.
     used: Mutex<HashMap<GrantId, Timestamp>>,
+    /// Guards when service tokens that end soon were last looked for, by the monotonic clock.
+    warned: Mutex<Duration>,
     readings: Readings,
 }
 
@@ -59,8 +62,9 @@ impl LiveGrants {
         on_end: GrantEnded,
     ) -> LiveGrants {
         let (rules, waiting) = (Mutex::new(Arc::new(rules)), Mutex::default());
-        let (used, readings) = (Mutex::default(), Readings::default());
-        LiveGrants { table, clock, on_end, rules, waiting, used, readings }
+        // The start itself warns of those that end soon.
+        let (used, warned) = (Mutex::default(), Mutex::new(clock.monotonic()));
+        LiveGrants { table, clock, on_end, rules, waiting, used, warned, readings: Readings::default() }
     }
 
     /// The current rules. A decision in several steps reads them once.
@@ -201,11 +205,30 @@ impl LiveGrants {
         }
         self.carry_out_endings();
         self.store_uses();
+        for grant in self.ending_soon() {
+            let hint = format!("it ends at {}: {RENEWAL}", grant.end().rfc3339());
+            log_grant(log::warn, "token.ends_soon", &grant, log::Field::Hint(&hint));
+        }
+    }
+
+    /// The service tokens that end soon; once a day, else none.
+    pub(super) fn ending_soon(&self) -> Vec<Arc<Grant>> {
+        let (now, uptime) = (self.clock.now(), self.clock.monotonic());
+        let mut warned = self.warned.lock();
+        if uptime.saturating_sub(*warned) < limits::service_token::BETWEEN_WARNINGS {
+            return Vec::new();
+        }
+        *warned = uptime;
+        drop(warned);
+        let grants = self.table.list().unwrap_or_default(); // the sweep has logged why
+        grants.into_iter().filter(|grant| grant.ends_soon(now)).collect()
     }
 
     /// Notes the use of a service token. The request itself writes nothing.
-    pub(super) fn note_use(&self, id: GrantId, now: Timestamp) {
-        self.used.lock().insert(id, now);
+    pub(super) fn note_use(&self, caller: &Principal, now: Timestamp) {
+        if caller.subject.user().is_none() {
+            self.used.lock().insert(caller.grant, now);
+        }
     }
 
     /// Stores when service tokens were used. Errors can be ignored: the time is for the operator alone, and a token in use is noted again.
@@ -218,10 +241,6 @@ impl LiveGrants {
                 let _ = self.table.update(&Grant { last_used, ..(*grant).clone() });
             }
         }
-    }
-
-    pub(super) fn now(&self) -> Timestamp {
-        self.clock.now()
     }
 
     /// Carries out the endings that wait, if the table can be read. Errors of writing can be ignored: the table remembers deletions

@@ -24,7 +24,7 @@ use crate::base::throttle::Throttle;
 use crate::base::{limits, log};
 use crate::http::{PublicUrl, Response};
 use crate::seal::Keyring;
-use crate::store::{Grant, Grants};
+use crate::store::Grants;
 
 mod account;
 mod account_page;
@@ -250,15 +250,10 @@ impl AuthorizationServer {
         }
     }
 
-    /// Whether tokens of this grant are let in, by the rules of its server as well. While the table cannot be read, every grant is taken
-    /// to be.
-    pub fn is_live(&self, id: GrantId) -> bool {
+    /// Whether tokens of this grant are let in to this server. While the table cannot be read, every grant is taken to be.
+    pub fn is_live(&self, resource: &ProtectedResource, id: GrantId) -> bool {
         let grant = self.grants.table.get(id).ok().flatten();
-        let of_server = grant.and_then(|grant| Some((self.resources.find(&grant.resource)?, grant)));
-        let is_named = |(resource, grant): (Arc<ProtectedResource>, Arc<Grant>)| {
-            resource.access.rules().rule_for(grant.who()).is_some()
-        };
-        self.grants.is_live(id) && of_server.is_none_or(is_named)
+        self.grants.is_live(id) && grant.is_none_or(|grant| resource.refusal(grant.who()).is_none())
     }
 
     /// Replaces the servers that are guarded.

@@ -1,30 +1,25 @@
 //! Service tokens: bearer tokens that the operator makes for programs that cannot log in. Each is a grant of its own kind, and one
 //! sealed value that is shown once. It is worth nothing at the other endpoints: no other value has its type.
 
-use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::AuthorizationServer;
-use super::bearer::{BearerCheck, BearerError};
-use super::issued::ServiceToken;
-use super::live_grants::LiveGrants;
+use super::bearer::BearerError;
+use super::issued::{AccessToken, ServiceToken};
 use super::resource::ProtectedResource;
 use crate::audit;
-use crate::base::access::Who;
 use crate::base::clock::Clock;
-use crate::base::identity::{
-    ClientFingerprint, GrantId, Principal, Scopes, Subject, TokenName, UpstreamToken,
-};
+use crate::base::identity::{ClientFingerprint, GrantId, Scopes, Subject, TokenName};
 use crate::base::membership::Memberships;
 use crate::base::network::Network;
 use crate::base::secret::Secret;
 use crate::base::startup_error::StartupError;
-use crate::base::{limits, log, trace};
-use crate::http::Head;
+use crate::base::{limits, log};
 use crate::seal;
-use crate::store::{Grant, GrantClient, RENEWAL, Stage};
+use crate::store::{Grant, GrantClient, Stage};
 
 /// What the operator wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,19 +43,6 @@ pub struct AddedToken {
     pub ends: String,
 }
 
-/// The token at GitHub of a caller who is no user there.
-struct NoUser;
-
-impl UpstreamToken for NoUser {
-    fn token(&self) -> Option<Secret<String>> {
-        None
-    }
-
-    fn is_good(&self) -> bool {
-        false
-    }
-}
-
 impl AuthorizationServer {
     /// Makes a service token.
     ///
@@ -78,13 +60,6 @@ impl AuthorizationServer {
             ));
         }
         let resources = self.chosen(&order.servers)?;
-        let who = Who { subject, login: "", memberships: &Memberships::default() };
-        if let Some(closed) = resources.iter().find(|each| each.access.rules().rule_for(who).is_none()) {
-            return Err(StartupError::new(format!(
-                "no access rule of {} names {subject}: write it into \"allow\" of one, send SIGHUP, and try again",
-                closed.name().unwrap_or("the server")
-            )));
-        }
         let unreadable = |error: crate::store::Error| StartupError::new(error.to_string());
         let now = clock.now();
         let grants = self.grants.table.list().map_err(unreadable)?;
@@ -112,16 +87,37 @@ impl AuthorizationServer {
             last_used: now,
             admitted: now,
             memberships: Memberships::default(),
-            expires: now.plus(std::time::Duration::from_secs(u64::from(order.days).saturating_mul(86_400))),
+            expires: now.plus(Duration::from_secs(u64::from(order.days).saturating_mul(86_400))),
             stage: Stage::Service { addresses: order.addresses.clone() },
             upstream: None,
         };
+        for resource in &resources {
+            let server = resource.name().unwrap_or("the server");
+            let why = match resource.refusal(grant.who()) {
+                None => continue,
+                Some(BearerError::NeedsUser) => format!(
+                    "{server} needs to know which person calls (${{user.…}} or ${{github.token}} in its env or headers), and a service token \
+                     is no person: describe it a second time without these, under another name, and make the token for that"
+                ),
+                Some(_) => format!(
+                    "no access rule of {server} names {subject}: write {{ \"allow\": [\"{subject}\"] }} into its rules, before any that lets \
+                     it use less, send SIGHUP, and try again"
+                ),
+            };
+            return Err(StartupError::new(why));
+        }
         self.grants.table.insert(&grant).map_err(unreadable)?;
         let fields =
             [log::Field::User(subject), log::Field::Grant(grant.id), log::Field::Url(&grant.resource)];
         audit::info("operator.token_added", &fields);
-        let (id, client) = (grant.id, grant.client.fingerprint);
-        let token = ServiceToken { grant: id, client, expires: grant.expires };
+        let access = AccessToken {
+            grant: grant.id,
+            scopes: grant.scopes,
+            resource: grant.resource,
+            secret: Secret::new(self.token.random.bytes()), // nothing is sealed with it: there is no GitHub token
+            expires: grant.expires,
+        };
+        let token = ServiceToken { client: grant.client.fingerprint, access };
         let name = |resource: &ProtectedResource| resource.name().unwrap_or(order.name.as_str()).to_owned();
         Ok(AddedToken {
             token: Secret::new(seal::seal(&self.token.keys, &token, &*self.token.random)),
@@ -132,102 +128,24 @@ impl AuthorizationServer {
 
     /// The servers of these names, or the only one.
     fn chosen(&self, names: &[String]) -> Result<Vec<Arc<ProtectedResource>>, StartupError> {
-        let all = self.resources.all();
+        let mut all = self.resources.all();
+        if names.is_empty() && all.len() == 1 {
+            return Ok(all);
+        }
         let known: Vec<&str> = all.iter().filter_map(|resource| resource.name()).collect();
-        let unusable = |why: fmt::Arguments<'_>| StartupError::unusable("--server", why);
-        let chosen = match all.as_slice() {
-            [only] if names.is_empty() => vec![Arc::clone(only)],
-            _ if names.is_empty() => {
-                let known = known.join(", ");
-                return Err(unusable(format_args!("say for which servers the token is: {known}")));
+        let unknown = names.iter().find(|name| !known.contains(&name.as_str()));
+        let why = match (known.join(", "), unknown) {
+            (known, _) if known.is_empty() => {
+                "there is one server, which has no name: leave it out".to_owned()
             }
-            _ => {
-                let find = |name: &String| {
-                    let found = all.iter().find(|resource| resource.name() == Some(name));
-                    found.map(Arc::clone).ok_or_else(|| match known.as_slice() {
-                        [] => unusable(format_args!("there is one server, which has no name: leave it out")),
-                        known => {
-                            unusable(format_args!("there is no {name:?}; there are {}", known.join(", ")))
-                        }
-                    })
-                };
-                names.iter().map(find).collect::<Result<_, _>>()?
+            (known, Some(unknown)) => format!("there is no {unknown:?}; there are {known}"),
+            (known, None) if names.is_empty() => format!("say for which servers the token is: {known}"),
+            (_, None) => {
+                all.retain(|resource| names.iter().any(|name| resource.name() == Some(name)));
+                return Ok(all);
             }
         };
-        match chosen.iter().find(|resource| resource.needs_user) {
-            None => Ok(chosen),
-            Some(resource) => Err(StartupError::new(format!(
-                "{} needs to know which person calls (${{user.…}} or ${{github.token}} in its env or headers), and a service token is no \
-                 person: describe it a second time without these, under another name, and make the token for that",
-                resource.name().unwrap_or("the server")
-            ))),
-        }
-    }
-}
-
-impl BearerCheck {
-    /// The caller with a service token. GitHub and `MCP_ALLOW` are not asked: the operator has let it in.
-    pub(super) fn service_principal(
-        &self,
-        resource: &ProtectedResource,
-        head: &Head,
-        text: &str,
-    ) -> Result<Principal, BearerError> {
-        let now = self.clock.now();
-        let token: ServiceToken = seal::open(&self.keys, text, now).map_err(|_| BearerError::Invalid)?;
-        trace::names_client(&token.client);
-        let invalid = |reason| {
-            trace::refused(reason);
-            BearerError::Invalid
-        };
-        if now >= token.expires {
-            return Err(invalid("token_expired"));
-        }
-        let grant = self.grants.table.get(token.grant)?.filter(|grant| self.grants.is_good(grant));
-        let grant = grant.ok_or_else(|| invalid("token_revoked"))?;
-        let Stage::Service { addresses } = &grant.stage else { return Err(BearerError::Invalid) };
-        let principal = Principal {
-            subject: grant.subject,
-            login: grant.login.as_str().into(),
-            memberships: Arc::default(),
-            client: token.client,
-            scopes: Arc::new(grant.scopes.clone()),
-            grant: grant.id,
-            resource: Arc::clone(&resource.uri),
-            expires: grant.expires,
-            upstream: Arc::new(NoUser),
-            session: None,
-        };
-        let is_near = |address| addresses.iter().any(|network| network.contains(address));
-        let (reason, error) = if !grant.resource.split(' ').any(|uri| *uri == *resource.uri) {
-            ("another_server", BearerError::Invalid)
-        } else if !addresses.is_empty() && !head.peer.is_some_and(is_near) {
-            ("address_not_allowed", BearerError::Forbidden)
-        } else if resource.needs_user {
-            ("needs_user", BearerError::Forbidden)
-        } else if resource.access.rules().rule_for(Who::from(&principal)).is_none() {
-            ("no_access_rule", BearerError::NotAllowed)
-        } else {
-            self.grants.note_use(grant.id, now);
-            return Ok(principal);
-        };
-        trace::refused(reason);
-        trace::names_caller(&principal);
-        Err(error)
-    }
-}
-
-impl LiveGrants {
-    /// Logs the service tokens that end soon. Called once a day.
-    pub fn warn_of_ends(&self) {
-        let Ok(grants) = self.table.list() else { return }; // the sweep logs why
-        let now = self.now();
-        for grant in grants.iter().filter(|grant| grant.ends_soon(now)) {
-            let hint = format!("it ends at {}: {RENEWAL}", grant.end().rfc3339());
-            let fields =
-                [log::Field::User(grant.subject), log::Field::Grant(grant.id), log::Field::Hint(&hint)];
-            log::warn("token.ends_soon", &fields);
-        }
+        Err(StartupError::unusable("--server", why))
     }
 }
 

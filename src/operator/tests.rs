@@ -37,7 +37,7 @@ fn fixture(users: &[(u64, &str)]) -> Fixture {
         }),
         end_later: Box::new(|_| false),
         rotate_key: Box::new(|| Ok(2)),
-        add_token: None,
+        add_token: Box::new(|_| Err(missing("no server"))),
         look: Box::new(|| None),
         back_up: Box::new(|| Ok(())),
         bridges: None,

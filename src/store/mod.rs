@@ -2,6 +2,7 @@
 //! nor a hash of one (docs/storage.md shows a record and says what a thief of it learns).
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -112,6 +113,18 @@ pub enum Stage {
         /// Where it may be used from; anywhere if empty.
         addresses: Vec<Network>,
     },
+}
+
+impl Stage {
+    /// Whether tokens of the grant may be used from this address. No address is the Unix socket.
+    pub fn admits_from(&self, peer: Option<IpAddr>) -> bool {
+        match self {
+            Stage::Service { addresses } if !addresses.is_empty() => {
+                peer.is_some_and(|peer| addresses.iter().any(|network| network.contains(peer)))
+            }
+            Stage::CodeIssued | Stage::Live { .. } | Stage::Service { .. } => true,
+        }
+    }
 }
 
 impl Grant {

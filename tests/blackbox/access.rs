@@ -11,12 +11,12 @@ use crate::support::server::{Server, temporary_directory};
 use crate::support::walk::{in_session, modern, reply};
 
 /// What an answer lists, by name.
-fn listed(answer: &Answer) -> Vec<String> {
+pub(crate) fn listed(answer: &Answer) -> Vec<String> {
     let tools = reply(answer)["result"]["tools"].as_array().unwrap().clone();
     tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
 }
 
-fn reload(server: &Server, expected: &str) -> String {
+pub(crate) fn reload(server: &Server, expected: &str) -> String {
     let seen = server.log().matches(expected).count();
     server.signal("-HUP");
     server.wait_for_more(expected, seen)

@@ -195,7 +195,7 @@ fn a_known_caller_who_is_refused_is_recorded() {
     there.send(server.authority()).unwrap().expect(401);
     let [line] = &folder.wait_for("request", 1)[..] else { panic!() };
     let said = ["server", "user", "reason"].map(|member| text(line, member));
-    assert_eq!((said, &line["status"]), (["two", "github:583231", "invalid_token"], &json!(401)));
+    assert_eq!((said, &line["status"]), (["two", "github:583231", "another_server"], &json!(401)));
     assert_eq!(text(&folder.wait_for("login.admitted", 1)[0], "server"), "one");
 }
 

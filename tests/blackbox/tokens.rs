@@ -5,11 +5,12 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::access::{listed, reload};
 use crate::servers::{ServersFile, operator, peer_entry_for_all, start};
 use crate::support::github::FakeGitHub;
 use crate::support::http::{Answer, Request};
 use crate::support::server::Server;
-use crate::support::walk::{in_session, modern, reply};
+use crate::support::walk::{in_session, mcp, modern, reply};
 
 /// Makes a token: what a client is configured with.
 fn add(server: &Server, arguments: &[&str]) -> Value {
@@ -118,6 +119,61 @@ fn each_refusal_has_its_reason_in_the_log() {
     check("one", &token(&ci), 403, &["reason=needs_user", "user=token:ci"]);
     let (refused, why) = operator(&server, &["tokens", "add", "new", "--server", "one"]);
     assert!(refused == 2 && why.contains("one needs to know which person calls"), "{why}");
+}
+
+/// A4, A6, A8: a server with rules takes a service token that one of them names, with the tools of that rule, in both eras; rules that
+/// change hold for the streams of a token of several servers, too.
+#[test]
+fn access_rules_hold_for_service_tokens() {
+    let github = FakeGitHub::start();
+    let servers = |rules: Value| {
+        let mut one = peer_entry_for_all("1");
+        one["access"] = rules;
+        json!({ "one": one, "two": peer_entry_for_all("2") })
+    };
+    let file = ServersFile::new(&servers(json!([{ "allow": ["any"] }])));
+    let server = start(&github, &file);
+    let (refused, why) = operator(&server, &["tokens", "add", "ci", "--server", "one,two"]);
+    assert!(refused == 2 && why.contains(r#"no access rule of one names token:ci: write"#), "{why}");
+    assert!(why.contains(r#"{ "allow": ["token:ci"] }"#), "{why}");
+    file.write(&servers(json!([{ "allow": ["token:ci"], "tools": ["p*"] }, { "allow": ["any"] }])));
+    reload(&server, "servers.reloaded");
+    let token = token(&add(&server, &["ci", "--server", "one,two"]));
+    let send =
+        |request: Request, path: &str| request.at(path).bearer(&token).send(server.authority()).unwrap();
+    let initialize = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "n8n", "version": "1" } } });
+    let open = |path: &str| {
+        let session = send(mcp(&initialize), path).expect(200).field("mcp-session-id").unwrap().to_owned();
+        let stream = Request::get(path).with("Accept", "text/event-stream").with("Mcp-Session-Id", &session);
+        (session, stream.bearer(&token).open(server.authority()).unwrap())
+    };
+    let ((one, stream_of_one), (two, _stream_of_two)) = (open("/one/mcp"), open("/two/mcp"));
+    let list = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/list", "params": {} });
+    for request in [in_session(&list, &one), modern("tools/list", json!({}))] {
+        assert_eq!(listed(&send(request, "/one/mcp")), ["pid"]);
+    }
+    let call = json!({ "name": "echo", "arguments": {} });
+    let legacy = json!({ "jsonrpc": "2.0", "id": 8, "method": "tools/call", "params": call });
+    for request in [in_session(&legacy, &one), modern("tools/call", call)] {
+        let answer = reply(&send(request, "/one/mcp"));
+        assert_eq!(answer["error"]["code"], -32602, "{answer}");
+    }
+    assert!(listed(&send(modern("tools/list", json!({})), "/two/mcp")).len() > 1, "it has no rules");
+
+    file.write(&servers(json!([{ "allow": ["any"] }])));
+    reload(&server, "servers.reloaded");
+    for request in [in_session(&list, &one), modern("tools/list", json!({}))] {
+        let answer = send(request, "/one/mcp").expect(403);
+        assert_eq!(answer.field("www-authenticate"), None);
+    }
+    let log = server.wait_for_log("reason=no_access_rule");
+    assert!(
+        log.lines().any(|line| line.contains("no_access_rule") && line.contains("user=token:ci")),
+        "{log}"
+    );
+    assert_eq!(stream_of_one.messages().count(), 0, "the stream ended");
+    assert_eq!(send(in_session(&list, &two), "/two/mcp").status, 200);
 }
 
 /// A27: told at the start, and by `check` whether the server runs or not.

@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const DAYS: (u16, u16) = (90, 365);
 /// How long before its end a token is warned of: time to replace it at its client.
 pub const WARNING: Duration = Duration::from_secs(14 * 86_400);
-/// Sweeps between two such warnings: a day.
-pub const SWEEPS_A_WARNING: u32 = 43_200;
+/// The time between two such warnings: a day.
+pub const BETWEEN_WARNINGS: Duration = Duration::from_secs(86_400);
 /// How exact the time of a token's last use is in the table: a token in use costs one write in this time.
 pub const USE: Duration = Duration::from_secs(3600);

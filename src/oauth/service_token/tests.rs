@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::*;
+use crate::base::access::{AccessRules, Who};
 use crate::base::clock::Timestamp;
-use crate::base::identity::UserId;
-use crate::base::trace::{RequestId, Trace};
+use crate::base::identity::{Principal, UserId};
+use crate::base::trace::{self, RequestId, Trace};
 use crate::http::fake::request;
 use crate::oauth::deny::DenyList;
 use crate::oauth::fake::{self, Fixture, Visitor};
@@ -62,7 +63,7 @@ fn rules_name_a_service_token_or_it_is_refused() {
     let fixture = fake::fixture();
     let rule = |name: &str| {
         let rules = serde_json::json!([{ "allow": ["any"] }, { "allow": [name], "tools": ["report"] }]);
-        fixture.resource.access.replace(crate::base::access::AccessRules::read(&rules).unwrap());
+        fixture.resource.access.replace(AccessRules::read(&rules).unwrap());
     };
     rule("token:other");
     let error = fixture.server.add_token(&order("cron", &[])).unwrap_err().to_string();
@@ -72,7 +73,7 @@ fn rules_name_a_service_token_or_it_is_refused() {
     let caller = admitted(&fixture, &token).unwrap();
     assert!(!fixture.resource.access.rules().rule_for(Who::from(&caller)).unwrap().opens_tool("other"));
     rule("token:other");
-    assert_eq!(refused(&fixture, &token), (BearerError::NotAllowed, Some("no_access_rule")));
+    assert_eq!(refused(&fixture, &token), (BearerError::NotAllowed, None));
 }
 
 /// A26: it is nobody at GitHub, and has no token there.
@@ -100,6 +101,22 @@ fn a_service_token_opens_its_own_servers_alone() {
     assert_eq!(check(&files, &one), None);
     assert_eq!(check(&notes, &one), Some((BearerError::Invalid, Some("another_server"))));
     assert_eq!((check(&files, &both), check(&notes, &both)), (None, None));
+}
+
+/// A8, A26: what is open at one of its servers ends when the rules of that one do not name it any more.
+#[test]
+fn a_service_token_of_several_servers_is_subject_to_the_rules_of_each() {
+    let fixture = fake::two_servers();
+    let [files, notes] = [0, 1].map(|index| fixture.server.resources.all().remove(index));
+    let token = added(&fixture, &order("both", &["files", "notes", "files"]));
+    let grant = the_grant(&fixture);
+    assert_eq!(grant.resource, format!("{} {}", files.uri, notes.uri), "each once");
+    assert!(fixture.server.is_live(&files, grant.id) && fixture.server.is_live(&notes, grant.id));
+    files.access.replace(AccessRules::read(&serde_json::json!([{ "allow": ["any"] }])).unwrap());
+    assert!(!fixture.server.is_live(&files, grant.id), "its sessions and streams end");
+    assert!(fixture.server.is_live(&notes, grant.id));
+    let check = |resource: &ProtectedResource| ask(&fixture, resource, &token, None).err();
+    assert_eq!((check(&files), check(&notes)), (Some((BearerError::NotAllowed, None)), None));
 }
 
 /// A27: the end is the token's, whatever is done with it; a revocation holds at the next request.
@@ -140,15 +157,14 @@ fn a_service_token_may_be_bound_to_addresses() {
         (Some("2001:db9::1"), false),
         (None, false),
     ] {
-        let expected = (!is_admitted).then_some((BearerError::Forbidden, Some("address_not_allowed")));
+        let expected = (!is_admitted).then_some((BearerError::WrongAddress, None));
         assert_eq!(ask(&fixture, &fixture.resource, &token, peer).err(), expected, "{peer:?}");
     }
-    let answer = fixture.resource.challenge(
-        &request("POST", "/mcp").head,
-        crate::oauth::Endpoint::Mcp,
-        BearerError::Forbidden,
-    );
-    assert_eq!((answer.status(), answer.header_value("www-authenticate")), (403, None));
+    for error in [BearerError::WrongAddress, BearerError::NeedsUser] {
+        let head = request("POST", "/mcp").head;
+        let answer = fixture.resource.challenge(&head, crate::oauth::Endpoint::Mcp, error);
+        assert_eq!((answer.status(), answer.header_value("www-authenticate")), (403, None));
+    }
 }
 
 /// A29: at the making, and later when the server has changed.
@@ -158,7 +174,7 @@ fn a_server_that_needs_a_person_refuses_service_tokens() {
     let token = added(&fixture, &order("ci", &[]));
     let resource = Arc::new(ProtectedResource::clone(&fixture.resource).needing_user(true));
     fixture.restart(|parts| parts.resources = vec![resource]);
-    assert_eq!(refused(&fixture, &token), (BearerError::Forbidden, Some("needs_user")));
+    assert_eq!(refused(&fixture, &token), (BearerError::NeedsUser, None));
     let error = fixture.server.add_token(&order("other", &[])).unwrap_err().to_string();
     assert!(error.contains("the server needs to know which person calls"), "{error}");
 }
@@ -226,12 +242,21 @@ fn whoever_has_table_and_key_can_act_for_a_grant_that_is_there() {
     let body = token.strip_prefix(ServiceToken::PREFIX).unwrap();
     assert!(body.as_bytes().windows(12).all(|part| !record.contains(std::str::from_utf8(part).unwrap())));
     let forged = |byte| {
-        let (grant, client) = (grant.id, grant.client.fingerprint.clone());
-        let token = ServiceToken { grant, client, expires: Timestamp(u64::MAX) };
+        let access = AccessToken {
+            grant: grant.id,
+            scopes: grant.scopes.clone(),
+            resource: grant.resource.clone(),
+            secret: Secret::new([0; 32]),
+            expires: Timestamp(u64::MAX),
+        };
+        let token = ServiceToken { client: grant.client.fingerprint.clone(), access };
         seal::seal(&seal::fake::keyring(byte), &token, &crate::base::random::OsRandom)
     };
     assert_eq!(refused(&fixture, &forged(2)).0, BearerError::Invalid, "another key");
     assert!(admitted(&fixture, &forged(1)).is_ok(), "the key");
+    fixture.clock.advance(90 * DAY);
+    assert_eq!(refused(&fixture, &forged(1)).1, Some("token_revoked"), "its time is the grant's");
+    fixture.clock.go_back(90 * DAY);
     fixture.server.grants.end(grant.id, "operator").unwrap();
     assert_eq!(refused(&fixture, &forged(1)), (BearerError::Invalid, Some("token_revoked")));
 }
@@ -270,6 +295,26 @@ fn a_service_token_is_warned_of_two_weeks_before_its_end() {
     check(91, true);
     let person = crate::store::conformance::grant(1);
     assert!(!person.ends_soon(person.expires), "a person logs in again");
+}
+
+/// A27: while the server runs as well, where no start and no `check` tells.
+#[test]
+fn the_sweep_names_tokens_that_end_soon_once_a_day() {
+    let fixture = fake::fixture();
+    added(&fixture, &TokenOrder { days: 16, ..order("short", &[]) });
+    added(&fixture, &order("long", &[]));
+    let grants = &fixture.server.grants;
+    let named = || grants.ending_soon().iter().map(|grant| grant.login.clone()).collect::<Vec<_>>();
+    assert_eq!(named(), [""; 0], "the start has said it");
+    fixture.clock.advance(DAY);
+    assert_eq!(named(), [""; 0], "15 days are left");
+    fixture.clock.advance(DAY);
+    assert_eq!((named(), named()), (vec!["token:short".to_owned()], vec![]));
+    fixture.clock.advance(DAY);
+    grants.sweep();
+    assert_eq!(named(), [""; 0], "the sweep has said it");
+    fixture.clock.advance(DAY);
+    assert_eq!(named(), ["token:short"]);
 }
 
 /// Each mistake says what to write.
