@@ -127,15 +127,20 @@ impl Backend for Bridge {
 
     /// Reads the peer's list as this caller, in as many pages as any server has.
     fn look_up(&self, caller: &Principal, tool: &str) {
+        let listed = &self.calls.listed;
+        let changes = listed.changes(caller.grant);
         let Ok((instance, _)) = self.instances().wait_for(caller) else { return };
         let mut params = Members::default();
         for _ in 0..limits::bridge::LIST_PAGES {
             let Ok(page) = asked::ask(&instance, "tools/list", &params) else { return };
-            self.calls.listed.note(caller.grant, Operation::ListTools, &page);
-            let cursor = page.get("nextCursor").filter(|_| self.is_read_only(caller, tool).is_none());
-            let Some(cursor) = cursor else { return };
+            listed.note(caller.grant, Operation::ListTools, &page);
+            if self.is_read_only(caller, tool).is_some() {
+                return;
+            }
+            let Some(cursor) = page.get("nextCursor") else { break };
             params = Members::default().with("cursor", &cursor).unwrap_or_default(); // a cursor is JSON
         }
+        listed.looked_up(caller.grant, changes);
     }
 
     fn known(&self, caller: &Principal, operation: Operation, name: &str) -> Option<Cow<'_, str>> {

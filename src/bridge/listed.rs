@@ -28,6 +28,8 @@ struct ListedNames {
     bytes: usize,
     /// How often the peer has said that its tools have changed.
     changes: u64,
+    /// The value of `changes` when the whole list was last read here.
+    looked_up: Option<u64>,
 }
 
 impl ListedNames {
@@ -108,12 +110,24 @@ impl Listed {
         by_grant.get(&grant)?.names.get(&(Operation::CallTool, tool.to_owned()))?.rules.clone()
     }
 
-    /// Whether a tool says that it changes nothing; `None` if it was not listed to this grant since the tools have changed.
+    /// Whether a tool says that it changes nothing; `None` if it was not listed to this grant since the tools have changed. What the whole
+    /// list did not have is not looked up again: that would cost the peer, and tell by its time what there is.
     pub(super) fn is_read_only(&self, grant: GrantId, tool: &str) -> Option<bool> {
         let by_grant = self.by_grant.lock();
         let listed = by_grant.get(&grant)?;
         let item = listed.names.get(&(Operation::CallTool, tool.to_owned()));
-        item.filter(|item| item.changes == listed.changes).map(|item| item.is_read_only)
+        let is_read_only = item.filter(|item| item.changes == listed.changes).map(|item| item.is_read_only);
+        is_read_only.or_else(|| (listed.looked_up == Some(listed.changes)).then_some(false))
+    }
+
+    /// How often the tools of this grant's peer have changed.
+    pub(super) fn changes(&self, grant: GrantId) -> u64 {
+        self.by_grant.lock().get(&grant).map_or(0, |listed| listed.changes)
+    }
+
+    /// The whole list was read for this grant, after that many changes.
+    pub(super) fn looked_up(&self, grant: GrantId, changes: u64) {
+        self.by_grant.lock().entry(grant).or_default().looked_up = Some(changes);
     }
 
     /// The peer of this grant, or the one of all, has other tools than it has listed.

@@ -53,4 +53,8 @@ fn what_a_tool_says_of_itself_is_forgotten_when_tools_change() {
     assert_eq!(known(), [Some(true); 2]);
     listed.tools_changed(None);
     assert_eq!(known(), [None; 2]);
+    listed.looked_up(first, listed.changes(first));
+    assert_eq!(known(), [Some(false), None], "the whole list did not have it");
+    note(first);
+    assert_eq!(known(), [Some(true), None], "a client has read that it is there now");
 }
