@@ -129,11 +129,12 @@ impl StoreConnections {
         self.health.lock().failures
     }
 
-    /// Notes whether the server has answered. A refusal is an answer, such as OOM; but READONLY is that of a server that has become
-    /// a replica: what it has may be old, and its name may already be that of another.
+    /// Notes whether the server has answered. A refusal is an answer, such as OOM. But one that loads its file, or has become a
+    /// replica, is not there: what it has may be old, and its name may already be that of another.
     pub(super) fn note(&self, error: Option<&RedisError>) {
+        let is_answer = |code| !matches!(code, "LOADING" | "MASTERDOWN" | "READONLY");
         let mut health = self.health.lock();
-        if error.is_none_or(|error| error.code().is_some_and(|code| code != "READONLY")) {
+        if error.is_none_or(|error| error.code().is_some_and(is_answer)) {
             health.away = None;
             return;
         }
