@@ -33,10 +33,10 @@ JSON = {"Content-Type": "application/json", "Accept": "application/json, text/ev
 class GitHubHandler(BaseHTTPRequestHandler):
     """As much of GitHub as the server asks for. A code and a token say whose they are."""
 
-    def answer(self, status, body=None):
+    def answer(self, status, body=None, more=None):
         text = json.dumps(body).encode() if body else b""
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": len(text), "Connection": "close"}.items():
+        for name, value in {"Content-Type": "application/json", "Content-Length": len(text), "Connection": "close", **(more or {})}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(text)
@@ -47,6 +47,11 @@ class GitHubHandler(BaseHTTPRequestHandler):
         self.answer(200, {"access_token": token, "token_type": "bearer", "scope": ""})
 
     def do_GET(self):
+        page = urlsplit(self.path)
+        if page.path == "/login/oauth/authorize":  # somebody who is signed in and says yes
+            asked = {name: values[0] for name, values in parse_qs(page.query).items()}
+            back = urlencode({"code": f"code-0-{secrets.token_hex(8)}", "state": asked["state"]})
+            return self.answer(302, None, {"Location": f"{asked['redirect_uri']}?{back}"})
         number = int(self.headers["Authorization"].split("_")[1])
         login = f"octocat-{number}"
         self.answer(200, {"id": 583231 + number, "login": login, "name": None, "email": None, "type": "User"})

@@ -1,10 +1,13 @@
 """Three replicas that share one Valkey or Redis server: make replicas.
 
 usage: python3 replicas.py BINARY NGINX HAPROXY        (REPLICAS_SECONDS=30)
+       python3 replicas.py demo BINARY NGINX REPORT    three replicas behind nginx without affinity, in place of `BINARY demo`:
+                                                       until SIGTERM; what each was asked is appended to REPORT
 
 What must hold: behind nginx without affinity, logins, sessions and calls go on at whichever replica they reach; a revocation at
 one is in force at the others within five seconds; a call asks nothing of the store; while the store is stopped, answers come at
-once and are 503, no thread is left behind, and no restart is needed; a storm of refreshes over all replicas, with kill -9 of
+once and are 503, no thread is left behind, and no restart is needed; nor while the network swallows what goes to the store and
+comes from it (root only: in a network namespace); a storm of refreshes over all replicas, with kill -9 of
 replicas and of the store, loses no grant that was answered, makes none twice, and revives none whose revocation was answered; under
 `everysec`, none but those of the last seconds before the store was killed.
 """
@@ -32,16 +35,66 @@ SECONDS = int(os.environ.get("REPLICAS_SECONDS", "30"))
 REPLICAS = 3
 # What Redis may not have written yet under `everysec` when it is killed (seconds): it waits as long for the disk.
 LOST = 2.5
+# How long a network is cut (seconds).
+CUT = 8
 PREFIX = "{mcp-oauth}:"
 
 
-class Store:
-    """A Valkey or Redis server that keeps what it is told, on a Unix socket and a port."""
+class Namespace:
+    """A network of the store's own: a cable leads there, which can be pulled out. Then packets vanish, and nobody is told."""
 
-    def __init__(self, directory, fsync):
+    def __init__(self):
+        number = os.getpid()
+        self.name, self.near, self.far, self.before, self.why_not = f"store{number}", f"n{number}", f"f{number}", [], None
+        network = f"198.18.{number // 64 % 256}."
+        self.ours, self.address = (f"{network}{number % 64 * 4 + last}" for last in (1, 2))
+
+    def ip(self, *words):
+        return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
+
+    def inside(self, *words):
+        return self.ip("-n", self.name, *words)
+
+    def __enter__(self):
+        if os.geteuid() != 0:
+            self.why_not = "only root may make a network namespace"
+            return self
+        try:
+            self.ip("netns", "add", self.name)
+            self.ip("link", "add", self.near, "type", "veth", "peer", "name", self.far, "netns", self.name)
+        except (OSError, subprocess.CalledProcessError) as error:
+            self.why_not = getattr(error, "stderr", None) or str(error)
+            return self
+        self.ip("address", "add", f"{self.ours}/30", "dev", self.near)
+        self.ip("link", "set", self.near, "up")
+        self.inside("link", "set", "lo", "up")
+        self.inside("address", "add", f"{self.address}/30", "dev", self.far)
+        self.mend()
+        # Else the kernel soon says that nobody answers there.
+        hardware = json.loads(self.inside("-json", "link", "show", self.far))[0]["address"]
+        self.ip("neighbour", "replace", self.address, "lladdr", hardware, "dev", self.near, "nud", "permanent")
+        self.before = ["ip", "netns", "exec", self.name]
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["ip", "netns", "delete", self.name], capture_output=True)  # and the cable, if they were made
+
+    def cut(self):
+        self.inside("link", "set", self.far, "down")
+
+    def mend(self):
+        self.inside("link", "set", self.far, "up")
+
+
+class Store:
+    """A Valkey or Redis server that keeps what it is told, on a Unix socket and a port, in a network of its own if there is one."""
+
+    def __init__(self, directory, fsync, network=None):
         self.socket, self.port = f"{directory}/store.sock", free_port()
         program = shutil.which("valkey-server") or shutil.which("redis-server")
-        self.command = [program, "--bind", "127.0.0.1", "--port", str(self.port), "--unixsocket", self.socket, "--dir", directory, "--save", "", "--appendonly", "yes", "--appendfsync", fsync]
+        own = network and not network.why_not
+        self.address = network.address if own else "127.0.0.1"
+        self.command = [*(network.before if own else []), program, "--protected-mode", "no", "--bind", self.address, "--port", str(self.port), "--unixsocket", self.socket, "--dir", directory, "--save", "", "--appendonly", "yes", "--appendfsync", fsync]
         self.start()
 
     def start(self):
@@ -66,7 +119,7 @@ class Store:
 class Site3:
     """The replicas, and a person's way to one of them."""
 
-    def __init__(self, binary, directory, store, public_port):
+    def __init__(self, binary, directory, store, public_port, more=None):
         key = f"{directory}/key"
         with open(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
             file.write(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=") + "\n")
@@ -75,6 +128,7 @@ class Site3:
         env = {
             "MCP_STORE": f"unix://{store.socket}", "MCP_OAUTH_KEY_FILE": key, "MCP_PUBLIC_URL": self.origin, "MCP_ALLOW": "any",
             "MCP_TRUSTED_PROXY": "127.0.0.1", "MCP_REGISTRATIONS_PER_HOUR": "100000", "GITHUB_URL": github, "GITHUB_API_URL": f"{github}/api/v3",
+            **(more or {}),
         }
         self.servers = [self.start(binary, env) for _ in range(REPLICAS)]
         self.binary, self.env = binary, env
@@ -149,14 +203,14 @@ CALL = json.dumps({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": 
 NGINX = """
 daemon off; pid DIR/nginx.pid; error_log DIR/nginx.log; events { }
 http {
-    access_log off; client_body_temp_path DIR; proxy_temp_path DIR; fastcgi_temp_path DIR; uwsgi_temp_path DIR; scgi_temp_path DIR;
+    log_format upstream "$upstream_addr"; access_log DIR/access.log upstream; client_body_temp_path DIR; proxy_temp_path DIR; fastcgi_temp_path DIR; uwsgi_temp_path DIR; scgi_temp_path DIR;
     UPSTREAM
     server {
         listen 127.0.0.1:PORT;
-        location / {
-            proxy_pass http://mcp_oauth_server; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $remote_addr; proxy_buffering off; proxy_next_upstream off;
-        }
+        proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+        proxy_set_header X-Forwarded-For $remote_addr; proxy_buffering off; proxy_next_upstream off;
+        location / { proxy_pass http://mcp_oauth_server; }
+        HTTP_SSE
     }
 }"""
 
@@ -211,11 +265,16 @@ def in_session(site, session, number):
         must("Hello, Ada!" in text, f"a session: {text[:200]}")
 
 
-def without_affinity(nginx, directory, port, replicas):
-    """Logins, calls and sessions over nginx, which gives each request to the next replica."""
+def round_robin(nginx, directory, port, replicas):
+    """An nginx that gives each request to the next replica; those of HTTP+SSE, whose messages are answered on a stream, by the token."""
     servers = "".join(f"server 127.0.0.1:{server.port};" for server in replicas.servers)
-    config = NGINX.replace("UPSTREAM", f"upstream mcp_oauth_server {{ {servers} }}")
+    upstreams = f"upstream mcp_oauth_server {{ {servers} }} upstream by_token {{ hash $http_authorization; {servers} }}"
+    config = NGINX.replace("UPSTREAM", upstreams).replace("HTTP_SSE", "location ~ ^/(sse|message)$ { proxy_pass http://by_token; }")
+    return Balancer(directory, replicas, port, [nginx, "-c", "CONFIG", "-p", directory], config)
 
+
+def without_affinity(nginx, directory, port, replicas):
+    """Logins, calls and sessions."""
     def work():
         for person in people(site, 8):
             for _ in range(6):
@@ -223,7 +282,7 @@ def without_affinity(nginx, directory, port, replicas):
             person.refresh().call()
             in_session(site, person.session(), 6)
 
-    with Balancer(directory, replicas, port, [nginx, "-c", "CONFIG", "-p", directory], config) as site:
+    with round_robin(nginx, directory, port, replicas) as site:
         each = shares(replicas, work)
     must(all(each), f"a replica was not asked: {each}")
     print(f"nginx without affinity: 8 logins, refreshes and sessions, {sum(each)} calls, by replica: {each}")
@@ -260,17 +319,19 @@ def revocation(replicas):
 
 
 class Link:
-    """A network between a replica and the store, which can be cut: then it swallows everything, and nobody is told."""
+    """A way to the store that can be cut: then it swallows everything, and nobody is told."""
 
-    def __init__(self, port):
-        self.target, self.whole, self.listener = port, threading.Event(), socket.create_server(("127.0.0.1", 0))
-        self.whole.set()
+    def __init__(self, store):
+        self.target, self.whole, self.listener = (store.address, store.port), threading.Event(), socket.create_server(("127.0.0.1", 0))
+        self.address, self.port = self.listener.getsockname()
+        self.cut, self.mend = self.whole.clear, self.whole.set
+        self.mend()
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
         while True:
             near, _ = self.listener.accept()
-            far = socket.create_connection(("127.0.0.1", self.target))
+            far = socket.create_connection(self.target)
             for ends in ((near, far), (far, near)):
                 threading.Thread(target=self.carry, args=ends, daemon=True).start()
 
@@ -284,29 +345,57 @@ class Link:
             pass
 
 
-def partition(replicas, store):
-    """One replica loses the store, and hears nothing of a revocation at another."""
-    link = Link(store.port)
-    env = replicas.env | {"MCP_STORE": f"redis://127.0.0.1:{link.listener.getsockname()[1]}/0"}
-    with replicas.start(replicas.binary, env) as cut_off:
-        person, = people(cut_off.site, 1, 90)
-        for _ in range(20):
-            must(call_status(person, cut_off.site)[0] == 200, "a call before the partition")
-        link.whole.clear()
+class CutOff:
+    """Two replicas that reach the store by a way that can be cut."""
+
+    def __init__(self, replicas, address, port):
+        env = replicas.env | {"MCP_STORE": f"redis://{address}:{port}/0"}
+        self.servers = [replicas.start(replicas.binary, env) for _ in range(2)]
+
+    __enter__, __exit__, any = Site3.__enter__, Site3.__exit__, Site3.any
+
+
+def partition(replicas, name, address, port, way, first):
+    """Two replicas lose the store under load, and hear nothing of a revocation at another."""
+    with CutOff(replicas, address, port) as cut_off:
+        person, *group = people(cut_off.any(), 25, first)
+        for server in cut_off.servers * 10:
+            must(call_status(person, server.site)[0] == 200, "a call before the partition")
+        before = [server.sample()[1] for server in cut_off.servers]
+        load = Load(cut_off, group, True)
+        time.sleep(1)
+        way.cut()
         started = time.monotonic()
         must(revoke_status(person, replicas.servers[0].site)[0] == 200, "a revocation")
-        while (answer := call_status(person, cut_off.site)[0]) == 200:
-            must(time.monotonic() < started + 5, "revoked, and alive behind a partition after 5 s")
-            time.sleep(0.02)
+        for server in cut_off.servers:
+            while (answer := call_status(person, server.site)[0]) == 200:
+                must(time.monotonic() < started + 5, "revoked, and alive behind a partition after 5 s")
+                time.sleep(0.02)
+            must(answer == 503, f"an answer without the store: {answer}")
+        refused = time.monotonic() - started
+        # The requests that were under way have had their answers after this.
+        time.sleep(1.5)
+        healthy, load.seen = load.seen, collections.Counter()
+        while time.monotonic() < started + CUT:
+            must(call_status(person, cut_off.any())[0] == 503, "an answer without the store")
+            time.sleep(0.05)
+        away, slowest, during = dict(load.seen), load.slowest, [server.sample()[1] for server in cut_off.servers]
+        way.mend()
+        started = time.monotonic()
+        for server in cut_off.servers:
+            while (after := call_status(person, server.site)[0]) == 503:
+                must(time.monotonic() < started + 10, "the store is back, and a replica does not notice")
+                time.sleep(0.02)
+            must(after == 401, f"revoked, and after the partition: {after}")
         seconds = time.monotonic() - started
-        for _ in range(50):
-            must(call_status(person, cut_off.site)[0] == 503, "an answer without the store")
-        link.whole.set()
-        while (after := call_status(person, cut_off.site)[0]) == 503:
-            must(time.monotonic() < started + 20, "the store is back, and the replica does not notice")
-            time.sleep(0.02)
-        must((answer, after) == (503, 401), f"behind and after the partition: {answer}, {after}")
-        print(f"a partition: a grant that was revoked elsewhere was refused after {seconds:.2f} s, with 503, and when it was over with 401")
+        load.stop()
+        for each in group:
+            must(call_status(each, cut_off.any())[0] == 200 and refresh_status(each, cut_off.any())[0] == 200, "after the partition")
+        threads = before, during, [server.sample()[1] for server in cut_off.servers]
+        must(healthy[200] > 0 and set(load.seen) <= {200, 503}, f"answers: {healthy}, {load.seen}")
+        must(set(away) == {503} and slowest < 4, f"answers without the store: {away}, the slowest after {slowest:.1f} s")
+        must(max(threads[2]) < max(before) + 60, f"threads before, during, after: {threads}")
+        print(f"a partition of {CUT} s ({name}): a grant that was revoked elsewhere was refused after {refused:.2f} s; answers {away}, the slowest after {slowest:.2f} s; threads before, during, after: {threads}; back after {seconds:.2f} s")
 
 
 def costs(replicas, store):
@@ -473,27 +562,66 @@ def storm(replicas, store, fsync):
     print(f"a storm of {SECONDS} s, appendfsync {fsync}, {dict(kills)} killed: refreshes {dict(counts)}; {len(alive)} grants alive, {len(revoked)} revoked; {len(lost)} lost, {len(undone)} revived, none doubled")
 
 
+def demo(binary, nginx, report):
+    """What clients are given in place of one server: it takes the same environment, and writes the same log."""
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    port = int(os.environ["MCP_LISTEN"].rsplit(":", 1)[1])
+    more = {name: value for name, value in os.environ.items() if name.startswith("MCP_") and name not in ("MCP_LISTEN", "MCP_STATE_DIR")}
+    with tempfile.TemporaryDirectory(prefix="replicas-") as directory:
+        store = Store(directory, "always")
+        try:
+            with Site3(binary, directory, store, port, more) as replicas:
+                with round_robin(nginx, directory, port, replicas):
+                    ended.wait()
+                must([server.stop() for server in replicas.servers] == [0] * REPLICAS, "a replica did not end as it should")
+                logs = {server.port: server.log().splitlines(keepends=True) for server in replicas.servers}
+                with open(f"{directory}/access.log") as file:
+                    order = [int(line.rsplit(":", 1)[1]) for line in file]
+        finally:
+            store.kill()
+    requests = [sum(" request method=" in line for line in log) for log in logs.values()]
+    messages = [sum(" rpc=" in line for line in log) for log in logs.values()]
+    with open(report, "a") as file:
+        file.write(f"requests by replica: {requests}, of which messages with a token: {messages}\n")
+    # One log, in the order in which nginx saw the answers.
+    for port in order:
+        while logs[port]:
+            line = logs[port].pop(0)
+            sys.stderr.write(line)
+            if " request method=" in line:
+                break
+    sys.stderr.writelines(line for log in logs.values() for line in log)
+    must(all(messages), f"a replica got no message: {messages}")
+
+
 def main():
     binary, nginx, haproxy = sys.argv[1:4]
     for fsync in ("always", "everysec"):
-        with tempfile.TemporaryDirectory(prefix="replicas-") as directory:
-            store = Store(directory, fsync)
+        with tempfile.TemporaryDirectory(prefix="replicas-") as directory, Namespace() as network:
+            store = Store(directory, fsync, network)
             port = free_port()
             try:
                 with Site3(binary, directory, store, port) as replicas:
                     if fsync == "always":
                         without_affinity(nginx, directory, port, replicas)
-                        config = NGINX.replace("UPSTREAM", example("replicas-nginx.conf", replicas))
+                        config = NGINX.replace("UPSTREAM", example("replicas-nginx.conf", replicas)).replace("HTTP_SSE", "")
                         with_affinity("nginx", directory, port, replicas, [nginx, "-c", "CONFIG", "-p", directory], config)
                         config = example("replicas-haproxy.cfg", replicas).replace(":443 ssl crt /etc/haproxy/mcp.example.com.pem", "127.0.0.1:PORT")
                         with_affinity("HAProxy", directory, port, replicas, [haproxy, "-f", "CONFIG"], config)
                         revocation(replicas)
                         costs(replicas, store)
-                        partition(replicas, store)
+                        link = Link(store)
+                        partition(replicas, "a proxy", link.address, link.port, link, 500)
+                        if network.why_not:
+                            print(f"SKIPPED: a partition in a network namespace: {network.why_not.strip()}")
+                        else:
+                            partition(replicas, "a network namespace", store.address, store.port, network, 600)
                         paused(replicas, store)
                     storm(replicas, store, fsync)
             finally:
                 store.kill()
 
 
-main()
+if __name__ == "__main__":
+    demo(*sys.argv[2:]) if sys.argv[1] == "demo" else main()
