@@ -8,7 +8,7 @@ use crate::base::{capped, clock, limits, log};
 use crate::bridge::{Bridges, ChildUser, Home, Isolation, Location, ServerEntry};
 use crate::config::{ClientSecret, Config, Listen, Warning};
 use crate::edge::Tls;
-use crate::http::TrustedProxies;
+use crate::http::{TrustedProxies, Uri, is_loopback_host};
 use crate::oauth::AllowRule;
 use crate::oauth::provider::Group;
 use crate::operate;
@@ -165,6 +165,16 @@ impl Report {
         self.say("state", format!("{}: {grants}", files.directory.display()));
         if let Some(url) = &files.store.url {
             self.say("grants are kept at", url.as_str());
+            let uri = Uri::split(url.as_str());
+            // A user may stand before the host.
+            let server = Uri { authority: uri.authority.and_then(|text| text.rsplit('@').next()), ..uri };
+            let is_plain = ["valkey", "redis"].iter().any(|scheme| uri.scheme.eq_ignore_ascii_case(scheme));
+            if is_plain && !server.host().is_some_and(is_loopback_host) {
+                self.warn(
+                    "the store's password and the grants travel in the clear to another machine",
+                    "write valkeys:// for TLS, unless nobody else is on that network",
+                );
+            }
         }
         self.say("operator's socket", files.socket.display());
         self.say("key", files.key_file.path.display());

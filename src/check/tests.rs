@@ -314,6 +314,33 @@ fn a_check_looks_at_the_store() {
     check_words(&changes, false, &["it would not start: MCP_STORE (unix://"]);
 }
 
+/// What goes to a store on another machine is encrypted, or a check says that it is not.
+#[cfg(feature = "valkey")]
+#[test]
+fn a_store_without_tls_on_another_machine_is_unsafe() {
+    let (test, words) = (TestDirectory::new(), "travel in the clear to another machine");
+    let directory = StateDirectory::open(test.path()).unwrap();
+    key_file::load_or_create(&directory, &OsRandom).unwrap();
+    let key = test.path().join("key");
+    let report = |url| {
+        check_words(&[("MCP_STORE", url), ("MCP_OAUTH_KEY_FILE", key.to_str().unwrap())], false, &[url])
+    };
+    // Nobody has this name, and nobody listens on this port.
+    for plain in ["valkey://store.invalid:1/0", "redis://mcp@store.invalid", "VALKEY://mcp@store.invalid:1"] {
+        assert!(report(plain).contains(words), "{plain}");
+    }
+    for safe in [
+        "valkeys://store.invalid:1/0",
+        "rediss://mcp@store.invalid",
+        "valkey://mcp@localhost:1/0",
+        "redis://[::1]:1",
+        "redis://127.0.0.1:1",
+        "unix:///nonexistent?db=1",
+    ] {
+        assert!(!report(safe).contains(words), "{safe}");
+    }
+}
+
 /// A4: `check` says per server and rule who may do what, and what one person would see.
 #[test]
 fn rules_and_what_a_person_sees_are_reported() {
