@@ -219,7 +219,7 @@ impl AuditLog {
             out: Mutex::new(out),
             written: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            failures: Throttle::new(limits::AUDIT_FAILURES_PER_SECOND),
+            failures: Throttle::new(limits::FAILURES_PER_SECOND),
         }
     }
 

@@ -160,8 +160,8 @@ pub const LOG_BATCH: usize = 64;
 pub const LOG_PATIENCE: Duration = Duration::from_secs(2);
 /// Lines a second for requests of which nobody has proven who asks; how many more there were is in the next.
 pub const LOG_STRANGERS_PER_SECOND: u32 = 100;
-/// Lines a second about lines that the audit log did not take.
-pub const AUDIT_FAILURES_PER_SECOND: u32 = 1;
+/// Lines a second about lines that the audit log did not take, and about each kind of error of the grants table.
+pub const FAILURES_PER_SECOND: u32 = 1;
 
 // ---- streams ----
 

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,8 @@ use crate::base::clock::Timestamp;
 use crate::base::identity::{ClientFingerprint, GrantId, Identity, Scopes, Subject, UserId};
 use crate::base::membership::Memberships;
 use crate::base::network::Network;
-use crate::base::{limits, log};
+use crate::base::throttle::Throttle;
+use crate::base::{clock, limits, log};
 use crate::seal::Keyring;
 
 mod backup;
@@ -209,10 +210,21 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// Bounds the lines about failures: while the table is away, each request is one.
+static LOGGED: LazyLock<Throttle> = LazyLock::new(|| Throttle::new(limits::FAILURES_PER_SECOND));
+
 impl Error {
-    /// Logs it.
+    /// Logs it, unless an error of its kind was logged in this second: the next line counts those that were left out.
     pub fn log(&self) {
-        log::error("store.failed", &[log::Field::Error(&self.to_string())]);
+        let kind = match self {
+            Error::Conflict => "conflict",
+            Error::Record(_) => "record",
+            Error::Storage(_) => "storage",
+        };
+        if let Some(omitted) = LOGGED.pass(kind, clock::monotonic()) {
+            let fields = [log::Field::Error(&self.to_string()), log::Field::Omitted(omitted)];
+            log::error("store.failed", &fields);
+        }
     }
 }
 
