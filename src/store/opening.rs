@@ -63,7 +63,10 @@ impl StorePlace {
         let grants = source.list().map_err(failed)?;
         let target = to.open(directory, keys)?;
         if target.count().map_err(failed)? > 0 {
-            return Err(StartupError::new("there are grants at the new place already: nothing was copied"));
+            return Err(StartupError::new(
+                "there are grants at the new place already: nothing was copied. If an earlier copy was cut off, empty \
+                 the new place (docs/replicas.md) and try again",
+            ));
         }
         grants.iter().try_for_each(|grant| target.insert(grant)).map_err(failed)?;
         Ok(grants.len())

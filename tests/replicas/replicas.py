@@ -37,6 +37,8 @@ REPLICAS = 3
 LOST = 2.5
 # How long a network is cut (seconds).
 CUT = 8
+# How many grants are copied.
+MANY = 800
 PREFIX = "{mcp-oauth}:"
 
 
@@ -106,9 +108,9 @@ class Store:
         self.process.kill()
         self.process.wait()
 
-    def ask(self, *words):
+    def ask(self, *words, text=None):
         command = shutil.which("valkey-cli") or "redis-cli"
-        return subprocess.run([command, "-s", self.socket, *words], capture_output=True, text=True).stdout.strip()
+        return subprocess.run([command, "-s", self.socket, *words], input=text, capture_output=True, text=True).stdout.strip()
 
     def commands(self):
         """How often each command was given since the start."""
@@ -481,7 +483,10 @@ def paused(replicas, store):
     must(load.slowest < 4, f"an answer took {load.slowest:.1f} s")
     threads = [[sample[1] for sample in samples] for samples in (before, during, [server.sample() for server in replicas.servers])]
     must(max(threads[2]) < max(threads[0]) + 60, f"threads before, during, after: {threads}")
-    print(f"the store stopped for {SECONDS} s: answers {dict(load.seen)}, the slowest after {load.slowest:.2f} s; threads before, during, after: {threads}; back after {seconds:.2f} s")
+    failures = [[line for line in server.log().splitlines() if "store.failed" in line] for server in replicas.servers]
+    must(max(map(len, failures)) < 6 * SECONDS, f"lines about failures: {[len(lines) for lines in failures]}")
+    must(all("omitted=" in "".join(lines) for lines in failures), "the lines that were left out are not counted")
+    print(f"the store stopped for {SECONDS} s: {[len(lines) for lines in failures]} lines about it; answers {dict(load.seen)}, the slowest after {load.slowest:.2f} s; threads before, during, after: {threads}; back after {seconds:.2f} s")
 
 
 def storm(replicas, store, fsync):
@@ -562,6 +567,84 @@ def storm(replicas, store, fsync):
     print(f"a storm of {SECONDS} s, appendfsync {fsync}, {dict(kills)} killed: refreshes {dict(counts)}; {len(alive)} grants alive, {len(revoked)} revoked; {len(lost)} lost, {len(undone)} revived, none doubled")
 
 
+def copy(server, source, target, until=None):
+    """Status and words of `store copy`, which is killed when `until` holds."""
+    command = [*server.command, "store", "copy", "--from", source, "--to", target]
+    process = subprocess.Popen(command, env=server.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while until and not until():
+        must(process.poll() is None, "copied before it could be killed")
+    if until:
+        process.kill()
+    words = process.communicate()[0].strip()
+    return process.returncode, words
+
+
+def multiply(ask, number):
+    """Makes so many more grants like the one that there is."""
+    entry, end = ask("zrange", f"{PREFIX}by_end", "0", "0", "withscores").splitlines()
+    user, old = entry.split(":")
+    record = ask("get", f"{PREFIX}grant:{old}")
+    lines = []
+    for _ in range(number):
+        new = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+        lines.append(f"set {PREFIX}grant:{new} '{record.replace(old, new)}'")
+        lines.extend(f"zadd {PREFIX}{index} {score} {user}:{new}" for index, score in (("by_user", 0), ("by_end", end)))
+    ask(text="\n".join(lines))
+
+
+def copies(binary, store):
+    """Grants move from the file to the store and back; a copy is killed half-way, and made again."""
+    url, ask = f"unix://{store.socket}?db=1", lambda *words, text=None: store.ask("-n", "1", *words, text=text)
+    count = lambda: int(ask("zcard", f"{PREFIX}by_end"))  # noqa: E731
+    with Server(binary, {"MCP_ALLOW": "any"}) as server:
+        table, seen = f"{server.state}/grants.redb", set()
+
+        def works(more):
+            server.start(more)
+            for person in group:
+                must(refresh_status(person, server.site)[0] == 200 and call_status(person, server.site)[0] == 200, "after a copy")
+            must(server.stop() == 0, "the end of a server")
+
+        def refused(source, target, words):
+            code, said = copy(server, source, target)
+            must(code != 0 and words in said, f"store copy: {code}: {said}")
+            return said
+
+        def copied(source, target, expected):
+            code, said = copy(server, source, target)
+            must(code == 0 and f"{expected}" in said, f"store copy: {code}: {said}")
+
+        def grew():
+            seen.add(os.stat(table).st_mtime_ns if os.path.exists(table) else 0)
+            return len(seen) > 50
+
+        server.start()
+        group = people(server.site, 3, 700)
+        refused("redb", url, "server")
+        server.stop()
+        copied("redb", url, 3)
+        must("empty" in refused("redb", url, "already"), "what to do")
+        works({"MCP_STORE": url})
+        multiply(ask, MANY)
+        os.remove(table)
+        must(copy(server, url, "redb", grew)[0] == -signal.SIGKILL, "a killed copy")
+        refused(url, "redb", "already")
+        must(count() == MANY + 3, "the old place is another than before")
+        os.remove(table)
+        copied(url, "redb", MANY + 3)
+        works({})
+        ask("flushdb")
+        must(copy(server, "redb", url, lambda: count() > MANY // 4)[0] == -signal.SIGKILL, "a killed copy")
+        part = count()
+        must(0 < part < MANY, f"a part: {part}")
+        said = refused("redb", url, "already")
+        ask("flushdb")
+        copied("redb", url, MANY + 3)
+        must(count() == MANY + 3, "grants at the new place")
+        works({"MCP_STORE": url})
+    print(f"store copy: {MANY + 3} grants to the store and back, nobody logged in again; killed after {part}, and made again: {said!r}")
+
+
 def demo(binary, nginx, report):
     """What clients are given in place of one server: it takes the same environment, and writes the same log."""
     ended = threading.Event()
@@ -618,6 +701,7 @@ def main():
                         else:
                             partition(replicas, "a network namespace", store.address, store.port, network, 600)
                         paused(replicas, store)
+                        copies(binary, store)
                     storm(replicas, store, fsync)
             finally:
                 store.kill()
