@@ -146,7 +146,7 @@ impl HttpSession {
             }
         }
         self.open.close();
-        self.delete();
+        self.delete(&self.state.lock().clone());
         self.receiver.ended(&ProgramEnd::Closed);
     }
 
@@ -260,13 +260,17 @@ impl HttpSession {
         agent: &Agent,
     ) -> Result<(), UpstreamError> {
         let _turn = self.renewal.wait((), limits::bridge::START).ok_or(UpstreamError::SessionLost)?;
-        let SessionState { id, initialize, .. } = self.state.lock().clone();
-        if id.as_ref() != lost {
+        let replaced = self.state.lock().clone();
+        if replaced.id.as_ref() != lost {
             return Ok(());
         }
-        let initialize = initialize.ok_or(UpstreamError::SessionLost)?;
+        let initialize = replaced.initialize.clone().ok_or(UpstreamError::SessionLost)?;
         // The peer drops the answer, for which nobody waits.
         self.ask_once(&initialize, initialize.request.unwrap_or_default(), agent)?;
+        // Status 400 can have meant something else: then it lives on.
+        if self.state.lock().id != replaced.id {
+            self.delete(&replaced);
+        }
         let initialized = message::notification("notifications/initialized", Members::default());
         self.post(agent, &initialized)?;
         self.start_listening();
@@ -354,12 +358,11 @@ impl HttpSession {
         if status.is_success() { Ok(response) } else { Err(UpstreamError::of_status(status, "")) }
     }
 
-    /// Ends the session at the upstream, which need not care.
-    fn delete(&self) {
-        let state = self.state.lock().clone();
+    /// Ends a session at the upstream, which need not care.
+    fn delete(&self, state: &SessionState) {
         if state.id.is_some() {
             let request = self.upstream.agent(limits::bridge::CLOSE).delete(self.upstream.url.as_str());
-            let _ = self.with_headers(request, &state, "application/json").map(RequestBuilder::call);
+            let _ = self.with_headers(request, state, "application/json").map(RequestBuilder::call);
         }
     }
 

@@ -220,6 +220,8 @@ fn a_lost_session_is_renewed() {
         assert_eq!(told[1], "renewed");
         assert_eq!((&told[2]["id"], told[2]["result"].is_object()), (&json!(2), true));
         upstream.wait_for("notifications/initialized", 2);
+        let deleted = upstream.wait_for("DELETE", 1);
+        assert_eq!(deleted.header("mcp-session-id"), "s-1", "it may live on after a status 400");
         assert!(client.failure(3, "lose").contains("refuses the request in a new one as well"));
         client.end();
     }
