@@ -131,7 +131,8 @@ impl Instances {
 
     /// What the latest instance of this person said of itself; `None` before there was one.
     pub(super) fn description(&self, person: &Principal) -> Option<Arc<Description>> {
-        self.settings.pool.slots.lock().history(&self.key(person))?.description.clone()
+        let key = self.key(person);
+        self.settings.pool.slots.lock().history(&key)?.description.clone()
     }
 
     /// Ends the instances that serve this grant and no other, and forgets them.
@@ -187,10 +188,12 @@ impl Instances {
     fn key(&self, person: &Principal) -> InstanceKey {
         let key = InstanceKey::new(&self.settings.server, self.settings.isolation, person);
         // Clients without sessions are of 2026-07-28, or can be asked nothing anyway.
-        let is_modern = person.session.is_none();
-        let is_modern = is_modern && self.launcher.mirrors_era() && !self.only_era.is_known();
-        let era = if is_modern { Era::Modern } else { Era::Legacy };
-        InstanceKey { era, ..key }
+        let is_modern = person.session.is_none() && self.launcher.mirrors_era();
+        let modern = InstanceKey { era: Era::Modern, ..key.clone() };
+        // The instance that has found out the only era goes on serving its callers.
+        let is_modern = is_modern
+            && (!self.only_era.is_known() || self.settings.pool.slots.lock().running.contains_key(&modern));
+        if is_modern { modern } else { key }
     }
 
     fn running_for(&self, person: &Principal) -> Option<Arc<Instance>> {

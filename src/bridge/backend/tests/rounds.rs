@@ -240,6 +240,12 @@ fn an_upstream_is_begun_in_the_era_of_its_client() {
     list(&rig, 2);
     let refused = steps(&["server/discover", "initialize"]);
     assert_eq!(begun(&rig), [steps(&["initialize"]), refused, steps(&["initialize"])], "remembered");
+    let rig = rig_at_upstream(old);
+    for _ in 0..2 {
+        rig.send_as(1, modern("tools/list", json!({}))).last();
+    }
+    let refused = steps(&["server/discover", "initialize"]);
+    assert_eq!(begun(&rig), [refused], "the client that was first stays in its session");
     let rig = rig_at_upstream(asking);
     list(&rig, 1);
     assert_eq!(begun(&rig), [steps(&["initialize", "server/discover"])], "both clients share it");
