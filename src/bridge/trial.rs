@@ -72,6 +72,9 @@ fn describe(instance: &Instance, greeting: &Greeting) -> String {
             .and_then(|result| names(&result, list, member));
         offer.push_str(&match names {
             Ok(names) if names.is_empty() => format!("; no {list}"),
+            Ok(names) if names.len() == 1 => {
+                format!("; 1 {}: {}", list.trim_end_matches('s'), names.concat())
+            }
             Ok(names) => format!("; {} {list}: {}", names.len(), names.join(", ")),
             Err(why) => format!("; {list}: {why}"),
         });
