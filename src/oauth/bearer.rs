@@ -76,6 +76,7 @@ impl BearerCheck {
                 upstreams: Arc::clone(&self.upstreams),
                 grant,
                 secret: token.secret,
+                is_kept: resource.tools_call_github,
             }),
             session: None,
         };

@@ -221,11 +221,29 @@ pub(super) struct CallersUpstream {
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) grant: Arc<Grant>,
     pub(super) secret: Secret<[u8; 32]>,
+    /// Whether a login keeps GitHub's token for tools. The grant may be from a time when none did.
+    pub(super) is_kept: bool,
+}
+
+impl CallersUpstream {
+    /// Ends a grant that a new login has to replace. Only deletes it: the call that found out can still be answered, and the next sweep
+    /// ends the grant's sessions and streams.
+    fn end(&self, grant: &Grant, reason: &'static str) {
+        match self.upstreams.grants.table.delete(grant.id) {
+            Ok(true) => log_ended(grant, reason),
+            Ok(false) => {}
+            Err(error) => error.log(),
+        }
+    }
 }
 
 impl UpstreamToken for CallersUpstream {
     fn token(&self) -> Option<Secret<String>> {
-        self.upstreams.token(&self.grant, &self.secret).unwrap_or_else(|error| {
+        let token = self.upstreams.token(&self.grant, &self.secret);
+        if self.is_kept && matches!(token, Ok(None)) {
+            self.end(&self.grant, "github_token_missing");
+        }
+        token.unwrap_or_else(|error| {
             log::warn("github.token_lost", &[log::Field::Reason(&error.to_string())]);
             if error == ProviderError::Refused {
                 self.is_good();
@@ -234,8 +252,7 @@ impl UpstreamToken for CallersUpstream {
         })
     }
 
-    /// Asks about the stored token, because the one that a tool was refused with may have been exchanged since. Only deletes the
-    /// grant: the call that found out can still be answered, and the next sweep ends the grant's sessions and streams.
+    /// Asks about the stored token, because the one that a tool was refused with may have been exchanged since.
     fn is_good(&self) -> bool {
         let Upstreams { grants, provider, .. } = &*self.upstreams;
         let Ok(Some(grant)) = grants.table.get(self.grant.id) else { return false };
@@ -243,11 +260,7 @@ impl UpstreamToken for CallersUpstream {
         if !provider.identify(&access).is_err_and(ProviderError::is_refusal) {
             return true;
         }
-        match grants.table.delete(grant.id) {
-            Ok(true) => log_ended(&grant, "github_token_refused"),
-            Ok(false) => {}
-            Err(error) => error.log(),
-        }
+        self.end(&grant, "github_token_refused");
         false
     }
 }

@@ -34,9 +34,11 @@ fn a_token_that_was_kept_for_the_rules_is_not_for_tools() {
         (browser.client_id.clone(), browser.tokens())
     };
     let (client, tokens) = client_and_tokens(&fixture);
+    let (_, other) = client_and_tokens(&fixture);
     fixture.restart(|parts| parts.rules.policy = crate::oauth::Policy::new(vec![group]));
     assert!(fixture.resource.tools_call_github);
-    assert!(fixture.bearer(&tokens.access).unwrap().upstream.token().is_none());
+    assert!(fixture.bearer(&other.access).unwrap().upstream.token().is_none());
+    assert!(fixture.bearer(&other.access).is_err(), "a new login keeps one for tools");
     fixture.clock.advance(Duration::from_secs(8 * 3600));
     let refreshed = fake::tokens(&Browser::of(&fixture, client, "xyz").refresh(&tokens.refresh));
     assert_eq!(fixture.provider.exchanges(), 1);
@@ -101,6 +103,21 @@ fn a_kept_token_that_github_refuses_ends_the_grant() {
     assert_eq!(fixture.bearer(&tokens.access).unwrap().upstream.token().unwrap().expose(), "gho_fake");
     fixture.provider.fail_with(ProviderError::Refused);
     refused();
+    assert_eq!(fixture.bearer(&tokens.access).unwrap_err(), crate::oauth::bearer::BearerError::Invalid);
+    assert_eq!(fake::body(&browser.refresh(&tokens.refresh))["error"], "invalid_grant");
+}
+
+/// The grant may be older than a server's need of the token: without an end of it, each call would fail until the person thinks of a
+/// new login.
+#[test]
+fn a_token_that_was_not_kept_for_tools_ends_the_grant() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let tokens = browser.tokens();
+    let caller = fixture.bearer(&tokens.access).unwrap();
+    let grant = fixture.grants.get(caller.grant).unwrap().unwrap();
+    fixture.grants.update(&Grant { upstream: None, ..(*grant).clone() }).unwrap();
+    assert!(fixture.bearer(&tokens.access).unwrap().upstream.token().is_none());
     assert_eq!(fixture.bearer(&tokens.access).unwrap_err(), crate::oauth::bearer::BearerError::Invalid);
     assert_eq!(fake::body(&browser.refresh(&tokens.refresh))["error"], "invalid_grant");
 }
