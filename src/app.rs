@@ -12,7 +12,6 @@ use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Quota};
 use crate::base::random::Random;
-use crate::base::startup_error::StartupError;
 use crate::base::trace::{self, RequestIds, Trace};
 use crate::http::{
     Admission, Blocking, Handler, Head, Method, PublicUrl, Request, Responder, Response, Ticket,
@@ -20,9 +19,7 @@ use crate::http::{
 };
 use crate::mcp::Mcp;
 use crate::metrics::Metrics;
-use crate::oauth::{
-    AddedToken, AuthorizationServer, Endpoint, LiveGrants, ProtectedResource, TokenOrder, token_of,
-};
+use crate::oauth::{AuthorizationServer, Endpoint, ProtectedResource, token_of};
 use crate::router::{MESSAGE, NoRoute, Route};
 
 mod browser_rules;
@@ -155,14 +152,9 @@ impl App {
         servers.first().iter().for_each(|any| any.mcp.keep_only(&served));
     }
 
-    /// The grants, for the operator.
-    pub fn grants(&self) -> &LiveGrants {
-        &self.oauth.grants
-    }
-
-    /// Makes a service token, for the operator.
-    pub fn add_token(&self, order: &TokenOrder) -> Result<AddedToken, StartupError> {
-        self.oauth.add_token(order)
+    /// The grants and service tokens, for the operator.
+    pub fn oauth(&self) -> &AuthorizationServer {
+        &self.oauth
     }
 
     /// Whether the server is not stopping and grants can be written.

@@ -190,10 +190,10 @@ impl Server {
         let operator = Operator::new(operator::Parts {
             grants,
             clock,
-            end_grant: Box::new(move |grant| ending.grants().end(grant, "operator")),
-            end_later: Box::new(move |picks| later.grants().end_later(None, "operator", picks)),
+            end_grant: Box::new(move |grant| ending.oauth().grants.end(grant, "operator")),
+            end_later: Box::new(move |picks| later.oauth().grants.end_later(None, "operator", picks)),
             rotate_key,
-            add_token: Box::new(move |order| adding.add_token(order)),
+            add_token: Box::new(move |order| adding.oauth().add_token(order)),
             look: Box::new(move || Some(looked.running())),
             back_up: Box::new(move || table.back_up(&copy)),
             bridges: bridges.clone(),
@@ -253,7 +253,7 @@ impl Server {
 
     /// Replaces the rules, who is let in and which clients are denied, by those of `config`. Returns whether they changed.
     pub fn change_rules(&self, config: &Config) -> bool {
-        self.app.grants().change_rules(rules(config))
+        self.app.oauth().grants.change_rules(rules(config))
     }
 
     /// Stops within [`limits::DRAIN`]: accepts no more requests, lets calls finish for [`limits::DRAIN_CALLS`], cancels the rest and
