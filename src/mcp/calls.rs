@@ -102,9 +102,11 @@ impl Calls {
         self.all().iter().for_each(|(_, exchange)| exchange.give_up(why));
     }
 
-    /// The grants of all running calls.
-    pub(super) fn grants(&self) -> Vec<GrantId> {
-        self.all().iter().map(|(_, exchange)| exchange.call.principal.grant).collect()
+    /// The grants of the running calls of a server.
+    pub(super) fn grants_at(&self, server: &str) -> Vec<GrantId> {
+        let all = self.all();
+        let callers = all.iter().map(|(_, exchange)| &exchange.call.principal);
+        callers.filter(|caller| *caller.resource == *server).map(|caller| caller.grant).collect()
     }
 
     /// The number of running calls, without lists.

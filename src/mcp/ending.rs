@@ -26,14 +26,16 @@ impl Mcp {
         self.0.subscribers.close_where(|subscription| is_gone(&subscription.owner));
     }
 
-    /// The grants of all sessions, streams and calls.
+    /// The grants of the sessions, streams and calls of this server.
     pub fn grants(&self) -> BTreeSet<GrantId> {
-        let sessions = self.0.subscribers.sessions.all();
-        let mut grants: BTreeSet<GrantId> = sessions.iter().map(|session| session.owner().grant).collect();
-        let subscriptions = self.0.subscribers.subscriptions();
-        grants.extend(subscriptions.iter().map(|subscription| subscription.owner.grant));
-        grants.extend(self.0.calls.grants());
-        grants.extend(self.0.settings.backend.grants());
+        let Core { settings, subscribers, calls, .. } = &*self.0;
+        let (sessions, subscriptions) = (subscribers.sessions.all(), subscribers.subscriptions());
+        let owners = sessions.iter().map(|session| session.owner());
+        let owners = owners.chain(subscriptions.iter().map(|subscription| &subscription.owner));
+        let here = owners.filter(|owner| owner.server == settings.resource);
+        let mut grants: BTreeSet<GrantId> = here.map(|owner| owner.grant).collect();
+        grants.extend(calls.grants_at(&settings.resource));
+        grants.extend(settings.backend.grants());
         grants
     }
 

@@ -41,6 +41,18 @@ fn a_session_is_for_its_own_server() {
     assert_eq!(first.send(in_session(post(&request(1, "ping", json!({}))), &other)).status, 404);
 }
 
+/// A4: the rules of one server, by which its grants are judged, end nothing at another.
+#[test]
+fn a_server_knows_the_grants_of_its_own_sessions_and_streams() {
+    let (first, second) = two();
+    let listen = json!({ "notifications": { "toolsListChanged": true } });
+    let _events = first.send(modern::plain("subscriptions/listen", listen));
+    second.start_as(elsewhere(), initialize()).answer();
+    let grants = |endpoint: &Endpoint| endpoint.mcp.grants().into_iter().collect::<Vec<_>>();
+    assert_eq!(grants(&first), [principal(1).grant]);
+    assert_eq!(grants(&second), [elsewhere().grant]);
+}
+
 /// M17: a person has the sessions, calls, streams and bytes of one server, however many servers there are.
 #[test]
 fn limits_hold_for_all_servers_together() {
