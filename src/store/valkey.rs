@@ -446,7 +446,14 @@ fn parse(record: &str) -> Result<Arc<Grant>, Error> {
 }
 
 fn unusable(url: &StoreUrl, error: &RedisError) -> StartupError {
-    StartupError::unusable(format!("MCP_STORE ({})", url.as_str()), error)
+    let place = format!("MCP_STORE ({})", url.as_str());
+    if error.is_timeout() {
+        return StartupError::unusable(
+            place,
+            "it does not answer within a second (does one side alone use TLS?)",
+        );
+    }
+    StartupError::unusable(place, error)
 }
 
 #[cfg(test)]

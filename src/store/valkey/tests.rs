@@ -348,3 +348,12 @@ fn the_certificate_of_an_encrypted_store_is_verified() {
     let error = look(&other).unwrap_err().to_string();
     assert!(error.contains("certificate"), "{error}");
 }
+
+#[test]
+fn a_store_that_says_nothing_is_reported_in_words() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = StoreUrl::parse(&format!("valkey://{}", silent.local_addr().unwrap())).unwrap();
+    let place = StorePlace { url, ..StorePlace::default() };
+    let error = place.existing(None, &Arc::new(seal::fake::keyring(1)), OpenedFor::Check).err().unwrap();
+    assert!(error.to_string().contains("does not answer within a second"), "{error}");
+}
