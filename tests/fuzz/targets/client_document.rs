@@ -47,7 +47,8 @@ fuzz_target!(|data: &[u8]| {
     let uris: Vec<String> = match (found, serde_json::from_slice::<Value>(body)) {
         (true, Ok(members)) => {
             let uris = members["redirect_uris"].as_array().unwrap().iter();
-            uris.filter_map(Value::as_str).map(str::to_owned).collect()
+            // An empty parameter counts as absent (RFC 6749 section 3.1): it asks for the only one that is usable.
+            uris.filter_map(Value::as_str).filter(|uri| !uri.is_empty()).map(str::to_owned).collect()
         }
         _ => vec!["https://a.example/cb".to_owned()],
     };
