@@ -74,9 +74,9 @@ impl BearerCheck {
             expires: token.expires,
             upstream: Arc::new(CallersUpstream {
                 upstreams: Arc::clone(&self.upstreams),
+                is_kept: resource.tools_call_github && grant.subject.user().is_some(),
                 grant,
                 secret: token.secret,
-                is_kept: resource.tools_call_github,
             }),
             session: None,
         };

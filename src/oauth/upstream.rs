@@ -221,7 +221,7 @@ pub(super) struct CallersUpstream {
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) grant: Arc<Grant>,
     pub(super) secret: Secret<[u8; 32]>,
-    /// Whether a login keeps GitHub's token for tools. The grant may be from a time when none did.
+    /// Whether a login of this caller keeps GitHub's token for tools. The grant may be from a time when none did.
     pub(super) is_kept: bool,
 }
 
