@@ -26,6 +26,7 @@ fn grant(number: u64, id: GrantId, now: Timestamp) -> Grant {
         },
         scopes: Scopes::parse("mcp").unwrap_or_default(),
         resource: "http://127.0.0.1/mcp".to_owned(),
+        memberships: Default::default(),
         created: now,
         last_used: now,
         admitted: now,
