@@ -35,7 +35,7 @@ impl AllowRule {
     /// # Errors
     /// The right form.
     pub fn parse(text: &str) -> Result<AllowRule, &'static str> {
-        const FORMS: &str = "a rule is user:LOGIN, id:NUMBER, org:ORG or team:ORG/SLUG (write user:octocat, not octocat), and any stands alone";
+        const FORMS: &str = "name user:LOGIN, id:NUMBER, org:ORG or team:ORG/SLUG (write user:octocat, not octocat), in access rules also token:NAME, and any stands alone";
         let (kind, name) = text.split_once(':').ok_or(FORMS)?;
         match kind {
             "user" => Ok(AllowRule::User(login(name)?)),
@@ -263,6 +263,7 @@ impl AccessRules {
                 Err(error) => {
                     let error = error.to_string();
                     let why = error.rsplit_once(" at line ").map_or(&*error, |(why, _)| why);
+                    let why = why.replace("expected a sequence", "expected a list, like [\"read_*\"]"); // serde's word
                     mistakes.push(format!("rule {number}: {why}"));
                 }
             }

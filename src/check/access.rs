@@ -22,7 +22,7 @@ impl Report {
                 None => self.say("may use it", format!("{server}everybody who is let in: everything")),
                 Some(rules) => {
                     for (number, rule) in (1..).zip(rules) {
-                        let whom: Vec<String> = rule.allow.iter().map(words).collect();
+                        let whom: Vec<String> = rule.allow.iter().map(named).collect();
                         let text = format!("{server}rule {number}: {}: {}", whom.join("; "), opened(rule));
                         self.say("may use it", in_print(&text));
                     }
@@ -52,7 +52,7 @@ impl Report {
         let is_let_in = matches!(subject, Subject::Token(_))
             || config.allow.iter().any(|rule| rule.names(who) == Some(true));
         if !is_let_in {
-            return self.say("would see", "nothing: MCP_ALLOW does not let them in");
+            return self.say("would see", format!("nothing: MCP_ALLOW does not let them in{}", only(groups)));
         }
         for (server, rules) in servers {
             let mut known = given.clone();
@@ -69,10 +69,26 @@ impl Report {
                     let by = number.map(|number| format!("by rule {}: ", number.saturating_add(1)));
                     format!("{server}{}{}", by.unwrap_or_default(), opened(&rule))
                 }
-                Standing::Nobody | Standing::Unknown(_) => format!("{server}nothing: no rule names them"),
+                Standing::Nobody | Standing::Unknown(_) => {
+                    format!("{server}nothing: no rule names them{}", only(groups))
+                }
             };
             self.say("would see", in_print(&text));
         }
+    }
+}
+
+/// Whom a rule names. `MCP_ALLOW` holds as well.
+fn named(rule: &AllowRule) -> String {
+    if *rule == AllowRule::Any { "everybody who is let in".to_owned() } else { words(rule) }
+}
+
+/// A person who was described by some groups may be taken for a member of others.
+fn only(groups: &[Group]) -> &'static str {
+    if groups.is_empty() {
+        ""
+    } else {
+        " (groups: those of --member only; the org of a team is a --member of its own)"
     }
 }
 
@@ -87,7 +103,7 @@ fn opened(rule: &AccessRule) -> String {
         tools += &format!(" but {}", patterns(Some(exclude), ""));
     }
     if rule.read_only {
-        tools += ", if they say that they change nothing";
+        tools += ", only those annotated readOnlyHint";
     }
     let (prompts, resources) =
         (patterns(rule.prompts.as_deref(), rest), patterns(rule.resources.as_deref(), rest));

@@ -357,7 +357,7 @@ fn rules_and_what_a_person_sees_are_reported() {
     let report = |more: &[&str]| {
         of(&[&["--child-user", "nobody", "--allow", "org:my-org,user:eve", "--servers", path], more].concat())
     };
-    let narrow = "tools read_*, list_* but read_all, if they say that they change nothing; prompts none; resources file:///srv/*";
+    let narrow = "tools read_*, list_* but read_all, only those annotated readOnlyHint; prompts none; resources file:///srv/*";
     let sees = |person: &[&str], words: &[&str]| {
         let text = report(person);
         let seen: Vec<&str> =
@@ -384,6 +384,8 @@ fn rules_and_what_a_person_sees_are_reported() {
     );
     sees(&["--as", "user:eve"], &["all, everything", "files, nothing: no rule names them"]);
     sees(&["--as", "user:bob"], &["nothing: MCP_ALLOW does not let them in"]);
+    let words = "nothing: MCP_ALLOW does not let them in (groups: those of --member only; the org of a team is a --member of its own)";
+    sees(&["--as", "user:alice", "--member", "team:my-org/admins"], &[words]);
     sees(
         &["--as", "token:cron"],
         &["all, everything", "files, by rule 3: tools none; prompts daily; resources none"],

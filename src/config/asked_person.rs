@@ -16,13 +16,15 @@ pub struct AskedPerson {
 impl AskedPerson {
     /// Takes the value of `--as`, or of `--member`.
     pub(super) fn take(&mut self, flag: &str, value: &str) -> Result<(), &'static str> {
-        match (flag, AllowRule::try_from(value.to_owned())?) {
-            ("--as", who @ (AllowRule::User(_) | AllowRule::Id(_) | AllowRule::Token(_))) => {
+        match (flag, AllowRule::try_from(value.to_owned())) {
+            ("--as", Ok(who @ (AllowRule::User(_) | AllowRule::Id(_) | AllowRule::Token(_)))) => {
                 self.who = Some(who);
             }
-            ("--as", _) => return Err("write one person: user:LOGIN, id:NUMBER or token:NAME"),
-            (_, AllowRule::Group(group)) => self.groups.push(group),
-            (_, _) => return Err("write a group: org:ORG or team:ORG/SLUG"),
+            ("--as", _) => {
+                return Err("write one person: user:LOGIN (user:alice, not alice), id:NUMBER or token:NAME");
+            }
+            (_, Ok(AllowRule::Group(group))) => self.groups.push(group),
+            (_, _) => return Err("write a group: org:ORG or team:ORG/SLUG; repeat --member for more"),
         }
         Ok(())
     }

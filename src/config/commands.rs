@@ -118,8 +118,8 @@ pub(super) const COMMANDS: &[Command] = &[
         .help("serve on loopback with a simulated GitHub, no account needed"),
     command(&["check"], BRIDGED, Action::Check).help(
         "report what the options mean, what is unsafe, and whether the server would start; --start also starts each MCP \
-         server behind it once and reports what it offers; --as WHO, with --member GROUP for each group of theirs, reports what \
-         that person would see",
+         server behind it once and reports what it offers; --as user:LOGIN, id:NUMBER or token:NAME reports what the access rules \
+         open to them, with --member org:ORG and --member team:ORG/SLUG for each of their groups (the org of a team is a --member of its own)",
     ),
     command(&["grants", "list"], "", Action::Operate(|_| Ok(Operation::ListGrants)))
         .help("list the grants: which person let which client in, and when it was last used"),
@@ -195,7 +195,7 @@ impl Command {
     /// `PROGRAM grants revoke (ID | --user LOGIN|NUMBER | …) [--json]`
     pub(super) fn usage(&self, program: &str) -> String {
         let parts = match self.action {
-            Action::Check => vec!["[--start]", self.arguments],
+            Action::Check => vec!["[--start] [--as WHO [--member GROUP]...]", self.arguments],
             Action::Operate(_) => vec![self.arguments, "[--json]"],
             Action::Serve | Action::Demo | Action::Health | Action::Help => vec![self.arguments],
         };

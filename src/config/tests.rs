@@ -359,7 +359,7 @@ fn rules_stand_with_the_server_that_they_are_for() {
     );
     refused(&["check", "--member", "org:acme"], &[], "--member: say who is a member with --as");
     refused(&["check", "--as", "org:acme"], &[], "--as: write one person");
-    refused(&["check", "--as", "alice"], &[], "write user:octocat");
+    refused(&["check", "--as", "alice"], &[], "--as: write one person: user:LOGIN (user:alice, not alice)");
     refused(&["check", "--as", "id:7", "--member", "user:x"], &[], "--member: write a group");
     refused(&["--as", "id:7"], &[], "no option \"--as\"");
 }

@@ -117,7 +117,7 @@ fn errors_are_told_all_at_once() {
     let errors = parse(&["--listen", "0.0.0.0:80"], &[READY, &empty].concat()).unwrap_err();
     let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
     let begins = [
-        "MCP_ALLOW: a rule",
+        "MCP_ALLOW: name user:LOGIN",
         "MCP_STATE_DIR is",
         "GITHUB_CLIENT_ID is",
         "GITHUB_CLIENT_SECRET is",
