@@ -100,8 +100,8 @@ impl AuthorizationServer {
                      is no person: describe it a second time without these, under another name, and make the token for that"
                 ),
                 Some(_) => format!(
-                    "no access rule of {server} names {subject}: write {{ \"allow\": [\"{subject}\"] }} into its rules, before any that lets \
-                     it use less, send SIGHUP, and try again"
+                    "no access rule of {server} names {subject}: add {{ \"allow\": [\"{subject}\"], \"tools\": [\"TOOL\"] }} with the tools that it \
+                     needs to these rules (without \"tools\" all are open), send SIGHUP, and try again"
                 ),
             };
             return Err(StartupError::new(why));
