@@ -13,7 +13,7 @@ use crate::edge::{self, Door, Edge, Listener};
 use crate::github::BaseUrl;
 use crate::http::PublicUrl;
 use crate::serve;
-use crate::simulated::Simulated;
+use crate::simulated::{ORG, Simulated, TEAM};
 use crate::workers::Pool;
 
 /// The simulated GitHub, behind an edge of its own on a loopback port.
@@ -67,6 +67,8 @@ pub(super) fn next_steps(command_line: &[String], url: &PublicUrl, servers: &[(S
   Serving MCP at {places}, with a SIMULATED GitHub: no account needed, nothing leaves this computer.
 
   Connect a client; it opens a browser, where you pick one of the made-up users:
+    octocat is in org:{ORG} and team:{ORG}/{TEAM}, mona is invited only, hubot is in neither
+
 {connecting}
   With the real GitHub: register an OAuth app at https://github.com/settings/developers
   (callback URL {origin}/auth/callback), stop this with Ctrl-C, put the app's client secret

@@ -30,7 +30,7 @@ pub(super) fn choose(form: &Form, people: &[Person]) -> Response {
     for (index, Person { login, name, membership, .. }) in people.iter().enumerate() {
         let checked = if index == 0 { " checked" } else { "" };
         let membership = match membership {
-            Some(state) => format!("{state} in {}", super::ORG),
+            Some(state) => format!("{state} in {} and its team {}", super::ORG, super::TEAM),
             None => format!("not in {}", super::ORG),
         };
         choices.push_str(&format!(
