@@ -112,7 +112,12 @@ impl fmt::Display for ProgramEnd {
             ProgramEnd::Exited(status) => write!(f, "it ended with exit status {status}"),
             ProgramEnd::Killed(signal) => write!(f, "it was killed by signal {signal}"),
             ProgramEnd::NotStarted(error) => {
-                write!(f, "it could not be started: {}", io::Error::from_raw_os_error(*error))
+                let error = io::Error::from_raw_os_error(*error);
+                write!(f, "it could not be started: {error}")?;
+                if error.kind() == io::ErrorKind::PermissionDenied {
+                    f.write_str(": the user that it runs as may not run it, or not enter its directory")?;
+                }
+                Ok(())
             }
             ProgramEnd::Faulty(why) => write!(f, "it was ended: {why}"),
             ProgramEnd::Lost => f.write_str("its guardian process is gone"),

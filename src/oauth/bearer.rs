@@ -182,7 +182,7 @@ fn challenge(url: &PublicUrl, endpoint: Endpoint, error: BearerError, scope: &Sc
         BearerError::NotAllowed => {
             return forbidden(
                 "no_access_rule",
-                "The rules of this server let this account use nothing here.\n",
+                "The rules of this server let this account use nothing here. Ask the person who runs it.\n",
             );
         }
         BearerError::Unavailable => (503, "storage", None),
