@@ -146,7 +146,7 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         .help("in place of MCP_LISTEN: a listener with fewer defences, for a reverse proxy on this machine, at a loopback HOST:PORT or unix:/PATH")
         .sets(|config, value| set(&mut config.behind_proxy, values::behind_proxy(value).map(Some))),
     option("MCP_TRUSTED_PROXY", List("NETWORKS"), "none")
-        .help("proxies whose X-Forwarded-For is believed, for limits and the log: a comma list of addresses, CIDRs, unix for the Unix socket")
+        .help("proxies whose X-Forwarded-For is believed, for limits, the log and the addresses of service tokens: a comma list of addresses, CIDRs, unix for the Unix socket")
         .sets(|config, value| set(&mut config.trusted_proxies, TrustedProxies::parse(value))),
     option("MCP_ALLOW_ORIGIN", List("ORIGINS"), "none; the MCP Inspector's for demo")
         .help("origins of web pages and apps that may call the API: a comma list like https://inspector.example, app://name, null")

@@ -1,5 +1,6 @@
 //! The client's address behind proxies (H10): X-Forwarded-For is believed of proxies that the operator has named, up to the
-//! first address that is not one of them. For limits, the log and the addresses of service tokens; it gives nobody a right.
+//! first address that is not one of them. For limits, the log and the addresses of service tokens; an address alone gives nobody a
+//! right.
 
 use std::net::IpAddr;
 

@@ -108,7 +108,8 @@ pub struct Head {
     pub query: Option<Box<str>>,
     /// The header fields.
     pub headers: Headers,
-    /// The address of the other end, `None` on a Unix socket. Only for limits and logs.
+    /// The address of the other end, `None` on a Unix socket; after `App::admit` that of the client, if a trusted proxy names it. For
+    /// limits, the log and the addresses of service tokens.
     pub peer: Option<IpAddr>,
 }
 
