@@ -1,7 +1,8 @@
 //! The log line of a request, and its part in the metrics, written when its answer is complete.
 //!
 //! A line has method, route, status, the time to the end of the answer, address, and user and client if they are authenticated;
-//! JSON-RPC method, target, outcome and size of a call; the path if there is no route. Never a query, a header or a body (L1).
+//! JSON-RPC method, target, outcome and size of a call; the path if there is no route. Never a query, a header or a body (L1);
+//! a refused Host or Origin has a line of its own.
 //! The lines of calls, and of known callers that are refused, are recorded in the audit log as well.
 
 use std::sync::Arc;

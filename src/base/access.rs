@@ -1,5 +1,5 @@
-//! Who may use what of a server: the rules of `access` and `MCP_ACCESS`, of which the first that names the caller holds. Who is named,
-//! the login asks (`oauth`); what that opens, each call and list (`mcp`).
+//! Who may use what of a server: the rules of `access` and `MCP_ACCESS`, of which the first that names the caller holds. `oauth` refuses
+//! whom none names, at the login, at a refresh and at each request; `mcp` applies the rule to lists and calls.
 
 use std::fmt;
 use std::sync::Arc;

@@ -256,7 +256,8 @@ pub trait CallerSession: Send + Sync {
 pub struct Principal {
     /// Who calls: a user at GitHub, or a service token.
     pub subject: Subject,
-    /// The user's login when they last logged in, or `token:NAME`. For display only.
+    /// The user's login at the last login or refresh that asked GitHub, or `token:NAME`. For display and for rules like `user:LOGIN`;
+    /// `subject` is who it is.
     pub login: Arc<str>,
     /// The user's memberships as far as the server's rules have asked for them.
     pub memberships: Arc<Memberships>,

@@ -299,7 +299,7 @@ pub const URI_BYTES: usize = 2048;
 /// Registrations in an hour from one sender, unless the operator says otherwise: hosted clients register all their users from a
 /// few addresses. There is no limit for all: a registration costs what a refusal costs and leaves nothing behind.
 pub const REGISTRATIONS: usize = 600;
-/// Browsers sent to GitHub in ten minutes from one sender. There is no limit for all: most strangers never come back.
+/// Answers on the consent page in ten minutes from one sender. There is no limit for all: most strangers never come back.
 pub const LOGINS: u32 = 30;
 /// Browsers sent to GitHub for the account page in ten minutes from one sender.
 pub const SIGN_INS: u32 = 10;

@@ -2,8 +2,8 @@
 //! logged during a request carries its id and the address that it counts for. Lines are handed to a thread and not waited for: a
 //! stalled reader, a terminal or a pipe, costs lines and never a request.
 //!
-//! There is no way to log a free text of ours, a query, a header or a body: a field exists here or it is not logged. Values
-//! are escaped and cut, for strangers chose some of them.
+//! There is no field for free text of ours, a query or a body, and of headers only a refused Host or Origin is logged
+//! (`app/browser_rules.rs`). Values are escaped and cut, for strangers chose some of them.
 
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write};

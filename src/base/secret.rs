@@ -1,4 +1,5 @@
-//! Values that must not be shown. They print as `***`, compare in constant time and are read at pinned call sites.
+//! Values that must not be shown. They print as `***` and are read at pinned call sites. What a client sends is compared by
+//! [`Secret::matches`], in constant time; `==`, which structs with a secret derive, is not, and is for values of ours.
 //!
 //! Memory is not wiped: SECURITY.md says so.
 
@@ -16,7 +17,7 @@ impl<T> Secret<T> {
         Secret(value)
     }
 
-    /// The value itself. Every call site of this function is listed in `tests/tidy.rs`.
+    /// The value itself. Every call site of this function is listed in `tests/tidy/main.rs`.
     pub const fn expose(&self) -> &T {
         &self.0
     }

@@ -26,7 +26,7 @@ pub struct Ticket {
     /// What the request takes of a bounded supply. Dropped when the request has been answered and `run` has returned.
     pub place: Box<dyn Send + Sync>,
     /// Answers the request with this body through the responder, before it returns or later from any thread, or returns the part
-    /// that may block. Must not block.
+    /// that may block. Must not block itself, but for the one look-up in the table that checking a token can take.
     pub run: Box<dyn FnOnce(Vec<u8>, Responder) -> Option<Blocking> + Send>,
 }
 
@@ -59,7 +59,8 @@ impl Admission {
 
 /// The application behind a door.
 pub trait Handler: Send + Sync {
-    /// Decides on a head before its body is read. Runs on the door's thread; must be quick and must not wait.
+    /// Decides on a head before its body is read. Runs on the thread of the connection; must be quick, and must not wait but for the
+    /// one look-up in the table that checking a token can take.
     fn admit(self: Arc<Self>, head: Head) -> Admission;
 }
 

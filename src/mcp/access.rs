@@ -1,4 +1,5 @@
 //! What a caller may use of a server: the rule that holds for them, applied to lists and calls of both eras here and nowhere else.
+//! Subscriptions (`legacy`, `modern`) and tasks (`modern`) ask for the rule where they are served.
 //!
 //! A call that the rule does not open has the error of a call to what does not exist, whether it exists or not.
 

@@ -44,8 +44,8 @@ pub struct BearerCheck {
 }
 
 impl BearerCheck {
-    /// The caller of a request. Only the Authorization header counts, never a query, body or cookie (T19). Writes nothing: it
-    /// also runs on the threads of doors, before a large body is read.
+    /// The caller of a request. Only the Authorization header counts, never a query, body or cookie (T19). Looks up one
+    /// grant and changes none: it also runs on the threads of connections, before a large body is read.
     ///
     /// # Errors
     /// [`BearerError`]; [`ProtectedResource::challenge`] is the answer to it.
@@ -61,7 +61,7 @@ impl BearerCheck {
         let Some(grant) = self.grants.table.get(token.grant)?.filter(is_valid) else {
             return Err(invalid("token_revoked"));
         };
-        let is_from_near = grant.stage.admits_from(head.peer);
+        let admits_address = grant.stage.admits_from(head.peer);
         let scopes = token.scopes.intersection(&grant.scopes);
         let principal = Principal {
             subject: grant.subject,
@@ -84,7 +84,7 @@ impl BearerCheck {
             invalid("another_server")
         } else if !resource.required_scope.is_subset(&principal.scopes) {
             BearerError::InsufficientScope
-        } else if !is_from_near {
+        } else if !admits_address {
             BearerError::WrongAddress
         } else if let Some(error) = resource.refusal(Who::from(&principal)) {
             error

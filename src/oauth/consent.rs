@@ -27,7 +27,7 @@ pub struct ConsentEndpoint {
     pub(super) grants: Arc<LiveGrants>,
     /// Makes the URL of its login page; it is not asked anything here.
     pub(super) provider: Arc<dyn IdentityProvider>,
-    /// Answers of one sender: each is logged and remembered.
+    /// Answers of one sender: each is logged, and ends a login, here or at the callback, which is remembered.
     pub(super) answers: RateLimit,
     pub(super) log_limit: Throttle,
 }
@@ -66,8 +66,8 @@ impl ConsentEndpoint {
         }
     }
 
-    /// C10: tells the client of the refusal and ends the login. Spends the sender's allowance as an approval does, because both are
-    /// logged and remembered. Over the limit it only tells the client.
+    /// C10: tells the client of the refusal and ends the login. Spends the sender's allowance as an approval does: both are
+    /// logged. Over the limit it only tells the client, and the login stays open.
     fn deny(
         &self,
         resource: &ProtectedResource,

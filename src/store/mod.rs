@@ -1,5 +1,5 @@
-//! The one table: grants. Written only after a GitHub login that policy admits, or by the operator; holds no token, code or client secret,
-//! nor a hash of one (docs/storage.md shows a record and says what a thief of it learns).
+//! The one table: grants. Written only after a GitHub login that policy admits, or by the operator; holds no token, code or client secret of
+//! this server, nor a hash of one, and GitHub's tokens encrypted (docs/storage.md shows a record and says what a thief of it learns).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -53,7 +53,7 @@ pub struct Grant {
     /// The user who logged in, or the service token that the operator has made.
     #[serde(rename = "user")]
     pub subject: Subject,
-    /// The user's login at that time, or `token:NAME`. For display only.
+    /// The user's login when GitHub was last asked, or `token:NAME`. For display and for rules like `user:LOGIN`.
     pub login: String,
     /// The client that they consented to.
     pub client: GrantClient,
@@ -76,7 +76,7 @@ pub struct Grant {
     /// The state of its tokens.
     pub stage: Stage,
     /// GitHub's own token, encrypted under the server's key *and* the grant secret that only this grant's tokens carry;
-    /// base64url. Absent if no tool needs it.
+    /// base64url. Absent if neither a tool nor a rule about groups needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<String>,
 }
@@ -186,14 +186,15 @@ impl Expiry {
 /// Selects some of these grants.
 pub type Picks = Box<dyn Fn(&[Arc<Grant>]) -> Vec<GrantId> + Send + Sync>;
 
-/// Why an operation failed. Nothing was changed, and nothing may be issued.
+/// Why an operation failed. Nothing may be issued. Nothing was changed either, unless a Valkey server got the change and its answer
+/// did not arrive.
 #[derive(Debug)]
 pub enum Error {
     /// Another request changed the grant first: read it again and decide again.
     Conflict,
     /// This record cannot be read, or this copy not written. The table can still be used.
     Record(String),
-    /// The disk is full, gone, read-only or damaged.
+    /// The disk is full, gone, read-only or damaged, or the Valkey server does not answer or refuses.
     Storage(String),
 }
 
@@ -228,7 +229,8 @@ impl Error {
     }
 }
 
-/// The table. Every change is durable before the call returns. Each call may end with [`Error::Storage`].
+/// The table. Every change is durable before the call returns, in Valkey as far as its operator has it write. Each call may end with
+/// [`Error::Storage`].
 pub trait Grants: Send + Sync {
     /// Adds a grant whose id is new; [`Error::Conflict`] if there is one with this id.
     fn insert(&self, grant: &Grant) -> Result<(), Error>;

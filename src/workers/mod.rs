@@ -97,7 +97,7 @@ impl Pool {
         self.at_doors.take(()).filter(|_| self.shared.queue.is_empty())
     }
 
-    /// Serves a whole request; never waits. With a place, the part that cannot block runs on this thread; all else is queued for
+    /// Serves a whole request; never waits. With a place, [`Ticket::run`] runs on this thread; what it returns, or all, is queued for
     /// a worker. `counted` is the memory budget of the body. It is given back together with what the ticket holds, when the
     /// request is answered and all that the ticket runs has returned.
     ///
