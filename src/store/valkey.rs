@@ -168,11 +168,12 @@ impl ValkeyGrants {
         Ok(gone.into_iter().filter_map(|id| GrantId::try_from(id).ok()).collect())
     }
 
-    /// The records of these entries of an index, each as it is stored.
+    /// The records of these entries of an index, each as it is stored; one for each entry, whatever is in it.
     fn records(&self, entries: &[String]) -> Result<Vec<Option<String>>, Error> {
         let mut records = Vec::new();
         for batch in entries.chunks(limits::SWEEP_BATCH) {
-            let keys: Vec<_> = batch.iter().filter_map(|entry| entry_id(entry)).map(grant_key).collect();
+            let keys: Vec<_> =
+                batch.iter().map(|entry| grant_key(entry_id(entry).unwrap_or_default())).collect();
             records.extend(self.ask::<Vec<Option<String>>>(redis::cmd("MGET").arg(keys))?);
         }
         Ok(records)

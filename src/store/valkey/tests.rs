@@ -105,6 +105,17 @@ fn an_index_without_its_record_is_swept() {
 }
 
 #[test]
+fn an_entry_that_names_no_grant_keeps_no_other_from_being_swept() {
+    let server = ValkeyServer::start();
+    let table = server.table();
+    table.insert(&grant(1)).unwrap();
+    server.ask(&["zadd", &format!("{PREFIX}by_end"), "0", "nonsense"]);
+    let swept = table.sweep(Expiry { settled: grant(1).end(), now: grant(1).end() }).unwrap();
+    assert_eq!(swept.len(), 1);
+    assert!(table.list().unwrap().is_empty(), "and the entry alone is no error");
+}
+
+#[test]
 fn a_damaged_record_can_be_ended_and_hides_no_other() {
     let server = ValkeyServer::start();
     let table = server.table();
