@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::cancel::CancelToken;
 use super::clock::Timestamp;
 use super::encoding::{base64url, from_base64url, sha256};
 use super::membership::Memberships;
@@ -235,20 +236,38 @@ pub trait UpstreamToken: Send + Sync {
     fn is_good(&self) -> bool;
 }
 
-/// The MCP session of a caller, for backends that keep something for it.
-pub trait CallerSession: Send + Sync {
-    /// Its id, which is good for its own grant only.
-    fn session_id(&self) -> &str;
+/// The MCP session of a caller, for backends that keep state for it.
+#[derive(Debug)]
+pub struct CallerSession {
+    id: Box<str>,
+    ended: CancelToken,
+}
 
-    /// Whether it is over.
-    fn has_ended(&self) -> bool;
+impl CallerSession {
+    pub(crate) fn new(id: Box<str>) -> CallerSession {
+        CallerSession { id, ended: CancelToken::new() }
+    }
 
-    /// Runs `action` when the session ends, or is lost; at once if it is already.
-    fn on_end(&self, action: Box<dyn FnOnce() + Send>);
+    /// The session's id, which is valid for its own grant only.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
 
-    /// To be called by a backend that has lost what it kept for the session: the client's next request is answered 404, and it
-    /// begins a new session.
-    fn lose(&self);
+    /// Whether the session has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_tripped()
+    }
+
+    /// Runs `action` when the session ends; at once if it has ended already. It must not wait.
+    pub fn on_end(&self, action: impl FnOnce() + Send + 'static) {
+        self.ended.on_trip(action);
+    }
+
+    /// Ends the session. A backend that has lost its state of the session calls it: the client's next request is answered 404, and the
+    /// client begins a new session.
+    pub fn end(&self) {
+        self.ended.trip();
+    }
 }
 
 /// The caller of one request, as the bearer check has proven it.
@@ -274,7 +293,7 @@ pub struct Principal {
     /// The user's own token at GitHub. A service token has none.
     pub upstream: Arc<dyn UpstreamToken>,
     /// The MCP session of the request; `None` in 2026-07-28, and for clients that never name theirs.
-    pub session: Option<Arc<dyn CallerSession>>,
+    pub session: Option<Arc<CallerSession>>,
 }
 
 impl fmt::Debug for Principal {

@@ -50,7 +50,7 @@ pub(super) struct Instances {
 pub(super) struct Instance {
     key: InstanceKey,
     /// The session that it serves alone: each ends with the other.
-    session: Option<Arc<dyn CallerSession>>,
+    session: Option<Arc<CallerSession>>,
     pub(super) peer: Arc<Peer>,
     /// What the peer was told of its clients' interests.
     pub(super) told: ToldInterests,
@@ -239,7 +239,7 @@ impl Instances {
         evicted.into_iter().for_each(|evicted| evicted.end());
         if let Some(session) = session {
             let instance = Arc::downgrade(&instance);
-            session.on_end(Box::new(move || instance.upgrade().iter().for_each(|instance| instance.end())));
+            session.on_end(move || instance.upgrade().iter().for_each(|instance| instance.end()));
         }
         Ok((instance, true))
     }
@@ -309,7 +309,7 @@ impl Instances {
 impl Instance {
     fn new(
         key: InstanceKey,
-        session: Option<Arc<dyn CallerSession>>,
+        session: Option<Arc<CallerSession>>,
         (now, instances, place): (Instant, Arc<Instances>, Place),
     ) -> Arc<Instance> {
         Arc::new_cyclic(|this: &Weak<Instance>| Instance {
@@ -422,7 +422,7 @@ impl Instance {
             waiting.into_iter().for_each(|job| job(Err(why.clone())));
         }
         if let Some(session) = &self.session {
-            session.lose();
+            session.end();
         }
     }
 }

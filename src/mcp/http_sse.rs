@@ -11,7 +11,7 @@ use super::session::{Kind, NewSession, Session};
 use super::stream::EventStream;
 use super::table::Full;
 use crate::base::encoding::base64url;
-use crate::base::identity::{CallerSession, Principal};
+use crate::base::identity::Principal;
 use crate::http::{Form, Response};
 
 /// The versions of this transport, latest first. Newer ones use Streamable HTTP.
@@ -25,7 +25,7 @@ pub(super) fn open(core: &Core, principal: &Principal, message_path: &str) -> Re
     let new = NewSession { kind: Kind::HttpSse, client: OnceLock::new(), ..new };
     let (events, body) = EventStream::open(new.shares.clone(), open);
     // The id in the URL is no credential: it is only valid with a token of this grant (M6).
-    events.send_endpoint(&format!("{message_path}?sessionId={}", new.id));
+    events.send_endpoint(&format!("{message_path}?sessionId={}", new.caller.id()));
     let session = Arc::new(Session::on_stream(principal, new, events));
     let inserted = core.subscribers.sessions.insert(&session, &core.settings.capacity);
     inserted.map_err(|Full| Refusal::TOO_MANY_SESSIONS)?;

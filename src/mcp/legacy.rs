@@ -215,7 +215,7 @@ fn unnamed_session(core: &Core, caller: &Caller, refusal: Refusal) -> Result<Arc
 /// A new session of a client without capabilities.
 pub(super) fn new_session(core: &Core, user: Subject, id: Box<str>) -> NewSession {
     NewSession {
-        id,
+        caller: Arc::new(CallerSession::new(id)),
         kind: Kind::Streamable,
         client: ClientCapabilities::default().into(),
         is_primed: false,

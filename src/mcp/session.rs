@@ -14,7 +14,7 @@ use super::jsonrpc::{Error, RequestId};
 use super::mrtr::ClientAnswer;
 use super::stream::{EventStream, OpenStream, Replay, parse_event_id};
 use super::table::{Full, Owner, Row, Table, count};
-use crate::base::cancel::{Action, CancelToken};
+use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
 use crate::base::identity::{CallerSession, Principal};
 use crate::base::limits;
@@ -28,7 +28,8 @@ const STANDALONE: u64 = 0;
 /// The initial values of a session.
 #[derive(Debug)]
 pub(super) struct NewSession {
-    pub(super) id: Box<str>,
+    /// The session as the backend knows it. Ends with the session, and when the backend has lost its state for the session.
+    pub(super) caller: Arc<CallerSession>,
     pub(super) kind: Kind,
     /// Empty: the client has not declared them yet.
     pub(super) client: OnceLock<ClientCapabilities>,
@@ -53,8 +54,6 @@ impl NewSession {
 pub(super) struct Session {
     pub(super) start: NewSession,
     owner: Owner,
-    /// Tripped when the session ends, and by a backend that has lost its state for the session.
-    ended: CancelToken,
     /// Whether a request has named the session.
     named: AtomicBool,
     /// The stream that belongs to no request.
@@ -110,7 +109,6 @@ impl Session {
     pub(super) fn on_stream(principal: &Principal, start: NewSession, stream: EventStream) -> Session {
         Session {
             owner: principal.into(),
-            ended: CancelToken::new(),
             named: AtomicBool::new(false),
             standalone: Arc::new(stream),
             next_stream: AtomicU64::new(STANDALONE.saturating_add(1)),
@@ -121,9 +119,14 @@ impl Session {
         }
     }
 
-    /// The session as the backend knows it.
-    pub(super) fn caller(self: &Arc<Session>) -> Option<Arc<dyn CallerSession>> {
-        (self.start.kind != Kind::SingleRequest).then(|| Arc::clone(self) as Arc<dyn CallerSession>)
+    /// The session as the backend knows it. The backend keeps no state for a single request.
+    pub(super) fn caller(&self) -> Option<Arc<CallerSession>> {
+        (self.start.kind != Kind::SingleRequest).then(|| Arc::clone(&self.start.caller))
+    }
+
+    /// Whether the session has ended, or a backend has lost its state for it.
+    pub(super) fn has_ended(&self) -> bool {
+        self.start.caller.has_ended()
     }
 
     /// The client's capabilities: none, before it has declared them.
@@ -331,27 +334,9 @@ impl Session {
     }
 }
 
-impl CallerSession for Session {
-    fn session_id(&self) -> &str {
-        &self.start.id
-    }
-
-    fn has_ended(&self) -> bool {
-        self.ended.is_tripped()
-    }
-
-    fn on_end(&self, action: Action) {
-        self.ended.on_trip(action);
-    }
-
-    fn lose(&self) {
-        self.ended.trip();
-    }
-}
-
 impl Row for Session {
     fn id(&self) -> &str {
-        &self.start.id
+        self.start.caller.id()
     }
 
     fn owner(&self) -> &Owner {
@@ -370,7 +355,7 @@ impl Row for Session {
         for events in streams.values().chain([&self.standalone]) {
             events.finish();
         }
-        self.ended.trip();
+        self.start.caller.end();
     }
 }
 

@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicUsize;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::base::cancel::CancelToken;
 use crate::base::identity::fake::principal;
 use crate::bridge::fake::{FakeRequester, FakeTransport, text};
 use crate::bridge::pool::History;
@@ -134,31 +133,7 @@ fn person(user: u64, grant: u8) -> Principal {
 
 /// [`person`] in a session.
 fn in_session(user: u64, grant: u8, id: &str) -> Principal {
-    let session = FakeSession { id: id.to_owned(), ended: CancelToken::new() };
-    Principal { session: Some(Arc::new(session)), ..person(user, grant) }
-}
-
-struct FakeSession {
-    id: String,
-    ended: CancelToken,
-}
-
-impl CallerSession for FakeSession {
-    fn session_id(&self) -> &str {
-        &self.id
-    }
-
-    fn has_ended(&self) -> bool {
-        self.ended.is_tripped()
-    }
-
-    fn on_end(&self, action: Box<dyn FnOnce() + Send>) {
-        self.ended.on_trip(action);
-    }
-
-    fn lose(&self) {
-        self.ended.trip();
-    }
+    Principal { session: Some(Arc::new(CallerSession::new(id.into()))), ..person(user, grant) }
 }
 
 impl Fleet {

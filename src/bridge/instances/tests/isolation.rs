@@ -52,7 +52,7 @@ fn a_session_and_its_instance_end_together() {
     let [ended, lost] = ["a", "b"].map(|id| in_session(1, 1, id));
     let instances = [&ended, &lost].map(|caller| fleet.ready(caller));
     let session = |caller: &Principal| caller.session.clone().unwrap();
-    session(&ended).lose();
+    session(&ended).end();
     assert!(fleet.launcher.launched.lock()[0].was_ended());
     assert!(!session(&lost).has_ended());
     fleet.last().die();
