@@ -106,6 +106,8 @@ struct Exchange {
 #[derive(Default)]
 struct State {
     answer: Option<Response>,
+    /// The status of the door's own answer, if it gives one.
+    of_door: Option<u16>,
     when_slow: Option<Hook>,
     /// Whether the door's thread sleeps: waking it is a call to the kernel, which most answers are spared.
     is_asleep: bool,
@@ -216,7 +218,8 @@ impl Responder {
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        self.answer(Response::new(500));
+        let of_door = self.exchange.as_ref().and_then(|exchange| exchange.state.lock().of_door);
+        self.answer(Response::new(of_door.unwrap_or(500)));
     }
 }
 
@@ -257,6 +260,11 @@ impl Waiter {
         if let Some(hook) = hook {
             hook();
         }
+    }
+
+    /// The door answers with this status, and the application will not: a responder that is dropped logs it in place of 500.
+    pub fn door_answers(&self, status: u16) {
+        self.0.state.lock().of_door = Some(status);
     }
 
     /// Tells the application that the client has gone.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
@@ -118,9 +118,15 @@ impl Pool {
             None => Some(Box::new(|| run().into_iter().for_each(|rest| rest()))),
         };
         let Some(work) = work else { return Ok(waiter) };
-        let jobs = self.jobs.lock();
-        let jobs = jobs.as_ref().ok_or(Full)?;
-        jobs.try_send(Box::new(Job { work, _held: held })).map_err(|_| Full)?;
+        let job = Box::new(Job { work, _held: held });
+        let queued = match &*self.jobs.lock() {
+            Some(jobs) => jobs.try_send(job).map_err(TrySendError::into_inner),
+            None => Err(job),
+        };
+        if let Err(_refused) = queued {
+            waiter.door_answers(503);
+            return Err(Full);
+        }
         // The supervisor lowers `watching` and then looks at the queue once more, in this order, both sequentially
         // consistent: either it sees this job or we see the flag down.
         let asleep = !self.shared.watching.load(Ordering::SeqCst);

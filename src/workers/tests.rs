@@ -1,6 +1,7 @@
 use super::*;
 use crate::base::cancel::CancelToken;
-use crate::http::Response;
+use crate::base::identity::Principal;
+use crate::http::{CallEnding, CallNote, Response, Witness};
 
 /// Answers as the path says.
 fn answer(path: &str, release: &CancelToken, responder: Responder) {
@@ -205,4 +206,39 @@ fn a_panic_on_the_thread_of_the_door_is_a_500() {
     assert_eq!(bench.status(&waiter), 500);
     drop(waiter);
     assert_eq!(Arc::strong_count(&held), 1);
+}
+
+/// The status that a request was logged with.
+#[derive(Default)]
+struct Logged(AtomicUsize);
+
+impl Witness for Logged {
+    fn identify(&self, _: &Principal) {}
+
+    fn called(&self, _: CallNote<'_>) -> bool {
+        true
+    }
+
+    fn ended(&self, _: CallEnding) {}
+
+    fn answered(&self, status: u16) {
+        self.0.store(status.into(), Ordering::SeqCst);
+    }
+}
+
+/// L1: the log says what the client gets, which is the door's 503.
+#[test]
+fn a_request_that_finds_the_queue_closed_after_its_quick_part_is_logged_as_503() {
+    let bench = Bench::new();
+    assert!(bench.pool.stop(Duration::from_secs(60)));
+    let logged = Arc::new(Logged::default());
+    let witness = Arc::clone(&logged);
+    let ticket = Ticket::new(0, move |_, responder| {
+        let responder = responder.with_witness(witness);
+        Some(Box::new(move || responder.respond(Response::new(204))))
+    });
+    let place = bench.pool.place_at_door();
+    assert!(place.is_some());
+    assert_eq!(bench.pool.serve(place, ticket, (Vec::new(), ())).err(), Some(Full));
+    assert_eq!(logged.0.load(Ordering::SeqCst), 503);
 }
