@@ -14,6 +14,7 @@ use crate::oauth::provider::Group;
 use crate::operate;
 use crate::serve::{MakeBackend, State, prepare};
 use crate::store::{self, OpenedFor};
+use crate::sys;
 
 /// The findings.
 #[derive(Debug, Default)]
@@ -357,7 +358,7 @@ impl Report {
                 "have the proxy set X-Forwarded-For and name it in MCP_TRUSTED_PROXY (127.0.0.1, or unix for the Unix socket)",
             );
         }
-        if store::runs_as_root() {
+        if sys::is_root() {
             self.warn("it runs as root", "run it as a user of its own; docs/deploy has a systemd unit");
         }
     }

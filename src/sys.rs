@@ -76,8 +76,12 @@ pub fn are_ready(sockets: &[(impl AsFd, i16)], millis: i32) -> Vec<bool> {
 pub fn set_option(socket: &impl AsFd, (level, name): (i32, i32), value: i32) -> io::Result<()> {
     let (fd, value) = (socket.as_fd().as_raw_fd(), &raw const value);
     // SAFETY: the value is a live integer of four bytes.
-    let done = unsafe { libc::setsockopt(fd, level, name, value.cast(), 4) } == 0;
-    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
+    done(unsafe { libc::setsockopt(fd, level, name, value.cast(), 4) })
+}
+
+/// The outcome of a call that returns zero unless it failed.
+fn done(result: i32) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Takes over a listener by its number: one of systemd's, or one of std's, whose backlog of 128 is too short for a burst.
@@ -89,14 +93,25 @@ pub(crate) fn adopt_listener(fd: i32, backlog: i32) -> io::Result<OwnedFd> {
 
 /// Closes this process's memory and environment to others of the same user: `ptrace`, `/proc/PID/mem`, `/proc/PID/environ`.
 pub(crate) fn hide_memory() {
-    // SAFETY: an integer argument; it cannot fail.
-    let _ = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
+    let _ = set_process(libc::PR_SET_DUMPABLE, 0); // it cannot fail
 }
 
-/// Whether this process may do everything.
-pub(crate) fn is_root() -> bool {
+/// Sets a property of this process or thread. The kernel reads five words; a variadic `int` fills one in part.
+fn set_process(option: i32, argument: i32) -> io::Result<()> {
+    let (argument, none): (libc::c_ulong, libc::c_ulong) = (argument.unsigned_abs().into(), 0);
+    // SAFETY: integer arguments.
+    done(unsafe { libc::prctl(option, argument, none, none, none) })
+}
+
+/// The effective user of this process.
+pub(crate) fn effective_user() -> u32 {
     // SAFETY: it cannot fail.
-    unsafe { libc::geteuid() == 0 }
+    unsafe { libc::geteuid() }
+}
+
+/// Whether this process runs as root.
+pub(crate) fn is_root() -> bool {
+    effective_user() == 0
 }
 
 /// Prepares this process for starting one program and outliving all that it starts: a session of its own, orphans become its
@@ -110,22 +125,17 @@ pub(crate) fn become_guardian() -> io::Result<()> {
         libc::setsid();
         libc::umask(0o077);
         libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core);
-        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); // a kernel that refuses has none
-        if libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) != 0
-            || libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
-        {
-            return Err(io::Error::last_os_error());
-        }
     }
-    Ok(())
+    let _ = set_process(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL); // a kernel that refuses has none
+    set_process(libc::PR_SET_CHILD_SUBREAPER, 1)?;
+    set_process(libc::PR_SET_NO_NEW_PRIVS, 1)
 }
 
 /// Says whether a descriptor is closed by `exec`.
 pub(crate) fn close_on_exec(fd: i32, close: bool) -> io::Result<()> {
     let flags = if close { libc::FD_CLOEXEC } else { 0 };
     // SAFETY: integer arguments; a number that is no descriptor is an error.
-    let done = unsafe { libc::fcntl(fd, libc::F_SETFD, flags) } == 0;
-    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
+    done(unsafe { libc::fcntl(fd, libc::F_SETFD, flags) })
 }
 
 /// Has the program of `command` inherit a descriptor under its number.
@@ -138,13 +148,12 @@ pub(crate) fn inherit(command: &mut Command, fd: &impl AsFd) {
 /// Has the program of `command` start with no signal blocked, and killed when the thread that starts it ends.
 pub(crate) fn die_with_parent(command: &mut Command) {
     let prepare = || {
-        // SAFETY: zeros are an empty set on Linux; a live set, a null pointer, integers.
-        let done = unsafe {
+        // SAFETY: zeros are an empty set on Linux; a live set and a null pointer.
+        unsafe {
             let none: libc::sigset_t = std::mem::zeroed();
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0
-        };
-        if done { Ok(()) } else { Err(io::Error::last_os_error()) }
+        }
+        set_process(libc::PR_SET_PDEATHSIG, libc::SIGKILL)
     };
     // SAFETY: between fork and exec it makes two system calls and allocates nothing.
     unsafe { command.pre_exec(prepare) };

@@ -195,7 +195,7 @@ fn a_check_finds_what_a_start_finds_and_changes_nothing() {
 /// in it to find out.
 #[test]
 fn a_check_makes_nothing_in_a_directory_of_another_user() {
-    if !store::runs_as_root() {
+    if !sys::is_root() {
         return; // only root can give the directory away
     }
     let test = TestDirectory::new();
@@ -253,7 +253,7 @@ fn a_program_is_looked_for_and_reported() {
     }
     assert!(!text.contains("hush-hush"), "arguments may be secrets");
     assert!(!text.contains("can read the grants"));
-    let as_the_server = match store::runs_as_root() {
+    let as_the_server = match sys::is_root() {
         true => "this server runs as root, and so would the program",
         false => "can read the grants",
     };

@@ -39,7 +39,7 @@ pub use self::backup::deliver;
 #[cfg(any(test, feature = "internals"))]
 pub use self::fake::MemoryGrants;
 pub use self::place::{StorePlace, StoreUrl};
-pub use self::private::{OpenedFor, StateDirectory, check_directory, is_for_group, runs_as_root};
+pub use self::private::{OpenedFor, StateDirectory, check_directory, is_for_group};
 pub use self::redb::{NAME as GRANTS_FILE, RedbGrants};
 
 /// One user's consent to one client, and the state of its tokens; or a service token.

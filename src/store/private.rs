@@ -3,11 +3,11 @@
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::base::startup_error::{Cause, StartupError};
+use crate::sys;
 
 /// The directory that holds the key file and the grants. Ours alone as long as this value lives.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ pub(super) fn open_copy(path: &Path) -> io::Result<File> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let found = file.metadata()?;
-    let owners = [Some(effective_user()?), metadata_of_parent(path).map(|directory| directory.uid())];
+    let owners = [Some(sys::effective_user()), metadata_of_parent(path).map(|directory| directory.uid())];
     if found.is_file() && found.nlink() == 1 && owners.contains(&Some(found.uid())) {
         return Ok(file);
     }
@@ -171,7 +171,7 @@ fn owner_of_new_files(directory: &Path, opened_for: OpenedFor) -> Result<Option<
 fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
     let found = std::fs::metadata(path).ok().or_else(|| metadata_of_parent(path));
     match found {
-        Some(found) if effective_user()? == 0 && file.metadata()?.uid() != found.uid() => {
+        Some(found) if sys::effective_user() == 0 && file.metadata()?.uid() != found.uid() => {
             fchown(file, Some(found.uid()), Some(found.gid()))
         }
         Some(_) | None => Ok(()),
@@ -222,7 +222,7 @@ fn check_mode(file: &File, path: &Path, wanted: u32) -> Result<(Metadata, u32), 
              defaultMode: 0440; of a CIFS volume, mount it with file_mode=0600,dir_mode=0700)"
         )));
     }
-    Ok((found, effective_user().map_err(io_error(path))?))
+    Ok((found, sys::effective_user()))
 }
 
 /// `map_err` for file operations.
@@ -291,14 +291,9 @@ pub fn is_for_group(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.mode() & 0o070 != 0)
 }
 
-/// Whether this process runs as root.
-pub fn runs_as_root() -> bool {
-    effective_user().is_ok_and(|user| user == 0)
-}
-
 /// Fails unless the mode of this directory lets us create files in it.
 pub fn check_directory(path: &Path) -> io::Result<()> {
-    let (found, user) = (std::fs::metadata(path)?, effective_user()?);
+    let (found, user) = (std::fs::metadata(path)?, sys::effective_user());
     // The group's bits apply to its members and to users named in an access list.
     let writers = if found.uid() == user { 0o200 } else { 0o022 };
     if !found.is_dir() {
@@ -306,12 +301,6 @@ pub fn check_directory(path: &Path) -> io::Result<()> {
     }
     let may = user == 0 || found.mode() & writers != 0;
     if may { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
-}
-
-/// The effective user of this process, found as the owner of a pipe that it makes: std has no geteuid.
-fn effective_user() -> io::Result<u32> {
-    let (reader, _) = io::pipe()?;
-    Ok(File::from(OwnedFd::from(reader)).metadata()?.uid())
 }
 
 #[cfg(test)]

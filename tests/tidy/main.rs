@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["base"]),
     ("seal", &["base"]),
     ("audit", &["base", "seal"]),
-    ("store", &["base", "seal"]),
+    ("store", &["base", "seal", "sys"]),
     ("oauth", &["audit", "base", "http", "seal", "store"]),
     ("mcp", &["base", "http", "seal"]),
     ("bridge", &["base", "http", "mcp", "sys", "trust"]),
@@ -87,7 +87,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "check",
-        &["base", "http", "store", "oauth", "mcp", "bridge", "github", "edge", "config", "operate", "serve"],
+        &[
+            "base", "http", "store", "oauth", "mcp", "bridge", "github", "edge", "config", "operate",
+            "serve", "sys",
+        ],
     ),
 ];
 
