@@ -1,11 +1,15 @@
 //! Reading what may be too large: the operator's files, the answers of other servers.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::limits;
+use serde::de::DeserializeOwned;
+
+use super::startup_error::StartupError;
+use super::{json, limits};
 
 /// The bytes of an operator's file.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -26,6 +30,19 @@ pub fn read_from(reader: impl Read, most: usize) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {most} bytes")));
     }
     Ok(bytes)
+}
+
+/// An operator's file of JSON. Objects are read by the names of their members.
+///
+/// # Errors
+/// The file, and what is wrong with it.
+pub fn json<T: DeserializeOwned>(path: &Path) -> Result<T, StartupError> {
+    let unusable = |why: &dyn Display| StartupError::unusable(path.display(), why);
+    let text = read(path).and_then(text).map_err(|error| unusable(&error))?;
+    let rules =
+        json::Rules { depth: limits::JSON_DEPTH, values: limits::JSON_VALUES, is_forbidden: |_| false };
+    let value = json::check(&text, rules).and_then(|()| json::read(&text));
+    value.map_err(|error| unusable(&format!("not JSON that can be used: {error}")))
 }
 
 /// The bytes as text.

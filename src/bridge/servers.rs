@@ -17,7 +17,7 @@ use super::upstream::{UpstreamHeader, UpstreamUrl};
 use crate::base::access::AccessRules;
 use crate::base::encoding::sha256;
 use crate::base::startup_error::StartupError;
-use crate::base::{json, limits};
+use crate::base::{capped, limits};
 
 /// Members that MCP clients have and this server does not, with what to write instead.
 const OF_CLIENTS: [(&str, &str); 3] = [
@@ -30,7 +30,6 @@ const OF_CLIENTS: [(&str, &str); 3] = [
 const SECONDS_MAX: u64 = 86_400;
 /// The longest name of a server (bytes).
 const NAME_BYTES: usize = 32;
-const RULES: json::Rules = json::Rules { depth: 8, values: 10_000, is_forbidden: |_| false };
 
 /// The kinds of servers, in the words of MCP clients.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -40,23 +39,17 @@ enum ServerKind {
     Http,
 }
 
-/// The servers of a file with this text, those that are disabled left out.
+/// The servers of a file, those that are disabled left out.
 ///
 /// # Errors
 /// All mistakes.
-pub(super) fn parse(
+pub(super) fn read(
     file: &Path,
-    text: &str,
     surroundings: Surroundings<'_>,
 ) -> Result<Vec<ServerEntry>, Vec<StartupError>> {
+    let document: Map<String, Value> = capped::json(file)?;
     let file = file.display();
     let whole = |why: &dyn Display| StartupError::unusable(&file, why);
-    let document: Map<String, Value> = json::check_object(text, RULES)
-        .and_then(|()| serde_json::from_str(text))
-        .map_err(|error| match error.is_syntax() || error.is_eof() {
-            true => whole(&format!("not valid JSON: {error}")),
-            false => whole(&format!("it is no JSON object that can be used: {error}")),
-        })?;
     let mut mistakes = Vec::new();
     for name in document.keys().filter(|name| *name != "mcpServers") {
         mistakes.push(whole(&format!("{name}: the one member of the file is \"mcpServers\"")));

@@ -19,8 +19,8 @@ use super::template::{self, Variables};
 use super::transport::Launcher;
 use super::upstream::{Upstream, UpstreamHeader, UpstreamUrl};
 use crate::base::access::AccessRules;
+use crate::base::limits;
 use crate::base::startup_error::StartupError;
-use crate::base::{capped, limits};
 use crate::mcp::{Consent, Scopes};
 use crate::trust::Trust;
 
@@ -143,9 +143,7 @@ impl BridgeOptions {
             return Err(vec![StartupError::unusable("--header", "headers are for --upstream")]);
         }
         let Some(file) = &self.file else { return Ok(vec![self.entry(surroundings)?]) };
-        let text = capped::read(file).and_then(capped::text);
-        let text = text.map_err(|error| StartupError::unusable(file.display(), error))?;
-        servers::parse(file, &text, surroundings)
+        servers::read(file, surroundings)
     }
 
     /// The one program or upstream.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use super::client_secret::ClientSecret;
 use crate::base::startup_error::StartupError;
-use crate::base::{capped, json, limits};
+use crate::base::{capped, limits};
 use crate::oauth::{Client, ConfiguredMembers, DenyList, RedirectSchemes, Registration};
 
 /// The options about clients.
@@ -59,9 +59,8 @@ impl ClientSettings {
         let failed = |why: String| {
             StartupError::unusable(format!("the clients in {} cannot be used", path.display()), why)
         };
-        let text = capped::read(path).and_then(capped::text).map_err(|error| failed(error.to_string()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        for members in read(&text).map_err(|error| failed(error.to_string()))? {
+        for members in capped::json::<Vec<ConfiguredMembers>>(path)? {
             let id = members.client_id.clone();
             let secret_file = members.client_secret_file.as_ref();
             let secret = secret_file.map(|file| ClientSecret::File(folder.join(file)).read()).transpose()?;
@@ -73,13 +72,6 @@ impl ClientSettings {
         }
         Ok(clients)
     }
-}
-
-fn read(text: &str) -> Result<Vec<ConfiguredMembers>, serde_json::Error> {
-    let rules =
-        json::Rules { depth: limits::METADATA_DEPTH, values: limits::JSON_VALUES, is_forbidden: |_| false };
-    json::check(text, rules)?;
-    serde_json::from_str(text)
 }
 
 #[cfg(test)]

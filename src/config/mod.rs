@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -16,7 +15,7 @@ use crate::base::capacity::Capacity;
 use crate::base::encoding::sha256;
 use crate::base::secret::Secret;
 use crate::base::startup_error::StartupError;
-use crate::base::{capped, json, log};
+use crate::base::{capped, log};
 use crate::bridge::{BridgeHost, BridgeOptions};
 use crate::github::BaseUrl;
 use crate::http::{PublicUrl, TrustedProxies};
@@ -46,8 +45,6 @@ use commands::{Action, CommandLine};
 use options::{OPTIONS, Reads};
 
 const PORT: u16 = 3001;
-/// The limits of the file of `MCP_ACCESS`.
-const ACCESS_JSON: json::Rules = json::Rules { depth: 8, values: 10_000, is_forbidden: |_| false };
 
 /// What the program was asked to do.
 #[derive(Debug)]
@@ -286,11 +283,8 @@ impl Config {
     /// All mistakes in the file.
     pub fn access_rules(&self) -> Result<AccessRules, Vec<StartupError>> {
         let Some(file) = &self.access else { return Ok(AccessRules::default()) };
-        let unusable = |why: &dyn fmt::Display| StartupError::unusable(file.display(), why);
-        let text = capped::read(file).and_then(capped::text).map_err(|error| vec![unusable(&error)])?;
-        let list = json::check(&text, ACCESS_JSON).and_then(|()| serde_json::from_str(&text));
-        let list = list.map_err(|error| vec![unusable(&format!("not JSON that can be used: {error}"))])?;
-        AccessRules::read(&list).map_err(|mistakes| mistakes.iter().map(|why| unusable(why)).collect())
+        let unusable = |why: &String| StartupError::unusable(file.display(), why);
+        AccessRules::read(&capped::json(file)?).map_err(|mistakes| mistakes.iter().map(unusable).collect())
     }
 
     /// What bridges are part of.

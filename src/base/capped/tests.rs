@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::*;
 
 /// Limit and limit plus one.
@@ -12,4 +14,27 @@ fn what_is_too_large_is_an_error_and_no_part_of_it_is_used() {
 fn a_text_is_utf_8() {
     assert_eq!(text("ä".into()).unwrap(), "ä");
     assert_eq!(text(vec![0xff]).unwrap_err().kind(), io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn a_file_of_json_is_read_strictly() {
+    let file = std::env::temp_dir().join(format!("mcp-capped-test-{}", std::process::id()));
+    let check = |text: &str, expected: Result<BTreeMap<String, usize>, &str>| {
+        std::fs::write(&file, text).unwrap();
+        match (json::<BTreeMap<String, usize>>(&file), expected) {
+            (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+            (Err(error), Err(part)) => {
+                let (error, start) = (error.to_string(), format!("{}: ", file.display()));
+                assert!(error.starts_with(&start) && error.contains(part), "{error}");
+            }
+            (found, expected) => panic!("{text}: {found:?}, not {expected:?}"),
+        }
+    };
+    check(r#"{"a":1}"#, Ok([("a".to_owned(), 1)].into()));
+    check(r#"{"a":1,"a":2}"#, Err("not JSON that can be used: two members have one name"));
+    check(r#"{"a":1}{"#, Err("not JSON that can be used"));
+    check(r#"{"a":"1"}"#, Err("not JSON that can be used: invalid type"));
+    check(&" ".repeat(limits::FILE_BYTES + 1), Err("larger than"));
+    std::fs::remove_file(&file).unwrap();
+    assert!(json::<usize>(&file).unwrap_err().to_string().contains("No such file"));
 }

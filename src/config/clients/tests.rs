@@ -68,6 +68,7 @@ fn a_file_that_cannot_be_meant_so_is_refused() {
     check(&format!(r#"[{{"client_id": "a", "client_id": "b", {uris}}}]"#), Err("one name"));
     check(&format!(r#"[{{"client_id": "app", {uris}, "client_secret": "x"}}]"#), Err("unknown field"));
     check(r#"[{"client_id": "app"}]"#, Err("missing field"));
+    check(r#"[["app", null, ["https://a.example/cb"], null, null]]"#, Err("invalid type: sequence"));
     check(r#"[{"client_id": "app", "redirect_uris": ["http://a.example/"]}]"#, Err("client \"app\": http"));
     check(&format!(r#"[{{"client_id": "mcp_x", {uris}}}]"#), Err("does not start with mcp_"));
     let missing = format!(r#"[{{"client_id": "app", {uris}, "client_secret_file": "missing"}}]"#);
