@@ -35,7 +35,7 @@ use self::senders::Senders;
 /// The parts of an application.
 pub struct AppParts<'a> {
     /// The authorization server.
-    pub oauth: AuthorizationServer,
+    pub oauth: Arc<AuthorizationServer>,
     /// The MCP servers: one without a name, or all with one. They share one set of limits.
     pub servers: Vec<McpServer>,
     /// Where clients reach them.
@@ -62,7 +62,7 @@ pub struct McpServer {
 
 /// The application behind the public door.
 pub struct App {
-    oauth: AuthorizationServer,
+    oauth: Arc<AuthorizationServer>,
     /// Guards the list, which SIGHUP replaces.
     servers: Mutex<Vec<Arc<McpServer>>>,
     browsers: BrowserRules,
@@ -150,11 +150,6 @@ impl App {
         let servers = self.servers();
         let served: Vec<_> = servers.iter().map(|server| server.resource.uri()).collect();
         servers.first().iter().for_each(|any| any.mcp.keep_only(&served));
-    }
-
-    /// The grants and service tokens, for the operator.
-    pub fn oauth(&self) -> &AuthorizationServer {
-        &self.oauth
     }
 
     /// Whether the server is not stopping and grants can be written.

@@ -87,25 +87,15 @@ fn here(
     let grants = grants.ok_or_else(|| nothing_there(files))?;
     files.audit_log.as_deref().map_or(Ok(()), audit::open_existing)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (ending, rotating, rotated) = (Arc::clone(&grants), Arc::clone(&grants), files.clone());
-    let (copied, copy) = (Arc::clone(&grants), directory.file(operator::COPY));
+    let (rotating, rotated) = (Arc::clone(&grants), files.clone());
     let operator = Operator::new(operator::Parts {
         grants,
         clock,
-        end_grant: Box::new(move |grant| ending.delete(grant)),
-        end_later: Box::new(|_| false),
         rotate_key: Box::new(move || {
             rotated.store.rotate_key(&rotated.key_file.path, &keys, &*rotating, &OsRandom)
         }),
-        add_token: Box::new(|_| {
-            Err(operator::missing(
-                "no server runs with this state directory, and a token is for the servers of a running one: start it",
-            ))
-        }),
-        look: Box::new(|| None),
-        back_up: Box::new(move || copied.back_up(&copy)),
-        bridges: None,
-        metrics: None,
+        copy: directory.file(operator::COPY),
+        server: None,
     });
     operator.perform(operation)
 }

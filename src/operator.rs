@@ -5,6 +5,7 @@
 //! door has none of this (A1).
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -18,8 +19,8 @@ use crate::base::startup_error::{Cause, StartupError};
 use crate::base::{limits, log};
 use crate::bridge::{Bridges, ServerSummary};
 use crate::http::{Admission, Handler, Head, Method, Request, Response};
-use crate::oauth::{AddedToken, TokenOrder};
-use crate::store::{self, Grant, GrantClient, Grants, Picks, Stage};
+use crate::oauth::{AddedToken, AuthorizationServer, TokenOrder};
+use crate::store::{self, Grant, GrantClient, Grants, Stage};
 
 /// The file in the state directory that a copy of the table is written to.
 pub const COPY: &str = "backup.new";
@@ -155,33 +156,26 @@ pub struct ErrorAnswer {
     pub error: String,
 }
 
-/// Puts a new key before the others and, in a running server, into use. Returns the number of keys.
-pub type RotateKey = Box<dyn Fn() -> Result<usize, StartupError> + Send + Sync>;
-
-/// Makes a service token, in a running server, which knows the servers that it is for.
-pub type AddToken = Box<dyn Fn(&TokenOrder) -> Result<AddedToken, StartupError> + Send + Sync>;
-
-/// Describes the server, if it runs.
-pub type Look = Box<dyn Fn() -> Option<Running> + Send + Sync>;
-/// Copies the table to [`COPY`].
-pub type BackUp = Box<dyn Fn() -> Result<(), store::Error> + Send + Sync>;
-
 /// The resources of the operations.
 pub struct Parts {
     pub grants: Arc<dyn Grants>,
     pub clock: Arc<dyn Clock>,
-    /// Ends a grant and everything that belongs to it. Returns whether there was one.
-    pub end_grant: Box<dyn Fn(GrantId) -> Result<bool, store::Error> + Send + Sync>,
-    /// Ends grants when the table can be read again. Returns whether that is remembered.
-    pub end_later: Box<dyn Fn(Picks) -> bool + Send + Sync>,
-    pub rotate_key: RotateKey,
-    pub add_token: AddToken,
-    pub look: Look,
-    pub back_up: BackUp,
-    /// The servers behind a running one.
+    /// Puts a new key before the others and, in a running server, into use. Returns the number of keys.
+    pub rotate_key: Box<dyn Fn() -> Result<usize, StartupError> + Send + Sync>,
+    /// The path of [`COPY`].
+    pub copy: PathBuf,
+    /// `None` inside a command.
+    pub server: Option<RunningServer>,
+}
+
+/// The running server that the operations are about.
+pub struct RunningServer {
+    pub oauth: Arc<AuthorizationServer>,
+    pub look: Box<dyn Fn() -> Running + Send + Sync>,
+    /// The servers behind it.
     pub bridges: Option<Arc<Bridges>>,
-    /// Answers `/metrics`, in a running server.
-    pub metrics: Option<Arc<dyn Handler>>,
+    /// Answers `/metrics`.
+    pub metrics: Arc<dyn Handler>,
 }
 
 /// Carries out the operator's operations.
@@ -207,7 +201,7 @@ impl Operator {
             Operation::AddToken(order) => {
                 // Held so that two commands do not make one name twice.
                 let _claim = self.writing.try_lock().ok_or_else(busy)?;
-                (self.parts.add_token)(order).map(Outcome::TokenAdded)
+                self.running()?.oauth.add_token(order).map(Outcome::TokenAdded)
             }
             Operation::Revoke(selection) => self.revoke(selection),
             Operation::RotateKey => self.rotate_key(),
@@ -239,15 +233,21 @@ impl Operator {
         }
     }
 
+    fn server(&self) -> Option<&RunningServer> {
+        self.parts.server.as_ref()
+    }
+
+    fn running(&self) -> Result<&RunningServer, StartupError> {
+        let none = "no server runs with this state directory: start it, or name another with --state-dir";
+        self.server().ok_or_else(|| missing(none))
+    }
+
     fn bridges(&self) -> Result<&Bridges, StartupError> {
-        self.parts.bridges.as_deref().ok_or_else(|| {
-            missing(match (self.parts.look)() {
-                Some(_) => {
-                    "the running server has tools of its own and no MCP servers behind it; to put some there, start it \
-                     with -- COMMAND, --upstream or --servers"
-                }
-                None => "no server runs with this state directory: start it, or name another with --state-dir",
-            })
+        self.running()?.bridges.as_deref().ok_or_else(|| {
+            missing(
+                "the running server has tools of its own and no MCP servers behind it; to put some there, start it with \
+                 -- COMMAND, --upstream or --servers",
+            )
         })
     }
 
@@ -264,7 +264,8 @@ impl Operator {
     fn revoke(&self, selection: &Selection) -> Result<Outcome, StartupError> {
         let grants = self.parts.grants.list().map_err(|error| {
             let wanted = selection.clone();
-            if !(self.parts.end_later)(Box::new(move |grants| wanted.of(grants))) {
+            let picks = Box::new(move |grants: &[Arc<Grant>]| wanted.of(grants));
+            if !self.server().is_some_and(|server| server.oauth.grants.end_later(None, "operator", picks)) {
                 return unreadable(error);
             }
             StartupError::new(format!(
@@ -275,7 +276,11 @@ impl Operator {
         let ids = selection.of(&grants);
         let (mut revoked, mut failed, mut last_error) = (Vec::new(), 0_usize, None);
         for &id in &ids {
-            match (self.parts.end_grant)(id) {
+            let ended = match self.server() {
+                Some(server) => server.oauth.grants.end(id, "operator"),
+                None => self.parts.grants.delete(id),
+            };
+            match ended {
                 Ok(true) => revoked.push(id),
                 Ok(false) => {} // it has just ended otherwise
                 Err(error) => (failed, last_error) = (failed.saturating_add(1), Some(error)),
@@ -305,12 +310,12 @@ impl Operator {
         let now = self.parts.clock.now();
         let grants = self.parts.grants.list().map_err(unreadable)?;
         let grants = grants.iter().filter(|grant| !grant.is_over(now)).count();
-        Ok(Outcome::Status { grants, server: (self.parts.look)() })
+        Ok(Outcome::Status { grants, server: self.server().map(|server| (server.look)()) })
     }
 
     fn back_up(&self) -> Result<Outcome, StartupError> {
         let _claim = self.writing.try_lock().ok_or_else(busy)?;
-        (self.parts.back_up)().map_err(unreadable)?;
+        self.parts.grants.back_up(&self.parts.copy).map_err(unreadable)?;
         audit::info("operator.backed_up", &[]);
         Ok(Outcome::BackedUp)
     }
@@ -340,7 +345,8 @@ impl Operator {
     fn readiness(&self) -> Response {
         match self.parts.grants.get(GrantId([0; 16])) {
             Ok(_) if self.parts.grants.takes_writes() => {
-                let failing = self.parts.bridges.iter().flat_map(|bridges| bridges.failing());
+                let bridges = self.server().and_then(|server| server.bridges.as_deref());
+                let failing = bridges.into_iter().flat_map(Bridges::failing);
                 let lines = failing.map(|(name, why)| format!("failing: {name}: {why}\n"));
                 Response::text(200, "ready\n".to_owned() + &lines.collect::<String>())
             }
@@ -356,8 +362,8 @@ fn number(count: usize) -> u64 {
 
 impl Handler for Operator {
     fn admit(self: Arc<Self>, head: Head) -> Admission {
-        if let Some(metrics) = self.parts.metrics.as_ref().filter(|_| &*head.path == "/metrics") {
-            return Arc::clone(metrics).admit(head);
+        if let Some(server) = self.server().filter(|_| &*head.path == "/metrics") {
+            return Arc::clone(&server.metrics).admit(head);
         }
         Admission::Answered(match (&head.method, &*head.path) {
             (Method::Post, PATH) => {
@@ -427,7 +433,7 @@ impl GrantSummary {
     }
 }
 
-pub(crate) fn missing(text: impl Into<String>) -> StartupError {
+fn missing(text: impl Into<String>) -> StartupError {
     StartupError { cause: Cause::Missing, ..StartupError::new(text) }
 }
 

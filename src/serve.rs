@@ -34,7 +34,7 @@ use crate::http::{Handler, PublicUrl};
 use crate::mcp::{self, Backend, Mcp, Scopes};
 use crate::metrics::{self, Metrics};
 use crate::oauth::{self, AuthorizationServer, Client, ClientDocuments, Clients, Policy};
-use crate::operator::{self, Operator, RotateKey};
+use crate::operator::{self, Operator, RunningServer};
 use crate::seal::Keyring;
 use crate::store::{Grants, OpenedFor, StateDirectory, key_file};
 use crate::sys;
@@ -44,6 +44,7 @@ use crate::workers::Pool;
 /// A running server. [`Server::stop`] ends it.
 pub struct Server {
     app: Arc<App>,
+    oauth: Arc<AuthorizationServer>,
     public: Box<dyn Door>,
     /// Tripped when the public door has closed because tiny_http accepted nothing any more.
     door_ended: CancelToken,
@@ -97,8 +98,10 @@ impl Server {
         let newest = table.newest();
         let grants = Arc::clone(&table);
         audit::open(&config.audit, &keys)?;
-        let rotate_key = rotate_key(&files, &keys, Arc::clone(&table));
-        let copy = directory.file(operator::COPY);
+        let (rotated, rotating) = (files.clone(), (Arc::clone(&keys), Arc::clone(&table)));
+        let rotate_key = Box::new(move || {
+            rotated.store.rotate_key(&rotated.key_file.path, &rotating.0, &*rotating.1, &OsRandom)
+        });
 
         let endpoints = Endpoints {
             public_url: public_url.clone(),
@@ -124,7 +127,7 @@ impl Server {
             let bridges = bridged.as_ref().map(|bridges| bridges.all()).unwrap_or_default();
             bridges.iter().for_each(|bridge| bridge.end_grant(grant));
         };
-        let oauth = AuthorizationServer::new(oauth::Parts {
+        let oauth = Arc::new(AuthorizationServer::new(oauth::Parts {
             public_url: public_url.clone(),
             resources: servers.iter().map(|server| Arc::clone(&server.resource)).collect(),
             keys,
@@ -142,12 +145,12 @@ impl Server {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             grant_ended: Box::new(grant_ended),
-        });
+        }));
         oauth.grants.end_denied();
         let metrics = Arc::new(Metrics::default());
         let proxies = &config.trusted_proxies;
         let app = Arc::new(App::new(AppParts {
-            oauth,
+            oauth: Arc::clone(&oauth),
             servers,
             public_url: public_url.clone(),
             allowed_origins: config.allowed_origins.clone(),
@@ -186,18 +189,17 @@ impl Server {
         });
         let looked = Arc::clone(&counted);
         let numbers = Arc::new(metrics::Endpoint::new(metrics, Box::new(move || counted.snapshot())));
-        let (ending, later, adding) = (Arc::clone(&app), Arc::clone(&app), Arc::clone(&app));
         let operator = Operator::new(operator::Parts {
             grants,
             clock,
-            end_grant: Box::new(move |grant| ending.oauth().grants.end(grant, "operator")),
-            end_later: Box::new(move |picks| later.oauth().grants.end_later(None, "operator", picks)),
             rotate_key,
-            add_token: Box::new(move |order| adding.oauth().add_token(order)),
-            look: Box::new(move || Some(looked.running())),
-            back_up: Box::new(move || table.back_up(&copy)),
-            bridges: bridges.clone(),
-            metrics: Some(Arc::clone(&numbers) as Arc<dyn Handler>),
+            copy: directory.file(operator::COPY),
+            server: Some(RunningServer {
+                oauth: Arc::clone(&oauth),
+                look: Box::new(move || looked.running()),
+                bridges: bridges.clone(),
+                metrics: Arc::clone(&numbers) as Arc<dyn Handler>,
+            }),
         });
         let operators = doors::open_operator(&files.socket, door(Arc::new(operator), None));
         let mut operators: Vec<Box<dyn Door>> = operators.into_iter().collect();
@@ -221,6 +223,7 @@ impl Server {
         }
         Ok(Server {
             app,
+            oauth,
             public,
             door_ended,
             tls,
@@ -253,7 +256,7 @@ impl Server {
 
     /// Replaces the rules, who is let in and which clients are denied, by those of `config`. Returns whether they changed.
     pub fn change_rules(&self, config: &Config) -> bool {
-        self.app.oauth().grants.change_rules(rules(config))
+        self.oauth.grants.change_rules(rules(config))
     }
 
     /// Stops within [`limits::DRAIN`]: accepts no more requests, lets calls finish for [`limits::DRAIN_CALLS`], cancels the rest and
@@ -355,11 +358,6 @@ fn complete(files: &StateFiles, state: State, random: &dyn Random) -> Result<Com
     let keys = keys.map_or_else(|| key_file::create(&files.key_file.path, random).map(Arc::new), Ok)?;
     let table = table.map_or_else(|| files.store.open(&directory, &keys), Ok)?;
     Ok((directory, keys, table))
-}
-
-fn rotate_key(files: &StateFiles, keys: &Arc<Keyring>, table: Arc<dyn Grants>) -> RotateKey {
-    let (files, keys) = (files.clone(), Arc::clone(keys));
-    Box::new(move || files.store.rotate_key(&files.key_file.path, &keys, &*table, &OsRandom))
 }
 
 /// The thread that deletes expired grants, looks for a renewed certificate and gives free memory back.

@@ -34,7 +34,7 @@ fn parts(url: &str, fixture: &Fixture) -> AppParts<'static> {
     let url = PublicUrl::parse(url).unwrap();
     let mcp = mcp(fixture, ToolServer::builder("test", "1").build().unwrap());
     AppParts {
-        oauth: fake::server_at(fixture, url.clone()),
+        oauth: Arc::new(fake::server_at(fixture, url.clone())),
         servers: vec![McpServer { resource: Arc::new(fake::resource(&url, None)), mcp }],
         public_url: url,
         allowed_origins: ["null", "app://obsidian.md", ORIGIN].map(str::to_owned).to_vec(),
@@ -357,7 +357,7 @@ fn an_expired_grant_takes_its_sessions_along() {
 fn a_stream_does_not_outlive_its_token() {
     let fixture = fake::fixture();
     let group = crate::oauth::provider::Group::Org("acme".to_owned());
-    let oauth = fake::server_with(&fixture, vec![crate::oauth::AllowRule::Group(group)]);
+    let oauth = Arc::new(fake::server_with(&fixture, vec![crate::oauth::AllowRule::Group(group)]));
     let app = Arc::new(App::new(AppParts { oauth, ..parts("https://mcp.example.com", &fixture) }));
     fixture.provider.member_of(&["acme"]);
     let token = Browser::new(&fixture).tokens().access;

@@ -1,49 +1,57 @@
 //! What the operator's endpoint does to a table in memory.
 
-use std::sync::mpsc::{Receiver, channel};
-
 use super::*;
-use crate::base::clock::ManualClock;
 use crate::base::identity::fake::subject;
 use crate::http::Body;
 use crate::http::desk::{answer, body_limit};
 use crate::http::fake::request;
+use crate::oauth::fake;
 use crate::store::MemoryGrants;
 use crate::store::conformance::{Removable, grant};
 
 struct Fixture {
     operator: Arc<Operator>,
-    grants: Arc<MemoryGrants>,
-    clock: Arc<ManualClock>,
-    /// The grants that were ended.
-    ended: Receiver<GrantId>,
+    /// What the operator's server stands on.
+    world: fake::Fixture,
 }
 
 /// An operator over grants of these users, numbered from 1: user and login.
 fn fixture(users: &[(u64, &str)]) -> Fixture {
-    let (grants, clock) = (Arc::new(MemoryGrants::default()), Arc::new(ManualClock::new()));
+    let grants = Arc::new(MemoryGrants::default());
     for (&(user, login), number) in users.iter().zip(1..) {
         let grant = Grant { subject: subject(user), login: login.to_owned(), ..grant(number) };
         grants.insert(&grant).unwrap();
     }
-    let (out, ended) = channel();
-    let table = Arc::clone(&grants);
+    fixture_over(grants)
+}
+
+fn fixture_over(grants: Arc<dyn Grants>) -> Fixture {
+    let world = fake::fixture_over(Arc::clone(&grants));
     let operator = Operator::new(Parts {
-        grants: Arc::clone(&grants) as Arc<dyn Grants>,
-        clock: Arc::clone(&clock) as Arc<dyn Clock>,
-        end_grant: Box::new(move |id| {
-            out.send(id).unwrap();
-            table.delete(id)
-        }),
-        end_later: Box::new(|_| false),
+        grants,
+        clock: Arc::clone(&world.clock) as Arc<dyn Clock>,
         rotate_key: Box::new(|| Ok(2)),
-        add_token: Box::new(|_| Err(missing("no server"))),
-        look: Box::new(|| None),
-        back_up: Box::new(|| Ok(())),
-        bridges: None,
-        metrics: None,
+        copy: PathBuf::from(COPY),
+        server: Some(RunningServer {
+            oauth: Arc::new(AuthorizationServer::new(world.parts())),
+            look: Box::new(running),
+            bridges: None,
+            metrics: Arc::new(NoMetrics),
+        }),
     });
-    Fixture { operator: Arc::new(operator), grants, clock, ended }
+    Fixture { operator: Arc::new(operator), world }
+}
+
+struct NoMetrics;
+
+impl Handler for NoMetrics {
+    fn admit(self: Arc<Self>, _: Head) -> Admission {
+        Admission::Answered(Response::new(204))
+    }
+}
+
+fn running() -> Running {
+    Running { version: "1".into(), since: "x".into(), sessions: 1, streams: 2, calls: 3, programs: 4 }
 }
 
 impl Fixture {
@@ -94,7 +102,7 @@ fn the_operator_sees_whether_the_table_answers() {
 fn grants_are_listed_without_secrets() {
     let fixture = fixture(&[(1, "octocat")]);
     let grant = Grant { upstream: Some("sealed".to_owned()), ..grant(9) };
-    fixture.grants.insert(&grant).unwrap();
+    fixture.world.grants.insert(&grant).unwrap();
     let (status, body) = post(&fixture.operator, "\"list_grants\"");
     assert_eq!((status, body["grants"].as_array().unwrap().len()), (200, 2));
     assert!(!body.to_string().contains("sealed"), "{body}");
@@ -105,7 +113,7 @@ fn grants_are_listed_without_secrets() {
         (&one["created"], &one["ends"]),
         (&"2026-01-01T00:00:00Z".into(), &"2026-01-31T00:00:00Z".into())
     );
-    fixture.clock.advance(limits::GRANT_LIFETIME);
+    fixture.world.clock.advance(limits::GRANT_LIFETIME);
     assert_eq!(post(&fixture.operator, "\"list_grants\"").1["grants"].as_array().unwrap().len(), 0);
 }
 
@@ -118,8 +126,8 @@ fn a_selection_ends_what_it_names() {
         let expected: Vec<GrantId> = expected.iter().copied().map(id).collect();
         let outcome = fixture.operator.perform(&Operation::Revoke(selection)).unwrap();
         assert_eq!(outcome, Outcome::Revoked(expected.clone()));
-        assert_eq!(fixture.ended.try_iter().collect::<Vec<_>>(), expected);
-        assert_eq!(fixture.grants.list().unwrap().len(), users.len() - expected.len());
+        assert_eq!(fixture.world.ended(), expected);
+        assert_eq!(fixture.world.grants.list().unwrap().len(), users.len() - expected.len());
     };
     check(Selection::Grant(id(1)), &[1]);
     check(Selection::Grant(id(9)), &[]);
@@ -136,37 +144,36 @@ fn a_selection_ends_what_it_names() {
 /// S3: one that cannot be deleted does not keep the others.
 #[test]
 fn every_deletion_is_tried() {
-    let mut fixture = fixture(&[(1, "a"), (1, "a"), (1, "a")]);
-    let table = Arc::clone(&fixture.grants);
-    fixture.parts().end_grant = Box::new(move |one| {
-        if one == id(2) { Err(store::Error::Storage("full".to_owned())) } else { table.delete(one) }
-    });
+    let grants: Arc<dyn Grants> = Arc::new(MemoryGrants::default());
+    (1..=3).for_each(|number| grants.insert(&grant(number)).unwrap());
+    let fixture = fixture_over(Arc::new(fake::ReadOnly::keeping(&grants, id(2))));
     let (status, body) = post(&fixture.operator, r#"{"revoke":"all"}"#);
     assert_eq!(status, 503);
     assert!(body["error"].as_str().unwrap().starts_with("1 of 3 grants could not be deleted"), "{body}");
-    assert_eq!(fixture.grants.list().unwrap().len(), 1);
+    assert_eq!(fixture.world.grants.list().unwrap().len(), 1);
 }
 
 /// S3: while the table cannot be read, a server remembers what to end; the operator is told whether it does.
 #[test]
 fn what_cannot_be_looked_up_is_ended_later() {
     let file = Removable::new();
+    for user in [1, 2] {
+        file.table.insert(&Grant { subject: subject(user), ..grant(user) }).unwrap();
+    }
+    let mut fixture = fixture_over(file.table.clone());
     file.take_away();
-    let mut fixture = fixture(&[]);
-    fixture.parts().grants = file.table.clone();
-    let promises = |operator: &Arc<Operator>| {
-        let (status, body) = post(operator, r#"{"revoke":{"user":2}}"#);
+    let promises = |fixture: &Fixture| {
+        let (status, body) = post(&fixture.operator, r#"{"revoke":{"user":2}}"#);
         assert_eq!(status, 503);
         body["error"].as_str().unwrap().contains("refuses these grants from now on")
     };
-    assert!(!promises(&fixture.operator));
-    let (out, picked) = channel();
-    fixture.parts().end_later = Box::new(move |picks| {
-        let of = |(user, number)| Arc::new(Grant { subject: subject(user), ..grant(number) });
-        out.send(picks(&[(1, 1), (2, 2)].map(of))).is_ok()
-    });
-    assert!(promises(&fixture.operator));
-    assert_eq!(picked.recv().unwrap(), [id(2)]);
+    assert!(promises(&fixture));
+    file.put_back();
+    fixture.parts().server.as_ref().unwrap().oauth.grants.sweep();
+    assert_eq!(fixture.world.ended(), [id(2)]);
+    file.take_away();
+    fixture.parts().server = None;
+    assert!(!promises(&fixture));
 }
 
 #[test]
@@ -175,7 +182,7 @@ fn operations_travel_as_json() {
     for bad in ["", "{}", "\"revoke\"", r#"{"revoke":{"user":"octocat"}}"#, r#"{"revoke":{"grant":"x"}}"#] {
         assert_eq!(post(&fixture.operator, bad).0, 400, "{bad}");
     }
-    assert_eq!(fixture.grants.list().unwrap().len(), 1);
+    assert_eq!(fixture.world.grants.list().unwrap().len(), 1);
     let (status, body) = post(&fixture.operator, r#"{"revoke":{"login":"octocat"}}"#);
     assert_eq!((status, body), (200, serde_json::json!({ "revoked": [id(1)] })));
     assert_eq!(post(&fixture.operator, "\"rotate_key\"").1, serde_json::json!({ "rotated": { "keys": 2 } }));
@@ -185,14 +192,12 @@ fn operations_travel_as_json() {
 #[test]
 fn a_status_counts_what_lives() {
     let mut fixture = fixture(&[(1, "octocat"), (2, "mona")]);
-    let running =
-        Running { version: "1".into(), since: "x".into(), sessions: 1, streams: 2, calls: 3, programs: 4 };
-    let answer = running.clone();
-    fixture.parts().look = Box::new(move || Some(answer.clone()));
     let status = |fixture: &Fixture| fixture.operator.perform(&Operation::Status).unwrap();
-    assert_eq!(status(&fixture), Outcome::Status { grants: 2, server: Some(running.clone()) });
-    fixture.clock.advance(limits::GRANT_LIFETIME);
-    assert_eq!(status(&fixture), Outcome::Status { grants: 0, server: Some(running) });
+    assert_eq!(status(&fixture), Outcome::Status { grants: 2, server: Some(running()) });
+    fixture.world.clock.advance(limits::GRANT_LIFETIME);
+    assert_eq!(status(&fixture), Outcome::Status { grants: 0, server: Some(running()) });
+    fixture.parts().server = None;
+    assert_eq!(status(&fixture), Outcome::Status { grants: 0, server: None });
 }
 
 /// Two at once would each write the key file without the other's key.
@@ -222,15 +227,7 @@ fn commands_about_servers_say_why_there_is_none() {
             assert!(error.contains(expected), "{error}");
         }
     };
-    check(&fixture, "no server runs with this state directory: start it");
-    let running = || Running {
-        version: "1".to_owned(),
-        since: String::new(),
-        sessions: 0,
-        streams: 0,
-        calls: 0,
-        programs: 0,
-    };
-    fixture.parts().look = Box::new(move || Some(running()));
     check(&fixture, "start it with -- COMMAND, --upstream or --servers");
+    fixture.parts().server = None;
+    check(&fixture, "no server runs with this state directory: start it");
 }

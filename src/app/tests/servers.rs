@@ -14,7 +14,7 @@ fn two(fixture: &Fixture, base: &str) -> Arc<App> {
         McpServer { resource: Arc::clone(resource), mcp }
     });
     let servers = servers.collect();
-    let oauth = AuthorizationServer::new(of_oauth);
+    let oauth = Arc::new(AuthorizationServer::new(of_oauth));
     Arc::new(App::new(AppParts { oauth, servers, serves_http_sse: true, ..parts(&url, fixture) }))
 }
 
