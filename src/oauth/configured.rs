@@ -6,7 +6,6 @@ use serde::Deserialize;
 
 use super::client::{AuthMethod, Client, ClientOrigin};
 use super::client_metadata::{ClientMetadata, MetadataError};
-use super::client_url::ClientUrl;
 use super::redirect::{RedirectUri, Registrant};
 use crate::base::limits;
 use crate::base::secret::Secret;
@@ -14,8 +13,9 @@ use crate::base::secret::Secret;
 #[cfg(test)]
 mod tests;
 
-/// Prefixes of sealed values, of users' subjects and of document URLs, so that a configured client is never taken for one (O16).
-const OUR_PREFIXES: [&str; 3] = ["mcp_", "github:", ClientUrl::PREFIX];
+/// The prefix of sealed values: a configured client is never taken for one (O16). Nor for a user's subject or a document's URL, which
+/// have a colon.
+const SEALED_PREFIX: &str = "mcp_";
 
 const BAD_ID: &str = "a client_id has 1 to 100 letters, digits, hyphens, dots, underscores and tildes, \
                       and does not start with mcp_";
@@ -51,7 +51,7 @@ impl Client {
         let id = &members.client_id;
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
         let is_id = (1..=limits::CONFIGURED_ID_BYTES).contains(&id.len()) && id.bytes().all(plain);
-        if !is_id || OUR_PREFIXES.iter().any(|prefix| id.starts_with(prefix)) {
+        if !is_id || id.starts_with(SEALED_PREFIX) {
             return Err(BAD_ID);
         }
         let auth = match (members.token_endpoint_auth_method.as_deref(), &secret) {

@@ -28,7 +28,7 @@ pub struct LiveGrants {
     /// Guards which rules hold. Held to copy a pointer.
     rules: Mutex<Arc<Rules>>,
     /// Guards the endings that wait. New ones are added at the end; the sweep alone takes them out.
-    waiting: Mutex<Vec<Ending>>,
+    waiting: Mutex<Vec<Arc<Ending>>>,
     /// Guards when service tokens were used since the last sweep, which takes it out.
     used: Mutex<HashMap<GrantId, Timestamp>>,
     /// Guards when service tokens that end soon were last looked for, by the monotonic clock.
@@ -91,7 +91,12 @@ impl LiveGrants {
 
     /// Whether this grant was ended while the table could not be read.
     pub(super) fn is_ending(&self, grant: &Arc<Grant>) -> bool {
-        self.waiting.lock().iter().any(|ending| !ending.select(std::slice::from_ref(grant)).is_empty())
+        self.waiting().iter().any(|ending| !ending.select(std::slice::from_ref(grant)).is_empty())
+    }
+
+    /// The endings that wait. What they pick is found out without the lock.
+    fn waiting(&self) -> Vec<Arc<Ending>> {
+        self.waiting.lock().clone()
     }
 
     /// Whether tokens of this grant are valid. While the table cannot be read, every grant is taken to be.
@@ -174,7 +179,7 @@ impl LiveGrants {
         if theirs >= per_user || waiting.len() >= in_total {
             return false;
         }
-        waiting.push(Ending { user, since: self.clock.now(), picks, reason });
+        waiting.push(Arc::new(Ending { user, since: self.clock.now(), picks, reason }));
         true
     }
 
@@ -246,22 +251,15 @@ impl LiveGrants {
     /// Carries out the endings that wait, if the table can be read. Errors of writing can be ignored: the table remembers deletions
     /// that it could not write.
     fn carry_out_endings(&self) {
-        let count = self.waiting.lock().len();
-        if count == 0 {
+        let waiting = self.waiting();
+        if waiting.is_empty() {
             return;
         }
         let Ok(grants) = self.table.list() else { return }; // the sweep has logged why
-        let ended: Vec<_> = self
-            .waiting
-            .lock()
-            .iter()
-            .take(count)
-            .map(|ending| (ending.select(&grants), ending.reason))
-            .collect();
-        for (ids, reason) in ended {
-            let _ = self.end_all(&grants, &ids, reason);
+        for ending in &waiting {
+            let _ = self.end_all(&grants, &ending.select(&grants), ending.reason);
         }
-        self.waiting.lock().drain(..count);
+        self.waiting.lock().drain(..waiting.len());
     }
 }
 

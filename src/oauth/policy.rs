@@ -86,7 +86,7 @@ pub(super) fn memberships(
             Standing::Nobody => return invited.map_or(Ok(None), Err),
             Standing::Unknown(group) => match provider.is_member(token, identity, &group) {
                 Ok(is_member) => known.note(&group, is_member),
-                // Whoever has not accepted is no member; of any other obstacle it is not known what is behind it.
+                // A pending invitation is no membership. Any other obstacle may hide one.
                 Err(error @ ProviderError::Blocked(Obstacle::InvitationPending)) => {
                     known.note(&group, false);
                     invited = Some(error);
