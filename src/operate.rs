@@ -143,7 +143,7 @@ pub fn health(probe: &Probe) -> Result<(), StartupError> {
         Err(why) if probe.url.is_none() => Err(StartupError::new(format!(
             "no server answers at {place}: {why}; if it is elsewhere, {OTHER_DIRECTORY}"
         ))),
-        Err(why) => Err(StartupError::unusable(place, why)),
+        Err(why) => Err(StartupError::new(format!("no server answers at {place}: {why}"))),
     }
 }
 

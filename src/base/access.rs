@@ -263,7 +263,7 @@ impl AccessRules {
                 Err(error) => {
                     let error = error.to_string();
                     let why = error.rsplit_once(" at line ").map_or(&*error, |(why, _)| why);
-                    let why = why.replace("expected a sequence", "expected a list, like [\"read_*\"]"); // serde's word
+                    let why = why.replace("expected a sequence", "expected a list: [\"…\"]"); // serde's word
                     mistakes.push(format!("rule {number}: {why}"));
                 }
             }

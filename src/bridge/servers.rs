@@ -52,7 +52,9 @@ pub(super) fn read(
     let whole = |why: &dyn Display| StartupError::unusable(&file, why);
     let mut mistakes = Vec::new();
     for name in document.keys().filter(|name| *name != "mcpServers") {
-        mistakes.push(whole(&format!("{name}: the one member of the file is \"mcpServers\"")));
+        mistakes.push(whole(&format!(
+            "{name}: write the servers into \"mcpServers\", the only member of the file"
+        )));
     }
     let Some(Value::Object(servers)) = document.get("mcpServers") else {
         mistakes.push(whole(&"write { \"mcpServers\": { \"NAME\": { \"command\": \"…\" } } }"));

@@ -111,7 +111,8 @@ fn unknown_variables(env: &Environment) -> Option<Warning> {
 fn read_file(path: &Path) -> Result<Vec<Given>, Vec<StartupError>> {
     let failed = |why: &dyn fmt::Display| vec![StartupError::unusable(path.display(), why)];
     // Before it is opened: of a pipe, that would wait for a writer.
-    let found = path.metadata().map_err(|error| failed(&error))?;
+    let unread = |error| failed(&format_args!("{error}; --config or MCP_CONFIG names this file"));
+    let found = path.metadata().map_err(unread)?;
     if !found.is_file() {
         return Err(failed(&"it is not a regular file"));
     }

@@ -97,7 +97,7 @@ impl AuthorizationServer {
                 None => continue,
                 Some(BearerError::NeedsUser) => format!(
                     "{server} needs to know which person calls (${{user.…}} or ${{github.token}} in its env or headers), and a service token \
-                     is no person: describe it a second time without these, under another name, and make the token for that"
+                     is no person: add it to the servers file once more, under another name and without these, and make the token for that name"
                 ),
                 Some(_) => format!(
                     "no access rule of {server} names {subject}: add {{ \"allow\": [\"{subject}\"], \"tools\": [\"TOOL\"] }} with the tools that it \

@@ -53,7 +53,9 @@ fn text(operation: &Operation, outcome: &Outcome) -> String {
         Outcome::Tokens(tokens) => table(TOKENS, tokens.iter().map(token_row)),
         Outcome::TokenAdded(added) => added_token(added),
         Outcome::Revoked(_) if missed(operation, outcome) => {
-            "No grant matches: nothing was revoked.\n".to_owned()
+            let is_token = matches!(operation, Operation::Revoke(Selection::Token(_)));
+            let list = if is_token { "tokens list" } else { "grants list" };
+            format!("Nothing matches, and nothing was revoked: see `{list}`.\n")
         }
         Outcome::Revoked(ids) if ids.is_empty() => NONE.to_owned(),
         Outcome::Revoked(ids) => {
@@ -72,7 +74,7 @@ fn text(operation: &Operation, outcome: &Outcome) -> String {
         Outcome::Servers(servers) => table(SERVERS, servers.iter().map(server_row)),
         Outcome::Restarted { ended } => format!("{ended} ended. The next call starts it again.\n"),
         Outcome::Forgotten { removed: 0 } => {
-            "There are no such home directories: nothing was removed.\n".to_owned()
+            "There are no such home directories, and nothing was removed. `servers list` has the servers' names, `grants list` the people's numbers.\n".to_owned()
         }
         Outcome::Forgotten { removed: 1 } => "1 home directory is removed.\n".to_owned(),
         Outcome::Forgotten { removed } => format!("{removed} home directories are removed.\n"),

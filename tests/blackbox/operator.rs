@@ -69,7 +69,10 @@ fn a_running_server_ends_what_the_operator_names() {
     server.initialize(&kept.access).expect(200);
 
     let again = run(&server, &["grants", "revoke", id]);
-    assert_eq!((again.status, again.out.as_str()), (1, "No grant matches: nothing was revoked.\n"));
+    assert_eq!(
+        (again.status, again.out.as_str()),
+        (1, "Nothing matches, and nothing was revoked: see `grants list`.\n")
+    );
     assert_eq!(
         run(&server, &["grants", "revoke", "--user", "nobody", "--json"]).json(),
         json!({"revoked": []})

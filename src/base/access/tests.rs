@@ -219,7 +219,7 @@ fn mistakes_in_rules_are_named_with_their_rule() {
         "missing field `allow`",
         "name somebody",
         "leave it out",
-        "expected a list, like",
+        "expected a list: [",
         "expected an object with allow",
         "expected a boolean",
         "token:NAME",

@@ -104,7 +104,7 @@ fn all_mistakes_are_found_at_once() {
         "s": { "command": ["npx", "-y"], "args": "canary", "env": { "B": "${C}", "D=": "x" }, "envFile": ".env", "startSeconds": 0 } } }"#;
     let texts = read(text).err().unwrap();
     for expected in [
-        "f.json: inputs: the one member of the file is \"mcpServers\"",
+        "f.json: inputs: write the servers into \"mcpServers\"",
         "f.json: server \"Bad Name\": its name becomes a path",
         "f.json: server \"mcp\": its name is a path of this server's own",
         "f.json: server \"list\": write {",
@@ -138,7 +138,7 @@ fn dialects_of_clients_are_told_the_right_form() {
         &["colour: the members of such a server are type, command, args"],
     );
     let vs_code = read(r#"{"servers":{"s":{"command":"sh"}}}"#).err().unwrap();
-    assert!(vs_code[0].contains("servers: the one member of the file is \"mcpServers\""), "{vs_code:?}");
+    assert!(vs_code[0].contains("servers: write the servers into \"mcpServers\""), "{vs_code:?}");
 }
 
 #[test]

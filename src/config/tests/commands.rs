@@ -139,9 +139,15 @@ fn no_flag_looks_like_an_id() {
 /// Nothing is ended that was not named, and nothing is guessed.
 #[test]
 fn commands_that_could_mean_something_else_are_refused() {
-    refused(&["grants"], &[], "no command \"grants\"; leave it out to serve, or write one of: ");
+    refused(&["grant"], &[], "no command \"grant\"; leave it out to serve, or write one of: ");
+    refused(&["grants"], &[], "no command \"grants\"; write one of: grants list, grants revoke");
     refused(
         &["grants", "lists"],
+        &[],
+        "no command \"grants lists\"; write one of: grants list, grants revoke",
+    );
+    refused(
+        &["grant", "list"],
         &[],
         "check, grants list, grants revoke, tokens add, tokens list, tokens revoke, key rotate, backup",
     );

@@ -1,7 +1,7 @@
 //! How outcomes are printed.
 
 use super::*;
-use crate::base::identity::{GrantId, Scopes, UserId};
+use crate::base::identity::{GrantId, Scopes, TokenName, UserId};
 use crate::base::network::Network;
 use crate::base::secret::Secret;
 use crate::store::GrantClient;
@@ -103,7 +103,10 @@ fn a_name_that_nobody_has_is_noticed() {
         let text = print(&operation, &outcome, OutcomeFormat::Text);
         assert_eq!((missed(&operation, &outcome), text.lines().next()), expected);
     };
-    check(Selection::Login("nobody".to_owned()), &[], (true, Some("No grant matches: nothing was revoked.")));
+    let nobody = Selection::Login("nobody".to_owned());
+    check(nobody, &[], (true, Some("Nothing matches, and nothing was revoked: see `grants list`.")));
+    let token = Selection::Token(TokenName::parse("nobody").unwrap());
+    check(token, &[], (true, Some("Nothing matches, and nothing was revoked: see `tokens list`.")));
     let revoked = (false, Some("revoked BwcHBwcHBwcHBwcHBwcHBw"));
     check(Selection::Login("octocat".to_owned()), &[GrantId([7; 16])], revoked);
     check(Selection::All, &[], (false, Some("There are no grants.")));
