@@ -78,6 +78,13 @@ impl Report {
                     self.say("clients use", url.join("/mcp"));
                 }
                 self.say("GitHub sends logins to", url.join("/auth/callback"));
+                if url.path().ends_with("/mcp") {
+                    self.note(
+                        "warning",
+                        "MCP_PUBLIC_URL ends with /mcp, and the path of the MCP endpoint comes after it",
+                        "leave /mcp out, unless this is meant",
+                    );
+                }
             }
             Err(_) if address.is_some_and(|address| address.port() == 0) => {
                 self.say("clients use", "a port that the system picks at the start")
@@ -185,7 +192,7 @@ impl Report {
         );
         match (&state.directory, &state.table) {
             _ if state.is_in_use => {
-                let text = "so the key, the grants, the places and the ports were not looked at";
+                let text = "so the key, the grants, the directories and the ports were not looked at";
                 self.say("a server is running", text);
                 // RFC 3339 in UTC: earlier times are lesser texts.
                 let soon = clock::now().plus(limits::service_token::WARNING).rfc3339();

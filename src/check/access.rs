@@ -52,7 +52,10 @@ impl Report {
         let is_let_in = matches!(subject, Subject::Token(_))
             || config.allow.iter().any(|rule| rule.names(who) == Some(true));
         if !is_let_in {
-            return self.say("would see", format!("nothing: MCP_ALLOW does not let them in{}", only(groups)));
+            return self.say(
+                "would see",
+                format!("nothing: MCP_ALLOW does not let them in{}", only(subject, groups)),
+            );
         }
         for (server, rules) in servers {
             let mut known = given.clone();
@@ -70,10 +73,13 @@ impl Report {
                     format!("{server}{}{}", by.unwrap_or_default(), opened(&rule))
                 }
                 Standing::Nobody | Standing::Unknown(_) => {
-                    format!("{server}nothing: no rule names them{}", only(groups))
+                    format!("{server}nothing: no rule names them{}", only(subject, groups))
                 }
             };
             self.say("would see", in_print(&text));
+        }
+        if matches!(subject, Subject::Token(_)) && servers.len() > 1 {
+            self.say("would see", "only what it is made for: `tokens list` has the servers of each token");
         }
     }
 }
@@ -83,12 +89,12 @@ fn named(rule: &AllowRule) -> String {
     if *rule == AllowRule::Any { "everybody who is let in".to_owned() } else { words(rule) }
 }
 
-/// A person who was described by some groups may be taken for a member of others.
-fn only(groups: &[Group]) -> &'static str {
-    if groups.is_empty() {
-        ""
-    } else {
-        " (groups: those of --member only; the org of a team is a --member of its own)"
+/// Which groups the person was taken for a member of. A service token is in none.
+fn only(subject: Subject, groups: &[Group]) -> &'static str {
+    match subject {
+        Subject::Token(_) => "",
+        Subject::User(_) if groups.is_empty() => " (taken for a member of no group: --member names one)",
+        Subject::User(_) => " (groups: those of --member only; the org of a team is a --member of its own)",
     }
 }
 

@@ -382,15 +382,30 @@ fn rules_and_what_a_person_sees_are_reported() {
         &[in_org, &["--member", "team:my-org/admins"]].concat(),
         &["all, everything", "files, by rule 1: everything"],
     );
-    sees(&["--as", "user:eve"], &["all, everything", "files, nothing: no rule names them"]);
-    sees(&["--as", "user:bob"], &["nothing: MCP_ALLOW does not let them in"]);
+    let in_none = "(taken for a member of no group: --member names one)";
+    sees(
+        &["--as", "user:eve"],
+        &["all, everything", &format!("files, nothing: no rule names them {in_none}")],
+    );
+    sees(&["--as", "user:bob"], &[&format!("nothing: MCP_ALLOW does not let them in {in_none}")]);
     let words = "nothing: MCP_ALLOW does not let them in (groups: those of --member only; the org of a team is a --member of its own)";
     sees(&["--as", "user:alice", "--member", "team:my-org/admins"], &[words]);
     sees(
         &["--as", "token:cron"],
-        &["all, everything", "files, by rule 3: tools none; prompts daily; resources none"],
+        &[
+            "all, everything",
+            "files, by rule 3: tools none; prompts daily; resources none",
+            "only what it is made for: `tokens list` has the servers of each token",
+        ],
     );
     std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn a_public_url_with_the_path_of_the_endpoint_is_warned_of() {
+    for (url, is_warned_of) in [("https://mcp.example/mcp", true), ("https://mcp.example/base", false)] {
+        assert_eq!(of(&["--public-url", url]).contains("leave /mcp out"), is_warned_of, "{url}");
+    }
 }
 
 /// A4: the rules of the one server, and of what is asked, what makes no sense.

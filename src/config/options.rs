@@ -131,7 +131,7 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         )
         .sets(|config, value| set(&mut config.access, path(value))),
     option("MCP_PUBLIC_URL", One("URL"), "http:// and the listen address, if that is loopback")
-        .help("https URL at which clients reach this server; may have a path")
+        .help("https URL at which clients reach this server, without /mcp; may have a path")
         .sets(|config, value| set(&mut config.public_url, PublicUrl::parse(value).map(Some))),
     option("MCP_LISTEN", List("WHERE"), "127.0.0.1:3001")
         .help("where to listen: a comma list of IP address and port, unix:/PATH, systemd (sockets of a .socket unit); may be repeated")
