@@ -48,6 +48,7 @@ pub fn find(file: &KeyFile, state: &Path) -> Result<Option<Keyring>, StartupErro
         Choice::Default => private::open_private(path)?,
         Choice::Named => match private::open_named(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && *path == state.join(NAME) => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_file(path)),
             opened => Some(opened.map_err(io_error(path))?),
         },
     };
@@ -118,6 +119,15 @@ fn keyring(keys: &[Secret<[u8; 32]>], path: &Path) -> Result<Keyring, StartupErr
         let path = path.display();
         StartupError::new(format!("{path} must hold from 1 to {} keys, one a line", limits::KEYS))
     })
+}
+
+/// A named file is the operator's: if each of several servers made one, they would have different keys.
+fn no_file(path: &Path) -> StartupError {
+    let path = path.display();
+    StartupError::new(format!(
+        "{path}, which MCP_OAUTH_KEY_FILE names, does not exist, and a start makes none there. Copy the file that the \
+         grants were made with, or, if there are none yet: (umask 077; openssl rand 32 | basenc --base64url | tr -d = > {path})"
+    ))
 }
 
 fn missing(path: &Path) -> StartupError {

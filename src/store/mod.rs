@@ -289,6 +289,6 @@ pub trait Grants: Send + Sync {
 
     /// Writes a consistent copy into a new file at `path`.
     fn back_up(&self, _path: &Path) -> Result<(), Error> {
-        Err(Error::Record("this table is backed up where it is: in Valkey".to_owned()))
+        Err(Error::Record("back up the Valkey server itself, which has this table".to_owned()))
     }
 }

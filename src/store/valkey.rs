@@ -423,7 +423,8 @@ fn unusable(url: &StoreUrl, error: &RedisError) -> StartupError {
             "it does not answer within a second (does one side alone use TLS?)",
         );
     }
-    StartupError::unusable(place, error)
+    let advice = "See that it runs there, and that the user in MCP_STORE and the password in MCP_STORE_PASSWORD_FILE are right";
+    StartupError { advice: advice.to_owned(), ..StartupError::unusable(place, error) }
 }
 
 #[cfg(test)]

@@ -89,5 +89,6 @@ fn a_named_file_may_be_a_symlink_whose_target_others_cannot_read() {
     std::fs::remove_file(&path).unwrap();
     assert!(find(Choice::Named).unwrap().is_none(), "made at the first start");
     let elsewhere = KeyFile { path: directory.file("other"), choice: Choice::Named };
-    assert!(super::find(&elsewhere, directory.path()).is_err());
+    let error = super::find(&elsewhere, directory.path()).unwrap_err().to_string();
+    assert!(error.contains("MCP_OAUTH_KEY_FILE") && error.contains("openssl rand 32"), "{error}");
 }
