@@ -42,7 +42,7 @@ pub(super) fn cannot_listen(place: &dyn Display, setting: &str, error: &io::Erro
              the program CAP_NET_BIND_SERVICE, as docs/deploy shows for systemd"
         )
     } else {
-        format!("cannot listen on {place}: {error}")
+        format!("cannot listen on {place}: {error}; choose another with {setting}")
     })
 }
 
