@@ -350,7 +350,7 @@ impl Operator {
                 let lines = failing.map(|(name, why)| format!("failing: {name}: {why}\n"));
                 Response::text(200, "ready\n".to_owned() + &lines.collect::<String>())
             }
-            Ok(_) => Response::text(503, "not ready: the disk refuses writes\n"),
+            Ok(_) => Response::text(503, "not ready: the storage refuses writes\n"),
             Err(error) => Response::text(503, format!("not ready: {error}\n")),
         }
     }

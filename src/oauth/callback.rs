@@ -210,8 +210,9 @@ impl CallbackEndpoint {
         if !self.grants.table.spend_login(browser.hash())? {
             return Err(LoginError::Other(Problem::AlreadyAnswered));
         }
-        self.make_room(identity.user, &grant)?;
+        let theirs = self.grants.table.of_user(identity.user)?;
         self.grants.table.insert(&grant)?;
+        self.end_surplus(theirs, &grant);
         let fields = [
             log::Field::User(Subject::User(identity.user)),
             log::Field::Login(&identity.login),
@@ -263,25 +264,21 @@ impl CallbackEndpoint {
         }
     }
 
-    /// S5: the grants of a person are bounded; the least recently used one makes room. Those that keep a GitHub token have a lower
-    /// bound, because GitHub ends the oldest of more than ten tokens of one person.
-    fn make_room(&self, user: UserId, newcomer: &Grant) -> Result<(), store::Error> {
-        let mut theirs = self.grants.table.of_user(user)?;
-        theirs.sort_by_key(|grant| grant.last_used);
-        self.end_surplus(theirs.iter(), limits::GRANTS_PER_USER, "too_many")?;
-        let keeping = theirs.iter().filter(|grant| newcomer.upstream.is_some() && grant.upstream.is_some());
-        self.end_surplus(keeping, limits::GITHUB_TOKENS_PER_USER, "too_many_github_tokens")
-    }
-
-    /// Ends the first of these grants, so that one more makes at most `most`.
-    fn end_surplus<'a>(
-        &self,
-        grants: impl Iterator<Item = &'a Arc<Grant>> + Clone,
-        most: usize,
-        reason: &'static str,
-    ) -> Result<(), store::Error> {
-        let surplus = grants.clone().count().saturating_add(1).saturating_sub(most);
-        grants.take(surplus).try_for_each(|grant| self.grants.end(grant.id, reason).map(drop))
+    /// S5: the grants of a person are bounded; the least recently used one makes room, once the new one is stored. Those that keep a
+    /// GitHub token have a lower bound, because GitHub ends the oldest of more than ten tokens of one person.
+    fn end_surplus(&self, mut others: Vec<Arc<Grant>>, newcomer: &Grant) {
+        others.sort_by_key(|grant| grant.last_used);
+        let end = |grants: &[&Arc<Grant>], most: usize, reason| {
+            let surplus = grants.len().saturating_add(1).saturating_sub(most);
+            for grant in grants.iter().take(surplus) {
+                // S3: has ended all the same, and the next sweep writes it. The login is good.
+                let _ = self.grants.end(grant.id, reason).inspect_err(store::Error::log);
+            }
+        };
+        end(&others.iter().collect::<Vec<_>>(), limits::GRANTS_PER_USER, "too_many");
+        let keeps = |grant: &&Arc<Grant>| newcomer.upstream.is_some() && grant.upstream.is_some();
+        let keeping: Vec<_> = others.iter().filter(keeps).collect();
+        end(&keeping, limits::GITHUB_TOKENS_PER_USER, "too_many_github_tokens");
     }
 
     /// From GitHub's token to the account page.

@@ -40,7 +40,7 @@ pub(super) enum Problem {
     LoginNotStored,
     /// The account page's table could not be read. Nothing was changed.
     TableUnreadable,
-    /// The grants have ended, but that is not written to the disk yet.
+    /// The grants have ended, but that is not written yet.
     EndedInMemory,
     /// The clock of this server seems not to be set yet.
     Clock,
@@ -162,18 +162,18 @@ impl Problem {
             ),
             Problem::LoginNotStored => explain(503, "storage").says(
                 "This server cannot save your login",
-                "Nothing was allowed. The person who runs this server finds in its log why its disk \
+                "Nothing was allowed. The person who runs this server finds in its log why its storage \
                  refuses.",
             ),
             Problem::TableUnreadable => explain(503, "table").says(
-                "This server's disk refuses",
+                "This server's storage refuses",
                 "Nothing was changed. Wait a minute, then try again. The person who runs this server finds \
                  in its log what is wrong.",
             ),
             Problem::EndedInMemory => explain(503, "ended_in_memory").says(
-                "That access has ended, but this server's disk refuses",
+                "That access has ended, but this server's storage refuses",
                 "It stays ended while this server runs, which goes on trying to save that. If the server \
-                 is restarted before its disk works again, end the access once more. The person who runs \
+                 is restarted before its storage works again, end the access once more. The person who runs \
                  this server finds in its log what is wrong.",
             ),
             Problem::Clock => explain(503, "clock").says(

@@ -108,7 +108,7 @@ fn a_disk_that_refuses_does_not_keep_streams_open() {
     assert!(!fixture.server.grants.is_ready());
     let response = Visitor::signed_in(&fixture).press("revoke=all");
     assert_eq!(response.status(), 503);
-    assert!(text(&response).contains("That access has ended, but this server&#39;s disk refuses"));
+    assert!(text(&response).contains("That access has ended, but this server&#39;s storage refuses"));
     assert_eq!(fixture.ended().len(), 2);
 }
 

@@ -244,3 +244,21 @@ fn few_grants_of_a_person_keep_a_token_of_github() {
     assert_eq!(left.len(), limits::GITHUB_TOKENS_PER_USER);
     assert!(fixture.grants.get(first).unwrap().is_none() && fixture.ended() == [first]);
 }
+
+/// S3: a login that cannot be stored costs the person no other.
+#[test]
+fn a_login_that_is_not_stored_ends_no_other_grant() {
+    let mut fixture = fake::fixture();
+    for number in 0..u64::try_from(limits::GRANTS_PER_USER).unwrap() {
+        let grant = crate::store::conformance::grant(number);
+        let subject = crate::base::identity::Subject::User(UserId(583_231));
+        fixture.grants.insert(&crate::store::Grant { subject, ..grant }).unwrap();
+    }
+    let disk = Arc::new(fake::ReadOnly::new(&fixture.grants));
+    let over = Arc::clone(&disk);
+    fixture.restart(|parts| parts.grants = over);
+    let mut browser = Browser::new(&fixture);
+    browser.approve();
+    assert_eq!(browser.callback("code=good").status(), 503);
+    assert_eq!(disk.deletions.load(std::sync::atomic::Ordering::Relaxed), 0);
+}
