@@ -85,13 +85,16 @@ impl StoreConnections {
     /// Runs a command on one of the connections. It is sent once: whether a change that was not answered has happened is not known.
     pub(super) fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
         let failed = |why: &dyn fmt::Display| Error::Storage(format!("{}: {why}", self.url.as_str()));
+        let away = || failed(&"it does not answer");
+        // Before a connection is waited for: all may be held by callers whose answer, or whose connecting, does not end.
+        let failures = self.take_turn().ok_or_else(away)?;
         let slot = self.idle.1.recv_timeout(ANSWER).map_err(|_| failed(&"all connections are in use"))?;
         // There is room for it: it was taken from there.
         let give_back = |slot: Slot| drop(self.idle.0.try_send(slot));
-        let Some(failures) = self.take_turn() else {
+        if self.failures() != failures {
             give_back(slot);
-            return Err(failed(&"it does not answer"));
-        };
+            return Err(away());
+        }
         let reused = slot.filter(|(made, _)| *made == failures).map(|(_, connection)| Ok(connection));
         let outcome = reused.unwrap_or_else(|| self.open()).and_then(|mut connection| {
             let answer = command.query(&mut connection)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::clock;
-use crate::base::limits::valkey::CONNECTIONS;
+use crate::base::limits::valkey::{ANSWER, CONNECTIONS};
 use crate::seal;
 use crate::store::StateDirectory;
 use crate::store::conformance::{NOW, grant};
@@ -292,6 +292,40 @@ fn a_server_that_is_loading_is_not_there_yet() {
         assert!(connections.ask::<()>(&redis::cmd("PING")).is_err());
     });
     assert!(connections.is_away());
+}
+
+/// Nothing ends an answer of which there is always one byte more. It holds its caller and a connection; when all are held, the others
+/// are refused at once.
+#[test]
+fn endless_answers_hold_no_more_callers_than_there_are_connections() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("valkey://{}", listener.local_addr().unwrap());
+    let connections = StoreConnections::new(StorePlace::default(), StoreUrl::parse(&url).unwrap().unwrap());
+    let ask = || connections.ask::<()>(&redis::cmd("PING")).is_err();
+    std::thread::scope(|scope| {
+        let (endless, ended) = (CONNECTIONS - 1, CancelToken::new());
+        let drip = |mut stream: std::net::TcpStream| {
+            let ended = ended.clone();
+            scope.spawn(move || {
+                (0..100).all(|_| stream.write_all(b"+").is_ok() && !ended.wait(ANSWER / 10));
+            });
+        };
+        (0..endless).for_each(|_| {
+            scope.spawn(ask);
+            drip(listener.accept().unwrap().0);
+        });
+        scope.spawn(|| drop(listener.accept().unwrap()));
+        assert!(ask() && connections.is_away());
+        soon(|| {
+            scope.spawn(ask);
+            listener.set_nonblocking(true).unwrap();
+            listener.accept().map(|(stream, _)| drip(stream)).is_ok()
+        });
+        let start = clock::instant();
+        assert!((0..20).all(|_| ask()));
+        assert!(start.elapsed() < ANSWER * 3, "{:?}", start.elapsed());
+        ended.trip();
+    });
 }
 
 /// What a server has after it has become a replica of another may be old, and so may what it publishes.
