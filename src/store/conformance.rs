@@ -1,4 +1,4 @@
-//! What every table must do, whatever it is made of.
+//! The contract of every table, whatever it is made of.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,7 +75,7 @@ fn of(user: u64, number: u64) -> Grant {
     Grant { subject: Subject::User(UserId(user)), ..grant(number) }
 }
 
-fn ids(grants: &[Arc<Grant>]) -> Vec<GrantId> {
+pub(super) fn ids(grants: &[Arc<Grant>]) -> Vec<GrantId> {
     grants.iter().map(|grant| grant.id).collect()
 }
 

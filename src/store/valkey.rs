@@ -1,7 +1,7 @@
 //! The table in a Valkey or Redis server that several servers share.
 //!
 //! Every change is one script, so it happens as a whole or not at all. Four kinds of keys, and one channel on which a changed
-//! grant's id is published; docs/replicas.md shows them. While the server does not answer, every operation fails and nothing is
+//! grant's id is published; docs/replicas.md shows them. A record that was not written with one of the server's keys is as absent. While the server does not answer, every operation fails and nothing is
 //! granted. Grants that were read are kept in memory only while the channel is heard, so a revocation at another server takes
 //! effect here: [`super::cache`] has the rules.
 
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use redis::{Cmd, FromRedisValue, IntoConnectionInfo, PubSub, RedisError, RedisResult};
 
 mod connections;
+mod record;
 mod scripts;
 
 use self::connections::StoreConnections;
@@ -39,6 +40,7 @@ const VERSION: &str = "1";
 /// The table.
 pub struct ValkeyGrants {
     shared: Arc<Shared>,
+    keys: Arc<Keyring>,
     newest: Timestamp,
 }
 
@@ -79,7 +81,7 @@ impl ValkeyGrants {
     pub(super) fn existing(
         place: &StorePlace,
         url: &StoreUrl,
-        keys: &Keyring,
+        keys: &Arc<Keyring>,
         opened_for: OpenedFor,
     ) -> Result<Option<ValkeyGrants>, StartupError> {
         let read = || {
@@ -122,7 +124,7 @@ impl ValkeyGrants {
             started
                 .map_err(|error| StartupError::new(format!("the system gives no more threads: {error}")))?;
         }
-        Ok(Some(ValkeyGrants { shared, newest: Timestamp(newest.unwrap_or(0)) }))
+        Ok(Some(ValkeyGrants { shared, keys: Arc::clone(keys), newest: Timestamp(newest.unwrap_or(0)) }))
     }
 
     fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
@@ -139,13 +141,12 @@ impl ValkeyGrants {
     }
 
     fn put(&self, grant: &Grant, expected: &str) -> Result<(), Error> {
-        let json = serde_json::to_string(grant).map_err(|error| Error::Record(error.to_string()))?;
-        let user = grant.subject.user().map_or(0, |user| user.0);
+        let (id, user) = (grant.id.to_string(), record::user_number(grant));
         // F14: counted from this change, so the server's clock need not agree with ours.
         let kept = grant.end().since(grant.last_used).saturating_add(limits::EXPIRED_KEPT);
         let mut script = self.script(PUT);
-        script.arg(grant.id.to_string()).arg(expected).arg(format!("{} {user} {json}", grant.revision));
-        script.arg(kept.as_secs()).arg(format!("{user}:{}", grant.id)).arg(grant.end().0);
+        script.arg(&id).arg(expected).arg(record::print(grant, &self.keys)?);
+        script.arg(kept.as_secs()).arg(format!("{user}:{id}")).arg(grant.end().0);
         script.arg(grant.last_used.0).arg(limits::CLOCK_BEHIND.as_secs());
         if self.write::<bool>(&[grant.id], &script)? { Ok(()) } else { Err(Error::Conflict) }
     }
@@ -182,9 +183,9 @@ impl ValkeyGrants {
     /// The grants of these entries, apart from those whose deletion is still to be written and those that cannot be read.
     fn read_all(&self, entries: &[String]) -> Result<Vec<Arc<Grant>>, Error> {
         let mut grants = Vec::new();
-        for record in self.records(entries)?.into_iter().flatten() {
-            match parse(&record) {
-                Ok(grant) => grants.push(grant),
+        for (entry, record) in entries.iter().zip(self.records(entries)?) {
+            match record::parse(entry_id(entry).unwrap_or_default(), record.as_deref(), &self.keys) {
+                Ok(grant) => grants.extend(grant),
                 Err(error) => error.log(), // the others can still be shown and ended
             }
         }
@@ -292,8 +293,9 @@ impl Grants for ValkeyGrants {
             }
             state.cache.start_read()
         };
-        let record: Option<String> = self.ask(redis::cmd("GET").arg(grant_key(&id.to_string())))?;
-        let Some(grant) = record.as_deref().map(parse).transpose()? else { return Ok(None) };
+        let name = id.to_string();
+        let record: Option<String> = self.ask(redis::cmd("GET").arg(grant_key(&name)))?;
+        let Some(grant) = record::parse(&name, record.as_deref(), &self.keys)? else { return Ok(None) };
         let mut state = self.shared.state.lock();
         if state.may_use_cache() {
             state.cache.fill(&grant, start);
@@ -333,7 +335,9 @@ impl Grants for ValkeyGrants {
         let (from, to) = (format!("[{}:", user.0), format!("({};", user.0));
         let entries: Vec<String> =
             self.ask(redis::cmd("ZRANGEBYLEX").arg(format!("{PREFIX}by_user")).arg(from).arg(to))?;
-        self.read_all(&entries)
+        let mut grants = self.read_all(&entries)?;
+        grants.retain(|grant| grant.subject.user() == Some(user)); // entries have no tag
+        Ok(grants)
     }
 
     fn sweep(&self, expiry: Expiry) -> Result<Vec<Arc<Grant>>, Error> {
@@ -350,17 +354,16 @@ impl Grants for ValkeyGrants {
         entries.extend(range("ZREVRANGEBYSCORE", &now.to_string(), &format!("({settled}"))?);
         let (mut over, mut grants) = (Vec::new(), Vec::new());
         for (number, (entry, record)) in entries.iter().zip(self.records(&entries)?).enumerate() {
-            let Some(id) = entry_id(entry).and_then(|id| GrantId::try_from(id.to_owned()).ok()) else {
-                continue;
-            };
-            match record.as_deref().map(parse) {
-                Some(Ok(grant)) if expiry.covers(&grant) => {
+            let name = entry_id(entry).unwrap_or_default();
+            let Ok(id) = GrantId::try_from(name.to_owned()) else { continue };
+            match record::parse(name, record.as_deref(), &self.keys) {
+                Ok(Some(grant)) if expiry.covers(&grant) => {
                     over.push((id, grant.revision.to_string(), entry.as_str()));
                     grants.push(grant);
                 }
-                Some(Ok(_)) => {} // refreshed or redeemed meanwhile
-                Some(Err(_)) | None if number < ended => over.push((id, "*".to_owned(), entry)),
-                Some(Err(_)) | None => {}
+                Ok(Some(_)) => {} // refreshed or redeemed meanwhile
+                Err(_) | Ok(None) if number < ended => over.push((id, "*".to_owned(), entry)),
+                Err(_) | Ok(None) => {}
             }
         }
         if !over.is_empty() {
@@ -407,12 +410,6 @@ fn grant_key(id: &str) -> String {
 /// The grant's id in an entry of an index, `USER:ID`.
 fn entry_id(entry: &str) -> Option<&str> {
     entry.split_once(':').map(|(_, id)| id)
-}
-
-/// The grant in a record, `REVISION USER JSON`.
-fn parse(record: &str) -> Result<Arc<Grant>, Error> {
-    let json = record.splitn(3, ' ').nth(2).unwrap_or_default();
-    serde_json::from_str(json).map(Arc::new).map_err(|error| Error::Record(format!("a record: {error}")))
 }
 
 fn unusable(url: &StoreUrl, error: &RedisError) -> StartupError {

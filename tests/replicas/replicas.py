@@ -7,13 +7,14 @@ usage: python3 replicas.py BINARY NGINX HAPROXY        (REPLICAS_SECONDS=30)
 What must hold: behind nginx without affinity, logins, sessions and calls go on at whichever replica they reach; a revocation at
 one is in force at the others within five seconds; a call asks nothing of the store; while the store is stopped, answers come at
 once and are 503, no thread is left behind, and no restart is needed; nor while the network swallows what goes to the store and
-comes from it (root only: in a network namespace); a storm of refreshes over all replicas, with kill -9 of
+comes from it (root only: in a network namespace); a record that somebody else has changed is refused; a new key comes without a pause; a storm of refreshes over all replicas, with kill -9 of
 replicas and of the store, loses no grant that was answered, makes none twice, and revives none whose revocation was answered; under
 `everysec`, none but those of the last seconds before the store was killed.
 """
 
 import base64
 import collections
+import hmac
 import json
 import os
 import random
@@ -202,6 +203,15 @@ def must(holds, what):
         raise Surprise(what)
 
 
+def until(seconds, what, holds):
+    """Waits until it holds, and gives how long that took; `what` is wrong if it takes more than so many seconds."""
+    started = time.monotonic()
+    while not holds():
+        must(time.monotonic() < started + seconds, what)
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
 CALL = json.dumps({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "greet", "arguments": {"name": "Ada"}}})
 NGINX = """
 daemon off; pid DIR/nginx.pid; error_log DIR/nginx.log; events { }
@@ -311,10 +321,8 @@ def revocation(replicas):
             for _ in range(3):
                 must(call_status(person, server.site)[0] == 200, "a call before the revocation")
         must(revoke_status(person, replicas.servers[0].site)[0] == 200, "a revocation")
-        started = time.monotonic()
-        while any(call_status(person, server.site)[0] == 200 for server in replicas.servers):
-            must(time.monotonic() < started + 5, "revoked, and alive at another replica after 5 s")
-        slowest = max(slowest, time.monotonic() - started)
+        dead = lambda: all(call_status(person, server.site)[0] != 200 for server in replicas.servers)  # noqa: E731
+        slowest = max(slowest, until(5, "revoked, and alive at another replica after 5 s", dead))
         for server in replicas.servers:
             must(call_status(person, server.site)[0] == 401, "revoked, and not refused")
             must(refresh_status(person, server.site)[0] == 400, "revoked, and refreshed")
@@ -371,10 +379,8 @@ def partition(replicas, name, address, port, way, first):
         started = time.monotonic()
         must(revoke_status(person, replicas.servers[0].site)[0] == 200, "a revocation")
         for server in cut_off.servers:
-            while (answer := call_status(person, server.site)[0]) == 200:
-                must(time.monotonic() < started + 5, "revoked, and alive behind a partition after 5 s")
-                time.sleep(0.02)
-            must(answer == 503, f"an answer without the store: {answer}")
+            until(5, "revoked, and alive behind a partition after 5 s", lambda: call_status(person, server.site)[0] != 200)
+            must((answer := call_status(person, server.site)[0]) == 503, f"an answer without the store: {answer}")
         refused = time.monotonic() - started
         # The requests that were under way have had their answers after this.
         time.sleep(1.5)
@@ -386,10 +392,8 @@ def partition(replicas, name, address, port, way, first):
         way.mend()
         started = time.monotonic()
         for server in cut_off.servers:
-            while (after := call_status(person, server.site)[0]) == 503:
-                must(time.monotonic() < started + 10, "the store is back, and a replica does not notice")
-                time.sleep(0.02)
-            must(after == 401, f"revoked, and after the partition: {after}")
+            until(10, "the store is back, and a replica does not notice", lambda: call_status(person, server.site)[0] != 503)
+            must((after := call_status(person, server.site)[0]) == 401, f"revoked, and after the partition: {after}")
         seconds = time.monotonic() - started
         load.stop()
         for each in group:
@@ -472,12 +476,9 @@ def paused(replicas, store):
     load.stop()
     during = [server.sample() for server in replicas.servers]
     store.process.send_signal(signal.SIGCONT)
-    started = time.monotonic()
-    while not all(call_status(group[0], server.site)[0] == 200 for server in replicas.servers):
-        must(time.monotonic() < started + 10, "the store is back, and a replica does not notice")
-    seconds = time.monotonic() - started
-    while not all(readiness(server) == 200 for server in replicas.servers):
-        must(time.monotonic() < started + 10, "the store is back, and a replica is not ready")
+    works = lambda: all(call_status(group[0], server.site)[0] == 200 for server in replicas.servers)  # noqa: E731
+    seconds = until(10, "the store is back, and a replica does not notice", works)
+    until(10, "the store is back, and a replica is not ready", lambda: all(readiness(server) == 200 for server in replicas.servers))
     for person in group:
         must(call_status(person, replicas.any())[0] == 200 and refresh_status(person, replicas.any())[0] == 200, "after the pause")
     must(set(load.seen) <= {200, 503}, f"answers during the pause: {load.seen}")
@@ -580,15 +581,69 @@ def copy(server, source, target, until=None):
     return process.returncode, words
 
 
-def multiply(ask, number):
+def tag(key_file, grant, text):
+    """The end of a record, as docs/replicas.md has it: the first key's hash of the grant's id and of all before the tag."""
+    with open(key_file) as file:
+        key = base64.urlsafe_b64decode(next(line for line in file if not line.startswith("#")).strip() + "=")
+    parts = (part.encode() for part in ("store record", grant, text))
+    info = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+    key = hmac.digest(b"mcp-oauth-server/v1", key, "sha256")
+    return base64.urlsafe_b64encode(hmac.digest(key, info + b"\1", "sha256")).decode().rstrip("=")
+
+
+def forged(replicas, store):
+    """With the store alone nobody becomes another person; the key makes a record good."""
+    person, victim = people(replicas.servers[0].site, 2, 650)
+    user, other = (583231 + each.number for each in (person, victim))
+    grant = store.ask("zrangebylex", f"{PREFIX}by_user", f"[{user}:", f"({user};").split(":")[1]
+    record = store.ask("get", f"{PREFIX}grant:{grant}")
+    text = record.rsplit(" ", 1)[0]
+    changed = text.replace(f" {user} ", f" {other} ", 1).replace(f'"user":{user},', f'"user":{other},')
+    must(changed.count(f"{other}") == 2, f"a record: {text}")
+
+    def write(record, expected):
+        store.ask("set", f"{PREFIX}grant:{grant}", record)
+        store.ask("publish", f"{PREFIX}0", "all")
+        for server in replicas.servers:
+            until(5, f"not {expected}, with the record {record}", lambda: call_status(person, server.site)[0] == expected)
+
+    write(record, 200)
+    write(record.replace(text, changed), 401)
+    must(refresh_status(person, replicas.any())[0] == 400, "a refresh by a changed record")
+    must(all(server.wait_for_log(f"store.failed {grant} docs/replicas.md") for server in replicas.servers), "no advice in the log")
+    write(f"{text} {tag(replicas.env['MCP_OAUTH_KEY_FILE'], grant, text)}", 200)
+    must(refresh_status(person, replicas.any())[0] == 200, "a refresh by the record as it was")
+    print("a record of which somebody else has changed the person: refused at each replica; as it was, with a tag made by the key: good")
+
+
+def rotation(replicas):
+    """A new key, in the order of docs/replicas.md: at each step each replica serves what any of them has written."""
+    group, path = people(replicas.any(), 4, 670), replicas.env["MCP_OAUTH_KEY_FILE"]
+    with open(path) as file:
+        old = file.read()
+    new = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=") + "\n"
+    for keys in (old + new, new + old):
+        with open(path, "w") as file:
+            file.write(keys)
+        for restarted in replicas.servers:
+            must(restarted.stop() == 0, "the end of a replica")
+            restarted.start()
+            for person in group:
+                for server in replicas.servers:
+                    must(refresh_status(person, server.site)[0] == 200 and call_status(person, server.site)[0] == 200, "during a rotation")
+    print(f"a new key came first at one replica after the other: {len(group)} people refreshed and called at each, at every step")
+
+
+def multiply(ask, number, key_file):
     """Makes so many more grants like the one that there is."""
     entry, end = ask("zrange", f"{PREFIX}by_end", "0", "0", "withscores").splitlines()
     user, old = entry.split(":")
-    record = ask("get", f"{PREFIX}grant:{old}")
+    record = ask("get", f"{PREFIX}grant:{old}").rsplit(" ", 1)[0]
     lines = []
     for _ in range(number):
         new = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
-        lines.append(f"set {PREFIX}grant:{new} '{record.replace(old, new)}'")
+        text = record.replace(old, new)
+        lines.append(f"set {PREFIX}grant:{new} '{text} {tag(key_file, new, text)}'")
         lines.extend(f"zadd {PREFIX}{index} {score} {user}:{new}" for index, score in (("by_user", 0), ("by_end", end)))
     ask(text="\n".join(lines))
 
@@ -626,7 +681,7 @@ def copies(binary, store):
         copied("redb", url, 3)
         must("empty" in refused("redb", url, "already"), "what to do")
         works({"MCP_STORE": url})
-        multiply(ask, MANY)
+        multiply(ask, MANY, f"{server.state}/key")
         os.remove(table)
         must(copy(server, url, "redb", grew)[0] == -signal.SIGKILL, "a killed copy")
         refused(url, "redb", "already")
@@ -695,6 +750,8 @@ def main():
                         with_affinity("HAProxy", directory, port, replicas, [haproxy, "-f", "CONFIG"], config)
                         revocation(replicas)
                         costs(replicas, store)
+                        forged(replicas, store)
+                        rotation(replicas)
                         link = Link(store)
                         partition(replicas, "a proxy", link.address, link.port, link, 500)
                         if network.why_not:

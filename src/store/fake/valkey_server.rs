@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use super::TestDirectory;
-use crate::seal;
+use crate::seal::{self, Keyring};
 use crate::store::valkey::ValkeyGrants;
 use crate::store::{OpenedFor, StorePlace, StoreUrl};
 
@@ -22,7 +22,7 @@ impl ValkeyServer {
         ValkeyServer::start_with(&[])
     }
 
-    /// The same with more on its command line.
+    /// Starts it with more on its command line.
     pub(crate) fn start_with(more: &[&str]) -> ValkeyServer {
         let directory = TestDirectory::new();
         std::fs::create_dir(directory.path()).unwrap();
@@ -47,7 +47,7 @@ impl ValkeyServer {
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().contains("eady to accept connections")), "it does not start");
-        // Whatever else it says is of no interest, and must not fill the pipe.
+        // Further lines are of no interest, and must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         process
     }
@@ -79,7 +79,12 @@ impl ValkeyServer {
 
     /// A connection of its own to the table that is made with the key of this number.
     pub(crate) fn open(&self, key: u8) -> Result<ValkeyGrants, String> {
-        let (place, url, keys) = (StorePlace::default(), self.url(), Arc::new(seal::fake::keyring(key)));
+        self.open_with(seal::fake::keyring(key))
+    }
+
+    /// A connection of its own to the table that is made with these keys.
+    pub(crate) fn open_with(&self, keys: Keyring) -> Result<ValkeyGrants, String> {
+        let (place, url, keys) = (StorePlace::default(), self.url(), Arc::new(keys));
         ValkeyGrants::create(&place, &url, &keys).map_err(|error| error.to_string())?;
         let table = ValkeyGrants::existing(&place, &url, &keys, OpenedFor::Server);
         Ok(table.map_err(|error| error.to_string())?.expect("it was made"))

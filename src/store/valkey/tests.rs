@@ -1,4 +1,4 @@
-//! What several servers see of one table, and what each does while the Valkey server does not answer. `conformance` has the rest.
+//! One table seen by several servers, also while the Valkey server does not answer. `conformance` has the rest.
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -10,6 +10,8 @@ use crate::seal;
 use crate::store::StateDirectory;
 use crate::store::conformance::{NOW, grant};
 use crate::store::fake::{TestDirectory, ValkeyServer};
+
+mod records;
 
 /// Waits until `holds`, which must be soon: within the 5 s in which a revocation takes effect everywhere.
 fn soon(holds: impl Fn() -> bool) {
@@ -24,6 +26,12 @@ fn is_cached(table: &ValkeyGrants, id: GrantId) -> bool {
     let _ = table.get(id);
     let mut state = table.shared.state.lock();
     state.may_use_cache() && state.cache.look_up(id).is_some()
+}
+
+/// The server deletes the key by itself, after a number of seconds in this range.
+fn check_time_left(server: &ValkeyServer, key: &str, range: std::ops::RangeInclusive<u64>) {
+    let left = server.ask(&["ttl", key]).parse().unwrap();
+    assert!(range.contains(&left), "{left}");
 }
 
 #[test]
@@ -55,8 +63,7 @@ fn a_login_is_spent_at_one_of_the_servers() {
     assert!(one.spend_login("a").unwrap());
     assert!(!other.spend_login("a").unwrap() && !one.spend_login("a").unwrap());
     assert!(other.spend_login("b").unwrap());
-    let left: u64 = server.ask(&["ttl", &format!("{PREFIX}login:a")]).parse().unwrap();
-    assert!((590..=600).contains(&left), "{left}");
+    check_time_left(&server, &format!("{PREFIX}login:a"), 590..=600);
 }
 
 #[test]
@@ -87,8 +94,7 @@ fn a_record_is_deleted_by_the_server_an_hour_after_its_end() {
             ..grant(1)
         })
         .unwrap();
-    let left: u64 = server.ask(&["ttl", &grant_key(&grant(1).id.to_string())]).parse().unwrap();
-    assert!((3600..=3660).contains(&left), "{left}");
+    check_time_left(&server, &grant_key(&grant(1).id.to_string()), 3600..=3660);
 }
 
 #[test]
@@ -113,19 +119,6 @@ fn an_entry_that_names_no_grant_keeps_no_other_from_being_swept() {
     let swept = table.sweep(Expiry { settled: grant(1).end(), now: grant(1).end() }).unwrap();
     assert_eq!(swept.len(), 1);
     assert!(table.list().unwrap().is_empty(), "and the entry alone is no error");
-}
-
-#[test]
-fn a_damaged_record_can_be_ended_and_hides_no_other() {
-    let server = ValkeyServer::start();
-    let table = server.table();
-    table.insert(&grant(1)).unwrap();
-    table.insert(&grant(2)).unwrap();
-    server.ask(&["set", &grant_key(&grant(1).id.to_string()), "0 1 {"]);
-    assert!(matches!(table.get(grant(1).id), Err(Error::Record(_))));
-    assert_eq!(table.of_user(UserId(1)).unwrap().len(), 1);
-    assert!(table.delete(grant(1).id).unwrap());
-    assert_eq!(table.count().unwrap(), 1);
 }
 
 #[test]
@@ -206,7 +199,7 @@ fn more_callers_than_connections_are_served() {
     assert!(clients <= CONNECTIONS + 2, "{clients}");
 }
 
-/// What is copied to Valkey and back is what was there; nothing is mixed with other grants.
+/// Copied to Valkey and back, grants are the same; they are not mixed with others.
 #[test]
 fn grants_are_copied_from_the_file_and_back() {
     let (server, keys) = (ValkeyServer::start(), Arc::new(seal::fake::keyring(1)));
@@ -328,7 +321,7 @@ fn endless_answers_hold_no_more_callers_than_there_are_connections() {
     });
 }
 
-/// What a server has after it has become a replica of another may be old, and so may what it publishes.
+/// Once a server has become a replica of another, its records may be old, and so may what it publishes.
 #[test]
 fn a_server_that_takes_no_writes_any_more_is_left_for_the_one_that_has_its_name() {
     let (old, new, directory) = (ValkeyServer::start(), ValkeyServer::start(), TestDirectory::new());
