@@ -22,7 +22,7 @@ const USUAL_INFO_BYTES: usize = 64;
 
 /// A type that travels sealed.
 pub trait Sealed: Serialize + DeserializeOwned {
-    /// What every sealed value of this type starts with. Part of what is authenticated.
+    /// The start of every sealed value of this type. Part of what is authenticated.
     const PREFIX: &'static str;
 
     /// When the value is worth nothing any more; `None` for as long as the key.
@@ -224,7 +224,7 @@ pub mod secret_text {
         String::deserialize(deserializer).map(Secret::new)
     }
 
-    /// The same for one that may be absent.
+    /// A secret text that may be absent.
     pub mod option {
         use serde::{Deserialize, Deserializer, Serializer};
 

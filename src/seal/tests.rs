@@ -18,15 +18,12 @@ impl Sealed for Ticket {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Other {
-    seat: u32,
-    until: Option<Timestamp>,
-}
+struct Other(Ticket);
 
 impl Sealed for Other {
     const PREFIX: &'static str = "test_ot_";
     fn expires(&self) -> Option<Timestamp> {
-        self.until
+        self.0.until
     }
 }
 

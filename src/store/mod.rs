@@ -68,7 +68,7 @@ pub struct Grant {
     pub last_used: Timestamp,
     /// When the policy last admitted this user.
     pub admitted: Timestamp,
-    /// What GitHub said then of the memberships that the server's rules ask for.
+    /// GitHub's answer then about the memberships that the server's rules ask for.
     #[serde(default, skip_serializing_if = "Memberships::is_empty")]
     pub memberships: Memberships,
     /// The end that no refresh moves. Before the code is redeemed: the code's end.
@@ -163,7 +163,7 @@ impl Grant {
     }
 }
 
-/// What to do about a service token that ends soon.
+/// Advice about a service token that ends soon.
 pub const RENEWAL: &str =
     "make another with `tokens add`, under another name; give it to the client, and revoke this one";
 

@@ -29,7 +29,7 @@ impl Store {
         let mut process = program.expect("no server is installed: apt-get install redis-server");
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().contains("eady to accept connections")), "it does not start");
-        // Whatever else it says is of no interest, and must not fill the pipe. Ends with the process.
+        // Further lines are of no interest, and must not fill the pipe. Ends with the process.
         std::thread::spawn(move || lines.for_each(drop));
         Store { process, directory }
     }

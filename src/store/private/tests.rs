@@ -56,7 +56,7 @@ fn a_volume_that_its_group_may_use_is_opened() {
     }
 }
 
-/// What root makes stays the server's: a key that was rotated by root can be read by the server.
+/// A file that root makes stays the server's: a key that was rotated by root can be read by the server.
 #[test]
 fn root_works_on_anothers_directory_and_leaves_it_to_its_owner() {
     if !sys::is_root() {

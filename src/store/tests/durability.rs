@@ -1,4 +1,4 @@
-//! What the file survives, and what it is not opened with: kills, full disks, wrong keys, damage.
+//! The file survives kills and full disks, and is not opened with wrong keys or damage.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -28,7 +28,7 @@ fn open(path: &Path) -> Result<RedbGrants, StartupError> {
     RedbGrants::open(&StateDirectory::open(path)?, &Arc::new(seal::fake::keyring(1)))
 }
 
-/// What is below a table: the file of a directory, opened by itself.
+/// The layer below a table: the file of a directory, opened by itself.
 fn open_file(directory: &TestDirectory) -> Result<OpenTable, StartupError> {
     schema::open(&directory.path().join(NAME), &seal::fake::keyring(1), OpenedFor::Server)
 }
