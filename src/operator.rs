@@ -4,15 +4,17 @@
 //! The socket is a file of mode 0600 in the state directory: a process that can open it acts for the operator. The public
 //! door has none of this (A1).
 
-use std::collections::BTreeSet;
+mod selection;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::selection::Selection;
 use crate::audit;
 use crate::base::clock::Clock;
-use crate::base::identity::{ClientFingerprint, GrantId, Scopes, Subject, TokenName, UserId};
+use crate::base::identity::{GrantId, Scopes, Subject};
 use crate::base::lock::Mutex;
 use crate::base::network::Network;
 use crate::base::startup_error::{Cause, StartupError};
@@ -58,21 +60,6 @@ pub enum Operation {
         server: String,
         subject: Option<Subject>,
     },
-}
-
-/// The grants that an operation is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Selection {
-    Grant(GrantId),
-    User(UserId),
-    /// Grants of users who had this login, in any case, when they logged in. If such a user was renamed since, the grants under
-    /// the other login are included: they belong to the same number.
-    Login(String),
-    Client(ClientFingerprint),
-    /// The service token of this name.
-    Token(TokenName),
-    All,
 }
 
 /// The result of an [`Operation`].
@@ -286,7 +273,7 @@ impl Operator {
                 Err(error) => (failed, last_error) = (failed.saturating_add(1), Some(error)),
             }
         }
-        let wanted = serde_json::to_string(selection).unwrap_or_default();
+        let wanted = selection.to_string();
         let fields = [log::Field::Target(&wanted), log::Field::Count(number(revoked.len()))];
         audit::info("operator.revoked", &fields);
         match last_error {
@@ -383,33 +370,6 @@ impl Handler for Operator {
                 Response::text(404, "The operator's paths are /healthz, /readyz, /metrics and /operation.\n")
             }
         })
-    }
-}
-
-impl Selection {
-    /// The ids of the selected grants.
-    fn of(&self, grants: &[Arc<Grant>]) -> Vec<GrantId> {
-        let had_login = |login: &str| -> BTreeSet<UserId> {
-            let theirs = grants.iter().filter(|grant| grant.login.eq_ignore_ascii_case(login));
-            theirs.filter_map(|grant| grant.subject.user()).collect()
-        };
-        let users = match self {
-            Selection::Login(login) => had_login(login),
-            Selection::User(user) => BTreeSet::from([*user]),
-            Selection::Grant(_) | Selection::Client(_) | Selection::Token(_) | Selection::All => {
-                BTreeSet::new()
-            }
-        };
-        let meant = |grant: &&Arc<Grant>| match self {
-            Selection::Grant(id) => grant.id == *id,
-            Selection::User(_) | Selection::Login(_) => {
-                grant.subject.user().is_some_and(|user| users.contains(&user))
-            }
-            Selection::Client(client) => grant.client.fingerprint == *client,
-            Selection::Token(name) => grant.subject == Subject::Token(*name),
-            Selection::All => true,
-        };
-        grants.iter().filter(meant).map(|grant| grant.id).collect()
     }
 }
 

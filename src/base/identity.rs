@@ -78,7 +78,7 @@ impl TryFrom<String> for TokenName {
 
     fn try_from(text: String) -> Result<TokenName, &'static str> {
         let name = text.strip_prefix("token:").and_then(TokenName::parse);
-        name.ok_or("a service token is written as token:NAME")
+        name.ok_or("a service token is written as token:NAME, its name with up to 32 lower-case letters, digits, - and _, a letter or digit first")
     }
 }
 

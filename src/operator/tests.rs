@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::identity::fake::subject;
+use crate::base::identity::{ClientFingerprint, TokenName, UserId};
 use crate::http::Body;
 use crate::http::desk::{answer, body_limit};
 use crate::http::fake::request;
@@ -139,6 +140,18 @@ fn a_selection_ends_what_it_names() {
     check(Selection::Client(ClientFingerprint::of("client")), &[1, 2, 3, 4]);
     check(Selection::Client(ClientFingerprint::of("other")), &[]);
     check(Selection::All, &[1, 2, 3, 4]);
+}
+
+/// A23: in the words that the log has for the same things elsewhere.
+#[test]
+fn the_log_says_what_was_to_be_revoked() {
+    let check = |selection: Selection, expected: &str| assert_eq!(selection.to_string(), expected);
+    check(Selection::All, "all");
+    check(Selection::User(UserId(583_231)), "github:583231");
+    check(Selection::Login("mona".to_owned()), "user:mona");
+    check(Selection::Token(TokenName::parse("ci").unwrap()), "token:ci");
+    check(Selection::Client(ClientFingerprint::of("x")), "client:LXEWQrcmsEQBYnyp-6wy9Q");
+    check(Selection::Grant(id(1)), &format!("grant:{}", id(1)));
 }
 
 /// S3: one that cannot be deleted does not keep the others.

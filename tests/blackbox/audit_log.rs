@@ -93,7 +93,7 @@ fn logins_rules_and_the_operator_are_recorded() {
             ["rules.changed", "-", "-", "-"],
             ["operator.key_rotated", "-", "-", "-"],
             ["grant.ended", octocat, "operator", "-"],
-            ["operator.revoked", "-", "-", "\"all\""],
+            ["operator.revoked", "-", "-", "all"],
             ["stopped", "-", "-", "-"],
             ["operator.key_rotated", "-", "-", "-"],
         ]

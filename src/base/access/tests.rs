@@ -211,7 +211,7 @@ fn mistakes_in_rules_are_named_with_their_rule() {
         { "allow": "any" },
         [["any"]],
         { "allow": ["any"], "readOnly": "yes" },
-        { "allow": ["token:Not A Name"] },
+        { "allow": ["token:Cron"] },
     ]));
     for (number, (mistake, words)) in (1..).zip(found.iter().zip([
         "write user:octocat, not octocat",
@@ -222,7 +222,7 @@ fn mistakes_in_rules_are_named_with_their_rule() {
         "expected a list: [",
         "expected an object with allow",
         "expected a boolean",
-        "token:NAME",
+        "written as token:NAME, its name with up to 32 lower-case letters",
     ])) {
         assert!(mistake.starts_with(&format!("rule {number}: ")) && mistake.contains(words), "{mistake}");
     }
