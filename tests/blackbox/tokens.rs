@@ -3,10 +3,15 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::{aead, hkdf};
 use serde_json::{Value, json};
 
 use crate::access::{listed, reload};
+use crate::audit_file::{Folder, text};
 use crate::servers::{ServersFile, operator, peer_entry_for_all, start};
+use crate::support::fingerprint;
 use crate::support::github::FakeGitHub;
 use crate::support::http::{Answer, Request};
 use crate::support::server::Server;
@@ -119,6 +124,52 @@ fn each_refusal_has_its_reason_in_the_log() {
     check("one", &token(&ci), 403, &["reason=needs_user", "user=token:ci"]);
     let (refused, why) = operator(&server, &["tokens", "add", "new", "--server", "one"]);
     assert!(refused == 2 && why.contains("one needs to know which person calls"), "{why}");
+}
+
+/// The same token with other contents, sealed as the server seals them (`seal.rs`), which takes its key.
+fn resealed(server: &Server, token: &str, change: impl FnOnce(&mut Value)) -> String {
+    const PREFIX: &str = "mcp_st_";
+    let keys = fs::read_to_string(server.state_dir().join("key")).unwrap();
+    let key = URL_SAFE_NO_PAD.decode(keys.lines().last().unwrap()).unwrap();
+    let mut sealed = URL_SAFE_NO_PAD.decode(token.strip_prefix(PREFIX).unwrap()).unwrap();
+    let (salt, text) = sealed.split_at_mut(16);
+    let part = |bytes: &[u8]| [&u64::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+    let info = [part(salt), part(PREFIX.as_bytes())].concat();
+    let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, b"mcp-oauth-server/v1").extract(&key);
+    let info = [&info[..]];
+    let key = aead::LessSafeKey::new(secret.expand(&info, &aead::CHACHA20_POLY1305).unwrap().into());
+    let nonce = || aead::Nonce::assume_unique_for_key([0; aead::NONCE_LEN]);
+    let mut value =
+        serde_json::from_slice(key.open_in_place(nonce(), aead::Aad::empty(), text).unwrap()).unwrap();
+    change(&mut value);
+    let mut text = value.to_string().into_bytes();
+    key.seal_in_place_append_tag(nonce(), aead::Aad::empty(), &mut text).unwrap();
+    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode([&*salt, &text].concat()))
+}
+
+/// A27, A22: a token whose time is over is refused, with the reason and the token's fingerprint in the log. Nobody can revoke it any
+/// more, so it is a stranger's: the audit log has no line that somebody could fill the disk with.
+#[test]
+fn an_expired_service_token_is_refused_with_its_reason_in_the_log() {
+    let folder = Folder::new();
+    let server = folder.start(&FakeGitHub::start(), &[]);
+    let configuration = add(&server, &["ci"]);
+    let token = token(&configuration);
+    server.initialize(&resealed(&server, &token, |_| ())).expect(200);
+    let expired = resealed(&server, &token, |contents| {
+        let end = contents["a"]["e"].as_u64().unwrap();
+        contents["a"]["e"] = json!(end - 91 * 86_400);
+    });
+    let answer = server.initialize(&expired).expect(401);
+    assert!(answer.field("www-authenticate").unwrap().contains("error=\"invalid_token\""));
+    let log = server.wait_for_log("token_expired");
+    let line = log.lines().find(|line| line.contains("token_expired")).unwrap();
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["client"], fingerprint("token:ci"));
+    assert_eq!((&line["status"], &line["user"]), (&json!(401), &Value::Null));
+    cron_job(&server, &configuration["ci"]).expect(200);
+    assert_eq!(folder.wait_for("request", 1).len(), 1, "that of the call");
+    assert_eq!(text(&folder.wait_for("request", 1)[0], "outcome"), "ok");
 }
 
 /// A4, A6, A8: a server with rules takes a service token that one of them names, with the tools of that rule, in both eras; rules that
