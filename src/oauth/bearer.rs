@@ -52,15 +52,16 @@ impl BearerCheck {
     pub fn principal(&self, resource: &ProtectedResource, head: &Head) -> Result<Principal, BearerError> {
         let now = self.clock.now();
         let token = self.open(token_of(head)?, now)?;
-        // M4: its grant must still exist, and the token must be for this resource. T13: the part of the policy that needs no call to
-        // GitHub applies at each request. D6: grants of denied clients end when the list changes; this check holds even if the table
-        // could not be written then.
+        // M4: its grant must still exist, and the token must be for this resource.
         let is_valid = |grant: &Arc<Grant>| {
-            !grant.is_over(now) && grant.stage != Stage::CodeIssued && self.grants.is_good(grant)
+            !grant.is_over(now) && grant.stage != Stage::CodeIssued && !self.grants.is_ending(grant)
         };
         let Some(grant) = self.grants.table.get(token.grant)?.filter(is_valid) else {
             return Err(invalid("token_revoked"));
         };
+        // T13: the part of the policy that needs no call to GitHub applies at each request. D6: grants of denied clients end when the
+        // list changes; this check holds even if the table could not be written then.
+        let is_admitted = self.grants.rules().still_admit(&grant);
         let admits_address = grant.stage.admits_from(head.peer);
         let scopes = token.scopes.intersection(&grant.scopes);
         let principal = Principal {
@@ -80,7 +81,9 @@ impl BearerCheck {
             }),
             session: None,
         };
-        let fault = if !token.resource.split(' ').any(|uri| *uri == *resource.uri) {
+        let fault = if !is_admitted {
+            invalid("not_admitted")
+        } else if !token.resource.split(' ').any(|uri| *uri == *resource.uri) {
             invalid("another_server")
         } else if !resource.required_scope.is_subset(&principal.scopes) {
             BearerError::InsufficientScope

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::audit_file::{Folder, text};
 use crate::support::github::FakeGitHub;
 use crate::support::http::Request;
 use crate::support::server::{Server, temporary_directory};
@@ -15,6 +16,9 @@ fn sighup_rereads_the_rules_and_nothing_else() {
     fs::write(&file, "# who is let in\nMCP_ALLOW=user:octocat\n").unwrap();
     let said = format!("config.reloaded path={}", file.display());
     let more = [("MCP_ALLOW", ""), ("MCP_CONFIG", file.to_str().unwrap())];
+    let audit = Folder::new();
+    let audit_file = audit.file("audit");
+    let more = [&more[..], &[("MCP_AUDIT_LOG", audit_file.to_str().unwrap())]].concat();
     let server = Server::start_with(&FakeGitHub::start(), &more);
     let (client, tokens) = server.login();
     let session = server.session(&tokens.access);
@@ -33,6 +37,8 @@ fn sighup_rereads_the_rules_and_nothing_else() {
     assert!(server.log().contains("rules.changed"), "{}", server.log());
     assert_eq!(status(), 401);
     stream.finish().unwrap(); // the stream has ended
+    server.wait_for_log("reason=not_admitted user=github:583231 login=octocat");
+    assert_eq!(text(&audit.wait_for("request", 1)[0], "reason"), "not_admitted");
 
     // A broken file changes nothing.
     reload("MCP_ALLOW=user:octocat\nMCP_ALOW=any\n", "config.not_reloaded");

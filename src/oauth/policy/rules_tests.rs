@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::base::trace::{self, Trace};
+use crate::oauth::bearer::BearerError;
 use crate::oauth::fake::{Browser, fixture};
 use crate::oauth::policy::AllowRule;
 use crate::oauth::provider::Group;
@@ -23,7 +25,12 @@ fn whoever_is_not_named_any_more_is_out_at_once() {
     assert!(fixture.bearer(&tokens.access).is_ok());
     assert!(!fixture.server.grants.change_rules(rules(user("octocat"))), "these are the rules that it has");
     assert!(fixture.server.grants.change_rules(rules(user("hubot"))));
-    assert!(fixture.bearer(&tokens.access).is_err());
+    let trace = Trace { request: trace::RequestId([0; 6]), peer: None, server: None };
+    trace::within(trace, || {
+        assert_eq!(fixture.bearer(&tokens.access).unwrap_err(), BearerError::Invalid);
+        let trace::Notes { reason, caller, .. } = trace::notes();
+        assert_eq!((reason, &*caller.unwrap().login), (Some("not_admitted"), "octocat"), "for the log alone");
+    });
     assert!(fixture.server.grants.change_rules(rules(user("octocat"))));
     assert!(fixture.bearer(&tokens.access).is_ok(), "nothing was ended");
 }
