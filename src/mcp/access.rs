@@ -30,8 +30,11 @@ impl Core {
             && (!rule.read_only || self.settings.backend.is_read_only(caller, tool) == Some(true))
     }
 
-    /// Checks that a call is open to its caller. May block where the rule is about tools that change nothing.
-    pub(super) fn check_access(&self, call: &Call) -> Result<(), Error> {
+    /// Whether a call is open to its caller. May block where the rule is about tools that change nothing.
+    ///
+    /// # Errors
+    /// What is to be completed cannot be read.
+    pub(super) fn opens(&self, call: &Call) -> Result<bool, Error> {
         let Call { access, subject, principal, .. } = call;
         let backend = &self.settings.backend;
         if call.operation == Operation::CallTool
@@ -41,32 +44,42 @@ impl Core {
         {
             backend.look_up(principal, subject);
         }
-        match call.operation {
-            _ if access.opens_everything() => Ok(()),
+        Ok(match call.operation {
+            _ if access.opens_everything() => true,
             Operation::ListTools
             | Operation::ListPrompts
             | Operation::ListResources
-            | Operation::ListResourceTemplates => Ok(()),
-            Operation::CallTool if self.opens_tool(access, principal, subject) => Ok(()),
-            Operation::CallTool => Err(unknown("tool", subject)),
-            Operation::GetPrompt if access.opens_prompt(subject) => Ok(()),
-            Operation::GetPrompt => Err(unknown("prompt", subject)),
-            Operation::ReadResource if access.opens_resource(subject) => Ok(()),
-            Operation::ReadResource => Err(no_resource(subject)),
+            | Operation::ListResourceTemplates => true,
+            Operation::CallTool => self.opens_tool(access, principal, subject),
+            Operation::GetPrompt => access.opens_prompt(subject),
+            Operation::ReadResource => access.opens_resource(subject),
             Operation::Complete => {
                 let reference = call.params.object("ref")?;
                 if reference.has_variant_of(&["type", "name", "uri"]) {
                     return Err(Error::invalid_params(VARIANT));
                 }
                 let named = |member| reference.require::<String>(member);
-                let is_open = match &*named("type")? {
+                match &*named("type")? {
                     "ref/prompt" => access.opens_prompt(&named("name")?),
                     "ref/resource" => access.opens_resource(&named("uri")?),
                     _ => false,
-                };
-                is_open.then_some(()).ok_or_else(unknown_reference)
+                }
             }
-        }
+        })
+    }
+}
+
+/// The error of a call to what does not exist.
+pub(super) fn absent(call: &Call) -> Error {
+    match call.operation {
+        Operation::CallTool => unknown("tool", &call.subject),
+        Operation::GetPrompt => unknown("prompt", &call.subject),
+        Operation::ReadResource => no_resource(&call.subject),
+        Operation::Complete
+        | Operation::ListTools
+        | Operation::ListPrompts
+        | Operation::ListResources
+        | Operation::ListResourceTemplates => unknown_reference(),
     }
 }
 

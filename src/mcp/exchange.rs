@@ -213,6 +213,13 @@ impl Exchange {
         self.end(result, None);
     }
 
+    /// Ends a call that a rule closes, with the error for what does not exist. The log alone tells the two apart.
+    pub(super) fn close(&self) {
+        drop(self.cancelled().disarm()); // as in `complete`
+        let error = access::absent(&self.call);
+        self.end(Err(error.into()), Some(CallOutcome::ProtocolError("closed_by_rule")));
+    }
+
     /// Ends the call with an error with this text, and cancels its handler, which has not ended it.
     pub(super) fn give_up(&self, why: &'static str) {
         let error = Error::new(Error::INTERNAL, why);

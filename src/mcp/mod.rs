@@ -393,8 +393,10 @@ impl Core {
     fn start(&self, exchange: Arc<Exchange>) {
         match self.calls.begin(&exchange, self.settings.clock.monotonic()) {
             Ok(permit) => {
-                if let Err(error) = self.check_access(&exchange.call) {
-                    return exchange.complete(Err(error.into()));
+                match self.opens(&exchange.call) {
+                    Ok(true) => {}
+                    Ok(false) => return exchange.close(),
+                    Err(error) => return exchange.complete(Err(error.into())),
                 }
                 let context = Context { exchange, publisher: self.publisher(), permit };
                 trace::in_tool(|| self.settings.backend.call(context));

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::audit_file::{Folder, text};
 use crate::servers::{ServersFile, login, peer_entry, pid, start, status};
 use crate::support::github::FakeGitHub;
 use crate::support::http::Answer;
@@ -30,7 +31,11 @@ fn sighup_changes_the_rules_of_own_tools() {
     let file = folder.join("access.json");
     let write = |rules: &Value| fs::write(&file, rules.to_string()).unwrap();
     write(&json!([{ "allow": ["user:octocat"], "tools": ["*greet"], "exclude": ["multi-*"] }]));
-    let server = Server::start_with(&FakeGitHub::start(), &[("MCP_ACCESS", file.to_str().unwrap())]);
+    let audit = Folder::new();
+    let audit_file = audit.file("audit");
+    let more = [("MCP_ACCESS", &file), ("MCP_AUDIT_LOG", &audit_file)];
+    let more = more.map(|(name, path)| (name, path.to_str().unwrap()));
+    let server = Server::start_with(&FakeGitHub::start(), &more);
     let (_, tokens) = server.login();
     let session = server.session(&tokens.access);
     let list = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/list", "params": {} });
@@ -45,6 +50,12 @@ fn sighup_changes_the_rules_of_own_tools() {
     };
     assert_eq!(both().map(|answer| listed(&answer)), [["greet"], ["greet"]]);
     assert_eq!((call("greet").0, call("multi-greet")), (200, call("no-such-tool")));
+    // A21: what its client must not tell apart from a tool that does not exist, the operator can.
+    let recorded = audit.wait_for("request", 5);
+    let said = |line: &Value| ["target", "asked", "reason"].map(|member| text(line, member).to_owned());
+    assert_eq!(said(&recorded[3]), ["multi-greet", "-", "closed_by_rule"]);
+    assert_eq!(said(&recorded[4]), ["-", "no-such-tool", "closed_by_rule"]);
+    server.wait_for_log("target=multi-greet outcome=protocol_error bytes=86 reason=closed_by_rule");
 
     write(&json!([{ "allow": ["user:octocat"], "readOnly": true, "exclude": ["greet"] }]));
     reload(&server, "access.changed");

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use super::*;
+use crate::base::access::AccessRules;
 use crate::base::limits;
 use crate::http::{CallEnding, CallNote, CallOutcome, Witness};
 
@@ -87,6 +88,33 @@ fn a_call_is_noted_in_words_of_the_server() {
     endpoint.check(modern::plain("server/discover", json!({})), ("server/discover", None, Done));
     let mismatch = modern::plain(call, tool("test_simple_text")).with("Mcp-Name", "other");
     endpoint.check(mismatch, (call, Some("test_simple_text"), ProtocolError("header_mismatch")));
+}
+
+/// A21, A7: the log tells what a rule closes from what does not exist, which the client is not told.
+#[test]
+fn a_call_that_a_rule_closes_is_noted_as_such() {
+    use CallOutcome::ProtocolError;
+    let endpoint = conformance();
+    let rules = json!([{ "allow": ["any"], "tools": ["test_error*"] }]);
+    endpoint.mcp.0.settings.access.replace(AccessRules::read(&rules).unwrap());
+    let session = endpoint.session();
+    let check = |method: &str, params: Value, target: Option<&str>, word: &'static str| {
+        let expected = (method, target, ProtocolError(word));
+        let legacy = post(&request(1, method, params.clone())).with("Mcp-Session-Id", &session);
+        endpoint.check(legacy, expected);
+        endpoint.check(modern::plain(method, params), expected);
+    };
+    let closed = "closed_by_rule";
+    let tool = json!({ "name": "test_simple_text", "arguments": {} });
+    check("tools/call", tool, Some("test_simple_text"), closed);
+    let prompt = json!({ "name": "test_simple_prompt" });
+    check("prompts/get", prompt, Some("test_simple_prompt"), closed);
+    check("resources/read", json!({ "uri": "test://static-text" }), Some("test://static-text"), closed);
+    let argument = json!({ "name": "a", "value": "" });
+    let reference = |text: &str| json!({ "ref": { "type": "ref/prompt", text: "x" }, "argument": argument });
+    check("completion/complete", reference("name"), None, closed);
+    check("completion/complete", reference("uri"), None, "invalid_params");
+    check("tools/call", json!({ "name": "test_error_mallory" }), None, "invalid_params");
 }
 
 /// L2: the end of a call is its answer's, not that of the head; a call that nobody waits for any more was cancelled.
