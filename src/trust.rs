@@ -21,9 +21,9 @@ use crate::base::{capped, limits};
 /// GitHub refuses requests without one.
 const USER_AGENT: &str = concat!("mcp-oauth-server/", env!("CARGO_PKG_VERSION"));
 
-/// Names of roots that Mozilla trusts for some domains only. The certificates do not contain that limit and ureq cannot be told it,
-/// so these roots are not used at all: GitHub has no certificate from them.
-const LIMITED_ROOTS: [&[u8]; 1] = [b"TUBITAK Kamu SM SSL Kok Sertifikasi"];
+/// Roots that Mozilla trusts for some domains only: length of the certificate, and name. The certificates do not contain that limit
+/// and ureq cannot be told it, so these roots are not used at all: GitHub has no certificate from them.
+const LIMITED_ROOTS: [(usize, &[u8]); 1] = [(1127, b"TUBITAK Kamu SM SSL Kok Sertifikasi")];
 
 /// The trusted roots.
 #[derive(Clone, Debug)]
@@ -33,7 +33,10 @@ impl Trust {
     /// Mozilla's roots without [`LIMITED_ROOTS`], and the certificates in `file` (PEM) if there is one.
     pub fn load(file: Option<&Path>) -> Result<Trust, StartupError> {
         let is_limited = |root: &CertificateDer<'_>| {
-            LIMITED_ROOTS.iter().any(|name| root.windows(name.len()).any(|part| part == *name))
+            // The length first: a start that looked into every certificate would load all of them, 127 KB.
+            LIMITED_ROOTS.iter().any(|(length, name)| {
+                root.len() == *length && root.windows(name.len()).any(|part| part == *name)
+            })
         };
         let mozilla = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter(|root| !is_limited(root));
         let mut roots: Vec<Certificate<'static>> = mozilla.map(|root| Certificate::from_der(root)).collect();

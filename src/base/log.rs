@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::clock::{self, Timestamp};
 use super::identity::{GrantId, Subject};
@@ -207,7 +207,7 @@ fn write(level: &str, event: &'static str, fields: &[Field<'_>]) {
         }
         return;
     }
-    match &*QUEUE.lock() {
+    match &mut *QUEUE.lock() {
         Some(queue) => queue.push(line, room(event)),
         // A log that cannot be written must not stop the server.
         None => drop(io::stderr().lock().write_all(line.as_bytes())),
@@ -358,7 +358,8 @@ impl Drop for Writer {
 impl Queue {
     /// A queue and the thread that empties it, whose end the receiver sees.
     fn start(out: impl Write + Send + 'static) -> io::Result<(Queue, Receiver<()>)> {
-        let (lines, waiting) = bounded(limits::LOG_LINES);
+        // `push` bounds it. A channel with a bound of its own has all of its memory from the start.
+        let (lines, waiting) = unbounded();
         let (end, ended) = bounded(0);
         let dropped = Arc::default();
         let queue = Queue { lines, dropped: Arc::clone(&dropped) };
@@ -370,8 +371,9 @@ impl Queue {
         Ok((queue, ended))
     }
 
-    fn push(&self, line: String, room: usize) {
-        if self.lines.len() >= room || matches!(self.lines.try_send(line), Err(TrySendError::Full(_))) {
+    /// Exclusive, so that no two threads find the same room.
+    fn push(&mut self, line: String, room: usize) {
+        if self.lines.len() >= room || self.lines.send(line).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

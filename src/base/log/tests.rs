@@ -107,7 +107,7 @@ impl Write for Slow {
 #[test]
 fn a_stalled_reader_costs_lines_and_no_time() {
     let ((go, go_on), (read, lines)) = (mpsc::channel(), mpsc::channel());
-    let (queue, ended) = Queue::start(Slow { go_on, read }).unwrap();
+    let (mut queue, ended) = Queue::start(Slow { go_on, read }).unwrap();
     for number in 0..limits::LOG_LINES * 2 {
         queue.push(format!("info {number}\n"), limits::LOG_LINES / 4 * 3);
     }
