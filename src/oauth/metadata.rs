@@ -54,6 +54,10 @@ pub struct MetadataEndpoint {
 impl MetadataEndpoint {
     /// `GET /.well-known/oauth-authorization-server`, and its OpenID Connect alias, which some clients try first.
     pub fn server(&self, resource: &ProtectedResource) -> Response {
+        answer(resource.issuer_metadata.get_or_init(|| self.server_document(resource)).clone())
+    }
+
+    fn server_document(&self, resource: &ProtectedResource) -> Vec<u8> {
         let url = &resource.url;
         let registration = self.clients.sources.registration == Registration::Open;
         document(&ServerMetadata {
@@ -76,16 +80,21 @@ impl MetadataEndpoint {
 
     /// `GET /.well-known/oauth-protected-resource`, with and without the resource's path.
     pub fn resource(&self, resource: &ProtectedResource, head: &Head, endpoint: Endpoint) -> Response {
-        document(&ResourceMetadata {
+        answer(document(&ResourceMetadata {
             // RFC 9728 section 3.3: clients compare it with the URL that they were given.
             resource: resource.url.as_named_by(head).join(endpoint.path()),
             authorization_servers: [resource.url.to_string()],
             scopes_supported: resource.scopes.iter().collect(),
             bearer_methods_supported: ["header"],
-        })
+        }))
     }
 }
 
-fn document(value: &impl Serialize) -> Response {
-    Response::json(200, value).header("Cache-Control", "max-age=300")
+/// Structs of texts and lists cannot fail to be JSON.
+fn document(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+fn answer(document: Vec<u8>) -> Response {
+    Response::new(200).bytes("application/json", document).header("Cache-Control", "max-age=300")
 }

@@ -2,7 +2,7 @@
 //! Every URL that the endpoints name comes from here, never from a request (O15).
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::authorization::{AuthorizeError, ReturnTo};
 use super::page::{self, Pages};
@@ -41,6 +41,8 @@ pub struct ProtectedResource {
     /// The rules of who may use it, within what `MCP_ALLOW` lets in.
     pub(super) access: Arc<ServerAccess>,
     pub(super) pages: Pages,
+    /// The document of RFC 8414, which is always the same; made when it is first asked for.
+    pub(super) issuer_metadata: OnceLock<Vec<u8>>,
 }
 
 /// The resources of one process.
@@ -110,6 +112,7 @@ impl ProtectedResource {
             needs_user: false,
             access: Arc::default(),
             pages,
+            issuer_metadata: OnceLock::new(),
         }
     }
 
