@@ -25,12 +25,15 @@ impl Timestamp {
     pub fn rfc3339(self) -> String {
         let (year, month, day) = civil_from_days(self.0 / 86_400);
         let second = self.0 % 86_400;
-        format!(
-            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
-            second / 3600,
-            second % 3600 / 60,
-            second % 60
-        )
+        let (hours, minutes, seconds) = (second / 3600, second % 3600 / 60, second % 60);
+        let digit = |number: u64| u8::try_from(number % 10).map_or('0', |digit| char::from(b'0' + digit));
+        // Every line of the log has a time: formatting seven numbers took a fifth of the time of a line.
+        let mut text = format!("{year:04}");
+        for (before, number) in [('-', month), ('-', day), ('T', hours), (':', minutes), (':', seconds)] {
+            text.extend([before, digit(number / 10), digit(number)]);
+        }
+        text.push('Z');
+        text
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -272,7 +272,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
         self.open()?;
-        let mut names = HashSet::new();
+        let mut names = BTreeSet::new(); // for the few names of most objects faster than to hash them
         while let Some(Text(name)) = object.next_key()? {
             if self.is_forbidden(&name) {
                 return Err(de::Error::custom("a member has a name that is not allowed here"));

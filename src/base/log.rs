@@ -294,7 +294,10 @@ fn push_field(line: &mut String, format: Format, field: &Field<'_>) {
 /// Adds a text of which at most `most` bytes are written: for people a plain word as it is, anything else as a quoted string.
 /// Control and non-ASCII characters are escaped: the line is safe on a terminal.
 fn push_text(line: &mut String, format: Format, text: &str, most: usize) {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/@[]+,%".contains(&b);
+    let is_plain = |b: u8| {
+        b.is_ascii_alphanumeric()
+            || matches!(b, b'-' | b'.' | b'_' | b'~' | b':' | b'/' | b'@' | b'[' | b']' | b'+' | b',' | b'%')
+    };
     let is_word = !text.is_empty() && text.len() <= most && text.bytes().all(is_plain);
     if format == Format::Human && is_word {
         line.push_str(text);

@@ -82,8 +82,11 @@ impl Headers {
     }
 
     /// The values of every field called `name`, which is in lower case.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.iter().filter(move |(field, _)| *field == name).map(|(_, value)| value)
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let is_called = move |field: &&(usize, usize, usize)| {
+            self.text.as_bytes().get(field.0..field.1) == Some(name.as_bytes())
+        };
+        self.fields.iter().filter(is_called).filter_map(|&(_, middle, end)| self.text.get(middle..end))
     }
 
     /// The value of the one field called `name`, if there is one.
@@ -91,7 +94,7 @@ impl Headers {
     /// # Errors
     /// [`Duplicate`] if there are two.
     pub fn one(&self, name: &str) -> Result<Option<&str>, Duplicate> {
-        let mut values = self.iter().filter(|(field, _)| *field == name).map(|(_, value)| value);
+        let mut values = self.all(name);
         let first = values.next();
         if values.next().is_some() { Err(Duplicate) } else { Ok(first) }
     }

@@ -86,10 +86,14 @@ impl Response {
     }
 
     /// Adds those of these fields that the response does not have itself.
-    pub fn with_fields(self, mut fields: Vec<Field>) -> Response {
-        fields.retain(|(name, _)| self.header_value(name).is_none());
-        fields.splice(0..0, self.headers);
-        Response { headers: fields, ..self }
+    pub fn with_fields(mut self, fields: Vec<Field>) -> Response {
+        self.headers.reserve(fields.len());
+        for (name, value) in fields {
+            if self.header_value(name).is_none() {
+                self.headers.push((name, value));
+            }
+        }
+        self
     }
 
     /// Notes how the call ended, for the log.

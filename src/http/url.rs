@@ -149,12 +149,12 @@ impl PublicUrl {
 
     /// The URL of `path` below this one. `path` starts with a slash, or is empty.
     pub fn join(&self, path: &str) -> String {
-        format!("{self}{path}")
+        [self.origin.as_str(), &self.path, path].concat()
     }
 
     /// The URL of a well-known document about `path` below this one (RFC 8414 section 3.1, RFC 9728 section 3.1).
     pub fn well_known(&self, document: &str, path: &str) -> String {
-        format!("{}/.well-known/{document}{}{path}", self.origin, self.path)
+        [self.origin.as_str(), "/.well-known/", document, &self.path, path].concat()
     }
 
     /// Whether `host[:port]` is this server's: without case, its default port written or not.
@@ -164,6 +164,9 @@ impl PublicUrl {
 
     /// This server's host and that of another authority, if both have the same port.
     fn host_at_our_port<'a>(&'a self, authority: &'a str) -> Option<(&'a str, &'a str)> {
+        if authority == self.authority {
+            return Some((authority, authority)); // as nearly every client writes it
+        }
         let default_port = if self.https { 443 } else { 80 };
         let (ours, our_port) = split_port(&self.authority)?;
         let (theirs, their_port) = split_port(authority)?;
@@ -180,12 +183,12 @@ impl PublicUrl {
 
     /// This URL with the host of a request. Only loopback has several names, which clients do not take for one another (O15).
     pub fn as_named_by(&self, head: &Head) -> Cow<'_, PublicUrl> {
-        let host = head.headers.one("host").ok().flatten().unwrap_or_default().to_ascii_lowercase();
-        if self.is_authority(&host) || !self.accepts_host(&host) {
+        let host = head.headers.one("host").ok().flatten().unwrap_or_default();
+        if self.is_authority(host) || !self.accepts_host(host) {
             return Cow::Borrowed(self);
         }
         let scheme = if self.https { "https" } else { "http" };
-        let named = PublicUrl::parse(&format!("{scheme}://{host}{}", self.path));
+        let named = PublicUrl::parse(&format!("{scheme}://{}{}", host.to_ascii_lowercase(), self.path));
         named.map_or(Cow::Borrowed(self), Cow::Owned)
     }
 
