@@ -231,7 +231,7 @@ impl HttpSession {
             state.id = response.headers().get("mcp-session-id").cloned();
             state.initialize = Some(Arc::new(message.clone()));
         }
-        while let Some(end) = read(response, &mut |text| self.take(message, id, text))? {
+        while let Some(end) = read(response, &self.open.closed, &mut |text| self.take(message, id, text))? {
             // The stream can be taken up again where it has ids (2025-11-25, transports, "Resumability").
             let last_id =
                 end.last_id.filter(|_| clock::instant() < deadline).ok_or(UpstreamError::NO_ANSWER)?;
@@ -299,7 +299,7 @@ impl HttpSession {
             };
             let longer = pause.saturating_mul(2).min(limits::bridge::PAUSE_MAX);
             let response = self.stream(&agent, last_id.as_deref());
-            match response.and_then(|response| read(response, take)) {
+            match response.and_then(|response| read(response, &self.open.closed, take)) {
                 Ok(Some(end)) => {
                     let is_steady = begun.elapsed() >= limits::bridge::STEADY;
                     pause = if is_steady { end.retry } else { end.retry.max(longer) };

@@ -8,14 +8,17 @@ use ureq::http::Response;
 use super::events::{EventFields, Events};
 use super::message::{self, PeerMessage};
 use super::upstream_error::UpstreamError;
+use crate::base::cancel::CancelToken;
 use crate::base::{capped, limits};
 
-/// What is read of a stream at once (bytes).
-const READ_BYTES: usize = 16 * 1024;
+/// What is read of a stream at once (bytes): short messages of one read have room in a client's stream.
+const READ_BYTES: usize = 8 * 1024;
 
 /// Reads messages until `take` has had the one that is waited for. Returns how a stream that ended before can be taken up again.
+/// `closed` ends pauses between reads.
 pub(super) fn read(
     response: Response<Body>,
+    closed: &CancelToken,
     take: &mut dyn FnMut(&str) -> bool,
 ) -> Result<Option<EventFields>, UpstreamError> {
     let field = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
@@ -26,7 +29,7 @@ pub(super) fn read(
     let kind = field("content-type").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let body = response.into_body().into_reader();
     match kind.as_str() {
-        "text/event-stream" => read_events(body, take),
+        "text/event-stream" => read_events(body, closed, take),
         "application/json" => {
             let bytes = capped::read_from(body, limits::bridge::LINE_BYTES).map_err(|error| {
                 let is_large = error.kind() == ErrorKind::FileTooLarge;
@@ -45,17 +48,26 @@ pub(super) fn read(
 
 fn read_events(
     mut body: impl Read,
+    closed: &CancelToken,
     take: &mut dyn FnMut(&str) -> bool,
 ) -> Result<Option<EventFields>, UpstreamError> {
     let (mut events, mut buffer) = (Events::new(), vec![0; READ_BYTES]);
-    let mut is_complete = false;
+    let (mut is_complete, mut messages) = (false, 0_usize);
     while !is_complete {
         // An error is an end that came too early, like any other.
         let length = body.read(&mut buffer).unwrap_or_default();
         if length == 0 {
             return Ok(Some(events.fields));
         }
-        events.push(buffer.get(..length).unwrap_or_default(), &mut |text| is_complete |= take(text))?;
+        let before = messages;
+        events.push(buffer.get(..length).unwrap_or_default(), &mut |text| {
+            is_complete |= take(text);
+            messages = messages.saturating_add(1);
+        })?;
+        // An upstream that says much is read in pieces of many messages: to wake up for each would slow others down.
+        if !is_complete && messages > before.max(limits::bridge::UNPACED_MESSAGES) {
+            closed.wait(limits::bridge::READ_PACE);
+        }
     }
     Ok(None)
 }

@@ -89,3 +89,7 @@ pub const UPSTREAM_ERROR_BYTES: usize = 64 * 1024;
 pub const EVENT_ID_BYTES: usize = 1024;
 /// The shortest pause before a stream is taken up again.
 pub const RETRY_MIN: Duration = Duration::from_millis(100);
+/// Messages that one event stream of an upstream may bring before it is read with pauses.
+pub const UNPACED_MESSAGES: usize = 100;
+/// Such a pause: hardly noticed by a client, and long enough for many messages of an upstream that floods.
+pub const READ_PACE: Duration = Duration::from_millis(2);
