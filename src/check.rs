@@ -222,7 +222,7 @@ impl Report {
         }
     }
 
-    /// What is known of the servers behind this one without starting them. Mistakes in their description are among the faults already.
+    /// The servers behind this one as described, without starting them. Mistakes in their description are among the faults already.
     fn servers(&mut self, config: &Config) {
         let bridge = &config.bridge;
         if bridge.programs() == 0 {
@@ -365,7 +365,7 @@ impl Report {
                 "have the proxy set X-Forwarded-For and name it in MCP_TRUSTED_PROXY (127.0.0.1, or unix for the Unix socket)",
             );
         }
-        if sys::is_root() {
+        if sys::effective_user() == 0 {
             self.warn("it runs as root", "run it as a user of its own; docs/deploy has a systemd unit");
         }
     }

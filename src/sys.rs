@@ -87,8 +87,7 @@ fn done(result: i32) -> io::Result<()> {
 /// Takes over a listener by its number: one of systemd's, or one of std's, whose backlog of 128 is too short for a burst.
 pub(crate) fn adopt_listener(fd: i32, backlog: i32) -> io::Result<OwnedFd> {
     // SAFETY: listen takes any number, and fails unless it is an open socket; that it is nobody else's, the caller knows.
-    let owned = unsafe { (libc::listen(fd, backlog) == 0).then(|| OwnedFd::from_raw_fd(fd)) };
-    owned.ok_or_else(io::Error::last_os_error)
+    unsafe { done(libc::listen(fd, backlog)).map(|()| OwnedFd::from_raw_fd(fd)) }
 }
 
 /// Closes this process's memory and environment to others of the same user: `ptrace`, `/proc/PID/mem`, `/proc/PID/environ`.
@@ -103,15 +102,10 @@ fn set_process(option: i32, argument: i32) -> io::Result<()> {
     done(unsafe { libc::prctl(option, argument, none, none, none) })
 }
 
-/// The effective user of this process.
+/// The effective user of this process; root is 0.
 pub(crate) fn effective_user() -> u32 {
     // SAFETY: it cannot fail.
     unsafe { libc::geteuid() }
-}
-
-/// Whether this process runs as root.
-pub(crate) fn is_root() -> bool {
-    effective_user() == 0
 }
 
 /// Prepares this process for starting one program and outliving all that it starts: a session of its own, orphans become its
@@ -133,9 +127,8 @@ pub(crate) fn become_guardian() -> io::Result<()> {
 
 /// Says whether a descriptor is closed by `exec`.
 pub(crate) fn close_on_exec(fd: i32, close: bool) -> io::Result<()> {
-    let flags = if close { libc::FD_CLOEXEC } else { 0 };
     // SAFETY: integer arguments; a number that is no descriptor is an error.
-    done(unsafe { libc::fcntl(fd, libc::F_SETFD, flags) })
+    done(unsafe { libc::fcntl(fd, libc::F_SETFD, if close { libc::FD_CLOEXEC } else { 0 }) })
 }
 
 /// Has the program of `command` inherit a descriptor under its number.
@@ -147,16 +140,14 @@ pub(crate) fn inherit(command: &mut Command, fd: &impl AsFd) {
 
 /// Has the program of `command` start with no signal blocked, and killed when the thread that starts it ends.
 pub(crate) fn die_with_parent(command: &mut Command) {
-    let prepare = || {
-        // SAFETY: zeros are an empty set on Linux; a live set and a null pointer.
-        unsafe {
+    // SAFETY: between fork and exec it makes two system calls and allocates nothing; zeros are an empty set on Linux.
+    unsafe {
+        command.pre_exec(|| {
             let none: libc::sigset_t = std::mem::zeroed();
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-        }
-        set_process(libc::PR_SET_PDEATHSIG, libc::SIGKILL)
+            set_process(libc::PR_SET_PDEATHSIG, libc::SIGKILL)
+        })
     };
-    // SAFETY: between fork and exec it makes two system calls and allocates nothing.
-    unsafe { command.pre_exec(prepare) };
 }
 
 /// Takes over a descriptor that this process was started with.

@@ -85,7 +85,7 @@ pub(crate) enum Home {
     Shared,
 }
 
-/// What the parts of an entry refer to.
+/// The surroundings that the parts of an entry refer to.
 #[derive(Clone, Copy)]
 pub(crate) struct Surroundings<'a> {
     /// This server's own, from which `${env.NAME}` is filled.
@@ -143,7 +143,7 @@ impl ServerEntry {
 }
 
 impl Location {
-    /// What is there, in a word.
+    /// The kind, in a word.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Location::Program(_) => "program",
@@ -164,9 +164,9 @@ impl Surroundings<'_> {
     pub(crate) fn find_user(&self, name: Option<&str>) -> Result<Option<ChildUser>, String> {
         let user = name.or(self.user).map(ChildUser::parse).transpose()?;
         let is_root = match &user {
-            None | Some(ChildUser::One(RunAs { id: 0, .. })) => sys::is_root(),
+            None | Some(ChildUser::One(RunAs { id: 0, .. })) => sys::effective_user() == 0,
             Some(ChildUser::One(_)) => false,
-            Some(ChildUser::PerPerson(_)) if !sys::is_root() => {
+            Some(ChildUser::PerPerson(_)) if sys::effective_user() != 0 => {
                 return Err("a user for each person needs a server that runs as root".to_owned());
             }
             Some(ChildUser::PerPerson(_)) => false,

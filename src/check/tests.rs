@@ -1,4 +1,4 @@
-//! What a report says of a configuration.
+//! Reports on a configuration.
 
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -195,7 +195,7 @@ fn a_check_finds_what_a_start_finds_and_changes_nothing() {
 /// in it to find out.
 #[test]
 fn a_check_makes_nothing_in_a_directory_of_another_user() {
-    if !sys::is_root() {
+    if sys::effective_user() != 0 {
         return; // only root can give the directory away
     }
     let test = TestDirectory::new();
@@ -208,7 +208,7 @@ fn a_check_makes_nothing_in_a_directory_of_another_user() {
     assert_eq!(before, changed());
 }
 
-/// What is given without being used, and what a volume does not offer, is said with its consequence.
+/// An option without effect, and a feature that a volume lacks, are reported with their consequence.
 #[test]
 fn what_will_not_work_as_it_should_is_a_warning() {
     check_words(
@@ -253,7 +253,7 @@ fn a_program_is_looked_for_and_reported() {
     }
     assert!(!text.contains("hush-hush"), "arguments may be secrets");
     assert!(!text.contains("can read the grants"));
-    let as_the_server = match sys::is_root() {
+    let as_the_server = match sys::effective_user() == 0 {
         true => "this server runs as root, and so would the program",
         false => "can read the grants",
     };
@@ -314,7 +314,7 @@ fn a_check_looks_at_the_store() {
     check_words(&changes, false, &["it would not start: MCP_STORE (unix://"]);
 }
 
-/// What goes to a store on another machine is encrypted, or a check says that it is not.
+/// Traffic to a store on another machine is encrypted, or a check says that it is not.
 #[cfg(feature = "valkey")]
 #[test]
 fn a_store_without_tls_on_another_machine_is_unsafe() {

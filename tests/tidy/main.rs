@@ -85,16 +85,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sys",
         ],
     ),
-    (
-        "check",
-        &[
-            "base", "http", "store", "oauth", "mcp", "bridge", "github", "edge", "config", "operate",
-            "serve", "sys",
-        ],
-    ),
+    ("check", &["base", "http", "store", "oauth", "bridge", "edge", "config", "operate", "serve", "sys"]),
 ];
 
-/// What only some files may name: the word, where (path prefixes), and what the others do instead.
+/// Words that only some files may name: the word, where (path prefixes), and what the others do instead.
 const HOMES: &[(&str, &[&str], &str)] = &[
     ("unsafe", &["src/sys.rs"], "unsafe code is in sys.rs alone"),
     ("unsafe_code", &["src/sys.rs"], "unsafe code is in sys.rs alone"),

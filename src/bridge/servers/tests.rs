@@ -244,7 +244,7 @@ fn names_are_path_segments() {
 #[test]
 fn a_range_of_users_is_for_homes_of_persons() {
     let entry = |more: &str| format!(r#"{{"command":"sh","user":"200000-200009"{more}}}"#);
-    let wrong: &[&str] = match crate::sys::is_root() {
+    let wrong: &[&str] = match crate::sys::effective_user() == 0 {
         true => &["home: \"shared\" needs one user for all"],
         false => &["user: a user for each person needs a server that runs as root"],
     };
