@@ -38,7 +38,7 @@ pub struct AuditOptions {
 /// The path that means standard output. The log is on standard error, so that the two can be told apart.
 const STANDARD_OUTPUT: &str = "-";
 
-/// What gives the option its value, for messages.
+/// The source of the option's value, for messages.
 pub const SETTING: &str = "--audit-log or MCP_AUDIT_LOG";
 
 impl AuditOptions {

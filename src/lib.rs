@@ -69,7 +69,7 @@ mod workers;
 pub use run::main;
 pub use run::run;
 
-/// What the laboratory below `tests/` reaches of the inside.
+/// The internals that the laboratory below `tests/` uses.
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 #[path = "../tests/lab/internals.rs"]

@@ -166,7 +166,7 @@ fn status_over(socket: PathBuf, patience: Duration) -> Result<u16, String> {
     status.map_err(|error| error.to_string())?.ok_or_else(|| "no whole answer".to_owned())
 }
 
-/// What `work` returns, if it does within `patience`.
+/// The result of `work`, if it returns within `patience`.
 fn within<T: Send + 'static>(
     patience: Duration,
     work: impl FnOnce() -> T + Send + 'static,

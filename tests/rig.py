@@ -1,4 +1,4 @@
-"""What the checks from outside share: a GitHub, a server that is watched, and a person who logs in.
+"""Parts that the checks from outside share: a GitHub, a server that is watched, and a person who logs in.
 
 As a program it serves checks that are shell scripts:
   rig.py github            a GitHub on loopback; prints its port and runs until its standard input ends

@@ -231,7 +231,7 @@ fn leads_elsewhere(uri: &str) -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessRules(Option<Vec<Arc<AccessRule>>>);
 
-/// What rules say of a caller.
+/// The rules' verdict on a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// The first rule that names them.
@@ -276,7 +276,7 @@ impl AccessRules {
         self.0.as_deref()
     }
 
-    /// What the rules say of a caller. A membership that is not known stops the search: no later rule holds in its place.
+    /// The rules' verdict on a caller. A membership that is not known stops the search: no later rule holds in its place.
     pub fn standing(&self, who: Who<'_>) -> Standing {
         let Some(rules) = &self.0 else { return Standing::Named(Arc::default()) };
         for rule in rules {

@@ -29,7 +29,7 @@ impl fmt::Display for Group {
     }
 }
 
-/// What GitHub has said of a person's memberships: yes or no for each group that was asked about.
+/// GitHub's answers about a person's memberships: yes or no for each group that was asked about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Memberships(BTreeMap<String, bool>);

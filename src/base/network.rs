@@ -18,7 +18,7 @@ impl Network {
     /// Reads an address, or a network like `10.0.0.0/8` or `2001:db8::/32`.
     ///
     /// # Errors
-    /// What to write instead.
+    /// Advice on what to write instead.
     pub fn parse(text: &str) -> Result<Network, &'static str> {
         const FORMS: &str =
             "write a comma list of addresses and networks like 10.0.0.7,192.168.0.0/16,2001:db8::/32";

@@ -14,7 +14,7 @@ use super::lock::{Mutex, wait_timeout_while};
 pub struct Quota<K> {
     per_key: usize,
     total: usize,
-    /// What a key may hold whatever the others hold.
+    /// The share that a key may hold whatever the others hold.
     floor: usize,
     waiting: (usize, usize),
     /// Guards the counts and the queue. Keys that hold nothing are removed.

@@ -127,7 +127,7 @@ pub fn refused(reason: &'static str) {
     NOTES.with_borrow_mut(|notes| notes.reason = notes.reason.or(Some(reason)));
 }
 
-/// What was noted about the current request.
+/// Notes about the current request.
 pub fn notes() -> Notes {
     NOTES.with_borrow(Notes::clone)
 }

@@ -98,7 +98,7 @@ impl Backend for Bridge {
         self.calls.pass(context);
     }
 
-    /// What GitHub's token is needed for may ask GitHub.
+    /// A call that needs GitHub's token may ask GitHub.
     fn is_quick(&self, caller: &Principal, _: Option<Operation>, _: &str) -> bool {
         !self.consent.keeps_github_tokens && self.instances().is_ready(caller)
     }

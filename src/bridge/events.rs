@@ -14,7 +14,7 @@ pub(super) struct Events {
     pub(super) fields: EventFields,
 }
 
-/// What has arrived of the next event, and what holds for the stream.
+/// The part of the next event that has arrived, and the fields that hold for the stream.
 pub(super) struct EventFields {
     data: String,
     /// The id that the event has, or an earlier one had.

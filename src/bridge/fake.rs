@@ -59,7 +59,7 @@ pub(super) struct FakeTransport {
 }
 
 impl FakeTransport {
-    /// What was sent since the last look.
+    /// Messages sent since the last look.
     pub(super) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.sent.lock())
     }
@@ -100,7 +100,7 @@ impl FakeRequester {
         Arc::new(FakeRequester { owner: GrantId([grant; 16]), told, questions })
     }
 
-    /// What it was told since the last look.
+    /// Messages to it since the last look.
     pub(super) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.told.lock())
     }

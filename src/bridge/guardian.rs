@@ -33,7 +33,7 @@ const STACK_BYTES: usize = 64 * 1024;
 /// Dead processes that are reaped before the next look for living ones; others may go on dying meanwhile.
 const REAPED_AT_ONCE: usize = 4096;
 
-/// What a guardian tells the server: JSON, one a line.
+/// A guardian's report to the server: JSON, one a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum GuardianReport {

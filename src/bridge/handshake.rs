@@ -12,7 +12,7 @@ use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::mcp::{self, Description, Era, LEGACY_VERSIONS, MODERN_VERSION, Members, TASKS_EXTENSION};
 
-/// What a peer says of itself.
+/// A peer's description of itself.
 #[derive(Clone, Debug)]
 pub(super) struct Greeting {
     pub(super) era: Era,
@@ -83,7 +83,7 @@ impl Handshake {
     }
 
     fn initialize_params(&self) -> Members {
-        // What we can carry to clients. Not `roots`: they are directories of the client's machine, and servers take them for their own;
+        // Capabilities that we can carry to clients. Not `roots`: they are directories of the client's machine, and servers take them for their own;
         // the official filesystem server would let a client replace the directories that the operator named.
         let capabilities = json!({ "sampling": {}, "elicitation": {} });
         let [latest, ..] = LEGACY_VERSIONS;
@@ -160,7 +160,7 @@ fn read(result: &RawValue) -> Result<Members, Unavailable> {
     result.ok_or(Unavailable::Unreadable)
 }
 
-/// What both eras say of a server.
+/// The members of a server's description in both eras.
 fn describe(result: &Members, info: Option<Map<String, Value>>) -> Result<Arc<Description>, Unavailable> {
     let mut capabilities: Map<String, Value> = result.read("capabilities")?.unwrap_or_default();
     capabilities.retain(|name, value| CARRIED.contains(&name.as_str()) && value.is_object());
@@ -181,7 +181,7 @@ impl From<mcp::Error> for Unavailable {
     }
 }
 
-/// What an error says to people.
+/// The text of an error for people.
 fn words(error: &RawValue) -> String {
     let words: Option<String> = message::member(error, "message");
     words.map_or_else(|| "an error".to_owned(), |words| echoed(&words))

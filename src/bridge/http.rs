@@ -108,7 +108,7 @@ impl Drop for EndOnPanic {
     }
 }
 
-/// What the threads of a session share.
+/// State that the threads of a session share.
 struct HttpSession {
     upstream: Arc<Upstream>,
     person: Principal,

@@ -20,7 +20,7 @@ use crate::base::lock::Mutex;
 use crate::base::{clock, limits, log};
 use crate::mcp::{Description, Era, Interests};
 
-/// What instances of a server have in common.
+/// State that the instances of a server share.
 pub(super) struct InstanceSettings {
     /// The server's name in the log and in messages.
     pub(super) server: Arc<str>,
@@ -52,7 +52,7 @@ pub(super) struct Instance {
     /// The session that it serves alone: each ends with the other.
     session: Option<Arc<CallerSession>>,
     pub(super) peer: Arc<Peer>,
-    /// What the peer was told of its clients' interests.
+    /// The clients' interests that the peer was told.
     pub(super) told: ToldInterests,
     started: Instant,
     instances: Arc<Instances>,
@@ -76,7 +76,7 @@ enum InstancePhase {
     Over(Unavailable),
 }
 
-/// What is to be done with an instance that is ready, or once it is known that there will be none.
+/// Work for an instance that is ready, or for when it is known that there will be none.
 pub(super) type Job = Box<dyn FnOnce(FoundInstance) + Send>;
 
 /// An instance that is ready, with what it said of itself, or why there is none.
@@ -129,7 +129,7 @@ impl Instances {
             .is_some_and(|instance| matches!(instance.state.lock().phase, InstancePhase::Ready(_)))
     }
 
-    /// What the latest instance of this person said of itself; `None` before there was one.
+    /// The description that the latest instance of this person gave of itself; `None` before there was one.
     pub(super) fn description(&self, person: &Principal) -> Option<Arc<Description>> {
         let key = self.key(person);
         self.settings.pool.slots.lock().history(&key)?.description.clone()

@@ -1,4 +1,4 @@
-//! What clients want to be told beside the answers to their calls, brought to one peer: the log level, changes of resources, changes
+//! Clients' interests beside the answers to their calls, brought to one peer: the log level, changes of resources, changes
 //! of lists. The peer is told the difference between what is wanted now and what it was told before, so clients that want the
 //! same count as one, and a peer that has started anew is told everything.
 
@@ -13,7 +13,7 @@ use crate::base::lock::Mutex;
 use crate::base::{clock, limits};
 use crate::mcp::{Era, Interests, Level, ListenFilter, Members};
 
-/// What one peer was told.
+/// The interests that one peer was told.
 #[derive(Default)]
 pub(super) struct ToldInterests {
     /// Guards what was told. Held while the peer is told, which does not wait, so that it is told in order.

@@ -60,7 +60,7 @@ pub(crate) struct Child {
     pub(crate) stdin: ChildStdin,
     pub(crate) stdout: ChildStdout,
     pub(crate) stderr: ChildStderr,
-    /// What the log must not repeat: the entry's own variables.
+    /// Words that the log must not repeat: the values of the entry's own variables.
     pub(crate) env: Vec<(String, Secret<String>)>,
     pub(crate) guardian: Guardian,
 }

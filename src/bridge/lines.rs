@@ -1,6 +1,6 @@
 //! Splitting a stream of bytes into lines of bounded length. A pure value.
 
-/// What a buffer may keep between two lines (bytes); a longer line's memory is given back.
+/// The capacity that a buffer keeps between two lines (bytes); a longer line's memory is given back.
 const KEPT_BYTES: usize = 64 * 1024;
 
 /// Bytes that have arrived and are no whole line yet.
@@ -47,7 +47,7 @@ impl Lines {
         Ok(())
     }
 
-    /// What has arrived of a line that has no end.
+    /// The bytes of a line that has no end yet.
     pub(super) fn take(&mut self) -> Vec<u8> {
         let next = if self.buffer.capacity() > KEPT_BYTES {
             Vec::new()

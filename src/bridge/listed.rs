@@ -1,4 +1,4 @@
-//! What peers have listed, as far as calls are judged by it: names of tools and prompts for the log, and the arguments that 2026-07-28
+//! Peers' lists, as far as calls are judged by them: names of tools and prompts for the log, and the arguments that 2026-07-28
 //! repeats in headers. Learned from the lists that clients read; no list is read for it.
 
 use std::collections::HashMap;
@@ -43,7 +43,7 @@ impl ListedNames {
     }
 }
 
-/// What is noted of a tool or a prompt.
+/// The record of a tool or a prompt.
 struct Item {
     /// Of a tool that has mirrored arguments.
     rules: Option<Arc<ToolRules>>,
@@ -53,7 +53,7 @@ struct Item {
     changes: u64,
 }
 
-/// What a tool or a prompt takes of the budget.
+/// The size of a tool or a prompt in the budget.
 fn bytes(name: &str, rules: Option<&ToolRules>) -> usize {
     let mirrored = rules.map_or(&[][..], |rules| &rules.mirrored);
     let texts = mirrored.iter().flat_map(|each| each.path.iter().chain([&each.header]));
@@ -104,7 +104,7 @@ impl Listed {
         by_grant.get(&grant).is_some_and(|listed| listed.names.contains_key(&(operation, name.to_owned())))
     }
 
-    /// What holds for calls of a tool, if this grant was told of it.
+    /// The mirrored arguments of a tool, if this grant was told of it.
     pub(super) fn rules(&self, grant: GrantId, tool: &str) -> Option<Arc<ToolRules>> {
         let by_grant = self.by_grant.lock();
         by_grant.get(&grant)?.names.get(&(Operation::CallTool, tool.to_owned()))?.rules.clone()

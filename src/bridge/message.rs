@@ -111,7 +111,7 @@ fn message(text: &str) -> Option<PeerMessage<'_>> {
     })
 }
 
-/// What a request says of the client that it is made for.
+/// A request's description of the client that it is made for.
 #[derive(Default)]
 pub(super) struct OnBehalf {
     pub(super) capabilities: Members,

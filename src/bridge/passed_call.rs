@@ -45,7 +45,7 @@ impl PassedCalls {
 
     /// Passes a call on, or gives it to the call that waits for it.
     pub(super) fn pass(self: &Arc<PassedCalls>, context: Context) {
-        // What is remembered comes sealed, and bound to the grant and the call that it was made for.
+        // The remembered state comes sealed, and bound to the grant and the call that it was made for.
         let request_state = match context.remembered::<Remembered>() {
             Some(Remembered::Ticket(ticket)) => return self.resume(&ticket, context),
             Some(Remembered::State(state)) => state,
@@ -83,7 +83,7 @@ struct PassedCall {
     /// Its place among its user's requests.
     place: Held<Subject>,
     owner: GrantId,
-    /// What the client said that it can do.
+    /// The client's declared capabilities.
     capabilities: ClientCapabilities,
     operation: Operation,
     /// The era of the peer, by which its results are read.

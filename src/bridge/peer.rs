@@ -61,7 +61,7 @@ pub(super) struct Peer {
 
 #[derive(Default)]
 struct PeerState {
-    /// What 2026-07-28 has in each request, for a peer that speaks it.
+    /// The metadata that 2026-07-28 has in each request, for a peer that speaks it.
     introduction: Option<ClientInfo>,
     last_id: u64,
     running: BTreeMap<u64, Running>,

@@ -12,7 +12,7 @@ use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Quota};
 use crate::mcp::{Description, Era, Publisher};
 
-/// What all bridges of a process share, so that its limits hold for all servers together.
+/// State that all bridges of a process share, so that its limits hold for all servers together.
 pub(super) struct InstancePool<I> {
     /// Instances of one person, and in all.
     pub(super) most: (usize, usize),
@@ -128,10 +128,10 @@ pub(super) struct Slot<I> {
     pub(super) grants: BTreeSet<GrantId>,
 }
 
-/// What is remembered of a key beyond the end of its instances.
+/// Memory of a key beyond the end of its instances.
 #[derive(Default)]
 pub(super) struct History {
-    /// What the latest instance said of itself: a client that comes back is served before the program has started again.
+    /// The latest instance's description of itself: a client that comes back is served before the program has started again.
     pub(super) description: Option<Arc<Description>>,
     /// Whether the operator has ended what said so: the next one may be another.
     pub(super) was_ended: bool,
@@ -256,7 +256,7 @@ impl<I> Slots<I> {
         gone.map(|(_, slot)| slot.instance).collect()
     }
 
-    /// What is remembered of a key.
+    /// The memory of a key.
     pub(super) fn history(&self, key: &InstanceKey) -> Option<&History> {
         self.histories.get(&key.without_session())
     }

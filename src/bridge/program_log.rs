@@ -1,4 +1,4 @@
-//! What a program writes besides messages, for the log: text on its standard output, lines on its standard error.
+//! A program's output besides messages, for the log: text on its standard output, lines on its standard error.
 
 use std::collections::VecDeque;
 use std::time::Instant;

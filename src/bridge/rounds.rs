@@ -10,7 +10,7 @@ use super::message::{self, OnBehalf};
 use super::peer::Peer;
 use crate::mcp::{CallError, Capability, ClientCapabilities, Context, Error, InputRequest, Level, Members};
 
-/// What a client of 2026-07-28 brings back with its answers.
+/// The answers and the state that a client of 2026-07-28 brings back.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Remembered {
     /// Names the parked call of a peer that waits.
@@ -71,7 +71,7 @@ pub(super) fn responses(requests: &[InputRequest], answers: Vec<Box<RawValue>>) 
     to_raw_value(&keys.zip(answers).collect::<BTreeMap<_, _>>()).ok()
 }
 
-/// What a request says of its client: capabilities as far as they are passed on, in the client's own words where they came with the call.
+/// A request's description of its client: capabilities as far as they are passed on, in the client's own words where they came with the call.
 pub(super) fn on_behalf(context: &Context, round: PeerRound) -> OnBehalf {
     let meta = context.call().params.object("_meta").unwrap_or_default();
     let mut capabilities = meta.object("io.modelcontextprotocol/clientCapabilities").unwrap_or_default();
@@ -87,7 +87,7 @@ pub(super) fn on_behalf(context: &Context, round: PeerRound) -> OnBehalf {
     OnBehalf { capabilities, log_level, input_responses, request_state, mirrored: Vec::new() }
 }
 
-/// What a client must be able to do for a question of a peer; `None` if it is put to nobody.
+/// The capability that a client needs for a question of a peer; `None` if it is put to nobody.
 pub(super) fn capability(method: &str, params: &RawValue) -> Option<Capability> {
     // An elicitation that wants a URL to be opened needs another capability.
     let asks_for_url = message::member::<String>(params, "mode").as_deref() == Some("url");

@@ -281,7 +281,7 @@ impl EntryReader<'_> {
         }
     }
 
-    /// What one user has written, another cannot use.
+    /// A directory written by one user cannot be used by another.
     fn check_home(&mut self, entry: &ServerEntry) {
         if let Location::Program(program) = &entry.location
             && let (Home::Shared, Some(ChildUser::PerPerson(_))) = (program.home, &program.user)

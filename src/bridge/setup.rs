@@ -24,7 +24,7 @@ use crate::base::startup_error::StartupError;
 use crate::mcp::{Consent, Scopes};
 use crate::trust::Trust;
 
-/// What the operator says of a server behind the login.
+/// The operator's options for a server behind the login.
 #[derive(Clone)]
 pub(crate) struct BridgeOptions {
     /// The program and its arguments. Empty: nothing is bridged.
@@ -75,7 +75,7 @@ impl Default for BridgeOptions {
     }
 }
 
-/// What the bridge is part of.
+/// The server that the bridge is part of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BridgeHost<'a> {
     pub(crate) name: &'static str,
@@ -112,7 +112,7 @@ impl BridgeOptions {
         self.directory.clone().unwrap_or_else(beside)
     }
 
-    /// What describes servers.
+    /// The options that describe servers.
     fn sources(&self) -> Vec<&'static str> {
         let sources = [
             ("-- COMMAND", !self.command.is_empty()),

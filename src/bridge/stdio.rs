@@ -21,7 +21,7 @@ use crate::base::lock::Mutex;
 use crate::base::{clock, limits, log};
 use crate::sys;
 
-/// What is asked of the kernel in one read (bytes): as much as a pipe holds.
+/// The size of one read (bytes): as much as a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
 
 /// A running program. Dropped, it is ended.
@@ -38,7 +38,7 @@ struct ProgramInput {
 struct InputState {
     /// `None` once it is closed, here or by the program.
     stdin: Option<Arc<ChildStdin>>,
-    /// What the pipe had no room for.
+    /// Bytes that the pipe had no room for.
     waiting: VecDeque<u8>,
     /// Whether the program is to end: nothing more is sent, and its input is closed when nothing waits any more.
     is_over: bool,
@@ -90,7 +90,7 @@ impl Transport for Stdio {
         let stdin = state.stdin.as_ref().filter(|_| !state.is_over).ok_or(Undelivered::Ended)?;
         let is_first = state.waiting.is_empty();
         if is_first {
-            // What the pipe has no room for, and the end of the program, are for the thread.
+            // Bytes that the pipe has no room for, and the end of the program, are for the thread.
             let written = stdin.as_ref().write(&line).unwrap_or_default();
             line.drain(..written);
             if line.is_empty() {
@@ -221,12 +221,12 @@ struct ProgramThread {
     due: Instant,
     /// When the program is given up for leaving its input unread.
     stalls: Instant,
-    /// What the end is put down to, if it is known before it comes.
+    /// The cause of the end, if it is known before it comes.
     ending: Option<ProgramEnd>,
     buffer: Vec<u8>,
 }
 
-/// What the thread waits for.
+/// An event that the thread waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Awaited {
     Report,
@@ -254,7 +254,7 @@ impl ProgramThread {
                 break ending;
             }
         };
-        // What it wrote before its end counts: it may hold answers. What it has started may write on and on, if it has outlived the guardian.
+        // Output from before its end counts: it may hold answers. A descendant that has outlived the guardian may write on and on.
         for _ in 0..limits::bridge::LAST_READS {
             let ready = self.look(None, Duration::ZERO);
             if ready.contains(&Awaited::Output) {

@@ -80,7 +80,7 @@ impl Template {
     /// The value for `person`.
     ///
     /// # Errors
-    /// What the caller is told of the server.
+    /// A text about the server, for the caller.
     pub(crate) fn fill(
         &self,
         person: &Principal,

@@ -1,4 +1,4 @@
-//! What a peer is reached by: messages go out without waiting, come in as text, and at some time there is an end.
+//! The way to a peer: messages go out without waiting, come in as text, and at some time there is an end.
 
 use std::fmt;
 use std::io;
@@ -44,7 +44,7 @@ pub(super) enum Undelivered {
     Ended,
 }
 
-/// What the messages of a peer go to. Those of one stream come in order, from one thread.
+/// The receiver of a peer's messages. Those of one stream come in order, from one thread.
 pub(super) trait Receiver: Send + Sync {
     /// Takes one text; returns whether it is JSON-RPC.
     fn receive(&self, text: &str) -> bool;
@@ -76,7 +76,7 @@ pub(super) trait Audience: Send + Sync {
     /// A program says something that belongs to no call: whose program, the notification and its params.
     fn tell(&self, key: &InstanceKey, method: &str, params: Option<&RawValue>);
 
-    /// What the clients want to be told of that.
+    /// The interests of this instance's clients.
     fn interests(&self, key: &InstanceKey) -> Interests;
 }
 

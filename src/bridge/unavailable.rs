@@ -58,7 +58,7 @@ impl fmt::Display for Unavailable {
 }
 
 impl Unavailable {
-    /// What a client is told of a server of this name.
+    /// The text for clients about a server of this name.
     pub(super) fn as_error(&self, server: &str) -> Error {
         let code = if *self == Unavailable::TooMany { Error::BUSY } else { Error::INTERNAL };
         Error::new(code, format!("The server {server:?} is not available: {self}"))

@@ -1,4 +1,4 @@
-//! What Streamable HTTP has to know of a message: what it cancels, how long its exchange may take, and what headers repeat.
+//! The parts of a message that Streamable HTTP needs: what it cancels, how long its exchange may take, and what headers repeat.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl OutgoingMessage {
         self.method == "initialize"
     }
 
-    /// What 2026-07-28 repeats in headers (transports, "Request Metadata"): each message says its version there. Params of a client that
+    /// The headers of 2026-07-28 that repeat a message (transports, "Request Metadata"): each message says its version there. Params of a client that
     /// are not as they should be are the upstream's to judge.
     pub(super) fn headers(&self) -> Vec<(String, String)> {
         let string = |members: &Members, name: &str| members.read::<String>(name).ok().flatten();

@@ -98,7 +98,7 @@ fn only(subject: Subject, groups: &[Group]) -> &'static str {
     }
 }
 
-/// What a rule opens.
+/// The names that a rule opens.
 fn opened(rule: &AccessRule) -> String {
     if rule.opens_everything() {
         return "everything".to_owned();

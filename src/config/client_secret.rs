@@ -7,7 +7,7 @@ use crate::base::capped;
 use crate::base::secret::Secret;
 use crate::base::startup_error::StartupError;
 
-/// What to do about a secret of the GitHub app that is not set.
+/// Advice for a secret of the GitHub app that is not set.
 pub(super) const NOT_SET: &str =
     "copy the OAuth app's client secret there, or into a file that GITHUB_CLIENT_SECRET_FILE names";
 
@@ -64,7 +64,7 @@ impl ClientSecret {
     }
 }
 
-/// What is wrong with a secret that is not printable ASCII came along unseen, and GitHub would refuse it as a wrong secret.
+/// A secret that is not printable ASCII was copied with invisible characters, and GitHub would refuse it as a wrong secret.
 pub(super) fn parse(text: &str) -> Result<Secret<String>, &'static str> {
     if text.starts_with('\u{feff}') {
         return Err("it begins with a byte order mark: save it as plain text without one");

@@ -55,7 +55,7 @@ pub enum OutcomeFormat {
     Json,
 }
 
-/// What a command does.
+/// The effect of a command.
 #[derive(Clone, Copy)]
 pub(super) enum Action {
     Serve,
@@ -77,15 +77,15 @@ pub(super) struct Command {
     pub(super) action: Action,
 }
 
-/// What a command line says.
+/// A parsed command line.
 pub(super) struct CommandLine {
     pub(super) command: &'static Command,
     pub(super) flags: Vec<Given>,
     /// Its arguments that are no flags.
     pub(super) arguments: Vec<String>,
-    /// What the flags of `grants revoke` select.
+    /// The selection by the flags of `grants revoke`.
     selections: Vec<Selection>,
-    /// What the flags of `tokens add` say.
+    /// The order by the flags of `tokens add`.
     servers: Vec<String>,
     days: u16,
     addresses: Vec<Network>,

@@ -1,4 +1,4 @@
-//! What must be set, and what does not fit together.
+//! Options that must be set, and options that do not fit together.
 
 use super::client_secret::{self, ClientSecret};
 use super::sources::Given;
@@ -7,11 +7,11 @@ use super::{Config, options};
 use crate::base::startup_error::StartupError;
 use crate::http::PublicUrl;
 
-/// What to do about a public URL that is not set.
+/// Advice for a public URL that is not set.
 pub(super) const NO_PUBLIC_URL: &str =
     "clients reach this server from elsewhere: write the URL that they use, like https://mcp.example.com";
 
-/// What keeps a server with this configuration from starting.
+/// Reasons for which a server does not start with this configuration.
 pub(super) fn of(config: &Config) -> Vec<StartupError> {
     let missing = [
         (
@@ -92,7 +92,7 @@ pub(super) fn of(config: &Config) -> Vec<StartupError> {
     faults
 }
 
-/// What keeps a demo from starting: its users prove nothing, so nobody but this machine's may reach it.
+/// Reasons for which a demo does not start: its users prove nothing, so nobody but this machine's may reach it.
 pub(super) fn of_demo(config: &Config, given: &[Given]) -> Vec<StartupError> {
     let is_open = given.iter().any(|each| options::NOT_IN_A_DEMO.contains(&each.option.env));
     if is_open || !is_loopback(config) || is_https(config) {
@@ -103,7 +103,7 @@ pub(super) fn of_demo(config: &Config, given: &[Given]) -> Vec<StartupError> {
     of(config)
 }
 
-/// What keeps any command from working.
+/// Reasons for which no command works.
 pub(super) fn state_dir(config: &Config) -> Option<StartupError> {
     let what = "write a directory that survives restarts; HOME is not set either";
     config.state_dir.as_os_str().is_empty().then(|| StartupError::missing("MCP_STATE_DIR", what))

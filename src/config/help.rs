@@ -6,7 +6,7 @@ use super::Program;
 use super::commands::{COMMANDS, Command, words};
 use super::options::{OPTIONS, Reads, Takes};
 
-/// What a command line asks to be printed: the version, or the help of the commands that begin with its words. `None` if it
+/// The text that a command line asks for: the version, or the help of the commands that begin with its words. `None` if it
 /// asks for neither, or there is no such command. What follows `--` is another program's.
 pub(super) fn asked(program: Program, line: &[String]) -> Option<String> {
     let line = line.split(|word| word == "--").next()?;

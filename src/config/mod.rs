@@ -46,7 +46,7 @@ use options::{OPTIONS, Reads};
 
 const PORT: u16 = 3001;
 
-/// What the program was asked to do.
+/// The command that was given.
 #[derive(Debug)]
 pub enum Invocation {
     /// Serve.
@@ -90,7 +90,7 @@ pub struct Config {
     pub is_demo: bool,
     /// The configuration file.
     pub file: Option<PathBuf>,
-    /// What was given for each option, as digests since secrets are among it: for a comparison with what is given later.
+    /// A digest of each option's value, since secrets are among them: for a comparison with a later configuration.
     given: BTreeMap<&'static str, [u8; 32]>,
     pub warnings: Vec<Warning>,
     /// How many sockets systemd has opened for this process, from descriptor 3 on.
@@ -287,7 +287,7 @@ impl Config {
         AccessRules::read(&capped::json(file)?).map_err(|mistakes| mistakes.iter().map(unusable).collect())
     }
 
-    /// What bridges are part of.
+    /// The server that bridges are part of.
     pub fn bridge_host(&self) -> BridgeHost<'_> {
         BridgeHost {
             name: self.program.name,

@@ -1,4 +1,4 @@
-//! What was given for each option: in the configuration file, in the environment, on the command line. A later place of these
+//! The given value of each option: in the configuration file, in the environment, on the command line. A later place of these
 //! wins.
 //!
 //! The file has the form of systemd's `EnvironmentFile=`: a line is `NAME=value`, with the names of the environment, or a
@@ -23,7 +23,7 @@ pub(super) struct Given {
     pub(super) value: String,
     /// Where it was given, for messages.
     place: String,
-    /// What the option is called there.
+    /// The option's name there.
     name: String,
 }
 

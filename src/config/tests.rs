@@ -34,7 +34,7 @@ fn tcp(address: &str) -> Listen {
     Listen::Tcp(address.parse().unwrap())
 }
 
-/// What `args` give on top of an environment that is enough to serve.
+/// The configuration of `args` on top of an environment that is enough to serve.
 fn config(args: &[&str], more: &[(&str, &str)]) -> Config {
     match parse(args, &[READY, more].concat()) {
         Ok(Invocation::Serve(config)) => config,

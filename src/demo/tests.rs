@@ -1,4 +1,4 @@
-//! What the demo's tools, prompt and resource do.
+//! Behaviour of the demo's tools, prompt and resource.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the tests of both doors share: a small application behind the door, and a client that writes raw bytes.
+//! Parts that the tests of both doors share: a small application behind the door, and a client that writes raw bytes.
 #![allow(dead_code)] // each door's tests use most of it, neither all
 
 use std::io::{Read, Write};
@@ -23,12 +23,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An application whose paths say what it does.
 pub(crate) struct Desk {
-    /// What `/wait` waits for.
+    /// The release that `/wait` waits for.
     pub(crate) release: CancelToken,
     out: Mutex<Sender<Event>>,
 }
 
-/// What the desk did.
+/// An event at the desk.
 pub(crate) enum Event {
     /// `/later`: a request that the test answers.
     Later(Responder),
@@ -120,7 +120,7 @@ pub(crate) fn body_limit<H: Handler>(handler: &Arc<H>, head: Head) -> Result<usi
     }
 }
 
-/// What can be read and written and does not wait for ever.
+/// A stream that can be read and written and does not wait for ever.
 pub(crate) trait Line: Read + Write {
     fn set_patience(&self, patience: Duration);
 }

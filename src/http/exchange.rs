@@ -23,7 +23,7 @@ pub enum Admission {
 pub struct Ticket {
     /// How many bytes of body are welcome.
     pub limit: usize,
-    /// What the request takes of a bounded supply. Dropped when the request has been answered and `run` has returned.
+    /// The request's share of a bounded supply. Dropped when the request has been answered and `run` has returned.
     pub place: Box<dyn Send + Sync>,
     /// Answers the request with this body through the responder, before it returns or later from any thread, or returns the part
     /// that may block. Must not block itself, but for the one look-up in the table that checking a token can take.
@@ -64,14 +64,14 @@ pub trait Handler: Send + Sync {
     fn admit(self: Arc<Self>, head: Head) -> Admission;
 }
 
-/// What is known of a call before it runs.
+/// A description of a call before it runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CallNote<'a> {
     /// The method, one of those that are known.
     pub method: &'static str,
     /// The tool, prompt or resource, as the server spells it.
     pub target: Option<&'a str>,
-    /// The same as the client spells it: not for the log.
+    /// The target as the client spells it: not for the log.
     pub asked: Option<&'a str>,
     /// The arguments, JSON: not for the log.
     pub arguments: Option<&'a str>,

@@ -19,7 +19,7 @@ impl TrustedProxies {
     /// through the Unix socket.
     ///
     /// # Errors
-    /// What to write instead.
+    /// Advice on what to write instead.
     pub fn parse(text: &str) -> Result<TrustedProxies, &'static str> {
         let mut proxies = TrustedProxies::default();
         for entry in text.split(',').map(str::trim) {

@@ -1,4 +1,4 @@
-//! What a caller may use of a server: the rule that holds for them, applied to lists and calls of both eras here and nowhere else.
+//! Access to the parts of a server: the rule that holds for a caller, applied to lists and calls of both eras here and nowhere else.
 //! Subscriptions (`legacy`, `modern`) and tasks (`modern`) ask for the rule where they are served.
 //!
 //! A call that the rule does not open has the error of a call to what does not exist, whether it exists or not.
@@ -107,7 +107,7 @@ pub(super) fn filtered(call: &Call, reply: Reply) -> Result<Reply, Error> {
     }
 }
 
-/// What an entry of a list is known by.
+/// The name of an entry of a list.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ListEntry {

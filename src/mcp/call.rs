@@ -73,7 +73,7 @@ pub struct Call {
     /// The params as the client wrote them, without those that count as absent.
     pub params: Members,
     pub(super) principal: Principal,
-    /// What is open to the caller.
+    /// The names that are open to the caller.
     pub(super) access: Arc<AccessRule>,
     pub(super) client: ClientCapabilities,
     pub(super) progress_token: Option<RequestId>,

@@ -212,7 +212,7 @@ fn members(params: &RawValue) -> Result<Members, Error> {
     // That it is JSON was checked before.
     let members = serde_json::from_str::<Members>(params.get());
     let members = members.map_err(|_| Error::invalid_params("Invalid params: too many members"))?;
-    // What a call is for was judged by the one, and a peer in Go or C# may take the other.
+    // The call was judged by one spelling, and a peer in Go or C# may take the other.
     if members.has_variant_of(&["name", "uri", "ref", "arguments", "argument"]) {
         return Err(Error::invalid_params(VARIANT));
     }

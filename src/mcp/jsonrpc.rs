@@ -112,7 +112,7 @@ impl Error {
     }
 }
 
-/// What each code means: see [`Error::kind`].
+/// The meaning of each code: see [`Error::kind`].
 const KINDS: [(i64, &str, u16); 11] = [
     (Error::PARSE, "bad_json", 400),
     (Error::INVALID_REQUEST, "invalid_request", 400),

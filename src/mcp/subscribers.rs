@@ -44,7 +44,7 @@ pub struct Publisher {
     subscribers: Arc<Subscribers>,
     /// The URI of the server that has changed.
     server: Arc<str>,
-    /// Whose clients are notified; `None`: everybody's.
+    /// The user whose clients are notified; `None`: everybody's.
     subject: Option<Subject>,
     grant: Option<GrantId>,
     /// The id of the session whose client is notified; `None`: all sessions, and `subscriptions/listen`.

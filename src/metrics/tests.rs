@@ -1,4 +1,4 @@
-//! What the page of metrics has, and who is told.
+//! The page of metrics, and who may read it.
 
 use super::*;
 use crate::http::{Body, Request, fake};

@@ -238,7 +238,7 @@ pub(crate) struct Browser<'a> {
     pub(crate) client_id: String,
     redirect_uri: String,
     state: String,
-    /// What the client asks for.
+    /// The scopes in the client's request.
     pub(crate) scope: String,
     /// Where it is.
     pub(crate) peer: IpAddr,

@@ -51,9 +51,9 @@ pub(super) struct Explanation {
     pub(super) status: u16,
     /// The word in the log.
     pub(super) reason: &'static str,
-    /// What happened.
+    /// A sentence about the event.
     pub(super) title: &'static str,
-    /// What to do next.
+    /// Advice for the next step.
     pub(super) text: &'static str,
 }
 

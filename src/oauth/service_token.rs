@@ -21,7 +21,7 @@ use crate::base::{limits, log};
 use crate::seal;
 use crate::store::{Grant, GrantClient, Stage};
 
-/// What the operator wants.
+/// The operator's request for a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenOrder {
     pub name: TokenName,
@@ -47,7 +47,7 @@ impl AuthorizationServer {
     /// Makes a service token.
     ///
     /// # Errors
-    /// What to write instead, or why it cannot be stored.
+    /// Advice on a value that cannot be used, or why the token cannot be stored.
     pub fn add_token(&self, order: &TokenOrder) -> Result<AddedToken, StartupError> {
         let (subject, clock) = (Subject::Token(order.name), &self.token.clock);
         let (_, most_days) = limits::service_token::DAYS;

@@ -1,4 +1,4 @@
-//! What the operator's endpoint does to a table in memory.
+//! The effects of the operator's endpoint on a table in memory.
 
 use super::*;
 use crate::base::identity::fake::subject;
@@ -12,7 +12,7 @@ use crate::store::conformance::{Removable, grant};
 
 struct Fixture {
     operator: Arc<Operator>,
-    /// What the operator's server stands on.
+    /// The surroundings of the operator's server.
     world: fake::Fixture,
 }
 

@@ -1,4 +1,4 @@
-//! What the demo has besides a server: the simulated GitHub, and words for a newcomer.
+//! The demo's own parts besides a server: the simulated GitHub, and words for a newcomer.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl SimulatedGitHub {
     }
 }
 
-/// What a newcomer can do with the demo, which was started by this command line. `servers` are names and URLs, if there are several.
+/// Advice for a newcomer to the demo, which was started by this command line. `servers` are names and URLs, if there are several.
 pub(super) fn next_steps(command_line: &[String], url: &PublicUrl, servers: &[(String, Arc<str>)]) -> String {
     let origin = url.to_string();
     let command = without_demo(command_line);

@@ -56,7 +56,7 @@ impl Counted {
             ("mcp_workers", "Workers that run.", number(self.pool.workers())),
             ("process_start_time_seconds", "Start of the server, in seconds since 1970.", self.started.0),
         ];
-        // What cannot be read is left out, which a monitor can tell from zero.
+        // A number that cannot be read is left out, which a monitor can tell from zero.
         if let Ok(grants) = self.grants.count() {
             gauges.push(("mcp_grants", "Grants in the table.", grants));
         }

@@ -55,7 +55,7 @@ pub(super) struct Outside {
     pub(super) bridges: Option<Arc<Bridges>>,
 }
 
-/// What there is in the state directory. A start makes what is missing.
+/// The contents of the state directory. A start makes what is missing.
 #[derive(Default)]
 pub struct State {
     /// Whether another server runs with it, so that nothing in it was opened.

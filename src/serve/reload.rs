@@ -1,4 +1,4 @@
-//! What SIGHUP reads again of the servers and their rules.
+//! Rereading of the servers and their rules on SIGHUP.
 
 use super::Server;
 use super::prepare::named;

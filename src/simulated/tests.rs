@@ -151,7 +151,7 @@ fn a_code_is_good_once_for_its_verifier_its_callback_and_ten_minutes() {
     check(&|code| good(code).replace("callback", "elsewhere"), ["redirect_uri_mismatch", bad]);
     check(&|code| good(code).replace("verifier=a-", "verifier=b-"), [bad, bad]);
     check(&|code| good(code).replace("&code_verifier=", "&x="), [bad, bad]);
-    // What does not present the code, or is not the app, does not use it up.
+    // A request that does not present the code, or is not the app's, does not use it up.
     check(&|_| good("unknown"), [bad, token]);
     check(&|code| good(code).replace("=secret", "=other"), ["incorrect_client_credentials", token]);
     let late = |code: &str| {

@@ -139,7 +139,7 @@ fn nothing_behind_a_chunked_body_is_served() {
     assert_eq!(door.get("/").status, 200);
 }
 
-/// What tiny_http lets through is refused as the edge would refuse it.
+/// Requests that tiny_http lets through are refused as the edge would refuse them.
 #[test]
 fn heads_are_checked_as_strictly_as_at_the_edge() {
     let door = door("strict");

@@ -27,7 +27,7 @@ SECONDS = int(os.environ.get("ATTACK_SECONDS", "600"))
 FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../fixtures/tls")
 ORIGIN = "https://mcp.example.com"  # said by the public URL; the attackers come past the proxy that would end TLS
 LOGIN_SECONDS = 10  # on a machine that has other things to do, too; the figures are printed, and should be below 2
-# What may be left: memory that the allocator keeps, and threads and descriptors that end when they have idled.
+# Allowance for the end: memory that the allocator keeps, and threads and descriptors that end when they have idled.
 MARGIN_KIB, MARGIN_THREADS, MARGIN_DESCRIPTORS, BACK_SECONDS = 24 * 1024, 2, 4, 60
 ATTACKS, RESULTS, FAULTS, LOGINS = [], [], [], []
 

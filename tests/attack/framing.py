@@ -1,4 +1,4 @@
-"""What is sent by those who hope that two readers read it differently, or that a reader gives in: bytes, and the answer.
+"""Messages of those who hope that two readers read them differently, or that a reader gives in: bytes, and the answer.
 
 Each is followed by a request for /smuggled, which must not be answered: one answer, and the end of the connection.
 """

@@ -87,7 +87,7 @@ def interpreted():
 
 
 class Results:
-    """What has been measured: one record for each figure and round."""
+    """The measurements: one record for each figure and round."""
 
     def __init__(self):
         self.records = []
@@ -125,7 +125,7 @@ def calls(results, all_of_them):
 
 
 def refusals(results, all_of_them):
-    """What needs no token: a call that is refused, and the metadata."""
+    """Requests without a token: a call that is refused, and the metadata."""
     with contextlib.ExitStack() as stack:
         running = [stack.enter_context(server) for server in all_of_them if server.kind == "call"]
         for round_number in range(ROUNDS):
@@ -140,7 +140,7 @@ def refusals(results, all_of_them):
 
 
 def in_earnest(all_of_them):
-    """The same, ours without the demo's GitHub and before anybody has logged in."""
+    """Requests without a token to our server, without the demo's GitHub and before anybody has logged in."""
     return [InEarnest(server) if isinstance(server, Ours) else server for server in all_of_them if server.kind == "call"]
 
 
@@ -174,7 +174,7 @@ def memory(results, all_of_them):
 
 
 def streams(results, all_of_them):
-    """What a stream that stays open costs, and what is left of that when it is closed."""
+    """The cost of a stream that stays open, and what is left of it when it is closed."""
     for server in all_of_them:
         if server.kind == "call":
             server.capacity = MANY_STREAMS
@@ -209,7 +209,7 @@ def size(results, _):
 
 
 def growth(results, _):
-    """What a call costs as there is more of everything."""
+    """The cost of a call as there is more of everything."""
     growing.measure(results, say, BINARY, PROGRAMS, RESULTS, ROUNDS, window())
 
 
@@ -228,7 +228,7 @@ def main():
     name = sections[0] if len(sections) == 1 else "quick" if IS_QUICK else "results"
     results.about(f"make bench{'' if name == 'results' else ' BENCH_ONLY=' + name}")
     report.write(results.records, RESULTS, name)
-    # What is wrong with a peer has been said; it is a finding, not a failure.
+    # A peer's mistakes have been printed; they are a finding, not a failure.
     ours = [record for record in results.records if record.get("server") == "ours"]
     return 1 if any(record.get("wrong") or record.get("starved") for record in ours) else 0
 

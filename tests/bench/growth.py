@@ -1,4 +1,4 @@
-"""What a call costs as connections, sessions, grants, tools and open streams grow.
+"""The cost of a call as connections, sessions, grants, tools and open streams grow.
 
 Each point of a series is a server of its own; all of them run, and are asked in turn, several rounds.
 """

@@ -147,7 +147,7 @@ AT_LEAST, AT_MOST = ">=", "<="
 
 
 def targets(records):
-    """What is to be reached: in words, which way, how much, and what was measured."""
+    """A target: in words, which way, how much, and what was measured."""
     calls = {"section": "calls"}
     for era in ("modern", "legacy"):
         for connections in (16, 64):

@@ -52,7 +52,7 @@ class Server:
 
     def __enter__(self):
         command, env = self.prepare()
-        # What it logs is formatted and written; nobody keeps it.
+        # Its log is formatted and written; nobody keeps it.
         self.process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL)
         end = time.monotonic() + 60
@@ -103,7 +103,7 @@ class Server:
         return self.status_kib("VmRSS") / 1024
 
     def loadgen(self, what, *arguments):
-        """What one run of the load generator found out."""
+        """The findings of one run of the load generator."""
         words = [LOADGEN, what, "--address", self.address, "--process", str(self.process.pid), *map(str, arguments)]
         run = subprocess.run(words, stdout=subprocess.PIPE, text=True)
         found = json.loads(run.stdout)

@@ -1,4 +1,4 @@
-//! What strangers can do: cost us next to nothing, and leave nothing behind.
+//! Strangers' means: they cost us next to nothing, and leave nothing behind.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

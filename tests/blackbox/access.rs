@@ -11,7 +11,7 @@ use crate::support::http::Answer;
 use crate::support::server::{Server, temporary_directory};
 use crate::support::walk::{in_session, modern, reply};
 
-/// What an answer lists, by name.
+/// The names in a list.
 pub(crate) fn listed(answer: &Answer) -> Vec<String> {
     let tools = reply(answer)["result"]["tools"].as_array().unwrap().clone();
     tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()

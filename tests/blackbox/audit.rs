@@ -91,7 +91,7 @@ fn every_security_event_has_its_line() {
             for field in fields {
                 assert!(!line[field.as_str()].is_null(), "{line} has no {field}");
             }
-            // What the operator does comes from no address, and in no request of the public door.
+            // An action of the operator comes from no address, and in no request of the public door.
             let by_operator = event.starts_with("operator.") || line["reason"] == "operator";
             assert!(by_operator || line["request"].is_string() && line["peer"] == "127.0.0.1", "{line}");
         }

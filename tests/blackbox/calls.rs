@@ -1,4 +1,4 @@
-//! What the log and the numbers say of calls: who called what, how it ended, and how long it took.
+//! Calls in the log and the numbers: who called what, how it ended, and how long it took.
 
 use serde_json::{Value, json};
 

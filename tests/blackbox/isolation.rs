@@ -1,4 +1,4 @@
-//! What programs of different people see of each other and of the server: two people with two client programs each, in front of programs
+//! The view of programs of different people on each other and on the server: two people with two client programs each, in front of programs
 //! that look around.
 
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ fn call(server: &Server, token: &str, tool: &str, arguments: Value) -> Value {
     reply(&request.bearer(token).send(server.authority()).unwrap())["result"]["structuredContent"].clone()
 }
 
-/// What comes of a program's reading these files.
+/// The outcome of a program's reading these files.
 fn read(server: &Server, token: &str, paths: &[String]) -> Vec<String> {
     let read = call(server, token, "read", json!({ "paths": paths }))["read"].clone();
     serde_json::from_value(read).unwrap()
@@ -131,7 +131,7 @@ fn a_refused_token_starts_no_program() {
     request().expect(401);
 }
 
-/// What SECURITY.md says of programs that run as the server's user: its memory and environment are closed to them, its files and the
+/// The limits in SECURITY.md of programs that run as the server's user: its memory and environment are closed to them, its files and the
 /// programs of others are not.
 #[test]
 fn a_program_of_the_servers_user_reads_its_files_but_not_its_memory() {

@@ -9,7 +9,7 @@ use crate::support::github::FakeGitHub;
 use crate::support::http::{Answer, PATIENCE, Request};
 use crate::support::server::{Server, free_address, temporary_directory};
 
-/// What `/healthz` answers over this stream to whoever asks for `host`.
+/// The answer of `/healthz` over this stream to a request for `host`.
 fn health(stream: impl std::io::Read + std::io::Write + 'static, host: &str) -> Answer {
     Request::get("/healthz").over(stream, host).unwrap().finish().unwrap().expect(200)
 }
@@ -68,7 +68,7 @@ fn activate(sockets: [OwnedFd; 2], state: &std::path::Path) -> Child {
         .unwrap()
 }
 
-/// What arrives while the server is restarted waits in systemd's sockets, which outlive it.
+/// Connections that arrive while the server is restarted wait in systemd's sockets, which outlive it.
 #[test]
 fn sockets_of_systemd_are_served_and_left_open() {
     let state = temporary_directory();

@@ -84,7 +84,7 @@ fn the_door_for_a_proxy_serves_logins_and_tools_too() {
     server.initialize(&tokens.access).expect(401);
 }
 
-/// What `make run` starts: made-up people, no account, no other configuration.
+/// The server of `make run`: made-up people, no account, no other configuration.
 #[test]
 fn the_demo_lets_a_made_up_person_in() {
     let server = Server::demo();

@@ -53,7 +53,7 @@ fn the_stateless_era_needs_no_session() {
     assert_eq!(greeting["content"][0]["text"], "Hello, Ada!");
 }
 
-/// What a tool says on the way comes before its result, on the stream of its own request.
+/// Messages of a running tool come before its result, on the stream of its own request.
 #[test]
 fn notifications_come_while_the_tool_runs() {
     let server = Server::start(&FakeGitHub::start());

@@ -1,4 +1,4 @@
-//! What the operator sees and does: the log, the numbers, certificates.
+//! The operator's view and means: the log, the numbers, certificates.
 
 use std::fs;
 use std::net::TcpStream;

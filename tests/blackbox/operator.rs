@@ -10,7 +10,7 @@ use crate::support::http::Request;
 use crate::support::server::{Server, free_address};
 use crate::support::walk::{REDIRECT_URI, Tokens};
 
-/// What a command did.
+/// The outcome of a command.
 struct Done {
     status: i32,
     out: String,
@@ -238,7 +238,7 @@ fn a_backup_of_a_running_server_is_a_table() {
     assert_eq!(grants(&server).len(), 1);
 }
 
-/// What docs/operations.md says of exit statuses: 2 for a start that cannot be, with every reason on a line of its own.
+/// Exit statuses as in docs/operations.md: 2 for a start that cannot be, with every reason on a line of its own.
 #[test]
 fn a_start_that_fails_says_every_reason_and_exits_with_2() {
     let output = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server")).env_clear().output().unwrap();

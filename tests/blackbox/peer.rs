@@ -132,7 +132,7 @@ fn definition(name: &str) -> Value {
     json!({ "name": name, "inputSchema": { "type": "object" } })
 }
 
-/// What comes of reading a file: its first bytes as text, or the error.
+/// The outcome of reading a file: its first bytes as text, or the error.
 fn attempt(path: &str) -> String {
     let mut bytes = vec![0; 4096];
     match std::fs::File::open(path).and_then(|mut file| std::io::Read::read(&mut file, &mut bytes)) {

@@ -1,4 +1,4 @@
-//! What SIGHUP changes, and what it does not.
+//! The effects of SIGHUP, and their limits.
 
 use std::fs;
 
@@ -62,7 +62,7 @@ fn sighup_rereads_the_rules_and_nothing_else() {
     fs::remove_dir_all(&folder).unwrap();
 }
 
-/// What SIGHUP cannot reread is said: what the environment hides in the file, and everything where there is no file.
+/// Settings that SIGHUP cannot reread are named: those that the environment hides in the file, and all where there is no file.
 #[test]
 fn sighup_says_what_it_could_not_reread() {
     let server = Server::start(&FakeGitHub::start());

@@ -48,7 +48,7 @@ pub(crate) fn peer_entry(mark: &str) -> Value {
     json!({ "command": executable, "args": peer::arguments(), "env": { "MARK": mark, "WHO": "${user.login}" } })
 }
 
-/// The same without anything that depends on the person.
+/// An entry of a peer without anything that depends on the person.
 pub(crate) fn peer_entry_for_all(mark: &str) -> Value {
     let mut entry = peer_entry(mark);
     entry["env"] = json!({ "MARK": mark });
@@ -72,7 +72,7 @@ pub(crate) fn status(server: &Server, name: &str, token: &str) -> u16 {
     request.send(server.authority()).unwrap().status
 }
 
-/// What a tool answers at the server of this name.
+/// The answer of a tool at the server of this name.
 fn call(server: &Server, name: &str, token: &str, tool: &str) -> Value {
     let request = modern("tools/call", json!({ "name": tool, "arguments": {} })).at(&format!("/{name}/mcp"));
     let answer = reply(&request.bearer(token).send(server.authority()).unwrap());
@@ -87,7 +87,7 @@ fn mark(server: &Server, name: &str, token: &str) -> Value {
     call(server, name, token, "environment")["structuredContent"]["MARK"].clone()
 }
 
-/// What the operator's command says, and its exit status.
+/// The output of the operator's command, and its exit status.
 pub(crate) fn operator(server: &Server, arguments: &[&str]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"));
     let command = command.args(arguments).env_clear().env("MCP_STATE_DIR", server.state_dir());

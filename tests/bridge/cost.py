@@ -1,4 +1,4 @@
-"""What a bridge costs: server-everything over stdio, behind ours and behind others, with one load generator: make bridge-cost.
+"""The cost of a bridge: server-everything over stdio, behind ours and behind others, with one load generator: make bridge-cost.
 
 usage: python3 cost.py LOADGEN BINARY OUTPUT.md      (COST_ROUNDS=5, COST_SECONDS=2)
 
@@ -131,7 +131,7 @@ def pipe(connections, *more):
 
 
 class Figures:
-    """What was found of each server, by what it is."""
+    """The findings about each server, by kind."""
 
     def __init__(self):
         self.of = {}

@@ -28,7 +28,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 CRASHES = int(os.environ.get("CRASHES", "1000"))
 SLOWER = 1.2  # what a neighbour may notice: the median of their calls, over that of quiet times
 CALLS, ROUNDS, TRIES = 100, 5, 3
-# What may be left: memory that the allocator keeps.
+# Allowance for the end: memory that the allocator keeps.
 MARGIN_KIB, BACK_SECONDS = 8 * 1024, 15
 WORDS = sys.argv[2:]
 FAULTS = []

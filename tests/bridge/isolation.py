@@ -20,7 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 BIN = f"{HERE}/node/node_modules/.bin"
 BINARY, VENV = map(os.path.abspath, sys.argv[1:])
 [PACKAGES] = glob.glob(f"{VENV}/lib/python3.*/site-packages")
-# What may stand in the environment of a program, besides the entry's own variables.
+# Variables that may stand in the environment of a program, besides the entry's own.
 COMMON = {"PATH", "LANG", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "HOME", "TMPDIR"}
 PEOPLE, PROGRAMS, SESSIONS = (1, 2), (1, 2), (1, 2)
 FAULTS = []
@@ -121,7 +121,7 @@ SHARED_BY = {
 
 
 def check_notes(server, shares):
-    """What a program keeps in its memory, what is in its environment, and where it is."""
+    """Checks a program's memory, its environment and its place."""
     by_caller = callers(server, "notes")
     for caller, client in by_caller.items():
         client.ask("remember", {"note": str(caller)})
@@ -151,7 +151,7 @@ def check_environments(server, about):
 
 
 def check_files(server, is_shared):
-    """What a program writes into its home."""
+    """Checks the files that a program writes into its home."""
     by_caller = callers(server, "files")
     homes = {caller: client.ask("list_allowed_directories", {})[0] for caller, client in by_caller.items()}
     homes = {caller: (text if isinstance(text, str) else text["content"]).splitlines()[-1] for caller, text in homes.items()}
@@ -172,7 +172,7 @@ def check_files(server, is_shared):
 
 
 def check_memory(server, is_shared):
-    """What a program keeps in a file of its home."""
+    """Checks the entities that a program keeps in a file of its home."""
     by_caller = callers(server, "memory")
     for caller, client in by_caller.items():
         client.ask("create_entities", {"entities": [{"name": f"of-{caller}", "entityType": "note", "observations": ["x"]}]})

@@ -23,7 +23,7 @@ MIB = 1024 * 1024
 BOMB = gzip.compress(b" " * (64 * MIB))
 HTML = b"<!doctype html><title>Sign in</title>"
 SEEN = tempfile.TemporaryFile("a+")  # a line for each thing that was seen, by whichever process
-# What a server may be sent (lower case), beside what its operator configured.
+# Headers that a server may be sent (lower case), beside those that its operator configured.
 EXPECTED = {"host", "accept", "content-type", "content-length", "user-agent", "mcp-session-id", "mcp-protocol-version", "mcp-method",
             "mcp-name", "last-event-id", "x-user", "accept-encoding", "connection", "transfer-encoding"}
 

@@ -20,7 +20,7 @@ const scratch = await mkdtemp(join(tmpdir(), "mcp-oauth-server-clients-"));
 const configured = join(scratch, "clients.json");
 await writeFile(configured, JSON.stringify([{ client_id: "mastra", client_name: "Mastra", redirect_uris: ["http://127.0.0.1/callback"] }]));
 
-// What is shown of a program behind the login: a file that it reads.
+// The answer shown of a program behind the login: a file that it reads.
 const files = await mkdtemp(join(tmpdir(), "mcp-oauth-server-files-"));
 await chmod(files, 0o755);
 await writeFile(join(files, "note.txt"), "from the files");

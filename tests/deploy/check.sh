@@ -46,7 +46,7 @@ heard() {
     return 1
 }
 
-# What must be so behind any proxy.
+# Checks behind any proxy.
 through() {
     ready
     expect 200 "$url/.well-known/oauth-authorization-server"
@@ -69,7 +69,7 @@ through() {
     stop
 }
 
-# What must be so in front of tiny_http, which takes no bodies without a length and no fields outside ASCII.
+# Checks in front of tiny_http, which takes no bodies without a length and no fields outside ASCII.
 through_tiny_http() {
     ready
     expect 200 "$url/.well-known/oauth-authorization-server"
@@ -84,7 +84,7 @@ through_tiny_http() {
     stop
 }
 
-# What must be so below a path that the proxy passes on uncut, beside other programs of the host.
+# Checks below a path that the proxy passes on uncut, beside other programs of the host.
 through_a_path() {
     ready
     host=${url%"$path"}
@@ -150,7 +150,7 @@ pids="$pids $!"
 through_a_path nginx
 cp "$work/root.conf" "$work/example.conf"
 
-# The same in front of tiny_http, with the changes that the example names.
+# Checks in front of tiny_http, with the changes that the example names.
 sed -i -e '/^    server unix:/d; /keepalive 16;/d; s/^    # \(zone \|server unix:\)/    \1/; s|proxy_set_header Connection "";|proxy_set_header Connection close;|' "$work/example.conf"
 serve https://localhost:18443 MCP_BEHIND_PROXY="unix:$work/http.sock" MCP_TRUSTED_PROXY=unix
 "$nginx" -p "$work" -c "$work/nginx.conf" -e "$work/nginx.log" 2>/dev/null &

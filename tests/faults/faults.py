@@ -54,7 +54,7 @@ def line(server, words):
 
 
 def does_not_start(server, more=None):
-    """What it says when it does not start: status and last line."""
+    """The outcome of a start that fails: status and last line."""
     run = subprocess.run(server.command, env={**server.env, **(more or {})}, capture_output=True, text=True, timeout=20)
     return run.returncode, run.stderr.strip().splitlines()[-1] if run.stderr.strip() else ""
 
@@ -89,7 +89,7 @@ def full_disk(binary):
             with open(f"{server.state}/filler", "wb", buffering=0) as filler:
                 while fills(filler):
                     pass
-            # What the table had set aside is used up first.
+            # The space that the table had set aside is used up first.
             for _ in range(2000):
                 try:
                     refresh(other, UNAVAILABLE)
@@ -172,7 +172,7 @@ def removed_key(binary):
 # ---- volumes ----
 
 def volumes(binary):
-    """What network volumes and Kubernetes do otherwise; volume.c does it to the server."""
+    """Faults of network volumes and Kubernetes; volume.c makes them."""
     with Server(binary) as server:
         lacks = f"{server.directory}/volume.so"
         source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "volume.c")
@@ -241,7 +241,7 @@ def clock(binary):
         for name, offset in [("an hour", "-1h"), ("a day", "-25h")]:
             set_clock(offset)
             row(f"clock {name} back: call, refresh, login", attempt(lambda: person.call() and person.refresh().call() and person.log_in().call() and "200"), "nothing")
-        # What was written a day back counts as right by now; the newest record is to be of the time that the restart does not know.
+        # Records written a day back count as right by now; the newest record is to be of the time that the restart does not know.
         set_clock("+0")
         person.refresh()
         server.stop()

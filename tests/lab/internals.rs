@@ -1,4 +1,4 @@
-//! What the fuzz targets, the differential test and the benchmarks reach of the inside (feature `internals`).
+//! The internals for the fuzz targets, the differential test and the benchmarks (feature `internals`).
 
 /// Values.
 pub mod base {

@@ -34,7 +34,7 @@ from rig import FORM, JSON, Person, Server, Site, Surprise, free_port, start_git
 
 SECONDS = int(os.environ.get("REPLICAS_SECONDS", "30"))
 REPLICAS = 3
-# What Redis may not have written yet under `everysec` when it is killed (seconds): it waits as long for the disk.
+# The time in which Redis may not have written a change yet under `everysec` when it is killed (seconds): it waits as long for the disk.
 LOST = 2.5
 # How long a network is cut (seconds).
 CUT = 8
@@ -702,7 +702,7 @@ def copies(binary, store):
 
 
 def demo(binary, nginx, report):
-    """What clients are given in place of one server: it takes the same environment, and writes the same log."""
+    """The process that clients are given in place of one server: it takes the same environment, and writes the same log."""
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     port = int(os.environ["MCP_LISTEN"].rsplit(":", 1)[1])

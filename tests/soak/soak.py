@@ -39,14 +39,14 @@ STARTING = int(os.environ.get("SOAK_STARTING", "15"))  # seconds over which the 
 PAUSE = 40  # seconds that a session rests between two things it does, on average half
 REPLAY_EVENTS = 128
 REPLAY_TIME = 300  # finished streams are kept that long: only then is memory expected to be flat
-# What a tool says when this process, which is GitHub too, was kept from answering.
+# A tool's answer when this process, which is GitHub too, was kept from answering.
 GITHUB_IS_SLOW = ["Too many calls to GitHub are running: try again in a moment", "GitHub did not answer: try again later"]
 STALL = 5  # seconds for which this process stood still; half of the server's deadline for a head
 FLAT_KIB_PER_MINUTE = 512  # the steepest slope of RSS that still counts as flat
 
 
 class Figures:
-    """What is counted, and the first of each kind of finding in words."""
+    """Counters, and the first of each kind of finding in words."""
 
     def __init__(self):
         self.counts = collections.Counter()

@@ -63,7 +63,7 @@ impl Browser {
 struct Form {
     method: String,
     action: String,
-    /// What is sent whatever the person does: hidden fields, and the choice made beforehand.
+    /// Fields that are sent whatever the person does: hidden fields, and the choice made beforehand.
     fields: Vec<(String, String)>,
     buttons: Vec<(String, String)>,
 }

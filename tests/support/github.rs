@@ -17,7 +17,7 @@ use super::http::{decode, parameter};
 
 pub(crate) const CLIENT_ID: &str = "Ov23liTest";
 pub(crate) const CLIENT_SECRET: &str = "canary-github-client-secret";
-/// What every token of this GitHub contains.
+/// The common part of this GitHub's tokens.
 pub(crate) const TOKEN_MARK: &str = "gho_canaryGitHubToken";
 
 /// A GitHub on a loopback port. Its threads end with the test's process.
@@ -32,7 +32,7 @@ struct State {
     user: (String, u64),
     /// Says no at the token endpoint, in an answer of 200 as GitHub does.
     refuses: bool,
-    /// What is answered about everybody's membership.
+    /// The answer about everybody's membership.
     membership: Option<(u16, &'static str)>,
     /// How long each answer to the server takes.
     delay: Duration,

@@ -38,7 +38,7 @@ impl Request {
         Request { method: "POST", body, ..Request::get(target) }.with("Content-Type", "application/json")
     }
 
-    /// The same to another target.
+    /// This request, to another target.
     pub(crate) fn at(self, target: &str) -> Request {
         Request { target: target.to_owned(), ..self }
     }
@@ -65,7 +65,7 @@ impl Request {
         self.over(stream, authority)
     }
 
-    /// The same over a connection that is there already.
+    /// Sends the request over a connection that is there already.
     pub(crate) fn over<S: Read + Write + 'static>(&self, mut stream: S, host: &str) -> io::Result<Reading> {
         let mut bytes =
             format!("{} {} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n", self.method, self.target);

@@ -1,4 +1,4 @@
-//! What a test needs to use the real binary from outside: an HTTP client, a browser, a fake GitHub, and a server that
+//! Parts for tests that use the real binary from outside: an HTTP client, a browser, a fake GitHub, and a server that
 //! dies with its test.
 
 pub(crate) mod browser;

@@ -39,18 +39,18 @@ impl Server {
         Server::launch(&[], &authority, &for_github(&github.url(), &[("MCP_LISTEN", &authority)]))
     }
 
-    /// The same with more in its environment.
+    /// Starts a server with more in its environment.
     pub(crate) fn start_with(github: &FakeGitHub, more: &[(&str, &str)]) -> Server {
         Server::start_at(github, &free_address(), more)
     }
 
-    /// The same at this address.
+    /// Starts a server at this address.
     pub(crate) fn start_at(github: &FakeGitHub, authority: &str, more: &[(&str, &str)]) -> Server {
         let environment = [&[("MCP_LISTEN", authority)], more].concat();
         Server::launch(&[], authority, &for_github(&github.url(), &environment))
     }
 
-    /// The same behind the trusted door, as if a reverse proxy were in front of it.
+    /// Starts a server behind the trusted door, as if a reverse proxy were in front of it.
     pub(crate) fn behind_proxy(github: &FakeGitHub) -> Server {
         let authority = free_address();
         let door =
@@ -70,7 +70,7 @@ impl Server {
         Server::demo_with(&[])
     }
 
-    /// The same with more on its command line.
+    /// Starts a demo with more on its command line.
     pub(crate) fn demo_with(arguments: &[&str]) -> Server {
         let authority = free_address();
         Server::launch(

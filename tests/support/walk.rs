@@ -28,7 +28,7 @@ pub(crate) struct Client {
     pub(crate) server: String,
 }
 
-/// What the token endpoint gave.
+/// The answer of the token endpoint.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     pub(crate) access: String,
@@ -131,7 +131,7 @@ impl Server {
         self.login_at("")
     }
 
-    /// The same at the server of this path.
+    /// Logs in at the server of this path.
     pub(crate) fn login_at(&self, server: &str) -> (Client, Tokens) {
         let client = self.register_at(server, &[REDIRECT_URI]);
         let code = self.code(&client, &mut Browser::default());
@@ -188,7 +188,7 @@ pub(crate) fn modern(method: &str, params: Value) -> Request {
     modern_with(method, params, &json!({}))
 }
 
-/// The same of a client that can do this.
+/// A request of a client with these capabilities.
 pub(crate) fn modern_with(method: &str, mut params: Value, capabilities: &Value) -> Request {
     params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",

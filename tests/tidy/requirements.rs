@@ -68,7 +68,7 @@ fn functions(file: &Source) -> BTreeMap<&str, (bool, String)> {
     found
 }
 
-/// What is wrong with the document `text`, given the files.
+/// The mistakes in the document `text`, given the files.
 fn faults(text: &str, files: &[Source]) -> Vec<String> {
     let rows = rows(text);
     let functions: BTreeMap<&str, _> =

@@ -46,7 +46,7 @@ def install(folder, name):
 
 
 def pin(folder, name):
-    """What Chromium calls this certificate's key."""
+    """Chromium's name for this certificate's key."""
     public = run("openssl", "x509", "-in", f"{folder}/{name}.pem", "-noout", "-pubkey").stdout
     return base64.b64encode(hashlib.sha256(ssl.PEM_cert_to_DER_cert(
         public.replace("PUBLIC KEY", "CERTIFICATE"))).digest()).decode()

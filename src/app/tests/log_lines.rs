@@ -1,4 +1,4 @@
-//! What requests leave behind: an id of their own, a sender, and one line each.
+//! The traces of requests in the log: an id of their own, a sender, and one line each.
 
 use super::*;
 use crate::mcp::Tool;

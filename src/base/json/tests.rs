@@ -78,7 +78,7 @@ fn a_forbidden_name_is_forbidden_at_the_top_only() {
     assert_fine(r#"{"a":{"secret":1}}"#, true);
 }
 
-/// What serde_json builds of such a member is text that no scan has seen: deep, large, with repeated names.
+/// serde_json builds text from such a member that no scan has seen: deep, large, with repeated names.
 #[test]
 fn a_member_that_serde_json_reads_as_a_text_of_its_own_is_refused_at_every_depth() {
     for name in [

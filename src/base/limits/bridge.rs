@@ -11,7 +11,7 @@ pub const BATCH: usize = 1000;
 pub const LAST_READS: usize = 128;
 /// Text on a program's standard output that is not JSON-RPC, and the time in which that much is a flood (bytes).
 pub const NOISE: (usize, Duration) = (1024 * 1024, Duration::from_secs(60));
-/// What is looked at of a line of a program's standard error (bytes).
+/// The part of a line of a program's standard error that is looked at (bytes).
 pub const ERROR_LINE_BYTES: usize = 4 * 1024;
 /// Lines of one program's standard error that are logged in a second.
 pub const ERROR_LINES: u32 = 20;
@@ -45,7 +45,7 @@ pub const PAUSE: Duration = Duration::from_secs(1);
 pub const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Callers of whom it is remembered what their program said of itself, or that it failed.
 pub const SLOTS: usize = 512;
-/// What a peer says of itself (bytes): it is kept for each caller.
+/// A peer's description of itself (bytes): it is kept for each caller.
 pub const GREETING_BYTES: usize = 64 * 1024;
 /// Questions of peers that wait for people, of one user and of all: each holds a thread, those of parked calls included.
 pub const QUESTIONS_WAITING: (usize, usize) = (8, 64);
@@ -63,7 +63,7 @@ pub const START: Duration = Duration::from_secs(60);
 pub const DESCRIPTORS: usize = 8;
 /// The shortest value of a variable that is hidden in the log (bytes): a shorter one is a word or a number like others.
 pub const SECRET_BYTES: usize = 8;
-/// What is remembered of the tools and prompts that a grant was listed (bytes): a thousand names, or a hundred tools with many mirrored
+/// Memory for the tools and prompts that a grant was listed (bytes): a thousand names, or a hundred tools with many mirrored
 /// arguments.
 pub const LISTED_BYTES: usize = 128 * 1024;
 /// Pages of a list of tools that are read to find one.
@@ -83,7 +83,7 @@ pub const LISTEN: Duration = Duration::from_secs(24 * 3600);
 pub const NOTIFY: Duration = Duration::from_secs(10);
 /// The head of an upstream's answer (bytes).
 pub const UPSTREAM_HEAD_BYTES: usize = 32 * 1024;
-/// What is read of an answer that is no success (bytes).
+/// The part of an unsuccessful answer that is read (bytes).
 pub const UPSTREAM_ERROR_BYTES: usize = 64 * 1024;
 /// The longest event id that is sent back (bytes).
 pub const EVENT_ID_BYTES: usize = 1024;

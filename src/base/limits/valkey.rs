@@ -11,7 +11,7 @@ pub const ANSWER: Duration = Duration::from_secs(1);
 /// A connection on which nothing was heard for this long is asked for a sign of life, and given up after [`ANSWER`]: a revocation
 /// at another server takes effect within 5 s, also if the network swallows it.
 pub const SILENCE: Duration = Duration::from_secs(1);
-/// What is in memory is used for this long after something was heard, at the longest.
+/// Records in memory are used for this long after the last message, at the longest.
 pub const HEARD: Duration = Duration::from_secs(3);
 /// After a failure nothing is tried for this long, twice as long after the next, and so on up to the second.
 pub const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));

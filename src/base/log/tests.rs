@@ -119,7 +119,7 @@ fn a_stalled_reader_costs_lines_and_no_time() {
     assert_eq!(written.iter().filter(|line| line.contains("log.dropped")).count(), 1, "{written:?}");
     let kept = written.iter().filter(|line| line.starts_with("info")).count();
     let room = limits::LOG_LINES / 4 * 3;
-    // What the writer had already taken when its reader stalled comes on top.
+    // Lines that the writer had already taken when its reader stalled come on top.
     assert!((room..=room + limits::LOG_BATCH + 1).contains(&kept), "{kept}");
     let dropped = format!("count={} ", limits::LOG_LINES * 2 - kept);
     assert!(written.iter().any(|line| line.contains(&dropped)), "{dropped} {written:?}");

@@ -199,7 +199,7 @@ fn a_state_that_comes_again_is_refused() {
     assert!(again["message"].as_str().unwrap().contains("answered already"), "{again}");
 }
 
-/// What the peer answers while the client is away is there when it comes back.
+/// An answer that the peer gives while the client is away is there when it comes back.
 #[test]
 fn a_peer_that_dies_while_it_waits_for_an_answer_is_told_to_the_next_round() {
     let rig = rig(usual);

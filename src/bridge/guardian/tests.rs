@@ -165,7 +165,7 @@ fn a_program_that_has_left_its_group_does_not_outlive_the_server() {
     wait_until_gone(&pid);
 }
 
-/// What it costs to end many processes grows with their number, not with its square.
+/// The cost of ending many processes grows with their number, not with its square.
 #[test]
 fn many_processes_end_at_once() {
     const TICKS_A_SECOND: u64 = 100;

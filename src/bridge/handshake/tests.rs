@@ -123,7 +123,7 @@ fn what_is_no_handshake_is_an_error() {
     assert!(shake(&[]).1.is_none(), "there is no answer yet");
 }
 
-/// What has methods or notifications that are not passed on is not promised, and what is kept has a limit.
+/// Capabilities that are not passed on are not promised, and what is kept has a limit.
 #[test]
 fn only_what_is_passed_on_is_offered() {
     let result = |text: &str| initialized(&RawValue::from_string(text.to_owned()).unwrap());

@@ -116,7 +116,7 @@ impl Client {
     }
 }
 
-/// What belongs to every upstream with sessions: `initialize`, notifications, the end; `false` for other requests.
+/// Answers that every upstream with sessions gives: `initialize`, notifications, the end; `false` for other requests.
 fn served(seen: &Seen, session: &str, stream: &mut TcpStream) -> bool {
     let id = &seen.body["id"];
     match seen.what() {

@@ -1,4 +1,4 @@
-//! What an instance does when its peer says something, falls silent or ends.
+//! An instance's reactions when its peer speaks, falls silent or ends.
 
 use std::time::Duration;
 

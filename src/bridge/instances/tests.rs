@@ -62,7 +62,7 @@ impl Launcher for FakeLauncher {
     }
 }
 
-/// What a job was given.
+/// The arguments of a job.
 type Found = Result<Arc<Instance>, Unavailable>;
 
 /// Clients that keep what they are told.

@@ -13,7 +13,7 @@ use crate::bridge::template::Variables;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a receiver was told.
+/// An event that a receiver was told.
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
     Message(String),
@@ -179,7 +179,7 @@ fn a_full_pipe_refuses_and_does_not_block() {
     assert_eq!(program.ending(), ProgramEnd::Killed(15));
 }
 
-/// What the pipe had no room for arrives in its order, and before the end of the input.
+/// Bytes that the pipe had no room for arrive in their order, and before the end of the input.
 #[test]
 fn what_waits_is_written_before_the_input_ends() {
     let program = Program::start("echo {}; exec cat");
@@ -217,7 +217,7 @@ fn a_program_that_cannot_be_started_says_why() {
     assert_eq!(ending.to_string(), "it could not be started: No such file or directory (os error 2)");
 }
 
-/// What goes wrong while a message is dealt with ends its program, and nobody waits for its answers.
+/// A failure while a message is dealt with ends its program, and nobody waits for its answers.
 #[test]
 fn a_panic_in_the_receiver_ends_the_program() {
     struct Panics(Sending<ProgramEnd>);

@@ -1,4 +1,4 @@
-//! What is read from the file of a secret.
+//! Reading the file of a secret.
 
 use super::*;
 

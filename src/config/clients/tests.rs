@@ -1,4 +1,4 @@
-//! What the file of the operator's clients may say.
+//! The syntax of the file of the operator's clients.
 
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,7 +30,7 @@ fn ids(file: PathBuf) -> Result<Vec<String>, String> {
     Ok(clients.into_keys().collect())
 }
 
-/// What becomes of a file with this text, beside a file `secret`.
+/// The outcome of reading a file with this text, beside a file `secret`.
 fn check(text: &str, expected: Result<&[&str], &str>) {
     let folder = Folder::new();
     let file = folder.0.join("clients.json");

@@ -1,4 +1,4 @@
-//! What a configuration file may say.
+//! The syntax of a configuration file.
 
 use super::*;
 

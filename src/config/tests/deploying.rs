@@ -6,7 +6,7 @@ fn example(name: &str) -> String {
     std::fs::read_to_string(format!("{}/docs/deploy/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-/// What the examples set is what there is to set.
+/// The examples set options that exist, and all that there are.
 #[test]
 fn the_examples_of_deploying_name_options_that_exist() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/deploy");
@@ -22,7 +22,7 @@ fn the_examples_of_deploying_name_options_that_exist() {
     assert!(named > 20);
 }
 
-/// What a reload is to reread is in the file that the unit names; a machine without a clock gets one before the start, and
+/// Options that a reload rereads are in the file that the unit names; a machine without a clock gets one before the start, and
 /// whatever keeps the server from starting does so for five seconds.
 #[test]
 fn the_unit_reloads_its_rules_and_starts_again_for_ever() {

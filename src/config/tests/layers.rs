@@ -93,7 +93,7 @@ fn variables_that_are_no_options_are_a_warning() {
     refused(&["--config", file.path()], &[], ":1: there is no option \"MCP_DENY_CLIENT\"; --help lists ");
 }
 
-/// What is in the file and does not count is said: SIGHUP cannot reread what the environment hides.
+/// An entry of the file without effect is reported: SIGHUP cannot reread a variable that the environment hides.
 #[test]
 fn an_option_that_another_place_hides_is_named() {
     let file = Written::new("hidden", "MCP_ALLOW=id:1\nMCP_LISTEN=[::1]:1\n", 0o644);

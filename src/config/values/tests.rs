@@ -1,4 +1,4 @@
-//! What values are read as.
+//! Parsing of values.
 
 use super::*;
 

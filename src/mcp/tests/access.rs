@@ -1,4 +1,4 @@
-//! What is open to a caller: lists, calls, completions and subscriptions, in both eras.
+//! Access of a caller: lists, calls, completions and subscriptions, in both eras.
 
 use super::*;
 use crate::base::access::AccessRules;

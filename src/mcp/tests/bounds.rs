@@ -1,4 +1,4 @@
-//! What one user can make the server keep, at the limit and one above (M17), and that nobody else has less for it.
+//! The memory that one user can take, at the limit and one above (M17), and that nobody else has less for it.
 
 use super::*;
 use crate::base::identity::fake::subject;
@@ -79,7 +79,7 @@ fn streams_opened_at_once_are_counted_one_by_one() {
     assert!(endpoint.mcp.0.streams.is_unused(), "a place is free as soon as its stream is");
 }
 
-/// What a client has made up comes back in an error's words, though not megabytes of it.
+/// A name that a client has made up is repeated in an error, though not megabytes of it.
 #[test]
 fn an_error_repeats_little_of_what_it_is_about() {
     let endpoint = talkative();

@@ -1,4 +1,4 @@
-//! What a client declares that it can do.
+//! Clients' declarations of capabilities.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a grant's end ends.
+//! The consequences of a grant's end.
 
 use super::*;
 use crate::base::limits;

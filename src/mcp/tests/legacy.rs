@@ -368,7 +368,7 @@ fn sessions_do_not_share_a_server_object() {
         r#"User response: accept, {"username":"second"}"#
     );
     assert!(first.is_silent(), "the second session's answer must not reach the first");
-    // What one session sets changes nothing in another.
+    // A setting of one session changes nothing in another.
     endpoint.send_as(2, in_session(&two, &request(2, "logging/setLevel", json!({ "level": "emergency" }))));
     answer(1, &one, &first_id, "first");
     assert_eq!(

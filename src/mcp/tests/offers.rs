@@ -1,4 +1,4 @@
-//! What a server offers as clients see it, and what a handler gets of a request.
+//! A server's offers as clients see them, and a handler's view of a request.
 
 use super::*;
 
@@ -101,7 +101,7 @@ fn a_handler_sees_the_meta_of_its_request() {
     check(Value::Null, "none");
 }
 
-/// What a reader leaves open is that of the resource; what it says itself stands.
+/// Members that a reader leaves out are those of the resource; those that it sets stand.
 #[test]
 fn a_text_is_the_contents_of_the_resource_that_is_read() {
     let template = |reader: fn() -> ResourceContents| {

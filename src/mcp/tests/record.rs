@@ -1,4 +1,4 @@
-//! What the log is told of each call.
+//! Log lines of calls.
 
 use std::sync::Mutex;
 
@@ -7,7 +7,7 @@ use crate::base::access::AccessRules;
 use crate::base::limits;
 use crate::http::{CallEnding, CallNote, CallOutcome, Witness};
 
-/// What one request's witness was told: the method, the target, and the last outcome.
+/// The calls to one request's witness: the method, the target, and the last outcome.
 #[derive(Default)]
 struct Seen(Mutex<(&'static str, Option<String>, Option<CallOutcome>)>);
 

@@ -47,7 +47,7 @@ fn a_session_outlives_a_restart_and_a_rest() {
     // Its log level is the default again.
     let logged = after.send(in_session(post(&call(1, "test_tool_with_logging", json!({}))), &session));
     assert_eq!(logged.events().rest().len(), 4);
-    // What its client can do is known without a new `initialize`.
+    // The client's capabilities are known without a new `initialize`.
     let (asking, id) = ask(&after, &session);
     assert_eq!(after.send(in_session(post(&decline(&id)), &session)).status, 202);
     assert_eq!(asking.rest().len(), 1);

@@ -73,7 +73,7 @@ fn limits_hold_for_all_servers_together() {
     assert!(Arc::ptr_eq(&one.budgets.kept, &other.budgets.kept));
 }
 
-/// What changes at one server is told to nobody at the other.
+/// A change at one server is told to nobody at the other.
 #[test]
 fn changes_are_told_to_the_clients_of_their_server() {
     let (first, second) = two();

@@ -1,4 +1,4 @@
-//! What clients send against the letter of the protocol: what is served all the same, and what stays refused.
+//! Requests against the letter of the protocol: those that are served all the same, and those that stay refused.
 
 use super::*;
 
@@ -264,7 +264,7 @@ fn integral_floats_are_integers_in_ids_and_progress_tokens() {
     assert_eq!(asking.next(), None);
 }
 
-/// What stays refused names the member that is wrong.
+/// A refusal names the member that is wrong.
 #[test]
 fn a_refusal_names_the_member() {
     let endpoint = conformance();

@@ -223,7 +223,7 @@ fn a_sign_in_has_a_verifier_of_its_own() {
     assert!(location.contains(&format!("code_challenge={expected}")), "{location}");
 }
 
-/// What went wrong at GitHub is said on the page where the person can try again.
+/// A failure at GitHub is shown on the page where the person can try again.
 #[test]
 fn a_failed_sign_in_can_be_repeated() {
     let check = |prepare: &dyn Fn(&Fixture), query: &str, status, words: &str| {
@@ -413,7 +413,7 @@ fn the_page_names_no_grant_by_its_id() {
     assert_eq!(grants(&fixture).len(), 1);
 }
 
-/// What is over is not shown, even before the sweep has deleted it.
+/// Expired grants are not shown, even before the sweep has deleted them.
 #[test]
 fn grants_that_are_over_are_not_listed() {
     let fixture = fake::fixture();

@@ -1,4 +1,4 @@
-//! What is sealed into a `client_id`, and which scopes a client may ask for.
+//! The contents of a `client_id`, and the scopes that a client may ask for.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What is kept of a client's metadata.
+//! The parts of a client's metadata that are kept.
 
 use super::*;
 

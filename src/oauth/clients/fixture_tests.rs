@@ -1,4 +1,4 @@
-//! What clients of the field send (`fixtures/clients`): each registration registers, each document is accepted, each
+//! Requests of clients of the field (`fixtures/clients`): each registration registers, each document is accepted, each
 //! redirect URI is admitted.
 
 use serde_json::{Map, Value, json};

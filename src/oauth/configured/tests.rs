@@ -1,4 +1,4 @@
-//! What the operator may write down.
+//! Accepted and refused clients of the operator.
 
 use super::*;
 

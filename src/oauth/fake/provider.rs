@@ -31,7 +31,7 @@ struct FakeState {
     identified: usize,
     /// How long each answer takes.
     delay: Duration,
-    /// What happens elsewhere while a token is exchanged, or a membership asked for.
+    /// Runs while a token is exchanged, or a membership asked for.
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
 }
 

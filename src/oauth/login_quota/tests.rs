@@ -181,7 +181,7 @@ fn many_logins_of_one_user_are_charged_to_their_senders() {
     assert!(admitted + later <= most, "{later}");
 }
 
-/// What GitHub allows the app is a limit of all. What it turns away is not spent, and an outage is nobody's failure.
+/// The app's limit at GitHub is a limit of all users. A refused call does not count, and an outage counts as nobody's failure.
 #[test]
 fn the_limit_of_all_is_what_github_allows() {
     let fixture = fake::fixture();

@@ -1,4 +1,4 @@
-//! What the metadata says.
+//! The metadata documents.
 
 use serde_json::json;
 

@@ -40,7 +40,7 @@ struct Run {
     seen: Seen,
 }
 
-/// What was seen of the table, without asking the model.
+/// The observed state of the table, without asking the model.
 #[derive(Default)]
 struct Seen {
     last: Vec<Grant>,
@@ -189,7 +189,7 @@ impl Run {
         opened
     }
 
-    /// What ends with a login's first answer is not on the disk: GitHub's codes are good once in any case.
+    /// State that ends with a login's first answer is not on the disk: GitHub's codes are good once in any case.
     fn restart(&mut self) {
         self.over.clear();
         self.model.sweeps.clear();
@@ -288,7 +288,7 @@ impl Run {
     }
 }
 
-/// What the table says else than the model.
+/// Differences between the table and the model.
 fn differences(world: &World, model: &Model, stored: &[Grant]) -> String {
     let mut found = String::new();
     let count = model.grants.iter().filter(|grant| grant.stored).count();
@@ -330,7 +330,7 @@ impl Seen {
         }
     }
 
-    /// What may become of grants, whatever the model says.
+    /// Invariants of grants that hold whatever the model says.
     fn look(&mut self, stored: Vec<Grant>) {
         for grant in &stored {
             assert!(!self.ended.contains(&grant.id), "a grant came back");

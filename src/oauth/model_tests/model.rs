@@ -82,7 +82,7 @@ pub(super) enum Call {
     },
 }
 
-/// What comes of a call.
+/// The outcome of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Tokens {
@@ -171,7 +171,7 @@ pub(super) struct Model {
     pub(super) rule: Rule,
     /// Whom the policy lets in.
     pub(super) people: Vec<u64>,
-    /// What GitHub answers instead of what it is asked for.
+    /// GitHub's answer in place of the usual one.
     pub(super) github: Option<ProviderError>,
     pub(super) grants: Vec<Grant>,
     pub(super) codes: Vec<Code>,
@@ -297,7 +297,7 @@ impl Model {
     fn pair(&self, index: usize, scope: Option<&str>) -> (Answer, Option<Pair>) {
         let grant = &self.grants[index];
         let (generation, turned) = grant.live.expect("its code was redeemed");
-        // What was not granted is dropped, what every caller needs is not.
+        // Scopes that were not granted are dropped, those that every caller needs are kept.
         let narrowed = |asked| grant.scopes.intersection(&(&words(asked) | &words("mcp"))).cloned().collect();
         let scopes = scope.map_or_else(|| grant.scopes.clone(), narrowed);
         let access_end = grant.expires().min(self.now + HOUR);

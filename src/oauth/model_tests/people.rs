@@ -1,4 +1,4 @@
-//! What the model's server stands on: a GitHub with three people, and a table at which two calls meet.
+//! The surroundings of the model's server: a GitHub with three people, and a table at which two calls meet.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex};
@@ -20,7 +20,7 @@ pub(super) struct People {
     used: Mutex<HashSet<String>>,
     /// Who is a member of the one organisation.
     members: Mutex<Vec<u64>>,
-    /// What it says instead of everything else.
+    /// An answer that replaces every other.
     failure: Mutex<Option<ProviderError>>,
 }
 

@@ -1,4 +1,4 @@
-//! What the pages say, and what they must never let in.
+//! Page texts, and content that must never reach a page.
 
 use super::*;
 use crate::http::append_query;

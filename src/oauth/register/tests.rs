@@ -1,4 +1,4 @@
-//! What a registration answers and keeps.
+//! Answers to registrations, and what is kept of them.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What a service token opens, for how long, and what it never opens.
+//! The reach and the lifetime of service tokens.
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the log says of a refusal that its client is told nothing about.
+//! The logged causes of refusals that tell their clients nothing.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a newcomer is told.
+//! The words for a newcomer.
 
 use super::*;
 
@@ -54,7 +54,7 @@ fn each_of_several_servers_can_be_added() {
     );
 }
 
-/// What the demo was in front of is served with the real GitHub, too, and a shell reads it as it was.
+/// The words for the program behind the demo, served with the real GitHub, are read by a shell as they were given.
 #[test]
 fn the_program_behind_the_demo_is_in_the_command() {
     let check = |words: &[&str], expected: &str| {

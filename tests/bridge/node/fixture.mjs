@@ -1,4 +1,4 @@
-// What the conformance suites and the matrix ask for, in no SDK's words: `answer(method, params, call)`. `call` is one request of a
+// The server that the conformance suites and the matrix need, in no SDK's words: `answer(method, params, call)`. `call` is one request of a
 // client: { notify, ask, refuse, changed, closeStream, token, capabilities, signal, rewind }.
 import { setTimeout as pause } from "node:timers/promises";
 

@@ -34,7 +34,7 @@ function fixture() {
     watched: () => (broadcast?.resourceUpdated(WATCHED), server.sendResourceUpdated({ uri: WATCHED })),
   };
   const callOf = ({ mcpReq, http }) => {
-    // What was answered in the rounds before travels with the client.
+    // Answers of the rounds before travel with the client.
     const known = { ...(mcpReq.requestState() ?? {}), ...(mcpReq.inputResponses ?? {}) };
     return {
       notify: (method, params) =>

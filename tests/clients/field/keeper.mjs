@@ -1,4 +1,4 @@
-// What a TypeScript client keeps between requests, in memory.
+// The state of a TypeScript client between requests, in memory.
 export const REDIRECT_URI = "http://localhost:9/callback";
 
 export class Keeper {

@@ -88,7 +88,7 @@ async def log_in(link):
 
 
 class Keeper:
-    """What an MCP client keeps between requests, in memory."""
+    """The state of an MCP client between requests, in memory."""
 
     tokens = client = link = None
     logins = 0

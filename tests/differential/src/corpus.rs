@@ -1,6 +1,6 @@
 //! The byte streams: framing oddities, one a line, and mutations of them, the same in each run.
 
-/// What stands for the end of a line, so that a stream fits on a line of this file.
+/// A sign for the end of a line, so that a stream fits on a line of this file.
 const END: &str = "↵";
 
 /// Each begins with a request for something, and is followed by [`LAST`].
@@ -9,7 +9,7 @@ const ODDITIES: &str = include_str!("oddities.txt");
 /// Ends every stream: whoever answers this has found the end of what was before it.
 pub(crate) const LAST: &str = "GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
-/// What a mutation puts in or over, between bars.
+/// The pieces that a mutation puts in or over, between bars.
 const PIECES: &str = "↵|\\n|\\r| |\\t|\\l|é|:|,|;|0|1|5|a|\\0|\\v|\"|%|#|?|/|//|↵↵|0↵↵|↵ |Content-Length: 5↵|Content-Length: 0↵|\
                       Transfer-Encoding: chunked↵|Transfer-Encoding: identity↵|chunked|, chunked|Connection: close↵|\
                       Expect: 100-continue↵|Host: b↵|HTTP/1.0|HTTP/1.1|GET |POST |HEAD |http://a";

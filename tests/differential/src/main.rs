@@ -1,4 +1,4 @@
-//! The same bytes to our edge, to nginx and to hyper: whatever ours accepts, it must read as one of them does. It may refuse
+//! Sends equal bytes to our edge, to nginx and to hyper: whatever ours accepts, it must read as one of them does. It may refuse
 //! more; it may never read anything differently from both. Usage: `differential NGINX [MUTATIONS]`.
 //!
 //! Each way in which they differ is a line of [`class`]. Exit status 1 if a stream is read in another.
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use servers::{FIELD, Nginx, Understood};
 
-/// What a reader refuses although nobody can read it differently; ours need not. Told by the request that it did not take.
+/// Streams that a reader refuses although nobody can read them differently; ours need not. Told by the request that it did not take.
 type Taste = fn(&Case, &Understood) -> bool;
 
 /// nginx: methods are capital letters, targets are paths that stay below the root, with whole escapes and no `%00`; TRACE is
@@ -35,7 +35,7 @@ const NGINX: &[Taste] = &[
 /// hyper: targets have no characters that a URI has not. Browsers leave some of them as they are in queries.
 const HYPER: &[Taste] = &[|_, request| request.target.bytes().any(|b| b"\"<>\\^`{|}".contains(&b))];
 
-/// What became of one stream.
+/// The outcome of one stream.
 struct Case {
     stream: Vec<u8>,
     ours: Vec<Understood>,
@@ -102,9 +102,9 @@ fn run(stream: &[u8], addresses: Addresses) -> Case {
 /// How another reader has read a stream, beside ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Other {
-    /// The same requests.
+    /// Equal requests.
     Same,
-    /// The same, and more after them.
+    /// Equal requests, and more after them.
     More,
     /// The first of them, then it refused.
     Less,
@@ -123,7 +123,7 @@ impl Other {
     }
 }
 
-/// What a case is an example of, and why that is right.
+/// The property that a case is an example of, and why that is right.
 fn class(case: &Case) -> &'static str {
     use Other::{Different, Less, More, Same};
     let tasteful = |theirs: &[Understood], tastes: &[Taste]| {
@@ -151,7 +151,7 @@ fn class(case: &Case) -> &'static str {
 
 const UNEXPLAINED: &str = "UNEXPLAINED: read by ours as by neither";
 
-/// What the server at `address` says that it has read.
+/// The requests that the server at `address` reports as read.
 fn send(stream: &[u8], address: SocketAddr, patience: Duration) -> Vec<Understood> {
     let mut line = TcpStream::connect(address).unwrap();
     line.set_read_timeout(Some(patience)).unwrap();

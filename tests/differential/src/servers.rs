@@ -1,6 +1,6 @@
 //! The three readers, each on a loopback port, each answering what it has read: our edge, hyper, and nginx.
 //!
-//! What was read stands in a field of the answer, in hexadecimal, so that the comparison parses no HTTP of its own.
+//! The request as it was read stands in a field of the answer, in hexadecimal, so that the comparison parses no HTTP of its own.
 
 use std::fmt::Write as _;
 use std::fs;

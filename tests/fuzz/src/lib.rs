@@ -1,4 +1,4 @@
-//! What the targets share: a server to fuzz through its endpoints, and slow, independent readers to compare with.
+//! Parts that the targets share: a server to fuzz through its endpoints, and slow, independent readers to compare with.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl Clock for FastClock {
     }
 }
 
-/// The same at each run, so that what a corpus has of sealed values means the same in the next.
+/// Random bytes that are equal at each run, so that the sealed values of a corpus mean as much in the next.
 pub struct SameRandom;
 
 impl Random for SameRandom {
@@ -79,7 +79,7 @@ pub fn server() -> (AuthorizationServer, Arc<MemoryGrants>) {
     server_with(Clients::default())
 }
 
-/// The same for these clients.
+/// A server with these clients.
 pub fn server_with(clients: Clients) -> (AuthorizationServer, Arc<MemoryGrants>) {
     let grants = Arc::new(MemoryGrants::default());
     let url = PublicUrl::parse("https://mcp.example.com").expect("an https URL");

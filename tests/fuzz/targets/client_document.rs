@@ -37,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
     let document = Client::described(&url, body, &RedirectSchemes::default()).ok().map(Arc::new);
     let members = std::str::from_utf8(body).ok().and_then(|body| serde_json::from_str::<Value>(body).ok());
     if document.is_some() {
-        // What is skipped may have a lone surrogate, which a reader of all of it refuses.
+        // A skipped member may have a lone surrogate, which a reader of all of it refuses.
         let Some(members) = &members else { return assert!(body.windows(2).any(|pair| pair == b"\\u")) };
         judge_document(text, members);
     } else if let Some(members) = members {
@@ -81,7 +81,7 @@ fn judge_url(text: &str, host: &str) {
         assert!(plain != "." && plain != "..", "{text}");
     }
     assert!(host.parse::<IpAddr>().is_err() && host.contains('.') && !host.ends_with('.'), "{text}");
-    // What a browser takes for an IPv4 address ends in a number, in decimal, octal or hexadecimal.
+    // A host that a browser takes for an IPv4 address ends in a number, in decimal, octal or hexadecimal.
     let last = host.rsplit('.').next().unwrap();
     let digits = last.strip_prefix("0x").or(last.strip_prefix("0X"));
     let is_number = digits.map_or_else(
@@ -106,7 +106,7 @@ fn judge_document(url: &str, members: &Value) {
     let listed = lists("token_endpoint_auth_methods_supported", "none");
     let method = all.get("token_endpoint_auth_method").and_then(Value::as_str);
     assert!(method == Some("none") || listed == Some(true) || (method.is_none() && listed.is_none()));
-    // What is left of the name is judged where it is seen, in `register`; here, that there is something.
+    // The cleaned name is judged where it is seen, in `register`; here, that there is something.
     assert!(!all["client_name"].as_str().unwrap().trim().is_empty());
 }
 

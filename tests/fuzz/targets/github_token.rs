@@ -11,7 +11,7 @@ fuzz_target!(|data: &[u8]| {
     let text = std::str::from_utf8(data).expect("JSON is UTF-8");
     let answer = match serde_json::from_str::<Value>(text) {
         Ok(answer) => answer,
-        // What is skipped may have a lone surrogate, or a number beyond all numbers, which a reader of all of it refuses.
+        // A skipped member may have a lone surrogate, or a number beyond all numbers, which a reader of all of it refuses.
         Err(error) => {
             return assert!(text.contains("\\u") || error.to_string().starts_with("number out of range"));
         }

@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
     judge(head, &checked);
 });
 
-/// What must hold of every head that is let through, looked for in its bytes.
+/// Checks of every head that is let through, made on its bytes.
 fn judge(head: &[u8], checked: &Checked) {
     let text: String = head.iter().map(|&byte| char::from(byte)).collect();
     let text = text.strip_prefix("\r\n").unwrap_or(&text).strip_suffix("\r\n\r\n").unwrap();

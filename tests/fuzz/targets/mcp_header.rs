@@ -21,7 +21,7 @@ fn slowly(field: &str) -> Option<String> {
 
 fuzz_target!(|data: &str| {
     assert_eq!(header(data), slowly(data));
-    // What a client encodes comes back.
+    // A value that a client encodes comes back.
     let encoded = format!("=?base64?{}?=", STANDARD.encode(data));
     assert_eq!(header(&encoded).as_deref(), Some(data));
 });

@@ -1,4 +1,4 @@
-//! What is open to a caller of a server behind the login.
+//! Access to a server behind the login.
 
 use serde_json::{Value, json};
 

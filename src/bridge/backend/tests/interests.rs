@@ -3,7 +3,7 @@
 use super::rig::modern_peer;
 use super::*;
 
-/// What a peer was told by these methods since the last look.
+/// The peer's messages of these methods since the last look.
 fn told(rig: &Rig, index: usize, methods: &[&str]) -> Vec<Value> {
     let sent: Vec<Value> =
         rig.peer(index).sent().iter().map(|text| serde_json::from_str(text).unwrap()).collect();
@@ -109,7 +109,7 @@ fn subscriptions_are_counted_over_one_of_the_peer() {
     assert_eq!(removed, ["-x://a", "-x://b"]);
 }
 
-/// What a full pipe did not take is told before the next call.
+/// Interests that a full pipe did not take are told before the next call.
 #[test]
 fn what_could_not_be_told_is_told_later() {
     let rig = rig(usual);

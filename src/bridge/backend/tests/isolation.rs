@@ -19,7 +19,7 @@ impl Rig {
     }
 }
 
-/// What a shared peer says of a call goes to its client, what it says of itself to all; a question whose client cannot be known is
+/// A shared peer's words about a call go to its client, those about itself to all; a question whose client cannot be known is
 /// refused at once.
 #[test]
 fn clients_of_a_shared_peer_hear_what_is_theirs() {

@@ -22,7 +22,7 @@ use crate::seal::fake::keyring;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// What a peer writes when it is sent a message.
+/// The answers of a peer to a message.
 pub(super) type Script = fn(&Value) -> Vec<String>;
 
 /// A peer that answers by a script, at once and on the thread that asks it.

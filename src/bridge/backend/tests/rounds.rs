@@ -136,7 +136,7 @@ fn a_peer_that_asks_for_ever_is_given_up() {
     assert!(next(&stream).unwrap().contains("asks too much"));
 }
 
-/// What the client did not say it can do is not asked of it, and `roots` of nobody.
+/// A client is asked for nothing that it has not declared, and nobody for `roots`.
 #[test]
 fn a_question_that_cannot_be_passed_is_a_missing_capability() {
     let rig = rig(asking);
@@ -201,7 +201,7 @@ fn a_modern_peer_is_told_of_the_client_with_each_call() {
     assert_eq!(told(rig.send(legacy(&session, "tools/call", quiet()))).1, json!("error"));
 }
 
-/// What each peer was begun with.
+/// The capabilities that each peer was begun with.
 fn begun(rig: &Rig) -> Vec<Vec<String>> {
     let method =
         |text: &String| serde_json::from_str::<Value>(text).unwrap()["method"].as_str().map(str::to_owned);

@@ -1,4 +1,4 @@
-//! What ends instances, and what is left of them then.
+//! Causes that end instances, and what is left of them then.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn an_instance_is_unused_from_the_end_of_its_latest_call() {
     }
 }
 
-/// What the operator, a client or a grant's end stops while it starts has not failed, and says nothing of the next one, which SIGHUP
+/// An instance that the operator, a client or a grant's end stops while it starts has not failed, and says nothing of the next one, which SIGHUP
 /// may have made another.
 #[test]
 fn an_instance_that_is_ended_while_it_starts_leaves_nothing_behind() {

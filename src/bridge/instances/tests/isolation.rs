@@ -45,7 +45,7 @@ fn instances_end_with_their_last_grant() {
     check(Isolation::Shared, [false, false, false]);
 }
 
-/// What an instance knew of its session is lost with it, so the session ends, too.
+/// An instance's memory of its session is lost with it, so the session ends, too.
 #[test]
 fn a_session_and_its_instance_end_together() {
     let fleet = isolated(Isolation::Session);

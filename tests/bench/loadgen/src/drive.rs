@@ -12,7 +12,7 @@ use crate::mcp::Template;
 use crate::process;
 use crate::wire;
 
-/// What is read at once (bytes).
+/// The size of one read (bytes).
 const PIECE: usize = 16 * 1024;
 
 /// How long, and whom to watch meanwhile.
@@ -36,7 +36,7 @@ pub struct Lane {
     answers: u64,
 }
 
-/// What is found out in the window.
+/// The findings of the window.
 #[derive(Default)]
 pub struct Found {
     micros: Vec<u32>,
@@ -44,7 +44,7 @@ pub struct Found {
     first_wrong: Option<String>,
 }
 
-/// What was used when the window opened.
+/// The resources used when the window opened.
 pub struct Opened {
     at: Instant,
     server: f64,
@@ -98,7 +98,7 @@ pub fn drive(address: SocketAddr, templates: Vec<Template>, plan: &Plan) -> Resu
             }
         }
         match &window {
-            // What is wrong while warming up is wrong as well.
+            // A mistake while warming up counts as well.
             None if Instant::now() >= opens => {
                 found.micros.clear();
                 lanes.iter_mut().for_each(|lane| lane.answers = 0);

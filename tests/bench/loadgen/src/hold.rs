@@ -11,7 +11,7 @@ use crate::wire::{Connection, PATIENCE};
 /// Before what was refused for now is tried again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What is held.
+/// The kinds of state that is held.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum What {
     /// Of the older era, with nothing connected to it.

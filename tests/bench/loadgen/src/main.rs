@@ -30,7 +30,7 @@ loadgen WHAT --address HOST:PORT [--path /mcp] …
 call, stranger, get, constant: [--connections 16] [--seconds 3] [--warmup 0.5] [--most ANSWERS] [--process ID]
 A FILE of tokens has one a line; connections, sessions and streams take them in turn.";
 
-/// What stands on the command line.
+/// The arguments of the command line.
 struct Arguments {
     options: HashMap<String, String>,
     command: Vec<String>,

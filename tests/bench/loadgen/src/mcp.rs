@@ -145,13 +145,13 @@ fn initialize() -> String {
     format!(r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{params}}}"#)
 }
 
-/// The same without a token.
+/// A call without a token.
 pub fn stranger(target: &Target, era: Era) -> Template {
     let template = call(target, era, &Caller::default());
     Template { expected: Expected::Words(401, String::new()), ..template }
 }
 
-/// The same to a server that answers everything with these words.
+/// A call to a server that answers everything with these words.
 pub fn constant(target: &Target, era: Era, words: &str) -> Template {
     let caller = Caller { token: Some("x".repeat(180)), session: None };
     let template = call(target, era, &caller);
@@ -191,7 +191,7 @@ pub fn close_session(target: &Target, caller: &Caller) -> Result<(), String> {
     Connection::open(target.address)?.ask(request.as_bytes(), |_| ())
 }
 
-/// What opens a stream that stays open.
+/// The request that opens a stream that stays open.
 pub fn listen(target: &Target, era: Era, caller: &Caller, number: usize) -> String {
     match era {
         Era::Legacy => {

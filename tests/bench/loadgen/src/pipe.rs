@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::drive::{Found, Opened, Plan};
 use crate::mcp::{self, Tool};
 
-/// What `command` can do alone.
+/// The speed of `command` alone.
 pub fn pipe(command: &[String], tool: Tool, at_once: usize, plan: &Plan) -> Result<Value, String> {
     let (program, arguments) = command.split_first().ok_or("nothing to start")?;
     let mut command = Command::new(program);
@@ -50,7 +50,7 @@ fn go_on(
     let opens = Instant::now() + plan.warmup;
     for line in lines {
         let line = line?;
-        // What is no answer is a notification.
+        // A line that is no answer is a notification.
         let Some(begun) = mcp::answered_in(tool, &line).and_then(|number| under_way.remove(&number)) else { continue };
         found.answered(begun);
         call(&mut under_way)?;

@@ -10,7 +10,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 const MOST_HEADERS: usize = 64;
 
-/// What the head of an answer says.
+/// The head of an answer.
 pub struct Head {
     pub status: u16,
     pub session: Option<String>,
@@ -78,7 +78,7 @@ pub fn answer(buffer: &[u8]) -> Result<Option<Answer<'_>>, String> {
     }
 }
 
-/// What the chunks at the start of `rest` hold, and how long they are, if the last of them is there.
+/// The contents of the chunks at the start of `rest`, and their length, if the last of them is there.
 fn chunks(rest: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
     let mut body = Vec::new();
     let mut at = 0;

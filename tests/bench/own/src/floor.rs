@@ -1,4 +1,4 @@
-//! What the server is measured against from below: a door alone, answering the same to everything, until it is ended from
+//! The lower bound for the server: a door alone, answering everything alike, until it is ended from
 //! outside.
 
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! What is measured beside the server itself, in one program.
+//! Measurements beside the server itself, in one program.
 //!
 //! - `own edge PORT TEXT`, `own tiny_http PORT TEXT`: the floors
 //! - `own fill DIRECTORY COUNT`: a grants table with much in it

@@ -67,7 +67,7 @@ async fn walk(endpoint: &str, era: &str, lifecycle: ClientLifecycleMode) -> Outc
     Ok(())
 }
 
-/// What a client without a token is told.
+/// The answer to a client without a token.
 async fn challenge(endpoint: &str, lifecycle: ClientLifecycleMode) -> Outcome<String> {
     let transport = StreamableHttpClientTransport::from_uri(endpoint);
     let Err(error) = ().serve_with_lifecycle(transport, lifecycle).await else {
