@@ -14,7 +14,7 @@ use crate::base::clock::Timestamp;
 use crate::base::identity::{ClientFingerprint, GrantId, Principal, Scopes, Subject, UpstreamToken, UserId};
 use crate::base::limits;
 use crate::base::secret::Secret;
-use crate::mcp::Members;
+use crate::mcp::{Members, is_read_only};
 
 /// The person of a trial, who is nobody at GitHub: accounts are numbered from 1.
 const NOBODY: UserId = UserId(0);
@@ -85,7 +85,11 @@ fn describe(instance: &Instance, greeting: &Greeting) -> String {
 /// The names in the first page of a list.
 fn names(result: &Members, list: &str, member: &str) -> Result<Vec<String>, String> {
     let entries = result.read::<Vec<Value>>(list).ok().flatten().ok_or("its answer is no list")?;
-    let name = |entry: &Value| entry.get(member).and_then(Value::as_str).unwrap_or("?").to_owned();
+    let name = |entry: &Value| {
+        let name = entry.get(member).and_then(Value::as_str).unwrap_or("?");
+        let hint = entry.get("annotations").is_some_and(is_read_only);
+        format!("{name}{}", if hint { " (readOnlyHint)" } else { "" }) // access rules may ask for it
+    };
     let more = result.get("nextCursor").map(|_| "…".to_owned());
     Ok(entries.iter().map(name).chain(more).collect())
 }

@@ -129,7 +129,8 @@ fn initialized(params: &Value) -> Value {
 }
 
 fn definition(name: &str) -> Value {
-    json!({ "name": name, "inputSchema": { "type": "object" } })
+    let annotations = json!({ "readOnlyHint": name == "echo" });
+    json!({ "name": name, "inputSchema": { "type": "object" }, "annotations": annotations })
 }
 
 /// The outcome of reading a file: its first bytes as text, or the error.

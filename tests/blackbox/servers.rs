@@ -309,7 +309,7 @@ fn a_check_tries_servers_out() {
     for words in [
         "none cannot be used: it ended with exit status 1",
         "protocol 2025-11-25",
-        "tools: echo, environment",
+        "tools: echo (readOnlyHint), environment",
         "1 prompt: hello",
     ] {
         assert!(said.contains(words), "{words}: {said}");
