@@ -21,10 +21,19 @@ impl Report {
                 None if config.bridge.file.is_none() => {}
                 None => self.say("may use it", format!("{server}everybody who is let in: everything")),
                 Some(rules) => {
+                    let mut earlier: Vec<&AllowRule> = Vec::new();
                     for (number, rule) in (1..).zip(rules) {
                         let whom: Vec<String> = rule.allow.iter().map(named).collect();
                         let text = format!("{server}rule {number}: {}: {}", whom.join("; "), opened(rule));
                         self.say("may use it", in_print(&text));
+                        if rule.allow.iter().all(|whom| is_named(whom, &earlier)) {
+                            self.note(
+                                "warning",
+                                format!("{server}rule {number} never holds: earlier rules name everybody whom it names"),
+                                "put the rule for fewer people first, or remove it",
+                            );
+                        }
+                        earlier.extend(&rule.allow);
                     }
                 }
             }
@@ -82,6 +91,12 @@ impl Report {
             self.say("would see", "only what it is made for: `tokens list` has the servers of each token");
         }
     }
+}
+
+/// Whether earlier rules name everybody whom this entry names, as far as the entries themselves tell.
+fn is_named(whom: &AllowRule, earlier: &[&AllowRule]) -> bool {
+    let is_person = !matches!(whom, AllowRule::Token(_));
+    earlier.iter().any(|rule| *rule == whom || (is_person && **rule == AllowRule::Any))
 }
 
 /// Whom a rule names. `MCP_ALLOW` holds as well.

@@ -401,6 +401,28 @@ fn rules_and_what_a_person_sees_are_reported() {
     std::fs::remove_file(&file).unwrap();
 }
 
+/// A4: the first rule that names a person holds, so one after it that names nobody else is a mistake.
+#[test]
+fn a_rule_that_can_never_hold_is_warned_of() {
+    let file = std::env::temp_dir().join(format!("mcp-check-late-access-{}", std::process::id()));
+    let check = |rules: &str, expected: &[u8]| {
+        std::fs::write(&file, rules).unwrap();
+        let text = of(&["--access", file.to_str().unwrap(), "--allow", "any"]);
+        let is_warned_of = |rule: &u8| text.contains(&format!("warning: rule {rule} never holds"));
+        assert_eq!((1..=4).filter(is_warned_of).collect::<Vec<u8>>(), expected, "{text}");
+    };
+    check(
+        r#"[{"allow":["org:a"],"tools":["x"]},{"allow":["any"]},{"allow":["user:b"]},{"allow":["token:c"]}]"#,
+        &[3],
+    );
+    check(
+        r#"[{"allow":["org:a"]},{"allow":["user:b"]},{"allow":["user:b","org:a"]},{"allow":["id:7","org:a"]}]"#,
+        &[3],
+    );
+    check(r#"[{"allow":["token:c"]},{"allow":["token:c"],"tools":[]}]"#, &[2]);
+    std::fs::remove_file(&file).unwrap();
+}
+
 #[test]
 fn a_public_url_with_the_path_of_the_endpoint_is_warned_of() {
     for (url, is_warned_of) in [("https://mcp.example/mcp", true), ("https://mcp.example/base", false)] {

@@ -17,7 +17,9 @@ impl AskedPerson {
     /// Takes the value of `--as`, or of `--member`.
     pub(super) fn take(&mut self, flag: &str, value: &str) -> Result<(), &'static str> {
         match (flag, AllowRule::try_from(value.to_owned())) {
-            ("--as", _) if self.who.is_some() => return Err("it is given twice: ask about one person at a time"),
+            ("--as", _) if self.who.is_some() => {
+                return Err("it is given twice: ask about one person at a time");
+            }
             ("--as", Ok(who @ (AllowRule::User(_) | AllowRule::Id(_) | AllowRule::Token(_)))) => {
                 self.who = Some(who);
             }
