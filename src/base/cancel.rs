@@ -6,7 +6,6 @@ use std::sync::{Arc, Condvar};
 use std::time::Duration;
 
 use super::lock::{Mutex, wait_timeout_while};
-use super::log;
 
 /// A flag: the result of some work is no longer wanted. Clones share one flag; it never resets.
 #[derive(Clone, Debug, Default)]
@@ -90,11 +89,9 @@ impl CancelToken {
     }
 }
 
-/// Runs an action. A panic in it must not keep the thread that trips the token from its other work.
+/// Runs an action. A panic in it is logged by the panic hook, and must not keep the thread that trips the token from its other work.
 fn run(action: Action) {
-    if catch_unwind(AssertUnwindSafe(action)).is_err() {
-        log::error("cancel.panicked", &[log::Field::Hint("an action for a cancelled call has a bug")]);
-    }
+    let _ = catch_unwind(AssertUnwindSafe(action));
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use super::Core;
 use super::arguments;
 use super::call::{Call, Operation, Reply};
-use super::intake::VARIANT;
 use super::jsonrpc::Error;
 use crate::base::access::{AccessRule, Who};
 use crate::base::identity::Principal;
@@ -55,9 +54,7 @@ impl Core {
             Operation::ReadResource => access.opens_resource(subject),
             Operation::Complete => {
                 let reference = call.params.object("ref")?;
-                if reference.has_variant_of(&["type", "name", "uri"]) {
-                    return Err(Error::invalid_params(VARIANT));
-                }
+                reference.check_case(&["type", "name", "uri"])?;
                 let named = |member| reference.require::<String>(member);
                 match &*named("type")? {
                     "ref/prompt" => access.opens_prompt(&named("name")?),

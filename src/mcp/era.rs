@@ -27,7 +27,7 @@ pub(crate) enum Era {
 /// the request names a session: some clients send their own version instead of the negotiated one, and must learn that their
 /// session is over, to begin another.
 pub(super) fn classify(message: &Message, headers: &Headers) -> Era {
-    let Some((method, params)) = message.call() else { return of_headers(headers) };
+    let Some((method, params)) = message.method() else { return of_headers(headers) };
     // A `_meta` that is no object names no version; the check of the era refuses it.
     if let Ok(Some(VersionMeta { version: Some(_) })) = params.read("_meta") {
         return Era::Modern;

@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::intake::{self, Message};
+use super::intake;
 
 /// The method of a message, or none if it is a response; the error's code if it is no message.
 pub fn intake(body: &[u8]) -> Result<Option<String>, i64> {
     match intake::parse(body) {
-        Ok(Message::Request { method, .. } | Message::Notification { method, .. }) => Ok(Some(method)),
-        Ok(Message::Response { .. }) => Ok(None),
+        Ok(message) => Ok(message.method().map(|(method, _)| method.to_owned())),
         Err(refusal) => Err(refusal.error.code),
     }
 }

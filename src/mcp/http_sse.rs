@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 
 use super::Core;
 use super::exchange::Caller;
-use super::intake::{Message, read};
 use super::legacy::{self, Refusal, new_session};
 use super::session::{Kind, NewSession, Session};
 use super::stream::EventStream;
@@ -33,13 +32,9 @@ pub(super) fn open(core: &Core, principal: &Principal, message_path: &str) -> Re
 }
 
 /// Serves a POST: a message, which is answered on the stream.
-pub(super) fn post(core: &Arc<Core>, body: &[u8], mut caller: Caller) {
-    let message = match read(&caller.head, body, 400) {
-        Ok(message) => message,
-        Err(refusal) => return caller.responder.respond(*refusal),
-    };
-    let refusal = core.note_call(&message, &caller);
-    if let Some(refusal) = refusal.or_else(|| legacy::contradiction(core, &caller, &message)) {
+pub(super) fn post(core: &Arc<Core>, body: &[u8], caller: Caller) {
+    let Some((mut caller, message)) = core.receive(caller, body, 400) else { return };
+    if let Some(refusal) = legacy::contradiction(core, &caller, &message) {
         return caller.responder.respond(refusal);
     }
     let Some(session) = find_session(core, &caller) else {
@@ -48,14 +43,12 @@ pub(super) fn post(core: &Arc<Core>, body: &[u8], mut caller: Caller) {
     session.touch(core.settings.clock.monotonic());
     caller.principal.session = session.caller();
     caller.stream = Some(Arc::clone(&session.standalone));
-    if let Message::Request { id, method, params } = &message
-        && method == "initialize"
-    {
-        let result = legacy::negotiate(params, &VERSIONS, OLDEST).and_then(|(version, client)| {
+    if let Some(request) = message.request().filter(|request| request.method == "initialize") {
+        let result = legacy::negotiate(&request.params, &VERSIONS, OLDEST).and_then(|(version, client)| {
             session.declare(client);
             legacy::initialized(core, &caller.principal, version)
         });
-        return caller.answer(legacy::encode(id, result));
+        return caller.answer(legacy::encode(&request.id, result));
     }
     legacy::deliver(core, &session, message, caller);
 }

@@ -7,11 +7,15 @@ use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use super::Core;
 use super::arguments::explain;
+use super::call::Operation;
+use super::exchange::Caller;
 use super::jsonrpc::{Encoded, Error, RequestId};
-use super::members::{Members, is_absent};
+use super::members::{Members, is_absent, is_object};
+use super::methods::MethodRow;
 use crate::base::{json, limits, trace};
-use crate::http::{Head, Response};
+use crate::http::{CallNote, Head, Response};
 
 const RULES: json::Rules =
     json::Rules { depth: limits::JSON_DEPTH, values: limits::JSON_VALUES, is_forbidden: is_variant };
@@ -19,11 +23,7 @@ const RULES: json::Rules =
 /// One message of a client. Params and results stay text until they are read as a type.
 #[derive(Debug)]
 pub(super) enum Message {
-    Request {
-        id: RequestId,
-        method: String,
-        params: Members,
-    },
+    Request(ClientRequest),
     Notification {
         method: String,
         params: Members,
@@ -36,14 +36,95 @@ pub(super) enum Message {
 }
 
 impl Message {
-    /// The method and the params, which an answer does not have.
-    pub(super) fn call(&self) -> Option<(&str, &Members)> {
+    /// The method and the params, which a response does not have.
+    pub(super) fn method(&self) -> Option<(&str, &Members)> {
         match self {
-            Message::Request { method, params, .. } | Message::Notification { method, params } => {
-                Some((method, params))
-            }
+            Message::Request(request) => Some((&request.method, &request.params)),
+            Message::Notification { method, params } => Some((method, params)),
             Message::Response { .. } => None,
         }
+    }
+
+    /// The request, if it is one.
+    pub(super) fn request(&self) -> Option<&ClientRequest> {
+        if let Message::Request(request) = self { Some(request) } else { None }
+    }
+}
+
+/// A request of a client.
+#[derive(Debug)]
+pub(super) struct ClientRequest {
+    pub(super) id: RequestId,
+    pub(super) method: String,
+    /// The method's row; `None` if it is unknown.
+    pub(super) row: Option<&'static MethodRow>,
+    pub(super) params: Members,
+}
+
+impl ClientRequest {
+    /// The operation of the backend that serves the request.
+    pub(super) fn operation(&self) -> Option<Operation> {
+        self.row?.operation
+    }
+
+    /// The target: see [`MethodRow::subject`].
+    pub(super) fn subject(&self) -> Result<Option<Cow<'_, str>>, Error> {
+        self.row.map_or(Ok(None), |row| row.subject(&self.params))
+    }
+}
+
+/// The reason for not running a call that has to be recorded first.
+const NOT_RECORDED: &str =
+    "This server cannot write its audit log, so the call was not run: tell the operator of the server";
+
+impl Core {
+    /// Reads the message of a POST and records it. Answers one that is not to be served. `in_params` is the status for a request whose
+    /// only fault is in its params.
+    pub(super) fn receive(&self, caller: Caller, body: &[u8], in_params: u16) -> Option<(Caller, Message)> {
+        let message = read(&caller.head, body, in_params);
+        let recorded = message.and_then(|message| {
+            message.request().map_or(Ok(()), |request| self.record(request, &caller))?;
+            Ok(message)
+        });
+        match recorded {
+            Ok(message) => Some((caller, message)),
+            Err(refusal) => {
+                caller.responder.respond(*refusal);
+                None
+            }
+        }
+    }
+
+    /// Records method, subject and arguments of a call with its responder, for the log: all as this server knows them; a name of the
+    /// client's own choice is logged as `unknown`. Fails if the call must be recorded and cannot be.
+    fn record(&self, request: &ClientRequest, caller: &Caller) -> Result<(), Box<Response>> {
+        let Some(witness) = caller.responder.witness() else { return Ok(()) };
+        let Some(row) = request.row else {
+            witness.called(CallNote { method: "unknown", ..CallNote::default() });
+            return Ok(());
+        };
+        let subject = row.subject(&request.params).ok().flatten();
+        let operation = match row.name {
+            "resources/subscribe" | "resources/unsubscribe" => Some(Operation::ReadResource),
+            _ => row.operation,
+        };
+        let known = operation.zip(subject.as_deref());
+        let backend = &self.settings.backend;
+        let target =
+            known.and_then(|(operation, subject)| backend.known(&caller.principal, operation, subject));
+        let arguments = ["arguments", "argument", "uri"].iter().find_map(|member| request.params.get(member));
+        let is_recorded = witness.called(CallNote {
+            method: row.name,
+            target: target.as_deref(),
+            asked: known.map(|(_, subject)| subject),
+            arguments: arguments.map(RawValue::get),
+        });
+        if is_recorded {
+            return Ok(());
+        }
+        trace::refused("not_recorded");
+        let error = Error::new(Error::BUSY, NOT_RECORDED);
+        Err(Box::new(Encoded::error(503, Some(&request.id), &error).into_response()))
     }
 }
 
@@ -76,8 +157,7 @@ pub(super) fn not_read(status: u16) -> Response {
     Response::text(status, words).header("Cache-Control", "no-store")
 }
 
-/// The one message of a POST. `in_params` is the status for a request whose only fault is in its params.
-pub(super) fn read(head: &Head, body: &[u8], in_params: u16) -> Result<Message, Box<Response>> {
+fn read(head: &Head, body: &[u8], in_params: u16) -> Result<Message, Box<Response>> {
     // M11: browsers send other types cross-origin without a preflight.
     match head.is_of_type("application/json") {
         Ok(true) => {}
@@ -180,7 +260,10 @@ impl Envelope<'_> {
                 let json::Text(method) = method.map_err(|_| not_a_message("method must be a string"))?;
                 let method = method.into_owned();
                 Ok(match id {
-                    Some(id) => Message::Request { id, method, params },
+                    Some(id) => {
+                        let row = MethodRow::find(&method);
+                        Message::Request(ClientRequest { id, method, row, params })
+                    }
                     None => Message::Notification { method, params },
                 })
             }
@@ -213,17 +296,8 @@ fn members(params: &RawValue) -> Result<Members, Error> {
     let members = serde_json::from_str::<Members>(params.get());
     let members = members.map_err(|_| Error::invalid_params("Invalid params: too many members"))?;
     // The call was judged by one spelling, and a peer in Go or C# may take the other.
-    if members.has_variant_of(&["name", "uri", "ref", "arguments", "argument"]) {
-        return Err(Error::invalid_params(VARIANT));
-    }
+    members.check_case(&["name", "uri", "ref", "arguments", "argument"])?;
     Ok(members.present())
-}
-
-/// The error for a name of a member that is written in another case than the protocol's.
-pub(super) const VARIANT: &str = "Invalid params: a member's name is written in another case";
-
-pub(super) fn is_object(value: &RawValue) -> bool {
-    value.get().starts_with('{')
 }
 
 /// Whether a case-insensitive parser would read `key` as a member of the envelope.

@@ -12,7 +12,7 @@ use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest,
 use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
 use super::exchange::{Caller, Dialect, Exchange, outcome};
 use super::header::{self, Presence};
-use super::intake::Message;
+use super::intake::{ClientRequest, Message};
 use super::jsonrpc::{self, Encoded, Error, RequestId};
 use super::members::Members;
 use super::methods::MethodRow;
@@ -31,10 +31,8 @@ pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message) {
     if let Some(refusal) = contradiction(core, &caller, &message) {
         return caller.responder.respond(refusal);
     }
-    if let Message::Request { id, method, params } = &message
-        && method == "initialize"
-    {
-        let response = initialize(core, &caller.principal, id, params);
+    if let Some(request) = message.request().filter(|request| request.method == "initialize") {
+        let response = initialize(core, &caller.principal, request);
         return caller.responder.respond(response);
     }
     let session = find_session(core, &caller).or_else(|refusal| unnamed_session(core, &caller, refusal));
@@ -46,7 +44,7 @@ pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message) {
 
 /// The refusal of a message that its headers contradict (M12).
 pub(super) fn contradiction(core: &Core, caller: &Caller, message: &Message) -> Option<Response> {
-    let error = check_headers(core, caller, message.call()?).err()?;
+    let error = check_headers(core, caller, message.method()?).err()?;
     Some(Encoded::error(400, id_of(message), &error).into_response())
 }
 
@@ -64,7 +62,7 @@ fn check_headers(
     let Some(subject) = row.subject(params)? else { return Ok(()) };
     header::check_name(headers, &subject, Presence::Optional)?;
     let is_tool = row.operation == Some(Operation::CallTool);
-    match is_tool.then(|| core.tool_rules(principal, &subject)).flatten() {
+    match is_tool.then(|| core.tool_rules(&core.access(principal), principal, &subject)).flatten() {
         Some(rules) => check_arguments(headers, &rules.mirrored, params.get("arguments"), Presence::Optional),
         None => Ok(()),
     }
@@ -74,9 +72,7 @@ fn check_headers(
 pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message, mut caller: Caller) {
     caller.principal.session = session.caller();
     match message {
-        Message::Request { id, method, params } => {
-            return serve(core, caller, session, (id, &method, params));
-        }
+        Message::Request(request) => return serve(core, caller, session, request),
         // Others, and invalid ones, are ignored: a notification has no answer.
         Message::Notification { method, params } => {
             if method == "notifications/cancelled"
@@ -113,10 +109,7 @@ pub(super) fn get(core: &Core, caller: &Caller) -> Result<Response, Refusal> {
 }
 
 fn id_of(message: &Message) -> Option<&RequestId> {
-    match message {
-        Message::Request { id, .. } => Some(id),
-        Message::Notification { .. } | Message::Response { .. } => None,
-    }
+    message.request().map(|request| &request.id)
 }
 
 /// The refusal of a message that does not reach its session (M13): status, code and text.
@@ -225,7 +218,11 @@ pub(super) fn new_session(core: &Core, user: Subject, id: Box<str>) -> NewSessio
     }
 }
 
-fn initialize(core: &Core, principal: &Principal, id: &RequestId, params: &Members) -> Response {
+fn initialize(
+    core: &Core,
+    principal: &Principal,
+    ClientRequest { id, params, .. }: &ClientRequest,
+) -> Response {
     let [latest, ..] = LEGACY_VERSIONS;
     let (version, client) = match negotiate(params, &LEGACY_VERSIONS, latest) {
         Ok(agreed) => agreed,
@@ -265,29 +262,44 @@ pub(super) fn initialized(core: &Core, principal: &Principal, version: &str) -> 
     description.instruct(reply)
 }
 
-fn serve(
-    core: &Arc<Core>,
-    caller: Caller,
-    session: &Arc<Session>,
-    (id, method, params): (RequestId, &str, Members),
-) {
-    let answer = match method {
+fn serve(core: &Arc<Core>, caller: Caller, session: &Arc<Session>, request: ClientRequest) {
+    let params = &request.params;
+    let answer = match &*request.method {
         "ping" => Ok(()),
         "logging/setLevel" => params.require("level").map(|level| session.set_log_level(level)),
-        "resources/subscribe" => resource(core, &caller, &params).and_then(|uri| {
+        "resources/subscribe" => resource(core, &caller, params).and_then(|uri| {
             let is_open = core.access(&caller.principal).opens_resource(&uri);
             if is_open { session.subscribe(&uri) } else { Err(access::no_resource(&uri)) }
         }),
-        "resources/unsubscribe" => resource(core, &caller, &params).map(|uri| session.unsubscribe(&uri)),
-        _ => match decode(core, &caller, method, &params) {
-            Ok(decoded) => return call(core, caller, session, (id, params, decoded)),
-            Err(error) => Err(error),
-        },
+        "resources/unsubscribe" => resource(core, &caller, params).map(|uri| session.unsubscribe(&uri)),
+        _ => return call(core, caller, session, request),
     };
-    if answer.is_ok() && method != "ping" {
+    if answer.is_ok() && request.method != "ping" {
         core.settings.backend.interests_changed(&caller.principal);
     }
-    caller.answer(encode(&id, answer.map(|()| Reply::default())));
+    caller.answer(encode(&request.id, answer.map(|()| Reply::default())));
+}
+
+fn call(core: &Core, caller: Caller, session: &Arc<Session>, request: ClientRequest) {
+    let (operation, subject, progress_token) = match decode(core, &caller.principal, &request) {
+        Ok(decoded) => decoded,
+        Err(error) => return caller.answer(failed(&request.id, &error)),
+    };
+    let access = core.access(&caller.principal);
+    if operation == Operation::CallTool
+        && let Some(rules) = core.tool_rules(&access, &caller.principal, &subject)
+        && let Some(refusal) = core.scope_refusal(&caller.principal, &rules)
+    {
+        return caller.responder.respond(refusal);
+    }
+    let (ClientRequest { id, params, .. }, cancel) = (request, CancelToken::new());
+    if let Err(error) = session.begin(&id, &cancel) {
+        return caller.answer(failed(&id, &error));
+    }
+    let Caller { principal, responder, stream, .. } = caller;
+    let (client, session) = (session.client(), Arc::clone(session));
+    let call = Call { operation, subject, params, principal, access, client, progress_token, cancel };
+    core.start(Exchange::new(call, Box::new(LegacyCall { session, id }), (responder, stream)));
 }
 
 #[derive(Default, Deserialize)]
@@ -296,39 +308,19 @@ struct LegacyMeta {
     progress_token: Option<RequestId>,
 }
 
-/// The operation, its subject and the progress token.
-type Decoded = (Operation, String, Option<RequestId>);
-
-fn decode(core: &Core, caller: &Caller, method: &str, params: &Members) -> Result<Decoded, Error> {
-    let row = MethodRow::find(method).ok_or_else(Error::method_not_found)?;
+/// The operation, its subject and the progress token of a request.
+fn decode(
+    core: &Core,
+    principal: &Principal,
+    request: &ClientRequest,
+) -> Result<(Operation, String, Option<RequestId>), Error> {
+    let row = request.row.ok_or_else(Error::method_not_found)?;
     let operation = row.operation.ok_or_else(Error::method_not_found)?;
-    if !core.settings.backend.description(&caller.principal)?.offers(row.capability) {
+    if !core.settings.backend.description(principal)?.offers(row.capability) {
         return Err(Error::method_not_found());
     }
-    let LegacyMeta { progress_token } = params.read("_meta")?.unwrap_or_default();
-    Ok((operation, row.subject(params)?.unwrap_or_default().into_owned(), progress_token))
-}
-
-fn call(
-    core: &Core,
-    caller: Caller,
-    session: &Arc<Session>,
-    (id, params, (operation, subject, progress_token)): (RequestId, Members, Decoded),
-) {
-    if operation == Operation::CallTool
-        && let Some(refusal) = core.scope_refusal(&caller.principal, &subject)
-    {
-        return caller.responder.respond(refusal);
-    }
-    let cancel = CancelToken::new();
-    if let Err(error) = session.begin(&id, &cancel) {
-        return caller.answer(failed(&id, &error));
-    }
-    let dialect = Box::new(LegacyCall { session: Arc::clone(session), id });
-    let Caller { principal, responder, stream, .. } = caller;
-    let (access, client) = (core.access(&principal), session.client());
-    let call = Call { operation, subject, params, principal, access, client, progress_token, cancel };
-    core.start(Exchange::new(call, dialect, (responder, stream)));
+    let LegacyMeta { progress_token } = request.params.read("_meta")?.unwrap_or_default();
+    Ok((operation, request.subject()?.unwrap_or_default().into_owned(), progress_token))
 }
 
 /// The resource that a request subscribes to, or unsubscribes from.

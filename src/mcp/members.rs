@@ -54,11 +54,13 @@ impl Members {
         self
     }
 
-    /// Whether a case-insensitive parser would read one more member as one of these.
-    pub(super) fn has_variant_of(&self, names: &[&str]) -> bool {
+    /// Checks that a case-insensitive parser would read no further member as one of these.
+    pub(super) fn check_case(&self, names: &[&str]) -> Result<(), Error> {
+        const OTHER_CASE: &str = "Invalid params: a member's name is written in another case";
         let is_variant =
             |other: &str| names.iter().any(|name| other != *name && other.eq_ignore_ascii_case(name));
-        self.0.iter().any(|(other, _)| is_variant(other))
+        let has_variant = self.0.iter().any(|(other, _)| is_variant(other));
+        if has_variant { Err(Error::invalid_params(OTHER_CASE)) } else { Ok(()) }
     }
 
     /// The text of a member.
@@ -106,6 +108,10 @@ impl Members {
 pub(super) fn is_absent(value: &RawValue) -> bool {
     let elements = value.get().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     value.get() == "null" || elements.is_some_and(|elements| elements.trim_start().is_empty())
+}
+
+pub(super) fn is_object(value: &RawValue) -> bool {
+    value.get().starts_with('{')
 }
 
 impl Serialize for Members {

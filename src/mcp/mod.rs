@@ -167,7 +167,7 @@ pub(crate) use self::call::TASKS_EXTENSION;
 use self::calls::Calls;
 pub(crate) use self::era::{Era, LEGACY_VERSIONS, MODERN_VERSION};
 use self::exchange::{Caller, Exchange};
-use self::intake::{Message, accepts, not_read, read};
+use self::intake::{Message, accepts, not_read};
 pub(crate) use self::methods::MethodRow;
 use self::session_id::EndedSessions;
 pub(crate) use self::settings::Settings;
@@ -176,6 +176,7 @@ pub(crate) use self::subscribers::ListenFilter;
 use self::subscribers::Subscribers;
 use self::table::Table;
 use self::task::Task;
+use crate::base::access::AccessRule;
 use crate::base::counters::Counters;
 use crate::base::log::{self, Field};
 use crate::base::quota::Quota;
@@ -344,20 +345,9 @@ impl Mcp {
 
     /// Decides, here and nowhere else, whether serving a message may block.
     fn post(&self, body: &[u8], caller: Caller) -> Option<Blocking> {
-        let headers = &caller.head.headers;
-        let status = if era::of_headers(headers) == Era::Modern { 400 } else { 200 };
-        let message = match read(&caller.head, body, status) {
-            Ok(message) => message,
-            Err(refusal) => {
-                caller.responder.respond(*refusal);
-                return None;
-            }
-        };
-        if let Some(refusal) = self.0.note_call(&message, &caller) {
-            caller.responder.respond(refusal);
-            return None;
-        }
-        let era = era::classify(&message, headers);
+        let status = if era::of_headers(&caller.head.headers) == Era::Modern { 400 } else { 200 };
+        let (caller, message) = self.0.receive(caller, body, status)?;
+        let era = era::classify(&message, &caller.head.headers);
         let is_quick = self.0.is_quick(&message, &caller.principal);
         let core = Arc::clone(&self.0);
         let serve: Blocking = Box::new(move || {
@@ -378,15 +368,16 @@ impl Mcp {
 impl Core {
     /// Whether serving a message cannot block.
     fn is_quick(&self, message: &Message, caller: &Principal) -> bool {
-        let Some((method, params)) = message.call() else { return true };
-        let row = MethodRow::find(method);
-        let subject = row.and_then(|row| row.subject(params).ok()?).unwrap_or_default();
-        let operation = row.and_then(|row| row.operation);
+        let (operation, subject) = match message {
+            Message::Request(request) => (request.operation(), request.subject().ok().flatten()),
+            Message::Notification { .. } => (None, None),
+            Message::Response { .. } => return true,
+        };
         // The server may have to be asked what its tool does.
         if operation == Some(Operation::CallTool) && self.access(caller).read_only {
             return false;
         }
-        self.settings.backend.is_quick(caller, operation, &subject)
+        self.settings.backend.is_quick(caller, operation, &subject.unwrap_or_default())
     }
 
     /// Hands a call to the backend, if there is room for it (M17).
@@ -405,15 +396,14 @@ impl Core {
         }
     }
 
-    /// The rules for calls of a tool, if the caller may call it.
-    fn tool_rules(&self, caller: &Principal, tool: &str) -> Option<Arc<ToolRules>> {
-        let opens = self.opens_tool(&self.access(caller), caller, tool);
+    /// The rules for calls of a tool, if this access rule lets the caller call it.
+    fn tool_rules(&self, access: &AccessRule, caller: &Principal, tool: &str) -> Option<Arc<ToolRules>> {
+        let opens = self.opens_tool(access, caller, tool);
         opens.then(|| self.settings.backend.tool_rules(caller, tool)).flatten()
     }
 
-    /// The answer to a caller whose token lacks scopes that `tool` needs: it names those and the ones of the token.
-    fn scope_refusal(&self, principal: &Principal, tool: &str) -> Option<Response> {
-        let rules = self.tool_rules(principal, tool)?;
+    /// The answer to a caller whose token lacks scopes that a tool needs: it names those and the ones of the token.
+    fn scope_refusal(&self, principal: &Principal, rules: &ToolRules) -> Option<Response> {
         let has_all = rules.scopes.is_subset(&principal.scopes);
         (!has_all).then(|| (self.settings.insufficient_scope)(&principal.scopes.union(&rules.scopes)))
     }

@@ -9,12 +9,12 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::Core;
-use super::backend::Description;
+use super::backend::{Description, ToolRules};
 use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply};
 use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
 use super::exchange::{Caller, Dialect, Exchange};
 use super::header::{self, Presence, mismatch};
-use super::intake::Message;
+use super::intake::{ClientRequest, Message};
 use super::jsonrpc::{Encoded, Error, RequestId};
 use super::members::Members;
 use super::methods::MethodRow;
@@ -26,6 +26,7 @@ use super::stream::EventStream;
 use super::subscribers::{ListenFilter, Subscription};
 use super::table::Row;
 use super::task::Task;
+use crate::base::access::AccessRule;
 use crate::base::encoding::base64url;
 use crate::base::identity::Principal;
 use crate::base::limits;
@@ -34,9 +35,9 @@ use crate::http::{Response, Stream};
 /// Serves a POST.
 pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message) {
     let answer = match message {
-        Message::Request { id, method, params } => match decode(core, &caller, &method, params) {
-            Ok(request) => return serve(core, caller, id, request),
-            Err(error) => failed(&id, &error),
+        Message::Request(request) => match check(core, &caller, &request) {
+            Ok(checked) => return serve(core, caller, request, checked),
+            Err(error) => failed(&request.id, &error),
         },
         // This revision has no notifications by POST: they are accepted and ignored.
         Message::Notification { .. } => return caller.responder.respond(Response::new(202)),
@@ -47,25 +48,27 @@ pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message) {
     caller.answer(answer);
 }
 
-fn serve(core: &Arc<Core>, caller: Caller, id: RequestId, request: ModernRequest) {
-    match (request.row.name, request.row.operation) {
-        (_, Some(operation)) => call(core, caller, id, (operation, request)),
-        ("server/discover", None) => caller.answer(discover(&request.description, &id)),
-        ("subscriptions/listen", None) => listen(core, caller, id, &request),
-        (_, None) => caller.responder.respond(task(core, &caller.principal, &id, &request)),
+fn serve(core: &Arc<Core>, caller: Caller, request: ClientRequest, checked: CheckedRequest) {
+    match (checked.row.name, checked.row.operation) {
+        (_, Some(operation)) => call(core, caller, request, (operation, checked)),
+        ("server/discover", None) => caller.answer(discover(&checked.description, &request.id)),
+        ("subscriptions/listen", None) => listen(core, caller, &request, &checked),
+        (_, None) => caller.responder.respond(task(core, &caller.principal, &request, &checked)),
     }
 }
 
-/// A request that has passed the checks.
-struct ModernRequest {
+/// The result of the checks of a request.
+struct CheckedRequest {
     row: &'static MethodRow,
     /// The name, URI or task that the request is for; empty for other methods.
     subject: String,
-    params: Members,
     client: ClientCapabilities,
     log_level: Option<Level>,
     progress_token: Option<RequestId>,
     description: Arc<Description>,
+    access: Arc<AccessRule>,
+    /// The rules of the tool that is called.
+    tool_rules: Option<Arc<ToolRules>>,
 }
 
 #[derive(Deserialize)]
@@ -81,7 +84,8 @@ struct ModernMeta<'a> {
 }
 
 /// The ladder of checks (M12): `_meta`, version, method, name, mirrored arguments.
-fn decode(core: &Core, caller: &Caller, method: &str, params: Members) -> Result<ModernRequest, Error> {
+fn check(core: &Core, caller: &Caller, request: &ClientRequest) -> Result<CheckedRequest, Error> {
+    let ClientRequest { method, params, .. } = request;
     let ModernMeta { version, client, log_level, progress_token } = params.require("_meta")?;
     let headers = &caller.head.headers;
     let stated = header::version(headers)?;
@@ -102,10 +106,10 @@ fn decode(core: &Core, caller: &Caller, method: &str, params: Members) -> Result
     let is_served = |row: &&MethodRow| match row.operation {
         Some(_) => description.offers(row.capability),
         None if is_task => description.has_tasks,
-        None => matches!(method, "server/discover" | "subscriptions/listen"),
+        None => matches!(row.name, "server/discover" | "subscriptions/listen"),
     };
-    let row = MethodRow::find(method).filter(is_served).ok_or_else(Error::method_not_found)?;
-    let subject = row.subject(&params)?;
+    let row = request.row.filter(is_served).ok_or_else(Error::method_not_found)?;
+    let subject = request.subject()?;
     if let Some(subject) = &subject {
         header::check_name(headers, subject, presence)?;
     }
@@ -113,15 +117,16 @@ fn decode(core: &Core, caller: &Caller, method: &str, params: Members) -> Result
     if is_task && !client.takes_tasks() {
         return Err(missing_tasks());
     }
-    if row.operation == Some(Operation::CallTool)
-        && let Some(rules) = core.tool_rules(&caller.principal, &subject)
-    {
+    let access = core.access(&caller.principal);
+    let is_tool = row.operation == Some(Operation::CallTool);
+    let tool_rules = is_tool.then(|| core.tool_rules(&access, &caller.principal, &subject)).flatten();
+    if let Some(rules) = &tool_rules {
         check_arguments(headers, &rules.mirrored, params.get("arguments"), Presence::Required)?;
     }
     if is_mixed {
         core.tolerate("modern_body_under_legacy_version", &caller.principal);
     }
-    Ok(ModernRequest { row, subject, params, client, log_level, progress_token, description })
+    Ok(CheckedRequest { row, subject, client, log_level, progress_token, description, access, tool_rules })
 }
 
 fn discover(description: &Description, id: &RequestId) -> Encoded {
@@ -133,18 +138,18 @@ fn discover(description: &Description, id: &RequestId) -> Encoded {
 }
 
 /// `subscriptions/listen`: the answer is a stream that stays open, with the notifications that the client is granted.
-fn listen(core: &Core, caller: Caller, id: RequestId, request: &ModernRequest) {
-    match subscribe(core, &caller.principal, &id, request) {
+fn listen(core: &Core, caller: Caller, request: &ClientRequest, checked: &CheckedRequest) {
+    match subscribe(core, &caller.principal, request, checked) {
         Ok(body) => caller.responder.respond(Response::new(200).stream(body)),
-        Err(error) => caller.answer(failed(&id, &error)),
+        Err(error) => caller.answer(failed(&request.id, &error)),
     }
 }
 
 fn subscribe(
     core: &Core,
     principal: &Principal,
-    id: &RequestId,
-    ModernRequest { params, client, description, .. }: &ModernRequest,
+    ClientRequest { id, params, .. }: &ClientRequest,
+    CheckedRequest { client, description, access, .. }: &CheckedRequest,
 ) -> Result<Stream, Error> {
     let wanted = params.require::<Members>("notifications")?.present();
     // Tasks, "Task Status Notifications": a client that asks for them must take tasks. There are none: clients poll.
@@ -165,7 +170,6 @@ fn subscribe(
     if !description.promises("resources", "subscribe") {
         granted.resource_subscriptions.clear();
     }
-    let access = core.access(principal);
     granted.resource_subscriptions.retain(|uri| access.opens_resource(uri));
     if granted.resource_subscriptions.len() > limits::SUBSCRIPTIONS {
         return Err(Error::invalid_params("Too many resource subscriptions"));
@@ -184,10 +188,15 @@ fn subscribe(
     Ok(body)
 }
 
-fn call(core: &Arc<Core>, caller: Caller, id: RequestId, (operation, request): (Operation, ModernRequest)) {
-    let ModernRequest { subject, params, client, log_level, progress_token, description, .. } = request;
-    if operation == Operation::CallTool
-        && let Some(refusal) = core.scope_refusal(&caller.principal, &subject)
+fn call(
+    core: &Arc<Core>,
+    caller: Caller,
+    ClientRequest { id, params, .. }: ClientRequest,
+    (operation, checked): (Operation, CheckedRequest),
+) {
+    let CheckedRequest { subject, client, log_level, progress_token, description, access, .. } = checked;
+    if let Some(rules) = checked.tool_rules
+        && let Some(refusal) = core.scope_refusal(&caller.principal, &rules)
     {
         return caller.responder.respond(refusal);
     }
@@ -195,7 +204,6 @@ fn call(core: &Arc<Core>, caller: Caller, id: RequestId, (operation, request): (
     // A client cancels by disconnecting (transports, "Cancellation"). The responder trips this token before the head of the
     // answer, the stream trips it afterwards.
     let cancel = responder.client_gone();
-    let access = core.access(&principal);
     let call = Call { operation, subject, params, principal, access, client, progress_token, cancel };
     let round = match Round::begin(&call, &core.settings.keys, core.settings.clock.now()) {
         Ok(round) => round,
@@ -207,19 +215,25 @@ fn call(core: &Arc<Core>, caller: Caller, id: RequestId, (operation, request): (
 
 /// Serves `tasks/get`, `tasks/update` and `tasks/cancel`. A task of another owner is unknown. The token must have the scopes of the
 /// task's tool: a client's narrower token must not read its results.
-fn task(core: &Core, principal: &Principal, id: &RequestId, request: &ModernRequest) -> Response {
-    let found = core.tasks.find(&request.subject, principal);
-    let Some(task) = found.filter(|task| core.opens_tool(&core.access(principal), principal, &task.tool))
-    else {
+fn task(
+    core: &Core,
+    principal: &Principal,
+    ClientRequest { id, params, .. }: &ClientRequest,
+    CheckedRequest { row, subject, description, access, .. }: &CheckedRequest,
+) -> Response {
+    let found = core.tasks.find(subject, principal);
+    let Some(task) = found.filter(|task| core.opens_tool(access, principal, &task.tool)) else {
         return failed(id, &Error::invalid_params("Unknown task")).into_response();
     };
-    if let Some(refusal) = core.scope_refusal(principal, &task.tool) {
+    if let Some(rules) = core.tool_rules(access, principal, &task.tool)
+        && let Some(refusal) = core.scope_refusal(principal, &rules)
+    {
         return refusal;
     }
-    let info = &request.description.info;
-    let done = match request.row.name {
+    let info = &description.info;
+    let done = match row.name {
         "tasks/get" => return task_status(info, id, &task, "complete").into_response(),
-        "tasks/update" => request.params.require("inputResponses").map(|answers| task.answer(answers)),
+        "tasks/update" => params.require("inputResponses").map(|answers| task.answer(answers)),
         _ => {
             task.end();
             Ok(())

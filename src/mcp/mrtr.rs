@@ -10,9 +10,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::call::{Call, CallError, Capability, InputRequest};
-use super::intake::is_object;
 use super::jsonrpc::Error;
-use super::members::{Members, is_absent};
+use super::members::{Members, is_absent, is_object};
 use crate::base::clock::Timestamp;
 use crate::base::encoding::{base64url, sha256};
 use crate::base::identity::GrantId;

@@ -6,7 +6,7 @@ use crate::mcp::intake::{Message, parse};
 
 fn check(body: &[u8], expected: Result<&str, i64>) {
     let found = match parse(body) {
-        Ok(Message::Request { .. }) => Ok("request"),
+        Ok(Message::Request(_)) => Ok("request"),
         Ok(Message::Notification { .. }) => Ok("notification"),
         Ok(Message::Response { .. }) => Ok("response"),
         Err(refusal) => Err(refusal.error.code),
