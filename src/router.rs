@@ -123,7 +123,7 @@ impl Route {
         };
         let route = route.ok_or(NoRoute::NotFound)?;
         let server = server(name);
-        let is_there = match (name, &server) {
+        let is_served = match (name, &server) {
             _ if head.path.is_empty() => false,
             // Probes do not know the public URL.
             _ if below.is_none() => route.kind() == RouteKind::Probe,
@@ -132,7 +132,7 @@ impl Route {
             (Some(_), Some(_)) => !route.is_shared(),
             (Some(_), None) => false,
         };
-        if !is_there {
+        if !is_served {
             return Err(NoRoute::NotFound);
         }
         let method = head.method.as_str();

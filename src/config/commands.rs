@@ -7,9 +7,9 @@ use super::options::{self, ConfigOption, Reads};
 use super::sources::Given;
 use super::values;
 use crate::base::identity::{ClientFingerprint, GrantId, Subject, TokenName, UserId};
-use crate::base::limits;
 use crate::base::network::Network;
 use crate::base::startup_error::StartupError;
+use crate::base::{limits, log};
 use crate::bridge::BridgeOptions;
 use crate::oauth::TokenOrder;
 use crate::operator::{Operation, Selection};
@@ -23,7 +23,8 @@ pub struct OperatorCommand {
     pub files: StateFiles,
     /// Where a backup goes.
     pub file: Option<PathBuf>,
-    pub format: OutcomeFormat,
+    /// How the outcome is printed.
+    pub format: log::Format,
 }
 
 /// Where `health` asks.
@@ -45,14 +46,6 @@ pub struct StateFiles {
     pub audit_log: Option<PathBuf>,
     /// Where the grants are.
     pub store: StorePlace,
-}
-
-/// How an outcome is printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OutcomeFormat {
-    #[default]
-    Text,
-    Json,
 }
 
 /// The effect of a command.
@@ -89,7 +82,7 @@ pub(super) struct CommandLine {
     servers: Vec<String>,
     days: u16,
     addresses: Vec<Network>,
-    pub(super) format: OutcomeFormat,
+    pub(super) format: log::Format,
     pub(super) url: Option<String>,
     /// From where and to where `store copy` copies.
     places: [Option<String>; 2],
@@ -242,7 +235,7 @@ pub(super) fn parse(line: Vec<String>) -> Result<CommandLine, StartupError> {
         servers: Vec::new(),
         days: limits::service_token::DAYS.0,
         addresses: Vec::new(),
-        format: OutcomeFormat::Text,
+        format: log::Format::Human,
         url: None,
         places: [None, None],
         asked_person: AskedPerson::default(),
@@ -316,7 +309,7 @@ impl CommandLine {
             (["check"], "--as" | "--member") => self.asked_person.take(flag, &value()?).map_err(unusable)?,
             (["health"], "--url") => self.url = Some(values::url(value()?).map_err(unusable)?),
             (_, "--json") if is_bare && matches!(self.command.action, Action::Operate(_)) => {
-                self.format = OutcomeFormat::Json;
+                self.format = log::Format::Json;
             }
             _ => self.add_option(options::of_flag(flag, self.command.reads())?, value()?)?,
         }

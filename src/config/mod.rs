@@ -38,7 +38,7 @@ mod values;
 pub use self::asked_person::AskedPerson;
 pub use self::client_secret::ClientSecret;
 pub use self::clients::ClientSettings;
-pub use self::commands::{OperatorCommand, OutcomeFormat, Probe, StateFiles};
+pub use self::commands::{OperatorCommand, Probe, StateFiles};
 pub use self::sources::{Environment, Warning};
 pub use self::values::Listen;
 use commands::{Action, CommandLine};

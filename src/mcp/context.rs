@@ -99,7 +99,7 @@ impl Context {
         }
         if self.wants_log(level) {
             let params = Params { level, data };
-            self.exchange.say(&jsonrpc::notification("notifications/message", Some(&params)));
+            self.exchange.send(&jsonrpc::notification("notifications/message", Some(&params)));
         }
     }
 
@@ -114,7 +114,7 @@ impl Context {
         }
         if let Some(progress_token) = self.progress_token() {
             let params = Params { progress_token, progress };
-            self.exchange.say(&jsonrpc::notification("notifications/progress", Some(&params)));
+            self.exchange.send(&jsonrpc::notification("notifications/progress", Some(&params)));
         }
     }
 
@@ -240,7 +240,7 @@ impl Context {
 
     /// Passes on a notification of another server, unchanged. Does not wait: the notification is dropped if the client is too slow.
     pub fn forward(&self, method: &str, params: &RawValue) {
-        self.exchange.try_say(&jsonrpc::notification(method, Some(&params)));
+        self.exchange.try_send(&jsonrpc::notification(method, Some(&params)));
     }
 
     /// Ends the call; later calls have no effect. [`CallError::Tool`] becomes a JSON-RPC error here: return a failure for the

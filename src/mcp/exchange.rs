@@ -20,7 +20,7 @@ use crate::base::quota::Held;
 use crate::http::{CallEnding, CallOutcome, Head, Responder, Response, Stream, Witness};
 
 /// An authenticated request, with the responder for its answer.
-pub(super) struct Caller {
+pub(super) struct Inbound {
     pub(super) head: Head,
     pub(super) principal: Principal,
     pub(super) responder: Responder,
@@ -28,7 +28,7 @@ pub(super) struct Caller {
     pub(super) stream: Option<Arc<EventStream>>,
 }
 
-impl Caller {
+impl Inbound {
     pub(super) fn answer(self, answer: Encoded) {
         match self.stream {
             None => self.responder.respond(answer.into_response()),
@@ -117,10 +117,10 @@ struct State {
 }
 
 enum Phase {
-    Silent(Responder),
+    Pending(Responder),
     Streaming(Arc<EventStream>),
-    /// On a shared stream.
-    Sharing(Arc<EventStream>),
+    /// A stream that carries the answers of other calls, too (HTTP+SSE).
+    Shared(Arc<EventStream>),
     Over,
 }
 
@@ -130,12 +130,13 @@ impl Exchange {
     pub(super) fn new(
         call: Call,
         dialect: Box<dyn Dialect>,
-        (responder, stream): (Responder, Option<Arc<EventStream>>),
+        responder: Responder,
+        stream: Option<Arc<EventStream>>,
     ) -> Arc<Exchange> {
         let (task, witness) = (OnceLock::new(), responder.witness());
         if let Some(events) = stream {
             responder.respond(Response::new(202));
-            let state = Mutex::new(State { phase: Phase::Sharing(events), witness });
+            let state = Mutex::new(State { phase: Phase::Shared(events), witness });
             return Arc::new(Exchange { call, dialect, task, state });
         }
         Arc::new_cyclic(|this: &Weak<Exchange>| {
@@ -145,7 +146,7 @@ impl Exchange {
                     let _ = exchange.events();
                 }
             });
-            let state = Mutex::new(State { phase: Phase::Silent(responder), witness });
+            let state = Mutex::new(State { phase: Phase::Pending(responder), witness });
             Exchange { call, dialect, task, state }
         })
     }
@@ -184,14 +185,14 @@ impl Exchange {
 
     /// Sends a message before the response; the answer becomes a stream. The message is dropped if the call is over. Blocks
     /// while the client has too much unread, until the server closes its connection.
-    pub(super) fn say(&self, message: &str) {
+    pub(super) fn send(&self, message: &str) {
         let Some(events) = self.events() else { return };
         while events.is_crowded() && !self.call.cancel.wait(limits::STREAM_PACE) {}
         events.publish(message);
     }
 
     /// Sends without waiting: if the client is too slow, the message is dropped.
-    pub(super) fn try_say(&self, message: &str) {
+    pub(super) fn try_send(&self, message: &str) {
         if let Some(events) = self.events().filter(|events| !events.is_crowded()) {
             events.publish(message);
         }
@@ -244,9 +245,9 @@ impl Exchange {
             let cancelled = (CallOutcome::Cancelled, 0);
             witness_end(witness, cancelled);
             return match phase {
-                Phase::Silent(responder) => responder.respond(Response::new(202).ending(cancelled)),
+                Phase::Pending(responder) => responder.respond(Response::new(202).ending(cancelled)),
                 Phase::Streaming(events) => events.finish(),
-                Phase::Sharing(_) | Phase::Over => {}
+                Phase::Shared(_) | Phase::Over => {}
             };
         }
         let mut answer = self.dialect.encode(&self.call, result);
@@ -275,7 +276,7 @@ impl Exchange {
     pub(super) fn is_abandoned(&self, now: Duration) -> bool {
         let events = match &self.state.lock().phase {
             Phase::Streaming(events) => Arc::clone(events),
-            Phase::Silent(_) | Phase::Sharing(_) | Phase::Over => return false,
+            Phase::Pending(_) | Phase::Shared(_) | Phase::Over => return false,
         };
         events.is_abandoned(now)
     }
@@ -284,10 +285,10 @@ impl Exchange {
     fn events(&self) -> Option<Arc<EventStream>> {
         let (events, body, responder) = {
             let mut state = self.state.lock();
-            if let Phase::Streaming(events) | Phase::Sharing(events) = &state.phase {
+            if let Phase::Streaming(events) | Phase::Shared(events) = &state.phase {
                 return Some(Arc::clone(events));
             }
-            let Phase::Silent(responder) = std::mem::replace(&mut state.phase, Phase::Over) else {
+            let Phase::Pending(responder) = std::mem::replace(&mut state.phase, Phase::Over) else {
                 return None;
             };
             let (events, body) = self.dialect.stream(&self.call);
@@ -311,12 +312,12 @@ fn witness_end(witness: Option<Arc<dyn Witness>>, ending: CallEnding) {
 /// Sends the response, on the stream if there is one.
 fn respond(phase: Phase, response: Encoded) {
     match phase {
-        Phase::Silent(responder) => responder.respond(response.into_response()),
+        Phase::Pending(responder) => responder.respond(response.into_response()),
         Phase::Streaming(events) => {
             events.publish(&response.text);
             events.finish();
         }
-        Phase::Sharing(events) => events.publish(&response.text),
+        Phase::Shared(events) => events.publish(&response.text),
         Phase::Over => {}
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::Core;
-use super::exchange::Caller;
+use super::exchange::Inbound;
 use super::legacy::{self, Refusal, new_session};
 use super::session::{Kind, NewSession, Session};
 use super::stream::EventStream;
@@ -32,31 +32,31 @@ pub(super) fn open(core: &Core, principal: &Principal, message_path: &str) -> Re
 }
 
 /// Serves a POST: a message, which is answered on the stream.
-pub(super) fn post(core: &Arc<Core>, body: &[u8], caller: Caller) {
-    let Some((mut caller, message)) = core.receive(caller, body, 400) else { return };
-    if let Some(refusal) = legacy::contradiction(core, &caller, &message) {
-        return caller.responder.respond(refusal);
+pub(super) fn post(core: &Arc<Core>, body: &[u8], inbound: Inbound) {
+    let Some((mut inbound, message)) = core.receive(inbound, body, 400) else { return };
+    if let Some(refusal) = legacy::contradiction(core, &inbound, &message) {
+        return inbound.responder.respond(refusal);
     }
-    let Some(session) = find_session(core, &caller) else {
-        return caller.responder.respond(Refusal::UNKNOWN_SESSION.response(None));
+    let Some(session) = find_session(core, &inbound) else {
+        return inbound.responder.respond(Refusal::UNKNOWN_SESSION.response(None));
     };
     session.touch(core.settings.clock.monotonic());
-    caller.principal.session = session.caller();
-    caller.stream = Some(Arc::clone(&session.standalone));
+    inbound.principal.session = session.caller();
+    inbound.stream = Some(Arc::clone(&session.standalone));
     if let Some(request) = message.request().filter(|request| request.method == "initialize") {
         let result = legacy::negotiate(&request.params, &VERSIONS, OLDEST).and_then(|(version, client)| {
             session.declare(client);
-            legacy::initialized(core, &caller.principal, version)
+            legacy::initialized(core, &inbound.principal, version)
         });
-        return caller.answer(legacy::encode(&request.id, result));
+        return inbound.answer(legacy::encode(&request.id, result));
     }
-    legacy::deliver(core, &session, message, caller);
+    legacy::deliver(core, &session, message, inbound);
 }
 
-fn find_session(core: &Core, caller: &Caller) -> Option<Arc<Session>> {
-    let query = caller.head.query.as_deref().unwrap_or_default();
+fn find_session(core: &Core, inbound: &Inbound) -> Option<Arc<Session>> {
+    let query = inbound.head.query.as_deref().unwrap_or_default();
     let query = Form::parse(query.as_bytes()).unwrap_or_default();
-    let session = core.subscribers.sessions.find(query.value("sessionId")?, &caller.principal)?;
+    let session = core.subscribers.sessions.find(query.value("sessionId")?, &inbound.principal)?;
     let is_open =
         session.start.kind == Kind::HttpSse && session.standalone.has_reader() && !session.has_ended();
     is_open.then_some(session)

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::Core;
 use super::arguments::explain;
 use super::call::Operation;
-use super::exchange::Caller;
+use super::exchange::Inbound;
 use super::jsonrpc::{Encoded, Error, RequestId};
 use super::members::{Members, is_absent, is_object};
 use super::methods::MethodRow;
@@ -78,18 +78,13 @@ const NOT_RECORDED: &str =
     "This server cannot write its audit log, so the call was not run: tell the operator of the server";
 
 impl Core {
-    /// Reads the message of a POST and records it. Answers one that is not to be served. `in_params` is the status for a request whose
+    /// Reads the message of a POST and records it. Answers one that is not to be served. `status` is the one for a request whose
     /// only fault is in its params.
-    pub(super) fn receive(&self, caller: Caller, body: &[u8], in_params: u16) -> Option<(Caller, Message)> {
-        let message = read(&caller.head, body, in_params);
-        let recorded = message.and_then(|message| {
-            message.request().map_or(Ok(()), |request| self.record(request, &caller))?;
-            Ok(message)
-        });
-        match recorded {
-            Ok(message) => Some((caller, message)),
+    pub(super) fn receive(&self, inbound: Inbound, body: &[u8], status: u16) -> Option<(Inbound, Message)> {
+        match read(&inbound.head, body, status).and_then(|message| self.record(message, &inbound)) {
+            Ok(message) => Some((inbound, message)),
             Err(refusal) => {
-                caller.responder.respond(*refusal);
+                inbound.responder.respond(*refusal);
                 None
             }
         }
@@ -97,11 +92,13 @@ impl Core {
 
     /// Records method, subject and arguments of a call with its responder, for the log: all as this server knows them; a name of the
     /// client's own choice is logged as `unknown`. Fails if the call must be recorded and cannot be.
-    fn record(&self, request: &ClientRequest, caller: &Caller) -> Result<(), Box<Response>> {
-        let Some(witness) = caller.responder.witness() else { return Ok(()) };
+    fn record(&self, message: Message, inbound: &Inbound) -> Result<Message, Box<Response>> {
+        let (Some(request), Some(witness)) = (message.request(), inbound.responder.witness()) else {
+            return Ok(message);
+        };
         let Some(row) = request.row else {
             witness.called(CallNote { method: "unknown", ..CallNote::default() });
-            return Ok(());
+            return Ok(message);
         };
         let subject = row.subject(&request.params).ok().flatten();
         let operation = match row.name {
@@ -111,7 +108,7 @@ impl Core {
         let known = operation.zip(subject.as_deref());
         let backend = &self.settings.backend;
         let target =
-            known.and_then(|(operation, subject)| backend.known(&caller.principal, operation, subject));
+            known.and_then(|(operation, subject)| backend.known(&inbound.principal, operation, subject));
         let arguments = ["arguments", "argument", "uri"].iter().find_map(|member| request.params.get(member));
         let is_recorded = witness.called(CallNote {
             method: row.name,
@@ -120,7 +117,7 @@ impl Core {
             arguments: arguments.map(RawValue::get),
         });
         if is_recorded {
-            return Ok(());
+            return Ok(message);
         }
         trace::refused("not_recorded");
         let error = Error::new(Error::BUSY, NOT_RECORDED);
@@ -129,7 +126,8 @@ impl Core {
 }
 
 /// Whether `Accept` admits a media type (RFC 9110 section 12.5.1); a request without it takes anything.
-pub(super) fn accepts(head: &Head, kind: &str, subtype: &str) -> bool {
+pub(super) fn accepts(head: &Head, media_type: &str) -> bool {
+    let (kind, subtype) = media_type.split_once('/').unwrap_or_default();
     let mut ranges = head.headers.all("accept").flat_map(|value| value.split(',')).peekable();
     ranges.peek().is_none()
         || ranges.any(|range| {

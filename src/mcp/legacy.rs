@@ -10,7 +10,7 @@ use super::Core;
 use super::access;
 use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply};
 use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
-use super::exchange::{Caller, Dialect, Exchange, outcome};
+use super::exchange::{Dialect, Exchange, Inbound, outcome};
 use super::header::{self, Presence};
 use super::intake::{ClientRequest, Message};
 use super::jsonrpc::{self, Encoded, Error, RequestId};
@@ -27,31 +27,31 @@ use crate::base::identity::{CallerSession, Principal, Subject};
 use crate::http::{Response, Stream};
 
 /// Serves a POST.
-pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message) {
-    if let Some(refusal) = contradiction(core, &caller, &message) {
-        return caller.responder.respond(refusal);
+pub(super) fn post(core: &Arc<Core>, inbound: Inbound, message: Message) {
+    if let Some(refusal) = contradiction(core, &inbound, &message) {
+        return inbound.responder.respond(refusal);
     }
     if let Some(request) = message.request().filter(|request| request.method == "initialize") {
-        let response = initialize(core, &caller.principal, request);
-        return caller.responder.respond(response);
+        let response = initialize(core, &inbound.principal, request);
+        return inbound.responder.respond(response);
     }
-    let session = find_session(core, &caller).or_else(|refusal| unnamed_session(core, &caller, refusal));
+    let session = find_session(core, &inbound).or_else(|refusal| unnamed_session(core, &inbound, refusal));
     match session {
-        Ok(session) => deliver(core, &session, message, caller),
-        Err(refusal) => caller.responder.respond(refusal.response(id_of(&message))),
+        Ok(session) => deliver(core, &session, message, inbound),
+        Err(refusal) => inbound.responder.respond(refusal.response(id_of(&message))),
     }
 }
 
 /// The refusal of a message that its headers contradict (M12).
-pub(super) fn contradiction(core: &Core, caller: &Caller, message: &Message) -> Option<Response> {
-    let error = check_headers(core, caller, message.method()?).err()?;
+pub(super) fn contradiction(core: &Core, inbound: &Inbound, message: &Message) -> Option<Response> {
+    let error = check_headers(core, inbound, message.method()?).err()?;
     Some(Encoded::error(400, id_of(message), &error).into_response())
 }
 
 /// Checks the headers that clients of this era need not send, because gateways rely on them in all versions.
 fn check_headers(
     core: &Core,
-    Caller { head, principal, .. }: &Caller,
+    Inbound { head, principal, .. }: &Inbound,
     (method, params): (&str, &Members),
 ) -> Result<(), Error> {
     let headers = &head.headers;
@@ -69,10 +69,10 @@ fn check_headers(
 }
 
 /// Hands a message to its session.
-pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message, mut caller: Caller) {
-    caller.principal.session = session.caller();
+pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message, mut inbound: Inbound) {
+    inbound.principal.session = session.caller();
     match message {
-        Message::Request(request) => return serve(core, caller, session, request),
+        Message::Request(request) => return serve(core, inbound, session, request),
         // Others, and invalid ones, are ignored: a notification has no answer.
         Message::Notification { method, params } => {
             if method == "notifications/cancelled"
@@ -83,12 +83,12 @@ pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message
         }
         Message::Response { id, answer } => session.answer(&id, answer),
     }
-    caller.responder.respond(Response::new(202));
+    inbound.responder.respond(Response::new(202));
 }
 
 /// Serves a DELETE: the session ends.
-pub(super) fn delete(core: &Core, caller: &Caller) -> Result<Response, Refusal> {
-    let session = find_session(core, caller)?;
+pub(super) fn delete(core: &Core, inbound: &Inbound) -> Result<Response, Refusal> {
+    let session = find_session(core, inbound)?;
     end(core, &session);
     Ok(Response::new(204))
 }
@@ -101,10 +101,10 @@ fn end(core: &Core, session: &Session) {
 }
 
 /// Serves a GET: the session's stream, or the one of `Last-Event-ID`.
-pub(super) fn get(core: &Core, caller: &Caller) -> Result<Response, Refusal> {
-    let session = find_session(core, caller)?;
-    let open = core.open_stream(&caller.principal).ok_or(Refusal::TOO_MANY_STREAMS)?;
-    let last_event_id = caller.head.headers.one("last-event-id").map_err(|_| Refusal::DUPLICATE_HEADER)?;
+pub(super) fn get(core: &Core, inbound: &Inbound) -> Result<Response, Refusal> {
+    let session = find_session(core, inbound)?;
+    let open = core.open_stream(&inbound.principal).ok_or(Refusal::TOO_MANY_STREAMS)?;
+    let last_event_id = inbound.head.headers.one("last-event-id").map_err(|_| Refusal::DUPLICATE_HEADER)?;
     Ok(Response::new(200).stream(session.read(last_event_id, open)))
 }
 
@@ -133,14 +133,14 @@ impl Refusal {
 }
 
 /// The caller's session. A missing version header means 2025-03-26, which has the same rules here.
-fn find_session(core: &Core, caller: &Caller) -> Result<Arc<Session>, Refusal> {
-    let version = header::version(&caller.head.headers).map_err(|_| Refusal::DUPLICATE_HEADER)?;
+fn find_session(core: &Core, inbound: &Inbound) -> Result<Arc<Session>, Refusal> {
+    let version = header::version(&inbound.head.headers).map_err(|_| Refusal::DUPLICATE_HEADER)?;
     if version.is_some_and(|version| version != MODERN_VERSION && !LEGACY_VERSIONS.contains(&version)) {
         return Err(Refusal::UNKNOWN_VERSION);
     }
-    let session = named_session(core, caller)?;
+    let session = named_session(core, inbound)?;
     if version == Some(MODERN_VERSION) {
-        core.tolerate("modern_version_in_session", &caller.principal);
+        core.tolerate("modern_version_in_session", &inbound.principal);
     }
     session.touch(core.settings.clock.monotonic());
     session.name();
@@ -149,7 +149,7 @@ fn find_session(core: &Core, caller: &Caller) -> Result<Arc<Session>, Refusal> {
 
 /// The session that the request names. One that this process does not have, after a restart or because it was unused, starts anew
 /// with its id and the contents of the id (M6).
-fn named_session(core: &Core, Caller { head, principal, .. }: &Caller) -> Result<Arc<Session>, Refusal> {
+fn named_session(core: &Core, Inbound { head, principal, .. }: &Inbound) -> Result<Arc<Session>, Refusal> {
     let id = head.headers.one("mcp-session-id").map_err(|_| Refusal::DUPLICATE_HEADER)?;
     let id = id.ok_or(Refusal::NO_SESSION)?;
     let sessions = &core.subscribers.sessions;
@@ -195,14 +195,14 @@ fn open_session(
 /// that no request has ever named. Each of their requests then gets a session of its own, because two conversations of one
 /// such client may use the same ids. In such a session there are no questions to the client, cancellations or GET streams. For
 /// all other clients a missing name is an error (M13).
-fn unnamed_session(core: &Core, caller: &Caller, refusal: Refusal) -> Result<Arc<Session>, Refusal> {
+fn unnamed_session(core: &Core, inbound: &Inbound, refusal: Refusal) -> Result<Arc<Session>, Refusal> {
     if refusal != Refusal::NO_SESSION {
         return Err(refusal);
     }
-    let initialized = core.subscribers.sessions.unnamed(&caller.principal).ok_or(refusal)?;
+    let initialized = core.subscribers.sessions.unnamed(&inbound.principal).ok_or(refusal)?;
     initialized.touch(core.settings.clock.monotonic());
-    let new = new_session(core, caller.principal.subject, "".into());
-    Ok(Arc::new(Session::new(&caller.principal, NewSession { kind: Kind::SingleRequest, ..new })))
+    let new = new_session(core, inbound.principal.subject, "".into());
+    Ok(Arc::new(Session::new(&inbound.principal, NewSession { kind: Kind::SingleRequest, ..new })))
 }
 
 /// A new session of a client without capabilities.
@@ -262,44 +262,44 @@ pub(super) fn initialized(core: &Core, principal: &Principal, version: &str) -> 
     description.instruct(reply)
 }
 
-fn serve(core: &Arc<Core>, caller: Caller, session: &Arc<Session>, request: ClientRequest) {
+fn serve(core: &Arc<Core>, inbound: Inbound, session: &Arc<Session>, request: ClientRequest) {
     let params = &request.params;
     let answer = match &*request.method {
         "ping" => Ok(()),
         "logging/setLevel" => params.require("level").map(|level| session.set_log_level(level)),
-        "resources/subscribe" => resource(core, &caller, params).and_then(|uri| {
-            let is_open = core.access(&caller.principal).opens_resource(&uri);
+        "resources/subscribe" => resource(core, &inbound, params).and_then(|uri| {
+            let is_open = core.access(&inbound.principal).opens_resource(&uri);
             if is_open { session.subscribe(&uri) } else { Err(access::no_resource(&uri)) }
         }),
-        "resources/unsubscribe" => resource(core, &caller, params).map(|uri| session.unsubscribe(&uri)),
-        _ => return call(core, caller, session, request),
+        "resources/unsubscribe" => resource(core, &inbound, params).map(|uri| session.unsubscribe(&uri)),
+        _ => return call(core, inbound, session, request),
     };
     if answer.is_ok() && request.method != "ping" {
-        core.settings.backend.interests_changed(&caller.principal);
+        core.settings.backend.interests_changed(&inbound.principal);
     }
-    caller.answer(encode(&request.id, answer.map(|()| Reply::default())));
+    inbound.answer(encode(&request.id, answer.map(|()| Reply::default())));
 }
 
-fn call(core: &Core, caller: Caller, session: &Arc<Session>, request: ClientRequest) {
-    let (operation, subject, progress_token) = match decode(core, &caller.principal, &request) {
+fn call(core: &Core, inbound: Inbound, session: &Arc<Session>, request: ClientRequest) {
+    let (operation, subject, progress_token) = match decode(core, &inbound.principal, &request) {
         Ok(decoded) => decoded,
-        Err(error) => return caller.answer(failed(&request.id, &error)),
+        Err(error) => return inbound.answer(failed(&request.id, &error)),
     };
-    let access = core.access(&caller.principal);
+    let access = core.access(&inbound.principal);
     if operation == Operation::CallTool
-        && let Some(rules) = core.tool_rules(&access, &caller.principal, &subject)
-        && let Some(refusal) = core.scope_refusal(&caller.principal, &rules)
+        && let Some(rules) = core.tool_rules(&access, &inbound.principal, &subject)
+        && let Some(refusal) = core.scope_refusal(&inbound.principal, &rules)
     {
-        return caller.responder.respond(refusal);
+        return inbound.responder.respond(refusal);
     }
     let (ClientRequest { id, params, .. }, cancel) = (request, CancelToken::new());
     if let Err(error) = session.begin(&id, &cancel) {
-        return caller.answer(failed(&id, &error));
+        return inbound.answer(failed(&id, &error));
     }
-    let Caller { principal, responder, stream, .. } = caller;
+    let Inbound { principal, responder, stream, .. } = inbound;
     let (client, session) = (session.client(), Arc::clone(session));
     let call = Call { operation, subject, params, principal, access, client, progress_token, cancel };
-    core.start(Exchange::new(call, Box::new(LegacyCall { session, id }), (responder, stream)));
+    core.start(Exchange::new(call, Box::new(LegacyCall { session, id }), responder, stream));
 }
 
 #[derive(Default, Deserialize)]
@@ -324,8 +324,8 @@ fn decode(
 }
 
 /// The resource that a request subscribes to, or unsubscribes from.
-fn resource(core: &Core, caller: &Caller, params: &Members) -> Result<String, Error> {
-    if !core.settings.backend.description(&caller.principal)?.promises("resources", "subscribe") {
+fn resource(core: &Core, inbound: &Inbound, params: &Members) -> Result<String, Error> {
+    if !core.settings.backend.description(&inbound.principal)?.promises("resources", "subscribe") {
         return Err(Error::method_not_found());
     }
     params.require("uri")
@@ -371,7 +371,7 @@ impl Dialect for LegacyCall {
         let mut waiting = Vec::with_capacity(requests.len());
         for request in &requests {
             let (id, answer) = self.session.expect_answer(&self.id);
-            exchange.say(&jsonrpc::request(&id, request.capability.method(), &request.params));
+            exchange.send(&jsonrpc::request(&id, request.capability.method(), &request.params));
             waiting.push(answer);
         }
         waiting.iter().map(wait_for).collect()

@@ -96,13 +96,13 @@ pub(super) fn check_arguments(
             (None, None) => true,
             (None, Some(_)) => false,
             (Some(_), None) => presence == Presence::Optional,
-            (Some(value), Some(field)) => decode(field).is_some_and(|field| says(&field, value)),
+            (Some(value), Some(field)) => decode(field).is_some_and(|field| matches_value(&field, value)),
         }
     };
     if mirrored.iter().all(is_right) { Ok(()) } else { Err(mismatch("Mcp-Param")) }
 }
 
-fn says(field: &str, value: &Value) -> bool {
+fn matches_value(field: &str, value: &Value) -> bool {
     match value {
         Value::String(text) => field == text,
         Value::Bool(flag) => field == if *flag { "true" } else { "false" },

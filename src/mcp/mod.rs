@@ -166,7 +166,7 @@ use self::budgets::Budgets;
 pub(crate) use self::call::TASKS_EXTENSION;
 use self::calls::Calls;
 pub(crate) use self::era::{Era, LEGACY_VERSIONS, MODERN_VERSION};
-use self::exchange::{Caller, Exchange};
+use self::exchange::{Exchange, Inbound};
 use self::intake::{Message, accepts, not_read};
 pub(crate) use self::methods::MethodRow;
 use self::session_id::EndedSessions;
@@ -278,21 +278,21 @@ impl Mcp {
     /// Returns the part that may block.
     #[must_use]
     pub fn handle(&self, request: Request, principal: Principal, responder: Responder) -> Option<Blocking> {
-        let (caller, body) = self.caller(request, principal, responder);
-        if header::repeats_version(&caller.head.headers) {
-            self.0.tolerate("repeated_version", &caller.principal);
+        let (inbound, body) = self.inbound(request, principal, responder);
+        if header::repeats_version(&inbound.head.headers) {
+            self.0.tolerate("repeated_version", &inbound.principal);
         }
-        let response = match caller.head.method {
-            Method::Post | Method::Get if !accepts(&caller.head, "text", "event-stream") => Ok(not_read(406)),
-            Method::Post if !accepts(&caller.head, "application", "json") => Ok(not_read(406)),
-            Method::Post => return self.post(&body, caller),
-            Method::Get => legacy::get(&self.0, &caller),
-            Method::Delete => legacy::delete(&self.0, &caller),
+        let response = match inbound.head.method {
+            Method::Post | Method::Get if !accepts(&inbound.head, "text/event-stream") => Ok(not_read(406)),
+            Method::Post if !accepts(&inbound.head, "application/json") => Ok(not_read(406)),
+            Method::Post => return self.post(&body, inbound),
+            Method::Get => legacy::get(&self.0, &inbound),
+            Method::Delete => legacy::delete(&self.0, &inbound),
             Method::Head | Method::Options | Method::Other(_) => {
                 Ok(not_read(405).header("Allow", "GET, POST, DELETE"))
             }
         };
-        caller.responder.respond(response.unwrap_or_else(|refusal| refusal.response(None)));
+        inbound.responder.respond(response.unwrap_or_else(|refusal| refusal.response(None)));
         self.0.end_open_streams();
         None
     }
@@ -305,22 +305,16 @@ impl Mcp {
         principal: Principal,
         (responder, message_path): (Responder, &str),
     ) {
-        let (caller, body) = self.caller(request, principal, responder);
-        let response = match caller.head.method {
-            Method::Post => return http_sse::post(&self.0, &body, caller),
-            Method::Get if !accepts(&caller.head, "text", "event-stream") => Ok(not_read(406)),
-            Method::Get => http_sse::open(&self.0, &caller.principal, message_path),
+        let (inbound, body) = self.inbound(request, principal, responder);
+        let response = match inbound.head.method {
+            Method::Post => return http_sse::post(&self.0, &body, inbound),
+            Method::Get if !accepts(&inbound.head, "text/event-stream") => Ok(not_read(406)),
+            Method::Get => http_sse::open(&self.0, &inbound.principal, message_path),
             Method::Head | Method::Delete | Method::Options | Method::Other(_) => {
                 Ok(Response::new(405).header("Allow", "GET, POST"))
             }
         };
-        caller.responder.respond(response.unwrap_or_else(|refusal| refusal.response(None)));
-    }
-
-    /// A publisher for notifications from outside of a call.
-    #[cfg(test)]
-    pub(crate) fn publisher(&self) -> Publisher {
-        self.0.publisher()
+        inbound.responder.respond(response.unwrap_or_else(|refusal| refusal.response(None)));
     }
 
     /// The gauges.
@@ -338,22 +332,22 @@ impl Mcp {
         self.0.tolerated.counts()
     }
 
-    fn caller(&self, request: Request, principal: Principal, responder: Responder) -> (Caller, Vec<u8>) {
+    fn inbound(&self, request: Request, principal: Principal, responder: Responder) -> (Inbound, Vec<u8>) {
         let responder = responder.counting(self.0.budgets.unread.share(principal.subject));
-        (Caller { head: request.head, principal, responder, stream: None }, request.body)
+        (Inbound { head: request.head, principal, responder, stream: None }, request.body)
     }
 
     /// Decides, here and nowhere else, whether serving a message may block.
-    fn post(&self, body: &[u8], caller: Caller) -> Option<Blocking> {
-        let status = if era::of_headers(&caller.head.headers) == Era::Modern { 400 } else { 200 };
-        let (caller, message) = self.0.receive(caller, body, status)?;
-        let era = era::classify(&message, &caller.head.headers);
-        let is_quick = self.0.is_quick(&message, &caller.principal);
+    fn post(&self, body: &[u8], inbound: Inbound) -> Option<Blocking> {
+        let status = if era::of_headers(&inbound.head.headers) == Era::Modern { 400 } else { 200 };
+        let (inbound, message) = self.0.receive(inbound, body, status)?;
+        let era = era::classify(&message, &inbound.head.headers);
+        let is_quick = self.0.is_quick(&message, &inbound.principal);
         let core = Arc::clone(&self.0);
         let serve: Blocking = Box::new(move || {
             match era {
-                Era::Legacy => legacy::post(&core, caller, message),
-                Era::Modern => modern::post(&core, caller, message),
+                Era::Legacy => legacy::post(&core, inbound, message),
+                Era::Modern => modern::post(&core, inbound, message),
             }
             core.end_open_streams();
         });

@@ -12,7 +12,7 @@ use super::Core;
 use super::backend::{Description, ToolRules};
 use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply};
 use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
-use super::exchange::{Caller, Dialect, Exchange};
+use super::exchange::{Dialect, Exchange, Inbound};
 use super::header::{self, Presence, mismatch};
 use super::intake::{ClientRequest, Message};
 use super::jsonrpc::{Encoded, Error, RequestId};
@@ -33,27 +33,30 @@ use crate::base::limits;
 use crate::http::{Response, Stream};
 
 /// Serves a POST.
-pub(super) fn post(core: &Arc<Core>, caller: Caller, message: Message) {
+pub(super) fn post(core: &Arc<Core>, inbound: Inbound, message: Message) {
     let answer = match message {
-        Message::Request(request) => match check(core, &caller, &request) {
-            Ok(checked) => return serve(core, caller, request, checked),
+        Message::Request(request) => match check(core, &inbound, &request) {
+            Ok(checked) => return serve(core, inbound, request, checked),
             Err(error) => failed(&request.id, &error),
         },
         // This revision has no notifications by POST: they are accepted and ignored.
-        Message::Notification { .. } => return caller.responder.respond(Response::new(202)),
+        Message::Notification { .. } => return inbound.responder.respond(Response::new(202)),
         Message::Response { id, .. } => {
             failed(&id, &Error::new(Error::INVALID_REQUEST, "There are no requests to be answered"))
         }
     };
-    caller.answer(answer);
+    inbound.answer(answer);
 }
 
-fn serve(core: &Arc<Core>, caller: Caller, request: ClientRequest, checked: CheckedRequest) {
+fn serve(core: &Arc<Core>, inbound: Inbound, request: ClientRequest, checked: CheckedRequest) {
     match (checked.row.name, checked.row.operation) {
-        (_, Some(operation)) => call(core, caller, request, (operation, checked)),
-        ("server/discover", None) => caller.answer(discover(&checked.description, &request.id)),
-        ("subscriptions/listen", None) => listen(core, caller, &request, &checked),
-        (_, None) => caller.responder.respond(task(core, &caller.principal, &request, &checked)),
+        (_, Some(operation)) => call(core, inbound, request, (operation, checked)),
+        ("server/discover", None) => inbound.answer(discover(&checked.description, &request.id)),
+        ("subscriptions/listen", None) => match listen(core, &inbound.principal, &request, &checked) {
+            Ok(body) => inbound.responder.respond(Response::new(200).stream(body)),
+            Err(error) => inbound.answer(failed(&request.id, &error)),
+        },
+        (_, None) => inbound.responder.respond(task(core, &inbound.principal, &request, &checked)),
     }
 }
 
@@ -84,10 +87,10 @@ struct ModernMeta<'a> {
 }
 
 /// The ladder of checks (M12): `_meta`, version, method, name, mirrored arguments.
-fn check(core: &Core, caller: &Caller, request: &ClientRequest) -> Result<CheckedRequest, Error> {
+fn check(core: &Core, inbound: &Inbound, request: &ClientRequest) -> Result<CheckedRequest, Error> {
     let ClientRequest { method, params, .. } = request;
     let ModernMeta { version, client, log_level, progress_token } = params.require("_meta")?;
-    let headers = &caller.head.headers;
+    let headers = &inbound.head.headers;
     let stated = header::version(headers)?;
     // Some clients send bodies of this version over the transport of a legacy version, without the headers of this one.
     let is_mixed =
@@ -101,7 +104,7 @@ fn check(core: &Core, caller: &Caller, request: &ClientRequest) -> Result<Checke
             .with_data(&json!({ "supported": [MODERN_VERSION], "requested": version })));
     }
     header::check_method(headers, method, presence)?;
-    let description = core.settings.backend.description(&caller.principal)?;
+    let description = core.settings.backend.description(&inbound.principal)?;
     let is_task = method.starts_with("tasks/");
     let is_served = |row: &&MethodRow| match row.operation {
         Some(_) => description.offers(row.capability),
@@ -117,14 +120,14 @@ fn check(core: &Core, caller: &Caller, request: &ClientRequest) -> Result<Checke
     if is_task && !client.takes_tasks() {
         return Err(missing_tasks());
     }
-    let access = core.access(&caller.principal);
+    let access = core.access(&inbound.principal);
     let is_tool = row.operation == Some(Operation::CallTool);
-    let tool_rules = is_tool.then(|| core.tool_rules(&access, &caller.principal, &subject)).flatten();
+    let tool_rules = is_tool.then(|| core.tool_rules(&access, &inbound.principal, &subject)).flatten();
     if let Some(rules) = &tool_rules {
         check_arguments(headers, &rules.mirrored, params.get("arguments"), Presence::Required)?;
     }
     if is_mixed {
-        core.tolerate("modern_body_under_legacy_version", &caller.principal);
+        core.tolerate("modern_body_under_legacy_version", &inbound.principal);
     }
     Ok(CheckedRequest { row, subject, client, log_level, progress_token, description, access, tool_rules })
 }
@@ -138,14 +141,7 @@ fn discover(description: &Description, id: &RequestId) -> Encoded {
 }
 
 /// `subscriptions/listen`: the answer is a stream that stays open, with the notifications that the client is granted.
-fn listen(core: &Core, caller: Caller, request: &ClientRequest, checked: &CheckedRequest) {
-    match subscribe(core, &caller.principal, request, checked) {
-        Ok(body) => caller.responder.respond(Response::new(200).stream(body)),
-        Err(error) => caller.answer(failed(&request.id, &error)),
-    }
-}
-
-fn subscribe(
+fn listen(
     core: &Core,
     principal: &Principal,
     ClientRequest { id, params, .. }: &ClientRequest,
@@ -190,17 +186,17 @@ fn subscribe(
 
 fn call(
     core: &Arc<Core>,
-    caller: Caller,
+    inbound: Inbound,
     ClientRequest { id, params, .. }: ClientRequest,
     (operation, checked): (Operation, CheckedRequest),
 ) {
     let CheckedRequest { subject, client, log_level, progress_token, description, access, .. } = checked;
     if let Some(rules) = checked.tool_rules
-        && let Some(refusal) = core.scope_refusal(&caller.principal, &rules)
+        && let Some(refusal) = core.scope_refusal(&inbound.principal, &rules)
     {
-        return caller.responder.respond(refusal);
+        return inbound.responder.respond(refusal);
     }
-    let Caller { principal, responder, .. } = caller;
+    let Inbound { principal, responder, .. } = inbound;
     // A client cancels by disconnecting (transports, "Cancellation"). The responder trips this token before the head of the
     // answer, the stream trips it afterwards.
     let cancel = responder.client_gone();
@@ -210,7 +206,7 @@ fn call(
         Err(error) => return responder.respond(failed(&id, &error).into_response()),
     };
     let dialect = Box::new(ModernCall { core: Arc::clone(core), id, description, log_level, round });
-    core.start(Exchange::new(call, dialect, (responder, None)));
+    core.start(Exchange::new(call, dialect, responder, None));
 }
 
 /// Serves `tasks/get`, `tasks/update` and `tasks/cancel`. A task of another owner is unknown. The token must have the scopes of the

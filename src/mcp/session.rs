@@ -262,10 +262,6 @@ impl Session {
         }
     }
 
-    fn has_readers(&self) -> bool {
-        self.streams().iter().any(|events| events.has_reader())
-    }
-
     fn streams(&self) -> Vec<Arc<EventStream>> {
         let kept: Vec<_> = self.state.lock().streams.values().cloned().collect();
         kept.into_iter().chain([Arc::clone(&self.standalone)]).collect()
@@ -321,16 +317,18 @@ impl Session {
     /// Removes streams that can no longer be resumed, and ends the connections of readers whose token has expired. Returns
     /// whether the session itself is idle.
     pub(super) fn sweep(&self, now: Duration) -> bool {
-        let over = self.streams().into_iter().filter(|events| events.is_over(now));
+        let streams = self.streams();
+        let over = streams.iter().filter(|events| events.is_over(now));
         let over: BTreeSet<u64> = over.filter_map(|events| events.number()).collect();
         self.state.lock().streams.retain(|number, _| !over.contains(number));
         let (is_busy, is_http_sse) = (self.is_busy(), self.start.kind == Kind::HttpSse);
         // The stream of HTTP+SSE carries all answers: it stays open for a running call.
         if !(is_busy && is_http_sse) {
-            self.streams().iter().for_each(|events| events.expire(now));
+            streams.iter().for_each(|events| events.expire(now));
         }
         let unused = Duration::from_millis(millis(now).saturating_sub(self.used()));
-        !self.has_readers() && (is_http_sse || !is_busy && unused >= limits::SESSION_IDLE)
+        let has_readers = streams.iter().any(|events| events.has_reader());
+        !has_readers && (is_http_sse || !is_busy && unused >= limits::SESSION_IDLE)
     }
 }
 

@@ -64,7 +64,7 @@ impl AuthorizeEndpoint {
         let server = resource.name.as_ref().map_or(resource.url.authority(), |_| &resource.pages.title);
         let rules = self.grants.rules();
         let token = resource.token_words(&rules);
-        let request = AuthorizationRequest { handed: resource.handed(&rules), ..request };
+        let request = AuthorizationRequest { handed: resource.scopes_to_hand_over(&rules), ..request };
         self.logins.begin(head, |browser| {
             let pending = PendingAuthorization { request: request.clone(), browser };
             let sealed = self.logins.seal(pending, expires);

@@ -161,7 +161,7 @@ impl CallbackEndpoint {
         let token_use = resource.token_use(&rules);
         let keeps_token = token_use != TokenUse::Discarded;
         let kept = keeps_token.then(|| (token.clone(), token_use));
-        let admitted = match as_told(resource, request, &token, &rules) {
+        let admitted = match check_handed_token(resource, request, &token, &rules) {
             Ok(()) => self.admit((resource, request, browser), &token.access, kept, &rules),
             Err(problem) => Err(LoginError::Other(problem)),
         };
@@ -325,18 +325,18 @@ impl CallbackEndpoint {
 
 /// M5: checks that a token that is handed over can do what the consent page has said, and no more. The operator may have changed the
 /// server since that was shown; and who asks for no scope at GitHub is given all that the person has ever allowed the app.
-fn as_told(
+fn check_handed_token(
     resource: &ProtectedResource,
     request: &AuthorizationRequest,
     token: &ProviderToken,
     rules: &Rules,
 ) -> Result<(), Problem> {
-    if resource.handed(rules) != request.handed {
+    if resource.scopes_to_hand_over(rules) != request.handed {
         return Err(Problem::LoginExpired);
     }
-    let Some(told) = &request.handed else { return Ok(()) };
-    let was_told = |scope: &String| told.split(' ').any(|told| told == scope);
-    if token.scopes.iter().all(was_told) { Ok(()) } else { Err(Problem::WiderToken) }
+    let Some(shown) = &request.handed else { return Ok(()) };
+    let is_shown = |scope: &String| shown.split(' ').any(|shown| shown == scope);
+    if token.scopes.iter().all(is_shown) { Ok(()) } else { Err(Problem::WiderToken) }
 }
 
 fn not_allowed(

@@ -143,7 +143,7 @@ impl ProtectedResource {
     }
 
     /// The scopes at GitHub of a token that is handed to the server behind the bridge; `None` if none is.
-    pub(super) fn handed(&self, rules: &Rules) -> Option<String> {
+    pub(super) fn scopes_to_hand_over(&self, rules: &Rules) -> Option<String> {
         self.handed_scopes.as_ref().map(|_| self.provider_scope(rules))
     }
 

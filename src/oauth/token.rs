@@ -124,7 +124,7 @@ impl TokenEndpoint {
                 Stage::Service { .. } => return Err(invalid_grant("code_unknown")),
             }
             let redeemed = Grant {
-                stage: Stage::Live { generation: 0, turned: now },
+                stage: Stage::Live { generation: 0, rotated_at: now },
                 expires: grant.created.plus(limits::GRANT_LIFETIME),
                 last_used: now,
                 ..(*grant).clone()
@@ -166,14 +166,14 @@ impl TokenEndpoint {
                 return Err(invalid_grant("grant_expired"));
             }
             let scopes = narrowed(&grant.scopes, form.value("scope"), &resource.required_scope)?;
-            let (next, turned) = match rotation(&grant.stage, token.generation, now) {
+            let (next, rotated_at) = match rotation(&grant.stage, token.generation, now) {
                 Rotation::Next(generation) => (generation, now),
                 // T10, T11: after a lost answer, or for a parallel refresh, the current generation once more; nothing is written.
-                Rotation::Again { generation, turned } => {
-                    return Ok(self.issue(&grant, (generation, turned), &scopes, &token.secret));
+                Rotation::Retry { generation, rotated_at } => {
+                    return Ok(self.issue(&grant, (generation, rotated_at), &scopes, &token.secret));
                 }
                 // T10: another process with the same login gets it as well, once the policy has been asked (T13).
-                Rotation::Late { generation, turned } => (generation, turned),
+                Rotation::WithinGrace { generation, rotated_at } => (generation, rotated_at),
                 // Ending the grant takes a place of its own, to revoke GitHub's token: this refresh gives up its.
                 Rotation::Reuse => {
                     drop(place.take());
@@ -213,15 +213,15 @@ impl TokenEndpoint {
             if current.stage != grant.stage {
                 continue;
             }
-            let stage = Stage::Live { generation: next, turned };
+            let stage = Stage::Live { generation: next, rotated_at };
             let rotated = Grant { stage, login, memberships, admitted, last_used: now, ..(*current).clone() };
             match self.grants.table.update(&rotated) {
                 Ok(()) => {
-                    if turned != now {
+                    if rotated_at != now {
                         // The line has the address, which tells a second process from a thief.
                         log_grant(log::warn, "token.shared", &rotated, log::Field::Hint(SHARED));
                     }
-                    return Ok(self.issue(&rotated, (next, turned), &scopes, &token.secret));
+                    return Ok(self.issue(&rotated, (next, rotated_at), &scopes, &token.secret));
                 }
                 Err(store::Error::Conflict) => {}
                 Err(error) => return Err(error.into()),
@@ -282,11 +282,11 @@ impl TokenEndpoint {
         }
     }
 
-    /// The pair of tokens of a generation, which was made at `turned`.
+    /// The pair of tokens of a generation, which was made at `rotated_at`.
     fn issue(
         &self,
         grant: &Grant,
-        (generation, turned): (u32, Timestamp),
+        (generation, rotated_at): (u32, Timestamp),
         scopes: &Scopes,
         secret: &Secret<[u8; 32]>,
     ) -> TokenAnswer {
@@ -305,7 +305,7 @@ impl TokenEndpoint {
             generation,
             secret: secret.clone(),
             // T12: no refresh moves the absolute end.
-            expires: turned.plus(limits::REFRESH_IDLE).min(grant.expires),
+            expires: rotated_at.plus(limits::REFRESH_IDLE).min(grant.expires),
         };
         log_grant(log::info, "token.issued", grant, log::Field::Generation(generation));
         TokenAnswer {
@@ -335,9 +335,9 @@ enum Rotation {
     /// It is the current one: make this generation.
     Next(u32),
     /// It was replaced within [`limits::REFRESH_RETRY`], and its successor was not used: the current generation once more.
-    Again { generation: u32, turned: Timestamp },
+    Retry { generation: u32, rotated_at: Timestamp },
     /// Likewise within [`limits::REFRESH_GRACE`]: two have the token, two processes of one client or a thief and a client.
-    Late { generation: u32, turned: Timestamp },
+    WithinGrace { generation: u32, rotated_at: Timestamp },
     /// Its successor was used, or it was replaced longer ago than that: somebody has a copy.
     Reuse,
     /// Of a generation that the table does not have yet: an older table was restored.
@@ -353,14 +353,14 @@ const ROLLED_BACK: &str = "grants.redb is older than a token issued since: it wa
 const SHARED: &str = "two processes share this login, or somebody has a copy of its refresh token";
 
 fn rotation(stage: &Stage, presented: u32, now: Timestamp) -> Rotation {
-    let Stage::Live { generation, turned } = *stage else { return Rotation::FromTheFuture };
+    let Stage::Live { generation, rotated_at } = *stage else { return Rotation::FromTheFuture };
     match generation.checked_sub(presented) {
         None => Rotation::FromTheFuture,
         Some(0) => generation.checked_add(1).map_or(Rotation::Reuse, Rotation::Next),
         // T18: neither is the grace made longer by a clock that went back.
-        Some(1) => match now.since(turned).max(turned.since(now)) {
-            age if age <= limits::REFRESH_RETRY => Rotation::Again { generation, turned },
-            age if age <= limits::REFRESH_GRACE => Rotation::Late { generation, turned },
+        Some(1) => match now.since(rotated_at).max(rotated_at.since(now)) {
+            age if age <= limits::REFRESH_RETRY => Rotation::Retry { generation, rotated_at },
+            age if age <= limits::REFRESH_GRACE => Rotation::WithinGrace { generation, rotated_at },
             _ => Rotation::Reuse,
         },
         Some(_) => Rotation::Reuse,

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::base::identity::Subject;
+use crate::base::log::Format;
 use crate::bridge::ServerSummary;
-use crate::config::OutcomeFormat;
 use crate::oauth::AddedToken;
 use crate::operator::{GrantSummary, Operation, Outcome, Running, Selection};
 
@@ -18,10 +18,10 @@ const TOKENS: [&str; 6] = ["NAME", "MADE", "ENDS", "LAST USED", "ADDRESSES", "SE
 const NONE: &str = "There are no grants.\n";
 
 /// The text that a command prints.
-pub fn print(operation: &Operation, outcome: &Outcome, format: OutcomeFormat) -> String {
+pub fn print(operation: &Operation, outcome: &Outcome, format: Format) -> String {
     match format {
-        OutcomeFormat::Text => text(operation, outcome),
-        OutcomeFormat::Json => {
+        Format::Human => text(operation, outcome),
+        Format::Json => {
             let json = serde_json::to_string(outcome).expect("an outcome is structs with string keys");
             json + "\n"
         }

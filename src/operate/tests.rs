@@ -34,7 +34,7 @@ fn written(test: &TestDirectory) -> StateFiles {
     let keys = Arc::new(key_file::load_or_create(&directory, &OsRandom).unwrap());
     let table = RedbGrants::open(&directory, &keys).unwrap();
     for number in [1, 2] {
-        let stage = Stage::Live { generation: 0, turned: now };
+        let stage = Stage::Live { generation: 0, rotated_at: now };
         let expires = now.plus(limits::GRANT_LIFETIME);
         table.insert(&Grant { created: now, last_used: now, expires, stage, ..grant(number) }).unwrap();
     }

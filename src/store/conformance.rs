@@ -37,7 +37,7 @@ pub(crate) fn grant(number: u64) -> Grant {
         admitted: NOW,
         memberships: Memberships::default(),
         expires: NOW.plus(limits::GRANT_LIFETIME),
-        stage: Stage::Live { generation: 0, turned: NOW },
+        stage: Stage::Live { generation: 0, rotated_at: NOW },
         upstream: None,
     }
 }
@@ -197,7 +197,7 @@ fn a_sweep_deletes_what_is_over_and_nothing_else() {
 
         // Refreshed: its end has moved, and the sweep has noticed.
         let later = NOW.plus(Duration::from_secs(86_400));
-        let refreshed = Grant { stage: Stage::Live { generation: 1, turned: later }, ..grant(3) };
+        let refreshed = Grant { stage: Stage::Live { generation: 1, rotated_at: later }, ..grant(3) };
         table.update(&refreshed).unwrap();
         check(idle.end(), &[idle.id]);
         assert_eq!(ids(&table.list().unwrap()), [refreshed.id]);

@@ -107,7 +107,8 @@ pub enum Stage {
         /// Counts the refreshes.
         generation: u32,
         /// When this generation was made.
-        turned: Timestamp,
+        #[serde(rename = "turned")]
+        rotated_at: Timestamp,
     },
     /// It has one service token, which nothing renews.
     Service {
@@ -143,7 +144,7 @@ impl Grant {
     pub fn end(&self) -> Timestamp {
         match self.stage {
             Stage::CodeIssued | Stage::Service { .. } => self.expires,
-            Stage::Live { turned, .. } => self.expires.min(turned.plus(limits::REFRESH_IDLE)),
+            Stage::Live { rotated_at, .. } => self.expires.min(rotated_at.plus(limits::REFRESH_IDLE)),
         }
     }
 

@@ -35,7 +35,7 @@ fn a_grant_ends_when_idle_or_when_its_time_is_over() {
         assert!(grant.is_over(Timestamp(expected)) && !grant.is_over(Timestamp(expected - 1)));
     };
     let idle = limits::REFRESH_IDLE.as_secs();
-    let live = |turned| Stage::Live { generation: 3, turned: Timestamp(turned) };
+    let live = |rotated_at| Stage::Live { generation: 3, rotated_at: Timestamp(rotated_at) };
     check(Stage::CodeIssued, 60, 60);
     check(live(1000), 1000 + 2 * idle, 1000 + idle);
     check(live(1000), 1000 + idle / 2, 1000 + idle / 2);

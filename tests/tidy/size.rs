@@ -47,7 +47,6 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
 /// Names that more than one type has. Every other name is unique in the crate, apart from `Error`.
 const SHARED_NAMES: &[&str] = &[
     "Answer",
-    "Caller",
     "Client",
     "Counts",
     "Endpoint",

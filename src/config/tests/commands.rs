@@ -102,7 +102,7 @@ fn commands_look_after_a_server() {
 #[test]
 fn a_command_needs_to_know_where_the_state_is_and_no_more() {
     let files = command(&["grants", "list", "--state-dir", "/var/lib/mcp", "--json"]);
-    assert_eq!((files.format, files.files.directory), (OutcomeFormat::Json, PathBuf::from("/var/lib/mcp")));
+    assert_eq!((files.format, files.files.directory), (log::Format::Json, PathBuf::from("/var/lib/mcp")));
     assert_eq!(files.files.key_file.path, PathBuf::from("/var/lib/mcp/key"));
     let files = command(&["key", "rotate", "--key-file=/keys/mcp"]).files;
     assert_eq!(files.key_file.path, PathBuf::from("/keys/mcp"));

@@ -41,7 +41,7 @@ impl Dialect for Plain {
 fn exchange(user: u64, cancel: &CancelToken) -> Arc<Exchange> {
     let call = Call { cancel: cancel.clone(), ..Call::of_tool(user, "any") };
     let (responder, _) = Responder::pair();
-    Exchange::new(call, Box::new(Plain), (responder, None))
+    Exchange::new(call, Box::new(Plain), responder, None)
 }
 
 fn begin(calls: &Arc<Calls>, user: u64) -> Result<Permit, &'static str> {

@@ -185,7 +185,7 @@ fn subscriptions_are_for_what_is_open() {
     let wanted = json!({ "notifications": { "resourceSubscriptions": ["r:index", "w:index"] } });
     let events = endpoint.send(modern::plain("subscriptions/listen", wanted)).events();
     assert_eq!(events.json()["params"]["notifications"]["resourceSubscriptions"], json!(["r:index"]));
-    let interests = endpoint.mcp.publisher().interests().resources;
+    let interests = endpoint.mcp.0.publisher().interests().resources;
     assert_eq!(interests.into_iter().collect::<Vec<_>>(), ["r:index"]);
 }
 

@@ -106,7 +106,7 @@ fn a_few_users_do_not_use_up_what_all_share() {
         users.map(|user| budgets.of(subject(user)).unread.hold(limits::UNREAD_BYTES.0).unwrap()).collect();
     let listening = endpoint.send(modern::listen(1, json!({ "toolsListChanged": true }))).events();
     listening.json();
-    endpoint.mcp.publisher().tools_changed();
+    endpoint.mcp.0.publisher().tools_changed();
     assert_eq!(listening.json()["method"], "notifications/tools/list_changed");
 }
 

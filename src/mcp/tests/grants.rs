@@ -61,7 +61,7 @@ fn a_stream_ends_with_the_token_that_opened_it() {
     );
     assert!(asking.is_silent());
     assert_eq!(endpoint.mcp.counts(), Counts { sessions: 1, listeners: 0, calls: 1, tasks: 0 });
-    endpoint.mcp.publisher().resource_updated(uri);
+    endpoint.mcp.0.publisher().resource_updated(uri);
     assert_eq!(read(principal(1)).json()["params"]["uri"], uri);
     endpoint.mcp.end_grant(principal(1).grant);
     waiting.worker.join().unwrap();

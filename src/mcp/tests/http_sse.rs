@@ -97,7 +97,7 @@ fn what_a_tool_says_and_asks_comes_on_the_stream_too() {
     let sampled = json!({ "role": "assistant", "content": { "type": "text", "text": "!" }, "model": "m" });
     endpoint.post(&client, &json!({ "jsonrpc": "2.0", "id": asked["id"], "result": sampled }));
     assert_eq!(client.events.json()["result"]["content"][0]["text"], "LLM response: !");
-    endpoint.mcp.publisher().tools_changed();
+    endpoint.mcp.0.publisher().tools_changed();
     assert_eq!(client.events.json()["method"], "notifications/tools/list_changed");
 }
 

@@ -423,17 +423,17 @@ fn changes_are_told_on_the_sessions_stream() {
             .send(in_session(&session, &request(1, method, json!({ "uri": "test://watched-resource" }))));
         assert_eq!(answer.json()["result"], json!({}));
     };
-    endpoint.mcp.publisher().resource_updated("test://watched-resource");
+    endpoint.mcp.0.publisher().resource_updated("test://watched-resource");
     assert!(stream.is_silent());
     subscribe("resources/subscribe");
-    endpoint.mcp.publisher().resource_updated("test://watched-resource");
-    endpoint.mcp.publisher().resource_updated("test://static-text");
+    endpoint.mcp.0.publisher().resource_updated("test://watched-resource");
+    endpoint.mcp.0.publisher().resource_updated("test://static-text");
     assert_eq!(
         stream.json(),
         json!({ "jsonrpc": "2.0", "method": "notifications/resources/updated", "params": { "uri": "test://watched-resource" } })
     );
     subscribe("resources/unsubscribe");
-    endpoint.mcp.publisher().resource_updated("test://watched-resource");
+    endpoint.mcp.0.publisher().resource_updated("test://watched-resource");
     endpoint.send(in_session(&session, &call(2, "test_trigger_tool_change", json!({}))));
     assert_eq!(stream.json(), json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" }));
     assert!(stream.is_silent());

@@ -293,10 +293,10 @@ fn a_listener_is_told_what_it_asked_for() {
             "_meta": meta, "notifications": { "toolsListChanged": true, "resourceSubscriptions": ["test://a"] } } })
     );
     endpoint.send(call(1, "test_trigger_prompt_change", json!({})));
-    endpoint.mcp.publisher().resource_updated("test://b");
+    endpoint.mcp.0.publisher().resource_updated("test://b");
     assert!(events.is_silent());
     endpoint.send(call(2, "test_trigger_tool_change", json!({})));
-    endpoint.mcp.publisher().resource_updated("test://a");
+    endpoint.mcp.0.publisher().resource_updated("test://a");
     assert_eq!(
         events.json(),
         json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": { "_meta": meta } })

@@ -97,7 +97,7 @@ fn an_event_id_of_before_opens_a_fresh_stream() {
     assert_eq!(resume(&new[0]).rest(), new[1..]);
     let fresh = resume(&old[0]);
     assert!(fresh.is_silent());
-    after.mcp.publisher().tools_changed();
+    after.mcp.0.publisher().tools_changed();
     assert_eq!(fresh.json()["method"], "notifications/tools/list_changed");
 }
 

@@ -79,8 +79,8 @@ fn changes_are_told_to_the_clients_of_their_server() {
     let (first, second) = two();
     let session = second.start_as(elsewhere(), initialize()).answer().session.unwrap();
     let events = second.start_as(elsewhere(), in_session(get(), &session)).answer().events();
-    first.mcp.publisher().tools_changed();
-    second.mcp.publisher().prompts_changed();
+    first.mcp.0.publisher().tools_changed();
+    second.mcp.0.publisher().prompts_changed();
     let told =
         std::iter::from_fn(|| events.next()).map(|event| event.data).find(|data| !data.is_empty()).unwrap();
     assert!(told.contains("prompts/list_changed"), "{told}");

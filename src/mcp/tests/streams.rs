@@ -93,7 +93,7 @@ fn streams_of_2025_11_25_are_primed() {
 fn what_was_told_while_nobody_listened_is_told_later() {
     let endpoint = conformance();
     let session = endpoint.session();
-    endpoint.mcp.publisher().tools_changed();
+    endpoint.mcp.0.publisher().tools_changed();
     let first = endpoint.send(in_session(get(), &session)).events();
     assert_eq!(first.json()["method"], "notifications/tools/list_changed");
     let second = endpoint.send(in_session(get(), &session)).events();
@@ -341,7 +341,7 @@ fn a_change_is_told_to_its_recipients_only() {
         let is_told = |events: &Events| !events.is_silent();
         [&listening[0], &listening[1], &listening[2], &standalone].map(is_told)
     };
-    let publisher = endpoint.mcp.publisher();
+    let publisher = endpoint.mcp.0.publisher();
     publisher.for_subject(principal(1).subject).tools_changed();
     assert_eq!(told(), [true, true, false, false]);
     publisher.for_grant(other_grant().grant).tools_changed();

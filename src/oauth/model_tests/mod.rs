@@ -302,7 +302,7 @@ fn differences(world: &World, model: &Model, stored: &[Grant]) -> String {
         };
         let live = match grant.stage {
             Stage::CodeIssued | Stage::Service { .. } => None,
-            Stage::Live { generation, turned } => Some((generation, turned.0)),
+            Stage::Live { generation, rotated_at } => Some((generation, rotated_at.0)),
         };
         let stage = (live, grant.expires.0) == (expected.live, expected.expires());
         let facts = (

@@ -136,7 +136,7 @@ impl Grant {
     }
 
     fn end(&self) -> u64 {
-        self.live.map_or(self.expires(), |(_, turned)| self.expires().min(turned + 30 * DAY))
+        self.live.map_or(self.expires(), |(_, rotated_at)| self.expires().min(rotated_at + 30 * DAY))
     }
 }
 
@@ -264,8 +264,8 @@ impl Model {
         if self.now >= end || !stored.stored || self.now >= stored.end() {
             return no;
         }
-        let (generation, turned) = stored.live.expect("a refresh token comes after its code");
-        let age = self.now.abs_diff(turned);
+        let (generation, rotated_at) = stored.live.expect("a refresh token comes after its code");
+        let age = self.now.abs_diff(rotated_at);
         let previous = presented + 1 == generation && age <= HOUR;
         if presented != generation && !previous {
             stored.stored = false;
@@ -296,13 +296,13 @@ impl Model {
     /// A pair of the grant's current generation.
     fn pair(&self, index: usize, scope: Option<&str>) -> (Answer, Option<Pair>) {
         let grant = &self.grants[index];
-        let (generation, turned) = grant.live.expect("its code was redeemed");
+        let (generation, rotated_at) = grant.live.expect("its code was redeemed");
         // Scopes that were not granted are dropped, those that every caller needs are kept.
         let narrowed = |asked| grant.scopes.intersection(&(&words(asked) | &words("mcp"))).cloned().collect();
         let scopes = scope.map_or_else(|| grant.scopes.clone(), narrowed);
         let access_end = grant.expires().min(self.now + HOUR);
         let answer = Answer::Tokens { scopes: scopes.clone(), expires_in: access_end - self.now };
-        let refresh_end = grant.expires().min(turned + 30 * DAY);
+        let refresh_end = grant.expires().min(rotated_at + 30 * DAY);
         (answer, Some(Pair { grant: index, generation, scopes, access_end, refresh_end }))
     }
 

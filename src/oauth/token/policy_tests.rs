@@ -83,7 +83,7 @@ fn a_reuse_that_is_found_before_github_is_asked_gives_the_token_back() {
         while upstreams.refresh_locks.queue() == 0 {
             std::thread::yield_now();
         }
-        let stage = Stage::Live { generation: 2, turned: fixture.clock.now() };
+        let stage = Stage::Live { generation: 2, rotated_at: fixture.clock.now() };
         fixture.grants.update(&Grant { stage, ..(*grant).clone() }).unwrap();
         drop(lock);
         refresh.join().unwrap()

@@ -397,18 +397,18 @@ fn a_sender_that_fails_too_often_waits() {
 #[test]
 fn a_generation_turns_once() {
     let now = Timestamp(10_000);
-    let check = |generation, turned, presented, expected| {
-        let stage = Stage::Live { generation, turned: Timestamp(turned) };
+    let check = |generation, rotated_at, presented, expected| {
+        let stage = Stage::Live { generation, rotated_at: Timestamp(rotated_at) };
         assert_eq!(rotation(&stage, presented, now), expected);
     };
     check(3, 9990, 3, Rotation::Next(4));
-    check(3, 9990, 2, Rotation::Again { generation: 3, turned: Timestamp(9990) });
-    check(3, 9940, 2, Rotation::Again { generation: 3, turned: Timestamp(9940) });
-    check(3, 9939, 2, Rotation::Late { generation: 3, turned: Timestamp(9939) });
-    check(3, 6400, 2, Rotation::Late { generation: 3, turned: Timestamp(6400) });
+    check(3, 9990, 2, Rotation::Retry { generation: 3, rotated_at: Timestamp(9990) });
+    check(3, 9940, 2, Rotation::Retry { generation: 3, rotated_at: Timestamp(9940) });
+    check(3, 9939, 2, Rotation::WithinGrace { generation: 3, rotated_at: Timestamp(9939) });
+    check(3, 6400, 2, Rotation::WithinGrace { generation: 3, rotated_at: Timestamp(6400) });
     check(3, 6399, 2, Rotation::Reuse);
-    check(3, 10_060, 2, Rotation::Again { generation: 3, turned: Timestamp(10_060) });
-    check(3, 10_061, 2, Rotation::Late { generation: 3, turned: Timestamp(10_061) });
+    check(3, 10_060, 2, Rotation::Retry { generation: 3, rotated_at: Timestamp(10_060) });
+    check(3, 10_061, 2, Rotation::WithinGrace { generation: 3, rotated_at: Timestamp(10_061) });
     check(3, 13_601, 2, Rotation::Reuse);
     check(3, 9990, 1, Rotation::Reuse);
     check(3, 9990, 4, Rotation::FromTheFuture);

@@ -25,7 +25,7 @@ fn summary(login: &str, name: &str) -> GrantSummary {
 #[test]
 fn grants_are_a_table_in_columns() {
     let grants = vec![summary("octocat", "Example Editor"), summary("mona", "")];
-    let text = print(&Operation::ListGrants, &Outcome::Grants(grants), OutcomeFormat::Text);
+    let text = print(&Operation::ListGrants, &Outcome::Grants(grants), Format::Human);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 3);
     let column = lines[0].find("LOGIN SENT TO").unwrap();
@@ -43,13 +43,13 @@ fn the_server_of_a_grant_is_named_if_there_are_several() {
     let grants = vec![summary("octocat", "Editor"), GrantSummary { resource: notes, ..summary("mona", "") }];
     let check = |grants: &[GrantSummary], ends: &[&str]| {
         let outcome = Outcome::Grants(grants.to_vec());
-        let text = print(&Operation::ListGrants, &outcome, OutcomeFormat::Text);
+        let text = print(&Operation::ListGrants, &outcome, Format::Human);
         let lines: Vec<&str> = text.lines().collect();
         assert!(
             lines.len() == ends.len() && lines.iter().zip(ends).all(|(line, end)| line.ends_with(end)),
             "{text}"
         );
-        let json = print(&Operation::ListGrants, &outcome, OutcomeFormat::Json);
+        let json = print(&Operation::ListGrants, &outcome, Format::Json);
         assert!(json.contains("\"resource\":\"https://mcp.example.com/files/mcp\""), "{json}");
     };
     check(
@@ -68,30 +68,26 @@ fn the_server_of_a_grant_is_named_if_there_are_several() {
 fn the_host_that_describes_a_program_is_named() {
     let mut grant = summary("octocat", "Editor");
     grant.client.host = Some("editor.example".to_owned());
-    let text = print(&Operation::ListGrants, &Outcome::Grants(vec![grant]), OutcomeFormat::Text);
+    let text = print(&Operation::ListGrants, &Outcome::Grants(vec![grant]), Format::Human);
     assert!(text.ends_with("  Editor (editor.example)\n"), "{text}");
 }
 
 #[test]
 fn a_name_does_not_command_the_terminal() {
-    let text = print(
-        &Operation::ListGrants,
-        &Outcome::Grants(vec![summary("o", "a\u{1b}[2J\nb")]),
-        OutcomeFormat::Text,
-    );
+    let text =
+        print(&Operation::ListGrants, &Outcome::Grants(vec![summary("o", "a\u{1b}[2J\nb")]), Format::Human);
     assert!(text.ends_with("  a\\u{1b}[2J\\nb\n"), "{text}");
 }
 
 #[test]
 fn programs_get_one_line_of_json() {
-    let json =
-        print(&Operation::ListGrants, &Outcome::Grants(vec![summary("octocat", "x")]), OutcomeFormat::Json);
+    let json = print(&Operation::ListGrants, &Outcome::Grants(vec![summary("octocat", "x")]), Format::Json);
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(value["grants"][0]["login"], "octocat");
     assert_eq!(value["grants"][0]["client"]["redirect"], "http://127.0.0.1");
     assert_eq!(json.lines().count(), 1);
     assert_eq!(
-        print(&Operation::RotateKey, &Outcome::Rotated { keys: 2 }, OutcomeFormat::Json),
+        print(&Operation::RotateKey, &Outcome::Rotated { keys: 2 }, Format::Json),
         "{\"rotated\":{\"keys\":2}}\n"
     );
 }
@@ -100,7 +96,7 @@ fn programs_get_one_line_of_json() {
 fn a_name_that_nobody_has_is_noticed() {
     let check = |selection, ids: &[GrantId], expected| {
         let (operation, outcome) = (Operation::Revoke(selection), Outcome::Revoked(ids.to_vec()));
-        let text = print(&operation, &outcome, OutcomeFormat::Text);
+        let text = print(&operation, &outcome, Format::Human);
         assert_eq!((missed(&operation, &outcome), text.lines().next()), expected);
     };
     let nobody = Selection::Login("nobody".to_owned());
@@ -121,7 +117,7 @@ fn a_new_token_is_printed_with_a_clients_configuration() {
     let added = AddedToken { token, servers: servers.to_vec(), ends: "2026-04-01T00:00:00Z".to_owned() };
     let outcome = Outcome::TokenAdded(added);
     assert!(!format!("{outcome:?}").contains("mcp_st_x"));
-    let text = print(&Operation::ListTokens, &outcome, OutcomeFormat::Text);
+    let text = print(&Operation::ListTokens, &outcome, Format::Human);
     assert_eq!(text.lines().next(), Some("mcp_st_x"));
     let configuration: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     let files = &configuration["mcpServers"]["files"];
@@ -137,13 +133,13 @@ fn service_tokens_are_a_table_of_their_own() {
     let addresses = ["10.0.0.0/8", "::1"].map(|text| Network::parse(text).unwrap()).to_vec();
     let used = GrantSummary { addresses, ..summary("token:ci", "service token") };
     let unused = GrantSummary { last_used: used.created.clone(), addresses: Vec::new(), ..used.clone() };
-    let text = print(&Operation::ListTokens, &Outcome::Tokens(vec![used, unused]), OutcomeFormat::Text);
+    let text = print(&Operation::ListTokens, &Outcome::Tokens(vec![used, unused]), Format::Human);
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[0], ["NAME", "MADE", "ENDS", "LAST", "USED", "ADDRESSES", "SERVERS"]);
     let ends = "2026-04-01T00:00:00Z";
     let (made, uri) = ("2026-01-01T00:00:00Z", "https://mcp.example.com/files/mcp");
     assert_eq!(rows[1], ["ci", made, ends, "2026-01-02T00:00:00Z", "10.0.0.0/8,::1", uri]);
     assert_eq!(rows[2], ["ci", made, ends, "-", "any", uri]);
-    let none = print(&Operation::ListTokens, &Outcome::Tokens(Vec::new()), OutcomeFormat::Text);
+    let none = print(&Operation::ListTokens, &Outcome::Tokens(Vec::new()), Format::Human);
     assert_eq!(none, "There are no service tokens.\n");
 }
