@@ -239,35 +239,11 @@ pub trait UpstreamToken: Send + Sync {
 /// The MCP session of a caller, for backends that keep state for it.
 #[derive(Debug)]
 pub struct CallerSession {
-    id: Box<str>,
-    ended: CancelToken,
-}
-
-impl CallerSession {
-    pub(crate) fn new(id: Box<str>) -> CallerSession {
-        CallerSession { id, ended: CancelToken::new() }
-    }
-
     /// The session's id, which is valid for its own grant only.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// Whether the session has ended.
-    pub fn has_ended(&self) -> bool {
-        self.ended.is_tripped()
-    }
-
-    /// Runs `action` when the session ends; at once if it has ended already. It must not wait.
-    pub fn on_end(&self, action: impl FnOnce() + Send + 'static) {
-        self.ended.on_trip(action);
-    }
-
-    /// Ends the session. A backend that has lost its state of the session calls it: the client's next request is answered 404, and the
-    /// client begins a new session.
-    pub fn end(&self) {
-        self.ended.trip();
-    }
+    pub id: Box<str>,
+    /// Tripped when the session ends. A backend that has lost its state of the session trips it: the client's next request is answered
+    /// 404, and the client begins a new session.
+    pub ended: CancelToken,
 }
 
 /// The caller of one request, as the bearer check has proven it.

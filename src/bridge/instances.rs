@@ -215,7 +215,7 @@ impl Instances {
         if slots.is_closed {
             return Err(Unavailable::Stopping);
         }
-        if session.as_ref().is_some_and(|session| session.has_ended()) {
+        if session.as_ref().is_some_and(|session| session.ended.is_tripped()) {
             return Err(Unavailable::SessionOver);
         }
         if let Some(wait) = slots.history(&key).and_then(|past| past.pause(now)) {
@@ -239,7 +239,7 @@ impl Instances {
         evicted.into_iter().for_each(|evicted| evicted.end());
         if let Some(session) = session {
             let instance = Arc::downgrade(&instance);
-            session.on_end(move || instance.upgrade().iter().for_each(|instance| instance.end()));
+            session.ended.on_trip(move || instance.upgrade().iter().for_each(|instance| instance.end()));
         }
         Ok((instance, true))
     }
@@ -422,7 +422,7 @@ impl Instance {
             waiting.into_iter().for_each(|job| job(Err(why.clone())));
         }
         if let Some(session) = &self.session {
-            session.end();
+            session.ended.trip();
         }
     }
 }

@@ -88,7 +88,7 @@ impl InstanceKey {
     /// The key of a caller. Clients of 2026-07-28 have no sessions: with [`Isolation::Session`] theirs is that of their grant.
     pub(super) fn new(server: &Arc<str>, isolation: Isolation, caller: &Principal) -> InstanceKey {
         let (subject, grant) = (Some(caller.subject), Some(caller.grant));
-        let session = || caller.session.as_ref().map(|session| session.id().into());
+        let session = || caller.session.as_ref().map(|session| (&*session.id).into());
         let (subject, grant, session) = match isolation {
             Isolation::Shared => (None, None, None),
             Isolation::User => (subject, None, None),

@@ -24,7 +24,7 @@ pub(super) fn open(core: &Core, principal: &Principal, message_path: &str) -> Re
     let new = NewSession { kind: Kind::HttpSse, client: OnceLock::new(), ..new };
     let (events, body) = EventStream::open(new.shares.clone(), open);
     // The id in the URL is no credential: it is only valid with a token of this grant (M6).
-    events.send_endpoint(&format!("{message_path}?sessionId={}", new.caller.id()));
+    events.send_endpoint(&format!("{message_path}?sessionId={}", new.caller.id));
     let session = Arc::new(Session::on_stream(principal, new, events));
     let inserted = core.subscribers.sessions.insert(&session, &core.settings.capacity);
     inserted.map_err(|Full| Refusal::TOO_MANY_SESSIONS)?;

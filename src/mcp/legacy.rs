@@ -208,7 +208,7 @@ fn unnamed_session(core: &Core, inbound: &Inbound, refusal: Refusal) -> Result<A
 /// A new session of a client without capabilities.
 pub(super) fn new_session(core: &Core, user: Subject, id: Box<str>) -> NewSession {
     NewSession {
-        caller: Arc::new(CallerSession::new(id)),
+        caller: Arc::new(CallerSession { id, ended: CancelToken::new() }),
         kind: Kind::Streamable,
         client: ClientCapabilities::default().into(),
         is_primed: false,

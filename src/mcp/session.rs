@@ -126,7 +126,7 @@ impl Session {
 
     /// Whether the session has ended, or a backend has lost its state for it.
     pub(super) fn has_ended(&self) -> bool {
-        self.start.caller.has_ended()
+        self.start.caller.ended.is_tripped()
     }
 
     /// The client's capabilities: none, before it has declared them.
@@ -334,7 +334,7 @@ impl Session {
 
 impl Row for Session {
     fn id(&self) -> &str {
-        self.start.caller.id()
+        &self.start.caller.id
     }
 
     fn owner(&self) -> &Owner {
@@ -353,7 +353,7 @@ impl Row for Session {
         for events in streams.values().chain([&self.standalone]) {
             events.finish();
         }
-        self.start.caller.end();
+        self.start.caller.ended.trip();
     }
 }
 

@@ -90,7 +90,7 @@ impl Publisher {
         Publisher { grant: Some(grant), ..self.clone() }
     }
 
-    /// A publisher for the client of one session only, by [`CallerSession::id`](super::CallerSession::id).
+    /// A publisher for the client of one session only, by [`CallerSession::id`](super::CallerSession).
     pub fn for_session(&self, id: &str) -> Publisher {
         Publisher { session: Some(id.into()), ..self.clone() }
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use serde_json::value::RawValue;
 
 use super::*;
+use crate::base::cancel::CancelToken;
 use crate::base::identity::fake::principal;
 use crate::bridge::fake::{FakeRequester, FakeTransport, text};
 use crate::bridge::pool::History;
@@ -133,7 +134,8 @@ fn person(user: u64, grant: u8) -> Principal {
 
 /// [`person`] in a session.
 fn in_session(user: u64, grant: u8, id: &str) -> Principal {
-    Principal { session: Some(Arc::new(CallerSession::new(id.into()))), ..person(user, grant) }
+    let session = CallerSession { id: id.into(), ended: CancelToken::new() };
+    Principal { session: Some(Arc::new(session)), ..person(user, grant) }
 }
 
 impl Fleet {

@@ -52,11 +52,11 @@ fn a_session_and_its_instance_end_together() {
     let [ended, lost] = ["a", "b"].map(|id| in_session(1, 1, id));
     let instances = [&ended, &lost].map(|caller| fleet.ready(caller));
     let session = |caller: &Principal| caller.session.clone().unwrap();
-    session(&ended).end();
+    session(&ended).ended.trip();
     assert!(fleet.launcher.launched.lock()[0].was_ended());
-    assert!(!session(&lost).has_ended());
+    assert!(!session(&lost).ended.is_tripped());
     fleet.last().die();
-    assert!(session(&lost).has_ended());
+    assert!(session(&lost).ended.is_tripped());
     assert_eq!(fleet.refusal(&lost), Unavailable::SessionOver);
     assert_eq!(fleet.launches(), 2);
     drop(instances);
