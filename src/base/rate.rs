@@ -14,11 +14,11 @@ use super::sender::Sender;
 
 /// A burst of `count`, renewed in every `per`.
 #[derive(Clone, Copy, Debug)]
-pub struct Rate {
+struct Rate {
     /// How many; above zero.
-    pub count: u32,
+    count: u32,
     /// In what time.
-    pub per: Duration,
+    per: Duration,
 }
 
 impl Rate {
@@ -53,8 +53,9 @@ pub struct RateLimit<K = Sender> {
 }
 
 impl<K: Clone + Eq + Hash> RateLimit<K> {
-    /// `rate` per key, of [`limits::RATE_KEYS`] keys: those that are nearest to a whole allowance are forgotten first.
-    pub fn new(rate: Rate) -> RateLimit<K> {
+    /// A burst of `count` per key, renewed in every `per`, of [`limits::RATE_KEYS`] keys: those that are nearest to a whole allowance are forgotten first.
+    pub fn new(count: u32, per: Duration) -> RateLimit<K> {
+        let rate = Rate { count, per };
         RateLimit { rate, spent: Mutex::new(BoundedMap::new(limits::RATE_KEYS)) }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::counters::Counters;
-use super::rate::{Rate, RateLimit};
+use super::rate::RateLimit;
 
 /// Passes a number of events per second and kind, and counts the others. The kinds are words of ours.
 #[derive(Debug)]
@@ -15,8 +15,7 @@ pub struct Throttle {
 impl Throttle {
     /// At most `per_second` of each kind.
     pub fn new(per_second: u32) -> Throttle {
-        let rate = Rate { count: per_second, per: Duration::from_secs(1) };
-        Throttle { rate: RateLimit::new(rate), omitted: Counters::default() }
+        Throttle { rate: RateLimit::new(per_second, Duration::from_secs(1)), omitted: Counters::default() }
     }
 
     /// One more event of `kind` at `now`, a time of [`super::clock::Clock::monotonic`]: `None` if it is to be left out, else how many of its

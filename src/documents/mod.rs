@@ -24,7 +24,7 @@ use crate::base::clock::Clock;
 use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
-use crate::base::rate::{Rate, RateLimit};
+use crate::base::rate::RateLimit;
 use crate::base::sender::Sender;
 use crate::base::throttle::Throttle;
 use crate::http::PublicUrl;
@@ -73,13 +73,12 @@ impl Documents {
     }
 
     fn with(fetcher: Fetcher, schemes: RedirectSchemes, clock: Arc<dyn Clock>) -> Documents {
-        let lookups = Rate { count: limits::DOCUMENT_LOOKUPS, per: Duration::from_secs(600) };
         Documents {
             fetcher,
             clock,
             cache: Mutex::default(),
             flights: Flights::default(),
-            allowances: RateLimit::new(lookups),
+            allowances: RateLimit::new(limits::DOCUMENT_LOOKUPS, Duration::from_secs(600)),
             schemes,
             log_limit: Throttle::new(1),
         }

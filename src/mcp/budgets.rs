@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::base::identity::Subject;
 use crate::base::limits;
 use crate::base::quota::{Quota, Share};
-use crate::base::rate::{Rate, RateLimit};
+use crate::base::rate::RateLimit;
 
 /// The budgets of all users.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ impl Budgets {
 
 /// The rate of sessions and streams that a user opens: they stay behind, unlike calls.
 pub(super) fn openings() -> RateLimit<Subject> {
-    RateLimit::new(Rate { count: limits::OPENINGS, per: Duration::from_secs(60) })
+    RateLimit::new(limits::OPENINGS, Duration::from_secs(60))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::provider::ProviderError;
 use crate::base::identity::UserId;
 use crate::base::quota::{Held, Quota};
-use crate::base::rate::{Rate, RateLimit};
+use crate::base::rate::RateLimit;
 use crate::base::sender::Sender;
 use crate::base::{limits, log};
 
@@ -29,14 +29,13 @@ pub(super) type Place = Held<Sender>;
 
 impl LoginQuota {
     pub(super) fn new() -> LoginQuota {
-        let places = Quota::new(limits::LOGIN_PLACES).waiting(limits::LOGIN_WAITERS);
-        let hourly = |count| Rate { count, per: Duration::from_secs(3600) };
+        let hour = Duration::from_secs(3600);
         LoginQuota {
-            places: Arc::new(places),
+            places: Arc::new(Quota::new(limits::LOGIN_PLACES).waiting(limits::LOGIN_WAITERS)),
             patience: limits::PLACE_PATIENCE,
-            all: RateLimit::new(hourly(limits::LOGINS_AT_GITHUB)),
-            failures: RateLimit::new(hourly(limits::FAILED_LOGINS)),
-            by_user: RateLimit::new(hourly(limits::LOGINS_PER_USER)),
+            all: RateLimit::new(limits::LOGINS_AT_GITHUB, hour),
+            failures: RateLimit::new(limits::FAILED_LOGINS, hour),
+            by_user: RateLimit::new(limits::LOGINS_PER_USER, hour),
         }
     }
 

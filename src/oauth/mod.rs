@@ -19,7 +19,7 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::{ClientFingerprint, GrantId};
 use crate::base::quota::Quota;
 use crate::base::random::Random;
-use crate::base::rate::{Rate, RateLimit};
+use crate::base::rate::RateLimit;
 use crate::base::throttle::Throttle;
 use crate::base::{limits, log};
 use crate::http::{PublicUrl, Response};
@@ -170,6 +170,7 @@ impl AuthorizationServer {
             _ => Pages::new("mcp", public_url.authority(), Vec::new()).at(public_url.path(), ""),
         };
         let resources = Arc::new(Resources::new(parts.resources));
+        let (hour, ten_minutes) = (Duration::from_secs(3600), Duration::from_secs(600));
         let registrations = u32::try_from(parts.registrations_per_hour).unwrap_or(u32::MAX);
         let grants = Arc::new(LiveGrants::new(parts.grants, clock.clone(), parts.rules, parts.grant_ended));
         let clients = Arc::new(ClientRegistry {
@@ -201,7 +202,7 @@ impl AuthorizationServer {
                 clients: clients.clone(),
                 random: random.clone(),
                 clock: clock.clone(),
-                limit: limit(registrations, HOUR),
+                limit: RateLimit::new(registrations, hour),
                 log_limit: Throttle::new(limits::LOG_STRANGERS_PER_SECOND),
             },
             authorize: AuthorizeEndpoint {
@@ -213,7 +214,7 @@ impl AuthorizationServer {
                 logins: logins.clone(),
                 grants: grants.clone(),
                 provider: provider.clone(),
-                answers: limit(limits::LOGINS, TEN_MINUTES),
+                answers: RateLimit::new(limits::LOGINS, ten_minutes),
                 log_limit: Throttle::new(limits::LOG_STRANGERS_PER_SECOND),
             },
             callback: CallbackEndpoint {
@@ -231,7 +232,7 @@ impl AuthorizationServer {
                 logins,
                 provider: provider.clone(),
                 grants: grants.clone(),
-                sign_ins: limit(limits::SIGN_INS, TEN_MINUTES),
+                sign_ins: RateLimit::new(limits::SIGN_INS, ten_minutes),
             },
             token: TokenEndpoint {
                 clients,
@@ -241,7 +242,7 @@ impl AuthorizationServer {
                 upstreams: upstreams.clone(),
                 provider,
                 clock: server_clock,
-                failures: limit(limits::TOKEN_FAILURES, TEN_MINUTES),
+                failures: RateLimit::new(limits::TOKEN_FAILURES, ten_minutes),
             },
             bearer: BearerCheck { keys, grants: grants.clone(), upstreams, clock },
             grants,
@@ -265,14 +266,6 @@ impl AuthorizationServer {
     pub fn home(&self) -> Response {
         self.pages.home_of_all()
     }
-}
-
-const HOUR: Duration = Duration::from_secs(3600);
-const TEN_MINUTES: Duration = Duration::from_secs(600);
-
-/// A limit per sender.
-fn limit(count: u32, per: Duration) -> RateLimit {
-    RateLimit::new(Rate { count, per })
 }
 
 /// Logs an event that an unauthenticated request can cause, at most [`limits::LOG_STRANGERS_PER_SECOND`] times a second. The limits

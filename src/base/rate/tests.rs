@@ -3,7 +3,7 @@ use super::*;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn limit(count: u32) -> RateLimit {
-    RateLimit::new(Rate { count, per: HOUR })
+    RateLimit::new(count, HOUR)
 }
 
 fn peer(last: u8) -> Option<IpAddr> {
@@ -27,7 +27,7 @@ fn a_sender_has_its_quota_and_no_more() {
 /// One key for everybody.
 #[test]
 fn all_together_have_a_quota_too() {
-    let limit = RateLimit::new(Rate { count: 40, per: HOUR });
+    let limit = RateLimit::new(40, HOUR);
     for _ in 0..40 {
         assert_eq!(limit.check_as((), HOUR), Ok(()));
         assert_eq!(limit.spend_as((), HOUR), Ok(()));
