@@ -11,7 +11,7 @@ use super::upstream_error::UpstreamError;
 use crate::base::cancel::CancelToken;
 use crate::base::{capped, limits};
 
-/// What is read of a stream at once (bytes): short messages of one read have room in a client's stream.
+/// The size of one read of a stream (bytes): short messages of one read have room in a client's stream.
 const READ_BYTES: usize = 8 * 1024;
 
 /// Reads messages until `take` has had the one that is waited for. Returns how a stream that ended before can be taken up again.

@@ -32,7 +32,7 @@ impl Core {
     /// Whether a call is open to its caller. May block where the rule is about tools that change nothing.
     ///
     /// # Errors
-    /// What is to be completed cannot be read.
+    /// The reference to be completed cannot be read.
     pub(super) fn opens(&self, call: &Call) -> Result<bool, Error> {
         let Call { access, subject, principal, .. } = call;
         let backend = &self.settings.backend;

@@ -126,7 +126,7 @@ fn each_refusal_has_its_reason_in_the_log() {
     assert!(refused == 2 && why.contains("one needs to know which person calls"), "{why}");
 }
 
-/// The same token with other contents, sealed as the server seals them (`seal.rs`), which takes its key.
+/// This token with other contents, sealed as the server seals them (`seal.rs`), which takes its key.
 fn resealed(server: &Server, token: &str, change: impl FnOnce(&mut Value)) -> String {
     const PREFIX: &str = "mcp_st_";
     let keys = fs::read_to_string(server.state_dir().join("key")).unwrap();
