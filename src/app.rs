@@ -330,13 +330,14 @@ impl Handler for App {
         match decision {
             Decision::Answer(response) => Admission::Answered(response.with_fields(fields)),
             Decision::Read { limit, place, then } => {
+                let passes_on = matches!(&then, Continuation::Mcp(_, server) if server.mcp.passes_on());
                 let run = move |body, responder: Responder| {
                     let responder = responder.with_fields(fields).with_witness(Arc::new(line.restarted()));
                     let request = Request { head, body };
                     let rest = trace::within(trace.clone(), || self.run(then, request, responder))?;
                     Some(Box::new(move || trace::within(trace, rest)) as Blocking)
                 };
-                Admission::Welcome(Ticket { limit, place: Box::new(place), run: Box::new(run) })
+                Admission::Welcome(Ticket { limit, place: Box::new(place), passes_on, run: Box::new(run) })
             }
         }
     }

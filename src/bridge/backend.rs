@@ -103,6 +103,10 @@ impl Backend for Bridge {
         !self.consent.keeps_github_tokens && self.instances().is_ready(caller)
     }
 
+    fn passes_on(&self) -> bool {
+        true
+    }
+
     fn connect(&self, publisher: Publisher) {
         let readers = Readers { publisher, listed: Arc::clone(&self.calls.listed) };
         let _ = self.instances().audience.set(Box::new(readers)); // once

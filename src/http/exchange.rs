@@ -25,6 +25,9 @@ pub struct Ticket {
     pub limit: usize,
     /// The request's share of a bounded supply. Dropped when the request has been answered and `run` has returned.
     pub place: Box<dyn Send + Sync>,
+    /// Whether the request is handed to another process, which takes its time to answer: the thread of the connection hands it over,
+    /// for which a worker would have to be woken, and then sleeps.
+    pub passes_on: bool,
     /// Answers the request with this body through the responder, before it returns or later from any thread, or returns the part
     /// that may block. Must not block itself, but for the one look-up in the table that checking a token can take.
     pub run: Box<dyn FnOnce(Vec<u8>, Responder) -> Option<Blocking> + Send>,
@@ -39,7 +42,7 @@ impl Ticket {
         limit: usize,
         run: impl FnOnce(Vec<u8>, Responder) -> Option<Blocking> + Send + 'static,
     ) -> Ticket {
-        Ticket { limit, place: Box::new(()), run: Box::new(run) }
+        Ticket { limit, place: Box::new(()), passes_on: false, run: Box::new(run) }
     }
 }
 

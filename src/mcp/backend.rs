@@ -41,6 +41,11 @@ pub trait Backend: Send + Sync {
         false
     }
 
+    /// Whether calls are passed on to another process, so that to serve a quick one takes next to nothing here.
+    fn passes_on(&self) -> bool {
+        false
+    }
+
     /// The rules for calls of a tool; `None` if there are none, or the tool is unknown.
     fn tool_rules(&self, caller: &Principal, tool: &str) -> Option<Arc<ToolRules>>;
 

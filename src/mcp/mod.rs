@@ -317,6 +317,11 @@ impl Mcp {
         inbound.responder.respond(response.unwrap_or_else(|refusal| refusal.response(None)));
     }
 
+    /// Whether the backend passes calls on.
+    pub fn passes_on(&self) -> bool {
+        self.0.settings.backend.passes_on()
+    }
+
     /// The gauges.
     pub fn counts(&self) -> Counts {
         Counts {

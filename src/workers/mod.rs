@@ -97,9 +97,9 @@ impl Pool {
         self.at_doors.take(()).filter(|_| self.shared.queue.is_empty())
     }
 
-    /// Serves a whole request; never waits. With a place, [`Ticket::run`] runs on this thread; what it returns, or all, is queued for
-    /// a worker. `counted` is the memory budget of the body. It is given back together with what the ticket holds, when the
-    /// request is answered and all that the ticket runs has returned.
+    /// Serves a whole request; never waits. With a place, and where it is passed on, [`Ticket::run`] runs on this thread; what that
+    /// returns, or all, is queued for a worker. `counted` is the memory budget of the body. It is given back together with what the
+    /// ticket holds, when the request is answered and all that the ticket runs has returned.
     ///
     /// # Errors
     /// [`Full`].
@@ -113,10 +113,11 @@ impl Pool {
         let (responder, waiter) = Responder::pair();
         let responder = responder.holding(Arc::clone(&held));
         let run = move || (ticket.run)(body, responder);
-        let work: Option<Blocking> = match place {
-            Some(_place) => catch_panic(run).flatten(),
-            None => Some(Box::new(|| run().into_iter().for_each(|rest| rest()))),
+        let work: Option<Blocking> = match place.is_some() || ticket.passes_on {
+            true => catch_panic(run).flatten(),
+            false => Some(Box::new(|| run().into_iter().for_each(|rest| rest()))),
         };
+        drop(place);
         let Some(work) = work else { return Ok(waiter) };
         let job = Box::new(Job { work, _held: held });
         let queued = match &*self.jobs.lock() {

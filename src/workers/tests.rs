@@ -145,8 +145,8 @@ impl Bench {
         self.pool.place_at_door()
     }
 
-    /// The names of the threads that ran the two parts of a request.
-    fn threads(&self, place: Option<Held<()>>) -> [String; 2] {
+    /// The names of the threads that ran the two parts of a request, which is passed on or not.
+    fn threads(&self, place: Option<Held<()>>, passes_on: bool) -> [String; 2] {
         let (sender, names) = std::sync::mpsc::channel();
         let name = || thread::current().name().unwrap_or_default().to_owned();
         let ticket = Ticket::new(0, move |_, responder| {
@@ -156,20 +156,22 @@ impl Bench {
                 responder.respond(Response::new(204));
             }))
         });
-        let waiter = self.pool.serve(place, ticket, (Vec::new(), ())).unwrap();
+        let waiter = self.pool.serve(place, Ticket { passes_on, ..ticket }, (Vec::new(), ())).unwrap();
         assert_eq!(self.status(&waiter), 204);
         [names.recv().unwrap(), names.recv().unwrap()]
     }
 }
 
 #[test]
-fn with_a_place_the_part_that_cannot_block_runs_here_and_the_rest_on_a_worker() {
+fn with_a_place_or_passed_on_the_part_that_cannot_block_runs_here_and_the_rest_on_a_worker() {
     let bench = Bench::new();
     let here = thread::current().name().unwrap().to_owned();
-    let [first, second] = bench.threads(Some(bench.place().unwrap()));
-    assert_eq!(first, here);
-    assert!(second.starts_with("worker-"), "{second}");
-    let [first, second] = bench.threads(None);
+    for (place, passes_on) in [(Some(bench.place().unwrap()), false), (None, true)] {
+        let [first, second] = bench.threads(place, passes_on);
+        assert_eq!(first, here);
+        assert!(second.starts_with("worker-"), "{second}");
+    }
+    let [first, second] = bench.threads(None, false);
     assert!(first.starts_with("worker-"), "{first}");
     assert_eq!(first, second);
 }
