@@ -8,24 +8,28 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, ThreadId};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
-use crate::base::quota::{Held, Quota};
+use crate::base::quota::Quota;
 use crate::base::{clock, limits, trace};
 use crate::http::{Blocking, Responder, Ticket, Waiter};
 
 /// A request on its way to a worker.
 struct Job {
     work: Blocking,
+    _served: Served,
     /// The request's parts of bounded supplies. Kept until `work` has returned, which may be long after the answer if that is a
     /// stream, or if the client has gone.
     _held: Arc<dyn Send + Sync>,
 }
+
+/// Held for each request that waits for a worker or runs: the clones are counted.
+type Served = Arc<()>;
 
 /// The queue is full, or closed because the server stops: the door answers 503.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +40,9 @@ pub struct Pool {
     /// The sending end. Dropping it closes the queue: workers finish what waits and end.
     jobs: Mutex<Option<Sender<Box<Job>>>>,
     shared: Arc<Shared>,
-    /// Requests that are served on the threads of their doors, at most half as many as there are processors.
-    at_doors: Arc<Quota<()>>,
+    served: Served,
+    /// Guards the thread of the door that the last request came to.
+    last_door: Mutex<Option<ThreadId>>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
     /// For `unpark` without a lock.
     supervisor_thread: thread::Thread,
@@ -86,15 +91,18 @@ impl Pool {
             thread::Builder::new().name("supervisor".to_owned()).spawn(move || watched.supervise())?;
         let supervisor_thread = supervisor.thread().clone();
         let supervisor = Mutex::new(Some(supervisor));
-        let at_doors = Quota::in_total(thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)));
-        Ok(Pool { jobs: Mutex::new(Some(sender)), shared, at_doors, supervisor, supervisor_thread })
+        let (jobs, served, last_door) = (Mutex::new(Some(sender)), Served::default(), Mutex::default());
+        Ok(Pool { jobs, shared, served, last_door, supervisor, supervisor_thread })
     }
 
-    /// Permission to run the quick part of a request on the thread of its door. `None` while other requests wait for a worker, and
-    /// while half as many are served like this as there are processors: with more, threads that serve keep those of clients
-    /// and workers waiting, which doubles the time of the slowest calls.
-    pub fn place_at_door(&self) -> Option<Held<()>> {
-        self.at_doors.take(()).filter(|_| self.shared.queue.is_empty())
+    /// Permission to run the quick part of a request on this thread, that of its door: if no other request is being served, and the
+    /// last one came to this door, too. While several are busy, threads that serve keep those of workers and clients waiting.
+    pub fn place_at_door(&self) -> Option<Served> {
+        let place = Arc::clone(&self.served);
+        let is_alone = Arc::strong_count(&place) == 2; // this one and the pool's own
+        let this = Some(thread::current().id());
+        let last = std::mem::replace(&mut *self.last_door.lock(), this);
+        (is_alone && last == this).then_some(place)
     }
 
     /// Serves a whole request; never waits. With a place, and where it is passed on, [`Ticket::run`] runs on this thread; what that
@@ -105,7 +113,7 @@ impl Pool {
     /// [`Full`].
     pub fn serve(
         &self,
-        place: Option<Held<()>>,
+        place: Option<Served>,
         ticket: Ticket,
         (body, counted): (Vec<u8>, impl Send + Sync + 'static),
     ) -> Result<Waiter, Full> {
@@ -119,7 +127,7 @@ impl Pool {
         };
         drop(place);
         let Some(work) = work else { return Ok(waiter) };
-        let job = Box::new(Job { work, _held: held });
+        let job = Box::new(Job { work, _served: Arc::clone(&self.served), _held: held });
         let queued = match &*self.jobs.lock() {
             Some(jobs) => jobs.try_send(job).map_err(TrySendError::into_inner),
             None => Err(job),
@@ -219,7 +227,7 @@ impl Shared {
             };
             let Ok(job) = job else { return };
             self.taken.fetch_add(1, Ordering::Relaxed);
-            let Job { work, _held } = *job;
+            let Job { work, _served, _held } = *job;
             catch_panic(work);
         }
     }

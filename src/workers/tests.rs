@@ -141,12 +141,14 @@ fn workers_are_added_only_while_the_queue_does_not_move() {
 
 /// Requests that begin at the door.
 impl Bench {
-    fn place(&self) -> Option<Held<()>> {
+    /// A place for the second request in a row of this thread.
+    fn place(&self) -> Option<Served> {
+        drop(self.pool.place_at_door());
         self.pool.place_at_door()
     }
 
     /// The names of the threads that ran the two parts of a request, which is passed on or not.
-    fn threads(&self, place: Option<Held<()>>, passes_on: bool) -> [String; 2] {
+    fn threads(&self, place: Option<Served>, passes_on: bool) -> [String; 2] {
         let (sender, names) = std::sync::mpsc::channel();
         let name = || thread::current().name().unwrap_or_default().to_owned();
         let ticket = Ticket::new(0, move |_, responder| {
@@ -178,24 +180,29 @@ fn with_a_place_or_passed_on_the_part_that_cannot_block_runs_here_and_the_rest_o
 
 /// A slow one holds a place, not the server.
 #[test]
-fn there_are_half_as_many_places_as_processors_and_none_while_others_wait() {
+fn there_is_a_place_only_while_no_other_request_is_served() {
     let bench = Bench::new();
-    let processors = thread::available_parallelism().unwrap().get();
-    let places: Vec<_> = (0..processors.div_ceil(2)).map(|_| bench.place().unwrap()).collect();
-    assert!(bench.place().is_none());
-    drop(places);
+    let place = bench.place();
+    assert!(place.is_some() && bench.place().is_none());
+    drop(place);
     assert!(bench.place().is_some());
 
-    let mut blocked = Vec::new();
-    while blocked.len() <= limits::WORKERS_MAX {
-        blocked.extend(bench.submit("/wait")); // as soon as there are workers enough to leave room in the queue
-    }
+    let waiter = bench.submit("/wait").unwrap();
     assert!(bench.place().is_none());
     bench.release.trip();
-    for waiter in &blocked {
-        assert_eq!(bench.status(waiter), 204);
-    }
+    assert_eq!(bench.status(&waiter), 204);
+    assert!(bench.pool.stop(Duration::from_secs(60))); // so the worker has returned
     assert!(bench.place().is_some());
+}
+
+#[test]
+fn there_is_a_place_only_where_the_request_before_came_from_too() {
+    let bench = Bench::new();
+    assert!(bench.pool.place_at_door().is_none());
+    assert!(bench.pool.place_at_door().is_some());
+    thread::scope(|scope| scope.spawn(|| assert!(bench.pool.place_at_door().is_none())).join().unwrap());
+    assert!(bench.pool.place_at_door().is_none());
+    assert!(bench.pool.place_at_door().is_some());
 }
 
 /// H12: as on a worker. H3: what the request took is given back.
@@ -239,7 +246,7 @@ fn a_request_that_finds_the_queue_closed_after_its_quick_part_is_logged_as_503()
         let responder = responder.with_witness(witness);
         Some(Box::new(move || responder.respond(Response::new(204))))
     });
-    let place = bench.pool.place_at_door();
+    let place = bench.place();
     assert!(place.is_some());
     assert_eq!(bench.pool.serve(place, ticket, (Vec::new(), ())).err(), Some(Full));
     assert_eq!(logged.0.load(Ordering::SeqCst), 503);
