@@ -59,6 +59,10 @@ class Bridge(servers.Server):
                 pass
             return (time.monotonic() - begun) * 1000
 
+    def idle(self):
+        """The server whose memory is looked at while nobody calls."""
+        return self
+
     def at_sessions(self):
         """RSS with that many sessions (MiB), and of what it runs beside the children."""
         with servers.Held(self, "legacy", SESSIONS, "sessions"):
@@ -75,6 +79,7 @@ class Ours(Bridge):
 
     def __init__(self, binary):
         super().__init__("ours", [binary, "demo", "--", *CHILD])
+        self.binary = binary
 
     def more_env(self):
         return super().more_env() | {"MCP_LISTEN": self.address, "MCP_STATE_DIR": f"{self.directory}/state"}
@@ -84,6 +89,9 @@ class Ours(Bridge):
         if not self.logins:
             self.logins = [token for _ in range(0, SESSIONS, len(people.PEOPLE)) for token in people.tokens(self.origin)][:SESSIONS]
         return self.logins[:len(people.PEOPLE)]  # one has fewer calls at once
+
+    def idle(self):
+        return Idle(self)
 
     def at_sessions(self):
         self.write_tokens(self.logins)
@@ -96,6 +104,17 @@ class Ours(Bridge):
         kib = [int(line.split()[1]) for pid in guardians for line in read(f"/proc/{pid}/smaps_rollup").decode().splitlines()
                if line.startswith("Pss:")]
         return sum(kib) / 1024
+
+
+class Idle(servers.InEarnest):
+    """Ours as it is started in earnest: `demo` runs a second server, which plays GitHub."""
+
+    def prepare(self):
+        command, env = super().prepare()
+        os.chmod(self.directory, 0o711)  # the home directories of programs are there
+        user = {"MCP_CHILD_USER": "nobody"} if os.getuid() == 0 else {}
+        places = {"MCP_STATE_DIR": f"{self.directory}/state", "MCP_CHILDREN_DIR": f"{self.directory}/children"}
+        return [*command, "--", *CHILD], env | user | places
 
 
 def read(path):
@@ -152,9 +171,9 @@ class Figures:
 
 def measure(everybody, figures):
     for server in everybody:
-        with server:
+        with server.idle() as idle:
             time.sleep(1)
-            figures.note(server.name, ("idle",), server.rss_mib())
+            figures.note(server.name, ("idle",), idle.rss_mib())
     for _ in range(ROUNDS):
         time.sleep(1)  # until what was stopped is gone
         begun = time.monotonic()
