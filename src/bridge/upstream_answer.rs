@@ -84,3 +84,6 @@ pub(super) fn answers(text: &str, request: u64) -> bool {
         |message: &PeerMessage<'_>| matches!(message, PeerMessage::Answer { id, .. } if *id == request);
     message::parse(text).iter().any(is_it)
 }
+
+#[cfg(test)]
+mod tests;
