@@ -90,7 +90,7 @@ impl Connection {
             Activity::Waiting(_) | Activity::Receiving | Activity::Busy => {}
         }
         let pool = &self.shared.pool;
-        let response = match pool.serve(pool.place_at_door(), ticket, (body, share)) {
+        let response = match pool.serve(pool.place_at_door(&ticket), ticket, (body, share)) {
             Ok(waiter) => self.wait(&waiter)?,
             Err(Full) => self.refusal(Refusal::Busy),
         };

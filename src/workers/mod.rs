@@ -95,19 +95,20 @@ impl Pool {
         Ok(Pool { jobs, shared, served, last_door, supervisor, supervisor_thread })
     }
 
-    /// Permission to run the quick part of a request on this thread, that of its door: if no other request is being served, and the
-    /// last one came to this door, too. While several are busy, threads that serve keep those of workers and clients waiting.
-    pub fn place_at_door(&self) -> Option<Served> {
+    /// Permission to run the quick part of a request on this thread, that of its door: if the request is passed on, or no other is being
+    /// served and the last one came to this door, too. While several are busy, threads that serve keep those of workers and clients
+    /// waiting.
+    pub fn place_at_door(&self, ticket: &Ticket) -> Option<Served> {
         let place = Arc::clone(&self.served);
         let is_alone = Arc::strong_count(&place) == 2; // this one and the pool's own
         let this = Some(thread::current().id());
         let last = std::mem::replace(&mut *self.last_door.lock(), this);
-        (is_alone && last == this).then_some(place)
+        (ticket.passes_on || (is_alone && last == this)).then_some(place)
     }
 
-    /// Serves a whole request; never waits. With a place, and where it is passed on, [`Ticket::run`] runs on this thread; what that
-    /// returns, or all, is queued for a worker. `counted` is the memory budget of the body. It is given back together with what the
-    /// ticket holds, when the request is answered and all that the ticket runs has returned.
+    /// Serves a whole request; never waits. With a place, [`Ticket::run`] runs on this thread; what it returns, or all, is queued for
+    /// a worker. `counted` is the memory budget of the body. It is given back together with what the ticket holds, when the
+    /// request is answered and all that the ticket runs has returned.
     ///
     /// # Errors
     /// [`Full`].
@@ -121,11 +122,10 @@ impl Pool {
         let (responder, waiter) = Responder::pair();
         let responder = responder.holding(Arc::clone(&held));
         let run = move || (ticket.run)(body, responder);
-        let work: Option<Blocking> = match place.is_some() || ticket.passes_on {
-            true => catch_panic(run).flatten(),
-            false => Some(Box::new(|| run().into_iter().for_each(|rest| rest()))),
+        let work: Option<Blocking> = match place {
+            Some(_place) => catch_panic(run).flatten(),
+            None => Some(Box::new(|| run().into_iter().for_each(|rest| rest()))),
         };
-        drop(place);
         let Some(work) = work else { return Ok(waiter) };
         let job = Box::new(Job { work, _served: Arc::clone(&self.served), _held: held });
         let queued = match &*self.jobs.lock() {

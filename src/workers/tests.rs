@@ -143,12 +143,17 @@ fn workers_are_added_only_while_the_queue_does_not_move() {
 impl Bench {
     /// A place for the second request in a row of this thread.
     fn place(&self) -> Option<Served> {
-        drop(self.pool.place_at_door());
-        self.pool.place_at_door()
+        drop(self.place_of_one(false));
+        self.place_of_one(false)
     }
 
-    /// The names of the threads that ran the two parts of a request, which is passed on or not.
-    fn threads(&self, place: Option<Served>, passes_on: bool) -> [String; 2] {
+    /// A place for a request, which is passed on or not.
+    fn place_of_one(&self, passes_on: bool) -> Option<Served> {
+        self.pool.place_at_door(&Ticket { passes_on, ..Ticket::new(0, |_, _| None) })
+    }
+
+    /// The names of the threads that ran the two parts of a request.
+    fn threads(&self, place: Option<Served>) -> [String; 2] {
         let (sender, names) = std::sync::mpsc::channel();
         let name = || thread::current().name().unwrap_or_default().to_owned();
         let ticket = Ticket::new(0, move |_, responder| {
@@ -158,22 +163,20 @@ impl Bench {
                 responder.respond(Response::new(204));
             }))
         });
-        let waiter = self.pool.serve(place, Ticket { passes_on, ..ticket }, (Vec::new(), ())).unwrap();
+        let waiter = self.pool.serve(place, ticket, (Vec::new(), ())).unwrap();
         assert_eq!(self.status(&waiter), 204);
         [names.recv().unwrap(), names.recv().unwrap()]
     }
 }
 
 #[test]
-fn with_a_place_or_passed_on_the_part_that_cannot_block_runs_here_and_the_rest_on_a_worker() {
+fn with_a_place_the_part_that_cannot_block_runs_here_and_the_rest_on_a_worker() {
     let bench = Bench::new();
     let here = thread::current().name().unwrap().to_owned();
-    for (place, passes_on) in [(Some(bench.place().unwrap()), false), (None, true)] {
-        let [first, second] = bench.threads(place, passes_on);
-        assert_eq!(first, here);
-        assert!(second.starts_with("worker-"), "{second}");
-    }
-    let [first, second] = bench.threads(None, false);
+    let [first, second] = bench.threads(Some(bench.place().unwrap()));
+    assert_eq!(first, here);
+    assert!(second.starts_with("worker-"), "{second}");
+    let [first, second] = bench.threads(None);
     assert!(first.starts_with("worker-"), "{first}");
     assert_eq!(first, second);
 }
@@ -198,11 +201,18 @@ fn there_is_a_place_only_while_no_other_request_is_served() {
 #[test]
 fn there_is_a_place_only_where_the_request_before_came_from_too() {
     let bench = Bench::new();
-    assert!(bench.pool.place_at_door().is_none());
-    assert!(bench.pool.place_at_door().is_some());
-    thread::scope(|scope| scope.spawn(|| assert!(bench.pool.place_at_door().is_none())).join().unwrap());
-    assert!(bench.pool.place_at_door().is_none());
-    assert!(bench.pool.place_at_door().is_some());
+    assert!(bench.place_of_one(false).is_none());
+    assert!(bench.place_of_one(false).is_some());
+    thread::scope(|scope| scope.spawn(|| assert!(bench.place_of_one(false).is_none())).join().unwrap());
+    assert!(bench.place_of_one(false).is_none());
+    assert!(bench.place_of_one(false).is_some());
+}
+
+#[test]
+fn a_request_that_is_passed_on_has_a_place_always() {
+    let bench = Bench::new();
+    let places = [bench.place_of_one(true), bench.place_of_one(true)];
+    assert!(places.iter().all(Option::is_some) && bench.place().is_none());
 }
 
 /// H12: as on a worker. H3: what the request took is given back.
