@@ -31,7 +31,7 @@ fn grant(number: u64, id: GrantId, now: Timestamp) -> Grant {
         last_used: now,
         admitted: now,
         expires: now.plus(lifetime),
-        stage: Stage::Live { generation: 0, turned: now },
+        stage: Stage::Live { generation: 0, rotated_at: now },
         upstream: None,
     }
 }
