@@ -15,6 +15,7 @@ use super::call::{Call, Operation, Reply};
 use super::jsonrpc::Error;
 use crate::base::access::{AccessRule, Who};
 use crate::base::identity::Principal;
+use crate::http::CallOutcome;
 
 impl Core {
     /// The rule that holds for a caller. One that opens nothing if the rules have changed since the caller was let in.
@@ -65,6 +66,9 @@ impl Core {
         })
     }
 }
+
+/// The outcome, in the log, of a call that a rule closes.
+pub(super) const CLOSED: CallOutcome = CallOutcome::ProtocolError("closed_by_rule");
 
 /// The error of a call to what does not exist.
 pub(super) fn absent(call: &Call) -> Error {

@@ -218,7 +218,7 @@ impl Exchange {
     pub(super) fn close(&self) {
         drop(self.cancelled().disarm()); // as in `complete`
         let error = access::absent(&self.call);
-        self.end(Err(error.into()), Some(CallOutcome::ProtocolError("closed_by_rule")));
+        self.end(Err(error.into()), Some(access::CLOSED));
     }
 
     /// Ends the call with an error with this text, and cancels its handler, which has not ended it.

@@ -185,10 +185,8 @@ fn open_session(
     let new = new_session(core, principal.subject, id.into());
     let new = NewSession { client: contents.client().into(), is_primed, ..new };
     let session = Arc::new(Session::new(principal, new));
-    core.subscribers
-        .sessions
-        .insert(&session, &core.settings.capacity)
-        .map_err(|Full| Refusal::TOO_MANY_SESSIONS)
+    let sessions = &core.subscribers.sessions;
+    sessions.insert(&session, &core.settings.capacity).map_err(|Full| Refusal::TOO_MANY_SESSIONS)
 }
 
 /// Some hosted clients never name the session that `initialize` gave them. They are recognized by that: their grant has a session
@@ -267,10 +265,14 @@ fn serve(core: &Arc<Core>, inbound: Inbound, session: &Arc<Session>, request: Cl
     let answer = match &*request.method {
         "ping" => Ok(()),
         "logging/setLevel" => params.require("level").map(|level| session.set_log_level(level)),
-        "resources/subscribe" => resource(core, &inbound, params).and_then(|uri| {
-            let is_open = core.access(&inbound.principal).opens_resource(&uri);
-            if is_open { session.subscribe(&uri) } else { Err(access::no_resource(&uri)) }
-        }),
+        "resources/subscribe" => match resource(core, &inbound, params) {
+            Ok(uri) if !core.access(&inbound.principal).opens_resource(&uri) => {
+                let mut refused = failed(&request.id, &access::no_resource(&uri));
+                refused.outcome = access::CLOSED;
+                return inbound.answer(refused);
+            }
+            uri => uri.and_then(|uri| session.subscribe(&uri)),
+        },
         "resources/unsubscribe" => resource(core, &inbound, params).map(|uri| session.unsubscribe(&uri)),
         _ => return call(core, inbound, session, request),
     };

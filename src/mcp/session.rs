@@ -350,9 +350,7 @@ impl Row for Session {
         };
         requests.values().for_each(|request| request.cancel.trip());
         drop(requests);
-        for events in streams.values().chain([&self.standalone]) {
-            events.finish();
-        }
+        streams.values().chain([&self.standalone]).for_each(|events| events.finish());
         self.start.caller.ended.trip();
     }
 }
@@ -381,11 +379,8 @@ impl Table<Session> {
 
     /// Ends unused sessions.
     pub(super) fn sweep(&self, now: Duration) {
-        for session in self.all() {
-            if session.sweep(now) {
-                self.end(&session);
-            }
-        }
+        let idle = self.all().into_iter().filter(|session| session.sweep(now));
+        idle.for_each(|session| self.end(&session));
     }
 }
 

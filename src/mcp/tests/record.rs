@@ -110,6 +110,9 @@ fn a_call_that_a_rule_closes_is_noted_as_such() {
     let prompt = json!({ "name": "test_simple_prompt" });
     check("prompts/get", prompt, Some("test_simple_prompt"), closed);
     check("resources/read", json!({ "uri": "test://static-text" }), Some("test://static-text"), closed);
+    let subscribed = request(1, "resources/subscribe", json!({ "uri": "test://static-text" }));
+    let subscribed = post(&subscribed).with("Mcp-Session-Id", &session);
+    endpoint.check(subscribed, ("resources/subscribe", Some("test://static-text"), ProtocolError(closed)));
     let argument = json!({ "name": "a", "value": "" });
     let reference = |text: &str| json!({ "ref": { "type": "ref/prompt", text: "x" }, "argument": argument });
     check("completion/complete", reference("name"), None, closed);
