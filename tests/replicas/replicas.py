@@ -547,14 +547,14 @@ def storm(replicas, store, fsync):
     for server in replicas.servers:
         while readiness(server) != 200:
             time.sleep(0.05)
-    ended = set(revoked) | {person for person, _ in lost}
-    alive = [person for person in group if person not in ended]
+    for person in set(group) - set(revoked) - {person for person, _ in lost}:
+        while (answer := refresh_status(person, replicas.any()))[0] in (0, 503):
+            time.sleep(0.05)
+        if answer[0] != 200:
+            lost.append((person, answer[1]))
     for person, text in lost:
         must(is_excused(answered[person]), f"a grant was lost: {text[:200]}")
-    for person in alive:
-        while (code := refresh_status(person, replicas.any())[0]) in (0, 503):
-            time.sleep(0.05)
-        must(code == 200, f"{person.number} cannot refresh any more: {code}")
+    alive = set(group) - set(revoked) - {person for person, _ in lost}
     for person in revoked:
         for server in replicas.servers:
             answers = call_status(person, server.site)[0], refresh_status(person, server.site)[0]
