@@ -169,7 +169,8 @@ fn named_session(core: &Core, Inbound { head, principal, .. }: &Inbound) -> Resu
         sessions.end(&session);
         return Err(Refusal::UNKNOWN_SESSION);
     }
-    Ok(session)
+    // A service token's session at another server can have the id.
+    Some(session).filter(|session| session.owner().is(principal)).ok_or(Refusal::UNKNOWN_SESSION)
 }
 
 fn open_session(

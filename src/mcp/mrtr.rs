@@ -41,9 +41,9 @@ pub(super) fn wait_for(answer: &Receiver<ClientAnswer>) -> Result<Box<RawValue>,
 /// The contents of a `requestState`.
 #[derive(Serialize, Deserialize)]
 struct RequestState {
-    /// The grant: a person with one client, at one server.
+    /// The grant: a person with one client, at one server, or a service token.
     grant: GrantId,
-    /// The digest of operation, name and arguments: a state is only valid for its request.
+    /// The digest of server, operation, name and arguments: a state is only valid for its request.
     digest: String,
     expires: Timestamp,
     answers: Answers,
@@ -58,11 +58,11 @@ impl Sealed for RequestState {
     }
 }
 
-/// The digest of operation, name and arguments, to which a state is bound. Independent of spacing and order of the arguments.
+/// The digest of server, operation, name and arguments, to which a state is bound. Independent of spacing and order of the arguments.
 fn digest(call: &Call) -> String {
     let arguments = call.params.get("arguments");
     let arguments = arguments.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
-    let parts = (call.operation.method(), &call.subject, arguments);
+    let parts = (&*call.principal.resource, call.operation.method(), &call.subject, arguments);
     base64url(&sha256(&serde_json::to_vec(&parts).unwrap_or_default()))
 }
 

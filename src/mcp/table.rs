@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::base::identity::{ClientFingerprint, GrantId, Principal, Subject};
 use crate::base::lock::Mutex;
 
-/// The owner of a session or a task: one user or service token with one client under one grant, which is for one server.
+/// The owner of a session or a task: one user or service token with one client under one grant, at one server. (The grant of a service
+/// token may be for several.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
     pub(super) subject: Subject,
@@ -26,7 +27,7 @@ impl From<&Principal> for Owner {
 impl Owner {
     /// Whether `principal` is this owner.
     pub(super) fn is(&self, principal: &Principal) -> bool {
-        self.subject == principal.subject && self.grant == principal.grant && self.client == principal.client
+        *self == Owner::from(principal)
     }
 }
 

@@ -326,7 +326,7 @@ fn listeners_are_bounded() {
 }
 
 /// A `tools/call` that comes back with answers and, if there was one, the state.
-fn retry(tool: &str, responses: Value, state: Option<&Value>) -> Request {
+pub(super) fn retry(tool: &str, responses: Value, state: Option<&Value>) -> Request {
     let mut params = json!({ "name": tool, "arguments": {}, "inputResponses": responses });
     if let Some(state) = state {
         params["requestState"] = state.clone();

@@ -1,6 +1,7 @@
 //! Several servers in one process: what belongs to one is unknown at another, and limits hold for all together.
 
 use super::*;
+use crate::base::identity::{Subject, TokenName};
 use crate::base::limits;
 
 /// User 1 at the second server, where they have another grant.
@@ -39,6 +40,25 @@ fn a_session_is_for_its_own_server() {
     assert_eq!(second.start_as(elsewhere(), ping()).answer().status, 404);
     let other = second.start_as(elsewhere(), initialize()).answer().session.unwrap();
     assert_eq!(first.send(in_session(post(&request(1, "ping", json!({}))), &other)).status, 404);
+}
+
+/// M6, M15: nor is that of a service token, whose grant is for both; and a question of one is not answered at the other.
+#[test]
+fn a_service_token_has_sessions_and_states_of_its_own_at_each_server() {
+    let (first, second) = two();
+    let cron = Subject::Token(TokenName::parse("cron").unwrap());
+    let here = || Principal { subject: cron, ..principal(1) };
+    let there = || Principal { resource: elsewhere().resource, ..here() };
+    let session = first.start_as(here(), initialize()).answer().session.unwrap();
+    let ping = || in_session(post(&request(1, "ping", json!({}))), &session);
+    assert_eq!(second.start_as(there(), ping()).answer().status, 404);
+    assert_eq!(first.start_as(here(), ping()).answer().status, 200);
+    let tool = "test_input_required_result_tampered_state";
+    let asked = first.start_as(here(), modern::call(1, tool, json!({}))).answer();
+    let yes = json!({ "confirm": { "action": "accept", "content": { "ok": true } } });
+    let back = || modern::retry(tool, yes.clone(), Some(&asked.json()["result"]["requestState"]));
+    assert_eq!(second.start_as(there(), back()).answer().error_code(), -32602);
+    assert_eq!(first.start_as(here(), back()).answer().text(), "state-ok");
 }
 
 /// A4: the rules of one server, by which its grants are judged, end nothing at another.
