@@ -121,7 +121,7 @@ impl App {
             // T17: a session or stream that was opened while its grant was being ended goes with it after all.
             for grant in mcp.grants() {
                 if !self.oauth.is_live(&server.resource, grant) {
-                    mcp.end_grant(grant);
+                    mcp.end_grant(grant, Some(&server.resource.uri()));
                 }
             }
         }

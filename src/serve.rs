@@ -123,7 +123,7 @@ impl Server {
         let mcp = endpoints.first.get().cloned().ok_or_else(nothing_served)?;
         let (sessions, bridged) = (mcp.clone(), bridges.clone());
         let grant_ended = move |grant| {
-            sessions.end_grant(grant);
+            sessions.end_grant(grant, None);
             let bridges = bridged.as_ref().map(|bridges| bridges.all()).unwrap_or_default();
             bridges.iter().for_each(|bridge| bridge.end_grant(grant));
         };

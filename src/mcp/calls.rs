@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::exchange::Exchange;
+use super::table::Owner;
 use crate::base::identity::{GrantId, Subject};
 use crate::base::limits;
 use crate::base::lock::Mutex;
@@ -87,10 +88,10 @@ impl Calls {
         }
     }
 
-    /// Cancels every call of a grant.
-    pub(super) fn cancel_grant(&self, grant: GrantId) {
+    /// Cancels every call of these owners.
+    pub(super) fn cancel_where(&self, is_meant: impl Fn(&Owner) -> bool) {
         for (_, exchange) in self.all() {
-            if exchange.call.principal.grant == grant {
+            if is_meant(&Owner::from(&exchange.call.principal)) {
                 exchange.cancelled().trip();
             }
         }

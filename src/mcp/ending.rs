@@ -10,13 +10,16 @@ use super::{Core, Mcp};
 use crate::base::identity::GrantId;
 
 impl Mcp {
-    /// Ends the state of a grant at once: its sessions, streams, calls and tasks.
-    pub fn end_grant(&self, grant: GrantId) {
-        self.0.calls.cancel_grant(grant);
+    /// Ends the state of a grant at once: its sessions, streams, calls and tasks. A service token may lose one server alone, named by its
+    /// URI.
+    pub fn end_grant(&self, grant: GrantId, server: Option<&str>) {
+        let is_there = |owner: &Owner| server.is_none_or(|server| *owner.server == *server);
+        let is_meant = |owner: &Owner| owner.grant == grant && is_there(owner);
+        self.0.calls.cancel_where(is_meant);
         self.0.settings.backend.end_grant(grant);
-        self.0.tasks.end_grant(grant);
-        self.0.subscribers.sessions.end_grant(grant);
-        self.0.subscribers.end_grant(grant);
+        self.0.tasks.end_where(|task| is_meant(task.owner()));
+        self.0.subscribers.sessions.end_where(|session| is_meant(session.owner()));
+        self.0.subscribers.end_where(is_meant);
     }
 
     /// Ends the sessions and streams of all servers but these, named by their URIs.

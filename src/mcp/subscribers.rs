@@ -186,10 +186,10 @@ impl Subscribers {
         self.close_where(|each| !each.events.has_reader() || each.events.has_expired(now));
     }
 
-    /// Ends the subscriptions of a grant.
-    pub(super) fn end_grant(&self, grant: GrantId) {
-        let of_grant = self.remove(|subscription| subscription.owner.grant == grant);
-        of_grant.iter().for_each(|subscription| subscription.events.finish());
+    /// Ends the subscriptions of these owners.
+    pub(super) fn end_where(&self, is_meant: impl Fn(&Owner) -> bool) {
+        let theirs = self.remove(|subscription| is_meant(&subscription.owner));
+        theirs.iter().for_each(|subscription| subscription.events.finish());
     }
 
     /// Closes subscriptions with a response, so that clients see an orderly end.

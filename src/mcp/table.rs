@@ -106,11 +106,6 @@ impl<R: Row> Table<R> {
         }
     }
 
-    /// Ends the rows of a grant.
-    pub(super) fn end_grant(&self, grant: GrantId) {
-        self.end_where(|row| row.owner().grant == grant);
-    }
-
     /// Removes the unwanted rows and ends them.
     pub(super) fn end_where(&self, unwanted: impl Fn(&R) -> bool) {
         let ended: Vec<_> = self.rows.lock().extract_if(|_, row| unwanted(row)).collect();

@@ -264,7 +264,7 @@ fn the_end_of_a_grant_ends_its_parked_calls() {
     let ask = || rig.send(modern("tools/call", json!({ "name": "ask" }))).json()["result"].clone();
     let asked: Vec<Value> = (0..limits::bridge::QUESTIONS_WAITING.0).map(|_| ask()).collect();
     assert!(asked.iter().all(|asked| asked["resultType"] == "input_required"), "{asked:?}");
-    rig.mcp.end_grant(principal(1).grant);
+    rig.mcp.end_grant(principal(1).grant, None);
     let late = rig.send(next_round("ask", &asked[0], &[("question-0", json!({ "action": "accept" }))]));
     assert!(late.last().contains("nobody waits"));
     // The places of the questions are free again.
@@ -350,7 +350,7 @@ fn a_revoked_grant_ends_its_peer() {
     rig.session_as(1);
     let grant = principal(1).grant;
     assert!(rig.mcp.grants().contains(&grant));
-    rig.mcp.end_grant(grant);
+    rig.mcp.end_grant(grant, None);
     assert!(*rig.peer(0).has_ended.lock());
 }
 
@@ -369,7 +369,7 @@ fn nothing_is_started_for_a_revoked_grant() {
     let call = legacy(&session, "tools/call", json!({ "name": "report" }));
     rig.mcp.handle(call, principal(1), responder).into_iter().for_each(|rest| rest());
     assert_eq!(rig.peers.all.lock().len(), 2);
-    rig.mcp.end_grant(principal(1).grant);
+    rig.mcp.end_grant(principal(1).grant, None);
     assert!(*rig.peer(1).has_ended.lock());
     assert_eq!(rig.peers.all.lock().len(), 2);
     assert_eq!(rig.mcp.counts().calls, 0);

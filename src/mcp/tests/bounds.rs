@@ -133,7 +133,7 @@ fn subscriptions_are_bounded_in_bytes() {
     drop(listening);
     endpoint.mcp.sweep();
     assert_eq!(listen(1, "d:").status, 200);
-    endpoint.mcp.end_grant(principal(1).grant);
+    endpoint.mcp.end_grant(principal(1).grant, None);
     drop(all_but_ten);
     assert!(kept(1).hold(limits::KEPT_BYTES.0).is_some());
 }

@@ -111,7 +111,7 @@ fn a_panic_in_an_action_does_not_keep_the_rest_of_a_grant_alive() {
     let stream = endpoint.send(get().with("Mcp-Session-Id", &session)).events();
     let calls = [1, 2, 3].map(|id| endpoint.start(1, modern::call(id, "a", json!({}))));
     calls.into_iter().for_each(|call| call.worker.join().unwrap());
-    endpoint.mcp.end_grant(principal(1).grant);
+    endpoint.mcp.end_grant(principal(1).grant, None);
     assert_eq!((cancelled.count(), endpoint.mcp.counts().sessions), (3, 0));
     assert!(stream.has_ended());
 }

@@ -20,7 +20,7 @@ fn a_grants_end_ends_its_sessions_streams_and_calls() {
     let listening = endpoint.send(modern::listen(1, json!({ "toolsListChanged": true }))).events();
     listening.json();
 
-    endpoint.mcp.end_grant(principal(1).grant);
+    endpoint.mcp.end_grant(principal(1).grant, None);
     assert_eq!((stream.next(), asking.next(), listening.next()), (None, None, None));
     waiting.worker.join().unwrap();
     assert!(others.is_silent());
@@ -63,7 +63,7 @@ fn a_stream_ends_with_the_token_that_opened_it() {
     assert_eq!(endpoint.mcp.counts(), Counts { sessions: 1, listeners: 0, calls: 1, tasks: 0 });
     endpoint.mcp.0.publisher().resource_updated(uri);
     assert_eq!(read(principal(1)).json()["params"]["uri"], uri);
-    endpoint.mcp.end_grant(principal(1).grant);
+    endpoint.mcp.end_grant(principal(1).grant, None);
     waiting.worker.join().unwrap();
 }
 
@@ -86,7 +86,7 @@ fn a_user_with_too_many_calls_is_told_so() {
     // Lists have places of their own.
     let list = endpoint.send(in_session(post(&request("l", "tools/list", json!({}))), &session));
     assert!(list.json()["result"]["tools"].is_array());
-    endpoint.mcp.end_grant(principal(1).grant);
+    endpoint.mcp.end_grant(principal(1).grant, None);
     asking.iter().for_each(|events| assert_eq!(events.next(), None));
 }
 

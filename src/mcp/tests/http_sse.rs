@@ -131,7 +131,7 @@ fn a_session_of_the_pair_is_its_owners() {
 fn a_grants_end_ends_its_pairs() {
     let endpoint = conformance();
     let client = endpoint.open();
-    endpoint.mcp.end_grant(principal(1).grant);
+    endpoint.mcp.end_grant(principal(1).grant, None);
     assert!(client.events.has_ended());
 }
 

@@ -61,6 +61,24 @@ fn a_service_token_has_sessions_and_states_of_its_own_at_each_server() {
     assert_eq!(first.start_as(here(), back()).answer().text(), "state-ok");
 }
 
+/// A4: nor does what a service token loses at one server, by its rules, end what it has at another.
+#[test]
+fn a_grant_can_end_at_one_server_alone() {
+    let (first, second) = two();
+    let there = Principal { grant: principal(1).grant, ..elsewhere() };
+    let listen = json!({ "notifications": { "toolsListChanged": true } });
+    let _here = first.send(modern::plain("subscriptions/listen", listen.clone()));
+    let _there = second.start_as(there.clone(), modern::plain("subscriptions/listen", listen)).answer();
+    first.session();
+    second.start_as(there.clone(), initialize()).answer();
+    first.mcp.end_grant(there.grant, Some(&principal(1).resource));
+    let left = first.mcp.counts();
+    assert_eq!((left.sessions, left.listeners), (1, 1));
+    assert_eq!((first.mcp.grants().len(), second.mcp.grants().len()), (0, 1));
+    first.mcp.end_grant(there.grant, None);
+    assert_eq!(second.mcp.grants().len(), 0);
+}
+
 /// A4: the rules of one server, by which its grants are judged, end nothing at another.
 #[test]
 fn a_server_knows_the_grants_of_its_own_sessions_and_streams() {

@@ -297,9 +297,9 @@ fn a_task_belongs_to_its_grant() {
         assert_eq!((foreign.status, foreign.json()), (unknown.status, unknown.json()), "{method}");
         assert_eq!(foreign.error_code(), -32602);
     }
-    endpoint.mcp.end_grant(principal(2).grant);
+    endpoint.mcp.end_grant(principal(2).grant, None);
     assert_eq!(endpoint.task(&begun.id)["status"], "input_required");
-    endpoint.mcp.end_grant(principal(1).grant);
+    endpoint.mcp.end_grant(principal(1).grant, None);
     begun.worker.join().unwrap();
     assert_eq!(endpoint.mcp.counts(), Counts { sessions: 0, listeners: 0, calls: 0, tasks: 0 });
 }
@@ -358,7 +358,7 @@ fn results_are_bounded() {
     }
     assert_eq!(end_with(most), "failed");
     assert!(endpoint.mcp.0.budgets.of(subject(2)).kept.hold(limits::KEPT_BYTES.0).is_some());
-    endpoint.mcp.end_grant(principal(1).grant);
+    endpoint.mcp.end_grant(principal(1).grant, None);
     assert_eq!(end_with(most), "completed");
 }
 

@@ -44,7 +44,7 @@ fn clients_of_a_shared_peer_hear_what_is_theirs() {
     rig.peer(0).say(CHANGED);
     assert!(streams.iter().all(|stream| next(stream).as_deref() == Some(CHANGED)));
     assert_eq!(rig.peers.all.lock().len(), 1);
-    rig.mcp.end_grant(principal(1).grant);
+    rig.mcp.end_grant(principal(1).grant, None);
     rig.wait_for(0, "notifications/cancelled");
     assert!(!*rig.peer(0).has_ended.lock(), "others use it");
 }
