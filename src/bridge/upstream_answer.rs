@@ -52,7 +52,7 @@ fn read_events(
     take: &mut dyn FnMut(&str) -> bool,
 ) -> Result<Option<EventFields>, UpstreamError> {
     let (mut events, mut buffer) = (Events::new(), vec![0; READ_BYTES]);
-    let (mut is_complete, mut messages) = (false, 0_usize);
+    let (mut is_complete, mut messages, mut bytes) = (false, 0_usize, 0_usize);
     while !is_complete {
         // An error is an end that came too early, like any other.
         let length = body.read(&mut buffer).unwrap_or_default();
@@ -64,8 +64,11 @@ fn read_events(
             is_complete |= take(text);
             messages = messages.saturating_add(1);
         })?;
-        // An upstream that says much is read in pieces of many messages: to wake up for each would slow others down.
-        if !is_complete && messages > before.max(limits::bridge::UNPACED_MESSAGES) {
+        bytes = bytes.saturating_add(length);
+        // An upstream that says much is read in pieces of many messages: to wake up for each would slow others down. So is one that sends
+        // more than any answer has, which need not be messages.
+        let says_much = messages > before.max(limits::bridge::UNPACED_MESSAGES);
+        if !is_complete && (says_much || bytes > limits::bridge::LINE_BYTES) {
             closed.wait(limits::bridge::READ_PACE);
         }
     }

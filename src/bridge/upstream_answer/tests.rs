@@ -44,6 +44,12 @@ fn an_upstream_that_says_much_is_read_with_pauses() {
     assert_eq!(found, expected);
     assert!(took < patience, "{took:?}");
 
+    // What is no message, too, as soon as it is more than an answer can be.
+    let rest = limits::bridge::READ_PACE * 10;
+    let noise = ":\n".repeat((limits::bridge::LINE_BYTES + 20 * READ_BYTES) / 2);
+    let (found, took) = messages(&noise, READ_BYTES, &CancelToken::new());
+    assert!(found.is_empty() && took >= rest, "{took:?}");
+
     let long = "1".repeat(steps);
     let (found, took) = messages(&format!("{}data: {long}\n\n", EVENT.repeat(few)), 1, &CancelToken::new());
     assert_eq!((found.len(), &found[few]), (few + 1, &long));
