@@ -23,18 +23,19 @@ pub mod report;
 
 /// Carries out a command, in the running server or without one.
 pub fn operate(command: &OperatorCommand) -> Result<Outcome, StartupError> {
-    let outcome = perform(&command.operation, &command.files)?;
-    if let (Outcome::BackedUp, Some(file)) = (&outcome, &command.file) {
-        // Root may run this on another user's server, whose answer is not believed: the copy has a fixed name.
-        let copy = command.files.directory.join(operator::COPY);
-        store::deliver(&copy, file).map_err(|error| {
-            let file = file.display();
-            StartupError::new(format!(
-                "the copy cannot be written to {file}: {error}. Name a file that is not there yet"
-            ))
-        })?;
-    }
-    Ok(outcome)
+    let perform = || perform(&command.operation, &command.files);
+    let Some(path) = &command.file else { return perform() };
+    let failed = |error: io::Error| {
+        let path = path.display();
+        let why = format!("the copy cannot be written to {path}: {error}. Name a file that is not there yet");
+        StartupError::new(why)
+    };
+    // First, so that nothing is copied, and recorded, that cannot be put there.
+    let file = store::create_new(path).map_err(failed)?;
+    // Root may run this on another user's server, whose answer is not believed: the copy has a fixed name.
+    let copy = command.files.directory.join(operator::COPY);
+    let outcome = perform().and_then(|outcome| store::deliver(&copy, file).map_err(failed).map(|()| outcome));
+    outcome.inspect_err(|_| store::withdraw(path))
 }
 
 fn perform(operation: &Operation, files: &StateFiles) -> Result<Outcome, StartupError> {

@@ -44,20 +44,17 @@ fn copy_table<K: Key + 'static, V: Value + 'static>(
     Ok(())
 }
 
-/// Moves a copy to `path`, a file (0600) that must not exist yet. Afterwards the copy is gone, also after an error,
-/// and no part of it is left at `path`. `InvalidData` if `copy` is not a plain file of ours or of its
-/// directory's owner: the process that made it could otherwise have root read any file.
-pub fn deliver(copy: &Path, path: &Path) -> io::Result<()> {
-    let delivered = private::open_copy(copy).and_then(|mut from| {
-        let mut file = private::create_new(path)?;
-        let written = io::copy(&mut from, &mut file).and_then(|_| file.sync_all());
-        if written.is_err() {
-            let _ = fs::remove_file(path);
-        }
-        written
-    });
+/// Moves a copy into a new file. Afterwards the copy is gone, also after an error. `InvalidData` if `copy` is not a plain file of ours or
+/// of its directory's owner: the process that made it could otherwise have root read any file.
+pub fn deliver(copy: &Path, mut file: File) -> io::Result<()> {
+    let written = private::open_copy(copy).and_then(|mut from| io::copy(&mut from, &mut file));
     let removed = fs::remove_file(copy);
-    delivered.and(removed)
+    written.and_then(|_| file.sync_all()).and(removed)
+}
+
+/// Removes a file into which nothing, or a part, was delivered.
+pub fn withdraw(path: &Path) {
+    let _ = fs::remove_file(path); // there is another error to tell of
 }
 
 #[cfg(test)]

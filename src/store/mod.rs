@@ -35,11 +35,11 @@ mod tests;
 #[cfg(feature = "valkey")]
 mod valkey;
 
-pub use self::backup::deliver;
+pub use self::backup::{deliver, withdraw};
 #[cfg(any(test, feature = "internals"))]
 pub use self::fake::MemoryGrants;
 pub use self::place::{StorePlace, StoreUrl};
-pub use self::private::{OpenedFor, StateDirectory, check_directory, is_for_group};
+pub use self::private::{OpenedFor, StateDirectory, check_directory, create_new, is_for_group};
 pub use self::redb::{NAME as GRANTS_FILE, RedbGrants};
 
 /// One user's consent to one client, and the state of its tokens; or a service token.

@@ -126,7 +126,7 @@ pub(super) fn create_private(path: &Path) -> Result<File, StartupError> {
 }
 
 /// Creates a file of ours (0600) where none may be. O_CREAT with O_EXCL follows no symlink.
-pub(super) fn create_new(path: &Path) -> io::Result<File> {
+pub fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
