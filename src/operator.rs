@@ -199,23 +199,24 @@ impl Operator {
             }
             Operation::ListServers => Ok(Outcome::Servers(self.bridges()?.list())),
             Operation::RestartServer(server) => {
-                let ended = self.bridges()?.restart(server).ok_or_else(|| {
-                    missing(format!(
-                        "there is no server {server:?} behind the running one; `servers list` names those there are"
-                    ))
-                })?;
+                let list = "`servers list` names those there are";
+                let none =
+                    || missing(format!("there is no server {server:?} behind the running one; {list}"));
+                let ended = self.bridges()?.restart(server).ok_or_else(none)?;
                 let fields = [log::Field::Server(server), log::Field::Count(number(ended))];
                 audit::info("operator.server_restarted", &fields);
                 Ok(Outcome::Restarted { ended })
             }
             Operation::ForgetServer { server, subject } => {
-                let removed = self.bridges()?.forget(server, *subject);
-                let kept = |why| StartupError::new(format!("not everything was removed: {why}"));
-                let removed = removed.map_err(kept)?;
+                let mut removed = 0;
+                let outcome = self.bridges()?.forget(server, *subject, &mut removed);
                 let mut fields = vec![log::Field::Server(server), log::Field::Count(number(removed))];
                 fields.extend(subject.map(log::Field::User));
-                audit::info("operator.server_forgotten", &fields);
-                Ok(Outcome::Forgotten { removed })
+                if outcome.is_ok() || removed > 0 {
+                    audit::info("operator.server_forgotten", &fields);
+                }
+                let kept = |why| StartupError::new(format!("not everything was removed: {why}"));
+                outcome.map_err(kept).map(|()| Outcome::Forgotten { removed })
             }
         }
     }
@@ -249,12 +250,14 @@ impl Operator {
 
     /// Tries to end each grant, even if another could not be ended.
     fn revoke(&self, selection: &Selection) -> Result<Outcome, StartupError> {
+        let target = selection.to_string();
         let grants = self.parts.grants.list().map_err(|error| {
             let wanted = selection.clone();
             let picks = Box::new(move |grants: &[Arc<Grant>]| wanted.of(grants));
             if !self.server().is_some_and(|server| server.oauth.grants.end_later(None, "operator", picks)) {
                 return unreadable(error);
             }
+            audit::info("operator.revoked", &[log::Field::Target(&target)]); // how many, only the table knows
             StartupError::new(format!(
                 "{error}. The server refuses these grants from now on, and ends them when it can read the table; if it is \
                  restarted before that, do this again"
@@ -273,8 +276,7 @@ impl Operator {
                 Err(error) => (failed, last_error) = (failed.saturating_add(1), Some(error)),
             }
         }
-        let wanted = selection.to_string();
-        let fields = [log::Field::Target(&wanted), log::Field::Count(number(revoked.len()))];
+        let fields = [log::Field::Target(&target), log::Field::Count(number(revoked.len()))];
         audit::info("operator.revoked", &fields);
         match last_error {
             None => Ok(Outcome::Revoked(revoked)),
@@ -309,10 +311,8 @@ impl Operator {
 
     fn answer(&self, body: &[u8]) -> Response {
         let Ok(operation) = serde_json::from_slice::<Operation>(body) else {
-            return Response::json(
-                400,
-                &ErrorAnswer { error: "this server knows no such operation".to_owned() },
-            );
+            let error = "this server knows no such operation".to_owned();
+            return Response::json(400, &ErrorAnswer { error });
         };
         match self.perform(&operation) {
             Ok(outcome) => Response::json(200, &outcome),

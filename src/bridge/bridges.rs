@@ -212,37 +212,34 @@ impl Bridges {
         Ok(servers.iter().map(trial).collect())
     }
 
-    /// Removes the home directories of a server, which may be one that is no longer served, or the one of a person or service token. Returns how many
-    /// there were.
+    /// Removes the home directories of a server, which may be one that is no longer served, or the one of a person or service token. Counts them in
+    /// `gone`, also one of which a part was kept.
     ///
     /// # Errors
     /// Why not all of them were removed.
-    pub(crate) fn forget(&self, name: &str, subject: Option<Subject>) -> Result<usize, String> {
+    pub(crate) fn forget(&self, name: &str, person: Option<Subject>, gone: &mut usize) -> Result<(), String> {
         let is_segment =
             Path::new(name).components().eq([Component::Normal(name.as_ref())]) && !name.starts_with('.');
         let directory = self.directory.join(name);
         if !is_segment || !directory.is_dir() {
-            return Ok(0);
+            return Ok(());
         }
-        if self.find(name).is_some_and(|bridge| bridge.instances().is_running_for(subject)) {
-            return Err(
-                "programs are running there: end them with `servers restart`, and try again".to_owned()
-            );
+        if self.find(name).is_some_and(|bridge| bridge.instances().is_running_for(person)) {
+            return Err("programs are running there: end them with `servers restart`, and try again".into());
         }
         if !self.pool.wait_for_ended(limits::DRAIN) {
             return Err("programs are being ended: try again".to_owned());
         }
         let failed = |error: std::io::Error| error.to_string();
-        let mut removed = 0;
-        for person in fs::read_dir(&directory).map_err(failed)? {
-            let path = person.map_err(failed)?.path();
+        for entry in fs::read_dir(&directory).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
             let is_meant = |subject| path.file_name() == Some(directory_of(subject).as_ref());
-            if subject.is_none_or(is_meant) {
+            if person.is_none_or(is_meant) {
+                *gone += 1;
                 fs::remove_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-                removed += 1;
             }
         }
-        Ok(removed)
+        Ok(())
     }
 }
 

@@ -121,7 +121,7 @@ impl LiveGrants {
         let grant = self.table.get(id).ok().flatten();
         let deleted = self.table.delete(id);
         (self.on_end)(id);
-        if let (Ok(true), Some(grant)) = (&deleted, grant) {
+        if let (Ok(true) | Err(_), Some(grant)) = (&deleted, grant) {
             log_ended(&grant, reason);
         }
         deleted
@@ -156,16 +156,13 @@ impl LiveGrants {
         let by_id: HashMap<GrantId, &Arc<Grant>> = grants.iter().map(|grant| (grant.id, grant)).collect();
         let mut outcome = Ok(());
         for batch in ids.chunks(limits::SWEEP_BATCH) {
-            match self.table.delete_all(batch) {
-                Ok(deleted) => {
-                    let ended = deleted.iter().filter_map(|id| by_id.get(id));
-                    ended.for_each(|grant| log_ended(grant, reason));
-                }
-                Err(error) => {
-                    error.log();
-                    outcome = Err(Problem::EndedInMemory);
-                }
-            }
+            let deleted = self.table.delete_all(batch).unwrap_or_else(|error| {
+                error.log();
+                outcome = Err(Problem::EndedInMemory);
+                batch.to_vec() // ended all the same
+            });
+            let ended = deleted.iter().filter_map(|id| by_id.get(id));
+            ended.for_each(|grant| log_ended(grant, reason));
         }
         outcome
     }

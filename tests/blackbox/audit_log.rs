@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::audit_file::{Folder, SLOW, of, slow, text};
+use crate::servers::{ServersFile, operator, peer_entry};
 use crate::support::browser::Browser;
 use crate::support::github::FakeGitHub;
 use crate::support::http::{Answer, Request};
@@ -99,6 +100,50 @@ fn logins_rules_and_the_operator_are_recorded() {
         ]
     );
     assert!(all[1]["login"] == "octocat" && all[2]["login"] == "stranger" && all[2]["peer"] == "127.0.0.1");
+}
+
+/// A21: what the disk or a file stands in the way of. A grant that ends while the table is away has a line, once; a command that was not
+/// carried out has none; one that was carried out in part has its own.
+#[test]
+fn what_fails_is_recorded_as_far_as_it_happened() {
+    let folder = Folder::new();
+    let github = FakeGitHub::start();
+    let file = ServersFile::new(&json!({ "one": peer_entry("1") }));
+    let audit = folder.file("audit");
+    let more = [("MCP_AUDIT_LOG", audit.to_str().unwrap()), ("MCP_CHILD_USER", "65534")];
+    let more = if crate::bridge::is_root() { &more[..] } else { &more[..1] };
+    let server = Server::start_command(&github, &["--servers", file.path()], more);
+    let homes = server.state_dir().with_extension("children").join("one");
+    fs::create_dir_all(&homes).unwrap();
+    fs::write(homes.join("5"), "no directory").unwrap();
+    let taken = folder.file("taken");
+    fs::write(&taken, "").unwrap();
+    assert_eq!(operator(&server, &["backup", taken.to_str().unwrap()]).0, 2);
+    assert_eq!(operator(&server, &["servers", "forget", "one"]).0, 2);
+    let (client, tokens) = server.login_at("/one");
+    server.login_at("/one");
+    let (table, away) = (server.state_dir().join("grants.redb"), server.state_dir().join("away"));
+    if table.exists() {
+        fs::rename(&table, &away).unwrap(); // with a store elsewhere the rest is as usual
+    }
+    let form = [("token", &*tokens.refresh), ("client_id", &*client.id)];
+    let revoked = Request::post_form("/one/revoke", &form).send(server.authority()).unwrap();
+    let all = operator(&server, &["grants", "revoke", "--all"]).0;
+    if away.exists() {
+        assert_eq!((revoked.status, all), (503, 2));
+        fs::rename(&away, &table).unwrap();
+    }
+    folder.wait_for("grant.ended", 2);
+    let all = folder.lines();
+    let said: Vec<[&str; 3]> =
+        all.iter().map(|line| ["event", "reason", "target"].map(|member| text(line, member))).collect();
+    assert_eq!(said[1], ["operator.server_forgotten", "-", "-"]);
+    assert_eq!(said.len(), 7, "{said:?}");
+    for line in
+        [["grant.ended", "revoked", "-"], ["grant.ended", "operator", "-"], ["operator.revoked", "-", "all"]]
+    {
+        assert_eq!(said.iter().filter(|said| **said == line).count(), 1, "{said:?}");
+    }
 }
 
 fn call(server: &Server, token: &str, arguments: &Value) -> Answer {

@@ -85,12 +85,19 @@ fn home_directories_are_forgotten() {
     for person in ["a/1/home", "a/2/home", "a/3/tmp", "old/1"] {
         fs::create_dir_all(homes.join(person)).unwrap();
     }
+    let forget = |name: &str, subject| {
+        let mut removed = 0;
+        let outcome = bridges.forget(name, subject, &mut removed);
+        (removed, outcome.is_ok())
+    };
     for name in ["", ".", "..", "a/1", "/etc", "none"] {
-        assert_eq!(bridges.forget(name, None), Ok(0), "{name}");
+        assert_eq!(forget(name, None), (0, true), "{name}");
     }
-    assert_eq!(bridges.forget("a", Some(subject(2))), Ok(1));
+    assert_eq!(forget("a", Some(subject(2))), (1, true));
     assert!(homes.join("a/1/home").exists() && !homes.join("a/2").exists());
-    assert_eq!((bridges.forget("a", None), bridges.forget("old", None)), (Ok(2), Ok(1)));
+    assert_eq!((forget("a", None), forget("old", None)), ((2, true), (1, true)));
+    fs::write(homes.join("a/5"), "no directory").unwrap();
+    assert_eq!(forget("a", None), (1, false));
     assert_eq!((bridges.restart("a"), bridges.restart("old")), (Some(0), None));
     fs::remove_dir_all(homes).unwrap();
 }
