@@ -85,14 +85,15 @@ impl Stdio {
 impl Transport for Stdio {
     fn send(&self, message: OutgoingMessage) -> Result<(), Undelivered> {
         let mut line = message.text.into_bytes();
+        // JSON has these between tokens alone, and callers choose them: the program would take what follows for a message of its own.
+        line.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
         line.push(b'\n');
         let mut state = self.0.state.lock();
         let stdin = state.stdin.as_ref().filter(|_| !state.is_over).ok_or(Undelivered::Ended)?;
         let is_first = state.waiting.is_empty();
         if is_first {
             // Bytes that the pipe has no room for, and the end of the program, are for the thread.
-            let written = stdin.as_ref().write(&line).unwrap_or_default();
-            line.drain(..written);
+            line.drain(..stdin.as_ref().write(&line).unwrap_or_default());
             if line.is_empty() {
                 return Ok(());
             }

@@ -120,6 +120,22 @@ fn both_eras_are_served_and_nothing_is_rewritten() {
     );
 }
 
+/// P2: line breaks between the tokens of a request do not make messages of their own of what stands between them.
+#[test]
+fn a_caller_cannot_put_a_message_of_their_own_into_a_call() {
+    let github = FakeGitHub::start();
+    let server = bridge(&github, &[]);
+    let (_, tokens) = server.login();
+    let own = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "die", "arguments": {} } });
+    let params = json!({ "name": "echo", "arguments": { "a": ["HERE"] } });
+    let call = modern("tools/call", params).bearer(&tokens.access);
+    for line_break in ["\n", "\r", "\r\n"] {
+        let here = format!("{line_break}{own}{line_break}");
+        let answer = call.clone().replacing("\"HERE\"", &here).send(server.authority()).unwrap();
+        assert_eq!(reply(&answer)["result"]["structuredContent"]["arguments"]["a"], json!([own]));
+    }
+}
+
 /// P1: the program's environment is built from nothing.
 #[test]
 fn a_program_sees_nothing_of_the_server() {

@@ -48,6 +48,12 @@ impl Request {
         self
     }
 
+    /// The request with another text in the place of one in its body.
+    pub(crate) fn replacing(self, text: &str, by: &str) -> Request {
+        let body = String::from_utf8(self.body).unwrap().replace(text, by).into_bytes();
+        Request { body, ..self }
+    }
+
     pub(crate) fn bearer(self, token: &str) -> Request {
         self.with("Authorization", &format!("Bearer {token}"))
     }

@@ -104,8 +104,8 @@ fn messages_go_both_ways_and_nothing_else_matters() {
     );
     assert_eq!([program.message(), program.message()], ["{\"a\":1}\r", "  {\"b\":2}"]);
     program.stdio.send(text("{\"id\":1}".to_owned())).unwrap();
-    program.stdio.send(text("{\"id\":2}".to_owned())).unwrap();
-    assert_eq!([program.message(), program.message()], ["[{\"id\":1}]", "[{\"id\":2}]"]);
+    program.stdio.send(text("{\"id\":2,\n{}\r\n}".to_owned())).unwrap();
+    assert_eq!([program.message(), program.message()], ["[{\"id\":1}]", "[{\"id\":2, {}  }]"]);
     program.stdio.end();
     assert_eq!(program.message(), "{\"last\":0}", "what has no line feed before the end");
     assert_eq!(program.ending(), ProgramEnd::Exited(0));
