@@ -24,7 +24,9 @@ impl Server {
                     (&removed, log::Field::Removed(&removed)),
                 ];
                 fields.extend(changes.iter().filter(|(names, _)| !names.is_empty()).map(|(_, field)| *field));
-                audit::info("servers.reloaded", &fields);
+                // SIGHUP also comes from the rotation of logs.
+                let tell = if fields.len() > 1 { audit::info } else { log::info };
+                tell("servers.reloaded", &fields);
             }
             Err(mistakes) => log_mistakes("servers.not_reloaded", &mistakes),
         }
@@ -33,14 +35,10 @@ impl Server {
     /// Reads the file of `MCP_ACCESS` again, if there is one; a file with mistakes changes nothing.
     pub fn reload_access(&self, config: &Config) {
         let Some(file) = &config.access else { return };
-        let path = file.display().to_string();
-        match config.access_rules() {
-            Ok(rules) => {
-                if self.access.replace(rules) {
-                    audit::info("access.changed", &[log::Field::Path(&path)]);
-                }
-            }
-            Err(mistakes) => log_mistakes("access.not_reloaded", &mistakes),
+        let rules = config.access_rules();
+        let rules = rules.inspect_err(|mistakes| log_mistakes("access.not_reloaded", mistakes));
+        if rules.is_ok_and(|rules| self.access.replace(rules)) {
+            audit::info("access.changed", &[log::Field::Path(&file.display().to_string())]);
         }
     }
 }
