@@ -24,7 +24,7 @@ use crate::base::identity::Principal;
 use crate::base::lock::Mutex;
 use crate::base::quota::Quota;
 use crate::base::{clock, limits, log};
-use crate::mcp::{self, Members};
+use crate::mcp::{self, Members, MethodRow};
 
 /// Keys of exchanges that are no requests; requests have their ids, which begin at 1.
 const LISTENING: u64 = 0;
@@ -67,7 +67,11 @@ impl Transport for Http {
     fn send(&self, message: OutgoingMessage) -> Result<(), Undelivered> {
         let queue = self.queue.lock();
         let queue = queue.as_ref().ok_or(Undelivered::Ended)?;
-        queue.try_send(message).map_err(|error| match error {
+        // What the upstream is told of interests can wait. It is sent in its order: without this, who changes theirs again and again would
+        // keep the calls of others out.
+        let can_wait = message.request.is_none() && MethodRow::find(&message.method).is_some();
+        let queue = Some(queue).filter(|queue| !can_wait || queue.len() < limits::bridge::PASSED.0);
+        queue.ok_or(Undelivered::Full)?.try_send(message).map_err(|error| match error {
             TrySendError::Full(_) => Undelivered::Full,
             TrySendError::Disconnected(_) => Undelivered::Ended,
         })

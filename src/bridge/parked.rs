@@ -44,9 +44,7 @@ impl ParkedCalls {
 
     /// Gives up the calls of a grant.
     pub(super) fn end_grant(&self, grant: GrantId) {
-        if let Some(calls) = &mut *self.by_ticket.lock() {
-            calls.retain(|_, (owner, _)| *owner != grant);
-        }
+        self.by_ticket.lock().iter_mut().for_each(|calls| calls.retain(|_, (owner, _)| *owner != grant));
     }
 
     /// Gives up all calls, and parks no further ones: their clients would come back to a server that is gone.
