@@ -82,7 +82,7 @@ fn post(token: &str, body: &str) -> Request {
 
 /// M1: Host, then Origin, then path and method, then the token: each hides what comes after it.
 #[test]
-fn checks_come_in_order() {
+fn host_origin_path_method_and_token_are_checked_in_this_order() {
     let fixture = fake::fixture();
     let app = app(&fixture);
     let check = |request: Request, status: u16| {
@@ -174,7 +174,7 @@ fn a_token_opens_the_mcp_endpoint_until_it_is_revoked() {
 /// H2, H3: a stranger's megabytes are refused on their head alone, and of whoever brings no token not a byte is read; a
 /// caller's are.
 #[test]
-fn only_callers_may_send_much() {
+fn large_bodies_need_a_valid_token() {
     let fixture = fake::fixture();
     let app = app(&fixture);
     let limit = |request: Request| body_limit(&app, request.head);
@@ -262,7 +262,7 @@ fn the_endpoint_in_a_browser_shows_the_home_page() {
 
 /// A web client opens the login in a popup and waits for its callback page: no page on the way may sever the two.
 #[test]
-fn the_pages_of_a_login_keep_their_opener() {
+fn login_pages_do_not_sever_the_opener_of_a_popup() {
     let fixture = fake::fixture();
     let app = app(&fixture);
     let client = Browser::new(&fixture).client_id;
@@ -382,7 +382,7 @@ fn a_stream_does_not_outlive_its_token() {
 
 /// M3: the pair of 2024-11-05 is not there unless asked for, and then behind the same token, for the same server.
 #[test]
-fn the_pair_is_off_until_it_is_asked_for() {
+fn the_http_sse_transport_is_off_by_default() {
     let fixture = fake::fixture();
     let (off, on) = (app(&fixture), with_http_sse(&fixture));
     let metadata = "/.well-known/oauth-protected-resource/sse";

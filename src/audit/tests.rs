@@ -66,7 +66,7 @@ fn a_new_file_is_for_its_owner_and_an_old_one_is_appended_to() {
 }
 
 #[test]
-fn what_is_no_file_is_refused_and_a_missing_one_is_not_made_by_a_check() {
+fn a_directory_is_refused_and_a_check_does_not_create_a_missing_file() {
     let directory = std::env::temp_dir();
     assert!(existing(&directory).unwrap_err().to_string().contains("MCP_AUDIT_LOG"));
     let file = TestFile::new("missing");
@@ -76,7 +76,7 @@ fn what_is_no_file_is_refused_and_a_missing_one_is_not_made_by_a_check() {
 
 /// A23: a line that a power failure has cut is not made longer by the next.
 #[test]
-fn a_file_that_ends_within_a_line_goes_on_with_a_new_one() {
+fn a_truncated_last_line_is_not_extended() {
     let file = TestFile::new("cut");
     std::fs::write(&file.0, "{\"time\":\"2026").unwrap();
     opened(&file.0).append("next", &[]);
@@ -88,7 +88,7 @@ fn a_file_that_ends_within_a_line_goes_on_with_a_new_one() {
 
 /// A23: threads write while the file is renamed and opened anew, again and again: each line is whole and stands once.
 #[test]
-fn rotation_loses_and_doubles_nothing() {
+fn rotation_neither_loses_nor_repeats_a_line() {
     const THREADS: u64 = 4;
     const EACH: u64 = 500;
     let file = TestFile::new("rotated");

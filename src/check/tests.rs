@@ -48,7 +48,7 @@ fn check_words(changes: &[(&str, &str)], good: bool, words: &[&str]) -> String {
 }
 
 #[test]
-fn a_report_says_who_where_and_what() {
+fn a_report_describes_rules_origins_and_listeners() {
     let text = check_words(
         &[("MCP_ALLOW", "id:7,org:github,team:github/docs"), ("MCP_ALLOW_ORIGIN", "https://a.example")],
         true,
@@ -68,7 +68,7 @@ fn a_report_says_who_where_and_what() {
 
 /// The facts about listening and limits, and the file that they come from.
 #[test]
-fn a_report_says_where_it_listens_and_how_much_at_once() {
+fn a_report_lists_listeners_and_limits() {
     let file = std::env::temp_dir().join(format!("mcp-oauth-server-check-file-{}", std::process::id()));
     std::fs::write(&file, "MCP_MAX_SESSIONS=77\n").unwrap();
     let path = file.display().to_string();
@@ -118,7 +118,7 @@ fn unsafe_settings_come_with_their_fix() {
 }
 
 #[test]
-fn what_keeps_it_from_starting_is_a_fault() {
+fn settings_that_prevent_a_start_are_faults() {
     let secret = ("GITHUB_CLIENT_SECRET_FILE", "/nonexistent/secret");
     check_words(&[secret], false, &["it would not start: the client secret cannot be read"]);
     let tls = [
@@ -210,7 +210,7 @@ fn a_check_makes_nothing_in_a_directory_of_another_user() {
 
 /// An option without effect, and a feature that a volume lacks, are reported with their consequence.
 #[test]
-fn what_will_not_work_as_it_should_is_a_warning() {
+fn settings_without_effect_and_missing_features_are_warnings() {
     check_words(
         &[("MCP_ALOW", "any")],
         true,
@@ -403,7 +403,7 @@ fn rules_and_what_a_person_sees_are_reported() {
 
 /// A4: the first rule that names a person holds, so one after it that names nobody else is a mistake.
 #[test]
-fn a_rule_that_can_never_hold_is_warned_of() {
+fn an_unreachable_access_rule_is_a_warning() {
     let file = std::env::temp_dir().join(format!("mcp-check-late-access-{}", std::process::id()));
     let check = |rules: &str, expected: &[u8]| {
         std::fs::write(&file, rules).unwrap();

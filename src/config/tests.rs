@@ -93,7 +93,7 @@ fn a_flag_wins_over_its_variable() {
 }
 
 #[test]
-fn arguments_that_mean_nothing_are_refused() {
+fn invalid_arguments_are_refused() {
     refused(&["--lissten", "127.0.0.1:2"], &[], "no option \"--lissten\"; --help lists ");
     refused(&["--listen"], &[], "--listen needs a value");
     refused(&["--listen="], &[], "--listen needs a value");
@@ -112,7 +112,7 @@ fn arguments_that_mean_nothing_are_refused() {
 
 /// G9: a secret on the command line would be visible to every user of the host.
 #[test]
-fn no_flag_takes_the_secret() {
+fn the_client_secret_is_refused_on_the_command_line() {
     for args in [&["--github-client-secret", "hush-hush"][..], &["--github-client-secret=hush-hush"]] {
         refused(args, &[], "a file that GITHUB_CLIENT_SECRET_FILE names");
     }
@@ -120,7 +120,7 @@ fn no_flag_takes_the_secret() {
 }
 
 #[test]
-fn what_must_be_chosen_is_asked_for() {
+fn a_missing_required_option_is_named() {
     refused(&[], &[("GITHUB_CLIENT_ID", "")], "GITHUB_CLIENT_ID is not set: register an OAuth app");
     refused(&[], &[("GITHUB_CLIENT_SECRET", "")], "GITHUB_CLIENT_SECRET is not set");
     refused(&[], &[("HOME", "")], "MCP_STATE_DIR is not set");
@@ -146,7 +146,7 @@ fn allow_rules_name_people_organisations_and_teams() {
 }
 
 #[test]
-fn allow_rules_that_could_mean_something_else_are_refused() {
+fn ambiguous_allow_rules_are_refused() {
     let too_long = format!("user:{}", "a".repeat(40));
     for bad in [
         "octocat",
@@ -178,7 +178,7 @@ fn allow_rules_that_could_mean_something_else_are_refused() {
 
 /// A2: what is not loopback needs a public URL, and an http one is refused.
 #[test]
-fn strangers_are_served_under_a_public_url_only() {
+fn a_listener_beyond_loopback_needs_an_https_public_url() {
     refused(&["--listen", "0.0.0.0:80"], &[], "MCP_PUBLIC_URL is not set");
     refused(&["--behind-proxy", "127.0.0.1:80"], &[], "MCP_PUBLIC_URL is not set");
     refused(&[], &[("MCP_PUBLIC_URL", "http://mcp.example.com")], "MCP_PUBLIC_URL: http is for loopback");
@@ -219,7 +219,7 @@ fn tls_has_a_certificate_a_key_and_an_https_url() {
 }
 
 #[test]
-fn watching_has_its_options() {
+fn proxy_metrics_and_log_format_options_are_parsed() {
     let args =
         ["--trusted-proxy", "unix,10.0.0.0/8", "--metrics-listen", "[::1]:9090", "--log-format", "json"];
     let watch = config(&args, &[]);
@@ -257,7 +257,7 @@ fn limits_are_numbers_that_fit_together() {
 
 /// G7: base URLs are https, or http on loopback.
 #[test]
-fn another_github_brings_its_own_api() {
+fn the_api_url_follows_from_the_github_url() {
     let check = |args: &[&str], url: &str, api_url: &str| {
         let github = config(args, &[]).github;
         assert_eq!(
@@ -292,7 +292,7 @@ fn the_state_directory_follows_systemd_then_xdg() {
 }
 
 #[test]
-fn a_demo_needs_nothing_and_shares_nothing() {
+fn a_demo_needs_no_settings_and_has_its_own_state() {
     let Ok(Invocation::Serve(demo)) = parse(&["demo"], &[("HOME", "/home/me")]) else { panic!("not a demo") };
     assert_eq!(demo.allow, [AllowRule::Any]);
     let state = demo.state_files();
@@ -332,7 +332,7 @@ fn a_secret_file_wins_and_says_when_it_cannot_be_read() {
 
 /// D5: strangers may register and bring documents unless the operator says no; a demo fetches nothing.
 #[test]
-fn clients_come_by_themselves_unless_told_otherwise() {
+fn registration_and_client_documents_are_on_by_default() {
     let check = |args: &[&str], registration, documents| {
         let clients = config(args, &[]).clients;
         assert_eq!((clients.registration, clients.documents), (registration, documents), "{args:?}");
@@ -351,7 +351,7 @@ fn clients_come_by_themselves_unless_told_otherwise() {
 
 /// A3, A4: rules are for one server or stand with each; about one person is asked at a time.
 #[test]
-fn rules_stand_with_the_server_that_they_are_for() {
+fn conflicting_access_and_person_options_are_refused() {
     refused(
         &["--access", "a.json", "--servers", "s.json"],
         &[],
@@ -409,7 +409,7 @@ fn the_help_of_a_demo_has_what_it_takes() {
 }
 
 #[test]
-fn readme_has_these_tables() {
+fn the_readme_has_the_option_and_command_tables() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     for table in [option_table(), command_table()] {
         assert!(readme.contains(&table), "put this table into README.md:\n{table}");

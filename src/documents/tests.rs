@@ -201,7 +201,7 @@ fn a_document_is_fetched_and_remembered() {
 
 /// I3: anything but a small plain 200 is no document, and is not remembered. What the media type says does not matter.
 #[test]
-fn other_answers_are_no_documents() {
+fn only_a_small_plain_200_is_accepted_as_a_document() {
     let web = Web::new();
     let json = "Content-Type: application/json";
     let good = body(URL);
@@ -332,7 +332,7 @@ fn a_document_expires() {
 
 /// I5: while its host does not answer, a document is good for another day, and is looked for once a minute.
 #[test]
-fn an_outage_of_a_day_keeps_no_known_client_out() {
+fn an_expired_document_is_used_for_a_day_of_outage() {
     for outage in ["HTTP/1.1 503 Oops\r\n\r\n", "HTTP/1.1 429 Slow\r\n\r\n", "", "not http"] {
         let web = Web::new();
         assert!(web.find(URL, &document(URL)).is_some());

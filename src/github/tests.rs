@@ -269,7 +269,7 @@ fn a_user_who_cannot_be_identified_is_refused() {
 
 /// G5: only `active` is a member; pending, hidden, unknown and renamed are not, no answer is an error.
 #[test]
-fn anything_but_a_clear_yes_is_no_membership() {
+fn only_an_active_answer_is_a_membership() {
     let team = Group::Team { org: "octo-org".into(), slug: "core".into() };
     let check = |group: &Group, bytes, expected| {
         let fake = Fake::new(vec![bytes]);
@@ -300,7 +300,7 @@ fn anything_but_a_clear_yes_is_no_membership() {
 }
 
 #[test]
-fn a_name_that_is_a_path_is_never_asked_for() {
+fn a_group_name_with_path_characters_is_never_requested() {
     let github = GitHub::new(settings("http://127.0.0.1:9")); // nothing listens: a call would be an error
     for name in ["", ".", "..", "a/b", "a?b", "a#b", "a b", "é", "%2e"] {
         assert_eq!(github.is_member(&token(), &octocat(), &Group::Org(name.into())), Ok(false), "{name}");
@@ -311,7 +311,7 @@ fn a_name_that_is_a_path_is_never_asked_for() {
 
 /// G6: a token that nobody needs is deleted; the person's authorization (G8) is not.
 #[test]
-fn a_token_is_discarded_alone() {
+fn discarding_a_token_keeps_the_authorization() {
     let fake = Fake::new(vec![answer("204 No Content", b"")]);
     fake.github.discard(&token()).unwrap();
     let request = fake.request();
@@ -385,7 +385,7 @@ fn a_rate_limit_pauses_one_caller() {
 
 /// G7, T13: a secondary rate limit may be told in the body alone, and is no word about the person.
 #[test]
-fn a_rate_limit_in_words_is_not_a_plain_no() {
+fn a_rate_limit_told_in_the_body_is_recognised() {
     let check = |body: &[u8], expected| {
         let org = Group::Org("octo-org".into());
         let fake = Fake::new(vec![answer("403 Forbidden", body)]);

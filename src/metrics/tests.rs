@@ -76,7 +76,7 @@ fn the_page_has_what_was_counted() {
 
 /// M2: a page whose host name was pointed at the port reads nothing.
 #[test]
-fn only_this_machine_is_told() {
+fn metrics_are_served_under_loopback_names_only() {
     assert_eq!(ask(fake::request("GET", "/metrics").with("Host", "rebound.example")).0, 421);
     assert_eq!(ask(fake::request("GET", "/metrics").with("Host", "[::1]:9090")).0, 200);
     assert_eq!(ask(fake::request("POST", "/metrics").with("Host", "localhost")).0, 405);

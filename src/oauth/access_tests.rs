@@ -35,7 +35,7 @@ fn of_members() -> Value {
 
 /// A4: whom no rule names, the page after GitHub's answer tells so, and the client; nothing is stored.
 #[test]
-fn whom_no_rule_names_is_not_let_in() {
+fn a_user_matched_by_no_rule_is_refused() {
     let fixture = ruled(json!([{ "allow": ["user:hubot"] }]));
     let response = Browser::new(&fixture).log_in();
     let page = text(&response);
@@ -49,7 +49,7 @@ fn whom_no_rule_names_is_not_let_in() {
 
 /// A4: `MCP_ALLOW` is the outer gate.
 #[test]
-fn rules_let_in_nobody_whom_the_policy_does_not() {
+fn access_rules_do_not_widen_the_allow_policy() {
     let fixture = ruled(json!([{ "allow": ["any"] }]));
     let policy = Policy::new(vec![AllowRule::User("hubot".to_owned())]);
     fixture.server.grants.change_rules(Rules { policy, denied: DenyList::default() });
@@ -105,7 +105,7 @@ fn a_membership_that_ends_takes_its_tools_away_at_the_next_refresh() {
 
 /// A5: where GitHub does not answer, or something stands in the way, no later rule holds in place of the one that asks.
 #[test]
-fn an_answer_that_is_missing_lets_nobody_through() {
+fn an_unanswered_membership_does_not_fall_through_to_a_later_rule() {
     let fixture = ruled(json!([{ "allow": ["org:contractors"], "tools": [] }, { "allow": ["any"] }]));
     for (error, status) in [
         (ProviderError::Unreachable, 502),
@@ -123,7 +123,7 @@ fn an_answer_that_is_missing_lets_nobody_through() {
 
 /// A5, T13: while GitHub does not answer, a grant keeps for a day what it had.
 #[test]
-fn an_outage_at_a_refresh_leaves_what_was_known() {
+fn an_outage_at_a_refresh_keeps_the_known_memberships() {
     let fixture = ruled(of_members());
     fixture.provider.member_of(&["Acme"]);
     let mut browser = Browser::new(&fixture);

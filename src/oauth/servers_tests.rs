@@ -77,7 +77,7 @@ fn authorize(
 /// M4, T3, T9: access tokens, codes and refresh tokens are for the server whose endpoints issued them. The refusal costs the client
 /// nothing where they are good.
 #[test]
-fn what_one_server_issues_is_refused_at_another() {
+fn codes_and_tokens_are_refused_at_another_server() {
     let fixture = two_servers();
     let notes = notes(&fixture);
     let mut browser = browser(&fixture);
@@ -127,7 +127,7 @@ fn a_registration_is_for_the_server_that_it_was_made_at() {
 
 /// D4: a client that registered before servers had names goes on, at the only server. The id was not made by this code.
 #[test]
-fn a_registration_from_before_opens_at_the_only_server() {
+fn a_registration_without_a_server_is_valid_at_an_only_server() {
     const OLD: &str = "mcp_ci_AAECAwQFBgcICQoLDA0ODzj2kF059HbWzrKKyZKmu01AVvM0HTOuQoOS1N9Gn0KYDU0N5wjNVd5YZkAtHLW4YUd5CspfLPtQpaxiAbfTvzY-bCUnShZyQ52l3ge-eLda88cLHVFZkzMi7L05_g";
     let root = fake::fixture();
     let page = authorize(&root, &root.resource, OLD, &[]);
@@ -239,7 +239,7 @@ fn the_account_page_lists_all_servers() {
 
 /// Members of a group, whom GitHub is not asked about here, see the servers once they have been let in.
 #[test]
-fn members_who_were_let_in_see_the_servers() {
+fn group_members_see_the_servers_after_their_first_login() {
     let fixture = two_servers();
     let group = AllowRule::Group(provider::Group::Org("acme".to_owned()));
     let policy = Policy::new(vec![group]);

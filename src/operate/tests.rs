@@ -103,7 +103,7 @@ fn root_works_on_the_state_of_another_user() {
 
 /// A mistyped directory is not made into an empty state.
 #[test]
-fn where_no_server_ran_nothing_is_made() {
+fn commands_create_no_state_where_no_server_ran() {
     let test = TestDirectory::new();
     let files = files(&test);
     for prepare in [false, true] {
@@ -147,7 +147,7 @@ fn a_health_check_of_a_hung_server_ends() {
 }
 
 #[test]
-fn an_answer_that_was_cut_off_is_none() {
+fn a_truncated_answer_is_refused() {
     let whole = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
     assert_eq!(parse(whole), Some((200, &b"{}"[..])));
     for length in 0..whole.len() {

@@ -73,7 +73,7 @@ fn id(number: u64) -> GrantId {
 
 /// A panic in one command does not keep the later ones out.
 #[test]
-fn a_command_that_panics_leaves_the_others_possible() {
+fn a_panicking_command_does_not_block_later_ones() {
     let mut fixture = fixture(&[]);
     let has_panicked = std::sync::atomic::AtomicBool::new(false);
     fixture.parts().rotate_key = Box::new(move || {
@@ -120,7 +120,7 @@ fn grants_are_listed_without_secrets() {
 
 /// A1: by grant, person, program, or all; and only those.
 #[test]
-fn a_selection_ends_what_it_names() {
+fn a_selection_ends_exactly_the_grants_it_names() {
     let users = [(1, "octocat"), (2, "mona"), (2, "mona-renamed"), (3, "hubot")];
     let check = |selection: Selection, expected: &[u64]| {
         let fixture = fixture(&users);
@@ -168,7 +168,7 @@ fn every_deletion_is_tried() {
 
 /// S3: while the table cannot be read, a server remembers what to end; the operator is told whether it does.
 #[test]
-fn what_cannot_be_looked_up_is_ended_later() {
+fn grants_that_cannot_be_looked_up_are_ended_later() {
     let file = Removable::new();
     for user in [1, 2] {
         file.table.insert(&Grant { subject: subject(user), ..grant(user) }).unwrap();
@@ -224,7 +224,7 @@ fn one_command_at_a_time_changes_the_key() {
 
 /// Only the endpoint takes a body.
 #[test]
-fn nothing_else_is_read() {
+fn only_the_operator_endpoint_takes_a_body() {
     let fixture = fixture(&[]);
     let limit = |path| body_limit(&fixture.operator, request("POST", path).head);
     assert_eq!((limit(PATH), limit("/healthz"), limit("/")), (Ok(limits::FORM_BYTES), Err(405), Err(404)));

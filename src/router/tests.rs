@@ -149,7 +149,7 @@ fn the_only_server_may_be_below_a_path() {
 
 /// No server takes a path of ours away.
 #[test]
-fn names_of_our_own_paths_are_reserved() {
+fn names_of_built_in_paths_are_reserved() {
     for name in ["mcp", "auth", "account", "token", ".well-known", "healthz", "sse", "message"] {
         assert!(is_reserved(name), "{name}");
     }

@@ -48,7 +48,7 @@ fn no_two_seals_are_alike() {
 
 /// T1: a value of one type never opens as another, whatever its prefix says.
 #[test]
-fn a_type_opens_only_as_itself() {
+fn a_sealed_value_opens_only_as_its_own_type() {
     let (keys, random) = (keyring(1), CountedRandom::default());
     let sealed = seal(&keys, &ticket(), &random);
     assert_eq!(open::<Other>(&keys, &sealed, Timestamp(0)).unwrap_err(), SealError::Malformed);
@@ -96,7 +96,7 @@ fn replaced_keys_are_used_at_once() {
 }
 
 #[test]
-fn a_context_is_its_parts_not_their_concatenation() {
+fn the_parts_of_a_context_are_kept_apart() {
     let (keys, random) = (keyring(1), CountedRandom::default());
     let sealed = keys.encrypt(&[b"ab", b"c"], b"text", &random);
     assert_eq!(keys.decrypt(&[b"ab", b"c"], &sealed).unwrap(), b"text");

@@ -90,7 +90,7 @@ fn check(test: impl Fn(&dyn Grants)) {
 }
 
 #[test]
-fn what_is_inserted_is_found() {
+fn an_inserted_grant_can_be_read() {
     check(|table| {
         assert!(table.get(grant(1).id).unwrap().is_none());
         table.insert(&grant(1)).unwrap();
@@ -101,7 +101,7 @@ fn what_is_inserted_is_found() {
 }
 
 #[test]
-fn what_is_there_is_counted() {
+fn grants_are_counted() {
     check(|table| {
         for number in 1..=5 {
             assert_eq!(table.count().unwrap(), number - 1);
@@ -123,7 +123,7 @@ fn an_id_is_inserted_once() {
 }
 
 #[test]
-fn of_two_updates_of_one_revision_the_second_is_refused() {
+fn a_second_update_of_one_revision_is_refused() {
     check(|table| {
         table.insert(&grant(1)).unwrap();
         let read = table.get(grant(1).id).unwrap().unwrap();
@@ -150,7 +150,7 @@ fn a_deleted_grant_stays_deleted() {
 }
 
 #[test]
-fn of_many_to_be_deleted_those_that_there_were_are_told() {
+fn delete_all_returns_the_ids_that_existed() {
     check(|table| {
         for number in 1..=4 {
             table.insert(&grant(number)).unwrap();
@@ -181,7 +181,7 @@ fn grants_are_listed_in_the_order_of_their_ids_and_by_user() {
 }
 
 #[test]
-fn a_sweep_deletes_what_is_over_and_nothing_else() {
+fn a_sweep_deletes_only_expired_grants() {
     check(|table| {
         let idle = grant(1);
         let code = Grant { stage: Stage::CodeIssued, expires: NOW.plus(limits::CODE_LIFETIME), ..grant(2) };
@@ -225,7 +225,7 @@ fn an_unsettled_end_deletes_unredeemed_grants_only() {
 
 /// T11: whatever the interleaving, each revision is followed by one other.
 #[test]
-fn of_parallel_updates_of_one_revision_one_wins() {
+fn one_of_parallel_updates_of_one_revision_wins() {
     check(|table| {
         table.insert(&grant(1)).unwrap();
         for revision in 0..8 {

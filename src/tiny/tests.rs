@@ -103,7 +103,7 @@ fn a_proxy_that_keeps_connections_open_is_told_not_to() {
 
 /// H1: what is sent as the rest of a chunked body never becomes a request.
 #[test]
-fn nothing_behind_a_chunked_body_is_served() {
+fn bytes_after_a_chunked_body_are_not_served_as_a_request() {
     let door = door("smuggled");
     let kept = [
         "HTTP/1.0\r\nConnection: keep-alive",
@@ -166,7 +166,7 @@ fn heads_are_checked_as_strictly_as_at_the_edge() {
 
 /// H2: the length that makes stock tiny_http abort the process leaves this door standing.
 #[test]
-fn a_giant_declared_length_ends_nothing_but_its_connection() {
+fn a_giant_content_length_ends_only_its_connection() {
     let door = door("giant");
     for length in ["4611686018427387904", "18446744073709551615"] {
         for path in ["/e", "/refused"] {
@@ -240,7 +240,7 @@ fn slow_answers_run_the_hook_and_block_nobody_else() {
 }
 
 #[test]
-fn a_stream_is_sent_as_it_comes_and_goes_on_until_the_door_has_ended() {
+fn a_stream_is_sent_unbuffered_and_ends_when_the_door_stops() {
     let mut door = door("stream");
     let mut client = door.client();
     let head = client.send("GET /stream HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").head();

@@ -81,7 +81,7 @@ fn the_roots_are_those_that_mozilla_trusts_for_every_domain() {
 
 /// G7, I3: a server that does not finish its handshake is given up in time.
 #[test]
-fn a_handshake_that_never_ends_is_given_up() {
+fn a_hanging_tls_handshake_times_out() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let refused = get(&Trust::load(None).unwrap(), port, std::time::Duration::from_millis(200)).unwrap_err();

@@ -68,7 +68,7 @@ fn a_job_is_answered() {
 
 /// H3: what a request takes is given back when its handler is done with it, not when it is answered.
 #[test]
-fn what_a_request_takes_is_held_as_long_as_its_handler_runs() {
+fn resources_of_a_request_are_held_until_its_handler_returns() {
     let bench = Bench::new();
     let held = Arc::new(());
     let waiter = bench.submit_holding("/go-on", Arc::clone(&held)).unwrap();
@@ -94,14 +94,14 @@ fn a_panic_is_a_500_and_the_workers_live_on() {
 
 /// L1, H12: of a panic in our own code the place alone is logged.
 #[test]
-fn what_a_panic_says_is_logged_of_tools_only() {
+fn a_panic_message_is_logged_only_if_a_tool_panicked() {
     assert_eq!(loggable("Bearer mcp_at_x"), None);
     assert_eq!(trace::in_tool(|| loggable("no such row")), Some("no such row"));
     assert_eq!(loggable("Bearer mcp_at_x"), None);
 }
 
 #[test]
-fn blocked_workers_are_joined_by_others_up_to_the_limit_and_then_the_queue_fills() {
+fn blocked_workers_are_joined_by_more_up_to_the_limit() {
     let bench = Bench::new();
     let blocked: Vec<_> = (0..limits::WORKERS).map(|_| bench.submit("/wait").unwrap()).collect();
     // Answered although every worker there was at the start is blocked.
@@ -170,7 +170,7 @@ impl Bench {
 }
 
 #[test]
-fn with_a_place_the_part_that_cannot_block_runs_here_and_the_rest_on_a_worker() {
+fn with_a_place_only_the_blocking_part_runs_on_a_worker() {
     let bench = Bench::new();
     let here = thread::current().name().unwrap().to_owned();
     let [first, second] = bench.threads(Some(bench.place().unwrap()));
@@ -183,7 +183,7 @@ fn with_a_place_the_part_that_cannot_block_runs_here_and_the_rest_on_a_worker() 
 
 /// A slow one holds a place, not the server.
 #[test]
-fn there_is_a_place_only_while_no_other_request_is_served() {
+fn a_place_is_free_only_while_no_other_request_is_served() {
     let bench = Bench::new();
     let place = bench.place();
     assert!(place.is_some() && bench.place().is_none());
@@ -199,7 +199,7 @@ fn there_is_a_place_only_while_no_other_request_is_served() {
 }
 
 #[test]
-fn there_is_a_place_only_where_the_request_before_came_from_too() {
+fn a_place_is_given_only_to_the_thread_of_the_previous_request() {
     let bench = Bench::new();
     assert!(bench.place_of_one(false).is_none());
     assert!(bench.place_of_one(false).is_some());
@@ -209,7 +209,7 @@ fn there_is_a_place_only_where_the_request_before_came_from_too() {
 }
 
 #[test]
-fn a_request_that_is_passed_on_has_a_place_always() {
+fn a_forwarded_request_always_gets_a_place() {
     let bench = Bench::new();
     let places = [bench.place_of_one(true), bench.place_of_one(true)];
     assert!(places.iter().all(Option::is_some) && bench.place().is_none());
@@ -217,7 +217,7 @@ fn a_request_that_is_passed_on_has_a_place_always() {
 
 /// H12: as on a worker. H3: what the request took is given back.
 #[test]
-fn a_panic_on_the_thread_of_the_door_is_a_500() {
+fn a_panic_on_the_listener_thread_is_a_500() {
     let bench = Bench::new();
     let held = Arc::new(());
     let ticket = Ticket::new(0, |_, _responder| panic!("on purpose"));
@@ -247,7 +247,7 @@ impl Witness for Logged {
 
 /// L1: the log says what the client gets, which is the door's 503.
 #[test]
-fn a_request_that_finds_the_queue_closed_after_its_quick_part_is_logged_as_503() {
+fn a_request_that_meets_a_closed_queue_is_logged_as_503() {
     let bench = Bench::new();
     assert!(bench.pool.stop(Duration::from_secs(60)));
     let logged = Arc::new(Logged::default());

@@ -187,7 +187,7 @@ fn forwarded_fields_change_nothing() {
 
 /// A2: health is a word, the same for everybody, and opens no other path, whatever the asker calls itself.
 #[test]
-fn health_says_nothing_and_opens_nothing() {
+fn health_answers_are_constant_and_open_no_other_path() {
     let server = Server::start(&FakeGitHub::start());
     let ask = |path: &str, agent: &str| {
         Request::get(path).with("User-Agent", agent).send(server.authority()).unwrap()
@@ -219,7 +219,7 @@ fn health_says_nothing_and_opens_nothing() {
 
 /// H8: one spelling a path, but for a slash at the end of the endpoint.
 #[test]
-fn paths_have_one_spelling() {
+fn only_the_canonical_path_is_served() {
     let server = Server::start(&FakeGitHub::start());
     Request::get("/mcp/").send(server.authority()).unwrap().expect(401);
     for path in ["/mcp//", "//mcp", "/MCP", "/%6dcp", "/./mcp", "/mcp;x", "/mcp%2F"] {

@@ -102,10 +102,10 @@ fn logins_rules_and_the_operator_are_recorded() {
     assert!(all[1]["login"] == "octocat" && all[2]["login"] == "stranger" && all[2]["peer"] == "127.0.0.1");
 }
 
-/// A21: what nothing has changed by, or the disk or a file stands in the way of. A grant that ends while the table is away has a line, once; a command that was not
-/// carried out has none; one that was carried out in part has its own.
+/// A21: commands that change nothing, or meet a failing table or file. A grant that ends while the table is away has a line, once; a
+/// command that was not carried out has none; one that was carried out in part has its own.
 #[test]
-fn what_fails_is_recorded_as_far_as_it_happened() {
+fn failed_commands_are_recorded_with_the_part_that_was_done() {
     let folder = Folder::new();
     let github = FakeGitHub::start();
     let file = ServersFile::new(&json!({ "one": peer_entry("1") }));

@@ -61,7 +61,7 @@ pub(crate) fn wait_until_gone(pid: &str) {
 
 /// Nothing is started for strangers; for one person with one client, one program.
 #[test]
-fn a_login_stands_in_front_of_a_program() {
+fn a_program_is_started_only_after_a_login() {
     let github = FakeGitHub::start();
     let server = bridge(&github, &[]);
     modern("tools/list", json!({})).send(server.authority()).unwrap().expect(401);

@@ -11,7 +11,7 @@ use crate::support::walk::modern;
 
 /// M17: fewer than the defaults, so that it is these numbers that count.
 #[test]
-fn a_server_takes_as_much_as_it_is_told() {
+fn configured_limits_are_enforced() {
     let limits = [("MCP_MAX_STREAMS_PER_USER", "3"), ("MCP_MAX_STREAMS", "2"), ("MCP_MAX_SESSIONS", "4")];
     let server = Server::start_with(&FakeGitHub::start(), &limits);
     let (_, tokens) = server.login();

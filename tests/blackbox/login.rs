@@ -108,7 +108,7 @@ fn a_callback_works_once() {
 
 /// C10: a no on our page goes back to the client at once, and GitHub is not involved.
 #[test]
-fn a_person_can_say_no() {
+fn a_denial_goes_back_to_the_client_without_github() {
     let github = FakeGitHub::start();
     let server = Server::start(&github);
     let client = server.register(&[REDIRECT_URI]);
@@ -193,7 +193,7 @@ fn a_code_without_its_verifier_is_worth_nothing() {
 
 /// T1: a token of one type is never taken for another.
 #[test]
-fn tokens_do_not_stand_in_for_each_other() {
+fn a_token_of_one_type_is_refused_as_another() {
     let server = Server::start(&FakeGitHub::start());
     let (client, tokens) = server.login();
     server.initialize(&tokens.refresh).expect(401);
@@ -210,7 +210,7 @@ fn plain_http_is_warned_of() {
 
 /// G5: what stands in a person's way at GitHub is on their page and in the log, and neither blames the rules.
 #[test]
-fn what_github_says_stands_in_the_way_is_told() {
+fn obstacles_at_github_are_shown_and_logged() {
     let github = FakeGitHub::start();
     let server = Server::start_with(&github, &[("MCP_ALLOW", "org:octo-org")]);
     let check = |status, fixture, words: &str, reason: &str| {

@@ -104,7 +104,7 @@ fn behind_a_trusted_proxy_the_log_has_the_clients_address() {
 /// H10: everybody behind a proxy that is not named is one sender, and the log says so once, with the option; behind a named
 /// one each client is.
 #[test]
-fn a_proxy_that_is_not_named_is_one_sender_and_the_log_says_so() {
+fn clients_of_an_unnamed_proxy_are_one_sender_and_this_is_logged() {
     let fail = |server: &Server, client: usize| {
         let request = Request::post_form("/token", &[("grant_type", "x")]);
         let request = request.with("X-Forwarded-For", &format!("198.51.100.{client}"));
@@ -137,7 +137,7 @@ fn a_full_door_says_so_in_the_log_once() {
 
 /// L2: strangers do not choose how long the log is; the numbers have what it leaves out.
 #[test]
-fn a_flood_of_refusals_is_told_in_few_lines() {
+fn a_flood_of_refusals_is_logged_in_few_lines() {
     let server = Server::start(&FakeGitHub::start());
     let rebound = || {
         let stream = TcpStream::connect(server.authority()).unwrap();
@@ -169,7 +169,7 @@ fn a_stalled_log_stops_no_request() {
 }
 
 #[test]
-fn the_numbers_follow_what_happens() {
+fn metrics_follow_logins_sessions_and_refusals() {
     let github = FakeGitHub::start();
     let address = free_address();
     let server = Server::start_with(&github, &[("MCP_METRICS_LISTEN", address.as_str())]);

@@ -184,7 +184,7 @@ fn a_person_ends_a_grant_on_the_account_page() {
 
 /// For containers without a shell: 0 or 1, over the socket and over HTTP by an address, and what status says beside it.
 #[test]
-fn a_server_says_whether_it_is_up() {
+fn the_health_command_reports_whether_the_server_is_up() {
     let mut server = Server::start(&FakeGitHub::start());
     let (_, tokens) = server.login();
     server.session(&tokens.access);

@@ -258,7 +258,7 @@ fn readiness_names_failing_servers_to_the_operator_alone() {
 
 /// `servers restart` ends programs, and the next call starts them; `servers forget` removes what nobody uses.
 #[test]
-fn the_operator_looks_after_servers() {
+fn the_operator_restarts_and_forgets_servers() {
     let github = FakeGitHub::start();
     let file = ServersFile::new(&json!({ "one": peer_entry("1"), "two": peer_entry("2") }));
     let server = start(&github, &file);
@@ -283,7 +283,7 @@ fn the_operator_looks_after_servers() {
 
 /// `check --start` starts each server once, says what it offers, and leaves nothing.
 #[test]
-fn a_check_tries_servers_out() {
+fn check_start_tries_each_server_once() {
     let file = ServersFile::new(&json!({ "one": peer_entry("1"), "none": { "command": "false" } }));
     let state = temporary_directory();
     let check = |file: &ServersFile| {

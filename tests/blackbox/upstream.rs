@@ -106,7 +106,7 @@ fn an_upstream_is_served_to_both_eras() {
 
 /// An upstream's 401 is about the operator's credentials, not about the client's token.
 #[test]
-fn a_refusal_of_the_upstream_is_not_ours() {
+fn an_upstreams_401_is_not_passed_to_the_client_as_a_challenge() {
     let (github, upstream) = (FakeGitHub::start(), Upstream::start());
     let server = Server::start_command(&github, &[], &[("MCP_UPSTREAM", &upstream.url)]);
     let (_, tokens) = server.login();

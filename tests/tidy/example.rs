@@ -3,7 +3,7 @@
 use std::fs;
 
 #[test]
-fn the_example_is_shown_as_it_is() {
+fn readme_and_library_documentation_show_the_example() {
     let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/hello_tool.rs")).unwrap();
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let library = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs")).unwrap();

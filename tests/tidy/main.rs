@@ -411,7 +411,7 @@ fn files_are_short_and_say_what_they_own() {
 }
 
 #[test]
-fn nothing_is_left_for_later() {
+fn no_todo_ignored_test_or_sleep_is_left() {
     let words = [
         (concat!("TO", "DO"), "finish it or open an issue"),
         (concat!("FIX", "ME"), "finish it or open an issue"),

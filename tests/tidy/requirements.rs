@@ -136,7 +136,7 @@ fn summary(text: &str) -> String {
 }
 
 #[test]
-fn the_head_counts_what_stands_below() {
+fn the_summary_of_the_requirements_is_correct() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/requirements.md");
     let text = std::fs::read_to_string(path).unwrap();
     let expected = summary(&text);
@@ -148,7 +148,7 @@ fn the_head_counts_what_stands_below() {
 }
 
 #[test]
-fn requirements_name_what_there_is() {
+fn requirements_name_existing_functions_and_tests() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/requirements.md");
     let text = std::fs::read_to_string(path).unwrap();
     let files: Vec<Source> = tree("src").into_iter().chain(tree("tests")).collect();

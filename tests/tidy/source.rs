@@ -216,7 +216,7 @@ fn items_for_tests_are_dropped_and_lines_stay() {
 }
 
 #[test]
-fn words_are_whole() {
+fn only_whole_words_are_matched() {
     let check = |text, word, count| assert_eq!(whole_words(text, word).count(), count, "{text} {word}");
     check("unsafe { unsafe_code } not_unsafe", "unsafe", 1);
     check("std::thread::spawn(my_thread::x)", "thread::", 1);

@@ -94,7 +94,7 @@ fn answered(status: u16, reason: Option<&'static str>, current: Trace) -> Arc<Me
 const OWN: Trace = Trace { request: trace::RequestId([1; 6]), peer: None, server: None };
 
 #[test]
-fn a_message_that_is_none_has_a_reason() {
+fn an_invalid_message_is_counted_as_bad_message() {
     let metrics = answered(400, None, OWN);
     check(
         &metrics,
@@ -106,7 +106,7 @@ fn a_message_that_is_none_has_a_reason() {
 }
 
 #[test]
-fn an_answer_from_another_request_takes_no_reason_along() {
+fn an_answer_does_not_take_the_reason_of_another_request() {
     let other = Trace { request: trace::RequestId([9; 6]), ..OWN };
     let metrics = answered(200, Some("of_the_other"), other);
     check(&metrics, &[r#"mcp_requests_total{route="mcp",class="2xx"} 1"#]);

@@ -20,7 +20,7 @@ fn two(fixture: &Fixture, base: &str) -> Arc<App> {
 
 /// T20, M3: each form of each document leads a client from the challenge to the endpoints of its own server.
 #[test]
-fn each_server_is_found_by_its_documents() {
+fn metadata_documents_lead_to_the_endpoints_of_their_server() {
     let fixture = fake::fixture();
     for base in ["", "/base"] {
         let app = two(&fixture, base);

@@ -74,7 +74,7 @@ fn a_pattern_is_matched_in_one_pass() {
 
 /// A3: a URI that leads elsewhere than it seems to fits no pattern.
 #[test]
-fn dots_in_a_uri_fit_nothing() {
+fn a_uri_with_dot_segments_matches_no_pattern() {
     let rule = only(json!({ "allow": ["any"], "resources": ["file:///srv/*", "plain"] }));
     for open in [
         "file:///srv/a",
@@ -121,7 +121,7 @@ fn dots_in_a_uri_fit_nothing() {
 
 /// A3: whoever gets some of the tools gets those prompts and resources alone that are named.
 #[test]
-fn what_is_not_named_is_closed_beside_a_choice_of_tools() {
+fn a_rule_with_a_tool_list_closes_unlisted_prompts_and_resources() {
     let opens = |rule: Value| {
         let rule = only(rule);
         (rule.opens_tool("read_file"), rule.opens_prompt("p"), rule.opens_resource("r:1"))
@@ -162,7 +162,7 @@ fn the_first_rule_holds() {
 
 /// A4: without a rule nobody is named; without `access` everybody is.
 #[test]
-fn no_rule_is_nobody() {
+fn an_empty_rule_list_admits_nobody() {
     let hubot = rules(json!([{ "allow": ["user:hubot"] }]));
     assert_eq!(standing(&hubot, &[]), Standing::Nobody);
     let Standing::Named(open) = standing(&AccessRules::default(), &[]) else { panic!("closed") };
@@ -187,7 +187,7 @@ fn an_unknown_membership_decides_nothing() {
 
 /// A6: a service token is named by `token:NAME` alone, and nobody else is by that.
 #[test]
-fn a_service_token_is_named_as_such_alone() {
+fn only_a_token_rule_names_a_service_token() {
     let token = |name: &str| Subject::Token(TokenName::parse(name).unwrap());
     let stands = |rules: &AccessRules, subject| {
         rules.rule_for(Who { subject, login: "token:cron", memberships: &Memberships::default() }).is_some()

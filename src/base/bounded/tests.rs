@@ -20,7 +20,7 @@ fn the_entry_that_ends_soonest_makes_room() {
 }
 
 #[test]
-fn what_has_ended_is_gone() {
+fn an_expired_entry_is_not_returned_and_makes_room_first() {
     let mut map = BoundedMap::new(2);
     map.insert('a', 1, (), (NOW, seconds(101)));
     map.insert('b', 2, (), (NOW, seconds(102)));
@@ -31,7 +31,7 @@ fn what_has_ended_is_gone() {
 }
 
 #[test]
-fn owners_push_out_their_own() {
+fn an_owner_over_the_limit_loses_its_own_entries() {
     let mut map = BoundedMap::per_owner((3, 5));
     let mut insert = |key, owner, ends| map.insert(key, (), owner, (NOW, seconds(ends)));
     // One more than an owner may have.

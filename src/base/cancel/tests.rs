@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn tripping_wakes_whoever_waits() {
+fn tripping_wakes_waiting_threads() {
     let token = CancelToken::new();
     let other = token.clone();
     let waiter = std::thread::spawn(move || other.wait(Duration::from_secs(60)));
@@ -11,7 +11,7 @@ fn tripping_wakes_whoever_waits() {
 }
 
 #[test]
-fn tripping_runs_what_was_registered_once() {
+fn registered_actions_run_once() {
     let (token, (sender, ran)) = (CancelToken::new(), std::sync::mpsc::channel());
     let other = sender.clone();
     token.on_trip(move || other.send("before").unwrap());
@@ -47,6 +47,6 @@ fn a_disarmed_token_trips_and_runs_nothing() {
 }
 
 #[test]
-fn waiting_ends_by_itself() {
+fn a_wait_ends_at_its_timeout() {
     assert!(!CancelToken::new().wait(Duration::from_millis(1)));
 }

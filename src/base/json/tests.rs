@@ -17,7 +17,7 @@ fn depth_and_values_are_counted_to_the_limit() {
 }
 
 #[test]
-fn an_object_is_no_array() {
+fn only_an_object_passes_as_an_object() {
     assert!(check_object(" {\"a\":1}", RULES).is_ok());
     assert!(check_object("[1]", RULES).is_err());
     assert!(check_object("\"{\"", RULES).is_err());
@@ -65,7 +65,7 @@ fn a_struct_is_read_from_an_object_at_every_depth() {
 }
 
 #[test]
-fn a_name_stands_once_however_it_is_written() {
+fn duplicate_names_are_refused_even_if_escaped() {
     assert_fine(r#"{"a":1,"b":{"a":2}}"#, true);
     assert_fine(r#"{"a":1,"a":2}"#, false);
     assert_fine(r#"{"a":1,"\u0061":2}"#, false);
@@ -80,7 +80,7 @@ fn a_forbidden_name_is_forbidden_at_the_top_only() {
 
 /// serde_json builds text from such a member that no scan has seen: deep, large, with repeated names.
 #[test]
-fn a_member_that_serde_json_reads_as_a_text_of_its_own_is_refused_at_every_depth() {
+fn private_member_names_of_serde_json_are_refused_at_every_depth() {
     for name in [
         "$serde_json::private::RawValue",
         "$serde_json::private::Number",
@@ -97,7 +97,7 @@ fn a_member_that_serde_json_reads_as_a_text_of_its_own_is_refused_at_every_depth
 }
 
 #[test]
-fn it_is_one_whole_json_text() {
+fn text_that_is_not_exactly_one_json_value_is_refused() {
     for bad in ["", "{", "{} {}", "[1,]", "NaN", "1e999", r#""\ud800""#, "{'a':1}"] {
         assert_fine(bad, false);
     }

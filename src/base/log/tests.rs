@@ -16,7 +16,7 @@ fn a_line_has_time_level_event_and_fields() {
 
 /// L2: whatever a stranger chose, a line is a line.
 #[test]
-fn a_line_of_json_has_the_same() {
+fn a_json_line_has_the_same_fields() {
     let text = line(Format::Json, Timestamp(0), ("info", "login.admitted"), &FIELDS, None);
     let read: serde_json::Value = serde_json::from_str(&text).unwrap();
     let expected = serde_json::json!({
@@ -45,7 +45,7 @@ fn a_line_names_the_request_it_was_written_for() {
 
 /// L2: a flood of requests does not push out what the operator has to see.
 #[test]
-fn only_lines_of_requests_leave_room_for_others() {
+fn only_request_lines_leave_queue_space_for_other_events() {
     for event in ["request", "client.registered", "consent.given", "consent.denied"] {
         assert!(room(event) < limits::LOG_LINES, "{event}");
     }
@@ -76,7 +76,7 @@ fn a_strangers_value_is_cut() {
 }
 
 #[test]
-fn advice_is_longer_than_what_strangers_choose() {
+fn hints_and_errors_may_be_longer_than_values_from_requests() {
     let long = "x".repeat(500);
     let text = |field| line(Format::Human, Timestamp(0), ("warn", "a"), &[field], None);
     assert!(text(Field::Hint(&long)).contains(&long) && text(Field::Error(&long)).contains(&long));

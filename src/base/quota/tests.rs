@@ -24,7 +24,7 @@ fn order(quota: &Arc<Quota<char>>, keys: &str, meanwhile: impl FnOnce(&Mutex<Str
 }
 
 #[test]
-fn each_holds_so_many_and_what_is_dropped_is_given_back() {
+fn a_key_holds_its_limit_and_dropped_places_are_returned() {
     let quota = Quota::per_key(2);
     let first = [quota.take(1).unwrap(), quota.take(1).unwrap()];
     assert!(quota.take(1).is_none());
@@ -46,7 +46,7 @@ fn places_are_given_in_the_order_of_arrival() {
 
 /// A key at its share waits for its own places; others pass it.
 #[test]
-fn who_holds_a_whole_share_keeps_nobody_else_waiting() {
+fn a_key_at_its_limit_delays_no_other_key() {
     let quota = Arc::new(Quota::new((1, 2)).waiting((9, 9)));
     let (mine, other) = (quota.take('a'), quota.take('x'));
     let order = order(&quota, "aabc", |order| {
@@ -61,7 +61,7 @@ fn who_holds_a_whole_share_keeps_nobody_else_waiting() {
 
 /// Limit and limit plus one, of a key and of all; whoever waits in vain holds nothing.
 #[test]
-fn few_wait_and_not_for_ever() {
+fn waiting_is_bounded_in_number_and_time() {
     let quota = Arc::new(Quota::new((1, 1)).waiting((2, 3)));
     let held = quota.take('x').unwrap();
     assert!(quota.wait('a', Duration::from_millis(1)).is_none());
@@ -95,7 +95,7 @@ fn a_user_has_a_share_and_all_have_a_budget() {
 }
 
 #[test]
-fn what_is_held_grows_as_far_as_there_is_room() {
+fn a_holding_grows_only_within_the_total_limit() {
     let quota = Quota::in_total(10);
     let (mut one, mut two) = (quota.nothing(()), quota.nothing(()));
     assert!(one.grow(4) && one.grow(6));

@@ -37,7 +37,7 @@ fn all_together_have_a_quota_too() {
 
 /// H10: a proxy that nobody has named, on loopback or a Unix socket, is one sender.
 #[test]
-fn this_machine_and_a_unix_socket_are_a_sender_each() {
+fn loopback_and_unix_sockets_count_as_one_sender_each() {
     for peer in [None, Some("127.0.0.1"), Some("::1")].map(|peer| peer.and_then(|text| text.parse().ok())) {
         let limit = limit(2);
         assert_eq!([limit.spend(peer, HOUR), limit.spend(peer, HOUR)], [Ok(()), Ok(())], "{peer:?}");

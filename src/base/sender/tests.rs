@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_customer_of_ipv6_is_a_64() {
+fn an_ipv6_sender_is_a_64_prefix_and_a_site_a_48() {
     let of = |text: &str| Sender::of(Some(text.parse().unwrap()));
     assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff::2"));
     assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));

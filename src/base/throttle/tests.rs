@@ -2,7 +2,7 @@ use super::*;
 
 /// L2: however often a stranger causes it, so many lines a second say so, and the next one counts what was left out.
 #[test]
-fn what_is_left_out_is_counted_in_the_next_that_is_told() {
+fn suppressed_lines_are_counted_in_the_next_line() {
     let throttle = Throttle::new(2);
     let at = |millis| Duration::from_millis(millis);
     let told = [0, 10, 20, 499, 500, 501, 999, 1000].map(|millis| throttle.pass("host", at(millis)));

@@ -143,7 +143,7 @@ fn next_round(tool: &str, asked: &Value, answers: &[(&str, Value)]) -> Request {
 
 /// The question of a peer that knows nothing of MRTR becomes `input_required`, and the next request brings the answer.
 #[test]
-fn a_question_becomes_a_round_of_a_modern_client() {
+fn a_question_becomes_input_required_for_a_modern_client() {
     let rig = rig(usual);
     let call = |request: Request| rig.send(request).json()["result"].clone();
     let asked = call(modern("tools/call", json!({ "name": "ask" })));
@@ -248,7 +248,7 @@ fn a_call_is_cancelled_by_its_latest_request_only() {
 
 /// As many questions as a person may have open leave their places to the requests that bring the answers.
 #[test]
-fn calls_that_wait_for_answers_take_no_places() {
+fn calls_waiting_for_input_do_not_count_against_the_call_limit() {
     let rig = rig(usual);
     let ask = || rig.send(modern("tools/call", json!({ "name": "ask" }))).json()["result"].clone();
     let asked: Vec<Value> = (0..limits::CALLS_PER_USER).map(|_| ask()).collect();
@@ -312,7 +312,7 @@ fn a_dead_peer_fails_its_calls_and_the_next_call_starts_another() {
 }
 
 #[test]
-fn an_answer_that_cannot_be_passed_is_an_error_of_its_call_alone() {
+fn an_answer_that_cannot_be_forwarded_fails_only_its_call() {
     let rig = rig(usual);
     let call = |name: &str| {
         rig.send(modern("tools/call", json!({ "name": name }))).json()["error"]["message"].clone()
@@ -410,7 +410,7 @@ fn a_modern_peer_serves_both_eras() {
 
 /// A program of an older version writes members of 2026-07-28: no client of that gets them twice.
 #[test]
-fn no_member_of_a_result_comes_twice() {
+fn result_members_are_not_duplicated() {
     let rig = rig(usual);
     let call = json!({ "name": "from_2026", "arguments": {} });
     let answer = rig.send(modern("tools/call", call)).last();
@@ -422,7 +422,7 @@ fn no_member_of_a_result_comes_twice() {
 
 /// L2: the log names tools as the server spells them, and nothing that a client made up.
 #[test]
-fn names_that_were_listed_are_known() {
+fn only_listed_names_are_logged() {
     let rig = rig(usual);
     let known = |caller: &Principal, operation, name: &str| {
         rig.bridge.known(caller, operation, name).map(Cow::into_owned)

@@ -27,7 +27,7 @@ fn events_are_read_as_the_standard_says() {
 }
 
 #[test]
-fn a_stream_says_how_it_is_taken_up_again() {
+fn id_and_retry_fields_determine_how_a_stream_is_resumed() {
     let check = |bytes: &[u8], last_id: Option<&str>, retry: Duration| {
         let mut events = Events::new();
         events.push(bytes, &mut |_| {}).unwrap();

@@ -112,7 +112,7 @@ fn nothing_of_a_program_outlives_it() {
 /// has forked twice, whose parent is long gone.
 /// Where the kernel keeps a list of a process's children, it is the same as what `/proc` shows, unless that hides some.
 #[test]
-fn children_are_found_in_both_ways() {
+fn children_are_found_by_the_kernels_list_and_by_proc() {
     let mut child = Command::new("/bin/cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
     let pid = child.id().cast_signed();
     assert!(visible_children().contains(&pid));

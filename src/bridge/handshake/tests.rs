@@ -70,7 +70,7 @@ fn every_version_with_initialize_is_spoken() {
 }
 
 #[test]
-fn a_peer_that_refuses_initialize_is_asked_in_the_words_of_2026() {
+fn a_peer_that_refuses_initialize_is_sent_server_discover() {
     let refusal = r#""error":{"code":-32601,"message":"Method not found"}"#;
     let answer = r#""result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s","version":"2"}}}"#;
     let (sent, outcome) = shake(&[refusal, answer]);
@@ -112,7 +112,7 @@ fn a_peer_that_refuses_2026_is_initialized() {
 }
 
 #[test]
-fn what_is_no_handshake_is_an_error() {
+fn an_invalid_initialize_result_is_an_error() {
     check_error(&["end"], Unavailable::Died("it ended with exit status 1".to_owned()));
     check_error(&[r#""result":{}"#], Unavailable::Unreadable);
     check_error(&[r#""result":null"#], Unavailable::Unreadable);
@@ -125,7 +125,7 @@ fn what_is_no_handshake_is_an_error() {
 
 /// Capabilities that are not passed on are not promised, and what is kept has a limit.
 #[test]
-fn only_what_is_passed_on_is_offered() {
+fn only_forwarded_capabilities_are_offered() {
     let result = |text: &str| initialized(&RawValue::from_string(text.to_owned()).unwrap());
     let capabilities = r#"{"tools":{},"resources":{"subscribe":true,"listChanged":true},"tasks":{"list":{}},"logging":{},"experimental":{},"completions":null,"extensions":{"io.modelcontextprotocol/tasks":{},"x/y":{}}}"#;
     let greeting =
@@ -142,7 +142,7 @@ fn only_what_is_passed_on_is_offered() {
 
 /// It is told to clients, and kept for the operator.
 #[test]
-fn a_refusal_of_any_length_is_repeated_in_a_few_words() {
+fn a_long_refusal_is_truncated() {
     let long = "x".repeat(100_000);
     let error = format!(r#""error":{{"code":1,"message":"{long}"}}"#);
     check_error(&[&error, &error], Unavailable::Refused("x".repeat(100)));

@@ -175,7 +175,7 @@ fn a_session_is_begun_used_and_ended() {
 
 /// M5: the operator's headers, filled in for the person, and no others.
 #[test]
-fn headers_are_the_operators() {
+fn only_headers_configured_by_the_operator_are_sent() {
     let upstream = FakeUpstream::start(|seen, stream| answer_json(stream, &result(seen)));
     let client = Client::with(
         &upstream.url,
@@ -243,7 +243,7 @@ fn a_stream_that_breaks_off_is_taken_up_again() {
 
 /// A nasty upstream costs the call that met it, in words of ours.
 #[test]
-fn failures_are_words() {
+fn upstream_failures_are_described_in_our_own_words() {
     let upstream = FakeUpstream::start(|seen, stream| {
         let other = json!({ "jsonrpc": "2.0", "id": 9999, "result": {} });
         match seen.body["params"]["name"].as_str().unwrap_or_default() {
@@ -308,7 +308,7 @@ fn failures_are_words() {
 
 /// An error in JSON-RPC is the upstream's answer, whatever status it came with.
 #[test]
-fn an_error_of_json_rpc_is_an_answer() {
+fn a_json_rpc_error_is_forwarded_whatever_the_http_status() {
     let upstream = FakeUpstream::start(|seen, stream| {
         let error = json!({ "jsonrpc": "2.0", "id": seen.body["id"], "error": { "code": -32601, "message": "no", "data": 1 } });
         answer(stream, "400 Bad Request\nContent-Type: application/json", &error.to_string());
@@ -389,7 +389,7 @@ fn a_modern_call_is_cancelled_by_its_stream() {
 
 /// The end does not wait for what runs.
 #[test]
-fn the_end_interrupts_everything() {
+fn ending_the_session_interrupts_running_calls() {
     let (upstream, ended) = holding(true);
     let client = Client::of(&upstream);
     client.initialize();
@@ -402,7 +402,7 @@ fn the_end_interrupts_everything() {
 }
 
 #[test]
-fn the_standing_stream_is_heard_and_taken_up_again() {
+fn the_get_stream_is_read_and_resumed() {
     let upstream = FakeUpstream::start(|seen, stream| {
         let changed = json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
         match (seen.what(), seen.header("last-event-id")) {

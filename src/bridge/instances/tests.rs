@@ -287,7 +287,7 @@ fn the_next_call_starts_a_dead_instance_again() {
 }
 
 #[test]
-fn an_idle_instance_runs_out_of_patience_and_a_busy_one_does_not() {
+fn only_an_idle_instance_times_out() {
     let fleet = fleet((8, 64), Duration::from_millis(20));
     let instance = fleet.ready(&person(1, 1));
     let id = instance.peer.request("tools/call", &Members::default(), FakeRequester::of(1)).unwrap();
@@ -384,7 +384,7 @@ fn the_reason_of_a_failure_is_one_line() {
 }
 
 #[test]
-fn changes_are_told_with_whom_they_concern() {
+fn a_change_is_reported_with_the_key_of_its_instance() {
     let fleet = usual();
     fleet.ready(&person(1, 1));
     assert!(

@@ -48,7 +48,7 @@ fn the_rest_of_a_line_that_is_cut_is_dropped() {
 }
 
 #[test]
-fn what_has_no_end_can_be_taken() {
+fn an_unterminated_rest_can_be_taken() {
     let mut lines = Lines::new(8);
     lines.push(b"a\nrest", |_| {}).unwrap();
     assert_eq!((lines.take(), lines.take()), (b"rest".to_vec(), Vec::new()));

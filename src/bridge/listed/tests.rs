@@ -14,7 +14,7 @@ fn page(tool: &str, mirrored: usize) -> Reply {
 
 /// A program may list as much as it likes, page by page.
 #[test]
-fn each_grant_is_remembered_a_bounded_part_of_what_it_is_listed() {
+fn remembered_names_are_bounded_per_grant() {
     let listed = Listed::default();
     let [first, second] = [1, 2].map(|grant| GrantId([grant; 16]));
     let knows = |grant, tool: &str| listed.has(grant, Operation::CallTool, tool);
@@ -38,7 +38,7 @@ fn each_grant_is_remembered_a_bounded_part_of_what_it_is_listed() {
 
 /// A7: what a tool says of itself is asked again once its server has said that its tools have changed.
 #[test]
-fn what_a_tool_says_of_itself_is_forgotten_when_tools_change() {
+fn read_only_hints_are_forgotten_when_the_tool_list_changes() {
     let listed = Listed::default();
     let [first, second] = [1, 2].map(|grant| GrantId([grant; 16]));
     let page = json!({ "tools": [7, { "name": "look", "annotations": { "readOnlyHint": true } }] });

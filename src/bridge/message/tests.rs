@@ -19,7 +19,7 @@ fn check(text: &str, expected: &[&str]) {
 }
 
 #[test]
-fn messages_are_read_loosely() {
+fn messages_with_deviations_are_accepted() {
     check(r#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#, &["request 7 ping"]);
     check(
         r#" {"jsonrpc":"2.0","id":"a\u0062","method":"p\u0069ng","params":{}} "#,
@@ -49,7 +49,7 @@ fn a_batch_has_a_limit() {
 
 /// P3: text that is no JSON-RPC is told apart from JSON-RPC that belongs to nothing.
 #[test]
-fn other_text_is_no_message() {
+fn other_text_is_told_apart_from_invalid_json_rpc() {
     let other = [
         "",
         "Server running on stdio",
@@ -105,7 +105,7 @@ fn params_pass_byte_for_byte() {
 }
 
 #[test]
-fn what_concerns_one_hop_stays_there() {
+fn hop_by_hop_members_are_not_forwarded() {
     let modern = r#"{"name":"n","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}},"inputResponses":{},"requestState":"s"}"#;
     assert_eq!(for_old(modern, None), r#"{"name":"n"}"#);
     let traced = r#"{"_meta":{"traceparent":"00-1","io.modelcontextprotocol/logLevel":"debug"},"name":"n"}"#;
@@ -113,7 +113,7 @@ fn what_concerns_one_hop_stays_there() {
 }
 
 #[test]
-fn a_modern_peer_is_told_who_asks() {
+fn a_modern_peer_gets_capabilities_and_log_level_of_the_client() {
     let told = |params: &str| {
         let client = OnBehalf {
             capabilities: members(r#"{"sampling":{}}"#),

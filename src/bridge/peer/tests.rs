@@ -20,7 +20,7 @@ fn call(peer: &Peer, params: &str, waiter: &Arc<FakeRequester>) -> u64 {
 }
 
 #[test]
-fn requests_have_ids_of_ours_and_answers_pass_as_text() {
+fn requests_get_own_ids_and_results_are_forwarded_verbatim() {
     let (peer, transport) = peer();
     let waiters = [FakeRequester::of(1), FakeRequester::of(1)];
     let ids = [call(&peer, r#"{"a":1.0}"#, &waiters[0]), call(&peer, "{}", &waiters[1])];
@@ -105,7 +105,7 @@ fn progress_reaches_its_request() {
 
 /// Log messages and questions name no request: they go to a client only if it is clear which.
 #[test]
-fn what_names_no_request_goes_to_the_one_client_that_has_some() {
+fn messages_without_a_request_go_to_the_only_client_with_a_call() {
     let (peer, transport) = peer();
     let log = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","logger":"l","data":1.0}}"#;
     let ask = r#"{"jsonrpc":"2.0","id":"q","method":"sampling/createMessage","params":{"n":1.0}}"#;
@@ -161,7 +161,7 @@ fn every_request_of_a_peer_is_answered() {
 }
 
 #[test]
-fn the_end_of_a_peer_ends_what_runs_there() {
+fn the_end_of_a_peer_fails_its_running_requests() {
     let (peer, _transport) = peer();
     let waiter = FakeRequester::of(1);
     call(&peer, "{}", &waiter);
@@ -173,7 +173,7 @@ fn the_end_of_a_peer_ends_what_runs_there() {
 
 /// P3: requests that run are bounded, and one that could not be sent does not run.
 #[test]
-fn a_peer_has_so_many_requests_and_no_more() {
+fn running_requests_per_peer_are_bounded() {
     let (peer, transport) = peer();
     let waiter = FakeRequester::of(1);
     let ids: Vec<u64> = (0..limits::bridge::REQUESTS).map(|_| call(&peer, "{}", &waiter)).collect();

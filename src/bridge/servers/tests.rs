@@ -123,7 +123,7 @@ fn all_mistakes_are_found_at_once() {
 }
 
 #[test]
-fn dialects_of_clients_are_told_the_right_form() {
+fn members_of_other_clients_formats_are_answered_with_the_right_form() {
     check(r#"{"type":"sse","url":"http://h/sse"}"#, &["write \"stdio\", or \"http\""]);
     check(r#"{"type":"streamable-http","url":"http://h/mcp"}"#, &["or \"http\" for Streamable HTTP"]);
     check(r#"{"url":"http://h/mcp"}"#, &[]);
@@ -199,7 +199,7 @@ fn each_kind_has_its_own_members() {
 }
 
 #[test]
-fn values_have_their_form() {
+fn invalid_values_are_refused_with_the_expected_form() {
     check(r#"{"command":"sh","isolation":"person"}"#, &["\"grant\", \"user\", \"session\" or \"shared\""]);
     check(r#"{"command":"sh","home":"mine"}"#, &["\"person\" or \"shared\""]);
     check(r#"{"command":"sh","cwd":"srv"}"#, &["absolute"]);
@@ -214,7 +214,7 @@ fn values_have_their_form() {
 }
 
 #[test]
-fn a_file_that_is_no_file_of_servers_is_refused() {
+fn a_file_without_a_valid_mcp_servers_object_is_refused() {
     for (text, expected) in [
         ("", "not JSON that can be used: EOF"),
         ("[]", "not JSON that can be used: invalid type: sequence, expected a map"),
@@ -253,12 +253,12 @@ fn a_range_of_users_is_for_homes_of_persons() {
 }
 
 #[test]
-fn a_program_and_a_url_are_one_mistake() {
+fn a_command_together_with_a_url_is_one_mistake() {
     check(r#"{"command":"sh","args":["x"],"url":"http://h/mcp"}"#, &["take \"command\" or \"url\""]);
 }
 
 #[test]
-fn what_is_not_json_is_said_to_be_so() {
+fn a_file_that_is_not_json_is_reported_as_such() {
     for text in ["{", "{\"mcpServers\": {},}", "{\"mcpServers\" {}}"] {
         let texts = read(text).err().unwrap();
         assert!(texts.len() == 1 && texts[0].starts_with("f.json: not JSON that can be used: "), "{texts:?}");

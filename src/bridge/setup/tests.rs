@@ -26,7 +26,7 @@ fn bridge(command: &[&str], env: &[&str], more: impl FnOnce(&mut BridgeOptions))
 }
 
 #[test]
-fn a_command_is_all_that_is_needed() {
+fn a_command_suffices_and_variables_are_optional() {
     assert!(bridge(&["sh", "-c", "echo ${HOME}"], &[], |_| {}).is_ok());
     assert!(bridge(&["/bin/sh"], &["A=1", "KEY", "WHO=${user.login}", "EMPTY="], |_| {}).is_ok());
 }
@@ -54,7 +54,7 @@ fn the_server_has_a_title_that_people_know() {
 }
 
 #[test]
-fn what_cannot_be_used_is_said_in_words() {
+fn an_unusable_command_or_variable_is_explained() {
     let check = |command: &[&str], env: &[&str], expected: &str| {
         let error = bridge(command, env, |_| {}).err().unwrap();
         assert!(error.contains(expected) && !error.contains("canary"), "{command:?} {env:?}: {error}");

@@ -98,7 +98,7 @@ impl Program {
 }
 
 #[test]
-fn messages_go_both_ways_and_nothing_else_matters() {
+fn messages_go_both_ways_and_other_output_is_ignored() {
     let program = Program::start(
         "echo banner; echo; printf '{\"a\":1}\\r\\n'; echo '  {\"b\":2}'; while read -r line; do printf '[%s]\\n' \"$line\"; done; printf '{\"last\":0}'",
     );
@@ -114,7 +114,7 @@ fn messages_go_both_ways_and_nothing_else_matters() {
 
 /// P3: a line above the limit, invalid UTF-8, a flood of text and a closed output end the program; a large message does not.
 #[test]
-fn output_that_cannot_be_borne_ends_the_program() {
+fn invalid_or_excessive_output_ends_the_program() {
     let check = |script: &str, fault: ProgramEnd| {
         assert_eq!(Program::start(script).ending(), fault, "{script}");
     };
@@ -159,7 +159,7 @@ fn a_program_that_is_dropped_ends() {
 }
 
 #[test]
-fn a_program_ends_when_its_receiver_has_no_patience_left() {
+fn a_program_ends_at_the_deadline_of_its_receiver() {
     let deadline = clock::instant() + Duration::from_millis(50);
     assert_eq!(Program::start_until("cat >/dev/null", Some(deadline)).ending(), ProgramEnd::Exited(0));
 }
@@ -181,7 +181,7 @@ fn a_full_pipe_refuses_and_does_not_block() {
 
 /// Bytes that the pipe had no room for arrive in their order, and before the end of the input.
 #[test]
-fn what_waits_is_written_before_the_input_ends() {
+fn buffered_messages_are_written_before_stdin_is_closed() {
     let program = Program::start("echo {}; exec cat");
     program.message();
     let large = format!("{{{}}}", "x".repeat(4 * 1024 * 1024));
@@ -245,7 +245,7 @@ fn a_panic_in_the_receiver_ends_the_program() {
 
 /// A program can open its pipes from the other side, and take or fill in what was announced to our thread.
 #[test]
-fn the_thread_never_waits_in_a_pipe() {
+fn pipes_stay_non_blocking() {
     let child = Program::launch("exec sleep 1000");
     let pipes = [child.stdin.as_raw_fd(), child.stdout.as_raw_fd(), child.stderr.as_raw_fd()];
     let receiver = Arc::new(Recorder { told: unbounded().0, deadline: None });
@@ -259,7 +259,7 @@ fn the_thread_never_waits_in_a_pipe() {
 }
 
 #[test]
-fn a_pipe_with_nothing_in_it_is_not_over() {
+fn an_empty_pipe_is_not_end_of_file() {
     let (pipe, mut writer) = io::pipe().unwrap();
     never_wait(pipe.as_fd()).unwrap();
     let mut pipe = Some((pipe, Lines::new(8)));

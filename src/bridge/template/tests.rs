@@ -26,14 +26,14 @@ fn placeholders_are_filled_with_the_persons_values() {
 }
 
 #[test]
-fn a_missing_github_token_is_no_empty_value() {
+fn a_missing_github_token_is_an_error_not_an_empty_value() {
     assert_eq!(fill("Bearer ${github.token}", None), Err(NO_GITHUB_TOKEN));
     assert_eq!(fill("${user.id}", None), Ok("7".to_owned()));
 }
 
 /// M5: the secrets of this server cannot be named.
 #[test]
-fn what_is_no_placeholder_is_refused_in_words() {
+fn an_invalid_placeholder_is_refused_with_an_explanation() {
     let check = |text: &str, expected: &str| {
         let error = Template::parse(text, &environment()).unwrap_err();
         assert!(error.contains(expected), "{text}: {error}");
@@ -53,7 +53,7 @@ fn what_is_no_placeholder_is_refused_in_words() {
 }
 
 #[test]
-fn a_value_with_githubs_token_is_known() {
+fn a_template_reports_whether_it_uses_the_github_token() {
     let check = |text: &str, expected: bool| {
         assert_eq!(Template::parse(text, &environment()).unwrap().names_github_token(), expected, "{text}");
     };

@@ -28,7 +28,7 @@ fn messages(stream: &str, each_read: usize, closed: &CancelToken) -> (Vec<String
 
 /// P5: all of it arrives, in its order. The pauses are for many messages: not for a long one, and not once the session is to end.
 #[test]
-fn an_upstream_that_says_much_is_read_with_pauses() {
+fn a_flood_of_messages_from_an_upstream_is_paced() {
     const EVENT: &str = "data: 000\n\n";
     let (steps, patience) = (2000, limits::bridge::READ_PACE * 1000);
     let expected: Vec<String> = (0..steps).map(|number| format!("{number:03}")).collect();

@@ -39,7 +39,7 @@ fn headers_repeat_what_the_body_says() {
 
 /// Arguments that 2026-07-28 repeats in headers: what is absent, null or no scalar has none.
 #[test]
-fn arguments_are_repeated_in_headers_where_the_tool_wants_that() {
+fn arguments_with_x_mcp_header_are_repeated_in_headers() {
     let schema = json!({ "type": "object", "properties": {
         "text": { "type": "string", "x-mcp-header": "Text" }, "big": { "type": "integer", "x-mcp-header": "Big" },
         "in": { "type": "object", "properties": { "flag": { "type": "boolean", "x-mcp-header": "Flag" } } },

@@ -59,7 +59,7 @@ fn a_file_names_public_and_confidential_clients() {
 }
 
 #[test]
-fn a_file_that_cannot_be_meant_so_is_refused() {
+fn an_invalid_clients_file_is_refused() {
     let uris = r#""redirect_uris": ["https://a.example/cb"]"#;
     let app = format!(r#"{{"client_id": "app", {uris}}}"#);
     check("", Err("EOF"));

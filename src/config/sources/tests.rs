@@ -23,7 +23,7 @@ fn a_file_has_a_name_and_a_value_a_line() {
 }
 
 #[test]
-fn what_could_be_read_otherwise_is_refused_with_its_line() {
+fn an_invalid_line_is_refused_with_its_number() {
     for (text, expected) in [
         (
             "MCP_ALLOW=any\nMCP_ALOW=any",

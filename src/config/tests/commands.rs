@@ -63,7 +63,7 @@ fn service_tokens_are_ordered_by_name() {
 }
 
 #[test]
-fn commands_look_after_a_server() {
+fn maintenance_commands_are_parsed() {
     assert_eq!(command(&["status"]).operation, Operation::Status);
     let backup = command(&["backup", "/backups/today.redb"]);
     assert_eq!(
@@ -130,7 +130,7 @@ fn a_command_needs_to_know_where_the_state_is_and_no_more() {
 
 /// Else that flag would be taken for the ID of a grant.
 #[test]
-fn no_flag_looks_like_an_id() {
+fn no_flag_can_be_read_as_a_grant_id() {
     for flag in OPTIONS.iter().map(|option| option.flag()) {
         assert!(GrantId::try_from(flag.clone()).is_err(), "{flag}");
     }
@@ -138,7 +138,7 @@ fn no_flag_looks_like_an_id() {
 
 /// Nothing is ended that was not named, and nothing is guessed.
 #[test]
-fn commands_that_could_mean_something_else_are_refused() {
+fn ambiguous_commands_are_refused() {
     refused(&["grant"], &[], "no command \"grant\"; leave it out to serve, or write one of: ");
     refused(&["grants"], &[], "no command \"grants\"; write one of: grants list, grants revoke");
     refused(
@@ -210,7 +210,7 @@ fn a_command_explains_itself() {
 
 /// P1: the vector of arguments is taken as it stands, whatever is in it.
 #[test]
-fn what_stands_behind_two_hyphens_is_a_program() {
+fn arguments_after_two_hyphens_are_the_command_to_run() {
     let of = |args: &[&str]| config(args, &[("MCP_STATE_DIR", "/state"), ("KEY", "k")]).bridge;
     let bridge = of(&["--env", "A=1,2=3", "--env=KEY", "--", "npx", "-y", "--", "--listen", "a b"]);
     assert_eq!(bridge.command, ["npx", "-y", "--", "--listen", "a b"]);

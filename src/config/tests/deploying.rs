@@ -42,7 +42,7 @@ fn the_unit_reloads_its_rules_and_starts_again_for_ever() {
 }
 
 #[test]
-fn the_image_looks_after_its_own_health() {
+fn the_image_has_a_health_check() {
     let image = example("Dockerfile");
     let check = image.lines().find(|line| line.starts_with("HEALTHCHECK ")).unwrap();
     let command: Vec<String> = serde_json::from_str(check.split_once(" CMD ").unwrap().1).unwrap();

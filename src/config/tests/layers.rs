@@ -53,7 +53,7 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 
 /// S1: a secret that every user of the machine can read is none.
 #[test]
-fn a_file_with_a_secret_is_not_for_everybody() {
+fn a_world_readable_file_with_a_secret_is_refused() {
     let text = "GITHUB_CLIENT_SECRET=hush-hush\n";
     let open = Written::new("open", text, 0o644);
     refused(&["--config", open.path()], &[], "chmod 640 it");
@@ -130,7 +130,7 @@ fn errors_are_told_all_at_once() {
 }
 
 #[test]
-fn what_was_given_otherwise_is_named() {
+fn options_that_differ_between_two_configurations_are_named() {
     let before = config(&["--listen", "[::1]:1"], &[("MCP_LOG_FORMAT", "json")]);
     let after = config(&["--listen", "[::1]:2"], &[("GITHUB_CLIENT_SECRET", "other")]);
     assert_eq!(before.differences(&after), ["GITHUB_CLIENT_SECRET", "MCP_LISTEN", "MCP_LOG_FORMAT"]);
@@ -138,7 +138,7 @@ fn what_was_given_otherwise_is_named() {
 }
 
 #[test]
-fn a_program_has_a_name_that_a_directory_can_have() {
+fn a_program_name_is_a_valid_directory_name() {
     for bad in ["", ".", "..", ".hidden", "a/b", "a b", "\n", "ä"] {
         assert!(
             Program::new(bad, "1").unwrap_err().to_string().contains("is no name for a program"),

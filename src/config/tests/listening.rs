@@ -30,7 +30,7 @@ fn there_can_be_several_places_to_listen() {
 
 /// A2: one place that others reach is enough for a public URL to be needed; so is one of which nobody knows.
 #[test]
-fn each_place_counts_for_the_public_url() {
+fn one_listener_beyond_loopback_requires_a_public_url() {
     for elsewhere in ["0.0.0.0:80", "[::]:80", "192.0.2.1:80", "unix:/run/a.sock", "systemd"] {
         let listen = format!("127.0.0.1:1,{elsewhere}");
         refused(&["--listen", &listen], &[], "MCP_PUBLIC_URL is not set");
@@ -42,7 +42,7 @@ fn each_place_counts_for_the_public_url() {
 }
 
 #[test]
-fn a_certificate_needs_a_place_that_it_encrypts() {
+fn a_certificate_needs_a_tcp_listener() {
     let tls = [URL, ("MCP_TLS_CERT", "/tls/cert.pem"), ("MCP_TLS_KEY", "/tls/key.pem")];
     refused(&["--listen", "unix:/run/a.sock"], &tls, "where all is Unix sockets");
     config(&["--listen", "unix:/run/a.sock,[::]:443"], &tls);
@@ -50,7 +50,7 @@ fn a_certificate_needs_a_place_that_it_encrypts() {
 }
 
 #[test]
-fn sockets_of_systemd_are_asked_for() {
+fn sockets_passed_by_systemd_must_be_named_in_listen() {
     let passed = [URL, ("LISTEN_FDS", "2")];
     assert_eq!(config(&["--listen", "systemd"], &passed).passed_sockets, 2);
     assert_eq!(config(&[], &[("LISTEN_FDS", "nonsense")]).passed_sockets, 0);

@@ -45,7 +45,7 @@ fn the_sender_with_most_callers_makes_room() {
 
 /// I3: whoever may not fetch after all does not speak for those who follow.
 #[test]
-fn those_who_follow_a_fetch_that_was_none_try_for_themselves() {
+fn followers_of_an_abandoned_fetch_fetch_themselves() {
     let flights = Flights::default();
     let check = |lands: fn(Flight<'_>), fetches: bool| {
         thread::scope(|scope| {
@@ -68,7 +68,7 @@ fn those_who_follow_a_fetch_that_was_none_try_for_themselves() {
 }
 
 #[test]
-fn nobody_waits_for_ever() {
+fn waiting_for_a_fetch_ends_at_the_timeout() {
     let flights = Flights::default();
     let _first = fetch(&flights, "a", sender(1));
     assert!(flights.wait_for_turn("a", sender(2), Duration::from_millis(1)).is_err());

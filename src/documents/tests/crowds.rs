@@ -35,7 +35,7 @@ fn one_url_is_fetched_once_at_a_time() {
 
 /// I3: waiting for another's fetch costs a sender nothing if it brings a document.
 #[test]
-fn whoever_waits_has_not_fetched() {
+fn waiting_for_a_successful_fetch_is_not_charged() {
     let web = Web::new();
     assert_eq!(found_by_all(&web, &[[192, 0, 2, 1]; 10], &document(URL)), [true; 10]);
     for number in 1..limits::DOCUMENT_LOOKUPS {
@@ -99,7 +99,7 @@ fn a_copy_is_used_while_another_refreshes_it() {
 
 /// I3: a /56 has 256 networks; as many of them as there are places, all waiting for one slow server, leave room for others.
 #[test]
-fn the_networks_of_one_site_keep_nobody_out() {
+fn networks_of_one_ipv6_site_cannot_take_all_places() {
     let web = Web::new();
     let slow = ClientUrl::parse("https://slow.example/c").unwrap();
     thread::scope(|scope| {
@@ -184,7 +184,7 @@ fn one_sender_holds_one_place() {
 
 /// I3: what one sender may have us look for; what is remembered costs nothing, and is used though nothing is left.
 #[test]
-fn a_sender_looks_for_so_many_documents_and_no_more() {
+fn document_lookups_per_sender_are_bounded() {
     let web = Web::new();
     assert!(web.find(URL, &document(URL)).is_some());
     for number in 1..limits::DOCUMENT_LOOKUPS {
@@ -231,7 +231,7 @@ fn strangers_lock_no_client_out() {
 
 /// I3: a known client comes in though its document has expired and strangers hold every place.
 #[test]
-fn a_known_client_comes_in_though_all_places_are_taken() {
+fn a_known_client_is_served_though_all_places_are_taken() {
     let web = Web::with_timeout(Duration::from_secs(60));
     assert!(web.find(URL, &document(URL)).is_some());
     web.clock.advance(Duration::from_secs(60));

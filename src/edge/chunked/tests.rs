@@ -24,7 +24,7 @@ fn check(input: &str, expected: Result<(&str, &str), u16>) {
 }
 
 #[test]
-fn chunks_become_their_content() {
+fn chunked_bodies_are_decoded() {
     check("0\r\n\r\n", Ok(("", "")));
     check("3\r\nabc\r\n0A\r\n0123456789\r\n0\r\n\r\nGET", Ok(("abc0123456789", "GET")));
     check("3;a=b;c=\"d\"\r\n\r\na\r\n000\r\nX: y\r\nZ:\r\n\r\n", Ok(("\r\na", "")));

@@ -24,7 +24,7 @@ fn with(lines: &str) -> String {
 }
 
 #[test]
-fn a_head_is_taken_apart_and_what_follows_is_left() {
+fn a_head_is_parsed_and_the_following_bytes_are_left() {
     let text =
         "POST /a%2Fb//c;d?x=1&y? HTTP/1.1\r\nHost: a:1\r\nX-A: \t b\tc \r\nContent-Length: 03\r\n\r\nabcGET";
     let (checked, length) = parse_text(text).unwrap().unwrap();
@@ -197,7 +197,7 @@ fn a_request_names_one_host() {
 
 /// H9: methods, expectations and upgrades.
 #[test]
-fn unusual_wishes_are_answered_or_ignored() {
+fn connect_expect_and_upgrade_are_refused_or_ignored() {
     check_status("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 405);
     check_status("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 0);
     check_status(&with("Expect: 200-maybe\r\n"), 417);
@@ -209,7 +209,7 @@ fn unusual_wishes_are_answered_or_ignored() {
 
 /// H11: a field that decides something stands once.
 #[test]
-fn deciding_fields_stand_once() {
+fn repeated_security_relevant_fields_are_refused() {
     for name in ["Authorization", "Content-Type", "Origin", "Mcp-Session-Id", "Mcp-Param-x", "Last-Event-Id"]
     {
         check_status(&with(&format!("{name}: a\r\n")), 0);
@@ -266,7 +266,7 @@ fn bytes_above_ascii_are_opaque_in_values() {
 }
 
 #[test]
-fn a_connection_lasts_unless_one_side_says_otherwise() {
+fn a_connection_is_persistent_unless_closed_by_a_field_or_http_1_0() {
     assert!(good(&with("Connection: keep-alive\r\n")).persistent);
     for lines in [
         "Connection: close\r\n",
@@ -280,7 +280,7 @@ fn a_connection_lasts_unless_one_side_says_otherwise() {
 
 /// No bytes make it panic, and what it takes it takes the same when more follows.
 #[test]
-fn any_mutation_is_taken_or_refused() {
+fn any_mutated_head_is_accepted_or_refused_without_a_panic() {
     let text =
         b"POST http://a/x?y HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nabc";
     for position in 0..text.len() {

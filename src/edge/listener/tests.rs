@@ -2,7 +2,7 @@ use super::*;
 
 /// H13: who waits at a socket of systemd's is not taken from the next process.
 #[test]
-fn what_systemd_has_opened_outlives_the_process() {
+fn a_socket_passed_by_systemd_outlives_the_process() {
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
     assert!(!Listener::tcp(local).unwrap().outlives_us());
     let fd = TcpListener::bind(local).unwrap().into_raw_fd();

@@ -19,7 +19,7 @@ fn connections_are_capped_in_all() {
 
 /// H6: when room gets scarce, who has waited longest for nothing goes; what runs, and who is new, does not.
 #[test]
-fn whoever_waits_longest_makes_room() {
+fn the_longest_idle_connection_is_evicted() {
     let door = door(Settings { connections: 8, ..quick() });
     let (mut reader, sender) = door.reader();
     let mut running = door.client();

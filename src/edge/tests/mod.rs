@@ -322,7 +322,7 @@ fn bodies_in_flight_are_capped_over_all_connections() {
 
 /// H12: a panic is a 500, the connection ends, the server goes on.
 #[test]
-fn a_panic_is_a_500_and_a_close() {
+fn a_panic_is_answered_500_and_closes_the_connection() {
     let door = door(quick());
     let mut client = door.client();
     let answer = client.get("/panic");
@@ -333,7 +333,7 @@ fn a_panic_is_a_500_and_a_close() {
 
 /// H5: a value that would split the answer never leaves.
 #[test]
-fn a_splitting_value_is_a_500() {
+fn a_header_value_that_would_split_the_response_is_a_500() {
     let door = door(quick());
     let answer = door.client().get("/split");
     assert_eq!((answer.status, answer.head.contains("Set-Cookie")), (500, false));

@@ -5,7 +5,7 @@ use super::*;
 /// H13: a door that closes ends idle connections at once and closes the port; what runs goes on, streams included, and is
 /// answered.
 #[test]
-fn stopping_finishes_what_runs() {
+fn stopping_lets_running_requests_and_streams_finish() {
     let mut door = door(quick());
     let address = door.address;
     let mut idle = door.client();
@@ -61,7 +61,7 @@ fn half_a_request_does_not_delay_the_end() {
 
 /// H13: a request that arrives while the door closes is not taken for one whose client has gone.
 #[test]
-fn a_request_that_was_read_while_the_door_closed_is_answered_however_long_it_takes() {
+fn a_slow_request_read_while_the_door_closes_is_answered() {
     for _ in 0..20 {
         let mut door = door(quick());
         let mut clients: Vec<_> = (0..4).map(|_| door.client()).collect();
@@ -95,7 +95,7 @@ fn a_request_that_was_read_while_the_door_closed_is_answered_however_long_it_tak
 /// H13: whoever has sent a request before the server is told to stop gets an answer, though nobody has accepted the
 /// connection yet or come back to it.
 #[test]
-fn what_was_sent_before_the_end_is_answered() {
+fn requests_sent_before_the_stop_are_answered() {
     let mut door = door(quick());
     let mut clients: Vec<_> = (0..40).map(|_| door.client()).collect();
     let (kept, fresh) = clients.split_at_mut(20);

@@ -72,7 +72,7 @@ fn both_versions_of_tls_carry_requests_and_large_answers() {
 
 /// A client that comes back need not begin anew, and the server has kept nothing of it.
 #[test]
-fn a_session_is_resumed_from_what_the_client_carries() {
+fn tls_sessions_are_resumed_by_tickets_without_server_state() {
     let door = door(Settings { tls: tls(), ..quick() });
     for version in [&TLS12, &TLS13] {
         let config = trusting(&[version], "ecdsa.pem");
@@ -96,7 +96,7 @@ fn a_client_of_another_protocol_is_turned_away_in_the_handshake() {
 
 /// Nothing of HTTP is said in the clear where TLS is spoken.
 #[test]
-fn what_is_not_tls_is_turned_away() {
+fn a_plaintext_request_on_a_tls_port_gets_only_an_alert() {
     let door = door(Settings { tls: tls(), ..quick() });
     let mut client = door.client();
     let mut said = Vec::new();

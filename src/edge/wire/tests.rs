@@ -55,7 +55,7 @@ fn an_answer_is_framed_as_its_request_can_read_it() {
 
 /// H5: an answer that would split is a 500 without a body.
 #[test]
-fn an_answer_that_would_split_has_no_body() {
+fn a_response_that_would_split_becomes_a_500_without_a_body() {
     let bad = Response::new(204).header("Location", "a\r\nb").bytes("text/plain", "hello");
     check(bad, (ASKED, After::Keep), "HTTP/1.1 500 \r\nContent-Length: 0\r\n\r\n");
 }
@@ -72,7 +72,7 @@ fn drain(stream: Stream, page: &mut Page, is_ending: &dyn Fn() -> bool) -> io::R
 }
 
 #[test]
-fn what_waits_goes_out_in_one_write_with_the_head_and_the_end() {
+fn queued_chunks_are_written_together_with_head_and_end() {
     let (sender, stream) = pair();
     sender.send(*b"data: 1\n\n").unwrap();
     sender.send(*b"data: 2\n\n").unwrap();
@@ -83,7 +83,7 @@ fn what_waits_goes_out_in_one_write_with_the_head_and_the_end() {
 }
 
 #[test]
-fn a_silent_stream_shows_life_and_ends_cleanly_when_the_server_does() {
+fn a_silent_stream_sends_keep_alives_and_ends_with_the_server() {
     let (sender, stream) = pair();
     let asked = std::cell::Cell::new(0);
     let is_ending = || asked.replace(asked.get() + 1) >= 100;
@@ -95,7 +95,7 @@ fn a_silent_stream_shows_life_and_ends_cleanly_when_the_server_does() {
 }
 
 #[test]
-fn a_stream_without_a_reader_is_let_go() {
+fn a_stream_whose_reader_has_gone_is_dropped() {
     let (sender, stream) = pair();
     let mut page = Page { gone: true, ..Page::default() };
     let drain = Drain { version: Version::Http10, check: SOON, keep_alive: SOON, is_ending: &|| false };

@@ -33,7 +33,7 @@ fn a_token_error_is_told_from_a_token() {
 
 /// G3: type, length and characters of a token are checked.
 #[test]
-fn anything_else_is_no_token() {
+fn a_malformed_token_answer_is_refused() {
     let too_long = "a".repeat(limits::GITHUB_TOKEN_BYTES + 1);
     for body in [
         "",
@@ -59,7 +59,7 @@ fn anything_else_is_no_token() {
 }
 
 #[test]
-fn a_user_is_a_number_and_a_login() {
+fn a_profile_has_id_login_name_and_scopes() {
     let octocat = profile(&fixture("user"), "read:org, user:email").unwrap();
     assert_eq!((octocat.id, octocat.login.as_str()), (UserId(583_231), "octocat"));
     assert_eq!(octocat.name.as_deref(), Some("The Octocat"));
@@ -95,7 +95,7 @@ fn an_answer_without_a_numeric_id_is_no_user() {
 
 /// G5: an invitation is no membership.
 #[test]
-fn only_the_state_active_is_a_membership() {
+fn only_an_active_membership_counts() {
     let check = |body: &[u8], expected| assert_eq!(is_active(body), expected);
     check(&fixture("membership_active"), Ok(true));
     check(&fixture("membership_pending"), Err(ProviderError::Blocked(Obstacle::InvitationPending)));
@@ -108,7 +108,7 @@ fn only_the_state_active_is_a_membership() {
 
 /// G5: GitHub says in words only why it does not answer about a person or an organisation.
 #[test]
-fn the_reason_of_a_refusal_is_read_from_its_words() {
+fn the_obstacle_is_derived_from_githubs_message() {
     let check = |body: &[u8], expected| assert_eq!(obstacle(body), expected);
     check(&fixture("saml_enforced"), Some(Obstacle::SingleSignOn));
     check(&fixture("app_not_approved"), Some(Obstacle::AppNotApproved));

@@ -2,7 +2,7 @@ use super::*;
 
 /// G7: what counts as a request to slow down.
 #[test]
-fn a_rate_limit_is_told_from_a_plain_no() {
+fn a_rate_limit_is_distinguished_from_a_plain_refusal() {
     let check = |status, fields: &[(&'static str, &str)], expected: Option<u64>| {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {

@@ -12,7 +12,7 @@ fn later() -> Instant {
 }
 
 #[test]
-fn the_answer_reaches_whoever_waits() {
+fn the_answer_reaches_the_waiter() {
     let (responder, waiter) = Responder::pair();
     let door = std::thread::spawn(move || waiter.wait(later()).unwrap().status());
     responder.respond(Response::new(202));
@@ -61,7 +61,7 @@ impl Witness for Note {
 }
 
 #[test]
-fn the_witness_sees_caller_and_answer_once_even_if_nobody_answers() {
+fn the_witness_sees_caller_and_answer_once_also_for_a_dropped_responder() {
     let (sender, notes) = std::sync::mpsc::channel();
     let (responder, _waiter) = Responder::pair();
     let responder = responder.with_witness(Arc::new(Note(sender)));

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn names_are_found_in_lower_case_and_values_stay() {
+fn field_names_are_case_insensitive_and_values_unchanged() {
     let mut headers = Headers::default();
     headers.push("X-One", "A");
     headers.push("COOKIE", "a=1");

@@ -16,7 +16,7 @@ fn a_head_is_status_line_and_fields() {
 }
 
 #[test]
-fn common_fields_do_not_replace_its_own() {
+fn common_fields_do_not_replace_those_of_the_response() {
     let response = Response::new(200).header("Referrer-Policy", "same-origin");
     let response =
         response.with_fields(vec![("Referrer-Policy", "no-referrer".into()), ("Vary", "Origin".into())]);

@@ -44,7 +44,7 @@ fn a_slow_reader_is_bounded_in_chunks_and_bytes() {
 
 /// M17: at the limit and one above, what its door has in hand included.
 #[test]
-fn what_a_user_leaves_unread_is_bounded() {
+fn unread_bytes_of_a_user_are_bounded() {
     let (sender, stream) = pair_in((4, 4));
     sender.send(*b"abcd").unwrap();
     assert_eq!(sender.send(*b"x"), Err(NotTaken));

@@ -83,7 +83,7 @@ fn anything_else_is_refused() {
 
 /// M2: only the configured host is served; loopback has several names.
 #[test]
-fn hosts_and_origins_are_compared_with_the_configuration() {
+fn only_the_configured_host_and_origin_are_accepted() {
     let public = PublicUrl::parse("https://mcp.example.com").unwrap();
     assert!(public.accepts_host("MCP.example.com") && public.accepts_host("mcp.example.com:443"));
     assert!(!public.accepts_host("evil.example.com") && !public.accepts_host("mcp.example.com:444"));

@@ -3,7 +3,7 @@ use crate::base::identity::fake::subject;
 
 /// M17: limit and limit plus one, for one user; another has an allowance of their own, and time gives it back.
 #[test]
-fn openings_have_a_rate() {
+fn openings_are_rate_limited_per_user() {
     let openings = openings();
     let start = Duration::from_secs(1000);
     let spend = |user, now| openings.spend_as(subject(user), now).is_ok();

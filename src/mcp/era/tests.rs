@@ -24,7 +24,7 @@ fn check_in(
 }
 
 #[test]
-fn the_body_decides_and_then_the_header() {
+fn the_body_determines_the_era_before_the_header() {
     let meta = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
     let unknown = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"v999.0.0"}}"#;
     check(None, "tools/list", "{}", Era::Legacy);
@@ -41,7 +41,7 @@ fn the_body_decides_and_then_the_header() {
 }
 
 #[test]
-fn in_a_session_the_body_decides_alone() {
+fn in_a_session_only_the_body_determines_the_era() {
     let meta = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
     for version in [None, Some("2025-11-25"), Some("2026-07-28")] {
         check_in(Some("any"), version, ("tools/list", r#"{"_meta":{"progressToken":1}}"#), Era::Legacy);

@@ -6,7 +6,7 @@ fn check(field: &str, expected: Option<&str>) {
 
 /// M12: values are compared after decoding.
 #[test]
-fn a_value_may_be_encoded() {
+fn a_base64_encoded_header_value_is_decoded() {
     check("us-west1", Some("us-west1"));
     check("  us-west1\t", Some("us-west1"));
     check("=?base64?SGVsbG8sIOS4lueVjA==?=", Some("Hello, 世界"));

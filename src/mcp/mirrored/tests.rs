@@ -15,7 +15,7 @@ fn check_schema(schema: Value, expected: Option<&[(&str, &[&str])]>) {
 }
 
 #[test]
-fn annotations_stand_on_primitive_properties_only() {
+fn x_mcp_header_is_accepted_on_primitive_properties_only() {
     let schema = |property: Value| json!({"type": "object", "properties": {"a": property}});
     let region = json!({"type": "string", "x-mcp-header": "Region"});
     check_schema(schema(json!({"type": "string"})), Some(&[]));
@@ -48,7 +48,7 @@ fn check_argument(argument: &str, fields: &[&str], expected: bool) {
 
 /// M12: `Mcp-Param-*` must say what the arguments say.
 #[test]
-fn mirrored_arguments_must_be_the_same() {
+fn mirrored_headers_must_match_the_arguments() {
     check_argument("\"x\"", &["x"], true);
     check_argument("\"x\"", &["=?base64?eA==?="], true);
     check_argument("42", &["42.0"], true);

@@ -52,7 +52,7 @@ fn a_priming_event_names_the_place_to_resume_from() {
 
 /// M8: the replay ring is bounded by events and bytes.
 #[test]
-fn the_ring_is_bounded() {
+fn the_replay_ring_is_bounded_in_events_and_bytes() {
     let events = resumable(true);
     for _ in 0..limits::REPLAY_EVENTS * 2 {
         events.publish("x");

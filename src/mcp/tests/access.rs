@@ -80,7 +80,7 @@ fn names(endpoint: &Endpoint, method: &str, list: &str, member: &str) -> Vec<Str
 
 /// A7: a list has what its caller may use, whatever the era.
 #[test]
-fn lists_have_what_is_open() {
+fn lists_contain_only_permitted_items() {
     let endpoint = narrowed("rw");
     let all = || {
         [
@@ -105,7 +105,7 @@ fn lists_have_what_is_open() {
 
 /// A7: what is closed is answered byte for byte as what does not exist, in both eras: calls, prompts, reads and completions.
 #[test]
-fn what_is_closed_does_not_exist() {
+fn a_closed_item_is_answered_like_one_that_does_not_exist() {
     let (closed, absent) = (narrowed("rw"), things("r"));
     let argument = json!({ "name": "a", "value": "" });
     for (method, params) in [
@@ -159,7 +159,7 @@ fn a_second_name_in_another_case_is_refused() {
 
 /// A7: with `readOnly` a tool is called that says so of itself, and no other.
 #[test]
-fn read_only_is_what_a_tool_says_of_itself() {
+fn a_read_only_rule_opens_only_tools_with_the_read_only_hint() {
     let endpoint = things("r");
     rule(&endpoint, json!([{ "allow": ["any"], "readOnly": true }]));
     let is_open = |tool: &str| {
@@ -173,7 +173,7 @@ fn read_only_is_what_a_tool_says_of_itself() {
 
 /// A7: nobody subscribes to what they may not read.
 #[test]
-fn subscriptions_are_for_what_is_open() {
+fn only_readable_resources_can_be_subscribed_to() {
     let endpoint = narrowed("rw");
     let session = endpoint.session();
     let subscribe = |uri: &str| {
@@ -191,7 +191,7 @@ fn subscriptions_are_for_what_is_open() {
 
 /// A7: a task whose tool was taken away is unknown, and so is what it found.
 #[test]
-fn a_task_goes_with_its_tool() {
+fn a_task_is_unknown_once_its_tool_is_closed() {
     let endpoint = narrowed("rw");
     let started = endpoint.send(tasks::ask("tools/call", json!({ "name": "r_task", "arguments": {} })));
     let id = started.json()["result"]["taskId"].as_str().unwrap().to_owned();

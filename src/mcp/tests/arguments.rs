@@ -19,7 +19,7 @@ struct Filter {
 }
 
 #[test]
-fn an_error_says_where_and_what_was_expected() {
+fn an_argument_error_names_the_member_and_the_expected_type() {
     let check = |json: &str, expected: &str| {
         assert_eq!(read::<Search>("", json).unwrap_err(), expected, "{json}");
     };

@@ -81,7 +81,7 @@ fn streams_opened_at_once_are_counted_one_by_one() {
 
 /// A name that a client has made up is repeated in an error, though not megabytes of it.
 #[test]
-fn an_error_repeats_little_of_what_it_is_about() {
+fn an_error_repeats_only_the_start_of_a_long_name() {
     let endpoint = talkative();
     let long = "x".repeat(1024 * 1024);
     let said = |request| {
@@ -98,7 +98,7 @@ fn an_error_repeats_little_of_what_it_is_about() {
 
 /// M17: however much a few users hold, others are told of changes.
 #[test]
-fn a_few_users_do_not_use_up_what_all_share() {
+fn a_few_users_cannot_exhaust_the_shared_unread_budget() {
     let endpoint = conformance();
     let budgets = &endpoint.mcp.0.budgets;
     let users = 10..10 + u64::try_from(limits::UNREAD_BYTES.1 / limits::UNREAD_BYTES.0).unwrap();
@@ -140,7 +140,7 @@ fn subscriptions_are_bounded_in_bytes() {
 
 /// However much was said, dropped and taken up again: once it is over and its time has passed, nothing of it is left.
 #[test]
-fn nothing_is_left_of_what_is_over() {
+fn finished_calls_and_streams_leave_no_memory_behind() {
     let endpoint = conformance();
     let session = endpoint.session_as(1, "2025-11-25");
     let send = |request: Request| endpoint.send(request.with("Mcp-Session-Id", &session));

@@ -9,7 +9,7 @@ fn check(capabilities: &str, expected: [bool; 3]) {
 }
 
 #[test]
-fn a_capability_is_there_when_its_object_is() {
+fn a_capability_is_declared_by_its_object() {
     check("{}", [false, false, false]);
     check(r#"{"sampling":{"tools":{}},"roots":{"listChanged":true},"x":1}"#, [true, false, true]);
     check(r#"{"elicitation":{}}"#, [false, true, false]);

@@ -68,7 +68,7 @@ fn call_of_a_task() -> Request {
 
 /// M17: the action may hold the context, and so the call's place.
 #[test]
-fn a_call_that_is_complete_holds_no_place_by_its_action() {
+fn an_action_that_holds_the_context_keeps_no_place_after_completion() {
     let endpoint = acting(|context| {
         let kept = Arc::clone(&context);
         context.on_cancel(move || kept.complete(Err(CallError::Cancelled)));
@@ -99,7 +99,7 @@ fn a_list_has_a_deadline_and_a_limit() {
 }
 
 #[test]
-fn a_panic_in_an_action_does_not_keep_the_rest_of_a_grant_alive() {
+fn a_panicking_cancel_action_does_not_stop_the_end_of_a_grant() {
     let cancelled = Cancelled::default();
     let (watcher, contexts) = (cancelled.clone(), crate::base::lock::Mutex::new(Vec::new()));
     let endpoint = acting(move |context| {
@@ -133,7 +133,7 @@ fn a_client_that_has_read_the_result_cancels_nothing() {
 }
 
 #[test]
-fn an_action_of_a_call_that_becomes_a_task_is_the_tasks() {
+fn a_cancel_action_moves_with_the_call_to_its_task() {
     let cancelled = Cancelled::default();
     let (watcher, contexts) = (cancelled.clone(), crate::base::lock::Mutex::new(Vec::new()));
     let endpoint = acting(move |context| {

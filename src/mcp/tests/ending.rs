@@ -118,7 +118,7 @@ fn a_call_that_outlasts_the_end_is_told_why() {
 /// H13: a request that waited for a worker when the server was told to stop opens nothing that would delay the end, and a call
 /// becomes no task that nobody could ask for.
 #[test]
-fn what_is_opened_after_the_end_began_ends_at_once() {
+fn streams_opened_during_shutdown_end_at_once() {
     let (endpoint, release) = slow();
     let session = endpoint.session();
     endpoint.mcp.close();

@@ -154,7 +154,7 @@ fn a_call_without_the_tools_scopes_is_answered_with_a_challenge() {
 }
 
 #[test]
-fn what_tools_need_is_said_before_anybody_calls() {
+fn scopes_of_all_tools_are_collected_when_the_server_is_built() {
     let tool = |scopes| {
         Tool::new(scopes, "t", json!({ "type": "object" })).scopes(scopes).handler(|_, _: NoArguments| Ok(""))
     };
@@ -173,7 +173,7 @@ fn what_tools_need_is_said_before_anybody_calls() {
 
 /// Words are for scopes that somebody can be asked for, once each.
 #[test]
-fn scopes_have_words_of_their_own() {
+fn scope_descriptions_are_for_known_scopes_and_given_once() {
     let build = |words: &[(&str, &str)]| {
         let tool = Tool::new("t", "", json!({ "type": "object" }))
             .scopes("repo")

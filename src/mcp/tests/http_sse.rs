@@ -50,7 +50,7 @@ fn hello(version: &str) -> Value {
 }
 
 #[test]
-fn every_answer_comes_on_the_one_stream() {
+fn every_answer_comes_on_the_http_sse_stream() {
     let endpoint = conformance();
     let client = endpoint.open();
     endpoint.post(&client, &hello("2024-11-05"));
@@ -72,7 +72,7 @@ fn every_answer_comes_on_the_one_stream() {
 }
 
 #[test]
-fn a_version_that_the_pair_does_not_know_is_answered_with_its_own() {
+fn an_unsupported_version_is_answered_with_2024_11_05() {
     let endpoint = conformance();
     for (asked, spoken) in [("2025-03-26", "2025-03-26"), ("2025-11-25", "2024-11-05")] {
         let client = endpoint.open();
@@ -82,7 +82,7 @@ fn a_version_that_the_pair_does_not_know_is_answered_with_its_own() {
 }
 
 #[test]
-fn what_a_tool_says_and_asks_comes_on_the_stream_too() {
+fn notifications_and_requests_of_a_tool_come_on_the_http_sse_stream() {
     let endpoint = conformance();
     let client = endpoint.open();
     endpoint.post(&client, &hello("2024-11-05"));
@@ -103,7 +103,7 @@ fn what_a_tool_says_and_asks_comes_on_the_stream_too() {
 
 /// M6: the name in the URL is good for the grant that opened the stream, as long as it is open, and for the client only.
 #[test]
-fn a_session_of_the_pair_is_its_owners() {
+fn an_http_sse_session_belongs_to_its_grant() {
     let endpoint = conformance();
     let client = endpoint.open();
     let ping = request(1, "ping", json!({}));
@@ -128,7 +128,7 @@ fn a_session_of_the_pair_is_its_owners() {
 }
 
 #[test]
-fn a_grants_end_ends_its_pairs() {
+fn the_end_of_a_grant_ends_its_http_sse_streams() {
     let endpoint = conformance();
     let client = endpoint.open();
     endpoint.mcp.end_grant(principal(1).grant, None);
@@ -137,7 +137,7 @@ fn a_grants_end_ends_its_pairs() {
 
 /// T17: the stream of a client ends with the token that opened it, once no call runs whose answer it is to bring.
 #[test]
-fn a_pair_ends_with_the_token_that_opened_it() {
+fn an_http_sse_stream_ends_with_the_token_that_opened_it() {
     let endpoint = conformance();
     let (responder, waiter) = Responder::pair();
     endpoint.mcp.handle_http_sse(get(), short_lived(1), (responder, "/message"));
@@ -164,7 +164,7 @@ fn a_pair_ends_with_the_token_that_opened_it() {
 
 /// M11, M17: the same media type and the same limits as at `/mcp`.
 #[test]
-fn the_pair_is_as_strict_as_the_endpoint() {
+fn http_sse_has_the_media_type_and_limits_of_the_endpoint() {
     let endpoint = conformance();
     let client = endpoint.open();
     let status = |request: Request| endpoint.send_http_sse(1, request).head().status;
@@ -185,7 +185,7 @@ fn the_pair_is_as_strict_as_the_endpoint() {
 /// M12: gateways go by the headers that repeat the body, and whoever sends a request chooses its version: where such headers
 /// are there, they say what the body says in a session as well, over either transport.
 #[test]
-fn headers_that_an_older_client_need_not_send_must_match_where_it_does() {
+fn optional_mirror_headers_must_match_the_body_if_present() {
     let endpoint = conformance();
     let session = endpoint.session();
     let client = endpoint.open();

@@ -34,7 +34,7 @@ fn there_are_three_kinds_of_message() {
 
 /// M10: a body is exactly one JSON-RPC object.
 #[test]
-fn what_is_not_one_message_is_refused() {
+fn a_body_that_is_not_one_json_rpc_message_is_refused() {
     for body in [
         &br#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#[..],
         b"[]",

@@ -227,7 +227,7 @@ fn a_missing_capability_is_named() {
 }
 
 #[test]
-fn log_messages_are_sent_to_who_asks_for_them_only() {
+fn log_messages_are_sent_only_on_request() {
     let endpoint = conformance();
     let check = |level: Option<&str>, expected: usize| {
         let mut body = body(1, "tools/call", json!({ "name": "test_logging_tool" }));
@@ -282,7 +282,7 @@ fn a_client_that_goes_away_cancels_its_call() {
 }
 
 #[test]
-fn a_listener_is_told_what_it_asked_for() {
+fn a_listener_gets_only_the_notifications_of_its_filter() {
     let endpoint = conformance();
     let filter = json!({ "toolsListChanged": true, "promptsListChanged": false, "resourceSubscriptions": ["test://a"] });
     let events = endpoint.send(listen(7, filter)).events();
@@ -397,7 +397,7 @@ fn a_state_that_is_not_ours_is_refused() {
 }
 
 #[test]
-fn only_what_the_client_can_answer_is_asked() {
+fn only_input_requests_within_the_clients_capabilities_are_sent() {
     let endpoint = conformance();
     let mut body = body(1, "tools/call", json!({ "name": "test_input_required_result_capabilities" }));
     body["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({ "sampling": {} });

@@ -8,7 +8,7 @@ fn ping(id: u64) -> Request {
 
 /// M13: a missing name is an error, but for a grant with a session that no request has ever named.
 #[test]
-fn a_client_that_never_names_its_session_is_served() {
+fn a_client_that_never_sends_a_session_id_is_served() {
     let endpoint = conformance();
     assert_eq!(endpoint.send(ping(1)).status, 400);
     let session = endpoint.session();
@@ -30,7 +30,7 @@ fn a_client_that_never_names_its_session_is_served() {
 }
 
 #[test]
-fn two_conversations_of_such_a_client_may_use_one_id() {
+fn two_conversations_without_session_id_may_use_the_same_request_id() {
     let started = CancelToken::new();
     let go = CancelToken::new();
     let (mark, wait) = (started.clone(), go.clone());
@@ -50,7 +50,7 @@ fn two_conversations_of_such_a_client_may_use_one_id() {
 
 /// Its answer could not be told from another conversation's, so such a client is asked nothing; it hears at once.
 #[test]
-fn such_a_client_is_asked_nothing() {
+fn a_client_without_session_id_is_sent_no_requests() {
     let endpoint = conformance();
     endpoint.session();
     let answer = endpoint.send(post(&call(1, "test_elicitation", json!({ "message": "?" }))));
@@ -59,7 +59,7 @@ fn such_a_client_is_asked_nothing() {
 
 /// The session that stands for such a client lives as long as it is used.
 #[test]
-fn such_a_client_stays_known_while_it_calls() {
+fn a_session_without_session_id_lives_while_it_is_used() {
     let endpoint = conformance();
     endpoint.session();
     for _ in 0..3 {

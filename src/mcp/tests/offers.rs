@@ -46,7 +46,7 @@ fn titles_and_icons_are_listed() {
 
 /// The server goes by what it lists: a member that is set anew counts for both.
 #[test]
-fn what_is_listed_is_what_is_served() {
+fn overridden_members_apply_to_listing_and_serving() {
     let template = Resource::template("a://x/{id}", "r").text("template").with("uriTemplate", "a://y/{id}");
     let resource = Resource::new("a:b", "r").text("resource").with("uri", "a:c");
     let topic = json!([{ "name": "topic", "required": true }]);
@@ -103,7 +103,7 @@ fn a_handler_sees_the_meta_of_its_request() {
 
 /// Members that a reader leaves out are those of the resource; those that it sets stand.
 #[test]
-fn a_text_is_the_contents_of_the_resource_that_is_read() {
+fn contents_inherit_uri_and_mime_type_of_their_resource() {
     let template = |reader: fn() -> ResourceContents| {
         Resource::template("a:{x}", "t").with("mimeType", "text/csv").reader(move |_, _| Ok(reader()))
     };
@@ -126,7 +126,7 @@ fn a_text_is_the_contents_of_the_resource_that_is_read() {
 
 /// A form's answer, a refusal and a form without fields; in 2026-07-28 the call comes back with each.
 #[test]
-fn a_handler_gets_what_the_person_filled_in() {
+fn a_handler_gets_the_answer_to_its_elicitation() {
     let tool = Tool::new("ask", "t", json!({ "type": "object" })).handler(|context, _: NoArguments| {
         let answer = context.elicit("what", "?", &topic_schema("topic"))?;
         Ok(answer.map_or_else(|| "declined".to_owned(), |Topic { topic }| topic))

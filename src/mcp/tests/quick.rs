@@ -41,7 +41,7 @@ impl Endpoint {
 }
 
 #[test]
-fn what_may_block_is_left_to_a_worker() {
+fn requests_that_may_block_are_left_to_a_worker() {
     let server = server();
     let check = |body: Value, at_once: bool| {
         assert_eq!(server.is_served_at_once(post(&body)), at_once, "{body}");
@@ -68,7 +68,7 @@ fn what_may_block_is_left_to_a_worker() {
 }
 
 #[test]
-fn a_backend_that_says_nothing_of_it_is_left_to_workers() {
+fn a_backend_runs_on_workers_by_default() {
     struct Other;
     impl Backend for Other {
         fn consent(&self) -> &Consent {

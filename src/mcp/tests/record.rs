@@ -55,7 +55,7 @@ impl Endpoint {
 /// L2: method, tool (or prompt, or resource) and outcome of a call are the server's words in both eras; of what a client has
 /// made up the log has nothing.
 #[test]
-fn a_call_is_noted_in_words_of_the_server() {
+fn a_call_is_logged_with_names_known_to_the_server_only() {
     use CallOutcome::{Ok as Done, ProtocolError, ToolError};
     let endpoint = conformance();
     let session = endpoint.session();
@@ -211,7 +211,7 @@ fn a_task_is_noted_when_it_is_over() {
 
 /// H12: while a tool's code runs, the log knows that a panic is the tool's.
 #[test]
-fn a_tools_code_is_known_as_such() {
+fn the_trace_knows_when_code_of_a_tool_runs() {
     let tool = Tool::new("t", "", json!({ "type": "object" }))
         .handler(|_, _: NoArguments| Ok(trace::is_in_tool().to_string()));
     let endpoint = endpoint(ToolServer::builder("n", "1").tool(tool).build().unwrap());

@@ -83,7 +83,7 @@ fn a_session_comes_back_with_its_clients_abilities_and_version() {
 
 /// M8: an event of before is worth nothing afterwards, though streams and events are counted anew.
 #[test]
-fn an_event_id_of_before_opens_a_fresh_stream() {
+fn an_event_id_from_before_a_restart_replays_nothing() {
     let before = conformance();
     let session = before.session();
     let logging = || in_session(post(&call(1, "test_tool_with_logging", json!({}))), &session);
@@ -103,7 +103,7 @@ fn an_event_id_of_before_opens_a_fresh_stream() {
 
 /// M7: an answer to a question of before answers nothing that is asked now.
 #[test]
-fn an_answer_to_a_question_of_before_is_ignored() {
+fn an_answer_to_a_question_from_before_a_restart_is_ignored() {
     let before = conformance();
     let session = before.session();
     let (_, old) = ask(&before, &session);
@@ -166,7 +166,7 @@ fn sessions_that_come_back_are_bounded() {
 /// A client that sends its own version whatever was agreed on is told what became of its session, so that it begins another
 /// or waits: not that its request is no modern one.
 #[test]
-fn under_any_version_a_request_that_names_a_session_hears_what_became_of_it() {
+fn the_state_of_a_named_session_is_reported_under_any_version() {
     let before = conformance();
     let (session, ended) = (before.session(), before.session());
     let after = before.restarted();

@@ -32,7 +32,7 @@ fn a_broken_stream_is_resumed() {
 
 /// M9: whatever a tool says, its event is one line of data.
 #[test]
-fn text_cannot_break_out_of_its_event() {
+fn text_with_line_ends_stays_one_event() {
     let text = "a\r\n\r\nid: 9\ndata: x\u{2028}\0";
     let tool = Tool::new("t", "", json!({ "type": "object" })).handler(move |context, _: NoArguments| {
         context.log(Level::Info, &text);
@@ -90,7 +90,7 @@ fn streams_of_2025_11_25_are_primed() {
 }
 
 #[test]
-fn what_was_told_while_nobody_listened_is_told_later() {
+fn a_notification_without_a_listener_is_delivered_to_the_next_one() {
     let endpoint = conformance();
     let session = endpoint.session();
     endpoint.mcp.0.publisher().tools_changed();
@@ -202,7 +202,7 @@ fn too_many_streams_are_refused() {
 
 /// M17: sessions are bounded in all, and nobody is locked out by somebody who has more than they would.
 #[test]
-fn when_the_server_is_full_whoever_has_most_sessions_makes_room() {
+fn a_full_server_evicts_a_session_of_the_user_with_most() {
     let endpoint = conformance();
     let client = json!({ "name": "c", "version": "1" });
     let params = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client });

@@ -172,7 +172,7 @@ fn questions_of_a_task_are_answered_one_by_one() {
 }
 
 #[test]
-fn a_key_means_one_question_only() {
+fn a_question_key_cannot_be_used_twice() {
     let tool = Tool::new("twice", "t", json!({ "type": "object" })).tasks(TaskSupport::Required);
     let tool = tool.handler(|context, _: NoArguments| {
         let question = || InputRequest::elicitation("same", "?", &json!({ "type": "object" }));
@@ -210,7 +210,7 @@ fn a_cancelled_task_stops_and_stays_cancelled() {
 
 /// A call may be a stream before it is a task; its client's going away then cancels nothing.
 #[test]
-fn a_stream_ends_with_the_handle() {
+fn a_stream_ends_when_its_call_becomes_a_task() {
     let (open, gate) = bounded::<()>(1);
     let tool = Tool::new("late", "t", json!({ "type": "object" })).tasks(TaskSupport::ByHandler);
     let tool = tool.handler(move |context, _: NoArguments| {
@@ -268,7 +268,7 @@ fn tasks_that_run_leave_calls_their_places() {
 
 /// M6: a token that may not call the tool gets at none of its tasks, though it is of the same grant.
 #[test]
-fn a_narrower_token_gets_nothing_of_a_task() {
+fn a_token_without_the_tools_scope_cannot_reach_its_tasks() {
     let tool = Tool::new("costly", "t", json!({ "type": "object" })).tasks(TaskSupport::Required).scopes("a");
     let tool = tool.handler(|_, _: NoArguments| Ok("secret"));
     let endpoint = endpoint(ToolServer::builder("n", "1").tool(tool).build().unwrap());
@@ -364,7 +364,7 @@ fn results_are_bounded() {
 
 /// Nobody is told of tasks, and the acknowledgement says so; whoever takes no tasks must not even ask.
 #[test]
-fn a_listener_is_told_of_no_tasks() {
+fn task_ids_are_ignored_in_subscriptions() {
     let endpoint = conformance();
     let filter = json!({ "notifications": { "taskIds": ["x"], "toolsListChanged": true } });
     let refused = endpoint.send(ask_with("subscriptions/listen", filter.clone(), json!({})));

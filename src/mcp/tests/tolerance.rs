@@ -177,7 +177,7 @@ fn echo() -> Endpoint {
 /// Null, and the `[]` that PHP writes for an empty object, are as good as absent where an object may be: in both eras, and a
 /// backend sees neither.
 #[test]
-fn what_counts_as_absent_reaches_no_tool() {
+fn null_and_empty_arrays_in_place_of_objects_reach_no_tool() {
     let endpoint = echo();
     let session = endpoint.session();
     let send = |method: &str, params: &str, expected: Value| {

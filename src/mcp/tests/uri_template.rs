@@ -11,7 +11,7 @@ fn check(template: &str, uri: &str, expected: Option<&[(&str, &str)]>) {
 
 /// M18: no expression is compiled: what a variable may be is one segment, found in one pass.
 #[test]
-fn a_variable_is_one_segments_worth_of_text() {
+fn a_variable_matches_one_path_segment() {
     let template = "test://template/{id}/data";
     check(template, "test://template/1/data", Some(&[("id", "1")]));
     check(template, "test://template/a%20b/data", Some(&[("id", "a b")]));
@@ -25,7 +25,7 @@ fn a_variable_is_one_segments_worth_of_text() {
 
 /// M18: what is encoded is one segment as well.
 #[test]
-fn an_encoded_value_leads_nowhere_else() {
+fn dot_segments_and_encoded_slashes_match_no_variable() {
     for bad in
         ["..", ".", "%2e%2E", "..%2F..%2fetc", "a%2Fb", "a%5Cb", "a\\b", "a%00", "%0a", "%7F", "%C2%85"]
     {

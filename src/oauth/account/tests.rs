@@ -99,7 +99,7 @@ fn ending_all_grants_ends_all_of_this_person() {
 
 /// S3: if the disk refuses, the person is told, and sessions and streams end all the same.
 #[test]
-fn a_disk_that_refuses_does_not_keep_streams_open() {
+fn a_failed_write_still_ends_the_sessions_of_the_grants() {
     let mut fixture = fake::fixture();
     for _ in 0..2 {
         Browser::new(&fixture).tokens();
@@ -115,7 +115,7 @@ fn a_disk_that_refuses_does_not_keep_streams_open() {
 /// S3: without a table nothing can be shown, but what the person ends is refused at once, and ended when it is back. The page
 /// says that, and only that.
 #[test]
-fn access_that_ends_without_a_table_stays_ended() {
+fn grants_ended_while_the_table_is_unavailable_stay_ended() {
     for one in [true, false] {
         let file = crate::store::conformance::Removable::new();
         let fixture = fake::fixture_over(file.table.clone());
@@ -255,7 +255,7 @@ fn a_failed_sign_in_can_be_repeated() {
 /// O17: whoever is signed in here still passes consent and GitHub for each authorization, and the cookie, its form and the
 /// state of its sign-in are worth nothing anywhere else.
 #[test]
-fn being_signed_in_opens_nothing_else() {
+fn an_account_session_grants_nothing_else() {
     let fixture = fake::fixture();
     let visitor = Visitor::signed_in(&fixture);
     let mut browser = Browser::new(&fixture);
@@ -336,7 +336,7 @@ fn a_session_is_short_and_bound_to_this_host() {
 
 /// H11: a cookie that somebody else put in front does not hide the right one.
 #[test]
-fn the_first_cookie_that_opens_counts() {
+fn the_first_valid_cookie_counts() {
     let fixture = fake::fixture();
     let mut visitor = Visitor::signed_in(&fixture);
     visitor.cookies.insert(0, "__Host-mcp_account=mcp_as_planted".to_owned());
@@ -367,7 +367,7 @@ fn sign_ins_are_limited_like_logins() {
 
 /// Four senders do for an hour what they can, and people who have nothing here at that: everybody else sees their account.
 #[test]
-fn four_senders_keep_nobody_from_their_account() {
+fn four_senders_cannot_exhaust_sign_ins_for_others() {
     let fixture = fake::fixture();
     Browser::new(&fixture).tokens();
     fixture.provider.identity(7, "stranger");

@@ -44,7 +44,7 @@ fn a_good_request_gets_the_consent_page_and_a_cookie() {
 
 /// O6: an unknown client or redirect URI never causes a redirect; neither is echoed.
 #[test]
-fn nobody_is_sent_to_an_unproven_place() {
+fn an_unverified_redirect_uri_is_never_redirected_to() {
     let fixture = fake::fixture();
     let id = fixture.client_id(AuthMethod::None, &[LOCAL, WEB]);
     let check = |changes: &[(&str, &str)]| {
@@ -76,7 +76,7 @@ fn an_absent_redirect_uri_must_be_unambiguous() {
 
 /// O4, O5: a registration outlives a change of `MCP_REDIRECT_SCHEMES`, and then its URI is refused, named or not.
 #[test]
-fn an_absent_redirect_uri_keeps_the_rules_of_today() {
+fn an_absent_redirect_uri_is_checked_against_the_current_schemes() {
     let fixture = fake::fixture();
     for (uri, status) in [("cursor://a.example/cb", 200), ("myapp://cb", 400)] {
         let id = fixture.client_id(AuthMethod::None, &[uri]);
@@ -148,7 +148,7 @@ fn repeated_parameters_are_refused() {
 
 /// O13: what counts as this server's resource.
 #[test]
-fn our_resource_has_few_spellings() {
+fn the_resource_is_accepted_in_few_spellings() {
     let fixture = fake::fixture();
     let check = |resource: &str, ours| assert_eq!(fixture.resource.is_named(resource), ours, "{resource}");
     for ours in [
@@ -184,7 +184,7 @@ fn our_resource_has_few_spellings() {
 
 /// O12: unknown scopes are dropped, and what every caller needs is always granted.
 #[test]
-fn granted_scopes_are_asked_and_allowed() {
+fn granted_scopes_are_those_requested_allowed_or_required() {
     let (required, allowed) = (Scopes::parse("mcp").unwrap(), Scopes::parse("mcp admin").unwrap());
     let check = |asked, granted: Option<&str>| {
         assert_eq!(

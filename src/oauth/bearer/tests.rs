@@ -6,7 +6,7 @@ use crate::oauth::fake::{self, Browser};
 
 /// M5: who calls, and GitHub's token for GitHub; of our own token nothing is passed on.
 #[test]
-fn a_token_says_who_calls() {
+fn an_access_token_yields_its_principal() {
     let fixture = fake::fixture();
     let tokens = Browser::new(&fixture).tokens();
     let principal = fixture.bearer(&tokens.access).unwrap();
@@ -17,7 +17,7 @@ fn a_token_says_who_calls() {
 
 /// T1, M4: only a live access token of this server is a bearer token.
 #[test]
-fn nothing_else_is_a_token() {
+fn only_a_live_access_token_is_accepted() {
     let fixture = fake::fixture();
     let browser = &mut Browser::new(&fixture);
     let code = browser.code();
@@ -32,7 +32,7 @@ fn nothing_else_is_a_token() {
 
 /// T19: one Authorization header, with a bearer token in it.
 #[test]
-fn only_the_header_counts() {
+fn a_token_is_read_from_one_authorization_header_only() {
     let fixture = fake::fixture();
     let tokens = Browser::new(&fixture).tokens();
     let check = |request: Request, error| {

@@ -50,7 +50,7 @@ fn a_repeated_callback_gives_nothing() {
 
 /// C4: also where another server that shares the table has answered the login, and GitHub gives another code.
 #[test]
-fn a_login_ends_once_over_all_servers() {
+fn a_login_can_be_completed_once_across_replicas() {
     let fixture = fake::fixture();
     let mut replica = fake::fixture();
     replica.restart(|parts| *parts = fixture.parts());
@@ -80,7 +80,7 @@ fn a_callback_in_another_browser_is_refused() {
 
 /// C4: one consent is one call to GitHub and one grant, whatever comes back however often.
 #[test]
-fn a_callback_counts_once() {
+fn a_login_makes_at_most_one_call_to_github() {
     let fixture = fake::fixture();
     let mut browser = Browser::new(&fixture);
     let form = (browser.form.clone(), browser.cookies.clone());
@@ -159,7 +159,7 @@ fn cancelling_at_github_tells_the_client() {
 
 /// G6: GitHub's token is given back when nobody needs it: no tool, no rule about groups.
 #[test]
-fn a_token_that_nobody_needs_is_given_back() {
+fn an_unneeded_github_token_is_revoked() {
     let mut fixture = fake::fixture();
     Browser::new(&fixture).log_in();
     assert_eq!(
@@ -182,7 +182,7 @@ fn a_token_that_nobody_needs_is_given_back() {
 /// M5: GitHub gives who asks for no scope all that the person has ever allowed the app. What the consent page did not name is handed
 /// to nobody.
 #[test]
-fn a_token_that_can_do_more_than_was_said_is_given_back() {
+fn a_github_token_with_undisclosed_scopes_is_revoked() {
     let mut fixture = fake::fixture();
     let check = |fixture: &fake::Fixture, given: &[&str], status: u16| {
         fixture.provider.giving(given);
@@ -229,7 +229,7 @@ fn the_least_recently_used_grant_makes_room() {
 
 /// GitHub ends the oldest of more than ten tokens of a person: the grant that was unused for the longest time goes first.
 #[test]
-fn few_grants_of_a_person_keep_a_token_of_github() {
+fn grants_with_a_github_token_are_bounded_per_user() {
     let fixture = fake::fixture();
     let log_in = |number: u8| {
         fixture.clock.advance(std::time::Duration::from_secs(1));

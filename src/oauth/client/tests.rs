@@ -16,7 +16,7 @@ fn a_registration_is_sealed_in_the_same_form_by_every_version() {
 /// O7: a sealed client is a registered one, whatever it was before it was sealed and whatever its text says: the trust in the
 /// operator's clients does not travel.
 #[test]
-fn what_is_opened_is_never_the_operators_client() {
+fn an_unsealed_client_never_counts_as_configured() {
     let (keys, random) = (crate::seal::fake::keyring(1), crate::base::random::CountedRandom::default());
     let registered: Client = serde_json::from_str(SEALED).unwrap();
     for origin in [ClientOrigin::Configured, ClientOrigin::Document("a.example".to_owned())] {

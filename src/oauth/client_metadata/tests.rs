@@ -8,7 +8,7 @@ fn check(name: &str, expected: &str) {
 
 /// C7: a name that shows what it is stays as it is.
 #[test]
-fn a_visible_name_is_kept() {
+fn a_name_of_visible_characters_is_unchanged() {
     for fine in
         ["Claude", "Курсор", "日本語 クライアント", "a'<b>&amp;\"\\", "Ünïcödé ✓", "e\u{301}", "नमस्ते", "🤖"]
     {

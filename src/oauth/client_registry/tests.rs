@@ -28,7 +28,7 @@ fn basic_header(id: &str, secret: &str) -> Option<String> {
 
 /// T8: a client with a secret proves itself by either method, whichever it registered.
 #[test]
-fn either_method_works_with_the_right_secret() {
+fn a_client_may_use_either_secret_method() {
     let fixture = fake::fixture();
     let public = registered(&fixture, AuthMethod::None);
     assert_eq!(authenticate(&fixture, None, &format!("client_id={}", public.id)), Ok(()));
@@ -70,7 +70,7 @@ fn a_wrong_secret_or_id_is_refused_alike() {
 
 /// T8: two methods at once are a malformed request.
 #[test]
-fn contradictions_are_malformed() {
+fn two_authentication_methods_at_once_are_malformed() {
     let fixture = fake::fixture();
     let client = registered(&fixture, AuthMethod::ClientSecretBasic);
     let header = || basic_header(&client.id, &client.secret);

@@ -22,7 +22,7 @@ fn a_client_url_is_https_with_a_name_and_a_path() {
 
 /// I1: everything else about the URL itself.
 #[test]
-fn other_urls_are_no_client_ids() {
+fn other_urls_are_refused_as_client_ids() {
     for text in [
         "",
         "http://a.example/c",

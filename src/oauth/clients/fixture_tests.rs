@@ -38,7 +38,7 @@ fn all_are_admitted(fixture: &Fixture, client_id: &str, uris: &Value, faults: &m
 
 /// D2: and the answer says what was kept, which is everything.
 #[test]
-fn every_registration_of_the_field_registers() {
+fn every_collected_registration_is_accepted() {
     let (fixture, mut faults) = (fake::fixture(), Vec::new());
     let registrations: Map<String, Value> = serde_json::from_str(REGISTRATIONS).unwrap();
     assert!(registrations.len() > 20);
@@ -58,7 +58,7 @@ fn every_registration_of_the_field_registers() {
 
 /// I4.
 #[test]
-fn every_document_of_the_field_is_accepted() {
+fn every_collected_document_is_accepted() {
     let (documents, mut faults) = (Arc::new(FakeDocuments::default()), Vec::new());
     let published: Map<String, Value> = serde_json::from_str(DOCUMENTS).unwrap();
     assert!(published.len() >= 10);
@@ -76,7 +76,7 @@ fn every_document_of_the_field_is_accepted() {
 
 /// O5: what anybody may register, and what only the operator may write down.
 #[test]
-fn every_redirect_uri_of_the_field_is_admitted() {
+fn every_collected_redirect_uri_is_admitted() {
     let (fixture, mut faults) = (fake::fixture(), Vec::new());
     let (open, in_the_network) = redirect_uris();
     assert!(open.len() > 60 && in_the_network.len() >= 3);

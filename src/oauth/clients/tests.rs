@@ -82,7 +82,7 @@ pub(super) fn authorize(fixture: &Fixture, client_id: &str, changes: &[(&str, &s
 
 /// A client whose id is the URL of its document logs in and refreshes, and only the login looks for the document.
 #[test]
-fn a_described_client_needs_its_document_only_to_ask() {
+fn a_client_document_is_needed_only_at_authorization() {
     let (fixture, documents) = with_document(LOCAL);
     let mut browser = Browser::of(&fixture, URL.to_owned(), "xyz");
     let tokens = browser.tokens();
@@ -109,7 +109,7 @@ fn a_code_of_one_document_is_not_redeemed_by_another() {
 
 /// C1: the page says which host stands behind a client, and does not say so of a program that anybody could be.
 #[test]
-fn the_consent_page_says_what_a_name_is_worth() {
+fn the_consent_page_says_how_the_client_name_is_verified() {
     let check = |fixture: &Fixture, client_id: &str, redirect_uri: &str, words: &str| {
         let page = text(&authorize(fixture, client_id, &[("redirect_uri", redirect_uri)]));
         assert!(page.contains(words), "{page}");
@@ -150,7 +150,7 @@ fn every_failure_with_a_document_looks_the_same() {
 
 /// O6, O3: a document's redirect URIs are compared as any others; the port of a loopback one is the client's to choose.
 #[test]
-fn a_described_client_is_sent_where_its_document_says() {
+fn redirect_uris_are_compared_with_those_of_the_document() {
     let check = |registered: &str, requested: &str, status: u16| {
         let response = authorize(&with_document(registered).0, URL, &[("redirect_uri", requested)]);
         assert_eq!((response.status(), response.header_value("location")), (status, None), "{requested}");
@@ -184,7 +184,7 @@ fn without_documents_a_url_is_unknown() {
 
 /// O7: an error goes straight back to a local or a configured client; to an open web client only by the person's own hand.
 #[test]
-fn errors_are_redirected_to_those_who_are_trusted() {
+fn errors_are_redirected_to_trusted_clients_only() {
     let check = |fixture: &Fixture, client_id: &str, redirect_uri: &str, status: u16| {
         let changes = [("redirect_uri", redirect_uri), ("response_type", "token")];
         let response = authorize(fixture, client_id, &changes);

@@ -32,7 +32,7 @@ fn check_secret(
 }
 
 #[test]
-fn the_method_follows_from_the_secret() {
+fn the_authentication_method_follows_from_the_secret() {
     let with = |method: Option<&str>, client_secret| {
         let token_endpoint_auth_method = method.map(str::to_owned);
         (ConfiguredMembers { token_endpoint_auth_method, ..members() }, client_secret)
@@ -65,7 +65,7 @@ fn a_secret_by_basic_is_sent_alike_by_all_clients() {
 
 /// O16: no configured id can be taken for another kind of id, or for a user.
 #[test]
-fn an_id_is_of_no_other_kind() {
+fn a_configured_id_cannot_be_read_as_another_kind_of_id() {
     let with = |id: &str| ConfiguredMembers { client_id: id.to_owned(), ..members() };
     let too_long = "a".repeat(101);
     for id in ["", "mcp_ci_x", "https://a.example/c", "github:1", "a b", "a:b", "ä", &too_long] {

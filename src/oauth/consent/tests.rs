@@ -41,7 +41,7 @@ fn denying_a_web_client_shows_the_way_back() {
 
 /// One sender cannot use up the logins that GitHub allows the app.
 #[test]
-fn a_sender_is_sent_to_github_so_often_and_no_more() {
+fn logins_per_sender_are_limited() {
     let fixture = fake::fixture();
     let mut browser = Browser::new(&fixture);
     browser.peer = std::net::IpAddr::from([192, 0, 2, 1]);
@@ -55,7 +55,7 @@ fn a_sender_is_sent_to_github_so_often_and_no_more() {
 
 /// C10: a denial spends what an approval spends. Over the limit it is still told to the client, and leaves nothing behind.
 #[test]
-fn a_denial_spends_what_an_approval_spends() {
+fn a_denial_counts_against_the_limit_of_logins() {
     let fixture = fake::fixture();
     let mut last = String::new();
     for _ in 0..limits::LOGINS + 3 {
@@ -75,7 +75,7 @@ fn a_denial_spends_what_an_approval_spends() {
 
 /// C4: after a login has ended, no number of denials by its sender makes the server forget that.
 #[test]
-fn denials_do_not_open_a_login_again() {
+fn denials_do_not_make_a_spent_login_usable_again() {
     let fixture = fake::fixture();
     let mut browser = from_outside(&fixture);
     browser.approve();
@@ -112,7 +112,7 @@ fn from_outside(fixture: &fake::Fixture) -> Browser<'_> {
 
 /// C4, C10: a no in one tab and GitHub's answer in another, at the same time: one of them counts, and the client hears one.
 #[test]
-fn of_a_no_and_a_login_that_race_one_counts() {
+fn a_concurrent_denial_and_callback_have_one_winner() {
     let fixture = fake::fixture();
     for number in 0..100 {
         let mut login = Browser::new(&fixture);
@@ -156,7 +156,7 @@ fn a_login_goes_on_only_at_the_server_that_began_it() {
 
 /// C10: a no is final.
 #[test]
-fn nobody_can_agree_after_a_no() {
+fn a_denied_login_cannot_be_approved() {
     let fixture = fake::fixture();
     let mut browser = Browser::new(&fixture);
     let kept = browser.cookies.clone();
@@ -232,7 +232,7 @@ fn every_login_asks_again() {
 
 /// C3: form type, damaged and repeated parameters, an answer that is none.
 #[test]
-fn only_a_whole_form_is_an_answer() {
+fn an_incomplete_consent_form_is_refused() {
     use crate::http::fake::request;
     let fixture = fake::fixture();
     let browser = Browser::new(&fixture);

@@ -22,7 +22,7 @@ fn clients_are_named_by_fingerprint_url_or_host() {
 }
 
 #[test]
-fn an_entry_that_means_nothing_is_refused() {
+fn an_invalid_entry_is_refused() {
     for bad in
         ["", "a.example,", "name", "https://a.example/", "http://a.example/c", "A.example", "127.0.0.1"]
     {

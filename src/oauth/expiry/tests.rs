@@ -24,7 +24,7 @@ fn a_time_is_settled_when_it_has_been_past_for_an_hour() {
 }
 
 #[test]
-fn readings_are_forgotten() {
+fn old_clock_readings_are_forgotten() {
     let readings = Readings::default();
     (0..10_000).for_each(|second| {
         readings.settled(Duration::from_secs(2 * second), Timestamp(2 * second));

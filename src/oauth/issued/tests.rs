@@ -2,7 +2,7 @@ use super::*;
 
 /// T5: 43 to 128 unreserved characters; whatever else is refused though its hash is the challenge.
 #[test]
-fn a_verifier_has_its_form_and_its_hash() {
+fn a_code_verifier_needs_the_right_form_and_hash() {
     let client = ClientFingerprint::of("client");
     let check = |verifier: &str, presented: &str, expected| {
         let challenge = CodeChallenge::parse(&base64url(&sha256(verifier.as_bytes()))).unwrap();

@@ -50,7 +50,7 @@ fn a_foreign_client_revokes_nothing_without_a_table() {
 /// S3, D6: what the operator ends, or a rule about clients, holds at once for grants in memory, and is carried out for all
 /// when the table is back, even if the rule is gone by then. What is made later is not meant.
 #[test]
-fn endings_without_a_table_wait_for_it() {
+fn endings_wait_while_the_table_is_unavailable() {
     let by_operator = |fixture: &Fixture, _: &str| {
         let all: Picks = Box::new(|grants| grants.iter().map(|grant| grant.id).collect());
         assert!(fixture.server.grants.end_later(None, "operator", all));
@@ -84,7 +84,7 @@ fn endings_without_a_table_wait_for_it() {
 
 /// S5: what waits is bounded, of each person too; whoever finds no room is told so.
 #[test]
-fn few_endings_wait() {
+fn waiting_endings_are_bounded() {
     let fixture = fixture();
     let wait = |user| fixture.server.grants.end_later(Some(UserId(user)), "owner", Box::new(|_| Vec::new()));
     let (of_user, of_all) = limits::WAITING_ENDINGS;

@@ -45,7 +45,7 @@ fn log_in_together(people: &mut [Browser<'_>]) -> usize {
 
 /// As many as one sender may begin in ten minutes come back at once: those who find no place wait for one.
 #[test]
-fn everybody_who_comes_back_at_once_gets_in() {
+fn simultaneous_callbacks_of_one_sender_all_succeed() {
     let fixture = fake::fixture();
     fixture.provider.takes(Duration::from_millis(100));
     let mut people: Vec<_> = (0..limits::LOGINS).map(|_| at(&fixture, 1)).collect();
@@ -95,7 +95,7 @@ fn the_refreshes_of_one_user_keep_nobody_from_logging_in() {
 
 /// A login that finds no place is not spent: the page that says so can be reloaded. GitHub's own no needs no place.
 #[test]
-fn a_login_without_a_place_is_not_spent() {
+fn a_login_refused_for_lack_of_a_place_can_be_retried() {
     let mut fixture = fake::fixture();
     fixture.server.callback.quota.patience = Duration::ZERO;
     let (mut one, mut other) = (at(&fixture, 1), at(&fixture, 1));
@@ -116,7 +116,7 @@ fn a_login_without_a_place_is_not_spent() {
 
 /// C4: a login that is over takes no place and waits for none, however many requests repeat it.
 #[test]
-fn a_login_that_is_over_waits_for_no_place() {
+fn a_spent_login_takes_no_place() {
     let mut fixture = fake::fixture();
     fixture.server.callback.quota.patience = Duration::ZERO;
     let mut browser = at(&fixture, 1);
@@ -130,7 +130,7 @@ fn a_login_that_is_over_waits_for_no_place() {
 /// Nine senders do, for an hour, all they can to use up what GitHub allows the app: an invented code each time, or a person who is
 /// not let in. Everybody else logs in.
 #[test]
-fn nine_senders_lock_nobody_out() {
+fn nine_senders_cannot_exhaust_logins_for_others() {
     for stranger in [false, true] {
         let fixture = fake::fixture();
         let mut asked = 0;
@@ -183,7 +183,7 @@ fn many_logins_of_one_user_are_charged_to_their_senders() {
 
 /// The app's limit at GitHub is a limit of all users. A refused call does not count, and an outage counts as nobody's failure.
 #[test]
-fn the_limit_of_all_is_what_github_allows() {
+fn logins_beyond_githubs_limit_for_the_app_must_wait() {
     let fixture = fake::fixture();
     let mut somebody = at(&fixture, 1);
     fixture.provider.fail_with(ProviderError::Unreachable);
@@ -207,7 +207,7 @@ fn the_limit_of_all_is_what_github_allows() {
 /// A login about which GitHub was asked is charged to its sender unless the fault is ours or the network's: users can use up
 /// their requests at GitHub on purpose.
 #[test]
-fn a_login_that_ends_in_no_answer_is_charged_to_its_sender() {
+fn a_failed_login_is_charged_to_its_sender() {
     let allowance = usize::try_from(limits::FAILED_LOGINS).unwrap();
     let suspended = ProviderError::Blocked(crate::oauth::provider::Obstacle::Suspended);
     for (error, asked) in [

@@ -7,7 +7,7 @@ use crate::oauth::fake::{self, body};
 
 /// T20: the issuer is the configured origin, to the letter; only S256; `none` last among the methods, because some clients take the first.
 #[test]
-fn metadata_is_true() {
+fn metadata_describes_the_supported_features() {
     let fixture = fake::fixture();
     let server = body(&fixture.server.metadata.server(&fixture.resource));
     let methods = json!(["client_secret_basic", "client_secret_post", "none"]);

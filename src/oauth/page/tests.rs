@@ -191,7 +191,7 @@ fn page_of(fixture: &Fixture, client_id: &str, redirect_uri: &str) -> (Response,
 
 /// C1, C7: who asks, that the name proves nothing, where the answer goes, what for, and a warning for programs.
 #[test]
-fn the_consent_page_says_who_gets_what() {
+fn the_consent_page_shows_client_destination_and_permissions() {
     let fixture = fake::fixture();
     let check = |redirect_uri: &str, place: &str, warns: bool| {
         let (_, page) = consent_page(&fixture, redirect_uri);
@@ -209,7 +209,7 @@ fn the_consent_page_says_who_gets_what() {
 
 /// C1: a host that serves files of others vouches for nobody else's web site.
 #[test]
-fn a_document_vouches_for_its_own_host_alone() {
+fn a_document_verifies_only_redirects_to_its_own_host() {
     let url = "https://files.example/u/1/client.json";
     let check = |redirect_uri: &str, verified: bool| {
         let documents = std::sync::Arc::new(fake::FakeDocuments::default());
@@ -239,7 +239,7 @@ fn a_document_vouches_for_its_own_host_alone() {
 /// C6, C9: no frame, no script; the yes cannot be hit by a second click meant for something else; and the form's own
 /// origin is sent.
 #[test]
-fn the_yes_is_meant() {
+fn the_consent_page_resists_clickjacking() {
     let (response, page) = consent_page(&fake::fixture(), "https://a.example/cb");
     let csp = response.header_value("content-security-policy").unwrap();
     assert!(csp.contains("frame-ancestors 'none'"), "{csp}");
@@ -252,7 +252,7 @@ fn the_yes_is_meant() {
 
 /// G3: a person who asks for help has something to quote.
 #[test]
-fn a_problem_has_a_reference_and_leaves_its_reason() {
+fn a_problem_page_shows_a_reference_and_logs_its_reason() {
     let trace = trace::Trace { request: trace::RequestId([7; 6]), peer: None, server: None };
     trace::within(trace, || {
         for response in [pages().problem(Problem::LoginExpired), pages().not_allowed("octocat", None, "")] {
@@ -264,7 +264,7 @@ fn a_problem_has_a_reference_and_leaves_its_reason() {
 
 /// G5: what stands in the way at GitHub is not put down to this server's rules or to time, and each page says what to do.
 #[test]
-fn what_stands_in_the_way_is_said_in_its_own_words() {
+fn each_obstacle_at_github_has_its_own_explanation() {
     let check = |obstacle, words: &str| {
         let told = pages().not_allowed("octocat", Some(obstacle), "");
         assert!(text(&told).contains("<strong>octocat</strong>"));
@@ -285,6 +285,6 @@ fn what_stands_in_the_way_is_said_in_its_own_words() {
 }
 
 #[test]
-fn a_login_is_escaped() {
+fn a_github_login_is_escaped() {
     assert!(text(&pages().not_allowed("<b>", None, "")).contains("<strong>&lt;b&gt;</strong>"));
 }

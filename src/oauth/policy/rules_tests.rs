@@ -19,7 +19,7 @@ fn user(login: &str) -> AllowRule {
 
 /// T13: without groups in the rules, the next request already is refused, and the refresh that follows ends the grant.
 #[test]
-fn whoever_is_not_named_any_more_is_out_at_once() {
+fn a_user_removed_from_the_rules_is_refused_at_the_next_request() {
     let fixture = fixture();
     let tokens = Browser::new(&fixture).tokens();
     assert!(fixture.bearer(&tokens.access).is_ok());
@@ -66,7 +66,7 @@ fn one_login_is_decided_by_one_set_of_rules() {
 
 /// T13: where GitHub has to be asked, access lasts until the next refresh, an hour at most.
 #[test]
-fn where_groups_decide_access_ends_with_the_next_refresh() {
+fn under_group_rules_access_ends_at_the_next_refresh() {
     let fixture = fixture();
     let mut browser = Browser::new(&fixture);
     let tokens = browser.tokens();

@@ -31,7 +31,7 @@ fn a_user_rule_names_one_login() {
 
 /// G5: only a clear yes is a yes.
 #[test]
-fn a_group_rule_asks_the_provider() {
+fn a_group_rule_needs_a_confirmed_membership() {
     let provider = FakeProvider::default();
     provider.member_of(&["acme"]);
     assert_eq!(admits(&[org("other"), org("acme")], &provider), Ok(true));

@@ -79,7 +79,7 @@ fn bad_metadata_is_refused_with_the_right_code() {
 
 /// D2: one odd member does not refuse the whole, and the answer says what was kept.
 #[test]
-fn what_is_usable_is_kept_and_said() {
+fn usable_members_are_kept_and_returned() {
     let check = |metadata: Value, uris: Value, name: Option<&str>| {
         let (status, answer) = register(&metadata);
         assert_eq!((status, &answer["redirect_uris"]), (201, &uris), "{metadata}");
@@ -135,7 +135,7 @@ fn the_log_is_told_of_few_of_many_registrations() {
 
 /// D4: limit, and limit plus one, for one sender.
 #[test]
-fn a_sender_registers_so_often_and_no_more() {
+fn registrations_per_sender_are_limited() {
     let mut fixture = fake::fixture();
     let metadata = json!({"redirect_uris": ["https://a.example/cb"]}).to_string();
     let check = |fixture: &fake::Fixture, most: usize, retry_after: &str| {
@@ -180,7 +180,7 @@ fn a_registration_is_one_plain_json_object() {
 
 /// D3: other URLs are neither kept nor echoed.
 #[test]
-fn a_registration_keeps_no_other_urls() {
+fn other_urls_of_a_registration_are_dropped() {
     let (status, answer) = register(&json!({
         "redirect_uris": ["https://a.example/cb"], "client_uri": "https://a.example", "logo_uri": "http://a.example/",
         "tos_uri": "javascript:alert(1)", "policy_uri": "https://a.example", "jwks_uri": "https://a.example/keys",
@@ -192,7 +192,7 @@ fn a_registration_keeps_no_other_urls() {
 
 /// O16: the id of a registered client is neither the URL of a document nor the subject of a user.
 #[test]
-fn a_registered_client_has_an_id_of_our_form() {
+fn a_registered_client_id_has_the_sealed_prefix() {
     let (_, answer) = register(&json!({"redirect_uris": ["https://a.example/cb"]}));
     assert!(answer["client_id"].as_str().unwrap().starts_with("mcp_ci_"));
 }

@@ -78,7 +78,7 @@ fn rules_name_a_service_token_or_it_is_refused() {
 
 /// A26: it is nobody at GitHub, and has no token there.
 #[test]
-fn a_service_token_says_who_calls() {
+fn a_service_token_yields_its_principal() {
     let fixture = fake::fixture();
     let token = added(&fixture, &order("ci", &[]));
     assert!(token.starts_with("mcp_st_"));
@@ -221,7 +221,7 @@ fn rules_about_people_do_not_concern_a_service_token() {
 
 /// A27: a key that no longer seals opens it until its line is gone.
 #[test]
-fn a_service_token_opens_as_long_as_its_key_is_there() {
+fn a_service_token_is_valid_while_its_key_is_in_the_key_file() {
     let fixture = fake::fixture();
     let token = added(&fixture, &order("ci", &[]));
     let [old, new] = [1, 2].map(|byte| Secret::new([byte; 32]));
@@ -234,7 +234,7 @@ fn a_service_token_opens_as_long_as_its_key_is_there() {
 
 /// A31: the table has nothing that opens anything; with the key as well a token can be made for a grant that is there, and ends with it.
 #[test]
-fn whoever_has_table_and_key_can_act_for_a_grant_that_is_there() {
+fn a_token_forged_with_table_and_key_works_while_its_grant_lives() {
     let fixture = fake::fixture();
     let token = added(&fixture, &order("ci", &[]));
     let grant = the_grant(&fixture);
@@ -319,7 +319,7 @@ fn the_sweep_names_tokens_that_end_soon_once_a_day() {
 
 /// Each mistake says what to write.
 #[test]
-fn an_order_that_cannot_be_met_is_refused_in_words() {
+fn an_invalid_token_order_is_refused_with_an_explanation() {
     let (one, two) = (fake::fixture(), fake::two_servers());
     let check = |fixture: &Fixture, order: TokenOrder, words: &str| {
         let error = fixture.server.add_token(&order).unwrap_err().to_string();

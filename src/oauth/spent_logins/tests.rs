@@ -4,7 +4,7 @@ const NOW: Duration = Duration::from_secs(100);
 
 /// S5: however many logins end, what is kept of them is bounded, and a person's own stays.
 #[test]
-fn strangers_who_end_many_logins_push_out_nobody_else() {
+fn spent_logins_of_a_flood_do_not_evict_those_of_others() {
     let (of_sender, of_all) = limits::SPENT_LOGINS;
     let strangers: [&dyn Fn(usize) -> String; 3] =
         [&|_| "192.0.2.1".to_owned(), &|number| format!("192.0.2.{}", 1 + number % 100), &|number| {
@@ -30,7 +30,7 @@ fn strangers_who_end_many_logins_push_out_nobody_else() {
 
 /// C10: a login is remembered as long as its sealed values open.
 #[test]
-fn a_login_is_remembered_as_long_as_it_could_be_used() {
+fn a_spent_login_is_remembered_for_the_login_lifetime() {
     let spent = SpentLogins::default();
     let login = |number: usize| number.to_string();
     assert!(spent.end(&login(1), None, NOW).is_ok());

@@ -94,7 +94,7 @@ fn a_reuse_that_is_found_before_github_is_asked_gives_the_token_back() {
 
 /// T13: a login that changed hands does not let its new owner stay.
 #[test]
-fn a_token_of_somebody_else_is_a_no() {
+fn a_refresh_is_refused_if_the_login_has_changed_hands() {
     let mut fixture = fake::fixture();
     fixture.server = for_members(&fixture);
     fixture.provider.member_of(&["acme"]);
@@ -123,7 +123,7 @@ fn an_outage_of_github_is_bridged_for_a_day() {
 
 /// T13: withdrawing the app's authorization at GitHub ends the grant.
 #[test]
-fn a_token_that_github_refuses_is_a_no() {
+fn a_refresh_is_refused_if_github_refuses_the_token() {
     let mut fixture = fake::fixture();
     fixture.server = for_members(&fixture);
     fixture.provider.member_of(&["acme"]);
@@ -135,7 +135,7 @@ fn a_token_that_github_refuses_is_a_no() {
 
 /// T13, M4: a rule that names nobody any more ends what it had let in, at the next request.
 #[test]
-fn a_user_who_is_not_named_any_more_is_out_at_once() {
+fn a_user_removed_from_the_rules_is_refused_at_once() {
     let mut fixture = fake::fixture();
     let pair = Browser::new(&fixture).tokens();
     fixture.server = fake::server_with(&fixture, vec![crate::oauth::AllowRule::User("mona".to_owned())]);
@@ -146,7 +146,7 @@ fn a_user_who_is_not_named_any_more_is_out_at_once() {
 
 /// T13: what a person can bring about by themselves is no outage: they are told to come back, and nobody is let on.
 #[test]
-fn a_limit_that_the_user_can_reach_is_no_outage() {
+fn a_rate_limit_at_github_is_not_bridged_as_an_outage() {
     for (failure, wait) in [(ProviderError::UsedUp, "60"), (ProviderError::Busy, "5")] {
         let mut fixture = fake::fixture();
         fixture.server = for_members(&fixture);

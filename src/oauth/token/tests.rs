@@ -296,7 +296,7 @@ fn unknown_scopes_are_dropped_from_login_to_refresh() {
 
 /// T1: no token does another's work.
 #[test]
-fn tokens_are_typed() {
+fn a_token_of_one_type_is_refused_as_another() {
     let fixture = fake::fixture();
     let mut browser = Browser::new(&fixture);
     let code = browser.code();
@@ -354,7 +354,7 @@ fn a_basic_client_is_challenged() {
 
 /// T7: a form in the body, and nothing in the URL.
 #[test]
-fn parameters_come_as_a_form() {
+fn parameters_are_read_from_a_form_body_only() {
     let fixture = fake::fixture();
     let send = |request: &crate::http::Request| fixture.server.token.post(&fixture.resource, request);
     let check = |request: crate::http::Request| {
@@ -395,7 +395,7 @@ fn a_sender_that_fails_too_often_waits() {
 
 /// T10, T18: what a generation is worth, case by case, also when the clock went back since.
 #[test]
-fn a_generation_turns_once() {
+fn a_refresh_generation_is_rotated_once() {
     let now = Timestamp(10_000);
     let check = |generation, rotated_at, presented, expected| {
         let stage = Stage::Live { generation, rotated_at: Timestamp(rotated_at) };
@@ -419,7 +419,7 @@ fn a_generation_turns_once() {
 /// S5: a table that was put back revives no code and nothing that was issued since: the first token from its future ends
 /// the grant, and the operator is told.
 #[test]
-fn a_table_that_was_put_back_revives_nothing() {
+fn a_restored_table_makes_no_code_or_token_valid_again() {
     let fixture = fake::fixture();
     let mut browser = Browser::new(&fixture);
     let code = browser.code();

@@ -93,7 +93,7 @@ fn programs_get_one_line_of_json() {
 }
 
 #[test]
-fn a_name_that_nobody_has_is_noticed() {
+fn a_revocation_that_matches_nothing_is_reported() {
     let check = |selection, ids: &[GrantId], expected| {
         let (operation, outcome) = (Operation::Revoke(selection), Outcome::Revoked(ids.to_vec()));
         let text = print(&operation, &outcome, Format::Human);

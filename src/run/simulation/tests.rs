@@ -4,7 +4,7 @@ use super::*;
 
 /// Each command can be pasted as it stands: the URL is whole, the program is named as it was started, the address is the same.
 #[test]
-fn the_banner_can_be_pasted() {
+fn commands_in_the_banner_can_be_pasted() {
     let steps = |command: &str, url| {
         let command_line: Vec<String> = command.split(' ').map(str::to_owned).collect();
         next_steps(&command_line, &PublicUrl::parse(url).unwrap(), &[])

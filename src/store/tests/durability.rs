@@ -69,7 +69,7 @@ fn grants_outlive_the_process() {
 
 /// S1: two handles on one file are refused, in one process as in two.
 #[test]
-fn a_table_is_open_once() {
+fn a_table_cannot_be_opened_twice() {
     let directory = written();
     let _table = open(directory.path()).unwrap();
     assert!(matches!(open_file(&directory), Err(StartupError { cause: Cause::InUse, .. })));
@@ -153,7 +153,7 @@ fn a_wrong_key_is_refused_and_a_rotated_one_is_not() {
 
 /// A2: whatever a look finds, be it a new first key or a table that was not closed, the file stays as it is.
 #[test]
-fn a_look_at_the_table_leaves_the_file_as_it_is() {
+fn inspecting_the_table_does_not_change_the_file() {
     let directory = written();
     let file = directory.path().join(NAME);
     let open = open(directory.path()).unwrap();
@@ -309,7 +309,7 @@ fn a_removed_file_takes_no_grants_and_keeps_revocations() {
 /// S2, S3: a backup that is put back while the server runs gets the revocations that follow, and its grants take the place of
 /// those in memory.
 #[test]
-fn a_replaced_file_is_the_table_from_the_next_write_on() {
+fn a_replaced_file_is_used_from_the_next_write() {
     let directory = written();
     let file = directory.path().join(NAME);
     let table = open(directory.path()).unwrap();
@@ -382,7 +382,7 @@ fn a_swept_table_does_not_grow() {
 
 /// T18: a record from a moment when the clock was ahead delays logins once, not at every start.
 #[test]
-fn a_record_from_a_wrong_clock_gives_way_to_the_next() {
+fn a_record_from_the_future_delays_logins_only_once() {
     let directory = written();
     let ahead = Grant { last_used: NOW.plus(limits::CLOCK_BEHIND * 30), ..grant(3) };
     open(directory.path()).unwrap().insert(&ahead).unwrap();

@@ -57,7 +57,7 @@ fn a_refresh_at_one_server_is_seen_by_the_others() {
 
 /// C4, C10: for as long as its state would open.
 #[test]
-fn a_login_is_spent_at_one_of_the_servers() {
+fn a_login_can_be_spent_at_one_server_only() {
     let server = ValkeyServer::start();
     let (one, other) = (server.table(), server.table());
     assert!(one.spend_login("a").unwrap());
@@ -67,7 +67,7 @@ fn a_login_is_spent_at_one_of_the_servers() {
 }
 
 #[test]
-fn what_is_cached_costs_the_server_nothing() {
+fn a_cached_grant_is_read_without_a_request() {
     let server = ValkeyServer::start();
     let table = server.table();
     table.insert(&grant(1)).unwrap();
@@ -111,7 +111,7 @@ fn an_index_without_its_record_is_swept() {
 }
 
 #[test]
-fn an_entry_that_names_no_grant_keeps_no_other_from_being_swept() {
+fn an_invalid_index_entry_does_not_stop_the_sweep() {
     let server = ValkeyServer::start();
     let table = server.table();
     table.insert(&grant(1)).unwrap();
@@ -151,7 +151,7 @@ fn a_revocation_without_the_server_is_written_when_it_is_back() {
 
 /// S3: whoever asks again is not told that a grant is gone which other servers still serve.
 #[test]
-fn a_revocation_that_is_asked_for_again_is_written_before_its_answer() {
+fn a_repeated_revocation_is_written_before_it_is_acknowledged() {
     let server = ValkeyServer::start();
     let (table, other) = (server.table(), server.table());
     table.insert(&grant(1)).unwrap();
@@ -165,7 +165,7 @@ fn a_revocation_that_is_asked_for_again_is_written_before_its_answer() {
 }
 
 #[test]
-fn without_the_server_operations_fail_at_once_and_what_was_read_is_forgotten() {
+fn without_the_server_operations_fail_at_once_and_the_cache_is_cleared() {
     let mut server = ValkeyServer::start();
     let table = server.table();
     table.insert(&grant(1)).unwrap();
@@ -222,7 +222,7 @@ fn grants_are_copied_from_the_file_and_back() {
 
 /// docs/replicas.md: the user that it shows may do everything that a server does, with the password from a file.
 #[test]
-fn the_documented_user_is_enough() {
+fn the_documented_acl_user_suffices() {
     let server = ValkeyServer::start();
     let text = include_str!("../../../docs/replicas.md");
     let rules = text.lines().find_map(|line| line.strip_prefix("user mcp ")).unwrap();
@@ -272,7 +272,7 @@ fn a_full_server_is_read_and_takes_revocations() {
 
 /// While it reads its file it answers, but has nothing to show: as if it were away.
 #[test]
-fn a_server_that_is_loading_is_not_there_yet() {
+fn a_loading_server_counts_as_unavailable() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("valkey://{}", listener.local_addr().unwrap());
     let connections = StoreConnections::new(StorePlace::default(), StoreUrl::parse(&url).unwrap().unwrap());
@@ -290,7 +290,7 @@ fn a_server_that_is_loading_is_not_there_yet() {
 /// Nothing ends an answer of which there is always one byte more. It holds its caller and a connection; when all are held, the others
 /// are refused at once.
 #[test]
-fn endless_answers_hold_no_more_callers_than_there_are_connections() {
+fn endless_answers_block_at_most_one_caller_per_connection() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("valkey://{}", listener.local_addr().unwrap());
     let connections = StoreConnections::new(StorePlace::default(), StoreUrl::parse(&url).unwrap().unwrap());
@@ -323,7 +323,7 @@ fn endless_answers_hold_no_more_callers_than_there_are_connections() {
 
 /// Once a server has become a replica of another, its records may be old, and so may what it publishes.
 #[test]
-fn a_server_that_takes_no_writes_any_more_is_left_for_the_one_that_has_its_name() {
+fn a_server_demoted_to_replica_is_left_for_the_one_at_its_address() {
     let (old, new, directory) = (ValkeyServer::start(), ValkeyServer::start(), TestDirectory::new());
     std::fs::create_dir(directory.path()).unwrap();
     let path = |server: &ValkeyServer| server.url().as_str().replace("unix://", "");

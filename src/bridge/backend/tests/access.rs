@@ -33,7 +33,7 @@ fn call(rig: &Rig, session: &str, tool: &str) -> [Value; 2] {
 
 /// A7: a page of a list has what is open of it, and the rest of the entry as the server wrote it.
 #[test]
-fn pages_have_what_is_open_of_them() {
+fn list_pages_are_filtered_by_the_access_rules() {
     let rig = rig(pages);
     let session = rig.session_as(1);
     rules(&rig, json!([{ "allow": ["any"], "tools": ["*"], "exclude": ["ch*"] }]));
@@ -51,7 +51,7 @@ fn pages_have_what_is_open_of_them() {
 
 /// A7: a call that is closed does not reach the server, whether there is such a tool or not.
 #[test]
-fn a_closed_call_stays_here() {
+fn a_closed_call_does_not_reach_the_peer() {
     let rig = rig(pages);
     let session = rig.session_as(1);
     rules(&rig, json!([{ "allow": ["any"], "tools": ["look"] }]));

@@ -78,7 +78,7 @@ fn listen(uris: &[&str]) -> Request {
 
 /// However many clients want to hear of a resource, the peer is told once, and told again after its restart.
 #[test]
-fn subscriptions_are_counted_over_one_of_the_peer() {
+fn subscriptions_of_many_clients_share_one_at_the_peer() {
     let rig = rig(usual);
     let sessions = [rig.session_as(1), rig.session_as(1)];
     let subscribe = |session: &str, method: &str, uri: &str| {
@@ -111,7 +111,7 @@ fn subscriptions_are_counted_over_one_of_the_peer() {
 
 /// Interests that a full pipe did not take are told before the next call.
 #[test]
-fn what_could_not_be_told_is_told_later() {
+fn subscriptions_that_met_a_full_pipe_are_sent_before_the_next_call() {
     let rig = rig(usual);
     let session = rig.session_as(1);
     *rig.peer(0).is_full.lock() = true;

@@ -22,7 +22,7 @@ impl Rig {
 /// A shared peer's words about a call go to its client, those about itself to all; a question whose client cannot be known is
 /// refused at once.
 #[test]
-fn clients_of_a_shared_peer_hear_what_is_theirs() {
+fn messages_of_a_shared_peer_reach_only_the_client_concerned() {
     let rig = rig_of(Isolation::Shared, usual);
     let sessions = [1, 2].map(|user| rig.session_as(user));
     let hanging = rig.call(1, &sessions[0], "hang").stream();
@@ -88,7 +88,7 @@ fn a_session_whose_peer_has_died_is_unknown() {
 
 /// A person has so many requests at peers, and no more: others still get through to one that they share.
 #[test]
-fn one_person_leaves_room_at_a_shared_peer() {
+fn one_user_cannot_occupy_a_shared_peer() {
     let rig = rig_of(Isolation::Shared, usual);
     let never_answered = || modern("resources/templates/list", json!({}));
     let begin = |_| {

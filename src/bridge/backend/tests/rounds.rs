@@ -76,7 +76,7 @@ fn rounds_of_a_modern_peer_are_passed_to_a_modern_client() {
 
 /// A state is good for its own person, tool and server alone, and the peer sees no other.
 #[test]
-fn a_state_of_somebody_else_does_not_reach_the_peer() {
+fn a_request_state_of_another_user_does_not_reach_the_peer() {
     let rig = rig(asking);
     let asked = call(&rig, modern("tools/call", json!({ "name": "two" })))["result"].clone();
     rig.peer(0).sent();
@@ -90,7 +90,7 @@ fn a_state_of_somebody_else_does_not_reach_the_peer() {
 }
 
 #[test]
-fn a_state_without_questions_is_passed_too() {
+fn a_request_state_without_input_requests_is_forwarded() {
     let rig = rig(asking);
     let asked = call(&rig, modern("tools/call", json!({ "name": "later" })))["result"].clone();
     assert_eq!(asked.get("inputRequests"), None);
@@ -124,7 +124,7 @@ fn a_legacy_client_is_asked_on_the_calls_stream() {
 
 /// Rounds of a client that waits are bounded.
 #[test]
-fn a_peer_that_asks_for_ever_is_given_up() {
+fn the_number_of_questions_per_call_is_bounded() {
     let rig = rig(asking);
     let session = rig.session_as(1);
     let stream = rig.send(legacy(&session, "tools/call", json!({ "name": "endless" }))).stream();
@@ -252,7 +252,7 @@ fn an_upstream_is_begun_in_the_era_of_its_client() {
 }
 
 #[test]
-fn a_program_of_2026_is_begun_so_the_next_time() {
+fn a_modern_program_is_started_with_server_discover_the_next_time() {
     let rig = rig(asking);
     [1, 2].iter().for_each(|user| drop(rig.session_as(*user)));
     let sent = begun(&rig);

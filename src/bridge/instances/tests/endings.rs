@@ -47,7 +47,7 @@ fn an_instance_that_is_ended_while_it_starts_leaves_nothing_behind() {
 
 /// The operator restarts a server, or changes it, because it is another from then on. Whoever was served before hears of it once.
 #[test]
-fn clients_hear_of_what_the_operator_has_replaced() {
+fn clients_are_notified_once_of_a_restart_by_the_operator() {
     let fleet = usual();
     let changes = || std::mem::take(&mut *fleet.audience.told.lock()).len();
     fleet.ready(&person(1, 1));

@@ -4,7 +4,7 @@ use super::*;
 
 /// P2: a person with one client program shares a process with nobody, unless the operator says so.
 #[test]
-fn the_isolation_says_who_shares_an_instance() {
+fn the_isolation_determines_which_callers_share_an_instance() {
     let callers = || {
         let mut all = vec![person(1, 1), person(1, 2), person(2, 3)];
         all.extend([(1, "a"), (1, "b"), (2, "a")].map(|(grant, id)| in_session(1, grant, id)));
@@ -92,7 +92,7 @@ fn servers_share_their_places() {
 
 /// One that all share is nobody's: a person's limit says nothing of it.
 #[test]
-fn shared_instances_count_for_all_of_them_alone() {
+fn shared_instances_count_only_against_the_total_limit() {
     let pool = InstancePool::new((1, 3));
     let shared = |name| fleet_named(name, Isolation::Shared, Arc::clone(&pool), IDLE);
     let fleets = ["a", "b", "c", "d"].map(shared);

@@ -4,7 +4,7 @@ use super::*;
 
 /// A program that has logged in three times is one line with one button; each login still has its own.
 #[test]
-fn the_logins_of_one_program_are_one_line() {
+fn several_logins_of_one_client_are_listed_as_one_line() {
     let fixture = fake::fixture();
     for _ in 0..3 {
         Browser::new(&fixture).tokens();

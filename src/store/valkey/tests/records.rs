@@ -25,7 +25,7 @@ fn a_damaged_record_can_be_ended_and_hides_no_other() {
 
 /// The store is shared: a record is as absent unless a server with the key has written it, as it is and for this grant.
 #[test]
-fn a_record_that_somebody_else_has_changed_is_as_absent() {
+fn a_record_changed_by_others_counts_as_absent() {
     let server = ValkeyServer::start();
     let table = server.table();
     table.insert(&grant(1)).unwrap();
@@ -57,7 +57,7 @@ fn a_record_that_somebody_else_has_changed_is_as_absent() {
 }
 
 #[test]
-fn an_entry_shows_nobody_the_grant_of_another() {
+fn a_forged_user_index_entry_does_not_reveal_a_grant() {
     let server = ValkeyServer::start();
     let table = server.table();
     table.insert(&grant(1)).unwrap();

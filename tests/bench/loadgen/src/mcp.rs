@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_answer_to_the_call_is_right() {
+    fn only_the_result_of_the_own_call_is_accepted() {
         let template = call(&target(), Era::Modern, &Caller::default());
         let check = |status: u16, body: &str, is_right: bool| {
             let text = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len());

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn half_an_answer_is_none() {
+    fn an_incomplete_answer_is_not_returned() {
         check("HTTP/1.1 200 OK\r\nContent-Le", None);
         check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na", None);
         for rest in ["", "3", "3\r\nab", "3\r\nabc", "3\r\nabc\r\n", "3\r\nabc\r\n0\r\n"] {
