@@ -53,7 +53,7 @@ pub enum Operation {
     },
     /// List the MCP servers behind this one.
     ListServers,
-    /// End what runs of this server. The next call starts it again.
+    /// End the running instances of this server. The next call starts it again.
     RestartServer(String),
     /// Remove the home directories that are kept for this server, or those of one person or service token there.
     ForgetServer {

@@ -62,8 +62,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server whose tools are what `tools` makes of the GitHub client, unless it is in front of others. Returns all errors
-    /// that `prepare` finds, or else the first of what then cannot be made.
+    /// Starts a server. `tools` makes its backend from the GitHub client, unless it is in front of other servers. Returns all errors
+    /// that `prepare` finds, or else the first error of the start itself.
     pub fn start(config: &Config, tools: MakeBackend<'_>) -> Result<Server, Vec<StartupError>> {
         let prepared = prepare(config, OpenedFor::Server, tools);
         for Warning { what, fix, .. } in &prepared.warnings {
@@ -77,7 +77,7 @@ impl Server {
         }
     }
 
-    /// Takes the addresses, makes what is missing of the state, builds the parts and opens the doors.
+    /// Takes the addresses, creates missing parts of the state, builds the parts and opens the doors.
     fn go(
         config: &Config,
         tls: Option<Arc<Tls>>,
@@ -254,7 +254,7 @@ impl Server {
         }
     }
 
-    /// Replaces the rules, who is let in and which clients are denied, by those of `config`. Returns whether they changed.
+    /// Replaces the admission rules and the list of denied clients by those of `config`. Returns whether they changed.
     pub fn change_rules(&self, config: &Config) -> bool {
         self.oauth.grants.change_rules(rules(config))
     }
@@ -351,7 +351,7 @@ pub fn no_threads(error: io::Error) -> StartupError {
 
 type CompleteState = (StateDirectory, Arc<Keyring>, Arc<dyn Grants>);
 
-/// Makes what is missing of the state: the directory, the first key, an empty table.
+/// Creates missing parts of the state: the directory, the first key, an empty table.
 fn complete(files: &StateFiles, state: State, random: &dyn Random) -> Result<CompleteState, StartupError> {
     let State { directory, keys, table, .. } = state;
     let directory = directory.map_or_else(|| StateDirectory::open(&files.directory), Ok)?;
@@ -399,7 +399,7 @@ impl Sweeper {
     }
 }
 
-/// GitHub's scopes with what they allow.
+/// GitHub's scopes, each with its description.
 fn in_words(asked: &Scopes) -> Vec<(String, String)> {
     let in_words = |scope: &str| scopes::in_words(scope).unwrap_or(scope).to_owned();
     asked.iter().map(|scope| (scope.to_owned(), in_words(scope))).collect()

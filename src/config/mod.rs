@@ -2,7 +2,7 @@
 //!
 //! Options write into a [`Config`] that holds the defaults; then `faults` finds what is missing and what does not fit together.
 //! Parsing, `--help` and the README are made from the tables of `options` and `commands`. [`from_process`] is the only reader of the
-//! process's arguments and environment; everything else here is pure but what reads the operator's files.
+//! process's arguments and environment; everything else here is pure, except for reading the operator's files.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -111,9 +111,9 @@ pub struct Config {
     pub github: GitHubApp,
     /// Certificates that are trusted besides the built-in ones, by every call to the outside.
     pub ca_file: Option<PathBuf>,
-    /// The rules of who is let in: one that matches is enough. Never empty.
+    /// The admission rules: one that matches is enough. Never empty.
     pub allow: Vec<AllowRule>,
-    /// The file with the rules of who may use what of the one server.
+    /// The file with the access rules of the only server.
     pub access: Option<PathBuf>,
     /// The person about whom `check` is asked.
     pub asked_person: AskedPerson,
@@ -125,7 +125,7 @@ pub struct Config {
     pub capacity: Capacity,
     /// The program that is served in place of this one's own tools.
     pub bridge: BridgeOptions,
-    /// The proxies whose word on their clients' addresses is taken.
+    /// The proxies whose forwarding fields are trusted.
     pub trusted_proxies: TrustedProxies,
     /// Where `/metrics` is besides the operator's socket.
     pub metrics_listen: Option<SocketAddr>,

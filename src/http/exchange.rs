@@ -154,7 +154,7 @@ impl Responder {
         self.answer(response);
     }
 
-    /// Sets the header fields of whatever the answer will be, even if it is only the 500 of a dropped responder.
+    /// Sets header fields of the answer, including the 500 of a dropped responder.
     pub fn with_fields(mut self, fields: Vec<Field>) -> Responder {
         self.fields = fields;
         self

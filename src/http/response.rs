@@ -32,7 +32,7 @@ pub enum Body {
     Stream(Stream),
 }
 
-/// An answer. Built with what the application has to say; the door adds the framing.
+/// A response: status, header fields and body from the application. The door adds the framing.
 #[derive(Debug)]
 pub struct Response {
     status: u16,
@@ -111,7 +111,7 @@ impl Response {
         self.status
     }
 
-    /// The body, for what looks at answers.
+    /// The body, for tests that inspect responses.
     #[cfg(any(test, feature = "internals"))]
     pub fn body(&self) -> &Body {
         &self.body

@@ -15,7 +15,7 @@ pub fn percent_encode(text: &str) -> String {
     utf8_percent_encode(text, COMPONENT).to_string()
 }
 
-/// `uri` with these parameters appended to its query, what was there left as it was (RFC 6749 section 3.1.2).
+/// `uri` with these parameters appended to its query, which is otherwise unchanged (RFC 6749 section 3.1.2).
 /// `uri` has no fragment.
 pub fn append_query(uri: &str, parameters: &[(&str, &str)]) -> String {
     let mut out = uri.to_owned();
@@ -122,7 +122,7 @@ impl PublicUrl {
         Ok(PublicUrl { origin: format!("{scheme}://{authority}"), authority, https, path: path.to_owned() })
     }
 
-    /// The URL of what is called `name` below this one.
+    /// The URL of the path segment `name` below this one.
     pub fn below(&self, name: &str) -> PublicUrl {
         PublicUrl { path: format!("{}/{name}", self.path), ..self.clone() }
     }

@@ -189,7 +189,7 @@ pub(super) fn handle(id: GrantId) -> String {
     browser::hash(&id.to_string())
 }
 
-/// The grants of what is one program to a person: one name, vouched for by one host, its answers sent to one place, at one server.
+/// Grants that are listed as one program: their clients have the same name, verified host, redirect target and server.
 struct Program<'a> {
     name: &'a str,
     host: Option<&'a str>,

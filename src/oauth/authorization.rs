@@ -34,7 +34,7 @@ pub(super) struct ReturnTo {
     /// The client's own name.
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     pub(super) client_name: Option<String>,
-    /// How the client became known, which decides what its name is worth.
+    /// How the client became known, which determines how far its name is verified.
     #[serde(rename = "f")]
     pub(super) origin: ClientOrigin,
     /// A registered redirect URI, on loopback with the requested port.

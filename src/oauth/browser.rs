@@ -58,7 +58,7 @@ impl LoginSealer {
         seal::seal(&self.keys, &Issued { value, issuer, expires }, &*self.random)
     }
 
-    /// Opens what [`LoginSealer::seal`] sealed here; `None` for anything else.
+    /// Opens a value that [`LoginSealer::seal`] sealed at this issuer; `None` for anything else.
     pub(super) fn open<T: ShortLived>(&self, text: &str, now: Timestamp) -> Option<T> {
         let issued = seal::open::<Issued<T>>(&self.keys, text, now).ok()?;
         (issued.issuer == self.url.to_string()).then_some(issued.value)

@@ -54,7 +54,7 @@ pub struct Client {
     pub(super) secret: Option<Secret<String>>,
 }
 
-/// How a client became known. Decides what its name is worth, and which redirect URIs it may have.
+/// How a client became known. Determines how far its name is verified, and which redirect URIs it may have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ClientOrigin {

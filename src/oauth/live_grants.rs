@@ -194,7 +194,7 @@ impl LiveGrants {
         let _ = self.end_picked(None, "client_denied", Box::new(picks));
     }
 
-    /// Deletes what has expired. Called every [`limits::SWEEP`].
+    /// Deletes expired grants, and does all other periodic work on them. Called every [`limits::SWEEP`].
     pub fn sweep(&self) {
         let now = self.clock.now();
         let settled = self.readings.settled(self.clock.monotonic(), now);

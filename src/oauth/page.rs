@@ -191,7 +191,7 @@ pub(super) fn way_back(to: &ReturnTo, location: &str) -> String {
     )
 }
 
-/// C1: the sentence about what the client's name is worth. A document claims that its host vouches for the client. But many hosts
+/// C1: the sentence that says how far the client's name is verified. A document claims that its host vouches for the client. But many hosts
 /// serve files that others have put there, so the claim counts only if the code goes to that very host. A program on this computer
 /// can present anybody's document, because the loopback redirect URI in it is open to every program here.
 fn vouched(origin: &ClientOrigin, redirect_uri: &RedirectUri) -> String {

@@ -102,7 +102,7 @@ pub(super) fn is_named(access: &AccessRules, identity: &Identity) -> bool {
     matches!(access.standing(who(identity, const { &Memberships::NONE })), Standing::Named(_))
 }
 
-/// Whether the rules of one server can only be told with GitHub's word for this user.
+/// Whether a membership that only GitHub knows decides which rule of one server applies to this user.
 pub(super) fn depends_on_groups(access: &AccessRules, identity: &Identity) -> bool {
     matches!(access.standing(who(identity, const { &Memberships::NONE })), Standing::Unknown(_))
 }

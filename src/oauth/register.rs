@@ -69,8 +69,8 @@ impl RegistrationEndpoint {
                 "clients are registered by the person who runs this server",
             );
         }
-        // D4: nothing is stored, but a registration costs a seal and a line in the log. What is refused costs neither, and
-        // must not use up what others need.
+        // D4: nothing is stored, but a registration costs a seal and a line in the log. A refusal costs neither, and
+        // must not count against the limit.
         let client = match self.try_register(resource, request) {
             Ok(client) => client,
             Err(error) => return answer::error(400, error.code(), error.description()),

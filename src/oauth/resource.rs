@@ -38,7 +38,7 @@ pub struct ProtectedResource {
     pub(super) tools_call_github: bool,
     /// Whether service tokens are refused.
     pub(super) needs_user: bool,
-    /// The rules of who may use it, within what `MCP_ALLOW` lets in.
+    /// Its access rules, which can only narrow `MCP_ALLOW`.
     pub(super) access: Arc<ServerAccess>,
     pub(super) pages: Pages,
     /// The document of RFC 8414, which is always the same; made when it is first asked for.
@@ -116,7 +116,7 @@ impl ProtectedResource {
         }
     }
 
-    /// Sets the rules of who may use it.
+    /// Sets its access rules.
     pub fn open_to(self, access: Arc<ServerAccess>) -> ProtectedResource {
         ProtectedResource { access, ..self }
     }

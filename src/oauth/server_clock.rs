@@ -7,7 +7,7 @@ use super::problem::Problem;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::limits;
 
-/// The clock, and what is known of it from the start.
+/// The clock, with the reference times that show whether it is set.
 pub(super) struct ServerClock {
     clock: Arc<dyn Clock>,
     /// When the newest record of the table was written.

@@ -1,7 +1,7 @@
 //! The token endpoint: redeeming a code, rotating a refresh token.
 //!
 //! Every transition is decided on values first; the one write is a compare-and-swap on the grant, so that of two requests
-//! that race one wins and the other decides again on what it left.
+//! that race one wins and the other decides again on the updated grant.
 
 use std::sync::Arc;
 
@@ -325,7 +325,7 @@ enum Verdict {
     No,
     /// GitHub does not answer, or not as it should.
     Outage,
-    /// GitHub was not asked, because of what the user did or many do: try again.
+    /// GitHub was not asked, because of a limit per user or in total: try again.
     Later(TokenError),
 }
 

@@ -26,7 +26,7 @@ pub struct NamedBackend {
     /// Its path segment below the public URL. `None` for the only one, at the public URL itself.
     pub name: Option<String>,
     pub backend: Arc<dyn Backend>,
-    /// The rules of who may use it.
+    /// Its access rules.
     pub access: Arc<ServerAccess>,
 }
 
@@ -163,7 +163,7 @@ pub(super) fn named(bridges: &Bridges, config: &Config) -> Vec<NamedBackend> {
     served.map(|(bridge, access)| NamedBackend { name: name(&bridge), backend: bridge, access }).collect()
 }
 
-/// Opens what there is, and makes nothing.
+/// Opens the existing state, and creates nothing.
 fn open(config: &Config, opened_for: OpenedFor, state: &mut State) -> Result<(), StartupError> {
     let files = config.state_files();
     state.directory = StateDirectory::existing(&files.directory, opened_for)?;

@@ -11,7 +11,7 @@ use super::Grant;
 use crate::base::identity::GrantId;
 
 /// At most `capacity` grants. Two halves: when the young one is full, it becomes the old one, and the old one is dropped
-/// with whatever was not looked up since. So both a hit and an eviction cost O(1), without an order to maintain.
+/// with the grants that were not looked up since. So both a hit and an eviction cost O(1), without an order to maintain.
 #[derive(Debug)]
 pub(super) struct Cache {
     half: usize,

@@ -38,7 +38,7 @@ impl StoreUrl {
     }
 }
 
-/// Whether the text is a URL that can be used, apart from what only connecting shows.
+/// Checks the URL as far as is possible without connecting.
 #[cfg(feature = "valkey")]
 fn check_url(text: &str) -> Result<(), &'static str> {
     let wrong = "write valkey://HOST:PORT/DB, valkeys:// for TLS, or unix:///PATH?db=DB";

@@ -29,7 +29,7 @@ type Open = Box<dyn Fn() -> Result<OpenTable, StartupError> + Send + Sync>;
 
 /// The table in one file.
 pub struct RedbGrants {
-    /// Guards the open table, the cache and what is still to be written; held for a look-up, never during I/O.
+    /// Guards the open table, the cache and the unwritten deletions; held for a look-up, never during I/O.
     state: Mutex<State>,
     /// Opens the file: at the start, and again after the disk has failed.
     open: Open,

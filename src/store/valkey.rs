@@ -48,7 +48,7 @@ struct Shared {
     connections: StoreConnections,
     /// Where the ids of changed grants are published.
     channel: String,
-    /// Guards what is in memory; held for a look-up, never during I/O.
+    /// Guards the cache and the unwritten deletions; held for a look-up, never during I/O.
     state: Mutex<State>,
     stop: CancelToken,
 }
