@@ -255,16 +255,18 @@ impl PassedCall {
     /// stream, and the peer is called again with the answers.
     fn next_round(self: &Arc<PassedCall>, asked: &Members) -> Result<(), CallError> {
         let Some(context) = self.context() else { return Ok(()) };
+        let too_much =
+            || Error::new(Error::INTERNAL, format!("The server {:?} asks too much", self.server()));
+        // A long list of questions is refused before it is read: it would take several times the memory of its text.
+        asked.object("inputRequests").map_err(|_| too_much())?;
         let (requests, state) = rounds::questions(asked, context.client())?.ok_or_else(|| self.unusable())?;
+        let number = self.round.lock().number.saturating_add(1);
+        if number > limits::bridge::ROUNDS || requests.len() > limits::bridge::QUESTIONS {
+            return Err(too_much().into());
+        }
         if context.has_rounds() {
             context.remember(&Remembered::State(state))?;
             return Err(CallError::InputRequired(requests));
-        }
-        let number = self.round.lock().number.saturating_add(1);
-        if number > limits::bridge::ROUNDS || requests.len() > limits::bridge::QUESTIONS {
-            return Err(
-                Error::new(Error::INTERNAL, format!("The server {:?} asks too much", self.server())).into()
-            );
         }
         let call = Arc::clone(self);
         self.start_asking(move || match context.ask_all(requests.clone()) {

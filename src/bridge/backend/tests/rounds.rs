@@ -39,6 +39,10 @@ fn asking(message: &Value) -> Vec<String> {
         Some("later") => asked(&[], Some("later")),
         Some("nothing") => asked(&[], None),
         Some("endless") => asked(&["a"], Some("s")),
+        Some("many") => {
+            let keys = (0..params["arguments"]["count"].as_u64().unwrap()).map(|key| key.to_string());
+            asked(&keys.collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>(), None)
+        }
         Some("roots") => asked(&["dirs"], None),
         Some("sample") => asked(&["model"], None),
         Some("quiet") => vec![json!({ "jsonrpc": "2.0", "id": message["id"], "result": { "content": [], "meta": params["_meta"] } }).to_string()],
@@ -134,6 +138,23 @@ fn the_number_of_questions_per_call_is_bounded() {
         assert_eq!(rig.send(post(&answer).with("Mcp-Session-Id", &session)).status, 202);
     }
     assert!(next(&stream).unwrap().contains("asks too much"));
+}
+
+/// Questions at once are bounded for clients of both eras, however long the list is.
+#[test]
+fn a_peer_that_asks_much_at_once_is_given_up() {
+    let rig = rig(asking);
+    let session = rig.session_as(1);
+    let much = |count: usize| json!({ "name": "many", "arguments": { "count": count } });
+    let questions = limits::bridge::QUESTIONS;
+    let asked = call(&rig, modern("tools/call", much(questions)))["result"].clone();
+    assert_eq!(asked["inputRequests"].as_object().unwrap().len(), questions);
+    for count in [questions + 1, 2000] {
+        for request in [modern("tools/call", much(count)), legacy(&session, "tools/call", much(count))] {
+            let error = call(&rig, request)["error"].clone();
+            assert!(error["message"].as_str().unwrap().contains("asks too much"), "{error}");
+        }
+    }
 }
 
 /// A client is asked for nothing that it has not declared, and nobody for `roots`.
