@@ -24,7 +24,7 @@ use crate::base::identity::Principal;
 use crate::base::lock::Mutex;
 use crate::base::quota::Quota;
 use crate::base::{clock, limits, log};
-use crate::mcp::{self, Members, MethodRow};
+use crate::mcp::{self, Members};
 
 /// Keys of exchanges that are no requests; requests have their ids, which begin at 1.
 const LISTENING: u64 = 0;
@@ -56,6 +56,9 @@ impl Launcher for UpstreamLauncher {
     }
 }
 
+/// The outcome of an exchange.
+type Exchanged<T> = Result<T, UpstreamError>;
+
 /// A session at an upstream. Dropped, it is ended.
 struct Http {
     /// Guards the way to the session's thread; taken when the session is to end.
@@ -67,9 +70,9 @@ impl Transport for Http {
     fn send(&self, message: OutgoingMessage) -> Result<(), Undelivered> {
         let queue = self.queue.lock();
         let queue = queue.as_ref().ok_or(Undelivered::Ended)?;
-        // What the upstream is told of interests can wait. It is sent in its order: without this, who changes theirs again and again would
-        // keep the calls of others out.
-        let can_wait = message.request.is_none() && MethodRow::find(&message.method).is_some();
+        // What the upstream is told of interests, and answers to its questions, can wait. They are sent in their order: without this, who
+        // changes theirs again and again, or an upstream that asks without end, would keep calls out.
+        let can_wait = message.request.is_none() && !message.method.starts_with("notifications/");
         let queue = Some(queue).filter(|queue| !can_wait || queue.len() < limits::bridge::PASSED.0);
         queue.ok_or(Undelivered::Full)?.try_send(message).map_err(|error| match error {
             TrySendError::Full(_) => Undelivered::Full,
@@ -204,15 +207,14 @@ impl HttpSession {
         if sent.is_ok() && message.method == "notifications/initialized" {
             self.start_listening();
         }
+        // Each answer takes a connection of its own: an upstream that asks without end would have a thread do nothing else.
+        if message.method.is_empty() {
+            self.open.closed.wait(limits::bridge::READ_PACE);
+        }
     }
 
     /// Sends a request and reads until its answer, in a new session if the upstream has forgotten this one.
-    fn ask(
-        self: &Arc<HttpSession>,
-        message: &OutgoingMessage,
-        id: u64,
-        agent: &Agent,
-    ) -> Result<(), UpstreamError> {
+    fn ask(self: &Arc<HttpSession>, message: &OutgoingMessage, id: u64, agent: &Agent) -> Exchanged<()> {
         // A renewal that runs comes first: a new session takes no request before `notifications/initialized`.
         drop(self.renewal.wait((), limits::bridge::START));
         let session = self.state.lock().id.clone();
@@ -225,7 +227,7 @@ impl HttpSession {
         }
     }
 
-    fn ask_once(&self, message: &OutgoingMessage, id: u64, agent: &Agent) -> Result<(), UpstreamError> {
+    fn ask_once(&self, message: &OutgoingMessage, id: u64, agent: &Agent) -> Exchanged<()> {
         let deadline = clock::instant() + limits::CALL;
         let response = self.post(agent, message)?;
         self.receiver.reached();
@@ -258,11 +260,7 @@ impl HttpSession {
     }
 
     /// Begins a new session unless another request has done so. The client's program may have changed with it.
-    fn renew(
-        self: &Arc<HttpSession>,
-        lost: Option<&HeaderValue>,
-        agent: &Agent,
-    ) -> Result<(), UpstreamError> {
+    fn renew(self: &Arc<HttpSession>, lost: Option<&HeaderValue>, agent: &Agent) -> Exchanged<()> {
         let _turn = self.renewal.wait((), limits::bridge::START).ok_or(UpstreamError::SessionLost)?;
         let replaced = self.state.lock().clone();
         if replaced.id.as_ref() != lost {
@@ -303,6 +301,8 @@ impl HttpSession {
             };
             let longer = pause.saturating_mul(2).min(limits::bridge::PAUSE_MAX);
             let response = self.stream(&agent, last_id.as_deref());
+            let kind =
+                response.as_ref().ok().and_then(|response| response.headers().get("content-type").cloned());
             match response.and_then(|response| read(response, &self.open.closed, take)) {
                 Ok(Some(end)) => {
                     let is_steady = begun.elapsed() >= limits::bridge::STEADY;
@@ -310,6 +310,10 @@ impl HttpSession {
                     last_id = end.last_id.or(last_id);
                 }
                 Err(UpstreamError::Unreachable(_)) => pause = longer,
+                Err(error) if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) => {
+                    self.log(&error);
+                    pause = longer;
+                }
                 Ok(None) | Err(_) => return, // it offers none
             }
             self.open.closed.wait(pause);
@@ -317,11 +321,7 @@ impl HttpSession {
     }
 
     /// Sends a message. Returns the answer, whose body is not read; `None` if it was an error in JSON-RPC, which is handed on.
-    fn post(
-        &self,
-        agent: &Agent,
-        message: &OutgoingMessage,
-    ) -> Result<Option<Response<Body>>, UpstreamError> {
+    fn post(&self, agent: &Agent, message: &OutgoingMessage) -> Exchanged<Option<Response<Body>>> {
         let mut state = self.state.lock().clone();
         if message.is_initialize() {
             (state.id, state.version) = (None, None);
@@ -351,7 +351,7 @@ impl HttpSession {
     }
 
     /// Opens the standing stream, or takes one up again.
-    fn stream(&self, agent: &Agent, last_id: Option<&str>) -> Result<Response<Body>, UpstreamError> {
+    fn stream(&self, agent: &Agent, last_id: Option<&str>) -> Exchanged<Response<Body>> {
         let state = self.state.lock().clone();
         let mut request = agent.get(self.upstream.url.as_str());
         if let Some(last_id) = last_id {
@@ -375,7 +375,7 @@ impl HttpSession {
         mut request: RequestBuilder<B>,
         state: &SessionState,
         accept: &str,
-    ) -> Result<RequestBuilder<B>, UpstreamError> {
+    ) -> Exchanged<RequestBuilder<B>> {
         request = request.header("Accept", accept);
         if let Some(id) = &state.id {
             request = request.header("Mcp-Session-Id", id);

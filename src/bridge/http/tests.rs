@@ -16,6 +16,7 @@ use fake_upstream::{FakeUpstream, SOON, Seen, answer, answer_events, answer_json
 
 mod fake_upstream;
 mod interests;
+mod standing_stream;
 
 struct Recorder {
     told: Sending<Value>,
@@ -386,54 +387,19 @@ fn ending_the_session_interrupts_running_calls() {
     assert_eq!(client.http.send(text("{}")), Err(Undelivered::Ended));
 }
 
+/// Answers to an upstream that asks without end leave room for calls.
 #[test]
-fn the_get_stream_is_read_and_resumed() {
-    let upstream = FakeUpstream::start(|seen, stream| {
-        let changed = json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
-        match (seen.what(), seen.header("last-event-id")) {
-            ("GET", "") => answer_events(stream, &format!("id: g-1\nretry: 100\n{}", event(&changed))),
-            ("GET", "g-1") => {
-                answer_events(stream, &event(&changed));
-                wait_for_end(stream);
-            }
-            _ => assert!(served(seen, "s-1", stream)),
-        }
-    });
-    let client = Client::of(&upstream);
-    client.initialize();
-    assert_eq!(
-        (&client.next()["method"], &client.next()["method"]),
-        (&json!("notifications/tools/list_changed"), &json!("notifications/tools/list_changed"))
-    );
-    client.end();
-}
-
-/// An upstream that loses its session at each request, and always gives the next the same id, is listened to once.
-#[test]
-fn a_renewed_session_has_one_standing_stream() {
-    let (opens, opened) = unbounded();
-    let upstream = FakeUpstream::start(move |seen, stream| match seen.what() {
-        "GET" => {
-            answer_events(stream, ": wait\n\n");
-            opens.send(true).unwrap();
-            wait_for_end(stream);
-            let _ = opens.send(false); // a test that is over
-        }
-        "tools/call" => answer(stream, "404 Not Found", ""),
+fn answers_that_wait_are_bounded() {
+    let upstream = FakeUpstream::start(|seen, stream| match seen.what() {
+        "POST" => wait_for_end(stream), // an answer, which it takes forever to accept
         _ => assert!(served(seen, "s-1", stream)),
     });
     let client = Client::of(&upstream);
     client.initialize();
-    assert!(opened.recv_timeout(SOON).unwrap());
-    for id in 2..5 {
-        client.failure(id, "lost");
-        let mut change = [opened.recv_timeout(SOON).unwrap(), opened.recv_timeout(SOON).unwrap()];
-        change.sort_unstable();
-        assert_eq!(change, [false, true], "one takes the place of the other");
-    }
-    // Longer than a thread pauses whose stream has ended.
-    let more = opened.recv_timeout(limits::bridge::PAUSE * 3);
-    assert!(more.is_err(), "an earlier thread came back");
+    upstream.wait_for("GET", 1);
+    let sent = (0..limits::bridge::MESSAGES).take_while(|_| client.http.send(text("{}")).is_ok()).count();
+    assert!((1..=limits::bridge::PASSED.0 + 1).contains(&sent), "{sent}"); // one may be on its way
+    client.send(&json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call" }));
     client.end();
 }
 

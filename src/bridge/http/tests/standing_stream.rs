@@ -1,0 +1,75 @@
+//! The stream that brings what an upstream says by itself.
+
+use super::*;
+
+#[test]
+fn the_get_stream_is_read_and_resumed() {
+    let upstream = FakeUpstream::start(|seen, stream| {
+        let changed = json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
+        match (seen.what(), seen.header("last-event-id")) {
+            ("GET", "") => answer_events(stream, &format!("id: g-1\nretry: 100\n{}", event(&changed))),
+            ("GET", "g-1") => {
+                answer_events(stream, &event(&changed));
+                wait_for_end(stream);
+            }
+            _ => assert!(served(seen, "s-1", stream)),
+        }
+    });
+    let client = Client::of(&upstream);
+    client.initialize();
+    assert_eq!(
+        (&client.next()["method"], &client.next()["method"]),
+        (&json!("notifications/tools/list_changed"), &json!("notifications/tools/list_changed"))
+    );
+    client.end();
+}
+
+/// A standing stream that cannot be read, unlike an answer that is none, is no reason to hear nothing more.
+#[test]
+fn a_get_stream_with_an_event_too_large_is_opened_again() {
+    let opened = AtomicUsize::new(0);
+    let upstream = FakeUpstream::start(move |seen, stream| match seen.what() {
+        "GET" if opened.fetch_add(1, Ordering::SeqCst) == 0 => {
+            answer_events(stream, &format!("data: {}\n", "x".repeat(limits::bridge::LINE_BYTES)));
+        }
+        "GET" => {
+            let changed = json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
+            answer_events(stream, &event(&changed));
+            wait_for_end(stream);
+        }
+        _ => assert!(served(seen, "s-1", stream)),
+    });
+    let client = Client::of(&upstream);
+    client.initialize();
+    assert_eq!(client.next()["method"], "notifications/tools/list_changed");
+    client.end();
+}
+
+/// An upstream that loses its session at each request, and always gives the next the same id, is listened to once.
+#[test]
+fn a_renewed_session_has_one_standing_stream() {
+    let (opens, opened) = unbounded();
+    let upstream = FakeUpstream::start(move |seen, stream| match seen.what() {
+        "GET" => {
+            answer_events(stream, ": wait\n\n");
+            opens.send(true).unwrap();
+            wait_for_end(stream);
+            let _ = opens.send(false); // a test that is over
+        }
+        "tools/call" => answer(stream, "404 Not Found", ""),
+        _ => assert!(served(seen, "s-1", stream)),
+    });
+    let client = Client::of(&upstream);
+    client.initialize();
+    assert!(opened.recv_timeout(SOON).unwrap());
+    for id in 2..5 {
+        client.failure(id, "lost");
+        let mut change = [opened.recv_timeout(SOON).unwrap(), opened.recv_timeout(SOON).unwrap()];
+        change.sort_unstable();
+        assert_eq!(change, [false, true], "one takes the place of the other");
+    }
+    // Longer than a thread pauses whose stream has ended.
+    let more = opened.recv_timeout(limits::bridge::PAUSE * 3);
+    assert!(more.is_err(), "an earlier thread came back");
+    client.end();
+}
