@@ -175,17 +175,17 @@ class Person:
         }
         return fields, json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
 
-    def session(self):
+    def session(self, capabilities=None):
         """A session of the older era: the fields of its requests."""
-        body = json.dumps(initialize("2025-11-25"))
+        body = json.dumps(initialize("2025-11-25", capabilities))
         fields = {**JSON, "Authorization": f"Bearer {self.access}"}
         response, _ = self.site.ask(200, "POST", f"{self.site.below}/mcp", fields, body)
         return fields | {"Mcp-Session-Id": response.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
 
 
-def initialize(version):
+def initialize(version, capabilities=None):
     """The first message of a client of up to 2025-11-25."""
-    client = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "rig", "version": "1"}}
+    client = {"protocolVersion": version, "capabilities": capabilities or {}, "clientInfo": {"name": "rig", "version": "1"}}
     return {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}
 
 

@@ -30,6 +30,7 @@ SLOWER = 1.2  # what a neighbour may notice: the median of their calls, over tha
 CALLS, ROUNDS, TRIES = 100, 5, 3
 # Allowance for the end: memory that the allocator keeps.
 MARGIN_KIB, BACK_SECONDS = 8 * 1024, 15
+DECLINED = {"action": "decline"}
 WORDS = sys.argv[2:]
 FAULTS = []
 
@@ -70,31 +71,41 @@ class Bridge(Server):
         except OSError:
             return False
 
-    def person(self, number):
-        """Somebody from an address of their own: one address may not log in so often."""
-        source = f"127.0.{1 + number // 250}.{1 + number % 250}"
-        return Caller(Site(self.site.origin, self.port, source=source), number).register().log_in()
+    def person(self, number, kind=None):
+        return person_at(self.site.origin, self.port, number, kind)
 
 
 class InFrontOfUpstream(Server):
-    """Our server in front of nasty_upstream.py."""
+    """Our server in front of two of nasty_upstream.py: one for the neighbour, and one that runs while nobody else wants to."""
 
     def __init__(self, binary):
         super().__init__(binary, {"MCP_ALLOW": "any"})
-        self.upstream = subprocess.Popen(
-            [sys.executable, f"{HERE}/nasty_upstream.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )
-        url = f"http://127.0.0.1:{self.upstream.stdout.readline().strip()}/mcp"
-        self.command += ["--upstream", url, "--header", "X-User: ${user.login}"]
+        self.upstreams = {name: subprocess.Popen(
+            [sys.executable, f"{HERE}/nasty_upstream.py", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        ) for name in ("quiet", "nasty")}
+        servers = {name: {
+            "type": "http", "url": f"http://127.0.0.1:{upstream.stdout.readline().strip()}/mcp", "headers": {"X-User": "${user.login}"},
+        } for name, upstream in self.upstreams.items()}
+        with open(f"{self.directory}/servers.json", "w") as file:
+            json.dump({"mcpServers": servers}, file)
+        self.command += ["--servers", file.name]
 
-    person = Bridge.person
+    def person(self, number, kind=None):
+        return person_at(f"{self.site.origin}/{'quiet' if number == 500 else 'nasty'}", self.port, number, kind)
 
     def processes(self):
         return []
 
     def __exit__(self, *error):
         super().__exit__(*error)
-        self.upstream.communicate()  # the end of its input ends it
+        for upstream in self.upstreams.values():
+            upstream.communicate()  # the end of its input ends it
+
+
+def person_at(origin, port, number, kind):
+    """Somebody from an address of their own: one address may not log in so often."""
+    source = f"127.0.{1 + number // 250}.{1 + number % 250}"
+    return (kind or Caller)(Site(origin, port, source=source), number).register().log_in()
 
 
 class Caller(Person):
@@ -109,25 +120,34 @@ class Caller(Person):
             body = json.loads(body)
             body["params"]["_meta"]["progressToken"] = token
             body = json.dumps(body)
+        message = self.exchange(fields, body, timeout)
+        if "error" in message:
+            return message["error"]["message"]
+        return message["result"]["content"][0]["text"]
+
+    def exchange(self, fields, body, timeout):
+        """The response to a request."""
         if not self.connection:
             self.connection = http.client.HTTPConnection("127.0.0.1", self.site.port)
             self.connection.connect()
         self.connection.sock.settimeout(timeout)
         try:
-            self.connection.request("POST", "/mcp", body, {"Host": self.site.host, **fields})
+            self.connection.request("POST", f"{self.site.below}/mcp", body, {"Host": self.site.host, **fields})
             response = self.connection.getresponse()
-            text = response.read().decode()
+            kind = response.headers["content-type"]
+            message = {"error": {"message": f"status {response.status}"}}
+            for text in response if kind == "text/event-stream" else [response.read()]:
+                text = text.strip().removeprefix(b"data: ")
+                if text.startswith(b"{"):
+                    message = json.loads(text)
+                    self.asked(message)
         except (OSError, http.client.HTTPException):
             self.close()
             raise
-        if response.headers["content-type"] == "text/event-stream":
-            text = [line for line in text.splitlines() if line.strip()][-1].removeprefix("data: ")
-        elif response.headers["content-type"] != "application/json":
-            return f"status {response.status}"
-        message = json.loads(text)
-        if "error" in message:
-            return message["error"]["message"]
-        return message["result"]["content"][0]["text"]
+        return message
+
+    def asked(self, message):
+        """Answers it if it is a question."""
 
     def close(self):
         if self.connection:
@@ -138,7 +158,47 @@ class Caller(Person):
         """The grant ends, and with it the program."""
         self.close()
         form = urlencode({"token": self.refresh_token, "client_id": self.client_id})
-        self.site.ask(200, "POST", "/revoke", FORM, form)
+        self.site.ask(200, "POST", f"{self.site.below}/revoke", FORM, form)
+
+
+class Asked(Caller):
+    """A client of 2026-07-28 that can be asked, and answers."""
+
+    answers = True
+
+    def request(self, name, arguments):
+        fields, body = super().request(name, arguments)
+        return fields, body.replace('Capabilities": {}', 'Capabilities": {"elicitation": {}}')
+
+    def exchange(self, fields, body, timeout):
+        for _ in range(1000 if self.answers else 1):
+            message = super().exchange(fields, body, timeout)
+            result = message.get("result", {})
+            if result.get("resultType") != "input_required":
+                return message
+            body = json.loads(body)
+            body["params"] |= {"inputResponses": {key: DECLINED for key in result["inputRequests"]}}
+            body["params"] |= {"requestState": result["requestState"]}
+            body = json.dumps(body)
+        return {"error": {"message": "it asks again and again"}}
+
+
+class AskedOnStream(Caller):
+    """A client of 2025-11-25 that can be asked, and answers."""
+
+    answers, session_fields = True, None
+
+    def request(self, name, arguments):
+        if not self.session_fields:
+            self.session_fields = self.session({"elicitation": {}})
+        body = json.loads(super().request(name, arguments)[1])
+        del body["params"]["_meta"]
+        return self.session_fields, json.dumps(body)
+
+    def asked(self, message):
+        if "method" in message and "id" in message and self.answers:
+            answer = json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": DECLINED})
+            self.site.ask(202, "POST", f"{self.site.below}/mcp", self.session_fields, answer)
 
 
 def wait_for(what, seconds):
@@ -177,7 +237,7 @@ def slowdown(neighbour, callers, how, token):
 def call_on(callers, how, token):
     """One call after the other, until somebody ends this process."""
     for caller in itertools.cycle(callers):
-        caller.connection = None  # its socket is shared with the process that started this one
+        caller.connection, caller.answers = None, False  # its socket is shared with the process that started this one
         try:
             caller.ask("nasty", {"how": how}, token, timeout=0.5)
         except OSError:
@@ -187,6 +247,7 @@ def call_on(callers, how, token):
 
 
 def check_neighbour(neighbour, callers, how="greet", token=None):
+    neighbour.close()  # which may have had nothing to say for a while
     for _ in range(TRIES):
         ratio = slowdown(neighbour, callers, how, token)
         if ratio <= SLOWER:
@@ -222,11 +283,16 @@ DEEDS = {
     "large_answer": ("too large|larger|too long", True),
     "noise": ("did not answer: it was ended: .* not JSON-RPC", False),
     "stderr_flood": ("done", True),
+    "stderr_line": ("done", True),
     "list_changed_storm": ("done", True),
     "progress_storm": ("done", True),
     "log_storm": ("done", True),
     "request_storm": ("done", True),
     "request_flood": ("done", True),
+    "question_flood": ("done", True),
+    "question_tail": ("done", True),
+    "many_questions": ("asks too much", True),
+    "endless_rounds": ("asks", True),
     "silent": (None, True),
     "twice": ("done", True),
     "forged": ("done", True),
@@ -238,11 +304,22 @@ DEEDS = {
 }
 
 
-def check_deed(server, neighbour, number, how):
+# Deeds for clients of both eras; those that ask in rounds are of peers of 2026-07-28.
+ASKING = ("question_flood", "question_tail", "many_questions", "endless_rounds")
+IN_ROUNDS = ("many_questions", "endless_rounds")
+
+
+def with_clients(deeds):
+    """Each deed with the kind of its callers, and the number of the first of them."""
+    kinds = ((how, kind) for how in wanted(deeds) for kind in ((Asked, AskedOnStream) if how in ASKING else (Caller,)))
+    return [(how, kind, (610 if how in IN_ROUNDS else 10) + number) for number, (how, kind) in enumerate(kinds)]
+
+
+def check_deed(server, neighbour, number, how, kind):
     pattern, goes_on = DEEDS[how]
-    print(f"  {how}", flush=True)
+    print(f"  {how}, {kind.__name__}", flush=True)
     base = Base(server)
-    person = server.person(number)
+    person = server.person(number, kind)
     token = "p" if how == "progress_storm" else None
     before = person.ask("seen", {}).split()[0]
 
@@ -263,7 +340,8 @@ def check_deed(server, neighbour, number, how):
     after = person.ask("seen", {}).split()[0]
     seen("the program goes on" if goes_on else "another program serves it", (before == after) == goes_on)
     # Starts pause after two failures in a row: those whose program ends are many.
-    callers = [server.person(number + 100 + more) for more in range(1 if pattern == "done" else 30)]
+    first, count = number + (30 if how in IN_ROUNDS else 100), 1 if pattern == "done" or how in ASKING else 30
+    callers = [server.person(first + more, kind) for more in range(count)]
     check_neighbour(neighbour, callers, how, token)
     for caller in callers:
         caller.leave()
@@ -375,8 +453,11 @@ UPSTREAM_DEEDS = {
     "half_stream": "its answer broke off",
     "large_json": "its answer is larger than 8 MiB",
     "endless_event": "its answer is larger than 8 MiB",
+    "data_lines": "its answer is larger than 8 MiB",
     "endless_comments": None,
+    "empty_events": None,
     "endless_head": "it cannot be reached",
+    "header_line": "it cannot be reached",
     "compressed": "its answer is compressed",
     "not_utf8": "its answer is not UTF-8",
     "twice": "done",
@@ -384,17 +465,22 @@ UPSTREAM_DEEDS = {
     "progress_storm": "done",
     "log_storm": "done",
     "list_changed_storm": "done",
+    "question_flood": "done",
+    "many_questions": "asks too much",
+    "endless_rounds": "asks",
     "forget_session": "it forgot its session, or refuses",
 }
+# Streams without end, by the last digit of the number of the person whose standing stream is one.
+STREAMS = ("endless_event", "data_lines", "endless_comments", "empty_events", "endless_head", "header_line", "question_flood")
 # The others do not burden anybody.
-LOUD = ("large_json", "endless_event", "endless_comments", "endless_head", "compressed", "progress_storm", "log_storm", "list_changed_storm")
+LOUD = (*STREAMS, *IN_ROUNDS, "large_json", "compressed", "progress_storm", "log_storm", "list_changed_storm")
 
 
-def check_upstream_deed(server, neighbour, number, how):
+def check_upstream_deed(server, neighbour, number, how, kind):
     pattern = UPSTREAM_DEEDS[how]
-    print(f"  {how}", flush=True)
+    print(f"  {how}, {kind.__name__}", flush=True)
     base = Base(server)
-    person = server.person(number)
+    person = server.person(number, kind)
     token = "p" if how == "progress_storm" else None
     before = json.loads(person.ask("seen", {})).get("cancelled", 0)
     if pattern is None:
@@ -411,7 +497,8 @@ def check_upstream_deed(server, neighbour, number, how):
         said = person.ask("nasty", {"how": how}, token)
         took = time.monotonic() - started
         seen("the call is answered", re.search(pattern, said) and took < 10, f"{said[:120]} ({took:.2f} s)")
-    seen("the next call is answered rightly", person.ask() == "Hello, Ada!")
+    said = person.ask()
+    seen("the next call is answered rightly", said == "Hello, Ada!", said[:120])
     if how in LOUD:
         check_neighbour(neighbour, [person], how, token)
     person.leave()
@@ -424,13 +511,51 @@ def check_upstream(binary):
         neighbour = server.person(500)
         milliseconds(neighbour, 300)
         whole = Base(server)
-        for number, how in enumerate(wanted(UPSTREAM_DEEDS)):
-            check_upstream_deed(server, neighbour, 10 + number, how)
+        for how, kind, number in with_clients(UPSTREAM_DEEDS):
+            check_upstream_deed(server, neighbour, number, how, kind)
         print("  after all of them", flush=True)
         whole.check()
-        found = json.loads(neighbour.ask("seen", {}))
+        found = json.loads(server.person(501).ask("seen", {}))
         strange = [name for name in found if name.startswith("header:")]
         seen("no cookie and no header of a client came there", not strange, strange)
+
+
+def check_standing_stream(server, neighbour, first, how):
+    """Somebody whose upstream is noisy while no call runs, then nobody, in turn."""
+    print(f"  {how}, {'a subscription' if first >= 700 else 'the stream of a session'}", flush=True)
+    base, is_served, slowest, peak = Base(server), True, 0, 0
+    for _ in range(TRIES):
+        ratios = []
+        for number in range(first + STREAMS.index(how), first + 10 * ROUNDS, 10):
+            quiet = milliseconds(neighbour)
+            person = server.person(number)
+            is_served &= person.ask() == "Hello, Ada!"
+            time.sleep(0.2)
+            ratios.append(milliseconds(neighbour) / quiet)
+            started = time.monotonic()
+            is_served &= person.ask() == "Hello, Ada!"
+            slowest = max(slowest, time.monotonic() - started)
+            peak = max(peak, server.sample()[0])
+            person.leave()
+        ratio = statistics.median(ratios)
+        if ratio <= SLOWER:
+            break
+    seen("calls are answered meanwhile", is_served, f"{slowest:.2f} s")
+    if how in ("endless_event", "data_lines") and first < 700:
+        seen("the log has it", server.wait_for_log("upstream.failed 8 MiB"))
+    seen("memory is bounded", peak < base.before[0] + 64 * 1024, f"{peak} KiB")
+    seen(f"a neighbour's calls take no more than {SLOWER} × as long", ratio <= SLOWER, f"{ratio:.2f} ×")
+    base.check()
+
+
+def check_standing_streams(binary):
+    with InFrontOfUpstream(binary) as server:
+        server.start()
+        neighbour = server.person(500)
+        milliseconds(neighbour, 300)
+        for how in STREAMS if "standing" in WORDS else wanted(STREAMS):
+            check_standing_stream(server, neighbour, 300, how)
+            check_standing_stream(server, neighbour, 700, how)
 
 
 def fill_up(server):
@@ -467,8 +592,8 @@ def check_programs(binary):
         neighbour = server.person(500)
         milliseconds(neighbour, 500)
         whole = Base(server)
-        for number, how in enumerate(wanted(DEEDS)):
-            check_deed(server, neighbour, 10 + number, how)
+        for how, kind, number in with_clients(DEEDS):
+            check_deed(server, neighbour, number, how, kind)
         for name in wanted(checks):
             checks[name](server, neighbour)
         print("  after all of them", flush=True)
@@ -480,7 +605,7 @@ def main():
     binary = os.path.abspath(sys.argv[1])
     parts = {
         "programs": (check_programs, [*DEEDS, "starts", "slow"]), "crashes": (check_crashes, ["crashes"]), "ends": (check_ends, ["ends"]),
-        "upstreams": (check_upstream, UPSTREAM_DEEDS),
+        "upstreams": (check_upstream, UPSTREAM_DEEDS), "standing streams": (check_standing_streams, [*STREAMS, "standing"]),
     }
     for name, (check, names) in parts.items():
         if wanted(names):

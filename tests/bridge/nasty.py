@@ -14,7 +14,9 @@ import time
 INPUT, OUTPUT = sys.stdin.buffer, sys.stdout.buffer
 TOOLS = [{"name": name, "description": name, "inputSchema": {"type": "object"}} for name in ("greet", "nasty", "seen")]
 CANCELLED = []
+NUMBER = int(os.environ["WHO"].split("-")[1])
 MIB = 1024 * 1024
+FORM = {"message": "?", "requestedSchema": {"type": "object", "properties": {}}}
 SLEEP = [sys.executable, "-ISE", "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"]
 
 
@@ -72,6 +74,7 @@ def daemonize_and_ignore():
     ignore_endings()
 
 
+MODERN = range(600, 700)  # of 2026-07-28
 STARTS = {1: banner, 2: die, 3: daemonize_and_ignore, 4: stay}
 CRASHERS = 1000  # from this number on: die at the start
 
@@ -114,6 +117,13 @@ def stderr_flood(id):
     for _ in range(64):
         sys.stderr.write(("flood " * 40 + "\n") * (MIB // 4 // 241))
         sys.stderr.flush()
+    answer(id, "done")
+
+
+def stderr_line(id):
+    """One line without end on standard error."""
+    for _ in range(64):
+        sys.stderr.write("flood " * (MIB // 6))
     answer(id, "done")
 
 
@@ -160,6 +170,34 @@ def request_flood(id):
     for number in range(20_000):
         ask(number)
     answer(id, "done")
+
+
+def question(number):
+    say({"id": f"q{number}", "method": "elicitation/create", "params": FORM})
+
+
+def question_flood(id):
+    """More questions than are put to anybody, to a client that can be asked."""
+    for number in range(20_000):
+        question(number)
+    answer(id, "done")
+
+
+def question_tail(id):
+    """The same while no call runs."""
+    answer(id, "done")
+    for number in range(20_000):
+        question(number)
+
+
+def many_questions(id, count=20_000):
+    """A result that asks all of this at once, in each round (2026-07-28)."""
+    asked = {f"q{number}": {"method": "elicitation/create", "params": FORM} for number in range(count)}
+    say({"id": id, "result": {"resultType": "input_required", "inputRequests": asked, "requestState": "more"}})
+
+
+def endless_rounds(id):
+    many_questions(id, 1)
 
 
 def silent(id):
@@ -221,19 +259,24 @@ def forking(id):
 
 DEEDS = {
     deed.__name__: deed
-    for deed in (crlf, in_pieces, not_utf8, long_line, endless_line, large_answer, noise, stderr_flood, list_changed_storm,
-                 progress_storm, log_storm, request_storm, request_flood, silent, twice, forged, late, dying, half_dying, mute, deaf, forking)
+    for deed in (crlf, in_pieces, not_utf8, long_line, endless_line, large_answer, noise, stderr_flood, stderr_line,
+                 list_changed_storm, progress_storm, log_storm, request_storm, request_flood, question_flood, question_tail,
+                 many_questions, endless_rounds, silent, twice, forged, late, dying, half_dying, mute, deaf, forking)
 }
 
 
 def serve(message):
     id, params = message.get("id"), message.get("params", {})
     match message.get("method"):
-        case "initialize":
+        case "initialize" if NUMBER not in MODERN:
             say({"id": id, "result": {
                 "protocolVersion": "2025-11-25", "serverInfo": {"name": "nasty", "version": "1"},
                 "capabilities": {"tools": {"listChanged": True}, "logging": {}},
             }})
+        case "server/discover" if NUMBER in MODERN:
+            say({"id": id, "result": {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}})
+        case "initialize" | "server/discover":
+            say({"id": id, "error": {"code": -32601, "message": "another era"}})
         case "tools/list":
             say({"id": id, "result": {"tools": TOOLS}})
         case "tools/call" if params["name"] == "greet":
@@ -250,10 +293,9 @@ def serve(message):
 
 
 def main():
-    number = int(os.environ["WHO"].split("-")[1])
-    if number >= CRASHERS:
+    if NUMBER >= CRASHERS:
         sys.exit(7)
-    STARTS.get(number, lambda: None)()
+    STARTS.get(NUMBER, lambda: None)()
     for line in INPUT:
         message = json.loads(line)
         if "method" in message:

@@ -1,10 +1,11 @@
 """An MCP server over Streamable HTTP that misbehaves as its callers (tool `nasty`, argument `how`) want it to. Prints its port.
 
-Each connection has a process of its own, which runs while nobody else wants to once it misbehaves: what is measured is what its
-noise costs the server.
+Each connection has a process of its own. With the argument `nasty` they all run while nobody else wants to: what is measured is what
+their noise costs the server.
 """
 
 import gzip
+import itertools
 import json
 import os
 import secrets
@@ -20,6 +21,9 @@ from socketserver import ForkingMixIn
 
 TOOLS = [{"name": name, "description": name, "inputSchema": {"type": "object"}} for name in ("greet", "nasty", "seen")]
 MIB = 1024 * 1024
+FORM = {"message": "?", "requestedSchema": {"type": "object", "properties": {}}}
+# By the number of the person: those for whom it is of 2026-07-28, and those whose standing stream misbehaves as the last digit says.
+MODERN, LISTENED = range(600, 800), (*range(300, 400), *range(700, 800))
 BOMB = gzip.compress(b" " * (64 * MIB))
 HTML = b"<!doctype html><title>Sign in</title>"
 SEEN = tempfile.TemporaryFile("a+")  # a line for each thing that was seen, by whichever process
@@ -78,8 +82,18 @@ class Upstream(BaseHTTPRequestHandler):
         while True:
             self.wfile.write(data)
 
+    def number(self):
+        return int(self.headers["x-user"].split("-")[1])
+
     def do_GET(self):
-        self.reply(405)
+        """The standing stream, as the person's number wants it."""
+        if self.number() not in LISTENED:
+            return self.reply(405)
+        self.close_connection = True
+        try:
+            list(ENDLESS.values())[self.number() % 10](self, None, {})
+        except OSError:
+            pass
 
     def do_DELETE(self):
         self.reply(200)
@@ -96,10 +110,18 @@ class Upstream(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def serve(self, id, method, params):
-        if method == "initialize":
+        if self.number() in MODERN:
+            if method == "server/discover":
+                body = {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {"listChanged": self.number() in LISTENED}}}
+                return self.reply(200, json.dumps({"jsonrpc": "2.0", "id": id, "result": body}).encode())
+            if method == "subscriptions/listen":
+                return self.do_GET()
+        if method == ("initialize" if self.number() in MODERN else "server/discover"):
+            self.reply(400)
+        elif method == "initialize":
             body = {"protocolVersion": "2025-11-25", "serverInfo": {"name": "nasty", "version": "1"}, "capabilities": {"tools": {}}}
             self.reply(200, json.dumps({"jsonrpc": "2.0", "id": id, "result": body}).encode(), Mcp_Session_Id=secrets.token_hex(8))
-        elif "mcp-session-id" not in self.headers:
+        elif "mcp-session-id" not in self.headers and self.number() not in MODERN:
             self.reply(404)
         elif id is None or method is None:
             if method == "notifications/cancelled":
@@ -112,7 +134,6 @@ class Upstream(BaseHTTPRequestHandler):
         elif params["name"] == "seen":
             self.reply(200, result(id, json.dumps(notes())))
         else:
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
             self.close_connection = True  # this process is for nobody else
             DEEDS[params["arguments"]["how"]](self, id, params)
 
@@ -148,19 +169,35 @@ def large_json(it, id, params):
     it.reply(200, result(id, "x" * (9 * MIB)))
 
 
-def endless_event(it, id, params):
+def endless(data):
+    def deed(it, id, params):
+        it.stream()
+        it.forever(data)
+    return deed
+
+
+def endless_head(more):
+    def deed(it, id, params):
+        it.wfile.write(b"HTTP/1.1 200 OK\r\nX-More: ")
+        it.forever(more)
+    return deed
+
+
+def question_flood(it, id, params):
+    """More questions than are put to anybody; without end where no call waits."""
     it.stream()
-    it.forever(b"data: " + b"x" * MIB)
+    for number in range(20_000) if id else itertools.count():
+        it.event(json.dumps({"jsonrpc": "2.0", "id": f"q{number}", "method": "elicitation/create", "params": FORM}).encode())
+    it.event(result(id, "done"))
 
 
-def endless_comments(it, id, params):
-    it.stream()
-    it.forever(b": nothing\n" * 1000)
-
-
-def endless_head(it, id, params):
-    it.wfile.write(b"HTTP/1.1 200 OK\r\n")
-    it.forever(b"X-More: " + b"x" * 1000 + b"\r\n")
+def many_questions(count):
+    """A result that asks all of this at once, in each round (2026-07-28)."""
+    def deed(it, id, params):
+        asked = {f"q{number}": {"method": "elicitation/create", "params": FORM} for number in range(count)}
+        body = {"resultType": "input_required", "inputRequests": asked, "requestState": "more"}
+        it.reply(200, json.dumps({"jsonrpc": "2.0", "id": id, "result": body}).encode())
+    return deed
 
 
 def compressed(it, id, params):
@@ -201,13 +238,18 @@ def forget_session(it, id, params):
     it.reply(404)
 
 
-DEEDS = {
+ENDLESS = {
+    "endless_event": endless(b"data: " + b"x" * MIB), "data_lines": endless(b"data: x\n" * 1000), "endless_comments": endless(b": x\n" * 1000),
+    "empty_events": endless(b"\n" * 4000), "endless_head": endless_head(b"x" * 1000 + b"\r\nX-More: "), "header_line": endless_head(b"x" * 1000),
+    "question_flood": question_flood,
+}
+DEEDS = ENDLESS | {
     "status_401": status(401, WWW_Authenticate='Bearer realm="theirs"'), "status_403": status(403), "status_429": status(429, Retry_After="5"),
     "status_500": status(500), "html": status(200), "redirect": status(307, Location="http://127.0.0.1:1/mcp"), "hang": hang, "hang_up": hang_up,
-    "half_json": half_json, "half_stream": half_stream, "large_json": large_json, "endless_event": endless_event,
-    "endless_comments": endless_comments, "endless_head": endless_head, "compressed": compressed, "not_utf8": not_utf8, "twice": twice,
-    "forged": forged, "progress_storm": progress_storm, "log_storm": storm("notifications/message", level="info", data="noise"),
+    "half_json": half_json, "half_stream": half_stream, "large_json": large_json, "compressed": compressed, "not_utf8": not_utf8,
+    "twice": twice, "forged": forged, "progress_storm": progress_storm, "log_storm": storm("notifications/message", level="info", data="noise"),
     "list_changed_storm": storm("notifications/tools/list_changed"), "forget_session": forget_session,
+    "many_questions": many_questions(20_000), "endless_rounds": many_questions(1),
 }
 
 
@@ -222,6 +264,8 @@ class Listener(ForkingMixIn, HTTPServer):
 if __name__ == "__main__":
     server = Listener(("127.0.0.1", 0), Upstream)
     print(server.server_address[1], flush=True)
+    if "nasty" in sys.argv:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     # Whatever it has forked goes with it.
     os.setpgid(0, 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
